@@ -1,0 +1,1 @@
+"""Titan's broker: the HTTP front end, the store and the reaper."""

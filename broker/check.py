@@ -1,0 +1,91 @@
+"""`titan check`: walks all keys in small steps and holds sets, hashes, heads and timers against each other.
+
+Each step is one script, so what it sees is of one moment, and it may run beside live traffic. What another store's
+eviction, a restore or a failover left behind is named, and with repair mended: the sets are the truth.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any, cast
+
+from broker import keys
+from broker.scripts import spoken
+from broker.store import Finding, Store
+
+STEP = 200
+"""Jobs that one script looks at."""
+
+
+async def check(
+    store: Store, *, is_repair: bool = False, progress: Callable[[int], None] | None = None
+) -> list[Finding]:
+    """All findings; with `is_repair` each is mended as it is found. `progress` is told how many jobs each step saw."""
+    findings: dict[Finding, None] = {}  # the same thing is met on several ways
+    for number, partition in enumerate(store.partitions):
+        groups: dict[str, None] = {}
+        async for group, job_ids in _steps(store, partition):
+            if not group or keys.partition_of(group, len(store.partitions)) != number:
+                findings.update((Finding(group, job_id, "is not in its group's partition"), None) for job_id in job_ids)
+                continue
+            groups[group] = None
+            findings.update(dict.fromkeys(await store.check(group, job_ids, is_repair=is_repair)))
+            if progress is not None:
+                progress(len(job_ids))
+        for group in groups:
+            findings.update(dict.fromkeys(await store.check(group, (), is_repair=is_repair)))
+    return list(findings)
+
+
+async def _steps(store: Store, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
+    """Groups with some of their jobs: all that stand in a set or have a hash, and all groups that stand anywhere."""
+    async for names in _scan(store, keys.group(partition, "*")):
+        for name in names:
+            group, _, kind = name.removeprefix(keys.group(partition, "")).partition(":")
+            yield group, []
+            if kind:
+                async for members in _members(store, name):
+                    yield group, members
+    for name in (keys.groups(partition), keys.ready(partition)):
+        async for members in _members(store, name):
+            for group in members:
+                yield group, []
+    async for members in _members(store, keys.due(partition)):
+        for timer in members:
+            yield timer.partition(":")[2], []
+    async for names in _scan(store, keys.job(partition, "*")):
+        for group, job_ids in (await _by_group(store, partition, names)).items():
+            yield group, job_ids
+
+
+async def _scan(store: Store, pattern: str) -> AsyncIterator[list[str]]:
+    cursor = 0
+    while True:
+        cursor, names = await spoken(store.redis.scan(cursor, pattern, STEP))
+        yield [_text(name) for name in names]
+        if not cursor:
+            return
+
+
+async def _members(store: Store, name: str) -> AsyncIterator[list[str]]:
+    cursor = 0
+    while True:
+        cursor, pairs = await spoken(store.redis.zscan(name, cursor, count=STEP))
+        found = [_text(member) for member, _ in pairs]
+        for at in range(0, len(found), STEP):
+            yield found[at : at + STEP]
+        if not cursor:
+            return
+
+
+async def _by_group(store: Store, partition: str, names: Iterable[str]) -> dict[str, list[str]]:
+    ids = [name.removeprefix(keys.job(partition, "")) for name in names]
+    pipeline = store.redis.pipeline(transaction=False)
+    for job_id in ids:
+        pipeline.hget(keys.job(partition, job_id), "group_name")
+    groups: dict[str, list[str]] = {}
+    for job_id, group in zip(ids, await spoken(pipeline.execute()), strict=True):
+        groups.setdefault(_text(group or b""), []).append(job_id)
+    return groups
+
+
+def _text(value: Any) -> str:
+    return cast("bytes", value).decode()

@@ -1,0 +1,56 @@
+"""The broker's settings."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+
+class BrokerSettings(Struct, frozen=True, kw_only=True):
+    """Everything that can be set about a broker. Nothing else in the broker reads the environment."""
+
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")] = 8080
+    redis_url: Annotated[
+        str,
+        Meta(
+            description="The store: redis://, rediss:// or unix://. Empty: the embedded Valkey in the data folder.",
+            extra={"secret": True},
+        ),
+    ] = ""
+    data_dir: Annotated[
+        str, Meta(description="Folder of the embedded store, and of the logs unless --log-store names another place.")
+    ] = "titan-data"
+    log_store: Annotated[
+        str,
+        Meta(description="Where job logs go: a folder, s3://, gs:// or az://. Empty: a folder in the data folder."),
+    ] = ""
+    partitions: Annotated[int, Meta(ge=1, le=1024, description="Parts of the key space; set once for a store.")] = 1
+    key_prefix: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,32}$", description="First part of every key.")] = "titan"
+    reaper: Annotated[bool, Meta(description="Whether this broker runs the reaper; at least one broker must.")] = True
+    reap_batch: Annotated[
+        int, Meta(ge=1, le=1000, description="Jobs that one call of the reap script handles at most.")
+    ] = 100
+    store_timeout_s: Annotated[float, Meta(gt=0, le=60, description="How long the store may take to answer, in s.")] = (
+        1.0
+    )
+    store_connections: Annotated[int, Meta(ge=1, le=10_000, description="Connections to the store at most.")] = 64
+    max_body_bytes: Annotated[int, Meta(ge=1024, description="Size of a JSON body at most, in bytes.")] = (
+        32 * 1024 * 1024
+    )
+    max_payload_bytes: Annotated[int, Meta(ge=1, description="Size of one payload at most, in bytes of UTF-8.")] = (
+        1024 * 1024
+    )
+    max_log_bytes: Annotated[int, Meta(ge=1, description="Size of one job's log at most, in bytes.")] = 64 * 1024 * 1024
+    idempotency_ttl_s: Annotated[int, Meta(ge=1, description="How long an Idempotency-Key is remembered, in s.")] = (
+        86_400
+    )
+    body_timeout_s: Annotated[float, Meta(gt=0, description="How long a body may pause between two pieces, in s.")] = (
+        30.0
+    )
+    keepalive_timeout_s: Annotated[float, Meta(gt=0, description="How long an idle connection is kept, in s.")] = 75.0
+    shutdown_grace_s: Annotated[
+        float, Meta(ge=0, description="How long requests in progress may take at a stop, in s.")
+    ] = 25.0
+    log_level: Annotated[
+        str, Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
+    ] = "info"

@@ -1,0 +1,150 @@
+"""`titan doctor`: what a store must be like to keep jobs, a line for each, with what to do where it is not."""
+
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Literal, cast
+
+from msgspec import Struct
+
+from broker import keys
+from broker.errors import TitanError
+from broker.scripts import spoken
+from broker.store import Store
+
+REDIS_VERSION, VALKEY_VERSION = (7, 0), (7, 2)
+MEMORY_SHARE = 0.9
+"""Above this share of maxmemory the store is as good as full."""
+
+SKEW_S, LATE_S = 1.0, 1.0
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """One thing that was looked at. `advice` is '' when it is ok; `unknown`: the store does not let us see it."""
+
+    about: str
+    state: Literal["ok", "wrong", "unknown"]
+    found: str
+    advice: str = ""
+
+
+async def look(store: Store) -> AsyncIterator[Line]:
+    """All lines, in order. Raises StoreUnavailable when the store does not answer at all."""
+    told = cast("dict[str, Any]", await spoken(store.redis.info("all")))
+    for line in (version(told), await _persistence(store, told), eviction(told), memory(told)):
+        yield line
+    for look_at in (_clock, _partitions, _reaper):
+        yield await look_at(store)
+
+
+def version(told: Mapping[str, Any]) -> Line:
+    """The server and its version, from INFO."""
+    name, text, least = "Redis", str(told.get("redis_version", "0")), REDIS_VERSION
+    if "valkey_version" in told:
+        name, text, least = "Valkey", str(told["valkey_version"]), VALKEY_VERSION
+    is_new = tuple(int(number) for number in re.findall(r"\d+", text)[:2]) >= least
+    advice = "" if is_new else f"Titan needs {name} {least[0]}.{least[1]} or newer: upgrade the store."
+    return _line("version", f"{name} {text}", advice)
+
+
+def persistence(told: Mapping[str, Any], fsync: str | None) -> Line:
+    """Whether acknowledged jobs survive a crash of the store, from INFO and appendfsync (None: not known)."""
+    if not told.get("aof_enabled"):
+        return _line("persistence", "appendonly no", "Jobs are lost when the store ends: set `appendonly yes`.")
+    if "err" in (told.get("aof_last_write_status"), told.get("aof_last_bgrewrite_status")):
+        return _line("persistence", "the append-only file cannot be written", "Look at the store's log and its disk.")
+    if fsync is None:
+        advice = "CONFIG is not open to us: ask who runs the store that appendfsync is everysec or always."
+        return Line(about="persistence", state="unknown", found="appendonly yes, appendfsync unknown", advice=advice)
+    advice = (
+        "" if fsync in {"everysec", "always"} else "A power cut loses many seconds of jobs: set `appendfsync everysec`."
+    )
+    return _line("persistence", f"appendonly yes, appendfsync {fsync}", advice)
+
+
+def eviction(told: Mapping[str, Any]) -> Line:
+    """What the store does when it is full, from INFO."""
+    policy = str(told.get("maxmemory_policy", "unknown"))
+    advice = "" if policy == "noeviction" else "A full store would throw jobs away: set `maxmemory-policy noeviction`."
+    return _line("eviction", f"maxmemory-policy {policy}", advice)
+
+
+def memory(told: Mapping[str, Any]) -> Line:
+    """How full the store is, from INFO."""
+    used, limit = int(told.get("used_memory", 0)), int(told.get("maxmemory", 0))
+    total = int(told.get("total_system_memory", 0))
+    if not limit:
+        return _line("memory", f"{_mib(used)} used; no maxmemory; the machine has {_mib(total)}")
+    advice = (
+        "" if used < MEMORY_SHARE * limit else "Enqueue is refused when it is full: raise maxmemory, or retain less."
+    )
+    return _line("memory", f"{_mib(used)} of {_mib(limit)} used", advice)
+
+
+def clock(skew_s: float) -> Line:
+    """How far this machine's clock is from the store's, which is the one that counts."""
+    advice = "" if abs(skew_s) <= SKEW_S else "Times of reports and logs will look wrong: run NTP on both machines."
+    return _line("clock", f"the store's is {skew_s:+.3f} s from ours", advice)
+
+
+def partitions(kept: int | None, ours: int) -> Line:
+    """The number of partitions that the store was set up with, and ours."""
+    found = "not set up yet" if kept is None else f"{kept}"
+    return _line(
+        "partitions", found, "" if kept in {None, ours} else f"Brokers must have --partitions {kept}, not {ours}."
+    )
+
+
+def reaper(late_s: float) -> Line:
+    """How late the store's oldest timer is."""
+    found = f"the oldest timer is {late_s:.1f} s late" if late_s > 0 else "nothing is due"
+    advice = (
+        ""
+        if late_s <= LATE_S
+        else "No reaper runs, or it cannot keep up: run a broker with --reaper, and read its log."
+    )
+    return _line("reaper", found, advice)
+
+
+async def _persistence(store: Store, told: Mapping[str, Any]) -> Line:
+    try:
+        kept = cast("dict[Any, Any]", await spoken(store.redis.config_get("appendfsync")))
+    except TitanError:
+        kept = {}
+    values = {_text(name): _text(value) for name, value in kept.items()}
+    return persistence(told, values.get("appendfsync"))
+
+
+async def _clock(store: Store) -> Line:
+    before = time.time()
+    seconds, microseconds = cast("tuple[int, int]", await spoken(store.redis.time()))
+    middle = (before + time.time()) / 2
+    return clock(seconds + microseconds / 1e6 - middle)
+
+
+async def _partitions(store: Store) -> Line:
+    kept = await spoken(store.redis.get(keys.partitions(store.settings.key_prefix)))
+    return partitions(None if kept is None else int(kept), store.settings.partitions)
+
+
+async def _reaper(store: Store) -> Line:
+    seconds, microseconds = cast("tuple[int, int]", await spoken(store.redis.time()))
+    now = seconds * 1000 + microseconds // 1000
+    late_ms = 0.0
+    for number in range(store.settings.partitions):
+        name = keys.due(keys.partition(store.settings.key_prefix, number))
+        first = cast("list[tuple[bytes, float]]", await spoken(store.redis.zrange(name, 0, 0, withscores=True)))
+        late_ms = max([late_ms, *(now - score for _, score in first)])
+    return reaper(late_ms / 1000)
+
+
+def _line(about: str, found: str, advice: str = "") -> Line:
+    return Line(about=about, state="wrong" if advice else "ok", found=found, advice=advice)
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{size_bytes / 2**20:,.0f} MiB"
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

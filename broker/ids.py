@@ -1,0 +1,53 @@
+"""Job ids: 16 characters of [0-9A-Za-z], made by the broker, sorting by creation.
+
+Seven characters of milliseconds since 1970 (good until the year 2081), nine of a number that is random for each
+millisecond and counts up inside it, so that the ids of one broker never fall back and those of several do not meet
+(53 bits).
+"""
+
+import re
+import secrets
+import time
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+_TAIL = 62**9
+_ID = re.compile(r"[0-9A-Za-z]{16}", re.ASCII)
+
+
+class Ids:
+    """A source of ids; one for each process."""
+
+    def __init__(self) -> None:
+        self._ms = 0
+        self._tail = 0
+
+    def take(self, n: int) -> list[str]:
+        """N new ids, in rising order."""
+        ms = time.time_ns() // 1_000_000
+        if ms > self._ms or self._tail + n >= _TAIL:
+            self._ms = max(ms, self._ms + 1)
+            self._tail = secrets.randbelow(_TAIL - 1_000_000)
+        head = _digits(self._ms, 7)
+        first, self._tail = self._tail, self._tail + n
+        return [head + _digits(number, 9) for number in range(first, first + n)]
+
+
+def is_id(text: str) -> bool:
+    """Whether the text has the form of an id."""
+    return _ID.fullmatch(text) is not None
+
+
+def lease_token() -> str:
+    """The first part of the lease tokens of one call; the script numbers them. 64 random bits."""
+    return _digits(secrets.randbits(64), 11)
+
+
+def _digits(number: int, length: int) -> str:
+    pairs = []
+    for _ in range(length // 2):
+        number, pair = divmod(number, 3844)
+        pairs.append(_PAIRS[pair])
+    if length % 2:
+        pairs.append(_ALPHABET[number])
+    return "".join(reversed(pairs))

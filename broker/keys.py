@@ -1,0 +1,78 @@
+"""The names of the keys. lua/_prelude.lua builds the same ones; a test holds the two together.
+
+Every key of a partition begins with the partition's name, whose {tag} puts them all into one hash slot.
+"""
+
+import binascii
+
+from broker.states import Status
+
+
+def partition(prefix: str, number: int) -> str:
+    """The name of a partition: 'titan:{0}'. It is KEYS[1] of every script."""
+    return f"{prefix}:{{{number}}}"
+
+
+def partition_of(group: str, partitions: int) -> int:
+    """The partition that holds a group: crc16(group) mod partitions (CRC-16/XMODEM, as Redis Cluster has it)."""
+    return binascii.crc_hqx(group.encode(), 0) % partitions
+
+
+def job(p: str, job_id: str) -> str:
+    """The hash of a job."""
+    return f"{p}:job:{job_id}"
+
+
+def group(p: str, name: str) -> str:
+    """The hash of a group's settings."""
+    return f"{p}:group:{name}"
+
+
+def members(p: str, name: str, status: Status) -> str:
+    """The sorted set of a group's jobs in one status."""
+    return f"{p}:group:{name}:{status}"
+
+
+def jobs(p: str, name: str) -> str:
+    """The sorted set of all of a group's jobs by creation time."""
+    return f"{p}:group:{name}:jobs"
+
+
+def groups(p: str) -> str:
+    """The sorted set of groups by creation time."""
+    return f"{p}:groups"
+
+
+def ready(p: str) -> str:
+    """The sorted set of groups that may hand out a job now, by the place of their first."""
+    return f"{p}:ready"
+
+
+def due(p: str) -> str:
+    """The sorted set of timers, `<set>:<group>` by when the reaper must look at it."""
+    return f"{p}:due"
+
+
+def discarded(p: str) -> str:
+    """The sorted set of the ids of jobs that are gone and whose logs must still be deleted."""
+    return f"{p}:discarded"
+
+
+def answer(p: str, name: str, key: str) -> str:
+    """The first answer that an Idempotency-Key got in a group."""
+    return f"{p}:answer:{name}:{key}"
+
+
+def wake(p: str) -> str:
+    """The channel on which a group is named when it becomes ready."""
+    return f"{p}:wake"
+
+
+def timer(p: str) -> str:
+    """The channel on which a new first timer is said, in ms."""
+    return f"{p}:timer"
+
+
+def partitions(prefix: str) -> str:
+    """Outside every partition: the number of partitions the store was first used with."""
+    return f"{prefix}:partitions"

@@ -1,0 +1,53 @@
+"""The partitions of the key space: which one holds a group, and how a call reaches one, some or all of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+
+from broker import keys
+from broker.errors import TitanError
+from broker.scripts import Call, Scripts, refusal
+
+
+class Partitions:
+    """Runs scripts in the partitions that they concern. `names` are the partitions' names, KEYS[1] of every script."""
+
+    def __init__(self, redis: Redis, prefix: str, number: int, *, is_plain: bool) -> None:
+        self.names = tuple(keys.partition(prefix, n) for n in range(number))
+        self._scripts = Scripts(redis, is_plain=is_plain)
+
+    def of(self, group: str) -> str:
+        """The partition that holds the group."""
+        return self.names[keys.partition_of(group, len(self.names))]
+
+    async def run(self, verb: str, partition: str, *arguments: str | int) -> Any:
+        """One script in one partition. Raises its refusal."""
+        return await self._scripts.run(verb, partition, *arguments)
+
+    async def run_each(self, verb: str, arguments: Sequence[Sequence[str | int]]) -> list[Any]:
+        """One script in every partition, with its own arguments in each; the replies in the partitions' order."""
+        calls = [Call(verb, name, own) for name, own in zip(self.names, arguments, strict=True)]
+        return await self._scripts.run_all(calls)
+
+    async def run_items(
+        self, verb: str, first: Sequence[str | int], items: Sequence[Sequence[str | int]]
+    ) -> list[Any | TitanError]:
+        """A many-job script: one call a partition. Each item begins with its group.
+
+        The replies stand in the order of the items; a refused item has its refusal.
+        """
+        rows: list[Any] = [None] * len(items)
+        places: dict[str, list[int]] = {}
+        for i, item in enumerate(items):
+            places.setdefault(self.of(str(item[0])), []).append(i)
+        calls = [Call(verb, p, (*first, *(word for i in own for word in items[i]))) for p, own in places.items()]
+        for own, reply in zip(places.values(), await self._scripts.run_all(calls), strict=True):
+            for i, row in zip(own, [reply] if isinstance(reply, TitanError) else reply, strict=True):
+                rows[i] = _outcome(row)
+        return rows
+
+
+def _outcome(row: Any) -> Any:
+    """A row of one text is a refusal that stood among other items."""
+    return refusal(row[0].decode()) if isinstance(row, list) and len(row) == 1 else row

@@ -1,0 +1,80 @@
+"""The reaper: in each broker, safe in any number. It asks the store to do what is due and sleeps until the next timer.
+
+A lost job is taken back here: `reap_once` -> `store.reap` -> reap.lua, which handles a bounded number and says when the
+next timer is.
+"""
+
+import asyncio
+import contextlib
+import logging
+
+from broker.errors import TitanError
+from broker.logs import Logs
+from broker.store import Reaped, Store
+from broker.waiters import Waiters
+
+log = logging.getLogger(__name__)
+LONGEST_SLEEP_S = 5.0
+"""A slow look behind the timers that the store says, for messages lost with a connection."""
+DEAF_SLEEP_S = 0.5
+"""The same while nothing is heard from the store."""
+AFTER_FAULT_S = 0.5
+
+
+class Reaper:
+    """Runs for ever. `fault` is '' or says why it does not work now; `late_ms` is how late the oldest timer is."""
+
+    def __init__(self, store: Store, logs: Logs, waiters: Waiters) -> None:
+        self.fault = ""
+        self.late_ms = 0
+        self._store = store
+        self._logs = logs
+        self._waiters = waiters
+        self._sooner = asyncio.Event()
+        waiters.on_timer(self._sooner.set)
+
+    async def run(self) -> None:
+        """Reap until cancelled. A fault is logged, shown in `fault`, and tried again."""
+        while True:
+            try:
+                wait_s = await self.reap_due()
+                self.fault = ""
+            except TitanError as fault:
+                wait_s = self._faulted(fault.message)
+            except Exception:
+                log.exception("the reaper crashed and starts again")
+                wait_s = self._faulted("it crashed; the log says why")
+            await self._sleep(wait_s)
+
+    async def reap_due(self) -> float:
+        """Do all that is due now; how long until the next timer, in s."""
+        while True:
+            reaped = await self.reap_once()
+            if reaped.wait_ms is None:
+                return LONGEST_SLEEP_S
+            if reaped.wait_ms > 0:
+                return reaped.wait_ms / 1000
+
+    async def reap_once(self) -> Reaped:
+        """One bounded step: jobs that are due, and logs of jobs that are gone."""
+        self._sooner.clear()
+        reaped = await self._store.reap(self._store.settings.reap_batch)
+        self.late_ms = reaped.late_ms
+        if any((reaped.queued, reaped.requeued, reaped.failed, reaped.expired)):
+            log.info("reaped: %s queued, %s requeued, %s failed, %s expired", *reaped[:4])
+        if reaped.discarded:
+            gone = await self._store.discarded(self._store.settings.reap_batch)
+            await self._logs.delete(gone)
+            await self._store.forget(gone)
+        return reaped
+
+    async def _sleep(self, wait_s: float) -> None:
+        longest = LONGEST_SLEEP_S if self._waiters.is_listening else DEAF_SLEEP_S
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._sooner.wait(), min(wait_s, longest))
+
+    def _faulted(self, message: str) -> float:
+        if not self.fault:
+            log.warning("the reaper does not work: %s", message)
+        self.fault = message
+        return AFTER_FAULT_S

@@ -1,0 +1,155 @@
+"""What scripts answer and take, against the API's structs: id, field, value, field, value… and flat arguments."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from broker.models import (
+    DEFAULT_DELIVERY_LIMIT,
+    DEFAULT_RETRIES_DELAY_S,
+    DEFAULT_TIMEOUT_S,
+    Counts,
+    Group,
+    GroupSettings,
+    Job,
+    NewJob,
+    Retentions,
+)
+from broker.states import STATUSES
+from broker.times import rfc3339
+
+_TEXTS = ("reason", "error", "retry_of", "retry_at")
+_TIMES = ("started_at", "completed_at", "expires_at")
+_WHOLE = ("delay", "timeout", "priority", "max_retries", "retries_delay", "deliveries")
+_RETENTION = "retention_"
+
+
+class Spec(Struct, frozen=True, omit_defaults=True):
+    """What the producer gave and no script needs: one field of the hash, as JSON."""
+
+    image: str
+    payload: str = ""
+
+
+_encode = msgspec.json.Encoder().encode
+_spec = msgspec.json.Decoder(Spec).decode
+_env_vars = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def job_of(row: Sequence[Any], *, is_handed_out: bool = False) -> Job:
+    """A script's row as a job; with the lease token only where the job is handed out."""
+    values = _pairs(row[1:])
+    spec = _spec(values["spec"])
+    job = Job(
+        id=_text(row[0]),
+        group_name=values["group_name"],
+        status=values["status"],  # type: ignore[arg-type]  # the scripts write no other words
+        image=spec.image,
+        created_at=rfc3339(int(values["created_at"])),
+    )
+    if spec.payload:
+        job.payload = spec.payload
+    for name in _WHOLE:
+        if name in values:
+            setattr(job, name, int(values[name]))
+    for name in _TIMES:
+        if name in values:
+            setattr(job, name, rfc3339(int(values[name])))
+    for name in _TEXTS:
+        if name in values:
+            setattr(job, name, values[name])
+    if is_handed_out:
+        job.lease = values["lease"]
+    if "env_vars" in values:
+        job.env_vars = _env_vars(values["env_vars"])
+    return job
+
+
+def field_of(row: Sequence[Any], name: str) -> str | None:
+    """One field of a script's row; None when the hash does not have it."""
+    return _pairs(row[1:]).get(name)
+
+
+def new_job(job: NewJob, job_id: str, group: str, image: str, created_at: int) -> Job:
+    """A job as it is right after enqueue."""
+    return Job(
+        id=job_id,
+        group_name=group,
+        status="delayed" if job.delay else "queued",
+        image=job.image or image,
+        payload=job.payload or UNSET,
+        delay=job.delay or 0,
+        timeout=job.timeout or DEFAULT_TIMEOUT_S,
+        priority=job.priority or 0,
+        max_retries=job.max_retries or 0,
+        retries_delay=_given(job.retries_delay, DEFAULT_RETRIES_DELAY_S),
+        created_at=rfc3339(created_at),
+    )
+
+
+def arguments_of(job: NewJob, job_id: str, image: str) -> tuple[str | int, ...]:
+    """What enqueue.lua takes for one job; '' where the default stands."""
+    return (
+        job_id,
+        job.delay or "",
+        job.priority or "",
+        _unless(job.timeout, DEFAULT_TIMEOUT_S),
+        job.max_retries or "",
+        _unless(job.retries_delay, DEFAULT_RETRIES_DELAY_S),
+        _encode(Spec(job.image or image, job.payload or "")).decode(),
+    )
+
+
+def group_of(row: Sequence[Any]) -> Group:
+    """A row of groups.lua as a group."""
+    settings = _pairs(row[8:])
+    kept = {
+        name.removeprefix(_RETENTION): int(value) for name, value in settings.items() if name.startswith(_RETENTION)
+    }
+    limit = settings.get("max_concurrency")
+    return Group(
+        name=_text(row[0]),
+        created_at=rfc3339(int(row[1])),
+        counts=Counts(**dict(zip(STATUSES, map(int, row[2:8]), strict=True))),
+        image=settings.get("image", UNSET),
+        env_vars=_env_vars(settings["env_vars"]) if "env_vars" in settings else UNSET,
+        max_concurrency=int(limit) if limit else UNSET,
+        paused="paused" in settings,
+        delivery_limit=int(settings.get("delivery_limit", DEFAULT_DELIVERY_LIMIT)),
+        require_lease="require_lease" in settings,
+        retention=Retentions(**kept),
+    )
+
+
+def fields_of(settings: GroupSettings) -> list[str]:
+    """A group's settings as the fields of its hash: only what is not the default."""
+    given: dict[str, str | int | None] = {
+        "image": settings.image or None,
+        "env_vars": _encode(settings.env_vars).decode() if settings.env_vars else None,
+        "max_concurrency": settings.max_concurrency,
+        "paused": "true" if settings.paused else None,
+        "delivery_limit": settings.delivery_limit,
+        "require_lease": "true" if settings.require_lease else None,
+    }
+    for status, kept_s in msgspec.structs.asdict(settings.retention or Retentions()).items():
+        given[_RETENTION + status] = kept_s if kept_s != getattr(Retentions(), status) else None
+    return [text for name, value in given.items() if value is not None for text in (name, str(value))]
+
+
+def _pairs(flat: Iterable[Any]) -> dict[str, str]:
+    texts = map(_text, flat)
+    return dict(zip(texts, texts, strict=True))
+
+
+def _text(value: bytes | int) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _given(value: int | None, default: int) -> int:
+    return default if value is None else value
+
+
+def _unless(value: int | None, default: int) -> int | str:
+    return "" if value is None or value == default else value

@@ -1,0 +1,152 @@
+"""One broker, put together from its settings, and taken apart again without dropping a request."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from broker.api.app import Broker, make_app
+from broker.api.runner import Runner
+from broker.config import BrokerSettings
+from broker.connection import connect_listener
+from broker.logs import Logs, open_logs
+from broker.reaper import Reaper
+from broker.store import Store
+from broker.stores import StartFailed, opened
+from broker.waiters import Waiters
+
+_BACKLOG = 1024
+_LAST_S = 1.0
+"""How long an answer may take to leave once nobody waits for requests any more."""
+
+_log = logging.getLogger(__name__)
+
+
+class Serving(NamedTuple):
+    """A broker that runs: where it is reached, its store, and the command line that looks into the store."""
+
+    url: str
+    store: Store
+    redis_cli: str
+
+
+async def serve(settings: BrokerSettings, say: Callable[[Serving], None]) -> None:
+    """Run a broker until SIGTERM or SIGINT; `say` is told once it serves. Raises StartFailed."""
+    stop = stop_signals()
+    async with running(settings) as serving:
+        say(serving)
+        await stop.wait()
+        _log.info("stopping")
+    _log.info("stopped")
+
+
+def stop_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set, from now on."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+@asynccontextmanager
+async def running(settings: BrokerSettings) -> AsyncIterator[Serving]:
+    """A broker that serves inside the block and drains at its end; its store is left last. Raises StartFailed."""
+    async with AsyncExitStack() as stack:
+        store, _, redis_cli = await stack.enter_async_context(opened(settings))
+        logs = _open_logs(settings)
+        waiters = Waiters(connect_listener(store.redis), store.partitions)
+        await stack.enter_async_context(waiters)
+        reaper = Reaper(store, logs, waiters) if settings.reaper else None
+        if reaper is not None:
+            await stack.enter_async_context(_task(reaper.run()))
+        app = make_app(Broker(store, logs, waiters, settings, reaper))
+        url = await stack.enter_async_context(_front(app, settings))
+        yield Serving(url, store, redis_cli)
+
+
+def _open_logs(settings: BrokerSettings) -> Logs:
+    place = settings.log_store or str(Path(settings.data_dir) / "logs")
+    try:
+        return open_logs(place, settings.max_log_bytes)
+    except (ValueError, OSError) as error:
+        raise StartFailed(f"The log store {place} cannot be used: {error}") from error
+
+
+@asynccontextmanager
+async def _task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def _front(app: web.Application, settings: BrokerSettings) -> AsyncIterator[str]:
+    """Listen and answer inside the block; at its end, stop listening, answer what is in progress, then close."""
+    in_progress = InProgress()
+    app.middlewares.insert(0, in_progress.middleware)
+    runner = Runner(app, settings, access_log=None, shutdown_timeout=_LAST_S)
+    await runner.setup()
+    site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG)
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        raise StartFailed(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.") from error
+    try:
+        yield _address(runner)
+    finally:
+        await site.stop()
+        await app.shutdown()  # lets the long polls go
+        await in_progress.none(settings.shutdown_grace_s)
+        await runner.cleanup()
+
+
+def _address(runner: web.AppRunner) -> str:
+    host, port = runner.addresses[0][:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class InProgress:
+    """Counts the requests in progress, so that a stop can wait for them.
+
+    aiohttp's own clean-up drops what still arrives of a body; so it must not begin before they are done.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._is_stopping = False
+        self._changed = asyncio.Event()
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Count one request; while stopping, its connection is not kept."""
+        self._count += 1
+        try:
+            response = await handler(request)
+        finally:
+            self._count -= 1
+            self._changed.set()
+        if self._is_stopping:
+            response.force_close()
+        return response
+
+    async def none(self, limit_s: float) -> None:
+        """Wait until there are none, for `limit_s` at most."""
+        self._is_stopping = True
+        try:
+            async with asyncio.timeout(limit_s):
+                while self._count:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            _log.warning("%d requests are broken off: they took more than %g s", self._count, limit_s)

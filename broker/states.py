@@ -1,0 +1,63 @@
+"""The state machine as data: which verb takes a job from which status to which.
+
+README, the script headers, lua/README.md and the test of every state times every verb are checked against this table.
+"""
+
+from typing import Literal, NamedTuple, get_args
+
+Status = Literal["delayed", "queued", "running", "succeeded", "failed", "cancelled"]
+
+STATUSES: tuple[Status, ...] = get_args(Status)
+FINISHED: tuple[Status, ...] = ("succeeded", "failed", "cancelled")
+
+
+class Move(NamedTuple):
+    """One edge of the diagram. `before` None: the job did not exist; `after` None: it is gone."""
+
+    verb: str
+    script: str
+    before: Status | None
+    after: Status | None
+    when: str = ""
+
+
+MOVES: tuple[Move, ...] = (
+    Move("enqueue", "enqueue", None, "delayed", "delay > 0"),
+    Move("enqueue", "enqueue", None, "queued", "no delay"),
+    Move("next", "next", "queued", "running"),
+    Move("start", "start", "queued", "running"),
+    Move("start", "start", "running", "running", "by its holder"),
+    Move("touch", "touch", "running", "running"),
+    Move("succeed", "finish", "running", "succeeded"),
+    Move("fail", "finish", "running", "failed"),
+    Move("release", "release", "running", "queued", "no delay"),
+    Move("release", "release", "running", "delayed", "delay > 0"),
+    Move("cancel", "cancel", "delayed", "cancelled"),
+    Move("cancel", "cancel", "queued", "cancelled"),
+    Move("cancel", "cancel", "running", "cancelled"),
+    Move("cancel", "cancel", "cancelled", "cancelled", "nothing changes"),
+    Move("retry", "retry", "succeeded", "succeeded", "a new job is made"),
+    Move("retry", "retry", "failed", "failed", "max_retries is 0; a new job is made"),
+    Move("retry", "retry", "cancelled", "cancelled", "a new job is made"),
+    Move("remove", "remove", "succeeded", None),
+    Move("remove", "remove", "failed", None),
+    Move("remove", "remove", "cancelled", None),
+    Move("log", "log", "running", "running"),
+    Move("log", "log", "succeeded", "succeeded"),
+    Move("log", "log", "failed", "failed"),
+    Move("log", "log", "cancelled", "cancelled"),
+    Move("reap", "reap", "delayed", "queued", "the delay is over"),
+    Move("reap", "reap", "running", "queued", "the lease ended, deliveries left"),
+    Move("reap", "reap", "running", "failed", "the lease ended, no deliveries left; or the run's time is over"),
+    Move("reap", "reap", "succeeded", None, "the retention is over"),
+    Move("reap", "reap", "failed", None, "the retention is over"),
+    Move("reap", "reap", "cancelled", None, "the retention is over"),
+)
+"""Every edge. A finished job never changes status again."""
+
+VERBS: tuple[str, ...] = tuple(dict.fromkeys(move.verb for move in MOVES))
+
+
+def sources(verb: str) -> frozenset[Status]:
+    """The statuses from which a verb is accepted."""
+    return frozenset(move.before for move in MOVES if move.verb == verb and move.before is not None)

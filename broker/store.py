@@ -1,0 +1,299 @@
+"""The store: a method for each verb, each one script. Times are ms since 1970, by the store's clock.
+
+Any method may raise StoreUnavailable or StoreFull. A one-job verb raises its refusal; a many-job verb returns it in the
+place of the job's result.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from broker import keys
+from broker.config import BrokerSettings
+from broker.cursors import cursor, place
+from broker.errors import Invalid, NotFound, TitanError
+from broker.ids import Ids, lease_token
+from broker.models import Finish, Group, GroupSettings, Held, Job, NewJob
+from broker.partitions import Partitions
+from broker.rows import arguments_of, field_of, fields_of, group_of, job_of, new_job
+from broker.scripts import spoken
+from broker.states import Status
+from broker.times import milliseconds
+
+Jobs: TypeAlias = list[Job]
+Groups: TypeAlias = list[Group]
+Ends: TypeAlias = list[int | TitanError]
+Findings: TypeAlias = list["Finding"]
+Refusals: TypeAlias = list[TitanError | None]
+JobIds: TypeAlias = list[str]
+# These names stand outside the class because in it `list` is the verb.
+
+
+class Enqueued(NamedTuple):
+    """New jobs; or, `is_replayed`, those of an earlier call with the same Idempotency-Key."""
+
+    jobs: list[Job]
+    is_replayed: bool
+
+
+class Reaped(NamedTuple):
+    """What a reap did, how many logs are left to delete, and ms until the next timer (0: more is due; None: none)."""
+
+    queued: int = 0
+    requeued: int = 0
+    failed: int = 0
+    expired: int = 0
+    discarded: int = 0
+    wait_ms: int | None = None
+    late_ms: int = 0
+
+
+class Finding(NamedTuple):
+    """Something that does not agree. `job_id` is '' where it is about the group as a whole."""
+
+    group: str
+    job_id: str
+    what: str
+
+
+class PartitionsDiffer(Exception):
+    """The store was set up with another number of partitions."""
+
+
+class Store:
+    """All that Titan keeps, but for logs. `now` is '' for the store's clock; a test may set a time in ms."""
+
+    def __init__(self, redis: Redis, settings: BrokerSettings, *, is_plain: bool = False) -> None:
+        self.redis = redis
+        self.settings = settings
+        self.now = ""
+        self._partitions = Partitions(redis, settings.key_prefix, settings.partitions, is_plain=is_plain)
+        self.partitions = self._partitions.names
+        self._ids = Ids()
+        self._turn = 0
+
+    async def open(self) -> None:
+        """Check that the store has this number of partitions, or set it up. Raises PartitionsDiffer."""
+        name = keys.partitions(self.settings.key_prefix)
+        await spoken(self.redis.set(name, len(self.partitions), nx=True))
+        kept = int(await spoken(self.redis.get(name)) or 0)
+        if kept != len(self.partitions):
+            raise PartitionsDiffer(f"the store was set up with other partitions: start with --partitions {kept}")
+
+    async def ready(self) -> None:
+        """Run a script that may write. Raises StoreUnavailable."""
+        await self.reap(0)
+
+    async def enqueue(self, group: str, jobs: Sequence[NewJob], key: str = "") -> Enqueued:
+        """Put new jobs into a group, all or none. Raises Invalid (no image), IdempotencyMismatch."""
+        image = "" if all(job.image for job in jobs) else await self._image(group, jobs)
+        ids = self._ids.take(len(jobs))
+        digest = hashlib.sha256(msgspec.json.encode(jobs)).hexdigest() if key else ""
+        arguments: list[str | int] = [self.now, group, key, digest, self.settings.idempotency_ttl_s * 1000]
+        arguments.append(f"{','.join(ids)} {image}" if key else "")
+        for job, job_id in zip(jobs, ids, strict=True):
+            arguments += arguments_of(job, job_id, image)
+        created_at, *note = await self._partitions.run("enqueue", self._partitions.of(group), *arguments)
+        if note:
+            first_ids, _, image = note[0].decode().partition(" ")
+            ids = first_ids.split(",")
+        made = [new_job(job, i, group, image, int(created_at)) for job, i in zip(jobs, ids, strict=True)]
+        return Enqueued(made, is_replayed=bool(note))
+
+    async def show(self, group: str, job_id: str) -> Job:
+        """The job. Raises NotFound."""
+        return job_of(await self._partitions.run("show", self._partitions.of(group), group, job_id))
+
+    async def has_log(self, group: str, job_id: str) -> bool:
+        """Whether a log is stored for the job. Raises NotFound."""
+        return (
+            field_of(await self._partitions.run("show", self._partitions.of(group), group, job_id), "log_bytes")
+            is not None
+        )
+
+    async def list(
+        self,
+        group: str,
+        n: int,
+        *,
+        created_after: int | None = None,
+        cursor: str = "",
+        status: Status | None = None,
+        newest_first: bool = False,
+    ) -> tuple[Jobs, str]:
+        """A page of a group's jobs by creation, or of one status in its set's own order; and the cursor, '' at the end.
+
+        Looks at n jobs at most, so a page that is narrowed by both status and created_after may be short of n.
+        """
+        score, last = place(cursor)
+        after: str | int = "" if created_after is None else created_after
+        order = "desc" if newest_first else "asc"
+        arguments = (group, status or "jobs", n, after, order, score, last)
+        next_score, next_id, *rows = await self._partitions.run("list", self._partitions.of(group), *arguments)
+        return [job_of(row) for row in rows], _cursor(next_score, next_id)
+
+    async def next(self, n: int, groups: Sequence[str] = (), lease_s: int | None = None) -> Jobs:
+        """Hand out the first jobs, n at most. Partitions are asked in turn."""
+        asked = {
+            self._partitions.of(group): [g for g in groups if self._partitions.of(g) == self._partitions.of(group)]
+            for group in groups
+        }
+        turn, self._turn = self._turn, (self._turn + 1) % len(self.partitions)
+        jobs: list[Job] = []
+        for partition in self.partitions[turn:] + self.partitions[:turn]:
+            if (groups and partition not in asked) or len(jobs) == n:
+                continue
+            arguments = (self.now, n - len(jobs), lease_token(), "" if lease_s is None else lease_s)
+            rows = await self._partitions.run("next", partition, *arguments, *asked.get(partition, ()))
+            jobs += [job_of(row, is_handed_out=True) for row in rows]
+        return jobs
+
+    async def start(self, group: str, job_id: str, lease: str = "", started_at: int | None = None) -> Job:
+        """Say that a job runs; take it when it is queued. Raises NotFound, WrongState, LeaseLost, LimitReached."""
+        at: str | int = "" if started_at is None else started_at
+        new_lease = lease_token()
+        row = await self._partitions.run(
+            "start", self._partitions.of(group), self.now, group, job_id, lease, new_lease, at
+        )
+        return job_of(row, is_handed_out=field_of(row, "lease") == new_lease)
+
+    async def touch(self, items: Sequence[Held]) -> Ends:
+        """Renew leases: for each item the end of its lease, or NotFound, WrongState, LeaseLost."""
+        asked = [(item.group_name, item.id, item.lease or "") for item in items]
+        rows = await self._partitions.run_items("touch", (self.now,), asked)
+        return [row if isinstance(row, TitanError) else int(row[1]) for row in rows]
+
+    async def succeed(self, group: str, job_id: str, lease: str = "", completed_at: int | None = None) -> Job:
+        """Mark a running job as succeeded. Raises NotFound, WrongState, LeaseLost."""
+        return await self._finish_one(group, job_id, lease, "succeeded", "", "", completed_at)
+
+    async def fail(
+        self,
+        group: str,
+        job_id: str,
+        lease: str = "",
+        reason: str = "",
+        error: str = "",
+        completed_at: int | None = None,
+    ) -> Job:
+        """Mark a running job as failed, with its automatic retry. Raises NotFound, WrongState, LeaseLost."""
+        return await self._finish_one(group, job_id, lease, "failed", reason, error, completed_at)
+
+    async def finish(self, items: Sequence[Finish]) -> Refusals:
+        """Succeed and fail many jobs: for each item None, or NotFound, WrongState, LeaseLost."""
+
+        def arguments(item: Finish) -> tuple[str | int, ...]:
+            at = milliseconds(item.completed_at) if item.completed_at else ""
+            new_id = self._ids.take(1)[0] if item.status == "failed" else ""
+            return (
+                item.group_name,
+                item.id,
+                item.lease or "",
+                item.status,
+                item.reason or "",
+                item.error or "",
+                at,
+                new_id,
+            )
+
+        rows = await self._partitions.run_items("finish", (self.now, ""), [arguments(item) for item in items])
+        return [row if isinstance(row, TitanError) else None for row in rows]
+
+    async def release(self, group: str, job_id: str, lease: str = "", delay: int = 0) -> Job:
+        """Give a running job back; the delivery is not counted. Raises NotFound, WrongState, LeaseLost."""
+        [row] = await self._partitions.run("release", self._partitions.of(group), self.now, group, job_id, lease, delay)
+        return job_of(row)
+
+    async def release_all(self, jobs: Sequence[Job]) -> None:
+        """Give back what `next` handed out to a client that is gone; what is no longer running is passed over."""
+        held = [(job.group_name, job.id, job.lease or "", 0) for job in jobs]
+        await self._partitions.run_items("release", (self.now,), held)
+
+    async def cancel(self, group: str, job_id: str) -> Job:
+        """End a job that is not finished. Raises NotFound, WrongState."""
+        return job_of(await self._partitions.run("cancel", self._partitions.of(group), self.now, group, job_id))
+
+    async def retry(self, group: str, job_id: str) -> Job:
+        """Do a finished job again: the new job. Raises NotFound, WrongState."""
+        [new_id] = self._ids.take(1)
+        return job_of(await self._partitions.run("retry", self._partitions.of(group), self.now, group, job_id, new_id))
+
+    async def remove(self, group: str, job_id: str) -> bool:
+        """Forget a finished job; True when its log is left to delete. Raises NotFound, WrongState."""
+        return bool(await self._partitions.run("remove", self._partitions.of(group), self.now, group, job_id))
+
+    async def log(self, group: str, job_id: str, size_bytes: int) -> Job:
+        """Note that the job's log is stored. Raises NotFound, WrongState."""
+        return job_of(
+            await self._partitions.run("log", self._partitions.of(group), self.now, group, job_id, size_bytes)
+        )
+
+    async def configure(self, group: str, settings: GroupSettings) -> Group:
+        """Give a group all its settings anew; the group is made when there is none."""
+        await self._partitions.run("configure", self._partitions.of(group), self.now, group, *fields_of(settings))
+        return await self.group(group)
+
+    async def group(self, name: str) -> Group:
+        """A group's settings and counts. Raises NotFound."""
+        rows = await self._partitions.run("groups", self._partitions.of(name), name, 1, "", "")
+        if not rows:
+            raise NotFound("There is no such group.")
+        return group_of(rows[0])
+
+    async def groups(self, n: int, cursor: str = "") -> tuple[Groups, str]:
+        """A page of groups by creation over all partitions, and the cursor, '' at the end."""
+        after = place(cursor)
+        pages = await self._partitions.run_each("groups", [("", n + 1, *after)] * len(self.partitions))
+        rows = sorted((row for page in pages for row in page), key=lambda row: (int(row[1]), row[0]))
+        end = _cursor(rows[n - 1][1], rows[n - 1][0]) if len(rows) > n else ""
+        return [group_of(row) for row in rows[:n]], end
+
+    async def reap(self, limit: int) -> Reaped:
+        """Do what is due, `limit` jobs a partition at most."""
+        arguments: list[list[str | int]] = [[self.now, limit, *self._ids.take(limit)] for _ in self.partitions]
+        replies = [[int(value) for value in reply] for reply in await self._partitions.run_each("reap", arguments)]
+        waits = [timer - now for *_, now, timer in replies if timer >= 0]
+        queued, requeued, failed, expired, left = (sum(column) for column in list(zip(*replies, strict=True))[:5])
+        wait_ms, late_ms = max(0, min(waits)) if waits else None, max(0, -min(waits, default=0))
+        return Reaped(queued, requeued, failed, expired, left, wait_ms, late_ms)
+
+    async def check(self, group: str, job_ids: Sequence[str], *, is_repair: bool) -> Findings:
+        """What does not agree about these jobs of a group, or with none given about the group: (group, id, what)."""
+        mode = "repair" if is_repair else ""
+        rows = await self._partitions.run("check", self._partitions.of(group), self.now, mode, group, *job_ids)
+        return [Finding(group, job_id.decode(), what.decode()) for job_id, what in rows]
+
+    async def discarded(self, n: int) -> JobIds:
+        """Ids of gone jobs whose logs are left to delete, n a partition at most."""
+        pages: list[list[bytes]] = [
+            cast("list[bytes]", await spoken(self.redis.zrange(keys.discarded(p), 0, n - 1))) for p in self.partitions
+        ]
+        return [job_id.decode() for page in pages for job_id in page]
+
+    async def forget(self, job_ids: Sequence[str]) -> None:
+        """Say that the logs of these gone jobs are deleted."""
+        if job_ids:
+            for p in self.partitions:
+                await spoken(self.redis.zrem(keys.discarded(p), *job_ids))
+
+    async def _image(self, group: str, jobs: Sequence[NewJob]) -> str:
+        image = await spoken(self.redis.hget(keys.group(self._partitions.of(group), group), "image"))
+        if image is None:
+            missing = next(i for i, job in enumerate(jobs) if not job.image)
+            raise Invalid("An image is needed: the group has none of its own.", fields=f"jobs[{missing}].image")
+        return cast("bytes", image).decode()
+
+    async def _finish_one(
+        self, group: str, job_id: str, lease: str, status: Status, reason: str, error: str, completed_at: int | None
+    ) -> Job:
+        at: str | int = "" if completed_at is None else completed_at
+        arguments = (group, job_id, lease, status, reason, error, at, self._ids.take(1)[0])
+        [row] = await self._partitions.run("finish", self._partitions.of(group), self.now, "job", *arguments)
+        return job_of(row)
+
+
+def _cursor(score: bytes, member: bytes) -> str:
+    return cursor(score.decode(), member.decode()) if member else ""

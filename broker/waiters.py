@@ -1,0 +1,91 @@
+"""Who waits for jobs here, and how the store wakes them: the scripts say on `wake` which group became ready.
+
+A message can be lost while the connection is away, so who waits also looks by itself now and then.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Self
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from broker import keys
+
+log = logging.getLogger(__name__)
+_AGAIN_S = 0.5
+
+
+class Waiters:
+    """The long polls of one broker, and what wakes the reaper. Use it as an async context manager."""
+
+    def __init__(self, listener: Redis, partitions: Sequence[str]) -> None:
+        self._listener = listener
+        self._wake = [keys.wake(p) for p in partitions]
+        self._timer = [keys.timer(p) for p in partitions]
+        self._waiting: dict[asyncio.Event, frozenset[str]] = {}
+        self._on_timer: list[Callable[[], None]] = []
+        self._task: asyncio.Task[None] | None = None
+        self.is_listening = False
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._listen_for_ever())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._listener.aclose()
+
+    @contextlib.contextmanager
+    def waiting(self, groups: Sequence[str]) -> Iterator[asyncio.Event]:
+        """An event that is set when one of the groups, or with none given any, may hand out a job."""
+        event = asyncio.Event()
+        self._waiting[event] = frozenset(groups)
+        try:
+            yield event
+        finally:
+            del self._waiting[event]
+
+    def on_timer(self, tell: Callable[[], None]) -> None:
+        """Call this when the store's first timer moved closer, or may have."""
+        self._on_timer.append(tell)
+
+    def wake(self, group: str | None = None) -> None:
+        """Wake those who wait for the group; without one, all."""
+        for event, groups in self._waiting.items():
+            if group is None or not groups or group in groups:
+                event.set()
+
+    async def _listen_for_ever(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except (RedisError, OSError) as fault:
+                log.warning("not listening to the store: %s; again in %s s", fault, _AGAIN_S)
+            finally:
+                self.is_listening = False
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _listen(self) -> None:
+        async with self._listener.pubsub(ignore_subscribe_messages=False) as channels:
+            await channels.subscribe(*self._wake, *self._timer)
+            async for message in channels.listen():
+                if message["type"] == "subscribe":
+                    self.is_listening = True
+                    self._tell_all()
+                elif message["channel"].decode() in self._timer:
+                    self._tell_timers()
+                else:
+                    self.wake(message["data"].decode())
+
+    def _tell_all(self) -> None:
+        self.wake()
+        self._tell_timers()
+
+    def _tell_timers(self) -> None:
+        for tell in self._on_timer:
+            tell()

@@ -1,0 +1,117 @@
+-- check: hold what is kept of some jobs, or of one group, against itself; with repair, mend it. The sets are the truth.
+--
+-- KEYS[1] partition  name    every key of the partition begins with it
+-- ARGV[1] now        ms, or '' for the server's own clock
+-- ARGV[2] repair     'repair', or ''
+-- ARGV[3] group      name
+-- ARGV[4] ids        of jobs of the group; none to check the group's heads and timers
+--
+-- moves   -
+-- reply   for each finding: id or '', what is wrong
+-- refuses -
+-- flags   allow-oom
+-- with    _moves
+local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
+local STATUSES = { 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }
+local findings = {}
+
+local function found(id, what, mend)
+  findings[#findings + 1] = { id, what }
+  if repair then mend() end
+end
+
+local function check_orphan(id)
+  for _, set in ipairs({ 'jobs', unpack(STATUSES) }) do
+    if call('ZSCORE', set_key(p, group, set), id) then
+      found(id, 'is in ' .. set .. ' but has no hash', function() call('ZREM', set_key(p, group, set), id) end)
+    end
+  end
+end
+
+-- back into the set of its status; a running one whose lease is not known is handed out anew
+local function place_again(id, job)
+  local score = job.status == 'delayed' and now or tonumber(job.completed_at or now)
+  if job.status == 'running' then
+    give_back(p, group, id, { place = job.place or new_place(p, job.priority) }, 0, now)
+  else
+    if job.status == 'queued' then score = job.place or new_place(p, job.priority) end
+    call('ZADD', set_key(p, group, job.status), score, id)
+  end
+  job.status = call('HGET', job_key(p, id), 'status')
+  if job.status == 'queued' then
+    call('HSET', job_key(p, id), 'place', call('ZSCORE', set_key(p, group, 'queued'), id))
+  end
+end
+
+local function check_sets(id, job)
+  local scores, status, count = {}, nil, 0
+  for _, set in ipairs(STATUSES) do
+    scores[set] = call('ZSCORE', set_key(p, group, set), id) or nil
+    if scores[set] then count, status = count + 1, set end
+  end
+  if count == 0 then
+    found(id, 'is in no set; its status is ' .. job.status, function() place_again(id, job) end)
+  elseif count > 1 then
+    if scores[job.status] then status = job.status end
+    found(id, 'is in ' .. count .. ' sets; its status is ' .. job.status, function()
+      for set in pairs(scores) do if set ~= status then call('ZREM', set_key(p, group, set), id) end end
+    end)
+  end
+  if count > 0 and status ~= job.status then
+    found(id, 'is in ' .. status .. '; its status is ' .. job.status, function()
+      call('HSET', job_key(p, id), 'status', status)
+    end)
+  end
+  return status, scores[status]
+end
+
+local function check_fields(id, job, status, score)
+  if status == 'running' and not (job.lease and job.expires_at == score) then
+    found(id, 'is running, but its lease is not the one of its set', function()
+      call('HSET', job_key(p, id), 'expires_at', score, 'lease', job.lease or '-')
+    end)
+  elseif status ~= 'running' and (job.lease or job.expires_at or job.deadline) then
+    found(id, 'has a lease, but is not running', function() forget_run(p, id) end)
+  end
+  if status == 'queued' and job.place ~= score then
+    found(id, 'has another place than its set', function() call('HSET', job_key(p, id), 'place', score) end)
+  end
+  if call('ZSCORE', set_key(p, group, 'jobs'), id) ~= job.created_at then
+    found(id, 'is not in jobs by its creation', function() call('ZADD', set_key(p, group, 'jobs'), job.created_at, id) end)
+  end
+end
+
+local function check_timer(set)
+  local kept_s = RETENTION_S[set] and (call('HGET', group_key(p, group), 'retention_' .. set) or RETENTION_S[set]) or 0
+  local head = call('ZRANGE', set_key(p, group, set), 0, 0, 'WITHSCORES')[2]
+  local timer = call('ZSCORE', p .. ':due', set .. ':' .. group)
+  if head and (not timer or tonumber(timer) > head + kept_s * 1000) then
+    found('', 'has no timer, or a late one, for ' .. set, function() set_timer(p, set, group, head + kept_s * 1000) end)
+  end
+end
+
+local function check_group()
+  local head = call('ZRANGE', set_key(p, group, 'queued'), 0, 0, 'WITHSCORES')[2]
+  local score = call('ZSCORE', p .. ':ready', group) or nil
+  local wanted = head and room(p, group) > 0 and head or nil
+  if score ~= wanted then
+    found('', 'is not in ready as its queue is', function() refresh_ready(p, group) end)
+  end
+  if not call('ZSCORE', p .. ':groups', group) then
+    found('', 'is not in groups', function() call('ZADD', p .. ':groups', whole(now), group) end)
+  end
+  for _, set in ipairs({ 'delayed', 'running', 'succeeded', 'failed', 'cancelled' }) do check_timer(set) end
+end
+
+if #ARGV < first then check_group() end
+for at = first, #ARGV do
+  local id = ARGV[at]
+  local job = find(p, group, id)
+  if not job then
+    check_orphan(id)
+  else
+    local status, score = check_sets(id, job)
+    if status then check_fields(id, job, status, score) end
+  end
+end
+return findings

@@ -1,0 +1,22 @@
+-- configure: give a group all its settings anew; one that is not given has its default.
+--
+-- KEYS[1] partition  name    every key of the partition begins with it
+-- ARGV[1] now        ms, or '' for the server's own clock
+-- ARGV[2] group      name
+-- ARGV[3] settings   field value field value…
+--
+-- moves   -
+-- reply   OK
+-- refuses -
+-- flags   allow-oom
+local p, now, group, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
+
+call('ZADD', p .. ':groups', 'NX', whole(now), group)
+call('DEL', group_key(p, group))
+if #ARGV >= first then call('HSET', group_key(p, group), unpack(ARGV, first)) end
+for status in pairs(RETENTION_S) do
+  if call('EXISTS', set_key(p, group, status)) == 1 then set_timer(p, status, group, now) end
+end
+refresh_ready(p, group)
+
+return 'OK'

@@ -1,0 +1,40 @@
+-- list: a page of a group's jobs, by creation; or of those in one status, in that set's own order.
+--
+-- KEYS[1] partition      name    every key of the partition begins with it
+-- ARGV[1] group          name
+-- ARGV[2] set            jobs, or a status
+-- ARGV[3] n              jobs at most
+-- ARGV[4] created_after  ms, or ''
+-- ARGV[5] order          asc or desc
+-- ARGV[6] score          of the last job of the page before, or ''
+-- ARGV[7] id             of the last job of the page before, or ''
+--
+-- moves   -
+-- reply   the last score and id that were looked at ('' '' at the end), then for each job: id field value field value…
+-- refuses -
+-- flags   no-writes
+-- with    _pages
+local p, group, set, n = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
+local created_after, order, score, id = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
+local key = set_key(p, group, set)
+
+local size = call('ZCARD', key)
+local first, last = 0, size - 1
+if set == 'jobs' and created_after then first = call('ZCOUNT', key, '-inf', whole(created_after)) end
+if score ~= '' and order == 'asc' then first = math.max(first, rank(key, score, id, true)) end
+if score ~= '' and order == 'desc' then last = rank(key, score, id, false) - 1 end
+
+local page = {}
+if first <= last and order == 'asc' then
+  page = call('ZRANGE', key, first, math.min(last, first + n - 1), 'WITHSCORES')
+elseif first <= last then
+  page = call('ZREVRANGE', key, size - 1 - last, size - 1 - math.max(first, last - n + 1), 'WITHSCORES')
+end
+
+local rows = { '', '' }
+if last - first + 1 > n then rows = { page[#page], page[#page - 1] } end
+for i = 1, #page, 2 do
+  local reply, job = row(p, page[i]), find(p, group, page[i])
+  if job and (not created_after or tonumber(job.created_at) > created_after) then rows[#rows + 1] = reply end
+end
+return rows

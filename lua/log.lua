@@ -1,0 +1,21 @@
+-- log: note that the log of a job is stored.
+--
+-- KEYS[1] partition  name    every key of the partition begins with it
+-- ARGV[1] now        ms, or '' for the server's own clock
+-- ARGV[2] group      name
+-- ARGV[3] id         of the job
+-- ARGV[4] log_bytes  size of the log
+--
+-- moves   running -> running, succeeded -> succeeded, failed -> failed, cancelled -> cancelled
+-- reply   id field value field value…
+-- refuses NOT_FOUND WRONG_STATE
+-- flags   allow-oom
+local p, group, id, log_bytes = KEYS[1], ARGV[2], ARGV[3], ARGV[4]
+
+local job = find(p, group, id)
+if not job then return not_found() end
+if job.status == 'delayed' or job.status == 'queued' then return wrong_state(job) end
+
+call('HSET', job_key(p, id), 'log_bytes', log_bytes)
+
+return row(p, id)

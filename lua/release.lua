@@ -1,0 +1,34 @@
+-- release: give running jobs back; the delivery is not counted.
+--
+-- KEYS[1] partition  name    every key of the partition begins with it
+-- ARGV[1] now        ms, or '' for the server's own clock
+-- ARGV[2] jobs       for each: group id lease delay; lease is the token or '', delay in s
+--
+-- moves   running -> queued, running -> delayed
+-- reply   for each job: id field value field value…; or its refusal
+-- refuses NOT_FOUND WRONG_STATE LEASE_LOST
+-- flags   allow-oom
+-- with    _moves
+local p, now, first = KEYS[1], clock(ARGV[1]), 2
+local touched = {}
+
+local function release(group, id, lease, delay)
+  local job = find(p, group, id)
+  local refused = refusal(p, group, job, lease)
+  if refused then return refused end
+
+  give_back(p, group, id, job, delay * 1000, now)
+  if tonumber(job.deliveries) > 1 then
+    call('HSET', job_key(p, id), 'deliveries', job.deliveries - 1)
+  else
+    call('HDEL', job_key(p, id), 'deliveries')
+  end
+  touched[group] = true
+
+  return row(p, id)
+end
+
+local items = {}
+for at = first, #ARGV, 4 do items[#items + 1] = release(unpack(ARGV, at, at + 3)) end
+for group in pairs(touched) do refresh_ready(p, group) end
+return replies(items)

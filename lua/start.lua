@@ -1,0 +1,46 @@
+-- start: say that a job runs now; of a queued job: take it.
+--
+-- KEYS[1] partition   name    every key of the partition begins with it
+-- ARGV[1] now         ms, or '' for the server's own clock
+-- ARGV[2] group       name
+-- ARGV[3] id          of the job
+-- ARGV[4] lease       the token, or '' (an old client, or a queued job)
+-- ARGV[5] new_lease   the token if the job is handed out by this
+-- ARGV[6] started_at  ms, or '' for now; kept for display where it is plausible
+--
+-- moves   queued -> running, running -> running
+-- reply   id field value field value…, with the group's env_vars
+-- refuses NOT_FOUND WRONG_STATE LEASE_LOST LIMIT_REACHED
+-- flags   allow-oom
+-- with    _moves
+local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
+local lease, new_lease, started_at = ARGV[4], ARGV[5], tonumber(ARGV[6])
+
+local job = find(p, group, id)
+local is_queued = job and job.status == 'queued' and lease == ''
+if is_queued then
+  if room(p, group) == 0 then return refuse('LIMIT_REACHED', 'The group is paused, or at its max_concurrency.') end
+else
+  local refused = refusal(p, group, job, lease)
+  if refused then return refused end
+  if lease == '' and job.handed_out_by == 'start' then return wrong_state(job, 'It was started by another client.') end
+end
+
+if is_queued then
+  call('ZREM', set_key(p, group, 'queued'), id)
+  call('HSET', job_key(p, id), 'status', 'running', 'deliveries', (job.deliveries or 0) + 1, 'lease', new_lease,
+    'handed_out_by', 'start')
+elseif job.deadline then
+  job.deadline = whole(now + (job.timeout or TIMEOUT_S) * 1000)
+  call('HSET', job_key(p, id), 'deadline', job.deadline)
+end
+local ends = lease_end(job, now)
+call('HSET', job_key(p, id), 'started_at', whole(plausible(job, started_at, now)), 'expires_at', whole(ends))
+call('ZADD', set_key(p, group, 'running'), whole(ends), id)
+set_timer(p, 'running', group, ends)
+refresh_ready(p, group)
+
+local reply = row(p, id)
+local env_vars = call('HGET', group_key(p, group), 'env_vars')
+if env_vars then reply[#reply + 1] = 'env_vars'; reply[#reply + 1] = env_vars end
+return reply

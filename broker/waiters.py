@@ -40,6 +40,11 @@ class Waiters:
             await asyncio.gather(self._task, return_exceptions=True)
         await self._listener.aclose()
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
     @contextlib.contextmanager
     def waiting(self, groups: Sequence[str]) -> Iterator[asyncio.Event]:
         """An event that is set when one of the groups, or with none given any, may hand out a job."""

@@ -1,11 +1,12 @@
 """What every test may ask for: a store on each kind of server, and the invariants that hold after each test."""
 
+import asyncio
 import os
 import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import fakeredis
@@ -35,6 +36,13 @@ def start_server(program: str, folder: Path) -> tuple[str, subprocess.Popen[byte
         time.sleep(0.05)  # the server's socket is the only sign that it is there
     server.kill()
     pytest.fail(f"{program} did not start")
+
+
+async def eventually(holds: Callable[[], object], limit_s: float = 10) -> None:
+    """Wait for what another task or program does."""
+    async with asyncio.timeout(limit_s):
+        while not holds():
+            await asyncio.sleep(0.005)
 
 
 @pytest.fixture(scope="session")
@@ -100,9 +108,10 @@ async def store(redis: Redis, settings: BrokerSettings, backend: str) -> AsyncIt
 async def assert_known_keys(store: Store) -> None:
     """Every key with the prefix is reachable from a group or expires."""
     prefix = store.settings.key_prefix
-    for key in [key.decode() async for key in store.redis.scan_iter(f"{prefix}*")]:
+    for key in [key.decode() async for key in store.redis.scan_iter(f"{prefix}*", 1000)]:
         kind = key.removeprefix(f"{prefix}:").partition(":")[2].partition(":")[0]
         if kind == "answer":
             assert await store.redis.pttl(key) > 0, key
         else:
             assert kind in {"", "job", "group", "groups", "ready", "due", "sequence", "discarded"}, key
+        await store.redis.unlink(key)  # so that the next tests' scans stay short

@@ -1,0 +1,1 @@
+"""The HTTP front end: routes, handlers, and what they share."""

@@ -1,0 +1,52 @@
+"""Answers: JSON, nothing, or a stream of text."""
+
+from collections.abc import AsyncIterator, Mapping
+
+from aiohttp import web
+from msgspec import Struct
+
+from broker.api.codec import encode
+
+_JSON = {"Content-Type": "application/json"}
+_NO_STORE = {**_JSON, "Cache-Control": "no-store"}
+_TEXT = {
+    "Content-Type": "text/plain; charset=utf-8",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "no-cache",
+}
+
+
+def json(body: Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """An answer with a JSON body."""
+    return web.Response(status=status, body=encode(body), headers={**_JSON, **headers} if headers else _JSON)
+
+
+def json_no_store(body: Struct) -> web.Response:
+    """An answer that nobody may keep."""
+    return web.Response(body=encode(body), headers=_NO_STORE)
+
+
+def document(body: bytes) -> web.Response:
+    """An answer whose JSON is ready-made."""
+    return web.Response(body=body, headers=_JSON)
+
+
+def nothing(headers: Mapping[str, str] | None = None) -> web.Response:
+    """204."""
+    return web.Response(status=204, headers=headers)
+
+
+async def text(
+    request: web.BaseRequest, pieces: AsyncIterator[bytes], size_bytes: int | None = None
+) -> web.StreamResponse:
+    """Stream text. The first piece is read before the answer begins, so that what is wrong by then is a refusal."""
+    first = await anext(pieces, b"")
+    response = web.StreamResponse(headers=_TEXT)
+    response.content_length = size_bytes
+    await response.prepare(request)
+    await response.write(first)
+    async for piece in pieces:
+        await response.write(piece)
+    await response.write_eof()
+    return response

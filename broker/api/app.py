@@ -1,0 +1,55 @@
+"""The front end put together: a route for each row, one middleware, and a quiet end."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from broker.api.call import Broker, Call, Front
+from broker.api.openapi import document
+from broker.api.problems import problems
+from broker.api.routes import ROUTES, Handler
+
+Hook = Callable[[web.Application], Awaitable[None]]
+
+__all__ = ["Broker", "make_app"]
+
+
+def make_app(broker: Broker) -> web.Application:
+    """The application of a broker. Run it with `broker.api.runner.Runner`.
+
+    Its `shutdown` lets those who wait for a job go; its `cleanup` waits for jobs that go back.
+    """
+    front = Front(broker, msgspec.json.encode(document()))
+    app = web.Application(middlewares=[problems])
+    for route in ROUTES:
+        path = route.path.replace("}", ":[^/]+}")
+        app.router.add_route(route.method, path, _adapted(front, route.handler), expect_handler=_expect_later)
+    app.on_shutdown.append(_stop_waiting(front))
+    app.on_cleanup.append(_settle(front))
+    return app
+
+
+def _adapted(front: Front, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await handler(Call(front, request, request.match_info))
+
+    return handle
+
+
+async def _expect_later(_: web.Request) -> None:
+    """A client that asks before it sends its body is answered when somebody reads it."""
+
+
+def _stop_waiting(front: Front) -> Hook:
+    async def stop(_: web.Application) -> None:
+        front.polls.stop()
+
+    return stop
+
+
+def _settle(front: Front) -> Hook:
+    async def settle(_: web.Application) -> None:
+        await front.deliveries.settle()
+
+    return settle

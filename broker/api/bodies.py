@@ -1,0 +1,65 @@
+"""Reading a body within its limits, and not before somebody wants it."""
+
+import asyncio
+
+from aiohttp import web
+
+from broker.config import BrokerSettings
+from broker.errors import Invalid, TooLarge, TooSlow, UnsupportedType
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+
+
+async def read_body(request: web.BaseRequest, settings: BrokerSettings, types: tuple[str, ...] = (JSON,)) -> bytes:
+    """The whole body; empty when there is none.
+
+    Raises UnsupportedType for a Content-Type beside `types` and for any Content-Encoding, TooLarge above
+    max_body_bytes, TooSlow when no piece came for body_timeout_s.
+    """
+    if not request.body_exists:
+        return b""
+    _check_type(request, types)
+    limit = settings.max_body_bytes
+    if (request.content_length or 0) > limit:
+        raise TooLarge(f"The body may have {limit} bytes at most.")
+    content = request.content
+    if content.is_eof() and content.total_bytes <= limit and content.exception() is None:
+        return content.read_nowait(-1)
+    await expect(request)
+    body = bytearray()
+    while piece := await _piece(request, settings.body_timeout_s):
+        body += piece
+        if len(body) > limit:
+            raise TooLarge(f"The body may have {limit} bytes at most.")
+    return bytes(body)
+
+
+async def expect(request: web.BaseRequest) -> None:
+    """Tell a client that asked first (Expect: 100-continue) to send its body."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= (1, 1):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+
+
+def media_type(request: web.BaseRequest) -> str:
+    """The Content-Type without parameters, in small letters; '' when there is none."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def _check_type(request: web.BaseRequest, types: tuple[str, ...]) -> None:
+    if "Content-Encoding" in request.headers:
+        raise UnsupportedType("A Content-Encoding is not supported.")
+    given = media_type(request)
+    if given and given not in types:
+        raise UnsupportedType(f"The Content-Type must be {' or '.join(types)}.")
+
+
+async def _piece(request: web.BaseRequest, pause_s: float) -> bytes:
+    try:
+        async with asyncio.timeout(pause_s):
+            return await request.content.readany()
+    except TimeoutError:
+        raise TooSlow from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise Invalid("The body broke off.") from None

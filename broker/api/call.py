@@ -1,0 +1,109 @@
+"""One request as a handler sees it: the path, the query, the headers and the body, checked."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from aiohttp import web
+from msgspec import Struct
+
+from broker.api import queries
+from broker.api.bodies import FORM, JSON, media_type, read_body
+from broker.api.codec import convert, decode, form
+from broker.api.delivery import Deliveries
+from broker.api.items import Item, Items, read_items
+from broker.api.names import group_name, job_id
+from broker.api.polls import Polls
+from broker.config import BrokerSettings
+from broker.errors import Invalid
+from broker.models import Failure
+
+if TYPE_CHECKING:
+    from broker.logs import Logs
+    from broker.reaper import Reaper
+    from broker.store import Store
+    from broker.waiters import Waiters
+
+Body = TypeVar("Body", bound=Struct)
+
+MAX_KEY_LENGTH = 255
+MAX_LEASE_LENGTH = 64
+
+
+class Broker(NamedTuple):
+    """What a broker is made of, as the front end uses it. `reaper` is None where another broker runs it."""
+
+    store: "Store"
+    logs: "Logs"
+    waiters: "Waiters"
+    settings: BrokerSettings
+    reaper: "Reaper | None" = None
+
+
+class Front:
+    """What all requests of one front end share."""
+
+    def __init__(self, broker: Broker, document: bytes) -> None:
+        self.broker = broker
+        self.document = document
+        self.polls = Polls(broker.waiters)
+        self.deliveries = Deliveries(broker.store)
+
+
+class Call:
+    """One request. Raises Invalid for a hostile group name, NotFound for what cannot be an id."""
+
+    __slots__ = ("front", "group", "job_id", "logs", "request", "settings", "store")
+
+    def __init__(self, front: Front, request: web.Request, path: Mapping[str, str]) -> None:
+        self.front = front
+        self.request = request
+        self.store, self.logs, _, self.settings, _ = front.broker
+        self.group = group_name(path["group_name"]) if "group_name" in path else ""
+        self.job_id = job_id(path["id"]) if "id" in path else ""
+
+    def query(self, kind: type[queries.Parameters]) -> queries.Parameters:
+        """The query's parameters."""
+        return queries.parse(kind, self.request)
+
+    async def body(self, kind: type[Body]) -> Body:
+        """The JSON body; one that is not there counts as {}."""
+        return decode(kind, await read_body(self.request, self.settings))
+
+    async def items(self, kind: type[Item]) -> Items[Item]:
+        """The items of a bulk body."""
+        return read_items(kind, await read_body(self.request, self.settings))
+
+    async def failure(self) -> Failure:
+        """The body of fail: JSON, or a form, or the query, or nothing. The body goes before the query.
+
+        JSON that calls itself a form, as `curl -d` sends it, is taken for what it is.
+        """
+        raw = await read_body(self.request, self.settings, (JSON, FORM))
+        is_form = media_type(self.request) == FORM and not raw.lstrip().startswith(b"{")
+        body = convert(Failure, form(raw)) if is_form else decode(Failure, raw)
+        query = self.query(queries.FailQuery)
+        return Failure(*(getattr(body, name) or getattr(query, name) for name in Failure.__struct_fields__))
+
+    def lease(self, in_body: str | None) -> str:
+        """The lease token of the header Titan-Lease, or else the body's; '' when there is none."""
+        token = self.request.headers.get("Titan-Lease")
+        if not token:
+            return in_body or ""
+        if len(token) > MAX_LEASE_LENGTH or not _is_printable(token):
+            raise Invalid("Titan-Lease is not a lease token.", fields="lease")
+        return token
+
+    def idempotency_key(self) -> str:
+        """The header Idempotency-Key; '' when there is none."""
+        key = self.request.headers.get("Idempotency-Key")
+        if key is None:
+            return ""
+        if not 0 < len(key) <= MAX_KEY_LENGTH or not _is_printable(key):
+            raise Invalid(
+                f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} printable ASCII characters.", fields="Idempotency-Key"
+            )
+        return key
+
+
+def _is_printable(text: str) -> bool:
+    return text.isascii() and text.isprintable()

@@ -1,0 +1,28 @@
+"""Many jobs in one call: finish, touch_many. One outcome an item; a bad item does not stop the others."""
+
+from aiohttp import web
+
+from broker.api.answers import json
+from broker.api.call import Call
+from broker.models import Finish, Held, Outcome, Outcomes
+from broker.times import rfc3339
+
+
+async def finish(call: Call) -> web.StreamResponse:
+    """Mark many running jobs as succeeded or failed."""
+    items = await call.items(Finish)
+    return json(Outcomes(await items.outcomes(call.store.finish, _finished)))
+
+
+async def touch_many(call: Call) -> web.StreamResponse:
+    """Give many deliveries another lease."""
+    items = await call.items(Held)
+    return json(Outcomes(await items.outcomes(call.store.touch, _touched)))
+
+
+def _finished(job_id: str, _: None) -> Outcome:
+    return Outcome(id=job_id, ok=True)
+
+
+def _touched(job_id: str, end_ms: int) -> Outcome:
+    return Outcome(id=job_id, ok=True, expires_at=rfc3339(end_ms))

@@ -1,0 +1,62 @@
+"""A consumer's verbs: next, start, touch, succeed, fail, release."""
+
+from functools import partial
+
+from aiohttp import web
+
+from broker.api.answers import json, json_no_store, nothing
+from broker.api.call import Call
+from broker.api.codec import moment
+from broker.api.queries import NextQuery
+from broker.errors import TitanError
+from broker.models import Held, JobsWrapper, JobWrapper, Release, Start, Success, Touch
+from broker.times import rfc3339
+
+
+async def next(call: Call) -> web.StreamResponse:  # noqa: A001  # the verb's name
+    """Hand out the next jobs; with `wait`, as soon as there are some."""
+    query = call.query(NextQuery)
+    deliveries = call.front.deliveries
+    take = partial(deliveries.take, query.n, query.group, query.lease)
+    jobs = await (call.front.polls.wait(take, query.group, query.wait) if query.wait else take())
+    return await deliveries.send(call.request, json_no_store(JobsWrapper(jobs)), jobs)
+
+
+async def start(call: Call) -> web.StreamResponse:
+    """Say that a job runs; take it when it is queued."""
+    body = await call.body(Start)
+    started_at = moment(body.started_at, "started_at")
+    return json(JobWrapper(await call.store.start(call.group, call.job_id, call.lease(body.lease), started_at)))
+
+
+async def touch(call: Call) -> web.StreamResponse:
+    """Give the delivery that holds a job another lease."""
+    body = await call.body(Touch)
+    [end] = await call.store.touch([Held(group_name=call.group, id=call.job_id, lease=call.lease(body.lease))])
+    if isinstance(end, TitanError):
+        raise end
+    return nothing({"Titan-Expires-At": rfc3339(end)})
+
+
+async def succeed(call: Call) -> web.StreamResponse:
+    """Mark a running job as succeeded."""
+    body = await call.body(Success)
+    completed_at = moment(body.completed_at, "completed_at")
+    return json(JobWrapper(await call.store.succeed(call.group, call.job_id, call.lease(body.lease), completed_at)))
+
+
+async def fail(call: Call) -> web.StreamResponse:
+    """Mark a running job as failed, and make its automatic retry."""
+    body = await call.failure()
+    completed_at = moment(body.completed_at, "completed_at")
+    job = await call.store.fail(
+        call.group, call.job_id, call.lease(body.lease), body.reason or "", body.error or "", completed_at
+    )
+    return json(JobWrapper(job))
+
+
+async def release(call: Call) -> web.StreamResponse:
+    """Give a running job back; the delivery is not counted."""
+    body = await call.body(Release)
+    job = await call.store.release(call.group, call.job_id, call.lease(body.lease), body.delay or 0)
+    return json(JobWrapper(job))

@@ -1,0 +1,30 @@
+"""Groups: list_groups, show_group, configure."""
+
+from aiohttp import web
+from msgspec import UNSET
+
+from broker.api.answers import json
+from broker.api.call import Call
+from broker.api.queries import GroupsQuery
+from broker.errors import Invalid
+from broker.models import GroupPut, GroupsWrapper, GroupWrapper
+
+
+async def list_groups(call: Call) -> web.StreamResponse:
+    """List the groups with their settings and counts."""
+    query = call.query(GroupsQuery)
+    groups, cursor = await call.store.groups(query.n, query.cursor)
+    return json(GroupsWrapper(groups, cursor or UNSET))
+
+
+async def show_group(call: Call) -> web.StreamResponse:
+    """Show a group's settings and counts."""
+    return json(GroupWrapper(await call.store.group(call.group)))
+
+
+async def configure(call: Call) -> web.StreamResponse:
+    """Give a group all its settings anew; one that is not given has its default."""
+    settings = (await call.body(GroupPut)).group
+    if settings.rate_limit is not None:
+        raise Invalid("rate_limit is not there yet.", fields="group.rate_limit")
+    return json(GroupWrapper(await call.store.configure(call.group, settings)))

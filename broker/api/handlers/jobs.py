@@ -1,0 +1,68 @@
+"""A producer's verbs: enqueue, list, show, remove, cancel, retry."""
+
+from collections.abc import Sequence
+
+from aiohttp import web
+from msgspec import UNSET
+
+from broker.api.answers import json, nothing
+from broker.api.call import Call
+from broker.api.codec import moment
+from broker.api.queries import ListQuery
+from broker.errors import Invalid
+from broker.models import JobsWrapper, JobWrapper, NewJob, NewJobs
+
+_REPLAYED = {"Idempotency-Replayed": "true"}
+
+
+async def enqueue(call: Call) -> web.StreamResponse:
+    """Put new jobs into a group, all or none."""
+    key = call.idempotency_key()
+    body = await call.body(NewJobs)
+    _check_payloads(body.jobs, call.settings.max_payload_bytes)
+    enqueued = await call.store.enqueue(call.group, body.jobs, key)
+    return json(JobsWrapper(enqueued.jobs), 201, _REPLAYED if enqueued.is_replayed else None)
+
+
+async def list_jobs(call: Call) -> web.StreamResponse:
+    """List a group's jobs."""
+    query = call.query(ListQuery)
+    jobs, cursor = await call.store.list(
+        call.group,
+        query.n,
+        created_after=moment(query.created_after, "created_after"),
+        cursor=query.cursor,
+        status=query.status,
+        newest_first=query.order == "desc",
+    )
+    return json(JobsWrapper(jobs, cursor or UNSET))
+
+
+async def show(call: Call) -> web.StreamResponse:
+    """Show one job."""
+    return json(JobWrapper(await call.store.show(call.group, call.job_id)))
+
+
+async def remove(call: Call) -> web.StreamResponse:
+    """Forget a finished job and its log."""
+    if await call.store.remove(call.group, call.job_id):
+        await call.logs.delete([call.job_id])
+        await call.store.forget([call.job_id])
+    return nothing()
+
+
+async def cancel(call: Call) -> web.StreamResponse:
+    """End a job that is not finished."""
+    return json(JobWrapper(await call.store.cancel(call.group, call.job_id)))
+
+
+async def retry(call: Call) -> web.StreamResponse:
+    """Do a finished job again: answers the new job."""
+    return json(JobWrapper(await call.store.retry(call.group, call.job_id)))
+
+
+def _check_payloads(jobs: Sequence[NewJob], limit_bytes: int) -> None:
+    for i, job in enumerate(jobs):
+        payload = job.payload or ""
+        if len(payload) * 4 > limit_bytes and len(payload.encode()) > limit_bytes:
+            raise Invalid(f"A payload may have {limit_bytes} bytes at most.", fields=f"jobs[{i}].payload")

@@ -1,0 +1,23 @@
+"""Names that come from outside, checked before anything is done with them."""
+
+import re
+
+from broker.errors import Invalid, NotFound
+from broker.ids import is_id
+from broker.models import GROUP_NAME
+
+_GROUP_NAME = re.compile(GROUP_NAME, re.ASCII)
+
+
+def group_name(text: str) -> str:
+    """The name of a group. Raises Invalid."""
+    if _GROUP_NAME.fullmatch(text) is None:
+        raise Invalid("A group's name has 1 to 128 characters of A-Z a-z 0-9 _ -.", fields="group_name")
+    return text
+
+
+def job_id(text: str) -> str:
+    """The id of a job. Raises NotFound: what cannot be an id is none."""
+    if not is_id(text):
+        raise NotFound
+    return text

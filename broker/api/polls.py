@@ -1,0 +1,53 @@
+"""The long poll: clients that wait until a job is ready."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from broker.models import Job
+
+if TYPE_CHECKING:
+    from broker.waiters import Waiters
+
+SLOW_POLL_S = 2.0
+"""How often a waiting client looks by itself, should the store's word that a job is ready get lost."""
+
+
+class Polls:
+    """Everyone who waits at this broker."""
+
+    def __init__(self, waiters: "Waiters") -> None:
+        self._waiters = waiters
+        self._events: set[asyncio.Event] = set()
+        self._stopped = False
+
+    async def wait(self, take: Callable[[], Awaitable[list[Job]]], groups: Sequence[str], wait_s: float) -> list[Job]:
+        """Jobs as soon as `take` gets some, or none after `wait_s` seconds or when the broker stops."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + wait_s
+        with self._waiters.waiting(groups) as ready:
+            self._events.add(ready)
+            try:
+                while not self._stopped:
+                    ready.clear()
+                    jobs = await take()
+                    left_s = end - loop.time()
+                    if jobs or left_s <= 0 or self._stopped:
+                        return jobs
+                    await _set_within(ready, min(left_s, SLOW_POLL_S))
+                return []
+            finally:
+                self._events.discard(ready)
+
+    def stop(self) -> None:
+        """Let everyone go with what they have: nothing. Nobody waits any more."""
+        self._stopped = True
+        for ready in self._events:
+            ready.set()
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -1,0 +1,115 @@
+"""Refusals and faults as HTTP answers: which class has which status, and the one place that answers them."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from broker.errors import (
+    Forbidden,
+    IdempotencyMismatch,
+    Invalid,
+    LeaseLost,
+    LimitReached,
+    MethodNotAllowed,
+    NotFound,
+    StoreFull,
+    StoreUnavailable,
+    TitanError,
+    TooLarge,
+    TooSlow,
+    Unauthorized,
+    UnsupportedType,
+    WrongState,
+)
+from broker.models import Problem, ProblemWrapper
+
+STATUS: dict[type[TitanError], int] = {
+    Invalid: 400,
+    Unauthorized: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    MethodNotAllowed: 405,
+    TooSlow: 408,
+    WrongState: 409,
+    LeaseLost: 409,
+    TooLarge: 413,
+    UnsupportedType: 415,
+    IdempotencyMismatch: 422,
+    LimitReached: 429,
+    TitanError: 500,
+    StoreUnavailable: 503,
+    StoreFull: 503,
+}
+"""The HTTP status of each class."""
+
+RETRY_AFTER_S: dict[type[TitanError], int] = {LimitReached: 1, StoreUnavailable: 1, StoreFull: 5}
+"""The Retry-After of those that pass by themselves, in s, where the error does not say it."""
+
+_LOG = logging.getLogger(__name__)
+_ENCODER = msgspec.json.Encoder()
+_OF_FRAMEWORK: dict[int, TitanError] = {
+    404: NotFound("There is nothing at this path."),
+    405: MethodNotAllowed(),
+    408: TooSlow(),
+    413: TooLarge(),
+    415: UnsupportedType(),
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every refusal and fault with the error body. What nobody expected is a 500: logged, not shown.
+
+    An answer that has begun cannot be taken back: its connection is cut, so that the client does not take it for whole.
+    """
+    try:
+        return await handler(request)
+    except Exception as fault:  # nothing but the error body may reach a client
+        if not isinstance(fault, (TitanError, web.HTTPException, ConnectionError)):
+            _LOG.exception("%s %r failed", request.method, request.path)
+        if request.writer.output_size == 0:
+            return answer_to(fault)
+        _LOG.warning("%s %r broke off: %r", request.method, request.path, fault)
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError from fault
+
+
+def answer_to(fault: Exception) -> web.Response:
+    """The answer to a request that ended in this."""
+    if isinstance(fault, TitanError):
+        return refusal(fault)
+    if isinstance(fault, web.HTTPException):
+        return refusal_of_framework(fault)
+    return refusal(TitanError())
+
+
+def problem_of(error: TitanError) -> Problem:
+    """What a client is told about an error."""
+    return Problem(message=error.message, fields=error.fields, code=error.code)
+
+
+def refusal(error: TitanError) -> web.Response:
+    """The answer to a request that ended in this error."""
+    kind = type(error)
+    headers = {"Content-Type": "application/json"}
+    retry_after_s = error.retry_after_s or RETRY_AFTER_S.get(kind)
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
+    body = _ENCODER.encode(ProblemWrapper(problem_of(error)))
+    response = web.Response(status=STATUS[kind], body=body, headers=headers)
+    if kind is TooSlow:
+        response.force_close()
+    return response
+
+
+def refusal_of_framework(error: web.HTTPException) -> web.Response:
+    """The answer in place of one of aiohttp's own, with its Allow."""
+    response = refusal(_OF_FRAMEWORK.get(error.status) or (Invalid() if error.status < 500 else TitanError()))
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response

@@ -1,0 +1,117 @@
+"""What stands after the question mark: one struct a route. The same structs document it."""
+
+import re
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from broker.api.codec import convert
+from broker.errors import Invalid
+from broker.models import MAX_JOBS, ErrorText, GroupName, LeaseToken, Reason, Time, Timeout
+from broker.states import Status
+
+Cursor = Annotated[str, Meta(max_length=256, description="Where the list goes on: the cursor of the answer before.")]
+Page = Annotated[int, Meta(ge=1, le=MAX_JOBS, description="How many to answer at most.")]
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """No parameters. One that is not known is ignored, one without a value counts as not given."""
+
+
+class ListQuery(Query, frozen=True, kw_only=True):
+    """The parameters of list_jobs."""
+
+    created_after: Annotated[Time, Meta(description="Only jobs created after this time, RFC 3339.")] | None = None
+    n: Page = 50
+    cursor: Cursor = ""
+    status: Annotated[Status, Meta(description="Only jobs in this status.")] | None = None
+    order: Annotated[Literal["asc", "desc"], Meta(description="Oldest first, or newest first.")] = "asc"
+
+
+class NextQuery(Query, frozen=True, kw_only=True):
+    """The parameters of next."""
+
+    n: Annotated[int, Meta(ge=1, le=MAX_JOBS, description="How many jobs to hand out at most.")] = 1
+    wait: Annotated[int, Meta(ge=0, le=30, description="How long to wait for a job when there is none, in s.")] = 0
+    group: Annotated[list[GroupName], Meta(max_length=100, description="Only jobs of these groups.")] = []
+    lease: (
+        Annotated[Timeout, Meta(description="How long each lease lasts, in s; the job's timeout if not given.")] | None
+    ) = None
+
+
+class GroupsQuery(Query, frozen=True, kw_only=True):
+    """The parameters of list_groups."""
+
+    n: Page = 50
+    cursor: Cursor = ""
+
+
+class TailQuery(Query, frozen=True, kw_only=True):
+    """The parameters of read_log."""
+
+    tail: Annotated[int, Meta(ge=1, le=1_000_000, description="Only this many lines from the end.")] | None = None
+
+
+class FailQuery(Query, frozen=True, kw_only=True):
+    """The parameters of fail, for clients that send no body."""
+
+    reason: Reason | None = None
+    error: ErrorText | None = None
+    completed_at: Time | None = None
+    lease: LeaseToken | None = None
+
+
+Parameters = TypeVar("Parameters", bound=Query)
+
+_INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
+
+
+def parse(kind: type[Parameters], request: web.BaseRequest) -> Parameters:
+    """The parameters of a request. Raises Invalid with the name of one that is not right."""
+    if not request.query_string:
+        return kind()
+    types, given = _types(kind), request.query
+    values = {name: _value(types[name], name, given.getall(name)) for name in types if name in given}
+    try:
+        return convert(kind, {name: value for name, value in values.items() if value is not None})
+    except Invalid as error:
+        raise Invalid(error.message, fields=error.fields.partition("[")[0]) from None
+
+
+def _value(kind: type, name: str, texts: list[str]) -> Any:
+    texts = [text for text in texts if text]
+    for text in texts:
+        _check_text(name, text)
+    if kind is list:
+        return list(dict.fromkeys(texts))
+    if len(texts) > 1:
+        raise Invalid(f"{name} is given more than once.", fields=name)
+    if not texts:
+        return None
+    return _integer(name, texts[0]) if kind is int else texts[0]
+
+
+def _integer(name: str, text: str) -> int:
+    if _INTEGER.fullmatch(text) is None:
+        raise Invalid(f"{name} must be an integer.", fields=name)
+    return int(text)
+
+
+def _check_text(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Invalid(f"{name} is not UTF-8.", fields=name) from None
+
+
+@cache
+def _types(kind: type[Query]) -> dict[str, type]:
+    """Whether a parameter is an int, a list or a text."""
+    return {name: _plain(hint) for name, hint in get_type_hints(kind).items()}
+
+
+def _plain(hint: Any) -> type:
+    kinds = {int, list}.intersection([hint, getattr(hint, "__origin__", None), *get_args(hint)])
+    return kinds.pop() if kinds else str

@@ -1,0 +1,130 @@
+"""Every route as a row. The router, the OpenAPI document and a test that each row is exercised come from this table.
+
+The URL's own words for verbs (success, error) stand only here.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from aiohttp import web
+from msgspec import Struct
+
+from broker.api import queries
+from broker.api.bodies import FORM, JSON
+from broker.api.call import Call
+from broker.api.handlers import bulk, consume, groups, health, jobs, logs
+from broker.errors import (
+    IdempotencyMismatch,
+    LeaseLost,
+    LimitReached,
+    NotFound,
+    StoreFull,
+    StoreUnavailable,
+    TitanError,
+    WrongState,
+)
+from broker.models import (
+    Failure,
+    Finishes,
+    GroupPut,
+    GroupsWrapper,
+    GroupWrapper,
+    HeldJobs,
+    JobsWrapper,
+    JobWrapper,
+    NewJobs,
+    Outcomes,
+    Release,
+    Start,
+    Success,
+    Touch,
+)
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+LOG_TYPES = ("multipart/form-data", "text/plain")
+LEASE = "Titan-Lease"
+KEY = "Idempotency-Key"
+
+
+class Route(NamedTuple):
+    """One row. `takes` and `gives` are the bodies (bytes: a log going in, str: text going out, None: nothing)."""
+
+    method: str
+    path: str
+    handler: Handler
+    takes: type[Struct] | type[bytes] | None = None
+    gives: type[Struct] | type[str] | None = None
+    status: int = 200
+    refuses: tuple[type[TitanError], ...] = ()
+    query: type[queries.Query] = queries.Query
+    types: tuple[str, ...] = (JSON,)
+    headers: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+
+    @property
+    def verb(self) -> str:
+        """The handler's name."""
+        return self.handler.__name__
+
+    @property
+    def summary(self) -> str:
+        """What the handler does, in a line."""
+        return (self.handler.__doc__ or "").partition("\n")[0]
+
+
+GROUPS = "/v1/groups"
+GROUP = GROUPS + "/{group_name}"
+JOBS = GROUP + "/jobs"
+JOB = JOBS + "/{id}"
+
+_HELD = (NotFound, WrongState, LeaseLost)
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST",
+        JOBS,
+        jobs.enqueue,
+        NewJobs,
+        JobsWrapper,
+        201,
+        (IdempotencyMismatch, StoreFull),
+        headers=(KEY,),
+        answers=("Idempotency-Replayed",),
+    ),
+    Route("GET", JOBS, jobs.list_jobs, None, JobsWrapper, query=queries.ListQuery),
+    Route("GET", JOB, jobs.show, None, JobWrapper, refuses=(NotFound,)),
+    Route("DELETE", JOB, jobs.remove, None, None, 204, (NotFound, WrongState)),
+    Route("POST", JOB + "/cancel", jobs.cancel, None, JobWrapper, refuses=(NotFound, WrongState)),
+    Route("POST", JOB + "/retry", jobs.retry, None, JobWrapper, refuses=(NotFound, WrongState, StoreFull)),
+    Route("GET", "/v1/jobs", consume.next, None, JobsWrapper, query=queries.NextQuery),
+    Route(
+        "POST",
+        JOB + "/start",
+        consume.start,
+        Start,
+        JobWrapper,
+        refuses=(*_HELD, LimitReached, StoreFull),
+        headers=(LEASE,),
+    ),
+    Route(
+        "POST", JOB + "/touch", consume.touch, Touch, None, 204, _HELD, headers=(LEASE,), answers=("Titan-Expires-At",)
+    ),
+    Route("POST", JOB + "/success", consume.succeed, Success, JobWrapper, refuses=_HELD, headers=(LEASE,)),
+    Route(
+        "POST", JOB + "/error", consume.fail, Failure, JobWrapper, 200, _HELD, queries.FailQuery, (JSON, FORM), (LEASE,)
+    ),
+    Route("POST", JOB + "/release", consume.release, Release, JobWrapper, refuses=_HELD, headers=(LEASE,)),
+    Route(
+        "POST", JOB + "/log", logs.log, bytes, JobWrapper, refuses=(NotFound, WrongState, StoreFull), types=LOG_TYPES
+    ),
+    Route("GET", JOB + "/log", logs.read_log, None, str, refuses=(NotFound,), query=queries.TailQuery),
+    Route("POST", "/v1/jobs/finish", bulk.finish, Finishes, Outcomes),
+    Route("POST", "/v1/jobs/touch", bulk.touch_many, HeldJobs, Outcomes),
+    Route("GET", GROUPS, groups.list_groups, None, GroupsWrapper, query=queries.GroupsQuery),
+    Route("GET", GROUP, groups.show_group, None, GroupWrapper, refuses=(NotFound,)),
+    Route("PUT", GROUP, groups.configure, GroupPut, GroupWrapper, refuses=(StoreFull,)),
+    Route("GET", "/healthz", health.healthz, None, health.Health),
+    Route("GET", "/readyz", health.readyz, None, health.Health, refuses=(StoreUnavailable,)),
+    Route("GET", "/v1/openapi.json", health.openapi, None, None),
+)

@@ -1,0 +1,70 @@
+"""aiohttp's runner, set up as the front end needs it."""
+
+import logging
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from broker.api.problems import refusal, refusal_of_framework
+from broker.config import BrokerSettings
+from broker.errors import Invalid, TitanError
+
+_LOG = logging.getLogger(__name__)
+
+
+class Runner(web.AppRunner):
+    """Runs the application. A client that hangs up cancels its handler; packed bodies stay packed, to be refused."""
+
+    def __init__(self, app: web.Application, settings: BrokerSettings, **options: Any) -> None:
+        super().__init__(
+            app,
+            handler_cancellation=True,
+            auto_decompress=False,
+            keepalive_timeout=settings.keepalive_timeout_s,
+            **options,
+        )
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        return _Server(
+            server.request_handler,
+            request_factory=server.request_factory,
+            handler_cancellation=server.handler_cancellation,
+            **server._kwargs,  # noqa: SLF001  # aiohttp has no other way to give it a protocol
+        )
+
+
+class _Server(web.Server):
+    def __call__(self) -> web.RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class _Protocol(web.RequestHandler):
+    """One connection. What aiohttp answers by itself, without the middleware, has the error body too."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionResetError from exc
+        if status >= 500:
+            _LOG.error("a request from %s failed", request.remote, exc_info=exc)
+        else:
+            _LOG.debug("not HTTP, from %s: %s %r", request.remote, message, exc)
+        response = refusal(TitanError() if status >= 500 else Invalid("The request is not valid HTTP."))
+        response.force_close()
+        return response
+
+    async def finish_response(
+        self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(resp, web.HTTPException):
+            resp = refusal_of_framework(resp)
+        return await super().finish_response(request, resp, start_time)

@@ -1,0 +1,34 @@
+"""`titan broker`: one broker, until it is told to stop."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from broker.cli.options import example, settings_from, settings_options
+from broker.cli.running import log_to_stderr, run
+from broker.config import BrokerSettings
+
+if TYPE_CHECKING:
+    from broker.serve import Serving
+
+
+@click.command(
+    epilog=example("titan broker --port 8080", "TITAN_REDIS_URL=redis://localhost:6379/0 titan broker --host 0.0.0.0")
+)
+@settings_options(BrokerSettings)
+@click.pass_context
+def broker(context: click.Context, /, **_: object) -> None:
+    """Run a broker until SIGTERM or Ctrl-C: the HTTP front end and the reaper.
+
+    Requests in progress are answered before it ends. Without --redis-url it starts a Valkey of its own in the data
+    folder; a second broker on the same folder joins it.
+    """
+    from broker.serve import serve
+
+    settings = settings_from(context, BrokerSettings)
+    log_to_stderr(settings.log_level)
+    run(serve(settings, _say))
+
+
+def _say(serving: "Serving") -> None:
+    click.echo(f"Titan serves on {serving.url}; look into its store with: {serving.redis_cli}", err=True)

@@ -1,0 +1,53 @@
+"""`titan check`: does everything in the store agree?"""
+
+import click
+from msgspec import Struct
+
+from broker.check import check as check_store
+from broker.cli.options import example, json_option
+from broker.cli.output import listing, progress
+from broker.cli.running import run
+from broker.cli.stores import existing_store, store_options
+from broker.store import Finding
+
+
+class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A finding as it is printed."""
+
+    group: str
+    id: str = ""
+    what: str
+
+
+@click.command(epilog=example("titan check", "titan check --repair --redis-url redis://localhost:6379/0"))
+@store_options
+@click.option(
+    "--repair/--no-repair",
+    default=False,
+    show_default=True,
+    show_envvar=True,
+    help="Mend each finding: the sets are right.",
+)
+@json_option
+@click.pass_context
+def check(context: click.Context, /, *, repair: bool, as_json: bool, **_: object) -> None:
+    """Compare the store's sets, hashes, heads and timers, in small steps beside live traffic.
+
+    Exit code 1 when something does not agree, mended or not.
+    """
+    rows = [Row(group=f.group, id=f.job_id, what=f.what) for f in run(_findings(context, is_repair=repair))]
+    with listing("findings", ("group", "id", "what"), _cells, as_json=as_json) as shown:
+        shown.show(rows)
+    if not as_json:
+        click.echo(f"{len(rows)} findings" + (", mended" if rows and repair else ""), err=True)
+    context.exit(1 if rows else 0)
+
+
+async def _findings(context: click.Context, *, is_repair: bool) -> list[Finding]:
+    async with existing_store(context) as store:
+        with progress(None, "jobs", is_wanted=True) as bar:
+            return await check_store(store, is_repair=is_repair, progress=bar.update)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (row.group, row.id or "-", row.what)

@@ -1,0 +1,74 @@
+"""`titan config`: the settings in force, and where each came from."""
+
+from typing import Any
+
+import click
+from msgspec import Struct
+
+from broker.cli.broker import broker
+from broker.cli.options import PREFIX, Source, example, json_option, settings_from, sources
+from broker.cli.output import listing
+from broker.config import BrokerSettings
+from broker.settings import Setting, settings_of
+from worker.cli import worker
+from worker.config import WorkerSettings
+
+_COMMANDS: dict[str, tuple[click.Command, type[Struct]]] = {
+    "broker": (broker, BrokerSettings),
+    "worker": (worker, WorkerSettings),
+}
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One setting as it is printed. A secret's value is not shown."""
+
+    command: str
+    setting: str
+    value: Any
+    source: Source
+    variable: str
+    description: str
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog=example("titan config", "titan config broker --port 9000"),
+)
+@json_option
+@click.argument("command", required=False, type=click.Choice(list(_COMMANDS)))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def config(context: click.Context, /, command: str | None, arguments: tuple[str, ...], *, as_json: bool) -> None:
+    """Show the settings of the broker and the worker as they would start now, and where each came from.
+
+    With a command and its options, show what that would run with.
+    """
+    rows = [row for name in ([command] if command else _COMMANDS) for row in _rows(context, name, arguments)]
+    with listing("settings", ("command", "setting", "value", "source", "variable"), _cells, as_json=as_json) as shown:
+        shown.show(rows)
+
+
+def _rows(context: click.Context, name: str, arguments: tuple[str, ...]) -> list[Row]:
+    command, struct = _COMMANDS[name]
+    started = command.make_context(name, list(arguments), parent=context.find_root(), auto_envvar_prefix=PREFIX)
+    settings = settings_from(started, struct)
+    came_from = sources(started, struct)
+    return [
+        _row(name, setting, getattr(settings, setting.name), came_from[setting.name]) for setting in settings_of(struct)
+    ]
+
+
+def _row(command: str, setting: Setting, value: Any, source: Source) -> Row:
+    return Row(
+        command=command,
+        setting=setting.name,
+        value="(hidden)" if setting.secret and value else value,
+        source=source,
+        variable=setting.variable,
+        description=setting.description,
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    value = " ; ".join(row.value) if isinstance(row.value, tuple) else str(row.value)
+    return (row.command, row.setting, value or "-", row.source, row.variable)

@@ -1,0 +1,35 @@
+"""`titan doctor`: is the store fit to keep jobs?"""
+
+import click
+
+from broker.cli.options import example, json_option
+from broker.cli.output import listing
+from broker.cli.running import run
+from broker.cli.stores import existing_store, store_options
+from broker.doctor import Line, look
+
+_COLUMNS = ("about", "state", "found", "what to do")
+
+
+@click.command(epilog=example("titan doctor", "titan doctor --redis-url redis://localhost:6379/0"))
+@store_options
+@json_option
+@click.pass_context
+def doctor(context: click.Context, /, *, as_json: bool, **_: object) -> None:
+    """Look at the store: version, persistence, eviction, memory, clock, partitions, reaper.
+
+    Each line is ok, or says what to do. Exit code 1 when something is wrong.
+    """
+    lines = run(_lines(context))
+    with listing("lines", _COLUMNS, _cells, as_json=as_json) as shown:
+        shown.show(lines)
+    context.exit(1 if any(line.state == "wrong" for line in lines) else 0)
+
+
+async def _lines(context: click.Context) -> list[Line]:
+    async with existing_store(context) as store:
+        return [line async for line in look(store)]
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    return (line.about, line.state, line.found, line.advice)

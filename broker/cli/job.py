@@ -1,0 +1,93 @@
+"""`titan job`: the group of commands, and those that look at or act on jobs by id."""
+
+from functools import partial
+
+import click
+from msgspec import UNSET
+
+from broker.cli.job_consume import fail, next_, release, start, succeed, touch
+from broker.cli.job_enqueue import enqueue
+from broker.cli.job_list import list_
+from broker.cli.job_log import log
+from broker.cli.job_wait import wait
+from broker.cli.output import page, show_json, when
+from broker.cli.remote import (
+    EXIT_CODES,
+    Answer,
+    each,
+    example,
+    group_argument,
+    id_argument,
+    ids_argument,
+    with_broker,
+)
+from broker.models import Job, JobWrapper
+from worker.client import Client
+
+
+@click.group(epilog=EXIT_CODES)
+def job() -> None:
+    """Enqueue jobs, look at them, and act on them."""
+
+
+@click.command(epilog=example("titan job show mail 0hYjB6dJb7Pq2Xk9"))
+@group_argument
+@id_argument
+@with_broker
+async def show(client: Client, group: str, job_id: str, *, as_json: bool) -> None:
+    """Show everything about one job."""
+    found = await client.show(group, job_id)
+    if as_json:
+        show_json(JobWrapper(found))
+    else:
+        click.echo(page([(name, _shown(found, name)) for name in found.__struct_fields__]))
+
+
+@click.command(epilog=example("titan job cancel mail 0hYjB6dJb7Pq2Xk9 0hYjB6dJb7Pq2XkA"))
+@group_argument
+@ids_argument
+@with_broker
+async def cancel(client: Client, group: str, job_ids: tuple[str, ...], *, as_json: bool) -> int:
+    """Cancel jobs that are delayed, queued or running. Goes on after a refusal."""
+    return await each(job_ids, partial(client.cancel, group), _status, as_json=as_json)
+
+
+@click.command(epilog=example("titan job retry mail 0hYjB6dJb7Pq2Xk9"))
+@group_argument
+@ids_argument
+@with_broker
+async def retry(client: Client, group: str, job_ids: tuple[str, ...], *, as_json: bool) -> int:
+    """Make new jobs from finished ones, and print the new ids. Goes on after a refusal."""
+    return await each(job_ids, partial(client.retry, group), _new_id, as_json=as_json)
+
+
+@click.command("delete", epilog=example("titan job delete mail 0hYjB6dJb7Pq2Xk9"))
+@group_argument
+@ids_argument
+@with_broker
+async def remove(client: Client, group: str, job_ids: tuple[str, ...], *, as_json: bool) -> int:
+    """Delete finished jobs and their logs, for good. Goes on after a refusal."""
+    return await each(job_ids, partial(client.remove, group), lambda answer: f"{answer.id} deleted", as_json=as_json)
+
+
+def _shown(job: Job, name: str) -> object:
+    value = getattr(job, name)
+    if value is UNSET or value == {}:
+        return UNSET
+    if name == "env_vars":
+        return "\n".join(f"{variable}={text}" for variable, text in value.items())
+    if name.endswith("_at") and name != "retry_at":
+        return when(value)
+    return f"{value} s" if name in {"delay", "timeout", "retries_delay"} else value
+
+
+def _status(answer: Answer) -> str:
+    return f"{answer.id} {answer.job.status}" if answer.job else answer.id
+
+
+def _new_id(answer: Answer) -> str:
+    return f"{answer.id} retried as {answer.job.id} {answer.job.status}" if answer.job else answer.id
+
+
+for _command in (enqueue, show, list_, wait, log, cancel, retry, remove, next_, start, touch, succeed, fail, release):
+    job.add_command(_command)

@@ -1,0 +1,57 @@
+"""`titan job list`: a group's jobs as a table, page by page."""
+
+import click
+
+from broker.cli.output import age, listing
+from broker.cli.remote import example, group_argument, option, with_broker
+from broker.models import MAX_JOBS, Job
+from broker.states import STATUSES, Status
+from worker.client import Client
+
+_COLUMNS = ("id", "status", "image", "created", "age", "reason")
+
+
+@click.command(
+    "list",
+    epilog=example(
+        "titan job list mail --status failed --newest", "titan job list mail --all --json | jq -r '.jobs[].id'"
+    ),
+)
+@group_argument
+@option("--status", type=click.Choice(STATUSES), help="Only jobs in this status.")
+@option("--created-after", default="", metavar="TIME", help="Only jobs created after this time (RFC 3339).")
+@option("-n", "--n", default=50, type=click.IntRange(1, MAX_JOBS), show_default=True, help="How many.")
+@option("--all", "every", is_flag=True, envvar="TITAN_JOB_LIST_ALL", help="All of them, however many.")
+@option("--newest", is_flag=True, help="The newest first, not the oldest.")
+@option("--cursor", default="", help="Go on where an earlier list ended.")
+@with_broker
+async def list_(
+    client: Client,
+    group: str,
+    status: Status | None,
+    created_after: str,
+    n: int,
+    cursor: str,
+    *,
+    every: bool,
+    newest: bool,
+    as_json: bool,
+) -> None:
+    """List a group's jobs, the oldest first."""
+    with listing("jobs", _COLUMNS, _row, as_json=as_json) as shown:
+        going = True
+        while going:
+            jobs, cursor = await client.list(
+                group,
+                MAX_JOBS if every else n,
+                created_after=created_after,
+                cursor=cursor,
+                status=status,
+                newest_first=newest,
+            )
+            shown.show(jobs, cursor)
+            going = every and cursor != ""
+
+
+def _row(job: Job) -> tuple[object, ...]:
+    return job.id, job.status, job.image, job.created_at, age(job.created_at), job.reason or ""

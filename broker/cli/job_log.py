@@ -1,0 +1,99 @@
+"""`titan job log`: a job's log, down and up, never whole in memory (but for --json)."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from broker.cli.output import TerminalText, is_terminal, show_json
+from broker.cli.remote import example, group_argument, id_argument, option, with_broker
+from broker.models import JobWrapper
+from worker.client import Client
+
+_PIECE_BYTES = 256 * 1024
+
+
+@click.command(
+    epilog=example(
+        "titan job log mail 0hYjB6dJb7Pq2Xk9 --tail 20",
+        "titan job log mail 0hYjB6dJb7Pq2Xk9 -o job.log",
+        "make 2>&1 | titan job log mail 0hYjB6dJb7Pq2Xk9 --send -",
+    )
+)
+@group_argument
+@id_argument
+@option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines.")
+@option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file, as it was sent.")
+@option(
+    "--send", type=click.File("rb"), help="Store this file (- for stdin) as the job's log, in place of an older one."
+)
+@with_broker
+async def log(
+    client: Client,
+    group: str,
+    job_id: str,
+    tail: int | None,
+    output: Path | None,
+    send: BinaryIO | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print the log of a job, or store one.
+
+    On a terminal, colours and control characters are left out. A pipe or a file gets every byte as it was sent.
+    """
+    if send is not None:
+        if tail is not None or output is not None:
+            raise click.UsageError("--send goes with neither --tail nor --output.")
+        job = await client.log(group, job_id, _pieces(send))
+        if as_json:
+            show_json(JobWrapper(job))
+        return
+    pieces = client.read_log(group, job_id, tail=tail)
+    if output is not None:
+        await _store(pieces, output)
+    elif as_json:
+        show_json({"log": b"".join([piece async for piece in pieces]).decode(errors="replace")})
+    else:
+        await _print(pieces)
+
+
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    for piece in iter(partial(file.read, _PIECE_BYTES), b""):
+        yield piece
+
+
+async def _store(pieces: AsyncIterator[bytes], output: Path) -> None:
+    with _whole(output) as file:
+        async for piece in pieces:
+            file.write(piece)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of an old one once all is written; after an error the old one stays."""
+    if path.exists() and not path.is_file():  # a device or a pipe
+        with path.open("wb") as file:
+            yield file
+        return
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+async def _print(pieces: AsyncIterator[bytes]) -> None:
+    if not is_terminal():
+        async for piece in pieces:
+            click.echo(piece, nl=False)
+        return
+    safe = TerminalText()
+    async for piece in pieces:
+        click.echo(safe.feed(piece), nl=False)
+    click.echo(safe.feed(b"", last=True), nl=False)

@@ -1,0 +1,50 @@
+"""`titan lua`: the scripts as the store runs them."""
+
+import click
+import msgspec
+from msgspec import Struct
+
+from broker.cli.options import example, json_option
+from broker.cli.output import listing
+from broker.scripts import SCRIPTS, Script
+
+
+class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A script as it is printed."""
+
+    verb: str
+    sha: str
+    keys: tuple[str, ...]
+    flags: str
+    summary: str
+    text: str = ""
+
+
+@click.command(epilog=example("titan lua", "redis-cli --eval <(titan lua groups) 'titan:{0}' , 10 ''"))
+@click.argument("verb", required=False)
+@json_option
+def lua(verb: str | None, *, as_json: bool) -> None:
+    """List the scripts, or print one with all that it needs, fit for redis-cli --eval."""
+    if verb is None:
+        with listing("scripts", ("verb", "sha", "keys", "flags", "summary"), _cells, as_json=as_json) as shown:
+            shown.show([_row(script) for script in SCRIPTS.values()])
+    elif verb not in SCRIPTS:
+        raise click.BadParameter(f"{verb!r} is not one of {', '.join(SCRIPTS)}.", param_hint="VERB")
+    elif as_json:
+        click.echo(msgspec.json.encode(msgspec.structs.replace(_row(SCRIPTS[verb]), text=SCRIPTS[verb].text)))
+    else:
+        click.echo(SCRIPTS[verb].text, nl=False)
+
+
+def _row(script: Script) -> Row:
+    return Row(
+        verb=script.name,
+        sha=script.sha,
+        keys=tuple(slot.name for slot in script.keys),
+        flags=script.flags,
+        summary=script.summary,
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (row.verb, row.sha, " ".join(row.keys), row.flags or "-", row.summary)

@@ -1,0 +1,194 @@
+"""What commands print: pages and tables for people, JSON for scripts.
+
+Jobs carry text that others wrote (reasons, payloads, logs). Control characters in it could steer a person's terminal
+(CWE-150), so pages and tables never have them, JSON has them escaped, and a log loses them when it goes to a terminal.
+"""
+
+import codecs
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import zip_longest
+from typing import Any, Protocol
+
+import click
+import msgspec
+
+from broker import times
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
+_UNFINISHED = re.compile(r"(?:\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?|[ -/]*)|\r)\Z")
+_LONGEST_SEQUENCE = 4096
+_AGES = ((86_400, "d"), (3600, "h"), (60, "min"))
+
+
+def line(text: object) -> str:
+    """A value as part of one line: control characters and runs of white space become one space."""
+    return " ".join(_CONTROLS.sub(" ", str(text)).split())
+
+
+def page(rows: Sequence[tuple[str, object]]) -> str:
+    """Names and values, one pair a line; a value of several lines is indented. Empty values are left out."""
+    shown = [(name, _lines(str(value))) for name, value in rows if value not in ("", None, msgspec.UNSET)]
+    width = max((len(name) for name, _ in shown), default=0) + 2
+    return "\n".join(f"{name:<{width}}" + f"\n{' ' * width}".join(lines) for name, lines in shown)
+
+
+def show_json(value: object) -> None:
+    """Print a value as indented JSON."""
+    click.echo(msgspec.json.format(_json(value), indent=2))
+
+
+class Listing(Protocol):
+    """A list that is printed piece by piece, for people or as JSON."""
+
+    def show(self, items: Sequence[Any], cursor: str = "") -> None:
+        """Print items; `cursor` says where the list would go on after them."""
+
+
+class Table:
+    """A table; its columns get wider as wider values come, never narrower. `row` makes the cells of an item.
+
+    Without names of columns it has no head.
+    """
+
+    def __init__(self, columns: Sequence[str], row: Callable[[Any], Sequence[object]]) -> None:
+        self._head = [column.upper() for column in columns]
+        self._row = row
+        self._widths: list[int] = []
+        self._cursor = ""
+
+    def show(self, items: Sequence[Any], cursor: str = "") -> None:
+        """Print items, and before the first of them the columns' names."""
+        self._cursor = cursor
+        rows = [[line(value) for value in self._row(item)] for item in items]
+        if rows and self._head:
+            rows.insert(0, self._head)
+            self._head = []
+        for row in rows:
+            self._widths = [max(pair) for pair in zip_longest(self._widths, map(len, row), fillvalue=0)]
+        for row in rows:
+            padded = (f"{cell:<{width}}" for cell, width in zip(row, self._widths, strict=True))
+            click.echo("  ".join(padded).rstrip())
+
+    def end(self) -> None:
+        """Say on stderr where the list would go on."""
+        if self._cursor:
+            click.echo(f"There are more: --all, or --cursor {line(self._cursor)}", err=True)
+
+
+class JsonList:
+    """`{"jobs": [...]}`, printed item by item so that a long list is never held whole."""
+
+    def __init__(self, name: str) -> None:
+        self._next = f'{{"{name}": [\n'
+        self._cursor = ""
+
+    def show(self, items: Sequence[Any], cursor: str = "") -> None:
+        """Print items."""
+        self._cursor = cursor
+        for item in items:
+            click.echo(self._next + _json(item), nl=False)
+            self._next = ",\n"
+
+    def end(self) -> None:
+        """Close the list."""
+        start = "\n" if self._next == ",\n" else self._next
+        more = f', "cursor": {_json(self._cursor)}' if self._cursor else ""
+        click.echo(f"{start}]{more}}}")
+
+
+@contextmanager
+def listing(
+    name: str, columns: Sequence[str], row: Callable[[Any], Sequence[object]], *, as_json: bool
+) -> Iterator[Listing]:
+    """A table, or JSON that is closed also when an error breaks it off."""
+    shown: JsonList | Table = JsonList(name) if as_json else Table(columns, row)
+    try:
+        yield shown
+    finally:
+        shown.end()
+
+
+class TerminalText:
+    """Turns the bytes of a log, piece by piece, into text that is safe on a terminal.
+
+    Colours and other sequences go, also when two pieces share one; so does every other control character but tab and
+    newline; a carriage return starts a new line, so that nothing that was shown can be overwritten.
+    """
+
+    def __init__(self) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        self._held = ""
+
+    def feed(self, piece: bytes, *, last: bool = False) -> str:
+        """The text of a piece, and of what was held back from the one before."""
+        text = self._held + self._decode(piece, last)
+        text = _SEQUENCE.sub("", text)
+        end = None if last else _UNFINISHED.search(text)
+        cut = end.start() if end and len(end[0]) < _LONGEST_SEQUENCE else len(text)
+        text, self._held = text[:cut], text[cut:]
+        return "\n".join(_clean(part) for part in re.split(r"\r\n|\r|\n", text))
+
+
+def age(at: str) -> str:
+    """How long ago an RFC 3339 time was: '5s', '12min', '3h', '2d'. By this machine's clock; never negative."""
+    return _span(_seconds_since(at))
+
+
+def when(at: str) -> str:
+    """An RFC 3339 time, and how far away it is."""
+    seconds = _seconds_since(at)
+    return f"{at} ({_span(seconds)} ago)" if seconds >= 0 else f"{at} (in {_span(-seconds)})"
+
+
+def is_terminal() -> bool:
+    """Whether what is printed goes to a terminal."""
+    return sys.stdout.isatty()
+
+
+class Progress(Protocol):
+    """What takes note of progress."""
+
+    def update(self, n_steps: int) -> None:
+        """So much more is done."""
+
+
+@contextmanager
+def progress(length: int | None, label: str, *, is_wanted: bool) -> Iterator[Progress]:
+    """A progress bar on stderr when that is a terminal, and nothing otherwise; None for a length that is not known."""
+    if not (is_wanted and sys.stderr.isatty()):
+        yield _Silent()
+        return
+    endless: Iterator[None] = (None for _ in ())
+    with click.progressbar(endless, length=length, label=label, file=sys.stderr, show_pos=length is None) as bar:
+        yield bar
+
+
+class _Silent:
+    def update(self, n_steps: int) -> None:
+        """Nothing to show."""
+
+
+def _seconds_since(at: str) -> int:
+    return int(datetime.now(UTC).timestamp() - times.milliseconds(at) / 1000)
+
+
+def _span(seconds: int) -> str:
+    return next((f"{seconds // size}{unit}" for size, unit in _AGES if seconds >= size), f"{max(0, seconds)}s")
+
+
+def _clean(text: str) -> str:
+    return "\t".join(_CONTROLS.sub("", part) for part in text.split("\t"))
+
+
+def _lines(text: str) -> list[str]:
+    return [_clean(part) for part in text.splitlines()]
+
+
+def _json(value: object) -> str:
+    text = msgspec.json.encode(value).decode()
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -1,0 +1,145 @@
+"""How a command reaches the broker: the options that all of them have, one client, and how a refusal is told."""
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+from msgspec import Struct
+
+from broker.api.codec import convert
+from broker.cli.output import JsonList, line
+from broker.errors import Invalid, StoreUnavailable, TitanError
+from broker.models import Job, Problem
+from worker.client import BrokerUnavailable, Client
+
+DEFAULT_BROKER_URL = "http://127.0.0.1:8080"
+EXIT_CODES = "Exit codes: 0 done; 1 refused; 2 wrong usage; 3 the broker cannot be reached."
+REFUSED, UNREACHABLE, TIMED_OUT = 1, 3, 124
+
+S = TypeVar("S", bound=Struct)
+
+option = functools.partial(click.option, show_envvar=True)
+group_argument = click.argument("group", metavar="GROUP")
+groups_argument = click.argument("groups", metavar="GROUP...", nargs=-1, required=True)
+id_argument = click.argument("job_id", metavar="ID")
+ids_argument = click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+
+
+class Refused(click.ClickException):
+    """The end of a command: one line on stderr, and exit code 1."""
+
+    exit_code = REFUSED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(line(message))
+
+
+class Unreachable(Refused):
+    """The same with exit code 3."""
+
+    exit_code = UNREACHABLE
+
+
+def example(*lines: str) -> str:
+    """The end of a command's help: what one would type."""
+    return "\n".join(["\b", "Example:", *(f"  {text}" for text in lines)])
+
+
+def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
+    """Run a coroutine with an open client as `client`; its answer is the exit code. Adds --broker-url and --json."""
+
+    @option(
+        "--broker-url",
+        envvar="TITAN_BROKER_URL",
+        default=DEFAULT_BROKER_URL,
+        show_default=True,
+        allow_from_autoenv=False,
+        help="Where the broker is.",
+    )
+    @option("--json", "as_json", is_flag=True, envvar="TITAN_JSON", allow_from_autoenv=False, help="Print JSON.")
+    @functools.wraps(command)
+    def run(broker_url: str, **arguments: Any) -> None:
+        code = asyncio.run(_call(command, broker_url, arguments))
+        click.get_current_context().exit(code or 0)
+
+    return run
+
+
+class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What came of one of several ids, as --json prints it."""
+
+    id: str
+    ok: bool = False
+    job: Job | None = None
+    error: Problem | None = None
+
+
+async def each(
+    names: Sequence[str],
+    call: Callable[[str], Awaitable[Job | None]],
+    done: Callable[[Answer], str],
+    *,
+    as_json: bool,
+) -> int:
+    """Call for each name and print what came of it at once, going on after a refusal; the exit code.
+
+    `done` makes the line for one that was not refused. A broker or a store that is gone ends it all.
+    """
+    code = 0
+    answers = JsonList("jobs")
+    try:
+        for name in names:
+            answer = await _answer(name, call)
+            code = REFUSED if answer.error else code
+            if as_json:
+                answers.show([answer])
+            elif answer.error:
+                click.echo(line(f"{name}: {answer.error.message}"), err=True)
+            else:
+                click.echo(line(done(answer)))
+    finally:
+        if as_json:
+            answers.end()
+    return code
+
+
+def told(error: TitanError) -> str:
+    """A refusal in one sentence, with the field that it is about."""
+    field = error.fields.removeprefix("jobs[0].")
+    return error.message if field in error.message else f"{field}: {error.message}"
+
+
+def given(struct: type[S], values: Mapping[str, object]) -> S:
+    """A struct from the options that were given. Raises UsageError, naming the field, for one out of bounds."""
+    try:
+        return convert(struct, {name: value for name, value in values.items() if value is not None})
+    except Invalid as error:
+        raise click.UsageError(told(error)) from None
+
+
+async def _call(
+    command: Callable[..., Awaitable[int | None]], broker_url: str, arguments: dict[str, Any]
+) -> int | None:
+    try:
+        async with Client(broker_url) as client:
+            return await command(client=client, **arguments)
+    except BrokerUnavailable as error:
+        hint = f"Does a broker run at {broker_url} (titan broker), and is --broker-url right?"
+        raise Unreachable(f"{error.message} {hint}") from error
+    except TitanError as error:
+        raise Refused(told(error)) from error
+    except BrokenPipeError:
+        raise  # click ends quietly when nobody reads on
+    except OSError as error:
+        raise Refused(f"{error.filename}: {error.strerror}") from error
+
+
+async def _answer(name: str, call: Callable[[str], Awaitable[Job | None]]) -> Answer:
+    try:
+        return Answer(id=name, ok=True, job=await call(name))
+    except (BrokerUnavailable, StoreUnavailable):
+        raise
+    except TitanError as error:
+        return Answer(id=name, error=Problem(message=error.message, fields=error.fields, code=error.code))

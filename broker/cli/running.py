@@ -1,0 +1,38 @@
+"""How the commands that run for long are run: the event loop, the log, and a start that failed."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import click
+
+from broker.stores import StartFailed
+
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run it on uvloop where that is there. A start that failed is one line on stderr and exit code 1."""
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(work)
+    except StartFailed as error:
+        raise click.ClickException(str(error)) from error
+
+
+def log_to_stderr(level: str) -> None:
+    """Log from this level on, a line each, with the time in UTC."""
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", datefmt="%FT%T"
+    )
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

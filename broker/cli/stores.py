@@ -1,0 +1,37 @@
+"""The options by which a command finds a store, and the store itself."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from broker.cli.options import settings_from, settings_options
+from broker.config import BrokerSettings
+from broker.errors import TitanError
+from broker.store import Store
+from broker.stores import StartFailed, connected
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+store_options = settings_options(
+    BrokerSettings, only=("redis_url", "data_dir", "partitions", "key_prefix", "store_timeout_s")
+)
+
+
+@asynccontextmanager
+async def existing_store(context: click.Context) -> AsyncIterator[Store]:
+    """The store that the options name; an embedded one must be there already. Raises StartFailed."""
+    settings = settings_from(context, BrokerSettings)
+    if not settings.redis_url and not _is_there(settings.data_dir):
+        raise StartFailed(f"There is no store in {settings.data_dir}: name it with --data-dir, or --redis-url.")
+    async with connected(settings) as found:
+        try:
+            yield found.store
+        except TitanError as error:
+            raise StartFailed(f"The store at {found.address}: {error.__cause__ or error.message}") from error
+
+
+def _is_there(folder: str) -> bool:
+    return Path(folder).expanduser().is_dir()

@@ -1,0 +1,23 @@
+"""`titan test`: the tests of a source checkout."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+import broker
+from broker.cli.options import example
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True}, epilog=example("./titan test", "./titan test tests/guide -x")
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def test(arguments: tuple[str, ...]) -> None:
+    """Run the tests of a source checkout; what follows goes to pytest."""
+    root = Path(broker.__file__).parent.parent
+    if not (root / "tests").is_dir():
+        raise click.ClickException("The tests are not here: this is not a source checkout.")
+    os.chdir(root)
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments])  # noqa: S606 - what the user asked for

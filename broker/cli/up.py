@@ -1,0 +1,117 @@
+"""`titan up`: everything in one, to try it."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from broker import keys
+from broker.cli import sample as samples
+from broker.cli.options import example, settings_from, settings_options, sources
+from broker.cli.running import log_to_stderr, run
+from broker.config import BrokerSettings
+from broker.models import Job
+from worker.config import WorkerSettings
+from worker.table import read_table
+
+T = TypeVar("T")
+
+
+@click.command(epilog=example("titan up", "titan up --port 9000 --run thumb='convert - -resize 64x64 /tmp/out.png'"))
+@settings_options(BrokerSettings)
+@settings_options(WorkerSettings, only=("run", "group", "concurrency"))
+@click.option(
+    "--sample/--no-sample", default=True, show_default=True, show_envvar=True, help="Whether to run sample jobs."
+)
+@click.pass_context
+def up(context: click.Context, /, *, sample: bool, **_: object) -> None:
+    """Run a broker on the embedded store and a worker, run a few sample jobs, and serve until Ctrl-C.
+
+    What is there when it stops is there when it starts again. The images hello, count and fail are the sample's;
+    --run adds others. The worker takes jobs of the group sample, unless --run or --group is given. The first Ctrl-C
+    lets running jobs end, a second one kills them.
+    """
+    from worker.signals import until_signalled
+
+    settings = settings_from(context, BrokerSettings)
+    worker_settings = _worker_settings(context)
+    log_to_stderr("warning" if sources(context, BrokerSettings)["log_level"] == "default" else settings.log_level)
+    code = run(until_signalled(partial(_up, settings, worker_settings, is_sample=sample)))
+    click.echo(f"Stopped; all jobs are kept in {_place(settings)}.")
+    sys.exit(code)
+
+
+def _worker_settings(context: click.Context) -> WorkerSettings:
+    settings = settings_from(context, WorkerSettings)
+    try:
+        read_table(settings.run)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint="--run") from None
+    groups = settings.group if settings.run or settings.group else (samples.GROUP,)
+    return msgspec.structs.replace(settings, run=samples.table(settings.run), group=groups)
+
+
+async def _up(
+    settings: BrokerSettings, worker_settings: WorkerSettings, stop: asyncio.Event, *, is_sample: bool
+) -> int:
+    from broker.serve import running
+    from worker.client import Client
+
+    click.echo(f"Starting on {_place(settings)} …")
+    async with running(settings) as serving:
+        url = serving.url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        async with Client(url) as client:
+            click.echo(f"Titan serves on {serving.url}; its store has {await samples.counts(client)}.")
+            screen = samples.Screen(client)
+            async with _worker(msgspec.structs.replace(worker_settings, broker_url=url), screen) as work:
+                job = await _unless(stop, screen.sample()) if is_sample else None
+                if not stop.is_set():
+                    _hint(settings, url, serving.redis_cli, job)
+                await stop.wait()
+                click.echo("Stopping …")
+            return work.result()
+
+
+def _hint(settings: BrokerSettings, url: str, redis_cli: str, job: Job | None) -> None:
+    partition = keys.partition(settings.key_prefix, keys.partition_of(samples.GROUP, settings.partitions))
+    click.echo("\nTry, in another terminal:")
+    click.echo("\n".join(samples.hints(url, redis_cli, partition, job)))
+    click.echo("\nCtrl-C stops.\n")
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What the work gives, or None as soon as `stop` is set."""
+    tasks = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+    return await tasks[0] if tasks[0].done() else None
+
+
+@asynccontextmanager
+async def _worker(settings: WorkerSettings, screen: samples.Screen) -> AsyncIterator[asyncio.Task[int]]:
+    """A worker inside the block, with its lines on the screen; it drains at the end."""
+    from worker.daemon import run_worker
+
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        follow = tasks.create_task(screen.follow())
+        work = tasks.create_task(run_worker(settings, stop=stop, on_event=screen.put))
+        yield work
+        stop.set()
+        await asyncio.wait([work])
+        follow.cancel()
+
+
+def _place(settings: BrokerSettings) -> str:
+    from broker.stores import without_password
+
+    return without_password(settings.redis_url) or str(Path(settings.data_dir).expanduser().absolute())

@@ -1,0 +1,43 @@
+"""`titan config`."""
+
+from tests.cli.live import Titan
+
+
+def test_config_both(titan: Titan) -> None:
+    """All settings of the broker and the worker are shown, with their source and variable."""
+    shown = titan("config", TITAN_PORT="9000", TITAN_CONCURRENCY="7")
+    assert shown.code == 0
+    rows = {tuple(line.split()[:2]): line.split()[2:] for line in shown.out.splitlines()}
+    assert rows["broker", "port"] == ["9000", "environment", "TITAN_PORT"]
+    assert rows["broker", "host"] == ["127.0.0.1", "default", "TITAN_HOST"]
+    assert rows["worker", "concurrency"] == ["7", "environment", "TITAN_CONCURRENCY"]
+
+
+def test_config_of_a_command_line(titan: Titan) -> None:
+    """With a command and its options, what that would run with."""
+    settings = titan("config", "--json", "broker", "--port", "1", "--no-reaper", TITAN_PORT="2").json["settings"]
+    assert {row["command"] for row in settings} == {"broker"}
+    rows = {row["setting"]: (row["value"], row["source"]) for row in settings}
+    assert rows["port"] == (1, "command line")
+    assert rows["reaper"] == (False, "command line")
+    assert rows["partitions"] == (1, "default")
+
+
+def test_config_hides_secrets(titan: Titan) -> None:
+    """An address of a store may hold a password, so it is not shown."""
+    for words in (("config",), ("config", "--json")):
+        shown = titan(*words, TITAN_REDIS_URL="redis://:swordfish@store")
+        assert "swordfish" not in shown.out
+        assert "(hidden)" in shown.out
+
+
+def test_config_typo(titan: Titan) -> None:
+    """A variable that nothing knows is told as a start would tell it."""
+    shown = titan("config", TITAN_REDIS_ULR="redis://store")
+    assert shown.code == 2
+    assert "TITAN_REDIS_ULR is not a setting; did you mean TITAN_REDIS_URL?" in shown.err
+
+
+def test_variables_of_other_commands_are_no_typos(titan: Titan) -> None:
+    """The variable of any command's option may be set for all."""
+    assert titan("config", TITAN_UP_SAMPLE="false", TITAN_JSON="false", TITAN_CHECK_REPAIR="1").code == 0

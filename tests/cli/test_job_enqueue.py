@@ -1,0 +1,91 @@
+"""`titan job enqueue` of one job."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.live import Titan
+
+
+def test_enqueue_prints_id_and_status(titan: Titan, group: str) -> None:
+    """One line tells the new job's id and status."""
+    made = titan("job", "enqueue", group, "--image", "hello")
+    job_id, status = made.out.split()
+    assert (made.code, status, made.err) == (0, "queued", "")
+    assert made.out == f"{job_id} queued\n"
+
+
+def test_enqueue_every_field(titan: Titan, group: str) -> None:
+    """Each option sets the field of its name."""
+    wanted = {"delay": 60, "timeout": 90, "priority": 2, "max_retries": 3, "retries_delay": 5}
+    options = [word for name, value in wanted.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    made = titan("job", "enqueue", group, "--image", "hello", "--payload", "x", *options, "--json").json["jobs"][0]
+    assert made["status"] == "delayed"
+    assert {name: made[name] for name in wanted} == wanted
+    assert (made["image"], made["payload"]) == ("hello", "x")
+
+
+def test_enqueue_quiet(titan: Titan, group: str) -> None:
+    """--quiet prints no ids."""
+    assert titan("job", "enqueue", group, "--image", "hello", "--quiet") == (0, "", "")
+
+
+def test_enqueue_payload_from_stdin(titan: Titan, group: str) -> None:
+    """A payload may come from stdin, with every character kept."""
+    text = "späte\nZeile\x00\r\n"
+    made = titan("job", "enqueue", group, "--image", "hello", "--payload-file", "-", "--json", stdin=text.encode())
+    assert made.json["jobs"][0]["payload"] == text
+
+
+def test_enqueue_payload_from_file(titan: Titan, group: str, tmp_path: Path) -> None:
+    """A payload may come from a file."""
+    (tmp_path / "payload").write_text("from a file")
+    made = titan("job", "enqueue", group, "--image", "hello", "--payload-file", str(tmp_path / "payload"), "--json")
+    assert made.json["jobs"][0]["payload"] == "from a file"
+
+
+def test_enqueue_payload_not_text(titan: Titan, group: str) -> None:
+    """A payload that is not UTF-8 is refused with the place of the first wrong byte."""
+    made = titan("job", "enqueue", group, "--image", "hello", "--payload-file", "-", stdin=b"ab\xff")
+    assert made.code == 1
+    assert "byte 2" in made.err
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--priority", "7"], "priority"),
+        (["--timeout", "0"], "timeout"),
+        (["--image", "x" * 300], "image"),
+        (["--payload", "x", "--payload-file", "-"], "--payload-file"),
+        (["--payload", "x", "--ndjson", "-"], "--ndjson"),
+    ],
+)
+def test_enqueue_wrong_options(titan: Titan, group: str, words: list[str], named: str) -> None:
+    """A value out of bounds is wrong usage, names its field, and enqueues nothing."""
+    made = titan("job", "enqueue", group, "--image", "hello", *words)
+    assert made.code == 2
+    assert named in made.err
+    assert titan("job", "list", group).out == ""
+
+
+def test_enqueue_without_image(titan: Titan, group: str) -> None:
+    """What only the broker can know is refused by it, with the field."""
+    made = titan("job", "enqueue", group)
+    assert made.code == 1
+    assert "image" in made.err
+
+
+def test_enqueue_same_key(titan: Titan, group: str) -> None:
+    """With the same key, the same command again gives the same job; another job is refused."""
+    words = ["job", "enqueue", group, "--key", f"key-{group}", "--image"]
+    assert titan(*words, "hello").out == titan(*words, "hello").out
+    refused = titan(*words, "other")
+    assert refused.code == 1
+    assert "Idempotency-Key" in refused.err
+
+
+def test_enqueue_from_environment(titan: Titan, group: str) -> None:
+    """An option that is not given comes from its variable."""
+    made = titan("job", "enqueue", group, TITAN_JOB_ENQUEUE_IMAGE="hello", TITAN_JSON="1")
+    assert made.json["jobs"][0]["image"] == "hello"

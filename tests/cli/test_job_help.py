@@ -1,0 +1,51 @@
+"""The help of `titan job` and `titan group`, and variables for every option."""
+
+import click
+import pytest
+
+from broker.cli import main
+from broker.cli.group import group as group_commands
+from broker.cli.job import job as job_commands
+from tests.cli.live import Titan
+
+COMMANDS = [
+    (commands.name, name, command)
+    for commands in (job_commands, group_commands)
+    for name, command in commands.commands.items()
+]
+JOB = ["enqueue", "show", "list", "wait", "log", "cancel", "retry", "delete"]
+CONSUMER = ["next", "start", "touch", "succeed", "fail", "release"]
+GROUP = ["list", "show", "set", "pause", "resume"]
+
+
+def test_help_lists_the_commands() -> None:
+    """The commands are those of the contract."""
+    assert list(job_commands.commands) == JOB + CONSUMER
+    assert list(group_commands.commands) == GROUP
+
+
+@pytest.mark.parametrize(("above", "name", "command"), COMMANDS)
+def test_help_has_an_example(titan: Titan, above: str, name: str, command: click.Command) -> None:
+    """Each command's help has an example of itself."""
+    shown = titan(above, name, "--help")
+    assert shown.code == 0
+    assert "Example:\n" in shown.out
+    assert f"titan {above} {name}" in shown.out.split("Example:")[1]
+
+
+@pytest.mark.parametrize(("above", "name", "command"), COMMANDS)
+def test_help_names_a_variable_for_every_option(titan: Titan, above: str, name: str, command: click.Command) -> None:
+    """Each option has a TITAN_ variable, and a line on what it does."""
+    root = click.Context(main, info_name="titan", auto_envvar_prefix="TITAN")
+    middle = click.Context(click.Group(above), parent=root, info_name=above)
+    context = click.Context(command, parent=middle, info_name=name)
+    for option in (parameter for parameter in command.params if isinstance(parameter, click.Option)):
+        _, help_ = option.get_help_record(context) or ("", "")
+        assert option.help, option.name
+        assert "env var: TITAN_" in help_, option.name
+
+
+@pytest.mark.parametrize("words", [("job",), ("group",)])
+def test_help_tells_exit_codes(titan: Titan, words: tuple[str, ...]) -> None:
+    """The group's help has the exit codes."""
+    assert "Exit codes: 0 done; 1 refused" in " ".join(titan(*words, "--help").out.split())

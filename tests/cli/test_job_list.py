@@ -1,0 +1,78 @@
+"""`titan job list`."""
+
+import pytest
+
+from tests.cli.live import Titan
+
+JOBS = 5
+
+
+@pytest.fixture
+def ids(titan: Titan, group: str) -> list[str]:
+    """The ids of a few jobs, in order; the first is cancelled."""
+    made = [titan.made(group) for _ in range(JOBS)]
+    titan("job", "cancel", group, made[0])
+    return made
+
+
+def test_list_table(titan: Titan, group: str, ids: list[str]) -> None:
+    """Jobs are rows under the columns' names, oldest first."""
+    head, *rows = titan("job", "list", group).out.splitlines()
+    assert head.split() == ["ID", "STATUS", "IMAGE", "CREATED", "AGE", "REASON"]
+    assert [row.split()[0] for row in rows] == ids
+    assert rows[0].split()[1:3] == ["cancelled", "hello"]
+    assert rows[0].split()[-1] == "client_request"
+
+
+def test_list_unknown_group(titan: Titan, group: str) -> None:
+    """A group without jobs prints nothing, and an empty list as JSON."""
+    assert titan("job", "list", group) == (0, "", "")
+    assert titan("job", "list", group, "--json").json == {"jobs": []}
+
+
+def test_list_status(titan: Titan, group: str, ids: list[str]) -> None:
+    """--status picks the jobs of one status."""
+    listed = titan("job", "list", group, "--status", "cancelled", "--json").json
+    assert [job["id"] for job in listed["jobs"]] == ids[:1]
+
+
+def test_list_newest(titan: Titan, group: str, ids: list[str]) -> None:
+    """--newest turns the order round."""
+    listed = titan("job", "list", group, "--newest", "--json").json
+    assert [job["id"] for job in listed["jobs"]] == ids[::-1]
+
+
+def test_list_created_after(titan: Titan, group: str, ids: list[str]) -> None:
+    """--created-after takes the API's times; a wrong one is refused with the field's name."""
+    created_at = titan("job", "show", group, ids[-1], "--json").json["job"]["created_at"]
+    assert titan("job", "list", group, "--created-after", created_at, "--json").json == {"jobs": []}
+    refused = titan("job", "list", group, "--created-after", "yesterday")
+    assert refused.code == 1
+    assert "created_after" in refused.err
+
+
+def test_list_more(titan: Titan, group: str, ids: list[str]) -> None:
+    """A list that is cut off says on stderr how to go on, and goes on there."""
+    first = titan("job", "list", group, "-n", "2")
+    assert [row.split()[0] for row in first.out.splitlines()[1:]] == ids[:2]
+    cursor = first.err.split("--cursor ")[1].strip()
+    rest = titan("job", "list", group, "--cursor", cursor, "--json").json
+    assert [job["id"] for job in rest["jobs"]] == ids[2:]
+
+
+def test_list_more_json(titan: Titan, group: str, ids: list[str]) -> None:
+    """As JSON, the cursor stands beside the jobs."""
+    first = titan("job", "list", group, "-n", "2", "--json").json
+    assert [job["id"] for job in first["jobs"]] == ids[:2]
+    assert first["cursor"]
+
+
+@pytest.mark.parametrize("newest", [[], ["--newest"]])
+def test_list_all(titan: Titan, group: str, newest: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """--all follows the cursors to the end."""
+    monkeypatch.setattr("broker.cli.job_list.MAX_JOBS", 2)
+    made = [titan.made(group) for _ in range(JOBS)]
+    listed = titan("job", "list", group, "--all", *newest)
+    assert [row.split()[0] for row in listed.out.splitlines()[1:]] == made[:: -1 if newest else 1]
+    assert listed.err == ""
+    assert len(titan("job", "list", group, "--all", "--json").json["jobs"]) == JOBS

@@ -1,0 +1,94 @@
+"""`titan job log`."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.live import Titan
+
+RAW = b"\x1b[31mred\x1b[0m\n\x1b]0;title\x07two\r\nthree\xff\n"
+
+
+@pytest.fixture
+def job_id(titan: Titan, group: str) -> str:
+    """A job that runs."""
+    titan.made(group)
+    return str(titan.taken(group)["id"])
+
+
+@pytest.fixture
+def logged(titan: Titan, group: str, job_id: str) -> str:
+    """A job with a log of text that a terminal would obey."""
+    assert titan("job", "log", group, job_id, "--send", "-", stdin=RAW).code == 0
+    return job_id
+
+
+def test_log_send(titan: Titan, group: str, job_id: str, tmp_path: Path) -> None:
+    """A log is sent from a file; one that is sent again takes its place; --json prints the job."""
+    for text in ("first\n", "second\n"):
+        (tmp_path / "log").write_text(text)
+        sent = titan("job", "log", group, job_id, "--send", str(tmp_path / "log"), "--json")
+    assert sent.json["job"]["id"] == job_id
+    assert titan("job", "log", group, job_id).out == "second\n"
+
+
+@pytest.mark.slow
+def test_log_piped(titan: Titan, group: str, logged: str) -> None:
+    """A pipe gets every byte as it was sent."""
+    with titan.process("job", "log", group, logged, stdin=subprocess.DEVNULL) as process:
+        assert process.communicate(timeout=30) == (RAW, b"")
+
+
+@pytest.mark.slow
+def test_log_on_terminal(titan: Titan, group: str, logged: str) -> None:
+    """A terminal gets no control characters and no colours (CVE-2009-4487)."""
+    assert titan.on_terminal("job", "log", group, logged) == "red\r\ntwo\r\nthree\ufffd\r\n"
+
+
+def test_log_tail(titan: Titan, group: str, logged: str) -> None:
+    """--tail gives the last lines."""
+    assert titan("job", "log", group, logged, "--tail", "2", "--json").json == {
+        "log": "\x1b]0;title\x07two\r\nthree\ufffd\n"
+    }
+
+
+def test_log_to_file(titan: Titan, group: str, logged: str, tmp_path: Path) -> None:
+    """--output writes the log to a file as it was sent."""
+    assert titan("job", "log", group, logged, "-o", str(tmp_path / "out")) == (0, "", "")
+    assert (tmp_path / "out").read_bytes() == RAW
+
+
+def test_log_to_forbidden_file(titan: Titan, group: str, logged: str, tmp_path: Path) -> None:
+    """A file that cannot be written is one line, not a traceback."""
+    refused = titan("job", "log", group, logged, "-o", str(tmp_path / "no" / "out"))
+    assert refused.code == 1
+    assert refused.err.endswith("No such file or directory\n")
+
+
+@pytest.mark.slow
+def test_log_to_device(titan: Titan, group: str, logged: str) -> None:
+    """A device is written to, not replaced."""
+    with titan.process("job", "log", group, logged, "-o", "/dev/stdout", stdin=subprocess.DEVNULL) as process:
+        assert process.communicate(timeout=30) == (RAW, b"")
+
+
+def test_log_missing(titan: Titan, group: str, job_id: str, tmp_path: Path) -> None:
+    """Without a log, a file that is there stays as it is and nothing else is left behind."""
+    (tmp_path / "out").write_text("old")
+    refused = titan("job", "log", group, job_id, "-o", str(tmp_path / "out"))
+    assert (refused.code, refused.out) == (1, "")
+    assert "log" in refused.err
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("out", "old")]
+
+
+def test_log_send_unstarted(titan: Titan, group: str) -> None:
+    """A job that has not run takes no log."""
+    refused = titan("job", "log", group, titan.made(group), "--send", "-", stdin="x")
+    assert refused.code == 1
+    assert "queued" in refused.err
+
+
+def test_log_send_and_tail(titan: Titan, group: str, job_id: str) -> None:
+    """Sending and reading at once is wrong usage."""
+    assert titan("job", "log", group, job_id, "--send", "-", "--tail", "2", stdin="x").code == 2

@@ -1,0 +1,40 @@
+"""`titan lua`."""
+
+import hashlib
+import re
+
+from broker.scripts import SCRIPTS
+from tests.cli.live import Titan
+
+
+def test_lua_table(titan: Titan) -> None:
+    """Every script stands in the table with the SHA1 by which the store knows it, its keys and what it does."""
+    shown = titan("lua")
+    assert shown.code == 0
+    rows = {line.split()[0]: line for line in shown.out.splitlines()[1:]}
+    assert set(rows) == set(SCRIPTS)
+    for name, row in rows.items():
+        assert hashlib.sha1(titan("lua", name).out.encode()).hexdigest() in row
+        assert SCRIPTS[name].summary.split()[0] in row
+
+
+def test_lua_json(titan: Titan) -> None:
+    """With --json, the same for programs; of one script with its text."""
+    scripts = titan("lua", "--json").json["scripts"]
+    assert {script["verb"]: script["sha"] for script in scripts} == {name: s.sha for name, s in SCRIPTS.items()}
+    assert "text" not in scripts[0]
+    assert titan("lua", "touch", "--json").json["text"] == SCRIPTS["touch"].text
+
+
+def test_lua_text_is_whole(titan: Titan) -> None:
+    """The text begins with the flags, as the store wants it, and has the prelude in it."""
+    text = titan("lua", "touch").out
+    assert text.startswith("#!lua flags=allow-oom\n")
+    assert re.search(r"^local function clock\b", text, re.MULTILINE)
+
+
+def test_lua_unknown(titan: Titan) -> None:
+    """A verb that has no script is wrong usage; the error has those that are there."""
+    shown = titan("lua", "claim")
+    assert shown.code == 2
+    assert "touch" in shown.err

@@ -1,0 +1,70 @@
+"""`titan` itself, and what holds for all of its commands."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import openapi_spec_validator
+import pytest
+
+from broker.cli import COMMANDS, main
+from tests.cli.live import Titan
+
+OWN = [name for name in COMMANDS if name not in {"job", "group"}]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_titan(titan: Titan, name: str) -> None:
+    """Each command stands in the help, and is there."""
+    assert f"  {name} " in titan("--help").out
+    assert titan(name, "--help").code == 0
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_help_has_an_example(titan: Titan, name: str) -> None:
+    """Each command's help has an example of itself on a line of its own."""
+    examples = titan(name, "--help").out.split("Example:\n")[1]
+    assert any(line.strip().startswith(("titan", "./titan")) for line in examples.splitlines())
+    assert "\\b" not in titan(name, "--help").out
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_help_names_a_variable_for_every_option(name: str) -> None:
+    """Each option has a TITAN_ variable, and a line on what it does."""
+    root = click.Context(main, info_name="titan", auto_envvar_prefix="TITAN")
+    command = main.get_command(root, name)
+    assert command is not None
+    context = click.Context(command, parent=root, info_name=name)
+    for option in (parameter for parameter in command.params if isinstance(parameter, click.Option)):
+        assert option.help
+        assert "env var: TITAN_" in " ".join(option.get_help_record(context)[1].split()), option.name
+
+
+def test_help_is_quick() -> None:
+    """The help imports no command, so nothing of the store or of HTTP."""
+    text = "import sys, broker.cli; broker.cli.main(['--help'], standalone_mode=False); print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert {"aiohttp", "redis", "obstore"}.isdisjoint(shown.stdout.splitlines()[-1].split())
+
+
+def test_module_is_titan() -> None:
+    """`python -m broker` is titan."""
+    shown = subprocess.run([sys.executable, "-m", "broker", "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("titan, version ")
+
+
+def test_openapi_is_valid(titan: Titan) -> None:
+    """The printed document is valid OpenAPI 3.1."""
+    document = json.loads(titan("openapi").out)
+    assert document["openapi"].startswith("3.1.")
+    openapi_spec_validator.validate(document)
+
+
+def test_test_outside_a_checkout(titan: Titan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the tests are not installed, titan test says so."""
+    monkeypatch.setattr("broker.__file__", str(tmp_path / "broker" / "__init__.py"))
+    ran = titan("test")
+    assert ran.code == 1
+    assert "not a source checkout" in ran.err

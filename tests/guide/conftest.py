@@ -1,0 +1,63 @@
+"""A broker that serves over HTTP in this process, and a client of it; the clock stands still until a story moves it."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from broker.api.app import Broker, make_app
+from broker.api.runner import Runner
+from broker.config import BrokerSettings
+from broker.connection import connect_listener
+from broker.logs import open_logs
+from broker.reaper import Reaper
+from broker.store import Store
+from broker.waiters import Waiters
+from tests.conftest import NOW
+from worker.client import Client
+
+
+@pytest.fixture(params=["fake"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """The stories are told once; tests/contract tells them on every store."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def waiters(store: Store) -> AsyncIterator[Waiters]:
+    """Those who wait for jobs."""
+    async with Waiters(connect_listener(store.redis), store.partitions) as waiters:
+        yield waiters
+
+
+@pytest.fixture
+def reaper(store: Store, waiters: Waiters, settings: BrokerSettings, tmp_path: Path) -> Reaper:
+    """The reaper; a story runs it by hand."""
+    return Reaper(store, open_logs(str(tmp_path), settings.max_log_bytes), waiters)
+
+
+@pytest.fixture
+async def client(
+    store: Store, waiters: Waiters, reaper: Reaper, settings: BrokerSettings, tmp_path: Path
+) -> AsyncIterator[Client]:
+    """A producer and consumer in one."""
+    logs = open_logs(str(tmp_path), settings.max_log_bytes)
+    runner = Runner(make_app(Broker(store, logs, waiters, settings, reaper)), settings, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    async with Client(f"http://{host}:{port}") as client:
+        yield client
+    await runner.cleanup()
+
+
+@pytest.fixture
+def later(store: Store) -> Callable[[float], None]:
+    """Moves the clock on by seconds."""
+    store.now = str(NOW)
+
+    def move(seconds: float) -> None:
+        store.now = str(int(store.now) + round(seconds * 1000))
+
+    return move

@@ -1,0 +1,45 @@
+"""What the broker answered: a struct, or the refusal that its error body stands for."""
+
+from collections.abc import Mapping
+from typing import ClassVar, TypeVar
+
+import msgspec
+
+from broker.errors import BY_WORD, TitanError
+from broker.models import ProblemWrapper
+
+T = TypeVar("T")
+
+_GATEWAY = frozenset({502, 503, 504})
+
+
+class BrokerUnavailable(TitanError):
+    """The broker cannot be reached, or its answer did not arrive. What was asked may or may not have been done."""
+
+    word: ClassVar[str] = "BROKER_UNAVAILABLE"
+    sentence: ClassVar[str] = "The broker cannot be reached; whether the request was carried out is not known."
+
+
+def decoded(body: bytes, type_: type[T]) -> T:
+    """The body as a struct. Raises BrokerUnavailable when it is something else: then no Titan broker answers there."""
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BrokerUnavailable(f"The answer is not a Titan broker's: {error}") from error
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes) -> TitanError:
+    """The error that an answer of 300 and above stands for; a proxy's own 502, 503 and 504 are BrokerUnavailable."""
+    retry_after_s = _seconds(headers.get("Retry-After", ""))
+    try:
+        problem = msgspec.json.decode(body, type=ProblemWrapper).error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        if status in _GATEWAY:
+            return BrokerUnavailable(f"Something before the broker answered {status}.", retry_after_s=retry_after_s)
+        return TitanError(f"The answer is not a Titan broker's: status {status}.", retry_after_s=retry_after_s)
+    error = BY_WORD.get(problem.code.upper(), TitanError)
+    return error(problem.message, fields=problem.fields, retry_after_s=retry_after_s)
+
+
+def _seconds(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None

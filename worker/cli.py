@@ -1,0 +1,51 @@
+"""titan worker."""
+
+import sys
+
+import click
+
+from broker.cli.options import settings_from, settings_options
+from broker.cli.running import log_to_stderr, run
+from worker.config import WorkerSettings
+from worker.daemon import run_worker
+from worker.table import read_table
+
+
+@click.command
+@settings_options(WorkerSettings)
+@click.pass_context
+def worker(context: click.Context, /, **_: object) -> None:
+    """Take jobs from a broker and run a command for each.
+
+    A job's image names the command. Its payload is the command's standard input; TITAN_JOB_ID, TITAN_GROUP,
+    TITAN_DELIVERY, TITAN_IMAGE and the group's env_vars are in its environment. What it prints becomes the job's log.
+
+    Exit code 0: the job succeeded. Another one: it failed, reason bad_exit. Died by a signal: failed, reason killed.
+    Longer than the job's timeout: TERM, later KILL, to all its processes, reason timeout.
+
+    \b
+    Example:
+      titan worker --run hello=cat --run report='python3 /srv/report.py --quiet' --concurrency 8
+
+    The first SIGTERM or SIGINT stops taking jobs, waits for those that run and gives back what is left; a second one
+    kills them at once.
+
+    \b
+    Exit codes of the worker:
+      0  stopped as asked; every job is reported or given back
+      1  stopped, but some job could be neither; it comes back when its lease ends
+      2  the options or the TITAN_ variables are not right
+    """  # noqa: D301 -- click's mark for a text as it stands
+    settings = settings_from(context, WorkerSettings)
+    _check(settings)
+    log_to_stderr(settings.log_level)
+    sys.exit(run(run_worker(settings)))
+
+
+def _check(settings: WorkerSettings) -> None:
+    try:
+        table = read_table(settings.run)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint="--run") from None
+    if not table:
+        raise click.UsageError("At least one --run NAME='command' is needed.")

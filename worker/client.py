@@ -1,0 +1,175 @@
+"""A client of the whole HTTP API: one method a verb, bodies as the structs of broker.models.
+
+Every method raises the class of broker.errors that the broker's error body names, or BrokerUnavailable when there was
+no answer. Nothing is sent twice: the caller knows what is safe to repeat.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from broker.models import (
+    Finish,
+    Group,
+    GroupSettings,
+    GroupsWrapper,
+    GroupWrapper,
+    Held,
+    Job,
+    JobsWrapper,
+    JobWrapper,
+    NewJob,
+    Outcome,
+    Outcomes,
+)
+from broker.states import Status
+from worker.answers import BrokerUnavailable, decoded
+from worker.link import Link
+
+__all__ = ["BrokerUnavailable", "Client"]
+
+_PIECE_BYTES = 256 * 1024
+
+
+class Client(Link):
+    """The API of one broker: `async with Client(url) as client`.
+
+    `timeout_s` bounds each call from start to end; a long poll has `wait_s` on top, and a log may take as long as it
+    needs unless the broker says nothing for `timeout_s`.
+    """
+
+    async def enqueue(self, group: str, jobs: Sequence[NewJob], key: str = "") -> list[Job]:
+        """All of the jobs or none. With a `key`, the same call may be repeated for 24 h without doubling them."""
+        body = {"jobs": [_given(job) for job in jobs]}
+        return (await self.ask("POST", _jobs(group), JobsWrapper, body, key=key)).jobs
+
+    async def show(self, group: str, job_id: str) -> Job:
+        """One job."""
+        return (await self.ask("GET", _job(group, job_id), JobWrapper)).job
+
+    async def next(
+        self, n: int = 1, groups: Sequence[str] = (), *, wait_s: int = 0, lease_s: int | None = None
+    ) -> list[Job]:
+        """Up to n jobs to run now. Waits up to `wait_s` (0..30) for a first one; the lease ends after `lease_s`."""
+        query = [("n", n), ("wait", wait_s), ("lease", lease_s or ""), *(("group", group) for group in groups)]
+        return (await self.ask("GET", "/jobs", JobsWrapper, query=query, more_s=wait_s)).jobs
+
+    async def start(self, group: str, job_id: str, lease: str = "", *, started_at: str = "") -> Job:
+        """Begin the job, or begin its lease anew. `started_at` is RFC 3339."""
+        body = {"started_at": started_at or None, "lease": lease or None}
+        return (await self.ask("POST", f"{_job(group, job_id)}/start", JobWrapper, body)).job
+
+    async def touch(self, group: str, job_id: str, lease: str = "") -> str:
+        """Another lease for one job; the new end of it, RFC 3339."""
+        headers = await self.tell("POST", f"{_job(group, job_id)}/touch", {"lease": lease or None})
+        return headers.get("Titan-Expires-At", "")
+
+    async def touch_all(self, items: Sequence[Held]) -> list[Outcome]:
+        """Another lease for each of up to 1,000 jobs; one outcome for each, in order."""
+        return (await self.ask("POST", "/jobs/touch", Outcomes, {"jobs": items})).jobs
+
+    async def succeed(self, group: str, job_id: str, lease: str = "", *, completed_at: str = "") -> Job:
+        """The job succeeded. May be repeated with the same lease. `completed_at` is RFC 3339."""
+        body = {"completed_at": completed_at or None, "lease": lease or None}
+        return (await self.ask("POST", f"{_job(group, job_id)}/success", JobWrapper, body)).job
+
+    async def fail(
+        self, group: str, job_id: str, lease: str = "", *, reason: str = "", error: str = "", completed_at: str = ""
+    ) -> Job:
+        """The job failed. May be repeated with the same lease. `completed_at` is RFC 3339."""
+        body = {
+            "reason": reason or None,
+            "error": error or None,
+            "completed_at": completed_at or None,
+            "lease": lease or None,
+        }
+        return (await self.ask("POST", f"{_job(group, job_id)}/error", JobWrapper, body)).job
+
+    async def finish(self, items: Sequence[Finish]) -> list[Outcome]:
+        """Up to 1,000 jobs that succeeded or failed; one outcome for each, in order. May be repeated."""
+        return (await self.ask("POST", "/jobs/finish", Outcomes, {"jobs": items})).jobs
+
+    async def release(self, group: str, job_id: str, lease: str = "", *, delay_s: int = 0) -> Job:
+        """Give the job back to its old place, or later; the delivery is not counted."""
+        body = {"delay": delay_s, "lease": lease or None}
+        return (await self.ask("POST", f"{_job(group, job_id)}/release", JobWrapper, body)).job
+
+    async def cancel(self, group: str, job_id: str) -> Job:
+        """Cancel the job; a worker that runs it sees that at its next touch."""
+        return (await self.ask("POST", f"{_job(group, job_id)}/cancel", JobWrapper)).job
+
+    async def retry(self, group: str, job_id: str) -> Job:
+        """The new job that runs a finished one again."""
+        return (await self.ask("POST", f"{_job(group, job_id)}/retry", JobWrapper)).job
+
+    async def remove(self, group: str, job_id: str) -> None:
+        """Delete a finished job and its log."""
+        await self.tell("DELETE", _job(group, job_id))
+
+    async def log(self, group: str, job_id: str, content: bytes | AsyncIterator[bytes]) -> Job:
+        """Store the job's log, in place of an older one; streamed when it comes in pieces."""
+        async with self.stream("POST", f"{_job(group, job_id)}/log", content) as answer:
+            return decoded(await answer.read(), JobWrapper).job
+
+    async def read_log(self, group: str, job_id: str, *, tail: int | None = None) -> AsyncIterator[bytes]:
+        """The job's log in pieces, whole or its last `tail` lines. NotFound when there is none."""
+        query = [] if tail is None else [("tail", tail)]
+        async with self.stream("GET", f"{_job(group, job_id)}/log", query=query) as answer:
+            async for piece in answer.content.iter_chunked(_PIECE_BYTES):
+                yield piece
+
+    async def groups(self, n: int = 50, cursor: str = "") -> tuple[list[Group], str]:
+        """A page of the groups, and the cursor of the next page; "" is the end."""
+        page = await self.ask("GET", "/groups", GroupsWrapper, query=[("n", n), ("cursor", cursor)])
+        return page.groups, page.cursor or ""
+
+    async def group(self, name: str) -> Group:
+        """One group: its settings and counts."""
+        return (await self.ask("GET", _group(name), GroupWrapper)).group
+
+    async def configure(self, name: str, settings: GroupSettings) -> Group:
+        """Replace the group's settings; what is not given gets its default."""
+        body = {"group": _given(settings)}
+        return (await self.ask("PUT", _group(name), GroupWrapper, body)).group
+
+    async def list(  # the last method: below it the word would no longer mean the type
+        self,
+        group: str,
+        n: int = 50,
+        *,
+        created_after: str = "",
+        cursor: str = "",
+        status: Status | None = None,
+        newest_first: bool = False,
+    ) -> tuple[list[Job], str]:
+        """A page of a group's jobs, and the cursor of the next page; "" is the end. `created_after` is RFC 3339."""
+        order = "desc" if newest_first else "asc"
+        query = (
+            ("n", n),
+            ("created_after", created_after),
+            ("cursor", cursor),
+            ("status", status or ""),
+            ("order", order),
+        )
+        page = await self.ask("GET", _jobs(group), JobsWrapper, query=query)
+        return page.jobs, page.cursor or ""
+
+
+def _group(name: str) -> str:
+    return f"/groups/{quote(name, safe='')}"
+
+
+def _jobs(group: str) -> str:
+    return f"{_group(group)}/jobs"
+
+
+def _job(group: str, job_id: str) -> str:
+    return f"{_jobs(group)}/{quote(job_id, safe='')}"
+
+
+def _given(struct: Struct) -> dict[str, Any]:
+    """The fields that are given; an absent one is left out."""
+    return {name: value for name, value in msgspec.structs.asdict(struct).items() if value is not None}

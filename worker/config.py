@@ -1,0 +1,53 @@
+"""The worker's settings, and the environment that it passes on."""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from broker.models import GroupName
+
+PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
+"""What a job sees of the worker's own environment. Nothing with a secret in it is among them."""
+
+
+class WorkerSettings(Struct, frozen=True, kw_only=True):
+    """Everything that can be set about a worker. Nothing else in the worker reads the environment."""
+
+    broker_url: Annotated[str, Meta(pattern=r"^https?://[^\s/]", description="The broker: http:// or https://.")] = (
+        "http://127.0.0.1:8080"
+    )
+    run: Annotated[
+        tuple[str, ...],
+        Meta(description="NAME='command arguments': jobs of this image run that command, without a shell. Repeatable."),
+    ] = ()
+    group: Annotated[
+        tuple[GroupName, ...], Meta(description="Take jobs of this group only. Repeatable; none: every group.")
+    ] = ()
+    concurrency: Annotated[int, Meta(ge=1, le=1000, description="Jobs that run at once at most.")] = 4
+    lease_s: Annotated[
+        int, Meta(ge=1, le=86_400, description="Lease on a running job, in s; touched after each third of it.")
+    ] = 30
+    wait_s: Annotated[int, Meta(ge=0, le=30, description="How long one call waits for a job, in s.")] = 20
+    grace_s: Annotated[
+        float, Meta(ge=0, le=86_400, description="At a stop: how long running jobs may still take, in s.")
+    ] = 25.0
+    kill_after_s: Annotated[
+        float, Meta(ge=0, le=3600, description="At a job's timeout: time between TERM and KILL, in s.")
+    ] = 10.0
+    give_back_s: Annotated[
+        int, Meta(ge=0, le=86_400, description="Delay of a job given back because it cannot run here, in s.")
+    ] = 30
+    keep_log_bytes: Annotated[
+        int, Meta(ge=0, description="Output of one job that is kept, from its beginning, in bytes.")
+    ] = 8 * 1024 * 1024
+    log_level: Annotated[
+        str, Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
+    ] = "info"
+
+
+def job_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The part of the worker's environment that every job gets."""
+    present = os.environ if environ is None else environ
+    return {name: present[name] for name in PASSED_ON if name in present}

@@ -1,0 +1,142 @@
+"""The worker: takes jobs, runs them, keeps their leases, reports what became of them."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+from broker.models import Job
+from worker.client import Client
+from worker.config import WorkerSettings, job_environment
+from worker.loops.finish import FinishLoop
+from worker.loops.log import LogUploads
+from worker.loops.next import NextLoop
+from worker.loops.touch import TouchLoop
+from worker.outcome import Failed, Outcome, Released
+from worker.output import Output
+from worker.runners import Runner
+from worker.runners.process import ProcessRunner
+from worker.runs import Event, Run, Runs
+from worker.signals import until_signalled
+from worker.table import read_table
+
+LAST_REPORTS_S = 4.0
+"""How much longer than `grace_s` a stop may take, for the last reports and logs."""
+
+_logger = logging.getLogger(__name__)
+
+
+async def run_worker(
+    settings: WorkerSettings,
+    *,
+    stop: asyncio.Event | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> int:
+    """Run a worker until `stop` is set, or without one until SIGTERM or SIGINT; the exit code.
+
+    0: everything it took is reported or given back. 1: something is not; it comes back when its lease ends.
+    Cancelling it kills its jobs at once. Raises ValueError for a `run` entry that cannot be read.
+    """
+    runner = ProcessRunner(
+        read_table(settings.run),
+        job_environment(),
+        kill_after_s=settings.kill_after_s,
+        give_back_s=settings.give_back_s,
+    )
+    async with Client(settings.broker_url) as client:
+        worker = Worker(settings, client, runner, on_event or _ignore)
+        return await (worker.serve(stop) if stop else until_signalled(worker.serve))
+
+
+class Worker:
+    """One worker of one broker; any runner."""
+
+    def __init__(
+        self, settings: WorkerSettings, client: Client, runner: Runner, on_event: Callable[[Event], None]
+    ) -> None:
+        self._settings = settings
+        self._runner = runner
+        self._on_event = on_event
+        self._runs = Runs(settings.concurrency)
+        self._uploads = LogUploads(client, on_event)
+        self._next = NextLoop(client, self._runs, self._uploads, settings, self._start)
+        self._touch = TouchLoop(client, self._runs, settings.lease_s, on_event)
+        self._finish = FinishLoop(client, self._runs, self._uploads, on_event)
+
+    async def serve(self, stop: asyncio.Event) -> int:
+        """Work until `stop` is set, then drain; the exit code. A loop that breaks ends the worker with its error."""
+        try:
+            async with asyncio.TaskGroup() as loops:
+                taking = loops.create_task(self._next.run())
+                others = [loops.create_task(self._touch.run()), loops.create_task(self._finish.run())]
+                await stop.wait()
+                taking.cancel()
+                is_clean = await self._drain()
+                for task in others:
+                    task.cancel()
+        finally:
+            await self._end()
+        return 0 if is_clean else 1
+
+    def _start(self, job: Job) -> None:
+        run = Run(job, Output(self._settings.keep_log_bytes))
+        _logger.info("job %s: started, image %.255r", job.id, job.image)
+        run.task = asyncio.create_task(self._runner.run(job, run.output))
+        run.task.add_done_callback(partial(self._ended, run))
+        self._runs.started(run)
+        self._on_event(Event("started", job))
+
+    def _ended(self, run: Run, task: asyncio.Task[Outcome]) -> None:
+        outcome = self._outcome(run, task)
+        self._runs.ended(run)
+        if outcome is None:
+            return
+        _logger.info("job %s: %s", run.job.id, _said(outcome))
+        self._on_event(Event("ended", run.job, outcome))
+        self._finish.put(run, outcome)
+
+    def _outcome(self, run: Run, task: asyncio.Task[Outcome]) -> Outcome | None:
+        if task.cancelled():
+            return run.instead
+        if (error := task.exception()) is None:
+            return task.result()
+        _logger.error("job %s: the runner broke; given back", run.job.id, exc_info=error)
+        return Released(self._settings.give_back_s)
+
+    async def _drain(self) -> bool:
+        deadline = time.monotonic() + self._settings.grace_s
+        _logger.info("stopping: %d jobs run; they have %g s", len(self._runs.running), self._settings.grace_s)
+        try:
+            async with asyncio.timeout(self._settings.grace_s):
+                await self._runs.idle()
+        except TimeoutError:
+            for run in self._runs.running:
+                run.stop(Released())
+        try:
+            async with asyncio.timeout(deadline + LAST_REPORTS_S - time.monotonic()):
+                await self._runs.empty()
+                await self._uploads.settled()
+        except TimeoutError:
+            _logger.warning(
+                "stopped with %d jobs not reported; they come back when their leases end", len(self._runs.held)
+            )
+            return not self._runs.held and not self._finish.lost
+        return not self._finish.lost
+
+    async def _end(self) -> None:
+        tasks = [run.task for run in self._runs.running if run.task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._uploads.close()
+
+
+def _said(outcome: Outcome) -> str:
+    if isinstance(outcome, Failed):
+        return f"failed, {outcome.reason}: {outcome.error!r}"
+    return type(outcome).__name__.lower()
+
+
+def _ignore(_event: Event) -> None:
+    """Nobody watches."""

@@ -1,0 +1,115 @@
+"""How a client talks to the broker: one session, each request sent once, every trouble one of broker.errors."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from worker.answers import BrokerUnavailable, decoded, refusal
+
+T = TypeVar("T")
+Query = Iterable[tuple[str, str | int]]
+
+_CONNECT_S = 5.0
+_JSON = {"Content-Type": "application/json"}
+_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+
+
+class Link:
+    """A session with one broker, as an async context manager. Used by one event loop."""
+
+    def __init__(self, broker_url: str, *, token: str = "", timeout_s: float = 10.0, connections: int = 100) -> None:
+        self._root = broker_url.rstrip("/") + "/v1"
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._timeout_s = timeout_s
+        self._connections = connections
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            headers=self._headers,
+            connector=aiohttp.TCPConnector(limit=self._connections),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=(_once,),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        gives: type[T],
+        body: object = None,
+        *,
+        query: Query = (),
+        key: str = "",
+        more_s: float = 0.0,
+    ) -> T:
+        """Send one request with a JSON body and read the whole answer, in `timeout_s` and `more_s` at most."""
+        headers = {"Idempotency-Key": key} if key else {}
+        async with self._answer(method, path, _json(body), query, _JSON | headers, self._whole(more_s)) as answer:
+            return decoded(await answer.read(), gives)
+
+    async def tell(self, method: str, path: str, body: object = None) -> Mapping[str, str]:
+        """Send one request that has no body in its answer; the answer's headers."""
+        async with self._answer(method, path, _json(body), (), _JSON, self._whole()) as answer:
+            return answer.headers
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, path: str, content: bytes | AsyncIterator[bytes] | None = None, *, query: Query = ()
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send text and read the answer as it comes; only a pause of `timeout_s` in the answer is too long."""
+        headers = {} if content is None else _TEXT
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=self._timeout_s)
+        async with self._answer(method, path, content, query, headers, limits) as answer:
+            yield answer
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        content: bytes | AsyncIterator[bytes] | None,
+        query: Query,
+        headers: Mapping[str, str],
+        limits: aiohttp.ClientTimeout,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        url = URL(self._root + path, encoded=True)
+        params = [(name, str(value)) for name, value in query if value != ""]
+        try:
+            async with self._session.request(
+                method, url, params=params, data=content, headers=headers, timeout=limits, allow_redirects=False
+            ) as answer:
+                if answer.status >= 300:
+                    raise refusal(answer.status, answer.headers, await answer.read())
+                yield answer
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise BrokerUnavailable(f"{BrokerUnavailable.sentence} ({_said(error)})") from error
+
+    def _whole(self, more_s: float = 0.0) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=self._timeout_s + more_s, sock_connect=_CONNECT_S)
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Hide a dropped connection from aiohttp, which would send a GET again: GET /jobs would take jobs twice."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise BrokerUnavailable(f"{BrokerUnavailable.sentence} ({_said(error)})") from error
+
+
+def _json(body: object) -> bytes | None:
+    return None if body is None else msgspec.json.encode(body)
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,1 @@
+"""What a worker does over and over, one module a verb."""

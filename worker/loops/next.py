@@ -1,0 +1,54 @@
+"""next: take jobs for the free slots, and start them."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from broker.errors import TitanError
+from broker.models import MAX_JOBS, Job
+from worker.backoff import Backoff
+from worker.client import Client
+from worker.config import WorkerSettings
+from worker.loops.log import LogUploads
+from worker.runs import Runs
+
+_EMPTY_S = 1.0
+
+
+class NextLoop:
+    """One long poll at a time, for as many jobs as there are free slots."""
+
+    def __init__(
+        self, client: Client, runs: Runs, uploads: LogUploads, settings: WorkerSettings, start: Callable[[Job], None]
+    ) -> None:
+        self._client = client
+        self._runs = runs
+        self._uploads = uploads
+        self._settings = settings
+        self._start = start
+        self._backoff = Backoff("next")
+
+    async def run(self) -> None:
+        """Go on for ever."""
+        while True:
+            await self._uploads.room()
+            await self.next_once(await self._runs.room())
+
+    async def next_once(self, n: int) -> int:
+        """Ask once, and wait after a failure or an empty answer that came at once; how many jobs were started."""
+        asked_at = time.monotonic()
+        settings = self._settings
+        try:
+            jobs = await self._client.next(
+                min(n, MAX_JOBS), settings.group, wait_s=settings.wait_s, lease_s=settings.lease_s
+            )
+        except TitanError as error:
+            await asyncio.sleep(self._backoff.failed(error))
+            return 0
+        self._backoff.succeeded()
+        for job in jobs:
+            self._start(job)
+        if not jobs and time.monotonic() < asked_at + _EMPTY_S:
+            await asyncio.sleep(random.uniform(_EMPTY_S / 2, _EMPTY_S))  # noqa: S311 -- no secret
+        return len(jobs)

@@ -1,0 +1,39 @@
+"""What becomes of a job that this worker took: values, which say nothing of how they are reported.
+
+ended how                          outcome                      reported as
+exit code 0                        Succeeded                    succeeded
+another exit code                  Failed("bad_exit", ...)      failed
+the command cannot be run          Failed("bad_exit", ...)      failed
+died by a signal                   Failed("killed", ...)        failed
+ran longer than its timeout        Failed("timeout", ...)       failed
+no command for its image, or no    Released(delay_s)            queued again, later; the delivery is
+  room to start a process here                                    not counted
+still runs when the worker stops   Released()                   queued again at its old place
+cancelled, or the lease was lost   Dropped()                    nothing: the broker knows already
+"""
+
+from msgspec import Struct
+
+
+class Succeeded(Struct, frozen=True):
+    """The job did its work."""
+
+
+class Failed(Struct, frozen=True):
+    """The job did not do its work. `reason` is a machine's word, `error` is for people."""
+
+    reason: str
+    error: str
+
+
+class Released(Struct, frozen=True):
+    """The job goes back to its queue, after a delay in s; as if it had not been handed out."""
+
+    delay_s: int = 0
+
+
+class Dropped(Struct, frozen=True):
+    """The job is no longer this worker's."""
+
+
+Outcome = Succeeded | Failed | Released | Dropped

@@ -1,0 +1,18 @@
+"""What runs a job: one small interface, and one module for each way."""
+
+from typing import Protocol
+
+from broker.models import Job
+from worker.outcome import Outcome
+from worker.output import Output
+
+
+class Runner(Protocol):
+    """Runs one job at a time for each call of `run`."""
+
+    async def run(self, job: Job, log: Output) -> Outcome:
+        """Run the job to its end, with its output in the log. The job's `timeout` bounds the run.
+
+        When cancelled, end the job at once with all that it started, and only then raise CancelledError.
+        """
+        ...

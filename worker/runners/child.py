@@ -1,0 +1,141 @@
+"""A child process that leads its own group: starting it, its output, its end, and the end of all that it started.
+
+Not asyncio's own subprocess: that one waits for everybody who holds the pipe, and reaps the child before its group can
+be killed without a race for its number.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import IO
+
+from worker.output import Output
+
+_READ_BYTES = 64 * 1024
+_LAST_OUTPUT_S = 0.5
+
+
+class Child:
+    """One command in a session and process group of its own; stdout and stderr go into one pipe, in order."""
+
+    def __init__(
+        self, argv: Sequence[str], executable: str, environment: Mapping[str, str], payload: bytes, output: Output
+    ) -> None:
+        """Start it. Raises OSError or ValueError when the command cannot be run."""
+        self._loop = asyncio.get_running_loop()
+        self._output = output
+        self._exited = asyncio.Event()
+        self._silent = asyncio.Event()
+        self._pipe, other_end = os.pipe()
+        try:
+            with _stdin(payload) as stdin:
+                self._popen = subprocess.Popen(
+                    argv,
+                    executable=executable,
+                    stdin=stdin,
+                    stdout=other_end,
+                    stderr=other_end,
+                    env=environment,
+                    start_new_session=True,
+                )
+        except BaseException:
+            os.close(self._pipe)
+            raise
+        finally:
+            os.close(other_end)
+        os.set_blocking(self._pipe, False)
+        self._loop.add_reader(self._pipe, self._read)
+        self._watch()
+
+    @property
+    def returncode(self) -> int:
+        """The exit code; the number of the signal below zero."""
+        return int(self._popen.returncode)
+
+    async def exited(self) -> None:
+        """Wait for the end of the command itself. What it left behind in its group is dead by then."""
+        await self._exited.wait()
+
+    async def stop(self, kill_after_s: float) -> None:
+        """TERM to the group, and KILL when the command is still there after `kill_after_s`."""
+        self._signal(signal.SIGTERM)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(kill_after_s):
+                await self.exited()
+
+    async def close(self) -> None:
+        """Kill the group unless it is gone, and read the rest of the output."""
+        try:
+            self._signal(signal.SIGKILL)
+            await self.exited()
+            with suppress(TimeoutError):  # somebody who left the group still holds the pipe
+                async with asyncio.timeout(_LAST_OUTPUT_S):
+                    await self._silent.wait()
+        finally:
+            self._end_of_output()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if not self._exited.is_set():
+            _signal_group(self._popen.pid, number)
+
+    def _read(self) -> None:
+        with suppress(BlockingIOError):
+            piece = os.read(self._pipe, _READ_BYTES)
+            if piece:
+                self._output.write(piece)
+            else:
+                self._end_of_output()
+
+    def _end_of_output(self) -> None:
+        if not self._silent.is_set():
+            self._loop.remove_reader(self._pipe)
+            os.close(self._pipe)
+            self._silent.set()
+
+    def _watch(self) -> None:
+        try:
+            pidfd = os.pidfd_open(self._popen.pid)
+        except (AttributeError, OSError):  # not Linux, or not allowed
+            threading.Thread(target=self._wait, daemon=True).start()
+        else:
+            self._loop.add_reader(pidfd, self._on_exit, pidfd)
+
+    def _wait(self) -> None:
+        os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._reap)
+
+    def _on_exit(self, pidfd: int) -> None:
+        self._loop.remove_reader(pidfd)
+        os.close(pidfd)
+        self._reap()
+
+    def _reap(self) -> None:
+        # Until it is waited for, the dead child keeps its number, so this cannot hit a stranger's group.
+        _signal_group(self._popen.pid, signal.SIGKILL)
+        self._popen.wait()
+        self._exited.set()
+
+
+def _stdin(payload: bytes) -> IO[bytes]:
+    """The payload as a file: a command that does not read it, or not all of it, does no harm."""
+    file: IO[bytes]
+    if not payload:
+        return open(os.devnull, "rb")  # noqa: PTH123 -- a device
+    if hasattr(os, "memfd_create"):
+        file = os.fdopen(os.memfd_create("titan-payload"), "w+b")
+    else:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 -- the caller closes it
+    file.write(payload)
+    file.seek(0)
+    return file
+
+
+def _signal_group(number: int, signal_number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(number, signal_number)

@@ -1,0 +1,112 @@
+"""What this worker holds: each delivery from `next` until its outcome is reported."""
+
+import asyncio
+import time
+from typing import Literal, NamedTuple
+
+from broker.models import Held, Job
+from worker.outcome import Outcome
+from worker.output import Output
+
+
+class Event(NamedTuple):
+    """Something that happened to a job here, for those who watch."""
+
+    kind: Literal["started", "ended", "reported", "refused", "dropped", "logged"]
+    job: Job
+    outcome: Outcome | None = None
+
+
+class Run:
+    """One delivery of one job."""
+
+    def __init__(self, job: Job, output: Output) -> None:
+        self.job = job
+        self.output = output
+        self.started_at = time.monotonic()
+        self.task: asyncio.Task[Outcome] | None = None
+        self.instead: Outcome | None = None
+
+    @property
+    def lease(self) -> str:
+        """The token of this delivery; "" from a broker that has none."""
+        return self.job.lease or ""
+
+    @property
+    def held(self) -> Held:
+        """The job as the bulk touch names it."""
+        return Held(group_name=self.job.group_name, id=self.job.id, lease=self.lease or None)
+
+    def is_late(self) -> bool:
+        """Whether the job's timeout is over: then its runner is ending it already."""
+        return time.monotonic() >= self.started_at + self.job.timeout
+
+    def stop(self, outcome: Outcome) -> None:
+        """End the job now, with this outcome and not its own."""
+        self.instead = outcome
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Runs:
+    """All of them. A run is `running` while it takes up one of the slots, and `held` until it is reported."""
+
+    def __init__(self, concurrency: int) -> None:
+        self._concurrency = concurrency
+        self._held: set[Run] = set()
+        self._running: set[Run] = set()
+        self._has_room = asyncio.Event()
+        self._is_idle = asyncio.Event()
+        self._is_empty = asyncio.Event()
+        self._note()
+
+    @property
+    def held(self) -> list[Run]:
+        """Those to touch."""
+        return list(self._held)
+
+    @property
+    def running(self) -> list[Run]:
+        """Those whose job runs."""
+        return list(self._running)
+
+    def started(self, run: Run) -> None:
+        """A slot is taken up."""
+        self._held.add(run)
+        self._running.add(run)
+        self._note()
+
+    def ended(self, run: Run) -> None:
+        """The job ended: its slot is free, its outcome is still to be reported."""
+        self._running.discard(run)
+        self._note()
+
+    def reported(self, run: Run) -> None:
+        """The broker knows the outcome, or need not: nothing is held any more."""
+        self._held.discard(run)
+        self._note()
+
+    async def room(self) -> int:
+        """Wait for a free slot; how many there are."""
+        await self._has_room.wait()
+        return self._concurrency - len(self._running)
+
+    async def idle(self) -> None:
+        """Wait until no job runs."""
+        await self._is_idle.wait()
+
+    async def empty(self) -> None:
+        """Wait until nothing is held: every outcome is reported."""
+        await self._is_empty.wait()
+
+    def _note(self) -> None:
+        _set(self._has_room, len(self._running) < self._concurrency)
+        _set(self._is_idle, not self._running)
+        _set(self._is_empty, not self._held)
+
+
+def _set(event: asyncio.Event, is_so: bool) -> None:
+    if is_so:
+        event.set()
+    else:
+        event.clear()

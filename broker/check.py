@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, cast
 
 from broker import keys
+from broker.rows import Finding
 from broker.scripts import spoken
-from broker.store import Finding, Store
+from broker.store import Store
 
 STEP = 200
 """Jobs that one script looks at."""
@@ -37,6 +38,12 @@ async def check(
 
 async def _steps(store: Store, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
     """Groups with some of their jobs: all that stand in a set or have a hash, and all groups that stand anywhere."""
+    for walk in (_sets, _heads, _hashes):
+        async for group, job_ids in walk(store, partition):
+            yield group, job_ids
+
+
+async def _sets(store: Store, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
     async for names in _scan(store, keys.group(partition, "*")):
         for name in names:
             group, _, kind = name.removeprefix(keys.group(partition, "")).partition(":")
@@ -44,13 +51,16 @@ async def _steps(store: Store, partition: str) -> AsyncIterator[tuple[str, list[
             if kind:
                 async for members in _members(store, name):
                     yield group, members
-    for name in (keys.groups(partition), keys.ready(partition)):
+
+
+async def _heads(store: Store, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
+    for name in (keys.groups(partition), keys.ready(partition), keys.due(partition)):
         async for members in _members(store, name):
-            for group in members:
-                yield group, []
-    async for members in _members(store, keys.due(partition)):
-        for timer in members:
-            yield timer.partition(":")[2], []
+            for member in members:
+                yield member.rpartition(":")[2], []
+
+
+async def _hashes(store: Store, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
     async for names in _scan(store, keys.job(partition, "*")):
         for group, job_ids in (await _by_group(store, partition, names)).items():
             yield group, job_ids

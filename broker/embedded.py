@@ -71,7 +71,9 @@ class Embedded:
             await self._server.ready(self._may_start)
         except OSError as error:
             self._let_go()
-            raise EmbeddedFailed(f"The data folder {self.folder} (--data-dir): {error.strerror}.") from error
+            raise EmbeddedFailed(
+                f"The data folder {self.folder} (--data-dir) cannot be used: {error.strerror}."
+            ) from error
         except ServerFailed as error:
             self._let_go()
             raise EmbeddedFailed(str(error)) from error
@@ -89,6 +91,8 @@ class Embedded:
         self._watch = None
         if self._brokers.take():
             await self._server.shut_down()
+        else:
+            self._server.leave()
         self._let_go()
 
     def _check_path(self) -> None:

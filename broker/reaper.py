@@ -10,7 +10,8 @@ import logging
 
 from broker.errors import TitanError
 from broker.logs import Logs
-from broker.store import Reaped, Store
+from broker.rows import Reaped
+from broker.store import Store
 from broker.waiters import Waiters
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,8 @@ class Reaper:
     async def _sleep(self, wait_s: float) -> None:
         longest = LONGEST_SLEEP_S if self._waiters.is_listening else DEAF_SLEEP_S
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._sooner.wait(), min(wait_s, longest))
+            async with asyncio.timeout(min(wait_s, longest)):
+                await self._sooner.wait()
 
     def _faulted(self, message: str) -> float:
         if not self.fault:

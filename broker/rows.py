@@ -1,7 +1,7 @@
 """What scripts answer and take, against the API's structs: id, field, value, field, value… and flat arguments."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -24,6 +24,33 @@ _TEXTS = ("reason", "error", "retry_of", "retry_at")
 _TIMES = ("started_at", "completed_at", "expires_at")
 _WHOLE = ("delay", "timeout", "priority", "max_retries", "retries_delay", "deliveries")
 _RETENTION = "retention_"
+
+
+class Enqueued(NamedTuple):
+    """New jobs; or, `is_replayed`, those of an earlier call with the same Idempotency-Key."""
+
+    jobs: list[Job]
+    is_replayed: bool
+
+
+class Reaped(NamedTuple):
+    """What a reap did, how many logs are left to delete, and ms until the next timer (0: more is due; None: none)."""
+
+    queued: int = 0
+    requeued: int = 0
+    failed: int = 0
+    expired: int = 0
+    discarded: int = 0
+    wait_ms: int | None = None
+    late_ms: int = 0
+
+
+class Finding(NamedTuple):
+    """Something that does not agree. `job_id` is '' where it is about the group as a whole."""
+
+    group: str
+    job_id: str
+    what: str
 
 
 class Spec(Struct, frozen=True, omit_defaults=True):
@@ -121,6 +148,15 @@ def group_of(row: Sequence[Any]) -> Group:
         require_lease="require_lease" in settings,
         retention=Retentions(**kept),
     )
+
+
+def reaped_of(replies: Iterable[Sequence[Any]]) -> Reaped:
+    """What reap.lua answered in each partition, as one."""
+    numbers = [[int(value) for value in reply] for reply in replies]
+    queued, requeued, failed, expired, discarded = (sum(column) for column in list(zip(*numbers, strict=True))[:5])
+    waits = [timer - now for *_, now, timer in numbers if timer >= 0]
+    wait_ms, late_ms = max(0, min(waits)) if waits else None, max(0, -min(waits, default=0))
+    return Reaped(queued, requeued, failed, expired, discarded, wait_ms, late_ms)
 
 
 def fields_of(settings: GroupSettings) -> list[str]:

@@ -85,7 +85,9 @@ class Scripts:
 
         A call that has begun is carried through even when who asked for it is gone.
         """
-        replies = await asyncio.shield(self._send(calls))
+        sending = asyncio.create_task(self._send(calls))
+        sending.add_done_callback(_seen)
+        replies = await asyncio.shield(sending)
         for reply in replies:
             if isinstance(reply, errors.StoreUnavailable | errors.StoreFull):
                 raise reply
@@ -109,6 +111,12 @@ class Scripts:
     async def _load(self, verbs: Iterable[str]) -> None:
         for verb in verbs:
             await spoken(self._redis.script_load(self._texts[verb]))
+
+
+def _seen(sending: asyncio.Task[list[Any]]) -> None:
+    """A fault that comes after its caller is gone is nobody's, and asyncio need not log it."""
+    if not sending.cancelled():
+        sending.exception()
 
 
 async def spoken(work: Awaitable[T]) -> T:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -101,7 +102,8 @@ async def _front(app: web.Application, settings: BrokerSettings) -> AsyncIterato
         await site.start()
     except OSError as error:
         await runner.cleanup()
-        raise StartFailed(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.") from error
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise StartFailed(f"Cannot listen on {settings.host}:{settings.port}: {reason}.") from error
     try:
         yield _address(runner)
     finally:

@@ -6,7 +6,7 @@ place of the job's result.
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias, cast
+from typing import cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -18,45 +18,21 @@ from broker.errors import Invalid, NotFound, TitanError
 from broker.ids import Ids, lease_token
 from broker.models import Finish, Group, GroupSettings, Held, Job, NewJob
 from broker.partitions import Partitions
-from broker.rows import arguments_of, field_of, fields_of, group_of, job_of, new_job
+from broker.rows import (
+    Enqueued,
+    Finding,
+    Reaped,
+    arguments_of,
+    field_of,
+    fields_of,
+    group_of,
+    job_of,
+    new_job,
+    reaped_of,
+)
 from broker.scripts import spoken
 from broker.states import Status
 from broker.times import milliseconds
-
-Jobs: TypeAlias = list[Job]
-Groups: TypeAlias = list[Group]
-Ends: TypeAlias = list[int | TitanError]
-Findings: TypeAlias = list["Finding"]
-Refusals: TypeAlias = list[TitanError | None]
-JobIds: TypeAlias = list[str]
-# These names stand outside the class because in it `list` is the verb.
-
-
-class Enqueued(NamedTuple):
-    """New jobs; or, `is_replayed`, those of an earlier call with the same Idempotency-Key."""
-
-    jobs: list[Job]
-    is_replayed: bool
-
-
-class Reaped(NamedTuple):
-    """What a reap did, how many logs are left to delete, and ms until the next timer (0: more is due; None: none)."""
-
-    queued: int = 0
-    requeued: int = 0
-    failed: int = 0
-    expired: int = 0
-    discarded: int = 0
-    wait_ms: int | None = None
-    late_ms: int = 0
-
-
-class Finding(NamedTuple):
-    """Something that does not agree. `job_id` is '' where it is about the group as a whole."""
-
-    group: str
-    job_id: str
-    what: str
 
 
 class PartitionsDiffer(Exception):
@@ -114,28 +90,7 @@ class Store:
             is not None
         )
 
-    async def list(
-        self,
-        group: str,
-        n: int,
-        *,
-        created_after: int | None = None,
-        cursor: str = "",
-        status: Status | None = None,
-        newest_first: bool = False,
-    ) -> tuple[Jobs, str]:
-        """A page of a group's jobs by creation, or of one status in its set's own order; and the cursor, '' at the end.
-
-        Looks at n jobs at most, so a page that is narrowed by both status and created_after may be short of n.
-        """
-        score, last = place(cursor)
-        after: str | int = "" if created_after is None else created_after
-        order = "desc" if newest_first else "asc"
-        arguments = (group, status or "jobs", n, after, order, score, last)
-        next_score, next_id, *rows = await self._partitions.run("list", self._partitions.of(group), *arguments)
-        return [job_of(row) for row in rows], _cursor(next_score, next_id)
-
-    async def next(self, n: int, groups: Sequence[str] = (), lease_s: int | None = None) -> Jobs:
+    async def next(self, n: int, groups: Sequence[str] = (), lease_s: int | None = None) -> list[Job]:
         """Hand out the first jobs, n at most. Partitions are asked in turn."""
         asked = {
             self._partitions.of(group): [g for g in groups if self._partitions.of(g) == self._partitions.of(group)]
@@ -160,7 +115,7 @@ class Store:
         )
         return job_of(row, is_handed_out=field_of(row, "lease") == new_lease)
 
-    async def touch(self, items: Sequence[Held]) -> Ends:
+    async def touch(self, items: Sequence[Held]) -> list[int | TitanError]:
         """Renew leases: for each item the end of its lease, or NotFound, WrongState, LeaseLost."""
         asked = [(item.group_name, item.id, item.lease or "") for item in items]
         rows = await self._partitions.run_items("touch", (self.now,), asked)
@@ -182,7 +137,7 @@ class Store:
         """Mark a running job as failed, with its automatic retry. Raises NotFound, WrongState, LeaseLost."""
         return await self._finish_one(group, job_id, lease, "failed", reason, error, completed_at)
 
-    async def finish(self, items: Sequence[Finish]) -> Refusals:
+    async def finish(self, items: Sequence[Finish]) -> list[TitanError | None]:
         """Succeed and fail many jobs: for each item None, or NotFound, WrongState, LeaseLost."""
 
         def arguments(item: Finish) -> tuple[str | int, ...]:
@@ -243,7 +198,7 @@ class Store:
             raise NotFound("There is no such group.")
         return group_of(rows[0])
 
-    async def groups(self, n: int, cursor: str = "") -> tuple[Groups, str]:
+    async def groups(self, n: int, cursor: str = "") -> tuple[list[Group], str]:
         """A page of groups by creation over all partitions, and the cursor, '' at the end."""
         after = place(cursor)
         pages = await self._partitions.run_each("groups", [("", n + 1, *after)] * len(self.partitions))
@@ -254,19 +209,15 @@ class Store:
     async def reap(self, limit: int) -> Reaped:
         """Do what is due, `limit` jobs a partition at most."""
         arguments: list[list[str | int]] = [[self.now, limit, *self._ids.take(limit)] for _ in self.partitions]
-        replies = [[int(value) for value in reply] for reply in await self._partitions.run_each("reap", arguments)]
-        waits = [timer - now for *_, now, timer in replies if timer >= 0]
-        queued, requeued, failed, expired, left = (sum(column) for column in list(zip(*replies, strict=True))[:5])
-        wait_ms, late_ms = max(0, min(waits)) if waits else None, max(0, -min(waits, default=0))
-        return Reaped(queued, requeued, failed, expired, left, wait_ms, late_ms)
+        return reaped_of(await self._partitions.run_each("reap", arguments))
 
-    async def check(self, group: str, job_ids: Sequence[str], *, is_repair: bool) -> Findings:
+    async def check(self, group: str, job_ids: Sequence[str], *, is_repair: bool) -> list[Finding]:
         """What does not agree about these jobs of a group, or with none given about the group: (group, id, what)."""
         mode = "repair" if is_repair else ""
         rows = await self._partitions.run("check", self._partitions.of(group), self.now, mode, group, *job_ids)
         return [Finding(group, job_id.decode(), what.decode()) for job_id, what in rows]
 
-    async def discarded(self, n: int) -> JobIds:
+    async def discarded(self, n: int) -> list[str]:
         """Ids of gone jobs whose logs are left to delete, n a partition at most."""
         pages: list[list[bytes]] = [
             cast("list[bytes]", await spoken(self.redis.zrange(keys.discarded(p), 0, n - 1))) for p in self.partitions
@@ -293,6 +244,27 @@ class Store:
         arguments = (group, job_id, lease, status, reason, error, at, self._ids.take(1)[0])
         [row] = await self._partitions.run("finish", self._partitions.of(group), self.now, "job", *arguments)
         return job_of(row)
+
+    async def list(  # the last method: below it the word would no longer mean the type
+        self,
+        group: str,
+        n: int,
+        *,
+        created_after: int | None = None,
+        cursor: str = "",
+        status: Status | None = None,
+        newest_first: bool = False,
+    ) -> tuple[list[Job], str]:
+        """A page of a group's jobs by creation, or of one status in its set's own order; and the cursor, '' at the end.
+
+        Looks at n jobs at most, so a page that is narrowed by both status and created_after may be short of n.
+        """
+        score, last = place(cursor)
+        after: str | int = "" if created_after is None else created_after
+        order = "desc" if newest_first else "asc"
+        arguments = (group, status or "jobs", n, after, order, score, last)
+        next_score, next_id, *rows = await self._partitions.run("list", self._partitions.of(group), *arguments)
+        return [job_of(row) for row in rows], _cursor(next_score, next_id)
 
 
 def _cursor(score: bytes, member: bytes) -> str:

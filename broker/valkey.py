@@ -49,7 +49,8 @@ class Server:
     async def state(self) -> Literal["ready", "busy", "gone"]:
         """Ready; busy (it loads its file, or is stuck in a script); or nobody listens."""
         try:
-            reply = await asyncio.wait_for(self._say("PING"), 1.0)
+            async with asyncio.timeout(1.0):
+                reply = await self._say("PING")
         except TimeoutError:
             return "busy"
         except OSError:
@@ -79,11 +80,18 @@ class Server:
             await asyncio.sleep(LOOK_S)
             return
         try:
-            await asyncio.wait_for(reader.read(), limit_s)
+            async with asyncio.timeout(limit_s):
+                await reader.read()
         except (TimeoutError, OSError):
             return
         finally:
             writer.close()
+
+    def leave(self) -> None:
+        """Let it run on without this process."""
+        if self._child is not None:
+            self._child.returncode = 0  # nobody here waits for it: subprocess must not warn that it still runs
+            self._child = None
 
     async def buried(self) -> None:
         """Wait until a server that this process started has ended; it is killed when that takes more than 20 s."""
@@ -100,15 +108,16 @@ class Server:
     async def shut_down(self) -> None:
         """Stop it. Its append-only file is on the disk when it has gone."""
         try:
-            refusal = await asyncio.wait_for(self._say("SHUTDOWN NOSAVE"), _STOP_S)
+            async with asyncio.timeout(_STOP_S):
+                refusal = await self._say("SHUTDOWN NOSAVE")
         except TimeoutError:
             refusal = b"no answer"
         except OSError:
-            refusal = b""  # it is gone already
+            refusal = b""  # it is gone already, or does not listen yet
         if refusal:
             _log.warning("the embedded store did not stop: %s", refusal.decode("utf-8", "replace").strip())
-            if self._child is not None:
-                self._child.terminate()
+        if self._child is not None:
+            self._child.terminate()
         await self.buried()
 
     def _start(self) -> None:

@@ -24,10 +24,23 @@ NOW = 1_795_461_794_165
 """A time for tests that pass their own: 2026-11-23T19:23:14.165Z."""
 
 
-def start_server(program: str, folder: Path) -> tuple[str, subprocess.Popen[bytes]]:
-    """A real server on a Unix socket in the folder, and its address."""
+def server_program(kind: str) -> str:
+    """The program of a kind of server. Debian's redis-server may be missing: a skip, and in CI a failure."""
+    if kind == "valkey":
+        return str(get_binary_path())
+    program = shutil.which("redis-server")
+    if program is None:
+        missing = "redis-server is not here: apt-get install redis-server, or name a server in TEST_REDIS_URL"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return program
+
+
+def start_server(program: str, folder: Path, *options: str) -> tuple[str, subprocess.Popen[bytes]]:
+    """A real server on a Unix socket in the folder; its address, and the process."""
     socket = folder / "store.sock"
-    arguments = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
+    arguments = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder), *options]
     server = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
@@ -48,7 +61,7 @@ async def eventually(holds: Callable[[], object], limit_s: float = 10) -> None:
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The Valkey that the embedded store runs."""
-    url, server = start_server(str(get_binary_path()), tmp_path_factory.mktemp("valkey"))
+    url, server = start_server(server_program("valkey"), tmp_path_factory.mktemp("valkey"))
     yield url
     server.terminate()
     server.wait()
@@ -60,13 +73,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if url := os.environ.get("TEST_REDIS_URL"):
         yield url
         return
-    program = shutil.which("redis-server")
-    if program is None:
-        missing = "redis-server is not here: apt-get install redis-server, or name a server in TEST_REDIS_URL"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    url, server = start_server(program, tmp_path_factory.mktemp("redis"))
+    url, server = start_server(server_program("redis"), tmp_path_factory.mktemp("redis"))
     yield url
     server.terminate()
     server.wait()

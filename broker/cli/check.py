@@ -8,7 +8,7 @@ from broker.cli.options import example, json_option
 from broker.cli.output import listing, progress
 from broker.cli.running import run
 from broker.cli.stores import existing_store, store_options
-from broker.store import Finding
+from broker.rows import Finding
 
 
 class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -156,6 +156,9 @@ def refusal(text: str) -> errors.TitanError:
     if error is errors.LeaseLost:
         delivery, until = detail.split(" ")
         return error(f"Delivery {delivery} holds the job, until {rfc3339(int(until))}; the lease token is not its.")
+    if error is errors.Invalid:
+        fields, _, message = detail.partition(" ")
+        return error(message, fields=fields)
     if error is errors.LimitReached:
         return error(detail, retry_after_s=1)
     return error(detail)

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from broker import keys
 from broker.config import BrokerSettings
 from broker.cursors import cursor, place
-from broker.errors import Invalid, NotFound, TitanError
+from broker.errors import NotFound, TitanError
 from broker.ids import Ids, lease_token
 from broker.models import Finish, Group, GroupSettings, Held, Job, NewJob
 from broker.partitions import Partitions
@@ -65,11 +65,13 @@ class Store:
 
     async def enqueue(self, group: str, jobs: Sequence[NewJob], key: str = "") -> Enqueued:
         """Put new jobs into a group, all or none. Raises Invalid (no image), IdempotencyMismatch."""
-        image = "" if all(job.image for job in jobs) else await self._image(group, jobs)
+        missing = next((i for i, job in enumerate(jobs) if not job.image), None)
+        image = "" if missing is None else await self._image(group)
         ids = self._ids.take(len(jobs))
         digest = hashlib.sha256(msgspec.json.encode(jobs)).hexdigest() if key else ""
         arguments: list[str | int] = [self.now, group, key, digest, self.settings.idempotency_ttl_s * 1000]
         arguments.append(f"{','.join(ids)} {image}" if key else "")
+        arguments.append("" if missing is None or image else f"jobs[{missing}].image")
         for job, job_id in zip(jobs, ids, strict=True):
             arguments += arguments_of(job, job_id, image)
         created_at, *note = await self._partitions.run("enqueue", self._partitions.of(group), *arguments)
@@ -180,11 +182,10 @@ class Store:
         """Forget a finished job; True when its log is left to delete. Raises NotFound, WrongState."""
         return bool(await self._partitions.run("remove", self._partitions.of(group), self.now, group, job_id))
 
-    async def log(self, group: str, job_id: str, size_bytes: int) -> Job:
-        """Note that the job's log is stored. Raises NotFound, WrongState."""
-        return job_of(
-            await self._partitions.run("log", self._partitions.of(group), self.now, group, job_id, size_bytes)
-        )
+    async def log(self, group: str, job_id: str, size_bytes: int | None = None) -> Job:
+        """Note that the job's log is stored, or with no size that it is about to be. Raises NotFound, WrongState."""
+        size = "" if size_bytes is None else size_bytes
+        return job_of(await self._partitions.run("log", self._partitions.of(group), self.now, group, job_id, size))
 
     async def configure(self, group: str, settings: GroupSettings) -> Group:
         """Give a group all its settings anew; the group is made when there is none."""
@@ -230,12 +231,9 @@ class Store:
             for p in self.partitions:
                 await spoken(self.redis.zrem(keys.discarded(p), *job_ids))
 
-    async def _image(self, group: str, jobs: Sequence[NewJob]) -> str:
+    async def _image(self, group: str) -> str:
         image = await spoken(self.redis.hget(keys.group(self._partitions.of(group), group), "image"))
-        if image is None:
-            missing = next(i for i, job in enumerate(jobs) if not job.image)
-            raise Invalid("An image is needed: the group has none of its own.", fields=f"jobs[{missing}].image")
-        return cast("bytes", image).decode()
+        return cast("bytes", image or b"").decode()
 
     async def _finish_one(
         self, group: str, job_id: str, lease: str, status: Status, reason: str, error: str, completed_at: int | None

@@ -50,7 +50,11 @@ local function check_sets(id, job)
     if scores[set] then count, status = count + 1, set end
   end
   if count == 0 then
-    found(id, 'is in no set; its status is ' .. job.status, function() place_again(id, job) end)
+    found(id, 'is in no set; its status is ' .. job.status, function()
+      place_again(id, job)
+      status = job.status
+      scores[status] = call('ZSCORE', set_key(p, group, status), id)
+    end)
   elseif count > 1 then
     if scores[job.status] then status = job.status end
     found(id, 'is in ' .. count .. ' sets; its status is ' .. job.status, function()
@@ -76,6 +80,9 @@ local function check_fields(id, job, status, score)
   if status == 'queued' and job.place ~= score then
     found(id, 'has another place than its set', function() call('HSET', job_key(p, id), 'place', score) end)
   end
+end
+
+local function check_index(id, job)
   if call('ZSCORE', set_key(p, group, 'jobs'), id) ~= job.created_at then
     found(id, 'is not in jobs by its creation', function() call('ZADD', set_key(p, group, 'jobs'), job.created_at, id) end)
   end
@@ -85,7 +92,8 @@ local function check_timer(set)
   local kept_s = RETENTION_S[set] and (call('HGET', group_key(p, group), 'retention_' .. set) or RETENTION_S[set]) or 0
   local head = call('ZRANGE', set_key(p, group, set), 0, 0, 'WITHSCORES')[2]
   local timer = call('ZSCORE', p .. ':due', set .. ':' .. group)
-  if head and (not timer or tonumber(timer) > head + kept_s * 1000) then
+  -- one that is past already is looked at anyway, so it is never late
+  if head and (not timer or tonumber(timer) > math.max(now, head + kept_s * 1000)) then
     found('', 'has no timer, or a late one, for ' .. set, function() set_timer(p, set, group, head + kept_s * 1000) end)
   end
 end
@@ -111,7 +119,8 @@ for at = first, #ARGV do
     check_orphan(id)
   else
     local status, score = check_sets(id, job)
-    if status then check_fields(id, job, status, score) end
+    if status then check_fields(id, find(p, group, id), status, score) end
+    check_index(id, job)
   end
 end
 return findings

@@ -7,13 +7,14 @@
 -- ARGV[4] digest           of the body, or ''
 -- ARGV[5] kept_ms          how long the answer is kept, ms
 -- ARGV[6] note             what the broker needs to give the same answer again
--- ARGV[7] jobs             for each: id delay priority timeout max_retries retries_delay spec; '' for a default
+-- ARGV[7] missing          the field of a job that has no image, nor has its group; or ''
+-- ARGV[8] jobs             for each: id delay priority timeout max_retries retries_delay spec; '' for a default
 --
 -- moves   - -> delayed, - -> queued
 -- reply   now, ms; or, of an answer given before: its now and its note
--- refuses IDEMPOTENCY_MISMATCH
+-- refuses IDEMPOTENCY_MISMATCH INVALID
 local p, now, group = KEYS[1], clock(ARGV[1]), ARGV[2]
-local idempotency_key, digest, kept_ms, note, first = ARGV[3], ARGV[4], ARGV[5], ARGV[6], 7
+local idempotency_key, digest, kept_ms, note, missing, first = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], 8
 local FIELDS = { 'delay', 'priority', 'timeout', 'max_retries', 'retries_delay', 'spec' }
 
 local answer = p .. ':answer:' .. group .. ':' .. idempotency_key
@@ -25,6 +26,7 @@ if idempotency_key ~= '' then
     return { its_now, its_note }
   end
 end
+if missing ~= '' then return refuse('INVALID', missing .. ' An image is needed: the group has none of its own.') end
 
 local created_at, sequence = whole(now), nil
 local index, queued, delayed, first_due = {}, {}, {}, math.huge

@@ -1,10 +1,10 @@
--- log: note that the log of a job is stored.
+-- log: note that the log of a job is about to be stored, or is; so that it is deleted with the job, whatever happens.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] group      name
 -- ARGV[3] id         of the job
--- ARGV[4] log_bytes  size of the log
+-- ARGV[4] log_bytes  size of the log, or '' before it is stored
 --
 -- moves   running -> running, succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   id field value field value…
@@ -16,6 +16,10 @@ local job = find(p, group, id)
 if not job then return not_found() end
 if job.status == 'delayed' or job.status == 'queued' then return wrong_state(job) end
 
-call('HSET', job_key(p, id), 'log_bytes', log_bytes)
+if log_bytes == '' then
+  call('HSETNX', job_key(p, id), 'log_bytes', 0)
+else
+  call('HSET', job_key(p, id), 'log_bytes', log_bytes)
+end
 
 return row(p, id)

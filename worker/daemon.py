@@ -129,6 +129,8 @@ class Worker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for run in self._runs.held:
+            run.output.close()
         await self._uploads.close()
 
 

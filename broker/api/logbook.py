@@ -1,27 +1,34 @@
-"""Keeping a log: its bytes in the log store, and the note of it at the job."""
+"""Keeping a log and letting it go: its bytes in the log store, and the note of it at the job."""
 
 import asyncio
+from contextlib import suppress
 
 from broker.api.bodies import expect
 from broker.api.call import Call
 from broker.api.uploads import log_pieces
-from broker.errors import NotFound, WrongState
+from broker.errors import NotFound, StoreUnavailable, WrongState
 from broker.models import Job
-from broker.states import sources
 
 
 async def keep_log(call: Call) -> Job:
     """Take in the log of a job that runs or has run; what is there of an earlier one goes when all of it is in.
 
-    Raises WrongState before anything of the body is read.
+    Refused before anything of the body is read when there is no such job, or it has not run. That a log comes is noted
+    first, so that a broker that dies in between leaves nothing behind that does not go with the job.
     """
-    job = await call.store.show(call.group, call.job_id)
-    if job.status not in sources("log"):
-        raise WrongState(f"The job is {job.status}: a log belongs to a job that runs or has run.")
+    await call.store.show(call.group, call.job_id)
     pieces = log_pieces(call.request, call.settings)
+    await call.store.log(call.group, call.job_id)
     await expect(call.request)
     size_bytes = await call.logs.write(call.job_id, pieces)
     return await asyncio.shield(_note(call, size_bytes))
+
+
+async def discard_log(call: Call) -> None:
+    """Delete the log of a job that is gone. When that fails it is left to the reaper."""
+    with suppress(StoreUnavailable):
+        await call.logs.delete([call.job_id])
+        await call.store.forget([call.job_id])
 
 
 async def _note(call: Call, size_bytes: int) -> Job:

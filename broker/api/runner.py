@@ -6,9 +6,9 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from broker.api.problems import refusal, refusal_of_framework
+from broker.api.problems import STATUS, refusal, refusal_of_framework
 from broker.config import BrokerSettings
-from broker.errors import Invalid, TitanError
+from broker.errors import Invalid, TitanError, TooSlow
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,4 +67,7 @@ class _Protocol(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         if isinstance(resp, web.HTTPException):
             resp = refusal_of_framework(resp)
-        return await super().finish_response(request, resp, start_time)
+        ending = await super().finish_response(request, resp, start_time)
+        if resp.status == STATUS[TooSlow]:
+            self.force_close()  # else the rest of the body would be waited for
+        return ending

@@ -6,9 +6,9 @@ import click
 from msgspec import UNSET
 
 from broker.cli.group_changes import CHANGEABLE, Changes, in_force
-from broker.cli.options import Pieces
+from broker.cli.options import Pieces, example
 from broker.cli.output import listing, page, show_json, when
-from broker.cli.remote import EXIT_CODES, example, group_argument, option, with_broker
+from broker.cli.remote import EXIT_CODES, group_argument, option, with_broker
 from broker.errors import NotFound
 from broker.models import MAX_JOBS, Group, GroupSettings, GroupWrapper
 from broker.states import STATUSES

@@ -10,12 +10,12 @@ from broker.cli.job_enqueue import enqueue
 from broker.cli.job_list import list_
 from broker.cli.job_log import log
 from broker.cli.job_wait import wait
+from broker.cli.options import example
 from broker.cli.output import page, show_json, when
 from broker.cli.remote import (
     EXIT_CODES,
     Answer,
     each,
-    example,
     group_argument,
     id_argument,
     ids_argument,

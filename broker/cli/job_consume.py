@@ -2,9 +2,9 @@
 
 import click
 
-from broker.cli.options import Pieces
+from broker.cli.options import Pieces, example
 from broker.cli.output import listing, show_json
-from broker.cli.remote import example, group_argument, id_argument, option, with_broker
+from broker.cli.remote import group_argument, id_argument, option, with_broker
 from broker.models import MAX_JOBS, Job, JobWrapper
 from worker.client import Client
 

@@ -2,8 +2,9 @@
 
 import click
 
+from broker.cli.options import example
 from broker.cli.output import age, listing
-from broker.cli.remote import example, group_argument, option, with_broker
+from broker.cli.remote import group_argument, option, with_broker
 from broker.models import MAX_JOBS, Job
 from broker.states import STATUSES, Status
 from worker.client import Client

@@ -8,8 +8,9 @@ from typing import BinaryIO
 
 import click
 
+from broker.cli.options import example
 from broker.cli.output import TerminalText, is_terminal, show_json
-from broker.cli.remote import example, group_argument, id_argument, option, with_broker
+from broker.cli.remote import group_argument, id_argument, option, with_broker
 from broker.models import JobWrapper
 from worker.client import Client
 

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 
 import click
 
+from broker.cli.options import example
 from broker.cli.output import line, listing
-from broker.cli.remote import REFUSED, TIMED_OUT, example, group_argument, ids_argument, option, with_broker
+from broker.cli.remote import REFUSED, TIMED_OUT, group_argument, ids_argument, option, with_broker
 from broker.errors import NotFound, StoreUnavailable
 from broker.models import Job
 from broker.states import FINISHED

@@ -42,11 +42,6 @@ class Unreachable(Refused):
     exit_code = UNREACHABLE
 
 
-def example(*lines: str) -> str:
-    """The end of a command's help: what one would type."""
-    return "\n".join(["\b", "Example:", *(f"  {text}" for text in lines)])
-
-
 def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
     """Run a coroutine with an open client as `client`; its answer is the exit code. Adds --broker-url and --json."""
 

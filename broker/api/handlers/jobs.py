@@ -8,6 +8,7 @@ from msgspec import UNSET
 from broker.api.answers import json, nothing
 from broker.api.call import Call
 from broker.api.codec import moment
+from broker.api.logbook import discard_log
 from broker.api.queries import ListQuery
 from broker.errors import Invalid
 from broker.models import JobsWrapper, JobWrapper, NewJob, NewJobs
@@ -46,8 +47,7 @@ async def show(call: Call) -> web.StreamResponse:
 async def remove(call: Call) -> web.StreamResponse:
     """Forget a finished job and its log."""
     if await call.store.remove(call.group, call.job_id):
-        await call.logs.delete([call.job_id])
-        await call.store.forget([call.job_id])
+        await discard_log(call)
     return nothing()
 
 

@@ -1,0 +1,1 @@
+"""What is in deploy/, linted and run as far as that goes without a container engine."""

@@ -1,0 +1,55 @@
+"""Backup and restore, as deploy/README.md has them."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.conftest import Need
+from tests.deploy.servers import StoreServer
+from tests.deploy.terminal import run
+
+
+@pytest.fixture
+def copy(need: Need, store_server: StoreServer, tmp_path: Path) -> Path:
+    """A copy of a store that holds one key, made while it runs."""
+    need("redis-cli", "apt-get install redis-tools")
+    with store_server.client() as client:
+        client.set("titan:{0}:sequence", 7)
+        client.config_set("repl-diskless-sync-delay", 0)  # else a copy begins after 5 s
+    code, output = run("r --rdb titan.rdb", store_server, {}, tmp_path)
+    assert code == 0, output
+    return tmp_path / "titan.rdb"
+
+
+@pytest.fixture
+def restored(copy: Path, store_server: StoreServer, tmp_path: Path) -> Iterator[StoreServer]:
+    """A server that is not started, with the copy in its folder."""
+    folder = tmp_path / "restored"
+    folder.mkdir()
+    copy.rename(folder / "dump.rdb")
+    server = StoreServer(store_server.program, store_server.conf, folder)
+    yield server
+    server.stop()
+
+
+def test_copy_is_ignored_by_a_server_with_an_append_only_file(restored: StoreServer) -> None:
+    """Started as usual, the server is empty: the page warns of it."""
+    restored.start()
+    with restored.client() as client:
+        assert client.dbsize() == 0
+
+
+def test_copy_is_restored_as_the_page_says(restored: StoreServer) -> None:
+    """Started once without, then with the append-only file, the server has everything again."""
+    restored.start("--appendonly", "no")
+    with restored.client() as client:
+        client.config_set("appendonly", "yes")
+        until = time.monotonic() + 10
+        while client.info("persistence")["aof_rewrite_in_progress"] and time.monotonic() < until:
+            time.sleep(0.05)
+    restored.stop()
+    restored.start()
+    with restored.client() as client:
+        assert client.get("titan:{0}:sequence") == "7"

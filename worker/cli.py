@@ -4,14 +4,14 @@ import sys
 
 import click
 
-from broker.cli.options import settings_from, settings_options
+from broker.cli.options import example, settings_from, settings_options
 from broker.cli.running import log_to_stderr, run
 from worker.config import WorkerSettings
 from worker.daemon import run_worker
 from worker.table import read_table
 
 
-@click.command
+@click.command(epilog=example("titan worker --run hello=cat --run report='python3 /srv/report.py --quiet'"))
 @settings_options(WorkerSettings)
 @click.pass_context
 def worker(context: click.Context, /, **_: object) -> None:
@@ -22,10 +22,6 @@ def worker(context: click.Context, /, **_: object) -> None:
 
     Exit code 0: the job succeeded. Another one: it failed, reason bad_exit. Died by a signal: failed, reason killed.
     Longer than the job's timeout: TERM, later KILL, to all its processes, reason timeout.
-
-    \b
-    Example:
-      titan worker --run hello=cat --run report='python3 /srv/report.py --quiet' --concurrency 8
 
     The first SIGTERM or SIGINT stops taking jobs, waits for those that run and gives back what is left; a second one
     kills them at once.

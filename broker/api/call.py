@@ -10,7 +10,7 @@ from broker.api import queries
 from broker.api.bodies import FORM, JSON, media_type, read_body
 from broker.api.codec import convert, decode, form
 from broker.api.delivery import Deliveries
-from broker.api.items import Item, Items, read_items
+from broker.api.items import Bulk, Item, Items, read_items
 from broker.api.names import group_name, job_id
 from broker.api.polls import Polls
 from broker.config import BrokerSettings
@@ -69,9 +69,9 @@ class Call:
         """The JSON body; one that is not there counts as {}."""
         return decode(kind, await read_body(self.request, self.settings))
 
-    async def items(self, kind: type[Item]) -> Items[Item]:
+    async def items(self, bulk: type[Bulk[Item]], kind: type[Item]) -> Items[Item]:
         """The items of a bulk body."""
-        return read_items(kind, await read_body(self.request, self.settings))
+        return read_items(bulk, kind, await read_body(self.request, self.settings))
 
     async def failure(self) -> Failure:
         """The body of fail: JSON, or a form, or the query, or nothing. The body goes before the query.

@@ -1,7 +1,7 @@
 """The items of a bulk body, each checked by itself, so that a bad one does not stop the others."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -15,6 +15,14 @@ from broker.times import rfc3339
 
 Item = TypeVar("Item", bound=Finish | Held)
 Reply = TypeVar("Reply")
+
+
+class Bulk(Protocol[Item]):
+    """A bulk body."""
+
+    @property
+    def jobs(self) -> list[Item]:
+        """Its items."""
 
 
 class RawItems(Struct, frozen=True):
@@ -50,21 +58,28 @@ class Items(Generic[Item]):
         ]
 
 
-def read_items(kind: type[Item], body: bytes) -> Items[Item]:
+def read_items(bulk: type[Bulk[Item]], kind: type[Item], body: bytes) -> Items[Item]:
     """The items of a bulk body. Raises Invalid when the body is not {"jobs": [1 to 1000 of anything]}."""
-    return Items([_read(kind, i, bytes(raw)) for i, raw in enumerate(decode(RawItems, body).jobs)])
+    try:
+        return Items([(item.id, _checked(item)) for item in decode(bulk, body).jobs])
+    except TitanError:  # something is not right: see what, item by item
+        return Items([_read(kind, i, bytes(raw)) for i, raw in enumerate(decode(RawItems, body).jobs)])
 
 
 def _read(kind: type[Item], i: int, raw: bytes) -> tuple[str, Item | TitanError]:
     try:
         item = decode(kind, raw)
-        group_name(item.group_name)
-        job_id(item.id)
-        return item.id, _timed(item)
+        return item.id, _checked(item)
     except Invalid as error:
         return _id_in(raw), Invalid(error.message, fields=f"jobs[{i}].{error.fields}".rstrip("."))
     except NotFound as error:
         return _id_in(raw), error
+
+
+def _checked(item: Item) -> Item:
+    group_name(item.group_name)
+    job_id(item.id)
+    return _timed(item)
 
 
 def _timed(item: Item) -> Item:

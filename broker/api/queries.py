@@ -3,6 +3,7 @@
 import re
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 from msgspec import Meta, Struct
@@ -65,31 +66,42 @@ class FailQuery(Query, frozen=True, kw_only=True):
 
 Parameters = TypeVar("Parameters", bound=Query)
 
+MAX_PARAMETERS = 200
+
 _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 
 
 def parse(kind: type[Parameters], request: web.BaseRequest) -> Parameters:
     """The parameters of a request. Raises Invalid with the name of one that is not right."""
-    if not request.query_string:
+    query = request.rel_url.raw_query_string
+    if not query:
         return kind()
-    types, given = _types(kind), request.query
-    values = {name: _value(types[name], name, given.getall(name)) for name in types if name in given}
+    types = _types(kind)
+    texts: dict[str, list[str]] = {}
+    for name, text in _pairs(query):
+        if name in types:
+            texts.setdefault(name, []).append(text)
     try:
-        return convert(kind, {name: value for name, value in values.items() if value is not None})
+        return convert(kind, {name: _value(types[name], name, given) for name, given in texts.items()})
     except Invalid as error:
         raise Invalid(error.message, fields=error.fields.partition("[")[0]) from None
 
 
+def _pairs(query: str) -> list[tuple[str, str]]:
+    """Names and values; those without a value are left out."""
+    try:
+        return parse_qsl(query, errors="surrogateescape", max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        raise Invalid(f"A query may have {MAX_PARAMETERS} parameters at most.") from None
+
+
 def _value(kind: type, name: str, texts: list[str]) -> Any:
-    texts = [text for text in texts if text]
     for text in texts:
         _check_text(name, text)
     if kind is list:
         return list(dict.fromkeys(texts))
     if len(texts) > 1:
         raise Invalid(f"{name} is given more than once.", fields=name)
-    if not texts:
-        return None
     return _integer(name, texts[0]) if kind is int else texts[0]
 
 

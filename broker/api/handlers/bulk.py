@@ -4,19 +4,19 @@ from aiohttp import web
 
 from broker.api.answers import json
 from broker.api.call import Call
-from broker.models import Finish, Held, Outcome, Outcomes
+from broker.models import Finish, Finishes, Held, HeldJobs, Outcome, Outcomes
 from broker.times import rfc3339
 
 
 async def finish(call: Call) -> web.StreamResponse:
     """Mark many running jobs as succeeded or failed."""
-    items = await call.items(Finish)
+    items = await call.items(Finishes, Finish)
     return json(Outcomes(await items.outcomes(call.store.finish, _finished)))
 
 
 async def touch_many(call: Call) -> web.StreamResponse:
     """Give many deliveries another lease."""
-    items = await call.items(Held)
+    items = await call.items(HeldJobs, Held)
     return json(Outcomes(await items.outcomes(call.store.touch, _touched)))
 
 

@@ -1,0 +1,194 @@
+"""HTTP/1.1 on bare sockets: requests are ready-made bytes, and of an answer only status, length and body are read.
+
+A load generator must cost less than what it loads; aiohttp's client costs more.
+"""
+
+import asyncio
+import re
+import ssl
+from typing import NamedTuple, Self
+from urllib.parse import urlsplit
+
+import msgspec
+
+_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: *(\d+)")
+_CONNECT_S = 5.0
+
+
+class BenchFailed(Exception):
+    """The broker cannot be measured; the text says why."""
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    body: bytes
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it is anything but a 2xx."""
+        return not 200 <= self.status < 300
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.body[:200].decode('utf-8', 'replace')}".strip()
+
+
+class Address(NamedTuple):
+    """Where a broker is, and what every request to it carries."""
+
+    host: str
+    port: int
+    root: str
+    headers: str
+    tls: ssl.SSLContext | None
+
+    @classmethod
+    def read(cls, url: str, token: str = "") -> Self:
+        """The address in a URL. Raises ValueError for one that is not http:// or https://."""
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"{url} is not an http:// or https:// address")
+        is_https = parts.scheme == "https"
+        headers = f"Host: {parts.netloc.rpartition('@')[2]}\r\n"
+        headers += f"Authorization: Bearer {token}\r\n" if token else ""
+        return cls(
+            host=parts.hostname,
+            port=parts.port or (443 if is_https else 80),
+            root=parts.path.rstrip("/") + "/v1",
+            headers=headers,
+            tls=ssl.create_default_context() if is_https else None,
+        )
+
+    def request(self, method: str, path: str, body: object = None, headers: str = "") -> bytes:
+        """One request as bytes; `headers` are whole lines."""
+        head = f"{method} {self.root}{path} HTTP/1.1\r\n{self.headers}{headers}"
+        if body is None:
+            length = "Content-Length: 0\r\n" if method == "POST" else ""
+            return f"{head}{length}\r\n".encode()
+        content = msgspec.json.encode(body)
+        return f"{head}Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
+
+
+class Connection(asyncio.Protocol):
+    """One kept connection. A subclass says what happens to answers, which come in the order of the requests."""
+
+    async def open(self, address: Address) -> Self:
+        """Connect. Raises BenchFailed."""
+        loop = asyncio.get_running_loop()
+        self._buffer = bytearray()
+        self._needed_bytes = 0
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                await loop.create_connection(lambda: self, address.host, address.port, ssl=address.tls)
+        except OSError as error:
+            reason = error.strerror or str(error) or "no answer"
+            raise BenchFailed(f"No connection to {address.host}:{address.port}: {reason}.") from error
+        return self
+
+    def answered(self, status: int, body: bytes) -> None:
+        """Take an answer."""
+        raise NotImplementedError
+
+    def lost(self, reason: str) -> None:
+        """Take note that no more answers will come."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close it at once."""
+        self.transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what is written to."""
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")  # noqa: S101
+        self.transport = transport
+        self.write = transport.write
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the subclass."""
+        self.lost(str(exc) if exc else "The broker closed the connection.")
+
+    def data_received(self, data: bytes) -> None:
+        """Cut what came into answers."""
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._needed_bytes:
+                return
+            data = bytes(self._buffer)
+            self._buffer.clear()
+        at = 0
+        while at < len(data):
+            end = self._answer(data, at)
+            if not end:
+                self._buffer += data[at:]
+                return
+            at = end
+
+    def _answer(self, data: bytes, at: int) -> int:
+        """Take the answer that begins at `at`; where it ends, or 0 while it is not all there."""
+        head = data.find(b"\r\n\r\n", at)
+        if head < 0:
+            self._needed_bytes = 0
+            return 0
+        status = int(data[at + 9 : at + 12])
+        found = _LENGTH.search(data, at, head)
+        if found is None and status != 204:
+            self.lost("An answer has no Content-Length.")
+            self.close()
+            return len(data)
+        end = head + 4 + (int(found[1]) if found else 0)
+        if end > len(data):
+            self._needed_bytes = end - at
+            return 0
+        self.answered(status, data[head + 4 : end])
+        return end
+
+
+class Caller(Connection):
+    """A connection for one task at a time, which waits for its answers."""
+
+    def __init__(self) -> None:
+        self._answers: list[Answer] = []
+        self._wanted = 0
+        self._ready: asyncio.Future[None] | None = None
+        self._fault = ""
+
+    async def call(self, request: bytes) -> Answer:
+        """Send one request; its answer. Raises BenchFailed."""
+        [answer] = await self.calls([request])
+        return answer
+
+    async def calls(self, requests: list[bytes]) -> list[Answer]:
+        """Send some requests at once; their answers. Raises BenchFailed."""
+        self.send(b"".join(requests))
+        return await self.answers(len(requests))
+
+    def send(self, requests: bytes) -> None:
+        """Send without waiting."""
+        if not self._fault:
+            self.write(requests)
+
+    async def answers(self, n: int) -> list[Answer]:
+        """The next n answers. Raises BenchFailed."""
+        while len(self._answers) < n:
+            if self._fault:
+                raise BenchFailed(self._fault)
+            self._wanted, self._ready = n, asyncio.get_running_loop().create_future()
+            await self._ready
+        answers, self._answers = self._answers[:n], self._answers[n:]
+        return answers
+
+    def answered(self, status: int, body: bytes) -> None:
+        """Keep it; wake who waits when all is there."""
+        self._answers.append(Answer(status, body))
+        if len(self._answers) >= self._wanted:
+            self._wake()
+
+    def lost(self, reason: str) -> None:
+        """Wake who waits, to be told."""
+        self._fault = self._fault or reason
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(None)

@@ -1,0 +1,1 @@
+"""HTTP: every route, its edges and what it refuses."""

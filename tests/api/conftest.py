@@ -1,0 +1,68 @@
+"""A broker's front end on the in-memory store."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from broker.api.app import Broker, make_app
+from broker.api.runner import Runner
+from broker.config import BrokerSettings
+from broker.connection import connect_listener
+from broker.logs import Logs, open_logs
+from broker.store import Store
+from broker.waiters import Waiters
+from tests.api.client import Http
+
+
+@pytest.fixture(params=["fake"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """HTTP is the same on every store: the fast one will do."""
+    return str(request.param)
+
+
+@pytest.fixture
+def logs(tmp_path: Path, settings: BrokerSettings) -> Logs:
+    """A folder for logs."""
+    return open_logs(str(tmp_path / "logs"), settings.max_log_bytes)
+
+
+@pytest.fixture
+async def waiters(store: Store) -> AsyncIterator[Waiters]:
+    """Those who wait."""
+    async with Waiters(connect_listener(store.redis), store.partitions) as waiters:
+        yield waiters
+
+
+@pytest.fixture
+def reaper() -> SimpleNamespace:
+    """What readyz sees of a reaper."""
+    return SimpleNamespace(fault="")
+
+
+@pytest.fixture
+async def http(
+    store: Store, logs: Logs, waiters: Waiters, settings: BrokerSettings, reaper: Any
+) -> AsyncIterator[Http]:
+    """A client of a broker that serves."""
+    app = make_app(Broker(store, logs, waiters, settings, reaper))
+    runner = Runner(app, settings, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession() as session:
+        yield Http(session, runner)
+    await runner.cleanup()
+
+
+@pytest.fixture
+def snapshot(store: Store) -> Callable[[], Awaitable[dict[bytes, bytes | None]]]:
+    """Everything that the store keeps: for tests that nothing changed."""
+
+    async def take() -> dict[bytes, bytes | None]:
+        return {key: await store.redis.dump(key) async for key in store.redis.scan_iter("*")}
+
+    return take

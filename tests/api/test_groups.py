@@ -1,0 +1,88 @@
+"""list_groups, show_group, configure."""
+
+from typing import Any
+
+from tests.api.client import Http
+
+DEFAULTS: dict[str, Any] = {
+    "paused": False,
+    "delivery_limit": 5,
+    "require_lease": False,
+    "retention": {"succeeded": 86_400, "failed": 604_800, "cancelled": 86_400},
+    "counts": {"delayed": 0, "queued": 0, "running": 0, "succeeded": 0, "failed": 0, "cancelled": 0},
+}
+ALL: dict[str, Any] = {
+    "image": "i",
+    "env_vars": {"A": "1", "B": ""},
+    "max_concurrency": 3,
+    "paused": True,
+    "delivery_limit": 2,
+    "require_lease": True,
+    "retention": {"succeeded": 0, "failed": 10, "cancelled": 315_360_000},
+}
+
+
+async def test_show_group_that_enqueue_made(http: Http) -> None:
+    """A group comes into being with its first jobs, with all settings at their defaults."""
+    await http.enqueue({}, {"delay": 5})
+    group = (await http("GET", "/v1/groups/g")).json["group"]
+    assert group.pop("created_at")
+    assert group == {**DEFAULTS, "name": "g", "counts": {**DEFAULTS["counts"], "queued": 1, "delayed": 1}}
+
+
+async def test_show_group_that_is_not_there(http: Http) -> None:
+    """An unknown group is a 404; its list of jobs is empty."""
+    reply = await http("GET", "/v1/groups/none")
+    assert (reply.status, reply.problem.message) == (404, "There is no such group.")
+    assert (await http("GET", "/v1/groups/none/jobs")).json == {"jobs": []}
+
+
+async def test_configure_everything(http: Http) -> None:
+    """PUT makes the group and gives it its settings; GET answers them."""
+    reply = await http("PUT", "/v1/groups/g", {"group": ALL})
+    assert reply.status == 200
+    group = reply.json["group"]
+    assert group == (await http("GET", "/v1/groups/g")).json["group"]
+    assert {name: group[name] for name in ALL} == ALL
+
+
+async def test_configure_replaces(http: Http) -> None:
+    """A setting that is not given has its default again."""
+    await http("PUT", "/v1/groups/g", {"group": ALL})
+    group = (await http("PUT", "/v1/groups/g", {"group": {}})).json["group"]
+    assert {name: group.get(name) for name in ALL} == {name: DEFAULTS.get(name) for name in ALL}
+
+
+async def test_configure_a_group_as_it_was_shown(http: Http) -> None:
+    """A group as GET answers it may be sent back by PUT: what is not a setting is ignored."""
+    group = (await http("PUT", "/v1/groups/g", {"group": ALL})).json["group"]
+    assert (await http("PUT", "/v1/groups/g", {"group": group})).json["group"] == group
+
+
+async def test_configure_image_and_env_vars(http: Http) -> None:
+    """Jobs without an image get the group's; who is handed a job gets the group's env_vars."""
+    await http("PUT", "/v1/groups/g", {"group": {"image": "of-group", "env_vars": {"A": "1"}}})
+    assert (await http("POST", "/v1/groups/g/jobs", {"jobs": [{}]})).json["jobs"][0]["image"] == "of-group"
+    [job] = (await http("GET", "/v1/jobs")).json["jobs"]
+    assert (job["image"], job["env_vars"]) == ("of-group", {"A": "1"})
+
+
+async def test_configure_rate_limit(http: Http) -> None:
+    """rate_limit is not there yet, and says so."""
+    reply = await http("PUT", "/v1/groups/g", {"group": {"rate_limit": 5}})
+    assert (reply.status, reply.problem.fields) == (400, "group.rate_limit")
+    assert "not there yet" in reply.problem.message
+
+
+async def test_list_groups_in_pages(http: Http) -> None:
+    """A cursor leads to the next page, and is not there at the end."""
+    names = [f"g{n}" for n in range(5)]
+    for name in names:
+        await http.enqueue(group=name)
+    found, path = [], "/v1/groups?n=2"
+    for _ in range(3):
+        page = (await http("GET", path)).json
+        found += [group["name"] for group in page["groups"]]
+        path = f"/v1/groups?n=2&cursor={page.get('cursor')}"
+    assert sorted(found) == names
+    assert "cursor" not in page

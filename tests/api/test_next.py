@@ -1,0 +1,198 @@
+"""next: the one GET that changes something, and its long poll."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from broker.api import polls
+from broker.errors import StoreUnavailable
+from broker.models import Job
+from broker.store import Store
+from broker.times import milliseconds
+from broker.waiters import Waiters
+from tests.api.client import Http, eventually
+
+
+class WatchedNext:
+    """In the place of `store.next`: says that it was asked and has taken, and answers when it may."""
+
+    def __init__(self, store: Store) -> None:
+        self.next = store.next
+        self.is_asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def __call__(self, n: int, groups: Sequence[str] = (), lease_s: int | None = None) -> list[Job]:
+        jobs = await self.next(n, groups, lease_s)
+        self.is_asked.set()
+        await self.may_answer.wait()
+        return jobs
+
+
+@pytest.fixture
+def watched(store: Store, monkeypatch: pytest.MonkeyPatch) -> WatchedNext:
+    """The store's next, watched."""
+    watched = WatchedNext(store)
+    monkeypatch.setattr(store, "next", watched)
+    return watched
+
+
+async def _hang_up_once(http: Http, path: str, event: asyncio.Event) -> None:
+    """Send a GET and close the connection at an event; returns when the handler has ended."""
+    server = http.runner.server
+    assert server is not None
+    before = len(server.connections)
+    async with http.line(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()):
+        await event.wait()
+    await eventually(lambda: len(server.connections) == before)
+
+
+async def test_next_in_order(http: Http) -> None:
+    """Higher priorities come first, then first in, first out; nobody may keep the answer."""
+    jobs = await http.enqueue({}, {"priority": 2}, {"priority": 1}, {})
+    reply = await http("GET", "/v1/jobs?n=10")
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert [job["id"] for job in reply.json["jobs"]] == [jobs[i]["id"] for i in (1, 2, 0, 3)]
+    assert all(job["status"] == "running" and job["lease"] and job["deliveries"] == 1 for job in reply.json["jobs"])
+
+
+async def test_next_of_nothing(http: Http) -> None:
+    """Without a job and without wait, the answer is an empty list at once."""
+    assert (await http("GET", "/v1/jobs")).json == {"jobs": []}
+
+
+async def test_next_of_one_when_n_is_not_given(http: Http) -> None:
+    """One job is handed out unless n says more."""
+    await http.enqueue({}, {})
+    assert len((await http("GET", "/v1/jobs")).json["jobs"]) == 1
+
+
+async def test_next_of_groups(http: Http) -> None:
+    """Named groups are the only ones asked; naming one twice, or an empty one, does no harm."""
+    for group in "abc":
+        await http.enqueue(group=group)
+    reply = await http("GET", "/v1/jobs?n=9&group=a&group=c&group=a&group=")
+    assert [job["group_name"] for job in reply.json["jobs"]] == ["a", "c"]
+
+
+async def test_next_with_a_short_lease(http: Http) -> None:
+    """`lease` is the length of the lease in the place of the job's timeout."""
+    await http.enqueue({"timeout": 3600})
+    [job] = (await http("GET", "/v1/jobs?lease=30")).json["jobs"]
+    assert job["timeout"] == 3600
+    assert milliseconds(job["expires_at"]) - milliseconds(job["started_at"]) == 30_000
+
+
+async def test_next_that_waits_is_woken(http: Http, watched: WatchedNext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long poll gets a job as soon as it is enqueued, not when it next looks by itself."""
+    monkeypatch.setattr(polls, "SLOW_POLL_S", 20)
+    began = time.monotonic()
+    waiting = asyncio.create_task(http("GET", "/v1/jobs?wait=20&group=g"))
+    await watched.is_asked.wait()
+    [job] = await http.enqueue()
+    assert (await waiting).json["jobs"][0]["id"] == job["id"]
+    assert time.monotonic() - began < 10
+
+
+async def test_next_that_waits_looks_by_itself(
+    http: Http, watched: WatchedNext, waiters: Waiters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that became ready unheard is found by the slow look."""
+    monkeypatch.setattr(polls, "SLOW_POLL_S", 0.05)
+    monkeypatch.setattr(waiters, "wake", lambda *_: None)
+    began = time.monotonic()
+    waiting = asyncio.create_task(http("GET", "/v1/jobs?wait=20"))
+    await watched.is_asked.wait()
+    [job] = await http.enqueue()
+    assert (await waiting).json["jobs"][0]["id"] == job["id"]
+    assert time.monotonic() - began < 10
+
+
+async def test_next_that_waits_in_vain(http: Http) -> None:
+    """After `wait` seconds the answer is an empty list."""
+    began = time.monotonic()
+    assert (await http("GET", "/v1/jobs?wait=1")).json == {"jobs": []}
+    assert 0.9 < time.monotonic() - began < 5
+
+
+async def test_next_that_waits_at_a_stop(http: Http, watched: WatchedNext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the broker stops, those who wait are answered with an empty list at once, and nobody waits any more."""
+    monkeypatch.setattr(polls, "SLOW_POLL_S", 20)
+    waiting = asyncio.create_task(http("GET", "/v1/jobs?wait=30"))
+    await watched.is_asked.wait()
+    await http.runner.app.shutdown()
+    async with asyncio.timeout(5):
+        assert (await waiting).json == {"jobs": []}
+        assert (await http("GET", "/v1/jobs?wait=30")).json == {"jobs": []}
+
+
+async def test_next_of_a_client_gone_while_it_waits(http: Http, store: Store, watched: WatchedNext) -> None:
+    """A waiting client that hung up takes no job."""
+    await _hang_up_once(http, "/v1/jobs?wait=30", watched.is_asked)
+    [job] = await http.enqueue()
+    assert (await store.show("g", job["id"])).status == "queued"
+
+
+async def test_next_of_a_client_gone_while_the_store_answers(http: Http, store: Store, watched: WatchedNext) -> None:
+    """Jobs that the store hands out to a client that hung up go back to their places, uncounted."""
+    jobs = await http.enqueue({}, {}, {})
+    watched.may_answer.clear()
+    await _hang_up_once(http, "/v1/jobs?n=2", watched.is_asked)
+    watched.may_answer.set()
+    await http.runner.app.cleanup()
+    again = await watched.next(3)
+    assert [job.id for job in again] == [job["id"] for job in jobs]
+    assert [job.deliveries for job in again] == [1, 1, 1]
+
+
+async def test_next_of_a_client_gone_before_the_answer_is_written(
+    http: Http, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs whose answer meets a closed connection go back to their places, uncounted."""
+    [job] = await http.enqueue()
+    prepare = web.Response.prepare
+    is_cut = asyncio.Event()
+
+    async def prepare_on_a_cut_line(response: web.Response, request: Any) -> Any:
+        request.transport.abort()
+        is_cut.set()
+        return await prepare(response, request)
+
+    monkeypatch.setattr(web.Response, "prepare", prepare_on_a_cut_line)
+    await _hang_up_once(http, "/v1/jobs", is_cut)
+    await http.runner.app.cleanup()
+    kept = await store.show("g", job["id"])
+    assert (kept.status, kept.deliveries) == ("queued", 0)
+
+
+async def test_next_of_a_client_that_reads_nothing(http: Http, store: Store) -> None:
+    """A large answer that the client leaves half unread when it hangs up was not delivered: its jobs go back."""
+    payload = "x" * 500_000
+    jobs = await http.enqueue(*[{"payload": payload}] * 30)
+    is_full = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.5, is_full.set)
+    await _hang_up_once(http, "/v1/jobs?n=30", is_full)
+    await http.runner.app.cleanup()
+    kept = [await store.show("g", job["id"]) for job in jobs]
+    assert {(job.status, job.deliveries) for job in kept} == {("queued", 0)}
+
+
+async def test_next_of_a_client_gone_while_the_store_is_away(
+    http: Http, store: Store, watched: WatchedNext, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Jobs that cannot be given back come back when their lease ends; the log says so."""
+
+    async def away(_: Any) -> None:
+        raise StoreUnavailable
+
+    await http.enqueue()
+    monkeypatch.setattr(store, "release_all", away)
+    watched.may_answer.clear()
+    await _hang_up_once(http, "/v1/jobs", watched.is_asked)
+    watched.may_answer.set()
+    await http.runner.app.cleanup()
+    assert "1 jobs of a client that hung up" in caplog.text

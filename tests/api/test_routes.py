@@ -1,0 +1,187 @@
+"""Every row of the route table, and what no row has."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from broker.api.problems import STATUS
+from broker.api.routes import ROUTES, Route
+from broker.errors import ERRORS
+from tests.api.client import NO_JOB, Http, Reply
+
+Example = Callable[[Http], Awaitable[Reply]]
+
+
+async def _on(http: Http, method: str, verb: str, job: dict[str, Any], *body: Any) -> Reply:
+    return await http(method, f"/v1/groups/g/jobs/{job['id']}{verb}", *body)
+
+
+async def _enqueue(http: Http) -> Reply:
+    return await http("POST", "/v1/groups/g/jobs", {"jobs": [{"image": "i"}]})
+
+
+async def _list_jobs(http: Http) -> Reply:
+    await http.enqueue()
+    return await http("GET", "/v1/groups/g/jobs")
+
+
+async def _show(http: Http) -> Reply:
+    return await _on(http, "GET", "", *await http.enqueue())
+
+
+async def _remove(http: Http) -> Reply:
+    [job] = await http.enqueue()
+    await _on(http, "POST", "/cancel", job)
+    return await _on(http, "DELETE", "", job)
+
+
+async def _cancel(http: Http) -> Reply:
+    return await _on(http, "POST", "/cancel", *await http.enqueue())
+
+
+async def _retry(http: Http) -> Reply:
+    [job] = await http.running()
+    await _on(http, "POST", "/success", job)
+    return await _on(http, "POST", "/retry", job)
+
+
+async def _next(http: Http) -> Reply:
+    await http.enqueue()
+    return await http("GET", "/v1/jobs")
+
+
+async def _start(http: Http) -> Reply:
+    return await _on(http, "POST", "/start", *await http.enqueue(), {})
+
+
+async def _touch(http: Http) -> Reply:
+    return await _on(http, "POST", "/touch", *await http.running())
+
+
+async def _succeed(http: Http) -> Reply:
+    return await _on(http, "POST", "/success", *await http.running())
+
+
+async def _fail(http: Http) -> Reply:
+    return await _on(http, "POST", "/error", *await http.running(), {"reason": "bad_exit"})
+
+
+async def _release(http: Http) -> Reply:
+    return await _on(http, "POST", "/release", *await http.running())
+
+
+async def _log(http: Http) -> Reply:
+    [job] = await http.running()
+    return await http("POST", f"/v1/groups/g/jobs/{job['id']}/log", "hello\n", Content_Type="text/plain")
+
+
+async def _read_log(http: Http) -> Reply:
+    [job] = (await _log(http)).json.values()
+    return await _on(http, "GET", "/log", job)
+
+
+async def _finish(http: Http) -> Reply:
+    [job] = await http.running()
+    return await http(
+        "POST", "/v1/jobs/finish", {"jobs": [{"group_name": "g", "id": job["id"], "status": "succeeded"}]}
+    )
+
+
+async def _touch_many(http: Http) -> Reply:
+    [job] = await http.running()
+    return await http("POST", "/v1/jobs/touch", {"jobs": [{"group_name": "g", "id": job["id"]}]})
+
+
+async def _list_groups(http: Http) -> Reply:
+    await http.enqueue()
+    return await http("GET", "/v1/groups")
+
+
+async def _show_group(http: Http) -> Reply:
+    await http.enqueue()
+    return await http("GET", "/v1/groups/g")
+
+
+async def _configure(http: Http) -> Reply:
+    return await http("PUT", "/v1/groups/g", {"group": {"paused": True}})
+
+
+async def _healthz(http: Http) -> Reply:
+    return await http("GET", "/healthz")
+
+
+async def _readyz(http: Http) -> Reply:
+    return await http("GET", "/readyz")
+
+
+async def _openapi(http: Http) -> Reply:
+    return await http("GET", "/v1/openapi.json")
+
+
+EXAMPLES: dict[str, Example] = {
+    example.__name__[1:]: example
+    for example in (
+        *(_enqueue, _list_jobs, _show, _remove, _cancel, _retry, _next, _start, _touch, _succeed, _fail, _release),
+        *(_log, _read_log, _finish, _touch_many, _list_groups, _show_group, _configure, _healthz, _readyz, _openapi),
+    )
+}
+
+of_every_row = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.verb)
+
+
+@of_every_row
+async def test_route_in_use(http: Http, route: Route) -> None:
+    """Every row has an example that answers with the row's status and a body of the row's type."""
+    reply = await EXAMPLES[route.verb](http)
+    assert reply.status == route.status, reply
+    if route.gives is str:
+        assert reply.headers["Content-Type"] == "text/plain; charset=utf-8"
+    elif route.status == 204:
+        assert reply.text == ""
+    else:
+        assert reply.headers["Content-Type"] == "application/json"
+        msgspec.json.decode(reply.text, type=route.gives or dict)
+    assert all(name in reply.headers for name in route.answers if name != "Idempotency-Replayed")
+
+
+@of_every_row
+async def test_route_with_a_method_it_does_not_have(http: Http, route: Route) -> None:
+    """HEAD, and any other method without a row, is a 405 that says in Allow what there is."""
+    path = route.path.format(group_name="g", id=NO_JOB)
+    allowed = {row.method for row in ROUTES if row.path == route.path}
+    for method in {"HEAD", "GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"} - allowed:
+        reply = await http(method, path)
+        assert reply.status == 405, method
+        assert set(reply.headers["Allow"].split(",")) == allowed
+        if method != "HEAD":
+            assert reply.problem.code == "method_not_allowed"
+
+
+async def test_next_by_head_takes_no_job(http: Http) -> None:
+    """HEAD /jobs hands nothing out."""
+    await http.enqueue()
+    assert (await http("HEAD", "/v1/jobs")).status == 405
+    assert len((await http("GET", "/v1/jobs")).json["jobs"]) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v2/jobs", "/v1/jobs/", "/v1//jobs", "/v1/groups/g/jobs/x/y/z", "/%2e%2e/v1/jobs", "/jobs"]
+)
+async def test_path_that_is_not_there(http: Http, path: str) -> None:
+    """A path without a row is a 404 with the error body."""
+    reply = await http("GET", path)
+    assert (reply.status, reply.problem.code) == (404, "not_found")
+
+
+def test_every_error_has_a_status() -> None:
+    """Each class of the closed list of errors has a status, and no other has."""
+    assert set(STATUS) == set(ERRORS)
+
+
+def test_verbs_are_unique() -> None:
+    """A row's handler is that row's alone, so that a verb leads to one place."""
+    verbs = [route.verb for route in ROUTES]
+    assert len(verbs) == len(set(verbs))
+    assert set(EXAMPLES) == set(verbs)

@@ -1,0 +1,120 @@
+"""`python -m worker` as a program: its options, its log, its signals and exit codes."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from broker.models import NewJob
+from tests.worker.conftest import Front
+from tests.worker.watching import is_dead, written
+from worker.client import Client
+
+Start = Callable[..., Awaitable["Program"]]
+
+
+class Program:
+    """The program while it runs."""
+
+    def __init__(self, started: asyncio.subprocess.Process) -> None:
+        self.started = started
+        self.log = b""
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self.started.send_signal(number)
+
+    async def says(self, text: str) -> None:
+        """Read its log until a line has this text."""
+        assert self.started.stderr is not None
+        async with asyncio.timeout(10):
+            while text.encode() not in self.log:
+                line = await self.started.stderr.readline()
+                assert line, f"it ended without {text!r}: {self.log.decode()}"
+                self.log += line
+
+    async def end(self) -> int:
+        """Wait for its end; the exit code."""
+        assert self.started.stderr is not None
+        async with asyncio.timeout(10):
+            self.log += await self.started.stderr.read()
+            return await self.started.wait()
+
+
+@pytest.fixture
+async def start(front: Front) -> AsyncIterator[Start]:
+    """Starts it; it is gone after the test."""
+    programs: list[Program] = []
+
+    async def start(*words: str, **variables: str) -> Program:
+        environment = {"PATH": os.environ["PATH"], "TITAN_BROKER_URL": front.url, "TITAN_WAIT_S": "5", **variables}
+        command = (sys.executable, "-m", "worker", *words)
+        started = await asyncio.create_subprocess_exec(
+            *command, env=environment, cwd=Path(__file__).parents[2], stderr=asyncio.subprocess.PIPE
+        )
+        programs.append(Program(started))
+        return programs[-1]
+
+    yield start
+    for program in programs:
+        if program.started.returncode is None:
+            program.started.kill()
+        await program.end()
+
+
+async def test_sigterm_drains(client: Client, start: Start, tmp_path: Path) -> None:
+    """After SIGTERM what runs may end; it is reported, its log sent, and the exit code is 0."""
+    (job,) = await client.enqueue("g", [NewJob(image="wait")])
+    script = f"wait=sh -c 'echo $$ >{tmp_path}/pid; while ! test -e {tmp_path}/go; do sleep 0.02; done; env'"
+    program = await start("--run", script)
+    await written(tmp_path / "pid")
+    program.signal(signal.SIGTERM)
+    await program.says("stopping: 1 jobs run")
+    (tmp_path / "go").touch()
+    assert await program.end() == 0
+    assert (await client.show("g", job.id)).status == "succeeded"
+    log = b"".join([piece async for piece in client.read_log("g", job.id)]).decode()
+    assert f"TITAN_JOB_ID={job.id}" in log
+    assert "TITAN_BROKER_URL" not in log
+
+
+async def test_sigterm_while_idle(start: Start, client: Client) -> None:
+    """An idle worker does not wait for the end of its long poll."""
+    program = await start(TITAN_RUN="a=cat\nb=tac")
+    (job,) = await client.enqueue("g", [NewJob(image="b")])
+    await program.says(f"job {job.id}: succeeded")
+    program.signal(signal.SIGINT)
+    assert await program.end() == 0
+
+
+async def test_a_second_signal_stops_now(client: Client, start: Start, tmp_path: Path) -> None:
+    """The second SIGTERM kills what runs at once; the exit code says that something is not reported."""
+    await client.enqueue("g", [NewJob(image="hang")])
+    program = await start("--run", f"hang=sh -c 'trap \"\" TERM; echo $$ >{tmp_path}/pid; sleep 60'")
+    pid = int(await written(tmp_path / "pid"))
+    program.signal(signal.SIGTERM)
+    await program.says("stopping: 1 jobs run")
+    program.signal(signal.SIGTERM)
+    assert await program.end() == 1
+    assert is_dead(pid)
+    assert b"Traceback" not in program.log
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "said"),
+    [
+        ((), {}, b"At least one --run"),
+        (("--run", "cat"), {}, b"'cat' is not NAME='command arguments'"),
+        (("--run", "a=cat", "--wait-s", "31"), {}, b"--wait-s"),
+        (("--run", "a=cat"), {"TITAN_CONCURENCY": "3"}, b"TITAN_CONCURENCY"),
+    ],
+)
+async def test_wrong_usage(start: Start, words: tuple[str, ...], variables: dict[str, str], said: bytes) -> None:
+    """An option or a variable that is not right is named, and the exit code is 2."""
+    program = await start(*words, **variables)
+    assert await program.end() == 2
+    assert said in program.log

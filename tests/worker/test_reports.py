@@ -1,0 +1,155 @@
+"""How outcomes and logs reach the broker, and what happens when they do not."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from broker.errors import Invalid, StoreUnavailable, TooLarge
+from broker.models import Finish, Held, Job, Outcome, Problem
+from tests.worker.conftest import Work, enqueue, read_log
+from worker.client import BrokerUnavailable, Client
+from worker.output import Output
+from worker.runners.process import ProcessRunner
+
+
+async def test_outcomes_that_come_together_go_together(
+    client: Client, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one report is on its way the next ones gather, and leave in one call."""
+    sizes: list[int] = []
+    gathered = asyncio.Event()
+    finish = Client.finish
+
+    async def watched(self: Client, items: list[Finish]) -> object:
+        sizes.append(len(items))
+        if len(sizes) == 1:
+            await gathered.wait()
+        return await finish(self, items)
+
+    monkeypatch.setattr(Client, "finish", watched)
+    jobs = await enqueue(client, *["quick"] * 6)
+    worker = work("quick=true", concurrency=6)
+    await worker.until("ended", *jobs)
+    gathered.set()
+    await worker.until("reported", *jobs)
+    assert sum(sizes) == 6
+    assert len(sizes) <= 3
+
+
+async def test_a_lost_answer_to_a_report(client: Client, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report whose answer was lost is sent again, and is none the worse for having arrived the first time."""
+    finish = Client.finish
+    lost: list[object] = []
+
+    async def loses_the_first(self: Client, items: list[Finish]) -> object:
+        answers = await finish(self, items)
+        if not lost:
+            lost.append(items)
+            raise BrokerUnavailable
+        return answers
+
+    monkeypatch.setattr(Client, "finish", loses_the_first)
+    (job,) = await enqueue(client, "quick")
+    worker = work("quick=true")
+    await worker.until("reported", job)
+    assert lost
+    assert (await client.show("g", job.id)).status == "succeeded"
+
+
+async def test_a_log_that_is_refused_fails_nothing(client: Client, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that the broker does not take is given up; the job stays what it was."""
+
+    async def refuses(*_: object) -> None:
+        raise TooLarge
+
+    monkeypatch.setattr(Client, "log", refuses)
+    (job,) = await enqueue(client, "hello", payload="x")
+    worker = work("hello=cat")
+    await worker.until("reported", job)
+    assert await worker.end() == 0
+    assert (await client.show("g", job.id)).status == "succeeded"
+
+
+async def test_an_item_that_the_store_could_not_answer(
+    client: Client, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An item of a bulk answer that may pass later is sent again, the others are not."""
+    finish = Client.finish
+    sent: list[Sequence[Finish]] = []
+
+    async def answers(self: Client, items: Sequence[Finish]) -> list[Outcome]:
+        sent.append(items)
+        if len(sent) == 1:
+            problem = Problem(message="away", code=StoreUnavailable.word.lower())
+            return [Outcome(id=item.id, error=problem) for item in items]
+        return await finish(self, items)
+
+    monkeypatch.setattr(Client, "finish", answers)
+    monkeypatch.setattr("worker.loops.finish._AGAIN_S", 0.01)
+    (job,) = await enqueue(client, "quick")
+    worker = work("quick=true")
+    await worker.until("reported", job)
+    assert [len(items) for items in sent] == [1, 1]
+
+
+async def test_an_outcome_that_is_refused(client: Client, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report of a job that was cancelled meanwhile changes nothing; the log of its only run is kept."""
+    run = ProcessRunner.run
+
+    async def runs(self: ProcessRunner, job: Job, log: Output) -> Any:
+        outcome = await run(self, job, log)
+        await client.cancel("g", job.id)
+        return outcome
+
+    monkeypatch.setattr(ProcessRunner, "run", runs)
+    (job,) = await enqueue(client, "hello", payload="said\n")
+    worker = work("hello=cat", lease_s=30)
+    await worker.until("refused", job)
+    await worker.until("logged", job)
+    assert (await client.show("g", job.id)).status == "cancelled"
+    assert await read_log(client, job) == b"said\n"
+    assert await worker.end() == 0
+
+
+async def test_a_report_that_nobody_will_take(client: Client, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report that is refused for good is given up: the job comes back when its lease ends, the exit code says so."""
+
+    async def refuses(*_: object) -> None:
+        raise Invalid
+
+    monkeypatch.setattr(Client, "finish", refuses)
+    (job,) = await enqueue(client, "quick")
+    worker = work("quick=true")
+    await worker.until("refused", job)
+    assert await worker.end() == 1
+    assert (await client.show("g", job.id)).status == "running"
+
+
+async def test_a_touch_that_fails_is_tried_again_soon(
+    client: Client, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A touch that did not get through kills nothing, and the next one comes within a third of the lease."""
+    touch_all = Client.touch_all
+    tries: list[float] = []
+    touched = asyncio.Event()
+
+    async def fails_first(self: Client, items: Sequence[Held]) -> list[Outcome]:
+        tries.append(asyncio.get_running_loop().time())
+        if len(tries) == 1:
+            raise BrokerUnavailable
+        if len(tries) == 2:
+            problem = Problem(message="away", code=StoreUnavailable.word.lower())
+            return [Outcome(id=item.id, error=problem) for item in items]
+        touched.set()
+        return await touch_all(self, items)
+
+    monkeypatch.setattr(Client, "touch_all", fails_first)
+    (job,) = await enqueue(client, "hang")
+    worker = work("hang=sleep 60", lease_s=1)
+    await worker.until("started", job)
+    async with asyncio.timeout(5):
+        await touched.wait()
+    assert worker.count("dropped") == 0
+    assert (await client.show("g", job.id)).status == "running"

@@ -93,11 +93,10 @@ class Store:
         )
 
     async def next(self, n: int, groups: Sequence[str] = (), lease_s: int | None = None) -> list[Job]:
-        """Hand out the first jobs, n at most. Partitions are asked in turn; a fault after the first jobs ends the round."""
-        asked = {
-            self._partitions.of(group): [g for g in groups if self._partitions.of(g) == self._partitions.of(group)]
-            for group in groups
-        }
+        """Hand out the first jobs, n at most. Partitions are asked in turn; a fault after some jobs ends the round."""
+        asked: dict[str, list[str]] = {}
+        for group in dict.fromkeys(groups):
+            asked.setdefault(self._partitions.of(group), []).append(group)
         turn, self._turn = self._turn, (self._turn + 1) % len(self.partitions)
         jobs: list[Job] = []
         for partition in self.partitions[turn:] + self.partitions[:turn]:

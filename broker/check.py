@@ -4,7 +4,7 @@ Each step is one script, so what it sees is of one moment, and it may run beside
 eviction, a restore or a failover left behind is named, and with repair mended: the sets are the truth.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, cast
 
 from broker import keys
@@ -88,14 +88,17 @@ async def _members(store: Store, name: str) -> AsyncIterator[list[str]]:
             return
 
 
-async def _by_group(store: Store, partition: str, names: Iterable[str]) -> dict[str, list[str]]:
+async def _by_group(store: Store, partition: str, names: Sequence[str]) -> dict[str, list[str]]:
     ids = [name.removeprefix(keys.job(partition, "")) for name in names]
     pipeline = store.redis.pipeline(transaction=False)
-    for job_id in ids:
-        pipeline.hget(keys.job(partition, job_id), "group_name")
+    for name in names:
+        pipeline.hget(name, "group_name")
+        pipeline.exists(name)
+    replies = await spoken(pipeline.execute())
     groups: dict[str, list[str]] = {}
-    for job_id, group in zip(ids, await spoken(pipeline.execute()), strict=True):
-        groups.setdefault(_text(group or b""), []).append(job_id)
+    for job_id, group, is_there in zip(ids, replies[::2], replies[1::2], strict=True):
+        if is_there:  # else it went away since its key was seen
+            groups.setdefault(_text(group or b""), []).append(job_id)
     return groups
 
 

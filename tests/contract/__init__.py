@@ -1,0 +1,1 @@
+"""What the store promises for every verb, on each kind of server."""

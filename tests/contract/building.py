@@ -1,0 +1,180 @@
+"""How tests bring a job to each status, move the store's clock, and look at all that the store keeps."""
+
+from collections.abc import Awaitable, Callable
+
+from broker import keys
+from broker.errors import NotFound, TitanError
+from broker.models import GroupSettings, Held, Job, NewJob
+from broker.states import STATUSES, Status
+from broker.store import Store
+from broker.times import rfc3339
+
+GROUP = "letters"
+DAY_S = 86_400
+
+
+def new(**fields: int | str) -> NewJob:
+    """A job to enqueue; what is not given has its default."""
+    return NewJob(**{"image": "post", **fields})
+
+
+async def enqueue(store: Store, group: str = GROUP, **fields: int | str) -> Job:
+    """One new job."""
+    [job] = (await store.enqueue(group, [new(**fields)])).jobs
+    return job
+
+
+async def delayed(store: Store) -> Job:
+    return await enqueue(store, delay=30)
+
+
+async def queued(store: Store, group: str = GROUP, **fields: int | str) -> Job:
+    return await enqueue(store, group, **fields)
+
+
+async def running(store: Store, group: str = GROUP, *, lease_s: int | None = None, **fields: int | str) -> Job:
+    """A job that `next` handed out, with its lease. Any job of the group that was queued before goes first."""
+    await enqueue(store, group, **fields)
+    [job] = await store.next(1, [group], lease_s)
+    return job
+
+
+async def started(store: Store, group: str = GROUP, **fields: int | str) -> Job:
+    """A job that a client took by `start`, with its lease."""
+    job = await enqueue(store, group, **fields)
+    return await store.start(group, job.id)
+
+
+async def succeeded(store: Store, **fields: int | str) -> Job:
+    job = await running(store, **fields)
+    return await store.succeed(job.group_name, job.id, job.lease)
+
+
+async def failed(store: Store, **fields: int | str) -> Job:
+    job = await running(store, **fields)
+    return await store.fail(job.group_name, job.id, job.lease, "bad_exit")
+
+
+async def cancelled(store: Store, **fields: int | str) -> Job:
+    job = await queued(store, **fields)
+    return await store.cancel(job.group_name, job.id)
+
+
+WAYS_TO: dict[Status, tuple[Callable[[Store], Awaitable[Job]], ...]] = {
+    "delayed": (delayed,),
+    "queued": (queued,),
+    "running": (running, started),
+    "succeeded": (succeeded,),
+    "failed": (failed,),
+    "cancelled": (cancelled,),
+}
+"""How a job comes to a status."""
+
+
+async def of_each_status(store: Store) -> dict[Status, list[Job]]:
+    """Jobs in every status, by every way there; the queued one last, so that none of the others takes it."""
+    return {status: [await way(store) for way in WAYS_TO[status]] for status in sorted(STATUSES, key="queued".__eq__)}
+
+
+async def running_many(store: Store, n: int, group: str = GROUP, **fields: int | str) -> list[Job]:
+    """N jobs that `next` handed out, in their order."""
+    await store.enqueue(group, [new(**fields)] * n)
+    return await store.next(n, [group])
+
+
+def held(job: Job) -> Held:
+    """The job as an item of the bulk touch."""
+    return Held(group_name=job.group_name, id=job.id, lease=job.lease or None)
+
+
+async def touch(store: Store, job: Job) -> int:
+    """Touch one job with the lease that it has, its refusal raised; the new end in ms."""
+    [end] = await store.touch([held(job)])
+    if isinstance(end, TitanError):
+        raise end
+    return end
+
+
+def now_ms(store: Store) -> int:
+    """The store's clock."""
+    return int(store.now)
+
+
+def wait(store: Store, seconds: float) -> None:
+    """Move the store's clock on."""
+    store.now = str(now_ms(store) + round(seconds * 1000))
+
+
+def clock(store: Store, seconds: float = 0) -> str:
+    """The store's time, so many seconds from now, as a job shows it."""
+    return rfc3339(now_ms(store) + round(seconds * 1000))
+
+
+async def reap_after(store: Store, seconds: float, limit: int = 100) -> None:
+    """Let time pass, then do what is due."""
+    wait(store, seconds)
+    await store.reap(limit)
+
+
+async def status_of(store: Store, job: Job) -> Status | None:
+    """The job's status now; None when it is gone."""
+    try:
+        return (await store.show(job.group_name, job.id)).status
+    except NotFound:
+        return None
+
+
+def shown(job: Job, *fields: str) -> list[str]:
+    """Which of the fields the job shows; one that has no value is left out of an answer."""
+    return [field for field in fields if getattr(job, field)]
+
+
+def ids(jobs: list[Job]) -> list[str]:
+    return [job.id for job in jobs]
+
+
+async def names(store: Store, n: int = 1, groups: tuple[str, ...] = ()) -> list[str]:
+    """The payloads of the next n jobs, by which tests name their jobs."""
+    return [str(job.payload) for job in await store.next(n, groups)]
+
+
+async def configure(store: Store, group: str = GROUP, **settings: object) -> None:
+    """Give the group these settings, the rest their defaults."""
+    await store.configure(group, GroupSettings(**settings))
+
+
+def members_key(store: Store, group: str, status: Status) -> str:
+    """The key of the set of a group's jobs in a status."""
+    return keys.members(partition(store, group), group, status)
+
+
+def partition(store: Store, group: str) -> str:
+    """The name of the partition that holds the group."""
+    return store.partitions[keys.partition_of(group, len(store.partitions))]
+
+
+def spread(store: Store, each: int = 1) -> list[str]:
+    """Names of groups, so many in each partition."""
+    found: dict[int, list[str]] = {number: [] for number in range(len(store.partitions))}
+    number = 0
+    while any(len(groups) < each for groups in found.values()):
+        own = found[keys.partition_of(f"group-{number}", len(found))]
+        if len(own) < each:
+            own.append(f"group-{number}")
+        number += 1
+    return [group for groups in found.values() for group in groups]
+
+
+async def dump(store: Store) -> dict[str, object]:
+    """Every key of the store with its value, for a comparison of before and after."""
+    whole: dict[str, object] = {}
+    async for key in store.redis.scan_iter(f"{store.settings.key_prefix}*", 1000):
+        kind = await store.redis.type(key)
+        if kind == b"hash":
+            whole[key.decode()] = await store.redis.hgetall(key)
+        elif kind == b"zset":
+            whole[key.decode()] = await store.redis.zrange(key, 0, -1, withscores=True)
+        else:
+            assert kind == b"string", f"{key!r} is a {kind!r}"
+            whole[key.decode()] = await store.redis.get(key)
+    return whole

@@ -1,0 +1,257 @@
+"""`titan check`: each kind of damage is found and named, with repair it is mended, and a second run finds nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from broker import keys
+from broker.check import check
+from broker.models import Job
+from broker.states import STATUSES, Status
+from broker.store import Store
+from tests.contract.building import (
+    GROUP,
+    WAYS_TO,
+    cancelled,
+    configure,
+    delayed,
+    dump,
+    ids,
+    members_key,
+    new,
+    of_each_status,
+    partition,
+    queued,
+    reap_after,
+    running,
+    spread,
+    status_of,
+    wait,
+)
+
+Bring = Callable[[Store], Awaitable[Job]]
+Damage = Callable[[Store, Job], Awaitable[object]]
+
+
+def _set(store: Store, status: Status) -> str:
+    return members_key(store, GROUP, status)
+
+
+def _hash(store: Store, job: Job) -> str:
+    return keys.job(partition(store, GROUP), job.id)
+
+
+def _key(store: Store, name: Callable[[str], str]) -> str:
+    return name(partition(store, GROUP))
+
+
+async def _lose_from_jobs(store: Store, job: Job) -> None:
+    await store.redis.zrem(keys.jobs(partition(store, GROUP), GROUP), job.id)
+
+
+async def _lose_from_all_sets(store: Store, job: Job) -> None:
+    await store.redis.zrem(_set(store, job.status), job.id)
+    await _lose_from_jobs(store, job)
+
+
+JOB_DAMAGES: list[tuple[Bring, str, Damage]] = [
+    (queued, "is in queued but has no hash", lambda s, j: s.redis.delete(_hash(s, j))),
+    (queued, "is in jobs but has no hash", lambda s, j: s.redis.delete(_hash(s, j))),
+    (running, "is in running but has no hash", lambda s, j: s.redis.delete(_hash(s, j))),
+    (queued, "is in 2 sets; its status is queued", lambda s, j: s.redis.zadd(_set(s, "failed"), {j.id: 5})),
+    (running, "is in 2 sets; its status is running", lambda s, j: s.redis.zadd(_set(s, "queued"), {j.id: 5})),
+    (queued, "is in queued; its status is failed", lambda s, j: s.redis.hset(_hash(s, j), "status", "failed")),
+    (running, "is in running; its status is queued", lambda s, j: s.redis.hset(_hash(s, j), "status", "queued")),
+    (queued, "is not in jobs by its creation", _lose_from_jobs),
+    (queued, "is not in jobs by its creation", lambda s, j: s.redis.hset(_hash(s, j), "created_at", 7)),
+    (running, "its lease is not the one of its set", lambda s, j: s.redis.hdel(_hash(s, j), "lease")),
+    (running, "its lease is not the one of its set", lambda s, j: s.redis.zadd(_set(s, "running"), {j.id: 5})),
+    (queued, "has a lease, but is not running", lambda s, j: s.redis.hset(_hash(s, j), "lease", "x")),
+    (queued, "has another place than its set", lambda s, j: s.redis.zadd(_set(s, "queued"), {j.id: 5})),
+    (queued, "is in no set; its status is queued", _lose_from_all_sets),
+    (running, "is in no set; its status is running", _lose_from_all_sets),
+    (delayed, "is in no set; its status is delayed", _lose_from_all_sets),
+]
+"""A job, what is said of it, and the damage."""
+
+GROUP_DAMAGES: list[tuple[Bring, str, Damage]] = [
+    (queued, "is not in ready as its queue is", lambda s, _: s.redis.zrem(_key(s, keys.ready), GROUP)),
+    (queued, "is not in ready as its queue is", lambda s, _: s.redis.zadd(_key(s, keys.ready), {GROUP: 5})),
+    (running, "is not in ready as its queue is", lambda s, _: s.redis.zadd(_key(s, keys.ready), {GROUP: 5})),
+    (queued, "is not in groups", lambda s, _: s.redis.zrem(_key(s, keys.groups), GROUP)),
+] + [
+    (
+        WAYS_TO[status][0],
+        f"has no timer, or a late one, for {status}",
+        lambda s, j: s.redis.zrem(_key(s, keys.due), f"{j.status}:{GROUP}"),
+    )
+    for status in STATUSES
+    if status != "queued"
+]
+"""A job, what is said of its group, and the damage."""
+
+
+def _what(value: object) -> str:
+    return value.replace(" ", "-") if isinstance(value, str) else ""
+
+
+async def assert_mends(store: Store, job_id: str, what: str) -> None:
+    """A run finds it and changes nothing; with repair it is mended; then there is nothing to find."""
+    before = await dump(store)
+    found = [(finding.group, finding.job_id) for finding in await check(store) if what in finding.what]
+    assert found == [(GROUP, job_id)]
+    assert await dump(store) == before
+    assert any(what in finding.what for finding in await check(store, is_repair=True))
+    assert await check(store) == []
+
+
+async def test_check_of_what_is_right(store: Store) -> None:
+    """Where nothing is damaged nothing is found, and repair changes nothing."""
+    await of_each_status(store)
+    await configure(store, "paused", paused=True)
+    await queued(store, "paused")
+    before = await dump(store)
+    assert await check(store) == []
+    assert await check(store, is_repair=True) == []
+    assert await dump(store) == before
+
+
+@pytest.mark.parametrize(("bring", "what", "damage"), JOB_DAMAGES, ids=_what)
+async def test_check_of_a_job(store: Store, bring: Bring, what: str, damage: Damage) -> None:
+    """What is wrong with a job is named with its id, and mended."""
+    job = await bring(store)
+    await queued(store)
+    await damage(store, job)
+    await assert_mends(store, job.id, what)
+
+
+@pytest.mark.parametrize(("bring", "what", "damage"), GROUP_DAMAGES, ids=_what)
+async def test_check_of_a_group(store: Store, bring: Bring, what: str, damage: Damage) -> None:
+    """What is wrong with a group is named without an id, and mended."""
+    job = await bring(store)
+    await damage(store, job)
+    await assert_mends(store, "", what)
+
+
+@pytest.mark.parametrize(("status", "way"), [(s, way) for s, ways in WAYS_TO.items() for way in ways])
+async def test_check_of_a_job_lost_from_its_set(store: Store, status: Status, way: Bring) -> None:
+    """A job whose set has lost it comes back into it; a running one, whose lease is not known any more, is queued."""
+    job = await way(store)
+    await store.redis.zrem(_set(store, status), job.id)
+    await assert_mends(store, job.id, f"is in no set; its status is {status}")
+    assert await status_of(store, job) == ("queued" if status == "running" else status)
+
+
+async def test_check_of_a_late_timer(store: Store) -> None:
+    """A timer that is later than what it is for is set back."""
+    await delayed(store)
+    await store.redis.zincrby(_key(store, keys.due), 1, f"delayed:{GROUP}")
+    await assert_mends(store, "", "has no timer, or a late one, for delayed")
+    assert (await store.reap(10)).wait_ms == 30_000
+
+
+async def test_check_of_an_early_timer(store: Store) -> None:
+    """A timer that is early is right: the reaper looks once more than it must."""
+    await delayed(store)
+    await store.redis.zincrby(_key(store, keys.due), -1000, f"delayed:{GROUP}")
+    assert await check(store) == []
+
+
+async def test_check_repairs_the_queue(store: Store) -> None:
+    """After a repair the jobs go out again, in the order that they had."""
+    jobs = [await queued(store) for _ in range(3)]
+    await store.redis.delete(_set(store, "queued"), _key(store, keys.ready))
+    await check(store, is_repair=True)
+    assert ids(await store.next(10)) == ids(jobs)
+
+
+async def test_check_repairs_the_timers(store: Store) -> None:
+    """After a repair what is due is done again."""
+    job = await running(store)
+    await store.redis.delete(_key(store, keys.due))
+    await reap_after(store, 60)
+    assert await status_of(store, job) == "running"
+    await check(store, is_repair=True)
+    await store.reap(10)
+    assert await status_of(store, job) == "queued"
+
+
+async def test_check_repairs_a_lost_group(store: Store) -> None:
+    """Of a group all of whose sets are gone the hashes are enough to have every job back."""
+    made = await of_each_status(store)
+    p = partition(store, GROUP)
+    lost = [_set(store, status) for status in STATUSES]
+    await store.redis.delete(*lost, keys.jobs(p, GROUP), keys.groups(p), keys.ready(p), keys.due(p))
+    await check(store, is_repair=True)
+    assert await check(store) == []
+    for status, jobs in made.items():
+        for job in jobs:
+            assert await status_of(store, job) == ("queued" if status == "running" else status)
+    assert len((await store.list(GROUP, 100))[0]) == 7
+
+
+@pytest.mark.parametrize("partitions", [3])
+async def test_check_of_a_job_in_a_foreign_partition(store: Store) -> None:
+    """A job outside its group's partition is named; where it belongs is for a person to say."""
+    here, elsewhere = spread(store)[:2]
+    job = await queued(store, here)
+    stray = keys.job(partition(store, elsewhere), job.id)
+    await store.redis.hset(stray, mapping={"group_name": here, "status": "queued", "created_at": "1"})
+    [finding] = await check(store, is_repair=True)
+    assert (finding.job_id, finding.what) == (job.id, "is not in its group's partition")
+    await store.redis.delete(stray)
+
+
+async def test_check_of_many_jobs(store: Store) -> None:
+    """A group of more jobs than one step looks at is looked at whole."""
+    jobs = (await store.enqueue(GROUP, [new() for _ in range(450)])).jobs
+    lost = ids(jobs[10::90])
+    await store.redis.delete(*[_hash(store, job) for job in jobs[10::90]])
+    steps: list[int] = []
+    findings = await check(store, is_repair=True, progress=steps.append)
+    assert {finding.job_id for finding in findings} == set(lost)
+    assert max(steps) < 250  # a step is about 200
+    assert len(await store.next(1000)) == 445
+
+
+async def test_check_beside_live_traffic(store: Store) -> None:
+    """What moves or goes away between two steps is not damage."""
+    for _ in range(5):
+        await of_each_status(store)
+
+    async def traffic() -> None:
+        for _ in range(8):
+            for job in await store.next(3):
+                await store.succeed(GROUP, job.id, job.lease)
+                await store.remove(GROUP, job.id)
+            wait(store, 31)
+            await store.reap(3)
+
+    *results, _ = await asyncio.gather(*(check(store) for _ in range(4)), traffic())
+    assert results == [[]] * 4
+
+
+async def test_check_of_a_job_that_goes_away(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that is removed between the step that saw its key and the one that looks at it is no finding."""
+    job = await cancelled(store)
+    scan = store.redis.scan
+
+    async def scan_and_remove(*arguments: object) -> object:
+        found = await scan(*arguments)
+        if job.id.encode() in b"".join(found[1]):
+            await store.remove(GROUP, job.id)
+        return found
+
+    monkeypatch.setattr(store.redis, "scan", scan_and_remove)
+    assert await check(store) == []
+
+
+async def test_check_of_a_hash_without_a_group(store: Store) -> None:
+    """A hash that does not say whose job it is is named; what to do with it is for a person to say."""
+    job = await queued(store)
+    stray = _hash(store, job)[:-1] + "-"
+    await store.redis.hset(stray, "status", "queued")
+    [finding] = await check(store, is_repair=True)
+    assert (finding.job_id, finding.what) == (job.id[:-1] + "-", "is not in its group's partition")
+    await store.redis.delete(stray)

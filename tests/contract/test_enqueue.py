@@ -1,0 +1,105 @@
+"""`enqueue`: what a new job has, all or none, and where the image comes from."""
+
+import pytest
+
+from broker.errors import Invalid
+from broker.models import NewJob
+from broker.store import Store
+from tests.contract.building import GROUP, clock, configure, dump, ids, names, new, now_ms, wait
+
+FULL = {
+    "image": "pöst/office:1.2",
+    "payload": 'dear "you",\n{}\\ \u2028 \U0001f4ee',
+    "delay": 31_536_000,
+    "timeout": 604_800,
+    "priority": 2,
+    "max_retries": 25,
+    "retries_delay": 31_536_000,
+}
+DEFAULTS = {"delay": 0, "timeout": 60, "priority": 0, "max_retries": 0, "retries_delay": 60, "deliveries": 0}
+
+
+async def test_enqueue_defaults(store: Store) -> None:
+    """A job of which only the image is given has the defaults, and its integers are all there."""
+    [job] = (await store.enqueue(GROUP, [NewJob(image="post")])).jobs
+    assert {name: getattr(job, name) for name in DEFAULTS} == DEFAULTS
+    assert (job.group_name, job.status, job.image, job.created_at) == (GROUP, "queued", "post", clock(store))
+    assert not job.payload
+
+
+async def test_enqueue_keeps_every_field(store: Store) -> None:
+    """What is given is kept as it is, to the last character."""
+    [job] = (await store.enqueue(GROUP, [NewJob(**FULL)])).jobs
+    assert {name: getattr(job, name) for name in FULL} == FULL
+    assert job.status == "delayed"
+
+
+@pytest.mark.parametrize("fields", [{}, FULL, {"retries_delay": 0}, {"delay": 0, "timeout": 60}, {"payload": ""}])
+async def test_enqueue_answers_what_show_answers(store: Store, fields: dict[str, int | str]) -> None:
+    """The job in the answer is the job as it is kept."""
+    [job] = (await store.enqueue(GROUP, [new(**fields)])).jobs
+    assert await store.show(GROUP, job.id) == job
+
+
+async def test_enqueue_order(store: Store) -> None:
+    """The answer, the ids, the list and the queue have the order of the request."""
+    wanted = [str(number) for number in range(30)]
+    jobs = (await store.enqueue(GROUP, [new(payload=payload) for payload in wanted])).jobs
+    assert [job.payload for job in jobs] == wanted
+    assert ids(jobs) == sorted(set(ids(jobs)))
+    assert ids((await store.list(GROUP, 100))[0]) == ids(jobs)
+    assert await names(store, 100) == wanted
+
+
+async def test_enqueue_makes_the_group(store: Store) -> None:
+    """The first job makes the group; later ones leave its time as it is."""
+    made = clock(store)
+    await store.enqueue(GROUP, [new()])
+    wait(store, 5)
+    await store.enqueue(GROUP, [new()])
+    assert (await store.group(GROUP)).created_at == made
+
+
+async def test_enqueue_thousand(store: Store) -> None:
+    """A thousand jobs go in by one call, each as it was given."""
+    jobs = [new(payload=str(i), delay=i % 2, priority=i % 3) for i in range(1000)]
+    await store.enqueue(GROUP, jobs)
+    counts = (await store.group(GROUP)).counts
+    assert (counts.queued, counts.delayed) == (500, 500)
+    assert await names(store, 1000) == [str(i) for i in sorted(range(0, 1000, 2), key=lambda i: (-(i % 3), i))]
+
+
+async def test_enqueue_large_payload(store: Store) -> None:
+    """A payload of 1 MiB comes back whole."""
+    payload = "ü" * 524_288
+    [job] = (await store.enqueue(GROUP, [new(payload=payload)])).jobs
+    assert (await store.show(GROUP, job.id)).payload == payload
+
+
+@pytest.mark.parametrize("image", [None, ""])
+async def test_enqueue_image_of_the_group(store: Store, image: str | None) -> None:
+    """A job without an image has the group's, and keeps it when the group changes its own."""
+    await configure(store, image="group's")
+    with_own, without = (await store.enqueue(GROUP, [new(image="own"), NewJob(image=image)])).jobs
+    await configure(store, image="another")
+    assert (with_own.image, without.image) == ("own", "group's")
+    assert (await store.show(GROUP, without.id)).image == "group's"
+
+
+@pytest.mark.parametrize("has_group", [False, True])
+async def test_enqueue_without_an_image(store: Store, has_group: bool) -> None:
+    """Where neither job nor group has an image none of the jobs goes in; the refusal names the first such job."""
+    if has_group:
+        await configure(store, max_concurrency=1)
+    before = await dump(store)
+    with pytest.raises(Invalid) as refused:
+        await store.enqueue(GROUP, [new(), NewJob(), new(), NewJob()])
+    assert refused.value.fields == "jobs[1].image"
+    assert await dump(store) == before
+
+
+async def test_enqueue_delay(store: Store) -> None:
+    """A delayed job is due when its delay is over, by the store's clock."""
+    await store.enqueue(GROUP, [new(delay=1), new(delay=3)])
+    due = await store.redis.zrange(f"{store.partitions[0]}:group:{GROUP}:delayed", 0, -1, withscores=True)
+    assert [int(score) - now_ms(store) for _, score in due] == [1000, 3000]

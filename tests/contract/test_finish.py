@@ -1,0 +1,123 @@
+"""`succeed` and `fail`: what a finished job shows, and what becomes of a second report."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from broker.errors import WrongState
+from broker.models import Job
+from broker.store import Store
+from tests.contract.building import GROUP, clock, configure, dump, reap_after, running, shown, wait
+
+Finishing = Callable[[Store, str, str], Awaitable[Job]]
+
+FINISHING: dict[str, Finishing] = {
+    "succeed": lambda store, job_id, lease: store.succeed(GROUP, job_id, lease),
+    "fail": lambda store, job_id, lease: store.fail(GROUP, job_id, lease, "bad_exit", "exit 1"),
+}
+each_verb = pytest.mark.parametrize("finish", FINISHING.values(), ids=FINISHING)
+
+
+async def assert_refused(store: Store, finishing: Awaitable[Job]) -> None:
+    before = await dump(store)
+    with pytest.raises(WrongState):
+        await finishing
+    assert await dump(store) == before
+
+
+async def test_succeed(store: Store) -> None:
+    """A succeeded job has its times and no reason, and nobody holds it."""
+    job = await running(store)
+    wait(store, 7)
+    job = await store.succeed(GROUP, job.id, job.lease)
+    assert (job.status, job.started_at, job.completed_at) == ("succeeded", job.started_at, clock(store))
+    assert shown(job, "reason", "error", "expires_at", "lease") == []
+
+
+async def test_fail(store: Store) -> None:
+    """A failed job keeps the reason and the text as they were given."""
+    job = await running(store)
+    wait(store, 7)
+    job = await store.fail(GROUP, job.id, job.lease, "löst in the post", 'exit 1\n"why"')
+    assert (job.status, job.completed_at) == ("failed", clock(store))
+    assert (job.reason, job.error) == ("löst in the post", 'exit 1\n"why"')
+
+
+async def test_fail_without_a_reason(store: Store) -> None:
+    """A reason need not be given; none is made up."""
+    job = await running(store)
+    job = await store.fail(GROUP, job.id, job.lease)
+    assert shown(job, "reason", "error") == []
+
+
+@each_verb
+@pytest.mark.parametrize("has_lease", [True, False])
+async def test_finish_again(store: Store, finish: Finishing, has_lease: bool) -> None:
+    """The same report of the same holder, sent again after a lost answer, gets the same job and changes nothing."""
+    job = await running(store, max_retries=1)
+    lease = str(job.lease) if has_lease else ""
+    first = await finish(store, job.id, lease)
+    before = await dump(store)
+    wait(store, 5)
+    assert await finish(store, job.id, lease) == first
+    assert await dump(store) == before
+
+
+async def test_finish_again_with_other_words(store: Store) -> None:
+    """What a repeat says of reason and time does not replace what the first said."""
+    job = await running(store)
+    first = await store.fail(GROUP, job.id, job.lease, "bad_exit", "exit 1")
+    assert await store.fail(GROUP, job.id, job.lease, "killed", "exit 2", 1) == first
+
+
+async def test_finish_again_where_a_lease_is_required(store: Store) -> None:
+    """A repeat with the token is one also where every report needs it; without it the report is refused."""
+    await configure(store, require_lease=True)
+    job = await running(store)
+    first = await store.succeed(GROUP, job.id, job.lease)
+    assert await store.succeed(GROUP, job.id, job.lease) == first
+    await assert_refused(store, store.succeed(GROUP, job.id))
+
+
+@each_verb
+@pytest.mark.parametrize("first", FINISHING.values(), ids=[f"after-{verb}" for verb in FINISHING])
+@pytest.mark.parametrize(("lease", "again"), [("own", ""), ("", "own"), ("own", "another"), ("", "another")])
+async def test_finish_again_by_another(
+    store: Store, first: Finishing, finish: Finishing, lease: str, again: str
+) -> None:
+    """A report with another token, or with one where the first had none, is refused."""
+    job = await running(store)
+    tokens = {"own": str(job.lease), "": "", "another": "another"}
+    await first(store, job.id, tokens[lease])
+    await assert_refused(store, finish(store, job.id, tokens[again]))
+
+
+@pytest.mark.parametrize("has_lease", [True, False])
+@pytest.mark.parametrize("first", FINISHING)
+async def test_finish_the_other_way(store: Store, first: str, has_lease: bool) -> None:
+    """A finished job does not change its status, whoever asks."""
+    [second] = FINISHING.keys() - {first}
+    job = await running(store)
+    lease = str(job.lease) if has_lease else ""
+    await FINISHING[first](store, job.id, lease)
+    await assert_refused(store, FINISHING[second](store, job.id, lease))
+
+
+@each_verb
+@pytest.mark.parametrize("has_lease", [True, False])
+async def test_finish_after_the_reaper_failed_the_job(store: Store, finish: Finishing, has_lease: bool) -> None:
+    """A job that the reaper failed was finished by nobody: no report is a repeat of it."""
+    await configure(store, delivery_limit=1)
+    job = await running(store)
+    await reap_after(store, 60)
+    await assert_refused(store, finish(store, job.id, str(job.lease) if has_lease else ""))
+
+
+@each_verb
+async def test_finish_again_of_a_retried_job(store: Store, finish: Finishing) -> None:
+    """A repeat after a retry by hand shows the retry, and makes no second one."""
+    job = await running(store)
+    await finish(store, job.id, str(job.lease))
+    retry = await store.retry(GROUP, job.id)
+    assert (await finish(store, job.id, str(job.lease))).retry_at == retry.id
+    assert (await store.group(GROUP)).counts.queued == 1

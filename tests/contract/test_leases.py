@@ -1,0 +1,174 @@
+"""Fencing: only the delivery that holds a job acts on it, and a late report changes nothing."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from broker.errors import LeaseLost, TitanError, WrongState
+from broker.models import Job
+from broker.store import Store
+from tests.contract.building import GROUP, clock, configure, dump, queued, reap_after, running, started, touch, wait
+
+Report = Callable[[Store, Job], Awaitable[object]]
+
+REPORTS: dict[str, Report] = {
+    "start": lambda store, job: store.start(GROUP, job.id, job.lease or ""),
+    "touch": touch,
+    "succeed": lambda store, job: store.succeed(GROUP, job.id, job.lease or ""),
+    "fail": lambda store, job: store.fail(GROUP, job.id, job.lease or ""),
+    "release": lambda store, job: store.release(GROUP, job.id, job.lease or ""),
+}
+"""All that a consumer says of a job that it holds, with the lease that stands in the job; none when there is none."""
+
+each_report = pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
+
+
+async def assert_refused(store: Store, report: Report, job: Job, error: type[TitanError]) -> str:
+    """The report is refused and changes nothing; the refusal's message."""
+    before = await dump(store)
+    with pytest.raises(error) as refused:
+        await report(store, job)
+    assert await dump(store) == before
+    return refused.value.message
+
+
+@each_report
+@pytest.mark.parametrize("bring", [running, started])
+async def test_report_with_the_lease(store: Store, report: Report, bring: Callable[[Store], Awaitable[Job]]) -> None:
+    """Who has the token of the delivery may report, whichever way the job came."""
+    assert await report(store, await bring(store))
+
+
+@each_report
+async def test_report_without_a_lease(store: Store, report: Report) -> None:
+    """An old client that knows of no tokens may report on a job that is in a right status."""
+    job = await running(store)
+    job.lease = ""
+    await report(store, job)
+
+
+@each_report
+@pytest.mark.parametrize("bring", [running, started])
+async def test_report_with_another_lease(
+    store: Store, report: Report, bring: Callable[[Store], Awaitable[Job]]
+) -> None:
+    """Any other token is refused; the message says which delivery holds the job, and until when."""
+    job = await bring(store)
+    job.lease = "another"
+    message = await assert_refused(store, report, job, LeaseLost)
+    assert message.startswith(f"Delivery 1 holds the job, until {job.expires_at}")
+
+
+@each_report
+async def test_report_without_a_lease_where_one_is_required(store: Store, report: Report) -> None:
+    """A group may ask for the token in every report."""
+    await configure(store, require_lease=True)
+    job = await running(store)
+    lease, job.lease = job.lease, ""
+    await assert_refused(store, report, job, LeaseLost)
+    job.lease = lease
+    await report(store, job)
+
+
+async def test_start_of_a_queued_job_where_a_lease_is_required(store: Store) -> None:
+    """A job that nobody holds has no token yet, so taking it by `start` needs none."""
+    await configure(store, require_lease=True)
+    assert (await started(store)).lease
+
+
+@each_report
+async def test_report_after_a_requeue(store: Store, report: Report) -> None:
+    """Who lost the job to the reaper is refused while it waits in the queue."""
+    job = await running(store, timeout=10)
+    await reap_after(store, 10)
+    message = await assert_refused(store, report, job, WrongState)
+    assert "is queued," in message
+
+
+@each_report
+async def test_report_after_a_redelivery(store: Store, report: Report) -> None:
+    """Who lost the job is refused while another delivery holds it, and the new holder goes on undisturbed."""
+    late = await running(store, timeout=10)
+    await reap_after(store, 10)
+    [job] = await store.next(1)
+    message = await assert_refused(store, report, late, LeaseLost)
+    assert message.startswith(f"Delivery 2 holds the job, until {job.expires_at}")
+    await report(store, job)
+
+
+@each_report
+async def test_report_after_a_redelivery_by_start(store: Store, report: Report) -> None:
+    """The same where the job went to a client that took it by `start`."""
+    late = await running(store, timeout=10)
+    await reap_after(store, 10)
+    await store.start(GROUP, late.id)
+    await assert_refused(store, report, late, LeaseLost)
+
+
+@each_report
+async def test_report_after_anothers_success(store: Store, report: Report) -> None:
+    """Who lost the job is refused after its next holder has finished it."""
+    late = await running(store, timeout=10)
+    await reap_after(store, 10)
+    [job] = await store.next(1)
+    await store.succeed(GROUP, job.id, job.lease)
+    await assert_refused(store, report, late, WrongState)
+
+
+@each_report
+async def test_report_after_a_release(store: Store, report: Report) -> None:
+    """Who gave the job back holds it no longer."""
+    job = await running(store)
+    await store.release(GROUP, job.id, job.lease)
+    await assert_refused(store, report, job, WrongState)
+
+
+@each_report
+async def test_report_on_a_cancelled_job(store: Store, report: Report) -> None:
+    """The holder of a cancelled job is told so: this is how a worker learns that it may stop."""
+    job = await running(store)
+    await store.cancel(GROUP, job.id)
+    assert "is cancelled," in await assert_refused(store, report, job, WrongState)
+
+
+@each_report
+async def test_report_before_the_reaper_came(store: Store, report: Report) -> None:
+    """A lease that has ended is lost when the reaper takes the job back; until then the holder may report."""
+    job = await running(store, timeout=10)
+    wait(store, 11)
+    await report(store, job)
+
+
+async def test_touch_gives_another_timeout(store: Store) -> None:
+    """Each touch gives the whole timeout again, from now, as often as it is said."""
+    job = await running(store, timeout=10)
+    for _ in range(3):
+        wait(store, 9)
+        await touch(store, job)
+        shown = await store.show(GROUP, job.id)
+        assert (shown.expires_at, shown.deliveries) == (clock(store, 10), 1)
+        await store.reap(10)
+    await reap_after(store, 9.999)
+    assert (await store.show(GROUP, job.id)).status == "running"
+    await reap_after(store, 0.001)
+    assert (await store.show(GROUP, job.id)).status == "queued"
+
+
+async def test_touch_keeps_started_at(store: Store) -> None:
+    """A touch is no new start."""
+    job = await running(store)
+    wait(store, 9)
+    await touch(store, job)
+    assert (await store.show(GROUP, job.id)).started_at == job.started_at
+
+
+async def test_touch_of_one_job_leaves_the_others(store: Store) -> None:
+    """A job that is touched is kept, one that is not is taken back."""
+    await queued(store, timeout=10)
+    await queued(store, timeout=10)
+    kept, lost = await store.next(2)
+    wait(store, 5)
+    await touch(store, kept)
+    await reap_after(store, 5)
+    assert (await store.show(GROUP, kept.id)).status == "running"
+    assert (await store.show(GROUP, lost.id)).status == "queued"

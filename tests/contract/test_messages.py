@@ -1,0 +1,168 @@
+"""What the scripts say on the channels: `wake` when a group becomes ready, `timer` of a sooner first timer."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from broker import keys
+from broker.store import Store
+from tests.contract.building import (
+    GROUP,
+    cancelled,
+    configure,
+    enqueue,
+    now_ms,
+    queued,
+    reap_after,
+    running,
+    wait,
+)
+
+Heard = Callable[[], Awaitable[list[str]]]
+
+
+async def _listen(store: Store, channel: str) -> AsyncIterator[Heard]:
+    async with store.redis.pubsub() as channels:
+        await channels.subscribe(channel)
+        await channels.get_message(timeout=5)
+
+        async def heard() -> list[str]:
+            """All that was said so far: up to a word of our own."""
+            await store.redis.publish(channel, "-")
+            said: list[str] = []
+            while not said or said[-1] != "-":
+                message = await channels.get_message(timeout=5)
+                assert message is not None
+                said.append(message["data"].decode())
+            return said[:-1]
+
+        yield heard
+
+
+@pytest.fixture
+async def woken(store: Store) -> AsyncIterator[Heard]:
+    """The groups that became ready since the last look."""
+    async for heard in _listen(store, keys.wake(store.partitions[0])):
+        yield heard
+
+
+@pytest.fixture
+async def timers(store: Store) -> AsyncIterator[Heard]:
+    """The first timers that were said since the last look, in ms."""
+    async for heard in _listen(store, keys.timer(store.partitions[0])):
+        yield heard
+
+
+async def _raise_limit(store: Store) -> None:
+    await configure(store, max_concurrency=1)
+    await running(store)
+    await queued(store)
+    await configure(store, max_concurrency=2)
+
+
+async def _finish_in_a_full_group(store: Store) -> None:
+    await configure(store, max_concurrency=1)
+    job = await running(store)
+    await queued(store)
+    await store.succeed(GROUP, job.id, job.lease)
+
+
+async def _fail_with_a_retry(store: Store) -> None:
+    job = await running(store, max_retries=1, retries_delay=0)
+    await store.fail(GROUP, job.id, job.lease)
+
+
+async def _release(store: Store) -> None:
+    job = await running(store)
+    await store.release(GROUP, job.id, job.lease)
+
+
+async def _unpause(store: Store) -> None:
+    await configure(store, paused=True)
+    await queued(store)
+    await configure(store)
+
+
+async def _promote(store: Store) -> None:
+    await enqueue(store, delay=5)
+    await reap_after(store, 5)
+
+
+async def _requeue(store: Store) -> None:
+    await running(store)
+    await reap_after(store, 60)
+
+
+async def _retry(store: Store) -> None:
+    await store.retry(GROUP, (await cancelled(store)).id)
+
+
+WAYS_TO_WAKE: list[tuple[Callable[[Store], Awaitable[object]], int]] = [
+    (queued, 1),
+    (_raise_limit, 2),
+    (_finish_in_a_full_group, 2),
+    (_fail_with_a_retry, 2),
+    (_release, 2),
+    (_unpause, 1),
+    (_promote, 1),
+    (_requeue, 2),
+    (_retry, 2),
+]
+"""What makes a group ready, and how often it becomes so on the way."""
+
+
+@pytest.mark.parametrize(("way", "times"), WAYS_TO_WAKE)
+async def test_wake(store: Store, woken: Heard, way: Callable[[Store], Awaitable[object]], times: int) -> None:
+    """Whatever makes a group ready to hand out a job names it once."""
+    await way(store)
+    assert await woken() == [GROUP] * times
+    assert len(await store.next(1)) == 1
+
+
+async def test_wake_is_said_once(store: Store, woken: Heard) -> None:
+    """A group that is ready already is not named again by further jobs, only after it was empty."""
+    await queued(store)
+    await queued(store)
+    await queued(store, "other")
+    assert await woken() == [GROUP, "other"]
+    await store.next(3)
+    assert await woken() == []
+    await queued(store)
+    assert await woken() == [GROUP]
+
+
+async def test_wake_of_a_group_that_hands_out_nothing(store: Store, woken: Heard) -> None:
+    """Nobody is woken for jobs that may not go out: of a paused group, or delayed."""
+    await configure(store, paused=True)
+    await queued(store)
+    await enqueue(store, "other", delay=5)
+    assert await woken() == []
+
+
+async def test_timer(store: Store, timers: Heard) -> None:
+    """A timer that is the first of all is said, in ms; a later one is not."""
+    await enqueue(store, delay=20)
+    assert await timers() == [str(now_ms(store) + 20_000)]
+    await enqueue(store, "other", delay=30)
+    assert await timers() == []
+    await enqueue(store, delay=10)
+    await running(store, "other", timeout=5)
+    assert await timers() == [str(now_ms(store) + 10_000), str(now_ms(store) + 5000)]
+
+
+async def test_timer_of_a_retry(store: Store, timers: Heard) -> None:
+    """The reaper hears of an automatic retry that comes before all else."""
+    job = await running(store, max_retries=1, retries_delay=2)
+    await timers()
+    await store.fail(GROUP, job.id, job.lease)
+    assert await timers() == [str(now_ms(store) + 2000)]
+
+
+async def test_timer_of_a_touch(store: Store, timers: Heard) -> None:
+    """A touch only moves the end of a lease away, so nobody need be told."""
+    job = await running(store)
+    await timers()
+    wait(store, 5)
+    await store.touch([])
+    await store.start(GROUP, job.id, job.lease)
+    assert await timers() == []

@@ -1,0 +1,190 @@
+"""Every status times every verb: accepted exactly where MOVES says, refused everywhere else without a trace."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from broker.errors import NotFound, WrongState
+from broker.models import Counts, Job
+from broker.states import MOVES, STATUSES, VERBS, Move, Status, sources
+from broker.store import Store
+from tests.contract.building import (
+    DAY_S,
+    GROUP,
+    WAYS_TO,
+    cancelled,
+    clock,
+    configure,
+    delayed,
+    dump,
+    queued,
+    reap_after,
+    running,
+    started,
+    status_of,
+    touch,
+    wait,
+)
+
+Act = Callable[[Store, Job], Awaitable[object]]
+Bring = Callable[[Store], Awaitable[Job]]
+Edge = tuple[str, Status | None, Status | None]
+
+
+async def _reap_at_the_limit(store: Store, job: Job) -> None:
+    await configure(store, delivery_limit=1)
+    await reap_after(store, 60)
+
+
+ACTS: dict[str, Act] = {
+    "next": lambda store, job: store.next(1, [job.group_name]),
+    "start": lambda store, job: store.start(job.group_name, job.id, job.lease or ""),
+    "touch": touch,
+    "succeed": lambda store, job: store.succeed(job.group_name, job.id, job.lease or ""),
+    "fail": lambda store, job: store.fail(job.group_name, job.id, job.lease or ""),
+    "release": lambda store, job: store.release(job.group_name, job.id, job.lease or ""),
+    "cancel": lambda store, job: store.cancel(job.group_name, job.id),
+    "retry": lambda store, job: store.retry(job.group_name, job.id),
+    "remove": lambda store, job: store.remove(job.group_name, job.id),
+    "log": lambda store, job: store.log(job.group_name, job.id, 12),
+    "reap": lambda store, _: reap_after(store, 8 * DAY_S),
+}
+"""How each verb is said of a job."""
+
+SECOND_ACTS: dict[Edge, Act] = {
+    ("release", "running", "delayed"): lambda store, job: store.release(job.group_name, job.id, job.lease or "", 30),
+    ("reap", "running", "failed"): _reap_at_the_limit,
+}
+"""Where a verb takes one status to two, the act for the second."""
+
+MADE: dict[Edge, Bring] = {("enqueue", None, "delayed"): delayed, ("enqueue", None, "queued"): queued}
+"""The moves that begin a job's life."""
+
+UNADDRESSED = {"next", "reap"}
+"""Verbs that name no job: where there is nothing for them they are not refused, they do nothing."""
+
+MOVED = [(move, way) for move in MOVES if move.before is not None for way in WAYS_TO[move.before]]
+NOT_MOVED = [
+    (verb, way) for verb in ACTS for status in STATUSES if status not in sources(verb) for way in WAYS_TO[status]
+]
+REFUSED = [(verb, way) for verb, way in NOT_MOVED if verb not in UNADDRESSED]
+IDLE = [(verb, way) for verb, way in NOT_MOVED if verb in UNADDRESSED]
+
+
+def _edge(move: Move) -> Edge:
+    return move.verb, move.before, move.after
+
+
+def _names(value: object) -> str:
+    if isinstance(value, Move):
+        return f"{value.verb}-{value.before}-{value.after}"
+    return getattr(value, "__name__", str(value))
+
+
+@pytest.mark.parametrize(("move", "bring"), MOVED, ids=_names)
+async def test_verb_in_a_status_that_it_takes(store: Store, move: Move, bring: Bring) -> None:
+    """Every move of the table is accepted, and takes the job to the status that the table says."""
+    job = await bring(store)
+    assert await status_of(store, job) == move.before
+
+    await SECOND_ACTS.get(_edge(move), ACTS[move.verb])(store, job)
+
+    assert await status_of(store, job) == move.after
+
+
+async def test_cancel_again(store: Store) -> None:
+    """A cancelled job that is cancelled once more is answered as it is; nothing changes, its time neither."""
+    job = await cancelled(store)
+    before = await dump(store)
+    wait(store, 5)
+    assert await store.cancel(GROUP, job.id) == job
+    assert await dump(store) == before
+
+
+@pytest.mark.parametrize("bring", [delayed, queued, running, started])
+async def test_cancel(store: Store, bring: Bring) -> None:
+    """A cancelled job says at whose request and when; nobody holds it."""
+    job = await bring(store)
+    wait(store, 5)
+    shown = await store.cancel(GROUP, job.id)
+    assert (shown.reason, shown.completed_at) == ("client_request", clock(store))
+    assert not shown.expires_at
+    assert (await store.group(GROUP)).counts == Counts(cancelled=1)
+
+
+@pytest.mark.parametrize("edge", MADE, ids=lambda edge: f"{edge[0]}-{edge[2]}")
+async def test_enqueue_makes_a_job(store: Store, edge: Edge) -> None:
+    """A new job is delayed when it has a delay, else queued."""
+    job = await MADE[edge](store)
+
+    assert job.status == await status_of(store, job) == edge[2]
+
+
+@pytest.mark.parametrize(("verb", "bring"), REFUSED, ids=_names)
+async def test_verb_in_another_status(store: Store, verb: str, bring: Bring) -> None:
+    """Any other verb is refused by a message that says the status and since when, and changes nothing."""
+    job = await bring(store)
+    shown = await store.show(GROUP, job.id)
+    before = await dump(store)
+
+    with pytest.raises(WrongState) as refused:
+        await ACTS[verb](store, job)
+
+    assert f"is {shown.status}," in refused.value.message
+    assert (shown.completed_at or shown.started_at or shown.created_at) in refused.value.message
+    assert await dump(store) == before
+
+
+@pytest.mark.parametrize(("verb", "bring"), IDLE, ids=_names)
+async def test_unaddressed_verb_with_nothing_to_do(store: Store, verb: str, bring: Bring) -> None:
+    """`next` hands out queued jobs only, and `reap` leaves those alone."""
+    job = await bring(store)
+    before = await dump(store)
+
+    await ACTS[verb](store, job)
+
+    assert await dump(store) == before
+
+
+@pytest.mark.parametrize("verb", sorted(ACTS.keys() - UNADDRESSED))
+async def test_verb_for_a_job_that_is_not_there(store: Store, verb: str) -> None:
+    """A job that never was, in a group that has others, is not found."""
+    job = await running(store)
+    job.id = "0" * 16
+
+    await _assert_not_found(store, verb, job)
+
+
+@pytest.mark.parametrize("verb", sorted(ACTS.keys() - UNADDRESSED))
+async def test_verb_for_a_removed_job(store: Store, verb: str) -> None:
+    """A removed job is not found, whatever is asked of it."""
+    job = await running(store)
+    await store.succeed(job.group_name, job.id, job.lease)
+    await store.remove(job.group_name, job.id)
+    await _assert_not_found(store, verb, job)
+
+
+@pytest.mark.parametrize("bring", [way for ways in WAYS_TO.values() for way in ways], ids=_names)
+async def test_verb_for_a_job_of_another_group(store: Store, bring: Bring) -> None:
+    """A job is known only in its own group, even to who has its lease."""
+    job = await bring(store)
+    await queued(store, "elsewhere")
+    job.group_name = "elsewhere"
+    for verb in ACTS.keys() - UNADDRESSED:
+        await _assert_not_found(store, verb, job)
+
+
+async def _assert_not_found(store: Store, verb: str, job: Job) -> None:
+    before = await dump(store)
+    with pytest.raises(NotFound):
+        await ACTS[verb](store, job)
+    assert await dump(store) == before
+
+
+def test_moves_are_all_taken() -> None:
+    """Every row of MOVES is tried above, and so is every verb in every status that it does not take."""
+    tried = {_edge(move) for move, _ in MOVED} | MADE.keys()
+    assert tried == {_edge(move) for move in MOVES}
+    assert ACTS.keys() | {"enqueue"} == set(VERBS)
+    for edge in SECOND_ACTS:
+        assert len([move for move in MOVES if (move.verb, move.before) == edge[:2]]) > 1

@@ -94,6 +94,12 @@ def job_of(row: Sequence[Any], *, is_handed_out: bool = False) -> Job:
     return job
 
 
+def jobs_handed_out(reply: Sequence[Any]) -> list[Job]:
+    """The reply of next.lua as jobs."""
+    started_at = rfc3339(int(reply[0]))
+    return [_handed_out(row, started_at) for row in reply[1:]]
+
+
 def field_of(row: Sequence[Any], name: str) -> str | None:
     """One field of a script's row; None when the hash does not have it."""
     return _pairs(row[1:]).get(name)
@@ -174,6 +180,31 @@ def fields_of(settings: GroupSettings) -> list[str]:
     return [text for name, value in given.items() if value is not None for text in (name, str(value))]
 
 
+def _handed_out(row: Sequence[Any], started_at: str) -> Job:
+    job_id, lease, expires_at, env_vars, group, deliveries, timeout, created_at, spec_text, *rest = row
+    priority, delay, max_retries, retries_delay, retry_of = rest
+    spec = _spec(spec_text)
+    return Job(
+        id=job_id.decode(),
+        group_name=group.decode(),
+        status="running",
+        image=spec.image,
+        payload=spec.payload or UNSET,
+        delay=int(delay or 0),
+        timeout=int(timeout or DEFAULT_TIMEOUT_S),
+        priority=int(priority or 0),
+        max_retries=int(max_retries or 0),
+        retries_delay=_given(retries_delay, DEFAULT_RETRIES_DELAY_S),
+        deliveries=int(deliveries),
+        created_at=rfc3339(int(created_at)),
+        started_at=started_at,
+        expires_at=rfc3339(int(expires_at)),
+        retry_of=retry_of.decode() if retry_of else UNSET,
+        env_vars=_env_vars(env_vars) if env_vars else UNSET,
+        lease=lease.decode(),
+    )
+
+
 def _pairs(flat: Iterable[Any]) -> dict[str, str]:
     texts = map(_text, flat)
     return dict(zip(texts, texts, strict=True))
@@ -183,8 +214,8 @@ def _text(value: bytes | int) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _given(value: int | None, default: int) -> int:
-    return default if value is None else value
+def _given(value: int | bytes | None, default: int) -> int:
+    return default if value is None else int(value)
 
 
 def _unless(value: int | None, default: int) -> int | str:

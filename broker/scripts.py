@@ -120,7 +120,10 @@ def _seen(sending: asyncio.Task[list[Any]]) -> None:
 
 
 async def spoken(work: Awaitable[T]) -> T:
-    """The store's answer. Its faults are raised in the broker's words."""
+    """The store's answer. Its faults are raised in the broker's words.
+
+    redis-py may lose a cancellation that comes with the answer (Python 3.11's wait_for does); a loop shields its calls.
+    """
     try:
         return await work
     except exceptions.RedisError as fault:

@@ -4,6 +4,7 @@ Any method may raise StoreUnavailable or StoreFull. A one-job verb raises its re
 place of the job's result.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import cast
@@ -27,6 +28,7 @@ from broker.rows import (
     fields_of,
     group_of,
     job_of,
+    jobs_handed_out,
     new_job,
     reaped_of,
 )
@@ -104,12 +106,12 @@ class Store:
                 continue
             arguments = (self.now, n - len(jobs), lease_token(), "" if lease_s is None else lease_s)
             try:
-                rows = await self._partitions.run("next", partition, *arguments, *asked.get(partition, ()))
+                reply = await self._partitions.run("next", partition, *arguments, *asked.get(partition, ()))
             except TitanError:
                 if not jobs:
                     raise
                 break
-            jobs += [job_of(row, is_handed_out=True) for row in rows]
+            jobs += jobs_handed_out(reply)
         return jobs
 
     async def start(self, group: str, job_id: str, lease: str = "", started_at: int | None = None) -> Job:
@@ -224,16 +226,14 @@ class Store:
 
     async def discarded(self, n: int) -> list[str]:
         """Ids of gone jobs whose logs are left to delete, n a partition at most."""
-        pages: list[list[bytes]] = [
-            cast("list[bytes]", await spoken(self.redis.zrange(keys.discarded(p), 0, n - 1))) for p in self.partitions
-        ]
-        return [job_id.decode() for page in pages for job_id in page]
+        pages = [await spoken(asyncio.shield(self.redis.zrange(keys.discarded(p), 0, n - 1))) for p in self.partitions]
+        return [cast("bytes", job_id).decode() for page in pages for job_id in page]
 
     async def forget(self, job_ids: Sequence[str]) -> None:
         """Say that the logs of these gone jobs are deleted."""
         if job_ids:
             for p in self.partitions:
-                await spoken(self.redis.zrem(keys.discarded(p), *job_ids))
+                await spoken(asyncio.shield(self.redis.zrem(keys.discarded(p), *job_ids)))
 
     async def _image(self, group: str) -> str:
         image = await spoken(self.redis.hget(keys.group(self._partitions.of(group), group), "image"))

@@ -3,14 +3,11 @@ local call = redis.call
 local STEP = 2251799813685248 -- 2^51: between the places of two priorities
 local TIMEOUT_S, RETRIES_DELAY_S, DELIVERY_LIMIT = 60, 60, 5
 local RETENTION_S = { succeeded = 86400, failed = 604800, cancelled = 86400 }
-local READ = { 'group_name', 'status', 'created_at', 'place', 'priority', 'timeout', 'max_retries', 'retries_delay',
-  'deliveries', 'started_at', 'completed_at', 'expires_at', 'lease', 'lease_s', 'deadline', 'handed_out_by',
-  'finished_by', 'retry_at', 'log_bytes' }
 
 local function job_key(p, id) return p .. ':job:' .. id end
 local function group_key(p, group) return p .. ':group:' .. group end
 local function set_key(p, group, set) return p .. ':group:' .. group .. ':' .. set end
-local function whole(n) return string.format('%.0f', n) end
+local function whole(n) return string.format('%.0f', n) end -- of a number inside a text
 
 -- ms since 1970: the server's clock, unless a test gives the time
 local function clock(now)
@@ -18,13 +15,32 @@ local function clock(now)
   local time = call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
+
+-- these fields of a job, of which the first is group_name; nil when there is no such job in the group
+local function find(p, group, id, fields)
+  local job, values = {}, call('HMGET', job_key(p, id), unpack(fields))
+  if values[1] ~= group then return nil end
+  for i = 1, #fields do job[fields[i]] = values[i] or nil end
+  return job
+end
+-- the whole job as a reply: its id, then field, value, field, value
+local function row(p, id)
+  local flat = call('HGETALL', job_key(p, id))
+  table.insert(flat, 1, id)
+  return flat
+end
+
 local function refuse(word, detail) return redis.error_reply(word .. ' ' .. detail) end
 local function not_found() return refuse('NOT_FOUND', 'There is no such job in this group.') end
-local function wrong_state(job, note)
-  local since = job.completed_at or job.started_at or job.created_at
-  return refuse('WRONG_STATE', job.status .. ' ' .. since .. (note and ' ' .. note or ''))
+local function wrong_state(p, id, status, note)
+  local times = call('HMGET', job_key(p, id), 'completed_at', 'started_at', 'created_at')
+  local since = times[1] or times[2] or times[3]
+  return refuse('WRONG_STATE', status .. ' ' .. since .. (note and ' ' .. note or ''))
 end
-local function lease_lost(job) return refuse('LEASE_LOST', job.deliveries .. ' ' .. job.expires_at) end
+local function lease_lost(p, id)
+  local holder = call('HMGET', job_key(p, id), 'deliveries', 'expires_at')
+  return refuse('LEASE_LOST', (holder[1] or 0) .. ' ' .. (holder[2] or 0))
+end
 
 -- of many items: a lone refusal is the reply itself, so that errorstats counts it; among others it is its text alone
 local function replies(items)
@@ -33,25 +49,9 @@ local function replies(items)
   return items
 end
 
--- what scripts need to know of a job; nil when there is none, or it is another group's
-local function find(p, group, id)
-  local job, values = {}, call('HMGET', job_key(p, id), unpack(READ))
-  for i = 1, #READ do job[READ[i]] = values[i] or nil end
-  if job.group_name == group then return job end
-end
-
--- the whole job as a reply: its id, then field, value, field, value
-local function row(p, id)
-  local flat = call('HGETALL', job_key(p, id))
-  table.insert(flat, 1, id)
-  return flat
-end
-
-local function add_all(key, pairs)
-  for i = 1, #pairs, 4000 do call('ZADD', key, unpack(pairs, i, math.min(i + 3999, #pairs))) end
-end
-local function drop_all(key, ids)
-  for i = 1, #ids, 4000 do call('ZREM', key, unpack(ids, i, math.min(i + 3999, #ids))) end
+-- ZADD or ZREM of any number of values
+local function many(command, key, values)
+  for i = 1, #values, 4000 do call(command, key, unpack(values, i, math.min(i + 3999, #values))) end
 end
 
 -- how many jobs the group may hand out now
@@ -74,7 +74,7 @@ end
 -- a timer may be early, never late; the reapers are told of a new first one
 local function set_timer(p, set, group, at)
   local due, name = p .. ':due', set .. ':' .. group
-  if call('ZADD', due, 'LT', 'CH', whole(at), name) == 1 and call('ZRANGE', due, 0, 0)[1] == name then
-    call('PUBLISH', p .. ':timer', whole(at))
+  if call('ZADD', due, 'LT', 'CH', at, name) == 1 and call('ZRANGE', due, 0, 0)[1] == name then
+    call('PUBLISH', p .. ':timer', at)
   end
 end

@@ -12,13 +12,13 @@
 -- with    _moves
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 
-local job = find(p, group, id)
+local job = find(p, group, id, { 'group_name', 'status' })
 if not job then return not_found() end
-if job.status == 'succeeded' or job.status == 'failed' then return wrong_state(job) end
+if job.status == 'succeeded' or job.status == 'failed' then return wrong_state(p, id, job.status) end
 
 if job.status ~= 'cancelled' then
-  complete(p, group, id, job, 'cancelled', now, now)
-  call('HSET', job_key(p, id), 'reason', 'client_request')
+  close(p, id, 'cancelled', now, 'reason', 'client_request')
+  file(p, group, { id }, job.status, 'cancelled', now)
   refresh_ready(p, group)
 end
 

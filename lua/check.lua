@@ -13,6 +13,8 @@
 -- with    _moves
 local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
 local STATUSES = { 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }
+local READ = { 'group_name', 'status', 'created_at', 'completed_at', 'priority', 'lease', 'expires_at', 'deadline',
+  'place' }
 local findings = {}
 
 local function found(id, what, mend)
@@ -28,18 +30,16 @@ local function check_orphan(id)
   end
 end
 
--- back into the set of its status; a running one whose lease is not known is handed out anew
+-- back into the set of its status; a running one, whose lease is not known, is queued
 local function place_again(id, job)
-  local score = job.status == 'delayed' and now or tonumber(job.completed_at or now)
+  local place = job.place or new_place(p, job.priority)
   if job.status == 'running' then
-    give_back(p, group, id, { place = job.place or new_place(p, job.priority) }, 0, now)
+    give_back(p, group, id, place, 0, now)
+    job.status = 'queued'
+  elseif job.status == 'queued' then
+    call('ZADD', set_key(p, group, 'queued'), place, id)
   else
-    if job.status == 'queued' then score = job.place or new_place(p, job.priority) end
-    call('ZADD', set_key(p, group, job.status), score, id)
-  end
-  job.status = call('HGET', job_key(p, id), 'status')
-  if job.status == 'queued' then
-    call('HSET', job_key(p, id), 'place', call('ZSCORE', set_key(p, group, 'queued'), id))
+    call('ZADD', set_key(p, group, job.status), job.status == 'delayed' and now or job.completed_at or now, id)
   end
 end
 
@@ -77,8 +77,10 @@ local function check_fields(id, job, status, score)
   elseif status ~= 'running' and (job.lease or job.expires_at or job.deadline) then
     found(id, 'has a lease, but is not running', function() forget_run(p, id) end)
   end
-  if status == 'queued' and job.place ~= score then
-    found(id, 'has another place than its set', function() call('HSET', job_key(p, id), 'place', score) end)
+  if status == 'running' and not job.place then
+    found(id, 'is running, but has no place to go back to', function()
+      call('HSET', job_key(p, id), 'place', new_place(p, job.priority))
+    end)
   end
 end
 
@@ -114,12 +116,12 @@ end
 if #ARGV < first then check_group() end
 for at = first, #ARGV do
   local id = ARGV[at]
-  local job = find(p, group, id)
+  local job = find(p, group, id, READ)
   if not job then
     check_orphan(id)
   else
     local status, score = check_sets(id, job)
-    if status then check_fields(id, find(p, group, id), status, score) end
+    if status then check_fields(id, find(p, group, id, READ), status, score) end
     check_index(id, job)
   end
 end

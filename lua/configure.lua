@@ -11,7 +11,7 @@
 -- flags   allow-oom
 local p, now, group, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 
-call('ZADD', p .. ':groups', 'NX', whole(now), group)
+call('ZADD', p .. ':groups', 'NX', now, group)
 call('DEL', group_key(p, group))
 if #ARGV >= first then call('HSET', group_key(p, group), unpack(ARGV, first)) end
 for status in pairs(RETENTION_S) do

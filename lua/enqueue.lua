@@ -28,38 +28,36 @@ if idempotency_key ~= '' then
 end
 if missing ~= '' then return refuse('INVALID', missing .. ' An image is needed: the group has none of its own.') end
 
-local created_at, sequence = whole(now), nil
+local sequence
 local index, queued, delayed, first_due = {}, {}, {}, math.huge
 for at = first, #ARGV, 7 do
   local id, delay, priority = ARGV[at], tonumber(ARGV[at + 1]) or 0, tonumber(ARGV[at + 2]) or 0
-  local values = { 'group_name', group, 'status', delay > 0 and 'delayed' or 'queued', 'created_at', created_at }
+  local values = { 'group_name', group, 'status', delay > 0 and 'delayed' or 'queued', 'created_at', now }
   for i = 1, 6 do
     if ARGV[at + i] ~= '' then values[#values + 1] = FIELDS[i]; values[#values + 1] = ARGV[at + i] end
   end
   if delay > 0 then
     local due = now + delay * 1000
     first_due = math.min(first_due, due)
-    delayed[#delayed + 1] = whole(due); delayed[#delayed + 1] = id
+    delayed[#delayed + 1] = due; delayed[#delayed + 1] = id
   else
     sequence = (sequence or tonumber(call('GET', p .. ':sequence') or 0)) + 1
-    local place = whole((2 - priority) * STEP + sequence)
-    values[#values + 1] = 'place'; values[#values + 1] = place
-    queued[#queued + 1] = place; queued[#queued + 1] = id
+    queued[#queued + 1] = (2 - priority) * STEP + sequence; queued[#queued + 1] = id
   end
   call('HSET', job_key(p, id), unpack(values))
-  index[#index + 1] = created_at; index[#index + 1] = id
+  index[#index + 1] = now; index[#index + 1] = id
 end
-call('ZADD', p .. ':groups', 'NX', created_at, group)
-add_all(set_key(p, group, 'jobs'), index)
+call('ZADD', p .. ':groups', 'NX', now, group)
+many('ZADD', set_key(p, group, 'jobs'), index)
 if #delayed > 0 then
-  add_all(set_key(p, group, 'delayed'), delayed)
+  many('ZADD', set_key(p, group, 'delayed'), delayed)
   set_timer(p, 'delayed', group, first_due)
 end
 if sequence then
-  call('SET', p .. ':sequence', whole(sequence))
-  add_all(set_key(p, group, 'queued'), queued)
+  call('SET', p .. ':sequence', sequence)
+  many('ZADD', set_key(p, group, 'queued'), queued)
   refresh_ready(p, group)
 end
-if idempotency_key ~= '' then call('SET', answer, digest .. ' ' .. created_at .. ' ' .. note, 'PX', kept_ms) end
+if idempotency_key ~= '' then call('SET', answer, digest .. ' ' .. whole(now) .. ' ' .. note, 'PX', kept_ms) end
 
-return { created_at }
+return { now }

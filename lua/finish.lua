@@ -10,24 +10,29 @@
 -- reply   for each job: id, with field value field value… when wanted; or its refusal. A repeat changes nothing.
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    _moves
+-- with    _holding _moves
 local p, now, want, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
-local touched = {}
+local SEEN = { 'group_name', 'status', 'lease', 'finished_by', 'max_retries' }
+local ended, with_news = {}, {}
 
 local function finish(group, id, lease, status, reason, text, completed_at, new_id)
-  local job = find(p, group, id)
+  local job = find(p, group, id, SEEN)
   local finished_by = lease ~= '' and lease or '-'
   local is_repeat = job and job.status == status and job.finished_by == finished_by
-  local refused = not is_repeat and refusal(p, group, job, lease)
+  local refused = not is_repeat and refusal(p, group, id, job, lease)
   if refused then return refused end
 
   if not is_repeat then
-    complete(p, group, id, job, status, plausible(job, tonumber(completed_at), now), now)
-    call('HSET', job_key(p, id), 'finished_by', finished_by)
-    if reason ~= '' then call('HSET', job_key(p, id), 'reason', reason) end
-    if text ~= '' then call('HSET', job_key(p, id), 'error', text) end
-    if status == 'failed' then retry_failed(p, group, id, job, new_id, now) end
-    touched[group] = true
+    local more = {}
+    if reason ~= '' then more = { 'reason', reason } end
+    if text ~= '' then more[#more + 1] = 'error'; more[#more + 1] = text end
+    close(p, id, status, plausible(p, id, tonumber(completed_at), now), 'finished_by', finished_by, unpack(more))
+    ended[group] = ended[group] or { succeeded = {}, failed = {} }
+    table.insert(ended[group][status], id)
+    if status == 'failed' and job.max_retries then
+      retry_failed(p, group, id, tonumber(job.max_retries), new_id, now)
+      with_news[group] = true
+    end
   end
 
   return want == 'job' and row(p, id) or { id, 'ok' }
@@ -35,5 +40,9 @@ end
 
 local items = {}
 for at = first, #ARGV, 8 do items[#items + 1] = finish(unpack(ARGV, at, at + 7)) end
-for group in pairs(touched) do refresh_ready(p, group) end
+for group, ids in pairs(ended) do
+  if #ids.succeeded > 0 then file(p, group, ids.succeeded, 'running', 'succeeded', now) end
+  if #ids.failed > 0 then file(p, group, ids.failed, 'running', 'failed', now) end
+  if with_news[group] or call('HEXISTS', group_key(p, group), 'max_concurrency') == 1 then refresh_ready(p, group) end
+end
 return replies(items)

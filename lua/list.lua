@@ -20,7 +20,7 @@ local key = set_key(p, group, set)
 
 local size = call('ZCARD', key)
 local first, last = 0, size - 1
-if set == 'jobs' and created_after then first = call('ZCOUNT', key, '-inf', whole(created_after)) end
+if set == 'jobs' and created_after then first = call('ZCOUNT', key, '-inf', created_after) end
 if score ~= '' and order == 'asc' then first = math.max(first, rank(key, score, id, true)) end
 if score ~= '' and order == 'desc' then last = rank(key, score, id, false) - 1 end
 
@@ -34,7 +34,7 @@ end
 local rows = { '', '' }
 if last - first + 1 > n then rows = { page[#page], page[#page - 1] } end
 for i = 1, #page, 2 do
-  local reply, job = row(p, page[i]), find(p, group, page[i])
+  local reply, job = row(p, page[i]), find(p, group, page[i], { 'group_name', 'created_at' })
   if job and (not created_after or tonumber(job.created_at) > created_after) then rows[#rows + 1] = reply end
 end
 return rows

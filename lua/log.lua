@@ -12,9 +12,9 @@
 -- flags   allow-oom
 local p, group, id, log_bytes = KEYS[1], ARGV[2], ARGV[3], ARGV[4]
 
-local job = find(p, group, id)
+local job = find(p, group, id, { 'group_name', 'status' })
 if not job then return not_found() end
-if job.status == 'delayed' or job.status == 'queued' then return wrong_state(job) end
+if job.status == 'delayed' or job.status == 'queued' then return wrong_state(p, id, job.status) end
 
 if log_bytes == '' then
   call('HSETNX', job_key(p, id), 'log_bytes', 0)

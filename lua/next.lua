@@ -8,12 +8,13 @@
 -- ARGV[5] groups     names to choose from, or none for all
 --
 -- moves   queued -> running
--- reply   for each job: id field value field value…, with the group's env_vars
+-- reply   now, ms; for each job: id lease expires_at env_vars group_name deliveries and the rest of READ, nil if not set
 -- refuses -
 -- flags   allow-oom
--- with    _moves
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local groups, ready = { unpack(ARGV, 5) }, KEYS[1] .. ':ready'
+local READ = { 'group_name', 'deliveries', 'timeout', 'created_at', 'spec', 'priority', 'delay', 'max_retries',
+  'retries_delay', 'retry_of' }
 
 -- the group whose head is first, and the place at which another one's turn comes
 local function first_group()
@@ -27,42 +28,43 @@ local function first_group()
     if scores[i] then heads[#heads + 1] = { tonumber(scores[i]), groups[i] } end
   end
   table.sort(heads, function(a, b) return a[1] < b[1] end)
-  return heads[1] and heads[1][2], heads[2] and whole(heads[2][1])
+  return heads[1] and heads[1][2], heads[2] and heads[2][1]
 end
 
-local function hand_out(group, id, env_vars)
-  local job = find(p, group, id)
-  if not job then return nil end
-  job.lease_s = lease_s ~= '' and lease_s or nil
-  local timeout_ms = (job.timeout or TIMEOUT_S) * 1000
-  job.deadline = job.lease_s and whole(now + timeout_ms) or nil
-  local ends = whole(lease_end(job, now))
+-- the reply's row and the end of the lease; nil when the hash is gone
+local function hand_out(id, place, env_vars)
+  local job = call('HMGET', job_key(p, id), unpack(READ))
+  if not job[1] then return nil end
   n = n - 1
-  call('HSET', job_key(p, id), 'status', 'running', 'deliveries', (job.deliveries or 0) + 1, 'started_at', whole(now),
-    'expires_at', ends, 'lease', lease .. n, 'handed_out_by', 'next')
-  if job.lease_s then call('HSET', job_key(p, id), 'lease_s', job.lease_s, 'deadline', job.deadline) end
-  local reply = row(p, id)
-  if env_vars then reply[#reply + 1] = 'env_vars'; reply[#reply + 1] = env_vars end
-  return reply, ends
+  local token, deliveries, ends = lease .. n, (job[2] or 0) + 1, now + (job[3] or TIMEOUT_S) * 1000
+  local values = { 'status', 'running', 'deliveries', deliveries, 'started_at', now, 'lease', token, 'place', place }
+  if lease_s ~= '' then
+    values[11], values[12], values[13], values[14] = 'lease_s', lease_s, 'deadline', ends
+    ends = math.min(ends, now + lease_s * 1000)
+  end
+  call('HSET', job_key(p, id), 'expires_at', ends, unpack(values))
+  return { id, token, ends, env_vars, job[1], deliveries, unpack(job, 3, #READ) }, ends
 end
 
-local rows = {}
+local rows = { now }
 while n > 0 do
   local group, turn = first_group()
   if not group then break end
-  local ids = call('ZRANGEBYSCORE', set_key(p, group, 'queued'), '-inf', turn or '+inf', 'LIMIT', 0, whole(math.min(n, room(p, group))))
-  local env_vars, running, first_end = call('HGET', group_key(p, group), 'env_vars'), {}, math.huge
-  for i = 1, #ids do
-    local reply, ends = hand_out(group, ids[i], env_vars)
+  local most, queued = math.min(n, room(p, group)), set_key(p, group, 'queued')
+  local found = call('ZRANGEBYSCORE', queued, '-inf', turn or '+inf', 'WITHSCORES', 'LIMIT', 0, most)
+  local env_vars, ids, running, first_end = call('HGET', group_key(p, group), 'env_vars'), {}, {}, math.huge
+  for i = 1, #found, 2 do
+    ids[#ids + 1] = found[i]
+    local reply, ends = hand_out(found[i], found[i + 1], env_vars)
     if reply then
       rows[#rows + 1] = reply
-      running[#running + 1] = ends; running[#running + 1] = ids[i]
-      first_end = math.min(first_end, tonumber(ends))
+      running[#running + 1] = ends; running[#running + 1] = found[i]
+      first_end = math.min(first_end, ends)
     end
   end
-  drop_all(set_key(p, group, 'queued'), ids)
+  many('ZREM', queued, ids)
   if #running > 0 then
-    add_all(set_key(p, group, 'running'), running)
+    many('ZADD', set_key(p, group, 'running'), running)
     set_timer(p, 'running', group, first_end)
   end
   refresh_ready(p, group)

@@ -13,17 +13,20 @@
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, done = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0 }
 local left = limit
+local SEEN = { 'group_name', 'status', 'deliveries', 'deadline', 'max_retries', 'place', 'priority', 'log_bytes' }
 
 local function took_back(group, id, job)
   local delivery_limit = call('HGET', group_key(p, group), 'delivery_limit') or DELIVERY_LIMIT
   local is_over = job.deadline and tonumber(job.deadline) <= now
-  if is_over or tonumber(job.deliveries) >= tonumber(delivery_limit) then
-    complete(p, group, id, job, 'failed', now, now)
-    call('HSET', job_key(p, id), 'reason', 'timeout')
-    retry_failed(p, group, id, job, ARGV[first_id + left - 1], now)
+  if is_over or tonumber(job.deliveries or 0) >= tonumber(delivery_limit) then
+    close(p, id, 'failed', now, 'reason', 'timeout')
+    file(p, group, { id }, 'running', 'failed', now)
+    if job.max_retries then
+      retry_failed(p, group, id, tonumber(job.max_retries), ARGV[first_id + left - 1], now)
+    end
     return 'failed'
   end
-  give_back(p, group, id, job, 0, now)
+  give_back(p, group, id, job.place, 0, now)
   return 'requeued'
 end
 
@@ -31,12 +34,13 @@ local function promote(group, id, job)
   local place = job.place or new_place(p, job.priority)
   call('ZREM', set_key(p, group, 'delayed'), id)
   call('ZADD', set_key(p, group, 'queued'), place, id)
-  call('HSET', job_key(p, id), 'status', 'queued', 'place', place)
+  call('HSET', job_key(p, id), 'status', 'queued')
+  call('HDEL', job_key(p, id), 'place')
   return 'queued'
 end
 
 local function reap(set, group, id)
-  local job = find(p, group, id)
+  local job = find(p, group, id, SEEN)
   if RETENTION_S[set] then
     discard(p, group, id, set, job and job.log_bytes, now)
     return 'expired'
@@ -50,7 +54,7 @@ end
 -- for running jobs: a lease that ends now is over; for finished ones, that they were kept for the retention
 local function reap_set(set, group)
   local kept_s = RETENTION_S[set] and (call('HGET', group_key(p, group), 'retention_' .. set) or RETENTION_S[set]) or 0
-  local ids = call('ZRANGEBYSCORE', set_key(p, group, set), '-inf', whole(now - kept_s * 1000), 'LIMIT', 0, left)
+  local ids = call('ZRANGEBYSCORE', set_key(p, group, set), '-inf', now - kept_s * 1000, 'LIMIT', 0, left)
   for i = 1, #ids do
     local what = reap(set, group, ids[i])
     done[what] = done[what] + 1
@@ -58,18 +62,18 @@ local function reap_set(set, group)
   end
   local head = call('ZRANGE', set_key(p, group, set), 0, 0, 'WITHSCORES')
   if head[2] then
-    call('ZADD', due, whole(head[2] + kept_s * 1000), set .. ':' .. group)
+    call('ZADD', due, head[2] + kept_s * 1000, set .. ':' .. group)
   else
     call('ZREM', due, set .. ':' .. group)
   end
   if not RETENTION_S[set] and #ids > 0 then refresh_ready(p, group) end
 end
 
-local timers = call('ZRANGEBYSCORE', due, '-inf', whole(now), 'LIMIT', 0, limit)
+local timers = call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit)
 for i = 1, #timers do
   if left == 0 then break end
   reap_set(string.match(timers[i], '^(%a+):(.*)$'))
 end
 
 local first = call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] or '-1'
-return { done.queued, done.requeued, done.failed, done.expired, call('ZCARD', p .. ':discarded'), whole(now), first }
+return { done.queued, done.requeued, done.failed, done.expired, call('ZCARD', p .. ':discarded'), now, tonumber(first) }

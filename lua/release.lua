@@ -8,17 +8,17 @@
 -- reply   for each job: id field value field value…; or its refusal
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    _moves
+-- with    _holding _moves
 local p, now, first = KEYS[1], clock(ARGV[1]), 2
-local touched = {}
+local SEEN, touched = { 'group_name', 'status', 'lease', 'place', 'deliveries' }, {}
 
 local function release(group, id, lease, delay)
-  local job = find(p, group, id)
-  local refused = refusal(p, group, job, lease)
+  local job = find(p, group, id, SEEN)
+  local refused = refusal(p, group, id, job, lease)
   if refused then return refused end
 
-  give_back(p, group, id, job, delay * 1000, now)
-  if tonumber(job.deliveries) > 1 then
+  give_back(p, group, id, job.place, delay * 1000, now)
+  if tonumber(job.deliveries or 0) > 1 then
     call('HSET', job_key(p, id), 'deliveries', job.deliveries - 1)
   else
     call('HDEL', job_key(p, id), 'deliveries')

@@ -12,9 +12,9 @@
 -- with    _moves
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 
-local job = find(p, group, id)
+local job = find(p, group, id, { 'group_name', 'status', 'log_bytes' })
 if not job then return not_found() end
-if not RETENTION_S[job.status] then return wrong_state(job) end
+if not RETENTION_S[job.status] then return wrong_state(p, id, job.status) end
 
 discard(p, group, id, job.status, job.log_bytes, now)
 

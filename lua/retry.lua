@@ -12,13 +12,12 @@
 -- with    _moves
 local p, now, group, id, new_id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 
-local job = find(p, group, id)
+local job = find(p, group, id, { 'group_name', 'status', 'max_retries', 'retry_at' })
 if not job then return not_found() end
-if not RETENTION_S[job.status] then return wrong_state(job) end
-if job.retry_at then return wrong_state(job, 'It was retried already, as ' .. job.retry_at .. '.') end
-if job.status == 'failed' and job.max_retries then return wrong_state(job, 'It is retried by itself: its max_retries is not 0.') end
+if not RETENTION_S[job.status] then return wrong_state(p, id, job.status) end
+if job.retry_at then return wrong_state(p, id, job.status, 'It was retried already, as ' .. job.retry_at .. '.') end
 
-again(p, group, id, job, new_id, 0, tonumber(job.max_retries or 0), now)
+again(p, group, id, new_id, 0, tonumber(job.max_retries or 0), now)
 refresh_ready(p, group)
 
 return row(p, new_id)

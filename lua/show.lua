@@ -10,6 +10,6 @@
 -- flags   no-writes
 local p, group, id = KEYS[1], ARGV[1], ARGV[2]
 
-if not find(p, group, id) then return not_found() end
+if not find(p, group, id, { 'group_name' }) then return not_found() end
 
 return row(p, id)

@@ -12,31 +12,32 @@
 -- reply   id field value field value…, with the group's env_vars
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST LIMIT_REACHED
 -- flags   allow-oom
--- with    _moves
+-- with    _holding
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 local lease, new_lease, started_at = ARGV[4], ARGV[5], tonumber(ARGV[6])
 
-local job = find(p, group, id)
+local job = find(p, group, id, HELD)
 local is_queued = job and job.status == 'queued' and lease == ''
 if is_queued then
   if room(p, group) == 0 then return refuse('LIMIT_REACHED', 'The group is paused, or at its max_concurrency.') end
 else
-  local refused = refusal(p, group, job, lease)
+  local refused = refusal(p, group, id, job, lease)
   if refused then return refused end
-  if lease == '' and job.handed_out_by == 'start' then return wrong_state(job, 'It was started by another client.') end
+  if lease == '' and job.handed_out_by == 'start' then return wrong_state(p, id, job.status, 'It was started by another client.') end
 end
 
 if is_queued then
+  local place = call('ZSCORE', set_key(p, group, 'queued'), id)
   call('ZREM', set_key(p, group, 'queued'), id)
-  call('HSET', job_key(p, id), 'status', 'running', 'deliveries', (job.deliveries or 0) + 1, 'lease', new_lease,
-    'handed_out_by', 'start')
+  call('HINCRBY', job_key(p, id), 'deliveries', 1)
+  call('HSET', job_key(p, id), 'status', 'running', 'lease', new_lease, 'place', place, 'handed_out_by', 'start')
 elseif job.deadline then
-  job.deadline = whole(now + (job.timeout or TIMEOUT_S) * 1000)
+  job.deadline = now + (job.timeout or TIMEOUT_S) * 1000
   call('HSET', job_key(p, id), 'deadline', job.deadline)
 end
 local ends = lease_end(job, now)
-call('HSET', job_key(p, id), 'started_at', whole(plausible(job, started_at, now)), 'expires_at', whole(ends))
-call('ZADD', set_key(p, group, 'running'), whole(ends), id)
+call('HSET', job_key(p, id), 'started_at', plausible(p, id, started_at, now), 'expires_at', ends)
+call('ZADD', set_key(p, group, 'running'), ends, id)
 set_timer(p, 'running', group, ends)
 refresh_ready(p, group)
 

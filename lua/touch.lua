@@ -8,15 +8,15 @@
 -- reply   for each job: id and the new end of the lease, ms; or its refusal
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    _moves
+-- with    _holding
 local p, now, first = KEYS[1], clock(ARGV[1]), 2
 
 local function touch(group, id, lease)
-  local job = find(p, group, id)
-  local refused = refusal(p, group, job, lease)
+  local job = find(p, group, id, HELD)
+  local refused = refusal(p, group, id, job, lease)
   if refused then return refused end
 
-  local ends = whole(lease_end(job, now))
+  local ends = lease_end(job, now)
   call('HSET', job_key(p, id), 'expires_at', ends)
   call('ZADD', set_key(p, group, 'running'), ends, id)
   set_timer(p, 'running', group, ends)

@@ -68,7 +68,7 @@ JOB_DAMAGES: list[tuple[Bring, str, Damage]] = [
     (running, "its lease is not the one of its set", lambda s, j: s.redis.hdel(_hash(s, j), "lease")),
     (running, "its lease is not the one of its set", lambda s, j: s.redis.zadd(_set(s, "running"), {j.id: 5})),
     (queued, "has a lease, but is not running", lambda s, j: s.redis.hset(_hash(s, j), "lease", "x")),
-    (queued, "has another place than its set", lambda s, j: s.redis.zadd(_set(s, "queued"), {j.id: 5})),
+    (running, "has no place to go back to", lambda s, j: s.redis.hdel(_hash(s, j), "place")),
     (queued, "is in no set; its status is queued", _lose_from_all_sets),
     (running, "is in no set; its status is running", _lose_from_all_sets),
     (delayed, "is in no set; its status is delayed", _lose_from_all_sets),

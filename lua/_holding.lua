@@ -1,0 +1,22 @@
+-- Put before the scripts of those who hold jobs: whether a token may act, and how long its lease lasts.
+local HELD = { 'group_name', 'status', 'lease', 'timeout', 'lease_s', 'deadline', 'handed_out_by' }
+
+-- nil when the token may act on the job, else the refusal
+local function refusal(p, group, id, job, token)
+  if not job then return not_found() end
+  if job.status ~= 'running' then return wrong_state(p, id, job.status) end
+  if token ~= '' and token ~= job.lease then return lease_lost(p, id) end
+  if token == '' and call('HGET', group_key(p, group), 'require_lease') then return lease_lost(p, id) end
+end
+
+-- a time that a client gave, where it is not before the job nor over a minute ahead; else now
+local function plausible(p, id, at, now)
+  if not at or at > now + 60000 or at < tonumber(call('HGET', job_key(p, id), 'created_at')) then return now end
+  return at
+end
+
+-- the end of a lease that begins now
+local function lease_end(job, now)
+  local at = now + (job.lease_s or job.timeout or TIMEOUT_S) * 1000
+  return job.deadline and math.min(at, tonumber(job.deadline)) or at
+end

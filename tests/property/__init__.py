@@ -1,0 +1,1 @@
+"""The state machine against a small model of it, in any order of calls."""

@@ -1,0 +1,271 @@
+"""Calls of every verb in any order, on a store and on the model of it; after each call both must be of one mind."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeAlias
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from redis.asyncio import Redis
+
+from broker import keys
+from broker.check import check
+from broker.config import BrokerSettings
+from broker.errors import TitanError
+from broker.models import Finish, GroupSettings, Held, NewJob, Retentions
+from broker.states import FINISHED, STATUSES, Status
+from broker.store import Store
+from tests.conftest import NOW, assert_known_keys
+from tests.property.model import FACTS, Model, ModelJob, Refused
+
+Which: TypeAlias = tuple[str, int]
+GROUPS = ("maps", "mail")
+FEW_S = st.sampled_from((0, 2, 86_400))
+NEW_JOBS = st.builds(
+    NewJob,
+    image=st.just("x"),
+    delay=st.sampled_from((None, 0, 0, 1)),
+    timeout=st.sampled_from((None, 1, 2)),
+    priority=st.sampled_from((None, 0, 1, 2)),
+    max_retries=st.sampled_from((None, 0, 1, 2)),
+    retries_delay=st.sampled_from((None, 0, 2)),
+)
+SETTINGS = st.builds(
+    GroupSettings,
+    paused=st.sampled_from((None, None, None, True)),
+    max_concurrency=st.sampled_from((None, 1, 2)),
+    delivery_limit=st.sampled_from((None, 1, 2)),
+    require_lease=st.sampled_from((None, True)),
+    retention=st.none() | st.none() | st.builds(Retentions, succeeded=FEW_S, failed=FEW_S, cancelled=FEW_S),
+)
+GROUP = st.sampled_from(GROUPS)
+HELD = st.tuples(st.sampled_from(("running", "running", "running", "running", "any", "gone")), st.integers(0, 3))
+KEPT = st.tuples(st.sampled_from(("finished", "finished", "finished", "any", "gone")), st.integers(0, 3))
+"""A job: of the finished or the running, of all, or of those that are no longer there; counted round."""
+WANTED = st.sampled_from(([], [], ["mail"], ["mail", "nowhere", "maps"]))
+TOKEN = st.sampled_from(("right", "right", "right", "none", "stale", "wrong"))
+
+
+class TitanMachine(RuleBasedStateMachine):
+    """Subclasses say which store: `connect` gives a client, `is_plain` is for fakeredis."""
+
+    is_plain = True
+
+    def connect(self) -> Redis:
+        raise NotImplementedError
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        settings = BrokerSettings(key_prefix=f"test-{secrets.token_hex(6)}", store_timeout_s=5)
+        self.store = Store(self.connect(), settings, is_plain=self.is_plain)
+        self.model = Model(NOW)
+        self.leases: dict[str, list[str]] = {}
+        self.seen: list[str] = []
+        self.configured = 0
+
+    @initialize()
+    def open(self) -> None:
+        self.run(self.store.open())
+        self.advance(0)
+        self.enqueue("maps", [NewJob(image="x", timeout=1), NewJob(image="x", priority=2, max_retries=1)])
+
+    def teardown(self) -> None:
+        async def look() -> None:
+            assert set(await self.store.discarded(1000)) == self.model.discarded
+            assert await check(self.store) == []
+            await assert_known_keys(self.store)
+
+        try:
+            self.run(look())
+        finally:
+            self.run(self.store.redis.aclose())
+            self.runner.close()
+
+    @rule(group=GROUP, jobs=st.lists(NEW_JOBS, min_size=1, max_size=4))
+    def enqueue(self, group: str, jobs: list[NewJob]) -> None:
+        made, _ = self.run(self.store.enqueue(group, jobs))
+        self.seen += [job.id for job in made]
+        self.model.enqueue(group, jobs, [job.id for job in made])
+
+    @rule(n=st.sampled_from((1, 2, 4)), groups=WANTED, lease_s=st.sampled_from((None, None, 1, 3)))
+    def next(self, n: int, groups: list[str], lease_s: int | None) -> None:
+        jobs = self.run(self.store.next(n, groups, lease_s))
+        expected = self.model.next(n, groups, lease_s)
+        assert [job.id for job in jobs] == [job.id for job in expected]
+        for job, ours in zip(jobs, expected, strict=True):
+            self.learn(ours, str(job.lease))
+
+    @rule(verb=st.sampled_from(("start", "succeed", "fail", "release")), which=HELD, token=TOKEN)
+    def report(self, verb: str, which: Which, token: str) -> None:
+        getattr(self, verb)(*self.pick(which, token))
+
+    @rule(verb=st.sampled_from(("cancel", "retry", "remove", "log")), which=KEPT)
+    def by_hand(self, verb: str, which: Which) -> None:
+        group, job_id, _ = self.pick(which, "none")
+        getattr(self, verb)(group, job_id)
+
+    @rule(items=st.lists(st.tuples(HELD, TOKEN), min_size=1, max_size=3))
+    def touch(self, items: list[tuple[Which, str]]) -> None:
+        picked = [self.pick(*item) for item in items]
+        ends = self.run(self.store.touch([Held(group_name=g, id=i, lease=lease) for g, i, lease in picked]))
+        assert [_or_word(end) for end in ends] == [_or_refusal(self.model.touch, *item) for item in picked]
+
+    @rule(items=st.lists(st.tuples(HELD, TOKEN, st.sampled_from(("succeeded", "failed"))), min_size=1, max_size=3))
+    def finish(self, items: list[tuple[Which, str, Status]]) -> None:
+        picked = [(*self.pick(which, token), status) for which, token, status in items]
+        told = [Finish(group_name=g, id=i, lease=lease, status=status) for g, i, lease, status in picked]
+        outcomes = self.run(self.store.finish(told))
+        new_ids = self.new_ids()
+        for (group, job_id, lease, status), outcome in zip(picked, outcomes, strict=True):
+            expected = _or_refusal(self.model.finish, group, job_id, lease, status, "")
+            assert _word(outcome) == _word(expected)
+            if job_id in new_ids and outcome is None:
+                self.model.retried(self.model.jobs[job_id], new_ids.pop(job_id))
+
+    @precondition(lambda self: self.configured < 4)
+    @rule(group=GROUP, settings=SETTINGS)
+    def configure(self, group: str, settings: GroupSettings) -> None:
+        self.configured += 1  # not often: a group that is paused or full hides much
+        self.run(self.store.configure(group, settings))
+        self.model.configure(group, settings)
+
+    @rule(ms=st.sampled_from((1, 500, 1000, 86_400_000)))
+    def advance(self, ms: int) -> None:
+        self.model.now += ms
+        self.store.now = str(self.model.now)
+
+    @rule(late_ms=st.sampled_from((-1, 0, 0, 1000)), limit=st.sampled_from((1, 3, 100)))
+    def reap(self, late_ms: int, limit: int) -> None:
+        """The next timer comes, nearly, exactly or late."""
+        next_due = self.model.next_due()
+        if next_due < float("inf"):
+            self.advance(max(0, int(next_due) - self.model.now + late_ms))
+        for _ in range(10 * len(self.seen) + 10):
+            if (wait_ms := self.run(self.store.reap(limit)).wait_ms) != 0:
+                break
+        assert wait_ms != 0, "the reaper comes to no end"
+        self.model.reap(self.new_ids(), self.score)
+        wait = float("inf") if wait_ms is None else wait_ms
+        assert wait <= self.model.next_due() - self.model.now, "the reaper would sleep past the next timer"
+
+    @invariant()
+    def agrees(self) -> None:
+        """Hashes, the order of every queue, and the groups that may hand out are the model's."""
+        p = self.store.partitions[0]
+
+        async def look() -> list[Any]:
+            pipeline = self.store.redis.pipeline(transaction=False)
+            for job_id in self.seen:
+                pipeline.hmget(keys.job(p, job_id), FACTS)
+            for group in GROUPS:
+                pipeline.zrange(keys.members(p, group, "queued"), 0, -1)
+            pipeline.zrange(keys.ready(p), 0, -1)
+            return [[value and value.decode() for value in reply] for reply in await pipeline.execute()]
+
+        *replies, ready = self.run(look())
+        for job_id, values in zip(self.seen, replies, strict=False):
+            job = self.model.jobs.get(job_id)
+            facts = {name: value for name, value in zip(FACTS, values, strict=True) if value is not None}
+            assert facts == (job.facts() if job else {})
+        for group, queue in zip(GROUPS, replies[len(self.seen) :], strict=True):
+            assert queue == [job.id for job in self.model.queue(group)]
+        assert ready == self.model.ready()
+
+    def start(self, group: str, job_id: str, lease: str) -> None:
+        job = self.agree(self.store.start(group, job_id, lease), lambda: self.model.start(group, job_id, lease))
+        if job is not None and job.lease:
+            self.learn(self.model.jobs[job_id], job.lease)
+
+    def succeed(self, group: str, job_id: str, lease: str) -> None:
+        call = self.store.succeed(group, job_id, lease)
+        self.agree(call, lambda: self.model.finish(group, job_id, lease, "succeeded", ""))
+
+    def fail(self, group: str, job_id: str, lease: str) -> None:
+        call = self.store.fail(group, job_id, lease, "bad_exit")
+        job = self.agree(call, lambda: self.model.finish(group, job_id, lease, "failed", "bad_exit"))
+        if job is not None and job.retry_at and job.retry_at not in self.seen:
+            self.seen.append(job.retry_at)
+            self.model.retried(self.model.jobs[job_id], job.retry_at)
+
+    def release(self, group: str, job_id: str, lease: str) -> None:
+        delay = len(self.seen) % 2
+        call = self.store.release(group, job_id, lease, delay)
+        self.agree(call, lambda: self.model.release(group, job_id, lease, delay))
+
+    def cancel(self, group: str, job_id: str) -> None:
+        self.agree(self.store.cancel(group, job_id), lambda: self.model.cancel(group, job_id))
+
+    def retry(self, group: str, job_id: str) -> None:
+        new = self.agree(self.store.retry(group, job_id), lambda: self.model.check_retry(group, job_id))
+        if new is not None:
+            self.seen.append(new.id)
+            self.model.retried(self.model.jobs[job_id], new.id, by_hand=True)
+
+    def remove(self, group: str, job_id: str) -> None:
+        had_log = self.agree(self.store.remove(group, job_id), lambda: self.model.remove(group, job_id))
+        assert not had_log or job_id in self.model.discarded
+
+    def log(self, group: str, job_id: str) -> None:
+        self.agree(self.store.log(group, job_id, 12), lambda: self.model.log(group, job_id))
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.runner.run(work)
+
+    def agree(self, work: Coroutine[Any, Any, Any], expected: Callable[[], Any]) -> Any:
+        """The store's answer; or None, when it refuses with the word that the model refuses with."""
+        try:
+            answer = self.run(work)
+        except TitanError as refusal:
+            answer = refusal
+        refused = _word(_or_refusal(expected))
+        assert _word(answer) == refused
+        if refused:
+            return None
+        return answer
+
+    def pick(self, which: Which, token: str) -> tuple[str, str, str]:
+        """Group, id and lease token of a job. Without any, those of one that never was."""
+        kind, number = which
+        kinds = {"running": ("running",), "finished": FINISHED}
+        jobs = [job for job in self.model.jobs.values() if job.status in kinds.get(kind, STATUSES)]
+        if kind == "gone" or not jobs:
+            return GROUPS[number % 2], self.seen[number % len(self.seen)] if self.seen else "0" * 16, ""
+        job = jobs[number % len(jobs)]
+        stale = [lease for lease in self.leases.get(job.id, []) if lease != job.lease]
+        held = {"right": job.lease or "", "none": "", "stale": stale[-1] if stale else "gone", "wrong": "wrong"}
+        return job.group, job.id, held[token]
+
+    def learn(self, ours: ModelJob, lease: str) -> None:
+        """Note the token of a delivery; it is like no other."""
+        assert all(lease not in leases for leases in self.leases.values())
+        ours.lease = lease
+        self.leases.setdefault(ours.id, []).append(lease)
+
+    def new_ids(self) -> dict[str, str]:
+        """By old id, the jobs of the store that are new to us."""
+        pages: Sequence[Any] = [self.run(self.store.list(group, 1000))[0] for group in GROUPS]
+        new = [job for page in pages for job in page if job.id not in self.seen]
+        self.seen += [job.id for job in new]
+        return {job.retry_of: job.id for job in new}
+
+    def score(self, job_id: str) -> float:
+        group = self.model.jobs[job_id].group
+        return float(self.run(self.store.redis.zscore(keys.members(self.store.partitions[0], group, "queued"), job_id)))
+
+
+def _or_refusal(verb: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return verb(*arguments)
+    except Refused as refused:
+        return str(refused)
+
+
+def _or_word(outcome: Any) -> Any:
+    return outcome.word if isinstance(outcome, TitanError) else outcome
+
+
+def _word(outcome: Any) -> str:
+    """The word of a refusal, the store's or the model's; '' for anything else."""
+    return outcome if isinstance(outcome := _or_word(outcome), str) else ""

@@ -1,0 +1,271 @@
+"""What the store should do, told without Redis: the same verbs over plain objects.
+
+Times are ms. The model makes no ids and no lease tokens: it is given those that the store made.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from broker.models import GroupSettings, NewJob, Retentions
+from broker.states import FINISHED, Status
+
+FACTS = ("status", "created_at", "deliveries", "lease", "deadline", "expires_at", "reason", "retry_of", "retry_at")
+
+
+class Refused(Exception):
+    """What the store should refuse, by word."""
+
+
+@dataclass
+class ModelJob:
+    """A job: `place` orders the queue, `due_at` is when a delayed one is queued, `ended_at` when it finished."""
+
+    id: str
+    group: str
+    given: NewJob
+    created_at: int
+    status: Status = "queued"
+    place: tuple[int, int] | None = None
+    due_at: int = 0
+    deliveries: int = 0
+    lease: str | None = None
+    lease_s: int | None = None
+    deadline: int | None = None
+    expires_at: int | None = None
+    handed_out_by: str = ""
+    finished_by: str | None = None
+    ended_at: int = 0
+    reason: str | None = None
+    retry_of: str | None = None
+    retry_at: str | None = None
+    has_log: bool = False
+
+    @property
+    def timeout_ms(self) -> int:
+        return (self.given.timeout or 60) * 1000
+
+    def facts(self) -> dict[str, str]:
+        """The fields of the hash that the model speaks of, as the store writes them."""
+        facts = {name: getattr(self, name) for name in FACTS}
+        return {name: str(value) for name, value in facts.items() if value is not None and value != 0}
+
+
+@dataclass
+class Model:
+    """All jobs that are kept, and the settings of the groups."""
+
+    now: int
+    jobs: dict[str, ModelJob] = field(default_factory=dict)
+    settings: dict[str, GroupSettings] = field(default_factory=dict)
+    discarded: set[str] = field(default_factory=set)
+    sequence: int = 0
+
+    def enqueue(self, group: str, given: Sequence[NewJob], ids: Sequence[str]) -> None:
+        for new, job_id in zip(given, ids, strict=True):
+            self._add(ModelJob(job_id, group, new, self.now), new.delay or 0)
+
+    def next(self, n: int, groups: Sequence[str], lease_s: int | None) -> list[ModelJob]:
+        handed_out: list[ModelJob] = []
+        while len(handed_out) < n and (heads := [queue[0] for queue in self._ready(groups).values()]):
+            job = min(heads, key=_place)
+            self._hand_out(job, lease_s, "next")
+            handed_out.append(job)
+        return handed_out
+
+    def start(self, group: str, job_id: str, lease: str) -> ModelJob:
+        job = self.jobs.get(job_id)
+        if job and job.group == group and job.status == "queued" and not lease:
+            if not self.room(group):
+                raise Refused("LIMIT_REACHED")
+            self._hand_out(job, None, "start")
+            return job
+        job = self._held(group, job_id, lease)
+        if not lease and job.handed_out_by == "start":
+            raise Refused("WRONG_STATE")
+        job.deadline = job.deadline and self.now + job.timeout_ms
+        self._renew(job)
+        return job
+
+    def touch(self, group: str, job_id: str, lease: str) -> int:
+        return self._renew(self._held(group, job_id, lease))
+
+    def finish(self, group: str, job_id: str, lease: str, status: Status, reason: str) -> ModelJob:
+        """The job; one that an automatic retry makes is for `retried` to add."""
+        job = self.jobs.get(job_id)
+        if job and job.group == group and (job.status, job.finished_by) == (status, lease or "-"):
+            return job
+        job = self._held(group, job_id, lease)
+        self._end(job, status, reason or None)
+        job.finished_by = lease or "-"
+        return job
+
+    def release(self, group: str, job_id: str, lease: str, delay: int) -> ModelJob:
+        job = self._held(group, job_id, lease)
+        self._forget_run(job)
+        job.deliveries -= 1
+        job.status, job.due_at = ("delayed" if delay else "queued"), self.now + delay * 1000
+        return job
+
+    def cancel(self, group: str, job_id: str) -> ModelJob:
+        job = self._find(group, job_id, "delayed", "queued", "running", "cancelled")
+        if job.status != "cancelled":
+            self._end(job, "cancelled", "client_request")
+        return job
+
+    def check_retry(self, group: str, job_id: str) -> ModelJob:
+        """The job, when it may be retried by hand; then `retried` adds the new one."""
+        job = self._find(group, job_id, *FINISHED)
+        if job.retry_at or (job.status == "failed" and job.given.max_retries):
+            raise Refused("WRONG_STATE")
+        return job
+
+    def remove(self, group: str, job_id: str) -> bool:
+        return self._discard(self._find(group, job_id, *FINISHED))
+
+    def log(self, group: str, job_id: str) -> None:
+        self._find(group, job_id, "running", *FINISHED).has_log = True
+
+    def configure(self, group: str, settings: GroupSettings) -> None:
+        self.settings[group] = settings
+
+    def retried(self, old: ModelJob, new_id: str, *, by_hand: bool = False) -> ModelJob:
+        """The new job that does the work of a finished one again."""
+        given = old.given
+        left, delay = (given.max_retries or 0), 0
+        if not by_hand:
+            left, delay = left - 1, 60 if given.retries_delay is None else given.retries_delay
+        given = NewJob(
+            image="x",
+            timeout=given.timeout,
+            priority=given.priority,
+            max_retries=left,
+            retries_delay=given.retries_delay,
+        )
+        old.retry_at = new_id
+        return self._add(ModelJob(new_id, old.group, given, self.now, retry_of=old.id), delay)
+
+    def reap(self, new_ids: Mapping[str, str], score: Callable[[str], float]) -> None:
+        """All that is due. `new_ids` has, by old id, the jobs that retry others; `score` the places that jobs came to.
+
+        The model says nothing of the order in which groups are served; the delayed jobs of one go by their times.
+        """
+        delayed = self._due("delayed", "due_at")
+        for job in delayed:
+            job.status = "queued"
+        fresh = [job for job in delayed if job.place is None]
+        for group, priority in {(job.group, job.given.priority) for job in fresh}:
+            line = [score(job.id) for job in fresh if (job.group, job.given.priority) == (group, priority)]
+            assert line == sorted(line), f"delayed jobs of {group} were not queued by their times"
+        for job in self._due("running", "expires_at"):
+            new = self._take_back(job, new_ids)
+            if new is not None and new.status == "queued":
+                fresh.append(new)
+        for job in sorted(fresh, key=lambda job: score(job.id)):
+            self._new_place(job)
+        for job in [job for job in self.jobs.values() if self.kept_until(job) <= self.now]:
+            self._discard(job)
+
+    def next_due(self) -> float:
+        """When the reaper has something to do next, ms; infinity for never."""
+        times: list[float] = [self.kept_until(job) for job in self.jobs.values()]
+        times += [job.due_at for job in self.jobs.values() if job.status == "delayed"]
+        times += [job.expires_at or 0 for job in self.jobs.values() if job.status == "running"]
+        return min(times, default=float("inf"))
+
+    def kept_until(self, job: ModelJob) -> float:
+        """When a finished job goes, ms; infinity for one that is not finished."""
+        if job.status not in FINISHED:
+            return float("inf")
+        return job.ended_at + int(getattr(self._of(job.group).retention or Retentions(), job.status)) * 1000
+
+    def queue(self, group: str) -> list[ModelJob]:
+        """The queued jobs of a group, first the one that is handed out first."""
+        return sorted((j for j in self.jobs.values() if j.group == group and j.status == "queued"), key=_place)
+
+    def room(self, group: str) -> float:
+        """How many jobs the group may hand out now."""
+        settings = self._of(group)
+        if settings.paused:
+            return 0
+        running = sum(job.group == group and job.status == "running" for job in self.jobs.values())
+        return max(0, settings.max_concurrency - running) if settings.max_concurrency else float("inf")
+
+    def ready(self) -> list[str]:
+        """The groups that may hand out a job now, in the order of their first jobs."""
+        queues = self._ready(())
+        return sorted(queues, key=lambda group: _place(queues[group][0]))
+
+    def _ready(self, groups: Sequence[str]) -> dict[str, list[ModelJob]]:
+        wanted = set(groups) or {job.group for job in self.jobs.values()}
+        return {group: queue for group in wanted if (queue := self.queue(group)) and self.room(group)}
+
+    def _of(self, group: str) -> GroupSettings:
+        return self.settings.get(group, GroupSettings())
+
+    def _find(self, group: str, job_id: str, *statuses: Status) -> ModelJob:
+        job = self.jobs.get(job_id)
+        if job is None or job.group != group:
+            raise Refused("NOT_FOUND")
+        if job.status not in statuses:
+            raise Refused("WRONG_STATE")
+        return job
+
+    def _held(self, group: str, job_id: str, lease: str) -> ModelJob:
+        job = self._find(group, job_id, "running")
+        if (lease and lease != job.lease) or (not lease and self._of(group).require_lease):
+            raise Refused("LEASE_LOST")
+        return job
+
+    def _add(self, job: ModelJob, delay: int) -> ModelJob:
+        self.jobs[job.id] = job
+        job.status, job.due_at = ("delayed" if delay else "queued"), self.now + delay * 1000
+        if not delay:
+            self._new_place(job)
+        return job
+
+    def _new_place(self, job: ModelJob) -> None:
+        self.sequence += 1
+        job.place = (2 - (job.given.priority or 0), self.sequence)
+
+    def _hand_out(self, job: ModelJob, lease_s: int | None, by: str) -> None:
+        job.status, job.handed_out_by, job.lease_s = "running", by, lease_s
+        job.deadline = self.now + job.timeout_ms if lease_s else None
+        job.deliveries += 1
+        self._renew(job)
+
+    def _renew(self, job: ModelJob) -> int:
+        ends = self.now + (job.lease_s * 1000 if job.lease_s else job.timeout_ms)
+        job.expires_at = min(ends, job.deadline or ends)
+        return job.expires_at
+
+    def _forget_run(self, job: ModelJob) -> None:
+        job.lease = job.lease_s = job.deadline = job.expires_at = None
+        job.handed_out_by = ""
+
+    def _take_back(self, job: ModelJob, new_ids: Mapping[str, str]) -> ModelJob | None:
+        is_over = job.deadline is not None and job.deadline <= self.now
+        if not is_over and job.deliveries < (self._of(job.group).delivery_limit or 5):
+            self._forget_run(job)
+            job.status = "queued"
+            return None
+        self._end(job, "failed", "timeout")
+        return self.retried(job, new_ids[job.id]) if job.given.max_retries else None
+
+    def _end(self, job: ModelJob, status: Status, reason: str | None) -> None:
+        self._forget_run(job)
+        job.status, job.ended_at, job.reason = status, self.now, reason
+
+    def _discard(self, job: ModelJob) -> bool:
+        del self.jobs[job.id]
+        if job.has_log:
+            self.discarded.add(job.id)
+        return job.has_log
+
+    def _due(self, status: Status, at: str) -> list[ModelJob]:
+        due = [job for job in self.jobs.values() if job.status == status and getattr(job, at) <= self.now]
+        return sorted(due, key=lambda job: (getattr(job, at), job.id))
+
+
+def _place(job: ModelJob) -> tuple[int, int]:
+    assert job.place is not None
+    return job.place

@@ -1,0 +1,43 @@
+"""The model is worth something: with one line of one script broken, the difference is found."""
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from broker.errors import TitanError
+from broker.scripts import SCRIPTS
+from tests.property.test_machine import SEARCH, FakeMachine
+
+MUTANTS = {
+    "next forgets the room of a group": ("next", "math.min(n, room(p, group))", "n"),
+    "a stale token finishes a job": ("finish", "token ~= '' and token ~= job.lease", "false"),
+    "a lost job has deliveries for ever": (
+        "reap",
+        "tonumber(job.deliveries or 0) >= tonumber(delivery_limit)",
+        "false",
+    ),
+    "the reaper is a millisecond late": ("reap", "now - kept_s * 1000, 'LIMIT'", "now - kept_s * 1000 - 1, 'LIMIT'"),
+    "a timer is never set": ("enqueue", "set_timer(p, 'delayed', group, first_due)", ""),
+    "remove forgets the log": ("remove", "if log_bytes then call(", "if false then call("),
+}
+DIFFERENCES = (AssertionError, TitanError, TypeError, KeyError)
+"""Not of one mind; the script fails; a job is not in the queue, or was not made, where it must be."""
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_model_finds_a_broken_script(name, monkeypatch):
+    """A script without one of its guards does not agree with the model."""
+    verb, right, wrong = MUTANTS[name]
+    script = SCRIPTS[verb]
+    assert right in script.plain
+    monkeypatch.setitem(SCRIPTS, verb, script._replace(plain=script.plain.replace(right, wrong)))
+    search = settings(
+        SEARCH,
+        max_examples=150,
+        stateful_step_count=80,
+        phases=[Phase.generate],
+        derandomize=True,
+        report_multiple_bugs=False,
+    )
+    with pytest.raises(DIFFERENCES):
+        run_state_machine_as_test(FakeMachine, settings=search)

@@ -1,0 +1,49 @@
+"""One call of every method of the store that runs a script, for stores with something odd about them."""
+
+from broker.errors import TitanError
+from broker.models import Finish, GroupSettings, Held, NewJob
+
+
+async def call_every_verb(store):
+    """Call every verb on jobs of six groups; a refusal is an answer as well. Raises what is not one."""
+    groups = ["maps", "mail", "thumbs", "video", "audio", "text"]
+    for group in groups:
+        await store.enqueue(group, [NewJob(image="x")] * 4, f"key of {group}")
+        await store.enqueue(group, [NewJob(image="x", delay=1)])
+    jobs = await store.next(12, groups) + await store.next(3)
+    first, second, third, fourth, fifth, *rest = jobs
+    await store.start(first.group_name, first.id, first.lease)
+    await store.touch([held(job) for job in jobs])
+    await store.succeed(first.group_name, first.id, first.lease)
+    await store.fail(second.group_name, second.id, second.lease, "bad_exit")
+    await store.release(third.group_name, third.id, third.lease)
+    await store.cancel(fourth.group_name, fourth.id)
+    await store.log(fifth.group_name, fifth.id, 12)
+    await store.finish([finished(job) for job in (fifth, *rest[:3])])
+    await store.release_all(rest[3:])
+    await store.retry(first.group_name, first.id)
+    await store.remove(first.group_name, first.id)
+    for group in groups:
+        await store.configure(group, GroupSettings(max_concurrency=5))
+        await store.list(group, 2)
+    await store.groups(3)
+    return await store.reap(100)
+
+
+async def refused(call):
+    """The class of what a call raised, None for nothing."""
+    try:
+        await call
+    except TitanError as error:
+        return type(error)
+    return None
+
+
+def held(job):
+    """A job as the bulk touch takes it."""
+    return Held(group_name=job.group_name, id=job.id, lease=job.lease)
+
+
+def finished(job):
+    """A job as the bulk finish takes it."""
+    return Finish(group_name=job.group_name, id=job.id, lease=job.lease, status="succeeded")

@@ -1,0 +1,247 @@
+"""The reaper's loop: when it looks, what it does about faults, and the logs of jobs that are gone."""
+
+import asyncio
+import contextlib
+import logging
+
+import pytest
+
+from broker import reaper as reaper_module
+from broker.connection import connect_listener
+from broker.errors import StoreUnavailable
+from broker.models import GroupSettings, NewJob, Retentions
+from broker.reaper import LONGEST_SLEEP_S, Reaper
+from broker.store import Store
+from broker.waiters import Waiters
+from tests.conftest import NOW, eventually
+
+GONE_AT_ONCE = GroupSettings(retention=Retentions(succeeded=0, failed=0, cancelled=0))
+
+
+class FakeLogs:
+    """Logs that note what is deleted; `fault` is raised instead, `is_stuck` never answers."""
+
+    def __init__(self):
+        self.deleted = []
+        self.fault = None
+        self.is_stuck = False
+
+    async def delete(self, job_ids):
+        if self.is_stuck:
+            await asyncio.Event().wait()
+        if self.fault:
+            raise self.fault
+        self.deleted += job_ids
+
+
+@pytest.fixture
+def logs():
+    return FakeLogs()
+
+
+@pytest.fixture
+async def waiters(store):
+    async with Waiters(connect_listener(store.redis), store.partitions) as waiters:
+        await eventually(lambda: waiters.is_listening)
+        yield waiters
+
+
+@pytest.fixture
+def reaper(store, logs, waiters, monkeypatch):
+    """A reaper that counts its calls of the store in `reaper.calls`, and tries again soon after a fault."""
+    monkeypatch.setattr(reaper_module, "AFTER_FAULT_S", 0.01)
+    reaper = Reaper(store, logs, waiters)
+    reaper.calls = 0
+    reap = store.reap
+
+    async def counted(limit):
+        reaper.calls += 1
+        return await reap(limit)
+
+    monkeypatch.setattr(store, "reap", counted)
+    return reaper
+
+
+async def heard(store, waiters):
+    """Wait until all that was said so far is heard: what is said last is heard last."""
+    with waiters.waiting(["marker"]) as event:
+        await store.configure("marker", GroupSettings(paused=True))
+        await store.enqueue("marker", [NewJob(image="x")])
+        await store.configure("marker", GroupSettings())
+        await asyncio.wait_for(event.wait(), 5)
+
+
+@contextlib.asynccontextmanager
+async def running(reaper):
+    """The reaper runs inside the block."""
+    await heard(reaper._store, reaper._waiters)
+    task = asyncio.create_task(reaper.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def gone_with_log(store, number=1):
+    """Jobs that had a log and are gone."""
+    await store.configure("maps", GONE_AT_ONCE)
+    made = (await store.enqueue("maps", [NewJob(image="x")] * number)).jobs
+    for job in await store.next(number):
+        await store.log("maps", job.id, 12)
+        await store.succeed("maps", job.id, job.lease)
+    return sorted(job.id for job in made)
+
+
+async def test_reap_due_says_how_long_to_sleep(store, reaper):
+    """It sleeps until the next timer; without one until the slow look."""
+    store.now = str(NOW)
+    assert await reaper.reap_due() == LONGEST_SLEEP_S
+    await store.enqueue("maps", [NewJob(image="x", delay=30), NewJob(image="x", delay=3)])
+    assert await reaper.reap_due() == 3.0
+    store.now = str(NOW + 3000)
+    assert await reaper.reap_due() == 27.0
+
+
+async def test_reap_due_goes_on_while_there_is_more(store, logs, waiters, settings):
+    """A batch bounds one step, not the work: what is due is done before it sleeps."""
+    store.now = str(NOW)
+    object.__setattr__(store, "settings", type(settings)(key_prefix=settings.key_prefix, reap_batch=2))
+    await store.enqueue("maps", [NewJob(image="x", delay=1)] * 7)
+    store.now = str(NOW + 1000)
+    await Reaper(store, logs, waiters).reap_due()
+    assert (await store.group("maps")).counts.queued == 7
+
+
+async def test_run_does_not_look_without_a_reason(store, reaper):
+    """With the next timer far away it asks once and sleeps; work that sets no sooner timer does not wake it."""
+    await store.enqueue("maps", [NewJob(image="x", delay=3600)])
+    async with running(reaper):
+        await eventually(lambda: reaper.calls == 1)
+        await store.enqueue("mail", [NewJob(image="x"), NewJob(image="x", delay=7200)])
+        await heard(store, reaper._waiters)
+        assert reaper.calls == 1
+
+
+async def test_run_wakes_for_a_sooner_timer_of_another_client(store, reaper, redis, backend):
+    """A sooner timer that anybody sets wakes it, to sleep until that."""
+    await store.enqueue("maps", [NewJob(image="x", delay=3600)])
+    other = Store(redis, store.settings, is_plain=backend == "fake")
+    async with running(reaper):
+        await eventually(lambda: reaper.calls == 1)
+        await other.enqueue("mail", [NewJob(image="x", delay=1800)])
+        await eventually(lambda: reaper.calls == 2)
+        await other.enqueue("mail", [NewJob(image="x", delay=900)])
+        await eventually(lambda: reaper.calls == 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["valkey"])
+async def test_a_lost_job_is_back_within_a_second_of_its_timeout(store, reaper):
+    """A job whose consumer vanished can be taken again at most a second after its timeout, and not before it."""
+    await store.enqueue("maps", [NewJob(image="x", timeout=1)])
+    async with running(reaper):
+        with reaper._waiters.waiting(["maps"]) as ready:
+            await eventually(lambda: reaper.calls > 0)
+            await store.next(1)
+            ready.clear()
+            clock = asyncio.get_running_loop().time
+            began = clock()
+            await asyncio.wait_for(ready.wait(), 5)
+    assert 0.9 < clock() - began < 2.0
+    assert [job.deliveries for job in await store.next(1)] == [2]
+
+
+async def test_run_after_a_crash(store, reaper, monkeypatch, caplog):
+    """A crash is logged with its cause, stands in `fault` meanwhile, and the reaper goes on."""
+    reap, is_broken = store.reap, True
+
+    async def crash(limit):
+        if is_broken:
+            raise RuntimeError("a bug")
+        return await reap(limit)
+
+    monkeypatch.setattr(store, "reap", crash)
+    store.now = str(NOW)
+    await store.enqueue("maps", [NewJob(image="x", delay=1)])
+    store.now = str(NOW + 1000)
+    async with running(reaper):
+        await eventually(lambda: reaper.fault)
+        assert "crashed" in reaper.fault
+        is_broken = False
+        await eventually(lambda: not reaper.fault)
+    assert (await store.group("maps")).counts.queued == 1
+    assert any(record.exc_info and "a bug" in str(record.exc_info[1]) for record in caplog.records)
+
+
+async def test_run_while_the_store_is_away(store, reaper, monkeypatch, caplog):
+    """A store that does not answer stands in `fault`, is logged once and not each time, and is asked again."""
+    reap, asked = store.reap, 0
+
+    async def away(limit):
+        nonlocal asked
+        asked += 1
+        if asked < 5:
+            raise StoreUnavailable("It is away.")
+        return await reap(limit)
+
+    monkeypatch.setattr(store, "reap", away)
+    with caplog.at_level(logging.WARNING, "broker.reaper"):
+        async with running(reaper):
+            await eventually(lambda: reaper.fault == "It is away.")
+            await eventually(lambda: asked >= 5 and not reaper.fault)
+    assert len(caplog.records) == 1
+
+
+async def test_logs_of_expired_jobs_are_deleted(store, reaper, logs):
+    """The log of a job that went goes as well, and is not asked for again."""
+    gone = await gone_with_log(store, 3)
+    async with running(reaper):
+        await eventually(lambda: sorted(logs.deleted) == gone)
+        await eventually(lambda: not reaper._has_discarded.is_set())
+    assert await store.discarded(10) == []
+
+
+@pytest.mark.parametrize("trouble", [StoreUnavailable("The bucket is away."), RuntimeError("a bug"), "stuck"])
+async def test_logs_that_cannot_be_deleted_do_not_stop_the_reaping(store, reaper, logs, trouble):
+    """A log store that fails or hangs holds up nothing but its own deletions, which are made up for later."""
+    logs.is_stuck, logs.fault = trouble == "stuck", None if trouble == "stuck" else trouble
+    gone = await gone_with_log(store)
+    async with running(reaper):
+        await eventually(lambda: reaper.calls > 0)
+        with reaper._waiters.waiting(["mail"]) as ready:
+            await store.enqueue("mail", [NewJob(image="x", delay=1)])
+            store.now = str(10**13)
+            reaper._sooner.set()
+            await asyncio.wait_for(ready.wait(), 5)
+        assert not reaper.fault
+        assert logs.deleted == []
+    logs.is_stuck, logs.fault = False, None
+    async with running(reaper):
+        await eventually(lambda: logs.deleted == gone)
+
+
+@pytest.mark.parametrize("backend", ["valkey"])
+async def test_run_ends_whenever_it_is_cancelled(store, logs, waiters):
+    """A broker that stops is not held up by its reaper, whatever that is doing at the moment."""
+    logs.fault = RuntimeError("a bug")  # it asks again and again
+    await gone_with_log(store, 1)
+    for number in range(100):
+        task = asyncio.create_task(Reaper(store, logs, waiters).run())
+        await asyncio.sleep(number % 20 / 4000)  # somewhere in the middle of a call
+        task.cancel()
+        _, still_there = await asyncio.wait([task], timeout=5)
+        assert not still_there
+        waiters._on_timer.clear()
+
+
+async def test_two_reapers_do_the_work_once(store, reaper, logs, waiters):
+    """Reapers of several brokers do not get in each other's way: each job is requeued once."""
+    store.now = str(NOW)
+    await store.enqueue("maps", [NewJob(image="x", timeout=1)] * 50)
+    await store.next(50)
+    store.now = str(NOW + 1000)
+    other = Reaper(store, logs, waiters)
+    steps = await asyncio.gather(*(one.reap_once() for one in (reaper, other) * 3))
+    assert sum(step.requeued for step in steps) == 50
+    assert (await store.group("maps")).counts.queued == 50

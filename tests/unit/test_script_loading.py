@@ -1,0 +1,90 @@
+"""Scripts are run by SHA, load themselves again, and can be run by hand."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from broker.models import NewJob
+from broker.scripts import SCRIPTS, Call, Scripts
+from tests.conftest import NOW
+
+JOB = ("", "", "", "", "", '{"image":"x"}')
+
+
+def enqueue_call(store, job_id, group="maps"):
+    """A call that makes one job with this id."""
+    return Call("enqueue", store.partitions[0], (NOW, group, "", "", 1000, "", "", job_id, *JOB))
+
+
+async def counts(store, group="maps"):
+    """How many jobs a group has, and how often its first was handed out."""
+    jobs, _ = await store.list(group, 1000)
+    return len(jobs), sum(job.deliveries for job in jobs)
+
+
+async def test_run_after_a_flush_runs_once(store, redis):
+    """A store that lost its scripts gets them again, and the call is carried out once."""
+    await store.enqueue("maps", [NewJob(image="x")])
+    await redis.script_flush()
+    await store.enqueue("maps", [NewJob(image="x")])
+    await redis.script_flush()
+    assert len(await store.next(1)) == 1
+    assert await counts(store) == (2, 1)
+
+
+async def test_run_all_with_part_of_the_scripts_known_runs_each_once(store, redis, backend):
+    """Calls whose script is known run first, the others once it is loaded; each once, the replies in order."""
+    scripts = Scripts(redis, is_plain=backend == "fake")
+    await redis.script_flush()
+    await scripts.run_all([enqueue_call(store, "0" * 15 + "1")])
+    calls = [
+        enqueue_call(store, "0" * 15 + "2"),
+        Call("groups", store.partitions[0], ("maps", 1, "", "")),
+        Call("next", store.partitions[0], (NOW, 1, "token", "")),
+        enqueue_call(store, "0" * 15 + "3"),
+        Call("show", store.partitions[0], ("maps", "0" * 15 + "9")),
+    ]
+    second, groups, handed_out, third, refused = await scripts.run_all(calls)
+    assert groups[0][0] == b"maps"
+    assert second == third == [NOW]
+    assert handed_out[1][0] == b"0" * 15 + b"1"
+    assert refused.word == "NOT_FOUND"
+    assert await counts(store) == (3, 1)
+
+
+@pytest.mark.parametrize("backend", ["valkey", "redis"])
+async def test_every_script_loads_under_its_sha(redis):
+    """The SHA that we count is the one that the server counts, for every script."""
+    for script in SCRIPTS.values():
+        assert (await redis.script_load(script.text)) in {script.sha, script.sha.encode()}
+
+
+@pytest.mark.parametrize("backend", ["valkey", "redis"])
+async def test_scripts_run_by_hand(store, backend, request, tmp_path):
+    """`redis-cli --eval` runs the text that `titan lua` prints, with the slots of its header."""
+    cli = shutil.which("redis-cli") or pytest.skip("redis-cli is not here: apt-get install redis-tools")
+    socket = request.getfixturevalue(f"{backend}_url").removeprefix("unix://")
+
+    def by_hand(verb, *arguments):
+        path = tmp_path / f"{verb}.lua"
+        path.write_text(SCRIPTS[verb].text, "utf-8")
+        line = [cli, "-s", socket, "--eval", path, store.partitions[0], ",", *arguments]
+        return subprocess.run(line, capture_output=True, text=True, timeout=10, check=True).stdout.split("\n")
+
+    job_id = "0" * 16
+    assert by_hand("enqueue", "", "maps", "", "", "1000", "", "", job_id, *JOB)[0].isdigit()
+    assert by_hand("next", "", "1", "token", "")[1:3] == [job_id, "token0"]
+    assert by_hand("touch", "", "maps", job_id, "token0")[0] == job_id
+    assert by_hand("touch", "", "maps", job_id, "stale")[0].startswith("LEASE_LOST 1 ")
+    assert by_hand("finish", "", "", "maps", job_id, "token0", "succeeded", "", "", "", "")[:2] == [job_id, "ok"]
+    assert (await store.show("maps", job_id)).status == "succeeded"
+
+
+@pytest.mark.parametrize("backend", ["valkey", "redis"])
+async def test_refusals_are_counted_by_word(store, redis):
+    """A lone refusal is an error of the store too, so that INFO errorstats counts it by its word."""
+    before = (await redis.info("errorstats")).get("errorstat_NOT_FOUND", {"count": 0})["count"]
+    with pytest.raises(Exception, match="There is no such job"):
+        await store.cancel("maps", "0" * 16)
+    assert (await redis.info("errorstats"))["errorstat_NOT_FOUND"]["count"] == before + 1

@@ -1,0 +1,91 @@
+"""What holds for the text of every script: bounded work, no globals, the same facts as the Python side."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import broker.scripts
+from broker import keys, models
+from broker.scripts import SCRIPTS
+
+FOLDER = Path(broker.scripts.__file__).parent.parent / "lua"
+FILES = sorted(FOLDER.glob("*.lua"))
+PRELUDE = (FOLDER / "_prelude.lua").read_text("utf-8")
+LINES = {"_moves": 100, "check": 130, "reap": 80}
+"""Longest files; a verb's script and the prelude have 80 lines at most."""
+
+
+@pytest.fixture(params=FILES, ids=lambda path: path.stem)
+def text(request):
+    """The text of each file."""
+    return request.param.read_text("utf-8")
+
+
+def test_scripts_do_bounded_work(text):
+    """Nothing walks the key space or a whole set at once."""
+    assert not re.search(r"'(KEYS|SCAN|SMEMBERS|HGETALL\s*\*|FLUSH\w*|SORT|ZSCAN)'", text)
+    assert not re.search(r"Z(REV)?RANGE', [^)]*, 0, -1", text)
+    assert not re.search(r"ZRANGEBYSCORE'(?![^\n]*LIMIT)", text)
+
+
+def test_scripts_make_no_globals(text):
+    """Every function is local, so that no script leaves anything to the next one."""
+    assert not re.search(r"^\s*function\s+\w", text, re.MULTILINE)
+
+
+def test_scripts_refuse_by_returning(text):
+    """A refusal is returned, never thrown, and its word is a constant."""
+    assert "error(" not in text.replace("redis.error_reply(", "")
+    assert text.count("redis.error_reply(") == (1 if text == PRELUDE else 0)
+    assert not re.search(r"refuse\((?!'[A-Z_]+', |word, detail)", text)
+
+
+def test_scripts_are_short():
+    """A script is read at a glance."""
+    for path in FILES:
+        assert len(path.read_text("utf-8").splitlines()) <= LINES.get(path.stem, 80), path.stem
+
+
+def test_scripts_read_only_fields_that_find_gives():
+    """A field of a job that a script looks at is one that it asks `find` for; else it would be nil for ever."""
+    for path in FILES:
+        script = SCRIPTS.get(path.stem)
+        text = script.plain.removeprefix(PRELUDE) if script else path.read_text("utf-8")
+        asked = set(re.findall(r"'(\w+)'", " ".join(re.findall(r"\{ ('group_name'.*?) \}", text, re.DOTALL))))
+        assert set(re.findall(r"\bjob\.(\w+)", text)) <= asked, path.stem
+
+
+def test_prelude_has_the_defaults_of_the_models():
+    """A default stands in Lua as it stands in the API."""
+    [numbers] = re.findall(r"local TIMEOUT_S, RETRIES_DELAY_S, DELIVERY_LIMIT = (.*)", PRELUDE)
+    defaults = (models.DEFAULT_TIMEOUT_S, models.DEFAULT_RETRIES_DELAY_S, models.DEFAULT_DELIVERY_LIMIT)
+    assert tuple(map(int, numbers.split(", "))) == defaults
+    [kept] = re.findall(r"local RETENTION_S = \{(.*)\}", PRELUDE)
+    retention = {name: int(value) for name, value in re.findall(r"(\w+) = (\d+)", kept)}
+    assert retention == {name: getattr(models.Retentions(), name) for name in models.Retentions.__struct_fields__}
+
+
+async def test_prelude_builds_the_keys_of_python(redis):
+    """The key builders of both sides give the same names."""
+    text = PRELUDE + "\nreturn { job_key(KEYS[1], 'x'), group_key(KEYS[1], 'g'), set_key(KEYS[1], 'g', 'queued') }"
+    p = keys.partition("titan", 3)
+    built = [name.decode() for name in await redis.eval(text, 1, p)]
+    assert built == [keys.job(p, "x"), keys.group(p, "g"), keys.members(p, "g", "queued")]
+
+
+def test_scripts_use_only_the_keys_of_python():
+    """Every other name behind the partition's is one that keys.py has, or the counter."""
+    known = {kind("") for kind in (keys.groups, keys.ready, keys.due, keys.discarded, keys.wake, keys.timer)}
+    known |= {":sequence", keys.answer("", "", "").rstrip(":")}
+    used = set()
+    for path in FILES:
+        used |= set(re.findall(r"(?:\bp|KEYS\[1\]) \.\. '(:[a-z]+):?'", path.read_text("utf-8")))
+    assert used - {":job", ":group"} == known
+
+
+def test_every_script_is_found():
+    """Each file that is no shared part is a script, and its parts are those that its header names."""
+    assert set(SCRIPTS) == {path.stem for path in FILES if not path.stem.startswith("_")}
+    for script in SCRIPTS.values():
+        assert script.plain.startswith(PRELUDE)

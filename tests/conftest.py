@@ -24,6 +24,20 @@ NOW = 1_795_461_794_165
 """A time for tests that pass their own: 2026-11-23T19:23:14.165Z."""
 
 
+SERVICES = frozenset({"valkey_url", "redis_url", "cluster_url", "store_server", "broker", "up", "server", "s3"})
+"""Fixtures that start a program; a test that asks for one of them, or has a real backend, is of the slow lane."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that want a service, so that `-m "not service and not slow"` is the fast lane."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        backend = callspec.params.get("backend") if callspec else None
+        starts_one = SERVICES.intersection(getattr(item, "fixturenames", ())) or "system" in item.path.parts
+        if backend in {"valkey", "redis"} or starts_one:
+            item.add_marker("service")
+
+
 def server_program(kind: str) -> str:
     """The program of a kind of server. Debian's redis-server may be missing: a skip, and in CI a failure."""
     if kind == "valkey":

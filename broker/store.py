@@ -35,6 +35,7 @@ from broker.rows import (
 from broker.scripts import spoken
 from broker.states import Status
 from broker.times import milliseconds
+from broker.wire import Wire
 
 
 class PartitionsDiffer(Exception):
@@ -42,13 +43,18 @@ class PartitionsDiffer(Exception):
 
 
 class Store:
-    """All that Titan keeps, but for logs. `now` is '' for the store's clock; a test may set a time in ms."""
+    """All that Titan keeps, but for logs. `now` is '' for the store's clock; a test may set a time in ms.
 
-    def __init__(self, redis: Redis, settings: BrokerSettings, *, is_plain: bool = False) -> None:
+    Scripts go through the wire where there is one, all else through redis-py.
+    """
+
+    def __init__(
+        self, redis: Redis, settings: BrokerSettings, wire: Wire | None = None, *, is_plain: bool = False
+    ) -> None:
         self.redis = redis
         self.settings = settings
         self.now = ""
-        self._partitions = Partitions(redis, settings.key_prefix, settings.partitions, is_plain=is_plain)
+        self._partitions = Partitions(redis, wire, settings.key_prefix, settings.partitions, is_plain=is_plain)
         self.partitions = self._partitions.names
         self._ids = Ids()
         self._turn = 0

@@ -11,6 +11,7 @@ from broker.connection import connect
 from broker.embedded import Embedded, EmbeddedFailed
 from broker.errors import TitanError
 from broker.store import PartitionsDiffer, Store
+from broker.wire import Wire
 
 
 class StartFailed(Exception):
@@ -40,12 +41,14 @@ async def connected(settings: BrokerSettings) -> AsyncIterator[Connected]:
                 url = address = embedded.url
                 redis_cli = embedded.redis_cli
             redis = connect(url, settings.store_timeout_s, settings.store_connections)
+            stack.push_async_callback(redis.aclose)
+            wire = Wire(url, timeout_s=settings.store_timeout_s)
+            stack.push_async_callback(wire.close)
         except EmbeddedFailed as error:
             raise StartFailed(str(error)) from error
         except ValueError as error:
             raise StartFailed(f"{address} is not the address of a store: {error}") from error
-        stack.push_async_callback(redis.aclose)
-        yield Connected(Store(redis, settings), address, redis_cli)
+        yield Connected(Store(redis, settings, wire), address, redis_cli)
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from broker.check import check
 from broker.config import BrokerSettings
 from broker.connection import connect
 from broker.store import Store
+from broker.wire import Wire
 
 BACKENDS = ("fake", "valkey", "redis")
 NOW = 1_795_461_794_165
@@ -117,9 +118,18 @@ async def redis(backend: str, request: pytest.FixtureRequest) -> AsyncIterator[R
 
 
 @pytest.fixture
-async def store(redis: Redis, settings: BrokerSettings, backend: str) -> AsyncIterator[Store]:
+async def wire(backend: str, request: pytest.FixtureRequest) -> AsyncIterator[Wire | None]:
+    """The wire to a real server; fakeredis has none."""
+    made = None if backend == "fake" else Wire(request.getfixturevalue(f"{backend}_url"), timeout_s=5)
+    yield made
+    if made is not None:
+        await made.close()
+
+
+@pytest.fixture
+async def store(redis: Redis, wire: Wire | None, settings: BrokerSettings, backend: str) -> AsyncIterator[Store]:
     """The store; after the test all that it keeps must agree with itself, and every key must be one that we know."""
-    kept = Store(redis, settings, is_plain=backend == "fake")
+    kept = Store(redis, settings, wire, is_plain=backend == "fake")
     await kept.open()
     yield kept
     assert await check(kept) == []

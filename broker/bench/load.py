@@ -1,13 +1,10 @@
 """A closed loop: each connection sends its next request when it has the answer to the one before."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from broker.bench.http import Address, Answer, BenchFailed, Connection
-
-clock = time.perf_counter
+from broker.bench.connections import Address, Answer, BenchFailed, Connection, clock
 
 _LATE_S = 30.0
 """How long the last answers may take after the end."""

@@ -27,6 +27,7 @@ COMMANDS: dict[str, Place] = {
     "config": Place("broker.cli.config", "config", "Show the settings in force and where each came from."),
     "doctor": Place("broker.cli.doctor", "doctor", "Look whether the store is fit to keep jobs."),
     "openapi": Place("broker.cli.openapi", "openapi", "Print the API as an OpenAPI 3.1 document."),
+    "bench": Place("broker.cli.bench", "bench_", "Measure a broker: jobs a second, waits, CPU and memory a job."),
     "test": Place("broker.cli.test", "test", "Run the tests of a source checkout."),
 }
 

@@ -1,7 +1,7 @@
 """What the store does when it lost its scripts, when an answer is lost, and when its memory is full."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -10,7 +10,6 @@ import pytest
 from broker.check import check
 from broker.errors import StoreFull, StoreUnavailable
 from broker.models import Finish, GroupSettings, Job
-from broker.scripts import Call
 from broker.store import Store
 from tests.contract.building import (
     GROUP,
@@ -76,16 +75,15 @@ def full(store: Store) -> Full:
 @pytest.fixture
 def lose_answers(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection breaks after the store has done what it was asked."""
-    scripts = store._partitions._scripts
-    send = scripts._pipeline
+    partitions = store._partitions
+    run = partitions.run
 
-    async def send_and_break(calls: Sequence[Call]) -> list[Any]:
-        await scripts._load({call.verb for call in calls})
-        await send(calls)
-        monkeypatch.setattr(scripts, "_pipeline", send)
+    async def run_and_break(*call: Any) -> None:
+        await run(*call)
+        monkeypatch.setattr(partitions, "run", run)
         raise StoreUnavailable
 
-    monkeypatch.setattr(scripts, "_pipeline", send_and_break)
+    monkeypatch.setattr(partitions, "run", run_and_break)
 
 
 @pytest.mark.parametrize("partitions", [1, 3])
@@ -124,6 +122,7 @@ async def test_succeed_with_an_unknown_outcome(store: Store, request: pytest.Fix
 
 async def test_call_is_carried_through_when_its_caller_is_gone(store: Store) -> None:
     """A call that has begun is done whole, and the connection's next answer is of the next call."""
+    await store.ready()  # the connection is open, so a call begins at once
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(store.enqueue(GROUP, [new(), new()]), 0)
     async with asyncio.TaskGroup() as group:
@@ -131,8 +130,9 @@ async def test_call_is_carried_through_when_its_caller_is_gone(store: Store) -> 
         await asyncio.sleep(0)  # one turn of the loop: the call is on its way
         begun.cancel()
     made: list[Job] = []
-    while not made:
-        made, _ = await store.list(GROUP, 10)
+    async with asyncio.timeout(5):
+        while not made:
+            made, _ = await store.list(GROUP, 10)
     assert len(made) == 3
 
 

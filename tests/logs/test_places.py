@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from broker.errors import StoreUnavailable
-from broker.logs import open_logs
+from broker.logs import Logs, open_logs
 from tests.logs.conftest import MAX_BYTES, S3, pieces
 
 MIB = 1024 * 1024
@@ -36,7 +36,7 @@ def test_open_refuses_a_file_in_the_folders_place(tmp_path: Path) -> None:
 def test_open_knows_the_other_object_stores(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Google's and Azure's stores open without being asked anything."""
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
-    open_logs(place, MAX_BYTES)
+    assert isinstance(open_logs(place, MAX_BYTES), Logs)
 
 
 async def test_write_to_a_folder_that_is_no_folder_any_more(tmp_path: Path, job_id: str) -> None:

@@ -175,7 +175,7 @@ async def test_a_frozen_store_is_given_up_in_time(on, own_server):
     finally:
         os.kill(server.pid, signal.SIGCONT)
     assert frozen == [TooLate] * 10
-    assert LIMIT_S <= took_s < LIMIT_S + 0.2
+    assert LIMIT_S - 0.01 <= took_s < LIMIT_S + 0.2  # uvloop counts in ms
     assert set(await until_answered(wire)) <= {TooLate, Away}
     assert [await wire.call("ECHO", n) for n in range(20)] == [b"%d" % n for n in range(20)]
     assert await wire.call("GET", "n") in {None, b"10"}  # None: dropped before the store had read it

@@ -128,7 +128,7 @@ async def test_a_store_that_never_greets(wired):
     wire = await wired(lambda reader, _: reader.read(), LIMIT_S)
     began = time.monotonic()
     assert await asyncio.gather(*(outcome(wire.call("A")) for _ in range(3))) == [TooLate] * 3
-    assert LIMIT_S <= time.monotonic() - began < LIMIT_S + 0.2
+    assert LIMIT_S - 0.01 <= time.monotonic() - began < LIMIT_S + 0.2  # uvloop counts in ms
 
 
 async def test_a_store_that_is_loading(wired):

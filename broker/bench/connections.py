@@ -6,10 +6,13 @@ A load generator must cost less than what it loads; aiohttp's client costs more.
 import asyncio
 import re
 import ssl
-from typing import NamedTuple, Self
+import time
+from typing import NamedTuple, Self, cast
 from urllib.parse import urlsplit
 
 import msgspec
+
+clock = time.perf_counter
 
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: *(\d+)")
 _CONNECT_S = 5.0
@@ -17,6 +20,10 @@ _CONNECT_S = 5.0
 
 class BenchFailed(Exception):
     """The broker cannot be measured; the text says why."""
+
+
+class Unreached(BenchFailed):
+    """No connection to the broker."""
 
 
 class Answer(NamedTuple):
@@ -74,7 +81,7 @@ class Connection(asyncio.Protocol):
     """One kept connection. A subclass says what happens to answers, which come in the order of the requests."""
 
     async def open(self, address: Address) -> Self:
-        """Connect. Raises BenchFailed."""
+        """Connect. Raises Unreached."""
         loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._needed_bytes = 0
@@ -83,7 +90,7 @@ class Connection(asyncio.Protocol):
                 await loop.create_connection(lambda: self, address.host, address.port, ssl=address.tls)
         except OSError as error:
             reason = error.strerror or str(error) or "no answer"
-            raise BenchFailed(f"No connection to {address.host}:{address.port}: {reason}.") from error
+            raise Unreached(f"No connection to {address.host}:{address.port}: {reason}.") from error
         return self
 
     def answered(self, status: int, body: bytes) -> None:
@@ -96,13 +103,12 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close it at once."""
-        self.transport.abort()
+        self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep what is written to."""
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")  # noqa: S101
-        self.transport = transport
-        self.write = transport.write
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        self.write = self._transport.write
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the subclass."""

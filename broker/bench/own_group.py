@@ -2,21 +2,21 @@
 
 import asyncio
 import secrets
-import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 import msgspec
 from msgspec import Struct
 
-from broker.bench.http import Address, Answer, BenchFailed, Caller
+from broker.bench.connections import Address, Answer, BenchFailed, Caller, clock
 from broker.models import MAX_JOBS, Counts, GroupSettings, GroupWrapper, Retentions
 
 IMAGE = "titan-bench"
 
 _KEPT = Retentions(succeeded=3600, failed=3600, cancelled=3600)
 _NOT_KEPT = Retentions(succeeded=0, failed=0, cancelled=0)
-_EMPTY_S = 60.0
+_SUCCEEDED = {"status": "succeeded"}
+_STUCK_S = 15.0
 _LOOK_S = 0.05
 
 
@@ -24,6 +24,7 @@ class Taken(Struct, frozen=True, gc=False):
     """What the generator reads of a job that it was handed."""
 
     id: str
+    group_name: str
     lease: str
 
 
@@ -43,7 +44,7 @@ _taken = msgspec.json.Decoder(_TakenJobs)
 _outcomes = msgspec.json.Decoder(_Outcomes)
 
 
-class Queue:
+class OwnGroup:
     """A group named bench-<random>, on one broker."""
 
     def __init__(self, address: Address) -> None:
@@ -56,6 +57,10 @@ class Queue:
         job = {"image": IMAGE, "payload": "x" * payload_bytes}
         return self.address.request("POST", f"{self.path}/jobs", {"jobs": [job] * n})
 
+    def enqueues(self, n: int) -> Iterator[bytes]:
+        """Such requests without end."""
+        return repeat(self.enqueue(n))
+
     def next(self, n: int = 1, wait_s: int = 0) -> bytes:
         """The request that takes up to n jobs."""
         wait = f"&wait={wait_s}" if wait_s else ""
@@ -67,9 +72,13 @@ class Queue:
             "POST", f"{self.path}/jobs/{job.id}/success", headers=f"Titan-Lease: {job.lease}\r\n"
         )
 
+    def touch(self, jobs: Sequence[Taken]) -> bytes:
+        """The request that gives all of these jobs another lease."""
+        return self.address.request("POST", "/jobs/touch", {"jobs": [self._held(job) for job in jobs]})
+
     def finish(self, jobs: Sequence[Taken]) -> bytes:
         """The request that says that all of these jobs succeeded."""
-        return self.address.request("POST", "/jobs/finish", {"jobs": [self._finished(job) for job in jobs]})
+        return self.address.request("POST", "/jobs/finish", {"jobs": [self._held(job) | _SUCCEEDED for job in jobs]})
 
     async def open(self) -> None:
         """Make the group, or set it for another measurement. Raises BenchFailed."""
@@ -90,21 +99,37 @@ class Queue:
         answer = await self._call(self.address.request("GET", self.path))
         return msgspec.json.decode(answer.body, type=GroupWrapper).group.counts
 
+    async def check(self, jobs: int) -> None:
+        """Raise BenchFailed when fewer jobs are queued than there must be."""
+        queued = (await self.counts()).queued
+        if queued < jobs:
+            raise BenchFailed(f"Somebody took {jobs - queued} of the jobs: a worker of any group? Give it --group.")
+
+    async def finish_all(self) -> None:
+        """Take and finish what is queued. Raises BenchFailed."""
+        caller = await Caller().open(self.address)
+        while jobs := taken(accepted(await caller.call(self.next(MAX_JOBS)))):
+            accepted(await caller.call(self.finish(jobs)))
+        caller.close()
+
     async def empty(self) -> None:
         """Finish what is queued, and wait until the reaper has deleted everything. Raises BenchFailed."""
-        caller = await Caller().open(self.address)
-        await self._configure(GroupSettings(retention=_NOT_KEPT))
-        end = time.monotonic() + _EMPTY_S
-        while time.monotonic() < end:
-            if jobs := taken(accepted(await caller.call(self.next(MAX_JOBS)))):
-                accepted(await caller.call(self.finish(jobs)))
-            elif any(msgspec.structs.astuple(await self.counts())):
-                await asyncio.sleep(_LOOK_S)
-            else:
-                caller.close()
-                return
-        left = sum(msgspec.structs.astuple(await self.counts()))
-        raise BenchFailed(f"{left} jobs of the group {self.name} are still there: does a reaper run?")
+        try:
+            await self._configure(GroupSettings(retention=_NOT_KEPT))
+            await self.finish_all()
+            await self._none_left()
+        except BenchFailed as error:
+            raise type(error)(f"{error} Jobs of the group {self.name} may be left.") from error
+
+    async def _none_left(self) -> None:
+        least, end = sum(msgspec.structs.astuple(await self.counts())), clock() + _STUCK_S
+        while least:
+            await asyncio.sleep(_LOOK_S)
+            left = sum(msgspec.structs.astuple(await self.counts()))
+            if left < least:
+                least, end = left, clock() + _STUCK_S
+            elif clock() > end:
+                raise BenchFailed(f"{left} jobs are not deleted: does no reaper run, or does somebody else hold them?")
 
     async def _configure(self, settings: GroupSettings) -> None:
         body = {name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None}
@@ -116,8 +141,9 @@ class Queue:
         caller.close()
         return answer
 
-    def _finished(self, job: Taken) -> dict[str, Any]:
-        return {"group_name": self.name, "id": job.id, "status": "succeeded", "lease": job.lease}
+    @staticmethod
+    def _held(job: Taken) -> dict[str, str]:
+        return {"group_name": job.group_name, "id": job.id, "lease": job.lease}
 
 
 def accepted(answer: Answer) -> Answer:

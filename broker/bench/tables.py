@@ -1,0 +1,87 @@
+"""Reports as tables, for a terminal and for a page in Markdown."""
+
+from collections.abc import Iterator, Sequence
+
+from broker.bench.results import Profile, Report, Result
+from broker.bench.sizing import MEMORY_HEAD, SIZING_HEAD, memory, sizes, sizing_cells
+
+HEAD = (
+    "work",
+    "what",
+    "jobs/s",
+    "lowest-highest",
+    "p50 ms",
+    "p99 ms",
+    "front µs/job",
+    "store µs/job",
+    "client µs/job",
+    "B/job",
+    "refused",
+)
+"""The columns of the table; µs/job are of CPU, front is the broker, client this program."""
+
+PROFILE_HEAD = ("script", "jobs/run", "µs/job", "its commands: times a job x µs each")
+
+
+def about(report: Report) -> list[str]:
+    """What it was measured on."""
+    return [text for text in (report.machine, report.software, report.store) if text]
+
+
+def tables(report: Report) -> list[list[Sequence[str]]]:
+    """Its tables (figures, scripts, sizes, memory), each a head and rows, without columns in which nothing stands."""
+    found = [[HEAD, *map(cells, report.results)]]
+    if report.profiles:
+        found.append([PROFILE_HEAD, *map(profile_cells, report.profiles)])
+    if sized := list(sizes(report.results)):
+        found.append([SIZING_HEAD, *map(sizing_cells, sized)])
+    if kept := list(memory(report.results)):
+        found.append([MEMORY_HEAD, *kept])
+    return [_filled(table) for table in found]
+
+
+def markdown(report: Report) -> Iterator[str]:
+    """The lines of a page's tables."""
+    yield f"{'; '.join(about(report))}."
+    for table in tables(report):
+        yield ""
+        head, *rows = table
+        for row in (head, ["---"] * len(head), *rows):
+            yield f"| {' | '.join(row)} |"
+
+
+def cells(result: Result) -> tuple[str, ...]:
+    """A result as a row of the table."""
+    has_range = result.rounds > 1 and result.low_per_s is not None
+    return (
+        result.work,
+        result.what,
+        _rounded(result.jobs_per_s),
+        f"{_rounded(result.low_per_s)}-{_rounded(result.high_per_s)}" if has_range else "",
+        *(_digits(value, 2) for value in (result.p50_ms, result.p99_ms)),
+        *(_digits(value, 1) for value in (result.front_us, result.store_us, result.client_us)),
+        _digits(result.bytes_per_job, 0),
+        f"{result.refused:,}",
+    )
+
+
+def profile_cells(profile: Profile) -> tuple[str, ...]:
+    """A profile as a row of its table."""
+    commands = ", ".join(f"{c.name} {_digits(c.per_job, 2)} x {_digits(c.us, 2)}" for c in profile.commands)
+    return profile.verb, _digits(profile.jobs_per_run, 0), _digits(profile.us_per_job, 1), commands
+
+
+def _filled(table: list[tuple[str, ...]]) -> list[Sequence[str]]:
+    is_used = [any(row[i] for row in table[1:]) for i in range(len(table[0]))]
+    return [[cell for cell, is_wanted in zip(row, is_used, strict=True) if is_wanted] for row in table]
+
+
+def _rounded(value: float | None) -> str:
+    """Three digits that mean something: 1,234,567 is 1,230,000."""
+    if value is None:
+        return ""
+    return f"{round(value, 3 - len(str(int(value)))):,.0f}"
+
+
+def _digits(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"

@@ -1,0 +1,149 @@
+"""`titan bench`: what a broker can do, measured over HTTP."""
+
+from collections.abc import Sequence
+
+import click
+
+from broker.bench.connections import Address, BenchFailed, Unreached
+from broker.bench.meters import Meters
+from broker.bench.own_group import OwnGroup
+from broker.bench.results import Report
+from broker.bench.run import measure
+from broker.bench.tables import about, markdown, tables
+from broker.bench.workloads import WORKS, Bench, Step, steps
+from broker.cli.options import example, json_option
+from broker.cli.output import Table, line, progress, show_json
+from broker.cli.remote import DEFAULT_BROKER_URL, EXIT_CODES, REFUSED, Refused, Unreachable, option
+from broker.cli.running import run
+from broker.errors import StoreUnavailable
+
+
+@click.command(
+    "bench",
+    epilog=example("titan bench", "titan bench --only W1 --only W3 --seconds 5 --redis-url redis://localhost:6379/0")
+    + "\n\n"
+    + EXIT_CODES,
+)
+@option(
+    "--broker-url",
+    envvar="TITAN_BROKER_URL",
+    default=DEFAULT_BROKER_URL,
+    show_default=True,
+    allow_from_autoenv=False,
+    help="Where the broker is.",
+)
+@option("--only", "works", multiple=True, type=click.Choice(WORKS), help="Run this workload only; repeatable.")
+@option(
+    "--seconds", default=2.0, show_default=True, type=click.FloatRange(0.1, 60), help="How long a step loads, in s."
+)
+@option(
+    "--jobs",
+    default=50_000,
+    show_default=True,
+    type=click.IntRange(1000, 1_000_000),
+    help="Jobs that a step enqueues or takes at most.",
+)
+@option(
+    "--backlog",
+    default=50_000,
+    show_default=True,
+    type=click.IntRange(1000, 10_000_000),
+    help="Jobs that are queued in W6.",
+)
+@option("--polls", default=200, show_default=True, type=click.IntRange(1, 10_000), help="How often W4 waits for a job.")
+@option("--rounds", default=1, show_default=True, type=click.IntRange(1, 20), help="Rounds; medians of them are shown.")
+@option(
+    "--redis-url",
+    envvar="TITAN_REDIS_URL",
+    default="",
+    allow_from_autoenv=False,
+    help="The broker's store, to see its CPU and memory: redis://, rediss:// or unix://.",
+)
+@option(
+    "--front-pid",
+    "front_pids",
+    multiple=True,
+    type=int,
+    help="The process id of a broker (the front), to see its CPU; repeatable.",
+)
+@option("--profile", "is_profile", is_flag=True, help="Run each script apart, and show what it costs in the store.")
+@option("--markdown", "as_markdown", is_flag=True, help="Print the tables in Markdown.")
+@json_option
+@click.pass_context
+def bench_(
+    context: click.Context,
+    /,
+    broker_url: str,
+    works: tuple[str, ...],
+    seconds: float,
+    jobs: int,
+    backlog: int,
+    polls: int,
+    rounds: int,
+    redis_url: str,
+    front_pids: tuple[int, ...],
+    *,
+    is_profile: bool,
+    as_markdown: bool,
+    as_json: bool,
+) -> None:
+    """Measure a broker: enqueue (W1, W2), take and finish (W3), long poll (W4), memory (W5), with a backlog (W6).
+
+    It loads the broker as hard as it can for some minutes at most, with jobs of a group bench-RANDOM of its own, and
+    deletes them again; the empty group stays. A worker that takes jobs of any group would take them: stop it, or give
+    it --group. With --redis-url and --front-pid the CPU that a job costs is shown too, which on a shared machine says
+    more than a rate; both count everything that the store and the broker do meanwhile.
+
+    Exit code 1 also when the broker refused calls.
+    """
+    if as_json and as_markdown:
+        raise click.UsageError("--json and --markdown do not go together.")
+    chosen = _chosen(works, backlog, has_store=redis_url != "")
+    if is_profile and not redis_url:
+        raise click.UsageError("--profile needs --redis-url.")
+    try:
+        address = Address.read(broker_url)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint="--broker-url") from None
+    bench = Bench(OwnGroup(address), Meters(front_pids), seconds, jobs, polls)
+    report = run(_measured(bench, chosen, rounds, redis_url, is_profile=is_profile))
+    if as_json:
+        show_json(report)
+    elif as_markdown:
+        click.echo("\n".join(markdown(report)))
+    else:
+        _show(report)
+    refused = [result for result in report.results if result.refused]
+    for result in refused:
+        click.echo(line(f"{result.work}, {result.what}: {result.refused} refused, {result.first_refusal}"), err=True)
+    context.exit(REFUSED if refused else 0)
+
+
+def _chosen(works: Sequence[str], backlog: int, *, has_store: bool) -> list[Step]:
+    chosen = [step for step in steps(backlog) if not works or step.work in works]
+    without = {step.work for step in chosen if step.needs_store} if not has_store else set()
+    if without and works:
+        raise click.UsageError(f"--only {min(without)} needs --redis-url.")
+    if without:
+        click.echo(f"{min(without)} is left out: it needs --redis-url.", err=True)
+    return [step for step in chosen if has_store or not step.needs_store]
+
+
+async def _measured(bench: Bench, chosen: Sequence[Step], rounds: int, redis_url: str, *, is_profile: bool) -> Report:
+    try:
+        async with bench.meters.store(redis_url):
+            with progress(len(chosen) * rounds + is_profile, "Measuring", is_wanted=True) as bar:
+                return await measure(bench, chosen, rounds, lambda: bar.update(1), is_profile=is_profile)
+    except Unreached as error:
+        raise Unreachable(str(error)) from error
+    except BenchFailed as error:
+        raise Refused(str(error)) from error
+    except StoreUnavailable as error:
+        raise Refused(f"The store of --redis-url: {error.__cause__ or error}") from error
+
+
+def _show(report: Report) -> None:
+    click.echo("\n".join(about(report)))
+    for table in tables(report):
+        click.echo()
+        Table((), tuple).show(table)

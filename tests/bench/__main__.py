@@ -1,0 +1,84 @@
+"""`python -m tests.bench`: measure a broker and a store that are started for it. The short form takes half a minute."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, NamedTuple, TypeVar
+
+import uvloop
+
+from broker.bench.connections import Address
+from broker.bench.meters import Meters
+from broker.bench.own_group import OwnGroup
+from broker.bench.results import Report
+from broker.bench.run import measure
+from broker.bench.tables import markdown
+from broker.bench.workloads import WORKS, Bench, steps
+from tests.bench import budget, many_groups
+from tests.bench.server import Server, server
+
+T = TypeVar("T")
+
+
+class Form(NamedTuple):
+    """How much is measured."""
+
+    works: tuple[str, ...]
+    limit_s: float
+    jobs: int
+    polls: int
+    backlog: int
+    rounds: int
+
+
+SHORT = Form(works=budget.WORKS, limit_s=1.0, jobs=10_000, polls=0, backlog=0, rounds=2)
+FULL = Form(works=WORKS, limit_s=2.0, jobs=20_000, polls=200, backlog=100_000, rounds=3)
+
+
+def main() -> int:
+    """Measure, print, and look at the budget; the exit code."""
+    options = _options()
+    form = FULL if options.full else SHORT
+    with server() as started:
+        report = uvloop.run(_until_terminated(_measured(started, form, is_profile=options.full or options.profile)))
+    if options.full:
+        report.results.extend(uvloop.run(_until_terminated(many_groups.measured(form.limit_s, form.jobs, form.rounds))))
+    print("\n".join(markdown(report)))
+    refused = [result for result in report.results if result.refused]
+    faults = [f"{r.work}, {r.what}: {r.refused} refused, {r.first_refusal}" for r in refused]
+    if options.save and not faults:
+        budget.write(report)
+    elif options.check:
+        faults += budget.overruns(report, budget.read())
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
+
+
+async def _measured(started: Server, form: Form, *, is_profile: bool) -> Report:
+    bench = Bench(OwnGroup(Address.read(started.url)), Meters([started.pid]), form.limit_s, form.jobs, form.polls)
+    chosen = [step for step in steps(form.backlog) if step.work in form.works]
+    async with bench.meters.store(started.redis_url):
+        return await measure(bench, chosen, form.rounds, lambda: None, is_profile=is_profile)
+
+
+async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:
+    """What the work gives. SIGTERM cancels it, so that what was started is stopped."""
+    task = asyncio.create_task(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="all workloads and the profile: some minutes")
+    parser.add_argument("--profile", action="store_true", help="run each script apart too")
+    parser.add_argument("--check", action="store_true", help=f"exit code 1 when a job costs {budget.MARGIN:g} budgets")
+    parser.add_argument("--save", action="store_true", help="make what was measured the budget")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""The budget: what a job may cost in CPU and in memory. Rates are not in it: they are the machine's, not the code's."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from broker.bench.results import Report, Result
+
+MARGIN = 2.0
+"""So many times the budget fails: shared machines differ, and so do their caches and their neighbours."""
+
+PLACE = Path(__file__).with_name("budget.json")
+WORKS = ("W1", "W2", "W3", "W5")
+
+
+class Cost(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a job of one kind of work costs: CPU of broker and store together in µs, or memory in bytes."""
+
+    work: str
+    what: str
+    cpu_us: float | None = None
+    bytes_per_job: float | None = None
+
+
+class Budget(Struct, frozen=True):
+    """Costs, and what they were measured on."""
+
+    measured_on: str
+    costs: list[Cost]
+
+
+def read() -> Budget:
+    """The stored budget."""
+    return msgspec.json.decode(PLACE.read_bytes(), type=Budget)
+
+
+def write(report: Report) -> None:
+    """Make what was measured the budget."""
+    costs = [_cost(result) for result in report.results if result.work in WORKS]
+    budget = Budget(f"{report.machine}; {report.software}; {report.store}", costs)
+    PLACE.write_bytes(msgspec.json.format(msgspec.json.encode(budget), indent=2) + b"\n")
+
+
+def overruns(report: Report, budget: Budget) -> Iterator[str]:
+    """A line for each cost that is over the budget by more than the margin, or that was not measured."""
+    measured = {(result.work, result.what): _cost(result) for result in report.results}
+    for allowed in budget.costs:
+        cost = measured.get((allowed.work, allowed.what))
+        name = f"{allowed.work}, {allowed.what}"
+        if cost is None:
+            yield f"{name}: is in the budget and was not measured"
+            continue
+        for unit, now, then in (
+            ("µs of CPU", cost.cpu_us, allowed.cpu_us),
+            ("B", cost.bytes_per_job, allowed.bytes_per_job),
+        ):
+            if then is not None and (now is None or now > then * MARGIN):
+                shown = "nothing" if now is None else f"{now:,.1f} {unit} a job"
+                yield f"{name}: {shown}, and the budget is {then:,.1f} times {MARGIN:g}"
+
+
+def _cost(result: Result) -> Cost:
+    spent = (result.front_us, result.store_us)
+    cpu_us = None if None in spent else round(sum(us for us in spent if us is not None), 1)
+    size = result.bytes_per_job
+    return Cost(work=result.work, what=result.what, cpu_us=cpu_us, bytes_per_job=None if size is None else round(size))

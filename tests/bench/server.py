@@ -1,0 +1,59 @@
+"""A broker on a free port of 127.0.0.1 with an embedded store: real processes, and the settings that people get."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+_ROOT = Path(__file__).parents[2]
+_START_S, _STOP_S = 30.0, 60.0
+
+
+class Server(NamedTuple):
+    """Where the broker is, its process, and its store."""
+
+    url: str
+    pid: int
+    redis_url: str
+
+
+@contextmanager
+def server(*options: str) -> Iterator[Server]:
+    """A broker inside the block; with its end, broker, store and data are gone."""
+    with tempfile.TemporaryDirectory(prefix="titan-bench-") as folder:
+        argv = [sys.executable, "-m", "broker", "broker", "--port", "0", "--data-dir", "data", *options]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TITAN_")}
+        said = Path(folder, "said")
+        with (
+            said.open("wb") as file,
+            subprocess.Popen(
+                argv,
+                cwd=folder,
+                env=environment | {"PYTHONPATH": str(_ROOT), "TITAN_LOG_LEVEL": "warning"},
+                stdin=subprocess.DEVNULL,
+                stderr=file,
+            ) as broker,
+        ):
+            try:
+                yield Server(_url(broker, said), broker.pid, f"unix://{folder}/data/valkey.sock")
+            finally:
+                broker.terminate()
+                try:
+                    broker.wait(_STOP_S)
+                except subprocess.TimeoutExpired:
+                    broker.kill()
+
+
+def _url(broker: subprocess.Popen[bytes], said: Path) -> str:
+    deadline = time.monotonic() + _START_S
+    while broker.poll() is None and time.monotonic() < deadline:
+        if found := re.search(r"serves on (http://\S+);", said.read_text()):
+            return found[1]
+        time.sleep(0.05)
+    raise SystemExit(f"The broker did not start: {said.read_text()}")

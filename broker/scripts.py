@@ -166,7 +166,9 @@ def told(fault: Exception) -> errors.TitanError:
     if isinstance(fault, exceptions.OutOfMemoryError) or text.startswith("OOM"):
         return errors.StoreFull(retry_after_s=5)
     if type(fault) is not exceptions.ResponseError or _AWAY.match(text):  # a class of its own is a fault of the store
-        return errors.StoreUnavailable(retry_after_s=1)
+        word = text.partition(" ")[0]
+        said = word if word.isupper() else type(fault).__name__
+        return errors.StoreUnavailable(f"{errors.StoreUnavailable.sentence} ({said})", retry_after_s=1)
     return refusal(text)
 
 

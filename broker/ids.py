@@ -20,6 +20,7 @@ class Ids:
 
     def __init__(self) -> None:
         self._ms = 0
+        self._head = ""
         self._tail = 0
 
     def take(self, n: int) -> list[str]:
@@ -27,10 +28,10 @@ class Ids:
         ms = time.time_ns() // 1_000_000
         if ms > self._ms or self._tail + n >= _TAIL:
             self._ms = max(ms, self._ms + 1)
+            self._head = _digits(self._ms, 7)
             self._tail = secrets.randbelow(_TAIL - 1_000_000)
-        head = _digits(self._ms, 7)
         first, self._tail = self._tail, self._tail + n
-        return [head + _digits(number, 9) for number in range(first, first + n)]
+        return [self._head + _digits(number, 9) for number in range(first, first + n)]
 
 
 def is_id(text: str) -> bool:

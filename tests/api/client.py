@@ -3,7 +3,7 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -94,10 +94,3 @@ class Http:
         """Send these bytes and read until the broker closes the connection."""
         async with self.line(text) as (reader, _):
             return await reader.read()
-
-
-async def eventually(is_so: Callable[[], Any]) -> None:
-    """Wait until something is so; 5 s at most."""
-    async with asyncio.timeout(5):
-        while not is_so():  # what it waits for tells nobody
-            await asyncio.sleep(0.005)

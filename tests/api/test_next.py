@@ -14,7 +14,8 @@ from broker.models import Job
 from broker.store import Store
 from broker.times import milliseconds
 from broker.waiters import Waiters
-from tests.api.client import Http, eventually
+from tests.api.client import Http
+from tests.conftest import eventually
 
 
 class WatchedNext:

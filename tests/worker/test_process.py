@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from broker.models import Job
-from tests.worker.watching import children, eventually, is_dead, open_files
+from tests.conftest import eventually
+from tests.worker.watching import children, is_dead, open_files
 from worker.outcome import Failed, Outcome, Released, Succeeded
 from worker.output import Output
 from worker.runners.process import ProcessRunner

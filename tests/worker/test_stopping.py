@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import eventually
 from tests.worker.conftest import Front, Work, enqueue, read_log
-from tests.worker.watching import eventually, is_dead, written
+from tests.worker.watching import is_dead, written
 from worker.client import Client
 
 

@@ -1,15 +1,8 @@
 """Watching processes from outside."""
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
-
-async def eventually(is_so: Callable[[], bool]) -> None:
-    """Wait until something is so that only another process brings about."""
-    async with asyncio.timeout(10):
-        while not is_so():
-            await asyncio.sleep(0.01)
+from tests.conftest import eventually
 
 
 async def written(file: Path) -> str:

@@ -78,7 +78,8 @@ class Scripts:
     async def run(self, verb: str, partition: str, *arguments: str | int) -> Any:
         """The script's reply. Raises the refusal it answered, StoreFull or StoreUnavailable.
 
-        A call that has begun is carried through even when who asked for it is gone.
+        What was sent is carried out even when who asked for it is gone; unless the store did not know the script: then
+        nothing was done, and nobody asks again.
         """
         if self._wire is not None:
             try:

@@ -122,7 +122,7 @@ async def test_succeed_with_an_unknown_outcome(store: Store, request: pytest.Fix
 
 async def test_call_is_carried_through_when_its_caller_is_gone(store: Store) -> None:
     """A call that has begun is done whole, and the connection's next answer is of the next call."""
-    await store.ready()  # the connection is open, so a call begins at once
+    await store.enqueue("other", [new()])  # the connection is open and the script loaded, so a call begins at once
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(store.enqueue(GROUP, [new(), new()]), 0)
     async with asyncio.TaskGroup() as group:

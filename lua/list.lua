@@ -3,7 +3,7 @@
 -- KEYS[1] partition      name    every key of the partition begins with it
 -- ARGV[1] group          name
 -- ARGV[2] set            jobs, or a status
--- ARGV[3] n              jobs at most
+-- ARGV[3] n              jobs at most; fewer when they are large
 -- ARGV[4] created_after  ms, or ''
 -- ARGV[5] order          asc or desc
 -- ARGV[6] score          of the last job of the page before, or ''
@@ -16,7 +16,7 @@
 -- with    _pages
 local p, group, set, n = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local created_after, order, score, id = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
-local key = set_key(p, group, set)
+local key, LARGEST, bytes = set_key(p, group, set), 8388608, 0
 
 local size = call('ZCARD', key)
 local first, last = 0, size - 1
@@ -35,6 +35,13 @@ local rows = { '', '' }
 if last - first + 1 > n then rows = { page[#page], page[#page - 1] } end
 for i = 1, #page, 2 do
   local reply, job = row(p, page[i]), find(p, group, page[i], { 'group_name', 'created_at' })
-  if job and (not created_after or tonumber(job.created_at) > created_after) then rows[#rows + 1] = reply end
+  if job and (not created_after or tonumber(job.created_at) > created_after) then
+    rows[#rows + 1] = reply
+    bytes = bytes + call('HSTRLEN', job_key(p, page[i]), 'spec')
+  end
+  if bytes >= LARGEST and i + 1 < #page then
+    rows[1], rows[2] = page[i + 1], page[i]
+    break
+  end
 end
 return rows

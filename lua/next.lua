@@ -2,7 +2,7 @@
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
--- ARGV[2] n          how many at most
+-- ARGV[2] n          how many at most; fewer when they are large
 -- ARGV[3] lease      first part of the tokens; the script numbers them
 -- ARGV[4] lease_s    length of the leases, or '' for each job's timeout
 -- ARGV[5] groups     names to choose from, or none for all
@@ -13,6 +13,7 @@
 -- flags   allow-oom
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local groups, ready = { unpack(ARGV, 5) }, KEYS[1] .. ':ready'
+local LARGEST, bytes = 8388608, 0 -- a reply that has this many bytes of jobs takes no more of them
 local READ = { 'group_name', 'deliveries', 'timeout', 'created_at', 'spec', 'priority', 'delay', 'max_retries',
   'retries_delay', 'retry_of' }
 
@@ -35,7 +36,7 @@ end
 local function hand_out(id, place, env_vars)
   local job = call('HMGET', job_key(p, id), unpack(READ))
   if not job[1] then return nil end
-  n = n - 1
+  n, bytes = n - 1, bytes + #job[5]
   local token, deliveries, ends = lease .. n, (job[2] or 0) + 1, now + (job[3] or TIMEOUT_S) * 1000
   local values = { 'status', 'running', 'deliveries', deliveries, 'started_at', now, 'lease', token, 'place', place }
   if lease_s ~= '' then
@@ -47,13 +48,14 @@ local function hand_out(id, place, env_vars)
 end
 
 local rows = { now }
-while n > 0 do
+while n > 0 and bytes < LARGEST do
   local group, turn = first_group()
   if not group then break end
   local most, queued = math.min(n, room(p, group)), set_key(p, group, 'queued')
   local found = call('ZRANGEBYSCORE', queued, '-inf', turn or '+inf', 'WITHSCORES', 'LIMIT', 0, most)
   local env_vars, ids, running, first_end = call('HGET', group_key(p, group), 'env_vars'), {}, {}, math.huge
   for i = 1, #found, 2 do
+    if bytes >= LARGEST then break end
     ids[#ids + 1] = found[i]
     local reply, ends = hand_out(found[i], found[i + 1], env_vars)
     if reply then

@@ -195,7 +195,8 @@ async def test_much_output_is_cut() -> None:
 async def test_a_timeout_asks_the_whole_group_to_end() -> None:
     """At the timeout TERM goes to every process of the job, and it failed even if it then ends well."""
     ran = sh(
-        "trap 'echo parent; exit 0' TERM; sh -c 'trap \"echo child; exit\" TERM; sleep 20 & wait' & wait; wait",
+        "sh -c 'trap \"echo child; exit\" TERM; sleep 20 & wait' & child=$!"
+        "; trap 'wait $child; echo parent; exit 0' TERM; wait $child; wait",
         timeout=1,
     )
     assert await ran.end() == Failed("timeout", "ran longer than its timeout of 1 s")

@@ -32,10 +32,10 @@ local function first_group()
   return heads[1] and heads[1][2], heads[2] and heads[2][1]
 end
 
--- the reply's row and the end of the lease; nil when the hash is gone
+-- the reply's row and the end of the lease; nil when the hash is gone, or what is left of it is no job
 local function hand_out(id, place, env_vars)
   local job = call('HMGET', job_key(p, id), unpack(READ))
-  if not job[1] then return nil end
+  if not (job[1] and job[5]) then return nil end
   n, bytes = n - 1, bytes + #job[5]
   local token, deliveries, ends = lease .. n, (job[2] or 0) + 1, now + (job[3] or TIMEOUT_S) * 1000
   local values = { 'status', 'running', 'deliveries', deliveries, 'started_at', now, 'lease', token, 'place', place }

@@ -13,7 +13,7 @@ from broker.bench.tables import about, markdown, tables
 from broker.bench.workloads import WORKS, Bench, Step, steps
 from broker.cli.options import example, json_option
 from broker.cli.output import Table, line, progress, show_json
-from broker.cli.remote import DEFAULT_BROKER_URL, EXIT_CODES, REFUSED, Refused, Unreachable, option
+from broker.cli.remote import EXIT_CODES, REFUSED, Refused, Unreachable, broker_url_option, option
 from broker.cli.running import run
 from broker.errors import StoreUnavailable
 
@@ -24,14 +24,7 @@ from broker.errors import StoreUnavailable
     + "\n\n"
     + EXIT_CODES,
 )
-@option(
-    "--broker-url",
-    envvar="TITAN_BROKER_URL",
-    default=DEFAULT_BROKER_URL,
-    show_default=True,
-    allow_from_autoenv=False,
-    help="Where the broker is.",
-)
+@broker_url_option
 @option("--only", "works", multiple=True, type=click.Choice(WORKS), help="Run this workload only; repeatable.")
 @option(
     "--seconds", default=2.0, show_default=True, type=click.FloatRange(0.1, 60), help="How long a step loads, in s."

@@ -42,17 +42,21 @@ class Unreachable(Refused):
     exit_code = UNREACHABLE
 
 
+broker_url_option = option(
+    "--broker-url",
+    envvar="TITAN_BROKER_URL",
+    default=DEFAULT_BROKER_URL,
+    show_default=True,
+    allow_from_autoenv=False,
+    help="Where the broker is.",
+)
+"""The option of every command that talks to a broker."""
+
+
 def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
     """Run a coroutine with an open client as `client`; its answer is the exit code. Adds --broker-url and --json."""
 
-    @option(
-        "--broker-url",
-        envvar="TITAN_BROKER_URL",
-        default=DEFAULT_BROKER_URL,
-        show_default=True,
-        allow_from_autoenv=False,
-        help="Where the broker is.",
-    )
+    @broker_url_option
     @option("--json", "as_json", is_flag=True, envvar="TITAN_JSON", allow_from_autoenv=False, help="Print JSON.")
     @functools.wraps(command)
     def run(broker_url: str, **arguments: Any) -> None:

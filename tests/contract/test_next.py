@@ -145,6 +145,16 @@ async def test_next_with_dangling_ids(store: Store, lost: list[int]) -> None:
     assert {finding.job_id for finding in await check(store, is_repair=True)} == {made[i].id for i in lost}
 
 
+async def test_next_with_what_is_left_of_a_job(store: Store) -> None:
+    """A hash without what the producer gave is passed over too, and the jobs behind it are handed out."""
+    broken, _ = [await enqueue(store, payload=str(i)) for i in range(2)]
+    hash_ = keys.job(partition(store, GROUP), broken.id)
+    await store.redis.hdel(hash_, "spec")
+    assert await names(store, 10) == ["1"]
+    await store.redis.delete(hash_)
+    assert {finding.job_id for finding in await check(store, is_repair=True)} == {broken.id}
+
+
 async def test_next_with_a_group_of_dangling_ids(store: Store) -> None:
     """A group of nothing but dangling ids stands in nobody's way."""
     for group in ("a", "a", "b"):

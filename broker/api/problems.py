@@ -69,7 +69,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except Exception as fault:  # nothing but the error body may reach a client
-        if not isinstance(fault, (TitanError, web.HTTPException, ConnectionError)):
+        if type(fault) is TitanError or not isinstance(fault, (TitanError, web.HTTPException, ConnectionError)):
             _LOG.exception("%s %r failed", request.method, request.path)
         if request.writer.output_size == 0:
             return answer_to(fault)
@@ -89,8 +89,9 @@ def answer_to(fault: Exception) -> web.Response:
 
 
 def problem_of(error: TitanError) -> Problem:
-    """What a client is told about an error."""
-    return Problem(message=error.message, fields=error.fields, code=error.code)
+    """What a client is told about an error; of one that nobody expected, no more than that."""
+    message = TitanError.sentence if type(error) is TitanError else error.message
+    return Problem(message=message, fields=error.fields, code=error.code)
 
 
 def refusal(error: TitanError) -> web.Response:

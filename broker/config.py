@@ -10,6 +10,10 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
 
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")] = 8080
+    processes: Annotated[
+        int,
+        Meta(ge=1, le=256, description="Brokers on the port, each a process, which uses one core."),
+    ] = 1
     redis_url: Annotated[
         str,
         Meta(

@@ -37,9 +37,8 @@ class Serving(NamedTuple):
     redis_cli: str
 
 
-async def serve(settings: BrokerSettings, say: Callable[[Serving], None]) -> None:
-    """Run a broker until SIGTERM or SIGINT; `say` is told once it serves. Raises StartFailed."""
-    stop = stop_signals()
+async def serve(settings: BrokerSettings, say: Callable[[Serving], None], stop: asyncio.Event) -> None:
+    """Run a broker until `stop` is set; `say` is told once it serves. Raises StartFailed."""
     async with running(settings) as serving:
         say(serving)
         await stop.wait()
@@ -97,7 +96,8 @@ async def _front(app: web.Application, settings: BrokerSettings) -> AsyncIterato
     app.middlewares.insert(0, in_progress.middleware)
     runner = Runner(app, settings, access_log=None, shutdown_timeout=_LAST_S)
     await runner.setup()
-    site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG)
+    is_shared = True if settings.processes > 1 else None
+    site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG, reuse_port=is_shared)
     try:
         await site.start()
     except OSError as error:

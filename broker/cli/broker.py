@@ -9,6 +9,7 @@ from broker.cli.running import log_to_stderr, run
 from broker.config import BrokerSettings
 
 if TYPE_CHECKING:
+    from broker.processes import Ready
     from broker.serve import Serving
 
 
@@ -21,14 +22,24 @@ def broker(context: click.Context, /, **_: object) -> None:
     """Run a broker until SIGTERM or Ctrl-C: the HTTP front end and the reaper.
 
     Requests in progress are answered before it ends. Without --redis-url it starts a Valkey of its own in the data
-    folder; a second broker on the same folder joins it.
+    folder; a second broker on the same folder joins it. With --processes N it runs N brokers on the one port, and
+    starts one that died again.
     """
-    from broker.serve import serve
-
     settings = settings_from(context, BrokerSettings)
     log_to_stderr(settings.log_level)
-    run(serve(settings, _say))
+    if settings.processes == 1:
+        run(_serve(settings))
+    else:
+        from broker.processes import serve_many
+
+        context.exit(run(serve_many(settings, _say)))
 
 
-def _say(serving: "Serving") -> None:
+async def _serve(settings: BrokerSettings) -> None:
+    from broker.serve import serve, stop_signals
+
+    await serve(settings, _say, stop_signals())
+
+
+def _say(serving: "Serving | Ready") -> None:
     click.echo(f"Titan serves on {serving.url}; look into its store with: {serving.redis_cli}", err=True)

@@ -22,11 +22,13 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise click.ClickException(str(error)) from error
 
 
-def log_to_stderr(level: str) -> None:
-    """Log from this level on, a line each, with the time in UTC."""
+def log_to_stderr(level: str, mark: str = "") -> None:
+    """Log from this level on, a line each, with the time in UTC, and with the mark of who says it."""
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(
-        level=level.upper(), format="%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", datefmt="%FT%T"
+        level=level.upper(),
+        format=f"%(asctime)s.%(msecs)03dZ{mark} %(levelname)s %(name)s: %(message)s",
+        datefmt="%FT%T",
     )
 
 

@@ -15,8 +15,21 @@ cancelled, or the lease was lost   Dropped()                    nothing: the bro
 from msgspec import Struct
 
 
+class Usage(Struct, frozen=True, kw_only=True):
+    """What a run used, as its runner knows it (a process: of os.wait4); it goes into the job's receipt."""
+
+    exit_code: int | None = None
+    signal: str | None = None
+    """The name of the signal it died by: SIGKILL."""
+    max_rss_bytes: int | None = None
+    cpu_s: float | None = None
+    """User and system time together."""
+
+
 class Succeeded(Struct, frozen=True):
     """The job did its work."""
+
+    usage: Usage | None = None
 
 
 class Failed(Struct, frozen=True):
@@ -24,6 +37,7 @@ class Failed(Struct, frozen=True):
 
     reason: str
     error: str
+    usage: Usage | None = None
 
 
 class Released(Struct, frozen=True):

@@ -58,6 +58,16 @@ def discarded(p: str) -> str:
     return f"{p}:discarded"
 
 
+def workers(p: str) -> str:
+    """The sorted set of the names of workers by when they last announced themselves; expires. First partition only."""
+    return f"{p}:workers"
+
+
+def worker(p: str, name: str) -> str:
+    """The hash of what a worker said of itself, and of the order that waits for it; expires. First partition only."""
+    return f"{p}:worker:{name}"
+
+
 def answer(p: str, name: str, key: str) -> str:
     """The first answer that an Idempotency-Key got in a group."""
     return f"{p}:answer:{name}:{key}"

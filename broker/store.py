@@ -19,6 +19,7 @@ from broker.errors import NotFound, TitanError
 from broker.ids import Ids, lease_token
 from broker.models import Finish, Group, GroupSettings, Held, Job, NewJob
 from broker.partitions import Partitions
+from broker.registry import Registry
 from broker.rows import (
     Enqueued,
     Finding,
@@ -56,6 +57,7 @@ class Store:
         self.now = ""
         self._partitions = Partitions(redis, wire, settings.key_prefix, settings.partitions, is_plain=is_plain)
         self.partitions = self._partitions.names
+        self.registry = Registry(self._partitions)
         self._ids = Ids()
         self._turn = 0
 

@@ -11,7 +11,7 @@ from broker.api.bodies import FORM, JSON, media_type, read_body
 from broker.api.codec import convert, decode, form
 from broker.api.delivery import Deliveries
 from broker.api.items import Bulk, Item, Items, read_items
-from broker.api.names import group_name, job_id
+from broker.api.names import group_name, job_id, worker_name
 from broker.api.polls import Polls
 from broker.config import BrokerSettings
 from broker.errors import Invalid
@@ -52,7 +52,7 @@ class Front:
 class Call:
     """One request. Raises Invalid for a hostile group name, NotFound for what cannot be an id."""
 
-    __slots__ = ("front", "group", "job_id", "logs", "request", "settings", "store")
+    __slots__ = ("front", "group", "job_id", "logs", "request", "settings", "store", "worker")
 
     def __init__(self, front: Front, request: web.Request, path: Mapping[str, str]) -> None:
         self.front = front
@@ -60,6 +60,7 @@ class Call:
         self.store, self.logs, _, self.settings, _ = front.broker
         self.group = group_name(path["group_name"]) if "group_name" in path else ""
         self.job_id = job_id(path["id"]) if "id" in path else ""
+        self.worker = worker_name(path["worker"]) if "worker" in path else ""
 
     def query(self, kind: type[queries.Parameters]) -> queries.Parameters:
         """The query's parameters."""

@@ -5,8 +5,10 @@ import re
 from broker.errors import Invalid, NotFound
 from broker.ids import is_id
 from broker.models import GROUP_NAME
+from broker.presence import WORKER_NAME
 
 _GROUP_NAME = re.compile(GROUP_NAME, re.ASCII)
+_WORKER_NAME = re.compile(WORKER_NAME, re.ASCII)
 
 
 def group_name(text: str) -> str:
@@ -20,4 +22,11 @@ def job_id(text: str) -> str:
     """The id of a job. Raises NotFound: what cannot be an id is none."""
     if not is_id(text):
         raise NotFound
+    return text
+
+
+def worker_name(text: str) -> str:
+    """The name of a worker. Raises NotFound: what cannot be a name is none."""
+    if _WORKER_NAME.fullmatch(text) is None:
+        raise NotFound("There is no such worker.")
     return text

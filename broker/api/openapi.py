@@ -15,6 +15,7 @@ from broker.api.queries import Query
 from broker.api.routes import LOG_TYPES, ROUTES, Route
 from broker.errors import ERRORS, Invalid, StoreUnavailable, TitanError, TooLarge, TooSlow, UnsupportedType
 from broker.models import GROUP_NAME, JOB_ID, ProblemWrapper
+from broker.presence import WORKER_NAME
 
 _SCHEMAS = "#/components/schemas/{name}"
 _HEADERS = {
@@ -26,6 +27,7 @@ _HEADERS = {
 _PATH = {
     "group_name": ("Name of the group.", f"^{GROUP_NAME}$"),
     "id": ("The job's id.", f"^{JOB_ID}$"),
+    "worker": ("Name of the worker.", f"^{WORKER_NAME}$"),
 }
 _DESCRIPTION = """A job broker that any language can use over HTTP.
 

@@ -49,6 +49,13 @@ class GroupsQuery(Query, frozen=True, kw_only=True):
     cursor: Cursor = ""
 
 
+class WorkersQuery(Query, frozen=True, kw_only=True):
+    """The parameters of list_workers."""
+
+    n: Page = 50
+    cursor: Cursor = ""
+
+
 class TailQuery(Query, frozen=True, kw_only=True):
     """The parameters of read_log."""
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from broker.api import queries
 from broker.api.bodies import FORM, JSON
 from broker.api.call import Call
-from broker.api.handlers import bulk, consume, groups, health, jobs, logs
+from broker.api.handlers import bulk, consume, groups, health, jobs, logs, workers
 from broker.errors import (
     IdempotencyMismatch,
     LeaseLost,
@@ -39,6 +39,7 @@ from broker.models import (
     Success,
     Touch,
 )
+from broker.presence import Announcement, Orders, WorkersWrapper, WorkerWrapper
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -77,6 +78,8 @@ GROUPS = "/v1/groups"
 GROUP = GROUPS + "/{group_name}"
 JOBS = GROUP + "/jobs"
 JOB = JOBS + "/{id}"
+WORKERS = "/v1/workers"
+WORKER = WORKERS + "/{worker}"
 
 _HELD = (NotFound, WrongState, LeaseLost)
 
@@ -124,6 +127,10 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", GROUPS, groups.list_groups, None, GroupsWrapper, query=queries.GroupsQuery),
     Route("GET", GROUP, groups.show_group, None, GroupWrapper, refuses=(NotFound,)),
     Route("PUT", GROUP, groups.configure, GroupPut, GroupWrapper, refuses=(StoreFull,)),
+    Route("POST", WORKERS, workers.announce, Announcement, Orders, refuses=(LimitReached,)),
+    Route("GET", WORKERS, workers.list_workers, None, WorkersWrapper, query=queries.WorkersQuery),
+    Route("GET", WORKER, workers.show_worker, None, WorkerWrapper, refuses=(NotFound,)),
+    Route("POST", WORKER + "/order", workers.order, workers.OrderGiven, WorkerWrapper, refuses=(NotFound,)),
     Route("GET", "/healthz", health.healthz, None, health.Health),
     Route("GET", "/readyz", health.readyz, None, health.Health, refuses=(StoreUnavailable,)),
     Route("GET", "/v1/openapi.json", health.openapi, None, None),

@@ -108,6 +108,25 @@ async def _configure(http: Http) -> Reply:
     return await http("PUT", "/v1/groups/g", {"group": {"paused": True}})
 
 
+async def _announce(http: Http) -> Reply:
+    return await http("POST", "/v1/workers", {"name": "w1", "host": "h"})
+
+
+async def _list_workers(http: Http) -> Reply:
+    await _announce(http)
+    return await http("GET", "/v1/workers")
+
+
+async def _show_worker(http: Http) -> Reply:
+    await _announce(http)
+    return await http("GET", "/v1/workers/w1")
+
+
+async def _order(http: Http) -> Reply:
+    await _announce(http)
+    return await http("POST", "/v1/workers/w1/order", {"order": "quiet"})
+
+
 async def _healthz(http: Http) -> Reply:
     return await http("GET", "/healthz")
 
@@ -120,11 +139,24 @@ async def _openapi(http: Http) -> Reply:
     return await http("GET", "/v1/openapi.json")
 
 
+_WORKERS = (_announce, _list_workers, _show_worker, _order)
 EXAMPLES: dict[str, Example] = {
     example.__name__[1:]: example
     for example in (
         *(_enqueue, _list_jobs, _show, _remove, _cancel, _retry, _next, _start, _touch, _succeed, _fail, _release),
-        *(_log, _read_log, _finish, _touch_many, _list_groups, _show_group, _configure, _healthz, _readyz, _openapi),
+        *(
+            _log,
+            _read_log,
+            _finish,
+            _touch_many,
+            _list_groups,
+            _show_group,
+            _configure,
+            *_WORKERS,
+            _healthz,
+            _readyz,
+            _openapi,
+        ),
     )
 }
 
@@ -149,7 +181,7 @@ async def test_route_in_use(http: Http, route: Route) -> None:
 @of_every_row
 async def test_route_with_a_method_it_does_not_have(http: Http, route: Route) -> None:
     """HEAD, and any other method without a row, is a 405 that says in Allow what there is."""
-    path = route.path.format(group_name="g", id=NO_JOB)
+    path = route.path.format(group_name="g", id=NO_JOB, worker="w")
     allowed = {row.method for row in ROUTES if row.path == route.path}
     for method in {"HEAD", "GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"} - allowed:
         reply = await http(method, path)

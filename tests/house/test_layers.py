@@ -7,7 +7,7 @@ import pytest
 
 TOP = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("broker", "worker") for path in (TOP / folder).rglob("*.py"))
-LEAVES = {"states", "errors", "models", "times", "ids", "keys", "settings", "config", "cursors"}
+LEAVES = {"states", "errors", "models", "times", "ids", "keys", "settings", "config", "cursors", "presence"}
 ONLY = {
     "redis": tuple(
         f"broker/{name}" for name in ("scripts", "store", "connection", "wire", "waiters", "partitions", "bench/")
@@ -22,7 +22,7 @@ ONLY = {
     "worker": ("worker/", "broker/cli/"),
 }
 """A module, and the only files or folders that import it."""
-ALLOWED_TO_WORKER = {"errors", "models", "settings", "states", "times"}
+ALLOWED_TO_WORKER = {"errors", "models", "presence", "settings", "states", "times"}
 
 
 def imports(path):
@@ -65,7 +65,7 @@ def test_store_knows_nothing_above_it():
         "broker.waiters",
         "broker.check",
     }
-    for name in ("store", "partitions", "scripts", "rows", "connection"):
+    for name in ("store", "partitions", "scripts", "registry", "rows", "connection"):
         assert not above & set(imports(TOP / f"broker/{name}.py")), name
 
 

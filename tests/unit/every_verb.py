@@ -2,6 +2,7 @@
 
 from broker.errors import TitanError
 from broker.models import Finish, GroupSettings, Held, NewJob
+from broker.presence import Announcement
 
 
 async def call_every_verb(store):
@@ -27,6 +28,9 @@ async def call_every_verb(store):
         await store.configure(group, GroupSettings(max_concurrency=5))
         await store.list(group, 2)
     await store.groups(3)
+    await store.registry.announce(Announcement(name="w", host="h"))
+    await store.registry.order("w", "quiet")
+    await store.registry.workers(3)
     return await store.reap(100)
 
 

@@ -17,8 +17,15 @@ P = "titan:{7}"
 def every_key(p):
     """One key of each kind in a partition."""
     sets = [keys.members(p, "maps", status) for status in STATUSES]
-    named = [keys.job(p, "0" * 16), keys.group(p, "maps"), keys.jobs(p, "maps"), keys.answer(p, "maps", "a } { key")]
-    return [p + ":sequence", *sets, *named, *(kind(p) for kind in (keys.groups, keys.ready, keys.due, keys.discarded))]
+    each = (keys.groups, keys.ready, keys.due, keys.discarded, keys.workers)
+    named = [
+        keys.job(p, "0" * 16),
+        keys.group(p, "maps"),
+        keys.jobs(p, "maps"),
+        keys.answer(p, "maps", "a } { key"),
+        keys.worker(p, "w"),
+    ]
+    return [p + ":sequence", *sets, *named, *(kind(p) for kind in each)]
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,11 @@ from broker.states import MOVES
 FOLDER = Path(broker.scripts.__file__).parent.parent / "lua"
 WORDS = ("moves", "reply", "refuses", "flags", "with")
 ALLOW_OOM = {
-    "cancel", "check", "configure", "finish", "log", "next", "reap", "release", "remove", "start", "touch",
+    "announce", "cancel", "check", "configure", "finish", "log", "next", "order", "reap", "release", "remove",
+    "start", "touch",
 }  # fmt: skip
 """What frees memory, ends work or needs none must run in a full store; enqueue and retry must not."""
-NO_WRITES = {"show", "list", "groups"}
+NO_WRITES = {"show", "list", "groups", "workers"}
 REFUSERS = {
     "not_found": {"NOT_FOUND"},
     "wrong_state": {"WRONG_STATE"},

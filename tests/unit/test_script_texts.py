@@ -77,7 +77,7 @@ async def test_prelude_builds_the_keys_of_python(redis):
 def test_scripts_use_only_the_keys_of_python():
     """Every other name behind the partition's is one that keys.py has, or the counter."""
     known = {kind("") for kind in (keys.groups, keys.ready, keys.due, keys.discarded, keys.wake, keys.timer)}
-    known |= {":sequence", keys.answer("", "", "").rstrip(":")}
+    known |= {":workers", ":worker", ":sequence", keys.answer("", "", "").rstrip(":")}
     used = set()
     for path in FILES:
         used |= set(re.findall(r"(?:\bp|KEYS\[1\]) \.\. '(:[a-z]+):?'", path.read_text("utf-8")))

@@ -1,0 +1,72 @@
+"""What workers tell a broker of themselves, and what it tells them. A worker that says nothing for KEPT_S is gone."""
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+KEPT_S = 60
+"""How long a worker is known after it last announced itself, in s."""
+EVERY_S = 5
+"""How often a worker announces itself, in s."""
+MAX_WORKERS = 10_000
+MAX_RUNNING = 100
+"""How many ids of running jobs an announcement has at most; `busy` counts all."""
+
+WORKER_NAME = r"[A-Za-z0-9._-]{1,128}"
+_END = r"(?![\s\S])"
+
+WorkerName = Annotated[str, Meta(pattern=f"^{WORKER_NAME}{_END}", description="Name of the worker, its own alone.")]
+Word = Annotated[str, Meta(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*" + _END)]
+Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Order = Literal["quiet", "resume", "drain"]
+"""quiet: take no jobs until resume. drain: take none, let those that run end, and stop."""
+State = Literal["working", "quiet", "draining", "stopped"]
+
+
+class Announcement(Struct, frozen=True, kw_only=True):
+    """What a worker says of itself. `stopped` is its last word: it is forgotten at once."""
+
+    name: WorkerName
+    host: Word
+    version: Word = ""
+    runner: Annotated[Word, Meta(description="What it runs jobs with: process, container, http or python.")] = ""
+    state: State = "working"
+    slots: Annotated[Count, Meta(description="How many jobs it runs at once at most.")] = 0
+    busy: Annotated[Count, Meta(description="How many it runs now.")] = 0
+    running: Annotated[list[Word], Meta(max_length=MAX_RUNNING, description="The ids of up to 100 of them.")] = []
+    done: Annotated[Count, Meta(description="The number of the last order that it carried out; 0: none.")] = 0
+
+
+class Orders(Struct, frozen=True, kw_only=True):
+    """The answer to an announcement: what somebody wants of the worker, if anything, until it says that it is done."""
+
+    number: int = 0
+    order: Order | UnsetType = UNSET
+
+
+class Worker(Struct, frozen=True, kw_only=True):
+    """A worker as it last said, when that was, and the order that it has not carried out yet."""
+
+    name: str
+    host: str
+    version: str
+    runner: str
+    state: State
+    slots: int
+    busy: int
+    running: list[str]
+    seen_at: Annotated[str, Meta(description="RFC 3339.", extra_json_schema={"format": "date-time"})]
+    order: Order | UnsetType = UNSET
+
+
+class WorkerWrapper(Struct, frozen=True):
+    """One worker."""
+
+    worker: Worker
+
+
+class WorkersWrapper(Struct, frozen=True):
+    """Workers by name; `cursor` where the list goes on."""
+
+    workers: list[Worker]
+    cursor: str | UnsetType = UNSET

@@ -1,0 +1,19 @@
+-- order: leave a word for a worker, in the place of an earlier one that it has not carried out.
+--
+-- KEYS[1] partition  name    every key of the partition begins with it
+-- ARGV[1] name       of the worker
+-- ARGV[2] order      quiet, resume or drain
+--
+-- moves   -
+-- reply   seen_at, said, order
+-- refuses NOT_FOUND
+-- flags   allow-oom
+local p, name, order = KEYS[1], ARGV[1], ARGV[2]
+local worker = p .. ':worker:' .. name
+
+if call('EXISTS', worker) == 0 then return refuse('NOT_FOUND', 'There is no such worker, or it was silent for too long.') end
+
+call('HINCRBY', worker, 'number', 1)
+call('HSET', worker, 'order', order)
+
+return call('HMGET', worker, 'seen_at', 'said', 'order')

@@ -1,1 +1,5 @@
-"""Titan's worker: a daemon that takes jobs over HTTP and runs commands. It never touches the store."""
+"""The worker: takes jobs from a broker over HTTP and runs them. `job` makes a Python function a job."""
+
+from worker.handlers import job
+
+__all__ = ["job"]

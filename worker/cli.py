@@ -8,6 +8,7 @@ from broker.cli.options import example, settings_from, settings_options
 from broker.cli.running import log_to_stderr, run
 from worker.config import WorkerSettings
 from worker.daemon import run_worker
+from worker.keeper import kept
 from worker.table import read_table
 
 
@@ -35,13 +36,13 @@ def worker(context: click.Context, /, **_: object) -> None:
     settings = settings_from(context, WorkerSettings)
     _check(settings)
     log_to_stderr(settings.log_level)
-    sys.exit(run(run_worker(settings)))
+    sys.exit(kept(lambda: run(run_worker(settings))))
 
 
 def _check(settings: WorkerSettings) -> None:
     try:
-        table = read_table(settings.run)
+        table = read_table(settings)
     except ValueError as error:
-        raise click.BadParameter(f"{error}.", param_hint="--run") from None
+        raise click.UsageError(f"{error}.") from None
     if not table:
-        raise click.UsageError("At least one --run NAME='command' is needed.")
+        raise click.UsageError("At least one --run NAME='command', --config FILE or --app MODULE is needed.")

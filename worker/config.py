@@ -22,6 +22,10 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="NAME='command arguments': jobs of this image run that command, without a shell. Repeatable."),
     ] = ()
+    config: Annotated[str, Meta(description="A TOML file with more of that table; worker/README.md has its keys.")] = ""
+    app: Annotated[
+        tuple[str, ...], Meta(description="A Python module with @job functions: each is an image. Repeatable.")
+    ] = ()
     group: Annotated[
         tuple[GroupName, ...], Meta(description="Take jobs of this group only. Repeatable; none: every group.")
     ] = ()

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from functools import partial
 
 from broker.models import Job
 from worker.client import Client
-from worker.config import WorkerSettings, job_environment
+from worker.config import WorkerSettings
 from worker.loops.finish import FinishLoop
 from worker.loops.log import LogUploads
 from worker.loops.next import NextLoop
@@ -16,10 +17,10 @@ from worker.loops.touch import TouchLoop
 from worker.outcome import Failed, Outcome, Released
 from worker.output import Output
 from worker.runners import Runner
-from worker.runners.process import ProcessRunner
+from worker.runners.making import make_runner
 from worker.runs import Event, Run, Runs
 from worker.signals import until_signalled
-from worker.table import read_table
+from worker.table import Tables
 
 LAST_REPORTS_S = 4.0
 """How much longer than `grace_s` a stop may take, for the last reports and logs."""
@@ -36,15 +37,10 @@ async def run_worker(
     """Run a worker until `stop` is set, or without one until SIGTERM or SIGINT; the exit code.
 
     0: everything it took is reported or given back. 1: something is not; it comes back when its lease ends.
-    Cancelling it kills its jobs at once. Raises ValueError for a `run` entry that cannot be read.
+    Cancelling it kills its jobs at once. Raises ValueError for a table that cannot be read.
     """
-    runner = ProcessRunner(
-        read_table(settings.run),
-        job_environment(),
-        kill_after_s=settings.kill_after_s,
-        give_back_s=settings.give_back_s,
-    )
-    async with Client(settings.broker_url) as client:
+    runner = make_runner(settings, Tables(settings))
+    async with aclosing(runner), Client(settings.broker_url) as client:
         worker = Worker(settings, client, runner, on_event or _ignore)
         return await (worker.serve(stop) if stop else until_signalled(worker.serve))
 

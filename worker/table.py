@@ -1,25 +1,82 @@
-"""The table of what a worker can run: image -> argv, from `NAME='command arguments'`."""
+"""The table of what a worker can run: image -> entry, from `--run`, `--config` and `--app`."""
 
 import shlex
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, TypeVar
 
-Argv = tuple[str, ...]
+import msgspec
+from msgspec import Struct
+
+from worker.addresses import Address, is_address
+from worker.config import WorkerSettings
+from worker.entries import Argv, ContainerEntry, Entry, HttpEntry, ProcessEntry, PythonEntry
+from worker.handlers import load
+
+E = TypeVar("E", bound=Entry)
 
 
-def read_table(entries: Sequence[str]) -> dict[str, Argv]:
-    """Split each entry once, as a shell would, but run none. Raises ValueError that quotes the entry."""
-    table: dict[str, Argv] = {}
+class Table(Struct, frozen=True):
+    """Names are looked up first, then addresses, then patterns of container images, each in the order of the file."""
+
+    named: Mapping[str, ProcessEntry | PythonEntry] = {}
+    addresses: Sequence[tuple[Address, HttpEntry]] = ()
+    patterns: Sequence[tuple[str, ContainerEntry]] = ()
+
+    def entry(self, image: str) -> Entry | None:
+        """What runs this image; None when this worker cannot."""
+        if found := self.named.get(image):
+            return found
+        if is_address(image):
+            return next((entry for address, entry in self.addresses if address.allows(image)), None)
+        return next((entry for pattern, entry in self.patterns if fnmatchcase(image, pattern)), None)
+
+    @property
+    def names(self) -> list[str] | None:
+        """Every image that it can run; None when an address with * or a pattern allows more than can be listed."""
+        return None if self.addresses or self.patterns else sorted(self.named)
+
+    def __bool__(self) -> bool:
+        return bool(self.named or self.addresses or self.patterns)
+
+
+class Tables:
+    """The table in force. Who needs it asks for `now` each time, so that `reload` can put another in its place."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        """Read it. Raises ValueError as read_table does."""
+        self._settings = settings
+        self.now = read_table(settings)
+
+    def reload(self) -> None:
+        """Read it again. Raises ValueError as read_table does; then the one before stays."""
+        self.now = read_table(self._settings)
+
+
+def read_table(settings: WorkerSettings) -> Table:
+    """All entries of the settings. Raises ValueError that names the entry and the key that is not right."""
+    named: dict[str, ProcessEntry | PythonEntry] = {}
+    table = _read_file(settings.config) if settings.config else Table()
+    entries = [*_runs(settings.run), *table.named.items(), *((name, PythonEntry(name)) for name in load(settings.app))]
+    for image, entry in entries:
+        if image in named:
+            raise ValueError(f"{image!r} is in the table twice")
+        named[image] = entry
+    return Table(named, table.addresses, table.patterns)
+
+
+def _runs(entries: Sequence[str]) -> Iterator[tuple[str, ProcessEntry]]:
     for entry in entries:
         image, equals, command = entry.partition("=")
         if not equals or not image.strip():
             raise ValueError(f"{entry!r} is not NAME='command arguments'")
-        if image.strip() in table:
-            raise ValueError(f"{entry!r} names an image that is in the table already")
-        table[image.strip()] = _argv(entry, command)
-    return table
+        yield image.strip(), ProcessEntry(_argv(entry, command))
 
 
 def _argv(entry: str, command: str) -> Argv:
+    """Split as a shell would; none is run."""
     try:
         argv = tuple(shlex.split(command))
     except ValueError as error:
@@ -27,3 +84,39 @@ def _argv(entry: str, command: str) -> Argv:
     if not argv:
         raise ValueError(f"{entry!r} has no command")
     return argv
+
+
+def _read_file(path: str) -> Table:
+    try:
+        content = tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except ValueError as error:  # not TOML, or not UTF-8
+        raise ValueError(f"{path}: {error}") from None
+    unknown = content.keys() - {"process", "container", "http"}
+    if unknown:
+        raise ValueError(f"{path}: [{min(unknown)}] is none of [process.NAME], [container.PATTERN], [http.ADDRESS]")
+    return Table(
+        dict(_entries(path, "process", content, ProcessEntry)),
+        [(_address(path, text), entry) for text, entry in _entries(path, "http", content, HttpEntry)],
+        list(_entries(path, "container", content, ContainerEntry)),
+    )
+
+
+def _entries(path: str, kind: str, content: Mapping[str, Any], struct: type[E]) -> Iterator[tuple[str, E]]:
+    rows = content.get(kind, {})
+    if not isinstance(rows, dict):
+        raise ValueError(f"{path}: {kind} is not a table")  # noqa: TRY004 -- of the file, not of the code
+    for name, row in rows.items():
+        try:
+            yield name, msgspec.convert(row, struct)
+        except msgspec.ValidationError as error:
+            place = str(error).replace("`$.", "`").replace(" - at `$`", "")
+            raise ValueError(f"{path}: [{kind}.{name!r}]: {place}") from None
+
+
+def _address(path: str, text: str) -> Address:
+    try:
+        return Address(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: [http.{text!r}]: {error}") from None

@@ -50,7 +50,7 @@ def up(context: click.Context, /, *, sample: bool, **_: object) -> None:
 def _worker_settings(context: click.Context) -> WorkerSettings:
     settings = settings_from(context, WorkerSettings)
     try:
-        read_table(settings.run)
+        read_table(settings)
     except ValueError as error:
         raise click.BadParameter(f"{error}.", param_hint="--run") from None
     groups = settings.group if settings.run or settings.group else (samples.GROUP,)

@@ -17,6 +17,7 @@ from broker.logs import open_logs
 from broker.models import Job, NewJob
 from broker.store import Store
 from broker.waiters import Waiters
+from tests.worker.programs import Start, programs
 from worker.client import Client
 from worker.config import WorkerSettings
 from worker.daemon import run_worker
@@ -126,6 +127,13 @@ async def work(front: Front) -> AsyncIterator[Work]:
             stack.push_async_callback(_end, working)
             return working
 
+        yield start
+
+
+@pytest.fixture
+async def start(front: Front) -> AsyncIterator[Start]:
+    """Starts workers as programs."""
+    async with programs(front.url) as start:
         yield start
 
 

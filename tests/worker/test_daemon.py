@@ -34,7 +34,8 @@ async def test_a_failure_is_reported_with_its_reason(client: Client, work: Work)
     worker = work("exits=sh -c 'exit 7'", "dies=sh -c 'kill -9 $$'", "hangs=sleep 60", lease_s=30)
     await worker.until("reported", exits, dies)
     (late,) = await worker.until("ended", hangs)
-    assert late.outcome == Failed("timeout", "ran longer than its timeout of 1 s")
+    assert isinstance(late.outcome, Failed)
+    assert (late.outcome.reason, late.outcome.error) == ("timeout", "ran longer than its timeout of 1 s")
     shown = [await client.show("g", job.id) for job in (exits, dies)]
     assert [(job.status, job.reason, job.error) for job in shown] == [
         ("failed", "bad_exit", "exit code 7"),
@@ -133,7 +134,7 @@ async def test_a_broker_that_goes_away_and_comes_back(client: Client, front: Fro
     await front.stop()
     (tmp_path / "go").touch()
     (event,) = await worker.until("ended", job)
-    assert event.outcome == Succeeded()
+    assert isinstance(event.outcome, Succeeded)
     assert worker.count("reported") == 0
     await front.start()
     await worker.until("logged", job)

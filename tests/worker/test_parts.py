@@ -1,4 +1,4 @@
-"""The small parts: output, table, backoff, settings."""
+"""The small parts: output, backoff, settings."""
 
 import tempfile
 
@@ -10,7 +10,6 @@ from worker.answers import BrokerUnavailable
 from worker.backoff import Backoff, is_passing, resend
 from worker.config import WorkerSettings, job_environment
 from worker.output import Output
-from worker.table import read_table
 
 
 async def kept(output: Output) -> bytes:
@@ -50,30 +49,6 @@ def test_long_output_is_not_in_memory() -> None:
     assert isinstance(output._file, tempfile.SpooledTemporaryFile)
     assert output._file._rolled
     output.close()
-
-
-def test_the_table_is_split_as_a_shell_would() -> None:
-    """Quotes hold arguments together; nothing is expanded; the first = ends the name."""
-    assert read_table(["a=cat", "b=sh -c 'echo $HOME; x=1' \"two words\" *"]) == {
-        "a": ("cat",),
-        "b": ("sh", "-c", "echo $HOME; x=1", "two words", "*"),
-    }
-
-
-@pytest.mark.parametrize(
-    ("entries", "message"),
-    [
-        (["cat"], "'cat' is not NAME='command arguments'"),
-        (["=cat"], "'=cat' is not NAME='command arguments'"),
-        (["a="], "'a=' has no command"),
-        (["a=sh -c 'x"], "cannot be split into arguments: No closing quotation"),
-        (["a=cat", "a=tac"], "'a=tac' names an image that is in the table already"),
-    ],
-)
-def test_a_wrong_entry_is_quoted(entries: list[str], message: str) -> None:
-    """An entry that cannot be read is named in the error."""
-    with pytest.raises(ValueError, match=message.replace("'", ".")):
-        read_table(entries)
 
 
 def test_waits_double_with_jitter_and_respect_retry_after() -> None:

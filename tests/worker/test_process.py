@@ -11,12 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from broker.models import Job
 from tests.conftest import eventually
 from tests.worker.watching import children, is_dead, open_files
-from worker.outcome import Failed, Outcome, Released, Succeeded
+from worker.entries import ProcessEntry
+from worker.outcome import Dropped, Failed, Outcome, Released, Succeeded, Usage
 from worker.output import Output
 from worker.runners.process import ProcessRunner
 
@@ -43,15 +45,23 @@ def _close_logs() -> Iterator[None]:
 class Ran:
     """One run: its outcome and what it printed."""
 
-    def __init__(self, *argv: str, kill_after_s: float = 10, keep_bytes: int = 1 << 20, **fields: Any) -> None:
+    def __init__(
+        self, *argv: str, kill_after_s: float = 10, keep_bytes: int = 1 << 20, entry: Any = None, **fields: Any
+    ) -> None:
         self.log = Output(keep_bytes)
         _logs.append(self.log)
-        self.runner = ProcessRunner({"it": argv}, PASSED_ON, kill_after_s=kill_after_s, give_back_s=30)
+        self.runner = ProcessRunner(PASSED_ON, kill_after_s=kill_after_s, give_back_s=30)
+        self.entry = ProcessEntry(argv, **(entry or {}))
+        self.usage: Usage | None = None
         self.job = job(**fields)
 
     async def end(self) -> Outcome:
-        """Run it to its end."""
-        return await self.runner.run(self.job, self.log)
+        """Run it to its end; the outcome, apart from what it used."""
+        outcome = await self.runner.run(self.entry, self.job, self.log)
+        if isinstance(outcome, Released | Dropped):
+            return outcome
+        self.usage = outcome.usage
+        return msgspec.structs.replace(outcome, usage=None)
 
     async def text(self) -> str:
         """What it printed."""
@@ -112,15 +122,6 @@ async def test_no_room_for_a_process_gives_the_job_back(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("worker.runners.child.subprocess.Popen", full)
     assert await Ran("true").end() == Released(30)
-
-
-async def test_an_image_without_a_command_is_given_back(caplog: pytest.LogCaptureFixture) -> None:
-    """A job that this worker cannot run goes back for a while, and the log says so once for each image."""
-    ran = Ran("true", image="it")
-    ran.job.image = "other\x1b"
-    assert await ran.end() == Released(30)
-    assert await ran.end() == Released(30)
-    assert [record.getMessage().count("'other\\x1b'") for record in caplog.records] == [1]
 
 
 async def test_the_payload_is_stdin() -> None:

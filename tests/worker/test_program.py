@@ -1,69 +1,14 @@
 """`python -m worker` as a program: its options, its log, its signals and exit codes."""
 
-import asyncio
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from broker.models import NewJob
-from tests.worker.conftest import Front
+from tests.worker.programs import Start
 from tests.worker.watching import is_dead, written
 from worker.client import Client
-
-Start = Callable[..., Awaitable["Program"]]
-
-
-class Program:
-    """The program while it runs."""
-
-    def __init__(self, started: asyncio.subprocess.Process) -> None:
-        self.started = started
-        self.log = b""
-
-    def signal(self, number: int) -> None:
-        """Send it a signal."""
-        self.started.send_signal(number)
-
-    async def says(self, text: str) -> None:
-        """Read its log until a line has this text."""
-        assert self.started.stderr is not None
-        async with asyncio.timeout(10):
-            while text.encode() not in self.log:
-                line = await self.started.stderr.readline()
-                assert line, f"it ended without {text!r}: {self.log.decode()}"
-                self.log += line
-
-    async def end(self) -> int:
-        """Wait for its end; the exit code."""
-        assert self.started.stderr is not None
-        async with asyncio.timeout(10):
-            self.log += await self.started.stderr.read()
-            return await self.started.wait()
-
-
-@pytest.fixture
-async def start(front: Front) -> AsyncIterator[Start]:
-    """Starts it; it is gone after the test."""
-    programs: list[Program] = []
-
-    async def start(*words: str, **variables: str) -> Program:
-        environment = {"PATH": os.environ["PATH"], "TITAN_BROKER_URL": front.url, "TITAN_WAIT_S": "5", **variables}
-        command = (sys.executable, "-m", "worker", *words)
-        started = await asyncio.create_subprocess_exec(
-            *command, env=environment, cwd=Path(__file__).parents[2], stderr=asyncio.subprocess.PIPE
-        )
-        programs.append(Program(started))
-        return programs[-1]
-
-    yield start
-    for program in programs:
-        if program.started.returncode is None:
-            program.started.kill()
-        await program.end()
 
 
 async def test_sigterm_drains(client: Client, start: Start, tmp_path: Path) -> None:
@@ -107,7 +52,7 @@ async def test_a_second_signal_stops_now(client: Client, start: Start, tmp_path:
 @pytest.mark.parametrize(
     ("words", "variables", "said"),
     [
-        ((), {}, b"At least one --run"),
+        ((), {}, b"At least one --run NAME='command', --config FILE or --app MODULE is needed."),
         (("--run", "cat"), {}, b"'cat' is not NAME='command arguments'"),
         (("--run", "a=cat", "--wait-s", "31"), {}, b"--wait-s"),
         (("--run", "a=cat"), {"TITAN_CONCURENCY": "3"}, b"TITAN_CONCURENCY"),

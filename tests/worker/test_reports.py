@@ -10,6 +10,7 @@ from broker.errors import Invalid, StoreUnavailable, TooLarge
 from broker.models import Finish, Held, Job, Outcome, Problem
 from tests.worker.conftest import Work, enqueue, read_log
 from worker.client import BrokerUnavailable, Client
+from worker.entries import ProcessEntry
 from worker.output import Output
 from worker.runners.process import ProcessRunner
 
@@ -98,8 +99,8 @@ async def test_an_outcome_that_is_refused(client: Client, work: Work, monkeypatc
     """A report of a job that was cancelled meanwhile changes nothing; the log of its only run is kept."""
     run = ProcessRunner.run
 
-    async def runs(self: ProcessRunner, job: Job, log: Output) -> Any:
-        outcome = await run(self, job, log)
+    async def runs(self: ProcessRunner, entry: ProcessEntry, job: Job, log: Output) -> Any:
+        outcome = await run(self, entry, job, log)
         await client.cancel("g", job.id)
         return outcome
 

@@ -1,6 +1,6 @@
 """What runs a job: one small interface, and one module for each way."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from broker.models import Job
 from worker.outcome import Outcome
@@ -15,4 +15,16 @@ class Runner(Protocol):
 
         When cancelled, end the job at once with all that it started, and only then raise CancelledError.
         """
+        ...
+
+
+class EntryRunner(Protocol):
+    """A runner for one kind of entry of the table."""
+
+    async def run(self, entry: Any, job: Job, log: Output) -> Outcome:
+        """As Runner.run, in the way that the entry says."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what is held between jobs; none runs any more."""
         ...

@@ -6,26 +6,27 @@ be killed without a race for its number.
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
-import tempfile
+import sys
 import threading
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import IO
+from typing import Any
 
 from worker.output import Output
+from worker.runners.command import Command
+from worker.runners.payload import open_stdin
 
 _READ_BYTES = 64 * 1024
 _LAST_OUTPUT_S = 0.5
+_RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
 class Child:
     """One command in a session and process group of its own; stdout and stderr go into one pipe, in order."""
 
-    def __init__(
-        self, argv: Sequence[str], executable: str, environment: Mapping[str, str], payload: bytes, output: Output
-    ) -> None:
+    def __init__(self, command: Command, payload: bytes, output: Output) -> None:
         """Start it. Raises OSError or ValueError when the command cannot be run."""
         self._loop = asyncio.get_running_loop()
         self._output = output
@@ -33,15 +34,17 @@ class Child:
         self._silent = asyncio.Event()
         self._pipe, other_end = os.pipe()
         try:
-            with _stdin(payload) as stdin:
+            with open_stdin(payload) as stdin:
                 self._popen = subprocess.Popen(
-                    argv,
-                    executable=executable,
+                    command.argv,
+                    executable=command.executable,
                     stdin=stdin,
                     stdout=other_end,
                     stderr=other_end,
-                    env=environment,
+                    env=command.environment,
+                    cwd=command.cwd,
                     start_new_session=True,
+                    **_rights(command),
                 )
         except BaseException:
             os.close(self._pipe)
@@ -50,12 +53,29 @@ class Child:
             os.close(other_end)
         os.set_blocking(self._pipe, False)
         self._loop.add_reader(self._pipe, self._read)
+        self._own_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self._used: resource.struct_rusage
         self._watch()
+
+    @property
+    def pid(self) -> int:
+        """The number of the command's process, and of its group."""
+        return self._popen.pid
 
     @property
     def returncode(self) -> int:
         """The exit code; the number of the signal below zero."""
         return int(self._popen.returncode)
+
+    @property
+    def used(self) -> tuple[float, int | None]:
+        """CPU in s, and the most memory in bytes, of the command and of those of its children that it waited for.
+
+        The system counts what the worker had when it started the command; no more than that tells nothing, and is None.
+        """
+        used = self._used
+        most = used.ru_maxrss * _RSS_UNIT_BYTES if used.ru_maxrss > self._own_rss else None
+        return used.ru_utime + used.ru_stime, most
 
     async def exited(self) -> None:
         """Wait for the end of the command itself. What it left behind in its group is dead by then."""
@@ -118,22 +138,15 @@ class Child:
     def _reap(self) -> None:
         # Until it is waited for, the dead child keeps its number, so this cannot hit a stranger's group.
         _signal_group(self._popen.pid, signal.SIGKILL)
-        self._popen.wait()
+        _, status, self._used = os.wait4(self._popen.pid, 0)
+        self._popen.returncode = os.waitstatus_to_exitcode(status)
         self._exited.set()
 
 
-def _stdin(payload: bytes) -> IO[bytes]:
-    """The payload as a file: a command that does not read it, or not all of it, does no harm."""
-    file: IO[bytes]
-    if not payload:
-        return open(os.devnull, "rb")  # noqa: PTH123 -- a device
-    if hasattr(os, "memfd_create"):
-        file = os.fdopen(os.memfd_create("titan-payload"), "w+b")
-    else:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 -- the caller closes it
-    file.write(payload)
-    file.seek(0)
-    return file
+def _rights(command: Command) -> dict[str, Any]:
+    if command.user is None:
+        return {}
+    return {"user": command.user.uid, "group": command.user.gid, "extra_groups": command.user.groups}
 
 
 def _signal_group(number: int, signal_number: signal.Signals) -> None:

@@ -3,16 +3,18 @@
 import asyncio
 import errno
 import logging
-import shutil
 import signal
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 from broker.models import Job
-from worker.outcome import Failed, Outcome, Released, Succeeded
+from worker.entries import ProcessEntry
+from worker.outcome import Failed, Outcome, Released, Succeeded, Usage
 from worker.output import Output
 from worker.runners.child import Child
-from worker.runners.environment import environment_of
-from worker.table import Argv
+from worker.runners.command import command_of
+from worker.runners.orphans import Orphans, delivery_in
+from worker.runners.payload import payload_file
 
 _NO_ROOM = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 """Errors at the start of a process that are this machine's trouble and not the job's."""
@@ -21,64 +23,89 @@ _logger = logging.getLogger(__name__)
 
 
 class ProcessRunner:
-    """Runs commands: argv and never a shell, the payload on stdin, in a process group that is killed as a whole."""
+    """Runs commands: argv and never a shell, in a process group that is killed as a whole, with what left it."""
 
     def __init__(
-        self, table: Mapping[str, Argv], passed_on: Mapping[str, str], *, kill_after_s: float, give_back_s: int
+        self, passed_on: Mapping[str, str], *, kill_after_s: float, give_back_s: int, orphans: Orphans | None = None
     ) -> None:
-        self._table = table
+        """`orphans` where this process adopts them."""
         self._passed_on = passed_on
         self._kill_after_s = kill_after_s
         self._give_back_s = give_back_s
-        self._unknown: set[str] = set()
+        self._orphans = orphans
 
-    async def run(self, job: Job, log: Output) -> Outcome:
-        """Run the job's command. An image that is not in the table is given back, for a worker that has it."""
-        argv = self._table.get(job.image)
-        if argv is None:
-            return self._cannot_run(job)
-        try:
-            child = self._start(argv, job, log)
-        except (OSError, ValueError) as error:
-            return self._not_started(argv, job, error)
+    async def run(self, entry: ProcessEntry, job: Job, log: Output) -> Outcome:
+        """Run the entry's command."""
+        with ExitStack() as files:
+            try:
+                child = self._start(entry, job, log, files)
+            except (OSError, ValueError) as error:
+                return self._not_started(entry, job, error)
+            try:
+                return await self._end(child, entry, job)
+            finally:
+                await self._close(child, job)
+
+    async def aclose(self) -> None:
+        """Nothing is held between jobs."""
+
+    def _start(self, entry: ProcessEntry, job: Job, log: Output, files: ExitStack) -> Child:
+        command = command_of(entry, job, self._passed_on)
+        payload = (job.payload or "").encode()
+        if entry.payload == "file":
+            path = files.enter_context(payload_file(payload, command.owner_uid))
+            command.environment["TITAN_PAYLOAD_FILE"] = path
+            payload = b""
+        child = Child(command, payload, log)
+        if self._orphans:
+            self._orphans.started(child.pid, _delivery(job))
+        return child
+
+    async def _end(self, child: Child, entry: ProcessEntry, job: Job) -> Outcome:
         try:
             async with asyncio.timeout(job.timeout):
                 await child.exited()
         except TimeoutError:
             await child.stop(self._kill_after_s)
-            return Failed("timeout", f"ran longer than its timeout of {job.timeout} s")
-        finally:
             await child.close()
-        return _outcome(child.returncode)
+            return Failed("timeout", f"ran longer than its timeout of {job.timeout} s", _usage(child))
+        return _outcome(child, entry)
 
-    def _cannot_run(self, job: Job) -> Released:
-        if job.image not in self._unknown:
-            self._unknown.add(job.image)
-            _logger.warning(
-                "job %s: no --run entry for image %.255r; such jobs are given back for %d s (said once)",
-                job.id, job.image, self._give_back_s,
-            )  # fmt: skip
-        return Released(self._give_back_s)
+    async def _close(self, child: Child, job: Job) -> None:
+        """Kill what is left, even when this is cancelled meanwhile."""
+        try:
+            await child.close()
+        finally:
+            if self._orphans:
+                await self._orphans.ended(child.pid, _delivery(job))
 
-    def _start(self, argv: Argv, job: Job, log: Output) -> Child:
-        path = self._passed_on.get("PATH")
-        executable = shutil.which(argv[0], path=path) or argv[0]
-        return Child(argv, executable, environment_of(job, self._passed_on), (job.payload or "").encode(), log)
-
-    def _not_started(self, argv: Argv, job: Job, error: OSError | ValueError) -> Outcome:
+    def _not_started(self, entry: ProcessEntry, job: Job, error: OSError | ValueError) -> Outcome:
         said = error.strerror if isinstance(error, OSError) else str(error)
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             _logger.warning("job %s: no room to start a process (%s); given back", job.id, said)
             return Released(self._give_back_s)
-        return Failed("bad_exit", f"cannot run {argv[0]!r}: {said}")
+        return Failed("bad_exit", f"cannot run {entry.argv[0]!r}: {said}")
 
 
-def _outcome(returncode: int) -> Outcome:
+def _delivery(job: Job) -> str:
+    return delivery_in({"TITAN_JOB_ID": job.id, "TITAN_DELIVERY": str(job.deliveries)})
+
+
+def _outcome(child: Child, entry: ProcessEntry) -> Outcome:
+    returncode, usage = child.returncode, _usage(child)
     if returncode == 0:
-        return Succeeded()
+        return Succeeded(usage)
     if returncode > 0:
-        return Failed("bad_exit", f"exit code {returncode}")
-    return Failed("killed", f"killed by {_signal_name(-returncode)}")
+        return Failed("bad_exit", f"exit code {returncode}", usage)
+    cpu_s = entry.limits.cpu_s
+    why = f": used more than its {cpu_s} s of CPU" if usage.signal == "SIGXCPU" and cpu_s else ""
+    return Failed("killed", f"killed by {usage.signal}{why}", usage)
+
+
+def _usage(child: Child) -> Usage:
+    code, (cpu_s, max_rss_bytes) = child.returncode, child.used
+    exit_code, number = (None, _signal_name(-code)) if code < 0 else (code, None)
+    return Usage(exit_code=exit_code, signal=number, max_rss_bytes=max_rss_bytes, cpu_s=cpu_s)
 
 
 def _signal_name(number: int) -> str:

@@ -1,0 +1,58 @@
+"""What Linux tells those who start processes: who their children are; and how to adopt orphans.
+
+Elsewhere each of these says that it is not there, and does nothing.
+"""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+_TASKS = Path("/proc/self/task")
+
+
+def adopt_orphans() -> bool:
+    """Become the parent of every descendant whose own parent ends; whether this system can."""
+    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def children() -> set[int]:
+    """The numbers of this process's children, adopted and dead ones too; empty where the system does not say."""
+    found: set[int] = set()
+    with suppress(OSError):
+        for task in _TASKS.iterdir():
+            with suppress(OSError):
+                found.update(map(int, (task / "children").read_text().split()))
+    return found
+
+
+def variables(pid: int) -> dict[str, str]:
+    """The environment that a process was started with; empty when it is gone or not ours to read."""
+    try:
+        content = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return {}
+    return dict(_pairs(content))
+
+
+def started_at(pid: int) -> str:
+    """When a process was started, as the system counts; "" when there is none of this number."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def _pairs(content: bytes) -> Iterator[tuple[str, str]]:
+    for pair in content.split(b"\0"):
+        name, equals, value = pair.decode(errors="replace").partition("=")
+        if equals:
+            yield name, value
+
+
+def _prctl(option: int, value: int) -> bool:
+    try:
+        return int(ctypes.CDLL(None).prctl(option, value, 0, 0, 0)) == 0
+    except (AttributeError, OSError, TypeError):
+        return False

@@ -1,0 +1,44 @@
+"""The runner of the whole table: finds a job's entry and hands the job to the runner of that kind."""
+
+import logging
+from collections.abc import Mapping
+
+from broker.models import Job
+from worker.entries import Entry
+from worker.outcome import Outcome, Released
+from worker.output import Output
+from worker.runners import EntryRunner
+from worker.table import Tables
+
+_logger = logging.getLogger(__name__)
+
+
+class Choice:
+    """Looks each job up in the table of that moment. An image that is not there is given back, for another worker."""
+
+    def __init__(self, tables: Tables, runners: Mapping[type[Entry], EntryRunner], give_back_s: int) -> None:
+        self._tables = tables
+        self._runners = runners
+        self._give_back_s = give_back_s
+        self._unknown: set[str] = set()
+
+    async def run(self, job: Job, log: Output) -> Outcome:
+        """Run the job as its entry says."""
+        entry = self._tables.now.entry(job.image)
+        if entry is None:
+            return self._cannot_run(job)
+        return await self._runners[type(entry)].run(entry, job, log)
+
+    async def aclose(self) -> None:
+        """Close each runner."""
+        for runner in self._runners.values():
+            await runner.aclose()
+
+    def _cannot_run(self, job: Job) -> Released:
+        if job.image not in self._unknown:
+            self._unknown.add(job.image)
+            _logger.warning(
+                "job %s: nothing in the table for image %.255r; such jobs are given back for %d s (said once)",
+                job.id, job.image, self._give_back_s,
+            )  # fmt: skip
+        return Released(self._give_back_s)

@@ -1,0 +1,66 @@
+"""A command as the system starts it: from an entry of the table, the worker's environment and a job."""
+
+import os
+import pwd
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from broker.models import Job
+from worker.entries import Argv, Limits, ProcessEntry
+from worker.runners import limits
+from worker.runners.environment import environment_of
+
+_NONE = Limits()
+
+
+class User(NamedTuple):
+    """Whom a command runs as, when that is not the worker's own user."""
+
+    uid: int
+    gid: int
+    groups: list[int]
+
+
+class Command(NamedTuple):
+    """What is started."""
+
+    argv: Argv
+    executable: str
+    environment: dict[str, str]
+    cwd: str | None
+    user: User | None
+    """Whom it is started as; None when it starts as the worker's user, and perhaps becomes another itself."""
+    owner_uid: int | None
+    """Whom its files are to belong to, when that is not the worker's user."""
+
+
+def command_of(entry: ProcessEntry, job: Job, passed_on: Mapping[str, str]) -> Command:
+    """The command of this job. Raises ValueError for a user that does not exist."""
+    user, of_user = _user(entry.user) if entry.user else (None, {})
+    environment = environment_of(job, {**passed_on, **of_user, **entry.env})
+    argv, owner_uid = entry.argv, user.uid if user else None
+    executable = shutil.which(argv[0], path=passed_on.get("PATH")) or argv[0]
+    if entry.limits != _NONE:
+        # The shim becomes the user, who may not be able to read it.
+        argv, executable, user = _limited(argv, executable, entry.limits, user), sys.executable, None
+    return Command(argv, executable, environment, entry.cwd or None, user, owner_uid)
+
+
+def _limited(argv: Argv, executable: str, given: Limits, user: User | None) -> Argv:
+    words = [f"{name}={value}" for name in limits.LIMITS if (value := getattr(given, name)) is not None]
+    if user:
+        words.append(f"user={user.uid}:{user.gid}:{','.join(map(str, user.groups))}")
+    return (sys.executable, "-I", "-S", limits.__file__, *words, "--", executable, *argv)
+
+
+def _user(name: str) -> tuple[User | None, dict[str, str]]:
+    try:
+        row = pwd.getpwnam(name)
+    except KeyError:
+        raise ValueError(f"there is no user {name!r}") from None
+    variables = {"HOME": row.pw_dir, "USER": row.pw_name, "LOGNAME": row.pw_name, "SHELL": row.pw_shell}
+    if row.pw_uid == os.geteuid():
+        return None, variables
+    return User(row.pw_uid, row.pw_gid, os.getgrouplist(row.pw_name, row.pw_gid)), variables

@@ -1,0 +1,56 @@
+"""A shim that is run as a program: `limits.py LIMIT=N… user=UID:GID:GROUPS -- PATH ARGV0 …`.
+
+It limits its process, becomes the user, then becomes the command.
+
+The parent could not do it without a moment in which the command runs unlimited, nor without giving up the fast way to
+start a process. It imports nothing of this package, so that it starts in a few ms.
+"""
+
+import os
+import resource
+import sys
+
+LIMITS = {
+    "memory_bytes": resource.RLIMIT_AS,
+    "cpu_s": resource.RLIMIT_CPU,
+    "open_files": resource.RLIMIT_NOFILE,
+    "processes": resource.RLIMIT_NPROC,
+}
+_GRACE_S = 1
+"""Between SIGXCPU at the limit of CPU, which names the cause, and SIGKILL."""
+_CANNOT_RUN = 126
+
+
+def main(words: list[str]) -> None:
+    """Set each limit, never above what the parent has, then the user, and exec."""
+    end = words.index("--")
+    for word in words[:end]:
+        name, _, value = word.partition("=")
+        if name == "user":
+            _become(*value.split(":"))
+        else:
+            _limit(name, int(value))
+    path, *argv = words[end + 1 :]
+    try:
+        os.execv(path, argv)  # noqa: S606 -- argv of the worker's table
+    except OSError as error:
+        print(f"cannot run {path!r}: {error.strerror}", file=sys.stderr)  # noqa: T201 -- into the job's log
+        sys.exit(_CANNOT_RUN)
+
+
+def _limit(name: str, value: int) -> None:
+    highest = resource.getrlimit(LIMITS[name])[1]
+    hard = value + _GRACE_S if name == "cpu_s" else value
+    if highest != resource.RLIM_INFINITY:
+        value, hard = min(value, highest), min(hard, highest)
+    resource.setrlimit(LIMITS[name], (value, hard))
+
+
+def _become(uid: str, gid: str, groups: str) -> None:
+    os.setgroups([int(group) for group in groups.split(",")])
+    os.setgid(int(gid))
+    os.setuid(int(uid))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -14,6 +14,13 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=1, le=256, description="Brokers on the port, each a process, which uses one core."),
     ] = 1
+    tokens: Annotated[
+        str,
+        Meta(description="File of the tokens that callers need, read again at SIGHUP. Empty: no token is asked for."),
+    ] = ""
+    insecure: Annotated[
+        bool, Meta(description="Listen on other addresses than this machine's own without a file of tokens.")
+    ] = False
     redis_url: Annotated[
         str,
         Meta(

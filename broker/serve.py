@@ -4,14 +4,15 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from broker.access import Access, Exposed, access_of
 from broker.api.app import Broker, make_app
 from broker.api.runner import Runner
 from broker.config import BrokerSettings
@@ -20,6 +21,7 @@ from broker.logs import Logs, open_logs
 from broker.reaper import Reaper
 from broker.store import Store
 from broker.stores import StartFailed, opened
+from broker.tokens import TokensUnreadable
 from broker.waiters import Waiters
 
 _BACKLOG = 1024
@@ -57,6 +59,7 @@ def stop_signals() -> asyncio.Event:
 @asynccontextmanager
 async def running(settings: BrokerSettings) -> AsyncIterator[Serving]:
     """A broker that serves inside the block and drains at its end; its store is left last. Raises StartFailed."""
+    access = _access(settings)
     async with AsyncExitStack() as stack:
         store, _, redis_cli = await stack.enter_async_context(opened(settings))
         logs = _open_logs(settings)
@@ -65,9 +68,35 @@ async def running(settings: BrokerSettings) -> AsyncIterator[Serving]:
         reaper = Reaper(store, logs, waiters) if settings.reaper else None
         if reaper is not None:
             await stack.enter_async_context(_task(reaper.run()))
-        app = make_app(Broker(store, logs, waiters, settings, reaper))
+        app = make_app(Broker(store, logs, waiters, settings, reaper, access))
+        stack.enter_context(_at_hangup(access.reload))
         url = await stack.enter_async_context(_front(app, settings))
         yield Serving(url, store, redis_cli)
+
+
+def _access(settings: BrokerSettings) -> Access:
+    try:
+        return access_of(settings)
+    except (Exposed, TokensUnreadable) as error:
+        raise StartFailed(str(error)) from error
+
+
+@contextmanager
+def _at_hangup(reload: Callable[[], int]) -> Iterator[None]:
+    """Inside the block SIGHUP reads the tokens anew; those that cannot be read leave the old ones in force."""
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        try:
+            _log.info("read again: %d tokens", reload())
+        except ValueError as error:
+            _log.error("%s What was read before stays in force.", error)
+
+    loop.add_signal_handler(signal.SIGHUP, read)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 def _open_logs(settings: BrokerSettings) -> Logs:

@@ -6,10 +6,14 @@ deploy/ are compared with it, and `titan config` shows it.
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
 from msgspec import Struct
+
+TOKEN_VARIABLE = "TITAN_TOKEN"  # noqa: S105 - its name
+"""The token that a client sends. Not an option: everybody on a machine sees what a program is started with."""
 
 
 class Setting(NamedTuple):
@@ -47,3 +51,28 @@ def unknown_variables(known: set[str], environ: Mapping[str, str] | None = None)
     """The TITAN_ variables that no setting has: a typo must stop a start, not be passed over."""
     present = os.environ if environ is None else environ
     return sorted(name for name in present if name.startswith("TITAN_") and name not in known)
+
+
+def token_from(path: str, environ: Mapping[str, str] | None = None) -> str:
+    """The token for a broker: what stands in the file, or with no file in TITAN_TOKEN; '' for none.
+
+    Raises ValueError, which does not show the token.
+    """
+    present = os.environ if environ is None else environ
+    if not path:
+        return _as_token(present.get(TOKEN_VARIABLE, ""), f"What stands in {TOKEN_VARIABLE}")
+    try:
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ValueError(f"The token in {path} cannot be read: {reason}") from None
+    if not text.strip():
+        raise ValueError(f"There is no token in {path}")
+    return _as_token(text, f"What stands in {path}")
+
+
+def _as_token(text: str, what: str) -> str:
+    token = text.strip()
+    if not (token.isascii() and all("!" <= letter <= "~" for letter in token)):
+        raise ValueError(f"{what} is not a token: it has other characters than printable ASCII ones")
+    return token

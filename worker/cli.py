@@ -7,6 +7,7 @@ import click
 from broker.cli.options import example, settings_from, settings_options
 from broker.cli.running import log_to_stderr, run
 from worker.config import WorkerSettings
+from worker.credentials import credentials_of
 from worker.daemon import run_worker
 from worker.keeper import kept
 from worker.table import read_table
@@ -42,6 +43,7 @@ def worker(context: click.Context, /, **_: object) -> None:
 def _check(settings: WorkerSettings) -> None:
     try:
         table = read_table(settings)
+        credentials_of(settings)
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
     if not table:

@@ -18,6 +18,15 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     broker_url: Annotated[str, Meta(pattern=r"^https?://[^\s/]", description="The broker: http:// or https://.")] = (
         "http://127.0.0.1:8080"
     )
+    token_file: Annotated[
+        str, Meta(description="File with the token for the broker. Empty: the variable TITAN_TOKEN, if it is there.")
+    ] = ""
+    ca_file: Annotated[
+        str, Meta(description="PEM file of the authorities that a https:// broker is trusted by. Empty: the system's.")
+    ] = ""
+    cert_file: Annotated[
+        str, Meta(description="PEM file with the certificate and key that the broker asks for. Empty: none.")
+    ] = ""
     run: Annotated[
         tuple[str, ...],
         Meta(description="NAME='command arguments': jobs of this image run that command, without a shell. Repeatable."),

@@ -10,6 +10,7 @@ from functools import partial
 from broker.models import Job
 from worker.client import Client
 from worker.config import WorkerSettings
+from worker.credentials import credentials_of
 from worker.loops.finish import FinishLoop
 from worker.loops.log import LogUploads
 from worker.loops.next import NextLoop
@@ -37,10 +38,10 @@ async def run_worker(
     """Run a worker until `stop` is set, or without one until SIGTERM or SIGINT; the exit code.
 
     0: everything it took is reported or given back. 1: something is not; it comes back when its lease ends.
-    Cancelling it kills its jobs at once. Raises ValueError for a table that cannot be read.
+    Cancelling it kills its jobs at once. Raises ValueError for a table, token or certificate that cannot be read.
     """
     runner = make_runner(settings, Tables(settings))
-    async with aclosing(runner), Client(settings.broker_url) as client:
+    async with aclosing(runner), Client(settings.broker_url, **credentials_of(settings)) as client:
         worker = Worker(settings, client, runner, on_event or _ignore)
         return await (worker.serve(stop) if stop else until_signalled(worker.serve))
 

@@ -1,5 +1,6 @@
 """How a client talks to the broker: one session, each request sent once, every trouble one of broker.errors."""
 
+import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -20,18 +21,30 @@ _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
 class Link:
-    """A session with one broker, as an async context manager. Used by one event loop."""
+    """A session with one broker, as an async context manager. Used by one event loop.
 
-    def __init__(self, broker_url: str, *, token: str = "", timeout_s: float = 10.0, connections: int = 100) -> None:
+    `tls` says whom a https:// broker is trusted by, as `tls_of` makes it; without it that is whom the system trusts.
+    """
+
+    def __init__(
+        self,
+        broker_url: str,
+        *,
+        token: str = "",
+        tls: ssl.SSLContext | None = None,
+        timeout_s: float = 10.0,
+        connections: int = 100,
+    ) -> None:
         self._root = broker_url.rstrip("/") + "/v1"
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._tls = tls
         self._timeout_s = timeout_s
         self._connections = connections
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             headers=self._headers,
-            connector=aiohttp.TCPConnector(limit=self._connections),
+            connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._tls or True),
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_once,),
         )
@@ -97,6 +110,24 @@ class Link:
 
     def _whole(self, more_s: float = 0.0) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(total=self._timeout_s + more_s, sock_connect=_CONNECT_S)
+
+
+def tls_of(ca_file: str = "", cert_file: str = "") -> ssl.SSLContext | None:
+    """How to speak TLS with a broker: trusting these authorities, showing this certificate; None for the system's way.
+
+    Raises ValueError for a file that cannot be used.
+    """
+    if not (ca_file or cert_file):
+        return None
+    at = ca_file
+    try:
+        tls = ssl.create_default_context(cafile=ca_file or None)
+        at = cert_file
+        if cert_file:
+            tls.load_cert_chain(cert_file)
+    except OSError as error:
+        raise ValueError(f"{at} cannot be used: {error.strerror or error}") from error
+    return tls
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

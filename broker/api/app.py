@@ -8,7 +8,7 @@ from aiohttp import web
 from broker.api.call import Broker, Call, Front
 from broker.api.openapi import document
 from broker.api.problems import problems
-from broker.api.routes import ROUTES, Handler
+from broker.api.routes import ROUTES, Route
 
 Hook = Callable[[web.Application], Awaitable[None]]
 
@@ -24,15 +24,17 @@ def make_app(broker: Broker) -> web.Application:
     app = web.Application(middlewares=[problems])
     for route in ROUTES:
         path = route.path.replace("}", ":[^/]+}")
-        app.router.add_route(route.method, path, _adapted(front, route.handler), expect_handler=_expect_later)
+        app.router.add_route(route.method, path, _adapted(front, route), expect_handler=_expect_later)
     app.on_shutdown.append(_stop_waiting(front))
     app.on_cleanup.append(_settle(front))
     return app
 
 
-def _adapted(front: Front, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _adapted(front: Front, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await handler(Call(front, request, request.match_info))
+        path = request.match_info
+        grant = front.access.admit(request.headers.get("Authorization"), route.scope, path.get("group_name", ""))
+        return await route.handler(Call(front, request, path, grant))
 
     return handle
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from aiohttp import web
 from msgspec import Struct
 
+from broker.access import EVERYTHING, Access, Grant
 from broker.api import queries
 from broker.api.bodies import FORM, JSON, media_type, read_body
 from broker.api.codec import convert, decode, form
@@ -37,6 +38,7 @@ class Broker(NamedTuple):
     waiters: "Waiters"
     settings: BrokerSettings
     reaper: "Reaper | None" = None
+    access: Access = Access()
 
 
 class Front:
@@ -45,6 +47,7 @@ class Front:
     def __init__(self, broker: Broker, document: bytes) -> None:
         self.broker = broker
         self.document = document
+        self.access = broker.access
         self.polls = Polls(broker.waiters)
         self.deliveries = Deliveries(broker.store)
 
@@ -52,12 +55,13 @@ class Front:
 class Call:
     """One request. Raises Invalid for a hostile group name, NotFound for what cannot be an id."""
 
-    __slots__ = ("front", "group", "job_id", "logs", "request", "settings", "store", "worker")
+    __slots__ = ("front", "grant", "group", "job_id", "logs", "request", "settings", "store", "worker")
 
-    def __init__(self, front: Front, request: web.Request, path: Mapping[str, str]) -> None:
+    def __init__(self, front: Front, request: web.Request, path: Mapping[str, str], grant: Grant = EVERYTHING) -> None:
         self.front = front
         self.request = request
-        self.store, self.logs, _, self.settings, _ = front.broker
+        self.grant = grant
+        self.store, self.logs, self.settings = front.broker.store, front.broker.logs, front.broker.settings
         self.group = group_name(path["group_name"]) if "group_name" in path else ""
         self.job_id = job_id(path["id"]) if "id" in path else ""
         self.worker = worker_name(path["worker"]) if "worker" in path else ""
@@ -72,7 +76,7 @@ class Call:
 
     async def items(self, bulk: type[Bulk[Item]], kind: type[Item]) -> Items[Item]:
         """The items of a bulk body."""
-        return read_items(bulk, kind, await read_body(self.request, self.settings))
+        return read_items(bulk, kind, await read_body(self.request, self.settings), self.grant)
 
     async def failure(self) -> Failure:
         """The body of fail: JSON, or a form, or the query, or nothing. The body goes before the query.

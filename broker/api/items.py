@@ -6,10 +6,11 @@ from typing import Annotated, Generic, Protocol, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from broker.access import Grant
 from broker.api.codec import decode, moment
 from broker.api.names import group_name, job_id
 from broker.api.problems import problem_of
-from broker.errors import Invalid, NotFound, TitanError
+from broker.errors import Forbidden, Invalid, NotFound, TitanError
 from broker.models import MAX_JOBS, Finish, Held, Outcome
 from broker.times import rfc3339
 
@@ -58,26 +59,26 @@ class Items(Generic[Item]):
         ]
 
 
-def read_items(bulk: type[Bulk[Item]], kind: type[Item], body: bytes) -> Items[Item]:
+def read_items(bulk: type[Bulk[Item]], kind: type[Item], body: bytes, grant: Grant) -> Items[Item]:
     """The items of a bulk body. Raises Invalid when the body is not {"jobs": [1 to 1000 of anything]}."""
     try:
-        return Items([(item.id, _checked(item)) for item in decode(bulk, body).jobs])
+        return Items([(item.id, _checked(item, grant)) for item in decode(bulk, body).jobs])
     except TitanError:  # something is not right: see what, item by item
-        return Items([_read(kind, i, bytes(raw)) for i, raw in enumerate(decode(RawItems, body).jobs)])
+        return Items([_read(kind, i, bytes(raw), grant) for i, raw in enumerate(decode(RawItems, body).jobs)])
 
 
-def _read(kind: type[Item], i: int, raw: bytes) -> tuple[str, Item | TitanError]:
+def _read(kind: type[Item], i: int, raw: bytes, grant: Grant) -> tuple[str, Item | TitanError]:
     try:
         item = decode(kind, raw)
-        return item.id, _checked(item)
+        return item.id, _checked(item, grant)
     except Invalid as error:
         return _id_in(raw), Invalid(error.message, fields=f"jobs[{i}].{error.fields}".rstrip("."))
-    except NotFound as error:
+    except (Forbidden, NotFound) as error:
         return _id_in(raw), error
 
 
-def _checked(item: Item) -> Item:
-    group_name(item.group_name)
+def _checked(item: Item, grant: Grant) -> Item:
+    grant.check(group_name(item.group_name))
     job_id(item.id)
     return _timed(item)
 

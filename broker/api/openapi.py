@@ -13,7 +13,17 @@ from broker.api.bodies import FORM, JSON
 from broker.api.problems import RETRY_AFTER_S, STATUS
 from broker.api.queries import Query
 from broker.api.routes import LOG_TYPES, ROUTES, Route
-from broker.errors import ERRORS, Invalid, StoreUnavailable, TitanError, TooLarge, TooSlow, UnsupportedType
+from broker.errors import (
+    ERRORS,
+    Forbidden,
+    Invalid,
+    StoreUnavailable,
+    TitanError,
+    TooLarge,
+    TooSlow,
+    Unauthorized,
+    UnsupportedType,
+)
 from broker.models import GROUP_NAME, JOB_ID, ProblemWrapper
 from broker.presence import WORKER_NAME
 
@@ -23,6 +33,11 @@ _HEADERS = {
     "Idempotency-Key": "The same key and body give the first answer again for a day.",
     "Titan-Expires-At": "When the lease ends, RFC 3339.",
     "Idempotency-Replayed": "`true` when this is the first answer to the Idempotency-Key again.",
+}
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "Where the broker has a file of tokens. The names beside it are the scope that a token needs.",
 }
 _PATH = {
     "group_name": ("Name of the group.", f"^{GROUP_NAME}$"),
@@ -48,7 +63,7 @@ def document() -> dict[str, Any]:
             path: {route.method.lower(): _operation(route) for route in rows}
             for path, rows in groupby(sorted(ROUTES, key=lambda route: route.path), key=lambda route: route.path)
         },
-        "components": {"schemas": _components()},
+        "components": {"schemas": _components(), "securitySchemes": {"token": _BEARER}},
     }
 
 
@@ -68,6 +83,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": route.verb,
         "summary": route.summary,
         "parameters": [*_path_parameters(route), *_query_parameters(route), *_header_parameters(route)],
+        "security": [{}, {"token": [route.scope]}] if route.scope else [],
         "responses": {str(route.status): _answer(route), **_refusals(route)},
     }
     if route.takes is not None:
@@ -152,11 +168,12 @@ def _refusals(route: Route) -> dict[str, Any]:
 
 def _common(route: Route) -> list[type[TitanError]]:
     """What a route refuses by its shape, and any of them can end in."""
+    access: list[type[TitanError]] = [Unauthorized, Forbidden] if route.scope else []
     if not route.path.startswith("/v1/") or route.verb == "openapi":
-        return [TitanError]
+        return [TitanError, *access]
     body = [Invalid, UnsupportedType, TooLarge, TooSlow] if route.takes is not None else []
     names = [Invalid] if "{" in route.path or route.query is not Query else []
-    return [StoreUnavailable, TitanError, *body, *names]
+    return [StoreUnavailable, TitanError, *access, *body, *names]
 
 
 def _refusal(errors: list[type[TitanError]]) -> dict[str, Any]:

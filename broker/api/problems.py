@@ -101,6 +101,8 @@ def refusal(error: TitanError) -> web.Response:
     retry_after_s = error.retry_after_s or RETRY_AFTER_S.get(kind)
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)
+    if kind is Unauthorized:
+        headers["WWW-Authenticate"] = 'Bearer realm="titan"'
     body = _ENCODER.encode(ProblemWrapper(problem_of(error)))
     response = web.Response(status=STATUS[kind], body=body, headers=headers)
     if kind is TooSlow:

@@ -40,6 +40,7 @@ from broker.models import (
     Touch,
 )
 from broker.presence import Announcement, Orders, WorkersWrapper, WorkerWrapper
+from broker.tokens import Scope
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -62,6 +63,8 @@ class Route(NamedTuple):
     types: tuple[str, ...] = (JSON,)
     headers: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    scope: Scope | None = "admin"
+    """What a token must be for; None: no token is asked for."""
 
     @property
     def verb(self) -> str:
@@ -94,13 +97,16 @@ ROUTES: tuple[Route, ...] = (
         (IdempotencyMismatch, StoreFull),
         headers=(KEY,),
         answers=("Idempotency-Replayed",),
+        scope="produce",
     ),
-    Route("GET", JOBS, jobs.list_jobs, None, JobsWrapper, query=queries.ListQuery),
-    Route("GET", JOB, jobs.show, None, JobWrapper, refuses=(NotFound,)),
-    Route("DELETE", JOB, jobs.remove, None, None, 204, (NotFound, WrongState)),
-    Route("POST", JOB + "/cancel", jobs.cancel, None, JobWrapper, refuses=(NotFound, WrongState)),
-    Route("POST", JOB + "/retry", jobs.retry, None, JobWrapper, refuses=(NotFound, WrongState, StoreFull)),
-    Route("GET", "/v1/jobs", consume.next, None, JobsWrapper, query=queries.NextQuery),
+    Route("GET", JOBS, jobs.list_jobs, None, JobsWrapper, query=queries.ListQuery, scope="read"),
+    Route("GET", JOB, jobs.show, None, JobWrapper, refuses=(NotFound,), scope="read"),
+    Route("DELETE", JOB, jobs.remove, None, None, 204, (NotFound, WrongState), scope="produce"),
+    Route("POST", JOB + "/cancel", jobs.cancel, None, JobWrapper, refuses=(NotFound, WrongState), scope="produce"),
+    Route(
+        "POST", JOB + "/retry", jobs.retry, None, JobWrapper, refuses=(NotFound, WrongState, StoreFull), scope="produce"
+    ),
+    Route("GET", "/v1/jobs", consume.next, None, JobsWrapper, query=queries.NextQuery, scope="consume"),
     Route(
         "POST",
         JOB + "/start",
@@ -109,29 +115,60 @@ ROUTES: tuple[Route, ...] = (
         JobWrapper,
         refuses=(*_HELD, LimitReached, StoreFull),
         headers=(LEASE,),
+        scope="consume",
     ),
     Route(
-        "POST", JOB + "/touch", consume.touch, Touch, None, 204, _HELD, headers=(LEASE,), answers=("Titan-Expires-At",)
+        "POST",
+        JOB + "/touch",
+        consume.touch,
+        Touch,
+        None,
+        204,
+        _HELD,
+        headers=(LEASE,),
+        answers=("Titan-Expires-At",),
+        scope="consume",
     ),
-    Route("POST", JOB + "/success", consume.succeed, Success, JobWrapper, refuses=_HELD, headers=(LEASE,)),
     Route(
-        "POST", JOB + "/error", consume.fail, Failure, JobWrapper, 200, _HELD, queries.FailQuery, (JSON, FORM), (LEASE,)
+        "POST", JOB + "/success", consume.succeed, Success, JobWrapper, refuses=_HELD, headers=(LEASE,), scope="consume"
     ),
-    Route("POST", JOB + "/release", consume.release, Release, JobWrapper, refuses=_HELD, headers=(LEASE,)),
     Route(
-        "POST", JOB + "/log", logs.log, bytes, JobWrapper, refuses=(NotFound, WrongState, StoreFull), types=LOG_TYPES
+        "POST",
+        JOB + "/error",
+        consume.fail,
+        Failure,
+        JobWrapper,
+        200,
+        _HELD,
+        queries.FailQuery,
+        (JSON, FORM),
+        (LEASE,),
+        scope="consume",
     ),
-    Route("GET", JOB + "/log", logs.read_log, None, str, refuses=(NotFound,), query=queries.TailQuery),
-    Route("POST", "/v1/jobs/finish", bulk.finish, Finishes, Outcomes),
-    Route("POST", "/v1/jobs/touch", bulk.touch_many, HeldJobs, Outcomes),
-    Route("GET", GROUPS, groups.list_groups, None, GroupsWrapper, query=queries.GroupsQuery),
-    Route("GET", GROUP, groups.show_group, None, GroupWrapper, refuses=(NotFound,)),
+    Route(
+        "POST", JOB + "/release", consume.release, Release, JobWrapper, refuses=_HELD, headers=(LEASE,), scope="consume"
+    ),
+    Route(
+        "POST",
+        JOB + "/log",
+        logs.log,
+        bytes,
+        JobWrapper,
+        refuses=(NotFound, WrongState, StoreFull),
+        types=LOG_TYPES,
+        scope="consume",
+    ),
+    Route("GET", JOB + "/log", logs.read_log, None, str, refuses=(NotFound,), query=queries.TailQuery, scope="read"),
+    Route("POST", "/v1/jobs/finish", bulk.finish, Finishes, Outcomes, scope="consume"),
+    Route("POST", "/v1/jobs/touch", bulk.touch_many, HeldJobs, Outcomes, scope="consume"),
+    Route("GET", GROUPS, groups.list_groups, None, GroupsWrapper, query=queries.GroupsQuery, scope="read"),
+    Route("GET", GROUP, groups.show_group, None, GroupWrapper, refuses=(NotFound,), scope="read"),
     Route("PUT", GROUP, groups.configure, GroupPut, GroupWrapper, refuses=(StoreFull,)),
-    Route("POST", WORKERS, workers.announce, Announcement, Orders, refuses=(LimitReached,)),
-    Route("GET", WORKERS, workers.list_workers, None, WorkersWrapper, query=queries.WorkersQuery),
-    Route("GET", WORKER, workers.show_worker, None, WorkerWrapper, refuses=(NotFound,)),
+    Route("POST", WORKERS, workers.announce, Announcement, Orders, refuses=(LimitReached,), scope="consume"),
+    Route("GET", WORKERS, workers.list_workers, None, WorkersWrapper, query=queries.WorkersQuery, scope="read"),
+    Route("GET", WORKER, workers.show_worker, None, WorkerWrapper, refuses=(NotFound,), scope="read"),
     Route("POST", WORKER + "/order", workers.order, workers.OrderGiven, WorkerWrapper, refuses=(NotFound,)),
-    Route("GET", "/healthz", health.healthz, None, health.Health),
-    Route("GET", "/readyz", health.readyz, None, health.Health, refuses=(StoreUnavailable,)),
-    Route("GET", "/v1/openapi.json", health.openapi, None, None),
+    Route("GET", "/healthz", health.healthz, None, health.Health, scope=None),
+    Route("GET", "/readyz", health.readyz, None, health.Health, refuses=(StoreUnavailable,), scope=None),
+    Route("GET", "/v1/openapi.json", health.openapi, None, None, scope="read"),
 )

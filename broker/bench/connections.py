@@ -51,8 +51,8 @@ class Address(NamedTuple):
     tls: ssl.SSLContext | None
 
     @classmethod
-    def read(cls, url: str, token: str = "") -> Self:
-        """The address in a URL. Raises ValueError for one that is not http:// or https://."""
+    def read(cls, url: str, token: str = "", tls: ssl.SSLContext | None = None) -> Self:
+        """The address in a URL; without `tls` as the system trusts it. Raises ValueError for another scheme."""
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{url} is not an http:// or https:// address")
@@ -64,7 +64,7 @@ class Address(NamedTuple):
             port=parts.port or (443 if is_https else 80),
             root=parts.path.rstrip("/") + "/v1",
             headers=headers,
-            tls=ssl.create_default_context() if is_https else None,
+            tls=(tls or ssl.create_default_context()) if is_https else None,
         )
 
     def request(self, method: str, path: str, body: object = None, headers: str = "") -> bytes:

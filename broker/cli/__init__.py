@@ -22,6 +22,7 @@ COMMANDS: dict[str, Place] = {
     "worker": Place("worker.cli", "worker", "Run a worker: take jobs over HTTP and run commands."),
     "job": Place("broker.cli.job", "job", "Enqueue, list, wait for, cancel, retry and delete jobs; read logs."),
     "group": Place("broker.cli.group", "group", "List, show, set, pause and resume groups."),
+    "token": Place("broker.cli.token", "token", "Make tokens that a broker lets in."),
     "lua": Place("broker.cli.lua", "lua", "List the scripts, or print one, fit for redis-cli --eval."),
     "check": Place("broker.cli.check", "check", "Compare the store's sets, hashes, heads and timers; mend them."),
     "config": Place("broker.cli.config", "config", "Show the settings in force and where each came from."),

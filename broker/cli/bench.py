@@ -1,5 +1,6 @@
 """`titan bench`: what a broker can do, measured over HTTP."""
 
+import ssl
 from collections.abc import Sequence
 
 import click
@@ -13,7 +14,7 @@ from broker.bench.tables import about, markdown, tables
 from broker.bench.workloads import WORKS, Bench, Step, steps
 from broker.cli.options import example, json_option
 from broker.cli.output import Table, line, progress, show_json
-from broker.cli.remote import EXIT_CODES, REFUSED, Refused, Unreachable, broker_url_option, option
+from broker.cli.remote import EXIT_CODES, REFUSED, Refused, Unreachable, broker_url_option, credentials_options, option
 from broker.cli.running import run
 from broker.errors import StoreUnavailable
 
@@ -25,6 +26,7 @@ from broker.errors import StoreUnavailable
     + EXIT_CODES,
 )
 @broker_url_option
+@credentials_options
 @option("--only", "works", multiple=True, type=click.Choice(WORKS), help="Run this workload only; repeatable.")
 @option(
     "--seconds", default=2.0, show_default=True, type=click.FloatRange(0.1, 60), help="How long a step loads, in s."
@@ -67,6 +69,8 @@ def bench_(
     context: click.Context,
     /,
     broker_url: str,
+    token: str,
+    tls: ssl.SSLContext | None,
     works: tuple[str, ...],
     seconds: float,
     jobs: int,
@@ -95,7 +99,7 @@ def bench_(
     if is_profile and not redis_url:
         raise click.UsageError("--profile needs --redis-url.")
     try:
-        address = Address.read(broker_url)
+        address = Address.read(broker_url, token, tls)
     except ValueError as error:
         raise click.BadParameter(f"{error}.", param_hint="--broker-url") from None
     bench = Bench(OwnGroup(address), Meters(front_pids), seconds, jobs, polls)

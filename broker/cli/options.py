@@ -11,7 +11,7 @@ import msgspec
 from click.core import ParameterSource
 from msgspec import Struct
 
-from broker.settings import Setting, settings_of, unknown_variables
+from broker.settings import TOKEN_VARIABLE, Setting, settings_of, unknown_variables
 
 PREFIX = "TITAN"
 JOB_VARIABLES = frozenset({"TITAN_JOB_ID", "TITAN_GROUP", "TITAN_DELIVERY", "TITAN_IMAGE", "TITAN_PAYLOAD_FILE"})
@@ -138,7 +138,11 @@ def _setting_variables() -> set[str]:
     from broker.config import BrokerSettings
     from worker.config import WorkerSettings
 
-    return {s.variable for struct in (BrokerSettings, WorkerSettings) for s in settings_of(struct)} | JOB_VARIABLES
+    return (
+        {s.variable for struct in (BrokerSettings, WorkerSettings) for s in settings_of(struct)}
+        | JOB_VARIABLES
+        | {TOKEN_VARIABLE}
+    )
 
 
 def _option_variables(context: click.Context) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -12,11 +13,18 @@ from broker.api.codec import convert
 from broker.cli.output import JsonList, line
 from broker.errors import Invalid, StoreUnavailable, TitanError
 from broker.models import Job, Problem
+from broker.settings import settings_of, token_from
 from worker.client import BrokerUnavailable, Client
+from worker.config import WorkerSettings
+from worker.link import tls_of
 
 DEFAULT_BROKER_URL = "http://127.0.0.1:8080"
 EXIT_CODES = "Exit codes: 0 done; 1 refused; 2 wrong usage; 3 the broker cannot be reached."
 REFUSED, UNREACHABLE, TIMED_OUT = 1, 3, 124
+_TOKEN_HELP, _CA_HELP, _CERT_HELP = (
+    next(s.description for s in settings_of(WorkerSettings) if s.name == name)
+    for name in ("token_file", "ca_file", "cert_file")
+)
 
 S = TypeVar("S", bound=Struct)
 
@@ -50,17 +58,35 @@ broker_url_option = option(
     allow_from_autoenv=False,
     help="Where the broker is.",
 )
-"""The option of every command that talks to a broker."""
+"""Where a broker is: an option of every command that talks to one."""
+
+
+def credentials_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --token-file, --ca-file and --cert-file; the command is called with `token` and `tls` in their place."""
+
+    @option("--token-file", default="", envvar="TITAN_TOKEN_FILE", allow_from_autoenv=False, help=_TOKEN_HELP)
+    @option("--ca-file", default="", envvar="TITAN_CA_FILE", allow_from_autoenv=False, help=_CA_HELP)
+    @option("--cert-file", default="", envvar="TITAN_CERT_FILE", allow_from_autoenv=False, help=_CERT_HELP)
+    @functools.wraps(command)
+    def run(token_file: str, ca_file: str, cert_file: str, **arguments: Any) -> None:
+        try:
+            token, tls = token_from(token_file), tls_of(ca_file, cert_file)
+        except ValueError as error:
+            raise click.UsageError(f"{error}.") from None
+        command(token=token, tls=tls, **arguments)
+
+    return run
 
 
 def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
-    """Run a coroutine with an open client as `client`; its answer is the exit code. Adds --broker-url and --json."""
+    """Run a coroutine with an open client as `client`; its answer is the exit code. Adds its options and --json."""
 
     @broker_url_option
+    @credentials_options
     @option("--json", "as_json", is_flag=True, envvar="TITAN_JSON", allow_from_autoenv=False, help="Print JSON.")
     @functools.wraps(command)
-    def run(broker_url: str, **arguments: Any) -> None:
-        code = asyncio.run(_call(command, broker_url, arguments))
+    def run(broker_url: str, token: str, tls: ssl.SSLContext | None, **arguments: Any) -> None:
+        code = asyncio.run(_call(command, Client(broker_url, token=token, tls=tls), broker_url, arguments))
         click.get_current_context().exit(code or 0)
 
     return run
@@ -119,10 +145,10 @@ def given(struct: type[S], values: Mapping[str, object]) -> S:
 
 
 async def _call(
-    command: Callable[..., Awaitable[int | None]], broker_url: str, arguments: dict[str, Any]
+    command: Callable[..., Awaitable[int | None]], client: Client, broker_url: str, arguments: dict[str, Any]
 ) -> int | None:
     try:
-        async with Client(broker_url) as client:
+        async with client:
             return await command(client=client, **arguments)
     except BrokerUnavailable as error:
         hint = f"Does a broker run at {broker_url} (titan broker), and is --broker-url right?"

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from broker.access import Access
 from broker.api.app import Broker, make_app
 from broker.api.runner import Runner
 from broker.config import BrokerSettings
@@ -45,11 +46,17 @@ def reaper() -> SimpleNamespace:
 
 
 @pytest.fixture
+def access() -> Access:
+    """Who is let in: everybody."""
+    return Access()
+
+
+@pytest.fixture
 async def http(
-    store: Store, logs: Logs, waiters: Waiters, settings: BrokerSettings, reaper: Any
+    store: Store, logs: Logs, waiters: Waiters, settings: BrokerSettings, reaper: Any, access: Access
 ) -> AsyncIterator[Http]:
     """A client of a broker that serves."""
-    app = make_app(Broker(store, logs, waiters, settings, reaper))
+    app = make_app(Broker(store, logs, waiters, settings, reaper, access))
     runner = Runner(app, settings, access_log=None, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -16,9 +16,10 @@ from broker.times import rfc3339
 async def next(call: Call) -> web.StreamResponse:  # noqa: A001  # the verb's name
     """Hand out the next jobs; with `wait`, as soon as there are some."""
     query = call.query(NextQuery)
+    groups = call.grant.narrowed(query.group)
     deliveries = call.front.deliveries
-    take = partial(deliveries.take, query.n, query.group, query.lease)
-    jobs = await (call.front.polls.wait(take, query.group, query.wait) if query.wait else take())
+    take = partial(deliveries.take, query.n, groups, query.lease)
+    jobs = await (call.front.polls.wait(take, groups, query.wait) if query.wait else take())
     return await deliveries.send(call.request, json_no_store(JobsWrapper(jobs)), jobs)
 
 

@@ -14,7 +14,8 @@ async def list_groups(call: Call) -> web.StreamResponse:
     """List the groups with their settings and counts."""
     query = call.query(GroupsQuery)
     groups, cursor = await call.store.groups(query.n, query.cursor)
-    return json(GroupsWrapper(groups, cursor or UNSET))
+    in_reach = [group for group in groups if call.grant.reaches(group.name)]
+    return json(GroupsWrapper(in_reach, cursor or UNSET))
 
 
 async def show_group(call: Call) -> web.StreamResponse:

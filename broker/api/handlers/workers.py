@@ -22,6 +22,7 @@ async def announce(call: Call) -> web.StreamResponse:
 
 async def list_workers(call: Call) -> web.StreamResponse:
     """List the workers that announced themselves within a minute."""
+    call.grant.check_all()
     query = call.query(WorkersQuery)
     workers, cursor = await call.store.registry.workers(query.n, query.cursor)
     return json(WorkersWrapper(workers, cursor or UNSET))
@@ -29,10 +30,12 @@ async def list_workers(call: Call) -> web.StreamResponse:
 
 async def show_worker(call: Call) -> web.StreamResponse:
     """Show one worker."""
+    call.grant.check_all()
     return json(WorkerWrapper(await call.store.registry.worker(call.worker)))
 
 
 async def order(call: Call) -> web.StreamResponse:
     """Tell a worker to be quiet, to resume or to drain; it hears that with its next announcement."""
+    call.grant.check_all()
     given = await call.body(OrderGiven)
     return json(WorkerWrapper(await call.store.registry.order(call.worker, given.order)))

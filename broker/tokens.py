@@ -1,0 +1,138 @@
+"""The file of tokens: what each may do, and its SHA-256 in the place of the token itself.
+
+A name that ends in .toml is a TOML file of `[[token]]` tables; any other has one token a line:
+
+    SHA256 SCOPES GROUPS NAME      with commas between scopes and between groups; `#` begins a remark
+"""
+
+import hashlib
+import re
+import secrets
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+Scope = Literal["produce", "consume", "read", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+EVERY_GROUP = "*"
+
+Kind = TypeVar("Kind")
+
+_END = r"(?![\s\S])"
+_PREFIX = "titan_"
+_RANDOM_BYTES = 32
+_REMARK = re.compile(r"(^|\s)#.*")
+
+GroupPattern = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_*-]{1,128}" + _END)]
+"""The name of a group, or a pattern of names: `*` stands for any number of characters."""
+
+
+class TokensUnreadable(ValueError):
+    """A file of tokens that cannot be used. The text says where; it never has anything that stands in the file."""
+
+
+class Token(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry. `admin` may do what every other scope may; `name` is for people."""
+
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}" + _END)]
+    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)]
+    groups: Annotated[tuple[GroupPattern, ...], Meta(min_length=1)] = (EVERY_GROUP,)
+    name: Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f\"\\#]*" + _END)] = ""
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    token: tuple[Token, ...] = ()
+
+
+def new_token(scopes: Sequence[Scope], groups: Sequence[str], name: str) -> tuple[str, Token]:
+    """A token of 256 random bits, and its entry. Raises TokensUnreadable for a scope, group or name that is none."""
+    secret = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+    values = {"sha256": digest(secret).hex(), "scopes": scopes, "groups": groups, "name": name}
+    return secret, _checked(values, "The token's", Token)
+
+
+def digest(secret: str) -> bytes:
+    """What is kept of a token: 32 bytes. Tokens are random, so that no slower digest is needed."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+
+
+def read_tokens(path: Path) -> tuple[Token, ...]:
+    """The entries of a file, one or more. Raises TokensUnreadable."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise TokensUnreadable(f"The tokens in {path} cannot be read: {reason}.") from None
+    tokens = _of_toml(text, path) if _is_toml(path) else _of_lines(text, path)
+    if not tokens:
+        raise TokensUnreadable(f"There is no token in {path}.")
+    return tokens
+
+
+def add_token(path: Path, token: Token) -> None:
+    """Append an entry to a file in the file's own form; a new file is readable by its owner alone. Raises OSError."""
+    is_new = not path.exists()
+    with path.open("a", encoding="utf-8") as file:
+        if is_new:
+            path.chmod(0o600)
+        file.write(entry(token, is_toml=_is_toml(path)))
+
+
+def entry(token: Token, *, is_toml: bool) -> str:
+    """An entry as it stands in a file, with its newline."""
+    if not is_toml:
+        return f"{token.sha256} {','.join(token.scopes)} {','.join(token.groups)} {token.name}".rstrip() + "\n"
+    rows = {"name": token.name, "sha256": token.sha256, "scopes": list(token.scopes), "groups": list(token.groups)}
+    lines = [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in rows.items() if value]
+    return "\n".join(["[[token]]", *lines, "", ""])
+
+
+def _is_toml(path: Path) -> bool:
+    return path.suffix == ".toml"
+
+
+def _of_toml(text: str, path: Path) -> tuple[Token, ...]:
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        where = re.search(r"at line \d+|at end of document", str(error))
+        raise TokensUnreadable(f"{path} is not TOML, {where[0] if where else 'somewhere'}.") from None
+    return _checked(tables, f"In {path}:", _File).token
+
+
+def _of_lines(text: str, path: Path) -> tuple[Token, ...]:
+    lines = ((number, _REMARK.sub("", line).split(None, 3)) for number, line in enumerate(text.splitlines(), 1))
+    return tuple(_of_line(words, f"In line {number} of {path}:") for number, words in lines if words)
+
+
+def _of_line(words: list[str], where: str) -> Token:
+    if len(words) < 3:
+        raise TokensUnreadable(f"{where} SHA256 SCOPES GROUPS NAME are wanted.")
+    sha256, scopes, groups, *name = words
+    values = {"sha256": sha256, "scopes": scopes.split(","), "groups": groups.split(","), "name": "".join(name).strip()}
+    return _checked(values, where, Token)
+
+
+def _checked(values: dict[str, Any], where: str, kind: type[Kind]) -> Kind:
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        place = re.search(r"`\$?\.?([^`]*)`$", str(error))
+        raise TokensUnreadable(f"{where} {_wanted(place[1] if place else '')}") from None
+
+
+def _wanted(place: str) -> str:
+    """What a part of an entry must be, by its path. What it is must not be shown: it may be a token."""
+    for name, wanted in {
+        "sha256": "sha256 must be 64 hexadecimal digits, the digest of a token: `titan token new` makes both.",
+        "scopes": f"scopes must be some of {', '.join(SCOPES)}.",
+        "groups": "groups must be names of groups, in which * stands for any characters.",
+        "name": 'name may have 128 characters, no control characters, and none of " \\ #.',
+    }.items():
+        if name in place:
+            return wanted
+    return "an entry has sha256, scopes, groups and name, and nothing else."

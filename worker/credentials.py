@@ -1,0 +1,20 @@
+"""What a worker shows a broker, and whom it trusts to be one."""
+
+import ssl
+from typing import TypedDict
+
+from broker.settings import token_from
+from worker.config import WorkerSettings
+from worker.link import tls_of
+
+
+class Credentials(TypedDict):
+    """Arguments of a client."""
+
+    token: str
+    tls: ssl.SSLContext | None
+
+
+def credentials_of(settings: WorkerSettings) -> Credentials:
+    """The token and the certificates that the settings name. Raises ValueError, which shows nothing of them."""
+    return Credentials(token=token_from(settings.token_file), tls=tls_of(settings.ca_file, settings.cert_file))

@@ -1,5 +1,6 @@
 """The worker: takes jobs from a broker over HTTP and runs them. `job` makes a Python function a job."""
 
 from worker.handlers import job
+from worker.outcome import Failed, Released, Succeeded
 
-__all__ = ["job"]
+__all__ = ["Failed", "Released", "Succeeded", "job"]

@@ -1,7 +1,8 @@
 """The worker's settings, and the environment that it passes on."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -35,6 +36,9 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     app: Annotated[
         tuple[str, ...], Meta(description="A Python module with @job functions: each is an image. Repeatable.")
     ] = ()
+    pool_size: Annotated[
+        int, Meta(ge=0, le=1000, description="Processes for Python functions that are not async; 0: one for each core.")
+    ] = 0
     group: Annotated[
         tuple[GroupName, ...], Meta(description="Take jobs of this group only. Repeatable; none: every group.")
     ] = ()
@@ -64,3 +68,24 @@ def job_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The part of the worker's environment that every job gets."""
     present = os.environ if environ is None else environ
     return {name: present[name] for name in PASSED_ON if name in present}
+
+
+def app_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What Python functions see in a process of their own: all of the worker's environment but Titan's settings."""
+    present = os.environ if environ is None else environ
+    return {name: value for name, value in present.items() if not name.startswith("TITAN_")}
+
+
+@contextmanager
+def with_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """This process's environment with these on top, inside the block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -8,10 +8,15 @@ def thumbnail(payload: str) -> None: ...
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from msgspec import Struct
+
+from broker.models import Job
+from worker.outcome import Dropped, Failed, Outcome, Released, Succeeded
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,6 +30,7 @@ class Handler(Struct, frozen=True):
 
 
 _handlers: dict[str, Handler] = {}
+_SUCCEEDED = Succeeded()
 
 
 @overload
@@ -39,13 +45,43 @@ def job(name: str | F) -> F | Callable[[F], F]:
 
 
 def load(apps: Sequence[str]) -> Mapping[str, Handler]:
-    """Import these modules; every handler that is registered then. Raises ValueError that names the module."""
+    """Import these modules, from the folder of the start too; every handler that is registered then.
+
+    Raises ValueError that names the module.
+    """
+    if apps and not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.insert(0, str(Path.cwd()))
     for app in apps:
         try:
             importlib.import_module(app)
         except Exception as error:
             raise ValueError(f"app {app!r} cannot be imported: {type(error).__name__}: {error}") from error
     return _handlers if apps else {}
+
+
+def find(name: str) -> Handler:
+    """The handler of this name; KeyError when there is none."""
+    return _handlers[name]
+
+
+def called(handler: Handler, job: Job) -> Any:
+    """What the function gives for this job; of an async one, the coroutine."""
+    payload = job.payload or ""
+    return handler.call(payload, job) if handler.takes_job else handler.call(payload)
+
+
+def outcome(result: object) -> tuple[Outcome, str]:
+    """What a function's result stands for, and a text for the log."""
+    if result is None:
+        return _SUCCEEDED, ""
+    if isinstance(result, Succeeded | Failed | Released | Dropped):
+        return result, ""
+    return _SUCCEEDED, str(result)
+
+
+def failed(error: BaseException) -> Failed:
+    """What an exception of a function stands for."""
+    return Failed("bad_exit", f"{type(error).__name__}: {error}")
 
 
 def _register(name: str, function: F) -> F:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -26,10 +27,10 @@ _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 class Child:
     """One command in a session and process group of its own; stdout and stderr go into one pipe, in order."""
 
-    def __init__(self, command: Command, payload: bytes, output: Output) -> None:
-        """Start it. Raises OSError or ValueError when the command cannot be run."""
+    def __init__(self, command: Command, payload: bytes, output: Output, keep_open: Sequence[int] = ()) -> None:
+        """Start it; it has the descriptors of `keep_open` too. Raises OSError or ValueError when it cannot be run."""
         self._loop = asyncio.get_running_loop()
-        self._output = output
+        self.output = output
         self._exited = asyncio.Event()
         self._silent = asyncio.Event()
         self._pipe, other_end = os.pipe()
@@ -44,6 +45,7 @@ class Child:
                     env=command.environment,
                     cwd=command.cwd,
                     start_new_session=True,
+                    pass_fds=keep_open,
                     **_rights(command),
                 )
         except BaseException:
@@ -99,17 +101,26 @@ class Child:
         finally:
             self._end_of_output()
 
+    def read_all(self) -> None:
+        """Take what was printed so far."""
+        size = _READ_BYTES
+        while size == _READ_BYTES and not self._silent.is_set():
+            size = self._read()
+
     def _signal(self, number: signal.Signals) -> None:
         if not self._exited.is_set():
             _signal_group(self._popen.pid, number)
 
-    def _read(self) -> None:
-        with suppress(BlockingIOError):
+    def _read(self) -> int:
+        try:
             piece = os.read(self._pipe, _READ_BYTES)
-            if piece:
-                self._output.write(piece)
-            else:
-                self._end_of_output()
+        except BlockingIOError:
+            return 0
+        if piece:
+            self.output.write(piece)
+        else:
+            self._end_of_output()
+        return len(piece)
 
     def _end_of_output(self) -> None:
         if not self._silent.is_set():

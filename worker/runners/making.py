@@ -1,11 +1,15 @@
 """All runners of a worker, made from its settings."""
 
+import os
+
 from worker import keeper
-from worker.config import WorkerSettings, job_environment
-from worker.entries import ProcessEntry
+from worker.config import WorkerSettings, app_environment, job_environment
+from worker.entries import ProcessEntry, PythonEntry
 from worker.runners.choice import Choice
 from worker.runners.orphans import Orphans
+from worker.runners.pool import Pool
 from worker.runners.process import ProcessRunner
+from worker.runners.python import PythonRunner
 from worker.table import Tables
 
 
@@ -15,4 +19,6 @@ def make_runner(settings: WorkerSettings, tables: Tables) -> Choice:
     process = ProcessRunner(
         job_environment(), kill_after_s=settings.kill_after_s, give_back_s=settings.give_back_s, orphans=orphans
     )
-    return Choice(tables, {ProcessEntry: process}, settings.give_back_s)
+    size = settings.pool_size or os.cpu_count() or 1
+    pool = Pool(settings.app, app_environment(), size, settings.kill_after_s, orphans)
+    return Choice(tables, {ProcessEntry: process, PythonEntry: PythonRunner(pool)}, settings.give_back_s)

@@ -3,16 +3,16 @@
 import asyncio
 import errno
 import logging
-import signal
 from collections.abc import Mapping
 from contextlib import ExitStack
 
 from broker.models import Job
 from worker.entries import ProcessEntry
-from worker.outcome import Failed, Outcome, Released, Succeeded, Usage
+from worker.outcome import Failed, Outcome, Released
 from worker.output import Output
 from worker.runners.child import Child
 from worker.runners.command import command_of
+from worker.runners.endings import ending, usage
 from worker.runners.orphans import Orphans, delivery_in
 from worker.runners.payload import payload_file
 
@@ -68,8 +68,8 @@ class ProcessRunner:
         except TimeoutError:
             await child.stop(self._kill_after_s)
             await child.close()
-            return Failed("timeout", f"ran longer than its timeout of {job.timeout} s", _usage(child))
-        return _outcome(child, entry)
+            return Failed("timeout", f"ran longer than its timeout of {job.timeout} s", usage(child))
+        return ending(child, entry.limits.cpu_s)
 
     async def _close(self, child: Child, job: Job) -> None:
         """Kill what is left, even when this is cancelled meanwhile."""
@@ -89,27 +89,3 @@ class ProcessRunner:
 
 def _delivery(job: Job) -> str:
     return delivery_in({"TITAN_JOB_ID": job.id, "TITAN_DELIVERY": str(job.deliveries)})
-
-
-def _outcome(child: Child, entry: ProcessEntry) -> Outcome:
-    returncode, usage = child.returncode, _usage(child)
-    if returncode == 0:
-        return Succeeded(usage)
-    if returncode > 0:
-        return Failed("bad_exit", f"exit code {returncode}", usage)
-    cpu_s = entry.limits.cpu_s
-    why = f": used more than its {cpu_s} s of CPU" if usage.signal == "SIGXCPU" and cpu_s else ""
-    return Failed("killed", f"killed by {usage.signal}{why}", usage)
-
-
-def _usage(child: Child) -> Usage:
-    code, (cpu_s, max_rss_bytes) = child.returncode, child.used
-    exit_code, number = (None, _signal_name(-code)) if code < 0 else (code, None)
-    return Usage(exit_code=exit_code, signal=number, max_rss_bytes=max_rss_bytes, cpu_s=cpu_s)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

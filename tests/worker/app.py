@@ -1,0 +1,97 @@
+"""Handlers of a Python app, as a team would write them."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+
+from broker.models import Job
+from worker import Failed, Released, Succeeded, job
+
+
+@job
+async def quick(payload: str) -> None:
+    """Nothing."""
+
+
+@job("text/reversed")
+async def reverse(payload: str) -> str:
+    """A text for the log."""
+    return payload[::-1]
+
+
+@job
+async def raises(payload: str) -> None:
+    """A fault."""
+    raise ValueError(f"no {payload}")
+
+
+@job
+async def times_out(payload: str) -> None:
+    """A fault of its own, which is not the job's timeout."""
+    raise TimeoutError("mine")
+
+
+@job
+async def chooses(payload: str, job: Job) -> Succeeded | Failed | Released:
+    """An outcome."""
+    return {"ok": Succeeded(), "bad": Failed("no_host", f"of {job.id}"), "later": Released(3600)}[payload]
+
+
+@job
+async def hangs(payload: str) -> None:
+    """Too long."""
+    await asyncio.sleep(60)
+
+
+@job
+def prints(payload: str, job: Job) -> str:
+    """Both streams, the environment, and a text."""
+    print(payload, os.environ["TITAN_JOB_ID"] == job.id, os.environ["COLOUR"], flush=True)
+    print("err", file=sys.stderr, flush=True)
+    return f"{os.getpid()}\n"
+
+
+@job
+def number(payload: str) -> str:
+    """Which process."""
+    time.sleep(float(payload or 0))
+    return f"{os.getpid()} {'COLOUR' in os.environ} {'TITAN_JOB_ID' in os.environ}"
+
+
+@job
+def raises_there(payload: str) -> None:
+    """A fault."""
+    raise KeyError(payload)
+
+
+@job
+def leaves(payload: str) -> None:
+    """An exit."""
+    sys.exit(int(payload))
+
+
+@job
+def dies(payload: str) -> None:
+    """The end of the process."""
+    if payload == "exit":
+        os._exit(0)
+    os.kill(os.getpid(), signal.Signals[payload])
+
+
+@job
+def later(payload: str) -> Released:
+    """An outcome."""
+    return Released(int(payload))
+
+
+@job
+def stuck(payload: str) -> None:
+    """Too long, deaf to TERM, with a child."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    child = os.fork()
+    if child:
+        print(os.getpid(), child, flush=True)
+    while True:
+        time.sleep(1)

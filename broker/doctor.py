@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from broker import keys
 from broker.errors import TitanError
+from broker.overdue import overdue_ms
 from broker.scripts import spoken
 from broker.store import Store
 
@@ -128,14 +129,7 @@ async def _partitions(store: Store) -> Line:
 
 
 async def _reaper(store: Store) -> Line:
-    seconds, microseconds = cast("tuple[int, int]", await spoken(store.redis.time()))
-    now = seconds * 1000 + microseconds // 1000
-    late_ms = 0.0
-    for number in range(store.settings.partitions):
-        name = keys.due(keys.partition(store.settings.key_prefix, number))
-        first = cast("list[tuple[bytes, float]]", await spoken(store.redis.zrange(name, 0, 0, withscores=True)))
-        late_ms = max([late_ms, *(now - score for _, score in first)])
-    return reaper(late_ms / 1000)
+    return reaper(max(await overdue_ms(store)) / 1000)
 
 
 def _line(about: str, found: str, advice: str = "") -> Line:

@@ -12,6 +12,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
+from tempfile import TemporaryDirectory
 
 import msgspec
 from msgspec import Struct
@@ -32,6 +33,7 @@ class Told(Struct, frozen=True):
 
     settings: BrokerSettings
     number: int
+    folder: str
 
 
 class Ready(Struct, frozen=True):
@@ -46,9 +48,10 @@ async def serve_many(settings: BrokerSettings, say: Callable[[Ready], None]) -> 
 
     Raises StartFailed when the port cannot be had.
     """
-    with held_port(settings.host, settings.port) as port:
+    with held_port(settings.host, settings.port) as port, TemporaryDirectory(prefix="titan-") as folder:
         settings = msgspec.structs.replace(settings, port=port)
-        return await _Brokers([_Broker(Told(settings, number)) for number in range(settings.processes)]).run(say)
+        told = [Told(settings, number, folder) for number in range(settings.processes)]
+        return await _Brokers([_Broker(one) for one in told]).run(say)
 
 
 class _Brokers:

@@ -10,6 +10,7 @@ import logging
 
 from broker.errors import TitanError
 from broker.logs import Logs
+from broker.metrics.families import Family, Sample, counter, gauge
 from broker.rows import Reaped
 from broker.store import Store
 from broker.waiters import Waiters
@@ -23,11 +24,15 @@ AFTER_FAULT_S = 0.5
 
 
 class Reaper:
-    """Runs for ever. `fault` is '' or says why it does not work now; `late_ms` is how late the oldest timer is."""
+    """Runs for ever. `fault` is '' or says why it does not work now; `late_ms` is how late the oldest timer is.
+
+    `done` counts what it did.
+    """
 
     def __init__(self, store: Store, logs: Logs, waiters: Waiters) -> None:
         self.fault = ""
         self.late_ms = 0
+        self.done = {"queued": 0, "requeued": 0, "failed": 0, "expired": 0}
         self._store = store
         self._logs = logs
         self._waiters = waiters
@@ -67,11 +72,22 @@ class Reaper:
         self._sooner.clear()
         reaped = await self._store.reap(self._store.settings.reap_batch)
         self.late_ms = reaped.late_ms
+        for what, count in zip(self.done, reaped[:4], strict=True):
+            self.done[what] += count
         if any((reaped.queued, reaped.requeued, reaped.failed, reaped.expired)):
             log.info("reaped: %s queued, %s requeued, %s failed, %s expired", *reaped[:4])
         if reaped.discarded:
             self._has_discarded.set()
         return reaped
+
+    def families(self) -> list[Family]:
+        """How it does, as metrics."""
+        done = [Sample(count, {"what": what}) for what, count in self.done.items()]
+        return [
+            gauge("titan_reaper_up", "Whether this broker's reaper works.", [Sample(0 if self.fault else 1)]),
+            gauge("titan_reaper_late_seconds", "How late its last step was.", [Sample(self.late_ms / 1000)]),
+            counter("titan_reaped_total", "Jobs that it moved.", done),
+        ]
 
     async def delete_logs(self) -> None:
         """Delete the logs of all jobs that are gone. Raises StoreUnavailable, of either store."""

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ from broker.api.runner import Runner
 from broker.config import BrokerSettings
 from broker.connection import connect_listener
 from broker.logs import Logs, open_logs
+from broker.metrics.lag import Lag
+from broker.metrics.metrics import Metrics
+from broker.metrics.siblings import Siblings
 from broker.reaper import Reaper
 from broker.store import Store
 from broker.stores import StartFailed, opened
@@ -39,9 +43,14 @@ class Serving(NamedTuple):
     redis_cli: str
 
 
-async def serve(settings: BrokerSettings, say: Callable[[Serving], None], stop: asyncio.Event) -> None:
-    """Run a broker until `stop` is set; `say` is told once it serves. Raises StartFailed."""
-    async with running(settings) as serving:
+async def serve(
+    settings: BrokerSettings,
+    say: Callable[[Serving], None],
+    stop: asyncio.Event,
+    siblings: Siblings | None = None,
+) -> None:
+    """Run a broker, alone or with siblings, until `stop` is set; `say` is told once it serves. Raises StartFailed."""
+    async with running(settings, siblings) as serving:
         say(serving)
         await stop.wait()
         _log.info("stopping")
@@ -57,18 +66,25 @@ def stop_signals() -> asyncio.Event:
 
 
 @asynccontextmanager
-async def running(settings: BrokerSettings) -> AsyncIterator[Serving]:
+async def running(settings: BrokerSettings, siblings: Siblings | None = None) -> AsyncIterator[Serving]:
     """A broker that serves inside the block and drains at its end; its store is left last. Raises StartFailed."""
     access = _access(settings)
     async with AsyncExitStack() as stack:
-        store, _, redis_cli = await stack.enter_async_context(opened(settings))
+        store, address, redis_cli, wire = await stack.enter_async_context(opened(settings))
+        metrics, lag = Metrics(store, siblings), Lag()
+        metrics.add(lag.families)
+        metrics.add(partial(wire.families, address))
         logs = _open_logs(settings)
         waiters = Waiters(connect_listener(store.redis), store.partitions)
         await stack.enter_async_context(waiters)
         reaper = Reaper(store, logs, waiters) if settings.reaper else None
         if reaper is not None:
             await stack.enter_async_context(_task(reaper.run()))
-        app = make_app(Broker(store, logs, waiters, settings, reaper, access))
+            metrics.add(reaper.families)
+        await stack.enter_async_context(_task(lag.run()))
+        if siblings is not None:
+            await stack.enter_async_context(siblings.heard(metrics.own))
+        app = make_app(Broker(store, logs, waiters, settings, reaper, access, metrics))
         stack.enter_context(_at_hangup(access.reload))
         url = await stack.enter_async_context(_front(app, settings))
         yield Serving(url, store, redis_cli)

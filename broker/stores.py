@@ -19,11 +19,12 @@ class StartFailed(Exception):
 
 
 class Connected(NamedTuple):
-    """The store, its address without the password, and the command line that looks into it."""
+    """The store, its address without the password, the command line that looks into it, and its connection."""
 
     store: Store
     address: str
     redis_cli: str
+    wire: Wire
 
 
 @asynccontextmanager
@@ -48,7 +49,7 @@ async def connected(settings: BrokerSettings) -> AsyncIterator[Connected]:
             raise StartFailed(str(error)) from error
         except ValueError as error:
             raise StartFailed(f"{address} is not the address of a store: {error}") from error
-        yield Connected(Store(redis, settings, wire), address, redis_cli)
+        yield Connected(Store(redis, settings, wire), address, redis_cli, wire)
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from redis import exceptions
 from redis.asyncio.connection import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
 
+from broker.metrics.families import Family, Histogram, Sample, counter, gauge, histogram
 from broker.wire_protocol import Limits, Link, Word
 
 Place = tuple[str, int] | str
@@ -61,6 +62,8 @@ class Wire:
         self._failures = 0
         self._not_before = 0.0
         self._is_closed = False
+        self._times = Histogram()
+        self._losses = 0
 
     def call(self, *words: Word) -> asyncio.Future[Any]:
         """The reply to one command, bytes, int, None or a list, to be awaited; errors nested in a list stay there.
@@ -83,8 +86,19 @@ class Wire:
         if link is not None:
             await link.gone.wait()
 
+    def families(self, server: str) -> list[Family]:
+        """How its calls do, as metrics."""
+        labels = {"server": server}
+        in_flight = Sample(self._link.in_flight if self._link else 0, labels)
+        losses = Sample(self._losses, labels)
+        return [
+            histogram("titan_store_call_seconds", "Time to the store's reply.", [(labels, self._times)]),
+            gauge("titan_store_calls_in_flight", "Calls without a reply yet.", [in_flight]),
+            counter("titan_store_losses_total", "Connections to the store that were lost.", [losses]),
+        ]
+
     def _new_link(self) -> Link:
-        link = Link(self._limits, self._lost)
+        link = Link(self._limits, self._lost, self._times)
         if self._is_closed:
             self._loop.call_soon(link.lose, exceptions.ConnectionError, "the wire is closed")
             return link
@@ -118,6 +132,7 @@ class Wire:
         self._link = None
         now = time.monotonic()
         if link.opened_at is not None and not self._is_closed:
+            self._losses += 1
             log.warning("the connection to the store is lost: %s", reason)
         if link.opened_at is not None and now - link.opened_at > self._limits.timeout_s:
             self._failures = 0

@@ -14,6 +14,8 @@ import hiredis
 from redis import exceptions
 from redis._parsers import BaseParser
 
+from broker.metrics.families import Histogram
+
 Word = bytes | str | int
 Awaited = tuple[asyncio.Future[Any], int, float]
 """A call in flight: its reply, the bytes of its command, and when it is overdue by the monotonic clock, in s."""
@@ -33,14 +35,17 @@ class Limits(NamedTuple):
 class Link(asyncio.Protocol):
     """Calls may be made before it is open: they leave once it is. `on_lost` is told of its end, once, with the reason.
 
+    `times` gets how long each call waited for its reply, from `call` on.
+
     A cancelled call that has left keeps its place until its reply was read and dropped.
     """
 
-    def __init__(self, limits: Limits, on_lost: Callable[["Link", str], None]) -> None:
+    def __init__(self, limits: Limits, on_lost: Callable[["Link", str], None], times: Histogram) -> None:
         self.gone = asyncio.Event()
         self.opened_at: float | None = None
         self._limits = limits
         self._on_lost = on_lost
+        self._times = times
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=BaseParser.parse_error)
         self._transport: asyncio.Transport | None = None
@@ -66,6 +71,11 @@ class Link(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._out.append(command)
         return reply
+
+    @property
+    def in_flight(self) -> int:
+        """Calls without a reply yet."""
+        return len(self._awaited)
 
     async def open(self, greeting: Sequence[Sequence[Word]]) -> None:
         """Say who we are ahead of all calls, and let the calls out. The last word of a greeting is PING.
@@ -114,10 +124,13 @@ class Link(asyncio.Protocol):
             return
         self._reader.feed(data)
         fault: Exception | None = None
-        gets, awaited = self._reader.gets, self._awaited
+        gets, awaited, observe = self._reader.gets, self._awaited, self._times.observe
+        sent_before = time.monotonic() + self._limits.timeout_s
         try:
             while (answer := gets()) is not False:
-                reply, size, _ = awaited.popleft()
+                reply, size, due = awaited.popleft()
+                if due:
+                    observe(sent_before - due)
                 self._bytes -= size
                 if isinstance(answer, Exception):
                     fault = answer if _is_elsewhere(answer) else fault

@@ -32,6 +32,11 @@ def document(body: bytes) -> web.Response:
     return web.Response(body=body, headers=_JSON)
 
 
+def plain(body: str, content_type: str) -> web.Response:
+    """An answer of text that is ready-made."""
+    return web.Response(body=body.encode(), headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+
+
 def nothing(headers: Mapping[str, str] | None = None) -> web.Response:
     """204."""
     return web.Response(status=204, headers=headers)

@@ -6,9 +6,11 @@ import msgspec
 from aiohttp import web
 
 from broker.api.call import Broker, Call, Front
+from broker.api.measuring import measuring
 from broker.api.openapi import document
 from broker.api.problems import problems
 from broker.api.routes import ROUTES, Route
+from broker.metrics.requests import Requests
 
 Hook = Callable[[web.Application], Awaitable[None]]
 
@@ -21,10 +23,13 @@ def make_app(broker: Broker) -> web.Application:
     Its `shutdown` lets those who wait for a job go; its `cleanup` waits for jobs that go back.
     """
     front = Front(broker, msgspec.json.encode(document()))
-    app = web.Application(middlewares=[problems])
-    for route in ROUTES:
+    requests = Requests([route.verb for route in ROUTES])
+    front.metrics.add(requests.families)
+    handlers = {_adapted(front, route): number for number, route in enumerate(ROUTES)}
+    app = web.Application(middlewares=[measuring(requests, handlers), problems])
+    for route, handler in zip(ROUTES, handlers, strict=True):
         path = route.path.replace("}", ":[^/]+}")
-        app.router.add_route(route.method, path, _adapted(front, route), expect_handler=_expect_later)
+        app.router.add_route(route.method, path, handler, expect_handler=_expect_later)
     app.on_shutdown.append(_stop_waiting(front))
     app.on_cleanup.append(_settle(front))
     return app
@@ -53,5 +58,6 @@ def _stop_waiting(front: Front) -> Hook:
 def _settle(front: Front) -> Hook:
     async def settle(_: web.Application) -> None:
         await front.deliveries.settle()
+        await front.metrics.close()
 
     return settle

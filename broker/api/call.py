@@ -16,6 +16,7 @@ from broker.api.names import group_name, job_id, worker_name
 from broker.api.polls import Polls
 from broker.config import BrokerSettings
 from broker.errors import Invalid
+from broker.metrics.metrics import Metrics
 from broker.models import Failure
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Broker(NamedTuple):
     settings: BrokerSettings
     reaper: "Reaper | None" = None
     access: Access = Access()
+    metrics: Metrics | None = None
 
 
 class Front:
@@ -50,6 +52,7 @@ class Front:
         self.access = broker.access
         self.polls = Polls(broker.waiters)
         self.deliveries = Deliveries(broker.store)
+        self.metrics = broker.metrics or Metrics(broker.store)
 
 
 class Call:

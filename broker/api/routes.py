@@ -170,5 +170,6 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", WORKER + "/order", workers.order, workers.OrderGiven, WorkerWrapper, refuses=(NotFound,)),
     Route("GET", "/healthz", health.healthz, None, health.Health, scope=None),
     Route("GET", "/readyz", health.readyz, None, health.Health, refuses=(StoreUnavailable,), scope=None),
+    Route("GET", "/metrics", health.metrics, None, str, scope="read"),
     Route("GET", "/v1/openapi.json", health.openapi, None, None, scope="read"),
 )

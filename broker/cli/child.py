@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from broker.cli.running import log_to_stderr, run
+from broker.metrics.siblings import Siblings
 from broker.processes import Ready, Told
 from broker.serve import Serving, serve, stop_signals
 
@@ -28,7 +29,7 @@ def child() -> None:
 async def _serve(told: Told) -> None:
     stop = stop_signals()
     _stop_without_parent(stop)
-    await serve(told.settings, _say, stop)
+    await serve(told.settings, _say, stop, Siblings(told.folder, told.number))
 
 
 def _stop_without_parent(stop: asyncio.Event) -> None:

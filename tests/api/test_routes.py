@@ -135,6 +135,10 @@ async def _readyz(http: Http) -> Reply:
     return await http("GET", "/readyz")
 
 
+async def _metrics(http: Http) -> Reply:
+    return await http("GET", "/metrics")
+
+
 async def _openapi(http: Http) -> Reply:
     return await http("GET", "/v1/openapi.json")
 
@@ -155,6 +159,7 @@ EXAMPLES: dict[str, Example] = {
             *_WORKERS,
             _healthz,
             _readyz,
+            _metrics,
             _openapi,
         ),
     )
@@ -169,7 +174,7 @@ async def test_route_in_use(http: Http, route: Route) -> None:
     reply = await EXAMPLES[route.verb](http)
     assert reply.status == route.status, reply
     if route.gives is str:
-        assert reply.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert reply.headers["Content-Type"].startswith("text/plain; ")
     elif route.status == 204:
         assert reply.text == ""
     else:

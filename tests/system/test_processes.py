@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -132,4 +133,20 @@ def test_hang_up_reaches_every_process(broker: Start) -> None:
     program.started.send_signal(signal.SIGHUP)
     assert [ask(f"{url}/healthz") for _ in range(8)] == [{"status": "ok"}] * 8
     assert children(program) == before
+    assert program.stop() == 0
+
+
+def test_metrics_of_several(broker: Start) -> None:
+    """A scrape, whichever process answers it, has the numbers of all, and those of the store once."""
+    program, url = broker("--processes", "2")
+    for _ in range(20):
+        ask(f"{url}/healthz")
+    for _ in range(4):
+        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:  # noqa: S310 - http:// only
+            told = answer.read().decode()
+        assert re.findall(r'^titan_loop_lag_max_seconds\{process="(\d)"\}', told, re.MULTILINE) == ["0", "1"]
+        assert sum(map(int, re.findall(r'titan_requests_total\{.*verb="healthz".*\} (\d+)', told))) == 20
+        assert told.count("\ntitan_store_up 1\n") == 1
+        assert told.count("# TYPE titan_requests_total ") == 1
+        assert re.search(r'titan_store_call_seconds_count\{process="1",server="unix://.*"\} [1-9]', told)
     assert program.stop() == 0

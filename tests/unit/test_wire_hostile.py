@@ -8,6 +8,7 @@ import pytest
 from redis.exceptions import ConnectionError as Away
 from redis.exceptions import TimeoutError as TooLate
 
+from broker.metrics.families import Histogram
 from broker.wire import Wire
 from broker.wire_protocol import Limits, Link
 from tests.unit.test_wire import outcome
@@ -165,7 +166,7 @@ class Transport(asyncio.Transport):
 @pytest.fixture
 async def link():
     """An open link on a counting transport."""
-    made = Link(Limits(5, 1000, 10_000), lambda *_: None)
+    made = Link(Limits(5, 1000, 10_000), lambda *_: None, Histogram())
     made.connection_made(Transport())
     opening = asyncio.ensure_future(made.open([("PING",)]))
     await asyncio.sleep(0)
@@ -205,7 +206,7 @@ async def test_a_store_that_does_not_read(link):
 
 async def test_calls_cancelled_before_the_connection_are_not_sent():
     """Who left while the store was away is not called for."""
-    link = Link(Limits(5, 1000, 10_000), lambda *_: None)
+    link = Link(Limits(5, 1000, 10_000), lambda *_: None, Histogram())
     calls = [link.call(("ECHO", n)) for n in range(4)]
     calls[1].cancel()
     calls[2].cancel()

@@ -3,9 +3,10 @@
 from aiohttp import web
 from msgspec import Struct
 
-from broker.api.answers import document, json
+from broker.api.answers import document, json, plain
 from broker.api.call import Call
 from broker.errors import StoreUnavailable
+from broker.metrics.families import CONTENT_TYPE
 
 
 class Health(Struct, frozen=True):
@@ -26,6 +27,11 @@ async def readyz(call: Call) -> web.StreamResponse:
     if reaper is not None and reaper.fault:
         raise StoreUnavailable(f"The reaper is in trouble: {reaper.fault}")
     return json(Health())
+
+
+async def metrics(call: Call) -> web.StreamResponse:
+    """Answer what this broker, and those that share its port, counted and timed, as Prometheus reads it."""
+    return plain(await call.front.metrics.text(), CONTENT_TYPE)
 
 
 async def openapi(call: Call) -> web.StreamResponse:

@@ -1,0 +1,1 @@
+"""What a broker counts and times, and how it is written for Prometheus."""

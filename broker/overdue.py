@@ -1,0 +1,20 @@
+"""How late the timers of the store are. Above a second, no reaper runs or it cannot keep up."""
+
+from typing import cast
+
+from broker import keys
+from broker.scripts import spoken
+from broker.store import Store
+
+
+async def overdue_ms(store: Store) -> list[float]:
+    """For each partition how late its oldest timer is, in ms; below 0 when nothing is due. Raises StoreUnavailable."""
+    late = []
+    for partition in store.partitions:
+        seconds, microseconds = cast("tuple[int, int]", await spoken(store.redis.time()))
+        now = seconds * 1000 + microseconds // 1000
+        first = cast(
+            "list[tuple[bytes, float]]", await spoken(store.redis.zrange(keys.due(partition), 0, 0, withscores=True))
+        )
+        late.append(now - first[0][1] if first else 0.0)
+    return late

@@ -1,0 +1,84 @@
+"""Histograms, the text format, and the lag of the event loop."""
+
+import asyncio
+import time
+
+import pytest
+
+from broker.metrics import lag as lags
+from broker.metrics.families import BOUNDS_S, Histogram, Sample, counter, gauge, histogram, labelled, text
+from broker.metrics.lag import Lag
+from broker.metrics.requests import NO_ROUTE, Requests
+
+
+def test_histogram_counts_into_the_first_bound_that_holds_it():
+    """A time counts in the bucket of the first bound that is not below it, and in all above; times add up."""
+    row = Histogram()
+    for seconds in (0.0, BOUNDS_S[0], BOUNDS_S[0] * 1.001, 100.0):
+        row.observe(seconds)
+    buckets = {s.labels["le"]: s.value for s in row.samples({}) if s.suffix == "_bucket"}
+    assert [buckets[str(bound)] for bound in BOUNDS_S[:2]] == [2, 3]
+    assert buckets["30.0"] == 3
+    assert buckets["+Inf"] == 4
+    assert row.total_s == pytest.approx(100 + BOUNDS_S[0] * 2.001)
+
+
+def test_text_is_what_prometheus_reads():
+    """A family has its help and type once, labels are quoted, whole numbers have no fraction."""
+    families = [
+        counter("a_total", "A thing.", [Sample(3, {"x": 'say "hi"\\\n'})]),
+        gauge("b", "B.", [Sample(0.25)]),
+        counter("a_total", "A thing.", [Sample(12_345_678_901, {"x": "y"})]),
+    ]
+    assert text(families) == (
+        "# HELP a_total A thing.\n# TYPE a_total counter\n"
+        'a_total{x="say \\"hi\\"\\\\\\n"} 3\na_total{x="y"} 12345678901\n'
+        "# HELP b B.\n# TYPE b gauge\nb 0.25\n"
+    )
+
+
+def test_labelled_adds_to_every_sample():
+    """A label more, on every sample of a histogram too."""
+    row = Histogram()
+    row.observe(1)
+    [family] = labelled([histogram("h", "H.", [({"verb": "next"}, row)])], process="1")
+    assert all(sample.labels["process"] == "1" and sample.labels["verb"] == "next" for sample in family.samples)
+    assert {sample.suffix for sample in family.samples} == {"_bucket", "_count", "_sum"}
+
+
+def test_requests_without_a_route():
+    """What has no route is counted as none, beside a route's own statuses."""
+    requests = Requests(["enqueue", "next"])
+    requests.observe(NO_ROUTE, 404, 0.1)
+    requests.observe(0, 404, 0.1)
+    requests.observe(1, 200, 0.1)
+    told = text(requests.families())
+    assert 'titan_requests_total{verb="none",status="404"} 1' in told
+    assert 'titan_requests_total{verb="enqueue",status="404"} 1' in told
+    assert 'titan_requests_total{verb="next",status="200"} 1' in told
+
+
+async def test_lag_sees_a_stall():
+    """What holds the loop up is seen, as long as it was but for a look."""
+    lag = Lag()
+    running = asyncio.create_task(lag.run())
+    await asyncio.sleep(0)
+    time.sleep(0.2)  # noqa: ASYNC251 - holds the loop up, as it must not be
+    while not lag.longest_s:
+        await asyncio.sleep(0.001)
+    running.cancel()
+    assert 0.15 < lag.longest_s < 5
+    assert "titan_loop_lag_max_seconds" in text(lag.families())
+
+
+def test_lag_forgets_the_longest_after_two_windows(monkeypatch):
+    """A stall is told for a window at least, and not for ever."""
+    lag = Lag()
+    now = time.monotonic()
+    told = []
+    monkeypatch.setattr(lags.time, "monotonic", lambda: now)
+    for seconds in (0.5, 0.1, 0.1):
+        lag.observe(seconds)
+        told.append(lag.longest_s)
+        now += lags.WINDOW_S + 1
+    assert told == [0.5, 0.5, 0.1]

@@ -24,11 +24,8 @@ class Setting(NamedTuple):
     default: Any
     description: str
     secret: bool
-
-    @property
-    def variable(self) -> str:
-        """The environment variable: TITAN_ and the name in capitals."""
-        return f"TITAN_{self.name.upper()}"
+    variable: str
+    """The environment variable: TITAN_ and the name in capitals, unless the field says another."""
 
     @property
     def option(self) -> str:
@@ -42,8 +39,10 @@ def settings_of(struct: type[Struct]) -> list[Setting]:
     rows = []
     for field in msgspec.structs.fields(struct):
         meta = next(m for m in hints[field.name].__metadata__ if isinstance(m, msgspec.Meta))
-        secret = bool((meta.extra or {}).get("secret"))
-        rows.append(Setting(field.name, hints[field.name].__origin__, field.default, meta.description or "", secret))
+        extra = meta.extra or {}
+        variable = extra.get("variable", f"TITAN_{field.name.upper()}")
+        type_, description = hints[field.name].__origin__, meta.description or ""
+        rows.append(Setting(field.name, type_, field.default, description, bool(extra.get("secret")), variable))
     return rows
 
 

@@ -16,7 +16,6 @@ from broker import keys
 from broker.config import BrokerSettings
 from broker.cursors import cursor, place
 from broker.errors import NotFound, TitanError
-from broker.fences import Fences
 from broker.ids import Ids, lease_token
 from broker.models import Finish, Group, GroupSettings, Held, Job, NewJob
 from broker.partitions import Partitions
@@ -61,7 +60,6 @@ class Store:
         self.registry = Registry(self._partitions)
         self._ids = Ids()
         self._turn = 0
-        self._fences = Fences(redis, settings.durable_limit_s, settings.durable_replicas)
 
     async def open(self) -> None:
         """Check that the store has this number of partitions, or set it up. Raises PartitionsDiffer."""
@@ -70,10 +68,6 @@ class Store:
         kept = int(await spoken(self.redis.get(name)) or 0)
         if kept != len(self.partitions):
             raise PartitionsDiffer(f"the store was set up with other partitions: start with --partitions {kept}")
-
-    async def close(self) -> None:
-        """Close the connections that the store opened itself."""
-        await self._fences.close()
 
     async def ready(self) -> None:
         """Run a script that may write. Raises StoreUnavailable."""
@@ -96,16 +90,6 @@ class Store:
             ids = first_ids.split(",")
         made = [new_job(job, i, group, image, int(created_at)) for job, i in zip(jobs, ids, strict=True)]
         return Enqueued(made, is_replayed=bool(note))
-
-    async def enqueue_durably(self, group: str, jobs: Sequence[NewJob], key: str = "") -> Enqueued:
-        """Enqueue, and return once the jobs are on the store's disk. Raises NotDurable as well.
-
-        When the disk was too slow the jobs are enqueued all the same; when the store cannot tell, nothing is.
-        """
-        await self._fences.check()
-        enqueued = await self.enqueue(group, jobs, key)
-        await self._fences.wait(self._partitions.of(group))
-        return enqueued
 
     async def show(self, group: str, job_id: str) -> Job:
         """The job. Raises NotFound."""

@@ -1,11 +1,13 @@
-"""titan worker."""
+"""titan worker: the worker itself, and the commands that look at workers and steer them from anywhere."""
 
+import os
 import sys
 
 import click
 
 from broker.cli.options import example, settings_from, settings_options
 from broker.cli.running import log_to_stderr, run
+from broker.cli.workers import COMMANDS
 from worker.config import WorkerSettings
 from worker.credentials import credentials_of
 from worker.daemon import run_worker
@@ -13,7 +15,10 @@ from worker.keeper import kept
 from worker.table import read_table
 
 
-@click.command(epilog=example("titan worker --run hello=cat --run report='python3 /srv/report.py --quiet'"))
+@click.group(
+    invoke_without_command=True,
+    epilog=example("titan worker --run hello=cat --run report='python3 /srv/report.py --quiet'", "titan worker list"),
+)
 @settings_options(WorkerSettings)
 @click.pass_context
 def worker(context: click.Context, /, **_: object) -> None:
@@ -26,7 +31,7 @@ def worker(context: click.Context, /, **_: object) -> None:
     Longer than the job's timeout: TERM, later KILL, to all its processes, reason timeout.
 
     The first SIGTERM or SIGINT stops taking jobs, waits for those that run and gives back what is left; a second one
-    kills them at once.
+    kills them at once. SIGTSTP makes it take no jobs, SIGCONT take them again, SIGHUP read its table again.
 
     \b
     Exit codes of the worker:
@@ -34,6 +39,8 @@ def worker(context: click.Context, /, **_: object) -> None:
       1  stopped, but some job could be neither; it comes back when its lease ends
       2  the options or the TITAN_ variables are not right
     """  # noqa: D301 -- click's mark for a text as it stands
+    if context.invoked_subcommand is not None:
+        return
     settings = settings_from(context, WorkerSettings)
     _check(settings)
     log_to_stderr(settings.log_level)
@@ -41,6 +48,8 @@ def worker(context: click.Context, /, **_: object) -> None:
 
 
 def _check(settings: WorkerSettings) -> None:
+    if "TITAN_GROUP" in os.environ and "TITAN_JOB_ID" not in os.environ:
+        raise click.UsageError("TITAN_GROUP is what a job sees of its own group; the setting is TITAN_GROUPS.")
     try:
         table = read_table(settings)
         credentials_of(settings)
@@ -48,3 +57,7 @@ def _check(settings: WorkerSettings) -> None:
         raise click.UsageError(f"{error}.") from None
     if not table:
         raise click.UsageError("At least one --run NAME='command', --config FILE or --app MODULE is needed.")
+
+
+for _command in COMMANDS:
+    worker.add_command(_command)

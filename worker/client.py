@@ -25,6 +25,7 @@ from broker.models import (
     Outcome,
     Outcomes,
 )
+from broker.presence import Announcement, Order, Orders, Worker, WorkersWrapper, WorkerWrapper
 from broker.states import Status
 from worker.answers import BrokerUnavailable, decoded
 from worker.link import Link
@@ -35,7 +36,7 @@ _PIECE_BYTES = 256 * 1024
 
 
 class Client(Link):
-    """The API of one broker: `async with Client(url) as client`.
+    """The API of a broker: `async with Client(url) as client`. Of several addresses the next is used when one fails.
 
     `timeout_s` bounds each call from start to end; a long poll has `wait_s` on top, and a log may take as long as it
     needs unless the broker says nothing for `timeout_s`.
@@ -120,6 +121,24 @@ class Client(Link):
         async with self.stream("GET", f"{_job(group, job_id)}/log", query=query) as answer:
             async for piece in answer.content.iter_chunked(_PIECE_BYTES):
                 yield piece
+
+    async def announce(self, worker: Announcement) -> Orders:
+        """Say what this worker is and does; what somebody wants of it."""
+        return await self.ask("POST", "/workers", Orders, worker)
+
+    async def workers(self, n: int = 50, cursor: str = "") -> tuple[list[Worker], str]:
+        """A page of the workers that are there, and the cursor of the next page; "" is the end."""
+        page = await self.ask("GET", "/workers", WorkersWrapper, query=[("n", n), ("cursor", cursor)])
+        return page.workers, page.cursor or ""
+
+    async def worker(self, name: str) -> Worker:
+        """One worker as it last said."""
+        return (await self.ask("GET", f"/workers/{quote(name, safe='')}", WorkerWrapper)).worker
+
+    async def order(self, name: str, order: Order) -> Worker:
+        """Tell a worker to be quiet, to resume or to drain; it hears that within seconds."""
+        path = f"/workers/{quote(name, safe='')}/order"
+        return (await self.ask("POST", path, WorkerWrapper, {"order": order})).worker
 
     async def groups(self, n: int = 50, cursor: str = "") -> tuple[list[Group], str]:
         """A page of the groups, and the cursor of the next page; "" is the end."""

@@ -3,22 +3,31 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 
 from broker.models import GroupName
+from broker.presence import WORKER_NAME
 
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
 """What a job sees of the worker's own environment. Nothing with a secret in it is among them."""
 
 
+BrokerUrl = Annotated[str, Meta(pattern=r"^https?://[^\s/]")]
+
+
 class WorkerSettings(Struct, frozen=True, kw_only=True):
     """Everything that can be set about a worker. Nothing else in the worker reads the environment."""
 
-    broker_url: Annotated[str, Meta(pattern=r"^https?://[^\s/]", description="The broker: http:// or https://.")] = (
-        "http://127.0.0.1:8080"
-    )
+    broker_url: Annotated[
+        tuple[BrokerUrl, ...],
+        Meta(
+            min_length=1, description="The broker: http:// or https://. Repeatable: when one fails, the next is asked."
+        ),
+    ] = ("http://127.0.0.1:8080",)
     token_file: Annotated[
         str, Meta(description="File with the token for the broker. Empty: the variable TITAN_TOKEN, if it is there.")
     ] = ""
@@ -27,6 +36,10 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     ] = ""
     cert_file: Annotated[
         str, Meta(description="PEM file with the certificate and key that the broker asks for. Empty: none.")
+    ] = ""
+    name: Annotated[
+        str,
+        Meta(pattern=f"^({WORKER_NAME})?$", description="Name of this worker, its own alone. Empty: host and process."),
     ] = ""
     run: Annotated[
         tuple[str, ...],
@@ -40,7 +53,11 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
         int, Meta(ge=0, le=1000, description="Processes for Python functions that are not async; 0: one for each core.")
     ] = 0
     group: Annotated[
-        tuple[GroupName, ...], Meta(description="Take jobs of this group only. Repeatable; none: every group.")
+        tuple[GroupName, ...],
+        Meta(
+            description="Take jobs of this group only. Repeatable; none: every group.",
+            extra={"variable": "TITAN_GROUPS"},  # TITAN_GROUP is what a job sees of its own
+        ),
     ] = ()
     concurrency: Annotated[int, Meta(ge=1, le=1000, description="Jobs that run at once at most.")] = 4
     lease_s: Annotated[
@@ -89,3 +106,28 @@ def with_variables(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+class Supervisor(NamedTuple):
+    """What systemd tells a service that it starts: where to say how it is, and how often, in s."""
+
+    address: str
+    watchdog_s: float
+
+
+def supervisor(environ: Mapping[str, str] | None = None) -> Supervisor | None:
+    """The service manager that started this process; None when none asks to be told anything."""
+    present = os.environ if environ is None else environ
+    if not present.get("NOTIFY_SOCKET"):
+        return None
+    microseconds = present.get("WATCHDOG_USEC", "")
+    return Supervisor(present["NOTIFY_SOCKET"], int(microseconds) / 1e6 if microseconds.isdigit() else 0.0)
+
+
+@cache
+def own_version() -> str:
+    """The version of Titan that this worker is of."""
+    try:
+        return version("titan-broker")
+    except PackageNotFoundError:
+        return "0"

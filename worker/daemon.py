@@ -2,25 +2,32 @@
 
 import asyncio
 import logging
+import os
+import platform
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from functools import partial
 
 from broker.models import Job
+from broker.presence import MAX_RUNNING, Announcement, State
 from worker.client import Client
-from worker.config import WorkerSettings
+from worker.config import WorkerSettings, own_version, supervisor
 from worker.credentials import credentials_of
+from worker.loops.announce import AnnounceLoop
 from worker.loops.finish import FinishLoop
 from worker.loops.log import LogUploads
 from worker.loops.next import NextLoop
 from worker.loops.touch import TouchLoop
+from worker.notify import Notify
 from worker.outcome import Failed, Outcome, Released
 from worker.output import Output
 from worker.runners import Runner
 from worker.runners.making import make_runner
 from worker.runs import Event, Run, Runs
 from worker.signals import until_signalled
+from worker.steady import steadily
 from worker.table import Tables
 
 LAST_REPORTS_S = 4.0
@@ -40,35 +47,51 @@ async def run_worker(
     0: everything it took is reported or given back. 1: something is not; it comes back when its lease ends.
     Cancelling it kills its jobs at once. Raises ValueError for a table, token or certificate that cannot be read.
     """
-    runner = make_runner(settings, Tables(settings))
+    tables = Tables(settings)
+    runner = make_runner(settings, tables)
     async with aclosing(runner), Client(settings.broker_url, **credentials_of(settings)) as client:
-        worker = Worker(settings, client, runner, on_event or _ignore)
-        return await (worker.serve(stop) if stop else until_signalled(worker.serve))
+        worker = Worker(settings, client, runner, tables, on_event or _ignore)
+        return await (worker.serve(stop) if stop else until_signalled(worker.serve, worker.signals))
 
 
 class Worker:
     """One worker of one broker; any runner."""
 
     def __init__(
-        self, settings: WorkerSettings, client: Client, runner: Runner, on_event: Callable[[Event], None]
+        self,
+        settings: WorkerSettings,
+        client: Client,
+        runner: Runner,
+        tables: Tables,
+        on_event: Callable[[Event], None],
     ) -> None:
         self._settings = settings
         self._runner = runner
+        self._tables = tables
         self._on_event = on_event
+        self._notify = Notify(supervisor())
+        self._name = settings.name or f"{platform.node()}-{os.getpid()}"
+        self._stop = asyncio.Event()
+        self._loops: asyncio.TaskGroup | None = None
+        self._taking: asyncio.Task[None] | None = None
         self._runs = Runs(settings.concurrency)
         self._uploads = LogUploads(client, on_event)
         self._next = NextLoop(client, self._runs, self._uploads, settings, self._start)
-        self._touch = TouchLoop(client, self._runs, settings.lease_s, on_event)
         self._finish = FinishLoop(client, self._runs, self._uploads, on_event)
 
     async def serve(self, stop: asyncio.Event) -> int:
         """Work until `stop` is set, then drain; the exit code. A loop that breaks ends the worker with its error."""
+        self._stop = stop
         try:
             async with asyncio.TaskGroup() as loops:
-                taking = loops.create_task(self._next.run())
-                others = [loops.create_task(self._touch.run()), loops.create_task(self._finish.run())]
+                self._loops = loops
+                works = (steadily(partial(self._keep, asyncio.get_running_loop())), self._finish.run())
+                others = [loops.create_task(work) for work in (*works, self._notify.watchdog())]
+                self.resume()
+                self._notify.tell("READY=1")
                 await stop.wait()
-                taking.cancel()
+                self._notify.tell("STOPPING=1")
+                self.quiet()
                 is_clean = await self._drain()
                 for task in others:
                     task.cancel()
@@ -76,8 +99,63 @@ class Worker:
             await self._end()
         return 0 if is_clean else 1
 
+    @property
+    def signals(self) -> Mapping[signal.Signals, Callable[[], None]]:
+        """What it does at signals other than those that stop it."""
+        return {signal.SIGTSTP: self.quiet, signal.SIGCONT: self.resume, signal.SIGHUP: self.reload}
+
+    def quiet(self) -> None:
+        """Take no jobs until `resume`; those that run go on."""
+        if self._taking is not None:
+            _logger.info("takes no jobs from now on")
+            self._taking.cancel()
+            self._taking = None
+
+    def resume(self) -> None:
+        """Take jobs again."""
+        if self._taking is None and self._loops is not None and not self._stop.is_set():
+            _logger.info("takes jobs")
+            self._taking = self._loops.create_task(self._next.run())
+
+    def reload(self) -> None:
+        """Read the table again. One that cannot be read leaves the old one in force."""
+        try:
+            self._tables.reload()
+        except ValueError as error:
+            _logger.error("the table stays as it was: %s", error)  # noqa: TRY400 -- a file of the user's
+        else:
+            _logger.info("the table was read again")
+
+    async def _keep(self, home: asyncio.AbstractEventLoop) -> None:
+        """Keep the leases and the worker's place on the list; in a thread of its own, while the jobs run in `home`."""
+        lease_s = self._settings.lease_s
+        orders = {"quiet": self.quiet, "resume": self.resume, "drain": self._stop.set}
+        credentials = credentials_of(self._settings)
+        timeout_s = max(1.0, min(10.0, lease_s / 3))
+        async with (
+            Client(self._settings.broker_url, timeout_s=timeout_s, **credentials) as client,
+            asyncio.TaskGroup() as loops,
+        ):
+            loops.create_task(TouchLoop(client, self._runs, lease_s, self._on_event, home).run())
+            announce = AnnounceLoop(client, self._said, lambda order: home.call_soon_threadsafe(orders[order]))
+            loops.create_task(announce.run())
+
+    def _said(self) -> Announcement:
+        running = [run.job.id for run in self._runs.running]
+        state: State = "draining" if self._stop.is_set() else "working" if self._taking else "quiet"
+        return Announcement(
+            name=self._name,
+            host=platform.node(),
+            version=own_version(),
+            runner=self._tables.now.kinds,
+            state=state,
+            slots=self._settings.concurrency,
+            busy=len(running),
+            running=running[:MAX_RUNNING],
+        )
+
     def _start(self, job: Job) -> None:
-        run = Run(job, Output(self._settings.keep_log_bytes))
+        run = Run(job, Output(self._settings.keep_log_bytes), self._settings.lease_s)
         _logger.info("job %s: started, image %.255r", job.id, job.image)
         run.task = asyncio.create_task(self._runner.run(job, run.output))
         run.task.add_done_callback(partial(self._ended, run))

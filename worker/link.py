@@ -1,7 +1,7 @@
 """How a client talks to the broker: one session, each request sent once, every trouble one of broker.errors."""
 
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self, TypeVar
@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from broker.errors import StoreUnavailable
 from worker.answers import BrokerUnavailable, decoded, refusal
 
 T = TypeVar("T")
@@ -21,21 +22,24 @@ _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
 class Link:
-    """A session with one broker, as an async context manager. Used by one event loop.
+    """A session with a broker, as an async context manager. Used by one event loop.
 
-    `tls` says whom a https:// broker is trusted by, as `tls_of` makes it; without it that is whom the system trusts.
+    Of several addresses one is used until it fails; then the next one is, for whatever is sent after that. `tls` says
+    whom a https:// broker is trusted by, as `tls_of` makes it; without it that is whom the system trusts.
     """
 
     def __init__(
         self,
-        broker_url: str,
+        broker_url: str | Sequence[str],
         *,
         token: str = "",
         tls: ssl.SSLContext | None = None,
         timeout_s: float = 10.0,
         connections: int = 100,
     ) -> None:
-        self._root = broker_url.rstrip("/") + "/v1"
+        urls = [broker_url] if isinstance(broker_url, str) else broker_url
+        self._roots = [url.rstrip("/") + "/v1" for url in urls]
+        self._current = 0
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._tls = tls
         self._timeout_s = timeout_s
@@ -96,7 +100,8 @@ class Link:
         headers: Mapping[str, str],
         limits: aiohttp.ClientTimeout,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        url = URL(self._root + path, encoded=True)
+        current = self._current
+        url = URL(self._roots[current] + path, encoded=True)
         params = [(name, str(value)) for name, value in query if value != ""]
         try:
             async with self._session.request(
@@ -105,8 +110,17 @@ class Link:
                 if answer.status >= 300:
                     raise refusal(answer.status, answer.headers, await answer.read())
                 yield answer
+        except (BrokerUnavailable, StoreUnavailable):
+            self._failed(current)
+            raise
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._failed(current)
             raise BrokerUnavailable(f"{BrokerUnavailable.sentence} ({_said(error)})") from error
+
+    def _failed(self, current: int) -> None:
+        """Turn to the next broker, unless another call has done so already."""
+        if current == self._current:
+            self._current = (current + 1) % len(self._roots)
 
     def _whole(self, more_s: float = 0.0) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(total=self._timeout_s + more_s, sock_connect=_CONNECT_S)

@@ -20,10 +20,12 @@ class Event(NamedTuple):
 class Run:
     """One delivery of one job."""
 
-    def __init__(self, job: Job, output: Output) -> None:
+    def __init__(self, job: Job, output: Output, lease_s: float) -> None:
         self.job = job
         self.output = output
         self.started_at = time.monotonic()
+        self.kept_until: float | None = self.started_at + lease_s
+        """Until when the lease is known to last, by the monotonic clock; None once it is given up."""
         self.task: asyncio.Task[Outcome] | None = None
         self.instead: Outcome | None = None
 

@@ -38,6 +38,12 @@ class Table(Struct, frozen=True):
         """Every image that it can run; None when an address with * or a pattern allows more than can be listed."""
         return None if self.addresses or self.patterns else sorted(self.named)
 
+    @property
+    def kinds(self) -> str:
+        """The kinds of its entries, for people: `http, process`."""
+        entries = [*self.named.values(), *(entry for _, entry in (*self.addresses, *self.patterns))]
+        return ", ".join(sorted({type(entry).__name__.removesuffix("Entry").lower() for entry in entries}))
+
     def __bool__(self) -> bool:
         return bool(self.named or self.addresses or self.patterns)
 

@@ -20,7 +20,6 @@ from broker.metrics.metrics import Metrics
 from broker.models import Failure
 
 if TYPE_CHECKING:
-    from broker.condition import Condition
     from broker.logs import Logs
     from broker.reaper import Reaper
     from broker.store import Store
@@ -42,7 +41,6 @@ class Broker(NamedTuple):
     reaper: "Reaper | None" = None
     access: Access = Access()
     metrics: Metrics | None = None
-    condition: "Condition | None" = None
 
 
 class Front:

@@ -13,9 +13,7 @@ from broker.errors import (
     LeaseLost,
     LimitReached,
     MethodNotAllowed,
-    NotDurable,
     NotFound,
-    Stopping,
     StoreFull,
     StoreUnavailable,
     TitanError,
@@ -43,18 +41,10 @@ STATUS: dict[type[TitanError], int] = {
     TitanError: 500,
     StoreUnavailable: 503,
     StoreFull: 503,
-    NotDurable: 503,
-    Stopping: 503,
 }
 """The HTTP status of each class."""
 
-RETRY_AFTER_S: dict[type[TitanError], int] = {
-    LimitReached: 1,
-    StoreUnavailable: 1,
-    StoreFull: 5,
-    NotDurable: 1,
-    Stopping: 1,
-}
+RETRY_AFTER_S: dict[type[TitanError], int] = {LimitReached: 1, StoreUnavailable: 1, StoreFull: 5}
 """The Retry-After of those that pass by themselves, in s, where the error does not say it."""
 
 _LOG = logging.getLogger(__name__)

@@ -56,7 +56,7 @@ broker_url_option = option(
     default=DEFAULT_BROKER_URL,
     show_default=True,
     allow_from_autoenv=False,
-    help="Where the broker is.",
+    help="Where the broker is; of several, with ; between, the next when one cannot be reached.",
 )
 """Where a broker is: an option of every command that talks to one."""
 
@@ -78,6 +78,11 @@ def credentials_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def addresses(broker_url: str) -> list[str]:
+    """The brokers of --broker-url."""
+    return [url.strip() for url in broker_url.split(";") if url.strip()]
+
+
 def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
     """Run a coroutine with an open client as `client`; its answer is the exit code. Adds its options and --json."""
 
@@ -86,7 +91,7 @@ def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., 
     @option("--json", "as_json", is_flag=True, envvar="TITAN_JSON", allow_from_autoenv=False, help="Print JSON.")
     @functools.wraps(command)
     def run(broker_url: str, token: str, tls: ssl.SSLContext | None, **arguments: Any) -> None:
-        code = asyncio.run(_call(command, Client(broker_url, token=token, tls=tls), broker_url, arguments))
+        code = asyncio.run(_call(command, Client(addresses(broker_url), token=token, tls=tls), broker_url, arguments))
         click.get_current_context().exit(code or 0)
 
     return run

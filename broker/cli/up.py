@@ -69,7 +69,7 @@ async def _up(
         async with Client(url) as client:
             click.echo(f"Titan serves on {serving.url}; its store has {await samples.counts(client)}.")
             screen = samples.Screen(client)
-            async with _worker(msgspec.structs.replace(worker_settings, broker_url=url), screen) as work:
+            async with _worker(msgspec.structs.replace(worker_settings, broker_url=(url,)), screen) as work:
                 job = await _unless(stop, screen.sample()) if is_sample else None
                 if not stop.is_set():
                     _hint(settings, url, serving.redis_cli, job)

@@ -122,7 +122,7 @@ async def work(front: Front) -> AsyncIterator[Work]:
     async with AsyncExitStack() as stack:
 
         def start(*run: str, **options: Any) -> Working:
-            defaults = {"broker_url": front.url, "wait_s": 1, "lease_s": 1, "grace_s": 5.0, "kill_after_s": 0.1}
+            defaults = {"broker_url": (front.url,), "wait_s": 1, "lease_s": 1, "grace_s": 5.0, "kill_after_s": 0.1}
             working = Working(WorkerSettings(run=run, **(defaults | options)))
             stack.push_async_callback(_end, working)
             return working

@@ -1,0 +1,88 @@
+"""Workers that say that they are there, and what they do when they are told to be quiet, to resume or to drain."""
+
+import pytest
+
+from broker.errors import NotFound
+from broker.presence import Announcement, Orders
+from tests.worker.conftest import Work, enqueue
+from worker.client import Client
+from worker.loops.announce import AnnounceLoop
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers announce themselves many times a second."""
+    monkeypatch.setattr("worker.loops.announce.EVERY_S", 0.05)
+
+
+async def says(client: Client, **wanted: object) -> None:
+    """Wait until the worker w1 says this of itself."""
+    for _ in range(500):
+        try:
+            worker = await client.worker("w1")
+        except NotFound:
+            continue
+        if all(getattr(worker, name) == value for name, value in wanted.items()):
+            return
+    pytest.fail(f"w1 did not say {wanted}: {worker}")
+
+
+async def test_a_worker_is_known_while_it_runs(client: Client, work: Work) -> None:
+    """A worker is on the list with what it runs, and off it when it has stopped."""
+    (job,) = await enqueue(client, "hang")
+    worker = work("hang=sleep 60", name="w1", concurrency=3, grace_s=0.1)
+    await worker.until("started", job)
+    await says(client, busy=1, running=[job.id], slots=3, state="working", runner="process")
+    assert await worker.end() == 0
+    assert await client.workers() == ([], "")
+
+
+async def test_quiet_and_resume(client: Client, work: Work) -> None:
+    """A quiet worker takes nothing, also not with the poll that waits; resumed it takes what is there."""
+    worker = work("quick=true", name="w1", wait_s=20)
+    await says(client, state="working")
+    await client.order("w1", "quiet")
+    await says(client, state="quiet", order=Orders().order)
+    (job,) = await enqueue(client, "quick")
+    await says(client, state="quiet")
+    assert (await client.show("g", job.id)).status == "queued"
+    await client.order("w1", "resume")
+    await worker.until("reported", job)
+
+
+async def test_drain(client: Client, work: Work) -> None:
+    """A worker that is told to drain stops as after SIGTERM: what runs may end."""
+    (job,) = await enqueue(client, "short")
+    worker = work("short=sleep 0.3", name="w1")
+    await worker.until("started", job)
+    await says(client, state="working")
+    await client.order("w1", "drain")
+    assert await worker.task == 0
+    assert (await client.show("g", job.id)).status == "succeeded"
+
+
+async def test_an_order_is_carried_out_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An order that is told again, since the word that it is done was lost, is not carried out again."""
+    done: list[str] = []
+    loop = AnnounceLoop(client, lambda: Announcement(name="w1", host="h"), done.append)
+
+    async def tells(*_: object) -> Orders:
+        return Orders(number=7, order="quiet")
+
+    monkeypatch.setattr(Client, "announce", tells)
+    await loop.announce_once()
+    await loop.announce_once()
+    assert done == ["quiet"]
+
+
+async def test_a_broker_that_knows_no_workers(client: Client, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker without a list of workers, or one that refuses to have this one on it, still gives it jobs."""
+
+    async def refuses(*_: object) -> Orders:
+        raise NotFound
+
+    monkeypatch.setattr(Client, "announce", refuses)
+    (job,) = await enqueue(client, "quick")
+    worker = work("quick=true")
+    await worker.until("reported", job)
+    assert await worker.end() == 0

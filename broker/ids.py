@@ -20,18 +20,31 @@ class Ids:
 
     def __init__(self) -> None:
         self._ms = 0
-        self._head = ""
         self._tail = 0
+        self._rest = -1
+        self._beginning = ""
 
     def take(self, n: int) -> list[str]:
         """N new ids, in rising order."""
         ms = time.time_ns() // 1_000_000
         if ms > self._ms or self._tail + n >= _TAIL:
             self._ms = max(ms, self._ms + 1)
-            self._head = _digits(self._ms, 7)
             self._tail = secrets.randbelow(_TAIL - 1_000_000)
-        first, self._tail = self._tail, self._tail + n
-        return [self._head + _digits(number, 9) for number in range(first, first + n)]
+            self._rest = -1
+        ids: list[str] = []
+        while len(ids) < n:
+            pairs = self._last_pairs(n - len(ids))
+            ids += [self._beginning + pair for pair in pairs]
+        return ids
+
+    def _last_pairs(self, n: int) -> tuple[str, ...]:
+        """The last two digits of the next ids, n at most: as many as have the same beginning."""
+        rest, last = divmod(self._tail, len(_PAIRS))
+        if rest != self._rest:
+            self._rest, self._beginning = rest, _digits(self._ms, 7) + _digits(rest, 7)
+        pairs = _PAIRS[last : last + n]
+        self._tail += len(pairs)
+        return pairs
 
 
 def is_id(text: str) -> bool:

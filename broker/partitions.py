@@ -9,6 +9,7 @@ from broker import keys
 from broker.errors import TitanError
 from broker.scripts import Call, Scripts, refusal
 from broker.wire import Wire
+from broker.wire_protocol import Word
 
 
 class Partitions:
@@ -22,17 +23,17 @@ class Partitions:
         """The partition that holds the group."""
         return self.names[keys.partition_of(group, len(self.names))]
 
-    async def run(self, verb: str, partition: str, *arguments: str | int) -> Any:
+    async def run(self, verb: str, partition: str, *arguments: Word) -> Any:
         """One script in one partition. Raises its refusal."""
         return await self._scripts.run(verb, partition, *arguments)
 
-    async def run_each(self, verb: str, arguments: Sequence[Sequence[str | int]]) -> list[Any]:
+    async def run_each(self, verb: str, arguments: Sequence[Sequence[Word]]) -> list[Any]:
         """One script in every partition, with its own arguments in each; the replies in the partitions' order."""
         calls = [Call(verb, name, own) for name, own in zip(self.names, arguments, strict=True)]
         return await self._scripts.run_all(calls)
 
     async def run_items(
-        self, verb: str, first: Sequence[str | int], items: Sequence[Sequence[str | int]]
+        self, verb: str, first: Sequence[Word], items: Sequence[Sequence[Word]]
     ) -> list[Any | TitanError]:
         """A many-job script: one call a partition. Each item begins with its group.
 
@@ -45,10 +46,10 @@ class Partitions:
         calls = [Call(verb, p, (*first, *(word for i in own for word in items[i]))) for p, own in places.items()]
         for own, reply in zip(places.values(), await self._scripts.run_all(calls), strict=True):
             for i, row in zip(own, [reply] if isinstance(reply, TitanError) else reply, strict=True):
-                rows[i] = _outcome(row)
+                rows[i] = outcome(row)
         return rows
 
 
-def _outcome(row: Any) -> Any:
-    """A row of one text is a refusal that stood among other items."""
-    return refusal(row[0].decode()) if isinstance(row, list) and len(row) == 1 else row
+def outcome(row: Any) -> Any:
+    """What became of one item: a text is a refusal that stood among other items."""
+    return refusal(row.decode()) if isinstance(row, bytes) else row

@@ -1,22 +1,20 @@
-"""What scripts answer and take, against the API's structs: id, field, value, field, value… and flat arguments."""
+"""What scripts answer, against the API's structs: field, value, field, value, and so on."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from broker.models import (
     DEFAULT_DELIVERY_LIMIT,
-    DEFAULT_RETRIES_DELAY_S,
-    DEFAULT_TIMEOUT_S,
     Counts,
     Group,
     GroupSettings,
     Job,
-    NewJob,
     Retentions,
 )
+from broker.runs import spec_of
 from broker.states import STATUSES
 from broker.times import rfc3339
 
@@ -24,13 +22,6 @@ _TEXTS = ("reason", "error", "retry_of", "retry_at")
 _TIMES = ("started_at", "completed_at", "expires_at")
 _WHOLE = ("delay", "timeout", "priority", "max_retries", "retries_delay", "deliveries")
 _RETENTION = "retention_"
-
-
-class Enqueued(NamedTuple):
-    """New jobs; or, `is_replayed`, those of an earlier call with the same Idempotency-Key."""
-
-    jobs: list[Job]
-    is_replayed: bool
 
 
 class Reaped(NamedTuple):
@@ -53,24 +44,16 @@ class Finding(NamedTuple):
     what: str
 
 
-class Spec(Struct, frozen=True, omit_defaults=True):
-    """What the producer gave and no script needs: one field of the hash, as JSON."""
-
-    image: str
-    payload: str = ""
-
-
 _encode = msgspec.json.Encoder().encode
-_spec = msgspec.json.Decoder(Spec).decode
 _env_vars = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def job_of(row: Sequence[Any], *, is_handed_out: bool = False) -> Job:
     """A script's row as a job; with the lease token only where the job is handed out."""
-    values = _pairs(row[1:])
-    spec = _spec(values["spec"])
+    values = _pairs(row)
+    spec = spec_of(values["spec"])
     job = Job(
-        id=_text(row[0]),
+        id=values["id"],
         group_name=values["group_name"],
         status=values["status"],  # type: ignore[arg-type]  # the scripts write no other words
         image=spec.image,
@@ -94,45 +77,9 @@ def job_of(row: Sequence[Any], *, is_handed_out: bool = False) -> Job:
     return job
 
 
-def jobs_handed_out(reply: Sequence[Any]) -> list[Job]:
-    """The reply of next.lua as jobs."""
-    started_at = rfc3339(int(reply[0]))
-    return [_handed_out(row, started_at) for row in reply[1:]]
-
-
 def field_of(row: Sequence[Any], name: str) -> str | None:
     """One field of a script's row; None when the hash does not have it."""
-    return _pairs(row[1:]).get(name)
-
-
-def new_job(job: NewJob, job_id: str, group: str, image: str, created_at: int) -> Job:
-    """A job as it is right after enqueue."""
-    return Job(
-        id=job_id,
-        group_name=group,
-        status="delayed" if job.delay else "queued",
-        image=job.image or image,
-        payload=job.payload or UNSET,
-        delay=job.delay or 0,
-        timeout=job.timeout or DEFAULT_TIMEOUT_S,
-        priority=job.priority or 0,
-        max_retries=job.max_retries or 0,
-        retries_delay=_given(job.retries_delay, DEFAULT_RETRIES_DELAY_S),
-        created_at=rfc3339(created_at),
-    )
-
-
-def arguments_of(job: NewJob, job_id: str, image: str) -> tuple[str | int, ...]:
-    """What enqueue.lua takes for one job; '' where the default stands."""
-    return (
-        job_id,
-        job.delay or "",
-        job.priority or "",
-        _unless(job.timeout, DEFAULT_TIMEOUT_S),
-        job.max_retries or "",
-        _unless(job.retries_delay, DEFAULT_RETRIES_DELAY_S),
-        _encode(Spec(job.image or image, job.payload or "")).decode(),
-    )
+    return _pairs(row).get(name)
 
 
 def group_of(row: Sequence[Any]) -> Group:
@@ -180,31 +127,6 @@ def fields_of(settings: GroupSettings) -> list[str]:
     return [text for name, value in given.items() if value is not None for text in (name, str(value))]
 
 
-def _handed_out(row: Sequence[Any], started_at: str) -> Job:
-    job_id, lease, expires_at, env_vars, group, deliveries, timeout, created_at, spec_text, *rest = row
-    priority, delay, max_retries, retries_delay, retry_of = rest
-    spec = _spec(spec_text)
-    return Job(
-        id=job_id.decode(),
-        group_name=group.decode(),
-        status="running",
-        image=spec.image,
-        payload=spec.payload or UNSET,
-        delay=int(delay or 0),
-        timeout=int(timeout or DEFAULT_TIMEOUT_S),
-        priority=int(priority or 0),
-        max_retries=int(max_retries or 0),
-        retries_delay=_given(retries_delay, DEFAULT_RETRIES_DELAY_S),
-        deliveries=int(deliveries),
-        created_at=rfc3339(int(created_at)),
-        started_at=started_at,
-        expires_at=rfc3339(int(expires_at)),
-        retry_of=retry_of.decode() if retry_of else UNSET,
-        env_vars=_env_vars(env_vars) if env_vars else UNSET,
-        lease=lease.decode(),
-    )
-
-
 def _pairs(flat: Iterable[Any]) -> dict[str, str]:
     texts = map(_text, flat)
     return dict(zip(texts, texts, strict=True))
@@ -212,11 +134,3 @@ def _pairs(flat: Iterable[Any]) -> dict[str, str]:
 
 def _text(value: bytes | int) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _given(value: int | bytes | None, default: int) -> int:
-    return default if value is None else int(value)
-
-
-def _unless(value: int | None, default: int) -> int | str:
-    return "" if value is None or value == default else value

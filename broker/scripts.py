@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from broker import errors
 from broker.times import rfc3339
 from broker.wire import Wire
+from broker.wire_protocol import Word
 
 T = TypeVar("T")
 _FOLDER = Path(__file__).parent.parent / "lua"
@@ -61,7 +62,7 @@ class Call(NamedTuple):
 
     verb: str
     partition: str
-    arguments: Sequence[str | int]
+    arguments: Sequence[Word]
 
 
 class Scripts:
@@ -75,7 +76,7 @@ class Scripts:
             name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in self._texts.items()
         }
 
-    async def run(self, verb: str, partition: str, *arguments: str | int) -> Any:
+    async def run(self, verb: str, partition: str, *arguments: Word) -> Any:
         """The script's reply. Raises the refusal it answered, StoreFull or StoreUnavailable.
 
         What was sent is carried out even when who asked for it is gone; unless the store did not know the script: then
@@ -120,7 +121,7 @@ class Scripts:
             return await spoken(self._through(self._wire, calls))
         with_store = self._redis.pipeline(transaction=False)
         for call in calls:
-            with_store.evalsha(self._shas[call.verb], 1, call.partition, *(str(a) for a in call.arguments))
+            with_store.evalsha(self._shas[call.verb], 1, call.partition, *call.arguments)
         return cast("list[Any]", await spoken(with_store.execute(raise_on_error=False)))
 
     async def _through(self, wire: Wire, calls: Sequence[Call]) -> list[Any]:

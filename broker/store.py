@@ -1,13 +1,16 @@
 """The store: a method for each verb, each one script. Times are ms since 1970, by the store's clock.
 
+Calls of enqueue, next, touch, succeed, fail and finish that are made in one turn of the loop share a script's run.
+
 Any method may raise StoreUnavailable or StoreFull. A one-job verb raises its refusal; a many-job verb returns it in the
 place of the job's result.
 """
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -15,28 +18,28 @@ from redis.asyncio import Redis
 from broker import keys
 from broker.config import BrokerSettings
 from broker.cursors import cursor, place
+from broker.encoded import EncodedJobs, Handed, new_jobs
 from broker.errors import NotFound, TitanError
+from broker.hot import Hot
 from broker.ids import Ids, lease_token
 from broker.models import Finish, Group, GroupSettings, Held, Job, NewJob
 from broker.partitions import Partitions
 from broker.registry import Registry
-from broker.rows import (
-    Enqueued,
-    Finding,
-    Reaped,
-    arguments_of,
-    field_of,
-    fields_of,
-    group_of,
-    job_of,
-    jobs_handed_out,
-    new_job,
-    reaped_of,
-)
+from broker.rows import Finding, Reaped, field_of, fields_of, group_of, job_of, reaped_of
+from broker.runs import Ended, ended, enqueue_words, new_runs
 from broker.scripts import spoken
 from broker.states import Status
 from broker.times import milliseconds
 from broker.wire import Wire
+
+_LOG = logging.getLogger(__name__)
+
+
+class Enqueued(NamedTuple):
+    """New jobs; or, `is_replayed`, those of an earlier call with the same Idempotency-Key."""
+
+    jobs: list[Job]
+    is_replayed: bool
 
 
 class PartitionsDiffer(Exception):
@@ -58,8 +61,9 @@ class Store:
         self._partitions = Partitions(redis, wire, settings.key_prefix, settings.partitions, is_plain=is_plain)
         self.partitions = self._partitions.names
         self.registry = Registry(self._partitions)
+        self.hot = Hot(self._partitions, lambda: self.now, self.give_back, is_stepwise=wire is not None)
         self._ids = Ids()
-        self._turn = 0
+        self._giving_back: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Check that the store has this number of partitions, or set it up. Raises PartitionsDiffer."""
@@ -75,21 +79,32 @@ class Store:
 
     async def enqueue(self, group: str, jobs: Sequence[NewJob], key: str = "") -> Enqueued:
         """Put new jobs into a group, all or none. Raises Invalid (no image), IdempotencyMismatch."""
+        made = await self.enqueue_encoded(group, jobs, key)
+        return Enqueued([_job(encoded) for encoded in made.jobs], made.is_replayed)
+
+    async def enqueue_encoded(self, group: str, jobs: Sequence[NewJob], key: str = "") -> EncodedJobs:
+        """Do the same; the jobs as the JSON of the answer."""
         missing = next((i for i, job in enumerate(jobs) if not job.image), None)
-        image = "" if missing is None else await self._image(group)
         ids = self._ids.take(len(jobs))
-        digest = hashlib.sha256(msgspec.json.encode(jobs)).hexdigest() if key else ""
-        arguments: list[str | int] = [self.now, group, key, digest, self.settings.idempotency_ttl_s * 1000]
-        arguments.append(f"{','.join(ids)} {image}" if key else "")
-        arguments.append("" if missing is None or image else f"jobs[{missing}].image")
-        for job, job_id in zip(jobs, ids, strict=True):
-            arguments += arguments_of(job, job_id, image)
-        created_at, *note = await self._partitions.run("enqueue", self._partitions.of(group), *arguments)
-        if note:
-            first_ids, _, image = note[0].decode().partition(" ")
-            ids = first_ids.split(",")
-        made = [new_job(job, i, group, image, int(created_at)) for job, i in zip(jobs, ids, strict=True)]
-        return Enqueued(made, is_replayed=bool(note))
+        if missing is None and not key:
+            runs = new_runs(group, jobs, ids, "")
+            return EncodedJobs(new_jobs(runs, await self.hot.enqueue(group, runs)), is_replayed=False)
+        image = "" if missing is None else await self._image(group)
+        runs = new_runs(group, jobs, ids, image)
+        arguments: list[str | int | bytes] = [self.now, "", "", "", "", "", len(jobs) - sum(1 for j in jobs if j.delay)]
+        if key:
+            digest = hashlib.sha256(msgspec.json.encode(jobs)).hexdigest()
+            note = f"{','.join(ids)} {image}"
+            arguments[1:5] = [f"{group}:{key}", digest, self.settings.idempotency_ttl_s * 1000, note]
+        if missing is not None and not image:
+            arguments[5] = f"jobs[{missing}].image"
+        created_at, *noted = await self._partitions.run(
+            "enqueue", self._partitions.of(group), *arguments, *enqueue_words(runs)
+        )
+        if noted:
+            first_ids, _, image = noted[0].decode().partition(" ")
+            runs = new_runs(group, jobs, first_ids.split(","), image)
+        return EncodedJobs(new_jobs(runs, int(created_at)), is_replayed=bool(noted))
 
     async def show(self, group: str, job_id: str) -> Job:
         """The job. Raises NotFound."""
@@ -103,24 +118,15 @@ class Store:
         )
 
     async def next(self, n: int, groups: Sequence[str] = (), lease_s: int | None = None) -> list[Job]:
-        """Hand out the first jobs, n at most. Partitions are asked in turn; a fault after some jobs ends the round."""
-        asked: dict[str, list[str]] = {}
-        for group in dict.fromkeys(groups):
-            asked.setdefault(self._partitions.of(group), []).append(group)
-        turn, self._turn = self._turn, (self._turn + 1) % len(self.partitions)
-        jobs: list[Job] = []
-        for partition in self.partitions[turn:] + self.partitions[:turn]:
-            if (groups and partition not in asked) or len(jobs) == n:
-                continue
-            arguments = (self.now, n - len(jobs), lease_token(), "" if lease_s is None else lease_s)
-            try:
-                reply = await self._partitions.run("next", partition, *arguments, *asked.get(partition, ()))
-            except TitanError:
-                if not jobs:
-                    raise
-                break
-            jobs += jobs_handed_out(reply)
-        return jobs
+        """Hand out the first jobs, n at most. Partitions are asked in turn; a fault after some jobs ends the round.
+
+        When the caller is cancelled, what it would have got is given back.
+        """
+        return [_job(handed.encoded) for handed in await self.next_encoded(n, groups, lease_s)]
+
+    async def next_encoded(self, n: int, groups: Sequence[str] = (), lease_s: int | None = None) -> list[Handed]:
+        """Do the same; the jobs as the JSON of the answer."""
+        return await self.hot.next(n, tuple(dict.fromkeys(groups)), lease_s)
 
     async def start(self, group: str, job_id: str, lease: str = "", started_at: int | None = None) -> Job:
         """Say that a job runs; take it when it is queued. Raises NotFound, WrongState, LeaseLost, LimitReached."""
@@ -129,13 +135,11 @@ class Store:
         row = await self._partitions.run(
             "start", self._partitions.of(group), self.now, group, job_id, lease, new_lease, at
         )
-        return job_of(row, is_handed_out=field_of(row, "lease") == new_lease)
+        return job_of(row, is_handed_out=(field_of(row, "lease") or "").startswith(new_lease))
 
     async def touch(self, items: Sequence[Held]) -> list[int | TitanError]:
         """Renew leases: for each item the end of its lease, or NotFound, WrongState, LeaseLost."""
-        asked = [(item.group_name, item.id, item.lease or "") for item in items]
-        rows = await self._partitions.run_items("touch", (self.now,), asked)
-        return [row if isinstance(row, TitanError) else int(row[1]) for row in rows]
+        return await self.hot.touch([(item.group_name, item.id, item.lease or "") for item in items])
 
     async def succeed(self, group: str, job_id: str, lease: str = "", completed_at: int | None = None) -> Job:
         """Mark a running job as succeeded. Raises NotFound, WrongState, LeaseLost."""
@@ -155,22 +159,15 @@ class Store:
 
     async def finish(self, items: Sequence[Finish]) -> list[TitanError | None]:
         """Succeed and fail many jobs: for each item None, or NotFound, WrongState, LeaseLost."""
-
-        def arguments(item: Finish) -> tuple[str | int, ...]:
-            at = milliseconds(item.completed_at) if item.completed_at else ""
-            new_id = self._ids.take(1)[0] if item.status == "failed" else ""
-            return (
-                item.group_name,
-                item.id,
-                item.lease or "",
-                item.status,
-                item.reason or "",
-                item.error or "",
-                at,
-                new_id,
+        reports = [
+            ended(
+                item,
+                milliseconds(item.completed_at) if item.completed_at else "",
+                self._ids.take(1)[0] if item.status == "failed" else "",
             )
-
-        rows = await self._partitions.run_items("finish", (self.now, ""), [arguments(item) for item in items])
+            for item in items
+        ]
+        rows = await self.hot.finish(reports)
         return [row if isinstance(row, TitanError) else None for row in rows]
 
     async def release(self, group: str, job_id: str, lease: str = "", delay: int = 0) -> Job:
@@ -178,10 +175,15 @@ class Store:
         [row] = await self._partitions.run("release", self._partitions.of(group), self.now, group, job_id, lease, delay)
         return job_of(row)
 
-    async def release_all(self, jobs: Sequence[Job]) -> None:
+    async def release_all(self, jobs: Sequence[Handed | Job]) -> None:
         """Give back what `next` handed out to a client that is gone; what is no longer running is passed over."""
         held = [(job.group_name, job.id, job.lease or "", 0) for job in jobs]
         await self._partitions.run_items("release", (self.now,), held)
+
+    async def settle(self) -> None:
+        """Wait until everything that goes back to the queue without being asked for has gone back."""
+        while self._giving_back:
+            await asyncio.wait(self._giving_back)
 
     async def cancel(self, group: str, job_id: str) -> Job:
         """End a job that is not finished. Raises NotFound, WrongState."""
@@ -251,9 +253,24 @@ class Store:
         self, group: str, job_id: str, lease: str, status: Status, reason: str, error: str, completed_at: int | None
     ) -> Job:
         at: str | int = "" if completed_at is None else completed_at
-        arguments = (group, job_id, lease, status, reason, error, at, self._ids.take(1)[0])
-        [row] = await self._partitions.run("finish", self._partitions.of(group), self.now, "job", *arguments)
+        report = Ended(group, job_id, lease, status, reason, error, at, self._ids.take(1)[0])
+        [row] = await self.hot.finish([report], want="job")
+        if isinstance(row, TitanError):
+            raise row
         return job_of(row)
+
+    def give_back(self, jobs: Sequence[Handed]) -> None:
+        """Give back what was handed out to nobody, beside all else; `settle` waits for it."""
+        if jobs:
+            task = asyncio.get_running_loop().create_task(self._give_back(jobs))
+            self._giving_back.add(task)
+            task.add_done_callback(self._giving_back.discard)
+
+    async def _give_back(self, jobs: Sequence[Handed]) -> None:
+        try:
+            await self.release_all(jobs)
+        except TitanError as error:
+            _LOG.warning("%d jobs of a client that hung up come back when their lease ends: %s", len(jobs), error)
 
     async def list(  # the last method: below it the word would no longer mean the type
         self,
@@ -275,6 +292,9 @@ class Store:
         arguments = (group, status or "jobs", n, after, order, score, last)
         next_score, next_id, *rows = await self._partitions.run("list", self._partitions.of(group), *arguments)
         return [job_of(row) for row in rows], _cursor(next_score, next_id)
+
+
+_job = msgspec.json.Decoder(Job).decode
 
 
 def _cursor(score: bytes, member: bytes) -> str:

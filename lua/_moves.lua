@@ -6,8 +6,11 @@ local function new_place(p, priority)
 end
 
 local function forget_run(p, id)
-  call('HDEL', job_key(p, id), 'lease', 'expires_at', 'place', 'lease_s', 'deadline', 'handed_out_by')
+  call('HDEL', job_key(p, id), 'lease', 'lease_s', 'deadline', 'handed_out_by')
 end
+
+-- where in `queued` a job that is held goes back to: the tail of its token
+local function place_of(lease) return string.match(lease or '', '-(%d+)$') end
 
 -- running -> queued at the old place, or -> delayed, from where it goes there
 local function give_back(p, group, id, place, delay_ms, now)

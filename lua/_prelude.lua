@@ -23,13 +23,15 @@ local function find(p, group, id, fields)
   for i = 1, #fields do job[fields[i]] = values[i] or nil end
   return job
 end
--- the whole job as a reply: its id, then field, value, field, value
-local function row(p, id)
+-- the whole job as a reply: field, value, field, value; and behind that its id and, while it runs, the end of its lease
+local function row(p, id, ends)
   local flat = call('HGETALL', job_key(p, id))
-  table.insert(flat, 1, id)
+  flat[#flat + 1] = 'id'; flat[#flat + 1] = id
+  if ends then flat[#flat + 1] = 'expires_at'; flat[#flat + 1] = ends end
   return flat
 end
 
+local function lease_ends(p, group, id) return call('ZSCORE', set_key(p, group, 'running'), id) or nil end
 local function refuse(word, detail) return redis.error_reply(word .. ' ' .. detail) end
 local function not_found() return refuse('NOT_FOUND', 'There is no such job in this group.') end
 local function wrong_state(p, id, status, note)
@@ -37,15 +39,11 @@ local function wrong_state(p, id, status, note)
   local since = times[1] or times[2] or times[3]
   return refuse('WRONG_STATE', status .. ' ' .. since .. (note and ' ' .. note or ''))
 end
-local function lease_lost(p, id)
-  local holder = call('HMGET', job_key(p, id), 'deliveries', 'expires_at')
-  return refuse('LEASE_LOST', (holder[1] or 0) .. ' ' .. (holder[2] or 0))
-end
 
 -- of many items: a lone refusal is the reply itself, so that errorstats counts it; among others it is its text alone
 local function replies(items)
-  if #items == 1 and items[1].err then return items[1] end
-  for i = 1, #items do if items[i].err then items[i] = { items[i].err } end end
+  if #items == 1 and type(items[1]) == 'table' and items[1].err then return items[1] end
+  for i = 1, #items do if type(items[i]) == 'table' then items[i] = items[i].err or items[i] end end
   return items
 end
 
@@ -54,11 +52,12 @@ local function many(command, key, values)
   for i = 1, #values, 4000 do call(command, key, unpack(values, i, math.min(i + 3999, #values))) end
 end
 
--- how many jobs the group may hand out now
+-- how many jobs the group may hand out now, and its env_vars
 local function room(p, group)
-  local settings = call('HMGET', group_key(p, group), 'paused', 'max_concurrency')
+  local settings = call('HMGET', group_key(p, group), 'paused', 'max_concurrency', 'env_vars')
   if settings[1] then return 0 end
-  return settings[2] and math.max(0, settings[2] - call('ZCARD', set_key(p, group, 'running'))) or math.huge
+  local most = settings[2] and math.max(0, settings[2] - call('ZCARD', set_key(p, group, 'running'))) or math.huge
+  return most, settings[3]
 end
 
 -- `ready` has the group exactly while it may hand out a job; who waits is told when it comes in

@@ -13,8 +13,7 @@
 -- with    _moves
 local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
 local STATUSES = { 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }
-local READ = { 'group_name', 'status', 'created_at', 'completed_at', 'priority', 'lease', 'expires_at', 'deadline',
-  'place' }
+local READ = { 'group_name', 'status', 'created_at', 'completed_at', 'priority', 'lease', 'deadline', 'place' }
 local findings = {}
 
 local function found(id, what, mend)
@@ -32,7 +31,7 @@ end
 
 -- back into the set of its status; a running one, whose lease is not known, is queued
 local function place_again(id, job)
-  local place = job.place or new_place(p, job.priority)
+  local place = place_of(job.lease) or job.place or new_place(p, job.priority)
   if job.status == 'running' then
     give_back(p, group, id, place, 0, now)
     job.status = 'queued'
@@ -53,7 +52,6 @@ local function check_sets(id, job)
     found(id, 'is in no set; its status is ' .. job.status, function()
       place_again(id, job)
       status = job.status
-      scores[status] = call('ZSCORE', set_key(p, group, status), id)
     end)
   elseif count > 1 then
     if scores[job.status] then status = job.status end
@@ -66,21 +64,17 @@ local function check_sets(id, job)
       call('HSET', job_key(p, id), 'status', status)
     end)
   end
-  return status, scores[status]
+  return status
 end
 
-local function check_fields(id, job, status, score)
-  if status == 'running' and not (job.lease and job.expires_at == score) then
-    found(id, 'is running, but its lease is not the one of its set', function()
-      call('HSET', job_key(p, id), 'expires_at', score, 'lease', job.lease or '-')
+local function check_fields(id, job, status)
+  local is_over = status == 'succeeded' or status == 'failed'
+  if status == 'running' and not place_of(job.lease) then
+    found(id, 'is running, but has no lease with a place to go back to', function()
+      call('HSET', job_key(p, id), 'lease', (job.lease or '') .. '-' .. whole(new_place(p, job.priority)))
     end)
-  elseif status ~= 'running' and (job.lease or job.expires_at or job.deadline) then
+  elseif status ~= 'running' and (job.lease and not is_over or job.deadline) then
     found(id, 'has a lease, but is not running', function() forget_run(p, id) end)
-  end
-  if status == 'running' and not job.place then
-    found(id, 'is running, but has no place to go back to', function()
-      call('HSET', job_key(p, id), 'place', new_place(p, job.priority))
-    end)
   end
 end
 
@@ -120,8 +114,8 @@ for at = first, #ARGV do
   if not job then
     check_orphan(id)
   else
-    local status, score = check_sets(id, job)
-    if status then check_fields(id, find(p, group, id, READ), status, score) end
+    local status = check_sets(id, job)
+    if status then check_fields(id, find(p, group, id, READ), status) end
     check_index(id, job)
   end
 end

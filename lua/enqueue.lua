@@ -1,23 +1,23 @@
--- enqueue: put new jobs into a group, all of them or none.
+-- enqueue: put new jobs into their groups, all of them or none.
 --
 -- KEYS[1] partition        name    every key of the partition begins with it
 -- ARGV[1] now              ms, or '' for the server's own clock
--- ARGV[2] group            name
--- ARGV[3] idempotency_key  text, or '' for none
--- ARGV[4] digest           of the body, or ''
--- ARGV[5] kept_ms          how long the answer is kept, ms
--- ARGV[6] note             what the broker needs to give the same answer again
--- ARGV[7] missing          the field of a job that has no image, nor has its group; or ''
--- ARGV[8] jobs             for each: id delay priority timeout max_retries retries_delay spec; '' for a default
+-- ARGV[2] idempotency_key  group:key, or '' for none
+-- ARGV[3] digest           of the body, or ''
+-- ARGV[4] kept_ms          how long the answer is kept, ms
+-- ARGV[5] note             what the broker needs to give the same answer again
+-- ARGV[6] missing          the field of a job that has no image, nor has its group; or ''
+-- ARGV[7] total            how many of the jobs have no delay
+-- ARGV[8] runs             of jobs that are alike: group, how many, priority, delay in s, how many words of fields, field
+--                          value field value…; then for each job: id spec
 --
 -- moves   - -> delayed, - -> queued
 -- reply   now, ms; or, of an answer given before: its now and its note
 -- refuses IDEMPOTENCY_MISMATCH INVALID
-local p, now, group = KEYS[1], clock(ARGV[1]), ARGV[2]
-local idempotency_key, digest, kept_ms, note, missing, first = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], 8
-local FIELDS = { 'delay', 'priority', 'timeout', 'max_retries', 'retries_delay', 'spec' }
+local p, now, idempotency_key, digest, kept_ms = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+local note, missing, total, first = ARGV[5], ARGV[6], ARGV[7], 8
 
-local answer = p .. ':answer:' .. group .. ':' .. idempotency_key
+local answer = p .. ':answer:' .. idempotency_key
 if idempotency_key ~= '' then
   local before = call('GET', answer)
   if before then
@@ -28,36 +28,33 @@ if idempotency_key ~= '' then
 end
 if missing ~= '' then return refuse('INVALID', missing .. ' An image is needed: the group has none of its own.') end
 
-local sequence
-local index, queued, delayed, first_due = {}, {}, {}, math.huge
-for at = first, #ARGV, 7 do
-  local id, delay, priority = ARGV[at], tonumber(ARGV[at + 1]) or 0, tonumber(ARGV[at + 2]) or 0
-  local values = { 'group_name', group, 'status', delay > 0 and 'delayed' or 'queued', 'created_at', now }
-  for i = 1, 6 do
-    if ARGV[at + i] ~= '' then values[#values + 1] = FIELDS[i]; values[#values + 1] = ARGV[at + i] end
+-- the group is known, and its timer or its place in `ready` is right, now that its first new job has this score
+local function announce(group, status, score, created_at)
+  local head = status == 'queued' and call('ZSCORE', p .. ':ready', group)
+  if head and tonumber(head) <= score then return end
+  call('ZADD', p .. ':groups', 'NX', created_at, group)
+  if status == 'queued' then refresh_ready(p, group) else set_timer(p, status, group, score) end
+end
+
+local sequence, created_at, at = total ~= '0' and call('INCRBY', p .. ':sequence', total) - total, whole(now), first
+while at < #ARGV do
+  local group, n, priority, delay_s, words = unpack(ARGV, at, at + 4)
+  local status, score, step = 'queued', (2 - priority) * STEP + (sequence or 0), 1
+  if delay_s ~= '0' then status, score, step = 'delayed', now + delay_s * 1000, 0 end
+  local fields = { 'group_name', group, 'status', status, 'created_at', created_at, 'spec', '', unpack(ARGV, at + 5, at + 4 + words) }
+  local index, scores = {}, {}
+  at = at + 5 + words
+  for i = 1, 2 * n, 2 do
+    local id = ARGV[at]
+    fields[8], at, score = ARGV[at + 1], at + 2, score + step
+    call('HSET', p .. ':job:' .. id, unpack(fields))
+    index[i], index[i + 1], scores[i], scores[i + 1] = created_at, id, score, id
   end
-  if delay > 0 then
-    local due = now + delay * 1000
-    first_due = math.min(first_due, due)
-    delayed[#delayed + 1] = due; delayed[#delayed + 1] = id
-  else
-    sequence = (sequence or tonumber(call('GET', p .. ':sequence') or 0)) + 1
-    queued[#queued + 1] = (2 - priority) * STEP + sequence; queued[#queued + 1] = id
-  end
-  call('HSET', job_key(p, id), unpack(values))
-  index[#index + 1] = now; index[#index + 1] = id
+  sequence = sequence and sequence + n * step
+  many('ZADD', set_key(p, group, 'jobs'), index)
+  many('ZADD', set_key(p, group, status), scores)
+  announce(group, status, scores[1], created_at)
 end
-call('ZADD', p .. ':groups', 'NX', now, group)
-many('ZADD', set_key(p, group, 'jobs'), index)
-if #delayed > 0 then
-  many('ZADD', set_key(p, group, 'delayed'), delayed)
-  set_timer(p, 'delayed', group, first_due)
-end
-if sequence then
-  call('SET', p .. ':sequence', sequence)
-  many('ZADD', set_key(p, group, 'queued'), queued)
-  refresh_ready(p, group)
-end
-if idempotency_key ~= '' then call('SET', answer, digest .. ' ' .. whole(now) .. ' ' .. note, 'PX', kept_ms) end
+if idempotency_key ~= '' then call('SET', answer, digest .. ' ' .. created_at .. ' ' .. note, 'PX', kept_ms) end
 
 return { now }

@@ -3,46 +3,54 @@
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] want       'job' for whole jobs in the reply, or ''
--- ARGV[3] jobs       for each: group id lease status reason error completed_at new_id; '' where not given;
---                    completed_at ms, kept for display where it is plausible; new_id of the job that an automatic retry makes
+-- ARGV[3] runs       of jobs of a group that end alike: group, status, how many, how many words each; then for each job:
+--                    id lease, or id lease reason error completed_at new_id; '' where not given; completed_at ms, kept for
+--                    display where it is plausible; new_id of the job that an automatic retry makes
 --
 -- moves   running -> succeeded, running -> failed
--- reply   for each job: id, with field value field value… when wanted; or its refusal. A repeat changes nothing.
+-- reply   for each job: 1, or the job where it is wanted; or its refusal. A repeat changes nothing.
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
 -- with    _holding _moves
-local p, now, want, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
-local SEEN = { 'group_name', 'status', 'lease', 'finished_by', 'max_retries' }
-local ended, with_news = {}, {}
+local p, now, want, at = KEYS[1], clock(ARGV[1]), ARGV[2], 3
+local SEEN, completed_now = { 'group_name', 'status', 'lease', 'max_retries', 'lease_s', 'handed_out_by' }, whole(now)
 
-local function finish(group, id, lease, status, reason, text, completed_at, new_id)
-  local job = find(p, group, id, SEEN)
-  local finished_by = lease ~= '' and lease or '-'
-  local is_repeat = job and job.status == status and job.finished_by == finished_by
-  local refused = not is_repeat and refusal(p, group, id, job, lease)
-  if refused then return refused end
-
-  if not is_repeat then
-    local more = {}
-    if reason ~= '' then more = { 'reason', reason } end
-    if text ~= '' then more[#more + 1] = 'error'; more[#more + 1] = text end
-    close(p, id, status, plausible(p, id, tonumber(completed_at), now), 'finished_by', finished_by, unpack(more))
-    ended[group] = ended[group] or { succeeded = {}, failed = {} }
-    table.insert(ended[group][status], id)
-    if status == 'failed' and job.max_retries then
-      retry_failed(p, group, id, tonumber(job.max_retries), new_id, now)
-      with_news[group] = true
-    end
+-- its refusal, or nil; whether it is over now and must be filed; and whether a retry of it was made
+local function finish(group, status, id, lease, reason, text, completed_at, new_id)
+  local key, token = p .. ':job:' .. id, lease ~= '' and lease or '-'
+  local seen = call('HMGET', key, unpack(SEEN))
+  if not (seen[1] == group and seen[2] == 'running' and seen[3] == lease) then
+    local job = find(p, group, id, SEEN)
+    if job and job.status == status and job.lease == token then return nil end
+    local refused = refusal(p, group, id, job, lease)
+    if refused then return refused end
   end
 
-  return want == 'job' and row(p, id) or { id, 'ok' }
+  local ended_at = completed_at and completed_at ~= '' and plausible(p, id, tonumber(completed_at), now) or completed_now
+  call('HSET', key, 'status', status, 'completed_at', ended_at, 'lease', token)
+  if seen[5] or seen[6] then call('HDEL', key, 'lease_s', 'deadline', 'handed_out_by') end
+  if reason and reason ~= '' then call('HSET', key, 'reason', reason) end
+  if text and text ~= '' then call('HSET', key, 'error', text) end
+  local is_retried = status == 'failed' and seen[4]
+  if is_retried then retry_failed(p, group, id, tonumber(seen[4]), new_id, now) end
+  return nil, true, is_retried
 end
 
 local items = {}
-for at = first, #ARGV, 8 do items[#items + 1] = finish(unpack(ARGV, at, at + 7)) end
-for group, ids in pairs(ended) do
-  if #ids.succeeded > 0 then file(p, group, ids.succeeded, 'running', 'succeeded', now) end
-  if #ids.failed > 0 then file(p, group, ids.failed, 'running', 'failed', now) end
-  if with_news[group] or call('HEXISTS', group_key(p, group), 'max_concurrency') == 1 then refresh_ready(p, group) end
+while at < #ARGV do
+  local group, status, n, words = unpack(ARGV, at, at + 3)
+  local ended, has_news = {}, call('HEXISTS', group_key(p, group), 'max_concurrency') == 1
+  at = at + 4
+  for _ = 1, n do
+    local refused, is_over, is_retried = finish(group, status, unpack(ARGV, at, at + words - 1))
+    if is_over then ended[#ended + 1] = ARGV[at] end
+    has_news = has_news or is_retried
+    items[#items + 1] = refused or want == 'job' and row(p, ARGV[at]) or 1
+    at = at + words
+  end
+  if #ended > 0 then
+    file(p, group, ended, 'running', status, now)
+    if has_news then refresh_ready(p, group) end
+  end
 end
 return replies(items)

@@ -34,7 +34,7 @@ end
 local rows = { '', '' }
 if last - first + 1 > n then rows = { page[#page], page[#page - 1] } end
 for i = 1, #page, 2 do
-  local reply, job = row(p, page[i]), find(p, group, page[i], { 'group_name', 'created_at' })
+  local reply, job = row(p, page[i], lease_ends(p, group, page[i])), find(p, group, page[i], { 'group_name', 'created_at' })
   if job and (not created_after or tonumber(job.created_at) > created_after) then
     rows[#rows + 1] = reply
     bytes = bytes + call('HSTRLEN', job_key(p, page[i]), 'spec')

@@ -22,4 +22,4 @@ else
   call('HSET', job_key(p, id), 'log_bytes', log_bytes)
 end
 
-return row(p, id)
+return row(p, id, lease_ends(p, group, id))

@@ -13,7 +13,7 @@
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, done = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0 }
 local left = limit
-local SEEN = { 'group_name', 'status', 'deliveries', 'deadline', 'max_retries', 'place', 'priority', 'log_bytes' }
+local SEEN = { 'group_name', 'status', 'deliveries', 'deadline', 'max_retries', 'lease', 'place', 'priority', 'log_bytes' }
 
 local function took_back(group, id, job)
   local delivery_limit = call('HGET', group_key(p, group), 'delivery_limit') or DELIVERY_LIMIT
@@ -26,7 +26,7 @@ local function took_back(group, id, job)
     end
     return 'failed'
   end
-  give_back(p, group, id, job.place, 0, now)
+  give_back(p, group, id, place_of(job.lease) or new_place(p, job.priority), 0, now)
   return 'requeued'
 end
 

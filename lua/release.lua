@@ -10,14 +10,14 @@
 -- flags   allow-oom
 -- with    _holding _moves
 local p, now, first = KEYS[1], clock(ARGV[1]), 2
-local SEEN, touched = { 'group_name', 'status', 'lease', 'place', 'deliveries' }, {}
+local SEEN, touched = { 'group_name', 'status', 'lease', 'deliveries' }, {}
 
 local function release(group, id, lease, delay)
   local job = find(p, group, id, SEEN)
   local refused = refusal(p, group, id, job, lease)
   if refused then return refused end
 
-  give_back(p, group, id, job.place, delay * 1000, now)
+  give_back(p, group, id, place_of(job.lease), delay * 1000, now)
   if tonumber(job.deliveries or 0) > 1 then
     call('HSET', job_key(p, id), 'deliveries', job.deliveries - 1)
   else

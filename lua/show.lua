@@ -12,4 +12,4 @@ local p, group, id = KEYS[1], ARGV[1], ARGV[2]
 
 if not find(p, group, id, { 'group_name' }) then return not_found() end
 
-return row(p, id)
+return row(p, id, lease_ends(p, group, id))

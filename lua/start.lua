@@ -5,7 +5,7 @@
 -- ARGV[2] group       name
 -- ARGV[3] id          of the job
 -- ARGV[4] lease       the token, or '' (an old client, or a queued job)
--- ARGV[5] new_lease   the token if the job is handed out by this
+-- ARGV[5] new_lease   first part of the token if the job is handed out by this; the rest is '-' and its place
 -- ARGV[6] started_at  ms, or '' for now; kept for display where it is plausible
 --
 -- moves   queued -> running, running -> running
@@ -30,18 +30,18 @@ if is_queued then
   local place = call('ZSCORE', set_key(p, group, 'queued'), id)
   call('ZREM', set_key(p, group, 'queued'), id)
   call('HINCRBY', job_key(p, id), 'deliveries', 1)
-  call('HSET', job_key(p, id), 'status', 'running', 'lease', new_lease, 'place', place, 'handed_out_by', 'start')
+  call('HSET', job_key(p, id), 'status', 'running', 'lease', new_lease .. '-' .. place, 'handed_out_by', 'start')
 elseif job.deadline then
   job.deadline = now + (job.timeout or TIMEOUT_S) * 1000
   call('HSET', job_key(p, id), 'deadline', job.deadline)
 end
 local ends = lease_end(job, now)
-call('HSET', job_key(p, id), 'started_at', plausible(p, id, started_at, now), 'expires_at', ends)
+call('HSET', job_key(p, id), 'started_at', plausible(p, id, started_at, now))
 call('ZADD', set_key(p, group, 'running'), ends, id)
 set_timer(p, 'running', group, ends)
 refresh_ready(p, group)
 
-local reply = row(p, id)
+local reply = row(p, id, ends)
 local env_vars = call('HGET', group_key(p, group), 'env_vars')
 if env_vars then reply[#reply + 1] = 'env_vars'; reply[#reply + 1] = env_vars end
 return reply

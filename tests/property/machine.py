@@ -155,16 +155,21 @@ class TitanMachine(RuleBasedStateMachine):
         """Hashes, the order of every queue, and the groups that may hand out are the model's."""
         p = self.store.partitions[0]
 
-        async def look() -> list[Any]:
+        async def look() -> tuple[list[Any], dict[str, int]]:
             pipeline = self.store.redis.pipeline(transaction=False)
             for job_id in self.seen:
                 pipeline.hmget(keys.job(p, job_id), FACTS)
             for group in GROUPS:
                 pipeline.zrange(keys.members(p, group, "queued"), 0, -1)
+            for group in GROUPS:
+                pipeline.zrange(keys.members(p, group, "running"), 0, -1, withscores=True)
             pipeline.zrange(keys.ready(p), 0, -1)
-            return [[value and value.decode() for value in reply] for reply in await pipeline.execute()]
+            *replies, maps, mail, ready = await pipeline.execute()
+            ends = {job_id.decode(): int(at) for job_id, at in maps + mail}
+            return [[value and value.decode() for value in reply] for reply in (*replies, ready)], ends
 
-        *replies, ready = self.run(look())
+        (*replies, ready), ends = self.run(look())
+        assert ends == {job.id: job.expires_at for job in self.model.jobs.values() if job.status == "running"}
         for job_id, values in zip(self.seen, replies, strict=False):
             job = self.model.jobs.get(job_id)
             facts = {name: value for name, value in zip(FACTS, values, strict=True) if value is not None}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from broker.models import GroupSettings, NewJob, Retentions
 from broker.states import FINISHED, Status
 
-FACTS = ("status", "created_at", "deliveries", "lease", "deadline", "expires_at", "reason", "retry_of", "retry_at")
+FACTS = ("status", "created_at", "deliveries", "lease", "deadline", "reason", "retry_of", "retry_at")
 
 
 class Refused(Exception):
@@ -33,7 +33,6 @@ class ModelJob:
     deadline: int | None = None
     expires_at: int | None = None
     handed_out_by: str = ""
-    finished_by: str | None = None
     ended_at: int = 0
     reason: str | None = None
     retry_of: str | None = None
@@ -92,11 +91,11 @@ class Model:
     def finish(self, group: str, job_id: str, lease: str, status: Status, reason: str) -> ModelJob:
         """The job; one that an automatic retry makes is for `retried` to add."""
         job = self.jobs.get(job_id)
-        if job and job.group == group and (job.status, job.finished_by) == (status, lease or "-"):
+        if job and job.group == group and (job.status, job.lease) == (status, lease or "-"):
             return job
         job = self._held(group, job_id, lease)
         self._end(job, status, reason or None)
-        job.finished_by = lease or "-"
+        job.lease = lease or "-"
         return job
 
     def release(self, group: str, job_id: str, lease: str, delay: int) -> ModelJob:

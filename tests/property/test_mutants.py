@@ -9,7 +9,7 @@ from broker.scripts import SCRIPTS
 from tests.property.test_machine import SEARCH, FakeMachine
 
 MUTANTS = {
-    "next forgets the room of a group": ("next", "math.min(n, room(p, group))", "n"),
+    "next forgets the room of a group": ("next", "math.min(n, most)", "n"),
     "a stale token finishes a job": ("finish", "token ~= '' and token ~= job.lease", "false"),
     "a lost job has deliveries for ever": (
         "reap",
@@ -17,7 +17,7 @@ MUTANTS = {
         "false",
     ),
     "the reaper is a millisecond late": ("reap", "now - kept_s * 1000, 'LIMIT'", "now - kept_s * 1000 - 1, 'LIMIT'"),
-    "a timer is never set": ("enqueue", "set_timer(p, 'delayed', group, first_due)", ""),
+    "a timer is never set": ("enqueue", "else set_timer(p, status, group, score) end", "end"),
     "remove forgets the log": ("remove", "if log_bytes then call(", "if false then call("),
 }
 DIFFERENCES = (AssertionError, TitanError, TypeError, KeyError)

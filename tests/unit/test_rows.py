@@ -1,43 +1,79 @@
 """Rows of scripts and their arguments, against the structs of the API."""
 
-from hypothesis import given
-from msgspec import UNSET
+from itertools import groupby
 
-from broker.models import Counts, Group, GroupSettings, NewJob, Retentions
-from broker.rows import arguments_of, field_of, fields_of, group_of, job_of, new_job
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET
+from msgspec.json import Decoder, Encoder
+
+from broker.encoded import handed_out, new_jobs
+from broker.models import Counts, Group, GroupSettings, Job, NewJob, Retentions
+from broker.rows import field_of, fields_of, group_of, job_of
+from broker.runs import enqueue_words, new_runs
 from broker.times import rfc3339
 from tests.conftest import NOW
 from tests.unit.jobs import NEW_JOBS, SETTINGS
 
 ID = "0" * 16
-FIELDS = ("delay", "priority", "timeout", "max_retries", "retries_delay", "spec")
 
 
 def row(**fields):
     """A row as a script answers it."""
     values = {"group_name": "maps", "status": "queued", "created_at": NOW, "spec": '{"image":"resize"}'} | fields
-    return [ID.encode(), *(str(word).encode() for pair in values.items() for word in pair)]
+    return [str(word).encode() for pair in {**values, "id": ID}.items() for word in pair]
 
 
 @given(NEW_JOBS)
-def test_arguments_of_a_job_make_its_row(job):
+def test_words_of_a_new_job_make_its_row(job):
     """What enqueue writes of a job is read back as the job that the producer was told."""
-    _, *words = arguments_of(job, ID, "group-image")
-    fields = {name: word for name, word in zip(FIELDS, words, strict=True) if word != ""}
-    fields["status"] = "delayed" if job.delay else "queued"
-    assert job_of(row(**fields)) == new_job(job, ID, "maps", "group-image", NOW)
+    runs = new_runs("maps", [job], [ID], "group-image")
+    group, n, _, delay, width, *words = enqueue_words(runs)
+    assert (group, n, width + 2) == ("maps", 1, len(words))
+    fields = dict(zip(words[:width:2], words[1:width:2], strict=True)) | {"spec": words[-1].decode()}
+    fields["status"] = "delayed" if delay else "queued"
+    assert [job_of(row(**fields))] == [Decoder(Job).decode(encoded) for encoded in new_jobs(runs, NOW)]
 
 
-def test_arguments_of_a_job_of_defaults_are_empty():
+def test_words_of_a_job_of_defaults_are_empty():
     """A default is not kept, whether it was given or not."""
     given_all = NewJob(image="x", payload="", delay=0, timeout=60, priority=0, max_retries=0, retries_delay=60)
-    words = (ID, "", "", "", "", "", '{"image":"x"}')
-    assert arguments_of(given_all, ID, "") == arguments_of(NewJob(image="x"), ID, "") == words
+    words = ["maps", 1, 0, 0, 0, ID, b'{"image":"x"}']
+    for job in (given_all, NewJob(image="x")):
+        assert enqueue_words(new_runs("maps", [job], [ID], "")) == words
 
 
-def test_arguments_of_a_retries_delay_of_nothing():
+def test_words_of_a_retries_delay_of_nothing():
     """A retries_delay of 0 is not the default, and is kept."""
-    assert arguments_of(NewJob(image="x", retries_delay=0), ID, "")[5] == 0
+    assert enqueue_words(new_runs("maps", [NewJob(image="x", retries_delay=0)], [ID], ""))[4:7] == [
+        2,
+        "retries_delay",
+        0,
+    ]
+
+
+@given(st.lists(NEW_JOBS, min_size=1, max_size=5))
+def test_new_runs_keep_the_order(jobs):
+    """Only neighbours that are alike share a run, so the order of the jobs stays."""
+    names = [f"{i:016d}" for i in range(len(jobs))]
+    runs = new_runs("maps", jobs, names, "group-image")
+    assert [job_id for run in runs for job_id in run.ids] == names
+    assert [run.settings for run in runs] == [key for key, _ in groupby(run.settings for run in runs for _ in run.ids)]
+
+
+@given(NEW_JOBS, st.sampled_from((None, 5)), st.sampled_from((None, b'{"A":"\xc3\xbc"}')), st.sampled_from((None, ID)))
+def test_handed_out_is_the_encoding_of_the_job(job, lease_s, env_vars, retry_of):
+    """The JSON of a job that is handed out is what the struct would be encoded to."""
+    [run] = new_runs("maps", [job], [ID], "group-image")
+    own = run.settings
+    texts = (own.timeout, None, own.priority, own.delay, own.max_retries, own.retries_delay, retry_of)
+    read = [None if text is None else str(text).encode() for text in (NOW - 5, *texts)]
+    [handed] = handed_out([NOW, [b"maps", env_vars, [run.specs[0], *read, ID.encode(), b"17", 1]]], "abc", lease_s)
+    assert (handed.group_name, handed.id, handed.lease) == ("maps", ID, "abc-17")
+    told = Decoder(Job).decode(handed.encoded)
+    assert Encoder().encode(told) == handed.encoded
+    assert told.expires_at == rfc3339(NOW + 1000 * min(own.timeout, lease_s or own.timeout))
+    assert (told.image, told.payload or "") == (job.image or "group-image", job.payload or "")
 
 
 def test_job_of_a_row_without_fields_has_the_defaults():

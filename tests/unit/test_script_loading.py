@@ -9,12 +9,12 @@ from broker.models import NewJob
 from broker.scripts import SCRIPTS, Call, Scripts
 from tests.conftest import NOW
 
-JOB = ("", "", "", "", "", '{"image":"x"}')
+SPEC = '{"image":"x"}'
 
 
 def enqueue_call(store, job_id, group="maps"):
     """A call that makes one job with this id."""
-    return Call("enqueue", store.partitions[0], (NOW, group, "", "", 1000, "", "", job_id, *JOB))
+    return Call("enqueue", store.partitions[0], (NOW, "", "", "", "", "", 1, group, 1, 0, 0, 0, job_id, SPEC))
 
 
 async def counts(store, group="maps"):
@@ -48,7 +48,7 @@ async def test_run_all_with_part_of_the_scripts_known_runs_each_once(store, redi
     second, groups, handed_out, third, refused = await scripts.run_all(calls)
     assert groups[0][0] == b"maps"
     assert second == third == [NOW]
-    assert handed_out[1][0] == b"0" * 15 + b"1"
+    assert handed_out[1][2][9] == b"0" * 15 + b"1"
     assert refused.word == "NOT_FOUND"
     assert await counts(store) == (3, 1)
 
@@ -73,11 +73,13 @@ async def test_scripts_run_by_hand(store, backend, request, tmp_path):
         return subprocess.run(line, capture_output=True, text=True, timeout=10, check=True).stdout.split("\n")
 
     job_id = "0" * 16
-    assert by_hand("enqueue", "", "maps", "", "", "1000", "", "", job_id, *JOB)[0].isdigit()
-    assert by_hand("next", "", "1", "token", "")[1:3] == [job_id, "token0"]
-    assert by_hand("touch", "", "maps", job_id, "token0")[0] == job_id
-    assert by_hand("touch", "", "maps", job_id, "stale")[0].startswith("LEASE_LOST 1 ")
-    assert by_hand("finish", "", "", "maps", job_id, "token0", "succeeded", "", "", "", "")[:2] == [job_id, "ok"]
+    run = ("maps", "1", "0", "0", "0", job_id, SPEC)
+    assert by_hand("enqueue", "", "", "", "", "", "", "1", *run)[0].isdigit()
+    _, group, _, spec, *_, handed_out, place, deliveries, _ = by_hand("next", "", "1", "token", "")
+    assert (group, spec, handed_out, deliveries) == ("maps", SPEC, job_id, "1")
+    assert by_hand("touch", "", "maps", "1", job_id, f"token-{place}")[0].isdigit()
+    assert by_hand("touch", "", "maps", "1", job_id, "stale")[0].startswith("LEASE_LOST 1 ")
+    assert by_hand("finish", "", "", "maps", "succeeded", "1", "2", job_id, f"token-{place}")[0] == "1"
     assert (await store.show("maps", job_id)).status == "succeeded"
 
 

@@ -1,0 +1,104 @@
+"""Jobs as the JSON that answers carry, put together from what the store has without a struct in between.
+
+Groups, ids, leases and times need no escaping; image and payload are kept as JSON already (the hash's `spec`). A test
+holds this against the encoding of `Job`.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from broker.models import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
+from broker.runs import NewRun
+from broker.times import rfc3339
+
+_HANDED_OUT = (
+    b'{"id":"%b","group_name":"%b","status":"running",%b,"delay":%d,"timeout":%d,"priority":%d,"max_retries":%d,'
+    b'"retries_delay":%d,"deliveries":%d,"created_at":"%b","started_at":"%b","expires_at":"%b"%b%b,"lease":"%b"}'
+)
+
+
+class Handed(NamedTuple):
+    """A job that was handed out: its JSON, and what is needed to give it back."""
+
+    group_name: str
+    id: str
+    lease: str
+    encoded: bytes
+
+
+class EncodedJobs(NamedTuple):
+    """New jobs, each as its JSON; or, `is_replayed`, those of an earlier call with the same Idempotency-Key."""
+
+    jobs: list[bytes]
+    is_replayed: bool
+
+
+def new_jobs(runs: Iterable[NewRun], created_at: int) -> list[bytes]:
+    """Jobs as they are right after enqueue. created_at: ms."""
+    at = rfc3339(created_at).encode()
+    jobs: list[bytes] = []
+    for run in runs:
+        own = run.settings
+        status = b"delayed" if own.delay else b"queued"
+        begin = b'","group_name":"%b","status":"%b",' % (run.group.encode(), status)
+        end = (
+            b',"delay":%d,"timeout":%d,"priority":%d,"max_retries":%d,"retries_delay":%d,"deliveries":0,"created_at":"%b"}'
+            % (own.delay, own.timeout, own.priority, own.max_retries, own.retries_delay, at)
+        )
+        jobs += [
+            b'{"id":"' + job_id.encode() + begin + spec[1:-1] + end
+            for job_id, spec in zip(run.ids, run.specs, strict=True)
+        ]
+    return jobs
+
+
+def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Handed]:
+    """The reply of next.lua. lease: the first part of the tokens; lease_s: the length of the leases, if asked."""
+    now, *groups = reply
+    times = _Times(now, lease, lease_s)
+    jobs: list[Handed] = []
+    for name, env_vars, *rows in groups:
+        group = name.decode()
+        environment = b',"env_vars":' + env_vars if env_vars else b""
+        jobs += [times.handed(row, name, group, environment) for row in rows]
+    return jobs
+
+
+def listed(jobs: Iterable[bytes]) -> bytes:
+    """Jobs in their wrapper."""
+    return b'{"jobs":[' + b",".join(jobs) + b"]}"
+
+
+class _Times:
+    """What the jobs of one call share: when they were handed out, and the leases' beginning and length."""
+
+    def __init__(self, now: int, lease: str, lease_s: int | None) -> None:
+        self._now = now
+        self._lease = lease
+        self._lease_s = lease_s
+        self._started_at = rfc3339(now).encode()
+
+    def handed(self, row: Sequence[Any], name: bytes, group: str, environment: bytes) -> Handed:
+        spec, created_at, given_timeout, _, priority, delay, max_retries, retries_delay, retry_of, *rest = row
+        job_id, place, deliveries = rest
+        timeout = int(given_timeout or DEFAULT_TIMEOUT_S)
+        held_s = timeout if self._lease_s is None else min(timeout, self._lease_s)
+        lease = f"{self._lease}-{place.decode()}"
+        encoded = _HANDED_OUT % (
+            job_id,
+            name,
+            spec[1:-1],
+            int(delay or 0),
+            timeout,
+            int(priority or 0),
+            int(max_retries or 0),
+            DEFAULT_RETRIES_DELAY_S if retries_delay is None else int(retries_delay),
+            deliveries,
+            rfc3339(int(created_at)).encode(),
+            self._started_at,
+            rfc3339(self._now + held_s * 1000).encode(),
+            b',"retry_of":"%b"' % retry_of if retry_of else b"",
+            environment,
+            lease.encode(),
+        )
+        return Handed(group, job_id.decode(), lease, encoded)

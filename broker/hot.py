@@ -1,0 +1,157 @@
+"""The hot verbs: what is asked in one turn of the loop leaves as one script for each verb and partition.
+
+The scripts take many items anyway, and each item has its own outcome, so nobody notices whose call shared a run.
+"""
+
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from broker.encoded import Handed, handed_out
+from broker.errors import TitanError
+from broker.ids import lease_token
+from broker.partitions import Partitions, outcome
+from broker.runs import Ended, NewRun, enqueue_words, finish_words, touch_words
+from broker.ticks import Ticks
+
+Held = tuple[str, str, str]
+"""A job that is touched: group, id, lease."""
+Wish = tuple[str, tuple[str, ...], int | None]
+"""What `next` calls that share a run have in common: the partition, the groups, and the length of the leases in s."""
+_MOST_WISHES = 1000
+
+
+class Hot:
+    """Enqueue, next, touch and finish. `now` answers '' for the store's clock; in tests a time in ms.
+
+    `give_back` is told of jobs whose caller was gone when they came. `is_stepwise`: the store answers with futures
+    only. `on_enqueue` is told a group when new jobs of it are on their way: what is asked then comes behind them.
+    """
+
+    def __init__(
+        self,
+        partitions: Partitions,
+        now: Callable[[], str],
+        give_back: Callable[[Sequence[Handed]], None],
+        *,
+        is_stepwise: bool,
+    ) -> None:
+        self.on_enqueue: Callable[[str], None] | None = None
+        self._partitions = partitions
+        self._now = now
+        self._give_back = give_back
+        self._is_stepwise = is_stepwise
+        self._turn = 0
+        self._nexts: dict[Wish, Ticks[int, list[Handed]]] = {}
+        self._enqueues: dict[str, Ticks[Sequence[NewRun], int]] = self._ticks(self._enqueue)
+        self._touches: dict[str, Ticks[Sequence[Held], list[Any]]] = self._ticks(self._touch)
+        self._finishes: dict[str, Ticks[Sequence[Ended], list[Any]]] = self._ticks(self._finish)
+        self._finishes_with_job: dict[str, Ticks[Sequence[Ended], list[Any]]] = self._ticks(self._finish_with_job)
+
+    async def enqueue(self, group: str, runs: Sequence[NewRun]) -> int:
+        """Put new jobs into a group; when, ms."""
+        jobs = sum(len(run.ids) for run in runs)
+        size_bytes = sum(len(spec) for run in runs for spec in run.specs)
+        return await self._enqueues[self._partitions.of(group)].call(runs, jobs, size_bytes)
+
+    async def next(self, n: int, groups: tuple[str, ...], lease_s: int | None) -> list[Handed]:
+        """The first jobs, n at most; partitions are asked in turn. A fault after some jobs ends the round."""
+        names = self._partitions.names
+        if len(names) == 1:
+            return await self._wish((names[0], groups, lease_s)).call(n, n)
+        turn, self._turn = self._turn, (self._turn + 1) % len(names)
+        jobs: list[Handed] = []
+        for name in names[turn:] + names[:turn]:
+            here = tuple(group for group in groups if self._partitions.of(group) == name)
+            if (groups and not here) or len(jobs) == n:
+                continue
+            left = n - len(jobs)
+            try:
+                jobs += await self._wish((name, here, lease_s)).call(left, left)
+            except TitanError:
+                if not jobs:
+                    raise
+                break
+            except BaseException:  # the caller is gone
+                self._give_back(jobs)
+                raise
+        return jobs
+
+    async def touch(self, items: Sequence[Held]) -> list[Any]:
+        """For each job the new end of its lease, ms, or its refusal."""
+        return await self._spread(self._touches, items)
+
+    async def finish(self, items: Sequence[Ended], want: str = "") -> list[Any]:
+        """For each job its row if `want` is 'job', else 1; or its refusal."""
+        return await self._spread(self._finishes_with_job if want else self._finishes, items)
+
+    async def _spread(self, ticks: dict[str, Ticks[Sequence[Any], list[Any]]], items: Sequence[Any]) -> list[Any]:
+        """Each item in the partition of its group, which it begins with; the outcomes in the order of the items."""
+        if len(ticks) == 1:
+            [only] = ticks.values()
+            return await only.call(items, len(items))
+        places: dict[str, list[int]] = {}
+        for i, item in enumerate(items):
+            places.setdefault(self._partitions.of(item[0]), []).append(i)
+        calls = [ticks[name].call([items[i] for i in own], len(own)) for name, own in places.items()]
+        outcomes: list[Any] = [None] * len(items)
+        for own, call in zip(places.values(), calls, strict=True):
+            for i, what in zip(own, await call, strict=True):
+                outcomes[i] = what
+        return outcomes
+
+    def _ticks(self, send: Callable[[str, Sequence[Any]], Coroutine[Any, Any, Any]]) -> dict[str, Ticks[Any, Any]]:
+        return {name: Ticks(partial(send, name), is_stepwise=self._is_stepwise) for name in self._partitions.names}
+
+    def _wish(self, wish: Wish) -> Ticks[int, list[Handed]]:
+        ticks = self._nexts.get(wish)
+        if ticks is None:
+            if len(self._nexts) >= _MOST_WISHES:
+                self._nexts.clear()  # calls that are gathered leave all the same
+            ticks = self._nexts[wish] = Ticks(partial(self._next, wish), self._give_back, is_stepwise=self._is_stepwise)
+        return ticks
+
+    async def _enqueue(self, partition: str, parts: Sequence[Sequence[NewRun]]) -> list[int]:
+        runs = [run for part in parts for run in part]
+        total = sum(len(run.ids) for run in runs if not run.settings.delay)
+        if self.on_enqueue is not None and total:
+            for group in {run.group for run in runs}:
+                self.on_enqueue(group)
+        arguments = (self._now(), "", "", "", "", "", total, *enqueue_words(runs))
+        [created_at] = await self._partitions.run("enqueue", partition, *arguments)
+        return [int(created_at)] * len(parts)
+
+    async def _next(self, wish: Wish, parts: Sequence[int]) -> list[list[Handed]]:
+        partition, groups, lease_s = wish
+        lease, length = lease_token(), "" if lease_s is None else lease_s
+        reply = await self._partitions.run("next", partition, self._now(), sum(parts), lease, length, *groups)
+        jobs = iter(handed_out(reply, lease, lease_s))
+        return [list(islice(jobs, n)) for n in parts]
+
+    async def _touch(self, partition: str, parts: Sequence[Sequence[Held]]) -> list[list[Any]]:
+        words, places = touch_words(item for part in parts for item in part)
+        return await self._outcomes("touch", partition, (self._now(), *words), places, parts)
+
+    async def _finish(self, partition: str, parts: Sequence[Sequence[Ended]], want: str = "") -> list[list[Any]]:
+        words, places = finish_words(item for part in parts for item in part)
+        return await self._outcomes("finish", partition, (self._now(), want, *words), places, parts)
+
+    async def _finish_with_job(self, partition: str, parts: Sequence[Sequence[Ended]]) -> list[list[Any]]:
+        return await self._finish(partition, parts, "job")
+
+    async def _outcomes(
+        self, verb: str, partition: str, arguments: Sequence[str | int | bytes], places: list[int], parts: Sequence[Any]
+    ) -> list[list[Any]]:
+        """The outcomes for each part; the script's reply is in the order of `places`."""
+        try:
+            reply = await self._partitions.run(verb, partition, *arguments)
+        except TitanError as refused:
+            if len(places) != 1:  # else the only item was refused
+                raise
+            reply = [refused]
+        ordered: list[Any] = [None] * len(places)
+        for i, row in zip(places, reply, strict=True):
+            ordered[i] = outcome(row)
+        outcomes = iter(ordered)
+        return [[next(outcomes) for _ in part] for part in parts]

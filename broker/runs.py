@@ -1,0 +1,151 @@
+"""Many jobs as the scripts take them: in runs of jobs that are alike, so that what they share is said once."""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from broker.models import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Finish, NewJob
+
+Words = list[str | int | bytes]
+
+
+class Spec(Struct, frozen=True, omit_defaults=True):
+    """What the producer gave and no script needs: one field of the hash, as JSON."""
+
+    image: str
+    payload: str = ""
+
+
+_encode = msgspec.json.Encoder().encode
+spec_of = msgspec.json.Decoder(Spec).decode
+"""The spec that a hash has."""
+
+
+class Settings(NamedTuple):
+    """What a producer may set about a job beside its image and payload, defaults filled in; s."""
+
+    priority: int
+    delay: int
+    timeout: int
+    max_retries: int
+    retries_delay: int
+
+
+class NewRun(NamedTuple):
+    """New jobs of one group with the same settings: their ids and specs."""
+
+    group: str
+    settings: Settings
+    ids: Sequence[str]
+    specs: Sequence[bytes]
+
+
+class Ended(NamedTuple):
+    """A job that ended, as a consumer reports it; '' where it says nothing. completed_at: ms."""
+
+    group: str
+    job_id: str
+    lease: str
+    status: str
+    reason: str = ""
+    error: str = ""
+    completed_at: int | str = ""
+    new_id: str = ""
+
+    @property
+    def words(self) -> tuple[str | int, ...]:
+        """What finish.lua takes for it."""
+        if self.status == "succeeded" and self.completed_at == "":
+            return self.job_id, self.lease
+        return self.job_id, self.lease, self.reason, self.error, self.completed_at, self.new_id
+
+
+def new_runs(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str) -> list[NewRun]:
+    """New jobs in order. `image` is the group's, for those that have none."""
+    runs = []
+    settings = list(map(_settings, jobs))
+    specs = [_encode(Spec(job.image or image, job.payload or "")) for job in jobs]
+    first = 0
+    for alike, some in groupby(settings):
+        end = first + sum(1 for _ in some)
+        runs.append(NewRun(group, alike, ids[first:end], specs[first:end]))
+        first = end
+    return runs
+
+
+def enqueue_words(runs: Iterable[NewRun]) -> Words:
+    """What enqueue.lua takes for them; a field with its default is left out."""
+    words: Words = []
+    for run in runs:
+        set_fields = _fields(run.settings)
+        words += (run.group, len(run.ids), run.settings.priority, run.settings.delay, len(set_fields), *set_fields)
+        for job_id, spec in zip(run.ids, run.specs, strict=True):
+            words += (job_id, spec)
+    return words
+
+
+def finish_words(items: Iterable[Ended]) -> tuple[Words, list[int]]:
+    """What finish.lua takes for them, and the places in `items` in the order of its reply."""
+    alike: dict[tuple[str, str, int], list[int]] = {}
+    told = [(item.group, item.status, item.words) for item in items]
+    for i, (group, status, item_words) in enumerate(told):
+        alike.setdefault((group, status, len(item_words)), []).append(i)
+    words: Words = []
+    for (group, status, width), places in alike.items():
+        words += (group, status, len(places), width)
+        for i in places:
+            words += told[i][2]
+    return words, [i for places in alike.values() for i in places]
+
+
+def touch_words(items: Iterable[tuple[str, str, str]]) -> tuple[Words, list[int]]:
+    """What touch.lua takes for (group, id, lease), and the places in `items` in the order of its reply."""
+    told = list(items)
+    alike: dict[str, list[int]] = {}
+    for i, (group, _, _) in enumerate(told):
+        alike.setdefault(group, []).append(i)
+    words: Words = []
+    for group, places in alike.items():
+        words += (group, len(places))
+        for i in places:
+            words += told[i][1:]
+    return words, [i for places in alike.values() for i in places]
+
+
+def ended(item: Finish, completed_at: int | str, new_id: str) -> Ended:
+    """An item of the bulk finish."""
+    return Ended(
+        item.group_name,
+        item.id,
+        item.lease or "",
+        item.status,
+        item.reason or "",
+        item.error or "",
+        completed_at,
+        new_id,
+    )
+
+
+def _settings(job: NewJob) -> Settings:
+    retries_delay = job.retries_delay
+    return Settings(
+        job.priority or 0,
+        job.delay or 0,
+        job.timeout or DEFAULT_TIMEOUT_S,
+        job.max_retries or 0,
+        DEFAULT_RETRIES_DELAY_S if retries_delay is None else retries_delay,
+    )
+
+
+def _fields(settings: Settings) -> Words:
+    given = (
+        ("delay", settings.delay, 0),
+        ("priority", settings.priority, 0),
+        ("timeout", settings.timeout, DEFAULT_TIMEOUT_S),
+        ("max_retries", settings.max_retries, 0),
+        ("retries_delay", settings.retries_delay, DEFAULT_RETRIES_DELAY_S),
+    )
+    return [word for name, value, default in given if value != default for word in (name, value)]

@@ -1,5 +1,6 @@
 """titan worker: the worker itself, and the commands that look at workers and steer them from anywhere."""
 
+import gc
 import os
 import sys
 
@@ -13,6 +14,9 @@ from worker.credentials import credentials_of
 from worker.daemon import run_worker
 from worker.keeper import kept
 from worker.table import read_table
+
+_GC_THRESHOLDS = (50_000, 20, 100)
+"""Thousands of jobs a second make many objects and hardly any cycles; Python's own 700 costs a fifth of the CPU."""
 
 
 @click.group(
@@ -44,6 +48,7 @@ def worker(context: click.Context, /, **_: object) -> None:
     settings = settings_from(context, WorkerSettings)
     _check(settings)
     log_to_stderr(settings.log_level)
+    gc.set_threshold(*_GC_THRESHOLDS)
     sys.exit(kept(lambda: run(run_worker(settings))))
 
 

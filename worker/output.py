@@ -11,7 +11,7 @@ class Output:
     """The first `keep_bytes` of a job's output; the rest is counted, and a last line says how much is missing."""
 
     def __init__(self, keep_bytes: int) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 -- close() closes it
+        self._file: tempfile.SpooledTemporaryFile[bytes] | None = None
         self._keep_bytes = keep_bytes
         self._kept_bytes = 0
         self.cut_bytes = 0
@@ -24,6 +24,8 @@ class Output:
     def write(self, piece: bytes) -> None:
         """Take the next piece. A full disk ends what is kept and nothing else."""
         kept = piece[: self._keep_bytes - self._kept_bytes]
+        if self._file is None:
+            self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 -- close() closes it
         try:
             self._file.write(kept)
         except OSError:
@@ -34,9 +36,10 @@ class Output:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """What is kept, from the beginning each time, and the line on what is missing."""
-        self._file.seek(0)
         left = self._kept_bytes
-        while left and (piece := self._file.read(min(left, _PIECE_BYTES))):
+        if self._file is not None:
+            self._file.seek(0)
+        while left and self._file is not None and (piece := self._file.read(min(left, _PIECE_BYTES))):
             left -= len(piece)
             yield piece
         if self.cut_bytes:
@@ -44,4 +47,5 @@ class Output:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()

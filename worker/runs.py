@@ -60,7 +60,8 @@ class Runs:
         self._has_room = asyncio.Event()
         self._is_idle = asyncio.Event()
         self._is_empty = asyncio.Event()
-        self._note()
+        for event in (self._has_room, self._is_idle, self._is_empty):
+            event.set()
 
     @property
     def held(self) -> list[Run]:
@@ -76,17 +77,24 @@ class Runs:
         """A slot is taken up."""
         self._held.add(run)
         self._running.add(run)
-        self._note()
+        self._is_idle.clear()
+        self._is_empty.clear()
+        if len(self._running) >= self._concurrency:
+            self._has_room.clear()
 
     def ended(self, run: Run) -> None:
         """The job ended: its slot is free, its outcome is still to be reported."""
         self._running.discard(run)
-        self._note()
+        if not self._has_room.is_set():
+            self._has_room.set()
+        if not self._running:
+            self._is_idle.set()
 
     def reported(self, run: Run) -> None:
         """The broker knows the outcome, or need not: nothing is held any more."""
         self._held.discard(run)
-        self._note()
+        if not self._held:
+            self._is_empty.set()
 
     async def room(self) -> int:
         """Wait for a free slot; how many there are."""
@@ -100,15 +108,3 @@ class Runs:
     async def empty(self) -> None:
         """Wait until nothing is held: every outcome is reported."""
         await self._is_empty.wait()
-
-    def _note(self) -> None:
-        _set(self._has_room, len(self._running) < self._concurrency)
-        _set(self._is_idle, not self._running)
-        _set(self._is_empty, not self._held)
-
-
-def _set(event: asyncio.Event, is_so: bool) -> None:
-    if is_so:
-        event.set()
-    else:
-        event.clear()

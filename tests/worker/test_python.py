@@ -162,6 +162,7 @@ async def test_an_app_end_to_end(client: Client, work: Work) -> None:
 
 def test_two_functions_of_one_name_are_refused() -> None:
     """A name has one handler."""
+    read_table(WorkerSettings(app=(APP,)))
     with pytest.raises(ValueError, match="'quick' has a handler already"):
         handlers.job("quick")(lambda _: None)
 

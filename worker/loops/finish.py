@@ -7,14 +7,13 @@ from functools import partial
 
 from broker import models
 from broker.errors import TitanError
-from broker.models import Finish, Problem
+from broker.models import MAX_JOBS, Finish, Problem
 from worker.backoff import is_passing, resend
 from worker.client import Client
 from worker.loops.log import LogUploads
 from worker.outcome import Dropped, Failed, Outcome, Released, Succeeded
 from worker.runs import Event, Run, Runs
 
-_TOGETHER = 100
 _ERROR_LENGTH = 4096
 _AGAIN_S = 1.0
 
@@ -31,20 +30,24 @@ class FinishLoop:
         self._runs = runs
         self._uploads = uploads
         self._on_event = on_event
-        self._reports: asyncio.Queue[Report] = asyncio.Queue()
+        self._reports: list[Report] = []
+        self._has_reports = asyncio.Event()
         self.lost = 0
         """Outcomes that the broker will never know: their jobs run again."""
 
     def put(self, run: Run, outcome: Outcome) -> None:
         """Report this when its turn comes."""
-        self._reports.put_nowait((run, outcome))
+        self._reports.append((run, outcome))
+        if not self._has_reports.is_set():
+            self._has_reports.set()
 
     async def run(self) -> None:
         """Go on for ever."""
         while True:
-            reports = [await self._reports.get()]
-            while len(reports) < _TOGETHER and not self._reports.empty():
-                reports.append(self._reports.get_nowait())
+            await self._has_reports.wait()
+            reports, self._reports = self._reports[:MAX_JOBS], self._reports[MAX_JOBS:]
+            if not self._reports:
+                self._has_reports.clear()
             await self._report(reports)
 
     async def _report(self, reports: Sequence[Report]) -> None:

@@ -14,6 +14,8 @@ from worker.loops.log import LogUploads
 from worker.runs import Runs
 
 _EMPTY_S = 1.0
+_MANY_SLOTS = 100
+"""From this on half of them are filled by one call, so that the next call is on its way while those jobs run."""
 
 
 class NextLoop:
@@ -27,6 +29,8 @@ class NextLoop:
         self._uploads = uploads
         self._settings = settings
         self._start = start
+        slots = settings.concurrency
+        self._most = min(MAX_JOBS, slots if slots < _MANY_SLOTS else slots // 2)
         self._backoff = Backoff("next")
 
     async def run(self) -> None:
@@ -41,7 +45,7 @@ class NextLoop:
         settings = self._settings
         try:
             jobs = await self._client.next(
-                min(n, MAX_JOBS), settings.group, wait_s=settings.wait_s, lease_s=settings.lease_s
+                min(n, self._most), settings.group, wait_s=settings.wait_s, lease_s=settings.lease_s
             )
         except TitanError as error:
             await asyncio.sleep(self._backoff.failed(error))

@@ -1,0 +1,138 @@
+"""`python -m tests.bench.worker`: how fast a worker is. A broker, its store and the worker are started for it.
+
+noop: Python functions that do nothing, through bulk next and finish; from the first job handed out to the last success.
+true: the process runner with /bin/true, beside bare asyncio.create_subprocess_exec with the same concurrency.
+CPU a job is the worker's own, without its start; of `true` with that of the commands.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from broker.models import GroupSettings, NewJob
+from tests.bench.server import server
+from worker.client import Client
+
+ROOT = Path(__file__).parents[2]
+TICKS_S = os.sysconf("SC_CLK_TCK")
+LONGEST_S = 120.0
+
+
+def main() -> int:
+    """Measure and print."""
+    options = _options()
+    with server() as started:
+        rows = uvloop.run(_measured(started.url, options))
+    for row in rows:
+        print(json.dumps(row) if options.json else "  ".join(f"{name} {value}" for name, value in row.items()))
+    return 0
+
+
+async def _measured(url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    noops, trues, bare = [], [], []
+    for _ in range(options.rounds):
+        words = ("--app", "tests.bench.noop", "--concurrency", str(options.noop_concurrency))
+        noops.append(await _worked(url, "noop", options.jobs, words))
+        bare.append(await _bare(options.commands, options.concurrency))
+        words = ("--run", "true=/bin/true", "--concurrency", str(options.concurrency))
+        trues.append(await _worked(url, "true", options.commands, words))
+    ratio = statistics.median(one[0] / other[0] for one, other in zip(bare, trues, strict=True))
+    return [
+        _row("noop", options.noop_concurrency, noops),
+        _row("true", options.concurrency, trues),
+        _row("bare create_subprocess_exec", options.concurrency, bare) | {"times_the_worker": round(ratio, 2)},
+    ]
+
+
+def _row(what: str, concurrency: int, figures: list[tuple[float, float]]) -> dict[str, Any]:
+    rates, cpu_us = zip(*figures, strict=True)
+    return {
+        "what": what,
+        "concurrency": concurrency,
+        "jobs_per_s": round(statistics.median(rates)),
+        "lowest": round(min(rates)),
+        "highest": round(max(rates)),
+        "worker_cpu_us_per_job": round(statistics.median(cpu_us), 1),
+    }
+
+
+async def _worked(url: str, image: str, n: int, words: tuple[str, ...]) -> tuple[float, float]:
+    """Jobs a second, and the worker's CPU a job in µs."""
+    group = f"bench-{time.time_ns()}"
+    async with Client(url) as client:
+        await client.configure(group, GroupSettings(paused=True))
+        for first in range(0, n, 1000):
+            await client.enqueue(group, [NewJob(image=image, payload="x" * 100)] * min(1000, n - first))
+        with _worker(url, group, words) as pid:
+            await asyncio.sleep(2)
+            began, cpu_s = time.perf_counter(), _cpu_s(pid)
+            await client.configure(group, GroupSettings())
+            await _until_succeeded(client, group, n)
+            took_s, cpu_s = time.perf_counter() - began, _cpu_s(pid) - cpu_s
+    return n / took_s, cpu_s / n * 1e6
+
+
+async def _until_succeeded(client: Client, group: str, n: int) -> None:
+    async with asyncio.timeout(LONGEST_S):
+        while (await client.group(group)).counts.succeeded < n:
+            await asyncio.sleep(0.02)
+
+
+@contextmanager
+def _worker(url: str, group: str, words: tuple[str, ...]) -> Iterator[int]:
+    argv = [sys.executable, "-m", "worker", "--broker-url", url, "--group", group, "--log-level", "warning", *words]
+    with subprocess.Popen(argv, cwd=ROOT) as keeper:
+        try:
+            yield keeper.pid
+        finally:
+            keeper.terminate()
+
+
+def _cpu_s(keeper: int) -> float:
+    """CPU of the worker below the keeper, and of the commands that it waited for."""
+    children = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
+    return sum(int(n) for pid in children for n in _stat(pid)[11:15]) / TICKS_S
+
+
+def _stat(pid: str) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+async def _bare(n: int, concurrency: int) -> tuple[float, float]:
+    """What asyncio alone reaches, in this process."""
+    left = iter(range(n))
+
+    async def lane() -> None:
+        for _ in left:
+            await (await asyncio.create_subprocess_exec("/bin/true")).wait()
+
+    before, began = os.times(), time.perf_counter()
+    await asyncio.gather(*(lane() for _ in range(concurrency)))
+    took_s, after = time.perf_counter() - began, os.times()
+    return n / took_s, (sum(after[:4]) - sum(before[:4])) / n * 1e6
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.worker", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=50_000, help="no-op jobs a round")
+    parser.add_argument("--noop-concurrency", type=int, default=1000)
+    parser.add_argument("--commands", type=int, default=2000, help="runs of /bin/true a round")
+    parser.add_argument("--concurrency", type=int, default=16, help="commands at once")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="a JSON object a line")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

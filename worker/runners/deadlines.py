@@ -1,0 +1,61 @@
+"""Deadlines of many tasks by one timer: asyncio.timeout sets a timer for each, which costs as much as a short job."""
+
+import asyncio
+from types import TracebackType
+
+_LOOK_S = 0.1
+
+
+class DeadlinePassed(Exception):
+    """The block took too long; what ran in it was cancelled."""
+
+
+class Deadlines:
+    """`with deadlines.within(s):` cancels the task and raises DeadlinePassed, up to 0.1 s after the time is over."""
+
+    def __init__(self) -> None:
+        self._blocks: set[_Block] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def within(self, limit_s: float) -> "_Block":
+        """The block."""
+        loop = asyncio.get_running_loop()
+        if self._timer is None:
+            self._timer = loop.call_later(_LOOK_S, self._look)
+        return _Block(self._blocks, loop.time() + limit_s)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for block in self._blocks:
+            block.look(now)
+        self._timer = loop.call_later(_LOOK_S, self._look) if self._blocks else None
+
+
+class _Block:
+    __slots__ = ("_blocks", "_cancelling", "_is_over", "_task", "_until")
+
+    def __init__(self, blocks: "set[_Block]", until: float) -> None:
+        self._blocks = blocks
+        self._until = until
+        self._is_over = False
+
+    def look(self, now: float) -> None:
+        """Cancel the task, once, when its time is over."""
+        if not self._is_over and now >= self._until:
+            self._is_over = True
+            self._task.cancel()
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("only a task has a deadline")
+        self._task, self._cancelling = task, task.cancelling()
+        self._blocks.add(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._blocks.discard(self)
+        if self._is_over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise DeadlinePassed from error

@@ -62,8 +62,8 @@ async def test_daemons_of_a_job_are_killed_when_it_ends(
     (job,) = await client.enqueue("g", [NewJob(image="daemon")])
     program = await start("--run", f"{daemon} ends {how}")
     await program.says(f"job {job.id}: succeeded")
-    for pid in await pids(tmp_path, "daemon", "child", "main"):
-        assert is_dead(pid)
+    tree = await pids(tmp_path, "daemon", "child", "main")
+    await eventually(lambda: all(is_dead(pid) for pid in tree))
     program.signal(signal.SIGTERM)
     assert await program.end() == 0
 

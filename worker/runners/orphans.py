@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from worker import linux
 
-_LOOK_S = 5.0
+_LOOK_S = 2.0
 _LONGEST_S = 5.0
 _AGAIN_S = 0.001
 
@@ -40,11 +40,16 @@ class Orphans:
         self._children.discard(pid)
         self._running.discard(delivery)
         give_up_at = time.monotonic() + _LONGEST_S
-        while (left := self._left()) and time.monotonic() < give_up_at:
-            for orphan in left:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.kill(orphan, signal.SIGKILL)
+        while self._kill_left() and time.monotonic() < give_up_at:
             await asyncio.sleep(_AGAIN_S)
+
+    def _kill_left(self) -> bool:
+        """Kill the living orphans whose jobs have all ended; whether there were any."""
+        left = self._left()
+        for orphan in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(orphan, signal.SIGKILL)
+        return bool(left)
 
     def _left(self) -> list[int]:
         """The living orphans whose jobs have all ended. Dead ones are reaped."""
@@ -60,9 +65,11 @@ class Orphans:
         return {delivery} if delivery else set(self._running)
 
     def _sweep(self) -> None:
-        self._left()
+        """Look again from time to time, and once after the last job: the system's list may miss one while others end."""
+        is_last = not self._running
+        self._kill_left()
         loop = asyncio.get_running_loop()
-        self._look = loop.call_later(_LOOK_S, self._sweep) if self._running else None
+        self._look = None if is_last and not self._adopted else loop.call_later(_LOOK_S, self._sweep)
 
 
 def delivery_in(environment: Mapping[str, str]) -> str:

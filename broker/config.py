@@ -45,6 +45,9 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         1.0
     )
     store_connections: Annotated[int, Meta(ge=1, le=10_000, description="Connections to the store at most.")] = 64
+    max_in_progress: Annotated[
+        int, Meta(ge=1, description="Requests in progress at most; above it new work is answered 503.")
+    ] = 300
     max_body_bytes: Annotated[int, Meta(ge=1024, description="Size of a JSON body at most, in bytes.")] = (
         32 * 1024 * 1024
     )

@@ -109,6 +109,13 @@ class LimitReached(TitanError):
     sentence = "A limit is reached; try again later."
 
 
+class Overloaded(TitanError):
+    """The broker has more in progress than its max_in_progress; nothing of this was done."""
+
+    word = "OVERLOADED"
+    sentence = "The broker has more to do than it can; nothing was done, try again."
+
+
 class StoreUnavailable(TitanError):
     """The store does not answer, or refuses work. What was asked may or may not have been done."""
 
@@ -136,6 +143,7 @@ ERRORS: tuple[type[TitanError], ...] = (
     UnsupportedType,
     IdempotencyMismatch,
     LimitReached,
+    Overloaded,
     StoreUnavailable,
     StoreFull,
     TitanError,

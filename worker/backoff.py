@@ -6,12 +6,19 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from broker.errors import LimitReached, StoreFull, StoreUnavailable, TitanError, TooSlow
+from broker.errors import LimitReached, Overloaded, StoreFull, StoreUnavailable, TitanError, TooSlow
 from worker.answers import BrokerUnavailable
 
 T = TypeVar("T")
 
-PASSING: tuple[type[TitanError], ...] = (BrokerUnavailable, StoreUnavailable, StoreFull, LimitReached, TooSlow)
+PASSING: tuple[type[TitanError], ...] = (
+    BrokerUnavailable,
+    StoreUnavailable,
+    StoreFull,
+    LimitReached,
+    Overloaded,
+    TooSlow,
+)
 """What passes by itself: the same call may be carried out later."""
 
 _logger = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ from broker.api.measuring import measuring
 from broker.api.openapi import document
 from broker.api.problems import problems
 from broker.api.routes import ROUTES, Route
+from broker.api.shed import rank_of
 from broker.metrics.requests import Requests
 
 Hook = Callable[[web.Application], Awaitable[None]]
@@ -25,8 +26,9 @@ def make_app(broker: Broker) -> web.Application:
     front = Front(broker, msgspec.json.encode(document()))
     requests = Requests([route.verb for route in ROUTES])
     front.metrics.add(requests.families)
-    handlers = {_adapted(front, route): number for number, route in enumerate(ROUTES)}
-    app = web.Application(middlewares=[measuring(requests, handlers), problems])
+    front.metrics.add(front.shed.families)
+    handlers = {_adapted(front, route): (number, rank_of(route.verb)) for number, route in enumerate(ROUTES)}
+    app = web.Application(middlewares=[measuring(requests, front.shed, handlers), problems])
     for route, handler in zip(ROUTES, handlers, strict=True):
         path = route.path.replace("}", ":[^/]+}")
         app.router.add_route(route.method, path, handler, expect_handler=_expect_later)

@@ -12,8 +12,10 @@ from broker.api.bodies import FORM, JSON, media_type, read_body
 from broker.api.codec import convert, decode, form
 from broker.api.delivery import Deliveries
 from broker.api.items import Bulk, Item, Items, read_items
+from broker.api.measuring import WEIGHT
 from broker.api.names import group_name, job_id, worker_name
 from broker.api.polls import Polls
+from broker.api.shed import Shed
 from broker.config import BrokerSettings
 from broker.errors import Invalid
 from broker.metrics.metrics import Metrics
@@ -50,7 +52,8 @@ class Front:
         self.broker = broker
         self.document = document
         self.access = broker.access
-        self.polls = Polls(broker.waiters)
+        self.shed = Shed(broker.settings.max_in_progress)
+        self.polls = Polls(broker.waiters, self.shed)
         self.deliveries = Deliveries(broker.store)
         self.metrics = broker.metrics or Metrics(broker.store)
 
@@ -75,22 +78,26 @@ class Call:
 
     async def body(self, kind: type[Body]) -> Body:
         """The JSON body; one that is not there counts as {}."""
-        return decode(kind, await read_body(self.request, self.settings))
+        return decode(kind, await self._read())
 
     async def items(self, bulk: type[Bulk[Item]], kind: type[Item]) -> Items[Item]:
         """The items of a bulk body."""
-        return read_items(bulk, kind, await read_body(self.request, self.settings), self.grant)
+        return read_items(bulk, kind, await self._read(), self.grant)
 
     async def failure(self) -> Failure:
         """The body of fail: JSON, or a form, or the query, or nothing. The body goes before the query.
 
         JSON that calls itself a form, as `curl -d` sends it, is taken for what it is.
         """
-        raw = await read_body(self.request, self.settings, (JSON, FORM))
+        raw = await self._read((JSON, FORM))
         is_form = media_type(self.request) == FORM and not raw.lstrip().startswith(b"{")
         body = convert(Failure, form(raw)) if is_form else decode(Failure, raw)
         query = self.query(queries.FailQuery)
         return Failure(*(getattr(body, name) or getattr(query, name) for name in Failure.__struct_fields__))
+
+    async def _read(self, types: tuple[str, ...] = (JSON,)) -> bytes:
+        with self.front.shed.waiting(self.request.get(WEIGHT, 0)):
+            return await read_body(self.request, self.settings, types)
 
     def lease(self, in_body: str | None) -> str:
         """The lease token of the header Titan-Lease, or else the body's; '' when there is none."""

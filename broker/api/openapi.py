@@ -17,6 +17,7 @@ from broker.errors import (
     ERRORS,
     Forbidden,
     Invalid,
+    Overloaded,
     StoreUnavailable,
     TitanError,
     TooLarge,
@@ -173,7 +174,7 @@ def _common(route: Route) -> list[type[TitanError]]:
         return [TitanError, *access]
     body = [Invalid, UnsupportedType, TooLarge, TooSlow] if route.takes is not None else []
     names = [Invalid] if "{" in route.path or route.query is not Query else []
-    return [StoreUnavailable, TitanError, *access, *body, *names]
+    return [Overloaded, StoreUnavailable, TitanError, *access, *body, *names]
 
 
 def _refusal(errors: list[type[TitanError]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from broker.api.shed import Shed
 from broker.models import Job
 
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ SLOW_POLL_S = 2.0
 class Polls:
     """Everyone who waits at this broker."""
 
-    def __init__(self, waiters: "Waiters") -> None:
+    def __init__(self, waiters: "Waiters", shed: Shed) -> None:
         self._waiters = waiters
+        self._shed = shed
         self._events: set[asyncio.Event] = set()
         self._stopped = False
 
@@ -35,7 +37,8 @@ class Polls:
                     left_s = end - loop.time()
                     if jobs or left_s <= 0 or self._stopped:
                         return jobs
-                    await _set_within(ready, min(left_s, SLOW_POLL_S))
+                    with self._shed.waiting(1):
+                        await _set_within(ready, min(left_s, SLOW_POLL_S))
                 return []
             finally:
                 self._events.discard(ready)

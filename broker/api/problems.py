@@ -14,6 +14,7 @@ from broker.errors import (
     LimitReached,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     StoreFull,
     StoreUnavailable,
     TitanError,
@@ -38,13 +39,14 @@ STATUS: dict[type[TitanError], int] = {
     UnsupportedType: 415,
     IdempotencyMismatch: 422,
     LimitReached: 429,
+    Overloaded: 503,
     TitanError: 500,
     StoreUnavailable: 503,
     StoreFull: 503,
 }
 """The HTTP status of each class."""
 
-RETRY_AFTER_S: dict[type[TitanError], int] = {LimitReached: 1, StoreUnavailable: 1, StoreFull: 5}
+RETRY_AFTER_S: dict[type[TitanError], int] = {LimitReached: 1, Overloaded: 1, StoreUnavailable: 1, StoreFull: 5}
 """The Retry-After of those that pass by themselves, in s, where the error does not say it."""
 
 _LOG = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import click
 from broker.cli.options import example
 from broker.cli.output import line, listing
 from broker.cli.remote import REFUSED, TIMED_OUT, group_argument, ids_argument, option, with_broker
-from broker.errors import NotFound, StoreUnavailable
+from broker.errors import NotFound, Overloaded, StoreUnavailable
 from broker.models import Job
 from broker.states import FINISHED
 from worker.client import BrokerUnavailable, Client
@@ -73,7 +73,7 @@ async def _finished(
                         waiting[job.retry_at] = None
                     else:
                         yield job
-        except (BrokerUnavailable, StoreUnavailable) as error:
+        except (BrokerUnavailable, Overloaded, StoreUnavailable) as error:
             if not is_known:
                 raise
             if not is_away:

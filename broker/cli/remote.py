@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from broker.api.codec import convert
 from broker.cli.output import JsonList, line
-from broker.errors import Invalid, StoreUnavailable, TitanError
+from broker.errors import Invalid, Overloaded, StoreUnavailable, TitanError
 from broker.models import Job, Problem
 from broker.settings import settings_of, token_from
 from worker.client import BrokerUnavailable, Client
@@ -169,7 +169,7 @@ async def _call(
 async def _answer(name: str, call: Callable[[str], Awaitable[Job | None]]) -> Answer:
     try:
         return Answer(id=name, ok=True, job=await call(name))
-    except (BrokerUnavailable, StoreUnavailable):
+    except (BrokerUnavailable, Overloaded, StoreUnavailable):
         raise
     except TitanError as error:
         return Answer(id=name, error=Problem(message=error.message, fields=error.fields, code=error.code))

@@ -1,0 +1,126 @@
+"""Shedding load: only so many requests are in progress at once; others wait their turn, and are refused after 2 s.
+
+A refusal costs nearly as much as what it refuses, so there are few: one for ten that are let in, until 10 s have passed;
+who waits costs nothing.
+
+What ends work goes before what begins it, and who looks after the broker is always let in; logs are streamed as fast as
+their clients and do not count. A request that waits for its client, in a long poll or for its body, is not in progress:
+slow clients take no room.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+
+from broker.errors import Overloaded
+from broker.metrics.families import Family, Sample, counter, gauge
+
+NEVER, LAST, FIRST = range(3)
+"""How soon a request is shed."""
+PATIENCE_S, LONGEST_S = 2.0, 10.0
+"""How long a request waits before it may be refused, and before it is."""
+LOOK_S = 0.1
+REFUSED = 0.1
+"""Refusals for each request that was let in."""
+
+_RANKS = dict.fromkeys(("healthz", "readyz", "metrics", "openapi", "log", "read_log"), NEVER) | dict.fromkeys(
+    ("start", "touch", "succeed", "fail", "release", "finish", "touch_many", "announce"), LAST
+)
+_MORE_FOR_LAST = 2
+_BODY_BYTES = 8192
+"""A body weighs as much as another request for each of these."""
+_LARGEST = 0.25
+"""The most that one request weighs, as a part of the limit."""
+
+_Turn = tuple[asyncio.Future[None], int, float]
+"""Who waits, its weight, and since when by the monotonic clock, in s."""
+
+
+def rank_of(verb: str) -> int:
+    """How soon requests of the verb are shed: FIRST, at the limit; LAST, at twice that; or NEVER."""
+    return _RANKS.get(verb, FIRST)
+
+
+class Shed:
+    """Each request: `weigh`, then `admit` or else `turn`, and `leave` at its end. `limit` is of what is in progress."""
+
+    def __init__(self, limit: int) -> None:
+        self.in_progress = 0
+        self.refused = 0
+        self._limits = (inf, limit * _MORE_FOR_LAST, limit)
+        self._largest = max(1, int(limit * _LARGEST))
+        self._turns: tuple[deque[_Turn], ...] = (deque(), deque(), deque())
+        self._admitted = 0
+        self._look: asyncio.TimerHandle | None = None
+
+    def weigh(self, rank: int, body_bytes: int) -> int:
+        """How much room a request takes."""
+        return rank and min(1 + body_bytes // _BODY_BYTES, self._largest)
+
+    def admit(self, rank: int, weight: int) -> bool:
+        """Let a request in, if there is room for it now."""
+        if self.in_progress >= self._limits[rank] or self._turns[rank]:
+            return False
+        self.in_progress += weight
+        self._admitted += 1
+        return True
+
+    async def turn(self, rank: int, weight: int) -> None:
+        """Let a request in when it is its turn. Raises Overloaded when that does not come: nothing of it was done."""
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        self._turns[rank].append((turn, weight, time.monotonic()))
+        if self._look is None:
+            self._look = loop.call_later(LOOK_S, self._refuse)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:  # it was let in, and is gone
+                self.leave(weight)
+            raise
+
+    def leave(self, weight: int) -> None:
+        """A request has ended."""
+        self.in_progress -= weight
+        for rank in (LAST, FIRST):
+            turns = self._turns[rank]
+            while turns and self.in_progress < self._limits[rank]:
+                turn, its_weight, _ = turns.popleft()
+                if not turn.done():
+                    turn.set_result(None)
+                    self.in_progress += its_weight
+                    self._admitted += 1
+
+    def _refuse(self) -> None:
+        """Refuse those that have waited longest, as many as may be; and look again while anybody waits."""
+        now, left, self._admitted = time.monotonic(), max(1, int(self._admitted * REFUSED)), 0
+        for turns in self._turns:
+            while turns and (turns[0][0].done() or now - turns[0][2] > (PATIENCE_S if left > 0 else LONGEST_S)):
+                turn, _, _ = turns.popleft()
+                if not turn.done():
+                    turn.set_exception(Overloaded())
+                    self.refused += 1
+                    left -= 1
+        waits = any(self._turns)
+        self._look = asyncio.get_running_loop().call_later(LOOK_S, self._refuse) if waits else None
+
+    @contextmanager
+    def waiting(self, weight: int) -> Iterator[None]:
+        """Inside the block a request waits for its client, and is not in progress."""
+        self.leave(weight)
+        try:
+            yield
+        finally:
+            self.in_progress += weight
+
+    def families(self) -> list[Family]:
+        """What is in progress, what waits, and what was refused, as metrics."""
+        waiting = sum(len(turns) for turns in self._turns)
+        return [
+            gauge("titan_requests_in_progress", "Requests in progress, large ones more.", [Sample(self.in_progress)]),
+            gauge("titan_requests_waiting", "Requests that wait for their turn.", [Sample(waiting)]),
+            counter("titan_requests_shed_total", "Requests refused as too many.", [Sample(self.refused)]),
+        ]

@@ -4,8 +4,10 @@ import os
 
 from worker import keeper
 from worker.config import WorkerSettings, app_environment, job_environment
-from worker.entries import ProcessEntry, PythonEntry
+from worker.entries import Entry, HttpEntry, ProcessEntry, PythonEntry
+from worker.runners import EntryRunner
 from worker.runners.choice import Choice
+from worker.runners.http import HttpRunner
 from worker.runners.orphans import Orphans
 from worker.runners.pool import Pool
 from worker.runners.process import ProcessRunner
@@ -21,4 +23,9 @@ def make_runner(settings: WorkerSettings, tables: Tables) -> Choice:
     )
     size = settings.pool_size or os.cpu_count() or 1
     pool = Pool(settings.app, app_environment(), size, settings.kill_after_s, orphans)
-    return Choice(tables, {ProcessEntry: process, PythonEntry: PythonRunner(pool)}, settings.give_back_s)
+    runners: dict[type[Entry], EntryRunner] = {
+        ProcessEntry: process,
+        HttpEntry: HttpRunner(),
+        PythonEntry: PythonRunner(pool),
+    }
+    return Choice(tables, runners, settings.give_back_s)

@@ -40,7 +40,7 @@ class Orphans:
         self._children.discard(pid)
         self._running.discard(delivery)
         give_up_at = time.monotonic() + _LONGEST_S
-        while self._kill_left() and time.monotonic() < give_up_at:
+        while self._kill_left() and time.monotonic() < give_up_at:  # noqa: ASYNC110 -- nobody says when they are dead
             await asyncio.sleep(_AGAIN_S)
 
     def _kill_left(self) -> bool:
@@ -65,7 +65,7 @@ class Orphans:
         return {delivery} if delivery else set(self._running)
 
     def _sweep(self) -> None:
-        """Look again from time to time, and once after the last job: the system's list may miss one while others end."""
+        """Look again now and then, and once after the last job: the system's list may miss one while others end."""
         is_last = not self._running
         self._kill_left()
         loop = asyncio.get_running_loop()

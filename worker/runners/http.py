@@ -1,0 +1,86 @@
+"""The http runner: a job's image is an address of the table; its payload is POSTed there."""
+
+import asyncio
+import time
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+import aiohttp
+from yarl import URL
+
+from broker.models import Job
+from worker.entries import HttpEntry
+from worker.outcome import Failed, Outcome, Released, Succeeded
+from worker.output import Output
+
+_CONNECT_S = 10.0
+_PIECE_BYTES = 64 * 1024
+_MAX_DELAY_S = 31_536_000
+_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+class HttpRunner:
+    """Calls addresses. No redirect is followed and no proxy asked, so that nothing but the table says who is called."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def run(self, entry: HttpEntry, job: Job, log: Output) -> Outcome:
+        """POST the payload; the body of the answer is the log."""
+        try:
+            async with asyncio.timeout(job.timeout) as limit:
+                return await self._call(entry, job, log)
+        except TimeoutError:
+            if limit.expired():
+                return Failed("timeout", f"no whole answer in its timeout of {job.timeout} s")
+            return Failed("bad_exit", "no connection in time")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return Failed("bad_exit", f"no answer: {error or type(error).__name__}")
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _call(self, entry: HttpEntry, job: Job, log: Output) -> Outcome:
+        session = self._session = self._session or aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
+        )
+        async with session.post(
+            URL(job.image), data=(job.payload or "").encode(), headers=_headers(entry, job), allow_redirects=False
+        ) as answer:
+            async for piece in answer.content.iter_chunked(_PIECE_BYTES):
+                log.write(piece)
+            return _outcome(answer.status, answer.headers.get("Retry-After", ""))
+
+
+def _headers(entry: HttpEntry, job: Job) -> dict[str, str]:
+    return {
+        "Content-Type": entry.content_type,
+        "User-Agent": "titan-worker",
+        **entry.headers,
+        "Titan-Job-Id": job.id,
+        "Titan-Group": job.group_name,
+        "Titan-Delivery": str(job.deliveries),
+    }
+
+
+def _outcome(status: int, retry_after: str) -> Outcome:
+    if 200 <= status < 300:
+        return Succeeded()
+    if status in _LATER and (delay_s := _delay_s(retry_after)) is not None:
+        return Released(delay_s)
+    return Failed("bad_exit", f"answered {status}{'; redirects are not followed' if 300 <= status < 400 else ''}")
+
+
+def _delay_s(text: str) -> int | None:
+    """Retry-After, seconds or a date, as seconds from now."""
+    if text.isascii() and text.isdigit():
+        return min(int(text[:9]), _MAX_DELAY_S)
+    try:
+        at = parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(0, round(at - time.time())), _MAX_DELAY_S)

@@ -55,6 +55,9 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         1024 * 1024
     )
     max_log_bytes: Annotated[int, Meta(ge=1, description="Size of one job's log at most, in bytes.")] = 64 * 1024 * 1024
+    max_followers: Annotated[
+        int, Meta(ge=0, description="Clients at most that follow a log at this broker while it grows.")
+    ] = 200
     idempotency_ttl_s: Annotated[int, Meta(ge=1, description="How long an Idempotency-Key is remembered, in s.")] = (
         86_400
     )

@@ -94,19 +94,23 @@ class Logs:
             await asyncio.shield(upload.close())  # half a close would leave parts behind
         return size_bytes
 
-    async def read(self, job_id: str) -> tuple[int, AsyncIterator[bytes]]:
-        """A log's size in bytes and its pieces. Raises NotFound when there is none.
+    async def read(self, job_id: str, start: int = 0) -> tuple[int, AsyncIterator[bytes]]:
+        """A log's size in bytes and its pieces, from a place in bytes on. Raises NotFound when there is none.
 
         Each piece is a request of its own, so that a slow reader holds nothing open. The pieces raise
         StoreUnavailable when the log is replaced or deleted meanwhile.
         """
         found = await self._find(job_id)
-        return found.size_bytes, self._pieces(found, 0)
+        return found.size_bytes, self._pieces(found, start)
 
     async def tail(self, job_id: str, lines: int) -> AsyncIterator[bytes]:
         """The pieces of a log's last lines, looked for from its end. Raises NotFound when there is no log."""
         found = await self._find(job_id)
         return self._pieces(found, await self._start_of_tail(found, lines))
+
+    async def place_of_tail(self, job_id: str, lines: int) -> int:
+        """Where a log's last lines begin, in bytes. Raises NotFound when there is no log."""
+        return await self._start_of_tail(await self._find(job_id), lines)
 
     async def delete(self, job_ids: Sequence[str]) -> None:
         """Delete the logs of these jobs; one that is not there is fine."""

@@ -36,6 +36,25 @@ class Reaped(NamedTuple):
     late_ms: int = 0
 
 
+class Followed(NamedTuple):
+    """What a follower of a log must know of the job. Times are ms."""
+
+    now: int
+    status: str
+    log_bytes: int
+    is_growing: bool
+    """Whether what is stored is the beginning of a delivery's log."""
+    delivery: int
+    """Whose log it is, as far as is known."""
+    completed_at: int | None
+
+    def is_over(self, patience_ms: int) -> bool:
+        """Whether nothing more will come: the job is finished, and its last log is there or does not come."""
+        if self.completed_at is None:
+            return False
+        return (self.log_bytes > 0 and not self.is_growing) or self.now - self.completed_at > patience_ms
+
+
 class Finding(NamedTuple):
     """Something that does not agree. `job_id` is '' where it is about the group as a whole."""
 
@@ -75,6 +94,19 @@ def job_of(row: Sequence[Any], *, is_handed_out: bool = False) -> Job:
     if "env_vars" in values:
         job.env_vars = _env_vars(values["env_vars"])
     return job
+
+
+def followed_of(reply: Sequence[Any]) -> Followed:
+    """The reply of follow.lua."""
+    now, status, deliveries, log_bytes, log_more, completed_at = reply
+    return Followed(
+        now=int(now),
+        status=status.decode(),
+        log_bytes=int(log_bytes or 0),
+        is_growing=log_more is not None,
+        delivery=int(log_more or deliveries or 0),
+        completed_at=int(completed_at) if completed_at else None,
+    )
 
 
 def field_of(row: Sequence[Any], name: str) -> str | None:

@@ -25,7 +25,7 @@ from broker.ids import Ids, lease_token
 from broker.models import Finish, Group, GroupSettings, Held, Job, NewJob
 from broker.partitions import Partitions
 from broker.registry import Registry
-from broker.rows import Finding, Reaped, field_of, fields_of, group_of, job_of, reaped_of
+from broker.rows import Finding, Followed, Reaped, field_of, fields_of, followed_of, group_of, job_of, reaped_of
 from broker.runs import Ended, ended, enqueue_words, new_runs
 from broker.scripts import spoken
 from broker.states import Status
@@ -198,10 +198,20 @@ class Store:
         """Forget a finished job; True when its log is left to delete. Raises NotFound, WrongState."""
         return bool(await self._partitions.run("remove", self._partitions.of(group), self.now, group, job_id))
 
-    async def log(self, group: str, job_id: str, size_bytes: int | None = None) -> Job:
-        """Note that the job's log is stored, or with no size that it is about to be. Raises NotFound, WrongState."""
+    async def log(
+        self, group: str, job_id: str, size_bytes: int | None = None, lease: str = "", *, is_more: bool = False
+    ) -> Job:
+        """Note that the job's log is stored, or with no size that it is about to be. Raises NotFound, WrongState.
+
+        `is_more`: it is the beginning of the log of a running job. With a `lease` raises LeaseLost for another's job.
+        """
         size = "" if size_bytes is None else size_bytes
-        return job_of(await self._partitions.run("log", self._partitions.of(group), self.now, group, job_id, size))
+        arguments = (group, job_id, size, lease, "more" if is_more else "")
+        return job_of(await self._partitions.run("log", self._partitions.of(group), self.now, *arguments))
+
+    async def follow(self, group: str, job_id: str) -> Followed:
+        """What a follower of the job's log must know. Raises NotFound."""
+        return followed_of(await self._partitions.run("follow", self._partitions.of(group), self.now, group, job_id))
 
     async def configure(self, group: str, settings: GroupSettings) -> Group:
         """Give a group all its settings anew; the group is made when there is none."""

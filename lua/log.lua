@@ -5,21 +5,32 @@
 -- ARGV[2] group      name
 -- ARGV[3] id         of the job
 -- ARGV[4] log_bytes  size of the log, or '' before it is stored
+-- ARGV[5] lease      the token of the delivery whose log it is, or ''
+-- ARGV[6] more       'more' when it is the beginning of the log of a job that runs, or ''
 --
 -- moves   running -> running, succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   id field value field value…
--- refuses NOT_FOUND WRONG_STATE
+-- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
-local p, group, id, log_bytes = KEYS[1], ARGV[2], ARGV[3], ARGV[4]
+-- with    _holding
+local p, group, id, log_bytes, lease, more = KEYS[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-local job = find(p, group, id, { 'group_name', 'status' })
+local job = find(p, group, id, { 'group_name', 'status', 'lease', 'deliveries' })
 if not job then return not_found() end
 if job.status == 'delayed' or job.status == 'queued' then return wrong_state(p, id, job.status) end
+if more ~= '' and job.status ~= 'running' then return wrong_state(p, id, job.status) end
+local refused = lease ~= '' and job.status == 'running' and refusal(p, group, id, job, lease)
+if refused then return refused end
 
 if log_bytes == '' then
   call('HSETNX', job_key(p, id), 'log_bytes', 0)
 else
   call('HSET', job_key(p, id), 'log_bytes', log_bytes)
+  if more ~= '' then
+    call('HSET', job_key(p, id), 'log_more', job.deliveries or 1)
+  else
+    call('HDEL', job_key(p, id), 'log_more')
+  end
 end
 
 return row(p, id, lease_ends(p, group, id))

@@ -5,6 +5,7 @@ no answer. Nothing is sent twice: the caller knows what is safe to repeat.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -33,6 +34,7 @@ from worker.link import Link
 __all__ = ["BrokerUnavailable", "Client"]
 
 _PIECE_BYTES = 256 * 1024
+_SILENCE_S = 60.0
 
 
 class Client(Link):
@@ -110,9 +112,21 @@ class Client(Link):
         """Delete a finished job and its log."""
         await self.tell("DELETE", _job(group, job_id))
 
-    async def log(self, group: str, job_id: str, content: bytes | AsyncIterator[bytes]) -> Job:
-        """Store the job's log, in place of an older one; streamed when it comes in pieces."""
-        async with self.stream("POST", f"{_job(group, job_id)}/log", content) as answer:
+    async def log(
+        self,
+        group: str,
+        job_id: str,
+        content: bytes | AsyncIterator[bytes],
+        lease: str = "",
+        *,
+        is_more: bool = False,
+    ) -> Job:
+        """Store the job's log, in place of an older one; streamed when it comes in pieces.
+
+        `is_more`: it is the beginning of the log of a job that runs, and the whole follows.
+        """
+        query = [("more", 1)] if is_more else []
+        async with self.stream("POST", f"{_job(group, job_id)}/log", content, query=query, lease=lease) as answer:
             return decoded(await answer.read(), JobWrapper).job
 
     async def read_log(self, group: str, job_id: str, *, tail: int | None = None) -> AsyncIterator[bytes]:
@@ -121,6 +135,18 @@ class Client(Link):
         async with self.stream("GET", f"{_job(group, job_id)}/log", query=query) as answer:
             async for piece in answer.content.iter_chunked(_PIECE_BYTES):
                 yield piece
+
+    @asynccontextmanager
+    async def follow_log(
+        self, group: str, job_id: str, *, tail: int | None = None, start: int = 0
+    ) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """Where it begins in the log, in bytes, and what is there and comes of it, until the log is whole.
+
+        It begins behind `start` bytes, or with the last `tail` lines. A broker that stops ends it sooner.
+        """
+        query = [("follow", 1), ("tail", "" if tail is None else tail), ("start", start or "")]
+        async with self.stream("GET", f"{_job(group, job_id)}/log", query=query, pause_s=_SILENCE_S) as answer:
+            yield int(answer.headers.get("Titan-Log-Start", start)), answer.content.iter_any()
 
     async def announce(self, worker: Announcement) -> Orders:
         """Say what this worker is and does; what somebody wants of it."""

@@ -74,8 +74,11 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
         int, Meta(ge=0, le=86_400, description="Delay of a job given back because it cannot run here, in s.")
     ] = 30
     keep_log_bytes: Annotated[
-        int, Meta(ge=0, description="Output of one job that is kept, from its beginning, in bytes.")
+        int, Meta(ge=0, description="Output of one job that is kept, half of its head and half of its tail, in bytes.")
     ] = 8 * 1024 * 1024
+    stream_s: Annotated[
+        float, Meta(ge=0, le=3600, description="How often a running job's log is sent, in s; 0: only at its end.")
+    ] = 2.0
     log_level: Annotated[
         str, Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
     ] = "info"

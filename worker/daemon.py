@@ -86,7 +86,8 @@ class Worker:
             async with asyncio.TaskGroup() as loops:
                 self._loops = loops
                 works = (steadily(partial(self._keep, asyncio.get_running_loop())), self._finish.run())
-                others = [loops.create_task(work) for work in (*works, self._notify.watchdog())]
+                streams = self._uploads.stream(self._runs, self._settings.stream_s)
+                others = [loops.create_task(work) for work in (*works, self._notify.watchdog(), streams)]
                 self.resume()
                 self._notify.tell("READY=1")
                 await stop.wait()

@@ -82,11 +82,18 @@ class Link:
 
     @asynccontextmanager
     async def stream(
-        self, method: str, path: str, content: bytes | AsyncIterator[bytes] | None = None, *, query: Query = ()
+        self,
+        method: str,
+        path: str,
+        content: bytes | AsyncIterator[bytes] | None = None,
+        *,
+        query: Query = (),
+        lease: str = "",
+        pause_s: float = 0,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send text and read the answer as it comes; only a pause of `timeout_s` in the answer is too long."""
-        headers = {} if content is None else _TEXT
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=self._timeout_s)
+        """Send text and read the answer as it comes; only a pause of `timeout_s` or `pause_s` in it is too long."""
+        headers = ({} if content is None else _TEXT) | ({"Titan-Lease": lease} if lease else {})
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=pause_s or self._timeout_s)
         async with self._answer(method, path, content, query, headers, limits) as answer:
             yield answer
 

@@ -26,6 +26,11 @@ class Run:
         self.started_at = time.monotonic()
         self.kept_until: float | None = self.started_at + lease_s
         """Until when the lease is known to last, by the monotonic clock; None once it is given up."""
+        self.sending = asyncio.Lock()
+        """Held while its log is on its way."""
+        self.sent_bytes = 0
+        self.send_at = 0.0
+        """How much of its log is sent while it runs, and when more may be."""
         self.task: asyncio.Task[Outcome] | None = None
         self.instead: Outcome | None = None
 

@@ -42,6 +42,22 @@ def nothing(headers: Mapping[str, str] | None = None) -> web.Response:
     return web.Response(status=204, headers=headers)
 
 
+async def stream(
+    request: web.BaseRequest, pieces: AsyncIterator[bytes], headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Stream what comes with time. The answer begins when the first piece is there; an empty one is not sent."""
+    first = await anext(pieces, b"")
+    response = web.StreamResponse(headers={**_TEXT, **headers, "X-Accel-Buffering": "no"})
+    await response.prepare(request)
+    if first:
+        await response.write(first)
+    async for piece in pieces:
+        if piece:
+            await response.write(piece)
+    await response.write_eof()
+    return response
+
+
 async def text(
     request: web.BaseRequest, pieces: AsyncIterator[bytes], size_bytes: int | None = None
 ) -> web.StreamResponse:

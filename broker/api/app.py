@@ -53,6 +53,7 @@ async def _expect_later(_: web.Request) -> None:
 def _stop_waiting(front: Front) -> Hook:
     async def stop(_: web.Application) -> None:
         front.polls.stop()
+        front.followers.stop()
 
     return stop
 

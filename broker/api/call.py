@@ -11,6 +11,7 @@ from broker.api import queries
 from broker.api.bodies import FORM, JSON, media_type, read_body
 from broker.api.codec import convert, decode, form
 from broker.api.delivery import Deliveries
+from broker.api.following import Followers
 from broker.api.items import Bulk, Item, Items, read_items
 from broker.api.measuring import WEIGHT
 from broker.api.names import group_name, job_id, worker_name
@@ -55,6 +56,7 @@ class Front:
         self.shed = Shed(broker.settings.max_in_progress)
         self.polls = Polls(broker.waiters, self.shed)
         self.deliveries = Deliveries(broker.store)
+        self.followers = Followers(broker.settings.max_followers)
         self.metrics = broker.metrics or Metrics(broker.store)
 
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from broker.api.bodies import expect
 from broker.api.call import Call
+from broker.api.queries import LogQuery
 from broker.api.uploads import log_pieces
 from broker.errors import NotFound, StoreUnavailable, WrongState
 from broker.models import Job
@@ -14,14 +15,16 @@ async def keep_log(call: Call) -> Job:
     """Take in the log of a job that runs or has run; what is there of an earlier one goes when all of it is in.
 
     Refused before anything of the body is read when there is no such job, or it has not run. That a log comes is noted
-    first, so that a broker that dies in between leaves nothing behind that does not go with the job.
+    first, so that a broker that dies in between leaves nothing behind that does not go with the job. A log of which
+    more follows is the beginning of that of a running job; with a lease it must be that of the delivery that holds it.
     """
+    is_more, lease = call.query(LogQuery).more == 1, call.lease(None)
     await call.store.show(call.group, call.job_id)
     pieces = log_pieces(call.request, call.settings)
-    await call.store.log(call.group, call.job_id)
+    await call.store.log(call.group, call.job_id, lease=lease, is_more=is_more)
     await expect(call.request)
     size_bytes = await call.logs.write(call.job_id, pieces)
-    return await asyncio.shield(_note(call, size_bytes))
+    return await asyncio.shield(_note(call, size_bytes, lease, is_more=is_more))
 
 
 async def discard_log(call: Call) -> None:
@@ -31,9 +34,10 @@ async def discard_log(call: Call) -> None:
         await call.store.forget([call.job_id])
 
 
-async def _note(call: Call, size_bytes: int) -> Job:
+async def _note(call: Call, size_bytes: int, lease: str, *, is_more: bool) -> Job:
     try:
-        return await call.store.log(call.group, call.job_id, size_bytes)
+        return await call.store.log(call.group, call.job_id, size_bytes, lease, is_more=is_more)
     except (NotFound, WrongState):
-        await call.logs.delete([call.job_id])
+        if not is_more:  # else the job ended meanwhile, and its last log is on its way
+            await call.logs.delete([call.job_id])
         raise

@@ -60,6 +60,16 @@ class TailQuery(Query, frozen=True, kw_only=True):
     """The parameters of read_log."""
 
     tail: Annotated[int, Meta(ge=1, le=1_000_000, description="Only this many lines from the end.")] | None = None
+    start: Annotated[int, Meta(ge=0, description="Only what stands behind this many bytes; not with tail.")] = 0
+    follow: Annotated[int, Meta(ge=0, le=1, description="1: go on with what comes, until the job's log is whole.")] = 0
+
+
+class LogQuery(Query, frozen=True, kw_only=True):
+    """The parameters of log."""
+
+    more: Annotated[
+        int, Meta(ge=0, le=1, description="1: it is the beginning of the log of a running job; the whole follows.")
+    ] = 0
 
 
 class FailQuery(Query, frozen=True, kw_only=True):

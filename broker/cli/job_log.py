@@ -1,5 +1,6 @@
 """`titan job log`: a job's log, down and up, never whole in memory (but for --json)."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +13,8 @@ from broker.cli.options import example
 from broker.cli.output import TerminalText, is_terminal, show_json
 from broker.cli.remote import group_argument, id_argument, option, with_broker
 from broker.models import JobWrapper
+from broker.states import FINISHED
+from worker.backoff import PASSING, Backoff
 from worker.client import Client
 
 _PIECE_BYTES = 256 * 1024
@@ -20,6 +23,7 @@ _PIECE_BYTES = 256 * 1024
 @click.command(
     epilog=example(
         "titan job log mail 0hYjB6dJb7Pq2Xk9 --tail 20",
+        "titan job log mail 0hYjB6dJb7Pq2Xk9 -f",
         "titan job log mail 0hYjB6dJb7Pq2Xk9 -o job.log",
         "make 2>&1 | titan job log mail 0hYjB6dJb7Pq2Xk9 --send -",
     )
@@ -27,6 +31,7 @@ _PIECE_BYTES = 256 * 1024
 @group_argument
 @id_argument
 @option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines.")
+@option("-f", "--follow", is_flag=True, help="Go on with what comes, until the job is finished and its log whole.")
 @option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file, as it was sent.")
 @option(
     "--send", type=click.File("rb"), help="Store this file (- for stdin) as the job's log, in place of an older one."
@@ -40,6 +45,7 @@ async def log(
     output: Path | None,
     send: BinaryIO | None,
     *,
+    follow: bool,
     as_json: bool,
 ) -> None:
     """Print the log of a job, or store one.
@@ -47,19 +53,40 @@ async def log(
     On a terminal, colours and control characters are left out. A pipe or a file gets every byte as it was sent.
     """
     if send is not None:
-        if tail is not None or output is not None:
-            raise click.UsageError("--send goes with neither --tail nor --output.")
+        if tail is not None or output is not None or follow:
+            raise click.UsageError("--send goes with none of --tail, --output and --follow.")
         job = await client.log(group, job_id, _pieces(send))
         if as_json:
             show_json(JobWrapper(job))
         return
-    pieces = client.read_log(group, job_id, tail=tail)
+    pieces = followed(client, group, job_id, tail) if follow else client.read_log(group, job_id, tail=tail)
     if output is not None:
         await _store(pieces, output)
     elif as_json:
         show_json({"log": b"".join([piece async for piece in pieces]).decode(errors="replace")})
     else:
         await _print(pieces)
+
+
+async def followed(client: Client, group: str, job_id: str, tail: int | None = None) -> AsyncIterator[bytes]:
+    """A log as it grows, until its job is finished and its log whole; from a broker that goes away to the next."""
+    at, backoff, is_begun = 0, Backoff("log"), False
+    while True:
+        try:
+            is_last = (await client.show(group, job_id)).status in FINISHED
+            async with client.follow_log(group, job_id, tail=tail, start=at) as (start, pieces):
+                at, tail, is_begun = start, None, True
+                backoff.succeeded()
+                async for piece in pieces:
+                    at += len(piece)
+                    yield piece
+        except PASSING as error:
+            if not is_begun:
+                raise
+            await asyncio.sleep(backoff.failed(error))
+        else:
+            if is_last:
+                return
 
 
 async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:

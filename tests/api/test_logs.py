@@ -163,7 +163,7 @@ async def test_read_log_that_breaks_off(http: Http, logs: Logs, monkeypatch: pyt
         yield b"x" * 500
         raise StoreUnavailable
 
-    async def read(_: str) -> tuple[int, AsyncIterator[bytes]]:
+    async def read(_id: str, _start: int) -> tuple[int, AsyncIterator[bytes]]:
         return 1000, broken()
 
     async def tail(_id: str, _lines: int) -> AsyncIterator[bytes]:
@@ -184,7 +184,7 @@ async def test_read_log_while_the_log_store_is_away(http: Http, logs: Logs, monk
         raise StoreUnavailable
         yield b""
 
-    async def read(_: str) -> tuple[int, AsyncIterator[bytes]]:
+    async def read(_id: str, _start: int) -> tuple[int, AsyncIterator[bytes]]:
         return 1000, broken()
 
     monkeypatch.setattr(logs, "read", read)

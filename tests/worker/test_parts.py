@@ -34,7 +34,7 @@ async def test_output_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError
 
-    monkeypatch.setattr(output._file, "write", full)
+    monkeypatch.setattr("worker.output._File.write", full)
     output.write(b"lost")
     monkeypatch.undo()
     output.write(b"lost too")
@@ -46,8 +46,8 @@ def test_long_output_is_not_in_memory() -> None:
     """Output goes to a file without a name once it is not short any more."""
     output = Output(1 << 20)
     output.write(b"x" * 100_000)
-    assert isinstance(output._file, tempfile.SpooledTemporaryFile)
-    assert output._file._rolled
+    assert isinstance(output._head._file._file, tempfile.SpooledTemporaryFile)
+    assert output._head._file._file._rolled
     output.close()
 
 

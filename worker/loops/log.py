@@ -1,7 +1,8 @@
-"""log: send in what jobs printed, once they are finished and their slots free."""
+"""log: send in what jobs printed: the beginning while they run for long, the whole once they are finished."""
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -10,12 +11,16 @@ from broker.errors import TitanError
 from broker.states import FINISHED
 from worker.backoff import resend
 from worker.client import Client
-from worker.runs import Event, Run
+from worker.runs import Event, Run, Runs
 
 _AT_ONCE = 4
 _WAITING = 256
 _TRIES = 6
 _LONGEST_S = 600.0
+_BEGINNING_S = 30.0
+_STREAM_AFTER_S = 2.0
+_STREAM_BYTES_S = 256 * 1024
+"""What one job's log may cost while it runs, in bytes a second: it is sent from its start each time."""
 
 _logger = logging.getLogger(__name__)
 
@@ -28,6 +33,7 @@ class LogUploads:
         self._on_event = on_event
         self._turn = asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._streams: set[asyncio.Task[None]] = set()
         self._has_room = asyncio.Event()
         self._has_room.set()
 
@@ -43,6 +49,18 @@ class LogUploads:
         """Wait until there are not too many outputs in line, each of which holds a file."""
         await self._has_room.wait()
 
+    async def stream(self, runs: Runs, every_s: float) -> None:
+        """Go on for ever to send the beginnings of the logs of running jobs, as far as they grew; 0: never."""
+        while every_s:
+            await asyncio.sleep(every_s)
+            now = time.monotonic()
+            for run in runs.running:
+                is_due = now >= run.send_at and now >= run.started_at + _STREAM_AFTER_S and not run.sending.locked()
+                if is_due and run.output.beginning_bytes > run.sent_bytes and len(self._streams) < _AT_ONCE:
+                    task = asyncio.create_task(self._send_beginning(run))
+                    self._streams.add(task)
+                    task.add_done_callback(self._streams.discard)
+
     async def settled(self) -> None:
         """Wait until everything put so far is sent or given up."""
         while self._tasks:
@@ -50,9 +68,10 @@ class LogUploads:
 
     async def close(self) -> None:
         """Give up what is not sent."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._streams):
             task.cancel()
         await self.settled()
+        await asyncio.gather(*self._streams, return_exceptions=True)
 
     def _put(self, run: Run, send: Callable[[Run], Coroutine[Any, Any, None]]) -> None:
         if run.output.is_empty:
@@ -75,7 +94,7 @@ class LogUploads:
             self._has_room.clear()
 
     async def _send(self, run: Run) -> None:
-        async with self._turn:
+        async with self._turn, run.sending:
             try:
                 await resend("log", partial(self._upload, run), tries=_TRIES)
             except (TitanError, TimeoutError) as error:
@@ -86,6 +105,20 @@ class LogUploads:
     async def _upload(self, run: Run) -> None:
         async with asyncio.timeout(_LONGEST_S):
             await self._client.log(run.job.group_name, run.job.id, run.output.pieces())
+
+    async def _send_beginning(self, run: Run) -> None:
+        """Send what is there of a running job's log. What goes wrong is put right by the next time, or by the end."""
+        job, size_bytes = run.job, run.output.beginning_bytes
+        async with run.sending:
+            try:
+                async with asyncio.timeout(_BEGINNING_S):
+                    beginning = run.output.beginning(size_bytes)
+                    await self._client.log(job.group_name, job.id, beginning, run.lease, is_more=True)
+            except (TitanError, TimeoutError, ValueError) as error:  # ValueError: it is closed, the job given back
+                _logger.debug("job %s: the beginning of its log was not sent: %s", job.id, error)
+            else:
+                run.sent_bytes = size_bytes
+            run.send_at = time.monotonic() + size_bytes / _STREAM_BYTES_S
 
     async def _send_if_ours(self, run: Run) -> None:
         try:

@@ -1,0 +1,16 @@
+-- follow: what somebody who reads a log while it grows must know of the job.
+--
+-- KEYS[1] partition  name    every key of the partition begins with it
+-- ARGV[1] now        ms, or '' for the server's own clock
+-- ARGV[2] group      name
+-- ARGV[3] id         of the job
+--
+-- moves   -
+-- reply   now, ms; status, deliveries, log_bytes, log_more, completed_at; nil where not set
+-- refuses NOT_FOUND
+-- flags   no-writes
+local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
+
+if not find(p, group, id, { 'group_name' }) then return not_found() end
+
+return { now, unpack(call('HMGET', job_key(p, id), 'status', 'deliveries', 'log_bytes', 'log_more', 'completed_at')) }

@@ -48,6 +48,15 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     max_in_progress: Annotated[
         int, Meta(ge=1, description="Requests in progress at most; above it new work is answered 503.")
     ] = 300
+    require_durable: Annotated[
+        bool, Meta(description="Whether a start is refused when the store's settings can lose jobs.")
+    ] = False
+    durable_limit_s: Annotated[
+        float, Meta(gt=0, le=30, description="How long an enqueue with durable=1 waits for the store's disk, in s.")
+    ] = 1.5
+    durable_replicas: Annotated[
+        int, Meta(ge=0, le=100, description="On how many replicas' disks jobs of durable=1 must be, too.")
+    ] = 0
     max_body_bytes: Annotated[int, Meta(ge=1024, description="Size of a JSON body at most, in bytes.")] = (
         32 * 1024 * 1024
     )
@@ -65,6 +74,9 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         30.0
     )
     keepalive_timeout_s: Annotated[float, Meta(gt=0, description="How long an idle connection is kept, in s.")] = 75.0
+    drain_delay_s: Annotated[
+        float, Meta(ge=0, le=300, description="How long a stopping broker, no longer ready, still listens, in s.")
+    ] = 0.0
     shutdown_grace_s: Annotated[
         float, Meta(ge=0, description="How long requests in progress may take at a stop, in s.")
     ] = 25.0

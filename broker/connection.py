@@ -26,8 +26,17 @@ def connect(url: str, timeout_s: float, connections: int) -> Redis:
 
 def connect_listener(redis: Redis) -> Redis:
     """A second client of the same store for one that only listens: an answer may take any time."""
-    kwargs = dict(redis.connection_pool.connection_kwargs, socket_timeout=None)
+    return _second(redis, None, 2, 1)
+
+
+def connect_fences(redis: Redis, limit_s: float, connections: int) -> Redis:
+    """A second client of the same store for commands that the store holds up for as long as `limit_s`."""
+    return _second(redis, limit_s + 1, connections, limit_s)
+
+
+def _second(redis: Redis, timeout_s: float | None, connections: int, wait_s: float) -> Redis:
+    kwargs = dict(redis.connection_pool.connection_kwargs, socket_timeout=timeout_s)
     pool = BlockingConnectionPool(
-        connection_class=redis.connection_pool.connection_class, max_connections=2, timeout=1, **kwargs
+        connection_class=redis.connection_pool.connection_class, max_connections=connections, timeout=wait_s, **kwargs
     )
     return Redis.from_pool(pool)

@@ -130,6 +130,20 @@ class StoreFull(TitanError):
     sentence = "The store is out of memory and takes no new jobs for now."
 
 
+class NotDurable(TitanError):
+    """The store has not said in time that new jobs are on its disk, or cannot say it at all."""
+
+    word = "NOT_DURABLE"
+    sentence = "The store has not said in time that the jobs are on its disk."
+
+
+class Stopping(TitanError):
+    """The broker was told to stop: send nothing more here."""
+
+    word = "STOPPING"
+    sentence = "This broker is stopping; another one is there, or it is back soon."
+
+
 ERRORS: tuple[type[TitanError], ...] = (
     Invalid,
     Unauthorized,
@@ -146,6 +160,8 @@ ERRORS: tuple[type[TitanError], ...] = (
     Overloaded,
     StoreUnavailable,
     StoreFull,
+    NotDurable,
+    Stopping,
     TitanError,
 )
 

@@ -73,6 +73,11 @@ def answer(p: str, name: str, key: str) -> str:
     return f"{p}:answer:{name}:{key}"
 
 
+def fence(p: str) -> str:
+    """A small write that an enqueue with durable=1 waits for; it expires."""
+    return f"{p}:fence"
+
+
 def wake(p: str) -> str:
     """The channel on which a group is named when it becomes ready."""
     return f"{p}:wake"

@@ -16,8 +16,11 @@ from aiohttp.typedefs import Handler
 from broker.access import Access, Exposed, access_of
 from broker.api.app import Broker, make_app
 from broker.api.runner import Runner
+from broker.condition import Condition
 from broker.config import BrokerSettings
 from broker.connection import connect_listener
+from broker.durability import Watch
+from broker.errors import TitanError
 from broker.logs import Logs, open_logs
 from broker.metrics.lag import Lag
 from broker.metrics.metrics import Metrics
@@ -84,9 +87,11 @@ async def running(settings: BrokerSettings, siblings: Siblings | None = None) ->
         await stack.enter_async_context(_task(lag.run()))
         if siblings is not None:
             await stack.enter_async_context(siblings.heard(metrics.own))
-        app = make_app(Broker(store, logs, waiters, settings, reaper, access, metrics))
+        condition = Condition(await _watch(store, settings))
+        app = make_app(Broker(store, logs, waiters, settings, reaper, access, metrics, condition))
         stack.enter_context(_at_hangup(access.reload))
-        url = await stack.enter_async_context(_front(app, settings))
+        url = await stack.enter_async_context(_front(app, settings, condition))
+        await stack.enter_async_context(_task(condition.watch.run()))  # the last, so that it speaks second
         yield Serving(url, store, redis_cli)
 
 
@@ -123,6 +128,18 @@ def _open_logs(settings: BrokerSettings) -> Logs:
         raise StartFailed(f"The log store {place} cannot be used: {error}") from error
 
 
+async def _watch(store: Store, settings: BrokerSettings) -> Watch:
+    """What the store is set to, said; and refused where that is asked for."""
+    watch = Watch(store)
+    try:
+        seen = await watch.look()
+    except TitanError as error:
+        raise StartFailed(f"The store does not say how it is set: {error.__cause__ or error}") from error
+    if settings.require_durable and seen.weaknesses:
+        raise StartFailed(f"The store can lose jobs, and --require-durable is set: {' '.join(seen.weaknesses)}")
+    return watch
+
+
 @asynccontextmanager
 async def _task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     task = asyncio.create_task(work)
@@ -135,8 +152,8 @@ async def _task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _front(app: web.Application, settings: BrokerSettings) -> AsyncIterator[str]:
-    """Listen and answer inside the block; at its end, stop listening, answer what is in progress, then close."""
+async def _front(app: web.Application, settings: BrokerSettings, condition: Condition) -> AsyncIterator[str]:
+    """Listen and answer inside the block; at its end stop being ready, then listening; answer what is there."""
     in_progress = InProgress()
     app.middlewares.insert(0, in_progress.middleware)
     runner = Runner(app, settings, access_log=None, shutdown_timeout=_LAST_S)
@@ -152,6 +169,10 @@ async def _front(app: web.Application, settings: BrokerSettings) -> AsyncIterato
     try:
         yield _address(runner)
     finally:
+        condition.is_stopping = in_progress.is_stopping = True
+        if settings.drain_delay_s:
+            _log.info("no longer ready; listening for another %g s", settings.drain_delay_s)
+            await asyncio.sleep(settings.drain_delay_s)
         await site.stop()
         await app.shutdown()  # lets the long polls go
         await in_progress.none(settings.shutdown_grace_s)
@@ -164,14 +185,14 @@ def _address(runner: web.AppRunner) -> str:
 
 
 class InProgress:
-    """Counts the requests in progress, so that a stop can wait for them.
+    """Counts the requests in progress, so that a stop can wait for them; once `is_stopping`, no connection is kept.
 
     aiohttp's own clean-up drops what still arrives of a body; so it must not begin before they are done.
     """
 
     def __init__(self) -> None:
         self._count = 0
-        self._is_stopping = False
+        self.is_stopping = False
         self._changed = asyncio.Event()
 
     @web.middleware
@@ -183,13 +204,12 @@ class InProgress:
         finally:
             self._count -= 1
             self._changed.set()
-        if self._is_stopping:
+        if self.is_stopping:
             response.force_close()
         return response
 
     async def none(self, limit_s: float) -> None:
         """Wait until there are none, for `limit_s` at most."""
-        self._is_stopping = True
         try:
             async with asyncio.timeout(limit_s):
                 while self._count:

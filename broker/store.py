@@ -20,6 +20,7 @@ from broker.config import BrokerSettings
 from broker.cursors import cursor, place
 from broker.encoded import EncodedJobs, Handed, new_jobs
 from broker.errors import NotFound, TitanError
+from broker.fences import Fences
 from broker.hot import Hot
 from broker.ids import Ids, lease_token
 from broker.models import Finish, Group, GroupSettings, Held, Job, NewJob
@@ -64,6 +65,7 @@ class Store:
         self.hot = Hot(self._partitions, lambda: self.now, self.give_back, is_stepwise=wire is not None)
         self._ids = Ids()
         self._giving_back: set[asyncio.Task[None]] = set()
+        self._fences = Fences(redis, settings.durable_limit_s, settings.durable_replicas)
 
     async def open(self) -> None:
         """Check that the store has this number of partitions, or set it up. Raises PartitionsDiffer."""
@@ -72,6 +74,10 @@ class Store:
         kept = int(await spoken(self.redis.get(name)) or 0)
         if kept != len(self.partitions):
             raise PartitionsDiffer(f"the store was set up with other partitions: start with --partitions {kept}")
+
+    async def close(self) -> None:
+        """Close the connections that the store opened itself."""
+        await self._fences.close()
 
     async def ready(self) -> None:
         """Run a script that may write. Raises StoreUnavailable."""
@@ -105,6 +111,16 @@ class Store:
             first_ids, _, image = noted[0].decode().partition(" ")
             runs = new_runs(group, jobs, first_ids.split(","), image)
         return EncodedJobs(new_jobs(runs, int(created_at)), is_replayed=bool(noted))
+
+    async def enqueue_durably(self, group: str, jobs: Sequence[NewJob], key: str = "") -> Enqueued:
+        """Enqueue, and return once the jobs are on the store's disk. Raises NotDurable as well.
+
+        When the disk was too slow the jobs are enqueued all the same; when the store cannot tell, nothing is.
+        """
+        await self._fences.check()
+        enqueued = await self.enqueue(group, jobs, key)
+        await self._fences.wait(self._partitions.of(group))
+        return enqueued
 
     async def show(self, group: str, job_id: str) -> Job:
         """The job. Raises NotFound."""

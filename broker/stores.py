@@ -49,7 +49,9 @@ async def connected(settings: BrokerSettings) -> AsyncIterator[Connected]:
             raise StartFailed(str(error)) from error
         except ValueError as error:
             raise StartFailed(f"{address} is not the address of a store: {error}") from error
-        yield Connected(Store(redis, settings, wire), address, redis_cli, wire)
+        store = Store(redis, settings, wire)
+        stack.push_async_callback(store.close)
+        yield Connected(store, address, redis_cli, wire)
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from broker.metrics.metrics import Metrics
 from broker.models import Failure
 
 if TYPE_CHECKING:
+    from broker.condition import Condition
     from broker.logs import Logs
     from broker.reaper import Reaper
     from broker.store import Store
@@ -44,6 +45,7 @@ class Broker(NamedTuple):
     reaper: "Reaper | None" = None
     access: Access = Access()
     metrics: Metrics | None = None
+    condition: "Condition | None" = None
 
 
 class Front:

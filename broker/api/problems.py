@@ -13,8 +13,10 @@ from broker.errors import (
     LeaseLost,
     LimitReached,
     MethodNotAllowed,
+    NotDurable,
     NotFound,
     Overloaded,
+    Stopping,
     StoreFull,
     StoreUnavailable,
     TitanError,
@@ -43,10 +45,19 @@ STATUS: dict[type[TitanError], int] = {
     TitanError: 500,
     StoreUnavailable: 503,
     StoreFull: 503,
+    NotDurable: 503,
+    Stopping: 503,
 }
 """The HTTP status of each class."""
 
-RETRY_AFTER_S: dict[type[TitanError], int] = {LimitReached: 1, Overloaded: 1, StoreUnavailable: 1, StoreFull: 5}
+RETRY_AFTER_S: dict[type[TitanError], int] = {
+    LimitReached: 1,
+    Overloaded: 1,
+    StoreUnavailable: 1,
+    StoreFull: 5,
+    NotDurable: 1,
+    Stopping: 1,
+}
 """The Retry-After of those that pass by themselves, in s, where the error does not say it."""
 
 _LOG = logging.getLogger(__name__)

@@ -21,6 +21,12 @@ class Query(Struct, frozen=True, kw_only=True):
     """No parameters. One that is not known is ignored, one without a value counts as not given."""
 
 
+class EnqueueQuery(Query, frozen=True, kw_only=True):
+    """The parameters of enqueue."""
+
+    durable: Annotated[int, Meta(ge=0, le=1, description="1: answer only when the jobs are on the store's disk.")] = 0
+
+
 class ListQuery(Query, frozen=True, kw_only=True):
     """The parameters of list_jobs."""
 

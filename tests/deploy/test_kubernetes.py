@@ -42,10 +42,12 @@ def test_kubernetes_asks_whether_a_broker_lives_and_whether_it_is_ready(objects:
 
 
 def test_kubernetes_gives_a_broker_time_to_stop(objects: list[dict[str, Any]]) -> None:
-    """The pause before SIGTERM and the broker's own grace fit into the time before the kill."""
+    """The time in which it still listens, and its grace, fit into the time before the kill."""
     pod = _pod(objects, "titan-broker")
-    pause_s = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert pod["terminationGracePeriodSeconds"] >= pause_s + BrokerSettings().shutdown_grace_s + 5
+    [settings] = [object_["data"] for object_ in objects if object_["kind"] == "ConfigMap"]
+    delay_s = int(settings["TITAN_DRAIN_DELAY_S"])
+    assert delay_s >= 5
+    assert pod["terminationGracePeriodSeconds"] >= delay_s + BrokerSettings().shutdown_grace_s + 5
 
 
 def test_kubernetes_gives_a_worker_time_to_stop(objects: list[dict[str, Any]]) -> None:

@@ -10,7 +10,8 @@ FILES = sorted(path for folder in ("broker", "worker") for path in (TOP / folder
 LEAVES = {"states", "errors", "models", "times", "ids", "keys", "settings", "config", "cursors", "presence"}
 ONLY = {
     "redis": tuple(
-        f"broker/{name}" for name in ("scripts", "store", "connection", "wire", "waiters", "partitions", "bench/")
+        f"broker/{name}"
+        for name in ("scripts", "store", "connection", "wire", "waiters", "partitions", "fences", "bench/")
     ),
     "aiohttp.web": ("broker/api/", "broker/serve.py"),
     "click": ("broker/cli/", "broker/__main__.py", "worker/cli.py", "worker/__main__.py"),

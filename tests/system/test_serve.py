@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -168,3 +169,48 @@ def test_start_with_other_partitions(broker: Start, titan: Callable[..., Program
 def test_start_with_a_wrong_place(titan: Callable[..., Program], words: tuple[str, str], reason: str) -> None:
     """An address or folder that cannot be used stops the start with one line."""
     refused(titan("broker", "--port", "0", *words), reason)
+
+
+def test_stop_is_not_ready_before_it_stops_listening(broker: Start) -> None:
+    """From SIGTERM on /readyz is 503 while the port takes requests for the delay; then all is answered, exit 0."""
+    program, url = broker("--drain-delay-s", "1.5")
+    with link_to(url) as half, link_to(url) as poll:
+        half.sendall(HEAD + BODY[:10])
+        poll.sendall(b"GET /v1/jobs?wait=30&group=other HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(0.2)  # nothing tells that the heads have been read
+        beginning = time.monotonic()
+        program.started.send_signal(signal.SIGTERM)
+        while (status := status_of(f"{url}/readyz")) == 200:
+            assert time.monotonic() - beginning < 1
+        assert status == 503
+        assert ask(f"{url}/v1/groups/g/jobs", BODY)["jobs"]
+        wait_until_refused(url)
+        assert time.monotonic() - beginning >= 1.5
+        assert all_of(poll).endswith(b'{"jobs":[]}')
+        half.sendall(BODY[10:])
+        assert all_of(half).startswith(b"HTTP/1.1 201 ")
+    assert program.wait() == 0
+    print(f"exit 0 in {time.monotonic() - beginning:.2f} s with a delay of 1.5 s")
+    assert time.monotonic() - beginning < 8
+
+
+def test_start_on_a_store_that_can_lose_jobs(broker: Start, titan: Callable[..., Program], valkey_url: str) -> None:
+    """--require-durable refuses a store without an append-only file; without it the start warns; readyz says both."""
+    refused(titan("broker", "--port", "0", "--redis-url", valkey_url, "--require-durable"), "set `appendonly yes`")
+    program, url = broker("--redis-url", valkey_url, "--key-prefix", "other")
+    assert program.says(r"WARNING broker\.durability: the store: appendonly no\. Jobs are lost when the store ends")
+    assert ask(f"{url}/readyz")["warnings"]
+    _, url = broker("--require-durable")
+    assert ask(f"{url}/readyz") == {
+        "status": "ok",
+        "store": "appendonly yes, appendfsync everysec, maxmemory-policy noeviction, role master",
+    }
+
+
+def status_of(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310
+            return answer.status
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code

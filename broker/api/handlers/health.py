@@ -1,18 +1,26 @@
 """Health, for those who run brokers, and the API's own description."""
 
 from aiohttp import web
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from broker.api.answers import document, json, plain
 from broker.api.call import Call
-from broker.errors import StoreUnavailable
+from broker.errors import Stopping, StoreUnavailable
 from broker.metrics.families import CONTENT_TYPE
 
 
 class Health(Struct, frozen=True):
-    """The body of healthz and readyz."""
+    """The body of healthz."""
 
     status: str = "ok"
+
+
+class Readiness(Struct, frozen=True):
+    """The body of readyz: what the store is set to, and what is wrong with that for jobs that must not be lost."""
+
+    status: str = "ok"
+    store: str | UnsetType = UNSET
+    warnings: list[str] | UnsetType = UNSET
 
 
 async def healthz(_: Call) -> web.StreamResponse:
@@ -22,11 +30,16 @@ async def healthz(_: Call) -> web.StreamResponse:
 
 async def readyz(call: Call) -> web.StreamResponse:
     """Say whether this broker can work: its store runs scripts, and its reaper reaps."""
+    reaper, condition = call.front.broker.reaper, call.front.broker.condition
+    if condition is not None and condition.is_stopping:
+        raise Stopping
     await call.store.ready()
-    reaper = call.front.broker.reaper
     if reaper is not None and reaper.fault:
         raise StoreUnavailable(f"The reaper is in trouble: {reaper.fault}")
-    return json(Health())
+    if condition is None:
+        return json(Readiness())
+    seen = condition.watch.seen
+    return json(Readiness(store=seen.settings, warnings=list(seen.warnings) or UNSET))
 
 
 async def metrics(call: Call) -> web.StreamResponse:

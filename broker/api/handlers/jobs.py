@@ -9,7 +9,7 @@ from broker.api.answers import json, nothing
 from broker.api.call import Call
 from broker.api.codec import moment
 from broker.api.logbook import discard_log
-from broker.api.queries import ListQuery
+from broker.api.queries import EnqueueQuery, ListQuery
 from broker.errors import Invalid
 from broker.models import JobsWrapper, JobWrapper, NewJob, NewJobs
 
@@ -18,10 +18,12 @@ _REPLAYED = {"Idempotency-Replayed": "true"}
 
 async def enqueue(call: Call) -> web.StreamResponse:
     """Put new jobs into a group, all or none."""
+    is_durable = call.query(EnqueueQuery).durable
     key = call.idempotency_key()
     body = await call.body(NewJobs)
     _check_payloads(body.jobs, call.settings.max_payload_bytes)
-    enqueued = await call.store.enqueue(call.group, body.jobs, key)
+    enqueue_ = call.store.enqueue_durably if is_durable else call.store.enqueue
+    enqueued = await enqueue_(call.group, body.jobs, key)
     return json(JobsWrapper(enqueued.jobs), 201, _REPLAYED if enqueued.is_replayed else None)
 
 

@@ -1,0 +1,184 @@
+"""Runs the contract tests on mutants: collected once, then a forked process for each, until a test fails."""
+
+import os
+import re
+import selectors
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import broker.scripts
+from tests.mutants.lua import Mutant
+
+TEST_LIMIT_S = 20.0
+"""A mutant in which one test takes longer than this goes round for ever, and is found."""
+
+
+def _parts(verb: str) -> set[str]:
+    told = re.search(r"^-- with +(.*)$", broker.scripts.SCRIPTS[verb].plain, re.MULTILINE)
+    return {verb, "_prelude", *(told[1].split() if told else ())}
+
+
+_PARTS = {name: _parts(name) for name in broker.scripts.SCRIPTS}
+"""The files that a verb's script is made of."""
+Told = Callable[[Mutant, str], None]
+
+
+class _Noting(dict[str, str]):
+    """The SHAs of the scripts; which ones are asked for is noted."""
+
+    def __init__(self, shas: dict[str, str], used: set[str]) -> None:
+        super().__init__(shas)
+        self._used = used
+
+    def __getitem__(self, verb: str) -> str:
+        self._used.add(verb)
+        return super().__getitem__(verb)
+
+
+class Runner:
+    """A pytest plugin that runs mutants in place of the tests. `told` hears of each and of the test that found it."""
+
+    def __init__(self, mutants: Sequence[Mutant], told: Told, limit_s: float) -> None:
+        self.is_whole = False
+        self._mutants = mutants
+        self._told = told
+        self._end = time.monotonic() + limit_s
+        self._finders: dict[str, list[str]] = defaultdict(list)
+        self.fault = ""
+        self._failed = ""
+        self._uses: dict[str, set[str]] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Each mutant in a process of its own, until all are done or the time is over."""
+        self._uses = self._look(session)
+        if self.fault:
+            return True
+        for mutant in self._mutants:
+            if time.monotonic() > self._end:
+                return True
+            finder = self._try(mutant, session)
+            if finder:
+                finders = self._finders[mutant.file]
+                finders[:] = [finder, *(other for other in finders if other != finder)]
+            self._told(mutant, finder)
+        self.is_whole = True
+        return True
+
+    @pytest.hookimpl
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note a failure of the test, or of the invariants after it."""
+        if report.failed:
+            self._failed = report.nodeid
+
+    def _look(self, session: pytest.Session) -> dict[str, set[str]]:
+        """Which verbs' scripts each test runs, found by running all of them; `fault` says when one fails as it is."""
+        uses: dict[str, set[str]] = {}
+        with pytest.MonkeyPatch.context() as patch:
+            texts = broker.scripts.Scripts.__init__
+            used: set[str] = set()
+
+            def note(scripts: Any, *args: Any, **options: Any) -> None:
+                texts(scripts, *args, **options)
+                scripts._shas = _Noting(scripts._shas, used)
+
+            patch.setattr(broker.scripts.Scripts, "__init__", note)
+            for item in session.items:
+                used.clear()
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+                if self._failed:
+                    self.fault = f"{self._failed} fails on the scripts as they are"
+                    break
+                uses[item.nodeid] = used - (set() if "check" in item.nodeid else {"check"})
+        return uses
+
+    def _try(self, mutant: Mutant, session: pytest.Session) -> str:
+        """The test that found it, '' for none."""
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(read)
+            try:
+                self._be(mutant, session, write)
+            finally:
+                os._exit(0)
+        os.close(write)
+        try:
+            return _hear(read)
+        finally:
+            os.close(read)
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+    def _be(self, mutant: Mutant, session: pytest.Session, write: int) -> None:
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+        break_script(mutant)
+        for item in self._in_order(session.items, mutant.file):
+            os.write(write, f"{item.nodeid}\n".encode())
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            if self._failed:
+                os.write(write, b"FOUND\n")
+                return
+        os.write(write, b"NOT FOUND\n")
+
+    def _in_order(self, items: Sequence[Any], file: str) -> list[Any]:
+        """Those that run the file: first what found others of it, then what is about its verb, then the rest."""
+        finders = self._finders[file]
+        verbs = {name for name, text in _PARTS.items() if file in text}
+
+        def rank(item: Any) -> tuple[int, int]:
+            if item.nodeid in finders:
+                return 0, finders.index(item.nodeid)
+            return (1 if file.strip("_") in item.nodeid else 2), 0
+
+        return sorted((item for item in items if self._uses[item.nodeid] & verbs), key=rank)
+
+
+def break_script(mutant: Mutant) -> None:
+    """Have this process use the mutant in place of its file."""
+    read = broker.scripts._read
+
+    def read_or_mutant(name: str) -> str:
+        return mutant.text if name == mutant.file else read(name)
+
+    broker.scripts._read = read_or_mutant
+    broker.scripts.SCRIPTS.update({name: broker.scripts._script(name) for name in broker.scripts.SCRIPTS})
+
+
+def run(mutants: Sequence[Mutant], told: Told, limit_s: float) -> bool:
+    """Run the contract tests on each mutant; whether all were reached in `limit_s`. Raises SystemExit."""
+    contract = Path(__file__).parents[1] / "contract"
+    runner = Runner(mutants, told, limit_s)
+    words = [word for name in ("randomly", "cacheprovider", "xdist", "terminal") for word in ("-p", f"no:{name}")]
+    words += ["-o", "addopts=--strict-markers"]
+    pytest.main([*words, "-m", "not slow and not service", str(contract)], plugins=[runner])
+    if runner.fault:
+        raise SystemExit(runner.fault)
+    return runner.is_whole
+
+
+def _hear(read: int) -> str:
+    said = ""
+    with selectors.DefaultSelector() as selector:
+        selector.register(read, selectors.EVENT_READ)
+        while selector.select(TEST_LIMIT_S):
+            piece = os.read(read, 65_536).decode()
+            said = (said + piece)[-10_000:]
+            lines = said.splitlines()
+            if not piece or said.endswith("NOT FOUND\n"):
+                return "" if said.endswith("NOT FOUND\n") else f"{_last(lines)} (the process ended)"
+            if said.endswith("FOUND\n"):
+                return lines[-2]
+    return f"{_last(said.splitlines())} (no end)"
+
+
+def _last(lines: Sequence[str]) -> str:
+    return lines[-1] if lines else "the start"

@@ -21,6 +21,16 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     insecure: Annotated[
         bool, Meta(description="Listen on other addresses than this machine's own without a file of tokens.")
     ] = False
+    tls_cert: Annotated[
+        str,
+        Meta(description="PEM file of the certificate to serve https:// with, read again at SIGHUP. Empty: http://."),
+    ] = ""
+    tls_key: Annotated[
+        str, Meta(description="PEM file of its key, without a passphrase. Empty: it stands in the certificate's file.")
+    ] = ""
+    tls_client_ca: Annotated[
+        str, Meta(description="PEM file of the authorities; callers must show a certificate of theirs. Empty: none.")
+    ] = ""
     redis_url: Annotated[
         str,
         Meta(

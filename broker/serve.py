@@ -28,6 +28,7 @@ from broker.metrics.siblings import Siblings
 from broker.reaper import Reaper
 from broker.store import Store
 from broker.stores import StartFailed, opened
+from broker.tls import Tls, TlsUnusable, tls_from
 from broker.tokens import TokensUnreadable
 from broker.waiters import Waiters
 
@@ -71,7 +72,7 @@ def stop_signals() -> asyncio.Event:
 @asynccontextmanager
 async def running(settings: BrokerSettings, siblings: Siblings | None = None) -> AsyncIterator[Serving]:
     """A broker that serves inside the block and drains at its end; its store is left last. Raises StartFailed."""
-    access = _access(settings)
+    access, tls = _guards(settings)
     async with AsyncExitStack() as stack:
         store, address, redis_cli, wire = await stack.enter_async_context(opened(settings))
         metrics, lag = Metrics(store, siblings), Lag()
@@ -89,27 +90,30 @@ async def running(settings: BrokerSettings, siblings: Siblings | None = None) ->
             await stack.enter_async_context(siblings.heard(metrics.own))
         condition = Condition(await _watch(store, settings))
         app = make_app(Broker(store, logs, waiters, settings, reaper, access, metrics, condition))
-        stack.enter_context(_at_hangup(access.reload))
-        url = await stack.enter_async_context(_front(app, settings, condition))
+        stack.enter_context(_at_hangup(access, tls))
+        url = await stack.enter_async_context(_front(app, settings, condition, tls))
         await stack.enter_async_context(_task(condition.watch.run()))  # the last, so that it speaks second
         yield Serving(url, store, redis_cli)
 
 
-def _access(settings: BrokerSettings) -> Access:
+def _guards(settings: BrokerSettings) -> tuple[Access, Tls | None]:
     try:
-        return access_of(settings)
-    except (Exposed, TokensUnreadable) as error:
+        return access_of(settings), tls_from(settings)
+    except (Exposed, TokensUnreadable, TlsUnusable) as error:
         raise StartFailed(str(error)) from error
 
 
 @contextmanager
-def _at_hangup(reload: Callable[[], int]) -> Iterator[None]:
-    """Inside the block SIGHUP reads the tokens anew; those that cannot be read leave the old ones in force."""
+def _at_hangup(access: Access, tls: Tls | None) -> Iterator[None]:
+    """Inside the block SIGHUP reads tokens and certificates anew; what cannot be read stays as it was."""
     loop = asyncio.get_running_loop()
 
     def read() -> None:
         try:
-            _log.info("read again: %d tokens", reload())
+            _log.info("read again: %d tokens", access.reload())
+            if tls is not None:
+                tls.reload()
+                _log.info("read again: the certificate")
         except ValueError as error:
             _log.error("%s What was read before stays in force.", error)
 
@@ -152,14 +156,23 @@ async def _task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _front(app: web.Application, settings: BrokerSettings, condition: Condition) -> AsyncIterator[str]:
+async def _front(
+    app: web.Application, settings: BrokerSettings, condition: Condition, tls: Tls | None
+) -> AsyncIterator[str]:
     """Listen and answer inside the block; at its end stop being ready, then listening; answer what is there."""
     in_progress = InProgress()
     app.middlewares.insert(0, in_progress.middleware)
     runner = Runner(app, settings, access_log=None, shutdown_timeout=_LAST_S)
     await runner.setup()
     is_shared = True if settings.processes > 1 else None
-    site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG, reuse_port=is_shared)
+    site = web.TCPSite(
+        runner,
+        settings.host,
+        settings.port,
+        ssl_context=tls.context if tls else None,
+        backlog=_BACKLOG,
+        reuse_port=is_shared,
+    )
     try:
         await site.start()
     except OSError as error:
@@ -167,7 +180,7 @@ async def _front(app: web.Application, settings: BrokerSettings, condition: Cond
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise StartFailed(f"Cannot listen on {settings.host}:{settings.port}: {reason}.") from error
     try:
-        yield _address(runner)
+        yield _address(runner, "https" if tls else "http")
     finally:
         condition.is_stopping = in_progress.is_stopping = True
         if settings.drain_delay_s:
@@ -179,9 +192,9 @@ async def _front(app: web.Application, settings: BrokerSettings, condition: Cond
         await runner.cleanup()
 
 
-def _address(runner: web.AppRunner) -> str:
+def _address(runner: web.AppRunner, scheme: str) -> str:
     host, port = runner.addresses[0][:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class InProgress:

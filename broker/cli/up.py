@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @click.command(epilog=example("titan up", "titan up --port 9000 --run thumb='convert - -resize 64x64 /tmp/out.png'"))
-@settings_options(BrokerSettings, without=("processes",))
+@settings_options(BrokerSettings, without=("processes", "tokens", "tls_cert", "tls_key", "tls_client_ca"))
 @settings_options(WorkerSettings, only=("run", "group", "concurrency"))
 @click.option(
     "--sample/--no-sample", default=True, show_default=True, show_envvar=True, help="Whether to run sample jobs."

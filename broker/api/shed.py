@@ -1,6 +1,6 @@
 """Shedding load: only so many requests are in progress at once; others wait their turn, and are refused after 2 s.
 
-A refusal costs nearly as much as what it refuses, so there are few: one for ten that are let in, until 10 s have passed;
+A refusal costs nearly as much as what it refuses, so there are few: one for ten that are let in, until 10 s passed;
 who waits costs nothing.
 
 What ends work goes before what begins it, and who looks after the broker is always let in; logs are streamed as fast as

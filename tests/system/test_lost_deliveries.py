@@ -1,0 +1,67 @@
+"""A consumer that is gone before it was answered, at a broker that runs: its jobs are back at once, and not counted."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import pytest
+
+from broker.models import NewJob
+from tests.system.conftest import Program
+from worker.client import Client
+
+pytestmark = pytest.mark.slow
+
+
+def hang_up(url: str, path: str, *, is_rude: bool) -> socket.socket:
+    """A request whose answer nobody will read; a rude end is a reset."""
+    parts = urlsplit(url)
+    link = socket.create_connection((parts.hostname, parts.port), 5)
+    link.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    if is_rude:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return link
+
+
+@pytest.mark.parametrize("is_rude", [False, True])
+async def test_clients_that_hang_up_hold_no_job(broker: Callable[..., tuple[Program, str]], is_rude: bool) -> None:
+    """Thirty requests are cut off as soon as they are sent; all jobs are there within a second, none counted."""
+    _, url = broker()
+    async with Client(url) as client:
+        made = await client.enqueue("g", [NewJob(image="i", timeout=600)] * 30)
+        for _ in range(30):
+            hang_up(url, "/v1/jobs?n=1", is_rude=is_rude).close()
+        assert await _free(client) == [job.id for job in made]
+        jobs = await client.next(30)
+        assert [job.id for job in jobs] == [job.id for job in made]
+        assert {job.deliveries for job in jobs} == {1}
+
+
+@pytest.mark.parametrize("is_rude", [False, True])
+async def test_a_client_that_hung_up_in_a_long_poll_gets_no_job(
+    broker: Callable[..., tuple[Program, str]], is_rude: bool
+) -> None:
+    """Those who waited and went away are passed over when jobs come; the next one has each as a first delivery."""
+    _, url = broker()
+    async with Client(url) as client:
+        polls = [hang_up(url, "/v1/jobs?wait=30&n=10", is_rude=is_rude) for _ in range(10)]
+        await asyncio.sleep(0.3)  # nothing outside tells that they wait
+        for poll in polls[:5]:
+            poll.close()
+        made = asyncio.create_task(client.enqueue("g", [NewJob(image="i", timeout=600)] * 20))
+        for poll in polls[5:]:
+            poll.close()
+        ids = [job.id for job in await made]
+        assert await _free(client) == ids
+        assert {job.deliveries for job in await client.next(20)} == {1}
+
+
+async def _free(client: Client) -> list[str]:
+    """The queued jobs, once none is running; within 1 s and some slack."""
+    async with asyncio.timeout(3):
+        while (await client.group("g")).counts.running:
+            await asyncio.sleep(0.02)
+    jobs, _ = await client.list("g", 100, status="queued")
+    return [job.id for job in jobs]

@@ -1,0 +1,57 @@
+"""One valid request for every row of the route table, to a broker that runs."""
+
+import asyncio
+import json
+import time
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from broker.api.routes import ROUTES, Route
+
+LOCAL = {"healthz", "openapi", "metrics"}
+"""These ask nothing of the store, or answer what they can without it."""
+READS = {"list_jobs", "show", "read_log", "list_groups", "show_group", "list_workers", "show_worker"}
+NEW = {"enqueue", "retry", "configure", "log"}
+"""These may make the store larger, and be refused when it is full."""
+
+_LEASE = "0" * 12
+_BODIES: dict[str, Any] = {
+    "enqueue": {"jobs": [{"image": "x"}]},
+    "finish": {"jobs": [{"group_name": "g", "id": "{id}", "status": "succeeded", "lease": _LEASE}]},
+    "touch_many": {"jobs": [{"group_name": "g", "id": "{id}", "lease": _LEASE}]},
+    "configure": {"group": {}},
+    "announce": {"name": "w", "host": "h"},
+    "order": {"order": "drain"},
+    "log": "hello\n",
+}
+
+
+class Answer(NamedTuple):
+    """What a route answered, and how long it took, in s."""
+
+    verb: str
+    status: int
+    body: Any
+    retry_after: str | None
+    took_s: float
+
+
+async def walk(url: str, job_id: str, *, without: set[str] = frozenset()) -> list[Answer]:  # type: ignore[assignment]
+    """Ask every route at once; the answers."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+        rows = [route for route in ROUTES if route.verb not in without]
+        return list(await asyncio.gather(*(_ask(session, url, route, job_id) for route in rows)))
+
+
+async def _ask(session: aiohttp.ClientSession, url: str, route: Route, job_id: str) -> Answer:
+    path = route.path.replace("{group_name}", "g").replace("{id}", job_id).replace("{worker}", "w")
+    body = _BODIES.get(route.verb, {} if route.takes else None)
+    text = body if isinstance(body, str) else json.dumps(body).replace("{id}", job_id)
+    kind = "text/plain" if isinstance(body, str) else "application/json"
+    headers = {} if body is None else {"Content-Type": kind}
+    began = time.monotonic()
+    async with session.request(route.method, url + path, data=None if body is None else text, headers=headers) as told:
+        content = await told.read()
+        found = json.loads(content) if told.content_type == "application/json" and content else content
+        return Answer(route.verb, told.status, found, told.headers.get("Retry-After"), time.monotonic() - began)

@@ -80,9 +80,18 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     idempotency_ttl_s: Annotated[int, Meta(ge=1, description="How long an Idempotency-Key is remembered, in s.")] = (
         86_400
     )
-    body_timeout_s: Annotated[float, Meta(gt=0, description="How long a body may pause between two pieces, in s.")] = (
-        30.0
-    )
+    max_connections: Annotated[
+        int,
+        Meta(ge=1, description="Connections of clients at most, for each process; fewer where it may open few files."),
+    ] = 10_000
+    head_timeout_s: Annotated[
+        float, Meta(gt=0, description="How long the head of a connection's first request may take to come, in s.")
+    ] = 15.0
+    body_timeout_s: Annotated[
+        float, Meta(gt=0, description="How long a body, or a client in reading its answer, may pause, in s.")
+    ] = 30.0
+    json_timeout_s: Annotated[float, Meta(gt=0, description="How long a JSON body may take in all, in s.")] = 60.0
+    log_timeout_s: Annotated[float, Meta(gt=0, description="How long a log may take to come in all, in s.")] = 900.0
     keepalive_timeout_s: Annotated[float, Meta(gt=0, description="How long an idle connection is kept, in s.")] = 75.0
     drain_delay_s: Annotated[
         float, Meta(ge=0, le=300, description="How long a stopping broker, no longer ready, still listens, in s.")

@@ -4,6 +4,7 @@ import asyncio
 
 from aiohttp import web
 
+from broker.api.deadlines import in_all
 from broker.config import BrokerSettings
 from broker.errors import Invalid, TooLarge, TooSlow, UnsupportedType
 
@@ -15,7 +16,7 @@ async def read_body(request: web.BaseRequest, settings: BrokerSettings, types: t
     """The whole body; empty when there is none.
 
     Raises UnsupportedType for a Content-Type beside `types` and for any Content-Encoding, TooLarge above
-    max_body_bytes, TooSlow when no piece came for body_timeout_s.
+    max_body_bytes, TooSlow when no piece came for body_timeout_s, or all of it took json_timeout_s.
     """
     if not request.body_exists:
         return b""
@@ -28,10 +29,11 @@ async def read_body(request: web.BaseRequest, settings: BrokerSettings, types: t
         return content.read_nowait(-1)
     await expect(request)
     body = bytearray()
-    while piece := await _piece(request, settings.body_timeout_s):
-        body += piece
-        if len(body) > limit:
-            raise TooLarge(f"The body may have {limit} bytes at most.")
+    async with in_all(settings.json_timeout_s):
+        while piece := await _piece(request, settings.body_timeout_s):
+            body += piece
+            if len(body) > limit:
+                raise TooLarge(f"The body may have {limit} bytes at most.")
     return bytes(body)
 
 

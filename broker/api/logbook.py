@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from broker.api.bodies import expect
 from broker.api.call import Call
+from broker.api.deadlines import in_all
 from broker.api.queries import LogQuery
 from broker.api.uploads import log_pieces
 from broker.errors import NotFound, StoreUnavailable, WrongState
@@ -23,7 +24,8 @@ async def keep_log(call: Call) -> Job:
     pieces = log_pieces(call.request, call.settings)
     await call.store.log(call.group, call.job_id, lease=lease, is_more=is_more)
     await expect(call.request)
-    size_bytes = await call.logs.write(call.job_id, pieces)
+    async with in_all(call.settings.log_timeout_s):
+        size_bytes = await call.logs.write(call.job_id, pieces)
     return await asyncio.shield(_note(call, size_bytes, lease, is_more=is_more))
 
 

@@ -1,11 +1,13 @@
 """aiohttp's runner, set up as the front end needs it."""
 
+import asyncio
 import logging
 from typing import Any
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
+from broker.api.deadlines import Guard
 from broker.api.problems import STATUS, refusal, refusal_of_framework
 from broker.config import BrokerSettings
 from broker.errors import Invalid, TitanError, TooSlow
@@ -24,26 +26,44 @@ class Runner(web.AppRunner):
             keepalive_timeout=settings.keepalive_timeout_s,
             **options,
         )
+        self._guard = Guard(settings)
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
-        return _Server(
+        made = _Server(
             server.request_handler,
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001  # aiohttp has no other way to give it a protocol
         )
+        made.guard = self._guard
+        return made
 
 
 class _Server(web.Server):
+    guard: Guard
+
     def __call__(self) -> web.RequestHandler:
-        return _Protocol(self, loop=self._loop, **self._kwargs)
+        connection = _Protocol(self, loop=self._loop, **self._kwargs)
+        connection.guard = self.guard
+        return connection
 
 
 class _Protocol(web.RequestHandler):
     """One connection. What aiohttp answers by itself, without the middleware, has the error body too."""
 
-    __slots__ = ()
+    __slots__ = ("guard",)
+    guard: Guard
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Have the connection looked after."""
+        super().connection_made(transport)
+        self.guard.made(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Have it forgotten."""
+        self.guard.lost(self)
+        super().connection_lost(exc)
 
     def handle_error(
         self,

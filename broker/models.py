@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from broker.presence import Receipt
 from broker.states import Status
 
 DEFAULT_TIMEOUT_S = 60
@@ -93,6 +94,10 @@ class Job(Struct, kw_only=True):
     retry_of: Annotated[str, Meta(description="The id of the job that this one retries.")] | UnsetType = UNSET
     retry_at: Annotated[str, Meta(description="The id of the job that retries this one.")] | UnsetType = UNSET
     env_vars: Annotated[dict[str, str], Meta(description="The group's, for the consumer.")] | UnsetType = UNSET
+    receipts: (
+        Annotated[list[Receipt], Meta(description="Of one job alone: what its last deliveries left behind.")]
+        | UnsetType
+    ) = UNSET
     lease: (
         Annotated[str, Meta(description="Only where the job is handed out: the token of this delivery.")] | UnsetType
     ) = UNSET
@@ -129,6 +134,7 @@ class Success(Struct, frozen=True):
 
     completed_at: Time | None = None
     lease: LeaseToken | None = None
+    receipt: Receipt | None = None
 
 
 class Failure(Struct, frozen=True):
@@ -138,6 +144,7 @@ class Failure(Struct, frozen=True):
     error: ErrorText | None = None
     completed_at: Time | None = None
     lease: LeaseToken | None = None
+    receipt: Receipt | None = None
 
 
 class Release(Struct, frozen=True):
@@ -145,6 +152,7 @@ class Release(Struct, frozen=True):
 
     delay: Delay | None = None
     lease: LeaseToken | None = None
+    receipt: Receipt | None = None
 
 
 class Finish(Struct, frozen=True, kw_only=True):
@@ -157,6 +165,7 @@ class Finish(Struct, frozen=True, kw_only=True):
     error: ErrorText | None = None
     completed_at: Time | None = None
     lease: LeaseToken | None = None
+    receipt: Receipt | None = None
 
 
 class Finishes(Struct, frozen=True):

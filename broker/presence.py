@@ -1,4 +1,4 @@
-"""What workers tell a broker of themselves, and what it tells them. A worker that says nothing for KEPT_S is gone."""
+"""What workers tell a broker of themselves and their runs, and it them. One that is silent for KEPT_S is gone."""
 
 from typing import Annotated, Literal
 
@@ -12,6 +12,8 @@ MAX_WORKERS = 10_000
 MAX_RUNNING = 100
 """How many ids of running jobs an announcement has at most; `busy` counts all."""
 
+MAX_RECEIPTS = 5
+
 WORKER_NAME = r"[A-Za-z0-9._-]{1,128}"
 _END = r"(?![\s\S])"
 
@@ -21,6 +23,26 @@ Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Order = Literal["quiet", "resume", "drain"]
 """quiet: take no jobs until resume. drain: take none, let those that run end, and stop."""
 State = Literal["working", "quiet", "draining", "stopped"]
+
+
+Ms = Annotated[int, Meta(ge=0, le=2**53)]
+Bytes = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a delivery left behind, as the worker that ran it tells it. A job keeps the last MAX_RECEIPTS of them."""
+
+    worker: Word = ""
+    host: Word = ""
+    delivery: Count = 0
+    outcome: Annotated[Word, Meta(description="succeeded, failed or released: set by the broker.")] = ""
+    exit_code: Annotated[int, Meta(ge=-(2**31), le=2**31)] | None = None
+    signal: Annotated[Word, Meta(description="The signal that ended it: SIGKILL.")] = ""
+    wait_ms: Annotated[Ms, Meta(description="From when it was due until it was handed out.")] = 0
+    run_ms: Ms = 0
+    max_rss_bytes: Bytes | None = None
+    cpu_ms: Annotated[Ms, Meta(description="User and system time together.")] | None = None
+    log_bytes: Annotated[Bytes, Meta(description="How much it printed.")] = 0
 
 
 class Announcement(Struct, frozen=True, kw_only=True):

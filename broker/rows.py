@@ -1,10 +1,10 @@
 """What scripts answer, against the API's structs: field, value, field, value, and so on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from broker.models import (
     DEFAULT_DELIVERY_LIMIT,
@@ -14,11 +14,12 @@ from broker.models import (
     Job,
     Retentions,
 )
+from broker.presence import Receipt
 from broker.runs import spec_of
 from broker.states import STATUSES
 from broker.times import rfc3339
 
-_TEXTS = ("reason", "error", "retry_of", "retry_at")
+_TEXTS = {"reason", "error", "retry_of", "retry_at"}
 _TIMES = ("started_at", "completed_at", "expires_at")
 _WHOLE = ("delay", "timeout", "priority", "max_retries", "retries_delay", "deliveries")
 _RETENTION = "retention_"
@@ -64,11 +65,12 @@ class Finding(NamedTuple):
 
 
 _encode = msgspec.json.Encoder().encode
+_receipt = msgspec.json.Decoder(Receipt).decode
 _env_vars = msgspec.json.Decoder(dict[str, str]).decode
 
 
-def job_of(row: Sequence[Any], *, is_handed_out: bool = False) -> Job:
-    """A script's row as a job; with the lease token only where the job is handed out."""
+def job_of(row: Sequence[Any], *, is_handed_out: bool = False, is_shown: bool = False) -> Job:
+    """A script's row as a job; its lease token only where it is handed out, its receipts only where it is shown."""
     values = _pairs(row)
     spec = spec_of(values["spec"])
     job = Job(
@@ -86,14 +88,20 @@ def job_of(row: Sequence[Any], *, is_handed_out: bool = False) -> Job:
     for name in _TIMES:
         if name in values:
             setattr(job, name, rfc3339(int(values[name])))
-    for name in _TEXTS:
-        if name in values:
-            setattr(job, name, values[name])
+    for name in _TEXTS & values.keys():
+        setattr(job, name, values[name])
     if is_handed_out:
         job.lease = values["lease"]
     if "env_vars" in values:
         job.env_vars = _env_vars(values["env_vars"])
+    if is_shown:
+        job.receipts = _receipts(values)
     return job
+
+
+def _receipts(values: Mapping[str, str]) -> list[Receipt] | UnsetType:
+    lines = values.get("receipts", "").splitlines()
+    return [_receipt(line) for line in lines] or UNSET
 
 
 def followed_of(reply: Sequence[Any]) -> Followed:

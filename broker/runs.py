@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from broker.models import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Finish, NewJob
+from broker.presence import Receipt
 
 Words = list[str | int | bytes]
 
@@ -54,13 +55,15 @@ class Ended(NamedTuple):
     error: str = ""
     completed_at: int | str = ""
     new_id: str = ""
+    receipt: str = ""
 
     @property
     def words(self) -> tuple[str | int, ...]:
         """What finish.lua takes for it."""
-        if self.status == "succeeded" and self.completed_at == "":
+        if self.status == "succeeded" and self.completed_at == "" and not self.receipt:
             return self.job_id, self.lease
-        return self.job_id, self.lease, self.reason, self.error, self.completed_at, self.new_id
+        words = (self.job_id, self.lease, self.reason, self.error, self.completed_at, self.new_id)
+        return (*words, self.receipt) if self.receipt else words
 
 
 def new_runs(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str) -> list[NewRun]:
@@ -126,7 +129,13 @@ def ended(item: Finish, completed_at: int | str, new_id: str) -> Ended:
         item.error or "",
         completed_at,
         new_id,
+        receipt_text(item.receipt, item.status),
     )
+
+
+def receipt_text(receipt: Receipt | None, outcome: str) -> str:
+    """A receipt as the store keeps it, with what became of the run; '' when there is none."""
+    return "" if receipt is None else _encode(msgspec.structs.replace(receipt, outcome=outcome)).decode()
 
 
 def _settings(job: NewJob) -> Settings:

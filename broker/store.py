@@ -25,9 +25,10 @@ from broker.hot import Hot
 from broker.ids import Ids, lease_token
 from broker.models import Finish, Group, GroupSettings, Held, Job, NewJob
 from broker.partitions import Partitions
+from broker.presence import Receipt
 from broker.registry import Registry
 from broker.rows import Finding, Followed, Reaped, field_of, fields_of, followed_of, group_of, job_of, reaped_of
-from broker.runs import Ended, ended, enqueue_words, new_runs
+from broker.runs import Ended, ended, enqueue_words, new_runs, receipt_text
 from broker.scripts import spoken
 from broker.states import Status
 from broker.times import milliseconds
@@ -124,7 +125,7 @@ class Store:
 
     async def show(self, group: str, job_id: str) -> Job:
         """The job. Raises NotFound."""
-        return job_of(await self._partitions.run("show", self._partitions.of(group), group, job_id))
+        return job_of(await self._partitions.run("show", self._partitions.of(group), group, job_id), is_shown=True)
 
     async def has_log(self, group: str, job_id: str) -> bool:
         """Whether a log is stored for the job. Raises NotFound."""
@@ -157,9 +158,11 @@ class Store:
         """Renew leases: for each item the end of its lease, or NotFound, WrongState, LeaseLost."""
         return await self.hot.touch([(item.group_name, item.id, item.lease or "") for item in items])
 
-    async def succeed(self, group: str, job_id: str, lease: str = "", completed_at: int | None = None) -> Job:
+    async def succeed(
+        self, group: str, job_id: str, lease: str = "", completed_at: int | None = None, receipt: Receipt | None = None
+    ) -> Job:
         """Mark a running job as succeeded. Raises NotFound, WrongState, LeaseLost."""
-        return await self._finish_one(group, job_id, lease, "succeeded", "", "", completed_at)
+        return await self._finish_one(group, job_id, lease, "succeeded", "", "", completed_at, receipt)
 
     async def fail(
         self,
@@ -169,9 +172,10 @@ class Store:
         reason: str = "",
         error: str = "",
         completed_at: int | None = None,
+        receipt: Receipt | None = None,
     ) -> Job:
         """Mark a running job as failed, with its automatic retry. Raises NotFound, WrongState, LeaseLost."""
-        return await self._finish_one(group, job_id, lease, "failed", reason, error, completed_at)
+        return await self._finish_one(group, job_id, lease, "failed", reason, error, completed_at, receipt)
 
     async def finish(self, items: Sequence[Finish]) -> list[TitanError | None]:
         """Succeed and fail many jobs: for each item None, or NotFound, WrongState, LeaseLost."""
@@ -186,14 +190,17 @@ class Store:
         rows = await self.hot.finish(reports)
         return [row if isinstance(row, TitanError) else None for row in rows]
 
-    async def release(self, group: str, job_id: str, lease: str = "", delay: int = 0) -> Job:
+    async def release(
+        self, group: str, job_id: str, lease: str = "", delay: int = 0, receipt: Receipt | None = None
+    ) -> Job:
         """Give a running job back; the delivery is not counted. Raises NotFound, WrongState, LeaseLost."""
-        [row] = await self._partitions.run("release", self._partitions.of(group), self.now, group, job_id, lease, delay)
+        arguments = (group, job_id, lease, delay, receipt_text(receipt, "released"))
+        [row] = await self._partitions.run("release", self._partitions.of(group), self.now, *arguments)
         return job_of(row)
 
     async def release_all(self, jobs: Sequence[Handed | Job]) -> None:
         """Give back what `next` handed out to a client that is gone; what is no longer running is passed over."""
-        held = [(job.group_name, job.id, job.lease or "", 0) for job in jobs]
+        held = [(job.group_name, job.id, job.lease or "", 0, "") for job in jobs]
         await self._partitions.run_items("release", (self.now,), held)
 
     async def settle(self) -> None:
@@ -276,10 +283,20 @@ class Store:
         return cast("bytes", image or b"").decode()
 
     async def _finish_one(
-        self, group: str, job_id: str, lease: str, status: Status, reason: str, error: str, completed_at: int | None
+        self,
+        group: str,
+        job_id: str,
+        lease: str,
+        status: Status,
+        reason: str,
+        error: str,
+        completed_at: int | None,
+        receipt: Receipt | None,
     ) -> Job:
         at: str | int = "" if completed_at is None else completed_at
-        report = Ended(group, job_id, lease, status, reason, error, at, self._ids.take(1)[0])
+        report = Ended(
+            group, job_id, lease, status, reason, error, at, self._ids.take(1)[0], receipt_text(receipt, status)
+        )
         [row] = await self.hot.finish([report], want="job")
         if isinstance(row, TitanError):
             raise row

@@ -19,6 +19,15 @@ local function plausible(p, id, at, now)
   return at
 end
 
+-- the last five receipts of a job, a line each
+local function keep_receipt(p, id, receipt)
+  local lines = {}
+  for line in string.gmatch((call('HGET', job_key(p, id), 'receipts') or '') .. '\n' .. receipt, '[^\n]+') do
+    lines[#lines + 1] = line
+  end
+  call('HSET', job_key(p, id), 'receipts', table.concat(lines, '\n', math.max(1, #lines - 4)))
+end
+
 -- the end of a lease that begins now
 local function lease_end(job, now)
   local at = now + (job.lease_s or job.timeout or TIMEOUT_S) * 1000

@@ -4,8 +4,8 @@
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] want       'job' for whole jobs in the reply, or ''
 -- ARGV[3] runs       of jobs of a group that end alike: group, status, how many, how many words each; then for each job:
---                    id lease, or id lease reason error completed_at new_id; '' where not given; completed_at ms, kept for
---                    display where it is plausible; new_id of the job that an automatic retry makes
+--                    id lease, or id lease reason error completed_at new_id, or with a receipt behind that; '' where not given;
+--                    completed_at ms, kept for display where plausible; new_id of the job that an automatic retry makes
 --
 -- moves   running -> succeeded, running -> failed
 -- reply   for each job: 1, or the job where it is wanted; or its refusal. A repeat changes nothing.
@@ -16,7 +16,7 @@ local p, now, want, at = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local SEEN, completed_now = { 'group_name', 'status', 'lease', 'max_retries', 'lease_s', 'handed_out_by' }, whole(now)
 
 -- its refusal, or nil; whether it is over now and must be filed; and whether a retry of it was made
-local function finish(group, status, id, lease, reason, text, completed_at, new_id)
+local function finish(group, status, id, lease, reason, text, completed_at, new_id, receipt)
   local key, token = p .. ':job:' .. id, lease ~= '' and lease or '-'
   local seen = call('HMGET', key, unpack(SEEN))
   if not (seen[1] == group and seen[2] == 'running' and seen[3] == lease) then
@@ -31,6 +31,7 @@ local function finish(group, status, id, lease, reason, text, completed_at, new_
   if seen[5] or seen[6] then call('HDEL', key, 'lease_s', 'deadline', 'handed_out_by') end
   if reason and reason ~= '' then call('HSET', key, 'reason', reason) end
   if text and text ~= '' then call('HSET', key, 'error', text) end
+  if receipt then keep_receipt(p, id, receipt) end
   local is_retried = status == 'failed' and seen[4]
   if is_retried then retry_failed(p, group, id, tonumber(seen[4]), new_id, now) end
   return nil, true, is_retried

@@ -2,7 +2,7 @@
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
--- ARGV[2] jobs       for each: group id lease delay; lease is the token or '', delay in s
+-- ARGV[2] jobs       for each: group id lease delay receipt; lease is the token or '', delay in s, receipt JSON or ''
 --
 -- moves   running -> queued, running -> delayed
 -- reply   for each job: id field value field value…; or its refusal
@@ -12,7 +12,7 @@
 local p, now, first = KEYS[1], clock(ARGV[1]), 2
 local SEEN, touched = { 'group_name', 'status', 'lease', 'deliveries' }, {}
 
-local function release(group, id, lease, delay)
+local function release(group, id, lease, delay, receipt)
   local job = find(p, group, id, SEEN)
   local refused = refusal(p, group, id, job, lease)
   if refused then return refused end
@@ -23,12 +23,13 @@ local function release(group, id, lease, delay)
   else
     call('HDEL', job_key(p, id), 'deliveries')
   end
+  if receipt ~= '' then keep_receipt(p, id, receipt) end
   touched[group] = true
 
   return row(p, id)
 end
 
 local items = {}
-for at = first, #ARGV, 4 do items[#items + 1] = release(unpack(ARGV, at, at + 3)) end
+for at = first, #ARGV, 5 do items[#items + 1] = release(unpack(ARGV, at, at + 4)) end
 for group in pairs(touched) do refresh_ready(p, group) end
 return replies(items)

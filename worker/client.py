@@ -26,7 +26,7 @@ from broker.models import (
     Outcome,
     Outcomes,
 )
-from broker.presence import Announcement, Order, Orders, Worker, WorkersWrapper, WorkerWrapper
+from broker.presence import Announcement, Order, Orders, Receipt, Worker, WorkersWrapper, WorkerWrapper
 from broker.states import Status
 from worker.answers import BrokerUnavailable, decoded
 from worker.link import Link
@@ -95,9 +95,11 @@ class Client(Link):
         """Up to 1,000 jobs that succeeded or failed; one outcome for each, in order. May be repeated."""
         return (await self.ask("POST", "/jobs/finish", Outcomes, {"jobs": items})).jobs
 
-    async def release(self, group: str, job_id: str, lease: str = "", *, delay_s: int = 0) -> Job:
+    async def release(
+        self, group: str, job_id: str, lease: str = "", *, delay_s: int = 0, receipt: Receipt | None = None
+    ) -> Job:
         """Give the job back to its old place, or later; the delivery is not counted."""
-        body = {"delay": delay_s, "lease": lease or None}
+        body = {"delay": delay_s, "lease": lease or None, "receipt": receipt}
         return (await self.ask("POST", f"{_job(group, job_id)}/release", JobWrapper, body)).job
 
     async def cancel(self, group: str, job_id: str) -> Job:

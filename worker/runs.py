@@ -24,6 +24,7 @@ class Run:
         self.job = job
         self.output = output
         self.started_at = time.monotonic()
+        self.ended_at = 0.0
         self.kept_until: float | None = self.started_at + lease_s
         """Until when the lease is known to last, by the monotonic clock; None once it is given up."""
         self.sending = asyncio.Lock()
@@ -33,6 +34,11 @@ class Run:
         """How much of its log is sent while it runs, and when more may be."""
         self.task: asyncio.Task[Outcome] | None = None
         self.instead: Outcome | None = None
+
+    @property
+    def run_s(self) -> float:
+        """How long it ran, or runs by now."""
+        return (self.ended_at or time.monotonic()) - self.started_at
 
     @property
     def lease(self) -> str:
@@ -89,6 +95,7 @@ class Runs:
 
     def ended(self, run: Run) -> None:
         """The job ended: its slot is free, its outcome is still to be reported."""
+        run.ended_at = time.monotonic()
         self._running.discard(run)
         if not self._has_room.is_set():
             self._has_room.set()

@@ -97,7 +97,7 @@ class Call:
         is_form = media_type(self.request) == FORM and not raw.lstrip().startswith(b"{")
         body = convert(Failure, form(raw)) if is_form else decode(Failure, raw)
         query = self.query(queries.FailQuery)
-        return Failure(*(getattr(body, name) or getattr(query, name) for name in Failure.__struct_fields__))
+        return Failure(*(getattr(body, name) or getattr(query, name, None) for name in Failure.__struct_fields__))
 
     async def _read(self, types: tuple[str, ...] = (JSON,)) -> bytes:
         with self.front.shed.waiting(self.request.get(WEIGHT, 0)):

@@ -3,6 +3,7 @@
 from functools import partial
 
 import click
+import msgspec
 from msgspec import UNSET
 
 from broker.cli.job_consume import fail, next_, release, start, succeed, touch
@@ -22,6 +23,7 @@ from broker.cli.remote import (
     with_broker,
 )
 from broker.models import Job, JobWrapper
+from broker.presence import Receipt
 from worker.client import Client
 
 
@@ -74,11 +76,21 @@ def _shown(job: Job, name: str) -> object:
     value = getattr(job, name)
     if value is UNSET or value == {}:
         return UNSET
+    if name == "receipts":
+        return "\n".join(map(_receipt, value))
     if name == "env_vars":
         return "\n".join(f"{variable}={text}" for variable, text in value.items())
     if name.endswith("_at") and name != "retry_at":
         return when(value)
     return f"{value} s" if name in {"delay", "timeout", "retries_delay"} else value
+
+
+def _receipt(receipt: Receipt) -> str:
+    """A receipt as a line: `delivery 1: succeeded, worker w1, exit_code 0`."""
+    values = msgspec.structs.asdict(receipt)
+    first = f"delivery {values.pop('delivery')}: {values.pop('outcome')}"
+    told = [f"{name} {value}" for name, value in values.items() if value not in ("", None)]
+    return ", ".join([first, *told])
 
 
 def _status(answer: Answer) -> str:

@@ -8,10 +8,12 @@ from functools import partial
 from broker import models
 from broker.errors import TitanError
 from broker.models import MAX_JOBS, Finish, Problem
+from broker.presence import Receipt
 from worker.backoff import is_passing, resend
 from worker.client import Client
 from worker.loops.log import LogUploads
 from worker.outcome import Dropped, Failed, Outcome, Released, Succeeded
+from worker.receipts import receipt_of
 from worker.runs import Event, Run, Runs
 
 _ERROR_LENGTH = 4096
@@ -25,11 +27,14 @@ Report = tuple[Run, Outcome]
 class FinishLoop:
     """Sends each outcome until the broker has answered it. While one call is on its way the next batch gathers."""
 
-    def __init__(self, client: Client, runs: Runs, uploads: LogUploads, on_event: Callable[[Event], None]) -> None:
+    def __init__(
+        self, client: Client, runs: Runs, uploads: LogUploads, on_event: Callable[[Event], None], worker: str
+    ) -> None:
         self._client = client
         self._runs = runs
         self._uploads = uploads
         self._on_event = on_event
+        self._worker = worker
         self._reports: list[Report] = []
         self._has_reports = asyncio.Event()
         self.lost = 0
@@ -62,7 +67,7 @@ class FinishLoop:
     async def _finish(self, reports: Sequence[tuple[Run, Succeeded | Failed]]) -> None:
         if not reports:
             return
-        items = [_item(run, outcome) for run, outcome in reports]
+        items = [_item(run, outcome, receipt_of(run, outcome, self._worker)) for run, outcome in reports]
         try:
             answers = await resend("finish", partial(self._client.finish, items))
         except TitanError as error:
@@ -86,7 +91,10 @@ class FinishLoop:
         self._uploads.put_if_ours(run)
 
     async def _release(self, run: Run, outcome: Released) -> None:
-        release = partial(self._client.release, run.job.group_name, run.job.id, run.lease, delay_s=outcome.delay_s)
+        job, receipt = run.job, receipt_of(run, outcome, self._worker)
+        release = partial(
+            self._client.release, job.group_name, job.id, run.lease, delay_s=outcome.delay_s, receipt=receipt
+        )
         try:
             await resend("release", release)
         except TitanError as error:  # after a lost answer, or when the lease ended: it is back in its queue already
@@ -96,9 +104,9 @@ class FinishLoop:
         self._on_event(Event("reported", run.job, outcome))
 
 
-def _item(run: Run, outcome: Succeeded | Failed) -> Finish:
+def _item(run: Run, outcome: Succeeded | Failed, receipt: Receipt | None) -> Finish:
     name, job_id, lease = run.job.group_name, run.job.id, run.lease or None
     if isinstance(outcome, Succeeded):
-        return Finish(group_name=name, id=job_id, lease=lease, status="succeeded")
-    error = outcome.error[:_ERROR_LENGTH]
-    return Finish(group_name=name, id=job_id, lease=lease, status="failed", reason=outcome.reason, error=error)
+        return Finish(group_name=name, id=job_id, lease=lease, status="succeeded", receipt=receipt)
+    reason, error = outcome.reason, outcome.error[:_ERROR_LENGTH]
+    return Finish(group_name=name, id=job_id, lease=lease, status="failed", reason=reason, error=error, receipt=receipt)

@@ -43,7 +43,8 @@ async def succeed(call: Call) -> web.StreamResponse:
     """Mark a running job as succeeded."""
     body = await call.body(Success)
     completed_at = moment(body.completed_at, "completed_at")
-    return json(JobWrapper(await call.store.succeed(call.group, call.job_id, call.lease(body.lease), completed_at)))
+    lease = call.lease(body.lease)
+    return json(JobWrapper(await call.store.succeed(call.group, call.job_id, lease, completed_at, body.receipt)))
 
 
 async def fail(call: Call) -> web.StreamResponse:
@@ -51,7 +52,7 @@ async def fail(call: Call) -> web.StreamResponse:
     body = await call.failure()
     completed_at = moment(body.completed_at, "completed_at")
     job = await call.store.fail(
-        call.group, call.job_id, call.lease(body.lease), body.reason or "", body.error or "", completed_at
+        call.group, call.job_id, call.lease(body.lease), body.reason or "", body.error or "", completed_at, body.receipt
     )
     return json(JobWrapper(job))
 
@@ -59,5 +60,5 @@ async def fail(call: Call) -> web.StreamResponse:
 async def release(call: Call) -> web.StreamResponse:
     """Give a running job back; the delivery is not counted."""
     body = await call.body(Release)
-    job = await call.store.release(call.group, call.job_id, call.lease(body.lease), body.delay or 0)
+    job = await call.store.release(call.group, call.job_id, call.lease(body.lease), body.delay or 0, body.receipt)
     return json(JobWrapper(job))

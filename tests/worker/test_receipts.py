@@ -1,0 +1,40 @@
+"""What a worker's runs leave behind at their jobs."""
+
+import sys
+
+import pytest
+
+from tests.worker.conftest import Work, enqueue
+from worker.client import Client
+
+
+async def test_receipts_tell_how_a_run_went(client: Client, work: Work) -> None:
+    """Exit code or signal, times, memory and the size of the log stand at the job."""
+    good, bad, killed = await enqueue(client, "good", "bad", "killed", timeout=30)
+    burn = "x = bytearray(300_000_000); sum(range(3_000_000)); print(12345)"
+    worker = work(f"good={sys.executable} -c '{burn}'", "bad=sh -c 'exit 7'", "killed=sh -c 'kill -9 $$'", name="w1")
+    await worker.until("reported", good, bad, killed)
+    [receipt] = (await client.show("g", good.id)).receipts or []
+    assert (receipt.worker, receipt.delivery, receipt.outcome, receipt.exit_code) == ("w1", 1, "succeeded", 0)
+    assert receipt.host
+    assert receipt.log_bytes == 6
+    assert receipt.run_ms > 0
+    assert (receipt.max_rss_bytes or 0) > 290_000_000
+    assert 0 < (receipt.cpu_ms or 0) < 30_000
+    [receipt] = (await client.show("g", bad.id)).receipts or []
+    assert (receipt.outcome, receipt.exit_code) == ("failed", 7)
+    [receipt] = (await client.show("g", killed.id)).receipts or []
+    assert (receipt.outcome, receipt.signal) == ("failed", "SIGKILL")
+
+
+async def test_a_job_that_is_given_back_has_a_receipt(
+    client: Client, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that a stop cut short leaves a receipt too."""
+    monkeypatch.setattr("worker.receipts.SHORT_S", 0.0)
+    (job,) = await enqueue(client, "hang")
+    worker = work("hang=sleep 60", grace_s=0.1)
+    await worker.until("started", job)
+    assert await worker.end() == 0
+    [receipt] = (await client.show("g", job.id)).receipts or []
+    assert receipt.outcome == "released"

@@ -1,0 +1,38 @@
+"""What a run leaves behind at its job: who ran it, how it ended, what it took."""
+
+import platform
+
+from broker.presence import Receipt
+from broker.times import milliseconds
+from worker.outcome import Failed, Outcome, Succeeded
+from worker.runs import Run
+
+SHORT_S = 1.0
+"""A run that is shorter, of which its runner says nothing, leaves no receipt: it would cost more than the run."""
+
+
+def receipt_of(run: Run, outcome: Outcome, worker: str) -> Receipt | None:
+    """The receipt of a run that has ended; None for a short one of which its runner says nothing."""
+    usage = outcome.usage if isinstance(outcome, Succeeded | Failed) else None
+    if usage is None and run.run_s < SHORT_S:
+        return None
+    return Receipt(
+        worker=worker,
+        host=platform.node(),
+        delivery=run.job.deliveries,
+        exit_code=usage.exit_code if usage else None,
+        signal=(usage.signal if usage else None) or "",
+        wait_ms=_wait_ms(run),
+        run_ms=round(run.run_s * 1000),
+        max_rss_bytes=usage.max_rss_bytes if usage else None,
+        cpu_ms=None if usage is None or usage.cpu_s is None else round(usage.cpu_s * 1000),
+        log_bytes=run.output.size_bytes,
+    )
+
+
+def _wait_ms(run: Run) -> int:
+    """By the store's clock alone."""
+    job = run.job
+    if not job.started_at:
+        return 0
+    return max(0, milliseconds(job.started_at) - milliseconds(job.created_at) - job.delay * 1000)

@@ -90,6 +90,11 @@ def job_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     return {name: present[name] for name in PASSED_ON if name in present}
 
 
+def docker_host(environ: Mapping[str, str] | None = None) -> str:
+    """Where the container engine is, as Docker's own programs are told; "" when they are not."""
+    return (os.environ if environ is None else environ).get("DOCKER_HOST", "")
+
+
 def app_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """What Python functions see in a process of their own: all of the worker's environment but Titan's settings."""
     present = os.environ if environ is None else environ

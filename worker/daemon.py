@@ -50,6 +50,7 @@ async def run_worker(
     tables = Tables(settings)
     runner = make_runner(settings, tables)
     async with aclosing(runner), Client(settings.broker_url, **credentials_of(settings)) as client:
+        await runner.open()
         worker = Worker(settings, client, runner, tables, on_event or _ignore)
         return await (worker.serve(stop) if stop else until_signalled(worker.serve, worker.signals))
 

@@ -41,8 +41,13 @@ class Table(Struct, frozen=True):
     @property
     def kinds(self) -> str:
         """The kinds of its entries, for people: `http, process`."""
+        return ", ".join(sorted(kind.__name__.removesuffix("Entry").lower() for kind in self.types))
+
+    @property
+    def types(self) -> set[type[Entry]]:
+        """The same as types."""
         entries = [*self.named.values(), *(entry for _, entry in (*self.addresses, *self.patterns))]
-        return ", ".join(sorted({type(entry).__name__.removesuffix("Entry").lower() for entry in entries}))
+        return set(map(type, entries))
 
     def __bool__(self) -> bool:
         return bool(self.named or self.addresses or self.patterns)

@@ -163,6 +163,9 @@ class Says:
         self.ran.append((entry, job.image))
         return Succeeded()
 
+    async def open(self) -> None:
+        """Nothing is made ready."""
+
     async def aclose(self) -> None:
         """Nothing is held."""
 
@@ -172,7 +175,7 @@ async def test_each_job_is_looked_up_when_it_runs(tmp_path: Path, caplog: pytest
     file = tmp_path / "worker.toml"
     file.write_text("[process.a]\nargv = ['cat']")
     tables, says = Tables(WorkerSettings(config=str(file))), Says()
-    choice = Choice(tables, {ProcessEntry: says}, give_back_s=30)
+    choice = Choice(tables, {ProcessEntry: lambda: says}, give_back_s=30)
     job = Job(id="0" * 16, group_name="g", status="running", created_at="2026-11-23T00:00:00.000Z", image="b\x1b")
     log = Output(10)
     assert await choice.run(job, log) == Released(30)

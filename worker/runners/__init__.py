@@ -25,6 +25,10 @@ class EntryRunner(Protocol):
         """As Runner.run, in the way that the entry says."""
         ...
 
+    async def open(self) -> None:
+        """Make ready before the first job, where there is something to make ready. Raises nothing."""
+        ...
+
     async def aclose(self) -> None:
         """Let go of what is held between jobs; none runs any more."""
         ...

@@ -1,7 +1,7 @@
 """The runner of the whole table: finds a job's entry and hands the job to the runner of that kind."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from broker.models import Job
 from worker.entries import Entry
@@ -16,23 +16,36 @@ _logger = logging.getLogger(__name__)
 class Choice:
     """Looks each job up in the table of that moment. An image that is not there is given back, for another worker."""
 
-    def __init__(self, tables: Tables, runners: Mapping[type[Entry], EntryRunner], give_back_s: int) -> None:
+    def __init__(
+        self, tables: Tables, makers: Mapping[type[Entry], Callable[[], EntryRunner]], give_back_s: int
+    ) -> None:
         self._tables = tables
-        self._runners = runners
+        self._makers = makers
+        self._runners: dict[type[Entry], EntryRunner] = {}
         self._give_back_s = give_back_s
         self._unknown: set[str] = set()
+
+    async def open(self) -> None:
+        """Make the runners of the table ready."""
+        for kind in self._tables.now.types:
+            await self._runner(kind).open()
 
     async def run(self, job: Job, log: Output) -> Outcome:
         """Run the job as its entry says."""
         entry = self._tables.now.entry(job.image)
         if entry is None:
             return self._cannot_run(job)
-        return await self._runners[type(entry)].run(entry, job, log)
+        return await self._runner(type(entry)).run(entry, job, log)
 
     async def aclose(self) -> None:
         """Close each runner."""
         for runner in self._runners.values():
             await runner.aclose()
+
+    def _runner(self, kind: type[Entry]) -> EntryRunner:
+        if kind not in self._runners:
+            self._runners[kind] = self._makers[kind]()
+        return self._runners[kind]
 
     def _cannot_run(self, job: Job) -> Released:
         if job.image not in self._unknown:

@@ -37,6 +37,9 @@ class HttpRunner:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Failed("bad_exit", f"no answer: {error or type(error).__name__}")
 
+    async def open(self) -> None:
+        """Nothing is made ready."""
+
     async def aclose(self) -> None:
         """Close the connections."""
         if self._session is not None:

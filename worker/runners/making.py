@@ -1,10 +1,12 @@
 """All runners of a worker, made from its settings."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 
 from worker import keeper
-from worker.config import WorkerSettings, app_environment, job_environment
-from worker.entries import Entry, HttpEntry, ProcessEntry, PythonEntry
+from worker.config import WorkerSettings, app_environment, docker_host, job_environment
+from worker.entries import ContainerEntry, Entry, HttpEntry, ProcessEntry, PythonEntry
 from worker.runners import EntryRunner
 from worker.runners.choice import Choice
 from worker.runners.http import HttpRunner
@@ -16,16 +18,31 @@ from worker.table import Tables
 
 
 def make_runner(settings: WorkerSettings, tables: Tables) -> Choice:
-    """The runner of the table, with a runner for each kind of entry."""
+    """The runner of the table; one for a kind of entry is made when the table first has such an entry."""
     orphans = Orphans() if keeper.is_below_one() else None
-    process = ProcessRunner(
+    makers: dict[type[Entry], Callable[[], EntryRunner]] = {
+        ProcessEntry: partial(_process, settings, orphans),
+        ContainerEntry: partial(_container, settings),
+        HttpEntry: HttpRunner,
+        PythonEntry: partial(_python, settings, orphans),
+    }
+    return Choice(tables, makers, settings.give_back_s)
+
+
+def _process(settings: WorkerSettings, orphans: Orphans | None) -> EntryRunner:
+    return ProcessRunner(
         job_environment(), kill_after_s=settings.kill_after_s, give_back_s=settings.give_back_s, orphans=orphans
     )
+
+
+def _container(settings: WorkerSettings) -> EntryRunner:
+    from worker.runners.container import ContainerRunner  # noqa: PLC0415 -- most workers never need the engine's client
+    from worker.runners.engine import Engine  # noqa: PLC0415
+
+    engine = Engine(docker_host())
+    return ContainerRunner(engine, kill_after_s=settings.kill_after_s, give_back_s=settings.give_back_s)
+
+
+def _python(settings: WorkerSettings, orphans: Orphans | None) -> EntryRunner:
     size = settings.pool_size or os.cpu_count() or 1
-    pool = Pool(settings.app, app_environment(), size, settings.kill_after_s, orphans)
-    runners: dict[type[Entry], EntryRunner] = {
-        ProcessEntry: process,
-        HttpEntry: HttpRunner(),
-        PythonEntry: PythonRunner(pool),
-    }
-    return Choice(tables, runners, settings.give_back_s)
+    return PythonRunner(Pool(settings.app, app_environment(), size, settings.kill_after_s, orphans))

@@ -46,6 +46,9 @@ class ProcessRunner:
             finally:
                 await self._close(child, job)
 
+    async def open(self) -> None:
+        """Nothing is made ready."""
+
     async def aclose(self) -> None:
         """Nothing is held between jobs."""
 

@@ -36,6 +36,9 @@ class PythonRunner:
             log.write(text.encode(errors="replace"))
         return outcome
 
+    async def open(self) -> None:
+        """Nothing is made ready."""
+
     async def aclose(self) -> None:
         """End the pool."""
         await self._pool.aclose()

@@ -1,0 +1,96 @@
+"""A container engine for tests: podman with its Docker API, in a folder of its own, with an image made of busybox."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+CONF = """
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+"""
+STORAGE = """
+[storage]
+driver = "vfs"
+graphroot = "{folder}/graph"
+runroot = "{folder}/run"
+"""
+PROGRAMS = ("sh", "cat", "sleep", "true", "env", "id", "echo", "dd", "touch", "head", "grep", "kill", "ls", "printf")
+IMAGE = "localhost/titan-test:1"
+
+
+class Podman(NamedTuple):
+    """Where it listens, and how its own program is started."""
+
+    address: str
+    environment: dict[str, str]
+
+    def __call__(self, *words: str) -> str:
+        """What a podman command prints."""
+        done = subprocess.run(
+            ["podman", *words], env=self.environment, check=True, capture_output=True, text=True, timeout=60
+        )
+        return done.stdout
+
+
+def missing() -> str:
+    """Why there can be no engine here; "" when there can."""
+    absent = [name for name in ("podman", "runc", "busybox") if shutil.which(name) is None]
+    if absent:
+        return f"apt-get install podman runc busybox-static: {', '.join(absent)} missing"
+    return "" if os.geteuid() == 0 else "only root may run containers here"
+
+
+@contextmanager
+def podman() -> Iterator[Podman]:
+    """An engine inside the block."""
+    with tempfile.TemporaryDirectory(prefix="titan-podman-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        (folder / "containers.conf").write_text(CONF)
+        (folder / "storage.conf").write_text(STORAGE.format(folder=folder))
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": name,
+            "CONTAINERS_CONF": f"{folder}/containers.conf",
+            "CONTAINERS_STORAGE_CONF": f"{folder}/storage.conf",
+        }
+        address = f"unix://{folder}/podman.sock"
+        engine = Podman(address, environment)
+        _import(folder, environment)
+        with subprocess.Popen(["podman", "system", "service", "--time=0", address], env=environment) as service:
+            try:
+                _wait(folder / "podman.sock")
+                yield engine
+                engine("rm", "--all", "--force", "--time", "0")
+            finally:
+                service.terminate()
+
+
+def _import(folder: Path, environment: dict[str, str]) -> None:
+    tree = folder / "tree"
+    for part in ("bin", "tmp", "etc", "proc", "sys", "dev"):
+        (tree / part).mkdir(parents=True)
+    (tree / "tmp").chmod(0o1777)
+    shutil.copy(shutil.which("busybox") or "", tree / "bin/busybox")
+    for program in PROGRAMS:
+        (tree / "bin" / program).symlink_to("busybox")
+    (tree / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\n")
+    command = f"tar -C {tree} -c . | podman import - {IMAGE}"
+    subprocess.run(["sh", "-c", command], env=environment, check=True, capture_output=True, timeout=120)
+
+
+def _wait(socket: Path) -> None:
+    until = time.monotonic() + 30
+    while not socket.exists():
+        if time.monotonic() > until:
+            raise TimeoutError("podman's service does not listen")
+        time.sleep(0.02)

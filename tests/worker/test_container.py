@@ -1,0 +1,250 @@
+"""The container runner, on podman: what a container may do, what becomes of it, and that none stays behind."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.models import Job, NewJob
+from tests.conftest import eventually
+from tests.worker.conftest import Work, read_log
+from tests.worker.podman import IMAGE, Podman, missing, podman
+from tests.worker.programs import Start
+from worker import linux
+from worker.client import Client
+from worker.entries import ContainerEntry
+from worker.outcome import Failed, Outcome, Released, Succeeded
+from worker.output import Output
+from worker.runners.container import ContainerRunner, ending
+from worker.runners.container_config import HOST, WORKER, is_left_behind, own_labels
+from worker.runners.engine import Engine
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("podman")]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Podman]:
+    """A container engine. Where it cannot be the tests are skipped; in CI they fail."""
+    why = missing()
+    if why and "CI" in os.environ:
+        pytest.fail(why)
+    if why:
+        pytest.skip(why)
+    with podman() as engine:
+        yield engine
+
+
+OUT_OF_MEMORY = f"out of memory: it had {16 << 20} bytes"
+
+
+class Running:
+    """A container runner, and the logs of what it ran."""
+
+    def __init__(self, address: str, **options: Any) -> None:
+        self.runner = ContainerRunner(Engine(address), **({"kill_after_s": 1, "give_back_s": 30} | options))
+        self.logs: list[Output] = []
+        self.usage: object = None
+
+    async def run(self, *command: str, image: str = IMAGE, entry: Any = None, **fields: Any) -> Outcome:
+        """Run one job; its outcome apart from what it used."""
+        given = {"id": "0" * 16, "group_name": "g", "status": "running", "created_at": "2026-11-23T00:00:00.000Z"}
+        self.logs.append(Output(1 << 20))
+        container = ContainerEntry(command=command, **({"pull": "never"} | (entry or {})))
+        outcome = await self.runner.run(container, Job(image=image, **(given | fields)), self.logs[-1])
+        if isinstance(outcome, Succeeded):
+            return Succeeded()
+        return Failed(outcome.reason, outcome.error) if isinstance(outcome, Failed) else outcome
+
+    async def sh(self, script: str, **options: Any) -> Outcome:
+        """Run a shell script."""
+        return await self.run("/bin/sh", "-c", script, **options)
+
+    async def text(self) -> str:
+        """What the last job's log has."""
+        return b"".join([piece async for piece in self.logs[-1].pieces()]).decode()
+
+
+@pytest.fixture
+async def containers(engine: Podman) -> AsyncIterator[Running]:
+    """The runner; afterwards the engine has no container."""
+    running = Running(engine.address)
+    yield running
+    await running.runner.aclose()
+    for log in running.logs:
+        log.close()
+    assert engine("ps", "--all", "--quiet") == ""
+
+
+async def test_the_payload_is_stdin_and_the_output_the_log(containers: Running) -> None:
+    """A container reads its payload to the end; stdout and stderr are the log."""
+    assert await containers.run("/bin/cat", payload="höher\n" * 20_000) == Succeeded()
+    assert await containers.text() == "höher\n" * 20_000
+    assert await containers.sh("echo err >&2; exit 0") == Succeeded()
+    assert await containers.text() == "err\n"
+
+
+async def test_no_payload_is_an_empty_stdin(containers: Running) -> None:
+    """A container that reads does not hang."""
+    assert await containers.run("/bin/cat") == Succeeded()
+    assert containers.logs[-1].is_empty
+
+
+async def test_a_payload_that_is_not_read(containers: Running) -> None:
+    """A container that does not read its payload is none the worse for it."""
+    assert await containers.run("/bin/true", payload="x" * 1_000_000) == Succeeded()
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [
+        ("exit 3", Failed("bad_exit", "exit code 3")),
+        ("(sh -c 'kill -9 $$'); exit $?", Failed("killed", "killed by SIGKILL")),
+        ("(sh -c 'kill -SEGV $$'); exit $?", Failed("killed", "killed by SIGSEGV")),
+    ],
+)
+async def test_exit_codes_and_signals_are_told_apart(containers: Running, script: str, outcome: Outcome) -> None:
+    """An exit code is a bad exit; 128 and a signal's number is a death by that signal."""
+    assert await containers.sh(script) == outcome
+
+
+async def test_out_of_memory_is_killed(containers: Running) -> None:
+    """A container that needs more than its memory is killed; the error says why when the engine knows it."""
+    entry = {"memory_bytes": 16 << 20, "tmp_bytes": 0}
+    outcome = await containers.sh("x=$(head -c 100000000 /dev/zero | cat -v); echo ${#x}", entry=entry)
+    assert outcome in (Failed("killed", OUT_OF_MEMORY), Failed("killed", "killed by SIGKILL"))
+    said = ending({"ExitCode": 137, "OOMKilled": True}, ContainerEntry(memory_bytes=16 << 20))
+    assert isinstance(said, Failed)
+    assert (said.reason, said.error) == ("killed", OUT_OF_MEMORY)
+
+
+async def test_a_timeout_ends_the_container(containers: Running) -> None:
+    """At the job's timeout TERM, then KILL."""
+    assert await containers.sh("trap '' TERM; while :; do sleep 0.1; done", timeout=2) == Failed(
+        "timeout", "ran longer than its timeout of 2 s"
+    )
+
+
+async def test_cancelling_removes_the_container(containers: Running, engine: Podman) -> None:
+    """A run that is cancelled has killed and removed its container before it returns."""
+    run = asyncio.create_task(containers.sh("echo ready; sleep 60"))
+    await eventually(lambda: bool(containers.logs) and not containers.logs[0].is_empty)
+    (labels,) = [row["Labels"] for row in json.loads(engine("ps", "--format", "json"))]
+    assert labels["titan.job"] == "0" * 16
+    run.cancel()
+    with suppress(asyncio.CancelledError):
+        await run
+    assert run.cancelled()
+    assert engine("ps", "--all", "--quiet") == ""
+
+
+async def test_a_container_may_do_little(containers: Running) -> None:
+    """No network, no capability, no new privileges, no root, a read-only root, few processes, some room in /tmp."""
+    script = (
+        "id -u; grep -E 'CapEff|CapPrm|CapBnd|NoNewPrivs' /proc/self/status; ls /sys/class/net"
+        "; touch /file 2>&1; touch /tmp/file && echo wrote; head -c 5000000 /dev/zero >/tmp/big 2>&1 || echo full"
+    )
+    assert await containers.sh(script, entry={"tmp_bytes": 1 << 20}) == Succeeded()
+    text = await containers.text()
+    assert text.startswith("65534\n")
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("Cap")] == ["0" * 16] * 3
+    assert "NoNewPrivs:\t1" in text
+    assert "\nlo\n" in text
+    assert "eth0" not in text
+    assert "/file: Read-only file system" in text
+    assert "wrote" in text
+    assert text.endswith("full\n")
+
+
+async def test_processes_are_limited(containers: Running) -> None:
+    """A fork bomb hits the container's own limit."""
+    await containers.sh("for n in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait", entry={"processes": 4})
+    assert "fork" in await containers.text()
+
+
+async def test_an_entry_may_allow_more(containers: Running) -> None:
+    """User, root file system and variables are the entry's; those of the group and of the job come on top."""
+    entry = {"user": "0:0", "read_only": False, "env": {"A": "entry", "B": "entry"}}
+    assert await containers.sh("id -u; touch /file && env", entry=entry, env_vars={"B": "group"}) == Succeeded()
+    lines = set((await containers.text()).splitlines())
+    assert {"0", "A=entry", "B=group", f"TITAN_JOB_ID={'0' * 16}"} <= lines
+
+
+async def test_an_image_that_is_not_there(containers: Running) -> None:
+    """With `never` nothing is pulled; otherwise the pull fails, and the error says of what."""
+    outcome = await containers.run("true", image="localhost/no-such:1")
+    assert isinstance(outcome, Failed)
+    assert "localhost/no-such:1" in outcome.error
+    outcome = await containers.run("true", image="127.0.0.1:1/no-such:1", entry={"pull": "missing"})
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "bad_exit"
+    assert "127.0.0.1:1/no-such:1" in outcome.error
+
+
+async def test_an_image_that_is_there_is_not_pulled(containers: Running) -> None:
+    """With `missing` an image that is there is used as it is."""
+    assert await containers.run("/bin/true", entry={"pull": "missing"}) == Succeeded()
+    assert containers.logs[-1].is_empty
+
+
+async def test_a_command_that_is_not_there(containers: Running) -> None:
+    """A container that cannot start is a failure that says so."""
+    outcome = await containers.run("/nowhere")
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "bad_exit"
+    assert "/nowhere" in outcome.error
+
+
+async def test_without_an_engine_the_job_goes_back(tmp_path: Path) -> None:
+    """That there is no engine is not the job's fault."""
+    running = Running(f"unix://{tmp_path}/nothing.sock")
+    assert await running.run("/bin/true") == Released(30)
+    await running.runner.aclose()
+
+
+async def test_containers_of_a_killed_worker_are_removed(containers: Running, engine: Podman) -> None:
+    """A worker removes what a worker of this machine that is gone left behind, and nothing of one that lives."""
+    assert not is_left_behind(own_labels())
+    gone = {HOST: own_labels()[HOST], WORKER: f"{os.getpid()}/{int(linux.started_at(os.getpid())) - 1}"}
+    for labels in (gone, own_labels(), {HOST: "elsewhere", WORKER: "1/1"}, {"other": "thing"}):
+        words = [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
+        engine("run", "--detach", "--network", "none", *words, IMAGE, "/bin/sleep", "60")
+    assert await containers.run("/bin/true") == Succeeded()
+    left = [row["Labels"] or {} for row in json.loads(engine("ps", "--all", "--format", "json"))]
+    assert len(left) == 3
+    assert gone not in left
+    engine("rm", "--all", "--force", "--time", "0")
+
+
+async def test_a_worker_runs_allowed_images_only(
+    client: Client, work: Work, engine: Podman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image of a job is the container's, when a pattern of the table allows it."""
+    monkeypatch.setenv("DOCKER_HOST", engine.address)
+    (tmp_path / "worker.toml").write_text('[container."localhost/titan-*"]\npull = "never"\ncommand = ["/bin/cat"]\n')
+    ours, other = await client.enqueue("g", [NewJob(image=IMAGE, payload="hello"), NewJob(image="localhost/evil:1")])
+    worker = work(config=str(tmp_path / "worker.toml"), give_back_s=3600)
+    await worker.until("logged", ours)
+    assert await read_log(client, ours) == b"hello"
+    assert (await client.show("g", other.id)).status in ("queued", "delayed")
+
+
+async def test_a_worker_that_starts_removes_what_a_killed_one_left(
+    client: Client, start: Start, engine: Podman, tmp_path: Path
+) -> None:
+    """After SIGKILL of a worker the next one removes its container at the start."""
+    (tmp_path / "worker.toml").write_text(f'[container."{IMAGE}"]\npull = "never"\ncommand = ["/bin/sleep", "60"]\n')
+    await client.enqueue("g", [NewJob(image=IMAGE)])
+    words = ("--config", str(tmp_path / "worker.toml"))
+    first = await start(*words, DOCKER_HOST=engine.address)
+    await eventually(lambda: engine("ps", "--quiet") != "", 30)
+    first.started.kill()
+    await first.end()
+    assert engine("ps", "--quiet") != ""
+    second = await start(*words, "--group", "other", DOCKER_HOST=engine.address)
+    await second.says("left behind by a worker that is gone")
+    await eventually(lambda: engine("ps", "--all", "--quiet") == "", 30)

@@ -1,0 +1,149 @@
+"""The container runner: a job's image is a container's, run by Docker, Podman or whatever has Docker's Engine API."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from aiodocker import DockerError
+from aiodocker.containers import DockerContainer
+from aiodocker.stream import Stream
+
+from broker.models import Job
+from worker.entries import ContainerEntry
+from worker.outcome import Failed, Outcome, Released, Succeeded, Usage
+from worker.output import Output
+from worker.runners.container_config import config_of
+from worker.runners.engine import Engine
+
+_LAST_OUTPUT_S = 2.0
+_REMOVAL_S = 30.0
+_NO_ENGINE = 900
+"""The status that aiodocker makes up when it cannot connect."""
+_PIECE_BYTES = 64 * 1024
+_SIGNALLED = 128
+"""An engine tells of a signal by an exit code of 128 and its number."""
+_SIGNALS = frozenset(int(number) for number in signal.Signals)
+
+_logger = logging.getLogger(__name__)
+
+
+class ContainerRunner:
+    """Runs containers: the payload on stdin, stdout and stderr into the log, removed whatever happens."""
+
+    def __init__(self, engine: Engine, *, kill_after_s: float, give_back_s: int) -> None:
+        self._engine = engine
+        self._kill_after_s = kill_after_s
+        self._give_back_s = give_back_s
+
+    async def run(self, entry: ContainerEntry, job: Job, log: Output) -> Outcome:
+        """Run a container of the job's image. The timeout bounds the pull and the run; no engine gives the job back."""
+        until = asyncio.get_running_loop().time() + job.timeout
+        try:
+            async with asyncio.timeout_at(until) as limit:
+                await self._engine.open()
+                await self._engine.pull(job.image, entry.pull, log)
+                container = await self._engine.create(config_of(entry, job))
+            return await self._run(container, entry, job, log, until)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return _timed_out(job)
+        except (DockerError, aiohttp.ClientError, OSError) as error:
+            if isinstance(error, DockerError) and error.status != _NO_ENGINE:
+                return Failed("bad_exit", f"cannot run a container of {job.image!r}: {error.message}")
+            _logger.warning("job %s: no container engine (%s); given back", job.id, error or type(error).__name__)
+            return Released(self._give_back_s)
+
+    async def open(self) -> None:
+        """Remove the containers of a worker that is gone. Without an engine a later job tries again."""
+        try:
+            await self._engine.open()
+        except (DockerError, aiohttp.ClientError, OSError) as error:
+            _logger.warning("no container engine: %s", error or type(error).__name__)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._engine.close()
+
+    async def _run(
+        self, container: DockerContainer, entry: ContainerEntry, job: Job, log: Output, until: float
+    ) -> Outcome:
+        try:
+            async with _attached(container) as stream, _piped(stream, job, log):
+                try:
+                    async with asyncio.timeout_at(until):
+                        await container.start()
+                        await container.wait()
+                except TimeoutError:
+                    await container.stop(t=round(self._kill_after_s))
+                    return _timed_out(job)
+            return ending((await container.show())["State"], entry)
+        finally:
+            await self._remove(container, job)
+
+    async def _remove(self, container: DockerContainer, job: Job) -> None:
+        """Kill and remove the container. One that cannot be removed is found at the next start."""
+        try:
+            async with asyncio.timeout(_REMOVAL_S):
+                await container.delete(force=True, v=True)
+        except (DockerError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            _logger.warning("job %s: its container is not removed: %s", job.id, error)
+
+
+def ending(state: Mapping[str, Any], entry: ContainerEntry) -> Outcome:
+    """What the engine's State of a container that ended stands for."""
+    code = int(state["ExitCode"])
+    if state.get("OOMKilled"):
+        return Failed("killed", f"out of memory: it had {entry.memory_bytes} bytes", Usage(exit_code=code))
+    if code == 0:
+        return Succeeded(Usage(exit_code=0))
+    if code - _SIGNALLED in _SIGNALS:
+        name = signal.Signals(code - _SIGNALLED).name
+        return Failed("killed", f"killed by {name}", Usage(signal=name))
+    return Failed("bad_exit", f"exit code {code}", Usage(exit_code=code))
+
+
+@asynccontextmanager
+async def _attached(container: DockerContainer) -> AsyncIterator[Stream]:
+    stream = container.attach(stdin=True, stdout=True, stderr=True)
+    try:
+        async with stream:
+            yield stream
+    finally:
+        stream._closed = True  # noqa: SLF001 -- else aiodocker warns of a stream that could not be opened
+
+
+@asynccontextmanager
+async def _piped(stream: Stream, job: Job, log: Output) -> AsyncIterator[None]:
+    """The payload goes in and the output comes out while the block runs, and a little longer."""
+    reading = asyncio.create_task(_read(stream, log))
+    feeding = asyncio.create_task(_feed(stream, (job.payload or "").encode()))
+    try:
+        yield
+        await asyncio.wait([reading], timeout=_LAST_OUTPUT_S)
+    finally:
+        reading.cancel()
+        feeding.cancel()
+        await asyncio.gather(reading, feeding, return_exceptions=True)
+
+
+async def _read(stream: Stream, log: Output) -> None:
+    while message := await stream.read_out():
+        log.write(message.data)
+
+
+async def _feed(stream: Stream, payload: bytes) -> None:
+    """Write the payload, then only that side's end: the output goes on."""
+    for first in range(0, len(payload), _PIECE_BYTES):
+        await stream.write_in(payload[first : first + _PIECE_BYTES])
+    connection = stream._resp.connection if stream._resp else None  # noqa: SLF001 -- aiodocker ends both sides or none
+    if connection and connection.transport:
+        connection.transport.write_eof()
+
+
+def _timed_out(job: Job) -> Failed:
+    return Failed("timeout", f"ran longer than its timeout of {job.timeout} s")

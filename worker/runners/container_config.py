@@ -1,0 +1,54 @@
+"""What an engine is told to create for a job: safe unless the entry says otherwise, and labelled."""
+
+import os
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+from broker.models import Job
+from worker import linux
+from worker.entries import ContainerEntry
+from worker.runners.environment import environment_of
+
+JOB, GROUP, DELIVERY = "titan.job", "titan.group", "titan.delivery"
+HOST, WORKER = "titan.host", "titan.worker"
+
+
+def config_of(entry: ContainerEntry, job: Job) -> dict[str, Any]:
+    """The container, as the Engine API names its parts."""
+    environment = environment_of(job, entry.env)
+    return {
+        "Image": job.image,
+        **({"Cmd": list(entry.command)} if entry.command else {}),
+        "Env": [f"{name}={value}" for name, value in environment.items()],
+        "User": entry.user,
+        "Labels": {JOB: job.id, GROUP: job.group_name, DELIVERY: str(job.deliveries), **own_labels()},
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "HostConfig": {
+            "NetworkMode": entry.network,
+            "Memory": entry.memory_bytes,
+            "MemorySwap": entry.memory_bytes,
+            "NanoCpus": int(entry.cpus * 1e9),
+            "PidsLimit": entry.processes,
+            "ReadonlyRootfs": entry.read_only,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "LogConfig": {"Type": "none"},
+            **({"Tmpfs": {"/tmp": f"size={entry.tmp_bytes},mode=1777"}} if entry.tmp_bytes else {}),  # noqa: S108
+        },
+    }
+
+
+def own_labels() -> dict[str, str]:
+    """Who made a container: this machine, and this process by its number and the time of its start."""
+    return {HOST: platform.node(), WORKER: f"{os.getpid()}/{linux.started_at(os.getpid())}"}
+
+
+def is_left_behind(labels: Mapping[str, str]) -> bool:
+    """Whether a worker of this machine made it that is no longer there."""
+    pid, _, started_at = labels.get(WORKER, "").partition("/")
+    return labels.get(HOST) == platform.node() and pid.isdigit() and linux.started_at(int(pid)) != started_at

@@ -1,0 +1,93 @@
+"""A container engine: its connections, pulls, and what an earlier worker left there."""
+
+import asyncio
+import json
+import logging
+from typing import Any, Literal
+
+import aiohttp
+from aiodocker import Docker, DockerError
+from aiodocker.containers import DockerContainer
+
+from worker.output import Output
+from worker.runners.container_config import WORKER, is_left_behind
+
+_UNIX = "unix://"
+
+_logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """The engine at an address such as unix:///run/podman/podman.sock; "" finds Docker's own."""
+
+    def __init__(self, address: str = "") -> None:
+        self._address = address
+        self._docker: Docker | None = None
+        self._opening = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Connect, and remove what is left of a worker that is gone; once. Raises OSError when there is no engine."""
+        async with self._opening:
+            if self._docker is None:
+                docker = self._connected()
+                try:
+                    await _tidy(docker)
+                except BaseException:
+                    await docker.close()
+                    raise
+                self._docker = docker
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._docker is not None:
+            await self._docker.close()
+
+    async def pull(self, image: str, policy: Literal["always", "missing", "never"], log: Output) -> None:
+        """Have the image there as the policy says, with the progress in the log. Raises DockerError when it is not."""
+        if policy == "never" or (policy == "missing" and await self._has(image)):
+            return
+        async for line in self._opened.images.pull(image, stream=True):
+            if "error" in line:
+                raise DockerError(404, str(line["error"]))
+            if not line.get("progressDetail"):  # bars are for terminals
+                words = [str(line[key]).strip() for key in ("id", "status", "stream") if line.get(key)]
+                log.write(f"[titan: pull {' '.join(words)}]\n".encode())
+
+    async def create(self, config: dict[str, Any]) -> DockerContainer:
+        """A container that is not started yet."""
+        return await self._opened.containers.create(config)
+
+    @property
+    def _opened(self) -> Docker:
+        if self._docker is None:
+            raise RuntimeError("open the engine first")
+        return self._docker
+
+    async def _has(self, image: str) -> bool:
+        try:
+            await self._opened.images.inspect(image)
+        except DockerError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    def _connected(self) -> Docker:
+        if self._address.startswith(_UNIX):  # each running container holds connections: aiohttp's 100 are too few
+            connector = aiohttp.UnixConnector(self._address.removeprefix(_UNIX), limit=0)
+            return Docker("unix://localhost", connector=connector)
+        try:
+            return Docker(self._address or None)
+        except (AssertionError, ValueError) as error:
+            raise FileNotFoundError(2, "no container engine; DOCKER_HOST says where it is") from error
+
+
+async def _tidy(docker: Docker) -> None:
+    for container in await docker.containers.list(all=True, filters=json.dumps({"label": [WORKER]})):
+        labels = container["Labels"] or {}
+        if is_left_behind(labels):
+            _logger.warning("removes container %.12s, left behind by a worker that is gone", container.id)
+            try:
+                await container.delete(force=True, v=True)
+            except DockerError as error:
+                _logger.warning("container %.12s is not removed: %s", container.id, error.message)

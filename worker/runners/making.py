@@ -21,21 +21,21 @@ def make_runner(settings: WorkerSettings, tables: Tables) -> Choice:
     """The runner of the table; one for a kind of entry is made when the table first has such an entry."""
     orphans = Orphans() if keeper.is_below_one() else None
     makers: dict[type[Entry], Callable[[], EntryRunner]] = {
-        ProcessEntry: partial(_process, settings, orphans),
-        ContainerEntry: partial(_container, settings),
+        ProcessEntry: partial(_process_runner, settings, orphans),
+        ContainerEntry: partial(_container_runner, settings),
         HttpEntry: HttpRunner,
-        PythonEntry: partial(_python, settings, orphans),
+        PythonEntry: partial(_python_runner, settings, orphans),
     }
     return Choice(tables, makers, settings.give_back_s)
 
 
-def _process(settings: WorkerSettings, orphans: Orphans | None) -> EntryRunner:
+def _process_runner(settings: WorkerSettings, orphans: Orphans | None) -> EntryRunner:
     return ProcessRunner(
         job_environment(), kill_after_s=settings.kill_after_s, give_back_s=settings.give_back_s, orphans=orphans
     )
 
 
-def _container(settings: WorkerSettings) -> EntryRunner:
+def _container_runner(settings: WorkerSettings) -> EntryRunner:
     from worker.runners.container import ContainerRunner  # noqa: PLC0415 -- most workers never need the engine's client
     from worker.runners.engine import Engine  # noqa: PLC0415
 
@@ -43,6 +43,6 @@ def _container(settings: WorkerSettings) -> EntryRunner:
     return ContainerRunner(engine, kill_after_s=settings.kill_after_s, give_back_s=settings.give_back_s)
 
 
-def _python(settings: WorkerSettings, orphans: Orphans | None) -> EntryRunner:
+def _python_runner(settings: WorkerSettings, orphans: Orphans | None) -> EntryRunner:
     size = settings.pool_size or os.cpu_count() or 1
     return PythonRunner(Pool(settings.app, app_environment(), size, settings.kill_after_s, orphans))

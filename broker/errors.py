@@ -103,7 +103,7 @@ class IdempotencyMismatch(TitanError):
 
 
 class LimitReached(TitanError):
-    """A limit is reached for now: the group is paused or at its max_concurrency."""
+    """A limit is reached for now: the group is paused, or at its max_concurrency or rate_limit."""
 
     word = "LIMIT_REACHED"
     sentence = "A limit is reached; try again later."

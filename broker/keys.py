@@ -53,6 +53,11 @@ def due(p: str) -> str:
     return f"{p}:due"
 
 
+def rates(p: str) -> str:
+    """The sorted set of groups with a rate_limit by when a whole second's jobs may go out again."""
+    return f"{p}:rates"
+
+
 def discarded(p: str) -> str:
     """The sorted set of the ids of jobs that are gone and whose logs must still be deleted."""
     return f"{p}:discarded"

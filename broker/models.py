@@ -234,7 +234,9 @@ class GroupSettings(Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=1_000_000, description="How many of its jobs may run at once.")] | None
     ) = None
     paused: Annotated[bool, Meta(description="Hands nothing out while true.")] | None = None
-    rate_limit: Annotated[int, Meta(description="Not there yet: refused.")] | None = None
+    rate_limit: (
+        Annotated[int, Meta(ge=1, le=1_000_000, description="How many of its jobs are handed out a second.")] | None
+    ) = None
     delivery_limit: (
         Annotated[int, Meta(ge=1, le=1000, description="Deliveries before a lost job is failed.")] | None
     ) = None
@@ -267,6 +269,7 @@ class Group(Struct, frozen=True, kw_only=True):
     image: str | UnsetType = UNSET
     env_vars: dict[str, str] | UnsetType = UNSET
     max_concurrency: int | UnsetType = UNSET
+    rate_limit: int | UnsetType = UNSET
     paused: bool = False
     delivery_limit: int = DEFAULT_DELIVERY_LIMIT
     require_lease: bool = False

@@ -128,7 +128,7 @@ def group_of(row: Sequence[Any]) -> Group:
     kept = {
         name.removeprefix(_RETENTION): int(value) for name, value in settings.items() if name.startswith(_RETENTION)
     }
-    limit = settings.get("max_concurrency")
+    limit, rate = settings.get("max_concurrency"), settings.get("rate_limit")
     return Group(
         name=_text(row[0]),
         created_at=rfc3339(int(row[1])),
@@ -136,6 +136,7 @@ def group_of(row: Sequence[Any]) -> Group:
         image=settings.get("image", UNSET),
         env_vars=_env_vars(settings["env_vars"]) if "env_vars" in settings else UNSET,
         max_concurrency=int(limit) if limit else UNSET,
+        rate_limit=int(rate) if rate else UNSET,
         paused="paused" in settings,
         delivery_limit=int(settings.get("delivery_limit", DEFAULT_DELIVERY_LIMIT)),
         require_lease="require_lease" in settings,
@@ -158,6 +159,7 @@ def fields_of(settings: GroupSettings) -> list[str]:
         "image": settings.image or None,
         "env_vars": _encode(settings.env_vars).decode() if settings.env_vars else None,
         "max_concurrency": settings.max_concurrency,
+        "rate_limit": settings.rate_limit,
         "paused": "true" if settings.paused else None,
         "delivery_limit": settings.delivery_limit,
         "require_lease": "true" if settings.require_lease else None,

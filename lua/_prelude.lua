@@ -52,12 +52,12 @@ local function many(command, key, values)
   for i = 1, #values, 4000 do call(command, key, unpack(values, i, math.min(i + 3999, #values))) end
 end
 
--- how many jobs the group may hand out now, and its env_vars
+-- how many jobs the group may hand out now (how fast, _rates.lua says), its env_vars and its rate_limit
 local function room(p, group)
-  local settings = call('HMGET', group_key(p, group), 'paused', 'max_concurrency', 'env_vars')
-  if settings[1] then return 0 end
+  local settings = call('HMGET', group_key(p, group), 'paused', 'max_concurrency', 'env_vars', 'rate_limit')
+  if settings[1] or (settings[4] and call('ZSCORE', p .. ':due', 'rate:' .. group)) then return 0 end
   local most = settings[2] and math.max(0, settings[2] - call('ZCARD', set_key(p, group, 'running'))) or math.huge
-  return most, settings[3]
+  return most, settings[3], tonumber(settings[4] or nil)
 end
 
 -- `ready` has the group exactly while it may hand out a job; who waits is told when it comes in

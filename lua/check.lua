@@ -104,6 +104,9 @@ local function check_group()
   if not call('ZSCORE', p .. ':groups', group) then
     found('', 'is not in groups', function() call('ZADD', p .. ':groups', whole(now), group) end)
   end
+  if call('ZSCORE', p .. ':rates', group) and not call('HGET', group_key(p, group), 'rate_limit') then
+    found('', 'is in rates, but has no rate_limit', function() call('ZREM', p .. ':rates', group) end)
+  end
   for _, set in ipairs({ 'delayed', 'running', 'succeeded', 'failed', 'cancelled' }) do check_timer(set) end
 end
 

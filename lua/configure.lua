@@ -14,6 +14,10 @@ local p, now, group, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 call('ZADD', p .. ':groups', 'NX', now, group)
 call('DEL', group_key(p, group))
 if #ARGV >= first then call('HSET', group_key(p, group), unpack(ARGV, first)) end
+if call('HEXISTS', group_key(p, group), 'rate_limit') == 0 then
+  call('ZREM', p .. ':rates', group)
+  call('ZREM', p .. ':due', 'rate:' .. group)
+end
 for status in pairs(RETENTION_S) do
   if call('EXISTS', set_key(p, group, status)) == 1 then set_timer(p, status, group, now) end
 end

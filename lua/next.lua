@@ -11,6 +11,7 @@
 -- reply   now, ms; for each group in turn: name, env_vars, and for each job: READ (nil if not set) id place deliveries
 -- refuses -
 -- flags   allow-oom
+-- with    _rates
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local groups, ready = { unpack(ARGV, 5) }, KEYS[1] .. ':ready'
 local LARGEST, bytes, started_at = 8388608, 0, whole(now) -- a reply with this many bytes of jobs takes no more of them
@@ -51,7 +52,8 @@ local reply = { now }
 while n > 0 and bytes < LARGEST do
   local group, turn = first_group()
   if not group then break end
-  local queued, most, env_vars = set_key(p, group, 'queued'), room(p, group)
+  local queued, most, env_vars, rate = set_key(p, group, 'queued'), room(p, group)
+  if rate then most = math.min(most, allowance(p, group, rate, now)) end
   local found = call('ZRANGEBYSCORE', queued, '-inf', turn or '+inf', 'WITHSCORES', 'LIMIT', 0, math.min(n, most))
   local jobs, ids, running, first_end = { group, env_vars }, {}, {}, math.huge
   for i = 1, #found, 2 do
@@ -71,6 +73,7 @@ while n > 0 and bytes < LARGEST do
     reply[#reply + 1] = jobs
     n = n - #running / 2
   end
+  if rate then spend(p, group, rate, #running / 2, now) end
   refresh_ready(p, group)
 end
 

@@ -53,6 +53,10 @@ end
 
 -- for running jobs: a lease that ends now is over; for finished ones, that they were kept for the retention
 local function reap_set(set, group)
+  if set == 'rate' then -- the group may go on
+    call('ZREM', due, 'rate:' .. group)
+    return refresh_ready(p, group)
+  end
   local kept_s = RETENTION_S[set] and (call('HGET', group_key(p, group), 'retention_' .. set) or RETENTION_S[set]) or 0
   local ids = call('ZRANGEBYSCORE', set_key(p, group, set), '-inf', now - kept_s * 1000, 'LIMIT', 0, left)
   for i = 1, #ids do

@@ -12,14 +12,16 @@
 -- reply   id field value field value…, with the group's env_vars
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST LIMIT_REACHED
 -- flags   allow-oom
--- with    _holding
+-- with    _holding _rates
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 local lease, new_lease, started_at = ARGV[4], ARGV[5], tonumber(ARGV[6])
 
 local job = find(p, group, id, HELD)
 local is_queued = job and job.status == 'queued' and lease == ''
+local most, _, rate
 if is_queued then
-  if room(p, group) == 0 then return refuse('LIMIT_REACHED', 'The group is paused, or at its max_concurrency.') end
+  most, _, rate = room(p, group)
+  if most == 0 then return refuse('LIMIT_REACHED', 'The group is paused, or at its max_concurrency or rate_limit.') end
 else
   local refused = refusal(p, group, id, job, lease)
   if refused then return refused end
@@ -39,6 +41,7 @@ local ends = lease_end(job, now)
 call('HSET', job_key(p, id), 'started_at', plausible(p, id, started_at, now))
 call('ZADD', set_key(p, group, 'running'), ends, id)
 set_timer(p, 'running', group, ends)
+if rate then spend(p, group, rate, 1, now) end
 refresh_ready(p, group)
 
 local reply = row(p, id, ends)

@@ -51,6 +51,7 @@ async def show(client: Client, group: str, *, as_json: bool) -> None:
 @group_argument
 @option("--image", help="The image of jobs that name none.")
 @option("--max-concurrency", type=int, metavar="N", help="How many of its jobs may run at once.")
+@option("--rate-limit", type=int, metavar="N", help="How many of its jobs are handed out a second.")
 @option("--paused/--no-paused", default=None, help="Whether it hands nothing out.")
 @option("--delivery-limit", type=int, metavar="N", help="Deliveries before a lost job is failed.")
 @option("--require-lease/--no-require-lease", default=None, help="Whether every report needs its lease token.")

@@ -63,7 +63,9 @@ GROUP: list[tuple[str, Any]] = [
     ("retention", 5),
     ("retention", {"failed": -1}),
     ("retention", {"succeeded": 315_360_001}),
-    ("rate_limit", 5),
+    ("rate_limit", 0),
+    ("rate_limit", 1_000_001),
+    ("rate_limit", 1.5),
     ("rate_limit", "x"),
 ]
 

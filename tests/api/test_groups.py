@@ -68,10 +68,10 @@ async def test_configure_image_and_env_vars(http: Http) -> None:
 
 
 async def test_configure_rate_limit(http: Http) -> None:
-    """rate_limit is not there yet, and says so."""
-    reply = await http("PUT", "/v1/groups/g", {"group": {"rate_limit": 5}})
-    assert (reply.status, reply.problem.fields) == (400, "group.rate_limit")
-    assert "not there yet" in reply.problem.message
+    """A group with a rate_limit says so, and hands out a second's jobs at once."""
+    reply = await http("PUT", "/v1/groups/g", {"group": {"rate_limit": 2}})
+    assert reply.json["group"]["rate_limit"] == 2
+    assert len(await http.running({}, {}, {})) == 2
 
 
 async def test_list_groups_in_pages(http: Http) -> None:

@@ -25,6 +25,7 @@ FULL = {
     "image": "post",
     "env_vars": {"NAME": "välue", "OTHER": ""},
     "max_concurrency": 1_000_000,
+    "rate_limit": 1_000_000,
     "paused": True,
     "delivery_limit": 1000,
     "require_lease": True,

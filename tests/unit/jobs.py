@@ -35,6 +35,7 @@ SETTINGS = st.builds(
         max_size=5,
     ),
     max_concurrency=bounded(1, 1_000_000),
+    rate_limit=bounded(1, 1_000_000),
     paused=st.none() | st.booleans(),
     delivery_limit=bounded(1, 1000),
     require_lease=st.none() | st.booleans(),

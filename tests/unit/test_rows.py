@@ -117,6 +117,7 @@ def test_fields_of_settings_make_the_group(settings):
         image=settings.image or UNSET,
         env_vars=settings.env_vars or UNSET,
         max_concurrency=settings.max_concurrency or UNSET,
+        rate_limit=settings.rate_limit or UNSET,
         paused=bool(settings.paused),
         delivery_limit=settings.delivery_limit or 5,
         require_lease=bool(settings.require_lease),

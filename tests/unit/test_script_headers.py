@@ -123,7 +123,7 @@ def test_headers_name_the_refusals(script):
 def test_shared_functions_refuse_with_their_words():
     """What the shared parts refuse is what this test believes of them."""
     shared = "".join(
-        (FOLDER / f"{part}.lua").read_text("utf-8") for part in ("_prelude", "_holding", "_moves", "_pages")
+        (FOLDER / f"{part}.lua").read_text("utf-8") for part in ("_prelude", "_holding", "_moves", "_pages", "_rates")
     )
     assert set(re.findall(r"refuse\('([A-Z_]+)'", shared)) == set().union(*REFUSERS.values())
 

@@ -12,7 +12,7 @@ from broker.scripts import SCRIPTS
 FOLDER = Path(broker.scripts.__file__).parent.parent / "lua"
 FILES = sorted(FOLDER.glob("*.lua"))
 PRELUDE = (FOLDER / "_prelude.lua").read_text("utf-8")
-LINES = {"_moves": 100, "check": 130, "reap": 80}
+LINES = {"_moves": 100, "check": 130, "reap": 85}
 """Longest files; a verb's script and the prelude have 80 lines at most."""
 
 
@@ -76,7 +76,9 @@ async def test_prelude_builds_the_keys_of_python(redis):
 
 def test_scripts_use_only_the_keys_of_python():
     """Every other name behind the partition's is one that keys.py has, or the counter."""
-    known = {kind("") for kind in (keys.groups, keys.ready, keys.due, keys.discarded, keys.wake, keys.timer)}
+    known = {
+        kind("") for kind in (keys.groups, keys.ready, keys.due, keys.discarded, keys.rates, keys.wake, keys.timer)
+    }
     known |= {":workers", ":worker", ":sequence", keys.answer("", "", "").rstrip(":")}
     used = set()
     for path in FILES:

@@ -6,7 +6,6 @@ from msgspec import UNSET
 from broker.api.answers import json
 from broker.api.call import Call
 from broker.api.queries import GroupsQuery
-from broker.errors import Invalid
 from broker.models import GroupPut, GroupsWrapper, GroupWrapper
 
 
@@ -26,6 +25,4 @@ async def show_group(call: Call) -> web.StreamResponse:
 async def configure(call: Call) -> web.StreamResponse:
     """Give a group all its settings anew; one that is not given has its default."""
     settings = (await call.body(GroupPut)).group
-    if settings.rate_limit is not None:
-        raise Invalid("rate_limit is not there yet.", fields="group.rate_limit")
     return json(GroupWrapper(await call.store.configure(call.group, settings)))

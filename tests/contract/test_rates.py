@@ -1,0 +1,162 @@
+"""A group's rate_limit: how many of its jobs are handed out a second, by the store's clock."""
+
+import pytest
+
+from broker import keys
+from broker.check import check
+from broker.errors import LimitReached
+from broker.store import Store
+from tests.conftest import NOW
+from tests.contract.building import GROUP, configure, names, new, queued
+
+
+def at(store: Store, ms: int) -> None:
+    """Set the store's clock: so many ms after its beginning."""
+    store.now = str(NOW + ms)
+
+
+async def handed_out(store: Store, ms: int, n: int = 1000) -> int:
+    """How many jobs go out at a time, after the reaper has done what was due by then."""
+    at(store, ms)
+    await store.reap(100)
+    return len(await store.next(n))
+
+
+async def many(store: Store, n: int = 100) -> None:
+    await store.enqueue(GROUP, [new() for _ in range(n)])
+
+
+@pytest.mark.parametrize("n", [1, 3, 1000])
+async def test_next_hands_out_a_second_of_jobs_and_no_more(store: Store, n: int) -> None:
+    """A group with a rate_limit hands out that many at once, in one call or many, and the rest stays queued."""
+    await configure(store, rate_limit=6)
+    await many(store)
+    assert sum([len(await store.next(n)) for _ in range(10)]) == 6
+    assert (await store.group(GROUP)).counts.queued == 94
+
+
+@pytest.mark.parametrize("rate", [1, 2, 7, 10, 33, 100])
+async def test_next_keeps_to_the_rate(store: Store, rate: int) -> None:
+    """Asked all the time, a group gives its first second's jobs at once, and then as many a second as its rate says."""
+    await configure(store, rate_limit=rate)
+    await many(store, rate * 4 + 10)
+    counts = [await handed_out(store, ms) for ms in range(0, 3001, 25)]
+    assert counts[0] == rate
+    assert 3 * rate - max(1, rate // 10) <= sum(counts[1:]) <= 3 * rate
+
+
+async def test_next_is_told_when_the_rate_lets_jobs_go(store: Store) -> None:
+    """A group that was held back comes into `ready` by a timer, which the reaper is told; nobody has to ask for it."""
+    await configure(store, rate_limit=2)
+    await many(store)
+    assert len(await store.next(10)) == 2
+    [p] = store.partitions
+    assert await store.redis.zscore(keys.ready(p), GROUP) is None
+    assert (await store.reap(100)).wait_ms == 500
+    at(store, 499)
+    await store.reap(100)
+    assert await store.redis.zscore(keys.ready(p), GROUP) is None
+    at(store, 500)
+    await store.reap(100)
+    assert await store.redis.zscore(keys.ready(p), GROUP) is not None
+    assert await check(store) == []
+    assert len(await store.next(10)) == 1
+
+
+async def test_next_of_others_beside_a_held_group(store: Store) -> None:
+    """A group that is held back stands in nobody's way."""
+    await configure(store, rate_limit=1)
+    await many(store, 5)
+    await queued(store, "other", payload="other")
+    taken = await store.next(10)
+    assert [job.group_name for job in taken] == [GROUP, "other"]
+    await queued(store, "other", payload="more")
+    assert await names(store, 10) == ["more"]
+
+
+async def test_next_after_a_quiet_time(store: Store) -> None:
+    """However long a group was quiet, no more than one second's jobs are saved up."""
+    await configure(store, rate_limit=5)
+    await many(store)
+    assert await handed_out(store, 0) == 5
+    assert await handed_out(store, 60_000) == 5
+
+
+async def test_next_when_the_clock_went_back(store: Store) -> None:
+    """A clock that jumps back an hour holds a group up for a second at most, once its timer was looked at."""
+    await configure(store, rate_limit=5)
+    await many(store)
+    at(store, 3_600_000)
+    assert len(await store.next(3)) == 3
+    at(store, 0)
+    assert await handed_out(store, 0) <= 5
+    assert await handed_out(store, 1000) + await handed_out(store, 2000) >= 5
+
+
+async def test_start_counts_and_is_refused(store: Store) -> None:
+    """A job that a client starts counts too; one over the rate is refused, and can be started later."""
+    await configure(store, rate_limit=1)
+    first, second = [await queued(store) for _ in range(2)]
+    await store.start(GROUP, first.id)
+    with pytest.raises(LimitReached, match="rate_limit"):
+        await store.start(GROUP, second.id)
+    assert await store.next(5) == []
+    at(store, 1000)
+    await store.reap(100)
+    assert (await store.start(GROUP, second.id)).status == "running"
+
+
+async def test_start_again_does_not_count(store: Store) -> None:
+    """A job that runs already may be started at any rate."""
+    await configure(store, rate_limit=1)
+    await many(store, 2)
+    [job] = await store.next(5)
+    assert (await store.start(GROUP, job.id, job.lease)).status == "running"
+
+
+async def test_configure_another_rate(store: Store) -> None:
+    """Without a rate_limit all go at once; a new one holds from now on, and setting it anew gives nothing extra."""
+    await configure(store, rate_limit=2)
+    await many(store)
+    assert len(await store.next(10)) == 2
+    await configure(store, rate_limit=2)
+    assert await store.next(10) == []
+    await configure(store)
+    assert len(await store.next(10)) == 10
+    [p] = store.partitions
+    assert await store.redis.exists(keys.rates(p)) == 0
+    await configure(store, rate_limit=4)
+    assert len(await store.next(10)) == 4
+
+
+async def test_configure_a_lower_rate(store: Store) -> None:
+    """What is left of a higher rate is no job of a lower one: nothing goes out until one is there."""
+    await configure(store, rate_limit=10)
+    await many(store)
+    assert len(await store.next(7)) == 7
+    await configure(store, rate_limit=1)
+    assert await store.next(10) == []
+    assert await check(store) == []
+    assert await handed_out(store, 1000) == 1
+
+
+async def test_next_keeps_all_limits(store: Store) -> None:
+    """max_concurrency and rate_limit hold together, and the jobs that one of them kept back are not counted."""
+    await configure(store, rate_limit=5, max_concurrency=2)
+    await many(store)
+    jobs = await store.next(10)
+    assert len(jobs) == 2
+    for job in jobs:
+        await store.succeed(GROUP, job.id, job.lease)
+    assert len(await store.next(10)) == 2
+    assert (await store.group(GROUP)).rate_limit == 5
+
+
+async def test_check_finds_a_rate_without_a_limit(store: Store) -> None:
+    """What a rate_limit that is gone left behind is found, and mended."""
+    await queued(store)
+    [p] = store.partitions
+    await store.redis.zadd(keys.rates(p), {GROUP: NOW})
+    assert [finding.what for finding in await check(store)] == ["is in rates, but has no rate_limit"]
+    await check(store, is_repair=True)
+    assert await check(store) == []

@@ -10,6 +10,7 @@ from typing import Any, cast
 from broker import keys
 from broker.rows import Finding
 from broker.scripts import spoken
+from broker.servers import Server
 from broker.store import Store
 
 STEP = 200
@@ -46,41 +47,43 @@ async def _steps(store: Store, partition: str) -> AsyncIterator[tuple[str, list[
 
 
 async def _sets(store: Store, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
-    async for names in _scan(store, keys.group(partition, "*")):
+    server = store.servers.of(partition)
+    async for names in _scan(server, keys.group(partition, "*")):
         for name in names:
             group, _, kind = name.removeprefix(keys.group(partition, "")).partition(":")
             yield group, []
             if kind:
-                async for members in _members(store, name):
+                async for members in _members(server, name):
                     yield group, members
 
 
 async def _heads(store: Store, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
     for name in (keys.groups(partition), keys.ready(partition), keys.due(partition)):
-        async for members in _members(store, name):
+        async for members in _members(store.servers.of(partition), name):
             for member in members:
                 yield member.rpartition(":")[2], []
 
 
 async def _hashes(store: Store, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
-    async for names in _scan(store, keys.job(partition, "*")):
-        for group, job_ids in (await _by_group(store, partition, names)).items():
+    server = store.servers.of(partition)
+    async for names in _scan(server, keys.job(partition, "*")):
+        for group, job_ids in (await _by_group(server, partition, names)).items():
             yield group, job_ids
 
 
-async def _scan(store: Store, pattern: str) -> AsyncIterator[list[str]]:
+async def _scan(server: Server, pattern: str) -> AsyncIterator[list[str]]:
     cursor = 0
     while True:
-        cursor, names = await spoken(store.redis.scan(cursor, pattern, STEP))
+        cursor, names = await spoken(server.redis.scan(cursor, pattern, STEP))
         yield [_text(name) for name in names]
         if not cursor:
             return
 
 
-async def _members(store: Store, name: str) -> AsyncIterator[list[str]]:
+async def _members(server: Server, name: str) -> AsyncIterator[list[str]]:
     cursor = 0
     while True:
-        cursor, pairs = await spoken(store.redis.zscan(name, cursor, count=STEP))
+        cursor, pairs = await spoken(server.redis.zscan(name, cursor, count=STEP))
         found = [_text(member) for member, _ in pairs]
         for at in range(0, len(found), STEP):
             yield found[at : at + STEP]
@@ -88,9 +91,9 @@ async def _members(store: Store, name: str) -> AsyncIterator[list[str]]:
             return
 
 
-async def _by_group(store: Store, partition: str, names: Sequence[str]) -> dict[str, list[str]]:
+async def _by_group(server: Server, partition: str, names: Sequence[str]) -> dict[str, list[str]]:
     ids = [name.removeprefix(keys.job(partition, "")) for name in names]
-    pipeline = store.redis.pipeline(transaction=False)
+    pipeline = server.redis.pipeline(transaction=False)
     for name in names:
         pipeline.hget(name, "group_name")
         pipeline.exists(name)

@@ -34,7 +34,8 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     redis_url: Annotated[
         str,
         Meta(
-            description="The store: redis://, rediss:// or unix://. Empty: the embedded Valkey in the data folder.",
+            description="The store: redis://, rediss:// or unix://, several of them with commas between, "
+            "redis+sentinel:// or redis+cluster://. Empty: the embedded Valkey in the data folder.",
             extra={"secret": True},
         ),
     ] = ""

@@ -4,13 +4,23 @@ A script that changes state must not run twice because an answer was late, so th
 told that the store is not available.
 """
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+Where = Callable[[], Awaitable[tuple[str, int]]]
 
-def connect(url: str, timeout_s: float, connections: int) -> Redis:
-    """A client of the store at redis://, rediss:// or unix://, with `connections` at most. Nothing is sent yet."""
+
+def connect(url: str, timeout_s: float, connections: int, where: Where | None = None) -> Redis:
+    """A client of the store at redis://, rediss:// or unix://, with `connections` at most. Nothing is sent yet.
+
+    `where` says at each connection where to go, for a server that moves.
+    """
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=connections,
@@ -21,6 +31,10 @@ def connect(url: str, timeout_s: float, connections: int) -> Redis:
         health_check_interval=0,
         decode_responses=False,
     )
+    if where is not None:
+        is_tls = issubclass(pool.connection_class, SSLConnection)
+        pool.connection_class = _MovingTLS if is_tls else _Moving
+        pool.connection_kwargs["where"] = where
     return Redis.from_pool(pool)
 
 
@@ -40,3 +54,26 @@ def _second(redis: Redis, timeout_s: float | None, connections: int, wait_s: flo
         connection_class=redis.connection_pool.connection_class, max_connections=connections, timeout=wait_s, **kwargs
     )
     return Redis.from_pool(pool)
+
+
+class _Moving(Connection):
+    """A connection that asks where to go, and is dropped when the server says that it is not the one any more."""
+
+    def __init__(self, *, where: Where, **options: Any) -> None:
+        super().__init__(**options)
+        self._where = where
+
+    async def _connect(self) -> None:
+        self.host, self.port = await self._where()
+        await super()._connect()  # type: ignore[no-untyped-call]
+
+    async def read_response(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return await super().read_response(*arguments, **options)
+        except (exceptions.ReadOnlyError, exceptions.MovedError) as fault:
+            await self.disconnect(nowait=True)
+            raise exceptions.ConnectionError(f"another server must be asked: {fault}") from fault
+
+
+class _MovingTLS(_Moving, SSLConnection):
+    """The same over TLS."""

@@ -5,12 +5,14 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Literal, cast
 
+import msgspec
 from msgspec import Struct
 
-from broker import keys
 from broker.errors import TitanError
 from broker.overdue import overdue_ms
 from broker.scripts import spoken
+from broker.servers import Server
+from broker.setting_up import set_up_key
 from broker.store import Store
 
 REDIS_VERSION, VALKEY_VERSION = (7, 0), (7, 2)
@@ -30,11 +32,19 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 async def look(store: Store) -> AsyncIterator[Line]:
-    """All lines, in order. Raises StoreUnavailable when the store does not answer at all."""
-    told = cast("dict[str, Any]", await spoken(store.redis.info("all")))
-    for line in (version(told), await _persistence(store, told), eviction(told), memory(told)):
-        yield line
-    for look_at in (_clock, _partitions, _reaper):
+    """All lines, in order; of each server its own. Raises StoreUnavailable when one does not answer at all."""
+    seen: set[str] = set()
+    for server in store.servers.all:
+        told = cast("dict[str, Any]", await spoken(server.redis.info("all")))
+        if (run_id := str(told.get("run_id", server.shown))) in seen:
+            continue  # a node of a cluster, met for another partition
+        seen.add(run_id)
+        node = f" {run_id[:8]}" if server.is_clustered else ""
+        name = f" of {server.shown}{node}" if len(store.servers.all) > 1 else ""
+        lines = version(told), await _persistence(server, told), eviction(told), memory(told), await _clock(server)
+        for line in lines:
+            yield msgspec.structs.replace(line, about=line.about + name)
+    for look_at in (_partitions, _reaper):
         yield await look_at(store)
 
 
@@ -107,24 +117,25 @@ def reaper(late_s: float) -> Line:
     return _line("reaper", found, advice)
 
 
-async def _persistence(store: Store, told: Mapping[str, Any]) -> Line:
+async def _persistence(server: Server, told: Mapping[str, Any]) -> Line:
     try:
-        kept = cast("dict[Any, Any]", await spoken(store.redis.config_get("appendfsync")))
+        kept = cast("dict[Any, Any]", await spoken(server.redis.config_get("appendfsync")))
     except TitanError:
         kept = {}
     values = {_text(name): _text(value) for name, value in kept.items()}
     return persistence(told, values.get("appendfsync"))
 
 
-async def _clock(store: Store) -> Line:
+async def _clock(server: Server) -> Line:
     before = time.time()
-    seconds, microseconds = cast("tuple[int, int]", await spoken(store.redis.time()))
+    seconds, microseconds = cast("tuple[int, int]", await spoken(server.redis.time()))
     middle = (before + time.time()) / 2
     return clock(seconds + microseconds / 1e6 - middle)
 
 
 async def _partitions(store: Store) -> Line:
-    kept = await spoken(store.redis.get(keys.partitions(store.settings.key_prefix)))
+    server = store.servers.all[0]
+    kept = await spoken(server.redis.get(set_up_key(store.settings.key_prefix, server, store.partitions[0])))
     return partitions(None if kept is None else int(kept), store.settings.partitions)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 from broker.doctor import eviction, persistence
 from broker.errors import TitanError
 from broker.scripts import spoken
+from broker.servers import Server
 from broker.store import Store
 
 log = logging.getLogger(__name__)
@@ -29,10 +30,19 @@ class Durability(NamedTuple):
 
 
 async def read(store: Store) -> Durability:
-    """What the store is set to now. Raises StoreUnavailable."""
-    told = cast("dict[str, Any]", await spoken(store.redis.info("all")))
+    """What the store is set to now, all its servers. Raises StoreUnavailable."""
+    found = [await _read(server) for server in store.servers.all]
+    return Durability(
+        "; ".join(dict.fromkeys(one.settings for one in found)),
+        tuple(dict.fromkeys(text for one in found for text in one.weaknesses)),
+        tuple(dict.fromkeys(text for one in found for text in one.doubts)),
+    )
+
+
+async def _read(server: Server) -> Durability:
+    told = cast("dict[str, Any]", await spoken(server.redis.info("all")))
     try:
-        kept = cast("dict[Any, Any]", await spoken(store.redis.config_get("appendfsync")))
+        kept = cast("dict[Any, Any]", await spoken(server.redis.config_get("appendfsync")))
     except TitanError:
         kept = {}
     values = [value.decode() if isinstance(value, bytes) else str(value) for value in kept.values()]

@@ -18,6 +18,12 @@ def partition_of(group: str, partitions: int) -> int:
     return binascii.crc_hqx(group.encode(), 0) % partitions
 
 
+def slot(partition_name: str) -> int:
+    """The hash slot of a partition's keys: CRC-16 of its {tag}."""
+    tag = partition_name.partition("{")[2].partition("}")[0]
+    return binascii.crc_hqx(tag.encode(), 0) % 16_384
+
+
 def job(p: str, job_id: str) -> str:
     """The hash of a job."""
     return f"{p}:job:{job_id}"
@@ -91,6 +97,11 @@ def wake(p: str) -> str:
 def timer(p: str) -> str:
     """The channel on which a new first timer is said, in ms."""
     return f"{p}:timer"
+
+
+def server(prefix: str) -> str:
+    """Outside every partition, where there are several servers: which of them this is, as '1 of 2'."""
+    return f"{prefix}:server"
 
 
 def partitions(prefix: str) -> str:

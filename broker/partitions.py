@@ -10,12 +10,13 @@ from broker.errors import TitanError
 from broker.scripts import Call, Scripts, refusal
 from broker.wire import Wire
 from broker.wire_protocol import Word
+from broker.wires import Wires
 
 
 class Partitions:
     """Runs scripts in the partitions that they concern. `names` are the partitions' names, KEYS[1] of every script."""
 
-    def __init__(self, redis: Redis, wire: Wire | None, prefix: str, number: int, *, is_plain: bool) -> None:
+    def __init__(self, redis: Redis, wire: Wire | Wires | None, prefix: str, number: int, *, is_plain: bool) -> None:
         self.names = tuple(keys.partition(prefix, n) for n in range(number))
         self._scripts = Scripts(redis, wire, is_plain=is_plain)
 

@@ -18,6 +18,7 @@ from broker import errors
 from broker.times import rfc3339
 from broker.wire import Wire
 from broker.wire_protocol import Word
+from broker.wires import Wires
 
 T = TypeVar("T")
 _FOLDER = Path(__file__).parent.parent / "lua"
@@ -68,7 +69,7 @@ class Call(NamedTuple):
 class Scripts:
     """Runs scripts, through the wire where there is one. `is_plain` leaves `#!lua` out, for fakeredis."""
 
-    def __init__(self, redis: Redis, wire: Wire | None = None, *, is_plain: bool = False) -> None:
+    def __init__(self, redis: Redis, wire: Wire | Wires | None = None, *, is_plain: bool = False) -> None:
         self._redis = redis
         self._wire = wire
         self._texts = {name: script.plain if is_plain else script.text for name, script in SCRIPTS.items()}
@@ -124,7 +125,7 @@ class Scripts:
             with_store.evalsha(self._shas[call.verb], 1, call.partition, *call.arguments)
         return cast("list[Any]", await spoken(with_store.execute(raise_on_error=False)))
 
-    async def _through(self, wire: Wire, calls: Sequence[Call]) -> list[Any]:
+    async def _through(self, wire: Wire | Wires, calls: Sequence[Call]) -> list[Any]:
         replies = [wire.call("EVALSHA", self._shas[c.verb], 1, c.partition, *c.arguments) for c in calls]
         return await _all_of(replies)
 

@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,12 +73,13 @@ async def running(settings: BrokerSettings, siblings: Siblings | None = None) ->
     """A broker that serves inside the block and drains at its end; its store is left last. Raises StartFailed."""
     access, tls = _guards(settings)
     async with AsyncExitStack() as stack:
-        store, address, redis_cli, wire = await stack.enter_async_context(opened(settings))
+        store, _, redis_cli = await stack.enter_async_context(opened(settings))
         metrics, lag = Metrics(store, siblings), Lag()
         metrics.add(lag.families)
-        metrics.add(partial(wire.families, address))
+        metrics.add(store.servers.families)
         logs = _open_logs(settings)
-        waiters = Waiters(connect_listener(store.redis), store.partitions)
+        first, *others = ((connect_listener(s.redis), store.servers.partitions_of(s)) for s in store.servers.all)
+        waiters = Waiters(*first, *others)
         await stack.enter_async_context(waiters)
         reaper = Reaper(store, logs, waiters) if settings.reaper else None
         if reaper is not None:

@@ -30,6 +30,8 @@ from broker.registry import Registry
 from broker.rows import Finding, Followed, Reaped, field_of, fields_of, followed_of, group_of, job_of, reaped_of
 from broker.runs import Ended, ended, enqueue_words, new_runs, receipt_text
 from broker.scripts import spoken
+from broker.servers import Server, Servers
+from broker.setting_up import set_up
 from broker.states import Status
 from broker.times import milliseconds
 from broker.wire import Wire
@@ -44,10 +46,6 @@ class Enqueued(NamedTuple):
     is_replayed: bool
 
 
-class PartitionsDiffer(Exception):
-    """The store was set up with another number of partitions."""
-
-
 class Store:
     """All that Titan keeps, but for logs. `now` is '' for the store's clock; a test may set a time in ms.
 
@@ -55,30 +53,37 @@ class Store:
     """
 
     def __init__(
-        self, redis: Redis, settings: BrokerSettings, wire: Wire | None = None, *, is_plain: bool = False
+        self,
+        redis: Redis,
+        settings: BrokerSettings,
+        wire: Wire | None = None,
+        *,
+        is_plain: bool = False,
+        servers: Servers | None = None,
     ) -> None:
+        names = [keys.partition(settings.key_prefix, n) for n in range(settings.partitions)]
         self.redis = redis
+        self.servers = servers or Servers([Server(redis, wire, "")], names)
         self.settings = settings
         self.now = ""
-        self._partitions = Partitions(redis, wire, settings.key_prefix, settings.partitions, is_plain=is_plain)
+        wires = self.servers.wire
+        self._partitions = Partitions(redis, wires, settings.key_prefix, settings.partitions, is_plain=is_plain)
         self.partitions = self._partitions.names
         self.registry = Registry(self._partitions)
-        self.hot = Hot(self._partitions, lambda: self.now, self.give_back, is_stepwise=wire is not None)
+        self.hot = Hot(self._partitions, lambda: self.now, self.give_back, is_stepwise=wires is not None)
         self._ids = Ids()
         self._giving_back: set[asyncio.Task[None]] = set()
-        self._fences = Fences(redis, settings.durable_limit_s, settings.durable_replicas)
+        limit_s, replicas = settings.durable_limit_s, settings.durable_replicas
+        self._fences = {server: Fences(server.redis, limit_s, replicas) for server in self.servers.all}
 
     async def open(self) -> None:
-        """Check that the store has this number of partitions, or set it up. Raises PartitionsDiffer."""
-        name = keys.partitions(self.settings.key_prefix)
-        await spoken(self.redis.set(name, len(self.partitions), nx=True))
-        kept = int(await spoken(self.redis.get(name)) or 0)
-        if kept != len(self.partitions):
-            raise PartitionsDiffer(f"the store was set up with other partitions: start with --partitions {kept}")
+        """Check that each server has its part of this number of partitions, or set it up. Raises PartitionsDiffer."""
+        await set_up(self.servers, self.partitions, self.settings.key_prefix)
 
     async def close(self) -> None:
         """Close the connections that the store opened itself."""
-        await self._fences.close()
+        for fences in self._fences.values():
+            await fences.close()
 
     async def ready(self) -> None:
         """Run a script that may write. Raises StoreUnavailable."""
@@ -118,9 +123,11 @@ class Store:
 
         When the disk was too slow the jobs are enqueued all the same; when the store cannot tell, nothing is.
         """
-        await self._fences.check()
+        p = self._partitions.of(group)
+        fences = self._fences[self.servers.of(p)]
+        await fences.check()
         enqueued = await self.enqueue(group, jobs, key)
-        await self._fences.wait(self._partitions.of(group))
+        await fences.wait(p)
         return enqueued
 
     async def show(self, group: str, job_id: str) -> Job:
@@ -269,17 +276,21 @@ class Store:
 
     async def discarded(self, n: int) -> list[str]:
         """Ids of gone jobs whose logs are left to delete, n a partition at most."""
-        pages = [await spoken(asyncio.shield(self.redis.zrange(keys.discarded(p), 0, n - 1))) for p in self.partitions]
+        pages = [
+            await spoken(asyncio.shield(self.servers.of(p).redis.zrange(keys.discarded(p), 0, n - 1)))
+            for p in self.partitions
+        ]
         return [cast("bytes", job_id).decode() for page in pages for job_id in page]
 
     async def forget(self, job_ids: Sequence[str]) -> None:
         """Say that the logs of these gone jobs are deleted."""
         if job_ids:
             for p in self.partitions:
-                await spoken(asyncio.shield(self.redis.zrem(keys.discarded(p), *job_ids)))
+                await spoken(asyncio.shield(self.servers.of(p).redis.zrem(keys.discarded(p), *job_ids)))
 
     async def _image(self, group: str) -> str:
-        image = await spoken(self.redis.hget(keys.group(self._partitions.of(group), group), "image"))
+        p = self._partitions.of(group)
+        image = await spoken(self.servers.of(p).redis.hget(keys.group(p, group), "image"))
         return cast("bytes", image or b"").decode()
 
     async def _finish_one(

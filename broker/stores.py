@@ -4,14 +4,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
+from broker import keys
+from broker.addresses import addresses, without_password
 from broker.config import BrokerSettings
-from broker.connection import connect
 from broker.embedded import Embedded, EmbeddedFailed
 from broker.errors import TitanError
-from broker.store import PartitionsDiffer, Store
-from broker.wire import Wire
+from broker.servers import servers_of
+from broker.setting_up import PartitionsDiffer
+from broker.store import Store
 
 
 class StartFailed(Exception):
@@ -19,12 +20,11 @@ class StartFailed(Exception):
 
 
 class Connected(NamedTuple):
-    """The store, its address without the password, the command line that looks into it, and its connection."""
+    """The store, its address without the password, and the command line that looks into it."""
 
     store: Store
     address: str
     redis_cli: str
-    wire: Wire
 
 
 @asynccontextmanager
@@ -35,23 +35,24 @@ async def connected(settings: BrokerSettings) -> AsyncIterator[Connected]:
     """
     async with AsyncExitStack() as stack:
         url, address = settings.redis_url, without_password(settings.redis_url)
-        redis_cli = f"redis-cli -u {address}"
+        redis_cli = ""
         try:
             if not url:
                 embedded = await stack.enter_async_context(Embedded(Path(settings.data_dir)))
                 url = address = embedded.url
                 redis_cli = embedded.redis_cli
-            redis = connect(url, settings.store_timeout_s, settings.store_connections)
-            stack.push_async_callback(redis.aclose)
-            wire = Wire(url, timeout_s=settings.store_timeout_s)
-            stack.push_async_callback(wire.close)
+            names = [keys.partition(settings.key_prefix, n) for n in range(settings.partitions)]
+            found = addresses(url)
+            redis_cli = redis_cli or found[0].redis_cli
+            servers = servers_of(found, names, settings.store_timeout_s, settings.store_connections)
+            stack.push_async_callback(servers.close)
         except EmbeddedFailed as error:
             raise StartFailed(str(error)) from error
         except ValueError as error:
             raise StartFailed(f"{address} is not the address of a store: {error}") from error
-        store = Store(redis, settings, wire)
+        store = Store(servers.all[0].redis, settings, servers=servers)
         stack.push_async_callback(store.close)
-        yield Connected(store, address, redis_cli, wire)
+        yield Connected(store, address, redis_cli)
 
 
 @asynccontextmanager
@@ -65,9 +66,3 @@ async def opened(settings: BrokerSettings) -> AsyncIterator[Connected]:
         except TitanError as error:
             raise StartFailed(f"The store at {found.address} does not answer: {error.__cause__ or error}") from error
         yield found
-
-
-def without_password(url: str) -> str:
-    """A store's address as it may be shown."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

@@ -21,24 +21,29 @@ _AGAIN_S = 0.5
 class Waiters:
     """The long polls of one broker, and what wakes the reaper. Use it as an async context manager."""
 
-    def __init__(self, listener: Redis, partitions: Sequence[str]) -> None:
-        self._listener = listener
-        self._wake = [keys.wake(p) for p in partitions]
-        self._timer = [keys.timer(p) for p in partitions]
+    def __init__(self, listener: Redis, partitions: Sequence[str], *others: tuple[Redis, Sequence[str]]) -> None:
+        """`others` are further servers, each with the partitions that live there."""
+        self._listeners = ((listener, partitions), *others)
         self._waiting: dict[asyncio.Event, frozenset[str]] = {}
         self._on_timer: list[Callable[[], None]] = []
-        self._task: asyncio.Task[None] | None = None
-        self.is_listening = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._heard: set[Redis] = set()
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._listen_for_ever())
+        self._tasks = [asyncio.create_task(self._listen_for_ever(*one)) for one in self._listeners]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        await self._listener.aclose()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for one in self._listeners:
+            await one[0].aclose()
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether every server is heard."""
+        return len(self._heard) == len(self._listeners)
 
     @property
     def is_awaited(self) -> bool:
@@ -65,24 +70,25 @@ class Waiters:
             if group is None or not groups or group in groups:
                 event.set()
 
-    async def _listen_for_ever(self) -> None:
+    async def _listen_for_ever(self, listener: Redis, partitions: Sequence[str]) -> None:
         while True:
             try:
-                await self._listen()
+                await self._listen(listener, partitions)
             except (RedisError, OSError) as fault:
                 log.warning("not listening to the store: %s; again in %s s", fault, _AGAIN_S)
             finally:
-                self.is_listening = False
+                self._heard.discard(listener)
             await asyncio.sleep(_AGAIN_S)
 
-    async def _listen(self) -> None:
-        async with self._listener.pubsub(ignore_subscribe_messages=False) as channels:
-            await channels.subscribe(*self._wake, *self._timer)
+    async def _listen(self, listener: Redis, partitions: Sequence[str]) -> None:
+        timers = [keys.timer(p) for p in partitions]
+        async with listener.pubsub(ignore_subscribe_messages=False) as channels:
+            await channels.subscribe(*(keys.wake(p) for p in partitions), *timers)
             async for message in channels.listen():
                 if message["type"] == "subscribe":
-                    self.is_listening = True
+                    self._heard.add(listener)
                     self._tell_all()
-                elif message["channel"].decode() in self._timer:
+                elif message["channel"].decode() in timers:
                     self._tell_timers()
                 else:
                     self.wake(message["data"].decode())

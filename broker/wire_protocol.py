@@ -20,6 +20,10 @@ Word = bytes | str | int
 Awaited = tuple[asyncio.Future[Any], int, float]
 """A call in flight: its reply, the bytes of its command, and when it is overdue by the monotonic clock, in s."""
 _ELSEWHERE = ("READONLY", "LOADING", "MASTERDOWN")
+_ELSEWHERE_TYPES = (
+    *(exceptions.ReadOnlyError, exceptions.BusyLoadingError, exceptions.MasterDownError),
+    *(exceptions.MovedError, exceptions.ClusterDownError),
+)
 _HELD_UP_S = 0.05
 _SECOND_LOOK_S = 0.01
 
@@ -194,6 +198,6 @@ class Link(asyncio.Protocol):
 
 def _is_elsewhere(answer: Exception) -> bool:
     """Whether a server says that it is not, or not yet, the one to ask; some proxies put ERR before it."""
-    if isinstance(answer, exceptions.ReadOnlyError | exceptions.BusyLoadingError | exceptions.MasterDownError):
+    if isinstance(answer, _ELSEWHERE_TYPES):
         return True
     return type(answer) is exceptions.ResponseError and str(answer).removeprefix("ERR ").startswith(_ELSEWHERE)

@@ -112,6 +112,6 @@ async def _worker(settings: WorkerSettings, screen: samples.Screen) -> AsyncIter
 
 
 def _place(settings: BrokerSettings) -> str:
-    from broker.stores import without_password
+    from broker.addresses import without_password
 
     return without_password(settings.redis_url) or str(Path(settings.data_dir).expanduser().absolute())

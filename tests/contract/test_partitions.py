@@ -3,7 +3,8 @@
 import pytest
 
 from broker import keys
-from broker.store import PartitionsDiffer, Store
+from broker.setting_up import PartitionsDiffer
+from broker.store import Store
 from tests.contract.building import enqueue, ids, names, new, partition, reap_after, spread
 
 pytestmark = pytest.mark.parametrize("partitions", [1, 3])

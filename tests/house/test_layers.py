@@ -11,7 +11,20 @@ LEAVES = {"states", "errors", "models", "times", "ids", "keys", "settings", "con
 ONLY = {
     "redis": tuple(
         f"broker/{name}"
-        for name in ("scripts", "store", "connection", "wire", "waiters", "partitions", "fences", "bench/")
+        for name in (
+            *(
+                "scripts",
+                "store",
+                "connection",
+                "places",
+                "servers",
+                "wire",
+                "waiters",
+                "partitions",
+                "fences",
+                "bench/",
+            ),
+        )
     ),
     "aiohttp.web": ("broker/api/", "broker/serve.py"),
     "click": ("broker/cli/", "broker/__main__.py", "worker/cli.py", "worker/__main__.py"),

@@ -13,7 +13,8 @@ from broker.connection import connect
 from broker.errors import NotFound, StoreUnavailable
 from broker.models import NewJob
 from broker.scripts import told
-from broker.store import PartitionsDiffer, Store
+from broker.setting_up import PartitionsDiffer
+from broker.store import Store
 from tests.unit.conftest import free_port
 from tests.unit.every_verb import refused
 

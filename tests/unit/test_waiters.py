@@ -120,5 +120,5 @@ async def test_leaving_closes_the_listener(store):
     """At the end nothing listens any more and the task is gone."""
     async with Waiters(connect_listener(store.redis), store.partitions) as waiters:
         await eventually(lambda: waiters.is_listening)
-    assert waiters._task.done()
+    assert all(task.done() for task in waiters._tasks)
     assert not waiters.is_listening

@@ -1,0 +1,93 @@
+"""What --redis-url says: one server, several, or how to find them: by Sentinel, or as nodes of a cluster.
+
+redis://, rediss://, unix://                                    a server
+redis://one:6379/0,redis://two:6379/0                           several: partition i lives on server i mod 2
+redis+sentinel://sentinel-1:26379,sentinel-2:26379/mymaster/0   the primary that the sentinels name
+redis+cluster://node-1:6379,node-2:6379                         the node that holds a partition's slot
+"""
+
+import re
+from typing import Literal, NamedTuple
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+_NEXT = re.compile(r"[,\s]+(?=[a-z]+(?:\+[a-z]+)?://)")
+_PORTS = {"sentinel": 26379, "cluster": 6379}
+_ASKED = ("sentinel_username", "sentinel_password")
+
+
+class StoreAddress(NamedTuple):
+    """One address. `url` says how to speak to the server, redis:// or unix://, wherever it is found.
+
+    `seeds` are the sentinels or nodes to ask; `service` is the name that sentinels know the primary by; `seed_options`
+    are how to log in there, in redis-py's words.
+    """
+
+    kind: Literal["server", "sentinel", "cluster"]
+    url: str
+    seeds: tuple[tuple[str, int], ...] = ()
+    service: str = ""
+    seed_options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """The address as it may be shown, without passwords."""
+        if self.kind == "server":
+            return without_password(self.url)
+        seeds = ",".join(f"{host}:{port}" for host, port in self.seeds)
+        return f"redis+{self.kind}://{seeds}{'/' + self.service if self.service else ''}"
+
+    @property
+    def redis_cli(self) -> str:
+        """The command line that looks into it."""
+        if self.kind == "server":
+            return f"redis-cli -u {self.shown}"
+        host, port = self.seeds[0]
+        if self.kind == "cluster":
+            return f"redis-cli -c -h {host} -p {port}"
+        return f"redis-cli -h {host} -p {port} SENTINEL GET-MASTER-ADDR-BY-NAME {self.service}"
+
+
+def addresses(text: str) -> list[StoreAddress]:
+    """The addresses in the text, in order. Raises ValueError."""
+    found = [_address(url) for url in _NEXT.split(text.strip())]
+    if len(found) > 1 and any(one.kind == "cluster" for one in found):
+        raise ValueError("a cluster is one address: name its nodes with commas between them")
+    return found
+
+
+def without_password(url: str) -> str:
+    """A store's address, or several, as it may be shown."""
+    parts = (urlsplit(one) for one in _NEXT.split(url.strip()))
+    return ",".join(part._replace(netloc=part.netloc.rpartition("@")[2], query="").geturl() for part in parts)
+
+
+def _address(url: str) -> StoreAddress:
+    scheme, _, rest = url.partition("://")
+    scheme, _, kind = scheme.partition("+")
+    if not kind:
+        return StoreAddress("server", url)
+    if kind not in _PORTS or scheme not in {"redis", "rediss"}:
+        raise ValueError(f"{scheme}+{kind}:// is not a scheme")
+    parts = urlsplit(f"{scheme}://{rest}")
+    user, _, hosts = parts.netloc.rpartition("@")
+    seeds = tuple(_seed(host, _PORTS[kind]) for host in hosts.split(","))
+    options = dict(parse_qsl(parts.query))
+    asked = {name.removeprefix("sentinel_"): options.pop(name) for name in _ASKED if name in options}
+    login = f"{user}@" if user else ""
+    query = f"?{urlencode(options)}" if options else ""
+    service, _, db = parts.path.strip("/").partition("/")
+    if kind == "sentinel":
+        if not service:
+            raise ValueError("the name of the primary is missing, as in redis+sentinel://host:26379/mymaster")
+        server = f"{scheme}://{login}{seeds[0][0]}:{seeds[0][1]}/{db or 0}{query}"
+        return StoreAddress("sentinel", server, seeds, service, tuple(asked.items()))
+    if service not in {"", "0"}:
+        raise ValueError("a cluster has no databases")
+    return StoreAddress("cluster", f"{scheme}://{login}{seeds[0][0]}:{seeds[0][1]}/0{query}", seeds)
+
+
+def _seed(text: str, port: int) -> tuple[str, int]:
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname:
+        raise ValueError(f"{text!r} is not a host")
+    return parts.hostname, parts.port or port

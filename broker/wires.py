@@ -1,0 +1,21 @@
+"""The wires of a store on several servers."""
+
+import asyncio
+from typing import Any
+
+from broker.wire import Wire
+from broker.wire_protocol import Word
+
+
+class Wires:
+    """Several servers' wires as one: a script goes to the server of its partition, all else to every one."""
+
+    def __init__(self, wires: dict[str, Wire]) -> None:
+        self._wires = wires
+        self._distinct = list(dict.fromkeys(wires.values()))
+
+    def call(self, *words: Word) -> asyncio.Future[Any]:
+        """As Wire.call; of what goes to every server the replies are a list."""
+        if words[0] == "EVALSHA":
+            return self._wires[str(words[3])].call(*words)
+        return asyncio.gather(*(wire.call(*words) for wire in self._distinct))

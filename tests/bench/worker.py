@@ -1,7 +1,8 @@
 """`python -m tests.bench.worker`: how fast a worker is. A broker, its store and the worker are started for it.
 
 noop: Python functions that do nothing, through bulk next and finish; from the first job handed out to the last success.
-true: the process runner with /bin/true, beside bare asyncio.create_subprocess_exec with the same concurrency.
+true: the process runner with /bin/true, beside bare asyncio.create_subprocess_exec with the same concurrency, on
+the faster of asyncio's loop and uvloop.
 CPU a job is the worker's own, without its start; of `true` with that of the commands.
 """
 
@@ -32,27 +33,23 @@ LONGEST_S = 120.0
 def main() -> int:
     """Measure and print."""
     options = _options()
-    with server() as started:
-        rows = uvloop.run(_measured(started.url, options))
-    for row in rows:
-        print(json.dumps(row) if options.json else "  ".join(f"{name} {value}" for name, value in row.items()))
-    return 0
-
-
-async def _measured(url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     noops, trues, bare = [], [], []
-    for _ in range(options.rounds):
-        words = ("--app", "tests.bench.noop", "--concurrency", str(options.noop_concurrency))
-        noops.append(await _worked(url, "noop", options.jobs, words))
-        bare.append(await _bare(options.commands, options.concurrency))
-        words = ("--run", "true=/bin/true", "--concurrency", str(options.concurrency))
-        trues.append(await _worked(url, "true", options.commands, words))
+    with server() as started:
+        for _ in range(options.rounds):
+            words = ("--app", "tests.bench.noop", "--concurrency", str(options.noop_concurrency))
+            noops.append(uvloop.run(_worked(started.url, "noop", options.jobs, words)))
+            bare.append(max(run(_bare(options.commands, options.concurrency)) for run in (asyncio.run, uvloop.run)))
+            words = ("--run", "true=/bin/true", "--concurrency", str(options.concurrency))
+            trues.append(uvloop.run(_worked(started.url, "true", options.commands, words)))
     ratio = statistics.median(one[0] / other[0] for one, other in zip(bare, trues, strict=True))
-    return [
+    rows = [
         _row("noop", options.noop_concurrency, noops),
         _row("true", options.concurrency, trues),
         _row("bare create_subprocess_exec", options.concurrency, bare) | {"times_the_worker": round(ratio, 2)},
     ]
+    for row in rows:
+        print(json.dumps(row) if options.json else "  ".join(f"{name} {value}" for name, value in row.items()))
+    return 0
 
 
 def _row(what: str, concurrency: int, figures: list[tuple[float, float]]) -> dict[str, Any]:

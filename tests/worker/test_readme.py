@@ -1,0 +1,110 @@
+"""worker/README.md: its files, its sessions run as they are printed, and its table of outcomes."""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from tests.worker.conftest import Front
+from tests.worker.podman import IMAGE, missing, podman
+from tests.worker.programs import Start
+from worker import outcome
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "worker/README.md").read_text()
+BUSYBOX = "docker.io/library/busybox:1"
+MARK = "---- titan ----"
+
+
+def blocks(kind: str) -> list[str]:
+    """The page's blocks of a kind."""
+    return re.findall(rf"^```{kind}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def steps(*, of_containers: bool) -> list[tuple[str, str]]:
+    """Each command, with what the page says it prints."""
+    found = [
+        step.partition("\n") for block in blocks("console") for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+    ]
+    return [(command, output) for command, _, output in found if (BUSYBOX in command) == of_containers]
+
+
+@pytest.fixture
+async def hooks() -> AsyncIterator[int]:
+    """A site that answers with what it was asked; its port."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(text=f"{request.method} {request.path} {await request.text()}\n")
+
+    app = web.Application()
+    app.router.add_post("/hooks/{rest:.*}", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield runner.addresses[0][1]
+    await runner.cleanup()
+
+
+async def run(session: list[tuple[str, str]], front: Front, start: Start, folder: Path, port: int, **more: str) -> None:
+    """Start the page's worker in a folder with the page's files, and run the commands."""
+    (config,), (app,) = blocks("toml"), blocks("python")
+    (folder / "worker.toml").write_text(config.replace("9000", str(port)))
+    (folder / "shop.py").write_text(app)
+    (words,) = [line.split()[2:] for block in blocks("sh") for line in block.splitlines()]
+    words = [str(folder / word) if word == "worker.toml" else word for word in words]
+    worker = await start(*words, PYTHONPATH=str(folder), **more)
+    await worker.says("takes jobs")
+    script = f'titan() {{ "{sys.executable}" -m broker "$@"; }}\n'
+    script += "".join(f"{command}\necho '{MARK}'\n" for command, _ in session).replace("9000", str(port))
+    shell = await asyncio.create_subprocess_exec(
+        "bash",
+        "-c",
+        script,
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "TITAN_BROKER_URL": front.url},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(100):
+        printed = (await shell.communicate())[0].decode().split(f"{MARK}\n")
+    assert [text.strip() for text in printed[:-1]] == [expected.strip() for _, expected in session]
+
+
+@pytest.mark.slow
+async def test_the_sessions_print_what_the_page_says(front: Front, start: Start, tmp_path: Path, hooks: int) -> None:
+    """Commands, addresses and functions of the page's own worker.toml and shop.py do what the page shows."""
+    session = steps(of_containers=False)
+    assert len(session) == 5
+    await run(session, front, start, tmp_path, hooks)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("podman")
+async def test_the_session_with_a_container(front: Front, start: Start, tmp_path: Path, hooks: int) -> None:
+    """The same with a container engine and the image that the page names."""
+    if why := missing():
+        (pytest.fail if "CI" in os.environ else pytest.skip)(why)
+    session = steps(of_containers=True)
+    assert len(session) == 1
+    with podman() as engine:
+        engine("tag", IMAGE, BUSYBOX)
+        await run(session, front, start, tmp_path, hooks, DOCKER_HOST=engine.address)
+
+
+def test_the_table_has_each_outcome_and_reason() -> None:
+    """The page's table names every outcome of the code, with the statuses that the code's own table gives it."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in README.splitlines()
+        if re.match(r"\| .*\| (Succeeded|Failed|Released|Dropped) \|", line)
+    ]
+    assert {row[1] for row in rows} == {kind.__name__ for kind in outcome.Outcome.__args__}
+    by_outcome = {kind: {row[2] for row in rows if row[1] == kind} for kind in ("Succeeded", "Failed", "Released")}
+    assert by_outcome == {"Succeeded": {"succeeded"}, "Failed": {"failed"}, "Released": {"delayed", "queued"}}
+    reasons = {row[3] for row in rows if row[1] == "Failed"}
+    sources = "".join(path.read_text() for path in (ROOT / "worker").rglob("*.py"))
+    assert reasons == set(re.findall(r'Failed\(\s*"(\w+)",', sources))

@@ -1,0 +1,299 @@
+"""A small world, explored whole: two jobs of one group, every verb with every token, and the clock, in every order.
+
+The real scripts run on fakeredis, whose memory is copied before each step and put back after it, so each state is
+reached once: two that differ in names, tokens and the time of day alone are the same. A lease token is all that the
+store knows of a consumer, so whoever holds one stands for each consumer; a crash is a token that is never used again.
+"""
+
+import asyncio
+import copy
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, NamedTuple
+
+import fakeredis
+import msgspec
+from fakeredis.model import ZSet
+
+from broker import keys
+from broker.config import BrokerSettings
+from broker.errors import TitanError
+from broker.models import GroupSettings, Held, NewJob
+from broker.states import FINISHED, STATUSES
+from broker.store import Store
+from tests.conftest import NOW
+
+GROUP, P = "g", "t:{0}"
+STEPS_MS = (999, 1)
+"""How far the clock goes at once: to just before a second, and on to it."""
+
+_FORGET = ("created_at", "started_at", "completed_at", "spec", "finished_by")
+_TIMES = ("deadline",)
+
+
+class Token(NamedTuple):
+    """One delivery: whose, and until when by the store's clock. `is_given_back`: its holder, or a finish, ended it."""
+
+    job_id: str
+    lease: str
+    ends: int
+    is_given_back: bool = False
+
+
+class Place(NamedTuple):
+    """Where the exploration stands: the fake's memory, the clock, and what was seen from outside."""
+
+    memory: Any
+    now: int
+    tokens: tuple[Token, ...]
+    ended: tuple[tuple[str, str], ...]
+    ids: tuple[str, ...]
+
+
+Act = Callable[[], Awaitable[None]]
+
+
+class World:
+    """`settings` of the group, and the jobs that it begins with. `explore` visits all states up to a depth."""
+
+    def __init__(self, settings: GroupSettings, jobs: list[NewJob]) -> None:
+        self.states = self.edges = 0
+        self._server = fakeredis.FakeServer()
+        redis = fakeredis.FakeAsyncRedis(server=self._server, version=(7,))
+        self._store = Store(redis, BrokerSettings(key_prefix="t"), is_plain=True)
+        self._settings = settings
+        self._jobs = jobs
+        self._now = NOW
+        self._tokens: dict[str, Token] = {}
+        self._ended: dict[str, str] = {}
+        self._ids: list[str] = []
+
+    async def explore(self, depth: int) -> None:
+        """Visit everything that is at most so many steps away; raises AssertionError with the way there."""
+        await self._begin()
+        first = self._here()
+        seen = {self._shape()}
+        queue: deque[tuple[Place, tuple[str, ...]]] = deque([(first, ())])
+        while queue:
+            place, way = queue.popleft()
+            self._go_to(place)
+            for name, _ in list(self._acts()):
+                self._go_to(place)
+                act = dict(self._acts())[name]
+                try:
+                    await act()
+                    self._check_step(place)
+                    shape = self._shape()
+                    if shape not in seen:
+                        await self._check_state()
+                except Exception as fault:
+                    raise AssertionError(f"{fault!r} after: {', '.join([*way, name])}") from fault
+                self.edges += 1
+                if shape not in seen and len(way) + 1 < depth:
+                    queue.append((self._here(), (*way, name)))
+                seen.add(shape)
+        self.states = len(seen)
+        await self._store.redis.aclose()
+
+    async def _begin(self) -> None:
+        self._store.now = str(self._now)
+        await self._store.open()
+        await self._store.configure(GROUP, self._settings)
+        self._ids += [job.id for job in (await self._store.enqueue(GROUP, self._jobs)).jobs]
+
+    def _acts(self) -> Iterator[tuple[str, Act]]:
+        yield "next", self._next
+        yield "reap", self._reap
+        for ms in STEPS_MS:
+            yield f"wait {ms} ms", lambda ms=ms: self._wait(ms)  # type: ignore[misc]
+        for number, job_id in enumerate(self._ids):
+            for verb in ("cancel", "retry", "remove"):
+                yield f"{verb} {number}", lambda verb=verb, job_id=job_id: self._by_hand(verb, job_id)  # type: ignore[misc]
+            yield f"start {number}", lambda job_id=job_id: self._start(job_id)  # type: ignore[misc]
+            for name, token in self._known(job_id):
+                for verb in ("touch", "succeed", "fail", "release", "start again"):
+                    yield f"{verb} {number} {name}", lambda v=verb, t=token: self._report(v, t)  # type: ignore[misc]
+
+    def _known(self, job_id: str) -> Iterator[tuple[str, Token]]:
+        """The last delivery's token, and one that came before it."""
+        tokens = [token for token in self._tokens.values() if token.job_id == job_id]
+        yield from zip(("last", "stale"), reversed(tokens[-2:]), strict=False)
+
+    async def _wait(self, ms: int) -> None:
+        self._now += ms
+        self._store.now = str(self._now)
+
+    async def _next(self) -> None:
+        for job in await self._store.next(1):
+            await self._handed_out(job.id, str(job.lease))
+
+    async def _start(self, job_id: str) -> None:
+        try:
+            job = await self._store.start(GROUP, job_id)
+        except TitanError:
+            return
+        if job.lease and job.lease not in self._tokens:
+            await self._handed_out(job_id, job.lease)
+        else:
+            await self._renew(job_id)
+
+    async def _handed_out(self, job_id: str, lease: str) -> None:
+        for token in self._tokens.values():
+            if token.job_id == job_id:
+                assert token.is_given_back or token.ends <= self._now, "two hold the job"
+        assert job_id not in self._ended, "a finished job was handed out"
+        self._tokens[lease] = Token(job_id, lease, 0)
+        await self._renew(job_id)
+
+    async def _renew(self, job_id: str) -> None:
+        token = self._tokens[str(_field(self._memory(), job_id, "lease"))]
+        ends = _score(self._memory(), keys.members(P, GROUP, "running"), job_id)
+        assert ends is not None
+        self._tokens[token.lease] = token._replace(ends=int(ends))
+
+    async def _report(self, verb: str, token: Token) -> None:
+        _, holder = next(self._known(token.job_id))
+        try:
+            if verb == "touch":
+                [ends] = await self._store.touch([Held(group_name=GROUP, id=token.job_id, lease=token.lease)])
+                if isinstance(ends, TitanError):
+                    raise ends
+            elif verb == "start again":
+                await self._store.start(GROUP, token.job_id, token.lease)
+            else:
+                await getattr(self._store, verb)(GROUP, token.job_id, token.lease)
+        except TitanError:
+            assert token.is_given_back or token != holder or token.ends <= self._now or token.job_id in self._ended, (
+                "the holder was refused"
+            )
+            return
+        if verb in {"succeed", "fail"}:
+            assert self._ended.setdefault(token.job_id, token.lease) == token.lease, "two have ended it"
+        assert token == holder, "a stale token was taken"
+        if verb in {"touch", "start again"}:
+            await self._renew(token.job_id)
+        else:
+            self._tokens[token.lease] = token._replace(is_given_back=True)
+
+    async def _by_hand(self, verb: str, job_id: str) -> None:
+        try:
+            await getattr(self._store, verb)(GROUP, job_id)
+        except TitanError:
+            return
+        if verb == "cancel":
+            self._ended.setdefault(job_id, "cancel")
+
+    async def _reap(self) -> None:
+        await self._store.reap(10)
+
+    async def _check_state(self) -> None:
+        """The store agrees with itself."""
+        assert await self._store.check(GROUP, self._ids, is_repair=False) == []
+        assert await self._store.check(GROUP, (), is_repair=False) == []
+
+    def _check_step(self, before: Place) -> None:
+        """Finished jobs stay so; each job is in one set, and was not handed out more often than it may."""
+        memory, old = self._memory(), before.memory
+        self._ids += sorted(_job_ids(memory) - set(self._ids))
+        for job_id in _job_ids(memory):
+            sets = [status for status in STATUSES if _score(memory, keys.members(P, GROUP, status), job_id) is not None]
+            assert len(sets) == 1, f"{job_id} is in {sets}"
+            status = _field(old, job_id, "status")
+            assert status not in FINISHED or status == sets[0], f"{job_id} was {status} and is {sets[0]}"
+            limit = self._settings.delivery_limit or 5
+            assert int(_field(memory, job_id, "deliveries") or 0) <= limit, "handed out too often"
+
+    def _memory(self) -> Any:
+        return self._server.dbs[0]._dict
+
+    def _here(self) -> Place:
+        ended, ids = tuple(self._ended.items()), tuple(self._ids)
+        return Place(copy.deepcopy(self._memory()), self._now, tuple(self._tokens.values()), ended, ids)
+
+    def _go_to(self, place: Place) -> None:
+        self._server.dbs[0]._dict = copy.deepcopy(place.memory)
+        self._now, self._store.now = place.now, str(place.now)
+        self._tokens = {token.lease: token for token in place.tokens}
+        self._ended, self._ids = dict(place.ended), list(place.ids)
+
+    def _shape(self) -> bytes:
+        """The state without names and the time of day."""
+        memory = self._memory()
+        names = {job_id: f"job {number}" for number, job_id in enumerate(self._ids)}
+        names |= {token: f"token {number}" for number, token in enumerate(self._tokens)}
+        jobs = []
+        for job_id in self._ids:
+            known = [(max(0, token.ends - self._now), token.is_given_back) for _, token in self._known(job_id)]
+            fields = {}
+            for name, value in _hash(memory, job_id).items():
+                if name not in _FORGET:
+                    fields[name] = int(value) - self._now if name in _TIMES else names.get(value, value)
+            last = next((token.lease for _, token in self._known(job_id)), "")
+            fields["lease"] = "last" if fields.get("lease") == names.get(last) else fields.get("lease", "")
+            fields.pop("place", None)
+            jobs.append([names[job_id], sorted(fields.items()), known, self._ended.get(job_id, "") == last])
+        sets = []
+        for key in sorted(memory):
+            value = memory[key].value
+            if key.decode().startswith(f"{P}:group:") and isinstance(value, ZSet):
+                sets.append([key.decode(), _line(value, names, self._now)])
+        return msgspec.msgpack.encode([jobs, sets])
+
+
+def _line(members: Any, names: dict[str, str], now: int) -> list[Any]:
+    """A sorted set's members in order; of times how far away they are, of places the order alone."""
+    pairs = [(names.get(member.decode(), member.decode()), score) for member, score in sorted(members.items(), key=_by)]
+    return [[name, int(score - now) if abs(score - now) < 10**9 else 0] for name, score in pairs]
+
+
+def _by(pair: tuple[bytes, float]) -> tuple[float, bytes]:
+    return pair[1], pair[0]
+
+
+def _job_ids(memory: Any) -> set[str]:
+    head = keys.job(P, "")
+    return {key.decode().removeprefix(head) for key in memory if key.decode().startswith(head)}
+
+
+def _hash(memory: Any, job_id: str) -> dict[str, str]:
+    item = memory.get(keys.job(P, job_id).encode())
+    return {} if item is None else {_text(name): _text(value) for name, value in item.value.items()}
+
+
+def _field(memory: Any, job_id: str, name: str) -> str | None:
+    return _hash(memory, job_id).get(name)
+
+
+def _score(memory: Any, key: str, member: str) -> float | None:
+    item = memory.get(key.encode())
+    return None if item is None else dict(item.value.items()).get(member.encode())
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+WORLDS: dict[str, tuple[GroupSettings, list[NewJob]]] = {
+    "two deliveries, a retry and a delay": (
+        GroupSettings(delivery_limit=2),
+        [NewJob(image="x", timeout=1, max_retries=1, retries_delay=0), NewJob(image="x", timeout=1, delay=1)],
+    ),
+    "one at a time, tokens demanded": (
+        GroupSettings(max_concurrency=1, require_lease=True, delivery_limit=1),
+        [NewJob(image="x", timeout=1, priority=2), NewJob(image="x", timeout=2, max_retries=1, retries_delay=1)],
+    ),
+}
+
+
+def main() -> None:
+    """`python -m tests.property.small 6`: explore every world to a depth, and say how large it was."""
+    depth = int(sys.argv[1])
+    for name, (settings, jobs) in WORLDS.items():
+        world = World(settings, jobs)
+        asyncio.run(world.explore(depth))
+        print(f"{name}, {depth} steps: {world.states} states, {world.edges} edges")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Every order of verbs and clock steps in a small world, on the real scripts."""
+
+import pytest
+
+from broker import scripts
+from tests.property.small import WORLDS, World
+
+DEPTH = 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", WORLDS)
+async def test_small_world_keeps_every_promise(name):
+    """Whatever happens in whatever order, one holds a job, one ends it, and the store agrees with itself."""
+    world = World(*WORLDS[name])
+    await world.explore(DEPTH)
+    print(f"{DEPTH} steps: {world.states} states, {world.edges} edges")
+    assert world.states > 200
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("verb", "right", "wrong"),
+    [
+        ("release", "if refused then return refused end", ""),
+        ("cancel", "job.status == 'succeeded' or ", ""),
+        ("cancel", "refresh_ready(p, group)", ""),
+    ],
+)
+async def test_small_world_finds_a_broken_script(monkeypatch, verb, right, wrong):
+    """A script without one of its guards or writes is found within three steps."""
+    script = scripts.SCRIPTS[verb]
+    assert right in script.plain
+    monkeypatch.setitem(scripts.SCRIPTS, verb, script._replace(plain=script.plain.replace(right, wrong)))
+    with pytest.raises(AssertionError, match="after: "):
+        await World(*WORLDS["two deliveries, a retry and a delay"]).explore(3)

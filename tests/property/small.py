@@ -131,7 +131,8 @@ class World:
     async def _start(self, job_id: str) -> None:
         try:
             job = await self._store.start(GROUP, job_id)
-        except TitanError:
+        except TitanError as refusal:
+            _must_be_a_refusal(refusal)
             return
         if job.lease and job.lease not in self._tokens:
             await self._handed_out(job_id, job.lease)
@@ -163,7 +164,8 @@ class World:
                 await self._store.start(GROUP, token.job_id, token.lease)
             else:
                 await getattr(self._store, verb)(GROUP, token.job_id, token.lease)
-        except TitanError:
+        except TitanError as refusal:
+            _must_be_a_refusal(refusal)
             assert token.is_given_back or token != holder or token.ends <= self._now or token.job_id in self._ended, (
                 "the holder was refused"
             )
@@ -179,7 +181,8 @@ class World:
     async def _by_hand(self, verb: str, job_id: str) -> None:
         try:
             await getattr(self._store, verb)(GROUP, job_id)
-        except TitanError:
+        except TitanError as refusal:
+            _must_be_a_refusal(refusal)
             return
         if verb == "cancel":
             self._ended.setdefault(job_id, "cancel")
@@ -239,6 +242,12 @@ class World:
             if key.decode().startswith(f"{P}:group:") and isinstance(value, ZSet):
                 sets.append([key.decode(), _line(value, names, self._now)])
         return msgspec.msgpack.encode([jobs, sets])
+
+
+def _must_be_a_refusal(error: TitanError) -> None:
+    """A script that fails is none."""
+    if type(error) is TitanError:
+        raise error
 
 
 def _line(members: Any, names: dict[str, str], now: int) -> list[Any]:

@@ -23,6 +23,7 @@ _WATCHED = _PASSED_ON | {signal.SIGCHLD, signal.SIGCONT}
 _LONGEST_S = 10.0
 _LOOK_S = 1.0
 _NO_KEEPER = 1
+_SIGNALLED = 128
 _kept_pid = 0
 
 
@@ -69,6 +70,7 @@ def _keep(child: int) -> NoReturn:
     _kill_all()
     if os.WIFSIGNALED(status):
         _end_by(os.WTERMSIG(status))
+        os._exit(_SIGNALLED + os.WTERMSIG(status))  # as the first process of a container, which no signal ends
     os._exit(os.waitstatus_to_exitcode(status))
 
 

@@ -43,7 +43,15 @@ def test_dockerfile_names_a_version_of_its_base(deploy: Path) -> None:
     """Both stages stand on one named version of Python."""
     text = (deploy / "Dockerfile").read_text()
     assert re.search(r"^ARG PYTHON=3\.\d+-slim-\w+$", text, re.MULTILINE)
-    assert [words[1] for words in _instructions(deploy) if words[0] == "FROM"] == ["python:${PYTHON}"] * 2
+    stages = [words[1] for words in _instructions(deploy) if words[0] == "FROM"]
+    assert stages == ["python:${PYTHON}", "python:${PYTHON}", "titan", "titan"]
+
+
+def test_dockerfile_has_a_target_for_a_worker(deploy: Path) -> None:
+    """`--target worker` is the same image with a worker in it, which has no address to be asked at."""
+    text = (deploy / "Dockerfile").read_text()
+    target = text.partition("FROM titan AS worker\n")[2].partition("FROM")[0].split("\n")
+    assert [line for line in target if line] == ["HEALTHCHECK NONE", 'CMD ["worker"]']
 
 
 def test_dockerfile_sets_only_variables_that_are_settings(deploy: Path) -> None:

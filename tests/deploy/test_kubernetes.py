@@ -10,6 +10,7 @@ import yaml
 from broker.config import BrokerSettings
 from broker.settings import settings_of
 from worker.config import WorkerSettings
+from worker.table import read_table
 
 DEPLOYMENTS = ["titan-broker", "titan-worker"]
 
@@ -44,7 +45,7 @@ def test_kubernetes_asks_whether_a_broker_lives_and_whether_it_is_ready(objects:
 def test_kubernetes_gives_a_broker_time_to_stop(objects: list[dict[str, Any]]) -> None:
     """The time in which it still listens, and its grace, fit into the time before the kill."""
     pod = _pod(objects, "titan-broker")
-    [settings] = [object_["data"] for object_ in objects if object_["kind"] == "ConfigMap"]
+    settings = _named(objects, "ConfigMap", "titan-broker")["data"]
     delay_s = int(settings["TITAN_DRAIN_DELAY_S"])
     assert delay_s >= 5
     assert pod["terminationGracePeriodSeconds"] >= delay_s + BrokerSettings().shutdown_grace_s + 5
@@ -87,6 +88,17 @@ def test_kubernetes_sets_only_variables_that_are_settings(objects: list[dict[str
     used = set(_named(objects, "ConfigMap", "titan-broker")["data"])
     used |= {item["name"] for item in _pod(objects, "titan-worker")["containers"][0]["env"]}
     assert used <= known
+
+
+def test_kubernetes_worker_has_a_table_that_it_can_read(objects: list[dict[str, Any]], tmp_path: Path) -> None:
+    """The file of the ConfigMap is where the worker looks for it, and is right."""
+    pod = _pod(objects, "titan-worker")
+    mounts = {item["name"]: item["mountPath"] for item in pod["containers"][0]["volumeMounts"]}
+    (volume,) = [item["name"] for item in pod["volumes"] if item.get("configMap") == {"name": "titan-worker"}]
+    assert pod["containers"][0]["args"] == ["worker", "--config", f"{mounts[volume]}/worker.toml"]
+    file = tmp_path / "worker.toml"
+    file.write_text(_named(objects, "ConfigMap", "titan-worker")["data"]["worker.toml"])
+    assert read_table(WorkerSettings(config=str(file))).names == ["hello"]
 
 
 def _named(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         int, Meta(ge=0, le=100, description="On how many replicas' disks jobs of durable=1 must be, too.")
     ] = 0
     max_body_bytes: Annotated[int, Meta(ge=1024, description="Size of a JSON body at most, in bytes.")] = (
-        32 * 1024 * 1024
+        8 * 1024 * 1024
     )
     max_payload_bytes: Annotated[int, Meta(ge=1, description="Size of one payload at most, in bytes of UTF-8.")] = (
         1024 * 1024

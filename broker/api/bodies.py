@@ -1,6 +1,7 @@
 """Reading a body within its limits, and not before somebody wants it."""
 
 import asyncio
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -49,9 +50,16 @@ def media_type(request: web.BaseRequest) -> str:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def _check_type(request: web.BaseRequest, types: tuple[str, ...]) -> None:
-    if "Content-Encoding" in request.headers:
+def check_encodings(headers: Mapping[str, str]) -> None:
+    """Raise UnsupportedType for a body that is packed in any way. Chunks are none; what stands before them is."""
+    if "Content-Encoding" in headers:
         raise UnsupportedType("A Content-Encoding is not supported.")
+    if headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+        raise UnsupportedType("A Transfer-Encoding beside chunked is not supported.")
+
+
+def _check_type(request: web.BaseRequest, types: tuple[str, ...]) -> None:
+    check_encodings(request.headers)
     given = media_type(request)
     if given and given not in types:
         raise UnsupportedType(f"The Content-Type must be {' or '.join(types)}.")

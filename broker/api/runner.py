@@ -82,6 +82,12 @@ class _Protocol(web.RequestHandler):
         response.force_close()
         return response
 
+    async def _handle_request(self, request: Any, start_time: float | None, request_handler: Any) -> Any:
+        """Refuse HTTP/0.9, a line without a version: what is taken for such a line may be the rest of a body."""
+        return await super()._handle_request(
+            request, start_time, request_handler if request.version >= (1, 0) else _refuse_version
+        )
+
     async def finish_response(
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
@@ -91,3 +97,7 @@ class _Protocol(web.RequestHandler):
         if resp.status == STATUS[TooSlow]:
             self.force_close()  # else the rest of the body would be waited for
         return ending
+
+
+async def _refuse_version(_: BaseRequest) -> web.StreamResponse:
+    raise web.HTTPBadRequest

@@ -6,13 +6,14 @@ Content-Transfer-Encoding of base64 or quoted-printable, which RFC 7578 deprecat
 """
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator, Awaitable
 from typing import TypeVar
 
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import BadContentDispositionHeader, BadContentDispositionParam, BodyPartReader, MultipartReader, web
 from aiohttp.http import HttpProcessingError
 
-from broker.api.bodies import media_type
+from broker.api.bodies import check_encodings, media_type
 from broker.config import BrokerSettings
 from broker.errors import Invalid, TooLarge, TooSlow, UnsupportedType
 
@@ -28,6 +29,9 @@ MAX_OTHER_BYTES = 1024 * 1024
 _PIECE_BYTES = 64 * 1024
 _PLAIN = ("7bit", "8bit", "binary")
 _BROKEN = (web.RequestPayloadError, ConnectionError, HttpProcessingError, ValueError, RuntimeError, AssertionError)
+_BROKEN_NAME = (BadContentDispositionHeader, BadContentDispositionParam)
+for _warning in _BROKEN_NAME:  # else what a client sent would stand on standard error, as it is
+    warnings.simplefilter("error", _warning)
 
 _Read = TypeVar("_Read")
 
@@ -39,8 +43,7 @@ def log_pieces(request: web.BaseRequest, settings: BrokerSettings) -> AsyncItera
     or has no log, and TooSlow when nothing came for body_timeout_s. That a log is not too large in the end is for
     `Logs.write` to see.
     """
-    if "Content-Encoding" in request.headers:
-        raise UnsupportedType("A Content-Encoding is not supported.")
+    check_encodings(request.headers)
     kind = media_type(request)
     if kind == FORM:
         _check_length(request, settings.max_log_bytes, MAX_OTHER_BYTES)
@@ -118,5 +121,5 @@ async def _read(reading: Awaitable[_Read], pause_s: float) -> _Read:
             return await reading
     except TimeoutError:
         raise TooSlow from None
-    except _BROKEN as error:
+    except (*_BROKEN, *_BROKEN_NAME) as error:
         raise Invalid("The body is broken, or broke off.", fields="log") from error

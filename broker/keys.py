@@ -69,6 +69,11 @@ def discarded(p: str) -> str:
     return f"{p}:discarded"
 
 
+def awaited(p: str) -> str:
+    """Is there, and expires, while somebody waits for jobs of some images only."""
+    return f"{p}:awaited"
+
+
 def workers(p: str) -> str:
     """The sorted set of the names of workers by when they last announced themselves; expires. First partition only."""
     return f"{p}:workers"

@@ -25,6 +25,7 @@ MOVES: tuple[Move, ...] = (
     Move("enqueue", "enqueue", None, "delayed", "delay > 0"),
     Move("enqueue", "enqueue", None, "queued", "no delay"),
     Move("next", "next", "queued", "running"),
+    Move("next", "next_image", "queued", "running", "of the images asked for"),
     Move("start", "start", "queued", "running"),
     Move("start", "start", "running", "running", "by its holder"),
     Move("touch", "touch", "running", "running"),

@@ -25,6 +25,7 @@ from broker.hot import Hot
 from broker.ids import Ids, lease_token
 from broker.models import Finish, Group, GroupSettings, Held, Job, NewJob
 from broker.partitions import Partitions
+from broker.picking import Picking
 from broker.presence import Receipt
 from broker.registry import Registry
 from broker.rows import Finding, Followed, Reaped, field_of, fields_of, followed_of, group_of, job_of, reaped_of
@@ -71,6 +72,7 @@ class Store:
         self.partitions = self._partitions.names
         self.registry = Registry(self._partitions)
         self.hot = Hot(self._partitions, lambda: self.now, self.give_back, is_stepwise=wires is not None)
+        self._picking = Picking(self._partitions, lambda: self.now, self.give_back)
         self._ids = Ids()
         self._giving_back: set[asyncio.Task[None]] = set()
         limit_s, replicas = settings.durable_limit_s, settings.durable_replicas
@@ -141,15 +143,23 @@ class Store:
             is not None
         )
 
-    async def next(self, n: int, groups: Sequence[str] = (), lease_s: int | None = None) -> list[Job]:
+    async def next(
+        self, n: int, groups: Sequence[str] = (), lease_s: int | None = None, images: Sequence[str] = ()
+    ) -> list[Job]:
         """Hand out the first jobs, n at most. Partitions are asked in turn; a fault after some jobs ends the round.
+
+        With `images` only jobs of these; a job that stands behind 200 of other images in its group is not found.
 
         When the caller is cancelled, what it would have got is given back.
         """
-        return [_job(handed.encoded) for handed in await self.next_encoded(n, groups, lease_s)]
+        return [_job(handed.encoded) for handed in await self.next_encoded(n, groups, lease_s, images)]
 
-    async def next_encoded(self, n: int, groups: Sequence[str] = (), lease_s: int | None = None) -> list[Handed]:
+    async def next_encoded(
+        self, n: int, groups: Sequence[str] = (), lease_s: int | None = None, images: Sequence[str] = ()
+    ) -> list[Handed]:
         """Do the same; the jobs as the JSON of the answer."""
+        if images:
+            return await self._picking.next(n, list(dict.fromkeys(groups)), lease_s, images)
         return await self.hot.next(n, tuple(dict.fromkeys(groups)), lease_s)
 
     async def start(self, group: str, job_id: str, lease: str = "", started_at: int | None = None) -> Job:

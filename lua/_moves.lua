@@ -5,6 +5,11 @@ local function new_place(p, priority)
   return (2 - (priority or 0)) * STEP + call('INCR', p .. ':sequence')
 end
 
+-- who waits for images is not told by `ready`, where the group may have been before
+local function tell_awaiting(p, group)
+  if call('EXISTS', p .. ':awaited') == 1 then call('PUBLISH', p .. ':wake', group) end
+end
+
 local function forget_run(p, id)
   call('HDEL', job_key(p, id), 'lease', 'lease_s', 'deadline', 'handed_out_by')
 end
@@ -24,6 +29,7 @@ local function give_back(p, group, id, place, delay_ms, now)
   else
     call('ZADD', set_key(p, group, 'queued'), place, id)
     call('HSET', job_key(p, id), 'status', 'queued')
+    tell_awaiting(p, group)
   end
 end
 
@@ -61,7 +67,7 @@ local function again(p, group, id, new_id, delay_s, max_retries, now)
   call('HSET', job_key(p, new_id), unpack(values))
   call('ZADD', set_key(p, group, 'jobs'), now, new_id)
   call('ZADD', set_key(p, group, status), score, new_id)
-  if delay_s > 0 then set_timer(p, 'delayed', group, score) end
+  if delay_s > 0 then set_timer(p, 'delayed', group, score) else tell_awaiting(p, group) end
   call('HSET', job_key(p, id), 'retry_at', new_id)
 end
 

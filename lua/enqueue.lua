@@ -36,7 +36,7 @@ local function announce(group, status, score, created_at)
   if status == 'queued' then refresh_ready(p, group) else set_timer(p, status, group, score) end
 end
 
-local sequence, created_at, at = total ~= '0' and call('INCRBY', p .. ':sequence', total) - total, whole(now), first
+local queued, sequence, created_at, at = {}, total ~= '0' and call('INCRBY', p .. ':sequence', total) - total, whole(now), first
 while at < #ARGV do
   local group, n, priority, delay_s, words = unpack(ARGV, at, at + 4)
   local status, score, step = 'queued', (2 - priority) * STEP + (sequence or 0), 1
@@ -54,6 +54,11 @@ while at < #ARGV do
   many('ZADD', set_key(p, group, 'jobs'), index)
   many('ZADD', set_key(p, group, status), scores)
   announce(group, status, scores[1], created_at)
+  if step == 1 then queued[group] = true end
+end
+-- who waits for images is not told by `ready`, where the group may have been before
+if sequence and call('EXISTS', p .. ':awaited') == 1 then
+  for group in pairs(queued) do call('PUBLISH', p .. ':wake', group) end
 end
 if idempotency_key ~= '' then call('SET', answer, digest .. ' ' .. created_at .. ' ' .. note, 'PX', kept_ms) end
 

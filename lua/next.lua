@@ -11,11 +11,10 @@
 -- reply   now, ms; for each group in turn: name, env_vars, and for each job: READ (nil if not set) id place deliveries
 -- refuses -
 -- flags   allow-oom
--- with    _rates
+-- with    _rates _handing
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local groups, ready = { unpack(ARGV, 5) }, KEYS[1] .. ':ready'
 local LARGEST, bytes, started_at = 8388608, 0, whole(now) -- a reply with this many bytes of jobs takes no more of them
-local READ = { 'spec', 'created_at', 'timeout', 'deliveries', 'priority', 'delay', 'max_retries', 'retries_delay', 'retry_of' }
 
 -- the group whose head is first, and the place at which another one's turn comes
 local function first_group()
@@ -32,22 +31,6 @@ local function first_group()
   return heads[1] and heads[1][2], heads[2] and heads[2][1]
 end
 
--- the job for the reply and the end of its lease, ms; nil when the hash is gone, or what is left of it is no job
-local function hand_out(id, place)
-  local key = p .. ':job:' .. id
-  local job = call('HMGET', key, unpack(READ))
-  if not (job[1] and job[2]) then return nil end
-  local deliveries, ends = (job[4] or 0) + 1, now + (job[3] or TIMEOUT_S) * 1000
-  call('HSET', key, 'status', 'running', 'deliveries', deliveries, 'started_at', started_at, 'lease', lease .. '-' .. place)
-  if lease_s ~= '' then
-    call('HSET', key, 'lease_s', lease_s, 'deadline', ends)
-    ends = math.min(ends, now + lease_s * 1000)
-  end
-  bytes = bytes + #job[1]
-  job[10], job[11], job[12] = id, place, deliveries
-  return job, ends
-end
-
 local reply = { now }
 while n > 0 and bytes < LARGEST do
   local group, turn = first_group()
@@ -59,22 +42,19 @@ while n > 0 and bytes < LARGEST do
   for i = 1, #found, 2 do
     if bytes >= LARGEST then break end
     ids[#ids + 1] = found[i]
-    local job, ends = hand_out(found[i], found[i + 1])
+    local job, ends = hand_out(p, found[i], found[i + 1], now, started_at, lease, lease_s)
     if job then
+      bytes = bytes + #job[1]
       jobs[#jobs + 1] = job
       running[#running + 1] = ends; running[#running + 1] = found[i]
       first_end = math.min(first_end, ends)
     end
   end
-  many('ZREM', queued, ids)
   if #running > 0 then
-    many('ZADD', set_key(p, group, 'running'), running)
-    set_timer(p, 'running', group, first_end)
     reply[#reply + 1] = jobs
     n = n - #running / 2
   end
-  if rate then spend(p, group, rate, #running / 2, now) end
-  refresh_ready(p, group)
+  file_running(p, group, ids, running, first_end, rate, now)
 end
 
 return reply

@@ -36,6 +36,7 @@ local function promote(group, id, job)
   call('ZADD', set_key(p, group, 'queued'), place, id)
   call('HSET', job_key(p, id), 'status', 'queued')
   call('HDEL', job_key(p, id), 'place')
+  tell_awaiting(p, group)
   return 'queued'
 end
 

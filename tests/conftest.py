@@ -142,7 +142,7 @@ async def assert_known_keys(store: Store) -> None:
     known = [key.decode() async for key in store.redis.scan_iter(f"{prefix}*", 1000)]
     for key in known:
         kind = key.removeprefix(f"{prefix}:").partition(":")[2].partition(":")[0]
-        if kind in {"answer", "worker", "workers"}:
+        if kind in {"answer", "worker", "workers", "awaited"}:
             assert await store.redis.pttl(key) > 0, key
         else:
             assert kind in {"", "job", "group", "groups", "ready", "due", "sequence", "discarded", "rates", "fence"}, (

@@ -54,10 +54,17 @@ class Client(Link):
         return (await self.ask("GET", _job(group, job_id), JobWrapper)).job
 
     async def next(
-        self, n: int = 1, groups: Sequence[str] = (), *, wait_s: int = 0, lease_s: int | None = None
+        self,
+        n: int = 1,
+        groups: Sequence[str] = (),
+        images: Sequence[str] = (),
+        *,
+        wait_s: int = 0,
+        lease_s: int | None = None,
     ) -> list[Job]:
         """Up to n jobs to run now. Waits up to `wait_s` (0..30) for a first one; the lease ends after `lease_s`."""
         query = [("n", n), ("wait", wait_s), ("lease", lease_s or ""), *(("group", group) for group in groups)]
+        query += [("image", image) for image in images]
         return (await self.ask("GET", "/jobs", JobsWrapper, query=query, more_s=wait_s)).jobs
 
     async def start(self, group: str, job_id: str, lease: str = "", *, started_at: str = "") -> Job:

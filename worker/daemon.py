@@ -77,7 +77,7 @@ class Worker:
         self._taking: asyncio.Task[None] | None = None
         self._runs = Runs(settings.concurrency)
         self._uploads = LogUploads(client, on_event)
-        self._next = NextLoop(client, self._runs, self._uploads, settings, self._start)
+        self._next = NextLoop(client, self._runs, self._uploads, settings, tables, self._start)
         self._finish = FinishLoop(client, self._runs, self._uploads, on_event, self._name)
 
     async def serve(self, stop: asyncio.Event) -> int:

@@ -27,9 +27,9 @@ class Deliveries:
         self._store = store
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def take(self, n: int, groups: Sequence[str], lease_s: int | None) -> list[Job]:
+    async def take(self, n: int, groups: Sequence[str], lease_s: int | None, images: Sequence[str]) -> list[Job]:
         """The next jobs; they go back if the client hangs up before the store has answered."""
-        taking = self._task(self._store.next(n, groups, lease_s))
+        taking = self._task(self._store.next(n, groups, lease_s, images))
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:

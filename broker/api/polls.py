@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 SLOW_POLL_S = 2.0
 """How often a waiting client looks by itself, should the store's word that a job is ready get lost."""
 
+PAUSE_S = 0.05
+"""The least between two looks for jobs of some images, which may be in vain however often a job is new."""
+
 
 class Polls:
     """Everyone who waits at this broker."""
@@ -24,8 +27,13 @@ class Polls:
         self._events: set[asyncio.Event] = set()
         self._stopped = False
 
-    async def wait(self, take: Callable[[], Awaitable[list[Job]]], groups: Sequence[str], wait_s: float) -> list[Job]:
-        """Jobs as soon as `take` gets some, or none after `wait_s` seconds or when the broker stops."""
+    async def wait(
+        self, take: Callable[[], Awaitable[list[Job]]], groups: Sequence[str], wait_s: float, pause_s: float = 0
+    ) -> list[Job]:
+        """Jobs as soon as `take` gets some, or none after `wait_s` seconds or when the broker stops.
+
+        `pause_s` is the least between two looks.
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + wait_s
         with self._waiters.waiting(groups) as ready:
@@ -38,6 +46,7 @@ class Polls:
                     if jobs or left_s <= 0 or self._stopped:
                         return jobs
                     with self._shed.waiting(1):
+                        await asyncio.sleep(min(left_s, pause_s))
                         await _set_within(ready, min(left_s, SLOW_POLL_S))
                 return []
             finally:

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from broker.api.codec import convert
 from broker.errors import Invalid
-from broker.models import MAX_JOBS, ErrorText, GroupName, LeaseToken, Reason, Time, Timeout
+from broker.models import MAX_JOBS, ErrorText, GroupName, Image, LeaseToken, Reason, Time, Timeout
 from broker.states import Status
 
 Cursor = Annotated[str, Meta(max_length=256, description="Where the list goes on: the cursor of the answer before.")]
@@ -43,6 +43,13 @@ class NextQuery(Query, frozen=True, kw_only=True):
     n: Annotated[int, Meta(ge=1, le=MAX_JOBS, description="How many jobs to hand out at most.")] = 1
     wait: Annotated[int, Meta(ge=0, le=30, description="How long to wait for a job when there is none, in s.")] = 0
     group: Annotated[list[GroupName], Meta(max_length=100, description="Only jobs of these groups.")] = []
+    image: Annotated[
+        list[Image],
+        Meta(
+            max_length=100,
+            description="Only jobs of these images, looked for among the first 200 of each group.",
+        ),
+    ] = []
     lease: (
         Annotated[Timeout, Meta(description="How long each lease lasts, in s; the job's timeout if not given.")] | None
     ) = None
@@ -89,7 +96,7 @@ class FailQuery(Query, frozen=True, kw_only=True):
 
 Parameters = TypeVar("Parameters", bound=Query)
 
-MAX_PARAMETERS = 200
+MAX_PARAMETERS = 250
 
 _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 

@@ -27,8 +27,10 @@ class WatchedNext:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
-    async def __call__(self, n: int, groups: Sequence[str] = (), lease_s: int | None = None) -> list[Job]:
-        jobs = await self.next(n, groups, lease_s)
+    async def __call__(
+        self, n: int, groups: Sequence[str] = (), lease_s: int | None = None, images: Sequence[str] = ()
+    ) -> list[Job]:
+        jobs = await self.next(n, groups, lease_s, images)
         self.is_asked.set()
         await self.may_answer.wait()
         return jobs
@@ -197,3 +199,16 @@ async def test_next_of_a_client_gone_while_the_store_is_away(
     watched.may_answer.set()
     await http.runner.app.cleanup()
     assert "1 jobs of a client that hung up" in caplog.text
+
+
+async def test_next_image_waits_for_its_image(http: Http) -> None:
+    """A poll for an image passes over others, waits, and is answered soon after a job of it comes to a ready group."""
+    await http.enqueue({"image": "other"})
+    waiting = asyncio.create_task(http("GET", "/v1/jobs?image=mine&image=yours&wait=20"))
+    await asyncio.sleep(0.3)  # it has looked, and waits
+    begun = time.monotonic()
+    await http.enqueue({"image": "mine"})
+    assert [job["image"] for job in (await waiting).json["jobs"]] == ["mine"]
+    assert time.monotonic() - begun < 1
+    assert (await http("GET", "/v1/jobs?image=mine")).json["jobs"] == []
+    assert [job["image"] for job in (await http("GET", "/v1/jobs")).json["jobs"]] == ["other"]

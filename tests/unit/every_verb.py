@@ -12,6 +12,7 @@ async def call_every_verb(store):
         await store.enqueue(group, [NewJob(image="x")] * 4, f"key of {group}")
         await store.enqueue(group, [NewJob(image="x", delay=1)])
     jobs = await store.next(12, groups) + await store.next(3)
+    assert await store.next(1, groups, images=["y"]) == []
     first, second, third, fourth, fifth, *rest = jobs
     await store.start(first.group_name, first.id, first.lease)
     await store.touch([held(job) for job in jobs])

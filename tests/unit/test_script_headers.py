@@ -13,8 +13,8 @@ from broker.states import MOVES
 FOLDER = Path(broker.scripts.__file__).parent.parent / "lua"
 WORDS = ("moves", "reply", "refuses", "flags", "with")
 ALLOW_OOM = {
-    "announce", "cancel", "check", "configure", "finish", "log", "next", "order", "reap", "release", "remove",
-    "start", "touch",
+    "announce", "cancel", "check", "configure", "finish", "log", "next", "next_image", "order", "reap", "release",
+    "remove", "start", "touch",
 }  # fmt: skip
 """What frees memory, ends work or needs none must run in a full store; enqueue and retry must not."""
 NO_WRITES = {"show", "list", "follow", "groups", "workers"}

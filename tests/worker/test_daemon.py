@@ -107,8 +107,21 @@ async def test_a_lost_lease_ends_the_run(client: Client, work: Work, store: Stor
         await read_log(client, job)
 
 
-async def test_a_job_for_another_worker_is_given_back(client: Client, work: Work) -> None:
-    """A job whose image is not in the table goes back with a delay, and the delivery is not counted."""
+async def test_a_job_for_another_worker_is_left_alone(client: Client, work: Work) -> None:
+    """A worker asks for the images of its table, and takes no job that it cannot run."""
+    (other,) = await enqueue(client, "other")
+    (ours,) = await enqueue(client, "hello", payload="x")
+    worker = work("hello=cat", give_back_s=3600)
+    await worker.until("reported", ours)
+    assert await worker.end() == 0
+    shown = await client.show("g", other.id)
+    assert (shown.status, shown.deliveries) == ("queued", 0)
+    assert worker.count("started") == 1
+
+
+async def test_a_job_that_cannot_run_is_given_back(client: Client, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker with too many images to ask for takes any job; one that is not in its table goes back with a delay."""
+    monkeypatch.setattr("worker.loops.next._MOST_IMAGES", 0)
     (job,) = await enqueue(client, "other")
     worker = work("hello=cat", give_back_s=3600)
     (event,) = await worker.until("reported", job)

@@ -12,8 +12,10 @@ from worker.client import Client
 from worker.config import WorkerSettings
 from worker.loops.log import LogUploads
 from worker.runs import Runs
+from worker.table import Tables
 
 _EMPTY_S = 1.0
+_MOST_IMAGES = 100
 _MANY_SLOTS = 100
 """From this on half of them are filled by one call, so that the next call is on its way while those jobs run."""
 
@@ -22,12 +24,19 @@ class NextLoop:
     """One long poll at a time, for as many jobs as there are free slots."""
 
     def __init__(
-        self, client: Client, runs: Runs, uploads: LogUploads, settings: WorkerSettings, start: Callable[[Job], None]
+        self,
+        client: Client,
+        runs: Runs,
+        uploads: LogUploads,
+        settings: WorkerSettings,
+        tables: Tables,
+        start: Callable[[Job], None],
     ) -> None:
         self._client = client
         self._runs = runs
         self._uploads = uploads
         self._settings = settings
+        self._tables = tables
         self._start = start
         slots = settings.concurrency
         self._most = min(MAX_JOBS, slots if slots < _MANY_SLOTS else slots // 2)
@@ -45,7 +54,7 @@ class NextLoop:
         settings = self._settings
         try:
             jobs = await self._client.next(
-                min(n, self._most), settings.group, wait_s=settings.wait_s, lease_s=settings.lease_s
+                min(n, self._most), settings.group, self._images, wait_s=settings.wait_s, lease_s=settings.lease_s
             )
         except TitanError as error:
             await asyncio.sleep(self._backoff.failed(error))
@@ -56,3 +65,9 @@ class NextLoop:
         if not jobs and time.monotonic() < asked_at + _EMPTY_S:
             await asyncio.sleep(random.uniform(_EMPTY_S / 2, _EMPTY_S))  # noqa: S311 -- no secret
         return len(jobs)
+
+    @property
+    def _images(self) -> list[str]:
+        """What to ask for; nothing when the table has too many names, or patterns: then what cannot run goes back."""
+        names = self._tables.now.names or []
+        return names if len(names) <= _MOST_IMAGES else []

@@ -7,6 +7,7 @@ from aiohttp import web
 from broker.api.answers import json, json_no_store, nothing
 from broker.api.call import Call
 from broker.api.codec import moment
+from broker.api.polls import PAUSE_S
 from broker.api.queries import NextQuery
 from broker.errors import TitanError
 from broker.models import Held, JobsWrapper, JobWrapper, Release, Start, Success, Touch
@@ -18,8 +19,10 @@ async def next(call: Call) -> web.StreamResponse:  # noqa: A001  # the verb's na
     query = call.query(NextQuery)
     groups = call.grant.narrowed(query.group)
     deliveries = call.front.deliveries
-    take = partial(deliveries.take, query.n, groups, query.lease)
-    jobs = await (call.front.polls.wait(take, groups, query.wait) if query.wait else take())
+    take = partial(deliveries.take, query.n, groups, query.lease, query.image)
+    jobs = await (
+        call.front.polls.wait(take, groups, query.wait, PAUSE_S if query.image else 0) if query.wait else take()
+    )
     return await deliveries.send(call.request, json_no_store(JobsWrapper(jobs)), jobs)
 
 

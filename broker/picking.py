@@ -1,0 +1,60 @@
+"""`next` with images: one script a partition, which looks at so many jobs from the front of each queue and no more."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from broker.encoded import Handed, handed_out
+from broker.errors import TitanError
+from broker.ids import lease_token
+from broker.partitions import Partitions
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Picking:
+    """Hands out jobs of some images only. `now` answers '' for the store's clock; in tests a time in ms.
+
+    `give_back` is told of jobs whose caller was gone when they came.
+    """
+
+    def __init__(
+        self, partitions: Partitions, now: Callable[[], str], give_back: Callable[[Sequence[Handed]], None]
+    ) -> None:
+        self._partitions = partitions
+        self._now = now
+        self._give_back = give_back
+        self._turn = 0
+
+    async def next(self, n: int, groups: Sequence[str], lease_s: int | None, images: Sequence[str]) -> list[Handed]:
+        """The first jobs of these images, n at most; partitions are asked in turn."""
+        taking = asyncio.ensure_future(self._next(n, groups, lease_s, [_encode(image).decode() for image in images]))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            taking.add_done_callback(self._taken)
+            raise
+
+    async def _next(self, n: int, groups: Sequence[str], lease_s: int | None, images: Sequence[str]) -> list[Handed]:
+        names = self._partitions.names
+        turn, self._turn = self._turn, (self._turn + 1) % len(names)
+        jobs: list[Handed] = []
+        for name in names[turn:] + names[:turn]:
+            here = [group for group in groups if self._partitions.of(group) == name]
+            if (groups and not here) or len(jobs) == n:
+                continue
+            lease, length = lease_token(), "" if lease_s is None else lease_s
+            words = (self._now(), n - len(jobs), lease, length, len(here), *here, *images)
+            try:
+                reply = await self._partitions.run("next_image", name, *words)
+            except TitanError:
+                if not jobs:
+                    raise
+                break
+            jobs += handed_out(reply, lease, lease_s)
+        return jobs
+
+    def _taken(self, taking: asyncio.Future[list[Handed]]) -> None:
+        if not taking.cancelled() and taking.exception() is None:
+            self._give_back(taking.result())

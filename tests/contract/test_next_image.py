@@ -1,0 +1,118 @@
+"""`next` for a consumer that runs some images only."""
+
+import asyncio
+
+import pytest
+
+from broker import keys
+from broker.connection import connect_listener
+from broker.models import Job
+from broker.store import Store
+from broker.waiters import Waiters
+from tests.contract.building import GROUP, configure, enqueue, ids, new, reap_after, running
+
+
+async def taken(store: Store, n: int, *images: str, groups: tuple[str, ...] = ()) -> list[str]:
+    """The payloads of the next jobs of these images."""
+    return [job.payload or "" for job in await store.next(n, groups, images=images)]
+
+
+async def test_next_image_hands_out_no_other_job(store: Store) -> None:
+    """Only jobs of the images asked for are handed out, in their order; the others stay where they are."""
+    for number, image in enumerate(["a", "b", "a", "c", "b"]):
+        await enqueue(store, image=image, payload=f"{image}{number}")
+    assert await taken(store, 10, "x") == []
+    assert await taken(store, 10, "b", "c") == ["b1", "c3", "b4"]
+    assert await taken(store, 1, "a") == ["a0"]
+    assert [job.payload for job in await store.next(10)] == ["a2"]
+
+
+async def test_next_image_keeps_order_over_groups(store: Store) -> None:
+    """Priority first, then the order in which they came, over all groups or those asked for."""
+    for payload, group, priority in [("1", "g", 0), ("2", "h", 0), ("3", "g", 1), ("4", "h", 2), ("5", "g", 0)]:
+        await enqueue(store, group, payload=payload, priority=priority)
+        await enqueue(store, group, image="other", priority=priority)
+    assert await taken(store, 3, "post", groups=("h", "i")) == ["4", "2"]
+    assert await taken(store, 2, "post") == ["3", "1"]
+    assert await taken(store, 9, "post") == ["5"]
+
+
+@pytest.mark.parametrize("image", ['say "hi"', "back\\slash", "ümläut", "a", "{x}", "%b", "https://h/x?y=1"])
+async def test_next_image_with_any_name(store: Store, image: str) -> None:
+    """Names are compared as a whole, whatever is in them."""
+    await enqueue(store, image=f"{image}2", payload="longer")
+    await enqueue(store, image=image, payload="it")
+    await enqueue(store, image=image[:-1] or "b", payload="shorter")
+    assert await taken(store, 9, image) == ["it"]
+
+
+async def test_next_image_hands_out_as_next_does(store: Store) -> None:
+    """A job has all that a consumer needs, is running, and is given back, touched and reported like any other."""
+    await configure(store, env_vars={"A": "b"})
+    made = await enqueue(store, timeout=30, max_retries=2, priority=1, payload="p")
+    [job] = await store.next(1, [GROUP], 10, images=["post"])
+    clocked = (job.status, job.deliveries, job.timeout, job.max_retries, job.priority, job.env_vars)
+    assert clocked == ("running", 1, 30, 2, 1, {"A": "b"})
+    await store.release(GROUP, job.id, job.lease or "")
+    [again] = await store.next(1, images=["post"])
+    assert again.id == made.id
+    assert (await store.succeed(GROUP, again.id, again.lease or "")).status == "succeeded"
+
+
+async def test_next_image_respects_limits(store: Store) -> None:
+    """A paused group hands out nothing, one with max_concurrency no more than that."""
+    await store.enqueue(GROUP, [new(payload=str(number)) for number in range(4)])
+    await configure(store, paused=True)
+    assert await taken(store, 4, "post") == []
+    await configure(store, max_concurrency=3)
+    assert await taken(store, 2, "post") == ["0", "1"]
+    assert await taken(store, 4, "post") == ["2"]
+    assert await taken(store, 4, "post") == []
+
+
+async def test_next_image_looks_at_a_bounded_number(store: Store) -> None:
+    """Behind 200 jobs of other images a job is not found until some of those are gone."""
+    await store.enqueue(GROUP, [new(image="other")] * 200)
+    hidden = await enqueue(store)
+    seen = await enqueue(store, "elsewhere")
+    assert ids(await store.next(5, images=["post"])) == [seen.id]
+    await store.next(1)
+    assert ids(await store.next(5, images=["post"])) == [hidden.id]
+
+
+async def test_next_image_many_at_once(store: Store) -> None:
+    """As many as asked for come in one call, also more than it looks at behind others."""
+    await store.enqueue(GROUP, [new(payload=str(number)) for number in range(1000)])
+    assert await taken(store, 1000, "post") == [str(number) for number in range(1000)]
+
+
+async def _enqueued(store: Store, _: Job) -> None:
+    await enqueue(store)
+
+
+async def _released(store: Store, job: Job) -> None:
+    await store.release(GROUP, job.id, job.lease or "")
+
+
+async def _lost(store: Store, _: Job) -> None:
+    await reap_after(store, 60)
+
+
+@pytest.mark.parametrize("happens", [_enqueued, _released, _lost])
+@pytest.mark.parametrize("backend", ["valkey"])
+async def test_next_image_in_vain_is_told_of_every_new_job(store: Store, happens: object) -> None:
+    """Who asked in vain is woken by a job that joins a group which was ready all the time."""
+    job = await running(store)
+    await enqueue(store, image="other")
+    async with Waiters(connect_listener(store.redis), store.partitions) as waiters:
+        with waiters.waiting([GROUP]) as woken:
+            assert await store.next(1, [GROUP], images=["post"]) == []
+            async with asyncio.timeout(5):
+                while not waiters.is_listening:
+                    await asyncio.sleep(0.01)
+            woken.clear()
+            await happens(store, job)  # type: ignore[operator]
+            async with asyncio.timeout(5):
+                await woken.wait()
+    assert len(await store.next(1, [GROUP], images=["post"])) == 1
+    assert 0 < await store.redis.pttl(keys.awaited(store.partitions[0])) <= 5000

@@ -13,7 +13,7 @@ from broker import keys
 from broker.check import check
 from broker.config import BrokerSettings
 from broker.errors import TitanError
-from broker.models import Finish, GroupSettings, Held, NewJob, Retentions
+from broker.models import Finish, GroupSettings, Held, Job, NewJob, Retentions
 from broker.states import FINISHED, STATUSES, Status
 from broker.store import Store
 from tests.conftest import NOW, assert_known_keys
@@ -48,9 +48,14 @@ TOKEN = st.sampled_from(("right", "right", "right", "none", "stale", "wrong"))
 
 
 class TitanMachine(RuleBasedStateMachine):
-    """Subclasses say which store: `connect` gives a client, `is_plain` is for fakeredis."""
+    """Subclasses say which store: `connect` gives a client, `is_plain` is for fakeredis, `partitions` how many it has.
+
+    A lease token is all that tells consumers apart: tokens that are right, stale, wrong or missing are many consumers,
+    and one that is never used again is a consumer that crashed.
+    """
 
     is_plain = True
+    partitions = 1
 
     def connect(self) -> Redis:
         raise NotImplementedError
@@ -58,11 +63,14 @@ class TitanMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        settings = BrokerSettings(key_prefix=f"test-{secrets.token_hex(6)}", store_timeout_s=5)
-        self.store = Store(self.connect(), settings, is_plain=self.is_plain)
+        prefix = f"test-{secrets.token_hex(6)}"
+        self.settings = BrokerSettings(key_prefix=prefix, store_timeout_s=5, partitions=self.partitions)
+        self.redis = self.connect()
+        self.store = Store(self.redis, self.settings, is_plain=self.is_plain)
         self.model = Model(NOW)
         self.leases: dict[str, list[str]] = {}
         self.seen: list[str] = []
+        self.groups: set[str] = set()
         self.configured = 0
 
     @initialize()
@@ -85,17 +93,28 @@ class TitanMachine(RuleBasedStateMachine):
 
     @rule(group=GROUP, jobs=st.lists(NEW_JOBS, min_size=1, max_size=4))
     def enqueue(self, group: str, jobs: list[NewJob]) -> None:
+        self.groups.add(group)
         made, _ = self.run(self.store.enqueue(group, jobs))
         self.seen += [job.id for job in made]
         self.model.enqueue(group, jobs, [job.id for job in made])
 
     @rule(n=st.sampled_from((1, 2, 4)), groups=WANTED, lease_s=st.sampled_from((None, None, 1, 3)))
     def next(self, n: int, groups: list[str], lease_s: int | None) -> None:
-        jobs = self.run(self.store.next(n, groups, lease_s))
-        expected = self.model.next(n, groups, lease_s)
-        assert [job.id for job in jobs] == [job.id for job in expected]
-        for job, ours in zip(jobs, expected, strict=True):
-            self.learn(ours, str(job.lease))
+        self.take(n, groups, lease_s)
+
+    @rule(n=st.sampled_from((1, 3)), groups=WANTED)
+    def hang_up(self, n: int, groups: list[str]) -> None:
+        """A consumer is gone before its answer is written: its jobs go back, and the delivery is not counted."""
+        jobs = self.take(n, groups, None)
+        self.run(self.store.release_all(jobs))
+        for job in jobs:
+            self.model.release(job.group_name, job.id, str(job.lease), 0)
+
+    @rule()
+    def broker_dies(self) -> None:
+        """Between any two calls another broker takes over: nothing is lost with the old one."""
+        self.store = Store(self.redis, self.settings, is_plain=self.is_plain)
+        self.store.now = str(self.model.now)
 
     @rule(verb=st.sampled_from(("start", "succeed", "fail", "release")), which=HELD, token=TOKEN)
     def report(self, verb: str, which: Which, token: str) -> None:
@@ -127,12 +146,14 @@ class TitanMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.configured < 4)
     @rule(group=GROUP, settings=SETTINGS)
     def configure(self, group: str, settings: GroupSettings) -> None:
+        self.groups.add(group)
         self.configured += 1  # not often: a group that is paused or full hides much
         self.run(self.store.configure(group, settings))
         self.model.configure(group, settings)
 
-    @rule(ms=st.sampled_from((1, 500, 1000, 86_400_000)))
+    @rule(ms=st.sampled_from((1, 500, 1000, 86_400_000, -700, -3_600_000)))
     def advance(self, ms: int) -> None:
+        """The clock goes on, jumps, or after a failover falls back."""
         self.model.now += ms
         self.store.now = str(self.model.now)
 
@@ -151,24 +172,37 @@ class TitanMachine(RuleBasedStateMachine):
         assert wait <= self.model.next_due() - self.model.now, "the reaper would sleep past the next timer"
 
     @invariant()
+    def is_sound(self) -> None:
+        """`titan check` finds nothing."""
+        for group in self.groups:
+            ids = [job.id for job in self.model.jobs.values() if job.group == group]
+            for some in (ids, []):
+                assert self.run(self.store.check(group, some, is_repair=False)) == []
+
+    @invariant()
     def agrees(self) -> None:
         """Hashes, the order of every queue, and the groups that may hand out are the model's."""
-        p = self.store.partitions[0]
 
         async def look() -> tuple[list[Any], dict[str, int]]:
-            pipeline = self.store.redis.pipeline(transaction=False)
+            pipeline = self.redis.pipeline(transaction=False)
             for job_id in self.seen:
-                pipeline.hmget(keys.job(p, job_id), FACTS)
+                pipeline.hmget(keys.job(self.home(job_id), job_id), FACTS)
             for group in GROUPS:
-                pipeline.zrange(keys.members(p, group, "queued"), 0, -1)
+                pipeline.zrange(keys.members(self.of(group), group, "queued"), 0, -1)
             for group in GROUPS:
-                pipeline.zrange(keys.members(p, group, "running"), 0, -1, withscores=True)
-            pipeline.zrange(keys.ready(p), 0, -1)
-            *replies, maps, mail, ready = await pipeline.execute()
-            ends = {job_id.decode(): int(at) for job_id, at in maps + mail}
-            return [[value and value.decode() for value in reply] for reply in (*replies, ready)], ends
+                pipeline.zrange(keys.members(self.of(group), group, "running"), 0, -1, withscores=True)
+            for p in self.store.partitions:
+                pipeline.zrange(keys.ready(p), 0, -1)
+            replies = await pipeline.execute()
+            heads = len(self.seen) + len(GROUPS)
+            ends = {job_id.decode(): int(at) for reply in replies[heads : heads + 2] for job_id, at in reply}
+            texts = [
+                [value and value.decode() for value in reply] for reply in (*replies[:heads], *replies[heads + 2 :])
+            ]
+            return texts, ends
 
-        (*replies, ready), ends = self.run(look())
+        replies, ends = self.run(look())
+        replies, ready = replies[: -self.partitions], replies[-self.partitions :]
         assert ends == {job.id: job.expires_at for job in self.model.jobs.values() if job.status == "running"}
         for job_id, values in zip(self.seen, replies, strict=False):
             job = self.model.jobs.get(job_id)
@@ -176,7 +210,28 @@ class TitanMachine(RuleBasedStateMachine):
             assert facts == (job.facts() if job else {})
         for group, queue in zip(GROUPS, replies[len(self.seen) :], strict=True):
             assert queue == [job.id for job in self.model.queue(group)]
-        assert ready == self.model.ready()
+        for p, groups in zip(self.store.partitions, ready, strict=True):
+            assert groups == [group for group in self.model.ready() if self.of(group) == p]
+
+    def take(self, n: int, groups: list[str], lease_s: int | None) -> list[Job]:
+        """What `next` hands out, as the model has it; of several partitions, where turns are taken, one at a time."""
+        if self.partitions > 1:
+            groups = [groups[0] if groups else GROUPS[n % 2]]
+        jobs: list[Job] = self.run(self.store.next(n, groups, lease_s))
+        expected = self.model.next(n, groups, lease_s)
+        assert [job.id for job in jobs] == [job.id for job in expected]
+        for job, ours in zip(jobs, expected, strict=True):
+            self.learn(ours, str(job.lease))
+        return jobs
+
+    def of(self, group: str) -> str:
+        """The partition that has the group."""
+        return self.store.partitions[keys.partition_of(group, self.partitions)]
+
+    def home(self, job_id: str) -> str:
+        """The partition that has the job; of one that is gone, any."""
+        job = self.model.jobs.get(job_id)
+        return self.of(job.group) if job else self.store.partitions[len(self.seen) % self.partitions]
 
     def start(self, group: str, job_id: str, lease: str) -> None:
         job = self.agree(self.store.start(group, job_id, lease), lambda: self.model.start(group, job_id, lease))
@@ -257,7 +312,7 @@ class TitanMachine(RuleBasedStateMachine):
 
     def score(self, job_id: str) -> float:
         group = self.model.jobs[job_id].group
-        return float(self.run(self.store.redis.zscore(keys.members(self.store.partitions[0], group, "queued"), job_id)))
+        return float(self.run(self.store.redis.zscore(keys.members(self.of(group), group, "queued"), job_id)))
 
 
 def _or_refusal(verb: Callable[..., Any], *arguments: Any) -> Any:

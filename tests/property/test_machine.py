@@ -20,8 +20,20 @@ class FakeMachine(TitanMachine):
 
 def test_every_verb_agrees_with_the_model_in_any_order():
     """Whatever is called in whatever order, the store answers, keeps and refuses what the model does."""
-    run_state_machine_as_test(FakeMachine, settings=settings(SEARCH, max_examples=15, stateful_step_count=60))
+    run_state_machine_as_test(FakeMachine, settings=settings(SEARCH, max_examples=12, stateful_step_count=50))
     assert FakeMachine.is_plain
+
+
+class PartitionedMachine(FakeMachine):
+    """With two partitions, a group in each."""
+
+    partitions = 2
+
+
+def test_every_verb_agrees_with_the_model_in_two_partitions():
+    """The same holds where the groups are kept apart."""
+    run_state_machine_as_test(PartitionedMachine, settings=settings(SEARCH, max_examples=8, stateful_step_count=40))
+    assert PartitionedMachine.partitions == 2
 
 
 def test_every_verb_agrees_with_the_model_on_a_real_store(valkey_url):
@@ -33,5 +45,5 @@ def test_every_verb_agrees_with_the_model_on_a_real_store(valkey_url):
         def connect(self) -> Redis:
             return connect(valkey_url, 5, 2)
 
-    run_state_machine_as_test(ValkeyMachine, settings=settings(SEARCH, max_examples=40, stateful_step_count=80))
+    run_state_machine_as_test(ValkeyMachine, settings=settings(SEARCH, max_examples=25, stateful_step_count=60))
     assert not ValkeyMachine.is_plain

@@ -49,7 +49,8 @@ def test_books_of_a_good_run(ledger: Ledger) -> None:
     ("jobs", "figures"),
     [
         (kept("b.0"), {"lost", "torn"}),
-        (kept("b.0", "b.1", status="queued"), {"lost"}),
+        (kept("b.0", "b.1", status="queued"), {"unfinished"}),
+        (kept("b.0", "b.1", status="failed"), {"lost"}),
         (kept("b.0", "b.1", "b.1"), {"duplicated"}),
         (kept("b.0", "b.1", "nobody's"), {"unexpected"}),
     ],

@@ -19,7 +19,18 @@ from tests.system.chaos.ledger import Ledger
 from tests.system.chaos.load import Load
 from tests.system.chaos.scene import PREFIX, TOP, Scene
 
-ZERO = ("lost", "duplicated", "double", "finished twice", "torn", "unexpected", "bad exits", "findings", "crashes")
+ZERO = (
+    "lost",
+    "unfinished",
+    "duplicated",
+    "double",
+    "finished twice",
+    "torn",
+    "unexpected",
+    "bad exits",
+    "findings",
+    "crashes",
+)
 """What may never be anything else."""
 
 SLOW_S = 5.0

@@ -51,6 +51,11 @@ class Ledger:
         if status == 200:
             self.successes[delivery.job_id].add(delivery.lease)
 
+    @property
+    def backlog(self) -> int:
+        """How many acknowledged jobs were not reported as finished."""
+        return sum(map(len, self.acknowledged.values())) - len(self.successes)
+
     def judge(self, kept: Iterable[dict[str, Any]]) -> dict[str, Any]:
         """The figures, given all jobs that the store has in the end. What is promised to be 0 comes second."""
         ids: dict[str, list[str]] = defaultdict(list)
@@ -64,7 +69,8 @@ class Ledger:
         lags = sorted(self._lags())
         return {
             "acknowledged": len(acknowledged),
-            "lost": sum(statuses.get(job_id) != "succeeded" for job_id in acknowledged),
+            "lost": sum(statuses.get(job_id) in {None, "failed", "cancelled"} for job_id in acknowledged),
+            "unfinished": sum(status in {"delayed", "queued", "running"} for status in statuses.values()),
             "duplicated": sum(len(found) > 1 for found in ids.values()),
             "double": sum(self._doubles()),
             "finished twice": sum(len(leases) > 1 for leases in self.successes.values()),

@@ -1,0 +1,82 @@
+"""What a worker must live through, with real programs: a flood of output, a flood of jobs, a clock that jumps."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from broker.models import Job
+from broker.states import FINISHED
+from tests.worker.conftest import enqueue, read_log
+from tests.worker.programs import Start
+from worker.client import Client
+
+pytestmark = pytest.mark.slow
+
+GIB = 1 << 30
+JUMPS = """
+import time
+
+_time, _begun = time.time, time.monotonic()
+_DAY_S = 86_400
+
+
+def _jumping() -> float:
+    for_s = time.monotonic() - _begun
+    return _time() + (_DAY_S if 1.5 < for_s < 3 else -_DAY_S if for_s >= 3 else 0)
+
+
+time.time = _jumping
+"""
+
+
+async def finished(client: Client, job: Job) -> Job:
+    """The job once it is finished."""
+    async with asyncio.timeout(90):
+        while (shown := await client.show("g", job.id)).status not in FINISHED:
+            await asyncio.sleep(0.1)
+    return shown
+
+
+async def test_a_job_that_prints_a_gibibyte(client: Client, start: Start) -> None:
+    """Its head and tail are kept and the rest is counted; the worker goes on with other jobs."""
+    flood, other = await enqueue(client, "flood", "other", timeout=90)
+    run = ("--run", f"flood=sh -c 'echo begun; head -c {GIB} /dev/zero; echo ended'", "--run", "other=echo here")
+    program = await start(*run, "--keep-log-bytes", "100000")
+    assert (await finished(client, other)).status == "succeeded"
+    shown = await finished(client, flood)
+    assert shown.status == "succeeded"
+    assert [receipt.log_bytes for receipt in shown.receipts or []] == [GIB + 12]
+    program.signal(signal.SIGTERM)
+    assert await program.end() == 0
+    log = await read_log(client, flood)
+    assert log.startswith(b"begun\n\0")
+    assert log.endswith(b"\0ended\n")
+    assert b"\n[titan: %d bytes of output were cut here]\n" % (GIB + 12 - 100_000) in log
+
+
+async def test_a_flood_of_short_jobs(client: Client, start: Start) -> None:
+    """Many jobs of `true` are each run once, reported once, and none is lost."""
+    jobs = await enqueue(client, *["true"] * 900)
+    program = await start("--run", "true=true", "--concurrency", "8", "--log-level", "warning")
+    async with asyncio.timeout(90):
+        while (await client.group("g")).counts.succeeded < len(jobs):
+            await asyncio.sleep(0.1)
+    program.signal(signal.SIGTERM)
+    assert await program.end() == 0
+    done, _ = await client.list("g", 1000)
+    assert [(job.status, job.deliveries) for job in done] == [("succeeded", 1)] * len(jobs)
+
+
+async def test_a_clock_that_jumps(client: Client, start: Start, tmp_path: Path) -> None:
+    """A clock that jumps a day ahead and two back costs no lease, no job and no timeout."""
+    (tmp_path / "sitecustomize.py").write_text(JUMPS)
+    (job,) = await enqueue(client, "long", timeout=30)
+    program = await start("--run", "long=sleep 5", "--lease-s", "1", PYTHONPATH=str(tmp_path))
+    shown = await finished(client, job)
+    assert (shown.status, shown.deliveries) == ("succeeded", 1)
+    assert [4_000 < receipt.run_ms < 20_000 for receipt in shown.receipts or []] == [True]
+    program.signal(signal.SIGTERM)
+    assert await program.end() == 0
+    assert b"no longer held" not in program.log

@@ -77,7 +77,7 @@ class _Protocol(web.RequestHandler):
         if status >= 500:
             _LOG.error("a request from %s failed", request.remote, exc_info=exc)
         else:
-            _LOG.debug("not HTTP, from %s: %s %r", request.remote, message, exc)
+            _LOG.debug("not HTTP, from %s: %r %r", request.remote, message, exc)
         response = refusal(TitanError() if status >= 500 else Invalid("The request is not valid HTTP."))
         response.force_close()
         return response

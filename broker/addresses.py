@@ -57,8 +57,8 @@ def addresses(text: str) -> list[StoreAddress]:
 
 def without_password(url: str) -> str:
     """A store's address, or several, as it may be shown."""
-    parts = (urlsplit(one) for one in _NEXT.split(url.strip()))
-    return ",".join(part._replace(netloc=part.netloc.rpartition("@")[2], query="").geturl() for part in parts)
+    parts = [urlsplit(one) for one in _NEXT.split(url.strip()) if one]
+    return ",".join(f"{part.scheme}://{part.netloc.rpartition('@')[2]}{part.path}" for part in parts)
 
 
 def _address(url: str) -> StoreAddress:

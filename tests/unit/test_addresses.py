@@ -53,6 +53,8 @@ def test_address_that_cannot_be(text, reason):
 
 def test_addresses_without_passwords():
     """No password is shown, of none of them."""
+    assert without_password("unix:///a/b.sock?db=1") == "unix:///a/b.sock"
+    assert without_password("") == ""
     assert without_password("redis://:pw@one/0?password=x,rediss://u:pw@two:1/0") == "redis://one/0,rediss://two:1/0"
 
 

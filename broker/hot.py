@@ -41,7 +41,7 @@ class Hot:
         self._partitions = partitions
         self._now = now
         self._give_back = give_back
-        self._is_stepwise = is_stepwise
+        self.is_stepwise = is_stepwise
         self._turn = 0
         self._nexts: dict[Wish, Ticks[int, list[Handed]]] = {}
         self._enqueues: dict[str, Ticks[Sequence[NewRun], int]] = self._ticks(self._enqueue)
@@ -102,14 +102,14 @@ class Hot:
         return outcomes
 
     def _ticks(self, send: Callable[[str, Sequence[Any]], Coroutine[Any, Any, Any]]) -> dict[str, Ticks[Any, Any]]:
-        return {name: Ticks(partial(send, name), is_stepwise=self._is_stepwise) for name in self._partitions.names}
+        return {name: Ticks(partial(send, name), is_stepwise=self.is_stepwise) for name in self._partitions.names}
 
     def _wish(self, wish: Wish) -> Ticks[int, list[Handed]]:
         ticks = self._nexts.get(wish)
         if ticks is None:
             if len(self._nexts) >= _MOST_WISHES:
                 self._nexts.clear()  # calls that are gathered leave all the same
-            ticks = self._nexts[wish] = Ticks(partial(self._next, wish), self._give_back, is_stepwise=self._is_stepwise)
+            ticks = self._nexts[wish] = Ticks(partial(self._next, wish), self._give_back, is_stepwise=self.is_stepwise)
         return ticks
 
     async def _enqueue(self, partition: str, parts: Sequence[Sequence[NewRun]]) -> list[int]:

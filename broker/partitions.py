@@ -28,6 +28,10 @@ class Partitions:
         """One script in one partition. Raises its refusal."""
         return await self._scripts.run(verb, partition, *arguments)
 
+    async def field(self, partition: str, key: str, name: str) -> bytes | None:
+        """One field of a hash of a partition."""
+        return await self._scripts.field(partition, key, name)
+
     async def run_each(self, verb: str, arguments: Sequence[Sequence[Word]]) -> list[Any]:
         """One script in every partition, with its own arguments in each; the replies in the partitions' order."""
         calls = [Call(verb, name, own) for name, own in zip(self.names, arguments, strict=True)]

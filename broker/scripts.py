@@ -95,6 +95,12 @@ class Scripts:
             raise reply
         return reply
 
+    async def field(self, partition: str, key: str, name: str) -> bytes | None:
+        """One field of a hash of a partition. Raises StoreUnavailable."""
+        wire = self._wire.at(partition) if self._wire is not None else None
+        work = wire.call("HGET", key, name) if wire is not None else self._redis.hget(key, name)
+        return cast("bytes | None", await spoken(cast("Awaitable[Any]", work)))
+
     async def run_all(self, calls: Sequence[Call]) -> list[Any]:
         """The replies to several calls, sent in one pipeline; a refusal stands in its place.
 

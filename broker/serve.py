@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from broker.access import Access, Exposed, access_of
-from broker.api.app import Broker, make_app
+from broker.api.app import DESK, Broker, make_app
 from broker.api.runner import Runner
 from broker.condition import Condition
 from broker.config import BrokerSettings
@@ -81,6 +80,7 @@ async def running(settings: BrokerSettings, siblings: Siblings | None = None) ->
         first, *others = ((connect_listener(s.redis), store.servers.partitions_of(s)) for s in store.servers.all)
         waiters = Waiters(*first, *others)
         await stack.enter_async_context(waiters)
+        store.hot.on_enqueue = waiters.wake
         reaper = Reaper(store, logs, waiters) if settings.reaper else None
         if reaper is not None:
             await stack.enter_async_context(_task(reaper.run()))
@@ -160,8 +160,7 @@ async def _front(
     app: web.Application, settings: BrokerSettings, condition: Condition, tls: Tls | None
 ) -> AsyncIterator[str]:
     """Listen and answer inside the block; at its end stop being ready, then listening; answer what is there."""
-    in_progress = InProgress()
-    app.middlewares.insert(0, in_progress.middleware)
+    in_progress = app[DESK].front.in_progress
     runner = Runner(app, settings, access_log=None, shutdown_timeout=_LAST_S)
     await runner.setup()
     is_shared = True if settings.processes > 1 else None
@@ -195,38 +194,3 @@ async def _front(
 def _address(runner: web.AppRunner, scheme: str) -> str:
     host, port = runner.addresses[0][:2]
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-
-class InProgress:
-    """Counts the requests in progress, so that a stop can wait for them; once `is_stopping`, no connection is kept.
-
-    aiohttp's own clean-up drops what still arrives of a body; so it must not begin before they are done.
-    """
-
-    def __init__(self) -> None:
-        self._count = 0
-        self.is_stopping = False
-        self._changed = asyncio.Event()
-
-    @web.middleware
-    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Count one request; while stopping, its connection is not kept."""
-        self._count += 1
-        try:
-            response = await handler(request)
-        finally:
-            self._count -= 1
-            self._changed.set()
-        if self.is_stopping:
-            response.force_close()
-        return response
-
-    async def none(self, limit_s: float) -> None:
-        """Wait until there are none, for `limit_s` at most."""
-        try:
-            async with asyncio.timeout(limit_s):
-                while self._count:
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            _log.warning("%d requests are broken off: they took more than %g s", self._count, limit_s)

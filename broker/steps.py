@@ -31,11 +31,17 @@ class Steps(Generic[T]):
 
     def _step(self, _: object = None) -> None:
         try:
-            awaited: asyncio.Future[Any] = self._work.send(None)
+            awaited: asyncio.Future[Any] | None = self._work.send(None)
         except StopIteration as end:
             self._end(end.value, None)
         except (Exception, asyncio.CancelledError) as fault:  # noqa: BLE001 - it is handed on to who waits for the end
             self._end(None, fault)
+        else:
+            self._wait(awaited)
+
+    def _wait(self, awaited: asyncio.Future[Any] | None) -> None:
+        if awaited is None:  # asyncio.sleep(0): a turn for others
+            asyncio.get_running_loop().call_soon(self._step)
         else:
             awaited._asyncio_future_blocking = False  # noqa: SLF001 - as a task does, to say that somebody waits
             self._awaited = awaited

@@ -120,17 +120,12 @@ class Store:
             runs = new_runs(group, jobs, first_ids.split(","), image)
         return EncodedJobs(new_jobs(runs, int(created_at)), is_replayed=bool(noted))
 
-    async def enqueue_durably(self, group: str, jobs: Sequence[NewJob], key: str = "") -> Enqueued:
+    async def enqueue_durably(self, group: str, jobs: Sequence[NewJob], key: str = "") -> EncodedJobs:
         """Enqueue, and return once the jobs are on the store's disk. Raises NotDurable as well.
 
         When the disk was too slow the jobs are enqueued all the same; when the store cannot tell, nothing is.
         """
-        p = self._partitions.of(group)
-        fences = self._fences[self.servers.of(p)]
-        await fences.check()
-        enqueued = await self.enqueue(group, jobs, key)
-        await fences.wait(p)
-        return enqueued
+        return await asyncio.get_running_loop().create_task(self._enqueue_durably(group, jobs, key))
 
     async def show(self, group: str, job_id: str) -> Job:
         """The job. Raises NotFound."""
@@ -298,10 +293,18 @@ class Store:
             for p in self.partitions:
                 await spoken(asyncio.shield(self.servers.of(p).redis.zrem(keys.discarded(p), *job_ids)))
 
+    async def _enqueue_durably(self, group: str, jobs: Sequence[NewJob], key: str) -> EncodedJobs:
+        p = self._partitions.of(group)
+        fences = self._fences[self.servers.of(p)]
+        await fences.check()
+        enqueued = await self.enqueue_encoded(group, jobs, key)
+        await fences.wait(p)
+        return enqueued
+
     async def _image(self, group: str) -> str:
         p = self._partitions.of(group)
-        image = await spoken(self.servers.of(p).redis.hget(keys.group(p, group), "image"))
-        return cast("bytes", image or b"").decode()
+        image = await self._partitions.field(p, keys.group(p, group), "image")
+        return (image or b"").decode()
 
     async def _finish_one(
         self,

@@ -74,6 +74,10 @@ class Wire:
         """
         return (self._link or self._new_link()).call(words)
 
+    def at(self, _: str) -> "Wire":
+        """The wire to the server of a partition: of one server, this."""
+        return self
+
     async def close(self) -> None:
         """Drop the connection; calls in flight and later ones fail with ConnectionError."""
         self._is_closed = True

@@ -14,6 +14,10 @@ class Wires:
         self._wires = wires
         self._distinct = list(dict.fromkeys(wires.values()))
 
+    def at(self, partition: str) -> Wire:
+        """The wire to the server of a partition."""
+        return self._wires[partition]
+
     def call(self, *words: Word) -> asyncio.Future[Any]:
         """As Wire.call; of what goes to every server the replies are a list."""
         if words[0] == "EVALSHA":

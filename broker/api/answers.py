@@ -1,6 +1,7 @@
 """Answers: JSON, nothing, or a stream of text."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import NamedTuple
 
 from aiohttp import web
 from msgspec import Struct
@@ -9,6 +10,7 @@ from broker.api.codec import encode
 
 _JSON = {"Content-Type": "application/json"}
 _NO_STORE = {**_JSON, "Cache-Control": "no-store"}
+_NOTHING: dict[str, str] = {}
 _TEXT = {
     "Content-Type": "text/plain; charset=utf-8",
     "X-Content-Type-Options": "nosniff",
@@ -17,29 +19,38 @@ _TEXT = {
 }
 
 
-def json(body: Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+class Answer(NamedTuple):
+    """A whole answer. `unsent` is called when the client is gone before it is written."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = _JSON
+    unsent: Callable[[], None] | None = None
+
+
+def json(body: Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """An answer with a JSON body."""
-    return web.Response(status=status, body=encode(body), headers={**_JSON, **headers} if headers else _JSON)
+    return Answer(status, encode(body), {**_JSON, **headers} if headers else _JSON)
 
 
-def json_no_store(body: Struct) -> web.Response:
-    """An answer that nobody may keep."""
-    return web.Response(body=encode(body), headers=_NO_STORE)
-
-
-def document(body: bytes) -> web.Response:
+def document(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """An answer whose JSON is ready-made."""
-    return web.Response(body=body, headers=_JSON)
+    return Answer(status, body, {**_JSON, **headers} if headers else _JSON)
 
 
-def plain(body: str, content_type: str) -> web.Response:
+def handed_out(body: bytes, unsent: Callable[[], None]) -> Answer:
+    """An answer that nobody may keep, and that must be undone when it cannot be written."""
+    return Answer(200, body, _NO_STORE, unsent)
+
+
+def plain(body: str, content_type: str) -> Answer:
     """An answer of text that is ready-made."""
-    return web.Response(body=body.encode(), headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+    return Answer(200, body.encode(), {"Content-Type": content_type, "Cache-Control": "no-store"})
 
 
-def nothing(headers: Mapping[str, str] | None = None) -> web.Response:
+def nothing(headers: Mapping[str, str] | None = None) -> Answer:
     """204."""
-    return web.Response(status=204, headers=headers)
+    return Answer(204, b"", headers or _NOTHING)
 
 
 async def stream(

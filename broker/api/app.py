@@ -1,21 +1,139 @@
-"""The front end put together: a route for each row, one middleware, and a quiet end."""
+"""The front end put together: a route for each row, plain requests answered at the desk, and a quiet end."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
 
 import msgspec
 from aiohttp import web
 
+from broker.api.answers import Answer
+from broker.api.bodies import WEIGHT, Request, Streamed
 from broker.api.call import Broker, Call, Front
-from broker.api.measuring import measuring
+from broker.api.connection import Slot, Work
 from broker.api.openapi import document
-from broker.api.problems import problems
+from broker.api.paths import Paths, Way
+from broker.api.plain import MAX_BODY_BYTES, Plain
+from broker.api.problems import STATUS, answer_to, refusal
 from broker.api.routes import ROUTES, Route
-from broker.api.shed import rank_of
-from broker.metrics.requests import Requests
+from broker.api.shed import FIRST, rank_of
+from broker.errors import TooSlow
+from broker.metrics.requests import GONE, NO_ROUTE, Requests
+from broker.steps import in_steps, in_task
 
 Hook = Callable[[web.Application], Awaitable[None]]
 
-__all__ = ["Broker", "make_app"]
+__all__ = ["DESK", "Broker", "Desk", "make_app"]
+
+
+class Desk:
+    """Answers requests: plain ones of a connection, and those that aiohttp has read."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+        self.most_body_bytes = min(MAX_BODY_BYTES, front.broker.settings.max_body_bytes)
+        self.pause_s = front.broker.settings.body_timeout_s
+        self._paths = Paths(ROUTES)
+        self._is_stepwise = front.broker.store.hot.is_stepwise
+        self._ranks = [rank_of(route.verb) for route in ROUTES]
+        self._numbers: dict[object, int] = {}
+        self._requests = Requests([route.verb for route in ROUTES])
+        self._in_progress = front.in_progress
+        self._shed = front.shed
+        front.metrics.add(front.shed.families)
+        front.metrics.add(self._requests.families)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no connection is kept any more."""
+        return self._in_progress.is_stopping
+
+    def begin(self, request: Plain, slot: Slot) -> Work | None:
+        """Begin to answer a plain request; None for one that aiohttp must answer."""
+        found = self._paths.find(request.method, request.path)
+        if found is None or found[0].route.is_streamed:
+            return None
+        way, path = found
+        slot.route = way.number
+        self._in_progress.count += 1
+        answering = self._answer(way, request, path, slot)
+        return (in_steps if way.route.is_quick and self._is_stepwise else in_task)(answering, slot.fill)
+
+    def refuse(self, slot: Slot) -> None:
+        """Answer that a request did not arrive in time."""
+        self._in_progress.count += 1
+        slot.fill(refusal(TooSlow()), None)
+
+    def ended(self, slot: Slot, status: int) -> None:
+        """Count and time a plain request."""
+        self._in_progress.ended()
+        self._shed.leave(slot.weight)
+        self._requests.observe(slot.route, status, perf_counter() - slot.began)
+
+    def handler(self, number: int, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """The route for aiohttp's router."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            answer = await self._handle(route, Streamed(request), request.match_info)
+            return answer if isinstance(answer, web.StreamResponse) else await _sent(request, answer)
+
+        self._numbers[handle] = number
+        return handle
+
+    @web.middleware
+    async def middleware(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Let in, count, time, and answer what a request of aiohttp's ended in.
+
+        An answer that has begun cannot be taken back: its connection is cut, so that the client does not take it for
+        whole.
+        """
+        began = perf_counter()
+        number = self._numbers.get(request.match_info.handler, NO_ROUTE)
+        rank = self._ranks[number] if number != NO_ROUTE else FIRST
+        weight = self._shed.weigh(rank, request.content_length or 0)
+        request[WEIGHT] = 0
+        try:
+            if not self._shed.admit(rank, weight):
+                await self._shed.turn(rank, weight)
+            request[WEIGHT] = weight
+            response = await handler(request)
+        except (asyncio.CancelledError, ConnectionError):
+            self._requests.observe(number, GONE, perf_counter() - began)
+            raise
+        except Exception as fault:  # nothing but the error body may reach a client
+            response = response_of(answer_to(fault, request.method, request.path))
+            if request.writer.output_size > 0:
+                if request.transport is not None:
+                    request.transport.abort()
+                raise ConnectionResetError from fault
+        finally:
+            self._shed.leave(request[WEIGHT])
+        self._requests.observe(number, response.status, perf_counter() - began)
+        return response
+
+    async def _answer(self, way: Way, request: Plain, path: Mapping[str, str], slot: Slot) -> Answer:
+        rank = self._ranks[way.number]
+        weight = self._shed.weigh(rank, len(request.body))
+        try:
+            if not self._shed.admit(rank, weight):
+                await self._shed.turn(rank, weight)
+            slot.weight = weight
+            answer = await self._handle(way.route, request, path)
+        except Exception as fault:  # noqa: BLE001 - nothing but the error body may reach a client
+            return answer_to(fault, request.method, request.path)
+        if not isinstance(answer, Answer):
+            raise TypeError(f"{way.route.verb} is streamed")
+        return answer
+
+    async def _handle(self, route: Route, request: Request, path: Mapping[str, str]) -> Answer | web.StreamResponse:
+        front = self.front
+        grant = front.access.admit(request.headers.get("Authorization"), route.scope, path.get("group_name", ""))
+        return await route.handler(Call(front, request, path, grant))
+
+
+DESK = web.AppKey("DESK", Desk)
 
 
 def make_app(broker: Broker) -> web.Application:
@@ -24,26 +142,38 @@ def make_app(broker: Broker) -> web.Application:
     Its `shutdown` lets those who wait for a job go; its `cleanup` waits for jobs that go back.
     """
     front = Front(broker, msgspec.json.encode(document()))
-    requests = Requests([route.verb for route in ROUTES])
-    front.metrics.add(requests.families)
-    front.metrics.add(front.shed.families)
-    handlers = {_adapted(front, route): (number, rank_of(route.verb)) for number, route in enumerate(ROUTES)}
-    app = web.Application(middlewares=[measuring(requests, front.shed, handlers), problems])
-    for route, handler in zip(ROUTES, handlers, strict=True):
+    desk = Desk(front)
+    app = web.Application(middlewares=[front.in_progress.middleware, desk.middleware])
+    app[DESK] = desk
+    for number, route in enumerate(ROUTES):
         path = route.path.replace("}", ":[^/]+}")
-        app.router.add_route(route.method, path, handler, expect_handler=_expect_later)
+        app.router.add_route(route.method, path, desk.handler(number, route), expect_handler=_expect_later)
     app.on_shutdown.append(_stop_waiting(front))
     app.on_cleanup.append(_settle(front))
     return app
 
 
-def _adapted(front: Front, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        path = request.match_info
-        grant = front.access.admit(request.headers.get("Authorization"), route.scope, path.get("group_name", ""))
-        return await route.handler(Call(front, request, path, grant))
+def response_of(answer: Answer) -> web.Response:
+    """An answer as aiohttp sends it."""
+    response = web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+    if answer.status == STATUS[TooSlow]:
+        response.force_close()
+    return response
 
-    return handle
+
+async def _sent(request: web.Request, answer: Answer) -> web.Response:
+    """The answer; one that must be undone when it cannot be written is written here."""
+    response = response_of(answer)
+    if answer.unsent is None:
+        return response
+    try:
+        await response.prepare(request)
+        await response.write_eof()
+    except (ConnectionError, asyncio.CancelledError) as gone:
+        answer.unsent()
+        if isinstance(gone, asyncio.CancelledError):
+            raise
+    return response
 
 
 async def _expect_later(_: web.Request) -> None:
@@ -60,7 +190,7 @@ def _stop_waiting(front: Front) -> Hook:
 
 def _settle(front: Front) -> Hook:
     async def settle(_: web.Application) -> None:
-        await front.deliveries.settle()
+        await front.broker.store.settle()
         await front.metrics.close()
 
     return settle

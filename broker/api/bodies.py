@@ -6,19 +6,44 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from broker.api.deadlines import in_all
+from broker.api.plain import Plain
 from broker.config import BrokerSettings
 from broker.errors import Invalid, TooLarge, TooSlow, UnsupportedType
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+WEIGHT = web.RequestKey("WEIGHT", int)
+"""The key under which a request of aiohttp's keeps its weight."""
 
 
-async def read_body(request: web.BaseRequest, settings: BrokerSettings, types: tuple[str, ...] = (JSON,)) -> bytes:
+class Streamed:
+    """A request of aiohttp's, as handlers see it."""
+
+    __slots__ = ("headers", "query_string", "web")
+
+    def __init__(self, request: web.Request) -> None:
+        self.web = request
+        self.headers = request.headers
+        self.query_string = request.rel_url.raw_query_string
+
+
+Request = Plain | Streamed
+
+
+async def read_body(request: Request, settings: BrokerSettings, types: tuple[str, ...] = (JSON,)) -> bytes:
     """The whole body; empty when there is none.
 
     Raises UnsupportedType for a Content-Type beside `types` and for any Content-Encoding, TooLarge above
     max_body_bytes, TooSlow when no piece came for body_timeout_s, or all of it took json_timeout_s.
     """
+    if isinstance(request, Plain):
+        if request.body:
+            _check_type(request, types)
+        return request.body
+    return await _streamed_body(request.web, settings, types)
+
+
+async def _streamed_body(request: web.Request, settings: BrokerSettings, types: tuple[str, ...]) -> bytes:
     if not request.body_exists:
         return b""
     _check_type(request, types)
@@ -45,7 +70,7 @@ async def expect(request: web.BaseRequest) -> None:
         request.writer.output_size = 0
 
 
-def media_type(request: web.BaseRequest) -> str:
+def media_type(request: Request | web.BaseRequest) -> str:
     """The Content-Type without parameters, in small letters; '' when there is none."""
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
@@ -58,7 +83,7 @@ def check_encodings(headers: Mapping[str, str]) -> None:
         raise UnsupportedType("A Transfer-Encoding beside chunked is not supported.")
 
 
-def _check_type(request: web.BaseRequest, types: tuple[str, ...]) -> None:
+def _check_type(request: Plain | web.BaseRequest, types: tuple[str, ...]) -> None:
     check_encodings(request.headers)
     given = media_type(request)
     if given and given not in types:

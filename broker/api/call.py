@@ -2,20 +2,20 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from aiohttp import web
 from msgspec import Struct
 
 from broker.access import EVERYTHING, Access, Grant
 from broker.api import queries
-from broker.api.bodies import FORM, JSON, media_type, read_body
+from broker.api.bodies import FORM, JSON, WEIGHT, Request, Streamed, media_type, read_body
 from broker.api.codec import convert, decode, form
-from broker.api.delivery import Deliveries
 from broker.api.following import Followers
+from broker.api.in_progress import InProgress
 from broker.api.items import Bulk, Item, Items, read_items
-from broker.api.measuring import WEIGHT
 from broker.api.names import group_name, job_id, worker_name
+from broker.api.plain import Plain
 from broker.api.polls import Polls
 from broker.api.shed import Shed
 from broker.config import BrokerSettings
@@ -59,7 +59,7 @@ class Front:
         self.access = broker.access
         self.shed = Shed(broker.settings.max_in_progress)
         self.polls = Polls(broker.waiters, self.shed)
-        self.deliveries = Deliveries(broker.store)
+        self.in_progress = InProgress()
         self.followers = Followers(broker.settings.max_followers)
         self.metrics = broker.metrics or Metrics(broker.store)
 
@@ -69,7 +69,7 @@ class Call:
 
     __slots__ = ("front", "grant", "group", "job_id", "logs", "request", "settings", "store", "worker")
 
-    def __init__(self, front: Front, request: web.Request, path: Mapping[str, str], grant: Grant = EVERYTHING) -> None:
+    def __init__(self, front: Front, request: Request, path: Mapping[str, str], grant: Grant = EVERYTHING) -> None:
         self.front = front
         self.request = request
         self.grant = grant
@@ -78,9 +78,16 @@ class Call:
         self.job_id = job_id(path["id"]) if "id" in path else ""
         self.worker = worker_name(path["worker"]) if "worker" in path else ""
 
+    @property
+    def web(self) -> web.Request:
+        """The request as aiohttp has it, of a route that is streamed."""
+        if not isinstance(self.request, Streamed):
+            raise TypeError("this route is not streamed")
+        return self.request.web
+
     def query(self, kind: type[queries.Parameters]) -> queries.Parameters:
         """The query's parameters."""
-        return queries.parse(kind, self.request)
+        return cast("queries.Parameters", queries.parse(kind, self.request.query_string))
 
     async def body(self, kind: type[Body]) -> Body:
         """The JSON body; one that is not there counts as {}."""
@@ -102,11 +109,14 @@ class Call:
         return Failure(*(getattr(body, name) or getattr(query, name, None) for name in Failure.__struct_fields__))
 
     async def _read(self, types: tuple[str, ...] = (JSON,)) -> bytes:
-        with self.front.shed.waiting(self.request.get(WEIGHT, 0)):
+        if isinstance(self.request, Plain):
             raw = await read_body(self.request, self.settings, types)
-            if len(raw) > _LARGE_BYTES:
-                await asyncio.sleep(0)  # others first: what follows takes ms
-            return raw
+        else:
+            with self.front.shed.waiting(self.request.web.get(WEIGHT, 0)):
+                raw = await read_body(self.request, self.settings, types)
+        if len(raw) > _LARGE_BYTES:
+            await asyncio.sleep(0)  # others first: what follows takes ms
+        return raw
 
     def lease(self, in_body: str | None) -> str:
         """The lease token of the header Titan-Lease, or else the body's; '' when there is none."""

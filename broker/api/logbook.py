@@ -21,9 +21,9 @@ async def keep_log(call: Call) -> Job:
     """
     is_more, lease = call.query(LogQuery).more == 1, call.lease(None)
     await call.store.show(call.group, call.job_id)
-    pieces = log_pieces(call.request, call.settings)
+    pieces = log_pieces(call.web, call.settings)
     await call.store.log(call.group, call.job_id, lease=lease, is_more=is_more)
-    await expect(call.request)
+    await expect(call.web)
     async with in_all(call.settings.log_timeout_s):
         size_bytes = await call.logs.write(call.job_id, pieces)
     return await asyncio.shield(_note(call, size_bytes, lease, is_more=is_more))

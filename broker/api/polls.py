@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from broker.api.shed import Shed
-from broker.models import Job
+from broker.encoded import Handed
 
 if TYPE_CHECKING:
     from broker.waiters import Waiters
@@ -28,8 +27,8 @@ class Polls:
         self._stopped = False
 
     async def wait(
-        self, take: Callable[[], Awaitable[list[Job]]], groups: Sequence[str], wait_s: float, pause_s: float = 0
-    ) -> list[Job]:
+        self, take: Callable[[], Awaitable[list[Handed]]], groups: Sequence[str], wait_s: float, pause_s: float = 0
+    ) -> list[Handed]:
         """Jobs as soon as `take` gets some, or none after `wait_s` seconds or when the broker stops.
 
         `pause_s` is the least between two looks.
@@ -60,6 +59,9 @@ class Polls:
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
+    """Wait for the event, which is set when the time is over too; no task is needed, as asyncio.timeout does."""
+    timer = asyncio.get_running_loop().call_later(seconds, event.set)
+    try:
+        await event.wait()
+    finally:
+        timer.cancel()

@@ -1,11 +1,11 @@
-"""Refusals and faults as HTTP answers: which class has which status, and the one place that answers them."""
+"""Refusals and faults as HTTP answers: which class has which status."""
 
 import logging
-from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import web
 
+from broker.api.answers import Answer
 from broker.errors import (
     Forbidden,
     IdempotencyMismatch,
@@ -70,30 +70,11 @@ _OF_FRAMEWORK: dict[int, TitanError] = {
     415: UnsupportedType(),
 }
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-
-@web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every refusal and fault with the error body. What nobody expected is a 500: logged, not shown.
-
-    An answer that has begun cannot be taken back: its connection is cut, so that the client does not take it for whole.
-    """
-    try:
-        return await handler(request)
-    except Exception as fault:  # nothing but the error body may reach a client
-        if type(fault) is TitanError or not isinstance(fault, (TitanError, web.HTTPException, ConnectionError)):
-            _LOG.exception("%s %r failed", request.method, request.path)
-        if request.writer.output_size == 0:
-            return answer_to(fault)
-        _LOG.warning("%s %r broke off: %r", request.method, request.path, fault)
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError from fault
-
-
-def answer_to(fault: Exception) -> web.Response:
-    """The answer to a request that ended in this."""
+def answer_to(fault: Exception, method: str, path: str) -> Answer:
+    """The answer to a request that ended in this. What nobody expected is a 500: logged, not shown."""
+    if type(fault) is TitanError or not isinstance(fault, (TitanError, web.HTTPException, ConnectionError)):
+        _LOG.error("%s %r failed", method, path, exc_info=fault)
     if isinstance(fault, TitanError):
         return refusal(fault)
     if isinstance(fault, web.HTTPException):
@@ -107,7 +88,7 @@ def problem_of(error: TitanError) -> Problem:
     return Problem(message=message, fields=error.fields, code=error.code)
 
 
-def refusal(error: TitanError) -> web.Response:
+def refusal(error: TitanError) -> Answer:
     """The answer to a request that ended in this error."""
     kind = type(error)
     headers = {"Content-Type": "application/json"}
@@ -116,16 +97,12 @@ def refusal(error: TitanError) -> web.Response:
         headers["Retry-After"] = str(retry_after_s)
     if kind is Unauthorized:
         headers["WWW-Authenticate"] = 'Bearer realm="titan"'
-    body = _ENCODER.encode(ProblemWrapper(problem_of(error)))
-    response = web.Response(status=STATUS[kind], body=body, headers=headers)
-    if kind is TooSlow:
-        response.force_close()
-    return response
+    return Answer(STATUS[kind], _ENCODER.encode(ProblemWrapper(problem_of(error))), headers)
 
 
-def refusal_of_framework(error: web.HTTPException) -> web.Response:
+def refusal_of_framework(error: web.HTTPException) -> Answer:
     """The answer in place of one of aiohttp's own, with its Allow."""
-    response = refusal(_OF_FRAMEWORK.get(error.status) or (Invalid() if error.status < 500 else TitanError()))
+    answer = refusal(_OF_FRAMEWORK.get(error.status) or (Invalid() if error.status < 500 else TitanError()))
     if "Allow" in error.headers:
-        response.headers["Allow"] = error.headers["Allow"]
-    return response
+        return answer._replace(headers={**answer.headers, "Allow": error.headers["Allow"]})
+    return answer

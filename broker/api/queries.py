@@ -1,11 +1,10 @@
 """What stands after the question mark: one struct a route. The same structs document it."""
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 from urllib.parse import parse_qsl
 
-from aiohttp import web
 from msgspec import Meta, Struct
 
 from broker.api.codec import convert
@@ -101,9 +100,9 @@ MAX_PARAMETERS = 250
 _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 
 
-def parse(kind: type[Parameters], request: web.BaseRequest) -> Parameters:
-    """The parameters of a request. Raises Invalid with the name of one that is not right."""
-    query = request.rel_url.raw_query_string
+@lru_cache(maxsize=1024)
+def parse(kind: type[Parameters], query: str) -> Parameters:
+    """The parameters in a raw query. Raises Invalid with the name of one that is not right."""
     if not query:
         return kind()
     types = _types(kind)

@@ -10,6 +10,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from broker.api import queries
+from broker.api.answers import Answer
 from broker.api.bodies import FORM, JSON
 from broker.api.call import Call
 from broker.api.handlers import bulk, consume, groups, health, jobs, logs, workers
@@ -44,7 +45,7 @@ from broker.models import (
 from broker.presence import Announcement, Orders, WorkersWrapper, WorkerWrapper
 from broker.tokens import Scope
 
-Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+Handler = Callable[[Call], Awaitable[Answer | web.StreamResponse]]
 
 LOG_TYPES = ("multipart/form-data", "text/plain")
 LEASE = "Titan-Lease"
@@ -52,7 +53,10 @@ KEY = "Idempotency-Key"
 
 
 class Route(NamedTuple):
-    """One row. `takes` and `gives` are the bodies (bytes: a log going in, str: text going out, None: nothing)."""
+    """One row. `takes` and `gives` are the bodies (bytes: a log going in, str: text going out, None: nothing).
+
+    `is_quick`: the handler awaits nothing but the store's scripts. `is_streamed`: it reads or writes piece by piece.
+    """
 
     method: str
     path: str
@@ -67,6 +71,8 @@ class Route(NamedTuple):
     answers: tuple[str, ...] = ()
     scope: Scope | None = "admin"
     """What a token must be for; None: no token is asked for."""
+    is_quick: bool = False
+    is_streamed: bool = False
 
     @property
     def verb(self) -> str:
@@ -101,15 +107,32 @@ ROUTES: tuple[Route, ...] = (
         headers=(KEY,),
         answers=("Idempotency-Replayed",),
         scope="produce",
+        is_quick=True,
     ),
-    Route("GET", JOBS, jobs.list_jobs, None, JobsWrapper, query=queries.ListQuery, scope="read"),
-    Route("GET", JOB, jobs.show, None, JobWrapper, refuses=(NotFound,), scope="read"),
+    Route("GET", JOBS, jobs.list_jobs, None, JobsWrapper, query=queries.ListQuery, scope="read", is_quick=True),
+    Route("GET", JOB, jobs.show, None, JobWrapper, refuses=(NotFound,), scope="read", is_quick=True),
     Route("DELETE", JOB, jobs.remove, None, None, 204, (NotFound, WrongState), scope="produce"),
-    Route("POST", JOB + "/cancel", jobs.cancel, None, JobWrapper, refuses=(NotFound, WrongState), scope="produce"),
     Route(
-        "POST", JOB + "/retry", jobs.retry, None, JobWrapper, refuses=(NotFound, WrongState, StoreFull), scope="produce"
+        "POST",
+        JOB + "/cancel",
+        jobs.cancel,
+        None,
+        JobWrapper,
+        refuses=(NotFound, WrongState),
+        scope="produce",
+        is_quick=True,
     ),
-    Route("GET", "/v1/jobs", consume.next, None, JobsWrapper, query=queries.NextQuery, scope="consume"),
+    Route(
+        "POST",
+        JOB + "/retry",
+        jobs.retry,
+        None,
+        JobWrapper,
+        refuses=(NotFound, WrongState, StoreFull),
+        scope="produce",
+        is_quick=True,
+    ),
+    Route("GET", "/v1/jobs", consume.next, None, JobsWrapper, query=queries.NextQuery, scope="consume", is_quick=True),
     Route(
         "POST",
         JOB + "/start",
@@ -119,6 +142,7 @@ ROUTES: tuple[Route, ...] = (
         refuses=(*_HELD, LimitReached, StoreFull),
         headers=(LEASE,),
         scope="consume",
+        is_quick=True,
     ),
     Route(
         "POST",
@@ -131,9 +155,18 @@ ROUTES: tuple[Route, ...] = (
         headers=(LEASE,),
         answers=("Titan-Expires-At",),
         scope="consume",
+        is_quick=True,
     ),
     Route(
-        "POST", JOB + "/success", consume.succeed, Success, JobWrapper, refuses=_HELD, headers=(LEASE,), scope="consume"
+        "POST",
+        JOB + "/success",
+        consume.succeed,
+        Success,
+        JobWrapper,
+        refuses=_HELD,
+        headers=(LEASE,),
+        scope="consume",
+        is_quick=True,
     ),
     Route(
         "POST",
@@ -147,9 +180,18 @@ ROUTES: tuple[Route, ...] = (
         (JSON, FORM),
         (LEASE,),
         scope="consume",
+        is_quick=True,
     ),
     Route(
-        "POST", JOB + "/release", consume.release, Release, JobWrapper, refuses=_HELD, headers=(LEASE,), scope="consume"
+        "POST",
+        JOB + "/release",
+        consume.release,
+        Release,
+        JobWrapper,
+        refuses=_HELD,
+        headers=(LEASE,),
+        scope="consume",
+        is_quick=True,
     ),
     Route(
         "POST",
@@ -162,6 +204,7 @@ ROUTES: tuple[Route, ...] = (
         types=LOG_TYPES,
         headers=(LEASE,),
         scope="consume",
+        is_streamed=True,
     ),
     Route(
         "GET",
@@ -172,13 +215,18 @@ ROUTES: tuple[Route, ...] = (
         refuses=(NotFound, LimitReached),
         query=queries.TailQuery,
         scope="read",
+        is_streamed=True,
     ),
-    Route("POST", "/v1/jobs/finish", bulk.finish, Finishes, Outcomes, scope="consume"),
-    Route("POST", "/v1/jobs/touch", bulk.touch_many, HeldJobs, Outcomes, scope="consume"),
-    Route("GET", GROUPS, groups.list_groups, None, GroupsWrapper, query=queries.GroupsQuery, scope="read"),
-    Route("GET", GROUP, groups.show_group, None, GroupWrapper, refuses=(NotFound,), scope="read"),
-    Route("PUT", GROUP, groups.configure, GroupPut, GroupWrapper, refuses=(StoreFull,)),
-    Route("POST", WORKERS, workers.announce, Announcement, Orders, refuses=(LimitReached,), scope="consume"),
+    Route("POST", "/v1/jobs/finish", bulk.finish, Finishes, Outcomes, scope="consume", is_quick=True),
+    Route("POST", "/v1/jobs/touch", bulk.touch_many, HeldJobs, Outcomes, scope="consume", is_quick=True),
+    Route(
+        "GET", GROUPS, groups.list_groups, None, GroupsWrapper, query=queries.GroupsQuery, scope="read", is_quick=True
+    ),
+    Route("GET", GROUP, groups.show_group, None, GroupWrapper, refuses=(NotFound,), scope="read", is_quick=True),
+    Route("PUT", GROUP, groups.configure, GroupPut, GroupWrapper, refuses=(StoreFull,), is_quick=True),
+    Route(
+        "POST", WORKERS, workers.announce, Announcement, Orders, refuses=(LimitReached,), scope="consume", is_quick=True
+    ),
     Route("GET", WORKERS, workers.list_workers, None, WorkersWrapper, query=queries.WorkersQuery, scope="read"),
     Route("GET", WORKER, workers.show_worker, None, WorkerWrapper, refuses=(NotFound,), scope="read"),
     Route("POST", WORKER + "/order", workers.order, workers.OrderGiven, WorkerWrapper, refuses=(NotFound,)),

@@ -7,6 +7,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
+from broker.api.app import DESK, response_of
+from broker.api.connection import Connection
 from broker.api.deadlines import Guard
 from broker.api.problems import STATUS, refusal, refusal_of_framework
 from broker.config import BrokerSettings
@@ -35,6 +37,7 @@ class Runner(web.AppRunner):
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001  # aiohttp has no other way to give it a protocol
+            desk=self.app[DESK],
         )
         made.guard = self._guard
         return made
@@ -49,7 +52,7 @@ class _Server(web.Server):
         return connection
 
 
-class _Protocol(web.RequestHandler):
+class _Protocol(Connection):
     """One connection. What aiohttp answers by itself, without the middleware, has the error body too."""
 
     __slots__ = ("guard",)
@@ -78,7 +81,8 @@ class _Protocol(web.RequestHandler):
             _LOG.error("a request from %s failed", request.remote, exc_info=exc)
         else:
             _LOG.debug("not HTTP, from %s: %r %r", request.remote, message, exc)
-        response = refusal(TitanError() if status >= 500 else Invalid("The request is not valid HTTP."))
+        answer = refusal(TitanError() if status >= 500 else Invalid("The request is not valid HTTP."))
+        response = response_of(answer)
         response.force_close()
         return response
 
@@ -92,7 +96,7 @@ class _Protocol(web.RequestHandler):
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         if isinstance(resp, web.HTTPException):
-            resp = refusal_of_framework(resp)
+            resp = response_of(refusal_of_framework(resp))
         ending = await super().finish_response(request, resp, start_time)
         if resp.status == STATUS[TooSlow]:
             self.force_close()  # else the rest of the body would be waited for

@@ -2,15 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from broker.api import polls
+from broker.api.connection import Slot
 from broker.errors import StoreUnavailable
-from broker.models import Job
 from broker.store import Store
 from broker.times import milliseconds
 from broker.waiters import Waiters
@@ -19,37 +18,36 @@ from tests.conftest import eventually
 
 
 class WatchedNext:
-    """In the place of `store.next`: says that it was asked and has taken, and answers when it may."""
+    """Between the store and its scripts: says that next was asked and has taken, and answers when it may."""
 
     def __init__(self, store: Store) -> None:
-        self.next = store.next
+        self.run = store._partitions.run
         self.is_asked = asyncio.Event()
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
-    async def __call__(
-        self, n: int, groups: Sequence[str] = (), lease_s: int | None = None, images: Sequence[str] = ()
-    ) -> list[Job]:
-        jobs = await self.next(n, groups, lease_s, images)
-        self.is_asked.set()
-        await self.may_answer.wait()
-        return jobs
+    async def __call__(self, verb: str, partition: str, *arguments: Any) -> Any:
+        reply = await self.run(verb, partition, *arguments)
+        if verb.startswith("next"):
+            self.is_asked.set()
+            await self.may_answer.wait()
+        return reply
 
 
 @pytest.fixture
 def watched(store: Store, monkeypatch: pytest.MonkeyPatch) -> WatchedNext:
     """The store's next, watched."""
     watched = WatchedNext(store)
-    monkeypatch.setattr(store, "next", watched)
+    monkeypatch.setattr(store._partitions, "run", watched)
     return watched
 
 
-async def _hang_up_once(http: Http, path: str, event: asyncio.Event) -> None:
+async def _hang_up_once(http: Http, path: str, event: asyncio.Event, headers: str = "") -> None:
     """Send a GET and close the connection at an event; returns when the handler has ended."""
     server = http.runner.server
     assert server is not None
     before = len(server.connections)
-    async with http.line(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()):
+    async with http.line(f"GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode()):
         await event.wait()
     await eventually(lambda: len(server.connections) == before)
 
@@ -147,7 +145,7 @@ async def test_next_of_a_client_gone_while_the_store_answers(http: Http, store: 
     await _hang_up_once(http, "/v1/jobs?n=2", watched.is_asked)
     watched.may_answer.set()
     await http.runner.app.cleanup()
-    again = await watched.next(3)
+    again = await store.next(3)
     assert [job.id for job in again] == [job["id"] for job in jobs]
     assert [job.deliveries for job in again] == [1, 1, 1]
 
@@ -156,20 +154,30 @@ async def test_next_of_a_client_gone_before_the_answer_is_written(
     http: Http, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Jobs whose answer meets a closed connection go back to their places, uncounted."""
-    [job] = await http.enqueue()
-    prepare = web.Response.prepare
     is_cut = asyncio.Event()
+    fill, prepare = Slot.fill, web.Response.prepare
+
+    def fill_on_a_cut_line(slot: Slot, *answer: Any) -> None:
+        slot._fill.__self__.transport.abort()
+        is_cut.set()
+        fill(slot, *answer)
 
     async def prepare_on_a_cut_line(response: web.Response, request: Any) -> Any:
         request.transport.abort()
         is_cut.set()
         return await prepare(response, request)
 
-    monkeypatch.setattr(web.Response, "prepare", prepare_on_a_cut_line)
-    await _hang_up_once(http, "/v1/jobs", is_cut)
-    await http.runner.app.cleanup()
-    kept = await store.show("g", job["id"])
-    assert (kept.status, kept.deliveries) == ("queued", 0)
+    for headers in ("", "Connection: close\r\n"):
+        [job] = await http.enqueue()
+        with monkeypatch.context() as patch:
+            patch.setattr(Slot, "fill", fill_on_a_cut_line)
+            patch.setattr(web.Response, "prepare", prepare_on_a_cut_line)
+            is_cut.clear()
+            await _hang_up_once(http, "/v1/jobs", is_cut, headers)
+        await store.settle()
+        kept = await store.show("g", job["id"])
+        assert (kept.status, kept.deliveries) == ("queued", 0)
+        await store.cancel("g", job["id"])
 
 
 async def test_next_of_a_client_that_reads_nothing(http: Http, store: Store) -> None:

@@ -1,20 +1,18 @@
 """Many jobs in one call: finish, touch_many. One outcome an item; a bad item does not stop the others."""
 
-from aiohttp import web
-
-from broker.api.answers import json
+from broker.api.answers import Answer, json
 from broker.api.call import Call
 from broker.models import Finish, Finishes, Held, HeldJobs, Outcome, Outcomes
 from broker.times import rfc3339
 
 
-async def finish(call: Call) -> web.StreamResponse:
+async def finish(call: Call) -> Answer:
     """Mark many running jobs as succeeded or failed."""
     items = await call.items(Finishes, Finish)
     return json(Outcomes(await items.outcomes(call.store.finish, _finished)))
 
 
-async def touch_many(call: Call) -> web.StreamResponse:
+async def touch_many(call: Call) -> Answer:
     """Give many deliveries another lease."""
     items = await call.items(HeldJobs, Held)
     return json(Outcomes(await items.outcomes(call.store.touch, _touched)))

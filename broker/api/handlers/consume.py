@@ -2,38 +2,36 @@
 
 from functools import partial
 
-from aiohttp import web
-
-from broker.api.answers import json, json_no_store, nothing
+from broker.api.answers import Answer, handed_out, json, nothing
 from broker.api.call import Call
 from broker.api.codec import moment
 from broker.api.polls import PAUSE_S
 from broker.api.queries import NextQuery
+from broker.encoded import listed
 from broker.errors import TitanError
-from broker.models import Held, JobsWrapper, JobWrapper, Release, Start, Success, Touch
+from broker.models import Held, JobWrapper, Release, Start, Success, Touch
 from broker.times import rfc3339
 
 
-async def next(call: Call) -> web.StreamResponse:  # noqa: A001  # the verb's name
+async def next(call: Call) -> Answer:  # noqa: A001  # the verb's name
     """Hand out the next jobs; with `wait`, as soon as there are some."""
     query = call.query(NextQuery)
     groups = call.grant.narrowed(query.group)
-    deliveries = call.front.deliveries
-    take = partial(deliveries.take, query.n, groups, query.lease, query.image)
+    take = partial(call.store.next_encoded, query.n, groups, query.lease, query.image)
     jobs = await (
         call.front.polls.wait(take, groups, query.wait, PAUSE_S if query.image else 0) if query.wait else take()
     )
-    return await deliveries.send(call.request, json_no_store(JobsWrapper(jobs)), jobs)
+    return handed_out(listed(job.encoded for job in jobs), partial(call.store.give_back, jobs))
 
 
-async def start(call: Call) -> web.StreamResponse:
+async def start(call: Call) -> Answer:
     """Say that a job runs; take it when it is queued."""
     body = await call.body(Start)
     started_at = moment(body.started_at, "started_at")
     return json(JobWrapper(await call.store.start(call.group, call.job_id, call.lease(body.lease), started_at)))
 
 
-async def touch(call: Call) -> web.StreamResponse:
+async def touch(call: Call) -> Answer:
     """Give the delivery that holds a job another lease."""
     body = await call.body(Touch)
     [end] = await call.store.touch([Held(group_name=call.group, id=call.job_id, lease=call.lease(body.lease))])
@@ -42,7 +40,7 @@ async def touch(call: Call) -> web.StreamResponse:
     return nothing({"Titan-Expires-At": rfc3339(end)})
 
 
-async def succeed(call: Call) -> web.StreamResponse:
+async def succeed(call: Call) -> Answer:
     """Mark a running job as succeeded."""
     body = await call.body(Success)
     completed_at = moment(body.completed_at, "completed_at")
@@ -50,7 +48,7 @@ async def succeed(call: Call) -> web.StreamResponse:
     return json(JobWrapper(await call.store.succeed(call.group, call.job_id, lease, completed_at, body.receipt)))
 
 
-async def fail(call: Call) -> web.StreamResponse:
+async def fail(call: Call) -> Answer:
     """Mark a running job as failed, and make its automatic retry."""
     body = await call.failure()
     completed_at = moment(body.completed_at, "completed_at")
@@ -60,7 +58,7 @@ async def fail(call: Call) -> web.StreamResponse:
     return json(JobWrapper(job))
 
 
-async def release(call: Call) -> web.StreamResponse:
+async def release(call: Call) -> Answer:
     """Give a running job back; the delivery is not counted."""
     body = await call.body(Release)
     job = await call.store.release(call.group, call.job_id, call.lease(body.lease), body.delay or 0, body.receipt)

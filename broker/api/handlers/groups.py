@@ -1,15 +1,14 @@
 """Groups: list_groups, show_group, configure."""
 
-from aiohttp import web
 from msgspec import UNSET
 
-from broker.api.answers import json
+from broker.api.answers import Answer, json
 from broker.api.call import Call
 from broker.api.queries import GroupsQuery
 from broker.models import GroupPut, GroupsWrapper, GroupWrapper
 
 
-async def list_groups(call: Call) -> web.StreamResponse:
+async def list_groups(call: Call) -> Answer:
     """List the groups with their settings and counts."""
     query = call.query(GroupsQuery)
     groups, cursor = await call.store.groups(query.n, query.cursor)
@@ -17,12 +16,12 @@ async def list_groups(call: Call) -> web.StreamResponse:
     return json(GroupsWrapper(in_reach, cursor or UNSET))
 
 
-async def show_group(call: Call) -> web.StreamResponse:
+async def show_group(call: Call) -> Answer:
     """Show a group's settings and counts."""
     return json(GroupWrapper(await call.store.group(call.group)))
 
 
-async def configure(call: Call) -> web.StreamResponse:
+async def configure(call: Call) -> Answer:
     """Give a group all its settings anew; one that is not given has its default."""
     settings = (await call.body(GroupPut)).group
     return json(GroupWrapper(await call.store.configure(call.group, settings)))

@@ -1,9 +1,8 @@
 """Health, for those who run brokers, and the API's own description."""
 
-from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
-from broker.api.answers import document, json, plain
+from broker.api.answers import Answer, document, json, plain
 from broker.api.call import Call
 from broker.errors import Stopping, StoreUnavailable
 from broker.metrics.families import CONTENT_TYPE
@@ -23,12 +22,12 @@ class Readiness(Struct, frozen=True):
     warnings: list[str] | UnsetType = UNSET
 
 
-async def healthz(_: Call) -> web.StreamResponse:
+async def healthz(_: Call) -> Answer:
     """Say that this broker is alive."""
     return json(Health())
 
 
-async def readyz(call: Call) -> web.StreamResponse:
+async def readyz(call: Call) -> Answer:
     """Say whether this broker can work: its store runs scripts, and its reaper reaps."""
     reaper, condition = call.front.broker.reaper, call.front.broker.condition
     if condition is not None and condition.is_stopping:
@@ -42,11 +41,11 @@ async def readyz(call: Call) -> web.StreamResponse:
     return json(Readiness(store=seen.settings, warnings=list(seen.warnings) or UNSET))
 
 
-async def metrics(call: Call) -> web.StreamResponse:
+async def metrics(call: Call) -> Answer:
     """Answer what this broker, and those that share its port, counted and timed, as Prometheus reads it."""
     return plain(await call.front.metrics.text(), CONTENT_TYPE)
 
 
-async def openapi(call: Call) -> web.StreamResponse:
+async def openapi(call: Call) -> Answer:
     """Answer this description."""
     return document(call.front.document)

@@ -2,32 +2,32 @@
 
 from collections.abc import Sequence
 
-from aiohttp import web
 from msgspec import UNSET
 
-from broker.api.answers import json, nothing
+from broker.api.answers import Answer, document, json, nothing
 from broker.api.call import Call
 from broker.api.codec import moment
 from broker.api.logbook import discard_log
 from broker.api.queries import EnqueueQuery, ListQuery
+from broker.encoded import listed
 from broker.errors import Invalid
 from broker.models import JobsWrapper, JobWrapper, NewJob, NewJobs
 
 _REPLAYED = {"Idempotency-Replayed": "true"}
 
 
-async def enqueue(call: Call) -> web.StreamResponse:
+async def enqueue(call: Call) -> Answer:
     """Put new jobs into a group, all or none."""
     is_durable = call.query(EnqueueQuery).durable
     key = call.idempotency_key()
     body = await call.body(NewJobs)
     _check_payloads(body.jobs, call.settings.max_payload_bytes)
-    enqueue_ = call.store.enqueue_durably if is_durable else call.store.enqueue
+    enqueue_ = call.store.enqueue_durably if is_durable else call.store.enqueue_encoded
     enqueued = await enqueue_(call.group, body.jobs, key)
-    return json(JobsWrapper(enqueued.jobs), 201, _REPLAYED if enqueued.is_replayed else None)
+    return document(listed(enqueued.jobs), 201, _REPLAYED if enqueued.is_replayed else None)
 
 
-async def list_jobs(call: Call) -> web.StreamResponse:
+async def list_jobs(call: Call) -> Answer:
     """List a group's jobs."""
     query = call.query(ListQuery)
     jobs, cursor = await call.store.list(
@@ -41,24 +41,24 @@ async def list_jobs(call: Call) -> web.StreamResponse:
     return json(JobsWrapper(jobs, cursor or UNSET))
 
 
-async def show(call: Call) -> web.StreamResponse:
+async def show(call: Call) -> Answer:
     """Show one job."""
     return json(JobWrapper(await call.store.show(call.group, call.job_id)))
 
 
-async def remove(call: Call) -> web.StreamResponse:
+async def remove(call: Call) -> Answer:
     """Forget a finished job and its log."""
     if await call.store.remove(call.group, call.job_id):
         await discard_log(call)
     return nothing()
 
 
-async def cancel(call: Call) -> web.StreamResponse:
+async def cancel(call: Call) -> Answer:
     """End a job that is not finished."""
     return json(JobWrapper(await call.store.cancel(call.group, call.job_id)))
 
 
-async def retry(call: Call) -> web.StreamResponse:
+async def retry(call: Call) -> Answer:
     """Do a finished job again: answers the new job."""
     return json(JobWrapper(await call.store.retry(call.group, call.job_id)))
 

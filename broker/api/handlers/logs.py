@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from broker.api.answers import json, stream, text
+from broker.api.answers import Answer, json, stream, text
 from broker.api.call import Call
 from broker.api.following import Following, events
 from broker.api.logbook import keep_log
@@ -13,7 +13,7 @@ from broker.models import JobWrapper
 _EVENTS = "text/event-stream"
 
 
-async def log(call: Call) -> web.StreamResponse:
+async def log(call: Call) -> Answer:
     """Store a job's log in the place of an earlier one."""
     return json(JobWrapper(await keep_log(call)))
 
@@ -26,9 +26,9 @@ async def read_log(call: Call) -> web.StreamResponse:
     if not await call.store.has_log(call.group, call.job_id):
         raise NotFound("The job has no log.")
     if query.tail is not None:
-        return await text(call.request, await call.logs.tail(call.job_id, query.tail))
+        return await text(call.web, await call.logs.tail(call.job_id, query.tail))
     size_bytes, pieces = await call.logs.read(call.job_id, query.start)
-    return await text(call.request, pieces, max(0, size_bytes - query.start))
+    return await text(call.web, pieces, max(0, size_bytes - query.start))
 
 
 async def _follow(call: Call, query: TailQuery) -> web.StreamResponse:
@@ -42,5 +42,5 @@ async def _follow(call: Call, query: TailQuery) -> web.StreamResponse:
         pieces = following.pieces(call.group, call.job_id)
         headers = {"Titan-Log-Start": str(start)}
         if _EVENTS in call.request.headers.get("Accept", ""):
-            return await stream(call.request, events(following, pieces), {**headers, "Content-Type": _EVENTS})
-        return await stream(call.request, pieces, headers)
+            return await stream(call.web, events(following, pieces), {**headers, "Content-Type": _EVENTS})
+        return await stream(call.web, pieces, headers)

@@ -1,0 +1,259 @@
+"""One connection of a client: plain requests are answered at once, all others by aiohttp, each in its turn.
+
+A plain request (see broker.api.plain) is read, handled and answered without aiohttp's request, response and task; that
+is most of what an answer costs. Several may be under way at a time, as a client pipelines them; their answers leave in
+order. What is not plain is passed on to aiohttp byte for byte when the answers before it have left, and what comes
+behind it waits until that is answered. Where the end of such a request cannot be told, the rest of the connection is
+aiohttp's.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Protocol
+
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from broker.api.answers import Answer
+from broker.api.heads import encoded
+from broker.api.plain import Plain, Unread, read_plain, whole_length
+from broker.metrics.requests import GONE
+
+MOST_UNDER_WAY = 256
+"""Plain requests of one connection that may be under way before no more of it is read."""
+_HELD_BYTES = 256 * 1024
+"""What may wait behind a request of aiohttp's before no more is read."""
+
+
+class Work(Protocol):
+    """What answers a request; cancelling it tells that the client is gone."""
+
+    def cancel(self) -> object:
+        """Stop, as far as that does no harm."""
+
+
+class Desk(Protocol):
+    """Who answers plain requests."""
+
+    most_body_bytes: int
+    pause_s: float
+    """How long a client may pause inside a request."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no connection is kept any more."""
+
+    def begin(self, request: Plain, slot: "Slot") -> Work | None:
+        """Begin to answer, and have the slot filled; None for a request that aiohttp must answer."""
+
+    def refuse(self, slot: "Slot") -> None:
+        """Fill the slot of a request that did not arrive in time."""
+
+    def ended(self, slot: "Slot", status: int) -> None:
+        """Be told that a request has had its answer, or that its client is gone."""
+
+
+class Slot:
+    """The place of one answer in the order of a connection."""
+
+    __slots__ = ("_fill", "answer", "began", "route", "weight", "work")
+
+    def __init__(self, fill: Callable[[], None]) -> None:
+        self._fill = fill
+        self.began = perf_counter()
+        self.route = -1
+        self.weight = 0
+        self.work: Work | None = None
+        self.answer: Answer | None = None
+
+    def fill(self, answer: Answer | None, _: BaseException | None) -> None:
+        """Take the answer; None when it was cancelled, since the client is gone."""
+        self.answer = answer
+        if answer is not None:
+            self._fill()
+
+
+class Connection(web.RequestHandler):
+    """The protocol of one connection."""
+
+    __slots__ = (
+        "_desk",
+        "_is_advancing",
+        "_is_theirs",
+        "_left",
+        "_needed",
+        "_passed",
+        "_pause",
+        "_rest",
+        "_slots",
+        "_unsettled",
+    )
+
+    def __init__(self, *arguments: Any, desk: Desk, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._desk = desk
+        self._slots: deque[Slot] = deque()
+        self._unsettled: list[Callable[[], None]] = []
+        self._pause: asyncio.TimerHandle | None = None
+        self._rest = b""
+        self._needed = 0
+        self._left = 0
+        self._passed = 0
+        self._is_theirs = False
+        self._is_advancing = False
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come."""
+        if self._is_theirs or not data:  # aiohttp calls itself with nothing to go on reading
+            super().data_received(data)
+            return
+        data = self._rest + data if self._rest else data
+        self._rest = data
+        if len(data) >= self._needed:
+            self._advance()
+        else:
+            self._wait_for_the_rest(is_awaited=not self._slots)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let those who work for this client know, and undo what it will not see."""
+        slots, self._slots, self._rest = self._slots, deque(), b""
+        super().connection_lost(exc)
+        self._wait_for_the_rest(is_awaited=False)
+        for unsent in self._unsettled:
+            unsent()
+        for slot in slots:
+            self._desk.ended(slot, GONE)
+            if slot.answer is None and slot.work is not None:
+                slot.work.cancel()
+            elif slot.answer is not None and slot.answer.unsent is not None:
+                slot.answer.unsent()
+
+    def pause_writing(self) -> None:
+        """Read no more requests while the client does not read its answers."""
+        super().pause_writing()
+        self._pause_transport_reading()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        super().resume_writing()
+        self._unsettled.clear()
+        self._resume_transport_reading()
+        if not self._is_theirs:
+            self._advance()
+
+    async def finish_response(
+        self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write aiohttp's answer; then it is our turn again, once the whole of its request was passed on."""
+        ending = await super().finish_response(request, resp, start_time)
+        self._passed = max(0, self._passed - 1)
+        if not self._passed and not self._left and not self._is_theirs:
+            self._loop.call_soon(self._advance)
+        return ending
+
+    def _process_keepalive(self) -> None:
+        """Close a connection that is idle; one with an answer under way is not."""
+        if self._slots and self.transport is not None:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
+
+    def _advance(self) -> None:
+        """Begin all that can begin of what has come."""
+        if self._is_advancing:
+            return
+        self._is_advancing = True
+        data, at = self._rest, 0
+        try:
+            while at < len(data) and self.transport is not None and not (self._close or self._paused):
+                end = self._pass(data, at) if self._passed or self._left else self._begin(data, at)
+                if end is None:
+                    break
+                at = end
+        finally:
+            self._rest = data[at:] if not self._is_theirs else b""
+            self._is_advancing = False
+        self._needed = max(0, self._needed - at)
+        self._wait_for_the_rest(is_awaited=bool(self._rest) and not (self._passed or self._left or self._slots))
+        if len(self._rest) > max(_HELD_BYTES, self._needed) or len(self._slots) >= MOST_UNDER_WAY:
+            self._pause_transport_reading()
+
+    def _begin(self, data: bytes, at: int) -> int | None:
+        """Begin the request that stands there; where it ends, or None if it must wait."""
+        if len(self._slots) >= MOST_UNDER_WAY:
+            return None
+        found = read_plain(data, at, self._desk.most_body_bytes)
+        if isinstance(found, Unread):
+            self._needed = found.needed
+            return self._pass_next(data, at) if found.is_unusual else None
+        request, end = found
+        self._needed = 0
+        slot = Slot(self._leave)
+        self._slots.append(slot)
+        work = self._desk.begin(request, slot)
+        if work is None:
+            self._slots.remove(slot)
+            return self._pass_next(data, at)
+        slot.work = work
+        return end
+
+    def _pass_next(self, data: bytes, at: int) -> int | None:
+        """Pass a request on to aiohttp once all answers before it have left."""
+        if self._slots:
+            return None
+        self._needed = 0
+        length = whole_length(data, at)
+        if length is None:
+            self._is_theirs = True
+            super().data_received(data[at:])
+            return len(data)
+        self._left, self._passed = length, 1
+        return self._pass(data, at)
+
+    def _pass(self, data: bytes, at: int) -> int | None:
+        """Pass on what belongs to the request that aiohttp has; None when all of it was."""
+        if not self._left:
+            return None
+        piece = data[at : at + self._left]
+        self._left -= len(piece)
+        super().data_received(piece)
+        return at + len(piece)
+
+    def _wait_for_the_rest(self, *, is_awaited: bool) -> None:
+        """Give the client some time for its next piece of a request that is not whole."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        if is_awaited:
+            self._pause = self._loop.call_later(self._desk.pause_s, self._give_up)
+
+    def _give_up(self) -> None:
+        """Answer that the client is too slow; behind that the connection is closed."""
+        self._pause, self._rest = None, b""
+        slot = Slot(self._leave)
+        self._slots.append(slot)
+        self._desk.refuse(slot)
+
+    def _leave(self) -> None:
+        """Write the answers that are ready, up to the first that is not."""
+        slots, transport = self._slots, self.transport
+        while slots and (answer := slots[0].answer) is not None and transport is not None:
+            slot = slots.popleft()
+            if transport.is_closing():
+                if answer.unsent is not None:
+                    answer.unsent()
+                self._desk.ended(slot, GONE)
+                continue
+            is_last = self._desk.is_stopping or answer.status == 408
+            transport.write(encoded(answer, is_last=is_last))
+            if answer.unsent is not None and self._paused:  # it is large, and not all of it has left yet
+                self._unsettled.append(answer.unsent)
+            self._desk.ended(slot, answer.status)
+            if is_last and not slots:
+                transport.close()
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._rest and not self._is_advancing:
+            if len(slots) < MOST_UNDER_WAY // 2 and not self._paused:
+                self._resume_transport_reading()
+            self._advance()

@@ -1,0 +1,26 @@
+"""Answers as the bytes that leave."""
+
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from time import time
+
+from broker.api.answers import Answer
+
+
+def encoded(answer: Answer, *, is_last: bool) -> bytes:
+    """Head and body. `is_last`: the connection is closed behind it."""
+    status, body, headers, _ = answer
+    head = _head(status, tuple(headers.items()), is_last, int(time()))
+    return head if status == HTTPStatus.NO_CONTENT else b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+
+
+@lru_cache(maxsize=256)
+def _head(status: int, headers: tuple[tuple[str, str], ...], is_last: bool, second: int) -> bytes:
+    """All but the length: most answers of a second have the same."""
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    lines += [f"Date: {formatdate(second, usegmt=True)}"]
+    lines += ["Connection: close"] if is_last else []
+    lines += [""] if status != HTTPStatus.NO_CONTENT else ["", ""]
+    return "\r\n".join(lines).encode("latin-1")

@@ -1,0 +1,110 @@
+"""Plain requests: those that can be read whole out of what has arrived, with nothing unusual about them.
+
+What is not plain, down to the last doubt, is left to aiohttp, byte for byte: HTTP/1.0, chunked or large bodies, Expect,
+Upgrade, Connection: close, doubled or folded headers, bytes that are not ASCII, and all that is no HTTP.
+"""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+MAX_HEAD_BYTES = 8190
+"""As aiohttp has it for a line."""
+MAX_BODY_BYTES = 1024 * 1024
+"""Larger bodies are read by aiohttp, which holds back a client that sends faster than it is read."""
+
+_MAX_HEADERS = 64
+_METHODS = {b"GET": "GET", b"POST": "POST", b"PUT": "PUT", b"DELETE": "DELETE"}
+_TARGET = re.compile(rb"/[A-Za-z0-9/_.-]*(?:\?[!$%&'()*+,./0-9:;=?@A-Z_a-z~-]*)?")
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_UNUSUAL = frozenset(
+    {b"transfer-encoding", b"expect", b"upgrade", b"content-encoding", b"te", b"trailer", b"http2-settings"}
+)
+_LENGTH = re.compile(rb"[0-9]{1,10}")
+
+
+class Plain(NamedTuple):
+    """A plain request. Header names are written Like-This."""
+
+    method: str
+    path: str
+    query_string: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Unread(NamedTuple):
+    """No plain request: `is_unusual`, or not whole yet (before `needed` bytes are there, if that is known)."""
+
+    is_unusual: bool
+    needed: int = 0
+
+
+UNUSUAL = Unread(is_unusual=True)
+
+
+def read_plain(data: bytes, at: int, most_body_bytes: int = MAX_BODY_BYTES) -> tuple[Plain, int] | Unread:
+    """The request that begins at `at`, and where it ends."""
+    end = data.find(b"\r\n\r\n", at)
+    if end < 0:
+        return Unread(is_unusual=len(data) - at > MAX_HEAD_BYTES)
+    line, _, rest = data[at:end].partition(b"\r\n")
+    words = line.split(b" ")
+    head = _headers(rest)
+    if head is None or len(words) != 3 or words[2] != b"HTTP/1.1" or _TARGET.fullmatch(words[1]) is None:
+        return UNUSUAL
+    headers, length = head
+    method = _METHODS.get(words[0])
+    if method is None or length > most_body_bytes or len(line) > MAX_HEAD_BYTES:
+        return UNUSUAL
+    begin, end = end + 4, end + 4 + length
+    if len(data) < end:
+        return Unread(is_unusual=False, needed=end)
+    path, _, query = words[1].decode().partition("?")
+    return Plain(method, path, query, headers, data[begin:end]), end
+
+
+def whole_length(data: bytes, at: int) -> int | None:
+    """How many bytes the request that begins at `at` has in all; None where that cannot be told beyond doubt."""
+    end = data.find(b"\r\n\r\n", at)
+    if end < 0:
+        return None
+    lengths: list[bytes] = []
+    for line in data[at:end].split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if _NAME.fullmatch(name) is None or b"\n" in value or b"\r" in value:
+            return None
+        if name.lower() in {b"transfer-encoding", b"upgrade", b"connection"}:
+            return None
+        if name.lower() == b"content-length":
+            lengths.append(value.strip(b" \t"))
+    if len(lengths) > 1 or any(_LENGTH.fullmatch(length) is None for length in lengths):
+        return None
+    return end + 4 - at + sum(map(int, lengths))
+
+
+@lru_cache(maxsize=1024)
+def _headers(block: bytes) -> tuple[dict[str, str], int] | None:
+    """The headers and the Content-Length; None when one is unusual. Clients send the same ones again and again."""
+    headers: dict[str, str] = {}
+    lines = block.split(b"\r\n") if block else []
+    if len(block) > MAX_HEAD_BYTES or len(lines) > _MAX_HEADERS:
+        return None
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        low, value = name.lower(), value.strip(b" \t")
+        if not colon or _NAME.fullmatch(name) is None or low in _UNUSUAL or not _is_printable(value):
+            return None
+        if low == b"connection" and value.lower() != b"keep-alive":
+            return None
+        if low == b"content-length" and _LENGTH.fullmatch(value) is None:
+            return None
+        title = name.decode().title()
+        if title in headers:
+            return None
+        headers[title] = value.decode()
+    return headers, int(headers.get("Content-Length", "0"))
+
+
+def _is_printable(value: bytes) -> bool:
+    return value.isascii() and value.decode().isprintable()

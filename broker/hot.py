@@ -3,6 +3,7 @@
 The scripts take many items anyway, and each item has its own outcome, so nobody notices whose call shared a run.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from itertools import islice
@@ -78,6 +79,11 @@ class Hot:
                 raise
         return jobs
 
+    @property
+    def next_calls(self) -> set[asyncio.Future[None]]:
+        """The calls of `next` that the store has not answered yet."""
+        return {call for ticks in self._nexts.values() for call in ticks.under_way}
+
     async def touch(self, items: Sequence[Held]) -> list[Any]:
         """For each job the new end of its lease, ms, or its refusal."""
         return await self._spread(self._touches, items)
@@ -108,7 +114,7 @@ class Hot:
         ticks = self._nexts.get(wish)
         if ticks is None:
             if len(self._nexts) >= _MOST_WISHES:
-                self._nexts.clear()  # calls that are gathered leave all the same
+                self._nexts = {wish: ticks for wish, ticks in self._nexts.items() if ticks.is_busy}
             ticks = self._nexts[wish] = Ticks(partial(self._next, wish), self._give_back, is_stepwise=self.is_stepwise)
         return ticks
 

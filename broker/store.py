@@ -217,8 +217,8 @@ class Store:
 
     async def settle(self) -> None:
         """Wait until everything that goes back to the queue without being asked for has gone back."""
-        while self._giving_back:
-            await asyncio.wait(self._giving_back)
+        while waited := {*self.hot.next_calls, *self._giving_back}:
+            await asyncio.wait(waited)
 
     async def cancel(self, group: str, job_id: str) -> Job:
         """End a job that is not finished. Raises NotFound, WrongState."""

@@ -20,6 +20,7 @@ class Ticks(Generic[Part, Result]):
     """Gathers parts; at the end of the turn `send` is called with all of them and answers a result for each, in order.
 
     `unwanted` is told of a result whose caller is gone. A fault of the call is raised at every one of its parts.
+    `under_way` are the calls that have not answered yet.
     """
 
     def __init__(
@@ -32,9 +33,15 @@ class Ticks(Generic[Part, Result]):
         self._send = send
         self._unwanted = unwanted
         self._begin: Any = in_steps if is_stepwise else in_task
+        self.under_way: set[asyncio.Future[None]] = set()
         self._parts: list[Part] = []
         self._results: list[asyncio.Future[Result]] = []
         self._jobs = self._bytes = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is gathered, or not answered yet."""
+        return bool(self._parts or self.under_way)
 
     def call(self, part: Part, jobs: int, size_bytes: int = 0) -> asyncio.Future[Result]:
         """The result of one part, to come. `jobs` and `size_bytes` are what it adds to the call."""
@@ -54,10 +61,16 @@ class Ticks(Generic[Part, Result]):
         if self._parts:
             parts, results, self._parts, self._results = self._parts, self._results, [], []
             self._jobs = self._bytes = 0
-            self._begin(self._send(parts), partial(self._share, results))
+            answered = asyncio.get_running_loop().create_future()
+            self.under_way.add(answered)
+            self._begin(self._send(parts), partial(self._share, answered, results))
 
     def _share(
-        self, awaited: Sequence[asyncio.Future[Result]], results: Sequence[Result] | None, fault: BaseException | None
+        self,
+        answered: asyncio.Future[None],
+        awaited: Sequence[asyncio.Future[Result]],
+        results: Sequence[Result] | None,
+        fault: BaseException | None,
     ) -> None:
         for i, future in enumerate(awaited):
             if results is None:
@@ -67,3 +80,5 @@ class Ticks(Generic[Part, Result]):
                 future.set_result(results[i])
             elif self._unwanted is not None:
                 self._unwanted(results[i])
+        self.under_way.discard(answered)
+        answered.set_result(None)

@@ -13,7 +13,7 @@ from broker.encoded import Handed, handed_out
 from broker.errors import TitanError
 from broker.ids import lease_token
 from broker.partitions import Partitions, outcome
-from broker.runs import Ended, NewRun, enqueue_words, finish_words, touch_words
+from broker.runs import Ended, NewRun, enqueue_words, finish_words, joined, touch_words
 from broker.ticks import Ticks
 
 Held = tuple[str, str, str]
@@ -119,7 +119,7 @@ class Hot:
         return ticks
 
     async def _enqueue(self, partition: str, parts: Sequence[Sequence[NewRun]]) -> list[int]:
-        runs = [run for part in parts for run in part]
+        runs = joined(run for part in parts for run in part)
         total = sum(len(run.ids) for run in runs if not run.settings.delay)
         if self.on_enqueue is not None and total:
             for group in {run.group for run in runs}:

@@ -79,6 +79,14 @@ def new_runs(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str)
     return runs
 
 
+def joined(runs: Iterable[NewRun]) -> list[NewRun]:
+    """The same jobs in the same order, neighbours that are alike in one run."""
+    return [
+        NewRun(group, settings, [i for run in some for i in run.ids], [spec for run in some for spec in run.specs])
+        for (group, settings), some in ((alike, list(own)) for alike, own in groupby(runs, lambda run: run[:2]))
+    ]
+
+
 def enqueue_words(runs: Iterable[NewRun]) -> Words:
     """What enqueue.lua takes for them; a field with its default is left out."""
     words: Words = []

@@ -34,6 +34,7 @@ class Ticks(Generic[Part, Result]):
         self._unwanted = unwanted
         self._begin: Any = in_steps if is_stepwise else in_task
         self.under_way: set[asyncio.Future[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._parts: list[Part] = []
         self._results: list[asyncio.Future[Result]] = []
         self._jobs = self._bytes = 0
@@ -45,7 +46,7 @@ class Ticks(Generic[Part, Result]):
 
     def call(self, part: Part, jobs: int, size_bytes: int = 0) -> asyncio.Future[Result]:
         """The result of one part, to come. `jobs` and `size_bytes` are what it adds to the call."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()  # which asks the system for the process each time
         if self._jobs + jobs > MAX_JOBS or self._bytes + size_bytes > MOST_BYTES:
             self._leave()
         if not self._parts:
@@ -61,7 +62,7 @@ class Ticks(Generic[Part, Result]):
         if self._parts:
             parts, results, self._parts, self._results = self._parts, self._results, [], []
             self._jobs = self._bytes = 0
-            answered = asyncio.get_running_loop().create_future()
+            answered = results[0].get_loop().create_future()
             self.under_way.add(answered)
             self._begin(self._send(parts), partial(self._share, answered, results))
 

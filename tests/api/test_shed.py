@@ -20,13 +20,13 @@ def settings() -> BrokerSettings:
 def slow(store: Store, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Enqueue takes until this is set."""
     go_on = asyncio.Event()
-    enqueue = store.enqueue
+    enqueue = store.enqueue_encoded
 
     async def wait(*arguments):
         await go_on.wait()
         return await enqueue(*arguments)
 
-    monkeypatch.setattr(store, "enqueue", wait)
+    monkeypatch.setattr(store, "enqueue_encoded", wait)
     return go_on
 
 

@@ -14,7 +14,7 @@ from broker.api.connection import Slot, Work
 from broker.api.openapi import document
 from broker.api.paths import Paths, Way
 from broker.api.plain import MAX_BODY_BYTES, Plain
-from broker.api.problems import STATUS, answer_to, refusal
+from broker.api.problems import STATUS, answer_to
 from broker.api.routes import ROUTES, Route
 from broker.api.shed import FIRST, rank_of
 from broker.errors import TooSlow
@@ -32,7 +32,7 @@ class Desk:
     def __init__(self, front: Front) -> None:
         self.front = front
         self.most_body_bytes = min(MAX_BODY_BYTES, front.broker.settings.max_body_bytes)
-        self.pause_s = front.broker.settings.body_timeout_s
+        self.head_s = front.broker.settings.head_timeout_s
         self._paths = Paths(ROUTES)
         self._is_stepwise = front.broker.store.hot.is_stepwise
         self._ranks = [rank_of(route.verb) for route in ROUTES]
@@ -58,11 +58,6 @@ class Desk:
         self._in_progress.count += 1
         answering = self._answer(way, request, path, slot)
         return (in_steps if way.route.is_quick and self._is_stepwise else in_task)(answering, slot.fill)
-
-    def refuse(self, slot: Slot) -> None:
-        """Answer that a request did not arrive in time."""
-        self._in_progress.count += 1
-        slot.fill(refusal(TooSlow()), None)
 
     def ended(self, slot: Slot, status: int) -> None:
         """Count and time a plain request."""

@@ -38,8 +38,8 @@ class Desk(Protocol):
     """Who answers plain requests."""
 
     most_body_bytes: int
-    pause_s: float
-    """How long a client may pause inside a request."""
+    head_s: float
+    """How long the head of a request may take to come."""
 
     @property
     def is_stopping(self) -> bool:
@@ -47,9 +47,6 @@ class Desk(Protocol):
 
     def begin(self, request: Plain, slot: "Slot") -> Work | None:
         """Begin to answer, and have the slot filled; None for a request that aiohttp must answer."""
-
-    def refuse(self, slot: "Slot") -> None:
-        """Fill the slot of a request that did not arrive in time."""
 
     def ended(self, slot: "Slot", status: int) -> None:
         """Be told that a request has had its answer, or that its client is gone."""
@@ -83,7 +80,6 @@ class Connection(web.RequestHandler):
         "_is_advancing",
         "_is_theirs",
         "_left",
-        "_needed",
         "_passed",
         "_pause",
         "_rest",
@@ -98,7 +94,6 @@ class Connection(web.RequestHandler):
         self._unsettled: list[Callable[[], None]] = []
         self._pause: asyncio.TimerHandle | None = None
         self._rest = b""
-        self._needed = 0
         self._left = 0
         self._passed = 0
         self._is_theirs = False
@@ -109,12 +104,8 @@ class Connection(web.RequestHandler):
         if self._is_theirs or not data:  # aiohttp calls itself with nothing to go on reading
             super().data_received(data)
             return
-        data = self._rest + data if self._rest else data
-        self._rest = data
-        if len(data) >= self._needed:
-            self._advance()
-        else:
-            self._wait_for_the_rest(is_awaited=not self._slots)
+        self._rest = self._rest + data if self._rest else data
+        self._advance()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let those who work for this client know, and undo what it will not see."""
@@ -174,9 +165,8 @@ class Connection(web.RequestHandler):
         finally:
             self._rest = data[at:] if not self._is_theirs else b""
             self._is_advancing = False
-        self._needed = max(0, self._needed - at)
         self._wait_for_the_rest(is_awaited=bool(self._rest) and not (self._passed or self._left or self._slots))
-        if len(self._rest) > max(_HELD_BYTES, self._needed) or len(self._slots) >= MOST_UNDER_WAY:
+        if len(self._rest) > _HELD_BYTES or len(self._slots) >= MOST_UNDER_WAY:
             self._pause_transport_reading()
 
     def _begin(self, data: bytes, at: int) -> int | None:
@@ -185,10 +175,8 @@ class Connection(web.RequestHandler):
             return None
         found = read_plain(data, at, self._desk.most_body_bytes)
         if isinstance(found, Unread):
-            self._needed = found.needed
-            return self._pass_next(data, at) if found.is_unusual else None
+            return self._pass_next(data, at) if found is Unread.UNUSUAL else None
         request, end = found
-        self._needed = 0
         slot = Slot(self._leave)
         self._slots.append(slot)
         work = self._desk.begin(request, slot)
@@ -202,7 +190,6 @@ class Connection(web.RequestHandler):
         """Pass a request on to aiohttp once all answers before it have left."""
         if self._slots:
             return None
-        self._needed = 0
         length = whole_length(data, at)
         if length is None:
             self._is_theirs = True
@@ -222,18 +209,16 @@ class Connection(web.RequestHandler):
 
     def _wait_for_the_rest(self, *, is_awaited: bool) -> None:
         """Give the client some time for its next piece of a request that is not whole."""
-        if self._pause is not None:
+        if not is_awaited and self._pause is not None:
             self._pause.cancel()
             self._pause = None
-        if is_awaited:
-            self._pause = self._loop.call_later(self._desk.pause_s, self._give_up)
+        elif is_awaited and self._pause is None:
+            self._pause = self._loop.call_later(self._desk.head_s, self._give_up)
 
     def _give_up(self) -> None:
-        """Answer that the client is too slow; behind that the connection is closed."""
-        self._pause, self._rest = None, b""
-        slot = Slot(self._leave)
-        self._slots.append(slot)
-        self._desk.refuse(slot)
+        """Close a connection on which a request began and did not go on."""
+        self._pause = None
+        self.force_close()
 
     def _leave(self) -> None:
         """Write the answers that are ready, up to the first that is not."""

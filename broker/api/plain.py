@@ -1,10 +1,12 @@
 """Plain requests: those that can be read whole out of what has arrived, with nothing unusual about them.
 
-What is not plain, down to the last doubt, is left to aiohttp, byte for byte: HTTP/1.0, chunked or large bodies, Expect,
-Upgrade, Connection: close, doubled or folded headers, bytes that are not ASCII, and all that is no HTTP.
+What is not plain, down to the last doubt, is left to aiohttp, byte for byte: HTTP/1.0, chunked or large bodies, those
+that have not arrived whole with their head, Expect, Upgrade, Connection: close, doubled or folded headers, bytes that
+are not ASCII, and all that is no HTTP.
 """
 
 import re
+from enum import Enum, auto
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -33,33 +35,28 @@ class Plain(NamedTuple):
     body: bytes
 
 
-class Unread(NamedTuple):
-    """No plain request: `is_unusual`, or not whole yet (before `needed` bytes are there, if that is known)."""
+class Unread(Enum):
+    """Why there is no plain request: it is unusual, or its head has not arrived."""
 
-    is_unusual: bool
-    needed: int = 0
-
-
-UNUSUAL = Unread(is_unusual=True)
+    UNUSUAL = auto()
+    UNFINISHED = auto()
 
 
 def read_plain(data: bytes, at: int, most_body_bytes: int = MAX_BODY_BYTES) -> tuple[Plain, int] | Unread:
     """The request that begins at `at`, and where it ends."""
     end = data.find(b"\r\n\r\n", at)
     if end < 0:
-        return Unread(is_unusual=len(data) - at > MAX_HEAD_BYTES)
+        return Unread.UNUSUAL if len(data) - at > MAX_HEAD_BYTES else Unread.UNFINISHED
     line, _, rest = data[at:end].partition(b"\r\n")
     words = line.split(b" ")
     head = _headers(rest)
     if head is None or len(words) != 3 or words[2] != b"HTTP/1.1" or _TARGET.fullmatch(words[1]) is None:
-        return UNUSUAL
+        return Unread.UNUSUAL
     headers, length = head
     method = _METHODS.get(words[0])
-    if method is None or length > most_body_bytes or len(line) > MAX_HEAD_BYTES:
-        return UNUSUAL
+    if method is None or length > most_body_bytes or len(line) > MAX_HEAD_BYTES or len(data) < end + 4 + length:
+        return Unread.UNUSUAL
     begin, end = end + 4, end + 4 + length
-    if len(data) < end:
-        return Unread(is_unusual=False, needed=end)
     path, _, query = words[1].decode().partition("?")
     return Plain(method, path, query, headers, data[begin:end]), end
 

@@ -74,7 +74,7 @@ async def test_broker_speaks_tls_as_its_own_user(guarded: Guarded) -> None:
     """Through rediss:// with a certificate and the page's user, jobs live their lives and are heard of."""
     settings = guarded.settings(ca=guarded.ours.pem, cert=guarded.caller)
     async with (
-        opened(settings) as (store, address, _, _),
+        opened(settings) as (store, address, _),
         Waiters(connect_listener(store.redis), store.partitions) as waiters,
     ):
         assert "PASSWORD" not in address

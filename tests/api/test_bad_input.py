@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from broker.api import queries
 from broker.config import BrokerSettings
 from tests.api.client import NO_JOB, Http, Reply
 
@@ -347,5 +348,5 @@ async def test_query_that_is_not_utf8(http: Http, snapshot: Snapshot, encoded: s
 
 
 async def test_query_that_is_endless(http: Http) -> None:
-    """A query has 200 parameters at most."""
-    _refused(await http("GET", "/v1/jobs?" + "&".join(f"a{n}=1" for n in range(201))), "")
+    """A query has no more parameters than the limit."""
+    _refused(await http("GET", "/v1/jobs?" + "&".join(f"a{n}=1" for n in range(queries.MAX_PARAMETERS + 1))), "")

@@ -100,7 +100,7 @@ def _headers(block: bytes) -> tuple[dict[str, str], int] | None:
         if title in headers:
             return None
         headers[title] = value.decode()
-    return headers, int(headers.get("Content-Length", "0"))
+    return (headers, int(headers.get("Content-Length", "0"))) if "Host" in headers else None
 
 
 def _is_printable(value: bytes) -> bool:

@@ -1,0 +1,142 @@
+"""Coroutines that run without a task, and calls of one turn that leave together."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from broker.models import MAX_JOBS
+from broker.steps import Steps
+from broker.ticks import Ticks
+
+Ends = list[tuple[Any, BaseException | None]]
+
+
+@pytest.fixture
+def ends() -> Ends:
+    """What `done` was told."""
+    return []
+
+
+async def test_steps_run_at_once_up_to_the_first_wait(ends: Ends) -> None:
+    """What comes before the first wait is done when the call returns; the rest when the future is."""
+    waited = asyncio.get_running_loop().create_future()
+    begun: list[int] = []
+
+    async def work() -> int:
+        begun.append(1)
+        return int(await waited) + 1
+
+    Steps(work(), lambda *end: ends.append(end))
+    assert (begun, ends) == ([1], [])
+    waited.set_result(41)
+    await asyncio.sleep(0)
+    assert ends == [(42, None)]
+
+
+async def test_steps_take_turns(ends: Ends) -> None:
+    """asyncio.sleep(0) lets others go first."""
+
+    async def work() -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    Steps(work(), lambda *end: ends.append(end))
+    assert ends == []
+    await asyncio.sleep(0)
+    assert ends == [("done", None)]
+
+
+async def test_steps_hand_on_what_is_raised(ends: Ends) -> None:
+    """A fault of the work, or of what it waits for, is told."""
+    waited = asyncio.get_running_loop().create_future()
+
+    async def work() -> None:
+        await waited
+
+    Steps(work(), lambda *end: ends.append(end))
+    waited.set_exception(KeyError("x"))
+    await asyncio.sleep(0)
+    [(result, fault)] = ends
+    assert result is None
+    assert isinstance(fault, KeyError)
+
+
+async def test_steps_are_cancelled_as_tasks_are(ends: Ends) -> None:
+    """Cancelling cancels what is waited for, and the work may clean up."""
+    waited, cleaned = asyncio.get_running_loop().create_future(), []
+
+    async def work() -> None:
+        try:
+            await waited
+        finally:
+            cleaned.append(1)
+
+    Steps(work(), lambda *end: ends.append(end)).cancel()
+    await asyncio.sleep(0)
+    assert waited.cancelled()
+    assert cleaned == [1]
+    assert isinstance(ends[0][1], asyncio.CancelledError)
+
+
+class Sent:
+    """Answers each part with its double, and keeps what was sent together."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[int]] = []
+        self.unwanted: list[int] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def __call__(self, parts: Any) -> list[int]:
+        self.calls.append(list(parts))
+        await self.may_answer.wait()
+        if 13 in parts:
+            raise KeyError(13)
+        return [2 * part for part in parts]
+
+
+@pytest.fixture(params=[True, False], ids=["steps", "tasks"])
+async def sent(request: pytest.FixtureRequest) -> tuple[Sent, Ticks[int, int]]:
+    """Ticks, and what they send."""
+    sent = Sent()
+    return sent, Ticks(sent, sent.unwanted.append, is_stepwise=request.param)
+
+
+async def test_ticks_gather_the_calls_of_a_turn(sent: tuple[Sent, Ticks[int, int]]) -> None:
+    """Calls of one turn leave as one, each with its own result; those of the next turn leave by themselves."""
+    seen, ticks = sent
+    assert await asyncio.gather(*(ticks.call(n, 1) for n in range(3))) == [0, 2, 4]
+    assert await ticks.call(5, 1) == 10
+    assert seen.calls == [[0, 1, 2], [5]]
+
+
+@pytest.mark.parametrize(("jobs", "size_bytes"), [(MAX_JOBS, 0), (1, 1024 * 1024)])
+async def test_ticks_carry_no_more_than_they_may(
+    sent: tuple[Sent, Ticks[int, int]], jobs: int, size_bytes: int
+) -> None:
+    """A call that would be too large leaves before the part that makes it so."""
+    seen, ticks = sent
+    assert await asyncio.gather(*(ticks.call(n, jobs, size_bytes) for n in range(2))) == [0, 2]
+    assert seen.calls == [[0], [1]]
+
+
+async def test_ticks_raise_a_fault_at_every_part(sent: tuple[Sent, Ticks[int, int]]) -> None:
+    """Whose call shared the one that failed is told so."""
+    _, ticks = sent
+    results = await asyncio.gather(ticks.call(1, 1), ticks.call(13, 1), return_exceptions=True)
+    assert [type(result) for result in results] == [KeyError, KeyError]
+
+
+async def test_ticks_hand_on_what_nobody_waits_for(sent: tuple[Sent, Ticks[int, int]]) -> None:
+    """The result of a call that was cancelled is told as unwanted; its neighbours have theirs."""
+    seen, ticks = sent
+    seen.may_answer.clear()
+    first, second = ticks.call(1, 1), ticks.call(2, 1)
+    await asyncio.sleep(0.01)
+    assert ticks.is_busy
+    first.cancel()
+    seen.may_answer.set()
+    assert await second == 4
+    assert seen.unwanted == [2]
+    assert not ticks.is_busy

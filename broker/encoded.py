@@ -77,6 +77,7 @@ class _Times:
         self._lease = lease
         self._lease_s = lease_s
         self._started_at = rfc3339(now).encode()
+        self._texts: dict[int, bytes] = {}
 
     def handed(self, row: Sequence[Any], name: bytes, group: str, environment: bytes) -> Handed:
         spec, created_at, given_timeout, _, priority, delay, max_retries, retries_delay, retry_of, *rest = row
@@ -94,11 +95,18 @@ class _Times:
             int(max_retries or 0),
             DEFAULT_RETRIES_DELAY_S if retries_delay is None else int(retries_delay),
             deliveries,
-            rfc3339(int(created_at)).encode(),
+            self._text(int(created_at)),
             self._started_at,
-            rfc3339(self._now + held_s * 1000).encode(),
+            self._text(self._now + held_s * 1000),
             b',"retry_of":"%b"' % retry_of if retry_of else b"",
             environment,
             lease.encode(),
         )
         return Handed(group, job_id.decode(), lease, encoded)
+
+    def _text(self, ms: int) -> bytes:
+        """A time as text: jobs of one call have few different ones."""
+        text = self._texts.get(ms)
+        if text is None:
+            text = self._texts[ms] = rfc3339(ms).encode()
+        return text

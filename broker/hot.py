@@ -50,11 +50,11 @@ class Hot:
         self._finishes: dict[str, Ticks[Sequence[Ended], list[Any]]] = self._ticks(self._finish)
         self._finishes_with_job: dict[str, Ticks[Sequence[Ended], list[Any]]] = self._ticks(self._finish_with_job)
 
-    async def enqueue(self, group: str, runs: Sequence[NewRun]) -> int:
+    def enqueue(self, group: str, runs: Sequence[NewRun]) -> asyncio.Future[int]:
         """Put new jobs into a group; when, ms."""
-        jobs = sum(len(run.ids) for run in runs)
-        size_bytes = sum(len(spec) for run in runs for spec in run.specs)
-        return await self._enqueues[self._partitions.of(group)].call(runs, jobs, size_bytes)
+        jobs = sum([len(run.ids) for run in runs])
+        size_bytes = sum([len(spec) for run in runs for spec in run.specs])
+        return self._enqueues[self._partitions.of(group)].call(runs, jobs, size_bytes)
 
     async def next(self, n: int, groups: tuple[str, ...], lease_s: int | None) -> list[Handed]:
         """The first jobs, n at most; partitions are asked in turn. A fault after some jobs ends the round."""

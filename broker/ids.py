@@ -1,8 +1,7 @@
 """Job ids: 16 characters of [0-9A-Za-z], made by the broker, sorting by creation.
 
-Seven characters of milliseconds since 1970 (good until the year 2081), nine of a number that is random for each
-millisecond and counts up inside it, so that the ids of one broker never fall back and those of several do not meet
-(53 bits).
+Seven characters of milliseconds since 1970 (good until the year 2081), nine of a number that begins at random in each
+process and counts up, so that the ids of one broker never fall back and those of several do not meet (53 bits).
 """
 
 import re
@@ -20,28 +19,31 @@ class Ids:
 
     def __init__(self) -> None:
         self._ms = 0
-        self._tail = 0
+        self._head = ""
+        self._tail = secrets.randbelow(_TAIL)
         self._rest = -1
-        self._beginning = ""
+        self._middle = ""
 
     def take(self, n: int) -> list[str]:
         """N new ids, in rising order."""
         ms = time.time_ns() // 1_000_000
         if ms > self._ms or self._tail + n >= _TAIL:
             self._ms = max(ms, self._ms + 1)
-            self._tail = secrets.randbelow(_TAIL - 1_000_000)
-            self._rest = -1
+            self._head = _digits(self._ms, 7)
+        if self._tail + n >= _TAIL:
+            self._tail = 0
         ids: list[str] = []
         while len(ids) < n:
             pairs = self._last_pairs(n - len(ids))
-            ids += [self._beginning + pair for pair in pairs]
+            beginning = self._head + self._middle
+            ids += [beginning + pair for pair in pairs]
         return ids
 
     def _last_pairs(self, n: int) -> tuple[str, ...]:
-        """The last two digits of the next ids, n at most: as many as have the same beginning."""
+        """The last two digits of the next ids, n at most: as many as have the same digits before them."""
         rest, last = divmod(self._tail, len(_PAIRS))
         if rest != self._rest:
-            self._rest, self._beginning = rest, _digits(self._ms, 7) + _digits(rest, 7)
+            self._rest, self._middle = rest, _digits(rest, 7)
         pairs = _PAIRS[last : last + n]
         self._tail += len(pairs)
         return pairs

@@ -68,9 +68,11 @@ class Ended(NamedTuple):
 
 def new_runs(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str) -> list[NewRun]:
     """New jobs in order. `image` is the group's, for those that have none."""
-    runs = []
-    settings = list(map(_settings, jobs))
+    settings = [_settings(job) for job in jobs]
     specs = [_encode(Spec(job.image or image, job.payload or "")) for job in jobs]
+    if len(jobs) == 1:
+        return [NewRun(group, settings[0], ids, specs)]
+    runs = []
     first = 0
     for alike, some in groupby(settings):
         end = first + sum(1 for _ in some)

@@ -2,7 +2,7 @@
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
--- ARGV[2] n          how many at most; fewer when they are large
+-- ARGV[2] n          how many at most; fewer when they are large, or of very many groups
 -- ARGV[3] lease      first part of the tokens: a job's is this, '-' and its place
 -- ARGV[4] lease_s    length of the leases, or '' for each job's timeout
 -- ARGV[5] groups     names to choose from, or none for all
@@ -14,7 +14,8 @@
 -- with    _rates _handing
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local groups, ready = { unpack(ARGV, 5) }, KEYS[1] .. ':ready'
-local LARGEST, bytes, started_at = 8388608, 0, whole(now) -- a reply with this many bytes of jobs takes no more of them
+-- a reply with this many bytes of jobs takes no more of them, nor one in which groups took this many turns
+local LARGEST, MOST_TURNS, bytes, started_at = 8388608, 100, 0, whole(now)
 
 -- the group whose head is first, and the place at which another one's turn comes
 local function first_group()
@@ -31,8 +32,8 @@ local function first_group()
   return heads[1] and heads[1][2], heads[2] and heads[2][1]
 end
 
-local reply = { now }
-while n > 0 and bytes < LARGEST do
+local reply, turns = { now }, MOST_TURNS
+while n > 0 and bytes < LARGEST and turns > 0 do
   local group, turn = first_group()
   if not group then break end
   local queued, most, env_vars, rate = set_key(p, group, 'queued'), room(p, group)
@@ -55,6 +56,7 @@ while n > 0 and bytes < LARGEST do
     n = n - #running / 2
   end
   file_running(p, group, ids, running, first_end, rate, now)
+  turns = turns - 1
 end
 
 return reply

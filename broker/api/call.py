@@ -109,11 +109,14 @@ class Call:
         return Failure(*(getattr(body, name) or getattr(query, name, None) for name in Failure.__struct_fields__))
 
     async def _read(self, types: tuple[str, ...] = (JSON,)) -> bytes:
-        if isinstance(self.request, Plain):
-            raw = await read_body(self.request, self.settings, types)
+        request = self.request
+        if isinstance(request, Plain):
+            if not request.body or request.headers.get("Content-Type") == JSON:
+                return request.body
+            raw = await read_body(request, self.settings, types)
         else:
-            with self.front.shed.waiting(self.request.web.get(WEIGHT, 0)):
-                raw = await read_body(self.request, self.settings, types)
+            with self.front.shed.waiting(request.web.get(WEIGHT, 0)):
+                raw = await read_body(request, self.settings, types)
         if len(raw) > _LARGE_BYTES:
             await asyncio.sleep(0)  # others first: what follows takes ms
         return raw

@@ -1,6 +1,7 @@
 """Names that come from outside, checked before anything is done with them."""
 
 import re
+from functools import lru_cache
 
 from broker.errors import Invalid, NotFound
 from broker.ids import is_id
@@ -11,6 +12,7 @@ _GROUP_NAME = re.compile(GROUP_NAME, re.ASCII)
 _WORKER_NAME = re.compile(WORKER_NAME, re.ASCII)
 
 
+@lru_cache(maxsize=4096)
 def group_name(text: str) -> str:
     """The name of a group. Raises Invalid."""
     if _GROUP_NAME.fullmatch(text) is None:

@@ -123,3 +123,12 @@ async def test_start_of_a_running_job_in_a_full_group(store: Store, limit: dict[
     [job] = await store.next(1)
     await configure(store, **limit)
     assert (await store.start(GROUP, job.id, job.lease)).status == "running"
+
+
+async def test_next_of_very_many_groups(store: Store) -> None:
+    """One run of the script takes no more than 100 turns of groups; what is left is for the next call."""
+    for number in range(120):
+        await queued(store, f"group-{number}")
+    first, second = await store.next(1000), await store.next(1000)
+    assert (len(first), len(second)) == (100, 20)
+    assert len({job.group_name for job in first + second}) == 120

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from broker.encoded import Handed, handed_out
-from broker.errors import TitanError
+from broker.errors import LeaseLost, NotFound, TitanError, WrongState
 from broker.ids import lease_token
 from broker.partitions import Partitions, outcome
 from broker.runs import Ended, NewRun, enqueue_words, finish_words, joined, touch_words
@@ -152,7 +152,7 @@ class Hot:
         """The outcomes for each part; the script's reply is in the order of `places`."""
         try:
             reply = await self._partitions.run(verb, partition, *arguments)
-        except TitanError as refused:
+        except (NotFound, WrongState, LeaseLost) as refused:
             if len(places) != 1:  # else the only item was refused
                 raise
             reply = [refused]

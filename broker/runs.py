@@ -101,13 +101,21 @@ def enqueue_words(runs: Iterable[NewRun]) -> Words:
 
 
 def finish_words(items: Iterable[Ended]) -> tuple[Words, list[int]]:
-    """What finish.lua takes for them, and the places in `items` in the order of its reply."""
-    alike: dict[tuple[str, str, int], list[int]] = {}
+    """What finish.lua takes for them, and the places in `items` in the order of its reply.
+
+    A job that is reported more than once has its reports in their order: then only neighbours share a run.
+    """
+    alike: dict[tuple[str, str, int, int], list[int]] = {}
     told = [(item.group, item.status, item.words) for item in items]
+    is_each_once = len({item_words[0] for _, _, item_words in told}) == len(told)
+    run, before = 0, None
     for i, (group, status, item_words) in enumerate(told):
-        alike.setdefault((group, status, len(item_words)), []).append(i)
+        kind = (group, status, len(item_words))
+        run += not is_each_once and kind != before
+        before = kind
+        alike.setdefault((*kind, run), []).append(i)
     words: Words = []
-    for (group, status, width), places in alike.items():
+    for (group, status, width, _), places in alike.items():
         words += (group, status, len(places), width)
         for i in places:
             words += told[i][2]

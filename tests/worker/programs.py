@@ -24,7 +24,7 @@ class Program:
     async def says(self, text: str) -> None:
         """Read its log until a line has this text."""
         assert self.started.stderr is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while text.encode() not in self.log:
                 line = await self.started.stderr.readline()
                 assert line, f"it ended without {text!r}: {self.log.decode()}"

@@ -14,7 +14,6 @@ from broker.models import Job, NewJob
 from tests.conftest import eventually
 from tests.worker.conftest import Work, read_log
 from tests.worker.podman import IMAGE, Podman, missing, podman
-from tests.worker.programs import Start
 from worker import linux
 from worker.client import Client
 from worker.entries import ContainerEntry
@@ -231,24 +230,3 @@ async def test_a_worker_runs_allowed_images_only(
     await worker.until("logged", ours)
     assert await read_log(client, ours) == b"hello"
     assert (await client.show("g", other.id)).status in ("queued", "delayed")
-
-
-async def test_a_worker_that_starts_removes_what_a_killed_one_left(
-    client: Client, start: Start, engine: Podman, tmp_path: Path
-) -> None:
-    """After SIGKILL of a worker the next one removes its container at the start."""
-    with podman() as own:  # the other tests' containers come and go
-        (tmp_path / "worker.toml").write_text(
-            f'[container."{IMAGE}"]\npull = "never"\ncommand = ["/bin/sleep", "60"]\n'
-        )
-        await client.enqueue("g", [NewJob(image=IMAGE)])
-        words = ("--config", str(tmp_path / "worker.toml"))
-        others = set(own("ps", "--all", "--quiet").split())
-        first = await start(*words, DOCKER_HOST=own.address)
-        await eventually(lambda: set(own("ps", "--quiet").split()) - others, 30)
-        first.started.kill()
-        await first.end()
-        [left] = set(own("ps", "--quiet").split()) - others
-        second = await start(*words, "--group", "other", DOCKER_HOST=own.address)
-        await second.says("left behind by a worker that is gone")
-        await eventually(lambda: left not in own("ps", "--all", "--quiet"), 30)

@@ -21,8 +21,9 @@ class Proxy:
         self.is_losing = False
         self.port = 0
         self._target = target
-        self._loop = asyncio.new_event_loop()
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._loop: asyncio.AbstractEventLoop
+        self._stop: asyncio.Event
+        self._links: set[asyncio.Task[None]] = set()
 
     @contextmanager
     def up(self) -> Iterator["Proxy"]:
@@ -34,7 +35,7 @@ class Proxy:
         try:
             yield self
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._stop.set)
             thread.join(10)
 
     def scripts(self) -> Counter[bytes]:
@@ -42,35 +43,45 @@ class Proxy:
         return Counter({text: n for text, n in self.sent.items() if text.startswith(b"EVALSHA ")})
 
     def _run(self, is_there: threading.Event) -> None:
-        asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        asyncio.run(self._listen(is_there))
+
+    async def _listen(self, is_there: threading.Event) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         is_there.set()
-        self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
+        await self._stop.wait()
         server.close()
-        self._loop.run_until_complete(asyncio.sleep(0.05))
-        self._loop.close()
+        await asyncio.gather(*self._links)
+
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link = asyncio.create_task(self._serve(reader, writer))
+        self._links.add(link)
+        link.add_done_callback(self._links.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on until one end closes or the proxy stops; both ends are gone then, sent or not."""
         try:
             there, onward = await asyncio.open_unix_connection(self._target)
         except OSError:
-            writer.close()
+            await self._abort(writer)
             return
         asked: set[bytes] = set()
         forth, back = self._forth(reader, onward, asked), self._back(there, writer, asked)
         pumps = [asyncio.create_task(forth), asyncio.create_task(back)]
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-            for end in (writer, onward):
-                with suppress(OSError):
-                    end.close()
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait([*pumps, stopped], return_when=asyncio.FIRST_COMPLETED)
+        for task in (*pumps, stopped):
+            task.cancel()
+        await asyncio.gather(*pumps, stopped, return_exceptions=True)
+        await self._abort(writer, onward)
+
+    @staticmethod
+    async def _abort(*ends: asyncio.StreamWriter) -> None:
+        for end in ends:
+            end.transport.abort()
+            with suppress(OSError):
+                await end.wait_closed()
 
     async def _forth(self, reader: asyncio.StreamReader, onward: asyncio.StreamWriter, asked: set[bytes]) -> None:
         commands = hiredis.Reader()

@@ -8,10 +8,11 @@ redis+cluster://node-1:6379,node-2:6379                         the node that ho
 
 import re
 from typing import Literal, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 _NEXT = re.compile(r"[,\s]+(?=[a-z]+(?:\+[a-z]+)?://)")
 _PORTS = {"sentinel": 26379, "cluster": 6379}
+_HOSTS = re.compile(r"(?<=://)[^/?#]*")
 _ASKED = ("sentinel_username", "sentinel_password")
 
 
@@ -33,7 +34,7 @@ class StoreAddress(NamedTuple):
         """The address as it may be shown, without passwords."""
         if self.kind == "server":
             return without_password(self.url)
-        seeds = ",".join(f"{host}:{port}" for host, port in self.seeds)
+        seeds = ",".join(map(_host_and_port, self.seeds))
         return f"redis+{self.kind}://{seeds}{'/' + self.service if self.service else ''}"
 
     @property
@@ -57,8 +58,8 @@ def addresses(text: str) -> list[StoreAddress]:
 
 def without_password(url: str) -> str:
     """A store's address, or several, as it may be shown."""
-    parts = [urlsplit(one) for one in _NEXT.split(url.strip()) if one]
-    return ",".join(f"{part.scheme}://{part.netloc.rpartition('@')[2]}{part.path}" for part in parts)
+    parts = [_split(one) for one in _NEXT.split(url.strip()) if one]
+    return ",".join(f"{part.scheme}://{hosts.rpartition('@')[2]}{part.path}" for hosts, part in parts)
 
 
 def _address(url: str) -> StoreAddress:
@@ -68,8 +69,8 @@ def _address(url: str) -> StoreAddress:
         return StoreAddress("server", url)
     if kind not in _PORTS or scheme not in {"redis", "rediss"}:
         raise ValueError(f"{scheme}+{kind}:// is not a scheme")
-    parts = urlsplit(f"{scheme}://{rest}")
-    user, _, hosts = parts.netloc.rpartition("@")
+    login_and_hosts, parts = _split(f"{scheme}://{rest}")
+    user, _, hosts = login_and_hosts.rpartition("@")
     seeds = tuple(_seed(host, _PORTS[kind]) for host in hosts.split(","))
     options = dict(parse_qsl(parts.query))
     asked = {name.removeprefix("sentinel_"): options.pop(name) for name in _ASKED if name in options}
@@ -79,11 +80,22 @@ def _address(url: str) -> StoreAddress:
     if kind == "sentinel":
         if not service:
             raise ValueError("the name of the primary is missing, as in redis+sentinel://host:26379/mymaster")
-        server = f"{scheme}://{login}{seeds[0][0]}:{seeds[0][1]}/{db or 0}{query}"
+        server = f"{scheme}://{login}{_host_and_port(seeds[0])}/{db or 0}{query}"
         return StoreAddress("sentinel", server, seeds, service, tuple(asked.items()))
     if service not in {"", "0"}:
         raise ValueError("a cluster has no databases")
-    return StoreAddress("cluster", f"{scheme}://{login}{seeds[0][0]}:{seeds[0][1]}/0{query}", seeds)
+    return StoreAddress("cluster", f"{scheme}://{login}{_host_and_port(seeds[0])}/0{query}", seeds)
+
+
+def _split(url: str) -> tuple[str, SplitResult]:
+    """Its login and hosts as they stand, and the rest: urlsplit would refuse several hosts with one in brackets."""
+    found = _HOSTS.search(url)
+    return found.group() if found else "", urlsplit(_HOSTS.sub("", url, count=1))
+
+
+def _host_and_port(seed: tuple[str, int]) -> str:
+    host, port = seed
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _seed(text: str, port: int) -> tuple[str, int]:

@@ -32,7 +32,14 @@ def test_address_of_a_cluster():
     [found] = addresses("rediss+cluster://:pw@n1:7000,n2,[::1]:7001")
     assert found.seeds == (("n1", 7000), ("n2", 6379), ("::1", 7001))
     assert found.url == "rediss://:pw@n1:7000/0"
-    assert "pw" not in found.shown
+    assert found.shown == "redis+cluster://n1:7000,n2:6379,[::1]:7001"
+
+
+def test_address_of_a_node_in_brackets():
+    """An IPv6 address keeps its brackets wherever a port follows it."""
+    [found] = addresses("redis+cluster://u:pw@[::1],[::2]:7001")
+    assert (found.seeds, found.url) == ((("::1", 6379), ("::2", 7001)), "redis://u:pw@[::1]:6379/0")
+    assert without_password("redis+cluster://u:pw@n1,[::2]:7001") == "redis+cluster://n1,[::2]:7001"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
 _TASKS = "/proc/self/task"
+_DEAD = "ZX"
+"""States of a process that has ended: its parent has not asked yet, and in a container may never do so."""
 
 
 def adopt_orphans() -> bool:
@@ -38,11 +40,12 @@ def variables(pid: int) -> dict[str, str]:
 
 
 def started_at(pid: int) -> str:
-    """When a process was started, as the system counts; "" when there is none of this number."""
+    """When a process was started, as the system counts; "" when there is none of this number, or a dead one only."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
+    return "" if fields[0] in _DEAD else fields[19]
 
 
 def _pairs(content: bytes) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from broker.models import Job, NewJob
 from tests.conftest import eventually
 from tests.worker.conftest import Work, read_log
 from tests.worker.podman import IMAGE, Podman, missing, podman
+from tests.worker.programs import Start
 from worker import linux
 from worker.client import Client
 from worker.entries import ContainerEntry
@@ -230,3 +231,21 @@ async def test_a_worker_runs_allowed_images_only(
     await worker.until("logged", ours)
     assert await read_log(client, ours) == b"hello"
     assert (await client.show("g", other.id)).status in ("queued", "delayed")
+
+
+async def test_a_worker_that_starts_removes_what_a_killed_one_left(
+    client: Client, start: Start, engine: Podman, tmp_path: Path
+) -> None:
+    """After SIGKILL of a worker the next one removes its container at the start."""
+    config = tmp_path / "worker.toml"
+    config.write_text(f'[container."{IMAGE}"]\npull = "never"\ncommand = ["/bin/sleep", "60"]\n')
+    [job] = await client.enqueue("g", [NewJob(image=IMAGE)])
+    ours = ("ps", "--all", "--quiet", "--filter", f"label=titan.job={job.id}")
+    first = await start("--config", str(config), DOCKER_HOST=engine.address)
+    await eventually(lambda: engine(*ours, "--filter", "status=running"), 30)
+    first.started.kill()
+    await first.end()
+    assert engine(*ours)
+    second = await start("--config", str(config), "--group", "other", DOCKER_HOST=engine.address)
+    await second.says("left behind by a worker that is gone")
+    await eventually(lambda: not engine(*ours), 30)

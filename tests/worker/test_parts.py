@@ -1,11 +1,14 @@
 """The small parts: output, backoff, settings."""
 
+import os
+import subprocess
 import tempfile
 
 import msgspec
 import pytest
 
 from broker.errors import Invalid, StoreUnavailable, TitanError
+from worker import linux
 from worker.answers import BrokerUnavailable
 from worker.backoff import Backoff, is_passing, resend
 from worker.config import WorkerSettings, job_environment
@@ -119,3 +122,13 @@ def test_settings_have_bounds(wrong: dict[str, object]) -> None:
     """A setting out of bounds is refused by name."""
     with pytest.raises(msgspec.ValidationError, match=next(iter(wrong))):
         msgspec.convert(wrong, WorkerSettings)
+
+
+def test_a_process_that_ended_was_never_started() -> None:
+    """One that nobody has asked after, as orphans are in a container whose first process asks after none, is gone."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        assert linux.started_at(process.pid).isdigit()
+        process.stdin.close()  # type: ignore[union-attr]
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert linux.started_at(process.pid) == ""
+    assert linux.started_at(process.pid) == ""

@@ -25,6 +25,8 @@ MOST_UNDER_WAY = 256
 """Plain requests of one connection that may be under way before no more of it is read."""
 _HELD_BYTES = 256 * 1024
 """What may wait behind a request of aiohttp's before no more is read."""
+_JOINED_BYTES = 16 * 1024
+"""Smaller answers leave together, in one call of the system; it costs more than to copy them."""
 
 
 class Work(Protocol):
@@ -78,6 +80,7 @@ class Connection(web.RequestHandler):
     __slots__ = (
         "_desk",
         "_is_advancing",
+        "_is_leaving",
         "_is_theirs",
         "_left",
         "_passed",
@@ -98,6 +101,7 @@ class Connection(web.RequestHandler):
         self._passed = 0
         self._is_theirs = False
         self._is_advancing = False
+        self._is_leaving = False
 
     def data_received(self, data: bytes) -> None:
         """Take what has come."""
@@ -221,8 +225,18 @@ class Connection(web.RequestHandler):
         self.force_close()
 
     def _leave(self) -> None:
+        """Have the answers leave that are ready: at once, or all of this turn together where several are under way."""
+        if len(self._slots) == 1:
+            self._write_ready()
+        elif not self._is_leaving:
+            self._is_leaving = True
+            self._loop.call_soon(self._write_ready)
+
+    def _write_ready(self) -> None:
         """Write the answers that are ready, up to the first that is not."""
+        self._is_leaving = False
         slots, transport = self._slots, self.transport
+        pieces: list[bytes] = []
         while slots and (answer := slots[0].answer) is not None and transport is not None:
             slot = slots.popleft()
             if transport.is_closing():
@@ -231,12 +245,17 @@ class Connection(web.RequestHandler):
                 self._desk.ended(slot, GONE)
                 continue
             is_last = self._desk.is_stopping or answer.status == 408
-            transport.write(encoded(answer, is_last=is_last))
+            pieces.append(encoded(answer, is_last=is_last))
+            if not slots or answer.unsent is not None or len(answer.body) > _JOINED_BYTES:
+                transport.write(b"".join(pieces))
+                pieces.clear()
             if answer.unsent is not None and self._paused:  # it is large, and not all of it has left yet
                 self._unsettled.append(answer.unsent)
             self._desk.ended(slot, answer.status)
             if is_last and not slots:
                 transport.close()
+        if pieces and transport is not None:
+            transport.write(b"".join(pieces))
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._rest and not self._is_advancing:
             if len(slots) < MOST_UNDER_WAY // 2 and not self._paused:

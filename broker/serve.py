@@ -19,6 +19,7 @@ from broker.config import BrokerSettings
 from broker.connection import connect_listener
 from broker.durability import Watch
 from broker.errors import TitanError
+from broker.garbage import collect_rarely
 from broker.logs import Logs, open_logs
 from broker.metrics.lag import Lag
 from broker.metrics.metrics import Metrics
@@ -54,6 +55,7 @@ async def serve(
     """Run a broker, alone or with siblings, until `stop` is set; `say` is told once it serves. Raises StartFailed."""
     async with running(settings, siblings) as serving:
         say(serving)
+        collect_rarely()
         await stop.wait()
         _log.info("stopping")
     _log.info("stopped")

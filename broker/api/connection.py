@@ -69,7 +69,7 @@ class Slot:
 
     def fill(self, answer: Answer | None, _: BaseException | None) -> None:
         """Take the answer; None when it was cancelled, since the client is gone."""
-        self.answer = answer
+        self.answer, self.work = answer, None  # the work holds the slot: a circle would keep the answer for long
         if answer is not None:
             self._fill()
 
@@ -187,7 +187,8 @@ class Connection(web.RequestHandler):
         if work is None:
             self._slots.remove(slot)
             return self._pass_next(data, at)
-        slot.work = work
+        if slot.answer is None:
+            slot.work = work
         return end
 
     def _pass_next(self, data: bytes, at: int) -> int | None:

@@ -1,11 +1,13 @@
 """One connection: plain requests and unusual ones in any mix, answered in order, none lost and none twice."""
 
 import asyncio
+import gc
 import re
 
 import pytest
 
-from broker.api.connection import MOST_UNDER_WAY
+from broker.api.answers import Answer
+from broker.api.connection import MOST_UNDER_WAY, Slot
 from broker.store import Store
 from tests.api.client import Http
 from tests.conftest import eventually
@@ -100,6 +102,21 @@ async def test_chunks_among_plain_requests(http: Http, store: Store) -> None:
     answers = await http.raw(enqueue(1) + chunked(2) + enqueue(3) + NOWHERE + LAST)
     assert statuses(answers) == [201, 201, 201, 404, 200]
     assert await payloads(store) == ["1", "2", "3"]
+
+
+async def test_requests_leave_no_circles(http: Http) -> None:
+    """An answered request is gone at once, with its answer: none waits for the garbage collector."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        await http.raw(b"".join(enqueue(n) for n in range(20)) + HEALTH + LIST + LAST)
+        gc.collect()
+        assert [thing for thing in gc.garbage if isinstance(thing, (Slot, Answer))] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 async def test_a_connection_is_kept(http: Http) -> None:

@@ -7,7 +7,7 @@ holds this against the encoding of `Job`.
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from broker.models import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
+from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
 from broker.runs import NewRun
 from broker.times import rfc3339
 

@@ -23,7 +23,9 @@ from broker.errors import NotFound, TitanError
 from broker.fences import Fences
 from broker.hot import Hot
 from broker.ids import Ids, lease_token
-from broker.models import Finish, Group, GroupSettings, Held, Job, NewJob
+from broker.models.groups import Group, GroupSettings
+from broker.models.jobs import Job, NewJob
+from broker.models.reports import Finish, Held
 from broker.partitions import Partitions
 from broker.picking import Picking
 from broker.presence import Receipt

@@ -10,7 +10,8 @@ from broker.cli.options import Pieces, example
 from broker.cli.output import listing, page, show_json, when
 from broker.cli.remote import EXIT_CODES, group_argument, option, with_broker
 from broker.errors import NotFound
-from broker.models import MAX_JOBS, Group, GroupSettings, GroupWrapper
+from broker.models.fields import MAX_JOBS
+from broker.models.groups import Group, GroupSettings, GroupWrapper
 from broker.states import STATUSES
 from worker.client import Client
 

@@ -12,7 +12,8 @@ from msgspec import Struct
 from broker.api.codec import convert
 from broker.cli.output import JsonList, line
 from broker.errors import Invalid, Overloaded, StoreUnavailable, TitanError
-from broker.models import Job, Problem
+from broker.models.jobs import Job
+from broker.models.outcomes import Problem
 from broker.settings import settings_of, token_from
 from worker.client import BrokerUnavailable, Client
 from worker.config import WorkerSettings

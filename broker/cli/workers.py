@@ -7,7 +7,7 @@ from broker.cli.options import example
 from broker.cli.output import age as ago
 from broker.cli.output import listing, page, show_json, when
 from broker.cli.remote import with_broker
-from broker.models import MAX_JOBS
+from broker.models.fields import MAX_JOBS
 from broker.presence import Order, Worker, WorkerWrapper
 from worker.client import Client
 

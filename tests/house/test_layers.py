@@ -54,6 +54,11 @@ def name_of(path):
     return path.relative_to(TOP).as_posix()
 
 
+def files_of(module):
+    """The files of a module of the broker: its own, or those of its folder."""
+    return [path for path in FILES if name_of(path).startswith((f"broker/{module}.py", f"broker/{module}/"))]
+
+
 @pytest.mark.parametrize("module", ONLY)
 def test_a_module_is_imported_only_where_it_belongs(module):
     """A library, or an upper layer, is known to the files that are there for it and to no other."""
@@ -64,7 +69,9 @@ def test_a_module_is_imported_only_where_it_belongs(module):
 def test_leaves_import_only_leaves():
     """A leaf needs msgspec, the standard library and other leaves."""
     for leaf in LEAVES:
-        ours = {name.split(".")[1] for name in imports(TOP / f"broker/{leaf}.py") if name.startswith("broker.")}
+        files = files_of(leaf)
+        assert files, leaf
+        ours = {name.split(".")[1] for path in files for name in imports(path) if name.startswith("broker.")}
         assert ours <= LEAVES, leaf
 
 
@@ -80,7 +87,10 @@ def test_store_knows_nothing_above_it():
         "broker.check",
     }
     for name in ("store", "partitions", "scripts", "registry", "rows", "connection"):
-        assert not above & set(imports(TOP / f"broker/{name}.py")), name
+        files = files_of(name)
+        assert files, name
+        for path in files:
+            assert not above & set(imports(path)), name_of(path)
 
 
 def test_worker_is_a_client_like_any_other():

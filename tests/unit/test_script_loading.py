@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from broker.scripts import SCRIPTS, Call, Scripts
 from tests.conftest import NOW
 

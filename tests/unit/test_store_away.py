@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from broker.config import BrokerSettings
 from broker.connection import connect
 from broker.errors import NotFound, StoreUnavailable
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from broker.scripts import told
 from broker.setting_up import PartitionsDiffer
 from broker.store import Store

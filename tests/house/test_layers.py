@@ -15,6 +15,7 @@ ONLY = {
             *(
                 "scripts",
                 "store",
+                "verbs/",
                 "connection",
                 "places",
                 "servers",
@@ -86,7 +87,7 @@ def test_store_knows_nothing_above_it():
         "broker.waiters",
         "broker.check",
     }
-    for name in ("store", "partitions", "scripts", "registry", "rows", "connection"):
+    for name in ("store", "verbs", "partitions", "scripts", "registry", "rows", "connection"):
         files = files_of(name)
         assert files, name
         for path in files:

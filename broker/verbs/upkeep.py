@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import cast
 
 from broker import keys
+from broker.refusals import spoken
 from broker.rows import Finding, Reaped, reaped_of
-from broker.scripts import spoken
 from broker.verbs.ground import Ground
 
 

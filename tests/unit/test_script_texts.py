@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-import broker.scripts
+import broker.script_texts
 from broker import keys
 from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Retentions
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
-from broker.scripts import SCRIPTS
+from broker.script_texts import SCRIPTS
 
-FOLDER = Path(broker.scripts.__file__).parent.parent / "lua"
+FOLDER = Path(broker.script_texts.__file__).parent.parent / "lua"
 FILES = sorted(FOLDER.glob("*.lua"))
 PRELUDE = (FOLDER / "_prelude.lua").read_text("utf-8")
 LINES = {"_moves": 100, "check": 130, "reap": 85}

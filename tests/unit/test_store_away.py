@@ -12,7 +12,7 @@ from broker.config import BrokerSettings
 from broker.connection import connect
 from broker.errors import NotFound, StoreUnavailable
 from broker.models.jobs import NewJob
-from broker.scripts import told
+from broker.refusals import told
 from broker.setting_up import PartitionsDiffer
 from broker.store import Store
 from tests.unit.conftest import free_port

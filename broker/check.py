@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, cast
 
 from broker import keys
+from broker.refusals import spoken
 from broker.rows import Finding
-from broker.scripts import spoken
 from broker.servers import Server
 from broker.store import Store
 

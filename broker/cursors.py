@@ -14,6 +14,11 @@ def cursor(score: str, member: str) -> str:
     return base64.urlsafe_b64encode(f"{score} {member}".encode()).decode().rstrip("=")
 
 
+def cursor_of(score: bytes, member: bytes) -> str:
+    """The same of what a script answered; '' for no member, where the list ends."""
+    return cursor(score.decode(), member.decode()) if member else ""
+
+
 def place(text: str) -> tuple[str, str]:
     """The score and member of a cursor; two empty texts for none. Raises Invalid."""
     if not text:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from broker.errors import TitanError
 from broker.overdue import overdue_ms
-from broker.scripts import spoken
+from broker.refusals import spoken
 from broker.servers import Server
 from broker.setting_up import set_up_key
 from broker.store import Store

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 from broker.doctor import eviction, persistence
 from broker.errors import TitanError
-from broker.scripts import spoken
+from broker.refusals import spoken
 from broker.servers import Server
 from broker.store import Store
 

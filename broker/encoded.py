@@ -7,7 +7,9 @@ holds this against the encoding of `Job`.
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from broker.models import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
+import msgspec
+
+from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Job
 from broker.runs import NewRun
 from broker.times import rfc3339
 
@@ -15,6 +17,10 @@ _HANDED_OUT = (
     b'{"id":"%b","group_name":"%b","status":"running",%b,"delay":%d,"timeout":%d,"priority":%d,"max_retries":%d,'
     b'"retries_delay":%d,"deliveries":%d,"created_at":"%b","started_at":"%b","expires_at":"%b"%b%b,"lease":"%b"}'
 )
+
+
+struct_of = msgspec.json.Decoder(Job).decode
+"""A job's JSON as a struct."""
 
 
 class Handed(NamedTuple):

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from broker import keys
 from broker.connection import connect_fences
 from broker.errors import NotDurable, TitanError
-from broker.scripts import spoken
+from broker.refusals import spoken
 
 _GATHER_S = 0.01
 _CONNECTIONS = 128

@@ -3,7 +3,7 @@
 from typing import cast
 
 from broker import keys
-from broker.scripts import spoken
+from broker.refusals import spoken
 from broker.store import Store
 
 

@@ -7,7 +7,8 @@ from redis.asyncio import Redis
 
 from broker import keys
 from broker.errors import TitanError
-from broker.scripts import Call, Scripts, refusal
+from broker.refusals import refusal
+from broker.scripts import Call, Scripts
 from broker.wire import Wire
 from broker.wire_protocol import Word
 from broker.wires import Wires

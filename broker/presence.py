@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from broker.models.fields import END, NO_CONTROLS
+
 KEPT_S = 60
 """How long a worker is known after it last announced itself, in s."""
 EVERY_S = 5
@@ -15,10 +17,9 @@ MAX_RUNNING = 100
 MAX_RECEIPTS = 5
 
 WORKER_NAME = r"[A-Za-z0-9._-]{1,128}"
-_END = r"(?![\s\S])"
 
-WorkerName = Annotated[str, Meta(pattern=f"^{WORKER_NAME}{_END}", description="Name of the worker, its own alone.")]
-Word = Annotated[str, Meta(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*" + _END)]
+WorkerName = Annotated[str, Meta(pattern=f"^{WORKER_NAME}{END}", description="Name of the worker, its own alone.")]
+Word = Annotated[str, Meta(max_length=255, pattern=NO_CONTROLS)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Order = Literal["quiet", "resume", "drain"]
 """quiet: take no jobs until resume. drain: take none, let those that run end, and stop."""

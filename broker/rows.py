@@ -6,14 +6,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from broker.models import (
-    DEFAULT_DELIVERY_LIMIT,
-    Counts,
-    Group,
-    GroupSettings,
-    Job,
-    Retentions,
-)
+from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Counts, Group, GroupSettings, Retentions
+from broker.models.jobs import Job
 from broker.presence import Receipt
 from broker.runs import spec_of
 from broker.states import STATUSES

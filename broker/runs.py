@@ -7,7 +7,8 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from broker.models import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Finish, NewJob
+from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, NewJob
+from broker.models.reports import Finish
 from broker.presence import Receipt
 
 Words = list[str | int | bytes]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from broker import keys
-from broker.scripts import spoken
+from broker.refusals import spoken
 from broker.servers import Server, Servers
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from broker.models import MAX_JOBS
+from broker.models.fields import MAX_JOBS
 from broker.steps import in_steps, in_task
 
 Part = TypeVar("Part")

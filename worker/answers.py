@@ -6,7 +6,7 @@ from typing import ClassVar, TypeVar
 import msgspec
 
 from broker.errors import BY_WORD, TitanError
-from broker.models import ProblemWrapper
+from broker.models.outcomes import ProblemWrapper
 
 T = TypeVar("T")
 

@@ -12,20 +12,10 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from broker.models import (
-    Finish,
-    Group,
-    GroupSettings,
-    GroupsWrapper,
-    GroupWrapper,
-    Held,
-    Job,
-    JobsWrapper,
-    JobWrapper,
-    NewJob,
-    Outcome,
-    Outcomes,
-)
+from broker.models.groups import Group, GroupSettings, GroupsWrapper, GroupWrapper
+from broker.models.jobs import Job, JobsWrapper, JobWrapper, NewJob
+from broker.models.outcomes import Outcome, Outcomes
+from broker.models.reports import Finish, Held
 from broker.presence import Announcement, Order, Orders, Receipt, Worker, WorkersWrapper, WorkerWrapper
 from broker.states import Status
 from worker.answers import BrokerUnavailable, decoded

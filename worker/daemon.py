@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from functools import partial
 
-from broker.models import Job
+from broker.models.jobs import Job
 from broker.presence import MAX_RUNNING, Announcement, State
 from worker.client import Client
 from worker.config import WorkerSettings, own_version, supervisor

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, overload
 
 from msgspec import Struct
 
-from broker.models import Job
+from broker.models.jobs import Job
 from worker.outcome import Dropped, Failed, Outcome, Released, Succeeded
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -4,7 +4,8 @@ import asyncio
 import time
 from typing import Literal, NamedTuple
 
-from broker.models import Held, Job
+from broker.models.jobs import Job
+from broker.models.reports import Held
 from worker.outcome import Outcome
 from worker.output import Output
 

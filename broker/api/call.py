@@ -21,7 +21,7 @@ from broker.api.shed import Shed
 from broker.config import BrokerSettings
 from broker.errors import Invalid
 from broker.metrics.metrics import Metrics
-from broker.models import Failure
+from broker.models.reports import Failure
 
 if TYPE_CHECKING:
     from broker.condition import Condition

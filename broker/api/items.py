@@ -11,7 +11,9 @@ from broker.api.codec import decode, moment
 from broker.api.names import group_name, job_id
 from broker.api.problems import problem_of
 from broker.errors import Forbidden, Invalid, NotFound, TitanError
-from broker.models import MAX_JOBS, Finish, Held, Outcome
+from broker.models.fields import MAX_JOBS
+from broker.models.outcomes import Outcome
+from broker.models.reports import Finish, Held
 from broker.times import rfc3339
 
 Item = TypeVar("Item", bound=Finish | Held)

@@ -9,7 +9,7 @@ from broker.api.deadlines import in_all
 from broker.api.queries import LogQuery
 from broker.api.uploads import log_pieces
 from broker.errors import NotFound, StoreUnavailable, WrongState
-from broker.models import Job
+from broker.models.jobs import Job
 
 
 async def keep_log(call: Call) -> Job:

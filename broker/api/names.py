@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from broker.errors import Invalid, NotFound
 from broker.ids import is_id
-from broker.models import GROUP_NAME
+from broker.models.fields import GROUP_NAME
 from broker.presence import WORKER_NAME
 
 _GROUP_NAME = re.compile(GROUP_NAME, re.ASCII)

@@ -25,7 +25,8 @@ from broker.errors import (
     Unauthorized,
     UnsupportedType,
 )
-from broker.models import GROUP_NAME, JOB_ID, ProblemWrapper
+from broker.models.fields import GROUP_NAME, JOB_ID
+from broker.models.outcomes import ProblemWrapper
 from broker.presence import WORKER_NAME
 
 _SCHEMAS = "#/components/schemas/{name}"

@@ -26,7 +26,7 @@ from broker.errors import (
     UnsupportedType,
     WrongState,
 )
-from broker.models import Problem, ProblemWrapper
+from broker.models.outcomes import Problem, ProblemWrapper
 
 STATUS: dict[type[TitanError], int] = {
     Invalid: 400,

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from broker.api.codec import convert
 from broker.errors import Invalid
-from broker.models import MAX_JOBS, ErrorText, GroupName, Image, LeaseToken, Reason, Time, Timeout
+from broker.models.fields import MAX_JOBS, ErrorText, GroupName, Image, LeaseToken, Reason, Time, Timeout
 from broker.states import Status
 
 Cursor = Annotated[str, Meta(max_length=256, description="Where the list goes on: the cursor of the answer before.")]

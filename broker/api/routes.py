@@ -26,22 +26,10 @@ from broker.errors import (
     TitanError,
     WrongState,
 )
-from broker.models import (
-    Failure,
-    Finishes,
-    GroupPut,
-    GroupsWrapper,
-    GroupWrapper,
-    HeldJobs,
-    JobsWrapper,
-    JobWrapper,
-    NewJobs,
-    Outcomes,
-    Release,
-    Start,
-    Success,
-    Touch,
-)
+from broker.models.groups import GroupPut, GroupsWrapper, GroupWrapper
+from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs
+from broker.models.outcomes import Outcomes
+from broker.models.reports import Failure, Finishes, HeldJobs, Release, Start, Success, Touch
 from broker.presence import Announcement, Orders, WorkersWrapper, WorkerWrapper
 from broker.tokens import Scope
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from broker.addresses import without_password
 from broker.bench.connections import BenchFailed
 from broker.connection import connect
-from broker.scripts import spoken
+from broker.refusals import spoken
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _STORE_TIMEOUT_S = 5.0

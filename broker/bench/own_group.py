@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from broker.bench.connections import Address, Answer, BenchFailed, Caller, clock
-from broker.models import MAX_JOBS, Counts, GroupSettings, GroupWrapper, Retentions
+from broker.models.fields import MAX_JOBS
+from broker.models.groups import Counts, GroupSettings, GroupWrapper, Retentions
 
 IMAGE = "titan-bench"
 

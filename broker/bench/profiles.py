@@ -10,7 +10,7 @@ from broker.bench.meters import Spent
 from broker.bench.own_group import Taken, taken
 from broker.bench.results import Command, Profile
 from broker.bench.workloads import Bench
-from broker.models import MAX_JOBS
+from broker.models.fields import MAX_JOBS
 
 _JOBS = 5000
 _CONNECTIONS = 32

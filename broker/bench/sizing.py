@@ -7,7 +7,7 @@ from itertools import product
 from msgspec import Struct
 
 from broker.bench.results import Result
-from broker.models import DAY_S
+from broker.models.groups import DAY_S
 
 RATES_PER_S = (1_000, 10_000, 100_000)
 USE = 0.6

@@ -16,7 +16,7 @@ from broker.bench.load import run_load
 from broker.bench.meters import Meters
 from broker.bench.own_group import OwnGroup, accepted, not_ok, taken
 from broker.bench.results import Result, percentile_ms
-from broker.models import MAX_JOBS
+from broker.models.fields import MAX_JOBS
 
 WORKS = ("W1", "W2", "W3", "W4", "W5", "W6")
 

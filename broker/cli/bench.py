@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import click
 
@@ -71,18 +72,10 @@ def bench_(
     broker_url: str,
     token: str,
     tls: ssl.SSLContext | None,
-    works: tuple[str, ...],
-    seconds: float,
-    jobs: int,
-    backlog: int,
-    polls: int,
-    rounds: int,
-    redis_url: str,
-    front_pids: tuple[int, ...],
     *,
-    is_profile: bool,
     as_markdown: bool,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Measure a broker: enqueue (W1, W2), take and finish (W3), long poll (W4), memory (W5), with a backlog (W6).
 
@@ -95,42 +88,53 @@ def bench_(
     """
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown do not go together.")
-    chosen = _chosen(works, backlog, has_store=redis_url != "")
-    if is_profile and not redis_url:
-        raise click.UsageError("--profile needs --redis-url.")
+    plan = _Plan(**asked)
+    chosen = plan.chosen()
+    report = run(_measured(plan, chosen, _address(broker_url, token, tls)))
+    _show(report, as_json=as_json, as_markdown=as_markdown)
+    context.exit(_told_refusals(report))
+
+
+class _Plan(NamedTuple):
+    """What is to be measured, as the options of these names say it; `seconds`: how long a step loads, in s."""
+
+    works: tuple[str, ...]
+    seconds: float
+    jobs: int
+    backlog: int
+    polls: int
+    rounds: int
+    redis_url: str
+    front_pids: tuple[int, ...]
+    is_profile: bool
+
+    def chosen(self) -> list[Step]:
+        """The steps that are wanted. Raises UsageError when one needs a store that is not given."""
+        chosen = [step for step in steps(self.backlog) if not self.works or step.work in self.works]
+        without = {step.work for step in chosen if step.needs_store} if not self.redis_url else set()
+        if without and self.works:
+            raise click.UsageError(f"--only {min(without)} needs --redis-url.")
+        if without:
+            click.echo(f"{min(without)} is left out: it needs --redis-url.", err=True)
+        if self.is_profile and not self.redis_url:
+            raise click.UsageError("--profile needs --redis-url.")
+        return [step for step in chosen if self.redis_url or not step.needs_store]
+
+
+def _address(broker_url: str, token: str, tls: ssl.SSLContext | None) -> Address:
     try:
-        address = Address.read(broker_url, token, tls)
+        return Address.read(broker_url, token, tls)
     except ValueError as error:
         raise click.BadParameter(f"{error}.", param_hint="--broker-url") from None
-    bench = Bench(OwnGroup(address), Meters(front_pids), seconds, jobs, polls)
-    report = run(_measured(bench, chosen, rounds, redis_url, is_profile=is_profile))
-    if as_json:
-        show_json(report)
-    elif as_markdown:
-        click.echo("\n".join(markdown(report)))
-    else:
-        _show(report)
-    refused = [result for result in report.results if result.refused]
-    for result in refused:
-        click.echo(line(f"{result.work}, {result.what}: {result.refused} refused, {result.first_refusal}"), err=True)
-    context.exit(REFUSED if refused else 0)
 
 
-def _chosen(works: Sequence[str], backlog: int, *, has_store: bool) -> list[Step]:
-    chosen = [step for step in steps(backlog) if not works or step.work in works]
-    without = {step.work for step in chosen if step.needs_store} if not has_store else set()
-    if without and works:
-        raise click.UsageError(f"--only {min(without)} needs --redis-url.")
-    if without:
-        click.echo(f"{min(without)} is left out: it needs --redis-url.", err=True)
-    return [step for step in chosen if has_store or not step.needs_store]
-
-
-async def _measured(bench: Bench, chosen: Sequence[Step], rounds: int, redis_url: str, *, is_profile: bool) -> Report:
+async def _measured(plan: _Plan, chosen: Sequence[Step], address: Address) -> Report:
+    bench = Bench(OwnGroup(address), Meters(plan.front_pids), plan.seconds, plan.jobs, plan.polls)
+    acts = len(chosen) * plan.rounds + plan.is_profile
     try:
-        async with bench.meters.store(redis_url):
-            with progress(len(chosen) * rounds + is_profile, "Measuring", is_wanted=True) as bar:
-                return await measure(bench, chosen, rounds, lambda: bar.update(1), is_profile=is_profile)
+        async with bench.meters.store(plan.redis_url):
+            with progress(acts, "Measuring", is_wanted=True) as bar:
+                return await measure(bench, chosen, plan.rounds, lambda: bar.update(1), is_profile=plan.is_profile)
     except Unreached as error:
         raise Unreachable(str(error)) from error
     except BenchFailed as error:
@@ -139,8 +143,22 @@ async def _measured(bench: Bench, chosen: Sequence[Step], rounds: int, redis_url
         raise Refused(f"The store of --redis-url: {error.__cause__ or error}") from error
 
 
-def _show(report: Report) -> None:
+def _show(report: Report, *, as_json: bool, as_markdown: bool) -> None:
+    if as_json:
+        show_json(report)
+        return
+    if as_markdown:
+        click.echo("\n".join(markdown(report)))
+        return
     click.echo("\n".join(about(report)))
     for table in tables(report):
         click.echo()
         Table((), tuple).show(table)
+
+
+def _told_refusals(report: Report) -> int:
+    """The exit code. What the broker refused is said on stderr."""
+    refused = [result for result in report.results if result.refused]
+    for result in refused:
+        click.echo(line(f"{result.work}, {result.what}: {result.refused} refused, {result.first_refusal}"), err=True)
+    return REFUSED if refused else 0

@@ -1,5 +1,6 @@
 """`titan group`: see groups, set them, pause and resume them."""
 
+from functools import partial
 from typing import Any
 
 import click
@@ -8,9 +9,10 @@ from msgspec import UNSET
 from broker.cli.group_changes import CHANGEABLE, Changes, in_force
 from broker.cli.options import Pieces, example
 from broker.cli.output import listing, page, show_json, when
-from broker.cli.remote import EXIT_CODES, group_argument, option, with_broker
+from broker.cli.remote import EXIT_CODES, group_argument, option, pages, with_broker
 from broker.errors import NotFound
-from broker.models import MAX_JOBS, Group, GroupSettings, GroupWrapper
+from broker.models.fields import MAX_JOBS
+from broker.models.groups import Group, GroupSettings, GroupWrapper
 from broker.states import STATUSES
 from worker.client import Client
 
@@ -26,12 +28,9 @@ def group() -> None:
 @with_broker
 async def list_(client: Client, *, as_json: bool) -> None:
     """List all groups with their numbers of jobs."""
-    cursor, going = "", True
     with listing("groups", _COLUMNS, _row, as_json=as_json) as shown:
-        while going:
-            groups, cursor = await client.groups(MAX_JOBS, cursor)
+        async for groups in pages(partial(client.groups, MAX_JOBS)):
             shown.show(groups)
-            going = cursor != ""
 
 
 @click.command(epilog=example("titan group show mail"))

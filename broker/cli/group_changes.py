@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from broker.cli.remote import given
-from broker.models import Group, GroupSettings, Retentions
+from broker.models.groups import Group, GroupSettings, Retentions
 
 CHANGEABLE = tuple(name for name in GroupSettings.__struct_fields__ if name in Group.__struct_fields__)
 """The settings that a group shows, by their names in the API."""

@@ -22,7 +22,7 @@ from broker.cli.remote import (
     ids_argument,
     with_broker,
 )
-from broker.models import Job, JobWrapper
+from broker.models.jobs import Job, JobWrapper
 from broker.presence import Receipt
 from worker.client import Client
 

@@ -5,7 +5,8 @@ import click
 from broker.cli.options import Pieces, example
 from broker.cli.output import listing, show_json
 from broker.cli.remote import group_argument, id_argument, option, with_broker
-from broker.models import MAX_JOBS, Job, JobWrapper
+from broker.models.fields import MAX_JOBS
+from broker.models.jobs import Job, JobWrapper
 from worker.client import Client
 
 _COLUMNS = ("id", "group", "image", "expires", "lease")

@@ -9,7 +9,7 @@ from broker.cli.options import example
 from broker.cli.output import Listing, is_terminal, listing, progress
 from broker.cli.remote import Refused, Unreachable, given, group_argument, option, with_broker
 from broker.errors import Invalid, TitanError
-from broker.models import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Job, NewJob
+from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Job, NewJob
 from worker.client import BrokerUnavailable, Client
 
 

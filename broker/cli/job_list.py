@@ -5,7 +5,8 @@ import click
 from broker.cli.options import example
 from broker.cli.output import age, listing
 from broker.cli.remote import group_argument, option, with_broker
-from broker.models import MAX_JOBS, Job
+from broker.models.fields import MAX_JOBS
+from broker.models.jobs import Job
 from broker.states import STATUSES, Status
 from worker.client import Client
 

@@ -12,7 +12,7 @@ import click
 from broker.cli.options import example
 from broker.cli.output import TerminalText, is_terminal, show_json
 from broker.cli.remote import group_argument, id_argument, option, with_broker
-from broker.models import JobWrapper
+from broker.models.jobs import JobWrapper
 from broker.states import FINISHED
 from worker.backoff import PASSING, Backoff
 from worker.client import Client

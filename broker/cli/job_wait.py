@@ -9,7 +9,7 @@ from broker.cli.options import example
 from broker.cli.output import line, listing
 from broker.cli.remote import REFUSED, TIMED_OUT, group_argument, ids_argument, option, with_broker
 from broker.errors import NotFound, Overloaded, StoreUnavailable
-from broker.models import Job
+from broker.models.jobs import Job
 from broker.states import FINISHED
 from worker.client import BrokerUnavailable, Client
 

@@ -12,7 +12,8 @@ from msgspec.structs import asdict, replace
 
 from broker.api.codec import decode
 from broker.errors import Invalid, TitanError
-from broker.models import MAX_JOBS, NewJob
+from broker.models.fields import MAX_JOBS
+from broker.models.jobs import NewJob
 
 CALL_BYTES = 4 * 1024 * 1024
 _LINE_BYTES = 16 * 1024 * 1024

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -12,7 +12,8 @@ from msgspec import Struct
 from broker.api.codec import convert
 from broker.cli.output import JsonList, line
 from broker.errors import Invalid, Overloaded, StoreUnavailable, TitanError
-from broker.models import Job, Problem
+from broker.models.jobs import Job
+from broker.models.outcomes import Problem
 from broker.settings import settings_of, token_from
 from worker.client import BrokerUnavailable, Client
 from worker.config import WorkerSettings
@@ -27,6 +28,7 @@ _TOKEN_HELP, _CA_HELP, _CERT_HELP = (
 )
 
 S = TypeVar("S", bound=Struct)
+T = TypeVar("T")
 
 option = functools.partial(click.option, show_envvar=True)
 group_argument = click.argument("group", metavar="GROUP")
@@ -95,6 +97,15 @@ def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., 
         click.get_current_context().exit(code or 0)
 
     return run
+
+
+async def pages(page_after: Callable[[str], Awaitable[tuple[list[T], str]]]) -> AsyncIterator[list[T]]:
+    """All pages of a list; `page_after` gives the one behind a cursor, and the next cursor, '' at the end."""
+    cursor, going = "", True
+    while going:
+        page, cursor = await page_after(cursor)
+        yield page
+        going = cursor != ""
 
 
 class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -12,7 +12,7 @@ import click
 from broker import keys
 from broker.cli.output import TerminalText, line
 from broker.errors import TitanError
-from broker.models import Job, NewJob
+from broker.models.jobs import Job, NewJob
 from broker.states import STATUSES
 from worker.client import Client
 from worker.outcome import Failed, Outcome, Released, Succeeded

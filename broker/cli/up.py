@@ -16,7 +16,7 @@ from broker.cli import sample as samples
 from broker.cli.options import example, settings_from, settings_options, sources
 from broker.cli.running import log_to_stderr, run
 from broker.config import BrokerSettings
-from broker.models import Job
+from broker.models.jobs import Job
 from worker.config import WorkerSettings
 from worker.table import read_table
 

@@ -1,13 +1,15 @@
 """`titan worker list|status|quiet|resume|drain`: the workers that are there, and a word to one of them."""
 
+from functools import partial
+
 import click
 from msgspec import UNSET
 
 from broker.cli.options import example
 from broker.cli.output import age as ago
 from broker.cli.output import listing, page, show_json, when
-from broker.cli.remote import with_broker
-from broker.models import MAX_JOBS
+from broker.cli.remote import pages, with_broker
+from broker.models.fields import MAX_JOBS
 from broker.presence import Order, Worker, WorkerWrapper
 from worker.client import Client
 
@@ -19,12 +21,9 @@ _name_argument = click.argument("name", metavar="NAME")
 @with_broker
 async def list_(client: Client, *, as_json: bool) -> None:
     """List the workers that are there: those that said so within a minute."""
-    cursor, going = "", True
     with listing("workers", _COLUMNS, _row, as_json=as_json) as shown:
-        while going:
-            workers, cursor = await client.workers(MAX_JOBS, cursor)
+        async for workers in pages(partial(client.workers, MAX_JOBS)):
             shown.show(workers)
-            going = cursor != ""
 
 
 @click.command(epilog=example("titan worker status build-1"))

@@ -13,7 +13,7 @@ import msgspec
 from broker import keys
 from broker.errors import TitanError
 from broker.metrics.families import Family, Sample, gauge
-from broker.models import Counts
+from broker.models.groups import Counts
 from broker.overdue import overdue_ms
 
 if TYPE_CHECKING:

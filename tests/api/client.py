@@ -12,7 +12,7 @@ import msgspec
 from yarl import URL
 
 from broker.api.runner import Runner
-from broker.models import Problem, ProblemWrapper
+from broker.models.outcomes import Problem, ProblemWrapper
 
 NO_JOB = "0" * 16
 """The id of no job."""

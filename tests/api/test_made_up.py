@@ -13,7 +13,7 @@ from broker.api import queries
 from broker.api.codec import convert, decode, form
 from broker.api.routes import ROUTES
 from broker.errors import Invalid
-from broker.models import Failure
+from broker.models.reports import Failure
 from broker.times import milliseconds, rfc3339
 from tests.api.client import Http
 

@@ -8,7 +8,7 @@ import pytest
 
 from broker.errors import StoreUnavailable
 from broker.metrics.metrics import Metrics
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from broker.store import Store
 from tests.api.client import NO_JOB, Http
 from tests.conftest import NOW

@@ -197,11 +197,11 @@ async def test_next_of_a_client_gone_while_the_store_is_away(
 ) -> None:
     """Jobs that cannot be given back come back when their lease ends; the log says so."""
 
-    async def away(_: Any) -> None:
+    async def away(*_: Any) -> None:
         raise StoreUnavailable
 
     await http.enqueue()
-    monkeypatch.setattr(store, "release_all", away)
+    monkeypatch.setattr(store._partitions, "run_items", away)
     watched.may_answer.clear()
     await _hang_up_once(http, "/v1/jobs", watched.is_asked)
     watched.may_answer.set()

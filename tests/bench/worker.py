@@ -21,7 +21,8 @@ from typing import Any
 
 import uvloop
 
-from broker.models import GroupSettings, NewJob
+from broker.models.groups import GroupSettings
+from broker.models.jobs import NewJob
 from tests.bench.server import server
 from worker.client import Client
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from broker.cli.ndjson import read_calls
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from tests.cli.live import BrokerThread, Titan
 
 

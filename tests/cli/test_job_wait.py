@@ -7,7 +7,7 @@ import pytest
 
 from broker.cli import job_wait
 from broker.errors import NotFound
-from broker.models import Job
+from broker.models.jobs import Job
 from tests.cli.live import BrokerThread, Titan
 from worker.client import Client
 

@@ -3,7 +3,7 @@
 import hashlib
 import re
 
-from broker.scripts import SCRIPTS
+from broker.script_texts import SCRIPTS
 from tests.cli.live import Titan
 
 

@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable
 
 from broker import keys
 from broker.errors import NotFound, TitanError
-from broker.models import GroupSettings, Held, Job, NewJob
+from broker.models.groups import GroupSettings
+from broker.models.jobs import Job, NewJob
+from broker.models.reports import Held
 from broker.states import STATUSES, Status
 from broker.store import Store
 from broker.times import rfc3339

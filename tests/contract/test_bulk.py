@@ -5,7 +5,8 @@ from typing import Literal
 import pytest
 
 from broker.errors import LeaseLost, NotFound, TitanError, WrongState
-from broker.models import Finish, Held, Job
+from broker.models.jobs import Job
+from broker.models.reports import Finish, Held
 from broker.store import Store
 from tests.contract.building import (
     GROUP,

@@ -7,7 +7,7 @@ import pytest
 
 from broker import keys
 from broker.check import check
-from broker.models import Job
+from broker.models.jobs import Job
 from broker.states import STATUSES, Status
 from broker.store import Store
 from tests.contract.building import (

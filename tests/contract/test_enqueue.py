@@ -3,7 +3,7 @@
 import pytest
 
 from broker.errors import Invalid
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from broker.store import Store
 from tests.contract.building import GROUP, clock, configure, dump, ids, names, new, now_ms, wait
 

@@ -9,7 +9,9 @@ import pytest
 
 from broker.check import check
 from broker.errors import StoreFull, StoreUnavailable
-from broker.models import Finish, GroupSettings, Job
+from broker.models.groups import GroupSettings
+from broker.models.jobs import Job
+from broker.models.reports import Finish
 from broker.store import Store
 from tests.contract.building import (
     GROUP,

@@ -3,7 +3,7 @@
 import pytest
 
 from broker.errors import Invalid, NotFound
-from broker.models import Counts, GroupSettings, Retentions
+from broker.models.groups import Counts, GroupSettings, Retentions
 from broker.store import Store
 from tests.contract.building import (
     GROUP,

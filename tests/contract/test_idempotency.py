@@ -6,7 +6,7 @@ import pytest
 
 from broker import keys
 from broker.errors import IdempotencyMismatch, Invalid
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from broker.store import Store
 from tests.contract.building import GROUP, configure, dump, ids, new, partition, reap_after, wait
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from broker.errors import Invalid
-from broker.models import Job
+from broker.models.jobs import Job
 from broker.states import STATUSES, Status
 from broker.store import Store
 from tests.contract.building import (

@@ -6,7 +6,7 @@ import pytest
 
 from broker import keys
 from broker.connection import connect_listener
-from broker.models import Job
+from broker.models.jobs import Job
 from broker.store import Store
 from broker.waiters import Waiters
 from tests.contract.building import GROUP, configure, enqueue, ids, new, reap_after, running

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from broker.errors import LimitReached
-from broker.models import Job
+from broker.models.jobs import Job
 from broker.store import Store
 from tests.contract.building import GROUP, configure, enqueue, ids, names, new, queued, reap_after, started
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from broker.models import Job
+from broker.models.jobs import Job
 from broker.rows import Reaped
 from broker.store import Store
 from tests.contract.building import (

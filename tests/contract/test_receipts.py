@@ -2,7 +2,8 @@
 
 import pytest
 
-from broker.models import Finish, Job
+from broker.models.jobs import Job
+from broker.models.reports import Finish
 from broker.presence import Receipt
 from broker.store import Store
 from tests.contract.building import GROUP, running

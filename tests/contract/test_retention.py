@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from broker.models import Job, Retentions
+from broker.models.groups import Retentions
+from broker.models.jobs import Job
 from broker.rows import Reaped
 from broker.store import Store
 from tests.contract.building import (

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from broker.errors import WrongState
-from broker.models import Finish, Job
+from broker.models.jobs import Job
+from broker.models.reports import Finish
 from broker.store import Store
 from tests.contract.building import (
     GROUP,

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from broker.errors import NotFound, WrongState
-from broker.models import Counts, Job
+from broker.models.groups import Counts
+from broker.models.jobs import Job
 from broker.states import MOVES, STATUSES, VERBS, Move, Status, sources
 from broker.store import Store
 from tests.contract.building import (

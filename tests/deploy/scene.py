@@ -3,7 +3,9 @@
 from broker.config import BrokerSettings
 from broker.connection import connect
 from broker.errors import LeaseLost
-from broker.models import GroupSettings, Held, NewJob
+from broker.models.groups import GroupSettings
+from broker.models.jobs import NewJob
+from broker.models.reports import Held
 from broker.store import Store
 
 

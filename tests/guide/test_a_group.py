@@ -1,6 +1,8 @@
 """What groups are for, and in which order jobs are handed out."""
 
-from broker.models import Finish, GroupSettings, NewJob
+from broker.models.groups import GroupSettings
+from broker.models.jobs import NewJob
+from broker.models.reports import Finish
 from worker.client import Client
 
 

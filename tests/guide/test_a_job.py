@@ -7,7 +7,7 @@ import pytest
 from msgspec import UNSET
 
 from broker.errors import LeaseLost, NotFound, WrongState
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from broker.reaper import Reaper
 from broker.waiters import Waiters
 from tests.conftest import eventually

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-import broker.scripts
+from broker import script_texts
+from broker.scripts import Scripts
 from tests.mutants.lua import Mutant
 
 TEST_LIMIT_S = 20.0
@@ -20,11 +21,11 @@ TEST_LIMIT_S = 20.0
 
 
 def _parts(verb: str) -> set[str]:
-    told = re.search(r"^-- with +(.*)$", broker.scripts.SCRIPTS[verb].plain, re.MULTILINE)
+    told = re.search(r"^-- with +(.*)$", script_texts.SCRIPTS[verb].plain, re.MULTILINE)
     return {verb, "_prelude", *(told[1].split() if told else ())}
 
 
-_PARTS = {name: _parts(name) for name in broker.scripts.SCRIPTS}
+_PARTS = {name: _parts(name) for name in script_texts.SCRIPTS}
 """The files that a verb's script is made of."""
 Told = Callable[[Mutant, str], None]
 
@@ -81,14 +82,14 @@ class Runner:
         """Which verbs' scripts each test runs, found by running all of them; `fault` says when one fails as it is."""
         uses: dict[str, set[str]] = {}
         with pytest.MonkeyPatch.context() as patch:
-            texts = broker.scripts.Scripts.__init__
+            texts = Scripts.__init__
             used: set[str] = set()
 
             def note(scripts: Any, *args: Any, **options: Any) -> None:
                 texts(scripts, *args, **options)
                 scripts._shas = _Noting(scripts._shas, used)
 
-            patch.setattr(broker.scripts.Scripts, "__init__", note)
+            patch.setattr(Scripts, "__init__", note)
             for item in session.items:
                 used.clear()
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
@@ -144,13 +145,13 @@ class Runner:
 
 def break_script(mutant: Mutant) -> None:
     """Have this process use the mutant in place of its file."""
-    read = broker.scripts._read
+    read = script_texts._read
 
     def read_or_mutant(name: str) -> str:
         return mutant.text if name == mutant.file else read(name)
 
-    broker.scripts._read = read_or_mutant
-    broker.scripts.SCRIPTS.update({name: broker.scripts._script(name) for name in broker.scripts.SCRIPTS})
+    script_texts._read = read_or_mutant
+    script_texts.SCRIPTS.update({name: script_texts._script(name) for name in script_texts.SCRIPTS})
 
 
 def run(mutants: Sequence[Mutant], told: Told, limit_s: float) -> bool:

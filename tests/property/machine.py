@@ -13,7 +13,9 @@ from broker import keys
 from broker.check import check
 from broker.config import BrokerSettings
 from broker.errors import TitanError
-from broker.models import Finish, GroupSettings, Held, Job, NewJob, Retentions
+from broker.models.groups import GroupSettings, Retentions
+from broker.models.jobs import Job, NewJob
+from broker.models.reports import Finish, Held
 from broker.states import FINISHED, STATUSES, Status
 from broker.store import Store
 from tests.conftest import NOW, assert_known_keys

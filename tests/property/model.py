@@ -6,7 +6,8 @@ Times are ms. The model makes no ids and no lease tokens: it is given those that
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from broker.models import GroupSettings, NewJob, Retentions
+from broker.models.groups import GroupSettings, Retentions
+from broker.models.jobs import NewJob
 from broker.states import FINISHED, Status
 
 FACTS = ("status", "created_at", "deliveries", "lease", "deadline", "reason", "retry_of", "retry_at")

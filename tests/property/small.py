@@ -19,7 +19,9 @@ from fakeredis.model import ZSet
 from broker import keys
 from broker.config import BrokerSettings
 from broker.errors import TitanError
-from broker.models import GroupSettings, Held, NewJob
+from broker.models.groups import GroupSettings
+from broker.models.jobs import NewJob
+from broker.models.reports import Held
 from broker.states import FINISHED, STATUSES
 from broker.store import Store
 from tests.conftest import NOW

@@ -5,7 +5,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from broker.errors import TitanError
-from broker.scripts import SCRIPTS
+from broker.script_texts import SCRIPTS
 from tests.property.test_machine import SEARCH, FakeMachine
 
 MUTANTS = {

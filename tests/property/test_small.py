@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker import scripts
+from broker.script_texts import SCRIPTS
 from tests.property.small import WORLDS, World
 
 DEPTH = 4
@@ -31,8 +31,8 @@ async def test_small_world_keeps_every_promise(name):
 )
 async def test_small_world_finds_a_broken_script(monkeypatch, verb, right, wrong):
     """A script without one of its guards or writes is found within three steps."""
-    script = scripts.SCRIPTS[verb]
+    script = SCRIPTS[verb]
     assert right in script.plain
-    monkeypatch.setitem(scripts.SCRIPTS, verb, script._replace(plain=script.plain.replace(right, wrong)))
+    monkeypatch.setitem(SCRIPTS, verb, script._replace(plain=script.plain.replace(right, wrong)))
     with pytest.raises(AssertionError, match="after: "):
         await World(*WORLDS["two deliveries, a retry and a delay"]).explore(3)

@@ -13,7 +13,8 @@ import pytest
 
 from broker.config import BrokerSettings
 from broker.connection import connect_listener
-from broker.models import Finish, NewJob
+from broker.models.jobs import NewJob
+from broker.models.reports import Finish
 from broker.stores import StartFailed, opened
 from broker.waiters import Waiters
 from tests.conftest import eventually, server_program

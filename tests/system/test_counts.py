@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from broker.models import Finish, NewJob
+from broker.models.jobs import NewJob
+from broker.models.reports import Finish
 from tests.system.conftest import Program
 from worker.client import Client
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from broker.errors import StoreUnavailable
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from broker.states import STATUSES
 from tests.conftest import server_program, start_server
 from tests.system.conftest import Program

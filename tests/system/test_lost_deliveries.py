@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from tests.system.conftest import Program
 from worker.client import Client
 

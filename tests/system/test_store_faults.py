@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
-from broker.scripts import SCRIPTS
+from broker.script_texts import SCRIPTS
 from tests.conftest import server_program
 from tests.system.conftest import Program
 from tests.system.proxy import Proxy

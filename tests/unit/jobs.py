@@ -2,7 +2,8 @@
 
 from hypothesis import strategies as st
 
-from broker.models import GroupSettings, NewJob, Retentions
+from broker.models.groups import GroupSettings, Retentions
+from broker.models.jobs import NewJob
 
 LINE = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=255)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)

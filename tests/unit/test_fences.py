@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from broker.config import BrokerSettings
 from broker.connection import connect
 from broker.errors import NotDurable, StoreUnavailable
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from broker.store import Store
 from broker.wire import Wire
 from tests.conftest import server_program, start_server

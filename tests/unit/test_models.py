@@ -6,7 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from broker.models import MAX_JOBS, GroupSettings, Job, NewJob, NewJobs
+from broker.models.fields import MAX_JOBS
+from broker.models.groups import GroupSettings
+from broker.models.jobs import Job, NewJob, NewJobs
 from broker.store import Store
 from tests.unit.jobs import NEW_JOBS, SETTINGS
 

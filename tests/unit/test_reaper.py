@@ -9,7 +9,8 @@ import pytest
 from broker import reaper as reaper_module
 from broker.connection import connect_listener
 from broker.errors import StoreUnavailable
-from broker.models import GroupSettings, NewJob, Retentions
+from broker.models.groups import GroupSettings, Retentions
+from broker.models.jobs import NewJob
 from broker.reaper import LONGEST_SLEEP_S, Reaper
 from broker.store import Store
 from broker.waiters import Waiters

@@ -8,7 +8,8 @@ from msgspec import UNSET
 from msgspec.json import Decoder, Encoder
 
 from broker.encoded import handed_out, new_jobs
-from broker.models import Counts, Group, GroupSettings, Job, NewJob, Retentions
+from broker.models.groups import Counts, Group, GroupSettings, Retentions
+from broker.models.jobs import Job, NewJob
 from broker.rows import field_of, fields_of, group_of, job_of
 from broker.runs import enqueue_words, new_runs
 from broker.times import rfc3339

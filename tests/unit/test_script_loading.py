@@ -5,8 +5,9 @@ import subprocess
 
 import pytest
 
-from broker.models import NewJob
-from broker.scripts import SCRIPTS, Call, Scripts
+from broker.models.jobs import NewJob
+from broker.script_texts import SCRIPTS
+from broker.scripts import Call, Scripts
 from tests.conftest import NOW
 
 SPEC = '{"image":"x"}'

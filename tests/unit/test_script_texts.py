@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-import broker.scripts
-from broker import keys, models
-from broker.scripts import SCRIPTS
+import broker.script_texts
+from broker import keys
+from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Retentions
+from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
+from broker.script_texts import SCRIPTS
 
-FOLDER = Path(broker.scripts.__file__).parent.parent / "lua"
+FOLDER = Path(broker.script_texts.__file__).parent.parent / "lua"
 FILES = sorted(FOLDER.glob("*.lua"))
 PRELUDE = (FOLDER / "_prelude.lua").read_text("utf-8")
 LINES = {"_moves": 100, "check": 130, "reap": 85}
@@ -59,11 +61,11 @@ def test_scripts_read_only_fields_that_find_gives():
 def test_prelude_has_the_defaults_of_the_models():
     """A default stands in Lua as it stands in the API."""
     [numbers] = re.findall(r"local TIMEOUT_S, RETRIES_DELAY_S, DELIVERY_LIMIT = (.*)", PRELUDE)
-    defaults = (models.DEFAULT_TIMEOUT_S, models.DEFAULT_RETRIES_DELAY_S, models.DEFAULT_DELIVERY_LIMIT)
+    defaults = (DEFAULT_TIMEOUT_S, DEFAULT_RETRIES_DELAY_S, DEFAULT_DELIVERY_LIMIT)
     assert tuple(map(int, numbers.split(", "))) == defaults
     [kept] = re.findall(r"local RETENTION_S = \{(.*)\}", PRELUDE)
     retention = {name: int(value) for name, value in re.findall(r"(\w+) = (\d+)", kept)}
-    assert retention == {name: getattr(models.Retentions(), name) for name in models.Retentions.__struct_fields__}
+    assert retention == {name: getattr(Retentions(), name) for name in Retentions.__struct_fields__}
 
 
 async def test_prelude_builds_the_keys_of_python(redis):

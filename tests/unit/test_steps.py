@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from broker.models import MAX_JOBS
+from broker.models.fields import MAX_JOBS
 from broker.steps import Steps
 from broker.ticks import Ticks
 

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from broker.config import BrokerSettings
 from broker.connection import connect
 from broker.errors import NotFound, StoreUnavailable
-from broker.models import NewJob
-from broker.scripts import told
+from broker.models.jobs import NewJob
+from broker.refusals import told
 from broker.setting_up import PartitionsDiffer
 from broker.store import Store
 from tests.unit.conftest import free_port

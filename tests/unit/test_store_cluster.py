@@ -9,7 +9,7 @@ from broker import keys
 from broker.check import check
 from broker.config import BrokerSettings
 from broker.errors import StoreUnavailable
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from broker.store import Store
 from tests.unit.every_verb import call_every_verb, refused
 

@@ -6,7 +6,7 @@ from broker.check import check
 from broker.config import BrokerSettings
 from broker.connection import connect
 from broker.errors import StoreFull
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from broker.store import Store
 from tests.unit.every_verb import finished, held, refused
 

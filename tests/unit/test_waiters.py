@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from broker.connection import connect_listener
-from broker.models import GroupSettings, NewJob
+from broker.models.groups import GroupSettings
+from broker.models.jobs import NewJob
 from broker.store import Store
 from broker.waiters import Waiters
 from tests.conftest import NOW, eventually

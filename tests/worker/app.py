@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-from broker.models import Job
+from broker.models.jobs import Job
 from worker import Failed, Released, Succeeded, job
 
 

@@ -14,7 +14,7 @@ from broker.api.runner import Runner
 from broker.config import BrokerSettings
 from broker.connection import connect_listener
 from broker.logs import open_logs
-from broker.models import Job, NewJob
+from broker.models.jobs import Job, NewJob
 from broker.store import Store
 from broker.waiters import Waiters
 from tests.worker.programs import Start, programs

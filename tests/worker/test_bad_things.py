@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.models import Job
+from broker.models.jobs import Job
 from broker.states import FINISHED
 from tests.worker.conftest import enqueue, read_log
 from tests.worker.programs import Start

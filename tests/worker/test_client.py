@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from broker.errors import IdempotencyMismatch, Invalid, LeaseLost, LimitReached, NotFound, TooLarge, WrongState
-from broker.models import Finish, GroupSettings, Held, NewJob
+from broker.models.groups import GroupSettings
+from broker.models.jobs import NewJob
+from broker.models.reports import Finish, Held
 from worker.client import Client
 
 

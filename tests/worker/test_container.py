@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from broker.models import Job, NewJob
+from broker.models.jobs import Job, NewJob
 from tests.conftest import eventually
 from tests.worker.conftest import Work, read_log
 from tests.worker.podman import IMAGE, Podman, missing, podman

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from broker.errors import NotFound
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from broker.store import Store
 from tests.worker.conftest import Front, Work, enqueue, read_log
 from tests.worker.watching import is_dead, written

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from broker.models import Job, NewJob
+from broker.models.jobs import Job, NewJob
 from tests.worker.conftest import Work, read_log
 from worker.client import Client
 from worker.entries import HttpEntry

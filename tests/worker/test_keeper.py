@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from tests.conftest import eventually
 from tests.worker.programs import Program, Start
 from tests.worker.watching import is_dead, written

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.models import Job
+from broker.models.jobs import Job
 from tests.conftest import eventually
 from tests.worker.watching import children, is_dead, open_files
 from worker.entries import ProcessEntry

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from tests.worker.programs import Start
 from tests.worker.watching import is_dead, written
 from worker.client import Client

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from broker.models import Job, NewJob
+from broker.models.jobs import Job, NewJob
 from tests.conftest import eventually
 from tests.worker.conftest import Work, read_log
 from tests.worker.watching import is_dead, open_files

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from broker.errors import Invalid, StoreUnavailable, TooLarge
-from broker.models import Finish, Held, Job, Outcome, Problem
+from broker.models.jobs import Job
+from broker.models.outcomes import Outcome, Problem
+from broker.models.reports import Finish, Held
 from tests.worker.conftest import Work, enqueue, read_log
 from worker.client import BrokerUnavailable, Client
 from worker.entries import ProcessEntry

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.models import Job
+from broker.models.jobs import Job
 from worker.config import WorkerSettings
 from worker.entries import ContainerEntry, HttpEntry, Limits, ProcessEntry
 from worker.outcome import Outcome, Released, Succeeded

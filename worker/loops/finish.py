@@ -5,9 +5,11 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from broker import models
 from broker.errors import TitanError
-from broker.models import MAX_JOBS, Finish, Problem
+from broker.models.fields import MAX_JOBS
+from broker.models.outcomes import Outcome as Answer
+from broker.models.outcomes import Problem
+from broker.models.reports import Finish
 from broker.presence import Receipt
 from worker.backoff import is_passing, resend
 from worker.client import Client
@@ -72,7 +74,7 @@ class FinishLoop:
             answers = await resend("finish", partial(self._client.finish, items))
         except TitanError as error:
             _logger.error("finish: %.4096r; %d jobs come back when their leases end", error.message, len(items))  # noqa: TRY400
-            answers = [models.Outcome(id=item.id, error=Problem(message=error.message)) for item in items]
+            answers = [Answer(id=item.id, error=Problem(message=error.message)) for item in items]
             self.lost += len(items)
         for (run, outcome), answer in zip(reports, answers, strict=True):
             self._answered(run, outcome, answer.error or None)

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 from broker.errors import TitanError
-from broker.models import MAX_JOBS, Job
+from broker.models.fields import MAX_JOBS
+from broker.models.jobs import Job
 from worker.backoff import Backoff
 from worker.client import Client
 from worker.config import WorkerSettings

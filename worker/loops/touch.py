@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from broker.errors import LeaseLost, NotFound, TitanError, WrongState
-from broker.models import MAX_JOBS, Problem
+from broker.models.fields import MAX_JOBS
+from broker.models.outcomes import Problem
 from worker.backoff import Backoff
 from worker.client import Client
 from worker.outcome import Dropped

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from broker.models import Job
+from broker.models.jobs import Job
 from worker.outcome import Outcome
 from worker.output import Output
 

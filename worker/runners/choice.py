@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 
-from broker.models import Job
+from broker.models.jobs import Job
 from worker.entries import Entry
 from worker.outcome import Outcome, Released
 from worker.output import Output

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from broker.models import Job
+from broker.models.jobs import Job
 from worker.entries import Argv, Limits, ProcessEntry
 from worker.runners import limits
 from worker.runners.environment import environment_of

@@ -12,7 +12,7 @@ from aiodocker import DockerError
 from aiodocker.containers import DockerContainer
 from aiodocker.stream import Stream
 
-from broker.models import Job
+from broker.models.jobs import Job
 from worker.entries import ContainerEntry
 from worker.outcome import Failed, Outcome, Released, Succeeded, Usage
 from worker.output import Output

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from broker.models import Job
+from broker.models.jobs import Job
 from worker import linux
 from worker.entries import ContainerEntry
 from worker.runners.environment import environment_of

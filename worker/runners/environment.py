@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from broker.models import Job
+from broker.models.jobs import Job
 
 
 def environment_of(job: Job, passed_on: Mapping[str, str]) -> dict[str, str]:

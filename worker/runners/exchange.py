@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from broker.models import Job
+from broker.models.jobs import Job
 from worker.outcome import Failed, Outcome, Released, Succeeded
 
 HEAD = struct.Struct("!I")

@@ -8,7 +8,7 @@ from http import HTTPStatus
 import aiohttp
 from yarl import URL
 
-from broker.models import Job
+from broker.models.jobs import Job
 from worker.entries import HttpEntry
 from worker.outcome import Failed, Outcome, Released, Succeeded
 from worker.output import Output

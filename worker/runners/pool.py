@@ -6,7 +6,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 
-from broker.models import Job
+from broker.models.jobs import Job
 from worker.outcome import Failed, Outcome, Succeeded
 from worker.output import Output
 from worker.runners.child import Child

@@ -4,7 +4,7 @@ import socket
 import sys
 import traceback
 
-from broker.models import Job
+from broker.models.jobs import Job
 from worker import handlers
 from worker.config import with_variables
 from worker.outcome import Outcome

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 
-from broker.models import Job
+from broker.models.jobs import Job
 from worker.entries import ProcessEntry
 from worker.outcome import Failed, Outcome, Released
 from worker.output import Output

@@ -2,7 +2,7 @@
 
 import traceback
 
-from broker.models import Job
+from broker.models.jobs import Job
 from worker import handlers
 from worker.entries import PythonEntry
 from worker.outcome import Failed, Outcome

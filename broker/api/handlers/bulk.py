@@ -2,7 +2,8 @@
 
 from broker.api.answers import Answer, json
 from broker.api.call import Call
-from broker.models import Finish, Finishes, Held, HeldJobs, Outcome, Outcomes
+from broker.models.outcomes import Outcome, Outcomes
+from broker.models.reports import Finish, Finishes, Held, HeldJobs
 from broker.times import rfc3339
 
 

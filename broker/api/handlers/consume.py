@@ -9,7 +9,8 @@ from broker.api.polls import PAUSE_S
 from broker.api.queries import NextQuery
 from broker.encoded import listed
 from broker.errors import TitanError
-from broker.models import Held, JobWrapper, Release, Start, Success, Touch
+from broker.models.jobs import JobWrapper
+from broker.models.reports import Held, Release, Start, Success, Touch
 from broker.times import rfc3339
 
 

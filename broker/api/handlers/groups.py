@@ -5,7 +5,7 @@ from msgspec import UNSET
 from broker.api.answers import Answer, json
 from broker.api.call import Call
 from broker.api.queries import GroupsQuery
-from broker.models import GroupPut, GroupsWrapper, GroupWrapper
+from broker.models.groups import GroupPut, GroupsWrapper, GroupWrapper
 
 
 async def list_groups(call: Call) -> Answer:

@@ -11,7 +11,7 @@ from broker.api.logbook import discard_log
 from broker.api.queries import EnqueueQuery, ListQuery
 from broker.encoded import listed
 from broker.errors import Invalid
-from broker.models import JobsWrapper, JobWrapper, NewJob, NewJobs
+from broker.models.jobs import JobsWrapper, JobWrapper, NewJob, NewJobs
 
 _REPLAYED = {"Idempotency-Replayed": "true"}
 

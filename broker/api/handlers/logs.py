@@ -8,7 +8,7 @@ from broker.api.following import Following, events
 from broker.api.logbook import keep_log
 from broker.api.queries import TailQuery
 from broker.errors import NotFound
-from broker.models import JobWrapper
+from broker.models.jobs import JobWrapper
 
 _EVENTS = "text/event-stream"
 

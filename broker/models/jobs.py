@@ -1,0 +1,75 @@
+"""Jobs: as a producer gives them, and as the broker answers them."""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from broker.models.fields import END, JOB_ID, MAX_JOBS, Delay, Image, MaxRetries, Priority, RetriesDelay, Time, Timeout
+from broker.presence import Receipt
+from broker.states import Status
+
+DEFAULT_TIMEOUT_S = 60
+DEFAULT_RETRIES_DELAY_S = 60
+
+
+class NewJob(Struct, frozen=True, kw_only=True):
+    """A job as a producer gives it. Unknown fields are ignored, so that a whole job may be sent back."""
+
+    image: Image | None = None
+    payload: Annotated[str, Meta(description="What the job works on: any text.")] | None = None
+    delay: Delay | None = None
+    timeout: Timeout | None = None
+    priority: Priority | None = None
+    max_retries: MaxRetries | None = None
+    retries_delay: RetriesDelay | None = None
+
+
+class NewJobs(Struct, frozen=True):
+    """The body of enqueue: all of these jobs, or none."""
+
+    jobs: Annotated[list[NewJob], Meta(min_length=1, max_length=MAX_JOBS)]
+
+
+class Job(Struct, kw_only=True):
+    """A job. Times are RFC 3339 in UTC with milliseconds."""
+
+    id: Annotated[str, Meta(pattern=f"^{JOB_ID}{END}", description="Made by the broker; sorts by creation.")]
+    group_name: str
+    status: Status
+    image: str
+    payload: str | UnsetType = UNSET
+    delay: int = 0
+    timeout: int = DEFAULT_TIMEOUT_S
+    priority: int = 0
+    max_retries: int = 0
+    retries_delay: int = DEFAULT_RETRIES_DELAY_S
+    deliveries: Annotated[int, Meta(description="How often the job was handed out.")] = 0
+    created_at: Time
+    started_at: Time | UnsetType = UNSET
+    completed_at: Time | UnsetType = UNSET
+    expires_at: Annotated[Time, Meta(description="While running: when the lease ends.")] | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+    retry_of: Annotated[str, Meta(description="The id of the job that this one retries.")] | UnsetType = UNSET
+    retry_at: Annotated[str, Meta(description="The id of the job that retries this one.")] | UnsetType = UNSET
+    env_vars: Annotated[dict[str, str], Meta(description="The group's, for the consumer.")] | UnsetType = UNSET
+    receipts: (
+        Annotated[list[Receipt], Meta(description="Of one job alone: what its last deliveries left behind.")]
+        | UnsetType
+    ) = UNSET
+    lease: (
+        Annotated[str, Meta(description="Only where the job is handed out: the token of this delivery.")] | UnsetType
+    ) = UNSET
+
+
+class JobWrapper(Struct):
+    """One job."""
+
+    job: Job
+
+
+class JobsWrapper(Struct):
+    """Jobs; `cursor` where a list goes on."""
+
+    jobs: list[Job]
+    cursor: str | UnsetType = UNSET

@@ -1,0 +1,34 @@
+"""What became of a call, or of one item of a bulk call."""
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from broker.models.fields import Time
+
+
+class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What went wrong. `fields` names the part of the request that is not valid."""
+
+    message: str
+    fields: str = ""
+    code: str = field(default="internal")
+
+
+class ProblemWrapper(Struct, frozen=True):
+    """The body of every answer of 400 and above."""
+
+    error: Problem
+
+
+class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one item of a bulk call: `ok`, or `error`."""
+
+    id: str
+    ok: bool = False
+    expires_at: Time | UnsetType = UNSET
+    error: Problem | UnsetType = UNSET
+
+
+class Outcomes(Struct, frozen=True):
+    """One outcome for each item, in order."""
+
+    jobs: list[Outcome]

@@ -1,0 +1,80 @@
+"""What a consumer says of jobs that it holds, of one or of many."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from broker.models.fields import MAX_JOBS, Delay, ErrorText, LeaseToken, Reason, Time
+from broker.presence import Receipt
+
+
+class Start(Struct, frozen=True):
+    """The body of start."""
+
+    started_at: Time | None = None
+    lease: LeaseToken | None = None
+
+
+class Touch(Struct, frozen=True):
+    """The body of touch."""
+
+    lease: LeaseToken | None = None
+
+
+class Success(Struct, frozen=True):
+    """The body of success."""
+
+    completed_at: Time | None = None
+    lease: LeaseToken | None = None
+    receipt: Receipt | None = None
+
+
+class Failure(Struct, frozen=True):
+    """The body of error."""
+
+    reason: Reason | None = None
+    error: ErrorText | None = None
+    completed_at: Time | None = None
+    lease: LeaseToken | None = None
+    receipt: Receipt | None = None
+
+
+class Release(Struct, frozen=True):
+    """The body of release."""
+
+    delay: Delay | None = None
+    lease: LeaseToken | None = None
+    receipt: Receipt | None = None
+
+
+class Finish(Struct, frozen=True, kw_only=True):
+    """One item of the bulk finish."""
+
+    group_name: str
+    id: str
+    status: Literal["succeeded", "failed"]
+    reason: Reason | None = None
+    error: ErrorText | None = None
+    completed_at: Time | None = None
+    lease: LeaseToken | None = None
+    receipt: Receipt | None = None
+
+
+class Finishes(Struct, frozen=True):
+    """The body of the bulk finish."""
+
+    jobs: Annotated[list[Finish], Meta(min_length=1, max_length=MAX_JOBS)]
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """One item of the bulk touch."""
+
+    group_name: str
+    id: str
+    lease: LeaseToken | None = None
+
+
+class HeldJobs(Struct, frozen=True):
+    """The body of the bulk touch."""
+
+    jobs: Annotated[list[Held], Meta(min_length=1, max_length=MAX_JOBS)]

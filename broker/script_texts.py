@@ -1,0 +1,83 @@
+"""The texts of the Lua scripts: read from lua/, told by their headers.
+
+A script is `_prelude.lua`, the parts that its header names after `with`, and its own file. Before it stands `#!lua`
+with the header's flags, so that the store knows which scripts may run when it is full.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+_FOLDER = Path(__file__).parent.parent / "lua"
+_HEADER = re.compile(r"^-- (\S+)\s+(.*)$")
+_SLOT = re.compile(r"^(KEYS|ARGV)\[(\d+)\]$")
+
+
+class Slot(NamedTuple):
+    """One KEYS or ARGV slot, as the header names it."""
+
+    name: str
+    meaning: str
+
+
+class Script(NamedTuple):
+    """One script, with what its header says of it."""
+
+    name: str
+    summary: str
+    keys: tuple[Slot, ...]
+    arguments: tuple[Slot, ...]
+    moves: tuple[str, ...]
+    reply: str
+    refuses: tuple[str, ...]
+    flags: str
+    plain: str
+
+    @property
+    def text(self) -> str:
+        """The whole text as the store gets it."""
+        return f"#!lua{' flags=' + self.flags if self.flags else ''}\n{self.plain}"
+
+    @property
+    def sha(self) -> str:
+        """What EVALSHA calls it by."""
+        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / f"{name}.lua").read_text("utf-8")
+
+
+def _script(name: str) -> Script:
+    text = _read(name)
+    header = [line for line in text.splitlines() if line.startswith("--")]
+    summary = header[0].removeprefix(f"-- {name}: ")
+    slots: dict[str, list[Slot]] = {"KEYS": [], "ARGV": []}
+    told_: dict[str, str] = {}
+    for line in header[1:]:
+        if (found := _HEADER.match(line)) is None:
+            continue
+        if slot := _SLOT.match(found[1]):
+            name_, _, meaning = found[2].partition(" ")
+            slots[slot[1]].append(Slot(name_, meaning.strip()))
+        elif found[1] in {"moves", "reply", "refuses", "flags", "with"}:
+            told_[found[1]] = found[2].strip()
+    parts = ["_prelude", *told_.get("with", "").split()]
+    return Script(
+        name=name,
+        summary=summary,
+        keys=tuple(slots["KEYS"]),
+        arguments=tuple(slots["ARGV"]),
+        moves=tuple(told_["moves"].split(", ")) if told_["moves"] != "-" else (),
+        reply=told_["reply"],
+        refuses=tuple(told_["refuses"].split()) if told_["refuses"] != "-" else (),
+        flags=told_.get("flags", ""),
+        plain="\n".join(_read(part) for part in parts) + "\n" + text,
+    )
+
+
+SCRIPTS: dict[str, Script] = {
+    path.stem: _script(path.stem) for path in sorted(_FOLDER.glob("*.lua")) if not path.stem.startswith("_")
+}
+"""Every script by its verb."""

@@ -1,0 +1,57 @@
+"""What all verbs stand on: the servers and partitions, the ids, the clock, and the hot verbs' shared runs."""
+
+from collections.abc import Coroutine
+from typing import Any
+
+from redis.asyncio import Redis
+
+from broker import keys
+from broker.config import BrokerSettings
+from broker.fences import Fences
+from broker.giving_back import GivingBack
+from broker.hot import Hot
+from broker.ids import Ids
+from broker.partitions import Partitions
+from broker.picking import Picking
+from broker.registry import Registry
+from broker.servers import Server, Servers
+from broker.wire import Wire
+from broker.wire_protocol import Word
+
+
+class Ground:
+    """The state that every verb shares; a class of verbs adds methods and keeps nothing of its own.
+
+    `now` is '' for the store's clock; a test may set a time in ms. Scripts go through the wire where there is one, all
+    else through redis-py. `is_plain` leaves `#!lua` out of the scripts, for fakeredis.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        settings: BrokerSettings,
+        wire: Wire | None = None,
+        *,
+        is_plain: bool = False,
+        servers: Servers | None = None,
+    ) -> None:
+        names = [keys.partition(settings.key_prefix, n) for n in range(settings.partitions)]
+        self.redis = redis
+        self.servers = servers or Servers([Server(redis, wire, "")], names)
+        self.settings = settings
+        self.now = ""
+        wires = self.servers.wire
+        self._partitions = Partitions(redis, wires, settings.key_prefix, settings.partitions, is_plain=is_plain)
+        self.partitions = self._partitions.names
+        self.registry = Registry(self._partitions)
+        self._giving_back = GivingBack(self._partitions, lambda: self.now)
+        give_back = self._giving_back.begin
+        self.hot = Hot(self._partitions, lambda: self.now, give_back, is_stepwise=wires is not None)
+        self._picking = Picking(self._partitions, lambda: self.now, give_back)
+        self._ids = Ids()
+        limit_s, replicas = settings.durable_limit_s, settings.durable_replicas
+        self._fences = {server: Fences(server.redis, limit_s, replicas) for server in self.servers.all}
+
+    def _run(self, verb: str, group: str, *arguments: Word) -> Coroutine[Any, Any, Any]:
+        """A script in the partition that holds the group. Raises its refusal."""
+        return self._partitions.run(verb, self._partitions.of(group), *arguments)

@@ -1,0 +1,31 @@
+"""Groups: their settings, their counts, and the list of them."""
+
+from broker.cursors import cursor_of, place
+from broker.errors import NotFound
+from broker.models.groups import Group, GroupSettings
+from broker.rows import fields_of, group_of
+from broker.verbs.ground import Ground
+
+
+class Groups(Ground):
+    """Configures and shows groups."""
+
+    async def configure(self, group: str, settings: GroupSettings) -> Group:
+        """Give a group all its settings anew; the group is made when there is none."""
+        await self._run("configure", group, self.now, group, *fields_of(settings))
+        return await self.group(group)
+
+    async def group(self, name: str) -> Group:
+        """A group's settings and counts. Raises NotFound."""
+        rows = await self._run("groups", name, name, 1, "", "")
+        if not rows:
+            raise NotFound("There is no such group.")
+        return group_of(rows[0])
+
+    async def groups(self, n: int, cursor: str = "") -> tuple[list[Group], str]:
+        """A page of groups by creation over all partitions, and the cursor, '' at the end."""
+        after = place(cursor)
+        pages = await self._partitions.run_each("groups", [("", n + 1, *after)] * len(self.partitions))
+        rows = sorted((row for page in pages for row in page), key=lambda row: (int(row[1]), row[0]))
+        end = cursor_of(rows[n - 1][1], rows[n - 1][0]) if len(rows) > n else ""
+        return [group_of(row) for row in rows[:n]], end

@@ -1,0 +1,81 @@
+"""Touch, succeed, fail, finish and release: what consumers report of running jobs."""
+
+from collections.abc import Sequence
+
+from broker.errors import TitanError
+from broker.models.jobs import Job
+from broker.models.reports import Finish, Held
+from broker.presence import Receipt
+from broker.rows import job_of
+from broker.runs import Ended, ended, receipt_text
+from broker.states import Status
+from broker.times import milliseconds
+from broker.verbs.ground import Ground
+
+
+class Reporting(Ground):
+    """Takes the reports of those who hold jobs."""
+
+    async def touch(self, items: Sequence[Held]) -> list[int | TitanError]:
+        """Renew leases: for each item the end of its lease, or NotFound, WrongState, LeaseLost."""
+        return await self.hot.touch([(item.group_name, item.id, item.lease or "") for item in items])
+
+    async def succeed(
+        self, group: str, job_id: str, lease: str = "", completed_at: int | None = None, receipt: Receipt | None = None
+    ) -> Job:
+        """Mark a running job as succeeded. Raises NotFound, WrongState, LeaseLost."""
+        return await self._finish_one(group, job_id, lease, "succeeded", "", "", completed_at, receipt)
+
+    async def fail(
+        self,
+        group: str,
+        job_id: str,
+        lease: str = "",
+        reason: str = "",
+        error: str = "",
+        completed_at: int | None = None,
+        receipt: Receipt | None = None,
+    ) -> Job:
+        """Mark a running job as failed, with its automatic retry. Raises NotFound, WrongState, LeaseLost."""
+        return await self._finish_one(group, job_id, lease, "failed", reason, error, completed_at, receipt)
+
+    async def finish(self, items: Sequence[Finish]) -> list[TitanError | None]:
+        """Succeed and fail many jobs: for each item None, or NotFound, WrongState, LeaseLost."""
+        reports = [
+            ended(
+                item,
+                milliseconds(item.completed_at) if item.completed_at else "",
+                self._ids.take(1)[0] if item.status == "failed" else "",
+            )
+            for item in items
+        ]
+        rows = await self.hot.finish(reports)
+        return [row if isinstance(row, TitanError) else None for row in rows]
+
+    async def release(
+        self, group: str, job_id: str, lease: str = "", delay: int = 0, receipt: Receipt | None = None
+    ) -> Job:
+        """Give a running job back; the delivery is not counted. Raises NotFound, WrongState, LeaseLost."""
+        arguments = (group, job_id, lease, delay, receipt_text(receipt, "released"))
+        [row] = await self._run("release", group, self.now, *arguments)
+        return job_of(row)
+
+    async def _finish_one(
+        self,
+        group: str,
+        job_id: str,
+        lease: str,
+        status: Status,
+        reason: str,
+        error: str,
+        completed_at: int | None,
+        receipt: Receipt | None,
+    ) -> Job:
+        at: str | int = "" if completed_at is None else completed_at
+        report = Ended(
+            group, job_id, lease, status, reason, error, at, self._ids.take(1)[0], receipt_text(receipt, status)
+        )
+        [row] = await self.hot.finish([report], want="job")
+        if isinstance(row, TitanError):
+            raise row
+        return job_of(row)

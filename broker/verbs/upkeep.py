@@ -1,0 +1,39 @@
+"""Upkeep: what is due, what does not agree, and the logs of jobs that are gone."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+from broker import keys
+from broker.refusals import spoken
+from broker.rows import Finding, Reaped, reaped_of
+from broker.verbs.ground import Ground
+
+
+class Upkeep(Ground):
+    """Does what nobody asked for by a job's name."""
+
+    async def reap(self, limit: int) -> Reaped:
+        """Do what is due, `limit` jobs a partition at most."""
+        arguments: list[list[str | int]] = [[self.now, limit, *self._ids.take(limit)] for _ in self.partitions]
+        return reaped_of(await self._partitions.run_each("reap", arguments))
+
+    async def check(self, group: str, job_ids: Sequence[str], *, is_repair: bool) -> list[Finding]:
+        """What does not agree about these jobs of a group, or with none given about the group: (group, id, what)."""
+        mode = "repair" if is_repair else ""
+        rows = await self._run("check", group, self.now, mode, group, *job_ids)
+        return [Finding(group, job_id.decode(), what.decode()) for job_id, what in rows]
+
+    async def discarded(self, n: int) -> list[str]:
+        """Ids of gone jobs whose logs are left to delete, n a partition at most."""
+        pages = [
+            await spoken(asyncio.shield(self.servers.of(p).redis.zrange(keys.discarded(p), 0, n - 1)))
+            for p in self.partitions
+        ]
+        return [cast("bytes", job_id).decode() for page in pages for job_id in page]
+
+    async def forget(self, job_ids: Sequence[str]) -> None:
+        """Say that the logs of these gone jobs are deleted."""
+        if job_ids:
+            for p in self.partitions:
+                await spoken(asyncio.shield(self.servers.of(p).redis.zrem(keys.discarded(p), *job_ids)))

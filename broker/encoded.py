@@ -22,6 +22,12 @@ _HANDED_OUT = (
 struct_of = msgspec.json.Decoder(Job).decode
 """A job's JSON as a struct."""
 
+_FINISHED = (
+    b'{"id":"%b","group_name":"%b","status":"%b",%b,"delay":%d,"timeout":%d,"priority":%d,"max_retries":%d,'
+    b'"retries_delay":%d,"deliveries":%d,"created_at":"%b"%b}'
+)
+_text = msgspec.json.Encoder().encode
+
 
 class Handed(NamedTuple):
     """A job that was handed out: its JSON, and what is needed to give it back."""
@@ -68,6 +74,40 @@ def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Ha
         environment = b',"env_vars":' + env_vars if env_vars else b""
         jobs += [times.handed(row, name, group, environment) for row in rows]
     return jobs
+
+
+def finished(job_id: str, row: Sequence[Any]) -> bytes:
+    """A job of finish.lua's reply."""
+    group, status, _, max_retries, _, _, created_at, completed_at, reason, error, retry_at, *shown = row
+    spec, started_at, deliveries, timeout, priority, delay, retries_delay, retry_of = shown
+    return _FINISHED % (
+        job_id.encode(),
+        group,
+        status,
+        spec[1:-1],
+        int(delay or 0),
+        int(timeout or DEFAULT_TIMEOUT_S),
+        int(priority or 0),
+        int(max_retries or 0),
+        DEFAULT_RETRIES_DELAY_S if retries_delay is None else int(retries_delay),
+        int(deliveries),
+        rfc3339(int(created_at)).encode(),
+        b"".join(
+            [
+                b',"started_at":"%b"' % rfc3339(int(started_at)).encode(),
+                b',"completed_at":"%b"' % rfc3339(int(completed_at)).encode(),
+                b',"reason":' + _text(reason.decode()) if reason else b"",
+                b',"error":' + _text(error.decode()) if error else b"",
+                b',"retry_of":"%b"' % retry_of if retry_of else b"",
+                b',"retry_at":"%b"' % retry_at if retry_at else b"",
+            ]
+        ),
+    )
+
+
+def wrapped(job: bytes) -> bytes:
+    """One job in its wrapper."""
+    return b'{"job":' + job + b"}"
 
 
 def listed(jobs: Iterable[bytes]) -> bytes:

@@ -14,8 +14,8 @@ local function refusal(p, group, id, job, token)
 end
 
 -- a time that a client gave, where it is not before the job nor over a minute ahead; else now
-local function plausible(p, id, at, now)
-  if not at or at > now + 60000 or at < tonumber(call('HGET', job_key(p, id), 'created_at')) then return now end
+local function plausible(at, created_at, now)
+  if not at or at > now + 60000 or at < tonumber(created_at) then return now end
   return at
 end
 

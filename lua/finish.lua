@@ -2,39 +2,45 @@
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
--- ARGV[2] want       'job' for whole jobs in the reply, or ''
+-- ARGV[2] want       'job' for the jobs in the reply, or ''
 -- ARGV[3] runs       of jobs of a group that end alike: group, status, how many, how many words each; then for each job:
 --                    id lease, or id lease reason error completed_at new_id, or with a receipt behind that; '' where not given;
 --                    completed_at ms, kept for display where plausible; new_id of the job that an automatic retry makes
 --
 -- moves   running -> succeeded, running -> failed
--- reply   for each job: 1, or the job where it is wanted; or its refusal. A repeat changes nothing.
+-- reply   for each job: 1, or where it is wanted SEEN and SHOWN (nil if not set); or its refusal. A repeat changes nothing.
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
 -- with    _holding _moves
 local p, now, want, at = KEYS[1], clock(ARGV[1]), ARGV[2], 3
-local SEEN, completed_now = { 'group_name', 'status', 'lease', 'max_retries', 'lease_s', 'handed_out_by' }, whole(now)
+local SEEN = { 'group_name', 'status', 'lease', 'max_retries', 'lease_s', 'handed_out_by', 'created_at' }
+local SHOWN = { 'completed_at', 'reason', 'error', 'retry_at', 'spec', 'started_at', 'deliveries', 'timeout', 'priority',
+  'delay', 'retries_delay', 'retry_of' }
+local STATUS, LEASE, MAX_RETRIES, CREATED_AT, COMPLETED_AT, REASON, ERROR, RETRY_AT = 2, 3, 4, 7, 8, 9, 10, 11
+local FIELDS, completed_now = { unpack(SEEN) }, whole(now)
+for i = 1, want == 'job' and #SHOWN or 0 do FIELDS[#SEEN + i] = SHOWN[i] end
 
--- its refusal, or nil; whether it is over now and must be filed; and whether a retry of it was made
+-- the job's FIELDS as they are now, or its refusal; whether it is over now and must be filed; and whether a retry was made
 local function finish(group, status, id, lease, reason, text, completed_at, new_id, receipt)
   local key, token = p .. ':job:' .. id, lease ~= '' and lease or '-'
-  local seen = call('HMGET', key, unpack(SEEN))
-  if not (seen[1] == group and seen[2] == 'running' and seen[3] == lease) then
+  local seen = call('HMGET', key, unpack(FIELDS))
+  if not (seen[1] == group and seen[STATUS] == 'running' and seen[LEASE] == lease) then
     local job = find(p, group, id, SEEN)
-    if job and job.status == status and job.lease == token then return nil end
+    if job and job.status == status and job.lease == token then return seen end
     local refused = refusal(p, group, id, job, lease)
     if refused then return refused end
   end
 
-  local ended_at = completed_at and completed_at ~= '' and plausible(p, id, tonumber(completed_at), now) or completed_now
+  local ended_at = completed_at and plausible(tonumber(completed_at), seen[CREATED_AT], now) or completed_now
   call('HSET', key, 'status', status, 'completed_at', ended_at, 'lease', token)
+  seen[STATUS], seen[LEASE], seen[COMPLETED_AT] = status, token, ended_at
   if seen[5] or seen[6] then call('HDEL', key, 'lease_s', 'deadline', 'handed_out_by') end
-  if reason and reason ~= '' then call('HSET', key, 'reason', reason) end
-  if text and text ~= '' then call('HSET', key, 'error', text) end
+  if reason and reason ~= '' then call('HSET', key, 'reason', reason); seen[REASON] = reason end
+  if text and text ~= '' then call('HSET', key, 'error', text); seen[ERROR] = text end
   if receipt then keep_receipt(p, id, receipt) end
-  local is_retried = status == 'failed' and seen[4]
-  if is_retried then retry_failed(p, group, id, tonumber(seen[4]), new_id, now) end
-  return nil, true, is_retried
+  local is_retried = status == 'failed' and seen[MAX_RETRIES]
+  if is_retried then retry_failed(p, group, id, tonumber(is_retried), new_id, now); seen[RETRY_AT] = new_id end
+  return seen, true, is_retried
 end
 
 local items = {}
@@ -43,10 +49,10 @@ while at < #ARGV do
   local ended, has_news = {}, call('HEXISTS', group_key(p, group), 'max_concurrency') == 1
   at = at + 4
   for _ = 1, n do
-    local refused, is_over, is_retried = finish(group, status, unpack(ARGV, at, at + words - 1))
+    local told, is_over, is_retried = finish(group, status, unpack(ARGV, at, at + words - 1))
     if is_over then ended[#ended + 1] = ARGV[at] end
     has_news = has_news or is_retried
-    items[#items + 1] = refused or want == 'job' and row(p, ARGV[at]) or 1
+    items[#items + 1] = (want == 'job' or told.err) and told or 1
     at = at + words
   end
   if #ended > 0 then

@@ -38,7 +38,8 @@ elseif job.deadline then
   call('HSET', job_key(p, id), 'deadline', job.deadline)
 end
 local ends = lease_end(job, now)
-call('HSET', job_key(p, id), 'started_at', plausible(p, id, started_at, now))
+local created_at = call('HGET', job_key(p, id), 'created_at')
+call('HSET', job_key(p, id), 'started_at', plausible(started_at, created_at, now))
 call('ZADD', set_key(p, group, 'running'), ends, id)
 set_timer(p, 'running', group, ends)
 if rate then spend(p, group, rate, 1, now) end

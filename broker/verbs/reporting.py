@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from broker.encoded import finished, struct_of
 from broker.errors import TitanError
 from broker.models.jobs import Job
 from broker.models.reports import Finish, Held
@@ -24,7 +25,8 @@ class Reporting(Ground):
         self, group: str, job_id: str, lease: str = "", completed_at: int | None = None, receipt: Receipt | None = None
     ) -> Job:
         """Mark a running job as succeeded. Raises NotFound, WrongState, LeaseLost."""
-        return await self._finish_one(group, job_id, lease, "succeeded", "", "", completed_at, receipt)
+        given = ("", "", completed_at, receipt)
+        return struct_of(await self.finish_encoded("succeeded", group, job_id, lease, *given))
 
     async def fail(
         self,
@@ -37,7 +39,28 @@ class Reporting(Ground):
         receipt: Receipt | None = None,
     ) -> Job:
         """Mark a running job as failed, with its automatic retry. Raises NotFound, WrongState, LeaseLost."""
-        return await self._finish_one(group, job_id, lease, "failed", reason, error, completed_at, receipt)
+        given = (reason, error, completed_at, receipt)
+        return struct_of(await self.finish_encoded("failed", group, job_id, lease, *given))
+
+    async def finish_encoded(
+        self,
+        status: Status,
+        group: str,
+        job_id: str,
+        lease: str = "",
+        reason: str = "",
+        error: str = "",
+        completed_at: int | None = None,
+        receipt: Receipt | None = None,
+    ) -> bytes:
+        """Do the one or the other; the job as the JSON of the answer."""
+        at: str | int = "" if completed_at is None else completed_at
+        new_id = self._ids.take(1)[0] if status == "failed" else ""
+        report = Ended(group, job_id, lease, status, reason, error, at, new_id, receipt_text(receipt, status))
+        [row] = await self.hot.finish([report], want="job")
+        if isinstance(row, TitanError):
+            raise row
+        return finished(job_id, row)
 
     async def finish(self, items: Sequence[Finish]) -> list[TitanError | None]:
         """Succeed and fail many jobs: for each item None, or NotFound, WrongState, LeaseLost."""
@@ -58,24 +81,4 @@ class Reporting(Ground):
         """Give a running job back; the delivery is not counted. Raises NotFound, WrongState, LeaseLost."""
         arguments = (group, job_id, lease, delay, receipt_text(receipt, "released"))
         [row] = await self._run("release", group, self.now, *arguments)
-        return job_of(row)
-
-    async def _finish_one(
-        self,
-        group: str,
-        job_id: str,
-        lease: str,
-        status: Status,
-        reason: str,
-        error: str,
-        completed_at: int | None,
-        receipt: Receipt | None,
-    ) -> Job:
-        at: str | int = "" if completed_at is None else completed_at
-        report = Ended(
-            group, job_id, lease, status, reason, error, at, self._ids.take(1)[0], receipt_text(receipt, status)
-        )
-        [row] = await self.hot.finish([report], want="job")
-        if isinstance(row, TitanError):
-            raise row
         return job_of(row)

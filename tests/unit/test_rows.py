@@ -1,5 +1,6 @@
 """Rows of scripts and their arguments, against the structs of the API."""
 
+import re
 from itertools import groupby
 
 from hypothesis import given
@@ -7,11 +8,12 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.json import Decoder, Encoder
 
-from broker.encoded import handed_out, new_jobs
+from broker.encoded import finished, handed_out, new_jobs
 from broker.models.groups import Counts, Group, GroupSettings, Retentions
 from broker.models.jobs import Job, NewJob
 from broker.rows import field_of, fields_of, group_of, job_of
 from broker.runs import enqueue_words, new_runs
+from broker.script_texts import SCRIPTS
 from broker.times import rfc3339
 from tests.conftest import NOW
 from tests.unit.jobs import NEW_JOBS, SETTINGS
@@ -75,6 +77,27 @@ def test_handed_out_is_the_encoding_of_the_job(job, lease_s, env_vars, retry_of)
     assert Encoder().encode(told) == handed.encoded
     assert told.expires_at == rfc3339(NOW + 1000 * min(own.timeout, lease_s or own.timeout))
     assert (told.image, told.payload or "") == (job.image or "group-image", job.payload or "")
+
+
+@given(NEW_JOBS, st.text(), st.text(), st.sampled_from((None, ID)), st.sampled_from(("succeeded", "failed")))
+def test_finished_is_the_encoding_of_the_job(job, reason, error, other, status):
+    """The JSON of a job that has ended is what its whole row would be encoded to, whatever its texts are."""
+    [run] = new_runs("maps", [job], [ID], "group-image")
+    fields = {name: value for name, value in run.settings._asdict().items() if value}
+    ends = {"status": status, "started_at": NOW + 1, "completed_at": NOW + 2, "deliveries": 3, "retry_of": other}
+    texts = {"reason": reason, "error": error, "retry_at": other}
+    fields |= {"retries_delay": run.settings.retries_delay, "spec": run.specs[0].decode()} | ends | texts
+    fields = {name: value for name, value in fields.items() if value not in (None, "")}
+    had = {"group_name": "maps", "created_at": NOW, **fields}
+    asked = [had.get(name) for name in (*_fields_of("SEEN"), *_fields_of("SHOWN"))]
+    told = finished(ID, [None if value is None else str(value).encode() for value in asked])
+    assert told == Encoder().encode(job_of(row(**fields)))
+
+
+def _fields_of(name):
+    """A list of fields in finish.lua."""
+    found = re.search(rf"^local {name} = {{(.*?)}}", SCRIPTS["finish"].text, re.MULTILINE | re.DOTALL)
+    return re.findall(r"'(\w+)'", found[1])
 
 
 def test_job_of_a_row_without_fields_has_the_defaults():

@@ -2,12 +2,12 @@
 
 from functools import partial
 
-from broker.api.answers import Answer, handed_out, json, nothing
+from broker.api.answers import Answer, document, handed_out, json, nothing
 from broker.api.call import Call
 from broker.api.codec import moment
 from broker.api.polls import PAUSE_S
 from broker.api.queries import NextQuery
-from broker.encoded import listed
+from broker.encoded import listed, wrapped
 from broker.errors import TitanError
 from broker.models.jobs import JobWrapper
 from broker.models.reports import Held, Release, Start, Success, Touch
@@ -45,18 +45,16 @@ async def succeed(call: Call) -> Answer:
     """Mark a running job as succeeded."""
     body = await call.body(Success)
     completed_at = moment(body.completed_at, "completed_at")
-    lease = call.lease(body.lease)
-    return json(JobWrapper(await call.store.succeed(call.group, call.job_id, lease, completed_at, body.receipt)))
+    given = (call.lease(body.lease), "", "", completed_at, body.receipt)
+    return document(wrapped(await call.store.finish_encoded("succeeded", call.group, call.job_id, *given)))
 
 
 async def fail(call: Call) -> Answer:
     """Mark a running job as failed, and make its automatic retry."""
     body = await call.failure()
     completed_at = moment(body.completed_at, "completed_at")
-    job = await call.store.fail(
-        call.group, call.job_id, call.lease(body.lease), body.reason or "", body.error or "", completed_at, body.receipt
-    )
-    return json(JobWrapper(job))
+    given = (call.lease(body.lease), body.reason or "", body.error or "", completed_at, body.receipt)
+    return document(wrapped(await call.store.finish_encoded("failed", call.group, call.job_id, *given)))
 
 
 async def release(call: Call) -> Answer:

@@ -21,10 +21,11 @@ local FIELDS, completed_now = { unpack(SEEN) }, whole(now)
 for i = 1, want == 'job' and #SHOWN or 0 do FIELDS[#SEEN + i] = SHOWN[i] end
 
 -- the job's FIELDS as they are now, or its refusal; whether it is over now and must be filed; and whether a retry was made
-local function finish(group, status, id, lease, reason, text, completed_at, new_id, receipt)
+local function finish(group, status, is_strict, id, lease, reason, text, completed_at, new_id, receipt)
   local key, token = p .. ':job:' .. id, lease ~= '' and lease or '-'
   local seen = call('HMGET', key, unpack(FIELDS))
-  if not (seen[1] == group and seen[STATUS] == 'running' and seen[LEASE] == lease) then
+  local is_held = seen[LEASE] == lease or lease == '' and not is_strict
+  if not (is_held and seen[1] == group and seen[STATUS] == 'running') then
     local job = find(p, group, id, SEEN)
     if job and job.status == status and job.lease == token then return seen end
     local refused = refusal(p, group, id, job, lease)
@@ -46,10 +47,11 @@ end
 local items = {}
 while at < #ARGV do
   local group, status, n, words = unpack(ARGV, at, at + 3)
-  local ended, has_news = {}, call('HEXISTS', group_key(p, group), 'max_concurrency') == 1
+  local limit, is_strict = unpack(call('HMGET', group_key(p, group), 'max_concurrency', 'require_lease'))
+  local ended, has_news = {}, limit
   at = at + 4
   for _ = 1, n do
-    local told, is_over, is_retried = finish(group, status, unpack(ARGV, at, at + words - 1))
+    local told, is_over, is_retried = finish(group, status, is_strict, unpack(ARGV, at, at + words - 1))
     if is_over then ended[#ended + 1] = ARGV[at] end
     has_news = has_news or is_retried
     items[#items + 1] = (want == 'job' or told.err) and told or 1

@@ -5,12 +5,13 @@ holds this against the encoding of `Job`.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Job
-from broker.runs import NewRun
+from broker.runs import NewRun, Settings
 from broker.times import rfc3339
 
 _HANDED_OUT = (
@@ -50,18 +51,25 @@ def new_jobs(runs: Iterable[NewRun], created_at: int) -> list[bytes]:
     at = rfc3339(created_at).encode()
     jobs: list[bytes] = []
     for run in runs:
-        own = run.settings
-        status = b"delayed" if own.delay else b"queued"
-        begin = b'","group_name":"%b","status":"%b",' % (run.group.encode(), status)
-        end = (
-            b',"delay":%d,"timeout":%d,"priority":%d,"max_retries":%d,"retries_delay":%d,"deliveries":0,"created_at":"%b"}'
-            % (own.delay, own.timeout, own.priority, own.max_retries, own.retries_delay, at)
+        begin = b'","group_name":"%b","status":"%b",' % (
+            run.group.encode(),
+            b"delayed" if run.settings.delay else b"queued",
         )
+        end = b'%b%b"}' % (_settled(run.settings), at)
         jobs += [
             b'{"id":"' + job_id.encode() + begin + spec[1:-1] + end
             for job_id, spec in zip(run.ids, run.specs, strict=True)
         ]
     return jobs
+
+
+@lru_cache(maxsize=1024)
+def _settled(settings: Settings) -> bytes:
+    """What is behind the spec of a new job, up to the time: most jobs are set alike."""
+    return (
+        b',"delay":%d,"timeout":%d,"priority":%d,"max_retries":%d,"retries_delay":%d,"deliveries":0,"created_at":"'
+        % (settings.delay, settings.timeout, settings.priority, settings.max_retries, settings.retries_delay)
+    )
 
 
 def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Handed]:

@@ -1,6 +1,7 @@
 """Many jobs as the scripts take them: in runs of jobs that are alike, so that what they share is said once."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, NewJo
 from broker.models.reports import Finish
 from broker.presence import Receipt
 
-Words = list[str | int | bytes]
+Word = str | int | bytes
+Words = list[Word]
 
 
 class Spec(Struct, frozen=True, omit_defaults=True):
@@ -69,7 +71,7 @@ class Ended(NamedTuple):
 
 def new_runs(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str) -> list[NewRun]:
     """New jobs in order. `image` is the group's, for those that have none."""
-    settings = [_settings(job) for job in jobs]
+    settings = [_settings(job.priority, job.delay, job.timeout, job.max_retries, job.retries_delay) for job in jobs]
     specs = [_encode(Spec(job.image or image, job.payload or "")) for job in jobs]
     if len(jobs) == 1:
         return [NewRun(group, settings[0], ids, specs)]
@@ -94,8 +96,7 @@ def enqueue_words(runs: Iterable[NewRun]) -> Words:
     """What enqueue.lua takes for them; a field with its default is left out."""
     words: Words = []
     for run in runs:
-        set_fields = _fields(run.settings)
-        words += (run.group, len(run.ids), run.settings.priority, run.settings.delay, len(set_fields), *set_fields)
+        words += (run.group, len(run.ids), *_run_words(run.settings))
         for job_id, spec in zip(run.ids, run.specs, strict=True):
             words += (job_id, spec)
     return words
@@ -157,18 +158,23 @@ def receipt_text(receipt: Receipt | None, outcome: str) -> str:
     return "" if receipt is None else _encode(msgspec.structs.replace(receipt, outcome=outcome)).decode()
 
 
-def _settings(job: NewJob) -> Settings:
-    retries_delay = job.retries_delay
+@lru_cache(maxsize=1024)
+def _settings(
+    priority: int | None, delay: int | None, timeout: int | None, max_retries: int | None, retries_delay: int | None
+) -> Settings:
+    """What a producer gave, with the defaults: most jobs are set alike."""
     return Settings(
-        job.priority or 0,
-        job.delay or 0,
-        job.timeout or DEFAULT_TIMEOUT_S,
-        job.max_retries or 0,
+        priority or 0,
+        delay or 0,
+        timeout or DEFAULT_TIMEOUT_S,
+        max_retries or 0,
         DEFAULT_RETRIES_DELAY_S if retries_delay is None else retries_delay,
     )
 
 
-def _fields(settings: Settings) -> Words:
+@lru_cache(maxsize=1024)
+def _run_words(settings: Settings) -> tuple[Word, ...]:
+    """Priority, delay, how many words of fields, and these: field and value of what is not the default."""
     given = (
         ("delay", settings.delay, 0),
         ("priority", settings.priority, 0),
@@ -176,4 +182,5 @@ def _fields(settings: Settings) -> Words:
         ("max_retries", settings.max_retries, 0),
         ("retries_delay", settings.retries_delay, DEFAULT_RETRIES_DELAY_S),
     )
-    return [word for name, value, default in given if value != default for word in (name, value)]
+    words = [word for name, value, default in given if value != default for word in (name, value)]
+    return settings.priority, settings.delay, len(words), *words

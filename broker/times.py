@@ -10,6 +10,7 @@ NOT_GIVEN = "0001-01-01T00:00:00Z"
 """Go's zero time, which some clients send where they mean no time."""
 
 
+@lru_cache(maxsize=4096)
 def rfc3339(ms: int) -> str:
     """1795461794165 -> '2026-11-23T19:23:14.165Z'."""
     seconds, rest = divmod(ms, 1000)

@@ -1,16 +1,15 @@
 """Answers: JSON, nothing, or a stream of text."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import NamedTuple
 
 from aiohttp import web
 from msgspec import Struct
 
 from broker.api.codec import encode
 
-_JSON = {"Content-Type": "application/json"}
-_NO_STORE = {**_JSON, "Cache-Control": "no-store"}
-_NOTHING: dict[str, str] = {}
+Headers = tuple[tuple[str, str], ...]
+_JSON = (("Content-Type", "application/json"),)
+_NO_STORE = (*_JSON, ("Cache-Control", "no-store"))
 _TEXT = {
     "Content-Type": "text/plain; charset=utf-8",
     "X-Content-Type-Options": "nosniff",
@@ -19,23 +18,23 @@ _TEXT = {
 }
 
 
-class Answer(NamedTuple):
+class Answer(Struct, frozen=True):
     """A whole answer. `unsent` is called when the client is gone before it is written."""
 
     status: int
     body: bytes = b""
-    headers: Mapping[str, str] = _JSON
+    headers: Headers = _JSON
     unsent: Callable[[], None] | None = None
 
 
-def json(body: Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+def json(body: Struct, status: int = 200, headers: Headers = ()) -> Answer:
     """An answer with a JSON body."""
-    return Answer(status, encode(body), {**_JSON, **headers} if headers else _JSON)
+    return Answer(status, encode(body), _JSON + headers)
 
 
-def document(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+def document(body: bytes, status: int = 200, headers: Headers = ()) -> Answer:
     """An answer whose JSON is ready-made."""
-    return Answer(status, body, {**_JSON, **headers} if headers else _JSON)
+    return Answer(status, body, _JSON + headers)
 
 
 def handed_out(body: bytes, unsent: Callable[[], None]) -> Answer:
@@ -45,12 +44,12 @@ def handed_out(body: bytes, unsent: Callable[[], None]) -> Answer:
 
 def plain(body: str, content_type: str) -> Answer:
     """An answer of text that is ready-made."""
-    return Answer(200, body.encode(), {"Content-Type": content_type, "Cache-Control": "no-store"})
+    return Answer(200, body.encode(), (("Content-Type", content_type), ("Cache-Control", "no-store")))
 
 
-def nothing(headers: Mapping[str, str] | None = None) -> Answer:
+def nothing(headers: Headers = ()) -> Answer:
     """204."""
-    return Answer(204, b"", headers or _NOTHING)
+    return Answer(204, b"", headers)
 
 
 async def stream(

@@ -150,7 +150,7 @@ def make_app(broker: Broker) -> web.Application:
 
 def response_of(answer: Answer) -> web.Response:
     """An answer as aiohttp sends it."""
-    response = web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+    response = web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
     if answer.status == STATUS[TooSlow]:
         response.force_close()
     return response

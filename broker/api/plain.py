@@ -8,7 +8,8 @@ are not ASCII, and all that is no HTTP.
 import re
 from enum import Enum, auto
 from functools import lru_cache
-from typing import NamedTuple
+
+from msgspec import Struct
 
 MAX_HEAD_BYTES = 8190
 """As aiohttp has it for a line."""
@@ -16,8 +17,7 @@ MAX_BODY_BYTES = 1024 * 1024
 """Larger bodies are read by aiohttp, which holds back a client that sends faster than it is read."""
 
 _MAX_HEADERS = 64
-_METHODS = {b"GET": "GET", b"POST": "POST", b"PUT": "PUT", b"DELETE": "DELETE"}
-_TARGET = re.compile(rb"/[A-Za-z0-9/_.-]*(?:\?[!$%&'()*+,./0-9:;=?@A-Z_a-z~-]*)?")
+_LINE = re.compile(rb"(GET|POST|PUT|DELETE) (/[A-Za-z0-9/_.-]*)(?:\?([!$%&'()*+,./0-9:;=?@A-Z_a-z~-]*))? HTTP/1\.1")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNUSUAL = frozenset(
     {b"transfer-encoding", b"expect", b"upgrade", b"content-encoding", b"te", b"trailer", b"http2-settings"}
@@ -25,7 +25,7 @@ _UNUSUAL = frozenset(
 _LENGTH = re.compile(rb"[0-9]{1,10}")
 
 
-class Plain(NamedTuple):
+class Plain(Struct, frozen=True):
     """A plain request. Header names are written Like-This."""
 
     method: str
@@ -47,18 +47,16 @@ def read_plain(data: bytes, at: int, most_body_bytes: int = MAX_BODY_BYTES) -> t
     end = data.find(b"\r\n\r\n", at)
     if end < 0:
         return Unread.UNUSUAL if len(data) - at > MAX_HEAD_BYTES else Unread.UNFINISHED
-    line, _, rest = data[at:end].partition(b"\r\n")
-    words = line.split(b" ")
-    head = _headers(rest)
-    if head is None or len(words) != 3 or words[2] != b"HTTP/1.1" or _TARGET.fullmatch(words[1]) is None:
+    line_end = data.find(b"\r\n", at)
+    line, head = _LINE.fullmatch(data, at, line_end), _headers(data[line_end + 2 : end])
+    if line is None or head is None or line_end - at > MAX_HEAD_BYTES:
         return Unread.UNUSUAL
     headers, length = head
-    method = _METHODS.get(words[0])
-    if method is None or length > most_body_bytes or len(line) > MAX_HEAD_BYTES or len(data) < end + 4 + length:
-        return Unread.UNUSUAL
     begin, end = end + 4, end + 4 + length
-    path, _, query = words[1].decode().partition("?")
-    return Plain(method, path, query, headers, data[begin:end]), end
+    if length > most_body_bytes or len(data) < end:
+        return Unread.UNUSUAL
+    method, path, query = line.groups(b"")
+    return Plain(method.decode(), path.decode(), query.decode(), headers, data[begin:end]), end
 
 
 def whole_length(data: bytes, at: int) -> int | None:

@@ -97,12 +97,12 @@ def refusal(error: TitanError) -> Answer:
         headers["Retry-After"] = str(retry_after_s)
     if kind is Unauthorized:
         headers["WWW-Authenticate"] = 'Bearer realm="titan"'
-    return Answer(STATUS[kind], _ENCODER.encode(ProblemWrapper(problem_of(error))), headers)
+    return Answer(STATUS[kind], _ENCODER.encode(ProblemWrapper(problem_of(error))), tuple(headers.items()))
 
 
 def refusal_of_framework(error: web.HTTPException) -> Answer:
     """The answer in place of one of aiohttp's own, with its Allow."""
     answer = refusal(_OF_FRAMEWORK.get(error.status) or (Invalid() if error.status < 500 else TitanError()))
     if "Allow" in error.headers:
-        return answer._replace(headers={**answer.headers, "Allow": error.headers["Allow"]})
+        return msgspec.structs.replace(answer, headers=(*answer.headers, ("Allow", error.headers["Allow"])))
     return answer

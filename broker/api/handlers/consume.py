@@ -38,7 +38,7 @@ async def touch(call: Call) -> Answer:
     [end] = await call.store.touch([Held(group_name=call.group, id=call.job_id, lease=call.lease(body.lease))])
     if isinstance(end, TitanError):
         raise end
-    return nothing({"Titan-Expires-At": rfc3339(end)})
+    return nothing((("Titan-Expires-At", rfc3339(end)),))
 
 
 async def succeed(call: Call) -> Answer:

@@ -13,7 +13,7 @@ from broker.encoded import listed
 from broker.errors import Invalid
 from broker.models.jobs import JobsWrapper, JobWrapper, NewJob, NewJobs
 
-_REPLAYED = {"Idempotency-Replayed": "true"}
+_REPLAYED = (("Idempotency-Replayed", "true"),)
 
 
 async def enqueue(call: Call) -> Answer:
@@ -24,7 +24,7 @@ async def enqueue(call: Call) -> Answer:
     _check_payloads(body.jobs, call.settings.max_payload_bytes)
     enqueue_ = call.store.enqueue_durably if is_durable else call.store.enqueue_encoded
     enqueued = await enqueue_(call.group, body.jobs, key)
-    return document(listed(enqueued.jobs), 201, _REPLAYED if enqueued.is_replayed else None)
+    return document(listed(enqueued.jobs), 201, _REPLAYED if enqueued.is_replayed else ())
 
 
 async def list_jobs(call: Call) -> Answer:

@@ -14,14 +14,11 @@ END = r"(?![\s\S])"
 NO_CONTROLS = r"^[^\x00-\x1f\x7f]*" + END
 
 GroupName = Annotated[str, Meta(pattern=f"^{GROUP_NAME}{END}", description="Name of a group.")]
-Image = Annotated[
-    str,
-    Meta(
-        max_length=255,
-        pattern=NO_CONTROLS,
-        description="What runs the job: a name in the worker's table or a container image. Else the group's.",
-    ),
-]
+_IMAGE = "What runs the job: a name in the worker's table or a container image. Else the group's."
+Image = Annotated[str, Meta(max_length=255, pattern=NO_CONTROLS, description=_IMAGE)]
+NewImage = Annotated[str, Meta(max_length=255, description=_IMAGE, extra_json_schema={"pattern": NO_CONTROLS})]
+"""An image of many jobs that come at once. Its pattern is for the reader to check, once for each that is different: for
+every one of 1,000 jobs that takes longer than all else of their decoding."""
 Delay = Annotated[int, Meta(ge=0, le=31_536_000, description="Wait before the job is queued, in s.")]
 Timeout = Annotated[int, Meta(ge=1, le=604_800, description="How long a consumer may hold the job, in s.")]
 Priority = Annotated[int, Meta(ge=0, le=2, description="Higher first; first in, first out inside one priority.")]

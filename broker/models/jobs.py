@@ -4,7 +4,18 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from broker.models.fields import END, JOB_ID, MAX_JOBS, Delay, Image, MaxRetries, Priority, RetriesDelay, Time, Timeout
+from broker.models.fields import (
+    END,
+    JOB_ID,
+    MAX_JOBS,
+    Delay,
+    MaxRetries,
+    NewImage,
+    Priority,
+    RetriesDelay,
+    Time,
+    Timeout,
+)
 from broker.presence import Receipt
 from broker.states import Status
 
@@ -15,7 +26,7 @@ DEFAULT_RETRIES_DELAY_S = 60
 class NewJob(Struct, frozen=True, kw_only=True):
     """A job as a producer gives it. Unknown fields are ignored, so that a whole job may be sent back."""
 
-    image: Image | None = None
+    image: NewImage | None = None
     payload: Annotated[str, Meta(description="What the job works on: any text.")] | None = None
     delay: Delay | None = None
     timeout: Timeout | None = None

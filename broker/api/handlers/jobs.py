@@ -1,5 +1,6 @@
 """A producer's verbs: enqueue, list, show, remove, cancel, retry."""
 
+import re
 from collections.abc import Sequence
 
 from msgspec import UNSET
@@ -11,8 +12,10 @@ from broker.api.logbook import discard_log
 from broker.api.queries import EnqueueQuery, ListQuery
 from broker.encoded import listed
 from broker.errors import Invalid
+from broker.models.fields import NO_CONTROLS
 from broker.models.jobs import JobsWrapper, JobWrapper, NewJob, NewJobs
 
+_IMAGE = re.compile(NO_CONTROLS)
 _REPLAYED = (("Idempotency-Replayed", "true"),)
 
 
@@ -21,6 +24,7 @@ async def enqueue(call: Call) -> Answer:
     is_durable = call.query(EnqueueQuery).durable
     key = call.idempotency_key()
     body = await call.body(NewJobs)
+    _check_images(body.jobs)
     _check_payloads(body.jobs, call.settings.max_payload_bytes)
     enqueue_ = call.store.enqueue_durably if is_durable else call.store.enqueue_encoded
     enqueued = await enqueue_(call.group, body.jobs, key)
@@ -61,6 +65,13 @@ async def cancel(call: Call) -> Answer:
 async def retry(call: Call) -> Answer:
     """Do a finished job again: answers the new job."""
     return json(JobWrapper(await call.store.retry(call.group, call.job_id)))
+
+
+def _check_images(jobs: Sequence[NewJob]) -> None:
+    for image in {job.image for job in jobs}:
+        if image and _IMAGE.fullmatch(image) is None:
+            i = next(i for i, job in enumerate(jobs) if job.image == image)
+            raise Invalid("An image has no control characters.", fields=f"jobs[{i}].image")
 
 
 def _check_payloads(jobs: Sequence[NewJob], limit_bytes: int) -> None:

@@ -21,6 +21,8 @@ NEW_JOB: list[tuple[str, Any]] = [
     ("image", "x" * 256),
     ("image", "a\nb"),
     ("image", "a\x00b"),
+    ("image", "\x7f"),
+    ("image", "x\n"),
     ("image", ["i"]),
     ("payload", 5),
     ("payload", {}),

@@ -69,6 +69,11 @@ def discarded(p: str) -> str:
     return f"{p}:discarded"
 
 
+def waiting(p: str) -> str:
+    """Is there, and expires, while somebody waits for jobs."""
+    return f"{p}:waiting"
+
+
 def awaited(p: str) -> str:
     """Is there, and expires, while somebody waits for jobs of some images only."""
     return f"{p}:awaited"
@@ -95,7 +100,7 @@ def fence(p: str) -> str:
 
 
 def wake(p: str) -> str:
-    """The channel on which a group is named when it becomes ready."""
+    """The channel on which a group is named when it becomes ready while somebody waits."""
     return f"{p}:wake"
 
 

@@ -1,6 +1,10 @@
 -- Put before the scripts that hand out: what they read of a job, and the writes that make it running.
 local READ = { 'spec', 'created_at', 'timeout', 'deliveries', 'priority', 'delay', 'max_retries', 'retries_delay', 'retry_of' }
 
+-- who found no jobs and waits, looks again more often than this; till then it is told of each group that comes into `ready`
+local WAITING_MS = 5000
+local function note_waiting(p) call('SET', p .. ':waiting', '1', 'PX', WAITING_MS) end
+
 -- the job for the reply and the end of its lease, ms; nil when the hash is gone, or what is left of it is no job
 local function hand_out(p, id, place, now, started_at, lease, lease_s)
   local key = p .. ':job:' .. id

@@ -65,7 +65,7 @@ local function refresh_ready(p, group)
   local head = call('ZRANGE', set_key(p, group, 'queued'), 0, 0, 'WITHSCORES')
   if not head[1] or room(p, group) == 0 then
     call('ZREM', p .. ':ready', group)
-  elseif call('ZADD', p .. ':ready', head[2], group) == 1 then
+  elseif call('ZADD', p .. ':ready', head[2], group) == 1 and call('EXISTS', p .. ':waiting') == 1 then
     call('PUBLISH', p .. ':wake', group)
   end
 end

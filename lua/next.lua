@@ -58,5 +58,6 @@ while n > 0 and bytes < LARGEST and turns > 0 do
   file_running(p, group, ids, running, first_end, rate, now)
   turns = turns - 1
 end
+if #reply == 1 then note_waiting(p) end
 
 return reply

@@ -15,7 +15,7 @@
 -- with    _rates _handing
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local n_groups, names = tonumber(ARGV[5]), { unpack(ARGV, 6) }
-local GROUPS, LOOKS, ALL_LOOKS, LARGEST, AWAITED_MS = 100, math.max(n, 200), n + 1000, 8388608, 5000
+local GROUPS, LOOKS, ALL_LOOKS, LARGEST = 100, math.max(n, 200), n + 1000, 8388608
 local wanted, looks, bytes, found, taken = {}, 0, 0, {}, {}
 for i = n_groups + 1, #names do wanted[names[i]] = true end
 
@@ -71,6 +71,9 @@ for i = 1, math.min(n, #found) do
   end
 end
 for group, own in pairs(taken) do file_running(p, group, own.ids, own.running, own.first_end, own.rate, now) end
-if #found == 0 then call('SET', p .. ':awaited', '1', 'PX', AWAITED_MS) end
+if #found == 0 then
+  note_waiting(p)
+  call('SET', p .. ':awaited', '1', 'PX', WAITING_MS)
+end
 
 return reply

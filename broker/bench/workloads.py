@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from broker.bench.connections import Answer, Caller, clock
+from broker.bench.connections import Address, Answer, Caller, clock
 from broker.bench.load import run_load
 from broker.bench.meters import Meters
 from broker.bench.own_group import OwnGroup, accepted, not_ok, taken
@@ -65,7 +65,7 @@ def steps(backlog: int) -> list[Step]:
         Step("W3", "next 100, a success each, 8 connections", partial(consume, connections=8, n=100, at_once=False)),
         Step("W3", "next 1, a success each, 32 connections", partial(consume, connections=32, n=1, at_once=False)),
         Step("W3", "the reaper deletes finished jobs", _reap),
-        Step("W4", "long poll on an idle group, enqueue to receipt", _poll),
+        Step("W4", "long poll on an idle group, enqueue to receipt", poll),
         Step("W5", "memory of a queued job, payload 100 B", partial(_memory, payload_bytes=100), needs_store=True),
         Step("W5", "memory of a queued job, payload 1,000 B", partial(_memory, payload_bytes=1000), needs_store=True),
         Step("W5", "memory of a finished job, payload 100 B", partial(_memory, is_finished=True), needs_store=True),
@@ -154,10 +154,10 @@ async def _reap(bench: Bench) -> Result:
     return await _result(bench, bench.jobs, clock() - start, [])
 
 
-async def _poll(bench: Bench) -> Result:
-    """From just before an enqueue is sent until a waiting consumer has the job."""
+async def poll(bench: Bench, producer_at: Address | None = None) -> Result:
+    """From just before an enqueue is sent, to this broker or another one, until a waiting consumer has the job."""
     group = bench.group
-    consumer, producer = await Caller().open(group.address), await Caller().open(group.address)
+    consumer, producer = await Caller().open(group.address), await Caller().open(producer_at or group.address)
     waiting, enqueueing = group.next(1, _WAIT_S), group.enqueue()
     calls_s: list[float] = []
     start = clock()

@@ -16,7 +16,7 @@ from broker.bench.results import Report
 from broker.bench.run import measure
 from broker.bench.tables import markdown
 from broker.bench.workloads import WORKS, Bench, steps
-from tests.bench import budget, many_groups
+from tests.bench import budget, many_groups, two_brokers
 from tests.bench.server import Server, server
 
 T = TypeVar("T")
@@ -44,7 +44,11 @@ def main() -> int:
     with server() as started:
         report = uvloop.run(_until_terminated(_measured(started, form, is_profile=options.full or options.profile)))
     if options.full:
-        report.results.extend(uvloop.run(_until_terminated(many_groups.measured(form.limit_s, form.jobs, form.rounds))))
+        for others in (
+            two_brokers.measured(form.limit_s, form.polls, form.rounds),
+            many_groups.measured(form.limit_s, form.jobs, form.rounds),
+        ):
+            report.results.extend(uvloop.run(_until_terminated(others)))
     print("\n".join(markdown(report)))
     refused = [result for result in report.results if result.refused]
     faults = [f"{r.work}, {r.what}: {r.refused} refused, {r.first_refusal}" for r in refused]

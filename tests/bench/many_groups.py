@@ -58,6 +58,9 @@ async def measured(limit_s: float, jobs: int, rounds: int) -> list[Result]:
             for n, bench in benches:
                 results.append(_named(await enqueue(bench, connections=32, n=1), "enqueue 1 a call, 32 connections", n))
                 await bench.group.finish_all()
+                done = await consume(bench, connections=32, n=1, at_once=False)
+                results.append(_named(done, "next 1 of any group, a success each, 32 connections", n))
+                await bench.group.finish_all()
                 done = await consume(bench, connections=4, n=100, at_once=True)
                 results.append(_named(done, "next 100 of any group, one finish for all", n))
                 await bench.group.finish_all()

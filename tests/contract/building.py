@@ -168,7 +168,7 @@ def spread(store: Store, each: int = 1) -> list[str]:
 
 
 async def dump(store: Store) -> dict[str, object]:
-    """Every key of the store with its value, for a comparison of before and after."""
+    """Every key of the store with its value, for a comparison of before and after; but for the note that one waits."""
     whole: dict[str, object] = {}
     async for key in store.redis.scan_iter(f"{store.settings.key_prefix}*", 1000):
         kind = await store.redis.type(key)
@@ -179,4 +179,6 @@ async def dump(store: Store) -> dict[str, object]:
         else:
             assert kind == b"string", f"{key!r} is a {kind!r}"
             whole[key.decode()] = await store.redis.get(key)
+    for p in store.partitions:
+        whole.pop(keys.waiting(p), None)
     return whole

@@ -6,6 +6,7 @@ import pytest
 
 from broker import keys
 from broker.store import Store
+from tests.conftest import somebody_waits
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -41,7 +42,8 @@ async def _listen(store: Store, channel: str) -> AsyncIterator[Heard]:
 
 @pytest.fixture
 async def woken(store: Store) -> AsyncIterator[Heard]:
-    """The groups that became ready since the last look."""
+    """The groups that became ready since the last look, while somebody waits."""
+    await somebody_waits(store)
     async for heard in _listen(store, keys.wake(store.partitions[0])):
         yield heard
 
@@ -127,6 +129,21 @@ async def test_wake_is_said_once(store: Store, woken: Heard) -> None:
     assert await woken() == [GROUP, "other"]
     await store.next(3)
     assert await woken() == []
+    await queued(store)
+    assert await woken() == [GROUP]
+
+
+async def test_wake_is_said_to_who_waits(store: Store, woken: Heard) -> None:
+    """Nobody is told who does not wait; a `next` that found nothing waits for 5 s."""
+    await store.redis.delete(keys.waiting(store.partitions[0]))
+    await queued(store)
+    assert await woken() == []
+    await store.next(2)
+    await queued(store)
+    assert await woken() == []
+    assert len(await store.next(1)) == 1
+    assert await store.next(1) == []
+    assert 0 < await store.redis.pttl(keys.waiting(store.partitions[0])) <= 5000
     await queued(store)
     assert await woken() == [GROUP]
 

@@ -17,7 +17,7 @@ P = "titan:{7}"
 def every_key(p):
     """One key of each kind in a partition."""
     sets = [keys.members(p, "maps", status) for status in STATUSES]
-    each = (keys.groups, keys.ready, keys.due, keys.discarded, keys.rates, keys.workers, keys.awaited)
+    each = (keys.groups, keys.ready, keys.due, keys.discarded, keys.rates, keys.workers, keys.waiting, keys.awaited)
     named = [
         keys.job(p, "0" * 16),
         keys.group(p, "maps"),

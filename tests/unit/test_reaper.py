@@ -14,7 +14,7 @@ from broker.models.jobs import NewJob
 from broker.reaper import LONGEST_SLEEP_S, Reaper
 from broker.store import Store
 from broker.waiters import Waiters
-from tests.conftest import NOW, eventually
+from tests.conftest import NOW, eventually, somebody_waits
 
 GONE_AT_ONCE = GroupSettings(retention=Retentions(succeeded=0, failed=0, cancelled=0))
 
@@ -44,6 +44,7 @@ def logs():
 async def waiters(store):
     async with Waiters(connect_listener(store.redis), store.partitions) as waiters:
         await eventually(lambda: waiters.is_listening)
+        await somebody_waits(store)
         yield waiters
 
 

@@ -9,7 +9,7 @@ from broker.models.groups import GroupSettings
 from broker.models.jobs import NewJob
 from broker.store import Store
 from broker.waiters import Waiters
-from tests.conftest import NOW, eventually
+from tests.conftest import NOW, eventually, somebody_waits
 
 ONE = [NewJob(image="x")]
 
@@ -18,6 +18,7 @@ ONE = [NewJob(image="x")]
 async def waiters(store):
     async with Waiters(connect_listener(store.redis), store.partitions) as waiters:
         await eventually(lambda: waiters.is_listening)
+        await somebody_waits(store)
         yield waiters
 
 

@@ -3,81 +3,28 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from broker.models.jobs import Job, NewJob
+from broker.models.jobs import NewJob
 from tests.conftest import eventually
 from tests.worker.conftest import Work, read_log
-from tests.worker.podman import IMAGE, Podman, missing, podman
+from tests.worker.containers import Running
+from tests.worker.podman import IMAGE, Podman
 from tests.worker.programs import Start
 from worker import linux
 from worker.client import Client
 from worker.entries import ContainerEntry
 from worker.outcome import Failed, Outcome, Released, Succeeded
-from worker.output import Output
-from worker.runners.container import ContainerRunner, ending
+from worker.runners.container import ending
 from worker.runners.container_config import HOST, WORKER, is_left_behind, own_labels
-from worker.runners.engine import Engine
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("podman")]
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Podman]:
-    """A container engine. Where it cannot be the tests are skipped; in CI they fail."""
-    why = missing()
-    if why and "CI" in os.environ:
-        pytest.fail(why)
-    if why:
-        pytest.skip(why)
-    with podman() as engine:
-        yield engine
-
-
 OUT_OF_MEMORY = f"out of memory: it had {16 << 20} bytes"
-
-
-class Running:
-    """A container runner, and the logs of what it ran."""
-
-    def __init__(self, address: str, **options: Any) -> None:
-        self.runner = ContainerRunner(Engine(address), **({"kill_after_s": 1, "give_back_s": 30} | options))
-        self.logs: list[Output] = []
-        self.usage: object = None
-
-    async def run(self, *command: str, image: str = IMAGE, entry: Any = None, **fields: Any) -> Outcome:
-        """Run one job; its outcome apart from what it used."""
-        given = {"id": "0" * 16, "group_name": "g", "status": "running", "created_at": "2026-11-23T00:00:00.000Z"}
-        self.logs.append(Output(1 << 20))
-        container = ContainerEntry(command=command, **({"pull": "never"} | (entry or {})))
-        outcome = await self.runner.run(container, Job(image=image, **(given | fields)), self.logs[-1])
-        if isinstance(outcome, Succeeded):
-            return Succeeded()
-        return Failed(outcome.reason, outcome.error) if isinstance(outcome, Failed) else outcome
-
-    async def sh(self, script: str, **options: Any) -> Outcome:
-        """Run a shell script."""
-        return await self.run("/bin/sh", "-c", script, **options)
-
-    async def text(self) -> str:
-        """What the last job's log has."""
-        return b"".join([piece async for piece in self.logs[-1].pieces()]).decode()
-
-
-@pytest.fixture
-async def containers(engine: Podman) -> AsyncIterator[Running]:
-    """The runner; afterwards the engine has no container."""
-    running = Running(engine.address)
-    yield running
-    await running.runner.aclose()
-    for log in running.logs:
-        log.close()
-    assert engine("ps", "--all", "--quiet") == ""
 
 
 async def test_the_payload_is_stdin_and_the_output_the_log(containers: Running) -> None:

@@ -1,6 +1,7 @@
 """What a worker must live through, with real programs: a flood of output, a flood of jobs, a clock that jumps."""
 
 import asyncio
+import resource
 import signal
 from collections import Counter
 from pathlib import Path
@@ -16,7 +17,8 @@ from worker.client import Client
 
 pytestmark = pytest.mark.slow
 
-GIB = 1 << 30
+MIB, GIB = 1 << 20, 1 << 30
+ROOM_BYTES = 100_000
 FLOOD = 1000
 JUMPS = """
 import time
@@ -65,6 +67,22 @@ async def test_a_job_that_prints_a_gibibyte(client: Client, start: Start) -> Non
     assert log.startswith(b"begun\n\0")
     assert log.endswith(b"\0ended\n")
     assert b"\n[titan: %d bytes of output were cut here]\n" % (GIB + 12 - 100_000) in log
+
+
+async def test_no_disk_for_a_log(client: Client, start: Start) -> None:
+    """A job that prints more than the disk takes succeeds; its log has what there was room for, and what is missing."""
+    program = await start("--run", f"much=head -c {MIB} /dev/zero", "--run", "other=echo here")
+    await program.says("takes jobs")
+    resource.prlimit(int(children(program.started.pid)), resource.RLIMIT_FSIZE, (ROOM_BYTES, ROOM_BYTES))
+    much, other = await enqueue(client, "much", "other")
+    assert [(await finished(client, job)).status for job in (much, other)] == ["succeeded", "succeeded"]
+    program.signal(signal.SIGTERM)
+    assert await program.end() == 0
+    log, cut = await read_log(client, much), b"\n[titan: %d bytes of output were cut here]\n"
+    kept = log.count(0)
+    assert 0 < kept <= 2 * ROOM_BYTES
+    assert cut % (MIB - kept) in log
+    assert await read_log(client, other) == b"here\n"
 
 
 async def test_a_flood_of_short_jobs(client: Client, start: Start) -> None:

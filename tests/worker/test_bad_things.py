@@ -82,6 +82,7 @@ async def test_no_disk_for_a_log(client: Client, start: Start) -> None:
     kept = log.count(0)
     assert 0 < kept <= 2 * ROOM_BYTES
     assert cut % (MIB - kept) in log
+    assert b"Traceback" not in program.log
     assert await read_log(client, other) == b"here\n"
 
 

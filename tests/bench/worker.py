@@ -37,7 +37,7 @@ def main() -> int:
     noops, trues, bare = [], [], []
     with server() as started:
         for _ in range(options.rounds):
-            words = ("--app", "tests.bench.noop", "--concurrency", str(options.noop_concurrency))
+            words = ("--runner", "python", "--app", "tests.bench.noop", "--concurrency", str(options.noop_concurrency))
             noops.append(uvloop.run(_worked(started.url, "noop", options.jobs, words)))
             bare.append(max(run(_bare(options.commands, options.concurrency)) for run in (asyncio.run, uvloop.run)))
             words = ("--run", "true=/bin/true", "--concurrency", str(options.concurrency))

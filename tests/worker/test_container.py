@@ -113,6 +113,20 @@ async def test_processes_are_limited(containers: Running) -> None:
     assert "fork" in await containers.text()
 
 
+async def test_cpus_are_limited(containers: Running, engine: Podman) -> None:
+    """A container has the CPUs of its entry, one unless it says otherwise."""
+    for entry, cpus in (({}, 1.0), ({"cpus": 0.5}, 0.5)):
+        run = asyncio.create_task(containers.sh("sleep 60", entry=entry))
+        await eventually(lambda: engine("ps", "--quiet"), 20)
+        assert (
+            float(engine("inspect", "--format", "{{.HostConfig.NanoCpus}}", engine("ps", "--quiet").strip()))
+            == cpus * 1e9
+        )
+        run.cancel()
+        with suppress(asyncio.CancelledError):
+            await run
+
+
 async def test_an_entry_may_allow_more(containers: Running) -> None:
     """User, root file system and variables are the entry's; those of the group and of the job come on top."""
     entry = {"user": "0:0", "read_only": False, "env": {"A": "entry", "B": "entry"}}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.models import NewJob
+from broker.models.jobs import NewJob
 from tests.conftest import eventually
 from tests.system.conftest import Program
 from worker.client import Client

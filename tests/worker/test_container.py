@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 from contextlib import suppress
 from pathlib import Path
 
@@ -128,11 +129,13 @@ async def test_cpus_are_limited(containers: Running, engine: Podman) -> None:
 
 
 async def test_an_entry_may_allow_more(containers: Running) -> None:
-    """User, root file system and variables are the entry's; those of the group and of the job come on top."""
-    entry = {"user": "0:0", "read_only": False, "env": {"A": "entry", "B": "entry"}}
+    """User, network, root file system and variables are the entry's; those of group and job come on top."""
+    entry = {"user": "0:0", "read_only": False, "network": "host", "env": {"A": "entry", "B": "entry"}}
     assert await containers.sh("id -u; touch /file && env", entry=entry, env_vars={"B": "group"}) == Succeeded()
     lines = set((await containers.text()).splitlines())
     assert {"0", "A=entry", "B=group", f"TITAN_JOB_ID={'0' * 16}"} <= lines
+    assert await containers.sh("ls /sys/class/net", entry=entry) == Succeeded()
+    assert set((await containers.text()).split()) == {name for _, name in socket.if_nameindex()}
 
 
 async def test_an_image_that_is_not_there(containers: Running) -> None:

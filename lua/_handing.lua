@@ -5,19 +5,24 @@ local READ = { 'spec', 'created_at', 'timeout', 'deliveries', 'priority', 'delay
 local WAITING_MS = 5000
 local function note_waiting(p) call('SET', p .. ':waiting', '1', 'PX', WAITING_MS) end
 
--- the job for the reply and the end of its lease, ms; nil when the hash is gone, or what is left of it is no job
-local function hand_out(p, id, place, now, started_at, lease, lease_s)
-  local key = p .. ':job:' .. id
-  local job = call('HMGET', key, unpack(READ))
-  if not (job[1] and job[2]) then return nil end
+-- what is READ of a job; nil when the hash is gone, or what is left of it is no job
+local function read(p, id)
+  local job = call('HMGET', p .. ':job:' .. id, unpack(READ))
+  return job[1] and job[2] and job or nil
+end
+
+-- make a job that was read running, and into what the reply has of it; the end of its lease, ms
+local function hand_out(p, job, id, place, now, started_at, lease, lease_s)
+  local key, token = p .. ':job:' .. id, lease .. '-' .. place
   local deliveries, ends = (job[4] or 0) + 1, now + (job[3] or TIMEOUT_S) * 1000
-  call('HSET', key, 'status', 'running', 'deliveries', deliveries, 'started_at', started_at, 'lease', lease .. '-' .. place)
-  if lease_s ~= '' then
-    call('HSET', key, 'lease_s', lease_s, 'deadline', ends)
-    ends = math.min(ends, now + lease_s * 1000)
-  end
   job[10], job[11], job[12] = id, place, deliveries
-  return job, ends
+  if lease_s == '' then
+    call('HSET', key, 'status', 'running', 'deliveries', deliveries, 'started_at', started_at, 'lease', token)
+    return ends
+  end
+  call('HSET', key, 'status', 'running', 'deliveries', deliveries, 'started_at', started_at, 'lease', token,
+    'lease_s', lease_s, 'deadline', ends)
+  return math.min(ends, now + lease_s * 1000)
 end
 
 -- what was handed out of a group: out of `queued`, into `running`, whose flat scores and ids these are

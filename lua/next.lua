@@ -43,8 +43,9 @@ while n > 0 and bytes < LARGEST and turns > 0 do
   for i = 1, #found, 2 do
     if bytes >= LARGEST then break end
     ids[#ids + 1] = found[i]
-    local job, ends = hand_out(p, found[i], found[i + 1], now, started_at, lease, lease_s)
+    local job = read(p, found[i])
     if job then
+      local ends = hand_out(p, job, found[i], found[i + 1], now, started_at, lease, lease_s)
       bytes = bytes + #job[1]
       jobs[#jobs + 1] = job
       running[#running + 1] = ends; running[#running + 1] = found[i]

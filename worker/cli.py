@@ -61,7 +61,8 @@ def _check(settings: WorkerSettings) -> None:
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
     if not table:
-        raise click.UsageError("At least one --run NAME='command', --config FILE or --app MODULE is needed.")
+        which = f" with something for --runner {settings.runner}" if settings.runner else ""
+        raise click.UsageError(f"At least one --run NAME='command', --config FILE or --app MODULE{which} is needed.")
 
 
 for _command in COMMANDS:

@@ -49,6 +49,13 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     app: Annotated[
         tuple[str, ...], Meta(description="A Python module with @job functions: each is an image. Repeatable.")
     ] = ()
+    runner: Annotated[
+        str,
+        Meta(
+            pattern="^(process|container|http|python)?$",
+            description="Of that table only what is run so: process, container, http or python. Empty: all of it.",
+        ),
+    ] = ""
     pool_size: Annotated[
         int, Meta(ge=0, le=1000, description="Processes for Python functions that are not async; 0: one for each core.")
     ] = 0

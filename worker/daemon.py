@@ -21,7 +21,7 @@ from worker.loops.log import LogUploads
 from worker.loops.next import NextLoop
 from worker.loops.touch import TouchLoop
 from worker.notify import Notify
-from worker.outcome import Failed, Outcome, Released
+from worker.outcome import Outcome, Released
 from worker.output import Output
 from worker.runners import Runner
 from worker.runners.making import make_runner
@@ -169,7 +169,7 @@ class Worker:
         self._runs.ended(run)
         if outcome is None:
             return
-        _logger.info("job %s: %s", run.job.id, _said(outcome))
+        _logger.info("job %s: %s", run.job.id, outcome)
         self._on_event(Event("ended", run.job, outcome))
         self._finish.put(run, outcome)
 
@@ -209,12 +209,6 @@ class Worker:
         for run in self._runs.held:
             run.output.close()
         await self._uploads.close()
-
-
-def _said(outcome: Outcome) -> str:
-    if isinstance(outcome, Failed):
-        return f"failed, {outcome.reason}: {outcome.error!r}"
-    return type(outcome).__name__.lower()
 
 
 def _ignore(_event: Event) -> None:

@@ -31,6 +31,9 @@ class Succeeded(Struct, frozen=True):
 
     usage: Usage | None = None
 
+    def __str__(self) -> str:
+        return "succeeded"
+
 
 class Failed(Struct, frozen=True):
     """The job did not do its work. `reason` is a machine's word, `error` is for people."""
@@ -39,15 +42,24 @@ class Failed(Struct, frozen=True):
     error: str
     usage: Usage | None = None
 
+    def __str__(self) -> str:
+        return f"failed, {self.reason}: {self.error!r}"
+
 
 class Released(Struct, frozen=True):
     """The job goes back to its queue, after a delay in s; as if it had not been handed out."""
 
     delay_s: int = 0
 
+    def __str__(self) -> str:
+        return "released"
+
 
 class Dropped(Struct, frozen=True):
     """The job is no longer this worker's."""
+
+    def __str__(self) -> str:
+        return "dropped"
 
 
 Outcome = Succeeded | Failed | Released | Dropped

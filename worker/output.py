@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from functools import cached_property
 
 _IN_MEMORY_BYTES = 64 * 1024
 _PIECE_BYTES = 256 * 1024
@@ -11,18 +12,14 @@ class Output:
     """The first and the last half of `keep_bytes` of a job's output; a line between them says how much is missing."""
 
     def __init__(self, keep_bytes: int) -> None:
-        self._head = _Part(keep_bytes - keep_bytes // 2)
-        self._tail = _Ring(keep_bytes // 2)
+        self._keep_bytes = keep_bytes
+        self.size_bytes = 0
+        """How much the job printed."""
 
     @property
     def is_empty(self) -> bool:
         """Whether the job printed nothing."""
         return not self.size_bytes
-
-    @property
-    def size_bytes(self) -> int:
-        """How much the job printed."""
-        return self._head.kept_bytes + self._tail.seen_bytes
 
     @property
     def beginning_bytes(self) -> int:
@@ -36,6 +33,7 @@ class Output:
 
     def write(self, piece: bytes) -> None:
         """Take the next piece. A full disk ends what is kept and nothing else."""
+        self.size_bytes += len(piece)
         rest = self._head.write(piece)
         if rest:
             self._tail.write(rest)
@@ -56,8 +54,17 @@ class Output:
 
     def close(self) -> None:
         """Let go of the files."""
-        self._head.close()
-        self._tail.close()
+        if not self.is_empty:
+            self._head.close()
+            self._tail.close()
+
+    @cached_property
+    def _head(self) -> "_Part":
+        return _Part(self._keep_bytes - self._keep_bytes // 2)
+
+    @cached_property
+    def _tail(self) -> "_Ring":
+        return _Ring(self._keep_bytes // 2)
 
 
 class _File:

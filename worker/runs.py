@@ -2,12 +2,16 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from broker.models.jobs import Job
 from broker.models.reports import Held
 from worker.outcome import Outcome
 from worker.output import Output
+
+_GATHER_S = 0.005
+"""How long slots that become free wait for others: one call then fills them all."""
 
 
 class Event(NamedTuple):
@@ -70,9 +74,10 @@ class Runs:
         self._held: set[Run] = set()
         self._running: set[Run] = set()
         self._has_room = asyncio.Event()
+        self._is_half_free = asyncio.Event()
         self._is_idle = asyncio.Event()
         self._is_empty = asyncio.Event()
-        for event in (self._has_room, self._is_idle, self._is_empty):
+        for event in (self._has_room, self._is_half_free, self._is_idle, self._is_empty):
             event.set()
 
     @property
@@ -93,6 +98,8 @@ class Runs:
         self._is_empty.clear()
         if len(self._running) >= self._concurrency:
             self._has_room.clear()
+        if len(self._running) * 2 > self._concurrency:
+            self._is_half_free.clear()
 
     def ended(self, run: Run) -> None:
         """The job ended: its slot is free, its outcome is still to be reported."""
@@ -100,6 +107,8 @@ class Runs:
         self._running.discard(run)
         if not self._has_room.is_set():
             self._has_room.set()
+        if not self._is_half_free.is_set() and len(self._running) * 2 <= self._concurrency:
+            self._is_half_free.set()
         if not self._running:
             self._is_idle.set()
 
@@ -110,8 +119,12 @@ class Runs:
             self._is_empty.set()
 
     async def room(self) -> int:
-        """Wait for a free slot; how many there are."""
+        """Wait for a free slot, and a few ms for half of them to be free; how many there are."""
         await self._has_room.wait()
+        if not self._is_half_free.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER_S):
+                    await self._is_half_free.wait()
         return self._concurrency - len(self._running)
 
     async def idle(self) -> None:

@@ -41,13 +41,20 @@ class Table(Struct, frozen=True):
     @property
     def kinds(self) -> str:
         """The kinds of its entries, for people: `http, process`."""
-        return ", ".join(sorted(kind.__name__.removesuffix("Entry").lower() for kind in self.types))
+        return ", ".join(sorted(map(_kind, self.types)))
 
     @property
     def types(self) -> set[type[Entry]]:
         """The same as types."""
         entries = [*self.named.values(), *(entry for _, entry in (*self.addresses, *self.patterns))]
         return set(map(type, entries))
+
+    def only(self, kind: str) -> "Table":
+        """Its entries of one kind, such as `process`; all of them for ""."""
+        if not kind:
+            return self
+        named = {name: entry for name, entry in self.named.items() if _kind(type(entry)) == kind}
+        return Table(named, self.addresses if kind == "http" else (), self.patterns if kind == "container" else ())
 
     def __bool__(self) -> bool:
         return bool(self.named or self.addresses or self.patterns)
@@ -67,7 +74,7 @@ class Tables:
 
 
 def read_table(settings: WorkerSettings) -> Table:
-    """All entries of the settings. Raises ValueError that names the entry and the key that is not right."""
+    """All entries of the settings, but for other runners'. Raises ValueError that names the entry and the wrong key."""
     named: dict[str, ProcessEntry | PythonEntry] = {}
     table = _read_file(settings.config) if settings.config else Table()
     entries = [*_runs(settings.run), *table.named.items(), *((name, PythonEntry(name)) for name in load(settings.app))]
@@ -75,7 +82,11 @@ def read_table(settings: WorkerSettings) -> Table:
         if image in named:
             raise ValueError(f"{image!r} is in the table twice")
         named[image] = entry
-    return Table(named, table.addresses, table.patterns)
+    return Table(named, table.addresses, table.patterns).only(settings.runner)
+
+
+def _kind(entry: type[Entry]) -> str:
+    return entry.__name__.removesuffix("Entry").lower()
 
 
 def _runs(entries: Sequence[str]) -> Iterator[tuple[str, ProcessEntry]]:

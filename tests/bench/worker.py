@@ -2,8 +2,8 @@
 
 noop: Python functions that do nothing, through bulk next and finish; from the first job handed out to the last success.
 true: the process runner with /bin/true, beside bare asyncio.create_subprocess_exec with the same concurrency, on
-the faster of asyncio's loop and uvloop.
-CPU a job is the worker's own, without its start; of `true` with that of the commands.
+the faster of asyncio's loop and uvloop: how many times its time and its CPU a command takes.
+CPU a job is the worker's own, without its start, of `true` with that of the commands; and that of broker and store.
 """
 
 import argparse
@@ -17,18 +17,26 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvloop
 
 from broker.models.groups import GroupSettings
 from broker.models.jobs import NewJob
-from tests.bench.server import server
+from tests.bench.server import Server, server
 from worker.client import Client
 
 ROOT = Path(__file__).parents[2]
 TICKS_S = os.sysconf("SC_CLK_TCK")
 LONGEST_S = 120.0
+
+
+class Figures(NamedTuple):
+    """Of one round: jobs a second, and CPU a job in µs, of the worker and of broker and store."""
+
+    rate: float
+    worker_us: float
+    others_us: float = 0.0
 
 
 def main() -> int:
@@ -37,48 +45,54 @@ def main() -> int:
     noops, trues, bare = [], [], []
     with server() as started:
         for _ in range(options.rounds):
-            words = ("--app", "tests.bench.noop", "--concurrency", str(options.noop_concurrency))
-            noops.append(uvloop.run(_worked(started.url, "noop", options.jobs, words)))
+            words = ("--runner", "python", "--app", "tests.bench.noop", "--concurrency", str(options.noop_concurrency))
+            noops.append(uvloop.run(_worked(started, "noop", options.jobs, words)))
             bare.append(max(run(_bare(options.commands, options.concurrency)) for run in (asyncio.run, uvloop.run)))
             words = ("--run", "true=/bin/true", "--concurrency", str(options.concurrency))
-            trues.append(uvloop.run(_worked(started.url, "true", options.commands, words)))
-    ratio = statistics.median(one[0] / other[0] for one, other in zip(bare, trues, strict=True))
+            trues.append(uvloop.run(_worked(started, "true", options.commands, words)))
+    rounds = list(zip(trues, bare, strict=True))
+    times = {
+        "times_bare_time": round(statistics.median(other.rate / one.rate for one, other in rounds), 2),
+        "times_bare_cpu": round(statistics.median(one.worker_us / other.worker_us for one, other in rounds), 2),
+    }
     rows = [
         _row("noop", options.noop_concurrency, noops),
-        _row("true", options.concurrency, trues),
-        _row("bare create_subprocess_exec", options.concurrency, bare) | {"times_the_worker": round(ratio, 2)},
+        _row("true", options.concurrency, trues) | times,
+        _row("bare create_subprocess_exec", options.concurrency, bare),
     ]
     for row in rows:
         print(json.dumps(row) if options.json else "  ".join(f"{name} {value}" for name, value in row.items()))
     return 0
 
 
-def _row(what: str, concurrency: int, figures: list[tuple[float, float]]) -> dict[str, Any]:
-    rates, cpu_us = zip(*figures, strict=True)
+def _row(what: str, concurrency: int, figures: list[Figures]) -> dict[str, Any]:
+    rates, worker_us, others_us = zip(*figures, strict=True)
     return {
         "what": what,
         "concurrency": concurrency,
         "jobs_per_s": round(statistics.median(rates)),
         "lowest": round(min(rates)),
         "highest": round(max(rates)),
-        "worker_cpu_us_per_job": round(statistics.median(cpu_us), 1),
+        "worker_cpu_us_per_job": round(statistics.median(worker_us), 1),
+        "broker_and_store_cpu_us_per_job": round(statistics.median(others_us), 1),
     }
 
 
-async def _worked(url: str, image: str, n: int, words: tuple[str, ...]) -> tuple[float, float]:
-    """Jobs a second, and the worker's CPU a job in µs."""
+async def _worked(started: Server, image: str, n: int, words: tuple[str, ...]) -> Figures:
     group = f"bench-{time.time_ns()}"
+    url = started.url
     async with Client(url) as client:
         await client.configure(group, GroupSettings(paused=True))
         for first in range(0, n, 1000):
             await client.enqueue(group, [NewJob(image=image, payload="x" * 100)] * min(1000, n - first))
         with _worker(url, group, words) as pid:
             await asyncio.sleep(2)
-            began, cpu_s = time.perf_counter(), _cpu_s(pid)
+            began, worker_s, others_s = time.perf_counter(), _cpu_s(pid), _cpu_s(started.pid)
             await client.configure(group, GroupSettings())
             await _until_succeeded(client, group, n)
-            took_s, cpu_s = time.perf_counter() - began, _cpu_s(pid) - cpu_s
-    return n / took_s, cpu_s / n * 1e6
+            took_s = time.perf_counter() - began
+            worker_s, others_s = _cpu_s(pid) - worker_s, _cpu_s(started.pid) - others_s
+    return Figures(n / took_s, worker_s / n * 1e6, others_s / n * 1e6)
 
 
 async def _until_succeeded(client: Client, group: str, n: int) -> None:
@@ -97,17 +111,18 @@ def _worker(url: str, group: str, words: tuple[str, ...]) -> Iterator[int]:
             keeper.terminate()
 
 
-def _cpu_s(keeper: int) -> float:
-    """CPU of the worker below the keeper, and of the commands that it waited for."""
-    children = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
-    return sum(int(n) for pid in children for n in _stat(pid)[11:15]) / TICKS_S
+def _cpu_s(pid: int) -> float:
+    """CPU of a process, of its children, and of those that they waited for: a worker's commands, a broker's store."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    own = _stat(str(pid))[11:13]
+    return sum(map(int, own + [n for child in children for n in _stat(child)[11:15]])) / TICKS_S
 
 
 def _stat(pid: str) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
-async def _bare(n: int, concurrency: int) -> tuple[float, float]:
+async def _bare(n: int, concurrency: int) -> Figures:
     """What asyncio alone reaches, in this process."""
     left = iter(range(n))
 
@@ -118,7 +133,7 @@ async def _bare(n: int, concurrency: int) -> tuple[float, float]:
     before, began = os.times(), time.perf_counter()
     await asyncio.gather(*(lane() for _ in range(concurrency)))
     took_s, after = time.perf_counter() - began, os.times()
-    return n / took_s, (sum(after[:4]) - sum(before[:4])) / n * 1e6
+    return Figures(n / took_s, (sum(after[:4]) - sum(before[:4])) / n * 1e6)
 
 
 def _options() -> argparse.Namespace:

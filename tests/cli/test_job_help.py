@@ -1,4 +1,4 @@
-"""The help of `titan job` and `titan group`, and variables for every option."""
+"""The help of `titan job`, `titan group` and of what looks at workers, and variables for every option."""
 
 import click
 import pytest
@@ -6,22 +6,25 @@ import pytest
 from broker.cli import main
 from broker.cli.group import group as group_commands
 from broker.cli.job import job as job_commands
+from broker.cli.workers import COMMANDS as WORKER_COMMANDS
 from tests.cli.live import Titan
 
 COMMANDS = [
     (commands.name, name, command)
     for commands in (job_commands, group_commands)
     for name, command in commands.commands.items()
-]
+] + [("worker", str(command.name), command) for command in WORKER_COMMANDS]
 JOB = ["enqueue", "show", "list", "wait", "log", "cancel", "retry", "delete"]
 CONSUMER = ["next", "start", "touch", "succeed", "fail", "release"]
 GROUP = ["list", "show", "set", "pause", "resume"]
+WORKER = ["list", "status", "quiet", "resume", "drain"]
 
 
 def test_help_lists_the_commands() -> None:
     """The commands are those of the contract."""
     assert list(job_commands.commands) == JOB + CONSUMER
     assert list(group_commands.commands) == GROUP
+    assert [command.name for command in WORKER_COMMANDS] == WORKER
 
 
 @pytest.mark.parametrize(("above", "name", "command"), COMMANDS)

@@ -68,3 +68,12 @@ def test_no_name_is_given_twice_in_a_file():
     for path in FILES:
         names = [test.name for test in cases(path)]
         assert len(names) == len(set(names)), path
+
+
+@pytest.mark.parametrize("page", sorted(TESTS.rglob("README.md")), ids=lambda page: page.relative_to(TESTS).as_posix())
+def test_tests_that_pages_name_are_there(page):
+    """A page on what is tested names tests by file and name, and all of them exist."""
+    named = re.findall(r"`([\w./]+\.py)::(\w+)`", page.read_text("utf-8"))
+    assert named
+    for file, name in named:
+        assert name in {test.name for test in cases((page.parent / file).resolve())}, f"{file}::{name}"

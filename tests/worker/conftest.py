@@ -1,7 +1,8 @@
 """A broker on the in-memory store that can go away and come back, and workers that run in the test's own loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,8 @@ from broker.logs import open_logs
 from broker.models.jobs import Job, NewJob
 from broker.store import Store
 from broker.waiters import Waiters
+from tests.worker.containers import Running
+from tests.worker.podman import Podman, missing, podman
 from tests.worker.programs import Start, programs
 from worker.client import Client
 from worker.config import WorkerSettings
@@ -135,6 +138,29 @@ async def start(front: Front) -> AsyncIterator[Start]:
     """Starts workers as programs."""
     async with programs(front.url) as start:
         yield start
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Podman]:
+    """A container engine. Where it cannot be the tests are skipped; in CI they fail."""
+    why = missing()
+    if why and "CI" in os.environ:
+        pytest.fail(why)
+    if why:
+        pytest.skip(why)
+    with podman() as engine:
+        yield engine
+
+
+@pytest.fixture
+async def containers(engine: Podman) -> AsyncIterator[Running]:
+    """The runner; afterwards the engine has no container."""
+    running = Running(engine.address)
+    yield running
+    await running.runner.aclose()
+    for log in running.logs:
+        log.close()
+    assert engine("ps", "--all", "--quiet") == ""
 
 
 async def read_log(client: Client, job: Job) -> bytes:

@@ -24,6 +24,11 @@ driver = "vfs"
 graphroot = "{folder}/graph"
 runroot = "{folder}/run"
 """
+REGISTRIES = """
+[[registry]]
+location = "127.0.0.1"
+insecure = true
+"""
 PROGRAMS = ("sh", "cat", "sleep", "true", "env", "id", "echo", "dd", "touch", "head", "grep", "kill", "ls", "printf")
 IMAGE = "localhost/titan-test:1"
 
@@ -57,11 +62,13 @@ def podman() -> Iterator[Podman]:
         folder = Path(name)
         (folder / "containers.conf").write_text(CONF)
         (folder / "storage.conf").write_text(STORAGE.format(folder=folder))
+        (folder / "registries.conf").write_text(REGISTRIES)
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": name,
             "CONTAINERS_CONF": f"{folder}/containers.conf",
             "CONTAINERS_STORAGE_CONF": f"{folder}/storage.conf",
+            "CONTAINERS_REGISTRIES_CONF": f"{folder}/registries.conf",
         }
         address = f"unix://{folder}/podman.sock"
         engine = Podman(address, environment)

@@ -1,7 +1,9 @@
 """What a worker must live through, with real programs: a flood of output, a flood of jobs, a clock that jumps."""
 
 import asyncio
+import resource
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,14 @@ from broker.models.jobs import Job
 from broker.states import FINISHED
 from tests.worker.conftest import enqueue, read_log
 from tests.worker.programs import Start
+from tests.worker.watching import children, memory_kib, open_kinds
 from worker.client import Client
 
 pytestmark = pytest.mark.slow
 
-GIB = 1 << 30
+MIB, GIB = 1 << 20, 1 << 30
+ROOM_BYTES = 100_000
+FLOOD = 1000
 JUMPS = """
 import time
 
@@ -39,6 +44,14 @@ async def finished(client: Client, job: Job) -> Job:
     return shown
 
 
+async def flood(client: Client) -> None:
+    """Have a thousand jobs of `true` run to their ends."""
+    await enqueue(client, *["true"] * FLOOD)
+    async with asyncio.timeout(90):
+        while (counts := (await client.group("g")).counts).queued + counts.running:
+            await asyncio.sleep(0.1)
+
+
 async def test_a_job_that_prints_a_gibibyte(client: Client, start: Start) -> None:
     """Its head and tail are kept and the rest is counted; the worker goes on with other jobs."""
     flood, other = await enqueue(client, "flood", "other", timeout=90)
@@ -56,17 +69,39 @@ async def test_a_job_that_prints_a_gibibyte(client: Client, start: Start) -> Non
     assert b"\n[titan: %d bytes of output were cut here]\n" % (GIB + 12 - 100_000) in log
 
 
-async def test_a_flood_of_short_jobs(client: Client, start: Start) -> None:
-    """Many jobs of `true` are each run once, reported once, and none is lost."""
-    jobs = await enqueue(client, *["true"] * 900)
-    program = await start("--run", "true=true", "--concurrency", "8", "--log-level", "warning")
-    async with asyncio.timeout(90):
-        while (await client.group("g")).counts.succeeded < len(jobs):
-            await asyncio.sleep(0.1)
+async def test_no_disk_for_a_log(client: Client, start: Start) -> None:
+    """A job that prints more than the disk takes succeeds; its log has what there was room for, and what is missing."""
+    program = await start("--run", f"much=head -c {MIB} /dev/zero", "--run", "other=echo here")
+    await program.says("takes jobs")
+    resource.prlimit(int(children(program.started.pid)), resource.RLIMIT_FSIZE, (ROOM_BYTES, ROOM_BYTES))
+    much, other = await enqueue(client, "much", "other")
+    assert [(await finished(client, job)).status for job in (much, other)] == ["succeeded", "succeeded"]
     program.signal(signal.SIGTERM)
     assert await program.end() == 0
-    done, _ = await client.list("g", 1000)
-    assert [(job.status, job.deliveries) for job in done] == [("succeeded", 1)] * len(jobs)
+    log, cut = await read_log(client, much), b"\n[titan: %d bytes of output were cut here]\n"
+    kept = log.count(0)
+    assert 0 < kept <= 2 * ROOM_BYTES
+    assert cut % (MIB - kept) in log
+    assert b"Traceback" not in program.log
+    assert await read_log(client, other) == b"here\n"
+
+
+async def test_a_flood_of_short_jobs(client: Client, start: Start) -> None:
+    """Each of many jobs of `true` is run and reported once. Nothing of them stays: no process, no file, no memory."""
+    program = await start("--run", "true=true", "--concurrency", "8", "--log-level", "warning")
+    await flood(client)
+    worker = int(children(program.started.pid))
+    files, memory = open_kinds(worker), memory_kib(worker)
+    await flood(client)
+    assert children(worker) == ""
+    assert children(program.started.pid).split() == [str(worker)]
+    assert open_kinds(worker) == files
+    assert memory_kib(worker) - memory < FLOOD  # not even one KiB a job
+    program.signal(signal.SIGTERM)
+    assert await program.end() == 0
+    first, cursor = await client.list("g", 1000)
+    second, _ = await client.list("g", 1000, cursor=cursor)
+    assert Counter((job.status, job.deliveries) for job in first + second) == {("succeeded", 1): 2 * FLOOD}
 
 
 async def test_a_clock_that_jumps(client: Client, start: Start, tmp_path: Path) -> None:

@@ -3,81 +3,29 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+import socket
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from broker.models.jobs import Job, NewJob
+from broker.models.jobs import NewJob
 from tests.conftest import eventually
 from tests.worker.conftest import Work, read_log
-from tests.worker.podman import IMAGE, Podman, missing, podman
+from tests.worker.containers import Running
+from tests.worker.podman import IMAGE, Podman
 from tests.worker.programs import Start
 from worker import linux
 from worker.client import Client
 from worker.entries import ContainerEntry
 from worker.outcome import Failed, Outcome, Released, Succeeded
-from worker.output import Output
-from worker.runners.container import ContainerRunner, ending
+from worker.runners.container import ending
 from worker.runners.container_config import HOST, WORKER, is_left_behind, own_labels
-from worker.runners.engine import Engine
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("podman")]
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Podman]:
-    """A container engine. Where it cannot be the tests are skipped; in CI they fail."""
-    why = missing()
-    if why and "CI" in os.environ:
-        pytest.fail(why)
-    if why:
-        pytest.skip(why)
-    with podman() as engine:
-        yield engine
-
-
 OUT_OF_MEMORY = f"out of memory: it had {16 << 20} bytes"
-
-
-class Running:
-    """A container runner, and the logs of what it ran."""
-
-    def __init__(self, address: str, **options: Any) -> None:
-        self.runner = ContainerRunner(Engine(address), **({"kill_after_s": 1, "give_back_s": 30} | options))
-        self.logs: list[Output] = []
-        self.usage: object = None
-
-    async def run(self, *command: str, image: str = IMAGE, entry: Any = None, **fields: Any) -> Outcome:
-        """Run one job; its outcome apart from what it used."""
-        given = {"id": "0" * 16, "group_name": "g", "status": "running", "created_at": "2026-11-23T00:00:00.000Z"}
-        self.logs.append(Output(1 << 20))
-        container = ContainerEntry(command=command, **({"pull": "never"} | (entry or {})))
-        outcome = await self.runner.run(container, Job(image=image, **(given | fields)), self.logs[-1])
-        if isinstance(outcome, Succeeded):
-            return Succeeded()
-        return Failed(outcome.reason, outcome.error) if isinstance(outcome, Failed) else outcome
-
-    async def sh(self, script: str, **options: Any) -> Outcome:
-        """Run a shell script."""
-        return await self.run("/bin/sh", "-c", script, **options)
-
-    async def text(self) -> str:
-        """What the last job's log has."""
-        return b"".join([piece async for piece in self.logs[-1].pieces()]).decode()
-
-
-@pytest.fixture
-async def containers(engine: Podman) -> AsyncIterator[Running]:
-    """The runner; afterwards the engine has no container."""
-    running = Running(engine.address)
-    yield running
-    await running.runner.aclose()
-    for log in running.logs:
-        log.close()
-    assert engine("ps", "--all", "--quiet") == ""
 
 
 async def test_the_payload_is_stdin_and_the_output_the_log(containers: Running) -> None:
@@ -166,12 +114,28 @@ async def test_processes_are_limited(containers: Running) -> None:
     assert "fork" in await containers.text()
 
 
+async def test_cpus_are_limited(containers: Running, engine: Podman) -> None:
+    """A container has the CPUs of its entry, one unless it says otherwise."""
+    for entry, cpus in (({}, 1.0), ({"cpus": 0.5}, 0.5)):
+        run = asyncio.create_task(containers.sh("sleep 60", entry=entry))
+        await eventually(lambda: engine("ps", "--quiet"), 20)
+        assert (
+            float(engine("inspect", "--format", "{{.HostConfig.NanoCpus}}", engine("ps", "--quiet").strip()))
+            == cpus * 1e9
+        )
+        run.cancel()
+        with suppress(asyncio.CancelledError):
+            await run
+
+
 async def test_an_entry_may_allow_more(containers: Running) -> None:
-    """User, root file system and variables are the entry's; those of the group and of the job come on top."""
-    entry = {"user": "0:0", "read_only": False, "env": {"A": "entry", "B": "entry"}}
+    """User, network, root file system and variables are the entry's; those of group and job come on top."""
+    entry = {"user": "0:0", "read_only": False, "network": "host", "env": {"A": "entry", "B": "entry"}}
     assert await containers.sh("id -u; touch /file && env", entry=entry, env_vars={"B": "group"}) == Succeeded()
     lines = set((await containers.text()).splitlines())
     assert {"0", "A=entry", "B=group", f"TITAN_JOB_ID={'0' * 16}"} <= lines
+    assert await containers.sh("ls /sys/class/net", entry=entry) == Succeeded()
+    assert set((await containers.text()).split()) == {name for _, name in socket.if_nameindex()}
 
 
 async def test_an_image_that_is_not_there(containers: Running) -> None:

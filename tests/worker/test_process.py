@@ -235,6 +235,19 @@ async def test_a_child_that_left_the_group_does_not_hold_up_the_job() -> None:
         os.kill(int(await ran.text()), signal.SIGKILL)
 
 
+async def test_a_child_that_left_and_prints_for_ever_does_not_hold_up_the_job() -> None:
+    """Nor does one that goes on printing: it is read for half a second more and then no longer."""
+    ran = python(
+        "import os\nended, ends = os.pipe()\npid = os.fork()\nif pid: print(pid)\nelse:\n"
+        " os.setsid(); os.close(ends); os.read(ended, 1)\n while True: os.write(1, b'x' * 4096)"
+    )
+    began = time.monotonic()
+    assert await ran.end() == Succeeded()
+    assert time.monotonic() - began < 3
+    pid = int((await ran.text()).splitlines()[0])
+    await eventually(lambda: is_dead(pid))  # nobody reads any more: it died of that
+
+
 async def test_cancelling_kills_the_group() -> None:
     """A run that is cancelled kills all of its processes before it returns."""
     ran = sh(f"echo $$; {IGNORES_TERM}")

@@ -53,6 +53,8 @@ async def test_a_second_signal_stops_now(client: Client, start: Start, tmp_path:
     ("words", "variables", "said"),
     [
         ((), {}, b"At least one --run NAME='command', --config FILE or --app MODULE is needed."),
+        (("--run", "a=cat", "--runner", "python"), {}, b"--app MODULE with something for --runner python is needed."),
+        (("--run", "a=cat", "--runner", "magic"), {}, b"--runner"),
         (("--run", "cat"), {}, b"'cat' is not NAME='command arguments'"),
         (("--run", "a=cat", "--wait-s", "31"), {}, b"--wait-s"),
         (("--run", "a=cat"), {"TITAN_CONCURENCY": "3"}, b"TITAN_CONCURENCY"),

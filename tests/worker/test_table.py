@@ -81,6 +81,26 @@ def test_a_file_has_entries_of_each_kind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "images"),
+    [
+        ("process", {"resize", "more"}),
+        ("container", {"registry.example/tools/x:1"}),
+        ("http", {"http://127.0.0.1:9/one?a=b"}),
+        ("python", {"noop"}),
+        ("", {"resize", "more", "registry.example/tools/x:1", "http://127.0.0.1:9/one?a=b", "noop"}),
+    ],
+)
+def test_a_runner_leaves_out_what_others_run(tmp_path: Path, kind: str, images: set[str]) -> None:
+    """With --runner only the entries of that kind are in the table."""
+    (tmp_path / "worker.toml").write_text(FILE)
+    settings = {"config": str(tmp_path / "worker.toml"), "run": ("more=cat",), "app": ("tests.bench.noop",)}
+    table = read_table(WorkerSettings(**settings, runner=kind))
+    every = ("resize", "more", "registry.example/tools/x:1", "http://127.0.0.1:9/one?a=b", "noop")
+    assert {image for image in every if table.entry(image)} == images
+    assert table.kinds == (kind or "container, http, process, python")
+
+
+@pytest.mark.parametrize(
     "image",
     [
         "https://hooks.example/in",

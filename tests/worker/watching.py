@@ -1,5 +1,7 @@
 """Watching processes from outside."""
 
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from tests.conftest import eventually
@@ -19,14 +21,29 @@ def is_dead(pid: int) -> bool:
         return True
 
 
-def open_files() -> list[str]:
-    """The descriptors of this process."""
-    return sorted(file.name for file in Path("/proc/self/fd").iterdir())
+def open_files(pid: int | str = "self") -> list[str]:
+    """The descriptors of a process."""
+    return sorted(file.name for file in Path(f"/proc/{pid}/fd").iterdir())
 
 
-def children() -> str:
-    """The numbers of the children of this process, dead ones that nobody asked for among them."""
-    return "".join(file.read_text() for file in Path("/proc/self/task").glob("*/children"))
+def open_kinds(pid: int) -> Counter[str]:
+    """How many descriptors of each kind a process has: pipes, files by their names; but for connections."""
+    names: Counter[str] = Counter()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            names[str(file.readlink()).partition(":[")[0]] += 1
+    del names["socket"]
+    return names
+
+
+def children(pid: int | str = "self") -> str:
+    """The numbers of the children of a process, dead ones that nobody asked for among them."""
+    return "".join(file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children"))
+
+
+def memory_kib(pid: int) -> int:
+    """How much memory a process has now, in KiB."""
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0])
 
 
 def _text(file: Path) -> str:

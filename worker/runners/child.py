@@ -17,9 +17,9 @@ from typing import Any
 
 from worker.output import Output
 from worker.runners.command import Command
-from worker.runners.payload import open_stdin
+from worker.runners.payload import stdin_of
 
-_READ_BYTES = 64 * 1024
+_READ_BYTES = _PIPE_BYTES = 64 * 1024
 _LAST_OUTPUT_S = 0.5
 _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 
@@ -35,7 +35,7 @@ class Child:
         self._silent = asyncio.Event()
         self._pipe, other_end = os.pipe()
         try:
-            with open_stdin(payload) as stdin:
+            with stdin_of(payload) as stdin:
                 self._popen = subprocess.Popen(
                     command.argv,
                     executable=command.executable,
@@ -95,17 +95,19 @@ class Child:
         try:
             self._signal(signal.SIGKILL)
             await self.exited()
-            with suppress(TimeoutError):  # somebody who left the group still holds the pipe
-                async with asyncio.timeout(_LAST_OUTPUT_S):
-                    await self._silent.wait()
+            self.read_all()
+            if not self._silent.is_set():  # somebody who left the group still holds the pipe
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LAST_OUTPUT_S):
+                        await self._silent.wait()
         finally:
             self._end_of_output()
 
     def read_all(self) -> None:
-        """Take what was printed so far."""
-        size = _READ_BYTES
-        while size == _READ_BYTES and not self._silent.is_set():
-            size = self._read()
+        """Take what was printed so far: what the pipe holds and no more, however fast somebody goes on printing."""
+        left = _PIPE_BYTES
+        while left > 0 and not self._silent.is_set() and (size := self._read()):
+            left -= size
 
     def _signal(self, number: signal.Signals) -> None:
         if not self._exited.is_set():

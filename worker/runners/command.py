@@ -41,7 +41,7 @@ def command_of(entry: ProcessEntry, job: Job, passed_on: Mapping[str, str]) -> C
     user, of_user = _user(entry.user) if entry.user else (None, {})
     environment = environment_of(job, {**passed_on, **of_user, **entry.env})
     argv, owner_uid = entry.argv, user.uid if user else None
-    executable = shutil.which(argv[0], path=passed_on.get("PATH")) or argv[0]
+    executable = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=passed_on.get("PATH")) or argv[0]
     if entry.limits != _NONE:
         # The shim becomes the user, who may not be able to read it.
         argv, executable, user = _limited(argv, executable, entry.limits, user), sys.executable, None

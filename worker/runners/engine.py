@@ -46,12 +46,14 @@ class Engine:
         """Have the image there as the policy says, with the progress in the log. Raises DockerError when it is not."""
         if policy == "never" or (policy == "missing" and await self._has(image)):
             return
-        async for line in self._opened.images.pull(image, stream=True):
-            if "error" in line:
-                raise DockerError(404, str(line["error"]))
+        error = ""
+        async for line in self._opened.images.pull(image, stream=True):  # to its end: only that lets go of the answer
+            error = error or str(line.get("error", ""))
             if not line.get("progressDetail"):  # bars are for terminals
                 words = [str(line[key]).strip() for key in ("id", "status", "stream") if line.get(key)]
                 log.write(f"[titan: pull {' '.join(words)}]\n".encode())
+        if error:
+            raise DockerError(404, error)
 
     async def create(self, config: dict[str, Any]) -> DockerContainer:
         """A container that is not started yet."""

@@ -54,7 +54,7 @@ class Orphans:
     def _left(self) -> list[int]:
         """The living orphans whose jobs have all ended. Dead ones are reaped."""
         adopted = {}
-        for pid in linux.children() - self._children:
+        for pid in linux.adopted() - self._children:
             if not _reaped(pid):
                 adopted[pid] = (self._adopted.get(pid) or self._suspects(pid)) & self._running
         self._adopted = adopted

@@ -4,21 +4,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO
 
 
-def open_stdin(payload: bytes) -> IO[bytes]:
-    """The payload as a file: a command that does not read it, or not all of it, does no harm."""
-    file: IO[bytes]
-    if not payload:
-        return open(os.devnull, "rb")  # noqa: PTH123 -- a device
-    if hasattr(os, "memfd_create"):
-        file = os.fdopen(os.memfd_create("titan-payload"), "w+b")
-    else:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 -- the caller closes it
-    file.write(payload)
-    file.seek(0)
-    return file
+@contextmanager
+def stdin_of(payload: bytes) -> Iterator[int]:
+    """A descriptor of the payload as a file: a command that does not read it, or not all of it, does no harm."""
+    descriptor = _filled(payload) if payload else os.open(os.devnull, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -34,3 +29,15 @@ def payload_file(payload: bytes, uid: int | None) -> Iterator[str]:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(path)  # noqa: PTH108 -- a name, not a Path
+
+
+def _filled(payload: bytes) -> int:
+    """A file without a name, to be read from its beginning."""
+    if not hasattr(os, "memfd_create"):
+        with tempfile.TemporaryFile() as file:
+            file.write(payload)
+            file.seek(0)
+            return os.dup(file.fileno())
+    descriptor = os.memfd_create("titan-payload")
+    os.pwrite(descriptor, payload, 0)
+    return descriptor

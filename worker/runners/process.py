@@ -1,6 +1,5 @@
 """The process runner: a job's image names a command of the worker's table."""
 
-import asyncio
 import errno
 import logging
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from worker.outcome import Failed, Outcome, Released
 from worker.output import Output
 from worker.runners.child import Child
 from worker.runners.command import command_of
+from worker.runners.deadlines import DeadlinePassed, Deadlines
 from worker.runners.endings import ending, usage
 from worker.runners.orphans import Orphans, delivery_in
 from worker.runners.payload import payload_file
@@ -33,6 +33,7 @@ class ProcessRunner:
         self._kill_after_s = kill_after_s
         self._give_back_s = give_back_s
         self._orphans = orphans
+        self._deadlines = Deadlines()
 
     async def run(self, entry: ProcessEntry, job: Job, log: Output) -> Outcome:
         """Run the entry's command."""
@@ -66,9 +67,9 @@ class ProcessRunner:
 
     async def _end(self, child: Child, entry: ProcessEntry, job: Job) -> Outcome:
         try:
-            async with asyncio.timeout(job.timeout):
+            with self._deadlines.within(job.timeout):
                 await child.exited()
-        except TimeoutError:
+        except DeadlinePassed:
             await child.stop(self._kill_after_s)
             await child.close()
             return Failed("timeout", f"ran longer than its timeout of {job.timeout} s", usage(child))

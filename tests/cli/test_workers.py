@@ -1,0 +1,162 @@
+"""`titan worker list`, `status`, `quiet`, `resume` and `drain`."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from broker.presence import Announcement, Orders
+from tests.cli.live import Titan
+from worker.client import Client
+
+Announce = Callable[..., Orders]
+ORDERS = ["quiet", "resume", "drain"]
+
+
+@pytest.fixture
+def name() -> str:
+    """The name of a worker that no other test has."""
+    return f"w{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def announce(titan: Titan, name: str) -> Iterator[Announce]:
+    """Says what a worker says of itself, the one called `name` unless told otherwise; it stops with the test."""
+    names = {name}
+
+    def say(**said: Any) -> Orders:
+        announcement = Announcement(**({"name": name, "host": "h1", "slots": 4} | said))
+        names.add(announcement.name)
+        return asyncio.run(_announce(titan.broker_url, announcement))
+
+    yield say
+    for known in names:
+        say(name=known, state="stopped")
+
+
+async def _announce(url: str, announcement: Announcement) -> Orders:
+    async with Client(url) as client:
+        return await client.announce(announcement)
+
+
+def rows(shown: str) -> dict[str, str]:
+    """A page's names and values."""
+    return dict(line.split(maxsplit=1) for line in shown.splitlines() if len(line.split()) > 1)
+
+
+def test_list_table(titan: Titan, name: str, announce: Announce) -> None:
+    """Workers are rows: what they are, how many jobs they run, and what they are still to do."""
+    announce(runner="process", version="1.2", busy=1, running=["x"])
+    titan("worker", "quiet", name)
+    head, *lines = (line.split() for line in titan("worker", "list").out.splitlines())
+    row = dict(zip(head, next(line for line in lines if line[0] == name), strict=True))
+    assert row.pop("SEEN") in {"0s", "1s", "2s", "3s", "4s", "5s"}
+    assert row == {
+        "NAME": name, "HOST": "h1", "STATE": "working", "ORDER": "quiet", "BUSY": "1", "SLOTS": "4",
+        "RUNNER": "process", "VERSION": "1.2",
+    }  # fmt: skip
+
+
+def test_list_json(titan: Titan, name: str, announce: Announce) -> None:
+    """--json has the API's fields; an order that nobody gave is left out."""
+    announce(running=["x", "y"], busy=2)
+    listed = titan("worker", "list", "--json").json["workers"]
+    shown = next(worker for worker in listed if worker["name"] == name)
+    assert (shown["running"], shown["busy"], shown["slots"], shown["state"]) == (["x", "y"], 2, 4, "working")
+    assert "order" not in shown
+
+
+def test_list_all(titan: Titan, name: str, announce: Announce, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list follows the cursors to the end."""
+    monkeypatch.setattr("broker.cli.workers.MAX_JOBS", 2)
+    names = {f"{name}{i}" for i in range(5)}
+    for each in names:
+        announce(name=each)
+    listed = titan("worker", "list", "--json").json
+    assert names <= {worker["name"] for worker in listed["workers"]}
+    assert "cursor" not in listed
+
+
+def test_list_no_worker(titan: Titan) -> None:
+    """Where no worker is there, nothing is printed, and an empty list as JSON."""
+    assert titan("worker", "list") == (0, "", "")
+    assert titan("worker", "list", "--json").json == {"workers": []}
+
+
+def test_list_stopped(titan: Titan, name: str, announce: Announce) -> None:
+    """A worker that said that it stops is off the list at once."""
+    announce()
+    assert name in titan("worker", "list").out
+    announce(state="stopped")
+    assert name not in titan("worker", "list").out
+
+
+def test_list_control_characters(titan: Titan, name: str, announce: Announce) -> None:
+    """What a worker says of itself cannot steer a terminal."""
+    announce(host="h\u009b2Jx")
+    assert "h 2Jx" in titan("worker", "list").out
+
+
+def test_status_page(titan: Titan, name: str, announce: Announce) -> None:
+    """A worker is shown as names and values, its jobs one a line."""
+    announce(runner="python", busy=2, running=["x", "y"])
+    shown = titan("worker", "status", name).out
+    page = rows(shown)
+    assert (page["name"], page["runner"], page["busy"], page["running"]) == (name, "python", "2", "x")
+    assert shown.split("running")[1].split()[:2] == ["x", "y"]
+    assert page["seen_at"].endswith("ago)")
+    assert "order" not in page
+
+
+def test_status_json(titan: Titan, name: str, announce: Announce) -> None:
+    """--json is the API's answer."""
+    announce(running=["x"], busy=1)
+    shown = titan("worker", "status", name, "--json").json["worker"]
+    assert (shown["name"], shown["host"], shown["running"]) == (name, "h1", ["x"])
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_order(titan: Titan, name: str, announce: Announce, order: str) -> None:
+    """The worker hears the order with its next word, and it is shown until the worker says that it is done."""
+    announce()
+    ordered = titan("worker", order, name)
+    assert ordered == (0, f"{name} will hear it within seconds: {order}\n", "")
+    assert rows(titan("worker", "status", name).out)["order"] == order
+    heard = announce()
+    assert heard.order == order
+    announce(done=heard.number)
+    assert "order" not in rows(titan("worker", "status", name).out)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_order_json(titan: Titan, name: str, announce: Announce, order: str) -> None:
+    """--json shows the worker with the order that it is still to carry out."""
+    announce()
+    shown = titan("worker", order, name, "--json").json["worker"]
+    assert (shown["name"], shown["order"]) == (name, order)
+
+
+@pytest.mark.parametrize("command", ["status", *ORDERS])
+def test_unknown_worker(titan: Titan, name: str, command: str) -> None:
+    """A worker that is not there is refused, and nothing is printed that a script could take for one."""
+    for words in ([], ["--json"]):
+        refused = titan("worker", command, name, *words)
+        assert (refused.code, refused.out) == (1, "")
+        assert "no such worker" in refused.err
+
+
+@pytest.mark.parametrize("command", ["status", *ORDERS])
+def test_no_name(titan: Titan, command: str) -> None:
+    """A command for one worker wants its name."""
+    refused = titan("worker", command)
+    assert (refused.code, refused.out) == (2, "")
+    assert "NAME" in refused.err
+
+
+def test_no_broker(titan: Titan, unused_tcp_port: int) -> None:
+    """A broker that cannot be reached has an exit code of its own."""
+    for words in (["list"], ["status", "w1"], ["drain", "w1"]):
+        refused = titan("worker", *words, TITAN_BROKER_URL=f"http://127.0.0.1:{unused_tcp_port}")
+        assert (refused.code, refused.out) == (3, "")

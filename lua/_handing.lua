@@ -25,13 +25,13 @@ local function hand_out(p, job, id, place, now, started_at, lease, lease_s)
   return math.min(ends, now + lease_s * 1000)
 end
 
--- what was handed out of a group: out of `queued`, into `running`, whose flat scores and ids these are
-local function file_running(p, group, ids, running, first_end, rate, now)
+-- what was handed out of a group that had room for `most`: out of `queued`, into `running`, whose flat scores and ids these are
+local function file_running(p, group, ids, running, first_end, most, rate, now)
   many('ZREM', set_key(p, group, 'queued'), ids)
   if #running > 0 then
     many('ZADD', set_key(p, group, 'running'), running)
     set_timer(p, 'running', group, first_end)
   end
   if rate then spend(p, group, rate, #running / 2, now) end
-  refresh_ready(p, group)
+  refresh_ready(p, group, not rate and most - #running / 2)
 end

@@ -39,14 +39,15 @@ local function close(p, id, status, completed_at, ...)
   call('HSET', job_key(p, id), 'status', status, 'completed_at', completed_at, ...)
 end
 
--- jobs that are closed: out of one set, into that of their status, for the group's retention
-local function file(p, group, ids, before, status, now)
+local function retention(p, group, status) return call('HGET', group_key(p, group), 'retention_' .. status) end
+
+-- jobs that are closed: out of one set, into that of their status, for the group's retention in s, or nil
+local function file(p, group, ids, before, status, kept_s, now)
   local completed = {}
   for i = 1, #ids do completed[2 * i - 1] = now; completed[2 * i] = ids[i] end
   many('ZREM', set_key(p, group, before), ids)
   many('ZADD', set_key(p, group, status), completed)
-  local kept_s = call('HGET', group_key(p, group), 'retention_' .. status) or RETENTION_S[status]
-  set_timer(p, status, group, now + kept_s * 1000)
+  set_timer(p, status, group, now + (kept_s or RETENTION_S[status]) * 1000)
 end
 
 -- a new job that does the work of an old one again

@@ -60,10 +60,10 @@ local function room(p, group)
   return most, settings[3], tonumber(settings[4] or nil)
 end
 
--- `ready` has the group exactly while it may hand out a job; who waits is told when it comes in
-local function refresh_ready(p, group)
+-- `ready` has the group exactly while it may hand out a job; who waits is told when it comes in. room_left where it is known
+local function refresh_ready(p, group, room_left)
   local head = call('ZRANGE', set_key(p, group, 'queued'), 0, 0, 'WITHSCORES')
-  if not head[1] or room(p, group) == 0 then
+  if not head[1] or (room_left or room(p, group)) == 0 then
     call('ZREM', p .. ':ready', group)
   elseif call('ZADD', p .. ':ready', head[2], group) == 1 and call('EXISTS', p .. ':waiting') == 1 then
     call('PUBLISH', p .. ':wake', group)

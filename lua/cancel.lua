@@ -18,7 +18,7 @@ if job.status == 'succeeded' or job.status == 'failed' then return wrong_state(p
 
 if job.status ~= 'cancelled' then
   close(p, id, 'cancelled', now, 'reason', 'client_request')
-  file(p, group, { id }, job.status, 'cancelled', now)
+  file(p, group, { id }, job.status, 'cancelled', retention(p, group, 'cancelled'), now)
   refresh_ready(p, group)
 end
 

@@ -47,8 +47,9 @@ end
 local items = {}
 while at < #ARGV do
   local group, status, n, words = unpack(ARGV, at, at + 3)
-  local limit, is_strict = unpack(call('HMGET', group_key(p, group), 'max_concurrency', 'require_lease'))
-  local ended, has_news = {}, limit
+  local fields = { 'max_concurrency', 'require_lease', 'retention_' .. status }
+  local has_news, is_strict, kept_s = unpack(call('HMGET', group_key(p, group), unpack(fields)))
+  local ended = {}
   at = at + 4
   for _ = 1, n do
     local told, is_over, is_retried = finish(group, status, is_strict, unpack(ARGV, at, at + words - 1))
@@ -58,7 +59,7 @@ while at < #ARGV do
     at = at + words
   end
   if #ended > 0 then
-    file(p, group, ended, 'running', status, now)
+    file(p, group, ended, 'running', status, kept_s, now)
     if has_news then refresh_ready(p, group) end
   end
 end

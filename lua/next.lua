@@ -56,7 +56,7 @@ while n > 0 and bytes < LARGEST and turns > 0 do
     reply[#reply + 1] = jobs
     n = n - #running / 2
   end
-  file_running(p, group, ids, running, first_end, rate, now)
+  file_running(p, group, ids, running, first_end, most, rate, now)
   turns = turns - 1
 end
 if #reply == 1 then note_waiting(p) end

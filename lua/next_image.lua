@@ -47,7 +47,7 @@ local function look_into(group)
     looks, bytes = looks + 1, bytes + (job and #job[1] or 0)
     if job and is_wanted(job[1]) then
       matches = matches + 1
-      found[#found + 1] = { tonumber(heads[i + 1]), heads[i], heads[i + 1], group, env_vars, rate, job }
+      found[#found + 1] = { tonumber(heads[i + 1]), heads[i], heads[i + 1], group, env_vars, most, rate, job }
     end
   end
 end
@@ -59,15 +59,15 @@ table.sort(found, function(a, b) return a[1] < b[1] end)
 
 local reply, started_at = { now }, whole(now)
 for i = 1, math.min(n, #found) do
-  local _, id, place, group, env_vars, rate, job = unpack(found[i], 1, 7)
+  local _, id, place, group, env_vars, most, rate, job = unpack(found[i], 1, 8)
   local ends, last = hand_out(p, job, id, place, now, started_at, lease, lease_s), reply[#reply]
   if #reply == 1 or last[1] ~= group then last = { group, env_vars }; reply[#reply + 1] = last end
   last[#last + 1] = job
-  local own = taken[group] or { ids = {}, running = {}, first_end = math.huge, rate = rate }
+  local own = taken[group] or { ids = {}, running = {}, first_end = math.huge, most = most, rate = rate }
   taken[group], own.ids[#own.ids + 1], own.first_end = own, id, math.min(own.first_end, ends)
   own.running[#own.running + 1] = ends; own.running[#own.running + 1] = id
 end
-for group, own in pairs(taken) do file_running(p, group, own.ids, own.running, own.first_end, own.rate, now) end
+for group, own in pairs(taken) do file_running(p, group, own.ids, own.running, own.first_end, own.most, own.rate, now) end
 if #found == 0 then
   note_waiting(p)
   call('SET', p .. ':awaited', '1', 'PX', WAITING_MS)

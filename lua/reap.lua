@@ -20,7 +20,7 @@ local function took_back(group, id, job)
   local is_over = job.deadline and tonumber(job.deadline) <= now
   if is_over or tonumber(job.deliveries or 0) >= tonumber(delivery_limit) then
     close(p, id, 'failed', now, 'reason', 'timeout')
-    file(p, group, { id }, 'running', 'failed', now)
+    file(p, group, { id }, 'running', 'failed', retention(p, group, 'failed'), now)
     if job.max_retries then
       retry_failed(p, group, id, tonumber(job.max_retries), ARGV[first_id + left - 1], now)
     end

@@ -98,7 +98,7 @@ async def _worked(started: Server, image: str, n: int, words: tuple[str, ...]) -
 async def _until_succeeded(client: Client, group: str, n: int) -> None:
     async with asyncio.timeout(LONGEST_S):
         while (await client.group(group)).counts.succeeded < n:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 @contextmanager

@@ -103,8 +103,15 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     )
     max_connections: Annotated[
         int,
-        Meta(ge=1, description="Connections of clients at most, for each process; fewer where it may open few files."),
+        Meta(
+            ge=1,
+            description="Connections of clients at most, TLS handshakes among them, for each process; "
+            "fewer where it may open few files.",
+        ),
     ] = 10_000
+    tls_handshake_timeout_s: Annotated[
+        float, Meta(gt=0, le=600, description="How long a client's TLS handshake may take in all, in s.")
+    ] = 10.0
     head_timeout_s: Annotated[
         float, Meta(gt=0, description="How long the head of a connection's first request may take to come, in s.")
     ] = 15.0

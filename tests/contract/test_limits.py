@@ -10,7 +10,7 @@ from broker import keys
 from broker.check import check
 from broker.config import BrokerSettings
 from broker.errors import Invalid, LimitReached, TooLarge
-from broker.models import Job, NewJob
+from broker.models.jobs import Job, NewJob
 from broker.store import Store
 from tests.contract.building import GROUP, cancelled, configure, dump, failed, ids, new, partition, queued, reap_after
 

@@ -5,9 +5,12 @@ import asyncio
 import pytest
 
 from broker.api import shed as sheds
+from broker.api.app import DESK
+from broker.api.routes import ROUTES
 from broker.config import BrokerSettings
 from broker.store import Store
 from tests.api.client import Http
+from tests.system.walk import walk
 
 
 @pytest.fixture
@@ -61,6 +64,53 @@ async def test_requests_are_refused_in_the_end(
     told = (await http("GET", "/metrics")).text
     assert 'titan_requests_total{verb="enqueue",status="503"} 1\n' in told
     assert "titan_requests_shed_total 2\n" in told
+
+
+async def test_every_route_keeps_to_the_bound(http: Http, slow: asyncio.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all room taken, every route is refused, but those that end work, stream, or look after the broker."""
+    monkeypatch.setattr(sheds, "PATIENCE_S", 0.05)
+    [job] = await _enqueued_before(http, slow)
+    first = asyncio.create_task(http("POST", "/v1/groups/g/jobs", JOB))
+    while "titan_requests_in_progress 1\n" not in (await http("GET", "/metrics")).text:
+        await asyncio.sleep(0.001)
+    answers = {answer.verb: answer for answer in await walk(f"http://{http.address[0]}:{http.address[1]}", job)}
+    refused = {
+        verb
+        for verb, answer in answers.items()
+        if answer.status == 503 and answer.body["error"]["code"] == "overloaded"
+    }
+    assert refused == {route.verb for route in ROUTES if sheds.rank_of(route.verb) == sheds.FIRST}
+    assert refused >= {"enqueue", "next", "list_jobs", "show", "cancel", "retry", "remove", "configure", "list_groups"}
+    assert all(answers[verb].retry_after == "1" for verb in refused)
+    slow.set()
+    assert (await first).status == 201
+    assert "titan_requests_in_progress 0\n" in (await http("GET", "/metrics")).text
+
+
+async def test_every_route_is_bounded_in_the_end(
+    http: Http, slow: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With twice the room taken, what ends work is refused too; logs, health and metrics never are."""
+    monkeypatch.setattr(sheds, "PATIENCE_S", 0.05)
+    [job] = await _enqueued_before(http, slow)
+    front = http.runner.app[DESK].front
+    front.shed.admit(sheds.LAST, 2)
+    answers = await walk(f"http://{http.address[0]}:{http.address[1]}", job)
+    let_in = {answer.verb for answer in answers if answer.status != 503}
+    assert let_in == {route.verb for route in ROUTES if sheds.rank_of(route.verb) == sheds.NEVER}
+    assert let_in == {"log", "read_log", "healthz", "readyz", "metrics", "openapi"}
+    front.shed.leave(2)
+    slow.set()
+    assert (await http("POST", "/v1/groups/g/jobs", JOB)).status == 201
+
+
+async def _enqueued_before(http: Http, slow: asyncio.Event) -> list[str]:
+    """The id of a job that runs; from now on enqueue is slow."""
+    slow.set()
+    await http("POST", "/v1/groups/g/jobs", JOB)
+    [job] = (await http("GET", "/v1/jobs")).json["jobs"]
+    slow.clear()
+    return [job["id"]]
 
 
 async def test_long_polls_take_no_room(http: Http) -> None:

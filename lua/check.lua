@@ -10,7 +10,7 @@
 -- reply   for each finding: id or '', what is wrong
 -- refuses -
 -- flags   allow-oom
--- with    _moves _limits
+-- with    _moves _sums
 local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
 local STATUSES = { 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }
 local READ = { 'group_name', 'status', 'created_at', 'completed_at', 'priority', 'lease', 'deadline', 'place' }

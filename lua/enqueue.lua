@@ -32,12 +32,9 @@ if idempotency_key ~= '' then
 end
 if missing ~= '' then return refuse('INVALID', missing .. ' An image is needed: the group has none of its own.') end
 
-local jobs, bytes = {}, {}
-if max_jobs + max_bytes > 0 then jobs, bytes = weigh(ARGV, first) end
-for group, n in pairs(jobs) do
-  local refused = over_limit(p, group, n, bytes[group], max_jobs, max_bytes)
-  if refused then return refused end
-end
+local refused, bytes
+if max_jobs + max_bytes > 0 then refused, bytes = any_over_limit(p, ARGV, first, max_jobs, max_bytes) end
+if refused then return refused end
 
 -- the group is known, and its timer or its place in `ready` is right, now that its first new job has this score
 local function announce(group, status, score, created_at)
@@ -69,7 +66,9 @@ while at < #ARGV do
   announce(group, status, scores[1], created_at)
   if step == 1 then queued[group] = true end
 end
-for group, sum in pairs(max_bytes > 0 and bytes or {}) do call('ZINCRBY', p .. ':bytes', sum, group) end
+if max_bytes > 0 then
+  for group, sum in pairs(bytes) do call('ZINCRBY', p .. ':bytes', sum, group) end
+end
 -- who waits for images is not told by `ready`, where the group may have been before
 if sequence and call('EXISTS', p .. ':awaited') == 1 then
   for group in pairs(queued) do call('PUBLISH', p .. ':wake', group) end

@@ -19,7 +19,8 @@ local job = find(p, group, id, { 'group_name', 'status', 'max_retries', 'retry_a
 if not job then return not_found() end
 if not RETENTION_S[job.status] then return wrong_state(p, id, job.status) end
 if job.retry_at then return wrong_state(p, id, job.status, 'It was retried already, as ' .. job.retry_at .. '.') end
-local refused = over_limit(p, group, 1, call('HSTRLEN', job_key(p, id), 'spec'), max_jobs, max_bytes)
+local refused = max_jobs + max_bytes > 0
+  and over_limit(p, group, 1, call('HSTRLEN', job_key(p, id), 'spec'), max_jobs, max_bytes)
 if refused then return refused end
 
 again(p, group, id, new_id, 0, tonumber(job.max_retries or 0), now, max_bytes > 0)

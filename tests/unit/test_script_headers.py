@@ -24,6 +24,7 @@ REFUSERS = {
     "lease_lost": {"LEASE_LOST"},
     "refusal": {"NOT_FOUND", "WRONG_STATE", "LEASE_LOST"},
     "over_limit": {"LIMIT_REACHED"},
+    "any_over_limit": {"LIMIT_REACHED"},
 }
 """What the shared functions refuse."""
 

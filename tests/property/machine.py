@@ -41,13 +41,13 @@ SETTINGS = st.builds(
     GroupSettings,
     paused=st.sampled_from((None, None, None, True)),
     max_concurrency=st.sampled_from((None, 1, 2)),
-    rate_limit=st.sampled_from((None, None, 1, 2, 4)),
+    rate_limit=st.sampled_from((None, None, None, None, 1, 4)),
     delivery_limit=st.sampled_from((None, 1, 2)),
     require_lease=st.sampled_from((None, True)),
     retention=st.none() | st.none() | st.builds(Retentions, succeeded=FEW_S, failed=FEW_S, cancelled=FEW_S),
 )
 GROUP = st.sampled_from(GROUPS)
-LIMITS = st.sampled_from((Limits(0, 0), Limits(0, 0), Limits(6, 0), Limits(0, 90), Limits(5, 110)))
+LIMITS = st.sampled_from((Limits(0, 0), Limits(0, 0), Limits(0, 0), Limits(6, 0), Limits(0, 90), Limits(8, 120)))
 """Unfinished jobs of a group, and their bytes; a job has 13 or 34."""
 HELD = st.tuples(st.sampled_from(("running", "running", "running", "running", "any", "gone")), st.integers(0, 3))
 KEPT = st.tuples(st.sampled_from(("finished", "finished", "finished", "any", "gone")), st.integers(0, 3))

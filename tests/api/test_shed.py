@@ -12,6 +12,11 @@ from broker.store import Store
 from tests.api.client import Http
 from tests.system.walk import walk
 
+ROOM = 2 * len(ROUTES)
+ALWAYS = {"log", "read_log", "healthz", "readyz", "metrics", "openapi"}
+ENDING = {"start", "touch", "succeed", "fail", "release", "finish", "touch_many", "announce"}
+"""The verbs that are never refused as too many, and those that are at twice the bound only."""
+
 
 @pytest.fixture
 def settings() -> BrokerSettings:
@@ -66,51 +71,44 @@ async def test_requests_are_refused_in_the_end(
     assert "titan_requests_shed_total 2\n" in told
 
 
-async def test_every_route_keeps_to_the_bound(http: Http, slow: asyncio.Event, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With all room taken, every route is refused, but those that end work, stream, or look after the broker."""
-    monkeypatch.setattr(sheds, "PATIENCE_S", 0.05)
-    [job] = await _enqueued_before(http, slow)
-    first = asyncio.create_task(http("POST", "/v1/groups/g/jobs", JOB))
-    while "titan_requests_in_progress 1\n" not in (await http("GET", "/metrics")).text:
-        await asyncio.sleep(0.001)
-    answers = {answer.verb: answer for answer in await walk(f"http://{http.address[0]}:{http.address[1]}", job)}
-    refused = {
-        verb
-        for verb, answer in answers.items()
-        if answer.status == 503 and answer.body["error"]["code"] == "overloaded"
-    }
-    assert refused == {route.verb for route in ROUTES if sheds.rank_of(route.verb) == sheds.FIRST}
-    assert refused >= {"enqueue", "next", "list_jobs", "show", "cancel", "retry", "remove", "configure", "list_groups"}
-    assert all(answers[verb].retry_after == "1" for verb in refused)
-    slow.set()
-    assert (await first).status == 201
-    assert "titan_requests_in_progress 0\n" in (await http("GET", "/metrics")).text
+class TestEveryRoute:
+    """A request of each route, while others have the room."""
 
+    @pytest.fixture
+    def settings(self) -> BrokerSettings:
+        """Room for every route at once."""
+        return BrokerSettings(max_in_progress=ROOM)
 
-async def test_every_route_is_bounded_in_the_end(
-    http: Http, slow: asyncio.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With twice the room taken, what ends work is refused too; logs, health and metrics never are."""
-    monkeypatch.setattr(sheds, "PATIENCE_S", 0.05)
-    [job] = await _enqueued_before(http, slow)
-    front = http.runner.app[DESK].front
-    front.shed.admit(sheds.LAST, 2)
-    answers = await walk(f"http://{http.address[0]}:{http.address[1]}", job)
-    let_in = {answer.verb for answer in answers if answer.status != 503}
-    assert let_in == {route.verb for route in ROUTES if sheds.rank_of(route.verb) == sheds.NEVER}
-    assert let_in == {"log", "read_log", "healthz", "readyz", "metrics", "openapi"}
-    front.shed.leave(2)
-    slow.set()
-    assert (await http("POST", "/v1/groups/g/jobs", JOB)).status == 201
+    @pytest.fixture
+    async def job_id(self, http: Http, monkeypatch: pytest.MonkeyPatch) -> str:
+        """A job that runs; who finds no room is told so soon."""
+        monkeypatch.setattr(sheds, "PATIENCE_S", 0.05)
+        [job] = await http.running()
+        return str(job["id"])
 
+    async def let_in(self, http: Http, job_id: str, taken: int) -> set[str]:
+        """The verbs that are answered while so much room is taken; the others say when to ask again."""
+        shed = http.runner.app[DESK].front.shed
+        shed.admit(sheds.LAST, taken)
+        answers = await walk(f"http://{http.address[0]}:{http.address[1]}", job_id)
+        shed.leave(taken)
+        refused = [answer for answer in answers if answer.status == 503]
+        assert all(answer.body["error"]["code"] == "overloaded" for answer in refused)
+        assert all(answer.retry_after == "1" for answer in refused)
+        assert shed.in_progress == 0
+        return {answer.verb for answer in answers} - {answer.verb for answer in refused}
 
-async def _enqueued_before(http: Http, slow: asyncio.Event) -> list[str]:
-    """The id of a job that runs; from now on enqueue is slow."""
-    slow.set()
-    await http("POST", "/v1/groups/g/jobs", JOB)
-    [job] = (await http("GET", "/v1/jobs")).json["jobs"]
-    slow.clear()
-    return [job["id"]]
+    async def test_with_room(self, http: Http, job_id: str) -> None:
+        """With some room left for each nothing is refused."""
+        assert await self.let_in(http, job_id, 0) == {route.verb for route in ROUTES}
+
+    async def test_at_the_bound(self, http: Http, job_id: str) -> None:
+        """With all room taken only those go on that end work, stream, or look after the broker."""
+        assert await self.let_in(http, job_id, ROOM) == ENDING | ALWAYS
+
+    async def test_at_twice_the_bound(self, http: Http, job_id: str) -> None:
+        """With twice the room taken what ends work is refused too."""
+        assert await self.let_in(http, job_id, 2 * ROOM) == ALWAYS
 
 
 async def test_long_polls_take_no_room(http: Http) -> None:

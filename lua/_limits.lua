@@ -9,9 +9,9 @@ local function over_limit(p, group, jobs, bytes, max_jobs, max_bytes)
   if max_jobs > 0 and has + jobs > max_jobs then
     return refuse('LIMIT_REACHED', 'The group has ' .. has .. ' unfinished jobs, and may have ' .. whole(max_jobs) .. '.')
   end
-  -- a group without such jobs has none, whatever its sum says
-  local sum = max_bytes > 0 and has > 0 and call('ZSCORE', p .. ':bytes', group) or 0
-  if max_bytes > 0 and sum + bytes > max_bytes then
+  if max_bytes == 0 then return nil end
+  local sum = has > 0 and call('ZSCORE', p .. ':bytes', group) or 0 -- without such jobs none, whatever its sum says
+  if sum + bytes > max_bytes then
     local limits = whole(sum) .. ' bytes, and may have ' .. whole(max_bytes) .. '.'
     return refuse('LIMIT_REACHED', 'The unfinished jobs of the group have ' .. limits)
   end

@@ -83,11 +83,12 @@ class TitanMachine(RuleBasedStateMachine):
         self.groups: set[str] = set()
         self.configured = 0
 
-    @initialize(limits=LIMITS)
-    def open(self, limits: Limits) -> None:
+    @initialize(limits=LIMITS, settings=SETTINGS)
+    def open(self, limits: Limits, settings: GroupSettings) -> None:
         self.run(self.store.open())
         self.advance(0)
         self.broker_dies(limits)
+        self.configure("maps", settings)
         self.enqueue("maps", [NewJob(image="x", timeout=1), NewJob(image="x", priority=2, max_retries=1)])
 
     def teardown(self) -> None:

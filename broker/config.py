@@ -74,17 +74,44 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     max_payload_bytes: Annotated[int, Meta(ge=1, description="Size of one payload at most, in bytes of UTF-8.")] = (
         1024 * 1024
     )
+    max_batch: Annotated[
+        int,
+        Meta(ge=1, le=1000, description="Jobs of one enqueue at most; reports and next may have 1,000 at any time."),
+    ] = 1000
+    max_group_jobs: Annotated[
+        int,
+        Meta(ge=0, description="Unfinished jobs of a group at most; then an enqueue is answered 429. 0: no limit."),
+    ] = 0
+    max_group_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**50,
+            description="What the unfinished jobs of a group may have of images and payloads, "
+            "as the JSON that is kept, in bytes; then an enqueue is answered 429. 0: no limit.",
+        ),
+    ] = 0
     max_log_bytes: Annotated[int, Meta(ge=1, description="Size of one job's log at most, in bytes.")] = 64 * 1024 * 1024
     max_followers: Annotated[
         int, Meta(ge=0, description="Clients at most that follow a log at this broker while it grows.")
     ] = 200
+    max_idempotency_key_length: Annotated[
+        int, Meta(ge=1, le=1000, description="Characters of an Idempotency-Key at most.")
+    ] = 255
     idempotency_ttl_s: Annotated[int, Meta(ge=1, description="How long an Idempotency-Key is remembered, in s.")] = (
         86_400
     )
     max_connections: Annotated[
         int,
-        Meta(ge=1, description="Connections of clients at most, for each process; fewer where it may open few files."),
+        Meta(
+            ge=1,
+            description="Connections of clients at most, TLS handshakes among them, for each process; "
+            "fewer where it may open few files.",
+        ),
     ] = 10_000
+    tls_handshake_timeout_s: Annotated[
+        float, Meta(gt=0, le=600, description="How long a client's TLS handshake may take in all, in s.")
+    ] = 10.0
     head_timeout_s: Annotated[
         float, Meta(gt=0, description="How long the head of a connection's first request may take to come, in s.")
     ] = 15.0

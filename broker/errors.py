@@ -103,7 +103,7 @@ class IdempotencyMismatch(TitanError):
 
 
 class LimitReached(TitanError):
-    """A limit is reached for now: the group is paused, or at its max_concurrency or rate_limit."""
+    """A limit is reached for now: the group is paused, at its max_concurrency or rate_limit, or full of jobs."""
 
     word = "LIMIT_REACHED"
     sentence = "A limit is reached; try again later."

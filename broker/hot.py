@@ -10,8 +10,9 @@ from itertools import islice
 from typing import Any
 
 from broker.encoded import Handed, handed_out
-from broker.errors import LeaseLost, NotFound, TitanError, WrongState
+from broker.errors import LeaseLost, LimitReached, NotFound, TitanError, WrongState
 from broker.ids import lease_token
+from broker.limits import Limits
 from broker.partitions import Partitions, outcome
 from broker.runs import Ended, NewRun, enqueue_words, finish_words, joined, touch_words
 from broker.ticks import Ticks
@@ -26,8 +27,9 @@ _MOST_WISHES = 1000
 class Hot:
     """Enqueue, next, touch and finish. `now` answers '' for the store's clock; in tests a time in ms.
 
-    `give_back` is told of jobs whose caller was gone when they came. `is_stepwise`: the store answers with futures
-    only. `on_enqueue` is told a group when new jobs of it are on their way: what is asked then comes behind them.
+    `give_back` is told of jobs whose caller was gone when they came. `limits` are what groups may have.
+    `is_stepwise`: the store answers with futures only. `on_enqueue` is told a group when new jobs of it are on their
+    way: what is asked then comes behind them.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Hot:
         partitions: Partitions,
         now: Callable[[], str],
         give_back: Callable[[Sequence[Handed]], None],
+        limits: Limits,
         *,
         is_stepwise: bool,
     ) -> None:
@@ -42,6 +45,7 @@ class Hot:
         self._partitions = partitions
         self._now = now
         self._give_back = give_back
+        self._limits = limits
         self.is_stepwise = is_stepwise
         self._turn = 0
         self._nexts: dict[Wish, Ticks[int, list[Handed]]] = {}
@@ -51,9 +55,10 @@ class Hot:
         self._finishes_with_job: dict[str, Ticks[Sequence[Ended], list[Any]]] = self._ticks(self._finish_with_job)
 
     def enqueue(self, group: str, runs: Sequence[NewRun]) -> asyncio.Future[int]:
-        """Put new jobs into a group; when, ms."""
+        """Put new jobs into a group; when, ms. Raises Invalid, TooLarge, LimitReached."""
         jobs = sum([len(run.ids) for run in runs])
         size_bytes = sum([len(spec) for run in runs for spec in run.specs])
+        self._limits.check(jobs, size_bytes)
         return self._enqueues[self._partitions.of(group)].call(runs, jobs, size_bytes)
 
     async def next(self, n: int, groups: tuple[str, ...], lease_s: int | None) -> list[Handed]:
@@ -118,13 +123,31 @@ class Hot:
             ticks = self._nexts[wish] = Ticks(partial(self._next, wish), self._give_back, is_stepwise=self.is_stepwise)
         return ticks
 
-    async def _enqueue(self, partition: str, parts: Sequence[Sequence[NewRun]]) -> list[int]:
+    async def _enqueue(self, partition: str, parts: Sequence[Sequence[NewRun]]) -> list[Any]:
+        """When, ms, for each part; or its refusal. A group that is at a limit does not hold up the others."""
+        try:
+            return await self._enqueue_all(partition, parts)
+        except LimitReached:
+            if len(parts) == 1:
+                raise
+        groups: dict[str, list[int]] = {}
+        for i, part in enumerate(parts):
+            groups.setdefault(part[0].group, []).append(i)
+        lots = list(groups.values()) if len(groups) > 1 else [[i] for i in range(len(parts))]
+        calls = (self._enqueue(partition, [parts[i] for i in lot]) for lot in lots)
+        outcomes: list[Any] = [None] * len(parts)
+        for lot, outcome_ in zip(lots, await asyncio.gather(*calls, return_exceptions=True), strict=True):
+            for at, i in enumerate(lot):
+                outcomes[i] = outcome_ if isinstance(outcome_, BaseException) else outcome_[at]
+        return outcomes
+
+    async def _enqueue_all(self, partition: str, parts: Sequence[Sequence[NewRun]]) -> list[int]:
         runs = joined(run for part in parts for run in part)
         total = sum(len(run.ids) for run in runs if not run.settings.delay)
         if self.on_enqueue is not None and total:
             for group in {run.group for run in runs}:
                 self.on_enqueue(group)
-        arguments = (self._now(), "", "", "", "", "", total, *enqueue_words(runs))
+        arguments = (self._now(), "", "", "", "", "", total, *self._limits, *enqueue_words(runs))
         [created_at] = await self._partitions.run("enqueue", partition, *arguments)
         return [int(created_at)] * len(parts)
 

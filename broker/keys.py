@@ -64,6 +64,11 @@ def rates(p: str) -> str:
     return f"{p}:rates"
 
 
+def counted_bytes(p: str) -> str:
+    """The sorted set of groups by the bytes of their unfinished jobs that count towards max_group_bytes."""
+    return f"{p}:bytes"
+
+
 def discarded(p: str) -> str:
     """The sorted set of the ids of jobs that are gone and whose logs must still be deleted."""
     return f"{p}:discarded"

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from broker.access import Access, Exposed, access_of
 from broker.api.app import DESK, Broker, make_app
+from broker.api.handshakes import TlsSite
 from broker.api.runner import Runner
 from broker.condition import Condition
 from broker.config import BrokerSettings
@@ -165,15 +166,7 @@ async def _front(
     in_progress = app[DESK].front.in_progress
     runner = Runner(app, settings, access_log=None, shutdown_timeout=_LAST_S)
     await runner.setup()
-    is_shared = True if settings.processes > 1 else None
-    site = web.TCPSite(
-        runner,
-        settings.host,
-        settings.port,
-        ssl_context=tls.context if tls else None,
-        backlog=_BACKLOG,
-        reuse_port=is_shared,
-    )
+    site = _site(runner, settings, tls)
     try:
         await site.start()
     except OSError as error:
@@ -191,6 +184,15 @@ async def _front(
         await app.shutdown()  # lets the long polls go
         await in_progress.none(settings.shutdown_grace_s)
         await runner.cleanup()
+
+
+def _site(runner: Runner, settings: BrokerSettings, tls: Tls | None) -> web.BaseSite:
+    place = runner, settings.host, settings.port
+    is_shared = settings.processes > 1
+    if tls is None:
+        return web.TCPSite(*place, backlog=_BACKLOG, reuse_port=is_shared or None)
+    limit_s = settings.tls_handshake_timeout_s
+    return TlsSite(*place, tls.context, runner.guard, limit_s, backlog=_BACKLOG, reuse_port=is_shared)
 
 
 def _address(runner: web.AppRunner, scheme: str) -> str:

@@ -19,7 +19,8 @@ MOST_BYTES = 1024 * 1024
 class Ticks(Generic[Part, Result]):
     """Gathers parts; at the end of the turn `send` is called with all of them and answers a result for each, in order.
 
-    `unwanted` is told of a result whose caller is gone. A fault of the call is raised at every one of its parts.
+    `unwanted` is told of a result whose caller is gone. A fault of the call is raised at every one of its parts, one in
+    the place of a part's result at that part.
     `under_way` are the calls that have not answered yet.
     """
 
@@ -78,7 +79,11 @@ class Ticks(Generic[Part, Result]):
                 if not future.done():
                     future.set_exception(fault or asyncio.CancelledError())
             elif not future.done():
-                future.set_result(results[i])
+                result = results[i]
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
             elif self._unwanted is not None:
                 self._unwanted(results[i])
         self.under_way.discard(answered)

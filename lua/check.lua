@@ -10,7 +10,7 @@
 -- reply   for each finding: id or '', what is wrong
 -- refuses -
 -- flags   allow-oom
--- with    _moves
+-- with    _moves _sums
 local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
 local STATUSES = { 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }
 local READ = { 'group_name', 'status', 'created_at', 'completed_at', 'priority', 'lease', 'deadline', 'place' }
@@ -106,6 +106,11 @@ local function check_group()
   end
   if call('ZSCORE', p .. ':rates', group) and not call('HGET', group_key(p, group), 'rate_limit') then
     found('', 'is in rates, but has no rate_limit', function() call('ZREM', p .. ':rates', group) end)
+  end
+  local sum, bytes = recount(p, group), call('ZSCORE', p .. ':bytes', group)
+  if sum and (sum > 0 and whole(sum)) ~= bytes then
+    local what = 'has ' .. (bytes or 0) .. ' bytes in its sum, and its unfinished jobs ' .. whole(sum)
+    found('', what, function() set_sum(p, group, sum) end)
   end
   for _, set in ipairs({ 'delayed', 'running', 'succeeded', 'failed', 'cancelled' }) do check_timer(set) end
 end

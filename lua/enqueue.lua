@@ -8,14 +8,18 @@
 -- ARGV[5] note             what the broker needs to give the same answer again
 -- ARGV[6] missing          the field of a job that has no image, nor has its group; or ''
 -- ARGV[7] total            how many of the jobs have no delay
--- ARGV[8] runs             of jobs that are alike: group, how many, priority, delay in s, how many words of fields, field
+-- ARGV[8] max_jobs         that a group may have unfinished, or 0
+-- ARGV[9] max_bytes        that these may have, or 0
+-- ARGV[10] runs            of jobs that are alike: group, how many, priority, delay in s, how many words of fields, field
 --                          value field value…; then for each job: id spec
 --
 -- moves   - -> delayed, - -> queued
 -- reply   now, ms; or, of an answer given before: its now and its note
--- refuses IDEMPOTENCY_MISMATCH INVALID
+-- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED
+-- with    _limits
 local p, now, idempotency_key, digest, kept_ms = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
-local note, missing, total, first = ARGV[5], ARGV[6], ARGV[7], 8
+local note, missing, total = ARGV[5], ARGV[6], ARGV[7]
+local max_jobs, max_bytes, first = tonumber(ARGV[8]), tonumber(ARGV[9]), 10
 
 local answer = p .. ':answer:' .. idempotency_key
 if idempotency_key ~= '' then
@@ -27,6 +31,10 @@ if idempotency_key ~= '' then
   end
 end
 if missing ~= '' then return refuse('INVALID', missing .. ' An image is needed: the group has none of its own.') end
+
+local refused, bytes
+if max_jobs + max_bytes > 0 then refused, bytes = any_over_limit(p, ARGV, first, max_jobs, max_bytes) end
+if refused then return refused end
 
 -- the group is known, and its timer or its place in `ready` is right, now that its first new job has this score
 local function announce(group, status, score, created_at)
@@ -42,11 +50,13 @@ while at < #ARGV do
   local status, score, step = 'queued', (2 - priority) * STEP + (sequence or 0), 1
   if delay_s ~= '0' then status, score, step = 'delayed', now + delay_s * 1000, 0 end
   local fields = { 'group_name', group, 'status', status, 'created_at', created_at, 'spec', '', unpack(ARGV, at + 5, at + 4 + words) }
-  local index, scores = {}, {}
+  local index, scores, size = {}, {}, max_bytes > 0 and #fields + 2
+  if size then fields[size - 1] = 'bytes' end
   at = at + 5 + words
   for i = 1, 2 * n, 2 do
     local id = ARGV[at]
     fields[8], at, score = ARGV[at + 1], at + 2, score + step
+    if size then fields[size] = #fields[8] end
     call('HSET', p .. ':job:' .. id, unpack(fields))
     index[i], index[i + 1], scores[i], scores[i + 1] = created_at, id, score, id
   end
@@ -55,6 +65,9 @@ while at < #ARGV do
   many('ZADD', set_key(p, group, status), scores)
   announce(group, status, scores[1], created_at)
   if step == 1 then queued[group] = true end
+end
+if max_bytes > 0 then
+  for group, sum in pairs(bytes) do call('ZINCRBY', p .. ':bytes', sum, group) end
 end
 -- who waits for images is not told by `ready`, where the group may have been before
 if sequence and call('EXISTS', p .. ':awaited') == 1 then

@@ -5,19 +5,25 @@
 -- ARGV[2] group      name
 -- ARGV[3] id         of the finished job
 -- ARGV[4] new_id     of the new job
+-- ARGV[5] max_jobs   that the group may have unfinished, or 0
+-- ARGV[6] max_bytes  that these may have, or 0
 --
 -- moves   succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   the new job: id field value field value…
--- refuses NOT_FOUND WRONG_STATE
--- with    _moves
+-- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED
+-- with    _moves _limits
 local p, now, group, id, new_id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+local max_jobs, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
 
 local job = find(p, group, id, { 'group_name', 'status', 'max_retries', 'retry_at' })
 if not job then return not_found() end
 if not RETENTION_S[job.status] then return wrong_state(p, id, job.status) end
 if job.retry_at then return wrong_state(p, id, job.status, 'It was retried already, as ' .. job.retry_at .. '.') end
+local refused = max_jobs + max_bytes > 0
+  and over_limit(p, group, 1, call('HSTRLEN', job_key(p, id), 'spec'), max_jobs, max_bytes)
+if refused then return refused end
 
-again(p, group, id, new_id, 0, tonumber(job.max_retries or 0), now)
+again(p, group, id, new_id, 0, tonumber(job.max_retries or 0), now, max_bytes > 0)
 refresh_ready(p, group)
 
 return row(p, new_id)

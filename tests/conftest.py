@@ -152,7 +152,17 @@ async def assert_known_keys(store: Store) -> None:
         if kind in {"answer", "worker", "workers", "waiting", "awaited"}:
             assert await store.redis.pttl(key) > 0, key
         else:
-            assert kind in {"", "job", "group", "groups", "ready", "due", "sequence", "discarded", "rates", "fence"}, (
-                key
-            )
+            assert kind in {
+                "",
+                "job",
+                "group",
+                "groups",
+                "ready",
+                "due",
+                "sequence",
+                "discarded",
+                "rates",
+                "fence",
+                "bytes",
+            }, key
     await store.redis.unlink(*known)  # so that the next tests' scans stay short

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 Body = TypeVar("Body", bound=Struct)
 
-MAX_KEY_LENGTH = 255
 MAX_LEASE_LENGTH = 64
 _LARGE_BYTES = 1024 * 1024
 
@@ -135,9 +134,10 @@ class Call:
         key = self.request.headers.get("Idempotency-Key")
         if key is None:
             return ""
-        if not 0 < len(key) <= MAX_KEY_LENGTH or not _is_printable(key):
+        longest = self.settings.max_idempotency_key_length
+        if not 0 < len(key) <= longest or not _is_printable(key):
             raise Invalid(
-                f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} printable ASCII characters.", fields="Idempotency-Key"
+                f"Idempotency-Key must have 1 to {longest} printable ASCII characters.", fields="Idempotency-Key"
             )
         return key
 

@@ -20,6 +20,9 @@ _SPARE_FILES = 128
 """Descriptors that are left for the store, the logs and what listens."""
 _SEARCHED = 1000
 """Connections among which one is looked for that may go, when there are too many."""
+_MARK_S = 1.0
+"""How much earlier than any other a new connection's mark is: a loop's clock may stand still for a ms, and a request
+be over in less."""
 _REFUSAL = b'{"error":{"message":"The broker has too many connections.","code":"overloaded"}}'
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n"
@@ -60,21 +63,36 @@ class Guard:
         self._seen: dict[web.RequestHandler, _Seen] = {}
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def count(self) -> int:
+        """How many connections there are."""
+        return len(self._seen)
+
     def made(self, connection: web.RequestHandler) -> None:
         """Look after a connection. When there are too many, one that never asked anything goes, or else this one."""
-        if len(self._seen) >= self.most and not self._make_room():
+        if len(self._seen) >= self.most and not self.make_room():
             if connection.transport is not None:
                 connection.transport.write(_FULL)
             connection.force_close()
             return
         loop = asyncio.get_running_loop()
-        self._seen[connection] = _Seen(loop.time(), connection._next_keepalive_close_time)  # noqa: SLF001 - see _is_new
+        connection._next_keepalive_close_time -= _MARK_S  # noqa: SLF001 - see _is_new
+        self._seen[connection] = _Seen(loop.time(), connection._next_keepalive_close_time)  # noqa: SLF001
         if self._timer is None:
             self._timer = loop.call_later(min(_LOOK_S, self._head_s / 2), self._look)
 
     def lost(self, connection: web.RequestHandler) -> None:
         """Forget a connection."""
         self._seen.pop(connection, None)
+
+    def make_room(self) -> bool:
+        """Let a connection go that has not asked anything; whether there was one."""
+        for connection, seen in islice(self._seen.items(), _SEARCHED):
+            if _is_new(connection, seen):
+                self.lost(connection)
+                _abort(connection)
+                return True
+        return False
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
@@ -89,14 +107,6 @@ class Guard:
             elif now - seen.unread_since > self._unread_s:
                 _abort(connection)
         self._timer = loop.call_later(min(_LOOK_S, self._head_s / 2), self._look) if self._seen else None
-
-    def _make_room(self) -> bool:
-        for connection, seen in islice(self._seen.items(), _SEARCHED):
-            if _is_new(connection, seen):
-                self.lost(connection)
-                _abort(connection)
-                return True
-        return False
 
 
 def _is_new(connection: web.RequestHandler, seen: _Seen) -> bool:

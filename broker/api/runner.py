@@ -28,7 +28,7 @@ class Runner(web.AppRunner):
             keepalive_timeout=settings.keepalive_timeout_s,
             **options,
         )
-        self._guard = Guard(settings)
+        self.guard = Guard(settings)
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
@@ -39,7 +39,7 @@ class Runner(web.AppRunner):
             **server._kwargs,  # noqa: SLF001  # aiohttp has no other way to give it a protocol
             desk=self.app[DESK],
         )
-        made.guard = self._guard
+        made.guard = self.guard
         return made
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from broker import keys
 from broker.encoded import EncodedJobs, new_jobs, struct_of
+from broker.errors import LimitReached
 from broker.models.jobs import Job, NewJob
 from broker.runs import enqueue_words, new_runs
 from broker.verbs.ground import Ground
@@ -25,7 +26,10 @@ class Enqueueing(Ground):
     """Puts new jobs into groups."""
 
     async def enqueue(self, group: str, jobs: Sequence[NewJob], key: str = "") -> Enqueued:
-        """Put new jobs into a group, all or none. Raises Invalid (no image), IdempotencyMismatch."""
+        """Put new jobs into a group, all or none.
+
+        Raises Invalid (no image), IdempotencyMismatch, LimitReached; Invalid, TooLarge for more than a group may have.
+        """
         made = await self.enqueue_encoded(group, jobs, key)
         return Enqueued([struct_of(encoded) for encoded in made.jobs], made.is_replayed)
 
@@ -45,7 +49,11 @@ class Enqueueing(Ground):
             arguments[1:5] = [f"{group}:{key}", digest, self.settings.idempotency_ttl_s * 1000, note]
         if missing is not None and not image:
             arguments[5] = f"jobs[{missing}].image"
-        created_at, *noted = await self._run("enqueue", group, *arguments, *enqueue_words(runs))
+        try:
+            created_at, *noted = await self._run("enqueue", group, *arguments, *self._limits, *enqueue_words(runs))
+        except LimitReached:
+            self._limits.check(len(jobs), sum(len(spec) for run in runs for spec in run.specs))
+            raise
         if noted:
             first_ids, _, image = noted[0].decode().partition(" ")
             runs = new_runs(group, jobs, first_ids.split(","), image)

@@ -11,6 +11,7 @@ from broker.fences import Fences
 from broker.giving_back import GivingBack
 from broker.hot import Hot
 from broker.ids import Ids
+from broker.limits import limits_of
 from broker.partitions import Partitions
 from broker.picking import Picking
 from broker.registry import Registry
@@ -43,10 +44,11 @@ class Ground:
         wires = self.servers.wire
         self._partitions = Partitions(redis, wires, settings.key_prefix, settings.partitions, is_plain=is_plain)
         self.partitions = self._partitions.names
+        self._limits = limits_of(settings)
         self.registry = Registry(self._partitions)
         self._giving_back = GivingBack(self._partitions, lambda: self.now)
         give_back = self._giving_back.begin
-        self.hot = Hot(self._partitions, lambda: self.now, give_back, is_stepwise=wires is not None)
+        self.hot = Hot(self._partitions, lambda: self.now, give_back, self._limits, is_stepwise=wires is not None)
         self._picking = Picking(self._partitions, lambda: self.now, give_back)
         self._ids = Ids()
         limit_s, replicas = settings.durable_limit_s, settings.durable_replicas

@@ -23,9 +23,9 @@ class Jobs(Ground):
         return job_of(await self._run("cancel", group, self.now, group, job_id))
 
     async def retry(self, group: str, job_id: str) -> Job:
-        """Do a finished job again: the new job. Raises NotFound, WrongState."""
+        """Do a finished job again: the new job. Raises NotFound, WrongState, LimitReached."""
         [new_id] = self._ids.take(1)
-        return job_of(await self._run("retry", group, self.now, group, job_id, new_id))
+        return job_of(await self._run("retry", group, self.now, group, job_id, new_id, *self._limits))
 
     async def remove(self, group: str, job_id: str) -> bool:
         """Forget a finished job; True when its log is left to delete. Raises NotFound, WrongState."""

@@ -5,9 +5,17 @@ import asyncio
 import pytest
 
 from broker.api import shed as sheds
+from broker.api.app import DESK
+from broker.api.routes import ROUTES
 from broker.config import BrokerSettings
 from broker.store import Store
 from tests.api.client import Http
+from tests.system.walk import walk
+
+ROOM = 2 * len(ROUTES)
+ALWAYS = {"log", "read_log", "healthz", "readyz", "metrics", "openapi"}
+ENDING = {"start", "touch", "succeed", "fail", "release", "finish", "touch_many", "announce"}
+"""The verbs that are never refused as too many, and those that are at twice the bound only."""
 
 
 @pytest.fixture
@@ -61,6 +69,46 @@ async def test_requests_are_refused_in_the_end(
     told = (await http("GET", "/metrics")).text
     assert 'titan_requests_total{verb="enqueue",status="503"} 1\n' in told
     assert "titan_requests_shed_total 2\n" in told
+
+
+class TestEveryRoute:
+    """A request of each route, while others have the room."""
+
+    @pytest.fixture
+    def settings(self) -> BrokerSettings:
+        """Room for every route at once."""
+        return BrokerSettings(max_in_progress=ROOM)
+
+    @pytest.fixture
+    async def job_id(self, http: Http, monkeypatch: pytest.MonkeyPatch) -> str:
+        """A job that runs; who finds no room is told so soon."""
+        monkeypatch.setattr(sheds, "PATIENCE_S", 0.05)
+        [job] = await http.running()
+        return str(job["id"])
+
+    async def let_in(self, http: Http, job_id: str, taken: int) -> set[str]:
+        """The verbs that are answered while so much room is taken; the others say when to ask again."""
+        shed = http.runner.app[DESK].front.shed
+        shed.admit(sheds.LAST, taken)
+        answers = await walk(f"http://{http.address[0]}:{http.address[1]}", job_id)
+        shed.leave(taken)
+        refused = [answer for answer in answers if answer.status == 503]
+        assert all(answer.body["error"]["code"] == "overloaded" for answer in refused)
+        assert all(answer.retry_after == "1" for answer in refused)
+        assert shed.in_progress == 0
+        return {answer.verb for answer in answers} - {answer.verb for answer in refused}
+
+    async def test_with_room(self, http: Http, job_id: str) -> None:
+        """With some room left for each nothing is refused."""
+        assert await self.let_in(http, job_id, 0) == {route.verb for route in ROUTES}
+
+    async def test_at_the_bound(self, http: Http, job_id: str) -> None:
+        """With all room taken only those go on that end work, stream, or look after the broker."""
+        assert await self.let_in(http, job_id, ROOM) == ENDING | ALWAYS
+
+    async def test_at_twice_the_bound(self, http: Http, job_id: str) -> None:
+        """With twice the room taken what ends work is refused too."""
+        assert await self.let_in(http, job_id, 2 * ROOM) == ALWAYS
 
 
 async def test_long_polls_take_no_room(http: Http) -> None:

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeAlias
 
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from redis.asyncio import Redis
@@ -13,11 +14,13 @@ from broker import keys
 from broker.check import check
 from broker.config import BrokerSettings
 from broker.errors import TitanError
+from broker.limits import Limits
 from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import Job, NewJob
 from broker.models.reports import Finish, Held
 from broker.states import FINISHED, STATUSES, Status
 from broker.store import Store
+from broker.verbs.enqueueing import Enqueued
 from tests.conftest import NOW, assert_known_keys
 from tests.property.model import FACTS, Model, ModelJob, Refused
 
@@ -27,6 +30,7 @@ FEW_S = st.sampled_from((0, 2, 86_400))
 NEW_JOBS = st.builds(
     NewJob,
     image=st.just("x"),
+    payload=st.sampled_from((None, None, "12345678")),
     delay=st.sampled_from((None, 0, 0, 1)),
     timeout=st.sampled_from((None, 1, 2)),
     priority=st.sampled_from((None, 0, 1, 2)),
@@ -37,11 +41,14 @@ SETTINGS = st.builds(
     GroupSettings,
     paused=st.sampled_from((None, None, None, True)),
     max_concurrency=st.sampled_from((None, 1, 2)),
+    rate_limit=st.sampled_from((None, None, None, None, 1, 4)),
     delivery_limit=st.sampled_from((None, 1, 2)),
     require_lease=st.sampled_from((None, True)),
     retention=st.none() | st.none() | st.builds(Retentions, succeeded=FEW_S, failed=FEW_S, cancelled=FEW_S),
 )
 GROUP = st.sampled_from(GROUPS)
+LIMITS = st.sampled_from((Limits(0, 0), Limits(0, 0), Limits(0, 0), Limits(6, 0), Limits(0, 90), Limits(8, 120)))
+"""Unfinished jobs of a group, and their bytes; a job has 13 or 34."""
 HELD = st.tuples(st.sampled_from(("running", "running", "running", "running", "any", "gone")), st.integers(0, 3))
 KEPT = st.tuples(st.sampled_from(("finished", "finished", "finished", "any", "gone")), st.integers(0, 3))
 """A job: of the finished or the running, of all, or of those that are no longer there; counted round."""
@@ -76,10 +83,12 @@ class TitanMachine(RuleBasedStateMachine):
         self.groups: set[str] = set()
         self.configured = 0
 
-    @initialize()
-    def open(self) -> None:
+    @initialize(limits=LIMITS, settings=SETTINGS)
+    def open(self, limits: Limits, settings: GroupSettings) -> None:
         self.run(self.store.open())
         self.advance(0)
+        self.broker_dies(limits)
+        self.configure("maps", settings)
         self.enqueue("maps", [NewJob(image="x", timeout=1), NewJob(image="x", priority=2, max_retries=1)])
 
     def teardown(self) -> None:
@@ -98,10 +107,19 @@ class TitanMachine(RuleBasedStateMachine):
 
     @rule(group=GROUP, jobs=st.lists(NEW_JOBS, min_size=1, max_size=4))
     def enqueue(self, group: str, jobs: list[NewJob]) -> None:
-        self.groups.add(group)
-        made, _ = self.run(self.store.enqueue(group, jobs))
-        self.seen += [job.id for job in made]
-        self.model.enqueue(group, jobs, [job.id for job in made])
+        self.enqueued(group, jobs, self.agree(self.store.enqueue(group, jobs), self.would_enqueue(group, jobs)))
+
+    @precondition(lambda self: self.is_plain)  # without a wire only the fake takes refused calls again in their order
+    @rule(group=GROUP, calls=st.lists(st.lists(NEW_JOBS, min_size=1, max_size=3), min_size=2, max_size=3))
+    def enqueue_at_once(self, group: str, calls: list[list[NewJob]]) -> None:
+        """Calls that share a run of the script: it is as if they had come one after the other."""
+
+        async def put() -> list[Any]:
+            return await asyncio.gather(*(self.store.enqueue(group, jobs) for jobs in calls), return_exceptions=True)
+
+        for jobs, outcome in zip(calls, self.run(put()), strict=True):
+            assert _word(outcome) == _word(_or_refusal(self.would_enqueue(group, jobs)))
+            self.enqueued(group, jobs, None if isinstance(outcome, TitanError) else outcome)
 
     @rule(n=st.sampled_from((1, 2, 4)), groups=WANTED, lease_s=st.sampled_from((None, None, 1, 3)))
     def next(self, n: int, groups: list[str], lease_s: int | None) -> None:
@@ -115,9 +133,11 @@ class TitanMachine(RuleBasedStateMachine):
         for job in jobs:
             self.model.release(job.group_name, job.id, str(job.lease), 0)
 
-    @rule()
-    def broker_dies(self) -> None:
-        """Between any two calls another broker takes over: nothing is lost with the old one."""
+    @rule(limits=LIMITS)
+    def broker_dies(self, limits: Limits) -> None:
+        """Between any two calls another broker, with other limits, takes over: nothing is lost with the old one."""
+        self.settings = msgspec.structs.replace(self.settings, max_group_jobs=limits.jobs, max_group_bytes=limits.bytes)
+        self.model.limits = limits
         self.store = Store(self.redis, self.settings, is_plain=self.is_plain)
         self.store.now = str(self.model.now)
 
@@ -201,7 +221,11 @@ class TitanMachine(RuleBasedStateMachine):
                 pipeline.zrange(keys.members(self.of(group), group, "running"), 0, -1, withscores=True)
             for p in self.store.partitions:
                 pipeline.zrange(keys.ready(p), 0, -1)
-            replies = await pipeline.execute()
+            for group in GROUPS:
+                pipeline.zscore(keys.counted_bytes(self.of(group)), group)
+            *replies, first, second = await pipeline.execute()
+            sums = {group: int(size) for group, size in zip(GROUPS, (first, second), strict=True) if size is not None}
+            assert sums == self.model.sums(GROUPS)
             heads = len(self.seen) + len(GROUPS)
             ends = {job_id.decode(): int(at) for reply in replies[heads : heads + 2] for job_id, at in reply}
             texts = [
@@ -231,6 +255,17 @@ class TitanMachine(RuleBasedStateMachine):
         for job, ours in zip(jobs, expected, strict=True):
             self.learn(ours, str(job.lease))
         return jobs
+
+    def would_enqueue(self, group: str, jobs: list[NewJob]) -> Callable[[], None]:
+        return lambda: self.model.check_enqueue(group, jobs)
+
+    def enqueued(self, group: str, jobs: list[NewJob], outcome: Enqueued | None) -> None:
+        """Note what was made; None where it was refused."""
+        if outcome is not None:
+            ids = [job.id for job in outcome.jobs]
+            self.groups.add(group)
+            self.seen += ids
+            self.model.enqueue(group, jobs, ids)
 
     def of(self, group: str) -> str:
         """The partition that has the group."""

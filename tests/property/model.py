@@ -3,14 +3,19 @@
 Times are ms. The model makes no ids and no lease tokens: it is given those that the store made.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from broker.limits import Limits
 from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import NewJob
 from broker.states import FINISHED, Status
 
-FACTS = ("status", "created_at", "deliveries", "lease", "deadline", "reason", "retry_of", "retry_at")
+FACTS = ("bytes", "status", "created_at", "deliveries", "lease", "deadline", "reason", "retry_of", "retry_at")
+
+
+NO_LIMITS = Limits(0, 0)
 
 
 class Refused(Exception):
@@ -39,6 +44,13 @@ class ModelJob:
     retry_of: str | None = None
     retry_at: str | None = None
     has_log: bool = False
+    bytes: int | None = None
+
+    @property
+    def size(self) -> int:
+        """What the store keeps of image and payload, in bytes."""
+        spec = {"image": self.given.image, **({"payload": self.given.payload} if self.given.payload else {})}
+        return len(json.dumps(spec, separators=(",", ":")))
 
     @property
     def timeout_ms(self) -> int:
@@ -59,16 +71,32 @@ class Model:
     settings: dict[str, GroupSettings] = field(default_factory=dict)
     discarded: set[str] = field(default_factory=set)
     sequence: int = 0
+    limits: Limits = NO_LIMITS
+    full_at: dict[str, float] = field(default_factory=dict)
+    held_until: dict[str, int] = field(default_factory=dict)
 
     def enqueue(self, group: str, given: Sequence[NewJob], ids: Sequence[str]) -> None:
         for new, job_id in zip(given, ids, strict=True):
-            self._add(ModelJob(job_id, group, new, self.now), new.delay or 0)
+            self._add(self._counting(ModelJob(job_id, group, new, self.now)), new.delay or 0)
+
+    def check_enqueue(self, group: str, given: Sequence[NewJob]) -> None:
+        """Whether so many new jobs are taken; then `enqueue` adds them."""
+        size = sum(ModelJob("", group, new, self.now).size for new in given)
+        if 0 < self.limits.jobs < len(given):
+            raise Refused("INVALID")
+        if 0 < self.limits.bytes < size:
+            raise Refused("TOO_LARGE")
+        self._check_limits(group, len(given), size)
 
     def next(self, n: int, groups: Sequence[str], lease_s: int | None) -> list[ModelJob]:
         handed_out: list[ModelJob] = []
         while len(handed_out) < n and (heads := [queue[0] for queue in self._ready(groups).values()]):
             job = min(heads, key=_place)
+            if self._of(job.group).rate_limit and self._allowance(job.group) < 1:
+                self._spend(job.group, 0)  # a clock that fell back: the group is held back without a job
+                continue
             self._hand_out(job, lease_s, "next")
+            self._spend(job.group, 1)
             handed_out.append(job)
         return handed_out
 
@@ -78,6 +106,7 @@ class Model:
             if not self.room(group):
                 raise Refused("LIMIT_REACHED")
             self._hand_out(job, None, "start")
+            self._spend(group, 1)
             return job
         job = self._held(group, job_id, lease)
         if not lease and job.handed_out_by == "start":
@@ -117,6 +146,7 @@ class Model:
         job = self._find(group, job_id, *FINISHED)
         if job.retry_at or (job.status == "failed" and job.given.max_retries):
             raise Refused("WRONG_STATE")
+        self._check_limits(group, 1, job.size)
         return job
 
     def remove(self, group: str, job_id: str) -> bool:
@@ -127,6 +157,9 @@ class Model:
 
     def configure(self, group: str, settings: GroupSettings) -> None:
         self.settings[group] = settings
+        if not settings.rate_limit:
+            self.full_at.pop(group, None)
+            self.held_until.pop(group, None)
 
     def retried(self, old: ModelJob, new_id: str, *, by_hand: bool = False) -> ModelJob:
         """The new job that does the work of a finished one again."""
@@ -136,13 +169,15 @@ class Model:
             left, delay = left - 1, 60 if given.retries_delay is None else given.retries_delay
         given = NewJob(
             image="x",
+            payload=given.payload,
             timeout=given.timeout,
             priority=given.priority,
             max_retries=left,
             retries_delay=given.retries_delay,
         )
         old.retry_at = new_id
-        return self._add(ModelJob(new_id, old.group, given, self.now, retry_of=old.id), delay)
+        new = ModelJob(new_id, old.group, given, self.now, retry_of=old.id, bytes=old.bytes)
+        return self._add(self._counting(new) if by_hand else new, delay)
 
     def reap(self, new_ids: Mapping[str, str], score: Callable[[str], float]) -> None:
         """All that is due. `new_ids` has, by old id, the jobs that retry others; `score` the places that jobs came to.
@@ -164,11 +199,13 @@ class Model:
             self._new_place(job)
         for job in [job for job in self.jobs.values() if self.kept_until(job) <= self.now]:
             self._discard(job)
+        self.held_until = {group: at for group, at in self.held_until.items() if at > self.now}
 
     def next_due(self) -> float:
         """When the reaper has something to do next, ms; infinity for never."""
         times: list[float] = [self.kept_until(job) for job in self.jobs.values()]
         times += [job.due_at for job in self.jobs.values() if job.status == "delayed"]
+        times += self.held_until.values()
         times += [job.expires_at or 0 for job in self.jobs.values() if job.status == "running"]
         return min(times, default=float("inf"))
 
@@ -185,10 +222,15 @@ class Model:
     def room(self, group: str) -> float:
         """How many jobs the group may hand out now."""
         settings = self._of(group)
-        if settings.paused:
+        if settings.paused or group in self.held_until:
             return 0
         running = sum(job.group == group and job.status == "running" for job in self.jobs.values())
         return max(0, settings.max_concurrency - running) if settings.max_concurrency else float("inf")
+
+    def sums(self, groups: Iterable[str]) -> dict[str, int]:
+        """What the unfinished jobs that count have together, in bytes, by group; without groups that have none."""
+        sums = {group: sum(job.bytes or 0 for job in self._unfinished(group)) for group in groups}
+        return {group: size for group, size in sums.items() if size}
 
     def ready(self) -> list[str]:
         """The groups that may hand out a job now, in the order of their first jobs."""
@@ -201,6 +243,38 @@ class Model:
 
     def _of(self, group: str) -> GroupSettings:
         return self.settings.get(group, GroupSettings())
+
+    def _unfinished(self, group: str) -> list[ModelJob]:
+        return [job for job in self.jobs.values() if job.group == group and job.status not in FINISHED]
+
+    def _check_limits(self, group: str, jobs: int, size: int) -> None:
+        unfinished = self._unfinished(group)
+        if 0 < self.limits.jobs < len(unfinished) + jobs:
+            raise Refused("LIMIT_REACHED")
+        if 0 < self.limits.bytes < sum(job.bytes or 0 for job in unfinished) + size:
+            raise Refused("LIMIT_REACHED")
+
+    def _counting(self, job: ModelJob) -> ModelJob:
+        if self.limits.bytes:
+            job.bytes = job.size
+        return job
+
+    def _full_at(self, group: str) -> float:
+        """When a whole second's jobs may go out again; a clock that fell back holds nothing up for longer than that."""
+        return min(max(self.full_at.get(group, self.now), self.now), self.now + 1000)
+
+    def _allowance(self, group: str) -> int:
+        rate = self._of(group).rate_limit or 0
+        return int(rate * (self.now + 1000 - self._full_at(group)) / 1000 + 0.001)
+
+    def _spend(self, group: str, n: int) -> None:
+        rate = self._of(group).rate_limit
+        if rate is None:
+            return
+        full = self.full_at[group] = self._full_at(group) + n * 1000 / rate
+        if self._allowance(group) < 1:
+            until = int(full - 1000 + max(1, rate // 10) * 1000 / rate)
+            self.held_until[group] = min(until, self.held_until.get(group, until))
 
     def _find(self, group: str, job_id: str, *statuses: Status) -> ModelJob:
         job = self.jobs.get(job_id)

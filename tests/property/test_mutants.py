@@ -18,6 +18,12 @@ MUTANTS = {
     ),
     "the reaper is a millisecond late": ("reap", "now - kept_s * 1000, 'LIMIT'", "now - kept_s * 1000 - 1, 'LIMIT'"),
     "a timer is never set": ("enqueue", "else set_timer(p, status, group, score) end", "end"),
+    "a running job takes no room": ("enqueue", "{ 'delayed', 'queued', 'running' }", "{ 'delayed', 'queued' }"),
+    "bytes are bounded as jobs are": ("enqueue", "sum + bytes > max_bytes", "sum >= max_bytes"),
+    "a finished job keeps its bytes": ("cancel", "  uncount(p, group, ids)\n", ""),
+    "an automatic retry is not summed up": ("finish", "if bytes then call('ZINCRBY'", "if false then call('ZINCRBY'"),
+    "start is not held to the rate": ("start", "if rate then spend(p, group, rate, 1, now) end", ""),
+    "a bucket is never full again": ("next", "math.min(math.max(tonumber(", "math.min(math.min(tonumber("),
     "remove forgets the log": ("remove", "if log_bytes then call(", "if false then call("),
 }
 DIFFERENCES = (AssertionError, TitanError, TypeError, KeyError)
@@ -25,6 +31,7 @@ DIFFERENCES = (AssertionError, TitanError, TypeError, KeyError)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", MUTANTS)
 def test_model_finds_a_broken_script(name, monkeypatch):
     """A script without one of its guards does not agree with the model."""

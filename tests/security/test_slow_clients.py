@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from unittest.mock import Mock
 
 import pytest
 
 from broker.access import Access
+from broker.api.deadlines import Guard
 from broker.config import BrokerSettings
 from tests.api.client import Http
 
@@ -119,6 +121,20 @@ async def test_connection_that_works_is_kept(http: Http) -> None:
         await asyncio.sleep(2 * HEAD_S)  # that nothing happens can only be waited for
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert (await reader.read()).count(b"HTTP/1.1 200 ") == 1
+
+
+async def test_answered_connection_is_not_new() -> None:
+    """A connection that was answered in the moment it came, by the loop's clock, makes no room for another."""
+    guard = Guard(BrokerSettings(max_connections=1))
+    silent, answered = (Mock(transport=None, _current_request=None, _messages=(), _slots=()) for _ in "12")
+    silent._next_keepalive_close_time = answered._next_keepalive_close_time = 5.0
+    guard.made(answered)
+    answered._next_keepalive_close_time = 5.0
+    assert not guard.make_room()
+    guard.lost(answered)
+    guard.made(silent)
+    assert guard.make_room()
+    assert guard.count == 0
 
 
 class TestTooMany:

@@ -2,9 +2,11 @@
 
 import asyncio
 import signal
+import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -111,6 +113,21 @@ class TestBroker:
         program.says("What was read before stays in force")
         assert serial(url) == second
         assert groups(url, ours.pem) == []
+        assert program.stop() == 0
+
+    def test_handshakes_that_do_not_end(self, broker: Start, ours: Authority) -> None:
+        """Callers are served while silent ones have every place, and each of those is closed after its time."""
+        limits = ("--tls-handshake-timeout-s", "2", "--max-connections", "3")
+        program, url = broker("--tls-cert", str(ours.certificate("server")), *limits)
+        place = urlsplit(url).hostname, urlsplit(url).port
+        began = time.monotonic()
+        silent = [socket.create_connection(place, timeout=10) for _ in range(3)]
+        assert groups(url, ours.pem) == []
+        assert time.monotonic() - began < 2
+        assert [line.recv(1) for line in silent] == [b""] * 3
+        assert 1.9 <= time.monotonic() - began < 4
+        for line in silent:
+            line.close()
         assert program.stop() == 0
 
     def test_callers_must_show_a_certificate(

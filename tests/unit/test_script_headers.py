@@ -23,6 +23,8 @@ REFUSERS = {
     "wrong_state": {"WRONG_STATE"},
     "lease_lost": {"LEASE_LOST"},
     "refusal": {"NOT_FOUND", "WRONG_STATE", "LEASE_LOST"},
+    "over_limit": {"LIMIT_REACHED"},
+    "any_over_limit": {"LIMIT_REACHED"},
 }
 """What the shared functions refuse."""
 
@@ -123,7 +125,8 @@ def test_headers_name_the_refusals(script):
 def test_shared_functions_refuse_with_their_words():
     """What the shared parts refuse is what this test believes of them."""
     shared = "".join(
-        (FOLDER / f"{part}.lua").read_text("utf-8") for part in ("_prelude", "_holding", "_moves", "_pages", "_rates")
+        (FOLDER / f"{part}.lua").read_text("utf-8")
+        for part in ("_prelude", "_holding", "_limits", "_moves", "_pages", "_rates")
     )
     assert set(re.findall(r"refuse\('([A-Z_]+)'", shared)) == set().union(*REFUSERS.values())
 

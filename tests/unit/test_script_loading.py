@@ -15,7 +15,7 @@ SPEC = '{"image":"x"}'
 
 def enqueue_call(store, job_id, group="maps"):
     """A call that makes one job with this id."""
-    return Call("enqueue", store.partitions[0], (NOW, "", "", "", "", "", 1, group, 1, 0, 0, 0, job_id, SPEC))
+    return Call("enqueue", store.partitions[0], (NOW, "", "", "", "", "", 1, 0, 0, group, 1, 0, 0, 0, job_id, SPEC))
 
 
 async def counts(store, group="maps"):
@@ -75,7 +75,7 @@ async def test_scripts_run_by_hand(store, backend, request, tmp_path):
 
     job_id = "0" * 16
     run = ("maps", "1", "0", "0", "0", job_id, SPEC)
-    assert by_hand("enqueue", "", "", "", "", "", "", "1", *run)[0].isdigit()
+    assert by_hand("enqueue", "", "", "", "", "", "", "1", "0", "0", *run)[0].isdigit()
     _, group, _, spec, *_, handed_out, place, deliveries, _ = by_hand("next", "", "1", "token", "")
     assert (group, spec, handed_out, deliveries) == ("maps", SPEC, job_id, "1")
     assert by_hand("touch", "", "maps", "1", job_id, f"token-{place}")[0].isdigit()

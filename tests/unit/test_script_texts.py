@@ -81,7 +81,15 @@ def test_scripts_use_only_the_keys_of_python():
     known = {
         kind("") for kind in (keys.groups, keys.ready, keys.due, keys.discarded, keys.rates, keys.wake, keys.timer)
     }
-    known |= {":workers", ":worker", ":waiting", ":awaited", ":sequence", keys.answer("", "", "").rstrip(":")}
+    known |= {
+        keys.counted_bytes(""),
+        ":workers",
+        ":worker",
+        ":waiting",
+        ":awaited",
+        ":sequence",
+        keys.answer("", "", "").rstrip(":"),
+    }
     used = set()
     for path in FILES:
         used |= set(re.findall(r"(?:\bp|KEYS\[1\]) \.\. '(:[a-z]+):?'", path.read_text("utf-8")))

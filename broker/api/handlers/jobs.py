@@ -24,6 +24,7 @@ async def enqueue(call: Call) -> Answer:
     is_durable = call.query(EnqueueQuery).durable
     key = call.idempotency_key()
     body = await call.body(NewJobs)
+    _check_number(body.jobs, call.settings.max_batch)
     _check_images(body.jobs)
     _check_payloads(body.jobs, call.settings.max_payload_bytes)
     enqueue_ = call.store.enqueue_durably if is_durable else call.store.enqueue_encoded
@@ -65,6 +66,11 @@ async def cancel(call: Call) -> Answer:
 async def retry(call: Call) -> Answer:
     """Do a finished job again: answers the new job."""
     return json(JobWrapper(await call.store.retry(call.group, call.job_id)))
+
+
+def _check_number(jobs: Sequence[NewJob], limit: int) -> None:
+    if len(jobs) > limit:
+        raise Invalid(f"One call may have {limit} jobs at most.", fields="jobs")
 
 
 def _check_images(jobs: Sequence[NewJob]) -> None:

@@ -1,0 +1,33 @@
+-- Put before the scripts that take new jobs of clients: what a group may have unfinished; a limit of 0 is none. A job that
+-- came while max_bytes was set counts, with its field `bytes`, and so does each that retries it. `bytes` of the partition has
+-- every group with such jobs that are unfinished, and their sum.
+
+-- the refusal when so many more jobs, of so many bytes, are too many for the group, or nil
+local function over_limit(p, group, jobs, bytes, max_jobs, max_bytes)
+  local has = 0
+  for _, set in ipairs({ 'delayed', 'queued', 'running' }) do has = has + call('ZCARD', set_key(p, group, set)) end
+  if max_jobs > 0 and has + jobs > max_jobs then
+    return refuse('LIMIT_REACHED', 'The group has ' .. has .. ' unfinished jobs, and may have ' .. whole(max_jobs) .. '.')
+  end
+  if max_bytes == 0 then return nil end
+  local sum = has > 0 and call('ZSCORE', p .. ':bytes', group) or 0 -- without such jobs none, whatever its sum says
+  if sum + bytes > max_bytes then
+    local limits = whole(sum) .. ' bytes, and may have ' .. whole(max_bytes) .. '.'
+    return refuse('LIMIT_REACHED', 'The unfinished jobs of the group have ' .. limits)
+  end
+end
+
+-- of what comes with the runs of enqueue: the refusal of a group, or nil; and by group how many bytes come
+local function any_over_limit(p, runs, at, max_jobs, max_bytes)
+  local jobs, bytes = {}, {}
+  while at < #runs do
+    local group, n, job = runs[at], runs[at + 1], at + 5 + runs[at + 4]
+    at, jobs[group], bytes[group] = job + 2 * n, (jobs[group] or 0) + n, bytes[group] or 0
+    for i = job + 1, at, 2 do bytes[group] = bytes[group] + #runs[i] end
+  end
+  for group, n in pairs(jobs) do
+    local refused = over_limit(p, group, n, bytes[group], max_jobs, max_bytes)
+    if refused then return refused end
+  end
+  return nil, bytes
+end

@@ -1,0 +1,235 @@
+"""What a group may have unfinished: jobs, and bytes of them."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from broker import keys
+from broker.check import check
+from broker.config import BrokerSettings
+from broker.errors import Invalid, LimitReached, TooLarge
+from broker.models.jobs import Job, NewJob
+from broker.store import Store
+from tests.contract.building import GROUP, cancelled, configure, dump, failed, ids, new, partition, queued, reap_after
+
+ONE = b'{"image":"post","payload":"%b"}' % (b"x" * 70)
+"""What is kept of a job of `new(payload="x" * 70)`."""
+
+
+@pytest.fixture
+def limits() -> tuple[int, int]:
+    """Three unfinished jobs, and no limit of bytes."""
+    return 3, 0
+
+
+@pytest.fixture
+def settings(settings: BrokerSettings, limits: tuple[int, int]) -> BrokerSettings:
+    """A broker with limits."""
+    jobs, size_bytes = limits
+    return msgspec.structs.replace(settings, max_group_jobs=jobs, max_group_bytes=size_bytes)
+
+
+def another(store: Store, backend: str, max_group_jobs: int = 0, max_group_bytes: int = 0) -> Store:
+    """A broker with other limits on the same store."""
+    settings = msgspec.structs.replace(store.settings, max_group_jobs=max_group_jobs, max_group_bytes=max_group_bytes)
+    return Store(store.redis, settings, is_plain=backend == "fake")
+
+
+async def put(store: Store, *sizes: int, group: str = GROUP) -> Sequence[Job]:
+    """New jobs that are kept in so many bytes each."""
+    jobs = [new(payload="x" * (size - len(ONE) + 70)) for size in sizes]
+    return (await store.enqueue(group, jobs)).jobs
+
+
+async def counted(store: Store, group: str = GROUP) -> float | None:
+    """The sum of the group."""
+    score: float | None = await store.redis.zscore(keys.counted_bytes(partition(store, group)), group)
+    return score
+
+
+async def test_enqueue_at_the_limit_of_jobs(store: Store) -> None:
+    """A group takes jobs up to its limit; of a call that is over it nothing is done."""
+    await store.enqueue(GROUP, [new(), new(delay=30)])
+    before = await dump(store)
+    for key in ("", "key"):
+        with pytest.raises(LimitReached, match="has 2 unfinished jobs, and may have 3"):
+            await store.enqueue(GROUP, [new(), new(delay=30)], key)
+    assert await dump(store) == before
+    await store.enqueue(GROUP, [new()], "key")
+    with pytest.raises(LimitReached):
+        await store.enqueue(GROUP, [new(delay=30)])
+    assert (await store.enqueue(GROUP, [new()], "key")).is_replayed
+
+
+async def test_enqueue_counts_what_is_not_finished(store: Store) -> None:
+    """A job takes room while it is delayed, queued or running, and no longer."""
+    [job, *_] = (await store.enqueue(GROUP, [new(), new(), new(delay=30)])).jobs
+    [running] = await store.next(1)
+    assert running.id == job.id
+    with pytest.raises(LimitReached):
+        await queued(store)
+    await store.release(GROUP, job.id, running.lease)
+    with pytest.raises(LimitReached):
+        await queued(store)
+    [running] = await store.next(1)
+    await store.succeed(GROUP, job.id, running.lease)
+    await queued(store)
+    with pytest.raises(LimitReached):
+        await queued(store)
+    await queued(store, "another")
+
+
+async def test_enqueue_of_more_than_ever_fits(store: Store) -> None:
+    """A call that is over the limit by itself is not told to try again."""
+    for key in ("", "key"):
+        with pytest.raises(Invalid) as refused:
+            await store.enqueue(GROUP, [new()] * 4, key)
+        assert refused.value.fields == "jobs"
+    assert await check(store) == []
+
+
+@pytest.mark.parametrize("limits", [(0, 303)])
+async def test_enqueue_at_the_limit_of_bytes(store: Store) -> None:
+    """A group takes jobs up to its limit of bytes: of image and payload, as they are kept."""
+    await put(store, 101, 101)
+    before = await dump(store)
+    with pytest.raises(LimitReached, match="have 202 bytes, and may have 303"):
+        await put(store, 102)
+    with pytest.raises(TooLarge):
+        await put(store, 101, 203)
+    assert await dump(store) == before
+    assert await counted(store) == 202
+    await put(store, 101)
+    with pytest.raises(LimitReached):
+        await put(store, 32)
+    await put(store, 101, 101, 101, group="another")
+
+
+@pytest.mark.parametrize("limits", [(0, 303)])
+async def test_bytes_are_free_when_a_job_is_over(store: Store) -> None:
+    """Whatever ends a job frees its bytes, once."""
+    await put(store, 100, 101, 102)
+    first, second, third = await store.next(3)
+    await store.succeed(GROUP, first.id, first.lease)
+    await store.succeed(GROUP, first.id, first.lease)
+    assert await counted(store) == 203
+    await store.cancel(GROUP, second.id)
+    await store.cancel(GROUP, second.id)
+    assert await counted(store) == 102
+    await store.remove(GROUP, second.id)
+    await store.fail(GROUP, third.id, third.lease)
+    assert await counted(store) is None
+    await put(store, 303)
+
+
+@pytest.mark.parametrize("limits", [(0, 101)])
+async def test_bytes_are_free_when_a_lost_job_is_failed(store: Store) -> None:
+    """What the reaper queues again keeps its bytes, what it fails frees them."""
+    await configure(store, delivery_limit=2)
+    [job] = await put(store, 101)
+    for _ in range(2):
+        assert ids(await store.next(1)) == [job.id]
+        assert await counted(store) == 101
+        await reap_after(store, 61)
+    assert await counted(store) is None
+
+
+@pytest.mark.parametrize("limits", [(1, 101)])
+@pytest.mark.parametrize("by", ["fail", "reap"])
+async def test_automatic_retry_is_not_held_up(store: Store, by: str) -> None:
+    """A job that failed is made anew in a group that is full, and counts as that did."""
+    await configure(store, delivery_limit=1)
+    [job] = (await store.enqueue(GROUP, [new(payload="x" * 70, max_retries=2, retries_delay=0)])).jobs
+    [held] = await store.next(1)
+    if by == "fail":
+        await store.fail(GROUP, job.id, held.lease)
+    else:
+        await reap_after(store, 61)
+    [again] = await store.next(1)
+    assert again.retry_of == job.id
+    assert await counted(store) == len(ONE)
+    with pytest.raises(LimitReached):
+        await queued(store)
+
+
+@pytest.mark.parametrize(("limits", "fits"), [((1, 0), False), ((0, 19), False), ((0, 40), True), ((2, 40), True)])
+async def test_retry_at_the_limit(store: Store, backend: str, limits: tuple[int, int], fits: bool) -> None:
+    """A retry by hand needs room as any new job does; refused, it changes nothing and may be asked for again."""
+    job = await cancelled(store)
+    other = await queued(store)
+    before = await dump(store)
+    if not fits:
+        with pytest.raises(LimitReached):
+            await store.retry(GROUP, job.id)
+        assert await dump(store) == before
+        await store.cancel(GROUP, other.id)
+    assert (await store.retry(GROUP, job.id)).retry_of == job.id
+
+
+@pytest.mark.parametrize("limits", [(2, 0)])
+async def test_enqueues_of_one_turn_are_refused_by_themselves(store: Store) -> None:
+    """Calls that share a run of the script: who finds no room is refused, all others are done."""
+    await store.enqueue("full", [new(), new()])
+    calls = [
+        store.enqueue(group, [new()] * n) for group, n in (("a", 2), ("full", 1), (GROUP, 1), (GROUP, 2), (GROUP, 1))
+    ]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(outcome).__name__ for outcome in outcomes] == [
+        "Enqueued", "LimitReached", "Enqueued", "LimitReached", "Enqueued",
+    ]  # fmt: skip
+    assert [(await store.group(group)).counts.queued for group in ("a", "full", GROUP)] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("limits", [(0, 0)])
+async def test_limit_of_bytes_set_later(store: Store, backend: str) -> None:
+    """Jobs that were there before the limit count as jobs, not as bytes; without it new ones do not count either."""
+    await put(store, 500)
+    limited = another(store, backend, 2, 101)
+    await put(limited, 101)
+    assert await counted(store) == 101
+    with pytest.raises(LimitReached, match="2 unfinished jobs"):
+        await put(limited, 32)
+    await put(store, 500)
+    for job in await store.next(3):
+        await store.succeed(GROUP, job.id, job.lease)
+    assert await counted(store) is None
+    await put(limited, 101)
+
+
+@pytest.mark.parametrize("limits", [(0, 0)])
+async def test_retry_by_hand_counts_under_a_limit(store: Store, backend: str) -> None:
+    """A job from before the limit counts once it is retried by hand under it."""
+    job = await failed(store)
+    await another(store, backend, 0, 100).retry(GROUP, job.id)
+    assert await counted(store) == len(b'{"image":"post"}')
+
+
+@pytest.mark.parametrize("limits", [(0, 303)])
+@pytest.mark.parametrize("sum_", [None, 7, 300])
+async def test_check_of_a_wrong_sum(store: Store, sum_: int | None) -> None:
+    """A sum that somebody changed is named, and mended; a group without unfinished jobs is not held up by it."""
+    [job] = await put(store, 101)
+    key = keys.counted_bytes(partition(store, GROUP))
+    if sum_ is None:
+        await store.redis.delete(key)
+    else:
+        await store.redis.zadd(key, {GROUP: sum_})
+    [finding] = await check(store)
+    assert finding.what == f"has {sum_ or 0} bytes in its sum, and its unfinished jobs 101"
+    await check(store, is_repair=True)
+    assert await counted(store) == 101
+    await store.cancel(GROUP, job.id)
+    await store.redis.zadd(key, {GROUP: 300})
+    await put(store, 101)
+    await check(store, is_repair=True)
+
+
+@pytest.mark.parametrize("limits", [(0, 3000)])
+async def test_check_of_a_sum_that_no_job_has(store: Store) -> None:
+    """A sum whose jobs are gone goes."""
+    await store.redis.zadd(keys.counted_bytes(partition(store, GROUP)), {GROUP: 5})
+    await store.enqueue(GROUP, [NewJob(image="i")])
+    await check(store, is_repair=True)
+    assert await counted(store) == len(b'{"image":"i"}')

@@ -1,0 +1,47 @@
+"""The table of limits in deploy/README.md has every limit that is a setting, with its default; the rest is so too."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from broker.api import connection, plain, queries, uploads
+from broker.config import BrokerSettings
+from broker.models.fields import MAX_JOBS
+from broker.presence import MAX_WORKERS
+from broker.settings import settings_of
+
+LIMITS = re.compile(r"max_\w+|\w+_(timeout|ttl|limit|grace)_s|store_connections")
+"""How a setting is named that bounds what clients, or the store, may take."""
+FIXED = (
+    f"{MAX_JOBS:,} items",
+    f"{MAX_JOBS:,} jobs of `?n=`",
+    "30 s of `?wait=`",
+    f"{queries.MAX_PARAMETERS} parameters",
+    f"{plain.MAX_HEAD_BYTES:,} bytes of a head",
+    f"{connection.MOST_UNDER_WAY} pipelined requests",
+    f"{uploads.MAX_PARTS} parts of a form",
+    f"{MAX_WORKERS:,} workers",
+)
+
+
+@pytest.fixture
+def limits(deploy: Path) -> str:
+    """The chapter."""
+    chapter = (deploy / "README.md").read_text().partition("\n## Limits\n")[2].partition("\n## ")[0]
+    assert chapter
+    return chapter
+
+
+def test_table_has_every_limit_with_its_default(limits: str) -> None:
+    """No limit is missing, and no default differs from the one in force."""
+    told = dict(re.findall(r"^\| [^|]+ \| `(--[a-z-]+)` \| (\S+) \| [^|]+ \|$", limits, re.MULTILINE))
+    assert told == {s.option: str(s.default) for s in settings_of(BrokerSettings) if LIMITS.fullmatch(s.name)}
+    assert len(told) == limits.count("| `--")
+
+
+def test_fixed_limits_are_as_they_are_told(limits: str) -> None:
+    """What cannot be set is told with the number that stands in the code."""
+    text = " ".join(limits.split())
+    for fixed in FIXED:
+        assert fixed in text

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from broker.models import Job
+from broker.models.jobs import Job
 from broker.store import Store
 from tests.contract.building import GROUP, cancelled, delayed, enqueue, queued, reap_after, running
 from tests.contract.listening import Heard

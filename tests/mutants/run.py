@@ -19,7 +19,7 @@ from tests.mutants.lua import Mutant
 TEST_LIMIT_S, TEST_LIMIT_TIMES = 5.0, 20
 """A mutant goes round for ever, and is found, when a test takes longer than this and so many times as long as usual."""
 QUICK_S = 0.3
-"""Tests that usually take longer are tried last."""
+"""Tests that usually take longer are tried last, and only on what is about their own verb, or is part of many."""
 
 
 def _parts(verb: str) -> set[str]:
@@ -140,6 +140,10 @@ class Runner:
         finders = self._finders[file]
         verbs = {name for name, text in _PARTS.items() if file in text}
 
+        def is_tried(item: Any) -> bool:
+            is_near = file.startswith("_") or file in item.nodeid or self._took_s[item.nodeid] <= QUICK_S
+            return is_near and bool(self._uses[item.nodeid] & verbs)
+
         def rank(item: Any) -> tuple[int, int]:
             if self._took_s[item.nodeid] > QUICK_S:
                 return 3, 0
@@ -147,7 +151,7 @@ class Runner:
                 return 0, finders.index(item.nodeid)
             return (1 if file.strip("_") in item.nodeid else 2), 0
 
-        return sorted((item for item in items if self._uses[item.nodeid] & verbs), key=rank)
+        return sorted(filter(is_tried, items), key=rank)
 
 
 def break_script(mutant: Mutant) -> None:

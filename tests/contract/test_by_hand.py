@@ -89,7 +89,7 @@ async def test_one_row(store: Store, run: Run) -> None:
     """A lone job that is wanted back is a row and no refusal."""
     job = await running(store)
     [row] = await run("finish", NOW, "job", GROUP, "succeeded", 1, 2, job.id, job.lease)
-    assert dict(zip(row[::2], row[1::2], strict=True))[b"status"] == b"succeeded"
+    assert (row[0], row[1]) == (GROUP.encode(), b"succeeded")
 
 
 async def test_enqueue_of_several_groups(store: Store, run: Run, woken: Heard) -> None:

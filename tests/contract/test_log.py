@@ -6,7 +6,7 @@ import pytest
 
 from broker import keys
 from broker.errors import LeaseLost, NotFound, WrongState
-from broker.models import Job
+from broker.models.jobs import Job
 from broker.store import Store
 from tests.contract.building import (
     GROUP,

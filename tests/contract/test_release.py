@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from broker import keys
-from broker.models import Job
+from broker.models.jobs import Job
 from broker.store import Store
 from tests.contract.building import (
     GROUP,

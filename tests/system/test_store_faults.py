@@ -305,7 +305,7 @@ async def test_lost_answers_send_nothing_twice(
     assert len(set(ids)) == 20
     with server.client() as client:
         made = client.zcard("titan:{0}:group:g:jobs")
-    assert made == 5 + 1 + 20  # job_of, the walk's own, and one a key
+    assert made - 5 - 20 in {0, 1}  # job_of, one a key, and the walk's own: its connection may end before it is read
 
 
 async def test_frozen_store_gets_each_call_once(

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from broker import keys
+from broker.check import check
 from broker.errors import NotFound
 from broker.scripts import Scripts
 from broker.store import Store
@@ -62,6 +64,14 @@ async def test_clock_of_the_server(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         with monkeypatch.context() as patch:
             patch.setattr(time, "time", lambda seconds=seconds: seconds)
             assert (await run("reap", "", 0))[-2] == ms
+
+
+async def test_next_of_ids_without_jobs(store: Store, run: Run) -> None:
+    """A group of which nothing was handed out is not in the reply."""
+    job = await enqueue(store)
+    await store.redis.delete(keys.job(store.partitions[0], job.id))
+    assert await run("next", NOW, 1, "token", "") == [NOW]
+    await check(store, is_repair=True)
 
 
 async def test_places(store: Store) -> None:

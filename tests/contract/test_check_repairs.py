@@ -92,6 +92,34 @@ async def test_check_of_a_job_in_two_sets_of_which_none_is_its_status(store: Sto
     assert await status_of(store, job) == "failed"
 
 
+async def test_check_of_a_job_in_two_sets_of_which_one_is_its_status(store: Store) -> None:
+    """It stays where its status says, at its place."""
+    job, later = await queued(store), await queued(store)
+    await store.redis.zadd(members_key(store, GROUP, "failed"), {job.id: now_ms(store)})
+    await repair(store)
+    assert await status_of(store, job) == "queued"
+    assert ids(await store.next(2)) == [job.id, later.id]
+
+
+async def test_check_repairs_a_lost_queued_job_to_the_end(store: Store) -> None:
+    """A queued job whose set has lost it has lost its place too: it goes to the end of its priority."""
+    job, other = await queued(store), await queued(store)
+    await store.redis.zrem(members_key(store, GROUP, "queued"), job.id)
+    await repair(store)
+    assert ids(await store.next(2)) == [other.id, job.id]
+
+
+async def test_check_repairs_all_at_once(store: Store) -> None:
+    """What else is wrong with a job that comes back into its set is mended in the same run."""
+    job = await queued(store)
+    await store.redis.zrem(members_key(store, GROUP, "queued"), job.id)
+    await store.redis.hset(hash_(store, job), "lease", "x")
+    found = [finding.what for finding in await store.check(GROUP, [job.id], is_repair=True)]
+    assert found == ["is in no set; its status is queued", "has a lease, but is not running"]
+    assert await store.check(GROUP, [job.id], is_repair=False) == []
+    await repair(store)
+
+
 async def test_check_of_a_deadline_without_a_run(store: Store) -> None:
     """A deadline without a lease is what is left of a run as well."""
     job = await queued(store)

@@ -51,6 +51,7 @@ async def test_check_repairs_a_lost_running_job_to_its_place(store: Store) -> No
     job = await running(store)
     later = await queued(store)
     await store.redis.zrem(members_key(store, GROUP, "running"), job.id)
+    assert await whats(store) == ["is in no set; its status is running"]
     await repair(store)
     assert ids(await store.next(2)) == [job.id, later.id]
 

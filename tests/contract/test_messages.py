@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from broker import keys
 from broker.store import Store
-from tests.conftest import somebody_waits
 from tests.contract.building import (
     GROUP,
     cancelled,

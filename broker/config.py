@@ -63,7 +63,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         bool, Meta(description="Whether a start is refused when the store's settings can lose jobs.")
     ] = False
     durable_limit_s: Annotated[
-        float, Meta(gt=0, le=30, description="How long an enqueue with durable=1 waits for the store's disk, in s.")
+        float, Meta(gt=0, le=30, description="How long an enqueue with durable=1 may take in all, in s.")
     ] = 1.5
     durable_replicas: Annotated[
         int, Meta(ge=0, le=100, description="On how many replicas' disks jobs of durable=1 must be, too.")

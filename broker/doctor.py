@@ -16,8 +16,8 @@ from broker.setting_up import set_up_key
 from broker.store import Store
 
 REDIS_VERSION, VALKEY_VERSION = (7, 0), (7, 2)
-MEMORY_SHARE = 0.9
-"""Above this share of maxmemory the store is as good as full."""
+MEMORY_SHARE = 0.8
+"""From this share of maxmemory on there is something to do, while there is time."""
 
 SKEW_S, LATE_S = 1.0, 1.0
 

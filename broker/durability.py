@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
-from broker.doctor import eviction, persistence
+from broker.doctor import eviction, persistence, version
 from broker.errors import TitanError
 from broker.refusals import spoken
 from broker.servers import Server
@@ -52,7 +52,8 @@ async def _read(server: Server) -> Durability:
 def durability(told: Mapping[str, Any], fsync: str | None) -> Durability:
     """The same, from INFO and appendfsync (None: CONFIG is not open to us)."""
     lines = (persistence(told, fsync), eviction(told))
-    weaknesses = [f"{line.found}. {line.advice}" for line in lines if line.state == "wrong"]
+    wrong = [line for line in (version(told), *lines) if line.state == "wrong"]
+    weaknesses = [f"{line.found}. {line.advice}" for line in wrong]
     role = str(told.get("role", "unknown"))
     if role != "master":
         weaknesses.append(f"role {role}. A replica takes no jobs: give the address of its primary.")

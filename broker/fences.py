@@ -5,16 +5,19 @@ that on the same connection waits for everything before it too. All who ask at a
 """
 
 import asyncio
+import time
 from typing import Any, cast
 
 from redis.asyncio import Redis
 
 from broker import keys
 from broker.connection import connect_fences
-from broker.errors import NotDurable, TitanError
+from broker.errors import NotDurable, StoreUnavailable, TitanError
 from broker.refusals import spoken
 
 _GATHER_S = 0.01
+_CHECK_S = 0.5
+"""How long the store may take to say whether it can say it at all; it is asked once."""
 _CONNECTIONS = 128
 """More than there are gatherings in the second that `appendfsync everysec` may take."""
 _UNKNOWN = "The store cannot say when a job is on its disk; nothing was enqueued. It answered: "
@@ -27,7 +30,8 @@ _LATE = (
 class Fences:
     """Fences of the store of `redis`, on connections of their own: a wait would hold up what is sent behind it.
 
-    A wait takes `limit_s` at most; so many `replicas` must have it on their disks too.
+    Who enqueues has `limit_s` for all of it, of which the fence gets what is left; so many `replicas` must have it on
+    their disks too.
     """
 
     def __init__(self, redis: Redis, limit_s: float, replicas: int) -> None:
@@ -42,23 +46,37 @@ class Fences:
         """Close the connections."""
         await self._redis.aclose()
 
+    def due(self) -> float:
+        """When a call that begins now must have its answer, by the monotonic clock, in s."""
+        return time.monotonic() + self._limit_s
+
     async def check(self) -> None:
-        """Raises NotDurable when this store can never say it: Redis 7.0, or no append-only file."""
+        """Raises NotDurable when this store can never say it: Redis 7.0, or no append-only file; StoreUnavailable."""
         if self._is_able:
             return
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
             self._asking.add_done_callback(_seen)
-        await asyncio.shield(self._asking)
+        try:
+            async with asyncio.timeout(_CHECK_S):
+                await asyncio.shield(self._asking)
+        except TimeoutError as late:
+            raise StoreUnavailable from late
 
-    async def wait(self, partition: str) -> None:
-        """Return when all that the store took before this call is safe. Raises NotDurable when it is not in time."""
+    async def wait(self, partition: str, due: float) -> None:
+        """Return when all that the store took before this call is safe. Raises NotDurable when it is not in time.
+
+        `due` is what `due` told when the enqueue began.
+        """
         fence = self._next.get(partition)
         if fence is None:
             fence = self._next[partition] = asyncio.create_task(self._fence(partition))
             fence.add_done_callback(_seen)
         try:
-            local, replicas = await asyncio.shield(fence)
+            async with asyncio.timeout(due - time.monotonic()):
+                local, replicas = await asyncio.shield(fence)
+        except TimeoutError as late:
+            raise self._late() from late
         except TitanError as fault:
             self._is_able = False
             raise (self._late() if type(fault) is TitanError else fault) from fault

@@ -68,10 +68,7 @@ class Hot:
             return await self._wish((names[0], groups, lease_s)).call(n, n)
         turn, self._turn = self._turn, (self._turn + 1) % len(names)
         jobs: list[Handed] = []
-        for name in names[turn:] + names[:turn]:
-            here = tuple(group for group in groups if self._partitions.of(group) == name)
-            if (groups and not here) or len(jobs) == n:
-                continue
+        for name, here in self._partitions.round(turn, groups):
             left = n - len(jobs)
             try:
                 jobs += await self._wish((name, here, lease_s)).call(left, left)
@@ -82,6 +79,8 @@ class Hot:
             except BaseException:  # the caller is gone
                 self._give_back(jobs)
                 raise
+            if len(jobs) == n:
+                break
         return jobs
 
     @property

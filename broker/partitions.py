@@ -1,6 +1,7 @@
 """The partitions of the key space: which one holds a group, and how a call reaches one, some or all of them."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -13,6 +14,9 @@ from broker.wire import Wire
 from broker.wire_protocol import Word
 from broker.wires import Wires
 
+ROUND_S = 0.5
+"""A round over the partitions that has taken this long goes on to no further one, in s."""
+
 
 class Partitions:
     """Runs scripts in the partitions that they concern. `names` are the partitions' names, KEYS[1] of every script."""
@@ -24,6 +28,19 @@ class Partitions:
     def of(self, group: str) -> str:
         """The partition that holds the group."""
         return self.names[keys.partition_of(group, len(self.names))]
+
+    def round(self, turn: int, groups: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Each partition from `turn` on, with those of the groups that it holds; without groups all partitions.
+
+        It ends early when it took ROUND_S: who asks for jobs is answered in time though each partition is slow.
+        """
+        end = time.monotonic() + ROUND_S
+        for name in self.names[turn:] + self.names[:turn]:
+            here = tuple(group for group in groups if self.of(group) == name)
+            if here or not groups:
+                yield name, here
+            if time.monotonic() > end:
+                return
 
     async def run(self, verb: str, partition: str, *arguments: Word) -> Any:
         """One script in one partition. Raises its refusal."""

@@ -37,13 +37,9 @@ class Picking:
             raise
 
     async def _next(self, n: int, groups: Sequence[str], lease_s: int | None, images: Sequence[str]) -> list[Handed]:
-        names = self._partitions.names
-        turn, self._turn = self._turn, (self._turn + 1) % len(names)
+        turn, self._turn = self._turn, (self._turn + 1) % len(self._partitions.names)
         jobs: list[Handed] = []
-        for name in names[turn:] + names[:turn]:
-            here = [group for group in groups if self._partitions.of(group) == name]
-            if (groups and not here) or len(jobs) == n:
-                continue
+        for name, here in self._partitions.round(turn, groups):
             lease, length = lease_token(), "" if lease_s is None else lease_s
             words = (self._now(), n - len(jobs), lease, length, len(here), *here, *images)
             try:
@@ -53,6 +49,8 @@ class Picking:
                     raise
                 break
             jobs += handed_out(reply, lease, lease_s)
+            if len(jobs) == n:
+                break
         return jobs
 
     def _taken(self, taking: asyncio.Future[list[Handed]]) -> None:

@@ -16,10 +16,9 @@ from broker.store import Store
 from broker.waiters import Waiters
 
 log = logging.getLogger(__name__)
-LONGEST_SLEEP_S = 5.0
-"""A slow look behind the timers that the store says, for messages lost with a connection."""
-DEAF_SLEEP_S = 0.5
-"""The same while nothing is heard from the store."""
+LONGEST_SLEEP_S = 0.5
+"""A look behind the timers that the store says: a connection that is half open brings no word, and a lost job must be
+back within a second all the same."""
 AFTER_FAULT_S = 0.5
 
 
@@ -35,7 +34,6 @@ class Reaper:
         self.done = {"queued": 0, "requeued": 0, "failed": 0, "expired": 0}
         self._store = store
         self._logs = logs
-        self._waiters = waiters
         self._sooner = asyncio.Event()
         self._has_discarded = asyncio.Event()
         waiters.on_timer(self._sooner.set)
@@ -110,9 +108,8 @@ class Reaper:
                 await asyncio.sleep(AFTER_FAULT_S)
 
     async def _sleep(self, wait_s: float) -> None:
-        longest = LONGEST_SLEEP_S if self._waiters.is_listening else DEAF_SLEEP_S
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(wait_s, longest)):
+            async with asyncio.timeout(min(wait_s, LONGEST_SLEEP_S)):
                 await self._sooner.wait()
 
     def _faulted(self, message: str) -> float:

@@ -5,11 +5,14 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from redis import exceptions
+from redis._parsers import BaseParser
 
 from broker import errors
 from broker.times import rfc3339
 
 T = TypeVar("T")
+_WORDS = {fault: word for word, fault in BaseParser.EXCEPTION_CLASSES.items() if isinstance(fault, type)}
+"""The store's own word for each fault that redis-py has a class for, since it takes the word off the text."""
 _AWAY = re.compile(r"READONLY|LOADING|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|MISCONF|BUSY|UNKILLABLE|TRYAGAIN|NOAUTH|NOPERM")
 
 
@@ -32,7 +35,7 @@ def told(fault: Exception) -> errors.TitanError:
     if isinstance(fault, exceptions.OutOfMemoryError) or text.startswith("OOM"):
         return errors.StoreFull(retry_after_s=5)
     if type(fault) is not exceptions.ResponseError or _AWAY.match(text):  # a class of its own is a fault of the store
-        word = text.partition(" ")[0]
+        word = _WORDS.get(type(fault)) or text.partition(" ")[0]
         said = word if word.isupper() else type(fault).__name__
         return errors.StoreUnavailable(f"{errors.StoreUnavailable.sentence} ({said})", retry_after_s=1)
     return refusal(text)

@@ -74,6 +74,11 @@ class Wire:
         """
         return (self._link or self._new_link()).call(words)
 
+    @property
+    def timeout_s(self) -> float:
+        """How long a call may take in all."""
+        return self._limits.timeout_s
+
     def at(self, _: str) -> "Wire":
         """The wire to the server of a partition: of one server, this."""
         return self

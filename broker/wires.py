@@ -14,6 +14,11 @@ class Wires:
         self._wires = wires
         self._distinct = list(dict.fromkeys(wires.values()))
 
+    @property
+    def timeout_s(self) -> float:
+        """How long a call may take in all, on any of them."""
+        return max(wire.timeout_s for wire in self._distinct)
+
     def at(self, partition: str) -> Wire:
         """The wire to the server of a partition."""
         return self._wires[partition]

@@ -13,7 +13,7 @@
 -- with    _moves _sums
 local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
 local STATUSES = { 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }
-local READ = { 'group_name', 'status', 'created_at', 'completed_at', 'priority', 'lease', 'deadline', 'place' }
+local READ = { 'group_name', 'status', 'created_at', 'completed_at', 'priority', 'lease', 'deadline' }
 local findings = {}
 
 local function found(id, what, mend)
@@ -31,7 +31,7 @@ end
 
 -- back into the set of its status; a running one, whose lease is not known, is queued
 local function place_again(id, job)
-  local place = place_of(job.lease) or job.place or new_place(p, job.priority)
+  local place = place_of(job.lease) or new_place(p, job.priority)
   if job.status == 'running' then
     give_back(p, group, id, place, 0, now)
     job.status = 'queued'

@@ -6,9 +6,10 @@
 -- ARGV[3] settings   field value field value…
 --
 -- moves   -
--- reply   OK
+-- reply   the group: name, created_at, the six counts, then field value field value…
 -- refuses -
 -- flags   allow-oom
+-- with    _group
 local p, now, group, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 
 call('ZADD', p .. ':groups', 'NX', now, group)
@@ -23,4 +24,4 @@ for status in pairs(RETENTION_S) do
 end
 refresh_ready(p, group)
 
-return 'OK'
+return group_row(p, group, call('ZSCORE', p .. ':groups', group))

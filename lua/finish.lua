@@ -28,8 +28,7 @@ local function finish(group, status, is_strict, id, lease, reason, text, complet
   if not (is_held and seen[1] == group and seen[STATUS] == 'running') then
     local job = find(p, group, id, SEEN)
     if job and job.status == status and job.lease == token then return seen end
-    local refused = refusal(p, group, id, job, lease)
-    if refused then return refused end
+    return refusal(p, group, id, job, lease)
   end
 
   local ended_at = completed_at and plausible(tonumber(completed_at), seen[CREATED_AT], now) or completed_now

@@ -10,7 +10,7 @@
 -- reply   for each group: name, created_at, the six counts, then field value field value…
 -- refuses -
 -- flags   no-writes
--- with    _pages
+-- with    _pages _group
 local p, name, n, score, after = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local groups = p .. ':groups'
 
@@ -25,13 +25,5 @@ else
 end
 
 local rows = {}
-for i = 1, #names - 1, 2 do
-  local reply = { names[i], names[i + 1] }
-  for _, status in ipairs({ 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }) do
-    reply[#reply + 1] = call('ZCARD', set_key(p, names[i], status))
-  end
-  local settings = call('HGETALL', group_key(p, names[i]))
-  for j = 1, #settings do reply[#reply + 1] = settings[j] end
-  rows[#rows + 1] = reply
-end
+for i = 1, #names - 1, 2 do rows[#rows + 1] = group_row(p, names[i], names[i + 1]) end
 return rows

@@ -16,8 +16,8 @@ from broker.api.paths import Paths, Way
 from broker.api.plain import MAX_BODY_BYTES, Plain
 from broker.api.problems import STATUS, answer_to
 from broker.api.routes import ROUTES, Route
-from broker.api.shed import FIRST, rank_of
-from broker.errors import TooSlow
+from broker.api.shed import FIRST, NEVER, rank_of
+from broker.errors import StoreUnavailable, TooSlow
 from broker.metrics.requests import GONE, NO_ROUTE, Requests
 from broker.steps import in_steps, in_task
 
@@ -98,6 +98,7 @@ class Desk:
             self._requests.observe(number, GONE, perf_counter() - began)
             raise
         except Exception as fault:  # nothing but the error body may reach a client
+            self._note(fault, rank)
             response = response_of(answer_to(fault, request.method, request.path))
             if request.writer.output_size > 0:
                 if request.transport is not None:
@@ -117,10 +118,16 @@ class Desk:
             slot.weight = weight
             answer = await self._handle(way.route, request, path)
         except Exception as fault:  # noqa: BLE001 - nothing but the error body may reach a client
+            self._note(fault, rank)
             return answer_to(fault, request.method, request.path)
         if not isinstance(answer, Answer):
             raise TypeError(f"{way.route.verb} is streamed")
         return answer
+
+    def _note(self, fault: Exception, rank: int) -> None:
+        """Have those in line hear of a store that is away; a log store that is away holds nobody up."""
+        if type(fault) is StoreUnavailable and rank != NEVER:
+            self._shed.store_failed()
 
     async def _handle(self, route: Route, request: Request, path: Mapping[str, str]) -> Answer | web.StreamResponse:
         front = self.front

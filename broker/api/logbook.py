@@ -20,7 +20,6 @@ async def keep_log(call: Call) -> Job:
     more follows is the beginning of that of a running job; with a lease it must be that of the delivery that holds it.
     """
     is_more, lease = call.query(LogQuery).more == 1, call.lease(None)
-    await call.store.show(call.group, call.job_id)
     pieces = log_pieces(call.web, call.settings)
     await call.store.log(call.group, call.job_id, lease=lease, is_more=is_more)
     await expect(call.web)

@@ -1,7 +1,8 @@
 """Shedding load: only so many requests are in progress at once; others wait their turn, and are refused after 2 s.
 
 A refusal costs nearly as much as what it refuses, so there are few: one for ten that are let in, until 10 s passed;
-who waits costs nothing.
+who waits costs nothing. While the store is away there is little to wait for: those in line are refused soon, so that
+this wait and the one for the store stay under 2 s together.
 
 What ends work goes before what begins it, and who looks after the broker is always let in; logs are streamed as fast as
 their clients and do not count. A request that waits for its client, in a long poll or for its body, is not in progress:
@@ -15,13 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf
 
-from broker.errors import Overloaded
+from broker.errors import Overloaded, StoreUnavailable, TitanError
 from broker.metrics.families import Family, Sample, counter, gauge
 
 NEVER, LAST, FIRST = range(3)
 """How soon a request is shed."""
 PATIENCE_S, LONGEST_S = 2.0, 10.0
 """How long a request waits before it may be refused, and before it is."""
+AWAY_PATIENCE_S, AWAY_S = 0.5, 1.0
+"""How long it waits while the store is away; which it counts as for so long after it failed somebody."""
 LOOK_S = 0.1
 REFUSED = 0.1
 """Refusals for each request that was let in."""
@@ -54,6 +57,7 @@ class Shed:
         self._largest = max(1, int(limit * _LARGEST))
         self._turns: tuple[deque[_Turn], ...] = (deque(), deque(), deque())
         self._admitted = 0
+        self._away_until = 0.0
         self._look: asyncio.TimerHandle | None = None
 
     def weigh(self, rank: int, body_bytes: int) -> int:
@@ -69,18 +73,26 @@ class Shed:
         return True
 
     async def turn(self, rank: int, weight: int) -> None:
-        """Let a request in when it is its turn. Raises Overloaded when that does not come: nothing of it was done."""
+        """Let a request in when it is its turn.
+
+        Raises Overloaded when that does not come, StoreUnavailable while the store is away: nothing of it was done.
+        """
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
         self._turns[rank].append((turn, weight, time.monotonic()))
         if self._look is None:
-            self._look = loop.call_later(LOOK_S, self._refuse)
+            self._look = loop.call_later(LOOK_S, self._look_again)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:  # it was let in, and is gone
                 self.leave(weight)
             raise
+
+    def store_failed(self) -> None:
+        """The store did not answer somebody: those who have waited for a while already hear of it at once."""
+        self._away_until = time.monotonic() + AWAY_S
+        self._refuse()
 
     def leave(self, weight: int) -> None:
         """A request has ended."""
@@ -95,17 +107,22 @@ class Shed:
                     self._admitted += 1
 
     def _refuse(self) -> None:
-        """Refuse those that have waited longest, as many as may be; and look again while anybody waits."""
+        """Refuse those that have waited longest, as many as may be."""
         now, left, self._admitted = time.monotonic(), max(1, int(self._admitted * REFUSED)), 0
+        is_away = now < self._away_until
         for turns in self._turns:
-            while turns and (turns[0][0].done() or now - turns[0][2] > (PATIENCE_S if left > 0 else LONGEST_S)):
+            while turns and (turns[0][0].done() or now - turns[0][2] > _patience_s(left, is_away=is_away)):
                 turn, _, _ = turns.popleft()
                 if not turn.done():
-                    turn.set_exception(Overloaded())
+                    turn.set_exception(_not_begun() if is_away else Overloaded())
                     self.refused += 1
                     left -= 1
+
+    def _look_again(self) -> None:
+        """Refuse, and look again while anybody waits."""
+        self._refuse()
         waits = any(self._turns)
-        self._look = asyncio.get_running_loop().call_later(LOOK_S, self._refuse) if waits else None
+        self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_again) if waits else None
 
     @contextmanager
     def waiting(self, weight: int) -> Iterator[None]:
@@ -124,3 +141,13 @@ class Shed:
             gauge("titan_requests_waiting", "Requests that wait for their turn.", [Sample(waiting)]),
             counter("titan_requests_shed_total", "Requests refused as too many.", [Sample(self.refused)]),
         ]
+
+
+def _patience_s(left: int, *, is_away: bool) -> float:
+    if is_away:
+        return AWAY_PATIENCE_S
+    return PATIENCE_S if left > 0 else LONGEST_S
+
+
+def _not_begun() -> TitanError:
+    return StoreUnavailable("The store is not available; nothing was done.", retry_after_s=1)

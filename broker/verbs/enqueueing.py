@@ -69,9 +69,10 @@ class Enqueueing(Ground):
     async def _enqueue_durably(self, group: str, jobs: Sequence[NewJob], key: str) -> EncodedJobs:
         p = self._partitions.of(group)
         fences = self._fences[self.servers.of(p)]
+        due = fences.due()
         await fences.check()
         enqueued = await self.enqueue_encoded(group, jobs, key)
-        await fences.wait(p)
+        await fences.wait(p, due)
         return enqueued
 
     async def _image(self, group: str) -> str:

@@ -12,8 +12,7 @@ class Groups(Ground):
 
     async def configure(self, group: str, settings: GroupSettings) -> Group:
         """Give a group all its settings anew; the group is made when there is none."""
-        await self._run("configure", group, self.now, group, *fields_of(settings))
-        return await self.group(group)
+        return group_of(await self._run("configure", group, self.now, group, *fields_of(settings)))
 
     async def group(self, name: str) -> Group:
         """A group's settings and counts. Raises NotFound."""

@@ -8,6 +8,7 @@ from broker.api import shed as sheds
 from broker.api.app import DESK
 from broker.api.routes import ROUTES
 from broker.config import BrokerSettings
+from broker.errors import StoreUnavailable
 from broker.store import Store
 from tests.api.client import Http
 from tests.system.walk import walk
@@ -109,6 +110,29 @@ class TestEveryRoute:
     async def test_at_twice_the_bound(self, http: Http, job_id: str) -> None:
         """With twice the room taken what ends work is refused too."""
         assert await self.let_in(http, job_id, 2 * ROOM) == ALWAYS
+
+
+async def test_requests_in_line_hear_of_a_store_that_is_away(
+    http: Http, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the store fails a request, those behind it are answered too, in the time of one call and not one by one."""
+    monkeypatch.setattr(sheds, "AWAY_PATIENCE_S", 0)
+    fail = asyncio.Event()
+
+    async def away(*_: object) -> None:
+        await fail.wait()
+        raise StoreUnavailable(retry_after_s=1)
+
+    monkeypatch.setattr(store, "enqueue_encoded", away)
+    enqueues = [asyncio.create_task(http("POST", "/v1/groups/g/jobs", JOB)) for _ in range(5)]
+    while "titan_requests_waiting 4\n" not in (await http("GET", "/metrics")).text:
+        await asyncio.sleep(0.001)
+    fail.set()
+    told = [await enqueue for enqueue in enqueues]
+    assert [(reply.status, reply.problem.code, reply.headers["Retry-After"]) for reply in told] == [
+        (503, "store_unavailable", "1")
+    ] * 5
+    assert sum("nothing was done" in reply.problem.message for reply in told) == 4
 
 
 async def test_long_polls_take_no_room(http: Http) -> None:

@@ -1,11 +1,15 @@
 """The store of these tests: its clock stands at NOW until a test moves it, with as many partitions as it asks."""
 
+from collections.abc import AsyncIterator
+
 import msgspec
 import pytest
 
+from broker import keys
 from broker.config import BrokerSettings
 from broker.store import Store
-from tests.conftest import NOW
+from tests.conftest import NOW, somebody_waits
+from tests.contract.listening import Heard, listen
 
 
 @pytest.fixture
@@ -23,3 +27,18 @@ def settings(settings: BrokerSettings, partitions: int) -> BrokerSettings:
 async def store(store: Store) -> Store:
     store.now = str(NOW)
     return store
+
+
+@pytest.fixture
+async def woken(store: Store) -> AsyncIterator[Heard]:
+    """The groups that became ready since the last look, while somebody waits."""
+    await somebody_waits(store)
+    async for heard in listen(store, keys.wake(store.partitions[0])):
+        yield heard
+
+
+@pytest.fixture
+async def timers(store: Store) -> AsyncIterator[Heard]:
+    """The first timers that were said since the last look, in ms."""
+    async for heard in listen(store, keys.timer(store.partitions[0])):
+        yield heard

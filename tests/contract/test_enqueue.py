@@ -55,9 +55,20 @@ async def test_enqueue_makes_the_group(store: Store) -> None:
     """The first job makes the group; later ones leave its time as it is."""
     made = clock(store)
     await store.enqueue(GROUP, [new()])
-    wait(store, 5)
-    await store.enqueue(GROUP, [new()])
-    assert (await store.group(GROUP)).created_at == made
+    for is_empty in (False, True):
+        if is_empty:
+            await store.next(2)
+        wait(store, 5)
+        await store.enqueue(GROUP, [new()])
+        assert (await store.group(GROUP)).created_at == made
+
+
+@pytest.mark.parametrize("priority", [0, 1, 2])
+async def test_enqueue_delayed_beside_a_queued_job(store: Store, priority: int) -> None:
+    """A delayed job has its timer whatever stands at the head of its group's queue."""
+    await store.enqueue(GROUP, [new(priority=priority)])
+    await store.enqueue(GROUP, [new(delay=7)])
+    assert (await store.reap(10)).wait_ms == 7000
 
 
 async def test_enqueue_thousand(store: Store) -> None:

@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from broker import keys
 from broker.errors import WrongState
 from broker.models.jobs import Job
+from broker.runs import Ended
 from broker.store import Store
-from tests.contract.building import GROUP, clock, configure, dump, reap_after, running, shown, wait
+from tests.contract.building import GROUP, clock, configure, dump, reap_after, running, shown, started, wait
 
 Finishing = Callable[[Store, str, str], Awaitable[Job]]
 
@@ -15,6 +17,12 @@ FINISHING: dict[str, Finishing] = {
     "succeed": lambda store, job_id, lease: store.succeed(GROUP, job_id, lease),
     "fail": lambda store, job_id, lease: store.fail(GROUP, job_id, lease, "bad_exit", "exit 1"),
 }
+
+
+async def running_shortly(store: Store) -> Job:
+    return await running(store, lease_s=5)
+
+
 each_verb = pytest.mark.parametrize("finish", FINISHING.values(), ids=FINISHING)
 
 
@@ -41,6 +49,24 @@ async def test_fail(store: Store) -> None:
     job = await store.fail(GROUP, job.id, job.lease, "löst in the post", 'exit 1\n"why"')
     assert (job.status, job.completed_at) == ("failed", clock(store))
     assert (job.reason, job.error) == ("löst in the post", 'exit 1\n"why"')
+
+
+@each_verb
+@pytest.mark.parametrize("bring", [running_shortly, started])
+async def test_finish_leaves_nothing_of_the_run(
+    store: Store, finish: Finishing, bring: Callable[[Store], Awaitable[Job]]
+) -> None:
+    """What belonged to the delivery goes with it: how it was handed out, its short lease and its deadline."""
+    job = await bring(store)
+    await finish(store, job.id, job.lease or "")
+    kept = set(await store.redis.hkeys(keys.job(store.partitions[0], job.id)))
+    assert not kept & {b"handed_out_by", b"lease_s", b"deadline"}
+
+
+async def test_finish_many_answers_one_each(store: Store) -> None:
+    """A report that is taken is answered by 1 where the job is not wanted back."""
+    job = await running(store)
+    assert await store.hot.finish([Ended(GROUP, job.id, job.lease or "", "succeeded")] * 2) == [1, 1]
 
 
 async def test_fail_without_a_reason(store: Store) -> None:

@@ -1,8 +1,13 @@
 """Jobs so large that a whole page of them would hold up the store: an answer is bounded in bytes too."""
 
-from broker.store import Store
-from tests.contract.building import GROUP, ids, new
+import pytest
 
+from broker import keys
+from broker.store import Store
+from tests.contract.building import GROUP, enqueue, ids, new, partition
+
+MOST_BYTES = 8 * 1024 * 1024
+"""An answer that has this many bytes of specs takes no further job."""
 PAYLOAD = "x" * 1_000_000
 JOBS = 20
 
@@ -33,3 +38,31 @@ async def test_list_of_large_jobs(store: Store) -> None:
         listed = [job_id for page in pages for job_id in page]
         assert listed == (made[::-1] if newest_first else made)
         assert [len(page) for page in pages] == [9, 9, 2]
+
+
+async def enqueue_bytes(store: Store, size: int) -> None:
+    """A job whose spec has exactly so many bytes."""
+    probe = await enqueue(store, payload="x")
+    rest = await store.redis.hstrlen(keys.job(partition(store, GROUP), probe.id), "spec") - 1
+    await store.cancel(GROUP, probe.id)
+    await store.remove(GROUP, probe.id)
+    await enqueue(store, payload="x" * (size - rest))
+
+
+@pytest.mark.parametrize(("size", "number"), [(MOST_BYTES - 1, 2), (MOST_BYTES, 1)])
+@pytest.mark.parametrize("group", [GROUP, "other"])
+@pytest.mark.parametrize("images", [(), ("post",)])
+async def test_next_at_the_limit(store: Store, size: int, number: int, group: str, images: tuple[str, ...]) -> None:
+    """An answer with room for a byte takes another job, of the same group or the next one; a full one does not."""
+    await enqueue_bytes(store, size)
+    await enqueue(store, group)
+    assert len(await store.next(2, images=images)) == number
+
+
+@pytest.mark.parametrize(("size", "number"), [(MOST_BYTES - 1, 2), (MOST_BYTES, 1)])
+async def test_list_at_the_limit(store: Store, size: int, number: int) -> None:
+    """A page with room for a byte takes another job; a full one ends, and its cursor leads on."""
+    await enqueue_bytes(store, size)
+    await enqueue(store)
+    jobs, cursor = await store.list(GROUP, 2)
+    assert (len(jobs), bool(cursor)) == (number, number == 1)

@@ -4,10 +4,25 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from broker import keys
+from broker.check import check
 from broker.errors import LeaseLost, TitanError, WrongState
 from broker.models.jobs import Job
 from broker.store import Store
-from tests.contract.building import GROUP, clock, configure, dump, queued, reap_after, running, started, touch, wait
+from tests.contract.building import (
+    GROUP,
+    clock,
+    configure,
+    dump,
+    held,
+    members_key,
+    queued,
+    reap_after,
+    running,
+    started,
+    touch,
+    wait,
+)
 
 Report = Callable[[Store, Job], Awaitable[object]]
 
@@ -37,6 +52,39 @@ async def assert_refused(store: Store, report: Report, job: Job, error: type[Tit
 async def test_report_with_the_lease(store: Store, report: Report, bring: Callable[[Store], Awaitable[Job]]) -> None:
     """Who has the token of the delivery may report, whichever way the job came."""
     assert await report(store, await bring(store))
+
+
+@pytest.mark.parametrize("report", ["touch", "start"])
+async def test_report_after_the_clock_went_back(store: Store, report: str) -> None:
+    """A lease that is renewed by a clock that went back may end sooner than before: its timer is never late."""
+    first, second = [await running(store, timeout=timeout) for timeout in (20, 10)]
+    wait(store, -7)
+    for job in (first, second):
+        await REPORTS[report](store, job)
+    await reap_after(store, 10)
+    assert (await store.show(GROUP, second.id)).status == "queued"
+    assert (await store.show(GROUP, first.id)).status == "running"
+
+
+async def test_touch_many_after_the_clock_went_back(store: Store) -> None:
+    """The same where one call touches several."""
+    jobs = [await running(store, timeout=timeout) for timeout in (20, 10, 30)]
+    wait(store, -7)
+    await store.touch([held(job) for job in jobs])
+    await reap_after(store, 10)
+    assert [(await store.show(GROUP, job.id)).status for job in jobs] == ["running", "queued", "running"]
+
+
+async def test_refusal_of_a_damaged_job(store: Store) -> None:
+    """A job that lost its count and its place among the running ones is refused in words, not with a fault."""
+    job = await running(store)
+    key, running_key = keys.job(store.partitions[0], job.id), members_key(store, GROUP, "running")
+    await store.redis.hdel(key, "deliveries")
+    await store.redis.zrem(running_key, job.id)
+    job.lease = "another"
+    message = await assert_refused(store, touch, job, LeaseLost)
+    assert message.startswith("Delivery 0 holds the job, until 1970-01-01T00:00:00.000Z")
+    await check(store, is_repair=True)
 
 
 @each_report

@@ -1,12 +1,11 @@
 """What the scripts say on the channels: `wake` when a group becomes ready, `timer` of a sooner first timer."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from broker import keys
 from broker.store import Store
-from tests.conftest import somebody_waits
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -18,41 +17,7 @@ from tests.contract.building import (
     running,
     wait,
 )
-
-Heard = Callable[[], Awaitable[list[str]]]
-
-
-async def _listen(store: Store, channel: str) -> AsyncIterator[Heard]:
-    async with store.redis.pubsub() as channels:
-        await channels.subscribe(channel)
-        await channels.get_message(timeout=5)
-
-        async def heard() -> list[str]:
-            """All that was said so far: up to a word of our own."""
-            await store.redis.publish(channel, "-")
-            said: list[str] = []
-            while not said or said[-1] != "-":
-                message = await channels.get_message(timeout=5)
-                assert message is not None
-                said.append(message["data"].decode())
-            return said[:-1]
-
-        yield heard
-
-
-@pytest.fixture
-async def woken(store: Store) -> AsyncIterator[Heard]:
-    """The groups that became ready since the last look, while somebody waits."""
-    await somebody_waits(store)
-    async for heard in _listen(store, keys.wake(store.partitions[0])):
-        yield heard
-
-
-@pytest.fixture
-async def timers(store: Store) -> AsyncIterator[Heard]:
-    """The first timers that were said since the last look, in ms."""
-    async for heard in _listen(store, keys.timer(store.partitions[0])):
-        yield heard
+from tests.contract.listening import Heard
 
 
 async def _raise_limit(store: Store) -> None:
@@ -173,6 +138,14 @@ async def test_timer_of_a_retry(store: Store, timers: Heard) -> None:
     await timers()
     await store.fail(GROUP, job.id, job.lease)
     assert await timers() == [str(now_ms(store) + 2000)]
+
+
+async def test_timer_of_a_release(store: Store, timers: Heard) -> None:
+    """The reaper hears of a job that is given back for later and comes before all else."""
+    job = await running(store)
+    await timers()
+    await store.release(GROUP, job.id, job.lease, delay=7)
+    assert await timers() == [str(now_ms(store) + 7000)]
 
 
 async def test_timer_of_a_touch(store: Store, timers: Heard) -> None:

@@ -161,6 +161,8 @@ async def test_next_with_a_group_of_dangling_ids(store: Store) -> None:
         await enqueue(store, group, payload=group)
     for job in (await store.list("a", 10))[0]:
         await store.redis.delete(keys.job(partition(store, "a"), job.id))
+    assert await names(store, 1, ("a",)) == []
+    assert (await store.reap(10)).wait_ms is None
     assert await names(store, 1) == ["b"]
     await check(store, is_repair=True)
 

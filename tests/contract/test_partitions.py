@@ -53,6 +53,18 @@ async def test_next_asks_partitions_in_turn(store: Store) -> None:
     assert {taken.count(name) for name in store.partitions} == {9 // len(store.partitions)}
 
 
+@pytest.mark.parametrize("images", [(), ("post",)])
+async def test_next_of_slow_partitions(
+    store: Store, partitions: int, images: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round that took long ends with what it has, be it nothing; the next one begins at the next partition."""
+    monkeypatch.setattr("broker.partitions.ROUND_S", -1)
+    group = spread(store)[-1]
+    await enqueue(store, group)
+    rounds = [ids(await store.next(1, images=images)) for _ in store.partitions]
+    assert [len(jobs) for jobs in rounds] == [0] * (partitions - 1) + [1]
+
+
 async def test_next_order_inside_a_partition(store: Store) -> None:
     """Inside a partition priority and order hold over all its groups."""
     groups = [group for group in spread(store, 2) if partition(store, group) == store.partitions[-1]]

@@ -35,6 +35,24 @@ async def test_next_hands_out_a_second_of_jobs_and_no_more(store: Store, n: int)
     assert (await store.group(GROUP)).counts.queued == 94
 
 
+async def test_next_of_a_high_rate(store: Store) -> None:
+    """The first second's jobs are exactly as many as the rate says."""
+    await configure(store, rate_limit=1000)
+    for _ in range(2):
+        await many(store, 505)
+    assert [len(await store.next(1000)) for _ in range(2)] == [1000, 0]
+
+
+@pytest.mark.parametrize("rate", [10, 20, 100])
+async def test_next_after_a_tenth_of_a_second(store: Store, rate: int) -> None:
+    """A group whose second is used up goes on when a tenth of the next one's jobs may go out."""
+    await configure(store, rate_limit=rate)
+    await many(store, 2 * rate)
+    assert len(await store.next(1000)) == rate
+    assert (await store.reap(100)).wait_ms == 100
+    assert await handed_out(store, 100) == rate // 10
+
+
 @pytest.mark.parametrize("rate", [1, 2, 7, 10, 33, 100])
 async def test_next_keeps_to_the_rate(store: Store, rate: int) -> None:
     """Asked all the time, a group gives its first second's jobs at once, and then as many a second as its rate says."""

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from broker import keys
+from broker.check import check
 from broker.models.jobs import Job
 from broker.rows import Reaped
 from broker.store import Store
@@ -18,6 +20,7 @@ from tests.contract.building import (
     enqueue,
     failed,
     ids,
+    members_key,
     new,
     queued,
     reap_after,
@@ -211,3 +214,34 @@ async def test_reap_with_limit_zero(store: Store) -> None:
     assert await status_of(store, job) == "delayed"
     await store.ready()
     assert await status_of(store, job) == "delayed"
+
+
+@pytest.mark.parametrize(("bring", "due_s"), [(delayed, 30), (running, 60)])
+async def test_reap_of_an_id_without_a_job(store: Store, bring: Bring, due_s: float) -> None:
+    """An id whose hash is gone is taken out of its set, so that it stands in nobody's way."""
+    job = await bring(store)
+    status = (await store.show(GROUP, job.id)).status
+    await store.redis.delete(keys.job(store.partitions[0], job.id))
+    wait(store, due_s)
+    assert await store.reap(100) == Reaped(expired=1)
+    assert not await store.redis.exists(members_key(store, GROUP, status))
+    await check(store, is_repair=True)
+
+
+async def test_reap_of_a_job_without_a_count(store: Store) -> None:
+    """A running job whose count of deliveries is gone counts as never handed out."""
+    await configure(store, delivery_limit=1)
+    job = await running(store)
+    await store.redis.hdel(keys.job(store.partitions[0], job.id), "deliveries")
+    await reap_after(store, 60)
+    assert await status_of(store, job) == "queued"
+
+
+async def test_reap_forgets_the_place_of_a_promoted_job(store: Store) -> None:
+    """The place that a job given back for later had is kept while it waits, and no longer."""
+    job = await running(store)
+    await store.release(GROUP, job.id, job.lease, delay=5)
+    key = keys.job(store.partitions[0], job.id)
+    assert await store.redis.hexists(key, "place")
+    await reap_after(store, 5)
+    assert not await store.redis.hexists(key, "place")

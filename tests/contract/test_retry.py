@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from broker import keys
 from broker.errors import WrongState
 from broker.models.jobs import Job
 from broker.store import Store
@@ -56,6 +57,24 @@ async def test_fail_retry_waits_for_its_delay(store: Store) -> None:
     assert await store.next(1) == []
     await reap_after(store, 0.001)
     assert ids(await store.next(1)) == [retry]
+
+
+async def test_fail_retry_after_a_second(store: Store) -> None:
+    """The shortest delay is one as well."""
+    job = await running(store, max_retries=1, retries_delay=1)
+    retry = await store.show(GROUP, str((await store.fail(GROUP, job.id, job.lease)).retry_at))
+    assert (retry.status, retry.delay) == ("delayed", 1)
+    await reap_after(store, 0.999)
+    assert await store.next(1) == []
+    await reap_after(store, 0.001)
+    assert ids(await store.next(1)) == [retry.id]
+
+
+async def test_retry_keeps_no_defaults(store: Store) -> None:
+    """Of a bare job's retry nothing is kept but what makes it a job: what is the default takes no room."""
+    retry = await store.retry(GROUP, (await cancelled(store)).id)
+    kept = await store.redis.hkeys(keys.job(store.partitions[0], retry.id))
+    assert sorted(kept) == [b"created_at", b"group_name", b"retry_of", b"spec", b"status"]
 
 
 async def test_fail_retry_without_a_delay(store: Store) -> None:

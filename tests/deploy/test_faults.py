@@ -1,6 +1,8 @@
 """What deploy/README.md says one sees when something is wrong, brought about with a real broker and a real store."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,23 @@ def test_store_full(url: str, store_server: StoreServer) -> None:
             assert ask(f"{url}/readyz")[0] == 200
         finally:
             client.config_set("maxmemory", 2 * 1024**3)
+
+
+def test_store_with_a_broken_file(url: str, store_server: StoreServer) -> None:
+    """A store whose file lost its end starts without it: the last batch is gone as a whole, all else is as it was."""
+    for _ in range(2):
+        assert ask(f"{url}/v1/groups/mail/jobs", {"jobs": JOBS["jobs"] * 3})[0] == 201
+    store_server.kill()
+    [file] = (store_server.folder / "appendonlydir").glob("*.incr.aof")
+    with file.open("r+b") as written:
+        written.truncate(file.stat().st_size - 10)
+    store_server.start()
+    assert eventually(lambda: ask(f"{url}/readyz")[0] == 200)
+    assert len(ask(f"{url}/v1/groups/mail/jobs")[1]["jobs"]) == 3
+    words = [sys.executable, "-m", "broker", "check", "--redis-url", f"unix://{store_server.socket}"]
+    checked = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
+    assert "0 findings" in checked.stderr
+    assert ask(f"{url}/v1/groups/mail/jobs", JOBS)[0] == 201
 
 
 def test_log_store_away(url: str, told: str, tmp_path: Path) -> None:

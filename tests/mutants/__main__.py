@@ -35,6 +35,7 @@ def main() -> int:
     everything, known = all_mutants(), equivalents()
     gone = sorted(set(known) - {mutant.name for mutant in everything})
     wanted = [m for m in everything if m.name not in known and (not told.file or m.file in told.file)]
+    wanted = [m for m in wanted if not told.line or any(text in m.line for text in told.line)]
     if told.sample:
         wanted = random.Random(told.seed).sample(wanted, min(told.sample, len(wanted)))
     survivors: list[Mutant] = []
@@ -63,6 +64,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.mutants", description=__doc__)
     parser.add_argument("file", nargs="*", help="Lua files, without .lua; all when none is given")
+    parser.add_argument("--line", action="append", help="only mutants of lines with this text; may be given again")
     parser.add_argument("--sample", type=int, default=0, help="try this many, chosen by the seed; 0 for all")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--limit-s", type=float, default=7200, help="stop after this many seconds")

@@ -6,7 +6,7 @@ import selectors
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from broker import script_texts
 from broker.scripts import Scripts
 from tests.mutants.lua import Mutant
 
-TEST_LIMIT_S = 20.0
-"""A mutant in which one test takes longer than this goes round for ever, and is found."""
+TEST_LIMIT_S, TEST_LIMIT_TIMES = 5.0, 20
+"""A mutant goes round for ever, and is found, when a test takes longer than this and so many times as long as usual."""
+QUICK_S = 0.3
+"""Tests that usually take longer are tried last, and only on what is about their own verb, or is part of many."""
 
 
 def _parts(verb: str) -> set[str]:
@@ -54,6 +56,7 @@ class Runner:
         self.fault = ""
         self._failed = ""
         self._uses: dict[str, set[str]] = {}
+        self._took_s: dict[str, float] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -92,10 +95,12 @@ class Runner:
             patch.setattr(Scripts, "__init__", note)
             for item in session.items:
                 used.clear()
+                began = time.monotonic()
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
                 if self._failed:
                     self.fault = f"{self._failed} fails on the scripts as they are"
                     break
+                self._took_s[item.nodeid] = time.monotonic() - began
                 uses[item.nodeid] = used - (set() if "check" in item.nodeid else {"check"})
         return uses
 
@@ -111,7 +116,7 @@ class Runner:
                 os._exit(0)
         os.close(write)
         try:
-            return _hear(read)
+            return _hear(read, self._took_s)
         finally:
             os.close(read)
             os.kill(child, signal.SIGKILL)
@@ -131,16 +136,22 @@ class Runner:
         os.write(write, b"NOT FOUND\n")
 
     def _in_order(self, items: Sequence[Any], file: str) -> list[Any]:
-        """Those that run the file: first what found others of it, then what is about its verb, then the rest."""
+        """Those that run the file: first what found others of it, then what is about its verb, the rest, the slow."""
         finders = self._finders[file]
         verbs = {name for name, text in _PARTS.items() if file in text}
 
+        def is_tried(item: Any) -> bool:
+            is_near = file.startswith("_") or file in item.nodeid or self._took_s[item.nodeid] <= QUICK_S
+            return is_near and bool(self._uses[item.nodeid] & verbs)
+
         def rank(item: Any) -> tuple[int, int]:
+            if self._took_s[item.nodeid] > QUICK_S:
+                return 3, 0
             if item.nodeid in finders:
                 return 0, finders.index(item.nodeid)
             return (1 if file.strip("_") in item.nodeid else 2), 0
 
-        return sorted((item for item in items if self._uses[item.nodeid] & verbs), key=rank)
+        return sorted(filter(is_tried, items), key=rank)
 
 
 def break_script(mutant: Mutant) -> None:
@@ -166,11 +177,11 @@ def run(mutants: Sequence[Mutant], told: Told, limit_s: float) -> bool:
     return runner.is_whole
 
 
-def _hear(read: int) -> str:
-    said = ""
+def _hear(read: int, took_s: Mapping[str, float]) -> str:
+    said, limit_s = "", TEST_LIMIT_S
     with selectors.DefaultSelector() as selector:
         selector.register(read, selectors.EVENT_READ)
-        while selector.select(TEST_LIMIT_S):
+        while selector.select(limit_s):
             piece = os.read(read, 65_536).decode()
             said = (said + piece)[-10_000:]
             lines = said.splitlines()
@@ -178,6 +189,7 @@ def _hear(read: int) -> str:
                 return "" if said.endswith("NOT FOUND\n") else f"{_last(lines)} (the process ended)"
             if said.endswith("FOUND\n"):
                 return lines[-2]
+            limit_s = max(TEST_LIMIT_S, TEST_LIMIT_TIMES * took_s.get(_last(lines), 0))
     return f"{_last(said.splitlines())} (no end)"
 
 

@@ -1,11 +1,14 @@
 """The books of a chaos run: each promise that is broken shows in its own figure."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.system.chaos.__main__ import ZERO
 from tests.system.chaos.ledger import Delivery, Ledger
+from tests.system.chaos.overdue import Overdue
+from tests.system.chaos.scene import Scene
 
 AT = 1_795_461_794_000
 
@@ -67,6 +70,28 @@ def test_books_of_two_holders(ledger: Ledger) -> None:
     ledger.deliveries["1"][-1] = delivery("1", 2, 2.5)
     figures = ledger.judge(kept("b.0", "b.1"))
     assert (figures["double"], figures["redelivery lag max s"]) == (0, 0.5)
+
+
+def test_books_of_a_delivery_that_nobody_saw(ledger: Ledger) -> None:
+    """Where an answer was lost, the lease that nobody knew of is counted as such, and is no lag of the reaper."""
+    ledger.deliveries["1"].append(delivery("1", 3, 6.5))
+    figures = ledger.judge(kept("b.0", "b.1"))
+    assert (figures["unseen deliveries"], figures["redelivered"], figures["redelivery lag max s"]) == (1, 0, None)
+
+
+def test_overdue_leases(tmp_path: Path) -> None:
+    """A lease is overdue from its end on, or from when the store could write again: until then nobody could help it."""
+    overdue = Overdue(Scene(tmp_path))
+    for now, ends, is_able, longest_s in [
+        (1000, None, True, 0),
+        (2000, 2500, True, 0),
+        (2700, 2500, True, 0.2),
+        (0, None, False, 0.2),
+        (9000, 2500, True, 0.2),
+        (9500, 2500, True, 0.5),
+    ]:
+        overdue.saw(now, ends, is_able=is_able)
+        assert overdue.longest_s == longest_s
 
 
 def test_books_of_a_stale_report(ledger: Ledger) -> None:

@@ -221,6 +221,28 @@ async def test_store_in_trouble(server: Server, broker: Callable[..., tuple[Prog
     assert all(answer.status < 500 for answer in await walk(url, job_id))
 
 
+async def test_frozen_store_before_a_crowd(server: Server, broker: Callable[..., tuple[Program, str]]) -> None:
+    """Many more clients than a broker works for at once are all told within 2 s, not one batch after the other."""
+    _, url = broker("--redis-url", f"unix://{server.socket}", "--max-in-progress", "10")
+    await job_of(url)
+    took: list[float] = []
+
+    async def ask(session: aiohttp.ClientSession) -> int:
+        began = time.monotonic()
+        async with session.post(f"{url}/v1/groups/g/jobs", json={"jobs": [{"image": "x"}]}) as told:
+            took.append(time.monotonic() - began)
+            return told.status
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        with frozen(server):
+            statuses = await asyncio.gather(*(ask(session) for _ in range(100)))
+        assert set(statuses) == {503}
+        print(f"the slowest of {len(took)} in {max(took):.2f} s")
+        assert max(took) < PROMISED_S + SLACK_S
+        assert await back_s(url) < BACK_S + SLACK_S
+        assert await ask(session) == 201
+
+
 async def test_full_store_serves_every_route_but_new_jobs(
     server: Server, broker: Callable[..., tuple[Program, str]]
 ) -> None:
@@ -283,7 +305,7 @@ async def test_lost_answers_send_nothing_twice(
     assert len(set(ids)) == 20
     with server.client() as client:
         made = client.zcard("titan:{0}:group:g:jobs")
-    assert made == 5 + 1 + 20  # job_of, the walk's own, and one a key
+    assert made - 5 - 20 in {0, 1}  # job_of, one a key, and the walk's own: its connection may end before it is read
 
 
 async def test_frozen_store_gets_each_call_once(

@@ -68,9 +68,9 @@ def test_eviction(policy: str, ok: bool) -> None:
     assert is_ok(doctor.eviction(GOOD | {"maxmemory_policy": policy})) == ok
 
 
-@pytest.mark.parametrize(("used", "limit", "ok"), [(10, 0, True), (89, 100, True), (90, 100, False), (101, 100, False)])
+@pytest.mark.parametrize(("used", "limit", "ok"), [(10, 0, True), (79, 100, True), (80, 100, False), (101, 100, False)])
 def test_memory(used: int, limit: int, ok: bool) -> None:
-    """Above nine tenths of maxmemory there is something to do; without maxmemory there is no such share."""
+    """From four fifths of maxmemory there is something to do; without maxmemory there is no such share."""
     assert is_ok(doctor.memory(GOOD | {"used_memory": used * 2**20, "maxmemory": limit * 2**20})) == ok
 
 

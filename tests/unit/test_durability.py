@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 from broker.durability import Durability, Watch, durability
 from broker.store import Store
 
-GOOD = {"aof_enabled": 1, "aof_last_write_status": "ok", "maxmemory_policy": "noeviction", "role": "master"}
+GOOD = {"aof_enabled": 1, "aof_last_write_status": "ok", "maxmemory_policy": "noeviction"}
+GOOD |= {"role": "master", "redis_version": "7.2.4"}
 
 
 def test_a_store_that_keeps_jobs():
@@ -25,6 +26,7 @@ def test_a_store_that_keeps_jobs():
         ({"aof_last_write_status": "err"}, "always", "the append-only file cannot be written. "),
         ({}, "no", "appendonly yes, appendfsync no. A power cut loses many seconds of jobs: "),
         ({"maxmemory_policy": "allkeys-lru"}, "everysec", "maxmemory-policy allkeys-lru. A full store would throw "),
+        ({"redis_version": "6.2.7"}, "everysec", "Redis 6.2.7. Titan needs Redis 7.0 or newer: upgrade the store."),
         ({"role": "slave"}, "everysec", "role slave. A replica takes no jobs: "),
     ],
 )

@@ -1,6 +1,7 @@
 """Enqueue with durable=1: answered when the store has the jobs on its disk, or refused in time."""
 
 import asyncio
+import signal
 import time
 from contextlib import asynccontextmanager
 
@@ -126,6 +127,27 @@ async def test_durable_while_the_store_is_away(own_server):
         server.wait()
         with pytest.raises(StoreUnavailable):
             await store.enqueue_durably("maps", ONE)
+
+
+async def test_durable_on_a_store_that_freezes(own_server, monkeypatch):
+    """A store that freezes when it has the jobs, or is asked whether it can say it, is given up in time."""
+    url, server = own_server("--appendonly", "yes", "--appendfsync", "everysec")
+    async with opened(url) as store:
+        await store.enqueue_durably("maps", ONE)
+        enqueue = store.enqueue_encoded
+
+        async def enqueue_and_freeze(*arguments):
+            made = await enqueue(*arguments)
+            server.send_signal(signal.SIGSTOP)
+            return made
+
+        monkeypatch.setattr(store, "enqueue_encoded", enqueue_and_freeze)
+        for refusal in (NotDurable, StoreUnavailable):  # after the first it asks anew what the store can say
+            began = time.monotonic()
+            with pytest.raises(refusal):
+                await store.enqueue_durably("maps", ONE)
+            assert time.monotonic() - began < 1.9
+        server.send_signal(signal.SIGCONT)
 
 
 async def test_durable_holds_nobody_up(own_server):

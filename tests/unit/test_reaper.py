@@ -53,7 +53,7 @@ def reaper(store, logs, waiters, monkeypatch):
     """A reaper that counts its calls of the store in `reaper.calls`, and tries again soon after a fault."""
     monkeypatch.setattr(reaper_module, "AFTER_FAULT_S", 0.01)
     reaper = Reaper(store, logs, waiters)
-    reaper.calls = 0
+    reaper.calls, reaper.waiters = 0, waiters
     reap = store.reap
 
     async def counted(limit):
@@ -76,7 +76,7 @@ async def heard(store, waiters):
 @contextlib.asynccontextmanager
 async def running(reaper):
     """The reaper runs inside the block."""
-    await heard(reaper._store, reaper._waiters)
+    await heard(reaper._store, reaper.waiters)
     task = asyncio.create_task(reaper.run())
     try:
         yield
@@ -115,18 +115,20 @@ async def test_reap_due_goes_on_while_there_is_more(store, logs, waiters, settin
     assert (await store.group("maps")).counts.queued == 7
 
 
-async def test_run_does_not_look_without_a_reason(store, reaper):
+async def test_run_does_not_look_without_a_reason(store, reaper, monkeypatch):
     """With the next timer far away it asks once and sleeps; work that sets no sooner timer does not wake it."""
+    monkeypatch.setattr(reaper_module, "LONGEST_SLEEP_S", 60)
     await store.enqueue("maps", [NewJob(image="x", delay=3600)])
     async with running(reaper):
         await eventually(lambda: reaper.calls == 1)
         await store.enqueue("mail", [NewJob(image="x"), NewJob(image="x", delay=7200)])
-        await heard(store, reaper._waiters)
+        await heard(store, reaper.waiters)
         assert reaper.calls == 1
 
 
-async def test_run_wakes_for_a_sooner_timer_of_another_client(store, reaper, redis, backend):
+async def test_run_wakes_for_a_sooner_timer_of_another_client(store, reaper, redis, backend, monkeypatch):
     """A sooner timer that anybody sets wakes it, to sleep until that."""
+    monkeypatch.setattr(reaper_module, "LONGEST_SLEEP_S", 60)
     await store.enqueue("maps", [NewJob(image="x", delay=3600)])
     other = Store(redis, store.settings, is_plain=backend == "fake")
     async with running(reaper):
@@ -137,13 +139,23 @@ async def test_run_wakes_for_a_sooner_timer_of_another_client(store, reaper, red
         await eventually(lambda: reaper.calls == 3)
 
 
+async def test_run_looks_though_no_word_comes(store, reaper):
+    """Where the store's word gets lost, as on a connection that is half open, what is due is done within a second."""
+    async with running(reaper):
+        await eventually(lambda: reaper.calls > 0)
+        reaper.waiters._on_timer.clear()
+        await store.enqueue("maps", [NewJob(image="x", delay=1)])
+        store.now = str(10**13)
+        await eventually(lambda: reaper.done["queued"], 1.5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["valkey"])
 async def test_a_lost_job_is_back_within_a_second_of_its_timeout(store, reaper):
     """A job whose consumer vanished can be taken again at most a second after its timeout, and not before it."""
     await store.enqueue("maps", [NewJob(image="x", timeout=1)])
     async with running(reaper):
-        with reaper._waiters.waiting(["maps"]) as ready:
+        with reaper.waiters.waiting(["maps"]) as ready:
             await eventually(lambda: reaper.calls > 0)
             await store.next(1)
             ready.clear()
@@ -211,7 +223,7 @@ async def test_logs_that_cannot_be_deleted_do_not_stop_the_reaping(store, reaper
     gone = await gone_with_log(store)
     async with running(reaper):
         await eventually(lambda: reaper.calls > 0)
-        with reaper._waiters.waiting(["mail"]) as ready:
+        with reaper.waiters.waiting(["mail"]) as ready:
             await store.enqueue("mail", [NewJob(image="x", delay=1)])
             store.now = str(10**13)
             reaper._sooner.set()

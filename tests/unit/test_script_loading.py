@@ -1,10 +1,14 @@
 """Scripts are run by SHA, load themselves again, and can be run by hand."""
 
+import asyncio
 import shutil
 import subprocess
+import time
 
 import pytest
+from redis.exceptions import NoScriptError
 
+from broker.errors import StoreUnavailable
 from broker.models.jobs import NewJob
 from broker.script_texts import SCRIPTS
 from broker.scripts import Call, Scripts
@@ -52,6 +56,53 @@ async def test_run_all_with_part_of_the_scripts_known_runs_each_once(store, redi
     assert handed_out[1][2][9] == b"0" * 15 + b"1"
     assert refused.word == "NOT_FOUND"
     assert await counts(store) == (3, 1)
+
+
+class SlowWire:
+    """A wire to a store that has no script and takes `takes_s` for each answer, which is less than a call may take."""
+
+    timeout_s = 0.4
+
+    def __init__(self, takes_s):
+        self.sent = []
+        self._takes_s = takes_s
+
+    def at(self, _):
+        return self
+
+    def call(self, *words):
+        self.sent.append(words[0])
+        loop = asyncio.get_running_loop()
+        reply = loop.create_future()
+        loop.call_later(self._takes_s, self._answer, reply, words[0])
+        return reply
+
+    def _answer(self, reply, word):
+        if word == "EVALSHA" and not reply.done():
+            reply.set_exception(NoScriptError())
+        elif not reply.done():
+            reply.set_result(b"image")
+
+
+@pytest.mark.parametrize("backend", ["fake"])
+async def test_loading_takes_no_longer_than_a_call(redis):
+    """A script that must be loaded first is given up when the time of one call is over, not after one for each step."""
+    wire = SlowWire(0.3)
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        await Scripts(redis, wire).run("show", "p", "maps", "0" * 16)
+    assert time.monotonic() - began < 0.55
+    assert wire.sent == ["EVALSHA", "EVALSHA"]
+
+
+@pytest.mark.parametrize("backend", ["fake"])
+async def test_field_takes_half_of_a_call(redis):
+    """What is looked up before a call leaves it time: it is given up after half of what a call may take."""
+    assert await Scripts(redis, SlowWire(0.01)).field("p", "key", "image") == b"image"
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        await Scripts(redis, SlowWire(0.3)).field("p", "key", "image")
+    assert time.monotonic() - began < 0.29
 
 
 @pytest.mark.parametrize("backend", ["valkey", "redis"])

@@ -7,7 +7,7 @@ import pytest
 from broker.api import shed as sheds
 from broker.api.routes import ROUTES
 from broker.api.shed import FIRST, LAST, NEVER, Shed, rank_of
-from broker.errors import Overloaded
+from broker.errors import Overloaded, StoreUnavailable
 
 
 async def test_admit_up_to_the_limit():
@@ -82,6 +82,38 @@ async def test_refusals_are_few(monkeypatch):
     shed._refuse()
     await asyncio.wait(turns)
     assert [type(turn.exception()) for turn in turns] == [Overloaded] * 9
+
+
+async def test_turn_while_the_store_is_away(monkeypatch):
+    """A store that failed somebody is heard of at once by all who have waited, and soon by who comes later."""
+    shed = Shed(1)
+    assert shed.admit(FIRST, 1)
+    early = [asyncio.create_task(shed.turn(rank, 1)) for rank in (FIRST, LAST, FIRST)]
+    await asyncio.sleep(0)
+    monkeypatch.setattr(sheds, "AWAY_PATIENCE_S", 0)
+    shed.store_failed()
+    monkeypatch.setattr(sheds, "AWAY_PATIENCE_S", 0.2)
+    late = asyncio.create_task(shed.turn(FIRST, 1))
+    await asyncio.sleep(0)
+    assert [type(turn.exception()) for turn in early] == [StoreUnavailable] * 3
+    assert not late.done()
+    with pytest.raises(StoreUnavailable, match="nothing was done"):
+        await asyncio.wait_for(late, 1)
+
+
+async def test_turn_once_the_store_is_back(monkeypatch):
+    """A while after the store's last fault those in line are patient again."""
+    monkeypatch.setattr(sheds, "AWAY_S", 0)
+    shed = Shed(1)
+    assert shed.admit(FIRST, 1)
+    turn = asyncio.create_task(shed.turn(FIRST, 1))
+    await asyncio.sleep(0)
+    monkeypatch.setattr(sheds, "AWAY_PATIENCE_S", -1)
+    shed.store_failed()
+    await asyncio.sleep(0)
+    assert not turn.done()
+    shed.leave(1)
+    await turn
 
 
 async def test_turn_of_a_client_that_hangs_up():

@@ -4,8 +4,10 @@ import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
+from redis._parsers import BaseParser
 from redis.asyncio import Redis
 
 from broker.config import BrokerSettings
@@ -21,6 +23,7 @@ from tests.unit.every_verb import refused
 LIMIT_S = 0.3
 SETTINGS = BrokerSettings(key_prefix="test", store_timeout_s=LIMIT_S)
 ONE = [NewJob(image="x")]
+RUNBOOK = (Path(__file__).parents[2] / "deploy" / "README.md").read_text("utf-8")
 
 
 @pytest.fixture
@@ -117,11 +120,23 @@ async def test_a_store_that_forbids_us_is_unavailable(on, own_server):
     ],
 )
 async def test_faults_of_the_store_are_unavailable(on, valkey_url, reply):
-    """What a server says of itself is no refusal of ours, and never an error of the broker."""
+    """What a server says of itself is no refusal of ours; its word is told, and the runbook has it."""
     pipeline = on(valkey_url).redis.pipeline(transaction=False)
     pipeline.eval(f'return redis.error_reply("{reply}")', 0)
     [fault] = await pipeline.execute(raise_on_error=False)
-    assert type(told(fault)) is StoreUnavailable
+    away, word = told(fault), reply.partition(" ")[0]
+    assert type(away) is StoreUnavailable
+    assert f"({word})" in away.message
+    assert f"({word})" in RUNBOOK
+
+
+@pytest.mark.parametrize("word", ["LOADING", "NOAUTH"])
+def test_faults_of_a_connection_are_unavailable(word):
+    """The same for what a server says of the connection, which redis-py raises where it is met."""
+    away = told(BaseParser.parse_error(f"{word} No."))
+    assert type(away) is StoreUnavailable
+    assert f"({word})" in away.message
+    assert f"({word})" in RUNBOOK
 
 
 async def test_a_caller_that_goes_away_leaves_the_call_whole(on, valkey_url):

@@ -80,6 +80,7 @@ class Ledger:
             "batches": len(self.sent),
             "deliveries": sum(map(len, self.deliveries.values())),
             "redelivered": len(lags),
+            "unseen deliveries": sum(self._unseen()),
             "redelivery lag p50 s": lags[len(lags) // 2] if lags else None,
             "redelivery lag max s": lags[-1] if lags else None,
             "stale reports": self.stale_sent,
@@ -97,6 +98,17 @@ class Ledger:
         """A job was handed out while the lease of the one before had not ended, by the store's clock."""
         return (after.at < before.ends for before, after in self._pairs())
 
+    def _unseen(self) -> Iterable[int]:
+        """Deliveries whose answer never came: the store did what a call asked, and the call was given up."""
+        return (after.number - before.number - 1 for before, after in self._pairs() if after.number > before.number + 1)
+
     def _lags(self) -> Iterable[float]:
-        """How long after the end of a lease the job was handed out again, s. A queue before it counts as well."""
-        return (round((after.at - before.ends) / 1000, 3) for before, after in self._pairs())
+        """How long after the end of a lease the job was handed out again, s. A queue before it counts as well.
+
+        Where a delivery in between was seen by nobody, its lease is no lag.
+        """
+        return (
+            round((after.at - before.ends) / 1000, 3)
+            for before, after in self._pairs()
+            if after.number <= before.number + 1
+        )

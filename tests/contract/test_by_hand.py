@@ -1,0 +1,113 @@
+"""The scripts as somebody calls them who is not the broker: many items at once, the server's clock, lone refusals."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from broker import keys
+from broker.check import check
+from broker.errors import NotFound
+from broker.scripts import Scripts
+from broker.store import Store
+from tests.conftest import NOW
+from tests.contract.building import GROUP, enqueue, members_key, running
+from tests.contract.listening import Heard
+
+SPEC = '{"image":"post"}'
+Run = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+def run(store: Store, backend: str) -> Run:
+    """Runs a script in the only partition."""
+    scripts = Scripts(store.redis, is_plain=backend == "fake")
+
+    async def run(verb: str, *arguments: str | int) -> Any:
+        return await scripts.run(verb, store.partitions[0], *arguments)
+
+    return run
+
+
+def job_ids(n: int) -> list[str]:
+    return [f"{number:016}" for number in range(1, n + 1)]
+
+
+async def enqueue_many(run: Run, ids: Sequence[str]) -> None:
+    words = [word for job_id in ids for word in (job_id, SPEC)]
+    assert await run("enqueue", NOW, "", "", "", "", "", len(ids), GROUP, len(ids), 0, 0, 0, *words) == [NOW]
+
+
+async def test_many_at_once(store: Store, run: Run) -> None:
+    """More items than one command of the store takes are done in pieces, and none is passed over."""
+    ids = job_ids(4100)
+    for part in (ids[:2200], ids[2200:]):
+        await enqueue_many(run, part)
+    _, (_, _, *handed) = await run("next", NOW, 4100, "token", "")
+    assert [job[9].decode() for job in handed] == ids
+    leases = [f"token-{job[10].decode()}" for job in handed]
+    words = [word for pair in zip(ids, leases, strict=True) for word in pair]
+    assert len(await run("touch", NOW + 1000, GROUP, len(ids), *words)) == len(ids)
+    assert await store.redis.zcount(members_key(store, GROUP, "running"), NOW + 61_000, NOW + 61_000) == len(ids)
+    assert await run("finish", NOW + 1000, "", GROUP, "succeeded", len(ids), 2, *words) == [1] * len(ids)
+    counts = (await store.group(GROUP)).counts
+    assert (counts.queued, counts.running, counts.succeeded) == (0, 0, len(ids))
+    own = [key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 5000)]
+    await store.redis.unlink(*own)  # else looking over so many takes longest
+
+
+@pytest.mark.parametrize("backend", ["fake"])
+async def test_clock_of_the_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a time the server's counts, in whole ms."""
+    for seconds, ms in ((1_795_461_794.999_999, 1_795_461_794_999), (1_795_461_794.000_999, 1_795_461_794_000)):
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda seconds=seconds: seconds)
+            assert (await run("reap", "", 0))[-2] == ms
+
+
+async def test_next_of_ids_without_jobs(store: Store, run: Run) -> None:
+    """A group of which nothing was handed out is not in the reply."""
+    job = await enqueue(store)
+    await store.redis.delete(keys.job(store.partitions[0], job.id))
+    assert await run("next", NOW, 1, "token", "") == [NOW]
+    await check(store, is_repair=True)
+
+
+async def test_places(store: Store) -> None:
+    """A job's place is exact: 2^51 for each priority below the highest, and its number in the order of all."""
+    for priority in (0, 1, 2):
+        await enqueue(store, priority=priority)
+    places = await store.redis.zrange(members_key(store, GROUP, "queued"), 0, -1, withscores=True)
+    assert [int(place) for _, place in places] == [3, 2**51 + 2, 2**52 + 1]
+
+
+async def test_refusal_of_one_and_of_many(store: Store, run: Run) -> None:
+    """A lone refusal is the reply itself; among others it is its text in its place."""
+    job = await running(store)
+    missing = ("0" * 16, "")
+    with pytest.raises(NotFound):
+        await run("touch", NOW, GROUP, 1, *missing)
+    ends, refused = await run("touch", NOW, GROUP, 2, job.id, job.lease, *missing)
+    assert (ends, refused.partition(b" ")[0]) == (NOW + 60_000, b"NOT_FOUND")
+    assert [text.partition(b" ")[0] for text in await run("touch", NOW, GROUP, 2, *missing, *missing)] == [
+        b"NOT_FOUND"
+    ] * 2
+
+
+async def test_one_row(store: Store, run: Run) -> None:
+    """A lone job that is wanted back is a row and no refusal."""
+    job = await running(store)
+    [row] = await run("finish", NOW, "job", GROUP, "succeeded", 1, 2, job.id, job.lease)
+    assert (row[0], row[1]) == (GROUP.encode(), b"succeeded")
+
+
+async def test_enqueue_of_several_groups(store: Store, run: Run, woken: Heard) -> None:
+    """Of a call for several groups those with a job to hand out now are named to who waits for images."""
+    await enqueue(store)
+    await enqueue(store, "other")
+    await store.next(1, images=["none of these"])
+    await woken()
+    now, later = (GROUP, 1, 0, 0, 0, "1" * 16, SPEC), ("other", 1, 0, 30, 0, "2" * 16, SPEC)
+    await run("enqueue", NOW, "", "", "", "", "", 1, *now, *later)
+    assert await woken() == [GROUP]

@@ -1,0 +1,181 @@
+"""`titan check --repair`: what is mended has its old place, time and holder where these are known."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from broker import keys
+from broker.check import check
+from broker.models.groups import Retentions
+from broker.models.jobs import Job
+from broker.store import Store
+from tests.contract.building import (
+    GROUP,
+    cancelled,
+    clock,
+    configure,
+    delayed,
+    enqueue,
+    failed,
+    ids,
+    members_key,
+    now_ms,
+    queued,
+    reap_after,
+    running,
+    status_of,
+    succeeded,
+    wait,
+)
+
+Bring = Callable[[Store], Awaitable[Job]]
+
+
+def hash_(store: Store, job: Job) -> str:
+    return keys.job(store.partitions[0], job.id)
+
+
+async def whats(store: Store) -> list[str]:
+    """What a run finds, without repair."""
+    return [finding.what for finding in await check(store)]
+
+
+async def repair(store: Store) -> None:
+    """Mend; then there is nothing to find."""
+    await check(store, is_repair=True)
+    assert await check(store) == []
+
+
+async def test_check_repairs_a_lost_running_job_to_its_place(store: Store) -> None:
+    """A running job whose set has lost it goes back before the jobs that came after it."""
+    job = await running(store)
+    later = await queued(store)
+    await store.redis.zrem(members_key(store, GROUP, "running"), job.id)
+    assert await whats(store) == ["is in no set; its status is running"]
+    await repair(store)
+    assert ids(await store.next(2)) == [job.id, later.id]
+
+
+async def test_check_repairs_a_lost_delayed_job_to_its_place(store: Store) -> None:
+    """A delayed job whose set has lost it is due at once; one that had a place goes back to it."""
+    job = await running(store)
+    later = await queued(store)
+    await store.release(GROUP, job.id, job.lease or "", delay=30)
+    await store.redis.zrem(members_key(store, GROUP, "delayed"), job.id)
+    await repair(store)
+    await reap_after(store, 0)
+    assert ids(await store.next(2)) == [job.id, later.id]
+
+
+@pytest.mark.parametrize("bring", [succeeded, failed, cancelled])
+@pytest.mark.parametrize("has_time", [True, False])
+async def test_check_repairs_a_lost_finished_job_to_its_time(store: Store, bring: Bring, has_time: bool) -> None:
+    """A finished job is kept from when it ended; where that is not known any more, from now on."""
+    job = await bring(store)
+    ended = now_ms(store)
+    wait(store, 5)
+    await store.redis.zrem(members_key(store, GROUP, job.status), job.id)
+    if not has_time:
+        await store.redis.hdel(hash_(store, job), "completed_at")
+    await repair(store)
+    kept = await store.redis.zscore(members_key(store, GROUP, job.status), job.id)
+    assert kept == ended + (0 if has_time else 5000)
+
+
+async def test_check_of_a_job_in_two_sets_of_which_none_is_its_status(store: Store) -> None:
+    """Both findings are told, and it ends in one of the two."""
+    job = await queued(store)
+    await store.redis.zrem(members_key(store, GROUP, "queued"), job.id)
+    for status in ("succeeded", "failed"):
+        await store.redis.zadd(members_key(store, GROUP, status), {job.id: now_ms(store)})
+    assert {"is in 2 sets; its status is queued", "is in failed; its status is queued"} <= set(await whats(store))
+    await repair(store)
+    assert await status_of(store, job) == "failed"
+
+
+async def test_check_of_a_job_in_two_sets_of_which_one_is_its_status(store: Store) -> None:
+    """It stays where its status says, at its place."""
+    job, later = await queued(store), await queued(store)
+    await store.redis.zadd(members_key(store, GROUP, "failed"), {job.id: now_ms(store)})
+    await repair(store)
+    assert await status_of(store, job) == "queued"
+    assert ids(await store.next(2)) == [job.id, later.id]
+
+
+async def test_check_repairs_a_lost_queued_job_to_the_end(store: Store) -> None:
+    """A queued job whose set has lost it has lost its place too: it goes to the end of its priority."""
+    job, other = await queued(store), await queued(store)
+    await store.redis.zrem(members_key(store, GROUP, "queued"), job.id)
+    await repair(store)
+    assert ids(await store.next(2)) == [other.id, job.id]
+
+
+async def test_check_repairs_all_at_once(store: Store) -> None:
+    """What else is wrong with a job that comes back into its set is mended in the same run."""
+    job = await queued(store)
+    await store.redis.zrem(members_key(store, GROUP, "queued"), job.id)
+    await store.redis.hset(hash_(store, job), "lease", "x")
+    found = [finding.what for finding in await store.check(GROUP, [job.id], is_repair=True)]
+    assert found == ["is in no set; its status is queued", "has a lease, but is not running"]
+    assert await store.check(GROUP, [job.id], is_repair=False) == []
+    await repair(store)
+
+
+async def test_check_of_a_deadline_without_a_run(store: Store) -> None:
+    """A deadline without a lease is what is left of a run as well."""
+    job = await queued(store)
+    await store.redis.hset(hash_(store, job), "deadline", "5")
+    assert await whats(store) == ["has a lease, but is not running"]
+    await repair(store)
+    assert not await store.redis.hexists(hash_(store, job), "deadline")
+
+
+async def test_check_repairs_a_lease_without_a_place(store: Store) -> None:
+    """What is left of the token stays its beginning."""
+    job = await running(store)
+    await store.redis.hset(hash_(store, job), "lease", "x")
+    await repair(store)
+    assert (await store.redis.hget(hash_(store, job), "lease")).startswith(b"x-")
+    await reap_after(store, 60)
+    assert await status_of(store, job) == "queued"
+
+
+async def test_check_of_a_group_at_its_limits(store: Store) -> None:
+    """A group with room for one more is in ready, a full one is not: both are right."""
+    await configure(store, max_concurrency=1)
+    await queued(store)
+    await configure(store, "full", max_concurrency=1)
+    await running(store, "full")
+    await queued(store, "full")
+    assert await check(store) == []
+
+
+@pytest.mark.parametrize(("kept_s", "late_s"), [(100, 50), (None, 1)])
+async def test_check_of_a_late_retention(store: Store, kept_s: int | None, late_s: int) -> None:
+    """A timer of finished jobs that is later than their group keeps them is set back."""
+    if kept_s is not None:
+        await configure(store, retention=Retentions(succeeded=kept_s))
+    await succeeded(store)
+    [p] = store.partitions
+    right = await store.redis.zscore(keys.due(p), f"succeeded:{GROUP}")
+    await store.redis.zincrby(keys.due(p), late_s * 1000, f"succeeded:{GROUP}")
+    assert await whats(store) == ["has no timer, or a late one, for succeeded"]
+    await repair(store)
+    assert await store.redis.zscore(keys.due(p), f"succeeded:{GROUP}") == right
+
+
+async def test_check_of_a_timer_that_is_past(store: Store) -> None:
+    """A timer that is late but past already is looked at anyway: there is nothing to mend."""
+    await delayed(store)
+    await store.redis.zincrby(keys.due(store.partitions[0]), 5000, f"delayed:{GROUP}")
+    wait(store, 40)
+    assert await check(store) == []
+
+
+async def test_check_repairs_a_group_that_is_not_known(store: Store) -> None:
+    """It is there from now on."""
+    await enqueue(store)
+    wait(store, 5)
+    await store.redis.zrem(keys.groups(store.partitions[0]), GROUP)
+    await repair(store)
+    assert (await store.group(GROUP)).created_at == clock(store)

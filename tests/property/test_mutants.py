@@ -21,8 +21,6 @@ MUTANTS = {
     "a running job takes no room": ("enqueue", "{ 'delayed', 'queued', 'running' }", "{ 'delayed', 'queued' }"),
     "bytes are bounded as jobs are": ("enqueue", "sum + bytes > max_bytes", "sum >= max_bytes"),
     "a finished job keeps its bytes": ("cancel", "  uncount(p, group, ids)\n", ""),
-    "an automatic retry is not summed up": ("finish", "if bytes then call('ZINCRBY'", "if false then call('ZINCRBY'"),
-    "start is not held to the rate": ("start", "if rate then spend(p, group, rate, 1, now) end", ""),
     "a bucket is never full again": ("next", "math.min(math.max(tonumber(", "math.min(math.min(tonumber("),
     "remove forgets the log": ("remove", "if log_bytes then call(", "if false then call("),
 }

@@ -36,7 +36,7 @@ def job_ids(n: int) -> list[str]:
 
 async def enqueue_many(run: Run, ids: Sequence[str]) -> None:
     words = [word for job_id in ids for word in (job_id, SPEC)]
-    assert await run("enqueue", NOW, "", "", "", "", "", len(ids), GROUP, len(ids), 0, 0, 0, *words) == [NOW]
+    assert await run("enqueue", NOW, "", "", "", "", "", len(ids), 0, 0, GROUP, len(ids), 0, 0, 0, *words) == [NOW]
 
 
 async def test_many_at_once(store: Store, run: Run) -> None:
@@ -109,5 +109,5 @@ async def test_enqueue_of_several_groups(store: Store, run: Run, woken: Heard) -
     await store.next(1, images=["none of these"])
     await woken()
     now, later = (GROUP, 1, 0, 0, 0, "1" * 16, SPEC), ("other", 1, 0, 30, 0, "2" * 16, SPEC)
-    await run("enqueue", NOW, "", "", "", "", "", 1, *now, *later)
+    await run("enqueue", NOW, "", "", "", "", "", 1, 0, 0, *now, *later)
     assert await woken() == [GROUP]

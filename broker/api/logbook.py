@@ -8,7 +8,7 @@ from broker.api.call import Call
 from broker.api.deadlines import in_all
 from broker.api.queries import LogQuery
 from broker.api.uploads import log_pieces
-from broker.errors import NotFound, StoreUnavailable, WrongState
+from broker.errors import NotFound, StoreUnavailable, TitanError, WrongState
 from broker.models.jobs import Job
 
 
@@ -20,7 +20,11 @@ async def keep_log(call: Call) -> Job:
     more follows is the beginning of that of a running job; with a lease it must be that of the delivery that holds it.
     """
     is_more, lease = call.query(LogQuery).more == 1, call.lease(None)
-    pieces = log_pieces(call.web, call.settings)
+    try:
+        pieces = log_pieces(call.web, call.settings)
+    except TitanError:
+        await call.store.show(call.group, call.job_id)  # that there is no such job goes before what its log is
+        raise
     await call.store.log(call.group, call.job_id, lease=lease, is_more=is_more)
     await expect(call.web)
     async with in_all(call.settings.log_timeout_s):

@@ -10,13 +10,13 @@ from aiohttp import web
 from broker.api.answers import Answer
 from broker.api.bodies import WEIGHT, Request, Streamed
 from broker.api.call import Broker, Call, Front
-from broker.api.connection import Slot, Work
 from broker.api.openapi import document
 from broker.api.paths import Paths, Way
 from broker.api.plain import MAX_BODY_BYTES, Plain
 from broker.api.problems import STATUS, answer_to
 from broker.api.routes import ROUTES, Route
 from broker.api.shed import FIRST, NEVER, rank_of
+from broker.api.slots import Slot, Work
 from broker.errors import StoreUnavailable, TooSlow
 from broker.metrics.requests import GONE, NO_ROUTE, Requests
 from broker.steps import in_steps, in_task

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from broker.api.answers import Answer
-from broker.api.connection import MOST_UNDER_WAY, Slot
+from broker.api.connection import MOST_UNDER_WAY
+from broker.api.slots import Slot
 from broker.store import Store
 from tests.api.client import Http
 from tests.conftest import eventually

@@ -1,0 +1,53 @@
+"""Where the answers of a connection wait for their turn, and what fills them."""
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Protocol
+
+from broker.api.answers import Answer
+from broker.api.plain import Plain
+
+
+class Work(Protocol):
+    """What answers a request; cancelling it tells that the client is gone."""
+
+    def cancel(self) -> object:
+        """Stop, as far as that does no harm."""
+
+
+class Desk(Protocol):
+    """Who answers plain requests."""
+
+    most_body_bytes: int
+    head_s: float
+    """How long the head of a request may take to come."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no connection is kept any more."""
+
+    def begin(self, request: Plain, slot: "Slot") -> Work | None:
+        """Begin to answer, and have the slot filled; None for a request that aiohttp must answer."""
+
+    def ended(self, slot: "Slot", status: int) -> None:
+        """Be told that a request has had its answer, or that its client is gone."""
+
+
+class Slot:
+    """The place of one answer in the order of a connection."""
+
+    __slots__ = ("_fill", "answer", "began", "route", "weight", "work")
+
+    def __init__(self, fill: Callable[[], None]) -> None:
+        self._fill = fill
+        self.began = perf_counter()
+        self.route = -1
+        self.weight = 0
+        self.work: Work | None = None
+        self.answer: Answer | None = None
+
+    def fill(self, answer: Answer | None, _: BaseException | None) -> None:
+        """Take the answer; None when it was cancelled, since the client is gone."""
+        self.answer, self.work = answer, None  # the work holds the slot: a circle would keep the answer for long
+        if answer is not None:
+            self._fill()

@@ -86,7 +86,7 @@ def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Ha
 
 def finished(job_id: str, row: Sequence[Any]) -> bytes:
     """A job of finish.lua's reply."""
-    group, status, _, max_retries, _, _, created_at, completed_at, reason, error, retry_at, *shown = row
+    group, status, _, max_retries, _, _, created_at, _, completed_at, reason, error, retry_at, *shown = row
     spec, started_at, deliveries, timeout, priority, delay, retries_delay, retry_of = shown
     return _FINISHED % (
         job_id.encode(),

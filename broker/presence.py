@@ -1,5 +1,6 @@
 """What workers tell a broker of themselves and their runs, and it them. One that is silent for KEPT_S is gone."""
 
+import re
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -20,9 +21,12 @@ WORKER_NAME = r"[A-Za-z0-9._-]{1,128}"
 
 WorkerName = Annotated[str, Meta(pattern=f"^{WORKER_NAME}{END}", description="Name of the worker, its own alone.")]
 Word = Annotated[str, Meta(max_length=255, pattern=NO_CONTROLS)]
+ReceiptWord = Annotated[str, Meta(max_length=255, extra_json_schema={"pattern": NO_CONTROLS})]
+"""A word of which a call may have thousands: a pattern for each would take longer than all else of reading them."""
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Order = Literal["quiet", "resume", "drain"]
 """quiet: take no jobs until resume. drain: take none, let those that run end, and stop."""
+_NO_CONTROLS = re.compile(NO_CONTROLS)
 State = Literal["working", "quiet", "draining", "stopped"]
 
 
@@ -33,17 +37,22 @@ Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a delivery left behind, as the worker that ran it tells it. A job keeps the last MAX_RECEIPTS of them."""
 
-    worker: Word = ""
-    host: Word = ""
+    worker: ReceiptWord = ""
+    host: ReceiptWord = ""
     delivery: Count = 0
-    outcome: Annotated[Word, Meta(description="succeeded, failed or released: set by the broker.")] = ""
+    outcome: Annotated[ReceiptWord, Meta(description="succeeded, failed or released: set by the broker.")] = ""
     exit_code: Annotated[int, Meta(ge=-(2**31), le=2**31)] | None = None
-    signal: Annotated[Word, Meta(description="The signal that ended it: SIGKILL.")] = ""
+    signal: Annotated[ReceiptWord, Meta(description="The signal that ended it: SIGKILL.")] = ""
     wait_ms: Annotated[Ms, Meta(description="From when it was due until it was handed out.")] = 0
     run_ms: Ms = 0
     max_rss_bytes: Bytes | None = None
     cpu_ms: Annotated[Ms, Meta(description="User and system time together.")] | None = None
     log_bytes: Annotated[Bytes, Meta(description="How much it printed.")] = 0
+
+    def __post_init__(self) -> None:
+        words = self.worker + self.host + self.outcome + self.signal
+        if not words.isprintable() and _NO_CONTROLS.fullmatch(words) is None:
+            raise ValueError("A receipt has no control characters.")
 
 
 class Announcement(Struct, frozen=True, kw_only=True):

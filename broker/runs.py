@@ -58,10 +58,10 @@ class Ended(NamedTuple):
     error: str = ""
     completed_at: int | str = ""
     new_id: str = ""
-    receipt: str = ""
+    receipt: bytes = b""
 
     @property
-    def words(self) -> tuple[str | int, ...]:
+    def words(self) -> tuple[Word, ...]:
         """What finish.lua takes for it."""
         if self.status == "succeeded" and self.completed_at == "" and not self.receipt:
             return self.job_id, self.lease
@@ -153,9 +153,12 @@ def ended(item: Finish, completed_at: int | str, new_id: str) -> Ended:
     )
 
 
-def receipt_text(receipt: Receipt | None, outcome: str) -> str:
-    """A receipt as the store keeps it, with what became of the run; '' when there is none."""
-    return "" if receipt is None else _encode(msgspec.structs.replace(receipt, outcome=outcome)).decode()
+def receipt_text(receipt: Receipt | None, outcome: str) -> bytes:
+    """A receipt as the store keeps it, with what became of the run; empty when there is none."""
+    if receipt is None:
+        return b""
+    told = _encode(receipt if not receipt.outcome else msgspec.structs.replace(receipt, outcome=""))
+    return b'{"outcome":"%b"%b%b' % (outcome.encode(), b"," if len(told) > len("{}") else b"", told[1:])
 
 
 @lru_cache(maxsize=1024)

@@ -19,13 +19,12 @@ local function plausible(at, created_at, now)
   return at
 end
 
--- the last five receipts of a job, a line each
-local function keep_receipt(p, id, receipt)
+-- the last five receipts of a job, a line each: those it had, and another one
+local function receipts_with(before, receipt)
+  if not before then return receipt end
   local lines = {}
-  for line in string.gmatch((call('HGET', job_key(p, id), 'receipts') or '') .. '\n' .. receipt, '[^\n]+') do
-    lines[#lines + 1] = line
-  end
-  call('HSET', job_key(p, id), 'receipts', table.concat(lines, '\n', math.max(1, #lines - 4)))
+  for line in string.gmatch(before .. '\n' .. receipt, '[^\n]+') do lines[#lines + 1] = line end
+  return table.concat(lines, '\n', math.max(1, #lines - 4))
 end
 
 -- the end of a lease that begins now

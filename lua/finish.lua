@@ -13,10 +13,10 @@
 -- flags   allow-oom
 -- with    _holding _moves
 local p, now, want, at = KEYS[1], clock(ARGV[1]), ARGV[2], 3
-local SEEN = { 'group_name', 'status', 'lease', 'max_retries', 'lease_s', 'handed_out_by', 'created_at' }
+local SEEN = { 'group_name', 'status', 'lease', 'max_retries', 'lease_s', 'handed_out_by', 'created_at', 'receipts' }
 local SHOWN = { 'completed_at', 'reason', 'error', 'retry_at', 'spec', 'started_at', 'deliveries', 'timeout', 'priority',
   'delay', 'retries_delay', 'retry_of' }
-local STATUS, LEASE, MAX_RETRIES, CREATED_AT, COMPLETED_AT, REASON, ERROR, RETRY_AT = 2, 3, 4, 7, 8, 9, 10, 11
+local STATUS, LEASE, MAX_RETRIES, CREATED_AT, RECEIPTS, COMPLETED_AT, REASON, ERROR, RETRY_AT = 2, 3, 4, 7, 8, 9, 10, 11, 12
 local FIELDS, completed_now = { unpack(SEEN) }, whole(now)
 for i = 1, want == 'job' and #SHOWN or 0 do FIELDS[#SEEN + i] = SHOWN[i] end
 
@@ -32,12 +32,16 @@ local function finish(group, status, is_strict, id, lease, reason, text, complet
   end
 
   local ended_at = completed_at and plausible(tonumber(completed_at), seen[CREATED_AT], now) or completed_now
-  call('HSET', key, 'status', status, 'completed_at', ended_at, 'lease', token)
+  if receipt then
+    receipt = receipts_with(seen[RECEIPTS], receipt)
+    call('HSET', key, 'status', status, 'completed_at', ended_at, 'lease', token, 'receipts', receipt)
+  else
+    call('HSET', key, 'status', status, 'completed_at', ended_at, 'lease', token)
+  end
   seen[STATUS], seen[LEASE], seen[COMPLETED_AT] = status, token, ended_at
   if seen[5] or seen[6] then call('HDEL', key, 'lease_s', 'deadline', 'handed_out_by') end
   if reason and reason ~= '' then call('HSET', key, 'reason', reason); seen[REASON] = reason end
   if text and text ~= '' then call('HSET', key, 'error', text); seen[ERROR] = text end
-  if receipt then keep_receipt(p, id, receipt) end
   local is_retried = status == 'failed' and seen[MAX_RETRIES]
   if is_retried then retry_failed(p, group, id, tonumber(is_retried), new_id, now); seen[RETRY_AT] = new_id end
   return seen, true, is_retried

@@ -10,7 +10,7 @@
 -- flags   allow-oom
 -- with    _holding _moves
 local p, now, first = KEYS[1], clock(ARGV[1]), 2
-local SEEN, touched = { 'group_name', 'status', 'lease', 'deliveries' }, {}
+local SEEN, touched = { 'group_name', 'status', 'lease', 'deliveries', 'receipts' }, {}
 
 local function release(group, id, lease, delay, receipt)
   local job = find(p, group, id, SEEN)
@@ -23,7 +23,7 @@ local function release(group, id, lease, delay, receipt)
   else
     call('HDEL', job_key(p, id), 'deliveries')
   end
-  if receipt ~= '' then keep_receipt(p, id, receipt) end
+  if receipt ~= '' then call('HSET', job_key(p, id), 'receipts', receipts_with(job.receipts, receipt)) end
   touched[group] = true
 
   return row(p, id)

@@ -84,6 +84,8 @@ REPORTS: list[tuple[str, str, Any]] = [
     ("success", "completed_at", "2026-11-23T10:00:00+24:00"),
     ("success", "completed_at", "٢٠٢٦-11-23T10:00:00Z"),
     ("success", "lease", []),
+    ("success", "receipt", {"host": "a\nb"}),
+    ("success", "receipt", {"signal": "\x7f"}),
     ("error", "reason", "x" * 257),
     ("error", "reason", 5),
     ("error", "error", "x" * 4097),

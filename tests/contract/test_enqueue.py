@@ -2,10 +2,11 @@
 
 import pytest
 
+from broker import keys
 from broker.errors import Invalid
 from broker.models.jobs import NewJob
 from broker.store import Store
-from tests.contract.building import GROUP, clock, configure, dump, ids, names, new, now_ms, wait
+from tests.contract.building import GROUP, clock, configure, dump, ids, members_key, names, new, now_ms, wait
 
 FULL = {
     "image": "pöst/office:1.2",
@@ -49,6 +50,22 @@ async def test_enqueue_order(store: Store) -> None:
     assert ids(jobs) == sorted(set(ids(jobs)))
     assert ids((await store.list(GROUP, 100))[0]) == ids(jobs)
     assert await names(store, 100) == wanted
+
+
+async def test_enqueue_of_unlike_jobs(store: Store) -> None:
+    """Jobs of one call have one place after the other, also where they are unlike; so have those of the next call."""
+    await store.enqueue(GROUP, [new(timeout=1), new(timeout=2), new(timeout=2), new(timeout=3)])
+    await store.enqueue(GROUP, [new()])
+    places = await store.redis.zrange(members_key(store, GROUP, "queued"), 0, -1, withscores=True)
+    assert [int(place) - 2**52 for _, place in places] == [1, 2, 3, 4, 5]
+
+
+async def test_enqueue_keeps_what_is_given_and_no_more(store: Store) -> None:
+    """The hash has the fields of every job and those that are not the default."""
+    for fields in ({}, {"timeout": 5}, {"priority": 1, "max_retries": 2}):
+        [job] = (await store.enqueue(GROUP, [new(**fields)])).jobs
+        kept = await store.redis.hkeys(keys.job(store.partitions[0], job.id))
+        assert {name.decode() for name in kept} == {"group_name", "status", "created_at", "spec", *fields}
 
 
 async def test_enqueue_makes_the_group(store: Store) -> None:

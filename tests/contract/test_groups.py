@@ -178,3 +178,16 @@ async def test_group_stays_without_jobs(store: Store) -> None:
         job = await bring(store)
         await store.remove(GROUP, job.id)
     assert (await store.group(GROUP)).image == "post"
+
+
+async def test_groups_pages_of_names_that_begin_alike(store: Store) -> None:
+    """Of groups made in one millisecond a name stands before those that go on from it, and no page leaves one out."""
+    names = ["a", "aa", "aaa", "ab", "b"]
+    for name in reversed(names):
+        await queued(store, name)
+    seen: list[str] = []
+    cursor = ""
+    while not seen or cursor:
+        page, cursor = await store.groups(1, cursor)
+        seen += [group.name for group in page]
+    assert seen == names

@@ -58,6 +58,14 @@ async def test_log_of_no_job(store: Store) -> None:
             await store.log(group, job_id)
 
 
+async def test_follow_of_no_job(store: Store) -> None:
+    """Nor is there one to be followed."""
+    job = await running(store)
+    for group, job_id in ((GROUP, "0" * 16), ("other", job.id)):
+        with pytest.raises(NotFound):
+            await store.follow(group, job_id)
+
+
 async def test_log_that_grows(store: Store) -> None:
     """The beginning of a running job's log is known as such, with its delivery, until all of it is there."""
     await running(store, timeout=10)

@@ -58,6 +58,7 @@ async def test_announce_of_a_worker_that_stops(store: Store) -> None:
     await store.registry.announce(says())
     await store.registry.announce(says(state="stopped"))
     assert await store.registry.workers(10) == ([], "")
+    assert not await store.redis.exists(f"{store.partitions[0]}:workers")
     with pytest.raises(NotFound):
         await store.registry.worker("w1")
 

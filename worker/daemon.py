@@ -12,6 +12,7 @@ from functools import partial
 
 from broker.models.jobs import Job
 from broker.presence import MAX_RUNNING, Announcement, State
+from worker import keeper
 from worker.client import Client
 from worker.config import WorkerSettings, own_version, supervisor
 from worker.credentials import credentials_of
@@ -167,7 +168,7 @@ class Worker:
     def _ended(self, run: Run, task: asyncio.Task[Outcome]) -> None:
         outcome = self._outcome(run, task)
         self._runs.ended(run)
-        if outcome is None:
+        if outcome is None or keeper.is_lost():  # then the job comes back when its lease ends
             return
         _logger.info("job %s: %s", run.job.id, outcome)
         self._on_event(Event("ended", run.job, outcome))

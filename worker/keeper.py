@@ -25,6 +25,7 @@ _LOOK_S = 1.0
 _NO_KEEPER = 1
 _SIGNALLED = 128
 _kept_pid = 0
+_is_lost = threading.Event()
 
 
 def kept(work: Callable[[], int]) -> int:
@@ -53,6 +54,11 @@ def is_below_one() -> bool:
     return _kept_pid == os.getpid()
 
 
+def is_lost() -> bool:
+    """Whether the keeper is gone: then every job is being killed, and how one ends says nothing about it."""
+    return _is_lost.is_set()
+
+
 def _end_with(keeper: int) -> None:
     """Wait until the keeper is gone; then kill all children and end. A thread, so that no busy job holds it up."""
     try:
@@ -61,6 +67,7 @@ def _end_with(keeper: int) -> None:
         pidfd = -1
     while os.getppid() == keeper:
         select.select([pidfd] if pidfd >= 0 else [], [], [], _LOOK_S)
+    _is_lost.set()
     _kill_all()
     os._exit(_NO_KEEPER)
 

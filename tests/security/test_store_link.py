@@ -80,6 +80,7 @@ async def test_broker_speaks_tls_as_its_own_user(guarded: Guarded) -> None:
     ):
         assert "PASSWORD" not in address
         await eventually(lambda: waiters.is_listening)
+        assert await store.next(1) == []  # so that somebody waits
         with waiters.waiting(["g"]) as woken:
             await store.enqueue("g", [NewJob(image="i"), NewJob(image="i")], key="k")
             await eventually(woken.is_set)

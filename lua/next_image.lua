@@ -44,7 +44,7 @@ local function look_into(group)
   for i = 1, #heads, 2 do
     if matches >= math.min(n, most) or bytes >= LARGEST then return end
     local job = read(p, heads[i])
-    looks, bytes = looks + 1, bytes + (job and #job[1] or 0)
+    looks, bytes = looks + 1, bytes + #(job and job[1] or '')
     if job and is_wanted(job[1]) then
       matches = matches + 1
       found[#found + 1] = { tonumber(heads[i + 1]), heads[i], heads[i + 1], group, env_vars, most, rate, job }

@@ -11,8 +11,21 @@ from broker.check import check
 from broker.config import BrokerSettings
 from broker.errors import Invalid, LimitReached, TooLarge
 from broker.models.jobs import Job, NewJob
+from broker.states import Status
 from broker.store import Store
-from tests.contract.building import GROUP, cancelled, configure, dump, failed, ids, new, partition, queued, reap_after
+from tests.contract.building import (
+    GROUP,
+    cancelled,
+    configure,
+    dump,
+    failed,
+    ids,
+    members_key,
+    new,
+    partition,
+    queued,
+    reap_after,
+)
 
 ONE = b'{"image":"post","payload":"%b"}' % (b"x" * 70)
 """What is kept of a job of `new(payload="x" * 70)`."""
@@ -61,6 +74,14 @@ async def test_enqueue_at_the_limit_of_jobs(store: Store) -> None:
     with pytest.raises(LimitReached):
         await store.enqueue(GROUP, [new(delay=30)])
     assert (await store.enqueue(GROUP, [new()], "key")).is_replayed
+
+
+@pytest.mark.parametrize("limits", [(1, 0)])
+async def test_enqueue_at_a_limit_of_one_job(store: Store) -> None:
+    """The lowest limit holds as well: a group has one job at a time."""
+    await queued(store)
+    with pytest.raises(LimitReached):
+        await queued(store)
 
 
 async def test_enqueue_counts_what_is_not_finished(store: Store) -> None:
@@ -192,9 +213,10 @@ async def test_limit_of_bytes_set_later(store: Store, backend: str) -> None:
     with pytest.raises(LimitReached, match="2 unfinished jobs"):
         await put(limited, 32)
     await put(store, 500)
-    for job in await store.next(3):
+    for left in (101, None, None):
+        [job] = await store.next(1)
         await store.succeed(GROUP, job.id, job.lease)
-    assert await counted(store) is None
+        assert await counted(store) == left
     await put(limited, 101)
 
 
@@ -233,3 +255,26 @@ async def test_check_of_a_sum_that_no_job_has(store: Store) -> None:
     await store.enqueue(GROUP, [NewJob(image="i")])
     await check(store, is_repair=True)
     assert await counted(store) == len(b'{"image":"i"}')
+
+
+@pytest.mark.parametrize("limits", [(0, 3000)])
+async def test_check_of_a_sum_without_any_bytes(store: Store) -> None:
+    """A group whose unfinished jobs have no bytes that count has no sum either, not one of 0."""
+    await cancelled(store)
+    await store.redis.zadd(keys.counted_bytes(partition(store, GROUP)), {GROUP: 5})
+    await check(store, is_repair=True)
+    assert await counted(store) is None
+
+
+@pytest.mark.parametrize(("n", "is_counted"), [(10_000, True), (10_001, False)])
+@pytest.mark.parametrize("backend", ["valkey"])
+async def test_check_of_the_sum_of_very_many_jobs(store: Store, n: int, is_counted: bool) -> None:
+    """The bytes of more than 10,000 unfinished jobs are not counted in one call, whichever sets they are in."""
+    sum_ = keys.counted_bytes(partition(store, GROUP))
+    sets: tuple[Status, Status] = ("delayed", "queued")
+    await store.redis.zadd(sum_, {GROUP: 5})
+    for status, some in zip(sets, (range(5000), range(5000, n)), strict=True):
+        await store.redis.zadd(members_key(store, GROUP, status), {f"gone-{number}": number for number in some})
+    whats = [finding.what for finding in await store.check(GROUP, (), is_repair=False)]
+    assert ("has 5 bytes in its sum, and its unfinished jobs 0" in whats) == is_counted
+    await store.redis.delete(sum_, *[members_key(store, GROUP, status) for status in sets])

@@ -37,6 +37,17 @@ async def test_next_image_keeps_order_over_groups(store: Store) -> None:
     assert await taken(store, 9, "post") == ["5"]
 
 
+async def test_next_image_tells_groups(store: Store) -> None:
+    """Each job has the name and the env_vars of its own group, though jobs of two groups take turns."""
+    for group in ("g", "h"):
+        await configure(store, group, env_vars={"OF": group})
+    order = ["g", "g", "h", "g", "h", "h"]
+    for group in order:
+        await enqueue(store, group)
+    jobs = await store.next(9, images=["post"])
+    assert [(job.group_name, job.env_vars) for job in jobs] == [(group, {"OF": group}) for group in order]
+
+
 @pytest.mark.parametrize("image", ['say "hi"', "back\\slash", "ümläut", "a", "{x}", "%b", "https://h/x?y=1"])
 async def test_next_image_with_any_name(store: Store, image: str) -> None:
     """Names are compared as a whole, whatever is in them."""
@@ -70,6 +81,13 @@ async def test_next_image_respects_limits(store: Store) -> None:
     assert await taken(store, 4, "post") == []
 
 
+async def test_next_image_keeps_to_the_rate(store: Store) -> None:
+    """A group with a rate_limit hands out no more at once than that."""
+    await configure(store, rate_limit=2)
+    await store.enqueue(GROUP, [new()] * 5)
+    assert [len(await store.next(4, images=["post"])) for _ in range(2)] == [2, 0]
+
+
 async def test_next_image_looks_at_a_bounded_number(store: Store) -> None:
     """Behind 200 jobs of other images a job is not found until some of those are gone."""
     await store.enqueue(GROUP, [new(image="other")] * 200)
@@ -80,10 +98,48 @@ async def test_next_image_looks_at_a_bounded_number(store: Store) -> None:
     assert ids(await store.next(5, images=["post"])) == [hidden.id]
 
 
+@pytest.mark.parametrize(("others", "group", "number"), [(0, GROUP, 1), (1, GROUP, 0), (1, "last", 0)])
+@pytest.mark.parametrize("backend", ["valkey"])
+async def test_next_image_looks_at_a_bounded_number_over_groups(
+    store: Store, others: int, group: str, number: int
+) -> None:
+    """Over all groups a call for one job looks at 1,001: a job behind 1,000 others is found, one behind more is not."""
+    for full in range(5):
+        await store.enqueue(f"group-{full}", [new(image="other")] * 200)
+    for _ in range(others):
+        await enqueue(store, image="other")
+    await enqueue(store, group)
+    assert len(await store.next(1, images=["post"])) == number
+
+
+@pytest.mark.parametrize("backend", ["valkey"])
+async def test_next_image_of_very_many_groups(store: Store) -> None:
+    """A call looks into no more than 100 groups, named or not; what is left is for the next one."""
+    groups = [f"group-{number}" for number in range(204)]
+    for group in groups:
+        await enqueue(store, group)
+    for asked, first in (((), 0), (groups[::-1], 100)):
+        taken = await store.next(1000, asked, images=["post"])
+        assert [job.group_name for job in taken] == groups[first : first + 100]
+    assert len(await store.next(1000, images=["post"])) == 4
+
+
 async def test_next_image_many_at_once(store: Store) -> None:
     """As many as asked for come in one call, also more than it looks at behind others."""
     await store.enqueue(GROUP, [new(payload=str(number)) for number in range(1000)])
     assert await taken(store, 1000, "post") == [str(number) for number in range(1000)]
+
+
+async def test_next_image_notes_that_one_waits(store: Store) -> None:
+    """Who asked in vain is told of new jobs, and of groups that become ready, for 5 s; who was given a job is not."""
+    [p] = store.partitions
+    notes = keys.waiting(p), keys.awaited(p)
+    await enqueue(store)
+    assert await taken(store, 2, "post") == [""]
+    assert await store.redis.exists(*notes) == 0
+    assert await taken(store, 2, "post") == []
+    for note in notes:
+        assert 0 < await store.redis.pttl(note) <= 5000
 
 
 async def _enqueued(store: Store, _: Job) -> None:

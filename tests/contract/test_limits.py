@@ -267,7 +267,6 @@ async def test_check_of_a_sum_without_any_bytes(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("n", "is_counted"), [(10_000, True), (10_001, False)])
-@pytest.mark.parametrize("backend", ["valkey"])
 async def test_check_of_the_sum_of_very_many_jobs(store: Store, n: int, is_counted: bool) -> None:
     """The bytes of more than 10,000 unfinished jobs are not counted in one call, whichever sets they are in."""
     sum_ = keys.counted_bytes(partition(store, GROUP))

@@ -9,7 +9,7 @@ from broker.connection import connect_listener
 from broker.models.jobs import Job
 from broker.store import Store
 from broker.waiters import Waiters
-from tests.contract.building import GROUP, configure, enqueue, ids, new, reap_after, running
+from tests.contract.building import GROUP, configure, enqueue, forget_all, ids, new, reap_after, running
 
 
 async def taken(store: Store, n: int, *images: str, groups: tuple[str, ...] = ()) -> list[str]:
@@ -99,7 +99,6 @@ async def test_next_image_looks_at_a_bounded_number(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("others", "group", "number"), [(0, GROUP, 1), (1, GROUP, 0), (1, "last", 0)])
-@pytest.mark.parametrize("backend", ["valkey"])
 async def test_next_image_looks_at_a_bounded_number_over_groups(
     store: Store, others: int, group: str, number: int
 ) -> None:
@@ -110,9 +109,9 @@ async def test_next_image_looks_at_a_bounded_number_over_groups(
         await enqueue(store, image="other")
     await enqueue(store, group)
     assert len(await store.next(1, images=["post"])) == number
+    await forget_all(store)
 
 
-@pytest.mark.parametrize("backend", ["valkey"])
 async def test_next_image_of_very_many_groups(store: Store) -> None:
     """A call looks into no more than 100 groups, named or not; what is left is for the next one."""
     groups = [f"group-{number}" for number in range(204)]
@@ -122,6 +121,7 @@ async def test_next_image_of_very_many_groups(store: Store) -> None:
         taken = await store.next(1000, asked, images=["post"])
         assert [job.group_name for job in taken] == groups[first : first + 100]
     assert len(await store.next(1000, images=["post"])) == 4
+    await forget_all(store)
 
 
 async def test_next_image_many_at_once(store: Store) -> None:

@@ -56,6 +56,13 @@ async def test_many_at_once(store: Store, run: Run) -> None:
     await forget_all(store)
 
 
+async def test_next_image_tells_each_group_once(store: Store, run: Run) -> None:
+    """Jobs of one group that follow each other stand behind its name together."""
+    jobs = [await enqueue(store) for _ in range(2)]
+    _, (group, _, *handed) = await run("next_image", NOW, 5, "token", "", 0, '"post"')
+    assert (group.decode(), [job[9].decode() for job in handed]) == (GROUP, [job.id for job in jobs])
+
+
 @pytest.mark.parametrize("backend", ["fake"])
 async def test_clock_of_the_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a time the server's counts, in whole ms."""

@@ -63,6 +63,17 @@ async def test_next_keeps_to_the_rate(store: Store, rate: int) -> None:
     assert 3 * rate - max(1, rate // 10) <= sum(counts[1:]) <= 3 * rate
 
 
+async def test_next_holds_back_what_rounding_left_no_job_for(store: Store) -> None:
+    """Where what is left of a second is a hair less than a job, the group is held back: it is not in `ready` too."""
+    await configure(store, rate_limit=931)
+    await many(store, 5)
+    [p] = store.partitions
+    await store.redis.zadd(keys.rates(p), {GROUP: round(NOW + 1000 - 4 * 1000 / 931, 3)})  # as four jobs are left
+    assert len(await store.next(3)) == 3
+    assert await store.redis.zscore(keys.due(p), f"rate:{GROUP}") is not None
+    assert await store.redis.zscore(keys.ready(p), GROUP) is None
+
+
 async def test_next_is_told_when_the_rate_lets_jobs_go(store: Store) -> None:
     """A group that was held back comes into `ready` by a timer, which the reaper is told; nobody has to ask for it."""
     await configure(store, rate_limit=2)

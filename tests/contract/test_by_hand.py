@@ -66,7 +66,7 @@ async def test_next_image_tells_each_group_once(store: Store, run: Run) -> None:
 @pytest.mark.parametrize("backend", ["fake"])
 async def test_clock_of_the_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a time the server's counts, in whole ms."""
-    for seconds, ms in ((1_795_461_794.999_999, 1_795_461_794_999), (1_795_461_794.000_999, 1_795_461_794_000)):
+    for seconds, ms in ((1_795_461_794.999_998, 1_795_461_794_999), (1_795_461_794.000_999, 1_795_461_794_000)):
         with monkeypatch.context() as patch:
             patch.setattr(time, "time", lambda seconds=seconds: seconds)
             assert (await run("reap", "", 0))[-2] == ms

@@ -27,6 +27,8 @@ OLDEST_S = 10.0
 REST = 50
 """Counting rests for this many times as long as it took."""
 _PATIENCE_S = 0.5
+_STORE_S = 1.0
+"""How long all partitions together may take to say how late they are: who scrapes does not wait for a store."""
 
 
 class Jobs:
@@ -42,9 +44,8 @@ class Jobs:
 
     async def families(self) -> list[Family]:
         """Jobs and groups by partition, and the age of the counts; how overdue the oldest timers are; or store_up 0."""
-        try:
-            overdue = await overdue_ms(self._store)
-        except TitanError:
+        overdue = await self._overdue()
+        if overdue is None:
             return [_up(0)]
         self._count_again()
         if self._counting is not None and self._counted_at is None:
@@ -55,6 +56,15 @@ class Jobs:
             gauge("titan_overdue_seconds", "How late the partition's oldest timer is: who reaps?", late),
             *(self._counted(self._counted_at) if self._counted_at is not None else ()),
         ]
+
+    async def _overdue(self) -> list[float] | None:
+        """How late the partitions are; None when the store does not say so in time. Its call ends beside."""
+        asking = asyncio.ensure_future(overdue_ms(self._store))
+        asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            return await asyncio.wait_for(asyncio.shield(asking), _STORE_S)
+        except (TitanError, TimeoutError):
+            return None
 
     async def close(self) -> None:
         """Count no more."""

@@ -136,6 +136,17 @@ async def test_verb_in_another_status(store: Store, verb: str, bring: Bring) -> 
     assert await dump(store) == before
 
 
+async def test_refusal_of_a_finished_job_says_when_it_ended(store: Store) -> None:
+    """Not when it was handed out, nor when it was made."""
+    job = await running(store)
+    wait(store, 5)
+    ended = await store.succeed(GROUP, job.id, job.lease)
+    wait(store, 5)
+    with pytest.raises(WrongState, match=f"is succeeded, since {ended.completed_at}"):
+        await store.start(GROUP, job.id)
+    assert ended.completed_at != ended.started_at
+
+
 @pytest.mark.parametrize(("verb", "bring"), IDLE, ids=_names)
 async def test_unaddressed_verb_with_nothing_to_do(store: Store, verb: str, bring: Bring) -> None:
     """`next` hands out queued jobs only, and `reap` leaves those alone."""

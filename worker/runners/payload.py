@@ -38,6 +38,11 @@ def _filled(payload: bytes) -> int:
             file.write(payload)
             file.seek(0)
             return os.dup(file.fileno())
-    descriptor = os.memfd_create("titan-payload")
-    os.pwrite(descriptor, payload, 0)
+    descriptor, written = os.memfd_create("titan-payload"), 0
+    try:
+        while written < len(payload):  # the system may take a part only, where memory is short
+            written += os.pwrite(descriptor, payload[written:], written)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor

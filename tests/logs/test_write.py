@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 from aiohttp import web
+from moto.s3.models import S3Backend
 
 from broker.api.uploads import log_pieces
 from broker.config import BrokerSettings
 from broker.errors import NotFound, TooLarge
 from broker.logs import PART_BYTES, Logs, open_logs
-from tests.logs.conftest import MAX_BYTES, Place, content, pieces
+from tests.logs.conftest import MAX_BYTES, S3, Bucket, Place, content, pieces
 from tests.logs.uploading import closed, request_bytes, serving
 
 MIB = 1024 * 1024
@@ -146,6 +149,44 @@ async def test_write_leaves_the_old_or_the_new_log_when_cancelled_at_any_time(
         await asyncio.gather(upload, return_exceptions=True)
         assert await content(logs, job_id) in (b"old\n", new)
         assert not place.unfinished()
+
+
+@pytest.mark.parametrize("step", ["create_multipart_upload", "upload_part", "complete_multipart_upload"])
+async def test_write_ends_what_is_in_the_air_when_cancelled(
+    aws: S3, job_id: str, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """A request that reached the bucket before the cancellation is waited for, and then taken back or done."""
+    place = Bucket(aws.client)
+    logs = open_logs(place.address, MAX_BYTES)
+    await logs.write(job_id, pieces(b"old\n"))
+    new, is_whole = b"n" * 11 * MIB, step.startswith("complete")
+    arrived, released, ended, done = Event(), Event(), Event(), getattr(S3Backend, step)
+
+    def held(*given: Any, **named: Any) -> Any:
+        arrived.set()
+        assert released.wait(10)
+        try:
+            return done(*given, **named)
+        finally:
+            ended.set()
+
+    async def sent() -> AsyncIterator[bytes]:
+        yield new
+        if not is_whole:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(S3Backend, step, held)
+    upload = asyncio.create_task(logs.write(job_id, sent()))
+    assert await asyncio.to_thread(arrived.wait, 10)
+    upload.cancel()
+    for _ in range(10):  # the cancellation goes as far as it can
+        await asyncio.sleep(0)
+    released.set()
+    with pytest.raises(asyncio.CancelledError):
+        await upload
+    assert await asyncio.to_thread(ended.wait, 10)
+    assert await content(logs, job_id) == (new if is_whole else b"old\n")
+    assert not place.unfinished()
 
 
 async def test_write_holds_little_in_memory(tmp_path: Path, job_id: str) -> None:

@@ -19,7 +19,7 @@ from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
 from broker.script_texts import SCRIPTS
-from tests.conftest import server_program
+from tests.conftest import server_program, write_through
 from tests.system.conftest import Program
 from tests.system.proxy import Proxy
 from tests.system.walk import LOCAL, NEW, READS, Answer, walk
@@ -89,6 +89,8 @@ Fault = Callable[[Server], AbstractContextManager[None]]
 
 @contextmanager
 def killed(server: Server) -> Iterator[None]:
+    with server.client() as client:
+        write_through(client)
     server.kill()
     yield
     server.start()
@@ -105,6 +107,7 @@ def loading(server: Server) -> Iterator[None]:
         client.bgrewriteaof()
         while client.info("persistence")["aof_base_size"] < 4000:
             time.sleep(0.01)  # the file is written beside it
+        write_through(client)
     server.kill()
     server.start("--key-load-delay", "1500", "--loading-process-events-interval-bytes", "1024")
     with server.client() as client, pytest.raises(BusyLoadingError):

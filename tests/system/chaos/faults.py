@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 from redis.exceptions import RedisError
 
+from tests.conftest import write_through
 from tests.system.chaos.scene import Scene
 
 PAUSE_S = 2.0
@@ -54,6 +55,8 @@ class Faults:
                 self.counts[kind] += 1
 
     async def _kill_store(self) -> None:
+        with self._scene.client() as client:
+            write_through(client)
         self._scene.signal_store(signal.SIGKILL)
         await self._for_a_while()
         self._scene.start_store()

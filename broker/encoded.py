@@ -77,16 +77,19 @@ def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Ha
     now, *groups = reply
     times = _Times(now, lease, lease_s)
     jobs: list[Handed] = []
-    for name, env_vars, *rows in groups:
+    for name, env_vars, *told in groups:
         group = name.decode()
         environment = b',"env_vars":' + env_vars if env_vars else b""
-        jobs += [times.handed(row, name, group, environment) for row in rows]
+        jobs += [
+            times.handed(job_id, place, row, name, group, environment)
+            for job_id, place, row in zip(told[::3], told[1::3], told[2::3], strict=True)
+        ]
     return jobs
 
 
 def finished(job_id: str, row: Sequence[Any]) -> bytes:
     """A job of finish.lua's reply."""
-    group, status, _, max_retries, _, _, created_at, _, completed_at, reason, error, retry_at, *shown = row
+    group, status, _, _, _, max_retries, created_at, _, completed_at, reason, error, retry_at, *shown = row
     spec, started_at, deliveries, timeout, priority, delay, retries_delay, retry_of = shown
     return _FINISHED % (
         job_id.encode(),
@@ -133,9 +136,10 @@ class _Times:
         self._started_at = rfc3339(now).encode()
         self._texts: dict[int, bytes] = {}
 
-    def handed(self, row: Sequence[Any], name: bytes, group: str, environment: bytes) -> Handed:
-        spec, created_at, given_timeout, _, priority, delay, max_retries, retries_delay, retry_of, *rest = row
-        job_id, place, deliveries = rest
+    def handed(
+        self, job_id: bytes, place: bytes, row: Sequence[Any], name: bytes, group: str, environment: bytes
+    ) -> Handed:
+        spec, created_at, given_timeout, deliveries, priority, delay, max_retries, retries_delay, retry_of = row
         timeout = int(given_timeout or DEFAULT_TIMEOUT_S)
         held_s = timeout if self._lease_s is None else min(timeout, self._lease_s)
         lease = f"{self._lease}-{place.decode()}"
@@ -148,7 +152,7 @@ class _Times:
             int(priority or 0),
             int(max_retries or 0),
             DEFAULT_RETRIES_DELAY_S if retries_delay is None else int(retries_delay),
-            deliveries,
+            int(deliveries or 0) + 1,
             self._text(int(created_at)),
             self._started_at,
             self._text(self._now + held_s * 1000),

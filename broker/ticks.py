@@ -5,15 +5,16 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from broker.models.fields import MAX_JOBS
 from broker.steps import in_steps, in_task
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 Send = Callable[[Sequence[Part]], Coroutine[Any, Any, Sequence[Result]]]
 
+MOST_JOBS = 128
 MOST_BYTES = 1024 * 1024
-"""What one call carries at most, unless it is of one part: the store must not be held up for long."""
+"""What one call carries at most, unless it is of one part. The store must not be held up for long; and while it works
+on one call, the broker answers for the one before: with a single large call the two wait for each other."""
 
 
 class Ticks(Generic[Part, Result]):
@@ -48,7 +49,7 @@ class Ticks(Generic[Part, Result]):
     def call(self, part: Part, jobs: int, size_bytes: int = 0) -> asyncio.Future[Result]:
         """The result of one part, to come. `jobs` and `size_bytes` are what it adds to the call."""
         loop = self._loop = self._loop or asyncio.get_running_loop()  # which asks the system for the process each time
-        if self._jobs + jobs > MAX_JOBS or self._bytes + size_bytes > MOST_BYTES:
+        if self._jobs + jobs > MOST_JOBS or self._bytes + size_bytes > MOST_BYTES:
             self._leave()
         if not self._parts:
             loop.call_soon(self._leave)

@@ -33,32 +33,6 @@ local function give_back(p, group, id, place, delay_ms, now)
   end
 end
 
--- the hash of a job that is finished now; its sets are for `file`. More fields may follow
-local function close(p, id, status, completed_at, ...)
-  forget_run(p, id)
-  call('HSET', job_key(p, id), 'status', status, 'completed_at', completed_at, ...)
-end
-
-local function retention(p, group, status) return call('HGET', group_key(p, group), 'retention_' .. status) end
-
--- jobs that are over no longer count for the bytes of their group (see _limits.lua)
-local function uncount(p, group, ids)
-  if not call('ZSCORE', p .. ':bytes', group) then return end
-  local sum = 0
-  for i = 1, #ids do sum = sum + (call('HGET', job_key(p, ids[i]), 'bytes') or 0) end
-  if tonumber(call('ZINCRBY', p .. ':bytes', -sum, group)) <= 0 then call('ZREM', p .. ':bytes', group) end
-end
-
--- jobs that are closed: out of one set, into that of their status, for the group's retention in s, or nil
-local function file(p, group, ids, before, status, kept_s, now)
-  local completed = {}
-  for i = 1, #ids do completed[2 * i - 1] = now; completed[2 * i] = ids[i] end
-  many('ZREM', set_key(p, group, before), ids)
-  many('ZADD', set_key(p, group, status), completed)
-  uncount(p, group, ids)
-  set_timer(p, status, group, now + (kept_s or RETENTION_S[status]) * 1000)
-end
-
 -- a new job that does the work of an old one again; it counts if that did, or with `counts`
 local function again(p, group, id, new_id, delay_s, max_retries, now, counts)
   local status = delay_s > 0 and 'delayed' or 'queued'
@@ -88,12 +62,4 @@ end
 local function retry_failed(p, group, id, max_retries, new_id, now)
   local delay_s = call('HGET', job_key(p, id), 'retries_delay') or RETRIES_DELAY_S
   again(p, group, id, new_id, tonumber(delay_s), max_retries - 1, now)
-end
-
--- a finished job and everything of it is gone, but for its log, which a broker deletes
-local function discard(p, group, id, status, log_bytes, now)
-  call('ZREM', set_key(p, group, status), id)
-  call('ZREM', set_key(p, group, 'jobs'), id)
-  call('DEL', job_key(p, id))
-  if log_bytes then call('ZADD', p .. ':discarded', now, id) end
 end

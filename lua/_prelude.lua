@@ -6,7 +6,7 @@ local RETENTION_S = { succeeded = 86400, failed = 604800, cancelled = 86400 }
 
 local function job_key(p, id) return p .. ':job:' .. id end
 local function group_key(p, group) return p .. ':group:' .. group end
-local function set_key(p, group, set) return p .. ':group:' .. group .. ':' .. set end
+local function set_key(p, group, set) return group_key(p, group) .. ':' .. set end
 local function whole(n) return string.format('%.0f', n) end -- of a number inside a text
 
 -- ms since 1970: the server's clock, unless a test gives the time
@@ -36,8 +36,7 @@ local function refuse(word, detail) return redis.error_reply(word .. ' ' .. deta
 local function not_found() return refuse('NOT_FOUND', 'There is no such job in this group.') end
 local function wrong_state(p, id, status, note)
   local times = call('HMGET', job_key(p, id), 'completed_at', 'started_at', 'created_at')
-  local since = times[1] or times[2] or times[3]
-  return refuse('WRONG_STATE', status .. ' ' .. since .. (note and ' ' .. note or ''))
+  return refuse('WRONG_STATE', status .. ' ' .. (times[1] or times[2] or times[3]) .. (note and ' ' .. note or ''))
 end
 
 -- of many items: a lone refusal is the reply itself, so that errorstats counts it; among others it is its text alone
@@ -60,20 +59,22 @@ local function room(p, group)
   return most, settings[3], tonumber(settings[4] or nil)
 end
 
--- `ready` has the group exactly while it may hand out a job; who waits is told when it comes in. room_left where it is known
-local function refresh_ready(p, group, room_left)
+-- `ready` has the group exactly while it may hand out a job; who waits is told when it comes in
+local function refresh_ready(p, group)
   local head = call('ZRANGE', set_key(p, group, 'queued'), 0, 0, 'WITHSCORES')
-  if not head[1] or (room_left or room(p, group)) == 0 then
+  if not head[1] or room(p, group) == 0 then
     call('ZREM', p .. ':ready', group)
   elseif call('ZADD', p .. ':ready', head[2], group) == 1 and call('EXISTS', p .. ':waiting') == 1 then
     call('PUBLISH', p .. ':wake', group)
   end
 end
 
--- a timer may be early, never late; the reapers are told of a new first one
-local function set_timer(p, set, group, at)
-  local due, name = p .. ':due', set .. ':' .. group
-  if call('ZADD', due, 'LT', 'CH', at, name) == 1 and call('ZRANGE', due, 0, 0)[1] == name then
-    call('PUBLISH', p .. ':timer', at)
+-- timers, flat: ms, set:group; one may be early, never late. The reapers are told of a new first one
+local function set_timers(p, timers)
+  if #timers == 0 or call('ZADD', p .. ':due', 'LT', 'CH', unpack(timers)) == 0 then return end
+  local name, at = unpack(call('ZRANGE', p .. ':due', 0, 0, 'WITHSCORES'))
+  for i = 1, #timers, 2 do
+    if timers[i + 1] == name and timers[i] == tonumber(at) then return call('PUBLISH', p .. ':timer', at) end
   end
 end
+local function set_timer(p, set, group, at) set_timers(p, { at, set .. ':' .. group }) end

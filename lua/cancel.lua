@@ -9,7 +9,7 @@
 -- reply   id field value field value…
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
--- with    _moves
+-- with    _moves _ends
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 
 local job = find(p, group, id, { 'group_name', 'status' })
@@ -17,8 +17,7 @@ if not job then return not_found() end
 if job.status == 'succeeded' or job.status == 'failed' then return wrong_state(p, id, job.status) end
 
 if job.status ~= 'cancelled' then
-  close(p, id, 'cancelled', now, 'reason', 'client_request')
-  file(p, group, { id }, job.status, 'cancelled', retention(p, group, 'cancelled'), now)
+  close(p, group, id, job.status, 'cancelled', 'client_request', now)
   refresh_ready(p, group)
 end
 

@@ -16,7 +16,7 @@
 -- moves   - -> delayed, - -> queued
 -- reply   now, ms; or, of an answer given before: its now and its note
 -- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED
--- with    _limits
+-- with    _settings _limits _news
 local p, now, idempotency_key, digest, kept_ms = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local note, missing, total = ARGV[5], ARGV[6], ARGV[7]
 local max_jobs, max_bytes, first = tonumber(ARGV[8]), tonumber(ARGV[9]), 10
@@ -36,15 +36,8 @@ local refused, bytes
 if max_jobs + max_bytes > 0 then refused, bytes = any_over_limit(p, ARGV, first, max_jobs, max_bytes) end
 if refused then return refused end
 
--- the group is known, and its timer or its place in `ready` is right, now that its first new job has this score
-local function announce(group, status, score, created_at)
-  local head = status == 'queued' and call('ZSCORE', p .. ':ready', group)
-  if head and tonumber(head) <= score then return end
-  call('ZADD', p .. ':groups', 'NX', created_at, group)
-  if status == 'queued' then refresh_ready(p, group) else set_timer(p, status, group, score) end
-end
-
-local queued, sequence, created_at, at = {}, total ~= '0' and call('INCRBY', p .. ':sequence', total) - total, whole(now), first
+local firsts, timers, known, created_at, at = {}, {}, {}, whole(now), first
+local sequence = total ~= '0' and call('INCRBY', p .. ':sequence', total) - total
 while at < #ARGV do
   local group, n, priority, delay_s, words = unpack(ARGV, at, at + 4)
   local status, score, step = 'queued', (2 - priority) * STEP + (sequence or 0), 1
@@ -63,16 +56,19 @@ while at < #ARGV do
   sequence = sequence and sequence + n * step
   many('ZADD', set_key(p, group, 'jobs'), index)
   many('ZADD', set_key(p, group, status), scores)
-  announce(group, status, scores[1], created_at)
-  if step == 1 then queued[group] = true end
+  if step == 1 then
+    firsts[group] = math.min(firsts[group] or math.huge, scores[1])
+  else
+    known[#known + 1] = created_at; known[#known + 1] = group
+    timers[#timers + 1] = score; timers[#timers + 1] = 'delayed:' .. group
+  end
 end
 if max_bytes > 0 then
   for group, sum in pairs(bytes) do call('ZINCRBY', p .. ':bytes', sum, group) end
 end
--- who waits for images is not told by `ready`, where the group may have been before
-if sequence and call('EXISTS', p .. ':awaited') == 1 then
-  for group in pairs(queued) do call('PUBLISH', p .. ':wake', group) end
-end
+if sequence then announce(p, firsts, known, created_at) end
+if #known > 0 then call('ZADD', p .. ':groups', 'NX', unpack(known)) end
+set_timers(p, timers)
 if idempotency_key ~= '' then call('SET', answer, digest .. ' ' .. created_at .. ' ' .. note, 'PX', kept_ms) end
 
 return { now }

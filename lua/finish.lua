@@ -8,24 +8,24 @@
 --                    completed_at ms, kept for display where plausible; new_id of the job that an automatic retry makes
 --
 -- moves   running -> succeeded, running -> failed
--- reply   for each job: 1, or where it is wanted SEEN and SHOWN (nil if not set); or its refusal. A repeat changes nothing.
+-- reply   for each job: 1, or where it is wanted SEEN (nil if not set); or its refusal. A repeat changes nothing.
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    _holding _moves
-local p, now, want, at = KEYS[1], clock(ARGV[1]), ARGV[2], 3
-local SEEN = { 'group_name', 'status', 'lease', 'max_retries', 'lease_s', 'handed_out_by', 'created_at', 'receipts' }
-local SHOWN = { 'completed_at', 'reason', 'error', 'retry_at', 'spec', 'started_at', 'deliveries', 'timeout', 'priority',
-  'delay', 'retries_delay', 'retry_of' }
-local STATUS, LEASE, MAX_RETRIES, CREATED_AT, RECEIPTS, COMPLETED_AT, REASON, ERROR, RETRY_AT = 2, 3, 4, 7, 8, 9, 10, 11, 12
-local FIELDS, completed_now = { unpack(SEEN) }, whole(now)
-for i = 1, want == 'job' and #SHOWN or 0 do FIELDS[#SEEN + i] = SHOWN[i] end
+-- with    _settings _holding _moves _ends
+local p, now, want, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
+local SEEN = { 'group_name', 'status', 'lease', 'lease_s', 'handed_out_by', 'max_retries', 'created_at', 'receipts',
+  'completed_at', 'reason', 'error', 'retry_at', 'spec', 'started_at', 'deliveries', 'timeout', 'priority', 'delay',
+  'retries_delay', 'retry_of' }
+local GROUP, STATUS, LEASE, LEASE_S, HANDED_OUT_BY, MAX_RETRIES, CREATED_AT, RECEIPTS = 1, 2, 3, 4, 5, 6, 7, 8
+local COMPLETED_AT, REASON, ERROR, RETRY_AT = 9, 10, 11, 12
+local completed_now, looks = whole(now), #SEEN -- how many of SEEN are looked at: no more than a run needs
 
--- the job's FIELDS as they are now, or its refusal; whether it is over now and must be filed; and whether a retry was made
+-- the job's SEEN as they are now, or its refusal; whether it is over now and must be filed; and whether a retry was made
 local function finish(group, status, is_strict, id, lease, reason, text, completed_at, new_id, receipt)
   local key, token = p .. ':job:' .. id, lease ~= '' and lease or '-'
-  local seen = call('HMGET', key, unpack(FIELDS))
+  local seen = call('HMGET', key, unpack(SEEN, 1, looks))
   local is_held = seen[LEASE] == lease or lease == '' and not is_strict
-  if not (is_held and seen[1] == group and seen[STATUS] == 'running') then
+  if not (is_held and seen[GROUP] == group and seen[STATUS] == 'running') then
     local job = find(p, group, id, SEEN)
     if job and job.status == status and job.lease == token then return seen end
     return refusal(p, group, id, job, lease)
@@ -33,13 +33,13 @@ local function finish(group, status, is_strict, id, lease, reason, text, complet
 
   local ended_at = completed_at and plausible(tonumber(completed_at), seen[CREATED_AT], now) or completed_now
   if receipt then
-    receipt = receipts_with(seen[RECEIPTS], receipt)
-    call('HSET', key, 'status', status, 'completed_at', ended_at, 'lease', token, 'receipts', receipt)
+    call('HSET', key, 'status', status, 'completed_at', ended_at, 'receipts', receipts_with(seen[RECEIPTS], receipt))
   else
-    call('HSET', key, 'status', status, 'completed_at', ended_at, 'lease', token)
+    call('HSET', key, 'status', status, 'completed_at', ended_at)
   end
+  if token ~= lease then call('HSET', key, 'lease', token) end
   seen[STATUS], seen[LEASE], seen[COMPLETED_AT] = status, token, ended_at
-  if seen[5] or seen[6] then call('HDEL', key, 'lease_s', 'deadline', 'handed_out_by') end
+  if seen[LEASE_S] or seen[HANDED_OUT_BY] then call('HDEL', key, 'lease_s', 'deadline', 'handed_out_by') end
   if reason and reason ~= '' then call('HSET', key, 'reason', reason); seen[REASON] = reason end
   if text and text ~= '' then call('HSET', key, 'error', text); seen[ERROR] = text end
   local is_retried = status == 'failed' and seen[MAX_RETRIES]
@@ -47,11 +47,18 @@ local function finish(group, status, is_strict, id, lease, reason, text, complet
   return seen, true, is_retried
 end
 
-local items = {}
+local runs, groups, at = {}, {}, first
 while at < #ARGV do
+  runs[#runs + 1], groups[#groups + 1] = at, ARGV[at]
+  at = at + 4 + ARGV[at + 2] * ARGV[at + 3]
+end
+local are_set, items, timers = any_set(p, groups), {}, {}
+
+local function finish_run(at)
   local group, status, n, words = unpack(ARGV, at, at + 3)
-  local fields = { 'max_concurrency', 'require_lease', 'retention_' .. status }
-  local has_news, is_strict, kept_s = unpack(call('HMGET', group_key(p, group), unpack(fields)))
+  local fields, has_news, is_strict, kept_s = { 'max_concurrency', 'require_lease', 'retention_' .. status }
+  if are_set then has_news, is_strict, kept_s = unpack(call('HMGET', group_key(p, group), unpack(fields))) end
+  if want ~= 'job' then looks = status == 'succeeded' and words == '2' and HANDED_OUT_BY or RECEIPTS end
   local ended = {}
   at = at + 4
   for _ = 1, n do
@@ -62,8 +69,11 @@ while at < #ARGV do
     at = at + words
   end
   if #ended > 0 then
-    file(p, group, ended, 'running', status, kept_s, now)
+    file(p, group, ended, 'running', status, kept_s, now, timers)
     if has_news then refresh_ready(p, group) end
   end
 end
+
+for i = 1, #runs do finish_run(runs[i]) end
+set_timers(p, timers)
 return replies(items)

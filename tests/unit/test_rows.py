@@ -71,7 +71,7 @@ def test_handed_out_is_the_encoding_of_the_job(job, lease_s, env_vars, retry_of)
     own = run.settings
     texts = (own.timeout, None, own.priority, own.delay, own.max_retries, own.retries_delay, retry_of)
     read = [None if text is None else str(text).encode() for text in (NOW - 5, *texts)]
-    [handed] = handed_out([NOW, [b"maps", env_vars, [run.specs[0], *read, ID.encode(), b"17", 1]]], "abc", lease_s)
+    [handed] = handed_out([NOW, [b"maps", env_vars, ID.encode(), b"17", [run.specs[0], *read]]], "abc", lease_s)
     assert (handed.group_name, handed.id, handed.lease) == ("maps", ID, "abc-17")
     told = Decoder(Job).decode(handed.encoded)
     assert Encoder().encode(told) == handed.encoded
@@ -89,7 +89,7 @@ def test_finished_is_the_encoding_of_the_job(job, reason, error, other, status):
     fields |= {"retries_delay": run.settings.retries_delay, "spec": run.specs[0].decode()} | ends | texts
     fields = {name: value for name, value in fields.items() if value not in (None, "")}
     had = {"group_name": "maps", "created_at": NOW, **fields}
-    asked = [had.get(name) for name in (*_fields_of("SEEN"), *_fields_of("SHOWN"))]
+    asked = [had.get(name) for name in _fields_of("SEEN")]
     told = finished(ID, [None if value is None else str(value).encode() for value in asked])
     assert told == Encoder().encode(job_of(row(**fields)))
 

@@ -124,10 +124,7 @@ def test_headers_name_the_refusals(script):
 
 def test_shared_functions_refuse_with_their_words():
     """What the shared parts refuse is what this test believes of them."""
-    shared = "".join(
-        (FOLDER / f"{part}.lua").read_text("utf-8")
-        for part in ("_prelude", "_holding", "_limits", "_moves", "_pages", "_rates")
-    )
+    shared = "".join(part.read_text("utf-8") for part in FOLDER.glob("_*.lua"))
     assert set(re.findall(r"refuse\('([A-Z_]+)'", shared)) == set().union(*REFUSERS.values())
 
 

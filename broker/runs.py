@@ -86,10 +86,17 @@ def new_runs(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str)
 
 def joined(runs: Iterable[NewRun]) -> list[NewRun]:
     """The same jobs in the same order, neighbours that are alike in one run."""
-    return [
-        NewRun(group, settings, [i for run in some for i in run.ids], [spec for run in some for spec in run.specs])
-        for (group, settings), some in ((alike, list(own)) for alike, own in groupby(runs, lambda run: run[:2]))
-    ]
+    whole: list[NewRun] = []
+    ids: list[str] = []
+    specs: list[bytes] = []
+    group, settings = "", None
+    for run in runs:
+        if run.group != group or run.settings != settings:
+            group, settings, ids, specs = run.group, run.settings, [], []
+            whole.append(NewRun(group, run.settings, ids, specs))
+        ids += run.ids
+        specs += run.specs
+    return whole
 
 
 def enqueue_words(runs: Iterable[NewRun]) -> Words:

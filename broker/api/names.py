@@ -12,7 +12,7 @@ _GROUP_NAME = re.compile(GROUP_NAME, re.ASCII)
 _WORKER_NAME = re.compile(WORKER_NAME, re.ASCII)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def group_name(text: str) -> str:
     """The name of a group. Raises Invalid."""
     if _GROUP_NAME.fullmatch(text) is None:

@@ -13,6 +13,9 @@ from broker.rows import Finding
 from broker.servers import Server
 from broker.store import Store
 
+_NEVER = -1
+"""What PTTL says of a key that does not expire."""
+
 STEP = 200
 """Jobs that one script looks at."""
 
@@ -96,11 +99,11 @@ async def _by_group(server: Server, partition: str, names: Sequence[str]) -> dic
     pipeline = server.redis.pipeline(transaction=False)
     for name in names:
         pipeline.hget(name, "group_name")
-        pipeline.exists(name)
+        pipeline.pttl(name)
     replies = await spoken(pipeline.execute())
     groups: dict[str, list[str]] = {}
-    for job_id, group, is_there in zip(ids, replies[::2], replies[1::2], strict=True):
-        if is_there:  # else it went away since its key was seen
+    for job_id, group, ttl in zip(ids, replies[::2], replies[1::2], strict=True):
+        if ttl == _NEVER:  # else it went away since its key was seen, or was sent ahead and is no job yet
             groups.setdefault(_text(group or b""), []).append(job_id)
     return groups
 

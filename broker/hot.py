@@ -9,12 +9,13 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from broker.ahead import run_enqueue
 from broker.encoded import Handed, handed_out
 from broker.errors import LeaseLost, LimitReached, NotFound, TitanError, WrongState
 from broker.ids import lease_token
 from broker.limits import Limits
 from broker.partitions import Partitions, outcome
-from broker.runs import Ended, NewRun, enqueue_words, finish_words, joined, touch_words
+from broker.runs import Ended, NewRun, finish_words, joined, touch_words
 from broker.ticks import Ticks
 
 Held = tuple[str, str, str]
@@ -146,8 +147,8 @@ class Hot:
         if self.on_enqueue is not None and total:
             for group in {run.group for run in runs}:
                 self.on_enqueue(group)
-        arguments = (self._now(), "", "", "", "", "", total, *self._limits, *enqueue_words(runs))
-        [created_at] = await self._partitions.run("enqueue", partition, *arguments)
+        first = (self._now(), "", "", "", "", "", total, *self._limits)
+        [created_at] = await run_enqueue(self._partitions, partition, first, runs)
         return [int(created_at)] * len(parts)
 
     async def _next(self, wish: Wish, parts: Sequence[int]) -> list[list[Handed]]:

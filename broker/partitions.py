@@ -46,6 +46,10 @@ class Partitions:
         """One script in one partition. Raises its refusal."""
         return await self._scripts.run(verb, partition, *arguments)
 
+    async def send(self, partition: str, commands: Sequence[Sequence[Word]]) -> None:
+        """Plain commands in one partition. Raises the first fault of any of them."""
+        await self._scripts.send(partition, commands)
+
     async def field(self, partition: str, key: str, name: str) -> bytes | None:
         """One field of a hash of a partition."""
         return await self._scripts.field(partition, key, name)

@@ -57,6 +57,6 @@ def refusal(text: str) -> errors.TitanError:
     if error is errors.Invalid:
         fields, _, message = detail.partition(" ")
         return error(message, fields=fields)
-    if error is errors.LimitReached:
+    if error in {errors.LimitReached, errors.StoreUnavailable}:
         return error(detail, retry_after_s=1)
     return error(detail)

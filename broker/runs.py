@@ -99,13 +99,13 @@ def joined(runs: Iterable[NewRun]) -> list[NewRun]:
     return whole
 
 
-def enqueue_words(runs: Iterable[NewRun]) -> Words:
-    """What enqueue.lua takes for them; a field with its default is left out."""
+def enqueue_words(runs: Iterable[NewRun], *, is_ahead: bool = False) -> Words:
+    """What enqueue.lua takes for them; a field with its default is left out, and a spec that was sent ahead is ''."""
     words: Words = []
     for run in runs:
         words += (run.group, len(run.ids), *_run_words(run.settings))
         for job_id, spec in zip(run.ids, run.specs, strict=True):
-            words += (job_id, spec)
+            words += (job_id, "" if is_ahead else spec)
     return words
 
 

@@ -56,6 +56,17 @@ class Scripts:
             raise reply
         return reply
 
+    async def send(self, partition: str, commands: Sequence[Sequence[Word]]) -> None:
+        """Plain commands in one pipeline; their replies are of no interest. Raises StoreFull, StoreUnavailable."""
+        if self._wire is not None:
+            wire = self._wire.at(partition)
+            await spoken(asyncio.gather(*[wire.call(*words) for words in commands]))
+            return
+        pipeline = self._redis.pipeline(transaction=False)
+        for words in commands:
+            pipeline.execute_command(*words)
+        await spoken(pipeline.execute())
+
     async def field(self, partition: str, key: str, name: str) -> bytes | None:
         """One field of a hash, in half of the time of a call, since one follows. Raises StoreUnavailable."""
         if self._wire is None:

@@ -20,11 +20,9 @@ end
 -- of what comes with the runs of enqueue: the refusal of a group, or nil; and by group how many bytes come
 local function any_over_limit(p, runs, at, max_jobs, max_bytes)
   local jobs, bytes = {}, {}
-  while at < #runs do
-    local group, n, job = runs[at], runs[at + 1], at + 5 + runs[at + 4]
-    at, jobs[group], bytes[group] = job + 2 * n, (jobs[group] or 0) + n, bytes[group] or 0
-    for i = job + 1, at, 2 do bytes[group] = bytes[group] + #runs[i] end
-  end
+  each_new(runs, at, function(group, id, spec)
+    jobs[group], bytes[group] = (jobs[group] or 0) + 1, (bytes[group] or 0) + spec_bytes(p, id, spec)
+  end)
   for group, n in pairs(jobs) do
     local refused = over_limit(p, group, n, bytes[group], max_jobs, max_bytes)
     if refused then return refused end

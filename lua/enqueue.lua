@@ -11,30 +11,32 @@
 -- ARGV[8] max_jobs         that a group may have unfinished, or 0
 -- ARGV[9] max_bytes        that these may have, or 0
 -- ARGV[10] runs            of jobs that are alike: group, how many, priority, delay in s, how many words of fields, field
---                          value field value…; then for each job: id spec
+--                          value field value…; then for each job: id spec, or id '' for all where these were sent ahead
 --
 -- moves   - -> delayed, - -> queued
 -- reply   now, ms; or, of an answer given before: its now and its note
--- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED
--- with    _settings _limits _news
+-- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE
+-- with    _answers _ahead _settings _limits _news
 local p, now, idempotency_key, digest, kept_ms = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local note, missing, total = ARGV[5], ARGV[6], ARGV[7]
 local max_jobs, max_bytes, first = tonumber(ARGV[8]), tonumber(ARGV[9]), 10
+local is_ahead, bytes = are_ahead(ARGV)
 
-local answer = p .. ':answer:' .. idempotency_key
-if idempotency_key ~= '' then
-  local before = call('GET', answer)
-  if before then
-    local its_digest, its_now, its_note = string.match(before, '^(%S*) (%S*) (.*)$')
-    if its_digest ~= digest then return refuse('IDEMPOTENCY_MISMATCH', 'This Idempotency-Key was used with another body.') end
-    return { its_now, its_note }
-  end
+-- the answer given before, or the refusal, or nil
+local function answer_early()
+  local before = idempotency_key ~= '' and answered(p, idempotency_key, digest)
+  if before then return before end
+  if missing ~= '' then return refuse('INVALID', missing .. ' An image is needed: the group has none of its own.') end
+  local refused = is_ahead and lost_ahead(p, ARGV, first)
+  if not refused and max_jobs + max_bytes > 0 then refused, bytes = any_over_limit(p, ARGV, first, max_jobs, max_bytes) end
+  return refused
 end
-if missing ~= '' then return refuse('INVALID', missing .. ' An image is needed: the group has none of its own.') end
 
-local refused, bytes
-if max_jobs + max_bytes > 0 then refused, bytes = any_over_limit(p, ARGV, first, max_jobs, max_bytes) end
-if refused then return refused end
+local early = answer_early()
+if early then
+  if is_ahead then forget_ahead(p, ARGV, first) end
+  return early
+end
 
 local firsts, timers, known, created_at, at = {}, {}, {}, whole(now), first
 local sequence = total ~= '0' and call('INCRBY', p .. ':sequence', total) - total
@@ -42,15 +44,19 @@ while at < #ARGV do
   local group, n, priority, delay_s, words = unpack(ARGV, at, at + 4)
   local status, score, step = 'queued', (2 - priority) * STEP + (sequence or 0), 1
   if delay_s ~= '0' then status, score, step = 'delayed', now + delay_s * 1000, 0 end
-  local fields = { 'group_name', group, 'status', status, 'created_at', created_at, 'spec', '', unpack(ARGV, at + 5, at + 4 + words) }
-  local index, scores, size = {}, {}, max_bytes > 0 and #fields + 2
-  if size then fields[size - 1] = 'bytes' end
+  local fields = { 'group_name', group, 'status', status, 'created_at', created_at, unpack(ARGV, at + 5, at + 4 + words) }
+  local size = max_bytes > 0 and #fields + 2
+  if size then fields[size - 1], fields[size] = 'bytes', 0 end
+  local spec_at = not is_ahead and #fields + 2
+  if spec_at then fields[spec_at - 1] = 'spec' end
+  local index, scores = {}, {}
   at = at + 5 + words
   for i = 1, 2 * n, 2 do
-    local id = ARGV[at]
-    fields[8], at, score = ARGV[at + 1], at + 2, score + step
-    if size then fields[size] = #fields[8] end
-    call('HSET', p .. ':job:' .. id, unpack(fields))
+    local id, spec = ARGV[at], ARGV[at + 1]
+    at, score = at + 2, score + step
+    if spec_at then fields[spec_at] = spec else call('PERSIST', job_key(p, id)) end
+    if size then fields[size] = spec_bytes(p, id, spec) end
+    call('HSET', job_key(p, id), unpack(fields))
     index[i], index[i + 1], scores[i], scores[i + 1] = created_at, id, score, id
   end
   sequence = sequence and sequence + n * step
@@ -69,6 +75,6 @@ end
 if sequence then announce(p, firsts, known, created_at) end
 if #known > 0 then call('ZADD', p .. ':groups', 'NX', unpack(known)) end
 set_timers(p, timers)
-if idempotency_key ~= '' then call('SET', answer, digest .. ' ' .. created_at .. ' ' .. note, 'PX', kept_ms) end
+if idempotency_key ~= '' then keep_answer(p, idempotency_key, digest, created_at, note, kept_ms) end
 
 return { now }

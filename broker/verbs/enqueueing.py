@@ -8,10 +8,11 @@ from typing import NamedTuple
 import msgspec
 
 from broker import keys
+from broker.ahead import run_enqueue
 from broker.encoded import EncodedJobs, new_jobs, struct_of
 from broker.errors import LimitReached
 from broker.models.jobs import Job, NewJob
-from broker.runs import enqueue_words, new_runs
+from broker.runs import new_runs
 from broker.verbs.ground import Ground
 
 
@@ -50,7 +51,8 @@ class Enqueueing(Ground):
         if missing is not None and not image:
             arguments[5] = f"jobs[{missing}].image"
         try:
-            created_at, *noted = await self._run("enqueue", group, *arguments, *self._limits, *enqueue_words(runs))
+            p = self._partitions.of(group)
+            created_at, *noted = await run_enqueue(self._partitions, p, [*arguments, *self._limits], runs)
         except LimitReached:
             self._limits.check(len(jobs), sum(len(spec) for run in runs for spec in run.specs))
             raise

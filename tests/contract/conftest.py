@@ -42,3 +42,11 @@ async def timers(store: Store) -> AsyncIterator[Heard]:
     """The first timers that were said since the last look, in ms."""
     async for heard in listen(store, keys.timer(store.partitions[0])):
         yield heard
+
+
+@pytest.fixture(params=["carried", "ahead"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How an enqueue brings its specs: with the script, or ahead of it as large ones are."""
+    if request.param == "ahead":
+        monkeypatch.setattr("broker.ahead.LARGE_BYTES", 0)
+    return str(request.param)

@@ -8,6 +8,8 @@ from broker.models.jobs import NewJob
 from broker.store import Store
 from tests.contract.building import GROUP, clock, configure, dump, ids, members_key, names, new, now_ms, wait
 
+pytestmark = pytest.mark.usefixtures("way")
+
 FULL = {
     "image": "pöst/office:1.2",
     "payload": 'dear "you",\n{}\\ \u2028 \U0001f4ee',

@@ -10,6 +10,8 @@ from broker.models.jobs import NewJob
 from broker.store import Store
 from tests.contract.building import GROUP, configure, dump, ids, new, partition, reap_after, wait
 
+pytestmark = pytest.mark.usefixtures("way")
+
 BODY = [new(payload="1"), new(payload="2", delay=30)]
 KEY = "letter 1"
 

@@ -27,6 +27,8 @@ from tests.contract.building import (
     reap_after,
 )
 
+pytestmark = pytest.mark.usefixtures("way")
+
 ONE = b'{"image":"post","payload":"%b"}' % (b"x" * 70)
 """What is kept of a job of `new(payload="x" * 70)`."""
 

@@ -1,0 +1,34 @@
+"""Enqueue of large jobs: what the producer gave is sent ahead of the script that makes the jobs of it.
+
+A script that carries megabytes holds up the store for as long as it takes to copy them a few times. Sent ahead, each
+job's spec goes into its hash by a command of its own, between which the store serves others. Such a hash is no job yet,
+and is gone after a minute unless the script, which makes all of the jobs or none, keeps it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from broker import keys
+from broker.partitions import Partitions
+from broker.runs import NewRun, enqueue_words
+from broker.wire_protocol import Word
+
+LARGE_BYTES = 1024 * 1024
+"""Specs of a call that together have more than this are sent ahead."""
+KEPT_MS = 60_000
+
+
+async def run_enqueue(partitions: Partitions, partition: str, first: Sequence[Word], runs: Sequence[NewRun]) -> Any:
+    """What enqueue.lua answers to these runs; `first` are its words before them. Raises its refusal."""
+    is_large = sum([len(spec) for run in runs for spec in run.specs]) > LARGE_BYTES
+    if is_large:
+        await partitions.send(partition, list(_specs(partition, runs)))
+    return await partitions.run("enqueue", partition, *first, *enqueue_words(runs, is_ahead=is_large))
+
+
+def _specs(partition: str, runs: Sequence[NewRun]) -> Iterator[Sequence[Word]]:
+    for run in runs:
+        for job_id, spec in zip(run.ids, run.specs, strict=True):
+            key = keys.job(partition, job_id)
+            yield "HSET", key, "spec", spec
+            yield "PEXPIRE", key, KEPT_MS

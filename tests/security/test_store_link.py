@@ -1,12 +1,14 @@
 """The link to the store: rediss:// with authorities, client certificates and the user of deploy/README.md."""
 
+import asyncio
 import shlex
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -69,6 +71,14 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     yield server
     server.process.terminate()
     server.process.wait(20)
+
+
+@pytest.fixture(autouse=True)
+async def farewells() -> AsyncIterator[None]:
+    """The loop goes on until TLS took leave: redis-py does not wait for that where a call was cancelled."""
+    yield
+    loop: Any = asyncio.get_running_loop()
+    await eventually(lambda: all(transport._sock is None for transport in loop._transports.values()))
 
 
 async def test_broker_speaks_tls_as_its_own_user(guarded: Guarded) -> None:

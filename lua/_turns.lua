@@ -1,6 +1,6 @@
 -- Put before next: the queues of groups, read as one in the order of places.
 
--- groups that may hand out, by the places of their first jobs: as many as n jobs can be of, if all of them have some
+-- groups that may hand out, by the places of their first jobs, each once: as many as n jobs can be of, and one behind them
 local function ready_groups(p, names, n)
   local heads = {}
   if #names == 0 then
@@ -8,9 +8,10 @@ local function ready_groups(p, names, n)
     for i = 1, #first, 2 do heads[#heads + 1] = { name = first[i], place = tonumber(first[i + 1]) } end
     return heads
   end
-  local places = call('ZMSCORE', p .. ':ready', unpack(names))
+  local places, known = call('ZMSCORE', p .. ':ready', unpack(names)), {}
   for i = 1, #names do
-    if places[i] then heads[#heads + 1] = { name = names[i], place = tonumber(places[i]) } end
+    local name, place = names[i], tonumber(places[i] or nil)
+    if place and not known[name] then heads[#heads + 1], known[name] = { name = name, place = place }, true end
   end
   table.sort(heads, function(a, b) return a.place < b.place end)
   return heads

@@ -54,12 +54,13 @@ local function file(groups)
 end
 
 repeat
-  local heads, groups = ready_groups(p, names, math.min(n, groups_left)), {}
+  local most = math.min(n, groups_left)
+  local heads, groups = ready_groups(p, names, most), {}
   local are_set = any_set(p, names_of(heads))
   while n > 0 and bytes < LARGEST and heads[1] do
     local group = heads[1]
-    if not group.running then -- its first turn
-      if #groups == groups_left then break end
+    if not group.running then -- its first turn; of groups beyond `most` not all were read, so their order is not known
+      if #groups == most then break end
       groups[#groups + 1] = group
       open(p, group, are_set, now)
       read_queue(group, heads[2] and 2 or n + 1)

@@ -1,6 +1,7 @@
 """How tests bring a job to each status, move the store's clock, and look at all that the store keeps."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from broker import keys
 from broker.errors import NotFound, TitanError
@@ -13,6 +14,8 @@ from broker.times import rfc3339
 
 GROUP = "letters"
 DAY_S = 86_400
+Run = Callable[..., Awaitable[Any]]
+"""Runs a script: its verb, then what stands in ARGV."""
 
 
 def new(**fields: int | str) -> NewJob:

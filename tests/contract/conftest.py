@@ -1,14 +1,17 @@
 """The store of these tests: its clock stands at NOW until a test moves it, with as many partitions as it asks."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
 
 from broker import keys
 from broker.config import BrokerSettings
+from broker.scripts import Scripts
 from broker.store import Store
 from tests.conftest import NOW, somebody_waits
+from tests.contract.building import Run
 from tests.contract.listening import Heard, listen
 
 
@@ -50,3 +53,14 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "ahead":
         monkeypatch.setattr("broker.ahead.LARGE_BYTES", 0)
     return str(request.param)
+
+
+@pytest.fixture
+def run(store: Store, backend: str) -> Run:
+    """Runs a script in the only partition."""
+    scripts = Scripts(store.redis, is_plain=backend == "fake")
+
+    async def run(verb: str, *arguments: str | int) -> Any:
+        return await scripts.run(verb, store.partitions[0], *arguments)
+
+    return run

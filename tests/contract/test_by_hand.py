@@ -1,33 +1,19 @@
 """The scripts as somebody calls them who is not the broker: many items at once, the server's clock, lone refusals."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 
 from broker import keys
 from broker.check import check
 from broker.errors import NotFound
-from broker.scripts import Scripts
 from broker.store import Store
 from tests.conftest import NOW
-from tests.contract.building import GROUP, enqueue, forget_all, members_key, running
+from tests.contract.building import GROUP, Run, enqueue, forget_all, members_key, running
 from tests.contract.listening import Heard
 
 SPEC = '{"image":"post"}'
-Run = Callable[..., Awaitable[Any]]
-
-
-@pytest.fixture
-def run(store: Store, backend: str) -> Run:
-    """Runs a script in the only partition."""
-    scripts = Scripts(store.redis, is_plain=backend == "fake")
-
-    async def run(verb: str, *arguments: str | int) -> Any:
-        return await scripts.run(verb, store.partitions[0], *arguments)
-
-    return run
 
 
 def job_ids(n: int) -> list[str]:

@@ -10,7 +10,7 @@ local function ready_groups(p, names, n)
   end
   local places, known = call('ZMSCORE', p .. ':ready', unpack(names)), {}
   for i = 1, #names do
-    local name, place = names[i], tonumber(places[i] or nil)
+    local name, place = names[i], tonumber(places[i])
     if place and not known[name] then heads[#heads + 1], known[name] = { name = name, place = place }, true end
   end
   table.sort(heads, function(a, b) return a.place < b.place end)

@@ -5,7 +5,8 @@
 -- ARGV[2] want       'job' for the jobs in the reply, or ''
 -- ARGV[3] runs       of jobs of a group that end alike: group, status, how many, how many words each; then for each job:
 --                    id lease, or id lease reason error completed_at new_id, or with a receipt behind that; '' where not given;
---                    completed_at ms, kept for display where plausible; new_id of the job that an automatic retry makes
+--                    completed_at ms, kept for display where plausible; new_id of the job that an automatic retry makes,
+--                    without which none is made
 --
 -- moves   running -> succeeded, running -> failed
 -- reply   for each job: 1, or where it is wanted SEEN (nil if not set); or its refusal. A repeat changes nothing.
@@ -42,7 +43,7 @@ local function finish(group, status, is_strict, id, lease, reason, text, complet
   if seen[LEASE_S] or seen[HANDED_OUT_BY] then call('HDEL', key, 'lease_s', 'deadline', 'handed_out_by') end
   if reason and reason ~= '' then call('HSET', key, 'reason', reason); seen[REASON] = reason end
   if text and text ~= '' then call('HSET', key, 'error', text); seen[ERROR] = text end
-  local is_retried = status == 'failed' and seen[MAX_RETRIES]
+  local is_retried = status == 'failed' and new_id and seen[MAX_RETRIES]
   if is_retried then retry_failed(p, group, id, tonumber(is_retried), new_id, now); seen[RETRY_AT] = new_id end
   return seen, true, is_retried
 end
@@ -58,7 +59,7 @@ local function finish_run(at)
   local group, status, n, words = unpack(ARGV, at, at + 3)
   local fields, has_news, is_strict, kept_s = { 'max_concurrency', 'require_lease', 'retention_' .. status }
   if are_set then has_news, is_strict, kept_s = unpack(call('HMGET', group_key(p, group), unpack(fields))) end
-  if want ~= 'job' then looks = status == 'succeeded' and words == '2' and HANDED_OUT_BY or RECEIPTS end
+  if want ~= 'job' then looks = words == '2' and HANDED_OUT_BY or RECEIPTS end
   local ended = {}
   at = at + 4
   for _ = 1, n do

@@ -94,6 +94,17 @@ async def test_one_row(store: Store, run: Run) -> None:
     assert (row[0], row[1]) == (GROUP.encode(), b"succeeded")
 
 
+@pytest.mark.parametrize("want", ["", "job"])
+async def test_fail_without_an_id_for_a_retry(store: Store, run: Run, want: str) -> None:
+    """A failure that comes without an id for the automatic retry makes none."""
+    job = await running(store, max_retries=1)
+    await run("finish", NOW, want, GROUP, "failed", 1, 2, job.id, job.lease)
+    kept = await store.show(GROUP, job.id)
+    assert (kept.status, bool(kept.retry_at)) == ("failed", False)
+    counts = (await store.group(GROUP)).counts
+    assert (counts.delayed, counts.queued, counts.failed) == (0, 0, 1)
+
+
 async def test_enqueue_of_several_groups(store: Store, run: Run, woken: Heard) -> None:
     """Of a call for several groups those with a job to hand out now are named to who waits for images."""
     await enqueue(store)

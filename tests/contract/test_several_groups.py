@@ -152,6 +152,8 @@ async def test_enqueue_tells_the_first_timer(store: Store, run: Run, timers: Hea
     assert await timers() == [str(now_ms(store) + 7000)]
     wanted = {"before": 20, "a": 25, "b": 7, "c": 8}
     assert {group: await timer_of(store, "delayed", group) for group in wanted} == wanted
+    await enqueue_run(run, store, new_job("b", 8, delay=9), new_job("d", 9, delay=30))
+    assert await timers() == []
 
 
 async def test_next_tells_the_first_timer(store: Store, timers: Heard) -> None:

@@ -112,11 +112,13 @@ async def test_next_of_groups_named_twice(store: Store, run: Run) -> None:
     assert ids(await store.next(5)) == ids(jobs)
 
 
-async def test_next_of_very_many_groups_in_turns(store: Store) -> None:
+@pytest.mark.parametrize("is_named", [False, True])
+async def test_next_of_very_many_groups_in_turns(store: Store, is_named: bool) -> None:
     """A call ends where a group more than 100 would have its first turn; none is passed over."""
     groups = [f"group-{number}" for number in range(230)]
     made = [await queued(store, group) for group in [*groups, *groups[:5]]]
-    assert await in_calls(store, 1000) == [ids(made[:100]), ids(made[100:200]), ids(made[200:])]
+    asked = groups[::-1] if is_named else ()
+    assert await in_calls(store, 1000, asked) == [ids(made[:100]), ids(made[100:200]), ids(made[200:])]
     await forget_all(store)
 
 

@@ -80,10 +80,9 @@ def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Ha
     for name, env_vars, *told in groups:
         group = name.decode()
         environment = b',"env_vars":' + env_vars if env_vars else b""
-        jobs += [
-            times.handed(job_id, place, row, name, group, environment)
-            for job_id, place, row in zip(told[::3], told[1::3], told[2::3], strict=True)
-        ]
+        words = iter(told)
+        for job_id, place, row in zip(words, words, words, strict=True):
+            jobs.append(times.handed(job_id, place, row, name, group, environment))
     return jobs
 
 

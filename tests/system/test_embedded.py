@@ -123,6 +123,7 @@ async def test_leave_before_the_keeper(folder: Path) -> None:
 async def test_killed_server_is_started_again(folder: Path) -> None:
     """A server that dies while brokers run comes back by itself, with its data."""
     async with Embedded(folder) as embedded, client(embedded) as redis:
+        await redis.config_set("appendfsync", "always")  # what it answers from here on is in its file
         await redis.set("kept", "yes")
         pid = pid_of(folder)
         os.kill(pid, signal.SIGKILL)

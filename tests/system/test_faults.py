@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from broker.errors import StoreUnavailable
 from broker.models.jobs import NewJob
 from broker.states import STATUSES
-from tests.conftest import server_program, start_server
+from tests.conftest import server_program, start_server, write_through
 from tests.system.conftest import Program
 from worker.client import BrokerUnavailable, Client
 
@@ -110,6 +111,8 @@ async def test_a_killed_store_is_only_away(
     _, url = broker("--redis-url", store_url)
     async with Client(url) as client:
         await client.enqueue("g", [NewJob(image="i")] * 100)
+        with Redis.from_url(store_url) as store:
+            write_through(store)
         os.kill(pid, signal.SIGKILL)
         for call in (client.next(), client.groups(), client.enqueue("g", [NewJob(image="i")])):
             with pytest.raises(StoreUnavailable) as refused:

@@ -12,7 +12,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from redis import Redis
 
+from tests.conftest import write_through
 from tests.system.conftest import Program
 
 Start = Callable[..., tuple[Program, str]]
@@ -114,6 +116,8 @@ def test_kill_loses_nothing(broker: Start, folder: Path) -> None:
     program.stop(signal.SIGKILL)
     program, url = broker()
     second = ask(f"{url}/v1/groups/g/jobs", BODY)["jobs"][0]
+    with Redis(unix_socket_path=str(folder / "titan-data" / "valkey.sock")) as store:
+        write_through(store)
     os.kill(int((folder / "titan-data" / "valkey.pid").read_text()), signal.SIGKILL)
     program.says("the embedded store is back")
     assert [job["id"] for job in ask(f"{url}/v1/groups/g/jobs")["jobs"]] == [first["id"], second["id"]]

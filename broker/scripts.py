@@ -16,6 +16,10 @@ from broker.wire import Wire
 from broker.wire_protocol import Word
 from broker.wires import Wires
 
+_AT_ONCE = 32
+"""Plain commands of one caller that are under way together. With that 300 callers, as many as a broker serves at a time
+by default, stay within what a wire may have unanswered."""
+
 
 class Call(NamedTuple):
     """One run of a script in one partition."""
@@ -57,10 +61,11 @@ class Scripts:
         return reply
 
     async def send(self, partition: str, commands: Sequence[Sequence[Word]]) -> None:
-        """Plain commands in one pipeline; their replies are of no interest. Raises StoreFull, StoreUnavailable."""
+        """Plain commands, in order; their replies are of no interest. Raises StoreFull, StoreUnavailable."""
         if self._wire is not None:
             wire = self._wire.at(partition)
-            await spoken(asyncio.gather(*[wire.call(*words) for words in commands]))
+            for at in range(0, len(commands), _AT_ONCE):
+                await spoken(asyncio.gather(*[wire.call(*words) for words in commands[at : at + _AT_ONCE]]))
             return
         pipeline = self._redis.pipeline(transaction=False)
         for words in commands:

@@ -3,6 +3,7 @@
 import re
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,17 @@ def sent(url: str, body: bytes, kind: str) -> bytes:
     request = urllib.request.Request(url, body, {"Content-Type": kind})  # noqa: S310 - http:// only
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
         return bytes(answer.read())
+
+
+def test_many_large_bodies_at_once(broker: Callable[..., tuple[Program, str]]) -> None:
+    """Bodies of 2 MB with a thousand jobs each, from twenty clients at once: every one is taken."""
+    program, url = broker()
+    body = b'{"jobs":[' + b",".join([b'{"image":"x","payload":"' + b"p" * 2000 + b'"}'] * 1000) + b"]}"
+    with ThreadPoolExecutor(20) as clients:
+        made = [clients.submit(sent, f"{url}/v1/groups/g/jobs", body, "application/json") for _ in range(20)]
+        assert all(answer.result() for answer in made)
+    assert ask(f"{url}/v1/groups/g")["group"]["counts"]["queued"] == 20_000
+    assert program.stop() == 0
 
 
 def test_large_things_hold_nobody_up(broker: Callable[..., tuple[Program, str]], folder: Path) -> None:

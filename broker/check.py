@@ -37,6 +37,8 @@ async def check(
             findings.update(dict.fromkeys(await store.check(group, job_ids, is_repair=is_repair)))
             if progress is not None:
                 progress(len(job_ids))
+        async for job_ids in _runs(store, partition):
+            findings.update(dict.fromkeys(await store.check_runs(partition, job_ids, is_repair=is_repair)))
         for group in groups:
             findings.update(dict.fromkeys(await store.check(group, (), is_repair=is_repair)))
     return list(findings)
@@ -72,6 +74,17 @@ async def _hashes(store: Store, partition: str) -> AsyncIterator[tuple[str, list
     async for names in _scan(server, keys.job(partition, "*")):
         for group, job_ids in (await _by_group(server, partition, names)).items():
             yield group, job_ids
+
+
+async def _runs(store: Store, partition: str) -> AsyncIterator[list[str]]:
+    server, cursor = store.servers.of(partition), 0
+    while True:
+        cursor, found = await spoken(server.redis.hscan(keys.runs(partition), cursor, count=STEP))
+        job_ids = [_text(job_id) for job_id in found]
+        for at in range(0, len(job_ids), STEP):
+            yield job_ids[at : at + STEP]
+        if not cursor:
+            return
 
 
 async def _scan(server: Server, pattern: str) -> AsyncIterator[list[str]]:

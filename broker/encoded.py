@@ -88,8 +88,9 @@ def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Ha
 
 def finished(job_id: str, row: Sequence[Any]) -> bytes:
     """A job of finish.lua's reply."""
-    group, status, _, _, _, max_retries, created_at, _, completed_at, reason, error, retry_at, *shown = row
-    spec, started_at, deliveries, timeout, priority, delay, retries_delay, retry_of = shown
+    group, created_at, max_retries, reason, error, retry_at, spec, timeout, priority, delay, *rest = row
+    retries_delay, retry_of, status, run = rest
+    _, deliveries, started_at, *_, completed_at = run.split(b" ")
     return _FINISHED % (
         job_id.encode(),
         group,
@@ -138,7 +139,7 @@ class _Times:
     def handed(
         self, job_id: bytes, place: bytes, row: Sequence[Any], name: bytes, group: str, environment: bytes
     ) -> Handed:
-        spec, created_at, given_timeout, deliveries, priority, delay, max_retries, retries_delay, retry_of = row
+        spec, created_at, given_timeout, priority, delay, max_retries, retries_delay, retry_of, deliveries = row
         timeout = int(given_timeout or DEFAULT_TIMEOUT_S)
         held_s = timeout if self._lease_s is None else min(timeout, self._lease_s)
         lease = f"{self._lease}-{place.decode()}"
@@ -151,7 +152,7 @@ class _Times:
             int(priority or 0),
             int(max_retries or 0),
             DEFAULT_RETRIES_DELAY_S if retries_delay is None else int(retries_delay),
-            int(deliveries or 0) + 1,
+            deliveries,
             self._text(int(created_at)),
             self._started_at,
             self._text(self._now + held_s * 1000),

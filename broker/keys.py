@@ -29,6 +29,11 @@ def job(p: str, job_id: str) -> str:
     return f"{p}:job:{job_id}"
 
 
+def runs(p: str) -> str:
+    """The hash of what jobs that were handed out, or are over, have of their last run."""
+    return f"{p}:runs"
+
+
 def group(p: str, name: str) -> str:
     """The hash of a group's settings."""
     return f"{p}:group:{name}"

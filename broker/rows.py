@@ -10,11 +10,12 @@ from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Counts, Group, GroupSet
 from broker.models.jobs import Job
 from broker.presence import Receipt
 from broker.runs import spec_of
-from broker.states import STATUSES
+from broker.states import FINISHED, STATUSES
 from broker.times import rfc3339
 
 _TEXTS = {"reason", "error", "retry_of", "retry_at"}
 _TIMES = ("started_at", "completed_at", "expires_at")
+_RUN = ("lease", "deliveries", "started_at")
 _WHOLE = ("delay", "timeout", "priority", "max_retries", "retries_delay", "deliveries")
 _RETENTION = "retention_"
 
@@ -65,7 +66,7 @@ _env_vars = msgspec.json.Decoder(dict[str, str]).decode
 
 def job_of(row: Sequence[Any], *, is_handed_out: bool = False, is_shown: bool = False) -> Job:
     """A script's row as a job; its lease token only where it is handed out, its receipts only where it is shown."""
-    values = _pairs(row)
+    values = _with_run(_pairs(row))
     spec = spec_of(values["spec"])
     job = Job(
         id=values["id"],
@@ -112,8 +113,21 @@ def followed_of(reply: Sequence[Any]) -> Followed:
 
 
 def field_of(row: Sequence[Any], name: str) -> str | None:
-    """One field of a script's row; None when the hash does not have it."""
-    return _pairs(row).get(name)
+    """One field of a script's row; None when the job does not have it."""
+    return _with_run(_pairs(row)).get(name)
+
+
+def run_of(text: str) -> dict[str, str]:
+    """What `runs` has of a job: deliveries; of its last run lease and started_at, and completed_at when it is over."""
+    words = text.split(" ")
+    if len(words) == 1:
+        return {"deliveries": words[0]}
+    values = dict(zip(_RUN, words, strict=False))
+    if words[2] == "-":
+        del values["started_at"]
+    if words[-2] in FINISHED:
+        values["completed_at"] = words[-1]
+    return values
 
 
 def group_of(row: Sequence[Any]) -> Group:
@@ -161,6 +175,10 @@ def fields_of(settings: GroupSettings) -> list[str]:
     for status, kept_s in msgspec.structs.asdict(settings.retention or Retentions()).items():
         given[_RETENTION + status] = None if kept_s == getattr(Retentions(), status) else kept_s
     return [text for name, value in given.items() if value is not None for text in (name, str(value))]
+
+
+def _with_run(values: dict[str, str]) -> dict[str, str]:
+    return values | run_of(values["run"]) if "run" in values else values
 
 
 def _pairs(flat: Iterable[Any]) -> dict[str, str]:

@@ -10,11 +10,10 @@ local function uncount(p, group, ids)
   if tonumber(call('ZINCRBY', p .. ':bytes', -sum, group)) <= 0 then call('ZREM', p .. ':bytes', group) end
 end
 
--- jobs that are closed: out of one set, into that of their status, for kept_s or the default; their timer goes to `timers`
-local function file(p, group, ids, before, status, kept_s, now, timers)
+-- jobs that are over: into the set of their status, for kept_s or the default; their timer goes to `timers`
+local function file(p, group, ids, status, kept_s, now, timers)
   local completed, at = {}, whole(now)
   for i = 1, #ids do completed[2 * i - 1] = at; completed[2 * i] = ids[i] end
-  many('ZREM', set_key(p, group, before), ids)
   many('ZADD', set_key(p, group, status), completed)
   uncount(p, group, ids)
   timers[#timers + 1] = now + (kept_s or RETENTION_S[status]) * 1000; timers[#timers + 1] = status .. ':' .. group
@@ -22,17 +21,27 @@ end
 
 -- one job is over, for a reason that no consumer gave
 local function close(p, group, id, before, status, reason, now)
-  local timers = {}
-  forget_run(p, id)
-  call('HSET', job_key(p, id), 'status', status, 'completed_at', now, 'reason', reason)
-  file(p, group, { id }, before, status, call('HGET', group_key(p, group), 'retention_' .. status), now, timers)
+  local timers, job = {}, {}
+  read_run(job, call('HGET', runs_key(p), id))
+  local started_at = job.started_at and whole(job.started_at) or '-'
+  call('HSET', runs_key(p), id, table.concat({ '*', job.deliveries, started_at, status, whole(now) }, ' '))
+  call('HSET', job_key(p, id), 'reason', reason)
+  call('ZREM', set_key(p, group, before), id)
+  file(p, group, { id }, status, call('HGET', group_key(p, group), 'retention_' .. status), now, timers)
   set_timers(p, timers)
 end
 
--- a finished job and everything of it is gone, but for its log, which a broker deletes
-local function discard(p, group, id, status, log_bytes, now)
-  call('ZREM', set_key(p, group, status), id)
-  call('ZREM', set_key(p, group, 'jobs'), id)
-  call('DEL', job_key(p, id))
-  if log_bytes then call('ZADD', p .. ':discarded', now, id) end
+-- finished jobs and everything of them are gone, but for their logs, which a broker deletes; how many these are
+local function discard(p, group, ids, status, now)
+  local keys, logs = {}, {}
+  for i = 1, #ids do
+    keys[i] = job_key(p, ids[i])
+    if call('HEXISTS', keys[i], 'log_bytes') == 1 then logs[#logs + 1] = whole(now); logs[#logs + 1] = ids[i] end
+  end
+  many('ZREM', set_key(p, group, status), ids)
+  many('ZREM', set_key(p, group, 'jobs'), ids)
+  many('HDEL', runs_key(p), ids)
+  for i = 1, #keys, 4000 do call('DEL', unpack(keys, i, math.min(i + 3999, #keys))) end
+  many('ZADD', p .. ':discarded', logs)
+  return #logs / 2
 end

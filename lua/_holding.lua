@@ -1,16 +1,15 @@
 -- Put before the scripts of those who hold jobs: whether a token may act, and how long its lease lasts.
-local HELD = { 'group_name', 'status', 'lease', 'timeout', 'lease_s', 'deadline', 'handed_out_by' }
 
-local function lease_lost(p, group, id)
-  return refuse('LEASE_LOST', (call('HGET', job_key(p, id), 'deliveries') or 0) .. ' ' .. (lease_ends(p, group, id) or 0))
+local function lease_lost(p, group, id, job)
+  return refuse('LEASE_LOST', job.deliveries .. ' ' .. (lease_ends(p, group, id) or 0))
 end
 
 -- nil when the token may act on the job, else the refusal
 local function refusal(p, group, id, job, token)
   if not job then return not_found() end
-  if job.status ~= 'running' then return wrong_state(p, id, job.status) end
-  if token ~= '' and token ~= job.lease then return lease_lost(p, group, id) end
-  if token == '' and call('HGET', group_key(p, group), 'require_lease') then return lease_lost(p, group, id) end
+  if job.status ~= 'running' then return wrong_state(job) end
+  if token ~= '' and token ~= job.lease then return lease_lost(p, group, id, job) end
+  if token == '' and call('HGET', group_key(p, group), 'require_lease') then return lease_lost(p, group, id, job) end
 end
 
 -- a time that a client gave, where it is not before the job nor over a minute ahead; else now

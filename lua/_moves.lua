@@ -10,25 +10,19 @@ local function tell_awaiting(p, group)
   if call('EXISTS', p .. ':awaited') == 1 then call('PUBLISH', p .. ':wake', group) end
 end
 
-local function forget_run(p, id)
-  call('HDEL', job_key(p, id), 'lease', 'lease_s', 'deadline', 'handed_out_by')
-end
-
 -- where in `queued` a job that is held goes back to: the tail of its token
 local function place_of(lease) return string.match(lease or '', '-(%d+)$') end
 
--- running -> queued at the old place, or -> delayed, from where it goes there
-local function give_back(p, group, id, place, delay_ms, now)
+-- running -> queued at the old place, or -> delayed, from where it goes there; so many deliveries count
+local function give_back(p, group, id, place, deliveries, delay_ms, now)
   call('ZREM', set_key(p, group, 'running'), id)
-  forget_run(p, id)
-  call('HDEL', job_key(p, id), 'started_at')
+  if deliveries > 0 then call('HSET', runs_key(p), id, deliveries) else call('HDEL', runs_key(p), id) end
   if delay_ms > 0 then
     call('ZADD', set_key(p, group, 'delayed'), now + delay_ms, id)
-    call('HSET', job_key(p, id), 'status', 'delayed', 'place', place)
+    call('HSET', job_key(p, id), 'place', place)
     set_timer(p, 'delayed', group, now + delay_ms)
   else
     call('ZADD', set_key(p, group, 'queued'), place, id)
-    call('HSET', job_key(p, id), 'status', 'queued')
     tell_awaiting(p, group)
   end
 end
@@ -36,7 +30,7 @@ end
 -- a new job that does the work of an old one again; it counts if that did, or with `counts`
 local function again(p, group, id, new_id, delay_s, max_retries, now, counts)
   local status = delay_s > 0 and 'delayed' or 'queued'
-  local values = { 'group_name', group, 'status', status, 'created_at', now, 'retry_of', id }
+  local values = { 'group_name', group, 'created_at', now, 'retry_of', id }
   local function keep(field, value)
     if value then values[#values + 1] = field; values[#values + 1] = value end
   end

@@ -5,6 +5,7 @@ local TIMEOUT_S, RETRIES_DELAY_S, DELIVERY_LIMIT = 60, 60, 5
 local RETENTION_S = { succeeded = 86400, failed = 604800, cancelled = 86400 }
 
 local function job_key(p, id) return p .. ':job:' .. id end
+local function runs_key(p) return p .. ':runs' end
 local function group_key(p, group) return p .. ':group:' .. group end
 local function set_key(p, group, set) return group_key(p, group) .. ':' .. set end
 local function whole(n) return string.format('%.0f', n) end -- of a number inside a text
@@ -16,28 +17,7 @@ local function clock(now)
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- these fields of a job, of which the first is group_name; nil when there is no such job in the group
-local function find(p, group, id, fields)
-  local job, values = {}, call('HMGET', job_key(p, id), unpack(fields))
-  if values[1] ~= group then return nil end
-  for i = 1, #fields do job[fields[i]] = values[i] or nil end
-  return job
-end
--- the whole job as a reply: field, value, field, value; and behind that its id and, while it runs, the end of its lease
-local function row(p, id, ends)
-  local flat = call('HGETALL', job_key(p, id))
-  flat[#flat + 1] = 'id'; flat[#flat + 1] = id
-  if ends then flat[#flat + 1] = 'expires_at'; flat[#flat + 1] = ends end
-  return flat
-end
-
-local function lease_ends(p, group, id) return call('ZSCORE', set_key(p, group, 'running'), id) or nil end
 local function refuse(word, detail) return redis.error_reply(word .. ' ' .. detail) end
-local function not_found() return refuse('NOT_FOUND', 'There is no such job in this group.') end
-local function wrong_state(p, id, status, note)
-  local times = call('HMGET', job_key(p, id), 'completed_at', 'started_at', 'created_at')
-  return refuse('WRONG_STATE', status .. ' ' .. (times[1] or times[2] or times[3]) .. (note and ' ' .. note or ''))
-end
 
 -- of many items: a lone refusal is the reply itself, so that errorstats counts it; among others it is its text alone
 local function replies(items)
@@ -46,7 +26,7 @@ local function replies(items)
   return items
 end
 
--- ZADD or ZREM of any number of values
+-- ZADD, ZREM, HSET, HDEL or DEL of any number of values
 local function many(command, key, values)
   for i = 1, #values, 4000 do call(command, key, unpack(values, i, math.min(i + 3999, #values))) end
 end

@@ -9,16 +9,16 @@
 -- reply   id field value field value…
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
--- with    _moves _ends
+-- with    _jobs _moves _ends
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 
-local job = find(p, group, id, { 'group_name', 'status' })
+local job = find(p, group, id)
 if not job then return not_found() end
-if job.status == 'succeeded' or job.status == 'failed' then return wrong_state(p, id, job.status) end
+if job.status == 'succeeded' or job.status == 'failed' then return wrong_state(job) end
 
 if job.status ~= 'cancelled' then
   close(p, group, id, job.status, 'cancelled', 'client_request', now)
   refresh_ready(p, group)
 end
 
-return row(p, id)
+return row(p, group, id)

@@ -3,17 +3,16 @@
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] repair     'repair', or ''
--- ARGV[3] group      name
+-- ARGV[3] group      name; '' for jobs that `runs` has and no group
 -- ARGV[4] ids        of jobs of the group; none to check the group's heads and timers
 --
 -- moves   -
 -- reply   for each finding: id or '', what is wrong
 -- refuses -
 -- flags   allow-oom
--- with    _moves _sums
+-- with    _jobs _moves _sums
 local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
 local STATUSES = { 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }
-local READ = { 'group_name', 'status', 'created_at', 'completed_at', 'priority', 'lease', 'deadline' }
 local findings = {}
 
 local function found(id, what, mend)
@@ -22,59 +21,65 @@ local function found(id, what, mend)
 end
 
 local function check_orphan(id)
-  for _, set in ipairs({ 'jobs', unpack(STATUSES) }) do
+  for _, set in ipairs(group ~= '' and { 'jobs', unpack(STATUSES) } or {}) do
     if call('ZSCORE', set_key(p, group, set), id) then
       found(id, 'is in ' .. set .. ' but has no hash', function() call('ZREM', set_key(p, group, set), id) end)
     end
   end
-end
-
--- back into the set of its status; a running one, whose lease is not known, is queued
-local function place_again(id, job)
-  local place = place_of(job.lease) or new_place(p, job.priority)
-  if job.status == 'running' then
-    give_back(p, group, id, place, 0, now)
-    job.status = 'queued'
-  elseif job.status == 'queued' then
-    call('ZADD', set_key(p, group, 'queued'), place, id)
-  else
-    call('ZADD', set_key(p, group, job.status), job.status == 'delayed' and now or job.completed_at or now, id)
+  if call('HEXISTS', runs_key(p), id) == 1 and call('EXISTS', job_key(p, id)) == 0 then
+    found(id, 'is in runs but has no hash', function() call('HDEL', runs_key(p), id) end)
   end
 end
 
+-- what sets the job should be in, by all else that is known of it; the first of two that cannot be told apart
+local function statuses(id, job)
+  local status = status_in(call('HGET', runs_key(p), id))
+  if status then return { status } end
+  local is_due = job.deliveries > 0 or job.created_at + (job.delay or 0) * 1000 <= now
+  return (job.place or not is_due) and { 'delayed', 'queued' } or { 'queued', 'delayed' }
+end
+
+-- back into the set of its status; a running one, whose lease is not known, is queued
+local function place_again(id, job, status)
+  if status == 'running' or status == 'queued' then
+    local place = place_of(job.lease) or new_place(p, job.priority)
+    give_back(p, group, id, place, job.deliveries, 0, now)
+    return 'queued'
+  end
+  local due = not job.place and job.created_at + (job.delay or 0) * 1000
+  call('ZADD', set_key(p, group, status), status == 'delayed' and due or job.completed_at or now, id)
+  return status
+end
+
+-- the text of its run as it should be in this set
+local function mend_run(id, job, status)
+  local words = { job.lease or '*', job.deliveries, job.started_at and whole(job.started_at) or '-', status, whole(now) }
+  if status == 'running' then
+    words = { (job.lease or '') .. '-' .. whole(new_place(p, job.priority)), math.max(1, job.deliveries), whole(now) }
+  elseif status == 'queued' or status == 'delayed' then
+    words = { job.deliveries }
+  end
+  call('HSET', runs_key(p), id, table.concat(words, ' '))
+end
+
 local function check_sets(id, job)
-  local scores, status, count = {}, nil, 0
+  local scores, count, expected, status = {}, 0, statuses(id, job), nil
   for _, set in ipairs(STATUSES) do
     scores[set] = call('ZSCORE', set_key(p, group, set), id) or nil
     if scores[set] then count, status = count + 1, set end
   end
+  for _, wanted in ipairs(expected) do if scores[wanted] then status = wanted end end
   if count == 0 then
-    found(id, 'is in no set; its status is ' .. job.status, function()
-      place_again(id, job)
-      status = job.status
-    end)
+    found(id, 'is in no set; its status is ' .. expected[1], function() place_again(id, job, expected[1]) end)
   elseif count > 1 then
-    if scores[job.status] then status = job.status end
-    found(id, 'is in ' .. count .. ' sets; its status is ' .. job.status, function()
+    found(id, 'is in ' .. count .. ' sets; its status is ' .. expected[1], function()
       for set in pairs(scores) do if set ~= status then call('ZREM', set_key(p, group, set), id) end end
     end)
   end
-  if count > 0 and status ~= job.status then
-    found(id, 'is in ' .. status .. '; its status is ' .. job.status, function()
-      call('HSET', job_key(p, id), 'status', status)
-    end)
-  end
-  return status
-end
-
-local function check_fields(id, job, status)
-  local is_over = status == 'succeeded' or status == 'failed'
-  if status == 'running' and not place_of(job.lease) then
-    found(id, 'is running, but has no lease with a place to go back to', function()
-      call('HSET', job_key(p, id), 'lease', (job.lease or '') .. '-' .. whole(new_place(p, job.priority)))
-    end)
-  elseif status ~= 'running' and (job.lease and not is_over or job.deadline) then
-    found(id, 'has a lease, but is not running', function() forget_run(p, id) end)
+  if count > 0 and status ~= expected[1] and status ~= expected[2] then
+    found(id, 'is in ' .. status .. '; its status is ' .. expected[1], function() mend_run(id, job, status) end)
+  elseif status == 'running' and not place_of(job.lease) then
+    found(id, 'is running, but has no lease with a place to go back to', function() mend_run(id, job, status) end)
   end
 end
 
@@ -118,12 +123,11 @@ end
 if #ARGV < first then check_group() end
 for at = first, #ARGV do
   local id = ARGV[at]
-  local job = find(p, group, id, READ)
+  local job = find(p, group, id, 'priority', 'delay', 'place')
   if not job then
     check_orphan(id)
   else
-    local status = check_sets(id, job)
-    if status then check_fields(id, find(p, group, id, READ), status) end
+    check_sets(id, job)
     check_index(id, job)
   end
 end

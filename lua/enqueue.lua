@@ -44,7 +44,7 @@ while at < #ARGV do
   local group, n, priority, delay_s, words = unpack(ARGV, at, at + 4)
   local status, score, step = 'queued', (2 - priority) * STEP + (sequence or 0), 1
   if delay_s ~= '0' then status, score, step = 'delayed', now + delay_s * 1000, 0 end
-  local fields = { 'group_name', group, 'status', status, 'created_at', created_at, unpack(ARGV, at + 5, at + 4 + words) }
+  local fields = { 'group_name', group, 'created_at', created_at, unpack(ARGV, at + 5, at + 4 + words) }
   local size = max_bytes > 0 and #fields + 2
   if size then fields[size - 1], fields[size] = 'bytes', 0 end
   local spec_at = not is_ahead and #fields + 2

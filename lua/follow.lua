@@ -9,8 +9,10 @@
 -- reply   now, ms; status, deliveries, log_bytes, log_more, completed_at; nil where not set
 -- refuses NOT_FOUND
 -- flags   no-writes
+-- with    _jobs
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 
-if not find(p, group, id, { 'group_name' }) then return not_found() end
+local job = find(p, group, id, 'log_bytes', 'log_more')
+if not job then return not_found() end
 
-return { now, unpack(call('HMGET', job_key(p, id), 'status', 'deliveries', 'log_bytes', 'log_more', 'completed_at')) }
+return { now, job.status, job.deliveries, job.log_bytes or false, job.log_more or false, job.completed_at or false }

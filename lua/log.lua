@@ -12,13 +12,13 @@
 -- reply   id field value field value…
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    _holding
+-- with    _jobs _holding
 local p, group, id, log_bytes, lease, more = KEYS[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-local job = find(p, group, id, { 'group_name', 'status', 'lease', 'deliveries' })
+local job = find(p, group, id)
 if not job then return not_found() end
-if job.status == 'delayed' or job.status == 'queued' then return wrong_state(p, id, job.status) end
-if more ~= '' and job.status ~= 'running' then return wrong_state(p, id, job.status) end
+if job.status == 'delayed' or job.status == 'queued' then return wrong_state(job) end
+if more ~= '' and job.status ~= 'running' then return wrong_state(job) end
 local refused = lease ~= '' and job.status == 'running' and refusal(p, group, id, job, lease)
 if refused then return refused end
 
@@ -27,10 +27,10 @@ if log_bytes == '' then
 else
   call('HSET', job_key(p, id), 'log_bytes', log_bytes)
   if more ~= '' then
-    call('HSET', job_key(p, id), 'log_more', job.deliveries or 1)
+    call('HSET', job_key(p, id), 'log_more', job.deliveries)
   else
     call('HDEL', job_key(p, id), 'log_more')
   end
 end
 
-return row(p, id, lease_ends(p, group, id))
+return row(p, group, id)

@@ -3,34 +3,33 @@
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] n          how many at most; fewer when they are large, or of very many groups
--- ARGV[3] lease      first part of the tokens: a job's is this, '-' and its place
+-- ARGV[3] lease      first part of the tokens, a word: a job's is this, '-' and its place
 -- ARGV[4] lease_s    length of the leases, or '' for each job's timeout
 -- ARGV[5] names      of the groups to choose from, or none for all
 --
 -- moves   queued -> running
--- reply   now, ms; for each turn of a group: name, env_vars, and for each job: id place READ (nil if not set)
+-- reply   now, ms; for each turn of a group: name, env_vars, and for each job: id place READ deliveries (nil if not set)
 -- refuses -
 -- flags   allow-oom
 -- with    _settings _rates _handing _turns
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local names, reply, bytes, started_at = { unpack(ARGV, 5) }, { now }, 0, whole(now)
+local names, reply, bytes = { unpack(ARGV, 5) }, { now }, 0
 local groups_left = 100 -- no more groups than these have their turns in one call
 
 -- hand out a group's jobs until it is another one's turn
 local function take(group, turn)
-  local jobs, id, place = { group.name, group.env_vars or false }, head(p, group)
+  local told, id, place = { group.name, group.env_vars or false }, head(p, group)
   while id and n > 0 and group.room > 0 and bytes < LARGEST and tonumber(place) <= turn do
-    local key = p .. ':job:' .. id
-    local job = read(key)
+    local job = read(p .. ':job:' .. id)
     if job then
-      hand_out(group, key, id, job, place, now, started_at, lease, lease_s)
-      jobs[#jobs + 1] = id; jobs[#jobs + 1] = place; jobs[#jobs + 1] = job
+      hand_out(group, id, job, place, now, lease_s)
+      told[#told + 1] = id; told[#told + 1] = place; told[#told + 1] = job
       n, bytes = n - 1, bytes + #job[SPEC]
     end
     group.seen, group.at = group.seen + 1, group.at + 2
     id, place = head(p, group)
   end
-  if #jobs > 2 then reply[#reply + 1] = jobs end
+  if #told > 2 then reply[#reply + 1] = told end
   group.place = group.room > 0 and tonumber(place)
 end
 
@@ -71,6 +70,7 @@ repeat
   file(groups)
   groups_left = groups_left - #groups
 until n == 0 or #groups == 0
+note_runs(p, now, lease)
 if #reply == 1 then note_waiting(p) end
 
 return reply

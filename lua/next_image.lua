@@ -3,13 +3,13 @@
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] n          how many at most; fewer when they are large
--- ARGV[3] lease      first part of the tokens: a job's is this, '-' and its place
+-- ARGV[3] lease      first part of the tokens, a word: a job's is this, '-' and its place
 -- ARGV[4] lease_s    length of the leases, or '' for each job's timeout
 -- ARGV[5] n_groups   how many names of groups follow; 0 to choose from all
 -- ARGV[6] names      of groups; then of images, each as a JSON string
 --
 -- moves   queued -> running
--- reply   now, ms; for each turn of a group: name, env_vars, and for each job: id place READ (nil if not set)
+-- reply   now, ms; for each turn of a group: name, env_vars, and for each job: id place READ deliveries (nil if not set)
 -- refuses -
 -- flags   allow-oom
 -- with    _rates _handing _turns
@@ -44,26 +44,27 @@ local heads, groups = ready_groups(p, { unpack(ARGV, first, first + n_groups - 1
 for i = 1, math.min(#heads, GROUPS) do
   if looks >= ALL_LOOKS or bytes >= LARGEST then break end
   local group = heads[i]
-  groups[i], group.ids = group, {}
+  groups[i], group.taken = group, {}
   open(p, group, true, now)
   look_into(group)
 end
 table.sort(found, function(a, b) return a.score < b.score end)
 
-local reply, started_at = { now }, whole(now)
+local reply = { now }
 for i = 1, math.min(n, #found) do
   local group, id, place, job = found[i].group, found[i].id, found[i].place, found[i].job
-  hand_out(group, p .. ':job:' .. id, id, job, place, now, started_at, lease, lease_s)
-  group.ids[#group.ids + 1] = id
+  hand_out(group, id, job, place, now, lease_s)
+  group.taken[#group.taken + 1] = id
   local last = reply[#reply]
   if #reply == 1 or last[1] ~= group.name then last = { group.name, group.env_vars }; reply[#reply + 1] = last end
   last[#last + 1] = id; last[#last + 1] = place; last[#last + 1] = job
 end
+note_runs(p, now, lease)
 file_running(p, groups, now)
 for i = 1, #groups do
-  local name, ids, rate = groups[i].name, groups[i].ids, groups[i].rate
-  many('ZREM', set_key(p, name, 'queued'), ids)
-  if #ids > 0 or rate then refresh_ready(p, name) end
+  local name, taken, rate = groups[i].name, groups[i].taken, groups[i].rate
+  many('ZREM', set_key(p, name, 'queued'), taken)
+  if #taken > 0 or rate then refresh_ready(p, name) end
 end
 if #found == 0 then
   note_waiting(p)

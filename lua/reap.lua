@@ -9,23 +9,22 @@
 -- reply   how many were queued, requeued, failed, expired; logs left to delete; now, ms; the next timer, ms, or -1
 -- refuses -
 -- flags   allow-oom
--- with    _moves _ends
+-- with    _jobs _moves _ends
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, done = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0 }
 local left = limit
-local SEEN = { 'group_name', 'status', 'deliveries', 'deadline', 'max_retries', 'lease', 'place', 'priority', 'log_bytes' }
 
 local function took_back(group, id, job)
   local delivery_limit = call('HGET', group_key(p, group), 'delivery_limit') or DELIVERY_LIMIT
   local is_over = job.deadline and tonumber(job.deadline) <= now
-  if is_over or tonumber(job.deliveries or 0) >= tonumber(delivery_limit) then
+  if is_over or job.deliveries >= tonumber(delivery_limit) then
     close(p, group, id, 'running', 'failed', 'timeout', now)
     if job.max_retries then
       retry_failed(p, group, id, tonumber(job.max_retries), ARGV[first_id + left - 1], now)
     end
     return 'failed'
   end
-  give_back(p, group, id, place_of(job.lease) or new_place(p, job.priority), 0, now)
+  give_back(p, group, id, place_of(job.lease) or new_place(p, job.priority), job.deliveries, 0, now)
   return 'requeued'
 end
 
@@ -33,18 +32,14 @@ local function promote(group, id, job)
   local place = job.place or new_place(p, job.priority)
   call('ZREM', set_key(p, group, 'delayed'), id)
   call('ZADD', set_key(p, group, 'queued'), place, id)
-  call('HSET', job_key(p, id), 'status', 'queued')
   call('HDEL', job_key(p, id), 'place')
   tell_awaiting(p, group)
   return 'queued'
 end
 
 local function reap(set, group, id)
-  local job = find(p, group, id, SEEN)
-  if RETENTION_S[set] then
-    discard(p, group, id, set, job and job.log_bytes, now)
-    return 'expired'
-  elseif not job then
+  local job = find(p, group, id, 'max_retries', 'place', 'priority')
+  if not job then
     call('ZREM', set_key(p, group, set), id)
     return 'expired'
   end
@@ -59,10 +54,14 @@ local function reap_set(set, group)
   end
   local kept_s = RETENTION_S[set] and (call('HGET', group_key(p, group), 'retention_' .. set) or RETENTION_S[set]) or 0
   local ids = call('ZRANGEBYSCORE', set_key(p, group, set), '-inf', now - kept_s * 1000, 'LIMIT', 0, left)
-  for i = 1, #ids do
-    local what = reap(set, group, ids[i])
-    done[what] = done[what] + 1
-    left = left - 1
+  if RETENTION_S[set] then
+    discard(p, group, ids, set, now)
+    done.expired, left = done.expired + #ids, left - #ids
+  else
+    for i = 1, #ids do
+      local what = reap(set, group, ids[i])
+      done[what], left = done[what] + 1, left - 1
+    end
   end
   local head = call('ZRANGE', set_key(p, group, set), 0, 0, 'WITHSCORES')
   if head[2] then

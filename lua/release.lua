@@ -8,25 +8,20 @@
 -- reply   for each job: id field value field value…; or its refusal
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    _holding _moves
+-- with    _jobs _holding _moves
 local p, now, first = KEYS[1], clock(ARGV[1]), 2
-local SEEN, touched = { 'group_name', 'status', 'lease', 'deliveries', 'receipts' }, {}
+local touched = {}
 
 local function release(group, id, lease, delay, receipt)
-  local job = find(p, group, id, SEEN)
+  local job = find(p, group, id, 'receipts')
   local refused = refusal(p, group, id, job, lease)
   if refused then return refused end
 
-  give_back(p, group, id, place_of(job.lease), delay * 1000, now)
-  if tonumber(job.deliveries or 0) > 1 then
-    call('HSET', job_key(p, id), 'deliveries', job.deliveries - 1)
-  else
-    call('HDEL', job_key(p, id), 'deliveries')
-  end
+  give_back(p, group, id, place_of(job.lease), job.deliveries - 1, delay * 1000, now)
   if receipt ~= '' then call('HSET', job_key(p, id), 'receipts', receipts_with(job.receipts, receipt)) end
   touched[group] = true
 
-  return row(p, id)
+  return row(p, group, id)
 end
 
 local items = {}

@@ -8,8 +8,9 @@
 -- reply   id field value field value…
 -- refuses NOT_FOUND
 -- flags   no-writes
+-- with    _jobs
 local p, group, id = KEYS[1], ARGV[1], ARGV[2]
 
-if not find(p, group, id, { 'group_name' }) then return not_found() end
+if call('HGET', job_key(p, id), 'group_name') ~= group then return not_found() end
 
-return row(p, id, lease_ends(p, group, id))
+return row(p, group, id)

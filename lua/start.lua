@@ -5,18 +5,18 @@
 -- ARGV[2] group       name
 -- ARGV[3] id          of the job
 -- ARGV[4] lease       the token, or '' (an old client, or a queued job)
--- ARGV[5] new_lease   first part of the token if the job is handed out by this; the rest is '-' and its place
+-- ARGV[5] new_lease   first part of the token, a word, if the job is handed out by this; the rest is '-' and its place
 -- ARGV[6] started_at  ms, or '' for now; kept for display where it is plausible
 --
 -- moves   queued -> running, running -> running
 -- reply   id field value field value…, with the group's env_vars
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST LIMIT_REACHED
 -- flags   allow-oom
--- with    _holding _rates
+-- with    _jobs _holding _rates
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 local lease, new_lease, started_at = ARGV[4], ARGV[5], tonumber(ARGV[6])
 
-local job = find(p, group, id, HELD)
+local job = find(p, group, id)
 local is_queued = job and job.status == 'queued' and lease == ''
 local most, _, rate
 if is_queued then
@@ -25,27 +25,27 @@ if is_queued then
 else
   local refused = refusal(p, group, id, job, lease)
   if refused then return refused end
-  if lease == '' and job.handed_out_by == 'start' then return wrong_state(p, id, job.status, 'It was started by another client.') end
+  if lease == '' and job.handed_out_by == 'start' then return wrong_state(job, 'It was started by another client.') end
 end
 
+local more = job.handed_out_by
 if is_queued then
   local place = call('ZSCORE', set_key(p, group, 'queued'), id)
   call('ZREM', set_key(p, group, 'queued'), id)
-  call('HINCRBY', job_key(p, id), 'deliveries', 1)
-  call('HSET', job_key(p, id), 'status', 'running', 'lease', new_lease .. '-' .. place, 'handed_out_by', 'start')
+  job.deliveries, job.lease, more = job.deliveries + 1, new_lease .. '-' .. place, 'start'
 elseif job.deadline then
   job.deadline = now + (job.timeout or TIMEOUT_S) * 1000
-  call('HSET', job_key(p, id), 'deadline', job.deadline)
+  more = job.lease_s .. ' ' .. whole(job.deadline)
 end
 local ends = lease_end(job, now)
-local created_at = call('HGET', job_key(p, id), 'created_at')
-call('HSET', job_key(p, id), 'started_at', plausible(started_at, created_at, now))
+local run = { job.lease, job.deliveries, whole(plausible(started_at, job.created_at, now)), more }
+call('HSET', runs_key(p), id, table.concat(run, ' '))
 call('ZADD', set_key(p, group, 'running'), ends, id)
 set_timer(p, 'running', group, ends)
 if rate then spend(p, group, rate, 1, now) end
 refresh_ready(p, group)
 
-local reply = row(p, id, ends)
+local reply = row(p, group, id)
 local env_vars = call('HGET', group_key(p, group), 'env_vars')
 if env_vars then reply[#reply + 1] = 'env_vars'; reply[#reply + 1] = env_vars end
 return reply

@@ -1,7 +1,7 @@
 """Upkeep: what is due, what does not agree, and the logs of jobs that are gone."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 from broker import keys
@@ -21,8 +21,12 @@ class Upkeep(Ground):
     async def check(self, group: str, job_ids: Sequence[str], *, is_repair: bool) -> list[Finding]:
         """What does not agree about these jobs of a group, or with none given about the group: (group, id, what)."""
         mode = "repair" if is_repair else ""
-        rows = await self._run("check", group, self.now, mode, group, *job_ids)
-        return [Finding(group, job_id.decode(), what.decode()) for job_id, what in rows]
+        return _findings(group, await self._run("check", group, self.now, mode, group, *job_ids))
+
+    async def check_runs(self, partition: str, job_ids: Sequence[str], *, is_repair: bool) -> list[Finding]:
+        """Which of these jobs, of whatever group, have a run in the partition and are no jobs any more."""
+        mode = "repair" if is_repair else ""
+        return _findings("", await self._partitions.run("check", partition, self.now, mode, "", *job_ids))
 
     async def discarded(self, n: int) -> list[str]:
         """Ids of gone jobs whose logs are left to delete, n a partition at most."""
@@ -37,3 +41,7 @@ class Upkeep(Ground):
         if job_ids:
             for p in self.partitions:
                 await spoken(asyncio.shield(self.servers.of(p).redis.zrem(keys.discarded(p), *job_ids)))
+
+
+def _findings(group: str, rows: Iterable[tuple[bytes, bytes]]) -> list[Finding]:
+    return [Finding(group, job_id.decode(), what.decode()) for job_id, what in rows]

@@ -27,6 +27,7 @@ from tests.contract.building import (
     running,
     spread,
     status_of,
+    succeeded,
     wait,
 )
 
@@ -40,6 +41,15 @@ def _set(store: Store, status: Status) -> str:
 
 def _hash(store: Store, job: Job) -> str:
     return keys.job(partition(store, GROUP), job.id)
+
+
+async def _run(store: Store, job: Job, text: str) -> None:
+    """Say something else of the job's last run."""
+    await store.redis.hset(_key(store, keys.runs), job.id, text)
+
+
+async def _lose_run(store: Store, job: Job) -> None:
+    await store.redis.hdel(_key(store, keys.runs), job.id)
 
 
 def _key(store: Store, name: Callable[[str], str]) -> str:
@@ -61,14 +71,18 @@ JOB_DAMAGES: list[tuple[Bring, str, Damage]] = [
     (running, "is in running but has no hash", lambda s, j: s.redis.delete(_hash(s, j))),
     (queued, "is in 2 sets; its status is queued", lambda s, j: s.redis.zadd(_set(s, "failed"), {j.id: 5})),
     (running, "is in 2 sets; its status is running", lambda s, j: s.redis.zadd(_set(s, "queued"), {j.id: 5})),
-    (queued, "is in queued; its status is failed", lambda s, j: s.redis.hset(_hash(s, j), "status", "failed")),
-    (running, "is in running; its status is queued", lambda s, j: s.redis.hset(_hash(s, j), "status", "queued")),
+    (queued, "is in queued; its status is failed", lambda s, j: _run(s, j, "x-5 1 7 failed 8")),
+    (queued, "is in queued; its status is running", lambda s, j: _run(s, j, "x-5 1 7")),
+    (delayed, "is in delayed; its status is running", lambda s, j: _run(s, j, "x-5 1 7")),
+    (running, "is in running; its status is queued", lambda s, j: _run(s, j, "1")),
+    (running, "is in running; its status is queued", _lose_run),
+    (running, "is in running; its status is succeeded", lambda s, j: _run(s, j, "x-5 1 7 succeeded 8")),
+    (running, "has no lease with a place to go back to", lambda s, j: _run(s, j, "x 1 7")),
+    (succeeded, "is in succeeded; its status is running", lambda s, j: _run(s, j, "x-5 1 7")),
+    (succeeded, "is in succeeded; its status is queued", _lose_run),
+    (cancelled, "is in cancelled; its status is running", lambda s, j: _run(s, j, "x-5 1 7 30 9")),
     (queued, "is not in jobs by its creation", _lose_from_jobs),
     (queued, "is not in jobs by its creation", lambda s, j: s.redis.hset(_hash(s, j), "created_at", 7)),
-    (running, "has no lease with a place to go back to", lambda s, j: s.redis.hdel(_hash(s, j), "lease")),
-    (queued, "has a lease, but is not running", lambda s, j: s.redis.hset(_hash(s, j), "lease", "x")),
-    (running, "has no lease with a place to go back to", lambda s, j: s.redis.hset(_hash(s, j), "lease", "x")),
-    (cancelled, "has a lease, but is not running", lambda s, j: s.redis.hset(_hash(s, j), "lease", "x")),
     (queued, "is in no set; its status is queued", _lose_from_all_sets),
     (running, "is in no set; its status is running", _lose_from_all_sets),
     (delayed, "is in no set; its status is delayed", _lose_from_all_sets),
@@ -197,7 +211,7 @@ async def test_check_of_a_job_in_a_foreign_partition(store: Store) -> None:
     here, elsewhere = spread(store)[:2]
     job = await queued(store, here)
     stray = keys.job(partition(store, elsewhere), job.id)
-    await store.redis.hset(stray, mapping={"group_name": here, "status": "queued", "created_at": "1"})
+    await store.redis.hset(stray, mapping={"group_name": here, "created_at": "1"})
     [finding] = await check(store, is_repair=True)
     assert (finding.job_id, finding.what) == (job.id, "is not in its group's partition")
     await store.redis.delete(stray)
@@ -251,7 +265,7 @@ async def test_check_of_a_hash_without_a_group(store: Store) -> None:
     """A hash that does not say whose job it is is named; what to do with it is for a person to say."""
     job = await queued(store)
     stray = _hash(store, job)[:-1] + "-"
-    await store.redis.hset(stray, "status", "queued")
+    await store.redis.hset(stray, "created_at", "1")
     [finding] = await check(store, is_repair=True)
     assert (finding.job_id, finding.what) == (job.id[:-1] + "-", "is not in its group's partition")
     await store.redis.delete(stray)

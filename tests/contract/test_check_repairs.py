@@ -3,9 +3,11 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
+from msgspec import UNSET
 
 from broker import keys
 from broker.check import check
+from broker.errors import WrongState
 from broker.models.groups import Retentions
 from broker.models.jobs import Job
 from broker.store import Store
@@ -31,8 +33,8 @@ from tests.contract.building import (
 Bring = Callable[[Store], Awaitable[Job]]
 
 
-def hash_(store: Store, job: Job) -> str:
-    return keys.job(store.partitions[0], job.id)
+def runs(store: Store) -> str:
+    return keys.runs(store.partitions[0])
 
 
 async def whats(store: Store) -> list[str]:
@@ -68,18 +70,15 @@ async def test_check_repairs_a_lost_delayed_job_to_its_place(store: Store) -> No
 
 
 @pytest.mark.parametrize("bring", [succeeded, failed, cancelled])
-@pytest.mark.parametrize("has_time", [True, False])
-async def test_check_repairs_a_lost_finished_job_to_its_time(store: Store, bring: Bring, has_time: bool) -> None:
-    """A finished job is kept from when it ended; where that is not known any more, from now on."""
+async def test_check_repairs_a_lost_finished_job_to_its_time(store: Store, bring: Bring) -> None:
+    """A finished job is kept from when it ended."""
     job = await bring(store)
     ended = now_ms(store)
     wait(store, 5)
     await store.redis.zrem(members_key(store, GROUP, job.status), job.id)
-    if not has_time:
-        await store.redis.hdel(hash_(store, job), "completed_at")
     await repair(store)
     kept = await store.redis.zscore(members_key(store, GROUP, job.status), job.id)
-    assert kept == ended + (0 if has_time else 5000)
+    assert kept == ended
 
 
 async def test_check_of_a_job_in_two_sets_of_which_none_is_its_status(store: Store) -> None:
@@ -114,28 +113,72 @@ async def test_check_repairs_all_at_once(store: Store) -> None:
     """What else is wrong with a job that comes back into its set is mended in the same run."""
     job = await queued(store)
     await store.redis.zrem(members_key(store, GROUP, "queued"), job.id)
-    await store.redis.hset(hash_(store, job), "lease", "x")
+    await store.redis.zrem(keys.jobs(store.partitions[0], GROUP), job.id)
     found = [finding.what for finding in await store.check(GROUP, [job.id], is_repair=True)]
-    assert found == ["is in no set; its status is queued", "has a lease, but is not running"]
+    assert found == ["is in no set; its status is queued", "is not in jobs by its creation"]
     assert await store.check(GROUP, [job.id], is_repair=False) == []
     await repair(store)
 
 
-async def test_check_of_a_deadline_without_a_run(store: Store) -> None:
-    """A deadline without a lease is what is left of a run as well."""
-    job = await queued(store)
-    await store.redis.hset(hash_(store, job), "deadline", "5")
-    assert await whats(store) == ["has a lease, but is not running"]
+async def test_check_of_a_run_without_a_job(store: Store) -> None:
+    """What `runs` has of a job whose hash and sets are gone is named, and forgotten."""
+    gone, kept = await succeeded(store), await succeeded(store)
+    [p] = store.partitions
+    for key in (members_key(store, GROUP, "succeeded"), keys.jobs(p, GROUP)):
+        await store.redis.zrem(key, gone.id)
+    await store.redis.delete(keys.job(p, gone.id))
+    assert [(f.group, f.job_id, f.what) for f in await check(store)] == [("", gone.id, "is in runs but has no hash")]
     await repair(store)
-    assert not await store.redis.hexists(hash_(store, job), "deadline")
+    assert await store.redis.hkeys(runs(store)) == [kept.id.encode()]
+
+
+async def test_check_of_more_runs_than_one_step(store: Store) -> None:
+    """All runs are looked at, however many there are."""
+    await store.redis.hset(runs(store), mapping={f"{number:016}": "1" for number in range(1500)})
+    found = await check(store)
+    assert {finding.job_id for finding in found} == {f"{number:016}" for number in range(1500)}
+    await repair(store)
+    assert not await store.redis.exists(runs(store))
+
+
+async def test_check_mends_the_run_of_a_queued_job(store: Store) -> None:
+    """Of a run that is over by the sets the count of deliveries is left."""
+    job = await queued(store)
+    await store.redis.hset(runs(store), job.id, "x-5 2 7 30 9")
+    await repair(store)
+    [again] = await store.next(1)
+    assert (again.id, again.deliveries) == (job.id, 3)
+
+
+@pytest.mark.parametrize("bring", [succeeded, failed])
+async def test_check_mends_the_run_of_a_finished_job(store: Store, bring: Bring) -> None:
+    """A job that is finished by the sets is over from now on, and still its holder's; a repeat changes nothing."""
+    job = await bring(store)
+    run = (await store.redis.hget(runs(store), job.id)).decode()
+    await store.redis.hset(runs(store), job.id, " ".join(run.split()[:3]))
+    wait(store, 5)
+    await repair(store)
+    assert (await store.show(GROUP, job.id)).completed_at == clock(store)
+    assert (await store.redis.hget(runs(store), job.id)).decode().startswith(" ".join(run.split()[:3]))
+
+
+async def test_check_mends_the_run_of_a_job_that_nobody_finished(store: Store) -> None:
+    """Where nothing is known of a finished job's run, nobody held it."""
+    job = await succeeded(store)
+    await store.redis.hdel(runs(store), job.id)
+    await repair(store)
+    mended = await store.show(GROUP, job.id)
+    assert (mended.status, mended.deliveries, mended.started_at) == ("succeeded", 0, UNSET)
+    with pytest.raises(WrongState):
+        await store.succeed(GROUP, job.id, "*")
 
 
 async def test_check_repairs_a_lease_without_a_place(store: Store) -> None:
     """What is left of the token stays its beginning."""
     job = await running(store)
-    await store.redis.hset(hash_(store, job), "lease", "x")
+    await store.redis.hset(runs(store), job.id, "x 1 7")
     await repair(store)
-    assert (await store.redis.hget(hash_(store, job), "lease")).startswith(b"x-")
+    assert (await store.redis.hget(runs(store), job.id)).startswith(b"x-")
     await reap_after(store, 60)
     assert await status_of(store, job) == "queued"
 

@@ -67,7 +67,7 @@ async def test_enqueue_keeps_what_is_given_and_no_more(store: Store) -> None:
     for fields in ({}, {"timeout": 5}, {"priority": 1, "max_retries": 2}):
         [job] = (await store.enqueue(GROUP, [new(**fields)])).jobs
         kept = await store.redis.hkeys(keys.job(store.partitions[0], job.id))
-        assert {name.decode() for name in kept} == {"group_name", "status", "created_at", "spec", *fields}
+        assert {name.decode() for name in kept} == {"group_name", "created_at", "spec", *fields}
 
 
 async def test_enqueue_makes_the_group(store: Store) -> None:

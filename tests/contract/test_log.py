@@ -80,14 +80,6 @@ async def test_log_that_grows(store: Store) -> None:
     assert not await store.redis.hexists(keys.job(store.partitions[0], job.id), "log_more")
 
 
-async def test_log_that_grows_without_a_count(store: Store) -> None:
-    """Where the count of deliveries is gone, it is the first one's."""
-    job = await running(store)
-    await store.redis.hdel(keys.job(store.partitions[0], job.id), "deliveries")
-    await store.log(GROUP, job.id, 5, is_more=True)
-    assert (await store.follow(GROUP, job.id)).delivery == 1
-
-
 @pytest.mark.parametrize("bring", FINISHED)
 async def test_log_that_grows_of_a_finished_job(store: Store, bring: Bring) -> None:
     """The log of a job that does not run is all there is: no more of it follows."""

@@ -228,13 +228,13 @@ async def test_reap_of_an_id_without_a_job(store: Store, bring: Bring, due_s: fl
     await check(store, is_repair=True)
 
 
-async def test_reap_of_a_job_without_a_count(store: Store) -> None:
-    """A running job whose count of deliveries is gone counts as never handed out."""
+async def test_reap_of_a_job_without_a_run(store: Store) -> None:
+    """A running job of whose run nothing is known counts as never handed out, and goes to the end of its priority."""
     await configure(store, delivery_limit=1)
-    job = await running(store)
-    await store.redis.hdel(keys.job(store.partitions[0], job.id), "deliveries")
+    job, other = await running(store), await queued(store)
+    await store.redis.hdel(keys.runs(store.partitions[0]), job.id)
     await reap_after(store, 60)
-    assert await status_of(store, job) == "queued"
+    assert ids(await store.next(2)) == [other.id, job.id]
 
 
 async def test_reap_forgets_the_place_of_a_promoted_job(store: Store) -> None:

@@ -41,6 +41,7 @@ async def test_release_leaves_no_trace(store: Store, bring: Bring) -> None:
     assert (shown.status, shown.deliveries, shown.started_at or None) == ("queued", 0, None)
     fields, never = await hash_of(store, job), await hash_of(store, other)
     assert fields == never
+    assert not await store.redis.exists(keys.runs(store.partitions[0]))
     assert ids(await store.next(2)) == [job.id, other.id]
 
 
@@ -51,13 +52,6 @@ async def test_release_of_a_second_delivery(store: Store) -> None:
     [job] = await store.next(1)
     assert job.deliveries == 2
     assert (await store.release(GROUP, job.id, job.lease or "")).deliveries == 1
-
-
-async def test_release_without_a_count(store: Store) -> None:
-    """Where the count of deliveries is gone, there is none afterwards either."""
-    job = await running(store)
-    await store.redis.hdel(keys.job(store.partitions[0], job.id), "deliveries")
-    assert (await store.release(GROUP, job.id, job.lease or "")).deliveries == 0
 
 
 @pytest.mark.parametrize("delay", [1, 30])

@@ -74,7 +74,7 @@ async def test_retry_keeps_no_defaults(store: Store) -> None:
     """Of a bare job's retry nothing is kept but what makes it a job: what is the default takes no room."""
     retry = await store.retry(GROUP, (await cancelled(store)).id)
     kept = await store.redis.hkeys(keys.job(store.partitions[0], retry.id))
-    assert sorted(kept) == [b"created_at", b"group_name", b"retry_of", b"spec", b"status"]
+    assert sorted(kept) == [b"created_at", b"group_name", b"retry_of", b"spec"]
 
 
 async def test_fail_retry_without_a_delay(store: Store) -> None:

@@ -12,7 +12,7 @@ from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import NewJob
 from broker.states import FINISHED, Status
 
-FACTS = ("bytes", "status", "created_at", "deliveries", "lease", "deadline", "reason", "retry_of", "retry_at")
+FACTS = ("bytes", "created_at", "reason", "retry_of", "retry_at")
 
 
 NO_LIMITS = Limits(0, 0)
@@ -60,6 +60,16 @@ class ModelJob:
         """The fields of the hash that the model speaks of, as the store writes them."""
         facts = {name: getattr(self, name) for name in FACTS}
         return {name: str(value) for name, value in facts.items() if value is not None and value != 0}
+
+    def run(self) -> list[str]:
+        """What the store has of its last run, but for when that began, and of one that is over its length."""
+        words: list[object] = [self.deliveries] if self.deliveries else []
+        if self.status in FINISHED:
+            words = [self.lease or "*", self.deliveries, self.status, self.ended_at]
+        elif self.status == "running":
+            words = [self.lease, self.deliveries, *([self.lease_s, self.deadline] if self.lease_s else [])]
+            words += ["start"] if self.handed_out_by == "start" else []
+        return [str(word) for word in words]
 
 
 @dataclass

@@ -30,7 +30,7 @@ GROUP, P = "g", "t:{0}"
 STEPS_MS = (999, 1)
 """How far the clock goes at once: to just before a second, and on to it."""
 
-_FORGET = ("created_at", "started_at", "completed_at", "spec", "finished_by")
+_FORGET = ("created_at", "spec")
 _TIMES = ("deadline",)
 
 
@@ -150,7 +150,7 @@ class World:
         await self._renew(job_id)
 
     async def _renew(self, job_id: str) -> None:
-        token = self._tokens[str(_field(self._memory(), job_id, "lease"))]
+        token = self._tokens[_run(self._memory(), job_id)["lease"]]
         ends = _score(self._memory(), keys.members(P, GROUP, "running"), job_id)
         assert ends is not None
         self._tokens[token.lease] = token._replace(ends=int(ends))
@@ -204,10 +204,10 @@ class World:
         for job_id in _job_ids(memory):
             sets = [status for status in STATUSES if _score(memory, keys.members(P, GROUP, status), job_id) is not None]
             assert len(sets) == 1, f"{job_id} is in {sets}"
-            status = _field(old, job_id, "status")
+            status = _run(old, job_id).get("status")
             assert status not in FINISHED or status == sets[0], f"{job_id} was {status} and is {sets[0]}"
             limit = self._settings.delivery_limit or 5
-            assert int(_field(memory, job_id, "deliveries") or 0) <= limit, "handed out too often"
+            assert int(_run(memory, job_id).get("deliveries", 0)) <= limit, "handed out too often"
 
     def _memory(self) -> Any:
         return self._server.dbs[0]._dict
@@ -231,7 +231,7 @@ class World:
         for job_id in self._ids:
             known = [(max(0, token.ends - self._now), token.is_given_back) for _, token in self._known(job_id)]
             fields = {}
-            for name, value in _hash(memory, job_id).items():
+            for name, value in {**_hash(memory, job_id), **_run(memory, job_id)}.items():
                 if name not in _FORGET:
                     fields[name] = int(value) - self._now if name in _TIMES else names.get(value, value)
             last = next((token.lease for _, token in self._known(job_id)), "")
@@ -272,8 +272,21 @@ def _hash(memory: Any, job_id: str) -> dict[str, str]:
     return {} if item is None else {_text(name): _text(value) for name, value in item.value.items()}
 
 
-def _field(memory: Any, job_id: str, name: str) -> str | None:
-    return _hash(memory, job_id).get(name)
+def _run(memory: Any, job_id: str) -> dict[str, str]:
+    """What is kept of the job's last run, but for when it was."""
+    item = memory.get(keys.runs(P).encode())
+    words = _text(dict(item.value.items()).get(job_id.encode(), "") if item else "").split()
+    if len(words) < len(("lease", "deliveries", "started_at")):
+        return {"deliveries": words[0]} if words else {}
+    run = {"lease": words[0], "deliveries": words[1]}
+    for word, at in zip(words[3:], [*words[4:], ""], strict=False):
+        if word in FINISHED:
+            run["status"] = word
+        elif word == "start":
+            run["handed_out_by"] = word
+        elif at.isdigit():
+            run |= {"lease_s": word, "deadline": at}
+    return run
 
 
 def _score(memory: Any, key: str, member: str) -> float | None:

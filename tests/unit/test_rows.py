@@ -3,6 +3,7 @@
 import re
 from itertools import groupby
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
@@ -11,7 +12,7 @@ from msgspec.json import Decoder, Encoder
 from broker.encoded import finished, handed_out, new_jobs
 from broker.models.groups import Counts, Group, GroupSettings, Retentions
 from broker.models.jobs import Job, NewJob
-from broker.rows import field_of, fields_of, group_of, job_of
+from broker.rows import field_of, fields_of, group_of, job_of, run_of
 from broker.runs import enqueue_words, new_runs
 from broker.script_texts import SCRIPTS
 from broker.times import rfc3339
@@ -69,8 +70,8 @@ def test_handed_out_is_the_encoding_of_the_job(job, lease_s, env_vars, retry_of)
     """The JSON of a job that is handed out is what the struct would be encoded to."""
     [run] = new_runs("maps", [job], [ID], "group-image")
     own = run.settings
-    texts = (own.timeout, None, own.priority, own.delay, own.max_retries, own.retries_delay, retry_of)
-    read = [None if text is None else str(text).encode() for text in (NOW - 5, *texts)]
+    texts = (own.timeout, own.priority, own.delay, own.max_retries, own.retries_delay, retry_of)
+    read = [*[None if text is None else str(text).encode() for text in (NOW - 5, *texts)], 2]
     [handed] = handed_out([NOW, [b"maps", env_vars, ID.encode(), b"17", [run.specs[0], *read]]], "abc", lease_s)
     assert (handed.group_name, handed.id, handed.lease) == ("maps", ID, "abc-17")
     told = Decoder(Job).decode(handed.encoded)
@@ -84,12 +85,12 @@ def test_finished_is_the_encoding_of_the_job(job, reason, error, other, status):
     """The JSON of a job that has ended is what its whole row would be encoded to, whatever its texts are."""
     [run] = new_runs("maps", [job], [ID], "group-image")
     fields = {name: value for name, value in run.settings._asdict().items() if value}
-    ends = {"status": status, "started_at": NOW + 1, "completed_at": NOW + 2, "deliveries": 3, "retry_of": other}
+    ends = {"status": status, "run": f"abc-17 3 {NOW + 1} 30 {NOW + 9} {status} {NOW + 2}", "retry_of": other}
     texts = {"reason": reason, "error": error, "retry_at": other}
     fields |= {"retries_delay": run.settings.retries_delay, "spec": run.specs[0].decode()} | ends | texts
     fields = {name: value for name, value in fields.items() if value not in (None, "")}
     had = {"group_name": "maps", "created_at": NOW, **fields}
-    asked = [had.get(name) for name in _fields_of("SEEN")]
+    asked = [had.get(name) for name in (*_fields_of("SHOWN"), "status", "run")]
     told = finished(ID, [None if value is None else str(value).encode() for value in asked])
     assert told == Encoder().encode(job_of(row(**fields)))
 
@@ -111,22 +112,40 @@ def test_job_of_a_row_without_fields_has_the_defaults():
 
 def test_job_of_a_running_row():
     """Times are RFC 3339; texts and numbers stand as they are."""
-    job = job_of(row(status="running", started_at=NOW, expires_at=NOW + 1, deliveries=2, retry_of=ID, reason="ü"))
+    job = job_of(row(status="running", run=f"abc-17 2 {NOW}", expires_at=NOW + 1, retry_of=ID, reason="ü"))
     assert (job.started_at, job.expires_at) == (rfc3339(NOW), rfc3339(NOW + 1))
     assert (job.deliveries, job.retry_of, job.reason) == (2, ID, "ü")
 
 
 def test_job_of_a_row_shows_the_lease_only_to_its_holder():
     """The token is in the answer that hands the job out, and in no other."""
-    held = row(status="running", lease="secret", env_vars='{"A":"1"}')
+    held = row(status="running", run=f"secret 1 {NOW}", env_vars='{"A":"1"}')
     assert job_of(held).lease is UNSET
     assert job_of(held, is_handed_out=True).lease == "secret"
     assert job_of(held).env_vars == {"A": "1"}
 
 
+@pytest.mark.parametrize(
+    ("run", "fields"),
+    [
+        ("2", {"deliveries": "2"}),
+        ("abc-17 2 5", {"lease": "abc-17", "deliveries": "2", "started_at": "5"}),
+        ("abc-17 2 5 30 9", {"lease": "abc-17", "deliveries": "2", "started_at": "5"}),
+        ("abc-17 2 5 start", {"lease": "abc-17", "deliveries": "2", "started_at": "5"}),
+        ("abc-17 2 5 failed 7", {"lease": "abc-17", "deliveries": "2", "started_at": "5", "completed_at": "7"}),
+        ("- 1 5 30 9 succeeded 7", {"lease": "-", "deliveries": "1", "started_at": "5", "completed_at": "7"}),
+        ("* 0 - cancelled 7", {"lease": "*", "deliveries": "0", "completed_at": "7"}),
+    ],
+)
+def test_run_of_each_kind(run, fields):
+    """Each text that `runs` may have of a job says what the scripts mean by it."""
+    assert run_of(run) == fields
+
+
 def test_field_of_a_row():
-    """One field by name, None where the hash does not have it."""
+    """One field by name, None where the job does not have it."""
     assert field_of(row(log_bytes=12), "log_bytes") == "12"
+    assert field_of(row(run="abc-17 2 5"), "lease") == "abc-17"
     assert field_of(row(), "log_bytes") is None
 
 

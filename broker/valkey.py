@@ -22,6 +22,7 @@ OPTIONS: dict[str, str] = {
     "appendfsync": "everysec",
     "maxmemory-policy": "noeviction",
     "hash-max-listpack-value": "4096",
+    "hash-max-listpack-entries": "64",
 }
 """Paths are inside the folder. The append-only file keeps the jobs, so there are no snapshots."""
 

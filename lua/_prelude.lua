@@ -7,7 +7,7 @@ local RETENTION_S = { succeeded = 86400, failed = 604800, cancelled = 86400 }
 local function job_key(p, id) return p .. ':job:' .. id end
 local function runs_key(p) return p .. ':runs' end
 local function group_key(p, group) return p .. ':group:' .. group end
-local function set_key(p, group, set) return group_key(p, group) .. ':' .. set end
+local function set_key(p, group, set) return p .. ':group:' .. group .. ':' .. set end
 local function whole(n) return string.format('%.0f', n) end -- of a number inside a text
 
 -- ms since 1970: the server's clock, unless a test gives the time

@@ -31,24 +31,23 @@ local function check_orphan(id)
   end
 end
 
+-- when a job that waits for its first delivery is due
+local function due_at(job) return job.created_at + (job.delay or 0) * 1000 end
+
 -- what sets the job should be in, by all else that is known of it; the first of two that cannot be told apart
 local function statuses(id, job)
   local status = status_in(call('HGET', runs_key(p), id))
   if status then return { status } end
-  local is_due = job.deliveries > 0 or job.created_at + (job.delay or 0) * 1000 <= now
-  return (job.place or not is_due) and { 'delayed', 'queued' } or { 'queued', 'delayed' }
+  return (job.place or due_at(job) > now) and { 'delayed', 'queued' } or { 'queued', 'delayed' }
 end
 
 -- back into the set of its status; a running one, whose lease is not known, is queued
 local function place_again(id, job, status)
   if status == 'running' or status == 'queued' then
     local place = place_of(job.lease) or new_place(p, job.priority)
-    give_back(p, group, id, place, job.deliveries, 0, now)
-    return 'queued'
+    return give_back(p, group, id, place, job.deliveries, 0, now)
   end
-  local due = not job.place and job.created_at + (job.delay or 0) * 1000
-  call('ZADD', set_key(p, group, status), status == 'delayed' and due or job.completed_at or now, id)
-  return status
+  call('ZADD', set_key(p, group, status), job.completed_at or job.place and now or due_at(job), id)
 end
 
 -- the text of its run as it should be in this set
@@ -68,7 +67,7 @@ local function check_sets(id, job)
     scores[set] = call('ZSCORE', set_key(p, group, set), id) or nil
     if scores[set] then count, status = count + 1, set end
   end
-  for _, wanted in ipairs(expected) do if scores[wanted] then status = wanted end end
+  for i = #expected, 1, -1 do status = scores[expected[i]] and expected[i] or status end
   if count == 0 then
     found(id, 'is in no set; its status is ' .. expected[1], function() place_again(id, job, expected[1]) end)
   elseif count > 1 then

@@ -12,33 +12,33 @@
 -- with    _jobs _holding
 local p, now, at = KEYS[1], clock(ARGV[1]), 2
 
--- the new end of a lease, or the refusal; `run` is the text of a running job of the group
-local function touch(group, id, lease, run)
-  local job = {}
-  if run then read_run(job, run) end
-  if not run or job.lease ~= lease or not job.lease_s then
-    job = find(p, group, id)
-    local refused = refusal(p, group, id, job, lease)
-    if refused then return refused end
-  end
-  return lease_end(job, now)
+-- what is known of a job, which is running in the group and has this text in `runs`, or is looked for
+local function look(group, id, is_running, run)
+  if not is_running then return find(p, group, id) end
+  local job = { status = 'running' }
+  read_run(job, run)
+  if not job.lease_s then job.timeout = call('HGET', job_key(p, id), 'timeout') or nil end
+  return job
 end
 
 local items = {}
 while at < #ARGV do
   local group, n = ARGV[at], ARGV[at + 1]
   local ids, running, first_end = {}, {}, math.huge
-  for i = 1, math.min(n, 1000) do ids[i] = ARGV[at + 2 * i] end
+  for i = 1, math.min(n, 1000) do ids[i] = ARGV[at + 2 * i] end -- of more each is looked for
   local scores = call('ZMSCORE', set_key(p, group, 'running'), unpack(ids))
   local runs = call('HMGET', runs_key(p), unpack(ids))
   at = at + 2
   for i = 1, n do
-    local ends = touch(group, ARGV[at], ARGV[at + 1], scores[i] and runs[i])
-    if type(ends) == 'number' then
-      running[#running + 1] = ends; running[#running + 1] = ARGV[at]
+    local id, lease = ARGV[at], ARGV[at + 1]
+    local job = look(group, id, scores[i], runs[i])
+    local refused = refusal(p, group, id, job, lease)
+    if not refused then
+      local ends = lease_end(job, now)
+      running[#running + 1] = ends; running[#running + 1] = id
       first_end = math.min(first_end, ends)
     end
-    items[#items + 1] = ends
+    items[#items + 1] = refused or running[#running - 1]
     at = at + 2
   end
   if #running > 0 then

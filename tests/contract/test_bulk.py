@@ -128,6 +128,31 @@ async def test_finish_the_same_job_twice_in_one_call(store: Store) -> None:
     assert (await store.group(GROUP)).counts.delayed == 1
 
 
+async def test_finish_the_same_job_with_two_tokens_in_one_call(store: Store) -> None:
+    """Behind the report of its holder another one's comes too late."""
+    job, other = await running(store), await running(store)
+    late = Finish(group_name=GROUP, id=job.id, status="succeeded", lease=other.lease)
+    assert classes(await store.finish([finished(job), late])) == [None, WrongState]
+
+
+async def test_fail_many_for_reasons_of_their_own(store: Store) -> None:
+    """Each job keeps the words of its own report."""
+    jobs = await running_many(store, 3)
+    items = [finished(job, "failed", reason=f"reason-{i}", error=f"error {i}") for i, job in enumerate(jobs)]
+    assert classes(await store.finish(items)) == [None] * 3
+    kept = [await store.show(GROUP, job.id) for job in jobs]
+    assert [(job.reason, job.error) for job in kept] == [(f"reason-{i}", f"error {i}") for i in range(3)]
+
+
+async def test_finish_many_without_leases(store: Store) -> None:
+    """Old clients' reports stand among others': each job says whose token reported it, if any."""
+    first, second, third = await running_many(store, 3)
+    reports = [finished(first), finished(second), finished(third)]
+    old = Finish(group_name=GROUP, id=second.id, status="succeeded")
+    assert classes(await store.finish([reports[0], old, reports[2]])) == [None] * 3
+    assert classes(await store.finish(reports)) == [None, WrongState, None]
+
+
 async def test_touch_the_same_job_twice_in_one_call(store: Store) -> None:
     """Both are answered."""
     job = await running(store)

@@ -39,6 +39,8 @@ async def test_many_at_once(store: Store, run: Run) -> None:
     assert await run("finish", NOW + 1000, "", GROUP, "succeeded", len(ids), 2, *words) == [1] * len(ids)
     counts = (await store.group(GROUP)).counts
     assert (counts.queued, counts.running, counts.succeeded) == (0, 0, len(ids))
+    expired = (await run("reap", NOW + 1000 + 86_400_000, len(ids), *["new"] * len(ids)))[3]
+    assert (expired, await store.redis.exists(*[keys.job(store.partitions[0], job_id) for job_id in ids])) == (4100, 0)
     await forget_all(store)
 
 
@@ -64,6 +66,14 @@ async def test_next_of_ids_without_jobs(store: Store, run: Run) -> None:
     await store.redis.delete(keys.job(store.partitions[0], job.id))
     assert await run("next", NOW, 1, "token", "") == [NOW]
     await check(store, is_repair=True)
+
+
+async def test_next_of_a_job_whose_run_is_damaged(store: Store) -> None:
+    """A text that no script wrote counts as none."""
+    job = await enqueue(store)
+    await store.redis.hset(keys.runs(store.partitions[0]), job.id, "?")
+    [handed] = await store.next(1)
+    assert (handed.id, handed.deliveries) == (job.id, 1)
 
 
 async def test_places(store: Store) -> None:

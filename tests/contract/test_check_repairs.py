@@ -73,12 +73,40 @@ async def test_check_repairs_a_lost_delayed_job_to_its_place(store: Store) -> No
 async def test_check_repairs_a_lost_finished_job_to_its_time(store: Store, bring: Bring) -> None:
     """A finished job is kept from when it ended."""
     job = await bring(store)
-    ended = now_ms(store)
-    wait(store, 5)
+    ended = now_ms(store) - 3000
+    await store.redis.hset(runs(store), job.id, f"x-5 1 7 {job.status} {ended}")
     await store.redis.zrem(members_key(store, GROUP, job.status), job.id)
     await repair(store)
-    kept = await store.redis.zscore(members_key(store, GROUP, job.status), job.id)
-    assert kept == ended
+    assert await store.redis.zscore(members_key(store, GROUP, job.status), job.id) == ended
+
+
+@pytest.mark.parametrize(("gone_s", "due_s"), [(29.999, 30), (30, None)])
+async def test_check_repairs_a_lost_delayed_job_to_its_time(store: Store, gone_s: float, due_s: int | None) -> None:
+    """A delayed job is due when it was; one that would be queued by now is."""
+    job = await delayed(store)
+    due = now_ms(store) + 30_000
+    wait(store, gone_s)
+    await store.redis.zrem(members_key(store, GROUP, "delayed"), job.id)
+    await repair(store)
+    assert await store.redis.zscore(members_key(store, GROUP, "delayed"), job.id) == (due if due_s else None)
+    assert await status_of(store, job) == ("delayed" if due_s else "queued")
+
+
+async def test_check_of_a_new_job_without_a_delay(store: Store) -> None:
+    """It is not taken for one that waits."""
+    job, _ = await queued(store), await queued(store)
+    await store.redis.zrem(members_key(store, GROUP, "queued"), job.id)
+    assert "is in no set; its status is queued" in await whats(store)
+    await repair(store)
+
+
+async def test_check_of_a_job_in_both_sets_of_those_that_wait(store: Store) -> None:
+    """What else is known of it says which of the two it is in."""
+    early, late = await queued(store), await delayed(store)
+    await store.redis.zadd(members_key(store, GROUP, "delayed"), {early.id: now_ms(store)})
+    await store.redis.zadd(members_key(store, GROUP, "queued"), {late.id: 5})
+    await repair(store)
+    assert [await status_of(store, job) for job in (early, late)] == ["queued", "delayed"]
 
 
 async def test_check_of_a_job_in_two_sets_of_which_none_is_its_status(store: Store) -> None:
@@ -141,13 +169,26 @@ async def test_check_of_more_runs_than_one_step(store: Store) -> None:
     assert not await store.redis.exists(runs(store))
 
 
-async def test_check_mends_the_run_of_a_queued_job(store: Store) -> None:
+@pytest.mark.parametrize("bring", [queued, delayed])
+async def test_check_mends_the_run_of_a_job_that_waits(store: Store, bring: Bring) -> None:
     """Of a run that is over by the sets the count of deliveries is left."""
-    job = await queued(store)
+    job = await bring(store)
     await store.redis.hset(runs(store), job.id, "x-5 2 7 30 9")
     await repair(store)
-    [again] = await store.next(1)
-    assert (again.id, again.deliveries) == (job.id, 3)
+    assert await store.redis.hget(runs(store), job.id) == b"2"
+
+
+@pytest.mark.parametrize(("text", "deliveries"), [("0", b"1"), ("1", b"1"), ("3", b"3")])
+async def test_check_mends_the_run_of_a_running_job(store: Store, text: str, deliveries: bytes) -> None:
+    """A running job has a lease with a place from now on, and was handed out once at least."""
+    job = await running(store)
+    await store.redis.hset(runs(store), job.id, text)
+    wait(store, 5)
+    await repair(store)
+    lease, counted, started_at = (await store.redis.hget(runs(store), job.id)).split()
+    assert (counted, int(started_at)) == (deliveries, now_ms(store))
+    assert lease[:1] == b"-"
+    assert lease[1:].isdigit()
 
 
 @pytest.mark.parametrize("bring", [succeeded, failed])

@@ -74,6 +74,7 @@ async def test_fail_without_a_reason(store: Store) -> None:
     job = await running(store)
     job = await store.fail(GROUP, job.id, job.lease)
     assert shown(job, "reason", "error") == []
+    assert not {b"reason", b"error"} & set(await store.redis.hkeys(keys.job(store.partitions[0], job.id)))
 
 
 @each_verb

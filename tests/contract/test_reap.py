@@ -228,6 +228,16 @@ async def test_reap_of_an_id_without_a_job(store: Store, bring: Bring, due_s: fl
     await check(store, is_repair=True)
 
 
+async def test_reap_of_finished_jobs_of_several_groups(store: Store) -> None:
+    """The limit is that of all that a call forgets."""
+    for group in ("a", "a", "b", "b"):
+        job = await running(store, group)
+        await store.succeed(group, job.id, job.lease)
+    await reap_after(store, 60)  # the timers of their leases are gone
+    wait(store, 86_400)
+    assert [(await store.reap(3)).expired for _ in range(3)] == [3, 1, 0]
+
+
 async def test_reap_of_a_job_without_a_run(store: Store) -> None:
     """A running job of whose run nothing is known counts as never handed out, and goes to the end of its priority."""
     await configure(store, delivery_limit=1)

@@ -14,6 +14,7 @@ IN_FORCE = {
     "maxmemory-policy": "noeviction",
     "maxmemory": str(2 * 1024**3),
     "hash-max-listpack-value": "4096",
+    "hash-max-listpack-entries": "64",
     "save": "",
     "bind": "127.0.0.1 -::1",
     "protected-mode": "yes",
@@ -30,7 +31,8 @@ def test_redis_conf_is_in_force(store_server: StoreServer, name: str) -> None:
 def test_redis_conf_agrees_with_the_embedded_store(deploy: Path) -> None:
     """A store of one's own keeps, evicts and packs jobs as the embedded one does."""
     rows = dict(line.split(maxsplit=1) for line in (deploy / "redis.conf").read_text().splitlines() if " " in line)
-    same = ["appendonly", "appendfsync", "save", "maxmemory-policy", "hash-max-listpack-value"]
+    packing = ["hash-max-listpack-value", "hash-max-listpack-entries"]
+    same = ["appendonly", "appendfsync", "save", "maxmemory-policy", *packing]
     assert {name: rows[name].strip('"') for name in same} == {name: OPTIONS[name] for name in same}
 
 

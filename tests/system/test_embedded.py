@@ -59,7 +59,7 @@ async def test_start_options(folder: Path) -> None:
     place = folder / "new"
     async with Embedded(place) as embedded, client(embedded) as redis:
         config = await redis.config_get("*")
-        for name in ("appendonly", "appendfsync", "maxmemory-policy", "hash-max-listpack-value", "save", "port"):
+        for name in ("appendonly", "appendfsync", "maxmemory-policy", "hash-max-listpack-entries", "save", "port"):
             assert config[name] == OPTIONS[name], name
         assert stat.S_IMODE((place / OPTIONS["unixsocket"]).stat().st_mode) == 0o700
         assert stat.S_IMODE(place.stat().st_mode) == 0o700

@@ -64,7 +64,7 @@ async def test_durable_waits_for_the_disk(own_server):
 async def test_durable_repeated_waits_again(own_server):
     """A repeat with the same key, which writes nothing of its own, is held up by the first one's jobs all the same."""
     url, _ = own_server("--appendonly", "yes", "--appendfsync", "no")
-    async with opened(url, durable_limit_s=0.2) as store:
+    async with opened(url, durable_limit_s=0.2, store_timeout_s=5) as store:  # a busy disk holds the store up
         for _ in range(2):
             with pytest.raises(NotDurable):
                 await store.enqueue_durably("maps", ONE, "key")

@@ -14,19 +14,14 @@ from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Job
 from broker.runs import NewRun, Settings
 from broker.times import rfc3339
 
-_HANDED_OUT = (
-    b'{"id":"%b","group_name":"%b","status":"running",%b,"delay":%d,"timeout":%d,"priority":%d,"max_retries":%d,'
-    b'"retries_delay":%d,"deliveries":%d,"created_at":"%b","started_at":"%b","expires_at":"%b"%b%b,"lease":"%b"}'
-)
-
+_HANDED_OUT = b'{"id":"%b%b%b%b%d%b%b%b,"lease":"%b"}'
+_TIMES = b',"created_at":"%b","started_at":"%b","expires_at":"%b"'
+_SETTINGS = b',"delay":%d,"timeout":%d,"priority":%d,"max_retries":%d,"retries_delay":%d,"deliveries":'
 
 struct_of = msgspec.json.Decoder(Job).decode
 """A job's JSON as a struct."""
 
-_FINISHED = (
-    b'{"id":"%b","group_name":"%b","status":"%b",%b,"delay":%d,"timeout":%d,"priority":%d,"max_retries":%d,'
-    b'"retries_delay":%d,"deliveries":%d,"created_at":"%b"%b}'
-)
+_FINISHED = b'{"id":"%b","group_name":"%b","status":"%b",%b%b%d,"created_at":"%b"%b}'
 _text = msgspec.json.Encoder().encode
 
 
@@ -66,24 +61,53 @@ def new_jobs(runs: Iterable[NewRun], created_at: int) -> list[bytes]:
 @lru_cache(maxsize=1024)
 def _settled(settings: Settings) -> bytes:
     """What is behind the spec of a new job, up to the time: most jobs are set alike."""
-    return (
-        b',"delay":%d,"timeout":%d,"priority":%d,"max_retries":%d,"retries_delay":%d,"deliveries":0,"created_at":"'
-        % (settings.delay, settings.timeout, settings.priority, settings.max_retries, settings.retries_delay)
-    )
+    told = (settings.delay, settings.timeout, settings.priority, settings.max_retries, settings.retries_delay)
+    return _SETTINGS % told + b'0,"created_at":"'
 
 
 def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Handed]:
     """The reply of next.lua. lease: the first part of the tokens; lease_s: the length of the leases, if asked."""
     now, *groups = reply
-    times = _Times(now, lease, lease_s)
+    times = _Times(now, lease_s)
     jobs: list[Handed] = []
     for name, env_vars, *told in groups:
-        group = name.decode()
+        group, begin = name.decode(), b'","group_name":"%b","status":"running",' % name
         environment = b',"env_vars":' + env_vars if env_vars else b""
         words = iter(told)
         for job_id, place, row in zip(words, words, words, strict=True):
-            jobs.append(times.handed(job_id, place, row, name, group, environment))
+            spec, created_at, timeout, priority, delay, max_retries, retries_delay, retry_of, deliveries = row
+            token = f"{lease}-{place.decode()}"
+            encoded = _HANDED_OUT % (
+                job_id,
+                begin,
+                spec[1:-1],
+                _set_up(timeout, priority, delay, max_retries, retries_delay),
+                deliveries,
+                times.of(created_at, timeout),
+                b',"retry_of":"%b"' % retry_of if retry_of else b"",
+                environment,
+                token.encode(),
+            )
+            jobs.append(Handed(group, job_id.decode(), token, encoded))
     return jobs
+
+
+@lru_cache(maxsize=1024)
+def _set_up(
+    timeout: bytes | None,
+    priority: bytes | None,
+    delay: bytes | None,
+    max_retries: bytes | None,
+    retries_delay: bytes | None,
+) -> bytes:
+    """What stands in the hash of a job's settings, as JSON up to the deliveries: most jobs are set alike."""
+    return _SETTINGS % (
+        int(delay or 0),
+        int(timeout or DEFAULT_TIMEOUT_S),
+        int(priority or 0),
+        int(max_retries or 0),
+        DEFAULT_RETRIES_DELAY_S if retries_delay is None else int(retries_delay),
+    )
 
 
 def finished(job_id: str, row: Sequence[Any]) -> bytes:
@@ -96,11 +120,7 @@ def finished(job_id: str, row: Sequence[Any]) -> bytes:
         group,
         status,
         spec[1:-1],
-        int(delay or 0),
-        int(timeout or DEFAULT_TIMEOUT_S),
-        int(priority or 0),
-        int(max_retries or 0),
-        DEFAULT_RETRIES_DELAY_S if retries_delay is None else int(retries_delay),
+        _set_up(timeout, priority, delay, max_retries, retries_delay),
         int(deliveries),
         rfc3339(int(created_at)).encode(),
         b"".join(
@@ -127,44 +147,21 @@ def listed(jobs: Iterable[bytes]) -> bytes:
 
 
 class _Times:
-    """What the jobs of one call share: when they were handed out, and the leases' beginning and length."""
+    """The times of the jobs of one call, which are handed out in the same moment."""
 
-    def __init__(self, now: int, lease: str, lease_s: int | None) -> None:
+    def __init__(self, now: int, lease_s: int | None) -> None:
         self._now = now
-        self._lease = lease
         self._lease_s = lease_s
-        self._started_at = rfc3339(now).encode()
-        self._texts: dict[int, bytes] = {}
+        self._texts: dict[tuple[bytes, bytes | None], bytes] = {}
 
-    def handed(
-        self, job_id: bytes, place: bytes, row: Sequence[Any], name: bytes, group: str, environment: bytes
-    ) -> Handed:
-        spec, created_at, given_timeout, priority, delay, max_retries, retries_delay, retry_of, deliveries = row
-        timeout = int(given_timeout or DEFAULT_TIMEOUT_S)
-        held_s = timeout if self._lease_s is None else min(timeout, self._lease_s)
-        lease = f"{self._lease}-{place.decode()}"
-        encoded = _HANDED_OUT % (
-            job_id,
-            name,
-            spec[1:-1],
-            int(delay or 0),
-            timeout,
-            int(priority or 0),
-            int(max_retries or 0),
-            DEFAULT_RETRIES_DELAY_S if retries_delay is None else int(retries_delay),
-            deliveries,
-            self._text(int(created_at)),
-            self._started_at,
-            self._text(self._now + held_s * 1000),
-            b',"retry_of":"%b"' % retry_of if retry_of else b"",
-            environment,
-            lease.encode(),
-        )
-        return Handed(group, job_id.decode(), lease, encoded)
-
-    def _text(self, ms: int) -> bytes:
-        """A time as text: jobs of one call have few different ones."""
-        text = self._texts.get(ms)
+    def of(self, created_at: bytes, timeout: bytes | None) -> bytes:
+        """Those of one job as JSON: many jobs have the same."""
+        text = self._texts.get((created_at, timeout))
         if text is None:
-            text = self._texts[ms] = rfc3339(ms).encode()
+            text = self._texts[created_at, timeout] = self._text(created_at, int(timeout or DEFAULT_TIMEOUT_S))
         return text
+
+    def _text(self, created_at: bytes, timeout: int) -> bytes:
+        held_s = timeout if self._lease_s is None else min(timeout, self._lease_s)
+        times = (int(created_at), self._now, self._now + held_s * 1000)
+        return _TIMES % tuple(rfc3339(ms).encode() for ms in times)

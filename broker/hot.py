@@ -163,14 +163,19 @@ class Hot:
         return await self._outcomes("touch", partition, (self._now(), *words), places, parts)
 
     async def _finish(self, partition: str, parts: Sequence[Sequence[Ended]], want: str = "") -> list[list[Any]]:
-        words, places = finish_words(item for part in parts for item in part)
+        words, places = finish_words([item for part in parts for item in part])
         return await self._outcomes("finish", partition, (self._now(), want, *words), places, parts)
 
     async def _finish_with_job(self, partition: str, parts: Sequence[Sequence[Ended]]) -> list[list[Any]]:
         return await self._finish(partition, parts, "job")
 
     async def _outcomes(
-        self, verb: str, partition: str, arguments: Sequence[str | int | bytes], places: list[int], parts: Sequence[Any]
+        self,
+        verb: str,
+        partition: str,
+        arguments: Sequence[str | int | bytes],
+        places: Sequence[int],
+        parts: Sequence[Any],
     ) -> list[list[Any]]:
         """The outcomes for each part; the script's reply is in the order of `places`."""
         try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import groupby
+from itertools import chain, groupby
 from typing import NamedTuple
 
 import msgspec
@@ -48,25 +48,30 @@ class NewRun(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A job that ended, as a consumer reports it; '' where it says nothing. completed_at: ms."""
+    """A job that ended, as a consumer reports it. `words` are what finish.lua takes for it, its id first."""
 
     group: str
-    job_id: str
-    lease: str
     status: str
-    reason: str = ""
-    error: str = ""
-    completed_at: int | str = ""
-    new_id: str = ""
-    receipt: bytes = b""
+    words: tuple[Word, ...]
 
-    @property
-    def words(self) -> tuple[Word, ...]:
-        """What finish.lua takes for it."""
-        if self.status == "succeeded" and self.completed_at == "" and not self.receipt:
-            return self.job_id, self.lease
-        words = (self.job_id, self.lease, self.reason, self.error, self.completed_at, self.new_id)
-        return (*words, self.receipt) if self.receipt else words
+
+def ended(
+    group: str,
+    status: str,
+    job_id: str,
+    lease: str,
+    reason: str = "",
+    error: str = "",
+    completed_at: int | str = "",
+    new_id: str = "",
+    receipt: bytes = b"",
+) -> Ended:
+    """A job that ended; '' where its consumer says nothing. completed_at: ms."""
+    if receipt:
+        return Ended(group, status, (job_id, lease, reason, error, completed_at, new_id, receipt))
+    if status == "failed" or completed_at != "":
+        return Ended(group, status, (job_id, lease, reason, error, completed_at, new_id))
+    return Ended(group, status, (job_id, lease))
 
 
 def new_runs(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str) -> list[NewRun]:
@@ -109,26 +114,30 @@ def enqueue_words(runs: Iterable[NewRun], *, is_ahead: bool = False) -> Words:
     return words
 
 
-def finish_words(items: Iterable[Ended]) -> tuple[Words, list[int]]:
-    """What finish.lua takes for them, and the places in `items` in the order of its reply.
+def finish_words(reports: Sequence[Ended]) -> tuple[Words, Sequence[int]]:
+    """What finish.lua takes for them, and the places in `reports` in the order of its reply.
 
     A job that is reported more than once has its reports in their order: then only neighbours share a run.
     """
-    alike: dict[tuple[str, str, int, int], list[int]] = {}
-    told = [(item.group, item.status, item.words) for item in items]
-    is_each_once = len({item_words[0] for _, _, item_words in told}) == len(told)
+    kinds = [(group, status, len(words)) for group, status, words in reports]
+    is_each_once = len({words[0] for _, _, words in reports}) == len(reports)
+    if len(set(kinds)) == 1 and is_each_once:
+        return _finish_run(kinds[0], [words for _, _, words in reports]), range(len(reports))
+    alike: dict[tuple[tuple[str, str, int], int], list[int]] = {}
     run, before = 0, None
-    for i, (group, status, item_words) in enumerate(told):
-        kind = (group, status, len(item_words))
+    for i, kind in enumerate(kinds):
         run += not is_each_once and kind != before
         before = kind
-        alike.setdefault((*kind, run), []).append(i)
-    words: Words = []
-    for (group, status, width, _), places in alike.items():
-        words += (group, status, len(places), width)
-        for i in places:
-            words += told[i][2]
-    return words, [i for places in alike.values() for i in places]
+        alike.setdefault((kind, run), []).append(i)
+    told: Words = []
+    for (kind, _), places in alike.items():
+        told += _finish_run(kind, [reports[i].words for i in places])
+    return told, [i for places in alike.values() for i in places]
+
+
+def _finish_run(kind: tuple[str, str, int], jobs: Sequence[tuple[Word, ...]]) -> Words:
+    group, status, width = kind
+    return [group, status, len(jobs), width, *chain.from_iterable(jobs)]
 
 
 def touch_words(items: Iterable[tuple[str, str, str]]) -> tuple[Words, list[int]]:
@@ -145,19 +154,13 @@ def touch_words(items: Iterable[tuple[str, str, str]]) -> tuple[Words, list[int]
     return words, [i for places in alike.values() for i in places]
 
 
-def ended(item: Finish, completed_at: int | str, new_id: str) -> Ended:
+def ended_of(item: Finish, completed_at: int | str, new_id: str) -> Ended:
     """An item of the bulk finish."""
-    return Ended(
-        item.group_name,
-        item.id,
-        item.lease or "",
-        item.status,
-        item.reason or "",
-        item.error or "",
-        completed_at,
-        new_id,
-        receipt_text(item.receipt, item.status),
-    )
+    group, status, job_id, lease = item.group_name, item.status, item.id, item.lease or ""
+    if status == "succeeded" and completed_at == "" and item.receipt is None:
+        return Ended(group, status, (job_id, lease))
+    told = (item.reason or "", item.error or "", completed_at, new_id, receipt_text(item.receipt, status))
+    return ended(group, status, job_id, lease, *told)
 
 
 def receipt_text(receipt: Receipt | None, outcome: str) -> bytes:

@@ -41,13 +41,19 @@ local function next_ids(at, n, words)
   return ids
 end
 
+local SPACE = 32
+-- whether the text of a run begins with the token: as a word of its own
+local function is_of(run, lease)
+  return string.find(run, lease, 1, true) == 1 and string.byte(run, #lease + 1) == SPACE
+end
+
 -- which of these jobs run with the tokens of their reports, which begin at `at`, and the texts of their runs; those are out
 -- of `running` now
 local function take_out(p, group, is_strict, ids, at, words)
   local runs, held, is_held = call('HMGET', runs_key(p), unpack(ids)), {}, {}
   for i = 1, #ids do
     local run, lease = runs[i], ARGV[at + 1]
-    is_held[i] = run and (lease == '' and not is_strict or string.find(run, lease .. ' ', 1, true) == 1)
+    is_held[i] = run and (lease == '' and not is_strict or is_of(run, lease))
     if is_held[i] then held[#held + 1] = ids[i] end
     at = at + words
   end

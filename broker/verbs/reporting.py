@@ -8,7 +8,7 @@ from broker.models.jobs import Job
 from broker.models.reports import Finish, Held
 from broker.presence import Receipt
 from broker.rows import job_of
-from broker.runs import Ended, ended, receipt_text
+from broker.runs import ended, ended_of, receipt_text
 from broker.states import Status
 from broker.times import milliseconds
 from broker.verbs.ground import Ground
@@ -56,7 +56,7 @@ class Reporting(Ground):
         """Do the one or the other; the job as the JSON of the answer."""
         at: str | int = "" if completed_at is None else completed_at
         new_id = self._ids.take(1)[0] if status == "failed" else ""
-        report = Ended(group, job_id, lease, status, reason, error, at, new_id, receipt_text(receipt, status))
+        report = ended(group, status, job_id, lease, reason, error, at, new_id, receipt_text(receipt, status))
         [row] = await self.hot.finish([report], want="job")
         if isinstance(row, TitanError):
             raise row
@@ -65,7 +65,7 @@ class Reporting(Ground):
     async def finish(self, items: Sequence[Finish]) -> list[TitanError | None]:
         """Succeed and fail many jobs: for each item None, or NotFound, WrongState, LeaseLost."""
         reports = [
-            ended(
+            ended_of(
                 item,
                 milliseconds(item.completed_at) if item.completed_at else "",
                 self._ids.take(1)[0] if item.status == "failed" else "",

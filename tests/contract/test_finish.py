@@ -7,7 +7,7 @@ import pytest
 from broker import keys
 from broker.errors import WrongState
 from broker.models.jobs import Job
-from broker.runs import Ended
+from broker.runs import ended
 from broker.store import Store
 from tests.contract.building import GROUP, clock, configure, dump, reap_after, running, shown, started, wait
 
@@ -66,7 +66,7 @@ async def test_finish_leaves_nothing_of_the_run(
 async def test_finish_many_answers_one_each(store: Store) -> None:
     """A report that is taken is answered by 1 where the job is not wanted back."""
     job = await running(store)
-    assert await store.hot.finish([Ended(GROUP, job.id, job.lease or "", "succeeded")] * 2) == [1, 1]
+    assert await store.hot.finish([ended(GROUP, "succeeded", job.id, job.lease or "")] * 2) == [1, 1]
 
 
 async def test_fail_without_a_reason(store: Store) -> None:

@@ -20,10 +20,9 @@ local ids, jobs, places, ends_of = {}, {}, {}, {}
 -- a group of this name hands out: `room` for how many jobs, env_vars and rate_limit; and of the jobs that it hands out in
 -- this call, `running`, their flat scores and ids, and the first end of a lease
 local function open(p, group, is_set, now)
-  group.room = math.huge
   if is_set then group.room, group.env_vars, group.rate = room(p, group.name) end
   if group.rate then group.room = math.min(group.room, allowance(p, group.name, group.rate, now)) end
-  group.running, group.first_end = {}, math.huge
+  group.running = {}
 end
 
 -- make a job that was read running

@@ -1,17 +1,23 @@
 -- Put before next: the queues of groups, read as one in the order of places.
 
+-- a group in the order of turns; all that is noted of it while it hands out has its room from the beginning
+local function in_turn(name, place)
+  return { name = name, place = place, room = math.huge, env_vars = false, rate = false, running = false,
+    first_end = math.huge, seen = 0, at = 1, found = false, look = 0 }
+end
+
 -- groups that may hand out, by the places of their first jobs, each once: as many as n jobs can be of, and one behind them
 local function ready_groups(p, names, n)
   local heads = {}
   if #names == 0 then
     local first = call('ZRANGE', p .. ':ready', 0, n, 'WITHSCORES')
-    for i = 1, #first, 2 do heads[#heads + 1] = { name = first[i], place = tonumber(first[i + 1]) } end
+    for i = 1, #first, 2 do heads[#heads + 1] = in_turn(first[i], tonumber(first[i + 1])) end
     return heads
   end
   local places, known = call('ZMSCORE', p .. ':ready', unpack(names)), {}
   for i = 1, #names do
     local name, place = names[i], tonumber(places[i])
-    if place and not known[name] then heads[#heads + 1], known[name] = { name = name, place = place }, true end
+    if place and not known[name] then heads[#heads + 1], known[name] = in_turn(name, place), true end
   end
   table.sort(heads, function(a, b) return a.place < b.place end)
   return heads

@@ -49,7 +49,7 @@ while at < #ARGV do
   if size then fields[size - 1], fields[size] = 'bytes', 0 end
   local spec_at = not is_ahead and #fields + 2
   if spec_at then fields[spec_at - 1] = 'spec' end
-  local index, scores = {}, {}
+  local index, scores = { 0, 0 }, { 0, 0 } -- with room for the one job that most runs of many groups have
   at = at + 5 + words
   for i = 1, 2 * n, 2 do
     local id, spec = ARGV[at], ARGV[at + 1]

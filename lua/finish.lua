@@ -30,12 +30,14 @@ local function late_item(group, status, id, lease)
   return want == 'job' and shown(p, id, status, call('HGET', runs_key(p), id)) or 1
 end
 
+local ends_now = { succeeded = ' succeeded ' .. whole(now), failed = ' failed ' .. whole(now) }
+
 -- end the jobs of these ids, whose reports begin at `at`: those that are over now, and whether one is retried
 local function finish(group, status, is_strict, ids, at, words)
   local is_held, before = take_out(p, group, is_strict, ids, at, words)
-  local ended, any_retried, ends_now = {}, false, ' ' .. status .. ' ' .. whole(now)
+  local ended, any_retried = {}, false
   for i = 1, #ids do
-    local id, lease, run, ends, is_retried = ids[i], ARGV[at + 1], before[i], ends_now, false
+    local id, lease, run, ends, is_retried = ids[i], ARGV[at + 1], before[i], ends_now[status], false
     if is_held[i] then
       if words ~= '2' then
         ends, is_retried = note(p, now, group, id, status, unpack(ARGV, at + 2, at + words - 1))
@@ -54,8 +56,11 @@ end
 
 local function finish_run(at)
   local group, status, n, words = unpack(ARGV, at, at + 3)
-  local fields, has_news, is_strict, kept_s = { 'max_concurrency', 'require_lease', 'retention_' .. status }
-  if are_set then has_news, is_strict, kept_s = unpack(call('HMGET', group_key(p, group), unpack(fields))) end
+  local has_news, is_strict, kept_s
+  if are_set then
+    local settings = call('HMGET', group_key(p, group), 'max_concurrency', 'require_lease', 'retention_' .. status)
+    has_news, is_strict, kept_s = unpack(settings)
+  end
   at, n = at + 4, tonumber(n)
   while n > 0 do
     local ids = next_ids(at, n, words)

@@ -10,13 +10,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Job
-from broker.runs import NewRun, Settings
+from broker.models.jobs import Job
+from broker.runs import NewRun, Settings, settings_of
 from broker.times import rfc3339
 
 _HANDED_OUT = b'{"id":"%b%b%b%b%d%b%b%b,"lease":"%b"}'
 _TIMES = b',"created_at":"%b","started_at":"%b","expires_at":"%b"'
 _SETTINGS = b',"delay":%d,"timeout":%d,"priority":%d,"max_retries":%d,"retries_delay":%d,"deliveries":'
+
+_WORDS = 7
+"""Of a job in the reply of next.lua."""
 
 struct_of = msgspec.json.Decoder(Job).decode
 """A job's JSON as a struct."""
@@ -50,7 +53,7 @@ def new_jobs(runs: Iterable[NewRun], created_at: int) -> list[bytes]:
             run.group.encode(),
             b"delayed" if run.settings.delay else b"queued",
         )
-        end = b'%b%b"}' % (_settled(run.settings), at)
+        end = b'%b0,"created_at":"%b"}' % (_settled(run.settings), at)
         jobs += [
             b'{"id":"' + job_id.encode() + begin + spec[1:-1] + end
             for job_id, spec in zip(run.ids, run.specs, strict=True)
@@ -60,9 +63,9 @@ def new_jobs(runs: Iterable[NewRun], created_at: int) -> list[bytes]:
 
 @lru_cache(maxsize=1024)
 def _settled(settings: Settings) -> bytes:
-    """What is behind the spec of a new job, up to the time: most jobs are set alike."""
+    """What stands in a job behind its spec, up to its deliveries: most jobs are set alike."""
     told = (settings.delay, settings.timeout, settings.priority, settings.max_retries, settings.retries_delay)
-    return _SETTINGS % told + b'0,"created_at":"'
+    return _SETTINGS % told
 
 
 def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Handed]:
@@ -73,17 +76,17 @@ def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Ha
     for name, env_vars, *told in groups:
         group, begin = name.decode(), b'","group_name":"%b","status":"running",' % name
         environment = b',"env_vars":' + env_vars if env_vars else b""
-        words = iter(told)
-        for job_id, place, row in zip(words, words, words, strict=True):
-            spec, created_at, timeout, priority, delay, max_retries, retries_delay, retry_of, deliveries = row
+        jobs_words = zip(*[iter(told)] * _WORDS, strict=True)
+        for job_id, place, spec, created_at, given, retry_of, deliveries in jobs_words:
+            settings = settings_of(given or b"")
             token = f"{lease}-{place.decode()}"
             encoded = _HANDED_OUT % (
                 job_id,
                 begin,
                 spec[1:-1],
-                _set_up(timeout, priority, delay, max_retries, retries_delay),
+                _settled(settings),
                 deliveries,
-                times.of(created_at, timeout),
+                times.of(created_at, settings.timeout),
                 b',"retry_of":"%b"' % retry_of if retry_of else b"",
                 environment,
                 token.encode(),
@@ -92,35 +95,16 @@ def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Ha
     return jobs
 
 
-@lru_cache(maxsize=1024)
-def _set_up(
-    timeout: bytes | None,
-    priority: bytes | None,
-    delay: bytes | None,
-    max_retries: bytes | None,
-    retries_delay: bytes | None,
-) -> bytes:
-    """What stands in the hash of a job's settings, as JSON up to the deliveries: most jobs are set alike."""
-    return _SETTINGS % (
-        int(delay or 0),
-        int(timeout or DEFAULT_TIMEOUT_S),
-        int(priority or 0),
-        int(max_retries or 0),
-        DEFAULT_RETRIES_DELAY_S if retries_delay is None else int(retries_delay),
-    )
-
-
 def finished(job_id: str, row: Sequence[Any]) -> bytes:
     """A job of finish.lua's reply."""
-    group, created_at, max_retries, reason, error, retry_at, spec, timeout, priority, delay, *rest = row
-    retries_delay, retry_of, status, run = rest
+    group, created_at, settings, spec, reason, error, retry_of, retry_at, status, run = row
     _, deliveries, started_at, *_, completed_at = run.split(b" ")
     return _FINISHED % (
         job_id.encode(),
         group,
         status,
         spec[1:-1],
-        _set_up(timeout, priority, delay, max_retries, retries_delay),
+        _settled(settings_of(settings or b"")),
         int(deliveries),
         rfc3339(int(created_at)).encode(),
         b"".join(
@@ -152,13 +136,13 @@ class _Times:
     def __init__(self, now: int, lease_s: int | None) -> None:
         self._now = now
         self._lease_s = lease_s
-        self._texts: dict[tuple[bytes, bytes | None], bytes] = {}
+        self._texts: dict[tuple[bytes, int], bytes] = {}
 
-    def of(self, created_at: bytes, timeout: bytes | None) -> bytes:
+    def of(self, created_at: bytes, timeout: int) -> bytes:
         """Those of one job as JSON: many jobs have the same."""
         text = self._texts.get((created_at, timeout))
         if text is None:
-            text = self._texts[created_at, timeout] = self._text(created_at, int(timeout or DEFAULT_TIMEOUT_S))
+            text = self._texts[created_at, timeout] = self._text(created_at, timeout)
         return text
 
     def _text(self, created_at: bytes, timeout: int) -> bytes:

@@ -9,14 +9,13 @@ from msgspec import UNSET, UnsetType
 from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Counts, Group, GroupSettings, Retentions
 from broker.models.jobs import Job
 from broker.presence import Receipt
-from broker.runs import spec_of
+from broker.runs import settings_of, spec_of
 from broker.states import FINISHED, STATUSES
 from broker.times import rfc3339
 
 _TEXTS = {"reason", "error", "retry_of", "retry_at"}
 _TIMES = ("started_at", "completed_at", "expires_at")
 _RUN = ("lease", "deliveries", "started_at")
-_WHOLE = ("delay", "timeout", "priority", "max_retries", "retries_delay", "deliveries")
 _RETENTION = "retention_"
 
 
@@ -77,9 +76,10 @@ def job_of(row: Sequence[Any], *, is_handed_out: bool = False, is_shown: bool = 
     )
     if spec.payload:
         job.payload = spec.payload
-    for name in _WHOLE:
-        if name in values:
-            setattr(job, name, int(values[name]))
+    for name, value in settings_of(values.get("settings", "").encode())._asdict().items():
+        setattr(job, name, value)
+    if "deliveries" in values:
+        job.deliveries = int(values["deliveries"])
     for name in _TIMES:
         if name in values:
             setattr(job, name, rfc3339(int(values[name])))

@@ -38,6 +38,32 @@ class Settings(NamedTuple):
     retries_delay: int
 
 
+class _Given(Struct, frozen=True, omit_defaults=True):
+    """Settings as the hash has them: one field, as JSON, of those that are not the default."""
+
+    delay: int = 0
+    timeout: int = DEFAULT_TIMEOUT_S
+    priority: int = 0
+    max_retries: int = 0
+    retries_delay: int = DEFAULT_RETRIES_DELAY_S
+
+
+_given = msgspec.json.Decoder(_Given).decode
+
+
+def settings_text(settings: Settings) -> bytes:
+    """The field `settings` of a job's hash; empty when all are the defaults, and there is no such field."""
+    text = _encode(_Given(**settings._asdict()))
+    return b"" if text == b"{}" else text
+
+
+@lru_cache(maxsize=1024)
+def settings_of(text: bytes) -> Settings:
+    """What a hash has as `settings`; b"" where it has none. Most jobs are set alike."""
+    given = _given(text or b"{}")
+    return Settings(given.priority, given.delay, given.timeout, given.max_retries, given.retries_delay)
+
+
 class NewRun(NamedTuple):
     """New jobs of one group with the same settings: their ids and specs."""
 
@@ -187,13 +213,5 @@ def _settings(
 
 @lru_cache(maxsize=1024)
 def _run_words(settings: Settings) -> tuple[Word, ...]:
-    """Priority, delay, how many words of fields, and these: field and value of what is not the default."""
-    given = (
-        ("delay", settings.delay, 0),
-        ("priority", settings.priority, 0),
-        ("timeout", settings.timeout, DEFAULT_TIMEOUT_S),
-        ("max_retries", settings.max_retries, 0),
-        ("retries_delay", settings.retries_delay, DEFAULT_RETRIES_DELAY_S),
-    )
-    words = [word for name, value, default in given if value != default for word in (name, value)]
-    return settings.priority, settings.delay, len(words), *words
+    """Priority, delay, and the settings as the hash has them."""
+    return settings.priority, settings.delay, settings_text(settings)

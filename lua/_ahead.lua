@@ -6,7 +6,7 @@ local function are_ahead(runs) return runs[#runs] == '' end
 -- visit(group, id, spec) for each job in the runs of enqueue
 local function each_new(runs, at, visit)
   while at < #runs do
-    local group, job = runs[at], at + 5 + runs[at + 4]
+    local group, job = runs[at], at + 5
     at = job + 2 * runs[at + 1]
     for i = job, at - 1, 2 do visit(group, runs[i], runs[i + 1]) end
   end

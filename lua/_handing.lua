@@ -1,6 +1,7 @@
 -- Put before the scripts that hand out: what they read of a job, and the writes that make it running.
-local READ = { 'spec', 'created_at', 'timeout', 'priority', 'delay', 'max_retries', 'retries_delay', 'retry_of' }
-local SPEC, CREATED_AT, TIMEOUT, DELIVERIES = 1, 2, 3, #READ + 1 -- the last one is put behind what was read
+local READ = { 'spec', 'created_at', 'settings', 'retry_of' }
+local SPEC, CREATED_AT, SETTINGS, RETRY_OF = 1, 2, 3, 4
+local TOLD = 7 -- words of a job in a reply: id, place, READ, deliveries
 -- a reply that has this many bytes of jobs takes no more of them
 local LARGEST = 8388608
 
@@ -14,9 +15,6 @@ local function read(key)
   return job[SPEC] and job[CREATED_AT] and job or nil
 end
 
--- what this call hands out, in the same order: ids, what was read of them, places, and the ends of their texts in `runs`
-local ids, jobs, places, ends_of = {}, {}, {}, {}
-
 -- a group of this name hands out: `room` for how many jobs, env_vars and rate_limit; and of the jobs that it hands out in
 -- this call, `running`, their flat scores and ids, and the first end of a lease
 local function open(p, group, is_set, now)
@@ -25,17 +23,15 @@ local function open(p, group, is_set, now)
   group.running = {}
 end
 
--- make a job that was read running
-local function hand_out(group, id, job, place, now, lease_s)
-  local ends, n = now + (job[TIMEOUT] or TIMEOUT_S) * 1000, #ids + 1
-  ids[n], jobs[n], places[n], ends_of[n] = id, job, place, ''
-  if lease_s ~= '' then
-    ends_of[n] = ' ' .. lease_s .. ' ' .. whole(ends)
-    ends = math.min(ends, now + lease_s * 1000)
-  end
-  local running = group.running
+-- hand out a job that was read; `told` is the part of the reply that has its group
+local function hand_out(group, told, id, place, job, now, lease_s)
+  local ends, running, n = timeout_s(job[SETTINGS]), group.running, #told
+  if lease_s ~= '' then ends = math.min(ends, tonumber(lease_s)) end
+  ends = now + ends * 1000
   running[#running + 1] = ends; running[#running + 1] = id
   group.first_end, group.room = math.min(group.first_end, ends), group.room - 1
+  told[n + 1], told[n + 2], told[n + 3], told[n + 4] = id, place, job[SPEC], job[CREATED_AT]
+  told[n + 5], told[n + 6], told[n + 7] = job[SETTINGS], job[RETRY_OF], 1
 end
 
 -- how often a job with this text in `runs` was handed out
@@ -43,17 +39,28 @@ local function deliveries_in(run)
   return tonumber(string.match(run, '^%d+$') or string.match(run, '^%S+ (%d+)')) or 0
 end
 
--- count the deliveries of the jobs that were handed out, and note their runs
-local function note_runs(p, now, lease)
-  if #ids == 0 then return end
-  local before, texts, head, started_at = call('HMGET', runs_key(p), unpack(ids)), {}, lease .. '-', ' ' .. whole(now)
-  local first = ' 1' .. started_at
-  for i = 1, #ids do
-    local deliveries = before[i] and deliveries_in(before[i]) + 1 or 1
-    jobs[i][DELIVERIES] = deliveries
-    local begun = deliveries == 1 and first or ' ' .. deliveries .. started_at
-    texts[2 * i - 1], texts[2 * i] = ids[i], head .. places[i] .. begun .. ends_of[i]
+-- visit(told, at) for each job in a reply
+local function each_told(reply, visit)
+  for i = 2, #reply do
+    for at = 3, #reply[i], TOLD do visit(reply[i], at) end
   end
+end
+
+-- note the runs of the jobs in a reply, and count their deliveries
+local function note_runs(p, now, lease, lease_s, reply)
+  local ids, texts, first, n = {}, {}, ' 1 ' .. whole(now), 0
+  each_told(reply, function(told, at) ids[#ids + 1] = told[at] end)
+  local before = #ids > 0 and call('HMGET', runs_key(p), unpack(ids))
+  each_told(reply, function(told, at)
+    n = n + 1
+    local begun, rest = first, ''
+    if before[n] then
+      local deliveries = deliveries_in(before[n]) + 1
+      told[at + TOLD - 1], begun = deliveries, ' ' .. deliveries .. ' ' .. whole(now)
+    end
+    if lease_s ~= '' then rest = ' ' .. lease_s .. ' ' .. whole(now + timeout_s(told[at + 1 + SETTINGS]) * 1000) end
+    texts[2 * n - 1], texts[2 * n] = ids[n], lease .. '-' .. told[at + 1] .. begun .. rest
+  end)
   many('HSET', runs_key(p), texts)
 end
 

@@ -29,12 +29,14 @@ local function read_run(job, run)
   if RETENTION_S[words[#words - 1]] then job.completed_at = words[#words] end
 end
 
--- a job: status, created_at, timeout, these fields, and what is known of its run; nil when there is no such job in the group
+-- a job: status, created_at, its settings, these fields, and what is known of its run; nil when there is no such job in the
+-- group
 local function find(p, group, id, ...)
-  local fields, job = { 'group_name', 'created_at', 'timeout', ... }, {}
+  local fields = { 'group_name', 'settings', 'created_at', ... }
   local values = call('HMGET', job_key(p, id), unpack(fields))
   if values[1] ~= group then return nil end
-  for i = 1, #fields do job[fields[i]] = values[i] or nil end
+  local job = settings_of(values[2])
+  for i = 3, #fields do job[fields[i]] = values[i] or nil end
   local run = call('HGET', runs_key(p), id) or nil
   job.status = status_of(p, group, id, run)
   read_run(job, run)

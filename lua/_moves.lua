@@ -27,6 +27,15 @@ local function give_back(p, group, id, place, deliveries, delay_ms, now)
   end
 end
 
+-- settings as the field of a job has them, or nil when all of them are the defaults
+local function settings_text(settings)
+  local words = {}
+  for _, name in ipairs({ 'delay', 'timeout', 'priority', 'max_retries', 'retries_delay' }) do
+    if settings[name] then words[#words + 1] = '"' .. name .. '":' .. whole(settings[name]) end
+  end
+  return words[1] and '{' .. table.concat(words, ',') .. '}'
+end
+
 -- a new job that does the work of an old one again; it counts if that did, or with `counts`
 local function again(p, group, id, new_id, delay_s, max_retries, now, counts)
   local status = delay_s > 0 and 'delayed' or 'queued'
@@ -34,16 +43,13 @@ local function again(p, group, id, new_id, delay_s, max_retries, now, counts)
   local function keep(field, value)
     if value then values[#values + 1] = field; values[#values + 1] = value end
   end
-  local old = call('HMGET', job_key(p, id), 'spec', 'priority', 'timeout', 'retries_delay', 'bytes')
-  local bytes = old[1] and (old[5] or counts) and #old[1]
+  local old = call('HMGET', job_key(p, id), 'spec', 'settings', 'bytes')
+  local settings, bytes = settings_of(old[2]), old[1] and (old[3] or counts) and #old[1]
+  settings.delay, settings.max_retries = delay_s > 0 and delay_s, max_retries > 0 and max_retries
   keep('spec', old[1])
-  keep('priority', old[2])
-  keep('timeout', old[3])
-  keep('retries_delay', old[4])
-  keep('max_retries', max_retries > 0 and max_retries)
-  keep('delay', delay_s > 0 and delay_s)
+  keep('settings', settings_text(settings))
   keep('bytes', bytes)
-  local score = delay_s > 0 and now + delay_s * 1000 or new_place(p, old[2])
+  local score = delay_s > 0 and now + delay_s * 1000 or new_place(p, settings.priority)
   call('HSET', job_key(p, new_id), unpack(values))
   call('ZADD', set_key(p, group, 'jobs'), now, new_id)
   call('ZADD', set_key(p, group, status), score, new_id)
@@ -52,8 +58,7 @@ local function again(p, group, id, new_id, delay_s, max_retries, now, counts)
   call('HSET', job_key(p, id), 'retry_at', new_id)
 end
 
--- the automatic retry of a job that has just failed
-local function retry_failed(p, group, id, max_retries, new_id, now)
-  local delay_s = call('HGET', job_key(p, id), 'retries_delay') or RETRIES_DELAY_S
-  again(p, group, id, new_id, tonumber(delay_s), max_retries - 1, now)
+-- the automatic retry of a job with these settings that has just failed
+local function retry_failed(p, group, id, settings, new_id, now)
+  again(p, group, id, new_id, settings.retries_delay or RETRIES_DELAY_S, settings.max_retries - 1, now)
 end

@@ -31,6 +31,14 @@ local function many(command, key, values)
   for i = 1, #values, 4000 do call(command, key, unpack(values, i, math.min(i + 3999, #values))) end
 end
 
+-- what a job has in its field `settings`: the numbers by their names, each nil where it is the default; or one of them
+local function settings_of(text)
+  local settings = {}
+  for name, value in string.gmatch(text or '', '"([a-z_]+)":(%d+)') do settings[name] = tonumber(value) end
+  return settings
+end
+local function timeout_s(text) return text and tonumber(string.match(text, '"timeout":(%d+)')) or TIMEOUT_S end
+
 -- how many jobs the group may hand out now (how fast, _rates.lua says), its env_vars and its rate_limit
 local function room(p, group)
   local settings = call('HMGET', group_key(p, group), 'paused', 'max_concurrency', 'env_vars', 'rate_limit')

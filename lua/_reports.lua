@@ -1,6 +1,5 @@
 -- Put before finish: which jobs reports may end, and what they tell of them beside that.
-local SHOWN = { 'group_name', 'created_at', 'max_retries', 'reason', 'error', 'retry_at', 'spec', 'timeout', 'priority',
-  'delay', 'retries_delay', 'retry_of' }
+local SHOWN = { 'group_name', 'created_at', 'settings', 'spec', 'reason', 'error', 'retry_of', 'retry_at' }
 
 -- a finished job as a reply: SHOWN of it, its status, the text of its run
 local function shown(p, id, status, run)
@@ -12,14 +11,15 @@ end
 -- put into the job what its report says, and make its retry; the end of the text of its run, and whether it is retried
 local function note(p, now, group, id, status, reason, text, completed_at, new_id, receipt)
   local key, fields = job_key(p, id), {}
-  local created_at, max_retries, receipts = unpack(call('HMGET', key, 'created_at', 'max_retries', 'receipts'))
+  local created_at, text_of_settings, receipts = unpack(call('HMGET', key, 'created_at', 'settings', 'receipts'))
   local function set(field, value) fields[#fields + 1] = field; fields[#fields + 1] = value end
   if reason ~= '' then set('reason', reason) end
   if text ~= '' then set('error', text) end
   if receipt then set('receipts', receipts_with(receipts, receipt)) end
   many('HSET', key, fields)
-  local is_retried = status == 'failed' and new_id ~= '' and max_retries
-  if is_retried then retry_failed(p, group, id, tonumber(max_retries), new_id, now) end
+  local settings = settings_of(text_of_settings)
+  local is_retried = status == 'failed' and new_id ~= '' and settings.max_retries
+  if is_retried then retry_failed(p, group, id, settings, new_id, now) end
   return ' ' .. status .. ' ' .. whole(plausible(tonumber(completed_at), created_at, now)), is_retried
 end
 

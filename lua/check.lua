@@ -122,7 +122,7 @@ end
 if #ARGV < first then check_group() end
 for at = first, #ARGV do
   local id = ARGV[at]
-  local job = find(p, group, id, 'priority', 'delay', 'place')
+  local job = find(p, group, id, 'place')
   if not job then
     check_orphan(id)
   else

@@ -10,16 +10,15 @@
 -- ARGV[7] total            how many of the jobs have no delay
 -- ARGV[8] max_jobs         that a group may have unfinished, or 0
 -- ARGV[9] max_bytes        that these may have, or 0
--- ARGV[10] runs            of jobs that are alike: group, how many, priority, delay in s, how many words of fields, field
---                          value field value…; then for each job: id spec, or id '' for all where these were sent ahead
+-- ARGV[10] runs            of jobs that are alike: group, how many, priority, delay in s, settings, JSON of those that are not
+--                          the default, or ''; then for each job: id spec, or id '' for all where these were sent ahead
 --
 -- moves   - -> delayed, - -> queued
 -- reply   now, ms; or, of an answer given before: its now and its note
 -- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE
 -- with    _answers _ahead _settings _limits _news
-local p, now, idempotency_key, digest, kept_ms = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
-local note, missing, total = ARGV[5], ARGV[6], ARGV[7]
-local max_jobs, max_bytes, first = tonumber(ARGV[8]), tonumber(ARGV[9]), 10
+local p, now, idempotency_key, digest, kept_ms, note = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local missing, total, max_jobs, max_bytes, first = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), 10
 local is_ahead, bytes = are_ahead(ARGV)
 
 -- the answer given before, or the refusal, or nil
@@ -41,16 +40,17 @@ end
 local firsts, timers, known, created_at, at = {}, {}, {}, whole(now), first
 local sequence = total ~= '0' and call('INCRBY', p .. ':sequence', total) - total
 while at < #ARGV do
-  local group, n, priority, delay_s, words = unpack(ARGV, at, at + 4)
+  local group, n, priority, delay_s, settings = unpack(ARGV, at, at + 4)
   local status, score, step = 'queued', (2 - priority) * STEP + (sequence or 0), 1
   if delay_s ~= '0' then status, score, step = 'delayed', now + delay_s * 1000, 0 end
-  local fields = { 'group_name', group, 'created_at', created_at, unpack(ARGV, at + 5, at + 4 + words) }
+  local fields = { 'group_name', group, 'created_at', created_at }
+  if settings ~= '' then fields[5], fields[6] = 'settings', settings end
   local size = max_bytes > 0 and #fields + 2
   if size then fields[size - 1], fields[size] = 'bytes', 0 end
   local spec_at = not is_ahead and #fields + 2
   if spec_at then fields[spec_at - 1] = 'spec' end
   local index, scores = { 0, 0 }, { 0, 0 } -- with room for the one job that most runs of many groups have
-  at = at + 5 + words
+  at = at + 5
   for i = 1, 2 * n, 2 do
     local id, spec = ARGV[at], ARGV[at + 1]
     at, score = at + 2, score + step

@@ -22,8 +22,7 @@ local function take(group, turn)
   while id and n > 0 and group.room > 0 and bytes < LARGEST and tonumber(place) <= turn do
     local job = read(p .. ':job:' .. id)
     if job then
-      hand_out(group, id, job, place, now, lease_s)
-      told[#told + 1] = id; told[#told + 1] = place; told[#told + 1] = job
+      hand_out(group, told, id, place, job, now, lease_s)
       n, bytes = n - 1, bytes + #job[SPEC]
     end
     group.seen, group.at = group.seen + 1, group.at + 2
@@ -70,7 +69,7 @@ repeat
   file(groups)
   groups_left = groups_left - #groups
 until n == 0 or #groups == 0
-note_runs(p, now, lease)
+note_runs(p, now, lease, lease_s, reply)
 if #reply == 1 then note_waiting(p) end
 
 return reply

@@ -53,13 +53,12 @@ table.sort(found, function(a, b) return a.score < b.score end)
 local reply = { now }
 for i = 1, math.min(n, #found) do
   local group, id, place, job = found[i].group, found[i].id, found[i].place, found[i].job
-  hand_out(group, id, job, place, now, lease_s)
   group.taken[#group.taken + 1] = id
   local last = reply[#reply]
   if #reply == 1 or last[1] ~= group.name then last = { group.name, group.env_vars }; reply[#reply + 1] = last end
-  last[#last + 1] = id; last[#last + 1] = place; last[#last + 1] = job
+  hand_out(group, last, id, place, job, now, lease_s)
 end
-note_runs(p, now, lease)
+note_runs(p, now, lease, lease_s, reply)
 file_running(p, groups, now)
 for i = 1, #groups do
   local name, taken, rate = groups[i].name, groups[i].taken, groups[i].rate

@@ -19,9 +19,7 @@ local function took_back(group, id, job)
   local is_over = job.deadline and tonumber(job.deadline) <= now
   if is_over or job.deliveries >= tonumber(delivery_limit) then
     close(p, group, id, 'running', 'failed', 'timeout', now)
-    if job.max_retries then
-      retry_failed(p, group, id, tonumber(job.max_retries), ARGV[first_id + left - 1], now)
-    end
+    if job.max_retries then retry_failed(p, group, id, job, ARGV[first_id + left - 1], now) end
     return 'failed'
   end
   give_back(p, group, id, place_of(job.lease) or new_place(p, job.priority), job.deliveries, 0, now)
@@ -38,7 +36,7 @@ local function promote(group, id, job)
 end
 
 local function reap(set, group, id)
-  local job = find(p, group, id, 'max_retries', 'place', 'priority')
+  local job = find(p, group, id, 'place')
   if not job then
     call('ZREM', set_key(p, group, set), id)
     return 'expired'

@@ -15,7 +15,7 @@
 local p, now, group, id, new_id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local max_jobs, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
 
-local job = find(p, group, id, 'max_retries', 'retry_at')
+local job = find(p, group, id, 'retry_at')
 if not job then return not_found() end
 if not RETENTION_S[job.status] then return wrong_state(job) end
 if job.retry_at then return wrong_state(job, 'It was retried already, as ' .. job.retry_at .. '.') end
@@ -23,7 +23,7 @@ local refused = max_jobs + max_bytes > 0
   and over_limit(p, group, 1, call('HSTRLEN', job_key(p, id), 'spec'), max_jobs, max_bytes)
 if refused then return refused end
 
-again(p, group, id, new_id, 0, tonumber(job.max_retries or 0), now, max_bytes > 0)
+again(p, group, id, new_id, 0, job.max_retries or 0, now, max_bytes > 0)
 refresh_ready(p, group)
 
 return row(p, group, new_id)

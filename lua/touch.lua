@@ -17,7 +17,7 @@ local function look(group, id, is_running, run)
   if not is_running then return find(p, group, id) end
   local job = { status = 'running' }
   read_run(job, run)
-  if not job.lease_s then job.timeout = call('HGET', job_key(p, id), 'timeout') or nil end
+  if not job.lease_s then job.timeout = timeout_s(call('HGET', job_key(p, id), 'settings')) end
   return job
 end
 

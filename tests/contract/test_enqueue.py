@@ -1,5 +1,6 @@
 """`enqueue`: what a new job has, all or none, and where the image comes from."""
 
+import msgspec
 import pytest
 
 from broker import keys
@@ -64,10 +65,11 @@ async def test_enqueue_of_unlike_jobs(store: Store) -> None:
 
 async def test_enqueue_keeps_what_is_given_and_no_more(store: Store) -> None:
     """The hash has the fields of every job and those that are not the default."""
-    for fields in ({}, {"timeout": 5}, {"priority": 1, "max_retries": 2}):
-        [job] = (await store.enqueue(GROUP, [new(**fields)])).jobs
-        kept = await store.redis.hkeys(keys.job(store.partitions[0], job.id))
-        assert {name.decode() for name in kept} == {"group_name", "created_at", "spec", *fields}
+    for given in ({}, {"timeout": 5}, {"priority": 1, "max_retries": 2}, {"delay": 3, "retries_delay": 0}):
+        [job] = (await store.enqueue(GROUP, [new(**given)])).jobs
+        kept = await store.redis.hgetall(keys.job(store.partitions[0], job.id))
+        assert set(kept) == {b"group_name", b"created_at", b"spec", *([b"settings"] if given else [])}
+        assert msgspec.json.decode(kept.get(b"settings", b"{}")) == given
 
 
 async def test_enqueue_makes_the_group(store: Store) -> None:

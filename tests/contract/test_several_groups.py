@@ -34,7 +34,7 @@ Words = list[str | int]
 
 def new_job(group: str, number: int, *, priority: int = 0, delay: int = 0) -> Words:
     """A run of one job, as enqueue.lua takes it."""
-    return [group, 1, priority, delay, 0, f"{number:016}", SPEC]
+    return [group, 1, priority, delay, "", f"{number:016}", SPEC]
 
 
 async def enqueue_run(run: Run, store: Store, *jobs: Words) -> None:

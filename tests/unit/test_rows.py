@@ -13,13 +13,15 @@ from broker.encoded import finished, handed_out, new_jobs
 from broker.models.groups import Counts, Group, GroupSettings, Retentions
 from broker.models.jobs import Job, NewJob
 from broker.rows import field_of, fields_of, group_of, job_of, run_of
-from broker.runs import enqueue_words, new_runs
+from broker.runs import Settings, enqueue_words, new_runs, settings_of, settings_text
 from broker.script_texts import SCRIPTS
 from broker.times import rfc3339
 from tests.conftest import NOW
 from tests.unit.jobs import NEW_JOBS, SETTINGS
 
 ID = "0" * 16
+_NUMBERS = st.integers(0, 10**7)
+SETTINGS_OF_JOBS = st.builds(Settings, st.integers(0, 2), _NUMBERS, _NUMBERS, _NUMBERS, _NUMBERS)
 
 
 def row(**fields):
@@ -32,28 +34,34 @@ def row(**fields):
 def test_words_of_a_new_job_make_its_row(job):
     """What enqueue writes of a job is read back as the job that the producer was told."""
     runs = new_runs("maps", [job], [ID], "group-image")
-    group, n, _, delay, width, *words = enqueue_words(runs)
-    assert (group, n, width + 2) == ("maps", 1, len(words))
-    fields = dict(zip(words[:width:2], words[1:width:2], strict=True)) | {"spec": words[-1].decode()}
-    fields["status"] = "delayed" if delay else "queued"
+    group, n, priority, delay, settings, job_id, spec = enqueue_words(runs)
+    assert (group, n, priority, delay, job_id) == ("maps", 1, job.priority or 0, job.delay or 0, ID)
+    fields = {"spec": spec.decode(), "status": "delayed" if delay else "queued"}
+    if settings:
+        fields["settings"] = settings.decode()
     assert [job_of(row(**fields))] == [Decoder(Job).decode(encoded) for encoded in new_jobs(runs, NOW)]
 
 
 def test_words_of_a_job_of_defaults_are_empty():
     """A default is not kept, whether it was given or not."""
     given_all = NewJob(image="x", payload="", delay=0, timeout=60, priority=0, max_retries=0, retries_delay=60)
-    words = ["maps", 1, 0, 0, 0, ID, b'{"image":"x"}']
+    words = ["maps", 1, 0, 0, b"", ID, b'{"image":"x"}']
     for job in (given_all, NewJob(image="x")):
         assert enqueue_words(new_runs("maps", [job], [ID], "")) == words
 
 
 def test_words_of_a_retries_delay_of_nothing():
     """A retries_delay of 0 is not the default, and is kept."""
-    assert enqueue_words(new_runs("maps", [NewJob(image="x", retries_delay=0)], [ID], ""))[4:7] == [
-        2,
-        "retries_delay",
-        0,
-    ]
+    [run] = new_runs("maps", [NewJob(image="x", retries_delay=0)], [ID], "")
+    assert settings_text(run.settings) == b'{"retries_delay":0}'
+
+
+@given(SETTINGS_OF_JOBS)
+def test_settings_are_read_as_they_were_written(settings):
+    """What a hash has of a job's settings is all of them, in words that Lua reads as well."""
+    text = settings_text(settings)
+    assert settings_of(text) == settings
+    assert text == b"" or re.fullmatch(rb'\{("[a-z_]+":\d+,?)+\}', text)
 
 
 @given(st.lists(NEW_JOBS, min_size=1, max_size=5))
@@ -70,9 +78,9 @@ def test_handed_out_is_the_encoding_of_the_job(job, lease_s, env_vars, retry_of)
     """The JSON of a job that is handed out is what the struct would be encoded to."""
     [run] = new_runs("maps", [job], [ID], "group-image")
     own = run.settings
-    texts = (own.timeout, own.priority, own.delay, own.max_retries, own.retries_delay, retry_of)
-    read = [*[None if text is None else str(text).encode() for text in (NOW - 5, *texts)], 2]
-    [handed] = handed_out([NOW, [b"maps", env_vars, ID.encode(), b"17", [run.specs[0], *read]]], "abc", lease_s)
+    other = retry_of.encode() if retry_of else None
+    words = [run.specs[0], str(NOW - 5).encode(), settings_text(own) or None, other, 2]
+    [handed] = handed_out([NOW, [b"maps", env_vars, ID.encode(), b"17", *words]], "abc", lease_s)
     assert (handed.group_name, handed.id, handed.lease) == ("maps", ID, "abc-17")
     told = Decoder(Job).decode(handed.encoded)
     assert Encoder().encode(told) == handed.encoded
@@ -84,10 +92,10 @@ def test_handed_out_is_the_encoding_of_the_job(job, lease_s, env_vars, retry_of)
 def test_finished_is_the_encoding_of_the_job(job, reason, error, other, status):
     """The JSON of a job that has ended is what its whole row would be encoded to, whatever its texts are."""
     [run] = new_runs("maps", [job], [ID], "group-image")
-    fields = {name: value for name, value in run.settings._asdict().items() if value}
+    fields = {"settings": settings_text(run.settings).decode()}
     ends = {"status": status, "run": f"abc-17 3 {NOW + 1} 30 {NOW + 9} {status} {NOW + 2}", "retry_of": other}
     texts = {"reason": reason, "error": error, "retry_at": other}
-    fields |= {"retries_delay": run.settings.retries_delay, "spec": run.specs[0].decode()} | ends | texts
+    fields |= {"spec": run.specs[0].decode()} | ends | texts
     fields = {name: value for name, value in fields.items() if value not in (None, "")}
     had = {"group_name": "maps", "created_at": NOW, **fields}
     asked = [had.get(name) for name in (*_fields_of("SHOWN"), "status", "run")]

@@ -19,7 +19,7 @@ SPEC = '{"image":"x"}'
 
 def enqueue_call(store, job_id, group="maps"):
     """A call that makes one job with this id."""
-    return Call("enqueue", store.partitions[0], (NOW, "", "", "", "", "", 1, 0, 0, group, 1, 0, 0, 0, job_id, SPEC))
+    return Call("enqueue", store.partitions[0], (NOW, "", "", "", "", "", 1, 0, 0, group, 1, 0, 0, "", job_id, SPEC))
 
 
 async def counts(store, group="maps"):

@@ -9,15 +9,16 @@ import broker.script_texts
 from broker import keys
 from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Retentions
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
+from broker.runs import Settings
 from broker.script_texts import SCRIPTS
 
 FOLDER = Path(broker.script_texts.__file__).parent.parent / "lua"
 FILES = sorted(FOLDER.glob("*.lua"))
 PRELUDE = (FOLDER / "_prelude.lua").read_text("utf-8")
 JOBS = (FOLDER / "_jobs.lua").read_text("utf-8")
-ALWAYS_FOUND = {"created_at", "timeout", "status", "deliveries", "lease", "started_at", "completed_at", "lease_s"}
-ALWAYS_FOUND |= {"deadline", "handed_out_by"}
-"""What `find` tells of every job: what its run says, and what it always reads."""
+ALWAYS_FOUND = {"created_at", "status", "deliveries", "lease", "started_at", "completed_at", "lease_s"}
+ALWAYS_FOUND |= {"deadline", "handed_out_by", *Settings._fields}
+"""What `find` tells of every job: what its run says, its settings, and what it always reads."""
 LINES = {"check": 135, "reap": 85}
 """Longest files; a verb's script and the prelude have 80 lines at most."""
 

@@ -59,8 +59,14 @@ def settings_text(settings: Settings) -> bytes:
 
 @lru_cache(maxsize=1024)
 def settings_of(text: bytes) -> Settings:
-    """What a hash has as `settings`; b"" where it has none. Most jobs are set alike."""
-    given = _given(text or b"{}")
+    """What a hash has as `settings`; b"" where it has none. Most jobs are set alike.
+
+    What somebody wrote there by hand and is no such JSON counts as none, as it does in the scripts.
+    """
+    try:
+        given = _given(text or b"{}")
+    except msgspec.MsgspecError:
+        given = _Given()
     return Settings(given.priority, given.delay, given.timeout, given.max_retries, given.retries_delay)
 
 

@@ -64,6 +64,12 @@ def test_settings_are_read_as_they_were_written(settings):
     assert text == b"" or re.fullmatch(rb'\{("[a-z_]+":\d+,?)+\}', text)
 
 
+@pytest.mark.parametrize("text", [b"0", b"{", b'{"timeout":"x"}', b"[]", b"\xff"])
+def test_settings_that_no_broker_wrote_are_the_defaults(text):
+    """A text that is not what it should be holds nobody up."""
+    assert settings_of(text) == settings_of(b"")
+
+
 @given(st.lists(NEW_JOBS, min_size=1, max_size=5))
 def test_new_runs_keep_the_order(jobs):
     """Only neighbours that are alike share a run, so the order of the jobs stays."""

@@ -125,7 +125,7 @@ async def test_scripts_run_by_hand(store, backend, request, tmp_path):
         return subprocess.run(line, capture_output=True, text=True, timeout=10, check=True).stdout.split("\n")
 
     job_id = "0" * 16
-    run = ("maps", "1", "0", "0", "0", job_id, SPEC)
+    run = ("maps", "1", "0", "0", "", job_id, SPEC)
     assert by_hand("enqueue", "", "", "", "", "", "", "1", "0", "0", *run)[0].isdigit()
     _, group, _, handed_out, place, spec, *_ = by_hand("next", "", "1", "token", "")
     assert (group, spec, handed_out) == ("maps", SPEC, job_id)

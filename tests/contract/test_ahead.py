@@ -10,6 +10,7 @@ from broker import keys
 from broker.ahead import KEPT_MS, LARGE_BYTES
 from broker.check import check
 from broker.errors import IdempotencyMismatch, Invalid, LimitReached, StoreFull, StoreUnavailable
+from broker.limits import Limits
 from broker.models.jobs import NewJob
 from broker.store import Store
 from tests.contract.building import GROUP, ids, new, partition
@@ -73,8 +74,10 @@ async def test_refused_large_jobs_leave_nothing(store: Store, backend: str) -> N
     assert await hashes(store) == {made.id: -1}
 
 
-async def test_large_jobs_whose_specs_are_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("most", [0, 9])
+async def test_large_jobs_whose_specs_are_lost(store: Store, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """When the store lost some of what was sent ahead, as in a failover, no job is made, and the rest is gone too."""
+    monkeypatch.setattr(store.hot, "_limits", Limits(most, 0))
     send = store._partitions.send
 
     async def losing(name: str, commands: Sequence[Sequence[Any]]) -> None:

@@ -8,7 +8,7 @@ local function job_key(p, id) return p .. ':job:' .. id end
 local function runs_key(p) return p .. ':runs' end
 local function group_key(p, group) return p .. ':group:' .. group end
 local function set_key(p, group, set) return p .. ':group:' .. group .. ':' .. set end
-local function whole(n) return string.format('%.0f', n) end -- of a number inside a text
+local function whole(n) return string.format('%d', n) end -- of a number inside a text
 
 -- ms since 1970: the server's clock, unless a test gives the time
 local function clock(now)

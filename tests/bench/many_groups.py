@@ -1,4 +1,7 @@
-"""W6 over groups: the same work with one group and with 10,000, in turns, each on a broker of its own."""
+"""W6 over groups: the same work with one group, spread over 10,000, and in one beside 10,000.
+
+In turns, each on a broker of its own.
+"""
 
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -42,30 +45,46 @@ class OwnGroups(OwnGroup):
 
 
 async def measured(limit_s: float, jobs: int, rounds: int) -> list[Result]:
-    """Enqueueing and consuming, for each number of groups."""
+    """Enqueueing and consuming, for each number of groups, and beside many."""
     results = []
     async with AsyncExitStack() as stack:
-        benches = []
-        for n in GROUPS:
+
+        async def bench(groups: int) -> tuple[Bench, OwnGroups]:
             started: Server = stack.enter_context(server())
             meters = Meters([started.pid])
             await stack.enter_async_context(meters.store(started.redis_url))
-            groups = OwnGroups(Address.read(started.url), n)
-            await groups.fill(n)
-            await groups.finish_all()
-            benches.append((n, Bench(groups, meters, limit_s, jobs, polls=0)))
+            own = OwnGroups(Address.read(started.url), groups)
+            await own.fill(groups)
+            return Bench(own, meters, limit_s, jobs, polls=0), own
+
+        benches = []
+        for n in GROUPS:
+            spread, own = await bench(n)
+            await own.finish_all()
+            benches.append((f"{n:,} group{'s' if n > 1 else ''}", "any group", spread))
+        others, _ = await bench(GROUPS[-1])
+        beside = others._replace(group=OwnGroup(others.group.address))
+        await beside.group.open()
+        benches.append((f"1 group beside {GROUPS[-1]:,} with a job each", "the group", beside))
         for _ in range(rounds):
-            for n, bench in benches:
-                results.append(_named(await enqueue(bench, connections=32, n=1), "enqueue 1 a call, 32 connections", n))
-                await bench.group.finish_all()
-                done = await consume(bench, connections=32, n=1, at_once=False)
-                results.append(_named(done, "next 1 of any group, a success each, 32 connections", n))
-                await bench.group.finish_all()
-                done = await consume(bench, connections=4, n=100, at_once=True)
-                results.append(_named(done, "next 100 of any group, one finish for all", n))
-                await bench.group.finish_all()
+            for groups, whose, each in benches:
+                results += await _round(each, whose, groups)
     return medians(results)
 
 
-def _named(result: Result, what: str, n: int) -> Result:
-    return msgspec.structs.replace(result, work="W6", what=f"{what}, {n:,} group{'s' if n > 1 else ''}")
+async def _round(bench: Bench, whose: str, groups: str) -> list[Result]:
+    enqueued = await enqueue(bench, connections=32, n=1)
+    await bench.group.finish_all()
+    one = await consume(bench, connections=32, n=1, at_once=False)
+    await bench.group.finish_all()
+    many = await consume(bench, connections=4, n=100, at_once=True)
+    await bench.group.finish_all()
+    return [
+        _named(enqueued, f"enqueue 1 a call, 32 connections, {groups}"),
+        _named(one, f"next 1 of {whose}, a success each, 32 connections, {groups}"),
+        _named(many, f"next 100 of {whose}, one finish for all, {groups}"),
+    ]
+
+
+def _named(result: Result, what: str) -> Result:
+    return msgspec.structs.replace(result, work="W6", what=what)

@@ -1,9 +1,10 @@
 -- Put before finish: which jobs reports may end, and what they tell of them beside that.
 local SHOWN = { 'group_name', 'created_at', 'settings', 'spec', 'reason', 'error', 'retry_of', 'retry_at' }
 
--- a finished job as a reply: SHOWN of it, its status, the text of its run
+-- a finished job as a reply: SHOWN of it, its status, the text of its run; or the refusal when its hash is gone
 local function shown(p, id, status, run)
   local row = call('HMGET', job_key(p, id), unpack(SHOWN))
+  if not row[1] then return not_found() end
   row[#SHOWN + 1], row[#SHOWN + 2] = status, run
   return row
 end
@@ -16,11 +17,11 @@ local function note(p, now, group, id, status, reason, text, completed_at, new_i
   if reason ~= '' then set('reason', reason) end
   if text ~= '' then set('error', text) end
   if receipt then set('receipts', receipts_with(receipts, receipt)) end
-  many('HSET', key, fields)
+  if created_at then many('HSET', key, fields) end -- else its hash is gone
   local settings = settings_of(text_of_settings)
   local is_retried = status == 'failed' and new_id ~= '' and settings.max_retries
   if is_retried then retry_failed(p, group, id, settings, new_id, now) end
-  return ' ' .. status .. ' ' .. whole(plausible(tonumber(completed_at), created_at, now)), is_retried
+  return ' ' .. status .. ' ' .. whole(plausible(tonumber(completed_at), created_at or now, now)), is_retried
 end
 
 -- the texts of runs that are over, of all groups; they are written before any of these jobs is looked at again

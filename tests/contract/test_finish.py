@@ -5,11 +5,24 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from broker import keys
-from broker.errors import WrongState
+from broker.check import check
+from broker.errors import NotFound, WrongState
 from broker.models.jobs import Job
 from broker.runs import ended
 from broker.store import Store
-from tests.contract.building import GROUP, clock, configure, dump, reap_after, running, shown, started, wait
+from tests.contract.building import (
+    GROUP,
+    clock,
+    configure,
+    dump,
+    members_key,
+    now_ms,
+    reap_after,
+    running,
+    shown,
+    started,
+    wait,
+)
 
 Finishing = Callable[[Store, str, str], Awaitable[Job]]
 
@@ -148,3 +161,23 @@ async def test_finish_again_of_a_retried_job(store: Store, finish: Finishing) ->
     retry = await store.retry(GROUP, job.id)
     assert (await finish(store, job.id, str(job.lease))).retry_at == retry.id
     assert (await store.group(GROUP)).counts.queued == 1
+
+
+@each_verb
+async def test_finish_a_job_whose_hash_is_gone(store: Store, finish: Finishing) -> None:
+    """A job of which only its run is left is not found, and in nobody's way any more."""
+    job = await running(store, max_retries=1)
+    await store.redis.delete(keys.job(store.partitions[0], job.id))
+    with pytest.raises(NotFound):
+        await finish(store, job.id, str(job.lease))
+    assert not await store.redis.exists(keys.job(store.partitions[0], job.id), members_key(store, GROUP, "running"))
+    await check(store, is_repair=True)
+
+
+async def test_finish_a_job_whose_hash_is_gone_at_a_time(store: Store) -> None:
+    """The same where its consumer says when it ended."""
+    job = await running(store)
+    await store.redis.delete(keys.job(store.partitions[0], job.id))
+    with pytest.raises(NotFound):
+        await store.succeed(GROUP, job.id, str(job.lease), now_ms(store) - 1)
+    await check(store, is_repair=True)

@@ -76,7 +76,7 @@ def job_of(row: Sequence[Any], *, is_handed_out: bool = False, is_shown: bool = 
     )
     if spec.payload:
         job.payload = spec.payload
-    for name, value in settings_of(values.get("settings", "").encode())._asdict().items():
+    for name, value in msgspec.structs.asdict(settings_of(values.get("settings", "").encode())).items():
         setattr(job, name, value)
     if "deliveries" in values:
         job.deliveries = int(values["deliveries"])

@@ -28,18 +28,11 @@ spec_of = msgspec.json.Decoder(Spec).decode
 """The spec that a hash has."""
 
 
-class Settings(NamedTuple):
-    """What a producer may set about a job beside its image and payload, defaults filled in; s."""
+class Settings(Struct, frozen=True, omit_defaults=True):
+    """What a producer may set about a job beside its image and payload; s.
 
-    priority: int
-    delay: int
-    timeout: int
-    max_retries: int
-    retries_delay: int
-
-
-class _Given(Struct, frozen=True, omit_defaults=True):
-    """Settings as the hash has them: one field, as JSON, of those that are not the default."""
+    One field of the hash, as JSON of what is not the default.
+    """
 
     delay: int = 0
     timeout: int = DEFAULT_TIMEOUT_S
@@ -48,12 +41,12 @@ class _Given(Struct, frozen=True, omit_defaults=True):
     retries_delay: int = DEFAULT_RETRIES_DELAY_S
 
 
-_given = msgspec.json.Decoder(_Given).decode
+_settings_of = msgspec.json.Decoder(Settings).decode
 
 
 def settings_text(settings: Settings) -> bytes:
     """The field `settings` of a job's hash; empty when all are the defaults, and there is no such field."""
-    text = _encode(_Given(**settings._asdict()))
+    text = _encode(settings)
     return b"" if text == b"{}" else text
 
 
@@ -64,10 +57,9 @@ def settings_of(text: bytes) -> Settings:
     What somebody wrote there by hand and is no such JSON counts as none, as it does in the scripts.
     """
     try:
-        given = _given(text or b"{}")
+        return _settings_of(text or b"{}")
     except msgspec.MsgspecError:
-        given = _Given()
-    return Settings(given.priority, given.delay, given.timeout, given.max_retries, given.retries_delay)
+        return Settings()
 
 
 class NewRun(NamedTuple):
@@ -209,9 +201,9 @@ def _settings(
 ) -> Settings:
     """What a producer gave, with the defaults: most jobs are set alike."""
     return Settings(
-        priority or 0,
         delay or 0,
         timeout or DEFAULT_TIMEOUT_S,
+        priority or 0,
         max_retries or 0,
         DEFAULT_RETRIES_DELAY_S if retries_delay is None else retries_delay,
     )

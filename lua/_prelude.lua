@@ -26,7 +26,7 @@ local function replies(items)
   return items
 end
 
--- ZADD, ZREM, HSET, HDEL or DEL of any number of values
+-- ZADD, ZREM, HSET or HDEL of any number of values
 local function many(command, key, values)
   for i = 1, #values, 4000 do call(command, key, unpack(values, i, math.min(i + 3999, #values))) end
 end

@@ -21,7 +21,7 @@ from tests.unit.jobs import NEW_JOBS, SETTINGS
 
 ID = "0" * 16
 _NUMBERS = st.integers(0, 10**7)
-SETTINGS_OF_JOBS = st.builds(Settings, st.integers(0, 2), _NUMBERS, _NUMBERS, _NUMBERS, _NUMBERS)
+SETTINGS_OF_JOBS = st.builds(Settings, _NUMBERS, _NUMBERS, st.integers(0, 2), _NUMBERS, _NUMBERS)
 
 
 def row(**fields):

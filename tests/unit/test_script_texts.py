@@ -17,7 +17,7 @@ FILES = sorted(FOLDER.glob("*.lua"))
 PRELUDE = (FOLDER / "_prelude.lua").read_text("utf-8")
 JOBS = (FOLDER / "_jobs.lua").read_text("utf-8")
 ALWAYS_FOUND = {"created_at", "status", "deliveries", "lease", "started_at", "completed_at", "lease_s"}
-ALWAYS_FOUND |= {"deadline", "handed_out_by", *Settings._fields}
+ALWAYS_FOUND |= {"deadline", "handed_out_by", *Settings.__struct_fields__}
 """What `find` tells of every job: what its run says, its settings, and what it always reads."""
 LINES = {"check": 135, "reap": 85}
 """Longest files; a verb's script and the prelude have 80 lines at most."""

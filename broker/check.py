@@ -1,10 +1,10 @@
-"""`titan check`: walks all keys in small steps and holds sets, hashes, heads and timers against each other.
+"""`titan check`: walks all keys in small steps and holds sets, jobs, heads and timers against each other.
 
 Each step is one script, so what it sees is of one moment, and it may run beside live traffic. What another store's
 eviction, a restore or a failover left behind is named, and with repair mended: the sets are the truth.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 from broker import keys
@@ -12,9 +12,7 @@ from broker.refusals import spoken
 from broker.rows import Finding
 from broker.servers import Server
 from broker.store import Store
-
-_NEVER = -1
-"""What PTTL says of a key that does not expire."""
+from broker.texts import parts_of
 
 STEP = 200
 """Jobs that one script looks at."""
@@ -37,16 +35,16 @@ async def check(
             findings.update(dict.fromkeys(await store.check(group, job_ids, is_repair=is_repair)))
             if progress is not None:
                 progress(len(job_ids))
-        async for job_ids in _runs(store, partition):
-            findings.update(dict.fromkeys(await store.check_runs(partition, job_ids, is_repair=is_repair)))
+        async for job_ids in _rests(store, partition):
+            findings.update(dict.fromkeys(await store.check_rests(partition, job_ids, is_repair=is_repair)))
         for group in groups:
             findings.update(dict.fromkeys(await store.check(group, (), is_repair=is_repair)))
     return list(findings)
 
 
 async def _steps(store: Store, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
-    """Groups with some of their jobs: all that stand in a set or have a hash, and all groups that stand anywhere."""
-    for walk in (_sets, _heads, _hashes):
+    """Groups with some of their jobs: all that are in a set or in `jobs`, and all groups that stand anywhere."""
+    for walk in (_sets, _heads, _jobs):
         async for group, job_ids in walk(store, partition):
             yield group, job_ids
 
@@ -69,20 +67,32 @@ async def _heads(store: Store, partition: str) -> AsyncIterator[tuple[str, list[
                 yield member.rpartition(":")[2], []
 
 
-async def _hashes(store: Store, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
-    server = store.servers.of(partition)
-    async for names in _scan(server, keys.job(partition, "*")):
-        for group, job_ids in (await _by_group(server, partition, names)).items():
+async def _jobs(store: Store, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
+    async for found in _fields(store.servers.of(partition), keys.jobs(partition)):
+        groups: dict[str, list[str]] = {}
+        for job_id, text in found:
+            groups.setdefault(_group_in(text), []).append(job_id)
+        for group, job_ids in groups.items():
             yield group, job_ids
 
 
-async def _runs(store: Store, partition: str) -> AsyncIterator[list[str]]:
-    server, cursor = store.servers.of(partition), 0
+async def _rests(store: Store, partition: str) -> AsyncIterator[list[str]]:
+    """Ids that may be of no job: all that are in `runs` or have a hash of their own."""
+    server = store.servers.of(partition)
+    async for found in _fields(server, keys.runs(partition)):
+        yield [job_id for job_id, _ in found]
+    async for names in _scan(server, keys.job(partition, "*")):
+        yield [name.removeprefix(keys.job(partition, "")) for name in names]
+
+
+async def _fields(server: Server, name: str) -> AsyncIterator[list[tuple[str, bytes]]]:
+    """Fields of a hash with their values, STEP at most."""
+    cursor = 0
     while True:
-        cursor, found = await spoken(server.redis.hscan(keys.runs(partition), cursor, count=STEP))
-        job_ids = [_text(job_id) for job_id in found]
-        for at in range(0, len(job_ids), STEP):
-            yield job_ids[at : at + STEP]
+        cursor, found = await spoken(server.redis.hscan(name, cursor, count=STEP))
+        pairs = [(_text(field), value) for field, value in cast("dict[bytes, bytes]", found).items()]
+        for at in range(0, len(pairs), STEP):
+            yield pairs[at : at + STEP]
         if not cursor:
             return
 
@@ -91,7 +101,8 @@ async def _scan(server: Server, pattern: str) -> AsyncIterator[list[str]]:
     cursor = 0
     while True:
         cursor, names = await spoken(server.redis.scan(cursor, pattern, STEP))
-        yield [_text(name) for name in names]
+        if names:
+            yield [_text(name) for name in names]
         if not cursor:
             return
 
@@ -107,18 +118,12 @@ async def _members(server: Server, name: str) -> AsyncIterator[list[str]]:
             return
 
 
-async def _by_group(server: Server, partition: str, names: Sequence[str]) -> dict[str, list[str]]:
-    ids = [name.removeprefix(keys.job(partition, "")) for name in names]
-    pipeline = server.redis.pipeline(transaction=False)
-    for name in names:
-        pipeline.hget(name, "group_name")
-        pipeline.pttl(name)
-    replies = await spoken(pipeline.execute())
-    groups: dict[str, list[str]] = {}
-    for job_id, group, ttl in zip(ids, replies[::2], replies[1::2], strict=True):
-        if ttl == _NEVER:  # else it went away since its key was seen, or was sent ahead and is no job yet
-            groups.setdefault(_text(group or b""), []).append(job_id)
-    return groups
+def _group_in(text: bytes) -> str:
+    """The group that a job's text names; '' when it is no such text."""
+    try:
+        return parts_of(text).group_name.decode()
+    except (TypeError, IndexError):
+        return ""
 
 
 def _text(value: Any) -> str:

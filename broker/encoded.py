@@ -1,6 +1,6 @@
 """Jobs as the JSON that answers carry, put together from what the store has without a struct in between.
 
-Groups, ids, leases and times need no escaping; image and payload are kept as JSON already (the hash's `spec`). A test
+Groups, ids, leases and times need no escaping; image and payload are kept as JSON already (`spec`). A test
 holds this against the encoding of `Job`.
 """
 
@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from broker.models.jobs import Job
-from broker.runs import NewRun, Settings, settings_of
+from broker.runs import NewRun
+from broker.texts import Settings, parts_of, settings_of
 from broker.times import rfc3339
 
 _HANDED_OUT = b'{"id":"%b%b%b%b%d%b%b%b,"lease":"%b"}'
 _TIMES = b',"created_at":"%b","started_at":"%b","expires_at":"%b"'
 _SETTINGS = b',"delay":%d,"timeout":%d,"priority":%d,"max_retries":%d,"retries_delay":%d,"deliveries":'
 
-_WORDS = 7
+_WORDS = 4
 """Of a job in the reply of next.lua."""
 
 struct_of = msgspec.json.Decoder(Job).decode
@@ -77,8 +78,9 @@ def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Ha
         group, begin = name.decode(), b'","group_name":"%b","status":"running",' % name
         environment = b',"env_vars":' + env_vars if env_vars else b""
         jobs_words = zip(*[iter(told)] * _WORDS, strict=True)
-        for job_id, place, spec, created_at, given, retry_of, deliveries in jobs_words:
-            settings = settings_of(given or b"")
+        for job_id, place, text, deliveries in jobs_words:
+            given, _, created_at, spec = parts_of(text)
+            settings = settings_of(given)
             token = f"{lease}-{place.decode()}"
             encoded = _HANDED_OUT % (
                 job_id,
@@ -87,7 +89,7 @@ def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Ha
                 _settled(settings),
                 deliveries,
                 times.of(created_at, settings.timeout),
-                b',"retry_of":"%b"' % retry_of if retry_of else b"",
+                b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b"",
                 environment,
                 token.encode(),
             )
@@ -97,14 +99,16 @@ def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Ha
 
 def finished(job_id: str, row: Sequence[Any]) -> bytes:
     """A job of finish.lua's reply."""
-    group, created_at, settings, spec, reason, error, retry_of, retry_at, status, run = row
+    text, status, run, reason, error, retry_at, large = row
+    given, group, created_at, spec = parts_of(text)
+    settings = settings_of(given)
     _, deliveries, started_at, *_, completed_at = run.split(b" ")
     return _FINISHED % (
         job_id.encode(),
         group,
         status,
-        spec[1:-1],
-        _settled(settings_of(settings or b"")),
+        (large or spec)[1:-1],
+        _settled(settings),
         int(deliveries),
         rfc3339(int(created_at)).encode(),
         b"".join(
@@ -113,7 +117,7 @@ def finished(job_id: str, row: Sequence[Any]) -> bytes:
                 b',"completed_at":"%b"' % rfc3339(int(completed_at)).encode(),
                 b',"reason":' + _text(reason.decode()) if reason else b"",
                 b',"error":' + _text(error.decode()) if error else b"",
-                b',"retry_of":"%b"' % retry_of if retry_of else b"",
+                b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b"",
                 b',"retry_at":"%b"' % retry_at if retry_at else b"",
             ]
         ),

@@ -24,8 +24,13 @@ def slot(partition_name: str) -> int:
     return binascii.crc_hqx(tag.encode(), 0) % 16_384
 
 
+def jobs(p: str) -> str:
+    """The hash of what never changes about jobs, by id."""
+    return f"{p}:jobs"
+
+
 def job(p: str, job_id: str) -> str:
-    """The hash of a job."""
+    """The hash of what came to a job later, and of its spec where that is large; most jobs have none."""
     return f"{p}:job:{job_id}"
 
 
@@ -44,7 +49,7 @@ def members(p: str, name: str, status: Status) -> str:
     return f"{p}:group:{name}:{status}"
 
 
-def jobs(p: str, name: str) -> str:
+def jobs_of(p: str, name: str) -> str:
     """The sorted set of all of a group's jobs by creation time."""
     return f"{p}:group:{name}:jobs"
 

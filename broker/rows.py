@@ -9,11 +9,11 @@ from msgspec import UNSET, UnsetType
 from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Counts, Group, GroupSettings, Retentions
 from broker.models.jobs import Job
 from broker.presence import Receipt
-from broker.runs import settings_of, spec_of
 from broker.states import FINISHED, STATUSES
+from broker.texts import parts_of, settings_of, spec_of
 from broker.times import rfc3339
 
-_TEXTS = {"reason", "error", "retry_of", "retry_at"}
+_TEXTS = {"reason", "error", "retry_at"}
 _TIMES = ("started_at", "completed_at", "expires_at")
 _RUN = ("lease", "deliveries", "started_at")
 _RETENTION = "retention_"
@@ -66,18 +66,7 @@ _env_vars = msgspec.json.Decoder(dict[str, str]).decode
 def job_of(row: Sequence[Any], *, is_handed_out: bool = False, is_shown: bool = False) -> Job:
     """A script's row as a job; its lease token only where it is handed out, its receipts only where it is shown."""
     values = _with_run(_pairs(row))
-    spec = spec_of(values["spec"])
-    job = Job(
-        id=values["id"],
-        group_name=values["group_name"],
-        status=values["status"],  # type: ignore[arg-type]  # the scripts write no other words
-        image=spec.image,
-        created_at=rfc3339(int(values["created_at"])),
-    )
-    if spec.payload:
-        job.payload = spec.payload
-    for name, value in msgspec.structs.asdict(settings_of(values.get("settings", "").encode())).items():
-        setattr(job, name, value)
+    job = _given(values)
     if "deliveries" in values:
         job.deliveries = int(values["deliveries"])
     for name in _TIMES:
@@ -91,6 +80,25 @@ def job_of(row: Sequence[Any], *, is_handed_out: bool = False, is_shown: bool = 
         job.env_vars = _env_vars(values["env_vars"])
     if is_shown:
         job.receipts = _receipts(values)
+    return job
+
+
+def _given(values: Mapping[str, str]) -> Job:
+    """What never changes about a job, and its status."""
+    parts = parts_of(values["job"].encode())
+    spec = spec_of(values.get("spec") or parts.spec)
+    job = Job(
+        id=values["id"],
+        group_name=parts.group_name.decode(),
+        status=values["status"],  # type: ignore[arg-type]  # the scripts write no other words
+        image=spec.image,
+        created_at=rfc3339(int(parts.created_at)),
+    )
+    if spec.payload:
+        job.payload = spec.payload
+    for name, value in msgspec.structs.asdict(settings_of(parts.settings)).items():
+        if value != "":  # of no other job
+            setattr(job, name, value)
     return job
 
 

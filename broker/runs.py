@@ -6,60 +6,15 @@ from itertools import chain, groupby
 from typing import NamedTuple
 
 import msgspec
-from msgspec import Struct
 
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, NewJob
 from broker.models.reports import Finish
 from broker.presence import Receipt
+from broker.texts import Settings, Spec, settings_text
 
 Word = str | int | bytes
 Words = list[Word]
-
-
-class Spec(Struct, frozen=True, omit_defaults=True):
-    """What the producer gave and no script needs: one field of the hash, as JSON."""
-
-    image: str
-    payload: str = ""
-
-
 _encode = msgspec.json.Encoder().encode
-spec_of = msgspec.json.Decoder(Spec).decode
-"""The spec that a hash has."""
-
-
-class Settings(Struct, frozen=True, omit_defaults=True):
-    """What a producer may set about a job beside its image and payload; s.
-
-    One field of the hash, as JSON of what is not the default.
-    """
-
-    delay: int = 0
-    timeout: int = DEFAULT_TIMEOUT_S
-    priority: int = 0
-    max_retries: int = 0
-    retries_delay: int = DEFAULT_RETRIES_DELAY_S
-
-
-_settings_of = msgspec.json.Decoder(Settings).decode
-
-
-def settings_text(settings: Settings) -> bytes:
-    """The field `settings` of a job's hash; empty when all are the defaults, and there is no such field."""
-    text = _encode(settings)
-    return b"" if text == b"{}" else text
-
-
-@lru_cache(maxsize=1024)
-def settings_of(text: bytes) -> Settings:
-    """What a hash has as `settings`; b"" where it has none. Most jobs are set alike.
-
-    What somebody wrote there by hand and is no such JSON counts as none, as it does in the scripts.
-    """
-    try:
-        return _settings_of(text or b"{}")
-    except msgspec.MsgspecError:
-        return Settings()
 
 
 class NewRun(NamedTuple):
@@ -211,5 +166,5 @@ def _settings(
 
 @lru_cache(maxsize=1024)
 def _run_words(settings: Settings) -> tuple[Word, ...]:
-    """Priority, delay, and the settings as the hash has them."""
+    """Priority, delay, and the settings as the text of a job has them."""
     return settings.priority, settings.delay, settings_text(settings)

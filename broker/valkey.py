@@ -21,7 +21,7 @@ OPTIONS: dict[str, str] = {
     "appendonly": "yes",
     "appendfsync": "everysec",
     "maxmemory-policy": "noeviction",
-    "hash-max-listpack-value": "4096",
+    "hash-max-listpack-value": "1024",
     "hash-max-listpack-entries": "64",
 }
 """Paths are inside the folder. The append-only file keeps the jobs, so there are no snapshots."""

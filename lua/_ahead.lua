@@ -12,10 +12,6 @@ local function each_new(runs, at, visit)
   end
 end
 
-local function spec_bytes(p, id, spec)
-  return spec == '' and call('HSTRLEN', job_key(p, id), 'spec') or #spec
-end
-
 local function keys_of_new(p, runs, at)
   local keys = {}
   each_new(runs, at, function(_, id) keys[#keys + 1] = job_key(p, id) end)

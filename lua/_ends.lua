@@ -6,7 +6,8 @@ local function uncount(p, group, ids)
   is_counting = is_counting or call('EXISTS', p .. ':bytes')
   if is_counting == 0 or not call('ZSCORE', p .. ':bytes', group) then return end
   local sum = 0
-  for i = 1, #ids do sum = sum + (call('HGET', job_key(p, ids[i]), 'bytes') or 0) end
+  local texts = call('HMGET', jobs_key(p), unpack(ids))
+  for i = 1, #ids do sum = sum + (texts[i] and setting_in(texts[i], 'bytes') or 0) end
   if tonumber(call('ZINCRBY', p .. ':bytes', -sum, group)) <= 0 then call('ZREM', p .. ':bytes', group) end
 end
 
@@ -33,15 +34,23 @@ end
 
 -- finished jobs and everything of them are gone, but for their logs, which a broker deletes; how many these are
 local function discard(p, group, ids, status, now)
-  local keys, logs = {}, {}
-  for i = 1, #ids do
-    keys[i] = job_key(p, ids[i])
-    if call('HEXISTS', keys[i], 'log_bytes') == 1 then logs[#logs + 1] = whole(now); logs[#logs + 1] = ids[i] end
+  local logs = {}
+  for first = 1, #ids, 1000 do
+    local keys = {}
+    for i = first, math.min(first + 999, #ids) do keys[#keys + 1] = job_key(p, ids[i]) end
+    if call('EXISTS', unpack(keys)) > 0 then
+      for i = 1, #keys do
+        if call('HEXISTS', keys[i], 'log_bytes') == 1 then
+          logs[#logs + 1] = whole(now); logs[#logs + 1] = ids[first + i - 1]
+        end
+      end
+      call('DEL', unpack(keys))
+    end
   end
   many('ZREM', set_key(p, group, status), ids)
   many('ZREM', set_key(p, group, 'jobs'), ids)
   many('HDEL', runs_key(p), ids)
-  for i = 1, #keys, 4000 do call('DEL', unpack(keys, i, math.min(i + 3999, #keys))) end
+  many('HDEL', jobs_key(p), ids)
   many('ZADD', p .. ':discarded', logs)
   return #logs / 2
 end

@@ -29,38 +29,48 @@ local function read_run(job, run)
   if RETENTION_S[words[#words - 1]] then job.completed_at = words[#words] end
 end
 
--- a job: status, created_at, its settings, these fields, and what is known of its run; nil when there is no such job in the
--- group
+-- the settings of a job that are numbers, by their names
+local function settings_of(text)
+  local settings = {}
+  for name, value in string.gmatch(settings_in(text), '"([a-z_]+)":(%d+)') do settings[name] = tonumber(value) end
+  return settings
+end
+
+-- a job: its text, the size of its spec, status, created_at and settings, what is known of its run, and these fields of its
+-- own hash; nil when there is no such job in the group
 local function find(p, group, id, ...)
-  local fields = { 'group_name', 'settings', 'created_at', ... }
-  local values = call('HMGET', job_key(p, id), unpack(fields))
-  if values[1] ~= group then return nil end
-  local job = settings_of(values[2])
-  for i = 3, #fields do job[fields[i]] = values[i] or nil end
-  local run = call('HGET', runs_key(p), id) or nil
-  job.status = status_of(p, group, id, run)
-  read_run(job, run)
+  local text = call('HGET', jobs_key(p), id)
+  if not text then return nil end
+  local its_group, created_at, spec = parts_of(text)
+  local size = its_group == group and spec_bytes(p, id, spec) or 0
+  if size == 0 then return nil end
+  local job, fields = settings_of(text), { ... }
+  local values = #fields > 0 and call('HMGET', job_key(p, id), unpack(fields))
+  for i = 1, #fields do job[fields[i]] = values[i] or nil end
+  job.text, job.size, job.created_at, job.run = text, size, created_at, call('HGET', runs_key(p), id) or nil
+  job.status = status_of(p, group, id, job.run)
+  read_run(job, job.run)
   return job
 end
 
 local function lease_ends(p, group, id) return call('ZSCORE', set_key(p, group, 'running'), id) or nil end
 
--- the whole job as a reply: field, value, field, value; among these its id, its status, the text of its run, and while it
--- runs the end of its lease
-local function flat_row(p, id, status, run, ends)
-  local flat = call('HGETALL', job_key(p, id))
-  local function add(name, value) flat[#flat + 1] = name; flat[#flat + 1] = value end
+-- a whole job as a reply: field, value, field, value; those of its own hash, and `job`, its text, id, status, `run`, the text
+-- of its run, and while it runs expires_at, the end of its lease
+local function row_of(p, id, text, status, run, ends)
+  local row = call('HGETALL', job_key(p, id))
+  local function add(name, value) row[#row + 1] = name; row[#row + 1] = value end
+  add('job', text)
   add('id', id)
   add('status', status)
   if run then add('run', run) end
   if ends then add('expires_at', ends) end
-  return flat
+  return row
 end
-local function row(p, group, id)
-  local run = call('HGET', runs_key(p), id) or nil
-  local status = status_of(p, group, id, run)
-  return flat_row(p, id, status, run, status == 'running' and lease_ends(p, group, id))
+local function row_of_job(p, group, id, job)
+  return row_of(p, id, job.text, job.status, job.run, job.status == 'running' and lease_ends(p, group, id))
 end
+local function row(p, group, id) return row_of_job(p, group, id, find(p, group, id)) end
 
 local function not_found() return refuse('NOT_FOUND', 'There is no such job in this group.') end
 local function wrong_state(job, note)

@@ -1,5 +1,5 @@
 -- Put before the scripts that take new jobs of clients: what a group may have unfinished; a limit of 0 is none. A job that
--- came while max_bytes was set counts, with its field `bytes`, and so does each that retries it. `bytes` of the partition has
+-- came while max_bytes was set counts, with `bytes` in its settings, and so does each that retries it. `bytes` of the partition has
 -- every group with such jobs that are unfinished, and their sum.
 
 -- the refusal when so many more jobs, of so many bytes, are too many for the group, or nil
@@ -15,6 +15,11 @@ local function over_limit(p, group, jobs, bytes, max_jobs, max_bytes)
     local limits = whole(sum) .. ' bytes, and may have ' .. whole(max_bytes) .. '.'
     return refuse('LIMIT_REACHED', 'The unfinished jobs of the group have ' .. limits)
   end
+end
+
+-- the settings of a job that counts with so many bytes
+local function counted(settings, bytes)
+  return (settings == '' and '{' or string.sub(settings, 1, -2) .. ',') .. '"bytes":' .. whole(bytes) .. '}'
 end
 
 -- of what comes with the runs of enqueue: the refusal of a group, or nil; and by group how many bytes come

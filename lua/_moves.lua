@@ -27,33 +27,29 @@ local function give_back(p, group, id, place, deliveries, delay_ms, now)
   end
 end
 
--- settings as the field of a job has them, or nil when all of them are the defaults
-local function settings_text(settings)
+-- settings as the text of a job has them, with the job that it retries
+local function settings_text(settings, retry_of)
   local words = {}
-  for _, name in ipairs({ 'delay', 'timeout', 'priority', 'max_retries', 'retries_delay' }) do
+  for _, name in ipairs({ 'delay', 'timeout', 'priority', 'max_retries', 'retries_delay', 'bytes' }) do
     if settings[name] then words[#words + 1] = '"' .. name .. '":' .. whole(settings[name]) end
   end
-  return words[1] and '{' .. table.concat(words, ',') .. '}'
+  words[#words + 1] = '"retry_of":"' .. retry_of .. '"'
+  return '{' .. table.concat(words, ',') .. '}'
 end
 
 -- a new job that does the work of an old one again; it counts if that did, or with `counts`
 local function again(p, group, id, new_id, delay_s, max_retries, now, counts)
+  local text = with_spec(p, id, call('HGET', jobs_key(p), id))
+  local settings, _, _, spec = settings_of(text), parts_of(text)
   local status = delay_s > 0 and 'delayed' or 'queued'
-  local values = { 'group_name', group, 'created_at', now, 'retry_of', id }
-  local function keep(field, value)
-    if value then values[#values + 1] = field; values[#values + 1] = value end
-  end
-  local old = call('HMGET', job_key(p, id), 'spec', 'settings', 'bytes')
-  local settings, bytes = settings_of(old[2]), old[1] and (old[3] or counts) and #old[1]
   settings.delay, settings.max_retries = delay_s > 0 and delay_s, max_retries > 0 and max_retries
-  keep('spec', old[1])
-  keep('settings', settings_text(settings))
-  keep('bytes', bytes)
+  settings.bytes = (settings.bytes or counts) and #spec
+  text = text_of(settings_text(settings, id), group, whole(now), put_away(p, new_id, spec))
+  call('HSET', jobs_key(p), new_id, text)
   local score = delay_s > 0 and now + delay_s * 1000 or new_place(p, settings.priority)
-  call('HSET', job_key(p, new_id), unpack(values))
   call('ZADD', set_key(p, group, 'jobs'), now, new_id)
   call('ZADD', set_key(p, group, status), score, new_id)
-  if bytes then call('ZINCRBY', p .. ':bytes', bytes, group) end
+  if settings.bytes then call('ZINCRBY', p .. ':bytes', settings.bytes, group) end
   if delay_s > 0 then set_timer(p, 'delayed', group, score) else tell_awaiting(p, group) end
   call('HSET', job_key(p, id), 'retry_at', new_id)
 end

@@ -4,6 +4,7 @@ local STEP = 2251799813685248 -- 2^51: between the places of two priorities
 local TIMEOUT_S, RETRIES_DELAY_S, DELIVERY_LIMIT = 60, 60, 5
 local RETENTION_S = { succeeded = 86400, failed = 604800, cancelled = 86400 }
 
+local function jobs_key(p) return p .. ':jobs' end
 local function job_key(p, id) return p .. ':job:' .. id end
 local function runs_key(p) return p .. ':runs' end
 local function group_key(p, group) return p .. ':group:' .. group end
@@ -30,14 +31,6 @@ end
 local function many(command, key, values)
   for i = 1, #values, 4000 do call(command, key, unpack(values, i, math.min(i + 3999, #values))) end
 end
-
--- what a job has in its field `settings`: the numbers by their names, each nil where it is the default; or one of them
-local function settings_of(text)
-  local settings = {}
-  for name, value in string.gmatch(text or '', '"([a-z_]+)":(%d+)') do settings[name] = tonumber(value) end
-  return settings
-end
-local function timeout_s(text) return text and tonumber(string.match(text, '"timeout":(%d+)')) or TIMEOUT_S end
 
 -- how many jobs the group may hand out now (how fast, _rates.lua says), its env_vars and its rate_limit
 local function room(p, group)

@@ -1,24 +1,24 @@
 -- Put before finish: which jobs reports may end, and what they tell of them beside that.
-local SHOWN = { 'group_name', 'created_at', 'settings', 'spec', 'reason', 'error', 'retry_of', 'retry_at' }
+local SHOWN = { 'reason', 'error', 'retry_at', 'spec' }
 
--- a finished job as a reply: SHOWN of it, its status, the text of its run; or the refusal when its hash is gone
-local function shown(p, id, status, run)
-  local row = call('HMGET', job_key(p, id), unpack(SHOWN))
-  if not row[1] then return not_found() end
-  row[#SHOWN + 1], row[#SHOWN + 2] = status, run
-  return row
+-- a finished job as a reply: its text, SHOWN of its own hash, its status, the text of its run; or the refusal when it is gone
+local function shown(p, id, text, status, run)
+  local fields = call('HMGET', job_key(p, id), unpack(SHOWN))
+  if not text or string.byte(text, -1) == SPACE and not fields[#SHOWN] then return not_found() end
+  return { text, status, run, unpack(fields) }
 end
 
--- put into the job what its report says, and make its retry; the end of the text of its run, and whether it is retried
-local function note(p, now, group, id, status, reason, text, completed_at, new_id, receipt)
+-- put into the hash of a job what its report says, and make its retry; the end of the text of its run, and whether it is
+-- retried. Of a job that is gone there is no text
+local function note(p, now, group, id, job, status, reason, text, completed_at, new_id, receipt)
   local key, fields = job_key(p, id), {}
-  local created_at, text_of_settings, receipts = unpack(call('HMGET', key, 'created_at', 'settings', 'receipts'))
   local function set(field, value) fields[#fields + 1] = field; fields[#fields + 1] = value end
   if reason ~= '' then set('reason', reason) end
   if text ~= '' then set('error', text) end
-  if receipt then set('receipts', receipts_with(receipts, receipt)) end
-  if created_at then many('HSET', key, fields) end -- else its hash is gone
-  local settings = settings_of(text_of_settings)
+  if receipt then set('receipts', receipts_with(call('HGET', key, 'receipts'), receipt)) end
+  local _, created_at = parts_of(job or '')
+  if created_at then many('HSET', key, fields) end
+  local settings = job and settings_of(job) or {}
   local is_retried = status == 'failed' and new_id ~= '' and settings.max_retries
   if is_retried then retry_failed(p, group, id, settings, new_id, now) end
   return ' ' .. status .. ' ' .. whole(plausible(tonumber(completed_at), created_at or now, now)), is_retried
@@ -42,7 +42,6 @@ local function next_ids(at, n, words)
   return ids
 end
 
-local SPACE = 32
 -- whether the text of a run begins with the token: as a word of its own
 local function is_of(run, lease)
   return string.find(run, lease, 1, true) == 1 and string.byte(run, #lease + 1) == SPACE
@@ -62,7 +61,7 @@ local function take_out(p, group, is_strict, ids, at, words)
   write_over(p)
   runs = call('HMGET', runs_key(p), unpack(ids))
   for i = 1, #ids do -- some were over already, or are another group's
-    is_held[i] = is_held[i] and status_in(runs[i]) == 'running' and call('HGET', job_key(p, ids[i]), 'group_name') == group
+    is_held[i] = is_held[i] and status_in(runs[i]) == 'running' and parts_of(call('HGET', jobs_key(p), ids[i]) or '') == group
   end
   return is_held, runs
 end

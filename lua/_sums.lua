@@ -7,7 +7,7 @@ local function recount(p, group)
     local ids = call('ZRANGE', set_key(p, group, set), 0, left)
     left = left - #ids
     if left < 0 then return nil end
-    for i = 1, #ids do sum = sum + (call('HGET', job_key(p, ids[i]), 'bytes') or 0) end
+    for i = 1, #ids do sum = sum + (setting_in(call('HGET', jobs_key(p), ids[i]) or '', 'bytes') or 0) end
   end
   return sum
 end

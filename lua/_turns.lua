@@ -3,7 +3,7 @@
 -- a group in the order of turns; all that is noted of it while it hands out has its room from the beginning
 local function in_turn(name, place)
   return { name = name, place = place, room = math.huge, env_vars = false, rate = false, running = false,
-    first_end = math.huge, seen = 0, at = 1, found = false, look = 0 }
+    first_end = math.huge, seen = 0, at = 1, found = false, look = 0, is_short = false }
 end
 
 -- groups that may hand out, by the places of their first jobs, each once: as many as n jobs can be of, and one behind them

@@ -3,32 +3,20 @@
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] repair     'repair', or ''
--- ARGV[3] group      name; '' for jobs that `runs` has and no group
+-- ARGV[3] group      name; '' for ids that `runs` has, or that have a hash of their own
 -- ARGV[4] ids        of jobs of the group; none to check the group's heads and timers
 --
 -- moves   -
 -- reply   for each finding: id or '', what is wrong
 -- refuses -
 -- flags   allow-oom
--- with    _jobs _moves _sums
+-- with    _texts _jobs _moves _sums _rests
 local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
-local STATUSES = { 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }
 local findings = {}
 
 local function found(id, what, mend)
   findings[#findings + 1] = { id, what }
   if repair then mend() end
-end
-
-local function check_orphan(id)
-  for _, set in ipairs(group ~= '' and { 'jobs', unpack(STATUSES) } or {}) do
-    if call('ZSCORE', set_key(p, group, set), id) then
-      found(id, 'is in ' .. set .. ' but has no hash', function() call('ZREM', set_key(p, group, set), id) end)
-    end
-  end
-  if call('HEXISTS', runs_key(p), id) == 1 and call('EXISTS', job_key(p, id)) == 0 then
-    found(id, 'is in runs but has no hash', function() call('HDEL', runs_key(p), id) end)
-  end
 end
 
 -- when a job that waits for its first delivery is due
@@ -124,7 +112,7 @@ for at = first, #ARGV do
   local id = ARGV[at]
   local job = find(p, group, id, 'place')
   if not job then
-    check_orphan(id)
+    check_rest(p, now, group, id, found)
   else
     check_sets(id, job)
     check_index(id, job)

@@ -16,7 +16,7 @@
 -- moves   - -> delayed, - -> queued
 -- reply   now, ms; or, of an answer given before: its now and its note
 -- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE
--- with    _answers _ahead _settings _limits _news
+-- with    _texts _answers _ahead _settings _limits _news
 local p, now, idempotency_key, digest, kept_ms, note = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local missing, total, max_jobs, max_bytes, first = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), 10
 local is_ahead, bytes = are_ahead(ARGV)
@@ -39,24 +39,20 @@ end
 
 local firsts, timers, known, created_at, at = {}, {}, {}, whole(now), first
 local sequence = total ~= '0' and call('INCRBY', p .. ':sequence', total) - total
+local texts = {}
 while at < #ARGV do
   local group, n, priority, delay_s, settings = unpack(ARGV, at, at + 4)
   local status, score, step = 'queued', (2 - priority) * STEP + (sequence or 0), 1
   if delay_s ~= '0' then status, score, step = 'delayed', now + delay_s * 1000, 0 end
-  local fields = { 'group_name', group, 'created_at', created_at }
-  if settings ~= '' then fields[5], fields[6] = 'settings', settings end
-  local size = max_bytes > 0 and #fields + 2
-  if size then fields[size - 1], fields[size] = 'bytes', 0 end
-  local spec_at = not is_ahead and #fields + 2
-  if spec_at then fields[spec_at - 1] = 'spec' end
+  local begin = text_of(settings, group, created_at, '')
   local index, scores = { 0, 0 }, { 0, 0 } -- with room for the one job that most runs of many groups have
   at = at + 5
   for i = 1, 2 * n, 2 do
     local id, spec = ARGV[at], ARGV[at + 1]
     at, score = at + 2, score + step
-    if spec_at then fields[spec_at] = spec else call('PERSIST', job_key(p, id)) end
-    if size then fields[size] = spec_bytes(p, id, spec) end
-    call('HSET', job_key(p, id), unpack(fields))
+    if max_bytes > 0 then begin = text_of(counted(settings, spec_bytes(p, id, spec)), group, created_at, '') end
+    if is_ahead then call('PERSIST', job_key(p, id)) end
+    texts[#texts + 1] = id; texts[#texts + 1] = begin .. put_away(p, id, spec)
     index[i], index[i + 1], scores[i], scores[i + 1] = created_at, id, score, id
   end
   sequence = sequence and sequence + n * step
@@ -69,6 +65,7 @@ while at < #ARGV do
     timers[#timers + 1] = score; timers[#timers + 1] = 'delayed:' .. group
   end
 end
+many('HSET', jobs_key(p), texts)
 if max_bytes > 0 then
   for group, sum in pairs(bytes) do call('ZINCRBY', p .. ':bytes', sum, group) end
 end

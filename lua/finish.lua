@@ -9,10 +9,10 @@
 --                    without which none is made
 --
 -- moves   running -> succeeded, running -> failed
--- reply   for each job: 1, or where it is wanted SHOWN status run (nil if not set); or its refusal. A repeat changes nothing.
+-- reply   for each job: 1, or where it is wanted text status run SHOWN (nil if not set); or its refusal; a repeat is none
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    _settings _jobs _holding _moves _ends _reports
+-- with    _settings _texts _jobs _holding _moves _ends _reports
 local p, now, want, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local runs, groups, at = {}, {}, first
 while at < #ARGV do
@@ -27,7 +27,7 @@ local function late_item(group, status, id, lease)
   local job = find(p, group, id)
   local is_repeat = job and job.status == status and job.lease == (lease ~= '' and lease or '-') and lease ~= '*'
   if not is_repeat then return refusal(p, group, id, job, lease) end
-  return want == 'job' and shown(p, id, status, call('HGET', runs_key(p), id)) or 1
+  return want == 'job' and shown(p, id, job.text, status, job.run) or 1
 end
 
 local ends_now = { succeeded = ' succeeded ' .. whole(now), failed = ' failed ' .. whole(now) }
@@ -36,16 +36,17 @@ local ends_now = { succeeded = ' succeeded ' .. whole(now), failed = ' failed ' 
 local function finish(group, status, is_strict, ids, at, words)
   local is_held, before = take_out(p, group, is_strict, ids, at, words)
   local ended, any_retried = {}, false
+  local texts = (want == 'job' or words ~= '2') and call('HMGET', jobs_key(p), unpack(ids)) or {}
   for i = 1, #ids do
     local id, lease, run, ends, is_retried = ids[i], ARGV[at + 1], before[i], ends_now[status], false
     if is_held[i] then
       if words ~= '2' then
-        ends, is_retried = note(p, now, group, id, status, unpack(ARGV, at + 2, at + words - 1))
+        ends, is_retried = note(p, now, group, id, with_spec(p, id, texts[i]), status, unpack(ARGV, at + 2, at + words - 1))
       end
       run = (lease ~= '' and run or string.gsub(run, '^%S+', '-')) .. ends
       note_over(id, run)
       ended[#ended + 1], any_retried = id, any_retried or is_retried
-      items[#items + 1] = want == 'job' and shown(p, id, status, run) or 1
+      items[#items + 1] = want == 'job' and shown(p, id, texts[i], status, run) or 1
     else
       items[#items + 1] = late_item(group, status, id, lease)
     end

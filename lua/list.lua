@@ -13,7 +13,7 @@
 -- reply   the last score and id that were looked at ('' '' at the end), then for each job: id field value field value…
 -- refuses -
 -- flags   no-writes
--- with    _jobs _pages
+-- with    _texts _jobs _pages
 local p, group, set, n = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local created_after, order, score, id = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local key, LARGEST, bytes = set_key(p, group, set), 8388608, 0
@@ -35,15 +35,17 @@ local rows = { '', '' }
 if last - first + 1 > n then rows = { page[#page], page[#page - 1] } end
 local ids = {}
 for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
+local texts = #ids > 0 and call('HMGET', jobs_key(p), unpack(ids))
 local runs = #ids > 0 and call('HMGET', runs_key(p), unpack(ids))
 local ends = #ids > 0 and call('ZMSCORE', set_key(p, group, 'running'), unpack(ids))
 local due = #ids > 0 and call('ZMSCORE', set_key(p, group, 'delayed'), unpack(ids))
 for i = 1, #ids do
-  local id, created = ids[i], call('HMGET', job_key(p, ids[i]), 'group_name', 'created_at')
-  if created[1] == group and (not created_after or tonumber(created[2]) > created_after) then
+  local id, its_group, created_at, spec = ids[i], parts_of(texts[i] or '')
+  local size = its_group == group and spec_bytes(p, id, spec) or 0
+  if size > 0 and (not created_after or tonumber(created_at) > created_after) then
     local status = status_in(runs[i]) or due[i] and 'delayed' or 'queued'
-    rows[#rows + 1] = flat_row(p, id, status, runs[i], ends[i])
-    bytes = bytes + call('HSTRLEN', job_key(p, id), 'spec')
+    rows[#rows + 1] = row_of(p, id, texts[i], status, runs[i], ends[i])
+    bytes = bytes + #texts[i] - #spec + size
   end
   if bytes >= LARGEST and i < #ids then
     rows[1], rows[2] = page[2 * i], id

@@ -8,54 +8,38 @@
 -- ARGV[5] names      of the groups to choose from, or none for all
 --
 -- moves   queued -> running
--- reply   now, ms; for each turn of a group: name, env_vars, and for each job: id place READ deliveries (nil if not set)
+-- reply   now, ms; for each turn of a group: name, env_vars or nil, and for each job: id place text deliveries
 -- refuses -
 -- flags   allow-oom
--- with    _settings _rates _handing _turns
+-- with    _texts _settings _rates _handing _turns _chosen
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local names, reply, bytes = { unpack(ARGV, 5) }, { now }, 0
+local names, reply, handing = { unpack(ARGV, 5) }, { now }, handing_of(now, lease, lease_s)
 local groups_left = 100 -- no more groups than these have their turns in one call
-
--- hand out a group's jobs until it is another one's turn
-local function take(group, turn)
-  local told, id, place = { group.name, group.env_vars or false }, head(p, group)
-  while id and n > 0 and group.room > 0 and bytes < LARGEST and tonumber(place) <= turn do
-    local job = read(p .. ':job:' .. id)
-    if job then
-      hand_out(group, told, id, place, job, now, lease_s)
-      n, bytes = n - 1, bytes + #job[SPEC]
-    end
-    group.seen, group.at = group.seen + 1, group.at + 2
-    id, place = head(p, group)
-  end
-  if #told > 2 then reply[#reply + 1] = told end
-  group.place = group.room > 0 and tonumber(place)
-end
 
 -- what was seen of the queues is out of them; a group stays in `ready` while it has another job, and room for it
 local function file(groups)
-  local stay, leave = {}, {}
-  file_running(p, groups, now)
+  local stay, gone = {}, {}
+  file_running(p, handing, groups)
   for i = 1, #groups do
     local group = groups[i]
     if group.seen > 0 then call('ZREMRANGEBYRANK', set_key(p, group.name, 'queued'), 0, group.seen - 1) end
-    if group.rate then
+    if group.rate or group.is_short then
       refresh_ready(p, group.name)
     elseif group.place then
       stay[#stay + 1] = group.place; stay[#stay + 1] = group.name
     else
-      leave[#leave + 1] = group.name
+      gone[#gone + 1] = group.name
     end
   end
   many('ZADD', p .. ':ready', stay)
-  many('ZREM', p .. ':ready', leave)
+  many('ZREM', p .. ':ready', gone)
 end
 
 repeat
   local most = math.min(n, groups_left)
-  local heads, groups = ready_groups(p, names, most), {}
+  local heads, groups, chosen = ready_groups(p, names, most), {}, none_chosen()
   local are_set = any_set(p, names_of(heads))
-  while n > 0 and bytes < LARGEST and heads[1] do
+  while #chosen.ids < n and heads[1] do
     local group = heads[1]
     if not group.running then -- its first turn; of groups beyond `most` not all were read, so their order is not known
       if #groups == most then break end
@@ -63,13 +47,13 @@ repeat
       open(p, group, are_set, now)
       read_queue(group, heads[2] and 2 or n + 1)
     end
-    take(group, next_turn(heads))
+    choose(p, chosen, n, group, next_turn(heads))
     pass_turn(heads)
   end
+  n = n - hand_out_all(p, handing, chosen, reply)
   file(groups)
   groups_left = groups_left - #groups
-until n == 0 or #groups == 0
-note_runs(p, now, lease, lease_s, reply)
+until n == 0 or handing.bytes >= LARGEST or #groups == 0
 if #reply == 1 then note_waiting(p) end
 
 return reply

@@ -9,33 +9,36 @@
 -- ARGV[6] names      of groups; then of images, each as a JSON string
 --
 -- moves   queued -> running
--- reply   now, ms; for each turn of a group: name, env_vars, and for each job: id place READ deliveries (nil if not set)
+-- reply   now, ms; for each turn of a group: name, env_vars or nil, and for each job: id place text deliveries
 -- refuses -
 -- flags   allow-oom
--- with    _rates _handing _turns
+-- with    _texts _rates _handing _turns
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local n_groups, first = tonumber(ARGV[5]), 6
 local GROUPS, LOOKS, ALL_LOOKS = 100, math.max(n, 200), n + 1000
 local wanted, looks, bytes, found = {}, 0, 0, {}
 for i = first + n_groups, #ARGV do wanted[ARGV[i]] = true end
 
-local function is_wanted(spec)
-  local image = string.match(spec, '^{"image":("[^"\\]*")')
+local IMAGE = '{"image":' -- a spec begins with it
+local function is_wanted(text)
+  local at = string.find(text, ' ' .. IMAGE, 1, true) + 1 + #IMAGE
+  local image = string.match(text, '^"[^"\\]*"', at)
   if image then return wanted[image] end
-  for name in pairs(wanted) do if string.sub(spec, 10, 9 + #name) == name then return true end end
+  for name in pairs(wanted) do if string.sub(text, at, at - 1 + #name) == name then return true end end
 end
 
 local function look_into(group)
   local heads = call('ZRANGE', set_key(p, group.name, 'queued'), 0, math.min(LOOKS, ALL_LOOKS - looks) - 1, 'WITHSCORES')
-  local matches = 0
-  for i = 1, #heads, 2 do
+  local ids, matches = {}, 0
+  for i = 1, #heads, 2 do ids[#ids + 1] = heads[i] end
+  local texts = #ids > 0 and call('HMGET', jobs_key(p), unpack(ids))
+  for i = 1, #ids do
     if matches >= math.min(n, group.room) or bytes >= LARGEST then return end
-    local id, place = heads[i], heads[i + 1]
-    local job = read(p .. ':job:' .. id)
-    looks, bytes = looks + 1, bytes + #(job and job[SPEC] or '')
-    if job and is_wanted(job[SPEC]) then
+    local id, place, text = ids[i], heads[2 * i], with_spec(p, ids[i], texts[i])
+    looks, bytes = looks + 1, bytes + #(text or '')
+    if text and is_wanted(text) then
       matches = matches + 1
-      found[#found + 1] = { group = group, id = id, place = place, score = tonumber(place), job = job }
+      found[#found + 1] = { group = group, id = id, place = place, score = tonumber(place), text = text }
     end
   end
 end
@@ -50,16 +53,15 @@ for i = 1, math.min(#heads, GROUPS) do
 end
 table.sort(found, function(a, b) return a.score < b.score end)
 
-local reply = { now }
+local reply, handing = { now }, handing_of(now, lease, lease_s)
 for i = 1, math.min(n, #found) do
-  local group, id, place, job = found[i].group, found[i].id, found[i].place, found[i].job
+  local group, id = found[i].group, found[i].id
   group.taken[#group.taken + 1] = id
   local last = reply[#reply]
   if #reply == 1 or last[1] ~= group.name then last = { group.name, group.env_vars }; reply[#reply + 1] = last end
-  hand_out(group, last, id, place, job, now, lease_s)
+  hand_out(handing, group, last, id, found[i].place, found[i].text, call('HGET', runs_key(p), id))
 end
-note_runs(p, now, lease, lease_s, reply)
-file_running(p, groups, now)
+file_running(p, handing, groups)
 for i = 1, #groups do
   local name, taken, rate = groups[i].name, groups[i].taken, groups[i].rate
   many('ZREM', set_key(p, name, 'queued'), taken)

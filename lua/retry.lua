@@ -11,7 +11,7 @@
 -- moves   succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   the new job: id field value field value…
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED
--- with    _jobs _moves _ahead _limits
+-- with    _texts _jobs _moves _ahead _limits
 local p, now, group, id, new_id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local max_jobs, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
 
@@ -20,7 +20,7 @@ if not job then return not_found() end
 if not RETENTION_S[job.status] then return wrong_state(job) end
 if job.retry_at then return wrong_state(job, 'It was retried already, as ' .. job.retry_at .. '.') end
 local refused = max_jobs + max_bytes > 0
-  and over_limit(p, group, 1, call('HSTRLEN', job_key(p, id), 'spec'), max_jobs, max_bytes)
+  and over_limit(p, group, 1, job.size, max_jobs, max_bytes)
 if refused then return refused end
 
 again(p, group, id, new_id, 0, job.max_retries or 0, now, max_bytes > 0)

@@ -8,9 +8,10 @@
 -- reply   id field value field value…
 -- refuses NOT_FOUND
 -- flags   no-writes
--- with    _jobs
+-- with    _texts _jobs
 local p, group, id = KEYS[1], ARGV[1], ARGV[2]
 
-if call('HGET', job_key(p, id), 'group_name') ~= group then return not_found() end
+local job = find(p, group, id)
+if not job then return not_found() end
 
-return row(p, group, id)
+return row_of_job(p, group, id, job)

@@ -12,7 +12,7 @@
 -- reply   id field value field value…, with the group's env_vars
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST LIMIT_REACHED
 -- flags   allow-oom
--- with    _jobs _holding _rates
+-- with    _texts _jobs _holding _rates
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 local lease, new_lease, started_at = ARGV[4], ARGV[5], tonumber(ARGV[6])
 

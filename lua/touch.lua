@@ -9,7 +9,7 @@
 -- reply   for each job: the new end of its lease, ms; or its refusal
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    _jobs _holding
+-- with    _texts _jobs _holding
 local p, now, at = KEYS[1], clock(ARGV[1]), 2
 
 -- what is known of a job, which is running in the group and has this text in `runs`, or is looked for
@@ -17,7 +17,7 @@ local function look(group, id, is_running, run)
   if not is_running then return find(p, group, id) end
   local job = { status = 'running' }
   read_run(job, run)
-  if not job.lease_s then job.timeout = timeout_s(call('HGET', job_key(p, id), 'settings')) end
+  if not job.lease_s then job.timeout = timeout_s(call('HGET', jobs_key(p), id) or '') end
   return job
 end
 

@@ -164,6 +164,7 @@ async def assert_known_keys(store: Store) -> None:
             assert kind in {
                 "",
                 "job",
+                "jobs",
                 "runs",
                 "group",
                 "groups",

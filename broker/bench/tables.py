@@ -67,7 +67,7 @@ def cells(result: Result) -> tuple[str, ...]:
 
 def profile_cells(profile: Profile) -> tuple[str, ...]:
     """A profile as a row of its table."""
-    commands = ", ".join(f"{c.name} {_digits(c.per_job, 2)} x {_digits(c.us, 2)}" for c in profile.commands)
+    commands = ", ".join(f"{c.name} {_digits(c.per_job, 3)} x {_digits(c.us, 2)}" for c in profile.commands)
     return profile.verb, _digits(profile.jobs_per_run, 0), _digits(profile.us_per_job, 1), commands
 
 

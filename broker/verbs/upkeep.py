@@ -23,8 +23,8 @@ class Upkeep(Ground):
         mode = "repair" if is_repair else ""
         return _findings(group, await self._run("check", group, self.now, mode, group, *job_ids))
 
-    async def check_runs(self, partition: str, job_ids: Sequence[str], *, is_repair: bool) -> list[Finding]:
-        """Which of these jobs, of whatever group, have a run in the partition and are no jobs any more."""
+    async def check_rests(self, partition: str, job_ids: Sequence[str], *, is_repair: bool) -> list[Finding]:
+        """What of these ids, of whatever group, is left in the partition though they are no jobs any more."""
         mode = "repair" if is_repair else ""
         return _findings("", await self._partitions.run("check", partition, self.now, mode, "", *job_ids))
 

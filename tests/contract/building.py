@@ -176,6 +176,18 @@ def spread(store: Store, each: int = 1) -> list[str]:
     return [group for groups in found.values() for group in groups]
 
 
+LARGE_SPEC = 4096
+"""A spec of more bytes is large; lua/_texts.lua says so."""
+
+
+async def lose(store: Store, *jobs: Job) -> None:
+    """What is known of jobs goes, as after a restore of half a store; their ids stay behind in the sets."""
+    for job in jobs:
+        p = partition(store, job.group_name)
+        await store.redis.hdel(keys.jobs(p), job.id)
+        await store.redis.delete(keys.job(p, job.id))
+
+
 async def dump(store: Store) -> dict[str, object]:
     """Every key of the store with its value, for a comparison of before and after; but for the note that one waits."""
     whole: dict[str, object] = {}

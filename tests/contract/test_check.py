@@ -17,7 +17,9 @@ from tests.contract.building import (
     configure,
     delayed,
     dump,
+    failed,
     ids,
+    lose,
     members_key,
     new,
     of_each_status,
@@ -57,7 +59,11 @@ def _key(store: Store, name: Callable[[str], str]) -> str:
 
 
 async def _lose_from_jobs(store: Store, job: Job) -> None:
-    await store.redis.zrem(keys.jobs(partition(store, GROUP), GROUP), job.id)
+    await store.redis.zrem(keys.jobs_of(partition(store, GROUP), GROUP), job.id)
+
+
+async def _make_older(store: Store, job: Job) -> None:
+    await store.redis.hset(_key(store, keys.jobs), job.id, f'{GROUP} 7 {{"image":"post"}}')
 
 
 async def _lose_from_all_sets(store: Store, job: Job) -> None:
@@ -66,9 +72,9 @@ async def _lose_from_all_sets(store: Store, job: Job) -> None:
 
 
 JOB_DAMAGES: list[tuple[Bring, str, Damage]] = [
-    (queued, "is in queued but has no hash", lambda s, j: s.redis.delete(_hash(s, j))),
-    (queued, "is in jobs but has no hash", lambda s, j: s.redis.delete(_hash(s, j))),
-    (running, "is in running but has no hash", lambda s, j: s.redis.delete(_hash(s, j))),
+    (queued, "is in queued but is no job", lose),
+    (queued, "is in jobs but is no job", lose),
+    (running, "is in running but is no job", lose),
     (queued, "is in 2 sets; its status is queued", lambda s, j: s.redis.zadd(_set(s, "failed"), {j.id: 5})),
     (running, "is in 2 sets; its status is running", lambda s, j: s.redis.zadd(_set(s, "queued"), {j.id: 5})),
     (queued, "is in queued; its status is failed", lambda s, j: _run(s, j, "x-5 1 7 failed 8")),
@@ -82,7 +88,7 @@ JOB_DAMAGES: list[tuple[Bring, str, Damage]] = [
     (succeeded, "is in succeeded; its status is queued", _lose_run),
     (cancelled, "is in cancelled; its status is running", lambda s, j: _run(s, j, "x-5 1 7 30 9")),
     (queued, "is not in jobs by its creation", _lose_from_jobs),
-    (queued, "is not in jobs by its creation", lambda s, j: s.redis.hset(_hash(s, j), "created_at", 7)),
+    (queued, "is not in jobs by its creation", _make_older),
     (queued, "is in no set; its status is queued", _lose_from_all_sets),
     (running, "is in no set; its status is running", _lose_from_all_sets),
     (delayed, "is in no set; its status is delayed", _lose_from_all_sets),
@@ -196,7 +202,7 @@ async def test_check_repairs_a_lost_group(store: Store) -> None:
     made = await of_each_status(store)
     p = partition(store, GROUP)
     lost = [_set(store, status) for status in STATUSES]
-    await store.redis.delete(*lost, keys.jobs(p, GROUP), keys.groups(p), keys.ready(p), keys.due(p))
+    await store.redis.delete(*lost, keys.jobs_of(p, GROUP), keys.groups(p), keys.ready(p), keys.due(p))
     await check(store, is_repair=True)
     assert await check(store) == []
     for status, jobs in made.items():
@@ -210,8 +216,8 @@ async def test_check_of_a_job_in_a_foreign_partition(store: Store) -> None:
     """A job outside its group's partition is named; where it belongs is for a person to say."""
     here, elsewhere = spread(store)[:2]
     job = await queued(store, here)
-    stray = keys.job(partition(store, elsewhere), job.id)
-    await store.redis.hset(stray, mapping={"group_name": here, "created_at": "1"})
+    stray = keys.jobs(partition(store, elsewhere))
+    await store.redis.hset(stray, job.id, f'{here} 1 {{"image":"post"}}')
     [finding] = await check(store, is_repair=True)
     assert (finding.job_id, finding.what) == (job.id, "is not in its group's partition")
     await store.redis.delete(stray)
@@ -221,7 +227,7 @@ async def test_check_of_many_jobs(store: Store) -> None:
     """A group of more jobs than one step looks at is looked at whole."""
     jobs = (await store.enqueue(GROUP, [new() for _ in range(450)])).jobs
     lost = ids(jobs[10::90])
-    await store.redis.delete(*[_hash(store, job) for job in jobs[10::90]])
+    await lose(store, *jobs[10::90])
     steps: list[int] = []
     findings = await check(store, is_repair=True, progress=steps.append)
     assert {finding.job_id for finding in findings} == set(lost)
@@ -247,25 +253,41 @@ async def test_check_beside_live_traffic(store: Store) -> None:
 
 
 async def test_check_of_a_job_that_goes_away(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that is removed between the step that saw its key and the one that looks at it is no finding."""
+    """A job that is removed between the step that saw it and the one that looks at it is no finding."""
     job = await cancelled(store)
-    scan = store.redis.scan
+    scan = store.redis.hscan
 
-    async def scan_and_remove(*arguments: object) -> object:
-        found = await scan(*arguments)
-        if job.id.encode() in b"".join(found[1]):
+    async def scan_and_remove(*arguments: object, **options: int) -> object:
+        found = await scan(*arguments, **options)
+        if job.id.encode() in found[1] and await store.redis.hexists(_key(store, keys.jobs), job.id):
             await store.remove(GROUP, job.id)
         return found
 
-    monkeypatch.setattr(store.redis, "scan", scan_and_remove)
+    monkeypatch.setattr(store.redis, "hscan", scan_and_remove)
     assert await check(store) == []
 
 
-async def test_check_of_a_hash_without_a_group(store: Store) -> None:
-    """A hash that does not say whose job it is is named; what to do with it is for a person to say."""
-    job = await queued(store)
-    stray = _hash(store, job)[:-1] + "-"
-    await store.redis.hset(stray, "created_at", "1")
+@pytest.mark.parametrize("text", ["", "{", "maps", "maps 1"])
+async def test_check_of_what_is_no_text_of_a_job(store: Store, text: str) -> None:
+    """What does not say whose job it is is named; what to do with it is for a person to say."""
+    stray = (await queued(store)).id[:-1] + "-"
+    await store.redis.hset(_key(store, keys.jobs), stray, text)
     [finding] = await check(store, is_repair=True)
-    assert (finding.job_id, finding.what) == (job.id[:-1] + "-", "is not in its group's partition")
-    await store.redis.delete(stray)
+    assert (finding.job_id, finding.what) == (stray, "is not in its group's partition")
+    await store.redis.hdel(_key(store, keys.jobs), stray)
+
+
+@pytest.mark.parametrize(("field", "discarded"), [("log_bytes", 1), ("reason", 0)])
+async def test_check_of_a_hash_without_a_job(store: Store, field: str, discarded: int) -> None:
+    """What came to a job later and is left without it is named, and deleted; so is its log, by the broker."""
+    job = await failed(store)
+    await store.redis.hset(_hash(store, job), field, "5")
+    await store.redis.hdel(_key(store, keys.jobs), job.id)
+    found = {finding.what for finding in await check(store)}
+    assert found == {f"is in {place} but is no job" for place in ("failed", "jobs", "runs")} | {
+        "has a hash but is no job"
+    }
+    await check(store, is_repair=True)
+    assert not await store.redis.exists(_hash(store, job))
+    assert await store.discarded(5) == [job.id] * discarded
+    await store.forget([job.id])

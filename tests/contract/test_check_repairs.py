@@ -20,6 +20,7 @@ from tests.contract.building import (
     enqueue,
     failed,
     ids,
+    lose,
     members_key,
     now_ms,
     queued,
@@ -141,7 +142,7 @@ async def test_check_repairs_all_at_once(store: Store) -> None:
     """What else is wrong with a job that comes back into its set is mended in the same run."""
     job = await queued(store)
     await store.redis.zrem(members_key(store, GROUP, "queued"), job.id)
-    await store.redis.zrem(keys.jobs(store.partitions[0], GROUP), job.id)
+    await store.redis.zrem(keys.jobs_of(store.partitions[0], GROUP), job.id)
     found = [finding.what for finding in await store.check(GROUP, [job.id], is_repair=True)]
     assert found == ["is in no set; its status is queued", "is not in jobs by its creation"]
     assert await store.check(GROUP, [job.id], is_repair=False) == []
@@ -149,13 +150,13 @@ async def test_check_repairs_all_at_once(store: Store) -> None:
 
 
 async def test_check_of_a_run_without_a_job(store: Store) -> None:
-    """What `runs` has of a job whose hash and sets are gone is named, and forgotten."""
+    """What `runs` has of what is no job, and in no set, is named, and forgotten."""
     gone, kept = await succeeded(store), await succeeded(store)
     [p] = store.partitions
-    for key in (members_key(store, GROUP, "succeeded"), keys.jobs(p, GROUP)):
+    for key in (members_key(store, GROUP, "succeeded"), keys.jobs_of(p, GROUP)):
         await store.redis.zrem(key, gone.id)
-    await store.redis.delete(keys.job(p, gone.id))
-    assert [(f.group, f.job_id, f.what) for f in await check(store)] == [("", gone.id, "is in runs but has no hash")]
+    await lose(store, gone)
+    assert [(f.group, f.job_id, f.what) for f in await check(store)] == [("", gone.id, "is in runs but is no job")]
     await repair(store)
     assert await store.redis.hkeys(runs(store)) == [kept.id.encode()]
 

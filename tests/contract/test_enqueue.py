@@ -7,7 +7,22 @@ from broker import keys
 from broker.errors import Invalid
 from broker.models.jobs import NewJob
 from broker.store import Store
-from tests.contract.building import GROUP, clock, configure, dump, ids, members_key, names, new, now_ms, wait
+from broker.texts import parts_of
+from broker.times import rfc3339
+from tests.contract.building import (
+    GROUP,
+    LARGE_SPEC,
+    clock,
+    configure,
+    dump,
+    enqueue,
+    ids,
+    members_key,
+    names,
+    new,
+    now_ms,
+    wait,
+)
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -64,12 +79,29 @@ async def test_enqueue_of_unlike_jobs(store: Store) -> None:
 
 
 async def test_enqueue_keeps_what_is_given_and_no_more(store: Store) -> None:
-    """The hash has the fields of every job and those that are not the default."""
+    """The text has the parts of every job, and those settings that are not the default."""
     for given in ({}, {"timeout": 5}, {"priority": 1, "max_retries": 2}, {"delay": 3, "retries_delay": 0}):
         [job] = (await store.enqueue(GROUP, [new(**given)])).jobs
-        kept = await store.redis.hgetall(keys.job(store.partitions[0], job.id))
-        assert set(kept) == {b"group_name", b"created_at", b"spec", *([b"settings"] if given else [])}
-        assert msgspec.json.decode(kept.get(b"settings", b"{}")) == given
+        settings, group, created_at, _ = parts_of(await store.redis.hget(keys.jobs(store.partitions[0]), job.id))
+        assert msgspec.json.decode(settings or b"{}") == given
+        assert (group.decode(), rfc3339(int(created_at))) == (GROUP, job.created_at)
+
+
+@pytest.mark.parametrize(("size", "is_large"), [(LARGE_SPEC - 1, False), (LARGE_SPEC, False), (LARGE_SPEC + 1, True)])
+async def test_enqueue_of_a_large_spec(store: Store, size: int, is_large: bool, way: str) -> None:
+    """A large spec has a hash of its own; the job goes out as it came, and its retry too."""
+    payload = "x" * (size - len('{"image":"post","payload":""}'))
+    job = await enqueue(store, payload=payload)
+    [p] = store.partitions
+    assert await store.redis.hstrlen(keys.job(p, job.id), "spec") == (size if is_large or way == "ahead" else 0)
+    [handed] = await store.next(1)
+    assert handed.payload == payload
+    ended = await store.succeed(GROUP, job.id, handed.lease)
+    assert ended.payload == payload
+    retry = await store.retry(GROUP, job.id)
+    assert await store.redis.hstrlen(keys.job(p, retry.id), "spec") == (size if is_large else 0)
+    assert [one.payload for one in await store.next(1)] == [payload]
+    assert [one.payload for one in (await store.list(GROUP, 5))[0]] == [payload] * 2
 
 
 async def test_enqueue_makes_the_group(store: Store) -> None:

@@ -15,6 +15,7 @@ from tests.contract.building import (
     clock,
     configure,
     dump,
+    lose,
     members_key,
     now_ms,
     reap_after,
@@ -164,20 +165,20 @@ async def test_finish_again_of_a_retried_job(store: Store, finish: Finishing) ->
 
 
 @each_verb
-async def test_finish_a_job_whose_hash_is_gone(store: Store, finish: Finishing) -> None:
+async def test_finish_what_is_left_of_a_job(store: Store, finish: Finishing) -> None:
     """A job of which only its run is left is not found, and in nobody's way any more."""
     job = await running(store, max_retries=1)
-    await store.redis.delete(keys.job(store.partitions[0], job.id))
+    await lose(store, job)
     with pytest.raises(NotFound):
         await finish(store, job.id, str(job.lease))
     assert not await store.redis.exists(keys.job(store.partitions[0], job.id), members_key(store, GROUP, "running"))
     await check(store, is_repair=True)
 
 
-async def test_finish_a_job_whose_hash_is_gone_at_a_time(store: Store) -> None:
+async def test_finish_what_is_left_of_a_job_at_a_time(store: Store) -> None:
     """The same where its consumer says when it ended."""
     job = await running(store)
-    await store.redis.delete(keys.job(store.partitions[0], job.id))
+    await lose(store, job)
     with pytest.raises(NotFound):
         await store.succeed(GROUP, job.id, str(job.lease), now_ms(store) - 1)
     await check(store, is_repair=True)

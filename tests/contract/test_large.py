@@ -7,7 +7,7 @@ from broker.store import Store
 from tests.contract.building import GROUP, enqueue, ids, new, partition
 
 MOST_BYTES = 8 * 1024 * 1024
-"""An answer that has this many bytes of specs takes no further job."""
+"""An answer that has this many bytes of jobs, as the store has them, takes no further one."""
 PAYLOAD = "x" * 1_000_000
 JOBS = 20
 
@@ -41,9 +41,9 @@ async def test_list_of_large_jobs(store: Store) -> None:
 
 
 async def enqueue_bytes(store: Store, size: int) -> None:
-    """A job whose spec has exactly so many bytes."""
+    """A job whose text has exactly so many bytes, its spec among them."""
     probe = await enqueue(store, payload="x")
-    rest = await store.redis.hstrlen(keys.job(partition(store, GROUP), probe.id), "spec") - 1
+    rest = await store.redis.hstrlen(keys.jobs(partition(store, GROUP)), probe.id) - 1
     await store.cancel(GROUP, probe.id)
     await store.remove(GROUP, probe.id)
     await enqueue(store, payload="x" * (size - rest))

@@ -4,8 +4,21 @@ import pytest
 
 from broker import keys
 from broker.check import check
+from broker.errors import NotFound
 from broker.store import Store
-from tests.contract.building import GROUP, enqueue, ids, names, new, partition, reap_after, running, wait
+from tests.contract.building import (
+    GROUP,
+    LARGE_SPEC,
+    enqueue,
+    ids,
+    lose,
+    names,
+    new,
+    partition,
+    reap_after,
+    running,
+    wait,
+)
 
 MIXED = [("a", 0), ("b", 0), ("a", 1), ("c", 2), ("b", 1), ("a", 0), ("c", 0), ("b", 2), ("a", 2), ("c", 1), ("a", 1)]
 """Groups and priorities of jobs that come one after another."""
@@ -135,9 +148,9 @@ async def test_next_before_the_delay_is_over(store: Store) -> None:
 
 @pytest.mark.parametrize("lost", [[0], [1], [0, 1], [0, 1, 2, 3]])
 async def test_next_with_dangling_ids(store: Store, lost: list[int]) -> None:
-    """An id whose hash is gone is passed over; it costs the caller none of the jobs behind it."""
+    """An id of no job is passed over; it costs the caller none of the jobs behind it."""
     made = [await enqueue(store, payload=str(i)) for i in range(4)]
-    await store.redis.delete(*[keys.job(partition(store, GROUP), made[i].id) for i in lost])
+    await lose(store, *[made[i] for i in lost])
     left = [str(i) for i in range(4) if i not in lost]
     assert await names(store, 1) == left[:1]
     assert await names(store, 10) == left[1:]
@@ -146,13 +159,16 @@ async def test_next_with_dangling_ids(store: Store, lost: list[int]) -> None:
 
 
 async def test_next_with_what_is_left_of_a_job(store: Store) -> None:
-    """A hash without what the producer gave is passed over too, and the jobs behind it are handed out."""
-    broken, _ = [await enqueue(store, payload=str(i)) for i in range(2)]
-    hash_ = keys.job(partition(store, GROUP), broken.id)
-    await store.redis.hdel(hash_, "spec")
+    """A large job without what the producer gave is passed over too, and the jobs behind it are handed out."""
+    broken = await enqueue(store, payload="x" * LARGE_SPEC)
+    await enqueue(store, payload="1")
+    await store.redis.delete(keys.job(partition(store, GROUP), broken.id))
     assert await names(store, 10) == ["1"]
-    await store.redis.delete(hash_)
-    assert {finding.job_id for finding in await check(store, is_repair=True)} == {broken.id}
+    found = await check(store, is_repair=True)
+    assert {finding.job_id for finding in found} == {broken.id}
+    assert "is no job, but in the hash of all of them" in {finding.what for finding in found}
+    with pytest.raises(NotFound):
+        await store.show(GROUP, broken.id)
 
 
 async def test_next_with_a_group_of_dangling_ids(store: Store) -> None:
@@ -160,7 +176,7 @@ async def test_next_with_a_group_of_dangling_ids(store: Store) -> None:
     for group in ("a", "a", "b"):
         await enqueue(store, group, payload=group)
     for job in (await store.list("a", 10))[0]:
-        await store.redis.delete(keys.job(partition(store, "a"), job.id))
+        await lose(store, job)
     assert await names(store, 1, ("a",)) == []
     assert (await store.reap(10)).wait_ms is None
     assert await names(store, 1) == ["b"]

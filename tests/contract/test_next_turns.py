@@ -16,6 +16,7 @@ from tests.contract.building import (
     enqueue,
     forget_all,
     ids,
+    lose,
     members_key,
     names,
     new,
@@ -46,11 +47,6 @@ async def in_calls(store: Store, n: int, groups: Sequence[str] = ()) -> list[lis
 
 def parts(job_ids: list[str], n: int) -> list[list[str]]:
     return [job_ids[at : at + n] for at in range(0, len(job_ids), n)]
-
-
-async def lose(store: Store, job: Job) -> None:
-    """The hash of a job goes, as by an eviction, and its id stays behind."""
-    await store.redis.delete(keys.job(partition(store, job.group_name), job.id))
 
 
 @pytest.mark.parametrize("groups", [(), ("b",), ("d", "a", "none"), ("e", "d", "c", "b", "a")])

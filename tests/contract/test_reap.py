@@ -20,6 +20,7 @@ from tests.contract.building import (
     enqueue,
     failed,
     ids,
+    lose,
     members_key,
     new,
     queued,
@@ -218,10 +219,10 @@ async def test_reap_with_limit_zero(store: Store) -> None:
 
 @pytest.mark.parametrize(("bring", "due_s"), [(delayed, 30), (running, 60)])
 async def test_reap_of_an_id_without_a_job(store: Store, bring: Bring, due_s: float) -> None:
-    """An id whose hash is gone is taken out of its set, so that it stands in nobody's way."""
+    """An id of no job is taken out of its set, so that it stands in nobody's way."""
     job = await bring(store)
     status = (await store.show(GROUP, job.id)).status
-    await store.redis.delete(keys.job(store.partitions[0], job.id))
+    await lose(store, job)
     wait(store, due_s)
     assert await store.reap(100) == Reaped(expired=1)
     assert not await store.redis.exists(members_key(store, GROUP, status))

@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
 from broker import keys
 from broker.errors import WrongState
 from broker.models.jobs import Job
 from broker.store import Store
+from broker.texts import parts_of
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -73,8 +75,11 @@ async def test_fail_retry_after_a_second(store: Store) -> None:
 async def test_retry_keeps_no_defaults(store: Store) -> None:
     """Of a bare job's retry nothing is kept but what makes it a job: what is the default takes no room."""
     retry = await store.retry(GROUP, (await cancelled(store)).id)
-    kept = await store.redis.hkeys(keys.job(store.partitions[0], retry.id))
-    assert sorted(kept) == [b"created_at", b"group_name", b"retry_of", b"spec"]
+    [p] = store.partitions
+    settings, _, _, spec = parts_of(await store.redis.hget(keys.jobs(p), retry.id))
+    assert msgspec.json.decode(settings) == {"retry_of": retry.retry_of}
+    assert spec == b'{"image":"post"}'
+    assert not await store.redis.exists(keys.job(p, retry.id))
 
 
 async def test_fail_retry_without_a_delay(store: Store) -> None:

@@ -13,7 +13,7 @@ IN_FORCE = {
     "appendfsync": "everysec",
     "maxmemory-policy": "noeviction",
     "maxmemory": str(2 * 1024**3),
-    "hash-max-listpack-value": "4096",
+    "hash-max-listpack-value": "1024",
     "hash-max-listpack-entries": "64",
     "save": "",
     "bind": "127.0.0.1 -::1",

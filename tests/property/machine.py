@@ -20,6 +20,7 @@ from broker.models.jobs import Job, NewJob
 from broker.models.reports import Finish, Held
 from broker.states import FINISHED, STATUSES, Status
 from broker.store import Store
+from broker.texts import parts_of
 from broker.verbs.enqueueing import Enqueued
 from tests.conftest import NOW, assert_known_keys
 from tests.property.model import FACTS, Model, ModelJob, Refused
@@ -54,6 +55,15 @@ KEPT = st.tuples(st.sampled_from(("finished", "finished", "finished", "any", "go
 """A job: of the finished or the running, of all, or of those that are no longer there; counted round."""
 WANTED = st.sampled_from(([], [], ["mail"], ["mail", "nowhere", "maps"]))
 TOKEN = st.sampled_from(("right", "right", "right", "none", "stale", "wrong"))
+
+
+def facts_of(text: bytes, own: dict[bytes, bytes]) -> dict[str, str]:
+    """What the store has of a job that the model speaks of: in its text, and in the hash of its own."""
+    parts = parts_of(text) if text else None
+    settings = msgspec.json.decode(parts.settings or b"{}") if parts else {}
+    told = settings | ({"created_at": parts.created_at.decode()} if parts else {})
+    told |= {name.decode(): value.decode() for name, value in own.items()}
+    return {name: str(told[name]) for name in FACTS if name in told}
 
 
 def told_of_run(text: str) -> list[str]:
@@ -218,12 +228,13 @@ class TitanMachine(RuleBasedStateMachine):
 
     @invariant()
     def agrees(self) -> None:
-        """Hashes, the order of every queue, and the groups that may hand out are the model's."""
+        """What is kept of jobs, the order of every queue, and the groups that may hand out are the model's."""
 
-        async def look() -> tuple[list[Any], list[list[str]], dict[str, int]]:
+        async def look() -> tuple[list[dict[str, str]], list[list[str]], list[Any], dict[str, int]]:
             pipeline = self.redis.pipeline(transaction=False)
             for job_id in self.seen:
-                pipeline.hmget(keys.job(self.home(job_id), job_id), FACTS)
+                pipeline.hget(keys.jobs(self.home(job_id)), job_id)
+                pipeline.hgetall(keys.job(self.home(job_id), job_id))
                 pipeline.hget(keys.runs(self.home(job_id)), job_id)
             for group in GROUPS:
                 pipeline.zrange(keys.members(self.of(group), group, "queued"), 0, -1)
@@ -234,26 +245,24 @@ class TitanMachine(RuleBasedStateMachine):
             for group in GROUPS:
                 pipeline.zscore(keys.counted_bytes(self.of(group)), group)
             *replies, first, second = await pipeline.execute()
-            runs = [told_of_run((run or b"").decode()) for run in replies[1 : 2 * len(self.seen) : 2]]
-            replies[: 2 * len(self.seen)] = replies[: 2 * len(self.seen) : 2]
+            jobs, replies = replies[: 3 * len(self.seen)], replies[3 * len(self.seen) :]
+            facts = [facts_of(text or b"", own) for text, own in zip(jobs[::3], jobs[1::3], strict=True)]
+            runs = [told_of_run((run or b"").decode()) for run in jobs[2::3]]
             sums = {group: int(size) for group, size in zip(GROUPS, (first, second), strict=True) if size is not None}
             assert sums == self.model.sums(GROUPS)
-            heads = len(self.seen) + len(GROUPS)
+            heads = len(GROUPS)
             ends = {job_id.decode(): int(at) for reply in replies[heads : heads + 2] for job_id, at in reply}
-            texts = [
-                [value and value.decode() for value in reply] for reply in (*replies[:heads], *replies[heads + 2 :])
-            ]
-            return texts, runs, ends
+            texts = [[value.decode() for value in reply] for reply in (*replies[:heads], *replies[heads + 2 :])]
+            return facts, runs, texts, ends
 
-        replies, runs, ends = self.run(look())
-        replies, ready = replies[: -self.partitions], replies[-self.partitions :]
+        facts, runs, replies, ends = self.run(look())
+        queues, ready = replies[: -self.partitions], replies[-self.partitions :]
         assert ends == {job.id: job.expires_at for job in self.model.jobs.values() if job.status == "running"}
-        for job_id, values, run in zip(self.seen, replies, runs, strict=False):
+        for job_id, fact, run in zip(self.seen, facts, runs, strict=True):
             job = self.model.jobs.get(job_id)
             assert run == (job.run() if job else [])
-            facts = {name: value for name, value in zip(FACTS, values, strict=True) if value is not None}
-            assert facts == (job.facts() if job else {})
-        for group, queue in zip(GROUPS, replies[len(self.seen) :], strict=True):
+            assert fact == (job.facts() if job else {})
+        for group, queue in zip(GROUPS, queues, strict=True):
             assert queue == [job.id for job in self.model.queue(group)]
         for p, groups in zip(self.store.partitions, ready, strict=True):
             assert groups == [group for group in self.model.ready() if self.of(group) == p]

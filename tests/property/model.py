@@ -57,7 +57,7 @@ class ModelJob:
         return (self.given.timeout or 60) * 1000
 
     def facts(self) -> dict[str, str]:
-        """The fields of the hash that the model speaks of, as the store writes them."""
+        """What the model speaks of that is kept of the job beside its run, as the store writes it."""
         facts = {name: getattr(self, name) for name in FACTS}
         return {name: str(value) for name, value in facts.items() if value is not None and value != 0}
 

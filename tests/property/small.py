@@ -24,13 +24,13 @@ from broker.models.jobs import NewJob
 from broker.models.reports import Held
 from broker.states import FINISHED, STATUSES
 from broker.store import Store
+from broker.texts import parts_of
 from tests.conftest import NOW
 
 GROUP, P = "g", "t:{0}"
 STEPS_MS = (999, 1)
 """How far the clock goes at once: to just before a second, and on to it."""
 
-_FORGET = ("created_at", "spec")
 _TIMES = ("deadline",)
 
 
@@ -231,9 +231,8 @@ class World:
         for job_id in self._ids:
             known = [(max(0, token.ends - self._now), token.is_given_back) for _, token in self._known(job_id)]
             fields = {}
-            for name, value in {**_hash(memory, job_id), **_run(memory, job_id)}.items():
-                if name not in _FORGET:
-                    fields[name] = int(value) - self._now if name in _TIMES else names.get(value, value)
+            for name, value in {**_facts(memory, job_id), **_run(memory, job_id)}.items():
+                fields[name] = int(value) - self._now if name in _TIMES else names.get(value, value)
             last = next((token.lease for _, token in self._known(job_id)), "")
             fields["lease"] = "last" if fields.get("lease") == names.get(last) else fields.get("lease", "")
             fields.pop("place", None)
@@ -262,20 +261,26 @@ def _by(pair: tuple[bytes, float]) -> tuple[float, bytes]:
     return pair[1], pair[0]
 
 
+def _fields(memory: Any, key: str) -> dict[str, bytes]:
+    item = memory.get(key.encode())
+    return {} if item is None else {_text(name): value for name, value in item.value.items()}
+
+
 def _job_ids(memory: Any) -> set[str]:
-    head = keys.job(P, "")
-    return {key.decode().removeprefix(head) for key in memory if key.decode().startswith(head)}
+    return set(_fields(memory, keys.jobs(P)))
 
 
-def _hash(memory: Any, job_id: str) -> dict[str, str]:
-    item = memory.get(keys.job(P, job_id).encode())
-    return {} if item is None else {_text(name): _text(value) for name, value in item.value.items()}
+def _facts(memory: Any, job_id: str) -> dict[str, str]:
+    """What is kept of the job beside its run, but for when it was made."""
+    text = _fields(memory, keys.jobs(P)).get(job_id)
+    settings = msgspec.json.decode(parts_of(text).settings or b"{}") if text else {}
+    own = {name: _text(value) for name, value in _fields(memory, keys.job(P, job_id)).items()}
+    return {name: str(value) for name, value in settings.items()} | own
 
 
 def _run(memory: Any, job_id: str) -> dict[str, str]:
     """What is kept of the job's last run, but for when it was."""
-    item = memory.get(keys.runs(P).encode())
-    words = _text(dict(item.value.items()).get(job_id.encode(), "") if item else "").split()
+    words = _text(_fields(memory, keys.runs(P)).get(job_id, "")).split()
     if len(words) < len(("lease", "deliveries", "started_at")):
         return {"deliveries": words[0]} if words else {}
     run = {"lease": words[0], "deliveries": words[1]}

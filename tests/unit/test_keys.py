@@ -21,7 +21,8 @@ def every_key(p):
     named = [
         keys.job(p, "0" * 16),
         keys.group(p, "maps"),
-        keys.jobs(p, "maps"),
+        keys.jobs(p),
+        keys.jobs_of(p, "maps"),
         keys.answer(p, "maps", "a } { key"),
         keys.worker(p, "w"),
     ]

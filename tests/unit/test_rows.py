@@ -3,6 +3,7 @@
 import re
 from itertools import groupby
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +14,9 @@ from broker.encoded import finished, handed_out, new_jobs
 from broker.models.groups import Counts, Group, GroupSettings, Retentions
 from broker.models.jobs import Job, NewJob
 from broker.rows import field_of, fields_of, group_of, job_of, run_of
-from broker.runs import Settings, enqueue_words, new_runs, settings_of, settings_text
+from broker.runs import enqueue_words, new_runs
 from broker.script_texts import SCRIPTS
+from broker.texts import Settings, settings_of, settings_text
 from broker.times import rfc3339
 from tests.conftest import NOW
 from tests.unit.jobs import NEW_JOBS, SETTINGS
@@ -26,8 +28,14 @@ SETTINGS_OF_JOBS = st.builds(Settings, _NUMBERS, _NUMBERS, st.integers(0, 2), _N
 
 def row(**fields):
     """A row as a script answers it."""
-    values = {"group_name": "maps", "status": "queued", "created_at": NOW, "spec": '{"image":"resize"}'} | fields
+    values = {"status": "queued", "job": f'maps {NOW} {{"image":"resize"}}'} | fields
     return [str(word).encode() for pair in {**values, "id": ID}.items() for word in pair]
+
+
+def text_of(settings, spec, created_at=NOW):
+    """What `jobs` has of a job."""
+    parts = [settings, b"maps", str(created_at).encode(), spec]
+    return b" ".join(parts if settings else parts[1:]).decode()
 
 
 @given(NEW_JOBS)
@@ -36,9 +44,7 @@ def test_words_of_a_new_job_make_its_row(job):
     runs = new_runs("maps", [job], [ID], "group-image")
     group, n, priority, delay, settings, job_id, spec = enqueue_words(runs)
     assert (group, n, priority, delay, job_id) == ("maps", 1, job.priority or 0, job.delay or 0, ID)
-    fields = {"spec": spec.decode(), "status": "delayed" if delay else "queued"}
-    if settings:
-        fields["settings"] = settings.decode()
+    fields = {"job": text_of(settings, spec), "status": "delayed" if delay else "queued"}
     assert [job_of(row(**fields))] == [Decoder(Job).decode(encoded) for encoded in new_jobs(runs, NOW)]
 
 
@@ -83,10 +89,9 @@ def test_new_runs_keep_the_order(jobs):
 def test_handed_out_is_the_encoding_of_the_job(job, lease_s, env_vars, retry_of):
     """The JSON of a job that is handed out is what the struct would be encoded to."""
     [run] = new_runs("maps", [job], [ID], "group-image")
-    own = run.settings
-    other = retry_of.encode() if retry_of else None
-    words = [run.specs[0], str(NOW - 5).encode(), settings_text(own) or None, other, 2]
-    [handed] = handed_out([NOW, [b"maps", env_vars, ID.encode(), b"17", *words]], "abc", lease_s)
+    own = msgspec.structs.replace(run.settings, retry_of=retry_of or "")
+    text = text_of(settings_text(own), run.specs[0], NOW - 5).encode()
+    [handed] = handed_out([NOW, [b"maps", env_vars, ID.encode(), b"17", text, 2]], "abc", lease_s)
     assert (handed.group_name, handed.id, handed.lease) == ("maps", ID, "abc-17")
     told = Decoder(Job).decode(handed.encoded)
     assert Encoder().encode(told) == handed.encoded
@@ -94,17 +99,19 @@ def test_handed_out_is_the_encoding_of_the_job(job, lease_s, env_vars, retry_of)
     assert (told.image, told.payload or "") == (job.image or "group-image", job.payload or "")
 
 
-@given(NEW_JOBS, st.text(), st.text(), st.sampled_from((None, ID)), st.sampled_from(("succeeded", "failed")))
-def test_finished_is_the_encoding_of_the_job(job, reason, error, other, status):
+TEXTS = (st.text(), st.text())
+
+
+@given(NEW_JOBS, *TEXTS, st.sampled_from((None, ID)), st.sampled_from(("succeeded", "failed")), st.booleans())
+def test_finished_is_the_encoding_of_the_job(job, reason, error, other, status, is_large):
     """The JSON of a job that has ended is what its whole row would be encoded to, whatever its texts are."""
     [run] = new_runs("maps", [job], [ID], "group-image")
-    fields = {"settings": settings_text(run.settings).decode()}
-    ends = {"status": status, "run": f"abc-17 3 {NOW + 1} 30 {NOW + 9} {status} {NOW + 2}", "retry_of": other}
-    texts = {"reason": reason, "error": error, "retry_at": other}
-    fields |= {"spec": run.specs[0].decode()} | ends | texts
+    settings = settings_text(msgspec.structs.replace(run.settings, retry_of=other or ""))
+    ends = {"status": status, "run": f"abc-17 3 {NOW + 1} 30 {NOW + 9} {status} {NOW + 2}"}
+    own = {"reason": reason, "error": error, "retry_at": other, "spec": run.specs[0].decode() if is_large else ""}
+    fields = {"job": text_of(settings, b"" if is_large else run.specs[0]), **ends, **own}
     fields = {name: value for name, value in fields.items() if value not in (None, "")}
-    had = {"group_name": "maps", "created_at": NOW, **fields}
-    asked = [had.get(name) for name in (*_fields_of("SHOWN"), "status", "run")]
+    asked = [fields.get(name) for name in ("job", "status", "run", *_fields_of("SHOWN"))]
     told = finished(ID, [None if value is None else str(value).encode() for value in asked])
     assert told == Encoder().encode(job_of(row(**fields)))
 
@@ -126,7 +133,9 @@ def test_job_of_a_row_without_fields_has_the_defaults():
 
 def test_job_of_a_running_row():
     """Times are RFC 3339; texts and numbers stand as they are."""
-    job = job_of(row(status="running", run=f"abc-17 2 {NOW}", expires_at=NOW + 1, retry_of=ID, reason="ü"))
+    settings = f'{{"retry_of":"{ID}"}}'.encode()
+    text = text_of(settings, b'{"image":"x"}')
+    job = job_of(row(status="running", run=f"abc-17 2 {NOW}", expires_at=NOW + 1, job=text, reason="ü"))
     assert (job.started_at, job.expires_at) == (rfc3339(NOW), rfc3339(NOW + 1))
     assert (job.deliveries, job.retry_of, job.reason) == (2, ID, "ü")
 

@@ -9,15 +9,15 @@ import broker.script_texts
 from broker import keys
 from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Retentions
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
-from broker.runs import Settings
 from broker.script_texts import SCRIPTS
+from broker.texts import Settings
 
 FOLDER = Path(broker.script_texts.__file__).parent.parent / "lua"
 FILES = sorted(FOLDER.glob("*.lua"))
 PRELUDE = (FOLDER / "_prelude.lua").read_text("utf-8")
 JOBS = (FOLDER / "_jobs.lua").read_text("utf-8")
 ALWAYS_FOUND = {"created_at", "status", "deliveries", "lease", "started_at", "completed_at", "lease_s"}
-ALWAYS_FOUND |= {"deadline", "handed_out_by", *Settings.__struct_fields__}
+ALWAYS_FOUND |= {"deadline", "handed_out_by", "text", "run", "size", *Settings.__struct_fields__}
 """What `find` tells of every job: what its run says, its settings, and what it always reads."""
 LINES = {"check": 135, "reap": 85}
 """Longest files; a verb's script and the prelude have 80 lines at most."""
@@ -76,11 +76,11 @@ def test_prelude_has_the_defaults_of_the_models():
 
 async def test_prelude_builds_the_keys_of_python(redis):
     """The key builders of both sides give the same names."""
-    names = "job_key(p, 'x'), runs_key(p), set_key(p, 'g', 'queued'), group_key(p, 'g')"
+    names = "jobs_key(p), job_key(p, 'x'), runs_key(p), set_key(p, 'g', 'queued'), group_key(p, 'g')"
     text = f"{PRELUDE}\nlocal p = KEYS[1]\nreturn {{ {names} }}"
     p = keys.partition("titan", 3)
     built = [name.decode() for name in await redis.eval(text, 1, p)]
-    assert built == [keys.job(p, "x"), keys.runs(p), keys.members(p, "g", "queued"), keys.group(p, "g")]
+    assert built == [keys.jobs(p), keys.job(p, "x"), keys.runs(p), keys.members(p, "g", "queued"), keys.group(p, "g")]
 
 
 def test_scripts_use_only_the_keys_of_python():
@@ -90,6 +90,7 @@ def test_scripts_use_only_the_keys_of_python():
     }
     known |= {
         keys.counted_bytes(""),
+        keys.jobs(""),
         keys.runs(""),
         ":workers",
         ":worker",

@@ -1,0 +1,74 @@
+"""The text that the store has of a job, in the hash `jobs`: what of it never changes.
+
+Its parts have a space between them: its settings, JSON of those that are not the default, where there are any;
+group_name; created_at, ms; its spec, JSON. A large spec is not in it, but a field of the job's own hash.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
+
+_BRACE = ord("{")
+
+
+class Spec(Struct, frozen=True, omit_defaults=True):
+    """What the producer gave and no script needs, as JSON."""
+
+    image: str
+    payload: str = ""
+
+
+class Settings(Struct, frozen=True, omit_defaults=True):
+    """What a producer may set about a job beside its image and payload, s; and the job that this one retries."""
+
+    delay: int = 0
+    timeout: int = DEFAULT_TIMEOUT_S
+    priority: int = 0
+    max_retries: int = 0
+    retries_delay: int = DEFAULT_RETRIES_DELAY_S
+    retry_of: str = ""
+
+
+class Parts(NamedTuple):
+    """The parts of a job's text; `settings` is empty when all are the defaults, `spec` when it is large."""
+
+    settings: bytes
+    group_name: bytes
+    created_at: bytes
+    spec: bytes
+
+
+_encode = msgspec.json.Encoder().encode
+_settings_of = msgspec.json.Decoder(Settings).decode
+
+spec_of = msgspec.json.Decoder(Spec).decode
+"""The spec that a text has."""
+
+
+def parts_of(text: bytes) -> Parts:
+    """The parts of a job's text."""
+    if text[0] == _BRACE:
+        return Parts(*text.split(b" ", 3))
+    return Parts(b"", *text.split(b" ", 2))
+
+
+def settings_text(settings: Settings) -> bytes:
+    """The settings as a text has them; empty when all are the defaults, and there are none in it."""
+    text = _encode(settings)
+    return b"" if text == b"{}" else text
+
+
+@lru_cache(maxsize=1024)
+def settings_of(text: bytes) -> Settings:
+    """What a text has as settings; b"" where it has none. Most jobs are set alike.
+
+    What somebody wrote there by hand and is no such JSON counts as none, as it does in the scripts.
+    """
+    try:
+        return _settings_of(text or b"{}")
+    except msgspec.MsgspecError:
+        return Settings()

@@ -56,7 +56,7 @@ def test_markdown_has_all_tables() -> None:
     lines = list(markdown(Report(machine="2 cores", software="titan 1", results=[result()], profiles=[profile])))
     assert lines[0] == "2 cores; titan 1."
     assert "| W1 | enqueue | 0 |" in lines
-    assert lines[-1] == "| next | 100 | 6.5 | hset 1.00 x 2.00 |"
+    assert lines[-1] == "| next | 100 | 6.5 | hset 1.000 x 2.00 |"
 
 
 def test_sizes_from_cpu() -> None:

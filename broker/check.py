@@ -12,7 +12,7 @@ from broker.refusals import spoken
 from broker.rows import Finding
 from broker.servers import Server
 from broker.store import Store
-from broker.texts import parts_of
+from broker.texts import parts_of, split
 
 STEP = 200
 """Jobs that one script looks at."""
@@ -121,8 +121,8 @@ async def _members(server: Server, name: str) -> AsyncIterator[list[str]]:
 def _group_in(text: bytes) -> str:
     """The group that a job's text names; '' when it is no such text."""
     try:
-        return parts_of(text).group_name.decode()
-    except (TypeError, IndexError):
+        return parts_of(split(text)[0]).group_name.decode()
+    except ValueError:
         return ""
 
 

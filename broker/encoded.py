@@ -12,10 +12,10 @@ import msgspec
 
 from broker.models.jobs import Job
 from broker.runs import NewRun
-from broker.texts import Settings, parts_of, settings_of
+from broker.texts import Settings, parts_of, settings_of, split
 from broker.times import rfc3339
 
-_HANDED_OUT = b'{"id":"%b%b%b%b%d%b%b%b,"lease":"%b"}'
+_HANDED_OUT = b'{"id":"%b%b%b%b%b"}'
 _TIMES = b',"created_at":"%b","started_at":"%b","expires_at":"%b"'
 _SETTINGS = b',"delay":%d,"timeout":%d,"priority":%d,"max_retries":%d,"retries_delay":%d,"deliveries":'
 
@@ -72,27 +72,14 @@ def _settled(settings: Settings) -> bytes:
 def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Handed]:
     """The reply of next.lua. lease: the first part of the tokens; lease_s: the length of the leases, if asked."""
     now, *groups = reply
-    times = _Times(now, lease_s)
     jobs: list[Handed] = []
     for name, env_vars, *told in groups:
         group, begin = name.decode(), b'","group_name":"%b","status":"running",' % name
-        environment = b',"env_vars":' + env_vars if env_vars else b""
-        jobs_words = zip(*[iter(told)] * _WORDS, strict=True)
-        for job_id, place, text, deliveries in jobs_words:
-            given, _, created_at, spec = parts_of(text)
-            settings = settings_of(given)
+        ends = _Ends(now, lease_s, env_vars)
+        for job_id, place, text, deliveries in zip(*[iter(told)] * _WORDS, strict=True):
+            head, inside = split(text)
             token = f"{lease}-{place.decode()}"
-            encoded = _HANDED_OUT % (
-                job_id,
-                begin,
-                spec[1:-1],
-                _settled(settings),
-                deliveries,
-                times.of(created_at, settings.timeout),
-                b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b"",
-                environment,
-                token.encode(),
-            )
+            encoded = _HANDED_OUT % (job_id, begin, inside, ends.of(head, deliveries), token.encode())
             jobs.append(Handed(group, job_id.decode(), token, encoded))
     return jobs
 
@@ -100,14 +87,15 @@ def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Ha
 def finished(job_id: str, row: Sequence[Any]) -> bytes:
     """A job of finish.lua's reply."""
     text, status, run, reason, error, retry_at, large = row
-    given, group, created_at, spec = parts_of(text)
+    head, inside = split(text)
+    given, group, created_at = parts_of(head)
     settings = settings_of(given)
     _, deliveries, started_at, *_, completed_at = run.split(b" ")
     return _FINISHED % (
         job_id.encode(),
         group,
         status,
-        (large or spec)[1:-1],
+        large[1:-1] if large else inside,
         _settled(settings),
         int(deliveries),
         rfc3339(int(created_at)).encode(),
@@ -134,22 +122,31 @@ def listed(jobs: Iterable[bytes]) -> bytes:
     return b'{"jobs":[' + b",".join(jobs) + b"]}"
 
 
-class _Times:
-    """The times of the jobs of one call, which are handed out in the same moment."""
+class _Ends:
+    """What stands behind the specs of a group's jobs that one call hands out, up to their tokens."""
 
-    def __init__(self, now: int, lease_s: int | None) -> None:
+    def __init__(self, now: int, lease_s: int | None, env_vars: bytes | None) -> None:
         self._now = now
         self._lease_s = lease_s
-        self._texts: dict[tuple[bytes, int], bytes] = {}
+        self._env_vars = b',"env_vars":' + env_vars if env_vars else b""
+        self._ends: dict[tuple[bytes, int], bytes] = {}
 
-    def of(self, created_at: bytes, timeout: int) -> bytes:
-        """Those of one job as JSON: many jobs have the same."""
-        text = self._texts.get((created_at, timeout))
-        if text is None:
-            text = self._texts[created_at, timeout] = self._text(created_at, timeout)
-        return text
+    def of(self, head: bytes, deliveries: int) -> bytes:
+        """That of a job whose text has this before its spec: many jobs have the same."""
+        end = self._ends.get((head, deliveries))
+        if end is None:
+            end = self._ends[head, deliveries] = self._end(head, deliveries)
+        return end
 
-    def _text(self, created_at: bytes, timeout: int) -> bytes:
-        held_s = timeout if self._lease_s is None else min(timeout, self._lease_s)
+    def _end(self, head: bytes, deliveries: int) -> bytes:
+        given, _, created_at = parts_of(head)
+        settings = settings_of(given)
+        held_s = settings.timeout if self._lease_s is None else min(settings.timeout, self._lease_s)
         times = (int(created_at), self._now, self._now + held_s * 1000)
-        return _TIMES % tuple(rfc3339(ms).encode() for ms in times)
+        return b'%b%d%b%b%b,"lease":"' % (
+            _settled(settings),
+            deliveries,
+            _TIMES % tuple(rfc3339(ms).encode() for ms in times),
+            b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b"",
+            self._env_vars,
+        )

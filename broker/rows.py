@@ -10,7 +10,7 @@ from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Counts, Group, GroupSet
 from broker.models.jobs import Job
 from broker.presence import Receipt
 from broker.states import FINISHED, STATUSES
-from broker.texts import parts_of, settings_of, spec_of
+from broker.texts import parts_of, settings_of, spec_of, split
 from broker.times import rfc3339
 
 _TEXTS = {"reason", "error", "retry_at"}
@@ -85,8 +85,8 @@ def job_of(row: Sequence[Any], *, is_handed_out: bool = False, is_shown: bool = 
 
 def _given(values: Mapping[str, str]) -> Job:
     """What never changes about a job, and its status."""
-    parts = parts_of(values["job"].encode())
-    spec = spec_of(values.get("spec") or parts.spec)
+    head, inside = split(values["job"].encode())
+    parts, spec = parts_of(head), spec_of(values.get("spec") or b"{%b}" % inside)
     job = Job(
         id=values["id"],
         group_name=parts.group_name.decode(),

@@ -12,8 +12,6 @@ from msgspec import Struct
 
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
 
-_BRACE = ord("{")
-
 
 class Spec(Struct, frozen=True, omit_defaults=True):
     """What the producer gave and no script needs, as JSON."""
@@ -34,12 +32,11 @@ class Settings(Struct, frozen=True, omit_defaults=True):
 
 
 class Parts(NamedTuple):
-    """The parts of a job's text; `settings` is empty when all are the defaults, `spec` when it is large."""
+    """The parts of a job's text before its spec; `settings` is empty when all are the defaults."""
 
     settings: bytes
     group_name: bytes
     created_at: bytes
-    spec: bytes
 
 
 _encode = msgspec.json.Encoder().encode
@@ -49,11 +46,16 @@ spec_of = msgspec.json.Decoder(Spec).decode
 """The spec that a text has."""
 
 
-def parts_of(text: bytes) -> Parts:
-    """The parts of a job's text."""
-    if text[0] == _BRACE:
-        return Parts(*text.split(b" ", 3))
-    return Parts(b"", *text.split(b" ", 2))
+def split(text: bytes) -> tuple[bytes, bytes]:
+    """What stands in a job's text before its spec, and inside the braces of that; nothing where that is large."""
+    head, _, inside = text.partition(b" {")  # settings, which have a brace too, stand at the very beginning
+    return head, inside[:-1]
+
+
+def parts_of(head: bytes) -> Parts:
+    """The parts of a job's text before its spec. Raises ValueError where it is none."""
+    *settings, group_name, created_at = head.split()
+    return Parts(settings[0] if settings else b"", group_name, created_at)
 
 
 def settings_text(settings: Settings) -> bytes:

@@ -7,7 +7,7 @@ local function none_chosen() return { ids = {}, places = {}, whose = {} } end
 local function choose(p, chosen, n, group, turn)
   local ids, places, whose = chosen.ids, chosen.places, chosen.whose
   local id, place = head(p, group)
-  while id and #ids < n and group.room > 0 and tonumber(place) <= turn do
+  while id and #ids < n and group.room > 0 and (turn == math.huge or tonumber(place) <= turn) do
     local k = #ids + 1
     ids[k], places[k], whose[k] = id, place, group
     group.seen, group.at, group.room = group.seen + 1, group.at + 2, group.room - 1

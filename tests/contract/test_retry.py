@@ -9,7 +9,7 @@ from broker import keys
 from broker.errors import WrongState
 from broker.models.jobs import Job
 from broker.store import Store
-from broker.texts import parts_of
+from broker.texts import parts_of, split
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -76,9 +76,9 @@ async def test_retry_keeps_no_defaults(store: Store) -> None:
     """Of a bare job's retry nothing is kept but what makes it a job: what is the default takes no room."""
     retry = await store.retry(GROUP, (await cancelled(store)).id)
     [p] = store.partitions
-    settings, _, _, spec = parts_of(await store.redis.hget(keys.jobs(p), retry.id))
-    assert msgspec.json.decode(settings) == {"retry_of": retry.retry_of}
-    assert spec == b'{"image":"post"}'
+    head, inside = split(await store.redis.hget(keys.jobs(p), retry.id))
+    assert msgspec.json.decode(parts_of(head).settings) == {"retry_of": retry.retry_of}
+    assert inside == b'"image":"post"'
     assert not await store.redis.exists(keys.job(p, retry.id))
 
 

@@ -20,11 +20,13 @@ OPTIONS: dict[str, str] = {
     "save": "",
     "appendonly": "yes",
     "appendfsync": "everysec",
+    "auto-aof-rewrite-min-size": "256mb",
     "maxmemory-policy": "noeviction",
     "hash-max-listpack-value": "1024",
     "hash-max-listpack-entries": "64",
 }
-"""Paths are inside the folder. The append-only file keeps the jobs, so there are no snapshots."""
+"""Paths are inside the folder. The append-only file keeps the jobs, so there are no snapshots. A rewrite forks the server:
+of the default 64 MB, a store with few jobs and much to do would rewrite its file every few seconds."""
 
 ALLOCATOR = "glibc.malloc.tcache_count=500:glibc.malloc.mxfast=0"
 """GLIBC_TUNABLES of the server, unless the environment has its own. The package's server has the C library's allocator,

@@ -11,6 +11,7 @@ from tests.deploy.servers import StoreServer
 IN_FORCE = {
     "appendonly": "yes",
     "appendfsync": "everysec",
+    "auto-aof-rewrite-min-size": str(256 * 1024**2),
     "maxmemory-policy": "noeviction",
     "maxmemory": str(2 * 1024**3),
     "hash-max-listpack-value": "1024",
@@ -32,7 +33,7 @@ def test_redis_conf_agrees_with_the_embedded_store(deploy: Path) -> None:
     """A store of one's own keeps, evicts and packs jobs as the embedded one does."""
     rows = dict(line.split(maxsplit=1) for line in (deploy / "redis.conf").read_text().splitlines() if " " in line)
     packing = ["hash-max-listpack-value", "hash-max-listpack-entries"]
-    same = ["appendonly", "appendfsync", "save", "maxmemory-policy", *packing]
+    same = ["appendonly", "appendfsync", "auto-aof-rewrite-min-size", "save", "maxmemory-policy", *packing]
     assert {name: rows[name].strip('"') for name in same} == {name: OPTIONS[name] for name in same}
 
 

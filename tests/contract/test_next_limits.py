@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from broker.check import check
 from broker.errors import LimitReached
 from broker.models.jobs import Job
 from broker.store import Store
-from tests.contract.building import GROUP, configure, enqueue, ids, names, new, queued, reap_after, started
+from tests.contract.building import GROUP, configure, enqueue, ids, lose, names, new, queued, reap_after, started
 
 
 async def _lose(store: Store, job: Job) -> None:
@@ -54,6 +55,15 @@ async def test_next_of_a_group_paused_before_its_first_job(store: Store) -> None
     await enqueue(store, delay=5)
     await reap_after(store, 5)
     assert await store.next(10) == []
+
+
+async def test_next_of_a_group_with_room_behind_a_dangling_id(store: Store) -> None:
+    """An id of no job takes none of the room that its group has."""
+    await configure(store, max_concurrency=2)
+    gone, *_ = [await queued(store, payload=str(number)) for number in range(4)]
+    await lose(store, gone)
+    assert await names(store, 4) == ["1", "2"]
+    await check(store, is_repair=True)
 
 
 @pytest.mark.parametrize("n", [1, 10])

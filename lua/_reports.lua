@@ -1,10 +1,12 @@
 -- Put before finish: which jobs reports may end, and what they tell of them beside that.
 local SHOWN = { 'reason', 'error', 'retry_at', 'spec' }
 
--- a finished job as a reply: its text, SHOWN of its own hash, its status, the text of its run; or the refusal when it is gone
-local function shown(p, id, text, status, run)
-  local fields = call('HMGET', job_key(p, id), unpack(SHOWN))
-  if not text or string.byte(text, -1) == SPACE and not fields[#SHOWN] then return not_found() end
+-- a finished job as a reply: its text, its status, the text of its run, SHOWN of its own hash; or the refusal when it is gone.
+-- One that ran and of which nothing `is_noted` has none of SHOWN, but for a large spec
+local function shown(p, id, text, status, run, is_noted)
+  local is_large = text and string.byte(text, -1) == SPACE
+  local fields = (is_noted or is_large) and call('HMGET', job_key(p, id), unpack(SHOWN)) or { false, false, false, false }
+  if not text or is_large and not fields[#SHOWN] then return not_found() end
   return { text, status, run, unpack(fields) }
 end
 

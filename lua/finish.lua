@@ -27,7 +27,7 @@ local function late_item(group, status, id, lease)
   local job = find(p, group, id)
   local is_repeat = job and job.status == status and job.lease == (lease ~= '' and lease or '-') and lease ~= '*'
   if not is_repeat then return refusal(p, group, id, job, lease) end
-  return want == 'job' and shown(p, id, job.text, status, job.run) or 1
+  return want == 'job' and shown(p, id, job.text, status, job.run, true) or 1
 end
 
 local ends_now = { succeeded = ' succeeded ' .. whole(now), failed = ' failed ' .. whole(now) }
@@ -46,7 +46,7 @@ local function finish(group, status, is_strict, ids, at, words)
       run = (lease ~= '' and run or string.gsub(run, '^%S+', '-')) .. ends
       note_over(id, run)
       ended[#ended + 1], any_retried = id, any_retried or is_retried
-      items[#items + 1] = want == 'job' and shown(p, id, texts[i], status, run) or 1
+      items[#items + 1] = want == 'job' and shown(p, id, texts[i], status, run, words ~= '2') or 1
     else
       items[#items + 1] = late_item(group, status, id, lease)
     end

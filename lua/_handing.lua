@@ -50,7 +50,6 @@ end
 local function file_running(p, handing, groups)
   local timers = {}
   many('HSET', runs_key(p), handing.runs)
-  handing.runs = {}
   for i = 1, #groups do
     local name, running, rate = groups[i].name, groups[i].running, groups[i].rate
     if #running > 0 then

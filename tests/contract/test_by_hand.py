@@ -39,8 +39,13 @@ async def test_many_at_once(store: Store, run: Run) -> None:
     assert await run("finish", NOW + 1000, "", GROUP, "succeeded", len(ids), 2, *words) == [1] * len(ids)
     counts = (await store.group(GROUP)).counts
     assert (counts.queued, counts.running, counts.succeeded) == (0, 0, len(ids))
-    expired = (await run("reap", NOW + 1000 + 86_400_000, len(ids), *["new"] * len(ids)))[3]
-    assert (expired, await store.redis.exists(keys.jobs(store.partitions[0]))) == (4100, 0)
+    [p] = store.partitions
+    for job_id in ids:
+        await store.redis.hset(keys.job(p, job_id), "log_bytes", 1)
+    _, _, _, expired, discarded, *_ = await run("reap", NOW + 1000 + 86_400_000, len(ids), *["new"] * len(ids))
+    assert (expired, discarded) == (4100, 4100)
+    assert await store.redis.exists(keys.jobs(p), keys.runs(p), *[keys.job(p, job_id) for job_id in ids]) == 0
+    await store.redis.delete(keys.discarded(p))
     await forget_all(store)
 
 

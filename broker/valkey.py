@@ -25,8 +25,8 @@ OPTIONS: dict[str, str] = {
     "hash-max-listpack-value": "1024",
     "hash-max-listpack-entries": "64",
 }
-"""Paths are inside the folder. The append-only file keeps the jobs, so there are no snapshots. Each rewrite of it forks the
-server; at the default of 64 MB a store with few jobs and much to do would do that every few seconds."""
+"""Paths are inside the folder. The append-only file keeps the jobs, so there are no snapshots. Each rewrite of it forks
+the server; at the default of 64 MB a store with few jobs and much to do would do that every few seconds."""
 
 ALLOCATOR = "glibc.malloc.tcache_count=500:glibc.malloc.mxfast=0"
 """GLIBC_TUNABLES of the server, unless the environment has its own. The package's server has the C library's allocator,

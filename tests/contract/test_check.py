@@ -12,6 +12,7 @@ from broker.states import STATUSES, Status
 from broker.store import Store
 from tests.contract.building import (
     GROUP,
+    LARGE_SPEC,
     WAYS_TO,
     cancelled,
     configure,
@@ -291,3 +292,17 @@ async def test_check_of_a_hash_without_a_job(store: Store, field: str, discarded
     assert not await store.redis.exists(_hash(store, job))
     assert await store.discarded(5) == [job.id] * discarded
     await store.forget([job.id])
+
+
+async def test_check_of_a_large_job_without_its_spec(store: Store) -> None:
+    """A large job of which its own hash is lost is none any more: it is named wherever it stands, and forgotten."""
+    job = await queued(store, payload="x" * LARGE_SPEC)
+    await store.redis.delete(_hash(store, job))
+    found = {finding.what for finding in await check(store, is_repair=True)}
+    assert found == {
+        "is in queued but is no job",
+        "is in jobs but is no job",
+        "is no job, but in the hash of all of them",
+        "is not in ready as its queue is",
+    }
+    assert not await store.redis.exists(_key(store, keys.jobs))

@@ -12,6 +12,7 @@ from broker.runs import ended
 from broker.store import Store
 from tests.contract.building import (
     GROUP,
+    LARGE_SPEC,
     clock,
     configure,
     dump,
@@ -162,6 +163,25 @@ async def test_finish_again_of_a_retried_job(store: Store, finish: Finishing) ->
     retry = await store.retry(GROUP, job.id)
     assert (await finish(store, job.id, str(job.lease))).retry_at == retry.id
     assert (await store.group(GROUP)).counts.queued == 1
+
+
+async def test_finish_beside_a_repeat(store: Store) -> None:
+    """A report that comes again beside another job's first one takes nothing from that."""
+    first, second = await running(store), await running(store)
+    reports = [ended(GROUP, "succeeded", job.id, str(job.lease)) for job in (first, second)]
+    assert await store.hot.finish(reports[:1]) == [1]
+    assert await store.hot.finish(reports) == [1, 1]
+    assert (await store.group(GROUP)).counts.succeeded == 2
+
+
+@each_verb
+async def test_finish_a_large_job_without_its_spec(store: Store, finish: Finishing) -> None:
+    """A large job of which its own hash is lost is not found."""
+    job = await running(store, payload="x" * LARGE_SPEC)
+    await store.redis.delete(keys.job(store.partitions[0], job.id))
+    with pytest.raises(NotFound):
+        await finish(store, job.id, str(job.lease))
+    await check(store, is_repair=True)
 
 
 @each_verb

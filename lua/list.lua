@@ -45,7 +45,7 @@ for i = 1, #ids do
   if size > 0 and (not created_after or tonumber(created_at) > created_after) then
     local status = status_in(runs[i]) or due[i] and 'delayed' or 'queued'
     rows[#rows + 1] = row_of(p, id, texts[i], status, runs[i], ends[i])
-    bytes = bytes + #texts[i] - #spec + size
+    bytes = bytes + size
   end
   if bytes >= LARGEST and i < #ids then
     rows[1], rows[2] = page[2 * i], id

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from broker import keys
+from broker.check import check
 from broker.errors import Invalid
 from broker.models.jobs import Job
 from broker.states import STATUSES, Status
@@ -17,6 +19,7 @@ from tests.contract.building import (
     GROUP,
     enqueue,
     ids,
+    lose,
     new,
     now_ms,
     of_each_status,
@@ -212,6 +215,18 @@ async def test_list_with_a_cursor_of_ones_own(store: Store, cursor: str) -> None
     with pytest.raises(Invalid) as refused:
         await store.list(GROUP, 10, cursor=cursor)
     assert refused.value.fields == "cursor"
+
+
+async def test_list_passes_over_what_is_no_job_of_the_group(store: Store) -> None:
+    """An id of no job, or of another group's, is in no page, and ends none."""
+    gone, kept = await queued(store), await queued(store)
+    foreign = await queued(store, "other")
+    await store.redis.zadd(keys.jobs_of(store.partitions[0], GROUP), {foreign.id: now_ms(store)})
+    await lose(store, gone)
+    assert (ids((await store.list(GROUP, 3))[0]), ids((await store.list(GROUP, 3, status="queued"))[0])) == (
+        [kept.id],
+    ) * 2
+    await check(store, is_repair=True)
 
 
 @pytest.mark.parametrize("backend", ["fake"])

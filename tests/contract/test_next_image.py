@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from broker import keys
+from broker.check import check
 from broker.connection import connect_listener
 from broker.models.jobs import Job
 from broker.store import Store
@@ -122,6 +123,14 @@ async def test_next_image_of_very_many_groups(store: Store) -> None:
         assert [job.group_name for job in taken] == groups[first : first + 100]
     assert len(await store.next(1000, images=["post"])) == 4
     await forget_all(store)
+
+
+async def test_next_image_with_a_wrong_ready_list(store: Store) -> None:
+    """A group that stands in `ready` without a queued job is passed over."""
+    await enqueue(store, "b", payload="b")
+    await store.redis.zadd(keys.ready(store.partitions[0]), {"a": 1})
+    assert await taken(store, 5, "post") == ["b"]
+    await check(store, is_repair=True)
 
 
 async def test_next_image_many_at_once(store: Store) -> None:

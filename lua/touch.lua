@@ -17,14 +17,13 @@ local function look(group, id, is_running, run)
   if not is_running then return find(p, group, id) end
   local job = { status = 'running' }
   read_run(job, run)
-  if not job.lease_s then job.timeout = timeout_s(call('HGET', jobs_key(p), id) or '') end
   return job
 end
 
 local items = {}
 while at < #ARGV do
   local group, n = ARGV[at], ARGV[at + 1]
-  local ids, running, first_end = {}, {}, math.huge
+  local ids, running, first_end, texts = {}, {}, math.huge, nil
   for i = 1, math.min(n, 1000) do ids[i] = ARGV[at + 2 * i] end -- of more each is looked for
   local scores = call('ZMSCORE', set_key(p, group, 'running'), unpack(ids))
   local runs = call('HMGET', runs_key(p), unpack(ids))
@@ -32,6 +31,10 @@ while at < #ARGV do
   for i = 1, n do
     local id, lease = ARGV[at], ARGV[at + 1]
     local job = look(group, id, scores[i], runs[i])
+    if scores[i] and not job.lease_s then
+      texts = texts or call('HMGET', jobs_key(p), unpack(ids))
+      job.timeout = timeout_s(texts[i] or '')
+    end
     local refused = refusal(p, group, id, job, lease)
     if not refused then
       local ends = lease_end(job, now)

@@ -1,6 +1,6 @@
 -- Put before the scripts that take new jobs of clients: what a group may have unfinished; a limit of 0 is none. A job that
--- came while max_bytes was set counts, with `bytes` in its settings, and so does each that retries it. `bytes` of the partition has
--- every group with such jobs that are unfinished, and their sum.
+-- came while max_bytes was set counts, with `bytes` in its settings, and so does each that retries it. `bytes` of the
+-- partition has every group with such jobs that are unfinished, and their sum.
 
 -- the refusal when so many more jobs, of so many bytes, are too many for the group, or nil
 local function over_limit(p, group, jobs, bytes, max_jobs, max_bytes)

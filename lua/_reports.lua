@@ -1,8 +1,8 @@
 -- Put before finish: which jobs reports may end, and what they tell of them beside that.
 local SHOWN = { 'reason', 'error', 'retry_at', 'spec' }
 
--- a finished job as a reply: its text, its status, the text of its run, SHOWN of its own hash; or the refusal when it is gone.
--- One that ran and of which nothing `is_noted` has none of SHOWN, but for a large spec
+-- a finished job as a reply: its text, status, the text of its run, SHOWN of its own hash; or the refusal when it is gone.
+-- One that ran, and of which nothing `is_noted`, has none of SHOWN but a large spec
 local function shown(p, id, text, status, run, is_noted)
   local is_large = text and string.byte(text, -1) == SPACE
   local fields = (is_noted or is_large) and call('HMGET', job_key(p, id), unpack(SHOWN)) or { false, false, false, false }
@@ -10,8 +10,8 @@ local function shown(p, id, text, status, run, is_noted)
   return { text, status, run, unpack(fields) }
 end
 
--- put into the hash of a job what its report says, and make its retry; the end of the text of its run, and whether it is
--- retried. Of a job that is gone there is no text
+-- put into a job's own hash what its report says, and make its retry; the end of the text of its run, and whether it is
+-- retried. `job` is its text, with its spec; nil of one that is gone
 local function note(p, now, group, id, job, status, reason, text, completed_at, new_id, receipt)
   local key, fields = job_key(p, id), {}
   local function set(field, value) fields[#fields + 1] = field; fields[#fields + 1] = value end

@@ -14,6 +14,8 @@ from broker.models.fields import MAX_JOBS
 
 _JOBS = 5000
 _CONNECTIONS = 32
+_OTHERS = {"info", "script|load"}
+"""What runs beside the scripts."""
 _SEEN = 0.01
 """Commands that take a smaller part of their script's time are not worth a line."""
 
@@ -82,7 +84,7 @@ def _profile(act: _Act, before: dict[str, Spent], after: dict[str, Spent]) -> Pr
     commands = [
         Command(name=name, per_job=one.calls / _JOBS, us=one.us / one.calls)
         for name, one in sorted(spent.items(), key=lambda item: -item[1].us)
-        if one.calls and one.us >= _SEEN * script.us and name != "info"
+        if one.calls and one.us >= _SEEN * script.us and name not in _OTHERS
     ]
     return Profile(
         verb=act.verb,

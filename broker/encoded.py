@@ -69,6 +69,10 @@ def _settled(settings: Settings) -> bytes:
     return _SETTINGS % told
 
 
+def _retry_of(settings: Settings) -> bytes:
+    return b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b""
+
+
 def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Handed]:
     """The reply of next.lua. lease: the first part of the tokens; lease_s: the length of the leases, if asked."""
     now, *groups = reply
@@ -105,7 +109,7 @@ def finished(job_id: str, row: Sequence[Any]) -> bytes:
                 b',"completed_at":"%b"' % rfc3339(int(completed_at)).encode(),
                 b',"reason":' + _text(reason.decode()) if reason else b"",
                 b',"error":' + _text(error.decode()) if error else b"",
-                b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b"",
+                _retry_of(settings),
                 b',"retry_at":"%b"' % retry_at if retry_at else b"",
             ]
         ),
@@ -147,6 +151,6 @@ class _Ends:
             _settled(settings),
             deliveries,
             _TIMES % tuple(rfc3339(ms).encode() for ms in times),
-            b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b"",
+            _retry_of(settings),
             self._env_vars,
         )

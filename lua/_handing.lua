@@ -46,7 +46,8 @@ local function hand_out(handing, group, told, id, place, text, before)
   told[n + 1], told[n + 2], told[n + 3], told[n + 4] = id, place, text, deliveries
 end
 
--- what groups handed out: into `runs`, and into `running`, with its timers
+-- what groups handed out: into `runs`, once more what a round before this one wrote there, and into `running`, with its
+-- timers
 local function file_running(p, handing, groups)
   local timers = {}
   many('HSET', runs_key(p), handing.runs)

@@ -12,7 +12,7 @@ end
 -- the JSON of its settings, or ''
 local function settings_in(text) return string.byte(text) == BRACE and string.match(text, '^%S+') or '' end
 -- one of them that is a number, or nil where that is the default
-local function setting_in(text, name) return tonumber(string.match(settings_in(text), '"' .. name .. '":(%d+)') or nil) end
+local function setting_in(text, name) return tonumber(string.match(settings_in(text), '"' .. name .. '":(%d+)')) end
 local function timeout_s(text) return string.byte(text) == BRACE and setting_in(text, 'timeout') or TIMEOUT_S end
 
 -- group_name, created_at and spec; nil of what is no such text

@@ -9,7 +9,7 @@
 --                    without which none is made
 --
 -- moves   running -> succeeded, running -> failed
--- reply   for each job: 1, or where it is wanted text status run SHOWN (nil if not set); or its refusal; a repeat is none
+-- reply   for each job: 1, or where it is wanted text status run SHOWN (nil if not set); or its refusal, which a repeat has none of
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
 -- with    _settings _texts _jobs _holding _moves _ends _reports

@@ -223,9 +223,8 @@ async def test_list_passes_over_what_is_no_job_of_the_group(store: Store) -> Non
     foreign = await queued(store, "other")
     await store.redis.zadd(keys.jobs_of(store.partitions[0], GROUP), {foreign.id: now_ms(store)})
     await lose(store, gone)
-    assert (ids((await store.list(GROUP, 3))[0]), ids((await store.list(GROUP, 3, status="queued"))[0])) == (
-        [kept.id],
-    ) * 2
+    assert ids((await store.list(GROUP, 3))[0]) == [kept.id]
+    assert ids((await store.list(GROUP, 3, status="queued"))[0]) == [kept.id]
     await check(store, is_repair=True)
 
 

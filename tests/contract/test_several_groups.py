@@ -221,7 +221,7 @@ async def test_finish_leaves_nothing_of_the_runs(store: Store, run: Run, status:
     assert await finish_run(run, store, *[report(job, status) for job in jobs]) == [1] * 3
     for job in jobs:
         kept = set(await store.redis.hkeys(keys.job(store.partitions[0], job.id)))
-        assert not kept & {b"handed_out_by", b"lease_s", b"deadline"}
+        assert kept <= {b"reason", b"error"}
 
 
 @pytest.mark.parametrize("limits", [1000])

@@ -20,9 +20,9 @@ from broker.models.jobs import Job, NewJob
 from broker.models.reports import Finish, Held
 from broker.states import FINISHED, STATUSES, Status
 from broker.store import Store
-from broker.texts import parts_of, split
 from broker.verbs.enqueueing import Enqueued
 from tests.conftest import NOW, assert_known_keys
+from tests.property.kept import kept_of
 from tests.property.model import FACTS, Model, ModelJob, Refused
 
 Which: TypeAlias = tuple[str, int]
@@ -59,10 +59,7 @@ TOKEN = st.sampled_from(("right", "right", "right", "none", "stale", "wrong"))
 
 def facts_of(text: bytes, own: dict[bytes, bytes]) -> dict[str, str]:
     """What the store has of a job that the model speaks of: in its text, and in the hash of its own."""
-    parts = parts_of(split(text)[0]) if text else None
-    settings = msgspec.json.decode(parts.settings or b"{}") if parts else {}
-    told = settings | ({"created_at": parts.created_at.decode()} if parts else {})
-    told |= {name.decode(): value.decode() for name, value in own.items()}
+    told = kept_of(text) | {name.decode(): value.decode() for name, value in own.items()}
     return {name: str(told[name]) for name in FACTS if name in told}
 
 

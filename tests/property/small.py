@@ -24,8 +24,8 @@ from broker.models.jobs import NewJob
 from broker.models.reports import Held
 from broker.states import FINISHED, STATUSES
 from broker.store import Store
-from broker.texts import parts_of, split
 from tests.conftest import NOW
+from tests.property.kept import kept_of
 
 GROUP, P = "g", "t:{0}"
 STEPS_MS = (999, 1)
@@ -273,7 +273,8 @@ def _job_ids(memory: Any) -> set[str]:
 def _facts(memory: Any, job_id: str) -> dict[str, str]:
     """What is kept of the job beside its run, but for when it was made."""
     text = _fields(memory, keys.jobs(P)).get(job_id)
-    settings = msgspec.json.decode(parts_of(split(text)[0]).settings or b"{}") if text else {}
+    settings = kept_of(text or b"")
+    settings.pop("created_at", None)
     own = {name: _text(value) for name, value in _fields(memory, keys.job(P, job_id)).items()}
     return {name: str(value) for name, value in settings.items()} | own
 

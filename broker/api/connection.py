@@ -74,10 +74,7 @@ class Connection(web.RequestHandler):
             unsent()
         for slot in slots:
             self._desk.ended(slot, GONE)
-            if slot.answer is None and slot.work is not None:
-                slot.work.cancel()
-            elif slot.answer is not None and slot.answer.unsent is not None:
-                slot.answer.unsent()
+            slot.leave()
 
     def pause_writing(self) -> None:
         """Read no more requests while the client does not read its answers."""

@@ -36,7 +36,7 @@ class Desk(Protocol):
 class Slot:
     """The place of one answer in the order of a connection."""
 
-    __slots__ = ("_fill", "answer", "began", "route", "weight", "work")
+    __slots__ = ("_fill", "answer", "began", "is_gone", "route", "weight", "work")
 
     def __init__(self, fill: Callable[[], None]) -> None:
         self._fill = fill
@@ -45,9 +45,24 @@ class Slot:
         self.weight = 0
         self.work: Work | None = None
         self.answer: Answer | None = None
+        self.is_gone = False
+
+    def leave(self) -> None:
+        """The client is gone: stop, or undo what it will not see."""
+        self.is_gone = True
+        if self.answer is not None:
+            self._undo(self.answer)
+        elif self.work is not None:
+            self.work.cancel()
 
     def fill(self, answer: Answer | None, _: BaseException | None) -> None:
         """Take the answer; None when it was cancelled, since the client is gone."""
         self.answer, self.work = answer, None  # the work holds the slot: a circle would keep the answer for long
-        if answer is not None:
+        if answer is not None and self.is_gone:
+            self._undo(answer)
+        elif answer is not None:
             self._fill()
+
+    def _undo(self, answer: Answer) -> None:
+        if answer.unsent is not None:
+            answer.unsent()

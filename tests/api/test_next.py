@@ -8,7 +8,8 @@ import pytest
 from aiohttp import web
 
 from broker.api import polls
-from broker.api.connection import Slot
+from broker.api.answers import handed_out
+from broker.api.slots import Slot
 from broker.errors import StoreUnavailable
 from broker.store import Store
 from broker.times import milliseconds
@@ -178,6 +179,20 @@ async def test_next_of_a_client_gone_before_the_answer_is_written(
         kept = await store.show("g", job["id"])
         assert (kept.status, kept.deliveries) == ("queued", 0)
         await store.cancel("g", job["id"])
+
+
+@pytest.mark.parametrize("is_ready", [True, False])
+def test_an_answer_whose_client_is_gone_is_undone(*, is_ready: bool) -> None:
+    """An answer that waits for its turn when the client leaves, and one that comes after that, are undone once."""
+    undone: list[bool] = []
+    slot = Slot(lambda: None)
+    answer = handed_out(b"[]", lambda: undone.append(True))
+    if is_ready:
+        slot.fill(answer, None)
+    slot.leave()
+    if not is_ready:
+        slot.fill(answer, None)
+    assert undone == [True]
 
 
 async def test_next_of_a_client_that_reads_nothing(http: Http, store: Store) -> None:

@@ -18,12 +18,18 @@ LARGE_BYTES = 1024 * 1024
 KEPT_MS = 60_000
 
 
-async def run_enqueue(partitions: Partitions, partition: str, first: Sequence[Word], runs: Sequence[NewRun]) -> Any:
-    """What enqueue.lua answers to these runs; `first` are its words before them. Raises its refusal."""
+async def run_enqueue(
+    partitions: Partitions, partition: str, first: Sequence[Word], runs: Sequence[NewRun], broker: str = ""
+) -> Any:
+    """What enqueue.lua answers to these runs; `first` are its words before `broker`. Raises its refusal.
+
+    `broker`: what it asks for after this call comes behind the new jobs, unless these are large.
+    """
     is_large = sum([len(spec) for run in runs for spec in run.specs]) > LARGE_BYTES
     if is_large:
         await partitions.send(partition, list(_specs(partition, runs)))
-    return await partitions.run("enqueue", partition, *first, *enqueue_words(runs, is_ahead=is_large))
+        broker = ""
+    return await partitions.run("enqueue", partition, *first, broker, *enqueue_words(runs, is_ahead=is_large))
 
 
 def _specs(partition: str, runs: Sequence[NewRun]) -> Iterator[Sequence[Word]]:

@@ -20,8 +20,9 @@ from broker.ticks import Ticks
 
 Held = tuple[str, str, str]
 """A job that is touched: group, id, lease."""
-Wish = tuple[str, tuple[str, ...], int | None]
-"""What `next` calls that share a run have in common: the partition, the groups, and the length of the leases in s."""
+Wish = tuple[str, tuple[str, ...], int | None, bool]
+"""What `next` calls that share a run have in common: the partition, the groups, the length of the leases in s, and
+whether their clients wait."""
 _MOST_WISHES = 1000
 
 
@@ -30,7 +31,7 @@ class Hot:
 
     `give_back` is told of jobs whose caller was gone when they came. `limits` are what groups may have.
     `is_stepwise`: the store answers with futures only. `on_enqueue` is told a group when new jobs of it are on their
-    way: what is asked then comes behind them.
+    way: what is asked then comes behind them, so `broker`, a name of our own, spares the store from telling us.
     """
 
     def __init__(
@@ -40,14 +41,16 @@ class Hot:
         give_back: Callable[[Sequence[Handed]], None],
         limits: Limits,
         *,
+        broker: str,
         is_stepwise: bool,
     ) -> None:
-        self.on_enqueue: Callable[[str], None] | None = None
+        self.on_enqueue: Callable[[str | None], None] | None = None
         self._partitions = partitions
         self._now = now
         self._give_back = give_back
         self._limits = limits
         self.is_stepwise = is_stepwise
+        self._broker = broker
         self._turn = 0
         self._nexts: dict[Wish, Ticks[int, list[Handed]]] = {}
         self._enqueues: dict[str, Ticks[Sequence[NewRun], int]] = self._ticks(self._enqueue)
@@ -62,17 +65,20 @@ class Hot:
         self._limits.check(jobs, size_bytes)
         return self._enqueues[self._partitions.of(group)].call(runs, jobs, size_bytes)
 
-    async def next(self, n: int, groups: tuple[str, ...], lease_s: int | None) -> list[Handed]:
-        """The first jobs, n at most; partitions are asked in turn. A fault after some jobs ends the round."""
+    async def next(self, n: int, groups: tuple[str, ...], lease_s: int | None, *, waits: bool) -> list[Handed]:
+        """The first jobs, n at most; partitions are asked in turn. A fault after some jobs ends the round.
+
+        `waits`: when there are none, the store is to tell us of jobs to come.
+        """
         names = self._partitions.names
         if len(names) == 1:
-            return await self._wish((names[0], groups, lease_s)).call(n, n)
+            return await self._wish((names[0], groups, lease_s, waits)).call(n, n)
         turn, self._turn = self._turn, (self._turn + 1) % len(names)
         jobs: list[Handed] = []
         for name, here in self._partitions.round(turn, groups):
             left = n - len(jobs)
             try:
-                jobs += await self._wish((name, here, lease_s)).call(left, left)
+                jobs += await self._wish((name, here, lease_s, waits)).call(left, left)
             except TitanError:
                 if not jobs:
                     raise
@@ -148,13 +154,14 @@ class Hot:
             for group in {run.group for run in runs}:
                 self.on_enqueue(group)
         first = (self._now(), "", "", "", "", "", total, *self._limits)
-        [created_at] = await run_enqueue(self._partitions, partition, first, runs)
+        broker = "" if self.on_enqueue is None else self._broker
+        [created_at] = await run_enqueue(self._partitions, partition, first, runs, broker)
         return [int(created_at)] * len(parts)
 
     async def _next(self, wish: Wish, parts: Sequence[int]) -> list[list[Handed]]:
-        partition, groups, lease_s = wish
-        lease, length = lease_token(), "" if lease_s is None else lease_s
-        reply = await self._partitions.run("next", partition, self._now(), sum(parts), lease, length, *groups)
+        partition, groups, lease_s, waits = wish
+        lease, length, broker = lease_token(), "" if lease_s is None else lease_s, self._broker if waits else ""
+        reply = await self._partitions.run("next", partition, self._now(), sum(parts), lease, length, broker, *groups)
         jobs = iter(handed_out(reply, lease, lease_s))
         return [list(islice(jobs, n)) for n in parts]
 

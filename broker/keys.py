@@ -85,12 +85,12 @@ def discarded(p: str) -> str:
 
 
 def waiting(p: str) -> str:
-    """Is there, and expires, while somebody waits for jobs."""
+    """The sorted set of brokers by how long they are told of jobs, ms, since clients wait there; expires."""
     return f"{p}:waiting"
 
 
 def awaited(p: str) -> str:
-    """Is there, and expires, while somebody waits for jobs of some images only."""
+    """The sorted set of brokers whose clients wait for jobs of some images only, likewise."""
     return f"{p}:awaited"
 
 

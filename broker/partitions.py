@@ -1,7 +1,7 @@
 """The partitions of the key space: which one holds a group, and how a call reaches one, some or all of them."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -24,6 +24,10 @@ class Partitions:
     def __init__(self, redis: Redis, wire: Wire | Wires | None, prefix: str, number: int, *, is_plain: bool) -> None:
         self.names = tuple(keys.partition(prefix, n) for n in range(number))
         self._scripts = Scripts(redis, wire, is_plain=is_plain)
+
+    def on_late(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called when scripts ran later than what was sent behind them."""
+        self._scripts.on_late = tell
 
     def of(self, group: str) -> str:
         """The partition that holds the group."""

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
 from redis import exceptions
@@ -30,9 +30,13 @@ class Call(NamedTuple):
 
 
 class Scripts:
-    """Runs scripts, through the wire where there is one. `is_plain` leaves `#!lua` out, for fakeredis."""
+    """Runs scripts, through the wire where there is one. `is_plain` leaves `#!lua` out, for fakeredis.
+
+    `on_late` is told of scripts that ran late, since the store did not know them: what was sent behind them came first.
+    """
 
     def __init__(self, redis: Redis, wire: Wire | Wires | None = None, *, is_plain: bool = False) -> None:
+        self.on_late: Callable[[], None] | None = None
         self._redis = redis
         self._wire = wire
         self._texts = {name: script.plain if is_plain else script.text for name, script in SCRIPTS.items()}
@@ -102,6 +106,8 @@ class Scripts:
             await self._load({calls[i].verb for i in missing}, due)
             for i, reply in zip(missing, await self._pipeline([calls[i] for i in missing], due), strict=True):
                 replies[i] = reply
+            if self.on_late is not None:
+                self.on_late()
         return [told(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
     async def _pipeline(self, calls: Sequence[Call], due: float | None) -> list[Any]:

@@ -83,7 +83,7 @@ async def running(settings: BrokerSettings, siblings: Siblings | None = None) ->
         first, *others = ((connect_listener(s.redis), store.servers.partitions_of(s)) for s in store.servers.all)
         waiters = Waiters(*first, *others)
         await stack.enter_async_context(waiters)
-        store.hot.on_enqueue = waiters.wake
+        store.wake_at_enqueue(waiters.wake)
         reaper = Reaper(store, logs, waiters) if settings.reaper else None
         if reaper is not None:
             await stack.enter_async_context(_task(reaper.run()))

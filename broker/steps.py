@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 Done = Callable[[T | None, BaseException | None], None]
 """Told of the end: the result, or what was raised."""
+Begin = Callable[[Coroutine[Any, Any, T], Done[T]], Any]
+"""`in_steps` or `in_task`; what it answers can be cancelled."""
 
 
 class Steps(Generic[T]):

@@ -24,7 +24,7 @@ class Waiters:
     def __init__(self, listener: Redis, partitions: Sequence[str], *others: tuple[Redis, Sequence[str]]) -> None:
         """`others` are further servers, each with the partitions that live there."""
         self._listeners = ((listener, partitions), *others)
-        self._waiting: dict[asyncio.Event, frozenset[str]] = {}
+        self._waiting: dict[object, tuple[frozenset[str], Callable[[], None]]] = {}
         self._on_timer: list[Callable[[], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._heard: set[Redis] = set()
@@ -51,14 +51,14 @@ class Waiters:
         return bool(self._waiting)
 
     @contextlib.contextmanager
-    def waiting(self, groups: Sequence[str]) -> Iterator[asyncio.Event]:
-        """An event that is set when one of the groups, or with none given any, may hand out a job."""
-        event = asyncio.Event()
-        self._waiting[event] = frozenset(groups)
+    def waiting(self, groups: Sequence[str], look: Callable[[], None]) -> Iterator[None]:
+        """Inside the block `look` is called when one of the groups, or with none given any, may hand out a job."""
+        place = object()
+        self._waiting[place] = frozenset(groups), look
         try:
-            yield event
+            yield
         finally:
-            del self._waiting[event]
+            del self._waiting[place]
 
     def on_timer(self, tell: Callable[[], None]) -> None:
         """Call this when the store's first timer moved closer, or may have."""
@@ -66,9 +66,9 @@ class Waiters:
 
     def wake(self, group: str | None = None) -> None:
         """Wake those who wait for the group; without one, all."""
-        for event, groups in self._waiting.items():
+        for groups, look in list(self._waiting.values()):
             if group is None or not groups or group in groups:
-                event.set()
+                look()
 
     async def _listen_for_ever(self, listener: Redis, partitions: Sequence[str]) -> None:
         while True:

@@ -3,9 +3,15 @@
 -- a reply that has this many bytes of jobs takes no more of them
 local LARGEST = 8388608
 
--- who found no jobs and waits, looks again more often than this; till then it is told of each group that comes into `ready`
+-- a broker that found no jobs, and for which clients wait, looks again more often than this; till then it is told of each
+-- group that comes into `ready`, or with `awaited` of each that gets a new queued job
 local WAITING_MS = 5000
-local function note_waiting(p) call('SET', p .. ':waiting', '1', 'PX', WAITING_MS) end
+local function note_waiting(p, set, broker, now)
+  local key = p .. ':' .. set
+  call('ZREMRANGEBYSCORE', key, '-inf', now)
+  call('ZADD', key, now + WAITING_MS, broker)
+  call('PEXPIRE', key, WAITING_MS)
+end
 
 -- a group of this name hands out: `room` for how many jobs, env_vars and rate_limit; and of the jobs that it hands out in
 -- this call, `running`, their flat scores and ids, and the first end of a lease

@@ -1,10 +1,16 @@
 -- Put before enqueue: what its new queued jobs mean to `ready`, and to those who wait.
 
+-- whether a broker other than this one is to be told: `waiting` and `awaited` have them
+local function is_waited(p, set, broker)
+  local names = call('ZRANGE', p .. ':' .. set, 0, 1)
+  return names[1] and names[1] ~= broker or names[2]
+end
+
 -- `firsts` has for each group the place of its first new job. That is where the group stands in `ready`, unless it stood
 -- before that already; or its settings keep it out, which is looked at for each. `known` gets when and name of the groups
--- that were not there, flat: they may be new
-local function announce(p, firsts, known, created_at)
-  local names, comes, ready = {}, {}, {}
+-- that were not there, flat: they may be new. `broker` need not be told
+local function announce(p, firsts, known, created_at, broker)
+  local names, comes, ready, told = {}, {}, {}, {}
   for group in pairs(firsts) do names[#names + 1] = group end
   local places = call('ZMSCORE', p .. ':ready', unpack(names))
   for i = 1, #names do
@@ -19,12 +25,9 @@ local function announce(p, firsts, known, created_at)
     for i = 1, #ready, 2 do refresh_ready(p, ready[i + 1]) end
   elseif #ready > 0 then
     call('ZADD', p .. ':ready', unpack(ready))
-    if #comes > 0 and call('EXISTS', p .. ':waiting') == 1 then
-      for i = 1, #comes do call('PUBLISH', p .. ':wake', comes[i]) end
-    end
+    if #comes > 0 and is_waited(p, 'waiting', broker) then told = comes end
   end
   -- who waits for images is not told by `ready`, where the group may have been before
-  if call('EXISTS', p .. ':awaited') == 1 then
-    for i = 1, #names do call('PUBLISH', p .. ':wake', names[i]) end
-  end
+  if is_waited(p, 'awaited', broker) then told = names end
+  for i = 1, #told do call('PUBLISH', p .. ':wake', told[i]) end
 end

@@ -10,7 +10,8 @@
 -- ARGV[7] total            how many of the jobs have no delay
 -- ARGV[8] max_jobs         that a group may have unfinished, or 0
 -- ARGV[9] max_bytes        that these may have, or 0
--- ARGV[10] runs            of jobs that are alike: group, how many, priority, delay in s, settings, JSON of those that are not
+-- ARGV[10] broker          that sends this and looks for jobs behind it, so it need not be told of them; or ''
+-- ARGV[11] runs            of jobs that are alike: group, how many, priority, delay in s, settings, JSON of those that are not
 --                          the default, or ''; then for each job: id spec, or id '' for all where these were sent ahead
 --
 -- moves   - -> delayed, - -> queued
@@ -18,7 +19,7 @@
 -- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE
 -- with    _texts _answers _ahead _settings _limits _news
 local p, now, idempotency_key, digest, kept_ms, note = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local missing, total, max_jobs, max_bytes, first = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), 10
+local missing, total, max_jobs, max_bytes, broker, first = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], 11
 local is_ahead, bytes = are_ahead(ARGV)
 
 -- the answer given before, or the refusal, or nil
@@ -69,7 +70,7 @@ many('HSET', jobs_key(p), texts)
 if max_bytes > 0 then
   for group, sum in pairs(bytes) do call('ZINCRBY', p .. ':bytes', sum, group) end
 end
-if sequence then announce(p, firsts, known, created_at) end
+if sequence then announce(p, firsts, known, created_at, broker) end
 if #known > 0 then call('ZADD', p .. ':groups', 'NX', unpack(known)) end
 set_timers(p, timers)
 if idempotency_key ~= '' then keep_answer(p, idempotency_key, digest, created_at, note, kept_ms) end

@@ -5,7 +5,8 @@
 -- ARGV[2] n          how many at most; fewer when they are large, or of very many groups
 -- ARGV[3] lease      first part of the tokens, a word: a job's is this, '-' and its place
 -- ARGV[4] lease_s    length of the leases, or '' for each job's timeout
--- ARGV[5] names      of the groups to choose from, or none for all
+-- ARGV[5] broker     for which clients wait: it is told of jobs to come, when there are none; or ''
+-- ARGV[6] names      of the groups to choose from, or none for all
 --
 -- moves   queued -> running
 -- reply   now, ms; for each turn of a group: name, env_vars or nil, and for each job: id place text deliveries
@@ -13,7 +14,7 @@
 -- flags   allow-oom
 -- with    _texts _settings _rates _handing _turns _chosen
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local names, reply, handing = { unpack(ARGV, 5) }, { now }, handing_of(now, lease, lease_s)
+local broker, names, reply, handing = ARGV[5], { unpack(ARGV, 6) }, { now }, handing_of(now, lease, lease_s)
 local groups_left = 100 -- no more groups than these have their turns in one call
 
 -- what was seen of the queues is out of them; a group stays in `ready` while it has another job, and room for it
@@ -54,6 +55,6 @@ repeat
   file(groups)
   groups_left = groups_left - #groups
 until n == 0 or handing.bytes >= LARGEST or #groups == 0
-if #reply == 1 then note_waiting(p) end
+if #reply == 1 and broker ~= '' then note_waiting(p, 'waiting', broker, now) end
 
 return reply

@@ -5,8 +5,9 @@
 -- ARGV[2] n          how many at most; fewer when they are large
 -- ARGV[3] lease      first part of the tokens, a word: a job's is this, '-' and its place
 -- ARGV[4] lease_s    length of the leases, or '' for each job's timeout
--- ARGV[5] n_groups   how many names of groups follow; 0 to choose from all
--- ARGV[6] names      of groups; then of images, each as a JSON string
+-- ARGV[5] broker     for which clients wait: it is told of jobs to come, when there are none; or ''
+-- ARGV[6] n_groups   how many names of groups follow; 0 to choose from all
+-- ARGV[7] names      of groups; then of images, each as a JSON string
 --
 -- moves   queued -> running
 -- reply   now, ms; for each turn of a group: name, env_vars or nil, and for each job: id place text deliveries
@@ -14,7 +15,7 @@
 -- flags   allow-oom
 -- with    _texts _rates _handing _turns
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local n_groups, first = tonumber(ARGV[5]), 6
+local broker, n_groups, first = ARGV[5], tonumber(ARGV[6]), 7
 local GROUPS, LOOKS, ALL_LOOKS = 100, math.max(n, 200), n + 1000
 local wanted, looks, bytes, found = {}, 0, 0, {}
 for i = first + n_groups, #ARGV do wanted[ARGV[i]] = true end
@@ -67,9 +68,9 @@ for i = 1, #groups do
   many('ZREM', set_key(p, name, 'queued'), taken)
   if #taken > 0 or rate then refresh_ready(p, name) end
 end
-if #found == 0 then
-  note_waiting(p)
-  call('SET', p .. ':awaited', '1', 'PX', WAITING_MS)
+if #found == 0 and broker ~= '' then
+  note_waiting(p, 'waiting', broker, now)
+  note_waiting(p, 'awaited', broker, now)
 end
 
 return reply

@@ -6,7 +6,8 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import fakeredis
@@ -20,6 +21,7 @@ from broker.check import check
 from broker.config import BrokerSettings
 from broker.connection import connect
 from broker.store import Store
+from broker.waiters import Waiters
 from broker.wire import Wire
 
 BACKENDS = ("fake", "valkey", "redis")
@@ -149,7 +151,16 @@ async def store(redis: Redis, wire: Wire | None, settings: BrokerSettings, backe
 async def somebody_waits(store: Store) -> None:
     """Have the scripts say what becomes ready, as after a `next` that found nothing, for longer than a test takes."""
     for p in store.partitions:
-        await store.redis.set(keys.waiting(p), "1", px=60_000)
+        await store.redis.zadd(keys.waiting(p), {"another broker": 10**13})
+        await store.redis.pexpire(keys.waiting(p), 60_000)
+
+
+@contextmanager
+def waits(waiters: Waiters, groups: Sequence[str]) -> Iterator[asyncio.Event]:
+    """An event that is set when somebody who waits for these groups would be woken."""
+    woken = asyncio.Event()
+    with waiters.waiting(groups, woken.set):
+        yield woken
 
 
 async def assert_known_keys(store: Store) -> None:

@@ -22,6 +22,7 @@ from broker.config import BrokerSettings
 from broker.errors import Invalid
 from broker.metrics.metrics import Metrics
 from broker.models.reports import Failure
+from broker.steps import in_steps, in_task
 
 if TYPE_CHECKING:
     from broker.condition import Condition
@@ -57,7 +58,8 @@ class Front:
         self.document = document
         self.access = broker.access
         self.shed = Shed(broker.settings.max_in_progress)
-        self.polls = Polls(broker.waiters, self.shed)
+        begin = in_steps if broker.store.hot.is_stepwise else in_task
+        self.polls = Polls(broker.waiters, self.shed, begin, broker.store.give_back)
         self.in_progress = InProgress()
         self.followers = Followers(broker.settings.max_followers)
         self.metrics = broker.metrics or Metrics(broker.store)

@@ -127,11 +127,19 @@ class Shed:
     @contextmanager
     def waiting(self, weight: int) -> Iterator[None]:
         """Inside the block a request waits for its client, and is not in progress."""
-        self.leave(weight)
+        self.pause(weight)
         try:
             yield
         finally:
-            self.in_progress += weight
+            self.go_on(weight)
+
+    def pause(self, weight: int) -> None:
+        """A request waits for its client from now on; `go_on` says that it did."""
+        self.leave(weight)
+
+    def go_on(self, weight: int) -> None:
+        """It is in progress again, whatever the limit."""
+        self.in_progress += weight
 
     def families(self) -> list[Family]:
         """What is in progress, what waits, and what was refused, as metrics."""

@@ -1,6 +1,6 @@
 """What all verbs stand on: the servers and partitions, the ids, the clock, and the hot verbs' shared runs."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from redis.asyncio import Redis
@@ -10,7 +10,7 @@ from broker.config import BrokerSettings
 from broker.fences import Fences
 from broker.giving_back import GivingBack
 from broker.hot import Hot
-from broker.ids import Ids
+from broker.ids import Ids, lease_token
 from broker.limits import limits_of
 from broker.partitions import Partitions
 from broker.picking import Picking
@@ -48,11 +48,18 @@ class Ground:
         self.registry = Registry(self._partitions)
         self._giving_back = GivingBack(self._partitions, lambda: self.now)
         give_back = self._giving_back.begin
-        self.hot = Hot(self._partitions, lambda: self.now, give_back, self._limits, is_stepwise=wires is not None)
-        self._picking = Picking(self._partitions, lambda: self.now, give_back)
+        own = self._partitions, lambda: self.now, give_back
+        broker = lease_token()
+        self.hot = Hot(*own, self._limits, broker=broker, is_stepwise=wires is not None)
+        self._picking = Picking(*own, broker)
         self._ids = Ids()
         limit_s, replicas = settings.durable_limit_s, settings.durable_replicas
         self._fences = {server: Fences(server.redis, limit_s, replicas) for server in self.servers.all}
+
+    def wake_at_enqueue(self, wake: Callable[[str | None], None]) -> None:
+        """Have `wake` told a group when new jobs of it are on their way, and None when some came late."""
+        self.hot.on_enqueue = wake
+        self._partitions.on_late(lambda: wake(None))
 
     def _run(self, verb: str, group: str, *arguments: Word) -> Coroutine[Any, Any, Any]:
         """A script in the partition that holds the group. Raises its refusal."""

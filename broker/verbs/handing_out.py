@@ -14,23 +14,37 @@ class HandingOut(Ground):
     """Hands out jobs, and takes back what was handed out to nobody."""
 
     async def next(
-        self, n: int, groups: Sequence[str] = (), lease_s: int | None = None, images: Sequence[str] = ()
+        self,
+        n: int,
+        groups: Sequence[str] = (),
+        lease_s: int | None = None,
+        images: Sequence[str] = (),
+        *,
+        waits: bool = False,
     ) -> list[Job]:
         """Hand out the first jobs, n at most. Partitions are asked in turn; a fault after some jobs ends the round.
 
         With `images` only jobs of these; a job that stands behind 200 of other images in its group is not found.
 
-        When the caller is cancelled, what it would have got is given back.
+        When the caller is cancelled, what it would have got is given back. `waits`: when there are none, the store is
+        to tell this broker of jobs to come.
         """
-        return [struct_of(handed.encoded) for handed in await self.next_encoded(n, groups, lease_s, images)]
+        handed = await self.next_encoded(n, groups, lease_s, images, waits=waits)
+        return [struct_of(one.encoded) for one in handed]
 
     async def next_encoded(
-        self, n: int, groups: Sequence[str] = (), lease_s: int | None = None, images: Sequence[str] = ()
+        self,
+        n: int,
+        groups: Sequence[str] = (),
+        lease_s: int | None = None,
+        images: Sequence[str] = (),
+        *,
+        waits: bool = False,
     ) -> list[Handed]:
         """Do the same; the jobs as the JSON of the answer."""
         if images:
-            return await self._picking.next(n, list(dict.fromkeys(groups)), lease_s, images)
-        return await self.hot.next(n, tuple(dict.fromkeys(groups)), lease_s)
+            return await self._picking.next(n, list(dict.fromkeys(groups)), lease_s, images, waits=waits)
+        return await self.hot.next(n, tuple(dict.fromkeys(groups)), lease_s, waits=waits)
 
     async def start(self, group: str, job_id: str, lease: str = "", started_at: int | None = None) -> Job:
         """Say that a job runs; take it when it is queued. Raises NotFound, WrongState, LeaseLost, LimitReached."""

@@ -56,6 +56,7 @@ async def http(
     store: Store, logs: Logs, waiters: Waiters, settings: BrokerSettings, reaper: Any, access: Access
 ) -> AsyncIterator[Http]:
     """A client of a broker that serves."""
+    store.wake_at_enqueue(waiters.wake)
     app = make_app(Broker(store, logs, waiters, settings, reaper, access))
     runner = Runner(app, settings, access_log=None, shutdown_timeout=1)
     await runner.setup()

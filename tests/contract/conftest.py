@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from redis.asyncio import Redis
 
 from broker import keys
 from broker.config import BrokerSettings
@@ -30,6 +31,14 @@ def settings(settings: BrokerSettings, partitions: int) -> BrokerSettings:
 async def store(store: Store) -> Store:
     store.now = str(NOW)
     return store
+
+
+@pytest.fixture
+def other(store: Store, redis: Redis, settings: BrokerSettings, backend: str) -> Store:
+    """The same store as another broker has it."""
+    other = Store(redis, settings, is_plain=backend == "fake")
+    other.now = store.now
+    return other
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ async def test_wake_for_every_job(store: Store, woken: Heard, way: str, is_await
     job = await bring(store)
     await enqueue(store, image="other")
     if is_awaited:
-        assert await store.next(1, images=["none of these"]) == []
+        assert await store.next(1, images=["none of these"], waits=True) == []
     await woken()
     await act(store, job)
     assert await woken() == [GROUP] * (times if is_awaited else 0)

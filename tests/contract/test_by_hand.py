@@ -22,7 +22,7 @@ def job_ids(n: int) -> list[str]:
 
 async def enqueue_many(run: Run, ids: Sequence[str]) -> None:
     words = [word for job_id in ids for word in (job_id, SPEC)]
-    assert await run("enqueue", NOW, "", "", "", "", "", len(ids), 0, 0, GROUP, len(ids), 0, 0, "", *words) == [NOW]
+    assert await run("enqueue", NOW, "", "", "", "", "", len(ids), 0, 0, "", GROUP, len(ids), 0, 0, "", *words) == [NOW]
 
 
 async def test_many_at_once(store: Store, run: Run) -> None:
@@ -30,7 +30,7 @@ async def test_many_at_once(store: Store, run: Run) -> None:
     ids = job_ids(4100)
     for part in (ids[:2200], ids[2200:]):
         await enqueue_many(run, part)
-    _, (_, _, *handed) = await run("next", NOW, 4100, "token", "")
+    _, (_, _, *handed) = await run("next", NOW, 4100, "token", "", "")
     assert [job_id.decode() for job_id in handed[::4]] == ids
     leases = [f"token-{place.decode()}" for place in handed[1::4]]
     words = [word for pair in zip(ids, leases, strict=True) for word in pair]
@@ -52,7 +52,7 @@ async def test_many_at_once(store: Store, run: Run) -> None:
 async def test_next_image_tells_each_group_once(store: Store, run: Run) -> None:
     """Jobs of one group that follow each other stand behind its name together."""
     jobs = [await enqueue(store) for _ in range(2)]
-    _, (group, _, *handed) = await run("next_image", NOW, 5, "token", "", 0, '"post"')
+    _, (group, _, *handed) = await run("next_image", NOW, 5, "token", "", "", 0, '"post"')
     assert (group.decode(), [job_id.decode() for job_id in handed[::4]]) == (GROUP, [job.id for job in jobs])
 
 
@@ -69,7 +69,7 @@ async def test_next_of_ids_without_jobs(store: Store, run: Run) -> None:
     """A group of which nothing was handed out is not in the reply."""
     job = await enqueue(store)
     await lose(store, job)
-    assert await run("next", NOW, 1, "token", "") == [NOW]
+    assert await run("next", NOW, 1, "token", "", "") == [NOW]
     await check(store, is_repair=True)
 
 
@@ -125,8 +125,8 @@ async def test_enqueue_of_several_groups(store: Store, run: Run, woken: Heard) -
     """Of a call for several groups those with a job to hand out now are named to who waits for images."""
     await enqueue(store)
     await enqueue(store, "other")
-    await store.next(1, images=["none of these"])
+    await store.next(1, images=["none of these"], waits=True)
     await woken()
     now, later = (GROUP, 1, 0, 0, "", "1" * 16, SPEC), ("other", 1, 0, 30, "", "2" * 16, SPEC)
-    await run("enqueue", NOW, "", "", "", "", "", 1, 0, 0, *now, *later)
+    await run("enqueue", NOW, "", "", "", "", "", 1, 0, 0, "", *now, *later)
     assert await woken() == [GROUP]

@@ -5,12 +5,14 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from broker import keys
+from broker.ahead import LARGE_BYTES
 from broker.store import Store
 from tests.contract.building import (
     GROUP,
     cancelled,
     configure,
     enqueue,
+    new,
     now_ms,
     queued,
     reap_after,
@@ -99,17 +101,69 @@ async def test_wake_is_said_once(store: Store, woken: Heard) -> None:
 
 
 async def test_wake_is_said_to_who_waits(store: Store, woken: Heard) -> None:
-    """Nobody is told who does not wait; a `next` that found nothing waits for 5 s."""
+    """Nobody is told who does not wait; who waits is told for 5 s after a `next` that found nothing."""
     await store.redis.delete(keys.waiting(store.partitions[0]))
     await queued(store)
     assert await woken() == []
-    await store.next(2)
+    assert len(await store.next(2, waits=True)) == 1
     await queued(store)
     assert await woken() == []
     assert len(await store.next(1)) == 1
     assert await store.next(1) == []
+    await queued(store)
+    assert await woken() == []
+    assert len(await store.next(1)) == 1
+    assert await store.next(1, waits=True) == []
     assert 0 < await store.redis.pttl(keys.waiting(store.partitions[0])) <= 5000
     await queued(store)
+    assert await woken() == [GROUP]
+
+
+async def test_waiting_names_the_brokers(store: Store, other: Store) -> None:
+    """Each broker whose clients wait stands there, until 5 s after it last found nothing."""
+    assert await store.next(1, waits=True) == []
+    wait(store, 3)
+    other.now = store.now
+    assert await other.next(1, waits=True) == []
+    [p] = store.partitions
+    told = await store.redis.zrange(keys.waiting(p), 0, -1, withscores=True)
+    assert [until for _, until in told] == [now_ms(store) + 2000, now_ms(store) + 5000]
+    wait(store, 2)
+    other.now = store.now
+    assert await other.next(1, waits=True) == []
+    told = await store.redis.zrange(keys.waiting(p), 0, -1, withscores=True)
+    assert [until for _, until in told] == [now_ms(store) + 5000]
+
+
+@pytest.mark.parametrize("images", [(), ("post",)])
+async def test_wake_is_not_said_to_oneself(store: Store, other: Store, woken: Heard, images: tuple[str, ...]) -> None:
+    """A broker that enqueues wakes its own clients, and the store tells only the others, those that wait."""
+    [p] = store.partitions
+    await store.redis.delete(keys.waiting(p))
+    told: list[str | None] = []
+    store.wake_at_enqueue(told.append)
+    assert await store.next(1, images=images, waits=True) == []
+    await queued(store)
+    assert (await woken(), [group for group in told if group]) == ([], [GROUP])
+    other.wake_at_enqueue(told.append)
+    await queued(other, "theirs")
+    assert await woken() == ["theirs"]
+    assert len(await other.next(2)) == 2
+    assert await other.next(1, images=images, waits=True) == []
+    await queued(store)
+    assert await woken() == [GROUP]
+
+
+@pytest.mark.parametrize("way", ["large", "once"])
+async def test_wake_is_said_to_oneself(store: Store, woken: Heard, way: str) -> None:
+    """Of jobs that are sent ahead, or enqueued once by their key, a broker is told too: it may look too early."""
+    await store.redis.delete(keys.waiting(store.partitions[0]))
+    store.wake_at_enqueue(lambda _: None)
+    assert await store.next(1, waits=True) == []
+    if way == "large":
+        await store.enqueue(GROUP, [new(payload="x" * LARGE_BYTES)])
+    else:
+        await store.enqueue(GROUP, [new()], key="k")
     assert await woken() == [GROUP]
 
 

@@ -10,12 +10,15 @@ from broker.connection import connect_listener
 from broker.models.jobs import Job
 from broker.store import Store
 from broker.waiters import Waiters
+from tests.conftest import waits
 from tests.contract.building import GROUP, configure, enqueue, forget_all, ids, new, reap_after, running
 
 
-async def taken(store: Store, n: int, *images: str, groups: tuple[str, ...] = ()) -> list[str]:
+async def taken(
+    store: Store, n: int, *images: str, groups: tuple[str, ...] = (), is_waiting: bool = False
+) -> list[str]:
     """The payloads of the next jobs of these images."""
-    return [job.payload or "" for job in await store.next(n, groups, images=images)]
+    return [job.payload or "" for job in await store.next(n, groups, images=images, waits=is_waiting)]
 
 
 async def test_next_image_hands_out_no_other_job(store: Store) -> None:
@@ -140,13 +143,14 @@ async def test_next_image_many_at_once(store: Store) -> None:
 
 
 async def test_next_image_notes_that_one_waits(store: Store) -> None:
-    """Who asked in vain is told of new jobs, and of groups that become ready, for 5 s; who was given a job is not."""
+    """Who asked in vain and waits is told of new jobs, and of groups that become ready, for 5 s; no one else is."""
     [p] = store.partitions
     notes = keys.waiting(p), keys.awaited(p)
     await enqueue(store)
-    assert await taken(store, 2, "post") == [""]
-    assert await store.redis.exists(*notes) == 0
+    assert await taken(store, 2, "post", is_waiting=True) == [""]
     assert await taken(store, 2, "post") == []
+    assert await store.redis.exists(*notes) == 0
+    assert await taken(store, 2, "post", is_waiting=True) == []
     for note in notes:
         assert 0 < await store.redis.pttl(note) <= 5000
 
@@ -170,8 +174,8 @@ async def test_next_image_in_vain_is_told_of_every_new_job(store: Store, happens
     job = await running(store)
     await enqueue(store, image="other")
     async with Waiters(connect_listener(store.redis), store.partitions) as waiters:
-        with waiters.waiting([GROUP]) as woken:
-            assert await store.next(1, [GROUP], images=["post"]) == []
+        with waits(waiters, [GROUP]) as woken:
+            assert await store.next(1, [GROUP], images=["post"], waits=True) == []
             async with asyncio.timeout(5):
                 while not waiters.is_listening:
                     await asyncio.sleep(0.01)

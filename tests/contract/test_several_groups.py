@@ -41,7 +41,7 @@ async def enqueue_run(run: Run, store: Store, *jobs: Words) -> None:
     """One run of enqueue.lua for jobs of several groups."""
     without_delay = sum(1 for job in jobs if job[3] == 0)
     words = [word for job in jobs for word in job]
-    await run("enqueue", now_ms(store), "", "", "", "", "", without_delay, 0, 0, *words)
+    await run("enqueue", now_ms(store), "", "", "", "", "", without_delay, 0, 0, "", *words)
 
 
 def report(job: Job, status: str = "succeeded", *, has_lease: bool = True, new_id: str = "") -> Words:

@@ -19,7 +19,7 @@ from broker.models.jobs import NewJob
 from broker.models.reports import Finish
 from broker.stores import StartFailed, opened
 from broker.waiters import Waiters
-from tests.conftest import eventually, server_program
+from tests.conftest import eventually, server_program, waits
 from tests.deploy.recipes import recipes
 from tests.security.certificates import Authority
 
@@ -90,8 +90,8 @@ async def test_broker_speaks_tls_as_its_own_user(guarded: Guarded) -> None:
     ):
         assert "PASSWORD" not in address
         await eventually(lambda: waiters.is_listening)
-        assert await store.next(1) == []  # so that somebody waits
-        with waiters.waiting(["g"]) as woken:
+        assert await store.next(1, waits=True) == []
+        with waits(waiters, ["g"]) as woken:
             await store.enqueue("g", [NewJob(image="i"), NewJob(image="i")], key="k")
             await eventually(woken.is_set)
         jobs = await store.next(2)

@@ -14,7 +14,7 @@ from broker.models.jobs import NewJob
 from broker.reaper import LONGEST_SLEEP_S, Reaper
 from broker.store import Store
 from broker.waiters import Waiters
-from tests.conftest import NOW, eventually, somebody_waits
+from tests.conftest import NOW, eventually, somebody_waits, waits
 
 GONE_AT_ONCE = GroupSettings(retention=Retentions(succeeded=0, failed=0, cancelled=0))
 
@@ -66,7 +66,7 @@ def reaper(store, logs, waiters, monkeypatch):
 
 async def heard(store, waiters):
     """Wait until all that was said so far is heard: what is said last is heard last."""
-    with waiters.waiting(["marker"]) as event:
+    with waits(waiters, ["marker"]) as event:
         await store.configure("marker", GroupSettings(paused=True))
         await store.enqueue("marker", [NewJob(image="x")])
         await store.configure("marker", GroupSettings())
@@ -155,7 +155,7 @@ async def test_a_lost_job_is_back_within_a_second_of_its_timeout(store, reaper):
     """A job whose consumer vanished can be taken again at most a second after its timeout, and not before it."""
     await store.enqueue("maps", [NewJob(image="x", timeout=1)])
     async with running(reaper):
-        with reaper.waiters.waiting(["maps"]) as ready:
+        with waits(reaper.waiters, ["maps"]) as ready:
             await eventually(lambda: reaper.calls > 0)
             await store.next(1)
             ready.clear()
@@ -223,7 +223,7 @@ async def test_logs_that_cannot_be_deleted_do_not_stop_the_reaping(store, reaper
     gone = await gone_with_log(store)
     async with running(reaper):
         await eventually(lambda: reaper.calls > 0)
-        with reaper.waiters.waiting(["mail"]) as ready:
+        with waits(reaper.waiters, ["mail"]) as ready:
             await store.enqueue("mail", [NewJob(image="x", delay=1)])
             store.now = str(10**13)
             reaper._sooner.set()

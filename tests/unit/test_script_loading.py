@@ -19,7 +19,9 @@ SPEC = '{"image":"x"}'
 
 def enqueue_call(store, job_id, group="maps"):
     """A call that makes one job with this id."""
-    return Call("enqueue", store.partitions[0], (NOW, "", "", "", "", "", 1, 0, 0, group, 1, 0, 0, "", job_id, SPEC))
+    return Call(
+        "enqueue", store.partitions[0], (NOW, "", "", "", "", "", 1, 0, 0, "", group, 1, 0, 0, "", job_id, SPEC)
+    )
 
 
 async def counts(store, group="maps"):
@@ -38,6 +40,27 @@ async def test_run_after_a_flush_runs_once(store, redis):
     assert await counts(store) == (2, 1)
 
 
+@pytest.mark.parametrize("backend", ["valkey"])
+async def test_run_after_a_flush_wakes_who_looked_too_early(store, redis):
+    """Who waits looks right behind an enqueue; when the store did not know that script, they are woken once more."""
+    waits, woken = asyncio.Event(), []
+
+    def wake(group):
+        woken.append(group)
+        waits.set()
+
+    store.wake_at_enqueue(wake)
+    assert await store.next(1, waits=True) == []  # so that the store knows this script
+    await redis.script_flush()
+    await redis.script_load(SCRIPTS["next"].text)
+    enqueueing = asyncio.create_task(store.enqueue("maps", [NewJob(image="x")]))
+    await waits.wait()
+    assert await store.next(1, waits=True) == []
+    await enqueueing
+    assert woken == ["maps", None]
+    assert len(await store.next(1)) == 1
+
+
 async def test_run_all_with_part_of_the_scripts_known_runs_each_once(store, redis, backend):
     """Calls whose script is known run first, the others once it is loaded; each once, the replies in order."""
     scripts = Scripts(redis, is_plain=backend == "fake")
@@ -46,7 +69,7 @@ async def test_run_all_with_part_of_the_scripts_known_runs_each_once(store, redi
     calls = [
         enqueue_call(store, "0" * 15 + "2"),
         Call("groups", store.partitions[0], ("maps", 1, "", "")),
-        Call("next", store.partitions[0], (NOW, 1, "token", "")),
+        Call("next", store.partitions[0], (NOW, 1, "token", "", "")),
         enqueue_call(store, "0" * 15 + "3"),
         Call("show", store.partitions[0], ("maps", "0" * 15 + "9")),
     ]
@@ -126,8 +149,8 @@ async def test_scripts_run_by_hand(store, backend, request, tmp_path):
 
     job_id = "0" * 16
     run = ("maps", "1", "0", "0", "", job_id, SPEC)
-    assert by_hand("enqueue", "", "", "", "", "", "", "1", "0", "0", *run)[0].isdigit()
-    _, group, _, handed_out, place, text, *_ = by_hand("next", "", "1", "token", "")
+    assert by_hand("enqueue", "", "", "", "", "", "", "1", "0", "0", "", *run)[0].isdigit()
+    _, group, _, handed_out, place, text, *_ = by_hand("next", "", "1", "token", "", "")
     assert (group, text.split(" ")[2], handed_out) == ("maps", SPEC, job_id)
     assert by_hand("touch", "", "maps", "1", job_id, f"token-{place}")[0].isdigit()
     assert by_hand("touch", "", "maps", "1", job_id, "stale")[0].startswith("LEASE_LOST 1 ")

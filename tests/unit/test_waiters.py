@@ -9,7 +9,7 @@ from broker.models.groups import GroupSettings
 from broker.models.jobs import NewJob
 from broker.store import Store
 from broker.waiters import Waiters
-from tests.conftest import NOW, eventually, somebody_waits
+from tests.conftest import NOW, eventually, somebody_waits, waits
 
 ONE = [NewJob(image="x")]
 
@@ -36,14 +36,14 @@ async def is_set(event):
 
 async def test_waiting_wakes_on_enqueue_of_another_client(waiters, other):
     """A job that anybody enqueues wakes who waits for any group."""
-    with waiters.waiting([]) as event:
+    with waits(waiters, []) as event:
         await other.enqueue("maps", ONE)
         assert await is_set(event)
 
 
 async def test_waiting_wakes_only_for_its_groups(waiters, other):
     """Who waits for groups is woken by those and by no other."""
-    with waiters.waiting(["mail", "thumbs"]) as ours, waiters.waiting(["maps"]) as theirs:
+    with waits(waiters, ["mail", "thumbs"]) as ours, waits(waiters, ["maps"]) as theirs:
         await other.enqueue("maps", ONE)
         assert await is_set(theirs)
         assert not ours.is_set()
@@ -61,10 +61,10 @@ async def test_waiting_wakes_on_every_way_to_be_ready(waiters, other, verb):
     if verb in {"unpause", "room"}:
         await other.enqueue("maps", ONE)
         await other.configure("maps", GroupSettings(paused=verb == "unpause", max_concurrency=2))
-    with waiters.waiting(["thumbs"]) as earlier:  # what was said so far is heard
+    with waits(waiters, ["thumbs"]) as earlier:  # what was said so far is heard
         await other.enqueue("thumbs", ONE)
         assert await is_set(earlier)
-    with waiters.waiting(["maps"]) as event:
+    with waits(waiters, ["maps"]) as event:
         if verb == "release":
             await other.release("maps", first.id, first.lease)
         elif verb == "fail":
@@ -81,7 +81,7 @@ async def test_waiting_wakes_on_every_way_to_be_ready(waiters, other, verb):
 
 async def test_waiting_ends_with_its_block(waiters):
     """Who left is waited for no more."""
-    with waiters.waiting(["maps"]) as event:
+    with waits(waiters, ["maps"]) as event:
         assert waiters.is_awaited
     waiters.wake("maps")
     assert not event.is_set()
@@ -96,7 +96,7 @@ async def test_on_timer_is_told_of_a_sooner_timer(waiters, other):
     assert await is_set(told)
     told.clear()
     await other.enqueue("mail", [NewJob(image="x", delay=120)])
-    with waiters.waiting(["thumbs"]) as later:
+    with waits(waiters, ["thumbs"]) as later:
         await other.enqueue("thumbs", ONE)
         assert await is_set(later)
     assert not told.is_set()
@@ -107,7 +107,7 @@ async def test_a_lost_connection_is_found_again_and_wakes_everyone(waiters, othe
     """While nothing is heard `is_listening` is false; once heard again everyone looks, for what was missed."""
     seen = []
     waiters.on_timer(lambda: seen.append(waiters.is_listening))
-    with waiters.waiting(["maps"]) as ours, waiters.waiting(["mail"]) as theirs:
+    with waits(waiters, ["maps"]) as ours, waits(waiters, ["mail"]) as theirs:
         await redis.client_kill_filter(_type="pubsub")
         await eventually(lambda: not waiters.is_listening)
         await other.enqueue("maps", ONE)

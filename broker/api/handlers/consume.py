@@ -18,7 +18,7 @@ async def next(call: Call) -> Answer:  # noqa: A001  # the verb's name
     """Hand out the next jobs; with `wait`, as soon as there are some."""
     query = call.query(NextQuery)
     groups = call.grant.narrowed(query.group)
-    take = partial(call.store.next_encoded, query.n, groups, query.lease, query.image)
+    take = partial(call.store.next_encoded, query.n, groups, query.lease, query.image, waits=query.wait > 0)
     jobs = await (
         call.front.polls.wait(take, groups, query.wait, PAUSE_S if query.image else 0) if query.wait else take()
     )

@@ -29,7 +29,8 @@ end
 
 -- ZADD, ZREM, HSET or HDEL of any number of values
 local function many(command, key, values)
-  for i = 1, #values, 4000 do call(command, key, unpack(values, i, math.min(i + 3999, #values))) end
+  local n = #values
+  for i = 1, n, 4000 do call(command, key, unpack(values, i, math.min(i + 3999, n))) end
 end
 
 -- how many jobs the group may hand out now (how fast, _rates.lua says), its env_vars and its rate_limit

@@ -5,7 +5,8 @@ local SHOWN = { 'reason', 'error', 'retry_at', 'spec' }
 -- One that ran, and of which nothing `is_noted`, has none of SHOWN but a large spec
 local function shown(p, id, text, status, run, is_noted)
   local is_large = text and string.byte(text, -1) == SPACE
-  local fields = (is_noted or is_large) and call('HMGET', job_key(p, id), unpack(SHOWN)) or { false, false, false, false }
+  if text and not is_noted and not is_large then return { text, status, run, false, false, false, false } end
+  local fields = call('HMGET', job_key(p, id), unpack(SHOWN))
   if not text or is_large and not fields[#SHOWN] then return not_found() end
   return { text, status, run, unpack(fields) }
 end
@@ -26,44 +27,23 @@ local function note(p, now, group, id, job, status, reason, text, completed_at, 
   return ' ' .. status .. ' ' .. whole(plausible(tonumber(completed_at), created_at or now, now)), is_retried
 end
 
--- the texts of runs that are over, of all groups; they are written before any of these jobs is looked at again
-local over = {}
-local function note_over(id, run) over[#over + 1] = id; over[#over + 1] = run end
-local function write_over(p)
-  many('HSET', runs_key(p), over)
-  over = {}
-end
-
--- ids of the next reports in ARGV, so many words each, n at most; each of another job
-local function next_ids(at, n, words)
-  local ids, is_there = {}, {}
-  while #ids < math.min(n, 1000) and not is_there[ARGV[at]] do
-    ids[#ids + 1], is_there[ARGV[at]] = ARGV[at], true
-    at = at + words
-  end
-  return ids
-end
-
 -- whether the text of a run begins with the token: as a word of its own
 local function is_of(run, lease)
   return string.find(run, lease, 1, true) == 1 and string.byte(run, #lease + 1) == SPACE
 end
 
--- which of these jobs run with the tokens of their reports, which begin at `at`, and the texts of their runs; those are out
--- of `running` now
-local function take_out(p, group, is_strict, ids, at, words)
-  local runs, held, is_held = call('HMGET', runs_key(p), unpack(ids)), {}, {}
-  for i = 1, #ids do
-    local run, lease = runs[i], ARGV[at + 1]
-    is_held[i] = run and (lease == '' and not is_strict or is_of(run, lease))
-    if is_held[i] then held[#held + 1] = ids[i] end
-    at = at + words
+-- which jobs of a part run with the tokens of their reports; those are out of `running` now
+local function take_out(p, round, part, is_strict)
+  local held, is_held, at = {}, {}, part.at
+  for i = part.first, part.last do
+    local id, run, lease = round.ids[i], round.runs[i], ARGV[at + 1]
+    if run and (lease == '' and not is_strict or is_of(run, lease)) then held[#held + 1], is_held[i] = id, true end
+    at = at + part.words
   end
-  if #held == 0 or call('ZREM', set_key(p, group, 'running'), unpack(held)) == #held then return is_held, runs end
-  write_over(p)
-  runs = call('HMGET', runs_key(p), unpack(ids))
-  for i = 1, #ids do -- some were over already, or are another group's
-    is_held[i] = is_held[i] and status_in(runs[i]) == 'running' and parts_of(call('HGET', jobs_key(p), ids[i]) or '') == group
+  if #held == 0 or call('ZREM', set_key(p, part.group, 'running'), unpack(held)) == #held then return is_held end
+  for i = part.first, part.last do -- some were over already, or are another group's
+    is_held[i] = is_held[i] and status_in(round.runs[i]) == 'running'
+      and parts_of(call('HGET', jobs_key(p), round.ids[i]) or '') == part.group
   end
-  return is_held, runs
+  return is_held
 end

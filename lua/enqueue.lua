@@ -40,7 +40,7 @@ end
 
 local firsts, timers, known, created_at, at = {}, {}, {}, whole(now), first
 local sequence = total ~= '0' and call('INCRBY', p .. ':sequence', total) - total
-local texts = {}
+local texts, n_texts = {}, 0
 while at < #ARGV do
   local group, n, priority, delay_s, settings = unpack(ARGV, at, at + 4)
   local status, score, step = 'queued', (2 - priority) * STEP + (sequence or 0), 1
@@ -53,7 +53,7 @@ while at < #ARGV do
     at, score = at + 2, score + step
     if max_bytes > 0 then begin = text_of(counted(settings, spec_bytes(p, id, spec)), group, created_at, '') end
     if is_ahead then call('PERSIST', job_key(p, id)) end
-    texts[#texts + 1] = id; texts[#texts + 1] = begin .. put_away(p, id, spec)
+    texts[n_texts + 1], texts[n_texts + 2], n_texts = id, begin .. put_away(p, id, spec), n_texts + 2
     index[i], index[i + 1], scores[i], scores[i + 1] = created_at, id, score, id
   end
   sequence = sequence and sequence + n * step

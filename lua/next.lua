@@ -12,7 +12,7 @@
 -- reply   now, ms; for each turn of a group: name, env_vars or nil, and for each job: id place text deliveries
 -- refuses -
 -- flags   allow-oom
--- with    _texts _settings _rates _handing _turns _chosen
+-- with    _texts _settings _rates _handing _waiting _turns _chosen
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local broker, names, reply, handing = ARGV[5], { unpack(ARGV, 6) }, { now }, handing_of(now, lease, lease_s)
 local groups_left = 100 -- no more groups than these have their turns in one call
@@ -39,17 +39,20 @@ end
 repeat
   local most = math.min(n, groups_left)
   local heads, groups, chosen = ready_groups(p, names, most), {}, none_chosen()
-  local are_set = any_set(p, names_of(heads))
-  while #chosen.ids < n and heads[1] do
-    local group = heads[1]
-    if not group.running then -- its first turn; of groups beyond `most` not all were read, so their order is not known
-      if #groups == most then break end
+  local turns, are_set, group = turns_of(heads), any_set(p, names_of(heads)), nil
+  while #chosen.ids < n do
+    if next_turn(turns) < turns.place then
+      group = take_back(turns.back)
+    elseif turns.place < math.huge and #groups < most then -- of groups beyond `most` not all were read: their order is not known
+      group = take_new(turns)
       groups[#groups + 1] = group
-      open(p, group, are_set, now)
-      read_queue(group, heads[2] and 2 or n + 1)
+      if are_set then open(p, group, now) end
+      read_queue(group, heads[3] and 2 or n + 1)
+    else
+      break
     end
-    choose(p, chosen, n, group, next_turn(heads))
-    pass_turn(heads)
+    choose(p, chosen, n, group, next_turn(turns))
+    if group.place then bring_back(turns.back, group) end
   end
   n = n - hand_out_all(p, handing, chosen, reply)
   file(groups)

@@ -13,7 +13,7 @@
 -- reply   now, ms; for each turn of a group: name, env_vars or nil, and for each job: id place text deliveries
 -- refuses -
 -- flags   allow-oom
--- with    _texts _rates _handing _turns
+-- with    _texts _rates _handing _waiting _turns
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local broker, n_groups, first = ARGV[5], tonumber(ARGV[6]), 7
 local GROUPS, LOOKS, ALL_LOOKS = 100, math.max(n, 200), n + 1000
@@ -45,11 +45,11 @@ local function look_into(group)
 end
 
 local heads, groups = ready_groups(p, { unpack(ARGV, first, first + n_groups - 1) }, GROUPS), {}
-for i = 1, math.min(#heads, GROUPS) do
+for i = 1, math.min(#heads, 2 * GROUPS), 2 do
   if looks >= ALL_LOOKS or bytes >= LARGEST then break end
-  local group = heads[i]
-  groups[i], group.taken = group, {}
-  open(p, group, true, now)
+  local group = { name = heads[i], taken = {} }
+  groups[#groups + 1] = group
+  open(p, group, now)
   look_into(group)
 end
 table.sort(found, function(a, b) return a.score < b.score end)
@@ -58,9 +58,7 @@ local reply, handing = { now }, handing_of(now, lease, lease_s)
 for i = 1, math.min(n, #found) do
   local group, id = found[i].group, found[i].id
   group.taken[#group.taken + 1] = id
-  local last = reply[#reply]
-  if #reply == 1 or last[1] ~= group.name then last = { group.name, group.env_vars }; reply[#reply + 1] = last end
-  hand_out(handing, group, last, id, found[i].place, found[i].text, call('HGET', runs_key(p), id))
+  hand_out(handing, reply, group, id, found[i].place, found[i].text, call('HGET', runs_key(p), id))
 end
 file_running(p, handing, groups)
 for i = 1, #groups do

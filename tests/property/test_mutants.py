@@ -9,7 +9,7 @@ from broker.script_texts import SCRIPTS
 from tests.property.test_machine import SEARCH, FakeMachine
 
 MUTANTS = {
-    "next forgets the room of a group": ("next", "#ids < n and group.room > 0 and", "#ids < n and"),
+    "next forgets the room of a group": ("next", "k < n and group.room > 0 and", "k < n and"),
     "a stale token finishes a job": ("finish", "or is_of(run, lease))", "or true)"),
     "a lost job has deliveries for ever": (
         "reap",

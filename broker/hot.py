@@ -1,4 +1,4 @@
-"""The hot verbs: what is asked in one turn of the loop leaves as one script for each verb and partition.
+"""The hot verbs beside `next`: what is asked in one turn of the loop leaves as one script for each verb and partition.
 
 The scripts take many items anyway, and each item has its own outcome, so nobody notices whose call shared a run.
 """
@@ -6,39 +6,31 @@ The scripts take many items anyway, and each item has its own outcome, so nobody
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from broker.ahead import run_enqueue
-from broker.encoded import Handed, handed_out
-from broker.errors import LeaseLost, LimitReached, NotFound, TitanError, WrongState
-from broker.ids import lease_token
+from broker.errors import LeaseLost, LimitReached, NotFound, WrongState
 from broker.limits import Limits
 from broker.partitions import Partitions, outcome
 from broker.runs import Ended, NewRun, finish_words, joined, touch_words
-from broker.ticks import Ticks
+from broker.ticks import MOST_JOBS, Ticks
 
 Held = tuple[str, str, str]
 """A job that is touched: group, id, lease."""
-Wish = tuple[str, tuple[str, ...], int | None, bool]
-"""What `next` calls that share a run have in common: the partition, the groups, the length of the leases in s, and
-whether their clients wait."""
-_MOST_WISHES = 1000
 
 
 class Hot:
-    """Enqueue, next, touch and finish. `now` answers '' for the store's clock; in tests a time in ms.
+    """Enqueue, touch and finish. `now` answers '' for the store's clock; in tests a time in ms.
 
-    `give_back` is told of jobs whose caller was gone when they came. `limits` are what groups may have.
-    `is_stepwise`: the store answers with futures only. `on_enqueue` is told a group when new jobs of it are on their
-    way: what is asked then comes behind them, so `broker`, a name of our own, spares the store from telling us.
+    `limits` are what groups may have. `is_stepwise`: the store answers with futures only. `on_enqueue` is told a group
+    when new jobs of it are on their way: what is asked then comes behind them, so `broker`, a name of our own, spares
+    the store from telling us.
     """
 
     def __init__(
         self,
         partitions: Partitions,
         now: Callable[[], str],
-        give_back: Callable[[Sequence[Handed]], None],
         limits: Limits,
         *,
         broker: str,
@@ -47,12 +39,9 @@ class Hot:
         self.on_enqueue: Callable[[str | None], None] | None = None
         self._partitions = partitions
         self._now = now
-        self._give_back = give_back
         self._limits = limits
         self.is_stepwise = is_stepwise
         self._broker = broker
-        self._turn = 0
-        self._nexts: dict[Wish, Ticks[int, list[Handed]]] = {}
         self._enqueues: dict[str, Ticks[Sequence[NewRun], int]] = self._ticks(self._enqueue)
         self._touches: dict[str, Ticks[Sequence[Held], list[Any]]] = self._ticks(self._touch)
         self._finishes: dict[str, Ticks[Sequence[Ended], list[Any]]] = self._ticks(self._finish)
@@ -65,36 +54,6 @@ class Hot:
         self._limits.check(jobs, size_bytes)
         return self._enqueues[self._partitions.of(group)].call(runs, jobs, size_bytes)
 
-    async def next(self, n: int, groups: tuple[str, ...], lease_s: int | None, *, waits: bool) -> list[Handed]:
-        """The first jobs, n at most; partitions are asked in turn. A fault after some jobs ends the round.
-
-        `waits`: when there are none, the store is to tell us of jobs to come.
-        """
-        names = self._partitions.names
-        if len(names) == 1:
-            return await self._wish((names[0], groups, lease_s, waits)).call(n, n)
-        turn, self._turn = self._turn, (self._turn + 1) % len(names)
-        jobs: list[Handed] = []
-        for name, here in self._partitions.round(turn, groups):
-            left = n - len(jobs)
-            try:
-                jobs += await self._wish((name, here, lease_s, waits)).call(left, left)
-            except TitanError:
-                if not jobs:
-                    raise
-                break
-            except BaseException:  # the caller is gone
-                self._give_back(jobs)
-                raise
-            if len(jobs) == n:
-                break
-        return jobs
-
-    @property
-    def next_calls(self) -> set[asyncio.Future[None]]:
-        """The calls of `next` that the store has not answered yet."""
-        return {call for ticks in self._nexts.values() for call in ticks.under_way}
-
     async def touch(self, items: Sequence[Held]) -> list[Any]:
         """For each job the new end of its lease, ms, or its refusal."""
         return await self._spread(self._touches, items)
@@ -104,7 +63,13 @@ class Hot:
         return await self._spread(self._finishes_with_job if want else self._finishes, items)
 
     async def _spread(self, ticks: dict[str, Ticks[Sequence[Any], list[Any]]], items: Sequence[Any]) -> list[Any]:
-        """Each item in the partition of its group, which it begins with; the outcomes in the order of the items."""
+        """Each item in the partition of its group, which it begins with; the outcomes in the order of the items.
+
+        Many items go in lots, one after the other.
+        """
+        if len(items) > MOST_JOBS:
+            lots = [items[i : i + MOST_JOBS] for i in range(0, len(items), MOST_JOBS)]
+            return [outcome_ for lot in lots for outcome_ in await self._spread(ticks, lot)]
         if len(ticks) == 1:
             [only] = ticks.values()
             return await only.call(items, len(items))
@@ -120,14 +85,6 @@ class Hot:
 
     def _ticks(self, send: Callable[[str, Sequence[Any]], Coroutine[Any, Any, Any]]) -> dict[str, Ticks[Any, Any]]:
         return {name: Ticks(partial(send, name), is_stepwise=self.is_stepwise) for name in self._partitions.names}
-
-    def _wish(self, wish: Wish) -> Ticks[int, list[Handed]]:
-        ticks = self._nexts.get(wish)
-        if ticks is None:
-            if len(self._nexts) >= _MOST_WISHES:
-                self._nexts = {wish: ticks for wish, ticks in self._nexts.items() if ticks.is_busy}
-            ticks = self._nexts[wish] = Ticks(partial(self._next, wish), self._give_back, is_stepwise=self.is_stepwise)
-        return ticks
 
     async def _enqueue(self, partition: str, parts: Sequence[Sequence[NewRun]]) -> list[Any]:
         """When, ms, for each part; or its refusal. A group that is at a limit does not hold up the others."""
@@ -157,13 +114,6 @@ class Hot:
         broker = "" if self.on_enqueue is None else self._broker
         [created_at] = await run_enqueue(self._partitions, partition, first, runs, broker)
         return [int(created_at)] * len(parts)
-
-    async def _next(self, wish: Wish, parts: Sequence[int]) -> list[list[Handed]]:
-        partition, groups, lease_s, waits = wish
-        lease, length, broker = lease_token(), "" if lease_s is None else lease_s, self._broker if waits else ""
-        reply = await self._partitions.run("next", partition, self._now(), sum(parts), lease, length, broker, *groups)
-        jobs = iter(handed_out(reply, lease, lease_s))
-        return [list(islice(jobs, n)) for n in parts]
 
     async def _touch(self, partition: str, parts: Sequence[Sequence[Held]]) -> list[list[Any]]:
         words, places = touch_words(item for part in parts for item in part)

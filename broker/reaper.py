@@ -58,12 +58,18 @@ class Reaper:
 
     async def reap_due(self) -> float:
         """Do all that is due now; how long until the next timer, in s."""
-        while True:
-            reaped = await self.reap_once()
-            if reaped.wait_ms is None:
-                return LONGEST_SLEEP_S
-            if reaped.wait_ms > 0:
-                return reaped.wait_ms / 1000
+        before = list(self.done.values())
+        try:
+            while True:
+                reaped = await self.reap_once()
+                if reaped.wait_ms is None:
+                    return LONGEST_SLEEP_S
+                if reaped.wait_ms > 0:
+                    return reaped.wait_ms / 1000
+        finally:
+            done = [now - then for now, then in zip(self.done.values(), before, strict=True)]
+            if any(done):
+                log.info("reaped: %s queued, %s requeued, %s failed, %s expired", *done)
 
     async def reap_once(self) -> Reaped:
         """One bounded step: jobs that are due."""
@@ -72,8 +78,6 @@ class Reaper:
         self.late_ms = reaped.late_ms
         for what, count in zip(self.done, reaped[:4], strict=True):
             self.done[what] += count
-        if any((reaped.queued, reaped.requeued, reaped.failed, reaped.expired)):
-            log.info("reaped: %s queued, %s requeued, %s failed, %s expired", *reaped[:4])
         if reaped.discarded:
             self._has_discarded.set()
         return reaped

@@ -1,5 +1,8 @@
 -- Put before next: jobs that are chosen from the queues one by one, then read and handed out together.
 
+-- a reply that has this many bytes of jobs takes no more of them
+local LARGEST = 1048576
+
 -- begin to read a group's queue: so many jobs, and each time twice as many as before
 local function read_queue(group, look) group.seen, group.at, group.found, group.look = 0, 1, {}, look end
 

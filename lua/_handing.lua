@@ -1,8 +1,5 @@
 -- Put before the scripts that hand out: the writes that make jobs running, and what is told of them.
 
--- a reply that has this many bytes of jobs takes no more of them
-local LARGEST = 8388608
-
 -- a group hands out: `room` for how many jobs, env_vars and rate_limit
 local function open(p, group, now)
   group.room, group.env_vars, group.rate = room(p, group.name)

@@ -3,20 +3,20 @@
 -- KEYS[1] partition      name    every key of the partition begins with it
 -- ARGV[1] group          name
 -- ARGV[2] set            jobs, or a status
--- ARGV[3] n              jobs at most; fewer when they are large
+-- ARGV[3] n              jobs to look at, at most; fewer when they are large
 -- ARGV[4] created_after  ms, or ''
 -- ARGV[5] order          asc or desc
 -- ARGV[6] score          of the last job of the page before, or ''
 -- ARGV[7] id             of the last job of the page before, or ''
 --
 -- moves   -
--- reply   the last score and id that were looked at ('' '' at the end), then for each job: id field value field value…
+-- reply   score and id of the last that was looked at ('' '' at the end), how many were, bytes; for each job: field value…
 -- refuses -
 -- flags   no-writes
 -- with    _texts _jobs _pages
 local p, group, set, n = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local created_after, order, score, id = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
-local key, LARGEST, bytes = set_key(p, group, set), 8388608, 0
+local key, LARGEST, bytes = set_key(p, group, set), 1048576, 0
 
 local size = call('ZCARD', key)
 local first, last = 0, size - 1
@@ -31,8 +31,8 @@ elseif first <= last then
   page = call('ZREVRANGE', key, size - 1 - last, size - 1 - math.max(first, last - n + 1), 'WITHSCORES')
 end
 
-local rows = { '', '' }
-if last - first + 1 > n then rows = { page[#page], page[#page - 1] } end
+local rows = { '', '', #page / 2, 0 }
+if last - first + 1 > n then rows[1], rows[2] = page[#page], page[#page - 1] end
 local ids = {}
 for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
 local texts = #ids > 0 and call('HMGET', jobs_key(p), unpack(ids))
@@ -48,8 +48,9 @@ for i = 1, #ids do
     bytes = bytes + size
   end
   if bytes >= LARGEST and i < #ids then
-    rows[1], rows[2] = page[2 * i], id
+    rows[1], rows[2], rows[3] = page[2 * i], id, i
     break
   end
 end
+rows[4] = bytes
 return rows

@@ -16,7 +16,7 @@
 -- with    _texts _rates _handing _waiting _turns
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local broker, n_groups, first = ARGV[5], tonumber(ARGV[6]), 7
-local GROUPS, LOOKS, ALL_LOOKS = 100, math.max(n, 200), n + 1000
+local GROUPS, LOOKS, ALL_LOOKS, LARGEST = 100, math.max(n, 200), n + 1000, 4194304
 local wanted, looks, bytes, found = {}, 0, 0, {}
 for i = first + n_groups, #ARGV do wanted[ARGV[i]] = true end
 

@@ -16,8 +16,12 @@ from broker.partitions import Partitions
 from broker.picking import Picking
 from broker.registry import Registry
 from broker.servers import Server, Servers
+from broker.taking import Taking
 from broker.wire import Wire
 from broker.wire_protocol import Word
+
+PIECE = 250
+"""Rows that one script reads: a page of more is put together from pieces, and the store serves others between."""
 
 
 class Ground:
@@ -48,10 +52,11 @@ class Ground:
         self.registry = Registry(self._partitions)
         self._giving_back = GivingBack(self._partitions, lambda: self.now)
         give_back = self._giving_back.begin
-        own = self._partitions, lambda: self.now, give_back
-        broker = lease_token()
-        self.hot = Hot(*own, self._limits, broker=broker, is_stepwise=wires is not None)
-        self._picking = Picking(*own, broker)
+        own = self._partitions, lambda: self.now
+        broker, is_stepwise = lease_token(), wires is not None
+        self.hot = Hot(*own, self._limits, broker=broker, is_stepwise=is_stepwise)
+        self._taking = Taking(*own, give_back, broker, is_stepwise=is_stepwise)
+        self._picking = Picking(*own, give_back, broker)
         self._ids = Ids()
         limit_s, replicas = settings.durable_limit_s, settings.durable_replicas
         self._fences = {server: Fences(server.redis, limit_s, replicas) for server in self.servers.all}

@@ -4,7 +4,7 @@ from broker.cursors import cursor_of, place
 from broker.errors import NotFound
 from broker.models.groups import Group, GroupSettings
 from broker.rows import fields_of, group_of
-from broker.verbs.ground import Ground
+from broker.verbs.ground import PIECE, Ground
 
 
 class Groups(Ground):
@@ -23,6 +23,13 @@ class Groups(Ground):
 
     async def groups(self, n: int, cursor: str = "") -> tuple[list[Group], str]:
         """A page of groups by creation over all partitions, and the cursor, '' at the end."""
+        found, cursor = await self._piece(min(n, PIECE), cursor)
+        while cursor and len(found) < n:
+            more, cursor = await self._piece(min(n - len(found), PIECE), cursor)
+            found += more
+        return found, cursor
+
+    async def _piece(self, n: int, cursor: str) -> tuple[list[Group], str]:
         after = place(cursor)
         pages = await self._partitions.run_each("groups", [("", n + 1, *after)] * len(self.partitions))
         rows = sorted((row for page in pages for row in page), key=lambda row: (int(row[1]), row[0]))

@@ -44,7 +44,7 @@ class HandingOut(Ground):
         """Do the same; the jobs as the JSON of the answer."""
         if images:
             return await self._picking.next(n, list(dict.fromkeys(groups)), lease_s, images, waits=waits)
-        return await self.hot.next(n, tuple(dict.fromkeys(groups)), lease_s, waits=waits)
+        return await self._taking.next(n, tuple(dict.fromkeys(groups)), lease_s, waits=waits)
 
     async def start(self, group: str, job_id: str, lease: str = "", started_at: int | None = None) -> Job:
         """Say that a job runs; take it when it is queued. Raises NotFound, WrongState, LeaseLost, LimitReached."""
@@ -63,5 +63,5 @@ class HandingOut(Ground):
 
     async def settle(self) -> None:
         """Wait until everything that goes back to the queue without being asked for has gone back."""
-        while waited := {*self.hot.next_calls, *self._giving_back.under_way}:
+        while waited := {*self._taking.under_way, *self._giving_back.under_way}:
             await asyncio.wait(waited)

@@ -4,7 +4,8 @@ from broker.cursors import cursor_of, place
 from broker.models.jobs import Job
 from broker.rows import Followed, field_of, followed_of, job_of
 from broker.states import Status
-from broker.verbs.ground import Ground
+from broker.taking import ANSWER_BYTES
+from broker.verbs.ground import PIECE, Ground
 
 
 class Jobs(Ground):
@@ -58,11 +59,18 @@ class Jobs(Ground):
     ) -> tuple[list[Job], str]:
         """A page of a group's jobs by creation, or of one status in its set's own order; and the cursor, '' at the end.
 
-        Looks at n jobs at most, so a page that is narrowed by both status and created_after may be short of n.
+        Looks at n jobs at most, so a page that is narrowed by both status and created_after may be short of n; and so
+        may one of large jobs.
         """
-        score, last = place(cursor)
         after: str | int = "" if created_after is None else created_after
         order = "desc" if newest_first else "asc"
-        arguments = (group, status or "jobs", n, after, order, score, last)
-        next_score, next_id, *rows = await self._run("list", group, *arguments)
-        return [job_of(row) for row in rows], cursor_of(next_score, next_id)
+        jobs: list[Job] = []
+        left, size_bytes = n, 0
+        while True:
+            arguments = (group, status or "jobs", min(left, PIECE), after, order, *place(cursor))
+            score, last, looked, piece_bytes, *rows = await self._run("list", group, *arguments)
+            jobs += [job_of(row) for row in rows]
+            cursor = cursor_of(score, last)
+            left, size_bytes = left - looked, size_bytes + piece_bytes
+            if not cursor or left <= 0 or size_bytes >= ANSWER_BYTES:
+                return jobs, cursor

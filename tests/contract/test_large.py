@@ -1,12 +1,17 @@
 """Jobs so large that a whole page of them would hold up the store: an answer is bounded in bytes too."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
+from broker.errors import StoreUnavailable
 from broker.store import Store
-from tests.contract.building import GROUP, enqueue, ids, new, now_ms
+from tests.contract.building import GROUP, Run, enqueue, ids, new, now_ms
 
-MOST_BYTES = 8 * 1024 * 1024
-"""An answer that has this many bytes takes no further job: of specs in a list, of whole texts in `next`."""
+MIB = 1024 * 1024
+"""A script that has read so many bytes of jobs reads no further one; an answer takes eight times as many, or four times
+for some images."""
 PAYLOAD = "x" * 1_000_000
 JOBS = 20
 
@@ -23,7 +28,7 @@ async def test_next_of_large_jobs(store: Store) -> None:
     while jobs := await store.next(JOBS):
         calls.append(ids(jobs))
     assert [job_id for call in calls for job_id in call] == made
-    assert [len(call) for call in calls] == [9, 9, 2]
+    assert [len(call) for call in calls] == [10, 10]
 
 
 async def test_list_of_large_jobs(store: Store) -> None:
@@ -36,7 +41,7 @@ async def test_list_of_large_jobs(store: Store) -> None:
             pages.append(ids(jobs))
         listed = [job_id for page in pages for job_id in page]
         assert listed == (made[::-1] if newest_first else made)
-        assert [len(page) for page in pages] == [9, 9, 2]
+        assert [len(page) for page in pages] == [10, 10]
 
 
 async def enqueue_bytes(store: Store, size: int) -> None:
@@ -44,17 +49,57 @@ async def enqueue_bytes(store: Store, size: int) -> None:
     await enqueue(store, payload="x" * (size - len('{"image":"post","payload":""}')))
 
 
-@pytest.mark.parametrize(("size", "number"), [(MOST_BYTES - 1, 2), (MOST_BYTES, 1)])
+@pytest.mark.parametrize(("size", "number"), [(MIB - 1, 2), (MIB, 1)])
 @pytest.mark.parametrize("group", [GROUP, "other"])
-@pytest.mark.parametrize("images", [(), ("post",)])
-async def test_next_at_the_limit(store: Store, size: int, number: int, group: str, images: tuple[str, ...]) -> None:
-    """An answer with room for a byte takes another job, of the same group or the next one; a full one does not."""
+async def test_next_at_the_limit_of_a_script(store: Store, run: Run, size: int, number: int, group: str) -> None:
+    """A run with room for a byte takes another job, of the same group or the next one; a full one does not."""
     await enqueue_bytes(store, size - len(f"{GROUP} {now_ms(store)} "))
+    await enqueue(store, group)
+    _, *groups = await run("next", now_ms(store), 2, "token", "", "")
+    assert sum(len(told[2:]) // 4 for told in groups) == number
+    assert len(await store.next(2)) == 2 - number
+
+
+@pytest.mark.parametrize(("images", "limit"), [((), 8 * MIB - 500), (("post",), 4 * MIB)])
+@pytest.mark.parametrize("group", [GROUP, "other"])
+@pytest.mark.parametrize(("less", "number"), [(1, 2), (-500, 1)])
+async def test_next_at_the_limit(
+    store: Store, images: tuple[str, ...], limit: int, group: str, less: int, number: int
+) -> None:
+    """An answer with some room takes another job, of the same group or the next one; a full one does not."""
+    await enqueue_bytes(store, limit - less - len(f"{GROUP} {now_ms(store)} "))
     await enqueue(store, group)
     assert len(await store.next(2, images=images)) == number
 
 
-@pytest.mark.parametrize(("size", "number"), [(MOST_BYTES - 1, 2), (MOST_BYTES, 1)])
+async def test_next_of_large_jobs_for_many(store: Store) -> None:
+    """Whose calls share a run have each what they ask for, in order, however large; nobody is told there is none."""
+    made = await enqueue_large(store)
+    given = await asyncio.gather(*(store.next(n) for n in (1, 12, 1, 2)))
+    assert [len(jobs) for jobs in given] == [1, 9, 1, 2]
+    assert [job_id for jobs in given for job_id in ids(jobs)] == made[:13]
+    [rest] = await asyncio.gather(store.next(JOBS))
+    assert ids(rest) == made[13:]
+
+
+async def test_next_of_large_jobs_when_the_store_fails(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was handed out before a fault is delivered; the fault is told only to who would get nothing else."""
+    made = await enqueue_large(store)
+    run, calls = store._partitions.run, []
+
+    async def fail_later(verb: str, *arguments: Any) -> Any:
+        calls.append(verb)
+        if len(calls) > 3:
+            raise StoreUnavailable
+        return await run(verb, *arguments)
+
+    monkeypatch.setattr(store._partitions, "run", fail_later)
+    assert ids(await store.next(JOBS)) == made[:6]
+    with pytest.raises(StoreUnavailable):
+        await store.next(JOBS)
+
+
+@pytest.mark.parametrize(("size", "number"), [(8 * MIB - 1, 2), (8 * MIB, 1)])
 async def test_list_at_the_limit(store: Store, size: int, number: int) -> None:
     """A page with room for a byte takes another job; a full one ends, and its cursor leads on."""
     await enqueue_bytes(store, size)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from time import perf_counter
 
 import msgspec
@@ -16,8 +17,8 @@ from broker.api.plain import MAX_BODY_BYTES, Plain
 from broker.api.problems import STATUS, answer_to
 from broker.api.routes import ROUTES, Route
 from broker.api.shed import FIRST, NEVER, rank_of
-from broker.api.slots import Slot, Work
-from broker.errors import StoreUnavailable, TooSlow
+from broker.api.slots import Slot
+from broker.errors import StoreUnavailable, TitanError, TooSlow
 from broker.metrics.requests import GONE, NO_ROUTE, Requests
 from broker.steps import in_steps, in_task
 
@@ -48,16 +49,22 @@ class Desk:
         """Whether no connection is kept any more."""
         return self._in_progress.is_stopping
 
-    def begin(self, request: Plain, slot: Slot) -> Work | None:
-        """Begin to answer a plain request; None for one that aiohttp must answer."""
+    def begin(self, request: Plain, slot: Slot) -> bool:
+        """Begin to answer a plain request, or have it wait its turn; False for one that aiohttp must answer."""
         found = self._paths.find(request.method, request.path)
         if found is None or found[0].route.is_streamed:
-            return None
+            return False
         way, path = found
         slot.route = way.number
         self._in_progress.count += 1
-        answering = self._answer(way, request, path, slot)
-        return (in_steps if way.route.is_quick and self._is_stepwise else in_task)(answering, slot.fill)
+        rank = self._ranks[way.number]
+        weight = self._shed.weigh(rank, len(request.body))
+        if self._shed.admit(rank, weight):
+            self._begin(way, request, path, slot, weight)
+        else:
+            begin = partial(self._begin, way, request, path, slot, weight)
+            slot.begin(self._shed.line_up(rank, weight, begin, partial(_refuse, request, slot)))
+        return True
 
     def ended(self, slot: Slot, status: int) -> None:
         """Count and time a plain request."""
@@ -88,17 +95,18 @@ class Desk:
         number = self._numbers.get(request.match_info.handler, NO_ROUTE)
         rank = self._ranks[number] if number != NO_ROUTE else FIRST
         weight = self._shed.weigh(rank, request.content_length or 0)
-        request[WEIGHT] = 0
+        request[WEIGHT], is_begun = 0, False
         try:
             if not self._shed.admit(rank, weight):
                 await self._shed.turn(rank, weight)
-            request[WEIGHT] = weight
+            request[WEIGHT], is_begun = weight, True
             response = await handler(request)
         except (asyncio.CancelledError, ConnectionError):
             self._requests.observe(number, GONE, perf_counter() - began)
             raise
         except Exception as fault:  # nothing but the error body may reach a client
-            self._note(fault, rank)
+            if is_begun:
+                self._note(fault, rank)
             response = response_of(answer_to(fault, request.method, request.path))
             if request.writer.output_size > 0:
                 if request.transport is not None:
@@ -109,16 +117,16 @@ class Desk:
         self._requests.observe(number, response.status, perf_counter() - began)
         return response
 
-    async def _answer(self, way: Way, request: Plain, path: Mapping[str, str], slot: Slot) -> Answer:
-        rank = self._ranks[way.number]
-        weight = self._shed.weigh(rank, len(request.body))
+    def _begin(self, way: Way, request: Plain, path: Mapping[str, str], slot: Slot, weight: int) -> None:
+        slot.weight = weight
+        begin = in_steps if way.route.is_quick and self._is_stepwise else in_task
+        slot.begin(begin(self._answer(way, request, path), slot.fill))
+
+    async def _answer(self, way: Way, request: Plain, path: Mapping[str, str]) -> Answer:
         try:
-            if not self._shed.admit(rank, weight):
-                await self._shed.turn(rank, weight)
-            slot.weight = weight
             answer = await self._handle(way.route, request, path)
         except Exception as fault:  # noqa: BLE001 - nothing but the error body may reach a client
-            self._note(fault, rank)
+            self._note(fault, self._ranks[way.number])
             return answer_to(fault, request.method, request.path)
         if not isinstance(answer, Answer):
             raise TypeError(f"{way.route.verb} is streamed")
@@ -161,6 +169,10 @@ def response_of(answer: Answer) -> web.Response:
     if answer.status == STATUS[TooSlow]:
         response.force_close()
     return response
+
+
+def _refuse(request: Plain, slot: Slot, fault: TitanError) -> None:
+    slot.fill(answer_to(fault, request.method, request.path), None)
 
 
 async def _sent(request: web.Request, answer: Answer) -> web.Response:

@@ -134,12 +134,9 @@ class Connection(web.RequestHandler):
         request, end = found
         slot = Slot(self._leave)
         self._slots.append(slot)
-        work = self._desk.begin(request, slot)
-        if work is None:
+        if not self._desk.begin(request, slot):
             self._slots.remove(slot)
             return self._pass_next(data, at)
-        if slot.answer is None:
-            slot.work = work
         return end
 
     def _pass_next(self, data: bytes, at: int) -> int | None:

@@ -12,7 +12,7 @@ slow clients take no room.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
 
@@ -38,8 +38,22 @@ _BODY_BYTES = 8192
 _LARGEST = 0.25
 """The most that one request weighs, as a part of the limit."""
 
-_Turn = tuple[asyncio.Future[None], int, float]
-"""Who waits, its weight, and since when by the monotonic clock, in s."""
+
+class Turn:
+    """A request in line. Either `begin` or `refuse` is called, once, unless its client leaves before: `cancel`."""
+
+    __slots__ = ("begin", "is_gone", "refuse", "since", "weight")
+
+    def __init__(self, weight: int, begin: Callable[[], object], refuse: Callable[[TitanError], object]) -> None:
+        self.weight = weight
+        self.begin = begin
+        self.refuse = refuse
+        self.since = time.monotonic()
+        self.is_gone = False
+
+    def cancel(self) -> None:
+        """The client is gone."""
+        self.is_gone = True
 
 
 def rank_of(verb: str) -> int:
@@ -48,14 +62,17 @@ def rank_of(verb: str) -> int:
 
 
 class Shed:
-    """Each request: `weigh`, then `admit` or else `turn`, and `leave` at its end. `limit` is of what is in progress."""
+    """Each request: `weigh`, then `admit` or else `line_up`, and `leave` at its end. `limit` is of what is in progress.
+
+    Who is in line is kept small: what a request needs while it is worked on is made when its turn comes.
+    """
 
     def __init__(self, limit: int) -> None:
         self.in_progress = 0
         self.refused = 0
         self._limits = (inf, limit * _MORE_FOR_LAST, limit)
         self._largest = max(1, int(limit * _LARGEST))
-        self._turns: tuple[deque[_Turn], ...] = (deque(), deque(), deque())
+        self._turns: tuple[deque[Turn], ...] = (deque(), deque(), deque())
         self._admitted = 0
         self._away_until = 0.0
         self._look: asyncio.TimerHandle | None = None
@@ -72,20 +89,40 @@ class Shed:
         self._admitted += 1
         return True
 
-    async def turn(self, rank: int, weight: int) -> None:
-        """Let a request in when it is its turn.
+    def line_up(
+        self, rank: int, weight: int, begin: Callable[[], object], refuse: Callable[[TitanError], object]
+    ) -> Turn:
+        """Let a request in when it is its turn: `begin` is called, in a turn of the loop of its own.
 
-        Raises Overloaded when that does not come, StoreUnavailable while the store is away: nothing of it was done.
+        Or `refuse`, with Overloaded when that does not come, with StoreUnavailable while the store is away: nothing of
+        it was done.
         """
-        loop = asyncio.get_running_loop()
-        turn = loop.create_future()
-        self._turns[rank].append((turn, weight, time.monotonic()))
+        turn = Turn(weight, begin, refuse)
+        self._turns[rank].append(turn)
         if self._look is None:
-            self._look = loop.call_later(LOOK_S, self._look_again)
+            self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_again)
+        return turn
+
+    async def turn(self, rank: int, weight: int) -> None:
+        """Line up, and return when it is its turn. Raises Overloaded, StoreUnavailable."""
+        came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def begin() -> None:
+            if came.cancelled():
+                self.leave(weight)
+            else:
+                came.set_result(None)
+
+        def refuse(fault: TitanError) -> None:
+            if not came.cancelled():
+                came.set_exception(fault)
+
+        turn = self.line_up(rank, weight, begin, refuse)
         try:
-            await turn
+            await came
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:  # it was let in, and is gone
+            turn.cancel()
+            if came.done() and not came.cancelled() and came.exception() is None:  # it was let in, and is gone
                 self.leave(weight)
             raise
 
@@ -100,21 +137,27 @@ class Shed:
         for rank in (LAST, FIRST):
             turns = self._turns[rank]
             while turns and self.in_progress < self._limits[rank]:
-                turn, its_weight, _ = turns.popleft()
-                if not turn.done():
-                    turn.set_result(None)
-                    self.in_progress += its_weight
+                turn = turns.popleft()
+                if not turn.is_gone:
+                    self.in_progress += turn.weight
                     self._admitted += 1
+                    asyncio.get_running_loop().call_soon(self._come, turn)
+
+    def _come(self, turn: Turn) -> None:
+        if turn.is_gone:
+            self.leave(turn.weight)
+        else:
+            turn.begin()
 
     def _refuse(self) -> None:
         """Refuse those that have waited longest, as many as may be."""
         now, left, self._admitted = time.monotonic(), max(1, int(self._admitted * REFUSED)), 0
         is_away = now < self._away_until
         for turns in self._turns:
-            while turns and (turns[0][0].done() or now - turns[0][2] > _patience_s(left, is_away=is_away)):
-                turn, _, _ = turns.popleft()
-                if not turn.done():
-                    turn.set_exception(_not_begun() if is_away else Overloaded())
+            while turns and (turns[0].is_gone or now - turns[0].since > _patience_s(left, is_away=is_away)):
+                turn = turns.popleft()
+                if not turn.is_gone:
+                    turn.refuse(_not_begun() if is_away else Overloaded())
                     self.refused += 1
                     left -= 1
 

@@ -26,8 +26,8 @@ class Desk(Protocol):
     def is_stopping(self) -> bool:
         """Whether no connection is kept any more."""
 
-    def begin(self, request: Plain, slot: "Slot") -> Work | None:
-        """Begin to answer, and have the slot filled; None for a request that aiohttp must answer."""
+    def begin(self, request: Plain, slot: "Slot") -> bool:
+        """Begin to answer, and have the slot filled; False for a request that aiohttp must answer."""
 
     def ended(self, slot: "Slot", status: int) -> None:
         """Be told that a request has had its answer, or that its client is gone."""
@@ -46,6 +46,11 @@ class Slot:
         self.work: Work | None = None
         self.answer: Answer | None = None
         self.is_gone = False
+
+    def begin(self, work: Work) -> None:
+        """Have what answers the request be told when the client leaves; unless it has answered already."""
+        if self.answer is None:
+            self.work = work
 
     def leave(self) -> None:
         """The client is gone: stop, or undo what it will not see."""

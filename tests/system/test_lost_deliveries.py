@@ -4,10 +4,13 @@ import asyncio
 import signal
 import socket
 import struct
+import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from redis import Redis
 
 from broker.models.jobs import NewJob
 from tests.system.conftest import Program
@@ -59,6 +62,33 @@ async def test_a_client_that_hung_up_in_a_long_poll_gets_no_job(
         ids = [job.id for job in await made]
         assert await _free(client) == ids
         assert {job.deliveries for job in await client.next(20)} == {1}
+
+
+@pytest.mark.parametrize("is_rude", [False, True])
+async def test_clients_that_hang_up_in_line_take_no_room(
+    broker: Callable[..., tuple[Program, str]], folder: Path, is_rude: bool
+) -> None:
+    """Of many clients that wait their turn and are gone at once nothing stays in progress: others are answered."""
+    program, url = broker("--max-in-progress", "3")
+    with Redis(unix_socket_path=str(folder / "titan-data" / "valkey.sock")) as store:
+        store.client_pause(500)  # so that all are there, in progress or in line, when they leave
+    links = [hang_up(url, "/v1/jobs?group=none", is_rude=is_rude) for _ in range(60)]
+    await asyncio.to_thread(said, f"{url}/healthz")  # what came before it is read by now
+    program.started.send_signal(signal.SIGSTOP)  # so that they leave in one turn of its loop
+    for link in links:
+        link.close()
+    program.started.send_signal(signal.SIGCONT)
+    async with Client(url) as client, asyncio.timeout(10):
+        assert len(await client.enqueue("g", [NewJob(image="i")])) == 1
+    told = await asyncio.to_thread(said, f"{url}/metrics")
+    assert "titan_requests_in_progress 0\n" in told
+    assert "titan_requests_waiting 0\n" in told
+
+
+def said(url: str) -> str:
+    """What the broker answers."""
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http:// only
+        return str(answer.read().decode())
 
 
 async def _free(client: Client) -> list[str]:

@@ -13,6 +13,7 @@ from broker.errors import LeaseLost, LimitReached, NotFound, WrongState
 from broker.limits import Limits
 from broker.partitions import Partitions, outcome
 from broker.runs import Ended, NewRun, finish_words, joined, touch_words
+from broker.steps import begun
 from broker.ticks import MOST_JOBS, Ticks
 
 Held = tuple[str, str, str]
@@ -107,12 +108,13 @@ class Hot:
     async def _enqueue_all(self, partition: str, parts: Sequence[Sequence[NewRun]]) -> list[int]:
         runs = joined(run for part in parts for run in part)
         total = sum(len(run.ids) for run in runs if not run.settings.delay)
+        first = (self._now(), "", "", "", "", "", total, *self._limits)
+        broker = "" if self.on_enqueue is None else self._broker
+        enqueueing = begun(run_enqueue(self._partitions, partition, first, runs, broker), is_stepwise=self.is_stepwise)
         if self.on_enqueue is not None and total:
             for group in {run.group for run in runs}:
                 self.on_enqueue(group)
-        first = (self._now(), "", "", "", "", "", total, *self._limits)
-        broker = "" if self.on_enqueue is None else self._broker
-        [created_at] = await run_enqueue(self._partitions, partition, first, runs, broker)
+        [created_at] = await enqueueing
         return [int(created_at)] * len(parts)
 
     async def _touch(self, partition: str, parts: Sequence[Sequence[Held]]) -> list[list[Any]]:

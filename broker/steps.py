@@ -6,7 +6,7 @@ work that awaits nothing but futures: whatever asks for the current task (asynci
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 Done = Callable[[T | None, BaseException | None], None]
@@ -57,6 +57,22 @@ class Steps(Generic[T]):
 def in_steps(work: Coroutine[Any, Any, T], done: Done[T]) -> "Steps[T]":
     """Begin work that awaits futures only."""
     return Steps(work, done)
+
+
+def begun(work: Coroutine[Any, Any, T], *, is_stepwise: bool) -> asyncio.Future[T]:
+    """The result of work that begins at once: what awaits futures only is sent before this returns."""
+    result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    def done(value: T | None, fault: BaseException | None) -> None:
+        if result.done():
+            return
+        if fault is None:
+            result.set_result(cast("T", value))
+        else:
+            result.set_exception(fault)
+
+    (in_steps if is_stepwise else in_task)(work, done)
+    return result
 
 
 def in_task(work: Coroutine[Any, Any, T], done: Done[T]) -> "asyncio.Task[T]":

@@ -64,23 +64,21 @@ class Hot:
         return await self._spread(self._finishes_with_job if want else self._finishes, items)
 
     async def _spread(self, ticks: dict[str, Ticks[Sequence[Any], list[Any]]], items: Sequence[Any]) -> list[Any]:
-        """Each item in the partition of its group, which it begins with; the outcomes in the order of the items.
+        """Each item in the partition of its group, which it begins with, in lots that the store serves others between.
 
-        Many items go in lots, one after the other.
+        The outcomes are in the order of the items.
         """
-        if len(items) > MOST_JOBS:
-            lots = [items[i : i + MOST_JOBS] for i in range(0, len(items), MOST_JOBS)]
-            return [outcome_ for lot in lots for outcome_ in await self._spread(ticks, lot)]
-        if len(ticks) == 1:
+        if len(ticks) == 1 and len(items) <= MOST_JOBS:
             [only] = ticks.values()
             return await only.call(items, len(items))
         places: dict[str, list[int]] = {}
         for i, item in enumerate(items):
             places.setdefault(self._partitions.of(item[0]), []).append(i)
-        calls = [ticks[name].call([items[i] for i in own], len(own)) for name, own in places.items()]
+        lots = [(name, own[i : i + MOST_JOBS]) for name, own in places.items() for i in range(0, len(own), MOST_JOBS)]
+        told = await asyncio.gather(*[ticks[name].call([items[i] for i in own], len(own)) for name, own in lots])
         outcomes: list[Any] = [None] * len(items)
-        for own, call in zip(places.values(), calls, strict=True):
-            for i, what in zip(own, await call, strict=True):
+        for (_, own), these in zip(lots, told, strict=True):
+            for i, what in zip(own, these, strict=True):
                 outcomes[i] = what
         return outcomes
 

@@ -15,7 +15,7 @@ from broker.wire_protocol import Word
 from broker.wires import Wires
 
 ROUND_S = 0.5
-"""A round over the partitions that has taken this long goes on to no further one, in s."""
+"""What asks the store again and again, as a round over the partitions, goes on no longer than this, in s."""
 
 
 class Partitions:

@@ -4,6 +4,7 @@ A script hands out so many jobs, and bytes, and no more, so that the store serve
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from broker.encoded import Handed, handed_out
 from broker.errors import TitanError
 from broker.ids import lease_token
-from broker.partitions import Partitions
+from broker.partitions import ROUND_S, Partitions
 from broker.ticks import MOST_JOBS, Ticks
 
 ANSWER_BYTES = 8 * 1024 * 1024
@@ -65,10 +66,11 @@ class Taking:
         if len(names) == 1 and n <= MOST_JOBS:
             return await self._ticks(Wish(names[0], groups, lease_s, waits)).call(n, n)
         turn, self._turn = self._turn, (self._turn + 1) % len(names)
+        end = time.monotonic() + ROUND_S
         jobs: list[Handed] = []
         try:
             for name, here in self._partitions.round(turn, groups):
-                await self._fill(jobs, n, Wish(name, here, lease_s, waits))
+                await self._fill(jobs, n, Wish(name, here, lease_s, waits), end)
                 if len(jobs) == n:
                     break
         except TitanError:
@@ -84,14 +86,17 @@ class Taking:
         """The calls that the store has not answered yet."""
         return {call for ticks in self._wishes.values() for call in ticks.under_way}
 
-    async def _fill(self, jobs: list[Handed], n: int, wish: Wish) -> None:
-        """Add jobs of one partition, in lots, until there are n or its ready ones are gone, or they have many bytes."""
+    async def _fill(self, jobs: list[Handed], n: int, wish: Wish, end: float) -> None:
+        """Add jobs of one partition, in lots, until there are n, its ready ones are gone, or they have many bytes.
+
+        Or until `end`, by the monotonic clock in s.
+        """
         size_bytes = _bytes_of(jobs)
         while (asked := min(n - len(jobs), MOST_JOBS)) and size_bytes < ANSWER_BYTES:
             lot = await self._ticks(wish).call(asked, asked)
             jobs += lot
             size_bytes += _bytes_of(lot)
-            if len(lot) < asked:
+            if len(lot) < asked or time.monotonic() > end:
                 break
 
     def _ticks(self, wish: Wish) -> Ticks[int, list[Handed]]:

@@ -3,9 +3,6 @@
 -- a reply that has this many bytes of jobs takes no more of them
 local LARGEST = 1048576
 
--- begin to read a group's queue: so many jobs, and each time twice as many as before
-local function read_queue(group, look) group.seen, group.at, group.found, group.look = 0, 1, {}, look end
-
 -- id and place of the next job in its queue
 local function head(p, group)
   local found, look = group.found, group.look

@@ -3,7 +3,7 @@
 -- Reports are done in rounds. A round is of other jobs each, so that all of them can be read together, and written together
 -- at its end; its parts are of jobs of a group that end alike. `groups` of the rounds are those of all parts
 local function rounds_of(reports, at)
-  local rounds, round, is_there, n = { groups = {} }, nil, nil, 0
+  local rounds, round, is_there, n = { groups = {} }
   while at < #reports do
     local group, status, jobs, words = unpack(reports, at, at + 3)
     local part = nil

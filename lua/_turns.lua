@@ -20,9 +20,10 @@ local function names_of(heads)
   return names
 end
 
--- a group that hands out; what is noted of it meanwhile has its room from the beginning
-local function in_turn(name)
-  return { name = name, place = false, room = math.huge, running = false, seen = 0, at = 1, found = false, look = 0 }
+-- a group that hands out, and what is noted of it meanwhile: `look` jobs of its queue are read first, and each time twice as
+-- many as before
+local function in_turn(name, look)
+  return { name = name, place = false, room = math.huge, running = false, seen = 0, at = 1, found = {}, look = look }
 end
 
 -- whose turn it is: of `heads` those from `at` on have had none, and `place` is that of the first of these; `back` are those
@@ -37,10 +38,10 @@ local function next_turn(turns)
 end
 
 -- the group that has had no turn, and now has its first
-local function take_new(turns)
+local function take_new(turns, look)
   local heads, at = turns.heads, turns.at
   turns.at, turns.place = at + 2, tonumber(heads[at + 3]) or math.huge
-  return in_turn(heads[at])
+  return in_turn(heads[at], look)
 end
 
 -- the group comes back when the one above it has a place before its own

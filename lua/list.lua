@@ -31,7 +31,7 @@ elseif first <= last then
   page = call('ZREVRANGE', key, size - 1 - last, size - 1 - math.max(first, last - n + 1), 'WITHSCORES')
 end
 
-local rows = { '', '', #page / 2, 0 }
+local rows = { '', '', #page / 2, '' }
 if last - first + 1 > n then rows[1], rows[2] = page[#page], page[#page - 1] end
 local ids = {}
 for i = 1, #page, 2 do ids[#ids + 1] = page[i] end

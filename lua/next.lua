@@ -44,10 +44,9 @@ repeat
     if next_turn(turns) < turns.place then
       group = take_back(turns.back)
     elseif turns.place < math.huge and #groups < most then -- of groups beyond `most` not all were read: their order is not known
-      group = take_new(turns)
+      group = take_new(turns, heads[3] and 2 or n + 1)
       groups[#groups + 1] = group
       if are_set then open(p, group, now) end
-      read_queue(group, heads[3] and 2 or n + 1)
     else
       break
     end

@@ -55,10 +55,11 @@ class Slot:
     def leave(self) -> None:
         """The client is gone: stop, or undo what it will not see."""
         self.is_gone = True
+        work, self.work = self.work, None
         if self.answer is not None:
             self._undo(self.answer)
-        elif self.work is not None:
-            self.work.cancel()
+        elif work is not None:
+            work.cancel()
 
     def fill(self, answer: Answer | None, _: BaseException | None) -> None:
         """Take the answer; None when it was cancelled, since the client is gone."""

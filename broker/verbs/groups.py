@@ -1,8 +1,11 @@
 """Groups: their settings, their counts, and the list of them."""
 
+import time
+
 from broker.cursors import cursor_of, place
 from broker.errors import NotFound
 from broker.models.groups import Group, GroupSettings
+from broker.partitions import ROUND_S
 from broker.rows import fields_of, group_of
 from broker.verbs.ground import PIECE, Ground
 
@@ -22,9 +25,13 @@ class Groups(Ground):
         return group_of(rows[0])
 
     async def groups(self, n: int, cursor: str = "") -> tuple[list[Group], str]:
-        """A page of groups by creation over all partitions, and the cursor, '' at the end."""
+        """A page of groups by creation over all partitions, and the cursor, '' at the end.
+
+        A page may be short of n when the store is slow.
+        """
+        end = time.monotonic() + ROUND_S
         found, cursor = await self._piece(min(n, PIECE), cursor)
-        while cursor and len(found) < n:
+        while cursor and len(found) < n and time.monotonic() < end:
             more, cursor = await self._piece(min(n - len(found), PIECE), cursor)
             found += more
         return found, cursor

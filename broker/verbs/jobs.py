@@ -1,7 +1,10 @@
 """The verbs of one job that need no lease, and the list of a group's jobs."""
 
+import time
+
 from broker.cursors import cursor_of, place
 from broker.models.jobs import Job
+from broker.partitions import ROUND_S
 from broker.rows import Followed, field_of, followed_of, job_of
 from broker.states import Status
 from broker.taking import ANSWER_BYTES
@@ -60,17 +63,17 @@ class Jobs(Ground):
         """A page of a group's jobs by creation, or of one status in its set's own order; and the cursor, '' at the end.
 
         Looks at n jobs at most, so a page that is narrowed by both status and created_after may be short of n; and so
-        may one of large jobs.
+        may one of large jobs, or of a slow store.
         """
         after: str | int = "" if created_after is None else created_after
         order = "desc" if newest_first else "asc"
         jobs: list[Job] = []
-        left, size_bytes = n, 0
+        left, size_bytes, end = n, 0, time.monotonic() + ROUND_S
         while True:
             arguments = (group, status or "jobs", min(left, PIECE), after, order, *place(cursor))
             score, last, looked, piece_bytes, *rows = await self._run("list", group, *arguments)
             jobs += [job_of(row) for row in rows]
             cursor = cursor_of(score, last)
             left, size_bytes = left - looked, size_bytes + piece_bytes
-            if not cursor or left <= 0 or size_bytes >= ANSWER_BYTES:
+            if not cursor or left <= 0 or size_bytes >= ANSWER_BYTES or time.monotonic() > end:
                 return jobs, cursor

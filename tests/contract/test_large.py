@@ -60,14 +60,14 @@ async def test_next_at_the_limit_of_a_script(store: Store, run: Run, size: int, 
     assert len(await store.next(2)) == 2 - number
 
 
-@pytest.mark.parametrize(("images", "limit"), [((), 8 * MIB - 500), (("post",), 4 * MIB)])
+@pytest.mark.parametrize(
+    ("images", "size", "number"),
+    [((), 8 * MIB - 500, 2), ((), 8 * MIB, 1), (("post",), 4 * MIB - 1, 2), (("post",), 4 * MIB, 1)],
+)
 @pytest.mark.parametrize("group", [GROUP, "other"])
-@pytest.mark.parametrize(("less", "number"), [(1, 2), (-500, 1)])
-async def test_next_at_the_limit(
-    store: Store, images: tuple[str, ...], limit: int, group: str, less: int, number: int
-) -> None:
+async def test_next_at_the_limit(store: Store, images: tuple[str, ...], size: int, number: int, group: str) -> None:
     """An answer with some room takes another job, of the same group or the next one; a full one does not."""
-    await enqueue_bytes(store, limit - less - len(f"{GROUP} {now_ms(store)} "))
+    await enqueue_bytes(store, size - len(f"{GROUP} {now_ms(store)} "))
     await enqueue(store, group)
     assert len(await store.next(2, images=images)) == number
 

@@ -150,6 +150,13 @@ async def test_next_in_turns_with_large_jobs(store: Store, groups: tuple[str, ..
     assert await in_calls(store, 1000, groups) == [ids(made[7:14]), ids(made[14:])]
 
 
+async def test_next_in_turns_that_come_back_in_reverse(store: Store) -> None:
+    """Groups whose second jobs stand in the reverse order of their first ones have their second turns in that order."""
+    names = [f"group-{number}" for number in range(16)]
+    made = [await queued(store, name) for name in (*names, *names[::-1], *names)]
+    assert ids(await store.next(len(made))) == ids(made)
+
+
 async def test_next_of_two_jobs_at_one_place(store: Store) -> None:
     """Two jobs at one place, as no script leaves them, are both handed out."""
     for group in ("a", "b"):

@@ -16,7 +16,7 @@ _encode = msgspec.json.Encoder().encode
 class Picking:
     """Hands out jobs of some images only. `now` answers '' for the store's clock; in tests a time in ms.
 
-    `give_back` is told of jobs whose caller was gone when they came. `broker`: see Hot.
+    `give_back` is told of jobs whose caller was gone when they came. `broker`: see Taking.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ import pytest
 from broker.errors import Invalid, NotFound
 from broker.models.groups import Counts, GroupSettings, Retentions
 from broker.store import Store
+from broker.verbs.ground import PIECE
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -191,3 +192,18 @@ async def test_groups_pages_of_names_that_begin_alike(store: Store) -> None:
         page, cursor = await store.groups(1, cursor)
         seen += [group.name for group in page]
     assert seen == names
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+async def test_groups_in_pieces(store: Store) -> None:
+    """A page of more groups than one script reads is whole, and its cursor leads to the rest."""
+    names = [f"group-{number:03}" for number in range(2 * PIECE + 3)]
+    for name in names:
+        await store.configure(name, GroupSettings())
+    for n in (PIECE, PIECE + 1, 2 * PIECE, len(names)):
+        page, cursor = await store.groups(n)
+        assert [group.name for group in page] == names[:n]
+        assert bool(cursor) == (n < len(names))
+        if cursor:
+            rest, end = await store.groups(1000, cursor)
+            assert ([group.name for group in rest], end) == (names[n:], "")

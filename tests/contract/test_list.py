@@ -15,6 +15,7 @@ from broker.errors import Invalid
 from broker.models.jobs import Job
 from broker.states import STATUSES, Status
 from broker.store import Store
+from broker.verbs.ground import PIECE
 from tests.contract.building import (
     GROUP,
     enqueue,
@@ -243,3 +244,18 @@ async def test_list_pages_in_a_locale(store: Store, tmp_path: Path, monkeypatch:
         assert await whole(store, 7, newest_first=True) == wanted[::-1]
     finally:
         locale.setlocale(locale.LC_COLLATE, before)
+
+
+@each_order
+@pytest.mark.parametrize("status", [None, "queued"])
+async def test_list_in_pieces(store: Store, newest_first: bool, status: Status | None) -> None:
+    """A page of more jobs than one script reads is whole and in order, and its cursor leads to the rest."""
+    made = ids((await store.enqueue(GROUP, [new() for _ in range(2 * PIECE + 3)])).jobs)
+    expected = made[::-1] if newest_first else made
+    for n in (PIECE, PIECE + 1, 2 * PIECE, len(made)):
+        page, cursor = await store.list(GROUP, n, status=status, newest_first=newest_first)
+        assert ids(page) == expected[:n]
+        assert bool(cursor) == (n < len(made))
+        if cursor:
+            rest, end = await store.list(GROUP, 1000, cursor=cursor, status=status, newest_first=newest_first)
+            assert (ids(rest), end) == (expected[n:], "")

@@ -51,7 +51,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     reaper: Annotated[bool, Meta(description="Whether this broker runs the reaper; at least one broker must.")] = True
     reap_batch: Annotated[
         int, Meta(ge=1, le=1000, description="Jobs that one call of the reap script handles at most.")
-    ] = 25
+    ] = 50
     store_timeout_s: Annotated[float, Meta(gt=0, le=60, description="How long the store may take to answer, in s.")] = (
         1.0
     )

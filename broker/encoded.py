@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from broker.models.jobs import Job
 from broker.runs import NewRun
@@ -29,12 +30,12 @@ _FINISHED = b'{"id":"%b","group_name":"%b","status":"%b",%b%b%d,"created_at":"%b
 _text = msgspec.json.Encoder().encode
 
 
-class Handed(NamedTuple):
+class Handed(Struct, frozen=True, gc=False):
     """A job that was handed out: its JSON, and what is needed to give it back."""
 
     group_name: str
-    id: str
-    lease: str
+    id: bytes
+    lease: bytes
     encoded: bytes
 
 
@@ -76,15 +77,16 @@ def _retry_of(settings: Settings) -> bytes:
 def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Handed]:
     """The reply of next.lua. lease: the first part of the tokens; lease_s: the length of the leases, if asked."""
     now, *groups = reply
+    first = lease.encode() + b"-"
     jobs: list[Handed] = []
     for name, env_vars, *told in groups:
         group, begin = name.decode(), b'","group_name":"%b","status":"running",' % name
         ends = _Ends(now, lease_s, env_vars)
         for job_id, place, text, deliveries in zip(*[iter(told)] * _WORDS, strict=True):
             head, inside = split(text)
-            token = f"{lease}-{place.decode()}"
-            encoded = _HANDED_OUT % (job_id, begin, inside, ends.of(head, deliveries), token.encode())
-            jobs.append(Handed(group, job_id.decode(), token, encoded))
+            token = first + place
+            encoded = _HANDED_OUT % (job_id, begin, inside, ends[head, deliveries], token)
+            jobs.append(Handed(group, job_id, token, encoded))
     return jobs
 
 
@@ -126,20 +128,21 @@ def listed(jobs: Iterable[bytes]) -> bytes:
     return b'{"jobs":[' + b",".join(jobs) + b"]}"
 
 
-class _Ends:
-    """What stands behind the specs of a group's jobs that one call hands out, up to their tokens."""
+class _Ends(dict[tuple[bytes, int], bytes]):
+    """What stands behind the specs of a group's jobs that one call hands out, up to their tokens.
+
+    By what their texts have before the specs, and deliveries: many jobs have the same.
+    """
 
     def __init__(self, now: int, lease_s: int | None, env_vars: bytes | None) -> None:
+        super().__init__()
         self._now = now
         self._lease_s = lease_s
         self._env_vars = b',"env_vars":' + env_vars if env_vars else b""
-        self._ends: dict[tuple[bytes, int], bytes] = {}
 
-    def of(self, head: bytes, deliveries: int) -> bytes:
-        """That of a job whose text has this before its spec: many jobs have the same."""
-        end = self._ends.get((head, deliveries))
-        if end is None:
-            end = self._ends[head, deliveries] = self._end(head, deliveries)
+    def __missing__(self, key: tuple[bytes, int]) -> bytes:
+        """Make it, once."""
+        end = self[key] = self._end(*key)
         return end
 
     def _end(self, head: bytes, deliveries: int) -> bytes:

@@ -26,12 +26,8 @@ class NewRun(NamedTuple):
     specs: Sequence[bytes]
 
 
-class Ended(NamedTuple):
-    """A job that ended, as a consumer reports it. `words` are what finish.lua takes for it, its id first."""
-
-    group: str
-    status: str
-    words: tuple[Word, ...]
+Ended = tuple[str, str, tuple[Word, ...]]
+"""A job that ended, as a consumer reports it: group, status, and what finish.lua takes for it, its id first."""
 
 
 def ended(
@@ -47,10 +43,10 @@ def ended(
 ) -> Ended:
     """A job that ended; '' where its consumer says nothing. completed_at: ms."""
     if receipt:
-        return Ended(group, status, (job_id, lease, reason, error, completed_at, new_id, receipt))
+        return group, status, (job_id, lease, reason, error, completed_at, new_id, receipt)
     if status == "failed" or completed_at != "":
-        return Ended(group, status, (job_id, lease, reason, error, completed_at, new_id))
-    return Ended(group, status, (job_id, lease))
+        return group, status, (job_id, lease, reason, error, completed_at, new_id)
+    return group, status, (job_id, lease)
 
 
 def new_runs(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str) -> list[NewRun]:
@@ -110,7 +106,7 @@ def finish_words(reports: Sequence[Ended]) -> tuple[Words, Sequence[int]]:
         alike.setdefault((kind, run), []).append(i)
     told: Words = []
     for (kind, _), places in alike.items():
-        told += _finish_run(kind, [reports[i].words for i in places])
+        told += _finish_run(kind, [reports[i][2] for i in places])
     return told, [i for places in alike.values() for i in places]
 
 
@@ -137,7 +133,7 @@ def ended_of(item: Finish, completed_at: int | str, new_id: str) -> Ended:
     """An item of the bulk finish."""
     group, status, job_id, lease = item.group_name, item.status, item.id, item.lease or ""
     if status == "succeeded" and completed_at == "" and item.receipt is None:
-        return Ended(group, status, (job_id, lease))
+        return group, status, (job_id, lease)
     told = (item.reason or "", item.error or "", completed_at, new_id, receipt_text(item.receipt, status))
     return ended(group, status, job_id, lease, *told)
 

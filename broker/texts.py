@@ -48,8 +48,8 @@ spec_of = msgspec.json.Decoder(Spec).decode
 
 def split(text: bytes) -> tuple[bytes, bytes]:
     """What stands in a job's text before its spec, and inside the braces of that; nothing where that is large."""
-    head, _, inside = text.partition(b" {")  # settings, which have a brace too, stand at the very beginning
-    return head, inside[:-1]
+    at = text.find(b" {")  # settings, which have a brace too, stand at the very beginning
+    return (text[:at], text[at + 2 : -1]) if at >= 0 else (text, b"")
 
 
 def parts_of(head: bytes) -> Parts:

@@ -5,12 +5,12 @@ local LARGEST = 1048576
 
 -- id and place of the next job in its queue
 local function head(p, group)
-  local found, look = group.found, group.look
-  if not found[group.at] and look > 0 then
-    found = call('ZRANGE', set_key(p, group.name, 'queued'), group.seen, group.seen + look - 1, 'WITHSCORES')
-    group.found, group.at, group.look = found, 1, #found == 2 * look and 2 * look or 0
+  local found, at, look = group.found, group.at, group.look
+  if not found[at] and look > 0 then
+    found, at = call('ZRANGE', set_key(p, group.name, 'queued'), group.seen, group.seen + look - 1, 'WITHSCORES'), 1
+    group.found, group.at, group.look = found, at, #found == 2 * look and 2 * look or 0
   end
-  return found[group.at], found[group.at + 1]
+  return found[at], found[at + 1]
 end
 
 -- their ids, their places in the queues, and their groups
@@ -19,13 +19,15 @@ local function none_chosen() return { ids = {}, places = {}, whose = {} } end
 -- choose a group's jobs until it is another one's turn, or n are chosen
 local function choose(p, chosen, n, group, turn)
   local ids, places, whose = chosen.ids, chosen.places, chosen.whose
-  local k, id, place = #ids, head(p, group)
-  while id and k < n and group.room > 0 and (turn == math.huge or tonumber(place) <= turn) do
+  local k, is_alone, id, place = #ids, turn == math.huge, head(p, group)
+  local before, most = k, math.min(n, k + group.room)
+  while id and k < most and (is_alone or tonumber(place) <= turn) do
     k = k + 1
     ids[k], places[k], whose[k] = id, place, group
-    group.seen, group.at, group.room = group.seen + 1, group.at + 2, group.room - 1
+    group.seen, group.at = group.seen + 1, group.at + 2
     id, place = head(p, group)
   end
+  group.room = group.room - (k - before)
   group.place = group.room > 0 and tonumber(place)
 end
 

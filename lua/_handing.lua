@@ -62,7 +62,9 @@ local function file_running(p, handing, groups)
     local name, running, rate = groups[i].name, groups[i].running, groups[i].rate
     if running then
       local first_end = running[1]
-      for at = 3, #running, 2 do first_end = math.min(first_end, running[at]) end
+      for at = 3, #running, 2 do
+        if running[at] < first_end then first_end = running[at] end
+      end
       many('ZADD', set_key(p, name, 'running'), running)
       timers[n + 1], timers[n + 2], n = first_end, 'running:' .. name, n + 2
     end

@@ -64,7 +64,10 @@ class Items(Generic[Item]):
 def read_items(bulk: type[Bulk[Item]], kind: type[Item], body: bytes, grant: Grant) -> Items[Item]:
     """The items of a bulk body. Raises Invalid when the body is not {"jobs": [1 to 1000 of anything]}."""
     try:
-        return Items([(item.id, _checked(item, grant)) for item in decode(bulk, body).jobs])
+        items = decode(bulk, body).jobs
+        for group in {item.group_name for item in items}:
+            grant.check(group_name(group))
+        return Items([(job_id(item.id), _timed(item)) for item in items])
     except TitanError:  # something is not right: see what, item by item
         return Items([_read(kind, i, bytes(raw), grant) for i, raw in enumerate(decode(RawItems, body).jobs)])
 
@@ -72,17 +75,12 @@ def read_items(bulk: type[Bulk[Item]], kind: type[Item], body: bytes, grant: Gra
 def _read(kind: type[Item], i: int, raw: bytes, grant: Grant) -> tuple[str, Item | TitanError]:
     try:
         item = decode(kind, raw)
-        return item.id, _checked(item, grant)
+        grant.check(group_name(item.group_name))
+        return job_id(item.id), _timed(item)
     except Invalid as error:
         return _id_in(raw), Invalid(error.message, fields=f"jobs[{i}].{error.fields}".rstrip("."))
     except (Forbidden, NotFound) as error:
         return _id_in(raw), error
-
-
-def _checked(item: Item, grant: Grant) -> Item:
-    grant.check(group_name(item.group_name))
-    job_id(item.id)
-    return _timed(item)
 
 
 def _timed(item: Item) -> Item:

@@ -92,7 +92,7 @@ def test_handed_out_is_the_encoding_of_the_job(job, lease_s, env_vars, retry_of)
     own = msgspec.structs.replace(run.settings, retry_of=retry_of or "")
     text = text_of(settings_text(own), run.specs[0], NOW - 5).encode()
     [handed] = handed_out([NOW, [b"maps", env_vars, ID.encode(), b"17", text, 2]], "abc", lease_s)
-    assert (handed.group_name, handed.id, handed.lease) == ("maps", ID, "abc-17")
+    assert (handed.group_name, handed.id, handed.lease) == ("maps", ID.encode(), b"abc-17")
     told = Decoder(Job).decode(handed.encoded)
     assert Encoder().encode(told) == handed.encoded
     assert told.expires_at == rfc3339(NOW + 1000 * min(own.timeout, lease_s or own.timeout))

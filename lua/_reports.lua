@@ -4,7 +4,7 @@ local SHOWN = { 'reason', 'error', 'retry_at', 'spec' }
 -- a finished job as a reply: its text, status, the text of its run, SHOWN of its own hash; or the refusal when it is gone.
 -- One that ran, and of which nothing `is_noted`, has none of SHOWN but a large spec
 local function shown(p, id, text, status, run, is_noted)
-  local is_large = text and string.byte(text, -1) == SPACE
+  local is_large = text and byte(text, -1) == SPACE
   if text and not is_noted and not is_large then return { text, status, run, false, false, false, false } end
   local fields = call('HMGET', job_key(p, id), unpack(SHOWN))
   if not text or is_large and not fields[#SHOWN] then return not_found() end
@@ -27,20 +27,21 @@ local function note(p, now, group, id, job, status, reason, text, completed_at, 
   return ' ' .. status .. ' ' .. whole(plausible(tonumber(completed_at), created_at or now, now)), is_retried
 end
 
--- whether the text of a run begins with the token: as a word of its own
-local function is_of(run, lease)
-  return string.find(run, lease, 1, true) == 1 and string.byte(run, #lease + 1) == SPACE
-end
-
--- which jobs of a part run with the tokens of their reports; those are out of `running` now
+-- which jobs of a part run with the tokens of their reports; those are out of `running` now. The text of a run begins with
+-- its token, as a word of its own
 local function take_out(p, round, part, is_strict)
-  local held, is_held, at = {}, {}, part.at
+  local held, n, is_held, at, words, ids, runs = {}, 0, {}, part.at, part.words, round.ids, round.runs
+  local find = string.find
   for i = part.first, part.last do
-    local id, run, lease = round.ids[i], round.runs[i], ARGV[at + 1]
-    if run and (lease == '' and not is_strict or is_of(run, lease)) then held[#held + 1], is_held[i] = id, true end
-    at = at + part.words
+    local run, lease = runs[i], ARGV[at + 1]
+    local is_any = lease == '' and not is_strict
+    if run and (is_any or find(run, lease, 1, true) == 1 and byte(run, #lease + 1) == SPACE) then
+      n = n + 1
+      held[n], is_held[i] = ids[i], true
+    end
+    at = at + words
   end
-  if #held == 0 or call('ZREM', set_key(p, part.group, 'running'), unpack(held)) == #held then return is_held end
+  if n == 0 or call('ZREM', set_key(p, part.group, 'running'), unpack(held)) == n then return is_held end
   for i = part.first, part.last do -- some were over already, or are another group's
     is_held[i] = is_held[i] and status_in(round.runs[i]) == 'running'
       and parts_of(call('HGET', jobs_key(p), round.ids[i]) or '') == part.group

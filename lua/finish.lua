@@ -29,18 +29,18 @@ end
 -- end the jobs of a part of a round: the ids of those that are over now, and whether one is retried
 local function finish(round, part, is_strict)
   local group, status, at, words = part.group, part.status, part.at, part.words
-  local is_held, ended, any_retried = take_out(p, round, part, is_strict), {}, false
+  local is_held, ended, any_retried, over, n = take_out(p, round, part, is_strict), {}, false, round.over, #round.over
   for i = part.first, part.last do
     local id, lease, run, ends, is_retried = round.ids[i], ARGV[at + 1], round.runs[i], ends_now[status], false
     if is_held[i] then
-      if words ~= '2' then
+      if words ~= 2 then
         local job = with_spec(p, id, round.texts[i])
         ends, is_retried = note(p, now, group, id, job, status, unpack(ARGV, at + 2, at + words - 1))
       end
       run = (lease ~= '' and run or string.gsub(run, '^%S+', '-')) .. ends
-      note_over(round, id, run)
+      over[n + 1], over[n + 2], n = id, run, n + 2
       ended[#ended + 1], any_retried = id, any_retried or is_retried
-      items[#items + 1] = want == 'job' and shown(p, id, round.texts[i], status, run, words ~= '2') or 1
+      items[#items + 1] = want == 'job' and shown(p, id, round.texts[i], status, run, words ~= 2) or 1
     else
       items[#items + 1] = late_item(group, status, id, lease)
     end

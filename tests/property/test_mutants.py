@@ -9,8 +9,8 @@ from broker.script_texts import SCRIPTS
 from tests.property.test_machine import SEARCH, FakeMachine
 
 MUTANTS = {
-    "next forgets the room of a group": ("next", "k < n and group.room > 0 and", "k < n and"),
-    "a stale token finishes a job": ("finish", "or is_of(run, lease))", "or true)"),
+    "next forgets the room of a group": ("next", "math.min(n, k + group.room)", "n"),
+    "a stale token finishes a job": ("finish", "find(run, lease, 1, true) == 1", "true"),
     "a lost job has deliveries for ever": (
         "reap",
         "job.deliveries >= tonumber(delivery_limit)",

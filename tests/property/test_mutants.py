@@ -10,7 +10,7 @@ from tests.property.test_machine import SEARCH, FakeMachine
 
 MUTANTS = {
     "next forgets the room of a group": ("next", "math.min(n, k + group.room)", "n"),
-    "a stale token finishes a job": ("finish", "find(run, lease, 1, true) == 1", "true"),
+    "a stale token finishes a job": ("finish", "if run and (is_any or", "if run and (true or"),
     "a lost job has deliveries for ever": (
         "reap",
         "job.deliveries >= tonumber(delivery_limit)",

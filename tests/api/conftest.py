@@ -1,4 +1,4 @@
-"""A broker's front end on the in-memory store."""
+"""A broker's front end, on the in-memory store and on the Valkey that production runs."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -20,9 +20,9 @@ from broker.waiters import Waiters
 from tests.api.client import Http
 
 
-@pytest.fixture(params=["fake"])
+@pytest.fixture(params=["fake", "valkey"])
 def backend(request: pytest.FixtureRequest) -> str:
-    """HTTP is the same on every store: the fast one will do."""
+    """Both ways in which requests run: in tasks on fakeredis, which needs no server, and inline on a real one."""
     return str(request.param)
 
 

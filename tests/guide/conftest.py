@@ -18,9 +18,9 @@ from tests.conftest import NOW
 from worker.client import Client
 
 
-@pytest.fixture(params=["fake"])
+@pytest.fixture(params=["fake", "valkey"])
 def backend(request: pytest.FixtureRequest) -> str:
-    """The stories are told once; tests/contract tells them on every store."""
+    """The stories run in tasks on fakeredis, and inline on the Valkey that production runs."""
     return str(request.param)
 
 

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 
 from broker.errors import Invalid
 
@@ -26,8 +27,27 @@ def place(text: str) -> tuple[str, str]:
     try:
         plain = base64.b64decode(text.encode() + b"=" * (-len(text) % 4), b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError) as error:
-        raise Invalid("The cursor is not one that a list gave.", fields="cursor") from error
+        raise _foreign() from error
     found = _PLACE.fullmatch(plain)
     if found is None:
-        raise Invalid("The cursor is not one that a list gave.", fields="cursor")
+        raise _foreign()
     return found[1], found[2]
+
+
+def cursor_in(sets: Sequence[str], i: int, begin: str) -> str:
+    """The cursor of a list of several sets that goes on in sets[i]: at `begin`, or '' for its first member."""
+    return begin if len(sets) == 1 else f"{sets[i]}.{begin}"
+
+
+def set_of(text: str, sets: Sequence[str]) -> tuple[int, str]:
+    """Which of the sets a cursor goes on in, and its place there; the first for none. Raises Invalid."""
+    name, dot, begin = text.rpartition(".")
+    if not text:
+        return 0, ""
+    if bool(dot) != (len(sets) > 1) or (dot and name not in sets):
+        raise _foreign()
+    return sets.index(name) if dot else 0, begin
+
+
+def _foreign() -> Invalid:
+    return Invalid("The cursor is not one that a list with these parameters gave.", fields="cursor")

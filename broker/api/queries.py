@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from broker.api.codec import convert
 from broker.errors import Invalid
 from broker.models.fields import MAX_JOBS, ErrorText, GroupName, Image, LeaseToken, Reason, Time, Timeout
-from broker.states import Status
+from broker.states import STATUSES, Status
 
 Cursor = Annotated[str, Meta(max_length=256, description="Where the list goes on: the cursor of the answer before.")]
 Page = Annotated[int, Meta(ge=1, le=MAX_JOBS, description="How many to answer at most.")]
@@ -32,7 +32,14 @@ class ListQuery(Query, frozen=True, kw_only=True):
     created_after: Annotated[Time, Meta(description="Only jobs created after this time, RFC 3339.")] | None = None
     n: Page = 50
     cursor: Cursor = ""
-    status: Annotated[Status, Meta(description="Only jobs in this status.")] | None = None
+    status: Annotated[
+        list[Status],
+        Meta(
+            max_length=len(STATUSES),
+            description="Only jobs in this status. Given more than once: jobs in any of these, status by status in the "
+            "order given; a job that changes its status between two pages may be missed, or come twice.",
+        ),
+    ] = []
     order: Annotated[Literal["asc", "desc"], Meta(description="Oldest first, or newest first.")] = "asc"
 
 

@@ -1,8 +1,9 @@
 """The verbs of one job that need no lease, and the list of a group's jobs."""
 
 import time
+from collections.abc import Sequence
 
-from broker.cursors import cursor_of, place
+from broker.cursors import cursor_in, cursor_of, place, set_of
 from broker.models.jobs import Job
 from broker.partitions import ROUND_S
 from broker.rows import Followed, field_of, followed_of, job_of
@@ -57,23 +58,32 @@ class Jobs(Ground):
         *,
         created_after: int | None = None,
         cursor: str = "",
-        status: Status | None = None,
+        statuses: Sequence[Status] = (),
         newest_first: bool = False,
     ) -> tuple[list[Job], str]:
-        """A page of a group's jobs by creation, or of one status in its set's own order; and the cursor, '' at the end.
+        """A page of a group's jobs by creation, or of some statuses; and the cursor, '' at the end.
 
-        Looks at n jobs at most, so a page that is narrowed by both status and created_after may be short of n; and so
-        may one of large jobs, or of a slow store.
+        Statuses come one after the other as they are given, each in its set's own order. Looks at n jobs at most, so a
+        page that is narrowed by both status and created_after may be short of n; and so may one of large jobs, or of a
+        slow store.
         """
         after: str | int = "" if created_after is None else created_after
         order = "desc" if newest_first else "asc"
+        sets = tuple(dict.fromkeys(statuses)) or ("jobs",)
+        i, begin = set_of(cursor, sets)
         jobs: list[Job] = []
-        left, size_bytes, end = n, 0, time.monotonic() + ROUND_S
-        while True:
-            arguments = (group, status or "jobs", min(left, PIECE), after, order, *place(cursor))
+        left, size_bytes, end, is_full = n, 0, time.monotonic() + ROUND_S, False
+        while i < len(sets):
+            # of a full page a look at one job tells whether the next set has any: the last page has no cursor
+            arguments = (group, sets[i], 1 if is_full else min(left, PIECE), after, order, *place(begin))
             score, last, looked, piece_bytes, *rows = await self._run("list", group, *arguments)
+            if is_full and looked:
+                return jobs, cursor_in(sets, i, "")
             jobs += [job_of(row) for row in rows]
-            cursor = cursor_of(score, last)
+            begin = cursor_of(score, last)
             left, size_bytes = left - looked, size_bytes + piece_bytes
-            if not cursor or left <= 0 or size_bytes >= ANSWER_BYTES or time.monotonic() > end:
-                return jobs, cursor
+            is_full = left <= 0 or size_bytes >= ANSWER_BYTES or time.monotonic() > end
+            if begin and is_full:
+                return jobs, cursor_in(sets, i, begin)
+            i += not begin
+        return jobs, ""

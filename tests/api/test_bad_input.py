@@ -128,7 +128,6 @@ QUERIES: list[tuple[str, str, str]] = [
     (JOBS, "cursor", "%F0%9F%98%80"),
     (JOBS, "cursor", "x" * 257),
     (JOBS, "status", "done"),
-    (JOBS, "status", "queued&status=running"),
     (JOBS, "order", "up"),
     ("/v1/groups", "n", "0"),
     ("/v1/groups", "n", "1001"),

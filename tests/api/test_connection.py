@@ -47,7 +47,7 @@ def statuses(answers: bytes) -> list[int]:
 
 async def payloads(store: Store) -> list[str]:
     """The payloads of the group's jobs in the order of the queue."""
-    jobs, _ = await store.list("g", 1000, status="queued")
+    jobs, _ = await store.list("g", 1000, statuses=["queued"])
     return [str(job.payload) for job in jobs]
 
 

@@ -86,6 +86,8 @@ async def test_list_jobs_in_a_status(http: Http) -> None:
     assert await _ids(http, "?status=queued") == [queued[0]["id"]]
     assert await _ids(http, "?status=delayed") == [queued[1]["id"]]
     assert await _ids(http, "?status=failed") == []
+    assert await _ids(http, "?status=running&status=delayed") == [running["id"], queued[1]["id"]]
+    assert await _ids(http, "?status=&status=queued&status=queued") == [queued[0]["id"]]
 
 
 async def test_list_jobs_created_after(http: Http) -> None:

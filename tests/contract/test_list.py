@@ -165,7 +165,7 @@ async def test_list_created_after(store: Store, n: int, newest_first: bool) -> N
 async def test_list_status(store: Store, status: Status) -> None:
     """A list of one status has the jobs that are in it now, and no others."""
     wanted = (await of_each_status(store))[status]
-    assert sorted(await whole(store, 1, status=status)) == sorted(ids(wanted))
+    assert sorted(await whole(store, 1, statuses=[status])) == sorted(ids(wanted))
 
 
 @each_order
@@ -174,7 +174,7 @@ async def test_list_queued(store: Store, newest_first: bool) -> None:
     priorities = (0, 1, 2, 0, 1, 2)
     jobs = [await queued(store, priority=priority) for priority in priorities]
     wanted = [jobs[i].id for i in (2, 5, 1, 4, 0, 3)]
-    found = await whole(store, 4, status="queued", newest_first=newest_first)
+    found = await whole(store, 4, statuses=["queued"], newest_first=newest_first)
     assert found == (wanted[::-1] if newest_first else wanted)
 
 
@@ -188,7 +188,7 @@ async def test_list_finished(store: Store, n: int, newest_first: bool) -> None:
         wait(store, 1)
         await store.succeed(GROUP, job.id, job.lease)
         wanted.append(job.id)
-    found = await whole(store, n, status="succeeded", newest_first=newest_first)
+    found = await whole(store, n, statuses=["succeeded"], newest_first=newest_first)
     assert found == (wanted[::-1] if newest_first else wanted)
 
 
@@ -196,7 +196,7 @@ async def test_list_running(store: Store) -> None:
     """Running jobs stand in the order in which their leases end."""
     wanted = [(await running(store, timeout=timeout)).id for timeout in (10, 20, 30)]
     last = await running(store, timeout=5)
-    assert await whole(store, 2, status="running") == [last.id, *wanted]
+    assert await whole(store, 2, statuses=["running"]) == [last.id, *wanted]
 
 
 async def test_list_status_created_after(store: Store) -> None:
@@ -204,10 +204,66 @@ async def test_list_status_created_after(store: Store) -> None:
     await made(store, 3)
     after = now_ms(store) - 1
     young = await made(store, 3)
-    assert await whole(store, 2, status="queued", created_after=after) == young
-    assert await whole(store, 2, status="queued", created_after=after, newest_first=True) == young[::-1]
-    page, cursor = await store.list(GROUP, 3, status="queued", created_after=after)
+    assert await whole(store, 2, statuses=["queued"], created_after=after) == young
+    assert await whole(store, 2, statuses=["queued"], created_after=after, newest_first=True) == young[::-1]
+    page, cursor = await store.list(GROUP, 3, statuses=["queued"], created_after=after)
     assert (page, bool(cursor)) == ([], True)
+
+
+@each_order
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 100])
+async def test_list_several_statuses(store: Store, n: int, newest_first: bool) -> None:
+    """A list of several statuses is their lists one after the other, in the order given; each status once."""
+    for _ in range(3):
+        await of_each_status(store)
+        wait(store, 1)
+    given: list[Status] = ["failed", "delayed", "queued"]
+    wanted = [job_id for s in given for job_id in await whole(store, 100, statuses=[s], newest_first=newest_first)]
+    assert len(wanted) >= 9
+    assert await whole(store, n, statuses=[*given, "failed"], newest_first=newest_first) == wanted
+    assert await whole(store, n, statuses=["queued", "queued"]) == await whole(store, n, statuses=["queued"])
+
+
+async def test_list_several_statuses_ends_without_a_cursor(store: Store) -> None:
+    """A full page has a cursor exactly when a status behind it has a job."""
+    first, second = await queued(store), await queued(store)
+    page, cursor = await store.list(GROUP, 2, statuses=["failed", "queued", "running", "succeeded"])
+    assert (ids(page), cursor) == ([first.id, second.id], "")
+    page, cursor = await store.list(GROUP, 2, statuses=["queued", "failed", "delayed"])
+    assert (ids(page), cursor) == ([first.id, second.id], "")
+    third = await enqueue(store, delay=9)
+    page, cursor = await store.list(GROUP, 2, statuses=["queued", "failed", "delayed"])
+    assert ids(page) == [first.id, second.id]
+    rest, end = await store.list(GROUP, 2, statuses=["queued", "failed", "delayed"], cursor=cursor)
+    assert (ids(rest), end) == ([third.id], "")
+
+
+async def test_list_several_statuses_created_after(store: Store) -> None:
+    """Both filters hold together over all of the statuses."""
+    await of_each_status(store)
+    after = now_ms(store)
+    wait(store, 1)
+    young = await of_each_status(store)
+    wanted = ids(young["cancelled"]) + ids(young["delayed"])
+    assert await whole(store, 2, statuses=["cancelled", "delayed"], created_after=after) == wanted
+
+
+async def test_list_with_a_cursor_of_other_statuses(store: Store) -> None:
+    """A cursor goes on only in a list with its statuses; any other is refused by name."""
+    await of_each_status(store)
+    await of_each_status(store)
+    several: list[Status] = ["failed", "queued"]
+    _, of_several = await store.list(GROUP, 1, statuses=several)
+    _, of_one = await store.list(GROUP, 1, statuses=["queued"])
+    for cursor, statuses in (
+        (of_several, ["queued"]),
+        (of_several, []),
+        (of_one, several),
+        (of_several, ["queued", "running"]),
+    ):
+        with pytest.raises(Invalid) as refused:
+            await store.list(GROUP, 1, statuses=statuses, cursor=cursor)
+        assert refused.value.fields == "cursor"
 
 
 @pytest.mark.parametrize("cursor", ["x", "!", "ü", "MQ", "YQ==", "MTIgYS9i", "bmFuIDEyMw", "0" * 300])
@@ -225,7 +281,7 @@ async def test_list_passes_over_what_is_no_job_of_the_group(store: Store) -> Non
     await store.redis.zadd(keys.jobs_of(store.partitions[0], GROUP), {foreign.id: now_ms(store)})
     await lose(store, gone)
     assert ids((await store.list(GROUP, 3))[0]) == [kept.id]
-    assert ids((await store.list(GROUP, 3, status="queued"))[0]) == [kept.id]
+    assert ids((await store.list(GROUP, 3, statuses=["queued"]))[0]) == [kept.id]
     await check(store, is_repair=True)
 
 
@@ -247,15 +303,15 @@ async def test_list_pages_in_a_locale(store: Store, tmp_path: Path, monkeypatch:
 
 
 @each_order
-@pytest.mark.parametrize("status", [None, "queued"])
-async def test_list_in_pieces(store: Store, newest_first: bool, status: Status | None) -> None:
+@pytest.mark.parametrize("statuses", [[], ["queued"], ["failed", "queued", "running"]], ids=len)
+async def test_list_in_pieces(store: Store, newest_first: bool, statuses: list[Status]) -> None:
     """A page of more jobs than one script reads is whole and in order, and its cursor leads to the rest."""
     made = ids((await store.enqueue(GROUP, [new() for _ in range(2 * PIECE + 3)])).jobs)
     expected = made[::-1] if newest_first else made
     for n in (PIECE, PIECE + 1, 2 * PIECE, len(made)):
-        page, cursor = await store.list(GROUP, n, status=status, newest_first=newest_first)
+        page, cursor = await store.list(GROUP, n, statuses=statuses, newest_first=newest_first)
         assert ids(page) == expected[:n]
         assert bool(cursor) == (n < len(made))
         if cursor:
-            rest, end = await store.list(GROUP, 1000, cursor=cursor, status=status, newest_first=newest_first)
+            rest, end = await store.list(GROUP, 1000, cursor=cursor, statuses=statuses, newest_first=newest_first)
             assert (ids(rest), end) == (expected[n:], "")

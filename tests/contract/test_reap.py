@@ -151,7 +151,7 @@ async def test_reap_retries_many_timeouts_at_once(store: Store) -> None:
     await running_many(store, 5, timeout=10, max_retries=1, retries_delay=0)
     wait(store, 10)
     assert (await store.reap(5)).failed == 5
-    olds = (await store.list(GROUP, 9, status="failed"))[0]
+    olds = (await store.list(GROUP, 9, statuses=["failed"]))[0]
     assert sorted(str(old.retry_at) for old in olds) == sorted(ids(await store.next(9)))
 
 

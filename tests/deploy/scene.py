@@ -22,7 +22,7 @@ async def fill(url: str) -> str:
         running, _, good, bad = await store.next(4)
         await store.succeed("mail", good.id, str(good.lease))
         await store.fail("mail", bad.id, str(bad.lease), "bad_exit", "no such address")
-        await store.cancel("mail", (await store.list("mail", 1, status="queued"))[0][0].id)
+        await store.cancel("mail", (await store.list("mail", 1, statuses=["queued"]))[0][0].id)
         refused = await store.touch([Held(group_name="mail", id=running.id, lease="of-another-delivery")])
         assert isinstance(refused[0], LeaseLost)
         return running.id

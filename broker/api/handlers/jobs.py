@@ -40,7 +40,7 @@ async def list_jobs(call: Call) -> Answer:
         query.n,
         created_after=moment(query.created_after, "created_after"),
         cursor=query.cursor,
-        status=query.status,
+        statuses=query.status,
         newest_first=query.order == "desc",
     )
     return json(JobsWrapper(jobs, cursor or UNSET))

@@ -21,6 +21,13 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     insecure: Annotated[
         bool, Meta(description="Listen on other addresses than this machine's own without a file of tokens.")
     ] = False
+    allowed_host: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Another name under which browsers may reach the broker, as that of a proxy before it. "
+            "Without tokens a broker on this machine answers to localhost, 127.0.0.1, [::1] and these. Repeatable."
+        ),
+    ] = ()
     tls_cert: Annotated[
         str,
         Meta(description="PEM file of the certificate to serve https:// with, read again at SIGHUP. Empty: http://."),

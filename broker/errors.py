@@ -46,6 +46,13 @@ class Forbidden(TitanError):
     sentence = "The token does not allow this."
 
 
+class CrossSite(TitanError):
+    """A browser sent this for a page of another site, and it would change something."""
+
+    word = "CROSS_SITE"
+    sentence = "A page of another site may not do this."
+
+
 class NotFound(TitanError):
     """No such job in this group, no such group, no log, no such page."""
 
@@ -58,6 +65,13 @@ class MethodNotAllowed(TitanError):
 
     word = "METHOD_NOT_ALLOWED"
     sentence = "This path does not take that method."
+
+
+class Misdirected(TitanError):
+    """The Host is none of a broker on loopback that asks for no token."""
+
+    word = "MISDIRECTED"
+    sentence = "This broker does not answer to the host that the request names."
 
 
 class TooSlow(TitanError):
@@ -148,6 +162,7 @@ ERRORS: tuple[type[TitanError], ...] = (
     Invalid,
     Unauthorized,
     Forbidden,
+    CrossSite,
     NotFound,
     MethodNotAllowed,
     TooSlow,
@@ -155,6 +170,7 @@ ERRORS: tuple[type[TitanError], ...] = (
     LeaseLost,
     TooLarge,
     UnsupportedType,
+    Misdirected,
     IdempotencyMismatch,
     LimitReached,
     Overloaded,

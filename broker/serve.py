@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from broker.access import Access, Exposed, access_of
+from broker.access import Access, access_of
 from broker.api.app import DESK, Broker, make_app
+from broker.api.browsers import allowed_names
 from broker.api.handshakes import TlsSite
 from broker.api.runner import Runner
 from broker.condition import Condition
@@ -28,8 +29,7 @@ from broker.metrics.siblings import Siblings
 from broker.reaper import Reaper
 from broker.store import Store
 from broker.stores import StartFailed, opened
-from broker.tls import Tls, TlsUnusable, tls_from
-from broker.tokens import TokensUnreadable
+from broker.tls import Tls, tls_from
 from broker.waiters import Waiters
 
 _BACKLOG = 1024
@@ -101,8 +101,9 @@ async def running(settings: BrokerSettings, siblings: Siblings | None = None) ->
 
 def _guards(settings: BrokerSettings) -> tuple[Access, Tls | None]:
     try:
+        allowed_names(settings)
         return access_of(settings), tls_from(settings)
-    except (Exposed, TokensUnreadable, TlsUnusable) as error:
+    except ValueError as error:
         raise StartFailed(str(error)) from error
 
 

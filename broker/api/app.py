@@ -100,6 +100,8 @@ class Desk:
             if not self._shed.admit(rank, weight):
                 await self._shed.turn(rank, weight)
             request[WEIGHT], is_begun = weight, True
+            if number == NO_ROUTE:
+                self.front.browsers.check_host(Streamed(request))
             response = await handler(request)
         except (asyncio.CancelledError, ConnectionError):
             self._requests.observe(number, GONE, perf_counter() - began)
@@ -139,6 +141,9 @@ class Desk:
 
     async def _handle(self, route: Route, request: Request, path: Mapping[str, str]) -> Answer | web.StreamResponse:
         front = self.front
+        front.browsers.check_host(request)
+        if request.is_of_browser and route.is_changing:
+            front.browsers.check_page(request)
         grant = front.access.admit(request.headers.get("Authorization"), route.scope, path.get("group_name", ""))
         return await route.handler(Call(front, request, path, grant))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from broker.api.deadlines import in_all
-from broker.api.plain import Plain
+from broker.api.plain import BROWSERS, Plain
 from broker.config import BrokerSettings
 from broker.errors import Invalid, TooLarge, TooSlow, UnsupportedType
 
@@ -19,12 +19,13 @@ WEIGHT = web.RequestKey("WEIGHT", int)
 class Streamed:
     """A request of aiohttp's, as handlers see it."""
 
-    __slots__ = ("headers", "query_string", "web")
+    __slots__ = ("headers", "is_of_browser", "query_string", "web")
 
     def __init__(self, request: web.Request) -> None:
         self.web = request
         self.headers = request.headers
         self.query_string = request.rel_url.raw_query_string
+        self.is_of_browser = any(name in request.headers for name in BROWSERS)
 
 
 Request = Plain | Streamed

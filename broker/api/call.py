@@ -10,6 +10,7 @@ from msgspec import Struct
 from broker.access import EVERYTHING, Access, Grant
 from broker.api import queries
 from broker.api.bodies import FORM, JSON, WEIGHT, Request, Streamed, media_type, read_body
+from broker.api.browsers import Browsers
 from broker.api.codec import convert, decode, form
 from broker.api.following import Followers
 from broker.api.in_progress import InProgress
@@ -57,6 +58,7 @@ class Front:
         self.broker = broker
         self.document = document
         self.access = broker.access
+        self.browsers = Browsers(broker.settings, broker.access)
         self.shed = Shed(broker.settings.max_in_progress)
         begin = in_steps if broker.store.hot.is_stepwise else in_task
         self.polls = Polls(broker.waiters, self.shed, begin, broker.store.give_back)

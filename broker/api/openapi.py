@@ -15,8 +15,10 @@ from broker.api.queries import Query
 from broker.api.routes import LOG_TYPES, ROUTES, Route
 from broker.errors import (
     ERRORS,
+    CrossSite,
     Forbidden,
     Invalid,
+    Misdirected,
     Overloaded,
     StoreUnavailable,
     TitanError,
@@ -170,7 +172,9 @@ def _refusals(route: Route) -> dict[str, Any]:
 
 def _common(route: Route) -> list[type[TitanError]]:
     """What a route refuses by its shape, and any of them can end in."""
-    access: list[type[TitanError]] = [Unauthorized, Forbidden] if route.scope else []
+    access: list[type[TitanError]] = [Misdirected, *([Unauthorized, Forbidden] if route.scope else [])]
+    if route.is_changing:
+        access.append(CrossSite)
     if not route.path.startswith("/v1/") or route.verb == "openapi":
         return [TitanError, *access]
     body = [Invalid, UnsupportedType, TooLarge, TooSlow] if route.takes is not None else []

@@ -16,6 +16,8 @@ MAX_HEAD_BYTES = 8190
 MAX_BODY_BYTES = 1024 * 1024
 """Larger bodies are read by aiohttp, which holds back a client that sends faster than it is read."""
 
+BROWSERS = frozenset({"Origin", "Sec-Fetch-Site"})
+"""Headers that only browsers send."""
 _MAX_HEADERS = 64
 _LINE = re.compile(rb"(GET|POST|PUT|DELETE) (/[A-Za-z0-9/_.-]*)(?:\?([!$%&'()*+,./0-9:;=?@A-Z_a-z~-]*))? HTTP/1\.1")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -33,6 +35,8 @@ class Plain(Struct, frozen=True):
     query_string: str
     headers: dict[str, str]
     body: bytes
+    is_of_browser: bool = False
+    """Whether it says where a browser had it from: see broker.api.browsers."""
 
 
 class Unread(Enum):
@@ -51,12 +55,12 @@ def read_plain(data: bytes, at: int, most_body_bytes: int = MAX_BODY_BYTES) -> t
     line, head = _LINE.fullmatch(data, at, line_end), _headers(data[line_end + 2 : end])
     if line is None or head is None or line_end - at > MAX_HEAD_BYTES:
         return Unread.UNUSUAL
-    headers, length = head
+    headers, length, is_of_browser = head
     begin, end = end + 4, end + 4 + length
     if length > most_body_bytes or len(data) < end:
         return Unread.UNUSUAL
     method, path, query = line.groups(b"")
-    return Plain(method.decode(), path.decode(), query.decode(), headers, data[begin:end]), end
+    return Plain(method.decode(), path.decode(), query.decode(), headers, data[begin:end], is_of_browser), end
 
 
 def whole_length(data: bytes, at: int) -> int | None:
@@ -79,8 +83,11 @@ def whole_length(data: bytes, at: int) -> int | None:
 
 
 @lru_cache(maxsize=1024)
-def _headers(block: bytes) -> tuple[dict[str, str], int] | None:
-    """The headers and the Content-Length; None when one is unusual. Clients send the same ones again and again."""
+def _headers(block: bytes) -> tuple[dict[str, str], int, bool] | None:
+    """The headers, the Content-Length, and whether a browser sent them; None when one is unusual.
+
+    Clients send the same ones again and again.
+    """
     headers: dict[str, str] = {}
     lines = block.split(b"\r\n") if block else []
     if len(block) > MAX_HEAD_BYTES or len(lines) > _MAX_HEADERS:
@@ -90,15 +97,17 @@ def _headers(block: bytes) -> tuple[dict[str, str], int] | None:
         low, value = name.lower(), value.strip(b" \t")
         if not colon or _NAME.fullmatch(name) is None or low in _UNUSUAL or not _is_printable(value):
             return None
-        if low == b"connection" and value.lower() != b"keep-alive":
-            return None
-        if low == b"content-length" and _LENGTH.fullmatch(value) is None:
+        if (low == b"connection" and value.lower() != b"keep-alive") or (
+            low == b"content-length" and _LENGTH.fullmatch(value) is None
+        ):
             return None
         title = name.decode().title()
         if title in headers:
             return None
         headers[title] = value.decode()
-    return (headers, int(headers.get("Content-Length", "0"))) if "Host" in headers else None
+    if "Host" not in headers:
+        return None
+    return headers, int(headers.get("Content-Length", "0")), not BROWSERS.isdisjoint(headers)
 
 
 def _is_printable(value: bytes) -> bool:

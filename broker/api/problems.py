@@ -7,12 +7,14 @@ from aiohttp import web
 
 from broker.api.answers import Answer
 from broker.errors import (
+    CrossSite,
     Forbidden,
     IdempotencyMismatch,
     Invalid,
     LeaseLost,
     LimitReached,
     MethodNotAllowed,
+    Misdirected,
     NotDurable,
     NotFound,
     Overloaded,
@@ -32,6 +34,7 @@ STATUS: dict[type[TitanError], int] = {
     Invalid: 400,
     Unauthorized: 401,
     Forbidden: 403,
+    CrossSite: 403,
     NotFound: 404,
     MethodNotAllowed: 405,
     TooSlow: 408,
@@ -39,6 +42,7 @@ STATUS: dict[type[TitanError], int] = {
     LeaseLost: 409,
     TooLarge: 413,
     UnsupportedType: 415,
+    Misdirected: 421,
     IdempotencyMismatch: 422,
     LimitReached: 429,
     Overloaded: 503,

@@ -61,6 +61,13 @@ class Route(NamedTuple):
     """What a token must be for; None: no token is asked for."""
     is_quick: bool = False
     is_streamed: bool = False
+    is_taking: bool = False
+    """Of a GET: whether it changes something."""
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether it changes something: then no page of another site may have a browser send it."""
+        return self.is_taking or self.method != "GET"
 
     @property
     def verb(self) -> str:
@@ -120,7 +127,17 @@ ROUTES: tuple[Route, ...] = (
         scope="produce",
         is_quick=True,
     ),
-    Route("GET", "/v1/jobs", consume.next, None, JobsWrapper, query=queries.NextQuery, scope="consume", is_quick=True),
+    Route(
+        "GET",
+        "/v1/jobs",
+        consume.next,
+        None,
+        JobsWrapper,
+        query=queries.NextQuery,
+        scope="consume",
+        is_quick=True,
+        is_taking=True,
+    ),
     Route(
         "POST",
         JOB + "/start",

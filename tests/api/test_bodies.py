@@ -11,7 +11,7 @@ from tests.api.client import Http
 
 JOBS = "/v1/groups/g/jobs"
 BODY = json.dumps({"jobs": [{"image": "i"}]}).encode()
-HEAD = b"POST /v1/groups/g/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /v1/groups/g/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 small = pytest.mark.parametrize(
     "settings", [BrokerSettings(key_prefix="small", max_body_bytes=2048, body_timeout_s=0.1)]
@@ -130,7 +130,7 @@ async def test_enqueue_that_asks_first(http: Http) -> None:
 )
 async def test_refusal_of_a_client_that_asks_first(http: Http, path: str, length: int, status: int) -> None:
     """A client that expects 100-continue and is refused learns it before it sends its body."""
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
     async with http.line(head.encode()) as (reader, _):
         assert (await reader.readline()).startswith(b"HTTP/1.1 %d " % status)
 
@@ -148,11 +148,11 @@ async def test_unknown_expectation(http: Http) -> None:
         b"nonsense\r\n\r\n",
         b"GET /v1/jobs HTTP/9.9\r\n\r\n",
         b"GET /v1/jobs HTTP/1.1\r\nbad header\r\n\r\n",
-        b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
-        b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxx",
-        b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /v1/jobs HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxx",
+        b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     ],
     ids=["line", "version", "header", "field", "path", "smuggling", "lengths", "negative", "tls"],
@@ -170,5 +170,5 @@ async def test_request_that_is_not_http(http: Http, text: bytes) -> None:
 )
 async def test_request_line_that_is_odd(http: Http, line: bytes) -> None:
     """An odd request line never ends in a 500."""
-    answer = await http.raw(line + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert int(answer.split()[1]) in (200, 400, 404, 405)
+    answer = await http.raw(line + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert int(answer.split()[1]) in (200, 400, 404, 405, 421)

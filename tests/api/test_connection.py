@@ -14,10 +14,10 @@ from tests.api.client import Http
 from tests.conftest import eventually
 
 BODY = b'{"jobs":[{"image":"i"}]}'
-HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-LIST = b"GET /v1/groups/g/jobs HTTP/1.1\r\nHost: x\r\n\r\n"
-NOWHERE = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"
-LAST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LIST = b"GET /v1/groups/g/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n"
+NOWHERE = b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LAST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 STATUS = re.compile(rb"HTTP/1\.[01] (\d\d\d) ")
 
 
@@ -30,13 +30,17 @@ def backend(request: pytest.FixtureRequest) -> str:
 def enqueue(payload: int, headers: bytes = b"") -> bytes:
     """A request that enqueues one job."""
     body = b'{"jobs":[{"image":"i","payload":"%d"}]}' % payload
-    return b"POST /v1/groups/g/jobs HTTP/1.1\r\nHost: x\r\n%bContent-Length: %d\r\n\r\n%b" % (headers, len(body), body)
+    return b"POST /v1/groups/g/jobs HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: %d\r\n\r\n%b" % (
+        headers,
+        len(body),
+        body,
+    )
 
 
 def chunked(payload: int) -> bytes:
     """The same with a body in chunks."""
     body = b'{"jobs":[{"image":"i","payload":"%d"}]}' % payload
-    head = b"POST /v1/groups/g/jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST /v1/groups/g/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     return head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
 
 
@@ -84,10 +88,10 @@ async def test_requests_in_small_pieces(http: Http, store: Store, piece: int) ->
     ("unusual", "status"),
     [
         (NOWHERE, 404),
-        (b"HEAD /v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n", 405),
-        (b"OPTIONS /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 405),
-        (b"GET /v1/groups/%67/jobs HTTP/1.1\r\nHost: x\r\n\r\n", 200),
-        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Name: \xc3\xbc\r\n\r\n", 200),
+        (b"HEAD /v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+        (b"OPTIONS /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+        (b"GET /v1/groups/%67/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Name: \xc3\xbc\r\n\r\n", 200),
         (enqueue(9, b"Expect: 100-continue\r\n"), 201),
         (enqueue(9, b"Content-Encoding: gzip\r\n"), 415),
     ],
@@ -147,7 +151,9 @@ async def test_http_1_0_is_answered_and_closed(http: Http) -> None:
 )
 async def test_bodies_whose_end_is_not_beyond_doubt(http: Http, store: Store, lines: bytes) -> None:
     """What a proxy may read in another way is no plain request: it is refused, or read as aiohttp reads it, once."""
-    answers = await http.raw(b"POST /v1/groups/g/jobs HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n" + BODY + HEALTH + LAST)
+    answers = await http.raw(
+        b"POST /v1/groups/g/jobs HTTP/1.1\r\nHost: localhost\r\n" + lines + b"\r\n" + BODY + HEALTH + LAST
+    )
     assert statuses(answers)[0] in {201, 400}
     assert len(await payloads(store)) == (statuses(answers)[0] == 201)
 

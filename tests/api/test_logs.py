@@ -146,7 +146,9 @@ async def test_log_of_a_client_gone_in_the_middle(http: Http, logs: Logs) -> Non
     """Half an upload leaves nothing behind, and the old log stays."""
     [job] = await http.running()
     await http("POST", _log_of(job), "old", **TEXT)
-    head = f"POST {_log_of(job)} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nhalf"
+    head = (
+        f"POST {_log_of(job)} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nhalf"
+    )
     async with http.line(head.encode()) as (_, writer):
         await writer.drain()
         await asyncio.sleep(0)

@@ -48,7 +48,7 @@ async def _hang_up_once(http: Http, path: str, event: asyncio.Event, headers: st
     server = http.runner.server
     assert server is not None
     before = len(server.connections)
-    async with http.line(f"GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode()):
+    async with http.line(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode()):
         await event.wait()
     await eventually(lambda: len(server.connections) == before)
 

@@ -126,7 +126,9 @@ async def test_log_refuses_a_body_that_breaks_off(front: Front, kind: str) -> No
 async def test_log_refuses_a_body_that_pauses_too_long(front: Front, begun: bytes, kind: str) -> None:
     """A client that stops sending for body_timeout_s is told so."""
     reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
-    writer.write(f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: 1000\r\n\r\n".encode() + begun)
+    writer.write(
+        f"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: 1000\r\n\r\n".encode() + begun
+    )
     assert (await front.ended.get()).code == "too_slow"
     assert b" 408 " in await reader.readline()
     await closed(writer)

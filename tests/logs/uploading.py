@@ -76,7 +76,7 @@ async def serving(handler: Callable[[web.Request], Awaitable[web.Response]]) -> 
 
 def request_bytes(body: bytes, kind: str = FORM, chunk: int = 0, **headers: str) -> bytes:
     """A request with a body as it stands, in one piece or chunked."""
-    head = [b"POST / HTTP/1.1", b"Host: x", b"Connection: close"]
+    head = [b"POST / HTTP/1.1", b"Host: localhost", b"Connection: close"]
     head += [f"{name.replace('_', '-')}: {value}".encode() for name, value in headers.items()]
     if kind:
         head.append(f"Content-Type: {kind}".encode())

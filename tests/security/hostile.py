@@ -6,7 +6,7 @@ from tests.api.client import NO_JOB
 
 JOBS, JOB = "/v1/groups/g/jobs", f"/v1/groups/g/jobs/{NO_JOB}"
 GOOD = b'{"jobs":[{"image":"i"}]}'
-INNER = b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n"
+INNER = b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n"
 """A request that takes a job, hidden behind another."""
 CHUNKED = b"18\r\n" + GOOD + b"\r\n0\r\n\r\n"
 
@@ -167,26 +167,29 @@ LINES = (
     *(b"G\x00T /v1/jobs HTTP/1.1\r\n\r\n", b"GET /v1/\x00jobs HTTP/1.1\r\n\r\n", b"GET /v1/jo\x80bs HTTP/1.1\r\n\r\n"),
     *(
         b"get /v1/jobs HTTP/1.1\r\n\r\n",
-        b"TAKE /v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET * HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"TAKE /v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET * HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ),
     *(
-        b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT x:80 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET http:///v1/jobs HTTP/1.1\r\n\r\n",
-        b"GET //v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET //v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ),
-    *(b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", b"GET /v1/../v1/%2e%2e/etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n"),
     *(
-        b"HEAD /v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"TRACE /v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /v1/../v1/%2e%2e/etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ),
+    *(
+        b"HEAD /v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"TRACE /v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET /v1/jobs HTTP/1.1\nHost x\n\n",
     ),
     *(
-        b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX\x00: y\r\n\r\n",
+        b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX\x00: y\r\n\r\n",
         b"\x00" * 5000,
     ),
     *(
-        b"GET /v1/jobs HTTP/1.1\x0b\r\nHost: x\r\n\r\n",
+        b"GET /v1/jobs HTTP/1.1\x0b\r\nHost: localhost\r\n\r\n",
         b"GET\t/v1/jobs\tHTTP/1.1\r\n\r\n",
         b"GET /v1/jobs HTTP/1.1\r\nHost: a\r\n\x00\r\n\r\n",
     ),
@@ -241,7 +244,7 @@ FORMS = (
 def request(method: str, path: str, body: bytes = b"", headers: bytes = b"") -> bytes:
     """One request, behind which the connection is closed."""
     length = b"Content-Length: %d\r\n" % len(body) if body or method != "GET" else b""
-    lines = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".encode("latin-1")
+    lines = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n".encode("latin-1")
     return lines + headers + length + b"\r\n" + body
 
 
@@ -254,7 +257,7 @@ _JSON = b"Content-Type: application/json\r\n"
 
 
 def _framed() -> Iterator[bytes]:
-    post = f"POST {JOBS} HTTP/1.1\r\nHost: x\r\n".encode() + _JSON
+    post = f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\n".encode() + _JSON
     for header in HEADERS:
         yield post + header + b"\r\n\r\n" + (CHUNKED if b"hunked" in header else GOOD) + INNER
     for header in PACKED:

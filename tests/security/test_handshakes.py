@@ -70,7 +70,7 @@ class Clients:
         async with asyncio.timeout(5):
             reader, writer = await asyncio.open_connection(*self._address, ssl=self._tls)
             self._lines.append((reader, writer))
-            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert await reader.readuntil(b"}") != b""
         return reader, writer
 
@@ -126,7 +126,7 @@ async def test_handshakes_take_no_place_of_a_connection(clients: Clients, runner
     for reader, _ in silent[:19]:
         await ends(reader)
     for reader, writer in lines:
-        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
     assert runner.guard.count == 3
 

@@ -51,7 +51,12 @@ POINTS: dict[str, tuple[str, ...]] = {
         "api/test_problems.py::test_error_as_an_answer",
         "api/test_problems.py::test_fault_that_nobody_expected",
     ),
-    "14 GET that changes": ("api/test_routes.py::test_next_by_head_takes_no_job",),
+    "14 GET that changes": (
+        "api/test_routes.py::test_next_by_head_takes_no_job",
+        "api/test_browsers.py::test_next_for_a_page_of_another_site",
+        "api/test_browsers.py::test_every_route_that_changes_something",
+        "api/test_browsers.py::test_every_route_under_another_name",
+    ),
     "15 the store's link": (
         "deploy/test_access.py::test_user_may_do_nothing_else",
         "security/test_store_link.py::test_broker_speaks_tls_as_its_own_user",

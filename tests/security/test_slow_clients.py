@@ -14,8 +14,9 @@ from broker.config import BrokerSettings
 from tests.api.client import Http
 
 HEAD_S, BODY_S, JSON_S = 1.0, 0.5, 1.0
-HEAD = b"POST /v1/groups/g/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 300000\r\n\r\n"
-LOG = b"POST /v1/groups/g/jobs/%s/log HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 300000\r\n\r\n"
+_LARGE = b"Host: localhost\r\nContent-Length: 300000\r\n"
+HEAD = b"POST /v1/groups/g/jobs HTTP/1.1\r\n" + _LARGE + b"Content-Type: application/json\r\n\r\n"
+LOG = b"POST /v1/groups/g/jobs/%s/log HTTP/1.1\r\n" + _LARGE + b"Content-Type: text/plain\r\n\r\n"
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ async def test_answer_that_is_not_read(http: Http) -> None:
     path = f"/v1/groups/g/jobs/{job['id']}/log"
     assert (await http("POST", path, b"x" * 30_000_000, Content_Type="text/plain")).status == 200
     reader, writer = await asyncio.open_connection(*http.address, limit=1024)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     await asyncio.sleep(BODY_S + 2.5)  # that it is cut off is only seen by reading
     size = 0
     with suppress(ConnectionError):
@@ -121,10 +122,10 @@ async def test_answer_that_is_not_read(http: Http) -> None:
 async def test_connection_that_works_is_kept(http: Http) -> None:
     """A connection that has asked once stays, and one that waits for a job is not cut off."""
     async with link(http) as (reader, writer):
-        writer.write(b"GET /v1/jobs?wait=3 HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /v1/jobs?wait=3 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
         await asyncio.sleep(2 * HEAD_S)  # that nothing happens can only be waited for
-        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert (await reader.read()).count(b"HTTP/1.1 200 ") == 1
 
 
@@ -164,7 +165,7 @@ class TestTooMany:
         """With all places taken by connections that ask, a new one gets a 503 at once, and those are served."""
         links = [await asyncio.open_connection(*http.address) for _ in range(3)]
         for _, writer in links:
-            writer.write(b"GET /v1/jobs?wait=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            writer.write(b"GET /v1/jobs?wait=1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         await asyncio.sleep(0.2)  # nothing tells that they wait
         refused = await http.raw(b"")
         assert refused.startswith(b"HTTP/1.1 503 ")

@@ -142,3 +142,10 @@ def test_exposed_address_wants_tokens_or_a_word(tmp_path: Path) -> None:
     assert access_of(BrokerSettings()).is_open
     (tmp_path / "tokens").write_text(f"{HEX} read *\n")
     assert not access_of(BrokerSettings(host="0.0.0.0", tokens=str(tmp_path / "tokens"))).is_open
+
+
+def test_broker_with_a_host_that_is_none() -> None:
+    """A start with an --allowed-host that can be no host ends at once, and shows what was given."""
+    done = CliRunner().invoke(main, ["broker", "--allowed-host", "http://titan.example.org"])
+    assert done.exit_code == 1
+    assert "--allowed-host 'http://titan.example.org' is not the name of a host" in done.stderr

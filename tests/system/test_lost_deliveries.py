@@ -23,7 +23,7 @@ def hang_up(url: str, path: str, *, is_rude: bool) -> socket.socket:
     """A request whose answer nobody will read; a rude end is a reset."""
     parts = urlsplit(url)
     link = socket.create_connection((parts.hostname, parts.port), 5)
-    link.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    link.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     if is_rude:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return link

@@ -81,7 +81,7 @@ def test_stop_of_several(broker: Start) -> None:
     program, url = broker("--processes", "2")
     links = [link_to(url) for _ in range(8)]
     for link in links:
-        link.sendall(b"GET /v1/jobs?wait=30 HTTP/1.1\r\nHost: x\r\n\r\n")
+        link.sendall(b"GET /v1/jobs?wait=30 HTTP/1.1\r\nHost: localhost\r\n\r\n")
     time.sleep(0.3)  # nothing tells that they wait
     assert program.stop() == 0
     for link in links:

@@ -20,7 +20,7 @@ from tests.system.conftest import Program
 Start = Callable[..., tuple[Program, str]]
 BODY = b'{"jobs":[{"image":"hello","payload":"late"}]}'
 HEAD = (
-    b"POST /v1/groups/g/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"POST /v1/groups/g/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     b"Content-Length: " + str(len(BODY)).encode() + b"\r\n\r\n"
 )
 
@@ -86,7 +86,7 @@ def test_stop_lets_long_polls_go(broker: Start) -> None:
     """A client that waits for a job gets an empty answer at once when the broker stops."""
     program, url = broker()
     with link_to(url) as link:
-        link.sendall(b"GET /v1/jobs?wait=30 HTTP/1.1\r\nHost: x\r\n\r\n")
+        link.sendall(b"GET /v1/jobs?wait=30 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         time.sleep(0.2)  # nothing tells that it waits
         beginning = time.monotonic()
         program.started.send_signal(signal.SIGTERM)
@@ -180,7 +180,7 @@ def test_stop_is_not_ready_before_it_stops_listening(broker: Start) -> None:
     program, url = broker("--drain-delay-s", "1.5")
     with link_to(url) as half, link_to(url) as poll:
         half.sendall(HEAD + BODY[:10])
-        poll.sendall(b"GET /v1/jobs?wait=30&group=other HTTP/1.1\r\nHost: x\r\n\r\n")
+        poll.sendall(b"GET /v1/jobs?wait=30&group=other HTTP/1.1\r\nHost: localhost\r\n\r\n")
         time.sleep(0.2)  # nothing tells that the heads have been read
         beginning = time.monotonic()
         program.started.send_signal(signal.SIGTERM)

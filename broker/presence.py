@@ -1,11 +1,11 @@
-"""What workers tell a broker of themselves and their runs, and it them. One that is silent for KEPT_S is gone."""
+"""What workers tell a broker of themselves and their runs, and it them. One that is silent for a minute is gone."""
 
 import re
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from broker.models.fields import END, NO_CONTROLS
+from broker.models.fields import END, LINE, NO_CONTROLS
 
 KEPT_S = 60
 """How long a worker is known after it last announced itself, in s."""
@@ -19,9 +19,16 @@ MAX_RECEIPTS = 5
 
 WORKER_NAME = r"[A-Za-z0-9._-]{1,128}"
 
-WorkerName = Annotated[str, Meta(pattern=f"^{WORKER_NAME}{END}", description="Name of the worker, its own alone.")]
-Word = Annotated[str, Meta(max_length=255, pattern=NO_CONTROLS)]
-ReceiptWord = Annotated[str, Meta(max_length=255, extra_json_schema={"pattern": NO_CONTROLS})]
+WorkerName = Annotated[
+    str,
+    Meta(
+        pattern=f"^{WORKER_NAME}{END}",
+        description="Name of the worker, its own alone.",
+        extra={"words": "the name of a worker: 1 to 128 characters of A-Z a-z 0-9 . _ -"},
+    ),
+]
+Word = Annotated[str, Meta(max_length=255, pattern=NO_CONTROLS, extra=LINE)]
+ReceiptWord = Annotated[str, Meta(max_length=255, extra_json_schema={"pattern": NO_CONTROLS}, extra=LINE)]
 """A word of which a call may have thousands: a pattern for each would take longer than all else of reading them."""
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Order = Literal["quiet", "resume", "drain"]
@@ -35,7 +42,7 @@ Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a delivery left behind, as the worker that ran it tells it. A job keeps the last MAX_RECEIPTS of them."""
+    """What a delivery left behind, as the worker that ran it tells it. A job keeps the last five of them."""
 
     worker: ReceiptWord = ""
     host: ReceiptWord = ""
@@ -50,9 +57,11 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     log_bytes: Annotated[Bytes, Meta(description="How much it printed.")] = 0
 
     def __post_init__(self) -> None:
+        """Raise ValueError with the name of a word that has a control character."""
         words = self.worker + self.host + self.outcome + self.signal
         if not words.isprintable() and _NO_CONTROLS.fullmatch(words) is None:
-            raise ValueError("A receipt has no control characters.")
+            names = ("worker", "host", "outcome", "signal")
+            raise ValueError(next(name for name in names if _NO_CONTROLS.fullmatch(getattr(self, name)) is None))
 
 
 class Announcement(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:([Zz])|([+ -])(\d\d):(\d\d))", re.ASCII)
+EXAMPLE = "2026-01-31T12:00:00Z"
 NOT_GIVEN = "0001-01-01T00:00:00Z"
 """Go's zero time, which some clients send where they mean no time."""
 

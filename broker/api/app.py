@@ -15,6 +15,7 @@ from broker.api.openapi import document
 from broker.api.paths import Paths, Way
 from broker.api.plain import MAX_BODY_BYTES, Plain
 from broker.api.problems import STATUS, answer_to
+from broker.api.queries import Query, parse
 from broker.api.routes import ROUTES, Route
 from broker.api.shed import FIRST, NEVER, rank_of
 from broker.api.slots import Slot
@@ -145,6 +146,8 @@ class Desk:
         if request.is_of_browser and route.is_changing:
             front.browsers.check_page(request)
         grant = front.access.admit(request.headers.get("Authorization"), route.scope, path.get("group_name", ""))
+        if route.query is Query and request.query_string and route.is_strict:
+            parse(Query, request.query_string)  # nobody else would look
         return await route.handler(Call(front, request, path, grant))
 
 

@@ -11,7 +11,7 @@ from broker.access import EVERYTHING, Access, Grant
 from broker.api import queries
 from broker.api.bodies import FORM, JSON, WEIGHT, Request, Streamed, media_type, read_body
 from broker.api.browsers import Browsers
-from broker.api.codec import convert, decode, form
+from broker.api.codec import decode, form
 from broker.api.following import Followers
 from broker.api.in_progress import InProgress
 from broker.api.items import Bulk, Item, Items, read_items
@@ -107,7 +107,7 @@ class Call:
         """
         raw = await self._read((JSON, FORM))
         is_form = media_type(self.request) == FORM and not raw.lstrip().startswith(b"{")
-        body = convert(Failure, form(raw)) if is_form else decode(Failure, raw)
+        body = form(Failure, raw) if is_form else decode(Failure, raw)
         query = self.query(queries.FailQuery)
         return Failure(*(getattr(body, name) or getattr(query, name, None) for name in Failure.__struct_fields__))
 
@@ -130,7 +130,10 @@ class Call:
         if not token:
             return in_body or ""
         if len(token) > MAX_LEASE_LENGTH or not _is_printable(token):
-            raise Invalid("Titan-Lease is not a lease token.", fields="lease")
+            raise Invalid(
+                f"Titan-Lease must be a lease token: at most {MAX_LEASE_LENGTH} printable ASCII characters.",
+                fields="lease",
+            )
         return token
 
     def idempotency_key(self) -> str:

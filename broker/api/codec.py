@@ -1,36 +1,42 @@
 """JSON and text to structs, structs to JSON. What cannot be decoded is Invalid, with the field's name."""
 
-import re
+from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from broker.api.sentences import broken, invalid, unknown
+from broker.api.strict import IGNORED, forgiving, strict
 from broker.errors import Invalid
-from broker.times import NOT_GIVEN, milliseconds
+from broker.times import EXAMPLE, NOT_GIVEN, milliseconds
 
 Model = TypeVar("Model")
+Form = TypeVar("Form", bound=msgspec.Struct)
 
 encode = msgspec.json.Encoder().encode
 """A struct as JSON."""
 
-_PATH = re.compile(r" - at (?:`key` in )?`\$\.?([^`]*)`$")
-_MISSING = re.compile(r"missing required field `([^`]+)`")
 _MAX_FORM_FIELDS = 20
 
 
 def decode(kind: type[Model], body: bytes) -> Model:
-    """A JSON body as a struct. No body, or null, is an empty object."""
-    decoder: msgspec.json.Decoder[Model] = _decoder(kind)  # type: ignore[arg-type]  # a class has a hash
+    """A JSON body as a struct. No body, or null, is an empty object. A field that nobody knows is Invalid.
+
+    What a whole job may have is read over; only a body with such fields is read again to see to it.
+    """
+    given = body if body and body != b"null" else b"{}"
     try:
-        return decoder.decode(body if body and body != b"null" else b"{}")
-    except msgspec.ValidationError as error:
-        raise _invalid(error) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Invalid(f"The body is not valid JSON: {error}.") from None
-    except RecursionError:
-        raise Invalid("The body is not valid JSON: it is nested too deeply.") from None
+        return cast("Model", _decoder(kind, strict).decode(given))  # type: ignore[arg-type]  # a class has a hash
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        if not str(error).startswith("Object contains unknown field"):
+            raise _refusal(kind, error) from None
+    try:
+        _decoder(kind, forgiving).decode(given)  # type: ignore[arg-type]
+        return cast("Model", _decoder(kind, _as_it_is).decode(given))  # type: ignore[arg-type]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _refusal(kind, error) from None
 
 
 def convert(kind: type[Model], values: dict[str, Any]) -> Model:
@@ -38,16 +44,21 @@ def convert(kind: type[Model], values: dict[str, Any]) -> Model:
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise _invalid(error) from None
+        raise invalid(kind, error) from None
 
 
-def form(body: bytes) -> dict[str, str]:
-    """The fields of an urlencoded form; an empty one counts as not given."""
+def form(kind: type[Form], body: bytes) -> Form:
+    """An urlencoded form as a struct; an empty field counts as not given. A field that nobody knows is Invalid."""
     try:
         pairs = parse_qsl(body.decode(), errors="strict", max_num_fields=_MAX_FORM_FIELDS)
     except ValueError:
         raise Invalid("The body is not a valid form.") from None
-    return once(pairs)
+    values = once(pairs)
+    known = kind.__struct_fields__
+    for name in values:
+        if name not in known and name not in IGNORED.get(kind, ()):
+            raise unknown(name, known)
+    return convert(kind, {name: value for name, value in values.items() if name in known})
 
 
 def once(pairs: list[tuple[str, str]]) -> dict[str, str]:
@@ -55,7 +66,7 @@ def once(pairs: list[tuple[str, str]]) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, value in pairs:
         if name in values:
-            raise Invalid(f"{name!r} is given more than once.", fields=name)
+            raise Invalid(f"{name} is given more than once.", fields=name)
         values[name] = value
     return values
 
@@ -67,19 +78,17 @@ def moment(text: str | None, fields: str) -> int | None:
     try:
         return milliseconds(text)
     except (ValueError, OverflowError):
-        raise Invalid(f"{fields} is not an RFC 3339 time.", fields=fields) from None
+        raise Invalid(f"{fields} must be an RFC 3339 time, such as {EXAMPLE}.", fields=fields) from None
 
 
 @cache
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)
+def _decoder(kind: Any, twin: Callable[[Any], Any]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(twin(kind))
 
 
-def _invalid(error: msgspec.ValidationError) -> Invalid:
-    text = str(error)
-    path = _PATH.search(text)
-    names = [path[1]] if path else []
-    missing = _MISSING.search(text)
-    if missing:
-        names.append(missing[1])
-    return Invalid(text.replace("`$.", "`"), fields=".".join(names))
+def _as_it_is(kind: Any) -> Any:
+    return kind
+
+
+def _refusal(kind: Any, error: Exception) -> Invalid:
+    return invalid(kind, error) if isinstance(error, msgspec.ValidationError) else broken(error)

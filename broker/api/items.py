@@ -32,6 +32,7 @@ class RawItems(Struct, frozen=True):
     """A bulk body whose items are not looked at yet."""
 
     jobs: Annotated[list[Raw], Meta(min_length=1, max_length=MAX_JOBS)]
+    cursor: Raw = Raw()
 
 
 class Named(Struct, frozen=True):
@@ -92,6 +93,6 @@ def _timed(item: Item) -> Item:
 
 def _id_in(raw: bytes) -> str:
     try:
-        return decode(Named, raw).id
-    except Invalid:
+        return msgspec.json.decode(raw, type=Named).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""

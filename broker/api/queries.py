@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 from msgspec import Meta, Struct
 
 from broker.api.codec import convert
+from broker.api.sentences import must_be, unknown
 from broker.errors import Invalid
 from broker.models.fields import MAX_JOBS, ErrorText, GroupName, Image, LeaseToken, Reason, Time, Timeout
 from broker.states import STATUSES, Status
@@ -17,7 +18,7 @@ Page = Annotated[int, Meta(ge=1, le=MAX_JOBS, description="How many to answer at
 
 
 class Query(Struct, frozen=True, kw_only=True):
-    """No parameters. One that is not known is ignored, one without a value counts as not given."""
+    """No parameters. One that is not known is refused, one without a value counts as not given."""
 
 
 class EnqueueQuery(Query, frozen=True, kw_only=True):
@@ -104,6 +105,7 @@ Parameters = TypeVar("Parameters", bound=Query)
 
 MAX_PARAMETERS = 250
 
+_ITEM = re.compile(r"^(\w+)\[[0-9]+\]", re.ASCII)
 _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 
 
@@ -115,12 +117,13 @@ def parse(kind: type[Parameters], query: str) -> Parameters:
     types = _types(kind)
     texts: dict[str, list[str]] = {}
     for name, text in _pairs(query):
-        if name in types:
-            texts.setdefault(name, []).append(text)
+        if name not in types:
+            raise unknown(name, list(types), what="parameter")
+        texts.setdefault(name, []).append(text)
     try:
-        return convert(kind, {name: _value(types[name], name, given) for name, given in texts.items()})
+        return convert(kind, {name: _value(kind, name, given) for name, given in texts.items()})
     except Invalid as error:
-        raise Invalid(error.message, fields=error.fields.partition("[")[0]) from None
+        raise Invalid(_ITEM.sub(r"\1", error.message), fields=error.fields.partition("[")[0]) from None
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
@@ -131,19 +134,20 @@ def _pairs(query: str) -> list[tuple[str, str]]:
         raise Invalid(f"A query may have {MAX_PARAMETERS} parameters at most.") from None
 
 
-def _value(kind: type, name: str, texts: list[str]) -> Any:
+def _value(kind: type[Query], name: str, texts: list[str]) -> Any:
+    plain = _types(kind)[name]
     for text in texts:
         _check_text(name, text)
-    if kind is list:
+    if plain is list:
         return list(dict.fromkeys(texts))
     if len(texts) > 1:
         raise Invalid(f"{name} is given more than once.", fields=name)
-    return _integer(name, texts[0]) if kind is int else texts[0]
+    return _integer(kind, name, texts[0]) if plain is int else texts[0]
 
 
-def _integer(name: str, text: str) -> int:
+def _integer(kind: type[Query], name: str, text: str) -> int:
     if _INTEGER.fullmatch(text) is None:
-        raise Invalid(f"{name} must be an integer.", fields=name)
+        raise Invalid(must_be(kind, name), fields=name)
     return int(text)
 
 

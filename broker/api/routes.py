@@ -70,6 +70,11 @@ class Route(NamedTuple):
         return self.is_taking or self.method != "GET"
 
     @property
+    def is_strict(self) -> bool:
+        """Whether an unknown parameter is refused. Health and numbers are asked for by what adds its own."""
+        return self.path.startswith("/v1/")
+
+    @property
     def verb(self) -> str:
         """The handler's name."""
         return self.handler.__name__

@@ -24,7 +24,10 @@ DEFAULT_RETRIES_DELAY_S = 60
 
 
 class NewJob(Struct, frozen=True, kw_only=True):
-    """A job as a producer gives it. Unknown fields are ignored, so that a whole job may be sent back."""
+    """A job as a producer gives it. A whole job may be sent back: fields that only a Job has are ignored.
+
+    A field of neither is refused.
+    """
 
     image: NewImage | None = None
     payload: Annotated[str, Meta(description="What the job works on: any text.")] | None = None

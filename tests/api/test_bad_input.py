@@ -163,8 +163,8 @@ BODIES: list[tuple[bytes, str]] = [
     (b'{"jobs":[null]}', "jobs[0]"),
     (b'{"jobs":[{"image":"i"},5]}', "jobs[1]"),
     (b'{"jobs":' + DEEP.encode(), "jobs[0]"),
-    (b'{"x":' + DEEP.encode(), ""),
-    (b'{"jobs":[{"image":"i","x":' + DEEP.replace("[", '{"a":').encode(), ""),
+    (b'{"cursor":' + DEEP.encode(), ""),
+    (b'{"jobs":[{"image":"i","name":' + DEEP.replace("[", '{"a":').encode(), ""),
 ]
 
 
@@ -180,6 +180,62 @@ async def test_enqueue_with_a_wrong_field(http: Http, snapshot: Snapshot, field:
     reply = await http("POST", JOBS, {"jobs": [{"image": "i"}, {"image": "i", field: value}]})
     _refused(reply, f"jobs[1].{field}")
     assert await snapshot() == before
+
+
+async def test_enqueue_with_an_image_of_control_characters(http: Http) -> None:
+    """An image with a control character is refused in the words of its other bounds."""
+    reply = await http("POST", JOBS, {"jobs": [{"image": "i"}, {"image": "a\x00b"}]})
+    _refused(reply, "jobs[1].image")
+    rule = "a text of at most 255 characters, none of them a control character"
+    assert reply.problem.message == f"jobs[1].image must be {rule}."
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("GET", "/v1/jobs", "grp"),
+        ("GET", JOBS, "state"),
+        ("GET", f"{JOBS}/{NO_JOB}", "x"),
+        ("POST", f"{JOBS}/{NO_JOB}/cancel", "force"),
+        ("POST", f"{JOBS}/{NO_JOB}/success", "lease"),
+        ("POST", f"{JOBS}/{NO_JOB}/error", "reasn"),
+        ("POST", f"{JOBS}/{NO_JOB}/log", "mor"),
+        ("GET", f"{JOBS}/{NO_JOB}/log", "tial"),
+        ("POST", JOBS, "durabel"),
+        ("POST", "/v1/jobs/finish", "n"),
+        ("GET", "/v1/openapi.json", "v"),
+        ("GET", "/v1/workers", "group"),
+    ],
+)
+@pytest.mark.parametrize("is_plain", [True, False], ids=["plain", "aiohttp"])
+async def test_query_with_an_unknown_word(
+    http: Http, snapshot: Snapshot, method: str, path: str, name: str, is_plain: bool
+) -> None:
+    """A parameter that nobody knows is refused and named, whatever the route, and nothing is done."""
+    await http.enqueue()
+    before = await snapshot()
+    way = {} if is_plain else {"Connection": "close"}
+    body = {"jobs": [{"image": "i"}]} if path == JOBS and method == "POST" else None
+    reply = await http(method, f"{path}?{name}=1", body, **way)
+    _refused(reply, name)
+    assert reply.problem.message.startswith(f"There is no parameter {name}; ")
+    assert await snapshot() == before
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+async def test_query_of_a_probe(http: Http, path: str) -> None:
+    """What asks for health or numbers may add parameters of its own."""
+    assert (await http("GET", f"{path}?x=1")).status == 200
+
+
+async def test_item_with_an_unknown_field(http: Http) -> None:
+    """In a bulk report the item is refused by name, and the others are done; a whole job is a right item."""
+    first, second = await http.running({}, {})
+    items = [{**first, "status": "succeeded"}, {**second, "status": "failed", "reasn": "x"}]
+    outcomes = (await http("POST", "/v1/jobs/finish", {"jobs": items})).json["jobs"]
+    assert outcomes[0] == {"id": first["id"], "ok": True}
+    assert (outcomes[1]["id"], outcomes[1]["error"]["fields"]) == (second["id"], "jobs[1].reasn")
+    _refused(await http("POST", "/v1/jobs/finish", {"jobs": items, "job": 1}), "job")
 
 
 @pytest.mark.parametrize(("body", "fields"), BODIES, ids=range(len(BODIES)))
@@ -218,7 +274,9 @@ async def test_report_with_a_wrong_field(http: Http, snapshot: Snapshot, verb: s
     """A report with a wrong field is refused and names it; the job stays as it was."""
     [job] = await http.running()
     before = await snapshot()
-    _refused(await http("POST", f"{JOBS}/{job['id']}/{verb}", {field: value}), field)
+    reply = await http("POST", f"{JOBS}/{job['id']}/{verb}", {field: value})
+    _refused(reply, reply.problem.fields)
+    assert reply.problem.fields.partition(".")[0] == field
     assert await snapshot() == before
 
 
@@ -227,7 +285,7 @@ async def test_report_with_a_wrong_body(http: Http, snapshot: Snapshot, verb: st
     """A report's body is an object or nothing."""
     [job] = await http.running()
     before = await snapshot()
-    for body in (b"[]", b"5", b'"x"', b"{", b"\xff", b'{"lease":NaN}', b'{"x":' + DEEP.encode()):
+    for body in (b"[]", b"5", b'"x"', b"{", b"\xff", b'{"lease":NaN}', b'{"id":' + DEEP.encode()):
         _refused(await http("POST", f"{JOBS}/{job['id']}/{verb}", body), "")
     assert await snapshot() == before
 

@@ -12,7 +12,7 @@ from broker.api.logbook import discard_log
 from broker.api.queries import EnqueueQuery, ListQuery
 from broker.encoded import listed
 from broker.errors import Invalid
-from broker.models.fields import NO_CONTROLS
+from broker.models.fields import LINE, NO_CONTROLS
 from broker.models.jobs import JobsWrapper, JobWrapper, NewJob, NewJobs
 
 _IMAGE = re.compile(NO_CONTROLS)
@@ -77,7 +77,8 @@ def _check_images(jobs: Sequence[NewJob]) -> None:
     for image in {job.image for job in jobs}:
         if image and _IMAGE.fullmatch(image) is None:
             i = next(i for i, job in enumerate(jobs) if job.image == image)
-            raise Invalid("An image has no control characters.", fields=f"jobs[{i}].image")
+            place = f"jobs[{i}].image"
+            raise Invalid(f"{place} must be {LINE['words']}.", fields=place)
 
 
 def _check_payloads(jobs: Sequence[NewJob], limit_bytes: int) -> None:

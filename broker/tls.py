@@ -31,6 +31,7 @@ class Tls:
         cert, key, client_ca = self._files
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])  # whoever can speak HTTP/2 too chooses this
         _use(lambda: context.load_cert_chain(cert, key or None, password=""), f"The certificate {cert}", key)
         if client_ca:
             _use(lambda: context.load_verify_locations(client_ca), f"The authorities in {client_ca}")

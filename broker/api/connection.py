@@ -16,14 +16,20 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from broker.api.heads import encoded
+from broker.api.no_http import no_request, other_protocol
 from broker.api.plain import Unread, read_plain, whole_length
+from broker.api.problems import refusal
 from broker.api.slots import Desk, Slot
+from broker.errors import Invalid
 from broker.metrics.requests import GONE
 
 MOST_UNDER_WAY = 256
 """Plain requests of one connection that may be under way before no more of it is read."""
 _HELD_BYTES = 256 * 1024
 """What may wait behind a request of aiohttp's before no more is read."""
+_LINE_ENDS = b"\r\n"
+_LINGER_S = 1.0
+"""How long what comes behind something that is no HTTP is read and dropped."""
 _JOINED_BYTES = 16 * 1024
 """Smaller answers leave together, in one call of the system; it costs more than to copy them."""
 
@@ -35,6 +41,7 @@ class Connection(web.RequestHandler):
         "_desk",
         "_is_advancing",
         "_is_leaving",
+        "_is_over",
         "_is_theirs",
         "_left",
         "_passed",
@@ -56,9 +63,12 @@ class Connection(web.RequestHandler):
         self._is_theirs = False
         self._is_advancing = False
         self._is_leaving = False
+        self._is_over = False
 
     def data_received(self, data: bytes) -> None:
         """Take what has come."""
+        if self._is_over:
+            return
         if self._is_theirs or not data:  # aiohttp calls itself with nothing to go on reading
             super().data_received(data)
             return
@@ -128,8 +138,13 @@ class Connection(web.RequestHandler):
         """Begin the request that stands there; where it ends, or None if it must wait."""
         if len(self._slots) >= MOST_UNDER_WAY:
             return None
+        if data[at] in _LINE_ENDS:  # empty lines before a request are passed over
+            return at + 1
         found = read_plain(data, at, self._desk.most_body_bytes)
         if isinstance(found, Unread):
+            fault = (other_protocol if found is Unread.UNUSUAL else no_request)(data, at)
+            if fault is not None:
+                return self._refuse(fault, data)
             return self._pass_next(data, at) if found is Unread.UNUSUAL else None
         request, end = found
         slot = Slot(self._leave)
@@ -138,6 +153,23 @@ class Connection(web.RequestHandler):
             self._slots.remove(slot)
             return self._pass_next(data, at)
         return end
+
+    def _refuse(self, fault: Invalid, data: bytes) -> int | None:
+        """Answer what is no HTTP once all answers before it have left, and close.
+
+        What still comes is read and dropped for a moment: a socket closed on it would be reset, and the answer lost.
+        """
+        transport = self.transport
+        if self._slots or not isinstance(transport, asyncio.Transport):
+            return None
+        self._is_over = True
+        transport.write(encoded(refusal(fault), is_last=True))
+        if transport.can_write_eof():
+            transport.write_eof()
+            self._loop.call_later(_LINGER_S, transport.close)
+        else:
+            transport.close()
+        return len(data)
 
     def _pass_next(self, data: bytes, at: int) -> int | None:
         """Pass a request on to aiohttp once all answers before it have left."""

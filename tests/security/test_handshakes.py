@@ -167,3 +167,19 @@ async def test_stop_ends_handshakes(clients: Clients, runner: Runner) -> None:
     assert await ends(reader) - began < HANDSHAKE_S / 2
     with pytest.raises(ConnectionError):
         await clients.silent()
+
+
+async def test_http_2_inside_tls(runner: Runner, ours: Authority) -> None:
+    """A client that speaks HTTP/2 without asking is told so at once; one that offers it is led to HTTP/1.1."""
+    tls = ssl.create_default_context(cafile=ours.pem)
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+    reader, writer = await asyncio.open_connection(*runner.addresses[0][:2], ssl=tls)
+    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
+    async with asyncio.timeout(10):
+        for piece in (b"PRI * HTT", b"P/2.0\r\n\r\nSM", b"\r\n\r\n"):
+            writer.write(piece)
+            await writer.drain()
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"HTTP/2 is not supported" in answer

@@ -90,17 +90,17 @@ class Access:
         """
         if self.is_open or scope is None:
             return EVERYTHING
-        grant = self._grant_of(authorization)
+        grant = self._grant_of(authorization, scope)
         if scope not in grant.scopes:
             raise Forbidden(f"The token does not have the scope {scope}.")
         if group:
             grant.check(group)
         return grant
 
-    def _grant_of(self, authorization: str | None) -> Grant:
+    def _grant_of(self, authorization: str | None, scope: Scope) -> Grant:
         scheme, _, secret = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not secret:
-            raise Unauthorized("A token is needed: Authorization: Bearer TOKEN.")
+            raise Unauthorized(f"A token is needed, with the scope {scope}: Authorization: Bearer TOKEN.")
         given = digest(secret.strip())
         grant = self._seen.get(given)  # by the digest: what a client learns from the time is nothing about a token
         if grant is None:

@@ -86,6 +86,7 @@ def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.verb,
         "summary": route.summary,
+        **_scope(route),
         "parameters": [*_path_parameters(route), *_query_parameters(route), *_header_parameters(route)],
         "security": [{}, {"token": [route.scope]}] if route.scope else [],
         "responses": {str(route.status): _answer(route), **_refusals(route)},
@@ -93,6 +94,12 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.takes is not None:
         operation["requestBody"] = _request_body(route)
     return operation
+
+
+def _scope(route: Route) -> dict[str, str]:
+    if route.scope is None:
+        return {"description": "Needs no token."}
+    return {"description": f"Where the broker has a file of tokens, this needs one with the scope `{route.scope}`."}
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:

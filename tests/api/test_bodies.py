@@ -162,7 +162,7 @@ async def test_request_that_is_not_http(http: Http, text: bytes) -> None:
     answer = await http.raw(text)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b" 400 " in head.partition(b"\r\n")[0]
-    assert json.loads(body) == {"error": {"message": "The request is not valid HTTP.", "code": "invalid"}}
+    assert json.loads(body)["error"]["code"] == "invalid"
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,17 @@
 """The OpenAPI document."""
 
+import re
+from collections.abc import Iterator
+from typing import Any
+
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from broker.api.openapi import document
 from broker.api.problems import STATUS
 from broker.api.routes import ROUTES
+from broker.config import BrokerSettings
 from broker.errors import ERRORS
+from broker.settings import TOKEN_VARIABLE, settings_of
 
 
 def test_document_is_valid() -> None:
@@ -31,6 +37,32 @@ def test_document_tells_every_error() -> None:
     """The words of all errors, with their statuses and sentences, stand in the description."""
     for error in ERRORS:
         assert f"{STATUS[error]} `{error.word.lower()}`: {error.sentence}" in document()["info"]["description"]
+
+
+def _texts(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        yield from (part[name] for name in ("description", "summary", "title") if isinstance(part.get(name), str))
+        part = list(part.values())
+    if isinstance(part, list):
+        for inside in part:
+            yield from _texts(inside)
+
+
+def test_document_names_no_constants() -> None:
+    """No text has a name of the source in capitals: a number stands there instead. Variables of settings may."""
+    texts = list(_texts(document()))
+    assert len(texts) > 100
+    variables = {setting.variable for setting in settings_of(BrokerSettings)} | {TOKEN_VARIABLE}
+    words = {word for text in texts for word in re.findall(r"\b[A-Z0-9]+(?:_[A-Z0-9]+)+\b", text)}
+    assert words - variables == set()
+
+
+def test_every_scope_is_told() -> None:
+    """Each operation says which scope a token needs, that of the numbers too."""
+    for route in ROUTES:
+        text = document()["paths"][route.path][route.method.lower()]["description"]
+        assert f"`{route.scope}`" in text or (route.scope is None and text == "Needs no token.")
+    assert "`read`" in document()["paths"]["/metrics"]["get"]["description"]
 
 
 def test_parameters_are_never_null() -> None:

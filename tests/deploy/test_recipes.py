@@ -1,11 +1,13 @@
 """The recipes of deploy/README.md, run as a person at a terminal would, against a store with jobs."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 from tests.deploy.brokers import serving
 from tests.deploy.conftest import Need
@@ -63,3 +65,12 @@ def test_page_has_recipes_with_what_they_print() -> None:
     """Most recipes tell what they print, so that the test above can find one that is out of date."""
     assert len(RECIPES) > 15
     assert len([recipe for recipe in RECIPES if recipe.prints is None]) <= 4
+
+
+def test_page_says_how_prometheus_shows_its_token() -> None:
+    """The scrape configuration is YAML, and takes its token from the file that the command before it writes."""
+    pattern = r"```sh\n(titan token new --scope read [^\n]*)\n```\n```yaml\n(.*?)```"
+    [(command, block)] = re.findall(pattern, PAGE.read_text("utf-8"), re.DOTALL)
+    [job] = yaml.safe_load(block)["scrape_configs"]
+    assert job["authorization"] == {"credentials_file": command.rpartition(" > ")[2]}
+    assert len(job["static_configs"][0]["targets"]) == 2

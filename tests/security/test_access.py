@@ -28,6 +28,10 @@ async def test_route_with_a_token_of_each_scope(http: Http, tokens: Tokens, rout
     for headers in ({}, {"Authorization": "Bearer titan_wrong"}):
         stranger = await http(route.method, path, **headers)
         assert (stranger.status == 401) == (route.verb not in OPEN), stranger
+    if not is_let_in:
+        assert f"the scope {route.scope}" in reply.problem.message
+    if route.verb not in OPEN:
+        assert f"with the scope {route.scope}:" in (await http(route.method, path)).problem.message
 
 
 @pytest.mark.parametrize(

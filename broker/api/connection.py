@@ -160,7 +160,7 @@ class Connection(web.RequestHandler):
         What still comes is read and dropped for a moment: a socket closed on it would be reset, and the answer lost.
         """
         transport = self.transport
-        if self._slots or not isinstance(transport, asyncio.Transport):
+        if self._slots or transport is None:
             return None
         self._is_over = True
         transport.write(encoded(refusal(fault), is_last=True))

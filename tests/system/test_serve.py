@@ -82,6 +82,17 @@ def test_stop_answers_what_is_in_progress(broker: Start) -> None:
     assert program.wait() == 0
 
 
+@pytest.mark.parametrize("sent", [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"SSH-2.0-x\r\n"])
+def test_another_protocol_at_the_port(broker: Start, sent: bytes) -> None:
+    """HTTP/2, TLS or anything else is answered long before the deadline of a head, and the connection is closed."""
+    program, url = broker("--head-timeout-s", "600")
+    with link_to(url) as link:
+        link.sendall(sent)
+        answer = all_of(link)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert program.stop() == 0
+
+
 def test_stop_lets_long_polls_go(broker: Start) -> None:
     """A client that waits for a job gets an empty answer at once when the broker stops."""
     program, url = broker()

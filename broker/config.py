@@ -59,6 +59,15 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     reap_batch: Annotated[
         int, Meta(ge=1, le=1000, description="Jobs that one call of the reap script handles at most.")
     ] = 50
+    stop_grace_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="How long a consumer with a short lease may go on to touch a job whose timeout is over, "
+            "while it stops it and reports, in s; the same at all brokers.",
+        ),
+    ] = 15.0
     store_timeout_s: Annotated[float, Meta(gt=0, le=60, description="How long the store may take to answer, in s.")] = (
         1.0
     )

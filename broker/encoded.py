@@ -74,14 +74,14 @@ def _retry_of(settings: Settings) -> bytes:
     return b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b""
 
 
-def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None) -> list[Handed]:
-    """The reply of next.lua. lease: the first part of the tokens; lease_s: the length of the leases, if asked."""
+def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None, grace_ms: int) -> list[Handed]:
+    """The reply of next.lua to these arguments; lease_s is None where each job's timeout counts."""
     now, *groups = reply
     first = lease.encode() + b"-"
     jobs: list[Handed] = []
     for name, env_vars, *told in groups:
         group, begin = name.decode(), b'","group_name":"%b","status":"running",' % name
-        ends = _Ends(now, lease_s, env_vars)
+        ends = _Ends(now, lease_s, grace_ms, env_vars)
         for job_id, place, text, deliveries in zip(*[iter(told)] * _WORDS, strict=True):
             head, inside = split(text)
             token = first + place
@@ -134,10 +134,11 @@ class _Ends(dict[tuple[bytes, int], bytes]):
     By what their texts have before the specs, and deliveries: many jobs have the same.
     """
 
-    def __init__(self, now: int, lease_s: int | None, env_vars: bytes | None) -> None:
+    def __init__(self, now: int, lease_s: int | None, grace_ms: int, env_vars: bytes | None) -> None:
         super().__init__()
         self._now = now
         self._lease_s = lease_s
+        self._grace_ms = grace_ms
         self._env_vars = b',"env_vars":' + env_vars if env_vars else b""
 
     def __missing__(self, key: tuple[bytes, int]) -> bytes:
@@ -148,8 +149,10 @@ class _Ends(dict[tuple[bytes, int], bytes]):
     def _end(self, head: bytes, deliveries: int) -> bytes:
         given, _, created_at = parts_of(head)
         settings = settings_of(given)
-        held_s = settings.timeout if self._lease_s is None else min(settings.timeout, self._lease_s)
-        times = (int(created_at), self._now, self._now + held_s * 1000)
+        held_ms = settings.timeout * 1000
+        if self._lease_s is not None:
+            held_ms = min(held_ms + self._grace_ms, self._lease_s * 1000)
+        times = (int(created_at), self._now, self._now + held_ms)
         return b'%b%d%b%b%b,"lease":"' % (
             _settled(settings),
             deliveries,

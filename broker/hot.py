@@ -23,7 +23,8 @@ Held = tuple[str, str, str]
 class Hot:
     """Enqueue, touch and finish. `now` answers '' for the store's clock; in tests a time in ms.
 
-    `limits` are what groups may have. `is_stepwise`: the store answers with futures only. `on_enqueue` is told a group
+    `limits` are what groups may have; `grace_ms`: how much longer than a job's timeout a short lease may last.
+    `is_stepwise`: the store answers with futures only. `on_enqueue` is told a group
     when new jobs of it are on their way: what is asked then comes behind them, so `broker`, a name of our own, spares
     the store from telling us.
     """
@@ -33,6 +34,7 @@ class Hot:
         partitions: Partitions,
         now: Callable[[], str],
         limits: Limits,
+        grace_ms: int,
         *,
         broker: str,
         is_stepwise: bool,
@@ -41,6 +43,7 @@ class Hot:
         self._partitions = partitions
         self._now = now
         self._limits = limits
+        self._grace_ms = grace_ms
         self.is_stepwise = is_stepwise
         self._broker = broker
         self._enqueues: dict[str, Ticks[Sequence[NewRun], int]] = self._ticks(self._enqueue)
@@ -117,7 +120,7 @@ class Hot:
 
     async def _touch(self, partition: str, parts: Sequence[Sequence[Held]]) -> list[list[Any]]:
         words, places = touch_words(item for part in parts for item in part)
-        return await self._outcomes("touch", partition, (self._now(), *words), places, parts)
+        return await self._outcomes("touch", partition, (self._now(), self._grace_ms, *words), places, parts)
 
     async def _finish(self, partition: str, parts: Sequence[Sequence[Ended]], want: str = "") -> list[list[Any]]:
         words, places = finish_words([item for part in parts for item in part])

@@ -104,6 +104,11 @@ def worker(p: str, name: str) -> str:
     return f"{p}:worker:{name}"
 
 
+def notices(p: str) -> str:
+    """The sorted set of the newest notices to workers by their numbers."""
+    return f"{p}:notices"
+
+
 def answer(p: str, name: str, key: str) -> str:
     """The first answer that an Idempotency-Key got in a group."""
     return f"{p}:answer:{name}:{key}"

@@ -16,16 +16,22 @@ _encode = msgspec.json.Encoder().encode
 class Picking:
     """Hands out jobs of some images only. `now` answers '' for the store's clock; in tests a time in ms.
 
-    `give_back` is told of jobs whose caller was gone when they came. `broker`: see Taking.
+    `give_back` is told of jobs whose caller was gone when they came. `broker`, `grace_ms`: see Taking.
     """
 
     def __init__(
-        self, partitions: Partitions, now: Callable[[], str], give_back: Callable[[Sequence[Handed]], None], broker: str
+        self,
+        partitions: Partitions,
+        now: Callable[[], str],
+        give_back: Callable[[Sequence[Handed]], None],
+        broker: str,
+        grace_ms: int,
     ) -> None:
         self._partitions = partitions
         self._now = now
         self._give_back = give_back
         self._broker = broker
+        self._grace_ms = grace_ms
         self._turn = 0
 
     async def next(
@@ -50,14 +56,14 @@ class Picking:
         jobs: list[Handed] = []
         for name, here in self._partitions.round(turn, groups):
             lease, length = lease_token(), "" if lease_s is None else lease_s
-            words = (self._now(), n - len(jobs), lease, length, broker, len(here), *here, *images)
+            words = (self._now(), n - len(jobs), lease, length, self._grace_ms, broker, len(here), *here, *images)
             try:
                 reply = await self._partitions.run("next_image", name, *words)
             except TitanError:
                 if not jobs:
                     raise
                 break
-            jobs += handed_out(reply, lease, lease_s)
+            jobs += handed_out(reply, lease, lease_s, self._grace_ms)
             if len(jobs) == n:
                 break
         return jobs

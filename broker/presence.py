@@ -15,6 +15,9 @@ MAX_WORKERS = 10_000
 MAX_RUNNING = 100
 """How many ids of running jobs an announcement has at most; `busy` counts all."""
 
+ENDING = "stopped"
+"""The state of a worker's last word."""
+
 MAX_RECEIPTS = 5
 
 WORKER_NAME = r"[A-Za-z0-9._-]{1,128}"
@@ -79,10 +82,27 @@ class Announcement(Struct, frozen=True, kw_only=True):
 
 
 class Orders(Struct, frozen=True, kw_only=True):
-    """The answer to an announcement: what somebody wants of the worker, if anything, until it says that it is done."""
+    """The answer to an announcement: what somebody wants of the worker, if anything, until it says that it is done.
+
+    With `wait` also what was cancelled. A worker that waits again sends `seen` back.
+    """
 
     number: int = 0
     order: Order | UnsetType = UNSET
+    stop_grace_s: Annotated[
+        float, Meta(description="How long after its timeout a job with a short lease may still be touched, in s.")
+    ] = 15.0
+    seen: (
+        Annotated[str, Meta(description="Up to where this tells of cancelled jobs: ?seen= of the next one.")]
+        | UnsetType
+    ) = UNSET
+    cancelled: (
+        Annotated[list[str], Meta(description="Ids of jobs that were cancelled since `seen` while anybody ran them.")]
+        | UnsetType
+    ) = UNSET
+    has_gap: (
+        Annotated[bool, Meta(description="More may have been cancelled: touch what you run, and see.")] | UnsetType
+    ) = UNSET
 
 
 class Worker(Struct, frozen=True, kw_only=True):

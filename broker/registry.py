@@ -1,35 +1,53 @@
 """The workers that a broker knows: kept in the store's first partition, each while it says that it is there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
 from broker.errors import NotFound
+from broker.notices import Notices
 from broker.partitions import Partitions
-from broker.presence import KEPT_S, MAX_WORKERS, Announcement, Order, Orders, Worker
+from broker.presence import ENDING, KEPT_S, MAX_WORKERS, Announcement, Order, Orders, Worker
 from broker.times import rfc3339
 
 _encode = msgspec.json.Encoder().encode
 _said = msgspec.json.Decoder(Announcement).decode
-_ENDING = "stopped"
 
 
 class Registry:
-    """Workers by name. Any method may raise StoreUnavailable. `now` is '' for the store's clock, or a time in ms."""
+    """Workers by name. Any method may raise StoreUnavailable. `now` is '' for the store's clock, or a time in ms.
 
-    def __init__(self, partitions: Partitions) -> None:
+    `grace_s`: how long after its timeout a job with a short lease may still be touched.
+    """
+
+    def __init__(self, partitions: Partitions, grace_s: float) -> None:
         self.now = ""
+        self.notices = Notices(partitions)
+        self._grace_s = grace_s
         self._partitions = partitions
         self._partition = partitions.names[0]
 
     async def announce(self, worker: Announcement) -> Orders:
         """Know the worker for another while; what is wanted of it. Raises LimitReached when too many are known."""
-        said = "" if worker.state == _ENDING else _encode(worker).decode()
+        said = "" if worker.state == ENDING else _encode(worker).decode()
         arguments = (worker.name, said, worker.done, KEPT_S * 1000, MAX_WORKERS)
         reply = await self._partitions.run("announce", self._partition, self.now, *arguments)
-        return Orders(number=int(reply[0]), order=reply[1].decode()) if reply else Orders()
+        number, order = (int(reply[0]), reply[1].decode()) if reply else (0, UNSET)
+        return Orders(number=number, order=order, stop_grace_s=self._grace_s)
+
+    async def hear(self, name: str, seen: str, reaches: Callable[[str], bool], wait_s: float) -> Orders:
+        """Wait for an order to the worker, or for a running job of a group that it `reaches` to be cancelled."""
+        heard = await self.notices.hear(name, seen, reaches, wait_s)
+        return Orders(
+            number=heard.number,
+            order=heard.order or UNSET,
+            stop_grace_s=self._grace_s,
+            seen=heard.seen,
+            cancelled=list(heard.cancelled) or UNSET,
+            has_gap=heard.has_gap or UNSET,
+        )
 
     async def order(self, name: str, order: Order) -> Worker:
         """Leave an order for the worker, which gets it with its next announcement. Raises NotFound."""

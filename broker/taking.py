@@ -37,7 +37,8 @@ class Taking:
     """Hands out jobs. `now` answers '' for the store's clock; in tests a time in ms.
 
     `give_back` is told of jobs whose caller was gone when they came. `broker`: the name by which the store tells us of
-    jobs to come. `is_stepwise`: the store answers with futures only.
+    jobs to come. `grace_ms`: how much longer than a job's timeout a short lease may last. `is_stepwise`: the store
+    answers with futures only.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Taking:
         now: Callable[[], str],
         give_back: Callable[[Sequence[Handed]], None],
         broker: str,
+        grace_ms: int,
         *,
         is_stepwise: bool,
     ) -> None:
@@ -53,6 +55,7 @@ class Taking:
         self._now = now
         self._give_back = give_back
         self._broker = broker
+        self._grace_ms = grace_ms
         self._is_stepwise = is_stepwise
         self._turn = 0
         self._wishes: dict[Wish, Ticks[int, list[Handed]]] = {}
@@ -140,9 +143,9 @@ class Taking:
     async def _run(self, wish: Wish, n: int) -> list[Handed]:
         lease, length = lease_token(), "" if wish.lease_s is None else wish.lease_s
         broker = self._broker if wish.waits else ""
-        words = (self._now(), n, lease, length, broker, *wish.groups)
+        words = (self._now(), n, lease, length, self._grace_ms, broker, *wish.groups)
         reply = await self._partitions.run("next", wish.partition, *words)
-        return handed_out(reply, lease, wish.lease_s)
+        return handed_out(reply, lease, wish.lease_s, self._grace_ms)
 
 
 def _bytes_of(jobs: Sequence[Handed]) -> int:

@@ -6,10 +6,12 @@ local function open(p, group, now)
   if group.rate then group.room = math.min(group.room, allowance(p, group.name, group.rate, now)) end
 end
 
--- what the jobs of a call share: when, the first part of their tokens, the length of the leases in s or '', and the beginning
--- of a first run; how many bytes they have together, and their runs, flat ids and texts
-local function handing_of(now, lease, lease_s)
-  return { now = now, lease = lease .. '-', lease_s = lease_s, first = ' 1 ' .. whole(now), bytes = 0, runs = {} }
+-- what the jobs of a call share: when, the first part of their tokens, the length of short leases in s or '', how much longer
+-- than a job's timeout these may last in ms, and the beginning of a first run; how many bytes they have together, and their
+-- runs, flat ids and texts
+local function handing_of(now, lease, lease_s, grace_ms)
+  local first = ' 1 ' .. whole(now)
+  return { now = now, lease = lease .. '-', lease_s = lease_s, grace_ms = grace_ms, first = first, bytes = 0, runs = {} }
 end
 
 -- how often a job with this text in `runs` was handed out
@@ -32,16 +34,16 @@ end
 -- hand out a job of this text, and of the run before this one or false
 local function hand_out(handing, reply, group, id, place, text, before)
   local now, running, runs = handing.now, group.running, handing.runs
-  local length_s, deliveries, begun, rest = timeout_s(text), 1, handing.first, ''
+  local ends, deliveries, begun, rest = now + timeout_s(text) * 1000, 1, handing.first, ''
   if handing.lease_s ~= '' then
-    rest = ' ' .. handing.lease_s .. ' ' .. whole(now + length_s * 1000)
-    length_s = math.min(length_s, tonumber(handing.lease_s))
+    rest = ' ' .. handing.lease_s .. ' ' .. whole(ends)
+    ends = math.min(ends + handing.grace_ms, now + handing.lease_s * 1000)
   end
   if before then
     deliveries = deliveries_in(before) + 1
     begun = ' ' .. deliveries .. ' ' .. whole(now)
   end
-  local ends, n = now + length_s * 1000, #runs
+  local n = #runs
   if running then
     local k = #running
     running[k + 1], running[k + 2] = ends, id

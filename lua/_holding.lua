@@ -26,8 +26,9 @@ local function receipts_with(before, receipt)
   return table.concat(lines, '\n', math.max(1, #lines - 4))
 end
 
--- the end of a lease that begins now
-local function lease_end(job, now)
+-- the end of a lease that begins now; a short one may last so much longer than the job's timeout, for its consumer to stop the
+-- job and report
+local function lease_end(job, now, grace_ms)
   local at = now + (job.lease_s or job.timeout or TIMEOUT_S) * 1000
-  return job.deadline and math.min(at, tonumber(job.deadline)) or at
+  return job.deadline and math.min(at, job.deadline + grace_ms) or at
 end

@@ -9,7 +9,7 @@
 -- reply   id field value field value…
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
--- with    _texts _jobs _moves _ends
+-- with    _texts _jobs _moves _ends _notices
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 
 local job = find(p, group, id)
@@ -18,6 +18,7 @@ if job.status == 'succeeded' or job.status == 'failed' then return wrong_state(j
 
 if job.status ~= 'cancelled' then
   close(p, group, id, job.status, 'cancelled', 'client_request', now)
+  if job.status == 'running' then add_notice(p, 'cancelled ' .. group .. ' ' .. id) end
   refresh_ready(p, group)
 end
 

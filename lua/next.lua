@@ -5,8 +5,9 @@
 -- ARGV[2] n          how many at most; fewer when they are large, or of very many groups
 -- ARGV[3] lease      first part of the tokens, a word: a job's is this, '-' and its place
 -- ARGV[4] lease_s    length of the leases, or '' for each job's timeout
--- ARGV[5] broker     for which clients wait: it is told of jobs to come, when there are none; or ''
--- ARGV[6] names      of the groups to choose from, or none for all
+-- ARGV[5] grace_ms   how much longer than a job's timeout a lease of lease_s may last, ms
+-- ARGV[6] broker     for which clients wait: it is told of jobs to come, when there are none; or ''
+-- ARGV[7] names      of the groups to choose from, or none for all
 --
 -- moves   queued -> running
 -- reply   now, ms; for each turn of a group: name, env_vars or nil, and for each job: id place text deliveries
@@ -14,7 +15,8 @@
 -- flags   allow-oom
 -- with    _texts _settings _rates _handing _waiting _turns _chosen
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local broker, names, reply, handing = ARGV[5], { unpack(ARGV, 6) }, { now }, handing_of(now, lease, lease_s)
+local grace_ms, broker, names, reply = tonumber(ARGV[5]), ARGV[6], { unpack(ARGV, 7) }, { now }
+local handing = handing_of(now, lease, lease_s, grace_ms)
 local groups_left = 100 -- no more groups than these have their turns in one call
 
 -- what was seen of the queues is out of them; a group stays in `ready` while it has another job, and room for it

@@ -5,9 +5,10 @@
 -- ARGV[2] n          how many at most; fewer when they are large
 -- ARGV[3] lease      first part of the tokens, a word: a job's is this, '-' and its place
 -- ARGV[4] lease_s    length of the leases, or '' for each job's timeout
--- ARGV[5] broker     for which clients wait: it is told of jobs to come, when there are none; or ''
--- ARGV[6] n_groups   how many names of groups follow; 0 to choose from all
--- ARGV[7] names      of groups; then of images, each as a JSON string
+-- ARGV[5] grace_ms   how much longer than a job's timeout a lease of lease_s may last, ms
+-- ARGV[6] broker     for which clients wait: it is told of jobs to come, when there are none; or ''
+-- ARGV[7] n_groups   how many names of groups follow; 0 to choose from all
+-- ARGV[8] names      of groups; then of images, each as a JSON string
 --
 -- moves   queued -> running
 -- reply   now, ms; for each turn of a group: name, env_vars or nil, and for each job: id place text deliveries
@@ -15,7 +16,7 @@
 -- flags   allow-oom
 -- with    _texts _rates _handing _waiting _turns
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local broker, n_groups, first = ARGV[5], tonumber(ARGV[6]), 7
+local grace_ms, broker, n_groups, first = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), 8
 local GROUPS, LOOKS, ALL_LOOKS, LARGEST = 100, math.max(n, 200), n + 1000, 4194304
 local wanted, looks, bytes, found = {}, 0, 0, {}
 for i = first + n_groups, #ARGV do wanted[ARGV[i]] = true end
@@ -54,7 +55,7 @@ for i = 1, math.min(#heads, 2 * GROUPS), 2 do
 end
 table.sort(found, function(a, b) return a.score < b.score end)
 
-local reply, handing = { now }, handing_of(now, lease, lease_s)
+local reply, handing = { now }, handing_of(now, lease, lease_s, grace_ms)
 for i = 1, math.min(n, #found) do
   local group, id = found[i].group, found[i].id
   group.taken[#group.taken + 1] = id

@@ -8,12 +8,14 @@
 -- reply   seen_at, said, order
 -- refuses NOT_FOUND
 -- flags   allow-oom
+-- with    _notices
 local p, name, order = KEYS[1], ARGV[1], ARGV[2]
 local worker = p .. ':worker:' .. name
 
 if call('EXISTS', worker) == 0 then return refuse('NOT_FOUND', 'There is no such worker, or it was silent for too long.') end
 
-call('HINCRBY', worker, 'number', 1)
+local number = call('HINCRBY', worker, 'number', 1)
 call('HSET', worker, 'order', order)
+add_notice(p, table.concat({ 'order', name, number, order }, ' '))
 
 return call('HMGET', worker, 'seen_at', 'said', 'order')

@@ -7,6 +7,7 @@
 -- ARGV[4] lease       the token, or '' (an old client, or a queued job)
 -- ARGV[5] new_lease   first part of the token, a word, if the job is handed out by this; the rest is '-' and its place
 -- ARGV[6] started_at  ms, or '' for now; kept for display where it is plausible
+-- ARGV[7] grace_ms    how much longer than the job's timeout a short lease may last, ms
 --
 -- moves   queued -> running, running -> running
 -- reply   id field value field value…, with the group's env_vars
@@ -14,7 +15,7 @@
 -- flags   allow-oom
 -- with    _texts _jobs _holding _rates
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
-local lease, new_lease, started_at = ARGV[4], ARGV[5], tonumber(ARGV[6])
+local lease, new_lease, started_at, grace_ms = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 
 local job = find(p, group, id)
 local is_queued = job and job.status == 'queued' and lease == ''
@@ -37,7 +38,7 @@ elseif job.deadline then
   job.deadline = now + (job.timeout or TIMEOUT_S) * 1000
   more = job.lease_s .. ' ' .. whole(job.deadline)
 end
-local ends = lease_end(job, now)
+local ends = lease_end(job, now, grace_ms)
 local run = { job.lease, job.deliveries, whole(plausible(started_at, job.created_at, now)), more }
 call('HSET', runs_key(p), id, table.concat(run, ' '))
 call('ZADD', set_key(p, group, 'running'), ends, id)

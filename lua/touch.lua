@@ -2,7 +2,8 @@
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
--- ARGV[2] runs       of jobs of a group: group, how many; then for each job: id lease; lease is the token, or '' (an old
+-- ARGV[2] grace_ms   how much longer than a job's timeout a short lease may last, ms
+-- ARGV[3] runs       of jobs of a group: group, how many; then for each job: id lease; lease is the token, or '' (an old
 --                    client)
 --
 -- moves   running -> running
@@ -10,7 +11,7 @@
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
 -- with    _texts _jobs _holding
-local p, now, at = KEYS[1], clock(ARGV[1]), 2
+local p, now, grace_ms, at = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 
 -- what is known of a job, which is running in the group and has this text in `runs`, or is looked for
 local function look(group, id, is_running, run)
@@ -37,7 +38,7 @@ while at < #ARGV do
     end
     local refused = refusal(p, group, id, job, lease)
     if not refused then
-      local ends = lease_end(job, now)
+      local ends = lease_end(job, now, grace_ms)
       running[#running + 1] = ends; running[#running + 1] = id
       first_end = math.min(first_end, ends)
     end

@@ -186,5 +186,6 @@ async def assert_known_keys(store: Store) -> None:
                 "rates",
                 "fence",
                 "bytes",
+                "notices",
             }, key
     await store.redis.unlink(*known)  # so that the next tests' scans stay short

@@ -100,7 +100,7 @@ class Client(Link):
         return (await self.ask("POST", f"{_job(group, job_id)}/release", JobWrapper, body)).job
 
     async def cancel(self, group: str, job_id: str) -> Job:
-        """Cancel the job; a worker that runs it sees that at its next touch."""
+        """Cancel the job; the worker that runs it hears of that within 2 s."""
         return (await self.ask("POST", f"{_job(group, job_id)}/cancel", JobWrapper)).job
 
     async def retry(self, group: str, job_id: str) -> Job:
@@ -147,9 +147,13 @@ class Client(Link):
         async with self.stream("GET", f"{_job(group, job_id)}/log", query=query, pause_s=_SILENCE_S) as answer:
             yield int(answer.headers.get("Titan-Log-Start", start)), answer.content.iter_any()
 
-    async def announce(self, worker: Announcement) -> Orders:
-        """Say what this worker is and does; what somebody wants of it."""
-        return await self.ask("POST", "/workers", Orders, worker)
+    async def announce(self, worker: Announcement, wait_s: int = 0, seen: str = "") -> Orders:
+        """Say what this worker is and does; what somebody wants of it.
+
+        Waits up to `wait_s` (0..30) for an order or a cancelled job. `seen` is that of the answer before.
+        """
+        query = [("wait", wait_s or ""), ("seen", seen)]
+        return await self.ask("POST", "/workers", Orders, worker, query=query, more_s=wait_s)
 
     async def workers(self, n: int = 50, cursor: str = "") -> tuple[list[Worker], str]:
         """A page of the workers that are there, and the cursor of the next page; "" is the end."""
@@ -161,7 +165,7 @@ class Client(Link):
         return (await self.ask("GET", f"/workers/{quote(name, safe='')}", WorkerWrapper)).worker
 
     async def order(self, name: str, order: Order) -> Worker:
-        """Tell a worker to be quiet, to resume or to drain; it hears that within seconds."""
+        """Tell a worker to be quiet, to resume or to drain; it hears that within 2 s."""
         path = f"/workers/{quote(name, safe='')}/order"
         return (await self.ask("POST", path, WorkerWrapper, {"order": order})).worker
 

@@ -132,15 +132,18 @@ class Worker:
     async def _keep(self, home: asyncio.AbstractEventLoop) -> None:
         """Keep the leases and the worker's place on the list; in a thread of its own, while the jobs run in `home`."""
         lease_s = self._settings.lease_s
-        orders = {"quiet": self.quiet, "resume": self.resume, "drain": self._stop.set}
+        orders: dict[Order, Callable[[], None]] = {"quiet": self.quiet, "resume": self.resume, "drain": self._stop.set}
         credentials = credentials_of(self._settings)
         timeout_s = max(1.0, min(10.0, lease_s / 3))
         async with (
             Client(self._settings.broker_url, timeout_s=timeout_s, **credentials) as client,
             asyncio.TaskGroup() as loops,
         ):
-            loops.create_task(TouchLoop(client, self._runs, lease_s, self._on_event, home).run())
-            announce = AnnounceLoop(client, self._said, lambda order: home.call_soon_threadsafe(orders[order]))
+            touch = TouchLoop(client, self._runs, lease_s, self._on_event, home, self._settings.kill_after_s)
+            loops.create_task(touch.run())
+            announce = AnnounceLoop(
+                client, self._said, lambda order: home.call_soon_threadsafe(orders[order]), touch.hear
+            )
             loops.create_task(announce.run())
 
     def _said(self) -> Announcement:

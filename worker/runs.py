@@ -55,10 +55,6 @@ class Run:
         """The job as the bulk touch names it."""
         return Held(group_name=self.job.group_name, id=self.job.id, lease=self.lease or None)
 
-    def is_late(self) -> bool:
-        """Whether the job's timeout is over: then its runner is ending it already."""
-        return time.monotonic() >= self.started_at + self.job.timeout
-
     def stop(self, outcome: Outcome) -> None:
         """End the job now, with this outcome and not its own."""
         self.instead = outcome

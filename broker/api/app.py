@@ -206,6 +206,7 @@ def _stop_waiting(front: Front) -> Hook:
     async def stop(_: web.Application) -> None:
         front.polls.stop()
         front.followers.stop()
+        front.broker.store.registry.notices.stop()
 
     return stop
 

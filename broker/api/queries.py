@@ -69,6 +69,15 @@ class GroupsQuery(Query, frozen=True, kw_only=True):
     cursor: Cursor = ""
 
 
+class AnnounceQuery(Query, frozen=True, kw_only=True):
+    """The parameters of announce."""
+
+    wait: Annotated[
+        int, Meta(ge=0, le=30, description="How long to wait for an order or a cancelled job when there is none, in s.")
+    ] = 0
+    seen: Annotated[str, Meta(max_length=64, description="`seen` of the answer before.")] = ""
+
+
 class WorkersQuery(Query, frozen=True, kw_only=True):
     """The parameters of list_workers."""
 

@@ -235,7 +235,14 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", GROUP, groups.show_group, None, GroupWrapper, refuses=(NotFound,), scope="read", is_quick=True),
     Route("PUT", GROUP, groups.configure, GroupPut, GroupWrapper, refuses=(StoreFull,), is_quick=True),
     Route(
-        "POST", WORKERS, workers.announce, Announcement, Orders, refuses=(LimitReached,), scope="consume", is_quick=True
+        "POST",
+        WORKERS,
+        workers.announce,
+        Announcement,
+        Orders,
+        refuses=(LimitReached,),
+        query=queries.AnnounceQuery,
+        scope="consume",
     ),
     Route("GET", WORKERS, workers.list_workers, None, WorkersWrapper, query=queries.WorkersQuery, scope="read"),
     Route("GET", WORKER, workers.show_worker, None, WorkerWrapper, refuses=(NotFound,), scope="read"),

@@ -49,14 +49,15 @@ class Ground:
         self._partitions = Partitions(redis, wires, settings.key_prefix, settings.partitions, is_plain=is_plain)
         self.partitions = self._partitions.names
         self._limits = limits_of(settings)
-        self.registry = Registry(self._partitions)
+        self.registry = Registry(self._partitions, settings.stop_grace_s)
         self._giving_back = GivingBack(self._partitions, lambda: self.now)
         give_back = self._giving_back.begin
         own = self._partitions, lambda: self.now
         broker, is_stepwise = lease_token(), wires is not None
-        self.hot = Hot(*own, self._limits, broker=broker, is_stepwise=is_stepwise)
-        self._taking = Taking(*own, give_back, broker, is_stepwise=is_stepwise)
-        self._picking = Picking(*own, give_back, broker)
+        self._grace_ms = round(settings.stop_grace_s * 1000)
+        self.hot = Hot(*own, self._limits, self._grace_ms, broker=broker, is_stepwise=is_stepwise)
+        self._taking = Taking(*own, give_back, broker, self._grace_ms, is_stepwise=is_stepwise)
+        self._picking = Picking(*own, give_back, broker, self._grace_ms)
         self._ids = Ids()
         limit_s, replicas = settings.durable_limit_s, settings.durable_replicas
         self._fences = {server: Fences(server.redis, limit_s, replicas) for server in self.servers.all}

@@ -50,7 +50,7 @@ class HandingOut(Ground):
         """Say that a job runs; take it when it is queued. Raises NotFound, WrongState, LeaseLost, LimitReached."""
         at: str | int = "" if started_at is None else started_at
         new_lease = lease_token()
-        row = await self._run("start", group, self.now, group, job_id, lease, new_lease, at)
+        row = await self._run("start", group, self.now, group, job_id, lease, new_lease, at, self._grace_ms)
         return job_of(row, is_handed_out=(field_of(row, "lease") or "").startswith(new_lease))
 
     def give_back(self, jobs: Sequence[Handed]) -> None:

@@ -30,11 +30,11 @@ async def test_many_at_once(store: Store, run: Run) -> None:
     ids = job_ids(4100)
     for part in (ids[:2200], ids[2200:]):
         await enqueue_many(run, part)
-    _, (_, _, *handed) = await run("next", NOW, 4100, "token", "", "")
+    _, (_, _, *handed) = await run("next", NOW, 4100, "token", "", 0, "")
     assert [job_id.decode() for job_id in handed[::4]] == ids
     leases = [f"token-{place.decode()}" for place in handed[1::4]]
     words = [word for pair in zip(ids, leases, strict=True) for word in pair]
-    assert len(await run("touch", NOW + 1000, GROUP, len(ids), *words)) == len(ids)
+    assert len(await run("touch", NOW + 1000, 0, GROUP, len(ids), *words)) == len(ids)
     assert await store.redis.zcount(members_key(store, GROUP, "running"), NOW + 61_000, NOW + 61_000) == len(ids)
     assert await run("finish", NOW + 1000, "", GROUP, "succeeded", len(ids), 2, *words) == [1] * len(ids)
     counts = (await store.group(GROUP)).counts
@@ -52,7 +52,7 @@ async def test_many_at_once(store: Store, run: Run) -> None:
 async def test_next_image_tells_each_group_once(store: Store, run: Run) -> None:
     """Jobs of one group that follow each other stand behind its name together."""
     jobs = [await enqueue(store) for _ in range(2)]
-    _, (group, _, *handed) = await run("next_image", NOW, 5, "token", "", "", 0, '"post"')
+    _, (group, _, *handed) = await run("next_image", NOW, 5, "token", "", 0, "", 0, '"post"')
     assert (group.decode(), [job_id.decode() for job_id in handed[::4]]) == (GROUP, [job.id for job in jobs])
 
 
@@ -69,7 +69,7 @@ async def test_next_of_ids_without_jobs(store: Store, run: Run) -> None:
     """A group of which nothing was handed out is not in the reply."""
     job = await enqueue(store)
     await lose(store, job)
-    assert await run("next", NOW, 1, "token", "", "") == [NOW]
+    assert await run("next", NOW, 1, "token", "", 0, "") == [NOW]
     await check(store, is_repair=True)
 
 
@@ -94,10 +94,10 @@ async def test_refusal_of_one_and_of_many(store: Store, run: Run) -> None:
     job = await running(store)
     missing = ("0" * 16, "")
     with pytest.raises(NotFound):
-        await run("touch", NOW, GROUP, 1, *missing)
-    ends, refused = await run("touch", NOW, GROUP, 2, job.id, job.lease, *missing)
+        await run("touch", NOW, 0, GROUP, 1, *missing)
+    ends, refused = await run("touch", NOW, 0, GROUP, 2, job.id, job.lease, *missing)
     assert (ends, refused.partition(b" ")[0]) == (NOW + 60_000, b"NOT_FOUND")
-    assert [text.partition(b" ")[0] for text in await run("touch", NOW, GROUP, 2, *missing, *missing)] == [
+    assert [text.partition(b" ")[0] for text in await run("touch", NOW, 0, GROUP, 2, *missing, *missing)] == [
         b"NOT_FOUND"
     ] * 2
 

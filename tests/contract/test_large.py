@@ -55,7 +55,7 @@ async def test_next_at_the_limit_of_a_script(store: Store, run: Run, size: int, 
     """A run with room for a byte takes another job, of the same group or the next one; a full one does not."""
     await enqueue_bytes(store, size - len(f"{GROUP} {now_ms(store)} "))
     await enqueue(store, group)
-    _, *groups = await run("next", now_ms(store), 2, "token", "", "")
+    _, *groups = await run("next", now_ms(store), 2, "token", "", 0, "")
     assert sum(len(told[2:]) // 4 for told in groups) == number
     assert len(await store.next(2)) == 2 - number
 

@@ -1,8 +1,13 @@
 """What `next` says with a job: its lease, its times, how often it was handed out, its environment."""
 
+import msgspec
 import pytest
+from redis.asyncio import Redis
 
+from broker.config import BrokerSettings
+from broker.presence import Receipt
 from broker.store import Store
+from tests.conftest import NOW
 from tests.contract.building import (
     GROUP,
     clock,
@@ -13,6 +18,7 @@ from tests.contract.building import (
     queued,
     reap_after,
     running,
+    status_of,
     spread,
     touch,
     wait,
@@ -102,24 +108,65 @@ async def test_next_short_lease(store: Store) -> None:
     assert (await store.show(GROUP, job.id)).status == "queued"
 
 
-async def test_next_lease_longer_than_the_timeout(store: Store) -> None:
-    """No lease goes beyond the run's time."""
-    job = await running(store, timeout=60, lease_s=100)
-    assert job.expires_at == (await store.show(GROUP, job.id)).expires_at == clock(store, 60)
+@pytest.mark.parametrize("images", [(), ("post",)])
+async def test_next_lease_longer_than_the_timeout(store: Store, images: tuple[str, ...]) -> None:
+    """No lease goes further beyond the job's timeout than its consumer may take to stop it."""
+    await queued(store, timeout=60)
+    [job] = await store.next(1, lease_s=100, images=images)
+    assert job.expires_at == (await store.show(GROUP, job.id)).expires_at == clock(store, 75)
 
 
-async def test_next_short_lease_at_the_deadline(store: Store) -> None:
-    """With a short lease the timeout bounds the whole run: then it is failed, though it was touched to the end."""
-    job = await running(store, timeout=12, lease_s=5)
+async def test_next_short_lease_after_the_timeout(store: Store) -> None:
+    """With a short lease the timeout bounds the whole run: 15 s later it is failed, touched or not."""
+    job = await running(store, timeout=12, lease_s=5, max_retries=1, retries_delay=0)
     began = now_ms(store)
-    for passed_s, end_s in ((4, 9), (4, 12), (3.999, 12)):
+    for passed_s, end_s in ((4, 9), (4, 13), (4.5, 17.5), (4.5, 22), (4.5, 26.5), (4.5, 27), (0.999, 27)):
         wait(store, passed_s)
         assert await touch(store, job) == began + end_s * 1000
         await store.reap(10)
-    assert (await store.show(GROUP, job.id)).status == "running"
+    assert (await store.group(GROUP)).counts.running == 1
+    assert await store.next(1) == []
     await reap_after(store, 0.001)
     lost = await store.show(GROUP, job.id)
     assert (lost.status, lost.reason, lost.deliveries) == ("failed", "timeout", 1)
+    assert (await store.next(1))[0].retry_of == job.id
+
+
+@pytest.mark.parametrize("verb", ["succeed", "fail"])
+async def test_next_short_lease_reported_after_the_timeout(store: Store, verb: str) -> None:
+    """What a consumer reports of a run that it stopped at its timeout is taken, with its words and its receipt."""
+    job = await running(store, timeout=2, lease_s=30)
+    await reap_after(store, 16.999)
+    receipt = Receipt(worker="w1")
+    words = {"reason": "timeout", "error": "ran longer than its timeout of 2 s"} if verb == "fail" else {}
+    await getattr(store, verb)(GROUP, job.id, job.lease, receipt=receipt, **words)
+    ended = await store.show(GROUP, job.id)
+    assert {name: getattr(ended, name) for name in words} == words
+    assert [one.worker for one in ended.receipts or []] == ["w1"]
+
+
+@pytest.mark.parametrize(("ends_s", "status"), [(11.999, "queued"), (12, "failed"), (13, "failed")])
+async def test_next_short_lease_that_is_lost(store: Store, ends_s: float, status: str) -> None:
+    """A lease that nobody renewed is queued again while its run has time left, and failed once its timeout is over."""
+    job = await running(store, timeout=12, lease_s=5)
+    wait(store, 4)
+    await touch(store, job)
+    wait(store, ends_s - 9)
+    await touch(store, job)
+    await reap_after(store, 5)
+    assert await status_of(store, job) == status
+
+
+async def test_next_short_lease_without_a_grace(redis: Redis, settings: BrokerSettings, backend: str) -> None:
+    """A broker may give consumers no time to stop a job: then no lease goes beyond the timeout."""
+    own = msgspec.structs.replace(settings, stop_grace_s=0)
+    store = Store(redis, own, is_plain=backend == "fake")
+    store.now = str(NOW)
+    job = await running(store, timeout=12, lease_s=20)
+    assert job.expires_at == clock(store, 12)
+    wait(store, 5)
+    assert await touch(store, job) == now_ms(store) + 7000
+    assert (await store.start(GROUP, job.id, job.lease)).expires_at == clock(store, 12)
 
 
 async def test_next_lease_of_an_earlier_delivery_is_forgotten(store: Store) -> None:

@@ -108,8 +108,8 @@ async def test_start_with_a_short_lease(store: Store) -> None:
     wait(store, 4)
     assert (await store.start(GROUP, job.id, job.lease)).expires_at == clock(store, 5)
     began = now_ms(store)
-    for end_s in (9, 12, 12):
-        wait(store, 4)
+    for end_s in (9.5, 14, 18.5, 23, 27, 27):
+        wait(store, 4.5)
         assert await touch(store, job) == began + end_s * 1000
     await reap_after(store, 0)
     assert await status_of(store, job) == "failed"

@@ -27,6 +27,8 @@ from tests.property.model import FACTS, Model, ModelJob, Refused
 
 Which: TypeAlias = tuple[str, int]
 GROUPS = ("maps", "mail")
+GRACE_MS = 700
+"""How much longer than a job's timeout a short lease may last."""
 FEW_S = st.sampled_from((0, 2, 86_400))
 NEW_JOBS = st.builds(
     NewJob,
@@ -89,10 +91,12 @@ class TitanMachine(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         prefix = f"test-{secrets.token_hex(6)}"
-        self.settings = BrokerSettings(key_prefix=prefix, store_timeout_s=5, partitions=self.partitions)
+        self.settings = BrokerSettings(
+            key_prefix=prefix, store_timeout_s=5, partitions=self.partitions, stop_grace_s=GRACE_MS / 1000
+        )
         self.redis = self.connect()
         self.store = Store(self.redis, self.settings, is_plain=self.is_plain)
-        self.model = Model(NOW)
+        self.model = Model(NOW, grace_ms=GRACE_MS)
         self.latest = NOW
         self.leases: dict[str, list[str]] = {}
         self.seen: list[str] = []

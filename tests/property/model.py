@@ -82,6 +82,7 @@ class Model:
     discarded: set[str] = field(default_factory=set)
     sequence: int = 0
     limits: Limits = NO_LIMITS
+    grace_ms: int = 0
     full_at: dict[str, float] = field(default_factory=dict)
     held_until: dict[str, int] = field(default_factory=dict)
 
@@ -319,7 +320,7 @@ class Model:
 
     def _renew(self, job: ModelJob) -> int:
         ends = self.now + (job.lease_s * 1000 if job.lease_s else job.timeout_ms)
-        job.expires_at = min(ends, job.deadline or ends)
+        job.expires_at = min(ends, job.deadline + self.grace_ms if job.deadline else ends)
         return job.expires_at
 
     def _forget_run(self, job: ModelJob) -> None:

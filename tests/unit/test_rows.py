@@ -91,7 +91,7 @@ def test_handed_out_is_the_encoding_of_the_job(job, lease_s, env_vars, retry_of)
     [run] = new_runs("maps", [job], [ID], "group-image")
     own = msgspec.structs.replace(run.settings, retry_of=retry_of or "")
     text = text_of(settings_text(own), run.specs[0], NOW - 5).encode()
-    [handed] = handed_out([NOW, [b"maps", env_vars, ID.encode(), b"17", text, 2]], "abc", lease_s)
+    [handed] = handed_out([NOW, [b"maps", env_vars, ID.encode(), b"17", text, 2]], "abc", lease_s, 0)
     assert (handed.group_name, handed.id, handed.lease) == ("maps", ID.encode(), b"abc-17")
     told = Decoder(Job).decode(handed.encoded)
     assert Encoder().encode(told) == handed.encoded

@@ -17,7 +17,7 @@ ALLOW_OOM = {
     "remove", "start", "touch",
 }  # fmt: skip
 """What frees memory, ends work or needs none must run in a full store; enqueue and retry must not."""
-NO_WRITES = {"show", "list", "follow", "groups", "workers"}
+NO_WRITES = {"show", "list", "follow", "groups", "workers", "notices"}
 REFUSERS = {
     "not_found": {"NOT_FOUND"},
     "wrong_state": {"WRONG_STATE"},

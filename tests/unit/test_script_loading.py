@@ -69,7 +69,7 @@ async def test_run_all_with_part_of_the_scripts_known_runs_each_once(store, redi
     calls = [
         enqueue_call(store, "0" * 15 + "2"),
         Call("groups", store.partitions[0], ("maps", 1, "", "")),
-        Call("next", store.partitions[0], (NOW, 1, "token", "", "")),
+        Call("next", store.partitions[0], (NOW, 1, "token", "", 0, "")),
         enqueue_call(store, "0" * 15 + "3"),
         Call("show", store.partitions[0], ("maps", "0" * 15 + "9")),
     ]
@@ -150,10 +150,10 @@ async def test_scripts_run_by_hand(store, backend, request, tmp_path):
     job_id = "0" * 16
     run = ("maps", "1", "0", "0", "", job_id, SPEC)
     assert by_hand("enqueue", "", "", "", "", "", "", "1", "0", "0", "", *run)[0].isdigit()
-    _, group, _, handed_out, place, text, *_ = by_hand("next", "", "1", "token", "", "")
+    _, group, _, handed_out, place, text, *_ = by_hand("next", "", "1", "token", "", "0", "")
     assert (group, text.split(" ")[2], handed_out) == ("maps", SPEC, job_id)
-    assert by_hand("touch", "", "maps", "1", job_id, f"token-{place}")[0].isdigit()
-    assert by_hand("touch", "", "maps", "1", job_id, "stale")[0].startswith("LEASE_LOST 1 ")
+    assert by_hand("touch", "", "0", "maps", "1", job_id, f"token-{place}")[0].isdigit()
+    assert by_hand("touch", "", "0", "maps", "1", job_id, "stale")[0].startswith("LEASE_LOST 1 ")
     assert by_hand("finish", "", "", "maps", "succeeded", "1", "2", job_id, f"token-{place}")[0] == "1"
     assert (await store.show("maps", job_id)).status == "succeeded"
 

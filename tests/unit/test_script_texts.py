@@ -97,6 +97,7 @@ def test_scripts_use_only_the_keys_of_python():
         ":waiting",
         ":awaited",
         ":sequence",
+        keys.notices(""),
         keys.answer("", "", "").rstrip(":"),
     }
     used = set()

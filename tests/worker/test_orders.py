@@ -64,7 +64,7 @@ async def test_drain(client: Client, work: Work) -> None:
 async def test_an_order_is_carried_out_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """An order that is told again, since the word that it is done was lost, is not carried out again."""
     done: list[str] = []
-    loop = AnnounceLoop(client, lambda: Announcement(name="w1", host="h"), done.append)
+    loop = AnnounceLoop(client, lambda: Announcement(name="w1", host="h"), done.append, lambda _: None)
 
     async def tells(*_: object) -> Orders:
         return Orders(number=7, order="quiet")

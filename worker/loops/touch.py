@@ -7,23 +7,32 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice
 
 from broker.errors import LeaseLost, NotFound, TitanError, WrongState
 from broker.models.fields import MAX_JOBS
 from broker.models.outcomes import Problem
+from broker.presence import Orders
 from worker.backoff import Backoff
 from worker.client import Client
-from worker.outcome import Dropped
+from worker.outcome import Dropped, Failed
 from worker.runs import Event, Run, Runs
 
 _LOST = frozenset(error.word.lower() for error in (NotFound, WrongState, LeaseLost))
+
+_LOOK_S = 0.5
+_REPORT_S = 1.5
+"""How much sooner than the broker fails it a job is killed, in s."""
 
 _logger = logging.getLogger(__name__)
 
 
 class TouchLoop:
-    """One bulk call after each third of a lease. `home` is the loop in which the jobs run."""
+    """One bulk call after each third of a lease, and when cancels may have been missed.
+
+    `home` is the loop in which the jobs run; `kill_after_s`: how long these may take to stop at their timeouts.
+    """
 
     def __init__(
         self,
@@ -32,6 +41,7 @@ class TouchLoop:
         lease_s: int,
         on_event: Callable[[Event], None],
         home: asyncio.AbstractEventLoop,
+        kill_after_s: float = 0.0,
     ) -> None:
         self._client = client
         self._runs = runs
@@ -39,6 +49,10 @@ class TouchLoop:
         self._every_s = lease_s / 3
         self._on_event = on_event
         self._home = home
+        self._kill_after_s = kill_after_s
+        self._stop_grace_s = Orders().stop_grace_s
+        self._is_grace_known = False
+        self._is_due = asyncio.Event()
         self._backoff = Backoff("touch", most_s=self._every_s)
 
     async def run(self) -> None:
@@ -46,10 +60,32 @@ class TouchLoop:
         touch_at = time.monotonic() + self._every_s
         while True:
             ends = [run.kept_until for run in self._runs.held if run.kept_until is not None]
-            await asyncio.sleep(max(0.0, min([touch_at, *ends]) - time.monotonic()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(_LOOK_S, max(0.0, min([touch_at, *ends]) - time.monotonic()))):
+                    await self._is_due.wait()
             self.give_up_lost()
-            if time.monotonic() >= touch_at:
+            self.end_overdue()
+            if self._is_due.is_set() or time.monotonic() >= touch_at:
+                self._is_due.clear()
                 touch_at = time.monotonic() + await self.touch_once()
+
+    def hear(self, orders: Orders) -> None:
+        """End what was cancelled, and touch everything now if there may be more; know how long a stop may take."""
+        cancelled = frozenset(orders.cancelled or ())
+        for run in self._runs.held:
+            if run.job.id in cancelled:
+                self._home.call_soon_threadsafe(self._drop, run, "it was cancelled")
+        if orders.has_gap and self._runs.held:
+            self._is_due.set()
+        if not self._is_grace_known or orders.stop_grace_s != self._stop_grace_s:
+            self._stop_grace_s, self._is_grace_known = orders.stop_grace_s, True
+            if self._kill_after_s > self._longest_stop_s:
+                _logger.warning(
+                    "jobs are killed %g s after their timeouts and not after --kill-after-s %g: the broker's stop_grace_s is %g",
+                    self._longest_stop_s,
+                    self._kill_after_s,
+                    self._stop_grace_s,
+                )
 
     async def touch_once(self) -> float:
         """Touch everything held; how long to wait until the next time, in s."""
@@ -70,6 +106,20 @@ class TouchLoop:
                 run.kept_until = None
                 self._home.call_soon_threadsafe(self._drop, run, "no touch got through for the length of its lease")
 
+    def end_overdue(self) -> None:
+        """Kill the jobs that are not gone yet when the broker soon fails them: by then their retries may run."""
+        now = time.monotonic()
+        for run in self._runs.running:
+            if run.instead is None and now >= run.started_at + run.job.timeout + self._longest_stop_s:
+                _logger.warning("job %s: killed, it did not stop within %g s", run.job.id, self._longest_stop_s)
+                run.instead = Failed("timeout", f"ran longer than its timeout of {run.job.timeout} s")
+                self._home.call_soon_threadsafe(self._end, run)
+
+    @property
+    def _longest_stop_s(self) -> float:
+        """How long after its timeout a job may still be there: it is to be reported before the broker fails it."""
+        return max(0.0, self._stop_grace_s - _REPORT_S)
+
     async def _touch(self, part: Sequence[Run]) -> None:
         asked_at = time.monotonic()
         outcomes = await self._client.touch_all([run.held for run in part])
@@ -82,9 +132,11 @@ class TouchLoop:
     def _refused(self, run: Run, problem: Problem) -> None:
         if problem.code not in _LOST:
             return  # the store was away for a moment: the next touch decides
-        if problem.code == WrongState.word.lower() and run.is_late():
-            return  # its time is over, here as there: the runner gives it the time between TERM and KILL
         self._drop(run, problem.message)
+
+    def _end(self, run: Run) -> None:
+        if run.instead is not None and run.task is not None and not run.task.done():
+            run.stop(run.instead)
 
     def _drop(self, run: Run, why: str) -> None:
         if run.task is None or run.task.done():

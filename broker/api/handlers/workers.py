@@ -1,11 +1,12 @@
 """The workers themselves: announce, list_workers, show_worker, order."""
 
+import msgspec
 from msgspec import UNSET, Struct
 
 from broker.api.answers import Answer, json
 from broker.api.call import Call
-from broker.api.queries import WorkersQuery
-from broker.presence import Announcement, Order, WorkersWrapper, WorkerWrapper
+from broker.api.queries import AnnounceQuery, WorkersQuery
+from broker.presence import ENDING, Announcement, Order, WorkersWrapper, WorkerWrapper
 
 
 class OrderGiven(Struct, frozen=True):
@@ -15,8 +16,16 @@ class OrderGiven(Struct, frozen=True):
 
 
 async def announce(call: Call) -> Answer:
-    """Know a worker for a minute; answer what is wanted of it."""
-    return json(await call.store.registry.announce(await call.body(Announcement)))
+    """Know a worker for a minute; answer what is wanted of it, and with `wait` which running jobs were cancelled."""
+    query = call.query(AnnounceQuery)
+    worker = await call.body(Announcement)
+    registry = call.store.registry
+    orders = await registry.announce(worker)
+    is_last = worker.state == ENDING or call.front.in_progress.is_stopping
+    if not query.wait or orders.order or is_last:
+        return json(msgspec.structs.replace(orders, seen=query.seen or UNSET))
+    with call.front.shed.waiting(1):
+        return json(await registry.hear(worker.name, query.seen, call.grant.reaches, query.wait))
 
 
 async def list_workers(call: Call) -> Answer:
@@ -34,7 +43,7 @@ async def show_worker(call: Call) -> Answer:
 
 
 async def order(call: Call) -> Answer:
-    """Tell a worker to be quiet, to resume or to drain; it hears that with its next announcement."""
+    """Tell a worker to be quiet, to resume or to drain; it hears that within 2 s."""
     call.grant.check_all()
     given = await call.body(OrderGiven)
     return json(WorkerWrapper(await call.store.registry.order(call.worker, given.order)))

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 import msgspec
 from msgspec import Struct
 
+from broker.ahead_of_clock import ahead_ms
 from broker.errors import TitanError
 from broker.overdue import overdue_ms
 from broker.refusals import spoken
@@ -19,7 +20,7 @@ REDIS_VERSION, VALKEY_VERSION = (7, 0), (7, 2)
 MEMORY_SHARE = 0.8
 """From this share of maxmemory on there is something to do, while there is time."""
 
-SKEW_S, LATE_S = 1.0, 1.0
+SKEW_S, LATE_S, AHEAD_S = 1.0, 1.0, 2.0
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -41,7 +42,13 @@ async def look(store: Store) -> AsyncIterator[Line]:
         seen.add(run_id)
         node = f" {run_id[:8]}" if server.is_clustered else ""
         name = f" of {server.shown}{node}" if len(store.servers.all) > 1 else ""
-        lines = version(told), await _persistence(server, told), eviction(told), memory(told), await _clock(server)
+        lines = (
+            version(told),
+            await _persistence(server, told),
+            eviction(told),
+            memory(told),
+            await _clock(store, server),
+        )
         for line in lines:
             yield msgspec.structs.replace(line, about=line.about + name)
     for look_at in (_partitions, _reaper):
@@ -92,10 +99,21 @@ def memory(told: Mapping[str, Any]) -> Line:
     return _line("memory", f"{_mib(used)} of {_mib(limit)} used", advice)
 
 
-def clock(skew_s: float) -> Line:
-    """How far this machine's clock is from the store's, which is the one that counts."""
-    advice = "" if abs(skew_s) <= SKEW_S else "Times of reports and logs will look wrong: run NTP on both machines."
-    return _line("clock", f"the store's is {skew_s:+.3f} s from ours", advice)
+def clock(skew_s: float, ahead_s: float = 0.0) -> Line:
+    """How far this machine's clock is from the store's, which is the one that counts; and whether that one went back.
+
+    `ahead_s`: how far ahead of the store's clock the newest thing is that has happened there.
+    """
+    found, advice = f"the store's is {skew_s:+.3f} s from ours", []
+    if ahead_s > AHEAD_S:
+        found += f", and went back: its newest time is {ahead_s:,.0f} s ahead of it"
+        advice.append(
+            "Until it has caught up, leases and delays given before end as much later, finished jobs are kept as much "
+            "longer, and new jobs are listed before older ones: run NTP on the store's machines."
+        )
+    if abs(skew_s) > SKEW_S:
+        advice.append("Times of reports and logs will look wrong: run NTP on both machines.")
+    return _line("clock", found, " ".join(advice))
 
 
 def partitions(kept: int | None, ours: int) -> Line:
@@ -126,11 +144,13 @@ async def _persistence(server: Server, told: Mapping[str, Any]) -> Line:
     return persistence(told, values.get("appendfsync"))
 
 
-async def _clock(server: Server) -> Line:
+async def _clock(store: Store, server: Server) -> Line:
     before = time.time()
     seconds, microseconds = cast("tuple[int, int]", await spoken(server.redis.time()))
     middle = (before + time.time()) / 2
-    return clock(seconds + microseconds / 1e6 - middle)
+    now_s = seconds + microseconds / 1e6
+    ahead_s = await ahead_ms(server.redis, store.servers.partitions_of(server), now_s * 1000) / 1000
+    return clock(now_s - middle, ahead_s)
 
 
 async def _partitions(store: Store) -> Line:

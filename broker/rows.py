@@ -47,7 +47,10 @@ class Followed(NamedTuple):
         """Whether nothing more will come: the job is finished, and its last log is there or does not come."""
         if self.completed_at is None:
             return False
-        return (self.log_bytes > 0 and not self.is_growing) or self.now - self.completed_at > patience_ms
+        since_ms = self.now - self.completed_at
+        if since_ms < -AHEAD_MS:  # the clock went back: nobody can say how long ago it was
+            return True
+        return (self.log_bytes > 0 and not self.is_growing) or since_ms > patience_ms
 
 
 class Finding(NamedTuple):
@@ -57,6 +60,9 @@ class Finding(NamedTuple):
     job_id: str
     what: str
 
+
+AHEAD_MS = 60_000
+"""How far ahead of the store's clock the end of a job may be that a client gives."""
 
 _encode = msgspec.json.Encoder().encode
 _receipt = msgspec.json.Decoder(Receipt).decode

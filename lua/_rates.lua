@@ -21,3 +21,13 @@ local function spend(p, group, rate, n, now)
     set_timer(p, 'rate', group, math.ceil(full - 1000 + math.max(1, math.floor(rate / 10)) * each_ms))
   end
 end
+
+-- groups whose buckets are not full for more than a second, since the clock went back, go on: their timers are due now. The
+-- reaper comes every half a second, so that much of the second has passed
+local function end_long_holds(p, now)
+  local groups = call('ZRANGEBYSCORE', p .. ':rates', '(' .. whole(now + 1001), '+inf', 'LIMIT', 0, 1000)
+  for i = 1, #groups do
+    call('ZADD', p .. ':rates', now + 500, groups[i])
+    call('ZADD', p .. ':due', 'XX', now, 'rate:' .. groups[i])
+  end
+end

@@ -6,6 +6,7 @@ local WAITING_MS = 5000
 local function note_waiting(p, set, broker, now)
   local key = p .. ':' .. set
   call('ZREMRANGEBYSCORE', key, '-inf', now)
+  call('ZREMRANGEBYSCORE', key, '(' .. whole(now + WAITING_MS), '+inf') -- of a clock that went back
   call('ZADD', key, now + WAITING_MS, broker)
   call('PEXPIRE', key, WAITING_MS)
 end

@@ -22,6 +22,11 @@ if is_new and call('ZCOUNT', workers, '(' .. whole(gone_at), '+inf') >= tonumber
 end
 
 call('ZREMRANGEBYSCORE', workers, '-inf', gone_at)
+local ahead = call('ZRANGEBYSCORE', workers, '(' .. whole(now), '+inf', 'LIMIT', 0, 100) -- the clock went back: not heard since
+for i = 1, #ahead do
+  call('ZADD', workers, now, ahead[i])
+  call('PEXPIRE', p .. ':worker:' .. ahead[i], kept_ms)
+end
 if said == '' then
   call('ZREM', workers, name)
   call('DEL', worker)

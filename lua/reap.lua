@@ -9,7 +9,7 @@
 -- reply   how many were queued, requeued, failed, expired; logs left to delete; now, ms; the next timer, ms, or -1
 -- refuses -
 -- flags   allow-oom
--- with    _texts _jobs _moves _ends
+-- with    _texts _jobs _moves _ends _rates
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, done = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0 }
 local left = limit
@@ -70,6 +70,7 @@ local function reap_set(set, group)
   if not RETENTION_S[set] and #ids > 0 then refresh_ready(p, group) end
 end
 
+end_long_holds(p, now)
 local timers = call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit)
 for i = 1, #timers do
   if left == 0 then break end

@@ -132,7 +132,7 @@ class Worker:
     async def _keep(self, home: asyncio.AbstractEventLoop) -> None:
         """Keep the leases and the worker's place on the list; in a thread of its own, while the jobs run in `home`."""
         lease_s = self._settings.lease_s
-        orders: dict[Order, Callable[[], None]] = {"quiet": self.quiet, "resume": self.resume, "drain": self._stop.set}
+        orders = {"quiet": self.quiet, "resume": self.resume, "drain": self._stop.set}
         credentials = credentials_of(self._settings)
         timeout_s = max(1.0, min(10.0, lease_s / 3))
         async with (

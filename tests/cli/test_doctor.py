@@ -57,6 +57,19 @@ def test_doctor_late_reaper(titan: Titan, client: Redis, valkey_url: str, group:
     assert "60." in line["found"]
 
 
+@pytest.mark.parametrize("what", ["groups", "group:g:jobs", "group:g:failed", "workers", "rates", "discarded"])
+def test_doctor_clock_that_went_back(titan: Titan, client: Redis, valkey_url: str, group: str, what: str) -> None:
+    """What has happened at a time that is still to come tells of a clock that went back, in whichever partition."""
+    now_ms = time.time() * 1000
+    client.zadd(f"{group}:{{1}}:groups", {"g": now_ms - 5000})
+    client.zadd(f"{group}:{{1}}:{what}", {"x": now_ms + 601_000})
+    told = titan("doctor", "--redis-url", valkey_url, "--key-prefix", group, "--partitions", "2", "--json").json
+    client.delete(f"{group}:{{1}}:groups", f"{group}:{{1}}:{what}")
+    [line] = [line for line in told["lines"] if line["about"] == "clock"]
+    assert line["state"] == "wrong"
+    assert "went back: its newest time is 60" in line["found"]
+
+
 def test_doctor_unreachable(titan: Titan) -> None:
     """A store that does not answer is one line on stderr, without its password."""
     shown = titan("doctor", "--redis-url", "redis://:swordfish@127.0.0.1:1")

@@ -18,8 +18,8 @@ from tests.contract.building import (
     queued,
     reap_after,
     running,
-    status_of,
     spread,
+    status_of,
     touch,
     wait,
 )

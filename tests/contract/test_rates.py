@@ -122,6 +122,43 @@ async def test_next_when_the_clock_went_back(store: Store) -> None:
     assert await handed_out(store, 1000) + await handed_out(store, 2000) >= 5
 
 
+@pytest.mark.parametrize("rate", [1, 2, 10, 100])
+@pytest.mark.parametrize("back_ms", [1, 700, 1000, 2000, 3_600_000, 366 * 86_400_000])
+async def test_next_of_a_held_group_when_the_clock_went_back(store: Store, rate: int, back_ms: int) -> None:
+    """A group whose second is used up goes on within a second of a clock that goes back, not faster than its rate."""
+    await configure(store, rate_limit=rate)
+    await many(store, 5 * rate)
+    assert len(await store.next(1000)) == rate
+    counts = [await handed_out(store, ms - back_ms) for ms in (0, 500, 1001, 1500, 2000, 2500, 3000)]
+    assert sum(counts[:3]) > 0
+    assert 2 * rate <= sum(counts) <= 3 * rate + rate // 2 + 1
+    assert await check(store) == []
+
+
+async def test_start_when_the_clock_went_back(store: Store) -> None:
+    """A job of a held group can be started within a second of a clock that goes back."""
+    await configure(store, rate_limit=1)
+    first, second = [await queued(store) for _ in range(2)]
+    await store.start(GROUP, first.id)
+    for ms in (-3_600_000, -3_599_500):
+        at(store, ms)
+        await store.reap(100)
+    assert (await store.start(GROUP, second.id)).status == "running"
+
+
+async def test_reap_of_many_held_groups_when_the_clock_went_back(store: Store) -> None:
+    """All of them go on, however few the reaper handles at a time."""
+    groups = [f"group-{number}" for number in range(7)]
+    for group in groups:
+        await configure(store, group, rate_limit=1)
+        await store.enqueue(group, [new(), new()])
+    assert len(await store.next(100)) == 7
+    for ms in (0, 400, 800, 1000):
+        at(store, ms - 60_000)
+        await store.reap(3)
+    assert len(await store.next(100)) >= 6
+
+
 async def test_start_counts_and_is_refused(store: Store) -> None:
     """A job that a client starts counts too; one over the rate is refused, and can be started later."""
     await configure(store, rate_limit=1)

@@ -21,6 +21,7 @@ ONLY = {
         "broker/waiters.py",
         "broker/partitions.py",
         "broker/fences.py",
+        "broker/ahead_of_clock.py",
         "broker/bench/",
     ),
     "aiohttp.web": ("broker/api/", "broker/serve.py"),

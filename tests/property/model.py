@@ -195,6 +195,10 @@ class Model:
 
         The model says nothing of the order in which groups are served; the delayed jobs of one go by their times.
         """
+        for group, full_at in self.full_at.items():
+            if full_at > self.now + 1001:  # the clock fell back
+                self.full_at[group] = self.now + 500
+                self.held_until.pop(group, None)
         delayed = self._due("delayed", "due_at")
         for job in delayed:
             job.status = "queued"

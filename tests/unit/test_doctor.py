@@ -80,6 +80,15 @@ def test_clock(skew_s: float, ok: bool) -> None:
     assert is_ok(doctor.clock(skew_s)) == ok
 
 
+@pytest.mark.parametrize(("ahead_s", "ok"), [(0.0, True), (2.0, True), (2.1, False), (3600.0, False)])
+def test_clock_that_went_back(ahead_s: float, ok: bool) -> None:
+    """What has happened is not ahead of the store's clock unless that went back: how far is told, and what follows."""
+    line = doctor.clock(0.0, ahead_s)
+    assert is_ok(line) == ok
+    assert ok or ("3,600 s ahead" in line.found) == (ahead_s == 3600)
+    assert ok or "leases and delays" in line.advice
+
+
 @pytest.mark.parametrize(("kept", "ours", "ok"), [(None, 4, True), (4, 4, True), (4, 1, False)])
 def test_partitions(kept: int | None, ours: int, ok: bool) -> None:
     """The number of partitions must be the store's; one that was never used has none yet."""

@@ -1,0 +1,70 @@
+"""A store's clock that was set back: what is kept by it goes on, or goes on later, but never stops for good."""
+
+import pytest
+
+from broker import keys
+from broker.presence import Announcement
+from broker.rows import Followed
+from broker.store import Store
+from tests.conftest import NOW
+from tests.contract.building import GROUP, now_ms, queued, reap_after, running, status_of, touch, wait
+
+HOUR_S = 3600
+
+
+@pytest.mark.parametrize("images", [(), ("post",)])
+async def test_next_when_the_clock_went_back(store: Store, images: tuple[str, ...]) -> None:
+    """A broker that waited before the clock went back, and waits no more, is not told of jobs for hours."""
+    [p] = store.partitions
+    await store.redis.zadd(keys.waiting(p), {"gone": NOW + HOUR_S * 1000})
+    await store.redis.zadd(keys.awaited(p), {"gone": NOW + HOUR_S * 1000})
+    assert await store.next(1, images=images, waits=True) == []
+    for key in (keys.waiting(p), *([keys.awaited(p)] if images else [])):
+        assert [(at, name == b"gone") for name, at in await store.redis.zrange(key, 0, -1, withscores=True)] == [
+            (NOW + 5000, False)
+        ]
+        assert 0 < await store.redis.pttl(key) <= 5000
+    await store.redis.delete(keys.awaited(p), keys.waiting(p))
+
+
+async def test_announce_when_the_clock_went_back(store: Store) -> None:
+    """Workers that are silent since the clock went back are forgotten within a minute of it, as ever."""
+    registry = store.registry
+    for name in ("gone", "here"):
+        registry.now = str(NOW)
+        await registry.announce(Announcement(name=name, host="h"))
+    worker = keys.worker(store.partitions[0], "gone")
+    await store.redis.pexpire(worker, HOUR_S * 1000)
+    registry.now = str(NOW - HOUR_S * 1000)
+    await registry.announce(Announcement(name="here", host="h"))
+    assert 0 < await store.redis.pttl(worker) <= 60_000
+    registry.now = str(NOW - HOUR_S * 1000 + 60_000)
+    await registry.announce(Announcement(name="here", host="h"))
+    assert [one.name for one in (await registry.workers(10))[0]] == ["here"]
+
+
+@pytest.mark.parametrize(("since_ms", "is_over"), [(-60_001, True), (-60_000, False), (5000, False), (5001, True)])
+def test_follow_when_the_clock_went_back(since_ms: int, is_over: bool) -> None:
+    """A log that does not come is not waited for until the clock has caught up."""
+    followed = Followed(NOW + since_ms, "failed", 0, is_growing=False, delivery=1, completed_at=NOW)
+    assert followed.is_over(5000) == is_over
+
+
+async def test_touch_after_the_clock_went_back(store: Store) -> None:
+    """The lease of a job that is touched counts from the new time, so it is not lost for long."""
+    job = await running(store, timeout=60, lease_s=10)
+    wait(store, -HOUR_S)
+    assert await touch(store, job) == now_ms(store) + 10_000
+    await reap_after(store, 10)
+    assert await status_of(store, job) == "queued"
+
+
+async def test_reap_of_what_was_given_before_the_clock_went_back(store: Store) -> None:
+    """A lease or a delay that was given before ends as much later as the clock went back."""
+    lost = await running(store, timeout=10)
+    delayed = await queued(store, delay=10)
+    await reap_after(store, 10 - HOUR_S)
+    assert (await status_of(store, lost), await status_of(store, delayed)) == ("running", "delayed")
+    await reap_after(store, HOUR_S)
+    assert (await status_of(store, lost), await status_of(store, delayed)) == ("queued", "queued")
+    assert (await store.group(GROUP)).counts.queued == 2

@@ -106,7 +106,7 @@ def clock(skew_s: float, ahead_s: float = 0.0) -> Line:
     """
     found, advice = f"the store's is {skew_s:+.3f} s from ours", []
     if ahead_s > AHEAD_S:
-        found += f", and went back: its newest time is {ahead_s:,.0f} s ahead of it"
+        found += f"; it went back: its newest time is {ahead_s:,.0f} s ahead of it"
         advice.append(
             "Until it has caught up, leases and delays given before end as much later, finished jobs are kept as much "
             "longer, and new jobs are listed before older ones: run NTP on the store's machines."

@@ -81,6 +81,11 @@ class Notices:
             arguments = [["" if number is None else number] for number in self._newest]
             self._read(await self._partitions.run_each("notices", arguments))
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a worker waits."""
+        return bool(self._waiting)
+
     def stop(self) -> None:
         """Let everyone go who waits now."""
         self._stops += 1

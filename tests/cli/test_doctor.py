@@ -67,7 +67,7 @@ def test_doctor_clock_that_went_back(titan: Titan, client: Redis, valkey_url: st
     client.delete(f"{group}:{{1}}:groups", f"{group}:{{1}}:{what}")
     [line] = [line for line in told["lines"] if line["about"] == "clock"]
     assert line["state"] == "wrong"
-    assert "went back: its newest time is 60" in line["found"]
+    assert "it went back: its newest time is 60" in line["found"]
 
 
 def test_doctor_unreachable(titan: Titan) -> None:

@@ -28,6 +28,8 @@ from tests.conftest import NOW
 from tests.property.kept import kept_of
 
 GROUP, P = "g", "t:{0}"
+GRACE_MS = 1000
+"""How much longer than a job's timeout a short lease may last."""
 STEPS_MS = (999, 1)
 """How far the clock goes at once: to just before a second, and on to it."""
 
@@ -57,15 +59,19 @@ Act = Callable[[], Awaitable[None]]
 
 
 class World:
-    """`settings` of the group, and the jobs that it begins with. `explore` visits all states up to a depth."""
+    """`settings` of the group, the jobs that it begins with, and the length of short leases.
 
-    def __init__(self, settings: GroupSettings, jobs: list[NewJob]) -> None:
+    `explore` visits all states up to a depth.
+    """
+
+    def __init__(self, settings: GroupSettings, jobs: list[NewJob], lease_s: int | None = None) -> None:
         self.states = self.edges = 0
         self._server = fakeredis.FakeServer()
         redis = fakeredis.FakeAsyncRedis(server=self._server, version=(7,))
-        self._store = Store(redis, BrokerSettings(key_prefix="t"), is_plain=True)
+        self._store = Store(redis, BrokerSettings(key_prefix="t", stop_grace_s=GRACE_MS / 1000), is_plain=True)
         self._settings = settings
         self._jobs = jobs
+        self._lease_s = lease_s
         self._now = NOW
         self._tokens: dict[str, Token] = {}
         self._ended: dict[str, str] = {}
@@ -127,7 +133,7 @@ class World:
         self._store.now = str(self._now)
 
     async def _next(self) -> None:
-        for job in await self._store.next(1):
+        for job in await self._store.next(1, lease_s=self._lease_s):
             await self._handed_out(job.id, str(job.lease))
 
     async def _start(self, job_id: str) -> None:
@@ -145,14 +151,19 @@ class World:
         for token in self._tokens.values():
             if token.job_id == job_id:
                 assert token.is_given_back or token.ends <= self._now, "two hold the job"
+            if token.job_id == _facts(self._memory(), job_id).get("retry_of"):
+                is_cancelled = self._ended.get(token.job_id) == "cancel"  # its holder hears of that later
+                assert token.is_given_back or token.ends <= self._now or is_cancelled, "a retry runs beside its job"
         assert job_id not in self._ended, "a finished job was handed out"
         self._tokens[lease] = Token(job_id, lease, 0)
         await self._renew(job_id)
 
     async def _renew(self, job_id: str) -> None:
-        token = self._tokens[_run(self._memory(), job_id)["lease"]]
+        run = _run(self._memory(), job_id)
+        token = self._tokens[run["lease"]]
         ends = _score(self._memory(), keys.members(P, GROUP, "running"), job_id)
         assert ends is not None
+        assert ends <= int(run.get("deadline", ends)) + GRACE_MS, "a run has too much time"
         self._tokens[token.lease] = token._replace(ends=int(ends))
 
     async def _report(self, verb: str, token: Token) -> None:
@@ -304,14 +315,21 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-WORLDS: dict[str, tuple[GroupSettings, list[NewJob]]] = {
+WORLDS: dict[str, tuple[GroupSettings, list[NewJob], int | None]] = {
     "two deliveries, a retry and a delay": (
         GroupSettings(delivery_limit=2),
         [NewJob(image="x", timeout=1, max_retries=1, retries_delay=0), NewJob(image="x", timeout=1, delay=1)],
+        None,
+    ),
+    "a run of 1 s with a short lease": (
+        GroupSettings(max_concurrency=1, delivery_limit=2),
+        [NewJob(image="x", timeout=1, max_retries=1, retries_delay=0)],
+        1,
     ),
     "one at a time, tokens demanded": (
         GroupSettings(max_concurrency=1, require_lease=True, delivery_limit=1),
         [NewJob(image="x", timeout=1, priority=2), NewJob(image="x", timeout=2, max_retries=1, retries_delay=1)],
+        None,
     ),
 }
 
@@ -319,8 +337,8 @@ WORLDS: dict[str, tuple[GroupSettings, list[NewJob]]] = {
 def main() -> None:
     """`python -m tests.property.small 6`: explore every world to a depth, and say how large it was."""
     depth = int(sys.argv[1])
-    for name, (settings, jobs) in WORLDS.items():
-        world = World(settings, jobs)
+    for name, given in WORLDS.items():
+        world = World(*given)
         asyncio.run(world.explore(depth))
         print(f"{name}, {depth} steps: {world.states} states, {world.edges} edges")
 

@@ -81,7 +81,7 @@ class TouchLoop:
             self._stop_grace_s, self._is_grace_known = orders.stop_grace_s, True
             if self._kill_after_s > self._longest_stop_s:
                 _logger.warning(
-                    "jobs are killed %g s after their timeouts, not %g (--kill-after-s): the broker has stop_grace_s %g",
+                    "jobs are killed %g s after their timeouts, not --kill-after-s %g: the broker waits %g s",
                     self._longest_stop_s,
                     self._kill_after_s,
                     self._stop_grace_s,

@@ -1,6 +1,5 @@
 """How soon a worker hears of a cancelled job and of orders, however long its leases are."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -23,11 +22,10 @@ APP = "tests.worker.app"
 SOON_S = 2.0
 
 
-async def knows(client: Client, name: str = "w1") -> None:
-    """Wait until the worker has announced itself and waits for news."""
-    async with asyncio.timeout(10):
-        while name not in [worker.name for worker in (await client.workers())[0]]:
-            await asyncio.sleep(0.01)
+async def waits(client: Client, store: Store) -> None:
+    """Return when a worker waits for news, and the broker has looked for some since."""
+    await eventually(lambda: store.registry.notices.is_awaited)
+    await client.workers()
 
 
 async def soon(worker: Working, job: Job) -> None:
@@ -51,7 +49,9 @@ async def other(front: Front, store: Store) -> AsyncIterator[Client]:
 
 
 @pytest.mark.parametrize("lease_s", [30, 300])
-async def test_a_cancel_reaches_the_process(client: Client, start: Start, tmp_path: Path, lease_s: int) -> None:
+async def test_a_cancel_reaches_the_process(
+    client: Client, store: Store, start: Start, tmp_path: Path, lease_s: int
+) -> None:
     """Two seconds after a cancel the command is gone, though its lease is not touched for long."""
     (job,) = await enqueue(client, "hang", timeout=600)
     await start(
@@ -59,41 +59,41 @@ async def test_a_cancel_reaches_the_process(client: Client, start: Start, tmp_pa
         "--lease-s", str(lease_s),
     )  # fmt: skip
     pid = int(await written(tmp_path / "pid"))
+    await waits(client, store)
     begun = time.monotonic()
     await client.cancel("g", job.id)
     await eventually(lambda: is_dead(pid))
     assert time.monotonic() - begun < SOON_S
 
 
-async def test_a_cancel_at_another_broker(client: Client, other: Client, work: Work) -> None:
+async def test_a_cancel_at_another_broker(client: Client, other: Client, work: Work, store: Store) -> None:
     """It does not matter at which broker of the store a job is cancelled."""
     (job,) = await enqueue(client, "hang", timeout=600)
     worker = work("hang=sleep 600", lease_s=300, name="w1")
     await worker.until("started", job)
-    await knows(client)
+    await waits(client, store)
     await other.cancel("g", job.id)
     await soon(worker, job)
 
 
-async def test_a_cancel_of_one_among_very_many(client: Client, work: Work) -> None:
+async def test_a_cancel_of_one_among_very_many(client: Client, work: Work, store: Store) -> None:
     """A worker that runs more jobs than it names to the broker hears of each; the others go on."""
     jobs = await enqueue(client, *["hangs"] * 150, timeout=600)
     worker = work(app=(APP,), concurrency=150, lease_s=300, name="w1")
     await worker.until("started", *jobs)
-    await knows(client)
+    await waits(client, store)
     for job in (jobs[0], jobs[149]):
         await client.cancel("g", job.id)
         await soon(worker, job)
     assert worker.count("dropped") == 2
 
 
-async def test_cancels_that_were_missed(client: Client, work: Work, front: Front) -> None:
+async def test_cancels_that_were_missed(client: Client, work: Work, front: Front, store: Store) -> None:
     """A worker that comes to another broker, or to one that was away, hears of what was cancelled meanwhile."""
     jobs = await enqueue(client, "hangs", "hangs", timeout=600)
     worker = work(app=(APP,), lease_s=300, name="w1")
     await worker.until("started", *jobs)
-    await knows(client)
-    store = front.broker.store
+    await waits(client, store)
     await front.stop()
     await store.cancel("g", jobs[1].id)
     front.broker = front.broker._replace(store=Store(store.redis, front.broker.settings, is_plain=True))
@@ -121,10 +121,10 @@ async def test_a_cancel_at_an_older_broker(client: Client, work: Work, monkeypat
 
 
 @pytest.mark.parametrize("order", ["quiet", "drain"])
-async def test_an_order_is_heard(client: Client, work: Work, order: str) -> None:
+async def test_an_order_is_heard(client: Client, work: Work, store: Store, order: str) -> None:
     """Two seconds after an order the worker says that it is carried out, or has stopped."""
     worker = work("hang=sleep 600", lease_s=300, wait_s=20, name="w1")
-    await knows(client)
+    await waits(client, store)
     begun = time.monotonic()
     await client.order("w1", order)  # type: ignore[arg-type]  # one of the words
     states: Sequence[str] = ["working"]

@@ -34,7 +34,8 @@ class Embedded:
     """The embedded store of a folder: started or joined by `start`, stopped or left by `stop`."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder.expanduser().absolute()
+        """Raises EmbeddedFailed for a folder that has no place."""
+        self.folder = _placed(folder)
         self.is_keeper = False
         self._server = Server(self.folder)
         self._brokers = _Lock(self.folder / "brokers.lock")
@@ -134,6 +135,26 @@ class Embedded:
         self.is_keeper = False
         self._keeper.let_go()
         self._brokers.let_go()
+
+
+def _placed(folder: Path) -> Path:
+    """The folder by its whole path."""
+    try:
+        placed = folder.expanduser().absolute()
+        str(placed).encode()
+    except FileNotFoundError:
+        raise EmbeddedFailed(
+            f"The folder of the start is gone, so there is no {folder} in it: name a whole path with --data-dir."
+        ) from None
+    except RuntimeError:
+        raise EmbeddedFailed(
+            f"Nobody's home is known here, so there is no {folder}: set HOME, or --data-dir."
+        ) from None
+    except UnicodeEncodeError:
+        raise EmbeddedFailed(
+            f"The path {os.fsencode(folder)!r} is not UTF-8 text: choose another folder with --data-dir."
+        ) from None
+    return placed
 
 
 class _Lock:

@@ -43,20 +43,25 @@ class Ready(Struct, frozen=True):
     redis_cli: str
 
 
-async def serve_many(settings: BrokerSettings, say: Callable[[Ready], None]) -> int:
+async def serve_many(
+    settings: BrokerSettings, say: Callable[[Ready], None], is_hung_up: Callable[[], bool] = lambda: False
+) -> int:
     """Run settings.processes brokers until SIGTERM or SIGINT; `say` is told once all serve. The exit code.
+
+    SIGHUP is passed on, or stops them all when `is_hung_up` says that the terminal is closed.
 
     Raises StartFailed when the port cannot be had.
     """
     with held_port(settings.host, settings.port) as port, TemporaryDirectory(prefix="titan-") as folder:
         settings = msgspec.structs.replace(settings, port=port)
         told = [Told(settings, number, folder) for number in range(settings.processes)]
-        return await _Brokers([_Broker(one) for one in told]).run(say)
+        return await _Brokers([_Broker(one) for one in told], is_hung_up).run(say)
 
 
 class _Brokers:
-    def __init__(self, brokers: list["_Broker"]) -> None:
+    def __init__(self, brokers: list["_Broker"], is_hung_up: Callable[[], bool]) -> None:
         self._brokers = brokers
+        self._is_hung_up = is_hung_up
 
     async def run(self, say: Callable[[Ready], None]) -> int:
         loop = asyncio.get_running_loop()
@@ -81,6 +86,10 @@ class _Brokers:
             broker.stop()
 
     def _hang_up(self) -> None:
+        if self._is_hung_up():
+            _log.warning("the terminal is closed: stopping")
+            self._stop()
+            return
         for broker in self._brokers:
             broker.send(signal.SIGHUP)
 
@@ -109,7 +118,12 @@ class _Broker:
             return None
         self._started_at = time.monotonic()
         argv = (sys.executable, "-m", "broker.cli.child")
-        self._process = started = await asyncio.create_subprocess_exec(*argv, stdin=PIPE, stdout=PIPE)
+        self._process = started = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=PIPE,
+            stdout=PIPE,
+            start_new_session=True,  # what a terminal sends reaches this process alone, which passes it on
+        )
         if started.stdin is None or started.stdout is None:
             raise RuntimeError("a process without pipes")
         started.stdin.write(msgspec.json.encode(self._told) + b"\n")

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,11 +41,15 @@ _log = logging.getLogger(__name__)
 
 
 class Serving(NamedTuple):
-    """A broker that runs: where it is reached, its store, and the command line that looks into the store."""
+    """A broker that runs: where it is reached, its store, and the command line that looks into the store.
+
+    `read_again` reads tokens and certificates anew; what cannot be read stays as it was.
+    """
 
     url: str
     store: Store
     redis_cli: str
+    read_again: Callable[[], None]
 
 
 async def serve(
@@ -52,9 +57,14 @@ async def serve(
     say: Callable[[Serving], None],
     stop: asyncio.Event,
     siblings: Siblings | None = None,
+    is_hung_up: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Run a broker, alone or with siblings, until `stop` is set; `say` is told once it serves. Raises StartFailed."""
+    """Run a broker, alone or with siblings, until `stop` is set; `say` is told once it serves. Raises StartFailed.
+
+    SIGHUP reads its files again, or sets `stop` when `is_hung_up` says that the terminal is closed.
+    """
     async with running(settings, siblings) as serving:
+        _at_hangup(serving.read_again, stop, is_hung_up)
         say(serving)
         collect_rarely()
         await stop.wait()
@@ -93,10 +103,9 @@ async def running(settings: BrokerSettings, siblings: Siblings | None = None) ->
             await stack.enter_async_context(siblings.heard(metrics.own))
         condition = Condition(await _watch(store, settings))
         app = make_app(Broker(store, logs, waiters, settings, reaper, access, metrics, condition))
-        stack.enter_context(_at_hangup(access, tls))
         url = await stack.enter_async_context(_front(app, settings, condition, tls))
         await stack.enter_async_context(_task(condition.watch.run()))  # the last, so that it speaks second
-        yield Serving(url, store, redis_cli)
+        yield Serving(url, store, redis_cli, partial(_read_again, access, tls))
 
 
 def _guards(settings: BrokerSettings) -> tuple[Access, Tls | None]:
@@ -107,25 +116,27 @@ def _guards(settings: BrokerSettings) -> tuple[Access, Tls | None]:
         raise StartFailed(str(error)) from error
 
 
-@contextmanager
-def _at_hangup(access: Access, tls: Tls | None) -> Iterator[None]:
-    """Inside the block SIGHUP reads tokens and certificates anew; what cannot be read stays as it was."""
-    loop = asyncio.get_running_loop()
-
-    def read() -> None:
-        try:
-            _log.info("read again: %d tokens", access.reload())
-            if tls is not None:
-                tls.reload()
-                _log.info("read again: the certificate")
-        except ValueError as error:
-            _log.error("%s What was read before stays in force.", error)
-
-    loop.add_signal_handler(signal.SIGHUP, read)
+def _read_again(access: Access, tls: Tls | None) -> None:
     try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGHUP)
+        _log.info("read again: %d tokens", access.reload())
+        if tls is not None:
+            tls.reload()
+            _log.info("read again: the certificate")
+    except ValueError as error:
+        _log.error("%s What was read before stays in force.", error)
+
+
+def _at_hangup(read_again: Callable[[], None], stop: asyncio.Event, is_hung_up: Callable[[], bool]) -> None:
+    """Handle SIGHUP from now on, also while the broker drains."""
+
+    def on_hangup() -> None:
+        if is_hung_up():
+            _log.warning("the terminal is closed: stopping")
+            stop.set()
+        else:
+            read_again()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
 
 
 def _open_logs(settings: BrokerSettings) -> Logs:

@@ -52,6 +52,11 @@ def unknown_variables(known: set[str], environ: Mapping[str, str] | None = None)
     return sorted(name for name in present if name.startswith("TITAN_") and name not in known)
 
 
+def is_text(value: str) -> bool:
+    """Whether an argument or a variable is UTF-8 text; bytes that are not come from the system as surrogates."""
+    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
 def token_from(path: str, environ: Mapping[str, str] | None = None) -> str:
     """The token for a broker: what stands in the file, or with no file in TITAN_TOKEN; '' for none.
 

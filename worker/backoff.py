@@ -31,11 +31,16 @@ class Backoff:
         self._verb = verb
         self._most_s = most_s
         self._failures = 0
+        self._refusal = ""
 
     def failed(self, error: TitanError) -> float:
-        """Note a failure; how long to wait now, in s."""
-        if not self._failures:
-            _logger.warning("%s: %s; trying again until it works", self._verb, error.message)
+        """Note a failure; how long to wait now, in s. A refusal is an error in the log, once until it changes."""
+        if isinstance(error, PASSING):
+            if not self._failures:
+                _logger.warning("%s: %s; trying again until it works", self._verb, error.message)
+        elif error.message != self._refusal:
+            _logger.error("%s: the broker refuses it: %.4096s; trying again until it works", self._verb, error.message)
+            self._refusal = error.message
         self._failures += 1
         longest_s = min(self._most_s, 0.5 * 2.0 ** min(self._failures - 1, 16))
         return (error.retry_after_s or 0) + random.uniform(longest_s / 2, longest_s)  # noqa: S311 -- no secret
@@ -45,6 +50,7 @@ class Backoff:
         if self._failures:
             _logger.info("%s: works again after %d failures", self._verb, self._failures)
         self._failures = 0
+        self._refusal = ""
 
 
 def is_passing(code: str) -> bool:

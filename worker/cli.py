@@ -8,6 +8,7 @@ import click
 
 from broker.cli.options import example, settings_from, settings_options
 from broker.cli.running import log_to_stderr, run
+from broker.cli.starting import begin
 from broker.cli.workers import COMMANDS
 from worker.config import WorkerSettings
 from worker.credentials import credentials_of
@@ -45,11 +46,12 @@ def worker(context: click.Context, /, **_: object) -> None:
     """  # noqa: D301 -- click's mark for a text as it stands
     if context.invoked_subcommand is not None:
         return
+    terminal = begin()
     settings = settings_from(context, WorkerSettings)
     _check(settings)
     log_to_stderr(settings.log_level)
     gc.set_threshold(*_GC_THRESHOLDS)
-    sys.exit(kept(lambda: run(run_worker(settings))))
+    sys.exit(kept(lambda: run(run_worker(settings, is_hung_up=terminal.is_closed), terminal)))
 
 
 def _check(settings: WorkerSettings) -> None:

@@ -109,18 +109,18 @@ def app_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 @contextmanager
-def with_variables(variables: Mapping[str, str]) -> Iterator[None]:
+def with_variables(variables: Mapping[bytes, bytes]) -> Iterator[None]:
     """This process's environment with these on top, inside the block."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+    before = {name: os.environb.get(name) for name in variables}
+    os.environb.update(variables)
     try:
         yield
     finally:
         for name, value in before.items():
             if value is None:
-                os.environ.pop(name, None)
+                os.environb.pop(name, None)
             else:
-                os.environ[name] = value
+                os.environb[name] = value
 
 
 class Supervisor(NamedTuple):

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import os
-import platform
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +14,7 @@ from worker import keeper
 from worker.client import Client
 from worker.config import WorkerSettings, own_version, supervisor
 from worker.credentials import credentials_of
+from worker.host import host_name, own_name
 from worker.loops.announce import AnnounceLoop
 from worker.loops.finish import FinishLoop
 from worker.loops.log import LogUploads
@@ -42,10 +41,12 @@ async def run_worker(
     *,
     stop: asyncio.Event | None = None,
     on_event: Callable[[Event], None] | None = None,
+    is_hung_up: Callable[[], bool] = lambda: False,
 ) -> int:
     """Run a worker until `stop` is set, or without one until SIGTERM or SIGINT; the exit code.
 
     0: everything it took is reported or given back. 1: something is not; it comes back when its lease ends.
+    `is_hung_up` says at a SIGHUP whether the terminal is closed, which stops it too; else its table is read again.
     Cancelling it kills its jobs at once. Raises ValueError for a table, token or certificate that cannot be read.
     """
     tables = Tables(settings)
@@ -53,7 +54,7 @@ async def run_worker(
     async with aclosing(runner), Client(settings.broker_url, **credentials_of(settings)) as client:
         await runner.open()
         worker = Worker(settings, client, runner, tables, on_event or _ignore)
-        return await (worker.serve(stop) if stop else until_signalled(worker.serve, worker.signals))
+        return await (worker.serve(stop) if stop else until_signalled(worker.serve, worker.signals, is_hung_up))
 
 
 class Worker:
@@ -72,7 +73,7 @@ class Worker:
         self._tables = tables
         self._on_event = on_event
         self._notify = Notify(supervisor())
-        self._name = settings.name or f"{platform.node()}-{os.getpid()}"
+        self._name = settings.name or own_name()
         self._stop = asyncio.Event()
         self._loops: asyncio.TaskGroup | None = None
         self._taking: asyncio.Task[None] | None = None
@@ -151,7 +152,7 @@ class Worker:
         state: State = "draining" if self._stop.is_set() else "working" if self._taking else "quiet"
         return Announcement(
             name=self._name,
-            host=platform.node(),
+            host=host_name(),
             version=own_version(),
             runner=self._tables.now.kinds,
             state=state,

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -49,8 +50,9 @@ def load(apps: Sequence[str]) -> Mapping[str, Handler]:
 
     Raises ValueError that names the module.
     """
-    if apps and not {"", str(Path.cwd())} & set(sys.path):
-        sys.path.insert(0, str(Path.cwd()))
+    with suppress(FileNotFoundError):  # the folder of the start was removed
+        if apps and not {"", str(Path.cwd())} & set(sys.path):
+            sys.path.insert(0, str(Path.cwd()))
     for app in apps:
         try:
             importlib.import_module(app)

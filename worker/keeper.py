@@ -2,8 +2,12 @@
 
 The keeper is the worker's parent and adopts every orphan below it, so no way of daemonising leads past it. It passes
 signals on, and ends as the worker ended. Each watches the other: a worker whose keeper is gone stops at once.
+
+Signals that ask to stop and come together are passed on once, and counted in memory that the worker sees: it may have
+got the same signal itself, and must not take that for a second stop.
 """
 
+import mmap
 import os
 import select
 import signal
@@ -20,12 +24,17 @@ _PASSED_ON = {
     signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGUSR1, signal.SIGUSR2,
 }  # fmt: skip
 _WATCHED = _PASSED_ON | {signal.SIGCHLD, signal.SIGCONT}
+_STOPS = {signal.SIGTERM, signal.SIGINT}
+GATHER_S = 0.1
+"""How long signals that ask to stop are gathered, in s: within that they are one stop, however many send them."""
+_MOST_STOPS = 255
 _LONGEST_S = 10.0
 _LOOK_S = 1.0
 _NO_KEEPER = 1
 _SIGNALLED = 128
 _kept_pid = 0
 _is_lost = threading.Event()
+_stops: mmap.mmap | None = None
 
 
 def kept(work: Callable[[], int]) -> int:
@@ -35,6 +44,8 @@ def kept(work: Callable[[], int]) -> int:
     """
     if not (sys.platform == "linux" and linux.adopt_orphans()):
         return work()
+    global _kept_pid, _stops  # noqa: PLW0603 -- facts of the process
+    _stops = mmap.mmap(-1, 1)  # shared with the child
     keeper = os.getpid()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     child = os.fork()
@@ -42,7 +53,6 @@ def kept(work: Callable[[], int]) -> int:
         _keep(child)
     os.setpgid(0, 0)  # a terminal's Ctrl-C reaches the keeper alone, which passes it on: once
     linux.adopt_orphans()
-    global _kept_pid  # noqa: PLW0603 -- a fact of the process
     _kept_pid = os.getpid()
     threading.Thread(target=_end_with, args=(keeper,), daemon=True).start()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -52,6 +62,11 @@ def kept(work: Callable[[], int]) -> int:
 def is_below_one() -> bool:
     """Whether this process works below a keeper, and adopts orphans."""
     return _kept_pid == os.getpid()
+
+
+def stops_passed_on() -> int:
+    """How many signals that ask to stop the keeper has passed on to this process; 0 without a keeper."""
+    return _stops[0] if _stops is not None else 0
 
 
 def is_lost() -> bool:
@@ -86,12 +101,23 @@ def _wait(child: int) -> int:
     while True:
         number = signal.sigwait(_WATCHED)
         if number != signal.SIGCHLD:
+            if number in _STOPS:
+                _gather()
             with suppress(ProcessLookupError):
                 os.kill(child, number)
             continue
         while (ended := _ended())[0]:
             if ended[0] == child:
                 return ended[1]
+
+
+def _gather() -> None:
+    """Let signals of the same stop come together, and count it."""
+    until = time.monotonic() + GATHER_S
+    while (left_s := until - time.monotonic()) > 0:
+        signal.sigtimedwait(_STOPS, left_s)
+    if _stops is not None:
+        _stops[0] = min(_MOST_STOPS, _stops[0] + 1)
 
 
 def _ended() -> tuple[int, int]:

@@ -1,7 +1,13 @@
-"""What a job printed: its head and its tail are kept, in memory while short and in files without a name above that."""
+"""What a job printed: its head and its tail are kept, in memory while short and in files without a name above that.
 
+A disk that is full, or gone, costs what has no room in memory then, and nothing else: what was kept before stays, and
+the log says why there is no more.
+"""
+
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from functools import cached_property
 
 _IN_MEMORY_BYTES = 64 * 1024
@@ -31,6 +37,11 @@ class Output:
         """How much of it is missing."""
         return self._tail.cut_bytes
 
+    @property
+    def trouble(self) -> str:
+        """Why no more is kept, as the system says it: No space left on device; "" when nothing went wrong."""
+        return "" if self.is_empty else self._head.trouble or self._tail.trouble
+
     def write(self, piece: bytes) -> None:
         """Take the next piece. A full disk ends what is kept and nothing else."""
         self.size_bytes += len(piece)
@@ -44,11 +55,13 @@ class Output:
             yield piece
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """What is kept, from the beginning each time, and the line on what is missing."""
+        """What is kept, from the beginning each time, and the line on what is missing. Never raises OSError."""
         for piece in self._head.pieces(self._head.kept_bytes):
             yield piece
         if self.cut_bytes:
             yield f"\n[titan: {self.cut_bytes} bytes of output were cut here]\n".encode()
+            if self.trouble:
+                yield f"[titan: the worker could not keep them: {self.trouble}]\n".encode()
         for piece in self._tail.pieces():
             yield piece
 
@@ -68,23 +81,35 @@ class Output:
 
 
 class _File:
-    """A file without a name, which is made when something is written: most jobs print nothing."""
+    """A short content in memory; a longer one in a file without a name, unless the disk does not take it."""
 
     def __init__(self) -> None:
-        self._file: tempfile.SpooledTemporaryFile[bytes] | None = None
+        self._memory = bytearray()
+        self._descriptor = -1
+        self._is_closed = False
+        self.trouble = ""
+        """Why it does not get longer, as the system says it."""
 
-    def write(self, at: int, piece: bytes) -> None:
-        """Write at a place. Raises OSError when the disk is full."""
-        if self._file is None:
-            self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 -- close() closes it
-        self._file.seek(at)
-        self._file.write(piece)
+    def write(self, at: int, piece: bytes) -> int:
+        """Write at a place that is not behind the end; how much was written. Less than all of it: see `trouble`."""
+        if self._descriptor < 0 and at + len(piece) > _IN_MEMORY_BYTES and not self.trouble:
+            self._move()
+        if self._descriptor >= 0:
+            return self._written(at, piece)
+        kept = piece[: max(0, _IN_MEMORY_BYTES - at)]
+        self._memory[at : at + len(kept)] = kept
+        return len(kept)
 
     def pieces(self, begin: int, end: int) -> Iterator[bytes]:
-        """What stands between two places."""
-        while self._file is not None and begin < end:
-            self._file.seek(begin)
-            piece = self._file.read(min(end - begin, _PIECE_BYTES))
+        """What stands between two places; where it cannot be read, why."""
+        while begin < end:
+            if self._is_closed:
+                raise ValueError("it is closed")
+            try:
+                piece = self._read(begin, min(end - begin, _PIECE_BYTES))
+            except OSError as error:
+                yield f"\n[titan: the output that was kept cannot be read: {error.strerror}]\n".encode()
+                return
             if not piece:
                 return
             begin += len(piece)
@@ -92,8 +117,41 @@ class _File:
 
     def close(self) -> None:
         """Let go of it."""
-        if self._file is not None:
-            self._file.close()
+        self._is_closed = True
+        self._memory.clear()
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with suppress(OSError):
+                os.close(descriptor)
+
+    def _move(self) -> None:
+        """Go over to a file, or stay in memory when there can be none."""
+        try:
+            with tempfile.TemporaryFile(buffering=0) as file:
+                descriptor = os.dup(file.fileno())
+        except OSError as error:
+            self.trouble = _said(error)
+            return
+        self._descriptor = descriptor
+        if self._written(0, bytes(self._memory)) < len(self._memory):
+            os.close(descriptor)
+            self._descriptor = -1
+        else:
+            self._memory.clear()
+
+    def _written(self, at: int, piece: bytes) -> int:
+        done = 0
+        try:
+            while done < len(piece):  # the system takes a part only where the disk has no room for more
+                done += os.pwrite(self._descriptor, memoryview(piece)[done:], at + done)
+        except OSError as error:
+            self.trouble = _said(error)
+        return done
+
+    def _read(self, at: int, size_bytes: int) -> bytes:
+        if self._descriptor < 0:
+            return bytes(self._memory[at : at + size_bytes])
+        return os.pread(self._descriptor, size_bytes, at)
 
 
 class _Part:
@@ -104,16 +162,21 @@ class _Part:
         self._most_bytes = most_bytes
         self.kept_bytes = 0
 
+    @property
+    def trouble(self) -> str:
+        """Why it ended before it was full."""
+        return self._file.trouble
+
     def write(self, piece: bytes) -> bytes:
         """Keep what there is room for; the rest."""
-        kept = piece[: self._most_bytes - self.kept_bytes]
-        if kept:
-            try:
-                self._file.write(self.kept_bytes, kept)
-            except OSError:  # the disk is full
-                self._most_bytes, kept = self.kept_bytes, b""
-        self.kept_bytes += len(kept)
-        return piece[len(kept) :]
+        wanted = piece[: self._most_bytes - self.kept_bytes]
+        if not wanted:
+            return piece
+        written = self._file.write(self.kept_bytes, wanted)
+        self.kept_bytes += written
+        if written < len(wanted):  # the disk is full
+            self._most_bytes = self.kept_bytes
+        return piece[written:]
 
     def pieces(self, size_bytes: int) -> Iterator[bytes]:
         """The first bytes of what is kept."""
@@ -135,23 +198,30 @@ class _Ring:
         self.seen_bytes = 0
 
     @property
+    def trouble(self) -> str:
+        """Why it is shorter than it should be."""
+        return self._file.trouble
+
+    @property
     def cut_bytes(self) -> int:
         """How much was written and is not kept."""
         return self.seen_bytes - self._kept_bytes
 
     def write(self, piece: bytes) -> None:
-        """Keep the piece in the place of the oldest bytes."""
+        """Keep the piece in the place of the oldest bytes. On a full disk the ring stays as long as it is."""
         self.seen_bytes += len(piece)
         kept = piece[-self._most_bytes :] if self._most_bytes else b""
-        try:
-            while kept:
-                part = kept[: self._most_bytes - self._at]
-                self._file.write(self._at, part)
-                self._at = (self._at + len(part)) % self._most_bytes
-                self._kept_bytes = min(self._most_bytes, self._kept_bytes + len(part))
-                kept = kept[len(part) :]
-        except OSError:  # the disk is full: from here on nothing is kept
-            self._most_bytes = self._at = self._kept_bytes = 0
+        while kept:
+            part = kept[: self._most_bytes - self._at]
+            written = self._file.write(self._at, part)
+            self._at += written
+            self._kept_bytes = max(self._kept_bytes, self._at)
+            if written < len(part):
+                self._shorten()
+                kept = kept[written:][-self._most_bytes :] if self._most_bytes else b""
+                continue
+            self._at %= self._most_bytes
+            kept = kept[written:]
 
     def pieces(self) -> Iterator[bytes]:
         """What is kept, oldest first."""
@@ -162,3 +232,13 @@ class _Ring:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+
+    def _shorten(self) -> None:
+        """Go on in the room that there is; in none when not even that can be written over."""
+        is_growing = self._at == self._kept_bytes
+        self._most_bytes = self._kept_bytes = self._kept_bytes if is_growing else 0
+        self._at = 0
+
+
+def _said(error: OSError) -> str:
+    return error.strerror or str(error)

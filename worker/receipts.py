@@ -1,9 +1,8 @@
 """What a run leaves behind at its job: who ran it, how it ended, what it took."""
 
-import platform
-
 from broker.presence import Receipt
 from broker.times import milliseconds
+from worker.host import host_name
 from worker.outcome import Failed, Outcome, Succeeded
 from worker.runs import Run
 
@@ -18,7 +17,7 @@ def receipt_of(run: Run, outcome: Outcome, worker: str) -> Receipt | None:
         return None
     return Receipt(
         worker=worker,
-        host=platform.node(),
+        host=host_name(),
         delivery=run.job.deliveries,
         exit_code=usage.exit_code if usage else None,
         signal=(usage.signal if usage else None) or "",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from broker.settings import is_text
 from worker.addresses import Address, is_address
 from worker.config import WorkerSettings
 from worker.entries import Argv, ContainerEntry, Entry, HttpEntry, ProcessEntry, PythonEntry
@@ -94,6 +95,8 @@ def _runs(entries: Sequence[str]) -> Iterator[tuple[str, ProcessEntry]]:
         image, equals, command = entry.partition("=")
         if not equals or not image.strip():
             raise ValueError(f"{entry!r} is not NAME='command arguments'")
+        if not is_text(image):
+            raise ValueError(f"{image!r} is not UTF-8 text, as the name of an image must be")
         yield image.strip(), ProcessEntry(_argv(entry, command))
 
 

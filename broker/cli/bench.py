@@ -13,7 +13,7 @@ from broker.bench.results import Report
 from broker.bench.run import measure
 from broker.bench.tables import about, markdown, tables
 from broker.bench.workloads import WORKS, Bench, Step, steps
-from broker.cli.options import example, json_option
+from broker.cli.options import example, json_option, refuse_what_is_no_text
 from broker.cli.output import Table, line, progress, show_json
 from broker.cli.remote import EXIT_CODES, REFUSED, Refused, Unreachable, broker_url_option, credentials_options, option
 from broker.cli.running import run
@@ -86,6 +86,7 @@ def bench_(
 
     Exit code 1 also when the broker refused calls.
     """
+    refuse_what_is_no_text(context)
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown do not go together.")
     plan = _Plan(**asked)

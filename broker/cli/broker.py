@@ -6,9 +6,11 @@ import click
 
 from broker.cli.options import example, settings_from, settings_options
 from broker.cli.running import log_to_stderr, run
+from broker.cli.starting import begin
 from broker.config import BrokerSettings
 
 if TYPE_CHECKING:
+    from broker.cli.terminal import Terminal
     from broker.processes import Ready
     from broker.serve import Serving
 
@@ -23,22 +25,23 @@ def broker(context: click.Context, /, **_: object) -> None:
 
     Requests in progress are answered before it ends. Without --redis-url it starts a Valkey of its own in the data
     folder; a second broker on the same folder joins it. With --processes N it runs N brokers on the one port, and
-    starts one that died again.
+    starts one that died again. SIGHUP reads tokens and certificates again; a terminal that is closed stops it.
     """
+    terminal = begin()
     settings = settings_from(context, BrokerSettings)
     log_to_stderr(settings.log_level)
     if settings.processes == 1:
-        run(_serve(settings))
+        run(_serve(settings, terminal), terminal)
     else:
         from broker.processes import serve_many
 
-        context.exit(run(serve_many(settings, _say)))
+        context.exit(run(serve_many(settings, _say, terminal.is_closed), terminal))
 
 
-async def _serve(settings: BrokerSettings) -> None:
+async def _serve(settings: BrokerSettings, terminal: "Terminal") -> None:
     from broker.serve import serve, stop_signals
 
-    await serve(settings, _say, stop_signals())
+    await serve(settings, _say, stop_signals(), is_hung_up=terminal.is_closed)
 
 
 def _say(serving: "Serving | Ready") -> None:

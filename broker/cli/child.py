@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from broker.cli.running import log_to_stderr, run
+from broker.cli.starting import begin
 from broker.metrics.siblings import Siblings
 from broker.processes import Ready, Told
 from broker.serve import Serving, serve, stop_signals
@@ -20,6 +21,7 @@ from broker.serve import Serving, serve, stop_signals
 @click.command()
 def child() -> None:
     """Run one broker of several."""
+    begin()
     told = msgspec.json.decode(sys.stdin.buffer.readline(), type=Told)
     log_to_stderr(told.settings.log_level, f" [{told.number}]")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until something here wants it

@@ -11,11 +11,29 @@ import msgspec
 from click.core import ParameterSource
 from msgspec import Struct
 
-from broker.settings import TOKEN_VARIABLE, Setting, settings_of, unknown_variables
+from broker.settings import TOKEN_VARIABLE, Setting, is_text, settings_of, unknown_variables
 
 PREFIX = "TITAN"
 JOB_VARIABLES = frozenset({"TITAN_JOB_ID", "TITAN_GROUP", "TITAN_DELIVERY", "TITAN_IMAGE", "TITAN_PAYLOAD_FILE"})
 """What a worker puts into the environment of a job; not settings, but no typos either."""
+
+_BYTES = frozenset(
+    {
+        "app",
+        "ca_file",
+        "cert_file",
+        "config",
+        "data_dir",
+        "log_store",
+        "run",
+        "tls_cert",
+        "tls_client_ca",
+        "tls_key",
+        "token_file",
+        "tokens",
+    }
+)
+"""Parameters with names of files or words of commands: these may be any bytes, not only UTF-8 text."""
 
 Source = Literal["default", "environment", "command line"]
 
@@ -58,6 +76,7 @@ def settings_from(context: click.Context, struct: type[S]) -> S:
     nothing knows.
     """
     refuse_unknown_variables(context)
+    refuse_what_is_no_text(context)
     names = {setting.name for setting in settings_of(struct)}
     try:
         return msgspec.convert({name: value for name, value in context.params.items() if name in names}, struct)
@@ -80,6 +99,15 @@ def refuse_unknown_variables(context: click.Context) -> None:
     unknown = [name for name in unknown if name not in known]
     if unknown:
         raise click.UsageError("; ".join(_suggestion(name, known) for name in unknown), ctx=context)
+
+
+def refuse_what_is_no_text(context: click.Context) -> None:
+    """Raise UsageError that names the parameter when one that is to be text is not UTF-8."""
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        words = value if isinstance(value, tuple) else (value,)
+        if parameter.name not in _BYTES and not all(is_text(word) for word in words if isinstance(word, str)):
+            raise click.BadParameter("It is not UTF-8 text.", ctx=context, param=parameter)
 
 
 def example(*lines: str) -> str:

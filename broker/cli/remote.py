@@ -10,6 +10,7 @@ import click
 from msgspec import Struct
 
 from broker.api.codec import convert
+from broker.cli.options import refuse_what_is_no_text
 from broker.cli.output import JsonList, line
 from broker.errors import Invalid, Overloaded, StoreUnavailable, TitanError
 from broker.models.jobs import Job
@@ -93,6 +94,7 @@ def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., 
     @option("--json", "as_json", is_flag=True, envvar="TITAN_JSON", allow_from_autoenv=False, help="Print JSON.")
     @functools.wraps(command)
     def run(broker_url: str, token: str, tls: ssl.SSLContext | None, **arguments: Any) -> None:
+        refuse_what_is_no_text(click.get_current_context())
         code = asyncio.run(_call(command, Client(addresses(broker_url), token=token, tls=tls), broker_url, arguments))
         click.get_current_context().exit(code or 0)
 

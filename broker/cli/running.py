@@ -8,15 +8,18 @@ from typing import Any, TypeVar
 
 import click
 
+from broker.cli.terminal import Terminal
 from broker.stores import StartFailed
 
 T = TypeVar("T")
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run(work: Coroutine[Any, Any, T], terminal: Terminal | None = None) -> T:
     """Run it on uvloop where that is there. A start that failed is one line on stderr and exit code 1."""
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            if terminal is not None:
+                runner.get_loop().call_soon(terminal.follow)
             return runner.run(work)
     except StartFailed as error:
         raise click.ClickException(str(error)) from error

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from broker.cli.options import example
+from broker.cli.options import example, refuse_what_is_no_text
 from broker.cli.remote import option
 from broker.tokens import EVERY_GROUP, SCOPES, Scope, TokensUnreadable, add_token, entry, new_token
 
@@ -45,6 +45,7 @@ def new(scopes: tuple[Scope, ...], groups: str, name: str, path: Path | None) ->
 
     A broker that runs reads its file again at SIGHUP. Deleting the entry, and SIGHUP, takes the token back.
     """
+    refuse_what_is_no_text(click.get_current_context())
     try:
         secret, made = new_token(scopes, [group for group in groups.split(",") if group], name)
         if path is None:

@@ -1,6 +1,7 @@
 """`titan up`: everything in one, to try it."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from broker import keys
 from broker.cli import sample as samples
 from broker.cli.options import example, settings_from, settings_options, sources
 from broker.cli.running import log_to_stderr, run
+from broker.cli.starting import begin
+from broker.cli.terminal import Terminal
 from broker.config import BrokerSettings
 from broker.models.jobs import Job
 from worker.config import WorkerSettings
@@ -35,14 +38,17 @@ def up(context: click.Context, /, *, sample: bool, **_: object) -> None:
 
     What is there when it stops is there when it starts again. The images hello, count and fail are the sample's;
     --run adds others. The worker takes jobs of the group sample, unless --run or --group is given. The first Ctrl-C
-    lets running jobs end, a second one kills them.
+    lets running jobs end, a second one kills them. Closing the terminal stops it as the first Ctrl-C does.
     """
     from worker.signals import until_signalled
 
+    terminal = begin()
     settings = settings_from(context, BrokerSettings)
     worker_settings = _worker_settings(context)
     log_to_stderr("warning" if sources(context, BrokerSettings)["log_level"] == "default" else settings.log_level)
-    code = run(until_signalled(partial(_up, settings, worker_settings, is_sample=sample)))
+    others = {signal.SIGHUP: _go_on} if terminal.is_ignored else {}
+    work = partial(_up, settings, worker_settings, terminal, is_sample=sample)
+    code = run(until_signalled(work, others), terminal)
     click.echo(f"Stopped; all jobs are kept in {_place(settings)}.")
     sys.exit(code)
 
@@ -58,11 +64,17 @@ def _worker_settings(context: click.Context) -> WorkerSettings:
 
 
 async def _up(
-    settings: BrokerSettings, worker_settings: WorkerSettings, stop: asyncio.Event, *, is_sample: bool
+    settings: BrokerSettings,
+    worker_settings: WorkerSettings,
+    terminal: Terminal,
+    stop: asyncio.Event,
+    *,
+    is_sample: bool,
 ) -> int:
     from broker.serve import running
     from worker.client import Client
 
+    terminal.on_failure = stop.set
     click.echo(f"Starting on {_place(settings)} …")
     async with running(settings) as serving:
         url = serving.url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
@@ -111,7 +123,16 @@ async def _worker(settings: WorkerSettings, screen: samples.Screen) -> AsyncIter
         follow.cancel()
 
 
+def _go_on() -> None:
+    """Outlive the terminal, as nohup asks for."""
+
+
 def _place(settings: BrokerSettings) -> str:
     from broker.addresses import without_password
 
-    return without_password(settings.redis_url) or str(Path(settings.data_dir).expanduser().absolute())
+    if settings.redis_url:
+        return without_password(settings.redis_url)
+    try:
+        return str(Path(settings.data_dir).expanduser().absolute())
+    except (OSError, RuntimeError):  # the folder of the start, or HOME, is not there: the start says so
+        return settings.data_dir

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -43,9 +43,9 @@ async def programs(broker_url: str) -> AsyncIterator[Start]:
     """Starts it; it is gone at the end."""
     started: list[Program] = []
 
-    async def start(*words: str, **variables: str) -> Program:
+    async def start(*words: str, before: Sequence[str] = (), **variables: str | bytes) -> Program:
         environment = {"PATH": os.environ["PATH"], "TITAN_BROKER_URL": broker_url, "TITAN_WAIT_S": "5", **variables}
-        command = (sys.executable, "-m", "worker", *words)
+        command = (*before, sys.executable, "-m", "worker", *words)
         started.append(
             Program(
                 await asyncio.create_subprocess_exec(

@@ -1,13 +1,16 @@
 """The small parts: output, backoff, settings."""
 
+import errno
 import os
 import subprocess
 import tempfile
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 
 from broker.errors import Invalid, StoreUnavailable, TitanError
+from tests.worker.watching import open_files
 from worker import linux
 from worker.answers import BrokerUnavailable
 from worker.backoff import Backoff, is_passing, resend
@@ -29,29 +32,95 @@ async def test_output_can_be_read_again() -> None:
     output.close()
 
 
-async def test_output_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What fits is kept, the rest is counted, and the job does not notice."""
+async def test_output_that_is_long_and_on_a_disk_is_whole() -> None:
+    """Output goes to a file without a name once it is not short any more, and comes back to the letter."""
+    output, before = Output(1 << 20), open_files()
+    output.write(b"x" * 100_000)
+    assert len(open_files()) == len(before) + 1
+    assert len(output._head._file._memory) == 0
+    output.write(b"y" * 600_000)
+    assert await kept(output) == b"x" * 100_000 + b"y" * 600_000
+    output.close()
+    output.close()
+    assert open_files() == before
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+@pytest.mark.parametrize("room_bytes", [0, 1, 100_000, 300_000])
+async def test_output_on_a_full_disk(monkeypatch: pytest.MonkeyPatch, code: int, room_bytes: int) -> None:
+    """What was kept before stays, head and tail; the rest is counted, the cause named; the job does not notice."""
+    printed = b"".join(b"%09d\n" % n for n in range(100_000))
+    pwrite, left = os.pwrite, room_bytes
+
+    def full(file: int, piece: bytes, at: int) -> int:
+        nonlocal left
+        if at + len(piece) <= os.fstat(file).st_size:
+            return pwrite(file, piece, at)
+        if not left:
+            raise OSError(code, os.strerror(code))
+        written = pwrite(file, piece[:left], at)
+        left -= written
+        return written
+
+    monkeypatch.setattr(os, "pwrite", full)
     output = Output(1 << 20)
-    output.write(b"before")
-
-    def full(*_: object) -> None:
-        raise OSError
-
-    monkeypatch.setattr("worker.output._File.write", full)
-    output.write(b"lost")
-    monkeypatch.undo()
-    output.write(b"lost too")
-    assert await kept(output) == b"before\n[titan: 12 bytes of output were cut here]\n"
+    for first in range(0, len(printed), 7777):
+        output.write(printed[first : first + 7777])
+    log = await kept(output)
+    head, _, tail = log.partition(
+        b"\n[titan: %d bytes of output were cut here]\n[titan: the worker could not keep them: %s]\n"
+        % (output.cut_bytes, os.strerror(code).encode())
+    )
+    assert len(head) >= max(60_000, min(room_bytes, 1 << 19))
+    assert len(tail) >= 60_000
+    assert printed.startswith(head)
+    assert printed.endswith(tail)
+    assert len(head) + output.cut_bytes + len(tail) == len(printed)
     output.close()
 
 
-def test_long_output_is_not_in_memory() -> None:
-    """Output goes to a file without a name once it is not short any more."""
+@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "gone"), OSError(errno.EMFILE, "too many")])
+async def test_output_without_a_file(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    """With no folder for it, or no descriptor left, the beginning and the end are kept in memory."""
+    monkeypatch.setattr(tempfile, "TemporaryFile", Mock(side_effect=error))
+    output = Output(1 << 20)
+    output.write(b"a" * 100_000 + b"b" * 100_000)
+    log = await kept(output)
+    assert (log[:1], log[-1:], output.trouble) == (b"a", b"b", error.strerror)
+    assert output.cut_bytes == 200_000 - 2 * 65_536
+    output.close()
+
+
+async def test_output_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that breaks afterwards is named in the log, and raises nothing in those who send it."""
     output = Output(1 << 20)
     output.write(b"x" * 100_000)
-    assert isinstance(output._head._file._file, tempfile.SpooledTemporaryFile)
-    assert output._head._file._file._rolled
+    monkeypatch.setattr(os, "pread", Mock(side_effect=OSError(errno.EIO, "broken")))
+    assert await kept(output) == b"\n[titan: the output that was kept cannot be read: broken]\n"
     output.close()
+
+
+async def test_ring_that_cannot_be_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tail that breaks when it goes round is given up: its bytes are counted as cut."""
+    output = Output(200_000)
+    output.write(b"h" * 100_000 + b"t" * 100_000)
+    monkeypatch.setattr(os, "pwrite", Mock(side_effect=OSError(errno.EIO, "broken")))
+    output.write(b"u" * 10)
+    assert (await kept(output)).endswith(
+        b"\n[titan: 100010 bytes of output were cut here]\n[titan: the worker could not keep them: broken]\n"
+    )
+    output.close()
+
+
+def test_a_refusal_is_said_once_until_it_changes(caplog: pytest.LogCaptureFixture) -> None:
+    """What does not pass by itself is one error in the log, and another one when the broker says something else."""
+    backoff = Backoff("announce")
+    for said in ("not so", "not so", "nor so", "nor so"):
+        backoff.failed(Invalid(said))
+    assert [(row.levelname, row.getMessage()) for row in caplog.records] == [
+        ("ERROR", "announce: the broker refuses it: not so; trying again until it works"),
+        ("ERROR", "announce: the broker refuses it: nor so; trying again until it works"),
+    ]
 
 
 def test_waits_double_with_jitter_and_respect_retry_after() -> None:

@@ -77,6 +77,9 @@ class LogUploads:
         if run.output.is_empty:
             run.output.close()
             return
+        if run.output.trouble:
+            lost = run.output.cut_bytes, run.output.trouble
+            _logger.error("job %s: %d bytes of its output could not be kept here: %s", run.job.id, *lost)
         task = asyncio.create_task(send(run))
         self._tasks.add(task)
         task.add_done_callback(partial(self._ended, run))

@@ -17,6 +17,7 @@ from typing import Any
 
 from worker.output import Output
 from worker.runners.command import Command
+from worker.runners.environment import as_bytes
 from worker.runners.payload import stdin_of
 
 _READ_BYTES = _PIPE_BYTES = 64 * 1024
@@ -42,7 +43,7 @@ class Child:
                     stdin=stdin,
                     stdout=other_end,
                     stderr=other_end,
-                    env=command.environment,
+                    env=as_bytes(command.environment),
                     cwd=command.cwd,
                     start_new_session=True,
                     pass_fds=keep_open,

@@ -44,14 +44,17 @@ def command_of(entry: ProcessEntry, job: Job, passed_on: Mapping[str, str]) -> C
     executable = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=passed_on.get("PATH")) or argv[0]
     if entry.limits != _NONE:
         # The shim becomes the user, who may not be able to read it.
-        argv, executable, user = _limited(argv, executable, entry.limits, user), sys.executable, None
+        argv = _limited(argv, executable, entry.limits, user, environment.get("LC_CTYPE"))
+        executable, user = sys.executable, None
     return Command(argv, executable, environment, entry.cwd or None, user, owner_uid)
 
 
-def _limited(argv: Argv, executable: str, given: Limits, user: User | None) -> Argv:
+def _limited(argv: Argv, executable: str, given: Limits, user: User | None, lc_ctype: str | None) -> Argv:
     words = [f"{name}={value}" for name in limits.LIMITS if (value := getattr(given, name)) is not None]
     if user:
         words.append(f"user={user.uid}:{user.gid}:{','.join(map(str, user.groups))}")
+    if lc_ctype is not None:
+        words.append(f"lc_ctype={lc_ctype}")
     return (sys.executable, "-I", "-S", limits.__file__, *words, "--", executable, *argv)
 
 

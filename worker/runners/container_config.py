@@ -1,13 +1,13 @@
 """What an engine is told to create for a job: safe unless the entry says otherwise, and labelled."""
 
 import os
-import platform
 from collections.abc import Mapping
 from typing import Any
 
 from broker.models.jobs import Job
 from worker import linux
 from worker.entries import ContainerEntry
+from worker.host import host_name
 from worker.runners.environment import environment_of
 
 JOB, GROUP, DELIVERY = "titan.job", "titan.group", "titan.delivery"
@@ -45,10 +45,10 @@ def config_of(entry: ContainerEntry, job: Job) -> dict[str, Any]:
 
 def own_labels() -> dict[str, str]:
     """Who made a container: this machine, and this process by its number and the time of its start."""
-    return {HOST: platform.node(), WORKER: f"{os.getpid()}/{linux.started_at(os.getpid())}"}
+    return {HOST: host_name(), WORKER: f"{os.getpid()}/{linux.started_at(os.getpid())}"}
 
 
 def is_left_behind(labels: Mapping[str, str]) -> bool:
     """Whether a worker of this machine made it that is no longer there."""
     pid, _, started_at = labels.get(WORKER, "").partition("/")
-    return labels.get(HOST) == platform.node() and pid.isdigit() and linux.started_at(int(pid)) != started_at
+    return labels.get(HOST) == host_name() and pid.isdigit() and linux.started_at(int(pid)) != started_at

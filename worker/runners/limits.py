@@ -1,6 +1,7 @@
-"""A shim that is run as a program: `limits.py LIMIT=N… user=UID:GID:GROUPS -- PATH ARGV0 …`.
+"""A shim that is run as a program: `limits.py LIMIT=N… user=UID:GID:GROUPS lc_ctype=LOCALE -- PATH ARGV0 …`.
 
-It limits its process, becomes the user, then becomes the command.
+It limits its process, becomes the user, then becomes the command, which starts as it would without limits: with the
+signals that Python ignores at their defaults, and without the LC_CTYPE that Python sets.
 
 The parent could not do it without a moment in which the command runs unlimited, nor without giving up the fast way to
 start a process. It imports nothing of this package, so that it starts in a few ms.
@@ -8,6 +9,7 @@ start a process. It imports nothing of this package, so that it starts in a few 
 
 import os
 import resource
+import signal
 import sys
 
 LIMITS = {
@@ -19,18 +21,24 @@ LIMITS = {
 _GRACE_S = 1
 """Between SIGXCPU at the limit of CPU, which names the cause, and SIGKILL."""
 _CANNOT_RUN = 126
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def main(words: list[str]) -> None:
     """Set each limit, never above what the parent has, then the user, and exec."""
     end = words.index("--")
+    os.unsetenv("LC_CTYPE")
     for word in words[:end]:
         name, _, value = word.partition("=")
         if name == "user":
             _become(*value.split(":"))
+        elif name == "lc_ctype":
+            os.putenv("LC_CTYPE", value)
         else:
             _limit(name, int(value))
     path, *argv = words[end + 1 :]
+    for number in _IGNORED_BY_PYTHON:
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execv(path, argv)  # noqa: S606 -- argv of the worker's table
     except OSError as error:

@@ -18,16 +18,25 @@ def stdin_of(payload: bytes) -> Iterator[int]:
 
 @contextmanager
 def payload_file(payload: bytes, uid: int | None) -> Iterator[str]:
-    """The path of a file with the payload, which that user may read; it is gone afterwards."""
-    descriptor, path = tempfile.mkstemp(prefix="titan-payload-")
+    """The path of a file with the payload, which that user may read; it is gone afterwards.
+
+    Raises OSError that says what could not be done.
+    """
+    path = ""
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(payload)
-            if uid is not None:
-                os.fchown(file.fileno(), uid, -1)
+        try:
+            descriptor, path = tempfile.mkstemp(prefix="titan-payload-")
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(payload)
+                if uid is not None:
+                    os.fchown(file.fileno(), uid, -1)
+        except OSError as error:
+            folder = f" in {tempfile.tempdir!r}" if tempfile.tempdir else ""
+            said = f"its payload cannot be put into a file{folder}: {error.strerror}"
+            raise OSError(error.errno, said) from error
         yield path
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # it is gone, or its disk is
             os.unlink(path)  # noqa: PTH108 -- a name, not a Path
 
 

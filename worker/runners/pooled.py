@@ -8,7 +8,7 @@ from broker.models.jobs import Job
 from worker import handlers
 from worker.config import with_variables
 from worker.outcome import Outcome
-from worker.runners.environment import environment_of
+from worker.runners.environment import as_bytes, environment_of
 from worker.runners.exchange import HEAD, Reply, Request, length_of, packed, reply_of, request_in
 
 
@@ -16,6 +16,7 @@ def main(words: list[str]) -> None:
     """Import the apps, then carry out one request after the other."""
     handlers.load(words[1:])
     with socket.socket(fileno=int(words[0])) as link:
+        link.set_inheritable(False)  # it is no business of the programs that a function starts
         while head := _read(link, HEAD.size):
             reply = _carried_out(request_in(_read(link, length_of(head))))
             sys.stdout.flush()
@@ -24,7 +25,7 @@ def main(words: list[str]) -> None:
 
 
 def _carried_out(request: Request) -> Reply:
-    with with_variables(environment_of(request.job, {})):
+    with with_variables(as_bytes(environment_of(request.job, {}))):
         return reply_of(_outcome(request.handler, request.job))
 
 

@@ -13,7 +13,7 @@ _REMOVED = "os.chdir(tempfile.mkdtemp()); os.rmdir(os.getcwd())"
 
 def after(text: str, *words: str) -> tuple[str, ...]:
     """Words that start a program after some Python; `words` are its sys.argv[1:] up to the program."""
-    program = f"import os, signal, socket, sys, tempfile; {text}; os.execvp(sys.argv[{len(words) + 1}], sys.argv[{len(words) + 1}:])"  # noqa: E501
+    program = f"import fcntl, os, signal, socket, sys, tempfile, termios; {text}; os.execvp(sys.argv[{len(words) + 1}], sys.argv[{len(words) + 1}:])"  # noqa: E501
     return (sys.executable, "-c", program, *words)
 
 

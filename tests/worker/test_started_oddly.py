@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pty
 import signal
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ from worker.signals import Stops
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")]
 
 PROBE = "grep -E 'Sig(Blk|Ign)' /proc/self/status; echo /proc/self/fd/*; echo $LC_CTYPE"
+COMPLAINT = b"getcwd() failed: No such file or directory\n"
+"""What a shell says of a folder that was removed; a function does not take it."""
 APP = """
 import subprocess
 from worker import job
@@ -68,7 +71,7 @@ async def test_commands_start_as_ever(
         assert (await finished(client, job)).status == "succeeded"
     program.signal(signal.SIGTERM)
     assert await program.end() == 0
-    free, limited, function = [await sent(client, job) for job in jobs]
+    free, limited, function = [(await sent(client, job)).rpartition(COMPLAINT)[2] for job in jobs]
     assert free == limited == function
     blocked, ignored, files, locale = free.decode().split("\n")[:4]
     assert (blocked.split()[1], ignored.split()[1]) == ("0" * 16, "0" * 16)
@@ -150,3 +153,23 @@ async def test_nohup_outlives_a_hangup(client: Client, start: Start) -> None:
     await program.says(f"job {job.id}: succeeded")
     program.signal(signal.SIGTERM)
     assert await program.end() == 0
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+async def test_a_terminal_that_is_closed(client: Client, start: Start, is_kept: bool) -> None:
+    """A worker stops when its terminal is closed, and lets jobs end; below nohup it works on until SIGTERM."""
+    ours, theirs = pty.openpty()
+    name = os.ttyname(theirs)
+    ignoring = "signal.signal(signal.SIGHUP, signal.SIG_IGN); " if is_kept else ""
+    at = after(f"{ignoring}os.setsid(); t = os.open('{name}', os.O_RDWR); fcntl.ioctl(t, termios.TIOCSCTTY, 0)")
+    program = await start("--run", "quick=true", before=at)
+    await program.says("takes jobs")
+    os.close(theirs)
+    os.close(ours)
+    if is_kept:
+        await program.says("the table was read again")
+        (job,) = await enqueue(client, "quick")
+        await program.says(f"job {job.id}: succeeded")
+        program.signal(signal.SIGTERM)
+    assert await program.end() == 0
+    assert (b"the terminal is closed" in program.log) is not is_kept

@@ -27,6 +27,7 @@ PARENTS = {
     "has few descriptors": ("sh", "-c", 'ulimit -n 40; exec "$@"', "sh"),
     "has a umask of 077": ("sh", "-c", 'umask 077; exec "$@"', "sh"),
     "has an odd locale": ("env", "LC_ALL=C", "LANG=xx_YY.ISO-8859-15", "PYTHONIOENCODING=ascii"),
+    "has a locale of UTF-8": ("env", "LANG=C.UTF-8"),
     "has no HOME": ("env", "-u", "HOME"),
 }
 """Parents whose children can still be read."""

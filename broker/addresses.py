@@ -37,16 +37,6 @@ class StoreAddress(NamedTuple):
         seeds = ",".join(map(_host_and_port, self.seeds))
         return f"redis+{self.kind}://{seeds}{'/' + self.service if self.service else ''}"
 
-    @property
-    def redis_cli(self) -> str:
-        """The command line that looks into it."""
-        if self.kind == "server":
-            return f"redis-cli -u {self.shown}"
-        host, port = self.seeds[0]
-        if self.kind == "cluster":
-            return f"redis-cli -c -h {host} -p {port}"
-        return f"redis-cli -h {host} -p {port} SENTINEL GET-MASTER-ADDR-BY-NAME {self.service}"
-
 
 def addresses(text: str) -> list[StoreAddress]:
     """The addresses in the text, in order. Raises ValueError."""

@@ -8,6 +8,7 @@ from broker.encoded import Handed
 from broker.errors import TitanError
 from broker.models.jobs import Job
 from broker.partitions import Partitions
+from broker.words import counted
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,4 +38,6 @@ class GivingBack:
         try:
             await self.release_all(jobs)
         except TitanError as error:
-            _LOG.warning("%d jobs of a client that hung up come back when their lease ends: %s", len(jobs), error)
+            _LOG.warning(
+                "%s of a client that hung up, queued again when the lease ends: %s", counted(len(jobs), "job"), error
+            )

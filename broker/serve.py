@@ -32,6 +32,7 @@ from broker.store import Store
 from broker.stores import StartFailed, opened
 from broker.tls import Tls, tls_from
 from broker.waiters import Waiters
+from broker.words import counted
 
 _BACKLOG = 1024
 _LAST_S = 1.0
@@ -118,7 +119,7 @@ def _guards(settings: BrokerSettings) -> tuple[Access, Tls | None]:
 
 def _read_again(access: Access, tls: Tls | None) -> None:
     try:
-        _log.info("read again: %d tokens", access.reload())
+        _log.info("read again: %s", counted(access.reload(), "token"))
         if tls is not None:
             tls.reload()
             _log.info("read again: the certificate")

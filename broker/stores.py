@@ -10,6 +10,7 @@ from broker.addresses import addresses, without_password
 from broker.config import BrokerSettings
 from broker.embedded import Embedded, EmbeddedFailed
 from broker.errors import TitanError
+from broker.redis_cli import redis_cli
 from broker.servers import servers_of
 from broker.setting_up import PartitionsDiffer
 from broker.store import Store
@@ -35,15 +36,15 @@ async def connected(settings: BrokerSettings) -> AsyncIterator[Connected]:
     """
     async with AsyncExitStack() as stack:
         url, address = settings.redis_url, without_password(settings.redis_url)
-        redis_cli = ""
+        line = ""
         try:
             if not url:
                 embedded = await stack.enter_async_context(Embedded(Path(settings.data_dir)))
                 url = address = embedded.url
-                redis_cli = embedded.redis_cli
+                line = embedded.redis_cli
             names = [keys.partition(settings.key_prefix, n) for n in range(settings.partitions)]
             found = addresses(url)
-            redis_cli = redis_cli or found[0].redis_cli
+            line = line or redis_cli(found[0])
             servers = servers_of(found, names, settings.store_timeout_s, settings.store_connections)
             stack.push_async_callback(servers.close)
         except EmbeddedFailed as error:
@@ -52,7 +53,7 @@ async def connected(settings: BrokerSettings) -> AsyncIterator[Connected]:
             raise StartFailed(f"{address} is not the address of a store: {error}") from error
         store = Store(servers.all[0].redis, settings, servers=servers)
         stack.push_async_callback(store.close)
-        yield Connected(store, address, redis_cli)
+        yield Connected(store, address, line)
 
 
 @asynccontextmanager

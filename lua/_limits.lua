@@ -7,7 +7,7 @@ local function over_limit(p, group, jobs, bytes, max_jobs, max_bytes)
   local has = 0
   for _, set in ipairs({ 'delayed', 'queued', 'running' }) do has = has + call('ZCARD', set_key(p, group, set)) end
   if max_jobs > 0 and has + jobs > max_jobs then
-    return refuse('LIMIT_REACHED', 'The group has ' .. has .. ' unfinished jobs, and may have ' .. whole(max_jobs) .. '.')
+    return refuse('LIMIT_REACHED', 'The group has ' .. has .. ' unfinished job' .. (has == 1 and '' or 's') .. ', and may have ' .. whole(max_jobs) .. '.')
   end
   if max_bytes == 0 then return nil end
   local sum = has > 0 and call('ZSCORE', p .. ':bytes', group) or 0 -- without such jobs none, whatever its sum says

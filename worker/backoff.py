@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from broker.errors import LimitReached, Overloaded, StoreFull, StoreUnavailable, TitanError, TooSlow
+from broker.words import counted
 from worker.answers import BrokerUnavailable
 
 T = TypeVar("T")
@@ -48,7 +49,7 @@ class Backoff:
     def succeeded(self) -> None:
         """Note that the broker answered."""
         if self._failures:
-            _logger.info("%s: works again after %d failures", self._verb, self._failures)
+            _logger.info("%s: works again after %s", self._verb, counted(self._failures, "failure"))
         self._failures = 0
         self._refusal = ""
 

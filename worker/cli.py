@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from broker.cli.commands import CommandGroup
 from broker.cli.options import example, settings_from, settings_options
 from broker.cli.running import log_to_stderr, run
 from broker.cli.starting import begin
@@ -15,12 +16,14 @@ from worker.credentials import credentials_of
 from worker.daemon import run_worker
 from worker.keeper import kept
 from worker.table import read_table
+from worker.unreachable import broker_address
 
 _GC_THRESHOLDS = (50_000, 20, 100)
 """Thousands of jobs a second make many objects and hardly any cycles; Python's own 700 costs a fifth of the CPU."""
 
 
 @click.group(
+    cls=CommandGroup,
     invoke_without_command=True,
     epilog=example("titan worker --run hello=cat --run report='python3 /srv/report.py --quiet'", "titan worker list"),
 )
@@ -58,10 +61,12 @@ def _check(settings: WorkerSettings) -> None:
     if "TITAN_GROUP" in os.environ and "TITAN_JOB_ID" not in os.environ:
         raise click.UsageError("TITAN_GROUP is what a job sees of its own group; the setting is TITAN_GROUPS.")
     try:
+        for url in settings.broker_url:
+            broker_address(url)
         table = read_table(settings)
         credentials_of(settings)
     except ValueError as error:
-        raise click.UsageError(f"{error}.") from None
+        raise click.UsageError(f"{str(error).rstrip('.')}.") from None
     if not table:
         which = f" with something for --runner {settings.runner}" if settings.runner else ""
         raise click.UsageError(f"At least one --run NAME='command', --config FILE or --app MODULE{which} is needed.")

@@ -18,10 +18,10 @@ from broker.models.outcomes import Outcome, Outcomes
 from broker.models.reports import Finish, Held
 from broker.presence import Announcement, Order, Orders, Receipt, Worker, WorkersWrapper, WorkerWrapper
 from broker.states import Status
-from worker.answers import BrokerUnavailable, decoded
-from worker.link import Link
+from worker.answers import BrokerSilent, BrokerUnavailable, decoded
+from worker.link import Link, Query
 
-__all__ = ["BrokerUnavailable", "Client"]
+__all__ = ["BrokerSilent", "BrokerUnavailable", "Client"]
 
 _PIECE_BYTES = 256 * 1024
 _SILENCE_S = 60.0
@@ -126,12 +126,17 @@ class Client(Link):
         """
         query = [("more", 1)] if is_more else []
         async with self.stream("POST", f"{_job(group, job_id)}/log", content, query=query, lease=lease) as answer:
-            return decoded(await answer.read(), JobWrapper).job
+            return decoded(await answer.read(), JobWrapper, str(answer.url)).job
 
-    async def read_log(self, group: str, job_id: str, *, tail: int | None = None) -> AsyncIterator[bytes]:
-        """The job's log in pieces, whole or its last `tail` lines. NotFound when there is none."""
-        query = [] if tail is None else [("tail", tail)]
-        async with self.stream("GET", f"{_job(group, job_id)}/log", query=query) as answer:
+    async def read_log(
+        self, group: str, job_id: str, *, tail: int | None = None, start: int = 0
+    ) -> AsyncIterator[bytes]:
+        """The job's log in pieces: what stands behind `start` bytes, or its last `tail` lines.
+
+        Raises NotFound when there is none, and BrokerSilent when it is broken off.
+        """
+        query = [("tail", "" if tail is None else tail), ("start", start or "")]
+        async with self.stream("GET", f"{_job(group, job_id)}/log", query=query, pause_s=self.timeout_s) as answer:
             async for piece in answer.content.iter_chunked(_PIECE_BYTES):
                 yield piece
 
@@ -141,7 +146,8 @@ class Client(Link):
     ) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
         """Where it begins in the log, in bytes, and what is there and comes of it, until the log is whole.
 
-        It begins behind `start` bytes, or with the last `tail` lines. A broker that stops ends it sooner.
+        It begins behind `start` bytes, or with the last `tail` lines. A broker that stops ends it sooner. Raises
+        BrokerSilent when nothing came for a minute, or it is broken off: it goes on behind what came.
         """
         query = [("follow", 1), ("tail", "" if tail is None else tail), ("start", start or "")]
         async with self.stream("GET", f"{_job(group, job_id)}/log", query=query, pause_s=_SILENCE_S) as answer:
@@ -190,19 +196,18 @@ class Client(Link):
         *,
         created_after: str = "",
         cursor: str = "",
-        status: Status | None = None,
+        statuses: Sequence[Status] = (),
         newest_first: bool = False,
     ) -> tuple[list[Job], str]:
-        """A page of a group's jobs, and the cursor of the next page; "" is the end. `created_after` is RFC 3339."""
+        """A page of a group's jobs, and the cursor of the next page; "" is the end. `created_after` is RFC 3339.
+
+        Of several `statuses` the jobs in any of them are listed.
+        """
         order = "desc" if newest_first else "asc"
-        query = (
-            ("n", n),
-            ("created_after", created_after),
-            ("cursor", cursor),
-            ("status", status or ""),
-            ("order", order),
+        query: Query = [("n", n), ("created_after", created_after), ("cursor", cursor), ("order", order)]
+        page = await self.ask(
+            "GET", _jobs(group), JobsWrapper, query=[*query, *(("status", status) for status in statuses)]
         )
-        page = await self.ask("GET", _jobs(group), JobsWrapper, query=query)
         return page.jobs, page.cursor or ""
 
 

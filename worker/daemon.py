@@ -10,6 +10,7 @@ from functools import partial
 
 from broker.models.jobs import Job
 from broker.presence import MAX_RUNNING, Announcement, State
+from broker.words import counted
 from worker import keeper
 from worker.client import Client
 from worker.config import WorkerSettings, own_version, supervisor
@@ -188,7 +189,8 @@ class Worker:
 
     async def _drain(self) -> bool:
         deadline = time.monotonic() + self._settings.grace_s
-        _logger.info("stopping: %d jobs run; they have %g s", len(self._runs.running), self._settings.grace_s)
+        jobs = counted(len(self._runs.running), "job")
+        _logger.info("stopping: %s running, with %g s to end", jobs, self._settings.grace_s)
         try:
             async with asyncio.timeout(self._settings.grace_s):
                 await self._runs.idle()
@@ -200,9 +202,8 @@ class Worker:
                 await self._runs.empty()
                 await self._uploads.settled()
         except TimeoutError:
-            _logger.warning(
-                "stopped with %d jobs not reported; they come back when their leases end", len(self._runs.held)
-            )
+            jobs = counted(len(self._runs.held), "job")
+            _logger.warning("stopped with %s not reported: queued again when the lease ends", jobs)
             return not self._runs.held and not self._finish.lost
         return not self._finish.lost
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from broker.errors import LimitReached, NotFound, StoreUnavailable
+from broker.words import counted
 
 if TYPE_CHECKING:
     from broker.logs import Logs
@@ -41,7 +42,7 @@ class Followers:
     def one(self) -> Iterator[None]:
         """Count one inside the block. Raises LimitReached when there are enough."""
         if self._count >= self._most:
-            raise LimitReached(f"{self._most} logs are followed here already.")
+            raise LimitReached(f"This broker has {counted(self._most, 'follower')} of logs already.")
         self._count += 1
         try:
             yield

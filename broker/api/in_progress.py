@@ -9,6 +9,8 @@ import logging
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from broker.words import counted
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -47,4 +49,4 @@ class InProgress:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            _LOG.warning("%d requests are broken off: they took more than %g s", self.count, limit_s)
+            _LOG.warning("%s broken off after more than %g s", counted(self.count, "request"), limit_s)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import click
 
+from broker.cli.commands import CommandGroup
 from broker.cli.options import PREFIX
 
 
@@ -33,7 +34,7 @@ COMMANDS: dict[str, Place] = {
 }
 
 
-class Commands(click.Group):
+class Commands(CommandGroup):
     """A group whose commands are imported one by one."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

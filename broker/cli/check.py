@@ -9,6 +9,7 @@ from broker.cli.output import listing, progress
 from broker.cli.running import run
 from broker.cli.stores import existing_store, store_options
 from broker.rows import Finding
+from broker.words import counted
 
 
 class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,7 +40,7 @@ def check(context: click.Context, /, *, repair: bool, as_json: bool, **_: object
     with listing("findings", ("group", "id", "what"), _cells, as_json=as_json) as shown:
         shown.show(rows)
     if not as_json:
-        click.echo(f"{len(rows)} findings" + (", mended" if rows and repair else ""), err=True)
+        click.echo(counted(len(rows), "finding") + (", mended" if rows and repair else ""), err=True)
     context.exit(1 if rows else 0)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import click
 from msgspec import UNSET
 
+from broker.cli.commands import CommandGroup
 from broker.cli.group_changes import CHANGEABLE, Changes, in_force
 from broker.cli.options import Pieces, example
 from broker.cli.output import listing, page, show_json, when
@@ -19,7 +20,7 @@ from worker.client import Client
 _COLUMNS = ("group", "paused", *STATUSES)
 
 
-@click.group(epilog=EXIT_CODES)
+@click.group(cls=CommandGroup, epilog=EXIT_CODES)
 def group() -> None:
     """Look at groups of jobs, and set how they are handed out."""
 

@@ -6,6 +6,7 @@ import click
 import msgspec
 from msgspec import UNSET
 
+from broker.cli.commands import CommandGroup
 from broker.cli.job_consume import fail, next_, release, start, succeed, touch
 from broker.cli.job_enqueue import enqueue
 from broker.cli.job_list import list_
@@ -27,7 +28,7 @@ from broker.presence import Receipt
 from worker.client import Client
 
 
-@click.group(epilog=EXIT_CODES)
+@click.group(cls=CommandGroup, epilog=EXIT_CODES)
 def job() -> None:
     """Enqueue jobs, look at them, and act on them."""
 

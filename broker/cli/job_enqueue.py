@@ -10,6 +10,7 @@ from broker.cli.output import Listing, is_terminal, listing, progress
 from broker.cli.remote import Refused, Unreachable, given, group_argument, option, with_broker
 from broker.errors import Invalid, TitanError
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Job, NewJob
+from broker.words import counted
 from worker.client import BrokerUnavailable, Client
 
 
@@ -91,7 +92,7 @@ class _Bulk:
                     bar.update(call.size_bytes)
         except Invalid as error:
             raise Refused(self._told(error.fields, error)) from error
-        click.echo(f"{self._jobs} jobs are enqueued.", err=True)
+        click.echo(f"{counted(self._jobs, 'job')} enqueued.", err=True)
 
     async def _send(self, call: Call) -> None:
         key = f"{self._key}-{call.number}" if self._key else ""
@@ -109,7 +110,7 @@ class _Bulk:
             self._shown.show(jobs)
 
     def _told(self, place: str, error: TitanError) -> str:
-        done = f"The lines up to {self._line} are enqueued." if self._line else "Nothing is enqueued before that."
+        done = f"Everything up to line {self._line} is enqueued." if self._line else "Nothing is enqueued before that."
         again = " The same command may be run again." if self._key else ""
         return f"{place}: {error.message.rstrip('.')}. {done}{again}"
 

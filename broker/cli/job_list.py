@@ -1,5 +1,7 @@
 """`titan job list`: a group's jobs as a table, page by page."""
 
+from functools import partial
+
 import click
 
 from broker.cli.options import example
@@ -16,11 +18,14 @@ _COLUMNS = ("id", "status", "image", "created", "age", "reason")
 @click.command(
     "list",
     epilog=example(
-        "titan job list mail --status failed --newest", "titan job list mail --all --json | jq -r '.jobs[].id'"
+        "titan job list mail --status failed --status cancelled --newest",
+        "titan job list mail --all --json | jq -r '.jobs[].id'",
     ),
 )
 @group_argument
-@option("--status", type=click.Choice(STATUSES), help="Only jobs in this status.")
+@option(
+    "--status", "statuses", multiple=True, type=click.Choice(STATUSES), help="Only jobs in this status; repeatable."
+)
 @option("--created-after", default="", metavar="TIME", help="Only jobs created after this time (RFC 3339).")
 @option("-n", "--n", default=50, type=click.IntRange(1, MAX_JOBS), show_default=True, help="How many.")
 @option("--all", "every", is_flag=True, envvar="TITAN_JOB_LIST_ALL", help="All of them, however many.")
@@ -30,7 +35,7 @@ _COLUMNS = ("id", "status", "image", "created", "age", "reason")
 async def list_(
     client: Client,
     group: str,
-    status: Status | None,
+    statuses: tuple[Status, ...],
     created_after: str,
     n: int,
     cursor: str,
@@ -40,19 +45,18 @@ async def list_(
     as_json: bool,
 ) -> None:
     """List a group's jobs, the oldest first."""
+    n = MAX_JOBS if every else n
+    page = partial(
+        client.list, group, n, created_after=created_after, statuses=tuple(dict.fromkeys(statuses)), newest_first=newest
+    )
+    jobs, cursor = await page(cursor=cursor)
+    if not jobs and not cursor:
+        await client.group(group)  # refused when there is no such group
     with listing("jobs", _COLUMNS, _row, as_json=as_json) as shown:
-        going = True
-        while going:
-            jobs, cursor = await client.list(
-                group,
-                MAX_JOBS if every else n,
-                created_after=created_after,
-                cursor=cursor,
-                status=status,
-                newest_first=newest,
-            )
+        shown.show(jobs, cursor)
+        while every and cursor:
+            jobs, cursor = await page(cursor=cursor)
             shown.show(jobs, cursor)
-            going = every and cursor != ""
 
 
 def _row(job: Job) -> tuple[object, ...]:

@@ -1,10 +1,13 @@
 """`titan job log`: a job's log, down and up, never whole in memory (but for --json)."""
 
 import asyncio
+import shutil
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 import click
@@ -12,12 +15,16 @@ import click
 from broker.cli.options import example
 from broker.cli.output import TerminalText, is_terminal, show_json
 from broker.cli.remote import group_argument, id_argument, option, with_broker
+from broker.cli.streams import while_read
+from broker.errors import NotFound
 from broker.models.jobs import JobWrapper
 from broker.states import FINISHED
 from worker.backoff import PASSING, Backoff
-from worker.client import Client
+from worker.client import BrokerSilent, BrokerUnavailable, Client
 
 _PIECE_BYTES = 256 * 1024
+_LEAST_S = 1.0
+"""How often a follower asks again at most, in s, when its answers are broken off."""
 
 
 @click.command(
@@ -55,23 +62,53 @@ async def log(
     if send is not None:
         if tail is not None or output is not None or follow:
             raise click.UsageError("--send goes with none of --tail, --output and --follow.")
-        job = await client.log(group, job_id, _pieces(send))
+        with _sent_whole(send) as whole:
+            job = await client.log(group, job_id, _pieces(whole))
         if as_json:
             show_json(JobWrapper(job))
         return
-    pieces = followed(client, group, job_id, tail) if follow else client.read_log(group, job_id, tail=tail)
+    pieces = (followed if follow else stored)(client, group, job_id, tail)
     if output is not None:
         await _store(pieces, output)
     elif as_json:
         show_json({"log": b"".join([piece async for piece in pieces]).decode(errors="replace")})
+    elif follow:
+        async with while_read():
+            await _print(pieces)
     else:
         await _print(pieces)
 
 
+async def stored(client: Client, group: str, job_id: str, tail: int | None = None) -> AsyncIterator[bytes]:
+    """The log as far as it is there; nothing of a job that has none.
+
+    Whoever reads it may pause, in a pager, for longer than a broker waits for them: it goes on where it was broken off.
+    """
+    at = 0
+    while True:
+        begun_at = at
+        try:
+            async for piece in client.read_log(group, job_id, tail=tail, start=at):
+                at += len(piece)
+                yield piece
+        except NotFound:
+            await client.show(group, job_id)  # raises NotFound when there is no such job
+        except BrokerSilent as error:
+            if tail is not None or at == begun_at:
+                raise BrokerUnavailable("The log was broken off on its way; the broker may be gone.") from error
+            continue
+        return
+
+
 async def followed(client: Client, group: str, job_id: str, tail: int | None = None) -> AsyncIterator[bytes]:
-    """A log as it grows, until its job is finished and its log whole; from a broker that goes away to the next."""
+    """A log as it grows, until its job is finished and its log whole; from a broker that goes away to the next.
+
+    A job may print nothing for hours. A pause is no fault, and only a broker that does not answer when it is asked
+    again is said to be away.
+    """
     at, backoff, is_begun = 0, Backoff("log"), False
     while True:
+        began = time.monotonic()
         try:
             is_last = (await client.show(group, job_id)).status in FINISHED
             async with client.follow_log(group, job_id, tail=tail, start=at) as (start, pieces):
@@ -80,6 +117,8 @@ async def followed(client: Client, group: str, job_id: str, tail: int | None = N
                 async for piece in pieces:
                     at += len(piece)
                     yield piece
+        except BrokerSilent:
+            await asyncio.sleep(max(0.0, began + _LEAST_S - time.monotonic()))
         except PASSING as error:
             if not is_begun:
                 raise
@@ -87,6 +126,18 @@ async def followed(client: Client, group: str, job_id: str, tail: int | None = N
         else:
             if is_last:
                 return
+
+
+@contextmanager
+def _sent_whole(file: BinaryIO) -> Iterator[BinaryIO]:
+    """The file itself; of a pipe, all that comes out of it: a program that says nothing for long is no slow client."""
+    if file.seekable():
+        yield file
+        return
+    with TemporaryFile() as whole:
+        shutil.copyfileobj(file, whole, _PIECE_BYTES)
+        whole.seek(0)
+        yield whole
 
 
 async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:

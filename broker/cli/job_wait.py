@@ -8,10 +8,12 @@ import click
 from broker.cli.options import example
 from broker.cli.output import line, listing
 from broker.cli.remote import REFUSED, TIMED_OUT, group_argument, ids_argument, option, with_broker
-from broker.errors import NotFound, Overloaded, StoreUnavailable
+from broker.cli.streams import while_read
+from broker.errors import NotFound
 from broker.models.jobs import Job
 from broker.states import FINISHED
-from worker.client import BrokerUnavailable, Client
+from worker.backoff import PASSING
+from worker.client import Client
 
 _FIRST_PAUSE_S = 0.1
 _LAST_PAUSE_S = 5.0
@@ -44,7 +46,7 @@ async def wait(
     code = 0
     with listing("jobs", (), _row, as_json=as_json) as shown:
         try:
-            async with asyncio.timeout(timeout_s):
+            async with while_read(), asyncio.timeout(timeout_s):
                 async for job in _finished(client, group, waiting, follow_retries=follow_retries):
                     if job is not None:
                         shown.show([job])
@@ -73,7 +75,7 @@ async def _finished(
                         waiting[job.retry_at] = None
                     else:
                         yield job
-        except (BrokerUnavailable, Overloaded, StoreUnavailable) as error:
+        except PASSING as error:
             if not is_known:
                 raise
             if not is_away:

@@ -50,7 +50,8 @@ class Call(NamedTuple):
         if found and int(found[1]) < len(self.lines):
             line = f"line {self.lines[int(found[1])].number}"
             return f"{line}: {found[2]}" if found[2] else line
-        return f"lines {self.lines[0].number} to {self.lines[-1].number}"
+        first, last = self.lines[0].number, self.lines[-1].number
+        return f"line {first}" if first == last else f"lines {first} to {last}"
 
 
 def read_calls(file: BinaryIO, defaults: NewJob) -> Iterator[Call]:

@@ -147,7 +147,7 @@ def when(at: str) -> str:
 
 def is_terminal() -> bool:
     """Whether what is printed goes to a terminal."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 class Progress(Protocol):

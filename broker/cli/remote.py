@@ -33,7 +33,6 @@ T = TypeVar("T")
 
 option = functools.partial(click.option, show_envvar=True)
 group_argument = click.argument("group", metavar="GROUP")
-groups_argument = click.argument("groups", metavar="GROUP...", nargs=-1, required=True)
 id_argument = click.argument("job_id", metavar="ID")
 ids_argument = click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
 
@@ -95,7 +94,11 @@ def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., 
     @functools.wraps(command)
     def run(broker_url: str, token: str, tls: ssl.SSLContext | None, **arguments: Any) -> None:
         refuse_what_is_no_text(click.get_current_context())
-        code = asyncio.run(_call(command, Client(addresses(broker_url), token=token, tls=tls), broker_url, arguments))
+        try:
+            client = Client(addresses(broker_url), token=token, tls=tls)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--broker-url") from None
+        code = asyncio.run(_call(command, client, arguments))
         click.get_current_context().exit(code or 0)
 
     return run
@@ -162,21 +165,16 @@ def given(struct: type[S], values: Mapping[str, object]) -> S:
         raise click.UsageError(told(error)) from None
 
 
-async def _call(
-    command: Callable[..., Awaitable[int | None]], client: Client, broker_url: str, arguments: dict[str, Any]
-) -> int | None:
+async def _call(command: Callable[..., Awaitable[int | None]], client: Client, arguments: dict[str, Any]) -> int | None:
     try:
         async with client:
             return await command(client=client, **arguments)
     except BrokerUnavailable as error:
-        hint = f"Does a broker run at {broker_url} (titan broker), and is --broker-url right?"
-        raise Unreachable(f"{error.message} {hint}") from error
+        raise Unreachable(error.message) from error
     except TitanError as error:
         raise Refused(told(error)) from error
-    except BrokenPipeError:
-        raise  # click ends quietly when nobody reads on
     except OSError as error:
-        raise Refused(f"{error.filename}: {error.strerror}") from error
+        raise Refused(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
 
 
 async def _answer(name: str, call: Callable[[str], Awaitable[Job | None]]) -> Answer:

@@ -14,6 +14,7 @@ from broker.cli.output import TerminalText, line
 from broker.errors import TitanError
 from broker.models.jobs import Job, NewJob
 from broker.states import STATUSES
+from broker.words import counted
 from worker.client import Client
 from worker.outcome import Failed, Outcome, Released, Succeeded
 from worker.runs import Event
@@ -109,7 +110,7 @@ async def counts(client: Client) -> str:
             numbers[status] += group_counts[status]
     total = sum(numbers.values())
     said = ", ".join(f"{number} {status}" for status, number in numbers.items() if number)
-    return f"{total} job{'s' if total != 1 else ''}: {said}" if total else "no jobs yet"
+    return f"{counted(total, 'job')}: {said}" if total else "no jobs yet"
 
 
 def hints(url: str, redis_cli: str, partition: str, job: Job | None) -> list[str]:

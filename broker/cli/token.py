@@ -4,12 +4,15 @@ from pathlib import Path
 
 import click
 
+from broker.cli.commands import CommandGroup
 from broker.cli.options import example, refuse_what_is_no_text
 from broker.cli.remote import option
 from broker.tokens import EVERY_GROUP, SCOPES, Scope, TokensUnreadable, add_token, entry, new_token
 
 
-@click.group(epilog=example("titan token new --scope produce --groups mail --tokens tokens > web.token"))
+@click.group(
+    cls=CommandGroup, epilog=example("titan token new --scope produce --groups mail --tokens tokens > web.token")
+)
 def token() -> None:
     """Make tokens for a broker that is started with --tokens FILE."""
 

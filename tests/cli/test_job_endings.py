@@ -19,7 +19,7 @@ def test_reader_gone(titan: Titan, group: str) -> None:
         assert process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
-        assert process.wait(30) == 1
+        assert process.wait(30) == 141
         assert process.stderr.read() == b""
 
 

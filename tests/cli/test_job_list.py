@@ -25,7 +25,11 @@ def test_list_table(titan: Titan, group: str, ids: list[str]) -> None:
 
 
 def test_list_unknown_group(titan: Titan, group: str) -> None:
-    """A group without jobs prints nothing, and an empty list as JSON."""
+    """A group that does not exist is refused in the words of `group show`; one without such jobs has an empty list."""
+    for words in ((), ("--json",), ("--status", "failed")):
+        assert titan("job", "list", group, *words) == titan("group", "show", group)
+        assert titan("job", "list", group, *words) == (1, "", "Error: There is no such group.\n")
+    titan("group", "set", group, "--image", "hello")
     assert titan("job", "list", group) == (0, "", "")
     assert titan("job", "list", group, "--json").json == {"jobs": []}
 

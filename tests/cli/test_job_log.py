@@ -73,12 +73,22 @@ def test_log_to_device(titan: Titan, group: str, logged: str) -> None:
         assert process.communicate(timeout=30) == (RAW, b"")
 
 
-def test_log_missing(titan: Titan, group: str, job_id: str, tmp_path: Path) -> None:
-    """Without a log, a file that is there stays as it is and nothing else is left behind."""
+def test_log_of_a_job_that_printed_nothing(titan: Titan, group: str, job_id: str, tmp_path: Path) -> None:
+    """A job that printed nothing has an empty log, also in a file and as JSON."""
+    assert titan("job", "log", group, job_id) == (0, "", "")
+    assert titan("job", "log", group, job_id, "--tail", "3") == (0, "", "")
+    assert titan("job", "log", group, job_id, "--json").json == {"log": ""}
     (tmp_path / "out").write_text("old")
-    refused = titan("job", "log", group, job_id, "-o", str(tmp_path / "out"))
-    assert (refused.code, refused.out) == (1, "")
-    assert "log" in refused.err
+    assert titan("job", "log", group, job_id, "-o", str(tmp_path / "out")) == (0, "", "")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("out", "")]
+
+
+def test_log_of_no_job(titan: Titan, group: str, tmp_path: Path) -> None:
+    """A job that does not exist is refused; a file that is there stays as it is and nothing else is left behind."""
+    (tmp_path / "out").write_text("old")
+    for words in ((), ("--json",), ("-f",), ("-o", str(tmp_path / "out"))):
+        refused = titan("job", "log", group, "nope", *words)
+        assert refused == (1, "", "Error: There is no such job in this group.\n")
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("out", "old")]
 
 

@@ -115,7 +115,9 @@ async def test_wait_backs_off(monkeypatch: pytest.MonkeyPatch) -> None:
         pauses.append(seconds)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    found = [job async for job in job_wait._finished(Busy(""), "g", {"a": None}, follow_retries=False)]
+    found = [
+        job async for job in job_wait._finished(Busy("http://127.0.0.1:9"), "g", {"a": None}, follow_retries=False)
+    ]
     assert found == [None]
     assert pauses[:20] == sorted(pauses[:20])
     assert pauses[0] <= 0.1

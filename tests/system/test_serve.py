@@ -117,7 +117,7 @@ def test_stop_after_the_grace(broker: Start) -> None:
         beginning = time.monotonic()
         assert program.stop() == 0
     assert time.monotonic() - beginning < 10
-    assert "1 requests are broken off" in program.output
+    assert "1 request broken off" in program.output
 
 
 def test_kill_loses_nothing(broker: Start, folder: Path) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 CONF = """
 [engine]
@@ -41,9 +41,8 @@ class Podman(NamedTuple):
 
     def __call__(self, *words: str) -> str:
         """What a podman command prints."""
-        done = subprocess.run(
-            ["podman", *words], env=self.environment, check=True, capture_output=True, text=True, timeout=60
-        )
+        options: dict[str, Any] = {"env": self.environment, "cwd": self.environment["HOME"], "timeout": 60}
+        done = subprocess.run(["podman", *words], check=True, capture_output=True, text=True, **options)
         return done.stdout
 
 
@@ -73,7 +72,10 @@ def podman() -> Iterator[Podman]:
         address = f"unix://{folder}/podman.sock"
         engine = Podman(address, environment)
         _import(folder, environment)
-        with subprocess.Popen(["podman", "system", "service", "--time=0", address], env=environment) as service:
+        # Where a container runs out of memory, its monitor leaves a file `oom` in the folder that it was started in.
+        with subprocess.Popen(
+            ["podman", "system", "service", "--time=0", address], env=environment, cwd=folder
+        ) as service:
             try:
                 _wait(folder / "podman.sock")
                 yield engine

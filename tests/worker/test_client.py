@@ -59,8 +59,8 @@ async def test_many_at_once(client: Client) -> None:
 async def test_a_list_has_pages(client: Client) -> None:
     """A cursor leads to the next page, until it is empty."""
     jobs = await client.enqueue("g", [NewJob(image="i")] * 3)
-    page, cursor = await client.list("g", 2, status="queued")
-    rest, end = await client.list("g", 2, status="queued", cursor=cursor)
+    page, cursor = await client.list("g", 2, statuses=["queued"])
+    rest, end = await client.list("g", 2, statuses=["queued"], cursor=cursor)
     assert [job.id for job in page + rest] == [job.id for job in jobs]
     assert end == ""
     newest, _ = await client.list("g", 1, newest_first=True, created_after="2020-01-01T00:00:00+02:00")

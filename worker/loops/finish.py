@@ -11,6 +11,7 @@ from broker.models.outcomes import Outcome as Answer
 from broker.models.outcomes import Problem
 from broker.models.reports import Finish
 from broker.presence import Receipt
+from broker.words import counted
 from worker.backoff import is_passing, resend
 from worker.client import Client
 from worker.loops.log import LogUploads
@@ -73,7 +74,7 @@ class FinishLoop:
         try:
             answers = await resend("finish", partial(self._client.finish, items))
         except TitanError as error:
-            _logger.error("finish: %.4096r; %d jobs come back when their leases end", error.message, len(items))  # noqa: TRY400
+            _logger.error("finish: %.4096r; %s not reported", error.message, counted(len(items), "job"))  # noqa: TRY400
             answers = [Answer(id=item.id, error=Problem(message=error.message)) for item in items]
             self.lost += len(items)
         for (run, outcome), answer in zip(reports, answers, strict=True):

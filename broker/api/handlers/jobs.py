@@ -14,6 +14,7 @@ from broker.encoded import listed
 from broker.errors import Invalid
 from broker.models.fields import LINE, NO_CONTROLS
 from broker.models.jobs import JobsWrapper, JobWrapper, NewJob, NewJobs
+from broker.words import counted
 
 _IMAGE = re.compile(NO_CONTROLS)
 _REPLAYED = (("Idempotency-Replayed", "true"),)
@@ -70,7 +71,7 @@ async def retry(call: Call) -> Answer:
 
 def _check_number(jobs: Sequence[NewJob], limit: int) -> None:
     if len(jobs) > limit:
-        raise Invalid(f"One call may have {limit} jobs at most.", fields="jobs")
+        raise Invalid(f"One call may have {counted(limit, 'job')} at most.", fields="jobs")
 
 
 def _check_images(jobs: Sequence[NewJob]) -> None:

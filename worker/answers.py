@@ -31,9 +31,7 @@ def decoded(body: bytes, type_: type[T], url: str) -> T:
     try:
         return msgspec.json.decode(body, type=type_)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BrokerUnavailable(
-            f"What answers at {url} is no Titan broker, or one of another version: {error}"
-        ) from error
+        raise BrokerUnavailable(f"What answers at {url} is no Titan broker, or one of another version.") from error
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, root: str) -> TitanError:

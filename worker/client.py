@@ -4,7 +4,7 @@ Every method raises the class of broker.errors that the broker's error body name
 no answer. Nothing is sent twice: the caller knows what is safe to repeat.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
@@ -130,7 +130,7 @@ class Client(Link):
 
     async def read_log(
         self, group: str, job_id: str, *, tail: int | None = None, start: int = 0
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The job's log in pieces: what stands behind `start` bytes, or its last `tail` lines.
 
         Raises NotFound when there is none, and BrokerSilent when it is broken off.

@@ -46,7 +46,7 @@ def check(context: click.Context, /, *, repair: bool, as_json: bool, **_: object
 
 async def _findings(context: click.Context, *, is_repair: bool) -> list[Finding]:
     async with existing_store(context) as store:
-        with progress(None, "jobs", is_wanted=True) as bar:
+        with progress(None, "job", is_wanted=True) as bar:
             return await check_store(store, is_repair=is_repair, progress=bar.update)
 
 

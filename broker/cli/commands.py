@@ -51,7 +51,7 @@ class CommandGroup(click.Group):
         if near:
             return f" Did you mean {near!r}?"
         below = [path for command in names for path in self._below(ctx, command) if path.split()[-1] == name]
-        return f" There is {' and '.join(map(repr, below))}." if below else ""
+        return f" Did you mean {' or '.join(map(repr, below))}?" if below else ""
 
     def _below(self, ctx: click.Context, name: str) -> Iterator[str]:
         """The commands of a group in this one, as one types them."""

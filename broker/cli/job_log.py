@@ -3,8 +3,8 @@
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -67,19 +67,19 @@ async def log(
         if as_json:
             show_json(JobWrapper(job))
         return
-    pieces = (followed if follow else stored)(client, group, job_id, tail)
-    if output is not None:
-        await _store(pieces, output)
-    elif as_json:
-        show_json({"log": b"".join([piece async for piece in pieces]).decode(errors="replace")})
-    elif follow:
-        async with while_read():
+    async with aclosing((followed if follow else stored)(client, group, job_id, tail)) as pieces:
+        if output is not None:
+            await _store(pieces, output)
+        elif as_json:
+            show_json({"log": b"".join([piece async for piece in pieces]).decode(errors="replace")})
+        elif follow:
+            async with while_read():
+                await _print(pieces)
+        else:
             await _print(pieces)
-    else:
-        await _print(pieces)
 
 
-async def stored(client: Client, group: str, job_id: str, tail: int | None = None) -> AsyncIterator[bytes]:
+async def stored(client: Client, group: str, job_id: str, tail: int | None = None) -> AsyncGenerator[bytes, None]:
     """The log as far as it is there; nothing of a job that has none.
 
     Whoever reads it may pause, in a pager, for longer than a broker waits for them: it goes on where it was broken off.
@@ -88,9 +88,10 @@ async def stored(client: Client, group: str, job_id: str, tail: int | None = Non
     while True:
         begun_at = at
         try:
-            async for piece in client.read_log(group, job_id, tail=tail, start=at):
-                at += len(piece)
-                yield piece
+            async with aclosing(client.read_log(group, job_id, tail=tail, start=at)) as pieces:
+                async for piece in pieces:
+                    at += len(piece)
+                    yield piece
         except NotFound:
             await client.show(group, job_id)  # raises NotFound when there is no such job
         except BrokerSilent as error:
@@ -100,7 +101,7 @@ async def stored(client: Client, group: str, job_id: str, tail: int | None = Non
         return
 
 
-async def followed(client: Client, group: str, job_id: str, tail: int | None = None) -> AsyncIterator[bytes]:
+async def followed(client: Client, group: str, job_id: str, tail: int | None = None) -> AsyncGenerator[bytes, None]:
     """A log as it grows, until its job is finished and its log whole; from a broker that goes away to the next.
 
     A job may print nothing for hours. A pause is no fault, and only a broker that does not answer when it is asked

@@ -1,7 +1,8 @@
 """`titan job wait`: until jobs are finished, by asking again and again, more and more seldom."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import click
 
@@ -46,8 +47,9 @@ async def wait(
     code = 0
     with listing("jobs", (), _row, as_json=as_json) as shown:
         try:
-            async with while_read(), asyncio.timeout(timeout_s):
-                async for job in _finished(client, group, waiting, follow_retries=follow_retries):
+            finished = _finished(client, group, waiting, follow_retries=follow_retries)
+            async with while_read(), asyncio.timeout(timeout_s), aclosing(finished) as jobs:
+                async for job in jobs:
                     if job is not None:
                         shown.show([job])
                     if job is None or job.status != "succeeded":
@@ -60,7 +62,7 @@ async def wait(
 
 async def _finished(
     client: Client, group: str, waiting: dict[str, None], *, follow_retries: bool
-) -> AsyncIterator[Job | None]:
+) -> AsyncGenerator[Job | None, None]:
     """Each job as it finishes, taken out of `waiting`; None for one that is not there."""
     pause_s = _FIRST_PAUSE_S
     is_known = is_away = False

@@ -42,6 +42,10 @@ _SOURCES: dict[ParameterSource, Source] = {
     ParameterSource.ENVIRONMENT: "environment",
 }
 _PLACE = re.compile(r"(?P<what>.*) - at `\$\.(?P<name>\w+).*`")
+_BOUND = re.compile(r"Expected `\w+` (>=|<=|>|<) (\S+)")
+_BOUNDS = {">=": "{} or more", "<=": "{} or less", ">": "more than {}", "<": "less than {}"}
+_WORDS = re.compile(r"\(((?:\w+\|)+\w+)\)")
+_LETTERS = re.compile(r"\[A-Za-z0-9(?P<signs>[^]]*)\]\{(?P<least>\d+),(?P<most>\d+)\}")
 
 json_option = click.option(
     "--json",
@@ -159,7 +163,20 @@ def _out_of_bounds(context: click.Context, text: str) -> click.UsageError:
     if found is None:
         return click.UsageError(text, ctx=context)
     parameter = next(p for p in context.command.params if p.name == found["name"])
-    return click.BadParameter(found["what"] + ".", ctx=context, param=parameter)
+    return click.BadParameter(f"It must be {_rule(found['what'])}.", ctx=context, param=parameter)
+
+
+def _rule(text: str) -> str:
+    """What a value must be, from what msgspec says of one that it is not."""
+    if found := _BOUND.match(text):
+        return _BOUNDS[found[1]].format(found[2].removesuffix(".0"))
+    if found := _WORDS.search(text):
+        *words, last = found[1].split("|")
+        return f"{', '.join(words)} or {last}"
+    if found := _LETTERS.search(text):
+        signs = " ".join(found["signs"].replace("\\", ""))
+        return f"{found['least']} to {found['most']} characters: letters, digits and {signs}"
+    return "given" if "length >= 1" in text else "another value"
 
 
 def _setting_variables() -> set[str]:

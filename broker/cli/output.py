@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import zip_longest
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import click
 import msgspec
 
 from broker import times
+from broker.words import counted
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
@@ -159,18 +160,44 @@ class Progress(Protocol):
 
 @contextmanager
 def progress(length: int | None, label: str, *, is_wanted: bool) -> Iterator[Progress]:
-    """A progress bar on stderr when that is a terminal, and nothing otherwise; None for a length that is not known."""
-    if not (is_wanted and sys.stderr.isatty()):
+    """A progress bar on stderr when that is a terminal, and nothing otherwise.
+
+    Without a length (None) it is a count, which is gone at the end. Of nothing (0) there is no bar.
+    """
+    if not (is_wanted and length != 0 and sys.stderr.isatty()):
         yield _Silent()
-        return
-    endless: Iterator[None] = (None for _ in ())
-    with click.progressbar(endless, length=length, label=label, file=sys.stderr, show_pos=length is None) as bar:
-        yield bar
+    elif length is None:
+        with _Count(label) as count:
+            yield count
+    else:
+        endless: Iterator[None] = (None for _ in ())
+        with click.progressbar(endless, length=length, label=label, file=sys.stderr) as bar:
+            yield bar
 
 
 class _Silent:
     def update(self, n_steps: int) -> None:
         """Nothing to show."""
+
+
+class _Count:
+    """A line with how much was done, for as long as the block runs."""
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+        self._total = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._total:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+    def update(self, n_steps: int) -> None:
+        """Show the new number in the place of the old one."""
+        self._total += n_steps
+        click.echo(f"\r{counted(self._total, self._word)} looked at", nl=False, err=True)
 
 
 def _seconds_since(at: str) -> int:

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from broker.cli.commands import CommandGroup
-from broker.cli.options import example, refuse_what_is_no_text
+from broker.cli.options import example, json_option, refuse_what_is_no_text
+from broker.cli.output import show_json
 from broker.cli.remote import option
 from broker.tokens import EVERY_GROUP, SCOPES, Scope, TokensUnreadable, add_token, entry, new_token
 
@@ -43,7 +44,8 @@ def token() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The file to append the entry to; without it the entry is printed, on stderr.",
 )
-def new(scopes: tuple[Scope, ...], groups: str, name: str, path: Path | None) -> None:
+@json_option
+def new(scopes: tuple[Scope, ...], groups: str, name: str, path: Path | None, *, as_json: bool) -> None:
     """Make a token and print it on stdout, this once: the file has its SHA-256 only.
 
     A broker that runs reads its file again at SIGHUP. Deleting the entry, and SIGHUP, takes the token back.
@@ -59,4 +61,7 @@ def new(scopes: tuple[Scope, ...], groups: str, name: str, path: Path | None) ->
         raise click.UsageError(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written: {error.strerror}.") from None
-    click.echo(secret)
+    if as_json:
+        show_json({"token": secret})
+    else:
+        click.echo(secret)

@@ -107,3 +107,12 @@ def test_check_finds_and_mends(titan: Titan, client: Redis, valkey_url: str, gro
     assert "0000000000000000" in shown.out
     assert titan("check", *where, "--repair").code == 1
     assert titan("check", *where).code == 0
+
+
+@pytest.mark.slow
+def test_check_on_a_terminal_leaves_nothing_behind(titan: Titan, embedded: Path) -> None:
+    """What shows how far a check is goes when it is over: there is no bar, empty or not, above what it found."""
+    shown = titan.on_terminal("check", "--data-dir", str(embedded)).splitlines()
+    assert shown[-1].rpartition("\x1b[K")[2] == "0 findings"
+    assert "[" not in shown[-1].rpartition("\x1b[K")[2]
+    assert len(shown) == 1

@@ -80,3 +80,16 @@ def test_list_all(titan: Titan, group: str, newest: list[str], monkeypatch: pyte
     assert [row.split()[0] for row in listed.out.splitlines()[1:]] == made[:: -1 if newest else 1]
     assert listed.err == ""
     assert len(titan("job", "list", group, "--all", "--json").json["jobs"]) == JOBS
+
+
+def test_list_several_statuses(monkeypatch: pytest.MonkeyPatch, titan: Titan, group: str, ids: list[str]) -> None:
+    """--status given more than once asks for the jobs in any of them, each once."""
+    asked: list[object] = []
+
+    async def answer(_: object, *__: object, statuses: object, **___: object) -> tuple[list[object], str]:
+        asked.append(statuses)
+        return [], ""
+
+    monkeypatch.setattr("worker.client.Client.list", answer)
+    titan("job", "list", group, "--status", "queued", "--status", "failed", "--status", "queued")
+    assert asked == [("queued", "failed")]

@@ -1,0 +1,64 @@
+"""What is said of a command or an option that does not exist."""
+
+import pytest
+
+from broker.cli.commands import LOOKING
+from broker.cli.typos import LOOKS, nearest
+from tests.cli.live import Titan
+from tests.cli.tree import commands
+
+EVERY = [words for words, _ in commands()]
+NAMES = {above: {words[-1] for words in EVERY if words[:-1] == above} for above in {words[:-1] for words in EVERY}}
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("job status", "show"),
+        ("job staus", "show"),
+        ("job ls", "list"),
+        ("job lsit", "list"),
+        ("job logs", "log"),
+        ("job enqeue", "enqueue"),
+        ("job cancle", "cancel"),
+        ("job rm", "delete"),
+        ("group stat", "show"),
+        ("worker stauts", "status"),
+        ("worker stop", "drain"),
+        ("jobs", "job"),
+        ("docter", "doctor"),
+        ("job list --statu failed", "--status"),
+        ("group set --unse image", "--unset"),
+        ("worker --runn a=b", "--run"),
+        ("--verison", "--version"),
+    ],
+)
+def test_a_typo_is_answered(titan: Titan, words: str, meant: str) -> None:
+    """A word that is nearly a command's or an option's, or another program's word for it, is answered with that."""
+    refused = titan(*words.split())
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.splitlines()[-1].endswith(f"Did you mean {meant!r}?")
+
+
+@pytest.mark.parametrize("words", ["job foo", "foo", "worker start", "job log --sen x", "check --repai"])
+def test_no_suggestion_is_made_up(titan: Titan, words: str) -> None:
+    """A word that is near to nothing, or only to what would change something, is answered with no other."""
+    refused = titan(*words.split())
+    assert refused.code == 2
+    assert "mean" not in refused.err
+
+
+def test_a_command_of_a_group_is_found(titan: Titan) -> None:
+    """A command that stands in a group is named with it."""
+    assert titan("enqueue").err.splitlines()[-1].endswith(" job enqueue'?")
+
+
+@pytest.mark.parametrize("above", NAMES, ids=" ".join)
+def test_who_asks_to_look_changes_nothing(above: tuple[str, ...]) -> None:
+    """No word that asks to look, and none a letter away from one, leads to a command that changes something."""
+    looking = LOOKING & NAMES[above]
+    for word in LOOKS:
+        near = {word[:i] + word[i + 1 :] for i in range(len(word))} | {f"{word}s"}
+        for typed in {word, *near} - NAMES[above]:
+            if len(typed) > 2:
+                assert nearest(typed, NAMES[above], looking) in looking | {""}, typed

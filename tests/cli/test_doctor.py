@@ -110,9 +110,12 @@ def test_check_finds_and_mends(titan: Titan, client: Redis, valkey_url: str, gro
 
 
 @pytest.mark.slow
-def test_check_on_a_terminal_leaves_nothing_behind(titan: Titan, embedded: Path) -> None:
+def test_check_on_a_terminal_leaves_nothing_behind(titan: Titan, client: Redis, valkey_url: str, group: str) -> None:
     """What shows how far a check is goes when it is over: there is no bar, empty or not, above what it found."""
-    shown = titan.on_terminal("check", "--data-dir", str(embedded)).splitlines()
-    assert shown[-1].rpartition("\x1b[K")[2] == "0 findings"
-    assert "[" not in shown[-1].rpartition("\x1b[K")[2]
-    assert len(shown) == 1
+    client.zadd(f"{group}:{{0}}:groups", {"g": 1})
+    client.zadd(f"{group}:{{0}}:group:g:queued", {"0000000000000000": 1})
+    shown = titan.on_terminal("check", "--redis-url", valkey_url, "--key-prefix", group)
+    before, _, found = shown.rpartition("\x1b[K")
+    assert before.splitlines()[-1] == "1 job looked at" or before.endswith(" looked at\r")
+    assert found.startswith("GROUP")
+    assert "looked at" not in found

@@ -109,7 +109,7 @@ async def test_signals_reach_the_worker_once(client: Client, start: Start, tmp_p
     await written(tmp_path / "pid")
     assert os.getpgid(below(program)) != os.getpgid(program.started.pid)
     program.signal(signal.SIGINT)
-    await program.says("stopping: 1 jobs run")
+    await program.says("stopping: 1 job running")
     (tmp_path / "go").touch()
     assert await program.end() == 0
     assert (await client.show("g", job.id)).status == "succeeded"

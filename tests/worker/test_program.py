@@ -18,7 +18,7 @@ async def test_sigterm_drains(client: Client, start: Start, tmp_path: Path) -> N
     program = await start("--run", script)
     await written(tmp_path / "pid")
     program.signal(signal.SIGTERM)
-    await program.says("stopping: 1 jobs run")
+    await program.says("stopping: 1 job running")
     (tmp_path / "go").touch()
     assert await program.end() == 0
     assert (await client.show("g", job.id)).status == "succeeded"
@@ -42,7 +42,7 @@ async def test_a_second_signal_stops_now(client: Client, start: Start, tmp_path:
     program = await start("--run", f"hang=sh -c 'trap \"\" TERM; echo $$ >{tmp_path}/pid; sleep 60'")
     pid = int(await written(tmp_path / "pid"))
     program.signal(signal.SIGTERM)
-    await program.says("stopping: 1 jobs run")
+    await program.says("stopping: 1 job running")
     program.signal(signal.SIGTERM)
     assert await program.end() == 1
     assert is_dead(pid)

@@ -27,7 +27,7 @@ def begin() -> Terminal:
     terminal = Terminal(is_ignored=signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)
     _reset_signals()
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 -- for as long as we run
-    sys.stdout = _forgiving(1, sys.stdout, terminal.failed)
+    sys.stdout = _forgiving(1, sys.stdout, terminal.output_failed)
     sys.stderr = _forgiving(2, sys.stderr, terminal.failed)
     return terminal
 

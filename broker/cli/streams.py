@@ -6,6 +6,7 @@ goes on.
 """
 
 import asyncio
+import codecs
 import errno
 import io
 import os
@@ -15,6 +16,8 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TextIO
+
+from broker.cli.starting import open_descriptors
 
 READER_GONE = 141
 """128 + SIGPIPE."""
@@ -30,7 +33,7 @@ def own_streams() -> Iterator[None]:
     A stream that was closed at the start leads nowhere. One that a test put in the place of the process's own stays.
     """
     before = sys.stdout, sys.stderr
-    _open_missing()
+    open_descriptors()
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
     if sys.stdout is None or sys.stdout is sys.__stdout__:
         sys.stdout = _text(_Output(1, "wb", closefd=False), sys.__stdout__, "surrogateescape")
@@ -110,18 +113,11 @@ class _Remarks(io.FileIO):
 def _text(raw: io.FileIO, like: TextIO | None, errors: str) -> TextIO:
     """A text stream over it, as Python would have made it."""
     encoding = like.encoding if like else "utf-8"
-    errors = (like.errors or errors) if like else errors
+    if like and like.errors and like.errors != "strict":
+        errors = like.errors
+    elif codecs.lookup(encoding).name != "utf-8":  # which lacks letters: they are written as escapes
+        errors = "backslashreplace"
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding, errors=errors, line_buffering=True)
-
-
-def _open_missing() -> None:
-    """Open standard descriptors that were closed, so that no socket gets their numbers and is written to."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
-            os.set_inheritable(opened, True)  # noqa: FBT003 - the standard library's signature
 
 
 def _pipe() -> int:

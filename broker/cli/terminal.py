@@ -23,7 +23,7 @@ class Terminal:
         """`is_ignored`: the parent wants this program to outlive its terminal, as nohup does."""
         self.is_ignored = is_ignored
         self.on_failure: Callable[[], None] | None = None
-        """Is called when a line could not be written because a terminal is closed."""
+        """Called when a line could not be written because the terminal is closed, or nobody reads stdout any more."""
         self._number = -1 if is_ignored else _open()
         self._seen_at = time.monotonic()
 
@@ -39,7 +39,18 @@ class Terminal:
 
     def failed(self, error: OSError) -> None:
         """Note that a line could not be written."""
-        if error.errno == errno.EIO and not self.is_ignored and self.on_failure is not None:
+        if error.errno == errno.EIO and not self.is_ignored:
+            self._stop()
+
+    def output_failed(self, error: OSError) -> None:
+        """Note that a line could not be written to stdout, whose reader may have left, as `head` does."""
+        if error.errno == errno.EPIPE:
+            self._stop()
+        else:
+            self.failed(error)
+
+    def _stop(self) -> None:
+        if self.on_failure is not None:
             self.on_failure()
 
     def _is_there(self) -> bool:

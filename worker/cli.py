@@ -8,13 +8,14 @@ import click
 
 from broker.cli.commands import CommandGroup
 from broker.cli.options import example, settings_from, settings_options
-from broker.cli.running import log_to_stderr, run
+from broker.cli.running import log_to_stderr, loop_factory
 from broker.cli.starting import begin
 from broker.cli.workers import COMMANDS
 from worker.config import WorkerSettings
 from worker.credentials import credentials_of
 from worker.daemon import run_worker
 from worker.keeper import kept
+from worker.lasting import run_lasting
 from worker.table import read_table
 from worker.unreachable import broker_address
 
@@ -36,6 +37,7 @@ def worker(context: click.Context, /, **_: object) -> None:
     TITAN_DELIVERY, TITAN_IMAGE and the group's env_vars are in its environment. What it prints becomes the job's log.
 
     Exit code 0: the job succeeded. Another one: it failed, reason bad_exit. Died by a signal: failed, reason killed.
+    Cannot be started: failed, reason not_started.
     Longer than the job's timeout: TERM, later KILL, to all its processes, reason timeout.
 
     The first SIGTERM or SIGINT stops taking jobs, waits for those that run and gives back what is left; a second one
@@ -54,7 +56,12 @@ def worker(context: click.Context, /, **_: object) -> None:
     _check(settings)
     log_to_stderr(settings.log_level)
     gc.set_threshold(*_GC_THRESHOLDS)
-    sys.exit(kept(lambda: run(run_worker(settings, is_hung_up=terminal.is_closed), terminal)))
+
+    def work() -> int:
+        serving = run_worker(settings, is_hung_up=terminal.is_closed)
+        return run_lasting(serving, loop_factory(), terminal.follow, is_shared=bool(settings.app))
+
+    sys.exit(kept(work))
 
 
 def _check(settings: WorkerSettings) -> None:

@@ -20,9 +20,10 @@ from worker.loops.announce import AnnounceLoop
 from worker.loops.finish import FinishLoop
 from worker.loops.log import LogUploads
 from worker.loops.next import NextLoop
+from worker.loops.stuck import StuckLoop
 from worker.loops.touch import TouchLoop
 from worker.notify import Notify
-from worker.outcome import Outcome, Released
+from worker.outcome import Failed, Outcome, Released
 from worker.output import Output
 from worker.runners import Runner
 from worker.runners.making import make_runner
@@ -30,9 +31,14 @@ from worker.runs import Event, Run, Runs
 from worker.signals import until_signalled
 from worker.steady import steadily
 from worker.table import Tables
+from worker.texts import MAX_ERROR, clipped, named
 
 LAST_REPORTS_S = 4.0
 """How much longer than `grace_s` a stop may take, for the last reports and logs."""
+_LAST_ENDS_S = 1.5
+"""How much of that is for the ends of jobs that are killed."""
+_CLOSING_S = 2.0
+"""How long a stop waits on top of that, for what goes on all the same."""
 
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +61,10 @@ async def run_worker(
     async with aclosing(runner), Client(settings.broker_url, **credentials_of(settings)) as client:
         await runner.open()
         worker = Worker(settings, client, runner, tables, on_event or _ignore)
-        return await (worker.serve(stop) if stop else until_signalled(worker.serve, worker.signals, is_hung_up))
+        if stop is not None:
+            return await worker.serve(stop)
+        longest_s = settings.grace_s + LAST_REPORTS_S + 2 * _CLOSING_S
+        return await until_signalled(worker.serve, worker.signals, is_hung_up, longest_s)
 
 
 class Worker:
@@ -82,6 +91,8 @@ class Worker:
         self._uploads = LogUploads(client, on_event)
         self._next = NextLoop(client, self._runs, self._uploads, settings, tables, self._start)
         self._finish = FinishLoop(client, self._runs, self._uploads, on_event, self._name)
+        self._stuck = StuckLoop(self._runs, settings.kill_after_s, self._abandon)
+        self._is_over = False
 
     async def serve(self, stop: asyncio.Event) -> int:
         """Work until `stop` is set, then drain; the exit code. A loop that breaks ends the worker with its error."""
@@ -91,7 +102,8 @@ class Worker:
                 self._loops = loops
                 works = (steadily(partial(self._keep, asyncio.get_running_loop())), self._finish.run())
                 streams = self._uploads.stream(self._runs, self._settings.stream_s)
-                others = [loops.create_task(work) for work in (*works, self._notify.watchdog(), streams)]
+                more = (self._notify.watchdog(), streams, self._stuck.run())
+                others = [loops.create_task(work) for work in (*works, *more)]
                 self.resume()
                 self._notify.tell("READY=1")
                 await stop.wait()
@@ -172,20 +184,34 @@ class Worker:
 
     def _ended(self, run: Run, task: asyncio.Task[Outcome]) -> None:
         outcome = self._outcome(run, task)
+        if not run.ended_at:  # else it was abandoned
+            self._settle(run, outcome)
+
+    def _settle(self, run: Run, outcome: Outcome) -> None:
         self._runs.ended(run)
-        if outcome is None or keeper.is_lost():  # then the job comes back when its lease ends
+        if self._is_over or keeper.is_lost():  # then the job comes back when its lease ends
             return
         _logger.info("job %s: %s", run.job.id, outcome)
         self._on_event(Event("ended", run.job, outcome))
         self._finish.put(run, outcome)
 
-    def _outcome(self, run: Run, task: asyncio.Task[Outcome]) -> Outcome | None:
-        if task.cancelled():
+    def _abandon(self, run: Run, outcome: Outcome) -> None:
+        """Report a run that does not end, and give its slot to another job. What is left of it is ended, or left."""
+        _logger.error("job %s: it goes on after it was told to end; its slot is free", run.job.id)
+        self._settle(run, outcome)
+        if run.task is not None:
+            self._runner.abandon(run.task)
+
+    def _outcome(self, run: Run, task: asyncio.Task[Outcome]) -> Outcome:
+        error = None if task.cancelled() else task.exception()
+        if run.instead is not None:
             return run.instead
-        if (error := task.exception()) is None:
+        if task.cancelled():
+            return Failed("exception", "CancelledError; nobody cancelled it but the job itself")
+        if error is None:
             return task.result()
-        _logger.error("job %s: the runner broke; given back", run.job.id, exc_info=error)
-        return Released(self._settings.give_back_s)
+        _logger.error("job %s: its runner broke", run.job.id, exc_info=error)
+        return Failed("worker_error", clipped(f"the worker could not run it: {named(error)}", MAX_ERROR))
 
     async def _drain(self) -> bool:
         deadline = time.monotonic() + self._settings.grace_s
@@ -197,6 +223,7 @@ class Worker:
         except TimeoutError:
             for run in self._runs.running:
                 run.stop(Released())
+            await self._stuck.until_idle(_LAST_ENDS_S)
         try:
             async with asyncio.timeout(deadline + LAST_REPORTS_S - time.monotonic()):
                 await self._runs.empty()
@@ -208,10 +235,12 @@ class Worker:
         return not self._finish.lost
 
     async def _end(self) -> None:
+        self._is_over = True
         tasks = [run.task for run in self._runs.running if run.task]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CLOSING_S)
         for run in self._runs.held:
             run.output.close()
         await self._uploads.close()

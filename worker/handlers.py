@@ -17,7 +17,7 @@ from typing import Any, TypeVar, overload
 from msgspec import Struct
 
 from broker.models.jobs import Job
-from worker.outcome import Dropped, Failed, Outcome, Released, Succeeded
+from worker.texts import named
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,7 +31,6 @@ class Handler(Struct, frozen=True):
 
 
 _handlers: dict[str, Handler] = {}
-_SUCCEEDED = Succeeded()
 
 
 @overload
@@ -56,8 +55,8 @@ def load(apps: Sequence[str]) -> Mapping[str, Handler]:
     for app in apps:
         try:
             importlib.import_module(app)
-        except Exception as error:
-            raise ValueError(f"app {app!r} cannot be imported: {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:
+            raise ValueError(f"app {app!r} cannot be imported: {named(error)}") from error
     return _handlers if apps else {}
 
 
@@ -70,20 +69,6 @@ def called(handler: Handler, job: Job) -> Any:
     """What the function gives for this job; of an async one, the coroutine."""
     payload = job.payload or ""
     return handler.call(payload, job) if handler.takes_job else handler.call(payload)
-
-
-def outcome(result: object) -> tuple[Outcome, str]:
-    """What a function's result stands for, and a text for the log."""
-    if result is None:
-        return _SUCCEEDED, ""
-    if isinstance(result, Succeeded | Failed | Released | Dropped):
-        return result, ""
-    return _SUCCEEDED, str(result)
-
-
-def failed(error: BaseException) -> Failed:
-    """What an exception of a function stands for."""
-    return Failed("bad_exit", f"{type(error).__name__}: {error}")
 
 
 def _register(name: str, function: F) -> F:

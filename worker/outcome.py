@@ -1,18 +1,26 @@
 """What becomes of a job that this worker took: values, which say nothing of how they are reported.
 
-ended how                          outcome                      reported as
-exit code 0                        Succeeded                    succeeded
-another exit code                  Failed("bad_exit", ...)      failed
-the command cannot be run          Failed("bad_exit", ...)      failed
-died by a signal                   Failed("killed", ...)        failed
-ran longer than its timeout        Failed("timeout", ...)       failed
-no command for its image, or no    Released(delay_s)            queued again, later; the delivery is
-  room to start a process here                                    not counted
-still runs when the worker stops   Released()                   queued again at its old place
-cancelled, or the lease was lost   Dropped()                    nothing: the broker knows already
+ended how                          outcome                            reported as
+exit code 0                        Succeeded                          succeeded
+another exit code                  Failed("bad_exit", ...)            failed
+cannot be started                  Failed("not_started", ...)         failed
+died by a signal                   Failed("killed", ...)              failed
+ran longer than its timeout        Failed("timeout", ...)             failed
+the function raised                Failed("exception", ...)           failed
+the function answered nonsense     Failed("invalid_outcome", ...)     failed
+the address answered 500           Failed("http_…", ...)              failed
+the address did not answer         Failed("http_error", ...)          failed
+the worker or its engine broke     Failed("worker_error", ...)        failed
+no command for its image, or no    Released(delay_s)                  queued again, later; the delivery is
+  room to start a process here                                          not counted
+still runs when the worker stops   Released()                         queued again at its old place
+cancelled, or the lease was lost   Dropped()                          nothing: the broker knows already
 """
 
 from msgspec import Struct
+
+MAX_DELAY_S = 31_536_000
+"""The longest delay of a release that the broker takes, in s."""
 
 
 class Usage(Struct, frozen=True, kw_only=True):

@@ -6,15 +6,10 @@ from worker.host import host_name
 from worker.outcome import Failed, Outcome, Succeeded
 from worker.runs import Run
 
-SHORT_S = 1.0
-"""A run that is shorter, of which its runner says nothing, leaves no receipt: it would cost more than the run."""
 
-
-def receipt_of(run: Run, outcome: Outcome, worker: str) -> Receipt | None:
-    """The receipt of a run that has ended; None for a short one of which its runner says nothing."""
+def receipt_of(run: Run, outcome: Outcome, worker: str) -> Receipt:
+    """The receipt of a run that has ended, with what its runner knows of it. Raises ValueError for an odd host name."""
     usage = outcome.usage if isinstance(outcome, Succeeded | Failed) else None
-    if usage is None and run.run_s < SHORT_S:
-        return None
     return Receipt(
         worker=worker,
         host=host_name(),

@@ -39,6 +39,8 @@ class Run:
         """How much of its log is sent while it runs, and when more may be."""
         self.task: asyncio.Task[Outcome] | None = None
         self.instead: Outcome | None = None
+        self.stopped_at: float | None = None
+        """When it was told to end, by the monotonic clock; its outcome is then `instead`."""
 
     @property
     def run_s(self) -> float:
@@ -56,10 +58,17 @@ class Run:
         return Held(group_name=self.job.group_name, id=self.job.id, lease=self.lease or None)
 
     def stop(self, outcome: Outcome) -> None:
-        """End the job now, with this outcome and not its own."""
+        """End the job now, with this outcome and not its own; one that has ended keeps its own."""
+        if self.task is None or self.task.done():
+            return
         self.instead = outcome
-        if self.task is not None:
-            self.task.cancel()
+        self.stopped_at = self.stopped_at or time.monotonic()
+        self.task.cancel()
+
+    def is_stuck(self, end_s: float) -> bool:
+        """Whether it goes on `end_s` after it was told to end, or after its timeout."""
+        told_at = self.started_at + self.job.timeout if self.stopped_at is None else self.stopped_at
+        return time.monotonic() >= told_at + end_s
 
 
 class Runs:

@@ -77,7 +77,7 @@ async def succeed(client: Client, group: str, job_id: str, lease: str, *, as_jso
 @group_argument
 @id_argument
 @lease_option
-@option("--reason", default="", help="Why: timeout, killed, bad_exit or own words.")
+@option("--reason", default="", help="Why: timeout, killed, bad_exit, exception or own words.")
 @option("--error", default="", help="What went wrong, for people.")
 @with_broker
 async def fail(client: Client, group: str, job_id: str, lease: str, reason: str, error: str, *, as_json: bool) -> None:

@@ -39,7 +39,8 @@ Reason = Annotated[
     str,
     Meta(
         max_length=256,
-        description="Why the job is in this status: timeout, killed, bad_exit, client_request, or own words.",
+        description="Why the job is in this status: timeout, killed, bad_exit, client_request, or own words, such "
+        "as the bundled worker's not_started, exception, invalid_outcome, http_500, http_error and worker_error.",
     ),
 ]
 ErrorText = Annotated[str, Meta(max_length=4096, description="What went wrong, for people.")]

@@ -146,7 +146,7 @@ async def test_an_image_that_is_not_there(containers: Running) -> None:
     assert "localhost/no-such:1" in outcome.error
     outcome = await containers.run("true", image="127.0.0.1:1/no-such:1", entry={"pull": "missing"})
     assert isinstance(outcome, Failed)
-    assert outcome.reason == "bad_exit"
+    assert outcome.reason == "not_started"
     assert "127.0.0.1:1/no-such:1" in outcome.error
 
 
@@ -160,7 +160,7 @@ async def test_a_command_that_is_not_there(containers: Running) -> None:
     """A container that cannot start is a failure that says so."""
     outcome = await containers.run("/nowhere")
     assert isinstance(outcome, Failed)
-    assert outcome.reason == "bad_exit"
+    assert outcome.reason == "not_started"
     assert "/nowhere" in outcome.error
 
 

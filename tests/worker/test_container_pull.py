@@ -48,16 +48,18 @@ async def test_never_asks_nobody(containers: Running, images: Registry) -> None:
     """An image that is not there is a failure, though the registry has it."""
     outcome = await containers.run(image=images.image, entry={"pull": "never"})
     assert isinstance(outcome, Failed)
-    assert (outcome.reason, images.asked) == ("bad_exit", [])
+    assert (outcome.reason, images.asked) == ("not_started", [])
     assert images.image in outcome.error
 
 
 async def test_an_image_that_the_registry_does_not_have(containers: Running, images: Registry) -> None:
-    """The pull fails, and the error says of what."""
+    """The pull fails, and the error and the log say of what and why."""
     outcome = await containers.run(image=images.image.replace("box", "other"), entry={"pull": "always"})
     assert isinstance(outcome, Failed)
-    assert outcome.reason == "bad_exit"
+    assert outcome.reason == "not_started"
     assert "other:1" in outcome.error
+    assert f"of {images.image.replace('box', 'other')} failed: " in await containers.text()
+    assert "[titan: pull ]" not in await containers.text()
 
 
 async def test_a_pull_that_takes_long_keeps_its_lease(

@@ -156,17 +156,16 @@ async def test_a_broker_that_goes_away_and_comes_back(client: Client, front: Fro
     await worker.until("reported", more)
 
 
-async def test_a_runner_that_breaks_gives_the_job_back(
-    client: Client, work: Work, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A fault of the worker itself is no failure of the job."""
+async def test_a_runner_that_breaks_fails_the_job(client: Client, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the worker counts as a delivery and says what it is: given back, the job might break it for ever."""
 
     async def breaks(*_: object) -> None:
         raise RuntimeError("broken")
 
     monkeypatch.setattr("worker.runners.process.ProcessRunner.run", breaks)
     (job,) = await enqueue(client, "hello")
-    worker = work("hello=cat", give_back_s=60)
-    (event,) = await worker.until("reported", job)
-    assert event.outcome == Released(60)
-    assert (await client.show("g", job.id)).status == "delayed"
+    worker = work("hello=cat")
+    await worker.until("reported", job)
+    shown = await client.show("g", job.id)
+    assert (shown.status, shown.reason, shown.deliveries) == ("failed", "worker_error", 1)
+    assert shown.error == "the worker could not run it: RuntimeError: broken"

@@ -91,13 +91,13 @@ async def test_the_payload_is_posted(site: Site, log: Output) -> None:
         (200, None, Succeeded()),
         (202, "7", Succeeded()),
         (204, None, Succeeded()),
-        (404, None, Failed("bad_exit", "answered 404")),
-        (500, "7", Failed("bad_exit", "answered 500")),
+        (404, None, Failed("http_404", "answered 404")),
+        (500, "7", Failed("http_500", "answered 500")),
         (429, "7", Released(7)),
         (503, "0", Released(0)),
         (503, "99999999999", Released(31_536_000)),
-        (503, None, Failed("bad_exit", "answered 503")),
-        (503, "soon", Failed("bad_exit", "answered 503")),
+        (503, None, Failed("http_503", "answered 503")),
+        (503, "soon", Failed("http_503", "answered 503")),
         (429, "Mon, 01 Jan 2001 00:00:00 GMT", Released(0)),
     ],
 )
@@ -120,7 +120,7 @@ async def test_a_date_to_come_back(site: Site, log: Output) -> None:
 async def test_a_redirect_is_not_followed(site: Site, log: Output) -> None:
     """An allowed address cannot send the worker to one that is not."""
     site.answer = web.Response(status=307, headers={"Location": f"{site.url}/inside"})
-    assert await run(site.url, log) == Failed("bad_exit", "answered 307; redirects are not followed")
+    assert await run(site.url, log) == Failed("http_307", "answered 307; redirects are not followed")
     assert len(site.asked) == 1
 
 
@@ -142,7 +142,7 @@ async def test_nobody_there(log: Output) -> None:
     """A site that cannot be reached is a failure that says so."""
     outcome = await run("http://127.0.0.1:1/", log)
     assert isinstance(outcome, Failed)
-    assert outcome.reason == "bad_exit"
+    assert outcome.reason == "http_error"
     assert "127.0.0.1:1" in outcome.error
 
 

@@ -104,14 +104,14 @@ async def test_death_by_a_signal_without_a_name() -> None:
 async def test_a_command_that_is_not_there(tmp_path: Path) -> None:
     """A command that cannot be found is a failure that says so."""
     missing = str(tmp_path / "nothing")
-    assert await Ran(missing).end() == Failed("bad_exit", f"cannot run {missing!r}: No such file or directory")
+    assert await Ran(missing).end() == Failed("not_started", f"cannot run {missing!r}: No such file or directory")
 
 
 async def test_a_command_that_may_not_be_run(tmp_path: Path) -> None:
     """A file that is not executable is a failure that says so."""
     file = tmp_path / "plain"
     file.write_text("#!/bin/sh\n")
-    assert await Ran(str(file)).end() == Failed("bad_exit", f"cannot run {str(file)!r}: Permission denied")
+    assert await Ran(str(file)).end() == Failed("not_started", f"cannot run {str(file)!r}: Permission denied")
 
 
 async def test_no_room_for_a_process_gives_the_job_back(monkeypatch: pytest.MonkeyPatch) -> None:

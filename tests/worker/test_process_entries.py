@@ -35,7 +35,7 @@ async def test_cwd_and_env(tmp_path: Path) -> None:
 async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """A cwd that is missing is a failure that says so."""
     outcome = await Ran("true", entry={"cwd": str(tmp_path / "no")}).end()
-    assert outcome == Failed("bad_exit", "cannot run 'true': No such file or directory")
+    assert outcome == Failed("not_started", "cannot run 'true': No such file or directory")
 
 
 @root
@@ -51,7 +51,7 @@ async def test_another_user(limits: dict[str, int]) -> None:
 async def test_a_user_that_does_not_exist() -> None:
     """The failure names the user."""
     outcome = await Ran("true", entry={"user": "nobody-here"}).end()
-    assert outcome == Failed("bad_exit", "cannot run 'true': there is no user 'nobody-here'")
+    assert outcome == Failed("not_started", "cannot run 'true': there is no user 'nobody-here'")
 
 
 @root

@@ -29,7 +29,7 @@ class Running:
 
     def __init__(self) -> None:
         read_table(WorkerSettings(app=(APP,)))
-        self.runner = PythonRunner(Pool((APP,), app_environment(), 2, kill_after_s=0.1))
+        self.runner = PythonRunner(Pool((APP,), app_environment(), 2, kill_after_s=0.1), grace_s=1)
         self.logs: list[Output] = []
 
     async def run(self, handler: str, payload: str = "", **fields: Any) -> Outcome:
@@ -65,7 +65,7 @@ async def test_a_coroutine_that_returns_succeeded(python: Running) -> None:
 @pytest.mark.parametrize(("handler", "text"), [("raises", "ValueError: no x"), ("times_out", "TimeoutError: mine")])
 async def test_a_coroutine_that_raises_failed(python: Running, handler: str, text: str) -> None:
     """An exception is a failure that names it, and the log has the traceback."""
-    assert await python.run(handler, "x") == Failed("bad_exit", text)
+    assert await python.run(handler, "x") == Failed("exception", text)
     assert "app.py" in await python.text()
 
 
@@ -100,9 +100,9 @@ async def test_functions_run_side_by_side_in_as_many_processes_as_allowed(python
 
 async def test_a_function_that_raises_failed(python: Running) -> None:
     """An exception, sys.exit among them, is a failure that names it; the process is used again."""
-    assert await python.run("raises_there", "x") == Failed("bad_exit", "KeyError: 'x'")
+    assert await python.run("raises_there", "x") == Failed("exception", "KeyError: 'x'")
     assert "Traceback" in await python.text()
-    assert await python.run("leaves", "0") == Failed("bad_exit", "SystemExit: 0")
+    assert await python.run("leaves", "0") == Failed("exception", "SystemExit: 0")
     await python.run("number")
     await python.run("number")
     assert await python.text(-1) == await python.text(-2)

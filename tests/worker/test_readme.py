@@ -105,6 +105,6 @@ def test_the_table_has_each_outcome_and_reason() -> None:
     assert {row[1] for row in rows} == {kind.__name__ for kind in outcome.Outcome.__args__}
     by_outcome = {kind: {row[2] for row in rows if row[1] == kind} for kind in ("Succeeded", "Failed", "Released")}
     assert by_outcome == {"Succeeded": {"succeeded"}, "Failed": {"failed"}, "Released": {"delayed", "queued"}}
-    reasons = {row[3] for row in rows if row[1] == "Failed"}
+    reasons = {row[3] for row in rows if row[1] == "Failed"} - {"http_404, http_500, …", "that reason"}
     sources = "".join(path.read_text() for path in (ROOT / "worker").rglob("*.py"))
     assert reasons == set(re.findall(r'Failed\(\s*"(\w+)",', sources))

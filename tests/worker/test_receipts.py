@@ -2,8 +2,7 @@
 
 import resource
 import sys
-
-import pytest
+from pathlib import Path
 
 from tests.worker.conftest import Work, enqueue
 from worker.client import Client
@@ -29,11 +28,22 @@ async def test_receipts_tell_how_a_run_went(client: Client, work: Work) -> None:
     assert (receipt.outcome, receipt.signal) == ("failed", "SIGKILL")
 
 
-async def test_a_job_that_is_given_back_has_a_receipt(
-    client: Client, work: Work, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_each_run_has_a_receipt(client: Client, work: Work, tmp_path: Path) -> None:
+    """A command that cannot start, an address that is not there and functions leave one too, however short they are."""
+    (tmp_path / "worker.toml").write_text('[http."http://127.0.0.1:1/"]\n')
+    images = ("missing", "http://127.0.0.1:1/", "raises", "raises_there", "quick", "number")
+    jobs = await enqueue(client, *images)
+    worker = work("missing=/nowhere", app=("tests.worker.app",), config=str(tmp_path / "worker.toml"), name="w1")
+    await worker.until("reported", *jobs)
+    shown = [await client.show("g", job.id) for job in jobs]
+    assert [job.reason or "" for job in shown] == ["not_started", "http_error", "exception", "exception", "", ""]
+    receipts = [receipt for job in shown for receipt in job.receipts or []]
+    assert [(receipt.worker, receipt.delivery) for receipt in receipts] == [("w1", 1)] * len(jobs)
+    assert [receipt.outcome for receipt in receipts] == ["failed"] * 4 + ["succeeded"] * 2
+
+
+async def test_a_job_that_is_given_back_has_a_receipt(client: Client, work: Work) -> None:
     """A run that a stop cut short leaves a receipt too."""
-    monkeypatch.setattr("worker.receipts.SHORT_S", 0.0)
     (job,) = await enqueue(client, "hang")
     worker = work("hang=sleep 60", grace_s=0.1)
     await worker.until("started", job)

@@ -13,8 +13,12 @@ from broker.models.reports import Finish, Held
 from tests.worker.conftest import Work, enqueue, read_log
 from worker.client import BrokerUnavailable, Client
 from worker.entries import ProcessEntry
+from worker.loops.finish import FinishLoop
+from worker.loops.log import LogUploads
+from worker.outcome import Released
 from worker.output import Output
 from worker.runners.process import ProcessRunner
+from worker.runs import Event, Run, Runs
 
 
 async def test_outcomes_that_come_together_go_together(
@@ -128,6 +132,61 @@ async def test_a_report_that_nobody_will_take(client: Client, work: Work, monkey
     await worker.until("refused", job)
     assert await worker.end() == 1
     assert (await client.show("g", job.id)).status == "running"
+
+
+@pytest.mark.parametrize("is_whole_call", [True, False])
+async def test_an_outcome_that_the_broker_will_never_take(
+    client: Client, work: Work, monkeypatch: pytest.MonkeyPatch, is_whole_call: bool
+) -> None:
+    """The job is failed with the broker's sentence after one run; a job that was reported with it is none the worse."""
+    finish = Client.finish
+    odd, good = await enqueue(client, "odd", "good")
+
+    def is_odd(item: Finish) -> bool:
+        return item.id == odd.id and item.status == "succeeded"
+
+    async def refuses(self: Client, items: Sequence[Finish]) -> list[Outcome]:
+        if is_whole_call and any(map(is_odd, items)):
+            raise Invalid("Too odd.")
+        problem = Problem(message="Too odd.", code=Invalid.word.lower())
+        fine = [item for item in items if not is_odd(item)]
+        answers = {answer.id: answer for answer in (await finish(self, fine) if fine else ())}
+        return [answers.get(item.id, Outcome(id=item.id, error=problem)) for item in items]
+
+    monkeypatch.setattr(Client, "finish", refuses)
+    worker = work("odd=true", "good=true", concurrency=2)
+    await worker.until("reported", odd, good)
+    assert await worker.end() == 0
+    shown = await client.show("g", odd.id)
+    assert (shown.status, shown.reason, shown.deliveries) == ("failed", "invalid_outcome", 1)
+    assert shown.error == "the broker refused its outcome: Too odd."
+    assert (await client.show("g", good.id)).status == "succeeded"
+
+
+async def test_a_release_that_the_broker_will_never_take(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job is failed: given back by the end of its lease it would run again."""
+
+    async def refuses(*_: object, **__: object) -> None:
+        raise Invalid("Too long.")
+
+    monkeypatch.setattr(Client, "release", refuses)
+    (job,) = await enqueue(client, "unknown")
+    (taken,) = await client.next(1, lease_s=30)
+    assert taken.id == job.id
+    run, events = Run(taken, Output(0), 30), list[Event]()
+    uploads = LogUploads(client, events.append)
+    runs = Runs(1)
+    finish = FinishLoop(client, runs, uploads, events.append, "w1")
+    runs.started(run)
+    runs.ended(run)
+    finish.put(run, Released(5))
+    reporting = asyncio.create_task(finish.run())
+    async with asyncio.timeout(10):
+        await runs.empty()
+    reporting.cancel()
+    shown = await client.show("g", job.id)
+    assert (shown.status, shown.reason) == ("failed", "invalid_outcome")
+    assert shown.error == "the broker refused its outcome: Too long."
 
 
 async def test_a_touch_that_fails_is_tried_again_soon(

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from broker.errors import TitanError
+from broker.errors import Invalid, TitanError, TooLarge
 from broker.models.fields import MAX_JOBS
 from broker.models.outcomes import Outcome as Answer
 from broker.models.outcomes import Problem
@@ -18,9 +18,14 @@ from worker.loops.log import LogUploads
 from worker.outcome import Dropped, Failed, Outcome, Released, Succeeded
 from worker.receipts import receipt_of
 from worker.runs import Event, Run, Runs
+from worker.texts import MAX_ERROR, MAX_REASON, clipped, named, plain
 
-_ERROR_LENGTH = 4096
 _AGAIN_S = 1.0
+_UNFIT = (Invalid, TooLarge)
+"""What the broker says of an outcome that it will never take."""
+_UNFIT_CODES = frozenset(error.word.lower() for error in _UNFIT)
+_UNSENDABLE = (TypeError, ValueError, OverflowError)
+"""What the encoder says of one that cannot be sent."""
 
 _logger = logging.getLogger(__name__)
 
@@ -40,6 +45,7 @@ class FinishLoop:
         self._worker = worker
         self._reports: list[Report] = []
         self._has_reports = asyncio.Event()
+        self._replaced: set[Run] = set()
         self.lost = 0
         """Outcomes that the broker will never know: their jobs run again."""
 
@@ -70,9 +76,15 @@ class FinishLoop:
     async def _finish(self, reports: Sequence[tuple[Run, Succeeded | Failed]]) -> None:
         if not reports:
             return
-        items = [_item(run, outcome, receipt_of(run, outcome, self._worker)) for run, outcome in reports]
+        items = [_item(run, outcome, self._receipt(run, outcome)) for run, outcome in reports]
         try:
             answers = await resend("finish", partial(self._client.finish, items))
+        except (*_UNFIT, *_UNSENDABLE) as error:
+            if len(reports) > 1:  # see which of them it is
+                for report in reports:
+                    await self._finish([report])
+                return
+            answers = [Answer(id=items[0].id, error=_unfit(error))]
         except TitanError as error:
             _logger.error("finish: %.4096r; %s not reported", error.message, counted(len(items), "job"))  # noqa: TRY400
             answers = [Answer(id=item.id, error=Problem(message=error.message)) for item in items]
@@ -84,6 +96,9 @@ class FinishLoop:
         if problem is not None and is_passing(problem.code):
             asyncio.get_running_loop().call_later(_AGAIN_S, self.put, run, outcome)
             return
+        if problem is not None and problem.code in _UNFIT_CODES and self._replace(run, problem.message):
+            return
+        self._replaced.discard(run)
         self._runs.reported(run)
         if problem is None:
             self._on_event(Event("reported", run.job, outcome))
@@ -94,22 +109,50 @@ class FinishLoop:
         self._uploads.put_if_ours(run)
 
     async def _release(self, run: Run, outcome: Released) -> None:
-        job, receipt = run.job, receipt_of(run, outcome, self._worker)
+        job, receipt = run.job, self._receipt(run, outcome)
         release = partial(
             self._client.release, job.group_name, job.id, run.lease, delay_s=outcome.delay_s, receipt=receipt
         )
         try:
             await resend("release", release)
+        except (*_UNFIT, *_UNSENDABLE) as error:
+            if self._replace(run, _unfit(error).message):
+                return
         except TitanError as error:  # after a lost answer, or when the lease ended: it is back in its queue already
             _logger.info("job %s: not given back: %.4096r", run.job.id, error.message)
         self._runs.reported(run)
         run.output.close()
         self._on_event(Event("reported", run.job, outcome))
 
+    def _receipt(self, run: Run, outcome: Outcome) -> Receipt | None:
+        """The receipt of the run; none with an outcome that takes the place of a refused one."""
+        if run in self._replaced:
+            return None
+        try:
+            return receipt_of(run, outcome, self._worker)
+        except _UNSENDABLE as error:
+            _logger.warning("job %s: it has no receipt: %s", run.job.id, error)
+            return None
+
+    def _replace(self, run: Run, why: str) -> bool:
+        """Report the job as failed in place of an outcome that is refused; False when that was refused too."""
+        if run in self._replaced:
+            self.lost += 1
+            return False
+        _logger.warning("job %s: the broker refused its outcome, so it is failed: %.4096r", run.job.id, why)
+        self._replaced.add(run)
+        self.put(run, Failed("invalid_outcome", f"the broker refused its outcome: {why}"))
+        return True
+
+
+def _unfit(error: Exception) -> Problem:
+    message = error.message if isinstance(error, TitanError) else named(error)
+    return Problem(message=message, code=Invalid.word.lower())
+
 
 def _item(run: Run, outcome: Succeeded | Failed, receipt: Receipt | None) -> Finish:
     name, job_id, lease = run.job.group_name, run.job.id, run.lease or None
     if isinstance(outcome, Succeeded):
         return Finish(group_name=name, id=job_id, lease=lease, status="succeeded", receipt=receipt)
-    reason, error = outcome.reason, outcome.error[:_ERROR_LENGTH]
+    reason, error = clipped(plain(outcome.reason), MAX_REASON), clipped(plain(outcome.error), MAX_ERROR)
     return Finish(group_name=name, id=job_id, lease=lease, status="failed", reason=reason, error=error, receipt=receipt)

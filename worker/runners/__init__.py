@@ -1,5 +1,6 @@
 """What runs a job: one small interface, and one module for each way."""
 
+import asyncio
 from typing import Any, Protocol
 
 from broker.models.jobs import Job
@@ -17,6 +18,10 @@ class Runner(Protocol):
         """
         ...
 
+    def abandon(self, task: asyncio.Task[Any]) -> None:
+        """End what can be ended of a run whose task went on after it was cancelled. Raises nothing."""
+        ...
+
 
 class EntryRunner(Protocol):
     """A runner for one kind of entry of the table."""
@@ -27,6 +32,10 @@ class EntryRunner(Protocol):
 
     async def open(self) -> None:
         """Make ready before the first job, where there is something to make ready. Raises nothing."""
+        ...
+
+    def abandon(self, task: asyncio.Task[Any]) -> None:
+        """As Runner.abandon; the run may be another runner's."""
         ...
 
     async def aclose(self) -> None:

@@ -71,6 +71,11 @@ class Child:
         return int(self._popen.returncode)
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the command itself has ended."""
+        return self._exited.is_set()
+
+    @property
     def used(self) -> tuple[float, int | None]:
         """CPU in s, and the most memory in bytes, of the command and of those of its children that it waited for.
 

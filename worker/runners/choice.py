@@ -1,7 +1,9 @@
 """The runner of the whole table: finds a job's entry and hands the job to the runner of that kind."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from broker.models.jobs import Job
 from worker.entries import Entry
@@ -36,6 +38,11 @@ class Choice:
         if entry is None:
             return self._cannot_run(job)
         return await self._runner(type(entry)).run(entry, job, log)
+
+    def abandon(self, task: asyncio.Task[Any]) -> None:
+        """End what can be ended of a run that went on after it was cancelled."""
+        for runner in self._runners.values():
+            runner.abandon(task)
 
     async def aclose(self) -> None:
         """Close each runner."""

@@ -18,11 +18,15 @@ from worker.outcome import Failed, Outcome, Released, Succeeded, Usage
 from worker.output import Output
 from worker.runners.container_config import config_of
 from worker.runners.engine import Engine
+from worker.texts import MAX_ERROR, clipped, kind_of, named, shown
 
 _LAST_OUTPUT_S = 2.0
 _REMOVAL_S = 30.0
+_ANSWER_S = 5.0
 _NO_ENGINE = 900
 """The status that aiodocker makes up when it cannot connect."""
+_TROUBLE = (DockerError, aiohttp.ClientError, OSError)
+"""What the engine's client raises; a TimeoutError is an OSError."""
 _PIECE_BYTES = 64 * 1024
 _SIGNALLED = 128
 """An engine tells of a signal by an exit code of 128 and its number."""
@@ -47,23 +51,19 @@ class ContainerRunner:
                 await self._engine.open()
                 await self._engine.pull(job.image, entry.pull, log)
                 container = await self._engine.create(config_of(entry, job))
-            return await self._run(container, entry, job, log, until)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            return _timed_out(job)
-        except (DockerError, aiohttp.ClientError, OSError) as error:
-            if isinstance(error, DockerError) and error.status != _NO_ENGINE:
-                return Failed("bad_exit", f"cannot run a container of {job.image!r}: {error.message}")
-            _logger.warning("job %s: no container engine (%s); given back", job.id, error or type(error).__name__)
-            return Released(self._give_back_s)
+        except _TROUBLE as error:
+            return _timed_out(job) if limit.expired() else self._not_started(job, error)
+        return await self._run(container, entry, job, log, until)
 
     async def open(self) -> None:
         """Remove the containers of a worker that is gone. Without an engine a later job tries again."""
         try:
             await self._engine.open()
-        except (DockerError, aiohttp.ClientError, OSError) as error:
+        except _TROUBLE as error:
             _logger.warning("no container engine: %s", error or type(error).__name__)
+
+    def abandon(self, task: asyncio.Task[Any]) -> None:
+        """Nothing more is done: the run ends what it started as soon as it can."""
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -72,25 +72,48 @@ class ContainerRunner:
     async def _run(
         self, container: DockerContainer, entry: ContainerEntry, job: Job, log: Output, until: float
     ) -> Outcome:
+        has_started = False
+        limit = asyncio.timeout_at(until)
         try:
             async with _attached(container) as stream, _piped(stream, job, log):
                 try:
-                    async with asyncio.timeout_at(until):
+                    async with limit:
                         await container.start()
+                        has_started = True
                         await container.wait()
                 except TimeoutError:
-                    await container.stop(t=round(self._kill_after_s))
+                    if not limit.expired():
+                        raise
+                    await self._stop(container, job)
                     return _timed_out(job)
             return ending((await container.show())["State"], entry)
+        except _TROUBLE as error:
+            return _broken(error) if has_started else self._not_started(job, error)
         finally:
             await self._remove(container, job)
+
+    def _not_started(self, job: Job, error: Exception) -> Outcome:
+        """A refusal of the engine is the job's failure; that there is no engine is this machine's trouble."""
+        if isinstance(error, DockerError) and error.status != _NO_ENGINE:
+            said = f"cannot run a container of {job.image!r}: {shown(error.message)}"
+            return Failed("not_started", clipped(said, MAX_ERROR))
+        _logger.warning("job %s: no container engine (%s); given back", job.id, shown(error) or kind_of(error))
+        return Released(self._give_back_s)
+
+    async def _stop(self, container: DockerContainer, job: Job) -> None:
+        """TERM, and KILL later. An engine that does not answer is not waited for: removing kills too."""
+        try:
+            async with asyncio.timeout(self._kill_after_s + _ANSWER_S):
+                await container.stop(t=round(self._kill_after_s))
+        except _TROUBLE as error:
+            _logger.warning("job %s: its container did not stop: %s", job.id, shown(error) or kind_of(error))
 
     async def _remove(self, container: DockerContainer, job: Job) -> None:
         """Kill and remove the container. One that cannot be removed is found at the next start."""
         try:
             async with asyncio.timeout(_REMOVAL_S):
                 await container.delete(force=True, v=True)
-        except (DockerError, aiohttp.ClientError, OSError, TimeoutError) as error:
+        except _TROUBLE as error:
             _logger.warning("job %s: its container is not removed: %s", job.id, error)
 
 
@@ -143,6 +166,11 @@ async def _feed(stream: Stream, payload: bytes) -> None:
     connection = stream._resp.connection if stream._resp else None  # noqa: SLF001 -- aiodocker ends both sides or none
     if connection and connection.transport:
         connection.transport.write_eof()
+
+
+def _broken(error: Exception) -> Failed:
+    said = shown(error.message) if isinstance(error, DockerError) else named(error)
+    return Failed("worker_error", clipped(f"the container engine failed while it ran: {said}", MAX_ERROR))
 
 
 def _timed_out(job: Job) -> Failed:

@@ -7,7 +7,7 @@ _LOOK_S = 0.1
 
 
 class DeadlinePassed(Exception):
-    """The block took too long; what ran in it was cancelled."""
+    """The block took too long; what ran in it was cancelled, and whatever it made of that counts for nothing."""
 
 
 class Deadlines:
@@ -57,5 +57,5 @@ class _Block:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._blocks.discard(self)
-        if self._is_over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        if self._is_over and self._task.uncancel() <= self._cancelling:  # else somebody else cancelled it as well
             raise DeadlinePassed from error

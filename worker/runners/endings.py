@@ -1,9 +1,18 @@
-"""What the end of a process stands for."""
+"""What the end of a process stands for, and an error at its start."""
 
+import errno
 import signal
 
 from worker.outcome import Failed, Succeeded, Usage
 from worker.runners.child import Child
+
+_NO_ROOM = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+"""Errors at the start of a process that are this machine's trouble and not the job's."""
+
+
+def is_no_room(error: Exception) -> bool:
+    """Whether a process could not start because this machine had no room for it."""
+    return isinstance(error, OSError) and error.errno in _NO_ROOM
 
 
 def ending(child: Child, cpu_limit_s: int | None = None) -> Succeeded | Failed:

@@ -11,6 +11,7 @@ from aiodocker.containers import DockerContainer
 
 from worker.output import Output
 from worker.runners.container_config import WORKER, is_left_behind
+from worker.texts import encoded, shown
 
 _UNIX = "unix://"
 
@@ -47,13 +48,16 @@ class Engine:
         if policy == "never" or (policy == "missing" and await self._has(image)):
             return
         error = ""
-        async for line in self._opened.images.pull(image, stream=True):  # to its end: only that lets go of the answer
-            error = error or str(line.get("error", ""))
-            if not line.get("progressDetail"):  # bars are for terminals
-                words = [str(line[key]).strip() for key in ("id", "status", "stream") if line.get(key)]
-                log.write(f"[titan: pull {' '.join(words)}]\n".encode())
-        if error:
-            raise DockerError(404, error)
+        try:
+            async for line in self._opened.images.pull(image, stream=True):  # to its end: that lets go of the answer
+                error = error or shown(line.get("error", ""))
+                if not line.get("progressDetail"):  # bars are for terminals
+                    _note(log, *(shown(line[key]).strip() for key in ("id", "status", "stream") if line.get(key)))
+            if error:
+                raise DockerError(404, error)
+        except DockerError as refused:
+            _note(log, f"of {image} failed:", shown(refused.message))
+            raise
 
     async def create(self, config: dict[str, Any]) -> DockerContainer:
         """A container that is not started yet."""
@@ -82,6 +86,12 @@ class Engine:
             return Docker(self._address or None)
         except (AssertionError, ValueError) as error:
             raise FileNotFoundError(2, "no container engine; DOCKER_HOST says where it is") from error
+
+
+def _note(log: Output, *words: str) -> None:
+    """A line of a pull, unless it says nothing."""
+    if text := " ".join(" ".join(words).split()):
+        log.write(encoded(f"[titan: pull {text}]\n"))
 
 
 async def _tidy(docker: Docker) -> None:

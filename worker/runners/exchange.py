@@ -10,6 +10,8 @@ from broker.models.jobs import Job
 from worker.outcome import Failed, Outcome, Released, Succeeded
 
 HEAD = struct.Struct("!I")
+MAX_REPLY_BYTES = 64 * 1024
+"""A longer reply was not written by the pool's process, but by the job."""
 
 
 class Request(Struct, frozen=True):
@@ -26,9 +28,11 @@ class Reply(Struct, frozen=True):
     reason: str = ""
     error: str = ""
     delay_s: int = 0
+    is_worn: bool = False
+    """The job changed something of the process: the next job wants another one."""
 
 
-_reply_in = msgspec.msgpack.Decoder(Reply).decode
+reply_in = msgspec.msgpack.Decoder(Reply).decode
 request_in = msgspec.msgpack.Decoder(Request).decode
 
 
@@ -43,18 +47,17 @@ def length_of(head: bytes) -> int:
     return int(HEAD.unpack(head)[0])
 
 
-def reply_of(outcome: Outcome) -> Reply:
+def reply_of(outcome: Outcome, *, is_worn: bool) -> Reply:
     """The outcome as it travels."""
     if isinstance(outcome, Failed):
-        return Reply("failed", outcome.reason, outcome.error)
+        return Reply("failed", outcome.reason, outcome.error, is_worn=is_worn)
     if isinstance(outcome, Released):
-        return Reply("released", delay_s=outcome.delay_s)
-    return Reply("succeeded")
+        return Reply("released", delay_s=outcome.delay_s, is_worn=is_worn)
+    return Reply("succeeded", is_worn=is_worn)
 
 
-def outcome_in(body: bytes) -> Outcome:
+def outcome_of(reply: Reply) -> Outcome:
     """The outcome of a reply."""
-    reply = _reply_in(body)
     if reply.kind == "failed":
         return Failed(reply.reason, reply.error)
     return Released(reply.delay_s) if reply.kind == "released" else Succeeded()

@@ -4,18 +4,19 @@ import asyncio
 import time
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from broker.models.jobs import Job
 from worker.entries import HttpEntry
-from worker.outcome import Failed, Outcome, Released, Succeeded
+from worker.outcome import MAX_DELAY_S, Failed, Outcome, Released, Succeeded
 from worker.output import Output
+from worker.texts import MAX_ERROR, clipped, kind_of, shown
 
 _CONNECT_S = 10.0
 _PIECE_BYTES = 64 * 1024
-_MAX_DELAY_S = 31_536_000
 _LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -33,12 +34,15 @@ class HttpRunner:
         except TimeoutError:
             if limit.expired():
                 return Failed("timeout", f"no whole answer in its timeout of {job.timeout} s")
-            return Failed("bad_exit", "no connection in time")
+            return Failed("http_error", "no connection in time")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Failed("bad_exit", f"no answer: {error or type(error).__name__}")
+            return Failed("http_error", clipped(f"no answer: {shown(error) or kind_of(error)}", MAX_ERROR))
 
     async def open(self) -> None:
         """Nothing is made ready."""
+
+    def abandon(self, task: asyncio.Task[Any]) -> None:
+        """Nothing more is done: the run ends what it started as soon as it can."""
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -75,15 +79,15 @@ def _outcome(status: int, retry_after: str) -> Outcome:
         return Succeeded()
     if status in _LATER and (delay_s := _delay_s(retry_after)) is not None:
         return Released(delay_s)
-    return Failed("bad_exit", f"answered {status}{'; redirects are not followed' if 300 <= status < 400 else ''}")
+    return Failed(f"http_{status}", f"answered {status}{'; redirects are not followed' if 300 <= status < 400 else ''}")
 
 
 def _delay_s(text: str) -> int | None:
     """Retry-After, seconds or a date, as seconds from now."""
     if text.isascii() and text.isdigit():
-        return min(int(text[:9]), _MAX_DELAY_S)
+        return min(int(text[:9]), MAX_DELAY_S)
     try:
         at = parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError):
         return None
-    return min(max(0, round(at - time.time())), _MAX_DELAY_S)
+    return min(max(0, round(at - time.time())), MAX_DELAY_S)

@@ -45,4 +45,5 @@ def _container_runner(settings: WorkerSettings) -> EntryRunner:
 
 def _python_runner(settings: WorkerSettings, orphans: Orphans | None) -> EntryRunner:
     size = settings.pool_size or os.cpu_count() or 1
-    return PythonRunner(Pool(settings.app, app_environment(), size, settings.kill_after_s, orphans))
+    pool = Pool(settings.app, app_environment(), size, settings.kill_after_s, settings.give_back_s, orphans)
+    return PythonRunner(pool, settings.grace_s)

@@ -1,19 +1,33 @@
 """Processes that run Python functions, one job at a time each. One that dies, or is ended, is started anew."""
 
 import asyncio
+import logging
 import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from broker.models.jobs import Job
-from worker.outcome import Failed, Outcome, Succeeded
+from worker.outcome import Failed, Outcome, Released, Succeeded
 from worker.output import Output
 from worker.runners.child import Child
 from worker.runners.command import Command
-from worker.runners.endings import ending
-from worker.runners.exchange import HEAD, Request, length_of, outcome_in, packed
+from worker.runners.endings import ending, is_no_room
+from worker.runners.exchange import (
+    HEAD,
+    MAX_REPLY_BYTES,
+    Reply,
+    Request,
+    length_of,
+    outcome_of,
+    packed,
+    reply_in,
+)
 from worker.runners.orphans import Orphans
+
+_logger = logging.getLogger(__name__)
 
 
 class Pool:
@@ -25,12 +39,17 @@ class Pool:
         environment: Mapping[str, str],
         size: int,
         kill_after_s: float,
+        give_back_s: int = 0,
         orphans: Orphans | None = None,
     ) -> None:
-        """`environment` is all that the processes have; `orphans` where this process adopts them."""
+        """`environment` is all that the processes have; `orphans` where this process adopts them.
+
+        A job is given back for `give_back_s` when this machine has no room for a process.
+        """
         self._apps = apps
         self._environment = environment
         self._kill_after_s = kill_after_s
+        self._give_back_s = give_back_s
         self._orphans = orphans
         self._turn = asyncio.Semaphore(size)
         self._idle: list[_Member] = []
@@ -54,23 +73,40 @@ class Pool:
             await self._end(self._idle.pop())
 
     async def _run(self, request: Request, log: Output, until: float) -> Outcome:
-        member = self._idle.pop() if self._idle else self._start(log)
+        try:
+            member = await self._member(log)
+        except OSError as error:
+            if not is_no_room(error):
+                raise
+            _logger.warning("job %s: no room to start a process (%s); given back", request.job.id, error.strerror)
+            return Released(self._give_back_s)
         is_well = False
         try:
             async with asyncio.timeout_at(until):
-                outcome = await member.run(request, log)
-            is_well = True
+                reply = await member.run(request, log)
+            is_well = not reply.is_worn
+            return outcome_of(reply)
         except TimeoutError:
             await member.child.stop(self._kill_after_s)
             return _timed_out(request.job)
         except (asyncio.IncompleteReadError, ConnectionError):
             return await member.ending()
+        except msgspec.MsgspecError:
+            return Failed("worker_error", "the function wrote into the socket of its process")
         finally:
             if is_well:
                 self._idle.append(member)
             else:
                 await self._end(member)
-        return outcome
+
+    async def _member(self, log: Output) -> "_Member":
+        """A process that waits for work, or a new one. Raises OSError when there is no room for one."""
+        while self._idle:
+            member = self._idle.pop()
+            if not member.child.has_ended:
+                return member
+            await self._end(member)
+        return self._start(log)
 
     def _start(self, log: Output) -> "_Member":
         ours, theirs = socket.socketpair()
@@ -97,15 +133,21 @@ class _Member:
         self._socket = ours
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def run(self, request: Request, log: Output) -> Outcome:
-        """Have the request carried out. Raises IncompleteReadError or ConnectionError when the process ends over it."""
+    async def run(self, request: Request, log: Output) -> Reply:
+        """Have the request carried out.
+
+        Raises IncompleteReadError or ConnectionError when the process ends over it, MsgspecError for a broken reply.
+        """
         self.child.output = log
         reader, writer = self._streams = self._streams or await asyncio.open_connection(sock=self._socket)
         writer.write(packed(request))
         await writer.drain()
-        reply = await reader.readexactly(length_of(await reader.readexactly(HEAD.size)))
+        size = length_of(await reader.readexactly(HEAD.size))
+        if size > MAX_REPLY_BYTES:
+            raise msgspec.DecodeError("too long for a reply")
+        reply = reply_in(await reader.readexactly(size))
         self.child.read_all()
-        return outcome_in(reply)
+        return reply
 
     async def ending(self) -> Outcome:
         """What the end of the process stands for: never a success, whatever its exit code."""

@@ -1,9 +1,10 @@
 """The process runner: a job's image names a command of the worker's table."""
 
-import errno
+import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
+from typing import Any
 
 from broker.models.jobs import Job
 from worker.entries import ProcessEntry
@@ -12,12 +13,10 @@ from worker.output import Output
 from worker.runners.child import Child
 from worker.runners.command import command_of
 from worker.runners.deadlines import DeadlinePassed, Deadlines
-from worker.runners.endings import ending, usage
+from worker.runners.endings import ending, is_no_room, usage
 from worker.runners.orphans import Orphans, delivery_in
 from worker.runners.payload import payload_file
-
-_NO_ROOM = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
-"""Errors at the start of a process that are this machine's trouble and not the job's."""
+from worker.texts import MAX_ERROR, clipped, plain
 
 _logger = logging.getLogger(__name__)
 
@@ -49,6 +48,9 @@ class ProcessRunner:
 
     async def open(self) -> None:
         """Nothing is made ready."""
+
+    def abandon(self, task: asyncio.Task[Any]) -> None:
+        """Nothing more is done: the run ends what it started as soon as it can."""
 
     async def aclose(self) -> None:
         """Nothing is held between jobs."""
@@ -85,10 +87,12 @@ class ProcessRunner:
 
     def _not_started(self, entry: ProcessEntry, job: Job, error: OSError | ValueError) -> Outcome:
         said = error.strerror if isinstance(error, OSError) else str(error)
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        if is_no_room(error):
             _logger.warning("job %s: no room to start a process (%s); given back", job.id, said)
             return Released(self._give_back_s)
-        return Failed("bad_exit", f"cannot run {entry.argv[0]!r}: {said}")
+        return Failed(
+            "not_started", clipped(f"cannot run {plain(entry.argv[0])!r}: {plain(said or str(error))}", MAX_ERROR)
+        )
 
 
 def _delivery(job: Job) -> str:

@@ -1,22 +1,31 @@
 """The python runner: a job's image names a @job function. `async def` runs here, `def` in a pool of processes."""
 
-import traceback
+import asyncio
+import time
+from typing import Any
 
 from broker.models.jobs import Job
 from worker import handlers
 from worker.entries import PythonEntry
-from worker.outcome import Failed, Outcome
+from worker.outcome import Failed, Outcome, Released
 from worker.output import Output
+from worker.runners.answered import outcome_of, raised, traceback_of
+from worker.runners.calls import Call, Calls
 from worker.runners.deadlines import DeadlinePassed, Deadlines
+from worker.runners.own_tasks import OwnTask
 from worker.runners.pool import Pool
 
 
 class PythonRunner:
-    """Runs handlers. What one returns is its outcome: None, a text for the log, or an outcome itself."""
+    """Runs handlers. What one returns is its outcome: None, a text for the log, or an outcome itself.
 
-    def __init__(self, pool: Pool) -> None:
+    `grace_s` is how long an async one may go on when the worker is asked to stop.
+    """
+
+    def __init__(self, pool: Pool, grace_s: float) -> None:
         self._pool = pool
         self._deadlines = Deadlines()
+        self._calls = Calls(grace_s)
 
     async def run(self, entry: PythonEntry, job: Job, log: Output) -> Outcome:
         """Run the handler. At the job's timeout a coroutine is cancelled, and a process of the pool is ended."""
@@ -24,21 +33,47 @@ class PythonRunner:
         if not handler.is_async:
             return await self._pool.run(entry.handler, job, log)
         try:
-            with self._deadlines.within(job.timeout):
-                result = await handlers.called(handler, job)
+            with self._deadlines.within(job.timeout), self._calls.call(job.timeout) as call:
+                _own(call)
+                outcome, text = outcome_of(await handlers.called(handler, job))
         except DeadlinePassed:
-            return Failed("timeout", f"ran longer than its timeout of {job.timeout} s")
-        except Exception as error:  # noqa: BLE001 -- the handler's own, whatever it is
-            log.write("".join(traceback.format_exception(error)).encode(errors="replace"))
-            return handlers.failed(error)
-        outcome, text = handlers.outcome(result)
+            return _timed_out(job)
+        except BaseException as error:
+            if call.is_interrupted:
+                return self._interrupted(call, job)
+            if isinstance(error, asyncio.CancelledError) and call.task and call.task.cancelling():
+                raise
+            log.write(traceback_of(error))
+            return raised(error)
+        if call.is_interrupted:
+            return self._interrupted(call, job)
         if text:
-            log.write(text.encode(errors="replace"))
+            log.write(text)
         return outcome
 
     async def open(self) -> None:
         """Nothing is made ready."""
 
+    def abandon(self, task: asyncio.Task[Any]) -> None:
+        """End a coroutine that went on after its task was cancelled."""
+        self._calls.abandon(task)
+
     async def aclose(self) -> None:
         """End the pool."""
+        self._calls.close()
         await self._pool.aclose()
+
+    def _interrupted(self, call: Call, job: Job) -> Outcome:
+        if call.is_late(time.monotonic()):
+            return _timed_out(job, "; it blocked the worker's loop")
+        return Released()  # the worker stops
+
+
+def _own(call: Call) -> None:
+    """The task that runs the function may be cancelled by it."""
+    if isinstance(call.task, OwnTask):
+        call.task.call = call
+
+
+def _timed_out(job: Job, how: str = "") -> Failed:
+    return Failed("timeout", f"ran longer than its timeout of {job.timeout} s{how}")

@@ -1,0 +1,65 @@
+"""An event loop that goes on until its work is done, whatever the Python functions do that run in it as well.
+
+A function's own task or callback may call sys.exit, which leaves the loop, or loop.stop().
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+from worker.runners.own_tasks import make_own_task
+from worker.texts import named
+
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
+
+def run_lasting(
+    work: Coroutine[Any, Any, T],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
+    at_start: Callable[[], object],
+    *,
+    is_shared: bool,
+) -> T:
+    """Run the work to its end; what it gives. `is_shared`: functions run in its loop too."""
+    pid = os.getpid()
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        loop = runner.get_loop()
+        if is_shared:
+            _keep_log()
+            loop.set_task_factory(cast("Any", make_own_task))
+        loop.call_soon(at_start)
+        task = loop.create_task(work)
+        while not task.done():
+            try:
+                loop.run_until_complete(task)
+            except BaseException as error:
+                if os.getpid() != pid:
+                    os._exit(0)  # a child that a function forked
+                if task.done():
+                    break
+                if isinstance(error, KeyboardInterrupt) and _ends_by_ctrl_c():
+                    raise
+                _logger.warning("a function left the worker's loop, which goes on: %.4096r", named(error))
+        return task.result()
+
+
+def _keep_log() -> None:
+    """Log to where stderr is now, whatever a function does to sys.stderr."""
+    logging.raiseExceptions = False
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
+            with suppress(ValueError, OSError):
+                descriptor = sys.stderr.fileno()
+                handler.setStream(open(descriptor, "w", encoding="utf-8", errors="backslashreplace", closefd=False))  # noqa: SIM115 -- for ever
+
+
+def _ends_by_ctrl_c() -> bool:
+    """Whether Ctrl-C ends the program: the worker does not listen to it yet, or no longer."""
+    return signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -1,0 +1,110 @@
+"""What the answer of a Python function stands for. Whatever it is, the job ends with an outcome that can be sent."""
+
+import math
+import re
+import traceback
+from asyncio import CancelledError
+from collections.abc import AsyncGenerator, Awaitable, Generator
+from typing import Any
+
+from worker.outcome import MAX_DELAY_S, Dropped, Failed, Outcome, Released, Succeeded, Usage
+from worker.runners.calls import Interrupted
+from worker.texts import MAX_ERROR, MAX_REASON, clipped, encoded, kind_of, named, shown
+
+_SUCCEEDED = Succeeded()
+_OUTCOMES = (Succeeded, Failed, Released, Dropped)
+_UNRUN = (Awaitable, Generator, AsyncGenerator)
+_SIGNAL = re.compile(r"[A-Za-z0-9 +-]{0,64}")
+
+
+def outcome_of(result: object) -> tuple[Outcome, bytes]:
+    """The outcome, and what goes into the log: a text or bytes of the function's. Raises nothing of the result's."""
+    if result is None:
+        return _SUCCEEDED, b""
+    try:
+        if isinstance(result, _OUTCOMES):
+            return _checked(result), b""
+        if why := _unfit(result):
+            return _invalid(why), b""
+        if isinstance(result, bytes | bytearray | memoryview):
+            return _SUCCEEDED, bytes(result)
+        return _SUCCEEDED, encoded(str(result))
+    except Interrupted:
+        raise
+    except BaseException as error:  # noqa: BLE001 -- the result's own code, whatever it raises
+        return _invalid(f"what it returned, {kind_of(result)}, cannot be shown: {named(error)}"), b""
+
+
+def raised(error: BaseException) -> Failed:
+    """What an exception of a function stands for."""
+    how = "; nobody cancelled it but the function itself" if isinstance(error, CancelledError) else ""
+    return Failed("exception", clipped(named(error), MAX_ERROR - len(how)) + how)
+
+
+def traceback_of(error: BaseException) -> bytes:
+    """The traceback of a handler's exception, as text for the log; of one that has none, its name."""
+    try:
+        return encoded("".join(traceback.format_exception(error)))
+    except BaseException:  # noqa: BLE001 -- the exception's own code, whatever it raises
+        return encoded(named(error))
+
+
+def _checked(outcome: Outcome) -> Outcome:
+    """The same outcome when it can be reported; else, or cut, one that can."""
+    if isinstance(outcome, Dropped):
+        return _invalid("it returned Dropped(), which only the worker may say")
+    if isinstance(outcome, Released):
+        return _released(outcome.delay_s)
+    if outcome.usage is not None and not _is_usage(outcome.usage):
+        return _invalid(f"it returned an outcome whose usage is {kind_of(outcome.usage)}, not Usage")
+    return _failed(outcome) if isinstance(outcome, Failed) else outcome
+
+
+def _failed(outcome: Failed) -> Failed:
+    reason: object = outcome.reason
+    error: object = outcome.error
+    text = "" if error is None else shown(error)
+    if not isinstance(reason, str):
+        return _invalid(f"it returned Failed with the reason {clipped(shown(reason), MAX_REASON)}, not a text: {text}")
+    return Failed(clipped(shown(reason), MAX_REASON), clipped(text, MAX_ERROR), outcome.usage)
+
+
+def _released(delay_s: object) -> Outcome:
+    is_number = isinstance(delay_s, int | float) and not isinstance(delay_s, bool)
+    if isinstance(delay_s, int | float) and is_number and 0 <= delay_s <= MAX_DELAY_S:
+        return Released(math.ceil(delay_s))
+    return _invalid(f"it returned Released({clipped(shown(delay_s), 100)}): a delay is 0 to {MAX_DELAY_S} s")
+
+
+def _unfit(result: object) -> str:
+    """Why a result is neither an outcome nor a text; "" when it is one."""
+    if isinstance(result, type) and issubclass(result, (*_OUTCOMES, BaseException)):
+        return f"it returned the class {clipped(result.__name__, MAX_REASON)} instead of one of its instances"
+    if isinstance(result, BaseException):
+        return f"it returned an exception instead of raising it: {named(result)}"
+    if isinstance(result, _UNRUN):
+        if (close := getattr(result, "close", None)) and not isinstance(result, AsyncGenerator):
+            close()
+        return (
+            f"it returned a {kind_of(result)}, which nobody runs: is it `async def`, without a decorator that hides it?"
+        )
+    return ""
+
+
+def _is_usage(usage: object) -> bool:
+    if not isinstance(usage, Usage):
+        return False
+    return (
+        _is_number(usage.exit_code, int, -(2**31), 2**31)
+        and _is_number(usage.max_rss_bytes, int, 0, 2**53)
+        and _is_number(usage.cpu_s, int | float, 0, 2**43)
+        and (usage.signal is None or (isinstance(usage.signal, str) and bool(_SIGNAL.fullmatch(usage.signal))))
+    )
+
+
+def _is_number(value: object, kind: Any, least: int, most: int) -> bool:
+    return value is None or (isinstance(value, kind) and least <= value <= most)
+
+
+def _invalid(why: str) -> Failed:
+    return Failed("invalid_outcome", clipped(why, MAX_ERROR))

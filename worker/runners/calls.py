@@ -1,0 +1,121 @@
+"""Async functions while they run in the worker's loop: whose code runs now, and a stop for one that blocks the loop.
+
+A coroutine that does not come back to the loop can be neither cancelled nor timed out by it. A thread sees that its
+time is over, and sends SIGURG; the handler of that signal runs in the code of the function, and raises there.
+"""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import Context, ContextVar, copy_context
+from typing import Any
+
+from worker import signals
+
+_LOOK_S = 0.5
+_LATE_S = 1.0
+"""How much longer than its time a function may take before it counts as one that blocks the loop."""
+
+_current: ContextVar["Call | None"] = ContextVar("call", default=None)
+
+
+class Interrupted(BaseException):
+    """Raised in a function that blocks the loop. No Exception, so that a function that catches those ends too."""
+
+
+class Call:
+    """One run of one function."""
+
+    __slots__ = ("context", "is_interrupted", "is_over", "task", "timeout_at", "until")
+
+    def __init__(self, timeout_at: float) -> None:
+        self.timeout_at = timeout_at
+        self.until = timeout_at
+        """When it must have ended: at its timeout, or before it when the worker stops."""
+        self.is_over = False
+        self.is_interrupted = False
+        self.task = asyncio.current_task()
+        self.context: Context
+
+    def is_late(self, now: float) -> bool:
+        """Whether it ran longer than its timeout."""
+        return now >= self.timeout_at
+
+    def blocks(self) -> bool:
+        """Whether it goes on though its time is over."""
+        return time.monotonic() >= self.until + _LATE_S and not self.is_over
+
+
+class Calls:
+    """All that run. `grace_s` is how long they may go on when the worker is asked to stop."""
+
+    def __init__(self, grace_s: float) -> None:
+        self._grace_s = grace_s
+        self._calls: set[Call] = set()
+        self._pid = os.getpid()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def call(self, limit_s: float) -> Iterator[Call]:
+        """Inside the block a function runs, for `limit_s`. A process that it forked does not get out of the block."""
+        call = Call(time.monotonic() + limit_s)
+        _current.set(call)
+        call.context = copy_context()
+        self._calls.add(call)
+        if self._thread is None:
+            self._start()
+        try:
+            yield call
+        finally:
+            if os.getpid() != self._pid:
+                os._exit(0)  # a child that the function forked
+            call.is_over = True
+            self._calls.discard(call)
+            _current.set(None)
+
+    def abandon(self, task: asyncio.Task[Any]) -> None:
+        """End a function that went on after its task was cancelled: it is closed where it waits, and never resumed."""
+        for call in self._calls:
+            if call.task is task:
+                coroutine: Any = task.get_coro()
+                with suppress(BaseException):
+                    call.context.run(coroutine.close)
+                call.is_over = True
+                break
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed.set()
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._watch, name="calls", daemon=True)
+        os.register_at_fork(after_in_child=asyncio.get_running_loop().stop)  # a child must not run the loop as well
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGURG, _interrupt)
+            self._thread.start()
+
+    def _watch(self) -> None:
+        main = threading.main_thread().ident
+        while not self._closed.wait(_LOOK_S):
+            if asked_at := signals.asked_at():
+                for call in tuple(self._calls):
+                    call.until = min(call.until, asked_at + self._grace_s)
+            if main is not None and any(call.blocks() for call in tuple(self._calls)):
+                signal.pthread_kill(main, signal.SIGURG)
+
+
+def current() -> Call | None:
+    """The call whose code runs now: the function's own, or a task or callback that it made."""
+    return _current.get()
+
+
+def _interrupt(*_: object) -> None:
+    call = _current.get()
+    if call is not None and call.blocks():
+        call.is_interrupted = True
+        raise Interrupted

@@ -1,0 +1,31 @@
+"""Tasks that a Python function cannot cancel unless they are its own, as with `for task in asyncio.all_tasks()`."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from worker.runners import calls
+
+_logger = logging.getLogger(__name__)
+
+
+class OwnTask(asyncio.Task[Any]):
+    """A task of the worker, or of the function whose code made it."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any], **options: Any) -> None:
+        super().__init__(work, **options)
+        self.call = calls.current()
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Cancel it, unless the caller is a function and the task that of the worker, or of another that runs."""
+        caller, owner = calls.current(), self.call
+        if caller is None or caller is owner or (owner is not None and owner.is_over):
+            return super().cancel(msg)
+        _logger.warning("a function may not cancel a task that is not its own: %.255r", self.get_name())
+        return False
+
+
+def make_own_task(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
+    """A task factory for loops in which functions run."""
+    return OwnTask(work, loop=loop, **options)

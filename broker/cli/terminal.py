@@ -24,6 +24,8 @@ class Terminal:
         self.is_ignored = is_ignored
         self.on_failure: Callable[[], None] | None = None
         """Called when a line could not be written because the terminal is closed, or nobody reads stdout any more."""
+        self.is_unread = False
+        """Whether the reader of stdout has left."""
         self._number = -1 if is_ignored else _open()
         self._seen_at = time.monotonic()
 
@@ -45,6 +47,7 @@ class Terminal:
     def output_failed(self, error: OSError) -> None:
         """Note that a line could not be written to stdout, whose reader may have left, as `head` does."""
         if error.errno == errno.EPIPE:
+            self.is_unread = True
             self._stop()
         else:
             self.failed(error)

@@ -17,6 +17,7 @@ from broker.cli import sample as samples
 from broker.cli.options import example, settings_from, settings_options, sources
 from broker.cli.running import log_to_stderr, run
 from broker.cli.starting import begin
+from broker.cli.streams import READER_GONE
 from broker.cli.terminal import Terminal
 from broker.config import BrokerSettings
 from broker.models.jobs import Job
@@ -50,7 +51,7 @@ def up(context: click.Context, /, *, sample: bool, **_: object) -> None:
     work = partial(_up, settings, worker_settings, terminal, is_sample=sample)
     code = run(until_signalled(work, others), terminal)
     click.echo(f"Stopped; all jobs are kept in {_place(settings)}.")
-    sys.exit(code)
+    sys.exit(READER_GONE if terminal.is_unread else code)
 
 
 def _worker_settings(context: click.Context) -> WorkerSettings:

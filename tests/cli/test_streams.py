@@ -136,8 +136,8 @@ def test_every_command_goes_on_when_nobody_reads_its_remarks(scene: Scene) -> No
 
 
 def test_every_command_names_a_full_disk(scene: Scene) -> None:
-    """With stdout on a full disk a command ends with exit code 1 and one line that says so."""
-    words = [(*command, "--help") if command in QUIET else scene.words(command) for command in ALL]
+    """With stdout on a full disk a command ends with exit code 1 and one line that says so. `titan up` serves on."""
+    words = [(*command, "--help") if command in {*QUIET, ("up",)} else scene.words(command) for command in ALL]
     found = ends(scene.titan, words, "full", "file")
     told = (1, "Error: The output cannot be written: No space left on device.\n")
     assert {name: end for name, end in found.items() if end != told} == {}

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ def run(text: str, server: StoreServer, names: Mapping[str, str], folder: Path) 
         os.close(theirs)
         output = _all_of(ours)
         code = shell.wait(timeout=60)
-    return code, output.replace("\r", "")
+    return code, re.sub(r"^.*\x1b\[K", "", output.replace("\r", ""), flags=re.MULTILINE)  # what a bar left is wiped
 
 
 def _all_of(terminal: int) -> str:

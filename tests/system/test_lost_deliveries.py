@@ -96,5 +96,5 @@ async def _free(client: Client) -> list[str]:
     async with asyncio.timeout(3):
         while (await client.group("g")).counts.running:
             await asyncio.sleep(0.02)
-    jobs, _ = await client.list("g", 100, status="queued")
+    jobs, _ = await client.list("g", 100, statuses=["queued"])
     return [job.id for job in jobs]

@@ -1,5 +1,6 @@
 """Names and bytes that are odd: of the machine, in the environment, in what commands print and are called."""
 
+import asyncio
 import os
 import platform
 import signal
@@ -62,7 +63,9 @@ async def test_a_host_with_an_odd_name(client: Client, start: Start, name: bytes
     program = await start("--run", "hi=echo hi", before=named)
     (job,) = await enqueue(client, "hi")
     await program.says(f"job {job.id}: succeeded")
-    assert len((await client.workers())[0]) == 1
+    async with asyncio.timeout(10):
+        while len((await client.workers())[0]) != 1:
+            await asyncio.sleep(0.05)
     program.signal(signal.SIGTERM)
     assert await program.end() == 0
     assert b"Traceback" not in program.log

@@ -240,7 +240,9 @@ class Worker:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=_CLOSING_S)
+            _, left = await asyncio.wait(tasks, timeout=_CLOSING_S)
+            for task in left:
+                self._runner.abandon(task)
         for run in self._runs.held:
             run.output.close()
         await self._uploads.close()

@@ -4,12 +4,12 @@ A function's own task or callback may call sys.exit, which leaves the loop, or l
 """
 
 import asyncio
+import io
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from worker.runners.own_tasks import make_own_task
@@ -50,14 +50,20 @@ def run_lasting(
         return task.result()
 
 
+class _Lent(io.TextIOWrapper):
+    """A stream on the buffer of another, which goes on when this one is closed."""
+
+    def close(self) -> None:
+        """Close nothing."""
+        self.flush()
+
+
 def _keep_log() -> None:
-    """Log to where stderr is now, whatever a function does to sys.stderr."""
+    """Log to where stderr is now, whatever a function does to sys.stderr: functions have a stream of their own."""
     logging.raiseExceptions = False
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
-            with suppress(ValueError, OSError):
-                descriptor = sys.stderr.fileno()
-                handler.setStream(open(descriptor, "w", encoding="utf-8", errors="backslashreplace", closefd=False))  # noqa: SIM115 -- for ever
+    buffer = getattr(sys.stderr, "buffer", None)
+    if buffer is not None:
+        sys.stderr = _Lent(buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def _ends_by_ctrl_c() -> bool:

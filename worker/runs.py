@@ -13,6 +13,9 @@ from worker.output import Output
 _GATHER_S = 0.005
 """How long slots that become free wait for others: one call then fills them all."""
 
+_TWICE_S = 1.0
+"""How long a run may go on that was told to end at its timeout, and once more."""
+
 
 class Event(NamedTuple):
     """Something that happened to a job here, for those who watch."""
@@ -66,9 +69,11 @@ class Run:
         self.task.cancel()
 
     def is_stuck(self, end_s: float) -> bool:
-        """Whether it goes on `end_s` after it was told to end, or after its timeout."""
-        told_at = self.started_at + self.job.timeout if self.stopped_at is None else self.stopped_at
-        return time.monotonic() >= told_at + end_s
+        """Whether it goes on `end_s` after it was told to end, or after its timeout; or was told so twice."""
+        now, timeout_at = time.monotonic(), self.started_at + self.job.timeout
+        if self.stopped_at is None:
+            return now >= timeout_at + end_s
+        return now >= self.stopped_at + (end_s if self.stopped_at < timeout_at else min(end_s, _TWICE_S))
 
 
 class Runs:

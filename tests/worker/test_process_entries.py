@@ -93,9 +93,11 @@ async def test_limits_are_there_from_the_first_instruction() -> None:
 
 
 async def test_a_limited_command_that_is_not_there() -> None:
-    """The log says that the command cannot be run."""
+    """The failure and the log say that the command cannot be run; an exit code of 126 is the command's own."""
     ran = Ran("/nowhere", entry={"limits": Limits(open_files=64)})
-    assert await ran.end() == Failed("bad_exit", "exit code 126")
+    assert await ran.end() == Failed("not_started", "cannot run '/nowhere': No such file or directory")
+    own = sh("exit 126", entry={"limits": Limits(open_files=64)})
+    assert await own.end() == Failed("bad_exit", "exit code 126")
     assert await ran.text() == "cannot run '/nowhere': No such file or directory\n"
 
 

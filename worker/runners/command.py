@@ -36,26 +36,31 @@ class Command(NamedTuple):
     """Whom its files are to belong to, when that is not the worker's user."""
 
 
-def command_of(entry: ProcessEntry, job: Job, passed_on: Mapping[str, str]) -> Command:
-    """The command of this job. Raises ValueError for a user that does not exist."""
+def command_of(entry: ProcessEntry, job: Job, passed_on: Mapping[str, str], refusal: int) -> Command:
+    """The command of this job; with limits its shim says on `refusal` why it cannot run it.
+
+    Raises ValueError for a user that does not exist.
+    """
     user, of_user = _user(entry.user) if entry.user else (None, {})
     environment = environment_of(job, {**passed_on, **of_user, **entry.env})
     argv, owner_uid = entry.argv, user.uid if user else None
     executable = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=passed_on.get("PATH")) or argv[0]
     if entry.limits != _NONE:
         # The shim becomes the user, who may not be able to read it.
-        argv = _limited(argv, executable, entry.limits, user, environment.get("LC_CTYPE"))
+        words = _words(refusal, entry.limits, user, environment.get("LC_CTYPE"))
+        argv = (sys.executable, "-I", "-S", limits.__file__, *words, "--", executable, *argv)
         executable, user = sys.executable, None
     return Command(argv, executable, environment, entry.cwd or None, user, owner_uid)
 
 
-def _limited(argv: Argv, executable: str, given: Limits, user: User | None, lc_ctype: str | None) -> Argv:
-    words = [f"{name}={value}" for name in limits.LIMITS if (value := getattr(given, name)) is not None]
+def _words(refusal: int, given: Limits, user: User | None, lc_ctype: str | None) -> list[str]:
+    words = [f"refusal={refusal}"]
+    words += [f"{name}={value}" for name in limits.LIMITS if (value := getattr(given, name)) is not None]
     if user:
         words.append(f"user={user.uid}:{user.gid}:{','.join(map(str, user.groups))}")
     if lc_ctype is not None:
         words.append(f"lc_ctype={lc_ctype}")
-    return (sys.executable, "-I", "-S", limits.__file__, *words, "--", executable, *argv)
+    return words
 
 
 def _user(name: str) -> tuple[User | None, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""A shim that is run as a program: `limits.py LIMIT=N… user=UID:GID:GROUPS lc_ctype=LOCALE -- PATH ARGV0 …`.
+"""A shim that is run as a program: `limits.py refusal=FD LIMIT=N… user=UID:GID:GROUPS lc_ctype=LOCALE -- PATH ARGV0 …`.
 
 It limits its process, becomes the user, then becomes the command, which starts as it would without limits: with the
 signals that Python ignores at their defaults, and without the LC_CTYPE that Python sets.
@@ -25,10 +25,25 @@ _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def main(words: list[str]) -> None:
-    """Set each limit, never above what the parent has, then the user, and exec."""
+    """Do as the words say and exec; what goes wrong is said in the log and on the descriptor of `refusal`."""
     end = words.index("--")
+    path, *argv = words[end + 1 :]
+    refusal = int(words[0].partition("=")[2])
+    os.set_inheritable(refusal, False)  # noqa: FBT003 -- the system's own signature
+    try:
+        _prepare(words[1:end])
+        os.execv(path, argv)  # noqa: S606 -- argv of the worker's table
+    except (OSError, ValueError) as error:
+        said = f"cannot run {path!r}: {getattr(error, 'strerror', None) or error}"
+        print(said, file=sys.stderr)  # noqa: T201 -- into the job's log
+        os.write(refusal, said.encode(errors="backslashreplace"))
+        sys.exit(_CANNOT_RUN)
+
+
+def _prepare(words: list[str]) -> None:
+    """Set each limit, never above what the parent has, then the user."""
     os.unsetenv("LC_CTYPE")
-    for word in words[:end]:
+    for word in words:
         name, _, value = word.partition("=")
         if name == "user":
             _become(*value.split(":"))
@@ -36,14 +51,8 @@ def main(words: list[str]) -> None:
             os.putenv("LC_CTYPE", value)
         else:
             _limit(name, int(value))
-    path, *argv = words[end + 1 :]
     for number in _IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)
-    try:
-        os.execv(path, argv)  # noqa: S606 -- argv of the worker's table
-    except OSError as error:
-        print(f"cannot run {path!r}: {error.strerror}", file=sys.stderr)  # noqa: T201 -- into the job's log
-        sys.exit(_CANNOT_RUN)
 
 
 def _limit(name: str, value: int) -> None:

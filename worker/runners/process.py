@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from broker.models.jobs import Job
-from worker.entries import ProcessEntry
+from worker.entries import Limits, ProcessEntry
 from worker.outcome import Failed, Outcome, Released
 from worker.output import Output
 from worker.runners.child import Child
@@ -16,7 +16,10 @@ from worker.runners.deadlines import DeadlinePassed, Deadlines
 from worker.runners.endings import ending, is_no_room, usage
 from worker.runners.orphans import Orphans, delivery_in
 from worker.runners.payload import payload_file
+from worker.runners.refusal import Refusal
 from worker.texts import MAX_ERROR, clipped, plain
+
+_NONE = Limits()
 
 _logger = logging.getLogger(__name__)
 
@@ -38,11 +41,12 @@ class ProcessRunner:
         """Run the entry's command."""
         with ExitStack() as files:
             try:
-                child = self._start(entry, job, log, files)
+                refusal = files.enter_context(Refusal()) if entry.limits != _NONE else None
+                child = self._start(entry, job, log, files, refusal)
             except (OSError, ValueError) as error:
                 return self._not_started(entry, job, error)
             try:
-                return await self._end(child, entry, job)
+                return await self._end(child, entry, job, refusal)
             finally:
                 await self._close(child, job)
 
@@ -55,19 +59,22 @@ class ProcessRunner:
     async def aclose(self) -> None:
         """Nothing is held between jobs."""
 
-    def _start(self, entry: ProcessEntry, job: Job, log: Output, files: ExitStack) -> Child:
-        command = command_of(entry, job, self._passed_on)
+    def _start(self, entry: ProcessEntry, job: Job, log: Output, files: ExitStack, refusal: Refusal | None) -> Child:
+        shared = [refusal.descriptor] if refusal else []
+        command = command_of(entry, job, self._passed_on, *(shared or [-1]))
         payload = (job.payload or "").encode()
         if entry.payload == "file":
             path = files.enter_context(payload_file(payload, command.owner_uid))
             command.environment["TITAN_PAYLOAD_FILE"] = path
             payload = b""
-        child = Child(command, payload, log)
+        child = Child(command, payload, log, keep_open=shared)
+        if refusal:
+            refusal.started()
         if self._orphans:
             self._orphans.started(child.pid, _delivery(job))
         return child
 
-    async def _end(self, child: Child, entry: ProcessEntry, job: Job) -> Outcome:
+    async def _end(self, child: Child, entry: ProcessEntry, job: Job, refusal: Refusal | None) -> Outcome:
         try:
             with self._deadlines.within(job.timeout):
                 await child.exited()
@@ -75,6 +82,8 @@ class ProcessRunner:
             await child.stop(self._kill_after_s)
             await child.close()
             return Failed("timeout", f"ran longer than its timeout of {job.timeout} s", usage(child))
+        if refusal and (said := refusal.said()):
+            return Failed("not_started", clipped(plain(said), MAX_ERROR), usage(child))
         return ending(child, entry.limits.cpu_s)
 
     async def _close(self, child: Child, job: Job) -> None:

@@ -1,10 +1,14 @@
 """What a run leaves behind at its job: who ran it, how it ended, what it took."""
 
+from functools import lru_cache
+
 from broker.presence import Receipt
 from broker.times import milliseconds
 from worker.host import host_name
 from worker.outcome import Failed, Outcome, Succeeded
 from worker.runs import Run
+
+_milliseconds = lru_cache(maxsize=4096)(milliseconds)  # jobs that are enqueued or taken together have the same times
 
 
 def receipt_of(run: Run, outcome: Outcome, worker: str) -> Receipt:
@@ -29,4 +33,4 @@ def _wait_ms(run: Run) -> int:
     job = run.job
     if not job.started_at:
         return 0
-    return max(0, milliseconds(job.started_at) - milliseconds(job.created_at) - job.delay * 1000)
+    return max(0, _milliseconds(job.started_at) - _milliseconds(job.created_at) - job.delay * 1000)

@@ -9,10 +9,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
-from typing import Any
+from typing import Any, Self
 
 from worker import signals
 
@@ -28,18 +27,35 @@ class Interrupted(BaseException):
 
 
 class Call:
-    """One run of one function."""
+    """One run of one function, as a context manager: its code runs inside the block.
 
-    __slots__ = ("context", "is_interrupted", "is_over", "task", "timeout_at", "until")
+    A process that the function forked does not get out of the block.
+    """
 
-    def __init__(self, timeout_at: float) -> None:
-        self.timeout_at = timeout_at
-        self.until = timeout_at
-        """When it must have ended: at its timeout, or before it when the worker stops."""
+    __slots__ = ("_calls", "_pid", "context", "is_interrupted", "is_over", "task", "timeout_at", "until")
+
+    def __init__(self, calls: set["Call"], pid: int, limit_s: float) -> None:
+        self._calls = calls
+        self._pid = pid
+        self.timeout_at = self.until = time.monotonic() + limit_s
+        """`until`: when it must have ended, at its timeout, or before it when the worker stops."""
         self.is_over = False
         self.is_interrupted = False
         self.task = asyncio.current_task()
         self.context: Context
+
+    def __enter__(self) -> Self:
+        _current.set(self)
+        self.context = copy_context()
+        self._calls.add(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if os.getpid() != self._pid:
+            os._exit(0)  # a child that the function forked
+        self.is_over = True
+        self._calls.discard(self)
+        _current.set(None)
 
     def is_late(self, now: float) -> bool:
         """Whether it ran longer than its timeout."""
@@ -60,23 +76,11 @@ class Calls:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    @contextmanager
-    def call(self, limit_s: float) -> Iterator[Call]:
-        """Inside the block a function runs, for `limit_s`. A process that it forked does not get out of the block."""
-        call = Call(time.monotonic() + limit_s)
-        _current.set(call)
-        call.context = copy_context()
-        self._calls.add(call)
+    def call(self, limit_s: float) -> Call:
+        """The run of a function that may take `limit_s`."""
         if self._thread is None:
             self._start()
-        try:
-            yield call
-        finally:
-            if os.getpid() != self._pid:
-                os._exit(0)  # a child that the function forked
-            call.is_over = True
-            self._calls.discard(call)
-            _current.set(None)
+        return Call(self._calls, self._pid, limit_s)
 
     def abandon(self, task: asyncio.Task[Any]) -> None:
         """End a function that went on after its task was cancelled: it is closed where it waits, and never resumed."""

@@ -13,9 +13,8 @@ _logger = logging.getLogger(__name__)
 class OwnTask(asyncio.Task[Any]):
     """A task of the worker, or of the function whose code made it."""
 
-    def __init__(self, work: Coroutine[Any, Any, Any], **options: Any) -> None:
-        super().__init__(work, **options)
-        self.call = calls.current()
+    call: calls.Call | None = None
+    """The run of that function; None of the worker's own."""
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Cancel it, unless the caller is a function and the task that of the worker, or of another that runs."""
@@ -28,4 +27,7 @@ class OwnTask(asyncio.Task[Any]):
 
 def make_own_task(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
     """A task factory for loops in which functions run."""
-    return OwnTask(work, loop=loop, **options)
+    task = OwnTask(work, loop=loop, **options)
+    if (call := calls.current()) is not None:
+        task.call = call
+    return task

@@ -18,6 +18,7 @@ from broker.bench.tables import markdown
 from broker.bench.workloads import WORKS, Bench, steps
 from tests.bench import budget, many_groups, two_brokers
 from tests.bench.server import Server, server
+from tests.bench.yardstick import yardstick_us
 
 T = TypeVar("T")
 
@@ -41,6 +42,7 @@ def main() -> int:
     """Measure, print, and look at the budget; the exit code."""
     options = _options()
     form = FULL if options.full else SHORT
+    before_us = yardstick_us()
     with server() as started:
         report = uvloop.run(_until_terminated(_measured(started, form, is_profile=options.full or options.profile)))
     if options.full:
@@ -53,9 +55,12 @@ def main() -> int:
     refused = [result for result in report.results if result.refused]
     faults = [f"{r.work}, {r.what}: {r.refused} refused, {r.first_refusal}" for r in refused]
     if options.save and not faults:
-        budget.write(report)
+        budget.write(report, (before_us + yardstick_us()) / 2)
     elif options.check:
-        faults += budget.overruns(report, budget.read())
+        kept = budget.read()
+        slowness = kept.slowness((before_us + yardstick_us()) / 2)
+        print(f"This machine is {slowness:.2f} times as slow now as the budget's was then.")
+        faults += budget.overruns(report, kept, slowness)
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0

@@ -25,10 +25,15 @@ class Cost(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Budget(Struct, frozen=True):
-    """Costs, and what they were measured on."""
+    """Costs, what they were measured on, and what the yardstick was then, in µs."""
 
     measured_on: str
+    yardstick_us: float
     costs: list[Cost]
+
+    def slowness(self, yardstick_us: float) -> float:
+        """How many times as slow this machine is now as the budget's was then."""
+        return yardstick_us / self.yardstick_us
 
 
 def read() -> Budget:
@@ -36,15 +41,18 @@ def read() -> Budget:
     return msgspec.json.decode(PLACE.read_bytes(), type=Budget)
 
 
-def write(report: Report) -> None:
+def write(report: Report, yardstick_us: float) -> None:
     """Make what was measured the budget."""
     costs = [_cost(result) for result in report.results if result.work in WORKS]
-    budget = Budget(f"{report.machine}; {report.software}; {report.store}", costs)
+    budget = Budget(f"{report.machine}; {report.software}; {report.store}", round(yardstick_us, 1), costs)
     PLACE.write_bytes(msgspec.json.format(msgspec.json.encode(budget), indent=2) + b"\n")
 
 
-def overruns(report: Report, budget: Budget) -> Iterator[str]:
-    """A line for each cost that is over the budget by more than the margin, or that was not measured."""
+def overruns(report: Report, budget: Budget, slowness: float = 1.0) -> Iterator[str]:
+    """A line for each cost that is over the budget by more than the margin, or that was not measured.
+
+    `slowness`: how many times as slow the machine is now; it may take as much more CPU.
+    """
     measured = {(result.work, result.what): _cost(result) for result in report.results}
     for allowed in budget.costs:
         cost = measured.get((allowed.work, allowed.what))
@@ -56,9 +64,10 @@ def overruns(report: Report, budget: Budget) -> Iterator[str]:
             ("µs of CPU", cost.cpu_us, allowed.cpu_us),
             ("B", cost.bytes_per_job, allowed.bytes_per_job),
         ):
-            if then is not None and (now is None or now > then * MARGIN):
+            most = MARGIN * (slowness if unit != "B" else 1.0)
+            if then is not None and (now is None or now > then * most):
                 shown = "nothing" if now is None else f"{now:,.1f} {unit} a job"
-                yield f"{name}: {shown}, and the budget is {then:,.1f} times {MARGIN:g}"
+                yield f"{name}: {shown}, and the budget is {then:,.1f} times {most:.2g}"
 
 
 def _cost(result: Result) -> Cost:

@@ -80,7 +80,7 @@ def test_sizes_need_all_figures() -> None:
 @pytest.fixture
 def budget() -> Budget:
     """A budget of 10 µs and 400 B."""
-    return Budget("a machine", [Cost(work="W1", what="enqueue", cpu_us=10, bytes_per_job=400)])
+    return Budget("a machine", 10.0, [Cost(work="W1", what="enqueue", cpu_us=10, bytes_per_job=400)])
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,15 @@ def test_budget_overruns(budget: Budget, figures: dict[str, float], faults: list
     found = list(overruns(report(result(jobs_per_s=1.0, **figures)), budget))
     assert len(found) == len(faults)
     assert all(part in line for part, line in zip(faults, found, strict=True))
+
+
+def test_budget_on_a_slower_machine(budget: Budget) -> None:
+    """A machine that is slower than the budget's was may take as much more CPU but no more bytes, a faster one less."""
+    figures = {"jobs_per_s": 1.0, "front_us": 25.0, "store_us": 5.0, "bytes_per_job": 801.0}
+    [only] = overruns(report(result(**figures)), budget, budget.slowness(15.0))
+    assert "801.0 B" in only
+    assert len(list(overruns(report(result(**figures)), budget, budget.slowness(14.9)))) == 2
+    assert budget.slowness(5.0) == 0.5
 
 
 def test_budget_of_what_was_not_measured(budget: Budget) -> None:

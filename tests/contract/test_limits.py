@@ -78,6 +78,13 @@ async def test_enqueue_at_the_limit_of_jobs(store: Store) -> None:
     assert (await store.enqueue(GROUP, [new()], "key")).is_replayed
 
 
+async def test_enqueue_beside_one_unfinished_job(store: Store) -> None:
+    """A single unfinished job is said in the singular."""
+    await store.enqueue(GROUP, [new()])
+    with pytest.raises(LimitReached, match="has 1 unfinished job, and may have 3"):
+        await store.enqueue(GROUP, [new(), new(), new()])
+
+
 @pytest.mark.parametrize("limits", [(1, 0)])
 async def test_enqueue_at_a_limit_of_one_job(store: Store) -> None:
     """The lowest limit holds as well: a group has one job at a time."""

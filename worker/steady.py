@@ -36,10 +36,10 @@ async def steadily(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
             tell(ended.set_result, None)
 
     threading.Thread(target=run, name="steady", daemon=True).start()
-    loop, task = await asyncio.shield(begun)
     try:
         await asyncio.shield(ended)
     except asyncio.CancelledError:
+        loop, task = await begun  # a thread that was only just started is cancelled too
         if task is not None:
             with suppress(RuntimeError):  # it has ended meanwhile
                 loop.call_soon_threadsafe(task.cancel)

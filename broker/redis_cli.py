@@ -1,9 +1,15 @@
-"""The redis-cli command line that looks into a store, fit for a shell. No user and no password stand in it."""
+"""How redis-cli reaches a store: as a command line to print, and as a process to start.
+
+The printed line has neither user nor password. A process gets the password in its environment and never as an argument,
+because every user of the machine can see the arguments of a process.
+"""
 
 import shlex
+from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from broker.addresses import StoreAddress
+from broker.places import finder
 
 _TLS_FILES = {
     "ssl_ca_certs": "--cacert",
@@ -12,6 +18,35 @@ _TLS_FILES = {
     "ssl_keyfile": "--key",
 }
 """Options of a rediss:// address that redis-cli has too."""
+
+
+class RedisCli(NamedTuple):
+    """The options of redis-cli, without the name of the program, and the variables to add to its environment."""
+
+    options: tuple[str, ...]
+    environment: dict[str, str]
+
+
+async def redis_cli_for(address: StoreAddress, partition: str, timeout_s: float) -> RedisCli:
+    """How to reach the server that holds the partition. Sentinels and cluster nodes are asked where that is.
+
+    Raises redis-py's ConnectionError when none of them answers.
+    """
+    resolve = finder(address, partition, timeout_s)
+    found = await resolve() if resolve is not None else None
+    return redis_cli_of(address.url, found, is_cluster=address.kind == "cluster")
+
+
+def redis_cli_of(url: str, found: tuple[str, int] | None = None, *, is_cluster: bool = False) -> RedisCli:
+    """How to reach the server at a redis://, rediss:// or unix:// URL; `found` replaces its host and port."""
+    parts = urlsplit(url)
+    options = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    place = ["-h", found[0], "-p", str(found[1])] if found else _place(parts)
+    user = unquote(parts.username or options.get("username", ""))
+    password = unquote(parts.password or "") or options.get("password", "")
+    login = ["--user", user] if user else []
+    words = [*(["-c"] if is_cluster else []), *place, *_database(parts, options), *login, *_tls(parts, options)]
+    return RedisCli(tuple(words), {"REDISCLI_AUTH": password} if password else {})
 
 
 def redis_cli(address: StoreAddress) -> str:

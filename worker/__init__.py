@@ -1,6 +1,6 @@
 """The worker: takes jobs from a broker over HTTP and runs them. `job` makes a Python function a job."""
 
-from worker.handlers import job
-from worker.outcome import Failed, Released, Succeeded
+from worker.jobs.outcome import Failed, Released, Succeeded
+from worker.table.functions import job
 
 __all__ = ["Failed", "Released", "Succeeded", "job"]

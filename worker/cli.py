@@ -7,16 +7,16 @@ import sys
 import click
 
 from broker.cli.commands import CommandGroup
+from broker.cli.event_loop import log_to_stderr, loop_factory
 from broker.cli.options import example, settings_from, settings_options
-from broker.cli.running import log_to_stderr, loop_factory
 from broker.cli.starting import begin
 from broker.cli.workers import COMMANDS
-from worker.config import WorkerSettings
 from worker.credentials import credentials_of
-from worker.daemon import run_worker
-from worker.keeper import kept
-from worker.lasting import run_lasting
-from worker.table import read_table
+from worker.daemon.daemon import run_worker
+from worker.daemon.lasting_loop import run_lasting
+from worker.daemon.parent_watch import kept
+from worker.settings import WorkerSettings
+from worker.table.table import read_table
 from worker.unreachable import broker_address
 
 _GC_THRESHOLDS = (50_000, 20, 100)

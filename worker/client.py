@@ -1,6 +1,6 @@
 """A client of the whole HTTP API: one method a verb, bodies as the structs of broker.models.
 
-Every method raises the class of broker.errors that the broker's error body names, or BrokerUnavailable when there was
+Every method raises the class of broker.core.errors that the broker's error body names, or BrokerUnavailable when there was
 no answer. Nothing is sent twice: the caller knows what is safe to repeat.
 """
 
@@ -12,14 +12,14 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
+from broker.core.states import Status
 from broker.models.groups import Group, GroupSettings, GroupsWrapper, GroupWrapper
 from broker.models.jobs import Job, JobsWrapper, JobWrapper, NewJob
-from broker.models.outcomes import Outcome, Outcomes
 from broker.models.reports import Finish, Held
-from broker.presence import Announcement, Order, Orders, Receipt, Worker, WorkersWrapper, WorkerWrapper
-from broker.states import Status
-from worker.answers import BrokerSilent, BrokerUnavailable, decoded
-from worker.link import Link, Query
+from broker.models.results import Outcome, Outcomes
+from broker.models.workers import Announcement, Order, Orders, Receipt, Worker, WorkersWrapper, WorkerWrapper
+from worker.http_session import Link, Query
+from worker.responses import BrokerSilent, BrokerUnavailable, decoded
 
 __all__ = ["BrokerSilent", "BrokerUnavailable", "Client"]
 

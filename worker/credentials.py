@@ -3,9 +3,9 @@
 import ssl
 from typing import TypedDict
 
-from broker.settings import token_from
-from worker.config import WorkerSettings
-from worker.link import tls_of
+from broker.core.settings_schema import token_from
+from worker.http_session import tls_of
+from worker.settings import WorkerSettings
 
 
 class Credentials(TypedDict):

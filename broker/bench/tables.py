@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from broker.bench.capacity import MEMORY_HEAD, SIZING_HEAD, memory, sizes, sizing_cells
 from broker.bench.results import Profile, Report, Result
-from broker.bench.sizing import MEMORY_HEAD, SIZING_HEAD, memory, sizes, sizing_cells
 
 HEAD = (
     "work",

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from broker.bench.connections import Address, Answer, Caller, clock
-from broker.bench.load import run_load
-from broker.bench.meters import Meters
-from broker.bench.own_group import OwnGroup, accepted, not_ok, taken
+from broker.bench.bench_group import OwnGroup, accepted, not_ok, taken
+from broker.bench.closed_loop import run_load
+from broker.bench.http_client import Address, Answer, Caller, clock
+from broker.bench.resource_usage import Meters
 from broker.bench.results import Result, percentile_ms
 from broker.models.fields import MAX_JOBS
 

@@ -6,18 +6,26 @@ from typing import Any, NamedTuple
 
 import click
 
-from broker.bench.connections import Address, BenchFailed, Unreached
-from broker.bench.meters import Meters
-from broker.bench.own_group import OwnGroup
+from broker.bench.bench_group import OwnGroup
+from broker.bench.http_client import Address, BenchFailed, Unreached
+from broker.bench.resource_usage import Meters
 from broker.bench.results import Report
-from broker.bench.run import measure
+from broker.bench.runner import measure
 from broker.bench.tables import about, markdown, tables
 from broker.bench.workloads import WORKS, Bench, Step, steps
+from broker.cli.client_options import (
+    EXIT_CODES,
+    REFUSED,
+    Refused,
+    Unreachable,
+    broker_url_option,
+    credentials_options,
+    option,
+)
+from broker.cli.event_loop import run
 from broker.cli.options import example, json_option, refuse_what_is_no_text
 from broker.cli.output import Table, line, progress, show_json
-from broker.cli.remote import EXIT_CODES, REFUSED, Refused, Unreachable, broker_url_option, credentials_options, option
-from broker.cli.running import run
-from broker.errors import StoreUnavailable
+from broker.core.errors import StoreUnavailable
 
 
 @click.command(

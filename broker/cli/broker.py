@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from broker.cli.event_loop import log_to_stderr, run
 from broker.cli.options import example, settings_from, settings_options
-from broker.cli.running import log_to_stderr, run
 from broker.cli.starting import begin
-from broker.config import BrokerSettings
+from broker.core.settings import BrokerSettings
 
 if TYPE_CHECKING:
     from broker.cli.terminal import Terminal
-    from broker.processes import Ready
-    from broker.serve import Serving
+    from broker.service.broker import Serving
+    from broker.service.supervisor import Ready
 
 
 @click.command(
@@ -33,13 +33,13 @@ def broker(context: click.Context, /, **_: object) -> None:
     if settings.processes == 1:
         run(_serve(settings, terminal), terminal)
     else:
-        from broker.processes import serve_many
+        from broker.service.supervisor import serve_many
 
         context.exit(run(serve_many(settings, _say, terminal.is_closed), terminal))
 
 
 async def _serve(settings: BrokerSettings, terminal: "Terminal") -> None:
-    from broker.serve import serve, stop_signals
+    from broker.service.broker import serve, stop_signals
 
     await serve(settings, _say, stop_signals(), is_hung_up=terminal.is_closed)
 

@@ -3,13 +3,13 @@
 import click
 from msgspec import Struct
 
-from broker.check import check as check_store
+from broker.cli.event_loop import run
 from broker.cli.options import example, json_option
 from broker.cli.output import listing, progress
-from broker.cli.running import run
-from broker.cli.stores import existing_store, store_options
-from broker.rows import Finding
-from broker.words import counted
+from broker.cli.store_options import existing_store, store_options
+from broker.core.words import counted
+from broker.diagnostics.consistency import check as check_store
+from broker.store.format.replies import Finding
 
 
 class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):

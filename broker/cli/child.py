@@ -11,11 +11,11 @@ import sys
 import click
 import msgspec
 
-from broker.cli.running import log_to_stderr, run
+from broker.cli.event_loop import log_to_stderr, run
 from broker.cli.starting import begin
-from broker.metrics.siblings import Siblings
-from broker.processes import Ready, Told
-from broker.serve import Serving, serve, stop_signals
+from broker.diagnostics.peer_metrics import Siblings
+from broker.service.broker import Serving, serve, stop_signals
+from broker.service.supervisor import Ready, Told
 
 
 @click.command()

@@ -8,10 +8,10 @@ from msgspec import Struct
 from broker.cli.broker import broker
 from broker.cli.options import PREFIX, Source, example, json_option, settings_from, sources
 from broker.cli.output import listing
-from broker.config import BrokerSettings
-from broker.settings import Setting, settings_of
+from broker.core.settings import BrokerSettings
+from broker.core.settings_schema import Setting, settings_of
 from worker.cli import worker
-from worker.config import WorkerSettings
+from worker.settings import WorkerSettings
 
 _COMMANDS: dict[str, tuple[click.Command, type[Struct]]] = {
     "broker": (broker, BrokerSettings),

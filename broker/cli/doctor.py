@@ -2,11 +2,11 @@
 
 import click
 
+from broker.cli.event_loop import run
 from broker.cli.options import example, json_option
 from broker.cli.output import listing
-from broker.cli.running import run
-from broker.cli.stores import existing_store, store_options
-from broker.doctor import Line, look
+from broker.cli.store_options import existing_store, store_options
+from broker.diagnostics.doctor import Line, look
 
 _COLUMNS = ("about", "state", "found", "what to do")
 

@@ -6,15 +6,15 @@ from typing import Any
 import click
 from msgspec import UNSET
 
+from broker.cli.client_options import EXIT_CODES, group_argument, option, pages, with_broker
 from broker.cli.commands import CommandGroup
 from broker.cli.group_changes import CHANGEABLE, Changes, in_force
 from broker.cli.options import Pieces, example
 from broker.cli.output import listing, page, show_json, when
-from broker.cli.remote import EXIT_CODES, group_argument, option, pages, with_broker
-from broker.errors import NotFound
+from broker.core.errors import NotFound
+from broker.core.states import STATUSES
 from broker.models.fields import MAX_JOBS
 from broker.models.groups import Group, GroupSettings, GroupWrapper
-from broker.states import STATUSES
 from worker.client import Client
 
 _COLUMNS = ("group", "paused", *STATUSES)

@@ -10,7 +10,7 @@ import click
 import msgspec
 from msgspec import UNSET
 
-from broker.cli.remote import given
+from broker.cli.client_options import given
 from broker.models.groups import Group, GroupSettings, Retentions
 
 CHANGEABLE = tuple(name for name in GroupSettings.__struct_fields__ if name in Group.__struct_fields__)

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from broker.cli.options import example, json_option
 from broker.cli.output import listing
-from broker.script_texts import SCRIPTS, Script
+from broker.resp.script_source import SCRIPTS, Script
 
 
 class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):

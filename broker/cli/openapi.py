@@ -3,8 +3,8 @@
 import click
 import msgspec
 
-from broker.api.openapi import document
 from broker.cli.options import example
+from broker.http.openapi import document
 
 
 @click.command(epilog=example("titan openapi > titan.json"))

@@ -11,7 +11,7 @@ import msgspec
 from click.core import ParameterSource
 from msgspec import Struct
 
-from broker.settings import TOKEN_VARIABLE, Setting, is_text, settings_of, unknown_variables
+from broker.core.settings_schema import TOKEN_VARIABLE, Setting, is_text, settings_of, unknown_variables
 
 PREFIX = "TITAN"
 JOB_VARIABLES = frozenset({"TITAN_JOB_ID", "TITAN_GROUP", "TITAN_DELIVERY", "TITAN_IMAGE", "TITAN_PAYLOAD_FILE"})
@@ -180,8 +180,8 @@ def _rule(text: str) -> str:
 
 
 def _setting_variables() -> set[str]:
-    from broker.config import BrokerSettings
-    from worker.config import WorkerSettings
+    from broker.core.settings import BrokerSettings
+    from worker.settings import WorkerSettings
 
     return (
         {s.variable for struct in (BrokerSettings, WorkerSettings) for s in settings_of(struct)}

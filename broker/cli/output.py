@@ -16,8 +16,8 @@ from typing import Any, Protocol, Self
 import click
 import msgspec
 
-from broker import times
-from broker.words import counted
+from broker.core import timestamps
+from broker.core.words import counted
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
@@ -201,7 +201,7 @@ class _Count:
 
 
 def _seconds_since(at: str) -> int:
-    return int(datetime.now(UTC).timestamp() - times.milliseconds(at) / 1000)
+    return int(datetime.now(UTC).timestamp() - timestamps.milliseconds(at) / 1000)
 
 
 def _span(seconds: int) -> str:

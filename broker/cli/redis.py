@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 import click
 
-from broker import keys
-from broker.addresses import addresses
+from broker.cli.event_loop import run
 from broker.cli.options import example
-from broker.cli.running import run
-from broker.cli.stores import existing, store_options
-from broker.redis_cli import RedisCli, redis_cli_for
-from broker.refusals import spoken
-from broker.stores import Connected, StartFailed
-from broker.valkey import package_cli
+from broker.cli.store_options import existing, store_options
+from broker.embedded.server import package_cli
+from broker.resp import keys
+from broker.resp.redis_cli import RedisCli, redis_cli_for
+from broker.resp.replies_to_errors import spoken
+from broker.resp.url import addresses
+from broker.store.connect import Connected, StartFailed
 
 PROGRAMS = ("redis-cli", "valkey-cli")
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
+from broker.auth.token_file import EVERY_GROUP, SCOPES, Scope, TokensUnreadable, add_token, entry, new_token
+from broker.cli.client_options import option
 from broker.cli.commands import CommandGroup
 from broker.cli.options import example, json_option, refuse_what_is_no_text
 from broker.cli.output import show_json
-from broker.cli.remote import option
-from broker.tokens import EVERY_GROUP, SCOPES, Scope, TokensUnreadable, add_token, entry, new_token
 
 
 @click.group(

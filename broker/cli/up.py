@@ -12,17 +12,17 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from broker import keys
-from broker.cli import sample as samples
+from broker.cli import demo as samples
+from broker.cli.event_loop import log_to_stderr, run
 from broker.cli.options import example, settings_from, settings_options, sources
-from broker.cli.running import log_to_stderr, run
 from broker.cli.starting import begin
 from broker.cli.streams import READER_GONE
 from broker.cli.terminal import Terminal
-from broker.config import BrokerSettings
+from broker.core.settings import BrokerSettings
 from broker.models.jobs import Job
-from worker.config import WorkerSettings
-from worker.table import read_table
+from broker.resp import keys
+from worker.settings import WorkerSettings
+from worker.table.table import read_table
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ def up(context: click.Context, /, *, sample: bool, **_: object) -> None:
     --run adds others. The worker takes jobs of the group sample, unless --run or --group is given. The first Ctrl-C
     lets running jobs end, a second one kills them. Closing the terminal stops it as the first Ctrl-C does.
     """
-    from worker.signals import until_signalled
+    from worker.daemon.signals import until_signalled
 
     terminal = begin()
     settings = settings_from(context, BrokerSettings)
@@ -72,7 +72,7 @@ async def _up(
     *,
     is_sample: bool,
 ) -> int:
-    from broker.serve import running
+    from broker.service.broker import running
     from worker.client import Client
 
     terminal.on_failure = stop.set
@@ -112,7 +112,7 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None
 @asynccontextmanager
 async def _worker(settings: WorkerSettings, screen: samples.Screen) -> AsyncIterator[asyncio.Task[int]]:
     """A worker inside the block, with its lines on the screen; it drains at the end."""
-    from worker.daemon import run_worker
+    from worker.daemon.daemon import run_worker
 
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
@@ -129,7 +129,7 @@ def _go_on() -> None:
 
 
 def _place(settings: BrokerSettings) -> str:
-    from broker.addresses import without_password
+    from broker.resp.url import without_password
 
     if settings.redis_url:
         return without_password(settings.redis_url)

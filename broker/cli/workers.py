@@ -5,12 +5,12 @@ from functools import partial
 import click
 from msgspec import UNSET
 
+from broker.cli.client_options import pages, with_broker
 from broker.cli.options import example
 from broker.cli.output import age as ago
 from broker.cli.output import listing, page, show_json, when
-from broker.cli.remote import pages, with_broker
 from broker.models.fields import MAX_JOBS
-from broker.presence import Order, Worker, WorkerWrapper
+from broker.models.workers import Order, Worker, WorkerWrapper
 from worker.client import Client
 
 _COLUMNS = ("name", "host", "state", "order", "busy", "slots", "runner", "version", "seen")

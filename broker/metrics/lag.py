@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from broker.metrics.families import Family, Histogram, Sample, gauge, histogram
+from broker.metrics.exposition import Family, Histogram, Sample, gauge, histogram
 
 STEP_S = 0.02
 """How often it looks. A stall is seen as its length less this at worst."""

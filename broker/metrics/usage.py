@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from broker.metrics.families import Family, Sample, counter, gauge
+from broker.metrics.exposition import Family, Sample, counter, gauge
 
 _STARTED_AT = time.time()
 _KIB = 1 if sys.platform == "darwin" else 1024

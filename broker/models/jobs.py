@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from broker.core.states import Status
 from broker.models.fields import (
     END,
     JOB_ID,
@@ -16,8 +17,7 @@ from broker.models.fields import (
     Time,
     Timeout,
 )
-from broker.presence import Receipt
-from broker.states import Status
+from broker.models.workers import Receipt
 
 DEFAULT_TIMEOUT_S = 60
 DEFAULT_RETRIES_DELAY_S = 60

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from broker.models.fields import MAX_JOBS, Delay, ErrorText, LeaseToken, Reason, Time
-from broker.presence import Receipt
+from broker.models.workers import Receipt
 
 
 class Start(Struct, frozen=True):

@@ -11,8 +11,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from broker.api.runner import Runner
-from broker.models.outcomes import Problem, ProblemWrapper
+from broker.http.server.runner import Runner
+from broker.models.results import Problem, ProblemWrapper
 
 NO_JOB = "0" * 16
 """The id of no job."""

@@ -9,14 +9,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from broker.access import Access
-from broker.api.app import Broker, make_app
-from broker.api.runner import Runner
-from broker.config import BrokerSettings
-from broker.connection import connect_listener
-from broker.logs import Logs, open_logs
-from broker.store import Store
-from broker.waiters import Waiters
+from broker.auth.grants import Access
+from broker.core.settings import BrokerSettings
+from broker.http.app import Broker, make_app
+from broker.http.server.runner import Runner
+from broker.logs.storage import Logs, open_logs
+from broker.resp.client import connect_listener
+from broker.resp.notifier import Waiters
+from broker.store.job_store import Store
 from tests.api.client import Http
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from broker.api import queries
-from broker.config import BrokerSettings
+from broker.core.settings import BrokerSettings
+from broker.http.request import query_params
 from tests.api.client import NO_JOB, Http, Reply
 
 Snapshot = Callable[[], Awaitable[dict[bytes, Any]]]
@@ -412,4 +412,4 @@ async def test_query_that_is_not_utf8(http: Http, snapshot: Snapshot, encoded: s
 
 async def test_query_that_is_endless(http: Http) -> None:
     """A query has no more parameters than the limit."""
-    _refused(await http("GET", "/v1/jobs?" + "&".join(f"a{n}=1" for n in range(queries.MAX_PARAMETERS + 1))), "")
+    _refused(await http("GET", "/v1/jobs?" + "&".join(f"a{n}=1" for n in range(query_params.MAX_PARAMETERS + 1))), "")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from broker.config import BrokerSettings
+from broker.core.settings import BrokerSettings
 from tests.api.client import Http
 
 JOBS = "/v1/groups/g/jobs"

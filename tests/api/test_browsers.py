@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from broker.access import Access
-from broker.api.browsers import Browsers, allowed_names
-from broker.api.plain import Plain
-from broker.api.routes import ROUTES, Route
-from broker.config import BrokerSettings
-from broker.errors import CrossSite
+from broker.auth.grants import Access
+from broker.core.errors import CrossSite
+from broker.core.settings import BrokerSettings
+from broker.http.browser_guard import Browsers, allowed_names
+from broker.http.routes import ROUTES, Route
+from broker.http.server.fast_request import Plain
 from tests.api.client import NO_JOB, Http, Reply
 from tests.api.test_routes import EXAMPLES
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from broker.times import milliseconds
+from broker.core.timestamps import milliseconds
 from tests.api.client import NO_JOB, Http
 
 Snapshot = Callable[[], Awaitable[dict[bytes, Any]]]

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from broker.api.answers import Answer
-from broker.api.connection import MOST_UNDER_WAY
-from broker.api.slots import Slot
-from broker.store import Store
+from broker.http.responses import Answer
+from broker.http.server.pending_response import Slot
+from broker.http.server.protocol import MOST_UNDER_WAY
+from broker.store.job_store import Store
 from tests.api.client import Http
 from tests.conftest import eventually
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from broker.times import milliseconds
+from broker.core.timestamps import milliseconds
 from tests.api.client import NO_JOB, Http, Reply
 
 REPORTS = ("start", "touch", "success", "error", "release")

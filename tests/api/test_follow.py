@@ -10,9 +10,9 @@ import aiohttp
 import msgspec
 import pytest
 
-from broker.config import BrokerSettings
-from broker.store import Store
-from broker.times import milliseconds
+from broker.core.settings import BrokerSettings
+from broker.core.timestamps import milliseconds
+from broker.store.job_store import Store
 from tests.api.client import NO_JOB, Http
 
 Job = dict[str, Any]
@@ -21,7 +21,7 @@ Job = dict[str, Any]
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A follower looks many times a second."""
-    monkeypatch.setattr("broker.api.following.LOOK_S", 0.02)
+    monkeypatch.setattr("broker.logs.follower.LOOK_S", 0.02)
 
 
 def path(job: Job, more: str = "") -> str:
@@ -90,7 +90,7 @@ async def test_follow_of_a_finished_job(http: Http) -> None:
 
 async def test_follow_of_a_job_that_printed_nothing(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a log a follower waits a while after the job's end, and no longer."""
-    monkeypatch.setattr("broker.api.following.LAST_LOG_MS", 50)
+    monkeypatch.setattr("broker.logs.follower.LAST_LOG_MS", 50)
     [job] = await http.running()
     await succeed(http, job)
     async with following(http, job) as answer:

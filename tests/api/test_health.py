@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from broker.api.openapi import document
-from broker.errors import StoreUnavailable
-from broker.store import Store
+from broker.core.errors import StoreUnavailable
+from broker.http.openapi import document
+from broker.store.job_store import Store
 from tests.api.client import Http
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from broker.ids import is_id
+from broker.core.ids import is_id
 from tests.api.client import NO_JOB, Http
 
 JOBS = "/v1/groups/g/jobs"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.config import BrokerSettings
+from broker.core.settings import BrokerSettings
 from tests.api.client import Http, Reply
 
 JOBS = "/v1/groups/g/jobs"

@@ -1,4 +1,4 @@
-"""log and read_log over HTTP. What a form may look like is tested with broker.api.uploads."""
+"""log and read_log over HTTP. What a form may look like is tested with broker.http.request.multipart."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,10 +7,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from broker.config import BrokerSettings
-from broker.errors import NotFound, StoreUnavailable
-from broker.logs import Logs
-from broker.store import Store
+from broker.core.errors import NotFound, StoreUnavailable
+from broker.core.settings import BrokerSettings
+from broker.logs.storage import Logs
+from broker.store.job_store import Store
 from tests.api.client import Http
 
 TEXT = {"Content_Type": "text/plain"}

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from yarl import URL
 
-from broker.api import queries
-from broker.api.codec import decode, form
-from broker.api.routes import ROUTES
-from broker.errors import Invalid
+from broker.core.errors import Invalid
+from broker.core.timestamps import milliseconds, rfc3339
+from broker.http.request import query_params
+from broker.http.request.decoding import decode, form
+from broker.http.routes import ROUTES
 from broker.models.reports import Failure
-from broker.times import milliseconds, rfc3339
 from tests.api.client import Http
 
 pytestmark = pytest.mark.slow
@@ -64,7 +64,7 @@ def test_query_of_anything_is_read_or_refused(kind: type, pairs: list[tuple[str,
     ]
     url = URL(f"/?{raw.replace('#', '')}", encoded=True) if is_raw else URL("/").with_query(safe)
     try:
-        assert isinstance(queries.parse(kind, url.raw_query_string), kind)
+        assert isinstance(query_params.parse(kind, url.raw_query_string), kind)
     except Invalid as refused:
         is_unknown = refused.message.startswith("There is no parameter ")
         assert is_unknown or refused.fields in {*kind.__struct_fields__, ""}  # noqa: PT017 - it need not be refused

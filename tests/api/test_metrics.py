@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from broker.errors import StoreUnavailable
-from broker.metrics.metrics import Metrics
+from broker.core.errors import StoreUnavailable
+from broker.diagnostics.metrics_report import Metrics
 from broker.models.jobs import NewJob
-from broker.store import Store
+from broker.store.job_store import Store
 from tests.api.client import NO_JOB, Http
 from tests.conftest import NOW
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from broker.api import polls
-from broker.api.answers import handed_out
-from broker.api.slots import Slot
-from broker.errors import StoreUnavailable
-from broker.store import Store
-from broker.times import milliseconds
-from broker.waiters import Waiters
+from broker.core.errors import StoreUnavailable
+from broker.core.timestamps import milliseconds
+from broker.http import long_poll
+from broker.http.responses import handed_out
+from broker.http.server.pending_response import Slot
+from broker.resp.notifier import Waiters
+from broker.store.job_store import Store
 from tests.api.client import Http
 from tests.conftest import eventually
 
@@ -91,7 +91,7 @@ async def test_next_with_a_short_lease(http: Http) -> None:
 
 async def test_next_that_waits_is_woken(http: Http, watched: WatchedNext, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long poll gets a job as soon as it is enqueued, not when it next looks by itself."""
-    monkeypatch.setattr(polls, "SLOW_POLL_S", 20)
+    monkeypatch.setattr(long_poll, "SLOW_POLL_S", 20)
     began = time.monotonic()
     waiting = asyncio.create_task(http("GET", "/v1/jobs?wait=20&group=g"))
     await watched.is_asked.wait()
@@ -104,7 +104,7 @@ async def test_next_that_waits_looks_by_itself(
     http: Http, watched: WatchedNext, waiters: Waiters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job that became ready unheard is found by the slow look."""
-    monkeypatch.setattr(polls, "SLOW_POLL_S", 0.05)
+    monkeypatch.setattr(long_poll, "SLOW_POLL_S", 0.05)
     monkeypatch.setattr(waiters, "wake", lambda *_: None)
     began = time.monotonic()
     waiting = asyncio.create_task(http("GET", "/v1/jobs?wait=20"))
@@ -123,7 +123,7 @@ async def test_next_that_waits_in_vain(http: Http) -> None:
 
 async def test_next_that_waits_at_a_stop(http: Http, watched: WatchedNext, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the broker stops, those who wait are answered with an empty list at once, and nobody waits any more."""
-    monkeypatch.setattr(polls, "SLOW_POLL_S", 20)
+    monkeypatch.setattr(long_poll, "SLOW_POLL_S", 20)
     waiting = asyncio.create_task(http("GET", "/v1/jobs?wait=30"))
     await watched.is_asked.wait()
     await http.runner.app.shutdown()

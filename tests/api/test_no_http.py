@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from broker.config import BrokerSettings
+from broker.core.settings import BrokerSettings
 from tests.api.client import Http
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

@@ -6,12 +6,12 @@ from typing import Any
 
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from broker.api.openapi import document
-from broker.api.problems import STATUS
-from broker.api.routes import ROUTES
-from broker.config import BrokerSettings
-from broker.errors import ERRORS
-from broker.settings import TOKEN_VARIABLE, settings_of
+from broker.core.errors import ERRORS
+from broker.core.settings import BrokerSettings
+from broker.core.settings_schema import TOKEN_VARIABLE, settings_of
+from broker.http.error_responses import STATUS
+from broker.http.openapi import document
+from broker.http.routes import ROUTES
 
 
 def test_document_is_valid() -> None:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from broker import errors
-from broker.api.problems import STATUS
-from broker.errors import ERRORS, TitanError
-from broker.store import Store
+from broker.core import errors
+from broker.core.errors import ERRORS, TitanError
+from broker.http.error_responses import STATUS
+from broker.store.job_store import Store
 from tests.api.client import NO_JOB, Http
 
 
@@ -69,7 +69,7 @@ async def test_fault_at_a_hostile_path(
     http: Http, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A path in the log cannot begin a line of its own."""
-    monkeypatch.setattr("broker.api.call.group_name", lambda _: 1 / 0)
+    monkeypatch.setattr("broker.http.request.context.group_name", lambda _: 1 / 0)
     assert (await http("GET", "/v1/groups/a%0Aforged%1B/jobs")).status == 500
     assert "\nforged" not in caplog.records[0].getMessage()
     assert "\x1b" not in caplog.records[0].getMessage()

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.api.problems import STATUS
-from broker.api.routes import ROUTES, Route
-from broker.errors import ERRORS
+from broker.core.errors import ERRORS
+from broker.http.error_responses import STATUS
+from broker.http.routes import ROUTES, Route
 from tests.api.client import NO_JOB, Http, Reply
 
 Example = Callable[[Http], Awaitable[Reply]]

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from broker.api import shed as sheds
-from broker.api.app import DESK
-from broker.api.routes import ROUTES
-from broker.config import BrokerSettings
-from broker.errors import StoreUnavailable
-from broker.store import Store
+from broker.core.errors import StoreUnavailable
+from broker.core.settings import BrokerSettings
+from broker.http.app import DESK
+from broker.http.routes import ROUTES
+from broker.http.server import admission as sheds
+from broker.store.job_store import Store
 from tests.api.client import Http
 from tests.system.walk import walk
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from broker.times import milliseconds, rfc3339
+from broker.core.timestamps import milliseconds, rfc3339
 from tests.api.client import Http
 
 JOBS = "/v1/groups/g/jobs"

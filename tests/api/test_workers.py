@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from broker.store import Store
+from broker.store.job_store import Store
 from tests.api.client import Http
 from tests.conftest import eventually
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import uvloop
 
-from broker.bench.connections import Address
-from broker.bench.meters import Meters
-from broker.bench.own_group import OwnGroup
+from broker.bench.bench_group import OwnGroup
+from broker.bench.http_client import Address
+from broker.bench.resource_usage import Meters
 from broker.bench.results import Report
-from broker.bench.run import measure
+from broker.bench.runner import measure
 from broker.bench.tables import markdown
 from broker.bench.workloads import WORKS, Bench, steps
 from tests.bench import budget, many_groups, two_brokers

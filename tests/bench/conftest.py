@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from broker.bench.connections import Address
+from broker.bench.http_client import Address
 
 Stub = Callable[..., Awaitable[Address]]
 

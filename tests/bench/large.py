@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 from redis.asyncio import Redis
 
-from broker.script_texts import SCRIPTS
+from broker.resp.script_source import SCRIPTS
 from tests.bench.server import Server, server
 
 JSON = {"Content-Type": "application/json"}

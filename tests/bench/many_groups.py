@@ -9,10 +9,10 @@ from itertools import cycle, islice
 
 import msgspec
 
-from broker.bench.connections import Address
-from broker.bench.load import run_load
-from broker.bench.meters import Meters
-from broker.bench.own_group import OwnGroup
+from broker.bench.bench_group import OwnGroup
+from broker.bench.closed_loop import run_load
+from broker.bench.http_client import Address
+from broker.bench.resource_usage import Meters
 from broker.bench.results import Result, medians
 from broker.bench.workloads import Bench, consume, enqueue
 from tests.bench.server import Server, server

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import uvloop
 
-from broker.bench.connections import Address, Connection, clock
-from broker.bench.load import run_load
+from broker.bench.closed_loop import run_load
+from broker.bench.http_client import Address, Connection, clock
 from tests.bench.server import Server, server
 
 STEP_S = 0.002

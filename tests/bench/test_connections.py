@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from broker.bench.connections import Address, Answer, BenchFailed, Caller, Unreached
-from broker.bench.load import run_load
+from broker.bench.closed_loop import run_load
+from broker.bench.http_client import Address, Answer, BenchFailed, Caller, Unreached
 from tests.bench.conftest import Stub
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\nok"

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from broker.bench.capacity import LIVES, memory, sizes
 from broker.bench.results import Command, Profile, Report, Result, medians
-from broker.bench.sizing import LIVES, memory, sizes
 from broker.bench.tables import markdown, tables
 from broker.bench.workloads import steps
 from tests.bench.budget import WORKS, Budget, Cost, overruns, read

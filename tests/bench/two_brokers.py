@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from broker.bench.connections import Address
-from broker.bench.meters import Meters
-from broker.bench.own_group import OwnGroup
+from broker.bench.bench_group import OwnGroup
+from broker.bench.http_client import Address
+from broker.bench.resource_usage import Meters
 from broker.bench.results import Result, medians
 from broker.bench.workloads import Bench, Step, poll
 from tests.bench.server import server

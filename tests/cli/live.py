@@ -17,12 +17,12 @@ import pytest
 from aiohttp import web
 from click.testing import CliRunner, Result
 
-from broker.api.app import Broker, make_app
 from broker.cli import main
-from broker.config import BrokerSettings
-from broker.logs import open_logs
-from broker.store import Store
-from broker.waiters import Waiters
+from broker.core.settings import BrokerSettings
+from broker.http.app import Broker, make_app
+from broker.logs.storage import open_logs
+from broker.resp.notifier import Waiters
+from broker.store.job_store import Store
 
 
 class BrokerThread:

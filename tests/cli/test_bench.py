@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from broker.bench.connections import Address, BenchFailed
-from broker.bench.own_group import OwnGroup
-from broker.bench.profiles import ACTS
+from broker.bench.bench_group import OwnGroup
+from broker.bench.http_client import Address, BenchFailed
+from broker.bench.script_profile import ACTS
 from broker.bench.workloads import WORKS, steps
 from tests.bench.server import Server, server
 from tests.cli.live import Titan

@@ -74,7 +74,7 @@ def test_list_more_json(titan: Titan, group: str, ids: list[str]) -> None:
 @pytest.mark.parametrize("newest", [[], ["--newest"]])
 def test_list_all(titan: Titan, group: str, newest: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """--all follows the cursors to the end."""
-    monkeypatch.setattr("broker.cli.job_list.MAX_JOBS", 2)
+    monkeypatch.setattr("broker.cli.job.list.MAX_JOBS", 2)
     made = [titan.made(group) for _ in range(JOBS)]
     listed = titan("job", "list", group, "--all", *newest)
     assert [row.split()[0] for row in listed.out.splitlines()[1:]] == made[:: -1 if newest else 1]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.ndjson import read_calls
+from broker.cli.job.ndjson import read_calls
 from broker.models.jobs import NewJob
 from tests.cli.live import BrokerThread, Titan
 
@@ -125,7 +125,7 @@ def test_ndjson_bounded_bytes(file: Path) -> None:
 
 def test_ndjson_endless_line(titan: Titan, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line without an end is refused before it is read whole."""
-    monkeypatch.setattr("broker.cli.ndjson._LINE_BYTES", 1000)
+    monkeypatch.setattr("broker.cli.job.ndjson._LINE_BYTES", 1000)
     refused = titan("job", "enqueue", group, "--ndjson", "-", stdin=lines(1) + "x" * 2000)
     assert refused.code == 1
     assert "line 2: The line is longer than 1000 bytes." in refused.err

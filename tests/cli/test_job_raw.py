@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from broker import keys
-from broker.config import BrokerSettings
-from broker.connection import connect
+from broker.core.settings import BrokerSettings
 from broker.models.jobs import Job, NewJob
-from broker.store import Store
+from broker.resp import keys
+from broker.resp.client import connect
+from broker.store.job_store import Store
 from tests.cli.live import Titan
 
 Act = Callable[[Store], Coroutine[Any, Any, Job]]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli import job_wait
-from broker.errors import NotFound
+from broker.cli.job import wait
+from broker.core.errors import NotFound
 from broker.models.jobs import Job
 from tests.cli.live import BrokerThread, Titan
 from worker.client import Client
@@ -115,9 +115,7 @@ async def test_wait_backs_off(monkeypatch: pytest.MonkeyPatch) -> None:
         pauses.append(seconds)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    found = [
-        job async for job in job_wait._finished(Busy("http://127.0.0.1:9"), "g", {"a": None}, follow_retries=False)
-    ]
+    found = [job async for job in wait._finished(Busy("http://127.0.0.1:9"), "g", {"a": None}, follow_retries=False)]
     assert found == [None]
     assert pauses[:20] == sorted(pauses[:20])
     assert pauses[0] <= 0.1

@@ -3,7 +3,7 @@
 import hashlib
 import re
 
-from broker.script_texts import SCRIPTS
+from broker.resp.script_source import SCRIPTS
 from tests.cli.live import Titan
 
 

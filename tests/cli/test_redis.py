@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.valkey import package_cli
+from broker.embedded.server import package_cli
 from tests.cli.live import Titan
 
 PRINTS = '#!/bin/sh\nprintf "%s\\n" "$@"\nprintf "auth=%s\\n" "$REDISCLI_AUTH"\nexit 7\n'

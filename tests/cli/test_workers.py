@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from broker.presence import Announcement, Orders
+from broker.models.workers import Announcement, Orders
 from tests.cli.live import Titan
 from worker.client import Client
 

@@ -3,14 +3,14 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from broker import keys
-from broker.errors import NotFound, TitanError
+from broker.core.errors import NotFound, TitanError
+from broker.core.states import STATUSES, Status
+from broker.core.timestamps import rfc3339
 from broker.models.groups import GroupSettings
 from broker.models.jobs import Job, NewJob
 from broker.models.reports import Held
-from broker.states import STATUSES, Status
-from broker.store import Store
-from broker.times import rfc3339
+from broker.resp import keys
+from broker.store.job_store import Store
 
 GROUP = "letters"
 DAY_S = 86_400

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from broker import keys
-from broker.config import BrokerSettings
-from broker.scripts import Scripts
-from broker.store import Store
+from broker.core.settings import BrokerSettings
+from broker.resp import keys
+from broker.resp.scripts import Scripts
+from broker.store.job_store import Store
 from tests.conftest import NOW, somebody_waits
 from tests.contract.building import Run
 from tests.contract.listening import Heard, listen
@@ -60,7 +60,7 @@ async def timers(store: Store) -> AsyncIterator[Heard]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How an enqueue brings its specs: with the script, or ahead of it as large ones are."""
     if request.param == "ahead":
-        monkeypatch.setattr("broker.ahead.LARGE_BYTES", 0)
+        monkeypatch.setattr("broker.store.staged_payloads.LARGE_BYTES", 0)
     return str(request.param)
 
 

@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker import keys
-from broker.ahead import KEPT_MS, LARGE_BYTES
-from broker.check import check
-from broker.errors import IdempotencyMismatch, Invalid, LimitReached, StoreFull, StoreUnavailable
-from broker.limits import Limits
+from broker.core.errors import IdempotencyMismatch, Invalid, LimitReached, StoreFull, StoreUnavailable
+from broker.diagnostics.consistency import check
 from broker.models.jobs import NewJob
-from broker.store import Store
+from broker.resp import keys
+from broker.store.job_store import Store
+from broker.store.limits import Limits
+from broker.store.staged_payloads import KEPT_MS, LARGE_BYTES
 from tests.contract.building import GROUP, ids, new, partition
 
 LARGE = [new(payload=letter * (LARGE_BYTES + 1)) for letter in "abc"]

@@ -4,10 +4,10 @@ from typing import Literal
 
 import pytest
 
-from broker.errors import LeaseLost, NotFound, TitanError, WrongState
+from broker.core.errors import LeaseLost, NotFound, TitanError, WrongState
 from broker.models.jobs import Job
 from broker.models.reports import Finish, Held
-from broker.store import Store
+from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     cancelled,

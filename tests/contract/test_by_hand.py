@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from broker import keys
-from broker.check import check
-from broker.errors import NotFound
-from broker.store import Store
+from broker.core.errors import NotFound
+from broker.diagnostics.consistency import check
+from broker.resp import keys
+from broker.store.job_store import Store
 from tests.conftest import NOW
 from tests.contract.building import GROUP, Run, enqueue, forget_all, lose, members_key, running
 from tests.contract.listening import Heard

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from broker import keys
-from broker.check import check
+from broker.core.states import STATUSES, Status
+from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
-from broker.states import STATUSES, Status
-from broker.store import Store
+from broker.resp import keys
+from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     LARGE_SPEC,

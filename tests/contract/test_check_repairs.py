@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 from msgspec import UNSET
 
-from broker import keys
-from broker.check import check
-from broker.errors import WrongState
+from broker.core.errors import WrongState
+from broker.diagnostics.consistency import check
 from broker.models.groups import Retentions
 from broker.models.jobs import Job
-from broker.store import Store
+from broker.resp import keys
+from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     cancelled,

@@ -2,10 +2,10 @@
 
 import pytest
 
-from broker import keys
-from broker.presence import Announcement
-from broker.rows import Followed
-from broker.store import Store
+from broker.models.workers import Announcement
+from broker.resp import keys
+from broker.store.format.replies import Followed
+from broker.store.job_store import Store
 from tests.conftest import NOW
 from tests.contract.building import GROUP, now_ms, queued, reap_after, running, status_of, touch, wait
 

@@ -3,12 +3,12 @@
 import msgspec
 import pytest
 
-from broker import keys
-from broker.errors import Invalid
+from broker.core.errors import Invalid
+from broker.core.timestamps import rfc3339
 from broker.models.jobs import NewJob
-from broker.store import Store
-from broker.texts import parts_of, split
-from broker.times import rfc3339
+from broker.resp import keys
+from broker.store.format.record import parts_of, split
+from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     LARGE_SPEC,

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from broker.check import check
-from broker.errors import StoreFull, StoreUnavailable
+from broker.core.errors import StoreFull, StoreUnavailable
+from broker.diagnostics.consistency import check
 from broker.models.groups import GroupSettings
 from broker.models.jobs import Job
 from broker.models.reports import Finish
-from broker.store import Store
+from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     cancelled,

@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from broker import keys
-from broker.check import check
-from broker.errors import NotFound, WrongState
+from broker.core.errors import NotFound, WrongState
+from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
-from broker.runs import ended
-from broker.store import Store
+from broker.resp import keys
+from broker.store.format.script_args import ended
+from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     LARGE_SPEC,

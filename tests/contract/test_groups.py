@@ -2,10 +2,10 @@
 
 import pytest
 
-from broker.errors import Invalid, NotFound
+from broker.core.errors import Invalid, NotFound
 from broker.models.groups import Counts, GroupSettings, Retentions
-from broker.store import Store
-from broker.verbs.ground import PIECE
+from broker.store.context import PIECE
+from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -197,7 +197,7 @@ async def test_groups_pages_of_names_that_begin_alike(store: Store) -> None:
 @pytest.mark.parametrize("partitions", [1, 3])
 async def test_groups_in_pieces(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page of more groups than one script reads is whole, and its cursor leads to the rest."""
-    monkeypatch.setattr("broker.verbs.groups.ROUND_S", 60)  # a slow machine must not cut a page short
+    monkeypatch.setattr("broker.store.groups.ROUND_S", 60)  # a slow machine must not cut a page short
     names = [f"group-{number:03}" for number in range(2 * PIECE + 3)]
     for name in names:
         await store.configure(name, GroupSettings())

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from broker import keys
-from broker.errors import IdempotencyMismatch, Invalid
+from broker.core.errors import IdempotencyMismatch, Invalid
 from broker.models.jobs import NewJob
-from broker.store import Store
+from broker.resp import keys
+from broker.store.job_store import Store
 from tests.contract.building import GROUP, configure, dump, ids, new, partition, reap_after, wait
 
 pytestmark = pytest.mark.usefixtures("way")

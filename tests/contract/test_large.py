@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from broker.errors import StoreUnavailable
-from broker.store import Store
+from broker.core.errors import StoreUnavailable
+from broker.store.job_store import Store
 from tests.contract.building import GROUP, Run, enqueue, ids, new, now_ms
 
 MIB = 1024 * 1024

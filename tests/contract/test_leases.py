@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from broker.check import check
-from broker.errors import LeaseLost, TitanError, WrongState
+from broker.core.errors import LeaseLost, TitanError, WrongState
+from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
-from broker.store import Store
+from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     clock,

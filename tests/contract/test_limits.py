@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from broker import keys
-from broker.check import check
-from broker.config import BrokerSettings
-from broker.errors import Invalid, LimitReached, TooLarge
+from broker.core.errors import Invalid, LimitReached, TooLarge
+from broker.core.settings import BrokerSettings
+from broker.core.states import Status
+from broker.diagnostics.consistency import check
 from broker.models.jobs import Job, NewJob
-from broker.states import Status
-from broker.store import Store
+from broker.resp import keys
+from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     cancelled,

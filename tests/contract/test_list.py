@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from broker import keys
-from broker.check import check
-from broker.errors import Invalid
+from broker.core.errors import Invalid
+from broker.core.states import STATUSES, Status
+from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
-from broker.states import STATUSES, Status
-from broker.store import Store
-from broker.verbs.ground import PIECE
+from broker.resp import keys
+from broker.store.context import PIECE
+from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     enqueue,

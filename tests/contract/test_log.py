@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from broker import keys
-from broker.errors import LeaseLost, NotFound, WrongState
+from broker.core.errors import LeaseLost, NotFound, WrongState
 from broker.models.jobs import Job
-from broker.store import Store
+from broker.resp import keys
+from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     cancelled,

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from broker import keys
-from broker.ahead import LARGE_BYTES
-from broker.store import Store
+from broker.resp import keys
+from broker.store.job_store import Store
+from broker.store.staged_payloads import LARGE_BYTES
 from tests.contract.building import (
     GROUP,
     cancelled,

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from broker.config import BrokerSettings
-from broker.presence import Receipt
-from broker.store import Store
+from broker.core.settings import BrokerSettings
+from broker.models.workers import Receipt
+from broker.store.job_store import Store
 from tests.conftest import NOW
 from tests.contract.building import (
     GROUP,

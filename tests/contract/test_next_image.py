@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from broker import keys
-from broker.check import check
-from broker.connection import connect_listener
+from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
-from broker.store import Store
-from broker.waiters import Waiters
+from broker.resp import keys
+from broker.resp.client import connect_listener
+from broker.resp.notifier import Waiters
+from broker.store.job_store import Store
 from tests.conftest import waits
 from tests.contract.building import GROUP, configure, enqueue, forget_all, ids, new, reap_after, running
 

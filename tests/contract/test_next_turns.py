@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from broker import keys
-from broker.check import check
+from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
-from broker.store import Store
+from broker.resp import keys
+from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     Run,

@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
-from broker import keys
-from broker.config import BrokerSettings
+from broker.core.settings import BrokerSettings
 from broker.models.jobs import Job
-from broker.notices import Heard, Notices
-from broker.presence import Announcement
-from broker.store import Store
+from broker.models.workers import Announcement
+from broker.resp import keys
+from broker.store.job_store import Store
+from broker.store.notices import Heard, Notices
 from tests.contract.building import GROUP, delayed, queued, running, spread
 
 LONG_S = 30
@@ -19,7 +19,7 @@ LONG_S = 30
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Brokers look many times a second."""
-    monkeypatch.setattr("broker.notices.LOOK_S", 0.01)
+    monkeypatch.setattr("broker.store.notices.LOOK_S", 0.01)
 
 
 def everywhere(_: str) -> bool:
@@ -123,7 +123,7 @@ async def test_hear_when_the_store_has_lost_notices(store: Store) -> None:
 async def test_hear_of_more_than_is_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store keeps 1,000 notices. A broker that missed some says so; one that looked in time knows all."""
     await store.registry.announce(Announcement(name="w1", host="h"))
-    monkeypatch.setattr("broker.notices.LOOK_S", 60)
+    monkeypatch.setattr("broker.store.notices.LOOK_S", 60)
     await store.registry.notices.look()
     for _ in range(5):
         await store.registry.order("w1", "quiet")
@@ -146,7 +146,7 @@ async def test_hear_of_more_than_is_kept(store: Store, monkeypatch: pytest.Monke
 
 async def test_hear_of_more_than_a_broker_remembers(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who was away for very many notices is told that there is a gap."""
-    monkeypatch.setattr("broker.notices.MOST", 2)
+    monkeypatch.setattr("broker.store.notices.MOST", 2)
     notices = store.registry.notices = Notices(store._partitions)
     seen = [(await notices.hear("w1", "", everywhere, 0)).seen]
     for _ in range(3):
@@ -174,7 +174,7 @@ async def test_hear_costs_the_store_no_more_for_many(store: Store, monkeypatch: 
         return await run_each(verb, arguments)
 
     monkeypatch.setattr(store._partitions, "run_each", counted)
-    monkeypatch.setattr("broker.notices.LOOK_S", 0.2)
+    monkeypatch.setattr("broker.store.notices.LOOK_S", 0.2)
     for wait_s in (0.5, 0.5):
         before = len(looks)
         workers = [await waits(store, f"w{number}", wait_s=wait_s) for number in range(50)]

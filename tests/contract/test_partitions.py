@@ -2,9 +2,9 @@
 
 import pytest
 
-from broker import keys
-from broker.setting_up import PartitionsDiffer
-from broker.store import Store
+from broker.resp import keys
+from broker.resp.bootstrap import PartitionsDiffer
+from broker.store.job_store import Store
 from tests.contract.building import enqueue, ids, names, new, partition, reap_after, spread
 
 pytestmark = pytest.mark.parametrize("partitions", [1, 3])
@@ -58,7 +58,7 @@ async def test_next_of_slow_partitions(
     store: Store, partitions: int, images: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A round that took long ends with what it has, be it nothing; the next one begins at the next partition."""
-    monkeypatch.setattr("broker.partitions.ROUND_S", -1)
+    monkeypatch.setattr("broker.resp.partitions.ROUND_S", -1)
     group = spread(store)[-1]
     await enqueue(store, group)
     rounds = [ids(await store.next(1, images=images)) for _ in store.partitions]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from broker import keys
-from broker.check import check
-from broker.errors import LimitReached
-from broker.store import Store
+from broker.core.errors import LimitReached
+from broker.diagnostics.consistency import check
+from broker.resp import keys
+from broker.store.job_store import Store
 from tests.conftest import NOW
 from tests.contract.building import GROUP, configure, names, new, queued
 

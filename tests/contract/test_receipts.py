@@ -4,8 +4,8 @@ import pytest
 
 from broker.models.jobs import Job
 from broker.models.reports import Finish
-from broker.presence import Receipt
-from broker.store import Store
+from broker.models.workers import Receipt
+from broker.store.job_store import Store
 from tests.contract.building import GROUP, running
 
 RECEIPT = Receipt(worker="w1", host="h", delivery=1, exit_code=0, run_ms=12, max_rss_bytes=1 << 33, log_bytes=5)

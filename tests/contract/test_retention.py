@@ -6,8 +6,8 @@ import pytest
 
 from broker.models.groups import Retentions
 from broker.models.jobs import Job
-from broker.rows import Reaped
-from broker.store import Store
+from broker.store.format.replies import Reaped
+from broker.store.job_store import Store
 from tests.contract.building import (
     DAY_S,
     GROUP,

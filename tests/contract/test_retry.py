@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from broker import keys
-from broker.errors import WrongState
+from broker.core.errors import WrongState
 from broker.models.jobs import Job
-from broker.store import Store
-from broker.texts import parts_of, split
+from broker.resp import keys
+from broker.store.format.record import parts_of, split
+from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     cancelled,

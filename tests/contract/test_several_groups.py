@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from broker import keys
-from broker.config import BrokerSettings
+from broker.core.settings import BrokerSettings
 from broker.models.groups import Retentions
 from broker.models.jobs import Job
-from broker.store import Store
+from broker.resp import keys
+from broker.store.job_store import Store
 from tests.conftest import NOW
 from tests.contract.building import (
     DAY_S,

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from broker.errors import WrongState
+from broker.core.errors import WrongState
 from broker.models.jobs import Job
 from broker.models.reports import Finish
-from broker.store import Store
+from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     clock,

@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from broker.errors import NotFound, WrongState
+from broker.core.errors import NotFound, WrongState
+from broker.core.states import MOVES, STATUSES, VERBS, Move, Status, sources
 from broker.models.groups import Counts
 from broker.models.jobs import Job
-from broker.states import MOVES, STATUSES, VERBS, Move, Status, sources
-from broker.store import Store
+from broker.store.job_store import Store
 from tests.contract.building import (
     DAY_S,
     GROUP,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from broker.errors import LimitReached, NotFound
-from broker.presence import KEPT_S, Announcement, Order
-from broker.store import Store
+from broker.core.errors import LimitReached, NotFound
+from broker.models.workers import KEPT_S, Announcement, Order
+from broker.store.job_store import Store
 from tests.conftest import NOW
 
 
@@ -65,7 +65,7 @@ async def test_announce_of_a_worker_that_stops(store: Store) -> None:
 
 async def test_announce_of_one_worker_too_many(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The registry is bounded: a new worker above the limit is refused, one that is known goes on."""
-    monkeypatch.setattr("broker.registry.MAX_WORKERS", 2)
+    monkeypatch.setattr("broker.store.workers.MAX_WORKERS", 2)
     await store.registry.announce(says("a"))
     await store.registry.announce(says("b"))
     with pytest.raises(LimitReached):

@@ -1,12 +1,12 @@
 """A store with jobs in every status, as the runbook's recipes find it."""
 
-from broker.config import BrokerSettings
-from broker.connection import connect
-from broker.errors import LeaseLost
+from broker.core.errors import LeaseLost
+from broker.core.settings import BrokerSettings
 from broker.models.groups import GroupSettings
 from broker.models.jobs import NewJob
 from broker.models.reports import Held
-from broker.store import Store
+from broker.resp.client import connect
+from broker.store.job_store import Store
 
 
 async def fill(url: str) -> str:

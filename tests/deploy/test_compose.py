@@ -7,9 +7,9 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
-from broker.config import BrokerSettings
-from broker.settings import settings_of
-from worker.config import WorkerSettings
+from broker.core.settings import BrokerSettings
+from broker.core.settings_schema import settings_of
+from worker.settings import WorkerSettings
 
 BROKERS = ["broker-a", "broker-b"]
 

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 from msgspec import Struct
 
 from broker.cli.options import settings_from, settings_options
-from broker.config import BrokerSettings
-from broker.settings import settings_of
-from worker.config import WorkerSettings
+from broker.core.settings import BrokerSettings
+from broker.core.settings_schema import settings_of
+from worker.settings import WorkerSettings
 
 FILES = [("broker.env", BrokerSettings), ("worker.env", WorkerSettings)]
 

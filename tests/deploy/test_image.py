@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from broker.config import BrokerSettings
-from broker.settings import settings_of
+from broker.core.settings import BrokerSettings
+from broker.core.settings_schema import settings_of
 from tests.deploy.conftest import Need
 
 

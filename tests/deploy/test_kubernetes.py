@@ -7,10 +7,10 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from broker.config import BrokerSettings
-from broker.settings import settings_of
-from worker.config import WorkerSettings
-from worker.table import read_table
+from broker.core.settings import BrokerSettings
+from broker.core.settings_schema import settings_of
+from worker.settings import WorkerSettings
+from worker.table.table import read_table
 
 DEPLOYMENTS = ["titan-broker", "titan-worker"]
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from broker.api import connection, plain, queries, uploads
-from broker.config import BrokerSettings
+from broker.core.settings import BrokerSettings
+from broker.core.settings_schema import settings_of
+from broker.http.request import multipart, query_params
+from broker.http.server import fast_request, protocol
 from broker.models.fields import MAX_JOBS
-from broker.presence import MAX_WORKERS
-from broker.settings import settings_of
+from broker.models.workers import MAX_WORKERS
 
 LIMITS = re.compile(r"max_\w+|\w+_(timeout|ttl|limit|grace)_s|store_connections")
 """How a setting is named that bounds what clients, or the store, may take."""
@@ -17,10 +18,10 @@ FIXED = (
     f"{MAX_JOBS:,} items",
     f"{MAX_JOBS:,} jobs of `?n=`",
     "30 s of `?wait=`",
-    f"{queries.MAX_PARAMETERS} parameters",
-    f"{plain.MAX_HEAD_BYTES:,} bytes of a head",
-    f"{connection.MOST_UNDER_WAY} pipelined requests",
-    f"{uploads.MAX_PARTS} parts of a form",
+    f"{query_params.MAX_PARAMETERS} parameters",
+    f"{fast_request.MAX_HEAD_BYTES:,} bytes of a head",
+    f"{protocol.MOST_UNDER_WAY} pipelined requests",
+    f"{multipart.MAX_PARTS} parts of a form",
     f"{MAX_WORKERS:,} workers",
 )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from broker.valkey import OPTIONS
+from broker.embedded.server import OPTIONS
 from tests.deploy.servers import StoreServer
 
 IN_FORCE = {

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.config import BrokerSettings
+from broker.core.settings import BrokerSettings
 from tests.deploy.conftest import Need
-from worker.config import WorkerSettings
+from worker.settings import WorkerSettings
 
 UNITS = {"titan-broker@.service": "titan-broker@8080.service", "titan-worker.service": "titan-worker.service"}
 HOW = "apt-get install systemd"

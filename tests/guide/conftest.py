@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from broker.api.app import Broker, make_app
-from broker.api.runner import Runner
-from broker.config import BrokerSettings
-from broker.connection import connect_listener
-from broker.logs import open_logs
-from broker.reaper import Reaper
-from broker.store import Store
-from broker.waiters import Waiters
+from broker.core.settings import BrokerSettings
+from broker.http.app import Broker, make_app
+from broker.http.server.runner import Runner
+from broker.logs.storage import open_logs
+from broker.reaper.reaper import Reaper
+from broker.resp.client import connect_listener
+from broker.resp.notifier import Waiters
+from broker.store.job_store import Store
 from tests.conftest import NOW
 from worker.client import Client
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 from msgspec import UNSET
 
-from broker.errors import LeaseLost, NotFound, WrongState
+from broker.core.errors import LeaseLost, NotFound, WrongState
 from broker.models.jobs import NewJob
-from broker.reaper import Reaper
-from broker.waiters import Waiters
+from broker.reaper.reaper import Reaper
+from broker.resp.notifier import Waiters
 from tests.conftest import eventually
 from worker.client import Client
 

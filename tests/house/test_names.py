@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.states import MOVES
-from broker.store import Store
+from broker.core.states import MOVES
+from broker.store.job_store import Store
 
 TOP = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("broker", "worker") for path in (TOP / folder).rglob("*.py"))

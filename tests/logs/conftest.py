@@ -9,9 +9,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from broker.errors import NotFound
-from broker.ids import Ids
-from broker.logs import Logs, open_logs
+from broker.core.errors import NotFound
+from broker.core.ids import Ids
+from broker.logs.storage import Logs, open_logs
 from tests.logs.uploading import Front, serving
 
 MAX_BYTES = 16 * 1024 * 1024

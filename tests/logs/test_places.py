@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.errors import StoreUnavailable
-from broker.logs import Logs, open_logs
+from broker.core.errors import StoreUnavailable
+from broker.logs.storage import Logs, open_logs
 from tests.logs.conftest import MAX_BYTES, S3, pieces
 
 MIB = 1024 * 1024

@@ -5,9 +5,9 @@ from pathlib import Path
 import obstore
 import pytest
 
-from broker.errors import NotFound, StoreUnavailable
-from broker.ids import Ids
-from broker.logs import Logs, open_logs
+from broker.core.errors import NotFound, StoreUnavailable
+from broker.core.ids import Ids
+from broker.logs.storage import Logs, open_logs
 from tests.logs.conftest import Place, content, last_lines, pieces
 
 MIB = 1024 * 1024

@@ -6,7 +6,7 @@ import random
 import aiohttp
 import pytest
 
-from broker.api.uploads import MAX_OTHER_BYTES, MAX_PARTS
+from broker.http.request.multipart import MAX_OTHER_BYTES, MAX_PARTS
 from tests.logs.uploading import END, FORM, LOG, Front, part
 
 

@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 from moto.s3.models import S3Backend
 
-from broker.api.uploads import log_pieces
-from broker.config import BrokerSettings
-from broker.errors import NotFound, TooLarge
-from broker.logs import PART_BYTES, Logs, open_logs
+from broker.core.errors import NotFound, TooLarge
+from broker.core.settings import BrokerSettings
+from broker.http.request.multipart import log_pieces
+from broker.logs.storage import PART_BYTES, Logs, open_logs
 from tests.logs.conftest import MAX_BYTES, S3, Bucket, Place, content, pieces
 from tests.logs.uploading import closed, request_bytes, serving
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from broker.api.problems import STATUS
-from broker.api.uploads import log_pieces
-from broker.config import BrokerSettings
-from broker.errors import TitanError
+from broker.core.errors import TitanError
+from broker.core.settings import BrokerSettings
+from broker.http.error_responses import STATUS
+from broker.http.request.multipart import log_pieces
 
 MAX_BYTES = 4 * 1024 * 1024
 FORM = "multipart/form-data; boundary=XyZ"

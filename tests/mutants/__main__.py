@@ -10,11 +10,11 @@ import time
 import tomllib
 from pathlib import Path
 
-from broker import script_texts
+from broker.resp import script_source
 from tests.mutants.lua import Mutant, mutants
 from tests.mutants.run import run
 
-FOLDER = Path(script_texts.__file__).parents[1] / "lua"
+FOLDER = Path(script_source.__file__).parents[1] / "lua"
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from broker import script_texts
-from broker.scripts import Scripts
+from broker.resp import script_source
+from broker.resp.scripts import Scripts
 from tests.mutants.lua import Mutant
 
 TEST_LIMIT_S, TEST_LIMIT_TIMES = 5.0, 20
@@ -23,11 +23,11 @@ QUICK_S = 0.3
 
 
 def _parts(verb: str) -> set[str]:
-    told = re.search(r"^-- with +(.*)$", script_texts.SCRIPTS[verb].plain, re.MULTILINE)
+    told = re.search(r"^-- with +(.*)$", script_source.SCRIPTS[verb].plain, re.MULTILINE)
     return {verb, "_prelude", *(told[1].split() if told else ())}
 
 
-_PARTS = {name: _parts(name) for name in script_texts.SCRIPTS}
+_PARTS = {name: _parts(name) for name in script_source.SCRIPTS}
 """The files that a verb's script is made of."""
 Told = Callable[[Mutant, str], None]
 
@@ -156,13 +156,13 @@ class Runner:
 
 def break_script(mutant: Mutant) -> None:
     """Have this process use the mutant in place of its file."""
-    read = script_texts._read
+    read = script_source._read
 
     def read_or_mutant(name: str) -> str:
         return mutant.text if name == mutant.file else read(name)
 
-    script_texts._read = read_or_mutant
-    script_texts.SCRIPTS.update({name: script_texts._script(name) for name in script_texts.SCRIPTS})
+    script_source._read = read_or_mutant
+    script_source.SCRIPTS.update({name: script_source._script(name) for name in script_source.SCRIPTS})
 
 
 def run(mutants: Sequence[Mutant], told: Told, limit_s: float) -> bool:

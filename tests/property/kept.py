@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from broker.texts import parts_of, split
+from broker.store.format.record import parts_of, split
 
 
 def kept_of(text: bytes) -> dict[str, Any]:

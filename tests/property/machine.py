@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from redis.asyncio import Redis
 
-from broker import keys
-from broker.check import check
-from broker.config import BrokerSettings
-from broker.errors import TitanError
-from broker.limits import Limits
+from broker.core.errors import TitanError
+from broker.core.settings import BrokerSettings
+from broker.core.states import FINISHED, STATUSES, Status
+from broker.diagnostics.consistency import check
 from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import Job, NewJob
 from broker.models.reports import Finish, Held
-from broker.states import FINISHED, STATUSES, Status
-from broker.store import Store
-from broker.verbs.enqueueing import Enqueued
+from broker.resp import keys
+from broker.store.enqueue import Enqueued
+from broker.store.job_store import Store
+from broker.store.limits import Limits
 from tests.conftest import NOW, assert_known_keys
 from tests.property.kept import kept_of
 from tests.property.model import FACTS, Model, ModelJob, Refused

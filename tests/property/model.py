@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from broker.limits import Limits
+from broker.core.states import FINISHED, Status
 from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import NewJob
-from broker.states import FINISHED, Status
+from broker.store.limits import Limits
 
 FACTS = ("bytes", "created_at", "reason", "retry_of", "retry_at")
 

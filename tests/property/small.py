@@ -16,14 +16,14 @@ import fakeredis
 import msgspec
 from fakeredis.model import ZSet
 
-from broker import keys
-from broker.config import BrokerSettings
-from broker.errors import TitanError
+from broker.core.errors import TitanError
+from broker.core.settings import BrokerSettings
+from broker.core.states import FINISHED, STATUSES
 from broker.models.groups import GroupSettings
 from broker.models.jobs import NewJob
 from broker.models.reports import Held
-from broker.states import FINISHED, STATUSES
-from broker.store import Store
+from broker.resp import keys
+from broker.store.job_store import Store
 from tests.conftest import NOW
 from tests.property.kept import kept_of
 

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from redis.asyncio import Redis
 
-from broker.connection import connect
+from broker.resp.client import connect
 from tests.property.machine import TitanMachine
 
 SEARCH = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from broker.errors import TitanError
-from broker.script_texts import SCRIPTS
+from broker.core.errors import TitanError
+from broker.resp.script_source import SCRIPTS
 from tests.property.test_machine import SEARCH, FakeMachine
 
 MUTANTS = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.script_texts import SCRIPTS
+from broker.resp.script_source import SCRIPTS
 from tests.property.small import WORLDS, World
 
 DEPTH = 4

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from broker.access import Access
-from broker.tokens import SCOPES, Scope, add_token, new_token
+from broker.auth.grants import Access
+from broker.auth.token_file import SCOPES, Scope, add_token, new_token
 from tests.api.client import Http, Reply
 from tests.api.conftest import backend, http, logs, reaper, snapshot, waiters
 

@@ -4,10 +4,10 @@ import hmac
 
 import pytest
 
-from broker.access import Access
-from broker.api.openapi import document
-from broker.api.routes import ROUTES, Route
-from broker.tokens import SCOPES, Scope
+from broker.auth.grants import Access
+from broker.auth.token_file import SCOPES, Scope
+from broker.http.openapi import document
+from broker.http.routes import ROUTES, Route
 from tests.api.client import NO_JOB, Http
 from tests.security.conftest import Caller, Tokens
 

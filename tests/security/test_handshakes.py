@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from broker.api.app import Broker, make_app
-from broker.api.handshakes import TlsSite
-from broker.api.runner import Runner
-from broker.config import BrokerSettings
-from broker.logs import Logs
-from broker.store import Store
-from broker.tls import Tls
-from broker.waiters import Waiters
+from broker.auth.tls import Tls
+from broker.core.settings import BrokerSettings
+from broker.http.app import Broker, make_app
+from broker.http.server.runner import Runner
+from broker.http.server.tls_site import TlsSite
+from broker.logs.storage import Logs
+from broker.resp.notifier import Waiters
+from broker.store.job_store import Store
 from tests.conftest import eventually
 from tests.security.certificates import Authority
 

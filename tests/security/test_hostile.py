@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from broker.access import Access
-from broker.config import BrokerSettings
+from broker.auth.grants import Access
+from broker.core.settings import BrokerSettings
 from tests.api.client import Http
 from tests.security.hostile import CHUNKS, GOOD, HEADERS, INNER, JOBS, corpus
 

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from packaging.version import Version
 
-from broker.access import Access
+from broker.auth.grants import Access
 from tests.api.client import NO_JOB, Http
 from tests.security.hostile import NAMES
 

@@ -8,9 +8,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from broker.access import Access
-from broker.api.deadlines import Guard
-from broker.config import BrokerSettings
+from broker.auth.grants import Access
+from broker.core.settings import BrokerSettings
+from broker.http.server.connection_guard import Guard
 from tests.api.client import Http
 
 HEAD_S, BODY_S, JSON_S = 1.0, 0.5, 1.0

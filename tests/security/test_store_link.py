@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from broker.config import BrokerSettings
-from broker.connection import connect_listener
+from broker.core.settings import BrokerSettings
 from broker.models.jobs import NewJob
 from broker.models.reports import Finish
-from broker.stores import StartFailed, opened
-from broker.waiters import Waiters
+from broker.resp.client import connect_listener
+from broker.resp.notifier import Waiters
+from broker.store.connect import StartFailed, opened
 from tests.conftest import eventually, server_program, waits
 from tests.deploy.recipes import recipes
 from tests.security.certificates import Authority

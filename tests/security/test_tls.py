@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from broker.config import BrokerSettings
-from broker.tls import Tls, TlsUnusable, tls_from
+from broker.auth.tls import Tls, TlsUnusable, tls_from
+from broker.core.settings import BrokerSettings
 from tests.security.certificates import Authority
 from tests.system.conftest import Program, folder, titan
 from worker.client import BrokerUnavailable, Client
-from worker.link import tls_of
+from worker.http_session import tls_of
 
 __all__ = ["folder", "titan"]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from broker.access import Access, Exposed, access_of, is_local
+from broker.auth.grants import Access, Exposed, access_of, is_local
+from broker.auth.token_file import Token, TokensUnreadable, digest, new_token, read_tokens
 from broker.cli import main
-from broker.config import BrokerSettings
-from broker.errors import Unauthorized
-from broker.tokens import Token, TokensUnreadable, digest, new_token, read_tokens
+from broker.core.errors import Unauthorized
+from broker.core.settings import BrokerSettings
 
 HEX = "0123456789abcdef" * 4
 

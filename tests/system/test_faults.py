@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from broker.errors import StoreUnavailable
+from broker.core.errors import StoreUnavailable
+from broker.core.states import STATUSES
 from broker.models.jobs import NewJob
-from broker.states import STATUSES
 from tests.conftest import server_program, start_server, write_through
 from tests.system.conftest import Program
 from worker.client import BrokerUnavailable, Client

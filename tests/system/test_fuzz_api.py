@@ -16,8 +16,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from broker.api.openapi import document
-from broker.api.routes import ROUTES
+from broker.http.openapi import document
+from broker.http.routes import ROUTES
 from tests.system.conftest import Program
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

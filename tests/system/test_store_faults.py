@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
-from broker.script_texts import SCRIPTS
+from broker.resp.script_source import SCRIPTS
 from tests.conftest import server_program, write_through
 from tests.system.conftest import Program
 from tests.system.proxy import Proxy

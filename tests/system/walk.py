@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from broker.api.routes import ROUTES, Route
+from broker.http.routes import ROUTES, Route
 
 LOCAL = {"healthz", "openapi", "metrics"}
 """These ask nothing of the store, or answer what they can without it."""

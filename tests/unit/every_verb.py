@@ -1,10 +1,10 @@
 """One call of every method of the store that runs a script, for stores with something odd about them."""
 
-from broker.errors import TitanError
+from broker.core.errors import TitanError
 from broker.models.groups import GroupSettings
 from broker.models.jobs import NewJob
 from broker.models.reports import Finish, Held
-from broker.presence import Announcement
+from broker.models.workers import Announcement
 
 
 async def call_every_verb(store):

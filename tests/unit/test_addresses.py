@@ -2,8 +2,8 @@
 
 import pytest
 
-from broker.addresses import StoreAddress, addresses, without_password
-from broker.keys import slot
+from broker.resp.keys import slot
+from broker.resp.url import StoreAddress, addresses, without_password
 
 
 @pytest.mark.parametrize("between", [",", " ", ", ", "\n"])

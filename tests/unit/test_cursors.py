@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.cursors import cursor, place
-from broker.errors import Invalid
+from broker.core.errors import Invalid
+from broker.store.pagination import cursor, place
 
 MEMBERS = st.text("abcXYZ019_-", min_size=1, max_size=128)
 

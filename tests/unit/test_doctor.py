@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from broker import doctor
-from broker.doctor import Line
+from broker.diagnostics import doctor
+from broker.diagnostics.doctor import Line
 
 GOOD: dict[str, Any] = {
     "redis_version": "7.2.4",

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from broker import errors
-from broker.errors import BY_WORD, ERRORS, TitanError
+from broker.core import errors
+from broker.core.errors import BY_WORD, ERRORS, TitanError
 
 
 def test_errors_lists_every_class():

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
-from broker.config import BrokerSettings
-from broker.connection import connect
-from broker.errors import NotDurable, StoreUnavailable
+from broker.core.errors import NotDurable, StoreUnavailable
+from broker.core.settings import BrokerSettings
 from broker.models.jobs import NewJob
-from broker.store import Store
-from broker.wire import Wire
+from broker.resp.client import connect
+from broker.resp.multiplexer import Wire
+from broker.store.job_store import Store
 from tests.conftest import server_program, start_server
 
 ONE = [NewJob(image="x")]

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from broker import ids
-from broker.ids import Ids, is_id, lease_token
+from broker.core import ids
+from broker.core.ids import Ids, is_id, lease_token
 
 MS = 1_795_461_794_165
 

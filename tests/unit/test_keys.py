@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from broker import keys
-from broker.states import STATUSES
+from broker.core.states import STATUSES
+from broker.resp import keys
 
 NAMES = st.text("abcXYZ019_-", min_size=1, max_size=40)
 P = "titan:{7}"

@@ -6,9 +6,9 @@ import time
 import pytest
 
 from broker.metrics import lag as lags
-from broker.metrics.families import BOUNDS_S, Histogram, Sample, counter, gauge, histogram, labelled, text
+from broker.metrics.exposition import BOUNDS_S, Histogram, Sample, counter, gauge, histogram, labelled, text
+from broker.metrics.http_requests import NO_ROUTE, Requests
 from broker.metrics.lag import Lag
-from broker.metrics.requests import NO_ROUTE, Requests
 
 
 def test_histogram_counts_into_the_first_bound_that_holds_it():

@@ -9,7 +9,7 @@ from aiohttp.http_parser import HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.api.plain import Plain, Unread, read_plain, whole_length
+from broker.http.server.fast_request import Plain, Unread, read_plain, whole_length
 
 LINES = st.sampled_from(
     (

@@ -6,14 +6,14 @@ import logging
 
 import pytest
 
-from broker import reaper as reaper_module
-from broker.connection import connect_listener
-from broker.errors import StoreUnavailable
+from broker.core.errors import StoreUnavailable
 from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import NewJob
-from broker.reaper import LONGEST_SLEEP_S, Reaper
-from broker.store import Store
-from broker.waiters import Waiters
+from broker.reaper import reaper as reaper_module
+from broker.reaper.reaper import LONGEST_SLEEP_S, Reaper
+from broker.resp.client import connect_listener
+from broker.resp.notifier import Waiters
+from broker.store.job_store import Store
 from tests.conftest import NOW, eventually, somebody_waits, waits
 
 GONE_AT_ONCE = GroupSettings(retention=Retentions(succeeded=0, failed=0, cancelled=0))
@@ -200,7 +200,7 @@ async def test_run_while_the_store_is_away(store, reaper, monkeypatch, caplog):
         return await reap(limit)
 
     monkeypatch.setattr(store, "reap", away)
-    with caplog.at_level(logging.WARNING, "broker.reaper"):
+    with caplog.at_level(logging.WARNING, "broker.reaper.reaper"):
         async with running(reaper):
             await eventually(lambda: reaper.fault == "It is away.")
             await eventually(lambda: asked >= 5 and not reaper.fault)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.addresses import addresses
-from broker.redis_cli import redis_cli
-from broker.words import counted
+from broker.core.words import counted
+from broker.resp.redis_cli import redis_cli
+from broker.resp.url import addresses
 from tests.conftest import server_program, start_server
 
 ASK = "redis-cli -h s1 -p 26379 SENTINEL GET-MASTER-ADDR-BY-NAME"

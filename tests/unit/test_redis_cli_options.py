@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.redis_cli import redis_cli_of
+from broker.resp.redis_cli import redis_cli_of
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.json import Decoder, Encoder
 
-from broker.encoded import finished, handed_out, new_jobs
+from broker.core.timestamps import rfc3339
 from broker.models.groups import Counts, Group, GroupSettings, Retentions
 from broker.models.jobs import Job, NewJob
-from broker.rows import field_of, fields_of, group_of, job_of, run_of
-from broker.runs import enqueue_words, new_runs
-from broker.script_texts import SCRIPTS
-from broker.texts import Settings, settings_of, settings_text
-from broker.times import rfc3339
+from broker.resp.script_source import SCRIPTS
+from broker.store.format.job_json import finished, handed_out, new_jobs
+from broker.store.format.record import Settings, settings_of, settings_text
+from broker.store.format.replies import field_of, fields_of, group_of, job_of, run_of
+from broker.store.format.script_args import enqueue_words, new_runs
 from tests.conftest import NOW
 from tests.unit.jobs import NEW_JOBS, SETTINGS
 

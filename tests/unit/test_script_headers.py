@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-import broker.script_texts
-from broker.errors import BY_WORD
-from broker.script_texts import SCRIPTS
-from broker.states import MOVES
+import broker.resp.script_source
+from broker.core.errors import BY_WORD
+from broker.core.states import MOVES
+from broker.resp.script_source import SCRIPTS
 
-FOLDER = Path(broker.script_texts.__file__).parent.parent / "lua"
+FOLDER = Path(broker.resp.script_source.__file__).parent.parent / "lua"
 WORDS = ("moves", "reply", "refuses", "flags", "with")
 ALLOW_OOM = {
     "announce", "cancel", "check", "configure", "finish", "log", "next", "next_image", "order", "reap", "release",

@@ -8,10 +8,10 @@ import time
 import pytest
 from redis.exceptions import NoScriptError
 
-from broker.errors import StoreUnavailable
+from broker.core.errors import StoreUnavailable
 from broker.models.jobs import NewJob
-from broker.script_texts import SCRIPTS
-from broker.scripts import Call, Scripts
+from broker.resp.script_source import SCRIPTS
+from broker.resp.scripts import Call, Scripts
 from tests.conftest import NOW
 
 SPEC = '{"image":"x"}'

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-import broker.script_texts
-from broker import keys
+import broker.resp.script_source
 from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Retentions
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
-from broker.script_texts import SCRIPTS
-from broker.texts import Settings
+from broker.resp import keys
+from broker.resp.script_source import SCRIPTS
+from broker.store.format.record import Settings
 
-FOLDER = Path(broker.script_texts.__file__).parent.parent / "lua"
+FOLDER = Path(broker.resp.script_source.__file__).parent.parent / "lua"
 FILES = sorted(FOLDER.glob("*.lua"))
 PRELUDE = (FOLDER / "_prelude.lua").read_text("utf-8")
 JOBS = (FOLDER / "_jobs.lua").read_text("utf-8")

@@ -10,15 +10,15 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from broker.api import queries
-from broker.api.codec import decode, form
-from broker.api.routes import ROUTES
-from broker.api.strict import IGNORED
-from broker.errors import Invalid
+from broker.core.errors import Invalid
+from broker.http.request import query_params
+from broker.http.request.decoding import decode, form
+from broker.http.request.strict import IGNORED
+from broker.http.routes import ROUTES
 from broker.models.groups import GroupPut
 from broker.models.jobs import NewJobs
 from broker.models.reports import Failure, Finishes, HeldJobs, Success
-from broker.presence import Announcement
+from broker.models.workers import Announcement
 
 BODIES = sorted(
     {route.takes for route in ROUTES if isinstance(route.takes, type) and issubclass(route.takes, Struct)},
@@ -142,7 +142,7 @@ def test_field_of_a_body_that_is_wrong(kind: type[Struct]) -> None:
 
 
 @pytest.mark.parametrize("kind", QUERIES, ids=lambda kind: kind.__name__)
-def test_parameter_that_is_wrong(kind: type[queries.Query]) -> None:
+def test_parameter_that_is_wrong(kind: type[query_params.Query]) -> None:
     """A parameter that is wrong is named with its bounds, in our own words."""
     for name, schema in SCHEMAS[kind.__name__].get("properties", {}).items():
         field = plain(schema)
@@ -155,7 +155,7 @@ def test_parameter_that_is_wrong(kind: type[queries.Query]) -> None:
         texts += ["a\x00b"] if "pattern" in item else []
         for text in texts:
             with pytest.raises(Invalid) as refused:
-                queries.parse(kind, urlencode({name: text}))
+                query_params.parse(kind, urlencode({name: text}))
             assert is_ours(refused.value), refused.value.message
             assert refused.value.fields == name
             assert refused.value.message.startswith(f"{name} must be ")
@@ -252,20 +252,20 @@ def test_unknown_field_with_a_hostile_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "word", "near"),
     [
-        (queries.NextQuery, "grp", "group"),
-        (queries.NextQuery, "GROUP", "group"),
-        (queries.NextQuery, "waits", "wait"),
-        (queries.ListQuery, "create_after", "created_after"),
-        (queries.TailQuery, "status", ""),
-        (queries.ListQuery, "start", ""),
-        (queries.NextQuery, "timeout", ""),
-        (queries.Query, "force", ""),
+        (query_params.NextQuery, "grp", "group"),
+        (query_params.NextQuery, "GROUP", "group"),
+        (query_params.NextQuery, "waits", "wait"),
+        (query_params.ListQuery, "create_after", "created_after"),
+        (query_params.TailQuery, "status", ""),
+        (query_params.ListQuery, "start", ""),
+        (query_params.NextQuery, "timeout", ""),
+        (query_params.Query, "force", ""),
     ],
 )
-def test_unknown_parameter(kind: type[queries.Query], word: str, near: str) -> None:
+def test_unknown_parameter(kind: type[query_params.Query], word: str, near: str) -> None:
     """A parameter that nobody knows is named, with the nearest known one; nothing far away is suggested."""
     with pytest.raises(Invalid) as refused:
-        queries.parse(kind, f"{word}=1")
+        query_params.parse(kind, f"{word}=1")
     assert refused.value.fields == word
     assert refused.value.message.startswith(f"There is no parameter {word}; ")
     assert re.findall(r"did you mean (\w+)\?", refused.value.message) == ([near] if near else [])
@@ -314,7 +314,7 @@ def test_bodies_of_many_are_read_once(kind: type[Struct], monkeypatch: pytest.Mo
             decoded.append(body)
             return real.decode(body)
 
-    monkeypatch.setattr("broker.api.codec._decoder", lambda *_: Counting())
+    monkeypatch.setattr("broker.http.request.decoding._decoder", lambda *_: Counting())
     decode(
         kind,
         json.dumps(

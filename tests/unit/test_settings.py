@@ -8,9 +8,9 @@ from click.testing import CliRunner, Result
 from msgspec import Meta, Struct
 
 from broker.cli.options import settings_from, settings_options, sources
-from broker.config import BrokerSettings
-from broker.settings import settings_of, unknown_variables
-from worker.config import WorkerSettings
+from broker.core.settings import BrokerSettings
+from broker.core.settings_schema import settings_of, unknown_variables
+from worker.settings import WorkerSettings
 
 
 class Settings(Struct, frozen=True, kw_only=True):

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from broker.api import shed as sheds
-from broker.api.routes import ROUTES
-from broker.api.shed import FIRST, LAST, NEVER, Shed, rank_of
-from broker.errors import Overloaded, StoreUnavailable
+from broker.core.errors import Overloaded, StoreUnavailable
+from broker.http.routes import ROUTES
+from broker.http.server import admission as sheds
+from broker.http.server.admission import FIRST, LAST, NEVER, Shed, rank_of
 
 
 async def test_admit_up_to_the_limit():

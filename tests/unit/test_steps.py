@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from broker.core.inline_task import Steps
 from broker.models.fields import MAX_JOBS
-from broker.steps import Steps
-from broker.ticks import MOST_BYTES, MOST_JOBS, Ticks
+from broker.store.batcher import MOST_BYTES, MOST_JOBS, Ticks
 
 Ends = list[tuple[Any, BaseException | None]]
 

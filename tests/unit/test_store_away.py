@@ -10,13 +10,13 @@ import pytest
 from redis._parsers import BaseParser
 from redis.asyncio import Redis
 
-from broker.config import BrokerSettings
-from broker.connection import connect
-from broker.errors import NotFound, StoreUnavailable
+from broker.core.errors import NotFound, StoreUnavailable
+from broker.core.settings import BrokerSettings
 from broker.models.jobs import NewJob
-from broker.refusals import told
-from broker.setting_up import PartitionsDiffer
-from broker.store import Store
+from broker.resp.bootstrap import PartitionsDiffer
+from broker.resp.client import connect
+from broker.resp.replies_to_errors import told
+from broker.store.job_store import Store
 from tests.unit.conftest import free_port
 from tests.unit.every_verb import refused
 

@@ -5,12 +5,12 @@ import secrets
 import pytest
 from redis.asyncio import Redis
 
-from broker import keys
-from broker.check import check
-from broker.config import BrokerSettings
-from broker.errors import StoreUnavailable
+from broker.core.errors import StoreUnavailable
+from broker.core.settings import BrokerSettings
+from broker.diagnostics.consistency import check
 from broker.models.jobs import NewJob
-from broker.store import Store
+from broker.resp import keys
+from broker.store.job_store import Store
 from tests.unit.every_verb import call_every_verb, refused
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from broker.check import check
-from broker.config import BrokerSettings
-from broker.connection import connect
-from broker.errors import StoreFull
+from broker.core.errors import StoreFull
+from broker.core.settings import BrokerSettings
+from broker.diagnostics.consistency import check
 from broker.models.jobs import NewJob
-from broker.store import Store
+from broker.resp.client import connect
+from broker.store.job_store import Store
 from tests.unit.every_verb import finished, held, refused
 
 

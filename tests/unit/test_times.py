@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.times import NOT_GIVEN, milliseconds, rfc3339
+from broker.core.timestamps import NOT_GIVEN, milliseconds, rfc3339
 
 MS = 1_795_461_794_165
 LATEST = 253_402_300_799_999

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from broker.connection import connect_listener
 from broker.models.groups import GroupSettings
 from broker.models.jobs import NewJob
-from broker.store import Store
-from broker.waiters import Waiters
+from broker.resp.client import connect_listener
+from broker.resp.notifier import Waiters
+from broker.store.job_store import Store
 from tests.conftest import NOW, eventually, somebody_waits, waits
 
 ONE = [NewJob(image="x")]

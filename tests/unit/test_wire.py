@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as Away
 from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as TooLate
 
-from broker.wire import Wire
+from broker.resp.multiplexer import Wire
 from tests.conftest import server_program, start_server
 from tests.unit.conftest import free_port
 

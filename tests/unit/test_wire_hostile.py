@@ -8,9 +8,9 @@ import pytest
 from redis.exceptions import ConnectionError as Away
 from redis.exceptions import TimeoutError as TooLate
 
-from broker.metrics.families import Histogram
-from broker.wire import Wire
-from broker.wire_protocol import Limits, Link
+from broker.metrics.exposition import Histogram
+from broker.resp.multiplexer import Wire
+from broker.resp.resp_connection import Limits, Link
 from tests.unit.test_wire import outcome
 
 LIMIT_S = 0.3

@@ -10,21 +10,21 @@ from typing import Any, Literal
 import pytest
 from aiohttp import web
 
-from broker.api.app import Broker, make_app
-from broker.api.runner import Runner
-from broker.config import BrokerSettings
-from broker.connection import connect_listener
-from broker.logs import open_logs
+from broker.core.settings import BrokerSettings
+from broker.http.app import Broker, make_app
+from broker.http.server.runner import Runner
+from broker.logs.storage import open_logs
 from broker.models.jobs import Job, NewJob
-from broker.store import Store
-from broker.waiters import Waiters
+from broker.resp.client import connect_listener
+from broker.resp.notifier import Waiters
+from broker.store.job_store import Store
 from tests.worker.containers import Running
 from tests.worker.podman import Podman, missing, podman
 from tests.worker.programs import Start, programs
 from worker.client import Client
-from worker.config import WorkerSettings
-from worker.daemon import run_worker
-from worker.runs import Event
+from worker.daemon.daemon import run_worker
+from worker.daemon.deliveries import Event
+from worker.settings import WorkerSettings
 
 Kind = Literal["started", "ended", "reported", "refused", "dropped", "logged"]
 

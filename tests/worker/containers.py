@@ -4,11 +4,11 @@ from typing import Any
 
 from broker.models.jobs import Job
 from tests.worker.podman import IMAGE
-from worker.entries import ContainerEntry
-from worker.outcome import Failed, Outcome, Succeeded
-from worker.output import Output
+from worker.jobs.outcome import Failed, Outcome, Succeeded
+from worker.jobs.output import Output
 from worker.runners.container import ContainerRunner
 from worker.runners.engine import Engine
+from worker.table.entries import ContainerEntry
 
 
 class Running:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from worker import Failed, Released, Succeeded, job
-from worker.outcome import Dropped
+from worker.jobs.outcome import Dropped
 
 
 class Odd(BaseException):

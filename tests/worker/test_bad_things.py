@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from broker.core.states import FINISHED
 from broker.models.jobs import Job
-from broker.states import FINISHED
 from tests.worker.conftest import enqueue, read_log
 from tests.worker.programs import Start
 from tests.worker.watching import children, memory_kib, open_kinds

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.errors import StoreUnavailable
+from broker.core.errors import StoreUnavailable
 from tests.conftest import eventually
 from tests.worker.conftest import Front, Work, enqueue
 from tests.worker.programs import Start

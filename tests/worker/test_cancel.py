@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from broker.api.app import Broker
-from broker.connection import connect_listener
+from broker.http.app import Broker
 from broker.models.jobs import Job
-from broker.presence import Announcement, Orders
-from broker.store import Store
-from broker.waiters import Waiters
+from broker.models.workers import Announcement, Orders
+from broker.resp.client import connect_listener
+from broker.resp.notifier import Waiters
+from broker.store.job_store import Store
 from tests.conftest import eventually
 from tests.worker.conftest import Front, Work, Working, enqueue
 from tests.worker.programs import Start

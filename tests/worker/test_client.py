@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from broker.errors import IdempotencyMismatch, Invalid, LeaseLost, LimitReached, NotFound, TooLarge, WrongState
+from broker.core.errors import IdempotencyMismatch, Invalid, LeaseLost, LimitReached, NotFound, TooLarge, WrongState
 from broker.models.groups import GroupSettings
 from broker.models.jobs import NewJob
 from broker.models.reports import Finish, Held

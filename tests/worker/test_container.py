@@ -15,12 +15,12 @@ from tests.worker.conftest import Work, read_log
 from tests.worker.containers import Running
 from tests.worker.podman import IMAGE, Podman
 from tests.worker.programs import Start
-from worker import linux
 from worker.client import Client
-from worker.entries import ContainerEntry
-from worker.outcome import Failed, Outcome, Released, Succeeded
+from worker.daemon import linux
+from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
 from worker.runners.container import ending
 from worker.runners.container_config import HOST, WORKER, is_left_behind, own_labels
+from worker.table.entries import ContainerEntry
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("podman")]
 

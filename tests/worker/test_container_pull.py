@@ -12,7 +12,7 @@ from tests.worker.containers import Running
 from tests.worker.podman import Podman
 from tests.worker.registry import Registry, registry
 from worker.client import Client
-from worker.outcome import Failed, Succeeded
+from worker.jobs.outcome import Failed, Succeeded
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("podman")]
 

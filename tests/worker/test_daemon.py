@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from broker.errors import NotFound
+from broker.core.errors import NotFound
 from broker.models.jobs import NewJob
-from broker.store import Store
+from broker.store.job_store import Store
 from tests.worker.conftest import Front, Work, enqueue, read_log
 from tests.worker.watching import is_dead, written
 from worker.client import Client
-from worker.outcome import Failed, Released, Succeeded
+from worker.jobs.outcome import Failed, Released, Succeeded
 
 WAITS = "hang=sh -c 'echo $$; exec sleep 60'"
 
@@ -121,7 +121,7 @@ async def test_a_job_for_another_worker_is_left_alone(client: Client, work: Work
 
 async def test_a_job_that_cannot_run_is_given_back(client: Client, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker with too many images to ask for takes any job; one that is not in its table goes back with a delay."""
-    monkeypatch.setattr("worker.loops.next._MOST_IMAGES", 0)
+    monkeypatch.setattr("worker.daemon.loops.dequeue._MOST_IMAGES", 0)
     (job,) = await enqueue(client, "other")
     worker = work("hello=cat", give_back_s=3600)
     (event,) = await worker.until("reported", job)

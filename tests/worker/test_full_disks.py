@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from broker.core.states import FINISHED
 from broker.models.jobs import Job
-from broker.states import FINISHED
 from tests.worker.conftest import enqueue, read_log
 from tests.worker.oddly import unshared
 from tests.worker.programs import Program, Start

@@ -13,10 +13,10 @@ from aiohttp import web
 from broker.models.jobs import Job, NewJob
 from tests.worker.conftest import Work, read_log
 from worker.client import Client
-from worker.entries import HttpEntry
-from worker.outcome import Failed, Outcome, Released, Succeeded
-from worker.output import Output
+from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
+from worker.jobs.output import Output
 from worker.runners.http import HttpRunner
+from worker.table.entries import HttpEntry
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

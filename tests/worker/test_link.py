@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 
-from broker.errors import StoreUnavailable, TitanError
+from broker.core.errors import StoreUnavailable, TitanError
 from worker.client import BrokerUnavailable, Client
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]

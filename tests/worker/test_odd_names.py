@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from broker.models.jobs import NewJob
-from broker.presence import Announcement, Receipt
+from broker.models.workers import Announcement, Receipt
 from tests.worker.conftest import enqueue, read_log
 from tests.worker.oddly import after, unshared
 from tests.worker.programs import Start

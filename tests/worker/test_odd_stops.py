@@ -10,7 +10,7 @@ import pytest
 from tests.worker.conftest import Front, enqueue
 from tests.worker.programs import Program, Start
 from worker.client import Client
-from worker.daemon import LAST_REPORTS_S
+from worker.daemon.daemon import LAST_REPORTS_S
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from broker.core.states import FINISHED
 from broker.models.jobs import Job, NewJob
-from broker.states import FINISHED
 from tests.worker.odd_site import odd_site
 from tests.worker.odd_things import ASYNC, COMMAND, CONTAINER, HTTP, KINDS, POOL, Case, Row
 from tests.worker.podman import IMAGE, Podman

@@ -2,17 +2,17 @@
 
 import pytest
 
-from broker.errors import NotFound
-from broker.presence import Announcement, Orders
+from broker.core.errors import NotFound
+from broker.models.workers import Announcement, Orders
 from tests.worker.conftest import Work, enqueue
 from worker.client import Client
-from worker.loops.announce import AnnounceLoop
+from worker.daemon.loops.announce import AnnounceLoop
 
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers announce themselves many times a second."""
-    monkeypatch.setattr("worker.loops.announce.EVERY_S", 0.05)
+    monkeypatch.setattr("worker.daemon.loops.announce.EVERY_S", 0.05)
 
 
 async def says(client: Client, **wanted: object) -> None:

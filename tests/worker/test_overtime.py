@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from broker.config import BrokerSettings
+from broker.core.settings import BrokerSettings
 from broker.models.groups import GroupSettings
-from broker.reaper import Reaper
+from broker.reaper.reaper import Reaper
 from tests.worker.conftest import Front, Work, enqueue
 from worker.client import Client
-from worker.outcome import Failed
+from worker.jobs.outcome import Failed
 
 STUBBORN = """#!/bin/sh
 # the first delivery ignores TERM; another one notes whether the first is still there

@@ -9,13 +9,13 @@ from unittest.mock import Mock
 import msgspec
 import pytest
 
-from broker.errors import Invalid, StoreUnavailable, TitanError
+from broker.core.errors import Invalid, StoreUnavailable, TitanError
 from tests.worker.watching import open_files
-from worker import linux
-from worker.answers import BrokerUnavailable
-from worker.backoff import Backoff, is_passing, resend
-from worker.config import WorkerSettings, job_environment
-from worker.output import Output
+from worker.daemon import linux
+from worker.daemon.backoff import Backoff, is_passing, resend
+from worker.jobs.output import Output
+from worker.responses import BrokerUnavailable
+from worker.settings import WorkerSettings, job_environment
 
 
 async def kept(output: Output) -> bytes:
@@ -152,7 +152,7 @@ async def test_resend_only_what_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     async def sleep(wait_s: float) -> None:
         waits.append(wait_s)
 
-    monkeypatch.setattr("worker.backoff.asyncio.sleep", sleep)
+    monkeypatch.setattr("worker.daemon.backoff.asyncio.sleep", sleep)
     errors: list[TitanError] = [BrokerUnavailable(), StoreUnavailable()]
 
     async def call() -> str:

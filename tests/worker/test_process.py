@@ -17,10 +17,10 @@ import pytest
 from broker.models.jobs import Job
 from tests.conftest import eventually
 from tests.worker.watching import children, is_dead, open_files
-from worker.entries import ProcessEntry
-from worker.outcome import Dropped, Failed, Outcome, Released, Succeeded, Usage
-from worker.output import Output
+from worker.jobs.outcome import Dropped, Failed, Outcome, Released, Succeeded, Usage
+from worker.jobs.output import Output
 from worker.runners.process import ProcessRunner
+from worker.table.entries import ProcessEntry
 
 PASSED_ON = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
 IGNORES_TERM = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
@@ -120,7 +120,7 @@ async def test_no_room_for_a_process_gives_the_job_back(monkeypatch: pytest.Monk
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    monkeypatch.setattr("worker.runners.child.subprocess.Popen", full)
+    monkeypatch.setattr("worker.runners.child_process.subprocess.Popen", full)
     assert await Ran("true").end() == Released(30)
 
 

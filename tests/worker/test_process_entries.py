@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.worker.test_process import Ran, python, sh
-from worker.entries import Limits
-from worker.outcome import Failed, Succeeded
+from worker.jobs.outcome import Failed, Succeeded
+from worker.table.entries import Limits
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may run as somebody else")
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from tests.worker.conftest import Front
 from tests.worker.podman import IMAGE, missing, podman
 from tests.worker.programs import Start
-from worker import outcome
+from worker.jobs import outcome
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "worker/README.md").read_text()

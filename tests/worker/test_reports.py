@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
-from broker.errors import Invalid, StoreUnavailable, TooLarge
+from broker.core.errors import Invalid, StoreUnavailable, TooLarge
 from broker.models.jobs import Job
-from broker.models.outcomes import Outcome, Problem
 from broker.models.reports import Finish, Held
+from broker.models.results import Outcome, Problem
 from tests.worker.conftest import Work, enqueue, read_log
 from worker.client import BrokerUnavailable, Client
-from worker.entries import ProcessEntry
-from worker.loops.finish import FinishLoop
-from worker.loops.log import LogUploads
-from worker.outcome import Released
-from worker.output import Output
+from worker.daemon.deliveries import Event, Run, Runs
+from worker.daemon.loops.report import FinishLoop
+from worker.daemon.loops.upload_logs import LogUploads
+from worker.jobs.outcome import Released
+from worker.jobs.output import Output
 from worker.runners.process import ProcessRunner
-from worker.runs import Event, Run, Runs
+from worker.table.entries import ProcessEntry
 
 
 async def test_outcomes_that_come_together_go_together(
@@ -94,7 +94,7 @@ async def test_an_item_that_the_store_could_not_answer(
         return await finish(self, items)
 
     monkeypatch.setattr(Client, "finish", answers)
-    monkeypatch.setattr("worker.loops.finish._AGAIN_S", 0.01)
+    monkeypatch.setattr("worker.daemon.loops.report._AGAIN_S", 0.01)
     (job,) = await enqueue(client, "quick")
     worker = work("quick=true")
     await worker.until("reported", job)

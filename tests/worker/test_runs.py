@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from broker.models.jobs import Job
-from worker.output import Output
-from worker.runs import Run, Runs
+from worker.daemon.deliveries import Run, Runs
+from worker.jobs.output import Output
 
 
 def taken(runs: Runs, n: int) -> list[Run]:
@@ -25,7 +25,7 @@ async def test_all_slots_are_asked_for_at_once() -> None:
 
 async def test_slots_that_become_free_together_are_asked_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """A free slot waits until half of them are free: then one call fills them all."""
-    monkeypatch.setattr("worker.runs._GATHER_S", 60)
+    monkeypatch.setattr("worker.daemon.deliveries._GATHER_S", 60)
     runs = Runs(4)
     first, second, *_ = taken(runs, 4)
     room = asyncio.create_task(runs.room())
@@ -40,7 +40,7 @@ async def test_slots_that_become_free_together_are_asked_for_together(monkeypatc
 
 async def test_a_slot_that_stays_alone_is_asked_for_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slot does not wait for jobs that go on running."""
-    monkeypatch.setattr("worker.runs._GATHER_S", 0.01)
+    monkeypatch.setattr("worker.daemon.deliveries._GATHER_S", 0.01)
     runs = Runs(4)
     first, *_ = taken(runs, 4)
     runs.ended(first)

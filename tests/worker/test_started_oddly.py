@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from broker.core.states import FINISHED
 from broker.models.jobs import Job
-from broker.states import FINISHED
 from tests.worker.conftest import enqueue, read_log
 from tests.worker.oddly import MUTE, PARENTS, after
 from tests.worker.programs import Program, Start
 from tests.worker.watching import children, written
-from worker import keeper
 from worker.client import Client
-from worker.signals import Stops
+from worker.daemon import parent_watch
+from worker.daemon.signals import Stops
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")]
 
@@ -97,9 +97,9 @@ async def test_one_stop_that_comes_twice(client: Client, start: Start, tmp_path:
     pids = {"keeper first": (above, below), "a wrapper sends it again": (above, above)}
     for pid in pids.get(order, (below, above)):
         os.kill(pid, signal.SIGTERM)
-        await asyncio.sleep(3 * keeper.GATHER_S if order == "keeper late" else 0)
+        await asyncio.sleep(3 * parent_watch.GATHER_S if order == "keeper late" else 0)
     await program.says("stopping: 1 job")
-    await asyncio.sleep(2 * keeper.GATHER_S)  # a second stop would come in this time
+    await asyncio.sleep(2 * parent_watch.GATHER_S)  # a second stop would come in this time
     (tmp_path / "go").touch()
     assert await program.end() == 0
     assert b"stopping now" not in program.log
@@ -113,7 +113,7 @@ async def test_a_second_stop_after_one_that_came_twice(client: Client, start: St
     for pid in (program.started.pid, int(children(program.started.pid).split()[0])):
         os.kill(pid, signal.SIGTERM)
     await program.says("stopping: 1 job")
-    await asyncio.sleep(2 * keeper.GATHER_S)  # until the keeper has passed its own on
+    await asyncio.sleep(2 * parent_watch.GATHER_S)  # until the keeper has passed its own on
     program.signal(signal.SIGINT)
     await program.says("stopping now")
     assert await program.end() == 1
@@ -122,7 +122,7 @@ async def test_a_second_stop_after_one_that_came_twice(client: Client, start: St
 def test_stops_are_counted_by_the_way_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """The keeper's own and the worker's own first signal are one stop; a further one of either is a second."""
     passed_on = 0
-    monkeypatch.setattr(keeper, "stops_passed_on", lambda: passed_on)
+    monkeypatch.setattr(parent_watch, "stops_passed_on", lambda: passed_on)
     stops = Stops()
     stops.received()
     stops.gathered()

@@ -40,7 +40,7 @@ async def test_draining_without_a_broker_ends_in_time(
     client: Client, front: Front, work: Work, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A worker that can report to nobody ends all the same, and its exit code says so."""
-    monkeypatch.setattr("worker.daemon.LAST_REPORTS_S", 0.2)
+    monkeypatch.setattr("worker.daemon.daemon.LAST_REPORTS_S", 0.2)
     await enqueue(client, "hang")
     worker = work(f"hang=sh -c 'echo $$ >{tmp_path}/pid; exec sleep 60'", grace_s=0.1)
     pid = int(await written(tmp_path / "pid"))

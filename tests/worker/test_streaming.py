@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.job_log import followed
-from broker.errors import NotFound
+from broker.cli.job.log import followed
+from broker.core.errors import NotFound
 from tests.worker.conftest import Front, Work, enqueue, read_log
 from worker.client import Client
-from worker.output import Output
+from worker.jobs.output import Output
 
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logs are sent and looked at many times a second."""
-    monkeypatch.setattr("worker.loops.log._STREAM_AFTER_S", 0.0)
-    monkeypatch.setattr("broker.api.following.LOOK_S", 0.02)
+    monkeypatch.setattr("worker.daemon.loops.upload_logs._STREAM_AFTER_S", 0.0)
+    monkeypatch.setattr("broker.logs.follower.LOOK_S", 0.02)
 
 
 def waits(folder: Path, begins: str, ends: str) -> str:
@@ -46,7 +46,7 @@ async def test_a_log_is_followed_through_a_broker_that_goes_away(
     """A follower whose broker goes away goes on where it was, at the next broker or when it is back."""
     second = Front(front.broker)
     await second.start()
-    monkeypatch.setattr("worker.link._CONNECT_S", 1.0)
+    monkeypatch.setattr("worker.http_session._CONNECT_S", 1.0)
     (job,) = await enqueue(client, "wait")
     work(waits(tmp_path, r"one\n", r"two\n"), stream_s=0.05, broker_url=(second.url,))
     seen = b""

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from broker.models.jobs import Job
-from worker.config import WorkerSettings
-from worker.entries import ContainerEntry, HttpEntry, Limits, ProcessEntry
-from worker.outcome import Outcome, Released, Succeeded
-from worker.output import Output
-from worker.runners.choice import Choice
-from worker.table import Table, Tables, read_table
+from worker.jobs.outcome import Outcome, Released, Succeeded
+from worker.jobs.output import Output
+from worker.runners.by_entry import Choice
+from worker.settings import WorkerSettings
+from worker.table.entries import ContainerEntry, HttpEntry, Limits, ProcessEntry
+from worker.table.table import Table, Tables, read_table
 
 FILE = """
     [process.resize]

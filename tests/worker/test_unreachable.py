@@ -10,7 +10,7 @@ import pytest
 
 from tests.security.certificates import Authority
 from worker.client import BrokerUnavailable, Client
-from worker.link import tls_of
+from worker.http_session import tls_of
 from worker.unreachable import broker_address, why
 
 KEY = aiohttp.client_reqrep.ConnectionKey("h", 80, False, True, None, None, None)  # noqa: FBT003

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any, Protocol
 
 from broker.models.jobs import Job
-from worker.outcome import Outcome
-from worker.output import Output
+from worker.jobs.outcome import Outcome
+from worker.jobs.output import Output
 
 
 class Runner(Protocol):

@@ -7,9 +7,9 @@ from asyncio import CancelledError
 from collections.abc import AsyncGenerator, Awaitable, Generator
 from typing import Any
 
-from worker.outcome import MAX_DELAY_S, Dropped, Failed, Outcome, Released, Succeeded, Usage
+from worker.jobs.outcome import MAX_DELAY_S, Dropped, Failed, Outcome, Released, Succeeded, Usage
+from worker.jobs.texts import MAX_ERROR, MAX_REASON, clipped, encoded, kind_of, named, shown
 from worker.runners.calls import Interrupted
-from worker.texts import MAX_ERROR, MAX_REASON, clipped, encoded, kind_of, named, shown
 
 _SUCCEEDED = Succeeded()
 _OUTCOMES = (Succeeded, Failed, Released, Dropped)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Self
 
-from worker import signals
+from worker.daemon import signals
 
 _LOOK_S = 0.5
 _LATE_S = 1.0

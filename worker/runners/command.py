@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from broker.models.jobs import Job
-from worker.entries import Argv, Limits, ProcessEntry
-from worker.runners import limits
+from worker.runners import rlimits
 from worker.runners.environment import environment_of
+from worker.table.entries import Argv, Limits, ProcessEntry
 
 _NONE = Limits()
 
@@ -48,14 +48,14 @@ def command_of(entry: ProcessEntry, job: Job, passed_on: Mapping[str, str], refu
     if entry.limits != _NONE:
         # The shim becomes the user, who may not be able to read it.
         words = _words(refusal, entry.limits, user, environment.get("LC_CTYPE"))
-        argv = (sys.executable, "-I", "-S", limits.__file__, *words, "--", executable, *argv)
+        argv = (sys.executable, "-I", "-S", rlimits.__file__, *words, "--", executable, *argv)
         executable, user = sys.executable, None
     return Command(argv, executable, environment, entry.cwd or None, user, owner_uid)
 
 
 def _words(refusal: int, given: Limits, user: User | None, lc_ctype: str | None) -> list[str]:
     words = [f"refusal={refusal}"]
-    words += [f"{name}={value}" for name in limits.LIMITS if (value := getattr(given, name)) is not None]
+    words += [f"{name}={value}" for name in rlimits.LIMITS if (value := getattr(given, name)) is not None]
     if user:
         words.append(f"user={user.uid}:{user.gid}:{','.join(map(str, user.groups))}")
     if lc_ctype is not None:

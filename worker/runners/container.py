@@ -13,12 +13,12 @@ from aiodocker.containers import DockerContainer
 from aiodocker.stream import Stream
 
 from broker.models.jobs import Job
-from worker.entries import ContainerEntry
-from worker.outcome import Failed, Outcome, Released, Succeeded, Usage
-from worker.output import Output
+from worker.jobs.outcome import Failed, Outcome, Released, Succeeded, Usage
+from worker.jobs.output import Output
+from worker.jobs.texts import MAX_ERROR, clipped, kind_of, named, shown
 from worker.runners.container_config import config_of
 from worker.runners.engine import Engine
-from worker.texts import MAX_ERROR, clipped, kind_of, named, shown
+from worker.table.entries import ContainerEntry
 
 _LAST_OUTPUT_S = 2.0
 _REMOVAL_S = 30.0

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from broker.models.jobs import Job
-from worker import linux
-from worker.entries import ContainerEntry
+from worker.daemon import linux
 from worker.host import host_name
 from worker.runners.environment import environment_of
+from worker.table.entries import ContainerEntry
 
 JOB, GROUP, DELIVERY = "titan.job", "titan.group", "titan.delivery"
 HOST, WORKER = "titan.host", "titan.worker"

@@ -9,9 +9,9 @@ import aiohttp
 from aiodocker import Docker, DockerError
 from aiodocker.containers import DockerContainer
 
-from worker.output import Output
+from worker.jobs.output import Output
+from worker.jobs.texts import encoded, shown
 from worker.runners.container_config import WORKER, is_left_behind
-from worker.texts import encoded, shown
 
 _UNIX = "unix://"
 

@@ -10,10 +10,10 @@ import aiohttp
 from yarl import URL
 
 from broker.models.jobs import Job
-from worker.entries import HttpEntry
-from worker.outcome import MAX_DELAY_S, Failed, Outcome, Released, Succeeded
-from worker.output import Output
-from worker.texts import MAX_ERROR, clipped, kind_of, shown
+from worker.jobs.outcome import MAX_DELAY_S, Failed, Outcome, Released, Succeeded
+from worker.jobs.output import Output
+from worker.jobs.texts import MAX_ERROR, clipped, kind_of, shown
+from worker.table.entries import HttpEntry
 
 _CONNECT_S = 10.0
 _PIECE_BYTES = 64 * 1024

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
-from worker import linux
+from worker.daemon import linux
 
 _LOOK_S = 2.0
 _LONGEST_S = 5.0

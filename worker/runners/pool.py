@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from broker.models.jobs import Job
-from worker.outcome import Failed, Outcome, Released, Succeeded
-from worker.output import Output
-from worker.runners.child import Child
+from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
+from worker.jobs.output import Output
+from worker.runners.child_process import Child
 from worker.runners.command import Command
-from worker.runners.endings import ending, is_no_room
-from worker.runners.exchange import (
+from worker.runners.exit_status import ending, is_no_room
+from worker.runners.orphans import Orphans
+from worker.runners.pool_protocol import (
     HEAD,
     MAX_REPLY_BYTES,
     Reply,
@@ -25,7 +26,6 @@ from worker.runners.exchange import (
     packed,
     reply_in,
 )
-from worker.runners.orphans import Orphans
 
 _logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Pool:
     def _start(self, log: Output) -> "_Member":
         ours, theirs = socket.socketpair()
         with theirs:
-            argv = (sys.executable, "-m", "worker.runners.pooled", str(theirs.fileno()), *self._apps)
+            argv = (sys.executable, "-m", "worker.runners.pool_child", str(theirs.fileno()), *self._apps)
             environment = {"PYTHONPATH": os.pathsep.join(sys.path), **self._environment}
             command = Command(argv, sys.executable, environment, None, None, None)
             child = Child(command, b"", log, keep_open=(theirs.fileno(),))

@@ -7,17 +7,17 @@ from contextlib import ExitStack
 from typing import Any
 
 from broker.models.jobs import Job
-from worker.entries import Limits, ProcessEntry
-from worker.outcome import Failed, Outcome, Released
-from worker.output import Output
-from worker.runners.child import Child
+from worker.jobs.outcome import Failed, Outcome, Released
+from worker.jobs.output import Output
+from worker.jobs.texts import MAX_ERROR, clipped, plain
+from worker.runners.child_process import Child
 from worker.runners.command import command_of
-from worker.runners.deadlines import DeadlinePassed, Deadlines
-from worker.runners.endings import ending, is_no_room, usage
+from worker.runners.exit_status import ending, is_no_room, usage
 from worker.runners.orphans import Orphans, delivery_in
 from worker.runners.payload import payload_file
 from worker.runners.refusal import Refusal
-from worker.texts import MAX_ERROR, clipped, plain
+from worker.runners.timer_wheel import DeadlinePassed, Deadlines
+from worker.table.entries import Limits, ProcessEntry
 
 _NONE = Limits()
 

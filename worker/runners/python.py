@@ -5,15 +5,15 @@ import time
 from typing import Any
 
 from broker.models.jobs import Job
-from worker import handlers
-from worker.entries import PythonEntry
-from worker.outcome import Failed, Outcome, Released
-from worker.output import Output
+from worker.jobs.outcome import Failed, Outcome, Released
+from worker.jobs.output import Output
 from worker.runners.answered import outcome_of, raised, traceback_of
 from worker.runners.calls import Call, Calls
-from worker.runners.deadlines import DeadlinePassed, Deadlines
 from worker.runners.own_tasks import OwnTask
 from worker.runners.pool import Pool
+from worker.runners.timer_wheel import DeadlinePassed, Deadlines
+from worker.table import functions
+from worker.table.entries import PythonEntry
 
 
 class PythonRunner:
@@ -29,13 +29,13 @@ class PythonRunner:
 
     async def run(self, entry: PythonEntry, job: Job, log: Output) -> Outcome:
         """Run the handler. At the job's timeout a coroutine is cancelled, and a process of the pool is ended."""
-        handler = handlers.find(entry.handler)
+        handler = functions.find(entry.handler)
         if not handler.is_async:
             return await self._pool.run(entry.handler, job, log)
         try:
             with self._deadlines.within(job.timeout), self._calls.call(job.timeout) as call:
                 _own(call)
-                outcome, text = outcome_of(await handlers.called(handler, job))
+                outcome, text = outcome_of(await functions.called(handler, job))
         except DeadlinePassed:
             return _timed_out(job)
         except BaseException as error:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from broker.check import check
-from broker.config import BrokerSettings
-from broker.connection import connect
-from broker.store import Store
+from broker.core.settings import BrokerSettings
+from broker.diagnostics.consistency import check
+from broker.resp.client import connect
+from broker.store.job_store import Store
 from tests.system.chaos.faults import Faults
 from tests.system.chaos.ledger import Ledger
 from tests.system.chaos.load import Load

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from broker.times import milliseconds
+from broker.core.timestamps import milliseconds
 
 
 class Delivery(NamedTuple):

@@ -1,0 +1,164 @@
+"""The group that a measurement has for itself: the requests about it, filling it, and emptying it again."""
+
+import asyncio
+import secrets
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+
+import msgspec
+from msgspec import Struct
+
+from broker.bench.http_client import Address, Answer, BenchFailed, Caller, clock
+from broker.models.fields import MAX_JOBS
+from broker.models.groups import Counts, GroupSettings, GroupWrapper, Retentions
+
+IMAGE = "titan-bench"
+
+_KEPT = Retentions(succeeded=3600, failed=3600, cancelled=3600)
+_NOT_KEPT = Retentions(succeeded=0, failed=0, cancelled=0)
+_SUCCEEDED = {"status": "succeeded"}
+_STUCK_S = 15.0
+_LOOK_S = 0.05
+
+
+class Taken(Struct, frozen=True, gc=False):
+    """What the generator reads of a job that it was handed."""
+
+    id: str
+    group_name: str
+    lease: str
+
+
+class _TakenJobs(Struct, frozen=True):
+    jobs: list[Taken]
+
+
+class _Outcome(Struct, frozen=True, gc=False):
+    ok: bool = False
+
+
+class _Outcomes(Struct, frozen=True):
+    jobs: list[_Outcome]
+
+
+_taken = msgspec.json.Decoder(_TakenJobs)
+_outcomes = msgspec.json.Decoder(_Outcomes)
+
+
+class OwnGroup:
+    """A group named bench-<random>, on one broker."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.name = f"bench-{secrets.token_hex(6)}"
+        self.path = f"/groups/{self.name}"
+
+    def enqueue(self, n: int = 1, payload_bytes: int = 100) -> bytes:
+        """The request that enqueues n jobs."""
+        job = {"image": IMAGE, "payload": "x" * payload_bytes}
+        return self.address.request("POST", f"{self.path}/jobs", {"jobs": [job] * n})
+
+    def enqueues(self, n: int) -> Iterator[bytes]:
+        """Such requests without end."""
+        return repeat(self.enqueue(n))
+
+    def next(self, n: int = 1, wait_s: int = 0) -> bytes:
+        """The request that takes up to n jobs."""
+        wait = f"&wait={wait_s}" if wait_s else ""
+        return self.address.request("GET", f"/jobs?n={n}&group={self.name}{wait}")
+
+    def succeed(self, job: Taken) -> bytes:
+        """The request that says that one job succeeded."""
+        return self.address.request(
+            "POST", f"/groups/{job.group_name}/jobs/{job.id}/success", headers=f"Titan-Lease: {job.lease}\r\n"
+        )
+
+    def touch(self, jobs: Sequence[Taken]) -> bytes:
+        """The request that gives all of these jobs another lease."""
+        return self.address.request("POST", "/jobs/touch", {"jobs": [self._held(job) for job in jobs]})
+
+    def finish(self, jobs: Sequence[Taken]) -> bytes:
+        """The request that says that all of these jobs succeeded."""
+        return self.address.request("POST", "/jobs/finish", {"jobs": [self._held(job) | _SUCCEEDED for job in jobs]})
+
+    async def open(self) -> None:
+        """Make the group, or set it for another measurement. Raises BenchFailed."""
+        await self._configure(GroupSettings(retention=_KEPT))
+
+    async def fill(self, n: int, payload_bytes: int = 100) -> None:
+        """Enqueue n jobs. Raises BenchFailed."""
+        caller = await Caller().open(self.address)
+        whole = self.enqueue(MAX_JOBS, payload_bytes)
+        for _ in range(n // MAX_JOBS):
+            accepted(await caller.call(whole))
+        if n % MAX_JOBS:
+            accepted(await caller.call(self.enqueue(n % MAX_JOBS, payload_bytes)))
+        caller.close()
+
+    async def counts(self) -> Counts:
+        """How many jobs it has, by status. Raises BenchFailed."""
+        answer = await self._call(self.address.request("GET", self.path))
+        return msgspec.json.decode(answer.body, type=GroupWrapper).group.counts
+
+    async def check(self, jobs: int) -> None:
+        """Raise BenchFailed when fewer jobs are queued than there must be."""
+        queued = (await self.counts()).queued
+        if queued < jobs:
+            raise BenchFailed(f"Somebody took {jobs - queued} of the jobs: a worker of any group? Give it --group.")
+
+    async def finish_all(self) -> None:
+        """Take and finish what is queued. Raises BenchFailed."""
+        caller = await Caller().open(self.address)
+        while jobs := taken(accepted(await caller.call(self.next(MAX_JOBS)))):
+            accepted(await caller.call(self.finish(jobs)))
+        caller.close()
+
+    async def empty(self) -> None:
+        """Finish what is queued, and wait until the reaper has deleted everything. Raises BenchFailed."""
+        try:
+            await self._configure(GroupSettings(retention=_NOT_KEPT))
+            await self.finish_all()
+            await self._none_left()
+        except BenchFailed as error:
+            raise type(error)(f"{error} Jobs of the group {self.name} may be left.") from error
+
+    async def _none_left(self) -> None:
+        least, end = sum(msgspec.structs.astuple(await self.counts())), clock() + _STUCK_S
+        while least:
+            await asyncio.sleep(_LOOK_S)
+            left = sum(msgspec.structs.astuple(await self.counts()))
+            if left < least:
+                least, end = left, clock() + _STUCK_S
+            elif clock() > end:
+                raise BenchFailed(f"{left} jobs are not deleted: does no reaper run, or does somebody else hold them?")
+
+    async def _configure(self, settings: GroupSettings) -> None:
+        body = {name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None}
+        await self._call(self.address.request("PUT", self.path, {"group": body}))
+
+    async def _call(self, request: bytes) -> Answer:
+        caller = await Caller().open(self.address)
+        answer = accepted(await caller.call(request))
+        caller.close()
+        return answer
+
+    @staticmethod
+    def _held(job: Taken) -> dict[str, str]:
+        return {"group_name": job.group_name, "id": job.id, "lease": job.lease}
+
+
+def accepted(answer: Answer) -> Answer:
+    """The answer. Raises BenchFailed for a refusal."""
+    if answer.is_refusal:
+        raise BenchFailed(f"The broker answered {answer}")
+    return answer
+
+
+def taken(answer: Answer) -> list[Taken]:
+    """The jobs that an answer hands out."""
+    return _taken.decode(answer.body).jobs
+
+
+def not_ok(answer: Answer) -> int:
+    """How many items of a bulk call were refused."""
+    return sum(not outcome.ok for outcome in _outcomes.decode(answer.body).jobs)

@@ -1,0 +1,186 @@
+"""How a command reaches the broker: the options that all of them have, one client, and how a refusal is told."""
+
+import asyncio
+import functools
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+from msgspec import Struct
+
+from broker.cli.options import refuse_what_is_no_text
+from broker.cli.output import JsonList, line
+from broker.core.errors import Invalid, Overloaded, StoreUnavailable, TitanError
+from broker.core.settings_schema import settings_of, token_from
+from broker.http.request.decoding import convert
+from broker.models.jobs import Job
+from broker.models.results import Problem
+from worker.client import BrokerUnavailable, Client
+from worker.http_session import tls_of
+from worker.settings import WorkerSettings
+
+DEFAULT_BROKER_URL = "http://127.0.0.1:8080"
+EXIT_CODES = "Exit codes: 0 done; 1 refused; 2 wrong usage; 3 the broker cannot be reached."
+REFUSED, UNREACHABLE, TIMED_OUT = 1, 3, 124
+_TOKEN_HELP, _CA_HELP, _CERT_HELP = (
+    next(s.description for s in settings_of(WorkerSettings) if s.name == name)
+    for name in ("token_file", "ca_file", "cert_file")
+)
+
+S = TypeVar("S", bound=Struct)
+T = TypeVar("T")
+
+option = functools.partial(click.option, show_envvar=True)
+group_argument = click.argument("group", metavar="GROUP")
+id_argument = click.argument("job_id", metavar="ID")
+ids_argument = click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+
+
+class Refused(click.ClickException):
+    """The end of a command: one line on stderr, and exit code 1."""
+
+    exit_code = REFUSED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(line(message))
+
+
+class Unreachable(Refused):
+    """The same with exit code 3."""
+
+    exit_code = UNREACHABLE
+
+
+broker_url_option = option(
+    "--broker-url",
+    envvar="TITAN_BROKER_URL",
+    default=DEFAULT_BROKER_URL,
+    show_default=True,
+    allow_from_autoenv=False,
+    help="Where the broker is; of several, with ; between, the next when one cannot be reached.",
+)
+"""Where a broker is: an option of every command that talks to one."""
+
+
+def credentials_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --token-file, --ca-file and --cert-file; the command is called with `token` and `tls` in their place."""
+
+    @option("--token-file", default="", envvar="TITAN_TOKEN_FILE", allow_from_autoenv=False, help=_TOKEN_HELP)
+    @option("--ca-file", default="", envvar="TITAN_CA_FILE", allow_from_autoenv=False, help=_CA_HELP)
+    @option("--cert-file", default="", envvar="TITAN_CERT_FILE", allow_from_autoenv=False, help=_CERT_HELP)
+    @functools.wraps(command)
+    def run(token_file: str, ca_file: str, cert_file: str, **arguments: Any) -> None:
+        try:
+            token, tls = token_from(token_file), tls_of(ca_file, cert_file)
+        except ValueError as error:
+            raise click.UsageError(f"{error}.") from None
+        command(token=token, tls=tls, **arguments)
+
+    return run
+
+
+def addresses(broker_url: str) -> list[str]:
+    """The brokers of --broker-url."""
+    return [url.strip() for url in broker_url.split(";") if url.strip()]
+
+
+def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
+    """Run a coroutine with an open client as `client`; its answer is the exit code. Adds its options and --json."""
+
+    @broker_url_option
+    @credentials_options
+    @option("--json", "as_json", is_flag=True, envvar="TITAN_JSON", allow_from_autoenv=False, help="Print JSON.")
+    @functools.wraps(command)
+    def run(broker_url: str, token: str, tls: ssl.SSLContext | None, **arguments: Any) -> None:
+        refuse_what_is_no_text(click.get_current_context())
+        try:
+            client = Client(addresses(broker_url), token=token, tls=tls)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--broker-url") from None
+        code = asyncio.run(_call(command, client, arguments))
+        click.get_current_context().exit(code or 0)
+
+    return run
+
+
+async def pages(page_after: Callable[[str], Awaitable[tuple[list[T], str]]]) -> AsyncIterator[list[T]]:
+    """All pages of a list; `page_after` gives the one behind a cursor, and the next cursor, '' at the end."""
+    cursor, going = "", True
+    while going:
+        page, cursor = await page_after(cursor)
+        yield page
+        going = cursor != ""
+
+
+class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What came of one of several ids, as --json prints it."""
+
+    id: str
+    ok: bool = False
+    job: Job | None = None
+    error: Problem | None = None
+
+
+async def each(
+    names: Sequence[str],
+    call: Callable[[str], Awaitable[Job | None]],
+    done: Callable[[Answer], str],
+    *,
+    as_json: bool,
+) -> int:
+    """Call for each name and print what came of it at once, going on after a refusal; the exit code.
+
+    `done` makes the line for one that was not refused. A broker or a store that is gone ends it all.
+    """
+    code = 0
+    answers = JsonList("jobs")
+    try:
+        for name in names:
+            answer = await _answer(name, call)
+            code = REFUSED if answer.error else code
+            if as_json:
+                answers.show([answer])
+            elif answer.error:
+                click.echo(line(f"{name}: {answer.error.message}"), err=True)
+            else:
+                click.echo(line(done(answer)))
+    finally:
+        if as_json:
+            answers.end()
+    return code
+
+
+def told(error: TitanError) -> str:
+    """A refusal in one sentence, with the field that it is about."""
+    field = error.fields.removeprefix("jobs[0].")
+    return error.message if field in error.message else f"{field}: {error.message}"
+
+
+def given(struct: type[S], values: Mapping[str, object]) -> S:
+    """A struct from the options that were given. Raises UsageError, naming the field, for one out of bounds."""
+    try:
+        return convert(struct, {name: value for name, value in values.items() if value is not None})
+    except Invalid as error:
+        raise click.UsageError(told(error)) from None
+
+
+async def _call(command: Callable[..., Awaitable[int | None]], client: Client, arguments: dict[str, Any]) -> int | None:
+    try:
+        async with client:
+            return await command(client=client, **arguments)
+    except BrokerUnavailable as error:
+        raise Unreachable(error.message) from error
+    except TitanError as error:
+        raise Refused(told(error)) from error
+    except OSError as error:
+        raise Refused(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
+
+
+async def _answer(name: str, call: Callable[[str], Awaitable[Job | None]]) -> Answer:
+    try:
+        return Answer(id=name, ok=True, job=await call(name))
+    except (BrokerUnavailable, Overloaded, StoreUnavailable):
+        raise
+    except TitanError as error:
+        return Answer(id=name, error=Problem(message=error.message, fields=error.fields, code=error.code))

@@ -1,0 +1,152 @@
+"""What `titan up` shows: sample jobs, status lines as they change, logs, and lines to try."""
+
+import asyncio
+import shlex
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import click
+
+from broker.cli.output import TerminalText, line
+from broker.core.errors import TitanError
+from broker.core.states import STATUSES
+from broker.core.words import counted
+from broker.models.jobs import Job, NewJob
+from broker.resp import keys
+from worker.client import Client
+from worker.daemon.deliveries import Event
+from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
+
+GROUP = "sample"
+IMAGES = {
+    "hello": "import sys; print('Hello, ' + sys.stdin.read() + '!')",
+    "count": "import time\nfor i in range(1, 4): print(i, flush=True); time.sleep(0.3)",
+    "fail": "import sys; sys.exit('This one fails on purpose.')",
+}
+"""The sample images: Python programs, since Python is what every machine with Titan has."""
+
+JOBS = (
+    NewJob(image="hello", payload="world", priority=2),
+    NewJob(image="count", priority=2),
+    NewJob(image="fail", priority=2),
+)
+LIMIT_S = 30.0
+"""How long the sample is waited for; jobs of before may stand ahead of it."""
+
+_LOG_LINES = 20
+_DONE = frozenset({"reported", "refused", "dropped"})
+
+
+def table(given: Sequence[str]) -> tuple[str, ...]:
+    """The worker's table: what was given, and the sample images that it does not name."""
+    named = {entry.partition("=")[0].strip() for entry in given}
+    own = (f"{name}={shlex.join([sys.executable, '-c', text])}" for name, text in IMAGES.items() if name not in named)
+    return (*given, *own)
+
+
+class Screen:
+    """The lines of a terminal that follow the worker's jobs."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._waits: dict[str, set[str]] = {}
+        self._is_done = asyncio.Event()
+
+    def put(self, event: Event) -> None:
+        """Take note of what the worker says."""
+        self._events.put_nowait(event)
+
+    async def follow(self) -> None:
+        """Print what the worker says, for ever."""
+        while True:
+            await self._show(await self._events.get())
+
+    async def sample(self) -> Job:
+        """Enqueue the sample and wait until it ran and its logs are there; its first job."""
+        jobs = await self._client.enqueue(GROUP, JOBS)
+        self._waits = {job.id: {"reported", "logged"} for job in jobs}
+        for job in jobs:
+            _say(job, "queued")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LIMIT_S):
+                await self._is_done.wait()
+        return jobs[0]
+
+    async def _show(self, event: Event) -> None:
+        if event.kind == "started":
+            _say(event.job, "running")
+        elif event.kind == "logged" and event.job.group_name == GROUP:
+            with suppress(TitanError):  # the job may be deleted already
+                await self._show_log(event.job)
+        elif event.kind in _DONE:
+            _say(event.job, _said(event.outcome) if event.kind == "reported" else "no longer held here")
+        self._note(event)
+
+    async def _show_log(self, job: Job) -> None:
+        text = TerminalText()
+        pieces = [text.feed(piece) async for piece in self._client.read_log(job.group_name, job.id, tail=_LOG_LINES)]
+        for row in "".join([*pieces, text.feed(b"", last=True)]).splitlines():
+            click.echo(f"{'':10}{job.id}  | {row}")
+
+    def _note(self, event: Event) -> None:
+        waits = self._waits.get(event.job.id)
+        if waits is None:
+            return
+        waits.discard("reported" if event.kind in _DONE else event.kind)
+        if not waits:
+            del self._waits[event.job.id]
+        if not self._waits:
+            self._is_done.set()
+
+
+async def counts(client: Client) -> str:
+    """How many jobs there are, in words."""
+    numbers = dict.fromkeys(STATUSES, 0)
+    async for group_counts in _all_counts(client):
+        for status in STATUSES:
+            numbers[status] += group_counts[status]
+    total = sum(numbers.values())
+    said = ", ".join(f"{number} {status}" for status, number in numbers.items() if number)
+    return f"{counted(total, 'job')}: {said}" if total else "no jobs yet"
+
+
+def hints(url: str, redis_cli: str, partition: str, job: Job | None) -> list[str]:
+    """Lines to try: three for curl, one for redis-cli."""
+    jobs = f"{url}/v1/groups/{GROUP}/jobs"
+    body = '\'{"jobs":[{"image":"hello","payload":"curl"}]}\''
+    last = f"{jobs}/{job.id}/log" if job else f"{url}/v1/groups"
+    look = f"HGET '{keys.runs(partition)}' {job.id}" if job else f"ZRANGE '{keys.groups(partition)}' 0 -1 WITHSCORES"
+    return [
+        f"curl -s -H 'Content-Type: application/json' -d {body} {jobs}",
+        f"curl -s '{jobs}?order=desc&n=3'",
+        f"curl -s {last}",
+        f"{redis_cli} {look}",
+    ]
+
+
+async def _all_counts(client: Client) -> AsyncIterator[dict[str, int]]:
+    cursor, is_more = "", True
+    while is_more:
+        groups, cursor = await client.groups(1000, cursor)
+        for group in groups:
+            yield {status: getattr(group.counts, status) for status in STATUSES}
+        is_more = cursor != ""
+
+
+def _said(outcome: Outcome | None) -> str:
+    match outcome:
+        case Succeeded():
+            return "succeeded"
+        case Failed(reason, error):
+            return f"failed, {reason}: {error}"
+        case Released():
+            return "queued again"
+        case _:
+            return "no longer held here"
+
+
+def _say(job: Job, what: str) -> None:
+    click.echo(f"{datetime.now(UTC):%H:%M:%S}  {job.id}  {line(f'{job.group_name}/{job.image}'):<14}  {line(what)}")

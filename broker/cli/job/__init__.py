@@ -1,0 +1,118 @@
+"""`titan job`: the group of commands, and those that look at or act on jobs by id."""
+
+from functools import partial
+
+import click
+import msgspec
+from msgspec import UNSET
+
+from broker.cli.client_options import (
+    EXIT_CODES,
+    Answer,
+    each,
+    group_argument,
+    id_argument,
+    ids_argument,
+    with_broker,
+)
+from broker.cli.commands import CommandGroup
+from broker.cli.job.consume import fail, next_, release, start, succeed, touch
+from broker.cli.job.enqueue import enqueue
+from broker.cli.job.list import list_
+from broker.cli.job.log import log
+from broker.cli.job.raw import raw_options, show_raw
+from broker.cli.job.wait import wait
+from broker.cli.options import example
+from broker.cli.output import page, show_json, when
+from broker.models.jobs import Job, JobWrapper
+from broker.models.workers import Receipt
+from worker.client import Client
+
+
+@click.group(cls=CommandGroup, epilog=EXIT_CODES)
+def job() -> None:
+    """Enqueue jobs, look at them, and act on them."""
+
+
+@click.command(
+    epilog=example("titan job show mail 0hYjB6dJb7Pq2Xk9", "titan job show --raw mail 0hYjB6dJb7Pq2Xk9")
+    + f"\n\n{EXIT_CODES}"
+)
+@group_argument
+@id_argument
+@raw_options
+@with_broker
+async def show(client: Client, group: str, job_id: str, *, raw: bool, as_json: bool, **_: object) -> None:
+    """Show everything about one job.
+
+    With --raw, show what the store has of it: its record, execution, fields and sets, each with the redis-cli command
+    that prints it. This reads the store itself, found as by `titan check`, and asks no broker.
+    """
+    if raw:
+        await show_raw(group, job_id, as_json=as_json)
+        return
+    found = await client.show(group, job_id)
+    if as_json:
+        show_json(JobWrapper(found))
+    else:
+        click.echo(page([(name, _shown(found, name)) for name in found.__struct_fields__]))
+
+
+@click.command(epilog=example("titan job cancel mail 0hYjB6dJb7Pq2Xk9 0hYjB6dJb7Pq2XkA"))
+@group_argument
+@ids_argument
+@with_broker
+async def cancel(client: Client, group: str, job_ids: tuple[str, ...], *, as_json: bool) -> int:
+    """Cancel jobs that are delayed, queued or running. Goes on after a refusal."""
+    return await each(job_ids, partial(client.cancel, group), _status, as_json=as_json)
+
+
+@click.command(epilog=example("titan job retry mail 0hYjB6dJb7Pq2Xk9"))
+@group_argument
+@ids_argument
+@with_broker
+async def retry(client: Client, group: str, job_ids: tuple[str, ...], *, as_json: bool) -> int:
+    """Make new jobs from finished ones, and print the new ids. Goes on after a refusal."""
+    return await each(job_ids, partial(client.retry, group), _new_id, as_json=as_json)
+
+
+@click.command("delete", epilog=example("titan job delete mail 0hYjB6dJb7Pq2Xk9"))
+@group_argument
+@ids_argument
+@with_broker
+async def remove(client: Client, group: str, job_ids: tuple[str, ...], *, as_json: bool) -> int:
+    """Delete finished jobs and their logs, for good. Goes on after a refusal."""
+    return await each(job_ids, partial(client.remove, group), lambda answer: f"{answer.id} deleted", as_json=as_json)
+
+
+def _shown(job: Job, name: str) -> object:
+    value = getattr(job, name)
+    if value is UNSET or value == {}:
+        return UNSET
+    if name == "receipts":
+        return "\n".join(map(_receipt, value))
+    if name == "env_vars":
+        return "\n".join(f"{variable}={text}" for variable, text in value.items())
+    if name.endswith("_at") and name != "retry_at":
+        return when(value)
+    return f"{value} s" if name in {"delay", "timeout", "retries_delay"} else value
+
+
+def _receipt(receipt: Receipt) -> str:
+    """A receipt as a line: `delivery 1: succeeded, worker w1, exit_code 0`."""
+    values = msgspec.structs.asdict(receipt)
+    first = f"delivery {values.pop('delivery')}: {values.pop('outcome')}"
+    told = [f"{name} {value}" for name, value in values.items() if value not in ("", None)]
+    return ", ".join([first, *told])
+
+
+def _status(answer: Answer) -> str:
+    return f"{answer.id} {answer.job.status}" if answer.job else answer.id
+
+
+def _new_id(answer: Answer) -> str:
+    return f"{answer.id} retried as {answer.job.id} {answer.job.status}" if answer.job else answer.id
+
+
+for _command in (enqueue, show, list_, wait, log, cancel, retry, remove, next_, start, touch, succeed, fail, release):
+    job.add_command(_command)

@@ -1,0 +1,95 @@
+"""NDJSON as calls of enqueue: one NewJob a line, up to 1,000 jobs and a bounded number of bytes a call.
+
+The same file always makes the same calls, so that each call can have its own Idempotency-Key and a file can be sent
+again after a failure.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from msgspec.structs import asdict, replace
+
+from broker.core.errors import Invalid, TitanError
+from broker.http.request.decoding import decode
+from broker.models.fields import MAX_JOBS
+from broker.models.jobs import NewJob
+
+CALL_BYTES = 4 * 1024 * 1024
+_LINE_BYTES = 16 * 1024 * 1024
+_ITEM = re.compile(r"jobs\[(\d+)\]\.?(.*)", re.DOTALL)
+
+
+class Line(NamedTuple):
+    """A job, and where it stands."""
+
+    number: int
+    job: NewJob
+    size_bytes: int
+
+
+class Call(NamedTuple):
+    """The jobs of one call of enqueue. Numbers count from 1."""
+
+    number: int
+    lines: list[Line]
+
+    @property
+    def jobs(self) -> list[NewJob]:
+        """What is sent."""
+        return [entry.job for entry in self.lines]
+
+    @property
+    def size_bytes(self) -> int:
+        """How much of the file this is."""
+        return sum(entry.size_bytes for entry in self.lines)
+
+    def place(self, error: TitanError) -> str:
+        """The line and field that a refusal of this call is about, or the call's first and last line."""
+        found = _ITEM.fullmatch(error.fields)
+        if found and int(found[1]) < len(self.lines):
+            line = f"line {self.lines[int(found[1])].number}"
+            return f"{line}: {found[2]}" if found[2] else line
+        first, last = self.lines[0].number, self.lines[-1].number
+        return f"line {first}" if first == last else f"lines {first} to {last}"
+
+
+def read_calls(file: BinaryIO, defaults: NewJob) -> Iterator[Call]:
+    """The calls that a file makes; what a line does not give comes from `defaults`.
+
+    Raises Invalid, with the line in its fields, for a line that is no job.
+    """
+    number, lines, size_bytes = 1, list[Line](), 0
+    for entry in _lines(file, defaults):
+        if lines and (len(lines) == MAX_JOBS or size_bytes + entry.size_bytes > CALL_BYTES):
+            yield Call(number, lines)
+            number, lines, size_bytes = number + 1, [], 0
+        lines.append(entry)
+        size_bytes += entry.size_bytes
+    if lines:
+        yield Call(number, lines)
+
+
+def _lines(file: BinaryIO, defaults: NewJob) -> Iterator[Line]:
+    """The lines with a job; empty ones are passed over."""
+    number = 0
+    while text := file.readline(_LINE_BYTES + 1):
+        number += 1
+        if len(text) > _LINE_BYTES:
+            raise Invalid(f"The line is longer than {_LINE_BYTES} bytes.", fields=f"line {number}")
+        if text.strip():
+            yield Line(number, _filled(_job(text, number), defaults), len(text))
+
+
+def _job(text: bytes, number: int) -> NewJob:
+    try:
+        return decode(NewJob, text)
+    except Invalid as error:
+        raise Invalid(error.message, fields=": ".join(filter(None, (f"line {number}", error.fields)))) from None
+
+
+def _filled(job: NewJob, defaults: NewJob) -> NewJob:
+    missing = {
+        name: value for name, value in asdict(defaults).items() if value is not None and getattr(job, name) is None
+    }
+    return replace(job, **missing) if missing else job

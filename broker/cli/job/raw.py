@@ -1,0 +1,50 @@
+"""`titan job show --raw`: what the store has of a job, for people who know redis-cli."""
+
+import shlex
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from broker.cli.client_options import Refused, option
+from broker.cli.output import line, page, show_json
+from broker.cli.store_options import existing_store, store_options
+from broker.diagnostics.raw_job import RawJob, raw_job
+from broker.resp.bootstrap import PartitionsDiffer
+from broker.store.connect import StartFailed
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def raw_options(command: F) -> F:
+    """Add --raw, and the options that name a store."""
+    raw = option(
+        "--raw",
+        is_flag=True,
+        help="Show what the store has of the job. Asks no broker.",
+    )
+    decorated: F = raw(store_options(command))
+    return decorated
+
+
+async def show_raw(group: str, job_id: str, *, as_json: bool) -> None:
+    """Print what the store of the command's options has of the job. Raises Refused."""
+    try:
+        async with existing_store(click.get_current_context()) as store:
+            found = await raw_job(store, group, job_id)
+    except (StartFailed, PartitionsDiffer) as error:
+        raise Refused(str(error)) from error
+    if found is None:
+        raise Refused("The store has nothing of such a job in this group.")
+    if as_json:
+        show_json({"job": found})
+    else:
+        _show(found)
+
+
+def _show(job: RawJob) -> None:
+    click.echo(page([("partition", job.partition), ("status", job.status or "none, or more than one: titan check")]))
+    for value in job.values:
+        click.echo(f"\n{value.label}: {line(shlex.join(value.command))}")
+        rows = [*((("value", value.value),) if value.value else ()), *value.meaning.items()]
+        click.echo("\n".join(f"  {text}" for text in page(rows).splitlines()))

@@ -1,0 +1,44 @@
+"""The options by which a command finds a store, and the store itself."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from broker.cli.options import settings_from, settings_options
+from broker.core.errors import TitanError
+from broker.core.settings import BrokerSettings
+from broker.store.connect import Connected, StartFailed, connected
+from broker.store.job_store import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+store_options = settings_options(
+    BrokerSettings, only=("redis_url", "data_dir", "partitions", "key_prefix", "store_timeout_s")
+)
+
+
+@asynccontextmanager
+async def existing_store(context: click.Context) -> AsyncIterator[Store]:
+    """The store that the options name; an embedded one must be there already. Raises StartFailed."""
+    async with existing(context) as found:
+        yield found.store
+
+
+@asynccontextmanager
+async def existing(context: click.Context) -> AsyncIterator[Connected]:
+    """The same with its address."""
+    settings = settings_from(context, BrokerSettings)
+    if not settings.redis_url and not _is_there(settings.data_dir):
+        raise StartFailed(f"There is no store in {settings.data_dir}: name it with --data-dir, or --redis-url.")
+    async with connected(settings) as found:
+        try:
+            yield found
+        except TitanError as error:
+            raise StartFailed(f"The store at {found.address}: {error.__cause__ or error.message}") from error
+
+
+def _is_there(folder: str) -> bool:
+    return Path(folder).expanduser().is_dir()

@@ -1,0 +1,1 @@
+"""Leaves that every room may use: errors, states, ids, times, settings."""

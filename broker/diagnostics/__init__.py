@@ -1,0 +1,1 @@
+"""What looks at a store and changes nothing unless asked."""

@@ -1,0 +1,175 @@
+"""`titan doctor`: what a store must be like to keep jobs, a line for each, with what to do where it is not."""
+
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Literal, cast
+
+import msgspec
+from msgspec import Struct
+
+from broker.core.errors import TitanError
+from broker.diagnostics.clock_skew import ahead_ms
+from broker.diagnostics.overdue import overdue_ms
+from broker.resp.bootstrap import set_up_key
+from broker.resp.replies_to_errors import spoken
+from broker.resp.topology import Server
+from broker.store.job_store import Store
+
+REDIS_VERSION, VALKEY_VERSION = (7, 0), (7, 2)
+MEMORY_SHARE = 0.8
+"""From this share of maxmemory on there is something to do, while there is time."""
+
+SKEW_S, LATE_S, AHEAD_S = 1.0, 1.0, 2.0
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """One thing that was looked at. `advice` is '' when it is ok; `unknown`: the store does not let us see it."""
+
+    about: str
+    state: Literal["ok", "wrong", "unknown"]
+    found: str
+    advice: str = ""
+
+
+async def look(store: Store) -> AsyncIterator[Line]:
+    """All lines, in order; of each server its own. Raises StoreUnavailable when one does not answer at all."""
+    seen: set[str] = set()
+    for server in store.servers.all:
+        told = cast("dict[str, Any]", await spoken(server.redis.info("all")))
+        if (run_id := str(told.get("run_id", server.shown))) in seen:
+            continue  # a node of a cluster, met for another partition
+        seen.add(run_id)
+        node = f" {run_id[:8]}" if server.is_clustered else ""
+        name = f" of {server.shown}{node}" if len(store.servers.all) > 1 else ""
+        lines = (
+            version(told),
+            await _persistence(server, told),
+            eviction(told),
+            memory(told),
+            await _clock(store, server),
+        )
+        for line in lines:
+            yield msgspec.structs.replace(line, about=line.about + name)
+    for look_at in (_partitions, _reaper):
+        yield await look_at(store)
+
+
+def version(told: Mapping[str, Any]) -> Line:
+    """The server and its version, from INFO."""
+    name, text, least = "Redis", str(told.get("redis_version", "0")), REDIS_VERSION
+    if "valkey_version" in told:
+        name, text, least = "Valkey", str(told["valkey_version"]), VALKEY_VERSION
+    is_new = tuple(int(number) for number in re.findall(r"\d+", text)[:2]) >= least
+    advice = "" if is_new else f"Titan needs {name} {least[0]}.{least[1]} or newer: upgrade the store."
+    return _line("version", f"{name} {text}", advice)
+
+
+def persistence(told: Mapping[str, Any], fsync: str | None) -> Line:
+    """Whether acknowledged jobs survive a crash of the store, from INFO and appendfsync (None: not known)."""
+    if not told.get("aof_enabled"):
+        return _line("persistence", "appendonly no", "Jobs are lost when the store ends: set `appendonly yes`.")
+    if "err" in (told.get("aof_last_write_status"), told.get("aof_last_bgrewrite_status")):
+        return _line("persistence", "the append-only file cannot be written", "Look at the store's log and its disk.")
+    if fsync is None:
+        advice = "CONFIG is not open to us: ask who runs the store that appendfsync is everysec or always."
+        return Line(about="persistence", state="unknown", found="appendonly yes, appendfsync unknown", advice=advice)
+    advice = (
+        "" if fsync in {"everysec", "always"} else "A power cut loses many seconds of jobs: set `appendfsync everysec`."
+    )
+    return _line("persistence", f"appendonly yes, appendfsync {fsync}", advice)
+
+
+def eviction(told: Mapping[str, Any]) -> Line:
+    """What the store does when it is full, from INFO."""
+    policy = str(told.get("maxmemory_policy", "unknown"))
+    advice = "" if policy == "noeviction" else "A full store would throw jobs away: set `maxmemory-policy noeviction`."
+    return _line("eviction", f"maxmemory-policy {policy}", advice)
+
+
+def memory(told: Mapping[str, Any]) -> Line:
+    """How full the store is, from INFO."""
+    used, limit = int(told.get("used_memory", 0)), int(told.get("maxmemory", 0))
+    total = int(told.get("total_system_memory", 0))
+    if not limit:
+        return _line("memory", f"{_mib(used)} used; no maxmemory; the machine has {_mib(total)}")
+    advice = (
+        "" if used < MEMORY_SHARE * limit else "Enqueue is refused when it is full: raise maxmemory, or retain less."
+    )
+    return _line("memory", f"{_mib(used)} of {_mib(limit)} used", advice)
+
+
+def clock(skew_s: float, ahead_s: float = 0.0) -> Line:
+    """How far this machine's clock is from the store's, which is the one that counts; and whether that one went back.
+
+    `ahead_s`: how far ahead of the store's clock the newest thing is that has happened there.
+    """
+    found, advice = f"the store's is {skew_s:+.3f} s from ours", []
+    if ahead_s > AHEAD_S:
+        found += f"; it went back: its newest time is {ahead_s:,.0f} s ahead of it"
+        advice.append(
+            "Until it has caught up, leases and delays given before end as much later, finished jobs are kept as much "
+            "longer, and new jobs are listed before older ones: run NTP on the store's machines."
+        )
+    if abs(skew_s) > SKEW_S:
+        advice.append("Times of reports and logs will look wrong: run NTP on both machines.")
+    return _line("clock", found, " ".join(advice))
+
+
+def partitions(kept: int | None, ours: int) -> Line:
+    """The number of partitions that the store was set up with, and ours."""
+    found = "not set up yet" if kept is None else f"{kept}"
+    return _line(
+        "partitions", found, "" if kept in {None, ours} else f"Brokers must have --partitions {kept}, not {ours}."
+    )
+
+
+def reaper(late_s: float) -> Line:
+    """How late the store's oldest timer is."""
+    found = f"the oldest timer is {late_s:.1f} s late" if late_s > 0 else "nothing is due"
+    advice = (
+        ""
+        if late_s <= LATE_S
+        else "No reaper runs, or it cannot keep up: run a broker with --reaper, and read its log."
+    )
+    return _line("reaper", found, advice)
+
+
+async def _persistence(server: Server, told: Mapping[str, Any]) -> Line:
+    try:
+        kept = cast("dict[Any, Any]", await spoken(server.redis.config_get("appendfsync")))
+    except TitanError:
+        kept = {}
+    values = {_text(name): _text(value) for name, value in kept.items()}
+    return persistence(told, values.get("appendfsync"))
+
+
+async def _clock(store: Store, server: Server) -> Line:
+    before = time.time()
+    seconds, microseconds = cast("tuple[int, int]", await spoken(server.redis.time()))
+    middle = (before + time.time()) / 2
+    now_s = seconds + microseconds / 1e6
+    ahead_s = await ahead_ms(server.redis, store.servers.partitions_of(server), now_s * 1000) / 1000
+    return clock(now_s - middle, ahead_s)
+
+
+async def _partitions(store: Store) -> Line:
+    server = store.servers.all[0]
+    kept = await spoken(server.redis.get(set_up_key(store.settings.key_prefix, server, store.partitions[0])))
+    return partitions(None if kept is None else int(kept), store.settings.partitions)
+
+
+async def _reaper(store: Store) -> Line:
+    return reaper(max(await overdue_ms(store)) / 1000)
+
+
+def _line(about: str, found: str, advice: str = "") -> Line:
+    return Line(about=about, state="wrong" if advice else "ok", found=found, advice=advice)
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{size_bytes / 2**20:,.0f} MiB"
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

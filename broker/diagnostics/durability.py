@@ -1,0 +1,93 @@
+"""What the store's own settings make of an acknowledged job: read at the start and each minute, said, never assumed."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+from broker.core.errors import TitanError
+from broker.diagnostics.doctor import eviction, persistence, version
+from broker.resp.replies_to_errors import spoken
+from broker.resp.topology import Server
+from broker.store.job_store import Store
+
+log = logging.getLogger(__name__)
+AGAIN_S = 60.0
+"""How often the settings are read again."""
+
+
+class Durability(NamedTuple):
+    """What the store is set to, in one line; what is wrong with that; and what it does not let us see."""
+
+    settings: str
+    weaknesses: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """All that a person should know."""
+        return self.weaknesses + self.doubts
+
+
+async def read(store: Store) -> Durability:
+    """What the store is set to now, all its servers. Raises StoreUnavailable."""
+    found = [await _read(server) for server in store.servers.all]
+    return Durability(
+        "; ".join(dict.fromkeys(one.settings for one in found)),
+        tuple(dict.fromkeys(text for one in found for text in one.weaknesses)),
+        tuple(dict.fromkeys(text for one in found for text in one.doubts)),
+    )
+
+
+async def _read(server: Server) -> Durability:
+    told = cast("dict[str, Any]", await spoken(server.redis.info("all")))
+    try:
+        kept = cast("dict[Any, Any]", await spoken(server.redis.config_get("appendfsync")))
+    except TitanError:
+        kept = {}
+    values = [value.decode() if isinstance(value, bytes) else str(value) for value in kept.values()]
+    return durability(told, values[0] if values else None)
+
+
+def durability(told: Mapping[str, Any], fsync: str | None) -> Durability:
+    """The same, from INFO and appendfsync (None: CONFIG is not open to us)."""
+    lines = (persistence(told, fsync), eviction(told))
+    wrong = [line for line in (version(told), *lines) if line.state == "wrong"]
+    weaknesses = [f"{line.found}. {line.advice}" for line in wrong]
+    role = str(told.get("role", "unknown"))
+    if role != "master":
+        weaknesses.append(f"role {role}. A replica takes no jobs: give the address of its primary.")
+    doubts = tuple(f"{line.found}. {line.advice}" for line in lines if line.state == "unknown")
+    return Durability(", ".join([*(line.found for line in lines), f"role {role}"]), tuple(weaknesses), doubts)
+
+
+class Watch:
+    """Keeps `seen` at what was read last, and logs what is new of it. Before the first reading `seen` is empty."""
+
+    def __init__(self, store: Store) -> None:
+        self.seen = self._said = Durability("")
+        self._store = store
+
+    async def look(self) -> Durability:
+        """Read. Raises StoreUnavailable."""
+        self.seen = await read(self._store)
+        return self.seen
+
+    def say(self) -> None:
+        """Log what has not been said."""
+        before, self._said = self._said, self.seen
+        if self.seen.settings != before.settings:
+            log.info("the store: %s", self.seen.settings)
+        for warning in self.seen.warnings:
+            if warning not in before.warnings:
+                log.warning("the store: %s", warning)
+
+    async def run(self) -> None:
+        """Say what was seen, and look again each minute until cancelled; a store that is away is looked at again."""
+        while True:
+            self.say()
+            await asyncio.sleep(AGAIN_S)
+            try:
+                await self.look()
+            except TitanError as fault:
+                log.debug("the store's settings are not read for now: %s", fault)

@@ -1,0 +1,44 @@
+"""All metrics of a broker in one text."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from broker.diagnostics.job_counts import Jobs
+from broker.diagnostics.peer_metrics import Siblings
+from broker.metrics.exposition import Family, labelled, text
+from broker.metrics.usage import usage
+
+if TYPE_CHECKING:
+    from broker.store.job_store import Store
+
+Source = Callable[[], Iterable[Family]]
+
+
+class Metrics:
+    """What `add` was given, and what is in the store. Of several brokers on one port any answers for all."""
+
+    def __init__(self, store: "Store", siblings: Siblings | None = None) -> None:
+        self._sources: list[Source] = [usage]
+        self._jobs = Jobs(store)
+        self._siblings = siblings
+
+    def add(self, source: Source) -> None:
+        """Show what this gives each time it is asked."""
+        self._sources.append(source)
+
+    def own(self) -> list[Family]:
+        """What this process counted."""
+        return [family for source in self._sources for family in source()]
+
+    async def text(self) -> str:
+        """Everything, in Prometheus' text format."""
+        families = await self._jobs.families()
+        if self._siblings is None:
+            return text([*families, *self.own()])
+        for number, own in (await self._siblings.all(self.own)).items():
+            families += labelled(own, process=str(number))
+        return text(families)
+
+    async def close(self) -> None:
+        """End what runs beside."""
+        await self._jobs.close()

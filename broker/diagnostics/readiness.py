@@ -1,0 +1,14 @@
+"""What a broker knows of itself and of its store's settings, for /readyz."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from broker.diagnostics.durability import Watch
+
+
+class Condition:
+    """`is_stopping` once the broker was told to end; `watch` has what the store's settings promise."""
+
+    def __init__(self, watch: "Watch") -> None:
+        self.is_stopping = False
+        self.watch = watch

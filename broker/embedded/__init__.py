@@ -1,0 +1,1 @@
+"""The Valkey server that a broker runs in its data folder."""

@@ -1,0 +1,112 @@
+"""Refusals and faults as HTTP answers: which class has which status."""
+
+import logging
+
+import msgspec
+from aiohttp import web
+
+from broker.core.errors import (
+    CrossSite,
+    Forbidden,
+    IdempotencyMismatch,
+    Invalid,
+    LeaseLost,
+    LimitReached,
+    MethodNotAllowed,
+    Misdirected,
+    NotDurable,
+    NotFound,
+    Overloaded,
+    Stopping,
+    StoreFull,
+    StoreUnavailable,
+    TitanError,
+    TooLarge,
+    TooSlow,
+    Unauthorized,
+    UnsupportedType,
+    WrongState,
+)
+from broker.http.responses import Answer
+from broker.models.results import Problem, ProblemWrapper
+
+STATUS: dict[type[TitanError], int] = {
+    Invalid: 400,
+    Unauthorized: 401,
+    Forbidden: 403,
+    CrossSite: 403,
+    NotFound: 404,
+    MethodNotAllowed: 405,
+    TooSlow: 408,
+    WrongState: 409,
+    LeaseLost: 409,
+    TooLarge: 413,
+    UnsupportedType: 415,
+    Misdirected: 421,
+    IdempotencyMismatch: 422,
+    LimitReached: 429,
+    Overloaded: 503,
+    TitanError: 500,
+    StoreUnavailable: 503,
+    StoreFull: 503,
+    NotDurable: 503,
+    Stopping: 503,
+}
+"""The HTTP status of each class."""
+
+RETRY_AFTER_S: dict[type[TitanError], int] = {
+    LimitReached: 1,
+    Overloaded: 1,
+    StoreUnavailable: 1,
+    StoreFull: 5,
+    NotDurable: 1,
+    Stopping: 1,
+}
+"""The Retry-After of those that pass by themselves, in s, where the error does not say it."""
+
+_LOG = logging.getLogger(__name__)
+_ENCODER = msgspec.json.Encoder()
+_OF_FRAMEWORK: dict[int, TitanError] = {
+    404: NotFound("There is nothing at this path."),
+    405: MethodNotAllowed(),
+    408: TooSlow(),
+    413: TooLarge(),
+    415: UnsupportedType(),
+}
+
+
+def answer_to(fault: Exception, method: str, path: str) -> Answer:
+    """The answer to a request that ended in this. What nobody expected is a 500: logged, not shown."""
+    if type(fault) is TitanError or not isinstance(fault, (TitanError, web.HTTPException, ConnectionError)):
+        _LOG.error("%s %r failed", method, path, exc_info=fault)
+    if isinstance(fault, TitanError):
+        return refusal(fault)
+    if isinstance(fault, web.HTTPException):
+        return refusal_of_framework(fault)
+    return refusal(TitanError())
+
+
+def problem_of(error: TitanError) -> Problem:
+    """What a client is told about an error; of one that nobody expected, no more than that."""
+    message = TitanError.sentence if type(error) is TitanError else error.message
+    return Problem(message=message, fields=error.fields, code=error.code)
+
+
+def refusal(error: TitanError) -> Answer:
+    """The answer to a request that ended in this error."""
+    kind = type(error)
+    headers = {"Content-Type": "application/json"}
+    retry_after_s = error.retry_after_s or RETRY_AFTER_S.get(kind)
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
+    if kind is Unauthorized:
+        headers["WWW-Authenticate"] = 'Bearer realm="titan"'
+    return Answer(STATUS[kind], _ENCODER.encode(ProblemWrapper(problem_of(error))), tuple(headers.items()))
+
+
+def refusal_of_framework(error: web.HTTPException) -> Answer:
+    """The answer in place of one of aiohttp's own, with its Allow."""
+    answer = refusal(_OF_FRAMEWORK.get(error.status) or (Invalid() if error.status < 500 else TitanError()))
+    if "Allow" in error.headers:
+        return msgspec.structs.replace(answer, headers=(*answer.headers, ("Allow", error.headers["Allow"])))
+    return answer

@@ -1,0 +1,27 @@
+"""Groups: list_groups, show_group, configure."""
+
+from msgspec import UNSET
+
+from broker.http.request.context import Call
+from broker.http.request.query_params import GroupsQuery
+from broker.http.responses import Answer, json
+from broker.models.groups import GroupPut, GroupsWrapper, GroupWrapper
+
+
+async def list_groups(call: Call) -> Answer:
+    """List the groups with their settings and counts."""
+    query = call.query(GroupsQuery)
+    groups, cursor = await call.store.groups(query.n, query.cursor)
+    in_reach = [group for group in groups if call.grant.reaches(group.name)]
+    return json(GroupsWrapper(in_reach, cursor or UNSET))
+
+
+async def show_group(call: Call) -> Answer:
+    """Show a group's settings and counts."""
+    return json(GroupWrapper(await call.store.group(call.group)))
+
+
+async def configure(call: Call) -> Answer:
+    """Give a group all its settings anew; one that is not given has its default."""
+    settings = (await call.body(GroupPut)).group
+    return json(GroupWrapper(await call.store.configure(call.group, settings)))

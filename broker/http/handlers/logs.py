@@ -1,0 +1,46 @@
+"""Logs: log, read_log. Streamed both ways, never whole in memory."""
+
+from aiohttp import web
+
+from broker.core.errors import NotFound
+from broker.http.log_upload import keep_log
+from broker.http.request.context import Call
+from broker.http.request.query_params import TailQuery
+from broker.http.responses import Answer, json, stream, text
+from broker.logs.follower import Following, events
+from broker.models.jobs import JobWrapper
+
+_EVENTS = "text/event-stream"
+
+
+async def log(call: Call) -> Answer:
+    """Store a job's log in the place of an earlier one."""
+    return json(JobWrapper(await keep_log(call)))
+
+
+async def read_log(call: Call) -> web.StreamResponse:
+    """Read a job's log, or its last lines; with `follow` go on until it is whole, as text or as events."""
+    query = call.query(TailQuery)
+    if query.follow:
+        return await _follow(call, query)
+    if not await call.store.has_log(call.group, call.job_id):
+        raise NotFound("The job has no log.")
+    if query.tail is not None:
+        return await text(call.web, await call.logs.tail(call.job_id, query.tail))
+    size_bytes, pieces = await call.logs.read(call.job_id, query.start)
+    return await text(call.web, pieces, max(0, size_bytes - query.start))
+
+
+async def _follow(call: Call, query: TailQuery) -> web.StreamResponse:
+    start = query.start
+    if query.tail is not None and await call.store.has_log(call.group, call.job_id):
+        start = await call.logs.place_of_tail(call.job_id, query.tail)
+    seen = call.request.headers.get("Last-Event-ID", "")
+    start = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 16 else start  # a browser that comes back
+    with call.front.followers.one():
+        following = Following(call.front.followers, call.store, call.logs, start)
+        pieces = following.pieces(call.group, call.job_id)
+        headers = {"Titan-Log-Start": str(start)}
+        if _EVENTS in call.request.headers.get("Accept", ""):
+            return await stream(call.web, events(following, pieces), {**headers, "Content-Type": _EVENTS})
+        return await stream(call.web, pieces, headers)

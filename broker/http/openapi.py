@@ -1,0 +1,207 @@
+"""The OpenAPI 3.1 document, made from the route table and the structs that check and encode the bodies."""
+
+from functools import cache
+from http import HTTPStatus
+from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from broker.core.errors import (
+    ERRORS,
+    CrossSite,
+    Forbidden,
+    Invalid,
+    Misdirected,
+    Overloaded,
+    StoreUnavailable,
+    TitanError,
+    TooLarge,
+    TooSlow,
+    Unauthorized,
+    UnsupportedType,
+)
+from broker.http.error_responses import RETRY_AFTER_S, STATUS
+from broker.http.request.body import FORM, JSON
+from broker.http.request.query_params import Query
+from broker.http.routes import LOG_TYPES, ROUTES, Route
+from broker.models.fields import GROUP_NAME, JOB_ID
+from broker.models.results import ProblemWrapper
+from broker.models.workers import WORKER_NAME
+
+_SCHEMAS = "#/components/schemas/{name}"
+_HEADERS = {
+    "Titan-Lease": "The token from the answer that handed the job out: only the delivery that holds the job may act.",
+    "Idempotency-Key": "The same key and body give the first answer again for a day.",
+    "Titan-Expires-At": "When the lease ends, RFC 3339.",
+    "Idempotency-Replayed": "`true` when this is the first answer to the Idempotency-Key again.",
+}
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "Where the broker has a file of tokens. The names beside it are the scope that a token needs.",
+}
+_PATH = {
+    "group_name": ("Name of the group.", f"^{GROUP_NAME}$"),
+    "id": ("The job's id.", f"^{JOB_ID}$"),
+    "worker": ("Name of the worker.", f"^{WORKER_NAME}$"),
+}
+_DESCRIPTION = """A job broker that any language can use over HTTP.
+
+Every answer of 400 and above has the same body: `error.message` is a sentence for a person, `error.fields` names the
+part of the request that is not valid, and `error.code` is one of these words:
+
+"""
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The whole document. The same object each time: do not change it."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Titan", "version": _version(), "description": _DESCRIPTION + _codes()},
+        "servers": [{"url": "/"}],
+        "paths": {
+            path: {route.method.lower(): _operation(route) for route in rows}
+            for path, rows in groupby(sorted(ROUTES, key=lambda route: route.path), key=lambda route: route.path)
+        },
+        "components": {"schemas": _components(), "securitySchemes": {"token": _BEARER}},
+    }
+
+
+def _version() -> str:
+    try:
+        return version("titan-broker")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _codes() -> str:
+    return "\n".join(f"- {STATUS[error]} `{error.word.lower()}`: {error.sentence}" for error in ERRORS)
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.verb,
+        "summary": route.summary,
+        **_scope(route),
+        "parameters": [*_path_parameters(route), *_query_parameters(route), *_header_parameters(route)],
+        "security": [{}, {"token": [route.scope]}] if route.scope else [],
+        "responses": {str(route.status): _answer(route), **_refusals(route)},
+    }
+    if route.takes is not None:
+        operation["requestBody"] = _request_body(route)
+    return operation
+
+
+def _scope(route: Route) -> dict[str, str]:
+    if route.scope is None:
+        return {"description": "Needs no token."}
+    return {"description": f"Where the broker has a file of tokens, this needs one with the scope `{route.scope}`."}
+
+
+def _path_parameters(route: Route) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": text,
+            "schema": {"type": "string", "pattern": pattern},
+        }
+        for name, (text, pattern) in _PATH.items()
+        if f"{{{name}}}" in route.path
+    ]
+
+
+def _query_parameters(route: Route) -> list[dict[str, Any]]:
+    _, schemas = msgspec.json.schema_components((route.query,), ref_template=_SCHEMAS)
+    return [
+        _query_parameter(name, schema) for name, schema in schemas[route.query.__name__].get("properties", {}).items()
+    ]
+
+
+def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter is given or not, never null."""
+    choices = [choice for choice in schema.get("anyOf", []) if choice.get("type") != "null"]
+    schema = {key: value for key, value in (choices[0] if choices else schema).items() if value is not None}
+    return {"name": name, "in": "query", "description": schema.pop("description", ""), "schema": schema}
+
+
+def _header_parameters(route: Route) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "header", "description": _HEADERS[name], "schema": {"type": "string"}}
+        for name in route.headers
+    ]
+
+
+def _request_body(route: Route) -> dict[str, Any]:
+    upload = {"type": "object", "properties": {"log": {"type": "string", "format": "binary"}}, "required": ["log"]}
+    schemas = {
+        LOG_TYPES[0]: upload,
+        LOG_TYPES[1]: {"type": "string"},
+        JSON: _schema(route.takes),
+        FORM: _schema(route.takes),
+    }
+    is_required = route.takes is bytes or _has_required(route.takes)
+    return {"required": is_required, "content": {kind: {"schema": schemas[kind]} for kind in route.types}}
+
+
+def _has_required(kind: Any) -> bool:
+    return any(field.required for field in msgspec.structs.fields(kind))
+
+
+def _answer(route: Route) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": HTTPStatus(route.status).phrase}
+    if route.answers:
+        answer["headers"] = {
+            name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in route.answers
+        }
+    if route.gives is str:
+        answer["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    elif route.status != HTTPStatus.NO_CONTENT:
+        answer["content"] = {JSON: {"schema": _schema(route.gives)}}
+    return answer
+
+
+def _schema(kind: Any) -> dict[str, Any]:
+    if not (isinstance(kind, type) and issubclass(kind, Struct)):
+        return {"type": "object"}
+    return {"$ref": _SCHEMAS.format(name=kind.__name__)}
+
+
+def _refusals(route: Route) -> dict[str, Any]:
+    kinds = sorted({*route.refuses, *_common(route)}, key=lambda error: (STATUS[error], error.word))
+    return {str(status): _refusal(list(errors)) for status, errors in groupby(kinds, key=lambda error: STATUS[error])}
+
+
+def _common(route: Route) -> list[type[TitanError]]:
+    """What a route refuses by its shape, and any of them can end in."""
+    access: list[type[TitanError]] = [Misdirected, *([Unauthorized, Forbidden] if route.scope else [])]
+    if route.is_changing:
+        access.append(CrossSite)
+    if not route.path.startswith("/v1/") or route.verb == "openapi":
+        return [TitanError, *access]
+    body = [Invalid, UnsupportedType, TooLarge, TooSlow] if route.takes is not None else []
+    names = [Invalid] if "{" in route.path or route.query is not Query else []
+    return [Overloaded, StoreUnavailable, TitanError, *access, *body, *names]
+
+
+def _refusal(errors: list[type[TitanError]]) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "description": " ".join(f"`{error.word.lower()}`: {error.sentence}" for error in errors),
+        "content": {JSON: {"schema": _schema(ProblemWrapper)}},
+    }
+    if any(error in RETRY_AFTER_S for error in errors):
+        text = "When to try again, in s."
+        answer["headers"] = {"Retry-After": {"description": text, "schema": {"type": "integer"}}}
+    return answer
+
+
+def _components() -> dict[str, Any]:
+    bodies = [body for route in ROUTES for body in (route.takes, route.gives)]
+    structs = dict.fromkeys(kind for kind in bodies if isinstance(kind, type) and issubclass(kind, Struct))
+    _, components = msgspec.json.schema_components((*structs, ProblemWrapper), ref_template=_SCHEMAS)
+    return components

@@ -1,0 +1,1 @@
+"""One request: its path, query, headers and body, checked."""

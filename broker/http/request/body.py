@@ -1,0 +1,101 @@
+"""Reading a body within its limits, and not before somebody wants it."""
+
+import asyncio
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from broker.core.errors import Invalid, TooLarge, TooSlow, UnsupportedType
+from broker.core.settings import BrokerSettings
+from broker.http.server.connection_guard import in_all
+from broker.http.server.fast_request import BROWSERS, Plain
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+WEIGHT = web.RequestKey("WEIGHT", int)
+"""The key under which a request of aiohttp's keeps its weight."""
+
+
+class Streamed:
+    """A request of aiohttp's, as handlers see it."""
+
+    __slots__ = ("headers", "is_of_browser", "query_string", "web")
+
+    def __init__(self, request: web.Request) -> None:
+        self.web = request
+        self.headers = request.headers
+        self.query_string = request.rel_url.raw_query_string
+        self.is_of_browser = any(name in request.headers for name in BROWSERS)
+
+
+Request = Plain | Streamed
+
+
+async def read_body(request: Request, settings: BrokerSettings, types: tuple[str, ...] = (JSON,)) -> bytes:
+    """The whole body; empty when there is none.
+
+    Raises UnsupportedType for a Content-Type beside `types` and for any Content-Encoding, TooLarge above
+    max_body_bytes, TooSlow when no piece came for body_timeout_s, or all of it took json_timeout_s.
+    """
+    if isinstance(request, Plain):
+        if request.body:
+            _check_type(request, types)
+        return request.body
+    return await _streamed_body(request.web, settings, types)
+
+
+async def _streamed_body(request: web.Request, settings: BrokerSettings, types: tuple[str, ...]) -> bytes:
+    if not request.body_exists:
+        return b""
+    _check_type(request, types)
+    limit = settings.max_body_bytes
+    if (request.content_length or 0) > limit:
+        raise TooLarge(f"The body may have {limit} bytes at most.")
+    content = request.content
+    if content.is_eof() and content.total_bytes <= limit and content.exception() is None:
+        return content.read_nowait(-1)
+    await expect(request)
+    body = bytearray()
+    async with in_all(settings.json_timeout_s):
+        while piece := await _piece(request, settings.body_timeout_s):
+            body += piece
+            if len(body) > limit:
+                raise TooLarge(f"The body may have {limit} bytes at most.")
+    return bytes(body)
+
+
+async def expect(request: web.BaseRequest) -> None:
+    """Tell a client that asked first (Expect: 100-continue) to send its body."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= (1, 1):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+
+
+def media_type(request: Request | web.BaseRequest) -> str:
+    """The Content-Type without parameters, in small letters; '' when there is none."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def check_encodings(headers: Mapping[str, str]) -> None:
+    """Raise UnsupportedType for a body that is packed in any way. Chunks are none; what stands before them is."""
+    if "Content-Encoding" in headers:
+        raise UnsupportedType("A Content-Encoding is not supported.")
+    if headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+        raise UnsupportedType("A Transfer-Encoding beside chunked is not supported.")
+
+
+def _check_type(request: Plain | web.BaseRequest, types: tuple[str, ...]) -> None:
+    check_encodings(request.headers)
+    given = media_type(request)
+    if given and given not in types:
+        raise UnsupportedType(f"The Content-Type must be {' or '.join(types)}.")
+
+
+async def _piece(request: web.BaseRequest, pause_s: float) -> bytes:
+    try:
+        async with asyncio.timeout(pause_s):
+            return await request.content.readany()
+    except TimeoutError:
+        raise TooSlow from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise Invalid("The body broke off.") from None

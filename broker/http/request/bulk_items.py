@@ -1,0 +1,98 @@
+"""The items of a bulk body, each checked by itself, so that a bad one does not stop the others."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Generic, Protocol, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from broker.auth.grants import Grant
+from broker.core.errors import Forbidden, Invalid, NotFound, TitanError
+from broker.core.timestamps import rfc3339
+from broker.http.error_responses import problem_of
+from broker.http.request.decoding import decode, moment
+from broker.http.request.path_params import group_name, job_id
+from broker.models.fields import MAX_JOBS
+from broker.models.reports import Finish, Held
+from broker.models.results import Outcome
+
+Item = TypeVar("Item", bound=Finish | Held)
+Reply = TypeVar("Reply")
+
+
+class Bulk(Protocol[Item]):
+    """A bulk body."""
+
+    @property
+    def jobs(self) -> list[Item]:
+        """Its items."""
+
+
+class RawItems(Struct, frozen=True):
+    """A bulk body whose items are not looked at yet."""
+
+    jobs: Annotated[list[Raw], Meta(min_length=1, max_length=MAX_JOBS)]
+    cursor: Raw = Raw()
+
+
+class Named(Struct, frozen=True):
+    """Of an item that is not right: its id, if that is."""
+
+    id: str = ""
+
+
+class Items(Generic[Item]):
+    """Items in order, each with its id: as the store takes it, or what is wrong with it."""
+
+    def __init__(self, rows: Sequence[tuple[str, Item | TitanError]]) -> None:
+        self._rows = rows
+
+    async def outcomes(
+        self,
+        act: Callable[[Sequence[Item]], Awaitable[Sequence[Reply | TitanError]]],
+        outcome: Callable[[str, Reply], Outcome],
+    ) -> list[Outcome]:
+        """Have `act` done to all the good ones at once; one outcome for each item, in order."""
+        good = [item for _, item in self._rows if not isinstance(item, TitanError)]
+        replies = iter(await act(good) if good else ())
+        results = [(name, item if isinstance(item, TitanError) else next(replies)) for name, item in self._rows]
+        return [
+            Outcome(id=name, error=problem_of(result)) if isinstance(result, TitanError) else outcome(name, result)
+            for name, result in results
+        ]
+
+
+def read_items(bulk: type[Bulk[Item]], kind: type[Item], body: bytes, grant: Grant) -> Items[Item]:
+    """The items of a bulk body. Raises Invalid when the body is not {"jobs": [1 to 1000 of anything]}."""
+    try:
+        items = decode(bulk, body).jobs
+        for group in {item.group_name for item in items}:
+            grant.check(group_name(group))
+        return Items([(job_id(item.id), _timed(item)) for item in items])
+    except TitanError:  # something is not right: see what, item by item
+        return Items([_read(kind, i, bytes(raw), grant) for i, raw in enumerate(decode(RawItems, body).jobs)])
+
+
+def _read(kind: type[Item], i: int, raw: bytes, grant: Grant) -> tuple[str, Item | TitanError]:
+    try:
+        item = decode(kind, raw)
+        grant.check(group_name(item.group_name))
+        return job_id(item.id), _timed(item)
+    except Invalid as error:
+        return _id_in(raw), Invalid(error.message, fields=f"jobs[{i}].{error.fields}".rstrip("."))
+    except (Forbidden, NotFound) as error:
+        return _id_in(raw), error
+
+
+def _timed(item: Item) -> Item:
+    if not isinstance(item, Finish) or item.completed_at is None:
+        return item
+    completed_at = moment(item.completed_at, "completed_at")
+    return msgspec.structs.replace(item, completed_at=None if completed_at is None else rfc3339(completed_at))
+
+
+def _id_in(raw: bytes) -> str:
+    try:
+        return msgspec.json.decode(raw, type=Named).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""

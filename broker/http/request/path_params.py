@@ -1,0 +1,34 @@
+"""Names that come from outside, checked before anything is done with them."""
+
+import re
+from functools import lru_cache
+
+from broker.core.errors import Invalid, NotFound
+from broker.core.ids import is_id
+from broker.models.fields import GROUP_NAME
+from broker.models.workers import WORKER_NAME
+
+_GROUP_NAME = re.compile(GROUP_NAME, re.ASCII)
+_WORKER_NAME = re.compile(WORKER_NAME, re.ASCII)
+
+
+@lru_cache(maxsize=16_384)
+def group_name(text: str) -> str:
+    """The name of a group. Raises Invalid."""
+    if _GROUP_NAME.fullmatch(text) is None:
+        raise Invalid("A group's name has 1 to 128 characters of A-Z a-z 0-9 _ -.", fields="group_name")
+    return text
+
+
+def job_id(text: str) -> str:
+    """The id of a job. Raises NotFound: what cannot be an id is none."""
+    if not is_id(text):
+        raise NotFound
+    return text
+
+
+def worker_name(text: str) -> str:
+    """The name of a worker. Raises NotFound: what cannot be a name is none."""
+    if _WORKER_NAME.fullmatch(text) is None:
+        raise NotFound("There is no such worker.")
+    return text

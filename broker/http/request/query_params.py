@@ -1,0 +1,178 @@
+"""What stands after the question mark: one struct a route. The same structs document it."""
+
+import re
+from functools import cache, lru_cache
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from urllib.parse import parse_qsl
+
+from msgspec import Meta, Struct
+
+from broker.core.errors import Invalid
+from broker.core.states import STATUSES, Status
+from broker.http.request.decoding import convert
+from broker.http.sentences import must_be, unknown
+from broker.models.fields import MAX_JOBS, ErrorText, GroupName, Image, LeaseToken, Reason, Time, Timeout
+
+Cursor = Annotated[str, Meta(max_length=256, description="Where the list goes on: the cursor of the answer before.")]
+Page = Annotated[int, Meta(ge=1, le=MAX_JOBS, description="How many to answer at most.")]
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """No parameters. One that is not known is refused, one without a value counts as not given."""
+
+
+class EnqueueQuery(Query, frozen=True, kw_only=True):
+    """The parameters of enqueue."""
+
+    durable: Annotated[int, Meta(ge=0, le=1, description="1: answer only when the jobs are on the store's disk.")] = 0
+
+
+class ListQuery(Query, frozen=True, kw_only=True):
+    """The parameters of list_jobs."""
+
+    created_after: Annotated[Time, Meta(description="Only jobs created after this time, RFC 3339.")] | None = None
+    n: Page = 50
+    cursor: Cursor = ""
+    status: Annotated[
+        list[Status],
+        Meta(
+            max_length=len(STATUSES),
+            description="Only jobs in this status. Given more than once: jobs in any of these, status by status in the "
+            "order given; a job that changes its status between two pages may be missed, or come twice.",
+        ),
+    ] = []
+    order: Annotated[Literal["asc", "desc"], Meta(description="Oldest first, or newest first.")] = "asc"
+
+
+class NextQuery(Query, frozen=True, kw_only=True):
+    """The parameters of next."""
+
+    n: Annotated[int, Meta(ge=1, le=MAX_JOBS, description="How many jobs to hand out at most.")] = 1
+    wait: Annotated[int, Meta(ge=0, le=30, description="How long to wait for a job when there is none, in s.")] = 0
+    group: Annotated[list[GroupName], Meta(max_length=100, description="Only jobs of these groups.")] = []
+    image: Annotated[
+        list[Image],
+        Meta(
+            max_length=100,
+            description="Only jobs of these images, looked for among the first 200 of each group.",
+        ),
+    ] = []
+    lease: (
+        Annotated[Timeout, Meta(description="How long each lease lasts, in s; the job's timeout if not given.")] | None
+    ) = None
+
+
+class GroupsQuery(Query, frozen=True, kw_only=True):
+    """The parameters of list_groups."""
+
+    n: Page = 50
+    cursor: Cursor = ""
+
+
+class AnnounceQuery(Query, frozen=True, kw_only=True):
+    """The parameters of announce."""
+
+    wait: Annotated[
+        int, Meta(ge=0, le=30, description="How long to wait for an order or a cancelled job when there is none, in s.")
+    ] = 0
+    seen: Annotated[str, Meta(max_length=64, description="`seen` of the answer before.")] = ""
+
+
+class WorkersQuery(Query, frozen=True, kw_only=True):
+    """The parameters of list_workers."""
+
+    n: Page = 50
+    cursor: Cursor = ""
+
+
+class TailQuery(Query, frozen=True, kw_only=True):
+    """The parameters of read_log."""
+
+    tail: Annotated[int, Meta(ge=1, le=1_000_000, description="Only this many lines from the end.")] | None = None
+    start: Annotated[int, Meta(ge=0, description="Only what stands behind this many bytes; not with tail.")] = 0
+    follow: Annotated[int, Meta(ge=0, le=1, description="1: go on with what comes, until the job's log is whole.")] = 0
+
+
+class LogQuery(Query, frozen=True, kw_only=True):
+    """The parameters of log."""
+
+    more: Annotated[
+        int, Meta(ge=0, le=1, description="1: it is the beginning of the log of a running job; the whole follows.")
+    ] = 0
+
+
+class FailQuery(Query, frozen=True, kw_only=True):
+    """The parameters of fail, for clients that send no body."""
+
+    reason: Reason | None = None
+    error: ErrorText | None = None
+    completed_at: Time | None = None
+    lease: LeaseToken | None = None
+
+
+Parameters = TypeVar("Parameters", bound=Query)
+
+MAX_PARAMETERS = 250
+
+_ITEM = re.compile(r"^(\w+)\[[0-9]+\]", re.ASCII)
+_INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
+
+
+@lru_cache(maxsize=1024)
+def parse(kind: type[Parameters], query: str) -> Parameters:
+    """The parameters in a raw query. Raises Invalid with the name of one that is not right."""
+    if not query:
+        return kind()
+    types = _types(kind)
+    texts: dict[str, list[str]] = {}
+    for name, text in _pairs(query):
+        if name not in types:
+            raise unknown(name, list(types), what="parameter")
+        texts.setdefault(name, []).append(text)
+    try:
+        return convert(kind, {name: _value(kind, name, given) for name, given in texts.items()})
+    except Invalid as error:
+        raise Invalid(_ITEM.sub(r"\1", error.message), fields=error.fields.partition("[")[0]) from None
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    """Names and values; those without a value are left out."""
+    try:
+        return parse_qsl(query, errors="surrogateescape", max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        raise Invalid(f"A query may have {MAX_PARAMETERS} parameters at most.") from None
+
+
+def _value(kind: type[Query], name: str, texts: list[str]) -> Any:
+    plain = _types(kind)[name]
+    for text in texts:
+        _check_text(name, text)
+    if plain is list:
+        return list(dict.fromkeys(texts))
+    if len(texts) > 1:
+        raise Invalid(f"{name} is given more than once.", fields=name)
+    return _integer(kind, name, texts[0]) if plain is int else texts[0]
+
+
+def _integer(kind: type[Query], name: str, text: str) -> int:
+    if _INTEGER.fullmatch(text) is None:
+        raise Invalid(must_be(kind, name), fields=name)
+    return int(text)
+
+
+def _check_text(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Invalid(f"{name} is not UTF-8.", fields=name) from None
+
+
+@cache
+def _types(kind: type[Query]) -> dict[str, type]:
+    """Whether a parameter is an int, a list or a text."""
+    return {name: _plain(hint) for name, hint in get_type_hints(kind).items()}
+
+
+def _plain(hint: Any) -> type:
+    kinds = {int, list}.intersection([hint, getattr(hint, "__origin__", None), *get_args(hint)])
+    return kinds.pop() if kinds else str

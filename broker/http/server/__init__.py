@@ -1,0 +1,1 @@
+"""Connections: protocol, fast path, admission control, TLS."""

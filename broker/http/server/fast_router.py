@@ -1,0 +1,42 @@
+"""Which route a plain path is of."""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from broker.http.routes import Route
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
+_FORMS = {"group_name": "[A-Za-z0-9_-]{1,128}", "id": "[0-9A-Za-z]{16}"}
+_OTHER = "[A-Za-z0-9_.-]+"
+
+
+class Way(NamedTuple):
+    """A route, its number in the table, and what its path must be like."""
+
+    number: int
+    route: Route
+    pattern: re.Pattern[str]
+
+
+class Paths:
+    """Finds routes. A path of none, or with a name that is not right, is left to the router, for its 404 or 405."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._ways: dict[tuple[str, int, str], Way] = {}
+        for number, route in enumerate(routes):
+            words = route.path.split("/")
+            last = "" if words[-1].startswith("{") else words[-1]
+            pattern = re.compile(_PARAMETER.sub(_group, route.path), re.ASCII)
+            self._ways[route.method, len(words), last] = Way(number, route, pattern)
+
+    def find(self, method: str, path: str) -> tuple[Way, dict[str, str]] | None:
+        """The route and its path's parameters."""
+        words = path.split("/")
+        way = self._ways.get((method, len(words), words[-1])) or self._ways.get((method, len(words), ""))
+        found = way and way.pattern.fullmatch(path)
+        return (way, found.groupdict()) if way and found else None
+
+
+def _group(parameter: re.Match[str]) -> str:
+    return f"(?P<{parameter[1]}>{_FORMS.get(parameter[1], _OTHER)})"

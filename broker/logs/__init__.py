@@ -1,0 +1,1 @@
+"""Job output: its storage and its followers."""

@@ -1,0 +1,138 @@
+"""Following a log: what is there, then what comes, until the job is finished and the whole of its log is sent.
+
+A worker sends the beginning of a running job's log again and again, longer each time, and at the end the whole. So a
+follower looks once a second whether there is more behind the place where it is, at whichever broker.
+"""
+
+import asyncio
+import codecs
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from broker.core.errors import LimitReached, NotFound, StoreUnavailable
+from broker.core.words import counted
+
+if TYPE_CHECKING:
+    from broker.logs.storage import Logs
+    from broker.store.format.replies import Followed
+    from broker.store.job_store import Store
+
+LOOK_S = 1.0
+LAST_LOG_MS = 5000
+"""How long after its end a job's last log is waited for."""
+_TRIES = 30
+_PING_S = 15.0
+_BEGUN_ANEW = b"\n[titan: the job was handed out again, and its log begins anew]\n"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Followers:
+    """Everyone who follows a log at this broker, `most` at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = 0
+        self._stopped = asyncio.Event()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Count one inside the block. Raises LimitReached when there are enough."""
+        if self._count >= self._most:
+            raise LimitReached(f"This broker has {counted(self._most, 'follower')} of logs already.")
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
+
+    def stop(self) -> None:
+        """Let everyone go at the next look."""
+        self._stopped.set()
+
+    async def wait(self) -> bool:
+        """Wait until it is time for another look; whether there is one."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                await self._stopped.wait()
+        return not self._stopped.is_set()
+
+
+class Following:
+    """One follower of one log, from a place in bytes; `at` is the place where it is."""
+
+    def __init__(self, followers: Followers, store: "Store", logs: "Logs", at: int) -> None:
+        self.at = at
+        self.is_over = False
+        self._followers = followers
+        self._store = store
+        self._logs = logs
+        self._delivery: int | None = None
+
+    async def pieces(self, group: str, job_id: str) -> AsyncIterator[bytes]:
+        """What is there and what comes, b"" whenever nothing came for a look. Ends with the log, the job or the broker.
+
+        Raises NotFound when there is no such job, StoreUnavailable after half a minute without an answer.
+        """
+        seen = await self._store.follow(group, job_id)
+        faults = 0
+        while True:
+            try:
+                async for piece in self._new(seen, job_id):
+                    yield piece
+                faults = 0
+                if seen.is_over(LAST_LOG_MS):
+                    self.is_over = True
+                    return
+                yield b""
+                if not await self._followers.wait():
+                    return
+                seen = await self._store.follow(group, job_id)
+            except NotFound:
+                return  # the job is gone, and its log with it
+            except StoreUnavailable:  # or the log was replaced while it was read
+                faults += 1
+                if faults == _TRIES or not await self._followers.wait():
+                    raise
+
+    async def _new(self, seen: "Followed", job_id: str) -> AsyncIterator[bytes]:
+        if seen.log_bytes == 0:
+            return
+        if seen.is_growing or seen.completed_at is not None:
+            if self._delivery not in (None, seen.delivery) and self.at:
+                self.at = 0
+                yield _BEGUN_ANEW
+            self._delivery = seen.delivery
+        if seen.log_bytes <= self.at:
+            return
+        with suppress(NotFound):  # noted, but not stored yet
+            _, pieces = await self._logs.read(job_id, self.at)
+            async for piece in pieces:
+                self.at += len(piece)
+                yield piece
+
+
+async def events(following: Following, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces as server-sent events: each has the text as a JSON string and, as its id, the place behind it.
+
+    Bytes that are no UTF-8 become U+FFFD. The last event is `end`; a comment comes when nothing else does.
+    """
+    decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+    silent_s = 0.0
+    async for piece in pieces:
+        text = decode(piece)
+        silent_s = 0.0 if text else silent_s + LOOK_S
+        if text:
+            yield b"id: %d\ndata: %b\n\n" % (following.at, _encode(text))
+        elif silent_s >= _PING_S:
+            silent_s = 0.0
+            yield b": still there\n\n"
+        else:
+            yield b""
+    if rest := decode(b"", final=True):
+        yield b"id: %d\ndata: %b\n\n" % (following.at, _encode(rest))
+    if following.is_over:
+        yield b"event: end\ndata: {}\n\n"

@@ -1,0 +1,241 @@
+"""Where the logs of jobs are kept: a folder, or a bucket at S3, Google or Azure. Never whole in memory.
+
+A place is a folder or an address: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix. Credentials and the
+connection come from the environment variables that obstore reads: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION,
+AWS_ENDPOINT_URL, AWS_ALLOW_HTTP (true for an endpoint without TLS) and so on, GOOGLE_SERVICE_ACCOUNT,
+AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY; or from the machine's role.
+
+A broker that is killed in the middle of an upload leaves its part behind: in a folder a file with # in its name, in a
+bucket an unfinished multipart upload, which a lifecycle rule of the bucket should remove.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import obstore
+from obstore.exceptions import BaseError, PreconditionError
+from obstore.store import LocalStore, from_url
+
+from broker.core.errors import NotFound, StoreUnavailable, TooLarge
+from broker.core.ids import is_id
+
+if TYPE_CHECKING:
+    from obstore import AsyncWritableFile, GetOptions
+    from obstore.store import ObjectStore, RetryConfig
+
+SCHEMES = ("s3", "gs", "az")
+"""The object stores that an address may name."""
+
+PART_BYTES = 5 * 1024 * 1024
+"""What one upload holds in memory before it is sent on; the smallest part that S3 takes."""
+
+_PARTS_AT_ONCE = 2
+_BLOCK_BYTES = 256 * 1024
+_DELETES = 1000
+_RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
+
+_LOG = logging.getLogger(__name__)
+
+
+def open_logs(place: str, max_bytes: int) -> "Logs":
+    """The logs at a place, each of at most max_bytes. A folder is made when it is missing, mode 700.
+
+    Raises ValueError for an address that cannot be used, OSError for a folder that cannot. Nothing is asked of a
+    bucket yet.
+    """
+    scheme, separator, _ = place.partition("://")
+    if not separator:
+        Path(place).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Logs(LocalStore(prefix=place), max_bytes)
+    if scheme not in SCHEMES:
+        raise ValueError(f"{scheme}:// is not one of {', '.join(SCHEMES)}, and a folder has no ://.")
+    try:
+        return Logs(from_url(place, retry_config=_RETRIES), max_bytes)
+    except BaseError as error:
+        raise ValueError(_first_line(error)) from error
+
+
+class Logs:
+    """The logs of jobs, one object each.
+
+    Every method raises StoreUnavailable when the log store does not answer or refuses work.
+    """
+
+    def __init__(self, store: "ObjectStore", max_bytes: int) -> None:
+        self._store = store
+        self._max_bytes = max_bytes
+
+    async def write(self, job_id: str, pieces: AsyncIterator[bytes]) -> int:
+        """Store a log in the place of an earlier one; its size in bytes.
+
+        Raises TooLarge above the limit, and whatever the pieces raise. The old log stays then, and also when the call
+        is cancelled before the last piece is in; nothing of the new one is left behind.
+        """
+        size_bytes = 0
+        upload = obstore.open_writer_async(
+            self._store, _name(job_id), buffer_size=PART_BYTES, max_concurrency=_PARTS_AT_ONCE
+        )
+        try:
+            async for block in _blocks(pieces):
+                size_bytes += len(block)
+                if size_bytes > self._max_bytes:
+                    raise TooLarge(f"A log may have {self._max_bytes} bytes at most.")
+                with _faults("took no log"):
+                    await _to_its_end(upload.write(block))
+        except BaseException as error:
+            await _abort(upload, error)
+            raise
+        with _faults("took no log"):
+            await _to_its_end(upload.close())
+        return size_bytes
+
+    async def read(self, job_id: str, start: int = 0) -> tuple[int, AsyncIterator[bytes]]:
+        """A log's size in bytes and its pieces, from a place in bytes on. Raises NotFound when there is none.
+
+        Each piece is a request of its own, so that a slow reader holds nothing open. The pieces raise
+        StoreUnavailable when the log is replaced or deleted meanwhile.
+        """
+        found = await self._find(job_id)
+        return found.size_bytes, self._pieces(found, start)
+
+    async def tail(self, job_id: str, lines: int) -> AsyncIterator[bytes]:
+        """The pieces of a log's last lines, looked for from its end. Raises NotFound when there is no log."""
+        found = await self._find(job_id)
+        return self._pieces(found, await self._start_of_tail(found, lines))
+
+    async def place_of_tail(self, job_id: str, lines: int) -> int:
+        """Where a log's last lines begin, in bytes. Raises NotFound when there is no log."""
+        return await self._start_of_tail(await self._find(job_id), lines)
+
+    async def delete(self, job_ids: Sequence[str]) -> None:
+        """Delete the logs of these jobs; one that is not there is fine."""
+        names = [_name(job_id) for job_id in job_ids]
+        for first in range(0, len(names), _DELETES):
+            batch = names[first : first + _DELETES]
+            with _faults("deleted no log"):
+                try:
+                    await obstore.delete_async(self._store, batch)
+                except FileNotFoundError:
+                    await self._delete_singly(batch)
+
+    async def _find(self, job_id: str) -> "_Found":
+        name = _name(job_id)
+        with _faults("found no log"):
+            try:
+                meta = await obstore.head_async(self._store, name)
+            except FileNotFoundError:
+                raise NotFound("The job has no log.") from None
+        return _Found(name, meta["size"], meta["e_tag"])
+
+    async def _pieces(self, found: "_Found", start: int) -> AsyncIterator[bytes]:
+        for begin in range(start, found.size_bytes, _BLOCK_BYTES):
+            yield await self._piece(found, begin, min(begin + _BLOCK_BYTES, found.size_bytes))
+
+    async def _start_of_tail(self, found: "_Found", lines: int) -> int:
+        """Where the last lines begin. The last byte is left out: a newline there ends a line and begins none."""
+        if lines < 1:
+            return found.size_bytes
+        end = found.size_bytes - 1
+        while end > 0:
+            begin = max(0, end - _BLOCK_BYTES)
+            block = await self._piece(found, begin, end)
+            newlines = block.count(b"\n")
+            if newlines >= lines:
+                return begin + _after_last(lines, block)
+            lines -= newlines
+            end = begin
+        return 0
+
+    async def _piece(self, found: "_Found", begin: int, end: int) -> bytes:
+        options: GetOptions = {"range": (begin, end)}
+        if found.e_tag is not None:
+            options["if_match"] = found.e_tag
+        with _faults("gave no log"):
+            try:
+                result = await obstore.get_async(self._store, found.name, options=options)
+                return (await result.bytes_async()).to_bytes()
+            except (FileNotFoundError, PreconditionError):
+                raise StoreUnavailable("The log was replaced or deleted while it was read.") from None
+
+    async def _delete_singly(self, names: Sequence[str]) -> None:
+        for name in names:
+            with suppress(FileNotFoundError):
+                await obstore.delete_async(self._store, name)
+
+
+class _Found(NamedTuple):
+    """A log as it was when it was looked up."""
+
+    name: str
+    size_bytes: int
+    e_tag: str | None
+
+
+def _name(job_id: str) -> str:
+    """The object of a job's log, from the id alone: a folder from its end, the id, and which letters are capitals.
+
+    So two ids stay two files where a file system takes A for a. Raises NotFound for what is no id.
+    """
+    if not is_id(job_id):
+        raise NotFound
+    capitals = sum(letter.isupper() << place for place, letter in enumerate(job_id))
+    return f"{job_id[-2:].lower()}/{job_id}.{capitals:04x}.log"
+
+
+async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces gathered, so that a client that sends single bytes costs no more than another."""
+    block = bytearray()
+    async for piece in pieces:
+        block += piece
+        if len(block) >= _BLOCK_BYTES:
+            yield bytes(block)
+            block.clear()
+    if block:
+        yield bytes(block)
+
+
+async def _to_its_end(request: Awaitable[object]) -> None:
+    """Wait for a request to the store until it ends, and only then let a cancellation through.
+
+    One left in the air may begin an upload whose name nobody learns, or end one that is being taken back. The store
+    library bounds its requests in time, and tries again for 10 s at most.
+    """
+    ending = asyncio.ensure_future(request)
+    try:
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        await asyncio.wait([ending])
+        raise
+
+
+async def _abort(upload: "AsyncWritableFile", error: BaseException) -> None:
+    """Take back what was sent. A fault of the store on top says no more than the error that led here."""
+    with suppress(BaseError, OSError):
+        await _to_its_end(upload.__aexit__(type(error), error, error.__traceback__))
+
+
+@contextmanager
+def _faults(what: str) -> Iterator[None]:
+    """Turn what obstore raises inside the block into StoreUnavailable; the cause is logged, not told."""
+    try:
+        yield
+    except (BaseError, OSError, ValueError) as fault:
+        _LOG.warning("the log store %s: %s", what, _first_line(fault))
+        raise StoreUnavailable(f"The log store is not available: it {what}.") from fault
+
+
+def _after_last(lines: int, block: bytes) -> int:
+    """The place after the newline that stands before the last lines."""
+    at = len(block)
+    for _ in range(lines):
+        at = block.rfind(b"\n", 0, at)
+    return at + 1
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,1 @@
+"""A broker process, put together from the rooms."""

@@ -1,0 +1,213 @@
+"""One broker, put together from its settings, and taken apart again without dropping a request."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aiohttp import web
+
+from broker.auth.grants import Access, access_of
+from broker.auth.tls import Tls, tls_from
+from broker.core.errors import TitanError
+from broker.core.settings import BrokerSettings
+from broker.core.words import counted
+from broker.diagnostics.durability import Watch
+from broker.diagnostics.metrics_report import Metrics
+from broker.diagnostics.peer_metrics import Siblings
+from broker.diagnostics.readiness import Condition
+from broker.http.app import DESK, Broker, make_app
+from broker.http.browser_guard import allowed_names
+from broker.http.server.runner import Runner
+from broker.http.server.tls_site import TlsSite
+from broker.logs.storage import Logs, open_logs
+from broker.metrics.lag import Lag
+from broker.reaper.reaper import Reaper
+from broker.resp.client import connect_listener
+from broker.resp.notifier import Waiters
+from broker.service.gc_tuning import collect_rarely
+from broker.store.connect import StartFailed, opened
+from broker.store.job_store import Store
+
+_BACKLOG = 1024
+_LAST_S = 1.0
+"""How long an answer may take to leave once nobody waits for requests any more."""
+
+_log = logging.getLogger(__name__)
+
+
+class Serving(NamedTuple):
+    """A broker that runs: where it is reached, its store, and the command line that looks into the store.
+
+    `read_again` reads tokens and certificates anew; what cannot be read stays as it was.
+    """
+
+    url: str
+    store: Store
+    redis_cli: str
+    read_again: Callable[[], None]
+
+
+async def serve(
+    settings: BrokerSettings,
+    say: Callable[[Serving], None],
+    stop: asyncio.Event,
+    siblings: Siblings | None = None,
+    is_hung_up: Callable[[], bool] = lambda: False,
+) -> None:
+    """Run a broker, alone or with siblings, until `stop` is set; `say` is told once it serves. Raises StartFailed.
+
+    SIGHUP reads its files again, or sets `stop` when `is_hung_up` says that the terminal is closed.
+    """
+    async with running(settings, siblings) as serving:
+        _at_hangup(serving.read_again, stop, is_hung_up)
+        say(serving)
+        collect_rarely()
+        await stop.wait()
+        _log.info("stopping")
+    _log.info("stopped")
+
+
+def stop_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set, from now on."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+@asynccontextmanager
+async def running(settings: BrokerSettings, siblings: Siblings | None = None) -> AsyncIterator[Serving]:
+    """A broker that serves inside the block and drains at its end; its store is left last. Raises StartFailed."""
+    access, tls = _guards(settings)
+    async with AsyncExitStack() as stack:
+        store, _, redis_cli = await stack.enter_async_context(opened(settings))
+        metrics, lag = Metrics(store, siblings), Lag()
+        metrics.add(lag.families)
+        metrics.add(store.servers.families)
+        logs = _open_logs(settings)
+        first, *others = ((connect_listener(s.redis), store.servers.partitions_of(s)) for s in store.servers.all)
+        waiters = Waiters(*first, *others)
+        await stack.enter_async_context(waiters)
+        store.wake_at_enqueue(waiters.wake)
+        reaper = Reaper(store, logs, waiters) if settings.reaper else None
+        if reaper is not None:
+            await stack.enter_async_context(_task(reaper.run()))
+            metrics.add(reaper.families)
+        await stack.enter_async_context(_task(lag.run()))
+        if siblings is not None:
+            await stack.enter_async_context(siblings.heard(metrics.own))
+        condition = Condition(await _watch(store, settings))
+        app = make_app(Broker(store, logs, waiters, settings, reaper, access, metrics, condition))
+        url = await stack.enter_async_context(_front(app, settings, condition, tls))
+        await stack.enter_async_context(_task(condition.watch.run()))  # the last, so that it speaks second
+        yield Serving(url, store, redis_cli, partial(_read_again, access, tls))
+
+
+def _guards(settings: BrokerSettings) -> tuple[Access, Tls | None]:
+    try:
+        allowed_names(settings)
+        return access_of(settings), tls_from(settings)
+    except ValueError as error:
+        raise StartFailed(str(error)) from error
+
+
+def _read_again(access: Access, tls: Tls | None) -> None:
+    try:
+        _log.info("read again: %s", counted(access.reload(), "token"))
+        if tls is not None:
+            tls.reload()
+            _log.info("read again: the certificate")
+    except ValueError as error:
+        _log.error("%s What was read before stays in force.", error)
+
+
+def _at_hangup(read_again: Callable[[], None], stop: asyncio.Event, is_hung_up: Callable[[], bool]) -> None:
+    """Handle SIGHUP from now on, also while the broker drains."""
+
+    def on_hangup() -> None:
+        if is_hung_up():
+            _log.warning("the terminal is closed: stopping")
+            stop.set()
+        else:
+            read_again()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
+
+
+def _open_logs(settings: BrokerSettings) -> Logs:
+    place = settings.log_store or str(Path(settings.data_dir) / "logs")
+    try:
+        return open_logs(place, settings.max_log_bytes)
+    except (ValueError, OSError) as error:
+        raise StartFailed(f"The log store {place} cannot be used: {error}") from error
+
+
+async def _watch(store: Store, settings: BrokerSettings) -> Watch:
+    """What the store is set to, said; and refused where that is asked for."""
+    watch = Watch(store)
+    try:
+        seen = await watch.look()
+    except TitanError as error:
+        raise StartFailed(f"The store does not say how it is set: {error.__cause__ or error}") from error
+    if settings.require_durable and seen.weaknesses:
+        raise StartFailed(f"The store can lose jobs, and --require-durable is set: {' '.join(seen.weaknesses)}")
+    return watch
+
+
+@asynccontextmanager
+async def _task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def _front(
+    app: web.Application, settings: BrokerSettings, condition: Condition, tls: Tls | None
+) -> AsyncIterator[str]:
+    """Listen and answer inside the block; at its end stop being ready, then listening; answer what is there."""
+    in_progress = app[DESK].front.in_progress
+    runner = Runner(app, settings, access_log=None, shutdown_timeout=_LAST_S)
+    await runner.setup()
+    site = _site(runner, settings, tls)
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise StartFailed(f"Cannot listen on {settings.host}:{settings.port}: {reason}.") from error
+    try:
+        yield _address(runner, "https" if tls else "http")
+    finally:
+        condition.is_stopping = in_progress.is_stopping = True
+        if settings.drain_delay_s:
+            _log.info("no longer ready; listening for another %g s", settings.drain_delay_s)
+            await asyncio.sleep(settings.drain_delay_s)
+        await site.stop()
+        await app.shutdown()  # lets the long polls go
+        await in_progress.none(settings.shutdown_grace_s)
+        await runner.cleanup()
+
+
+def _site(runner: Runner, settings: BrokerSettings, tls: Tls | None) -> web.BaseSite:
+    place = runner, settings.host, settings.port
+    is_shared = settings.processes > 1
+    if tls is None:
+        return web.TCPSite(*place, backlog=_BACKLOG, reuse_port=is_shared or None)
+    limit_s = settings.tls_handshake_timeout_s
+    return TlsSite(*place, tls.context, runner.guard, limit_s, backlog=_BACKLOG, reuse_port=is_shared)
+
+
+def _address(runner: web.AppRunner, scheme: str) -> str:
+    host, port = runner.addresses[0][:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -1,0 +1,1 @@
+"""The job store: a method for each verb. It knows no HTTP."""

@@ -1,0 +1,91 @@
+"""Calls that are made in one turn of the loop, put together into one."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from broker.core.inline_task import in_steps, in_task
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+Send = Callable[[Sequence[Part]], Coroutine[Any, Any, Sequence[Result]]]
+
+MOST_JOBS = 128
+MOST_BYTES = 1024 * 1024
+"""What one call carries at most, unless it is of one part. The store must not be held up for long; and while it works
+on one call, the broker answers for the one before: with a single large call the two wait for each other."""
+
+
+class Ticks(Generic[Part, Result]):
+    """Gathers parts; at the end of the turn `send` is called with all of them and answers a result for each, in order.
+
+    `unwanted` is told of a result whose caller is gone. A fault of the call is raised at every one of its parts, one in
+    the place of a part's result at that part.
+    `under_way` are the calls that have not answered yet.
+    """
+
+    def __init__(
+        self,
+        send: Send[Part, Result],
+        unwanted: Callable[[Result], None] | None = None,
+        *,
+        is_stepwise: bool,
+    ) -> None:
+        self._send = send
+        self._unwanted = unwanted
+        self._begin: Any = in_steps if is_stepwise else in_task
+        self.under_way: set[asyncio.Future[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._parts: list[Part] = []
+        self._results: list[asyncio.Future[Result]] = []
+        self._jobs = self._bytes = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is gathered, or not answered yet."""
+        return bool(self._parts or self.under_way)
+
+    def call(self, part: Part, jobs: int, size_bytes: int = 0) -> asyncio.Future[Result]:
+        """The result of one part, to come. `jobs` and `size_bytes` are what it adds to the call."""
+        loop = self._loop = self._loop or asyncio.get_running_loop()  # which asks the system for the process each time
+        if self._jobs + jobs > MOST_JOBS or self._bytes + size_bytes > MOST_BYTES:
+            self._leave()
+        if not self._parts:
+            loop.call_soon(self._leave)
+        result: asyncio.Future[Result] = loop.create_future()
+        self._parts.append(part)
+        self._results.append(result)
+        self._jobs += jobs
+        self._bytes += size_bytes
+        return result
+
+    def _leave(self) -> None:
+        if self._parts:
+            parts, results, self._parts, self._results = self._parts, self._results, [], []
+            self._jobs = self._bytes = 0
+            answered = results[0].get_loop().create_future()
+            self.under_way.add(answered)
+            self._begin(self._send(parts), partial(self._share, answered, results))
+
+    def _share(
+        self,
+        answered: asyncio.Future[None],
+        awaited: Sequence[asyncio.Future[Result]],
+        results: Sequence[Result] | None,
+        fault: BaseException | None,
+    ) -> None:
+        for i, future in enumerate(awaited):
+            if results is None:
+                if not future.done():
+                    future.set_exception(fault or asyncio.CancelledError())
+            elif not future.done():
+                result = results[i]
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+            elif self._unwanted is not None:
+                self._unwanted(results[i])
+        self.under_way.discard(answered)
+        answered.set_result(None)

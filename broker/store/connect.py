@@ -1,0 +1,69 @@
+"""Finding the store that the settings name: the embedded one of the data folder, or one at an address."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from broker.core.errors import TitanError
+from broker.core.settings import BrokerSettings
+from broker.embedded.supervisor import Embedded, EmbeddedFailed
+from broker.resp import keys
+from broker.resp.bootstrap import PartitionsDiffer
+from broker.resp.redis_cli import redis_cli
+from broker.resp.topology import servers_of
+from broker.resp.url import addresses, without_password
+from broker.store.job_store import Store
+
+
+class StartFailed(Exception):
+    """Something that is needed at the start is not there; the text is one line that says what."""
+
+
+class Connected(NamedTuple):
+    """The store, its address without the password, and the command line that looks into it."""
+
+    store: Store
+    address: str
+    redis_cli: str
+
+
+@asynccontextmanager
+async def connected(settings: BrokerSettings) -> AsyncIterator[Connected]:
+    """The store, not asked anything yet; the embedded one is started, or joined, and left at the end.
+
+    Raises StartFailed.
+    """
+    async with AsyncExitStack() as stack:
+        url, address = settings.redis_url, without_password(settings.redis_url)
+        line = ""
+        try:
+            if not url:
+                embedded = await stack.enter_async_context(Embedded(Path(settings.data_dir)))
+                url = address = embedded.url
+                line = embedded.redis_cli
+            names = [keys.partition(settings.key_prefix, n) for n in range(settings.partitions)]
+            found = addresses(url)
+            line = line or redis_cli(found[0])
+            servers = servers_of(found, names, settings.store_timeout_s, settings.store_connections)
+            stack.push_async_callback(servers.close)
+        except EmbeddedFailed as error:
+            raise StartFailed(str(error)) from error
+        except ValueError as error:
+            raise StartFailed(f"{address} is not the address of a store: {error}") from error
+        store = Store(servers.all[0].redis, settings, servers=servers)
+        stack.push_async_callback(store.close)
+        yield Connected(store, address, line)
+
+
+@asynccontextmanager
+async def opened(settings: BrokerSettings) -> AsyncIterator[Connected]:
+    """The store, known to answer and to have the right number of partitions. Raises StartFailed."""
+    async with connected(settings) as found:
+        try:
+            await found.store.open()
+        except PartitionsDiffer as error:
+            raise StartFailed(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+        except TitanError as error:
+            raise StartFailed(f"The store at {found.address} does not answer: {error.__cause__ or error}") from error
+        yield found

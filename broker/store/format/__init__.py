@@ -1,0 +1,1 @@
+"""Conversions between the bytes in Redis and structs."""

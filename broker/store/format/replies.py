@@ -1,0 +1,204 @@
+"""What scripts answer, against the API's structs: field, value, field, value, and so on."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from broker.core.states import FINISHED, STATUSES
+from broker.core.timestamps import rfc3339
+from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Counts, Group, GroupSettings, Retentions
+from broker.models.jobs import Job
+from broker.models.workers import Receipt
+from broker.store.format.record import parts_of, settings_of, spec_of, split
+
+_TEXTS = {"reason", "error", "retry_at"}
+_TIMES = ("started_at", "completed_at", "expires_at")
+_RUN = ("lease", "deliveries", "started_at")
+_RETENTION = "retention_"
+
+
+class Reaped(NamedTuple):
+    """What a reap did, how many logs are left to delete, and ms until the next timer (0: more is due; None: none)."""
+
+    queued: int = 0
+    requeued: int = 0
+    failed: int = 0
+    expired: int = 0
+    discarded: int = 0
+    wait_ms: int | None = None
+    late_ms: int = 0
+
+
+class Followed(NamedTuple):
+    """What a follower of a log must know of the job. Times are ms."""
+
+    now: int
+    status: str
+    log_bytes: int
+    is_growing: bool
+    """Whether what is stored is the beginning of a delivery's log."""
+    delivery: int
+    """Whose log it is, as far as is known."""
+    completed_at: int | None
+
+    def is_over(self, patience_ms: int) -> bool:
+        """Whether nothing more will come: the job is finished, and its last log is there or does not come."""
+        if self.completed_at is None:
+            return False
+        since_ms = self.now - self.completed_at
+        if since_ms < -AHEAD_MS:  # the clock went back: nobody can say how long ago it was
+            return True
+        return (self.log_bytes > 0 and not self.is_growing) or since_ms > patience_ms
+
+
+class Finding(NamedTuple):
+    """Something that does not agree. `job_id` is '' where it is about the group as a whole."""
+
+    group: str
+    job_id: str
+    what: str
+
+
+AHEAD_MS = 60_000
+"""How far ahead of the store's clock the end of a job may be that a client gives."""
+
+_encode = msgspec.json.Encoder().encode
+_receipt = msgspec.json.Decoder(Receipt).decode
+_env_vars = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def job_of(row: Sequence[Any], *, is_handed_out: bool = False, is_shown: bool = False) -> Job:
+    """A script's row as a job; its lease token only where it is handed out, its receipts only where it is shown."""
+    values = _with_run(_pairs(row))
+    job = _given(values)
+    if "deliveries" in values:
+        job.deliveries = int(values["deliveries"])
+    for name in _TIMES:
+        if name in values:
+            setattr(job, name, rfc3339(int(values[name])))
+    for name in _TEXTS & values.keys():
+        setattr(job, name, values[name])
+    if is_handed_out:
+        job.lease = values["lease"]
+    if "env_vars" in values:
+        job.env_vars = _env_vars(values["env_vars"])
+    if is_shown:
+        job.receipts = _receipts(values)
+    return job
+
+
+def _given(values: Mapping[str, str]) -> Job:
+    """What never changes about a job, and its status."""
+    head, inside = split(values["job"].encode())
+    parts, spec = parts_of(head), spec_of(values.get("spec") or b"{%b}" % inside)
+    job = Job(
+        id=values["id"],
+        group_name=parts.group_name.decode(),
+        status=values["status"],  # type: ignore[arg-type]  # the scripts write no other words
+        image=spec.image,
+        created_at=rfc3339(int(parts.created_at)),
+    )
+    if spec.payload:
+        job.payload = spec.payload
+    for name, value in msgspec.structs.asdict(settings_of(parts.settings)).items():
+        if value != "":  # of no other job
+            setattr(job, name, value)
+    return job
+
+
+def _receipts(values: Mapping[str, str]) -> list[Receipt] | UnsetType:
+    lines = values.get("receipts", "").splitlines()
+    return [_receipt(line) for line in lines] or UNSET
+
+
+def followed_of(reply: Sequence[Any]) -> Followed:
+    """The reply of follow.lua."""
+    now, status, deliveries, log_bytes, log_more, completed_at = reply
+    return Followed(
+        now=int(now),
+        status=status.decode(),
+        log_bytes=int(log_bytes or 0),
+        is_growing=log_more is not None,
+        delivery=int(log_more or deliveries or 0),
+        completed_at=int(completed_at) if completed_at else None,
+    )
+
+
+def field_of(row: Sequence[Any], name: str) -> str | None:
+    """One field of a script's row; None when the job does not have it."""
+    return _with_run(_pairs(row)).get(name)
+
+
+def run_of(text: str) -> dict[str, str]:
+    """What `runs` has of a job: deliveries; of its last run lease and started_at, and completed_at when it is over."""
+    words = text.split(" ")
+    if len(words) == 1:
+        return {"deliveries": words[0]}
+    values = dict(zip(_RUN, words, strict=False))
+    if words[2] == "-":
+        del values["started_at"]
+    if words[-2] in FINISHED:
+        values["completed_at"] = words[-1]
+    return values
+
+
+def group_of(row: Sequence[Any]) -> Group:
+    """A row of groups.lua as a group."""
+    settings = _pairs(row[8:])
+    kept = {
+        name.removeprefix(_RETENTION): int(value) for name, value in settings.items() if name.startswith(_RETENTION)
+    }
+    limit, rate = settings.get("max_concurrency"), settings.get("rate_limit")
+    return Group(
+        name=_text(row[0]),
+        created_at=rfc3339(int(row[1])),
+        counts=Counts(**dict(zip(STATUSES, map(int, row[2:8]), strict=True))),
+        image=settings.get("image", UNSET),
+        env_vars=_env_vars(settings["env_vars"]) if "env_vars" in settings else UNSET,
+        max_concurrency=int(limit) if limit else UNSET,
+        rate_limit=int(rate) if rate else UNSET,
+        paused="paused" in settings,
+        delivery_limit=int(settings.get("delivery_limit", DEFAULT_DELIVERY_LIMIT)),
+        require_lease="require_lease" in settings,
+        retention=Retentions(**kept),
+    )
+
+
+def reaped_of(replies: Iterable[Sequence[Any]]) -> Reaped:
+    """What reap.lua answered in each partition, as one."""
+    numbers = [[int(value) for value in reply] for reply in replies]
+    queued, requeued, failed, expired, discarded = (sum(column) for column in list(zip(*numbers, strict=True))[:5])
+    waits = [timer - now for *_, now, timer in numbers if timer >= 0]
+    wait_ms, late_ms = max(0, min(waits)) if waits else None, max(0, -min(waits, default=0))
+    return Reaped(queued, requeued, failed, expired, discarded, wait_ms, late_ms)
+
+
+def fields_of(settings: GroupSettings) -> list[str]:
+    """A group's settings as the fields of its hash: only what is not the default."""
+    given: dict[str, str | int | None] = {
+        "image": settings.image or None,
+        "env_vars": _encode(settings.env_vars).decode() if settings.env_vars else None,
+        "max_concurrency": settings.max_concurrency,
+        "rate_limit": settings.rate_limit,
+        "paused": "true" if settings.paused else None,
+        "delivery_limit": settings.delivery_limit,
+        "require_lease": "true" if settings.require_lease else None,
+    }
+    for status, kept_s in msgspec.structs.asdict(settings.retention or Retentions()).items():
+        given[_RETENTION + status] = None if kept_s == getattr(Retentions(), status) else kept_s
+    return [text for name, value in given.items() if value is not None for text in (name, str(value))]
+
+
+def _with_run(values: dict[str, str]) -> dict[str, str]:
+    return values | run_of(values["run"]) if "run" in values else values
+
+
+def _pairs(flat: Iterable[Any]) -> dict[str, str]:
+    texts = map(_text, flat)
+    return dict(zip(texts, texts, strict=True))
+
+
+def _text(value: bytes | int) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,73 @@
+"""`next` with images: one script a partition, which looks at so many jobs from the front of each queue and no more."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from broker.core.errors import TitanError
+from broker.core.ids import lease_token
+from broker.resp.partitions import Partitions
+from broker.store.format.job_json import Handed, handed_out
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Picking:
+    """Hands out jobs of some images only. `now` answers '' for the store's clock; in tests a time in ms.
+
+    `give_back` is told of jobs whose caller was gone when they came. `broker`, `grace_ms`: see Taking.
+    """
+
+    def __init__(
+        self,
+        partitions: Partitions,
+        now: Callable[[], str],
+        give_back: Callable[[Sequence[Handed]], None],
+        broker: str,
+        grace_ms: int,
+    ) -> None:
+        self._partitions = partitions
+        self._now = now
+        self._give_back = give_back
+        self._broker = broker
+        self._grace_ms = grace_ms
+        self._turn = 0
+
+    async def next(
+        self, n: int, groups: Sequence[str], lease_s: int | None, images: Sequence[str], *, waits: bool
+    ) -> list[Handed]:
+        """The first jobs of these images, n at most; partitions are asked in turn.
+
+        `waits`: when there are none, the store is to tell us of jobs to come.
+        """
+        names, broker = [_encode(image).decode() for image in images], self._broker if waits else ""
+        taking = asyncio.ensure_future(self._next(n, groups, lease_s, names, broker))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            taking.add_done_callback(self._taken)
+            raise
+
+    async def _next(
+        self, n: int, groups: Sequence[str], lease_s: int | None, images: Sequence[str], broker: str
+    ) -> list[Handed]:
+        turn, self._turn = self._turn, (self._turn + 1) % len(self._partitions.names)
+        jobs: list[Handed] = []
+        for name, here in self._partitions.round(turn, groups):
+            lease, length = lease_token(), "" if lease_s is None else lease_s
+            words = (self._now(), n - len(jobs), lease, length, self._grace_ms, broker, len(here), *here, *images)
+            try:
+                reply = await self._partitions.run("next_image", name, *words)
+            except TitanError:
+                if not jobs:
+                    raise
+                break
+            jobs += handed_out(reply, lease, lease_s, self._grace_ms)
+            if len(jobs) == n:
+                break
+        return jobs
+
+    def _taken(self, taking: asyncio.Future[list[Handed]]) -> None:
+        if not taking.cancelled() and taking.exception() is None:
+            self._give_back(taking.result())

@@ -1,0 +1,53 @@
+"""Cursors: where a page of a list ended, as text that a client only sends back."""
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+
+from broker.core.errors import Invalid
+
+_PLACE = re.compile(r"(-?\d{1,17}) ([0-9A-Za-z_-]{1,128})", re.ASCII)
+
+
+def cursor(score: str, member: str) -> str:
+    """The cursor behind the member with this score."""
+    return base64.urlsafe_b64encode(f"{score} {member}".encode()).decode().rstrip("=")
+
+
+def cursor_of(score: bytes, member: bytes) -> str:
+    """The same of what a script answered; '' for no member, where the list ends."""
+    return cursor(score.decode(), member.decode()) if member else ""
+
+
+def place(text: str) -> tuple[str, str]:
+    """The score and member of a cursor; two empty texts for none. Raises Invalid."""
+    if not text:
+        return "", ""
+    try:
+        plain = base64.b64decode(text.encode() + b"=" * (-len(text) % 4), b"-_", validate=True).decode()
+    except (binascii.Error, UnicodeError) as error:
+        raise _foreign() from error
+    found = _PLACE.fullmatch(plain)
+    if found is None:
+        raise _foreign()
+    return found[1], found[2]
+
+
+def cursor_in(sets: Sequence[str], i: int, begin: str) -> str:
+    """The cursor of a list of several sets that goes on in sets[i]: at `begin`, or '' for its first member."""
+    return begin if len(sets) == 1 else f"{sets[i]}.{begin}"
+
+
+def set_of(text: str, sets: Sequence[str]) -> tuple[int, str]:
+    """Which of the sets a cursor goes on in, and its place there; the first for none. Raises Invalid."""
+    name, dot, begin = text.rpartition(".")
+    if not text:
+        return 0, ""
+    if bool(dot) != (len(sets) > 1) or (dot and name not in sets):
+        raise _foreign()
+    return sets.index(name) if dot else 0, begin
+
+
+def _foreign() -> Invalid:
+    return Invalid("The cursor is not one that a list with these parameters gave.", fields="cursor")

@@ -1,0 +1,84 @@
+"""The workers that a broker knows: kept in the store's first partition, each while it says that it is there."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from broker.core.errors import NotFound
+from broker.core.timestamps import rfc3339
+from broker.models.workers import ENDING, KEPT_S, MAX_WORKERS, Announcement, Order, Orders, Worker
+from broker.resp.partitions import Partitions
+from broker.store.notices import Notices
+
+_encode = msgspec.json.Encoder().encode
+_said = msgspec.json.Decoder(Announcement).decode
+
+
+class Registry:
+    """Workers by name. Any method may raise StoreUnavailable. `now` is '' for the store's clock, or a time in ms.
+
+    `grace_s`: how long after its timeout a job with a short lease may still be touched.
+    """
+
+    def __init__(self, partitions: Partitions, grace_s: float) -> None:
+        self.now = ""
+        self.notices = Notices(partitions)
+        self._grace_s = grace_s
+        self._partitions = partitions
+        self._partition = partitions.names[0]
+
+    async def announce(self, worker: Announcement) -> Orders:
+        """Know the worker for another while; what is wanted of it. Raises LimitReached when too many are known."""
+        said = "" if worker.state == ENDING else _encode(worker).decode()
+        arguments = (worker.name, said, worker.done, KEPT_S * 1000, MAX_WORKERS)
+        reply = await self._partitions.run("announce", self._partition, self.now, *arguments)
+        number, order = (int(reply[0]), reply[1].decode()) if reply else (0, UNSET)
+        return Orders(number=number, order=order, stop_grace_s=self._grace_s)
+
+    async def hear(self, name: str, seen: str, reaches: Callable[[str], bool], wait_s: float) -> Orders:
+        """Wait for an order to the worker, or for a running job of a group that it `reaches` to be cancelled."""
+        heard = await self.notices.hear(name, seen, reaches, wait_s)
+        return Orders(
+            number=heard.number,
+            order=heard.order or UNSET,
+            stop_grace_s=self._grace_s,
+            seen=heard.seen,
+            cancelled=list(heard.cancelled) or UNSET,
+            has_gap=heard.has_gap or UNSET,
+        )
+
+    async def order(self, name: str, order: Order) -> Worker:
+        """Leave an order for the worker, which gets it with its next announcement. Raises NotFound."""
+        return _worker(await self._partitions.run("order", self._partition, name, order))
+
+    async def workers(self, n: int, after: str = "") -> tuple[list[Worker], str]:
+        """A page of the workers by name, and the name after which it goes on, '' at the end."""
+        rows = await self._partitions.run("workers", self._partition, n + 1, after, "")
+        found = [_worker(row) for row in rows[:n]]
+        return found, found[-1].name if len(rows) > n else ""
+
+    async def worker(self, name: str) -> Worker:
+        """One worker. Raises NotFound."""
+        rows = await self._partitions.run("workers", self._partition, 1, "", name)
+        if not rows:
+            raise NotFound("There is no such worker, or it was silent for too long.")
+        return _worker(rows[0])
+
+
+def _worker(row: Sequence[Any]) -> Worker:
+    seen_at, said, order = row
+    worker = _said(said)
+    return Worker(
+        name=worker.name,
+        host=worker.host,
+        version=worker.version,
+        runner=worker.runner,
+        state=worker.state,
+        slots=worker.slots,
+        busy=worker.busy,
+        running=worker.running,
+        seen_at=rfc3339(int(seen_at)),
+        order=order.decode() if order else UNSET,
+    )

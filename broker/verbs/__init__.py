@@ -1,1 +1,0 @@
-"""The verbs of the store, a file a duty; `broker.store.Store` is all of them together."""

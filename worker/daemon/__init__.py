@@ -1,0 +1,1 @@
+"""The worker daemon: takes jobs, keeps their leases, reports how they ended."""

@@ -1,0 +1,76 @@
+"""How long to wait before the broker is asked again, and one log line an outage instead of one a try."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from broker.core.errors import LimitReached, Overloaded, StoreFull, StoreUnavailable, TitanError, TooSlow
+from broker.core.words import counted
+from worker.responses import BrokerUnavailable
+
+T = TypeVar("T")
+
+PASSING: tuple[type[TitanError], ...] = (
+    BrokerUnavailable,
+    StoreUnavailable,
+    StoreFull,
+    LimitReached,
+    Overloaded,
+    TooSlow,
+)
+"""What passes by itself: the same call may be carried out later."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Backoff:
+    """Waits that double from 0.5 s up to `most_s`, with jitter, and never shorter than Retry-After."""
+
+    def __init__(self, verb: str, most_s: float = 15.0) -> None:
+        self._verb = verb
+        self._most_s = most_s
+        self._failures = 0
+        self._refusal = ""
+
+    def failed(self, error: TitanError) -> float:
+        """Note a failure; how long to wait now, in s. A refusal is an error in the log, once until it changes."""
+        if isinstance(error, PASSING):
+            if not self._failures:
+                _logger.warning("%s: %s; trying again until it works", self._verb, error.message)
+        elif error.message != self._refusal:
+            _logger.error("%s: the broker refuses it: %.4096s; trying again until it works", self._verb, error.message)
+            self._refusal = error.message
+        self._failures += 1
+        longest_s = min(self._most_s, 0.5 * 2.0 ** min(self._failures - 1, 16))
+        return (error.retry_after_s or 0) + random.uniform(longest_s / 2, longest_s)  # noqa: S311 -- no secret
+
+    def succeeded(self) -> None:
+        """Note that the broker answered."""
+        if self._failures:
+            _logger.info("%s: works again after %s", self._verb, counted(self._failures, "failure"))
+        self._failures = 0
+        self._refusal = ""
+
+
+def is_passing(code: str) -> bool:
+    """The same of the `code` in an item of a bulk answer."""
+    return any(code == error.word.lower() for error in PASSING)
+
+
+async def resend(verb: str, call: Callable[[], Awaitable[T]], tries: int | None = None) -> T:
+    """Repeat a call until it gets through. Raises what does not pass by itself, or the error of the last of `tries`."""
+    backoff = Backoff(verb)
+    while True:
+        try:
+            answer = await call()
+        except PASSING as error:
+            wait_s = backoff.failed(error)
+            tries = None if tries is None else tries - 1
+            if tries == 0:
+                raise
+        else:
+            backoff.succeeded()
+            return answer
+        await asyncio.sleep(wait_s)

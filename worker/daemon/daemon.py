@@ -1,0 +1,252 @@
+"""The worker: takes jobs, runs them, keeps their leases, reports what became of them."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from functools import partial
+
+from broker.core.words import counted
+from broker.models.jobs import Job
+from broker.models.workers import MAX_RUNNING, Announcement, State
+from worker.client import Client
+from worker.credentials import credentials_of
+from worker.daemon import parent_watch
+from worker.daemon.deliveries import Event, Run, Runs
+from worker.daemon.loops.announce import AnnounceLoop
+from worker.daemon.loops.dequeue import NextLoop
+from worker.daemon.loops.heartbeat import TouchLoop
+from worker.daemon.loops.report import FinishLoop
+from worker.daemon.loops.stuck import StuckLoop
+from worker.daemon.loops.upload_logs import LogUploads
+from worker.daemon.signals import until_signalled
+from worker.daemon.systemd import Notify
+from worker.daemon.thread_loop import steadily
+from worker.host import host_name, own_name
+from worker.jobs.outcome import Failed, Outcome, Released
+from worker.jobs.output import Output
+from worker.jobs.texts import MAX_ERROR, clipped, named
+from worker.runners import Runner
+from worker.runners.factory import make_runner
+from worker.settings import WorkerSettings, own_version, supervisor
+from worker.table.table import Tables
+
+LAST_REPORTS_S = 4.0
+"""How much longer than `grace_s` a stop may take, for the last reports and logs."""
+_LAST_ENDS_S = 1.5
+"""How much of that is for the ends of jobs that are killed."""
+_CLOSING_S = 2.0
+"""How long a stop waits on top of that, for what goes on all the same."""
+
+_logger = logging.getLogger(__name__)
+
+
+async def run_worker(
+    settings: WorkerSettings,
+    *,
+    stop: asyncio.Event | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    is_hung_up: Callable[[], bool] = lambda: False,
+) -> int:
+    """Run a worker until `stop` is set, or without one until SIGTERM or SIGINT; the exit code.
+
+    0: everything it took is reported or given back. 1: something is not; it comes back when its lease ends.
+    `is_hung_up` says at a SIGHUP whether the terminal is closed, which stops it too; else its table is read again.
+    Cancelling it kills its jobs at once. Raises ValueError for a table, token or certificate that cannot be read.
+    """
+    tables = Tables(settings)
+    runner = make_runner(settings, tables)
+    async with aclosing(runner), Client(settings.broker_url, **credentials_of(settings)) as client:
+        await runner.open()
+        worker = Worker(settings, client, runner, tables, on_event or _ignore)
+        if stop is not None:
+            return await worker.serve(stop)
+        longest_s = settings.grace_s + LAST_REPORTS_S + 2 * _CLOSING_S
+        return await until_signalled(worker.serve, worker.signals, is_hung_up, longest_s)
+
+
+class Worker:
+    """One worker of one broker; any runner."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        client: Client,
+        runner: Runner,
+        tables: Tables,
+        on_event: Callable[[Event], None],
+    ) -> None:
+        self._settings = settings
+        self._runner = runner
+        self._tables = tables
+        self._on_event = on_event
+        self._notify = Notify(supervisor())
+        self._name = settings.name or own_name()
+        self._stop = asyncio.Event()
+        self._loops: asyncio.TaskGroup | None = None
+        self._taking: asyncio.Task[None] | None = None
+        self._runs = Runs(settings.concurrency)
+        self._uploads = LogUploads(client, on_event)
+        self._next = NextLoop(client, self._runs, self._uploads, settings, tables, self._start)
+        self._finish = FinishLoop(client, self._runs, self._uploads, on_event, self._name)
+        self._stuck = StuckLoop(self._runs, settings.kill_after_s, self._abandon)
+        self._is_over = False
+
+    async def serve(self, stop: asyncio.Event) -> int:
+        """Work until `stop` is set, then drain; the exit code. A loop that breaks ends the worker with its error."""
+        self._stop = stop
+        try:
+            async with asyncio.TaskGroup() as loops:
+                self._loops = loops
+                works = (steadily(partial(self._keep, asyncio.get_running_loop())), self._finish.run())
+                streams = self._uploads.stream(self._runs, self._settings.stream_s)
+                more = (self._notify.watchdog(), streams, self._stuck.run())
+                others = [loops.create_task(work) for work in (*works, *more)]
+                self.resume()
+                self._notify.tell("READY=1")
+                await stop.wait()
+                self._notify.tell("STOPPING=1")
+                self.quiet()
+                is_clean = await self._drain()
+                for task in others:
+                    task.cancel()
+        finally:
+            await self._end()
+        return 0 if is_clean else 1
+
+    @property
+    def signals(self) -> Mapping[signal.Signals, Callable[[], None]]:
+        """What it does at signals other than those that stop it."""
+        return {signal.SIGTSTP: self.quiet, signal.SIGCONT: self.resume, signal.SIGHUP: self.reload}
+
+    def quiet(self) -> None:
+        """Take no jobs until `resume`; those that run go on."""
+        if self._taking is not None:
+            _logger.info("takes no jobs from now on")
+            self._taking.cancel()
+            self._taking = None
+
+    def resume(self) -> None:
+        """Take jobs again."""
+        if self._taking is None and self._loops is not None and not self._stop.is_set():
+            _logger.info("takes jobs")
+            self._taking = self._loops.create_task(self._next.run())
+
+    def reload(self) -> None:
+        """Read the table again. One that cannot be read leaves the old one in force."""
+        try:
+            self._tables.reload()
+        except ValueError as error:
+            _logger.error("the table stays as it was: %s", error)  # noqa: TRY400 -- a file of the user's
+        else:
+            _logger.info("the table was read again")
+
+    async def _keep(self, home: asyncio.AbstractEventLoop) -> None:
+        """Keep the leases and the worker's place on the list; in a thread of its own, while the jobs run in `home`."""
+        lease_s = self._settings.lease_s
+        orders = {"quiet": self.quiet, "resume": self.resume, "drain": self._stop.set}
+        credentials = credentials_of(self._settings)
+        timeout_s = max(1.0, min(10.0, lease_s / 3))
+        async with (
+            Client(self._settings.broker_url, timeout_s=timeout_s, **credentials) as client,
+            asyncio.TaskGroup() as loops,
+        ):
+            touch = TouchLoop(client, self._runs, lease_s, self._on_event, home, self._settings.kill_after_s)
+            loops.create_task(touch.run())
+            announce = AnnounceLoop(
+                client, self._said, lambda order: home.call_soon_threadsafe(orders[order]), touch.hear
+            )
+            loops.create_task(announce.run())
+
+    def _said(self) -> Announcement:
+        running = [run.job.id for run in self._runs.running]
+        state: State = "draining" if self._stop.is_set() else "working" if self._taking else "quiet"
+        return Announcement(
+            name=self._name,
+            host=host_name(),
+            version=own_version(),
+            runner=self._tables.now.kinds,
+            state=state,
+            slots=self._settings.concurrency,
+            busy=len(running),
+            running=running[:MAX_RUNNING],
+        )
+
+    def _start(self, job: Job) -> None:
+        run = Run(job, Output(self._settings.keep_log_bytes), self._settings.lease_s)
+        _logger.info("job %s: started, image %.255r", job.id, job.image)
+        run.task = asyncio.create_task(self._runner.run(job, run.output))
+        run.task.add_done_callback(partial(self._ended, run))
+        self._runs.started(run)
+        self._on_event(Event("started", job))
+
+    def _ended(self, run: Run, task: asyncio.Task[Outcome]) -> None:
+        outcome = self._outcome(run, task)
+        if not run.ended_at:  # else it was abandoned
+            self._settle(run, outcome)
+
+    def _settle(self, run: Run, outcome: Outcome) -> None:
+        self._runs.ended(run)
+        if self._is_over or parent_watch.is_lost():  # then the job comes back when its lease ends
+            return
+        _logger.info("job %s: %s", run.job.id, outcome)
+        self._on_event(Event("ended", run.job, outcome))
+        self._finish.put(run, outcome)
+
+    def _abandon(self, run: Run, outcome: Outcome) -> None:
+        """Report a run that does not end, and give its slot to another job. What is left of it is ended, or left."""
+        _logger.error("job %s: it goes on after it was told to end; its slot is free", run.job.id)
+        self._settle(run, outcome)
+        if run.task is not None:
+            self._runner.abandon(run.task)
+
+    def _outcome(self, run: Run, task: asyncio.Task[Outcome]) -> Outcome:
+        error = None if task.cancelled() else task.exception()
+        if run.instead is not None:
+            return run.instead
+        if task.cancelled():
+            return Failed("exception", "CancelledError; nobody cancelled it but the job itself")
+        if error is None:
+            return task.result()
+        _logger.error("job %s: its runner broke", run.job.id, exc_info=error)
+        return Failed("worker_error", clipped(f"the worker could not run it: {named(error)}", MAX_ERROR))
+
+    async def _drain(self) -> bool:
+        deadline = time.monotonic() + self._settings.grace_s
+        jobs = counted(len(self._runs.running), "job")
+        _logger.info("stopping: %s running, with %g s to end", jobs, self._settings.grace_s)
+        try:
+            async with asyncio.timeout(self._settings.grace_s):
+                await self._runs.idle()
+        except TimeoutError:
+            for run in self._runs.running:
+                run.stop(Released())
+            await self._stuck.until_idle(_LAST_ENDS_S)
+        try:
+            async with asyncio.timeout(deadline + LAST_REPORTS_S - time.monotonic()):
+                await self._runs.empty()
+                await self._uploads.settled()
+        except TimeoutError:
+            jobs = counted(len(self._runs.held), "job")
+            _logger.warning("stopped with %s not reported: queued again when the lease ends", jobs)
+            return not self._runs.held and not self._finish.lost
+        return not self._finish.lost
+
+    async def _end(self) -> None:
+        self._is_over = True
+        tasks = [run.task for run in self._runs.running if run.task]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=_CLOSING_S)
+            for task in left:
+                self._runner.abandon(task)
+        for run in self._runs.held:
+            run.output.close()
+        await self._uploads.close()
+
+
+def _ignore(_event: Event) -> None:
+    """Nobody watches."""

@@ -1,0 +1,146 @@
+"""What this worker holds: each delivery from `next` until its outcome is reported."""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Literal, NamedTuple
+
+from broker.models.jobs import Job
+from broker.models.reports import Held
+from worker.jobs.outcome import Outcome
+from worker.jobs.output import Output
+
+_GATHER_S = 0.005
+"""How long slots that become free wait for others: one call then fills them all."""
+
+_TWICE_S = 1.0
+"""How long a run may go on that was told to end at its timeout, and once more."""
+
+
+class Event(NamedTuple):
+    """Something that happened to a job here, for those who watch."""
+
+    kind: Literal["started", "ended", "reported", "refused", "dropped", "logged"]
+    job: Job
+    outcome: Outcome | None = None
+
+
+class Run:
+    """One delivery of one job."""
+
+    def __init__(self, job: Job, output: Output, lease_s: float) -> None:
+        self.job = job
+        self.output = output
+        self.started_at = time.monotonic()
+        self.ended_at = 0.0
+        self.kept_until: float | None = self.started_at + lease_s
+        """Until when the lease is known to last, by the monotonic clock; None once it is given up."""
+        self.sending = asyncio.Lock()
+        """Held while its log is on its way."""
+        self.sent_bytes = 0
+        self.send_at = 0.0
+        """How much of its log is sent while it runs, and when more may be."""
+        self.task: asyncio.Task[Outcome] | None = None
+        self.instead: Outcome | None = None
+        self.stopped_at: float | None = None
+        """When it was told to end, by the monotonic clock; its outcome is then `instead`."""
+
+    @property
+    def run_s(self) -> float:
+        """How long it ran, or runs by now."""
+        return (self.ended_at or time.monotonic()) - self.started_at
+
+    @property
+    def lease(self) -> str:
+        """The token of this delivery; "" from a broker that has none."""
+        return self.job.lease or ""
+
+    @property
+    def held(self) -> Held:
+        """The job as the bulk touch names it."""
+        return Held(group_name=self.job.group_name, id=self.job.id, lease=self.lease or None)
+
+    def stop(self, outcome: Outcome) -> None:
+        """End the job now, with this outcome and not its own; one that has ended keeps its own."""
+        if self.task is None or self.task.done():
+            return
+        self.instead = outcome
+        self.stopped_at = self.stopped_at or time.monotonic()
+        self.task.cancel()
+
+    def is_stuck(self, end_s: float) -> bool:
+        """Whether it goes on `end_s` after it was told to end, or after its timeout; or was told so twice."""
+        now, timeout_at = time.monotonic(), self.started_at + self.job.timeout
+        if self.stopped_at is None:
+            return now >= timeout_at + end_s
+        return now >= self.stopped_at + (end_s if self.stopped_at < timeout_at else min(end_s, _TWICE_S))
+
+
+class Runs:
+    """All of them. A run is `running` while it takes up one of the slots, and `held` until it is reported."""
+
+    def __init__(self, concurrency: int) -> None:
+        self._concurrency = concurrency
+        self._held: set[Run] = set()
+        self._running: set[Run] = set()
+        self._has_room = asyncio.Event()
+        self._is_half_free = asyncio.Event()
+        self._is_idle = asyncio.Event()
+        self._is_empty = asyncio.Event()
+        for event in (self._has_room, self._is_half_free, self._is_idle, self._is_empty):
+            event.set()
+
+    @property
+    def held(self) -> list[Run]:
+        """Those to touch."""
+        return list(self._held)
+
+    @property
+    def running(self) -> list[Run]:
+        """Those whose job runs."""
+        return list(self._running)
+
+    def started(self, run: Run) -> None:
+        """A slot is taken up."""
+        self._held.add(run)
+        self._running.add(run)
+        self._is_idle.clear()
+        self._is_empty.clear()
+        if len(self._running) >= self._concurrency:
+            self._has_room.clear()
+        if len(self._running) * 2 > self._concurrency:
+            self._is_half_free.clear()
+
+    def ended(self, run: Run) -> None:
+        """The job ended: its slot is free, its outcome is still to be reported."""
+        run.ended_at = time.monotonic()
+        self._running.discard(run)
+        if not self._has_room.is_set():
+            self._has_room.set()
+        if not self._is_half_free.is_set() and len(self._running) * 2 <= self._concurrency:
+            self._is_half_free.set()
+        if not self._running:
+            self._is_idle.set()
+
+    def reported(self, run: Run) -> None:
+        """The broker knows the outcome, or need not: nothing is held any more."""
+        self._held.discard(run)
+        if not self._held:
+            self._is_empty.set()
+
+    async def room(self) -> int:
+        """Wait for a free slot, and a few ms for half of them to be free; how many there are."""
+        await self._has_room.wait()
+        if not self._is_half_free.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER_S):
+                    await self._is_half_free.wait()
+        return self._concurrency - len(self._running)
+
+    async def idle(self) -> None:
+        """Wait until no job runs."""
+        await self._is_idle.wait()
+
+    async def empty(self) -> None:
+        """Wait until nothing is held: every outcome is reported."""
+        await self._is_empty.wait()

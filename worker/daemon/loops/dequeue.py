@@ -1,0 +1,74 @@
+"""next: take jobs for the free slots, and start them."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from broker.core.errors import TitanError
+from broker.models.fields import MAX_JOBS
+from broker.models.jobs import Job
+from worker.client import Client
+from worker.daemon.backoff import Backoff
+from worker.daemon.deliveries import Runs
+from worker.daemon.loops.upload_logs import LogUploads
+from worker.settings import WorkerSettings
+from worker.table.table import Tables
+
+_EMPTY_S = 1.0
+_MOST_IMAGES = 100
+_MANY_SLOTS = 100
+"""From this on half of them are filled by one call, so that the next call is on its way while those jobs run."""
+
+
+class NextLoop:
+    """One long poll at a time, for as many jobs as there are free slots."""
+
+    def __init__(
+        self,
+        client: Client,
+        runs: Runs,
+        uploads: LogUploads,
+        settings: WorkerSettings,
+        tables: Tables,
+        start: Callable[[Job], None],
+    ) -> None:
+        self._client = client
+        self._runs = runs
+        self._uploads = uploads
+        self._settings = settings
+        self._tables = tables
+        self._start = start
+        slots = settings.concurrency
+        self._most = min(MAX_JOBS, slots if slots < _MANY_SLOTS else slots // 2)
+        self._backoff = Backoff("next")
+
+    async def run(self) -> None:
+        """Go on for ever."""
+        while True:
+            await self._uploads.room()
+            await self.next_once(await self._runs.room())
+
+    async def next_once(self, n: int) -> int:
+        """Ask once, and wait after a failure or an empty answer that came at once; how many jobs were started."""
+        asked_at = time.monotonic()
+        settings = self._settings
+        try:
+            jobs = await self._client.next(
+                min(n, self._most), settings.group, self._images, wait_s=settings.wait_s, lease_s=settings.lease_s
+            )
+        except TitanError as error:
+            await asyncio.sleep(self._backoff.failed(error))
+            return 0
+        self._backoff.succeeded()
+        for job in jobs:
+            self._start(job)
+        if not jobs and time.monotonic() < asked_at + _EMPTY_S:
+            await asyncio.sleep(random.uniform(_EMPTY_S / 2, _EMPTY_S))  # noqa: S311 -- no secret
+        return len(jobs)
+
+    @property
+    def _images(self) -> list[str]:
+        """What to ask for; nothing when the table has too many names, or patterns: then what cannot run goes back."""
+        names = self._tables.now.names or []
+        return names if len(names) <= _MOST_IMAGES else []

@@ -1,0 +1,1 @@
+"""What one job prints, uses and ends with."""

@@ -1,0 +1,34 @@
+"""What a run leaves behind at its job: who ran it, how it ended, what it took."""
+
+from broker.core.timestamps import milliseconds
+from broker.models.workers import Receipt
+from worker.daemon.deliveries import Run
+from worker.host import host_name
+from worker.jobs.outcome import Failed, Outcome, Succeeded
+
+_milliseconds = lru_cache(maxsize=4096)(milliseconds)  # jobs that are enqueued or taken together have the same times
+
+
+def receipt_of(run: Run, outcome: Outcome, worker: str) -> Receipt:
+    """The receipt of a run that has ended, with what its runner knows of it. Raises ValueError for an odd host name."""
+    usage = outcome.usage if isinstance(outcome, Succeeded | Failed) else None
+    return Receipt(
+        worker=worker,
+        host=host_name(),
+        delivery=run.job.deliveries,
+        exit_code=usage.exit_code if usage else None,
+        signal=(usage.signal if usage else None) or "",
+        wait_ms=_wait_ms(run),
+        run_ms=round(run.run_s * 1000),
+        max_rss_bytes=usage.max_rss_bytes if usage else None,
+        cpu_ms=None if usage is None or usage.cpu_s is None else round(usage.cpu_s * 1000),
+        log_bytes=run.output.size_bytes,
+    )
+
+
+def _wait_ms(run: Run) -> int:
+    """By the store's clock alone."""
+    job = run.job
+    if not job.started_at:
+        return 0
+    return max(0, _milliseconds(job.started_at) - _milliseconds(job.created_at) - job.delay * 1000)

@@ -1,0 +1,61 @@
+"""What the broker answered: a struct, or the refusal that its error body stands for."""
+
+from collections.abc import Mapping
+from typing import ClassVar, TypeVar
+
+import msgspec
+
+from broker.core.errors import BY_WORD, TitanError
+from broker.models.results import ProblemWrapper
+
+T = TypeVar("T")
+
+_GATEWAY = frozenset({502, 503, 504})
+
+
+class BrokerUnavailable(TitanError):
+    """The broker cannot be reached, or its answer did not arrive. What was asked may or may not have been done."""
+
+    word: ClassVar[str] = "BROKER_UNAVAILABLE"
+    sentence: ClassVar[str] = "The broker cannot be reached; whether the request was carried out is not known."
+
+
+class BrokerSilent(BrokerUnavailable):
+    """An answer that goes on for long has paused or was broken off. The broker may be well: ask it."""
+
+    sentence: ClassVar[str] = "The broker's answer was broken off."
+
+
+def decoded(body: bytes, type_: type[T], url: str) -> T:
+    """The body as a struct. Raises BrokerUnavailable when it is something else: then no Titan broker answers there."""
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BrokerUnavailable(f"What answers at {url} is no Titan broker, or one of another version.") from error
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes, root: str) -> TitanError:
+    """The error that an answer of 300 and above stands for; a proxy's own 502, 503 and 504 are BrokerUnavailable."""
+    retry_after_s = _seconds(headers.get("Retry-After", ""))
+    try:
+        problem = msgspec.json.decode(body, type=ProblemWrapper).error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        if status in _GATEWAY:
+            text = f"Something before the broker at {root} answered {status}: it cannot reach the broker."
+            return BrokerUnavailable(text, retry_after_s=retry_after_s)
+        return TitanError(_stranger(status, headers, body, root), retry_after_s=retry_after_s)
+    error = BY_WORD.get(problem.code.upper(), TitanError)
+    return error(problem.message, fields=problem.fields, retry_after_s=retry_after_s)
+
+
+def _stranger(status: int, headers: Mapping[str, str], body: bytes, root: str) -> str:
+    """What is said of an answer that no Titan broker gives."""
+    if status < 400 and headers.get("Location"):
+        return f"What answers at {root} sends callers on to {headers['Location'][:200]!r}. Correct --broker-url."
+    if status == 400 and root.startswith("http:") and b"https" in body.lower():
+        return f"What answers at {root} has TLS: its address is https{root.removeprefix('http')}."
+    return f"What answers at {root} is no Titan broker: it answered {status}. Correct --broker-url."
+
+
+def _seconds(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None

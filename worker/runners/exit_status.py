@@ -1,0 +1,40 @@
+"""What the end of a process stands for, and an error at its start."""
+
+import errno
+import signal
+
+from worker.jobs.outcome import Failed, Succeeded, Usage
+from worker.runners.child_process import Child
+
+_NO_ROOM = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+"""Errors at the start of a process that are this machine's trouble and not the job's."""
+
+
+def is_no_room(error: Exception) -> bool:
+    """Whether a process could not start because this machine had no room for it."""
+    return isinstance(error, OSError) and error.errno in _NO_ROOM
+
+
+def ending(child: Child, cpu_limit_s: int | None = None) -> Succeeded | Failed:
+    """The outcome of a command that ended by itself, or by a signal."""
+    returncode, used = child.returncode, usage(child)
+    if returncode == 0:
+        return Succeeded(used)
+    if returncode > 0:
+        return Failed("bad_exit", f"exit code {returncode}", used)
+    why = f": used more than its {cpu_limit_s} s of CPU" if used.signal == "SIGXCPU" and cpu_limit_s else ""
+    return Failed("killed", f"killed by {used.signal}{why}", used)
+
+
+def usage(child: Child) -> Usage:
+    """What a command that has ended used."""
+    code, (cpu_s, max_rss_bytes) = child.returncode, child.used
+    exit_code, number = (None, _signal_name(-code)) if code < 0 else (code, None)
+    return Usage(exit_code=exit_code, signal=number, max_rss_bytes=max_rss_bytes, cpu_s=cpu_s)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,104 @@
+"""A process of the pool, as a program: `python -m worker.runners.pool_child SOCKET APP…`. It ends with its socket."""
+
+import os
+import signal
+import socket
+import sys
+from io import TextIOWrapper
+from pathlib import Path
+
+from broker.models.jobs import Job
+from worker.jobs.outcome import Outcome
+from worker.runners.answered import outcome_of, raised, traceback_of
+from worker.runners.environment import as_bytes, environment_of
+from worker.runners.pool_protocol import HEAD, Reply, Request, length_of, packed, reply_of, request_in
+from worker.settings import with_variables
+from worker.table import functions
+
+_STDOUT, _STDERR = 1, 2
+_TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+
+
+def main(words: list[str]) -> None:
+    """Import the apps, then carry out one request after the other."""
+    sys.stdout, sys.stderr = _streams
+    functions.load(words[1:])
+    with socket.socket(fileno=int(words[0])) as link:
+        link.set_inheritable(False)  # it is no business of the programs that a function starts
+        while head := _read(link, HEAD.size):
+            reply = _carried_out(request_in(_read(link, length_of(head))))
+            link.sendall(packed(reply))
+
+
+def _carried_out(request: Request) -> Reply:
+    before, pid = _state(), os.getpid()
+    with with_variables(as_bytes(environment_of(request.job, {}))):
+        outcome, text = _outcome(request.handler, request.job)
+    if os.getpid() != pid:
+        os._exit(0)  # a child that the function forked
+    is_whole = _written(text)
+    return reply_of(outcome, is_worn=not is_whole or _state() != before)
+
+
+def _outcome(name: str, job: Job) -> tuple[Outcome, bytes]:
+    """What the function answered, and what is to be added to its output."""
+    try:
+        return outcome_of(functions.called(functions.find(name), job))
+    except BaseException as error:  # noqa: BLE001 -- the handler's own, whatever it is
+        return raised(error), traceback_of(error)
+
+
+def _written(text: bytes) -> bool:
+    """Write what is left of the output; whether the streams took it."""
+    is_whole = True
+    for stream in (sys.stdout, sys.stderr, *_streams):
+        try:
+            stream.flush()
+        except BaseException:  # noqa: BLE001 -- closed, or an object of the function's
+            is_whole = False
+    try:
+        while text:
+            text = text[os.write(_STDOUT, text) :]
+    except OSError:  # closed by the function
+        return False
+    return is_whole
+
+
+def _state() -> tuple[object, ...]:
+    """What a function can leave changed in its process, to the harm of the next one."""
+    try:
+        cwd = str(Path.cwd())
+    except OSError:  # it is gone
+        cwd = ""
+    handlers_of_signals = [signal.getsignal(number) for number in signal.valid_signals()]
+    timers = [signal.getitimer(timer) != (0.0, 0.0) for timer in _TIMERS]
+    return (
+        cwd,
+        id(sys.stdout),
+        id(sys.stderr),
+        handlers_of_signals,
+        signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+        timers,
+    )
+
+
+def _stream(descriptor: int, buffering: int) -> TextIOWrapper:
+    """A standard stream that takes every text, whatever the locale."""
+    return open(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=buffering, closefd=False)
+
+
+def _read(link: socket.socket, size: int) -> bytes:
+    """So many bytes; none at the end."""
+    content = bytearray()
+    while len(content) < size:
+        piece = link.recv(size - len(content))
+        if not piece:
+            return b""
+        content += piece
+    return bytes(content)
+
+
+_streams = (_stream(_STDOUT, -1), _stream(_STDERR, 1))
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

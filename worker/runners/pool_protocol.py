@@ -1,0 +1,63 @@
+"""What the worker and a process of its pool say to each other: a length, then MessagePack."""
+
+import struct
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from broker.models.jobs import Job
+from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
+
+HEAD = struct.Struct("!I")
+MAX_REPLY_BYTES = 64 * 1024
+"""A longer reply was not written by the pool's process, but by the job."""
+
+
+class Request(Struct, frozen=True):
+    """Run this handler for this job."""
+
+    handler: str
+    job: Job
+
+
+class Reply(Struct, frozen=True):
+    """The outcome."""
+
+    kind: Literal["succeeded", "failed", "released"]
+    reason: str = ""
+    error: str = ""
+    delay_s: int = 0
+    is_worn: bool = False
+    """The job changed something of the process: the next job wants another one."""
+
+
+reply_in = msgspec.msgpack.Decoder(Reply).decode
+request_in = msgspec.msgpack.Decoder(Request).decode
+
+
+def packed(message: Request | Reply) -> bytes:
+    """The message behind its length."""
+    body = msgspec.msgpack.encode(message)
+    return HEAD.pack(len(body)) + body
+
+
+def length_of(head: bytes) -> int:
+    """How many bytes follow."""
+    return int(HEAD.unpack(head)[0])
+
+
+def reply_of(outcome: Outcome, *, is_worn: bool) -> Reply:
+    """The outcome as it travels."""
+    if isinstance(outcome, Failed):
+        return Reply("failed", outcome.reason, outcome.error, is_worn=is_worn)
+    if isinstance(outcome, Released):
+        return Reply("released", delay_s=outcome.delay_s, is_worn=is_worn)
+    return Reply("succeeded", is_worn=is_worn)
+
+
+def outcome_of(reply: Reply) -> Outcome:
+    """The outcome of a reply."""
+    if reply.kind == "failed":
+        return Failed(reply.reason, reply.error)
+    return Released(reply.delay_s) if reply.kind == "released" else Succeeded()

@@ -1,0 +1,145 @@
+"""The worker's settings, and the environment that it passes on."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta, Struct
+
+from broker.models.fields import GroupName
+from broker.models.workers import WORKER_NAME
+
+PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
+"""What a job sees of the worker's own environment. Nothing with a secret in it is among them."""
+
+
+class WorkerSettings(Struct, frozen=True, kw_only=True):
+    """Everything that can be set about a worker. Nothing else in the worker reads the environment."""
+
+    broker_url: Annotated[
+        tuple[str, ...],
+        Meta(
+            min_length=1, description="The broker: http:// or https://. Repeatable: when one fails, the next is asked."
+        ),
+    ] = ("http://127.0.0.1:8080",)
+    token_file: Annotated[
+        str, Meta(description="File with the token for the broker. Empty: the variable TITAN_TOKEN, if it is there.")
+    ] = ""
+    ca_file: Annotated[
+        str, Meta(description="PEM file of the authorities that a https:// broker is trusted by. Empty: the system's.")
+    ] = ""
+    cert_file: Annotated[
+        str, Meta(description="PEM file with the certificate and key that the broker asks for. Empty: none.")
+    ] = ""
+    name: Annotated[
+        str,
+        Meta(pattern=f"^({WORKER_NAME})?$", description="Name of this worker, its own alone. Empty: host and process."),
+    ] = ""
+    run: Annotated[
+        tuple[str, ...],
+        Meta(description="NAME='command arguments': jobs of this image run that command, without a shell. Repeatable."),
+    ] = ()
+    config: Annotated[str, Meta(description="A TOML file with more of that table; worker/README.md has its keys.")] = ""
+    app: Annotated[
+        tuple[str, ...], Meta(description="A Python module with @job functions: each is an image. Repeatable.")
+    ] = ()
+    runner: Annotated[
+        str,
+        Meta(
+            pattern="^(process|container|http|python)?$",
+            description="Of that table only what is run so: process, container, http or python. Empty: all of it.",
+        ),
+    ] = ""
+    pool_size: Annotated[
+        int, Meta(ge=0, le=1000, description="Processes for Python functions that are not async; 0: one for each core.")
+    ] = 0
+    group: Annotated[
+        tuple[GroupName, ...],
+        Meta(
+            description="Take jobs of this group only. Repeatable; none: every group.",
+            extra={"variable": "TITAN_GROUPS"},  # TITAN_GROUP is what a job sees of its own
+        ),
+    ] = ()
+    concurrency: Annotated[int, Meta(ge=1, le=1000, description="Jobs that run at once at most.")] = 4
+    lease_s: Annotated[
+        int, Meta(ge=1, le=86_400, description="Lease on a running job, in s; touched after each third of it.")
+    ] = 30
+    wait_s: Annotated[int, Meta(ge=0, le=30, description="How long one call waits for a job, in s.")] = 20
+    grace_s: Annotated[
+        float, Meta(ge=0, le=86_400, description="At a stop: how long running jobs may still take, in s.")
+    ] = 25.0
+    kill_after_s: Annotated[
+        float, Meta(ge=0, le=3600, description="At a job's timeout: time between TERM and KILL, in s.")
+    ] = 10.0
+    give_back_s: Annotated[
+        int, Meta(ge=0, le=86_400, description="Delay of a job given back because it cannot run here, in s.")
+    ] = 30
+    keep_log_bytes: Annotated[
+        int, Meta(ge=0, description="Output of one job that is kept, half of its head and half of its tail, in bytes.")
+    ] = 8 * 1024 * 1024
+    stream_s: Annotated[
+        float, Meta(ge=0, le=3600, description="How often a running job's log is sent, in s; 0: only at its end.")
+    ] = 2.0
+    log_level: Annotated[
+        str, Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
+    ] = "info"
+
+
+def job_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The part of the worker's environment that every job gets."""
+    present = os.environ if environ is None else environ
+    return {name: present[name] for name in PASSED_ON if name in present}
+
+
+def docker_host(environ: Mapping[str, str] | None = None) -> str:
+    """Where the container engine is, as Docker's own programs are told; "" when they are not."""
+    return (os.environ if environ is None else environ).get("DOCKER_HOST", "")
+
+
+def app_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What Python functions see in a process of their own: all of the worker's environment but Titan's settings."""
+    present = os.environ if environ is None else environ
+    return {name: value for name, value in present.items() if not name.startswith("TITAN_")}
+
+
+@contextmanager
+def with_variables(variables: Mapping[bytes, bytes]) -> Iterator[None]:
+    """This process's environment with these on top, inside the block."""
+    before = {name: os.environb.get(name) for name in variables}
+    os.environb.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environb.pop(name, None)
+            else:
+                os.environb[name] = value
+
+
+class Supervisor(NamedTuple):
+    """What systemd tells a service that it starts: where to say how it is, and how often, in s."""
+
+    address: str
+    watchdog_s: float
+
+
+def supervisor(environ: Mapping[str, str] | None = None) -> Supervisor | None:
+    """The service manager that started this process; None when none asks to be told anything."""
+    present = os.environ if environ is None else environ
+    if not present.get("NOTIFY_SOCKET"):
+        return None
+    microseconds = present.get("WATCHDOG_USEC", "")
+    return Supervisor(present["NOTIFY_SOCKET"], int(microseconds) / 1e6 if microseconds.isdigit() else 0.0)
+
+
+@cache
+def own_version() -> str:
+    """The version of Titan that this worker is of."""
+    try:
+        return version("titan-broker")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,1 @@
+"""The worker's table: which image runs what."""

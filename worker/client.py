@@ -1,7 +1,7 @@
 """A client of the whole HTTP API: one method a verb, bodies as the structs of broker.models.
 
-Every method raises the class of broker.core.errors that the broker's error body names, or BrokerUnavailable when there was
-no answer. Nothing is sent twice: the caller knows what is safe to repeat.
+Every method raises the class of broker.core.errors that the broker's error body names, or BrokerUnavailable when
+there was no answer. Nothing is sent twice: the caller knows what is safe to repeat.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""The names of the keys. lua/_prelude.lua builds the same ones; a test holds the two together.
+"""The names of the keys. lua/lib/prelude.lua builds the same ones; a test holds the two together.
 
 Every key of a partition begins with the partition's name, whose {tag} puts them all into one hash slot.
 """

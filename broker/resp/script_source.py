@@ -1,7 +1,7 @@
-"""The texts of the Lua scripts: read from lua/, told by their headers.
+"""The source of the Lua scripts, read from lua/.
 
-A script is `_prelude.lua`, the parts that its header names after `with`, and its own file. Before it stands `#!lua`
-with the header's flags, so that the store knows which scripts may run when it is full.
+A script is `lib/prelude.lua`, the parts of `lib/` that its header names after `with`, and its own file in `verbs/`. It
+begins with `#!lua` and the header's flags, so that the store knows which scripts may run when it is full.
 """
 
 import hashlib
@@ -9,7 +9,11 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-_FOLDER = Path(__file__).parent.parent / "lua"
+_LUA = Path(__file__).parents[2] / "lua"
+VERBS = _LUA / "verbs"
+"""The callable scripts, a file each."""
+LIB = _LUA / "lib"
+"""What they share."""
 _HEADER = re.compile(r"^-- (\S+)\s+(.*)$")
 _SLOT = re.compile(r"^(KEYS|ARGV)\[(\d+)\]$")
 
@@ -45,12 +49,12 @@ class Script(NamedTuple):
         return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-def _read(name: str) -> str:
-    return (_FOLDER / f"{name}.lua").read_text("utf-8")
+def _read(path: Path) -> str:
+    return path.read_text("utf-8")
 
 
 def _script(name: str) -> Script:
-    text = _read(name)
+    text = _read(VERBS / f"{name}.lua")
     header = [line for line in text.splitlines() if line.startswith("--")]
     summary = header[0].removeprefix(f"-- {name}: ")
     slots: dict[str, list[Slot]] = {"KEYS": [], "ARGV": []}
@@ -63,7 +67,7 @@ def _script(name: str) -> Script:
             slots[slot[1]].append(Slot(name_, meaning.strip()))
         elif found[1] in {"moves", "reply", "refuses", "flags", "with"}:
             told_[found[1]] = found[2].strip()
-    parts = ["_prelude", *told_.get("with", "").split()]
+    parts = ["prelude", *told_.get("with", "").split()]
     return Script(
         name=name,
         summary=summary,
@@ -73,11 +77,9 @@ def _script(name: str) -> Script:
         reply=told_["reply"],
         refuses=tuple(told_["refuses"].split()) if told_["refuses"] != "-" else (),
         flags=told_.get("flags", ""),
-        plain="\n".join(_read(part) for part in parts) + "\n" + text,
+        plain="\n".join(_read(LIB / f"{part}.lua") for part in parts) + "\n" + text,
     )
 
 
-SCRIPTS: dict[str, Script] = {
-    path.stem: _script(path.stem) for path in sorted(_FOLDER.glob("*.lua")) if not path.stem.startswith("_")
-}
+SCRIPTS: dict[str, Script] = {path.stem: _script(path.stem) for path in sorted(VERBS.glob("*.lua"))}
 """Every script by its verb."""

@@ -177,7 +177,7 @@ def spread(store: Store, each: int = 1) -> list[str]:
 
 
 LARGE_SPEC = 4096
-"""A spec of more bytes is large; lua/_texts.lua says so."""
+"""A spec of more bytes is large; lua/lib/record.lua says so."""
 
 
 async def lose(store: Store, *jobs: Job) -> None:

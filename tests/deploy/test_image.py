@@ -103,7 +103,7 @@ def test_wheel_from_what_is_sent_has_the_scripts(top: Path, deploy: Path, tmp_pa
     listing = subprocess.run(
         [sys.executable, "-m", "zipfile", "--list", *map(str, tmp_path.glob("*.whl"))], check=True, capture_output=True
     ).stdout.decode()
-    assert {f"lua/{path.name}" for path in (top / "lua").glob("*.lua")} <= set(listing.split())
+    assert {path.relative_to(top).as_posix() for path in (top / "lua").rglob("*.lua")} <= set(listing.split())
     assert "entry_points.txt" in listing
 
 

@@ -35,7 +35,7 @@ def test_names_are_of_the_house(path):
         assert not EMPTY & set(words(name)[-1:]), name
 
 
-@pytest.mark.parametrize("path", sorted((TOP / "lua").glob("*.lua")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((TOP / "lua").rglob("*.lua")), ids=lambda path: path.stem)
 def test_names_in_lua_are_of_the_house(path):
     """The same for scripts and their functions."""
     text = path.read_text("utf-8")
@@ -47,4 +47,4 @@ def test_every_verb_is_found_by_its_name():
     """A verb of the state machine is a method of the store, and its script a file."""
     for move in MOVES:
         assert callable(getattr(Store, move.verb)), move.verb
-        assert (TOP / "lua" / f"{move.script}.lua").exists(), move.script
+        assert (TOP / "lua" / "verbs" / f"{move.script}.lua").exists(), move.script

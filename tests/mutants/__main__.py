@@ -14,13 +14,13 @@ from broker.resp import script_source
 from tests.mutants.lua import Mutant, mutants
 from tests.mutants.run import run
 
-FOLDER = Path(script_source.__file__).parents[1] / "lua"
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 
 
 def all_mutants() -> list[Mutant]:
     """Those of every Lua file."""
-    return [mutant for path in sorted(FOLDER.glob("*.lua")) for mutant in mutants(path.stem, path.read_text("utf-8"))]
+    paths = sorted([*script_source.VERBS.glob("*.lua"), *script_source.LIB.glob("*.lua")])
+    return [mutant for path in paths for mutant in mutants(path.stem, path.read_text("utf-8"))]
 
 
 def equivalents() -> dict[tuple[str, str, str], str]:

@@ -24,7 +24,7 @@ QUICK_S = 0.3
 
 def _parts(verb: str) -> set[str]:
     told = re.search(r"^-- with +(.*)$", script_source.SCRIPTS[verb].plain, re.MULTILINE)
-    return {verb, "_prelude", *(told[1].split() if told else ())}
+    return {verb, "prelude", *(told[1].split() if told else ())}
 
 
 _PARTS = {name: _parts(name) for name in script_source.SCRIPTS}
@@ -149,7 +149,7 @@ class Runner:
                 return 3, 0
             if item.nodeid in finders:
                 return 0, finders.index(item.nodeid)
-            return (1 if file.strip("_") in item.nodeid else 2), 0
+            return (1 if file in item.nodeid else 2), 0
 
         return sorted(filter(is_tried, items), key=rank)
 
@@ -158,8 +158,8 @@ def break_script(mutant: Mutant) -> None:
     """Have this process use the mutant in place of its file."""
     read = script_source._read
 
-    def read_or_mutant(name: str) -> str:
-        return mutant.text if name == mutant.file else read(name)
+    def read_or_mutant(path: Path) -> str:
+        return mutant.text if path.stem == mutant.file else read(path)
 
     script_source._read = read_or_mutant
     script_source.SCRIPTS.update({name: script_source._script(name) for name in script_source.SCRIPTS})

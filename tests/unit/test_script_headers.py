@@ -1,16 +1,13 @@
 """The scripts are what their headers say: slots, moves, refusals, flags."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-import broker.resp.script_source
 from broker.core.errors import BY_WORD
 from broker.core.states import MOVES
-from broker.resp.script_source import SCRIPTS
+from broker.resp.script_source import LIB, SCRIPTS, VERBS
 
-FOLDER = Path(broker.resp.script_source.__file__).parent.parent / "lua"
 WORDS = ("moves", "reply", "refuses", "flags", "with")
 ALLOW_OOM = {
     "announce", "cancel", "check", "configure", "finish", "log", "next", "next_image", "order", "reap", "release",
@@ -39,7 +36,7 @@ def script(request):
 
 def own_text(name):
     """A script's own file: header and code."""
-    lines = (FOLDER / f"{name}.lua").read_text("utf-8").splitlines()
+    lines = (VERBS / f"{name}.lua").read_text("utf-8").splitlines()
     end = next(i for i, line in enumerate(lines) if not line.startswith("--"))
     return lines[:end], lines[end:]
 
@@ -126,7 +123,7 @@ def test_headers_name_the_refusals(script):
 
 def test_shared_functions_refuse_with_their_words():
     """What the shared parts refuse is what this test believes of them."""
-    shared = "".join(part.read_text("utf-8") for part in FOLDER.glob("_*.lua"))
+    shared = "".join(part.read_text("utf-8") for part in LIB.glob("*.lua"))
     assert set(re.findall(r"refuse\('([A-Z_]+)'", shared)) == set().union(*REFUSERS.values())
 
 

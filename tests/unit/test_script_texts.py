@@ -1,21 +1,18 @@
 """What holds for the text of every script: bounded work, no globals, the same facts as the Python side."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-import broker.resp.script_source
 from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Retentions
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
 from broker.resp import keys
-from broker.resp.script_source import SCRIPTS
+from broker.resp.script_source import LIB, SCRIPTS, VERBS
 from broker.store.format.record import Settings
 
-FOLDER = Path(broker.resp.script_source.__file__).parent.parent / "lua"
-FILES = sorted(FOLDER.glob("*.lua"))
-PRELUDE = (FOLDER / "_prelude.lua").read_text("utf-8")
-JOBS = (FOLDER / "_jobs.lua").read_text("utf-8")
+FILES = sorted([*VERBS.glob("*.lua"), *LIB.glob("*.lua")])
+PRELUDE = (LIB / "prelude.lua").read_text("utf-8")
+JOBS = (LIB / "job.lua").read_text("utf-8")
 ALWAYS_FOUND = {"created_at", "status", "deliveries", "lease", "started_at", "completed_at", "lease_s"}
 ALWAYS_FOUND |= {"deadline", "handed_out_by", "text", "run", "size", *Settings.__struct_fields__}
 """What `find` tells of every job: what its run says, its settings, and what it always reads."""

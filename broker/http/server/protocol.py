@@ -1,6 +1,6 @@
 """One connection of a client: plain requests are answered at once, all others by aiohttp, each in its turn.
 
-A plain request (see broker.http.server.fast_request) is read, handled and answered without aiohttp's request, response and task; that
+A plain request (see fast_request) is read, handled and answered without aiohttp's request, response and task; that
 is most of what an answer costs. Several may be under way at a time, as a client pipelines them; their answers leave in
 order. What is not plain is passed on to aiohttp byte for byte when the answers before it have left, and what comes
 behind it waits until that is answered. Where the end of such a request cannot be told, the rest of the connection is

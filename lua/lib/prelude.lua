@@ -33,7 +33,7 @@ local function many(command, key, values)
   for i = 1, n, 4000 do call(command, key, unpack(values, i, math.min(i + 3999, n))) end
 end
 
--- how many jobs the group may hand out now (how fast, _rates.lua says), its env_vars and its rate_limit
+-- how many jobs the group may hand out now (how fast, rate_limit.lua says), its env_vars and its rate_limit
 local function room(p, group)
   local settings = call('HMGET', group_key(p, group), 'paused', 'max_concurrency', 'env_vars', 'rate_limit')
   if settings[1] or (settings[4] and call('ZSCORE', p .. ':due', 'rate:' .. group)) then return 0 end

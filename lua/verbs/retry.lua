@@ -11,7 +11,7 @@
 -- moves   succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   the new job: id field value field value…
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED
--- with    _texts _jobs _moves _ahead _limits
+-- with    record job requeue staged_payloads group_limits
 local p, now, group, id, new_id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local max_jobs, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
 

@@ -13,7 +13,7 @@
 -- reply   now, ms; for each turn of a group: name, env_vars or nil, and for each job: id place text deliveries
 -- refuses -
 -- flags   allow-oom
--- with    _texts _settings _rates _handing _waiting _turns _chosen
+-- with    record group_settings rate_limit dispatch long_pollers queue_merge selection
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local grace_ms, broker, names, reply = tonumber(ARGV[5]), ARGV[6], { unpack(ARGV, 7) }, { now }
 local handing = handing_of(now, lease, lease_s, grace_ms)

@@ -8,7 +8,7 @@
 -- reply   seen_at, said, order
 -- refuses NOT_FOUND
 -- flags   allow-oom
--- with    _notices
+-- with    notices_stream
 local p, name, order = KEYS[1], ARGV[1], ARGV[2]
 local worker = p .. ':worker:' .. name
 

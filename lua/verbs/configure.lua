@@ -9,7 +9,7 @@
 -- reply   the group: name, created_at, the six counts, then field value field value…
 -- refuses -
 -- flags   allow-oom
--- with    _group
+-- with    group_reply
 local p, now, group, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 
 call('ZADD', p .. ':groups', 'NX', now, group)

@@ -8,7 +8,7 @@
 -- reply   id field value field value…
 -- refuses NOT_FOUND
 -- flags   no-writes
--- with    _texts _jobs
+-- with    record job
 local p, group, id = KEYS[1], ARGV[1], ARGV[2]
 
 local job = find(p, group, id)

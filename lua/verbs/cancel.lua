@@ -9,7 +9,7 @@
 -- reply   id field value field value…
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
--- with    _texts _jobs _moves _ends _notices
+-- with    record job requeue completion notices_stream
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 
 local job = find(p, group, id)

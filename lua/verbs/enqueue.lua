@@ -17,7 +17,7 @@
 -- moves   - -> delayed, - -> queued
 -- reply   now, ms; or, of an answer given before: its now and its note
 -- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE
--- with    _texts _answers _ahead _settings _limits _news
+-- with    record idempotency staged_payloads group_settings group_limits notify
 local p, now, idempotency_key, digest, kept_ms, note = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local missing, total, max_jobs, max_bytes, broker, first = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], 11
 local is_ahead, bytes = are_ahead(ARGV)

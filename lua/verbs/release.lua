@@ -8,7 +8,7 @@
 -- reply   for each job: id field value field value…; or its refusal
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    _texts _jobs _holding _moves
+-- with    record job lease requeue
 local p, now, first = KEYS[1], clock(ARGV[1]), 2
 local touched = {}
 

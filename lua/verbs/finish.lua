@@ -12,7 +12,7 @@
 -- reply   for each job: 1, or where it is wanted text status run SHOWN (nil if not set); or its refusal, which a repeat has none of
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    _settings _texts _jobs _holding _moves _ends _rounds _reports
+-- with    group_settings record job lease requeue completion reports
 local p, now, want, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local rounds = rounds_of(ARGV, first)
 local are_set, items, timers = any_set(p, rounds.groups), {}, {}

@@ -12,7 +12,7 @@
 -- reply   id field value field value…
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    _texts _jobs _holding
+-- with    record job lease
 local p, group, id, log_bytes, lease, more = KEYS[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local job = find(p, group, id)

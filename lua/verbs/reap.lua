@@ -9,7 +9,7 @@
 -- reply   how many were queued, requeued, failed, expired; logs left to delete; now, ms; the next timer, ms, or -1
 -- refuses -
 -- flags   allow-oom
--- with    _texts _jobs _moves _ends _rates
+-- with    record job requeue completion rate_limit
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, done = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0 }
 local left = limit

@@ -1,4 +1,4 @@
--- Put before check: what is left of jobs that are gone.
+-- Put before check: what is left of jobs that are gone, and the sums of bytes counted anew.
 local STATUSES = { 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }
 
 local function is_job(p, id)
@@ -27,4 +27,21 @@ local function check_rest(p, now, group, id, found)
       call('DEL', job_key(p, id))
     end)
   end
+end
+
+
+-- nil where the jobs are too many for one call
+local function recount(p, group)
+  local sum, left = 0, 10000
+  for _, set in ipairs({ 'delayed', 'queued', 'running' }) do
+    local ids = call('ZRANGE', set_key(p, group, set), 0, left)
+    left = left - #ids
+    if left < 0 then return nil end
+    for i = 1, #ids do sum = sum + (setting_in(call('HGET', jobs_key(p), ids[i]) or '', 'bytes') or 0) end
+  end
+  return sum
+end
+
+local function set_sum(p, group, sum)
+  if sum > 0 then call('ZADD', p .. ':bytes', sum, group) else call('ZREM', p .. ':bytes', group) end
 end

@@ -1,6 +1,6 @@
 -- Put before the scripts that end jobs, or forget those that are over.
 
--- jobs that are over no longer count for the bytes of their group (see _limits.lua)
+-- jobs that are over no longer count for the bytes of their group (see group_limits.lua)
 local is_counting -- 1 while any group has such a sum; asked once
 local function uncount(p, group, ids)
   is_counting = is_counting or call('EXISTS', p .. ':bytes')

@@ -9,7 +9,7 @@
 -- reply   1 when a log is left to delete, else 0
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
--- with    _texts _jobs _ends
+-- with    record job completion
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 
 local job = find(p, group, id)

@@ -9,7 +9,7 @@
 -- reply   now, ms; status, deliveries, log_bytes, log_more, completed_at; nil where not set
 -- refuses NOT_FOUND
 -- flags   no-writes
--- with    _texts _jobs
+-- with    record job
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 
 local job = find(p, group, id, 'log_bytes', 'log_more')

@@ -10,7 +10,7 @@
 -- reply   for each group: name, created_at, the six counts, then field value field value…
 -- refuses -
 -- flags   no-writes
--- with    _pages _group
+-- with    paging group_reply
 local p, name, n, score, after = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local groups = p .. ':groups'
 

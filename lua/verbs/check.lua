@@ -10,7 +10,7 @@
 -- reply   for each finding: id or '', what is wrong
 -- refuses -
 -- flags   allow-oom
--- with    _texts _jobs _moves _sums _rests
+-- with    record job requeue consistency
 local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
 local findings = {}
 

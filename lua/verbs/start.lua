@@ -13,7 +13,7 @@
 -- reply   id field value field value…, with the group's env_vars
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST LIMIT_REACHED
 -- flags   allow-oom
--- with    _texts _jobs _holding _rates
+-- with    record job lease rate_limit
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 local lease, new_lease, started_at, grace_ms = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 

@@ -10,7 +10,7 @@
 -- reply   for each job: the new end of its lease, ms; or its refusal
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    _texts _jobs _holding
+-- with    record job lease
 local p, now, grace_ms, at = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 
 -- what is known of a job, which is running in the group and has this text in `runs`, or is looked for

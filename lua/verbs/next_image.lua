@@ -14,7 +14,7 @@
 -- reply   now, ms; for each turn of a group: name, env_vars or nil, and for each job: id place text deliveries
 -- refuses -
 -- flags   allow-oom
--- with    _texts _rates _handing _waiting _turns
+-- with    record rate_limit dispatch long_pollers queue_merge
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local grace_ms, broker, n_groups, first = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), 8
 local GROUPS, LOOKS, ALL_LOOKS, LARGEST = 100, math.max(n, 200), n + 1000, 4194304

@@ -13,7 +13,7 @@
 -- reply   score and id of the last that was looked at ('' '' at the end), how many were, bytes; for each job: field value…
 -- refuses -
 -- flags   no-writes
--- with    _texts _jobs _pages
+-- with    record job paging
 local p, group, set, n = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local created_after, order, score, id = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local key, LARGEST, bytes = set_key(p, group, set), 1048576, 0

@@ -1,5 +1,5 @@
 """`python -m worker` is `titan worker`."""
 
-from worker.cli import worker
+from broker.cli.worker import worker
 
 worker(prog_name="titan worker")

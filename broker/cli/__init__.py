@@ -20,7 +20,7 @@ class Place(NamedTuple):
 COMMANDS: dict[str, Place] = {
     "up": Place("broker.cli.up", "up", "Run all in one: a store, a broker, a worker and a sample."),
     "broker": Place("broker.cli.broker", "broker", "Run a broker: the HTTP front end and the reaper."),
-    "worker": Place("worker.cli", "worker", "Run a worker; list, quiet, resume and drain workers."),
+    "worker": Place("broker.cli.worker", "worker", "Run a worker; list, quiet, resume and drain workers."),
     "job": Place("broker.cli.job", "job", "Enqueue, list, wait for, cancel, retry and delete jobs; read logs."),
     "group": Place("broker.cli.group", "group", "List, show, set, pause and resume groups."),
     "token": Place("broker.cli.token", "token", "Make tokens that a broker lets in."),

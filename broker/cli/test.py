@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-import broker
 from broker.cli.options import example
 
 
@@ -16,7 +15,7 @@ from broker.cli.options import example
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(arguments: tuple[str, ...]) -> None:
     """Run the tests of a source checkout, on all cores; what follows goes to pytest."""
-    root = Path(broker.__file__).parent.parent
+    root = Path(__file__).parents[2]
     if not (root / "tests").is_dir():
         raise click.ClickException("The tests are not here: this is not a source checkout.")
     os.chdir(root)

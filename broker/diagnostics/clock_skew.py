@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from broker.core.states import FINISHED
 from broker.resp import keys
+from broker.resp.client import Redis
 from broker.resp.replies_to_errors import spoken
 
 _MOST_GROUPS = 1000

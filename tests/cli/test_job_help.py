@@ -6,7 +6,7 @@ import pytest
 from broker.cli import main
 from broker.cli.group import group as group_commands
 from broker.cli.job import job as job_commands
-from broker.cli.workers import COMMANDS as WORKER_COMMANDS
+from broker.cli.worker import COMMANDS as WORKER_COMMANDS
 from tests.cli.live import Titan
 
 COMMANDS = [

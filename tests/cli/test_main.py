@@ -64,7 +64,7 @@ def test_openapi_is_valid(titan: Titan) -> None:
 
 def test_test_outside_a_checkout(titan: Titan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the tests are not installed, titan test says so."""
-    monkeypatch.setattr("broker.__file__", str(tmp_path / "broker" / "__init__.py"))
+    monkeypatch.setattr("broker.cli.test.__file__", str(tmp_path / "broker" / "cli" / "test.py"))
     ran = titan("test")
     assert ran.code == 1
     assert "not a source checkout" in ran.err

@@ -70,7 +70,7 @@ def test_list_json(titan: Titan, name: str, announce: Announce) -> None:
 
 def test_list_all(titan: Titan, name: str, announce: Announce, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list follows the cursors to the end."""
-    monkeypatch.setattr("broker.cli.workers.MAX_JOBS", 2)
+    monkeypatch.setattr("broker.cli.worker.MAX_JOBS", 2)
     names = {f"{name}{i}" for i in range(5)}
     for each in names:
         announce(name=each)

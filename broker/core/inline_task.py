@@ -59,7 +59,7 @@ def in_steps(work: Coroutine[Any, Any, T], done: Done[T]) -> "Steps[T]":
     return Steps(work, done)
 
 
-def begun(work: Coroutine[Any, Any, T], *, is_stepwise: bool) -> asyncio.Future[T]:
+def begun(work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
     """The result of work that begins at once: what awaits futures only is sent before this returns."""
     result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
@@ -71,7 +71,7 @@ def begun(work: Coroutine[Any, Any, T], *, is_stepwise: bool) -> asyncio.Future[
         else:
             result.set_exception(fault)
 
-    (in_steps if is_stepwise else in_task)(work, done)
+    in_steps(work, done)
     return result
 
 

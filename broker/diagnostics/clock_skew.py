@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from broker.core.states import FINISHED
 from broker.resp import keys
-from broker.resp.client import Redis
 from broker.resp.replies_to_errors import spoken
+from broker.resp.topology import Server
 
 _MOST_GROUPS = 1000
 """Groups of a partition that are looked at, the newest ones."""
@@ -15,7 +15,7 @@ _AT_ONCE = 32
 _BUCKET_MS = 1000
 
 
-async def ahead_ms(redis: Redis, partitions: Iterable[str], now_ms: float) -> float:
+async def ahead_ms(server: Server, partitions: Iterable[str], now_ms: float) -> float:
     """How far the newest time of what has happened in these partitions lies ahead of `now_ms`; 0 when none does.
 
     Looked at are when groups and jobs were created, when jobs ended, when workers were heard, and how far rate limits
@@ -23,19 +23,19 @@ async def ahead_ms(redis: Redis, partitions: Iterable[str], now_ms: float) -> fl
     """
     newest = now_ms
     for p in partitions:
-        named = await _newest(redis, keys.groups(p), _MOST_GROUPS)
+        named = await _newest(server, keys.groups(p), _MOST_GROUPS)
         groups = [name.decode() for name, _ in named]
         sets = [keys.groups(p), keys.workers(p), keys.discarded(p), *(keys.jobs_of(p, group) for group in groups)]
         sets += [keys.members(p, group, status) for group in groups for status in FINISHED]
         for first in range(0, len(sets), _AT_ONCE):
-            found = await asyncio.gather(*[_newest(redis, key) for key in sets[first : first + _AT_ONCE]])
+            found = await asyncio.gather(*[_newest(server, key) for key in sets[first : first + _AT_ONCE]])
             newest = max([newest, *(at for heads in found for _, at in heads)])
-        full = await _newest(redis, keys.rates(p))
+        full = await _newest(server, keys.rates(p))
         newest = max([newest, *(at - _BUCKET_MS for _, at in full)])
     return newest - now_ms
 
 
-async def _newest(redis: Redis, key: str, n: int = 1) -> list[tuple[bytes, float]]:
+async def _newest(server: Server, key: str, n: int = 1) -> list[tuple[bytes, float]]:
     """The last members of a sorted set, with their scores."""
-    found: Any = await spoken(redis.zrevrange(key, 0, n - 1, withscores=True))
+    found: Any = await spoken(server.redis.zrevrange(key, 0, n - 1, withscores=True))
     return cast("list[tuple[bytes, float]]", found)

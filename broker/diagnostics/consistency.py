@@ -12,14 +12,14 @@ from broker.resp.replies_to_errors import spoken
 from broker.resp.topology import Server
 from broker.store.format.record import parts_of, split
 from broker.store.format.replies import Finding
-from broker.store.job_store import Store
+from broker.store.job_store import JobStore
 
 STEP = 200
 """Jobs that one script looks at."""
 
 
 async def check(
-    store: Store, *, is_repair: bool = False, progress: Callable[[int], None] | None = None
+    store: JobStore, *, is_repair: bool = False, progress: Callable[[int], None] | None = None
 ) -> list[Finding]:
     """All findings; with `is_repair` each is mended as it is found. `progress` is told how many jobs each step saw."""
     findings: dict[Finding, None] = {}  # the same thing is met on several ways
@@ -32,25 +32,25 @@ async def check(
             groups[group] = None
             if not job_ids:
                 continue
-            findings.update(dict.fromkeys(await store.check(group, job_ids, is_repair=is_repair)))
+            findings.update(dict.fromkeys(await store.maintenance.check(group, job_ids, is_repair=is_repair)))
             if progress is not None:
                 progress(len(job_ids))
         async for job_ids in _rests(store, partition):
-            findings.update(dict.fromkeys(await store.check_rests(partition, job_ids, is_repair=is_repair)))
+            findings.update(dict.fromkeys(await store.maintenance.check_rests(partition, job_ids, is_repair=is_repair)))
         for group in groups:
-            findings.update(dict.fromkeys(await store.check(group, (), is_repair=is_repair)))
+            findings.update(dict.fromkeys(await store.maintenance.check(group, (), is_repair=is_repair)))
     return list(findings)
 
 
-async def _steps(store: Store, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
+async def _steps(store: JobStore, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
     """Groups with some of their jobs: all that are in a set or in `jobs`, and all groups that stand anywhere."""
     for walk in (_sets, _heads, _jobs):
         async for group, job_ids in walk(store, partition):
             yield group, job_ids
 
 
-async def _sets(store: Store, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
-    server = store.servers.of(partition)
+async def _sets(store: JobStore, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
+    server = store.topology.of(partition)
     async for names in _scan(server, keys.group(partition, "*")):
         for name in names:
             group, _, kind = name.removeprefix(keys.group(partition, "")).partition(":")
@@ -60,15 +60,15 @@ async def _sets(store: Store, partition: str) -> AsyncIterator[tuple[str, list[s
                     yield group, members
 
 
-async def _heads(store: Store, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
+async def _heads(store: JobStore, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
     for name in (keys.groups(partition), keys.ready(partition), keys.due(partition)):
-        async for members in _members(store.servers.of(partition), name):
+        async for members in _members(store.topology.of(partition), name):
             for member in members:
                 yield member.rpartition(":")[2], []
 
 
-async def _jobs(store: Store, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
-    async for found in _fields(store.servers.of(partition), keys.jobs(partition)):
+async def _jobs(store: JobStore, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
+    async for found in _fields(store.topology.of(partition), keys.jobs(partition)):
         groups: dict[str, list[str]] = {}
         for job_id, text in found:
             groups.setdefault(_group_in(text), []).append(job_id)
@@ -76,9 +76,9 @@ async def _jobs(store: Store, partition: str) -> AsyncIterator[tuple[str, list[s
             yield group, job_ids
 
 
-async def _rests(store: Store, partition: str) -> AsyncIterator[list[str]]:
+async def _rests(store: JobStore, partition: str) -> AsyncIterator[list[str]]:
     """Ids that may be of no job: all that are in `runs` or have a hash of their own."""
-    server = store.servers.of(partition)
+    server = store.topology.of(partition)
     async for found in _fields(server, keys.runs(partition)):
         yield [job_id for job_id, _ in found]
     async for names in _scan(server, keys.job(partition, "*")):

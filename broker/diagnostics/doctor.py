@@ -14,7 +14,7 @@ from broker.diagnostics.overdue import overdue_ms
 from broker.resp.bootstrap import set_up_key
 from broker.resp.replies_to_errors import spoken
 from broker.resp.topology import Server
-from broker.store.job_store import Store
+from broker.store.job_store import JobStore
 
 REDIS_VERSION, VALKEY_VERSION = (7, 0), (7, 2)
 MEMORY_SHARE = 0.8
@@ -32,16 +32,16 @@ class Line(Struct, frozen=True, kw_only=True):
     advice: str = ""
 
 
-async def look(store: Store) -> AsyncIterator[Line]:
+async def look(store: JobStore) -> AsyncIterator[Line]:
     """All lines, in order; of each server its own. Raises StoreUnavailable when one does not answer at all."""
     seen: set[str] = set()
-    for server in store.servers.all:
+    for server in store.topology.all:
         told = cast("dict[str, Any]", await spoken(server.redis.info("all")))
         if (run_id := str(told.get("run_id", server.shown))) in seen:
             continue  # a node of a cluster, met for another partition
         seen.add(run_id)
         node = f" {run_id[:8]}" if server.is_clustered else ""
-        name = f" of {server.shown}{node}" if len(store.servers.all) > 1 else ""
+        name = f" of {server.shown}{node}" if len(store.topology.all) > 1 else ""
         lines = (
             version(told),
             await _persistence(server, told),
@@ -144,22 +144,22 @@ async def _persistence(server: Server, told: Mapping[str, Any]) -> Line:
     return persistence(told, values.get("appendfsync"))
 
 
-async def _clock(store: Store, server: Server) -> Line:
+async def _clock(store: JobStore, server: Server) -> Line:
     before = time.time()
     seconds, microseconds = cast("tuple[int, int]", await spoken(server.redis.time()))
     middle = (before + time.time()) / 2
     now_s = seconds + microseconds / 1e6
-    ahead_s = await ahead_ms(server.redis, store.servers.partitions_of(server), now_s * 1000) / 1000
+    ahead_s = await ahead_ms(server, store.topology.partitions_of(server), now_s * 1000) / 1000
     return clock(now_s - middle, ahead_s)
 
 
-async def _partitions(store: Store) -> Line:
-    server = store.servers.all[0]
+async def _partitions(store: JobStore) -> Line:
+    server = store.topology.all[0]
     kept = await spoken(server.redis.get(set_up_key(store.settings.key_prefix, server, store.partitions[0])))
     return partitions(None if kept is None else int(kept), store.settings.partitions)
 
 
-async def _reaper(store: Store) -> Line:
+async def _reaper(store: JobStore) -> Line:
     return reaper(max(await overdue_ms(store)) / 1000)
 
 

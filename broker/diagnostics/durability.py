@@ -9,7 +9,7 @@ from broker.core.errors import TitanError
 from broker.diagnostics.doctor import eviction, persistence, version
 from broker.resp.replies_to_errors import spoken
 from broker.resp.topology import Server
-from broker.store.job_store import Store
+from broker.store.job_store import JobStore
 
 log = logging.getLogger(__name__)
 AGAIN_S = 60.0
@@ -29,9 +29,9 @@ class Durability(NamedTuple):
         return self.weaknesses + self.doubts
 
 
-async def read(store: Store) -> Durability:
+async def read(store: JobStore) -> Durability:
     """What the store is set to now, all its servers. Raises StoreUnavailable."""
-    found = [await _read(server) for server in store.servers.all]
+    found = [await _read(server) for server in store.topology.all]
     return Durability(
         "; ".join(dict.fromkeys(one.settings for one in found)),
         tuple(dict.fromkeys(text for one in found for text in one.weaknesses)),
@@ -64,7 +64,7 @@ def durability(told: Mapping[str, Any], fsync: str | None) -> Durability:
 class Watch:
     """Keeps `seen` at what was read last, and logs what is new of it. Before the first reading `seen` is empty."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: JobStore) -> None:
         self.seen = self._said = Durability("")
         self._store = store
 

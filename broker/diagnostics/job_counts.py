@@ -17,7 +17,7 @@ from broker.models.groups import Counts
 from broker.resp import keys
 
 if TYPE_CHECKING:
-    from broker.store.job_store import Store
+    from broker.store.job_store import JobStore
 
 STATUSES = Counts.__struct_fields__
 PAGE = 200
@@ -34,7 +34,7 @@ _STORE_S = 1.0
 class Jobs:
     """Counts when somebody asks, and keeps what it counted for a while."""
 
-    def __init__(self, store: "Store") -> None:
+    def __init__(self, store: "JobStore") -> None:
         self._store = store
         self._counts: Counter[tuple[int, str]] = Counter()
         self._groups: Counter[int] = Counter()
@@ -94,7 +94,7 @@ class Jobs:
         cursor = ""
         try:
             while True:
-                page, cursor = await self._store.groups(PAGE, cursor)
+                page, cursor = await self._store.groups.list(PAGE, cursor)
                 for group in page:
                     partition = keys.partition_of(group.name, number)
                     groups[partition] += 1

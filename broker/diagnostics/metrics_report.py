@@ -9,7 +9,7 @@ from broker.metrics.exposition import Family, labelled, text
 from broker.metrics.usage import usage
 
 if TYPE_CHECKING:
-    from broker.store.job_store import Store
+    from broker.store.job_store import JobStore
 
 Source = Callable[[], Iterable[Family]]
 
@@ -17,7 +17,7 @@ Source = Callable[[], Iterable[Family]]
 class Metrics:
     """What `add` was given, and what is in the store. Of several brokers on one port any answers for all."""
 
-    def __init__(self, store: "Store", siblings: Siblings | None = None) -> None:
+    def __init__(self, store: "JobStore", siblings: Siblings | None = None) -> None:
         self._sources: list[Source] = [usage]
         self._jobs = Jobs(store)
         self._siblings = siblings

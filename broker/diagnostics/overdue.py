@@ -4,14 +4,14 @@ from typing import cast
 
 from broker.resp import keys
 from broker.resp.replies_to_errors import spoken
-from broker.store.job_store import Store
+from broker.store.job_store import JobStore
 
 
-async def overdue_ms(store: Store) -> list[float]:
+async def overdue_ms(store: JobStore) -> list[float]:
     """For each partition how late its oldest timer is, in ms; below 0 when nothing is due. Raises StoreUnavailable."""
     late = []
     for partition in store.partitions:
-        redis = store.servers.of(partition).redis
+        redis = store.topology.of(partition).redis
         seconds, microseconds = cast("tuple[int, int]", await spoken(redis.time()))
         now = seconds * 1000 + microseconds // 1000
         first = cast(

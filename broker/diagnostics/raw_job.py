@@ -17,7 +17,7 @@ from broker.resp.bootstrap import PartitionsDiffer, set_up_key
 from broker.resp.replies_to_errors import spoken
 from broker.store.format.record import parts_of, spec_of, split
 from broker.store.format.replies import run_of
-from broker.store.job_store import Store
+from broker.store.job_store import JobStore
 
 RANKS = 2**51
 """The distance between the ranks of two priorities, as in lua/: rank = (2 - priority) * RANKS + sequence."""
@@ -42,10 +42,10 @@ class RawJob(Struct, frozen=True):
     values: list[RawValue]
 
 
-async def raw_job(store: Store, group: str, job_id: str) -> RawJob | None:
+async def raw_job(store: JobStore, group: str, job_id: str) -> RawJob | None:
     """What the store has of a job; None where that is nothing. Raises PartitionsDiffer."""
     partition = store.partitions[keys.partition_of(group, len(store.partitions))]
-    server = store.servers.of(partition)
+    server = store.topology.of(partition)
     kept = await spoken(server.redis.get(set_up_key(store.settings.key_prefix, server, partition)))
     if kept is not None and int(kept) != len(store.partitions):
         raise PartitionsDiffer(f"the store was set up with other partitions: name them with --partitions {int(kept)}")

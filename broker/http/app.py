@@ -36,7 +36,6 @@ class Desk:
         self.most_body_bytes = min(MAX_BODY_BYTES, front.broker.settings.max_body_bytes)
         self.head_s = front.broker.settings.head_timeout_s
         self._paths = Paths(ROUTES)
-        self._is_stepwise = front.broker.store.hot.is_stepwise
         self._ranks = [rank_of(route.verb) for route in ROUTES]
         self._numbers: dict[object, int] = {}
         self._requests = Requests([route.verb for route in ROUTES])
@@ -122,7 +121,7 @@ class Desk:
 
     def _begin(self, way: Way, request: Plain, path: Mapping[str, str], slot: Slot, weight: int) -> None:
         slot.weight = weight
-        begin = in_steps if way.route.is_quick and self._is_stepwise else in_task
+        begin = in_steps if way.route.is_quick else in_task
         slot.begin(begin(self._answer(way, request, path), slot.fill))
 
     async def _answer(self, way: Way, request: Plain, path: Mapping[str, str]) -> Answer:
@@ -206,14 +205,14 @@ def _stop_waiting(front: Front) -> Hook:
     async def stop(_: web.Application) -> None:
         front.polls.stop()
         front.followers.stop()
-        front.broker.store.registry.notices.stop()
+        front.broker.store.workers.notices.stop()
 
     return stop
 
 
 def _settle(front: Front) -> Hook:
     async def settle(_: web.Application) -> None:
-        await front.broker.store.settle()
+        await front.broker.store.dispatcher.settle()
         await front.metrics.close()
 
     return settle

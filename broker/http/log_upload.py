@@ -23,9 +23,9 @@ async def keep_log(call: Call) -> Job:
     try:
         pieces = log_pieces(call.web, call.settings)
     except TitanError:
-        await call.store.show(call.group, call.job_id)  # that there is no such job goes before what its log is
+        await call.store.jobs.show(call.group, call.job_id)  # that there is no such job goes before what its log is
         raise
-    await call.store.log(call.group, call.job_id, lease=lease, is_more=is_more)
+    await call.store.jobs.log(call.group, call.job_id, lease=lease, is_more=is_more)
     await expect(call.web)
     async with in_all(call.settings.log_timeout_s):
         size_bytes = await call.logs.write(call.job_id, pieces)
@@ -36,12 +36,12 @@ async def discard_log(call: Call) -> None:
     """Delete the log of a job that is gone. When that fails it is left to the reaper."""
     with suppress(StoreUnavailable):
         await call.logs.delete([call.job_id])
-        await call.store.forget([call.job_id])
+        await call.store.maintenance.forget([call.job_id])
 
 
 async def _note(call: Call, size_bytes: int, lease: str, *, is_more: bool) -> Job:
     try:
-        return await call.store.log(call.group, call.job_id, size_bytes, lease, is_more=is_more)
+        return await call.store.jobs.log(call.group, call.job_id, size_bytes, lease, is_more=is_more)
     except (NotFound, WrongState):
         if not is_more:  # else the job ended meanwhile, and its last log is on its way
             await call.logs.delete([call.job_id])

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from broker.core.inline_task import Begin
+from broker.core.inline_task import in_steps
 from broker.http.server.admission import Shed
 from broker.store.format.job_json import Handed
 
@@ -22,13 +22,11 @@ PAUSE_S = 0.05
 
 
 class Polls:
-    """Everyone who waits at this broker. `begin` runs a look; `give_back` is told of jobs whose client was gone."""
+    """Everyone who waits at this broker. `give_back` requeues jobs whose client was gone."""
 
-    def __init__(
-        self, waiters: "Waiters", shed: Shed, begin: Begin[list[Handed]], give_back: Callable[[Sequence[Handed]], None]
-    ) -> None:
+    def __init__(self, waiters: "Waiters", shed: Shed, give_back: Callable[[Sequence[Handed]], None]) -> None:
         self._waiters = waiters
-        self._poll = partial(_Poll, shed, begin, give_back)
+        self._poll = partial(_Poll, shed, give_back)
         self._polls: set[_Poll] = set()
         self._is_stopped = False
 
@@ -66,7 +64,6 @@ class _Poll:
     def __init__(
         self,
         shed: Shed,
-        begin: Begin[list[Handed]],
         give_back: Callable[[Sequence[Handed]], None],
         take: Take,
         wait_s: float,
@@ -75,7 +72,6 @@ class _Poll:
         self._loop = asyncio.get_running_loop()
         self.jobs: asyncio.Future[list[Handed]] = self._loop.create_future()
         self._shed = shed
-        self._begin = begin
         self._give_back = give_back
         self._take = take
         self._end = self._loop.time() + wait_s
@@ -91,7 +87,7 @@ class _Poll:
             return
         self._stop_waiting()
         self._is_busy, self._is_woken = True, False
-        self._looking = self._begin(self._take(), self._looked)
+        self._looking = in_steps(self._take(), self._looked)
 
     def stop(self) -> None:
         """Answer: with nothing, or what the look that is under way gets."""

@@ -18,7 +18,7 @@ from broker.core.words import counted
 if TYPE_CHECKING:
     from broker.logs.storage import Logs
     from broker.store.format.replies import Followed
-    from broker.store.job_store import Store
+    from broker.store.job_store import JobStore
 
 LOOK_S = 1.0
 LAST_LOG_MS = 5000
@@ -64,7 +64,7 @@ class Followers:
 class Following:
     """One follower of one log, from a place in bytes; `at` is the place where it is."""
 
-    def __init__(self, followers: Followers, store: "Store", logs: "Logs", at: int) -> None:
+    def __init__(self, followers: Followers, store: "JobStore", logs: "Logs", at: int) -> None:
         self.at = at
         self.is_over = False
         self._followers = followers
@@ -77,7 +77,7 @@ class Following:
 
         Raises NotFound when there is no such job, StoreUnavailable after half a minute without an answer.
         """
-        seen = await self._store.follow(group, job_id)
+        seen = await self._store.jobs.follow(group, job_id)
         faults = 0
         while True:
             try:
@@ -90,7 +90,7 @@ class Following:
                 yield b""
                 if not await self._followers.wait():
                     return
-                seen = await self._store.follow(group, job_id)
+                seen = await self._store.jobs.follow(group, job_id)
             except NotFound:
                 return  # the job is gone, and its log with it
             except StoreUnavailable:  # or the log was replaced while it was read

@@ -1,7 +1,7 @@
 """The reaper: in each broker, safe in any number. It asks the store to do what is due and sleeps until the next timer.
 
-A lost job is taken back here: `reap_once` -> `store.reap` -> reap.lua, which handles a bounded number and says when the
-next timer is. The logs of jobs that are gone are deleted beside that, so that a log store that hangs stops nothing.
+A lost job is requeued here: `reap_once` -> `maintenance.reap` -> reap.lua, which handles a bounded number and says when
+the next timer is. The logs of jobs that are gone are deleted beside that, so that a log store that hangs stops nothing.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from broker.logs.storage import Logs
 from broker.metrics.exposition import Family, Sample, counter, gauge
 from broker.resp.notifier import Waiters
 from broker.store.format.replies import Reaped
-from broker.store.job_store import Store
+from broker.store.job_store import JobStore
 
 log = logging.getLogger(__name__)
 LONGEST_SLEEP_S = 0.5
@@ -28,7 +28,7 @@ class Reaper:
     `done` counts what it did.
     """
 
-    def __init__(self, store: Store, logs: Logs, waiters: Waiters) -> None:
+    def __init__(self, store: JobStore, logs: Logs, waiters: Waiters) -> None:
         self.fault = ""
         self.late_ms = 0
         self.done = {"queued": 0, "requeued": 0, "failed": 0, "expired": 0}
@@ -74,7 +74,7 @@ class Reaper:
     async def reap_once(self) -> Reaped:
         """One bounded step: jobs that are due."""
         self._sooner.clear()
-        reaped = await self._store.reap(self._store.settings.reap_batch)
+        reaped = await self._store.maintenance.reap(self._store.settings.reap_batch)
         self.late_ms = reaped.late_ms
         for what, count in zip(self.done, reaped[:4], strict=True):
             self.done[what] += count
@@ -93,9 +93,9 @@ class Reaper:
 
     async def delete_logs(self) -> None:
         """Delete the logs of all jobs that are gone. Raises StoreUnavailable, of either store."""
-        while gone := await self._store.discarded(self._store.settings.reap_batch):
+        while gone := await self._store.maintenance.discarded(self._store.settings.reap_batch):
             await self._logs.delete(gone)
-            await self._store.forget(gone)
+            await self._store.maintenance.forget(gone)
 
     async def _delete_logs_for_ever(self) -> None:
         is_failing = False

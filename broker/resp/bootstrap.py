@@ -1,22 +1,21 @@
 """Setting a store up at its first start: how many partitions it has, and which server holds which, never change."""
 
-from collections.abc import Sequence
-
 from broker.resp import keys
 from broker.resp.replies_to_errors import spoken
-from broker.resp.topology import Server, Servers
+from broker.resp.topology import Server, Topology
 
 
 class PartitionsDiffer(Exception):
     """The store was set up with another number of partitions, or other servers."""
 
 
-async def set_up(servers: Servers, partitions: Sequence[str], prefix: str) -> None:
+async def set_up(topology: Topology, prefix: str) -> None:
     """Check each server, or set it up. Raises PartitionsDiffer."""
-    for number, server in enumerate(servers.all):
+    partitions = topology.partitions
+    for number, server in enumerate(topology.all):
         is_new = await _check_partitions(server, len(partitions), prefix, partitions[number])
         if not server.is_clustered:
-            await _check_place(server, f"{number + 1} of {len(servers.all)}", prefix, is_new=is_new)
+            await _check_place(server, f"{number + 1} of {len(topology.all)}", prefix, is_new=is_new)
 
 
 def set_up_key(prefix: str, server: Server, partition: str) -> str:

@@ -4,15 +4,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from redis.asyncio import Redis
-
 from broker.core.errors import TitanError
 from broker.resp import keys
-from broker.resp.multiplexer import Wire
 from broker.resp.replies_to_errors import refusal
 from broker.resp.resp_connection import Word
 from broker.resp.scripts import Call, Scripts
-from broker.resp.wires import Wires
+from broker.resp.topology import Topology
 
 ROUND_S = 0.5
 """What asks the store again and again, as a round over the partitions, goes on no longer than this, in s."""
@@ -21,9 +18,9 @@ ROUND_S = 0.5
 class Partitions:
     """Runs scripts in the partitions that they concern. `names` are the partitions' names, KEYS[1] of every script."""
 
-    def __init__(self, redis: Redis, wire: Wire | Wires | None, prefix: str, number: int, *, is_plain: bool) -> None:
-        self.names = tuple(keys.partition(prefix, n) for n in range(number))
-        self._scripts = Scripts(redis, wire, is_plain=is_plain)
+    def __init__(self, topology: Topology, *, is_plain: bool = False) -> None:
+        self.names = topology.partitions
+        self._scripts = Scripts(topology, is_plain=is_plain)
 
     def on_late(self, tell: Callable[[], None]) -> None:
         """Have `tell` called when scripts ran later than what was sent behind them."""

@@ -1,35 +1,45 @@
-"""The servers of a store: which one holds a partition, and the two ways to speak to it."""
+"""Which server holds which partition, and the only way to reach one."""
 
+import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
 from broker.metrics.exposition import Family
+from broker.resp import keys
 from broker.resp.client import connect
 from broker.resp.discovery import finder
 from broker.resp.multiplexer import Wire
+from broker.resp.resp_connection import Word
 from broker.resp.url import StoreAddress
-from broker.resp.wires import Wires
 
 
 class Server(NamedTuple):
-    """One server, or where it is found: redis-py for what is rare, the wire for scripts. `shown` has no password."""
+    """One server: redis-py for rare calls, the multiplexer for scripts. `shown` is its address without a password."""
 
     redis: Redis
-    wire: Wire | None
+    multiplexer: Wire
     shown: str
     is_clustered: bool = False
 
 
-class Servers:
-    """Partition i lives on server i mod their number; in a cluster each partition has a server of its own."""
+class Topology:
+    """The servers of a store. Partition i lives on server i mod their number; a cluster has one `Server` a partition.
+
+    `partitions` are the names of the partitions, the KEYS[1] of every script.
+    """
 
     def __init__(self, servers: Sequence[Server], partitions: Sequence[str]) -> None:
         self.all = tuple(servers)
-        self._of = {partition: self.all[number % len(self.all)] for number, partition in enumerate(partitions)}
-        wires = {partition: server.wire for partition, server in self._of.items() if server.wire is not None}
-        self.wire: Wire | Wires | None = self.all[0].wire if len(self.all) == 1 else Wires(wires)
+        self.partitions = tuple(partitions)
+        self._of = {name: self.all[number % len(self.all)] for number, name in enumerate(self.partitions)}
+        self._multiplexers = {name: server.multiplexer for name, server in self._of.items()}
+
+    @property
+    def timeout_s(self) -> float:
+        """How long a call may take in all, on any of the servers, in s."""
+        return max(server.multiplexer.timeout_s for server in self.all)
 
     def of(self, partition: str) -> Server:
         """The server of a partition."""
@@ -39,36 +49,44 @@ class Servers:
         """The partitions that live on a server."""
         return [partition for partition, its in self._of.items() if its is server]
 
+    def call(self, partition: str, *words: Word) -> asyncio.Future[Any]:
+        """Send a command to the server of a partition; its reply, to come. Raises as `Wire.call` does."""
+        return self._multiplexers[partition].call(*words)
+
+    def call_all(self, *words: Word) -> asyncio.Future[list[Any]]:
+        """Send a command to every server; the replies, to come."""
+        return asyncio.gather(*(server.multiplexer.call(*words) for server in self.all))
+
     def families(self) -> list[Family]:
         """How calls of each server do, as metrics."""
-        return [
-            family
-            for server in self.all
-            if server.wire is not None
-            for family in server.wire.families(self._name(server))
-        ]
+        return [family for server in self.all for family in server.multiplexer.families(self._name(server))]
 
     def _name(self, server: Server) -> str:
         return f"{server.shown} {self.partitions_of(server)[0]}" if server.is_clustered else server.shown
 
     async def close(self) -> None:
-        """Leave all."""
+        """Close the connections to all servers."""
         for server in self.all:
-            if server.wire is not None:
-                await server.wire.close()
+            await server.multiplexer.close()
             await server.redis.aclose()
 
 
-def servers_of(found: Sequence[StoreAddress], partitions: Sequence[str], timeout_s: float, connections: int) -> Servers:
-    """The servers at these addresses; nothing is sent yet. Raises ValueError for one that cannot be read."""
-    if found[0].kind == "cluster":
-        found = [found[0]] * len(partitions)
-    if len(found) > len(partitions):
-        raise ValueError(f"{len(found)} servers need as many partitions at least: --partitions {len(found)}")
-    rows = []
-    for address, partition in zip(found, partitions, strict=False):
-        where = finder(address, partition, timeout_s)
+def topology_of(
+    addresses: Sequence[StoreAddress], prefix: str, partitions: int, timeout_s: float, connections: int
+) -> Topology:
+    """The servers at these addresses, with so many partitions; nothing is sent yet.
+
+    Raises ValueError for an address that cannot be read, and for more servers than partitions.
+    """
+    names = [keys.partition(prefix, number) for number in range(partitions)]
+    if addresses[0].kind == "cluster":
+        addresses = [addresses[0]] * partitions
+    if len(addresses) > partitions:
+        raise ValueError(f"{len(addresses)} servers need as many partitions at least: --partitions {len(addresses)}")
+    servers = []
+    for address, name in zip(addresses, names, strict=False):
+        where = finder(address, name, timeout_s)
         redis = connect(address.url, timeout_s, connections, where)
-        wire = Wire(address.url, timeout_s=timeout_s, resolve=where)
-        rows.append(Server(redis, wire, address.shown, address.kind == "cluster"))
-    return Servers(rows, partitions)
+        multiplexer = Wire(address.url, timeout_s=timeout_s, resolve=where)
+        servers.append(Server(redis, multiplexer, address.shown, address.kind == "cluster"))
+    return Topology(servers, names)

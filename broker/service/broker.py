@@ -32,7 +32,7 @@ from broker.resp.client import connect_listener
 from broker.resp.notifier import Waiters
 from broker.service.gc_tuning import collect_rarely
 from broker.store.connect import StartFailed, opened
-from broker.store.job_store import Store
+from broker.store.job_store import JobStore
 
 _BACKLOG = 1024
 _LAST_S = 1.0
@@ -48,7 +48,7 @@ class Serving(NamedTuple):
     """
 
     url: str
-    store: Store
+    store: JobStore
     redis_cli: str
     read_again: Callable[[], None]
 
@@ -89,9 +89,9 @@ async def running(settings: BrokerSettings, siblings: Siblings | None = None) ->
         store, _, redis_cli = await stack.enter_async_context(opened(settings))
         metrics, lag = Metrics(store, siblings), Lag()
         metrics.add(lag.families)
-        metrics.add(store.servers.families)
+        metrics.add(store.topology.families)
         logs = _open_logs(settings)
-        first, *others = ((connect_listener(s.redis), store.servers.partitions_of(s)) for s in store.servers.all)
+        first, *others = ((connect_listener(s.redis), store.topology.partitions_of(s)) for s in store.topology.all)
         waiters = Waiters(*first, *others)
         await stack.enter_async_context(waiters)
         store.wake_at_enqueue(waiters.wake)
@@ -148,7 +148,7 @@ def _open_logs(settings: BrokerSettings) -> Logs:
         raise StartFailed(f"The log store {place} cannot be used: {error}") from error
 
 
-async def _watch(store: Store, settings: BrokerSettings) -> Watch:
+async def _watch(store: JobStore, settings: BrokerSettings) -> Watch:
     """What the store is set to, said; and refused where that is asked for."""
     watch = Watch(store)
     try:

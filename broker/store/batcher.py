@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from broker.core.inline_task import in_steps, in_task
+from broker.core.inline_task import in_steps
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -29,12 +29,9 @@ class Ticks(Generic[Part, Result]):
         self,
         send: Send[Part, Result],
         unwanted: Callable[[Result], None] | None = None,
-        *,
-        is_stepwise: bool,
     ) -> None:
         self._send = send
         self._unwanted = unwanted
-        self._begin: Any = in_steps if is_stepwise else in_task
         self.under_way: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._parts: list[Part] = []
@@ -66,7 +63,7 @@ class Ticks(Generic[Part, Result]):
             self._jobs = self._bytes = 0
             answered = results[0].get_loop().create_future()
             self.under_way.add(answered)
-            self._begin(self._send(parts), partial(self._share, answered, results))
+            in_steps(self._send(parts), partial(self._share, answered, results))
 
     def _share(
         self,

@@ -8,12 +8,11 @@ from typing import NamedTuple
 from broker.core.errors import TitanError
 from broker.core.settings import BrokerSettings
 from broker.embedded.supervisor import Embedded, EmbeddedFailed
-from broker.resp import keys
 from broker.resp.bootstrap import PartitionsDiffer
 from broker.resp.redis_cli import redis_cli
-from broker.resp.topology import servers_of
+from broker.resp.topology import topology_of
 from broker.resp.url import addresses, without_password
-from broker.store.job_store import Store
+from broker.store.job_store import JobStore
 
 
 class StartFailed(Exception):
@@ -23,7 +22,7 @@ class StartFailed(Exception):
 class Connected(NamedTuple):
     """The store, its address without the password, and the command line that looks into it."""
 
-    store: Store
+    store: JobStore
     address: str
     redis_cli: str
 
@@ -42,16 +41,16 @@ async def connected(settings: BrokerSettings) -> AsyncIterator[Connected]:
                 embedded = await stack.enter_async_context(Embedded(Path(settings.data_dir)))
                 url = address = embedded.url
                 line = embedded.redis_cli
-            names = [keys.partition(settings.key_prefix, n) for n in range(settings.partitions)]
             found = addresses(url)
             line = line or redis_cli(found[0])
-            servers = servers_of(found, names, settings.store_timeout_s, settings.store_connections)
-            stack.push_async_callback(servers.close)
+            timeout_s, connections = settings.store_timeout_s, settings.store_connections
+            topology = topology_of(found, settings.key_prefix, settings.partitions, timeout_s, connections)
+            stack.push_async_callback(topology.close)
         except EmbeddedFailed as error:
             raise StartFailed(str(error)) from error
         except ValueError as error:
             raise StartFailed(f"{address} is not the address of a store: {error}") from error
-        store = Store(servers.all[0].redis, settings, servers=servers)
+        store = JobStore(topology, settings)
         stack.push_async_callback(store.close)
         yield Connected(store, address, line)
 

@@ -1,31 +1,36 @@
-"""`next`: what is asked in one turn of the loop leaves as one script for each kind of wish, and in lots.
+"""Dispatches jobs for `next`.
 
-A script hands out so many jobs, and bytes, and no more, so that the store serves others between two of them.
+Calls with the same filters share one script call. A call is limited to 128 jobs and 1 MiB, so that the store serves
+other clients in between.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 from broker.core.errors import TitanError
 from broker.core.ids import lease_token
+from broker.models.jobs import Job
 from broker.resp.partitions import ROUND_S, Partitions
 from broker.store.batcher import MOST_JOBS, Ticks
+from broker.store.clock import Clock
 from broker.store.format.job_json import Handed, handed_out
+from broker.store.format.replies import field_of, job_of
+from broker.store.image_dispatcher import Picking
+from broker.store.pagination import ANSWER_BYTES
+from broker.store.undelivered import GivingBack
 
-ANSWER_BYTES = 8 * 1024 * 1024
-"""An answer that has so many bytes of jobs takes no further lot."""
-LOT_BYTES = 1024 * 1024
-"""The same of one run of next.lua, which counts what the store has of a job: less than the answer."""
-_MOST_WISHES = 1000
+SCRIPT_BYTES = 1024 * 1024
+"""One call of next.lua stops at this many bytes of jobs, as the store has them. lib/selection has the same number."""
+_MOST_KEYS = 1000
 
 
 class Wish(NamedTuple):
-    """What calls that share a run have in common. lease_s: the length of the leases; `waits`: whether clients wait."""
+    """What calls that share a script call have in common. lease_s: the length of the leases; `waits`: a long poll."""
 
     partition: str
     groups: tuple[str, ...]
@@ -33,41 +38,68 @@ class Wish(NamedTuple):
     waits: bool
 
 
-class Taking:
-    """Hands out jobs. `now` answers '' for the store's clock; in tests a time in ms.
+class Dispatcher:
+    """Dequeues jobs, and requeues those that reached nobody.
 
-    `give_back` is told of jobs whose caller was gone when they came. `broker`: the name by which the store tells us of
-    jobs to come. `grace_ms`: how much longer than a job's timeout a short lease may last. `is_stepwise`: the store
-    answers with futures only.
+    `broker`: our name, by which the store notifies us. `grace_ms`: how much longer than a job's timeout a short lease
+    may last.
     """
 
-    def __init__(
-        self,
-        partitions: Partitions,
-        now: Callable[[], str],
-        give_back: Callable[[Sequence[Handed]], None],
-        broker: str,
-        grace_ms: int,
-        *,
-        is_stepwise: bool,
-    ) -> None:
+    def __init__(self, partitions: Partitions, clock: Clock, broker: str, grace_ms: int) -> None:
         self._partitions = partitions
-        self._now = now
-        self._give_back = give_back
+        self._clock = clock
         self._broker = broker
         self._grace_ms = grace_ms
-        self._is_stepwise = is_stepwise
+        self._undelivered = GivingBack(partitions, clock)
+        self._by_image = Picking(partitions, clock, self._undelivered.begin, broker, grace_ms)
         self._turn = 0
-        self._wishes: dict[Wish, Ticks[int, list[Handed]]] = {}
+        self._batches: dict[Wish, Ticks[int, list[Handed]]] = {}
 
-    async def next(self, n: int, groups: tuple[str, ...], lease_s: int | None, *, waits: bool) -> list[Handed]:
-        """The first jobs, n at most; partitions are asked in turn. A fault after some jobs ends the round.
+    async def next(
+        self,
+        n: int,
+        groups: Sequence[str] = (),
+        lease_s: int | None = None,
+        images: Sequence[str] = (),
+        *,
+        waits: bool = False,
+    ) -> list[Handed]:
+        """Dequeue the first jobs, n at most. Partitions are asked in turn; a fault after some jobs ends the round.
 
-        `waits`: when there are none, the store is to tell us of jobs to come.
+        With `images` only jobs of these; a job that stands behind 200 of other images in its group is not found.
+        When the caller is cancelled, what it would have got is requeued. `waits`: when there are none, the store is to
+        notify this broker of jobs to come.
         """
+        if images:
+            return await self._by_image.next(n, list(dict.fromkeys(groups)), lease_s, images, waits=waits)
+        return await self._next(n, tuple(dict.fromkeys(groups)), lease_s, waits=waits)
+
+    async def start(self, group: str, job_id: str, lease: str = "", started_at: int | None = None) -> Job:
+        """Say that a job runs; dequeue it when it is queued. Raises NotFound, WrongState, LeaseLost, LimitReached."""
+        at: str | int = "" if started_at is None else started_at
+        new_lease = lease_token()
+        arguments = (self._clock.now, group, job_id, lease, new_lease, at, self._grace_ms)
+        row = await self._partitions.run("start", self._partitions.of(group), *arguments)
+        return job_of(row, is_handed_out=(field_of(row, "lease") or "").startswith(new_lease))
+
+    def give_back(self, jobs: Sequence[Handed]) -> None:
+        """Requeue jobs that reached nobody, in the background; `settle` waits for it."""
+        self._undelivered.begin(jobs)
+
+    async def settle(self) -> None:
+        """Wait until all jobs that reached nobody are requeued."""
+        while waited := {*self._under_way, *self._undelivered.under_way}:
+            await asyncio.wait(waited)
+
+    @property
+    def _under_way(self) -> set[asyncio.Future[None]]:
+        """The calls that the store has not answered yet."""
+        return {call for batch in self._batches.values() for call in batch.under_way}
+
+    async def _next(self, n: int, groups: tuple[str, ...], lease_s: int | None, *, waits: bool) -> list[Handed]:
         names = self._partitions.names
         if len(names) == 1 and n <= MOST_JOBS:
-            return await self._ticks(Wish(names[0], groups, lease_s, waits)).call(n, n)
+            return await self._batch(Wish(names[0], groups, lease_s, waits)).call(n, n)
         turn, self._turn = self._turn, (self._turn + 1) % len(names)
         end = time.monotonic() + ROUND_S
         jobs: list[Handed] = []
@@ -80,14 +112,9 @@ class Taking:
             if not jobs:
                 raise
         except BaseException:  # the caller is gone
-            self._give_back(jobs)
+            self._undelivered.begin(jobs)
             raise
         return jobs
-
-    @property
-    def under_way(self) -> set[asyncio.Future[None]]:
-        """The calls that the store has not answered yet."""
-        return {call for ticks in self._wishes.values() for call in ticks.under_way}
 
     async def _fill(self, jobs: list[Handed], n: int, wish: Wish, end: float) -> None:
         """Add jobs of one partition, in lots, until there are n, its ready ones are gone, or they have many bytes.
@@ -96,20 +123,20 @@ class Taking:
         """
         size_bytes = _bytes_of(jobs)
         while (asked := min(n - len(jobs), MOST_JOBS)) and size_bytes < ANSWER_BYTES:
-            lot = await self._ticks(wish).call(asked, asked)
+            lot = await self._batch(wish).call(asked, asked)
             jobs += lot
             size_bytes += _bytes_of(lot)
             if len(lot) < asked or time.monotonic() > end:
                 break
 
-    def _ticks(self, wish: Wish) -> Ticks[int, list[Handed]]:
-        ticks = self._wishes.get(wish)
-        if ticks is None:
-            if len(self._wishes) >= _MOST_WISHES:
-                self._wishes = {wish: ticks for wish, ticks in self._wishes.items() if ticks.is_busy}
+    def _batch(self, wish: Wish) -> Ticks[int, list[Handed]]:
+        batch = self._batches.get(wish)
+        if batch is None:
+            if len(self._batches) >= _MOST_KEYS:
+                self._batches = {wish: batch for wish, batch in self._batches.items() if batch.is_busy}
             send = partial(self._send, wish)
-            ticks = self._wishes[wish] = Ticks(send, self._give_back, is_stepwise=self._is_stepwise)
-        return ticks
+            batch = self._batches[wish] = Ticks(send, self._undelivered.begin)
+        return batch
 
     async def _send(self, wish: Wish, parts: Sequence[int]) -> list[list[Handed]]:
         n = sum(parts)
@@ -143,7 +170,7 @@ class Taking:
     async def _run(self, wish: Wish, n: int) -> list[Handed]:
         lease, length = lease_token(), "" if wish.lease_s is None else wish.lease_s
         broker = self._broker if wish.waits else ""
-        words = (self._now(), n, lease, length, self._grace_ms, broker, *wish.groups)
+        words = (self._clock.now, n, lease, length, self._grace_ms, broker, *wish.groups)
         reply = await self._partitions.run("next", wish.partition, *words)
         return handed_out(reply, lease, wish.lease_s, self._grace_ms)
 
@@ -154,4 +181,4 @@ def _bytes_of(jobs: Sequence[Handed]) -> int:
 
 def _is_last(lot: Sequence[Handed], n: int) -> bool:
     """Whether no jobs are left behind a run that was asked for n: there were fewer, and not since they are large."""
-    return len(lot) < n and _bytes_of(lot) < LOT_BYTES
+    return len(lot) < n and _bytes_of(lot) < SCRIPT_BYTES

@@ -8,27 +8,25 @@ import msgspec
 from broker.core.errors import TitanError
 from broker.core.ids import lease_token
 from broker.resp.partitions import Partitions
+from broker.store.clock import Clock
 from broker.store.format.job_json import Handed, handed_out
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Picking:
-    """Hands out jobs of some images only. `now` answers '' for the store's clock; in tests a time in ms.
-
-    `give_back` is told of jobs whose caller was gone when they came. `broker`, `grace_ms`: see Taking.
-    """
+    """Dequeues jobs of some images only. `give_back` requeues those whose caller is gone. The rest: see Dispatcher."""
 
     def __init__(
         self,
         partitions: Partitions,
-        now: Callable[[], str],
+        clock: Clock,
         give_back: Callable[[Sequence[Handed]], None],
         broker: str,
         grace_ms: int,
     ) -> None:
         self._partitions = partitions
-        self._now = now
+        self._clock = clock
         self._give_back = give_back
         self._broker = broker
         self._grace_ms = grace_ms
@@ -56,7 +54,7 @@ class Picking:
         jobs: list[Handed] = []
         for name, here in self._partitions.round(turn, groups):
             lease, length = lease_token(), "" if lease_s is None else lease_s
-            words = (self._now(), n - len(jobs), lease, length, self._grace_ms, broker, len(here), *here, *images)
+            words = (self._clock.now, n - len(jobs), lease, length, self._grace_ms, broker, len(here), *here, *images)
             try:
                 reply = await self._partitions.run("next_image", name, *words)
             except TitanError:

@@ -1,19 +1,28 @@
 """The verbs of one job that need no lease, and the list of a group's jobs."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
+from broker.core.ids import Ids
 from broker.core.states import Status
 from broker.models.jobs import Job
-from broker.resp.partitions import ROUND_S
-from broker.store.context import PIECE, Ground
-from broker.store.dispatcher import ANSWER_BYTES
+from broker.resp.partitions import ROUND_S, Partitions
+from broker.resp.resp_connection import Word
+from broker.store.clock import Clock
+from broker.store.enqueuer import GroupLimits
 from broker.store.format.replies import Followed, field_of, followed_of, job_of
-from broker.store.pagination import cursor_in, cursor_of, place, set_of
+from broker.store.pagination import ANSWER_BYTES, PIECE, cursor_in, cursor_of, place, set_of
 
 
-class Jobs(Ground):
+class Jobs:
     """Shows, cancels, retries, removes and lists jobs, and notes their logs."""
+
+    def __init__(self, partitions: Partitions, clock: Clock, ids: Ids, limits: GroupLimits) -> None:
+        self._partitions = partitions
+        self._clock = clock
+        self._ids = ids
+        self._limits = limits
 
     async def show(self, group: str, job_id: str) -> Job:
         """The job. Raises NotFound."""
@@ -25,16 +34,16 @@ class Jobs(Ground):
 
     async def cancel(self, group: str, job_id: str) -> Job:
         """End a job that is not finished. Raises NotFound, WrongState."""
-        return job_of(await self._run("cancel", group, self.now, group, job_id))
+        return job_of(await self._run("cancel", group, self._clock.now, group, job_id))
 
     async def retry(self, group: str, job_id: str) -> Job:
         """Do a finished job again: the new job. Raises NotFound, WrongState, LimitReached."""
         [new_id] = self._ids.take(1)
-        return job_of(await self._run("retry", group, self.now, group, job_id, new_id, *self._limits))
+        return job_of(await self._run("retry", group, self._clock.now, group, job_id, new_id, *self._limits))
 
     async def remove(self, group: str, job_id: str) -> bool:
         """Forget a finished job; True when its log is left to delete. Raises NotFound, WrongState."""
-        return bool(await self._run("remove", group, self.now, group, job_id))
+        return bool(await self._run("remove", group, self._clock.now, group, job_id))
 
     async def log(
         self, group: str, job_id: str, size_bytes: int | None = None, lease: str = "", *, is_more: bool = False
@@ -45,11 +54,15 @@ class Jobs(Ground):
         """
         size = "" if size_bytes is None else size_bytes
         arguments = (group, job_id, size, lease, "more" if is_more else "")
-        return job_of(await self._run("log", group, self.now, *arguments))
+        return job_of(await self._run("log", group, self._clock.now, *arguments))
 
     async def follow(self, group: str, job_id: str) -> Followed:
         """What a follower of the job's log must know. Raises NotFound."""
-        return followed_of(await self._run("follow", group, self.now, group, job_id))
+        return followed_of(await self._run("follow", group, self._clock.now, group, job_id))
+
+    def _run(self, verb: str, group: str, *arguments: Word) -> Coroutine[Any, Any, Any]:
+        """A script in the partition of the group. Raises its refusal."""
+        return self._partitions.run(verb, self._partitions.of(group), *arguments)
 
     async def list(  # the last method: below it the word would no longer mean the type
         self,

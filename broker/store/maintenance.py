@@ -4,43 +4,57 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import cast
 
+from broker.core.ids import Ids
 from broker.resp import keys
+from broker.resp.partitions import Partitions
 from broker.resp.replies_to_errors import spoken
-from broker.store.context import Ground
+from broker.resp.topology import Topology
+from broker.store.clock import Clock
 from broker.store.format.replies import Finding, Reaped, reaped_of
 
 
-class Upkeep(Ground):
-    """Does what nobody asked for by a job's name."""
+class Maintenance:
+    """Reaps, checks, and keeps the list of logs to delete."""
+
+    def __init__(self, topology: Topology, partitions: Partitions, clock: Clock, ids: Ids) -> None:
+        self._topology = topology
+        self._partitions = partitions
+        self._clock = clock
+        self._ids = ids
 
     async def reap(self, limit: int) -> Reaped:
         """Do what is due, `limit` jobs a partition at most."""
-        arguments: list[list[str | int]] = [[self.now, limit, *self._ids.take(limit)] for _ in self.partitions]
+        arguments: list[list[str | int]] = [
+            [self._clock.now, limit, *self._ids.take(limit)] for _ in self._partitions.names
+        ]
         return reaped_of(await self._partitions.run_each("reap", arguments))
 
     async def check(self, group: str, job_ids: Sequence[str], *, is_repair: bool) -> list[Finding]:
         """What does not agree about these jobs of a group, or with none given about the group: (group, id, what)."""
         mode = "repair" if is_repair else ""
-        return _findings(group, await self._run("check", group, self.now, mode, group, *job_ids))
+        return _findings(
+            group,
+            await self._partitions.run("check", self._partitions.of(group), self._clock.now, mode, group, *job_ids),
+        )
 
     async def check_rests(self, partition: str, job_ids: Sequence[str], *, is_repair: bool) -> list[Finding]:
         """What of these ids, of whatever group, is left in the partition though they are no jobs any more."""
         mode = "repair" if is_repair else ""
-        return _findings("", await self._partitions.run("check", partition, self.now, mode, "", *job_ids))
+        return _findings("", await self._partitions.run("check", partition, self._clock.now, mode, "", *job_ids))
 
     async def discarded(self, n: int) -> list[str]:
         """Ids of gone jobs whose logs are left to delete, n a partition at most."""
         pages = [
-            await spoken(asyncio.shield(self.servers.of(p).redis.zrange(keys.discarded(p), 0, n - 1)))
-            for p in self.partitions
+            await spoken(asyncio.shield(self._topology.of(p).redis.zrange(keys.discarded(p), 0, n - 1)))
+            for p in self._partitions.names
         ]
         return [cast("bytes", job_id).decode() for page in pages for job_id in page]
 
     async def forget(self, job_ids: Sequence[str]) -> None:
         """Say that the logs of these gone jobs are deleted."""
         if job_ids:
-            for p in self.partitions:
-                await spoken(asyncio.shield(self.servers.of(p).redis.zrem(keys.discarded(p), *job_ids)))
+            for p in self._partitions.names:
+                await spoken(asyncio.shield(self._topology.of(p).redis.zrem(keys.discarded(p), *job_ids)))
 
 
 def _findings(group: str, rows: Iterable[tuple[bytes, bytes]]) -> list[Finding]:

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 
 from broker.core.errors import Invalid
 
+PIECE = 250
+"""Rows that one script call reads: a longer page takes several, and the store serves other clients in between."""
+ANSWER_BYTES = 8 * 1024 * 1024
+"""An answer that has this many bytes of jobs takes no more."""
 _PLACE = re.compile(r"(-?\d{1,17}) ([0-9A-Za-z_-]{1,128})", re.ASCII)
 
 

@@ -1,38 +1,39 @@
-"""Giving back jobs that were handed out to nobody."""
+"""Requeues jobs whose client was gone before it got them."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from broker.core.errors import TitanError
 from broker.core.words import counted
 from broker.models.jobs import Job
 from broker.resp.partitions import Partitions
+from broker.store.clock import Clock
 from broker.store.format.job_json import Handed
 
 _LOG = logging.getLogger(__name__)
 
 
 class GivingBack:
-    """Releases jobs, at once or beside all else. `now` answers '' for the store's clock; in tests a time in ms."""
+    """Releases jobs that `next` handed to clients that are gone."""
 
-    def __init__(self, partitions: Partitions, now: Callable[[], str]) -> None:
+    def __init__(self, partitions: Partitions, clock: Clock) -> None:
         self.under_way: set[asyncio.Task[None]] = set()
-        """What was begun and has not ended."""
+        """Releases that have not ended."""
         self._partitions = partitions
-        self._now = now
+        self._clock = clock
 
     def begin(self, jobs: Sequence[Handed]) -> None:
-        """Give the jobs back beside all else; a fault is logged."""
+        """Release the jobs in the background; a fault is logged."""
         if jobs:
             task = asyncio.get_running_loop().create_task(self._give_back(jobs))
             self.under_way.add(task)
             task.add_done_callback(self.under_way.discard)
 
     async def release_all(self, jobs: Sequence[Handed | Job]) -> None:
-        """Give the jobs back; what is no longer running is passed over. Raises StoreUnavailable."""
+        """Release the jobs; what is no longer running is passed over. Raises StoreUnavailable."""
         held = [(job.group_name, job.id, job.lease or "", 0, "") for job in jobs]
-        await self._partitions.run_items("release", (self._now(),), held)
+        await self._partitions.run_items("release", (self._clock.now,), held)
 
     async def _give_back(self, jobs: Sequence[Handed]) -> None:
         try:

@@ -10,21 +10,22 @@ from broker.core.errors import NotFound
 from broker.core.timestamps import rfc3339
 from broker.models.workers import ENDING, KEPT_S, MAX_WORKERS, Announcement, Order, Orders, Worker
 from broker.resp.partitions import Partitions
+from broker.store.clock import Clock
 from broker.store.notices import Notices
 
 _encode = msgspec.json.Encoder().encode
 _said = msgspec.json.Decoder(Announcement).decode
 
 
-class Registry:
-    """Workers by name. Any method may raise StoreUnavailable. `now` is '' for the store's clock, or a time in ms.
+class Workers:
+    """Workers by name. Any method may raise StoreUnavailable.
 
     `grace_s`: how long after its timeout a job with a short lease may still be touched.
     """
 
-    def __init__(self, partitions: Partitions, grace_s: float) -> None:
-        self.now = ""
+    def __init__(self, partitions: Partitions, clock: Clock, grace_s: float) -> None:
         self.notices = Notices(partitions)
+        self._clock = clock
         self._grace_s = grace_s
         self._partitions = partitions
         self._partition = partitions.names[0]
@@ -33,7 +34,7 @@ class Registry:
         """Know the worker for another while; what is wanted of it. Raises LimitReached when too many are known."""
         said = "" if worker.state == ENDING else _encode(worker).decode()
         arguments = (worker.name, said, worker.done, KEPT_S * 1000, MAX_WORKERS)
-        reply = await self._partitions.run("announce", self._partition, self.now, *arguments)
+        reply = await self._partitions.run("announce", self._partition, self._clock.now, *arguments)
         number, order = (int(reply[0]), reply[1].decode()) if reply else (0, UNSET)
         return Orders(number=number, order=order, stop_grace_s=self._grace_s)
 
@@ -53,18 +54,18 @@ class Registry:
         """Leave an order for the worker, which gets it with its next announcement. Raises NotFound."""
         return _worker(await self._partitions.run("order", self._partition, name, order))
 
-    async def workers(self, n: int, after: str = "") -> tuple[list[Worker], str]:
-        """A page of the workers by name, and the name after which it goes on, '' at the end."""
-        rows = await self._partitions.run("workers", self._partition, n + 1, after, "")
-        found = [_worker(row) for row in rows[:n]]
-        return found, found[-1].name if len(rows) > n else ""
-
-    async def worker(self, name: str) -> Worker:
+    async def show(self, name: str) -> Worker:
         """One worker. Raises NotFound."""
         rows = await self._partitions.run("workers", self._partition, 1, "", name)
         if not rows:
             raise NotFound("There is no such worker, or it was silent for too long.")
         return _worker(rows[0])
+
+    async def list(self, n: int, after: str = "") -> tuple[list[Worker], str]:
+        """A page of the workers by name, and the name after which it goes on, '' at the end."""
+        rows = await self._partitions.run("workers", self._partition, n + 1, after, "")
+        found = [_worker(row) for row in rows[:n]]
+        return found, found[-1].name if len(rows) > n else ""
 
 
 def _worker(row: Sequence[Any]) -> Worker:

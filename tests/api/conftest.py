@@ -16,8 +16,8 @@ from broker.http.server.runner import Runner
 from broker.logs.storage import Logs, open_logs
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Waiters
-from broker.store.job_store import Store
 from tests.api.client import Http
+from tests.stores import Store
 
 
 @pytest.fixture(params=["fake", "valkey"])

@@ -9,9 +9,9 @@ import pytest
 from broker.http.responses import Answer
 from broker.http.server.pending_response import Slot
 from broker.http.server.protocol import MOST_UNDER_WAY
-from broker.store.job_store import Store
 from tests.api.client import Http
 from tests.conftest import eventually
+from tests.stores import Store
 
 BODY = b'{"jobs":[{"image":"i"}]}'
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"

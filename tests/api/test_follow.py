@@ -12,8 +12,8 @@ import pytest
 
 from broker.core.settings import BrokerSettings
 from broker.core.timestamps import milliseconds
-from broker.store.job_store import Store
 from tests.api.client import NO_JOB, Http
+from tests.stores import Store
 
 Job = dict[str, Any]
 

@@ -7,8 +7,8 @@ import pytest
 
 from broker.core.errors import StoreUnavailable
 from broker.http.openapi import document
-from broker.store.job_store import Store
 from tests.api.client import Http
+from tests.stores import Store
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from broker.core.errors import NotFound, StoreUnavailable
 from broker.core.settings import BrokerSettings
 from broker.logs.storage import Logs
-from broker.store.job_store import Store
 from tests.api.client import Http
+from tests.stores import Store
 
 TEXT = {"Content_Type": "text/plain"}
 

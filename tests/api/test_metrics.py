@@ -9,9 +9,9 @@ import pytest
 from broker.core.errors import StoreUnavailable
 from broker.diagnostics.metrics_report import Metrics
 from broker.models.jobs import NewJob
-from broker.store.job_store import Store
 from tests.api.client import NO_JOB, Http
 from tests.conftest import NOW
+from tests.stores import Store
 
 LINE = re.compile(r'[a-z_]+(\{([a-z]+="[^"\n]*",?)+\})? -?[0-9.e+-]+')
 

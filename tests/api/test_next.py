@@ -13,9 +13,9 @@ from broker.http import long_poll
 from broker.http.responses import handed_out
 from broker.http.server.pending_response import Slot
 from broker.resp.notifier import Waiters
-from broker.store.job_store import Store
 from tests.api.client import Http
 from tests.conftest import eventually
+from tests.stores import Store
 
 
 class WatchedNext:

@@ -8,8 +8,8 @@ import pytest
 from broker.core import errors
 from broker.core.errors import ERRORS, TitanError
 from broker.http.error_responses import STATUS
-from broker.store.job_store import Store
 from tests.api.client import NO_JOB, Http
+from tests.stores import Store
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def broken_show(store: Store, fault: Exception, monkeypatch: pytest.MonkeyPatch)
     async def show(*_: Any) -> None:
         raise fault
 
-    monkeypatch.setattr(store, "show", show)
+    monkeypatch.setattr(store.jobs, "show", show)
 
 
 async def _show(http: Http) -> Any:

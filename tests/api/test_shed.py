@@ -9,8 +9,8 @@ from broker.core.settings import BrokerSettings
 from broker.http.app import DESK
 from broker.http.routes import ROUTES
 from broker.http.server import admission as sheds
-from broker.store.job_store import Store
 from tests.api.client import Http
+from tests.stores import Store
 from tests.system.walk import walk
 
 ROOM = 2 * len(ROUTES)
@@ -29,13 +29,13 @@ def settings() -> BrokerSettings:
 def slow(store: Store, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Enqueue takes until this is set."""
     go_on = asyncio.Event()
-    enqueue = store.enqueue_encoded
+    enqueue = store.enqueuer.enqueue
 
     async def wait(*arguments):
         await go_on.wait()
         return await enqueue(*arguments)
 
-    monkeypatch.setattr(store, "enqueue_encoded", wait)
+    monkeypatch.setattr(store.enqueuer, "enqueue", wait)
     return go_on
 
 
@@ -123,7 +123,7 @@ async def test_requests_in_line_hear_of_a_store_that_is_away(
         await fail.wait()
         raise StoreUnavailable(retry_after_s=1)
 
-    monkeypatch.setattr(store, "enqueue_encoded", away)
+    monkeypatch.setattr(store.enqueuer, "enqueue", away)
     enqueues = [asyncio.create_task(http("POST", "/v1/groups/g/jobs", JOB)) for _ in range(5)]
     while "titan_requests_waiting 4\n" not in (await http("GET", "/metrics")).text:
         await asyncio.sleep(0.001)

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from broker.store.job_store import Store
 from tests.api.client import Http
 from tests.conftest import eventually
+from tests.stores import Store
 
 WORKER = {"name": "w1", "host": "h"}
 
@@ -16,7 +16,7 @@ async def waiting(http: Http, store: Store) -> asyncio.Task:
     first = (await http("POST", "/v1/workers?wait=5", WORKER)).json
     assert (first["has_gap"], first["stop_grace_s"]) == (True, 15)
     task = asyncio.create_task(http("POST", f"/v1/workers?wait=5&seen={first['seen']}", WORKER))
-    await eventually(lambda: store.registry.notices.is_awaited)
+    await eventually(lambda: store.workers.notices.is_awaited)
     return task
 
 

@@ -22,7 +22,7 @@ from broker.core.settings import BrokerSettings
 from broker.http.app import Broker, make_app
 from broker.logs.storage import open_logs
 from broker.resp.notifier import Waiters
-from broker.store.job_store import Store
+from tests.stores import Store
 
 
 class BrokerThread:

@@ -11,8 +11,8 @@ from broker.core.settings import BrokerSettings
 from broker.models.jobs import Job, NewJob
 from broker.resp import keys
 from broker.resp.client import connect
-from broker.store.job_store import Store
 from tests.cli.live import Titan
+from tests.stores import Store
 
 Act = Callable[[Store], Coroutine[Any, Any, Job]]
 PAYLOAD = "to: ann"

@@ -10,7 +10,7 @@ from broker.models.groups import GroupSettings
 from broker.models.jobs import Job, NewJob
 from broker.models.reports import Held
 from broker.resp import keys
-from broker.store.job_store import Store
+from tests.stores import Store
 
 GROUP = "letters"
 DAY_S = 86_400

@@ -10,10 +10,10 @@ from redis.asyncio import Redis
 from broker.core.settings import BrokerSettings
 from broker.resp import keys
 from broker.resp.scripts import Scripts
-from broker.store.job_store import Store
 from tests.conftest import NOW, somebody_waits
 from tests.contract.building import Run
 from tests.contract.listening import Heard, listen
+from tests.stores import Store
 
 
 @pytest.fixture
@@ -60,14 +60,14 @@ async def timers(store: Store) -> AsyncIterator[Heard]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How an enqueue brings its specs: with the script, or ahead of it as large ones are."""
     if request.param == "ahead":
-        monkeypatch.setattr("broker.store.staged_payloads.LARGE_BYTES", 0)
+        monkeypatch.setattr("broker.store.enqueuer.LARGE_BYTES", 0)
     return str(request.param)
 
 
 @pytest.fixture
 def run(store: Store, backend: str) -> Run:
     """Runs a script in the only partition."""
-    scripts = Scripts(store.redis, is_plain=backend == "fake")
+    scripts = Scripts(store.topology, is_plain=backend == "fake")
 
     async def run(verb: str, *arguments: str | int) -> Any:
         return await scripts.run(verb, store.partitions[0], *arguments)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from broker.store.job_store import Store
+from tests.stores import Store
 
 Heard = Callable[[], Awaitable[list[str]]]
 

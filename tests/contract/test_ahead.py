@@ -10,10 +10,9 @@ from broker.core.errors import IdempotencyMismatch, Invalid, LimitReached, Store
 from broker.diagnostics.consistency import check
 from broker.models.jobs import NewJob
 from broker.resp import keys
-from broker.store.job_store import Store
-from broker.store.limits import Limits
-from broker.store.staged_payloads import KEPT_MS, LARGE_BYTES
+from broker.store.enqueuer import KEPT_MS, LARGE_BYTES, GroupLimits
 from tests.contract.building import GROUP, ids, new, partition
+from tests.stores import Store
 
 LARGE = [new(payload=letter * (LARGE_BYTES + 1)) for letter in "abc"]
 
@@ -77,7 +76,7 @@ async def test_refused_large_jobs_leave_nothing(store: Store, backend: str) -> N
 @pytest.mark.parametrize("most", [0, 9])
 async def test_large_jobs_whose_specs_are_lost(store: Store, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """When the store lost some of what was sent ahead, as in a failover, no job is made, and the rest is gone too."""
-    monkeypatch.setattr(store.hot, "_limits", Limits(most, 0))
+    monkeypatch.setattr(store.enqueuer, "_limits", GroupLimits(most, 0))
     send = store._partitions.send
 
     async def losing(name: str, commands: Sequence[Sequence[Any]]) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from broker.models.jobs import Job
-from broker.store.job_store import Store
 from tests.contract.building import GROUP, cancelled, delayed, enqueue, queued, reap_after, running
 from tests.contract.listening import Heard
+from tests.stores import Store
 
 Bring = Callable[[Store], Awaitable[Job]]
 Act = Callable[[Store, Job], Awaitable[object]]

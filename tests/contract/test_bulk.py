@@ -7,7 +7,6 @@ import pytest
 from broker.core.errors import LeaseLost, NotFound, TitanError, WrongState
 from broker.models.jobs import Job
 from broker.models.reports import Finish, Held
-from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -26,6 +25,7 @@ from tests.contract.building import (
     status_of,
     wait,
 )
+from tests.stores import Store
 
 pytestmark = pytest.mark.parametrize("partitions", [1, 3])
 
@@ -125,7 +125,7 @@ async def test_finish_the_same_job_twice_in_one_call(store: Store) -> None:
     job = await running(store, max_retries=1)
     items = [finished(job, "failed"), finished(job, "failed"), finished(job, "succeeded")]
     assert classes(await store.finish(items)) == [None, None, WrongState]
-    assert (await store.group(GROUP)).counts.delayed == 1
+    assert (await store.groups.show(GROUP)).counts.delayed == 1
 
 
 async def test_finish_the_same_job_with_two_tokens_in_one_call(store: Store) -> None:

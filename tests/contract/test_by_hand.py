@@ -8,10 +8,10 @@ import pytest
 from broker.core.errors import NotFound
 from broker.diagnostics.consistency import check
 from broker.resp import keys
-from broker.store.job_store import Store
 from tests.conftest import NOW
 from tests.contract.building import GROUP, Run, enqueue, forget_all, lose, members_key, running
 from tests.contract.listening import Heard
+from tests.stores import Store
 
 SPEC = '{"image":"post"}'
 
@@ -37,7 +37,7 @@ async def test_many_at_once(store: Store, run: Run) -> None:
     assert len(await run("touch", NOW + 1000, 0, GROUP, len(ids), *words)) == len(ids)
     assert await store.redis.zcount(members_key(store, GROUP, "running"), NOW + 61_000, NOW + 61_000) == len(ids)
     assert await run("finish", NOW + 1000, "", GROUP, "succeeded", len(ids), 2, *words) == [1] * len(ids)
-    counts = (await store.group(GROUP)).counts
+    counts = (await store.groups.show(GROUP)).counts
     assert (counts.queued, counts.running, counts.succeeded) == (0, 0, len(ids))
     [p] = store.partitions
     for job_id in ids:
@@ -117,7 +117,7 @@ async def test_fail_without_an_id_for_a_retry(store: Store, run: Run, want: str)
     await run("finish", NOW, want, GROUP, "failed", 1, 2, job.id, job.lease)
     kept = await store.show(GROUP, job.id)
     assert (kept.status, bool(kept.retry_at)) == ("failed", False)
-    counts = (await store.group(GROUP)).counts
+    counts = (await store.groups.show(GROUP)).counts
     assert (counts.delayed, counts.queued, counts.failed) == (0, 0, 1)
 
 

@@ -9,7 +9,6 @@ from broker.core.states import STATUSES, Status
 from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
 from broker.resp import keys
-from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     LARGE_SPEC,
@@ -33,6 +32,7 @@ from tests.contract.building import (
     succeeded,
     wait,
 )
+from tests.stores import Store
 
 Bring = Callable[[Store], Awaitable[Job]]
 Damage = Callable[[Store, Job], Awaitable[object]]

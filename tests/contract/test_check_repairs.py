@@ -10,7 +10,6 @@ from broker.diagnostics.consistency import check
 from broker.models.groups import Retentions
 from broker.models.jobs import Job
 from broker.resp import keys
-from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -30,6 +29,7 @@ from tests.contract.building import (
     succeeded,
     wait,
 )
+from tests.stores import Store
 
 Bring = Callable[[Store], Awaitable[Job]]
 
@@ -263,4 +263,4 @@ async def test_check_repairs_a_group_that_is_not_known(store: Store) -> None:
     wait(store, 5)
     await store.redis.zrem(keys.groups(store.partitions[0]), GROUP)
     await repair(store)
-    assert (await store.group(GROUP)).created_at == clock(store)
+    assert (await store.groups.show(GROUP)).created_at == clock(store)

@@ -5,9 +5,9 @@ import pytest
 from broker.models.workers import Announcement
 from broker.resp import keys
 from broker.store.format.replies import Followed
-from broker.store.job_store import Store
 from tests.conftest import NOW
 from tests.contract.building import GROUP, now_ms, queued, reap_after, running, status_of, touch, wait
+from tests.stores import Store
 
 HOUR_S = 3600
 
@@ -29,7 +29,7 @@ async def test_next_when_the_clock_went_back(store: Store, images: tuple[str, ..
 
 async def test_announce_when_the_clock_went_back(store: Store) -> None:
     """Workers that are silent since the clock went back are forgotten within a minute of it, as ever."""
-    registry = store.registry
+    registry = store.workers
     for name in ("gone", "here"):
         registry.now = str(NOW)
         await registry.announce(Announcement(name=name, host="h"))
@@ -67,4 +67,4 @@ async def test_reap_of_what_was_given_before_the_clock_went_back(store: Store) -
     assert (await status_of(store, lost), await status_of(store, delayed)) == ("running", "delayed")
     await reap_after(store, HOUR_S)
     assert (await status_of(store, lost), await status_of(store, delayed)) == ("queued", "queued")
-    assert (await store.group(GROUP)).counts.queued == 2
+    assert (await store.groups.show(GROUP)).counts.queued == 2

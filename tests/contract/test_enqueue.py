@@ -8,7 +8,6 @@ from broker.core.timestamps import rfc3339
 from broker.models.jobs import NewJob
 from broker.resp import keys
 from broker.store.format.record import parts_of, split
-from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     LARGE_SPEC,
@@ -23,6 +22,7 @@ from tests.contract.building import (
     now_ms,
     wait,
 )
+from tests.stores import Store
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -114,7 +114,7 @@ async def test_enqueue_makes_the_group(store: Store) -> None:
             await store.next(2)
         wait(store, 5)
         await store.enqueue(GROUP, [new()])
-        assert (await store.group(GROUP)).created_at == made
+        assert (await store.groups.show(GROUP)).created_at == made
 
 
 @pytest.mark.parametrize("priority", [0, 1, 2])
@@ -129,7 +129,7 @@ async def test_enqueue_thousand(store: Store) -> None:
     """A thousand jobs go in by one call, each as it was given."""
     jobs = [new(payload=str(i), delay=i % 2, priority=i % 3) for i in range(1000)]
     await store.enqueue(GROUP, jobs)
-    counts = (await store.group(GROUP)).counts
+    counts = (await store.groups.show(GROUP)).counts
     assert (counts.queued, counts.delayed) == (500, 500)
     assert await names(store, 1000) == [str(i) for i in sorted(range(0, 1000, 2), key=lambda i: (-(i % 3), i))]
 

@@ -12,7 +12,6 @@ from broker.diagnostics.consistency import check
 from broker.models.groups import GroupSettings
 from broker.models.jobs import Job
 from broker.models.reports import Finish
-from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -28,6 +27,7 @@ from tests.contract.building import (
     spread,
     succeeded,
 )
+from tests.stores import Store
 
 Act = Callable[[Store, Job], Awaitable[object]]
 Full = Callable[[], AbstractAsyncContextManager[None]]
@@ -46,7 +46,7 @@ WHILE_FULL: list[tuple[str, Callable[[Store], Awaitable[Job]], Act]] = [
     ("configure", queued, lambda store, _: store.configure(GROUP, GroupSettings(paused=True))),
     ("show", queued, lambda store, job: store.show(GROUP, job.id)),
     ("list", queued, lambda store, _: store.list(GROUP, 10)),
-    ("groups", queued, lambda store, _: store.groups(10)),
+    ("groups", queued, lambda store, _: store.groups.list(10)),
     ("check", queued, lambda store, _: check(store)),
 ]
 REFUSED_WHILE_FULL: list[tuple[str, Callable[[Store], Awaitable[Job]], Act]] = [
@@ -101,7 +101,7 @@ async def test_scripts_are_loaded_again(store: Store) -> None:
     assert sorted(ids(jobs)) == sorted(made)
     assert all(isinstance(end, int) for end in await store.touch([held(job) for job in jobs]))
     await store.redis.script_flush()
-    assert (await store.groups(100))[0][0].counts.running == 2
+    assert (await store.groups.list(100))[0][0].counts.running == 2
 
 
 async def test_enqueue_with_an_unknown_outcome(store: Store, lose_answers: None) -> None:

@@ -7,9 +7,8 @@ import pytest
 from broker.core.errors import NotFound, WrongState
 from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
+from broker.models.reports import Finish
 from broker.resp import keys
-from broker.store.format.script_args import ended
-from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     LARGE_SPEC,
@@ -25,6 +24,7 @@ from tests.contract.building import (
     started,
     wait,
 )
+from tests.stores import Store
 
 Finishing = Callable[[Store, str, str], Awaitable[Job]]
 
@@ -79,9 +79,10 @@ async def test_finish_leaves_nothing_of_the_run(
 
 
 async def test_finish_many_answers_one_each(store: Store) -> None:
-    """A report that is taken is answered by 1 where the job is not wanted back."""
+    """A report and its repeat in one call are both taken."""
     job = await running(store)
-    assert await store.hot.finish([ended(GROUP, "succeeded", job.id, job.lease or "")] * 2) == [1, 1]
+    report = Finish(group_name=GROUP, id=job.id, status="succeeded", lease=job.lease)
+    assert await store.finish([report] * 2) == [None, None]
 
 
 async def test_fail_without_a_reason(store: Store) -> None:
@@ -162,16 +163,16 @@ async def test_finish_again_of_a_retried_job(store: Store, finish: Finishing) ->
     await finish(store, job.id, str(job.lease))
     retry = await store.retry(GROUP, job.id)
     assert (await finish(store, job.id, str(job.lease))).retry_at == retry.id
-    assert (await store.group(GROUP)).counts.queued == 1
+    assert (await store.groups.show(GROUP)).counts.queued == 1
 
 
 async def test_finish_beside_a_repeat(store: Store) -> None:
     """A report that comes again beside another job's first one takes nothing from that."""
     first, second = await running(store), await running(store)
-    reports = [ended(GROUP, "succeeded", job.id, str(job.lease)) for job in (first, second)]
-    assert await store.hot.finish(reports[:1]) == [1]
-    assert await store.hot.finish(reports) == [1, 1]
-    assert (await store.group(GROUP)).counts.succeeded == 2
+    reports = [Finish(group_name=GROUP, id=job.id, status="succeeded", lease=job.lease) for job in (first, second)]
+    assert await store.finish(reports[:1]) == [None]
+    assert await store.finish(reports) == [None, None]
+    assert (await store.groups.show(GROUP)).counts.succeeded == 2
 
 
 @each_verb

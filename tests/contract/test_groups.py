@@ -4,8 +4,7 @@ import pytest
 
 from broker.core.errors import Invalid, NotFound
 from broker.models.groups import Counts, GroupSettings, Retentions
-from broker.store.context import PIECE
-from broker.store.job_store import Store
+from broker.store.pagination import PIECE
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -21,6 +20,7 @@ from tests.contract.building import (
     succeeded,
     wait,
 )
+from tests.stores import Store
 
 FULL = {
     "image": "post",
@@ -41,14 +41,14 @@ async def test_group_that_is_not_there(store: Store) -> None:
     await queued(store, "other")
     before = await dump(store)
     with pytest.raises(NotFound):
-        await store.group(GROUP)
+        await store.groups.show(GROUP)
     assert await dump(store) == before
 
 
 async def test_group_of_a_first_job(store: Store) -> None:
     """A group that its first job made has the defaults."""
     await queued(store)
-    group = await store.group(GROUP)
+    group = await store.groups.show(GROUP)
     assert (group.name, group.created_at, group.counts) == (GROUP, clock(store), Counts(queued=1))
     assert (group.paused, group.delivery_limit, group.require_lease) == (False, 5, False)
     assert group.retention == Retentions(succeeded=86_400, failed=604_800, cancelled=86_400)
@@ -58,7 +58,7 @@ async def test_group_of_a_first_job(store: Store) -> None:
 async def test_configure_makes_the_group(store: Store) -> None:
     """A group may be there before its first job."""
     made = await store.configure(GROUP, GroupSettings(**FULL))
-    assert made == await store.group(GROUP)
+    assert made == await store.groups.show(GROUP)
     assert {name: getattr(made, name) for name in FULL} == FULL
     assert (made.created_at, made.counts) == (clock(store), Counts())
 
@@ -66,7 +66,7 @@ async def test_configure_makes_the_group(store: Store) -> None:
 async def test_configure_again(store: Store) -> None:
     """Settings are given as a whole: what is not given has its default again. Time and jobs stay."""
     await queued(store)
-    made = await store.group(GROUP)
+    made = await store.groups.show(GROUP)
     wait(store, 5)
     await store.configure(GROUP, GroupSettings(**FULL))
     assert (await store.configure(GROUP, GroupSettings(max_concurrency=3))).max_concurrency == 3
@@ -89,9 +89,9 @@ async def test_configure_part_of_the_retention(store: Store) -> None:
 async def test_configure_leaves_other_groups(store: Store) -> None:
     """Settings are of one group."""
     await queued(store, "other")
-    other = await store.group("other")
+    other = await store.groups.show("other")
     await configure(store, **FULL)
-    assert await store.group("other") == other
+    assert await store.groups.show("other") == other
 
 
 async def test_configure_a_name_like_a_set(store: Store) -> None:
@@ -99,7 +99,7 @@ async def test_configure_a_name_like_a_set(store: Store) -> None:
     for name in ("jobs", "queued", "ready", "due", "0"):
         await configure(store, name, max_concurrency=2)
         await queued(store, name)
-        assert (await store.group(name)).counts == Counts(queued=1)
+        assert (await store.groups.show(name)).counts == Counts(queued=1)
     assert len(await store.next(10)) == 5
 
 
@@ -108,19 +108,19 @@ async def test_group_counts(store: Store) -> None:
     made = await of_each_status(store)
     await enqueue(store, delay=1)
     counts = {status: len(jobs) for status, jobs in made.items()} | {"delayed": 2}
-    assert (await store.group(GROUP)).counts == Counts(**counts)
+    assert (await store.groups.show(GROUP)).counts == Counts(**counts)
 
 
 async def test_group_counts_after_moves(store: Store) -> None:
     """Counts follow the jobs."""
     job = await started(store)
-    assert (await store.group(GROUP)).counts == Counts(running=1)
+    assert (await store.groups.show(GROUP)).counts == Counts(running=1)
     await store.release(GROUP, job.id, job.lease, 5)
-    assert (await store.group(GROUP)).counts == Counts(delayed=1)
+    assert (await store.groups.show(GROUP)).counts == Counts(delayed=1)
     await store.cancel(GROUP, job.id)
-    assert (await store.group(GROUP)).counts == Counts(cancelled=1)
+    assert (await store.groups.show(GROUP)).counts == Counts(cancelled=1)
     await store.remove(GROUP, job.id)
-    assert (await store.group(GROUP)).counts == Counts()
+    assert (await store.groups.show(GROUP)).counts == Counts()
 
 
 @both
@@ -131,11 +131,11 @@ async def test_groups_pages(store: Store, n: int) -> None:
     for number, name in enumerate(names):
         wait(store, 0.001 * (number % 2))
         await queued(store, name)
-    found, cursor = await store.groups(n)
+    found, cursor = await store.groups.list(n)
     seen = list(found)
     while cursor:
         assert len(found) == n
-        found, cursor = await store.groups(n, cursor)
+        found, cursor = await store.groups.list(n, cursor)
         seen += found
     assert sorted(group.name for group in seen) == sorted(names)
     assert [(group.created_at, group.name) for group in seen] == sorted((g.created_at, g.name) for g in seen)
@@ -147,10 +147,10 @@ async def test_groups_while_groups_come(store: Store) -> None:
     names = [f"group-{number}" for number in range(5)]
     for name in names[:4]:
         await queued(store, name)
-    found, cursor = await store.groups(2)
+    found, cursor = await store.groups.list(2)
     wait(store, 1)
     await queued(store, names[4])
-    rest, end = await store.groups(10, cursor)
+    rest, end = await store.groups.list(10, cursor)
     assert [group.name for group in found + rest] == names
     assert end == ""
 
@@ -160,15 +160,15 @@ async def test_groups_shows_whole_groups(store: Store) -> None:
     await configure(store, **FULL)
     await running(store, "other")
     await enqueue(store, "other", delay=3)
-    groups, _ = await store.groups(10)
-    assert groups == [await store.group(group.name) for group in groups]
+    groups, _ = await store.groups.list(10)
+    assert groups == [await store.groups.show(group.name) for group in groups]
     assert len(groups) == 2
 
 
 async def test_groups_with_a_cursor_of_ones_own(store: Store) -> None:
     """A cursor that no list gave is refused by name."""
     with pytest.raises(Invalid) as refused:
-        await store.groups(10, "x")
+        await store.groups.list(10, "x")
     assert refused.value.fields == "cursor"
 
 
@@ -178,7 +178,7 @@ async def test_group_stays_without_jobs(store: Store) -> None:
     for bring in (cancelled, succeeded):
         job = await bring(store)
         await store.remove(GROUP, job.id)
-    assert (await store.group(GROUP)).image == "post"
+    assert (await store.groups.show(GROUP)).image == "post"
 
 
 async def test_groups_pages_of_names_that_begin_alike(store: Store) -> None:
@@ -189,7 +189,7 @@ async def test_groups_pages_of_names_that_begin_alike(store: Store) -> None:
     seen: list[str] = []
     cursor = ""
     while not seen or cursor:
-        page, cursor = await store.groups(1, cursor)
+        page, cursor = await store.groups.list(1, cursor)
         seen += [group.name for group in page]
     assert seen == names
 
@@ -202,9 +202,9 @@ async def test_groups_in_pieces(store: Store, monkeypatch: pytest.MonkeyPatch) -
     for name in names:
         await store.configure(name, GroupSettings())
     for n in (PIECE, PIECE + 1, 2 * PIECE, len(names)):
-        page, cursor = await store.groups(n)
+        page, cursor = await store.groups.list(n)
         assert [group.name for group in page] == names[:n]
         assert bool(cursor) == (n < len(names))
         if cursor:
-            rest, end = await store.groups(1000, cursor)
+            rest, end = await store.groups.list(1000, cursor)
             assert ([group.name for group in rest], end) == (names[n:], "")

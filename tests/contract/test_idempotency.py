@@ -7,8 +7,8 @@ import pytest
 from broker.core.errors import IdempotencyMismatch, Invalid
 from broker.models.jobs import NewJob
 from broker.resp import keys
-from broker.store.job_store import Store
 from tests.contract.building import GROUP, configure, dump, ids, new, partition, reap_after, wait
+from tests.stores import Store
 
 pytestmark = pytest.mark.usefixtures("way")
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from broker.core.errors import StoreUnavailable
-from broker.store.job_store import Store
 from tests.contract.building import GROUP, Run, enqueue, ids, new, now_ms
+from tests.stores import Store
 
 MIB = 1024 * 1024
 """A script that has read so many bytes of jobs reads no further one; an answer takes eight times as many, or four times

@@ -7,7 +7,6 @@ import pytest
 from broker.core.errors import LeaseLost, TitanError, WrongState
 from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
-from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     clock,
@@ -22,6 +21,7 @@ from tests.contract.building import (
     touch,
     wait,
 )
+from tests.stores import Store
 
 Report = Callable[[Store, Job], Awaitable[object]]
 

@@ -12,7 +12,6 @@ from broker.core.states import Status
 from broker.diagnostics.consistency import check
 from broker.models.jobs import Job, NewJob
 from broker.resp import keys
-from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -26,6 +25,7 @@ from tests.contract.building import (
     queued,
     reap_after,
 )
+from tests.stores import Store
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -209,7 +209,7 @@ async def test_enqueues_of_one_turn_are_refused_by_themselves(store: Store) -> N
     assert [type(outcome).__name__ for outcome in outcomes] == [
         "Enqueued", "LimitReached", "Enqueued", "LimitReached", "Enqueued",
     ]  # fmt: skip
-    assert [(await store.group(group)).counts.queued for group in ("a", "full", GROUP)] == [2, 2, 2]
+    assert [(await store.groups.show(group)).counts.queued for group in ("a", "full", GROUP)] == [2, 2, 2]
 
 
 @pytest.mark.parametrize("limits", [(0, 0)])

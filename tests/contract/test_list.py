@@ -14,8 +14,7 @@ from broker.core.states import STATUSES, Status
 from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
 from broker.resp import keys
-from broker.store.context import PIECE
-from broker.store.job_store import Store
+from broker.store.pagination import PIECE
 from tests.contract.building import (
     GROUP,
     enqueue,
@@ -30,6 +29,7 @@ from tests.contract.building import (
     succeeded,
     wait,
 )
+from tests.stores import Store
 
 each_order = pytest.mark.parametrize("newest_first", [False, True])
 
@@ -61,7 +61,7 @@ async def made(store: Store, n: int, *, each_ms: int = 1) -> list[str]:
 async def test_list_of_an_unknown_group(store: Store) -> None:
     """A group that is not there has no jobs, and is not made by asking."""
     assert await store.list("unknown", 10) == ([], "")
-    assert await store.groups(10) == ([], "")
+    assert await store.groups.list(10) == ([], "")
 
 
 async def test_list_shows_whole_jobs(store: Store) -> None:

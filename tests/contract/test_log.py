@@ -7,7 +7,6 @@ import pytest
 from broker.core.errors import LeaseLost, NotFound, WrongState
 from broker.models.jobs import Job
 from broker.resp import keys
-from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -21,6 +20,7 @@ from tests.contract.building import (
     started,
     succeeded,
 )
+from tests.stores import Store
 
 Bring = Callable[[Store], Awaitable[Job]]
 FINISHED: list[Bring] = [succeeded, failed, cancelled]

@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from broker.resp import keys
-from broker.store.job_store import Store
-from broker.store.staged_payloads import LARGE_BYTES
+from broker.store.enqueuer import LARGE_BYTES
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -20,6 +19,7 @@ from tests.contract.building import (
     wait,
 )
 from tests.contract.listening import Heard
+from tests.stores import Store
 
 
 async def _raise_limit(store: Store) -> None:

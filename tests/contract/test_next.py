@@ -5,7 +5,6 @@ import pytest
 from broker.core.errors import NotFound
 from broker.diagnostics.consistency import check
 from broker.resp import keys
-from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     LARGE_SPEC,
@@ -19,6 +18,7 @@ from tests.contract.building import (
     running,
     wait,
 )
+from tests.stores import Store
 
 MIXED = [("a", 0), ("b", 0), ("a", 1), ("c", 2), ("b", 1), ("a", 0), ("c", 0), ("b", 2), ("a", 2), ("c", 1), ("a", 1)]
 """Groups and priorities of jobs that come one after another."""
@@ -76,7 +76,7 @@ async def test_next_group_filter_unknown(store: Store) -> None:
     """A group that is not there has no jobs, and is not made by asking."""
     await enqueue(store)
     assert await store.next(1, ["unknown"]) == []
-    assert [group.name for group in (await store.groups(10))[0]] == [GROUP]
+    assert [group.name for group in (await store.groups.list(10))[0]] == [GROUP]
 
 
 async def test_next_n(store: Store) -> None:

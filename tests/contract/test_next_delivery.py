@@ -6,7 +6,6 @@ from redis.asyncio import Redis
 
 from broker.core.settings import BrokerSettings
 from broker.models.workers import Receipt
-from broker.store.job_store import Store
 from tests.conftest import NOW
 from tests.contract.building import (
     GROUP,
@@ -23,6 +22,7 @@ from tests.contract.building import (
     touch,
     wait,
 )
+from tests.stores import Store
 
 
 async def test_next_gives_the_whole_job(store: Store) -> None:
@@ -124,7 +124,7 @@ async def test_next_short_lease_after_the_timeout(store: Store) -> None:
         wait(store, passed_s)
         assert await touch(store, job) == began + end_s * 1000
         await store.reap(10)
-    assert (await store.group(GROUP)).counts.running == 1
+    assert (await store.groups.show(GROUP)).counts.running == 1
     assert await store.next(1) == []
     await reap_after(store, 0.001)
     lost = await store.show(GROUP, job.id)

@@ -9,9 +9,9 @@ from broker.models.jobs import Job
 from broker.resp import keys
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Waiters
-from broker.store.job_store import Store
 from tests.conftest import waits
 from tests.contract.building import GROUP, configure, enqueue, forget_all, ids, new, reap_after, running
+from tests.stores import Store
 
 
 async def taken(

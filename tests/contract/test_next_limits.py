@@ -7,8 +7,8 @@ import pytest
 from broker.core.errors import LimitReached
 from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
-from broker.store.job_store import Store
 from tests.contract.building import GROUP, configure, enqueue, ids, lose, names, new, queued, reap_after, started
+from tests.stores import Store
 
 
 async def _lose(store: Store, job: Job) -> None:
@@ -108,7 +108,7 @@ async def test_next_after_a_higher_limit(store: Store) -> None:
     assert len(await store.next(5)) == 2
     await configure(store, max_concurrency=2)
     assert len(await store.next(5)) == 0
-    assert (await store.group(GROUP)).counts.running == 3
+    assert (await store.groups.show(GROUP)).counts.running == 3
     await configure(store)
     assert len(await store.next(5)) == 2
 

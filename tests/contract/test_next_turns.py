@@ -8,7 +8,6 @@ import pytest
 from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
 from broker.resp import keys
-from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     Run,
@@ -24,6 +23,7 @@ from tests.contract.building import (
     partition,
     queued,
 )
+from tests.stores import Store
 
 GROUPS = ("a", "b", "c", "d", "e")
 ROOMS = {"b": 3, "d": 4}

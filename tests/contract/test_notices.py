@@ -9,9 +9,9 @@ from broker.core.settings import BrokerSettings
 from broker.models.jobs import Job
 from broker.models.workers import Announcement
 from broker.resp import keys
-from broker.store.job_store import Store
 from broker.store.notices import Heard, Notices
 from tests.contract.building import GROUP, delayed, queued, running, spread
+from tests.stores import Store
 
 LONG_S = 30
 
@@ -31,7 +31,7 @@ async def waits(
     store: Store, name: str = "w1", seen: str = "", reaches: Callable[[str], bool] = everywhere, wait_s: float = LONG_S
 ) -> asyncio.Task[Heard]:
     """A worker that waits, behind what it has seen or else from now on."""
-    notices = store.registry.notices
+    notices = store.workers.notices
     seen = seen or (await notices.hear(name, "", reaches, 0)).seen
     waiting = asyncio.create_task(notices.hear(name, seen, reaches, wait_s))
     await asyncio.sleep(0)
@@ -73,14 +73,14 @@ async def test_hear_of_cancels_between_two_calls(store: Store) -> None:
 
 async def test_hear_of_an_order(store: Store) -> None:
     """An order is told the worker that it is for, with the number by which that says that it is done."""
-    await store.registry.announce(Announcement(name="w1", host="h"))
+    await store.workers.announce(Announcement(name="w1", host="h"))
     one, other = [await waits(store, name, wait_s=0.5) for name in ("w1", "w2")]
-    await store.registry.order("w1", "quiet")
-    await store.registry.order("w1", "resume")
+    await store.workers.order("w1", "quiet")
+    await store.workers.order("w1", "resume")
     heard = await told(one)
     assert (heard.number, heard.order) in ((1, "quiet"), (2, "resume"))
     assert (await told(other)).order is None
-    orders = await store.registry.announce(Announcement(name="w1", host="h"))
+    orders = await store.workers.announce(Announcement(name="w1", host="h"))
     assert (orders.number, orders.order) == (2, "resume")
 
 
@@ -99,7 +99,7 @@ async def test_hear_at_another_broker(store: Store) -> None:
 @pytest.mark.parametrize("seen", ["", "x", "-", "x-1", "-1", "x--1", "x-1-2", "²-²"])
 async def test_hear_behind_what_is_unknown(store: Store, seen: str) -> None:
     """Whatever a client says that it has seen, if that is not known it is answered at once that there is a gap."""
-    assert (await store.registry.notices.hear("w1", seen, everywhere, LONG_S)).has_gap
+    assert (await store.workers.notices.hear("w1", seen, everywhere, LONG_S)).has_gap
 
 
 async def test_hear_of_what_the_token_reaches(store: Store) -> None:
@@ -122,24 +122,24 @@ async def test_hear_when_the_store_has_lost_notices(store: Store) -> None:
 
 async def test_hear_of_more_than_is_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store keeps 1,000 notices. A broker that missed some says so; one that looked in time knows all."""
-    await store.registry.announce(Announcement(name="w1", host="h"))
+    await store.workers.announce(Announcement(name="w1", host="h"))
     monkeypatch.setattr("broker.store.notices.LOOK_S", 60)
-    await store.registry.notices.look()
+    await store.workers.notices.look()
     for _ in range(5):
-        await store.registry.order("w1", "quiet")
-    await store.registry.notices.look()
-    seen = (await store.registry.notices.hear("w1", "", everywhere, 0)).seen
+        await store.workers.order("w1", "quiet")
+    await store.workers.notices.look()
+    seen = (await store.workers.notices.hear("w1", "", everywhere, 0)).seen
     for _ in range(1000):
-        await store.registry.order("w1", "resume")
+        await store.workers.order("w1", "resume")
     [p] = store.partitions
     assert await store.redis.zcard(keys.notices(p)) == 1000
     assert await store.redis.zrange(keys.notices(p), 0, 0) == [b"order w1 6 resume"]
-    await store.registry.notices.look()
+    await store.workers.notices.look()
     heard = await told(await waits(store, seen=seen))
     assert (heard.number, heard.order, heard.has_gap) == (1005, "resume", False)
     for _ in range(1001):
-        await store.registry.order("w1", "resume")
-    await store.registry.notices.look()
+        await store.workers.order("w1", "resume")
+    await store.workers.notices.look()
     assert (await told(await waits(store, seen=heard.seen))).has_gap
     assert (await told(await waits(store, seen=seen))).has_gap
 
@@ -147,7 +147,7 @@ async def test_hear_of_more_than_is_kept(store: Store, monkeypatch: pytest.Monke
 async def test_hear_of_more_than_a_broker_remembers(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who was away for very many notices is told that there is a gap."""
     monkeypatch.setattr("broker.store.notices.MOST", 2)
-    notices = store.registry.notices = Notices(store._partitions)
+    notices = store.workers.notices = Notices(store._partitions)
     seen = [(await notices.hear("w1", "", everywhere, 0)).seen]
     for _ in range(3):
         await store.cancel(GROUP, (await running(store)).id)
@@ -160,7 +160,7 @@ async def test_hear_of_more_than_a_broker_remembers(store: Store, monkeypatch: p
 async def test_hear_ends_at_a_stop(store: Store) -> None:
     """A broker that stops lets everyone go."""
     workers = [await waits(store, name) for name in ("w1", "w2")]
-    store.registry.notices.stop()
+    store.workers.notices.stop()
     assert [(await told(worker)).cancelled for worker in workers] == [(), ()]
 
 
@@ -195,7 +195,7 @@ class TestPartitions:
 
     async def test_hear_of_a_cancel_in_each(self, store: Store) -> None:
         """A worker is told of its jobs in whichever partition they are."""
-        seen = (await store.registry.notices.hear("w1", "", everywhere, 0)).seen
+        seen = (await store.workers.notices.hear("w1", "", everywhere, 0)).seen
         for group in spread(store):
             job = await running(store, group)
             await store.cancel(group, job.id)

@@ -4,8 +4,8 @@ import pytest
 
 from broker.resp import keys
 from broker.resp.bootstrap import PartitionsDiffer
-from broker.store.job_store import Store
 from tests.contract.building import enqueue, ids, names, new, partition, reap_after, spread
+from tests.stores import Store
 
 pytestmark = pytest.mark.parametrize("partitions", [1, 3])
 

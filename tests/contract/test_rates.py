@@ -5,9 +5,9 @@ import pytest
 from broker.core.errors import LimitReached
 from broker.diagnostics.consistency import check
 from broker.resp import keys
-from broker.store.job_store import Store
 from tests.conftest import NOW
 from tests.contract.building import GROUP, configure, names, new, queued
+from tests.stores import Store
 
 
 def at(store: Store, ms: int) -> None:
@@ -32,7 +32,7 @@ async def test_next_hands_out_a_second_of_jobs_and_no_more(store: Store, n: int)
     await configure(store, rate_limit=6)
     await many(store)
     assert sum([len(await store.next(n)) for _ in range(10)]) == 6
-    assert (await store.group(GROUP)).counts.queued == 94
+    assert (await store.groups.show(GROUP)).counts.queued == 94
 
 
 async def test_next_of_a_high_rate(store: Store) -> None:
@@ -215,7 +215,7 @@ async def test_next_keeps_all_limits(store: Store) -> None:
     for job in jobs:
         await store.succeed(GROUP, job.id, job.lease)
     assert len(await store.next(10)) == 2
-    assert (await store.group(GROUP)).rate_limit == 5
+    assert (await store.groups.show(GROUP)).rate_limit == 5
 
 
 async def test_check_finds_a_rate_without_a_limit(store: Store) -> None:

@@ -9,7 +9,6 @@ from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
 from broker.resp import keys
 from broker.store.format.replies import Reaped
-from broker.store.job_store import Store
 from tests.contract.building import (
     DAY_S,
     GROUP,
@@ -33,6 +32,7 @@ from tests.contract.building import (
     touch,
     wait,
 )
+from tests.stores import Store
 
 Bring = Callable[..., Awaitable[Job]]
 DUE: list[tuple[Bring, float]] = [
@@ -194,7 +194,7 @@ async def test_reap_by_two_at_once(store: Store) -> None:
     wait(store, 10)
     reaped = await asyncio.gather(*(store.reap(5) for _ in range(4)))
     assert [sum(column) for column in list(zip(*(r[:4] for r in reaped), strict=True))] == [6, 6, 0, 0]
-    assert (await store.group("other")).counts.queued == len(jobs)
+    assert (await store.groups.show("other")).counts.queued == len(jobs)
 
 
 async def test_reap_beside_next(store: Store) -> None:

@@ -5,8 +5,8 @@ import pytest
 from broker.models.jobs import Job
 from broker.models.reports import Finish
 from broker.models.workers import Receipt
-from broker.store.job_store import Store
 from tests.contract.building import GROUP, running
+from tests.stores import Store
 
 RECEIPT = Receipt(worker="w1", host="h", delivery=1, exit_code=0, run_ms=12, max_rss_bytes=1 << 33, log_bytes=5)
 

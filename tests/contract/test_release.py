@@ -6,7 +6,6 @@ import pytest
 
 from broker.models.jobs import Job
 from broker.resp import keys
-from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     enqueue,
@@ -19,6 +18,7 @@ from tests.contract.building import (
     started,
     wait,
 )
+from tests.stores import Store
 
 Bring = Callable[[Store], Awaitable[Job]]
 

@@ -7,7 +7,6 @@ import pytest
 from broker.models.groups import Retentions
 from broker.models.jobs import Job
 from broker.store.format.replies import Reaped
-from broker.store.job_store import Store
 from tests.contract.building import (
     DAY_S,
     GROUP,
@@ -22,6 +21,7 @@ from tests.contract.building import (
     succeeded,
     wait,
 )
+from tests.stores import Store
 
 Bring = Callable[..., Awaitable[Job]]
 DEFAULTS: list[tuple[Bring, int]] = [(succeeded, DAY_S), (cancelled, DAY_S), (failed, 7 * DAY_S)]

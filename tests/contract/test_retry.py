@@ -9,7 +9,6 @@ from broker.core.errors import WrongState
 from broker.models.jobs import Job
 from broker.resp import keys
 from broker.store.format.record import parts_of, split
-from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -26,6 +25,7 @@ from tests.contract.building import (
     succeeded,
     wait,
 )
+from tests.stores import Store
 
 KEPT = {"image": "post", "payload": "dear ü", "timeout": 7, "priority": 2, "retries_delay": 9}
 """What every retry keeps of the old job."""
@@ -115,7 +115,7 @@ async def test_fail_runs(store: Store, max_retries: int) -> None:
         await reap_after(store, 5)
     assert runs == max_retries + 1
     assert not last.retry_at
-    counts = (await store.group(GROUP)).counts
+    counts = (await store.groups.show(GROUP)).counts
     assert (counts.failed, counts.queued, counts.delayed, counts.running) == (runs, 0, 0, 0)
 
 

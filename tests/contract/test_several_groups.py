@@ -9,7 +9,6 @@ from broker.core.settings import BrokerSettings
 from broker.models.groups import Retentions
 from broker.models.jobs import Job
 from broker.resp import keys
-from broker.store.job_store import Store
 from tests.conftest import NOW
 from tests.contract.building import (
     DAY_S,
@@ -27,6 +26,7 @@ from tests.contract.building import (
     wait,
 )
 from tests.contract.listening import Heard
+from tests.stores import Store
 
 SPEC = '{"image":"post"}'
 Words = list[str | int]

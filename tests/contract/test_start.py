@@ -7,7 +7,6 @@ import pytest
 from broker.core.errors import WrongState
 from broker.models.jobs import Job
 from broker.models.reports import Finish
-from broker.store.job_store import Store
 from tests.contract.building import (
     GROUP,
     clock,
@@ -22,6 +21,7 @@ from tests.contract.building import (
     touch,
     wait,
 )
+from tests.stores import Store
 
 Complete = Callable[[Store, Job, int], Awaitable[object]]
 

@@ -8,7 +8,6 @@ from broker.core.errors import NotFound, WrongState
 from broker.core.states import MOVES, STATUSES, VERBS, Move, Status, sources
 from broker.models.groups import Counts
 from broker.models.jobs import Job
-from broker.store.job_store import Store
 from tests.contract.building import (
     DAY_S,
     GROUP,
@@ -26,6 +25,7 @@ from tests.contract.building import (
     touch,
     wait,
 )
+from tests.stores import Store
 
 Act = Callable[[Store, Job], Awaitable[object]]
 Bring = Callable[[Store], Awaitable[Job]]
@@ -110,7 +110,7 @@ async def test_cancel(store: Store, bring: Bring) -> None:
     shown = await store.cancel(GROUP, job.id)
     assert (shown.reason, shown.completed_at) == ("client_request", clock(store))
     assert not shown.expires_at
-    assert (await store.group(GROUP)).counts == Counts(cancelled=1)
+    assert (await store.groups.show(GROUP)).counts == Counts(cancelled=1)
 
 
 @pytest.mark.parametrize("edge", MADE, ids=lambda edge: f"{edge[0]}-{edge[2]}")

@@ -4,8 +4,8 @@ import pytest
 
 from broker.core.errors import LimitReached, NotFound
 from broker.models.workers import KEPT_S, Announcement, Order
-from broker.store.job_store import Store
 from tests.conftest import NOW
+from tests.stores import Store
 
 
 def says(name: str = "w1", **fields: object) -> Announcement:
@@ -14,96 +14,96 @@ def says(name: str = "w1", **fields: object) -> Announcement:
 
 
 def at(store: Store, seconds: float) -> None:
-    """Set the registry's clock so long after NOW."""
-    store.registry.now = str(NOW + int(seconds * 1000))
+    """Set the clock so long after NOW."""
+    store.now = str(NOW + int(seconds * 1000))
 
 
 async def test_announce_makes_a_worker_known(store: Store) -> None:
     """What a worker says of itself is told as it said it, with the time of its last word."""
     at(store, 0)
-    orders = await store.registry.announce(says(runner="process", busy=1, running=["0hYjB6dJb7Pq2Xk9"]))
+    orders = await store.workers.announce(says(runner="process", busy=1, running=["0hYjB6dJb7Pq2Xk9"]))
     assert (orders.number, orders.order or None) == (0, None)
-    [worker], cursor = await store.registry.workers(10)
+    [worker], cursor = await store.workers.list(10)
     assert (worker.name, worker.host, worker.slots, worker.busy, worker.running) == (
         "w1", "h1", 4, 1, ["0hYjB6dJb7Pq2Xk9"],
     )  # fmt: skip
     assert (worker.seen_at, cursor) == ("2026-11-23T19:23:14.165Z", "")
-    assert await store.registry.worker("w1") == worker
+    assert await store.workers.show("w1") == worker
 
 
 async def test_announce_keeps_a_worker_for_a_minute(store: Store) -> None:
     """Its keys expire a minute after its last word; then it is not there."""
-    await store.registry.announce(says())
+    await store.workers.announce(says())
     keys = [key async for key in store.redis.scan_iter("*worker*")]
     assert len(keys) == 2
     for key in keys:
         assert 0 < await store.redis.pttl(key) <= KEPT_S * 1000
         await store.redis.pexpire(key, 0)
-    assert await store.registry.workers(10) == ([], "")
+    assert await store.workers.list(10) == ([], "")
     with pytest.raises(NotFound):
-        await store.registry.order("w1", "quiet")
+        await store.workers.order("w1", "quiet")
 
 
 async def test_announce_forgets_those_who_are_silent(store: Store) -> None:
     """A worker's word takes the names of those out whose last one is over a minute old."""
     at(store, 0)
-    await store.registry.announce(says("old"))
+    await store.workers.announce(says("old"))
     at(store, KEPT_S)
-    await store.registry.announce(says("young"))
+    await store.workers.announce(says("young"))
     assert await store.redis.zrange(f"{store.partitions[0]}:workers", 0, -1) == [b"young"]
 
 
 async def test_announce_of_a_worker_that_stops(store: Store) -> None:
     """A worker's last word takes it off the list at once."""
-    await store.registry.announce(says())
-    await store.registry.announce(says(state="stopped"))
-    assert await store.registry.workers(10) == ([], "")
+    await store.workers.announce(says())
+    await store.workers.announce(says(state="stopped"))
+    assert await store.workers.list(10) == ([], "")
     assert not await store.redis.exists(f"{store.partitions[0]}:workers")
     with pytest.raises(NotFound):
-        await store.registry.worker("w1")
+        await store.workers.show("w1")
 
 
 async def test_announce_of_one_worker_too_many(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The registry is bounded: a new worker above the limit is refused, one that is known goes on."""
     monkeypatch.setattr("broker.store.workers.MAX_WORKERS", 2)
-    await store.registry.announce(says("a"))
-    await store.registry.announce(says("b"))
+    await store.workers.announce(says("a"))
+    await store.workers.announce(says("b"))
     with pytest.raises(LimitReached):
-        await store.registry.announce(says("c"))
-    await store.registry.announce(says("a"))
+        await store.workers.announce(says("c"))
+    await store.workers.announce(says("a"))
 
 
 @pytest.mark.parametrize("word", ["quiet", "resume", "drain"])
 async def test_order_waits_until_it_is_done(store: Store, word: Order) -> None:
     """An order is told with each announcement until the worker says that it carried it out."""
-    await store.registry.announce(says())
-    assert (await store.registry.order("w1", word)).order == word
-    first = await store.registry.announce(says())
-    again = await store.registry.announce(says())
+    await store.workers.announce(says())
+    assert (await store.workers.order("w1", word)).order == word
+    first = await store.workers.announce(says())
+    again = await store.workers.announce(says())
     assert first == again
     assert first.order == word
-    after = await store.registry.announce(says(done=first.number))
+    after = await store.workers.announce(says(done=first.number))
     assert not after.order
-    assert not (await store.registry.worker("w1")).order
+    assert not (await store.workers.show("w1")).order
 
 
 async def test_order_replaces_an_earlier_one(store: Store) -> None:
     """The last word counts, and having done the one before does not take it away."""
-    await store.registry.announce(says())
-    await store.registry.order("w1", "quiet")
-    first = await store.registry.announce(says())
-    await store.registry.order("w1", "resume")
-    second = await store.registry.announce(says(done=first.number))
+    await store.workers.announce(says())
+    await store.workers.order("w1", "quiet")
+    first = await store.workers.announce(says())
+    await store.workers.order("w1", "resume")
+    second = await store.workers.announce(says(done=first.number))
     assert (second.number, second.order) == (first.number + 1, "resume")
 
 
 async def test_workers_come_in_pages(store: Store) -> None:
     """Pages go by name, none twice and none left out."""
     for name in ("c", "a", "b", "d", "e"):
-        await store.registry.announce(says(name))
+        await store.workers.announce(says(name))
     names, cursor, pages = [], "", 0
     while pages == 0 or cursor:
-        found, cursor = await store.registry.workers(2, cursor)
+        found, cursor = await store.workers.list(2, cursor)
         names += [worker.name for worker in found]
         pages += 1
     assert (names, pages) == (["a", "b", "c", "d", "e"], 3)

@@ -6,7 +6,7 @@ from broker.models.groups import GroupSettings
 from broker.models.jobs import NewJob
 from broker.models.reports import Held
 from broker.resp.client import connect
-from broker.store.job_store import Store
+from tests.stores import Store
 
 
 async def fill(url: str) -> str:

@@ -13,8 +13,8 @@ from broker.logs.storage import open_logs
 from broker.reaper.reaper import Reaper
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Waiters
-from broker.store.job_store import Store
 from tests.conftest import NOW
+from tests.stores import Store
 from worker.client import Client
 
 

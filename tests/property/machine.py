@@ -18,12 +18,11 @@ from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import Job, NewJob
 from broker.models.reports import Finish, Held
 from broker.resp import keys
-from broker.store.enqueue import Enqueued
-from broker.store.job_store import Store
-from broker.store.limits import Limits
+from broker.store.enqueuer import GroupLimits
 from tests.conftest import NOW, assert_known_keys
 from tests.property.kept import kept_of
 from tests.property.model import FACTS, Model, ModelJob, Refused
+from tests.stores import Enqueued, Store
 
 Which: TypeAlias = tuple[str, int]
 GROUPS = ("maps", "mail")
@@ -50,7 +49,16 @@ SETTINGS = st.builds(
     retention=st.none() | st.none() | st.builds(Retentions, succeeded=FEW_S, failed=FEW_S, cancelled=FEW_S),
 )
 GROUP = st.sampled_from(GROUPS)
-LIMITS = st.sampled_from((Limits(0, 0), Limits(0, 0), Limits(0, 0), Limits(6, 0), Limits(0, 90), Limits(8, 120)))
+LIMITS = st.sampled_from(
+    (
+        GroupLimits(0, 0),
+        GroupLimits(0, 0),
+        GroupLimits(0, 0),
+        GroupLimits(6, 0),
+        GroupLimits(0, 90),
+        GroupLimits(8, 120),
+    )
+)
 """Unfinished jobs of a group, and their bytes; a job has 13 or 34."""
 HELD = st.tuples(st.sampled_from(("running", "running", "running", "running", "any", "gone")), st.integers(0, 3))
 KEPT = st.tuples(st.sampled_from(("finished", "finished", "finished", "any", "gone")), st.integers(0, 3))
@@ -104,7 +112,7 @@ class TitanMachine(RuleBasedStateMachine):
         self.configured = 0
 
     @initialize(limits=LIMITS, settings=SETTINGS)
-    def open(self, limits: Limits, settings: GroupSettings) -> None:
+    def open(self, limits: GroupLimits, settings: GroupSettings) -> None:
         self.run(self.store.open())
         self.advance(0)
         self.broker_dies(limits)
@@ -154,7 +162,7 @@ class TitanMachine(RuleBasedStateMachine):
             self.model.release(job.group_name, job.id, str(job.lease), 0)
 
     @rule(limits=LIMITS)
-    def broker_dies(self, limits: Limits) -> None:
+    def broker_dies(self, limits: GroupLimits) -> None:
         """Between any two calls another broker, with other limits, takes over: nothing is lost with the old one."""
         self.settings = msgspec.structs.replace(self.settings, max_group_jobs=limits.jobs, max_group_bytes=limits.bytes)
         self.model.limits = limits

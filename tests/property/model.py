@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from broker.core.states import FINISHED, Status
 from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import NewJob
-from broker.store.limits import Limits
+from broker.store.enqueuer import GroupLimits
 
 FACTS = ("bytes", "created_at", "reason", "retry_of", "retry_at")
 
 
-NO_LIMITS = Limits(0, 0)
+NO_LIMITS = GroupLimits(0, 0)
 
 
 class Refused(Exception):
@@ -81,7 +81,7 @@ class Model:
     settings: dict[str, GroupSettings] = field(default_factory=dict)
     discarded: set[str] = field(default_factory=set)
     sequence: int = 0
-    limits: Limits = NO_LIMITS
+    limits: GroupLimits = NO_LIMITS
     grace_ms: int = 0
     full_at: dict[str, float] = field(default_factory=dict)
     held_until: dict[str, int] = field(default_factory=dict)

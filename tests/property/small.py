@@ -23,9 +23,9 @@ from broker.models.groups import GroupSettings
 from broker.models.jobs import NewJob
 from broker.models.reports import Held
 from broker.resp import keys
-from broker.store.job_store import Store
 from tests.conftest import NOW
 from tests.property.kept import kept_of
+from tests.stores import Store
 
 GROUP, P = "g", "t:{0}"
 GRACE_MS = 1000

@@ -16,9 +16,9 @@ from broker.http.server.runner import Runner
 from broker.http.server.tls_site import TlsSite
 from broker.logs.storage import Logs
 from broker.resp.notifier import Waiters
-from broker.store.job_store import Store
 from tests.conftest import eventually
 from tests.security.certificates import Authority
+from tests.stores import Store
 
 HANDSHAKE_S = 0.5
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -99,7 +99,7 @@ async def test_broker_speaks_tls_as_its_own_user(guarded: Guarded) -> None:
             [Finish(group_name="g", id=job.id, lease=job.lease, status="succeeded") for job in jobs]
         ) == [None, None]
         await store.ready()
-        assert (await store.group("g")).counts.succeeded == 2
+        assert (await store.groups.show("g")).counts.succeeded == 2
 
 
 @pytest.mark.parametrize("missing", ["ca", "cert", "user"])

@@ -30,10 +30,10 @@ async def call_every_verb(store):
     for group in groups:
         await store.configure(group, GroupSettings(max_concurrency=5))
         await store.list(group, 2)
-    await store.groups(3)
-    await store.registry.announce(Announcement(name="w", host="h"))
-    await store.registry.order("w", "quiet")
-    await store.registry.workers(3)
+    await store.groups.list(3)
+    await store.workers.announce(Announcement(name="w", host="h"))
+    await store.workers.order("w", "quiet")
+    await store.workers.list(3)
     return await store.reap(100)
 
 

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from broker.diagnostics.durability import Durability, Watch, durability
-from broker.store.job_store import Store
+from tests.stores import Store
 
 GOOD = {"aof_enabled": 1, "aof_last_write_status": "ok", "maxmemory_policy": "noeviction"}
 GOOD |= {"role": "master", "redis_version": "7.2.4"}

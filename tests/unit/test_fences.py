@@ -13,8 +13,8 @@ from broker.core.settings import BrokerSettings
 from broker.models.jobs import NewJob
 from broker.resp.client import connect
 from broker.resp.multiplexer import Wire
-from broker.store.job_store import Store
 from tests.conftest import server_program, start_server
+from tests.stores import Store
 
 ONE = [NewJob(image="x")]
 
@@ -39,7 +39,7 @@ async def test_durable_on_a_store_with_a_file(own_server):
     url, _ = own_server("--appendonly", "yes", "--appendfsync", "everysec")
     async with opened(url) as store:
         await asyncio.gather(*(store.enqueue_durably("maps", ONE) for _ in range(50)))
-        assert (await store.group("maps")).counts.queued == 50
+        assert (await store.groups.show("maps")).counts.queued == 50
         assert (await store.redis.info("commandstats"))["cmdstat_waitaof"]["calls"] < 10
         await asyncio.gather(*(store.enqueue_durably("maps", ONE) for _ in range(50)))
         assert (await store.redis.info("commandstats"))["cmdstat_waitaof"]["calls"] < 20
@@ -58,7 +58,7 @@ async def test_durable_waits_for_the_disk(own_server):
             await store.enqueue_durably("maps", ONE)
         assert time.monotonic() - began < 2.5
         assert "Idempotency-Key" in late.value.message
-        assert (await store.group("maps")).counts.queued == 2
+        assert (await store.groups.show("maps")).counts.queued == 2
 
 
 async def test_durable_repeated_waits_again(own_server):
@@ -70,7 +70,7 @@ async def test_durable_repeated_waits_again(own_server):
                 await store.enqueue_durably("maps", ONE, "key")
         await store.redis.config_set("appendfsync", "always")
         assert (await store.enqueue_durably("maps", ONE, "key")).is_replayed
-        assert (await store.group("maps")).counts.queued == 1
+        assert (await store.groups.show("maps")).counts.queued == 1
 
 
 async def test_durable_without_a_file(own_server):
@@ -79,7 +79,7 @@ async def test_durable_without_a_file(own_server):
     async with opened(url) as store:
         with pytest.raises(NotDurable, match=r"nothing was enqueued.*appendonly"):
             await store.enqueue_durably("maps", ONE)
-        assert (await store.groups(10))[0] == []
+        assert (await store.groups.list(10))[0] == []
 
 
 async def test_durable_when_the_file_goes(own_server):
@@ -113,7 +113,7 @@ async def test_durable_on_a_store_that_is_too_old(tmp_path):
                 return
             with pytest.raises(NotDurable, match=r"nothing was enqueued.*unknown command"):
                 await store.enqueue_durably("maps", ONE)
-            assert (await store.groups(10))[0] == []
+            assert (await store.groups.list(10))[0] == []
     finally:
         server.kill()
         server.wait()
@@ -134,14 +134,14 @@ async def test_durable_on_a_store_that_freezes(own_server, monkeypatch):
     url, server = own_server("--appendonly", "yes", "--appendfsync", "everysec")
     async with opened(url) as store:
         await store.enqueue_durably("maps", ONE)
-        enqueue = store.enqueue_encoded
+        enqueue = store.enqueuer.enqueue
 
         async def enqueue_and_freeze(*arguments):
             made = await enqueue(*arguments)
             server.send_signal(signal.SIGSTOP)
             return made
 
-        monkeypatch.setattr(store, "enqueue_encoded", enqueue_and_freeze)
+        monkeypatch.setattr(store.enqueuer, "enqueue", enqueue_and_freeze)
         for refusal in (NotDurable, StoreUnavailable):  # after the first it asks anew what the store can say
             began = time.monotonic()
             with pytest.raises(refusal):

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from broker.models.fields import MAX_JOBS
 from broker.models.groups import GroupSettings
 from broker.models.jobs import Job, NewJob, NewJobs
-from broker.store.job_store import Store
+from tests.stores import Store
 from tests.unit.jobs import NEW_JOBS, SETTINGS
 
 SLOW = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)

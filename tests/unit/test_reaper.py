@@ -13,8 +13,8 @@ from broker.reaper import reaper as reaper_module
 from broker.reaper.reaper import LONGEST_SLEEP_S, Reaper
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Waiters
-from broker.store.job_store import Store
 from tests.conftest import NOW, eventually, somebody_waits, waits
+from tests.stores import Store
 
 GONE_AT_ONCE = GroupSettings(retention=Retentions(succeeded=0, failed=0, cancelled=0))
 
@@ -54,13 +54,13 @@ def reaper(store, logs, waiters, monkeypatch):
     monkeypatch.setattr(reaper_module, "AFTER_FAULT_S", 0.01)
     reaper = Reaper(store, logs, waiters)
     reaper.calls, reaper.waiters = 0, waiters
-    reap = store.reap
+    reap = store.maintenance.reap
 
     async def counted(limit):
         reaper.calls += 1
         return await reap(limit)
 
-    monkeypatch.setattr(store, "reap", counted)
+    monkeypatch.setattr(store.maintenance, "reap", counted)
     return reaper
 
 
@@ -112,7 +112,7 @@ async def test_reap_due_goes_on_while_there_is_more(store, logs, waiters, settin
     await store.enqueue("maps", [NewJob(image="x", delay=1)] * 7)
     store.now = str(NOW + 1000)
     await Reaper(store, logs, waiters).reap_due()
-    assert (await store.group("maps")).counts.queued == 7
+    assert (await store.groups.show("maps")).counts.queued == 7
 
 
 async def test_run_does_not_look_without_a_reason(store, reaper, monkeypatch):
@@ -175,7 +175,7 @@ async def test_run_after_a_crash(store, reaper, monkeypatch, caplog):
             raise RuntimeError("a bug")
         return await reap(limit)
 
-    monkeypatch.setattr(store, "reap", crash)
+    monkeypatch.setattr(store.maintenance, "reap", crash)
     store.now = str(NOW)
     await store.enqueue("maps", [NewJob(image="x", delay=1)])
     store.now = str(NOW + 1000)
@@ -184,7 +184,7 @@ async def test_run_after_a_crash(store, reaper, monkeypatch, caplog):
         assert "crashed" in reaper.fault
         is_broken = False
         await eventually(lambda: not reaper.fault)
-    assert (await store.group("maps")).counts.queued == 1
+    assert (await store.groups.show("maps")).counts.queued == 1
     assert any(record.exc_info and "a bug" in str(record.exc_info[1]) for record in caplog.records)
 
 
@@ -199,7 +199,7 @@ async def test_run_while_the_store_is_away(store, reaper, monkeypatch, caplog):
             raise StoreUnavailable("It is away.")
         return await reap(limit)
 
-    monkeypatch.setattr(store, "reap", away)
+    monkeypatch.setattr(store.maintenance, "reap", away)
     with caplog.at_level(logging.WARNING, "broker.reaper.reaper"):
         async with running(reaper):
             await eventually(lambda: reaper.fault == "It is away.")
@@ -258,4 +258,4 @@ async def test_two_reapers_do_the_work_once(store, reaper, logs, waiters):
     other = Reaper(store, logs, waiters)
     steps = await asyncio.gather(*(one.reap_once() for one in (reaper, other) * 3))
     assert sum(step.requeued for step in steps) == 50
-    assert (await store.group("maps")).counts.queued == 50
+    assert (await store.groups.show("maps")).counts.queued == 50

@@ -13,6 +13,7 @@ from broker.models.jobs import NewJob
 from broker.resp.script_source import SCRIPTS
 from broker.resp.scripts import Call, Scripts
 from tests.conftest import NOW
+from tests.stores import topology_on
 
 SPEC = '{"image":"x"}'
 
@@ -63,7 +64,7 @@ async def test_run_after_a_flush_wakes_who_looked_too_early(store, redis):
 
 async def test_run_all_with_part_of_the_scripts_known_runs_each_once(store, redis, backend):
     """Calls whose script is known run first, the others once it is loaded; each once, the replies in order."""
-    scripts = Scripts(redis, is_plain=backend == "fake")
+    scripts = Scripts(store.topology, is_plain=backend == "fake")
     await redis.script_flush()
     await scripts.run_all([enqueue_call(store, "0" * 15 + "1")])
     calls = [
@@ -90,9 +91,6 @@ class SlowWire:
         self.sent = []
         self._takes_s = takes_s
 
-    def at(self, _):
-        return self
-
     def call(self, *words):
         self.sent.append(words[0])
         loop = asyncio.get_running_loop()
@@ -113,7 +111,7 @@ async def test_loading_takes_no_longer_than_a_call(redis):
     wire = SlowWire(0.3)
     began = time.monotonic()
     with pytest.raises(StoreUnavailable):
-        await Scripts(redis, wire).run("show", "p", "maps", "0" * 16)
+        await Scripts(topology_on(redis, ["p"], wire)).run("show", "p", "maps", "0" * 16)
     assert time.monotonic() - began < 0.55
     assert wire.sent == ["EVALSHA", "EVALSHA"]
 
@@ -121,10 +119,10 @@ async def test_loading_takes_no_longer_than_a_call(redis):
 @pytest.mark.parametrize("backend", ["fake"])
 async def test_field_takes_half_of_a_call(redis):
     """What is looked up before a call leaves it time: it is given up after half of what a call may take."""
-    assert await Scripts(redis, SlowWire(0.01)).field("p", "key", "image") == b"image"
+    assert await Scripts(topology_on(redis, ["p"], SlowWire(0.01))).field("p", "key", "image") == b"image"
     began = time.monotonic()
     with pytest.raises(StoreUnavailable):
-        await Scripts(redis, SlowWire(0.3)).field("p", "key", "image")
+        await Scripts(topology_on(redis, ["p"], SlowWire(0.3))).field("p", "key", "image")
     assert time.monotonic() - began < 0.29
 
 

@@ -96,11 +96,11 @@ class Sent:
         return [2 * part for part in parts]
 
 
-@pytest.fixture(params=[True, False], ids=["steps", "tasks"])
-async def sent(request: pytest.FixtureRequest) -> tuple[Sent, Ticks[int, int]]:
+@pytest.fixture
+async def sent() -> tuple[Sent, Ticks[int, int]]:
     """Ticks, and what they send."""
     sent = Sent()
-    return sent, Ticks(sent, sent.unwanted.append, is_stepwise=request.param)
+    return sent, Ticks(sent, sent.unwanted.append)
 
 
 async def test_ticks_gather_the_calls_of_a_turn(sent: tuple[Sent, Ticks[int, int]]) -> None:

@@ -16,7 +16,7 @@ from broker.models.jobs import NewJob
 from broker.resp.bootstrap import PartitionsDiffer
 from broker.resp.client import connect
 from broker.resp.replies_to_errors import told
-from broker.store.job_store import Store
+from tests.stores import Store
 from tests.unit.conftest import free_port
 from tests.unit.every_verb import refused
 
@@ -66,7 +66,7 @@ async def test_a_frozen_store_is_unavailable_in_time_and_gets_the_script_once(on
     await store.next(10)
     await asyncio.sleep(LIMIT_S)  # were anything resent, it would be there by now
     calls = (await store.redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
-    assert (await store.group("maps")).counts.running + (await store.group("maps")).counts.queued <= 4
+    assert (await store.groups.show("maps")).counts.running + (await store.groups.show("maps")).counts.queued <= 4
     assert calls <= 1 + 1 + 3 + 2  # enqueue (twice: it was not loaded), three that hung, next (twice)
 
 
@@ -149,7 +149,7 @@ async def test_a_caller_that_goes_away_leaves_the_call_whole(on, valkey_url):
     for call in calls:
         call.cancel()
     await asyncio.gather(*calls, return_exceptions=True)
-    assert (await store.group(group)).counts.queued == 3
+    assert (await store.groups.show(group)).counts.queued == 3
     with pytest.raises(NotFound):
         await store.show(group, "0" * 16)
 

@@ -7,7 +7,7 @@ from broker.core.settings import BrokerSettings
 from broker.diagnostics.consistency import check
 from broker.models.jobs import NewJob
 from broker.resp.client import connect
-from broker.store.job_store import Store
+from tests.stores import Store
 from tests.unit.every_verb import finished, held, refused
 
 

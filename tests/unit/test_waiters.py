@@ -8,8 +8,8 @@ from broker.models.groups import GroupSettings
 from broker.models.jobs import NewJob
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Waiters
-from broker.store.job_store import Store
 from tests.conftest import NOW, eventually, somebody_waits, waits
+from tests.stores import Store
 
 ONE = [NewJob(image="x")]
 

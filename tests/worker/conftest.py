@@ -17,7 +17,7 @@ from broker.logs.storage import open_logs
 from broker.models.jobs import Job, NewJob
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Waiters
-from broker.store.job_store import Store
+from tests.stores import Store
 from tests.worker.containers import Running
 from tests.worker.podman import Podman, missing, podman
 from tests.worker.programs import Start, programs

@@ -58,7 +58,7 @@ async def test_a_broker_without_its_store_is_left(front: Front, second: Front, m
             async def is_away(*_: object) -> None:
                 raise StoreUnavailable
 
-            patch.setattr(front.broker.store, "groups", is_away)
+            patch.setattr(front.broker.store.groups, "list", is_away)
             with pytest.raises(StoreUnavailable):
                 await client.groups()
         await front.stop()

@@ -11,8 +11,8 @@ from broker.models.jobs import Job
 from broker.models.workers import Announcement, Orders
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Waiters
-from broker.store.job_store import Store
 from tests.conftest import eventually
+from tests.stores import Store
 from tests.worker.conftest import Front, Work, Working, enqueue
 from tests.worker.programs import Start
 from tests.worker.watching import is_dead, written
@@ -24,7 +24,7 @@ SOON_S = 2.0
 
 async def waits(client: Client, store: Store) -> None:
     """Return when a worker waits for news, and the broker has looked for some since."""
-    await eventually(lambda: store.registry.notices.is_awaited)
+    await eventually(lambda: store.workers.notices.is_awaited)
     await client.workers()
 
 

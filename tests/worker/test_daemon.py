@@ -7,7 +7,7 @@ import pytest
 
 from broker.core.errors import NotFound
 from broker.models.jobs import NewJob
-from broker.store.job_store import Store
+from tests.stores import Store
 from tests.worker.conftest import Front, Work, enqueue, read_log
 from tests.worker.watching import is_dead, written
 from worker.client import Client

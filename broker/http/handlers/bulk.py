@@ -10,13 +10,13 @@ from broker.models.results import Outcome, Outcomes
 async def finish(call: Call) -> Answer:
     """Mark many running jobs as succeeded or failed."""
     items = await call.items(Finishes, Finish)
-    return json(Outcomes(await items.outcomes(call.store.finish, _finished)))
+    return json(Outcomes(await items.outcomes(call.store.completer.finish, _finished)))
 
 
 async def touch_many(call: Call) -> Answer:
     """Give many deliveries another lease."""
     items = await call.items(HeldJobs, Held)
-    return json(Outcomes(await items.outcomes(call.store.touch, _touched)))
+    return json(Outcomes(await items.outcomes(call.store.completer.touch, _touched)))
 
 
 def _finished(job_id: str, _: None) -> Outcome:

@@ -11,17 +11,17 @@ from broker.models.groups import GroupPut, GroupsWrapper, GroupWrapper
 async def list_groups(call: Call) -> Answer:
     """List the groups with their settings and counts."""
     query = call.query(GroupsQuery)
-    groups, cursor = await call.store.groups(query.n, query.cursor)
+    groups, cursor = await call.store.groups.list(query.n, query.cursor)
     in_reach = [group for group in groups if call.grant.reaches(group.name)]
     return json(GroupsWrapper(in_reach, cursor or UNSET))
 
 
 async def show_group(call: Call) -> Answer:
     """Show a group's settings and counts."""
-    return json(GroupWrapper(await call.store.group(call.group)))
+    return json(GroupWrapper(await call.store.groups.show(call.group)))
 
 
 async def configure(call: Call) -> Answer:
     """Give a group all its settings anew; one that is not given has its default."""
     settings = (await call.body(GroupPut)).group
-    return json(GroupWrapper(await call.store.configure(call.group, settings)))
+    return json(GroupWrapper(await call.store.groups.configure(call.group, settings)))

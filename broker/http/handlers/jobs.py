@@ -28,7 +28,7 @@ async def enqueue(call: Call) -> Answer:
     _check_number(body.jobs, call.settings.max_batch)
     _check_images(body.jobs)
     _check_payloads(body.jobs, call.settings.max_payload_bytes)
-    enqueue_ = call.store.enqueue_durably if is_durable else call.store.enqueue_encoded
+    enqueue_ = call.store.enqueuer.enqueue_durably if is_durable else call.store.enqueuer.enqueue
     enqueued = await enqueue_(call.group, body.jobs, key)
     return document(listed(enqueued.jobs), 201, _REPLAYED if enqueued.is_replayed else ())
 
@@ -36,7 +36,7 @@ async def enqueue(call: Call) -> Answer:
 async def list_jobs(call: Call) -> Answer:
     """List a group's jobs."""
     query = call.query(ListQuery)
-    jobs, cursor = await call.store.list(
+    jobs, cursor = await call.store.jobs.list(
         call.group,
         query.n,
         created_after=moment(query.created_after, "created_after"),
@@ -49,24 +49,24 @@ async def list_jobs(call: Call) -> Answer:
 
 async def show(call: Call) -> Answer:
     """Show one job."""
-    return json(JobWrapper(await call.store.show(call.group, call.job_id)))
+    return json(JobWrapper(await call.store.jobs.show(call.group, call.job_id)))
 
 
 async def remove(call: Call) -> Answer:
     """Forget a finished job and its log."""
-    if await call.store.remove(call.group, call.job_id):
+    if await call.store.jobs.remove(call.group, call.job_id):
         await discard_log(call)
     return nothing()
 
 
 async def cancel(call: Call) -> Answer:
     """End a job that is not finished."""
-    return json(JobWrapper(await call.store.cancel(call.group, call.job_id)))
+    return json(JobWrapper(await call.store.jobs.cancel(call.group, call.job_id)))
 
 
 async def retry(call: Call) -> Answer:
     """Do a finished job again: answers the new job."""
-    return json(JobWrapper(await call.store.retry(call.group, call.job_id)))
+    return json(JobWrapper(await call.store.jobs.retry(call.group, call.job_id)))
 
 
 def _check_number(jobs: Sequence[NewJob], limit: int) -> None:

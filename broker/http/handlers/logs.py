@@ -23,7 +23,7 @@ async def read_log(call: Call) -> web.StreamResponse:
     query = call.query(TailQuery)
     if query.follow:
         return await _follow(call, query)
-    if not await call.store.has_log(call.group, call.job_id):
+    if not await call.store.jobs.has_log(call.group, call.job_id):
         raise NotFound("The job has no log.")
     if query.tail is not None:
         return await text(call.web, await call.logs.tail(call.job_id, query.tail))
@@ -33,7 +33,7 @@ async def read_log(call: Call) -> web.StreamResponse:
 
 async def _follow(call: Call, query: TailQuery) -> web.StreamResponse:
     start = query.start
-    if query.tail is not None and await call.store.has_log(call.group, call.job_id):
+    if query.tail is not None and await call.store.jobs.has_log(call.group, call.job_id):
         start = await call.logs.place_of_tail(call.job_id, query.tail)
     seen = call.request.headers.get("Last-Event-ID", "")
     start = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 16 else start  # a browser that comes back

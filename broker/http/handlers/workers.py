@@ -19,31 +19,31 @@ async def announce(call: Call) -> Answer:
     """Know a worker for a minute; answer what is wanted of it, and with `wait` which running jobs were cancelled."""
     query = call.query(AnnounceQuery)
     worker = await call.body(Announcement)
-    registry = call.store.registry
-    orders = await registry.announce(worker)
+    workers = call.store.workers
+    orders = await workers.announce(worker)
     is_last = worker.state == ENDING or call.front.in_progress.is_stopping
     if not query.wait or orders.order or is_last:
         return json(msgspec.structs.replace(orders, seen=query.seen or UNSET))
     with call.front.shed.waiting(1):
-        return json(await registry.hear(worker.name, query.seen, call.grant.reaches, query.wait))
+        return json(await workers.hear(worker.name, query.seen, call.grant.reaches, query.wait))
 
 
 async def list_workers(call: Call) -> Answer:
     """List the workers that announced themselves within a minute."""
     call.grant.check_all()
     query = call.query(WorkersQuery)
-    workers, cursor = await call.store.registry.workers(query.n, query.cursor)
+    workers, cursor = await call.store.workers.list(query.n, query.cursor)
     return json(WorkersWrapper(workers, cursor or UNSET))
 
 
 async def show_worker(call: Call) -> Answer:
     """Show one worker."""
     call.grant.check_all()
-    return json(WorkerWrapper(await call.store.registry.worker(call.worker)))
+    return json(WorkerWrapper(await call.store.workers.show(call.worker)))
 
 
 async def order(call: Call) -> Answer:
     """Tell a worker to be quiet, to resume or to drain; it hears that within 2 s."""
     call.grant.check_all()
     given = await call.body(OrderGiven)
-    return json(WorkerWrapper(await call.store.registry.order(call.worker, given.order)))
+    return json(WorkerWrapper(await call.store.workers.order(call.worker, given.order)))

@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from broker.auth.grants import EVERYTHING, Access, Grant
 from broker.core.errors import Invalid
-from broker.core.inline_task import in_steps, in_task
 from broker.core.settings import BrokerSettings
 from broker.diagnostics.metrics_report import Metrics
 from broker.http.browser_guard import Browsers
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from broker.logs.storage import Logs
     from broker.reaper.reaper import Reaper
     from broker.resp.notifier import Waiters
-    from broker.store.job_store import Store
+    from broker.store.job_store import JobStore
 
 Body = TypeVar("Body", bound=Struct)
 
@@ -41,7 +40,7 @@ _LARGE_BYTES = 1024 * 1024
 class Broker(NamedTuple):
     """What a broker is made of, as the front end uses it. `reaper` is None where another broker runs it."""
 
-    store: "Store"
+    store: "JobStore"
     logs: "Logs"
     waiters: "Waiters"
     settings: BrokerSettings
@@ -60,8 +59,7 @@ class Front:
         self.access = broker.access
         self.browsers = Browsers(broker.settings, broker.access)
         self.shed = Shed(broker.settings.max_in_progress)
-        begin = in_steps if broker.store.hot.is_stepwise else in_task
-        self.polls = Polls(broker.waiters, self.shed, begin, broker.store.give_back)
+        self.polls = Polls(broker.waiters, self.shed, broker.store.dispatcher.give_back)
         self.in_progress = InProgress()
         self.followers = Followers(broker.settings.max_followers)
         self.metrics = broker.metrics or Metrics(broker.store)

@@ -26,6 +26,8 @@ class NewRun(NamedTuple):
     specs: Sequence[bytes]
 
 
+HeldWords = tuple[str, str, str]
+"""A job that is touched: group, id, lease."""
 Ended = tuple[str, str, tuple[Word, ...]]
 """A job that ended, as a consumer reports it: group, status, and what finish.lua takes for it, its id first."""
 

@@ -13,7 +13,7 @@ from typing import Any
 from broker.core.settings import BrokerSettings
 from broker.diagnostics.consistency import check
 from broker.resp.client import connect
-from broker.store.job_store import Store
+from tests.stores import Store
 from tests.system.chaos.faults import Faults
 from tests.system.chaos.ledger import Ledger
 from tests.system.chaos.load import Load

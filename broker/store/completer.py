@@ -1,0 +1,127 @@
+"""Touches and finishes running jobs.
+
+Calls made in one event-loop iteration share one script call for each verb and partition.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from broker.core.errors import LeaseLost, NotFound, TitanError, WrongState
+from broker.core.ids import Ids
+from broker.core.timestamps import milliseconds
+from broker.models.jobs import Job
+from broker.models.reports import Finish, Held
+from broker.models.workers import Receipt
+from broker.resp.partitions import Partitions, outcome
+from broker.resp.resp_connection import Word
+from broker.store.batcher import MOST_JOBS, Ticks
+from broker.store.clock import Clock
+from broker.store.format.job_json import finished
+from broker.store.format.replies import job_of
+from broker.store.format.script_args import Ended, HeldWords, ended_of, finish_words, receipt_text, touch_words
+
+_Batches = Mapping[str, Ticks[Sequence[Any], list[Any]]]
+
+
+class Completer:
+    """Takes what consumers report of running jobs: touch, succeed, fail, finish and release.
+
+    `grace_ms`: how much longer than a job's timeout a short lease may last.
+    """
+
+    def __init__(self, partitions: Partitions, clock: Clock, ids: Ids, grace_ms: int) -> None:
+        self._partitions = partitions
+        self._clock = clock
+        self._ids = ids
+        self._grace_ms = grace_ms
+        self._touches = self._batches(self._send_touches)
+        self._finishes = self._batches(self._send_finishes)
+        self._finishes_with_job = self._batches(partial(self._send_finishes, want="job"))
+
+    async def touch(self, items: Sequence[Held]) -> list[int | TitanError]:
+        """Renew leases: for each item the end of its lease, ms, or NotFound, WrongState, LeaseLost."""
+        held: list[HeldWords] = [(item.group_name, item.id, item.lease or "") for item in items]
+        return await self._spread(self._touches, held)
+
+    async def succeed(self, report: Finish) -> bytes:
+        """Mark a running job as succeeded; the job as JSON. Raises NotFound, WrongState, LeaseLost."""
+        return await self._finish_one(report)
+
+    async def fail(self, report: Finish) -> bytes:
+        """Mark a running job as failed, with its automatic retry; the job as JSON. Raises as `succeed` does."""
+        return await self._finish_one(report)
+
+    async def finish(self, items: Sequence[Finish]) -> list[TitanError | None]:
+        """Succeed and fail many jobs: for each item None, or NotFound, WrongState, LeaseLost."""
+        rows = await self._spread(self._finishes, [self._ended(item) for item in items])
+        return [row if isinstance(row, TitanError) else None for row in rows]
+
+    async def release(
+        self, group: str, job_id: str, lease: str = "", delay: int = 0, receipt: Receipt | None = None
+    ) -> Job:
+        """Requeue a running job; the delivery is not counted. Raises NotFound, WrongState, LeaseLost."""
+        arguments = (self._clock.now, group, job_id, lease, delay, receipt_text(receipt, "released"))
+        [row] = await self._partitions.run("release", self._partitions.of(group), *arguments)
+        return job_of(row)
+
+    async def _finish_one(self, report: Finish) -> bytes:
+        [row] = await self._spread(self._finishes_with_job, [self._ended(report)])
+        if isinstance(row, TitanError):
+            raise row
+        return finished(report.id, row)
+
+    def _ended(self, item: Finish) -> Ended:
+        completed_at = milliseconds(item.completed_at) if item.completed_at else ""
+        return ended_of(item, completed_at, self._ids.take(1)[0] if item.status == "failed" else "")
+
+    def _batches(self, send: Callable[[str, Sequence[Any]], Coroutine[Any, Any, Any]]) -> _Batches:
+        return {name: Ticks(partial(send, name)) for name in self._partitions.names}
+
+    async def _spread(self, batches: _Batches, items: Sequence[Any]) -> list[Any]:
+        """The outcomes of items in their order. Each goes to the partition of its group, with which it begins.
+
+        A call takes MOST_JOBS at most, so that the store serves other clients in between.
+        """
+        if len(batches) == 1 and len(items) <= MOST_JOBS:
+            [only] = batches.values()
+            return await only.call(items, len(items))
+        positions: dict[str, list[int]] = {}
+        for i, item in enumerate(items):
+            positions.setdefault(self._partitions.of(item[0]), []).append(i)
+        pieces = [
+            (name, own[i : i + MOST_JOBS]) for name, own in positions.items() for i in range(0, len(own), MOST_JOBS)
+        ]
+        replies = await asyncio.gather(*[batches[name].call([items[i] for i in own], len(own)) for name, own in pieces])
+        outcomes: list[Any] = [None] * len(items)
+        for (_, own), reply in zip(pieces, replies, strict=True):
+            for i, one in zip(own, reply, strict=True):
+                outcomes[i] = one
+        return outcomes
+
+    async def _send_touches(self, partition: str, parts: Sequence[Sequence[HeldWords]]) -> list[list[Any]]:
+        words, positions = touch_words(item for part in parts for item in part)
+        return await self._outcomes("touch", partition, (self._clock.now, self._grace_ms, *words), positions, parts)
+
+    async def _send_finishes(
+        self, partition: str, parts: Sequence[Sequence[Ended]], *, want: str = ""
+    ) -> list[list[Any]]:
+        words, positions = finish_words([item for part in parts for item in part])
+        return await self._outcomes("finish", partition, (self._clock.now, want, *words), positions, parts)
+
+    async def _outcomes(
+        self, verb: str, partition: str, arguments: Sequence[Word], positions: Sequence[int], parts: Sequence[Any]
+    ) -> list[list[Any]]:
+        """The outcomes for each part; the script's reply is in the order of `positions`."""
+        try:
+            reply = await self._partitions.run(verb, partition, *arguments)
+        except (NotFound, WrongState, LeaseLost) as refused:
+            if len(positions) != 1:  # else the only item was refused
+                raise
+            reply = [refused]
+        ordered: list[Any] = [None] * len(positions)
+        for i, row in zip(positions, reply, strict=True):
+            ordered[i] = outcome(row)
+        outcomes = iter(ordered)
+        return [[next(outcomes) for _ in part] for part in parts]

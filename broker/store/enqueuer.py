@@ -1,0 +1,196 @@
+"""Enqueues new jobs. Calls made in one event-loop iteration share one script call for each partition."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+
+from broker.core.errors import Invalid, LimitReached, TooLarge
+from broker.core.ids import Ids
+from broker.core.inline_task import begun
+from broker.core.settings import BrokerSettings
+from broker.models.jobs import NewJob
+from broker.resp import keys
+from broker.resp.partitions import Partitions
+from broker.resp.resp_connection import Word
+from broker.resp.write_barrier import Fences
+from broker.store.batcher import Ticks
+from broker.store.clock import Clock
+from broker.store.format.job_json import EncodedJobs, new_jobs
+from broker.store.format.script_args import NewRun, enqueue_words, joined, new_runs
+
+LARGE_BYTES = 1024 * 1024
+"""Specs of one call that have more bytes together are staged: sent ahead of the script.
+
+A script that carries megabytes blocks the store while it copies them several times. A staged spec goes into the hash of
+its job by a command of its own, and the store serves other clients between two of them.
+"""
+KEPT_MS = 60_000
+"""A staged spec expires after this, unless the script makes its job, ms."""
+
+
+class GroupLimits(NamedTuple):
+    """What a group may have unfinished: jobs, and bytes of their images and payloads; 0: no limit."""
+
+    jobs: int
+    bytes: int
+
+    def check(self, jobs: int, size_bytes: int) -> None:
+        """Raise Invalid or TooLarge for one enqueue that is over a limit by itself, so that nobody sends it again."""
+        if 0 < self.jobs < jobs:
+            raise Invalid(f"A group may have {self.jobs} unfinished jobs at most.", fields="jobs")
+        if 0 < self.bytes < size_bytes:
+            raise TooLarge(f"The unfinished jobs of a group may have {self.bytes} bytes at most.")
+
+
+def limits_of(settings: BrokerSettings) -> GroupLimits:
+    """The limits that a broker holds groups to."""
+    return GroupLimits(settings.max_group_jobs, settings.max_group_bytes)
+
+
+class Enqueuer:
+    """Puts new jobs into groups.
+
+    `barriers` tell when a server has written to disk. `on_enqueue` is called with a group when new jobs of it are on
+    their way: a `next` that is sent then finds them. The store need not notify `broker`, our own name, of these.
+    """
+
+    def __init__(
+        self,
+        partitions: Partitions,
+        clock: Clock,
+        ids: Ids,
+        settings: BrokerSettings,
+        barriers: Callable[[str], Fences],
+        broker: str,
+    ) -> None:
+        self.on_enqueue: Callable[[str | None], None] | None = None
+        self._partitions = partitions
+        self._clock = clock
+        self._ids = ids
+        self._idempotency_ttl_ms = settings.idempotency_ttl_s * 1000
+        self._limits = limits_of(settings)
+        self._barriers = barriers
+        self._broker = broker
+        self._batches: Mapping[str, Ticks[Sequence[NewRun], int]] = {
+            name: Ticks(partial(self._send, name)) for name in partitions.names
+        }
+
+    async def enqueue(self, group: str, jobs: Sequence[NewJob], key: str = "") -> EncodedJobs:
+        """Put new jobs into a group, all or none; the jobs as the JSON of the answer. `key`: an Idempotency-Key.
+
+        Raises Invalid (no image), IdempotencyMismatch, LimitReached; Invalid, TooLarge for more than a group may have.
+        """
+        missing = next((i for i, job in enumerate(jobs) if not job.image), None)
+        ids = self._ids.take(len(jobs))
+        if missing is None and not key:
+            runs = new_runs(group, jobs, ids, "")
+            return EncodedJobs(new_jobs(runs, await self._batched(group, runs)), is_replayed=False)
+        image = "" if missing is None else await self._image(group)
+        runs = new_runs(group, jobs, ids, image)
+        immediate = len(jobs) - sum(1 for job in jobs if job.delay)
+        arguments: list[Word] = [self._clock.now, "", "", "", "", "", immediate]
+        if key:
+            digest = hashlib.sha256(msgspec.json.encode(jobs)).hexdigest()
+            note = f"{','.join(ids)} {image}"
+            arguments[1:5] = [f"{group}:{key}", digest, self._idempotency_ttl_ms, note]
+        if missing is not None and not image:
+            arguments[5] = f"jobs[{missing}].image"
+        try:
+            p = self._partitions.of(group)
+            created_at, *noted = await run_enqueue(self._partitions, p, [*arguments, *self._limits], runs)
+        except LimitReached:
+            self._limits.check(len(jobs), _bytes_of(runs))
+            raise
+        if noted:
+            first_ids, _, image = noted[0].decode().partition(" ")
+            runs = new_runs(group, jobs, first_ids.split(","), image)
+        return EncodedJobs(new_jobs(runs, int(created_at)), is_replayed=bool(noted))
+
+    async def enqueue_durably(self, group: str, jobs: Sequence[NewJob], key: str = "") -> EncodedJobs:
+        """Enqueue, and return once the jobs are on the store's disk. Raises NotDurable as well.
+
+        When the disk was too slow the jobs are enqueued all the same; when the store cannot tell, nothing is.
+        """
+        # A task, since the barrier uses asyncio.timeout, which an inline task cannot.
+        return await asyncio.get_running_loop().create_task(self._enqueue_durably(group, jobs, key))
+
+    async def _enqueue_durably(self, group: str, jobs: Sequence[NewJob], key: str) -> EncodedJobs:
+        p = self._partitions.of(group)
+        barrier = self._barriers(p)
+        due = barrier.due()
+        await barrier.check()
+        enqueued = await self.enqueue(group, jobs, key)
+        await barrier.wait(p, due)
+        return enqueued
+
+    async def _image(self, group: str) -> str:
+        p = self._partitions.of(group)
+        image = await self._partitions.field(p, keys.group(p, group), "image")
+        return (image or b"").decode()
+
+    def _batched(self, group: str, runs: Sequence[NewRun]) -> asyncio.Future[int]:
+        """When the jobs were made, ms. Raises Invalid, TooLarge, LimitReached."""
+        jobs = sum([len(run.ids) for run in runs])
+        size_bytes = _bytes_of(runs)
+        self._limits.check(jobs, size_bytes)
+        return self._batches[self._partitions.of(group)].call(runs, jobs, size_bytes)
+
+    async def _send(self, partition: str, parts: Sequence[Sequence[NewRun]]) -> list[Any]:
+        """When, ms, for each part; or its refusal. A group that is at a limit does not hold up the others."""
+        try:
+            return await self._send_all(partition, parts)
+        except LimitReached:
+            if len(parts) == 1:
+                raise
+        groups: dict[str, list[int]] = {}
+        for i, part in enumerate(parts):
+            groups.setdefault(part[0].group, []).append(i)
+        shares = list(groups.values()) if len(groups) > 1 else [[i] for i in range(len(parts))]
+        calls = (self._send(partition, [parts[i] for i in share]) for share in shares)
+        outcomes: list[Any] = [None] * len(parts)
+        for share, outcome in zip(shares, await asyncio.gather(*calls, return_exceptions=True), strict=True):
+            for at, i in enumerate(share):
+                outcomes[i] = outcome if isinstance(outcome, BaseException) else outcome[at]
+        return outcomes
+
+    async def _send_all(self, partition: str, parts: Sequence[Sequence[NewRun]]) -> list[int]:
+        runs = joined(run for part in parts for run in part)
+        immediate = sum(len(run.ids) for run in runs if not run.settings.delay)
+        first = (self._clock.now, "", "", "", "", "", immediate, *self._limits)
+        broker = "" if self.on_enqueue is None else self._broker
+        enqueueing = begun(run_enqueue(self._partitions, partition, first, runs, broker))
+        if self.on_enqueue is not None and immediate:
+            for group in {run.group for run in runs}:
+                self.on_enqueue(group)
+        [created_at] = await enqueueing
+        return [int(created_at)] * len(parts)
+
+
+async def run_enqueue(
+    partitions: Partitions, partition: str, first: Sequence[Word], runs: Sequence[NewRun], broker: str = ""
+) -> Any:
+    """The reply of enqueue.lua to these runs; `first` are its arguments before `broker`. Raises its refusal.
+
+    What `broker` sends after this call comes behind the new jobs, unless their specs are staged.
+    """
+    is_large = _bytes_of(runs) > LARGE_BYTES
+    if is_large:
+        await partitions.send(partition, list(_staging(partition, runs)))
+        broker = ""
+    return await partitions.run("enqueue", partition, *first, broker, *enqueue_words(runs, is_ahead=is_large))
+
+
+def _staging(partition: str, runs: Sequence[NewRun]) -> Iterator[Sequence[Word]]:
+    for run in runs:
+        for job_id, spec in zip(run.ids, run.specs, strict=True):
+            key = keys.job(partition, job_id)
+            yield "HSET", key, "spec", spec
+            yield "PEXPIRE", key, KEPT_MS
+
+
+def _bytes_of(runs: Sequence[NewRun]) -> int:
+    return sum([len(spec) for run in runs for spec in run.specs])

@@ -20,8 +20,8 @@ from broker.core.settings import BrokerSettings
 from broker.diagnostics.consistency import check
 from broker.resp import keys
 from broker.resp.client import connect
-from broker.resp.multiplexer import Wire
-from broker.resp.notifier import Waiters
+from broker.resp.multiplexer import Multiplexer
+from broker.resp.notifier import Notifier
 from tests.stores import Store
 
 BACKENDS = ("fake", "valkey", "redis")
@@ -130,16 +130,16 @@ async def redis(backend: str, request: pytest.FixtureRequest) -> AsyncIterator[R
 
 
 @pytest.fixture
-async def wire(backend: str, request: pytest.FixtureRequest) -> AsyncIterator[Wire | None]:
+async def wire(backend: str, request: pytest.FixtureRequest) -> AsyncIterator[Multiplexer | None]:
     """The wire to a real server; fakeredis has none."""
-    made = None if backend == "fake" else Wire(request.getfixturevalue(f"{backend}_url"), timeout_s=5)
+    made = None if backend == "fake" else Multiplexer(request.getfixturevalue(f"{backend}_url"), timeout_s=5)
     yield made
     if made is not None:
         await made.close()
 
 
 @pytest.fixture
-async def store(redis: Redis, wire: Wire | None, settings: BrokerSettings, backend: str) -> AsyncIterator[Store]:
+async def store(redis: Redis, wire: Multiplexer | None, settings: BrokerSettings, backend: str) -> AsyncIterator[Store]:
     """The store; after the test all that it keeps must agree with itself, and every key must be one that we know."""
     kept = Store(redis, settings, wire, is_plain=backend == "fake")
     await kept.open()
@@ -156,10 +156,10 @@ async def somebody_waits(store: Store) -> None:
 
 
 @contextmanager
-def waits(waiters: Waiters, groups: Sequence[str]) -> Iterator[asyncio.Event]:
+def waits(notifier: Notifier, groups: Sequence[str]) -> Iterator[asyncio.Event]:
     """An event that is set when somebody who waits for these groups would be woken."""
     woken = asyncio.Event()
-    with waiters.waiting(groups, woken.set):
+    with notifier.waiting(groups, woken.set):
         yield woken
 
 

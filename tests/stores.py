@@ -13,9 +13,9 @@ from broker.models.jobs import Job, NewJob
 from broker.models.reports import Finish
 from broker.models.workers import Receipt
 from broker.resp import keys
-from broker.resp.multiplexer import Wire
+from broker.resp.multiplexer import Multiplexer
 from broker.resp.topology import Server, Topology
-from broker.store.format.job_json import EncodedJobs, Handed, struct_of
+from broker.store.format.job_json import EncodedDelivery, EncodedJobs, struct_of
 from broker.store.job_store import JobStore
 
 
@@ -74,7 +74,7 @@ class Store(JobStore):
     """A `JobStore` whose verbs are its own methods and answer with structs. `is_plain`: for fakeredis."""
 
     def __init__(
-        self, redis: Redis, settings: BrokerSettings, wire: Wire | None = None, *, is_plain: bool = False
+        self, redis: Redis, settings: BrokerSettings, wire: Multiplexer | None = None, *, is_plain: bool = False
     ) -> None:
         names = [keys.partition(settings.key_prefix, number) for number in range(settings.partitions)]
         super().__init__(topology_on(redis, names, wire, settings.store_timeout_s), settings, is_plain=is_plain)
@@ -133,7 +133,7 @@ class Store(JobStore):
         given = msgspec.structs.replace(report, reason=reason or None, error=error or None)
         return struct_of(await self.completer.fail(given))
 
-    async def release_all(self, jobs: Sequence[Handed | Job]) -> None:
+    async def release_all(self, jobs: Sequence[EncodedDelivery | Job]) -> None:
         await self.dispatcher._undelivered.release_all(jobs)
 
 

@@ -18,7 +18,7 @@ from broker.models.jobs import Job, JobsWrapper, JobWrapper, NewJob
 from broker.models.reports import Finish, Held
 from broker.models.results import Outcome, Outcomes
 from broker.models.workers import Announcement, Order, Orders, Receipt, Worker, WorkersWrapper, WorkerWrapper
-from worker.http_session import Link, Query
+from worker.http_session import HttpSession, Query
 from worker.responses import BrokerSilent, BrokerUnavailable, decoded
 
 __all__ = ["BrokerSilent", "BrokerUnavailable", "Client"]
@@ -27,7 +27,7 @@ _PIECE_BYTES = 256 * 1024
 _SILENCE_S = 60.0
 
 
-class Client(Link):
+class Client(HttpSession):
     """The API of a broker: `async with Client(url) as client`. Of several addresses the next is used when one fails.
 
     `timeout_s` bounds each call from start to end; a long poll has `wait_s` on top, and a log may take as long as it

@@ -22,7 +22,7 @@ _JSON = {"Content-Type": "application/json"}
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
-class Link:
+class HttpSession:
     """A session with a broker, as an async context manager. Used by one event loop.
 
     Of several addresses one is used until it fails; then the next one is, for whatever is sent after that. `tls` says

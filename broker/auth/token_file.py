@@ -44,7 +44,7 @@ class Token(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f\"\\#]*" + _END)] = ""
 
 
-class _File(Struct, frozen=True, forbid_unknown_fields=True):
+class _TokenFile(Struct, frozen=True, forbid_unknown_fields=True):
     token: tuple[Token, ...] = ()
 
 
@@ -101,7 +101,7 @@ def _of_toml(text: str, path: Path) -> tuple[Token, ...]:
     except tomllib.TOMLDecodeError as error:
         where = re.search(r"at line \d+|at end of document", str(error))
         raise TokensUnreadable(f"{path} is not TOML, {where[0] if where else 'somewhere'}.") from None
-    return _checked(tables, f"In {path}:", _File).token
+    return _checked(tables, f"In {path}:", _TokenFile).token
 
 
 def _of_lines(text: str, path: Path) -> tuple[Token, ...]:

@@ -8,7 +8,7 @@ from itertools import repeat
 import msgspec
 from msgspec import Struct
 
-from broker.bench.http_client import Address, Answer, BenchFailed, Caller, clock
+from broker.bench.http_client import BenchAddress, BenchFailed, BenchResponse, Caller, clock
 from broker.models.fields import MAX_JOBS
 from broker.models.groups import Counts, GroupSettings, GroupWrapper, Retentions
 
@@ -48,7 +48,7 @@ _outcomes = msgspec.json.Decoder(_Outcomes)
 class OwnGroup:
     """A group named bench-<random>, on one broker."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: BenchAddress) -> None:
         self.address = address
         self.name = f"bench-{secrets.token_hex(6)}"
         self.path = f"/groups/{self.name}"
@@ -136,7 +136,7 @@ class OwnGroup:
         body = {name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None}
         await self._call(self.address.request("PUT", self.path, {"group": body}))
 
-    async def _call(self, request: bytes) -> Answer:
+    async def _call(self, request: bytes) -> BenchResponse:
         caller = await Caller().open(self.address)
         answer = accepted(await caller.call(request))
         caller.close()
@@ -147,18 +147,18 @@ class OwnGroup:
         return {"group_name": job.group_name, "id": job.id, "lease": job.lease}
 
 
-def accepted(answer: Answer) -> Answer:
+def accepted(answer: BenchResponse) -> BenchResponse:
     """The answer. Raises BenchFailed for a refusal."""
     if answer.is_refusal:
         raise BenchFailed(f"The broker answered {answer}")
     return answer
 
 
-def taken(answer: Answer) -> list[Taken]:
+def taken(answer: BenchResponse) -> list[Taken]:
     """The jobs that an answer hands out."""
     return _taken.decode(answer.body).jobs
 
 
-def not_ok(answer: Answer) -> int:
+def not_ok(answer: BenchResponse) -> int:
     """How many items of a bulk call were refused."""
     return sum(not outcome.ok for outcome in _outcomes.decode(answer.body).jobs)

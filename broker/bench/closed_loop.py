@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from broker.bench.http_client import Address, Answer, BenchFailed, Connection, clock
+from broker.bench.http_client import BenchAddress, BenchFailed, BenchResponse, ClientConnection, clock
 
 _LATE_S = 30.0
 """How long the last answers may take after the end."""
@@ -15,11 +15,11 @@ class Ran(NamedTuple):
 
     seconds: float
     calls_s: list[float]
-    refusals: list[Answer]
+    refusals: list[BenchResponse]
 
 
 async def run_load(
-    address: Address,
+    address: BenchAddress,
     connections: int,
     requests: Iterator[bytes],
     limit_s: float,
@@ -57,7 +57,7 @@ class _Load:
         self.requests = requests
         self.keep = keep
         self.calls_s: list[float] = []
-        self.refusals: list[Answer] = []
+        self.refusals: list[BenchResponse] = []
         self.end = self.last = 0.0
         self.live = 0
         self.fault = ""
@@ -65,7 +65,7 @@ class _Load:
         self.done = asyncio.Event()
 
 
-class _Repeater(Connection):
+class _Repeater(ClientConnection):
     def __init__(self, load: _Load) -> None:
         self._load = load
         self._sent = 0.0
@@ -90,7 +90,7 @@ class _Repeater(Connection):
             return
         load.calls_s.append(clock() - self._sent)
         if status >= 300:
-            load.refusals.append(Answer(status, body))
+            load.refusals.append(BenchResponse(status, body))
         elif load.keep is not None:
             load.keep(body)
         self.next()

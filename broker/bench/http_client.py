@@ -26,7 +26,7 @@ class Unreached(BenchFailed):
     """No connection to the broker."""
 
 
-class Answer(NamedTuple):
+class BenchResponse(NamedTuple):
     """What came back."""
 
     status: int
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
         return f"{self.status} {self.body[:200].decode('utf-8', 'replace')}".strip()
 
 
-class Address(NamedTuple):
+class BenchAddress(NamedTuple):
     """Where a broker is, and what every request to it carries."""
 
     host: str
@@ -77,10 +77,10 @@ class Address(NamedTuple):
         return f"{head}Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
 
 
-class Connection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """One kept connection. A subclass says what happens to answers, which come in the order of the requests."""
 
-    async def open(self, address: Address) -> Self:
+    async def open(self, address: BenchAddress) -> Self:
         """Connect. Raises Unreached."""
         loop = asyncio.get_running_loop()
         self._buffer = bytearray()
@@ -150,21 +150,21 @@ class Connection(asyncio.Protocol):
         return end
 
 
-class Caller(Connection):
+class Caller(ClientConnection):
     """A connection for one task at a time, which waits for its answers."""
 
     def __init__(self) -> None:
-        self._answers: list[Answer] = []
+        self._answers: list[BenchResponse] = []
         self._wanted = 0
         self._ready: asyncio.Future[None] | None = None
         self._fault = ""
 
-    async def call(self, request: bytes) -> Answer:
+    async def call(self, request: bytes) -> BenchResponse:
         """Send one request; its answer. Raises BenchFailed."""
         [answer] = await self.calls([request])
         return answer
 
-    async def calls(self, requests: list[bytes]) -> list[Answer]:
+    async def calls(self, requests: list[bytes]) -> list[BenchResponse]:
         """Send some requests at once; their answers. Raises BenchFailed."""
         self.send(b"".join(requests))
         return await self.answers(len(requests))
@@ -174,7 +174,7 @@ class Caller(Connection):
         if not self._fault:
             self.write(requests)
 
-    async def answers(self, n: int) -> list[Answer]:
+    async def answers(self, n: int) -> list[BenchResponse]:
         """The next n answers. Raises BenchFailed."""
         while len(self._answers) < n:
             if self._fault:
@@ -186,7 +186,7 @@ class Caller(Connection):
 
     def answered(self, status: int, body: bytes) -> None:
         """Keep it; wake who waits when all is there."""
-        self._answers.append(Answer(status, body))
+        self._answers.append(BenchResponse(status, body))
         if len(self._answers) >= self._wanted:
             self._wake()
 

@@ -28,7 +28,7 @@ class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
     rounds: int = 1
 
 
-class Command(Struct, frozen=True, kw_only=True):
+class StoreCommand(Struct, frozen=True, kw_only=True):
     """A command inside a script: how often it ran for each job, and for how many µs each time."""
 
     name: str
@@ -43,7 +43,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     jobs: int
     jobs_per_run: float
     us_per_job: float
-    commands: list[Command]
+    commands: list[StoreCommand]
 
 
 class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from broker.bench.bench_group import Taken, taken
 from broker.bench.closed_loop import run_load
-from broker.bench.http_client import Answer, BenchFailed
+from broker.bench.http_client import BenchFailed, BenchResponse
 from broker.bench.resource_usage import Spent
-from broker.bench.results import Command, Profile
+from broker.bench.results import Profile, StoreCommand
 from broker.bench.workloads import Bench
 from broker.models.fields import MAX_JOBS
 
@@ -50,7 +50,7 @@ async def profile(bench: Bench) -> list[Profile]:
             before = await bench.meters.commands()
             if act.verb == "next":
                 jobs.clear()
-            keep = (lambda body: jobs.extend(taken(Answer(200, body)))) if act.verb == "next" else None
+            keep = (lambda body: jobs.extend(taken(BenchResponse(200, body)))) if act.verb == "next" else None
             connections = _CONNECTIONS if act.n == 1 else 1
             ran = await run_load(group.address, connections, _requests(bench, act, jobs), 60, keep)
             if ran.refusals:
@@ -82,7 +82,7 @@ def _profile(act: _Act, before: dict[str, Spent], after: dict[str, Spent]) -> Pr
         spent[name] = Spent(now.calls - then.calls, now.us - then.us)
     script = spent.pop("script", Spent(0, 0))
     commands = [
-        Command(name=name, per_job=one.calls / _JOBS, us=one.us / one.calls)
+        StoreCommand(name=name, per_job=one.calls / _JOBS, us=one.us / one.calls)
         for name, one in sorted(spent.items(), key=lambda item: -item[1].us)
         if one.calls and one.us >= _SEEN * script.us and name not in _OTHERS
     ]

@@ -13,7 +13,7 @@ import msgspec
 
 from broker.bench.bench_group import OwnGroup, accepted, not_ok, taken
 from broker.bench.closed_loop import run_load
-from broker.bench.http_client import Address, Answer, Caller, clock
+from broker.bench.http_client import BenchAddress, BenchResponse, Caller, clock
 from broker.bench.resource_usage import Meters
 from broker.bench.results import Result, percentile_ms
 from broker.models.fields import MAX_JOBS
@@ -113,7 +113,7 @@ class _Consumer:
 
     def __init__(self, group: OwnGroup, jobs: int, n: int, *, at_once: bool) -> None:
         self.taken = self.done = 0
-        self.refusals: list[Answer] = []
+        self.refusals: list[BenchResponse] = []
         self._group = group
         self._jobs = jobs
         self._next = group.next(n)
@@ -136,7 +136,7 @@ class _Consumer:
                 for done in await caller.calls([self._group.succeed(job) for job in jobs]):
                     self._note(done, 1)
 
-    def _note(self, answer: Answer, jobs: int) -> None:
+    def _note(self, answer: BenchResponse, jobs: int) -> None:
         is_all = not answer.is_refusal and (not self._is_at_once or not_ok(answer) == 0)
         if is_all:
             self.done += jobs
@@ -154,7 +154,7 @@ async def _reap(bench: Bench) -> Result:
     return await _result(bench, bench.jobs, clock() - start, [])
 
 
-async def poll(bench: Bench, producer_at: Address | None = None) -> Result:
+async def poll(bench: Bench, producer_at: BenchAddress | None = None) -> Result:
     """From just before an enqueue is sent, to this broker or another one, until a waiting consumer has the job."""
     group = bench.group
     consumer, producer = await Caller().open(group.address), await Caller().open(producer_at or group.address)
@@ -191,7 +191,7 @@ async def _memory(bench: Bench, *, payload_bytes: int = 100, is_finished: bool =
 
 
 async def _result(
-    bench: Bench, jobs: int, seconds: float, refusals: Sequence[Answer], calls_s: Sequence[float] = ()
+    bench: Bench, jobs: int, seconds: float, refusals: Sequence[BenchResponse], calls_s: Sequence[float] = ()
 ) -> Result:
     costs = await bench.meters.costs()
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import click
 
 from broker.bench.bench_group import OwnGroup
-from broker.bench.http_client import Address, BenchFailed, Unreached
+from broker.bench.http_client import BenchAddress, BenchFailed, Unreached
 from broker.bench.resource_usage import Meters
 from broker.bench.results import Report
 from broker.bench.runner import measure
@@ -24,7 +24,7 @@ from broker.cli.client_options import (
 )
 from broker.cli.event_loop import run
 from broker.cli.options import example, json_option, refuse_what_is_no_text
-from broker.cli.output import Table, line, progress, show_json
+from broker.cli.output import TextTable, line, progress, show_json
 from broker.core.errors import StoreUnavailable
 
 
@@ -130,14 +130,14 @@ class _Plan(NamedTuple):
         return [step for step in chosen if self.redis_url or not step.needs_store]
 
 
-def _address(broker_url: str, token: str, tls: ssl.SSLContext | None) -> Address:
+def _address(broker_url: str, token: str, tls: ssl.SSLContext | None) -> BenchAddress:
     try:
-        return Address.read(broker_url, token, tls)
+        return BenchAddress.read(broker_url, token, tls)
     except ValueError as error:
         raise click.BadParameter(f"{error}.", param_hint="--broker-url") from None
 
 
-async def _measured(plan: _Plan, chosen: Sequence[Step], address: Address) -> Report:
+async def _measured(plan: _Plan, chosen: Sequence[Step], address: BenchAddress) -> Report:
     bench = Bench(OwnGroup(address), Meters(plan.front_pids), plan.seconds, plan.jobs, plan.polls)
     acts = len(chosen) * plan.rounds + plan.is_profile
     try:
@@ -162,7 +162,7 @@ def _show(report: Report, *, as_json: bool, as_markdown: bool) -> None:
     click.echo("\n".join(about(report)))
     for table in tables(report):
         click.echo()
-        Table((), tuple).show(table)
+        TextTable((), tuple).show(table)
 
 
 def _told_refusals(report: Report) -> int:

@@ -12,7 +12,7 @@ from broker.diagnostics.consistency import check as check_store
 from broker.store.format.replies import Finding
 
 
-class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CheckRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A finding as it is printed."""
 
     group: str
@@ -36,7 +36,7 @@ def check(context: click.Context, /, *, repair: bool, as_json: bool, **_: object
 
     Exit code 1 when something does not agree, mended or not.
     """
-    rows = [Row(group=f.group, id=f.job_id, what=f.what) for f in run(_findings(context, is_repair=repair))]
+    rows = [CheckRow(group=f.group, id=f.job_id, what=f.what) for f in run(_findings(context, is_repair=repair))]
     with listing("findings", ("group", "id", "what"), _cells, as_json=as_json) as shown:
         shown.show(rows)
     if not as_json:
@@ -50,5 +50,5 @@ async def _findings(context: click.Context, *, is_repair: bool) -> list[Finding]
             return await check_store(store, is_repair=is_repair, progress=bar.update)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: CheckRow) -> tuple[str, ...]:
     return (row.group, row.id or "-", row.what)

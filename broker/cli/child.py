@@ -13,7 +13,7 @@ import msgspec
 
 from broker.cli.event_loop import log_to_stderr, run
 from broker.cli.starting import begin
-from broker.diagnostics.peer_metrics import Siblings
+from broker.diagnostics.peer_metrics import PeerMetrics
 from broker.service.broker import Serving, serve, stop_signals
 from broker.service.supervisor import Ready, Told
 
@@ -31,7 +31,7 @@ def child() -> None:
 async def _serve(told: Told) -> None:
     stop = stop_signals()
     _stop_without_parent(stop)
-    await serve(told.settings, _say, stop, Siblings(told.folder, told.number))
+    await serve(told.settings, _say, stop, PeerMetrics(told.folder, told.number))
 
 
 def _stop_without_parent(stop: asyncio.Event) -> None:

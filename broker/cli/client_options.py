@@ -113,7 +113,7 @@ async def pages(page_after: Callable[[str], Awaitable[tuple[list[T], str]]]) -> 
         going = cursor != ""
 
 
-class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CommandResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What came of one of several ids, as --json prints it."""
 
     id: str
@@ -125,7 +125,7 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 async def each(
     names: Sequence[str],
     call: Callable[[str], Awaitable[Job | None]],
-    done: Callable[[Answer], str],
+    done: Callable[[CommandResult], str],
     *,
     as_json: bool,
 ) -> int:
@@ -177,10 +177,10 @@ async def _call(command: Callable[..., Awaitable[int | None]], client: Client, a
         raise Refused(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
 
 
-async def _answer(name: str, call: Callable[[str], Awaitable[Job | None]]) -> Answer:
+async def _answer(name: str, call: Callable[[str], Awaitable[Job | None]]) -> CommandResult:
     try:
-        return Answer(id=name, ok=True, job=await call(name))
+        return CommandResult(id=name, ok=True, job=await call(name))
     except (BrokerUnavailable, Overloaded, StoreUnavailable):
         raise
     except TitanError as error:
-        return Answer(id=name, error=Problem(message=error.message, fields=error.fields, code=error.code))
+        return CommandResult(id=name, error=Problem(message=error.message, fields=error.fields, code=error.code))

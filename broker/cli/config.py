@@ -19,7 +19,7 @@ _COMMANDS: dict[str, tuple[click.Command, type[Struct]]] = {
 }
 
 
-class Row(Struct, frozen=True, kw_only=True):
+class SettingRow(Struct, frozen=True, kw_only=True):
     """One setting as it is printed. A secret's value is not shown."""
 
     command: str
@@ -48,7 +48,7 @@ def config(context: click.Context, /, command: str | None, arguments: tuple[str,
         shown.show(rows)
 
 
-def _rows(context: click.Context, name: str, arguments: tuple[str, ...]) -> list[Row]:
+def _rows(context: click.Context, name: str, arguments: tuple[str, ...]) -> list[SettingRow]:
     command, struct = _COMMANDS[name]
     started = command.make_context(name, list(arguments), parent=context.find_root(), auto_envvar_prefix=PREFIX)
     settings = settings_from(started, struct)
@@ -58,8 +58,8 @@ def _rows(context: click.Context, name: str, arguments: tuple[str, ...]) -> list
     ]
 
 
-def _row(command: str, setting: Setting, value: Any, source: Source) -> Row:
-    return Row(
+def _row(command: str, setting: Setting, value: Any, source: Source) -> SettingRow:
+    return SettingRow(
         command=command,
         setting=setting.name,
         value="(hidden)" if setting.secret and value else value,
@@ -69,6 +69,6 @@ def _row(command: str, setting: Setting, value: Any, source: Source) -> Row:
     )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: SettingRow) -> tuple[str, ...]:
     value = " ; ".join(row.value) if isinstance(row.value, tuple) else str(row.value)
     return (row.command, row.setting, value or "-", row.source, row.variable)

@@ -6,7 +6,7 @@ from broker.cli.event_loop import run
 from broker.cli.options import example, json_option
 from broker.cli.output import listing
 from broker.cli.store_options import existing_store, store_options
-from broker.diagnostics.doctor import Line, look
+from broker.diagnostics.doctor import DoctorLine, look
 
 _COLUMNS = ("about", "state", "found", "what to do")
 
@@ -26,10 +26,10 @@ def doctor(context: click.Context, /, *, as_json: bool, **_: object) -> None:
     context.exit(1 if any(line.state == "wrong" for line in lines) else 0)
 
 
-async def _lines(context: click.Context) -> list[Line]:
+async def _lines(context: click.Context) -> list[DoctorLine]:
     async with existing_store(context) as store:
         return [line async for line in look(store)]
 
 
-def _cells(line: Line) -> tuple[str, ...]:
+def _cells(line: DoctorLine) -> tuple[str, ...]:
     return (line.about, line.state, line.found, line.advice)

@@ -9,7 +9,7 @@ from broker.cli.output import listing
 from broker.resp.script_source import SCRIPTS, Script
 
 
-class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ScriptRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A script as it is printed."""
 
     verb: str
@@ -36,8 +36,8 @@ def lua(verb: str | None, *, as_json: bool) -> None:
         click.echo(SCRIPTS[verb].text, nl=False)
 
 
-def _row(script: Script) -> Row:
-    return Row(
+def _row(script: Script) -> ScriptRow:
+    return ScriptRow(
         verb=script.name,
         sha=script.sha,
         keys=tuple(slot.name for slot in script.keys),
@@ -46,5 +46,5 @@ def _row(script: Script) -> Row:
     )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ScriptRow) -> tuple[str, ...]:
     return (row.verb, row.sha, " ".join(row.keys), row.flags or "-", row.summary)

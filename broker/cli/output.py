@@ -50,7 +50,7 @@ class Listing(Protocol):
         """Print items; `cursor` says where the list would go on after them."""
 
 
-class Table:
+class TextTable:
     """A table; its columns get wider as wider values come, never narrower. `row` makes the cells of an item.
 
     Without names of columns it has no head.
@@ -107,7 +107,7 @@ def listing(
     name: str, columns: Sequence[str], row: Callable[[Any], Sequence[object]], *, as_json: bool
 ) -> Iterator[Listing]:
     """A table, or JSON that is closed also when an error breaks it off."""
-    shown: JsonList | Table = JsonList(name) if as_json else Table(columns, row)
+    shown: JsonList | TextTable = JsonList(name) if as_json else TextTable(columns, row)
     try:
         yield shown
     finally:

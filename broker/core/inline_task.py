@@ -12,10 +12,10 @@ T = TypeVar("T")
 Done = Callable[[T | None, BaseException | None], None]
 """Told of the end: the result, or what was raised."""
 Begin = Callable[[Coroutine[Any, Any, T], Done[T]], Any]
-"""`in_steps` or `in_task`; what it answers can be cancelled."""
+"""`run_inline` or `in_task`; what it answers can be cancelled."""
 
 
-class Steps(Generic[T]):
+class InlineTask(Generic[T]):
     """Drives one coroutine from future to future. `done` is called once, also when it was cancelled."""
 
     __slots__ = ("_awaited", "_done", "_work")
@@ -54,12 +54,12 @@ class Steps(Generic[T]):
         self._done(result, fault)
 
 
-def in_steps(work: Coroutine[Any, Any, T], done: Done[T]) -> "Steps[T]":
+def run_inline(work: Coroutine[Any, Any, T], done: Done[T]) -> "InlineTask[T]":
     """Begin work that awaits futures only."""
-    return Steps(work, done)
+    return InlineTask(work, done)
 
 
-def begun(work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
+def start_inline(work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
     """The result of work that begins at once: what awaits futures only is sent before this returns."""
     result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
@@ -71,7 +71,7 @@ def begun(work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
         else:
             result.set_exception(fault)
 
-    in_steps(work, done)
+    run_inline(work, done)
     return result
 
 

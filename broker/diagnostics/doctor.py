@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from broker.core.errors import TitanError
 from broker.diagnostics.clock_skew import ahead_ms
-from broker.diagnostics.overdue import overdue_ms
+from broker.diagnostics.overdue import reaper_lag_ms
 from broker.resp.bootstrap import set_up_key
 from broker.resp.replies_to_errors import spoken
 from broker.resp.topology import Server
@@ -23,7 +23,7 @@ MEMORY_SHARE = 0.8
 SKEW_S, LATE_S, AHEAD_S = 1.0, 1.0, 2.0
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class DoctorLine(Struct, frozen=True, kw_only=True):
     """One thing that was looked at. `advice` is '' when it is ok; `unknown`: the store does not let us see it."""
 
     about: str
@@ -32,7 +32,7 @@ class Line(Struct, frozen=True, kw_only=True):
     advice: str = ""
 
 
-async def look(store: JobStore) -> AsyncIterator[Line]:
+async def look(store: JobStore) -> AsyncIterator[DoctorLine]:
     """All lines, in order; of each server its own. Raises StoreUnavailable when one does not answer at all."""
     seen: set[str] = set()
     for server in store.topology.all:
@@ -55,7 +55,7 @@ async def look(store: JobStore) -> AsyncIterator[Line]:
         yield await look_at(store)
 
 
-def version(told: Mapping[str, Any]) -> Line:
+def version(told: Mapping[str, Any]) -> DoctorLine:
     """The server and its version, from INFO."""
     name, text, least = "Redis", str(told.get("redis_version", "0")), REDIS_VERSION
     if "valkey_version" in told:
@@ -65,7 +65,7 @@ def version(told: Mapping[str, Any]) -> Line:
     return _line("version", f"{name} {text}", advice)
 
 
-def persistence(told: Mapping[str, Any], fsync: str | None) -> Line:
+def persistence(told: Mapping[str, Any], fsync: str | None) -> DoctorLine:
     """Whether acknowledged jobs survive a crash of the store, from INFO and appendfsync (None: not known)."""
     if not told.get("aof_enabled"):
         return _line("persistence", "appendonly no", "Jobs are lost when the store ends: set `appendonly yes`.")
@@ -73,21 +73,23 @@ def persistence(told: Mapping[str, Any], fsync: str | None) -> Line:
         return _line("persistence", "the append-only file cannot be written", "Look at the store's log and its disk.")
     if fsync is None:
         advice = "CONFIG is not open to us: ask who runs the store that appendfsync is everysec or always."
-        return Line(about="persistence", state="unknown", found="appendonly yes, appendfsync unknown", advice=advice)
+        return DoctorLine(
+            about="persistence", state="unknown", found="appendonly yes, appendfsync unknown", advice=advice
+        )
     advice = (
         "" if fsync in {"everysec", "always"} else "A power cut loses many seconds of jobs: set `appendfsync everysec`."
     )
     return _line("persistence", f"appendonly yes, appendfsync {fsync}", advice)
 
 
-def eviction(told: Mapping[str, Any]) -> Line:
+def eviction(told: Mapping[str, Any]) -> DoctorLine:
     """What the store does when it is full, from INFO."""
     policy = str(told.get("maxmemory_policy", "unknown"))
     advice = "" if policy == "noeviction" else "A full store would throw jobs away: set `maxmemory-policy noeviction`."
     return _line("eviction", f"maxmemory-policy {policy}", advice)
 
 
-def memory(told: Mapping[str, Any]) -> Line:
+def memory(told: Mapping[str, Any]) -> DoctorLine:
     """How full the store is, from INFO."""
     used, limit = int(told.get("used_memory", 0)), int(told.get("maxmemory", 0))
     total = int(told.get("total_system_memory", 0))
@@ -99,7 +101,7 @@ def memory(told: Mapping[str, Any]) -> Line:
     return _line("memory", f"{_mib(used)} of {_mib(limit)} used", advice)
 
 
-def clock(skew_s: float, ahead_s: float = 0.0) -> Line:
+def clock(skew_s: float, ahead_s: float = 0.0) -> DoctorLine:
     """How far this machine's clock is from the store's, which is the one that counts; and whether that one went back.
 
     `ahead_s`: how far ahead of the store's clock the newest thing is that has happened there.
@@ -116,7 +118,7 @@ def clock(skew_s: float, ahead_s: float = 0.0) -> Line:
     return _line("clock", found, " ".join(advice))
 
 
-def partitions(kept: int | None, ours: int) -> Line:
+def partitions(kept: int | None, ours: int) -> DoctorLine:
     """The number of partitions that the store was set up with, and ours."""
     found = "not set up yet" if kept is None else f"{kept}"
     return _line(
@@ -124,7 +126,7 @@ def partitions(kept: int | None, ours: int) -> Line:
     )
 
 
-def reaper(late_s: float) -> Line:
+def reaper(late_s: float) -> DoctorLine:
     """How late the store's oldest timer is."""
     found = f"the oldest timer is {late_s:.1f} s late" if late_s > 0 else "nothing is due"
     advice = (
@@ -135,7 +137,7 @@ def reaper(late_s: float) -> Line:
     return _line("reaper", found, advice)
 
 
-async def _persistence(server: Server, told: Mapping[str, Any]) -> Line:
+async def _persistence(server: Server, told: Mapping[str, Any]) -> DoctorLine:
     try:
         kept = cast("dict[Any, Any]", await spoken(server.redis.config_get("appendfsync")))
     except TitanError:
@@ -144,7 +146,7 @@ async def _persistence(server: Server, told: Mapping[str, Any]) -> Line:
     return persistence(told, values.get("appendfsync"))
 
 
-async def _clock(store: JobStore, server: Server) -> Line:
+async def _clock(store: JobStore, server: Server) -> DoctorLine:
     before = time.time()
     seconds, microseconds = cast("tuple[int, int]", await spoken(server.redis.time()))
     middle = (before + time.time()) / 2
@@ -153,18 +155,18 @@ async def _clock(store: JobStore, server: Server) -> Line:
     return clock(now_s - middle, ahead_s)
 
 
-async def _partitions(store: JobStore) -> Line:
+async def _partitions(store: JobStore) -> DoctorLine:
     server = store.topology.all[0]
     kept = await spoken(server.redis.get(set_up_key(store.settings.key_prefix, server, store.partitions[0])))
     return partitions(None if kept is None else int(kept), store.settings.partitions)
 
 
-async def _reaper(store: JobStore) -> Line:
-    return reaper(max(await overdue_ms(store)) / 1000)
+async def _reaper(store: JobStore) -> DoctorLine:
+    return reaper(max(await reaper_lag_ms(store)) / 1000)
 
 
-def _line(about: str, found: str, advice: str = "") -> Line:
-    return Line(about=about, state="wrong" if advice else "ok", found=found, advice=advice)
+def _line(about: str, found: str, advice: str = "") -> DoctorLine:
+    return DoctorLine(about=about, state="wrong" if advice else "ok", found=found, advice=advice)
 
 
 def _mib(size_bytes: int) -> str:

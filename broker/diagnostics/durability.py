@@ -11,7 +11,7 @@ from broker.resp.replies_to_errors import spoken
 from broker.resp.topology import Server
 from broker.store.job_store import JobStore
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 AGAIN_S = 60.0
 """How often the settings are read again."""
 
@@ -61,7 +61,7 @@ def durability(told: Mapping[str, Any], fsync: str | None) -> Durability:
     return Durability(", ".join([*(line.found for line in lines), f"role {role}"]), tuple(weaknesses), doubts)
 
 
-class Watch:
+class DurabilityMonitor:
     """Keeps `seen` at what was read last, and logs what is new of it. Before the first reading `seen` is empty."""
 
     def __init__(self, store: JobStore) -> None:
@@ -77,10 +77,10 @@ class Watch:
         """Log what has not been said."""
         before, self._said = self._said, self.seen
         if self.seen.settings != before.settings:
-            log.info("the store: %s", self.seen.settings)
+            _log.info("the store: %s", self.seen.settings)
         for warning in self.seen.warnings:
             if warning not in before.warnings:
-                log.warning("the store: %s", warning)
+                _log.warning("the store: %s", warning)
 
     async def run(self) -> None:
         """Say what was seen, and look again each minute until cancelled; a store that is away is looked at again."""
@@ -90,4 +90,4 @@ class Watch:
             try:
                 await self.look()
             except TitanError as fault:
-                log.debug("the store's settings are not read for now: %s", fault)
+                _log.debug("the store's settings are not read for now: %s", fault)

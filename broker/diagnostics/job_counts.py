@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from broker.core.errors import TitanError
-from broker.diagnostics.overdue import overdue_ms
+from broker.diagnostics.overdue import reaper_lag_ms
 from broker.metrics.exposition import Family, Sample, gauge
 from broker.models.groups import Counts
 from broker.resp import keys
@@ -31,7 +31,7 @@ _STORE_S = 1.0
 """How long all partitions together may take to say how late they are: who scrapes does not wait for a store."""
 
 
-class Jobs:
+class JobCounts:
     """Counts when somebody asks, and keeps what it counted for a while."""
 
     def __init__(self, store: "JobStore") -> None:
@@ -59,7 +59,7 @@ class Jobs:
 
     async def _overdue(self) -> list[float] | None:
         """How late the partitions are; None when the store does not say so in time. Its call ends beside."""
-        asking = asyncio.ensure_future(overdue_ms(self._store))
+        asking = asyncio.ensure_future(reaper_lag_ms(self._store))
         asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             return await asyncio.wait_for(asyncio.shield(asking), _STORE_S)

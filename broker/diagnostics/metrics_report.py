@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from broker.diagnostics.job_counts import Jobs
-from broker.diagnostics.peer_metrics import Siblings
+from broker.diagnostics.job_counts import JobCounts
+from broker.diagnostics.peer_metrics import PeerMetrics
 from broker.metrics.exposition import Family, labelled, text
 from broker.metrics.usage import usage
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 Source = Callable[[], Iterable[Family]]
 
 
-class Metrics:
+class MetricsReport:
     """What `add` was given, and what is in the store. Of several brokers on one port any answers for all."""
 
-    def __init__(self, store: "JobStore", siblings: Siblings | None = None) -> None:
+    def __init__(self, store: "JobStore", siblings: PeerMetrics | None = None) -> None:
         self._sources: list[Source] = [usage]
-        self._jobs = Jobs(store)
+        self._jobs = JobCounts(store)
         self._siblings = siblings
 
     def add(self, source: Source) -> None:

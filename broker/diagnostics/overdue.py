@@ -7,7 +7,7 @@ from broker.resp.replies_to_errors import spoken
 from broker.store.job_store import JobStore
 
 
-async def overdue_ms(store: JobStore) -> list[float]:
+async def reaper_lag_ms(store: JobStore) -> list[float]:
     """For each partition how late its oldest timer is, in ms; below 0 when nothing is due. Raises StoreUnavailable."""
     late = []
     for partition in store.partitions:

@@ -18,7 +18,7 @@ _PATIENCE_S = 1.0
 _log = logging.getLogger(__name__)
 
 
-class Siblings:
+class PeerMetrics:
     """Broker `number` of those that have a socket in the folder."""
 
     def __init__(self, folder: str, number: int) -> None:

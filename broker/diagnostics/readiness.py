@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from broker.diagnostics.durability import Watch
+    from broker.diagnostics.durability import DurabilityMonitor
 
 
-class Condition:
+class ReadinessCheck:
     """`is_stopping` once the broker was told to end; `watch` has what the store's settings promise."""
 
-    def __init__(self, watch: "Watch") -> None:
+    def __init__(self, watch: "DurabilityMonitor") -> None:
         self.is_stopping = False
         self.watch = watch

@@ -52,7 +52,7 @@ def package_cli() -> str | None:
     return str(program) if program.is_file() else None
 
 
-class Server:
+class ValkeyServer:
     """The server of a folder, whether this process started it or found it running."""
 
     def __init__(self, folder: Path) -> None:

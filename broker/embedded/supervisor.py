@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from broker.embedded.server import LOOK_S, Server, ServerFailed
+from broker.embedded.server import LOOK_S, ServerFailed, ValkeyServer
 
 SOCKET_BYTES = 103
 """The longest path of a Unix socket that every system takes."""
@@ -37,7 +37,7 @@ class Embedded:
         """Raises EmbeddedFailed for a folder that has no place."""
         self.folder = _placed(folder)
         self.is_keeper = False
-        self._server = Server(self.folder)
+        self._server = ValkeyServer(self.folder)
         self._brokers = _Lock(self.folder / "brokers.lock")
         self._keeper = _Lock(self.folder / "keeper.lock")
         self._watch: asyncio.Task[None] | None = None

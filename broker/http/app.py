@@ -9,39 +9,39 @@ import msgspec
 from aiohttp import web
 
 from broker.core.errors import StoreUnavailable, TitanError, TooSlow
-from broker.core.inline_task import in_steps, in_task
+from broker.core.inline_task import in_task, run_inline
 from broker.http.error_responses import STATUS, answer_to
 from broker.http.openapi import document
 from broker.http.request.body import WEIGHT, Request, Streamed
-from broker.http.request.context import Broker, Call, Front
+from broker.http.request.context import AppContext, Broker, Call
 from broker.http.request.query_params import Query, parse
-from broker.http.responses import Answer
+from broker.http.responses import Response
 from broker.http.routes import ROUTES, Route
 from broker.http.server.admission import FIRST, NEVER, rank_of
-from broker.http.server.fast_request import MAX_BODY_BYTES, Plain
-from broker.http.server.fast_router import Paths, Way
-from broker.http.server.pending_response import Slot
-from broker.metrics.http_requests import GONE, NO_ROUTE, Requests
+from broker.http.server.fast_request import MAX_BODY_BYTES, FastRequest
+from broker.http.server.fast_router import FastRoute, FastRouter
+from broker.http.server.pending_response import PendingResponse
+from broker.metrics.http_requests import GONE, NO_ROUTE, RequestCounts
 
 Hook = Callable[[web.Application], Awaitable[None]]
 
-__all__ = ["DESK", "Broker", "Desk", "make_app"]
+__all__ = ["DISPATCHER", "Broker", "RequestDispatcher", "make_app"]
 
 
-class Desk:
+class RequestDispatcher:
     """Answers requests: plain ones of a connection, and those that aiohttp has read."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: AppContext) -> None:
         self.front = front
         self.most_body_bytes = min(MAX_BODY_BYTES, front.broker.settings.max_body_bytes)
         self.head_s = front.broker.settings.head_timeout_s
-        self._paths = Paths(ROUTES)
+        self._paths = FastRouter(ROUTES)
         self._ranks = [rank_of(route.verb) for route in ROUTES]
         self._numbers: dict[object, int] = {}
-        self._requests = Requests([route.verb for route in ROUTES])
+        self._requests = RequestCounts([route.verb for route in ROUTES])
         self._in_progress = front.in_progress
-        self._shed = front.shed
-        front.metrics.add(front.shed.families)
+        self._admission = front.admission
+        front.metrics.add(front.admission.families)
         front.metrics.add(self._requests.families)
 
     @property
@@ -49,7 +49,7 @@ class Desk:
         """Whether no connection is kept any more."""
         return self._in_progress.is_stopping
 
-    def begin(self, request: Plain, slot: Slot) -> bool:
+    def begin(self, request: FastRequest, slot: PendingResponse) -> bool:
         """Begin to answer a plain request, or have it wait its turn; False for one that aiohttp must answer."""
         found = self._paths.find(request.method, request.path)
         if found is None or found[0].route.is_streamed:
@@ -58,18 +58,18 @@ class Desk:
         slot.route = way.number
         self._in_progress.count += 1
         rank = self._ranks[way.number]
-        weight = self._shed.weigh(rank, len(request.body))
-        if self._shed.admit(rank, weight):
+        weight = self._admission.weigh(rank, len(request.body))
+        if self._admission.admit(rank, weight):
             self._begin(way, request, path, slot, weight)
         else:
             begin = partial(self._begin, way, request, path, slot, weight)
-            slot.begin(self._shed.line_up(rank, weight, begin, partial(_refuse, request, slot)))
+            slot.begin(self._admission.enqueue(rank, weight, begin, partial(_refuse, request, slot)))
         return True
 
-    def ended(self, slot: Slot, status: int) -> None:
+    def ended(self, slot: PendingResponse, status: int) -> None:
         """Count and time a plain request."""
         self._in_progress.ended()
-        self._shed.leave(slot.weight)
+        self._admission.leave(slot.weight)
         self._requests.observe(slot.route, status, perf_counter() - slot.began)
 
     def handler(self, number: int, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -94,11 +94,11 @@ class Desk:
         began = perf_counter()
         number = self._numbers.get(request.match_info.handler, NO_ROUTE)
         rank = self._ranks[number] if number != NO_ROUTE else FIRST
-        weight = self._shed.weigh(rank, request.content_length or 0)
+        weight = self._admission.weigh(rank, request.content_length or 0)
         request[WEIGHT], is_begun = 0, False
         try:
-            if not self._shed.admit(rank, weight):
-                await self._shed.turn(rank, weight)
+            if not self._admission.admit(rank, weight):
+                await self._admission.turn(rank, weight)
             request[WEIGHT], is_begun = weight, True
             if number == NO_ROUTE:
                 self.front.browsers.check_host(Streamed(request))
@@ -115,31 +115,33 @@ class Desk:
                     request.transport.abort()
                 raise ConnectionResetError from fault
         finally:
-            self._shed.leave(request[WEIGHT])
+            self._admission.leave(request[WEIGHT])
         self._requests.observe(number, response.status, perf_counter() - began)
         return response
 
-    def _begin(self, way: Way, request: Plain, path: Mapping[str, str], slot: Slot, weight: int) -> None:
+    def _begin(
+        self, way: FastRoute, request: FastRequest, path: Mapping[str, str], slot: PendingResponse, weight: int
+    ) -> None:
         slot.weight = weight
-        begin = in_steps if way.route.is_quick else in_task
+        begin = run_inline if way.route.is_quick else in_task
         slot.begin(begin(self._answer(way, request, path), slot.fill))
 
-    async def _answer(self, way: Way, request: Plain, path: Mapping[str, str]) -> Answer:
+    async def _answer(self, way: FastRoute, request: FastRequest, path: Mapping[str, str]) -> Response:
         try:
             answer = await self._handle(way.route, request, path)
         except Exception as fault:  # noqa: BLE001 - nothing but the error body may reach a client
             self._note(fault, self._ranks[way.number])
             return answer_to(fault, request.method, request.path)
-        if not isinstance(answer, Answer):
+        if not isinstance(answer, Response):
             raise TypeError(f"{way.route.verb} is streamed")
         return answer
 
     def _note(self, fault: Exception, rank: int) -> None:
         """Have those in line hear of a store that is away; a log store that is away holds nobody up."""
         if type(fault) is StoreUnavailable and rank != NEVER:
-            self._shed.store_failed()
+            self._admission.store_failed()
 
-    async def _handle(self, route: Route, request: Request, path: Mapping[str, str]) -> Answer | web.StreamResponse:
+    async def _handle(self, route: Route, request: Request, path: Mapping[str, str]) -> Response | web.StreamResponse:
         front = self.front
         front.browsers.check_host(request)
         if request.is_of_browser and route.is_changing:
@@ -150,18 +152,18 @@ class Desk:
         return await route.handler(Call(front, request, path, grant))
 
 
-DESK = web.AppKey("DESK", Desk)
+DISPATCHER = web.AppKey("DISPATCHER", RequestDispatcher)
 
 
 def make_app(broker: Broker) -> web.Application:
-    """The application of a broker. Run it with `broker.http.server.runner.Runner`.
+    """The application of a broker. Run it with `broker.http.server.runner.BrokerRunner`.
 
     Its `shutdown` lets those who wait for a job go; its `cleanup` waits for jobs that go back.
     """
-    front = Front(broker, msgspec.json.encode(document()))
-    desk = Desk(front)
+    front = AppContext(broker, msgspec.json.encode(document()))
+    desk = RequestDispatcher(front)
     app = web.Application(middlewares=[front.in_progress.middleware, desk.middleware])
-    app[DESK] = desk
+    app[DISPATCHER] = desk
     for number, route in enumerate(ROUTES):
         path = route.path.replace("}", ":[^/]+}")
         app.router.add_route(route.method, path, desk.handler(number, route), expect_handler=_expect_later)
@@ -170,7 +172,7 @@ def make_app(broker: Broker) -> web.Application:
     return app
 
 
-def response_of(answer: Answer) -> web.Response:
+def response_of(answer: Response) -> web.Response:
     """An answer as aiohttp sends it."""
     response = web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
     if answer.status == STATUS[TooSlow]:
@@ -178,11 +180,11 @@ def response_of(answer: Answer) -> web.Response:
     return response
 
 
-def _refuse(request: Plain, slot: Slot, fault: TitanError) -> None:
+def _refuse(request: FastRequest, slot: PendingResponse, fault: TitanError) -> None:
     slot.fill(answer_to(fault, request.method, request.path), None)
 
 
-async def _sent(request: web.Request, answer: Answer) -> web.Response:
+async def _sent(request: web.Request, answer: Response) -> web.Response:
     """The answer; one that must be undone when it cannot be written is written here."""
     response = response_of(answer)
     if answer.unsent is None:
@@ -201,7 +203,7 @@ async def _expect_later(_: web.Request) -> None:
     """A client that asks before it sends its body is answered when somebody reads it."""
 
 
-def _stop_waiting(front: Front) -> Hook:
+def _stop_waiting(front: AppContext) -> Hook:
     async def stop(_: web.Application) -> None:
         front.polls.stop()
         front.followers.stop()
@@ -210,7 +212,7 @@ def _stop_waiting(front: Front) -> Hook:
     return stop
 
 
-def _settle(front: Front) -> Hook:
+def _settle(front: AppContext) -> Hook:
     async def settle(_: web.Application) -> None:
         await front.broker.store.dispatcher.settle()
         await front.metrics.close()

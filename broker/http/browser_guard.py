@@ -14,7 +14,7 @@ from broker.auth.grants import Access, is_local
 from broker.core.errors import CrossSite, Misdirected
 from broker.core.settings import BrokerSettings
 from broker.http.request.body import Request, Streamed
-from broker.http.server.fast_request import Plain
+from broker.http.server.fast_request import FastRequest
 
 OWN_NAMES = ("localhost", "127.0.0.1", "::1")
 """What a broker on loopback is always called."""
@@ -71,7 +71,7 @@ class Browsers:
 
         A request without any is let in, as HTTP/1.0 may leave it out: no browser does.
         """
-        if self._own is None or (isinstance(request, Plain) and request.headers["Host"] in self._right_hosts):
+        if self._own is None or (isinstance(request, FastRequest) and request.headers["Host"] in self._right_hosts):
             return
         for host in _hosts(request):
             place = place_of(host)

@@ -27,7 +27,7 @@ from broker.core.errors import (
     UnsupportedType,
     WrongState,
 )
-from broker.http.responses import Answer
+from broker.http.responses import Response
 from broker.models.results import Problem, ProblemWrapper
 
 STATUS: dict[type[TitanError], int] = {
@@ -64,7 +64,7 @@ RETRY_AFTER_S: dict[type[TitanError], int] = {
 }
 """The Retry-After of those that pass by themselves, in s, where the error does not say it."""
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _ENCODER = msgspec.json.Encoder()
 _OF_FRAMEWORK: dict[int, TitanError] = {
     404: NotFound("There is nothing at this path."),
@@ -75,10 +75,10 @@ _OF_FRAMEWORK: dict[int, TitanError] = {
 }
 
 
-def answer_to(fault: Exception, method: str, path: str) -> Answer:
+def answer_to(fault: Exception, method: str, path: str) -> Response:
     """The answer to a request that ended in this. What nobody expected is a 500: logged, not shown."""
     if type(fault) is TitanError or not isinstance(fault, (TitanError, web.HTTPException, ConnectionError)):
-        _LOG.error("%s %r failed", method, path, exc_info=fault)
+        _log.error("%s %r failed", method, path, exc_info=fault)
     if isinstance(fault, TitanError):
         return refusal(fault)
     if isinstance(fault, web.HTTPException):
@@ -92,7 +92,7 @@ def problem_of(error: TitanError) -> Problem:
     return Problem(message=message, fields=error.fields, code=error.code)
 
 
-def refusal(error: TitanError) -> Answer:
+def refusal(error: TitanError) -> Response:
     """The answer to a request that ended in this error."""
     kind = type(error)
     headers = {"Content-Type": "application/json"}
@@ -101,10 +101,10 @@ def refusal(error: TitanError) -> Answer:
         headers["Retry-After"] = str(retry_after_s)
     if kind is Unauthorized:
         headers["WWW-Authenticate"] = 'Bearer realm="titan"'
-    return Answer(STATUS[kind], _ENCODER.encode(ProblemWrapper(problem_of(error))), tuple(headers.items()))
+    return Response(STATUS[kind], _ENCODER.encode(ProblemWrapper(problem_of(error))), tuple(headers.items()))
 
 
-def refusal_of_framework(error: web.HTTPException) -> Answer:
+def refusal_of_framework(error: web.HTTPException) -> Response:
     """The answer in place of one of aiohttp's own, with its Allow."""
     answer = refusal(_OF_FRAMEWORK.get(error.status) or (Invalid() if error.status < 500 else TitanError()))
     if "Allow" in error.headers:

@@ -5,14 +5,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from broker.core.inline_task import in_steps
-from broker.http.server.admission import Shed
-from broker.store.format.job_json import Handed
+from broker.core.inline_task import run_inline
+from broker.http.server.admission import AdmissionControl
+from broker.store.format.job_json import EncodedDelivery
 
 if TYPE_CHECKING:
-    from broker.resp.notifier import Waiters
+    from broker.resp.notifier import Notifier
 
-Take = Callable[[], Coroutine[Any, Any, list[Handed]]]
+Take = Callable[[], Coroutine[Any, Any, list[EncodedDelivery]]]
 
 SLOW_POLL_S = 2.0
 """How often a waiting client looks by itself, should the store's word that a job is ready get lost."""
@@ -21,16 +21,18 @@ PAUSE_S = 0.05
 """The least between two looks for jobs of some images, which may be in vain however often a job is new."""
 
 
-class Polls:
+class LongPolls:
     """Everyone who waits at this broker. `give_back` requeues jobs whose client was gone."""
 
-    def __init__(self, waiters: "Waiters", shed: Shed, give_back: Callable[[Sequence[Handed]], None]) -> None:
-        self._waiters = waiters
-        self._poll = partial(_Poll, shed, give_back)
+    def __init__(
+        self, notifier: "Notifier", admission: AdmissionControl, give_back: Callable[[Sequence[EncodedDelivery]], None]
+    ) -> None:
+        self._notifier = notifier
+        self._poll = partial(_Poll, admission, give_back)
         self._polls: set[_Poll] = set()
         self._is_stopped = False
 
-    async def wait(self, take: Take, groups: Sequence[str], wait_s: float, pause_s: float = 0) -> list[Handed]:
+    async def wait(self, take: Take, groups: Sequence[str], wait_s: float, pause_s: float = 0) -> list[EncodedDelivery]:
         """Jobs as soon as `take` gets some, or none after `wait_s` seconds or when the broker stops.
 
         `pause_s` is the least between two looks.
@@ -40,7 +42,7 @@ class Polls:
         poll = self._poll(take, wait_s, pause_s)
         self._polls.add(poll)
         try:
-            with self._waiters.waiting(groups, poll.look):
+            with self._notifier.waiting(groups, poll.look):
                 poll.look()
                 return await poll.jobs
         finally:
@@ -63,15 +65,15 @@ class _Poll:
 
     def __init__(
         self,
-        shed: Shed,
-        give_back: Callable[[Sequence[Handed]], None],
+        admission: AdmissionControl,
+        give_back: Callable[[Sequence[EncodedDelivery]], None],
         take: Take,
         wait_s: float,
         pause_s: float,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self.jobs: asyncio.Future[list[Handed]] = self._loop.create_future()
-        self._shed = shed
+        self.jobs: asyncio.Future[list[EncodedDelivery]] = self._loop.create_future()
+        self._admission = admission
         self._give_back = give_back
         self._take = take
         self._end = self._loop.time() + wait_s
@@ -87,7 +89,7 @@ class _Poll:
             return
         self._stop_waiting()
         self._is_busy, self._is_woken = True, False
-        self._looking = in_steps(self._take(), self._looked)
+        self._looking = run_inline(self._take(), self._looked)
 
     def stop(self) -> None:
         """Answer: with nothing, or what the look that is under way gets."""
@@ -101,7 +103,7 @@ class _Poll:
         if self._looking is not None:
             self._looking.cancel()
 
-    def _looked(self, jobs: list[Handed] | None, fault: BaseException | None) -> None:
+    def _looked(self, jobs: list[EncodedDelivery] | None, fault: BaseException | None) -> None:
         self._looking = None
         left_s = self._end - self._loop.time()
         if self.jobs.done():
@@ -113,7 +115,7 @@ class _Poll:
             self.jobs.set_result(jobs)
         else:
             self._is_waiting = True
-            self._shed.pause(1)
+            self._admission.pause(1)
             if self._pause_s:
                 self._timer = self._loop.call_later(min(left_s, self._pause_s), self._rested)
             else:
@@ -133,4 +135,4 @@ class _Poll:
             self._timer = None
         if self._is_waiting:
             self._is_waiting = False
-            self._shed.go_on(1)
+            self._admission.go_on(1)

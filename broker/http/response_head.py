@@ -5,12 +5,12 @@ from functools import lru_cache
 from http import HTTPStatus
 from time import time
 
-from broker.http.responses import Answer, Headers
+from broker.http.responses import Headers, Response
 
 _NO_CONTENT = 204
 
 
-def encoded(answer: Answer, *, is_last: bool) -> bytes:
+def encoded(answer: Response, *, is_last: bool) -> bytes:
     """Head and body. `is_last`: the connection is closed behind it."""
     head = _head(answer.status, answer.headers, is_last, int(time()))
     if answer.status == _NO_CONTENT:

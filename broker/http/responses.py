@@ -18,7 +18,7 @@ _TEXT = {
 }
 
 
-class Answer(Struct, frozen=True):
+class Response(Struct, frozen=True):
     """A whole answer. `unsent` is called when the client is gone before it is written."""
 
     status: int
@@ -27,29 +27,29 @@ class Answer(Struct, frozen=True):
     unsent: Callable[[], None] | None = None
 
 
-def json(body: Struct, status: int = 200, headers: Headers = ()) -> Answer:
+def json(body: Struct, status: int = 200, headers: Headers = ()) -> Response:
     """An answer with a JSON body."""
-    return Answer(status, encode(body), _JSON + headers)
+    return Response(status, encode(body), _JSON + headers)
 
 
-def document(body: bytes, status: int = 200, headers: Headers = ()) -> Answer:
+def document(body: bytes, status: int = 200, headers: Headers = ()) -> Response:
     """An answer whose JSON is ready-made."""
-    return Answer(status, body, _JSON + headers)
+    return Response(status, body, _JSON + headers)
 
 
-def handed_out(body: bytes, unsent: Callable[[], None]) -> Answer:
+def handed_out(body: bytes, unsent: Callable[[], None]) -> Response:
     """An answer that nobody may keep, and that must be undone when it cannot be written."""
-    return Answer(200, body, _NO_STORE, unsent)
+    return Response(200, body, _NO_STORE, unsent)
 
 
-def plain(body: str, content_type: str) -> Answer:
+def plain(body: str, content_type: str) -> Response:
     """An answer of text that is ready-made."""
-    return Answer(200, body.encode(), (("Content-Type", content_type), ("Cache-Control", "no-store")))
+    return Response(200, body.encode(), (("Content-Type", content_type), ("Cache-Control", "no-store")))
 
 
-def nothing(headers: Headers = ()) -> Answer:
+def nothing(headers: Headers = ()) -> Response:
     """204."""
-    return Answer(204, b"", headers)
+    return Response(204, b"", headers)
 
 
 async def stream(

@@ -26,14 +26,14 @@ from broker.http.handlers import bulk, delivery, groups, health, jobs, logs, wor
 from broker.http.request import query_params
 from broker.http.request.body import FORM, JSON
 from broker.http.request.context import Call
-from broker.http.responses import Answer
+from broker.http.responses import Response
 from broker.models.groups import GroupPut, GroupsWrapper, GroupWrapper
 from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs
 from broker.models.reports import Failure, Finishes, HeldJobs, Release, Start, Success, Touch
 from broker.models.results import Outcomes
 from broker.models.workers import Announcement, Orders, WorkersWrapper, WorkerWrapper
 
-Handler = Callable[[Call], Awaitable[Answer | web.StreamResponse]]
+Handler = Callable[[Call], Awaitable[Response | web.StreamResponse]]
 
 LOG_TYPES = ("multipart/form-data", "text/plain")
 LEASE = "Titan-Lease"

@@ -39,7 +39,7 @@ _BLOCK_BYTES = 256 * 1024
 _DELETES = 1000
 _RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def open_logs(place: str, max_bytes: int) -> "Logs":
@@ -225,7 +225,7 @@ def _faults(what: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError, ValueError) as fault:
-        _LOG.warning("the log store %s: %s", what, _first_line(fault))
+        _log.warning("the log store %s: %s", what, _first_line(fault))
         raise StoreUnavailable(f"The log store is not available: it {what}.") from fault
 
 

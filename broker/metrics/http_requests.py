@@ -11,7 +11,7 @@ GONE = 499
 """The status of a request whose client hung up before its answer."""
 
 
-class Requests:
+class RequestCounts:
     """`observe` once a request. `verbs` are the routes' verbs; a route is an index into them, or NO_ROUTE."""
 
     __slots__ = ("_rows", "_verbs")

@@ -10,7 +10,7 @@ STEP_S = 0.02
 WINDOW_S = 30.0
 
 
-class Lag:
+class LoopLag:
     """A timer that notes how late it was. `longest_s` is the longest of the last 30 to 60 s."""
 
     def __init__(self) -> None:

@@ -11,11 +11,11 @@ import logging
 from broker.core.errors import TitanError
 from broker.logs.storage import Logs
 from broker.metrics.exposition import Family, Sample, counter, gauge
-from broker.resp.notifier import Waiters
+from broker.resp.notifier import Notifier
 from broker.store.format.replies import Reaped
 from broker.store.job_store import JobStore
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 LONGEST_SLEEP_S = 0.5
 """A look behind the timers that the store says: a connection that is half open brings no word, and a lost job must be
 back within a second all the same."""
@@ -28,7 +28,7 @@ class Reaper:
     `done` counts what it did.
     """
 
-    def __init__(self, store: JobStore, logs: Logs, waiters: Waiters) -> None:
+    def __init__(self, store: JobStore, logs: Logs, notifier: Notifier) -> None:
         self.fault = ""
         self.late_ms = 0
         self.done = {"queued": 0, "requeued": 0, "failed": 0, "expired": 0}
@@ -36,7 +36,7 @@ class Reaper:
         self._logs = logs
         self._sooner = asyncio.Event()
         self._has_discarded = asyncio.Event()
-        waiters.on_timer(self._sooner.set)
+        notifier.on_timer(self._sooner.set)
 
     async def run(self) -> None:
         """Reap until cancelled. A fault is logged, shown in `fault`, and tried again."""
@@ -48,8 +48,8 @@ class Reaper:
                     self.fault = ""
                 except TitanError as fault:
                     wait_s = self._faulted(fault.message)
-                except Exception:
-                    log.exception("the reaper crashed and starts again")
+                except Exception:  # noqa: BLE001 - it is logged, and the loop goes on
+                    _log.exception("the reaper crashed and starts again")
                     wait_s = self._faulted("it crashed; the log says why")
                 await self._sleep(wait_s)
         finally:
@@ -69,7 +69,7 @@ class Reaper:
         finally:
             done = [now - then for now, then in zip(self.done.values(), before, strict=True)]
             if any(done):
-                log.info("reaped: %s queued, %s requeued, %s failed, %s expired", *done)
+                _log.info("reaped: %s queued, %s requeued, %s failed, %s expired", *done)
 
     async def reap_once(self) -> Reaped:
         """One bounded step: jobs that are due."""
@@ -105,9 +105,9 @@ class Reaper:
             try:
                 await self.delete_logs()
                 is_failing = False
-            except Exception as fault:
+            except Exception as fault:  # noqa: BLE001 - it is logged, and the loop goes on
                 if not is_failing:
-                    log.warning("logs of jobs that are gone are not deleted for now", exc_info=fault)
+                    _log.warning("logs of jobs that are gone are not deleted for now", exc_info=fault)
                 is_failing = True
                 await asyncio.sleep(AFTER_FAULT_S)
 
@@ -118,6 +118,6 @@ class Reaper:
 
     def _faulted(self, message: str) -> float:
         if not self.fault:
-            log.warning("the reaper does not work: %s", message)
+            _log.warning("the reaper does not work: %s", message)
         self.fault = message
         return AFTER_FAULT_S

@@ -13,10 +13,10 @@ from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-Where = Callable[[], Awaitable[tuple[str, int]]]
+Resolver = Callable[[], Awaitable[tuple[str, int]]]
 
 
-def connect(url: str, timeout_s: float, connections: int, where: Where | None = None) -> Redis:
+def connect(url: str, timeout_s: float, connections: int, where: Resolver | None = None) -> Redis:
     """A client of the store at redis://, rediss:// or unix://, with `connections` at most. Nothing is sent yet.
 
     `where` says at each connection where to go, for a server that moves.
@@ -59,7 +59,7 @@ def _second(redis: Redis, timeout_s: float | None, connections: int, wait_s: flo
 class _Moving(Connection):
     """A connection that asks where to go, and is dropped when the server says that it is not the one any more."""
 
-    def __init__(self, *, where: Where, **options: Any) -> None:
+    def __init__(self, *, where: Resolver, **options: Any) -> None:
         super().__init__(**options)
         self._where = where
 

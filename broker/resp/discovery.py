@@ -13,12 +13,12 @@ from redis.exceptions import RedisError
 from broker.resp.keys import slot
 from broker.resp.url import StoreAddress
 
-Where = Callable[[], Awaitable[tuple[str, int]]]
+Resolver = Callable[[], Awaitable[tuple[str, int]]]
 
 _log = logging.getLogger(__name__)
 
 
-def finder(address: StoreAddress, partition: str, timeout_s: float) -> Where | None:
+def resolver_for(address: StoreAddress, partition: str, timeout_s: float) -> Resolver | None:
     """How to find the server of a partition; None for one that stays where its address says."""
     if address.kind == "sentinel":
         return _Primary(address, timeout_s).find

@@ -16,17 +16,17 @@ from redis import exceptions
 from redis.asyncio.connection import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
 
 from broker.metrics.exposition import Family, Histogram, Sample, counter, gauge, histogram
-from broker.resp.resp_connection import Limits, Link, Word
+from broker.resp.resp_connection import ConnectionLimits, RespConnection, Word
 
 Place = tuple[str, int] | str
 """Where a server listens: host and port, or the path of its socket."""
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _FIRST_PAUSE_S = 0.02
 _LAST_PAUSE = 0.25
 """The longest pause between attempts, as a part of timeout_s: a call that waits through it can still connect."""
 
 
-class Address(NamedTuple):
+class ServerAddress(NamedTuple):
     """What a URL says: where to go, how to get in, and what to say first."""
 
     place: Place
@@ -34,7 +34,7 @@ class Address(NamedTuple):
     greeting: tuple[tuple[Word, ...], ...]
 
 
-class Wire:
+class Multiplexer:
     """One connection at a time to the store at redis://, rediss:// or unix://, with redis-py's options in the query.
 
     Make it inside the running loop; the first call connects. timeout_s: how long a call may take in all, waiting for
@@ -55,9 +55,9 @@ class Wire:
     ) -> None:
         self._address = address_of(url)
         self._resolve = resolve
-        self._limits = Limits(timeout_s, max_in_flight, max_bytes)
+        self._limits = ConnectionLimits(timeout_s, max_in_flight, max_bytes)
         self._loop = asyncio.get_running_loop()
-        self._link: Link | None = None
+        self._link: RespConnection | None = None
         self._attempt: asyncio.Task[None] | None = None
         self._failures = 0
         self._not_before = 0.0
@@ -79,7 +79,7 @@ class Wire:
         """How long a call may take in all."""
         return self._limits.timeout_s
 
-    def at(self, _: str) -> "Wire":
+    def at(self, _: str) -> "Multiplexer":
         """The wire to the server of a partition: of one server, this."""
         return self
 
@@ -106,8 +106,8 @@ class Wire:
             counter("titan_store_losses_total", "Connections to the store that were lost.", [losses]),
         ]
 
-    def _new_link(self) -> Link:
-        link = Link(self._limits, self._lost, self._times)
+    def _new_link(self) -> RespConnection:
+        link = RespConnection(self._limits, self._lost, self._times)
         if self._is_closed:
             self._loop.call_soon(link.lose, exceptions.ConnectionError, "the wire is closed")
             return link
@@ -115,7 +115,7 @@ class Wire:
         self._attempt = self._loop.create_task(self._open(link))
         return link
 
-    async def _open(self, link: Link) -> None:
+    async def _open(self, link: RespConnection) -> None:
         timeout_s = self._limits.timeout_s
         try:
             async with asyncio.timeout(timeout_s):
@@ -127,14 +127,14 @@ class Wire:
         except Exception as fault:  # noqa: BLE001 - whatever `resolve` or TLS may raise, those who wait are told
             link.lose(exceptions.ConnectionError, f"no connection to the store: {fault}")
 
-    async def _connect(self, link: Link) -> None:
+    async def _connect(self, link: RespConnection) -> None:
         place = await self._resolve() if self._resolve else self._address.place
         if isinstance(place, str):
             await self._loop.create_unix_connection(lambda: link, place)
         else:
             await self._loop.create_connection(lambda: link, *place, ssl=self._address.tls)
 
-    def _lost(self, link: Link, reason: str) -> None:
+    def _lost(self, link: RespConnection, reason: str) -> None:
         """Have the next call connect anew; the next attempt is put off if this one came to nothing, or soon ended."""
         if link is not self._link:
             return
@@ -142,7 +142,7 @@ class Wire:
         now = time.monotonic()
         if link.opened_at is not None and not self._is_closed:
             self._losses += 1
-            log.warning("the connection to the store is lost: %s", reason)
+            _log.warning("the connection to the store is lost: %s", reason)
         if link.opened_at is not None and now - link.opened_at > self._limits.timeout_s:
             self._failures = 0
             return
@@ -152,7 +152,7 @@ class Wire:
         self._not_before = now + pause_s * random.uniform(0.5, 1)  # noqa: S311 - spreads attempts, guards nothing
 
 
-def address_of(url: str) -> Address:
+def address_of(url: str) -> ServerAddress:
     """What the URL says, read as redis-py reads it. Raises ValueError."""
     try:
         pool = BlockingConnectionPool.from_url(url)
@@ -168,7 +168,7 @@ def address_of(url: str) -> Address:
     if told.client_name:
         greeting.append(("CLIENT", "SETNAME", told.client_name))
     greeting.append(("PING",))
-    return Address(_place(told), tls, tuple(greeting))
+    return ServerAddress(_place(told), tls, tuple(greeting))
 
 
 def _place(told: object) -> Place:

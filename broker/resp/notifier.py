@@ -14,11 +14,11 @@ from redis.exceptions import RedisError
 
 from broker.resp import keys
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _AGAIN_S = 0.5
 
 
-class Waiters:
+class Notifier:
     """The long polls of one broker, and what wakes the reaper. Use it as an async context manager."""
 
     def __init__(self, listener: Redis, partitions: Sequence[str], *others: tuple[Redis, Sequence[str]]) -> None:
@@ -75,7 +75,7 @@ class Waiters:
             try:
                 await self._listen(listener, partitions)
             except (RedisError, OSError) as fault:
-                log.warning("not listening to the store: %s; again in %s s", fault, _AGAIN_S)
+                _log.warning("not listening to the store: %s; again in %s s", fault, _AGAIN_S)
             finally:
                 self._heard.discard(listener)
             await asyncio.sleep(_AGAIN_S)

@@ -8,7 +8,7 @@ from broker.core.errors import TitanError
 from broker.resp import keys
 from broker.resp.replies_to_errors import refusal
 from broker.resp.resp_connection import Word
-from broker.resp.scripts import Call, Scripts
+from broker.resp.scripts import ScriptCall, Scripts
 from broker.resp.topology import Topology
 
 ROUND_S = 0.5
@@ -57,7 +57,7 @@ class Partitions:
 
     async def run_each(self, verb: str, arguments: Sequence[Sequence[Word]]) -> list[Any]:
         """One script in every partition, with its own arguments in each; the replies in the partitions' order."""
-        calls = [Call(verb, name, own) for name, own in zip(self.names, arguments, strict=True)]
+        calls = [ScriptCall(verb, name, own) for name, own in zip(self.names, arguments, strict=True)]
         return await self._scripts.run_all(calls)
 
     async def run_items(
@@ -71,7 +71,7 @@ class Partitions:
         places: dict[str, list[int]] = {}
         for i, item in enumerate(items):
             places.setdefault(self.of(str(item[0])), []).append(i)
-        calls = [Call(verb, p, (*first, *(word for i in own for word in items[i]))) for p, own in places.items()]
+        calls = [ScriptCall(verb, p, (*first, *(word for i in own for word in items[i]))) for p, own in places.items()]
         for own, reply in zip(places.values(), await self._scripts.run_all(calls), strict=True):
             for i, row in zip(own, [reply] if isinstance(reply, TitanError) else reply, strict=True):
                 rows[i] = outcome(row)

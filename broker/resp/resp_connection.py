@@ -28,7 +28,7 @@ _HELD_UP_S = 0.05
 _SECOND_LOOK_S = 0.01
 
 
-class Limits(NamedTuple):
+class ConnectionLimits(NamedTuple):
     """How long a reply may take, in s, and how many calls, and bytes of commands, may be in flight."""
 
     timeout_s: float
@@ -36,7 +36,7 @@ class Limits(NamedTuple):
     size_bytes: int
 
 
-class Link(asyncio.Protocol):
+class RespConnection(asyncio.Protocol):
     """Calls may be made before it is open: they leave once it is. `on_lost` is told of its end, once, with the reason.
 
     `times` gets how long each call waited for its reply, from `call` on.
@@ -44,7 +44,9 @@ class Link(asyncio.Protocol):
     A cancelled call that has left keeps its place until its reply was read and dropped.
     """
 
-    def __init__(self, limits: Limits, on_lost: Callable[["Link", str], None], times: Histogram) -> None:
+    def __init__(
+        self, limits: ConnectionLimits, on_lost: Callable[["RespConnection", str], None], times: Histogram
+    ) -> None:
         self.gone = asyncio.Event()
         self.opened_at: float | None = None
         self._limits = limits

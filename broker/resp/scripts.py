@@ -19,7 +19,7 @@ _AT_ONCE = 32
 by default, stay within what a wire may have unanswered."""
 
 
-class Call(NamedTuple):
+class ScriptCall(NamedTuple):
     """One run of a script in one partition."""
 
     verb: str
@@ -54,7 +54,7 @@ class Scripts:
             due = began + self._topology.timeout_s  # it did not run: below it is loaded first
         except exceptions.RedisError as fault:
             raise told(fault) from fault
-        [reply] = await self.run_all([Call(verb, partition, arguments)], due)
+        [reply] = await self.run_all([ScriptCall(verb, partition, arguments)], due)
         if isinstance(reply, errors.TitanError):
             raise reply
         return reply
@@ -70,7 +70,7 @@ class Scripts:
         due = time.monotonic() + self._topology.timeout_s / 2
         return cast("bytes | None", await spoken(_by(due, self._topology.call(partition, "HGET", key, name))))
 
-    async def run_all(self, calls: Sequence[Call], due: float | None = None) -> list[Any]:
+    async def run_all(self, calls: Sequence[ScriptCall], due: float | None = None) -> list[Any]:
         """The replies to several calls, sent together; a refusal stands in its place.
 
         A call that has begun is carried through even when who asked for it is gone. `due` is when the store must have
@@ -84,7 +84,7 @@ class Scripts:
                 raise reply
         return replies
 
-    async def _send(self, calls: Sequence[Call], due: float) -> list[Any]:
+    async def _send(self, calls: Sequence[ScriptCall], due: float) -> list[Any]:
         replies = await spoken(self._call_all(calls, due))
         missing = [i for i, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
         if missing:
@@ -96,7 +96,7 @@ class Scripts:
                 self.on_late()
         return [told(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
-    async def _call_all(self, calls: Sequence[Call], due: float) -> list[Any]:
+    async def _call_all(self, calls: Sequence[ScriptCall], due: float) -> list[Any]:
         """The replies, errors among them; a connection that was lost on the way is raised."""
         call = self._topology.call
         replies = [call(c.partition, "EVALSHA", self._shas[c.verb], 1, c.partition, *c.arguments) for c in calls]

@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from broker.metrics.exposition import Family
 from broker.resp import keys
 from broker.resp.client import connect
-from broker.resp.discovery import finder
-from broker.resp.multiplexer import Wire
+from broker.resp.discovery import resolver_for
+from broker.resp.multiplexer import Multiplexer
 from broker.resp.resp_connection import Word
 from broker.resp.url import StoreAddress
 
@@ -19,7 +19,7 @@ class Server(NamedTuple):
     """One server: redis-py for rare calls, the multiplexer for scripts. `shown` is its address without a password."""
 
     redis: Redis
-    multiplexer: Wire
+    multiplexer: Multiplexer
     shown: str
     is_clustered: bool = False
 
@@ -30,8 +30,8 @@ class Topology:
     `partitions` are the names of the partitions, the KEYS[1] of every script.
     """
 
-    def __init__(self, servers: Sequence[Server], partitions: Sequence[str]) -> None:
-        self.all = tuple(servers)
+    def __init__(self, topology: Sequence[Server], partitions: Sequence[str]) -> None:
+        self.all = tuple(topology)
         self.partitions = tuple(partitions)
         self._of = {name: self.all[number % len(self.all)] for number, name in enumerate(self.partitions)}
         self._multiplexers = {name: server.multiplexer for name, server in self._of.items()}
@@ -50,7 +50,7 @@ class Topology:
         return [partition for partition, its in self._of.items() if its is server]
 
     def call(self, partition: str, *words: Word) -> asyncio.Future[Any]:
-        """Send a command to the server of a partition; its reply, to come. Raises as `Wire.call` does."""
+        """Send a command to the server of a partition; its reply, to come. Raises as `Multiplexer.call` does."""
         return self._multiplexers[partition].call(*words)
 
     def call_all(self, *words: Word) -> asyncio.Future[list[Any]]:
@@ -83,10 +83,10 @@ def topology_of(
         addresses = [addresses[0]] * partitions
     if len(addresses) > partitions:
         raise ValueError(f"{len(addresses)} servers need as many partitions at least: --partitions {len(addresses)}")
-    servers = []
+    topology = []
     for address, name in zip(addresses, names, strict=False):
-        where = finder(address, name, timeout_s)
+        where = resolver_for(address, name, timeout_s)
         redis = connect(address.url, timeout_s, connections, where)
-        multiplexer = Wire(address.url, timeout_s=timeout_s, resolve=where)
-        servers.append(Server(redis, multiplexer, address.shown, address.kind == "cluster"))
-    return Topology(servers, names)
+        multiplexer = Multiplexer(address.url, timeout_s=timeout_s, resolve=where)
+        topology.append(Server(redis, multiplexer, address.shown, address.kind == "cluster"))
+    return Topology(topology, names)

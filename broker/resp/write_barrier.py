@@ -27,7 +27,7 @@ _LATE = (
 )
 
 
-class Fences:
+class WriteBarrier:
     """Fences of the store of `redis`, on connections of their own: a wait would hold up what is sent behind it.
 
     Who enqueues has `limit_s` for all of it, of which the fence gets what is left; so many `replicas` must have it on

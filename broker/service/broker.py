@@ -17,19 +17,19 @@ from broker.auth.tls import Tls, tls_from
 from broker.core.errors import TitanError
 from broker.core.settings import BrokerSettings
 from broker.core.words import counted
-from broker.diagnostics.durability import Watch
-from broker.diagnostics.metrics_report import Metrics
-from broker.diagnostics.peer_metrics import Siblings
-from broker.diagnostics.readiness import Condition
-from broker.http.app import DESK, Broker, make_app
+from broker.diagnostics.durability import DurabilityMonitor
+from broker.diagnostics.metrics_report import MetricsReport
+from broker.diagnostics.peer_metrics import PeerMetrics
+from broker.diagnostics.readiness import ReadinessCheck
+from broker.http.app import DISPATCHER, Broker, make_app
 from broker.http.browser_guard import allowed_names
-from broker.http.server.runner import Runner
+from broker.http.server.runner import BrokerRunner
 from broker.http.server.tls_site import TlsSite
 from broker.logs.storage import Logs, open_logs
-from broker.metrics.lag import Lag
+from broker.metrics.lag import LoopLag
 from broker.reaper.reaper import Reaper
 from broker.resp.client import connect_listener
-from broker.resp.notifier import Waiters
+from broker.resp.notifier import Notifier
 from broker.service.gc_tuning import collect_rarely
 from broker.store.connect import StartFailed, opened
 from broker.store.job_store import JobStore
@@ -57,7 +57,7 @@ async def serve(
     settings: BrokerSettings,
     say: Callable[[Serving], None],
     stop: asyncio.Event,
-    siblings: Siblings | None = None,
+    siblings: PeerMetrics | None = None,
     is_hung_up: Callable[[], bool] = lambda: False,
 ) -> None:
     """Run a broker, alone or with siblings, until `stop` is set; `say` is told once it serves. Raises StartFailed.
@@ -82,28 +82,28 @@ def stop_signals() -> asyncio.Event:
 
 
 @asynccontextmanager
-async def running(settings: BrokerSettings, siblings: Siblings | None = None) -> AsyncIterator[Serving]:
+async def running(settings: BrokerSettings, siblings: PeerMetrics | None = None) -> AsyncIterator[Serving]:
     """A broker that serves inside the block and drains at its end; its store is left last. Raises StartFailed."""
     access, tls = _guards(settings)
     async with AsyncExitStack() as stack:
         store, _, redis_cli = await stack.enter_async_context(opened(settings))
-        metrics, lag = Metrics(store, siblings), Lag()
+        metrics, lag = MetricsReport(store, siblings), LoopLag()
         metrics.add(lag.families)
         metrics.add(store.topology.families)
         logs = _open_logs(settings)
         first, *others = ((connect_listener(s.redis), store.topology.partitions_of(s)) for s in store.topology.all)
-        waiters = Waiters(*first, *others)
-        await stack.enter_async_context(waiters)
-        store.wake_at_enqueue(waiters.wake)
-        reaper = Reaper(store, logs, waiters) if settings.reaper else None
+        notifier = Notifier(*first, *others)
+        await stack.enter_async_context(notifier)
+        store.wake_at_enqueue(notifier.wake)
+        reaper = Reaper(store, logs, notifier) if settings.reaper else None
         if reaper is not None:
             await stack.enter_async_context(_task(reaper.run()))
             metrics.add(reaper.families)
         await stack.enter_async_context(_task(lag.run()))
         if siblings is not None:
             await stack.enter_async_context(siblings.heard(metrics.own))
-        condition = Condition(await _watch(store, settings))
-        app = make_app(Broker(store, logs, waiters, settings, reaper, access, metrics, condition))
+        condition = ReadinessCheck(await _watch(store, settings))
+        app = make_app(Broker(store, logs, notifier, settings, reaper, access, metrics, condition))
         url = await stack.enter_async_context(_front(app, settings, condition, tls))
         await stack.enter_async_context(_task(condition.watch.run()))  # the last, so that it speaks second
         yield Serving(url, store, redis_cli, partial(_read_again, access, tls))
@@ -148,9 +148,9 @@ def _open_logs(settings: BrokerSettings) -> Logs:
         raise StartFailed(f"The log store {place} cannot be used: {error}") from error
 
 
-async def _watch(store: JobStore, settings: BrokerSettings) -> Watch:
+async def _watch(store: JobStore, settings: BrokerSettings) -> DurabilityMonitor:
     """What the store is set to, said; and refused where that is asked for."""
-    watch = Watch(store)
+    watch = DurabilityMonitor(store)
     try:
         seen = await watch.look()
     except TitanError as error:
@@ -173,11 +173,11 @@ async def _task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _front(
-    app: web.Application, settings: BrokerSettings, condition: Condition, tls: Tls | None
+    app: web.Application, settings: BrokerSettings, condition: ReadinessCheck, tls: Tls | None
 ) -> AsyncIterator[str]:
     """Listen and answer inside the block; at its end stop being ready, then listening; answer what is there."""
-    in_progress = app[DESK].front.in_progress
-    runner = Runner(app, settings, access_log=None, shutdown_timeout=_LAST_S)
+    in_progress = app[DISPATCHER].front.in_progress
+    runner = BrokerRunner(app, settings, access_log=None, shutdown_timeout=_LAST_S)
     await runner.setup()
     site = _site(runner, settings, tls)
     try:
@@ -199,7 +199,7 @@ async def _front(
         await runner.cleanup()
 
 
-def _site(runner: Runner, settings: BrokerSettings, tls: Tls | None) -> web.BaseSite:
+def _site(runner: BrokerRunner, settings: BrokerSettings, tls: Tls | None) -> web.BaseSite:
     place = runner, settings.host, settings.port
     is_shared = settings.processes > 1
     if tls is None:

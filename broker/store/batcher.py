@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from broker.core.inline_task import in_steps
+from broker.core.inline_task import run_inline
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -17,7 +17,7 @@ MOST_BYTES = 1024 * 1024
 on one call, the broker answers for the one before: with a single large call the two wait for each other."""
 
 
-class Ticks(Generic[Part, Result]):
+class Batcher(Generic[Part, Result]):
     """Gathers parts; at the end of the turn `send` is called with all of them and answers a result for each, in order.
 
     `unwanted` is told of a result whose caller is gone. A fault of the call is raised at every one of its parts, one in
@@ -63,7 +63,7 @@ class Ticks(Generic[Part, Result]):
             self._jobs = self._bytes = 0
             answered = results[0].get_loop().create_future()
             self.under_way.add(answered)
-            in_steps(self._send(parts), partial(self._share, answered, results))
+            run_inline(self._send(parts), partial(self._share, answered, results))
 
     def _share(
         self,

@@ -16,13 +16,13 @@ from broker.models.reports import Finish, Held
 from broker.models.workers import Receipt
 from broker.resp.partitions import Partitions, outcome
 from broker.resp.resp_connection import Word
-from broker.store.batcher import MOST_JOBS, Ticks
+from broker.store.batcher import MOST_JOBS, Batcher
 from broker.store.clock import Clock
 from broker.store.format.job_json import finished
 from broker.store.format.replies import job_of
 from broker.store.format.script_args import Ended, HeldWords, ended_of, finish_words, receipt_text, touch_words
 
-_Batches = Mapping[str, Ticks[Sequence[Any], list[Any]]]
+_Batches = Mapping[str, Batcher[Sequence[Any], list[Any]]]
 
 
 class Completer:
@@ -77,7 +77,7 @@ class Completer:
         return ended_of(item, completed_at, self._ids.take(1)[0] if item.status == "failed" else "")
 
     def _batches(self, send: Callable[[str, Sequence[Any]], Coroutine[Any, Any, Any]]) -> _Batches:
-        return {name: Ticks(partial(send, name)) for name in self._partitions.names}
+        return {name: Batcher(partial(send, name)) for name in self._partitions.names}
 
     async def _spread(self, batches: _Batches, items: Sequence[Any]) -> list[Any]:
         """The outcomes of items in their order. Each goes to the partition of its group, with which it begins.

@@ -16,20 +16,20 @@ from broker.core.errors import TitanError
 from broker.core.ids import lease_token
 from broker.models.jobs import Job
 from broker.resp.partitions import ROUND_S, Partitions
-from broker.store.batcher import MOST_JOBS, Ticks
+from broker.store.batcher import MOST_JOBS, Batcher
 from broker.store.clock import Clock
-from broker.store.format.job_json import Handed, handed_out
+from broker.store.format.job_json import EncodedDelivery, handed_out
 from broker.store.format.replies import field_of, job_of
-from broker.store.image_dispatcher import Picking
+from broker.store.image_dispatcher import ImageDispatcher
 from broker.store.pagination import ANSWER_BYTES
-from broker.store.undelivered import GivingBack
+from broker.store.undelivered import UndeliveredJobs
 
 SCRIPT_BYTES = 1024 * 1024
 """One call of next.lua stops at this many bytes of jobs, as the store has them. lib/selection has the same number."""
 _MOST_KEYS = 1000
 
 
-class Wish(NamedTuple):
+class DequeueKey(NamedTuple):
     """What calls that share a script call have in common. lease_s: the length of the leases; `waits`: a long poll."""
 
     partition: str
@@ -50,10 +50,10 @@ class Dispatcher:
         self._clock = clock
         self._broker = broker
         self._grace_ms = grace_ms
-        self._undelivered = GivingBack(partitions, clock)
-        self._by_image = Picking(partitions, clock, self._undelivered.begin, broker, grace_ms)
+        self._undelivered = UndeliveredJobs(partitions, clock)
+        self._by_image = ImageDispatcher(partitions, clock, self._undelivered.begin, broker, grace_ms)
         self._turn = 0
-        self._batches: dict[Wish, Ticks[int, list[Handed]]] = {}
+        self._batches: dict[DequeueKey, Batcher[int, list[EncodedDelivery]]] = {}
 
     async def next(
         self,
@@ -63,7 +63,7 @@ class Dispatcher:
         images: Sequence[str] = (),
         *,
         waits: bool = False,
-    ) -> list[Handed]:
+    ) -> list[EncodedDelivery]:
         """Dequeue the first jobs, n at most. Partitions are asked in turn; a fault after some jobs ends the round.
 
         With `images` only jobs of these; a job that stands behind 200 of other images in its group is not found.
@@ -82,7 +82,7 @@ class Dispatcher:
         row = await self._partitions.run("start", self._partitions.of(group), *arguments)
         return job_of(row, is_handed_out=(field_of(row, "lease") or "").startswith(new_lease))
 
-    def give_back(self, jobs: Sequence[Handed]) -> None:
+    def give_back(self, jobs: Sequence[EncodedDelivery]) -> None:
         """Requeue jobs that reached nobody, in the background; `settle` waits for it."""
         self._undelivered.begin(jobs)
 
@@ -96,16 +96,18 @@ class Dispatcher:
         """The calls that the store has not answered yet."""
         return {call for batch in self._batches.values() for call in batch.under_way}
 
-    async def _next(self, n: int, groups: tuple[str, ...], lease_s: int | None, *, waits: bool) -> list[Handed]:
+    async def _next(
+        self, n: int, groups: tuple[str, ...], lease_s: int | None, *, waits: bool
+    ) -> list[EncodedDelivery]:
         names = self._partitions.names
         if len(names) == 1 and n <= MOST_JOBS:
-            return await self._batch(Wish(names[0], groups, lease_s, waits)).call(n, n)
+            return await self._batch(DequeueKey(names[0], groups, lease_s, waits)).call(n, n)
         turn, self._turn = self._turn, (self._turn + 1) % len(names)
         end = time.monotonic() + ROUND_S
-        jobs: list[Handed] = []
+        jobs: list[EncodedDelivery] = []
         try:
             for name, here in self._partitions.round(turn, groups):
-                await self._fill(jobs, n, Wish(name, here, lease_s, waits), end)
+                await self._fill(jobs, n, DequeueKey(name, here, lease_s, waits), end)
                 if len(jobs) == n:
                     break
         except TitanError:
@@ -116,7 +118,7 @@ class Dispatcher:
             raise
         return jobs
 
-    async def _fill(self, jobs: list[Handed], n: int, wish: Wish, end: float) -> None:
+    async def _fill(self, jobs: list[EncodedDelivery], n: int, wish: DequeueKey, end: float) -> None:
         """Add jobs of one partition, in lots, until there are n, its ready ones are gone, or they have many bytes.
 
         Or until `end`, by the monotonic clock in s.
@@ -129,16 +131,16 @@ class Dispatcher:
             if len(lot) < asked or time.monotonic() > end:
                 break
 
-    def _batch(self, wish: Wish) -> Ticks[int, list[Handed]]:
+    def _batch(self, wish: DequeueKey) -> Batcher[int, list[EncodedDelivery]]:
         batch = self._batches.get(wish)
         if batch is None:
             if len(self._batches) >= _MOST_KEYS:
                 self._batches = {wish: batch for wish, batch in self._batches.items() if batch.is_busy}
             send = partial(self._send, wish)
-            batch = self._batches[wish] = Ticks(send, self._undelivered.begin)
+            batch = self._batches[wish] = Batcher(send, self._undelivered.begin)
         return batch
 
-    async def _send(self, wish: Wish, parts: Sequence[int]) -> list[list[Handed]]:
+    async def _send(self, wish: DequeueKey, parts: Sequence[int]) -> list[list[EncodedDelivery]]:
         n = sum(parts)
         lot = await self._run(wish, n)
         if len(lot) < n and not _is_last(lot, n):
@@ -146,12 +148,14 @@ class Dispatcher:
         jobs = iter(lot)
         return [list(islice(jobs, part)) for part in parts]
 
-    async def _shared(self, wish: Wish, parts: Sequence[int], lot: list[Handed]) -> list[list[Handed]]:
+    async def _shared(
+        self, wish: DequeueKey, parts: Sequence[int], lot: list[EncodedDelivery]
+    ) -> list[list[EncodedDelivery]]:
         """Jobs so large that one run does not bring them all: each part has its own, up to what an answer may have."""
         rest, is_last = deque(lot), False
-        shares: list[list[Handed]] = []
+        shares: list[list[EncodedDelivery]] = []
         for part in parts:
-            share: list[Handed] = []
+            share: list[EncodedDelivery] = []
             size_bytes = 0
             while len(share) < part and (rest or (not is_last and size_bytes < ANSWER_BYTES)):
                 if not rest:
@@ -167,7 +171,7 @@ class Dispatcher:
             shares.append(share)
         return shares
 
-    async def _run(self, wish: Wish, n: int) -> list[Handed]:
+    async def _run(self, wish: DequeueKey, n: int) -> list[EncodedDelivery]:
         lease, length = lease_token(), "" if wish.lease_s is None else wish.lease_s
         broker = self._broker if wish.waits else ""
         words = (self._clock.now, n, lease, length, self._grace_ms, broker, *wish.groups)
@@ -175,10 +179,10 @@ class Dispatcher:
         return handed_out(reply, lease, wish.lease_s, self._grace_ms)
 
 
-def _bytes_of(jobs: Sequence[Handed]) -> int:
+def _bytes_of(jobs: Sequence[EncodedDelivery]) -> int:
     return sum([len(job.encoded) for job in jobs])
 
 
-def _is_last(lot: Sequence[Handed], n: int) -> bool:
+def _is_last(lot: Sequence[EncodedDelivery], n: int) -> bool:
     """Whether no jobs are left behind a run that was asked for n: there were fewer, and not since they are large."""
     return len(lot) < n and _bytes_of(lot) < SCRIPT_BYTES

@@ -10,17 +10,17 @@ import msgspec
 
 from broker.core.errors import Invalid, LimitReached, TooLarge
 from broker.core.ids import Ids
-from broker.core.inline_task import begun
+from broker.core.inline_task import start_inline
 from broker.core.settings import BrokerSettings
 from broker.models.jobs import NewJob
 from broker.resp import keys
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
-from broker.resp.write_barrier import Fences
-from broker.store.batcher import Ticks
+from broker.resp.write_barrier import WriteBarrier
+from broker.store.batcher import Batcher
 from broker.store.clock import Clock
 from broker.store.format.job_json import EncodedJobs, new_jobs
-from broker.store.format.script_args import NewRun, enqueue_words, joined, new_runs
+from broker.store.format.script_args import NewExecution, enqueue_words, joined, new_runs
 
 LARGE_BYTES = 1024 * 1024
 """Specs of one call that have more bytes together are staged: sent ahead of the script.
@@ -64,7 +64,7 @@ class Enqueuer:
         clock: Clock,
         ids: Ids,
         settings: BrokerSettings,
-        barriers: Callable[[str], Fences],
+        barriers: Callable[[str], WriteBarrier],
         broker: str,
     ) -> None:
         self.on_enqueue: Callable[[str | None], None] | None = None
@@ -75,8 +75,8 @@ class Enqueuer:
         self._limits = limits_of(settings)
         self._barriers = barriers
         self._broker = broker
-        self._batches: Mapping[str, Ticks[Sequence[NewRun], int]] = {
-            name: Ticks(partial(self._send, name)) for name in partitions.names
+        self._batches: Mapping[str, Batcher[Sequence[NewExecution], int]] = {
+            name: Batcher(partial(self._send, name)) for name in partitions.names
         }
 
     async def enqueue(self, group: str, jobs: Sequence[NewJob], key: str = "") -> EncodedJobs:
@@ -132,14 +132,14 @@ class Enqueuer:
         image = await self._partitions.field(p, keys.group(p, group), "image")
         return (image or b"").decode()
 
-    def _batched(self, group: str, runs: Sequence[NewRun]) -> asyncio.Future[int]:
+    def _batched(self, group: str, runs: Sequence[NewExecution]) -> asyncio.Future[int]:
         """When the jobs were made, ms. Raises Invalid, TooLarge, LimitReached."""
         jobs = sum([len(run.ids) for run in runs])
         size_bytes = _bytes_of(runs)
         self._limits.check(jobs, size_bytes)
         return self._batches[self._partitions.of(group)].call(runs, jobs, size_bytes)
 
-    async def _send(self, partition: str, parts: Sequence[Sequence[NewRun]]) -> list[Any]:
+    async def _send(self, partition: str, parts: Sequence[Sequence[NewExecution]]) -> list[Any]:
         """When, ms, for each part; or its refusal. A group that is at a limit does not hold up the others."""
         try:
             return await self._send_all(partition, parts)
@@ -157,12 +157,12 @@ class Enqueuer:
                 outcomes[i] = outcome if isinstance(outcome, BaseException) else outcome[at]
         return outcomes
 
-    async def _send_all(self, partition: str, parts: Sequence[Sequence[NewRun]]) -> list[int]:
+    async def _send_all(self, partition: str, parts: Sequence[Sequence[NewExecution]]) -> list[int]:
         runs = joined(run for part in parts for run in part)
         immediate = sum(len(run.ids) for run in runs if not run.settings.delay)
         first = (self._clock.now, "", "", "", "", "", immediate, *self._limits)
         broker = "" if self.on_enqueue is None else self._broker
-        enqueueing = begun(run_enqueue(self._partitions, partition, first, runs, broker))
+        enqueueing = start_inline(run_enqueue(self._partitions, partition, first, runs, broker))
         if self.on_enqueue is not None and immediate:
             for group in {run.group for run in runs}:
                 self.on_enqueue(group)
@@ -171,7 +171,7 @@ class Enqueuer:
 
 
 async def run_enqueue(
-    partitions: Partitions, partition: str, first: Sequence[Word], runs: Sequence[NewRun], broker: str = ""
+    partitions: Partitions, partition: str, first: Sequence[Word], runs: Sequence[NewExecution], broker: str = ""
 ) -> Any:
     """The reply of enqueue.lua to these runs; `first` are its arguments before `broker`. Raises its refusal.
 
@@ -184,7 +184,7 @@ async def run_enqueue(
     return await partitions.run("enqueue", partition, *first, broker, *enqueue_words(runs, is_ahead=is_large))
 
 
-def _staging(partition: str, runs: Sequence[NewRun]) -> Iterator[Sequence[Word]]:
+def _staging(partition: str, runs: Sequence[NewExecution]) -> Iterator[Sequence[Word]]:
     for run in runs:
         for job_id, spec in zip(run.ids, run.specs, strict=True):
             key = keys.job(partition, job_id)
@@ -192,5 +192,5 @@ def _staging(partition: str, runs: Sequence[NewRun]) -> Iterator[Sequence[Word]]
             yield "PEXPIRE", key, KEPT_MS
 
 
-def _bytes_of(runs: Sequence[NewRun]) -> int:
+def _bytes_of(runs: Sequence[NewExecution]) -> int:
     return sum([len(spec) for run in runs for spec in run.specs])

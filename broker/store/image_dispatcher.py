@@ -9,19 +9,19 @@ from broker.core.errors import TitanError
 from broker.core.ids import lease_token
 from broker.resp.partitions import Partitions
 from broker.store.clock import Clock
-from broker.store.format.job_json import Handed, handed_out
+from broker.store.format.job_json import EncodedDelivery, handed_out
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Picking:
+class ImageDispatcher:
     """Dequeues jobs of some images only. `give_back` requeues those whose caller is gone. The rest: see Dispatcher."""
 
     def __init__(
         self,
         partitions: Partitions,
         clock: Clock,
-        give_back: Callable[[Sequence[Handed]], None],
+        give_back: Callable[[Sequence[EncodedDelivery]], None],
         broker: str,
         grace_ms: int,
     ) -> None:
@@ -34,7 +34,7 @@ class Picking:
 
     async def next(
         self, n: int, groups: Sequence[str], lease_s: int | None, images: Sequence[str], *, waits: bool
-    ) -> list[Handed]:
+    ) -> list[EncodedDelivery]:
         """The first jobs of these images, n at most; partitions are asked in turn.
 
         `waits`: when there are none, the store is to tell us of jobs to come.
@@ -49,9 +49,9 @@ class Picking:
 
     async def _next(
         self, n: int, groups: Sequence[str], lease_s: int | None, images: Sequence[str], broker: str
-    ) -> list[Handed]:
+    ) -> list[EncodedDelivery]:
         turn, self._turn = self._turn, (self._turn + 1) % len(self._partitions.names)
-        jobs: list[Handed] = []
+        jobs: list[EncodedDelivery] = []
         for name, here in self._partitions.round(turn, groups):
             lease, length = lease_token(), "" if lease_s is None else lease_s
             words = (self._clock.now, n - len(jobs), lease, length, self._grace_ms, broker, len(here), *here, *images)
@@ -66,6 +66,6 @@ class Picking:
                 break
         return jobs
 
-    def _taken(self, taking: asyncio.Future[list[Handed]]) -> None:
+    def _taken(self, taking: asyncio.Future[list[EncodedDelivery]]) -> None:
         if not taking.cancelled() and taking.exception() is None:
             self._give_back(taking.result())

@@ -11,7 +11,7 @@ from broker.core.settings import BrokerSettings
 from broker.resp.bootstrap import set_up
 from broker.resp.partitions import Partitions
 from broker.resp.topology import Topology
-from broker.resp.write_barrier import Fences
+from broker.resp.write_barrier import WriteBarrier
 from broker.store.clock import Clock
 from broker.store.completer import Completer
 from broker.store.dispatcher import Dispatcher
@@ -31,7 +31,7 @@ class JobStore:
         self.clock = Clock()
         partitions, ids, broker = Partitions(topology, is_plain=is_plain), Ids(), lease_token()
         limit_s, replicas = settings.durable_limit_s, settings.durable_replicas
-        self._barriers = {server: Fences(server.redis, limit_s, replicas) for server in topology.all}
+        self._barriers = {server: WriteBarrier(server.redis, limit_s, replicas) for server in topology.all}
         self._partitions = partitions
         self.enqueuer = Enqueuer(partitions, self.clock, ids, settings, self._barrier, broker)
         grace_ms = round(settings.stop_grace_s * 1000)
@@ -65,5 +65,5 @@ class JobStore:
         """Run a script that may write. Raises StoreUnavailable."""
         await self.maintenance.reap(0)
 
-    def _barrier(self, partition: str) -> Fences:
+    def _barrier(self, partition: str) -> WriteBarrier:
         return self._barriers[self.topology.of(partition)]

@@ -2,7 +2,7 @@
 
 -- jobs that are over no longer count for the bytes of their group (see group_limits.lua)
 local is_counting -- 1 while any group has such a sum; asked once
-local function uncount(p, group, ids)
+local function subtract_bytes(p, group, ids)
   is_counting = is_counting or call('EXISTS', p .. ':bytes')
   if is_counting == 0 or not call('ZSCORE', p .. ':bytes', group) then return end
   local sum = 0
@@ -12,28 +12,28 @@ local function uncount(p, group, ids)
 end
 
 -- jobs that are over: into the set of their status, for kept_s or the default; their timer goes to `timers`
-local function file(p, group, ids, status, kept_s, now, timers)
+local function move_to_finished(p, group, ids, status, kept_s, now, timers)
   local completed, at = {}, whole(now)
   for i = 1, #ids do completed[2 * i - 1] = at; completed[2 * i] = ids[i] end
   many('ZADD', set_key(p, group, status), completed)
-  uncount(p, group, ids)
+  subtract_bytes(p, group, ids)
   timers[#timers + 1] = now + (kept_s or RETENTION_S[status]) * 1000; timers[#timers + 1] = status .. ':' .. group
 end
 
 -- one job is over, for a reason that no consumer gave
-local function close(p, group, id, before, status, reason, now)
+local function finish_without_report(p, group, id, before, status, reason, now)
   local timers, job = {}, {}
   read_run(job, call('HGET', runs_key(p), id))
   local started_at = job.started_at and whole(job.started_at) or '-'
   call('HSET', runs_key(p), id, table.concat({ '*', job.deliveries, started_at, status, whole(now) }, ' '))
   call('HSET', job_key(p, id), 'reason', reason)
   call('ZREM', set_key(p, group, before), id)
-  file(p, group, { id }, status, call('HGET', group_key(p, group), 'retention_' .. status), now, timers)
+  move_to_finished(p, group, { id }, status, call('HGET', group_key(p, group), 'retention_' .. status), now, timers)
   set_timers(p, timers)
 end
 
 -- finished jobs and everything of them are gone, but for their logs, which a broker deletes; how many these are
-local function discard(p, group, ids, status, now)
+local function delete_jobs(p, group, ids, status, now)
   local logs = {}
   for first = 1, #ids, 1000 do
     local keys = {}

@@ -9,7 +9,7 @@ end
 -- what the jobs of a call share: when, the first part of their tokens, the length of short leases in s or '', how much longer
 -- than a job's timeout these may last in ms, and the beginning of a first run; how many bytes they have together, and their
 -- runs, flat ids and texts
-local function handing_of(now, lease, lease_s, grace_ms)
+local function new_batch(now, lease, lease_s, grace_ms)
   local first = ' 1 ' .. whole(now)
   return { now = now, lease = lease .. '-', lease_s = lease_s, grace_ms = grace_ms, first = first, bytes = 0, runs = {} }
 end
@@ -20,7 +20,7 @@ local function deliveries_in(run)
 end
 
 -- put a job into the reply: behind those before it when they are of its group, else behind the group's name
-local function tell(reply, group, id, place, text, deliveries)
+local function append_to_reply(reply, group, id, place, text, deliveries)
   local k = #reply
   local told = reply[k]
   if k > 1 and told[1] == group.name then
@@ -52,12 +52,12 @@ local function hand_out(handing, reply, group, id, place, text, before)
   end
   runs[n + 1], runs[n + 2] = id, handing.lease .. place .. begun .. rest
   handing.bytes = handing.bytes + #text
-  tell(reply, group, id, place, text, deliveries)
+  append_to_reply(reply, group, id, place, text, deliveries)
 end
 
 -- what groups handed out, `running` of each, flat ends of leases and ids: into `runs`, once more what a round before this one
 -- wrote there, and into `running`, with its timers
-local function file_running(p, handing, groups)
+local function write_running(p, handing, groups)
   local timers, n = {}, 0
   many('HSET', runs_key(p), handing.runs)
   for i = 1, #groups do

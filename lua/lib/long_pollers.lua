@@ -3,7 +3,7 @@
 -- a broker that found no jobs, and for which clients wait, looks again more often than this; till then it is told of each
 -- group that comes into `ready`, or with `awaited` of each that gets a new queued job
 local WAITING_MS = 5000
-local function note_waiting(p, set, broker, now)
+local function note_poller(p, set, broker, now)
   local key = p .. ':' .. set
   call('ZREMRANGEBYSCORE', key, '-inf', now)
   call('ZREMRANGEBYSCORE', key, '(' .. whole(now + WAITING_MS), '+inf') -- of a clock that went back

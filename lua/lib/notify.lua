@@ -1,7 +1,7 @@
 -- Put before enqueue: what its new queued jobs mean to `ready`, and to those who wait.
 
 -- whether a broker other than this one is to be told: `waiting` and `awaited` have them
-local function is_waited(p, set, broker)
+local function has_other_pollers(p, set, broker)
   local names = call('ZRANGE', p .. ':' .. set, 0, 1)
   return names[1] and names[1] ~= broker or names[2]
 end
@@ -9,7 +9,7 @@ end
 -- `firsts` has for each group the place of its first new job. That is where the group stands in `ready`, unless it stood
 -- before that already; or its settings keep it out, which is looked at for each. `known` gets when and name of the groups
 -- that were not there, flat: they may be new. `broker` need not be told
-local function announce(p, firsts, known, created_at, broker)
+local function notify_enqueued(p, firsts, known, created_at, broker)
   local names, comes, ready, told = {}, {}, {}, {}
   for group in pairs(firsts) do names[#names + 1] = group end
   local places = call('ZMSCORE', p .. ':ready', unpack(names))
@@ -25,9 +25,9 @@ local function announce(p, firsts, known, created_at, broker)
     for i = 1, #ready, 2 do refresh_ready(p, ready[i + 1]) end
   elseif #ready > 0 then
     call('ZADD', p .. ':ready', unpack(ready))
-    if #comes > 0 and is_waited(p, 'waiting', broker) then told = comes end
+    if #comes > 0 and has_other_pollers(p, 'waiting', broker) then told = comes end
   end
   -- who waits for images is not told by `ready`, where the group may have been before
-  if is_waited(p, 'awaited', broker) then told = names end
+  if has_other_pollers(p, 'awaited', broker) then told = names end
   for i = 1, #told do call('PUBLISH', p .. ':wake', told[i]) end
 end

@@ -29,7 +29,7 @@ end
 -- whose turn it is: of `heads` those from `at` on have had none, and `place` is that of the first of these; `back` are those
 -- that had one and have another job, as a binary heap: each one's next job comes before those of the two below it, at twice
 -- its number
-local function turns_of(heads) return { heads = heads, at = 1, place = tonumber(heads[2]) or math.huge, back = {} } end
+local function new_merge(heads) return { heads = heads, at = 1, place = tonumber(heads[2]) or math.huge, back = {} } end
 
 -- the place at which it is another group's turn
 local function next_turn(turns)
@@ -38,14 +38,14 @@ local function next_turn(turns)
 end
 
 -- the group that has had no turn, and now has its first
-local function take_new(turns, look)
+local function open_next_queue(turns, look)
   local heads, at = turns.heads, turns.at
   turns.at, turns.place = at + 2, tonumber(heads[at + 3]) or math.huge
   return in_turn(heads[at], look)
 end
 
 -- the group comes back when the one above it has a place before its own
-local function bring_back(back, group)
+local function heap_push(back, group)
   local at = #back + 1
   local above = math.floor(at / 2)
   while above > 0 and back[above].place > group.place do
@@ -55,7 +55,7 @@ local function bring_back(back, group)
 end
 
 -- the first of those that come back: the last takes its place, and goes down to where its next job comes
-local function take_back(back)
+local function heap_pop(back)
   local first, n = back[1], #back
   local group, at, below = back[n], 1, 2
   back[n], n = nil, n - 1

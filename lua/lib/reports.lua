@@ -2,7 +2,7 @@
 --
 -- Reports are done in rounds. A round is of other jobs each, so that all of them can be read together, and written together
 -- at its end; its parts are of jobs of a group that end alike. `groups` of the rounds are those of all parts
-local function rounds_of(reports, at)
+local function split_into_rounds(reports, at)
   local rounds, round, ids, is_there, n = { groups = {} }
   while at < #reports do
     local group, status, jobs, words = unpack(reports, at, at + 3)
@@ -48,7 +48,7 @@ end
 
 -- put into a job's own hash what its report says, and make its retry; the end of the text of its run, and whether it is
 -- retried. `job` is its text, with its spec; nil of one that is gone
-local function note(p, now, group, id, job, status, reason, text, completed_at, new_id, receipt)
+local function apply_report(p, now, group, id, job, status, reason, text, completed_at, new_id, receipt)
   local key, fields = job_key(p, id), {}
   local function set(field, value) fields[#fields + 1] = field; fields[#fields + 1] = value end
   if reason ~= '' then set('reason', reason) end
@@ -64,7 +64,7 @@ end
 
 -- which jobs of a part run with the tokens of their reports; those are out of `running` now. The text of a run begins with
 -- its token, as a word of its own
-local function take_out(p, round, part, is_strict)
+local function remove_held(p, round, part, is_strict)
   local held, n, is_held, at, words, ids, runs = {}, 0, {}, part.at, part.words, round.ids, round.runs
   local find = string.find
   for i = part.first, part.last do

@@ -6,15 +6,15 @@ local function new_place(p, priority)
 end
 
 -- who waits for images is not told by `ready`, where the group may have been before
-local function tell_awaiting(p, group)
+local function notify_image_pollers(p, group)
   if call('EXISTS', p .. ':awaited') == 1 then call('PUBLISH', p .. ':wake', group) end
 end
 
 -- where in `queued` a job that is held goes back to: the tail of its token
-local function place_of(lease) return string.match(lease or '', '-(%d+)$') end
+local function rank_in_token(lease) return string.match(lease or '', '-(%d+)$') end
 
 -- running -> queued at the old place, or -> delayed, from where it goes there; so many deliveries count
-local function give_back(p, group, id, place, deliveries, delay_ms, now)
+local function requeue(p, group, id, place, deliveries, delay_ms, now)
   call('ZREM', set_key(p, group, 'running'), id)
   if deliveries > 0 then call('HSET', runs_key(p), id, deliveries) else call('HDEL', runs_key(p), id) end
   if delay_ms > 0 then
@@ -23,7 +23,7 @@ local function give_back(p, group, id, place, deliveries, delay_ms, now)
     set_timer(p, 'delayed', group, now + delay_ms)
   else
     call('ZADD', set_key(p, group, 'queued'), place, id)
-    tell_awaiting(p, group)
+    notify_image_pollers(p, group)
   end
 end
 
@@ -38,7 +38,7 @@ local function settings_text(settings, retry_of)
 end
 
 -- a new job that does the work of an old one again; it counts if that did, or with `counts`
-local function again(p, group, id, new_id, delay_s, max_retries, now, counts)
+local function create_retry(p, group, id, new_id, delay_s, max_retries, now, counts)
   local text = with_spec(p, id, call('HGET', jobs_key(p), id))
   local settings, _, _, spec = settings_of(text), parts_of(text)
   local status = delay_s > 0 and 'delayed' or 'queued'
@@ -50,11 +50,11 @@ local function again(p, group, id, new_id, delay_s, max_retries, now, counts)
   call('ZADD', set_key(p, group, 'jobs'), now, new_id)
   call('ZADD', set_key(p, group, status), score, new_id)
   if settings.bytes then call('ZINCRBY', p .. ':bytes', settings.bytes, group) end
-  if delay_s > 0 then set_timer(p, 'delayed', group, score) else tell_awaiting(p, group) end
+  if delay_s > 0 then set_timer(p, 'delayed', group, score) else notify_image_pollers(p, group) end
   call('HSET', job_key(p, id), 'retry_at', new_id)
 end
 
 -- the automatic retry of a job with these settings that has just failed
 local function retry_failed(p, group, id, settings, new_id, now)
-  again(p, group, id, new_id, settings.retries_delay or RETRIES_DELAY_S, settings.max_retries - 1, now)
+  create_retry(p, group, id, new_id, settings.retries_delay or RETRIES_DELAY_S, settings.max_retries - 1, now)
 end

@@ -17,7 +17,7 @@ end
 local function none_chosen() return { ids = {}, places = {}, whose = {} } end
 
 -- choose a group's jobs until it is another one's turn, or n are chosen
-local function choose(p, chosen, n, group, turn)
+local function select_jobs(p, chosen, n, group, turn)
   local ids, places, whose = chosen.ids, chosen.places, chosen.whose
   local k, is_alone, id, place = #ids, turn == math.huge, head(p, group)
   local before, most = k, math.min(n, k + group.room)
@@ -32,7 +32,7 @@ local function choose(p, chosen, n, group, turn)
 end
 
 -- those from this one on stay in their queues
-local function leave(chosen, first)
+local function unselect(chosen, first)
   for i = #chosen.ids, first, -1 do
     local group = chosen.whose[i]
     group.seen, group.place = group.seen - 1, tonumber(chosen.places[i])
@@ -40,13 +40,13 @@ local function leave(chosen, first)
 end
 
 -- hand out what was chosen, till the reply is large; how many these are. A group is short of a job that is none any more
-local function hand_out_all(p, handing, chosen, reply)
+local function dispatch_selected(p, handing, chosen, reply)
   local ids, places, n = chosen.ids, chosen.places, 0
   local texts = #ids > 0 and call('HMGET', jobs_key(p), unpack(ids))
   local before = #ids > 0 and call('HMGET', runs_key(p), unpack(ids))
   for i = 1, #ids do
     if handing.bytes >= LARGEST then
-      leave(chosen, i)
+      unselect(chosen, i)
       break
     end
     local text = with_spec(p, ids[i], texts[i])

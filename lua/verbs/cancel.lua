@@ -17,7 +17,7 @@ if not job then return not_found() end
 if job.status == 'succeeded' or job.status == 'failed' then return wrong_state(job) end
 
 if job.status ~= 'cancelled' then
-  close(p, group, id, job.status, 'cancelled', 'client_request', now)
+  finish_without_report(p, group, id, job.status, 'cancelled', 'client_request', now)
   if job.status == 'running' then add_notice(p, 'cancelled ' .. group .. ' ' .. id) end
   refresh_ready(p, group)
 end

@@ -32,8 +32,8 @@ end
 -- back into the set of its status; a running one, whose lease is not known, is queued
 local function place_again(id, job, status)
   if status == 'running' or status == 'queued' then
-    local place = place_of(job.lease) or new_place(p, job.priority)
-    return give_back(p, group, id, place, job.deliveries, 0, now)
+    local place = rank_in_token(job.lease) or new_place(p, job.priority)
+    return requeue(p, group, id, place, job.deliveries, 0, now)
   end
   call('ZADD', set_key(p, group, status), job.completed_at or job.place and now or due_at(job), id)
 end
@@ -65,7 +65,7 @@ local function check_sets(id, job)
   end
   if count > 0 and status ~= expected[1] and status ~= expected[2] then
     found(id, 'is in ' .. status .. '; its status is ' .. expected[1], function() mend_run(id, job, status) end)
-  elseif status == 'running' and not place_of(job.lease) then
+  elseif status == 'running' and not rank_in_token(job.lease) then
     found(id, 'is running, but has no lease with a place to go back to', function() mend_run(id, job, status) end)
   end
 end

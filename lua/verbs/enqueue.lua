@@ -70,7 +70,7 @@ many('HSET', jobs_key(p), texts)
 if max_bytes > 0 then
   for group, sum in pairs(bytes) do call('ZINCRBY', p .. ':bytes', sum, group) end
 end
-if sequence then announce(p, firsts, known, created_at, broker) end
+if sequence then notify_enqueued(p, firsts, known, created_at, broker) end
 if #known > 0 then call('ZADD', p .. ':groups', 'NX', unpack(known)) end
 set_timers(p, timers)
 if idempotency_key ~= '' then keep_answer(p, idempotency_key, digest, created_at, note, kept_ms) end

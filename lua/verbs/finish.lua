@@ -14,7 +14,7 @@
 -- flags   allow-oom
 -- with    group_settings record job lease requeue completion reports
 local p, now, want, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
-local rounds = rounds_of(ARGV, first)
+local rounds = split_into_rounds(ARGV, first)
 local are_set, items, timers = any_set(p, rounds.groups), {}, {}
 local ends_now = { succeeded = ' succeeded ' .. whole(now), failed = ' failed ' .. whole(now) }
 
@@ -29,13 +29,13 @@ end
 -- end the jobs of a part of a round: the ids of those that are over now, and whether one is retried
 local function finish(round, part, is_strict)
   local group, status, at, words = part.group, part.status, part.at, part.words
-  local is_held, ended, any_retried, over, n = take_out(p, round, part, is_strict), {}, false, round.over, #round.over
+  local is_held, ended, any_retried, over, n = remove_held(p, round, part, is_strict), {}, false, round.over, #round.over
   for i = part.first, part.last do
     local id, lease, run, ends, is_retried = round.ids[i], ARGV[at + 1], round.runs[i], ends_now[status], false
     if is_held[i] then
       if words ~= 2 then
         local job = with_spec(p, id, round.texts[i])
-        ends, is_retried = note(p, now, group, id, job, status, unpack(ARGV, at + 2, at + words - 1))
+        ends, is_retried = apply_report(p, now, group, id, job, status, unpack(ARGV, at + 2, at + words - 1))
       end
       run = (lease ~= '' and run or string.gsub(run, '^%S+', '-')) .. ends
       over[n + 1], over[n + 2], n = id, run, n + 2
@@ -57,7 +57,7 @@ local function finish_part(round, part)
   end
   local ended, is_retried = finish(round, part, is_strict)
   if #ended > 0 then
-    file(p, part.group, ended, part.status, kept_s, now, timers)
+    move_to_finished(p, part.group, ended, part.status, kept_s, now, timers)
     if has_news or is_retried then refresh_ready(p, part.group) end
   end
 end

@@ -16,13 +16,13 @@
 -- with    record group_settings rate_limit dispatch long_pollers queue_merge selection
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local grace_ms, broker, names, reply = tonumber(ARGV[5]), ARGV[6], { unpack(ARGV, 7) }, { now }
-local handing = handing_of(now, lease, lease_s, grace_ms)
+local handing = new_batch(now, lease, lease_s, grace_ms)
 local groups_left = 100 -- no more groups than these have their turns in one call
 
 -- what was seen of the queues is out of them; a group stays in `ready` while it has another job, and room for it
-local function file(groups)
+local function write_queues(groups)
   local stay, gone = {}, {}
-  file_running(p, handing, groups)
+  write_running(p, handing, groups)
   for i = 1, #groups do
     local group = groups[i]
     if group.seen > 0 then call('ZREMRANGEBYRANK', set_key(p, group.name, 'queued'), 0, group.seen - 1) end
@@ -41,24 +41,24 @@ end
 repeat
   local most = math.min(n, groups_left)
   local heads, groups, chosen = ready_groups(p, names, most), {}, none_chosen()
-  local turns, are_set, group = turns_of(heads), any_set(p, names_of(heads)), nil
+  local turns, are_set, group = new_merge(heads), any_set(p, names_of(heads)), nil
   while #chosen.ids < n do
     if next_turn(turns) < turns.place then
-      group = take_back(turns.back)
+      group = heap_pop(turns.back)
     elseif turns.place < math.huge and #groups < most then -- of groups beyond `most` not all were read: their order is not known
-      group = take_new(turns, heads[3] and 2 or n + 1)
+      group = open_next_queue(turns, heads[3] and 2 or n + 1)
       groups[#groups + 1] = group
       if are_set then open(p, group, now) end
     else
       break
     end
-    choose(p, chosen, n, group, next_turn(turns))
-    if group.place then bring_back(turns.back, group) end
+    select_jobs(p, chosen, n, group, next_turn(turns))
+    if group.place then heap_push(turns.back, group) end
   end
-  n = n - hand_out_all(p, handing, chosen, reply)
-  file(groups)
+  n = n - dispatch_selected(p, handing, chosen, reply)
+  write_queues(groups)
   groups_left = groups_left - #groups
 until n == 0 or handing.bytes >= LARGEST or #groups == 0
-if #reply == 1 and broker ~= '' then note_waiting(p, 'waiting', broker, now) end
+if #reply == 1 and broker ~= '' then note_poller(p, 'waiting', broker, now) end
 
 return reply

@@ -55,21 +55,21 @@ for i = 1, math.min(#heads, 2 * GROUPS), 2 do
 end
 table.sort(found, function(a, b) return a.score < b.score end)
 
-local reply, handing = { now }, handing_of(now, lease, lease_s, grace_ms)
+local reply, handing = { now }, new_batch(now, lease, lease_s, grace_ms)
 for i = 1, math.min(n, #found) do
   local group, id = found[i].group, found[i].id
   group.taken[#group.taken + 1] = id
   hand_out(handing, reply, group, id, found[i].place, found[i].text, call('HGET', runs_key(p), id))
 end
-file_running(p, handing, groups)
+write_running(p, handing, groups)
 for i = 1, #groups do
   local name, taken, rate = groups[i].name, groups[i].taken, groups[i].rate
   many('ZREM', set_key(p, name, 'queued'), taken)
   if #taken > 0 or rate then refresh_ready(p, name) end
 end
 if #found == 0 and broker ~= '' then
-  note_waiting(p, 'waiting', broker, now)
-  note_waiting(p, 'awaited', broker, now)
+  note_poller(p, 'waiting', broker, now)
+  note_poller(p, 'awaited', broker, now)
 end
 
 return reply

@@ -14,15 +14,15 @@ local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, done = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0 }
 local left = limit
 
-local function took_back(group, id, job)
+local function requeue_or_fail(group, id, job)
   local delivery_limit = call('HGET', group_key(p, group), 'delivery_limit') or DELIVERY_LIMIT
   local is_over = job.deadline and tonumber(job.deadline) <= now
   if is_over or job.deliveries >= tonumber(delivery_limit) then
-    close(p, group, id, 'running', 'failed', 'timeout', now)
+    finish_without_report(p, group, id, 'running', 'failed', 'timeout', now)
     if job.max_retries then retry_failed(p, group, id, job, ARGV[first_id + left - 1], now) end
     return 'failed'
   end
-  give_back(p, group, id, place_of(job.lease) or new_place(p, job.priority), job.deliveries, 0, now)
+  requeue(p, group, id, rank_in_token(job.lease) or new_place(p, job.priority), job.deliveries, 0, now)
   return 'requeued'
 end
 
@@ -31,7 +31,7 @@ local function promote(group, id, job)
   call('ZREM', set_key(p, group, 'delayed'), id)
   call('ZADD', set_key(p, group, 'queued'), place, id)
   call('HDEL', job_key(p, id), 'place')
-  tell_awaiting(p, group)
+  notify_image_pollers(p, group)
   return 'queued'
 end
 
@@ -41,7 +41,7 @@ local function reap(set, group, id)
     call('ZREM', set_key(p, group, set), id)
     return 'expired'
   end
-  return set == 'delayed' and promote(group, id, job) or took_back(group, id, job)
+  return set == 'delayed' and promote(group, id, job) or requeue_or_fail(group, id, job)
 end
 
 -- for running jobs: a lease that ends now is over; for finished ones, that they were kept for the retention
@@ -53,7 +53,7 @@ local function reap_set(set, group)
   local kept_s = RETENTION_S[set] and (call('HGET', group_key(p, group), 'retention_' .. set) or RETENTION_S[set]) or 0
   local ids = call('ZRANGEBYSCORE', set_key(p, group, set), '-inf', now - kept_s * 1000, 'LIMIT', 0, left)
   if RETENTION_S[set] then
-    discard(p, group, ids, set, now)
+    delete_jobs(p, group, ids, set, now)
     done.expired, left = done.expired + #ids, left - #ids
   else
     for i = 1, #ids do

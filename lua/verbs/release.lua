@@ -17,7 +17,7 @@ local function release(group, id, lease, delay, receipt)
   local refused = refusal(p, group, id, job, lease)
   if refused then return refused end
 
-  give_back(p, group, id, place_of(job.lease), job.deliveries - 1, delay * 1000, now)
+  requeue(p, group, id, rank_in_token(job.lease), job.deliveries - 1, delay * 1000, now)
   if receipt ~= '' then call('HSET', job_key(p, id), 'receipts', receipts_with(job.receipts, receipt)) end
   touched[group] = true
 

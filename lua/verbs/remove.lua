@@ -16,4 +16,4 @@ local job = find(p, group, id)
 if not job then return not_found() end
 if not RETENTION_S[job.status] then return wrong_state(job) end
 
-return discard(p, group, { id }, job.status, now)
+return delete_jobs(p, group, { id }, job.status, now)

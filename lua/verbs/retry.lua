@@ -23,7 +23,7 @@ local refused = max_jobs + max_bytes > 0
   and over_limit(p, group, 1, job.size, max_jobs, max_bytes)
 if refused then return refused end
 
-again(p, group, id, new_id, 0, job.max_retries or 0, now, max_bytes > 0)
+create_retry(p, group, id, new_id, 0, job.max_retries or 0, now, max_bytes > 0)
 refresh_ready(p, group)
 
 return row(p, group, new_id)

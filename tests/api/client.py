@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from broker.http.server.runner import Runner
+from broker.http.server.runner import BrokerRunner
 from broker.models.results import Problem, ProblemWrapper
 
 NO_JOB = "0" * 16
@@ -44,7 +44,7 @@ class Reply(NamedTuple):
 class Http:
     """A client. It adds no Content-Type by itself and leaves paths as they are."""
 
-    def __init__(self, session: aiohttp.ClientSession, runner: Runner) -> None:
+    def __init__(self, session: aiohttp.ClientSession, runner: BrokerRunner) -> None:
         self.session = session
         self.runner = runner
         self.address: tuple[str, int] = runner.addresses[0][:2]

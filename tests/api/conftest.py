@@ -12,10 +12,10 @@ from aiohttp import web
 from broker.auth.grants import Access
 from broker.core.settings import BrokerSettings
 from broker.http.app import Broker, make_app
-from broker.http.server.runner import Runner
+from broker.http.server.runner import BrokerRunner
 from broker.logs.storage import Logs, open_logs
 from broker.resp.client import connect_listener
-from broker.resp.notifier import Waiters
+from broker.resp.notifier import Notifier
 from tests.api.client import Http
 from tests.stores import Store
 
@@ -33,10 +33,10 @@ def logs(tmp_path: Path, settings: BrokerSettings) -> Logs:
 
 
 @pytest.fixture
-async def waiters(store: Store) -> AsyncIterator[Waiters]:
+async def notifier(store: Store) -> AsyncIterator[Notifier]:
     """Those who wait."""
-    async with Waiters(connect_listener(store.redis), store.partitions) as waiters:
-        yield waiters
+    async with Notifier(connect_listener(store.redis), store.partitions) as notifier:
+        yield notifier
 
 
 @pytest.fixture
@@ -53,12 +53,12 @@ def access() -> Access:
 
 @pytest.fixture
 async def http(
-    store: Store, logs: Logs, waiters: Waiters, settings: BrokerSettings, reaper: Any, access: Access
+    store: Store, logs: Logs, notifier: Notifier, settings: BrokerSettings, reaper: Any, access: Access
 ) -> AsyncIterator[Http]:
     """A client of a broker that serves."""
-    store.wake_at_enqueue(waiters.wake)
-    app = make_app(Broker(store, logs, waiters, settings, reaper, access))
-    runner = Runner(app, settings, access_log=None, shutdown_timeout=1)
+    store.wake_at_enqueue(notifier.wake)
+    app = make_app(Broker(store, logs, notifier, settings, reaper, access))
+    runner = BrokerRunner(app, settings, access_log=None, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession() as session:

@@ -10,7 +10,7 @@ from broker.core.errors import CrossSite
 from broker.core.settings import BrokerSettings
 from broker.http.browser_guard import Browsers, allowed_names
 from broker.http.routes import ROUTES, Route
-from broker.http.server.fast_request import Plain
+from broker.http.server.fast_request import FastRequest
 from tests.api.client import NO_JOB, Http, Reply
 from tests.api.test_routes import EXAMPLES
 
@@ -212,7 +212,7 @@ async def test_log_of_a_page_of_another_site(http: Http) -> None:
 def test_origin_beside_the_host(origin: str, host: str, is_ours: bool) -> None:
     """Host and port decide; a port that is not there is the one of the origin's scheme, since TLS may end before us."""
     browsers = Browsers(BrokerSettings(), Access())
-    request = Plain("GET", "/v1/jobs", "", {"Host": host, "Origin": origin}, b"", is_of_browser=True)
+    request = FastRequest("GET", "/v1/jobs", "", {"Host": host, "Origin": origin}, b"", is_of_browser=True)
     assert _is_let_in(browsers, request) == is_ours
 
 
@@ -226,10 +226,10 @@ def test_origin_at_a_broker_with_tls() -> None:
         "http://proxy": False,
     }.items():
         headers = {"Host": "localhost:8443", "Origin": origin}
-        assert _is_let_in(browsers, Plain("POST", "/", "", headers, b"", is_of_browser=True)) == is_ours, origin
+        assert _is_let_in(browsers, FastRequest("POST", "/", "", headers, b"", is_of_browser=True)) == is_ours, origin
 
 
-def _is_let_in(browsers: Browsers, request: Plain) -> bool:
+def _is_let_in(browsers: Browsers, request: FastRequest) -> bool:
     try:
         browsers.check_page(request)
     except CrossSite:
@@ -248,5 +248,5 @@ def test_hosts_that_are_remembered_are_few() -> None:
     """Whoever makes up ports fills no memory."""
     browsers = Browsers(BrokerSettings(), Access())
     for port in range(5000):
-        browsers.check_host(Plain("GET", "/", "", {"Host": f"localhost:{port}"}, b""))
+        browsers.check_host(FastRequest("GET", "/", "", {"Host": f"localhost:{port}"}, b""))
     assert len(browsers._right_hosts) <= 1000

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from broker.http.responses import Answer
-from broker.http.server.pending_response import Slot
+from broker.http.responses import Response
+from broker.http.server.pending_response import PendingResponse
 from broker.http.server.protocol import MOST_UNDER_WAY
 from tests.api.client import Http
 from tests.conftest import eventually
@@ -117,7 +117,7 @@ async def test_requests_leave_no_circles(http: Http) -> None:
     try:
         await http.raw(b"".join(enqueue(n) for n in range(20)) + HEALTH + LIST + LAST)
         gc.collect()
-        assert [thing for thing in gc.garbage if isinstance(thing, (Slot, Answer))] == []
+        assert [thing for thing in gc.garbage if isinstance(thing, (PendingResponse, Response))] == []
     finally:
         gc.set_debug(0)
         gc.garbage.clear()

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from broker.core.errors import StoreUnavailable
-from broker.diagnostics.metrics_report import Metrics
+from broker.diagnostics.metrics_report import MetricsReport
 from broker.models.jobs import NewJob
 from tests.api.client import NO_JOB, Http
 from tests.conftest import NOW
@@ -88,7 +88,7 @@ async def test_metrics_without_the_store(http: Http, store: Store, monkeypatch: 
 
 async def test_counting_rests(store: Store) -> None:
     """Jobs are not counted again for every scrape: what was counted is told until it is old."""
-    metrics = Metrics(store)
+    metrics = MetricsReport(store)
     await store.enqueue("g", [NewJob(image="x")])
     first = await metrics.text()
     await store.enqueue("g", [NewJob(image="x")])

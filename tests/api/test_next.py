@@ -11,8 +11,8 @@ from broker.core.errors import StoreUnavailable
 from broker.core.timestamps import milliseconds
 from broker.http import long_poll
 from broker.http.responses import handed_out
-from broker.http.server.pending_response import Slot
-from broker.resp.notifier import Waiters
+from broker.http.server.pending_response import PendingResponse
+from broker.resp.notifier import Notifier
 from tests.api.client import Http
 from tests.conftest import eventually
 from tests.stores import Store
@@ -101,11 +101,11 @@ async def test_next_that_waits_is_woken(http: Http, watched: WatchedNext, monkey
 
 
 async def test_next_that_waits_looks_by_itself(
-    http: Http, watched: WatchedNext, waiters: Waiters, monkeypatch: pytest.MonkeyPatch
+    http: Http, watched: WatchedNext, notifier: Notifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job that became ready unheard is found by the slow look."""
     monkeypatch.setattr(long_poll, "SLOW_POLL_S", 0.05)
-    monkeypatch.setattr(waiters, "wake", lambda *_: None)
+    monkeypatch.setattr(notifier, "wake", lambda *_: None)
     began = time.monotonic()
     waiting = asyncio.create_task(http("GET", "/v1/jobs?wait=20"))
     await watched.is_asked.wait()
@@ -156,9 +156,9 @@ async def test_next_of_a_client_gone_before_the_answer_is_written(
 ) -> None:
     """Jobs whose answer meets a closed connection go back to their places, uncounted."""
     is_cut = asyncio.Event()
-    fill, prepare = Slot.fill, web.Response.prepare
+    fill, prepare = PendingResponse.fill, web.Response.prepare
 
-    def fill_on_a_cut_line(slot: Slot, *answer: Any) -> None:
+    def fill_on_a_cut_line(slot: PendingResponse, *answer: Any) -> None:
         slot._fill.__self__.transport.abort()
         is_cut.set()
         fill(slot, *answer)
@@ -171,7 +171,7 @@ async def test_next_of_a_client_gone_before_the_answer_is_written(
     for headers in ("", "Connection: close\r\n"):
         [job] = await http.enqueue()
         with monkeypatch.context() as patch:
-            patch.setattr(Slot, "fill", fill_on_a_cut_line)
+            patch.setattr(PendingResponse, "fill", fill_on_a_cut_line)
             patch.setattr(web.Response, "prepare", prepare_on_a_cut_line)
             is_cut.clear()
             await _hang_up_once(http, "/v1/jobs", is_cut, headers)
@@ -185,7 +185,7 @@ async def test_next_of_a_client_gone_before_the_answer_is_written(
 def test_an_answer_whose_client_is_gone_is_undone(*, is_ready: bool) -> None:
     """An answer that waits for its turn when the client leaves, and one that comes after that, are undone once."""
     undone: list[bool] = []
-    slot = Slot(lambda: None)
+    slot = PendingResponse(lambda: None)
     answer = handed_out(b"[]", lambda: undone.append(True))
     if is_ready:
         slot.fill(answer, None)

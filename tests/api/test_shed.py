@@ -6,7 +6,7 @@ import pytest
 
 from broker.core.errors import StoreUnavailable
 from broker.core.settings import BrokerSettings
-from broker.http.app import DESK
+from broker.http.app import DISPATCHER
 from broker.http.routes import ROUTES
 from broker.http.server import admission as sheds
 from tests.api.client import Http
@@ -89,7 +89,7 @@ class TestEveryRoute:
 
     async def let_in(self, http: Http, job_id: str, taken: int) -> set[str]:
         """The verbs that are answered while so much room is taken; the others say when to ask again."""
-        shed = http.runner.app[DESK].front.shed
+        shed = http.runner.app[DISPATCHER].front.admission
         shed.admit(sheds.LAST, taken)
         answers = await walk(f"http://{http.address[0]}:{http.address[1]}", job_id)
         shed.leave(taken)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import uvloop
 
 from broker.bench.bench_group import OwnGroup
-from broker.bench.http_client import Address
+from broker.bench.http_client import BenchAddress
 from broker.bench.resource_usage import Meters
 from broker.bench.results import Report
 from broker.bench.runner import measure
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 async def _measured(started: Server, form: Form, *, is_profile: bool) -> Report:
-    bench = Bench(OwnGroup(Address.read(started.url)), Meters([started.pid]), form.limit_s, form.jobs, form.polls)
+    bench = Bench(OwnGroup(BenchAddress.read(started.url)), Meters([started.pid]), form.limit_s, form.jobs, form.polls)
     chosen = [step for step in steps(form.backlog) if step.work in form.works]
     async with bench.meters.store(started.redis_url):
         return await measure(bench, chosen, form.rounds, lambda: None, is_profile=is_profile)

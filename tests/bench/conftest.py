@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import pytest
 
-from broker.bench.http_client import Address
+from broker.bench.http_client import BenchAddress
 
-Stub = Callable[..., Awaitable[Address]]
+Stub = Callable[..., Awaitable[BenchAddress]]
 
 
 @pytest.fixture
@@ -17,12 +17,12 @@ async def stub() -> AsyncIterator[Stub]:
     servers: list[asyncio.Server] = []
     serving: set[asyncio.Task[None]] = set()
 
-    async def start(*answers: bytes | tuple[bytes, ...], is_closing: bool = False) -> Address:
+    async def start(*answers: bytes | tuple[bytes, ...], is_closing: bool = False) -> BenchAddress:
         def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             serving.add(asyncio.create_task(_serve(answers, reader, writer, is_closing=is_closing)))
 
         servers.append(await asyncio.start_server(serve, "127.0.0.1", 0))
-        return Address.read(f"http://127.0.0.1:{servers[-1].sockets[0].getsockname()[1]}")
+        return BenchAddress.read(f"http://127.0.0.1:{servers[-1].sockets[0].getsockname()[1]}")
 
     yield start
     for server in servers:

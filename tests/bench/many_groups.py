@@ -11,7 +11,7 @@ import msgspec
 
 from broker.bench.bench_group import OwnGroup
 from broker.bench.closed_loop import run_load
-from broker.bench.http_client import Address
+from broker.bench.http_client import BenchAddress
 from broker.bench.resource_usage import Meters
 from broker.bench.results import Result, medians
 from broker.bench.workloads import Bench, consume, enqueue
@@ -24,7 +24,7 @@ _LIMIT_S = 60.0
 class OwnGroups(OwnGroup):
     """Many groups in the place of one, on a broker that has no others."""
 
-    def __init__(self, address: Address, n: int) -> None:
+    def __init__(self, address: BenchAddress, n: int) -> None:
         super().__init__(address)
         self._groups = [OwnGroup(address) for _ in range(n)]
 
@@ -53,7 +53,7 @@ async def measured(limit_s: float, jobs: int, rounds: int) -> list[Result]:
             started: Server = stack.enter_context(server())
             meters = Meters([started.pid])
             await stack.enter_async_context(meters.store(started.redis_url))
-            own = OwnGroups(Address.read(started.url), groups)
+            own = OwnGroups(BenchAddress.read(started.url), groups)
             await own.fill(groups)
             return Bench(own, meters, limit_s, jobs, polls=0), own
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import uvloop
 
 from broker.bench.closed_loop import run_load
-from broker.bench.http_client import Address, Connection, clock
+from broker.bench.http_client import BenchAddress, ClientConnection, clock
 from tests.bench.server import Server, server
 
 STEP_S = 0.002
@@ -43,7 +43,7 @@ class Ran(NamedTuple):
         return sorted(self.waits_s)[int(part * (len(self.waits_s) - 1))] * 1000
 
 
-class _Client(Connection):
+class _Client(ClientConnection):
     """One of many; it is free again when it has its answer."""
 
     def __init__(self, load: "_Load") -> None:
@@ -84,7 +84,7 @@ class _Load:
 
 
 async def open_loop(
-    address: Address, request: bytes, rate: float, connections: int, limit_s: float, used_s: Callable[[], float]
+    address: BenchAddress, request: bytes, rate: float, connections: int, limit_s: float, used_s: Callable[[], float]
 ) -> Ran:
     """Send so many requests a second for so long, of which the last two thirds count."""
     load = _Load(used_s)
@@ -119,7 +119,7 @@ def cpu_s(pid: int) -> float:
 
 
 async def _measured(started: Server, connections: int, limit_s: float, times: float) -> bool:
-    address = Address.read(started.url)
+    address = BenchAddress.read(started.url)
     request = address.request("POST", "/groups/overload/jobs", {"jobs": [{"image": "x", "payload": "p" * 100}]})
     requests: Iterator[bytes] = repeat(request)
     await run_load(address, 64, requests, 1)

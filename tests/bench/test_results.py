@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from broker.bench.capacity import LIVES, memory, sizes
-from broker.bench.results import Command, Profile, Report, Result, medians
+from broker.bench.results import Profile, Report, Result, StoreCommand, medians
 from broker.bench.tables import markdown, tables
 from broker.bench.workloads import steps
 from tests.bench.budget import WORKS, Budget, Cost, overruns, read
@@ -51,7 +51,7 @@ def test_table_without_empty_columns() -> None:
 def test_markdown_has_all_tables() -> None:
     """The page has what it was measured on, the figures and the profile."""
     profile = Profile(
-        verb="next", jobs=10, jobs_per_run=100, us_per_job=6.54, commands=[Command(name="hset", per_job=1, us=2)]
+        verb="next", jobs=10, jobs_per_run=100, us_per_job=6.54, commands=[StoreCommand(name="hset", per_job=1, us=2)]
     )
     lines = list(markdown(Report(machine="2 cores", software="titan 1", results=[result()], profiles=[profile])))
     assert lines[0] == "2 cores; titan 1."

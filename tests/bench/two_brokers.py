@@ -3,7 +3,7 @@
 from functools import partial
 
 from broker.bench.bench_group import OwnGroup
-from broker.bench.http_client import Address
+from broker.bench.http_client import BenchAddress
 from broker.bench.resource_usage import Meters
 from broker.bench.results import Result, medians
 from broker.bench.workloads import Bench, Step, poll
@@ -13,6 +13,6 @@ from tests.bench.server import server
 async def measured(limit_s: float, polls: int, rounds: int) -> list[Result]:
     """From an enqueue at the one until a consumer at the other has the job."""
     with server() as first, server("--redis-url", first.redis_url) as second:
-        bench = Bench(OwnGroup(Address.read(first.url)), Meters([first.pid, second.pid]), limit_s, 0, polls)
-        step = Step("W4", "the same, through another broker", partial(poll, producer_at=Address.read(second.url)))
+        bench = Bench(OwnGroup(BenchAddress.read(first.url)), Meters([first.pid, second.pid]), limit_s, 0, polls)
+        step = Step("W4", "the same, through another broker", partial(poll, producer_at=BenchAddress.read(second.url)))
         return medians([await step.measure(bench) for _ in range(rounds)])

@@ -21,7 +21,7 @@ from broker.cli import main
 from broker.core.settings import BrokerSettings
 from broker.http.app import Broker, make_app
 from broker.logs.storage import open_logs
-from broker.resp.notifier import Waiters
+from broker.resp.notifier import Notifier
 from tests.stores import Store
 
 
@@ -69,9 +69,9 @@ class BrokerThread:
         async with self._client() as redis, self._client() as listener:
             store = Store(redis, settings, is_plain=True)
             await store.open()
-            async with Waiters(listener, store.partitions) as waiters:
+            async with Notifier(listener, store.partitions) as notifier:
                 logs = open_logs(str(self._folder), settings.max_log_bytes)
-                yield make_app(Broker(store, logs, waiters, settings))
+                yield make_app(Broker(store, logs, notifier, settings))
 
     def _client(self) -> fakeredis.FakeAsyncRedis:
         return fakeredis.FakeAsyncRedis(server=self._server, version=(7,))

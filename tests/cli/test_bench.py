@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from broker.bench.bench_group import OwnGroup
-from broker.bench.http_client import Address, BenchFailed
+from broker.bench.http_client import BenchAddress, BenchFailed
 from broker.bench.script_profile import ACTS
 from broker.bench.workloads import WORKS, steps
 from tests.bench.server import Server, server
@@ -144,7 +144,7 @@ def test_bench_interrupted(titan: Titan, started: Server) -> None:
 
 async def test_bench_with_a_foreign_worker(started: Server) -> None:
     """Jobs that somebody else took are noticed: such figures would be wrong."""
-    group = OwnGroup(Address.read(started.url))
+    group = OwnGroup(BenchAddress.read(started.url))
     await group.open()
     await group.fill(3)
     await group.check(3)

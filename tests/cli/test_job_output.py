@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.cli.output import JsonList, Table, TerminalText, age, line, page, show_json, when
+from broker.cli.output import JsonList, TerminalText, TextTable, age, line, page, show_json, when
 
 HOSTILE = "a\x1b[2J\x07b\x9b31m\u202ec\r\nd\x7f"
 
@@ -24,7 +24,7 @@ def test_page_hostile() -> None:
 
 def test_table_hostile(capsys: pytest.CaptureFixture[str]) -> None:
     """A cell cannot break its row."""
-    table = Table(("id", "reason"), lambda row: row)
+    table = TextTable(("id", "reason"), lambda row: row)
     table.show([("1", "x\ny")])
     table.show([("222222", HOSTILE)])
     assert capsys.readouterr().out.splitlines() == ["ID  REASON", "1   x y", "222222  a [2J b 31m c d"]

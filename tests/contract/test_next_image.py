@@ -8,7 +8,7 @@ from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
 from broker.resp import keys
 from broker.resp.client import connect_listener
-from broker.resp.notifier import Waiters
+from broker.resp.notifier import Notifier
 from tests.conftest import waits
 from tests.contract.building import GROUP, configure, enqueue, forget_all, ids, new, reap_after, running
 from tests.stores import Store
@@ -173,11 +173,11 @@ async def test_next_image_in_vain_is_told_of_every_new_job(store: Store, happens
     """Who asked in vain is woken by a job that joins a group which was ready all the time."""
     job = await running(store)
     await enqueue(store, image="other")
-    async with Waiters(connect_listener(store.redis), store.partitions) as waiters:
-        with waits(waiters, [GROUP]) as woken:
+    async with Notifier(connect_listener(store.redis), store.partitions) as notifier:
+        with waits(notifier, [GROUP]) as woken:
             assert await store.next(1, [GROUP], images=["post"], waits=True) == []
             async with asyncio.timeout(5):
-                while not waiters.is_listening:
+                while not notifier.is_listening:
                     await asyncio.sleep(0.01)
             woken.clear()
             await happens(store, job)  # type: ignore[operator]

@@ -8,11 +8,11 @@ from aiohttp import web
 
 from broker.core.settings import BrokerSettings
 from broker.http.app import Broker, make_app
-from broker.http.server.runner import Runner
+from broker.http.server.runner import BrokerRunner
 from broker.logs.storage import open_logs
 from broker.reaper.reaper import Reaper
 from broker.resp.client import connect_listener
-from broker.resp.notifier import Waiters
+from broker.resp.notifier import Notifier
 from tests.conftest import NOW
 from tests.stores import Store
 from worker.client import Client
@@ -25,25 +25,25 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def waiters(store: Store) -> AsyncIterator[Waiters]:
+async def notifier(store: Store) -> AsyncIterator[Notifier]:
     """Those who wait for jobs."""
-    async with Waiters(connect_listener(store.redis), store.partitions) as waiters:
-        yield waiters
+    async with Notifier(connect_listener(store.redis), store.partitions) as notifier:
+        yield notifier
 
 
 @pytest.fixture
-def reaper(store: Store, waiters: Waiters, settings: BrokerSettings, tmp_path: Path) -> Reaper:
+def reaper(store: Store, notifier: Notifier, settings: BrokerSettings, tmp_path: Path) -> Reaper:
     """The reaper; a story runs it by hand."""
-    return Reaper(store, open_logs(str(tmp_path), settings.max_log_bytes), waiters)
+    return Reaper(store, open_logs(str(tmp_path), settings.max_log_bytes), notifier)
 
 
 @pytest.fixture
 async def client(
-    store: Store, waiters: Waiters, reaper: Reaper, settings: BrokerSettings, tmp_path: Path
+    store: Store, notifier: Notifier, reaper: Reaper, settings: BrokerSettings, tmp_path: Path
 ) -> AsyncIterator[Client]:
     """A producer and consumer in one."""
     logs = open_logs(str(tmp_path), settings.max_log_bytes)
-    runner = Runner(make_app(Broker(store, logs, waiters, settings, reaper)), settings, shutdown_timeout=1)
+    runner = BrokerRunner(make_app(Broker(store, logs, notifier, settings, reaper)), settings, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from broker.core.errors import LeaseLost, NotFound, WrongState
 from broker.models.jobs import NewJob
 from broker.reaper.reaper import Reaper
-from broker.resp.notifier import Waiters
+from broker.resp.notifier import Notifier
 from tests.conftest import eventually
 from worker.client import Client
 
@@ -29,10 +29,10 @@ async def test_a_plain_life(client: Client) -> None:
     assert await client.next() == []
 
 
-async def test_a_consumer_waits_for_a_job(client: Client, waiters: Waiters) -> None:
+async def test_a_consumer_waits_for_a_job(client: Client, notifier: Notifier) -> None:
     """A long poll on an empty queue answers as soon as a job is there."""
     polling = asyncio.create_task(client.next(wait_s=10))
-    await eventually(lambda: waiters.is_awaited)
+    await eventually(lambda: notifier.is_awaited)
     [made] = await client.enqueue("mail", [NewJob(image="send")])
     assert [job.id for job in await asyncio.wait_for(polling, 1)] == [made.id]
 

@@ -16,7 +16,7 @@ from broker.store.maintenance import Maintenance
 
 TOP = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("broker", "worker") for path in (TOP / folder).rglob("*.py"))
-SYNONYMS = {"claim", "claims", "claimed", "reserve", "reserved", "fetch", "fetched", "pop", "popped", "ack", "acked"}
+SYNONYMS = {"claim", "claims", "claimed", "reserve", "reserved", "fetch", "fetched", "ack", "acked"}
 EMPTY = {"manager", "helper", "helpers", "util", "utils", "base", "data", "info", "process"}
 """Words that may stand in a longer name, as in data_dir, but may not be its last."""
 

@@ -8,9 +8,9 @@ import pytest
 from broker.auth.grants import Access
 from broker.auth.token_file import SCOPES, Scope, add_token, new_token
 from tests.api.client import Http, Reply
-from tests.api.conftest import backend, http, logs, reaper, snapshot, waiters
+from tests.api.conftest import backend, http, logs, notifier, reaper, snapshot
 
-__all__ = ["backend", "http", "logs", "reaper", "snapshot", "waiters"]
+__all__ = ["backend", "http", "logs", "notifier", "reaper", "snapshot"]
 
 
 class Tokens:

@@ -12,10 +12,10 @@ import pytest
 from broker.auth.tls import Tls
 from broker.core.settings import BrokerSettings
 from broker.http.app import Broker, make_app
-from broker.http.server.runner import Runner
+from broker.http.server.runner import BrokerRunner
 from broker.http.server.tls_site import TlsSite
 from broker.logs.storage import Logs
-from broker.resp.notifier import Waiters
+from broker.resp.notifier import Notifier
 from tests.conftest import eventually
 from tests.security.certificates import Authority
 from tests.stores import Store
@@ -38,10 +38,12 @@ def settings() -> BrokerSettings:
 
 @pytest.fixture
 async def runner(
-    store: Store, logs: Logs, waiters: Waiters, settings: BrokerSettings, ours: Authority
-) -> AsyncIterator[Runner]:
+    store: Store, logs: Logs, notifier: Notifier, settings: BrokerSettings, ours: Authority
+) -> AsyncIterator[BrokerRunner]:
     """A broker that serves https."""
-    runner = Runner(make_app(Broker(store, logs, waiters, settings)), settings, access_log=None, shutdown_timeout=1)
+    runner = BrokerRunner(
+        make_app(Broker(store, logs, notifier, settings)), settings, access_log=None, shutdown_timeout=1
+    )
     await runner.setup()
     context = Tls(str(ours.certificate("server"))).context
     limit_s = settings.tls_handshake_timeout_s
@@ -82,7 +84,7 @@ class Clients:
 
 
 @pytest.fixture
-async def clients(runner: Runner, ours: Authority) -> AsyncIterator[Clients]:
+async def clients(runner: BrokerRunner, ours: Authority) -> AsyncIterator[Clients]:
     """Clients, closed at the end."""
     clients = Clients(runner.addresses[0][:2], ours.pem)
     yield clients
@@ -106,7 +108,7 @@ async def test_handshake_that_does_not_end(clients: Clients, said: bytes) -> Non
     assert HANDSHAKE_S - 0.05 <= await ends(reader) - began < HANDSHAKE_S + 2
 
 
-async def test_handshakes_that_do_not_end_hold_nobody_up(clients: Clients, runner: Runner) -> None:
+async def test_handshakes_that_do_not_end_hold_nobody_up(clients: Clients, runner: BrokerRunner) -> None:
     """With every place taken by silent clients the oldest of these goes at once, and the next client is served."""
     began = time.monotonic()
     silent = [await clients.silent() for _ in range(4)]
@@ -119,7 +121,7 @@ async def test_handshakes_that_do_not_end_hold_nobody_up(clients: Clients, runne
     assert not any(reader.at_eof() for reader, _ in silent[1:])
 
 
-async def test_handshakes_take_no_place_of_a_connection(clients: Clients, runner: Runner) -> None:
+async def test_handshakes_take_no_place_of_a_connection(clients: Clients, runner: BrokerRunner) -> None:
     """Those who have been served stay, however many come and say nothing."""
     lines = [await clients.served() for _ in range(3)]
     silent = [await clients.silent() for _ in range(20)]
@@ -131,7 +133,7 @@ async def test_handshakes_take_no_place_of_a_connection(clients: Clients, runner
     assert runner.guard.count == 3
 
 
-async def test_no_handshake_when_all_places_are_busy(clients: Clients, runner: Runner) -> None:
+async def test_no_handshake_when_all_places_are_busy(clients: Clients, runner: BrokerRunner) -> None:
     """With every place taken by connections that have asked, a new one is closed, and has no handshake."""
     for _ in range(4):
         await clients.served()
@@ -141,7 +143,7 @@ async def test_no_handshake_when_all_places_are_busy(clients: Clients, runner: R
     assert runner.guard.count == 4
 
 
-async def test_place_is_free_when_a_handshake_ends_by_itself(clients: Clients, runner: Runner) -> None:
+async def test_place_is_free_when_a_handshake_ends_by_itself(clients: Clients, runner: BrokerRunner) -> None:
     """A client that hangs up, or speaks no TLS, leaves nothing behind."""
     for said in (b"", b"GET / HTTP/1.1\r\n\r\n"):
         reader, writer = await clients.silent()
@@ -157,7 +159,7 @@ async def test_place_is_free_when_a_handshake_ends_by_itself(clients: Clients, r
     await clients.served()
 
 
-async def test_stop_ends_handshakes(clients: Clients, runner: Runner) -> None:
+async def test_stop_ends_handshakes(clients: Clients, runner: BrokerRunner) -> None:
     """A broker that stops listening waits for no handshake."""
     reader, _ = await clients.silent()
     [site] = runner.sites
@@ -169,7 +171,7 @@ async def test_stop_ends_handshakes(clients: Clients, runner: Runner) -> None:
         await clients.silent()
 
 
-async def test_http_2_inside_tls(runner: Runner, ours: Authority) -> None:
+async def test_http_2_inside_tls(runner: BrokerRunner, ours: Authority) -> None:
     """A client that speaks HTTP/2 without asking is told so at once; one that offers it is led to HTTP/1.1."""
     tls = ssl.create_default_context(cafile=ours.pem)
     tls.set_alpn_protocols(["h2", "http/1.1"])

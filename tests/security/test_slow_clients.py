@@ -10,7 +10,7 @@ import pytest
 
 from broker.auth.grants import Access
 from broker.core.settings import BrokerSettings
-from broker.http.server.connection_guard import Guard
+from broker.http.server.connection_guard import ConnectionGuard
 from tests.api.client import Http
 
 HEAD_S, BODY_S, JSON_S = 1.0, 0.5, 1.0
@@ -131,7 +131,7 @@ async def test_connection_that_works_is_kept(http: Http) -> None:
 
 async def test_answered_connection_is_not_new() -> None:
     """A connection that was answered in the moment it came, by the loop's clock, makes no room for another."""
-    guard = Guard(BrokerSettings(max_connections=1))
+    guard = ConnectionGuard(BrokerSettings(max_connections=1))
     silent, answered = (Mock(transport=None, _current_request=None, _messages=(), _slots=()) for _ in "12")
     silent._next_keepalive_close_time = answered._next_keepalive_close_time = 5.0
     guard.made(answered)

@@ -17,7 +17,7 @@ from broker.core.settings import BrokerSettings
 from broker.models.jobs import NewJob
 from broker.models.reports import Finish
 from broker.resp.client import connect_listener
-from broker.resp.notifier import Waiters
+from broker.resp.notifier import Notifier
 from broker.store.connect import StartFailed, opened
 from tests.conftest import eventually, server_program, waits
 from tests.deploy.recipes import recipes
@@ -86,12 +86,12 @@ async def test_broker_speaks_tls_as_its_own_user(guarded: Guarded) -> None:
     settings = guarded.settings(ca=guarded.ours.pem, cert=guarded.caller)
     async with (
         opened(settings) as (store, address, _),
-        Waiters(connect_listener(store.redis), store.partitions) as waiters,
+        Notifier(connect_listener(store.redis), store.partitions) as notifier,
     ):
         assert "PASSWORD" not in address
-        await eventually(lambda: waiters.is_listening)
+        await eventually(lambda: notifier.is_listening)
         assert await store.next(1, waits=True) == []
-        with waits(waiters, ["g"]) as woken:
+        with waits(notifier, ["g"]) as woken:
             await store.enqueue("g", [NewJob(image="i"), NewJob(image="i")], key="k")
             await eventually(woken.is_set)
         jobs = await store.next(2)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from broker.diagnostics import doctor
-from broker.diagnostics.doctor import Line
+from broker.diagnostics.doctor import DoctorLine
 
 GOOD: dict[str, Any] = {
     "redis_version": "7.2.4",
@@ -20,7 +20,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def is_ok(line: Line) -> bool:
+def is_ok(line: DoctorLine) -> bool:
     """A line is ok exactly when there is nothing to do."""
     assert (line.state == "ok") == (line.advice == "")
     return line.state == "ok"

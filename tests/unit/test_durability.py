@@ -5,7 +5,7 @@ import logging
 import pytest
 from redis.asyncio import Redis
 
-from broker.diagnostics.durability import Durability, Watch, durability
+from broker.diagnostics.durability import Durability, DurabilityMonitor, durability
 from tests.stores import Store
 
 GOOD = {"aof_enabled": 1, "aof_last_write_status": "ok", "maxmemory_policy": "noeviction"}
@@ -47,7 +47,7 @@ def test_a_store_that_hides_its_settings():
 async def test_watch_says_what_changes(store, caplog):
     """Each warning is logged when it comes up, and not again while it lasts."""
     caplog.set_level(logging.INFO)
-    watch = Watch(store)
+    watch = DurabilityMonitor(store)
     await watch.look()
     watch.say()
     assert "appendonly no" in caplog.text
@@ -72,5 +72,5 @@ async def test_watch_without_the_right_to_see(store, own_server):
     async with Redis.from_url(url) as root:
         await root.execute_command("ACL", "SETUSER", "poor", "on", ">word", "+@all", "-config", "~*")
     async with Redis.from_url(url, username="poor", password="word") as poor:
-        seen = await Watch(Store(poor, store.settings)).look()
+        seen = await DurabilityMonitor(Store(poor, store.settings)).look()
     assert (seen.weaknesses, len(seen.doubts)) == ((), 1)

@@ -12,7 +12,7 @@ from broker.core.errors import NotDurable, StoreUnavailable
 from broker.core.settings import BrokerSettings
 from broker.models.jobs import NewJob
 from broker.resp.client import connect
-from broker.resp.multiplexer import Wire
+from broker.resp.multiplexer import Multiplexer
 from tests.conftest import server_program, start_server
 from tests.stores import Store
 
@@ -23,7 +23,7 @@ ONE = [NewJob(image="x")]
 async def opened(url, **settings):
     """A store as a broker opens it."""
     given = BrokerSettings(key_prefix="test", **settings)
-    redis, wire = connect(url, given.store_timeout_s, 4), Wire(url, timeout_s=given.store_timeout_s)
+    redis, wire = connect(url, given.store_timeout_s, 4), Multiplexer(url, timeout_s=given.store_timeout_s)
     store = Store(redis, given, wire)
     try:
         await store.open()

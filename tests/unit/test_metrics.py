@@ -7,8 +7,8 @@ import pytest
 
 from broker.metrics import lag as lags
 from broker.metrics.exposition import BOUNDS_S, Histogram, Sample, counter, gauge, histogram, labelled, text
-from broker.metrics.http_requests import NO_ROUTE, Requests
-from broker.metrics.lag import Lag
+from broker.metrics.http_requests import NO_ROUTE, RequestCounts
+from broker.metrics.lag import LoopLag
 
 
 def test_histogram_counts_into_the_first_bound_that_holds_it():
@@ -48,7 +48,7 @@ def test_labelled_adds_to_every_sample():
 
 def test_requests_without_a_route():
     """What has no route is counted as none, beside a route's own statuses."""
-    requests = Requests(["enqueue", "next"])
+    requests = RequestCounts(["enqueue", "next"])
     requests.observe(NO_ROUTE, 404, 0.1)
     requests.observe(0, 404, 0.1)
     requests.observe(1, 200, 0.1)
@@ -60,7 +60,7 @@ def test_requests_without_a_route():
 
 async def test_lag_sees_a_stall():
     """What holds the loop up is seen, as long as it was but for a look."""
-    lag = Lag()
+    lag = LoopLag()
     running = asyncio.create_task(lag.run())
     await asyncio.sleep(0)
     time.sleep(0.2)  # noqa: ASYNC251 - holds the loop up, as it must not be
@@ -73,7 +73,7 @@ async def test_lag_sees_a_stall():
 
 def test_lag_forgets_the_longest_after_two_windows(monkeypatch):
     """A stall is told for a window at least, and not for ever."""
-    lag = Lag()
+    lag = LoopLag()
     now = time.monotonic()
     told = []
     monkeypatch.setattr(lags.time, "monotonic", lambda: now)

@@ -9,7 +9,7 @@ from aiohttp.http_parser import HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.http.server.fast_request import Plain, Unread, read_plain, whole_length
+from broker.http.server.fast_request import FastRequest, NotFast, read_fast_request, whole_length
 
 LINES = st.sampled_from(
     (
@@ -43,8 +43,8 @@ def by_aiohttp(data: bytes) -> list[Any]:
 def test_a_plain_request_is_the_one_that_aiohttp_reads(first: bytes, lines: list[bytes], rest: bytes) -> None:
     """Whatever is taken for plain, aiohttp takes for the same request with the same end."""
     data = b"\r\n".join([first, *lines, b"", b""]) + rest
-    found = read_plain(data, 0)
-    if isinstance(found, Unread):
+    found = read_fast_request(data, 0)
+    if isinstance(found, NotFast):
         return
     plain, end = found
     [(message, payload), *_] = by_aiohttp(data[:end])
@@ -65,19 +65,19 @@ def test_a_plain_request_is_the_one_that_aiohttp_reads(first: bytes, lines: list
 def test_a_request_that_has_not_arrived(cut: int) -> None:
     """Without the end of its head a request is unfinished; without its body it is aiohttp's to wait for."""
     whole = b"POST /v1/jobs/touch HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
-    found = read_plain(whole[:-cut], 0)
-    assert found is (Unread.UNUSUAL if cut <= 2 else Unread.UNFINISHED)
+    found = read_fast_request(whole[:-cut], 0)
+    assert found is (NotFast.UNUSUAL if cut <= 2 else NotFast.UNFINISHED)
 
 
 def test_a_head_without_end_is_unusual() -> None:
     """Nobody's head is waited for longer than a head may be."""
-    assert read_plain(b"GET /" + b"x" * 10_000, 0) is Unread.UNUSUAL
+    assert read_fast_request(b"GET /" + b"x" * 10_000, 0) is NotFast.UNUSUAL
 
 
 def test_a_request_behind_another() -> None:
     """Each is read from where the one before ended."""
     first, second = b"GET /healthz HTTP/1.1\r\n\r\n", b"GET /readyz?x=1 HTTP/1.1\r\nHost: x\r\n\r\n"
-    assert read_plain(first + second, len(first)) == (
-        Plain("GET", "/readyz", "x=1", {"Host": "x"}, b""),
+    assert read_fast_request(first + second, len(first)) == (
+        FastRequest("GET", "/readyz", "x=1", {"Host": "x"}, b""),
         len(first + second),
     )

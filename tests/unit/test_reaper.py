@@ -12,7 +12,7 @@ from broker.models.jobs import NewJob
 from broker.reaper import reaper as reaper_module
 from broker.reaper.reaper import LONGEST_SLEEP_S, Reaper
 from broker.resp.client import connect_listener
-from broker.resp.notifier import Waiters
+from broker.resp.notifier import Notifier
 from tests.conftest import NOW, eventually, somebody_waits, waits
 from tests.stores import Store
 
@@ -41,19 +41,19 @@ def logs():
 
 
 @pytest.fixture
-async def waiters(store):
-    async with Waiters(connect_listener(store.redis), store.partitions) as waiters:
-        await eventually(lambda: waiters.is_listening)
+async def notifier(store):
+    async with Notifier(connect_listener(store.redis), store.partitions) as notifier:
+        await eventually(lambda: notifier.is_listening)
         await somebody_waits(store)
-        yield waiters
+        yield notifier
 
 
 @pytest.fixture
-def reaper(store, logs, waiters, monkeypatch):
+def reaper(store, logs, notifier, monkeypatch):
     """A reaper that counts its calls of the store in `reaper.calls`, and tries again soon after a fault."""
     monkeypatch.setattr(reaper_module, "AFTER_FAULT_S", 0.01)
-    reaper = Reaper(store, logs, waiters)
-    reaper.calls, reaper.waiters = 0, waiters
+    reaper = Reaper(store, logs, notifier)
+    reaper.calls, reaper.notifier = 0, notifier
     reap = store.maintenance.reap
 
     async def counted(limit):
@@ -64,9 +64,9 @@ def reaper(store, logs, waiters, monkeypatch):
     return reaper
 
 
-async def heard(store, waiters):
+async def heard(store, notifier):
     """Wait until all that was said so far is heard: what is said last is heard last."""
-    with waits(waiters, ["marker"]) as event:
+    with waits(notifier, ["marker"]) as event:
         await store.configure("marker", GroupSettings(paused=True))
         await store.enqueue("marker", [NewJob(image="x")])
         await store.configure("marker", GroupSettings())
@@ -76,7 +76,7 @@ async def heard(store, waiters):
 @contextlib.asynccontextmanager
 async def running(reaper):
     """The reaper runs inside the block."""
-    await heard(reaper._store, reaper.waiters)
+    await heard(reaper._store, reaper.notifier)
     task = asyncio.create_task(reaper.run())
     try:
         yield
@@ -105,13 +105,13 @@ async def test_reap_due_says_how_long_to_sleep(store, reaper):
     assert await reaper.reap_due() == 27.0
 
 
-async def test_reap_due_goes_on_while_there_is_more(store, logs, waiters, settings):
+async def test_reap_due_goes_on_while_there_is_more(store, logs, notifier, settings):
     """A batch bounds one step, not the work: what is due is done before it sleeps."""
     store.now = str(NOW)
     object.__setattr__(store, "settings", type(settings)(key_prefix=settings.key_prefix, reap_batch=2))
     await store.enqueue("maps", [NewJob(image="x", delay=1)] * 7)
     store.now = str(NOW + 1000)
-    await Reaper(store, logs, waiters).reap_due()
+    await Reaper(store, logs, notifier).reap_due()
     assert (await store.groups.show("maps")).counts.queued == 7
 
 
@@ -122,7 +122,7 @@ async def test_run_does_not_look_without_a_reason(store, reaper, monkeypatch):
     async with running(reaper):
         await eventually(lambda: reaper.calls == 1)
         await store.enqueue("mail", [NewJob(image="x"), NewJob(image="x", delay=7200)])
-        await heard(store, reaper.waiters)
+        await heard(store, reaper.notifier)
         assert reaper.calls == 1
 
 
@@ -143,7 +143,7 @@ async def test_run_looks_though_no_word_comes(store, reaper):
     """Where the store's word gets lost, as on a connection that is half open, what is due is done within a second."""
     async with running(reaper):
         await eventually(lambda: reaper.calls > 0)
-        reaper.waiters._on_timer.clear()
+        reaper.notifier._on_timer.clear()
         await store.enqueue("maps", [NewJob(image="x", delay=1)])
         store.now = str(10**13)
         await eventually(lambda: reaper.done["queued"], 1.5)
@@ -155,7 +155,7 @@ async def test_a_lost_job_is_back_within_a_second_of_its_timeout(store, reaper):
     """A job whose consumer vanished can be taken again at most a second after its timeout, and not before it."""
     await store.enqueue("maps", [NewJob(image="x", timeout=1)])
     async with running(reaper):
-        with waits(reaper.waiters, ["maps"]) as ready:
+        with waits(reaper.notifier, ["maps"]) as ready:
             await eventually(lambda: reaper.calls > 0)
             await store.next(1)
             ready.clear()
@@ -223,7 +223,7 @@ async def test_logs_that_cannot_be_deleted_do_not_stop_the_reaping(store, reaper
     gone = await gone_with_log(store)
     async with running(reaper):
         await eventually(lambda: reaper.calls > 0)
-        with waits(reaper.waiters, ["mail"]) as ready:
+        with waits(reaper.notifier, ["mail"]) as ready:
             await store.enqueue("mail", [NewJob(image="x", delay=1)])
             store.now = str(10**13)
             reaper._sooner.set()
@@ -236,26 +236,26 @@ async def test_logs_that_cannot_be_deleted_do_not_stop_the_reaping(store, reaper
 
 
 @pytest.mark.parametrize("backend", ["valkey"])
-async def test_run_ends_whenever_it_is_cancelled(store, logs, waiters):
+async def test_run_ends_whenever_it_is_cancelled(store, logs, notifier):
     """A broker that stops is not held up by its reaper, whatever that is doing at the moment."""
     logs.fault = RuntimeError("a bug")  # it asks again and again
     await gone_with_log(store, 1)
     for number in range(100):
-        task = asyncio.create_task(Reaper(store, logs, waiters).run())
+        task = asyncio.create_task(Reaper(store, logs, notifier).run())
         await asyncio.sleep(number % 20 / 4000)  # somewhere in the middle of a call
         task.cancel()
         _, still_there = await asyncio.wait([task], timeout=5)
         assert not still_there
-        waiters._on_timer.clear()
+        notifier._on_timer.clear()
 
 
-async def test_two_reapers_do_the_work_once(store, reaper, logs, waiters):
+async def test_two_reapers_do_the_work_once(store, reaper, logs, notifier):
     """Reapers of several brokers do not get in each other's way: each job is requeued once."""
     store.now = str(NOW)
     await store.enqueue("maps", [NewJob(image="x", timeout=1)] * 50)
     await store.next(50)
     store.now = str(NOW + 1000)
-    other = Reaper(store, logs, waiters)
+    other = Reaper(store, logs, notifier)
     steps = await asyncio.gather(*(one.reap_once() for one in (reaper, other) * 3))
     assert sum(step.requeued for step in steps) == 50
     assert (await store.groups.show("maps")).counts.queued == 50

@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError
 from broker.core.errors import StoreUnavailable
 from broker.models.jobs import NewJob
 from broker.resp.script_source import SCRIPTS
-from broker.resp.scripts import Call, Scripts
+from broker.resp.scripts import ScriptCall, Scripts
 from tests.conftest import NOW
 from tests.stores import topology_on
 
@@ -20,7 +20,7 @@ SPEC = '{"image":"x"}'
 
 def enqueue_call(store, job_id, group="maps"):
     """A call that makes one job with this id."""
-    return Call(
+    return ScriptCall(
         "enqueue", store.partitions[0], (NOW, "", "", "", "", "", 1, 0, 0, "", group, 1, 0, 0, "", job_id, SPEC)
     )
 
@@ -69,10 +69,10 @@ async def test_run_all_with_part_of_the_scripts_known_runs_each_once(store, redi
     await scripts.run_all([enqueue_call(store, "0" * 15 + "1")])
     calls = [
         enqueue_call(store, "0" * 15 + "2"),
-        Call("groups", store.partitions[0], ("maps", 1, "", "")),
-        Call("next", store.partitions[0], (NOW, 1, "token", "", 0, "")),
+        ScriptCall("groups", store.partitions[0], ("maps", 1, "", "")),
+        ScriptCall("next", store.partitions[0], (NOW, 1, "token", "", 0, "")),
         enqueue_call(store, "0" * 15 + "3"),
-        Call("show", store.partitions[0], ("maps", "0" * 15 + "9")),
+        ScriptCall("show", store.partitions[0], ("maps", "0" * 15 + "9")),
     ]
     second, groups, handed_out, third, refused = await scripts.run_all(calls)
     assert groups[0][0] == b"maps"

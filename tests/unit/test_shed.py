@@ -7,12 +7,12 @@ import pytest
 from broker.core.errors import Overloaded, StoreUnavailable
 from broker.http.routes import ROUTES
 from broker.http.server import admission as sheds
-from broker.http.server.admission import FIRST, LAST, NEVER, Shed, rank_of
+from broker.http.server.admission import FIRST, LAST, NEVER, AdmissionControl, rank_of
 
 
 async def test_admit_up_to_the_limit():
     """New work is let in up to the limit, what ends work up to twice that, and health always."""
-    shed = Shed(2)
+    shed = AdmissionControl(2)
     assert [shed.admit(FIRST, 1) for _ in range(3)] == [True, True, False]
     assert [shed.admit(LAST, 1) for _ in range(3)] == [True, True, False]
     assert shed.admit(NEVER, 0)
@@ -20,7 +20,7 @@ async def test_admit_up_to_the_limit():
 
 async def test_turns_come_in_order():
     """Each request that leaves lets in the one that has waited longest; nobody overtakes those who wait."""
-    shed = Shed(1)
+    shed = AdmissionControl(1)
     assert shed.admit(FIRST, 1)
     done = []
 
@@ -41,7 +41,7 @@ async def test_turns_come_in_order():
 
 async def test_turn_of_what_ends_work_comes_first():
     """A touch that waits is let in before an enqueue that has waited longer."""
-    shed = Shed(1)
+    shed = AdmissionControl(1)
     for _ in range(2):
         assert shed.admit(LAST, 1)
     enqueue = asyncio.create_task(shed.turn(FIRST, 1))
@@ -58,7 +58,7 @@ async def test_turn_of_what_ends_work_comes_first():
 async def test_turn_that_does_not_come(monkeypatch):
     """Who waited too long is refused, and takes no room."""
     monkeypatch.setattr(sheds, "PATIENCE_S", 0)
-    shed = Shed(1)
+    shed = AdmissionControl(1)
     assert shed.admit(FIRST, 1)
     with pytest.raises(Overloaded):
         await shed.turn(FIRST, 1)
@@ -70,7 +70,7 @@ async def test_turn_that_does_not_come(monkeypatch):
 async def test_refusals_are_few(monkeypatch):
     """Of many that waited too long one is refused at a look, or one for ten that were let in; in the end all are."""
     monkeypatch.setattr(sheds, "PATIENCE_S", 0)
-    shed = Shed(25)
+    shed = AdmissionControl(25)
     assert all(shed.admit(FIRST, 1) for _ in range(25))
     turns = [asyncio.create_task(shed.turn(FIRST, 1)) for _ in range(9)]
     while not shed.refused:
@@ -86,7 +86,7 @@ async def test_refusals_are_few(monkeypatch):
 
 async def test_turn_while_the_store_is_away(monkeypatch):
     """A store that failed somebody is heard of at once by all who have waited, and soon by who comes later."""
-    shed = Shed(1)
+    shed = AdmissionControl(1)
     assert shed.admit(FIRST, 1)
     early = [asyncio.create_task(shed.turn(rank, 1)) for rank in (FIRST, LAST, FIRST)]
     await asyncio.sleep(0)
@@ -104,7 +104,7 @@ async def test_turn_while_the_store_is_away(monkeypatch):
 async def test_turn_once_the_store_is_back(monkeypatch):
     """A while after the store's last fault those in line are patient again."""
     monkeypatch.setattr(sheds, "AWAY_S", 0)
-    shed = Shed(1)
+    shed = AdmissionControl(1)
     assert shed.admit(FIRST, 1)
     turn = asyncio.create_task(shed.turn(FIRST, 1))
     await asyncio.sleep(0)
@@ -118,7 +118,7 @@ async def test_turn_once_the_store_is_back(monkeypatch):
 
 async def test_turn_of_a_client_that_hangs_up():
     """Who is gone while it waits, or just when its turn comes, takes no room."""
-    shed = Shed(1)
+    shed = AdmissionControl(1)
     assert shed.admit(FIRST, 1)
     gone, called = (asyncio.create_task(shed.turn(FIRST, 1)) for _ in range(2))
     await asyncio.sleep(0)
@@ -133,7 +133,7 @@ async def test_turn_of_a_client_that_hangs_up():
 
 async def test_waiting_for_a_client_is_no_progress():
     """While a request waits for its client, another has its room."""
-    shed = Shed(1)
+    shed = AdmissionControl(1)
     assert shed.admit(FIRST, 1)
     turn = asyncio.create_task(shed.turn(FIRST, 1))
     await asyncio.sleep(0)
@@ -144,10 +144,10 @@ async def test_waiting_for_a_client_is_no_progress():
 
 def test_large_bodies_weigh_more():
     """A body takes the room of a request for each 8 KiB, and a quarter of all at most; health and logs take none."""
-    shed = Shed(100)
+    shed = AdmissionControl(100)
     assert [shed.weigh(FIRST, size) for size in (0, 8191, 8192, 1 << 30)] == [1, 1, 2, 25]
     assert shed.weigh(NEVER, 1 << 30) == 0
-    assert Shed(1).weigh(FIRST, 1 << 30) == 1
+    assert AdmissionControl(1).weigh(FIRST, 1 << 30) == 1
 
 
 def test_ranks_are_of_verbs():

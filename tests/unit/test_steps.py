@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from broker.core.inline_task import Steps
+from broker.core.inline_task import InlineTask
 from broker.models.fields import MAX_JOBS
-from broker.store.batcher import MOST_BYTES, MOST_JOBS, Ticks
+from broker.store.batcher import MOST_BYTES, MOST_JOBS, Batcher
 
 Ends = list[tuple[Any, BaseException | None]]
 
@@ -27,7 +27,7 @@ async def test_steps_run_at_once_up_to_the_first_wait(ends: Ends) -> None:
         begun.append(1)
         return int(await waited) + 1
 
-    Steps(work(), lambda *end: ends.append(end))
+    InlineTask(work(), lambda *end: ends.append(end))
     assert (begun, ends) == ([1], [])
     waited.set_result(41)
     await asyncio.sleep(0)
@@ -41,7 +41,7 @@ async def test_steps_take_turns(ends: Ends) -> None:
         await asyncio.sleep(0)
         return "done"
 
-    Steps(work(), lambda *end: ends.append(end))
+    InlineTask(work(), lambda *end: ends.append(end))
     assert ends == []
     await asyncio.sleep(0)
     assert ends == [("done", None)]
@@ -54,7 +54,7 @@ async def test_steps_hand_on_what_is_raised(ends: Ends) -> None:
     async def work() -> None:
         await waited
 
-    Steps(work(), lambda *end: ends.append(end))
+    InlineTask(work(), lambda *end: ends.append(end))
     waited.set_exception(KeyError("x"))
     await asyncio.sleep(0)
     [(result, fault)] = ends
@@ -72,7 +72,7 @@ async def test_steps_are_cancelled_as_tasks_are(ends: Ends) -> None:
         finally:
             cleaned.append(1)
 
-    Steps(work(), lambda *end: ends.append(end)).cancel()
+    InlineTask(work(), lambda *end: ends.append(end)).cancel()
     await asyncio.sleep(0)
     assert waited.cancelled()
     assert cleaned == [1]
@@ -97,13 +97,13 @@ class Sent:
 
 
 @pytest.fixture
-async def sent() -> tuple[Sent, Ticks[int, int]]:
+async def sent() -> tuple[Sent, Batcher[int, int]]:
     """Ticks, and what they send."""
     sent = Sent()
-    return sent, Ticks(sent, sent.unwanted.append)
+    return sent, Batcher(sent, sent.unwanted.append)
 
 
-async def test_ticks_gather_the_calls_of_a_turn(sent: tuple[Sent, Ticks[int, int]]) -> None:
+async def test_ticks_gather_the_calls_of_a_turn(sent: tuple[Sent, Batcher[int, int]]) -> None:
     """Calls of one turn leave as one, each with its own result; those of the next turn leave by themselves."""
     seen, ticks = sent
     assert await asyncio.gather(*(ticks.call(n, 1) for n in range(3))) == [0, 2, 4]
@@ -113,7 +113,7 @@ async def test_ticks_gather_the_calls_of_a_turn(sent: tuple[Sent, Ticks[int, int
 
 @pytest.mark.parametrize(("jobs", "size_bytes"), [(MOST_JOBS // 2, 0), (1, MOST_BYTES // 2), (MAX_JOBS // 2, 0)])
 async def test_ticks_carry_no_more_than_they_may(
-    sent: tuple[Sent, Ticks[int, int]], jobs: int, size_bytes: int
+    sent: tuple[Sent, Batcher[int, int]], jobs: int, size_bytes: int
 ) -> None:
     """A call that would be too large leaves before the part that makes it so; one part may be larger."""
     seen, ticks = sent
@@ -121,14 +121,14 @@ async def test_ticks_carry_no_more_than_they_may(
     assert seen.calls == ([[0], [1], [2]] if jobs > MOST_JOBS else [[0, 1], [2]])
 
 
-async def test_ticks_raise_a_fault_at_every_part(sent: tuple[Sent, Ticks[int, int]]) -> None:
+async def test_ticks_raise_a_fault_at_every_part(sent: tuple[Sent, Batcher[int, int]]) -> None:
     """Whose call shared the one that failed is told so."""
     _, ticks = sent
     results = await asyncio.gather(ticks.call(1, 1), ticks.call(13, 1), return_exceptions=True)
     assert [type(result) for result in results] == [KeyError, KeyError]
 
 
-async def test_ticks_hand_on_what_nobody_waits_for(sent: tuple[Sent, Ticks[int, int]]) -> None:
+async def test_ticks_hand_on_what_nobody_waits_for(sent: tuple[Sent, Batcher[int, int]]) -> None:
     """The result of a call that was cancelled is told as unwanted; its neighbours have theirs."""
     seen, ticks = sent
     seen.may_answer.clear()

@@ -7,7 +7,7 @@ import pytest
 from broker.models.groups import GroupSettings
 from broker.models.jobs import NewJob
 from broker.resp.client import connect_listener
-from broker.resp.notifier import Waiters
+from broker.resp.notifier import Notifier
 from tests.conftest import NOW, eventually, somebody_waits, waits
 from tests.stores import Store
 
@@ -15,11 +15,11 @@ ONE = [NewJob(image="x")]
 
 
 @pytest.fixture
-async def waiters(store):
-    async with Waiters(connect_listener(store.redis), store.partitions) as waiters:
-        await eventually(lambda: waiters.is_listening)
+async def notifier(store):
+    async with Notifier(connect_listener(store.redis), store.partitions) as notifier:
+        await eventually(lambda: notifier.is_listening)
         await somebody_waits(store)
-        yield waiters
+        yield notifier
 
 
 @pytest.fixture
@@ -34,16 +34,16 @@ async def is_set(event):
     return True
 
 
-async def test_waiting_wakes_on_enqueue_of_another_client(waiters, other):
+async def test_waiting_wakes_on_enqueue_of_another_client(notifier, other):
     """A job that anybody enqueues wakes who waits for any group."""
-    with waits(waiters, []) as event:
+    with waits(notifier, []) as event:
         await other.enqueue("maps", ONE)
         assert await is_set(event)
 
 
-async def test_waiting_wakes_only_for_its_groups(waiters, other):
+async def test_waiting_wakes_only_for_its_groups(notifier, other):
     """Who waits for groups is woken by those and by no other."""
-    with waits(waiters, ["mail", "thumbs"]) as ours, waits(waiters, ["maps"]) as theirs:
+    with waits(notifier, ["mail", "thumbs"]) as ours, waits(notifier, ["maps"]) as theirs:
         await other.enqueue("maps", ONE)
         assert await is_set(theirs)
         assert not ours.is_set()
@@ -52,7 +52,7 @@ async def test_waiting_wakes_only_for_its_groups(waiters, other):
 
 
 @pytest.mark.parametrize("verb", ["release", "fail", "reap", "unpause", "room"])
-async def test_waiting_wakes_on_every_way_to_be_ready(waiters, other, verb):
+async def test_waiting_wakes_on_every_way_to_be_ready(notifier, other, verb):
     """A group that may hand out again wakes its waiters, whatever made it so."""
     other.now = str(NOW)
     await other.configure("maps", GroupSettings(max_concurrency=2))
@@ -61,10 +61,10 @@ async def test_waiting_wakes_on_every_way_to_be_ready(waiters, other, verb):
     if verb in {"unpause", "room"}:
         await other.enqueue("maps", ONE)
         await other.configure("maps", GroupSettings(paused=verb == "unpause", max_concurrency=2))
-    with waits(waiters, ["thumbs"]) as earlier:  # what was said so far is heard
+    with waits(notifier, ["thumbs"]) as earlier:  # what was said so far is heard
         await other.enqueue("thumbs", ONE)
         assert await is_set(earlier)
-    with waits(waiters, ["maps"]) as event:
+    with waits(notifier, ["maps"]) as event:
         if verb == "release":
             await other.release("maps", first.id, first.lease)
         elif verb == "fail":
@@ -79,48 +79,48 @@ async def test_waiting_wakes_on_every_way_to_be_ready(waiters, other, verb):
         assert await is_set(event)
 
 
-async def test_waiting_ends_with_its_block(waiters):
+async def test_waiting_ends_with_its_block(notifier):
     """Who left is waited for no more."""
-    with waits(waiters, ["maps"]) as event:
-        assert waiters.is_awaited
-    waiters.wake("maps")
+    with waits(notifier, ["maps"]) as event:
+        assert notifier.is_awaited
+    notifier.wake("maps")
     assert not event.is_set()
-    assert not waiters.is_awaited
+    assert not notifier.is_awaited
 
 
-async def test_on_timer_is_told_of_a_sooner_timer(waiters, other):
+async def test_on_timer_is_told_of_a_sooner_timer(notifier, other):
     """Who asked is told when the first timer moves closer, and not when a later one is set."""
     told = asyncio.Event()
-    waiters.on_timer(told.set)
+    notifier.on_timer(told.set)
     await other.enqueue("maps", [NewJob(image="x", delay=60)])
     assert await is_set(told)
     told.clear()
     await other.enqueue("mail", [NewJob(image="x", delay=120)])
-    with waits(waiters, ["thumbs"]) as later:
+    with waits(notifier, ["thumbs"]) as later:
         await other.enqueue("thumbs", ONE)
         assert await is_set(later)
     assert not told.is_set()
 
 
 @pytest.mark.parametrize("backend", ["valkey", "redis"])
-async def test_a_lost_connection_is_found_again_and_wakes_everyone(waiters, other, redis):
+async def test_a_lost_connection_is_found_again_and_wakes_everyone(notifier, other, redis):
     """While nothing is heard `is_listening` is false; once heard again everyone looks, for what was missed."""
     seen = []
-    waiters.on_timer(lambda: seen.append(waiters.is_listening))
-    with waits(waiters, ["maps"]) as ours, waits(waiters, ["mail"]) as theirs:
+    notifier.on_timer(lambda: seen.append(notifier.is_listening))
+    with waits(notifier, ["maps"]) as ours, waits(notifier, ["mail"]) as theirs:
         await redis.client_kill_filter(_type="pubsub")
-        await eventually(lambda: not waiters.is_listening)
+        await eventually(lambda: not notifier.is_listening)
         await other.enqueue("maps", ONE)
         assert not ours.is_set()
         assert await is_set(ours)
         assert await is_set(theirs)
-    assert waiters.is_listening
+    assert notifier.is_listening
     assert seen[0]
 
 
 async def test_leaving_closes_the_listener(store):
     """At the end nothing listens any more and the task is gone."""
-    async with Waiters(connect_listener(store.redis), store.partitions) as waiters:
-        await eventually(lambda: waiters.is_listening)
-    assert all(task.done() for task in waiters._tasks)
-    assert not waiters.is_listening
+    async with Notifier(connect_listener(store.redis), store.partitions) as notifier:
+        await eventually(lambda: notifier.is_listening)
+    assert all(task.done() for task in notifier._tasks)
+    assert not notifier.is_listening

@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as Away
 from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as TooLate
 
-from broker.resp.multiplexer import Wire
+from broker.resp.multiplexer import Multiplexer
 from tests.conftest import server_program, start_server
 from tests.unit.conftest import free_port
 
@@ -28,7 +28,7 @@ async def on():
     wires = []
 
     def wire_to(url, timeout_s=5.0, **options):
-        wires.append(Wire(url, timeout_s=timeout_s, **options))
+        wires.append(Multiplexer(url, timeout_s=timeout_s, **options))
         return wires[-1]
 
     yield wire_to
@@ -267,7 +267,7 @@ async def test_tls(on, tmp_path):
 async def test_an_address_that_cannot_be_read(url):
     """A URL that redis-py would not take is refused before anything is sent."""
     with pytest.raises(ValueError, match=r"."):
-        Wire(url, timeout_s=1)
+        Multiplexer(url, timeout_s=1)
 
 
 async def test_close(on, valkey_url):

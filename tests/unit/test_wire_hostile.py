@@ -9,8 +9,8 @@ from redis.exceptions import ConnectionError as Away
 from redis.exceptions import TimeoutError as TooLate
 
 from broker.metrics.exposition import Histogram
-from broker.resp.multiplexer import Wire
-from broker.resp.resp_connection import Limits, Link
+from broker.resp.multiplexer import Multiplexer
+from broker.resp.resp_connection import ConnectionLimits, RespConnection
 from tests.unit.test_wire import outcome
 
 LIMIT_S = 0.3
@@ -52,7 +52,9 @@ async def wired(tmp_path):
             await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 
         path = str(tmp_path / f"{len(opened)}.sock")
-        opened.append((await asyncio.start_unix_server(whole, path), Wire(f"unix://{path}", timeout_s=timeout_s)))
+        opened.append(
+            (await asyncio.start_unix_server(whole, path), Multiplexer(f"unix://{path}", timeout_s=timeout_s))
+        )
         return opened[-1][1]
 
     yield start
@@ -166,7 +168,7 @@ class Transport(asyncio.Transport):
 @pytest.fixture
 async def link():
     """An open link on a counting transport."""
-    made = Link(Limits(5, 1000, 10_000), lambda *_: None, Histogram())
+    made = RespConnection(ConnectionLimits(5, 1000, 10_000), lambda *_: None, Histogram())
     made.connection_made(Transport())
     opening = asyncio.ensure_future(made.open([("PING",)]))
     await asyncio.sleep(0)
@@ -206,7 +208,7 @@ async def test_a_store_that_does_not_read(link):
 
 async def test_calls_cancelled_before_the_connection_are_not_sent():
     """Who left while the store was away is not called for."""
-    link = Link(Limits(5, 1000, 10_000), lambda *_: None, Histogram())
+    link = RespConnection(ConnectionLimits(5, 1000, 10_000), lambda *_: None, Histogram())
     calls = [link.call(("ECHO", n)) for n in range(4)]
     calls[1].cancel()
     calls[2].cancel()

@@ -12,11 +12,11 @@ from aiohttp import web
 
 from broker.core.settings import BrokerSettings
 from broker.http.app import Broker, make_app
-from broker.http.server.runner import Runner
+from broker.http.server.runner import BrokerRunner
 from broker.logs.storage import open_logs
 from broker.models.jobs import Job, NewJob
 from broker.resp.client import connect_listener
-from broker.resp.notifier import Waiters
+from broker.resp.notifier import Notifier
 from tests.stores import Store
 from tests.worker.containers import Running
 from tests.worker.podman import Podman, missing, podman
@@ -35,7 +35,7 @@ class Front:
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
         self.port = 0
-        self._runner: Runner | None = None
+        self._runner: BrokerRunner | None = None
 
     @property
     def url(self) -> str:
@@ -45,7 +45,7 @@ class Front:
     async def start(self) -> None:
         """Listen."""
         settings = self.broker.settings
-        self._runner = Runner(make_app(self.broker), settings, access_log=None, shutdown_timeout=0.1)
+        self._runner = BrokerRunner(make_app(self.broker), settings, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
         self.port = self._runner.addresses[0][1]
@@ -105,8 +105,8 @@ def backend() -> str:
 async def front(store: Store, settings: BrokerSettings, tmp_path: Path) -> AsyncIterator[Front]:
     """A broker that serves."""
     logs = open_logs(str(tmp_path / "logs"), settings.max_log_bytes)
-    async with Waiters(connect_listener(store.redis), store.partitions) as waiters:
-        front = Front(Broker(store, logs, waiters, settings))
+    async with Notifier(connect_listener(store.redis), store.partitions) as notifier:
+        front = Front(Broker(store, logs, notifier, settings))
         await front.start()
         yield front
         await front.stop()

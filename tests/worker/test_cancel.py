@@ -10,7 +10,7 @@ from broker.http.app import Broker
 from broker.models.jobs import Job
 from broker.models.workers import Announcement, Orders
 from broker.resp.client import connect_listener
-from broker.resp.notifier import Waiters
+from broker.resp.notifier import Notifier
 from tests.conftest import eventually
 from tests.stores import Store
 from tests.worker.conftest import Front, Work, Working, enqueue
@@ -40,8 +40,8 @@ async def other(front: Front, store: Store) -> AsyncIterator[Client]:
     """A client of another broker on the same store."""
     broker = front.broker
     own = Store(store.redis, broker.settings, is_plain=True)
-    async with Waiters(connect_listener(store.redis), own.partitions) as waiters:
-        second = Front(Broker(own, broker.logs, waiters, broker.settings))
+    async with Notifier(connect_listener(store.redis), own.partitions) as notifier:
+        second = Front(Broker(own, broker.logs, notifier, broker.settings))
         await second.start()
         async with Client(second.url) as client:
             yield client

@@ -34,7 +34,7 @@ def settings(request: pytest.FixtureRequest) -> BrokerSettings:
 async def reaper(front: Front) -> AsyncIterator[None]:
     """The broker's reaper runs."""
     broker = front.broker
-    running = asyncio.create_task(Reaper(broker.store, broker.logs, broker.waiters).run())
+    running = asyncio.create_task(Reaper(broker.store, broker.logs, broker.notifier).run())
     yield
     running.cancel()
     with suppress(asyncio.CancelledError):

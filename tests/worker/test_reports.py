@@ -12,7 +12,7 @@ from broker.models.reports import Finish, Held
 from broker.models.results import Outcome, Problem
 from tests.worker.conftest import Work, enqueue, read_log
 from worker.client import BrokerUnavailable, Client
-from worker.daemon.deliveries import Event, Run, Runs
+from worker.daemon.deliveries import Deliveries, Delivery, Event
 from worker.daemon.loops.report import FinishLoop
 from worker.daemon.loops.upload_logs import LogUploads
 from worker.jobs.outcome import Released
@@ -173,9 +173,9 @@ async def test_a_release_that_the_broker_will_never_take(client: Client, monkeyp
     (job,) = await enqueue(client, "unknown")
     (taken,) = await client.next(1, lease_s=30)
     assert taken.id == job.id
-    run, events = Run(taken, Output(0), 30), list[Event]()
+    run, events = Delivery(taken, Output(0), 30), list[Event]()
     uploads = LogUploads(client, events.append)
-    runs = Runs(1)
+    runs = Deliveries(1)
     finish = FinishLoop(client, runs, uploads, events.append, "w1")
     runs.started(run)
     runs.ended(run)

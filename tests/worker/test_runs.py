@@ -5,14 +5,14 @@ import asyncio
 import pytest
 
 from broker.models.jobs import Job
-from worker.daemon.deliveries import Run, Runs
+from worker.daemon.deliveries import Deliveries, Delivery
 from worker.jobs.output import Output
 
 
-def taken(runs: Runs, n: int) -> list[Run]:
+def taken(runs: Deliveries, n: int) -> list[Delivery]:
     """So many runs that take up a slot each."""
     job = Job(id="0" * 16, group_name="g", status="running", image="it", created_at="2026-11-23T00:00:00.000Z")
-    started = [Run(job, Output(0), 30) for _ in range(n)]
+    started = [Delivery(job, Output(0), 30) for _ in range(n)]
     for run in started:
         runs.started(run)
     return started
@@ -20,13 +20,13 @@ def taken(runs: Runs, n: int) -> list[Run]:
 
 async def test_all_slots_are_asked_for_at_once() -> None:
     """A worker that does nothing waits for nobody."""
-    assert await Runs(4).room() == 4
+    assert await Deliveries(4).room() == 4
 
 
 async def test_slots_that_become_free_together_are_asked_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """A free slot waits until half of them are free: then one call fills them all."""
     monkeypatch.setattr("worker.daemon.deliveries._GATHER_S", 60)
-    runs = Runs(4)
+    runs = Deliveries(4)
     first, second, *_ = taken(runs, 4)
     room = asyncio.create_task(runs.room())
     runs.ended(first)
@@ -41,7 +41,7 @@ async def test_slots_that_become_free_together_are_asked_for_together(monkeypatc
 async def test_a_slot_that_stays_alone_is_asked_for_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slot does not wait for jobs that go on running."""
     monkeypatch.setattr("worker.daemon.deliveries._GATHER_S", 0.01)
-    runs = Runs(4)
+    runs = Deliveries(4)
     first, *_ = taken(runs, 4)
     runs.ended(first)
     async with asyncio.timeout(10):
@@ -50,7 +50,7 @@ async def test_a_slot_that_stays_alone_is_asked_for_soon(monkeypatch: pytest.Mon
 
 async def test_no_slot_is_asked_for_while_all_are_taken() -> None:
     """A worker whose slots are taken asks for nothing until one of them is free."""
-    runs = Runs(1)
+    runs = Deliveries(1)
     [only] = taken(runs, 1)
     room = asyncio.create_task(runs.room())
     await asyncio.sleep(0)

@@ -9,7 +9,7 @@ import pytest
 from broker.models.jobs import Job
 from worker.jobs.outcome import Outcome, Released, Succeeded
 from worker.jobs.output import Output
-from worker.runners.by_entry import Choice
+from worker.runners.by_entry import RunnerByEntry
 from worker.settings import WorkerSettings
 from worker.table.entries import ContainerEntry, HttpEntry, Limits, ProcessEntry
 from worker.table.table import Table, Tables, read_table
@@ -195,7 +195,7 @@ async def test_each_job_is_looked_up_when_it_runs(tmp_path: Path, caplog: pytest
     file = tmp_path / "worker.toml"
     file.write_text("[process.a]\nargv = ['cat']")
     tables, says = Tables(WorkerSettings(config=str(file))), Says()
-    choice = Choice(tables, {ProcessEntry: lambda: says}, give_back_s=30)
+    choice = RunnerByEntry(tables, {ProcessEntry: lambda: says}, give_back_s=30)
     job = Job(id="0" * 16, group_name="g", status="running", created_at="2026-11-23T00:00:00.000Z", image="b\x1b")
     log = Output(10)
     assert await choice.run(job, log) == Released(30)

@@ -22,7 +22,7 @@ PASSING: tuple[type[TitanError], ...] = (
 )
 """What passes by itself: the same call may be carried out later."""
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Backoff:
@@ -38,9 +38,9 @@ class Backoff:
         """Note a failure; how long to wait now, in s. A refusal is an error in the log, once until it changes."""
         if isinstance(error, PASSING):
             if not self._failures:
-                _logger.warning("%s: %s; trying again until it works", self._verb, error.message)
+                _log.warning("%s: %s; trying again until it works", self._verb, error.message)
         elif error.message != self._refusal:
-            _logger.error("%s: the broker refuses it: %.4096s; trying again until it works", self._verb, error.message)
+            _log.error("%s: the broker refuses it: %.4096s; trying again until it works", self._verb, error.message)
             self._refusal = error.message
         self._failures += 1
         longest_s = min(self._most_s, 0.5 * 2.0 ** min(self._failures - 1, 16))
@@ -49,7 +49,7 @@ class Backoff:
     def succeeded(self) -> None:
         """Note that the broker answered."""
         if self._failures:
-            _logger.info("%s: works again after %s", self._verb, counted(self._failures, "failure"))
+            _log.info("%s: works again after %s", self._verb, counted(self._failures, "failure"))
         self._failures = 0
         self._refusal = ""
 

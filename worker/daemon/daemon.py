@@ -14,7 +14,7 @@ from broker.models.workers import MAX_RUNNING, Announcement, State
 from worker.client import Client
 from worker.credentials import credentials_of
 from worker.daemon import parent_watch
-from worker.daemon.deliveries import Event, Run, Runs
+from worker.daemon.deliveries import Deliveries, Delivery, Event
 from worker.daemon.loops.announce import AnnounceLoop
 from worker.daemon.loops.dequeue import NextLoop
 from worker.daemon.loops.heartbeat import TouchLoop
@@ -40,7 +40,7 @@ _LAST_ENDS_S = 1.5
 _CLOSING_S = 2.0
 """How long a stop waits on top of that, for what goes on all the same."""
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 async def run_worker(
@@ -86,8 +86,8 @@ class Worker:
         self._name = settings.name or own_name()
         self._stop = asyncio.Event()
         self._loops: asyncio.TaskGroup | None = None
-        self._taking: asyncio.Task[None] | None = None
-        self._runs = Runs(settings.concurrency)
+        self._dispatcher: asyncio.Task[None] | None = None
+        self._runs = Deliveries(settings.concurrency)
         self._uploads = LogUploads(client, on_event)
         self._next = NextLoop(client, self._runs, self._uploads, settings, tables, self._start)
         self._finish = FinishLoop(client, self._runs, self._uploads, on_event, self._name)
@@ -123,25 +123,25 @@ class Worker:
 
     def quiet(self) -> None:
         """Take no jobs until `resume`; those that run go on."""
-        if self._taking is not None:
-            _logger.info("takes no jobs from now on")
-            self._taking.cancel()
-            self._taking = None
+        if self._dispatcher is not None:
+            _log.info("takes no jobs from now on")
+            self._dispatcher.cancel()
+            self._dispatcher = None
 
     def resume(self) -> None:
         """Take jobs again."""
-        if self._taking is None and self._loops is not None and not self._stop.is_set():
-            _logger.info("takes jobs")
-            self._taking = self._loops.create_task(self._next.run())
+        if self._dispatcher is None and self._loops is not None and not self._stop.is_set():
+            _log.info("takes jobs")
+            self._dispatcher = self._loops.create_task(self._next.run())
 
     def reload(self) -> None:
         """Read the table again. One that cannot be read leaves the old one in force."""
         try:
             self._tables.reload()
         except ValueError as error:
-            _logger.error("the table stays as it was: %s", error)  # noqa: TRY400 -- a file of the user's
+            _log.error("the table stays as it was: %s", error)
         else:
-            _logger.info("the table was read again")
+            _log.info("the table was read again")
 
     async def _keep(self, home: asyncio.AbstractEventLoop) -> None:
         """Keep the leases and the worker's place on the list; in a thread of its own, while the jobs run in `home`."""
@@ -162,7 +162,7 @@ class Worker:
 
     def _said(self) -> Announcement:
         running = [run.job.id for run in self._runs.running]
-        state: State = "draining" if self._stop.is_set() else "working" if self._taking else "quiet"
+        state: State = "draining" if self._stop.is_set() else "working" if self._dispatcher else "quiet"
         return Announcement(
             name=self._name,
             host=host_name(),
@@ -175,34 +175,34 @@ class Worker:
         )
 
     def _start(self, job: Job) -> None:
-        run = Run(job, Output(self._settings.keep_log_bytes), self._settings.lease_s)
-        _logger.info("job %s: started, image %.255r", job.id, job.image)
+        run = Delivery(job, Output(self._settings.keep_log_bytes), self._settings.lease_s)
+        _log.info("job %s: started, image %.255r", job.id, job.image)
         run.task = asyncio.create_task(self._runner.run(job, run.output))
         run.task.add_done_callback(partial(self._ended, run))
         self._runs.started(run)
         self._on_event(Event("started", job))
 
-    def _ended(self, run: Run, task: asyncio.Task[Outcome]) -> None:
+    def _ended(self, run: Delivery, task: asyncio.Task[Outcome]) -> None:
         outcome = self._outcome(run, task)
         if not run.ended_at:  # else it was abandoned
             self._settle(run, outcome)
 
-    def _settle(self, run: Run, outcome: Outcome) -> None:
+    def _settle(self, run: Delivery, outcome: Outcome) -> None:
         self._runs.ended(run)
         if self._is_over or parent_watch.is_lost():  # then the job comes back when its lease ends
             return
-        _logger.info("job %s: %s", run.job.id, outcome)
+        _log.info("job %s: %s", run.job.id, outcome)
         self._on_event(Event("ended", run.job, outcome))
         self._finish.put(run, outcome)
 
-    def _abandon(self, run: Run, outcome: Outcome) -> None:
+    def _abandon(self, run: Delivery, outcome: Outcome) -> None:
         """Report a run that does not end, and give its slot to another job. What is left of it is ended, or left."""
-        _logger.error("job %s: it goes on after it was told to end; its slot is free", run.job.id)
+        _log.error("job %s: it goes on after it was told to end; its slot is free", run.job.id)
         self._settle(run, outcome)
         if run.task is not None:
             self._runner.abandon(run.task)
 
-    def _outcome(self, run: Run, task: asyncio.Task[Outcome]) -> Outcome:
+    def _outcome(self, run: Delivery, task: asyncio.Task[Outcome]) -> Outcome:
         error = None if task.cancelled() else task.exception()
         if run.instead is not None:
             return run.instead
@@ -210,13 +210,13 @@ class Worker:
             return Failed("exception", "CancelledError; nobody cancelled it but the job itself")
         if error is None:
             return task.result()
-        _logger.error("job %s: its runner broke", run.job.id, exc_info=error)
+        _log.error("job %s: its runner broke", run.job.id, exc_info=error)
         return Failed("worker_error", clipped(f"the worker could not run it: {named(error)}", MAX_ERROR))
 
     async def _drain(self) -> bool:
         deadline = time.monotonic() + self._settings.grace_s
         jobs = counted(len(self._runs.running), "job")
-        _logger.info("stopping: %s running, with %g s to end", jobs, self._settings.grace_s)
+        _log.info("stopping: %s running, with %g s to end", jobs, self._settings.grace_s)
         try:
             async with asyncio.timeout(self._settings.grace_s):
                 await self._runs.idle()
@@ -230,7 +230,7 @@ class Worker:
                 await self._uploads.settled()
         except TimeoutError:
             jobs = counted(len(self._runs.held), "job")
-            _logger.warning("stopped with %s not reported: queued again when the lease ends", jobs)
+            _log.warning("stopped with %s not reported: queued again when the lease ends", jobs)
             return not self._runs.held and not self._finish.lost
         return not self._finish.lost
 

@@ -25,7 +25,7 @@ class Event(NamedTuple):
     outcome: Outcome | None = None
 
 
-class Run:
+class Delivery:
     """One delivery of one job."""
 
     def __init__(self, job: Job, output: Output, lease_s: float) -> None:
@@ -76,13 +76,13 @@ class Run:
         return now >= self.stopped_at + (end_s if self.stopped_at < timeout_at else min(end_s, _TWICE_S))
 
 
-class Runs:
+class Deliveries:
     """All of them. A run is `running` while it takes up one of the slots, and `held` until it is reported."""
 
     def __init__(self, concurrency: int) -> None:
         self._concurrency = concurrency
-        self._held: set[Run] = set()
-        self._running: set[Run] = set()
+        self._held: set[Delivery] = set()
+        self._running: set[Delivery] = set()
         self._has_room = asyncio.Event()
         self._is_half_free = asyncio.Event()
         self._is_idle = asyncio.Event()
@@ -91,16 +91,16 @@ class Runs:
             event.set()
 
     @property
-    def held(self) -> list[Run]:
+    def held(self) -> list[Delivery]:
         """Those to touch."""
         return list(self._held)
 
     @property
-    def running(self) -> list[Run]:
+    def running(self) -> list[Delivery]:
         """Those whose job runs."""
         return list(self._running)
 
-    def started(self, run: Run) -> None:
+    def started(self, run: Delivery) -> None:
         """A slot is taken up."""
         self._held.add(run)
         self._running.add(run)
@@ -111,7 +111,7 @@ class Runs:
         if len(self._running) * 2 > self._concurrency:
             self._is_half_free.clear()
 
-    def ended(self, run: Run) -> None:
+    def ended(self, run: Delivery) -> None:
         """The job ended: its slot is free, its outcome is still to be reported."""
         run.ended_at = time.monotonic()
         self._running.discard(run)
@@ -122,7 +122,7 @@ class Runs:
         if not self._running:
             self._is_idle.set()
 
-    def reported(self, run: Run) -> None:
+    def reported(self, run: Delivery) -> None:
         """The broker knows the outcome, or need not: nothing is held any more."""
         self._held.discard(run)
         if not self._held:

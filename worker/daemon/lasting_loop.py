@@ -17,7 +17,7 @@ from worker.runners.own_tasks import make_own_task
 
 T = TypeVar("T")
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def run_lasting(
@@ -46,7 +46,7 @@ def run_lasting(
                     break
                 if isinstance(error, KeyboardInterrupt) and _ends_by_ctrl_c():
                     raise
-                _logger.warning("a function left the worker's loop, which goes on: %.4096r", named(error))
+                _log.warning("a function left the worker's loop, which goes on: %.4096r", named(error))
         return task.result()
 
 

@@ -30,7 +30,7 @@ _OTHER_WAY_S = 5.0
 _AGAIN_S = 1.0
 _LAST_S = 3.0
 """How long the process may take to end once the work is done."""
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _asked_at: float | None = None
 
 
@@ -167,7 +167,7 @@ class _Asked:
 
     def _on_stop(self, number: signal.Signals) -> None:
         if self._is_gathered and self._stops.is_second() and self._task is not None:
-            _logger.warning("%s again: stopping now", number.name)
+            _log.warning("%s again: stopping now", number.name)
             self.is_now = True
             self._task.cancel()
 
@@ -179,7 +179,7 @@ class _Asked:
         if signal.SIGHUP in self._others and not self._is_hung_up():
             self._others[signal.SIGHUP]()
         elif not self.stop.is_set():
-            _logger.warning("the terminal is closed: stopping")
+            _log.warning("the terminal is closed: stopping")
             self.stop.set()
 
 
@@ -190,7 +190,7 @@ def _end_after(wait_s: float, code: int) -> None:
 
 def _end(wait_s: float, code: int) -> None:
     time.sleep(wait_s)
-    _logger.error("something that a job left behind does not end: the worker ends without it")
+    _log.error("something that a job left behind does not end: the worker ends without it")
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()

@@ -6,7 +6,7 @@ import socket
 
 from worker.settings import Supervisor
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Notify:
@@ -26,7 +26,7 @@ class Notify:
                 channel.settimeout(0)
                 channel.sendto("\n".join(words).encode(), name)
         except OSError as error:
-            _logger.debug("the service manager was not told: %s", error)
+            _log.debug("the service manager was not told: %s", error)
 
     async def watchdog(self) -> None:
         """Say for ever that the worker's loop turns, twice in the time that the service manager gives."""

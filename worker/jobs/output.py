@@ -80,7 +80,7 @@ class Output:
         return _Ring(self._keep_bytes // 2)
 
 
-class _File:
+class _LogFile:
     """A short content in memory; a longer one in a file without a name, unless the disk does not take it."""
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class _Part:
     """The first bytes of what is written."""
 
     def __init__(self, most_bytes: int) -> None:
-        self._file = _File()
+        self._file = _LogFile()
         self._most_bytes = most_bytes
         self.kept_bytes = 0
 
@@ -191,7 +191,7 @@ class _Ring:
     """The last bytes of what is written, in a file that is written round and round."""
 
     def __init__(self, most_bytes: int) -> None:
-        self._file = _File()
+        self._file = _LogFile()
         self._most_bytes = most_bytes
         self._at = 0
         self._kept_bytes = 0

@@ -2,14 +2,14 @@
 
 from broker.core.timestamps import milliseconds
 from broker.models.workers import Receipt
-from worker.daemon.deliveries import Run
+from worker.daemon.deliveries import Delivery
 from worker.host import host_name
 from worker.jobs.outcome import Failed, Outcome, Succeeded
 
 _milliseconds = lru_cache(maxsize=4096)(milliseconds)  # jobs that are enqueued or taken together have the same times
 
 
-def receipt_of(run: Run, outcome: Outcome, worker: str) -> Receipt:
+def receipt_of(run: Delivery, outcome: Outcome, worker: str) -> Receipt:
     """The receipt of a run that has ended, with what its runner knows of it. Raises ValueError for an odd host name."""
     usage = outcome.usage if isinstance(outcome, Succeeded | Failed) else None
     return Receipt(
@@ -26,7 +26,7 @@ def receipt_of(run: Run, outcome: Outcome, worker: str) -> Receipt:
     )
 
 
-def _wait_ms(run: Run) -> int:
+def _wait_ms(run: Delivery) -> int:
     """By the store's clock alone."""
     job = run.job
     if not job.started_at:

@@ -12,10 +12,10 @@ from worker.runners import EntryRunner
 from worker.table.entries import Entry
 from worker.table.table import Tables
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
-class Choice:
+class RunnerByEntry:
     """Looks each job up in the table of that moment. An image that is not there is given back, for another worker."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Choice:
     def _cannot_run(self, job: Job) -> Released:
         if job.image not in self._unknown:
             self._unknown.add(job.image)
-            _logger.warning(
+            _log.warning(
                 "job %s: nothing in the table for image %.255r; such jobs are given back for %d s (said once)",
                 job.id, job.image, self._give_back_s,
             )  # fmt: skip

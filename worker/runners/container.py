@@ -32,7 +32,7 @@ _SIGNALLED = 128
 """An engine tells of a signal by an exit code of 128 and its number."""
 _SIGNALS = frozenset(int(number) for number in signal.Signals)
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class ContainerRunner:
@@ -60,7 +60,7 @@ class ContainerRunner:
         try:
             await self._engine.open()
         except _TROUBLE as error:
-            _logger.warning("no container engine: %s", error or type(error).__name__)
+            _log.warning("no container engine: %s", error or type(error).__name__)
 
     def abandon(self, task: asyncio.Task[Any]) -> None:
         """Nothing more is done: the run ends what it started as soon as it can."""
@@ -97,7 +97,7 @@ class ContainerRunner:
         if isinstance(error, DockerError) and error.status != _NO_ENGINE:
             said = f"cannot run a container of {job.image!r}: {shown(error.message)}"
             return Failed("not_started", clipped(said, MAX_ERROR))
-        _logger.warning("job %s: no container engine (%s); given back", job.id, shown(error) or kind_of(error))
+        _log.warning("job %s: no container engine (%s); given back", job.id, shown(error) or kind_of(error))
         return Released(self._give_back_s)
 
     async def _stop(self, container: DockerContainer, job: Job) -> None:
@@ -106,7 +106,7 @@ class ContainerRunner:
             async with asyncio.timeout(self._kill_after_s + _ANSWER_S):
                 await container.stop(t=round(self._kill_after_s))
         except _TROUBLE as error:
-            _logger.warning("job %s: its container did not stop: %s", job.id, shown(error) or kind_of(error))
+            _log.warning("job %s: its container did not stop: %s", job.id, shown(error) or kind_of(error))
 
     async def _remove(self, container: DockerContainer, job: Job) -> None:
         """Kill and remove the container. One that cannot be removed is found at the next start."""
@@ -114,7 +114,7 @@ class ContainerRunner:
             async with asyncio.timeout(_REMOVAL_S):
                 await container.delete(force=True, v=True)
         except _TROUBLE as error:
-            _logger.warning("job %s: its container is not removed: %s", job.id, error)
+            _log.warning("job %s: its container is not removed: %s", job.id, error)
 
 
 def ending(state: Mapping[str, Any], entry: ContainerEntry) -> Outcome:

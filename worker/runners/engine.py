@@ -15,7 +15,7 @@ from worker.runners.container_config import WORKER, is_left_behind
 
 _UNIX = "unix://"
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -98,8 +98,8 @@ async def _tidy(docker: Docker) -> None:
     for container in await docker.containers.list(all=True, filters=json.dumps({"label": [WORKER]})):
         labels = container["Labels"] or {}
         if is_left_behind(labels):
-            _logger.warning("removes container %.12s, left behind by a worker that is gone", container.id)
+            _log.warning("removes container %.12s, left behind by a worker that is gone", container.id)
             try:
                 await container.delete(force=True, v=True)
             except DockerError as error:
-                _logger.warning("container %.12s is not removed: %s", container.id, error.message)
+                _log.warning("container %.12s is not removed: %s", container.id, error.message)

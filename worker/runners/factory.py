@@ -6,7 +6,7 @@ from functools import partial
 
 from worker.daemon import parent_watch
 from worker.runners import EntryRunner
-from worker.runners.by_entry import Choice
+from worker.runners.by_entry import RunnerByEntry
 from worker.runners.http import HttpRunner
 from worker.runners.orphans import Orphans
 from worker.runners.pool import Pool
@@ -17,7 +17,7 @@ from worker.table.entries import ContainerEntry, Entry, HttpEntry, ProcessEntry,
 from worker.table.table import Tables
 
 
-def make_runner(settings: WorkerSettings, tables: Tables) -> Choice:
+def make_runner(settings: WorkerSettings, tables: Tables) -> RunnerByEntry:
     """The runner of the table; one for a kind of entry is made when the table first has such an entry."""
     orphans = Orphans() if parent_watch.is_below_one() else None
     makers: dict[type[Entry], Callable[[], EntryRunner]] = {
@@ -26,7 +26,7 @@ def make_runner(settings: WorkerSettings, tables: Tables) -> Choice:
         HttpEntry: HttpRunner,
         PythonEntry: partial(_python_runner, settings, orphans),
     }
-    return Choice(tables, makers, settings.give_back_s)
+    return RunnerByEntry(tables, makers, settings.give_back_s)
 
 
 def _process_runner(settings: WorkerSettings, orphans: Orphans | None) -> EntryRunner:

@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.runners import calls
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class OwnTask(asyncio.Task[Any]):
@@ -21,7 +21,7 @@ class OwnTask(asyncio.Task[Any]):
         caller, owner = calls.current(), self.call
         if caller is None or caller is owner or (owner is not None and owner.is_over):
             return super().cancel(msg)
-        _logger.warning("a function may not cancel a task that is not its own: %.255r", self.get_name())
+        _log.warning("a function may not cancel a task that is not its own: %.255r", self.get_name())
         return False
 
 

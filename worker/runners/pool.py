@@ -27,7 +27,7 @@ from worker.runners.pool_protocol import (
     reply_in,
 )
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Pool:
@@ -78,7 +78,7 @@ class Pool:
         except OSError as error:
             if not is_no_room(error):
                 raise
-            _logger.warning("job %s: no room to start a process (%s); given back", request.job.id, error.strerror)
+            _log.warning("job %s: no room to start a process (%s); given back", request.job.id, error.strerror)
             return Released(self._give_back_s)
         is_well = False
         try:

@@ -21,7 +21,7 @@ from worker.table.entries import Limits, ProcessEntry
 
 _NONE = Limits()
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class ProcessRunner:
@@ -97,7 +97,7 @@ class ProcessRunner:
     def _not_started(self, entry: ProcessEntry, job: Job, error: OSError | ValueError) -> Outcome:
         said = error.strerror if isinstance(error, OSError) else str(error)
         if is_no_room(error):
-            _logger.warning("job %s: no room to start a process (%s); given back", job.id, said)
+            _log.warning("job %s: no room to start a process (%s); given back", job.id, said)
             return Released(self._give_back_s)
         return Failed(
             "not_started", clipped(f"cannot run {plain(entry.argv[0])!r}: {plain(said or str(error))}", MAX_ERROR)

@@ -14,7 +14,7 @@ from broker.core.settings_schema import is_text
 from worker.settings import WorkerSettings
 from worker.table.entries import Argv, ContainerEntry, Entry, HttpEntry, ProcessEntry, PythonEntry
 from worker.table.functions import load
-from worker.table.url_allowlist import Address, is_address
+from worker.table.url_allowlist import AllowedUrl, is_address
 
 E = TypeVar("E", bound=Entry)
 
@@ -23,7 +23,7 @@ class Table(Struct, frozen=True):
     """Names are looked up first, then addresses, then patterns of container images, each in the order of the file."""
 
     named: Mapping[str, ProcessEntry | PythonEntry] = {}
-    addresses: Sequence[tuple[Address, HttpEntry]] = ()
+    addresses: Sequence[tuple[AllowedUrl, HttpEntry]] = ()
     patterns: Sequence[tuple[str, ContainerEntry]] = ()
 
     def entry(self, image: str) -> Entry | None:
@@ -140,8 +140,8 @@ def _entries(path: str, kind: str, content: Mapping[str, Any], struct: type[E]) 
             raise ValueError(f"{path}: [{kind}.{name!r}]: {place}") from None
 
 
-def _address(path: str, text: str) -> Address:
+def _address(path: str, text: str) -> AllowedUrl:
     try:
-        return Address(text)
+        return AllowedUrl(text)
     except ValueError as error:
         raise ValueError(f"{path}: [http.{text!r}]: {error}") from None

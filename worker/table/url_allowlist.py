@@ -5,7 +5,7 @@ from urllib.parse import unquote
 from yarl import URL
 
 
-class Address:
+class AllowedUrl:
     """An allowed address: `https://host/path` itself, or all below it when it ends with `/*`.
 
     Scheme, host and port must be the same to the letter. Raises ValueError that says what is wrong.

@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from broker.cli.client_options import (
     EXIT_CODES,
-    Answer,
+    CommandResult,
     each,
     group_argument,
     id_argument,
@@ -106,11 +106,11 @@ def _receipt(receipt: Receipt) -> str:
     return ", ".join([first, *told])
 
 
-def _status(answer: Answer) -> str:
+def _status(answer: CommandResult) -> str:
     return f"{answer.id} {answer.job.status}" if answer.job else answer.id
 
 
-def _new_id(answer: Answer) -> str:
+def _new_id(answer: CommandResult) -> str:
     return f"{answer.id} retried as {answer.job.id} {answer.job.status}" if answer.job else answer.id
 
 

@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 import click
 
 from broker.cli.client_options import Refused, Unreachable, given, group_argument, option, with_broker
-from broker.cli.job.ndjson import Call, read_calls
+from broker.cli.job.ndjson import LineCall, read_calls
 from broker.cli.options import example
 from broker.cli.output import Listing, is_terminal, listing, progress
 from broker.core.errors import Invalid, TitanError
@@ -94,7 +94,7 @@ class _Bulk:
             raise Refused(self._told(error.fields, error)) from error
         click.echo(f"{counted(self._jobs, 'job')} enqueued.", err=True)
 
-    async def _send(self, call: Call) -> None:
+    async def _send(self, call: LineCall) -> None:
         key = f"{self._key}-{call.number}" if self._key else ""
         try:
             jobs = await self._client.enqueue(self._group, call.jobs, key)

@@ -20,7 +20,7 @@ _LINE_BYTES = 16 * 1024 * 1024
 _ITEM = re.compile(r"jobs\[(\d+)\]\.?(.*)", re.DOTALL)
 
 
-class Line(NamedTuple):
+class NdjsonLine(NamedTuple):
     """A job, and where it stands."""
 
     number: int
@@ -28,11 +28,11 @@ class Line(NamedTuple):
     size_bytes: int
 
 
-class Call(NamedTuple):
+class LineCall(NamedTuple):
     """The jobs of one call of enqueue. Numbers count from 1."""
 
     number: int
-    lines: list[Line]
+    lines: list[NdjsonLine]
 
     @property
     def jobs(self) -> list[NewJob]:
@@ -54,23 +54,23 @@ class Call(NamedTuple):
         return f"line {first}" if first == last else f"lines {first} to {last}"
 
 
-def read_calls(file: BinaryIO, defaults: NewJob) -> Iterator[Call]:
+def read_calls(file: BinaryIO, defaults: NewJob) -> Iterator[LineCall]:
     """The calls that a file makes; what a line does not give comes from `defaults`.
 
     Raises Invalid, with the line in its fields, for a line that is no job.
     """
-    number, lines, size_bytes = 1, list[Line](), 0
+    number, lines, size_bytes = 1, list[NdjsonLine](), 0
     for entry in _lines(file, defaults):
         if lines and (len(lines) == MAX_JOBS or size_bytes + entry.size_bytes > CALL_BYTES):
-            yield Call(number, lines)
+            yield LineCall(number, lines)
             number, lines, size_bytes = number + 1, [], 0
         lines.append(entry)
         size_bytes += entry.size_bytes
     if lines:
-        yield Call(number, lines)
+        yield LineCall(number, lines)
 
 
-def _lines(file: BinaryIO, defaults: NewJob) -> Iterator[Line]:
+def _lines(file: BinaryIO, defaults: NewJob) -> Iterator[NdjsonLine]:
     """The lines with a job; empty ones are passed over."""
     number = 0
     while text := file.readline(_LINE_BYTES + 1):
@@ -78,7 +78,7 @@ def _lines(file: BinaryIO, defaults: NewJob) -> Iterator[Line]:
         if len(text) > _LINE_BYTES:
             raise Invalid(f"The line is longer than {_LINE_BYTES} bytes.", fields=f"line {number}")
         if text.strip():
-            yield Line(number, _filled(_job(text, number), defaults), len(text))
+            yield NdjsonLine(number, _filled(_job(text, number), defaults), len(text))
 
 
 def _job(text: bytes, number: int) -> NewJob:

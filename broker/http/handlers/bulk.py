@@ -2,18 +2,18 @@
 
 from broker.core.timestamps import rfc3339
 from broker.http.request.context import Call
-from broker.http.responses import Answer, json
+from broker.http.responses import Response, json
 from broker.models.reports import Finish, Finishes, Held, HeldJobs
 from broker.models.results import Outcome, Outcomes
 
 
-async def finish(call: Call) -> Answer:
+async def finish(call: Call) -> Response:
     """Mark many running jobs as succeeded or failed."""
     items = await call.items(Finishes, Finish)
     return json(Outcomes(await items.outcomes(call.store.completer.finish, _finished)))
 
 
-async def touch_many(call: Call) -> Answer:
+async def touch_many(call: Call) -> Response:
     """Give many deliveries another lease."""
     items = await call.items(HeldJobs, Held)
     return json(Outcomes(await items.outcomes(call.store.completer.touch, _touched)))

@@ -8,13 +8,13 @@ from broker.http.long_poll import PAUSE_S
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
 from broker.http.request.query_params import NextQuery
-from broker.http.responses import Answer, document, handed_out, json, nothing
+from broker.http.responses import Response, document, handed_out, json, nothing
 from broker.models.jobs import JobWrapper
 from broker.models.reports import Finish, Held, Release, Start, Success, Touch
 from broker.store.format.job_json import listed, wrapped
 
 
-async def next(call: Call) -> Answer:  # noqa: A001  # the verb's name
+async def next(call: Call) -> Response:  # noqa: A001  # the verb's name
     """Hand out the next jobs; with `wait`, as soon as there are some."""
     query = call.query(NextQuery)
     groups = call.grant.narrowed(query.group)
@@ -25,7 +25,7 @@ async def next(call: Call) -> Answer:  # noqa: A001  # the verb's name
     return handed_out(listed(job.encoded for job in jobs), partial(call.store.dispatcher.give_back, jobs))
 
 
-async def start(call: Call) -> Answer:
+async def start(call: Call) -> Response:
     """Say that a job runs; take it when it is queued."""
     body = await call.body(Start)
     started_at = moment(body.started_at, "started_at")
@@ -34,7 +34,7 @@ async def start(call: Call) -> Answer:
     )
 
 
-async def touch(call: Call) -> Answer:
+async def touch(call: Call) -> Response:
     """Give the delivery that holds a job another lease."""
     body = await call.body(Touch)
     [end] = await call.store.completer.touch(
@@ -45,7 +45,7 @@ async def touch(call: Call) -> Answer:
     return nothing((("Titan-Expires-At", rfc3339(end)),))
 
 
-async def succeed(call: Call) -> Answer:
+async def succeed(call: Call) -> Response:
     """Mark a running job as succeeded."""
     body = await call.body(Success)
     report = Finish(
@@ -59,7 +59,7 @@ async def succeed(call: Call) -> Answer:
     return document(wrapped(await call.store.completer.succeed(report)))
 
 
-async def fail(call: Call) -> Answer:
+async def fail(call: Call) -> Response:
     """Mark a running job as failed, and make its automatic retry."""
     body = await call.failure()
     report = Finish(
@@ -75,7 +75,7 @@ async def fail(call: Call) -> Answer:
     return document(wrapped(await call.store.completer.fail(report)))
 
 
-async def release(call: Call) -> Answer:
+async def release(call: Call) -> Response:
     """Give a running job back; the delivery is not counted."""
     body = await call.body(Release)
     job = await call.store.completer.release(

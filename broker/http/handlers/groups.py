@@ -4,11 +4,11 @@ from msgspec import UNSET
 
 from broker.http.request.context import Call
 from broker.http.request.query_params import GroupsQuery
-from broker.http.responses import Answer, json
+from broker.http.responses import Response, json
 from broker.models.groups import GroupPut, GroupsWrapper, GroupWrapper
 
 
-async def list_groups(call: Call) -> Answer:
+async def list_groups(call: Call) -> Response:
     """List the groups with their settings and counts."""
     query = call.query(GroupsQuery)
     groups, cursor = await call.store.groups.list(query.n, query.cursor)
@@ -16,12 +16,12 @@ async def list_groups(call: Call) -> Answer:
     return json(GroupsWrapper(in_reach, cursor or UNSET))
 
 
-async def show_group(call: Call) -> Answer:
+async def show_group(call: Call) -> Response:
     """Show a group's settings and counts."""
     return json(GroupWrapper(await call.store.groups.show(call.group)))
 
 
-async def configure(call: Call) -> Answer:
+async def configure(call: Call) -> Response:
     """Give a group all its settings anew; one that is not given has its default."""
     settings = (await call.body(GroupPut)).group
     return json(GroupWrapper(await call.store.groups.configure(call.group, settings)))

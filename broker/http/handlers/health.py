@@ -4,7 +4,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from broker.core.errors import Stopping, StoreUnavailable
 from broker.http.request.context import Call
-from broker.http.responses import Answer, document, json, plain
+from broker.http.responses import Response, document, json, plain
 from broker.metrics.exposition import CONTENT_TYPE
 
 
@@ -22,12 +22,12 @@ class Readiness(Struct, frozen=True):
     warnings: list[str] | UnsetType = UNSET
 
 
-async def healthz(_: Call) -> Answer:
+async def healthz(_: Call) -> Response:
     """Say that this broker is alive."""
     return json(Health())
 
 
-async def readyz(call: Call) -> Answer:
+async def readyz(call: Call) -> Response:
     """Say whether this broker can work: its store runs scripts, and its reaper reaps."""
     reaper, condition = call.front.broker.reaper, call.front.broker.condition
     if condition is not None and condition.is_stopping:
@@ -41,11 +41,11 @@ async def readyz(call: Call) -> Answer:
     return json(Readiness(store=seen.settings, warnings=list(seen.warnings) or UNSET))
 
 
-async def metrics(call: Call) -> Answer:
+async def metrics(call: Call) -> Response:
     """Answer what this broker, and those that share its port, counted and timed, as Prometheus reads it."""
     return plain(await call.front.metrics.text(), CONTENT_TYPE)
 
 
-async def openapi(call: Call) -> Answer:
+async def openapi(call: Call) -> Response:
     """Answer this description."""
     return document(call.front.document)

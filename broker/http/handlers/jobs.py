@@ -11,7 +11,7 @@ from broker.http.log_upload import discard_log
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
 from broker.http.request.query_params import EnqueueQuery, ListQuery
-from broker.http.responses import Answer, document, json, nothing
+from broker.http.responses import Response, document, json, nothing
 from broker.models.fields import LINE, NO_CONTROLS
 from broker.models.jobs import JobsWrapper, JobWrapper, NewJob, NewJobs
 from broker.store.format.job_json import listed
@@ -20,7 +20,7 @@ _IMAGE = re.compile(NO_CONTROLS)
 _REPLAYED = (("Idempotency-Replayed", "true"),)
 
 
-async def enqueue(call: Call) -> Answer:
+async def enqueue(call: Call) -> Response:
     """Put new jobs into a group, all or none."""
     is_durable = call.query(EnqueueQuery).durable
     key = call.idempotency_key()
@@ -33,7 +33,7 @@ async def enqueue(call: Call) -> Answer:
     return document(listed(enqueued.jobs), 201, _REPLAYED if enqueued.is_replayed else ())
 
 
-async def list_jobs(call: Call) -> Answer:
+async def list_jobs(call: Call) -> Response:
     """List a group's jobs."""
     query = call.query(ListQuery)
     jobs, cursor = await call.store.jobs.list(
@@ -47,24 +47,24 @@ async def list_jobs(call: Call) -> Answer:
     return json(JobsWrapper(jobs, cursor or UNSET))
 
 
-async def show(call: Call) -> Answer:
+async def show(call: Call) -> Response:
     """Show one job."""
     return json(JobWrapper(await call.store.jobs.show(call.group, call.job_id)))
 
 
-async def remove(call: Call) -> Answer:
+async def remove(call: Call) -> Response:
     """Forget a finished job and its log."""
     if await call.store.jobs.remove(call.group, call.job_id):
         await discard_log(call)
     return nothing()
 
 
-async def cancel(call: Call) -> Answer:
+async def cancel(call: Call) -> Response:
     """End a job that is not finished."""
     return json(JobWrapper(await call.store.jobs.cancel(call.group, call.job_id)))
 
 
-async def retry(call: Call) -> Answer:
+async def retry(call: Call) -> Response:
     """Do a finished job again: answers the new job."""
     return json(JobWrapper(await call.store.jobs.retry(call.group, call.job_id)))
 

@@ -6,14 +6,14 @@ from broker.core.errors import NotFound
 from broker.http.log_upload import keep_log
 from broker.http.request.context import Call
 from broker.http.request.query_params import TailQuery
-from broker.http.responses import Answer, json, stream, text
+from broker.http.responses import Response, json, stream, text
 from broker.logs.follower import Following, events
 from broker.models.jobs import JobWrapper
 
 _EVENTS = "text/event-stream"
 
 
-async def log(call: Call) -> Answer:
+async def log(call: Call) -> Response:
     """Store a job's log in the place of an earlier one."""
     return json(JobWrapper(await keep_log(call)))
 

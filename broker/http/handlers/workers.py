@@ -5,7 +5,7 @@ from msgspec import UNSET, Struct
 
 from broker.http.request.context import Call
 from broker.http.request.query_params import AnnounceQuery, WorkersQuery
-from broker.http.responses import Answer, json
+from broker.http.responses import Response, json
 from broker.models.workers import ENDING, Announcement, Order, WorkersWrapper, WorkerWrapper
 
 
@@ -15,7 +15,7 @@ class OrderGiven(Struct, frozen=True):
     order: Order
 
 
-async def announce(call: Call) -> Answer:
+async def announce(call: Call) -> Response:
     """Know a worker for a minute; answer what is wanted of it, and with `wait` which running jobs were cancelled."""
     query = call.query(AnnounceQuery)
     worker = await call.body(Announcement)
@@ -24,11 +24,11 @@ async def announce(call: Call) -> Answer:
     is_last = worker.state == ENDING or call.front.in_progress.is_stopping
     if not query.wait or orders.order or is_last:
         return json(msgspec.structs.replace(orders, seen=query.seen or UNSET))
-    with call.front.shed.waiting(1):
+    with call.front.admission.waiting(1):
         return json(await workers.hear(worker.name, query.seen, call.grant.reaches, query.wait))
 
 
-async def list_workers(call: Call) -> Answer:
+async def list_workers(call: Call) -> Response:
     """List the workers that announced themselves within a minute."""
     call.grant.check_all()
     query = call.query(WorkersQuery)
@@ -36,13 +36,13 @@ async def list_workers(call: Call) -> Answer:
     return json(WorkersWrapper(workers, cursor or UNSET))
 
 
-async def show_worker(call: Call) -> Answer:
+async def show_worker(call: Call) -> Response:
     """Show one worker."""
     call.grant.check_all()
     return json(WorkerWrapper(await call.store.workers.show(call.worker)))
 
 
-async def order(call: Call) -> Answer:
+async def order(call: Call) -> Response:
     """Tell a worker to be quiet, to resume or to drain; it hears that within 2 s."""
     call.grant.check_all()
     given = await call.body(OrderGiven)

@@ -8,7 +8,7 @@ from aiohttp import web
 from broker.core.errors import Invalid, TooLarge, TooSlow, UnsupportedType
 from broker.core.settings import BrokerSettings
 from broker.http.server.connection_guard import in_all
-from broker.http.server.fast_request import BROWSERS, Plain
+from broker.http.server.fast_request import BROWSERS, FastRequest
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -28,7 +28,7 @@ class Streamed:
         self.is_of_browser = any(name in request.headers for name in BROWSERS)
 
 
-Request = Plain | Streamed
+Request = FastRequest | Streamed
 
 
 async def read_body(request: Request, settings: BrokerSettings, types: tuple[str, ...] = (JSON,)) -> bytes:
@@ -37,7 +37,7 @@ async def read_body(request: Request, settings: BrokerSettings, types: tuple[str
     Raises UnsupportedType for a Content-Type beside `types` and for any Content-Encoding, TooLarge above
     max_body_bytes, TooSlow when no piece came for body_timeout_s, or all of it took json_timeout_s.
     """
-    if isinstance(request, Plain):
+    if isinstance(request, FastRequest):
         if request.body:
             _check_type(request, types)
         return request.body
@@ -84,7 +84,7 @@ def check_encodings(headers: Mapping[str, str]) -> None:
         raise UnsupportedType("A Transfer-Encoding beside chunked is not supported.")
 
 
-def _check_type(request: Plain | web.BaseRequest, types: tuple[str, ...]) -> None:
+def _check_type(request: FastRequest | web.BaseRequest, types: tuple[str, ...]) -> None:
     check_encodings(request.headers)
     given = media_type(request)
     if given and given not in types:

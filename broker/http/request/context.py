@@ -10,25 +10,25 @@ from msgspec import Struct
 from broker.auth.grants import EVERYTHING, Access, Grant
 from broker.core.errors import Invalid
 from broker.core.settings import BrokerSettings
-from broker.diagnostics.metrics_report import Metrics
+from broker.diagnostics.metrics_report import MetricsReport
 from broker.http.browser_guard import Browsers
-from broker.http.long_poll import Polls
+from broker.http.long_poll import LongPolls
 from broker.http.request import query_params
 from broker.http.request.body import FORM, JSON, WEIGHT, Request, Streamed, media_type, read_body
 from broker.http.request.bulk_items import Bulk, Item, Items, read_items
 from broker.http.request.decoding import decode, form
 from broker.http.request.path_params import group_name, job_id, worker_name
-from broker.http.server.admission import Shed
-from broker.http.server.fast_request import Plain
+from broker.http.server.admission import AdmissionControl
+from broker.http.server.fast_request import FastRequest
 from broker.http.server.in_progress import InProgress
 from broker.logs.follower import Followers
 from broker.models.reports import Failure
 
 if TYPE_CHECKING:
-    from broker.diagnostics.readiness import Condition
+    from broker.diagnostics.readiness import ReadinessCheck
     from broker.logs.storage import Logs
     from broker.reaper.reaper import Reaper
-    from broker.resp.notifier import Waiters
+    from broker.resp.notifier import Notifier
     from broker.store.job_store import JobStore
 
 Body = TypeVar("Body", bound=Struct)
@@ -42,15 +42,15 @@ class Broker(NamedTuple):
 
     store: "JobStore"
     logs: "Logs"
-    waiters: "Waiters"
+    notifier: "Notifier"
     settings: BrokerSettings
     reaper: "Reaper | None" = None
     access: Access = Access()
-    metrics: Metrics | None = None
-    condition: "Condition | None" = None
+    metrics: MetricsReport | None = None
+    condition: "ReadinessCheck | None" = None
 
 
-class Front:
+class AppContext:
     """What all requests of one front end share."""
 
     def __init__(self, broker: Broker, document: bytes) -> None:
@@ -58,11 +58,11 @@ class Front:
         self.document = document
         self.access = broker.access
         self.browsers = Browsers(broker.settings, broker.access)
-        self.shed = Shed(broker.settings.max_in_progress)
-        self.polls = Polls(broker.waiters, self.shed, broker.store.dispatcher.give_back)
+        self.admission = AdmissionControl(broker.settings.max_in_progress)
+        self.polls = LongPolls(broker.notifier, self.admission, broker.store.dispatcher.give_back)
         self.in_progress = InProgress()
         self.followers = Followers(broker.settings.max_followers)
-        self.metrics = broker.metrics or Metrics(broker.store)
+        self.metrics = broker.metrics or MetricsReport(broker.store)
 
 
 class Call:
@@ -70,7 +70,7 @@ class Call:
 
     __slots__ = ("front", "grant", "group", "job_id", "logs", "request", "settings", "store", "worker")
 
-    def __init__(self, front: Front, request: Request, path: Mapping[str, str], grant: Grant = EVERYTHING) -> None:
+    def __init__(self, front: AppContext, request: Request, path: Mapping[str, str], grant: Grant = EVERYTHING) -> None:
         self.front = front
         self.request = request
         self.grant = grant
@@ -111,12 +111,12 @@ class Call:
 
     async def _read(self, types: tuple[str, ...] = (JSON,)) -> bytes:
         request = self.request
-        if isinstance(request, Plain):
+        if isinstance(request, FastRequest):
             if not request.body or request.headers.get("Content-Type") == JSON:
                 return request.body
             raw = await read_body(request, self.settings, types)
         else:
-            with self.front.shed.waiting(request.web.get(WEIGHT, 0)):
+            with self.front.admission.waiting(request.web.get(WEIGHT, 0)):
                 raw = await read_body(request, self.settings, types)
         if len(raw) > _LARGE_BYTES:
             await asyncio.sleep(0)  # others first: what follows takes ms

@@ -39,7 +39,7 @@ _LARGEST = 0.25
 """The most that one request weighs, as a part of the limit."""
 
 
-class Turn:
+class QueuedRequest:
     """A request in line. Either `begin` or `refuse` is called, once, unless its client leaves before: `cancel`."""
 
     __slots__ = ("begin", "is_gone", "refuse", "since", "weight")
@@ -61,8 +61,8 @@ def rank_of(verb: str) -> int:
     return _RANKS.get(verb, FIRST)
 
 
-class Shed:
-    """Each request: `weigh`, then `admit` or else `line_up`, and `leave` at its end. `limit` is of what is in progress.
+class AdmissionControl:
+    """Each request: `weigh`, then `admit` or else `enqueue`, and `leave` at its end. `limit` is of what is in progress.
 
     Who is in line is kept small: what a request needs while it is worked on is made when its turn comes.
     """
@@ -72,7 +72,7 @@ class Shed:
         self.refused = 0
         self._limits = (inf, limit * _MORE_FOR_LAST, limit)
         self._largest = max(1, int(limit * _LARGEST))
-        self._turns: tuple[deque[Turn], ...] = (deque(), deque(), deque())
+        self._turns: tuple[deque[QueuedRequest], ...] = (deque(), deque(), deque())
         self._admitted = 0
         self._away_until = 0.0
         self._look: asyncio.TimerHandle | None = None
@@ -89,15 +89,15 @@ class Shed:
         self._admitted += 1
         return True
 
-    def line_up(
+    def enqueue(
         self, rank: int, weight: int, begin: Callable[[], object], refuse: Callable[[TitanError], object]
-    ) -> Turn:
+    ) -> QueuedRequest:
         """Let a request in when it is its turn: `begin` is called, in a turn of the loop of its own.
 
         Or `refuse`, with Overloaded when that does not come, with StoreUnavailable while the store is away: nothing of
         it was done.
         """
-        turn = Turn(weight, begin, refuse)
+        turn = QueuedRequest(weight, begin, refuse)
         self._turns[rank].append(turn)
         if self._look is None:
             self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_again)
@@ -117,7 +117,7 @@ class Shed:
             if not came.cancelled():
                 came.set_exception(fault)
 
-        turn = self.line_up(rank, weight, begin, refuse)
+        turn = self.enqueue(rank, weight, begin, refuse)
         try:
             await came
         except asyncio.CancelledError:
@@ -143,7 +143,7 @@ class Shed:
                     self._admitted += 1
                     asyncio.get_running_loop().call_soon(self._come, turn)
 
-    def _come(self, turn: Turn) -> None:
+    def _come(self, turn: QueuedRequest) -> None:
         if turn.is_gone:
             self.leave(turn.weight)
         else:

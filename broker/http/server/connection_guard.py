@@ -53,7 +53,7 @@ class _Seen:
         self.unread_since: float | None = None
 
 
-class Guard:
+class ConnectionGuard:
     """All connections of one front end. Use it inside the running loop."""
 
     def __init__(self, settings: BrokerSettings) -> None:

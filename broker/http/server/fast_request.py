@@ -27,7 +27,7 @@ _UNUSUAL = frozenset(
 _LENGTH = re.compile(rb"[0-9]{1,10}")
 
 
-class Plain(Struct, frozen=True):
+class FastRequest(Struct, frozen=True):
     """A plain request. Header names are written Like-This."""
 
     method: str
@@ -39,28 +39,28 @@ class Plain(Struct, frozen=True):
     """Whether it says where a browser had it from: see broker.http.browser_guard."""
 
 
-class Unread(Enum):
+class NotFast(Enum):
     """Why there is no plain request: it is unusual, or its head has not arrived."""
 
     UNUSUAL = auto()
     UNFINISHED = auto()
 
 
-def read_plain(data: bytes, at: int, most_body_bytes: int = MAX_BODY_BYTES) -> tuple[Plain, int] | Unread:
+def read_fast_request(data: bytes, at: int, most_body_bytes: int = MAX_BODY_BYTES) -> tuple[FastRequest, int] | NotFast:
     """The request that begins at `at`, and where it ends."""
     end = data.find(b"\r\n\r\n", at)
     if end < 0:
-        return Unread.UNUSUAL if len(data) - at > MAX_HEAD_BYTES else Unread.UNFINISHED
+        return NotFast.UNUSUAL if len(data) - at > MAX_HEAD_BYTES else NotFast.UNFINISHED
     line_end = data.find(b"\r\n", at)
     line, head = _LINE.fullmatch(data, at, line_end), _headers(data[line_end + 2 : end])
     if line is None or head is None or line_end - at > MAX_HEAD_BYTES:
-        return Unread.UNUSUAL
+        return NotFast.UNUSUAL
     headers, length, is_of_browser = head
     begin, end = end + 4, end + 4 + length
     if length > most_body_bytes or len(data) < end:
-        return Unread.UNUSUAL
+        return NotFast.UNUSUAL
     method, path, query = line.groups(b"")
-    return Plain(method.decode(), path.decode(), query.decode(), headers, data[begin:end], is_of_browser), end
+    return FastRequest(method.decode(), path.decode(), query.decode(), headers, data[begin:end], is_of_browser), end
 
 
 def whole_length(data: bytes, at: int) -> int | None:

@@ -11,7 +11,7 @@ _FORMS = {"group_name": "[A-Za-z0-9_-]{1,128}", "id": "[0-9A-Za-z]{16}"}
 _OTHER = "[A-Za-z0-9_.-]+"
 
 
-class Way(NamedTuple):
+class FastRoute(NamedTuple):
     """A route, its number in the table, and what its path must be like."""
 
     number: int
@@ -19,18 +19,18 @@ class Way(NamedTuple):
     pattern: re.Pattern[str]
 
 
-class Paths:
+class FastRouter:
     """Finds routes. A path of none, or with a name that is not right, is left to the router, for its 404 or 405."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._ways: dict[tuple[str, int, str], Way] = {}
+        self._ways: dict[tuple[str, int, str], FastRoute] = {}
         for number, route in enumerate(routes):
             words = route.path.split("/")
             last = "" if words[-1].startswith("{") else words[-1]
             pattern = re.compile(_PARAMETER.sub(_group, route.path), re.ASCII)
-            self._ways[route.method, len(words), last] = Way(number, route, pattern)
+            self._ways[route.method, len(words), last] = FastRoute(number, route, pattern)
 
-    def find(self, method: str, path: str) -> tuple[Way, dict[str, str]] | None:
+    def find(self, method: str, path: str) -> tuple[FastRoute, dict[str, str]] | None:
         """The route and its path's parameters."""
         words = path.split("/")
         way = self._ways.get((method, len(words), words[-1])) or self._ways.get((method, len(words), ""))

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from broker.core.words import counted
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class InProgress:
@@ -49,4 +49,4 @@ class InProgress:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            _LOG.warning("%s broken off after more than %g s", counted(self.count, "request"), limit_s)
+            _log.warning("%s broken off after more than %g s", counted(self.count, "request"), limit_s)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
 
-from broker.http.responses import Answer
-from broker.http.server.fast_request import Plain
+from broker.http.responses import Response
+from broker.http.server.fast_request import FastRequest
 
 
 class Work(Protocol):
@@ -15,7 +15,7 @@ class Work(Protocol):
         """Stop, as far as that does no harm."""
 
 
-class Desk(Protocol):
+class DispatchesRequests(Protocol):
     """Who answers plain requests."""
 
     most_body_bytes: int
@@ -26,14 +26,14 @@ class Desk(Protocol):
     def is_stopping(self) -> bool:
         """Whether no connection is kept any more."""
 
-    def begin(self, request: Plain, slot: "Slot") -> bool:
+    def begin(self, request: FastRequest, slot: "PendingResponse") -> bool:
         """Begin to answer, and have the slot filled; False for a request that aiohttp must answer."""
 
-    def ended(self, slot: "Slot", status: int) -> None:
+    def ended(self, slot: "PendingResponse", status: int) -> None:
         """Be told that a request has had its answer, or that its client is gone."""
 
 
-class Slot:
+class PendingResponse:
     """The place of one answer in the order of a connection."""
 
     __slots__ = ("_fill", "answer", "began", "is_gone", "route", "weight", "work")
@@ -44,7 +44,7 @@ class Slot:
         self.route = -1
         self.weight = 0
         self.work: Work | None = None
-        self.answer: Answer | None = None
+        self.answer: Response | None = None
         self.is_gone = False
 
     def begin(self, work: Work) -> None:
@@ -61,7 +61,7 @@ class Slot:
         elif work is not None:
             work.cancel()
 
-    def fill(self, answer: Answer | None, _: BaseException | None) -> None:
+    def fill(self, answer: Response | None, _: BaseException | None) -> None:
         """Take the answer; None when it was cancelled, since the client is gone."""
         self.answer, self.work = answer, None  # the work holds the slot: a circle would keep the answer for long
         if answer is not None and self.is_gone:
@@ -69,6 +69,6 @@ class Slot:
         elif answer is not None:
             self._fill()
 
-    def _undo(self, answer: Answer) -> None:
+    def _undo(self, answer: Response) -> None:
         if answer.unsent is not None:
             answer.unsent()

@@ -18,9 +18,9 @@ from aiohttp.web_request import BaseRequest
 from broker.core.errors import Invalid
 from broker.http.error_responses import refusal
 from broker.http.response_head import encoded
-from broker.http.server.fast_request import Unread, read_plain, whole_length
+from broker.http.server.fast_request import NotFast, read_fast_request, whole_length
 from broker.http.server.other_protocols import no_request, other_protocol
-from broker.http.server.pending_response import Desk, Slot
+from broker.http.server.pending_response import DispatchesRequests, PendingResponse
 from broker.metrics.http_requests import GONE
 
 MOST_UNDER_WAY = 256
@@ -34,7 +34,7 @@ _JOINED_BYTES = 16 * 1024
 """Smaller answers leave together, in one call of the system; it costs more than to copy them."""
 
 
-class Connection(web.RequestHandler):
+class HttpConnection(web.RequestHandler):
     """The protocol of one connection."""
 
     __slots__ = (
@@ -51,10 +51,10 @@ class Connection(web.RequestHandler):
         "_unsettled",
     )
 
-    def __init__(self, *arguments: Any, desk: Desk, **options: Any) -> None:
+    def __init__(self, *arguments: Any, desk: DispatchesRequests, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._desk = desk
-        self._slots: deque[Slot] = deque()
+        self._slots: deque[PendingResponse] = deque()
         self._unsettled: list[Callable[[], None]] = []
         self._pause: asyncio.TimerHandle | None = None
         self._rest = b""
@@ -140,14 +140,14 @@ class Connection(web.RequestHandler):
             return None
         if data[at] in _LINE_ENDS:  # empty lines before a request are passed over
             return at + 1
-        found = read_plain(data, at, self._desk.most_body_bytes)
-        if isinstance(found, Unread):
-            fault = (other_protocol if found is Unread.UNUSUAL else no_request)(data, at)
+        found = read_fast_request(data, at, self._desk.most_body_bytes)
+        if isinstance(found, NotFast):
+            fault = (other_protocol if found is NotFast.UNUSUAL else no_request)(data, at)
             if fault is not None:
                 return self._refuse(fault, data)
-            return self._pass_next(data, at) if found is Unread.UNUSUAL else None
+            return self._pass_next(data, at) if found is NotFast.UNUSUAL else None
         request, end = found
-        slot = Slot(self._leave)
+        slot = PendingResponse(self._leave)
         self._slots.append(slot)
         if not self._desk.begin(request, slot):
             self._slots.remove(slot)

@@ -9,15 +9,15 @@ from aiohttp.web_request import BaseRequest
 
 from broker.core.errors import Invalid, TitanError, TooSlow
 from broker.core.settings import BrokerSettings
-from broker.http.app import DESK, response_of
+from broker.http.app import DISPATCHER, response_of
 from broker.http.error_responses import STATUS, refusal, refusal_of_framework
-from broker.http.server.connection_guard import Guard
-from broker.http.server.protocol import Connection
+from broker.http.server.connection_guard import ConnectionGuard
+from broker.http.server.protocol import HttpConnection
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
-class Runner(web.AppRunner):
+class BrokerRunner(web.AppRunner):
     """Runs the application. A client that hangs up cancels its handler; packed bodies stay packed, to be refused."""
 
     def __init__(self, app: web.Application, settings: BrokerSettings, **options: Any) -> None:
@@ -28,7 +28,7 @@ class Runner(web.AppRunner):
             keepalive_timeout=settings.keepalive_timeout_s,
             **options,
         )
-        self.guard = Guard(settings)
+        self.guard = ConnectionGuard(settings)
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
@@ -37,14 +37,14 @@ class Runner(web.AppRunner):
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001  # aiohttp has no other way to give it a protocol
-            desk=self.app[DESK],
+            desk=self.app[DISPATCHER],
         )
         made.guard = self.guard
         return made
 
 
 class _Server(web.Server):
-    guard: Guard
+    guard: ConnectionGuard
 
     def __call__(self) -> web.RequestHandler:
         connection = _Protocol(self, loop=self._loop, **self._kwargs)
@@ -52,11 +52,11 @@ class _Server(web.Server):
         return connection
 
 
-class _Protocol(Connection):
+class _Protocol(HttpConnection):
     """One connection. What aiohttp answers by itself, without the middleware, has the error body too."""
 
     __slots__ = ("guard",)
-    guard: Guard
+    guard: ConnectionGuard
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Have the connection looked after."""
@@ -78,9 +78,9 @@ class _Protocol(Connection):
         if request.writer.output_size > 0:
             raise ConnectionResetError from exc
         if status >= 500:
-            _LOG.error("a request from %s failed", request.remote, exc_info=exc)
+            _log.error("a request from %s failed", request.remote, exc_info=exc)
         else:
-            _LOG.debug("not HTTP, from %s: %r %r", request.remote, message, exc)
+            _log.debug("not HTTP, from %s: %r %r", request.remote, message, exc)
         answer = refusal(TitanError() if status >= 500 else Invalid("The request is not valid HTTP."))
         response = response_of(answer)
         response.force_close()

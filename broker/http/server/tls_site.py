@@ -15,9 +15,9 @@ from typing import cast
 
 from aiohttp import web
 
-from broker.http.server.connection_guard import Guard
+from broker.http.server.connection_guard import ConnectionGuard
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _AT_ONCE = 100
 """Connections that are taken in one turn."""
 _NO_MORE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -29,7 +29,12 @@ class Handshakes:
     """What listens, as much of a server as aiohttp asks for, and the handshakes under way. Make it inside the loop."""
 
     def __init__(
-        self, sockets: list[socket.socket], server: web.Server, context: ssl.SSLContext, guard: Guard, limit_s: float
+        self,
+        sockets: list[socket.socket],
+        server: web.Server,
+        context: ssl.SSLContext,
+        guard: ConnectionGuard,
+        limit_s: float,
     ) -> None:
         self.sockets = sockets
         self._server = server
@@ -65,7 +70,7 @@ class Handshakes:
             except OSError as fault:
                 if fault.errno not in _NO_MORE:
                     raise
-                _LOG.error("no connection is taken for %g s: %s", _PAUSE_S, fault.strerror)
+                _log.error("no connection is taken for %g s: %s", _PAUSE_S, fault.strerror)
                 self._loop.remove_reader(listening)
                 self._loop.call_later(_PAUSE_S, self._listen, listening)
                 return
@@ -95,7 +100,7 @@ class Handshakes:
                 self._server, taken, ssl=self._context, ssl_handshake_timeout=self._limit_s
             )
         except OSError as fault:
-            _LOG.debug("no handshake: %s", fault)
+            _log.debug("no handshake: %s", fault)
 
     def _ended(self, taken: socket.socket, handshake: asyncio.Task[None]) -> None:
         self._under_way.pop(handshake, None)
@@ -116,7 +121,7 @@ class TlsSite(web.BaseSite):
         host: str,
         port: int,
         context: ssl.SSLContext,
-        guard: Guard,
+        guard: ConnectionGuard,
         limit_s: float,
         *,
         backlog: int,

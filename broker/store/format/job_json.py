@@ -14,7 +14,7 @@ from msgspec import Struct
 from broker.core.timestamps import rfc3339
 from broker.models.jobs import Job
 from broker.store.format.record import Settings, parts_of, settings_of, split
-from broker.store.format.script_args import NewRun
+from broker.store.format.script_args import NewExecution
 
 _HANDED_OUT = b'{"id":"%b%b%b%b%b"}'
 _TIMES = b',"created_at":"%b","started_at":"%b","expires_at":"%b"'
@@ -30,7 +30,7 @@ _FINISHED = b'{"id":"%b","group_name":"%b","status":"%b",%b%b%d,"created_at":"%b
 _text = msgspec.json.Encoder().encode
 
 
-class Handed(Struct, frozen=True, gc=False):
+class EncodedDelivery(Struct, frozen=True, gc=False):
     """A job that was handed out: its JSON, and what is needed to give it back."""
 
     group_name: str
@@ -46,7 +46,7 @@ class EncodedJobs(NamedTuple):
     is_replayed: bool
 
 
-def new_jobs(runs: Iterable[NewRun], created_at: int) -> list[bytes]:
+def new_jobs(runs: Iterable[NewExecution], created_at: int) -> list[bytes]:
     """Jobs as they are right after enqueue. created_at: ms."""
     at = rfc3339(created_at).encode()
     jobs: list[bytes] = []
@@ -74,11 +74,11 @@ def _retry_of(settings: Settings) -> bytes:
     return b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b""
 
 
-def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None, grace_ms: int) -> list[Handed]:
+def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None, grace_ms: int) -> list[EncodedDelivery]:
     """The reply of next.lua to these arguments; lease_s is None where each job's timeout counts."""
     now, *groups = reply
     first = lease.encode() + b"-"
-    jobs: list[Handed] = []
+    jobs: list[EncodedDelivery] = []
     for name, env_vars, *told in groups:
         group, begin = name.decode(), b'","group_name":"%b","status":"running",' % name
         ends = _Ends(now, lease_s, grace_ms, env_vars)
@@ -86,7 +86,7 @@ def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None, grace_ms: 
             head, inside = split(text)
             token = first + place
             encoded = _HANDED_OUT % (job_id, begin, inside, ends[head, deliveries], token)
-            jobs.append(Handed(group, job_id, token, encoded))
+            jobs.append(EncodedDelivery(group, job_id, token, encoded))
     return jobs
 
 

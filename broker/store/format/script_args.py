@@ -17,7 +17,7 @@ Words = list[Word]
 _encode = msgspec.json.Encoder().encode
 
 
-class NewRun(NamedTuple):
+class NewExecution(NamedTuple):
     """New jobs of one group with the same settings: their ids and specs."""
 
     group: str
@@ -51,37 +51,37 @@ def ended(
     return group, status, (job_id, lease)
 
 
-def new_runs(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str) -> list[NewRun]:
+def new_runs(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str) -> list[NewExecution]:
     """New jobs in order. `image` is the group's, for those that have none."""
     settings = [_settings(job.priority, job.delay, job.timeout, job.max_retries, job.retries_delay) for job in jobs]
     specs = [_encode(Spec(job.image or image, job.payload or "")) for job in jobs]
     if len(jobs) == 1:
-        return [NewRun(group, settings[0], ids, specs)]
+        return [NewExecution(group, settings[0], ids, specs)]
     runs = []
     first = 0
     for alike, some in groupby(settings):
         end = first + sum(1 for _ in some)
-        runs.append(NewRun(group, alike, ids[first:end], specs[first:end]))
+        runs.append(NewExecution(group, alike, ids[first:end], specs[first:end]))
         first = end
     return runs
 
 
-def joined(runs: Iterable[NewRun]) -> list[NewRun]:
+def joined(runs: Iterable[NewExecution]) -> list[NewExecution]:
     """The same jobs in the same order, neighbours that are alike in one run."""
-    whole: list[NewRun] = []
+    whole: list[NewExecution] = []
     ids: list[str] = []
     specs: list[bytes] = []
     group, settings = "", None
     for run in runs:
         if run.group != group or run.settings != settings:
             group, settings, ids, specs = run.group, run.settings, [], []
-            whole.append(NewRun(group, run.settings, ids, specs))
+            whole.append(NewExecution(group, run.settings, ids, specs))
         ids += run.ids
         specs += run.specs
     return whole
 
 
-def enqueue_words(runs: Iterable[NewRun], *, is_ahead: bool = False) -> Words:
+def enqueue_words(runs: Iterable[NewExecution], *, is_ahead: bool = False) -> Words:
     """What enqueue.lua takes for them; a field with its default is left out, and a spec that was sent ahead is ''."""
     words: Words = []
     for run in runs:

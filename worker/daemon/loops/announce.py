@@ -21,7 +21,7 @@ _LAST_S = 1.0
 _PAUSE_S = 0.4
 """The most between two calls, so that very many cancels cost no more than few."""
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class AnnounceLoop:
@@ -64,7 +64,7 @@ class AnnounceLoop:
         self._hear(orders)
         self._seen = orders.seen or ""
         if orders.order and orders.number != self._done:
-            _logger.warning("ordered to %s", orders.order)
+            _log.warning("ordered to %s", orders.order)
             self._done = orders.number
             self._carry_out(orders.order)
             return 0.1  # soon said to be done

@@ -10,7 +10,7 @@ from broker.models.fields import MAX_JOBS
 from broker.models.jobs import Job
 from worker.client import Client
 from worker.daemon.backoff import Backoff
-from worker.daemon.deliveries import Runs
+from worker.daemon.deliveries import Deliveries
 from worker.daemon.loops.upload_logs import LogUploads
 from worker.settings import WorkerSettings
 from worker.table.table import Tables
@@ -27,7 +27,7 @@ class NextLoop:
     def __init__(
         self,
         client: Client,
-        runs: Runs,
+        runs: Deliveries,
         uploads: LogUploads,
         settings: WorkerSettings,
         tables: Tables,

@@ -16,7 +16,7 @@ from broker.models.results import Problem
 from broker.models.workers import Orders
 from worker.client import Client
 from worker.daemon.backoff import Backoff
-from worker.daemon.deliveries import Event, Run, Runs
+from worker.daemon.deliveries import Deliveries, Delivery, Event
 from worker.jobs.outcome import Dropped, Failed
 
 _LOST = frozenset(error.word.lower() for error in (NotFound, WrongState, LeaseLost))
@@ -25,7 +25,7 @@ _LOOK_S = 0.5
 _REPORT_S = 1.5
 """How much sooner than the broker fails it a job is killed, in s."""
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class TouchLoop:
@@ -37,7 +37,7 @@ class TouchLoop:
     def __init__(
         self,
         client: Client,
-        runs: Runs,
+        runs: Deliveries,
         lease_s: int,
         on_event: Callable[[Event], None],
         home: asyncio.AbstractEventLoop,
@@ -80,7 +80,7 @@ class TouchLoop:
         if not self._is_grace_known or orders.stop_grace_s != self._stop_grace_s:
             self._stop_grace_s, self._is_grace_known = orders.stop_grace_s, True
             if self._kill_after_s > self._longest_stop_s:
-                _logger.warning(
+                _log.warning(
                     "jobs are killed %g s after their timeouts, not --kill-after-s %g: the broker waits %g s",
                     self._longest_stop_s,
                     self._kill_after_s,
@@ -111,7 +111,7 @@ class TouchLoop:
         now = time.monotonic()
         for run in self._runs.running:
             if run.instead is None and now >= run.started_at + run.job.timeout + self._longest_stop_s:
-                _logger.warning("job %s: killed, it did not stop within %g s", run.job.id, self._longest_stop_s)
+                _log.warning("job %s: killed, it did not stop within %g s", run.job.id, self._longest_stop_s)
                 run.instead = Failed("timeout", f"ran longer than its timeout of {run.job.timeout} s")
                 self._home.call_soon_threadsafe(self._end, run)
 
@@ -120,7 +120,7 @@ class TouchLoop:
         """How long after its timeout a job may still be there: it is to be reported before the broker fails it."""
         return max(0.0, self._stop_grace_s - _REPORT_S)
 
-    async def _touch(self, part: Sequence[Run]) -> None:
+    async def _touch(self, part: Sequence[Delivery]) -> None:
         asked_at = time.monotonic()
         outcomes = await self._client.touch_all([run.held for run in part])
         for run, outcome in zip(part, outcomes, strict=True):
@@ -129,18 +129,18 @@ class TouchLoop:
             elif run.kept_until is not None:
                 run.kept_until = asked_at + self._lease_s
 
-    def _refused(self, run: Run, problem: Problem) -> None:
+    def _refused(self, run: Delivery, problem: Problem) -> None:
         if problem.code not in _LOST:
             return  # the store was away for a moment: the next touch decides
         self._drop(run, problem.message)
 
-    def _end(self, run: Run) -> None:
+    def _end(self, run: Delivery) -> None:
         if run.instead is not None and run.task is not None and not run.task.done():
             run.stop(run.instead)
 
-    def _drop(self, run: Run, why: str) -> None:
+    def _drop(self, run: Delivery, why: str) -> None:
         if run.task is None or run.task.done():
             return  # it ended by itself meanwhile: what it reports decides
-        _logger.warning("job %s: killed, it is no longer held: %.4096r", run.job.id, why)
+        _log.warning("job %s: killed, it is no longer held: %.4096r", run.job.id, why)
         run.stop(Dropped())
         self._on_event(Event("dropped", run.job))

@@ -14,7 +14,7 @@ from broker.models.results import Problem
 from broker.models.workers import Receipt
 from worker.client import Client
 from worker.daemon.backoff import is_passing, resend
-from worker.daemon.deliveries import Event, Run, Runs
+from worker.daemon.deliveries import Deliveries, Delivery, Event
 from worker.daemon.loops.upload_logs import LogUploads
 from worker.jobs.outcome import Dropped, Failed, Outcome, Released, Succeeded
 from worker.jobs.receipt import receipt_of
@@ -27,16 +27,16 @@ _UNFIT_CODES = frozenset(error.word.lower() for error in _UNFIT)
 _UNSENDABLE = (TypeError, ValueError, OverflowError)
 """What the encoder says of one that cannot be sent."""
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-Report = tuple[Run, Outcome]
+Report = tuple[Delivery, Outcome]
 
 
 class FinishLoop:
     """Sends each outcome until the broker has answered it. While one call is on its way the next batch gathers."""
 
     def __init__(
-        self, client: Client, runs: Runs, uploads: LogUploads, on_event: Callable[[Event], None], worker: str
+        self, client: Client, runs: Deliveries, uploads: LogUploads, on_event: Callable[[Event], None], worker: str
     ) -> None:
         self._client = client
         self._runs = runs
@@ -45,11 +45,11 @@ class FinishLoop:
         self._worker = worker
         self._reports: list[Report] = []
         self._has_reports = asyncio.Event()
-        self._replaced: set[Run] = set()
+        self._replaced: set[Delivery] = set()
         self.lost = 0
         """Outcomes that the broker will never know: their jobs run again."""
 
-    def put(self, run: Run, outcome: Outcome) -> None:
+    def put(self, run: Delivery, outcome: Outcome) -> None:
         """Report this when its turn comes."""
         self._reports.append((run, outcome))
         if not self._has_reports.is_set():
@@ -73,7 +73,7 @@ class FinishLoop:
                 self._runs.reported(run)
                 self._uploads.put_if_ours(run)
 
-    async def _finish(self, reports: Sequence[tuple[Run, Succeeded | Failed]]) -> None:
+    async def _finish(self, reports: Sequence[tuple[Delivery, Succeeded | Failed]]) -> None:
         if not reports:
             return
         items = [_item(run, outcome, self._receipt(run, outcome)) for run, outcome in reports]
@@ -86,13 +86,13 @@ class FinishLoop:
                 return
             answers = [Answer(id=items[0].id, error=_unfit(error))]
         except TitanError as error:
-            _logger.error("finish: %.4096r; %s not reported", error.message, counted(len(items), "job"))  # noqa: TRY400
+            _log.error("finish: %.4096r; %s not reported", error.message, counted(len(items), "job"))
             answers = [Answer(id=item.id, error=Problem(message=error.message)) for item in items]
             self.lost += len(items)
         for (run, outcome), answer in zip(reports, answers, strict=True):
             self._answered(run, outcome, answer.error or None)
 
-    def _answered(self, run: Run, outcome: Succeeded | Failed, problem: Problem | None) -> None:
+    def _answered(self, run: Delivery, outcome: Succeeded | Failed, problem: Problem | None) -> None:
         if problem is not None and is_passing(problem.code):
             asyncio.get_running_loop().call_later(_AGAIN_S, self.put, run, outcome)
             return
@@ -104,11 +104,11 @@ class FinishLoop:
             self._on_event(Event("reported", run.job, outcome))
             self._uploads.put(run)
             return
-        _logger.warning("job %s: the broker refused its outcome: %.4096r", run.job.id, problem.message)
+        _log.warning("job %s: the broker refused its outcome: %.4096r", run.job.id, problem.message)
         self._on_event(Event("refused", run.job, outcome))
         self._uploads.put_if_ours(run)
 
-    async def _release(self, run: Run, outcome: Released) -> None:
+    async def _release(self, run: Delivery, outcome: Released) -> None:
         job, receipt = run.job, self._receipt(run, outcome)
         release = partial(
             self._client.release, job.group_name, job.id, run.lease, delay_s=outcome.delay_s, receipt=receipt
@@ -119,27 +119,27 @@ class FinishLoop:
             if self._replace(run, _unfit(error).message):
                 return
         except TitanError as error:  # after a lost answer, or when the lease ended: it is back in its queue already
-            _logger.info("job %s: not given back: %.4096r", run.job.id, error.message)
+            _log.info("job %s: not given back: %.4096r", run.job.id, error.message)
         self._runs.reported(run)
         run.output.close()
         self._on_event(Event("reported", run.job, outcome))
 
-    def _receipt(self, run: Run, outcome: Outcome) -> Receipt | None:
+    def _receipt(self, run: Delivery, outcome: Outcome) -> Receipt | None:
         """The receipt of the run; none with an outcome that takes the place of a refused one."""
         if run in self._replaced:
             return None
         try:
             return receipt_of(run, outcome, self._worker)
         except _UNSENDABLE as error:
-            _logger.warning("job %s: it has no receipt: %s", run.job.id, error)
+            _log.warning("job %s: it has no receipt: %s", run.job.id, error)
             return None
 
-    def _replace(self, run: Run, why: str) -> bool:
+    def _replace(self, run: Delivery, why: str) -> bool:
         """Report the job as failed in place of an outcome that is refused; False when that was refused too."""
         if run in self._replaced:
             self.lost += 1
             return False
-        _logger.warning("job %s: the broker refused its outcome, so it is failed: %.4096r", run.job.id, why)
+        _log.warning("job %s: the broker refused its outcome, so it is failed: %.4096r", run.job.id, why)
         self._replaced.add(run)
         self.put(run, Failed("invalid_outcome", f"the broker refused its outcome: {why}"))
         return True
@@ -150,7 +150,7 @@ def _unfit(error: Exception) -> Problem:
     return Problem(message=message, code=Invalid.word.lower())
 
 
-def _item(run: Run, outcome: Succeeded | Failed, receipt: Receipt | None) -> Finish:
+def _item(run: Delivery, outcome: Succeeded | Failed, receipt: Receipt | None) -> Finish:
     name, job_id, lease = run.job.group_name, run.job.id, run.lease or None
     if isinstance(outcome, Succeeded):
         return Finish(group_name=name, id=job_id, lease=lease, status="succeeded", receipt=receipt)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from worker.daemon.deliveries import Run, Runs
+from worker.daemon.deliveries import Deliveries, Delivery
 from worker.jobs.outcome import Failed, Outcome
 
 _LOOK_S = 0.5
@@ -15,7 +15,7 @@ _MORE_S = 2.0
 class StuckLoop:
     """Looks at all runs twice a second. `abandon` reports one with an outcome, and gives its slot away."""
 
-    def __init__(self, runs: Runs, kill_after_s: float, abandon: Callable[[Run, Outcome], None]) -> None:
+    def __init__(self, runs: Deliveries, kill_after_s: float, abandon: Callable[[Delivery, Outcome], None]) -> None:
         self._runs = runs
         self._end_s = kill_after_s + _MORE_S
         self._abandon = abandon
@@ -40,6 +40,6 @@ class StuckLoop:
                 self._abandon(run, run.instead or _timed_out(run))
 
 
-def _timed_out(run: Run) -> Failed:
+def _timed_out(run: Delivery) -> Failed:
     how = "; it went on after it was told to end"
     return Failed("timeout", f"ran longer than its timeout of {run.job.timeout} s{how}")

@@ -11,7 +11,7 @@ from broker.core.errors import TitanError
 from broker.core.states import FINISHED
 from worker.client import Client
 from worker.daemon.backoff import resend
-from worker.daemon.deliveries import Event, Run, Runs
+from worker.daemon.deliveries import Deliveries, Delivery, Event
 
 _AT_ONCE = 4
 _WAITING = 256
@@ -22,7 +22,7 @@ _STREAM_AFTER_S = 2.0
 _STREAM_BYTES_S = 256 * 1024
 """What one job's log may cost while it runs, in bytes a second: it is sent from its start each time."""
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class LogUploads:
@@ -37,11 +37,11 @@ class LogUploads:
         self._has_room = asyncio.Event()
         self._has_room.set()
 
-    def put(self, run: Run) -> None:
+    def put(self, run: Delivery) -> None:
         """Send the run's output, unless there is none; the output is closed when that is over."""
         self._put(run, self._send)
 
-    def put_if_ours(self, run: Run) -> None:
+    def put_if_ours(self, run: Delivery) -> None:
         """The same for a job that ended without this worker's report: only if no other delivery came after."""
         self._put(run, self._send_if_ours)
 
@@ -49,7 +49,7 @@ class LogUploads:
         """Wait until there are not too many outputs in line, each of which holds a file."""
         await self._has_room.wait()
 
-    async def stream(self, runs: Runs, every_s: float) -> None:
+    async def stream(self, runs: Deliveries, every_s: float) -> None:
         """Go on for ever to send the beginnings of the logs of running jobs, as far as they grew; 0: never."""
         while every_s:
             await asyncio.sleep(every_s)
@@ -73,19 +73,19 @@ class LogUploads:
         await self.settled()
         await asyncio.gather(*self._streams, return_exceptions=True)
 
-    def _put(self, run: Run, send: Callable[[Run], Coroutine[Any, Any, None]]) -> None:
+    def _put(self, run: Delivery, send: Callable[[Delivery], Coroutine[Any, Any, None]]) -> None:
         if run.output.is_empty:
             run.output.close()
             return
         if run.output.trouble:
             lost = run.output.cut_bytes, run.output.trouble
-            _logger.error("job %s: %d bytes of its output could not be kept here: %s", run.job.id, *lost)
+            _log.error("job %s: %d bytes of its output could not be kept here: %s", run.job.id, *lost)
         task = asyncio.create_task(send(run))
         self._tasks.add(task)
         task.add_done_callback(partial(self._ended, run))
         self._note()
 
-    def _ended(self, run: Run, task: asyncio.Task[None]) -> None:
+    def _ended(self, run: Delivery, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         run.output.close()
         self._note()
@@ -96,20 +96,20 @@ class LogUploads:
         else:
             self._has_room.clear()
 
-    async def _send(self, run: Run) -> None:
+    async def _send(self, run: Delivery) -> None:
         async with self._turn, run.sending:
             try:
                 await resend("log", partial(self._upload, run), tries=_TRIES)
             except (TitanError, TimeoutError) as error:
-                _logger.warning("job %s: its log could not be stored: %.4096r", run.job.id, str(error))
+                _log.warning("job %s: its log could not be stored: %.4096r", run.job.id, str(error))
             else:
                 self._on_event(Event("logged", run.job))
 
-    async def _upload(self, run: Run) -> None:
+    async def _upload(self, run: Delivery) -> None:
         async with asyncio.timeout(_LONGEST_S):
             await self._client.log(run.job.group_name, run.job.id, run.output.pieces())
 
-    async def _send_beginning(self, run: Run) -> None:
+    async def _send_beginning(self, run: Delivery) -> None:
         """Send what is there of a running job's log. What goes wrong is put right by the next time, or by the end."""
         job, size_bytes = run.job, run.output.beginning_bytes
         async with run.sending:
@@ -118,12 +118,12 @@ class LogUploads:
                     beginning = run.output.beginning(size_bytes)
                     await self._client.log(job.group_name, job.id, beginning, run.lease, is_more=True)
             except (TitanError, TimeoutError, ValueError) as error:  # ValueError: it is closed, the job given back
-                _logger.debug("job %s: the beginning of its log was not sent: %s", job.id, error)
+                _log.debug("job %s: the beginning of its log was not sent: %s", job.id, error)
             else:
                 run.sent_bytes = size_bytes
             run.send_at = time.monotonic() + size_bytes / _STREAM_BYTES_S
 
-    async def _send_if_ours(self, run: Run) -> None:
+    async def _send_if_ours(self, run: Delivery) -> None:
         try:
             job = await self._client.show(run.job.group_name, run.job.id)
         except TitanError:

@@ -151,8 +151,8 @@ async def store(redis: Redis, wire: Multiplexer | None, settings: BrokerSettings
 async def somebody_waits(store: Store) -> None:
     """Have the scripts say what becomes ready, as after a `next` that found nothing, for longer than a test takes."""
     for p in store.partitions:
-        await store.redis.zadd(keys.waiting(p), {"another broker": 10**13})
-        await store.redis.pexpire(keys.waiting(p), 60_000)
+        await store.redis.zadd(keys.pollers(p), {"another broker": 10**13})
+        await store.redis.pexpire(keys.pollers(p), 60_000)
 
 
 @contextmanager
@@ -169,14 +169,14 @@ async def assert_known_keys(store: Store) -> None:
     known = [key.decode() async for key in store.redis.scan_iter(f"{prefix}*", 1000)]
     for key in known:
         kind = key.removeprefix(f"{prefix}:").partition(":")[2].partition(":")[0]
-        if kind in {"answer", "worker", "workers", "waiting", "awaited"}:
+        if kind in {"answer", "worker", "workers", "pollers", "image_pollers"}:
             assert await store.redis.pttl(key) > 0, key
         else:
             assert kind in {
                 "",
                 "job",
                 "jobs",
-                "runs",
+                "executions",
                 "group",
                 "groups",
                 "ready",

@@ -118,7 +118,9 @@ def hints(url: str, redis_cli: str, partition: str, job: Job | None) -> list[str
     jobs = f"{url}/v1/groups/{GROUP}/jobs"
     body = '\'{"jobs":[{"image":"hello","payload":"curl"}]}\''
     last = f"{jobs}/{job.id}/log" if job else f"{url}/v1/groups"
-    look = f"HGET '{keys.runs(partition)}' {job.id}" if job else f"ZRANGE '{keys.groups(partition)}' 0 -1 WITHSCORES"
+    look = (
+        f"HGET '{keys.executions(partition)}' {job.id}" if job else f"ZRANGE '{keys.groups(partition)}' 0 -1 WITHSCORES"
+    )
     return [
         f"curl -s -H 'Content-Type: application/json' -d {body} {jobs}",
         f"curl -s '{jobs}?order=desc&n=3'",

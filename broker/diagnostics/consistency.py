@@ -79,7 +79,7 @@ async def _jobs(store: JobStore, partition: str) -> AsyncIterator[tuple[str, lis
 async def _rests(store: JobStore, partition: str) -> AsyncIterator[list[str]]:
     """Ids that may be of no job: all that are in `runs` or have a hash of their own."""
     server = store.topology.of(partition)
-    async for found in _fields(server, keys.runs(partition)):
+    async for found in _fields(server, keys.executions(partition)):
         yield [job_id for job_id, _ in found]
     async for names in _scan(server, keys.job(partition, "*")):
         yield [name.removeprefix(keys.job(partition, "")) for name in names]

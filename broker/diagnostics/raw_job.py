@@ -64,7 +64,7 @@ async def raw_job(store: JobStore, group: str, job_id: str) -> RawJob | None:
 def _commands(partition: str, group: str, job_id: str) -> list[tuple[str, tuple[str, ...]]]:
     return [
         ("record", ("HGET", keys.jobs(partition), job_id)),
-        ("execution", ("HGET", keys.runs(partition), job_id)),
+        ("execution", ("HGET", keys.executions(partition), job_id)),
         ("fields", ("HGETALL", keys.job(partition, job_id))),
         *((status, ("ZSCORE", keys.members(partition, group, status), job_id)) for status in STATUSES),
         ("all jobs", ("ZSCORE", keys.jobs_of(partition, group), job_id)),

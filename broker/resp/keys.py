@@ -34,9 +34,9 @@ def job(p: str, job_id: str) -> str:
     return f"{p}:job:{job_id}"
 
 
-def runs(p: str) -> str:
+def executions(p: str) -> str:
     """The hash of what jobs that were handed out, or are over, have of their last run."""
-    return f"{p}:runs"
+    return f"{p}:executions"
 
 
 def group(p: str, name: str) -> str:
@@ -84,14 +84,14 @@ def discarded(p: str) -> str:
     return f"{p}:discarded"
 
 
-def waiting(p: str) -> str:
+def pollers(p: str) -> str:
     """The sorted set of brokers by how long they are told of jobs, ms, since clients wait there; expires."""
-    return f"{p}:waiting"
+    return f"{p}:pollers"
 
 
-def awaited(p: str) -> str:
+def image_pollers(p: str) -> str:
     """The sorted set of brokers whose clients wait for jobs of some images only, likewise."""
-    return f"{p}:awaited"
+    return f"{p}:image_pollers"
 
 
 def workers(p: str) -> str:
@@ -119,9 +119,9 @@ def fence(p: str) -> str:
     return f"{p}:fence"
 
 
-def wake(p: str) -> str:
+def notify(p: str) -> str:
     """The channel on which a group is named when it becomes ready while somebody waits."""
-    return f"{p}:wake"
+    return f"{p}:notify"
 
 
 def timer(p: str) -> str:

@@ -83,7 +83,7 @@ class Notifier:
     async def _listen(self, listener: Redis, partitions: Sequence[str]) -> None:
         timers = [keys.timer(p) for p in partitions]
         async with listener.pubsub(ignore_subscribe_messages=False) as channels:
-            await channels.subscribe(*(keys.wake(p) for p in partitions), *timers)
+            await channels.subscribe(*(keys.notify(p) for p in partitions), *timers)
             async for message in channels.listen():
                 if message["type"] == "subscribe":
                     self._heard.add(listener)

@@ -23,9 +23,9 @@ end
 -- one job is over, for a reason that no consumer gave
 local function finish_without_report(p, group, id, before, status, reason, now)
   local timers, job = {}, {}
-  read_run(job, call('HGET', runs_key(p), id))
+  read_run(job, call('HGET', executions_key(p), id))
   local started_at = job.started_at and whole(job.started_at) or '-'
-  call('HSET', runs_key(p), id, table.concat({ '*', job.deliveries, started_at, status, whole(now) }, ' '))
+  call('HSET', executions_key(p), id, table.concat({ '*', job.deliveries, started_at, status, whole(now) }, ' '))
   call('HSET', job_key(p, id), 'reason', reason)
   call('ZREM', set_key(p, group, before), id)
   move_to_finished(p, group, { id }, status, call('HGET', group_key(p, group), 'retention_' .. status), now, timers)
@@ -49,7 +49,7 @@ local function delete_jobs(p, group, ids, status, now)
   end
   many('ZREM', set_key(p, group, status), ids)
   many('ZREM', set_key(p, group, 'jobs'), ids)
-  many('HDEL', runs_key(p), ids)
+  many('HDEL', executions_key(p), ids)
   many('HDEL', jobs_key(p), ids)
   many('ZADD', p .. ':discarded', logs)
   return #logs / 2

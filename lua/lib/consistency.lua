@@ -15,8 +15,8 @@ local function check_rest(p, now, group, id, found)
     end
   end
   if is_job(p, id) then return end
-  if call('HEXISTS', runs_key(p), id) == 1 then
-    found(id, 'is in runs but is no job', function() call('HDEL', runs_key(p), id) end)
+  if call('HEXISTS', executions_key(p), id) == 1 then
+    found(id, 'is in executions but is no job', function() call('HDEL', executions_key(p), id) end)
   end
   if call('HEXISTS', jobs_key(p), id) == 1 then
     found(id, 'is no job, but in the hash of all of them', function() call('HDEL', jobs_key(p), id) end)

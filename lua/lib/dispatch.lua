@@ -14,7 +14,7 @@ local function new_batch(now, lease, lease_s, grace_ms)
   return { now = now, lease = lease .. '-', lease_s = lease_s, grace_ms = grace_ms, first = first, bytes = 0, runs = {} }
 end
 
--- how often a job with this text in `runs` was handed out
+-- how often a job with this text in `executions` was handed out
 local function deliveries_in(run)
   return tonumber(string.match(run, '^%d+$') or string.match(run, '^%S+ (%d+)')) or 0
 end
@@ -55,11 +55,11 @@ local function hand_out(handing, reply, group, id, place, text, before)
   append_to_reply(reply, group, id, place, text, deliveries)
 end
 
--- what groups handed out, `running` of each, flat ends of leases and ids: into `runs`, once more what a round before this one
+-- what groups handed out, `running` of each, flat ends of leases and ids: into `executions`, once more what a round before this one
 -- wrote there, and into `running`, with its timers
 local function write_running(p, handing, groups)
   local timers, n = {}, 0
-  many('HSET', runs_key(p), handing.runs)
+  many('HSET', executions_key(p), handing.runs)
   for i = 1, #groups do
     local name, running, rate = groups[i].name, groups[i].running, groups[i].rate
     if running then

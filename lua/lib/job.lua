@@ -1,6 +1,6 @@
 -- Put before the scripts that look at single jobs: what is known of one, and the same as a reply.
 
--- The text that `runs` has of a job that was handed out, or is over; words with a space between them:
+-- The text that `executions` has of a job that was handed out, or is over; words with a space between them:
 --   deliveries                               it was given back
 --   lease deliveries started_at              it runs; behind that lease_s and deadline, ms, of a short lease; or `start`, when
 --                                            that verb and not `next` handed it out
@@ -47,7 +47,7 @@ local function find(p, group, id, ...)
   local job, fields = settings_of(text), { ... }
   local values = #fields > 0 and call('HMGET', job_key(p, id), unpack(fields))
   for i = 1, #fields do job[fields[i]] = values[i] or nil end
-  job.text, job.size, job.created_at, job.run = text, size, created_at, call('HGET', runs_key(p), id) or nil
+  job.text, job.size, job.created_at, job.run = text, size, created_at, call('HGET', executions_key(p), id) or nil
   job.status = status_of(p, group, id, job.run)
   read_run(job, job.run)
   return job

@@ -1,7 +1,7 @@
 -- Put before the scripts that hand out: the brokers where clients wait.
 
 -- a broker that found no jobs, and for which clients wait, looks again more often than this; till then it is told of each
--- group that comes into `ready`, or with `awaited` of each that gets a new queued job
+-- group that comes into `ready`, or with `image_pollers` of each that gets a new queued job
 local WAITING_MS = 5000
 local function note_poller(p, set, broker, now)
   local key = p .. ':' .. set

@@ -1,6 +1,6 @@
 -- Put before enqueue: what its new queued jobs mean to `ready`, and to those who wait.
 
--- whether a broker other than this one is to be told: `waiting` and `awaited` have them
+-- whether a broker other than this one is to be told: `pollers` and `image_pollers` have them
 local function has_other_pollers(p, set, broker)
   local names = call('ZRANGE', p .. ':' .. set, 0, 1)
   return names[1] and names[1] ~= broker or names[2]
@@ -25,9 +25,9 @@ local function notify_enqueued(p, firsts, known, created_at, broker)
     for i = 1, #ready, 2 do refresh_ready(p, ready[i + 1]) end
   elseif #ready > 0 then
     call('ZADD', p .. ':ready', unpack(ready))
-    if #comes > 0 and has_other_pollers(p, 'waiting', broker) then told = comes end
+    if #comes > 0 and has_other_pollers(p, 'pollers', broker) then told = comes end
   end
   -- who waits for images is not told by `ready`, where the group may have been before
-  if has_other_pollers(p, 'awaited', broker) then told = names end
-  for i = 1, #told do call('PUBLISH', p .. ':wake', told[i]) end
+  if has_other_pollers(p, 'image_pollers', broker) then told = names end
+  for i = 1, #told do call('PUBLISH', p .. ':notify', told[i]) end
 end

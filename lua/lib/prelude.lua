@@ -6,7 +6,7 @@ local RETENTION_S = { succeeded = 86400, failed = 604800, cancelled = 86400 }
 
 local function jobs_key(p) return p .. ':jobs' end
 local function job_key(p, id) return p .. ':job:' .. id end
-local function runs_key(p) return p .. ':runs' end
+local function executions_key(p) return p .. ':executions' end
 local function group_key(p, group) return p .. ':group:' .. group end
 local function set_key(p, group, set) return p .. ':group:' .. group .. ':' .. set end
 local function whole(n) return string.format('%d', n) end -- of a number inside a text
@@ -46,8 +46,8 @@ local function refresh_ready(p, group)
   local head = call('ZRANGE', set_key(p, group, 'queued'), 0, 0, 'WITHSCORES')
   if not head[1] or room(p, group) == 0 then
     call('ZREM', p .. ':ready', group)
-  elseif call('ZADD', p .. ':ready', head[2], group) == 1 and call('EXISTS', p .. ':waiting') == 1 then
-    call('PUBLISH', p .. ':wake', group)
+  elseif call('ZADD', p .. ':ready', head[2], group) == 1 and call('EXISTS', p .. ':pollers') == 1 then
+    call('PUBLISH', p .. ':notify', group)
   end
 end
 

@@ -30,7 +30,7 @@ end
 
 -- the texts of the runs of a round, and those of its jobs where these are needed
 local function read(p, round, is_whole)
-  round.runs = call('HMGET', runs_key(p), unpack(round.ids))
+  round.runs = call('HMGET', executions_key(p), unpack(round.ids))
   round.texts = is_whole and call('HMGET', jobs_key(p), unpack(round.ids)) or {}
 end
 

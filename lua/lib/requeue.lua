@@ -7,7 +7,7 @@ end
 
 -- who waits for images is not told by `ready`, where the group may have been before
 local function notify_image_pollers(p, group)
-  if call('EXISTS', p .. ':awaited') == 1 then call('PUBLISH', p .. ':wake', group) end
+  if call('EXISTS', p .. ':image_pollers') == 1 then call('PUBLISH', p .. ':notify', group) end
 end
 
 -- where in `queued` a job that is held goes back to: the tail of its token
@@ -16,7 +16,7 @@ local function rank_in_token(lease) return string.match(lease or '', '-(%d+)$') 
 -- running -> queued at the old place, or -> delayed, from where it goes there; so many deliveries count
 local function requeue(p, group, id, place, deliveries, delay_ms, now)
   call('ZREM', set_key(p, group, 'running'), id)
-  if deliveries > 0 then call('HSET', runs_key(p), id, deliveries) else call('HDEL', runs_key(p), id) end
+  if deliveries > 0 then call('HSET', executions_key(p), id, deliveries) else call('HDEL', executions_key(p), id) end
   if delay_ms > 0 then
     call('ZADD', set_key(p, group, 'delayed'), now + delay_ms, id)
     call('HSET', job_key(p, id), 'place', place)

@@ -43,7 +43,7 @@ end
 local function dispatch_selected(p, handing, chosen, reply)
   local ids, places, n = chosen.ids, chosen.places, 0
   local texts = #ids > 0 and call('HMGET', jobs_key(p), unpack(ids))
-  local before = #ids > 0 and call('HMGET', runs_key(p), unpack(ids))
+  local before = #ids > 0 and call('HMGET', executions_key(p), unpack(ids))
   for i = 1, #ids do
     if handing.bytes >= LARGEST then
       unselect(chosen, i)

@@ -3,7 +3,7 @@
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] repair     'repair', or ''
--- ARGV[3] group      name; '' for ids that `runs` has, or that have a hash of their own
+-- ARGV[3] group      name; '' for ids that `executions` has, or that have a hash of their own
 -- ARGV[4] ids        of jobs of the group; none to check the group's heads and timers
 --
 -- moves   -
@@ -24,7 +24,7 @@ local function due_at(job) return job.created_at + (job.delay or 0) * 1000 end
 
 -- what sets the job should be in, by all else that is known of it; the first of two that cannot be told apart
 local function statuses(id, job)
-  local status = status_in(call('HGET', runs_key(p), id))
+  local status = status_in(call('HGET', executions_key(p), id))
   if status then return { status } end
   return (job.place or due_at(job) > now) and { 'delayed', 'queued' } or { 'queued', 'delayed' }
 end
@@ -46,7 +46,7 @@ local function mend_run(id, job, status)
   elseif status == 'queued' or status == 'delayed' then
     words = { job.deliveries }
   end
-  call('HSET', runs_key(p), id, table.concat(words, ' '))
+  call('HSET', executions_key(p), id, table.concat(words, ' '))
 end
 
 local function check_sets(id, job)

@@ -66,7 +66,7 @@ for i = 1, #rounds do
   local round = rounds[i]
   read(p, round, want == 'job' or round.is_noted)
   for j = 1, #round.parts do finish_part(round, round.parts[j]) end
-  many('HSET', runs_key(p), round.over)
+  many('HSET', executions_key(p), round.over)
 end
 set_timers(p, timers)
 return replies(items)

@@ -36,7 +36,7 @@ if last - first + 1 > n then rows[1], rows[2] = page[#page], page[#page - 1] end
 local ids = {}
 for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
 local texts = #ids > 0 and call('HMGET', jobs_key(p), unpack(ids))
-local runs = #ids > 0 and call('HMGET', runs_key(p), unpack(ids))
+local runs = #ids > 0 and call('HMGET', executions_key(p), unpack(ids))
 local ends = #ids > 0 and call('ZMSCORE', set_key(p, group, 'running'), unpack(ids))
 local due = #ids > 0 and call('ZMSCORE', set_key(p, group, 'delayed'), unpack(ids))
 for i = 1, #ids do

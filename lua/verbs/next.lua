@@ -59,6 +59,6 @@ repeat
   write_queues(groups)
   groups_left = groups_left - #groups
 until n == 0 or handing.bytes >= LARGEST or #groups == 0
-if #reply == 1 and broker ~= '' then note_poller(p, 'waiting', broker, now) end
+if #reply == 1 and broker ~= '' then note_poller(p, 'pollers', broker, now) end
 
 return reply

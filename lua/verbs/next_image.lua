@@ -59,7 +59,7 @@ local reply, handing = { now }, new_batch(now, lease, lease_s, grace_ms)
 for i = 1, math.min(n, #found) do
   local group, id = found[i].group, found[i].id
   group.taken[#group.taken + 1] = id
-  hand_out(handing, reply, group, id, found[i].place, found[i].text, call('HGET', runs_key(p), id))
+  hand_out(handing, reply, group, id, found[i].place, found[i].text, call('HGET', executions_key(p), id))
 end
 write_running(p, handing, groups)
 for i = 1, #groups do
@@ -68,8 +68,8 @@ for i = 1, #groups do
   if #taken > 0 or rate then refresh_ready(p, name) end
 end
 if #found == 0 and broker ~= '' then
-  note_poller(p, 'waiting', broker, now)
-  note_poller(p, 'awaited', broker, now)
+  note_poller(p, 'pollers', broker, now)
+  note_poller(p, 'image_pollers', broker, now)
 end
 
 return reply

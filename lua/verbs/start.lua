@@ -40,7 +40,7 @@ elseif job.deadline then
 end
 local ends = lease_end(job, now, grace_ms)
 local run = { job.lease, job.deliveries, whole(plausible(started_at, job.created_at, now)), more }
-call('HSET', runs_key(p), id, table.concat(run, ' '))
+call('HSET', executions_key(p), id, table.concat(run, ' '))
 call('ZADD', set_key(p, group, 'running'), ends, id)
 set_timer(p, 'running', group, ends)
 if rate then spend(p, group, rate, 1, now) end

@@ -13,7 +13,7 @@
 -- with    record job lease
 local p, now, grace_ms, at = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 
--- what is known of a job, which is running in the group and has this text in `runs`, or is looked for
+-- what is known of a job, which is running in the group and has this text in `executions`, or is looked for
 local function look(group, id, is_running, run)
   if not is_running then return find(p, group, id) end
   local job = { status = 'running' }
@@ -27,7 +27,7 @@ while at < #ARGV do
   local ids, running, first_end, texts = {}, {}, math.huge, nil
   for i = 1, math.min(n, 1000) do ids[i] = ARGV[at + 2 * i] end -- of more each is looked for
   local scores = call('ZMSCORE', set_key(p, group, 'running'), unpack(ids))
-  local runs = call('HMGET', runs_key(p), unpack(ids))
+  local runs = call('HMGET', executions_key(p), unpack(ids))
   at = at + 2
   for i = 1, n do
     local id, lease = ARGV[at], ARGV[at + 1]

@@ -133,7 +133,7 @@ def test_show_raw_knows_each_form_of_an_execution(
 ) -> None:
     """Every form that lua/README.md has is taken apart; what has none of them is shown as it is."""
     with Redis.from_url(valkey_url) as client:
-        client.hset(keys.runs(keys.partition(group, 0)), "j", text)
+        client.hset(keys.executions(keys.partition(group, 0)), "j", text)
     shown = values(titan, valkey_url, group, "j")
     assert shown["execution"]["value"] == text
     assert meaning.items() <= shown["execution"]["meaning"].items()

@@ -201,5 +201,5 @@ async def dump(store: Store) -> dict[str, object]:
             assert kind == b"string", f"{key!r} is a {kind!r}"
             whole[key.decode()] = await store.redis.get(key)
     for p in store.partitions:
-        whole.pop(keys.waiting(p), None)
+        whole.pop(keys.pollers(p), None)
     return whole

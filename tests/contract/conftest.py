@@ -45,7 +45,7 @@ def other(store: Store, redis: Redis, settings: BrokerSettings, backend: str) ->
 async def woken(store: Store) -> AsyncIterator[Heard]:
     """The groups that became ready since the last look, while somebody waits."""
     await somebody_waits(store)
-    async for heard in listen(store, keys.wake(store.partitions[0])):
+    async for heard in listen(store, keys.notify(store.partitions[0])):
         yield heard
 
 

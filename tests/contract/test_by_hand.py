@@ -44,7 +44,7 @@ async def test_many_at_once(store: Store, run: Run) -> None:
         await store.redis.hset(keys.job(p, job_id), "log_bytes", 1)
     _, _, _, expired, discarded, *_ = await run("reap", NOW + 1000 + 86_400_000, len(ids), *["new"] * len(ids))
     assert (expired, discarded) == (4100, 4100)
-    assert await store.redis.exists(keys.jobs(p), keys.runs(p), *[keys.job(p, job_id) for job_id in ids]) == 0
+    assert await store.redis.exists(keys.jobs(p), keys.executions(p), *[keys.job(p, job_id) for job_id in ids]) == 0
     await store.redis.delete(keys.discarded(p))
     await forget_all(store)
 
@@ -76,7 +76,7 @@ async def test_next_of_ids_without_jobs(store: Store, run: Run) -> None:
 async def test_next_of_a_job_whose_run_is_damaged(store: Store) -> None:
     """A text that no script wrote counts as none."""
     job = await enqueue(store)
-    await store.redis.hset(keys.runs(store.partitions[0]), job.id, "?")
+    await store.redis.hset(keys.executions(store.partitions[0]), job.id, "?")
     [handed] = await store.next(1)
     assert (handed.id, handed.deliveries) == (job.id, 1)
 

@@ -48,11 +48,11 @@ def _hash(store: Store, job: Job) -> str:
 
 async def _run(store: Store, job: Job, text: str) -> None:
     """Say something else of the job's last run."""
-    await store.redis.hset(_key(store, keys.runs), job.id, text)
+    await store.redis.hset(_key(store, keys.executions), job.id, text)
 
 
 async def _lose_run(store: Store, job: Job) -> None:
-    await store.redis.hdel(_key(store, keys.runs), job.id)
+    await store.redis.hdel(_key(store, keys.executions), job.id)
 
 
 def _key(store: Store, name: Callable[[str], str]) -> str:
@@ -285,7 +285,7 @@ async def test_check_of_a_hash_without_a_job(store: Store, field: str, discarded
     await store.redis.hset(_hash(store, job), field, "5")
     await store.redis.hdel(_key(store, keys.jobs), job.id)
     found = {finding.what for finding in await check(store)}
-    assert found == {f"is in {place} but is no job" for place in ("failed", "jobs", "runs")} | {
+    assert found == {f"is in {place} but is no job" for place in ("failed", "jobs", "executions")} | {
         "has a hash but is no job"
     }
     await check(store, is_repair=True)

@@ -35,7 +35,7 @@ Bring = Callable[[Store], Awaitable[Job]]
 
 
 def runs(store: Store) -> str:
-    return keys.runs(store.partitions[0])
+    return keys.executions(store.partitions[0])
 
 
 async def whats(store: Store) -> list[str]:
@@ -156,7 +156,9 @@ async def test_check_of_a_run_without_a_job(store: Store) -> None:
     for key in (members_key(store, GROUP, "succeeded"), keys.jobs_of(p, GROUP)):
         await store.redis.zrem(key, gone.id)
     await lose(store, gone)
-    assert [(f.group, f.job_id, f.what) for f in await check(store)] == [("", gone.id, "is in runs but is no job")]
+    assert [(f.group, f.job_id, f.what) for f in await check(store)] == [
+        ("", gone.id, "is in executions but is no job")
+    ]
     await repair(store)
     assert await store.redis.hkeys(runs(store)) == [kept.id.encode()]
 

@@ -16,15 +16,15 @@ HOUR_S = 3600
 async def test_next_when_the_clock_went_back(store: Store, images: tuple[str, ...]) -> None:
     """A broker that waited before the clock went back, and waits no more, is not told of jobs for hours."""
     [p] = store.partitions
-    await store.redis.zadd(keys.waiting(p), {"gone": NOW + HOUR_S * 1000})
-    await store.redis.zadd(keys.awaited(p), {"gone": NOW + HOUR_S * 1000})
+    await store.redis.zadd(keys.pollers(p), {"gone": NOW + HOUR_S * 1000})
+    await store.redis.zadd(keys.image_pollers(p), {"gone": NOW + HOUR_S * 1000})
     assert await store.next(1, images=images, waits=True) == []
-    for key in (keys.waiting(p), *([keys.awaited(p)] if images else [])):
+    for key in (keys.pollers(p), *([keys.image_pollers(p)] if images else [])):
         assert [(at, name == b"gone") for name, at in await store.redis.zrange(key, 0, -1, withscores=True)] == [
             (NOW + 5000, False)
         ]
         assert 0 < await store.redis.pttl(key) <= 5000
-    await store.redis.delete(keys.awaited(p), keys.waiting(p))
+    await store.redis.delete(keys.image_pollers(p), keys.pollers(p))
 
 
 async def test_announce_when_the_clock_went_back(store: Store) -> None:

@@ -102,7 +102,7 @@ async def test_wake_is_said_once(store: Store, woken: Heard) -> None:
 
 async def test_wake_is_said_to_who_waits(store: Store, woken: Heard) -> None:
     """Nobody is told who does not wait; who waits is told for 5 s after a `next` that found nothing."""
-    await store.redis.delete(keys.waiting(store.partitions[0]))
+    await store.redis.delete(keys.pollers(store.partitions[0]))
     await queued(store)
     assert await woken() == []
     assert len(await store.next(2, waits=True)) == 1
@@ -114,7 +114,7 @@ async def test_wake_is_said_to_who_waits(store: Store, woken: Heard) -> None:
     assert await woken() == []
     assert len(await store.next(1)) == 1
     assert await store.next(1, waits=True) == []
-    assert 0 < await store.redis.pttl(keys.waiting(store.partitions[0])) <= 5000
+    assert 0 < await store.redis.pttl(keys.pollers(store.partitions[0])) <= 5000
     await queued(store)
     assert await woken() == [GROUP]
 
@@ -126,12 +126,12 @@ async def test_waiting_names_the_brokers(store: Store, other: Store) -> None:
     other.now = store.now
     assert await other.next(1, waits=True) == []
     [p] = store.partitions
-    told = await store.redis.zrange(keys.waiting(p), 0, -1, withscores=True)
+    told = await store.redis.zrange(keys.pollers(p), 0, -1, withscores=True)
     assert [until for _, until in told] == [now_ms(store) + 2000, now_ms(store) + 5000]
     wait(store, 2)
     other.now = store.now
     assert await other.next(1, waits=True) == []
-    told = await store.redis.zrange(keys.waiting(p), 0, -1, withscores=True)
+    told = await store.redis.zrange(keys.pollers(p), 0, -1, withscores=True)
     assert [until for _, until in told] == [now_ms(store) + 5000]
 
 
@@ -139,7 +139,7 @@ async def test_waiting_names_the_brokers(store: Store, other: Store) -> None:
 async def test_wake_is_not_said_to_oneself(store: Store, other: Store, woken: Heard, images: tuple[str, ...]) -> None:
     """A broker that enqueues wakes its own clients, and the store tells only the others, those that wait."""
     [p] = store.partitions
-    await store.redis.delete(keys.waiting(p))
+    await store.redis.delete(keys.pollers(p))
     told: list[str | None] = []
     store.wake_at_enqueue(told.append)
     assert await store.next(1, images=images, waits=True) == []
@@ -157,7 +157,7 @@ async def test_wake_is_not_said_to_oneself(store: Store, other: Store, woken: He
 @pytest.mark.parametrize("way", ["large", "once"])
 async def test_wake_is_said_to_oneself(store: Store, woken: Heard, way: str) -> None:
     """Of jobs that are sent ahead, or enqueued once by their key, a broker is told too: it may look too early."""
-    await store.redis.delete(keys.waiting(store.partitions[0]))
+    await store.redis.delete(keys.pollers(store.partitions[0]))
     store.wake_at_enqueue(lambda _: None)
     assert await store.next(1, waits=True) == []
     if way == "large":

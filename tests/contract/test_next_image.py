@@ -145,7 +145,7 @@ async def test_next_image_many_at_once(store: Store) -> None:
 async def test_next_image_notes_that_one_waits(store: Store) -> None:
     """Who asked in vain and waits is told of new jobs, and of groups that become ready, for 5 s; no one else is."""
     [p] = store.partitions
-    notes = keys.waiting(p), keys.awaited(p)
+    notes = keys.pollers(p), keys.image_pollers(p)
     await enqueue(store)
     assert await taken(store, 2, "post", is_waiting=True) == [""]
     assert await taken(store, 2, "post") == []
@@ -184,4 +184,4 @@ async def test_next_image_in_vain_is_told_of_every_new_job(store: Store, happens
             async with asyncio.timeout(5):
                 await woken.wait()
     assert len(await store.next(1, [GROUP], images=["post"])) == 1
-    assert 0 < await store.redis.pttl(keys.awaited(store.partitions[0])) <= 5000
+    assert 0 < await store.redis.pttl(keys.image_pollers(store.partitions[0])) <= 5000

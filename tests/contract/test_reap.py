@@ -243,7 +243,7 @@ async def test_reap_of_a_job_without_a_run(store: Store) -> None:
     """A running job of whose run nothing is known counts as never handed out, and goes to the end of its priority."""
     await configure(store, delivery_limit=1)
     job, other = await running(store), await queued(store)
-    await store.redis.hdel(keys.runs(store.partitions[0]), job.id)
+    await store.redis.hdel(keys.executions(store.partitions[0]), job.id)
     await reap_after(store, 60)
     assert ids(await store.next(2)) == [other.id, job.id]
 

@@ -41,7 +41,7 @@ async def test_release_leaves_no_trace(store: Store, bring: Bring) -> None:
     assert (shown.status, shown.deliveries, shown.started_at or None) == ("queued", 0, None)
     fields, never = await hash_of(store, job), await hash_of(store, other)
     assert fields == never
-    assert not await store.redis.exists(keys.runs(store.partitions[0]))
+    assert not await store.redis.exists(keys.executions(store.partitions[0]))
     assert ids(await store.next(2)) == [job.id, other.id]
 
 

@@ -114,7 +114,7 @@ async def test_enqueue_beside_a_group_with_settings(
 
 async def test_enqueue_tells_nobody_who_does_not_wait(store: Store, run: Run, woken: Heard) -> None:
     """Of several new groups nobody is told where nobody waits."""
-    await store.redis.delete(keys.waiting(store.partitions[0]))
+    await store.redis.delete(keys.pollers(store.partitions[0]))
     await enqueue_run(run, store, new_job("a", 1), new_job("b", 2))
     assert await woken() == []
     assert len(await store.next(9)) == 2

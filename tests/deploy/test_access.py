@@ -46,7 +46,7 @@ def test_user_may_do_what_a_broker_does(url: str) -> None:
         assert client.info("memory")["maxmemory"]
         assert client.role()[0] == "master"
         with client.pubsub() as listener:
-            listener.subscribe("titan:{0}:wake")
+            listener.subscribe("titan:{0}:notify")
             assert listener.get_message(timeout=5)
 
 

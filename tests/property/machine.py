@@ -244,7 +244,7 @@ class TitanMachine(RuleBasedStateMachine):
             for job_id in self.seen:
                 pipeline.hget(keys.jobs(self.home(job_id)), job_id)
                 pipeline.hgetall(keys.job(self.home(job_id), job_id))
-                pipeline.hget(keys.runs(self.home(job_id)), job_id)
+                pipeline.hget(keys.executions(self.home(job_id)), job_id)
             for group in GROUPS:
                 pipeline.zrange(keys.members(self.of(group), group, "queued"), 0, -1)
             for group in GROUPS:

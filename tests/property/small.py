@@ -292,7 +292,7 @@ def _facts(memory: Any, job_id: str) -> dict[str, str]:
 
 def _run(memory: Any, job_id: str) -> dict[str, str]:
     """What is kept of the job's last run, but for when it was."""
-    words = _text(_fields(memory, keys.runs(P)).get(job_id, "")).split()
+    words = _text(_fields(memory, keys.executions(P)).get(job_id, "")).split()
     if len(words) < len(("lease", "deliveries", "started_at")):
         return {"deliveries": words[0]} if words else {}
     run = {"lease": words[0], "deliveries": words[1]}

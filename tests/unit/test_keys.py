@@ -17,7 +17,16 @@ P = "titan:{7}"
 def every_key(p):
     """One key of each kind in a partition."""
     sets = [keys.members(p, "maps", status) for status in STATUSES]
-    each = (keys.groups, keys.ready, keys.due, keys.discarded, keys.rates, keys.workers, keys.waiting, keys.awaited)
+    each = (
+        keys.groups,
+        keys.ready,
+        keys.due,
+        keys.discarded,
+        keys.rates,
+        keys.workers,
+        keys.pollers,
+        keys.image_pollers,
+    )
     named = [
         keys.job(p, "0" * 16),
         keys.group(p, "maps"),
@@ -63,5 +72,5 @@ def test_partitions_is_outside_of_them():
 
 def test_keys_are_the_words_of_the_design():
     """Names are whole words behind the partition's name."""
-    assert all(re.fullmatch(r"titan:\{7\}:[a-z]+(:.+)?", key) for key in every_key(P))
+    assert all(re.fullmatch(r"titan:\{7\}:[a-z_]+(:.+)?", key) for key in every_key(P))
     assert len(set(every_key(P))) == len(every_key(P))

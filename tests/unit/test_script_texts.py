@@ -73,33 +73,39 @@ def test_prelude_has_the_defaults_of_the_models():
 
 async def test_prelude_builds_the_keys_of_python(redis):
     """The key builders of both sides give the same names."""
-    names = "jobs_key(p), job_key(p, 'x'), runs_key(p), set_key(p, 'g', 'queued'), group_key(p, 'g')"
+    names = "jobs_key(p), job_key(p, 'x'), executions_key(p), set_key(p, 'g', 'queued'), group_key(p, 'g')"
     text = f"{PRELUDE}\nlocal p = KEYS[1]\nreturn {{ {names} }}"
     p = keys.partition("titan", 3)
     built = [name.decode() for name in await redis.eval(text, 1, p)]
-    assert built == [keys.jobs(p), keys.job(p, "x"), keys.runs(p), keys.members(p, "g", "queued"), keys.group(p, "g")]
+    assert built == [
+        keys.jobs(p),
+        keys.job(p, "x"),
+        keys.executions(p),
+        keys.members(p, "g", "queued"),
+        keys.group(p, "g"),
+    ]
 
 
 def test_scripts_use_only_the_keys_of_python():
     """Every other name behind the partition's is one that keys.py has, or the counter."""
     known = {
-        kind("") for kind in (keys.groups, keys.ready, keys.due, keys.discarded, keys.rates, keys.wake, keys.timer)
+        kind("") for kind in (keys.groups, keys.ready, keys.due, keys.discarded, keys.rates, keys.notify, keys.timer)
     }
     known |= {
         keys.counted_bytes(""),
         keys.jobs(""),
-        keys.runs(""),
+        keys.executions(""),
         ":workers",
         ":worker",
-        ":waiting",
-        ":awaited",
+        ":pollers",
+        ":image_pollers",
         ":sequence",
         keys.notices(""),
         keys.answer("", "", "").rstrip(":"),
     }
     used = set()
     for path in FILES:
-        used |= set(re.findall(r"(?:\bp|KEYS\[1\]) \.\. '(:[a-z]+):?'", path.read_text("utf-8")))
+        used |= set(re.findall(r"(?:\bp|KEYS\[1\]) \.\. '(:[a-z_]+):?'", path.read_text("utf-8")))
     assert used - {":job", ":group"} == known
 
 

@@ -47,12 +47,12 @@ MOVES: tuple[Move, ...] = (
     Move("log", "log", "succeeded", "succeeded"),
     Move("log", "log", "failed", "failed"),
     Move("log", "log", "cancelled", "cancelled"),
-    Move("reap", "reap", "delayed", "queued", "the delay is over"),
+    Move("reap", "reap", "delayed", "queued", "the delay ended"),
     Move("reap", "reap", "running", "queued", "the lease ended, deliveries left"),
-    Move("reap", "reap", "running", "failed", "the lease ended, no deliveries left; or the run's time is over"),
-    Move("reap", "reap", "succeeded", None, "the retention is over"),
-    Move("reap", "reap", "failed", None, "the retention is over"),
-    Move("reap", "reap", "cancelled", None, "the retention is over"),
+    Move("reap", "reap", "running", "failed", "the lease ended, no deliveries left; or the run's time ended"),
+    Move("reap", "reap", "succeeded", None, "the retention ended"),
+    Move("reap", "reap", "failed", None, "the retention ended"),
+    Move("reap", "reap", "cancelled", None, "the retention ended"),
 )
 """Every edge. A finished job never changes status again."""
 

@@ -1,4 +1,4 @@
-"""W6 over groups: the same work with one group, spread over 10,000, and in one beside 10,000.
+"""W6 over groups: the same work with one group, spread over 10,000, and in one next to 10,000.
 
 In turns, each on a broker of its own.
 """
@@ -65,7 +65,7 @@ async def measured(limit_s: float, jobs: int, rounds: int) -> list[Result]:
         others, _ = await bench(GROUPS[-1])
         beside = others._replace(group=OwnGroup(others.group.address))
         await beside.group.open()
-        benches.append((f"1 group beside {GROUPS[-1]:,} with a job each", "the group", beside))
+        benches.append((f"1 group next to {GROUPS[-1]:,} with a job each", "the group", beside))
         for _ in range(rounds):
             for groups, whose, each in benches:
                 results += await _round(each, whose, groups)

@@ -1,6 +1,7 @@
 """The recipes of a page: its fenced blocks marked `sh recipe`, and the block of `text` after each, what they print."""
 
 import re
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ def recipes(path: Path) -> list[Recipe]:
     text = path.read_text("utf-8")
     blocks = list(_BLOCK.finditer(text))
     found = []
-    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+    for block, following in zip_longest(blocks, blocks[1:]):
         words = (block[2] or "").split()
         if words[:1] != ["recipe"]:
             continue

@@ -1,4 +1,4 @@
-"""Backup and restore, as deploy/README.md has them."""
+"""Backup and restore, as deploy/backup.md has them."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What deploy/README.md says one sees when something is wrong, brought about with a real broker and a real store."""
+"""What deploy/runbook.md says one sees when something is wrong, brought about with a real broker and a real store."""
 
 import shutil
 import subprocess
@@ -28,7 +28,7 @@ def url(store_server: StoreServer, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def told(deploy: Path) -> str:
     """The page."""
-    return (deploy / "README.md").read_text()
+    return (deploy / "runbook.md").read_text()
 
 
 def test_store_away(url: str, store_server: StoreServer) -> None:

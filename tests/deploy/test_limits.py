@@ -1,4 +1,4 @@
-"""The table of limits in deploy/README.md has every limit that is a setting, with its default; the rest is so too."""
+"""The table of limits in deploy/configure.md: every limit that is a setting, with its default, and the fixed ones."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ FIXED = (
 @pytest.fixture
 def limits(deploy: Path) -> str:
     """The chapter."""
-    chapter = (deploy / "README.md").read_text().partition("\n## Limits\n")[2].partition("\n## ")[0]
+    chapter = (deploy / "configure.md").read_text().partition("\n## Limits\n")[2].partition("\n## ")[0]
     assert chapter
     return chapter
 

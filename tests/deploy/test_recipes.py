@@ -1,4 +1,4 @@
-"""The recipes of deploy/README.md, run as a person at a terminal would, against a store with jobs."""
+"""The recipes of the pages in deploy/, run as a person at a terminal would, against a store with jobs."""
 
 import asyncio
 import re
@@ -16,8 +16,11 @@ from tests.deploy.scene import fill
 from tests.deploy.servers import StoreServer
 from tests.deploy.terminal import run
 
-PAGE = Path(__file__).resolve().parents[2] / "deploy" / "README.md"
-RECIPES = recipes(PAGE)
+OBSERVE = Path(__file__).resolve().parents[2] / "deploy" / "observe.md"
+PAGES = sorted((Path(__file__).resolve().parents[2] / "deploy").glob("*.md"))
+RECIPES = [(f"{page.name} line {recipe.line}", recipe) for page in PAGES for recipe in recipes(page)]
+OF_THE_STORE = [pytest.param(recipe, id=name) for name, recipe in RECIPES if not recipe.needs]
+OF_A_BROKER = [pytest.param(recipe, id=name) for name, recipe in RECIPES if recipe.needs]
 
 
 class Scene(NamedTuple):
@@ -40,7 +43,7 @@ def scene(store_server: StoreServer) -> Iterator[Scene]:
         client.flushall()
 
 
-@pytest.mark.parametrize("recipe", [r for r in RECIPES if not r.needs], ids=lambda recipe: f"line {recipe.line}")
+@pytest.mark.parametrize("recipe", OF_THE_STORE)
 def test_recipe_prints_what_the_page_says(need: Need, scene: Scene, tmp_path: Path, recipe: Recipe) -> None:
     """Each recipe ends with 0 and prints the lines that stand below it."""
     need("redis-cli", "apt-get install redis-tools")
@@ -50,7 +53,7 @@ def test_recipe_prints_what_the_page_says(need: Need, scene: Scene, tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", [r for r in RECIPES if r.needs], ids=lambda recipe: f"line {recipe.line}")
+@pytest.mark.parametrize("recipe", OF_A_BROKER)
 def test_recipe_that_asks_a_broker(need: Need, scene: Scene, tmp_path: Path, recipe: Recipe) -> None:
     """Each recipe for when a broker answers ends with 0 too."""
     need("redis-cli", "apt-get install redis-tools")
@@ -61,16 +64,16 @@ def test_recipe_that_asks_a_broker(need: Need, scene: Scene, tmp_path: Path, rec
     assert recipe.printed(output), output
 
 
-def test_page_has_recipes_with_what_they_print() -> None:
-    """Most recipes tell what they print, so that the test above can find one that is out of date."""
+def test_pages_have_recipes_with_what_they_print() -> None:
+    """Most recipes show what they print, so that the tests above can find one that is out of date."""
     assert len(RECIPES) > 15
-    assert len([recipe for recipe in RECIPES if recipe.prints is None]) <= 4
+    assert len([recipe for _, recipe in RECIPES if recipe.prints is None]) <= 4
 
 
 def test_page_says_how_prometheus_shows_its_token() -> None:
     """The scrape configuration is YAML, and takes its token from the file that the command before it writes."""
     pattern = r"```sh\n(titan token new --scope read [^\n]*)\n```\n```yaml\n(.*?)```"
-    [(command, block)] = re.findall(pattern, PAGE.read_text("utf-8"), re.DOTALL)
+    [(command, block)] = re.findall(pattern, OBSERVE.read_text("utf-8"), re.DOTALL)
     [job] = yaml.safe_load(block)["scrape_configs"]
     assert job["authorization"] == {"credentials_file": command.rpartition(" > ")[2]}
     assert len(job["static_configs"][0]["targets"]) == 2

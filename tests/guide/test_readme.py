@@ -1,4 +1,4 @@
-"""README's session, run as it is printed, against what README's first command starts."""
+"""The sessions of the pages, run as they are printed, against what README's first command starts."""
 
 import os
 import re
@@ -10,24 +10,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-MARK = "---- titan ----"
+from tests.pages import ROOT, run, steps
 
-
-def commands() -> Iterator[tuple[str, str]]:
-    """Each command of the session, with what README says it prints."""
-    for block in BLOCKS:
-        for step in block.split("$ ")[1:] if block.startswith("$ ") else ():
-            command, _, output = step.partition("\n")
-            yield command, output
-
-
-def matches(printed: str, expected: str) -> bool:
-    """Whether what was printed is what README says, where … stands for anything."""
-    pattern = ".*".join(re.escape(part) for part in expected.strip().split("…"))
-    return re.fullmatch(pattern, printed.strip(), re.DOTALL) is not None
+PAGES = {"README.md": 12, "broker/README.md": 20, "lua/README.md": 9}
+"""The pages, and how many commands each has at least."""
 
 
 @pytest.fixture
@@ -55,23 +41,15 @@ def up(tmp_path: Path) -> Iterator[int]:
 
 
 @pytest.mark.slow
-def test_the_session_prints_what_readme_says(up: int, tmp_path: Path) -> None:
-    """Every command of README's session, in one shell, prints what README says."""
-    steps = list(commands())
-    assert len(steps) >= 15
-    (tmp_path / "titan").symlink_to(ROOT / "titan")
-    script = "".join(f"{command}\necho '{MARK}'\n" for command, _ in steps)
-    script = script.replace("./titan ", f"TITAN_BROKER_URL=http://127.0.0.1:{up} {sys.executable} -m broker ")
-    shell = subprocess.run(
-        ["bash", "-s"],
-        input=script.replace("127.0.0.1:8080", f"127.0.0.1:{up}"),
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    printed = shell.stdout.split(f"{MARK}\n")
-    for (command, expected), output in zip(steps, printed, strict=False):
-        assert matches(output, expected), f"$ {command}\n{output}\nREADME: {expected}\n{shell.stderr}"
+@pytest.mark.parametrize("page", PAGES)
+def test_the_session_prints_what_the_page_says(up: int, tmp_path: Path, page: str) -> None:
+    """Every command of a page's sessions, in one shell, prints what the page shows."""
+    session = steps(ROOT / page)
+    assert len(session) >= PAGES[page]
+    for step, text in zip(session, run(session, tmp_path, up), strict=True):
+        assert step.printed(text), f"{page}\n$ {step.command}\n{text}\nthe page: {step.output}"
+
+
+def test_readme_is_short() -> None:
+    """The first page is read to its end: what is deeper stands in the pages that it names."""
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) < 150

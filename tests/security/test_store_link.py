@@ -1,4 +1,4 @@
-"""The link to the store: rediss:// with authorities, client certificates and the user of deploy/README.md."""
+"""The link to the store: rediss:// with authorities, client certificates and the user of deploy/secure.md."""
 
 import asyncio
 import shlex
@@ -23,7 +23,7 @@ from tests.conftest import eventually, server_program, waits
 from tests.deploy.recipes import recipes
 from tests.security.certificates import Authority
 
-PAGE = Path(__file__).resolve().parents[2] / "deploy" / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "deploy" / "secure.md"
 
 pytestmark = [pytest.mark.slow, pytest.mark.service]
 

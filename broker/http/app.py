@@ -17,7 +17,7 @@ from broker.http.request.context import AppContext, Broker, Call
 from broker.http.request.query_params import Query, parse
 from broker.http.responses import Response
 from broker.http.routes import ROUTES, Route
-from broker.http.server.admission import FIRST, NEVER, rank_of
+from broker.http.server.admission import FIRST, rank_of
 from broker.http.server.fast_request import MAX_BODY_BYTES, FastRequest
 from broker.http.server.fast_router import FastRoute, FastRouter
 from broker.http.server.pending_response import PendingResponse
@@ -108,7 +108,7 @@ class RequestDispatcher:
             raise
         except Exception as fault:  # nothing but the error body may reach a client
             if is_begun:
-                self._note(fault, rank)
+                self._note(fault)
             response = response_of(answer_to(fault, request.method, request.path))
             if request.writer.output_size > 0:
                 if request.transport is not None:
@@ -130,15 +130,15 @@ class RequestDispatcher:
         try:
             answer = await self._handle(way.route, request, path)
         except Exception as fault:  # noqa: BLE001 - nothing but the error body may reach a client
-            self._note(fault, self._ranks[way.number])
+            self._note(fault)
             return answer_to(fault, request.method, request.path)
         if not isinstance(answer, Response):
             raise TypeError(f"{way.route.verb} is streamed")
         return answer
 
-    def _note(self, fault: Exception, rank: int) -> None:
+    def _note(self, fault: Exception) -> None:
         """Have those in line hear of a store that is away; a log store that is away holds nobody up."""
-        if type(fault) is StoreUnavailable and rank != NEVER:
+        if type(fault) is StoreUnavailable:
             self._admission.store_failed()
 
     async def _handle(self, route: Route, request: Request, path: Mapping[str, str]) -> Response | web.StreamResponse:

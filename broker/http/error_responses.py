@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from broker.core.errors import (
+    BY_WORD,
     CrossSite,
     Forbidden,
     IdempotencyMismatch,
@@ -94,7 +95,7 @@ def problem_of(error: TitanError) -> Problem:
 
 def refusal(error: TitanError) -> Response:
     """The answer to a request that ended in this error."""
-    kind = type(error)
+    kind = BY_WORD[error.word]
     headers = {"Content-Type": "application/json"}
     retry_after_s = error.retry_after_s or RETRY_AFTER_S.get(kind)
     if retry_after_s is not None:

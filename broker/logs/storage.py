@@ -60,10 +60,14 @@ def open_logs(place: str, max_bytes: int) -> "Logs":
         raise ValueError(_first_line(error)) from error
 
 
+class LogStoreUnavailable(StoreUnavailable):
+    """The store of logs does not answer, or refuses work. Requests that need no log go on."""
+
+
 class Logs:
     """The logs of jobs, one object each.
 
-    Every method raises StoreUnavailable when the log store does not answer or refuses work.
+    Every method raises LogStoreUnavailable when the log store does not answer or refuses work.
     """
 
     def __init__(self, store: "ObjectStore", max_bytes: int) -> None:
@@ -98,7 +102,7 @@ class Logs:
         """A log's size in bytes and its pieces, from a place in bytes on. Raises NotFound when there is none.
 
         Each piece is a request of its own, so that a slow reader holds nothing open. The pieces raise
-        StoreUnavailable when the log is replaced or deleted meanwhile.
+        LogStoreUnavailable when the log is replaced or deleted meanwhile.
         """
         found = await self._find(job_id)
         return found.size_bytes, self._pieces(found, start)
@@ -160,7 +164,7 @@ class Logs:
                 result = await obstore.get_async(self._store, found.name, options=options)
                 return (await result.bytes_async()).to_bytes()
             except (FileNotFoundError, PreconditionError):
-                raise StoreUnavailable("The log was replaced or deleted while it was read.") from None
+                raise LogStoreUnavailable("The log was replaced or deleted while it was read.") from None
 
     async def _delete_singly(self, names: Sequence[str]) -> None:
         for name in names:
@@ -221,12 +225,12 @@ async def _abort(upload: "AsyncWritableFile", error: BaseException) -> None:
 
 @contextmanager
 def _faults(what: str) -> Iterator[None]:
-    """Turn what obstore raises inside the block into StoreUnavailable; the cause is logged, not told."""
+    """Turn what obstore raises inside the block into LogStoreUnavailable; the cause is logged, not told."""
     try:
         yield
     except (BaseError, OSError, ValueError) as fault:
         _log.warning("the log store %s: %s", what, _first_line(fault))
-        raise StoreUnavailable(f"The log store is not available: it {what}.") from fault
+        raise LogStoreUnavailable(f"The log store is not available: it {what}.") from fault
 
 
 def _after_last(lines: int, block: bytes) -> int:

@@ -6,7 +6,7 @@ import pytest
 from tests.cli.live import Titan
 from tests.cli.tree import commands
 
-WITHOUT_DATA = {("up",), ("broker",), ("worker",), ("test",), ("openapi",)}
+WITHOUT_DATA = {("up",), ("broker",), ("worker",), ("test",), ("openapi",), ("redis",)}
 """Commands that serve, run something, or print JSON anyway."""
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -9,7 +10,6 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from broker.cli.job import log
 from broker.cli.job.log import followed, stored
 from broker.models.jobs import Job, JobWrapper
 from worker.client import BrokerUnavailable, Client
@@ -69,7 +69,7 @@ async def stub() -> AsyncIterator[Stub]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A follower takes a moment for a long silence."""
     monkeypatch.setattr("worker.client._SILENCE_S", 0.2)
-    monkeypatch.setattr(log, "_LEAST_S", 0.01)
+    monkeypatch.setattr(sys.modules["broker.cli.job.log"], "_LEAST_S", 0.01)
 
 
 async def test_a_quiet_job_is_followed_without_a_word(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
@@ -106,7 +106,7 @@ async def test_a_broker_that_is_gone_is_said_once(stub: Stub, caplog: pytest.Log
         await asyncio.sleep(0)
 
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.WARNING):
-        patch.setattr(log, "asyncio", type("Quick", (), {"sleep": staticmethod(sleep)}))
+        patch.setattr(sys.modules["broker.cli.job.log"], "asyncio", type("Quick", (), {"sleep": staticmethod(sleep)}))
         async with Away(stub.url) as client, asyncio.timeout(20):
             text = b"".join([piece async for piece in followed(client, "g", JOB)])
     assert text == b"line\n" * 2

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.job import wait
+from broker.cli.job.wait import _finished
 from broker.core.errors import NotFound
 from broker.models.jobs import Job
 from tests.cli.live import BrokerThread, Titan
@@ -115,7 +115,7 @@ async def test_wait_backs_off(monkeypatch: pytest.MonkeyPatch) -> None:
         pauses.append(seconds)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    found = [job async for job in wait._finished(Busy("http://127.0.0.1:9"), "g", {"a": None}, follow_retries=False)]
+    found = [job async for job in _finished(Busy("http://127.0.0.1:9"), "g", {"a": None}, follow_retries=False)]
     assert found == [None]
     assert pauses[:20] == sorted(pauses[:20])
     assert pauses[0] <= 0.1

@@ -22,9 +22,17 @@ READER_GONE = 141
 WORKER = ("list", "status", "quiet", "resume", "drain")
 TOP = Path(__file__).parents[2]
 ALL = [words for words, _ in commands()]
-QUIET = {("broker",), ("worker",), ("check",), ("bench",), ("test",), *((("worker", name)) for name in WORKER)}
+QUIET = {
+    ("broker",),
+    ("worker",),
+    ("check",),
+    ("bench",),
+    ("test",),
+    ("redis",),
+    *((("worker", name)) for name in WORKER),
+}
 """Commands that print nothing on stdout here: they fail, find nothing, or speak on stderr only."""
-FAILING = {"job wait": {1}, "worker": {0, 1, 2}, "broker": {1}, "doctor": {0, 1}}
+FAILING = {"job wait": {1}, "redis": {1}, "worker": {0, 1, 2}, "broker": {1}, "doctor": {0, 1}}
 """Exit codes here other than 0."""
 
 
@@ -49,6 +57,7 @@ class Scene(NamedTuple):
             ("doctor",): lambda: ("--data-dir", folder),
             ("bench",): lambda: ("--only", "W1", "--seconds", "0.1", "--jobs", "1000"),
             ("test",): lambda: ("--version", "-n0"),
+            ("redis",): lambda: ("--data-dir", f"{folder}/none"),
             ("token", "new"): lambda: ("--scope", "read", "--tokens", f"{folder}/tokens"),
             ("job", "next"): lambda: ("--group", group),
             ("job", "enqueue"): lambda: (group, "--image", "x"),

@@ -31,16 +31,16 @@ async def test_announce_when_the_clock_went_back(store: Store) -> None:
     """Workers that are silent since the clock went back are forgotten within a minute of it, as ever."""
     registry = store.workers
     for name in ("gone", "here"):
-        registry.now = str(NOW)
+        store.now = str(NOW)
         await registry.announce(Announcement(name=name, host="h"))
     worker = keys.worker(store.partitions[0], "gone")
     await store.redis.pexpire(worker, HOUR_S * 1000)
-    registry.now = str(NOW - HOUR_S * 1000)
+    store.now = str(NOW - HOUR_S * 1000)
     await registry.announce(Announcement(name="here", host="h"))
     assert 0 < await store.redis.pttl(worker) <= 60_000
-    registry.now = str(NOW - HOUR_S * 1000 + 60_000)
+    store.now = str(NOW - HOUR_S * 1000 + 60_000)
     await registry.announce(Announcement(name="here", host="h"))
-    assert [one.name for one in (await registry.workers(10))[0]] == ["here"]
+    assert [one.name for one in (await registry.list(10))[0]] == ["here"]
 
 
 @pytest.mark.parametrize(("since_ms", "is_over"), [(-60_001, True), (-60_000, False), (5000, False), (5001, True)])

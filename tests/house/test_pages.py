@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.states import MOVES
+from broker.core.states import MOVES
 from tests.house.text import TOP, Riddle, checked, find, riddles, text_of
 
 PAGES = sorted(path for path in TOP.rglob("*.md") if not {".venv", "node_modules"} & set(path.parts))

@@ -20,7 +20,7 @@ MUTANTS = {
     "a timer is never set": ("enqueue", "'delayed:' .. group\n  end", "'queued:' .. group\n  end"),
     "a running job takes no room": ("enqueue", "{ 'delayed', 'queued', 'running' }", "{ 'delayed', 'queued' }"),
     "bytes are bounded as jobs are": ("enqueue", "sum + bytes > max_bytes", "sum >= max_bytes"),
-    "a finished job keeps its bytes": ("cancel", "  uncount(p, group, ids)\n", ""),
+    "a finished job keeps its bytes": ("cancel", "  subtract_bytes(p, group, ids)\n", ""),
     "a bucket is never full again": ("next", "math.min(math.max(tonumber(", "math.min(math.min(tonumber("),
     "remove forgets the log": ("remove", "'log_bytes') == 1 then", "'log_bytes') == 2 then"),
 }

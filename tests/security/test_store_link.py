@@ -86,18 +86,17 @@ async def test_broker_speaks_tls_as_its_own_user(guarded: Guarded) -> None:
     settings = guarded.settings(ca=guarded.ours.pem, cert=guarded.caller)
     async with (
         opened(settings) as (store, address, _),
-        Notifier(connect_listener(store.redis), store.partitions) as notifier,
+        Notifier(connect_listener(store.topology.all[0].redis), store.partitions) as notifier,
     ):
         assert "PASSWORD" not in address
         await eventually(lambda: notifier.is_listening)
-        assert await store.next(1, waits=True) == []
+        assert await store.dispatcher.next(1, waits=True) == []
         with waits(notifier, ["g"]) as woken:
-            await store.enqueue("g", [NewJob(image="i"), NewJob(image="i")], key="k")
+            await store.enqueuer.enqueue("g", [NewJob(image="i"), NewJob(image="i")], key="k")
             await eventually(woken.is_set)
-        jobs = await store.next(2)
-        assert await store.finish(
-            [Finish(group_name="g", id=job.id, lease=job.lease, status="succeeded") for job in jobs]
-        ) == [None, None]
+        jobs = await store.dispatcher.next(2)
+        reports = [Finish(group_name="g", id=job.id, lease=job.lease, status="succeeded") for job in jobs]
+        assert await store.completer.finish(reports) == [None, None]
         await store.ready()
         assert (await store.groups.show("g")).counts.succeeded == 2
 

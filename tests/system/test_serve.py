@@ -213,7 +213,7 @@ def test_start_on_a_store_that_can_lose_jobs(broker: Start, titan: Callable[...,
     """--require-durable refuses a store without an append-only file; without it the start warns; readyz says both."""
     refused(titan("broker", "--port", "0", "--redis-url", valkey_url, "--require-durable"), "set `appendonly yes`")
     program, url = broker("--redis-url", valkey_url, "--key-prefix", "other")
-    assert program.says(r"WARNING broker\.durability: the store: appendonly no\. Jobs are lost when the store ends")
+    assert program.says(r"WARNING broker\.diagnostics\.durability: the store: appendonly no\. Jobs are lost when")
     assert ask(f"{url}/readyz")["warnings"]
     _, url = broker("--require-durable")
     assert ask(f"{url}/readyz") == {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from broker.errors import StoreUnavailable
+from broker.core.errors import StoreUnavailable
 from broker.models.jobs import NewJob
 from tests.conftest import eventually, write_through
 from tests.system.conftest import Program

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from broker.raw_job import execution_of
-from broker.rows import run_of
-from broker.script_texts import SCRIPTS
-from broker.texts import parts_of, settings_of, spec_of, split
+from broker.diagnostics.raw_job import execution_of
+from broker.resp.script_source import SCRIPTS
+from broker.store.format.record import parts_of, settings_of, spec_of, split
+from broker.store.format.replies import run_of
 
 PAGE = Path(__file__).parents[2] / "lua" / "README.md"
 ROWS = re.findall(r"^\| `([^`]+)` \| (record|execution) \| `([^`]+)` \|$", PAGE.read_text("utf-8"), re.MULTILINE)

@@ -8,6 +8,7 @@ from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Retentions
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
 from broker.resp import keys
 from broker.resp.script_source import LIB, SCRIPTS, VERBS
+from broker.store.dispatcher import SCRIPT_BYTES
 from broker.store.format.record import Settings
 
 FILES = sorted([*VERBS.glob("*.lua"), *LIB.glob("*.lua")])
@@ -114,3 +115,9 @@ def test_every_script_is_found():
     assert set(SCRIPTS) == {path.stem for path in VERBS.glob("*.lua")}
     for script in SCRIPTS.values():
         assert script.plain.startswith(PRELUDE)
+
+
+def test_the_broker_knows_when_a_reply_was_cut_short():
+    """next.lua stops at as many bytes as the dispatcher takes for the sign that more jobs are left."""
+    [largest] = re.findall(r"^local LARGEST = (\d+)$", (LIB / "selection.lua").read_text("utf-8"), re.MULTILINE)
+    assert int(largest) == SCRIPT_BYTES

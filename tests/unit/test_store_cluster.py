@@ -29,7 +29,7 @@ async def test_every_verb_stays_in_its_slot(clustered):
     """A cluster takes every script, though its groups lie in three slots."""
     reaped = await call_every_verb(clustered)
     assert reaped.wait_ms is not None
-    used = {keys.partition_of(group.name, 3) for group in (await clustered.groups(100))[0]}
+    used = {keys.partition_of(group.name, 3) for group in (await clustered.groups.list(100))[0]}
     assert used == {0, 1, 2}
 
 
@@ -52,7 +52,7 @@ async def test_groups_are_listed_over_partitions(clustered):
     clustered.now = ""
     seen, cursor = [], ""
     while True:
-        page, cursor = await clustered.groups(3, cursor)
+        page, cursor = await clustered.groups.list(3, cursor)
         seen += [group.name for group in page]
         if not cursor:
             break

@@ -29,11 +29,11 @@ async def test_enqueue_is_refused(full):
     """New jobs, by enqueue or by retry, are StoreFull, and nothing of them is left."""
     job = (await full.next(1))[0]
     await full.succeed("maps", job.id, job.lease)
-    before = await full.group("maps")
+    before = await full.groups.show("maps")
     assert await refused(full.enqueue("maps", [NewJob(image="x")])) is StoreFull
     assert await refused(full.enqueue("new", [NewJob(image="x")] * 100)) is StoreFull
     assert await refused(full.retry("maps", job.id)) is StoreFull
-    assert await full.group("maps") == before
+    assert await full.groups.show("maps") == before
 
 
 async def test_work_goes_on(full):

@@ -1,5 +1,7 @@
 """What a run leaves behind at its job: who ran it, how it ended, what it took."""
 
+from functools import lru_cache
+
 from broker.core.timestamps import milliseconds
 from broker.models.workers import Receipt
 from worker.daemon.deliveries import Delivery

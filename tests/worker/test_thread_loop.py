@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from worker.steady import steadily
+from worker.daemon.thread_loop import steadily
 
 
 async def _for_ever(ended: threading.Event) -> None:

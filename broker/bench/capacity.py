@@ -1,4 +1,4 @@
-"""How many brokers and store servers a rate needs, calculated from the CPU that a job was measured to cost."""
+"""The number of brokers and store servers that a rate needs, calculated from the measured CPU per job."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from broker.models.groups import DAY_S
 
 RATES_PER_S = (1_000, 10_000, 100_000)
 USE = 0.6
-"""The part of a core that is used: the rest is for bursts, the reaper, and rewriting of the append-only file."""
+"""The planned load of a core. The rest is for bursts, the reaper and rewrites of the append-only file."""
 
 SIZING_HEAD = ("jobs/s", "how", "broker cores", "brokers", "store cores", "store servers")
 
@@ -32,11 +32,11 @@ LIVES = {
         "the reaper deletes finished jobs",
     ),
 }
-"""Ways through a job's life, and the figures that together are what it costs."""
+"""Ways to enqueue and finish a job, each with the steps whose costs are added up."""
 
 
 class Size(Struct, frozen=True, kw_only=True):
-    """What a rate needs. A broker and a store server each use one core."""
+    """The cores that a rate needs. A broker uses one core, and so does a store server."""
 
     jobs_per_s: int
     how: str
@@ -45,23 +45,23 @@ class Size(Struct, frozen=True, kw_only=True):
 
     @property
     def brokers(self) -> int:
-        """How many, none of them busier than it should be."""
+        """Brokers needed, each with at most `USE` of its core busy."""
         return math.ceil(self.front_cores / USE)
 
     @property
     def store_servers(self) -> int:
-        """How many, with the groups spread evenly over them."""
+        """Store servers needed, with groups distributed evenly."""
         return math.ceil(self.store_cores / USE)
 
 
 def sizes(results: Sequence[Result]) -> Iterator[Size]:
-    """A size for each rate and each way of which all figures are there."""
+    """A size for each rate and each way in `LIVES`, if all its steps were measured."""
     by_what = {result.what: result for result in results}
-    for jobs_per_s, (how, parts) in product(RATES_PER_S, LIVES.items()):
-        seen = [by_what[what] for what in parts if what in by_what]
-        front_us = [result.front_us for result in seen if result.front_us is not None]
-        store_us = [result.store_us for result in seen if result.store_us is not None]
-        if len(front_us) == len(store_us) == len(parts):
+    for jobs_per_s, (how, steps) in product(RATES_PER_S, LIVES.items()):
+        measured = [by_what[what] for what in steps if what in by_what]
+        front_us = [result.front_us for result in measured if result.front_us is not None]
+        store_us = [result.store_us for result in measured if result.store_us is not None]
+        if len(front_us) == len(store_us) == len(steps):
             cores = [jobs_per_s * sum(us) / 1e6 for us in (front_us, store_us)]
             yield Size(jobs_per_s=jobs_per_s, how=how, front_cores=cores[0], store_cores=cores[1])
 
@@ -79,7 +79,7 @@ def sizing_cells(size: Size) -> tuple[str, ...]:
 
 
 def memory(results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
-    """Rows of how much of the store's memory jobs take that are kept so long after they finished."""
+    """Rows with the memory of finished jobs in the store, for each rate and retention."""
     found = [r.bytes_per_job for r in results if r.what == _MEMORY_STEP and r.bytes_per_job is not None]
     for bytes_per_job, jobs_per_s in product(found, RATES_PER_S):
         yield f"{jobs_per_s:,}", *(f"{jobs_per_s * kept_s * bytes_per_job / 1e9:,.1f} GB" for kept_s in _KEPT_S)

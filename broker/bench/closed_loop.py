@@ -1,4 +1,4 @@
-"""A closed loop: each connection sends its next request when it has the answer to the one before."""
+"""A closed-loop load: each connection sends its next request after the response to the previous one."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -7,11 +7,11 @@ from typing import NamedTuple
 from broker.bench.http_client import BenchAddress, BenchFailed, BenchResponse, ClientConnection, clock
 
 _LATE_S = 30.0
-"""How long the last answers may take after the end."""
+"""How long the last responses may take after the end of the load, in s."""
 
 
-class Ran(NamedTuple):
-    """What a load did: seconds from the first request to the last answer, and of each call how long it took, in s."""
+class LoadResult(NamedTuple):
+    """Result of a load: seconds from the first request to the last response, and the duration of each call in s."""
 
     seconds: float
     calls_s: list[float]
@@ -23,13 +23,13 @@ async def run_load(
     connections: int,
     requests: Iterator[bytes],
     limit_s: float,
-    keep: Callable[[bytes], None] | None = None,
-) -> Ran:
-    """Send the requests over so many connections, for `limit_s` at most; `keep` is given each body of a 2xx.
+    on_body: Callable[[bytes], None] | None = None,
+) -> LoadResult:
+    """Send the requests over `connections` connections, for `limit_s` at most. `on_body` gets each body of a 2xx.
 
     Raises BenchFailed when a connection breaks.
     """
-    load = _Load(requests, keep)
+    load = _Load(requests, on_body)
     opened = [await _Repeater(load).open(address) for _ in range(connections)]
     try:
         start = clock()
@@ -40,28 +40,28 @@ async def run_load(
         async with asyncio.timeout(limit_s + _LATE_S):
             await load.done.wait()
     except TimeoutError as error:
-        raise BenchFailed(f"An answer did not come within {_LATE_S:g} s.") from error
+        raise BenchFailed(f"A response did not arrive within {_LATE_S:g} s.") from error
     finally:
-        load.is_over = True
+        load.has_ended = True
         for repeater in opened:
             repeater.close()
     if load.fault:
         raise BenchFailed(load.fault)
-    return Ran(load.last - start, load.calls_s, load.refusals)
+    return LoadResult(load.last - start, load.calls_s, load.refusals)
 
 
 class _Load:
-    """What the connections of a load share."""
+    """The state that all connections of a load share."""
 
-    def __init__(self, requests: Iterator[bytes], keep: Callable[[bytes], None] | None) -> None:
+    def __init__(self, requests: Iterator[bytes], on_body: Callable[[bytes], None] | None) -> None:
         self.requests = requests
-        self.keep = keep
+        self.on_body = on_body
         self.calls_s: list[float] = []
         self.refusals: list[BenchResponse] = []
         self.end = self.last = 0.0
         self.live = 0
         self.fault = ""
-        self.is_over = False
+        self.has_ended = False
         self.done = asyncio.Event()
 
 
@@ -84,19 +84,19 @@ class _Repeater(ClientConnection):
         self.write(request)
 
     def answered(self, status: int, body: bytes) -> None:
-        """Note how long it took, and go on."""
+        """Record the duration, and send the next request."""
         load = self._load
-        if load.is_over:
+        if load.has_ended:
             return
         load.calls_s.append(clock() - self._sent)
         if status >= 300:
             load.refusals.append(BenchResponse(status, body))
-        elif load.keep is not None:
-            load.keep(body)
+        elif load.on_body is not None:
+            load.on_body(body)
         self.next()
 
     def lost(self, reason: str) -> None:
         """End the load."""
-        if not self._load.is_over:
+        if not self._load.has_ended:
             self._load.fault = reason
             self._load.done.set()

@@ -1,6 +1,6 @@
-"""HTTP/1.1 on bare sockets: requests are ready-made bytes, and of an answer only status, length and body are read.
+"""A minimal HTTP/1.1 client: it sends prepared bytes and reads only status, length and body of a response.
 
-A load generator must cost less than what it loads; aiohttp's client costs more.
+A load generator must use less CPU than the broker. aiohttp's client uses more.
 """
 
 import asyncio
@@ -19,22 +19,22 @@ _CONNECT_S = 5.0
 
 
 class BenchFailed(Exception):
-    """The broker cannot be measured; the text says why."""
+    """The broker cannot be measured; the text has the reason."""
 
 
 class Unreached(BenchFailed):
-    """No connection to the broker."""
+    """The broker cannot be reached."""
 
 
 class BenchResponse(NamedTuple):
-    """What came back."""
+    """Status and body of a response."""
 
     status: int
     body: bytes
 
     @property
     def is_refusal(self) -> bool:
-        """Whether it is anything but a 2xx."""
+        """Whether the status is not 2xx."""
         return not 200 <= self.status < 300
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ class BenchResponse(NamedTuple):
 
 
 class BenchAddress(NamedTuple):
-    """Where a broker is, and what every request to it carries."""
+    """The address of a broker, and the headers of every request to it."""
 
     host: str
     port: int
@@ -52,7 +52,7 @@ class BenchAddress(NamedTuple):
 
     @classmethod
     def read(cls, url: str, token: str = "", tls: ssl.SSLContext | None = None) -> Self:
-        """The address in a URL; without `tls` as the system trusts it. Raises ValueError for another scheme."""
+        """Parse a URL. The default of `tls` trusts the system's authorities. Raises ValueError for another scheme."""
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{url} is not an http:// or https:// address")
@@ -68,7 +68,7 @@ class BenchAddress(NamedTuple):
         )
 
     def request(self, method: str, path: str, body: object = None, headers: str = "") -> bytes:
-        """One request as bytes; `headers` are whole lines."""
+        """One request as bytes; `headers` are complete lines."""
         head = f"{method} {self.root}{path} HTTP/1.1\r\n{self.headers}{headers}"
         if body is None:
             length = "Content-Length: 0\r\n" if method == "POST" else ""
@@ -78,7 +78,7 @@ class BenchAddress(NamedTuple):
 
 
 class ClientConnection(asyncio.Protocol):
-    """One kept connection. A subclass says what happens to answers, which come in the order of the requests."""
+    """A keep-alive connection. A subclass handles the responses, which arrive in the order of the requests."""
 
     async def open(self, address: BenchAddress) -> Self:
         """Connect. Raises Unreached."""
@@ -94,78 +94,78 @@ class ClientConnection(asyncio.Protocol):
         return self
 
     def answered(self, status: int, body: bytes) -> None:
-        """Take an answer."""
+        """Handle a response."""
         raise NotImplementedError
 
     def lost(self, reason: str) -> None:
-        """Take note that no more answers will come."""
+        """Handle the loss of the connection."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Close it at once."""
+        """Close the connection immediately."""
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what is written to."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's class has the same methods, but another base
         self.write = self._transport.write
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the subclass."""
+        """Pass the reason to the subclass."""
         self.lost(str(exc) if exc else "The broker closed the connection.")
 
     def data_received(self, data: bytes) -> None:
-        """Cut what came into answers."""
+        """Split the received bytes into responses."""
         if self._buffer:
             self._buffer += data
             if len(self._buffer) < self._needed_bytes:
                 return
             data = bytes(self._buffer)
             self._buffer.clear()
-        at = 0
-        while at < len(data):
-            end = self._answer(data, at)
+        start = 0
+        while start < len(data):
+            end = self._parse(data, start)
             if not end:
-                self._buffer += data[at:]
+                self._buffer += data[start:]
                 return
-            at = end
+            start = end
 
-    def _answer(self, data: bytes, at: int) -> int:
-        """Take the answer that begins at `at`; where it ends, or 0 while it is not all there."""
-        head = data.find(b"\r\n\r\n", at)
+    def _parse(self, data: bytes, start: int) -> int:
+        """Handle the response that begins at `start`; its end, or 0 if it is incomplete."""
+        head = data.find(b"\r\n\r\n", start)
         if head < 0:
             self._needed_bytes = 0
             return 0
-        status = int(data[at + 9 : at + 12])
-        found = _LENGTH.search(data, at, head)
+        status = int(data[start + 9 : start + 12])
+        found = _LENGTH.search(data, start, head)
         if found is None and status != 204:
-            self.lost("An answer has no Content-Length.")
+            self.lost("A response has no Content-Length.")
             self.close()
             return len(data)
         end = head + 4 + (int(found[1]) if found else 0)
         if end > len(data):
-            self._needed_bytes = end - at
+            self._needed_bytes = end - start
             return 0
         self.answered(status, data[head + 4 : end])
         return end
 
 
 class Caller(ClientConnection):
-    """A connection for one task at a time, which waits for its answers."""
+    """A connection for one task at a time, which waits for the responses."""
 
     def __init__(self) -> None:
         self._answers: list[BenchResponse] = []
-        self._wanted = 0
+        self._expected = 0
         self._ready: asyncio.Future[None] | None = None
         self._fault = ""
 
     async def call(self, request: bytes) -> BenchResponse:
-        """Send one request; its answer. Raises BenchFailed."""
+        """Send one request; its response. Raises BenchFailed."""
         [answer] = await self.calls([request])
         return answer
 
     async def calls(self, requests: list[bytes]) -> list[BenchResponse]:
-        """Send some requests at once; their answers. Raises BenchFailed."""
+        """Send several requests together; their responses. Raises BenchFailed."""
         self.send(b"".join(requests))
         return await self.answers(len(requests))
 
@@ -175,23 +175,23 @@ class Caller(ClientConnection):
             self.write(requests)
 
     async def answers(self, n: int) -> list[BenchResponse]:
-        """The next n answers. Raises BenchFailed."""
+        """The next n responses. Raises BenchFailed."""
         while len(self._answers) < n:
             if self._fault:
                 raise BenchFailed(self._fault)
-            self._wanted, self._ready = n, asyncio.get_running_loop().create_future()
+            self._expected, self._ready = n, asyncio.get_running_loop().create_future()
             await self._ready
         answers, self._answers = self._answers[:n], self._answers[n:]
         return answers
 
     def answered(self, status: int, body: bytes) -> None:
-        """Keep it; wake who waits when all is there."""
+        """Keep a response, and wake the waiting task after the last one."""
         self._answers.append(BenchResponse(status, body))
-        if len(self._answers) >= self._wanted:
+        if len(self._answers) >= self._expected:
             self._wake()
 
     def lost(self, reason: str) -> None:
-        """Wake who waits, to be told."""
+        """Keep the reason, and wake the waiting task, which then raises."""
         self._fault = self._fault or reason
         self._wake()
 

@@ -1,4 +1,4 @@
-"""What a job costs: CPU of the brokers, of the store and of the generator, and the store's memory."""
+"""Measures CPU of the brokers, of the store and of the load generator, and the memory of the store."""
 
 import os
 import time
@@ -18,22 +18,22 @@ _SCRIPTS = ("evalsha", "eval", "fcall")
 
 
 class Costs(NamedTuple):
-    """CPU in s, from one look to another; None where it cannot be seen."""
+    """CPU time in s between two readings; None if it cannot be read."""
 
     front_s: float | None
     store_s: float | None
     client_s: float
 
 
-class Spent(NamedTuple):
-    """What commands of one name did in the store: how often they ran, and for how many µs."""
+class CommandUsage(NamedTuple):
+    """Number of calls of a command in the store, and its total time in µs."""
 
     calls: int
     us: int
 
 
 class Meters:
-    """Looks at brokers by their process ids, and at the store by what its INFO answers."""
+    """Reads CPU and memory: of brokers by process id, of the store by its INFO command."""
 
     def __init__(self, front_pids: Sequence[int]) -> None:
         self._info_of: Callable[[str], Awaitable[Any]] | None = None
@@ -42,12 +42,12 @@ class Meters:
 
     @property
     def has_store(self) -> bool:
-        """Whether the store can be seen."""
+        """Whether the store can be measured."""
         return self._info_of is not None
 
     @asynccontextmanager
     async def store(self, url: str) -> AsyncIterator[None]:
-        """See the store at an address, inside the block; "" for none. Raises BenchFailed for what is no address."""
+        """Measure the store at this URL inside the block; "" for no store. Raises BenchFailed for an invalid URL."""
         if not url:
             yield
             return
@@ -62,36 +62,36 @@ class Meters:
             await redis.aclose()
 
     async def begin(self) -> None:
-        """Look for the first time. Raises BenchFailed for a process that is not there, StoreUnavailable."""
-        self._before = await self._look()
+        """Take the first reading. Raises BenchFailed for a process that does not exist, StoreUnavailable."""
+        self._before = await self._read()
 
     async def costs(self) -> Costs:
-        """What was spent since `begin`."""
-        before, after = self._before, await self._look()
+        """The CPU time since `begin`."""
+        before, after = self._before, await self._read()
         return Costs(
-            front_s=_less(after.front_s, before.front_s),
-            store_s=_less(after.store_s, before.store_s),
+            front_s=_difference(after.front_s, before.front_s),
+            store_s=_difference(after.store_s, before.store_s),
             client_s=after.client_s - before.client_s,
         )
 
     async def memory_bytes(self) -> int:
-        """What the store has in use, without the buffers of its connections and of its append-only file."""
+        """Memory in use by the store, without the buffers of its connections and of its append-only file."""
         memory = await self._section("memory")
         buffers = ("mem_clients_normal", "mem_clients_slaves", "mem_aof_buffer")
         return int(memory["used_memory"]) - sum(int(memory.get(name, 0)) for name in buffers)
 
-    async def commands(self) -> dict[str, Spent]:
-        """What each command did since the store started, by name; scripts of all kinds are `script`."""
-        found: dict[str, Spent] = {}
+    async def commands(self) -> dict[str, CommandUsage]:
+        """The usage of each command since the start of the store, by name; all scripts together are `script`."""
+        found: dict[str, CommandUsage] = {}
         for key, value in (await self._section("commandstats")).items():
             name = key.removeprefix("cmdstat_")
             name = "script" if name in _SCRIPTS else name
-            before = found.get(name, Spent(0, 0))
-            found[name] = Spent(before.calls + int(value["calls"]), before.us + int(value["usec"]))
+            before = found.get(name, CommandUsage(0, 0))
+            found[name] = CommandUsage(before.calls + int(value["calls"]), before.us + int(value["usec"]))
         return found
 
     async def version(self) -> str:
-        """What the store is: 'Valkey 9.1.2, append-only file'."""
+        """Name, version and persistence of the store: 'Valkey 9.1.2, append-only file'."""
         about = await self._section("server") | await self._section("persistence")
         name = "Valkey" if "valkey_version" in about else "Redis"
         version = about.get("valkey_version") or about["redis_version"]
@@ -99,10 +99,10 @@ class Meters:
 
     async def _section(self, section: str) -> dict[str, Any]:
         if self._info_of is None:
-            raise BenchFailed("The store is not known: --redis-url says where it is.")
+            raise BenchFailed("The store is not known: name it with --redis-url.")
         return dict(await spoken(self._info_of(section)))
 
-    async def _look(self) -> Costs:
+    async def _read(self) -> Costs:
         store_s = None
         if self._info_of is not None:
             cpu = await self._section("cpu")
@@ -113,16 +113,16 @@ class Meters:
 
 def _process_s(pid: int) -> float:
     """The CPU time of a process, in s."""
-    place = Path(f"/proc/{pid}")
+    folder = Path(f"/proc/{pid}")
     try:
-        exact = [path.read_text("utf-8").split()[0] for path in place.glob("task/*/schedstat")]
+        exact = [path.read_text("utf-8").split()[0] for path in folder.glob("task/*/schedstat")]
         if exact:
             return sum(map(int, exact)) / 1e9
-        user, system = (place / "stat").read_text("utf-8").rpartition(")")[2].split()[11:13]
+        user, system = (folder / "stat").read_text("utf-8").rpartition(")")[2].split()[11:13]
     except OSError as error:
-        raise BenchFailed(f"The process {pid} (--front-pid) cannot be looked at: {error.strerror}.") from error
+        raise BenchFailed(f"The process {pid} (--front-pid) cannot be measured: {error.strerror}.") from error
     return (int(user) + int(system)) / _TICKS_PER_S
 
 
-def _less(after: float | None, before: float | None) -> float | None:
+def _difference(after: float | None, before: float | None) -> float | None:
     return None if after is None or before is None else after - before

@@ -1,4 +1,4 @@
-"""What was measured: figures of one round, and medians over several."""
+"""The results of a measurement, and medians over several rounds."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ _MEASURED = ("jobs_per_s", "p50_ms", "p99_ms", "front_us", "store_us", "client_u
 
 
 class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One figure of one round, or the median of several. CPU is in µs a job; absent where it cannot be seen."""
+    """The result of one step: of one round, or the medians of several. CPU is in µs per job; None if unknown."""
 
     jobs: int
     work: str = ""
@@ -29,7 +29,7 @@ class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StoreCommand(Struct, frozen=True, kw_only=True):
-    """A command inside a script: how often it ran for each job, and for how many µs each time."""
+    """A command inside a script: calls per job, and µs per call."""
 
     name: str
     per_job: float
@@ -37,7 +37,7 @@ class StoreCommand(Struct, frozen=True, kw_only=True):
 
 
 class Profile(Struct, frozen=True, kw_only=True):
-    """A script run apart: µs in the store for each job, and in which commands."""
+    """The cost of a script that ran alone: µs in the store per job, and its commands."""
 
     verb: str
     jobs: int
@@ -47,7 +47,7 @@ class Profile(Struct, frozen=True, kw_only=True):
 
 
 class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A whole measurement."""
+    """A complete measurement."""
 
     machine: str
     software: str
@@ -57,7 +57,7 @@ class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def medians(rounds: Iterable[Result]) -> list[Result]:
-    """One result for each piece of work, in the order in which they first came."""
+    """One result for each step, in the order of the first round."""
     by_work: dict[tuple[str, str], list[Result]] = {}
     for result in rounds:
         by_work.setdefault((result.work, result.what), []).append(result)
@@ -65,7 +65,7 @@ def medians(rounds: Iterable[Result]) -> list[Result]:
 
 
 def percentile_ms(calls_s: Sequence[float], part: float) -> float | None:
-    """The time, in ms, that this part of the calls did not take longer than."""
+    """A percentile of the durations, in ms; `part`: 0.99 for p99."""
     ordered = sorted(calls_s)
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))] * 1000 if ordered else None
 
@@ -82,10 +82,10 @@ def _median(results: list[Result]) -> Result:
         refused=sum(result.refused for result in results),
         first_refusal=next((result.first_refusal for result in results if result.first_refusal), ""),
         rounds=len(results),
-        **{name: _middle(getattr(result, name) for result in results) for name in _MEASURED},
+        **{name: _median_of(getattr(result, name) for result in results) for name in _MEASURED},
     )
 
 
-def _middle(values: Iterable[float | None]) -> float | None:
-    seen = [value for value in values if value is not None]
-    return statistics.median(seen) if seen else None
+def _median_of(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None

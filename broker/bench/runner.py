@@ -1,4 +1,4 @@
-"""A whole measurement: the steps in rounds, the profile, and what it was measured on."""
+"""Runs a complete measurement: the steps in rounds, the profile, and a description of machine and software."""
 
 import platform
 from collections.abc import Callable, Sequence
@@ -10,25 +10,25 @@ from broker.bench.script_profile import profile
 from broker.bench.workloads import Bench, Step
 
 _SOFTWARE = ("titan-broker", "aiohttp", "uvloop", "msgspec", "redis", "hiredis")
-"""What stands beside the figures, if the broker has the same as this command."""
+"""Packages whose versions are reported. They are those of this command; the broker's may differ."""
 
 
 async def measure(
-    bench: Bench, chosen: Sequence[Step], rounds: int, done: Callable[[], None], *, is_profile: bool
+    bench: Bench, chosen: Sequence[Step], rounds: int, on_step: Callable[[], None], *, is_profile: bool
 ) -> Report:
-    """Run the steps, round after round, so that a change of the machine meets all of them; `done` is told of each.
+    """Run all steps in each round, so that a slower phase of the machine affects all of them alike.
 
-    Raises BenchFailed; the group is then empty, or the error says what is left.
+    `on_step` is called after each step. Raises BenchFailed; the group is then empty, or the error names it.
     """
     results: list[Result] = []
     profiles: list[Profile] = []
     for _ in range(rounds):
         for step in chosen:
             results.append(await step.measure(bench))
-            done()
+            on_step()
     if is_profile:
         profiles = await profile(bench)
-        done()
+        on_step()
     store = await bench.meters.version() if bench.meters.has_store else ""
     return Report(
         machine=f"{cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",

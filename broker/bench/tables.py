@@ -1,4 +1,4 @@
-"""Reports as tables, for a terminal and for a page in Markdown."""
+"""Turns a report into tables, for a terminal or in Markdown."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,18 +18,18 @@ HEAD = (
     "B/job",
     "refused",
 )
-"""The columns of the table; µs/job are of CPU, front is the broker, client this program."""
+"""The columns of the table. µs/job is CPU time; front is the broker, client is this program."""
 
 PROFILE_HEAD = ("script", "jobs/run", "µs/job", "its commands: times a job x µs each")
 
 
-def about(report: Report) -> list[str]:
-    """What it was measured on."""
+def measured_on(report: Report) -> list[str]:
+    """Machine, software and store of the measurement."""
     return [text for text in (report.machine, report.software, report.store) if text]
 
 
 def tables(report: Report) -> list[list[Sequence[str]]]:
-    """Its tables (figures, scripts, sizes, memory), each a head and rows, without columns in which nothing stands."""
+    """The tables of a report (results, scripts, sizes, memory), each a header and rows, without empty columns."""
     found = [[HEAD, *map(cells, report.results)]]
     if report.profiles:
         found.append([PROFILE_HEAD, *map(profile_cells, report.profiles)])
@@ -41,8 +41,8 @@ def tables(report: Report) -> list[list[Sequence[str]]]:
 
 
 def markdown(report: Report) -> Iterator[str]:
-    """The lines of a page's tables."""
-    yield f"{'; '.join(about(report))}."
+    """The tables as lines of Markdown."""
+    yield f"{'; '.join(measured_on(report))}."
     for table in tables(report):
         yield ""
         head, *rows = table
@@ -73,11 +73,11 @@ def profile_cells(profile: Profile) -> tuple[str, ...]:
 
 def _filled(table: list[tuple[str, ...]]) -> list[Sequence[str]]:
     is_used = [any(row[i] for row in table[1:]) for i in range(len(table[0]))]
-    return [[cell for cell, is_wanted in zip(row, is_used, strict=True) if is_wanted] for row in table]
+    return [[cell for cell, is_shown in zip(row, is_used, strict=True) if is_shown] for row in table]
 
 
 def _rounded(value: float | None) -> str:
-    """Three digits that mean something: 1,234,567 is 1,230,000."""
+    """Round to three significant digits: 1,234,567 becomes 1,230,000."""
     if value is None:
         return ""
     return f"{round(value, 3 - len(str(int(value)))):,.0f}"

@@ -1,6 +1,6 @@
-"""The workloads. Each step begins with an empty group, is bounded in jobs and in time, and gives a result.
+"""The workloads W1 to W6. Each step starts with an empty group, has limits of jobs and time, and returns a result.
 
-A rate counts jobs that were accepted. CPU a job is all that the step's load cost.
+A rate counts accepted jobs only. CPU per job includes everything that ran during the load of the step.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from broker.bench.bench_group import OwnGroup, accepted, not_ok, taken
+from broker.bench.bench_group import BenchGroup, accepted, not_ok, taken
 from broker.bench.closed_loop import run_load
 from broker.bench.http_client import BenchAddress, BenchResponse, Caller, clock
 from broker.bench.resource_usage import Meters
@@ -21,16 +21,16 @@ from broker.models.fields import MAX_JOBS
 WORKS = ("W1", "W2", "W3", "W4", "W5", "W6")
 
 _SMALL_BACKLOG = 1000
-_LOOK_S = 0.002
+_RETRY_S = 0.002
 _WAIT_S = 5
 _SETTLE_S = 0.01
-"""How long a long poll is given to begin waiting, and the store to free its buffers."""
+"""Time for a long poll to start waiting, and for the store to free its buffers, in s."""
 
 
 class Bench(NamedTuple):
-    """What a step works with: its group, the meters, and how much it may do and for how long."""
+    """The inputs of a step: its group, the meters, and the limits in s, jobs and polls."""
 
-    group: OwnGroup
+    group: BenchGroup
     meters: Meters
     limit_s: float
     jobs: int
@@ -38,7 +38,7 @@ class Bench(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One thing that is measured."""
+    """One measurement: its workload, its description and its function."""
 
     work: str
     what: str
@@ -46,7 +46,7 @@ class Step(NamedTuple):
     needs_store: bool = False
 
     async def measure(self, bench: Bench) -> Result:
-        """The result. The group is empty before, and again afterwards. Raises BenchFailed."""
+        """Run the step; its result. The group is empty before and after. Raises BenchFailed."""
         await bench.group.open()
         try:
             result = await self.run(bench)
@@ -56,7 +56,7 @@ class Step(NamedTuple):
 
 
 def steps(backlog: int) -> list[Step]:
-    """All of them, in the order in which they run; `backlog` is how many jobs are queued in the last ones."""
+    """All steps in the order in which they run. `backlog`: the number of jobs in the queue of the last steps."""
     found = [
         Step("W1", "enqueue 1 a call, 1 connection", partial(enqueue, connections=1, n=1)),
         Step("W1", "enqueue 1 a call, 32 connections", partial(enqueue, connections=32, n=1)),
@@ -79,7 +79,7 @@ def steps(backlog: int) -> list[Step]:
 
 
 async def enqueue(bench: Bench, *, connections: int, n: int, queued: int = 0) -> Result:
-    """Enqueue n jobs a call."""
+    """Enqueue n jobs per call."""
     group = bench.group
     await group.fill(queued)
     await bench.meters.begin()
@@ -92,7 +92,7 @@ async def enqueue(bench: Bench, *, connections: int, n: int, queued: int = 0) ->
 
 
 async def consume(bench: Bench, *, connections: int, n: int, at_once: bool, queued: int = 0) -> Result:
-    """Take n jobs a call and say that they succeeded, each by a call of its own or all at once."""
+    """Take n jobs per call and report their success, with one call per job or one call for all."""
     group = bench.group
     await group.fill(bench.jobs + queued)
     callers = [await Caller().open(group.address) for _ in range(connections)]
@@ -109,9 +109,9 @@ async def consume(bench: Bench, *, connections: int, n: int, at_once: bool, queu
 
 
 class _Consumer:
-    """What the connections of a consumer share."""
+    """The state that all connections of a consumer share."""
 
-    def __init__(self, group: OwnGroup, jobs: int, n: int, *, at_once: bool) -> None:
+    def __init__(self, group: BenchGroup, jobs: int, n: int, *, at_once: bool) -> None:
         self.taken = self.done = 0
         self.refusals: list[BenchResponse] = []
         self._group = group
@@ -120,7 +120,7 @@ class _Consumer:
         self._is_at_once = at_once
 
     async def run(self, caller: Caller, end: float) -> None:
-        """Take and finish until there are no more, or until `end`."""
+        """Take and finish jobs until none is left, or until `end`."""
         while self.taken < self._jobs and clock() < end:
             answer = await caller.call(self._next)
             if answer.is_refusal:
@@ -129,23 +129,23 @@ class _Consumer:
             jobs = taken(answer)
             self.taken += len(jobs)
             if not jobs:
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(_RETRY_S)
             elif self._is_at_once:
-                self._note(await caller.call(self._group.finish(jobs)), len(jobs))
+                self._count(await caller.call(self._group.finish(jobs)), len(jobs))
             else:
                 for done in await caller.calls([self._group.succeed(job) for job in jobs]):
-                    self._note(done, 1)
+                    self._count(done, 1)
 
-    def _note(self, answer: BenchResponse, jobs: int) -> None:
-        is_all = not answer.is_refusal and (not self._is_at_once or not_ok(answer) == 0)
-        if is_all:
+    def _count(self, answer: BenchResponse, jobs: int) -> None:
+        is_accepted = not answer.is_refusal and (not self._is_at_once or not_ok(answer) == 0)
+        if is_accepted:
             self.done += jobs
         else:
             self.refusals.append(answer)
 
 
 async def _reap(bench: Bench) -> Result:
-    """Nobody calls for this: a finished job whose retention is over is deleted by the brokers' reapers."""
+    """Measure how fast the reapers of the brokers delete finished jobs after their retention. No client is involved."""
     await bench.group.fill(bench.jobs)
     await bench.group.finish_all()
     await bench.meters.begin()
@@ -155,7 +155,7 @@ async def _reap(bench: Bench) -> Result:
 
 
 async def poll(bench: Bench, producer_at: BenchAddress | None = None) -> Result:
-    """From just before an enqueue is sent, to this broker or another one, until a waiting consumer has the job."""
+    """Time from sending an enqueue, to this or another broker, until a waiting consumer has the job."""
     group = bench.group
     consumer, producer = await Caller().open(group.address), await Caller().open(producer_at or group.address)
     waiting, enqueueing = group.next(1, _WAIT_S), group.enqueue()
@@ -178,7 +178,7 @@ async def poll(bench: Bench, producer_at: BenchAddress | None = None) -> Result:
 
 
 async def _memory(bench: Bench, *, payload_bytes: int = 100, is_finished: bool = False) -> Result:
-    """What the store has more in use for each job that is queued, or finished."""
+    """Memory of the store per queued or finished job, in bytes."""
     await bench.group.fill(1, payload_bytes)
     await asyncio.sleep(_SETTLE_S)
     before = await bench.meters.memory_bytes()
@@ -195,7 +195,7 @@ async def _result(
 ) -> Result:
     costs = await bench.meters.costs()
 
-    def a_job(cpu_s: float | None) -> float | None:
+    def us_per_job(cpu_s: float | None) -> float | None:
         return None if cpu_s is None or not jobs else cpu_s / jobs * 1e6
 
     return Result(
@@ -203,9 +203,9 @@ async def _result(
         jobs_per_s=jobs / seconds,
         p50_ms=percentile_ms(calls_s, 0.5),
         p99_ms=percentile_ms(calls_s, 0.99),
-        front_us=a_job(costs.front_s),
-        store_us=a_job(costs.store_s),
-        client_us=a_job(costs.client_s),
+        front_us=us_per_job(costs.front_s),
+        store_us=us_per_job(costs.store_s),
+        client_us=us_per_job(costs.client_s),
         refused=len(refusals),
         first_refusal=str(refusals[0]) if refusals else "",
     )

@@ -1,4 +1,4 @@
-"""`titan check`: does everything in the store agree?"""
+"""`titan check`: checks that the data in the store is consistent."""
 
 import click
 from msgspec import Struct
@@ -27,20 +27,21 @@ class CheckRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     default=False,
     show_default=True,
     show_envvar=True,
-    help="Mend each finding: the sets are right.",
+    help="Repair each finding; the sets of jobs by status count as right.",
 )
 @json_option
 @click.pass_context
 def check(context: click.Context, /, *, repair: bool, as_json: bool, **_: object) -> None:
-    """Compare the store's sets, hashes, heads and timers, in small steps beside live traffic.
+    """Check that the store's data is consistent: sets, job records, the ready index and timers.
 
-    Exit code 1 when something does not agree, mended or not.
+    It works in small steps and may run during normal traffic. The exit code is 1 when there are findings, also when
+    they were repaired.
     """
     rows = [CheckRow(group=f.group, id=f.job_id, what=f.what) for f in run(_findings(context, is_repair=repair))]
     with listing("findings", ("group", "id", "what"), _cells, as_json=as_json) as shown:
         shown.show(rows)
     if not as_json:
-        click.echo(counted(len(rows), "finding") + (", mended" if rows and repair else ""), err=True)
+        click.echo(counted(len(rows), "finding") + (", repaired" if rows and repair else ""), err=True)
     context.exit(1 if rows else 0)
 
 

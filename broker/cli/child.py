@@ -1,6 +1,7 @@
-"""One broker of `titan broker --processes N`, as its parent starts it: `python -m broker.cli.child`. Not a command.
+"""One broker of `titan broker --processes N`. The parent starts it with `python -m broker.cli.child`; not a command.
 
-It reads what to do from standard input, whose end tells that the parent is gone, and says there that it serves.
+It reads its settings as a line of JSON from standard input, and stops when standard input ends, because then the parent
+is gone. When it serves, it writes a line of JSON to standard output.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import click
 import msgspec
 
 from broker.cli.event_loop import log_to_stderr, run
-from broker.cli.starting import begin
+from broker.cli.process_setup import prepare_to_serve
 from broker.diagnostics.peer_metrics import PeerMetrics
 from broker.service.broker import Serving, serve, stop_signals
 from broker.service.supervisor import Ready, Told
@@ -21,31 +22,31 @@ from broker.service.supervisor import Ready, Told
 @click.command()
 def child() -> None:
     """Run one broker of several."""
-    begin()
-    told = msgspec.json.decode(sys.stdin.buffer.readline(), type=Told)
-    log_to_stderr(told.settings.log_level, f" [{told.number}]")
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until something here wants it
-    run(_serve(told))
+    prepare_to_serve()
+    start = msgspec.json.decode(sys.stdin.buffer.readline(), type=Told)
+    log_to_stderr(start.settings.log_level, f" [{start.number}]")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # `serve` installs a handler later, when files can be reloaded
+    run(_serve(start))
 
 
-async def _serve(told: Told) -> None:
+async def _serve(start: Told) -> None:
     stop = stop_signals()
     _stop_without_parent(stop)
-    await serve(told.settings, _say, stop, PeerMetrics(told.folder, told.number))
+    await serve(start.settings, _report_ready, stop, PeerMetrics(start.folder, start.number))
 
 
 def _stop_without_parent(stop: asyncio.Event) -> None:
     loop, stdin = asyncio.get_running_loop(), sys.stdin.fileno()
 
-    def look() -> None:
+    def read() -> None:
         if not os.read(stdin, 4096):
             loop.remove_reader(stdin)
             stop.set()
 
-    loop.add_reader(stdin, look)
+    loop.add_reader(stdin, read)
 
 
-def _say(serving: Serving) -> None:
+def _report_ready(serving: Serving) -> None:
     ready = Ready(serving.url, serving.redis_cli)
     sys.stdout.buffer.write(msgspec.json.encode(ready) + b"\n")
     sys.stdout.buffer.flush()

@@ -1,4 +1,4 @@
-"""How a command reaches the broker: the options that all of them have, one client, and how a refusal is told."""
+"""Options and client of commands that call a broker, and their error messages and exit codes."""
 
 import asyncio
 import functools
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 from msgspec import Struct
 
-from broker.cli.options import refuse_what_is_no_text
+from broker.cli.options import refuse_non_text
 from broker.cli.output import JsonList, line
 from broker.core.errors import Invalid, Overloaded, StoreUnavailable, TitanError
 from broker.core.settings_schema import settings_of, token_from
@@ -38,7 +38,7 @@ ids_argument = click.argument("job_ids", metavar="ID...", nargs=-1, required=Tru
 
 
 class Refused(click.ClickException):
-    """The end of a command: one line on stderr, and exit code 1."""
+    """Ends a command with one line on stderr and exit code 1."""
 
     exit_code = REFUSED
 
@@ -47,7 +47,7 @@ class Refused(click.ClickException):
 
 
 class Unreachable(Refused):
-    """The same with exit code 3."""
+    """Ends a command with one line on stderr and exit code 3: the broker cannot be reached."""
 
     exit_code = UNREACHABLE
 
@@ -58,13 +58,13 @@ broker_url_option = option(
     default=DEFAULT_BROKER_URL,
     show_default=True,
     allow_from_autoenv=False,
-    help="Where the broker is; of several, with ; between, the next when one cannot be reached.",
+    help="URL of the broker. Several, separated by ;, are tried in order until one can be reached.",
 )
-"""Where a broker is: an option of every command that talks to one."""
+"""The broker's address, for every command that calls a broker."""
 
 
 def credentials_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add --token-file, --ca-file and --cert-file; the command is called with `token` and `tls` in their place."""
+    """Add --token-file, --ca-file and --cert-file. The command gets `token` and `tls` instead of file names."""
 
     @option("--token-file", default="", envvar="TITAN_TOKEN_FILE", allow_from_autoenv=False, help=_TOKEN_HELP)
     @option("--ca-file", default="", envvar="TITAN_CA_FILE", allow_from_autoenv=False, help=_CA_HELP)
@@ -81,19 +81,22 @@ def credentials_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def addresses(broker_url: str) -> list[str]:
-    """The brokers of --broker-url."""
+    """Split --broker-url into URLs."""
     return [url.strip() for url in broker_url.split(";") if url.strip()]
 
 
 def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
-    """Run a coroutine with an open client as `client`; its answer is the exit code. Adds its options and --json."""
+    """Run a coroutine with an open client as `client`. Adds the client's options and --json.
+
+    The coroutine returns the exit code, or None for 0.
+    """
 
     @broker_url_option
     @credentials_options
     @option("--json", "as_json", is_flag=True, envvar="TITAN_JSON", allow_from_autoenv=False, help="Print JSON.")
     @functools.wraps(command)
     def run(broker_url: str, token: str, tls: ssl.SSLContext | None, **arguments: Any) -> None:
-        refuse_what_is_no_text(click.get_current_context())
+        refuse_non_text(click.get_current_context())
         try:
             client = Client(addresses(broker_url), token=token, tls=tls)
         except ValueError as error:
@@ -105,16 +108,16 @@ def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., 
 
 
 async def pages(page_after: Callable[[str], Awaitable[tuple[list[T], str]]]) -> AsyncIterator[list[T]]:
-    """All pages of a list; `page_after` gives the one behind a cursor, and the next cursor, '' at the end."""
-    cursor, going = "", True
-    while going:
+    """All pages of a list. `page_after` gets a cursor and returns a page and the next cursor, '' at the end."""
+    cursor, has_more = "", True
+    while has_more:
         page, cursor = await page_after(cursor)
         yield page
-        going = cursor != ""
+        has_more = cursor != ""
 
 
 class CommandResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What came of one of several ids, as --json prints it."""
+    """The result of a call for one of several ids, as --json prints it."""
 
     id: str
     ok: bool = False
@@ -129,9 +132,9 @@ async def each(
     *,
     as_json: bool,
 ) -> int:
-    """Call for each name and print what came of it at once, going on after a refusal; the exit code.
+    """Call for each name, print each result immediately, continue after a refusal; the exit code.
 
-    `done` makes the line for one that was not refused. A broker or a store that is gone ends it all.
+    `done` makes the line of a success. When the broker or the store is unavailable, the rest is not tried.
     """
     code = 0
     answers = JsonList("jobs")
@@ -151,18 +154,18 @@ async def each(
     return code
 
 
-def told(error: TitanError) -> str:
-    """A refusal in one sentence, with the field that it is about."""
+def error_text(error: TitanError) -> str:
+    """The message of a refusal, with the name of the field that caused it."""
     field = error.fields.removeprefix("jobs[0].")
     return error.message if field in error.message else f"{field}: {error.message}"
 
 
-def given(struct: type[S], values: Mapping[str, object]) -> S:
-    """A struct from the options that were given. Raises UsageError, naming the field, for one out of bounds."""
+def from_options(struct: type[S], values: Mapping[str, object]) -> S:
+    """A struct from the options that are not None. Raises UsageError with the field for a value out of bounds."""
     try:
         return convert(struct, {name: value for name, value in values.items() if value is not None})
     except Invalid as error:
-        raise click.UsageError(told(error)) from None
+        raise click.UsageError(error_text(error)) from None
 
 
 async def _call(command: Callable[..., Awaitable[int | None]], client: Client, arguments: dict[str, Any]) -> int | None:
@@ -172,7 +175,7 @@ async def _call(command: Callable[..., Awaitable[int | None]], client: Client, a
     except BrokerUnavailable as error:
         raise Unreachable(error.message) from error
     except TitanError as error:
-        raise Refused(told(error)) from error
+        raise Refused(error_text(error)) from error
     except OSError as error:
         raise Refused(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
 

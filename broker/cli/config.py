@@ -1,4 +1,4 @@
-"""`titan config`: the settings in force, and where each came from."""
+"""`titan config`: shows each setting, its value, and where the value comes from."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ _COMMANDS: dict[str, tuple[click.Command, type[Struct]]] = {
 
 
 class SettingRow(Struct, frozen=True, kw_only=True):
-    """One setting as it is printed. A secret's value is not shown."""
+    """A row of the output. The value of a secret is hidden."""
 
     command: str
     setting: str
@@ -39,9 +39,9 @@ class SettingRow(Struct, frozen=True, kw_only=True):
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def config(context: click.Context, /, command: str | None, arguments: tuple[str, ...], *, as_json: bool) -> None:
-    """Show the settings of the broker and the worker as they would start now, and where each came from.
+    """Show the settings with which a broker and a worker would start now, and the source of each value.
 
-    With a command and its options, show what that would run with.
+    With a command and its options, show the settings of that command.
     """
     rows = [row for name in ([command] if command else _COMMANDS) for row in _rows(context, name, arguments)]
     with listing("settings", ("command", "setting", "value", "source", "variable"), _cells, as_json=as_json) as shown:
@@ -50,11 +50,11 @@ def config(context: click.Context, /, command: str | None, arguments: tuple[str,
 
 def _rows(context: click.Context, name: str, arguments: tuple[str, ...]) -> list[SettingRow]:
     command, struct = _COMMANDS[name]
-    started = command.make_context(name, list(arguments), parent=context.find_root(), auto_envvar_prefix=PREFIX)
-    settings = settings_from(started, struct)
-    came_from = sources(started, struct)
+    parsed = command.make_context(name, list(arguments), parent=context.find_root(), auto_envvar_prefix=PREFIX)
+    settings = settings_from(parsed, struct)
+    by_name = sources(parsed, struct)
     return [
-        _row(name, setting, getattr(settings, setting.name), came_from[setting.name]) for setting in settings_of(struct)
+        _row(name, setting, getattr(settings, setting.name), by_name[setting.name]) for setting in settings_of(struct)
     ]
 
 

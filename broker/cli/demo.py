@@ -1,4 +1,4 @@
-"""What `titan up` shows: sample jobs, status lines as they change, logs, and lines to try."""
+"""The output of `titan up`: sample jobs, their status changes and logs, and commands to try."""
 
 import asyncio
 import shlex
@@ -25,7 +25,7 @@ IMAGES = {
     "count": "import time\nfor i in range(1, 4): print(i, flush=True); time.sleep(0.3)",
     "fail": "import sys; sys.exit('This one fails on purpose.')",
 }
-"""The sample images: Python programs, since Python is what every machine with Titan has."""
+"""The sample images. They are Python programs, because every machine with Titan has Python."""
 
 JOBS = (
     NewJob(image="hello", payload="world", priority=2),
@@ -33,21 +33,23 @@ JOBS = (
     NewJob(image="fail", priority=2),
 )
 LIMIT_S = 30.0
-"""How long the sample is waited for; jobs of before may stand ahead of it."""
+"""How long to wait for the sample jobs, in s; older jobs may be in the queue before them."""
 
 _LOG_LINES = 20
 _DONE = frozenset({"reported", "refused", "dropped"})
 
 
-def table(given: Sequence[str]) -> tuple[str, ...]:
-    """The worker's table: what was given, and the sample images that it does not name."""
-    named = {entry.partition("=")[0].strip() for entry in given}
-    own = (f"{name}={shlex.join([sys.executable, '-c', text])}" for name, text in IMAGES.items() if name not in named)
-    return (*given, *own)
+def table(entries: Sequence[str]) -> tuple[str, ...]:
+    """The worker's table: the entries of --run, and the sample images that they do not define."""
+    named = {entry.partition("=")[0].strip() for entry in entries}
+    samples = (
+        f"{name}={shlex.join([sys.executable, '-c', code])}" for name, code in IMAGES.items() if name not in named
+    )
+    return (*entries, *samples)
 
 
 class Screen:
-    """The lines of a terminal that follow the worker's jobs."""
+    """Prints a line for each event of the worker's jobs."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -56,20 +58,20 @@ class Screen:
         self._is_done = asyncio.Event()
 
     def put(self, event: Event) -> None:
-        """Take note of what the worker says."""
+        """Queue an event of the worker."""
         self._events.put_nowait(event)
 
     async def follow(self) -> None:
-        """Print what the worker says, for ever."""
+        """Print the worker's events until cancelled."""
         while True:
             await self._show(await self._events.get())
 
     async def sample(self) -> Job:
-        """Enqueue the sample and wait until it ran and its logs are there; its first job."""
+        """Enqueue the sample jobs and wait for their reports and logs; the first job."""
         jobs = await self._client.enqueue(GROUP, JOBS)
         self._waits = {job.id: {"reported", "logged"} for job in jobs}
         for job in jobs:
-            _say(job, "queued")
+            _print_status(job, "queued")
         with suppress(TimeoutError):
             async with asyncio.timeout(LIMIT_S):
                 await self._is_done.wait()
@@ -77,12 +79,13 @@ class Screen:
 
     async def _show(self, event: Event) -> None:
         if event.kind == "started":
-            _say(event.job, "running")
+            _print_status(event.job, "running")
         elif event.kind == "logged" and event.job.group_name == GROUP:
             with suppress(TitanError):  # the job may be deleted already
                 await self._show_log(event.job)
         elif event.kind in _DONE:
-            _say(event.job, _said(event.outcome) if event.kind == "reported" else "no longer held here")
+            status = _outcome_text(event.outcome) if event.kind == "reported" else "no longer leased by this worker"
+            _print_status(event.job, status)
         self._note(event)
 
     async def _show_log(self, job: Job) -> None:
@@ -103,29 +106,29 @@ class Screen:
 
 
 async def counts(client: Client) -> str:
-    """How many jobs there are, in words."""
+    """The number of jobs by status, in words."""
     numbers = dict.fromkeys(STATUSES, 0)
     async for group_counts in _all_counts(client):
         for status in STATUSES:
             numbers[status] += group_counts[status]
     total = sum(numbers.values())
-    said = ", ".join(f"{number} {status}" for status, number in numbers.items() if number)
-    return f"{counted(total, 'job')}: {said}" if total else "no jobs yet"
+    by_status = ", ".join(f"{number} {status}" for status, number in numbers.items() if number)
+    return f"{counted(total, 'job')}: {by_status}" if total else "no jobs yet"
 
 
 def hints(url: str, redis_cli: str, partition: str, job: Job | None) -> list[str]:
-    """Lines to try: three for curl, one for redis-cli."""
+    """Commands to try: three with curl, one with redis-cli."""
     jobs = f"{url}/v1/groups/{GROUP}/jobs"
     body = '\'{"jobs":[{"image":"hello","payload":"curl"}]}\''
     last = f"{jobs}/{job.id}/log" if job else f"{url}/v1/groups"
-    look = (
+    read = (
         f"HGET '{keys.executions(partition)}' {job.id}" if job else f"ZRANGE '{keys.groups(partition)}' 0 -1 WITHSCORES"
     )
     return [
         f"curl -s -H 'Content-Type: application/json' -d {body} {jobs}",
         f"curl -s '{jobs}?order=desc&n=3'",
         f"curl -s {last}",
-        f"{redis_cli} {look}",
+        f"{redis_cli} {read}",
     ]
 
 
@@ -138,7 +141,7 @@ async def _all_counts(client: Client) -> AsyncIterator[dict[str, int]]:
         is_more = cursor != ""
 
 
-def _said(outcome: Outcome | None) -> str:
+def _outcome_text(outcome: Outcome | None) -> str:
     match outcome:
         case Succeeded():
             return "succeeded"
@@ -147,8 +150,8 @@ def _said(outcome: Outcome | None) -> str:
         case Released():
             return "queued again"
         case _:
-            return "no longer held here"
+            return "no longer leased by this worker"
 
 
-def _say(job: Job, what: str) -> None:
-    click.echo(f"{datetime.now(UTC):%H:%M:%S}  {job.id}  {line(f'{job.group_name}/{job.image}'):<14}  {line(what)}")
+def _print_status(job: Job, status: str) -> None:
+    click.echo(f"{datetime.now(UTC):%H:%M:%S}  {job.id}  {line(f'{job.group_name}/{job.image}'):<14}  {line(status)}")

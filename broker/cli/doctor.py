@@ -1,4 +1,4 @@
-"""`titan doctor`: is the store fit to keep jobs?"""
+"""`titan doctor`: checks that the store is set up to keep jobs safely."""
 
 import click
 
@@ -16,9 +16,9 @@ _COLUMNS = ("about", "state", "found", "what to do")
 @json_option
 @click.pass_context
 def doctor(context: click.Context, /, *, as_json: bool, **_: object) -> None:
-    """Look at the store: version, persistence, eviction, memory, clock, partitions, reaper.
+    """Check the store: version, persistence, eviction, memory, clock, partitions, reaper.
 
-    Each line is ok, or says what to do. Exit code 1 when something is wrong.
+    Each line is ok, or has advice. The exit code is 1 when something is wrong.
     """
     lines = run(_lines(context))
     with listing("lines", _COLUMNS, _cells, as_json=as_json) as shown:

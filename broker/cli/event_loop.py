@@ -1,4 +1,4 @@
-"""How the commands that run for long are run: the event loop, the log, and a start that failed."""
+"""Runs the coroutine of a command: chooses the event loop, sets up the log, reports a failed start."""
 
 import asyncio
 import logging
@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 import click
 
-from broker.cli.terminal import Terminal
+from broker.cli.process_setup import Terminal
 from broker.store.connect import StartFailed
 
 T = TypeVar("T")
 
 
 def run(work: Coroutine[Any, Any, T], terminal: Terminal | None = None) -> T:
-    """Run it on uvloop where that is there. A start that failed is one line on stderr and exit code 1."""
+    """Run a coroutine, on uvloop if it is installed. A failed start becomes one line on stderr and exit code 1."""
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             if terminal is not None:
@@ -26,7 +26,7 @@ def run(work: Coroutine[Any, Any, T], terminal: Terminal | None = None) -> T:
 
 
 def loop_factory() -> Any:
-    """What makes an event loop: uvloop where that is there; None for asyncio's own."""
+    """Uvloop's factory if uvloop is installed; None for the default loop of asyncio."""
     try:
         import uvloop
     except ImportError:
@@ -35,7 +35,7 @@ def loop_factory() -> Any:
 
 
 def log_to_stderr(level: str, mark: str = "") -> None:
-    """Log from this level on, a line each, with the time in UTC, and with the mark of who says it."""
+    """Write log messages of this level or above to stderr, with UTC times. `mark`: names the process in each line."""
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(
         level=level.upper(),

@@ -1,4 +1,4 @@
-"""`titan lua`: the scripts as the store runs them."""
+"""`titan lua`: shows the Lua scripts exactly as they are sent to the store."""
 
 import click
 import msgspec
@@ -10,7 +10,7 @@ from broker.resp.script_source import SCRIPTS, Script
 
 
 class ScriptRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A script as it is printed."""
+    """A row of the output. `text` is set only when one script is printed."""
 
     verb: str
     sha: str
@@ -24,7 +24,7 @@ class ScriptRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
 @click.argument("verb", required=False)
 @json_option
 def lua(verb: str | None, *, as_json: bool) -> None:
-    """List the scripts, or print one with all that it needs, fit for redis-cli --eval."""
+    """List the Lua scripts, or print one with all parts that it includes, for redis-cli --eval."""
     if verb is None:
         with listing("scripts", ("verb", "sha", "keys", "flags", "summary"), _cells, as_json=as_json) as shown:
             shown.show([_row(script) for script in SCRIPTS.values()])
@@ -40,7 +40,7 @@ def _row(script: Script) -> ScriptRow:
     return ScriptRow(
         verb=script.name,
         sha=script.sha,
-        keys=tuple(slot.name for slot in script.keys),
+        keys=tuple(key.name for key in script.keys),
         flags=script.flags,
         summary=script.summary,
     )

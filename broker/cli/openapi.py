@@ -1,4 +1,4 @@
-"""`titan openapi`: the API as a document."""
+"""`titan openapi`: prints the description of the HTTP API."""
 
 import click
 import msgspec
@@ -9,5 +9,8 @@ from broker.http.openapi import document
 
 @click.command(epilog=example("titan openapi > titan.json"))
 def openapi() -> None:
-    """Print the API as an OpenAPI 3.1 document, in JSON; a broker serves the same at /v1/openapi.json."""
+    """Print the API as an OpenAPI 3.1 document in JSON.
+
+    A broker serves the same document at /v1/openapi.json.
+    """
     click.echo(msgspec.json.format(msgspec.json.encode(document())))

@@ -1,4 +1,4 @@
-"""Settings structs as click options: --name-with-dashes, TITAN_NAME, the default, and the line on what it does."""
+"""Turns settings structs into click options: --name-with-dashes, TITAN_NAME, the default and the help text."""
 
 import difflib
 import math
@@ -15,7 +15,7 @@ from broker.core.settings_schema import TOKEN_VARIABLE, Setting, is_text, settin
 
 PREFIX = "TITAN"
 JOB_VARIABLES = frozenset({"TITAN_JOB_ID", "TITAN_GROUP", "TITAN_DELIVERY", "TITAN_IMAGE", "TITAN_PAYLOAD_FILE"})
-"""What a worker puts into the environment of a job; not settings, but no typos either."""
+"""Variables that a worker sets for a job. They are not settings, but they are no typos either."""
 
 _BYTES = frozenset(
     {
@@ -33,7 +33,7 @@ _BYTES = frozenset(
         "tokens",
     }
 )
-"""Parameters with names of files or words of commands: these may be any bytes, not only UTF-8 text."""
+"""Parameters with file names or commands. These may be any bytes, not only UTF-8 text."""
 
 Source = Literal["default", "environment", "command line"]
 
@@ -41,7 +41,7 @@ _SOURCES: dict[ParameterSource, Source] = {
     ParameterSource.COMMANDLINE: "command line",
     ParameterSource.ENVIRONMENT: "environment",
 }
-_PLACE = re.compile(r"(?P<what>.*) - at `\$\.(?P<name>\w+).*`")
+_FIELD = re.compile(r"(?P<what>.*) - at `\$\.(?P<name>\w+).*`")
 _BOUND = re.compile(r"Expected `\w+` (>=|<=|>|<) (\S+)")
 _BOUNDS = {">=": "{} or more", "<=": "{} or less", ">": "more than {}", "<": "less than {}"}
 _WORDS = re.compile(r"\(((?:\w+\|)+\w+)\)")
@@ -62,7 +62,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def settings_options(struct: type[Struct], only: Container[str] = (), without: Container[str] = ()) -> Callable[[F], F]:
-    """Decorate a click command with an option for each setting (or for some); `settings_from` reads them back."""
+    """Add an option for each setting, or for some, to a click command. `settings_from` reads the values."""
     chosen = [s for s in settings_of(struct) if (not only or s.name in only) and s.name not in without]
 
     def decorate(command: F) -> F:
@@ -74,13 +74,12 @@ def settings_options(struct: type[Struct], only: Container[str] = (), without: C
 
 
 def settings_from(context: click.Context, struct: type[S]) -> S:
-    """The settings of a command that `settings_options` decorated; what it has no option for has its default.
+    """The settings of a command with `settings_options`; settings without an option have their default.
 
-    Raises UsageError, naming the option or the variable, for a value out of bounds and for a TITAN_ variable that
-    nothing knows.
+    Raises UsageError with the option or variable for a value out of bounds, and for an unknown TITAN_ variable.
     """
     refuse_unknown_variables(context)
-    refuse_what_is_no_text(context)
+    refuse_non_text(context)
     names = {setting.name for setting in settings_of(struct)}
     try:
         return msgspec.convert({name: value for name, value in context.params.items() if name in names}, struct)
@@ -89,13 +88,13 @@ def settings_from(context: click.Context, struct: type[S]) -> S:
 
 
 def sources(context: click.Context, struct: type[Struct]) -> dict[str, Source]:
-    """Where each setting of a command came from, by name."""
+    """The source of each setting of a command, by the setting's name."""
     found = ((setting.name, context.get_parameter_source(setting.name)) for setting in settings_of(struct))
     return {name: _SOURCES.get(source, "default") if source else "default" for name, source in found}
 
 
 def refuse_unknown_variables(context: click.Context) -> None:
-    """Raise UsageError when a TITAN_ variable belongs to nothing: a typo must not be passed over."""
+    """Raise UsageError for an unknown TITAN_ variable, so that a typo is not ignored."""
     unknown = unknown_variables(_setting_variables())
     if not unknown:
         return
@@ -105,8 +104,8 @@ def refuse_unknown_variables(context: click.Context) -> None:
         raise click.UsageError("; ".join(_suggestion(name, known) for name in unknown), ctx=context)
 
 
-def refuse_what_is_no_text(context: click.Context) -> None:
-    """Raise UsageError that names the parameter when one that is to be text is not UTF-8."""
+def refuse_non_text(context: click.Context) -> None:
+    """Raise UsageError with the parameter whose value must be text and is not UTF-8."""
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
         words = value if isinstance(value, tuple) else (value,)
@@ -115,23 +114,23 @@ def refuse_what_is_no_text(context: click.Context) -> None:
 
 
 def example(*lines: str) -> str:
-    """The end of a command's help: what one would type."""
-    return "\n".join(["\b", "Example:", *(f"  {text}" for text in lines)])
+    """The epilog of a command's help, with command lines as examples."""
+    return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
 
 
-class Pieces(click.types.StringParamType):
-    """The text of a repeatable option; its variable holds several, one a line or with `;` between."""
+class RepeatableText(click.types.StringParamType):
+    """The text of a repeatable option. Its variable holds several texts, separated by line breaks or `;`."""
 
     def split_envvar_value(self, rv: str) -> list[str]:
-        """The pieces of the variable, without empty ones."""
-        return [piece.strip() for piece in re.split(r"[\n;]", rv) if piece.strip()]
+        """The texts in the variable, without empty ones."""
+        return [text.strip() for text in re.split(r"[\n;]", rv) if text.strip()]
 
 
 class Number(click.types.FloatParamType):
     """A number that is neither infinite nor NaN."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The float, or click's error."""
+        """Convert to float. Raises click's BadParameter."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)
@@ -147,7 +146,7 @@ def _option(setting: Setting) -> Callable[[F], F]:
     return click.option(
         names,
         setting.name,
-        type=_TYPES.get(setting.type, Pieces()),
+        type=_TYPES.get(setting.type, RepeatableText()),
         multiple=is_tuple,
         default=setting.default,
         help=setting.description,
@@ -159,7 +158,7 @@ def _option(setting: Setting) -> Callable[[F], F]:
 
 
 def _out_of_bounds(context: click.Context, text: str) -> click.UsageError:
-    found = _PLACE.fullmatch(text)
+    found = _FIELD.fullmatch(text)
     if found is None:
         return click.UsageError(text, ctx=context)
     parameter = next(p for p in context.command.params if p.name == found["name"])
@@ -167,7 +166,7 @@ def _out_of_bounds(context: click.Context, text: str) -> click.UsageError:
 
 
 def _rule(text: str) -> str:
-    """What a value must be, from what msgspec says of one that it is not."""
+    """Turn msgspec's error message into a rule for the value, such as '1 or more'."""
     if found := _BOUND.match(text):
         return _BOUNDS[found[1]].format(found[2].removesuffix(".0"))
     if found := _WORDS.search(text):

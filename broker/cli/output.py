@@ -1,7 +1,7 @@
-"""What commands print: pages and tables for people, JSON for scripts.
+"""Output of commands: pages and tables for people, JSON for scripts.
 
-Jobs carry text that others wrote (reasons, payloads, logs). Control characters in it could steer a person's terminal
-(CWE-150), so pages and tables never have them, JSON has them escaped, and a log loses them when it goes to a terminal.
+Jobs contain text of other people (reasons, payloads, logs). Control characters in it could take over the terminal of
+the reader (CWE-150). So pages and tables omit them, JSON escapes them, and a log loses them on a terminal.
 """
 
 import codecs
@@ -27,12 +27,12 @@ _AGES = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
 def line(text: object) -> str:
-    """A value as part of one line: control characters and runs of white space become one space."""
+    """A value as text without line breaks: control characters and white space become single spaces."""
     return " ".join(_CONTROLS.sub(" ", str(text)).split())
 
 
 def page(rows: Sequence[tuple[str, object]]) -> str:
-    """Names and values, one pair a line; a value of several lines is indented. Empty values are left out."""
+    """Names and values, one pair per line; a value with several lines is indented. Empty values are left out."""
     shown = [(name, _lines(str(value))) for name, value in rows if value not in ("", None, msgspec.UNSET)]
     width = max((len(name) for name, _ in shown), default=0) + 2
     return "\n".join(f"{name:<{width}}" + f"\n{' ' * width}".join(lines) for name, lines in shown)
@@ -44,16 +44,16 @@ def show_json(value: object) -> None:
 
 
 class Listing(Protocol):
-    """A list that is printed piece by piece, for people or as JSON."""
+    """A list that is printed part by part, for people or as JSON."""
 
     def show(self, items: Sequence[Any], cursor: str = "") -> None:
-        """Print items; `cursor` says where the list would go on after them."""
+        """Print items. `cursor`: where the list continues after them, '' at the end."""
 
 
 class TextTable:
-    """A table; its columns get wider as wider values come, never narrower. `row` makes the cells of an item.
+    """A table whose columns grow with wider values and never shrink. `row` makes the cells of an item.
 
-    Without names of columns it has no head.
+    Without column names the table has no header.
     """
 
     def __init__(self, columns: Sequence[str], row: Callable[[Any], Sequence[object]]) -> None:
@@ -63,7 +63,7 @@ class TextTable:
         self._cursor = ""
 
     def show(self, items: Sequence[Any], cursor: str = "") -> None:
-        """Print items, and before the first of them the columns' names."""
+        """Print items, and the header before the first one."""
         self._cursor = cursor
         rows = [[line(value) for value in self._row(item)] for item in items]
         if rows and self._head:
@@ -76,13 +76,13 @@ class TextTable:
             click.echo("  ".join(padded).rstrip())
 
     def end(self) -> None:
-        """Say on stderr where the list would go on."""
+        """Print the cursor to stderr if the list continues."""
         if self._cursor:
             click.echo(f"There are more: --all, or --cursor {line(self._cursor)}", err=True)
 
 
 class JsonList:
-    """`{"jobs": [...]}`, printed item by item so that a long list is never held whole."""
+    """`{"jobs": [...]}`, printed item by item so that a long list is never in memory as a whole."""
 
     def __init__(self, name: str) -> None:
         self._next = f'{{"{name}": [\n'
@@ -106,7 +106,7 @@ class JsonList:
 def listing(
     name: str, columns: Sequence[str], row: Callable[[Any], Sequence[object]], *, as_json: bool
 ) -> Iterator[Listing]:
-    """A table, or JSON that is closed also when an error breaks it off."""
+    """A table or a JSON list. The JSON list is closed also after an error."""
     shown: JsonList | TextTable = JsonList(name) if as_json else TextTable(columns, row)
     try:
         yield shown
@@ -115,10 +115,10 @@ def listing(
 
 
 class TerminalText:
-    """Turns the bytes of a log, piece by piece, into text that is safe on a terminal.
+    """Turns the bytes of a log, part by part, into text that is safe on a terminal.
 
-    Colours and other sequences go, also when two pieces share one; so does every other control character but tab and
-    newline; a carriage return starts a new line, so that nothing that was shown can be overwritten.
+    It removes colours and other escape sequences, also one that is split over two parts, and every other control
+    character except tab and newline. A carriage return becomes a new line, so that a log cannot overwrite its lines.
     """
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class TerminalText:
         self._held = ""
 
     def feed(self, piece: bytes, *, last: bool = False) -> str:
-        """The text of a piece, and of what was held back from the one before."""
+        """The safe text of the next part. An unfinished sequence at its end is kept for the next call."""
         text = self._held + self._decode(piece, last)
         text = _SEQUENCE.sub("", text)
         end = None if last else _UNFINISHED.search(text)
@@ -136,33 +136,33 @@ class TerminalText:
 
 
 def age(at: str) -> str:
-    """How long ago an RFC 3339 time was: '5s', '12min', '3h', '2d'. By this machine's clock; never negative."""
+    """The time since an RFC 3339 time: '5s', '12min', '3h', '2d'. By this machine's clock; never negative."""
     return _span(_seconds_since(at))
 
 
 def when(at: str) -> str:
-    """An RFC 3339 time, and how far away it is."""
+    """An RFC 3339 time and its distance from now."""
     seconds = _seconds_since(at)
     return f"{at} ({_span(seconds)} ago)" if seconds >= 0 else f"{at} (in {_span(-seconds)})"
 
 
 def is_terminal() -> bool:
-    """Whether what is printed goes to a terminal."""
+    """Whether stdout is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 class Progress(Protocol):
-    """What takes note of progress."""
+    """Shows how much work is done."""
 
     def update(self, n_steps: int) -> None:
-        """So much more is done."""
+        """Add finished steps."""
 
 
 @contextmanager
 def progress(length: int | None, label: str, *, is_wanted: bool) -> Iterator[Progress]:
-    """A progress bar on stderr when that is a terminal, and nothing otherwise.
+    """A progress bar on stderr if stderr is a terminal, otherwise nothing.
 
-    Without a length (None) it is a count, which is gone at the end. Of nothing (0) there is no bar.
+    When the length is unknown (None) it shows a count, which is erased at the end. A length of 0 has no bar.
     """
     if not (is_wanted and length != 0 and sys.stderr.isatty()):
         yield _Silent()
@@ -177,11 +177,11 @@ def progress(length: int | None, label: str, *, is_wanted: bool) -> Iterator[Pro
 
 class _Silent:
     def update(self, n_steps: int) -> None:
-        """Nothing to show."""
+        """Show nothing."""
 
 
 class _Count:
-    """A line with how much was done, for as long as the block runs."""
+    """A line with the number of finished steps, erased at the end of the block."""
 
     def __init__(self, word: str) -> None:
         self._word = word
@@ -195,9 +195,9 @@ class _Count:
             click.echo("\r\x1b[K", nl=False, err=True)
 
     def update(self, n_steps: int) -> None:
-        """Show the new number in the place of the old one."""
+        """Overwrite the old number with the new one."""
         self._total += n_steps
-        click.echo(f"\r{counted(self._total, self._word)} looked at", nl=False, err=True)
+        click.echo(f"\r{counted(self._total, self._word)} checked", nl=False, err=True)
 
 
 def _seconds_since(at: str) -> int:

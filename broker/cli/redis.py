@@ -10,7 +10,7 @@ import click
 
 from broker.cli.event_loop import run
 from broker.cli.options import example
-from broker.cli.store_options import existing, store_options
+from broker.cli.store_options import existing_connection, store_options
 from broker.embedded.server import package_cli
 from broker.resp import keys
 from broker.resp.redis_cli import RedisCli, redis_cli_for
@@ -54,7 +54,7 @@ async def _open(context: click.Context, group: str, words: Sequence[str]) -> int
     program = next(filter(None, map(shutil.which, PROGRAMS)), None) or package_cli()
     if program is None:
         raise StartFailed(f"Neither {' nor '.join(PROGRAMS)} is on the PATH: apt-get install redis-tools.")
-    async with existing(context) as found:
+    async with existing_connection(context) as found:
         cli = await spoken(_cli_for(found, group))
         process = await asyncio.create_subprocess_exec(program, *cli.options, *words, env=os.environ | cli.environment)
         code = await process.wait()

@@ -1,4 +1,4 @@
-"""The options by which a command finds a store, and the store itself."""
+"""Options that name a store, and a connection to that store."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,16 +22,16 @@ store_options = settings_options(
 
 @asynccontextmanager
 async def existing_store(context: click.Context) -> AsyncIterator[JobStore]:
-    """The store that the options name; an embedded one must be there already. Raises StartFailed."""
-    async with existing(context) as found:
+    """The store of the command's options. An embedded store must exist already. Raises StartFailed."""
+    async with existing_connection(context) as found:
         yield found.store
 
 
 @asynccontextmanager
-async def existing(context: click.Context) -> AsyncIterator[Connected]:
-    """The same with its address."""
+async def existing_connection(context: click.Context) -> AsyncIterator[Connected]:
+    """The same store, with its address."""
     settings = settings_from(context, BrokerSettings)
-    if not settings.redis_url and not _is_there(settings.data_dir):
+    if not settings.redis_url and not _exists(settings.data_dir):
         raise StartFailed(f"There is no store in {settings.data_dir}: name it with --data-dir, or --redis-url.")
     async with connected(settings) as found:
         try:
@@ -40,5 +40,5 @@ async def existing(context: click.Context) -> AsyncIterator[Connected]:
             raise StartFailed(f"The store at {found.address}: {error.__cause__ or error.message}") from error
 
 
-def _is_there(folder: str) -> bool:
+def _exists(folder: str) -> bool:
     return Path(folder).expanduser().is_dir()

@@ -1,8 +1,7 @@
-"""The standard streams of a command: a reader that leaves ends it quietly, a full disk with one line.
+"""The standard streams of a command: they never cause a traceback.
 
-`titan job list mail | head -1` is no fault: when the reader of stdout is gone, the command ends with the code that a
-shell shows of every program which such a pipe ended. stderr only has remarks: when nobody can read those, the command
-goes on.
+`titan job list mail | head -1` is not an error: when the reader of stdout is gone, the command ends quietly, with exit
+code 141 as after SIGPIPE. A full disk at stdout is one line on stderr. Errors of stderr are ignored.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TextIO
 
-from broker.cli.starting import open_descriptors
+from broker.cli.process_setup import open_descriptors
 
 READER_GONE = 141
 """128 + SIGPIPE."""
@@ -27,18 +26,18 @@ _GONE = frozenset({errno.EPIPE, errno.ECONNRESET})
 
 
 @contextmanager
-def own_streams() -> Iterator[None]:
-    """Inside the block, what is written to stdout and stderr cannot end in a traceback; then both are as before.
+def safe_streams() -> Iterator[None]:
+    """Inside the block, errors of stdout and stderr cause no traceback. The old streams are restored at the end.
 
-    A stream that was closed at the start leads nowhere. One that a test put in the place of the process's own stays.
+    Output to a stream that was closed at the start is dropped. A stream that a test installed is not replaced.
     """
     before = sys.stdout, sys.stderr
     open_descriptors()
-    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 -- it stays open
     if sys.stdout is None or sys.stdout is sys.__stdout__:
-        sys.stdout = _text(_Output(1, "wb", closefd=False), sys.__stdout__, "surrogateescape")
+        sys.stdout = _text(_StandardOutput(1, "wb", closefd=False), sys.__stdout__, "surrogateescape")
     if sys.stderr is None or sys.stderr is sys.__stderr__:
-        sys.stderr = _text(_Remarks(2, "wb", closefd=False), sys.__stderr__, "backslashreplace")
+        sys.stderr = _text(_StandardError(2, "wb", closefd=False), sys.__stderr__, "backslashreplace")
     try:
         yield
         sys.stdout.flush()
@@ -47,10 +46,10 @@ def own_streams() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def while_read() -> AsyncIterator[None]:
-    """End the command, inside the block, as soon as the reader of stdout is gone; for what may print nothing for long.
+async def end_with_reader() -> AsyncIterator[None]:
+    """Inside the block, end the command as soon as the reader of stdout is gone. Raises SystemExit.
 
-    Only a pipe tells that nobody reads it. SystemExit is raised out of the block.
+    A command that prints nothing for a long time needs this. It works for pipes only.
     """
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     number = _pipe()
@@ -66,7 +65,7 @@ async def while_read() -> AsyncIterator[None]:
     if number < 0:
         yield
         return
-    loop.add_reader(number, end)  # nothing can be read there: it is woken when the other end is closed
+    loop.add_reader(number, end)  # nothing can be read there, so `end` is called only when the other end closes
     try:
         yield
     except asyncio.CancelledError:
@@ -77,13 +76,13 @@ async def while_read() -> AsyncIterator[None]:
         loop.remove_reader(number)
 
 
-class _Output(io.FileIO):
-    """stdout: an error of it ends the process, once; what comes after that goes nowhere."""
+class _StandardOutput(io.FileIO):
+    """stdout. Its first error ends the process; later output is dropped."""
 
     _is_lost = False
 
     def write(self, content: Any, /) -> int:
-        """Write some of it, and wait where a shared pipe was made non-blocking by somebody else."""
+        """Write a part of the content. Waits if another process made the shared pipe non-blocking."""
         if self._is_lost:
             return memoryview(content).nbytes
         try:
@@ -98,11 +97,11 @@ class _Output(io.FileIO):
         return size_bytes
 
 
-class _Remarks(io.FileIO):
-    """stderr: what cannot be written is lost."""
+class _StandardError(io.FileIO):
+    """stderr. Output that cannot be written is dropped."""
 
     def write(self, content: Any, /) -> int:
-        """Write some of it, or nothing."""
+        """Write a part of the content, or drop it after an error."""
         size_bytes = memoryview(content).nbytes
         try:
             return super().write(content) or size_bytes
@@ -111,17 +110,17 @@ class _Remarks(io.FileIO):
 
 
 def _text(raw: io.FileIO, like: TextIO | None, errors: str) -> TextIO:
-    """A text stream over it, as Python would have made it."""
+    """A text stream over `raw` with the encoding of `like`."""
     encoding = like.encoding if like else "utf-8"
     if like and like.errors and like.errors != "strict":
         errors = like.errors
-    elif codecs.lookup(encoding).name != "utf-8":  # which lacks letters: they are written as escapes
+    elif codecs.lookup(encoding).name != "utf-8":  # it lacks some characters, which are then escaped
         errors = "backslashreplace"
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding, errors=errors, line_buffering=True)
 
 
 def _pipe() -> int:
-    """The descriptor of stdout when it is a pipe; -1 when it is something else."""
+    """The descriptor of stdout if it is a pipe, otherwise -1."""
     try:
         number = sys.stdout.fileno()
         return number if stat.S_ISFIFO(os.fstat(number).st_mode) else -1

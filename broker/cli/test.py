@@ -1,4 +1,4 @@
-"""`titan test`: the tests of a source checkout."""
+"""`titan test`: runs the tests of a source checkout."""
 
 import os
 import sys
@@ -14,10 +14,13 @@ from broker.cli.options import example
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(arguments: tuple[str, ...]) -> None:
-    """Run the tests of a source checkout, on all cores; what follows goes to pytest."""
+    """Run the tests of a source checkout on all cores.
+
+    All arguments are passed to pytest.
+    """
     root = Path(__file__).parents[2]
     if not (root / "tests").is_dir():
-        raise click.ClickException("The tests are not here: this is not a source checkout.")
+        raise click.ClickException("There are no tests here: this is not a source checkout.")
     os.chdir(root)
     cores = () if any(argument.startswith("-n") for argument in arguments) else ("-n", "auto")
-    os.execv(sys.executable, [sys.executable, "-m", "pytest", *cores, *arguments])  # noqa: S606 - what the user asked for
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *cores, *arguments])  # noqa: S606 -- the user's own arguments

@@ -1,4 +1,4 @@
-"""`titan token`: make tokens, and the entries by which a broker knows them."""
+"""`titan token`: makes tokens, and their entries for the broker's file of tokens."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import click
 from broker.auth.token_file import EVERY_GROUP, SCOPES, Scope, TokensUnreadable, add_token, entry, new_token
 from broker.cli.client_options import option
 from broker.cli.commands import CommandGroup
-from broker.cli.options import example, json_option, refuse_what_is_no_text
+from broker.cli.options import example, json_option, refuse_non_text
 from broker.cli.output import show_json
 
 
@@ -15,7 +15,7 @@ from broker.cli.output import show_json
     cls=CommandGroup, epilog=example("titan token new --scope produce --groups mail --tokens tokens > web.token")
 )
 def token() -> None:
-    """Make tokens for a broker that is started with --tokens FILE."""
+    """Make tokens for a broker that runs with --tokens FILE."""
 
 
 @token.command(
@@ -31,26 +31,33 @@ def token() -> None:
     multiple=True,
     required=True,
     type=click.Choice(SCOPES),
-    help="What it is for; repeatable. produce: enqueue, cancel, retry, delete. consume: next to finish, logs in. "
-    "read: show, list, logs out. admin: all of these, and set groups.",
+    help="What the token allows; repeatable. produce: enqueue, cancel, retry, delete. consume: take and finish jobs, "
+    "upload logs. read: show, list, read logs. admin: all of these, and change groups.",
 )
-@option("--groups", default=EVERY_GROUP, show_default=True, metavar="NAMES", help="Its groups: 'a,b-*'; * is any text.")
-@option("--name", default="", help="Whose it is, for people who read the file.")
+@option(
+    "--groups",
+    default=EVERY_GROUP,
+    show_default=True,
+    metavar="NAMES",
+    help="Groups that it is valid for, as 'a,b-*'; * matches any text.",
+)
+@option("--name", default="", help="Name of the owner, for readers of the file.")
 @option(
     "--tokens",
     "path",
     envvar="TITAN_TOKENS",
     allow_from_autoenv=False,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to append the entry to; without it the entry is printed, on stderr.",
+    help="File to which the entry is appended. Without it the entry is printed on stderr.",
 )
 @json_option
 def new(scopes: tuple[Scope, ...], groups: str, name: str, path: Path | None, *, as_json: bool) -> None:
-    """Make a token and print it on stdout, this once: the file has its SHA-256 only.
+    """Make a token and print it.
 
-    A broker that runs reads its file again at SIGHUP. Deleting the entry, and SIGHUP, takes the token back.
+    The token is printed only once, on stdout; the file of tokens contains only its SHA-256. A running broker reloads
+    the file at SIGHUP. To revoke a token, delete its entry and send SIGHUP.
     """
-    refuse_what_is_no_text(click.get_current_context())
+    refuse_non_text(click.get_current_context())
     try:
         secret, made = new_token(scopes, [group for group in groups.split(",") if group], name)
         if path is None:

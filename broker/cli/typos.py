@@ -1,12 +1,12 @@
-"""Which word was perhaps meant: one that is mistyped by a letter or two, or another program's word for the same.
+"""Suggestions for an unknown word: a known word with one or two other letters, or a synonym from other programs.
 
-Whoever follows a suggestion must not change what they only wanted to look at: a word that asks to look (`status`,
-`get`), and one that is nearly such a word (`staus`), never leads to a command that changes something.
+A suggestion must be safe to follow. So a word that asks to read (`status`, `get`), or a typo of one (`staus`), never
+leads to a command that changes something.
 """
 
 from collections.abc import Collection
 
-LOOKS = {
+READING_WORDS = {
     "status": ("show", "list"),
     "stat": ("show", "list"),
     "state": ("show", "list"),
@@ -35,9 +35,9 @@ LOOKS = {
     "help": (),
     "version": (),
 }
-"""Words that ask to look at something, and the commands that may be meant, the likeliest first."""
+"""Words that ask to read something, and the commands that may be meant, the most probable first."""
 
-CHANGES = {
+CHANGING_WORDS = {
     "add": ("enqueue",),
     "create": ("enqueue", "new", "set"),
     "new": ("enqueue",),
@@ -67,39 +67,40 @@ CHANGES = {
     "server": ("broker",),
     "benchmark": ("bench",),
 }
-"""Words that ask to change something, or to run it."""
+"""Words that ask to change or run something, and the commands that may be meant."""
 
 _SHORT, _LONG = 4, 8
 
 
-def nearest(word: str, known: Collection[str], looking: Collection[str] = ()) -> str:
-    """The one of the known words that is meant by this one, or ''. Those of `looking` change nothing."""
+def nearest(word: str, known: Collection[str], read_only: Collection[str] = ()) -> str:
+    """The known word that is probably meant, or ''. `read_only`: those of the known words that change nothing."""
     word = word.lower()
-    asks = _nearest_look(word, looking)
-    if asks is not None:
-        return asks
-    for meant in CHANGES.get(word, ()):
+    suggestion = _nearest_read_only(word, read_only)
+    if suggestion is not None:
+        return suggestion
+    for meant in CHANGING_WORDS.get(word, ()):
         if meant in known:
             return meant
-    found = sorted((distance(word, one), one) for one in known if _is_near(word, one))
+    found = sorted((distance(word, other), other) for other in known if _is_near(word, other))
     return found[0][1] if found else ""
 
 
-def _nearest_look(word: str, looking: Collection[str]) -> str | None:
-    """What a word that asks to look leads to, '' for nothing; None for one that asks for something else."""
-    near = sorted((distance(word, one), one not in looking, one) for one in {*LOOKS, *looking} if _is_near(word, one))
-    if not near or word in CHANGES:
+def _nearest_read_only(word: str, read_only: Collection[str]) -> str | None:
+    """The suggestion for a word that asks to read, or ''; None for a word that asks for something else."""
+    words = {*READING_WORDS, *read_only}
+    near = sorted((distance(word, other), other not in read_only, other) for other in words if _is_near(word, other))
+    if not near or word in CHANGING_WORDS:
         return None
-    best = near[0][0]
-    for _, _, one in (row for row in near if row[0] == best):
-        for meant in (one, *LOOKS.get(one, ())):
-            if meant in looking:
+    least = near[0][0]
+    for _, _, other in (row for row in near if row[0] == least):
+        for meant in (other, *READING_WORDS.get(other, ())):
+            if meant in read_only:
                 return meant
     return ""
 
 
 def distance(a: str, b: str) -> int:
-    """How many letters must be put in, left out, changed, or changed with their neighbour to make one word another."""
+    """The edit distance: how many letters to insert, delete, replace or swap with the next one to turn a into b."""
     before: list[int] = []
     row = list(range(len(b) + 1))
     for i, letter in enumerate(a, 1):
@@ -112,8 +113,8 @@ def distance(a: str, b: str) -> int:
     return row[-1]
 
 
-def _is_near(word: str, one: str) -> bool:
-    """One letter is a typo, in a long word two; a short word has to be the word itself."""
-    least = min(len(word), len(one))
-    most = 0 if least < _SHORT - 1 else 1 if least < _LONG else 2
-    return word == one or distance(word, one) <= most
+def _is_near(word: str, other: str) -> bool:
+    """Whether one is a typo of the other: no difference in a very short word, one letter, or two in a long word."""
+    shorter = min(len(word), len(other))
+    most = 0 if shorter < _SHORT - 1 else 1 if shorter < _LONG else 2
+    return word == other or distance(word, other) <= most

@@ -1,4 +1,4 @@
-"""`titan up`: everything in one, to try it."""
+"""`titan up`: runs a store, a broker, a worker and sample jobs in one process, to try Titan."""
 
 import asyncio
 import signal
@@ -15,9 +15,8 @@ import msgspec
 from broker.cli import demo as samples
 from broker.cli.event_loop import log_to_stderr, run
 from broker.cli.options import example, settings_from, settings_options, sources
-from broker.cli.starting import begin
+from broker.cli.process_setup import Terminal, prepare_to_serve
 from broker.cli.streams import READER_GONE
-from broker.cli.terminal import Terminal
 from broker.core.settings import BrokerSettings
 from broker.models.jobs import Job
 from broker.resp import keys
@@ -35,22 +34,22 @@ T = TypeVar("T")
 )
 @click.pass_context
 def up(context: click.Context, /, *, sample: bool, **_: object) -> None:
-    """Run a broker on the embedded store and a worker, run a few sample jobs, and serve until Ctrl-C.
+    """Run a store, a broker, a worker and a few sample jobs, until Ctrl-C.
 
-    What is there when it stops is there when it starts again. The images hello, count and fail are the sample's;
-    --run adds others. The worker takes jobs of the group sample, unless --run or --group is given. The first Ctrl-C
-    lets running jobs end, a second one kills them. Closing the terminal stops it as the first Ctrl-C does.
+    All jobs are kept for the next start. The sample jobs have the images hello, count and fail; --run adds others. The
+    worker takes jobs of the group sample only, unless --run or --group is given. The first Ctrl-C waits for running
+    jobs, a second one kills them. Closing the terminal works like the first Ctrl-C.
     """
     from worker.daemon.signals import until_signalled
 
-    terminal = begin()
+    terminal = prepare_to_serve()
     settings = settings_from(context, BrokerSettings)
     worker_settings = _worker_settings(context)
     log_to_stderr("warning" if sources(context, BrokerSettings)["log_level"] == "default" else settings.log_level)
-    others = {signal.SIGHUP: _go_on} if terminal.is_ignored else {}
+    others = {signal.SIGHUP: _ignore_hangup} if terminal.is_ignored else {}
     work = partial(_up, settings, worker_settings, terminal, is_sample=sample)
     code = run(until_signalled(work, others), terminal)
-    click.echo(f"Stopped; all jobs are kept in {_place(settings)}.")
+    click.echo(f"Stopped; all jobs are kept in {_store_name(settings)}.")
     sys.exit(READER_GONE if terminal.is_unread else code)
 
 
@@ -76,7 +75,7 @@ async def _up(
     from worker.client import Client
 
     terminal.on_failure = stop.set
-    click.echo(f"Starting on {_place(settings)} …")
+    click.echo(f"Starting on {_store_name(settings)} …")
     async with running(settings) as serving:
         url = serving.url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
         async with Client(url) as client:
@@ -99,7 +98,7 @@ def _hint(settings: BrokerSettings, url: str, redis_cli: str, job: Job | None) -
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """What the work gives, or None as soon as `stop` is set."""
+    """The result of the work, or None as soon as `stop` is set."""
     tasks = asyncio.create_task(work), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -111,7 +110,7 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None
 
 @asynccontextmanager
 async def _worker(settings: WorkerSettings, screen: samples.Screen) -> AsyncIterator[asyncio.Task[int]]:
-    """A worker inside the block, with its lines on the screen; it drains at the end."""
+    """Run a worker inside the block and print its events; it drains at the end."""
     from worker.daemon.daemon import run_worker
 
     stop = asyncio.Event()
@@ -124,16 +123,16 @@ async def _worker(settings: WorkerSettings, screen: samples.Screen) -> AsyncIter
         follow.cancel()
 
 
-def _go_on() -> None:
-    """Outlive the terminal, as nohup asks for."""
+def _ignore_hangup() -> None:
+    """Continue when the terminal closes, as below nohup."""
 
 
-def _place(settings: BrokerSettings) -> str:
+def _store_name(settings: BrokerSettings) -> str:
     from broker.resp.url import without_password
 
     if settings.redis_url:
         return without_password(settings.redis_url)
     try:
         return str(Path(settings.data_dir).expanduser().absolute())
-    except (OSError, RuntimeError):  # the folder of the start, or HOME, is not there: the start says so
+    except (OSError, RuntimeError):  # the current folder or HOME does not exist, which the start reports
         return settings.data_dir

@@ -1,4 +1,4 @@
-"""`titan worker`: the worker itself, and `list|status|quiet|resume|drain`, which look at workers and steer them."""
+"""`titan worker`: runs a worker; its commands list|status|quiet|resume|drain show and control running workers."""
 
 import gc
 import os
@@ -14,7 +14,7 @@ from broker.cli.event_loop import log_to_stderr, loop_factory
 from broker.cli.options import example, settings_from, settings_options
 from broker.cli.output import age as ago
 from broker.cli.output import listing, page, show_json, when
-from broker.cli.starting import begin
+from broker.cli.process_setup import prepare_to_serve
 from broker.models.fields import MAX_JOBS
 from broker.models.workers import Order, Worker, WorkerWrapper
 from worker.client import Client
@@ -33,7 +33,7 @@ _name_argument = click.argument("name", metavar="NAME")
 @click.command("list", epilog=example("titan worker list"))
 @with_broker
 async def list_(client: Client, *, as_json: bool) -> None:
-    """List the workers that are there: those that said so within a minute."""
+    """List the workers that sent a heartbeat within the last minute."""
     with listing("workers", _COLUMNS, _row, as_json=as_json) as shown:
         async for workers in pages(partial(client.workers, MAX_JOBS)):
             shown.show(workers)
@@ -43,7 +43,7 @@ async def list_(client: Client, *, as_json: bool) -> None:
 @_name_argument
 @with_broker
 async def status(client: Client, name: str, *, as_json: bool) -> None:
-    """Show one worker, with the ids of the jobs that it runs."""
+    """Show one worker and the ids of its running jobs."""
     _show(await client.worker(name), as_json=as_json)
 
 
@@ -51,7 +51,10 @@ async def status(client: Client, name: str, *, as_json: bool) -> None:
 @_name_argument
 @with_broker
 async def quiet(client: Client, name: str, *, as_json: bool) -> None:
-    """Make a worker take no jobs until it is resumed. Those that run go on."""
+    """Stop a worker from taking jobs until it is resumed.
+
+    Its running jobs continue.
+    """
     await _order(client, name, "quiet", as_json=as_json)
 
 
@@ -67,7 +70,10 @@ async def resume(client: Client, name: str, *, as_json: bool) -> None:
 @_name_argument
 @with_broker
 async def drain(client: Client, name: str, *, as_json: bool) -> None:
-    """Make a worker stop, as SIGTERM does: it lets its jobs end for --grace-s, and gives back what is left."""
+    """Stop a worker, as SIGTERM does.
+
+    It takes no more jobs, waits up to --grace-s for running jobs, and releases the rest.
+    """
     await _order(client, name, "drain", as_json=as_json)
 
 
@@ -76,7 +82,7 @@ async def _order(client: Client, name: str, order: Order, *, as_json: bool) -> N
     if as_json:
         show_json(WorkerWrapper(worker))
     else:
-        click.echo(f"{worker.name} will hear it within seconds: {order}")
+        click.echo(f"{worker.name} gets the order within seconds: {order}")
 
 
 def _show(worker: Worker, *, as_json: bool) -> None:
@@ -97,7 +103,7 @@ def _row(worker: Worker) -> tuple[object, ...]:
 COMMANDS = (list_, status, quiet, resume, drain)
 
 _GC_THRESHOLDS = (50_000, 20, 100)
-"""Thousands of jobs a second make many objects and hardly any cycles; Python's own 700 costs a fifth of the CPU."""
+"""Thousands of jobs per second make many objects and few cycles. Python's default of 700 costs a fifth of the CPU."""
 
 
 @click.group(
@@ -110,25 +116,29 @@ _GC_THRESHOLDS = (50_000, 20, 100)
 def worker(context: click.Context, /, **_: object) -> None:
     """Take jobs from a broker and run a command for each.
 
-    A job's image names the command. Its payload is the command's standard input; TITAN_JOB_ID, TITAN_GROUP,
-    TITAN_DELIVERY, TITAN_IMAGE and the group's env_vars are in its environment. What it prints becomes the job's log.
+    The image of a job selects the command. The payload is the command's standard input. Its environment contains
+    TITAN_JOB_ID, TITAN_GROUP, TITAN_DELIVERY, TITAN_IMAGE and the group's env_vars. Its output becomes the job's log.
 
-    Exit code 0: the job succeeded. Another one: it failed, reason bad_exit. Died by a signal: failed, reason killed.
-    Cannot be started: failed, reason not_started.
-    Longer than the job's timeout: TERM, later KILL, to all its processes, reason timeout.
+    \b
+    Results of a command:
+      exit code 0               the job succeeds
+      another exit code         the job fails, reason bad_exit
+      ended by a signal         the job fails, reason killed
+      cannot be started         the job fails, reason not_started
+      exceeds its timeout       TERM, later KILL, to all its processes; the job fails, reason timeout
 
-    The first SIGTERM or SIGINT stops taking jobs, waits for those that run and gives back what is left; a second one
-    kills them at once. SIGTSTP makes it take no jobs, SIGCONT take them again, SIGHUP read its table again.
+    The first SIGTERM or SIGINT: take no more jobs, wait for running jobs, release the rest. A second one kills running
+    jobs immediately. SIGTSTP: take no jobs. SIGCONT: take jobs again. SIGHUP: reload the table of images.
 
     \b
     Exit codes of the worker:
-      0  stopped as asked; every job is reported or given back
-      1  stopped, but some job could be neither; it comes back when its lease ends
-      2  the options or the TITAN_ variables are not right
-    """  # noqa: D301 -- click's mark for a text as it stands
+      0  stopped on request; every job is reported or released
+      1  stopped, but at least one job is neither; it is queued again when its lease ends
+      2  the options or TITAN_ variables are wrong
+    """  # noqa: D301 -- \b keeps the lines of a paragraph
     if context.invoked_subcommand is not None:
         return
-    terminal = begin()
+    terminal = prepare_to_serve()
     settings = settings_from(context, WorkerSettings)
     _check(settings)
     log_to_stderr(settings.log_level)
@@ -143,7 +153,7 @@ def worker(context: click.Context, /, **_: object) -> None:
 
 def _check(settings: WorkerSettings) -> None:
     if "TITAN_GROUP" in os.environ and "TITAN_JOB_ID" not in os.environ:
-        raise click.UsageError("TITAN_GROUP is what a job sees of its own group; the setting is TITAN_GROUPS.")
+        raise click.UsageError("TITAN_GROUP tells a job its own group; the setting is TITAN_GROUPS.")
     try:
         for url in settings.broker_url:
             broker_address(url)

@@ -1,1 +1,1 @@
-"""The repository's own figures: a broker and its store, started for the purpose, measured and held to a budget."""
+"""Benchmarks of this repository: they start a broker and its store, measure them and compare with a budget."""

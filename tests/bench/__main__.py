@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: measure a broker and a store that are started for it. The short form takes half a minute."""
+"""`python -m tests.bench`: starts a broker and a store and measures them. The short form takes half a minute."""
 
 import argparse
 import asyncio
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import uvloop
 
-from broker.bench.bench_group import OwnGroup
+from broker.bench.bench_group import BenchGroup
 from broker.bench.http_client import BenchAddress
 from broker.bench.resource_usage import Meters
 from broker.bench.results import Report
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Form(NamedTuple):
-    """How much is measured."""
+    """The extent of a measurement."""
 
     works: tuple[str, ...]
     limit_s: float
@@ -39,7 +39,7 @@ FULL = Form(works=WORKS, limit_s=2.0, jobs=20_000, polls=200, backlog=100_000, r
 
 
 def main() -> int:
-    """Measure, print, and look at the budget; the exit code."""
+    """Measure, print the tables and check the budget; the exit code."""
     options = _options()
     form = FULL if options.full else SHORT
     before_us = yardstick_us()
@@ -59,7 +59,7 @@ def main() -> int:
     elif options.check:
         kept = budget.read()
         slowness = kept.slowness((before_us + yardstick_us()) / 2)
-        print(f"This machine is {slowness:.2f} times as slow now as the budget's was then.")
+        print(f"This machine is now {slowness:.2f} times as slow as the machine of the budget.")
         faults += budget.overruns(report, kept, slowness)
     for fault in faults:
         print(fault, file=sys.stderr)
@@ -67,14 +67,16 @@ def main() -> int:
 
 
 async def _measured(started: Server, form: Form, *, is_profile: bool) -> Report:
-    bench = Bench(OwnGroup(BenchAddress.read(started.url)), Meters([started.pid]), form.limit_s, form.jobs, form.polls)
+    bench = Bench(
+        BenchGroup(BenchAddress.read(started.url)), Meters([started.pid]), form.limit_s, form.jobs, form.polls
+    )
     chosen = [step for step in steps(form.backlog) if step.work in form.works]
     async with bench.meters.store(started.redis_url):
         return await measure(bench, chosen, form.rounds, lambda: None, is_profile=is_profile)
 
 
 async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:
-    """What the work gives. SIGTERM cancels it, so that what was started is stopped."""
+    """The result of the work. SIGTERM cancels it, so that the started processes are stopped."""
     task = asyncio.create_task(work)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await task
@@ -82,10 +84,14 @@ async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="all workloads and the profile: some minutes")
-    parser.add_argument("--profile", action="store_true", help="run each script apart too")
-    parser.add_argument("--check", action="store_true", help=f"exit code 1 when a job costs {budget.MARGIN:g} budgets")
-    parser.add_argument("--save", action="store_true", help="make what was measured the budget")
+    parser.add_argument("--full", action="store_true", help="run all workloads and the profile (some minutes)")
+    parser.add_argument("--profile", action="store_true", help="run each script alone, too")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help=f"exit code 1 for a cost above {budget.MARGIN:g} budgets",
+    )
+    parser.add_argument("--save", action="store_true", help="save the results as the budget")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""The budget: what a job may cost in CPU and in memory. Rates are not in it: they are the machine's, not the code's."""
+"""The budget: CPU and memory that a job may cost. It has no rates, because they depend on the machine."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,14 +9,14 @@ from msgspec import Struct
 from broker.bench.results import Report, Result
 
 MARGIN = 2.0
-"""So many times the budget fails: shared machines differ, and so do their caches and their neighbours."""
+"""A cost above this multiple of the budget fails. Shared machines differ in caches and in load."""
 
 PLACE = Path(__file__).with_name("budget.json")
 WORKS = ("W1", "W2", "W3", "W5")
 
 
 class Cost(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a job of one kind of work costs: CPU of broker and store together in µs, or memory in bytes."""
+    """The cost of a job in one step: CPU of broker and store together in µs, or memory in bytes."""
 
     work: str
     what: str
@@ -25,33 +25,33 @@ class Cost(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Budget(Struct, frozen=True):
-    """Costs, what they were measured on, and what the yardstick was then, in µs."""
+    """Costs, the machine of the measurement, and its yardstick in µs."""
 
     measured_on: str
     yardstick_us: float
     costs: list[Cost]
 
     def slowness(self, yardstick_us: float) -> float:
-        """How many times as slow this machine is now as the budget's was then."""
+        """How much slower this machine is now than the machine of the budget was; 2.0 is half as fast."""
         return yardstick_us / self.yardstick_us
 
 
 def read() -> Budget:
-    """The stored budget."""
+    """Read the saved budget."""
     return msgspec.json.decode(PLACE.read_bytes(), type=Budget)
 
 
 def write(report: Report, yardstick_us: float) -> None:
-    """Make what was measured the budget."""
+    """Save the results as the budget."""
     costs = [_cost(result) for result in report.results if result.work in WORKS]
     budget = Budget(f"{report.machine}; {report.software}; {report.store}", round(yardstick_us, 1), costs)
     PLACE.write_bytes(msgspec.json.format(msgspec.json.encode(budget), indent=2) + b"\n")
 
 
 def overruns(report: Report, budget: Budget, slowness: float = 1.0) -> Iterator[str]:
-    """A line for each cost that is over the budget by more than the margin, or that was not measured.
+    """A line for each cost that exceeds the budget by more than the margin, or that was not measured.
 
-    `slowness`: how many times as slow the machine is now; it may take as much more CPU.
+    `slowness`: the allowed CPU time is multiplied by it.
     """
     measured = {(result.work, result.what): _cost(result) for result in report.results}
     for allowed in budget.costs:

@@ -1,4 +1,4 @@
-"""A broker on bare sockets, which answers what a test wants."""
+"""A stub of a broker, which sends the bytes that a test defines."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,7 +13,7 @@ Stub = Callable[..., Awaitable[BenchAddress]]
 
 @pytest.fixture
 async def stub() -> AsyncIterator[Stub]:
-    """Starts a server that answers each request with the next of some texts, in pieces when a text is a tuple."""
+    """Start a server that answers each request with the next of some texts, or with the parts of a tuple."""
     servers: list[asyncio.Server] = []
     serving: set[asyncio.Task[None]] = set()
 
@@ -43,7 +43,7 @@ async def _serve(
             for piece in (answer,) if isinstance(answer, bytes) else answer:
                 writer.write(piece)
                 await writer.drain()
-                await asyncio.sleep(0.001)  # so that the pieces are not joined on their way
+                await asyncio.sleep(0.001)  # so that the network does not join the parts
         if not is_closing:
             await reader.read()
     writer.close()

@@ -1,6 +1,7 @@
-"""`python -m tests.bench.large`: large things, and for how long each held up the event loop and the store.
+"""`python -m tests.bench.large`: does large operations and measures how long each blocks the event loop and the store.
 
-Some minutes. Printed for each: the longest lag of the event loop, and the longest script by the store's SLOWLOG.
+It takes some minutes. For each operation it prints the longest lag of the event loop, and the longest script of the
+store's SLOWLOG.
 """
 
 import argparse
@@ -21,20 +22,20 @@ from tests.bench.server import Server, server
 JSON = {"Content-Type": "application/json"}
 PAYLOAD = "p" * 100_000
 STALL_S, SCRIPT_S = 0.05, 0.01
-"""What neither may exceed."""
+"""Limits for the lag of the event loop and for a script, in s."""
 _SLOWLOG = 10_000
-"""Entries that the store keeps of scripts over 1 ms, by default 128."""
+"""Entries in the store's log of scripts over 1 ms; the store's default is 128."""
 
 
 class Large(NamedTuple):
-    """What is done: its name, and the work."""
+    """A large operation: its name and its function."""
 
     what: str
     work: Callable[["Scene"], Awaitable[None]]
 
 
 class Scene:
-    """A broker that was just started, and its store."""
+    """A new broker and its store."""
 
     def __init__(self, started: Server, http: aiohttp.ClientSession, redis: Redis, scale: float) -> None:
         self.url = started.url
@@ -43,21 +44,21 @@ class Scene:
         self.scale = scale
 
     async def post(self, path: str, body: object) -> bytes:
-        """The answer, which must be a 2xx."""
+        """Send a POST; the body of the response, which must be a 2xx."""
         content = body if isinstance(body, bytes) else msgspec.json.encode(body)
         async with self.http.post(f"{self.url}/v1{path}", data=content, headers=JSON) as answer:
-            said = await answer.read()
+            received = await answer.read()
             if not answer.ok:
-                raise SystemExit(f"{path}: {answer.status} {said[:200]!r}")
-            return said
+                raise SystemExit(f"{path}: {answer.status} {received[:200]!r}")
+            return received
 
     async def get(self, path: str) -> bytes:
-        """The same."""
+        """Send a GET; the body of the response, which must be a 2xx."""
         async with self.http.get(f"{self.url}/v1{path}") as answer:
-            said = await answer.read()
+            received = await answer.read()
             if not answer.ok:
-                raise SystemExit(f"{path}: {answer.status} {said[:200]!r}")
-            return said
+                raise SystemExit(f"{path}: {answer.status} {received[:200]!r}")
+            return received
 
 
 def _jobs(number: int, payload: str) -> dict[str, object]:
@@ -65,13 +66,13 @@ def _jobs(number: int, payload: str) -> dict[str, object]:
 
 
 async def nothing(scene: Scene) -> None:
-    """What the machine makes of a broker that has nothing to do."""
+    """An idle broker, as a reference for this machine."""
     await asyncio.sleep(3)
     await scene.get("/groups")
 
 
 async def bodies(scene: Scene) -> None:
-    """As many jobs of 100 kB as fit into a body, enqueued, listed, and handed out."""
+    """Enqueue, list and take as many jobs of 100 kB as fit into a body."""
     for _ in range(12):
         await scene.post("/groups/large/jobs", _jobs(83, PAYLOAD))
     await scene.get("/groups/large/jobs?n=1000")
@@ -79,7 +80,7 @@ async def bodies(scene: Scene) -> None:
 
 
 async def logs(scene: Scene) -> None:
-    """Logs of 64 MiB up and down, four at once."""
+    """Upload and download four logs of 64 MiB at the same time."""
     content = msgspec.json.decode(await scene.post("/groups/g/jobs", _jobs(4, "")))
     await scene.get("/jobs?n=4&group=g")
 
@@ -96,7 +97,7 @@ async def logs(scene: Scene) -> None:
 
 
 async def groups(scene: Scene) -> None:
-    """Many groups with a job each: made, listed by the thousand, counted for /metrics, and taken from."""
+    """Create many groups with one job each, list them 1,000 at a time, count them for /metrics, take their jobs."""
     number = int(100_000 * scene.scale)
     body = msgspec.json.encode(_jobs(1, ""))
     for start in range(0, number, 200):
@@ -113,7 +114,7 @@ async def groups(scene: Scene) -> None:
 
 
 async def expiry(scene: Scene) -> None:
-    """Finished jobs whose retention ends at once: the reaper deletes them beside everything else, lists among it."""
+    """Finish many jobs with a short retention. The reaper deletes them while others are enqueued and listed."""
     number = int(1_000_000 * scene.scale)
     async with scene.http.put(f"{scene.url}/v1/groups/old", json={"group": {"retention": {"succeeded": 1}}}) as answer:
         answer.raise_for_status()
@@ -147,11 +148,11 @@ async def _measured(large: Large, started: Server, scale: float) -> bool:
         await large.work(Scene(started, http, redis, scale))
         took_s = time.monotonic() - began
         async with http.get(f"{started.url}/metrics") as answer:
-            told = await answer.text()
+            metrics = await answer.text()
         slow = [row for row in await redis.slowlog_get(_SLOWLOG) if row["command"].upper().startswith(b"EVALSHA")]
     verbs = {script.sha: name for name, script in SCRIPTS.items()}
-    lag_s = float(re.search(r"^titan_loop_lag_max_seconds (\S+)$", told, re.MULTILINE)[1])  # type: ignore[index]
-    stalls = sum(_over(told, STALL_S))
+    lag_s = float(re.search(r"^titan_loop_lag_max_seconds (\S+)$", metrics, re.MULTILINE)[1])  # type: ignore[index]
+    stalls = _lags_above(metrics, STALL_S)
     longest = max(slow, key=lambda row: row["duration"], default=None)
     script_s = longest["duration"] / 1e6 if longest else 0.0
     name = "-" if longest is None else verbs.get(longest["command"].split(b" ")[1].decode(), "?")
@@ -163,24 +164,24 @@ async def _measured(large: Large, started: Server, scale: float) -> bool:
     return lag_s <= STALL_S and script_s <= SCRIPT_S
 
 
-def _over(told: str, bound_s: float) -> list[int]:
-    """How many lags were above the bound."""
-    counts = dict(re.findall(r'^titan_loop_lag_seconds_bucket\{le="(\S+)"\} (\d+)$', told, re.MULTILINE))
-    return [int(counts["+Inf"]) - int(counts[str(bound_s)])]
+def _lags_above(metrics: str, bound_s: float) -> int:
+    """The number of lags above the bound."""
+    counts = dict(re.findall(r'^titan_loop_lag_seconds_bucket\{le="(\S+)"\} (\d+)$', metrics, re.MULTILINE))
+    return int(counts["+Inf"]) - int(counts[str(bound_s)])
 
 
 def main() -> int:
-    """Do all, or those whose names hold a word; exit code 1 when something was held up for too long."""
+    """Run all operations, or those whose names contain a word; exit code 1 when one exceeded a limit."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.large", description=__doc__)
-    parser.add_argument("words", nargs="*", help="of the names of what to do")
-    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of groups and jobs")
-    given = parser.parse_args()
-    held = []
+    parser.add_argument("words", nargs="*", help="parts of the names of operations to run")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor for the numbers of groups and jobs")
+    options = parser.parse_args()
+    passed = []
     for large in LARGE:
-        if not given.words or any(word in large.what for word in given.words):
+        if not options.words or any(word in large.what for word in options.words):
             with server() as started:
-                held.append(asyncio.run(_measured(large, started, given.scale)))
-    return 0 if all(held) else 1
+                passed.append(asyncio.run(_measured(large, started, options.scale)))
+    return 0 if all(passed) else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""W6 over groups: the same work with one group, spread over 10,000, and in one next to 10,000.
+"""W6 with many groups: the same work in one group, spread over 10,000 groups, and in one group next to 10,000.
 
-In turns, each on a broker of its own.
+Each case has its own broker, and each round runs all cases.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from itertools import cycle, islice
 
 import msgspec
 
-from broker.bench.bench_group import OwnGroup
+from broker.bench.bench_group import BenchGroup
 from broker.bench.closed_loop import run_load
 from broker.bench.http_client import BenchAddress
 from broker.bench.resource_usage import Meters
@@ -21,51 +21,51 @@ GROUPS = (1, 10_000)
 _LIMIT_S = 60.0
 
 
-class OwnGroups(OwnGroup):
-    """Many groups in the place of one, on a broker that has no others."""
+class ManyGroups(BenchGroup):
+    """Many groups that are used like one, on a broker without other groups."""
 
     def __init__(self, address: BenchAddress, n: int) -> None:
         super().__init__(address)
-        self._groups = [OwnGroup(address) for _ in range(n)]
+        self._groups = [BenchGroup(address) for _ in range(n)]
 
     def enqueues(self, n: int) -> Iterator[bytes]:
-        """The requests go from group to group."""
+        """An endless sequence of requests, each to the next group."""
         return cycle([group.enqueue(n) for group in self._groups])
 
     def next(self, n: int = 1, wait_s: int = 0) -> bytes:
         """The request that takes up to n jobs of any group."""
         return super().next(n, wait_s).replace(f"&group={self.name}".encode(), b"")
 
-    async def fill(self, n: int, payload_bytes: int = 100) -> None:  # noqa: ARG002 - they are all alike
+    async def fill(self, n: int, payload_bytes: int = 100) -> None:  # noqa: ARG002 -- all payloads are equal
         """Enqueue n jobs, each into the next group."""
         await run_load(self.address, 32, islice(self.enqueues(1), n), _LIMIT_S)
 
     async def check(self, jobs: int) -> None:
-        """Nobody else is there to take jobs."""
+        """Check nothing: no other consumer can take jobs here."""
 
 
 async def measured(limit_s: float, jobs: int, rounds: int) -> list[Result]:
-    """Enqueueing and consuming, for each number of groups, and beside many."""
+    """Results of enqueueing and consuming, for each number of groups, and for one group next to many."""
     results = []
     async with AsyncExitStack() as stack:
 
-        async def bench(groups: int) -> tuple[Bench, OwnGroups]:
+        async def bench(groups: int) -> tuple[Bench, ManyGroups]:
             started: Server = stack.enter_context(server())
             meters = Meters([started.pid])
             await stack.enter_async_context(meters.store(started.redis_url))
-            own = OwnGroups(BenchAddress.read(started.url), groups)
-            await own.fill(groups)
-            return Bench(own, meters, limit_s, jobs, polls=0), own
+            many = ManyGroups(BenchAddress.read(started.url), groups)
+            await many.fill(groups)
+            return Bench(many, meters, limit_s, jobs, polls=0), many
 
         benches = []
         for n in GROUPS:
-            spread, own = await bench(n)
-            await own.finish_all()
+            spread, many = await bench(n)
+            await many.finish_all()
             benches.append((f"{n:,} group{'s' if n > 1 else ''}", "any group", spread))
         others, _ = await bench(GROUPS[-1])
-        beside = others._replace(group=OwnGroup(others.group.address))
-        await beside.group.open()
-        benches.append((f"1 group next to {GROUPS[-1]:,} with a job each", "the group", beside))
+        single = others._replace(group=BenchGroup(others.group.address))
+        await single.group.open()
+        benches.append((f"1 group next to {GROUPS[-1]:,} with a job each", "the group", single))
         for _ in range(rounds):
             for groups, whose, each in benches:
                 results += await _round(each, whose, groups)

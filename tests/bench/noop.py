@@ -5,4 +5,4 @@ from worker import job
 
 @job
 async def noop(payload: str) -> None:
-    """Nothing."""
+    """Do nothing."""

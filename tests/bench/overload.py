@@ -1,7 +1,8 @@
-"""`python -m tests.bench.overload`: a broker at twice the load that it can take. Half a minute.
+"""`python -m tests.bench.overload`: loads a broker with twice its best rate. It takes half a minute.
 
-First a closed loop finds the best rate of one job a call. Then jobs arrive at twice that rate, whatever the answers:
-each takes a free connection, and is dropped when there is none. Refused clients do not wait, as they should.
+First a closed loop finds the best rate with one job per call. Then an open loop sends jobs at twice that rate,
+independent of the responses. Each job takes a free connection, and is dropped if none is free. Refused clients do not
+wait for Retry-After, which makes the load harder.
 """
 
 import argparse
@@ -22,11 +23,11 @@ from tests.bench.server import Server, server
 
 STEP_S = 0.002
 LEAST = 0.9
-"""The part of the best rate that must be left."""
+"""The share of the best rate that the broker must still accept."""
 
 
-class Ran(NamedTuple):
-    """What a load did."""
+class OverloadResult(NamedTuple):
+    """Result of an open-loop load."""
 
     seconds: float
     cpu_s: float
@@ -39,12 +40,12 @@ class Ran(NamedTuple):
         return len(self.waits_s) / self.seconds
 
     def percentile(self, part: float) -> float:
-        """The time under which that part of the accepted calls was answered, in ms."""
+        """A percentile of the durations of accepted calls, in ms; `part`: 0.99 for p99."""
         return sorted(self.waits_s)[int(part * (len(self.waits_s) - 1))] * 1000
 
 
 class _Client(ClientConnection):
-    """One of many; it is free again when it has its answer."""
+    """One of many connections; it is free again after its response."""
 
     def __init__(self, load: "_Load") -> None:
         self._load = load
@@ -68,7 +69,7 @@ class _Load:
         self.begin()
 
     def begin(self) -> None:
-        """Count from now on: the beginning is another matter than what follows."""
+        """Reset the counters, because the start of a load is not typical."""
         self.began, self.before_s = clock(), self.cpu_s()
         self.waits_s: list[float] = []
         self.refusals = self.dropped = 0
@@ -85,8 +86,8 @@ class _Load:
 
 async def open_loop(
     address: BenchAddress, request: bytes, rate: float, connections: int, limit_s: float, used_s: Callable[[], float]
-) -> Ran:
-    """Send so many requests a second for so long, of which the last two thirds count."""
+) -> OverloadResult:
+    """Send `rate` requests per second for `limit_s`. Only the last two thirds of the time count."""
     load = _Load(used_s)
     clients = [await _Client(load).open(address) for _ in range(connections)]
     load.free = list(clients)
@@ -102,18 +103,19 @@ async def open_loop(
         for client in chosen:
             client.send(request)
         await asyncio.sleep(STEP_S)
-    ran = Ran(clock() - load.began, load.cpu_s() - load.before_s, load.waits_s[:], load.refusals, load.dropped)
+    seconds, used = clock() - load.began, load.cpu_s() - load.before_s
+    ran = OverloadResult(seconds, used, load.waits_s[:], load.refusals, load.dropped)
     faults = load.faults[:]
     for client in clients:
         client.close()
     await asyncio.sleep(0.1)
     if faults:
-        raise SystemExit(f"The broker broke: {faults[0]}")
+        raise SystemExit(f"The broker failed: {faults[0]}")
     return ran
 
 
 def cpu_s(pid: int) -> float:
-    """CPU time that the process has used."""
+    """The CPU time of a process, in s."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -140,18 +142,18 @@ async def _measured(started: Server, connections: int, limit_s: float, times: fl
 
 
 def main() -> int:
-    """Measure and print; the exit code is 1 when too little was left of the best rate."""
+    """Measure and print; exit code 1 when the accepted rate was too low."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.overload", description=__doc__)
     parser.add_argument("--connections", type=int, default=[500, 2000, 4000], nargs="+")
     parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--times", type=float, default=2.0, help="times the best rate")
-    parser.add_argument("options", nargs="*", help="of the broker, after --")
-    given = parser.parse_args()
-    held = []
-    for connections in given.connections:
-        with server(*given.options) as started:
-            held.append(uvloop.run(_measured(started, connections, given.seconds, given.times)))
-    return 0 if all(held) else 1
+    parser.add_argument("--times", type=float, default=2.0, help="factor for the best rate")
+    parser.add_argument("options", nargs="*", help="options of the broker, after --")
+    options = parser.parse_args()
+    passed = []
+    for connections in options.connections:
+        with server(*options.options) as started:
+            passed.append(uvloop.run(_measured(started, connections, options.seconds, options.times)))
+    return 0 if all(passed) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A broker on a free port of 127.0.0.1 with an embedded store: real processes, and the settings that people get."""
+"""Starts a broker on a free port of 127.0.0.1 with an embedded store: real processes with the default settings."""
 
 import os
 import re
@@ -16,7 +16,7 @@ _START_S, _STOP_S = 30.0, 60.0
 
 
 class Server(NamedTuple):
-    """Where the broker is, its process, and its store."""
+    """URL and process id of a broker, and URL of its store."""
 
     url: str
     pid: int
@@ -25,13 +25,13 @@ class Server(NamedTuple):
 
 @contextmanager
 def server(*options: str) -> Iterator[Server]:
-    """A broker inside the block; with its end, broker, store and data are gone."""
+    """Run a broker inside the block. At the end it stops broker and store and deletes their data."""
     with tempfile.TemporaryDirectory(prefix="titan-bench-") as folder:
         argv = [sys.executable, "-m", "broker", "broker", "--port", "0", "--data-dir", "data", *options]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TITAN_")}
-        said = Path(folder, "said")
+        output = Path(folder, "output")
         with (
-            said.open("wb") as file,
+            output.open("wb") as file,
             subprocess.Popen(
                 argv,
                 cwd=folder,
@@ -41,7 +41,7 @@ def server(*options: str) -> Iterator[Server]:
             ) as broker,
         ):
             try:
-                yield Server(_url(broker, said), broker.pid, f"unix://{folder}/data/valkey.sock")
+                yield Server(_url(broker, output), broker.pid, f"unix://{folder}/data/valkey.sock")
             finally:
                 broker.terminate()
                 try:
@@ -50,10 +50,10 @@ def server(*options: str) -> Iterator[Server]:
                     broker.kill()
 
 
-def _url(broker: subprocess.Popen[bytes], said: Path) -> str:
+def _url(broker: subprocess.Popen[bytes], output: Path) -> str:
     deadline = time.monotonic() + _START_S
     while broker.poll() is None and time.monotonic() < deadline:
-        if found := re.search(r"serves on (http://\S+);", said.read_text()):
+        if found := re.search(r"serves on (http://\S+);", output.read_text()):
             return found[1]
         time.sleep(0.05)
-    raise SystemExit(f"The broker did not start: {said.read_text()}")
+    raise SystemExit(f"The broker did not start: {output.read_text()}")

@@ -1,6 +1,7 @@
-"""`python -m tests.bench.servers`: what a job costs on 1, 2 and 4 store servers, and with 1 and 2 broker processes.
+"""`python -m tests.bench.servers`: the cost of a job with 1, 2 and 4 store servers and with 1 and 2 broker processes.
 
-A minute. Jobs are enqueued into 64 groups, 1 and 100 a call; CPU is of all brokers, and of each server.
+It takes a minute. It enqueues jobs into 64 groups, 1 and 100 per call, and prints the CPU of all brokers together and
+of each server.
 """
 
 import subprocess
@@ -26,7 +27,7 @@ PARTITIONS, GROUPS = 8, 64
 
 @contextmanager
 def valkey(folder: Path) -> Iterator[tuple[str, int]]:
-    """A store server with the settings of the embedded one: its address and process id."""
+    """Run a store server with the settings of the embedded one; its address and process id."""
     folder.mkdir()
     arguments = [word for name, value in OPTIONS.items() for word in (f"--{name}", value)]
     with subprocess.Popen([str(get_binary_path()), *arguments], cwd=folder, stdout=subprocess.DEVNULL) as started:
@@ -39,13 +40,13 @@ def valkey(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 def children(pid: int) -> list[int]:
-    """The brokers of a parent, or the one broker; not its store."""
+    """The process ids of a parent's brokers, without the store, or the id itself for a single broker."""
     pids = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return [p for p in pids if b"broker.cli.child" in Path(f"/proc/{p}/cmdline").read_bytes()] or [pid]
 
 
 async def _loaded(url: str, pids: list[int], each: int, limit_s: float) -> tuple[float, list[float]]:
-    """Jobs a second, and µs a job of each process."""
+    """Jobs per second, and µs per job of each process."""
     address = BenchAddress.read(url)
     jobs = {"jobs": [{"image": "x", "payload": "p" * 100}] * each}
     requests = cycle([address.request("POST", f"/groups/bench-{n}/jobs", jobs) for n in range(GROUPS)])

@@ -1,4 +1,4 @@
-"""The load generator's HTTP: what it sends, and how it reads what comes."""
+"""The load generator's HTTP client: its requests, and how it parses responses."""
 
 import itertools
 
@@ -16,7 +16,7 @@ ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\
 
 
 async def called(address: BenchAddress, n: int) -> list[BenchResponse]:
-    """The answers to n requests that are sent at once."""
+    """The responses to n requests that are sent together."""
     caller = await Caller().open(address)
     try:
         return await caller.calls([address.request("GET", "/jobs")] * n)
@@ -25,7 +25,7 @@ async def called(address: BenchAddress, n: int) -> list[BenchResponse]:
 
 
 def test_request_is_whole() -> None:
-    """A request has the broker's path before the API's, the host, the token, and the body's length."""
+    """A request has the broker's path before the API's path, the host, the token and the length of the body."""
     address = BenchAddress.read("http://broker:8080/titan/", "secret")
     request = address.request("POST", "/jobs/finish", {"jobs": []}, "Titan-Lease: x\r\n").decode()
     head, body = request.split("\r\n\r\n")
@@ -45,20 +45,20 @@ def test_request_is_whole() -> None:
     [("http://a", 80, False), ("https://a", 443, True), ("http://u:p@a:1/b", 1, False)],
 )
 def test_address_of_url(url: str, port: int, *, is_encrypted: bool) -> None:
-    """The scheme decides port and TLS where the URL does not."""
+    """The scheme decides TLS, and the port if the URL has none."""
     address = BenchAddress.read(url)
     assert (address.host, address.port, address.tls is not None) == ("a", port, is_encrypted)
 
 
 @pytest.mark.parametrize("url", ["redis://a", "a:8080", "http://"])
 def test_address_refused(url: str) -> None:
-    """Anything but http and https with a host is refused."""
+    """A URL without a host, or with another scheme than http and https, is refused."""
     with pytest.raises(ValueError, match="is not an http"):
         BenchAddress.read(url)
 
 
 async def test_answers_in_one_piece(stub: Stub) -> None:
-    """Several answers in one piece are told apart."""
+    """Several responses in one read are separated."""
     assert await called(await stub(OK, LOWER, NOTHING, BUSY), 4) == [
         (200, b"ok"),
         (200, b"lower"),
@@ -69,31 +69,31 @@ async def test_answers_in_one_piece(stub: Stub) -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 50])
 async def test_answer_in_pieces(stub: Stub, size: int) -> None:
-    """An answer that is cut anywhere is put together again, and does not take from the next."""
+    """A response that arrives in parts is joined, and the next response stays separate."""
     pieces = tuple((OK + LOWER)[i : i + size] for i in range(0, len(OK + LOWER), size))
     assert await called(await stub(pieces, BUSY), 3) == [(200, b"ok"), (200, b"lower"), (503, b"busy")]
 
 
 async def test_answer_without_length(stub: Stub) -> None:
-    """An answer that does not say its length is a fault, not a wrong figure."""
+    """A response without a length is an error, not a wrong result."""
     with pytest.raises(BenchFailed, match="no Content-Length"):
         await called(await stub(ENDLESS), 1)
 
 
 async def test_answer_that_never_comes(stub: Stub) -> None:
-    """A connection that the broker closes is a fault."""
+    """A connection that the broker closes is an error."""
     with pytest.raises(BenchFailed, match="closed the connection"):
         await called(await stub(OK, is_closing=True), 2)
 
 
 async def test_no_broker(unused_tcp_port: int) -> None:
-    """Where nobody listens, the address is told."""
+    """The error names the address where no broker listens."""
     with pytest.raises(Unreached, match=str(unused_tcp_port)):
         await Caller().open(BenchAddress.read(f"http://127.0.0.1:{unused_tcp_port}"))
 
 
 async def test_load_counts_refusals(stub: Stub) -> None:
-    """A load times every call, keeps the bodies that were accepted, and counts those that were refused."""
+    """A load measures every call, passes on the bodies of accepted calls, and keeps refusals."""
     address, bodies = await stub(OK, BUSY, LOWER), []
     ran = await run_load(address, 1, itertools.repeat(address.request("GET", "/jobs"), 3), 10, bodies.append)
     assert (len(ran.calls_s), ran.refusals, bodies) == (3, [(503, b"busy")], [b"ok", b"lower"])
@@ -101,7 +101,7 @@ async def test_load_counts_refusals(stub: Stub) -> None:
 
 
 async def test_load_ends_in_time(stub: Stub) -> None:
-    """A load that could go on for ever ends when its time is over."""
+    """A load with endless requests ends at its time limit."""
     address = await stub(*[OK] * 100_000)
     ran = await run_load(address, 2, itertools.repeat(address.request("GET", "/jobs")), 0.05)
     assert ran.calls_s
@@ -109,7 +109,7 @@ async def test_load_ends_in_time(stub: Stub) -> None:
 
 
 async def test_load_on_a_lost_connection(stub: Stub) -> None:
-    """A load whose broker goes away has no result."""
+    """A load whose broker closes the connection has no result."""
     address = await stub(OK, is_closing=True)
     with pytest.raises(BenchFailed, match="closed the connection"):
         await run_load(address, 1, itertools.repeat(address.request("GET", "/jobs")), 10)

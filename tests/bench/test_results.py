@@ -1,4 +1,4 @@
-"""Figures: medians, tables, and the budget."""
+"""Results of a measurement: medians, tables and the budget."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from tests.bench.budget import WORKS, Budget, Cost, overruns, read
 
 
 def result(**figures: float) -> Result:
-    """A result of one kind of work."""
+    """A result of one step."""
     return Result(work="W1", what="enqueue", jobs=10, **figures)
 
 
@@ -22,7 +22,7 @@ def report(*results: Result) -> Report:
 
 
 def test_medians_over_rounds() -> None:
-    """Of several rounds the medians stand, with the lowest and the highest rate, and all refusals."""
+    """Several rounds give medians, the lowest and the highest rate, and the sum of refusals."""
     rounds = [result(jobs_per_s=rate, front_us=rate / 10, refused=1) for rate in (300.0, 100.0, 500.0)]
     [median] = medians(rounds)
     assert (median.jobs_per_s, median.low_per_s, median.high_per_s, median.front_us) == (300, 100, 500, 30)
@@ -30,13 +30,13 @@ def test_medians_over_rounds() -> None:
 
 
 def test_medians_keep_works_apart() -> None:
-    """Each work and what of it has a row of its own, in the order of the first round."""
+    """Each step has its own row, in the order of the first round."""
     one, other = result(jobs_per_s=1.0), Result(work="W2", what="enqueue", jobs=1, jobs_per_s=2.0)
     assert [row.work for row in medians([one, other, one, other])] == ["W1", "W2"]
 
 
 def test_table_without_empty_columns() -> None:
-    """A column in which nothing stands is left out; rates have three digits."""
+    """Empty columns are left out; rates have three significant digits."""
     [[head, row]] = tables(report(result(jobs_per_s=12_345.6, p50_ms=1.5, store_us=7.25)))
     assert dict(zip(head, row, strict=True)) == {
         "work": "W1",
@@ -49,7 +49,7 @@ def test_table_without_empty_columns() -> None:
 
 
 def test_markdown_has_all_tables() -> None:
-    """The page has what it was measured on, the figures and the profile."""
+    """The Markdown has the machine, the results and the profile."""
     profile = Profile(
         verb="next", jobs=10, jobs_per_run=100, us_per_job=6.54, commands=[StoreCommand(name="hset", per_job=1, us=2)]
     )
@@ -60,7 +60,7 @@ def test_markdown_has_all_tables() -> None:
 
 
 def test_sizes_from_cpu() -> None:
-    """Cores are the rate times what a whole life costs; servers are used to three fifths."""
+    """Cores are the rate times the cost of a job from enqueue to deletion; servers are at most 60 % busy."""
     life = (
         "enqueue 1 a call, 32 connections",
         "next 1, a success each, 32 connections",
@@ -73,7 +73,7 @@ def test_sizes_from_cpu() -> None:
 
 
 def test_sizes_need_all_figures() -> None:
-    """Nothing is calculated from a part of a job's life."""
+    """A size needs the costs of all steps."""
     assert list(sizes([Result(what="enqueue 1 a call, 32 connections", jobs=1, front_us=1.0, store_us=1.0)])) == []
 
 
@@ -94,14 +94,14 @@ def budget() -> Budget:
     ],
 )
 def test_budget_overruns(budget: Budget, figures: dict[str, float], faults: list[str]) -> None:
-    """Only costs beyond twice the budget are faults, and costs that could not be measured."""
+    """A cost above twice the budget is an error, and so is a cost that was not measured."""
     found = list(overruns(report(result(jobs_per_s=1.0, **figures)), budget))
     assert len(found) == len(faults)
     assert all(part in line for part, line in zip(faults, found, strict=True))
 
 
 def test_budget_on_a_slower_machine(budget: Budget) -> None:
-    """A machine that is slower than the budget's was may take as much more CPU but no more bytes, a faster one less."""
+    """On a slower machine more CPU is allowed, in proportion, but not more bytes; on a faster one less CPU."""
     figures = {"jobs_per_s": 1.0, "front_us": 25.0, "store_us": 5.0, "bytes_per_job": 801.0}
     [only] = overruns(report(result(**figures)), budget, budget.slowness(15.0))
     assert "801.0 B" in only
@@ -110,12 +110,12 @@ def test_budget_on_a_slower_machine(budget: Budget) -> None:
 
 
 def test_budget_of_what_was_not_measured(budget: Budget) -> None:
-    """A budget that nothing was measured for is a fault."""
+    """A cost in the budget without a measurement is an error."""
     assert [line for line in overruns(report(), budget) if "not measured" in line]
 
 
 def test_budget_names_the_steps() -> None:
-    """The stored budget has a cost for each step of its works, and for no other."""
+    """The saved budget has a cost for each step of its workloads, and for no other."""
 
     def names() -> Iterator[tuple[str, str]]:
         return ((step.work, step.what) for step in steps(1000) if step.work in WORKS)
@@ -124,7 +124,7 @@ def test_budget_names_the_steps() -> None:
 
 
 def test_memory_of_what_is_kept() -> None:
-    """Memory is the rate times the retention times what a finished job takes."""
+    """Memory is the rate times the retention times the bytes of a finished job."""
     [step] = [step for step in steps(1000) if step.what == "memory of a finished job, payload 100 B"]
     rows = list(memory([Result(what=step.what, jobs=1, bytes_per_job=500.0)]))
     assert rows[0] == ("1,000", "0.3 GB", "1.8 GB", "43.2 GB")
@@ -132,6 +132,6 @@ def test_memory_of_what_is_kept() -> None:
 
 
 def test_sizes_are_of_steps() -> None:
-    """Each figure that a size is calculated from is one that is measured."""
+    """Every step that a size needs exists."""
     measured = [Result(what=step.what, jobs=1, front_us=1.0, store_us=1.0) for step in steps(1000)]
     assert len({size.how for size in sizes(measured)}) == len(LIVES)

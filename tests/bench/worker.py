@@ -1,9 +1,9 @@
-"""`python -m tests.bench.worker`: how fast a worker is. A broker, its store and the worker are started for it.
+"""`python -m tests.bench.worker`: measures a worker. It starts a broker, a store and the worker.
 
-noop: Python functions that do nothing, through bulk next and finish; from the first job handed out to the last success.
-true: the process runner with /bin/true, beside bare asyncio.create_subprocess_exec with the same concurrency, on
-the faster of asyncio's loop and uvloop: how many times its time and its CPU a command takes.
-CPU a job is the worker's own, without its start, of `true` with that of the commands; and that of broker and store.
+noop: Python functions that do nothing, through bulk next and finish, from the first delivery to the last success.
+true: the process runner with /bin/true, compared with asyncio.create_subprocess_exec at the same concurrency, on the
+faster of asyncio's loop and uvloop. The result is the ratio of time and of CPU per command.
+CPU per job is that of the worker without its start, for `true` including the commands, and that of broker and store.
 """
 
 import argparse
@@ -32,7 +32,7 @@ LONGEST_S = 120.0
 
 
 class Figures(NamedTuple):
-    """Of one round: jobs a second, and CPU a job in µs, of the worker and of broker and store."""
+    """Results of one round: jobs per second, and CPU per job in µs, of the worker and of broker and store."""
 
     rate: float
     worker_us: float
@@ -112,7 +112,7 @@ def _worker(url: str, group: str, words: tuple[str, ...]) -> Iterator[int]:
 
 
 def _cpu_s(pid: int) -> float:
-    """CPU of a process, of its children, and of those that they waited for: a worker's commands, a broker's store."""
+    """CPU of a process, its children and their finished children, in s: a worker's commands, a broker's store."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     own = _stat(str(pid))[11:13]
     return sum(map(int, own + [n for child in children for n in _stat(child)[11:15]])) / TICKS_S
@@ -123,7 +123,7 @@ def _stat(pid: str) -> list[str]:
 
 
 async def _bare(n: int, concurrency: int) -> Figures:
-    """What asyncio alone reaches, in this process."""
+    """The result of asyncio alone, in this process."""
     left = iter(range(n))
 
     async def lane() -> None:
@@ -138,12 +138,12 @@ async def _bare(n: int, concurrency: int) -> Figures:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.worker", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=50_000, help="no-op jobs a round")
+    parser.add_argument("--jobs", type=int, default=50_000, help="no-op jobs per round")
     parser.add_argument("--noop-concurrency", type=int, default=1000)
-    parser.add_argument("--commands", type=int, default=2000, help="runs of /bin/true a round")
-    parser.add_argument("--concurrency", type=int, default=16, help="commands at once")
+    parser.add_argument("--commands", type=int, default=2000, help="runs of /bin/true per round")
+    parser.add_argument("--concurrency", type=int, default=16, help="commands that run at once")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="a JSON object a line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     return parser.parse_args()
 
 

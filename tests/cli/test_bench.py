@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from broker.bench.bench_group import OwnGroup
+from broker.bench.bench_group import BenchGroup
 from broker.bench.http_client import BenchAddress, BenchFailed
-from broker.bench.script_profile import ACTS
+from broker.bench.script_profile import SCRIPT_RUNS
 from broker.bench.workloads import WORKS, steps
 from tests.bench.server import Server, server
 from tests.cli.live import Titan
@@ -60,7 +60,7 @@ def test_bench_all(titan: Titan, started: Server) -> None:
         )
         assert all(row[figure] > 0 for figure in figures), row
         assert row["jobs"] > 0
-    assert [profile["verb"] for profile in ran.json["profiles"]] == [act.verb for act in ACTS]
+    assert [profile["verb"] for profile in ran.json["profiles"]] == [script_run.verb for script_run in SCRIPT_RUNS]
     assert all(profile["us_per_job"] > 0 and profile["commands"] for profile in ran.json["profiles"])
     assert "append-only file" in ran.json["store"]
 
@@ -144,7 +144,7 @@ def test_bench_interrupted(titan: Titan, started: Server) -> None:
 
 async def test_bench_with_a_foreign_worker(started: Server) -> None:
     """Jobs that somebody else took are noticed: such figures would be wrong."""
-    group = OwnGroup(BenchAddress.read(started.url))
+    group = BenchGroup(BenchAddress.read(started.url))
     await group.open()
     await group.fill(3)
     await group.check(3)

@@ -116,6 +116,6 @@ def test_check_on_a_terminal_leaves_nothing_behind(titan: Titan, client: Redis, 
     client.zadd(f"{group}:{{0}}:group:g:queued", {"0000000000000000": 1})
     shown = titan.on_terminal("check", "--redis-url", valkey_url, "--key-prefix", group)
     before, _, found = shown.rpartition("\x1b[K")
-    assert before.splitlines()[-1] == "1 job looked at" or before.endswith(" looked at\r")
+    assert before.splitlines()[-1] == "1 job checked" or before.endswith(" looked at\r")
     assert found.startswith("GROUP")
-    assert "looked at" not in found
+    assert "checked" not in found

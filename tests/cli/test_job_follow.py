@@ -69,7 +69,7 @@ async def stub() -> AsyncIterator[Stub]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A follower takes a moment for a long silence."""
     monkeypatch.setattr("worker.client._SILENCE_S", 0.2)
-    monkeypatch.setattr(sys.modules["broker.cli.job.log"], "_LEAST_S", 0.01)
+    monkeypatch.setattr(sys.modules["broker.cli.job.log"], "_MIN_INTERVAL_S", 0.01)
 
 
 async def test_a_quiet_job_is_followed_without_a_word(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
@@ -129,5 +129,5 @@ async def test_a_log_that_comes_no_further_is_an_error(stub: Stub) -> None:
 
     stub.replies = [says, nothing, nothing]
     async with Client(stub.url) as client:
-        with pytest.raises(BrokerUnavailable, match="broken off"):
+        with pytest.raises(BrokerUnavailable, match="broke off"):
             [piece async for piece in stored(client, "g", JOB)]

@@ -99,7 +99,7 @@ def test_ndjson_same_key_after_failure(titan: Titan, group: str, file: Path) -> 
     file.write_text(lines(1500) + '{"payload":"1500"}\n')
     failed = titan(*words)
     assert failed.code == 1
-    assert "The same command may be run again." in failed.err
+    assert "You can run the same command again." in failed.err
     file.write_text(lines(1501))
     assert titan(*words).code == 0
     assert titan(*words).code == 0

@@ -92,7 +92,7 @@ def test_wait_broker_away(tmp_path: Path, group: str) -> None:
         assert process.stderr is not None
         process.stdout.readline()
         broker.stop()
-        assert process.stderr.readline().endswith(b"Waiting for it.\n")
+        assert process.stderr.readline().endswith(b"Still waiting.\n")
         broker.start()
         titan("job", "cancel", group, job_id)
         assert process.stdout.readline().split() == [job_id.encode(), b"cancelled", b"client_request"]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from broker.cli.streams import own_streams
+from broker.cli.streams import safe_streams
 from tests.cli.forks import End
 from tests.cli.live import Titan
 from tests.cli.tree import commands
@@ -193,7 +193,7 @@ def test_a_pipe_that_would_block_is_waited_for(scene: Scene) -> None:
 def test_streams_of_others_stay(capsys: pytest.CaptureFixture[str]) -> None:
     """What a program that calls `titan` has put in the place of the streams is left there."""
     before = sys.stdout
-    with own_streams():
+    with safe_streams():
         assert sys.stdout is before
         print("seen")
     assert capsys.readouterr().out == "seen\n"

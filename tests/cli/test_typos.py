@@ -2,8 +2,8 @@
 
 import pytest
 
-from broker.cli.commands import LOOKING
-from broker.cli.typos import LOOKS, nearest
+from broker.cli.commands import READ_ONLY_COMMANDS
+from broker.cli.typos import READING_WORDS, nearest
 from tests.cli.live import Titan
 from tests.cli.tree import commands
 
@@ -56,8 +56,8 @@ def test_a_command_of_a_group_is_found(titan: Titan) -> None:
 @pytest.mark.parametrize("above", NAMES, ids=" ".join)
 def test_who_asks_to_look_changes_nothing(above: tuple[str, ...]) -> None:
     """No word that asks to look, and none a letter away from one, leads to a command that changes something."""
-    looking = LOOKING & NAMES[above]
-    for word in LOOKS:
+    looking = READ_ONLY_COMMANDS & NAMES[above]
+    for word in READING_WORDS:
         near = {word[:i] + word[i + 1 :] for i in range(len(word))} | {f"{word}s"}
         for typed in {word, *near} - NAMES[above]:
             if len(typed) > 2:

@@ -122,7 +122,7 @@ def test_order(titan: Titan, name: str, announce: Announce, order: str) -> None:
     """The worker hears the order with its next word, and it is shown until the worker says that it is done."""
     announce()
     ordered = titan("worker", order, name)
-    assert ordered == (0, f"{name} will hear it within seconds: {order}\n", "")
+    assert ordered == (0, f"{name} gets the order within seconds: {order}\n", "")
     assert rows(titan("worker", "status", name).out)["order"] == order
     heard = announce()
     assert heard.order == order

@@ -1,4 +1,4 @@
-"""`titan job`: the group of commands, and those that look at or act on jobs by id."""
+"""`titan job`: the group of commands, and those that show, cancel, retry or delete jobs by id."""
 
 from functools import partial
 
@@ -29,9 +29,13 @@ from broker.models.workers import Receipt
 from worker.client import Client
 
 
-@click.group(cls=CommandGroup, epilog=EXIT_CODES)
+@click.group(
+    cls=CommandGroup,
+    epilog=example("titan job enqueue mail --image hello --payload 'to: ann'", "titan job list mail")
+    + f"\n\n{EXIT_CODES}",
+)
 def job() -> None:
-    """Enqueue jobs, look at them, and act on them."""
+    """Enqueue, list, show, run and finish jobs."""
 
 
 @click.command(
@@ -43,10 +47,10 @@ def job() -> None:
 @raw_options
 @with_broker
 async def show(client: Client, group: str, job_id: str, *, raw: bool, as_json: bool, **_: object) -> None:
-    """Show everything about one job.
+    """Show all fields of one job.
 
-    With --raw, show what the store has of it: its record, execution, fields and sets, each with the redis-cli command
-    that prints it. This reads the store itself, found as by `titan check`, and asks no broker.
+    With --raw, show how the store keeps the job: record, execution, fields and sets, each with the redis-cli command
+    that prints it. This reads the store directly, with the same options as `titan check`, and needs no broker.
     """
     if raw:
         await show_raw(group, job_id, as_json=as_json)
@@ -63,7 +67,10 @@ async def show(client: Client, group: str, job_id: str, *, raw: bool, as_json: b
 @ids_argument
 @with_broker
 async def cancel(client: Client, group: str, job_ids: tuple[str, ...], *, as_json: bool) -> int:
-    """Cancel jobs that are delayed, queued or running. Goes on after a refusal."""
+    """Cancel jobs that are delayed, queued or running.
+
+    After a refusal it continues with the next job.
+    """
     return await each(job_ids, partial(client.cancel, group), _status, as_json=as_json)
 
 
@@ -72,7 +79,10 @@ async def cancel(client: Client, group: str, job_ids: tuple[str, ...], *, as_jso
 @ids_argument
 @with_broker
 async def retry(client: Client, group: str, job_ids: tuple[str, ...], *, as_json: bool) -> int:
-    """Make new jobs from finished ones, and print the new ids. Goes on after a refusal."""
+    """Enqueue finished jobs again as new jobs, and print the new ids.
+
+    After a refusal it continues with the next job.
+    """
     return await each(job_ids, partial(client.retry, group), _new_id, as_json=as_json)
 
 
@@ -81,7 +91,10 @@ async def retry(client: Client, group: str, job_ids: tuple[str, ...], *, as_json
 @ids_argument
 @with_broker
 async def remove(client: Client, group: str, job_ids: tuple[str, ...], *, as_json: bool) -> int:
-    """Delete finished jobs and their logs, for good. Goes on after a refusal."""
+    """Delete finished jobs and their logs permanently.
+
+    After a refusal it continues with the next job.
+    """
     return await each(job_ids, partial(client.remove, group), lambda answer: f"{answer.id} deleted", as_json=as_json)
 
 
@@ -99,11 +112,11 @@ def _shown(job: Job, name: str) -> object:
 
 
 def _receipt(receipt: Receipt) -> str:
-    """A receipt as a line: `delivery 1: succeeded, worker w1, exit_code 0`."""
+    """A receipt as one line: `delivery 1: succeeded, worker w1, exit_code 0`."""
     values = msgspec.structs.asdict(receipt)
     first = f"delivery {values.pop('delivery')}: {values.pop('outcome')}"
-    told = [f"{name} {value}" for name, value in values.items() if value not in ("", None)]
-    return ", ".join([first, *told])
+    fields = [f"{name} {value}" for name, value in values.items() if value not in ("", None)]
+    return ", ".join([first, *fields])
 
 
 def _status(answer: CommandResult) -> str:

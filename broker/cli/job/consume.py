@@ -1,9 +1,9 @@
-"""A consumer's verbs by hand: `titan job next|start|touch|succeed|fail|release`."""
+"""The verbs of a consumer, for use by hand: `titan job next|start|touch|succeed|fail|release`."""
 
 import click
 
 from broker.cli.client_options import group_argument, id_argument, option, with_broker
-from broker.cli.options import Pieces, example
+from broker.cli.options import RepeatableText, example
 from broker.cli.output import listing, show_json
 from broker.models.fields import MAX_JOBS
 from broker.models.jobs import Job, JobWrapper
@@ -11,25 +11,37 @@ from worker.client import Client
 
 _COLUMNS = ("id", "group", "image", "expires", "lease")
 
-lease_option = option("--lease", default="", metavar="TOKEN", help="The token that `next` gave for this delivery.")
+lease_option = option(
+    "--lease", default="", metavar="TOKEN", help="Lease token of this delivery, as printed by `next`."
+)
 
 
 @click.command("next", epilog=example("titan job next --group mail --wait 30 --json"))
-@option("-n", "--n", default=1, type=click.IntRange(1, MAX_JOBS), show_default=True, help="How many at most.")
-@option("--group", "groups", multiple=True, type=Pieces(), metavar="GROUP", help="Only of this group; repeatable.")
-@option("--wait", "wait_s", default=0, type=click.IntRange(0, 30), help="How long to wait for a first job, in s.")
+@option("-n", "--n", default=1, type=click.IntRange(1, MAX_JOBS), show_default=True, help="Maximum number of jobs.")
+@option(
+    "--group",
+    "groups",
+    multiple=True,
+    type=RepeatableText(),
+    metavar="GROUP",
+    help="Only jobs of this group; repeatable.",
+)
+@option("--wait", "wait_s", default=0, type=click.IntRange(0, 30), help="Time to wait for the first job, in s.")
 @option(
     "--lease",
     "lease_s",
     type=click.IntRange(min=1),
     metavar="S",
-    help="Hold the jobs for so many s, not their timeout.",
+    help="Duration of the lease, in s; the default is the job's timeout.",
 )
 @with_broker
 async def next_(
     client: Client, n: int, groups: tuple[str, ...], wait_s: int, lease_s: int | None, *, as_json: bool
 ) -> None:
-    """Take the next jobs to run. They are running then, and lost to you when their lease ends untouched."""
+    """Take the next jobs from the queue.
+
+    They are then running. Touch each one before its lease ends, otherwise it is queued again.
+    """
     jobs = await client.next(n, groups, wait_s=wait_s, lease_s=lease_s)
     with listing("jobs", _COLUMNS, _row, as_json=as_json) as shown:
         shown.show(jobs)
@@ -43,7 +55,7 @@ async def next_(
 @lease_option
 @with_broker
 async def start(client: Client, group: str, job_id: str, lease: str, *, as_json: bool) -> None:
-    """Begin a queued job, or begin the lease of a running one anew."""
+    """Take a queued job by its id, or restart the lease of a running one."""
     _show(await client.start(group, job_id, lease), as_json=as_json)
 
 
@@ -53,7 +65,7 @@ async def start(client: Client, group: str, job_id: str, lease: str, *, as_json:
 @lease_option
 @with_broker
 async def touch(client: Client, group: str, job_id: str, lease: str, *, as_json: bool) -> None:
-    """Hold a running job for longer, and print the new end of the lease."""
+    """Renew the lease of a running job, and print its new end."""
     expires_at = await client.touch(group, job_id, lease)
     if as_json:
         show_json({"id": job_id, "ok": True, "expires_at": expires_at})
@@ -67,7 +79,7 @@ async def touch(client: Client, group: str, job_id: str, lease: str, *, as_json:
 @lease_option
 @with_broker
 async def succeed(client: Client, group: str, job_id: str, lease: str, *, as_json: bool) -> None:
-    """Say that a running job succeeded."""
+    """Report that a running job succeeded."""
     _show(await client.succeed(group, job_id, lease), as_json=as_json)
 
 
@@ -77,11 +89,14 @@ async def succeed(client: Client, group: str, job_id: str, lease: str, *, as_jso
 @group_argument
 @id_argument
 @lease_option
-@option("--reason", default="", help="Why: timeout, killed, bad_exit, exception or own words.")
-@option("--error", default="", help="What went wrong, for people.")
+@option("--reason", default="", help="Kind of failure: timeout, killed, bad_exit, exception or any other word.")
+@option("--error", default="", help="Description of the failure, for people.")
 @with_broker
 async def fail(client: Client, group: str, job_id: str, lease: str, reason: str, error: str, *, as_json: bool) -> None:
-    """Say that a running job failed. Its automatic retry, if it has one left, is made at once."""
+    """Report that a running job failed.
+
+    If the job has a retry left, the new job is created immediately.
+    """
     _show(await client.fail(group, job_id, lease, reason=reason, error=error), as_json=as_json)
 
 
@@ -95,11 +110,14 @@ async def fail(client: Client, group: str, job_id: str, lease: str, reason: str,
     default=0,
     type=click.IntRange(min=0),
     show_default=True,
-    help="Wait before it is queued, in s.",
+    help="Delay before the job is queued again, in s.",
 )
 @with_broker
 async def release(client: Client, group: str, job_id: str, lease: str, delay_s: int, *, as_json: bool) -> None:
-    """Give a running job back to its old place; the delivery is not counted."""
+    """Put a running job back into the queue at its old rank.
+
+    The delivery is not counted.
+    """
     _show(await client.release(group, job_id, lease, delay_s=delay_s), as_json=as_json)
 
 

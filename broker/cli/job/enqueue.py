@@ -1,10 +1,10 @@
-"""`titan job enqueue`: one job from options, or many from NDJSON."""
+"""`titan job enqueue`: enqueues one job from options, or many from an NDJSON file."""
 
 from typing import Any, BinaryIO
 
 import click
 
-from broker.cli.client_options import Refused, Unreachable, given, group_argument, option, with_broker
+from broker.cli.client_options import Refused, Unreachable, from_options, group_argument, option, with_broker
 from broker.cli.job.ndjson import LineCall, read_calls
 from broker.cli.options import example
 from broker.cli.output import Listing, is_terminal, listing, progress
@@ -22,32 +22,25 @@ from worker.client import BrokerUnavailable, Client
     )
 )
 @group_argument
-@option("--image", help="What runs the job; the group's image when not given.")
-@option("--payload", help="What the job works on: any text.")
-@option("--payload-file", type=click.File("rb"), help="Take the payload from this file; - is stdin.")
-@option("--delay", type=int, metavar="S", help="Wait before the job is queued, in s.")
-@option(
-    "--timeout",
-    type=int,
-    metavar="S",
-    show_default=f"{DEFAULT_TIMEOUT_S}",
-    help="How long a consumer may hold it, in s.",
-)
-@option("--priority", type=int, help="0, 1 or 2; higher first.")
-@option("--max-retries", type=int, help="How many new jobs failures may make.")
+@option("--image", help="Name of what runs the job; the default is the image of the group.")
+@option("--payload", help="Input of the job: any text.")
+@option("--payload-file", type=click.File("rb"), help="Read the payload from this file; - is stdin.")
+@option("--delay", type=int, metavar="S", help="Delay before the job is queued, in s.")
+@option("--timeout", type=int, metavar="S", help=f"Duration of the lease, in s; the default is {DEFAULT_TIMEOUT_S}.")
+@option("--priority", type=int, help="0, 1 or 2; jobs with a higher priority are first.")
+@option("--max-retries", type=int, help="Maximum number of automatic retries after failures.")
 @option(
     "--retries-delay",
     type=int,
     metavar="S",
-    show_default=f"{DEFAULT_RETRIES_DELAY_S}",
-    help="Wait before an automatic retry, in s.",
+    help=f"Delay before an automatic retry, in s; the default is {DEFAULT_RETRIES_DELAY_S}.",
 )
 @option(
     "--ndjson",
     type=click.File("rb"),
-    help="Many jobs: a file (- is stdin) with one JSON object a line, fields as in the API.",
+    help="Enqueue many jobs: a file (- is stdin) with one JSON object per line, with the fields of the API.",
 )
-@option("--key", default="", help="Idempotency-Key: for 24 h, the same command again enqueues nothing twice.")
+@option("--key", default="", help="Idempotency-Key: for 24 h, a repeat of the same command enqueues nothing.")
 @option("-q", "--quiet", is_flag=True, help="Print no ids.")
 @with_broker
 async def enqueue(
@@ -55,10 +48,10 @@ async def enqueue(
 ) -> None:
     """Enqueue one job, or many with --ndjson, and print ids and statuses.
 
-    With --ndjson, up to 1,000 jobs go in one call, and each call is carried out whole or not at all. The other options
-    are then defaults for lines that do not say. A file with a line that is not valid is refused before anything is
-    sent; from a pipe, the calls before that line are sent. With --key, call N has the key KEY-N, so that the same
-    file may be sent again after a failure.
+    With --ndjson, each call has up to 1,000 jobs, and the broker enqueues all jobs of a call or none. The other options
+    are defaults for lines without that field. If a line is invalid, a file is refused before any call; from a pipe,
+    the calls before that line are already sent. With --key, call N has the key KEY-N, so you can run the same command
+    again after a failure.
     """
     job = _new_job(**options)
     with listing("jobs", (), _row, as_json=as_json) as shown:
@@ -72,7 +65,7 @@ async def enqueue(
 
 
 class _Bulk:
-    """A file of jobs on its way."""
+    """Sends a file of jobs in calls."""
 
     def __init__(self, client: Client, group: str, key: str, shown: Listing | None) -> None:
         self._client = client
@@ -83,7 +76,7 @@ class _Bulk:
         self._line = 0
 
     async def send(self, file: BinaryIO, defaults: NewJob) -> None:
-        """Send all of it. Raises Refused, with the line and with what is already done."""
+        """Send all calls. Raises Refused, with the line of the fault and the number of the last enqueued line."""
         is_bar_clear = self._shown is None or not is_terminal()
         try:
             with progress(_size_bytes(file, defaults), "Enqueueing", is_wanted=is_bar_clear) as bar:
@@ -91,7 +84,7 @@ class _Bulk:
                     await self._send(call)
                     bar.update(call.size_bytes)
         except Invalid as error:
-            raise Refused(self._told(error.fields, error)) from error
+            raise Refused(self._error_text(error.fields, error)) from error
         click.echo(f"{counted(self._jobs, 'job')} enqueued.", err=True)
 
     async def _send(self, call: LineCall) -> None:
@@ -101,33 +94,33 @@ class _Bulk:
         except BrokerUnavailable as error:
             if not self._line:
                 raise
-            raise Unreachable(self._told(call.place(error), error)) from error
+            raise Unreachable(self._error_text(call.place(error), error)) from error
         except TitanError as error:
-            raise Refused(self._told(call.place(error), error)) from error
+            raise Refused(self._error_text(call.place(error), error)) from error
         self._jobs += len(jobs)
         self._line = call.lines[-1].number
         if self._shown:
             self._shown.show(jobs)
 
-    def _told(self, place: str, error: TitanError) -> str:
-        done = f"Everything up to line {self._line} is enqueued." if self._line else "Nothing is enqueued before that."
-        again = " The same command may be run again." if self._key else ""
+    def _error_text(self, place: str, error: TitanError) -> str:
+        done = f"Everything up to line {self._line} is enqueued." if self._line else "Nothing is enqueued."
+        again = " You can run the same command again." if self._key else ""
         return f"{place}: {error.message.rstrip('.')}. {done}{again}"
 
 
 def _new_job(payload_file: BinaryIO | None, **options: Any) -> NewJob:
     if payload_file is None:
-        return given(NewJob, options)
+        return from_options(NewJob, options)
     if options["payload"] is not None:
         raise click.UsageError("--payload and --payload-file do not go together.")
     try:
-        return given(NewJob, options | {"payload": payload_file.read().decode()})
+        return from_options(NewJob, options | {"payload": payload_file.read().decode()})
     except UnicodeDecodeError as error:
-        raise Refused(f"The payload is not UTF-8 text: byte {error.start} does not fit.") from error
+        raise Refused(f"The payload is not UTF-8 text: byte {error.start} is invalid.") from error
 
 
 def _size_bytes(file: BinaryIO, defaults: NewJob) -> int | None:
-    """The size of what will be sent, all of it found valid; None for a pipe, which can be read only once."""
+    """Check all lines and return the size to send, in bytes; None for a pipe, which can be read only once."""
     if not file.seekable():
         return None
     start = file.tell()

@@ -1,4 +1,4 @@
-"""`titan job list`: a group's jobs as a table, page by page."""
+"""`titan job list`: prints a group's jobs as a table, page by page."""
 
 from functools import partial
 
@@ -27,10 +27,10 @@ _COLUMNS = ("id", "status", "image", "created", "age", "reason")
     "--status", "statuses", multiple=True, type=click.Choice(STATUSES), help="Only jobs in this status; repeatable."
 )
 @option("--created-after", default="", metavar="TIME", help="Only jobs created after this time (RFC 3339).")
-@option("-n", "--n", default=50, type=click.IntRange(1, MAX_JOBS), show_default=True, help="How many.")
-@option("--all", "every", is_flag=True, envvar="TITAN_JOB_LIST_ALL", help="All of them, however many.")
-@option("--newest", is_flag=True, help="The newest first, not the oldest.")
-@option("--cursor", default="", help="Go on where an earlier list ended.")
+@option("-n", "--n", default=50, type=click.IntRange(1, MAX_JOBS), show_default=True, help="Maximum number of jobs.")
+@option("--all", "every", is_flag=True, envvar="TITAN_JOB_LIST_ALL", help="List all jobs, without a limit.")
+@option("--newest", is_flag=True, help="List the newest jobs first.")
+@option("--cursor", default="", help="Continue an earlier list at its end.")
 @with_broker
 async def list_(
     client: Client,
@@ -44,14 +44,14 @@ async def list_(
     newest: bool,
     as_json: bool,
 ) -> None:
-    """List a group's jobs, the oldest first."""
+    """List the jobs of a group, the oldest first."""
     n = MAX_JOBS if every else n
     page = partial(
         client.list, group, n, created_after=created_after, statuses=tuple(dict.fromkeys(statuses)), newest_first=newest
     )
     jobs, cursor = await page(cursor=cursor)
     if not jobs and not cursor:
-        await client.group(group)  # refused when there is no such group
+        await client.group(group)  # raises NotFound for an unknown group
     with listing("jobs", _COLUMNS, _row, as_json=as_json) as shown:
         shown.show(jobs, cursor)
         while every and cursor:

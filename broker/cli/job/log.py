@@ -1,4 +1,4 @@
-"""`titan job log`: a job's log, down and up, never whole in memory (but for --json)."""
+"""`titan job log`: prints or stores a job's log. The log is never in memory as a whole, except with --json."""
 
 import asyncio
 import shutil
@@ -15,16 +15,16 @@ import click
 from broker.cli.client_options import group_argument, id_argument, option, with_broker
 from broker.cli.options import example
 from broker.cli.output import TerminalText, is_terminal, show_json
-from broker.cli.streams import while_read
+from broker.cli.streams import end_with_reader
 from broker.core.errors import NotFound
 from broker.core.states import FINISHED
 from broker.models.jobs import JobWrapper
 from worker.client import BrokerSilent, BrokerUnavailable, Client
 from worker.daemon.backoff import PASSING, Backoff
 
-_PIECE_BYTES = 256 * 1024
-_LEAST_S = 1.0
-"""How often a follower asks again at most, in s, when its answers are broken off."""
+_CHUNK_BYTES = 256 * 1024
+_MIN_INTERVAL_S = 1.0
+"""Least time between two requests of a follower whose responses break off, in s."""
 
 
 @click.command(
@@ -37,12 +37,10 @@ _LEAST_S = 1.0
 )
 @group_argument
 @id_argument
-@option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines.")
-@option("-f", "--follow", is_flag=True, help="Go on with what comes, until the job is finished and its log whole.")
-@option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file, as it was sent.")
-@option(
-    "--send", type=click.File("rb"), help="Store this file (- for stdin) as the job's log, in place of an older one."
-)
+@option("--tail", type=click.IntRange(min=1), metavar="N", help="Print only the last N lines.")
+@option("-f", "--follow", is_flag=True, help="Continue until the job is finished and its log is complete.")
+@option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the unchanged log to this file.")
+@option("--send", type=click.File("rb"), help="Store this file (- is stdin) as the job's log. Replaces an older log.")
 @with_broker
 async def log(
     client: Client,
@@ -57,71 +55,72 @@ async def log(
 ) -> None:
     """Print the log of a job, or store one.
 
-    On a terminal, colours and control characters are left out. A pipe or a file gets every byte as it was sent.
+    On a terminal, colours and control characters are removed. A pipe or a file gets the unchanged bytes.
     """
     if send is not None:
         if tail is not None or output is not None or follow:
-            raise click.UsageError("--send goes with none of --tail, --output and --follow.")
-        with _sent_whole(send) as whole:
-            job = await client.log(group, job_id, _pieces(whole))
+            raise click.UsageError("--send cannot be used with --tail, --output or --follow.")
+        with _seekable(send) as file:
+            job = await client.log(group, job_id, _chunks(file))
         if as_json:
             show_json(JobWrapper(job))
         return
-    async with aclosing((followed if follow else stored)(client, group, job_id, tail)) as pieces:
+    async with aclosing((followed if follow else stored)(client, group, job_id, tail)) as chunks:
         if output is not None:
-            await _store(pieces, output)
+            await _store(chunks, output)
         elif as_json:
-            show_json({"log": b"".join([piece async for piece in pieces]).decode(errors="replace")})
+            show_json({"log": b"".join([chunk async for chunk in chunks]).decode(errors="replace")})
         elif follow:
-            async with while_read():
-                await _print(pieces)
+            async with end_with_reader():
+                await _print(chunks)
         else:
-            await _print(pieces)
+            await _print(chunks)
 
 
 async def stored(client: Client, group: str, job_id: str, tail: int | None = None) -> AsyncGenerator[bytes, None]:
-    """The log as far as it is there; nothing of a job that has none.
+    """The log as it is stored now; empty for a job without a log.
 
-    Whoever reads it may pause, in a pager, for longer than a broker waits for them: it goes on where it was broken off.
+    A reader may pause, for example in a pager, for longer than the broker waits. Then the log is requested again from
+    the position where it broke off.
     """
-    at = 0
+    position = 0
     while True:
-        begun_at = at
+        start = position
         try:
-            async with aclosing(client.read_log(group, job_id, tail=tail, start=at)) as pieces:
-                async for piece in pieces:
-                    at += len(piece)
-                    yield piece
+            async with aclosing(client.read_log(group, job_id, tail=tail, start=position)) as chunks:
+                async for chunk in chunks:
+                    position += len(chunk)
+                    yield chunk
         except NotFound:
-            await client.show(group, job_id)  # raises NotFound when there is no such job
+            await client.show(group, job_id)  # raises NotFound for an unknown job
         except BrokerSilent as error:
-            if tail is not None or at == begun_at:
-                raise BrokerUnavailable("The log was broken off on its way; the broker may be gone.") from error
+            if tail is not None or position == start:
+                raise BrokerUnavailable("The log broke off before its end; the broker may be gone.") from error
             continue
         return
 
 
 async def followed(client: Client, group: str, job_id: str, tail: int | None = None) -> AsyncGenerator[bytes, None]:
-    """A log as it grows, until its job is finished and its log whole; from a broker that goes away to the next.
+    """A log while it grows, until its job is finished and the log is complete. Continues at the next broker.
 
-    A job may print nothing for hours. A pause is no fault, and only a broker that does not answer when it is asked
-    again is said to be away.
+    A job may print nothing for hours, so a pause is no error. Only a broker that does not answer the next request
+    counts as unavailable.
     """
-    at, backoff, is_begun = 0, Backoff("log"), False
+    position, backoff, has_started = 0, Backoff("log"), False
     while True:
-        began = time.monotonic()
+        asked_at = time.monotonic()
         try:
             is_last = (await client.show(group, job_id)).status in FINISHED
-            async with client.follow_log(group, job_id, tail=tail, start=at) as (start, pieces):
-                at, tail, is_begun = start, None, True
+            async with client.follow_log(group, job_id, tail=tail, start=position) as (start, chunks):
+                position, tail, has_started = start, None, True
                 backoff.succeeded()
-                async for piece in pieces:
-                    at += len(piece)
-                    yield piece
+                async for chunk in chunks:
+                    position += len(chunk)
+                    yield chunk
         except BrokerSilent:
-            await asyncio.sleep(max(0.0, began + _LEAST_S - time.monotonic()))
+            await asyncio.sleep(max(0.0, asked_at + _MIN_INTERVAL_S - time.monotonic()))
         except PASSING as error:
-            if not is_begun:
+            if not has_started:
                 raise
             await asyncio.sleep(backoff.failed(error))
         else:
@@ -130,31 +129,31 @@ async def followed(client: Client, group: str, job_id: str, tail: int | None = N
 
 
 @contextmanager
-def _sent_whole(file: BinaryIO) -> Iterator[BinaryIO]:
-    """The file itself; of a pipe, all that comes out of it: a program that says nothing for long is no slow client."""
+def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
+    """The file itself, or a complete copy of a pipe. A program may pause for longer than the broker waits for bytes."""
     if file.seekable():
         yield file
         return
-    with TemporaryFile() as whole:
-        shutil.copyfileobj(file, whole, _PIECE_BYTES)
-        whole.seek(0)
-        yield whole
+    with TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy, _CHUNK_BYTES)
+        copy.seek(0)
+        yield copy
 
 
-async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
-    for piece in iter(partial(file.read, _PIECE_BYTES), b""):
-        yield piece
+async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
+    for chunk in iter(partial(file.read, _CHUNK_BYTES), b""):
+        yield chunk
 
 
-async def _store(pieces: AsyncIterator[bytes], output: Path) -> None:
-    with _whole(output) as file:
-        async for piece in pieces:
-            file.write(piece)
+async def _store(chunks: AsyncIterator[bytes], output: Path) -> None:
+    with _replacing(output) as file:
+        async for chunk in chunks:
+            file.write(chunk)
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of an old one once all is written; after an error the old one stays."""
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file that replaces the old one when it is complete; after an error the old file remains."""
     if path.exists() and not path.is_file():  # a device or a pipe
         with path.open("wb") as file:
             yield file
@@ -168,12 +167,12 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
-async def _print(pieces: AsyncIterator[bytes]) -> None:
+async def _print(chunks: AsyncIterator[bytes]) -> None:
     if not is_terminal():
-        async for piece in pieces:
-            click.echo(piece, nl=False)
+        async for chunk in chunks:
+            click.echo(chunk, nl=False)
         return
     safe = TerminalText()
-    async for piece in pieces:
-        click.echo(safe.feed(piece), nl=False)
+    async for chunk in chunks:
+        click.echo(safe.feed(chunk), nl=False)
     click.echo(safe.feed(b"", last=True), nl=False)

@@ -1,7 +1,7 @@
-"""NDJSON as calls of enqueue: one NewJob a line, up to 1,000 jobs and a bounded number of bytes a call.
+"""Splits an NDJSON file into enqueue calls: one NewJob per line, at most 1,000 jobs and 4 MiB per call.
 
-The same file always makes the same calls, so that each call can have its own Idempotency-Key and a file can be sent
-again after a failure.
+The same file always makes the same calls. So each call can have its own Idempotency-Key, and a file can be sent again
+after a failure.
 """
 
 import re
@@ -21,7 +21,7 @@ _ITEM = re.compile(r"jobs\[(\d+)\]\.?(.*)", re.DOTALL)
 
 
 class NdjsonLine(NamedTuple):
-    """A job, and where it stands."""
+    """A job and its line number, from 1."""
 
     number: int
     job: NewJob
@@ -29,23 +29,23 @@ class NdjsonLine(NamedTuple):
 
 
 class LineCall(NamedTuple):
-    """The jobs of one call of enqueue. Numbers count from 1."""
+    """The jobs of one enqueue call. Numbers count from 1."""
 
     number: int
     lines: list[NdjsonLine]
 
     @property
     def jobs(self) -> list[NewJob]:
-        """What is sent."""
+        """The jobs to send."""
         return [entry.job for entry in self.lines]
 
     @property
     def size_bytes(self) -> int:
-        """How much of the file this is."""
+        """The size of these lines in the file."""
         return sum(entry.size_bytes for entry in self.lines)
 
     def place(self, error: TitanError) -> str:
-        """The line and field that a refusal of this call is about, or the call's first and last line."""
+        """The line and field that caused a refusal of this call, or the call's first and last line."""
         found = _ITEM.fullmatch(error.fields)
         if found and int(found[1]) < len(self.lines):
             line = f"line {self.lines[int(found[1])].number}"
@@ -55,9 +55,9 @@ class LineCall(NamedTuple):
 
 
 def read_calls(file: BinaryIO, defaults: NewJob) -> Iterator[LineCall]:
-    """The calls that a file makes; what a line does not give comes from `defaults`.
+    """The calls of a file. Fields that a line does not have come from `defaults`.
 
-    Raises Invalid, with the line in its fields, for a line that is no job.
+    Raises Invalid for a line that is no valid job; its `fields` has the line number.
     """
     number, lines, size_bytes = 1, list[NdjsonLine](), 0
     for entry in _lines(file, defaults):
@@ -71,7 +71,7 @@ def read_calls(file: BinaryIO, defaults: NewJob) -> Iterator[LineCall]:
 
 
 def _lines(file: BinaryIO, defaults: NewJob) -> Iterator[NdjsonLine]:
-    """The lines with a job; empty ones are passed over."""
+    """The lines with a job; empty lines are skipped."""
     number = 0
     while text := file.readline(_LINE_BYTES + 1):
         number += 1

@@ -1,4 +1,4 @@
-"""`titan job show --raw`: what the store has of a job, for people who know redis-cli."""
+"""`titan job show --raw`: prints how the store keeps a job, for people who know redis-cli."""
 
 import shlex
 from collections.abc import Callable

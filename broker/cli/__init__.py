@@ -58,9 +58,9 @@ class Commands(CommandGroup):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
 
+@example("titan up", "titan job --help")
 @click.group(
     cls=Commands,
-    epilog=example("titan up", "titan job --help"),
     context_settings={"auto_envvar_prefix": PREFIX, "help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 @click.version_option(package_name="titan-broker", prog_name="titan")

@@ -29,11 +29,10 @@ from broker.cli.output import TextTable, line, progress, show_json
 from broker.core.errors import StoreUnavailable
 
 
+@example("titan bench", "titan bench --only W1 --only W3 --seconds 5 --redis-url redis://localhost:6379/0")
 @click.command(
     "bench",
-    epilog=example("titan bench", "titan bench --only W1 --only W3 --seconds 5 --redis-url redis://localhost:6379/0")
-    + "\n\n"
-    + EXIT_CODES,
+    epilog=EXIT_CODES,
 )
 @broker_url_option
 @credentials_options

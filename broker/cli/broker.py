@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from broker.service.supervisor import Ready
 
 
-@click.command(
-    epilog=example("titan broker --port 8080", "TITAN_REDIS_URL=redis://localhost:6379/0 titan broker --host 0.0.0.0")
-)
+@example("titan broker --port 8080", "TITAN_REDIS_URL=redis://localhost:6379/0 titan broker --host 0.0.0.0")
+@click.command()
 @settings_options(BrokerSettings)
 @click.pass_context
 def broker(context: click.Context, /, **_: object) -> None:

@@ -20,7 +20,8 @@ class CheckRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     what: str
 
 
-@click.command(epilog=example("titan check", "titan check --repair --redis-url redis://localhost:6379/0"))
+@example("titan check", "titan check --repair --redis-url redis://localhost:6379/0")
+@click.command()
 @store_options
 @click.option(
     "--repair/--no-repair",

@@ -30,9 +30,9 @@ class SettingRow(Struct, frozen=True, kw_only=True):
     description: str
 
 
+@example("titan config", "titan config broker --port 9000")
 @click.command(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    epilog=example("titan config", "titan config broker --port 9000"),
 )
 @json_option
 @click.argument("command", required=False, type=click.Choice(list(_COMMANDS)))

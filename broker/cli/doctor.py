@@ -11,7 +11,8 @@ from broker.diagnostics.doctor import DoctorLine, look
 _COLUMNS = ("about", "state", "found", "what to do")
 
 
-@click.command(epilog=example("titan doctor", "titan doctor --redis-url redis://localhost:6379/0"))
+@example("titan doctor", "titan doctor --redis-url redis://localhost:6379/0")
+@click.command()
 @store_options
 @json_option
 @click.pass_context

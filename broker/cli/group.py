@@ -30,15 +30,17 @@ CHANGEABLE = tuple(name for name in GroupSettings.__struct_fields__ if name in G
 _DEFAULTS = Group(name="", created_at="")
 
 
+@example("titan group list", "titan group set mail --max-concurrency 4")
 @click.group(
     cls=CommandGroup,
-    epilog=example("titan group list", "titan group set mail --max-concurrency 4") + f"\n\n{EXIT_CODES}",
+    epilog=EXIT_CODES,
 )
 def group() -> None:
     """List groups of jobs and change their settings."""
 
 
-@click.command("list", epilog=example("titan group list"))
+@example("titan group list")
+@click.command("list")
 @with_broker
 async def list_(client: Client, *, as_json: bool) -> None:
     """List all groups with their number of jobs in each status."""
@@ -47,7 +49,8 @@ async def list_(client: Client, *, as_json: bool) -> None:
             shown.show(groups)
 
 
-@click.command(epilog=example("titan group show mail"))
+@example("titan group show mail")
+@click.command()
 @group_argument
 @with_broker
 async def show(client: Client, group: str, *, as_json: bool) -> None:
@@ -55,11 +58,9 @@ async def show(client: Client, group: str, *, as_json: bool) -> None:
     _show(await client.group(group), as_json=as_json)
 
 
+@example("titan group set mail --max-concurrency 4 --env SMTP=mx1", "titan group set mail --unset max_concurrency")
 @click.command(
     "set",
-    epilog=example(
-        "titan group set mail --max-concurrency 4 --env SMTP=mx1", "titan group set mail --unset max_concurrency"
-    ),
 )
 @group_argument
 @option("--image", help="Image of jobs that have none.")
@@ -90,7 +91,8 @@ async def set_(client: Client, group: str, *, as_json: bool, **options: Any) -> 
     _show(await client.configure(group, changes.applied(before)), as_json=as_json)
 
 
-@click.command(epilog=example("titan group pause mail"))
+@example("titan group pause mail")
+@click.command()
 @group_argument
 @with_broker
 async def pause(client: Client, group: str, *, as_json: bool) -> None:
@@ -101,7 +103,8 @@ async def pause(client: Client, group: str, *, as_json: bool) -> None:
     await _set_paused(client, group, paused=True, as_json=as_json)
 
 
-@click.command(epilog=example("titan group resume mail"))
+@example("titan group resume mail")
+@click.command()
 @group_argument
 @with_broker
 async def resume(client: Client, group: str, *, as_json: bool) -> None:

@@ -20,7 +20,8 @@ class ScriptRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str = ""
 
 
-@click.command(epilog=example("titan lua", "redis-cli --eval <(titan lua groups) 'titan:{0}' , 10 ''"))
+@example("titan lua", "redis-cli --eval <(titan lua groups) 'titan:{0}' , 10 ''")
+@click.command()
 @click.argument("verb", required=False)
 @json_option
 def lua(verb: str | None, *, as_json: bool) -> None:

@@ -7,7 +7,8 @@ from broker.cli.options import example
 from broker.http.openapi import document
 
 
-@click.command(epilog=example("titan openapi > titan.json"))
+@example("titan openapi > titan.json")
+@click.command()
 def openapi() -> None:
     """Print the API as an OpenAPI 3.1 document in JSON.
 

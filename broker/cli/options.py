@@ -1,6 +1,7 @@
 """Turns settings structs into click options: --name-with-dashes, TITAN_NAME, the default and the help text."""
 
 import difflib
+import inspect
 import math
 import re
 from collections.abc import Callable, Container, Iterator
@@ -59,6 +60,7 @@ json_option = click.option(
 
 S = TypeVar("S", bound=Struct)
 F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=click.Command)
 
 
 def settings_options(struct: type[Struct], only: Container[str] = (), without: Container[str] = ()) -> Callable[[F], F]:
@@ -113,9 +115,16 @@ def refuse_non_text(context: click.Context) -> None:
             raise click.BadParameter("It is not UTF-8 text.", ctx=context, param=parameter)
 
 
-def example(*lines: str) -> str:
-    """The epilog of a command's help, with command lines as examples."""
-    return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
+def example(*lines: str) -> Callable[[C], C]:
+    """Decorate a command with example command lines. Its help has them after the first paragraph."""
+
+    def decorate(command: C) -> C:
+        first, _, rest = inspect.cleandoc(command.help or "").partition("\n\n")
+        examples = "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
+        command.help = "\n\n".join(filter(None, [first, examples, rest]))
+        return command
+
+    return decorate
 
 
 class RepeatableText(click.types.StringParamType):

@@ -21,9 +21,9 @@ from broker.store.connect import Connected, StartFailed
 PROGRAMS = ("redis-cli", "valkey-cli")
 
 
+@example("titan redis", "titan redis -- HGET 'titan:{0}:jobs' 0hYjB6dJb7Pq2Xk9")
 @click.command(
     "redis",
-    epilog=example("titan redis", "titan redis -- HGET 'titan:{0}:jobs' 0hYjB6dJb7Pq2Xk9"),
 )
 @store_options
 @click.option(

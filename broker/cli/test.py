@@ -9,8 +9,9 @@ import click
 from broker.cli.options import example
 
 
+@example("./titan test", "./titan test tests/guide -x")
 @click.command(
-    context_settings={"ignore_unknown_options": True}, epilog=example("./titan test", "./titan test tests/guide -x")
+    context_settings={"ignore_unknown_options": True},
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(arguments: tuple[str, ...]) -> None:

@@ -11,19 +11,20 @@ from broker.cli.options import example, json_option, refuse_non_text
 from broker.cli.output import show_json
 
 
+@example("titan token new --scope produce --groups mail --tokens tokens > web.token")
 @click.group(
-    cls=CommandGroup, epilog=example("titan token new --scope produce --groups mail --tokens tokens > web.token")
+    cls=CommandGroup,
 )
 def token() -> None:
     """Make tokens for a broker that runs with --tokens FILE."""
 
 
+@example(
+    "titan token new --scope produce --scope read --groups 'mail,news-*' --name web --tokens tokens > web.token",
+    "titan token new --scope consume --tokens tokens > worker.token && kill -HUP $(pidof titan)",
+)
 @token.command(
     "new",
-    epilog=example(
-        "titan token new --scope produce --scope read --groups 'mail,news-*' --name web --tokens tokens > web.token",
-        "titan token new --scope consume --tokens tokens > worker.token && kill -HUP $(pidof titan)",
-    ),
 )
 @option(
     "--scope",

@@ -26,7 +26,8 @@ from worker.table.table import read_table
 T = TypeVar("T")
 
 
-@click.command(epilog=example("titan up", "titan up --port 9000 --run thumb='convert - -resize 64x64 /tmp/out.png'"))
+@example("titan up", "titan up --port 9000 --run thumb='convert - -resize 64x64 /tmp/out.png'")
+@click.command()
 @settings_options(BrokerSettings, without=("processes", "tokens", "tls_cert", "tls_key", "tls_client_ca"))
 @settings_options(WorkerSettings, only=("run", "group", "concurrency"))
 @click.option(

@@ -30,7 +30,8 @@ _COLUMNS = ("name", "host", "state", "order", "busy", "slots", "runner", "versio
 _name_argument = click.argument("name", metavar="NAME")
 
 
-@click.command("list", epilog=example("titan worker list"))
+@example("titan worker list")
+@click.command("list")
 @with_broker
 async def list_(client: Client, *, as_json: bool) -> None:
     """List the workers that sent a heartbeat within the last minute."""
@@ -39,7 +40,8 @@ async def list_(client: Client, *, as_json: bool) -> None:
             shown.show(workers)
 
 
-@click.command(epilog=example("titan worker status build-1"))
+@example("titan worker status build-1")
+@click.command()
 @_name_argument
 @with_broker
 async def status(client: Client, name: str, *, as_json: bool) -> None:
@@ -47,7 +49,8 @@ async def status(client: Client, name: str, *, as_json: bool) -> None:
     _show(await client.worker(name), as_json=as_json)
 
 
-@click.command(epilog=example("titan worker quiet build-1"))
+@example("titan worker quiet build-1")
+@click.command()
 @_name_argument
 @with_broker
 async def quiet(client: Client, name: str, *, as_json: bool) -> None:
@@ -58,7 +61,8 @@ async def quiet(client: Client, name: str, *, as_json: bool) -> None:
     await _order(client, name, "quiet", as_json=as_json)
 
 
-@click.command(epilog=example("titan worker resume build-1"))
+@example("titan worker resume build-1")
+@click.command()
 @_name_argument
 @with_broker
 async def resume(client: Client, name: str, *, as_json: bool) -> None:
@@ -66,7 +70,8 @@ async def resume(client: Client, name: str, *, as_json: bool) -> None:
     await _order(client, name, "resume", as_json=as_json)
 
 
-@click.command(epilog=example("titan worker drain build-1"))
+@example("titan worker drain build-1")
+@click.command()
 @_name_argument
 @with_broker
 async def drain(client: Client, name: str, *, as_json: bool) -> None:
@@ -106,10 +111,10 @@ _GC_THRESHOLDS = (50_000, 20, 100)
 """Thousands of jobs per second make many objects and few cycles. Python's default of 700 costs a fifth of the CPU."""
 
 
+@example("titan worker --run hello=cat --run report='python3 /srv/report.py --quiet'", "titan worker list")
 @click.group(
     cls=CommandGroup,
     invoke_without_command=True,
-    epilog=example("titan worker --run hello=cat --run report='python3 /srv/report.py --quiet'", "titan worker list"),
 )
 @settings_options(WorkerSettings)
 @click.pass_context

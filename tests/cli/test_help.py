@@ -1,5 +1,7 @@
 """What the help of every command has."""
 
+import re
+
 import click
 import pytest
 
@@ -12,8 +14,11 @@ WITHOUT_DATA = {("up",), ("broker",), ("worker",), ("test",), ("openapi",), ("re
 
 @pytest.mark.parametrize(("words", "command"), [pytest.param(*row, id=" ".join(row[0])) for row in commands()])
 def test_every_help_has_an_example_and_json(titan: Titan, words: tuple[str, ...], command: click.Command) -> None:
-    """Each command's help has an example of itself, and each that prints data has --json."""
+    """Each help begins with one sentence and an example of the command; each command that prints data has --json."""
     shown = titan(*words, "--help")
     assert shown.code == 0
+    _, sentence, examples, *_ = shown.out.split("\n\n")
+    assert re.fullmatch(r"  [A-Z][^.]*\.", sentence.replace("OpenAPI 3.1", ""))
+    assert examples.startswith("  Example:\n")
     assert f"titan {' '.join(words)}" in shown.out.partition("Example:\n")[2]
     assert (words in WITHOUT_DATA) != any("--json" in parameter.opts for parameter in command.params)

@@ -29,19 +29,17 @@ from broker.models.workers import Receipt
 from worker.client import Client
 
 
+@example("titan job enqueue mail --image hello --payload 'to: ann'", "titan job list mail")
 @click.group(
     cls=CommandGroup,
-    epilog=example("titan job enqueue mail --image hello --payload 'to: ann'", "titan job list mail")
-    + f"\n\n{EXIT_CODES}",
+    epilog=EXIT_CODES,
 )
 def job() -> None:
     """Enqueue, list, show, run and finish jobs."""
 
 
-@click.command(
-    epilog=example("titan job show mail 0hYjB6dJb7Pq2Xk9", "titan job show --raw mail 0hYjB6dJb7Pq2Xk9")
-    + f"\n\n{EXIT_CODES}"
-)
+@example("titan job show mail 0hYjB6dJb7Pq2Xk9", "titan job show --raw mail 0hYjB6dJb7Pq2Xk9")
+@click.command(epilog=EXIT_CODES)
 @group_argument
 @id_argument
 @raw_options
@@ -62,7 +60,8 @@ async def show(client: Client, group: str, job_id: str, *, raw: bool, as_json: b
         click.echo(page([(name, _shown(found, name)) for name in found.__struct_fields__]))
 
 
-@click.command(epilog=example("titan job cancel mail 0hYjB6dJb7Pq2Xk9 0hYjB6dJb7Pq2XkA"))
+@example("titan job cancel mail 0hYjB6dJb7Pq2Xk9 0hYjB6dJb7Pq2XkA")
+@click.command()
 @group_argument
 @ids_argument
 @with_broker
@@ -74,7 +73,8 @@ async def cancel(client: Client, group: str, job_ids: tuple[str, ...], *, as_jso
     return await each(job_ids, partial(client.cancel, group), _status, as_json=as_json)
 
 
-@click.command(epilog=example("titan job retry mail 0hYjB6dJb7Pq2Xk9"))
+@example("titan job retry mail 0hYjB6dJb7Pq2Xk9")
+@click.command()
 @group_argument
 @ids_argument
 @with_broker
@@ -86,7 +86,8 @@ async def retry(client: Client, group: str, job_ids: tuple[str, ...], *, as_json
     return await each(job_ids, partial(client.retry, group), _new_id, as_json=as_json)
 
 
-@click.command("delete", epilog=example("titan job delete mail 0hYjB6dJb7Pq2Xk9"))
+@example("titan job delete mail 0hYjB6dJb7Pq2Xk9")
+@click.command("delete")
 @group_argument
 @ids_argument
 @with_broker

@@ -16,7 +16,8 @@ lease_option = option(
 )
 
 
-@click.command("next", epilog=example("titan job next --group mail --wait 30 --json"))
+@example("titan job next --group mail --wait 30 --json")
+@click.command("next")
 @option("-n", "--n", default=1, type=click.IntRange(1, MAX_JOBS), show_default=True, help="Maximum number of jobs.")
 @option(
     "--group",
@@ -49,7 +50,8 @@ async def next_(
         click.echo("No job is ready.", err=True)
 
 
-@click.command(epilog=example("titan job start mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN"))
+@example("titan job start mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN")
+@click.command()
 @group_argument
 @id_argument
 @lease_option
@@ -59,7 +61,8 @@ async def start(client: Client, group: str, job_id: str, lease: str, *, as_json:
     _show(await client.start(group, job_id, lease), as_json=as_json)
 
 
-@click.command(epilog=example("titan job touch mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN"))
+@example("titan job touch mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN")
+@click.command()
 @group_argument
 @id_argument
 @lease_option
@@ -73,7 +76,8 @@ async def touch(client: Client, group: str, job_id: str, lease: str, *, as_json:
         click.echo(expires_at)
 
 
-@click.command(epilog=example("titan job succeed mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN"))
+@example("titan job succeed mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN")
+@click.command()
 @group_argument
 @id_argument
 @lease_option
@@ -83,9 +87,8 @@ async def succeed(client: Client, group: str, job_id: str, lease: str, *, as_jso
     _show(await client.succeed(group, job_id, lease), as_json=as_json)
 
 
-@click.command(
-    epilog=example("titan job fail mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN --reason bad_exit --error 'exit status 3'")
-)
+@example("titan job fail mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN --reason bad_exit --error 'exit status 3'")
+@click.command()
 @group_argument
 @id_argument
 @lease_option
@@ -100,7 +103,8 @@ async def fail(client: Client, group: str, job_id: str, lease: str, reason: str,
     _show(await client.fail(group, job_id, lease, reason=reason, error=error), as_json=as_json)
 
 
-@click.command(epilog=example("titan job release mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN --delay 60"))
+@example("titan job release mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN --delay 60")
+@click.command()
 @group_argument
 @id_argument
 @lease_option

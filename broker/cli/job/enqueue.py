@@ -14,19 +14,23 @@ from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Job, 
 from worker.client import BrokerUnavailable, Client
 
 
-@click.command(
-    epilog=example(
-        "titan job enqueue mail --image hello --payload 'to: ann'",
-        "pg_dump shop | titan job enqueue backup --image store --payload-file - --max-retries 3",
-        "titan job enqueue mail --ndjson jobs.ndjson --key import-7 --quiet",
-    )
+@example(
+    "titan job enqueue mail --image hello --payload 'to: ann'",
+    "pg_dump shop | titan job enqueue backup --image store --payload-file - --max-retries 3",
+    "titan job enqueue mail --ndjson jobs.ndjson --key import-7 --quiet",
 )
+@click.command()
 @group_argument
 @option("--image", help="Name of what runs the job; the default is the image of the group.")
 @option("--payload", help="Input of the job: any text.")
 @option("--payload-file", type=click.File("rb"), help="Read the payload from this file; - is stdin.")
 @option("--delay", type=int, metavar="S", help="Delay before the job is queued, in s.")
-@option("--timeout", type=int, metavar="S", help=f"Duration of the lease, in s; the default is {DEFAULT_TIMEOUT_S}.")
+@option(
+    "--timeout",
+    type=int,
+    metavar="S",
+    help=f"How long a consumer may hold the job, in s; the default is {DEFAULT_TIMEOUT_S}.",
+)
 @option("--priority", type=int, help="0, 1 or 2; jobs with a higher priority are first.")
 @option("--max-retries", type=int, help="Maximum number of automatic retries after failures.")
 @option(

@@ -15,12 +15,12 @@ from worker.client import Client
 _COLUMNS = ("id", "status", "image", "created", "age", "reason")
 
 
+@example(
+    "titan job list mail --status failed --status cancelled --newest",
+    "titan job list mail --all --json | jq -r '.jobs[].id'",
+)
 @click.command(
     "list",
-    epilog=example(
-        "titan job list mail --status failed --status cancelled --newest",
-        "titan job list mail --all --json | jq -r '.jobs[].id'",
-    ),
 )
 @group_argument
 @option(

@@ -27,14 +27,13 @@ _MIN_INTERVAL_S = 1.0
 """Least time between two requests of a follower whose responses break off, in s."""
 
 
-@click.command(
-    epilog=example(
-        "titan job log mail 0hYjB6dJb7Pq2Xk9 --tail 20",
-        "titan job log mail 0hYjB6dJb7Pq2Xk9 -f",
-        "titan job log mail 0hYjB6dJb7Pq2Xk9 -o job.log",
-        "make 2>&1 | titan job log mail 0hYjB6dJb7Pq2Xk9 --send -",
-    )
+@example(
+    "titan job log mail 0hYjB6dJb7Pq2Xk9 --tail 20",
+    "titan job log mail 0hYjB6dJb7Pq2Xk9 -f",
+    "titan job log mail 0hYjB6dJb7Pq2Xk9 -o job.log",
+    "make 2>&1 | titan job log mail 0hYjB6dJb7Pq2Xk9 --send -",
 )
+@click.command()
 @group_argument
 @id_argument
 @option("--tail", type=click.IntRange(min=1), metavar="N", help="Print only the last N lines.")

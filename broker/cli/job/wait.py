@@ -20,9 +20,9 @@ _FIRST_PAUSE_S = 0.1
 _LAST_PAUSE_S = 5.0
 
 
+@example("titan job wait mail 0hYjB6dJb7Pq2Xk9 --timeout 600 && echo done")
 @click.command(
-    epilog=example("titan job wait mail 0hYjB6dJb7Pq2Xk9 --timeout 600 && echo done")
-    + "\n\nExit codes: 0 all succeeded; 1 a job failed, was cancelled or does not exist; 2 wrong usage; "
+    epilog="Exit codes: 0 all succeeded; 1 a job failed, was cancelled or does not exist; 2 wrong usage; "
     "3 the broker cannot be reached; 124 the timeout ended."
 )
 @group_argument

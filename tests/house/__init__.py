@@ -1,1 +1,1 @@
-"""Rules of the house that a program can check."""
+"""Rules for code and pages that a test can check."""

@@ -1,6 +1,6 @@
-"""`python -m tests.house [ROOM…]`: the riddles that are left, by room; with rooms, each with its place.
+"""`python -m tests.house [ROOM…]`: counts the remaining riddles of each room, or lists those of the given rooms.
 
-A room is the beginning of a path, such as broker/http.
+A room is the first part of a path, such as broker/http.
 """
 
 import sys
@@ -8,14 +8,16 @@ from collections import Counter
 
 from tests.house.text import TOP, find
 
-FOLDERS = ("broker", "worker", "lua")
+KINDS = {".py", ".lua", ".md"}
 
 
 def main(rooms: list[str]) -> None:
-    """Print counts by room, or the riddles of some rooms."""
+    """Print counts by room, or the riddles of the given rooms."""
     counts: Counter[str] = Counter()
-    for path in sorted(path for folder in FOLDERS for kind in ("*.py", "*.lua") for path in (TOP / folder).rglob(kind)):
+    for path in sorted(path for path in TOP.rglob("*") if path.suffix in KINDS):
         name = path.relative_to(TOP).as_posix()
+        if name.startswith("."):
+            continue
         found = find(path)
         parts = name.split("/")
         counts["/".join(parts[:2]) if len(parts) > 2 else parts[0]] += len(found)

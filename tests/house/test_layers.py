@@ -1,4 +1,4 @@
-"""The rooms of the house: each imports only rooms before it, and only its own libraries. Read from the imports."""
+"""The rooms of the code: each room imports only rooms before it, and only its own libraries."""
 
 import ast
 from pathlib import Path
@@ -10,7 +10,7 @@ ORDER = (
     "core < models, metrics < resp, auth, embedded < store < logs < reaper, diagnostics < http < service"
     " < bench < worker < cli"
 )
-"""A room imports rooms to its left. Inside a room anything goes but a circle."""
+"""A room imports rooms to its left. Inside a room every import is allowed except a cycle."""
 LIBRARIES = {
     "core": (),
     "models": (),
@@ -28,11 +28,11 @@ LIBRARIES = {
     "worker": ("aiohttp", "aiodocker"),
     "cli": ("click", "uvloop"),
 }
-"""What a room may import beside the standard library and msgspec."""
+"""Libraries that a room may import in addition to the standard library and msgspec."""
 WORKER_KNOWS = {"core", "models"}
-"""The worker is a client like any other: of the broker it imports errors and the bodies of the API."""
+"""The worker is a normal client: it imports only errors and API bodies of the broker."""
 READ_ENVIRONMENT = ("broker/core/settings_schema.py", "broker/embedded/server.py", "broker/cli/", "worker/settings.py")
-"""Settings come from one place. The embedded server and jobs are handed the rest of the environment."""
+"""Settings come from one module. The embedded server and jobs inherit the rest of the environment."""
 
 RANK = {room.strip(): rank for rank, rooms in enumerate(ORDER.split("<")) for room in rooms.split(",")}
 FILES = sorted(path for folder in ("broker", "worker") for path in (TOP / folder).rglob("*.py"))
@@ -40,7 +40,7 @@ MODULES = {path: ".".join(path.relative_to(TOP).with_suffix("").parts).removesuf
 
 
 def room_of(module):
-    """The room of a module of ours; a package's `__main__` starts the command line, so it stands where that does."""
+    """The room of a module. A package's `__main__` starts the command line, so it belongs to `cli`."""
     first, *rest = module.split(".")
     if rest[-1:] == ["__main__"]:
         return "cli"
@@ -48,7 +48,7 @@ def room_of(module):
 
 
 def imported(path):
-    """Modules that a file imports, those inside of functions and for type checkers too."""
+    """Modules that a file imports, including imports in functions and for type checkers."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -63,8 +63,8 @@ IMPORTS = {path: set(imported(path)) for path in FILES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(TOP).as_posix())
-def test_rooms_import_only_what_stands_before_them(path):
-    """A module imports its own room and rooms to the left of it."""
+def test_rooms_import_only_rooms_before_them(path):
+    """A module imports only its own room and rooms to the left."""
     room = room_of(MODULES[path])
     for name in IMPORTS[path]:
         if name.partition(".")[0] in {"broker", "worker"} and (other := room_of(name)) != room:
@@ -76,25 +76,25 @@ def test_rooms_import_only_what_stands_before_them(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(TOP).as_posix())
 def test_rooms_import_only_their_own_libraries(path):
-    """A library is known to the room that it is there for."""
+    """A library is imported only in its room."""
     known = {library for libraries in LIBRARIES.values() for library in libraries} | {"fakeredis", "pytest"}
     used = {name.partition(".")[0] for name in IMPORTS[path]} & known
     assert used <= set(LIBRARIES.get(room_of(MODULES[path]), ())), MODULES[path]
 
 
 def test_every_room_has_a_rank_and_libraries():
-    """A new folder of the broker is a new room: it gets its place in the order."""
+    """A new folder of the broker is a new room and needs a rank in the order."""
     folders = {path.name for path in (TOP / "broker").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders | {"worker"} == set(RANK) == set(LIBRARIES)
 
 
 def test_the_top_of_the_broker_has_rooms_only():
-    """Beside its rooms `broker/` has what makes it a package and a program."""
+    """Next to its rooms `broker/` has only `__init__` and `__main__`."""
     assert {path.name for path in (TOP / "broker").glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
-def test_modules_import_each_other_in_no_circle():
-    """Whoever is imported never imports back, not even over others."""
+def test_imports_have_no_cycle():
+    """A module never imports a module that imports it, directly or indirectly."""
     ours = {module: {name for name in IMPORTS[path] if name in MODULES.values()} for path, module in MODULES.items()}
     done, under_way = set(), []
 
@@ -111,7 +111,7 @@ def test_modules_import_each_other_in_no_circle():
 
 
 def test_environment_is_read_only_by_settings():
-    """Only the settings and the command lines look at the environment, and who hands it on to programs."""
+    """Only settings and commands read the environment, and modules that pass it on to programs."""
     readers = {path.relative_to(TOP).as_posix() for path in FILES if {"environ", "getenv"} & _attributes(path)}
     assert {name for name in readers if not name.startswith(READ_ENVIRONMENT)} == set()
 

@@ -1,4 +1,4 @@
-"""Names: one verb per act, no synonyms, and no names that say nothing."""
+"""Names: one word for each verb, no synonyms, no empty words."""
 
 import ast
 import re
@@ -18,23 +18,23 @@ TOP = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("broker", "worker") for path in (TOP / folder).rglob("*.py"))
 SYNONYMS = {"claim", "claims", "claimed", "reserve", "reserved", "fetch", "fetched", "ack", "acked"}
 EMPTY = {"manager", "helper", "helpers", "util", "utils", "base", "data", "info", "process"}
-"""Words that may stand in a longer name, as in data_dir, but may not be its last."""
+"""Words that are allowed inside a name, as in data_dir, but not at its end."""
 
 
 def words(name):
-    """The words make and app, of make_app and of MakeApp."""
+    """The words of a name: make and app for make_app and MakeApp."""
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
 
 
 def defined(path):
-    """Names of the functions, methods and classes of a file."""
+    """The names of the functions, methods and classes in a file."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     return {node.name for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, kinds)}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(TOP).as_posix())
 def test_names_are_of_the_house(path):
-    """No function or class is named by a synonym of a verb, nor ends in a word that says nothing."""
+    """No name of a function or class has a synonym of a verb, or ends in an empty word."""
     for name in defined(path):
         assert not SYNONYMS & set(words(name)), name
         assert not EMPTY & set(words(name)[-1:]), name
@@ -42,14 +42,14 @@ def test_names_are_of_the_house(path):
 
 @pytest.mark.parametrize("path", sorted((TOP / "lua").rglob("*.lua")), ids=lambda path: path.stem)
 def test_names_in_lua_are_of_the_house(path):
-    """The same for scripts and their functions."""
+    """No name of a script or of its functions has a synonym of a verb."""
     text = path.read_text("utf-8")
     for name in {path.stem, *re.findall(r"local function (\w+)", text)}:
         assert not SYNONYMS & set(words(name)), name
 
 
 def test_every_verb_is_found_by_its_name():
-    """A verb of the state machine is a method of a part of the store, and its script a file."""
+    """Each verb of the state machine is a method in the store, and its script is a file."""
     parts = (Enqueuer, Dispatcher, Completer, Jobs, Groups, Maintenance)
     for move in MOVES:
         assert [part for part in parts if callable(getattr(part, move.verb, None))], move.verb

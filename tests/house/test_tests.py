@@ -1,4 +1,4 @@
-"""The tests themselves: each says in a sentence what holds, and checks it."""
+"""The tests themselves: each has a docstring with one rule, and checks something."""
 
 import ast
 import re
@@ -10,12 +10,12 @@ import pytest
 TESTS = Path(__file__).parents[1]
 FILES = sorted(TESTS.rglob("test_*.py"))
 CHECKS = {"assert", "raises", "warns", "fail", "validate", "run_state_machine_as_test"}
-"""Calls that raise when something is not as it should be; those of the tests' own are found."""
+"""Calls that raise when a check fails. Functions of the tests that call one of them are found automatically."""
 
 
 @cache
 def functions(path):
-    """The functions of a file, those inside of others too."""
+    """The functions of a file, including nested ones."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     return [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, kinds)]
 
@@ -27,7 +27,7 @@ def cases(path):
 
 @cache
 def calls(function):
-    """The names of what a function calls; an assertion counts as a call of `assert`."""
+    """The names that a function calls; an assertion counts as a call of `assert`."""
     nodes = list(ast.walk(function))
     called = [node.func for node in nodes if isinstance(node, ast.Call)]
     names = {node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "") for node in called}
@@ -35,7 +35,7 @@ def calls(function):
 
 
 def checkers():
-    """What checks something: the calls that are known to, and the tests' own functions that call one of those."""
+    """The names in CHECKS, and all functions of the tests that call one of them, directly or indirectly."""
     own = [function for path in sorted(TESTS.rglob("*.py")) for function in functions(path)]
     known, before = set(CHECKS), set()
     while known != before:
@@ -49,7 +49,7 @@ CHECKERS = checkers()
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(TESTS).as_posix())
 def test_tests_say_what_holds(path):
-    """A test's docstring is a sentence, that begins with a capital or the name of a thing and ends with a full stop."""
+    """A test's docstring is a sentence: it begins with a capital letter or a name, and ends with a full stop."""
     for test in cases(path):
         sentence = ast.get_docstring(test) or ""
         assert re.fullmatch(r"([A-Z`'\"0-9/-]|\w+[.:_-]).*[.?]", sentence, re.DOTALL), f"{test.name}: {sentence!r}"
@@ -58,21 +58,21 @@ def test_tests_say_what_holds(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(TESTS).as_posix())
 def test_tests_check_something(path):
-    """A test asserts, expects a refusal, or calls what does."""
+    """A test asserts, expects an exception, or calls a function that does."""
     for test in cases(path):
         assert calls(test) & CHECKERS, test.name
 
 
-def test_no_name_is_given_twice_in_a_file():
-    """A second test of the same name would hide the first."""
+def test_names_of_tests_are_unique_in_a_file():
+    """No file has two tests with the same name, because the second would hide the first."""
     for path in FILES:
         names = [test.name for test in cases(path)]
         assert len(names) == len(set(names)), path
 
 
 @pytest.mark.parametrize("page", sorted(TESTS.rglob("README.md")), ids=lambda page: page.relative_to(TESTS).as_posix())
-def test_tests_that_pages_name_are_there(page):
-    """A page on what is tested names tests by file and name, and all of them exist."""
+def test_tests_in_pages_exist(page):
+    """Every test that a page names by file and name exists."""
     named = re.findall(r"`([\w./]+\.py)::(\w+)`", page.read_text("utf-8"))
     assert named
     for file, name in named:

@@ -1,4 +1,4 @@
-"""The top of the repository: what may stand there, so that nothing that a test leaves behind is ever committed."""
+"""The allowed files at the top of the repository, so that files which tests leave behind are never committed."""
 
 import subprocess
 from pathlib import Path
@@ -21,7 +21,7 @@ FILES = {
 
 
 def test_top_has_nothing_else():
-    """Git knows these folders and files at the top, and no other."""
+    """Git tracks exactly these folders and files at the top."""
     if not (TOP / ".git").exists():
         pytest.skip("this is no clone")
     command = ["git", "-c", f"safe.directory={TOP}", "ls-files", "-z"]

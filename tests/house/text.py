@@ -1,4 +1,4 @@
-"""The text that people read in the repository's files: pages, docstrings and other strings, comments."""
+"""Extracts the text that people read from the repository's files: pages, docstrings, other strings, comments."""
 
 import io
 import re
@@ -13,7 +13,7 @@ _TEXTS = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE",
 
 
 class Riddle(NamedTuple):
-    """An expression that is not to be used, and what to write in its place."""
+    """An expression to avoid, and its replacement."""
 
     words: re.Pattern[str]
     say: str
@@ -28,7 +28,7 @@ class Found(NamedTuple):
 
 
 def riddles() -> list[Riddle]:
-    """All of the list."""
+    """All rows of the list."""
     rows = tomllib.loads(LIST.read_text("utf-8"))["riddle"]
     return [
         Riddle(re.compile(row["words"].replace(" ", r"\s+"), re.IGNORECASE | re.MULTILINE), row["say"]) for row in rows
@@ -36,7 +36,7 @@ def riddles() -> list[Riddle]:
 
 
 def checked() -> list[Path]:
-    """The files that must be free of them."""
+    """The files that must have no riddle."""
     globs = tomllib.loads(LIST.read_text("utf-8"))["checked"]
     return sorted({path for glob in globs for path in TOP.glob(glob)})
 
@@ -52,7 +52,7 @@ def find(path: Path) -> list[Found]:
 
 
 def text_of(path: Path) -> str:
-    """What people read in a file, on the lines where it is; of a page all but its code blocks."""
+    """The text of a file, on its original lines; of a page everything except code."""
     source = path.read_text("utf-8")
     if path.suffix == ".md":
         return re.sub(r"^```.*?^```$|`[^`\n]*`", _blank, source, flags=re.MULTILINE | re.DOTALL)

@@ -50,7 +50,7 @@ def redis_(context: click.Context, /, *, group: str, words: tuple[str, ...], **_
 
 
 async def _open(context: click.Context, group: str, words: Sequence[str]) -> int:
-    """Run redis-cli to its end; the embedded store stays up meanwhile. Its exit code, or 128 plus a signal."""
+    """Run redis-cli to its end; an embedded store runs until then. The exit code, or 128 plus a signal."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None) or package_cli()
     if program is None:
         raise StartFailed(f"Neither {' nor '.join(PROGRAMS)} is on the PATH: apt-get install redis-tools.")

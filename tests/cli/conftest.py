@@ -19,7 +19,7 @@ def broker_thread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerTh
 
 @pytest.fixture
 def titan(broker_thread: BrokerThread) -> Titan:
-    """`titan`, told where the broker is."""
+    """`titan`, with the address of the broker."""
     return Titan(broker_thread.url)
 
 

@@ -30,7 +30,7 @@ def started() -> Iterator[Server]:
 
 @pytest.fixture
 def titan(started: Server) -> Titan:
-    """`titan`, told where that broker is."""
+    """`titan`, with the address of that broker."""
     return Titan(started.url)
 
 
@@ -66,7 +66,7 @@ def test_bench_all(titan: Titan, started: Server) -> None:
 
 
 def test_bench_table(titan: Titan) -> None:
-    """The table has a row for each step, and columns with units; what needs the store is told to be left out."""
+    """A row for each step, and columns with units; stderr names steps that are skipped without a store."""
     ran = titan("bench", *SMALL, "--rounds", "2")
     assert ran.code == 0
     assert ran.err == "W5 is left out: it needs --redis-url.\n"
@@ -95,7 +95,7 @@ def test_bench_progress(titan: Titan) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "error"),
     [
         (["--only", "W5"], "W5 needs --redis-url"),
         (["--profile"], "--profile needs --redis-url"),
@@ -105,15 +105,15 @@ def test_bench_progress(titan: Titan) -> None:
         (["--jobs", "1"], "--jobs"),
     ],
 )
-def test_bench_wrong_options(titan: Titan, words: list[str], told: str) -> None:
+def test_bench_wrong_options(titan: Titan, words: list[str], error: str) -> None:
     """What cannot be done is wrong usage, before anything is sent."""
     ran = titan("bench", *words)
     assert (ran.code, ran.out) == (2, "")
-    assert told in ran.err
+    assert error in ran.err
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "error"),
     [
         (["--broker-url", "http://127.0.0.1:1"], 3, "No connection to 127.0.0.1:1"),
         (["--front-pid", "4194305"], 1, "--front-pid"),
@@ -121,11 +121,11 @@ def test_bench_wrong_options(titan: Titan, words: list[str], told: str) -> None:
         (["--redis-url", "ftp://a"], 1, "is not the address of a store"),
     ],
 )
-def test_bench_what_is_not_there(titan: Titan, words: list[str], code: int, told: str) -> None:
-    """A broker, a store or a process that is not there ends it, with one line that says so."""
+def test_bench_what_is_not_there(titan: Titan, words: list[str], code: int, error: str) -> None:
+    """A missing broker, store or process ends the command with one line that names it."""
     ran = titan("bench", *SMALL, "--only", "W1", *words)
     assert (ran.code, ran.out) == (code, "")
-    assert told in ran.err
+    assert error in ran.err
 
 
 def test_bench_interrupted(titan: Titan, started: Server) -> None:

@@ -32,7 +32,7 @@ def test_config_hides_secrets(titan: Titan) -> None:
 
 
 def test_config_typo(titan: Titan) -> None:
-    """A variable that nothing knows is told as a start would tell it."""
+    """An unknown variable is the same error as at a start."""
     shown = titan("config", TITAN_REDIS_ULR="redis://store")
     assert shown.code == 2
     assert "TITAN_REDIS_ULR is not a setting; did you mean TITAN_REDIS_URL?" in shown.err

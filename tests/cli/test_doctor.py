@@ -35,7 +35,7 @@ def test_doctor_of_the_embedded_store(titan: Titan, embedded: Path) -> None:
 
 
 def test_doctor_says_what_to_do(titan: Titan, valkey_url: str) -> None:
-    """What is wrong stands beside what to do about it, and the exit code is 1."""
+    """A problem has advice in its row, and the exit code is 1."""
     shown = titan("doctor", "--redis-url", valkey_url)
     assert shown.code == 1
     assert "set `appendonly yes`" in shown.out
@@ -51,21 +51,21 @@ def test_doctor_json(titan: Titan, valkey_url: str) -> None:
 def test_doctor_late_reaper(titan: Titan, client: Redis, valkey_url: str, group: str) -> None:
     """A timer that nobody looks at is found, in whichever partition it is."""
     client.zadd(f"{group}:{{1}}:due", {"delayed:g": time.time() * 1000 - 60_000})
-    told = titan("doctor", "--redis-url", valkey_url, "--key-prefix", group, "--partitions", "2", "--json").json
-    line = told["lines"][-1]
+    report = titan("doctor", "--redis-url", valkey_url, "--key-prefix", group, "--partitions", "2", "--json").json
+    line = report["lines"][-1]
     assert (line["about"], line["state"]) == ("reaper", "wrong")
     assert "60." in line["found"]
 
 
 @pytest.mark.parametrize("what", ["groups", "group:g:jobs", "group:g:failed", "workers", "rates", "discarded"])
 def test_doctor_clock_that_went_back(titan: Titan, client: Redis, valkey_url: str, group: str, what: str) -> None:
-    """What has happened at a time that is still to come tells of a clock that went back, in whichever partition."""
+    """A time in the future shows that the clock went back, in any partition."""
     now_ms = time.time() * 1000
     client.zadd(f"{group}:{{1}}:groups", {"g": now_ms - 5000})
     client.zadd(f"{group}:{{1}}:{what}", {"x": now_ms + 601_000})
-    told = titan("doctor", "--redis-url", valkey_url, "--key-prefix", group, "--partitions", "2", "--json").json
+    report = titan("doctor", "--redis-url", valkey_url, "--key-prefix", group, "--partitions", "2", "--json").json
     client.delete(f"{group}:{{1}}:groups", f"{group}:{{1}}:{what}")
-    [line] = [line for line in told["lines"] if line["about"] == "clock"]
+    [line] = [line for line in report["lines"] if line["about"] == "clock"]
     assert line["state"] == "wrong"
     assert "it went back: its newest time is 60" in line["found"]
 
@@ -81,7 +81,7 @@ def test_doctor_unreachable(titan: Titan) -> None:
 
 @pytest.mark.parametrize("command", ["doctor", "check"])
 def test_no_store_there(titan: Titan, tmp_path: Path, command: str) -> None:
-    """A data folder that is not there is not made: it was probably another that was meant."""
+    """A missing data folder is not created, because the user probably meant another one."""
     shown = titan(command, "--data-dir", str(tmp_path / "new"))
     assert shown.code == 1
     assert "--data-dir" in shown.err
@@ -95,8 +95,8 @@ def test_check_agrees(titan: Titan, embedded: Path) -> None:
     assert shown.json == {"findings": []}
 
 
-def test_check_finds_and_mends(titan: Titan, client: Redis, valkey_url: str, group: str) -> None:
-    """A job without its hash is found, told, and gone after --repair."""
+def test_check_finds_and_repairs(titan: Titan, client: Redis, valkey_url: str, group: str) -> None:
+    """A job without its record is found and reported, and --repair removes it."""
     where = ("--redis-url", valkey_url, "--key-prefix", group)
     client.zadd(f"{group}:{{0}}:groups", {"g": 1})
     client.hset(f"{group}:{{0}}:group:g", "created_at", 1)
@@ -111,11 +111,11 @@ def test_check_finds_and_mends(titan: Titan, client: Redis, valkey_url: str, gro
 
 @pytest.mark.slow
 def test_check_on_a_terminal_leaves_nothing_behind(titan: Titan, client: Redis, valkey_url: str, group: str) -> None:
-    """What shows how far a check is goes when it is over: there is no bar, empty or not, above what it found."""
+    """The progress bar of a check is erased at the end, also when it found something."""
     client.zadd(f"{group}:{{0}}:groups", {"g": 1})
     client.zadd(f"{group}:{{0}}:group:g:queued", {"0000000000000000": 1})
     shown = titan.on_terminal("check", "--redis-url", valkey_url, "--key-prefix", group)
     before, _, found = shown.rpartition("\x1b[K")
-    assert before.splitlines()[-1] == "1 job checked" or before.endswith(" looked at\r")
+    assert before.splitlines()[-1] == "1 job checked" or before.endswith(" checked\r")
     assert found.startswith("GROUP")
     assert "checked" not in found

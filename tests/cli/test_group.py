@@ -53,13 +53,13 @@ def test_show_page(titan: Titan, group: str) -> None:
 
 
 def test_show_unknown(titan: Titan, group: str) -> None:
-    """A group that is not there is refused."""
+    """An unknown group is refused."""
     refused = titan("group", "show", group)
     assert (refused.code, refused.out) == (1, "")
 
 
 def test_set_every_setting(titan: Titan, group: str) -> None:
-    """Each option sets the setting of its name, and a group that is not there is made."""
+    """Each option sets the setting of its name, and an unknown group is created."""
     words = ["--image", "hello", "--max-concurrency", "3", "--paused", "--delivery-limit", "2", "--require-lease"]
     keep = ["--keep-succeeded", "1", "--keep-failed", "2", "--keep-cancelled", "3"]
     assert titan("group", "set", group, *words, *keep, "--env", "A=1=2").code == 0
@@ -134,7 +134,7 @@ def test_set_wrong_options(titan: Titan, group: str, words: list[str], named: st
 
 
 def test_pause_and_resume(titan: Titan, group: str) -> None:
-    """A paused group hands nothing out, keeps its settings, and hands out again when it is resumed."""
+    """A paused group delivers no jobs and keeps its settings; a resumed one delivers again."""
     titan("group", "set", group, "--max-concurrency", "3")
     titan.made(group)
     assert titan("group", "pause", group).code == 0

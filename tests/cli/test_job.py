@@ -4,7 +4,7 @@ from tests.cli.live import Titan
 
 
 def test_show_page(titan: Titan, group: str) -> None:
-    """A job is shown as names and values, without those that are not there."""
+    """A job is shown as names and values, without fields that have no value."""
     job_id = titan.made(group, "--payload", "two\nlines", "--timeout", "90")
     shown = titan("job", "show", group, job_id)
     assert shown.code == 0
@@ -42,14 +42,14 @@ def test_show_unreachable_broker(group: str) -> None:
 
 
 def test_show_not_a_broker(group: str, broker_thread: object, titan: Titan) -> None:
-    """An address at which something else answers is told apart from a refusal."""
+    """An address of another kind of server is another error than a refusal."""
     shown = titan("job", "show", group, "nope", "--broker-url", f"{titan.broker_url}/elsewhere")
     assert shown.code == 1
     assert len(shown.err.splitlines()) == 1
 
 
 def test_cancel_several(titan: Titan, group: str) -> None:
-    """Cancel goes on after a refusal and then exits with 1."""
+    """Cancel continues after a refusal and exits with 1."""
     first, second = titan.made(group), titan.made(group)
     cancelled = titan("job", "cancel", group, first, "nope", second)
     assert cancelled.code == 1
@@ -73,7 +73,7 @@ def test_cancel_unreachable_broker(group: str) -> None:
 
 
 def test_retry_prints_new_id(titan: Titan, group: str) -> None:
-    """Retry prints the new job's id beside the old one's."""
+    """Retry prints the old and the new job's id."""
     job_id = titan.made(group)
     titan("job", "cancel", group, job_id)
     old, *_, new, status = titan("job", "retry", group, job_id).out.split()

@@ -73,7 +73,7 @@ def test_fail_reason(titan: Titan, group: str) -> None:
 
 
 def test_release_later(titan: Titan, group: str) -> None:
-    """A job that is given back is queued again, or later with --delay."""
+    """A released job is queued again, or later with --delay."""
     for delay, after in ((), "queued"), (("--delay", "60"), "delayed"):
         job_id = titan.made(group)
         job = titan.taken(group)

@@ -56,7 +56,7 @@ def test_list_created_after(titan: Titan, group: str, ids: list[str]) -> None:
 
 
 def test_list_more(titan: Titan, group: str, ids: list[str]) -> None:
-    """A list that is cut off says on stderr how to go on, and goes on there."""
+    """An incomplete list prints its cursor on stderr, and continues at that cursor."""
     first = titan("job", "list", group, "-n", "2")
     assert [row.split()[0] for row in first.out.splitlines()[1:]] == ids[:2]
     cursor = first.err.split("--cursor ")[1].strip()
@@ -65,7 +65,7 @@ def test_list_more(titan: Titan, group: str, ids: list[str]) -> None:
 
 
 def test_list_more_json(titan: Titan, group: str, ids: list[str]) -> None:
-    """As JSON, the cursor stands beside the jobs."""
+    """As JSON, the cursor follows the jobs."""
     first = titan("job", "list", group, "-n", "2", "--json").json
     assert [job["id"] for job in first["jobs"]] == ids[:2]
     assert first["cursor"]

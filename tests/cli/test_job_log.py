@@ -84,7 +84,7 @@ def test_log_of_a_job_that_printed_nothing(titan: Titan, group: str, job_id: str
 
 
 def test_log_of_no_job(titan: Titan, group: str, tmp_path: Path) -> None:
-    """A job that does not exist is refused; a file that is there stays as it is and nothing else is left behind."""
+    """A job that does not exist is refused; an existing file does not change, and no other file remains."""
     (tmp_path / "out").write_text("old")
     for words in ((), ("--json",), ("-f",), ("-o", str(tmp_path / "out"))):
         refused = titan("job", "log", group, "nope", *words)

@@ -12,7 +12,7 @@ from tests.cli.live import BrokerThread, Titan
 
 
 def lines(n: int, **fields: object) -> str:
-    """N jobs, told apart by their payloads."""
+    """N jobs with different payloads."""
     return "".join(json.dumps({"image": "hello", "payload": str(i), **fields}) + "\n" for i in range(n))
 
 
@@ -38,13 +38,13 @@ def test_ndjson_several_calls(titan: Titan, group: str, file: Path) -> None:
 
 
 def test_ndjson_json(titan: Titan, group: str) -> None:
-    """As JSON, the jobs of all calls stand in one list."""
+    """As JSON, the jobs of all calls are one list."""
     made = titan("job", "enqueue", group, "--ndjson", "-", "--json", stdin=lines(1200))
     assert len(made.json["jobs"]) == 1200
 
 
 def test_ndjson_defaults(titan: Titan, group: str) -> None:
-    """The other options stand in where a line does not say; empty lines are passed over."""
+    """The other options are defaults for missing fields; empty lines are skipped."""
     text = '{"payload":"a"}\n\n{"payload":"b","image":"other","priority":0}\n'
     words = ["--image", "hello", "--priority", "2"]
     first, second = titan("job", "enqueue", group, "--ndjson", "-", *words, "--json", stdin=text).json["jobs"]
@@ -53,7 +53,7 @@ def test_ndjson_defaults(titan: Titan, group: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "error"),
     [
         ('{"image":"x","priority":7}', "line 1202: priority: "),
         ('{"image":"x"', "line 1202: "),
@@ -62,19 +62,19 @@ def test_ndjson_defaults(titan: Titan, group: str) -> None:
         ('{"image":"x","y":' + "[" * 5000 + "]" * 5000 + "}", "line 1202: "),
     ],
 )
-def test_ndjson_wrong_line(titan: Titan, group: str, file: Path, line: str, told: str) -> None:
+def test_ndjson_wrong_line(titan: Titan, group: str, file: Path, line: str, error: str) -> None:
     """A file with a wrong line is refused before anything is sent; the error names the line and the field."""
     file.write_text(lines(1200) + "\n" + line + "\n")
     refused = titan("job", "enqueue", group, "--ndjson", str(file))
     assert (refused.code, refused.out) == (1, "")
-    assert told in refused.err
+    assert error in refused.err
     assert len(refused.err.splitlines()) == 1
     assert titan("job", "list", group).err == "Error: There is no such group.\n"
 
 
 @pytest.mark.slow
 def test_ndjson_wrong_line_from_pipe(titan: Titan, group: str) -> None:
-    """From a pipe, the calls before the wrong line are sent, and the error says so."""
+    """From a pipe, the calls before the wrong line are sent, and the error names the last sent line."""
     with titan.process("job", "enqueue", group, "--ndjson", "-") as process:
         out, err = process.communicate((lines(1500) + "no json\n").encode(), timeout=30)
     assert process.returncode == 1
@@ -94,7 +94,7 @@ def test_ndjson_refused_by_broker(titan: Titan, group: str) -> None:
 
 
 def test_ndjson_same_key_after_failure(titan: Titan, group: str, file: Path) -> None:
-    """With --key, a file that failed half way may be mended and sent again: no job is there twice."""
+    """With --key, a file that failed in the middle can be fixed and sent again: no job is enqueued twice."""
     words = ["job", "enqueue", group, "--ndjson", str(file), "--key", f"import-{group}"]
     file.write_text(lines(1500) + '{"payload":"1500"}\n')
     failed = titan(*words)
@@ -133,7 +133,7 @@ def test_ndjson_endless_line(titan: Titan, group: str, monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 def test_ndjson_broker_away(titan: Titan, group: str, tmp_path: Path) -> None:
-    """A broker that goes away half way is exit code 3, and what is enqueued already is told."""
+    """A broker that stops in the middle is exit code 3, and the error has the last enqueued line."""
     broker = BrokerThread(tmp_path)
     broker.start()
     with Titan(broker.url).process("job", "enqueue", group, "--ndjson", "-") as process:

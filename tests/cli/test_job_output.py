@@ -18,7 +18,7 @@ def test_line_hostile() -> None:
 
 
 def test_page_hostile() -> None:
-    """Names and values line up, lines of a value are indented, and control characters are gone."""
+    """Names and values are aligned, lines of a value are indented, and control characters are removed."""
     assert page([("a", "x\ny"), ("long", HOSTILE), ("empty", "")]) == "a     x\n      y\nlong  a[2Jb31mc\n      d"
 
 
@@ -80,15 +80,15 @@ def test_terminal_text_any_pieces(pieces: list[bytes]) -> None:
     assert all(character.isprintable() or character in "\t\n" for character in shown)
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(0, "0s"), (59, "59s"), (60, "1min"), (7300, "2h"), (200_000, "2d")])
-def test_age_units(seconds: int, told: str) -> None:
-    """An age is told in its largest unit."""
+@pytest.mark.parametrize(("seconds", "expected"), [(0, "0s"), (59, "59s"), (60, "1min"), (7300, "2h"), (200_000, "2d")])
+def test_age_units(seconds: int, expected: str) -> None:
+    """An age is shown in its largest unit."""
     at = datetime.now(UTC) - timedelta(seconds=seconds)
-    assert age(f"{at:%Y-%m-%dT%H:%M:%S.%fZ}") == told
+    assert age(f"{at:%Y-%m-%dT%H:%M:%S.%fZ}") == expected
 
 
 def test_when_before_and_after() -> None:
-    """A time is told with how far away it is, whichever way."""
+    """A time is shown with its distance from now, in the past or in the future."""
     now = datetime.now(UTC)
     before, after = (f"{now + timedelta(seconds=s):%Y-%m-%dT%H:%M:%S.%fZ}" for s in (-125, 125))
     assert when(before) == f"{before} (2min ago)"

@@ -91,7 +91,7 @@ def test_show_raw_has_what_a_job_of_each_status_has(
 
 @pytest.mark.parametrize("act", [queued, running, failed, cancelled, delayed])
 def test_show_raw_commands_print_the_values(titan: Titan, valkey_url: str, group: str, act: Act) -> None:
-    """Each command, given to the store, answers the value that stands below it."""
+    """Each command, sent to the store, returns the value that is printed below it."""
     shown = values(titan, valkey_url, group, store_with(valkey_url, group, act))
     with Redis.from_url(valkey_url, decode_responses=True) as client:
         for label in shown.keys() - {"status"}:
@@ -104,7 +104,7 @@ def test_show_raw_commands_print_the_values(titan: Titan, valkey_url: str, group
 
 
 def test_show_raw_says_what_values_mean(titan: Titan, valkey_url: str, group: str) -> None:
-    """Record and execution are taken apart, times are readable, and a rank is priority and sequence."""
+    """Record and execution are parsed, times are readable, and a rank is priority and sequence."""
     shown = values(titan, valkey_url, group, store_with(valkey_url, group, running))
     record, execution = shown["record"]["meaning"], shown["execution"]["meaning"]
     assert record["group_name"] == "mail"
@@ -131,7 +131,7 @@ def test_show_raw_says_what_values_mean(titan: Titan, valkey_url: str, group: st
 def test_show_raw_knows_each_form_of_an_execution(
     titan: Titan, valkey_url: str, group: str, text: str, meaning: dict[str, str]
 ) -> None:
-    """Every form that lua/README.md has is taken apart; what has none of them is shown as it is."""
+    """Every form in lua/README.md is parsed; other text is shown as it is."""
     with Redis.from_url(valkey_url) as client:
         client.hset(keys.executions(keys.partition(group, 0)), "j", text)
     shown = values(titan, valkey_url, group, "j")
@@ -157,7 +157,7 @@ def test_show_raw_unknown(titan: Titan, valkey_url: str, group: str) -> None:
     """A job of which nothing exists is one line on stderr and exit code 1."""
     shown = titan("job", "show", "--raw", "mail", "nope", "--redis-url", valkey_url, "--key-prefix", group)
     assert (shown.code, shown.out) == (1, "")
-    assert shown.err == "Error: The store has nothing of such a job in this group.\n"
+    assert shown.err == "Error: The store has no such job in this group.\n"
 
 
 def test_show_raw_other_partitions(titan: Titan, valkey_url: str, group: str) -> None:

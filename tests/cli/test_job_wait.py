@@ -38,7 +38,7 @@ def test_wait_failed(titan: Titan, group: str) -> None:
 
 
 def test_wait_unknown(titan: Titan, group: str) -> None:
-    """A job that is not there is told on stderr, and the others are waited for."""
+    """A job that does not exist is named on stderr, and wait continues with the others."""
     job_id = finished(titan, group, "succeed")
     waited = titan("job", "wait", group, "nope", job_id)
     assert waited.code == 1
@@ -47,7 +47,7 @@ def test_wait_unknown(titan: Titan, group: str) -> None:
 
 
 def test_wait_time_over(titan: Titan, group: str) -> None:
-    """When the time is over, wait names the jobs that are not finished and exits with 124."""
+    """When the timeout ends, wait names the jobs that are not finished and exits with 124."""
     done, queued = finished(titan, group, "succeed"), titan.made(group)
     waited = titan("job", "wait", group, done, queued, "--timeout", "0.3")
     assert waited.code == 124

@@ -8,7 +8,7 @@ from tests.cli.live import Titan
 
 
 def test_lua_table(titan: Titan) -> None:
-    """Every script stands in the table with the SHA1 by which the store knows it, its keys and what it does."""
+    """The table has every script with its SHA1 in the store, its keys and its summary."""
     shown = titan("lua")
     assert shown.code == 0
     rows = {line.split()[0]: line for line in shown.out.splitlines()[1:]}
@@ -27,14 +27,14 @@ def test_lua_json(titan: Titan) -> None:
 
 
 def test_lua_text_is_whole(titan: Titan) -> None:
-    """The text begins with the flags, as the store wants it, and has the prelude in it."""
+    """The text begins with the flags, as the store requires, and contains the prelude."""
     text = titan("lua", "touch").out
     assert text.startswith("#!lua flags=allow-oom\n")
     assert re.search(r"^local function clock\b", text, re.MULTILINE)
 
 
 def test_lua_unknown(titan: Titan) -> None:
-    """A verb that has no script is wrong usage; the error has those that are there."""
+    """A verb without a script is wrong usage; the error lists the scripts."""
     shown = titan("lua", "claim")
     assert shown.code == 2
     assert "touch" in shown.err

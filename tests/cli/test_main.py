@@ -17,7 +17,7 @@ OWN = [name for name in COMMANDS if name not in {"job", "group"}]
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_titan(titan: Titan, name: str) -> None:
-    """Each command stands in the help, and is there."""
+    """Each command is in the help and can be imported."""
     assert f"  {name} " in titan("--help").out
     assert titan(name, "--help").code == 0
 
@@ -63,7 +63,7 @@ def test_openapi_is_valid(titan: Titan) -> None:
 
 
 def test_test_outside_a_checkout(titan: Titan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the tests are not installed, titan test says so."""
+    """Without a source checkout, titan test fails with a message."""
     monkeypatch.setattr("broker.cli.test.__file__", str(tmp_path / "broker" / "cli" / "test.py"))
     ran = titan("test")
     assert ran.code == 1

@@ -1,4 +1,4 @@
-"""`titan redis`, with a real server and with programs that stand in for redis-cli."""
+"""`titan redis`, with a real server and with programs that replace redis-cli."""
 
 import os
 import shutil

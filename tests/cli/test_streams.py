@@ -94,7 +94,7 @@ def scene(titan: Titan, group: str, tmp_path: Path) -> Scene:
 
 
 def ended(process: subprocess.Popen[bytes]) -> int:
-    """The exit code of a command that must end by itself."""
+    """The exit code of a command that must end without a signal."""
     try:
         return process.wait(60)
     finally:
@@ -145,11 +145,11 @@ def test_every_command_goes_on_when_nobody_reads_its_remarks(scene: Scene) -> No
 
 
 def test_every_command_names_a_full_disk(scene: Scene) -> None:
-    """With stdout on a full disk a command ends with exit code 1 and one line that says so. `titan up` serves on."""
+    """With stdout on a full disk a command ends with exit code 1 and one line. `titan up` continues to serve."""
     words = [(*command, "--help") if command in {*QUIET, ("up",)} else scene.words(command) for command in ALL]
     found = ends(scene.titan, words, "full", "file")
-    told = (1, "Error: The output cannot be written: No space left on device.\n")
-    assert {name: end for name, end in found.items() if end != told} == {}
+    expected = (1, "Error: The output cannot be written: No space left on device.\n")
+    assert {name: end for name, end in found.items() if end != expected} == {}
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])

@@ -49,13 +49,13 @@ def test_no_suggestion_is_made_up(titan: Titan, words: str) -> None:
 
 
 def test_a_command_of_a_group_is_found(titan: Titan) -> None:
-    """A command that stands in a group is named with it."""
+    """A command of a group is suggested with the name of the group."""
     assert titan("enqueue").err.splitlines()[-1].endswith(" job enqueue'?")
 
 
 @pytest.mark.parametrize("above", NAMES, ids=" ".join)
 def test_who_asks_to_look_changes_nothing(above: tuple[str, ...]) -> None:
-    """No word that asks to look, and none a letter away from one, leads to a command that changes something."""
+    """A word that asks to read, or a typo of one, never leads to a command that changes something."""
     looking = READ_ONLY_COMMANDS & NAMES[above]
     for word in READING_WORDS:
         near = {word[:i] + word[i + 1 :] for i in range(len(word))} | {f"{word}s"}

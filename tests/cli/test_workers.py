@@ -23,7 +23,7 @@ def name() -> str:
 
 @pytest.fixture
 def announce(titan: Titan, name: str) -> Iterator[Announce]:
-    """Says what a worker says of itself, the one called `name` unless told otherwise; it stops with the test."""
+    """Announce a worker, called `name` by default; it stops with the test."""
     names = {name}
 
     def say(**said: Any) -> Orders:
@@ -80,7 +80,7 @@ def test_list_all(titan: Titan, name: str, announce: Announce, monkeypatch: pyte
 
 
 def test_list_no_worker(titan: Titan) -> None:
-    """Where no worker is there, nothing is printed, and an empty list as JSON."""
+    """Without workers nothing is printed; as JSON an empty list."""
     assert titan("worker", "list") == (0, "", "")
     assert titan("worker", "list", "--json").json == {"workers": []}
 
@@ -140,7 +140,7 @@ def test_order_json(titan: Titan, name: str, announce: Announce, order: str) -> 
 
 @pytest.mark.parametrize("command", ["status", *ORDERS])
 def test_unknown_worker(titan: Titan, name: str, command: str) -> None:
-    """A worker that is not there is refused, and nothing is printed that a script could take for one."""
+    """An unknown worker is refused, and stdout stays empty for scripts."""
     for words in ([], ["--json"]):
         refused = titan("worker", command, name, *words)
         assert (refused.code, refused.out) == (1, "")
@@ -149,7 +149,7 @@ def test_unknown_worker(titan: Titan, name: str, command: str) -> None:
 
 @pytest.mark.parametrize("command", ["status", *ORDERS])
 def test_no_name(titan: Titan, command: str) -> None:
-    """A command for one worker wants its name."""
+    """A command for one worker needs its name."""
     refused = titan("worker", command)
     assert (refused.code, refused.out) == (2, "")
     assert "NAME" in refused.err

@@ -8,7 +8,7 @@ from broker.cli import main
 
 
 def commands(group: click.Group = main, *above: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Each command's words and the command itself; a group that runs by itself is one too."""
+    """Each command's words and the command itself; a group that runs without a subcommand is one too."""
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)

@@ -82,6 +82,14 @@ def test_rooms_import_only_their_own_libraries(path):
     assert used <= set(LIBRARIES.get(room_of(MODULES[path]), ())), MODULES[path]
 
 
+def test_every_exemption_is_used():
+    """A room imports each of its libraries, and each file that may read the environment does so."""
+    used = {(room_of(MODULES[path]), name.partition(".")[0]) for path in FILES for name in IMPORTS[path]}
+    assert {(room, library) for room, libraries in LIBRARIES.items() for library in libraries} <= used
+    readers = [path.relative_to(TOP).as_posix() for path in FILES if {"environ", "getenv"} & _attributes(path)]
+    assert [prefix for prefix in READ_ENVIRONMENT if not any(name.startswith(prefix) for name in readers)] == []
+
+
 def test_every_room_has_a_rank_and_libraries():
     """A new folder of the broker is a new room and needs a rank in the order."""
     folders = {path.name for path in (TOP / "broker").iterdir() if path.is_dir() and path.name != "__pycache__"}

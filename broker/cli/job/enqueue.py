@@ -21,7 +21,7 @@ from worker.client import BrokerUnavailable, Client
 )
 @click.command()
 @group_argument
-@option("--image", help="Name of what runs the job; the default is the image of the group.")
+@option("--image", help="Name of the program that runs the job; the default is the image of the group.")
 @option("--payload", help="Input of the job: any text.")
 @option("--payload-file", type=click.File("rb"), help="Read the payload from this file; - is stdin.")
 @option("--delay", type=int, metavar="S", help="Delay before the job is queued, in s.")

@@ -21,21 +21,21 @@ def raw_options(command: F) -> F:
     raw = option(
         "--raw",
         is_flag=True,
-        help="Show what the store has of the job. Asks no broker.",
+        help="Show how the store keeps the job. Needs no broker.",
     )
     decorated: F = raw(store_options(command))
     return decorated
 
 
 async def show_raw(group: str, job_id: str, *, as_json: bool) -> None:
-    """Print what the store of the command's options has of the job. Raises Refused."""
+    """Print how the store of the command's options keeps a job. Raises Refused."""
     try:
         async with existing_store(click.get_current_context()) as store:
             found = await raw_job(store, group, job_id)
     except (StartFailed, PartitionsDiffer) as error:
         raise Refused(str(error)) from error
     if found is None:
-        raise Refused("The store has nothing of such a job in this group.")
+        raise Refused("The store has no such job in this group.")
     if as_json:
         show_json({"job": found})
     else:

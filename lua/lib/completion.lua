@@ -1,38 +1,38 @@
--- Put before the scripts that end jobs, or forget those that are over.
+-- For scripts that finish jobs or delete finished ones.
 
--- jobs that are over no longer count for the bytes of their group (see group_limits.lua)
-local is_counting -- 1 while any group has such a sum; asked once
+-- Finished jobs no longer count in the bytes of their group (see group_limits.lua).
+local is_counting -- 1 if any group has a sum of bytes; read once per call
 local function subtract_bytes(p, group, ids)
   is_counting = is_counting or call('EXISTS', p .. ':bytes')
   if is_counting == 0 or not call('ZSCORE', p .. ':bytes', group) then return end
   local sum = 0
-  local texts = call('HMGET', jobs_key(p), unpack(ids))
-  for i = 1, #ids do sum = sum + (texts[i] and setting_in(texts[i], 'bytes') or 0) end
+  local records = call('HMGET', jobs_key(p), unpack(ids))
+  for i = 1, #ids do sum = sum + (records[i] and setting_in(records[i], 'bytes') or 0) end
   if tonumber(call('ZINCRBY', p .. ':bytes', -sum, group)) <= 0 then call('ZREM', p .. ':bytes', group) end
 end
 
--- jobs that are over: into the set of their status, for kept_s or the default; their timer goes to `timers`
-local function move_to_finished(p, group, ids, status, kept_s, now, timers)
-  local completed, at = {}, whole(now)
-  for i = 1, #ids do completed[2 * i - 1] = at; completed[2 * i] = ids[i] end
-  many('ZADD', set_key(p, group, status), completed)
+-- Adds jobs to the set of their finished status, for retention_s or the default, and appends their timer to `timers`.
+local function move_to_finished(p, group, ids, status, retention_s, now, timers)
+  local completed, completed_at = {}, digits(now)
+  for i = 1, #ids do completed[2 * i - 1] = completed_at; completed[2 * i] = ids[i] end
+  call_many('ZADD', set_key(p, group, status), completed)
   subtract_bytes(p, group, ids)
-  timers[#timers + 1] = now + (kept_s or RETENTION_S[status]) * 1000; timers[#timers + 1] = status .. ':' .. group
+  timers[#timers + 1] = now + (retention_s or RETENTION_S[status]) * 1000; timers[#timers + 1] = status .. ':' .. group
 end
 
--- one job is over, for a reason that no consumer gave
+-- Finishes one job that no consumer reported on: a cancelled or a timed-out one. `before` is the set that it leaves.
 local function finish_without_report(p, group, id, before, status, reason, now)
   local timers, job = {}, {}
-  read_run(job, call('HGET', executions_key(p), id))
-  local started_at = job.started_at and whole(job.started_at) or '-'
-  call('HSET', executions_key(p), id, table.concat({ '*', job.deliveries, started_at, status, whole(now) }, ' '))
+  parse_execution(job, call('HGET', executions_key(p), id))
+  local started_at = job.started_at and digits(job.started_at) or '-'
+  call('HSET', executions_key(p), id, table.concat({ '*', job.deliveries, started_at, status, digits(now) }, ' '))
   call('HSET', job_key(p, id), 'reason', reason)
   call('ZREM', set_key(p, group, before), id)
   move_to_finished(p, group, { id }, status, call('HGET', group_key(p, group), 'retention_' .. status), now, timers)
   set_timers(p, timers)
 end
 
--- finished jobs and everything of them are gone, but for their logs, which a broker deletes; how many these are
+-- Deletes finished jobs and all that belongs to them, except their logs: a broker deletes those. Returns the number of logs.
 local function delete_jobs(p, group, ids, status, now)
   local logs = {}
   for first = 1, #ids, 1000 do
@@ -41,16 +41,16 @@ local function delete_jobs(p, group, ids, status, now)
     if call('EXISTS', unpack(keys)) > 0 then
       for i = 1, #keys do
         if call('HEXISTS', keys[i], 'log_bytes') == 1 then
-          logs[#logs + 1] = whole(now); logs[#logs + 1] = ids[first + i - 1]
+          logs[#logs + 1] = digits(now); logs[#logs + 1] = ids[first + i - 1]
         end
       end
       call('DEL', unpack(keys))
     end
   end
-  many('ZREM', set_key(p, group, status), ids)
-  many('ZREM', set_key(p, group, 'jobs'), ids)
-  many('HDEL', executions_key(p), ids)
-  many('HDEL', jobs_key(p), ids)
-  many('ZADD', p .. ':discarded', logs)
+  call_many('ZREM', set_key(p, group, status), ids)
+  call_many('ZREM', set_key(p, group, 'jobs'), ids)
+  call_many('HDEL', executions_key(p), ids)
+  call_many('HDEL', jobs_key(p), ids)
+  call_many('ZADD', p .. ':discarded', logs)
   return #logs / 2
 end

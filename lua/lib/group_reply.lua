@@ -1,6 +1,6 @@
--- Put before the scripts that answer groups: one group as a reply.
+-- For groups and configure: one group as a reply.
 
--- name, created_at, the six counts, then field value field value… of its settings
+-- name, created_at, the six counts, then its settings: field value field value…
 local function group_row(p, name, created_at)
   local reply = { name, created_at }
   for _, status in ipairs({ 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }) do

@@ -1,5 +1,6 @@
--- Put before the scripts that go over many groups: most have no settings, and that is asked of all of them at once.
+-- For scripts that read many groups: most groups have no settings, so one command asks for all of them.
 
+-- Whether any of these groups has settings.
 local function any_set(p, groups)
   local keys = {}
   for i = 1, #groups do keys[i] = group_key(p, groups[i]) end

@@ -1,14 +1,14 @@
--- Put before enqueue: its answers to calls with an Idempotency-Key, kept as digest of the body, now and note.
+-- For enqueue: idempotency records, the first answers to an Idempotency-Key: digest of the body, now (ms) and note.
 
--- the answer given before, its now and its note, or the refusal; nil when there was none
-local function answered(p, key, digest)
-  local before = call('GET', p .. ':answer:' .. key)
-  if not before then return nil end
-  local its_digest, its_now, its_note = string.match(before, '^(%S*) (%S*) (.*)$')
-  if its_digest ~= digest then return refuse('IDEMPOTENCY_MISMATCH', 'This Idempotency-Key was used with another body.') end
-  return { its_now, its_note }
+-- The first answer (now and note), or the refusal if its body was another one; nil if there is no record.
+local function stored_answer(p, key, digest)
+  local stored = call('GET', p .. ':answer:' .. key)
+  if not stored then return nil end
+  local stored_digest, stored_now, stored_note = string.match(stored, '^(%S*) (%S*) (.*)$')
+  if stored_digest ~= digest then return refuse('IDEMPOTENCY_MISMATCH', 'This Idempotency-Key was used with another body.') end
+  return { stored_now, stored_note }
 end
 
-local function keep_answer(p, key, digest, now, note, kept_ms)
-  call('SET', p .. ':answer:' .. key, digest .. ' ' .. now .. ' ' .. note, 'PX', kept_ms)
+local function store_answer(p, key, digest, now, note, ttl_ms)
+  call('SET', p .. ':answer:' .. key, digest .. ' ' .. now .. ' ' .. note, 'PX', ttl_ms)
 end

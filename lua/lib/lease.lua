@@ -1,10 +1,10 @@
--- Put before the scripts of those who hold jobs: whether a token may act, and how long its lease lasts.
+-- For the verbs of consumers: checks a lease token, and computes the end of a lease.
 
 local function lease_lost(p, group, id, job)
-  return refuse('LEASE_LOST', job.deliveries .. ' ' .. (lease_ends(p, group, id) or 0))
+  return refuse('LEASE_LOST', job.deliveries .. ' ' .. (lease_end_of(p, group, id) or 0))
 end
 
--- nil when the token may act on the job, else the refusal
+-- nil if the token holds the job, else the refusal. '' is no token: it is accepted unless the group has require_lease.
 local function refusal(p, group, id, job, token)
   if not job then return not_found() end
   if job.status ~= 'running' then return wrong_state(job) end
@@ -12,13 +12,13 @@ local function refusal(p, group, id, job, token)
   if token == '' and call('HGET', group_key(p, group), 'require_lease') then return lease_lost(p, group, id, job) end
 end
 
--- a time that a client gave, where it is not before the job nor over a minute ahead; else now
+-- A time from a client (ms) if it is between the job's creation and one minute from now; else now.
 local function plausible(at, created_at, now)
   if not at or at > now + 60000 or at < tonumber(created_at) then return now end
   return at
 end
 
--- the last five receipts of a job, a line each: those it had, and another one
+-- The last five receipts of a job, one line each, with a new one.
 local function receipts_with(before, receipt)
   if not before then return receipt end
   local lines = {}
@@ -26,9 +26,9 @@ local function receipts_with(before, receipt)
   return table.concat(lines, '\n', math.max(1, #lines - 4))
 end
 
--- the end of a lease that begins now; a short one may last so much longer than the job's timeout, for its consumer to stop the
--- job and report
-local function lease_end(job, now, grace_ms)
+-- The end of a lease that begins now (ms). A short lease ends grace_ms after the job's deadline at the latest: in that time its
+-- consumer stops the job and reports.
+local function new_lease_end(job, now, grace_ms)
   local at = now + (job.lease_s or job.timeout or TIMEOUT_S) * 1000
   return job.deadline and math.min(at, job.deadline + grace_ms) or at
 end

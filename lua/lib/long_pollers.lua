@@ -1,12 +1,12 @@
--- Put before the scripts that hand out: the brokers where clients wait.
+-- For next and next_image: the brokers with long polls.
 
--- a broker that found no jobs, and for which clients wait, looks again more often than this; till then it is told of each
--- group that comes into `ready`, or with `image_pollers` of each that gets a new queued job
-local WAITING_MS = 5000
-local function note_poller(p, set, broker, now)
+-- Adds a broker that found no job and has clients waiting. For POLLER_MS it is notified of each group that comes into `ready`;
+-- in image_pollers, of each group that gets a new queued job. A waiting broker repeats `next` more often than that.
+local POLLER_MS = 5000
+local function add_poller(p, set, broker, now)
   local key = p .. ':' .. set
   call('ZREMRANGEBYSCORE', key, '-inf', now)
-  call('ZREMRANGEBYSCORE', key, '(' .. whole(now + WAITING_MS), '+inf') -- of a clock that went back
-  call('ZADD', key, now + WAITING_MS, broker)
-  call('PEXPIRE', key, WAITING_MS)
+  call('ZREMRANGEBYSCORE', key, '(' .. digits(now + POLLER_MS), '+inf') -- written before the clock went back
+  call('ZADD', key, now + POLLER_MS, broker)
+  call('PEXPIRE', key, POLLER_MS)
 end

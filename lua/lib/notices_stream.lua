@@ -1,10 +1,10 @@
--- Put before the scripts that have news for workers: `notices`, which brokers read while workers wait for news.
+-- For cancel and order: notices to workers. A broker with waiting workers reads the new ones.
 local MOST_NOTICES = 1000
 
--- a notice has the number behind the newest one's
-local function add_notice(p, text)
+-- Adds a notice; its number is that of the newest one plus 1.
+local function add_notice(p, notice)
   local key = p .. ':notices'
   local newest = call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0
-  call('ZADD', key, newest + 1, text)
+  call('ZADD', key, newest + 1, notice)
   call('ZREMRANGEBYRANK', key, 0, -1 - MOST_NOTICES)
 end

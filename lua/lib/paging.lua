@@ -1,6 +1,6 @@
--- Put before the scripts that read a sorted set page by page.
+-- For list and groups: reads a sorted set page by page.
 
--- whether a stands before b where their scores are the same: by bytes, as the store has it; < goes by the locale it runs in
+-- Whether a comes before b if their scores are equal: the store compares bytes, while < in Lua depends on the locale.
 local function is_before(a, b)
   for i = 1, math.min(#a, #b) do
     local x, y = string.byte(a, i), string.byte(b, i)
@@ -9,9 +9,9 @@ local function is_before(a, b)
   return #a < #b
 end
 
--- how many members stand before (score, member), or with is_after at it too. Members of one score stand in the order of
--- their names, so this is a binary search, exact also when the member itself is gone.
-local function rank(key, score, member, is_after)
+-- The number of members before (score, member); with is_after, up to and including it. Members with one score are in the order
+-- of their names, so a binary search is exact, even if the member itself was removed.
+local function position(key, score, member, is_after)
   local low = call('ZCOUNT', key, '-inf', '(' .. score)
   local high = low + call('ZCOUNT', key, score, score)
   while low < high do

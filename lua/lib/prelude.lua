@@ -1,6 +1,6 @@
--- Put before every script: keys, time, refusals, the ready list and the timers. p is KEYS[1], the partition.
+-- For every script: keys, clock, refusals, the ready index and the timers. p is KEYS[1], the partition.
 local call = redis.call
-local STEP = 2251799813685248 -- 2^51: between the places of two priorities
+local STEP = 2251799813685248 -- 2^51: the distance between the ranks of two priorities
 local TIMEOUT_S, RETRIES_DELAY_S, DELIVERY_LIMIT = 60, 60, 5
 local RETENTION_S = { succeeded = 86400, failed = 604800, cancelled = 86400 }
 
@@ -9,9 +9,9 @@ local function job_key(p, id) return p .. ':job:' .. id end
 local function executions_key(p) return p .. ':executions' end
 local function group_key(p, group) return p .. ':group:' .. group end
 local function set_key(p, group, set) return p .. ':group:' .. group .. ':' .. set end
-local function whole(n) return string.format('%d', n) end -- of a number inside a text
+local function digits(n) return string.format('%d', n) end -- a number as text, without an exponent
 
--- ms since 1970: the server's clock, unless a test gives the time
+-- ms since 1970: the server's clock, unless a test passes `now`.
 local function clock(now)
   if now ~= '' then return tonumber(now) end
   local time = call('TIME')
@@ -20,20 +20,21 @@ end
 
 local function refuse(word, detail) return redis.error_reply(word .. ' ' .. detail) end
 
--- of many items: a lone refusal is the reply itself, so that errorstats counts it; among others it is its text alone
+-- The reply of a script with many items. A single refusal is an error reply, so that errorstats counts it; among several items
+-- it is text.
 local function replies(items)
   if #items == 1 and type(items[1]) == 'table' and items[1].err then return items[1] end
   for i = 1, #items do if type(items[i]) == 'table' then items[i] = items[i].err or items[i] end end
   return items
 end
 
--- ZADD, ZREM, HSET or HDEL of any number of values
-local function many(command, key, values)
+-- ZADD, ZREM, HSET or HDEL with any number of values.
+local function call_many(command, key, values)
   local n = #values
   for i = 1, n, 4000 do call(command, key, unpack(values, i, math.min(i + 3999, n))) end
 end
 
--- how many jobs the group may hand out now (how fast, rate_limit.lua says), its env_vars and its rate_limit
+-- How many jobs the group may dispatch now by its settings (rate_limit.lua limits the speed); its env_vars and its rate_limit.
 local function room(p, group)
   local settings = call('HMGET', group_key(p, group), 'paused', 'max_concurrency', 'env_vars', 'rate_limit')
   if settings[1] or (settings[4] and call('ZSCORE', p .. ':due', 'rate:' .. group)) then return 0 end
@@ -41,7 +42,7 @@ local function room(p, group)
   return most, settings[3], tonumber(settings[4] or nil)
 end
 
--- `ready` has the group exactly while it may hand out a job; who waits is told when it comes in
+-- `ready` has a group exactly while it may dispatch a job. A group that comes in is published to brokers with long polls.
 local function refresh_ready(p, group)
   local head = call('ZRANGE', set_key(p, group, 'queued'), 0, 0, 'WITHSCORES')
   if not head[1] or room(p, group) == 0 then
@@ -51,7 +52,7 @@ local function refresh_ready(p, group)
   end
 end
 
--- timers, flat: ms, set:group; one may be early, never late. The reapers are told of a new first one
+-- Sets timers: ms, set:group, ms, set:group… A timer may be early, never late. A new first timer is published to the reapers.
 local function set_timers(p, timers)
   if #timers == 0 or call('ZADD', p .. ':due', 'LT', 'CH', unpack(timers)) == 0 then return end
   local name, at = unpack(call('ZRANGE', p .. ':due', 0, 0, 'WITHSCORES'))

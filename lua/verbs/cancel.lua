@@ -1,4 +1,4 @@
--- cancel: end a job that is not finished; of a cancelled one: nothing changes.
+-- cancel: cancel a job that is not finished; of a cancelled job nothing changes.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
@@ -12,7 +12,7 @@
 -- with    record job requeue completion notices_stream
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 
-local job = find(p, group, id)
+local job = find_job(p, group, id)
 if not job then return not_found() end
 if job.status == 'succeeded' or job.status == 'failed' then return wrong_state(job) end
 
@@ -22,4 +22,4 @@ if job.status ~= 'cancelled' then
   refresh_ready(p, group)
 end
 
-return row(p, group, id)
+return read_row(p, group, id)

@@ -1,4 +1,4 @@
--- configure: give a group all its settings anew; one that is not given has its default.
+-- configure: replace all settings of a group; a setting that is missing gets its default.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock

@@ -1,48 +1,48 @@
--- finish: succeed or fail running jobs; a failed one that has retries left is made anew.
+-- finish: succeed or fail running jobs; a failed job that has retries left is retried.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
--- ARGV[2] want       'job' for the jobs in the reply, or ''
--- ARGV[3] runs       of jobs of a group that end alike: group, status, how many, how many words each; then for each job:
---                    id lease, or id lease reason error completed_at new_id, or with a receipt behind that; '' where not given;
---                    completed_at ms, kept for display where plausible; new_id of the job that an automatic retry makes,
---                    without which none is made
+-- ARGV[2] with_jobs  'job' to have the jobs in the reply, or ''
+-- ARGV[3] reports    in parts, of one group and one new status: group, status, number of jobs, words for each job; then for
+--                    each job: id lease, or id lease reason error completed_at new_id, or these and receipt; '' if not given.
+--                    completed_at: ms, stored for display if plausible. new_id: id for the automatic retry; '' for no retry
 --
 -- moves   running -> succeeded, running -> failed
--- reply   for each job: 1, or where it is wanted text status run SHOWN (nil if not set); or its refusal, which a repeat has none of
+-- reply   for each: 1, or with_jobs record status execution FINISHED_FIELDS (nil if not set); or its refusal; a repeat has none
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
 -- with    group_settings record job lease requeue completion reports
-local p, now, want, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
+local p, now, with_jobs, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local rounds = split_into_rounds(ARGV, first)
 local are_set, items, timers = any_set(p, rounds.groups), {}, {}
-local ends_now = { succeeded = ' succeeded ' .. whole(now), failed = ' failed ' .. whole(now) }
+local endings = { succeeded = ' succeeded ' .. digits(now), failed = ' failed ' .. digits(now) }
 
--- a job that is not held, or not by this token: its item when this very report has ended it, or the refusal
-local function late_item(group, status, id, lease)
-  local job = find(p, group, id)
+-- The item of a job that this token does not hold: as for the first report if this one repeats it, else the refusal.
+local function late_report(group, status, id, lease)
+  local job = find_job(p, group, id)
   local is_repeat = job and job.status == status and job.lease == (lease ~= '' and lease or '-') and lease ~= '*'
   if not is_repeat then return refusal(p, group, id, job, lease) end
-  return want == 'job' and shown(p, id, job.text, status, job.run, true) or 1
+  return with_jobs == 'job' and finished_row(p, id, job.record, status, job.execution, true) or 1
 end
 
--- end the jobs of a part of a round: the ids of those that are over now, and whether one is retried
+-- Finishes the jobs of a part of a round. Returns the ids of those that it finished, and whether one is retried.
 local function finish(round, part, is_strict)
   local group, status, at, words = part.group, part.status, part.at, part.words
-  local is_held, ended, any_retried, over, n = remove_held(p, round, part, is_strict), {}, false, round.over, #round.over
+  local finished, n = round.finished, #round.finished
+  local is_held, ended, any_retried = remove_held(p, round, part, is_strict), {}, false
   for i = part.first, part.last do
-    local id, lease, run, ends, is_retried = round.ids[i], ARGV[at + 1], round.runs[i], ends_now[status], false
+    local id, lease, execution, ending, is_retried = round.ids[i], ARGV[at + 1], round.executions[i], endings[status], false
     if is_held[i] then
       if words ~= 2 then
-        local job = with_spec(p, id, round.texts[i])
-        ends, is_retried = apply_report(p, now, group, id, job, status, unpack(ARGV, at + 2, at + words - 1))
+        local record = with_spec(p, id, round.records[i])
+        ending, is_retried = apply_report(p, now, group, id, record, status, unpack(ARGV, at + 2, at + words - 1))
       end
-      run = (lease ~= '' and run or string.gsub(run, '^%S+', '-')) .. ends
-      over[n + 1], over[n + 2], n = id, run, n + 2
+      execution = (lease ~= '' and execution or string.gsub(execution, '^%S+', '-')) .. ending
+      finished[n + 1], finished[n + 2], n = id, execution, n + 2
       ended[#ended + 1], any_retried = id, any_retried or is_retried
-      items[#items + 1] = want == 'job' and shown(p, id, round.texts[i], status, run, words ~= 2) or 1
+      items[#items + 1] = with_jobs == 'job' and finished_row(p, id, round.records[i], status, execution, words ~= 2) or 1
     else
-      items[#items + 1] = late_item(group, status, id, lease)
+      items[#items + 1] = late_report(group, status, id, lease)
     end
     at = at + words
   end
@@ -50,23 +50,23 @@ local function finish(round, part, is_strict)
 end
 
 local function finish_part(round, part)
-  local has_news, is_strict, kept_s
+  local has_limit, is_strict, retention_s
   if are_set then
     local settings = call('HMGET', group_key(p, part.group), 'max_concurrency', 'require_lease', 'retention_' .. part.status)
-    has_news, is_strict, kept_s = unpack(settings)
+    has_limit, is_strict, retention_s = unpack(settings)
   end
   local ended, is_retried = finish(round, part, is_strict)
   if #ended > 0 then
-    move_to_finished(p, part.group, ended, part.status, kept_s, now, timers)
-    if has_news or is_retried then refresh_ready(p, part.group) end
+    move_to_finished(p, part.group, ended, part.status, retention_s, now, timers)
+    if has_limit or is_retried then refresh_ready(p, part.group) end
   end
 end
 
 for i = 1, #rounds do
   local round = rounds[i]
-  read(p, round, want == 'job' or round.is_noted)
+  read_jobs(p, round, with_jobs == 'job' or round.has_details)
   for j = 1, #round.parts do finish_part(round, round.parts[j]) end
-  many('HSET', executions_key(p), round.over)
+  call_many('HSET', executions_key(p), round.finished)
 end
 set_timers(p, timers)
 return replies(items)

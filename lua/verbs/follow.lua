@@ -1,4 +1,4 @@
--- follow: what somebody who reads a log while it grows must know of the job.
+-- follow: read the state of a job for a client that follows its log.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
@@ -12,7 +12,7 @@
 -- with    record job
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 
-local job = find(p, group, id, 'log_bytes', 'log_more')
+local job = find_job(p, group, id, 'log_bytes', 'log_more')
 if not job then return not_found() end
 
 return { now, job.status, job.deliveries, job.log_bytes or false, job.log_more or false, job.completed_at or false }

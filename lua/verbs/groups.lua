@@ -1,4 +1,4 @@
--- groups: a page of groups by creation, or one group: settings and counts.
+-- groups: read a page of groups by creation, or one group: settings and counts.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] name       of the one group, or ''
@@ -20,7 +20,7 @@ if name ~= '' then
 elseif score == '' then
   names = call('ZRANGE', groups, 0, n - 1, 'WITHSCORES')
 else
-  local first = rank(groups, score, after, true)
+  local first = position(groups, score, after, true)
   names = call('ZRANGE', groups, first, first + n - 1, 'WITHSCORES')
 end
 

@@ -1,28 +1,28 @@
--- list: a page of a group's jobs, by creation; or of those in one status, in that set's own order.
+-- list: read a page of a group's jobs by creation; or of those in one status, in the order of that set.
 --
 -- KEYS[1] partition      name    every key of the partition begins with it
 -- ARGV[1] group          name
 -- ARGV[2] set            jobs, or a status
--- ARGV[3] n              jobs to look at, at most; fewer when they are large
+-- ARGV[3] n              jobs to read at most; fewer if they are large
 -- ARGV[4] created_after  ms, or ''
 -- ARGV[5] order          asc or desc
 -- ARGV[6] score          of the last job of the page before, or ''
 -- ARGV[7] id             of the last job of the page before, or ''
 --
 -- moves   -
--- reply   score and id of the last that was looked at ('' '' at the end), how many were, bytes; for each job: field value…
+-- reply   score and id of the last job that was read ('' '' at the end), number of jobs read, bytes; for each job: field value…
 -- refuses -
 -- flags   no-writes
 -- with    record job paging
 local p, group, set, n = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local created_after, order, score, id = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
-local key, LARGEST, bytes = set_key(p, group, set), 1048576, 0
+local key, PAGE_BYTES, bytes = set_key(p, group, set), 1048576, 0
 
 local size = call('ZCARD', key)
 local first, last = 0, size - 1
 if set == 'jobs' and created_after then first = call('ZCOUNT', key, '-inf', created_after) end
-if score ~= '' and order == 'asc' then first = math.max(first, rank(key, score, id, true)) end
-if score ~= '' and order == 'desc' then last = rank(key, score, id, false) - 1 end
+if score ~= '' and order == 'asc' then first = math.max(first, position(key, score, id, true)) end
+if score ~= '' and order == 'desc' then last = position(key, score, id, false) - 1 end
 
 local page = {}
 if first <= last and order == 'asc' then
@@ -35,19 +35,19 @@ local rows = { '', '', #page / 2, '' }
 if last - first + 1 > n then rows[1], rows[2] = page[#page], page[#page - 1] end
 local ids = {}
 for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
-local texts = #ids > 0 and call('HMGET', jobs_key(p), unpack(ids))
-local runs = #ids > 0 and call('HMGET', executions_key(p), unpack(ids))
-local ends = #ids > 0 and call('ZMSCORE', set_key(p, group, 'running'), unpack(ids))
-local due = #ids > 0 and call('ZMSCORE', set_key(p, group, 'delayed'), unpack(ids))
+local records = #ids > 0 and call('HMGET', jobs_key(p), unpack(ids))
+local executions = #ids > 0 and call('HMGET', executions_key(p), unpack(ids))
+local lease_ends = #ids > 0 and call('ZMSCORE', set_key(p, group, 'running'), unpack(ids))
+local due_times = #ids > 0 and call('ZMSCORE', set_key(p, group, 'delayed'), unpack(ids))
 for i = 1, #ids do
-  local id, its_group, created_at, spec = ids[i], parts_of(texts[i] or '')
-  local size = its_group == group and spec_bytes(p, id, spec) or 0
+  local id, job_group, created_at, spec = ids[i], parse_record(records[i] or '')
+  local size = job_group == group and spec_bytes(p, id, spec) or 0
   if size > 0 and (not created_after or tonumber(created_at) > created_after) then
-    local status = status_in(runs[i]) or due[i] and 'delayed' or 'queued'
-    rows[#rows + 1] = row_of(p, id, texts[i], status, runs[i], ends[i])
+    local status = status_in(executions[i]) or due_times[i] and 'delayed' or 'queued'
+    rows[#rows + 1] = build_row(p, id, records[i], status, executions[i], lease_ends[i])
     bytes = bytes + size
   end
-  if bytes >= LARGEST and i < #ids then
+  if bytes >= PAGE_BYTES and i < #ids then
     rows[1], rows[2], rows[3] = page[2 * i], id, i
     break
   end

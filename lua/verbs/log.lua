@@ -1,4 +1,4 @@
--- log: note that the log of a job is about to be stored, or is; so that it is deleted with the job, whatever happens.
+-- log: record that the log of a job will be stored, or is stored, so that it is always deleted with the job.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
@@ -6,7 +6,7 @@
 -- ARGV[3] id         of the job
 -- ARGV[4] log_bytes  size of the log, or '' before it is stored
 -- ARGV[5] lease      the token of the delivery whose log it is, or ''
--- ARGV[6] more       'more' when it is the beginning of the log of a job that runs, or ''
+-- ARGV[6] more       'more' if the job still runs and more of the log follows, or ''
 --
 -- moves   running -> running, succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   id field value field value…
@@ -15,7 +15,7 @@
 -- with    record job lease
 local p, group, id, log_bytes, lease, more = KEYS[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-local job = find(p, group, id)
+local job = find_job(p, group, id)
 if not job then return not_found() end
 if job.status == 'delayed' or job.status == 'queued' then return wrong_state(job) end
 if more ~= '' and job.status ~= 'running' then return wrong_state(job) end
@@ -33,4 +33,4 @@ else
   end
 end
 
-return row(p, group, id)
+return read_row(p, group, id)

@@ -1,64 +1,64 @@
--- next: hand out the first jobs, by priority and place, over all groups that may hand out.
+-- next: dispatch the first jobs by rank, over all groups that may dispatch.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
--- ARGV[2] n          how many at most; fewer when they are large, or of very many groups
--- ARGV[3] lease      first part of the tokens, a word: a job's is this, '-' and its place
+-- ARGV[2] n          jobs at most; fewer if they are large, or of more than 100 groups
+-- ARGV[3] lease      first part of the tokens, a word; the rest is '-' and the rank of the job
 -- ARGV[4] lease_s    length of the leases, or '' for each job's timeout
 -- ARGV[5] grace_ms   how much longer than a job's timeout a lease of lease_s may last, ms
--- ARGV[6] broker     for which clients wait: it is told of jobs to come, when there are none; or ''
--- ARGV[7] names      of the groups to choose from, or none for all
+-- ARGV[6] broker     the sender, if clients wait: it is notified of new jobs if there are none now; or ''
+-- ARGV[7] names      of the groups to select from; none for all
 --
 -- moves   queued -> running
--- reply   now, ms; for each turn of a group: name, env_vars or nil, and for each job: id place text deliveries
+-- reply   now, ms; for each sequence of jobs of one group: name, env_vars or nil, and for each job: id rank record deliveries
 -- refuses -
 -- flags   allow-oom
 -- with    record group_settings rate_limit dispatch long_pollers queue_merge selection
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local grace_ms, broker, names, reply = tonumber(ARGV[5]), ARGV[6], { unpack(ARGV, 7) }, { now }
-local handing = new_batch(now, lease, lease_s, grace_ms)
-local groups_left = 100 -- no more groups than these have their turns in one call
+local batch = new_batch(now, lease, lease_s, grace_ms)
+local groups_left = 100 -- one call opens no more queues than this
 
--- what was seen of the queues is out of them; a group stays in `ready` while it has another job, and room for it
+-- Removes dispatched jobs from the queues, and ids without a record. A group with another job, and room for it, stays in `ready`.
 local function write_queues(groups)
-  local stay, gone = {}, {}
-  write_running(p, handing, groups)
+  local still_ready, not_ready = {}, {}
+  write_running(p, batch, groups)
   for i = 1, #groups do
     local group = groups[i]
-    if group.seen > 0 then call('ZREMRANGEBYRANK', set_key(p, group.name, 'queued'), 0, group.seen - 1) end
-    if group.rate or group.is_short then
+    if group.n_selected > 0 then call('ZREMRANGEBYRANK', set_key(p, group.name, 'queued'), 0, group.n_selected - 1) end
+    if group.rate or group.has_missing_job then
       refresh_ready(p, group.name)
-    elseif group.place then
-      stay[#stay + 1] = group.place; stay[#stay + 1] = group.name
+    elseif group.rank then
+      still_ready[#still_ready + 1] = group.rank; still_ready[#still_ready + 1] = group.name
     else
-      gone[#gone + 1] = group.name
+      not_ready[#not_ready + 1] = group.name
     end
   end
-  many('ZADD', p .. ':ready', stay)
-  many('ZREM', p .. ':ready', gone)
+  call_many('ZADD', p .. ':ready', still_ready)
+  call_many('ZREM', p .. ':ready', not_ready)
 end
 
 repeat
-  local most = math.min(n, groups_left)
-  local heads, groups, chosen = ready_groups(p, names, most), {}, none_chosen()
-  local turns, are_set, group = new_merge(heads), any_set(p, names_of(heads)), nil
-  while #chosen.ids < n do
-    if next_turn(turns) < turns.place then
-      group = heap_pop(turns.back)
-    elseif turns.place < math.huge and #groups < most then -- of groups beyond `most` not all were read: their order is not known
-      group = open_next_queue(turns, heads[3] and 2 or n + 1)
+  local max_groups = math.min(n, groups_left)
+  local ready, groups, selected = ready_groups(p, names, max_groups), {}, empty_selection()
+  local merge, are_set, group = new_merge(ready), any_set(p, names_of(ready)), nil
+  while #selected.ids < n do
+    if next_rank(merge) < merge.rank then
+      group = heap_pop(merge.heap)
+    elseif merge.rank < math.huge and #groups < max_groups then -- `ready` was not read further: the order is unknown
+      group = open_next_queue(merge, ready[3] and 2 or n + 1)
       groups[#groups + 1] = group
-      if are_set then open(p, group, now) end
+      if are_set then read_settings(p, group, now) end
     else
       break
     end
-    select_jobs(p, chosen, n, group, next_turn(turns))
-    if group.place then heap_push(turns.back, group) end
+    select_jobs(p, selected, n, group, next_rank(merge))
+    if group.rank then heap_push(merge.heap, group) end
   end
-  n = n - dispatch_selected(p, handing, chosen, reply)
+  n = n - dispatch_selected(p, batch, selected, reply)
   write_queues(groups)
   groups_left = groups_left - #groups
-until n == 0 or handing.bytes >= LARGEST or #groups == 0
-if #reply == 1 and broker ~= '' then note_poller(p, 'pollers', broker, now) end
+until n == 0 or batch.bytes >= REPLY_BYTES or #groups == 0
+if #reply == 1 and broker ~= '' then add_poller(p, 'pollers', broker, now) end
 
 return reply

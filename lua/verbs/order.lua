@@ -1,11 +1,11 @@
--- order: leave a word for a worker, in the place of an earlier one that it has not carried out.
+-- order: store an order for a worker; it replaces one that the worker has not carried out.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] name       of the worker
 -- ARGV[2] order      quiet, resume or drain
 --
 -- moves   -
--- reply   seen_at, said, order
+-- reply   seen_at, said (the last announcement), order
 -- refuses NOT_FOUND
 -- flags   allow-oom
 -- with    notices_stream

@@ -1,4 +1,4 @@
--- release: give running jobs back; the delivery is not counted.
+-- release: requeue running jobs at the request of their consumers; the delivery is not counted.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
@@ -10,21 +10,21 @@
 -- flags   allow-oom
 -- with    record job lease requeue
 local p, now, first = KEYS[1], clock(ARGV[1]), 2
-local touched = {}
+local changed = {}
 
 local function release(group, id, lease, delay, receipt)
-  local job = find(p, group, id, 'receipts')
+  local job = find_job(p, group, id, 'receipts')
   local refused = refusal(p, group, id, job, lease)
   if refused then return refused end
 
   requeue(p, group, id, rank_in_token(job.lease), job.deliveries - 1, delay * 1000, now)
   if receipt ~= '' then call('HSET', job_key(p, id), 'receipts', receipts_with(job.receipts, receipt)) end
-  touched[group] = true
+  changed[group] = true
 
-  return row(p, group, id)
+  return read_row(p, group, id)
 end
 
 local items = {}
 for at = first, #ARGV, 5 do items[#items + 1] = release(unpack(ARGV, at, at + 4)) end
-for group in pairs(touched) do refresh_ready(p, group) end
+for group in pairs(changed) do refresh_ready(p, group) end
 return replies(items)

@@ -1,4 +1,4 @@
--- remove: forget a finished job.
+-- remove: delete a finished job.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
@@ -6,13 +6,13 @@
 -- ARGV[3] id         of the job
 --
 -- moves   succeeded -> -, failed -> -, cancelled -> -
--- reply   1 when a log is left to delete, else 0
+-- reply   1 if the job has a log, which the broker must delete; else 0
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
 -- with    record job completion
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 
-local job = find(p, group, id)
+local job = find_job(p, group, id)
 if not job then return not_found() end
 if not RETENTION_S[job.status] then return wrong_state(job) end
 

@@ -1,12 +1,12 @@
--- retry: do a finished job again, as a new job; the old one stays as it is.
+-- retry: create a new job that repeats a finished one; the old job keeps its status.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] group      name
 -- ARGV[3] id         of the finished job
 -- ARGV[4] new_id     of the new job
--- ARGV[5] max_jobs   that the group may have unfinished, or 0
--- ARGV[6] max_bytes  that these may have, or 0
+-- ARGV[5] max_jobs   how many unfinished jobs the group may have, or 0
+-- ARGV[6] max_bytes  how many bytes these may have, or 0
 --
 -- moves   succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   the new job: id field value field value…
@@ -15,7 +15,7 @@
 local p, now, group, id, new_id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local max_jobs, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
 
-local job = find(p, group, id, 'retry_at')
+local job = find_job(p, group, id, 'retry_at')
 if not job then return not_found() end
 if not RETENTION_S[job.status] then return wrong_state(job) end
 if job.retry_at then return wrong_state(job, 'It was retried already, as ' .. job.retry_at .. '.') end
@@ -26,4 +26,4 @@ if refused then return refused end
 create_retry(p, group, id, new_id, 0, job.max_retries or 0, now, max_bytes > 0)
 refresh_ready(p, group)
 
-return row(p, group, new_id)
+return read_row(p, group, new_id)

@@ -1,4 +1,4 @@
--- show: a job as it is.
+-- show: read one job.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] group      name
@@ -11,7 +11,7 @@
 -- with    record job
 local p, group, id = KEYS[1], ARGV[1], ARGV[2]
 
-local job = find(p, group, id)
+local job = find_job(p, group, id)
 if not job then return not_found() end
 
-return row_of_job(p, group, id, job)
+return row_of(p, group, id, job)

@@ -1,12 +1,12 @@
--- start: say that a job runs now; of a queued job: take it.
+-- start: report that a job runs now, and renew its lease; a queued job is dequeued.
 --
 -- KEYS[1] partition   name    every key of the partition begins with it
 -- ARGV[1] now         ms, or '' for the server's own clock
 -- ARGV[2] group       name
 -- ARGV[3] id          of the job
--- ARGV[4] lease       the token, or '' (an old client, or a queued job)
--- ARGV[5] new_lease   first part of the token, a word, if the job is handed out by this; the rest is '-' and its place
--- ARGV[6] started_at  ms, or '' for now; kept for display where it is plausible
+-- ARGV[4] lease       the token, or '' (a client without tokens, or a queued job)
+-- ARGV[5] new_lease   first part of the token, a word, for a queued job; the rest is '-' and its rank
+-- ARGV[6] started_at  ms, or '' for now; stored for display if it is plausible
 -- ARGV[7] grace_ms    how much longer than the job's timeout a short lease may last, ms
 --
 -- moves   queued -> running, running -> running
@@ -17,36 +17,36 @@
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 local lease, new_lease, started_at, grace_ms = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 
-local job = find(p, group, id)
+local job = find_job(p, group, id)
 local is_queued = job and job.status == 'queued' and lease == ''
-local most, _, rate
+local free, _, rate
 if is_queued then
-  most, _, rate = room(p, group)
-  if most == 0 then return refuse('LIMIT_REACHED', 'The group is paused, or at its max_concurrency or rate_limit.') end
+  free, _, rate = room(p, group)
+  if free == 0 then return refuse('LIMIT_REACHED', 'The group is paused, or at its max_concurrency or rate_limit.') end
 else
   local refused = refusal(p, group, id, job, lease)
   if refused then return refused end
-  if lease == '' and job.handed_out_by == 'start' then return wrong_state(job, 'It was started by another client.') end
+  if lease == '' and job.started_by == 'start' then return wrong_state(job, 'It was started by another client.') end
 end
 
-local more = job.handed_out_by
+local how = job.started_by
 if is_queued then
-  local place = call('ZSCORE', set_key(p, group, 'queued'), id)
+  local rank = call('ZSCORE', set_key(p, group, 'queued'), id)
   call('ZREM', set_key(p, group, 'queued'), id)
-  job.deliveries, job.lease, more = job.deliveries + 1, new_lease .. '-' .. place, 'start'
+  job.deliveries, job.lease, how = job.deliveries + 1, new_lease .. '-' .. rank, 'start'
 elseif job.deadline then
   job.deadline = now + (job.timeout or TIMEOUT_S) * 1000
-  more = job.lease_s .. ' ' .. whole(job.deadline)
+  how = job.lease_s .. ' ' .. digits(job.deadline)
 end
-local ends = lease_end(job, now, grace_ms)
-local run = { job.lease, job.deliveries, whole(plausible(started_at, job.created_at, now)), more }
-call('HSET', executions_key(p), id, table.concat(run, ' '))
-call('ZADD', set_key(p, group, 'running'), ends, id)
-set_timer(p, 'running', group, ends)
+local lease_end = new_lease_end(job, now, grace_ms)
+local words = { job.lease, job.deliveries, digits(plausible(started_at, job.created_at, now)), how }
+call('HSET', executions_key(p), id, table.concat(words, ' '))
+call('ZADD', set_key(p, group, 'running'), lease_end, id)
+set_timer(p, 'running', group, lease_end)
 if rate then spend(p, group, rate, 1, now) end
 refresh_ready(p, group)
 
-local reply = row(p, group, id)
+local reply = read_row(p, group, id)
 local env_vars = call('HGET', group_key(p, group), 'env_vars')
 if env_vars then reply[#reply + 1] = 'env_vars'; reply[#reply + 1] = env_vars end
 return reply

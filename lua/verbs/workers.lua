@@ -1,12 +1,12 @@
--- workers: those that are known, by name; or one of them.
+-- workers: read the listed workers in the order of their names, or one of them.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
--- ARGV[1] n          how many at most
--- ARGV[2] after      only names behind this one
+-- ARGV[1] n          workers at most
+-- ARGV[2] after      only names after this one
 -- ARGV[3] name       only this one, or ''
 --
 -- moves   -
--- reply   for each worker: seen_at, said, order or nil
+-- reply   for each worker: seen_at, said (the last announcement), order or nil
 -- refuses -
 -- flags   no-writes
 local p, n, after, name = KEYS[1], tonumber(ARGV[1]), ARGV[2], ARGV[3]

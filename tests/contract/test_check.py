@@ -84,7 +84,7 @@ JOB_DAMAGES: list[tuple[Bring, str, Damage]] = [
     (running, "is in running; its status is queued", lambda s, j: _run(s, j, "1")),
     (running, "is in running; its status is queued", _lose_run),
     (running, "is in running; its status is succeeded", lambda s, j: _run(s, j, "x-5 1 7 succeeded 8")),
-    (running, "has no lease with a place to go back to", lambda s, j: _run(s, j, "x 1 7")),
+    (running, "its lease token has no rank", lambda s, j: _run(s, j, "x 1 7")),
     (succeeded, "is in succeeded; its status is running", lambda s, j: _run(s, j, "x-5 1 7")),
     (succeeded, "is in succeeded; its status is queued", _lose_run),
     (cancelled, "is in cancelled; its status is running", lambda s, j: _run(s, j, "x-5 1 7 30 9")),
@@ -97,9 +97,9 @@ JOB_DAMAGES: list[tuple[Bring, str, Damage]] = [
 """A job, what is said of it, and the damage."""
 
 GROUP_DAMAGES: list[tuple[Bring, str, Damage]] = [
-    (queued, "is not in ready as its queue is", lambda s, _: s.redis.zrem(_key(s, keys.ready), GROUP)),
-    (queued, "is not in ready as its queue is", lambda s, _: s.redis.zadd(_key(s, keys.ready), {GROUP: 5})),
-    (running, "is not in ready as its queue is", lambda s, _: s.redis.zadd(_key(s, keys.ready), {GROUP: 5})),
+    (queued, "has an entry in ready that does not match its queue", lambda s, _: s.redis.zrem(_key(s, keys.ready), GROUP)),
+    (queued, "has an entry in ready that does not match its queue", lambda s, _: s.redis.zadd(_key(s, keys.ready), {GROUP: 5})),
+    (running, "has an entry in ready that does not match its queue", lambda s, _: s.redis.zadd(_key(s, keys.ready), {GROUP: 5})),
     (queued, "is not in groups", lambda s, _: s.redis.zrem(_key(s, keys.groups), GROUP)),
 ] + [
     (
@@ -302,7 +302,7 @@ async def test_check_of_a_large_job_without_its_spec(store: Store) -> None:
     assert found == {
         "is in queued but is no job",
         "is in jobs but is no job",
-        "is no job, but in the hash of all of them",
-        "is not in ready as its queue is",
+        "has a record that is damaged or has no spec",
+        "has an entry in ready that does not match its queue",
     }
     assert not await store.redis.exists(_key(store, keys.jobs))

@@ -248,7 +248,7 @@ async def test_check_of_a_wrong_sum(store: Store, sum_: int | None) -> None:
     else:
         await store.redis.zadd(key, {GROUP: sum_})
     [finding] = await check(store)
-    assert finding.what == f"has {sum_ or 0} bytes in its sum, and its unfinished jobs 101"
+    assert finding.what == f"has a sum of {sum_ or 0} bytes; its unfinished jobs have 101"
     await check(store, is_repair=True)
     assert await counted(store) == 101
     await store.cancel(GROUP, job.id)
@@ -284,5 +284,5 @@ async def test_check_of_the_sum_of_very_many_jobs(store: Store, n: int, is_count
     for status, some in zip(sets, (range(5000), range(5000, n)), strict=True):
         await store.redis.zadd(members_key(store, GROUP, status), {f"gone-{number}": number for number in some})
     whats = [finding.what for finding in await store.check(GROUP, (), is_repair=False)]
-    assert ("has 5 bytes in its sum, and its unfinished jobs 0" in whats) == is_counted
+    assert ("has a sum of 5 bytes; its unfinished jobs have 0" in whats) == is_counted
     await store.redis.delete(sum_, *[members_key(store, GROUP, status) for status in sets])

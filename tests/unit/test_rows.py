@@ -111,7 +111,7 @@ def test_finished_is_the_encoding_of_the_job(job, reason, error, other, status, 
     own = {"reason": reason, "error": error, "retry_at": other, "spec": run.specs[0].decode() if is_large else ""}
     fields = {"job": text_of(settings, b"" if is_large else run.specs[0]), **ends, **own}
     fields = {name: value for name, value in fields.items() if value not in (None, "")}
-    asked = [fields.get(name) for name in ("job", "status", "run", *_fields_of("SHOWN"))]
+    asked = [fields.get(name) for name in ("job", "status", "run", *_fields_of("FINISHED_FIELDS"))]
     told = finished(ID, [None if value is None else str(value).encode() for value in asked])
     assert told == Encoder().encode(job_of(row(**fields)))
 

@@ -21,8 +21,8 @@ REFUSERS = {
     "lease_lost": {"LEASE_LOST"},
     "refusal": {"NOT_FOUND", "WRONG_STATE", "LEASE_LOST"},
     "over_limit": {"LIMIT_REACHED"},
-    "answered": {"IDEMPOTENCY_MISMATCH"},
-    "lost_ahead": {"STORE_UNAVAILABLE"},
+    "stored_answer": {"IDEMPOTENCY_MISMATCH"},
+    "lost_staged": {"STORE_UNAVAILABLE"},
     "any_over_limit": {"LIMIT_REACHED"},
 }
 """What the shared functions refuse."""

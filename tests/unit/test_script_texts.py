@@ -15,7 +15,7 @@ FILES = sorted([*VERBS.glob("*.lua"), *LIB.glob("*.lua")])
 PRELUDE = (LIB / "prelude.lua").read_text("utf-8")
 JOBS = (LIB / "job.lua").read_text("utf-8")
 ALWAYS_FOUND = {"created_at", "status", "deliveries", "lease", "started_at", "completed_at", "lease_s"}
-ALWAYS_FOUND |= {"deadline", "handed_out_by", "text", "run", "size", *Settings.__struct_fields__}
+ALWAYS_FOUND |= {"deadline", "started_by", "record", "execution", "size", *Settings.__struct_fields__}
 """What `find` tells of every job: what its run says, its settings, and what it always reads."""
 LINES = {"check": 135, "reap": 85, "reports": 90, "consistency": 90}
 """Longest files; a verb's script and the prelude have 80 lines at most."""
@@ -58,7 +58,7 @@ def test_scripts_read_only_fields_that_find_gives():
         script = SCRIPTS.get(path.stem)
         text = script.plain.removeprefix(PRELUDE) if script else path.read_text("utf-8")
         text = text.replace(JOBS, "")
-        asked = set(re.findall(r"'(\w+)'", " ".join(re.findall(r"\bfind\(p, group, id, (.*?)\)", text))))
+        asked = set(re.findall(r"'(\w+)'", " ".join(re.findall(r"\bfind_job\(p, group, id, (.*?)\)", text))))
         assert set(re.findall(r"\bjob\.(\w+)", text)) <= asked | ALWAYS_FOUND, path.stem
 
 
@@ -119,5 +119,5 @@ def test_every_script_is_found():
 
 def test_the_broker_knows_when_a_reply_was_cut_short():
     """next.lua stops at as many bytes as the dispatcher takes for the sign that more jobs are left."""
-    [largest] = re.findall(r"^local LARGEST = (\d+)$", (LIB / "selection.lua").read_text("utf-8"), re.MULTILINE)
+    [largest] = re.findall(r"^local REPLY_BYTES = (\d+)$", (LIB / "selection.lua").read_text("utf-8"), re.MULTILINE)
     assert int(largest) == SCRIPT_BYTES

@@ -34,7 +34,7 @@ SERVICES = frozenset({"valkey_url", "redis_url", "cluster_url", "store_server", 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that want a service, so that `-m "not service and not slow"` is the fast lane."""
+    """Mark the tests that need a service, so that `-m "not service and not slow"` is the fast lane."""
     for item in items:
         callspec = getattr(item, "callspec", None)
         backend = callspec.params.get("backend") if callspec else None
@@ -65,7 +65,7 @@ def start_server(program: str, folder: Path, *options: str) -> tuple[str, subpro
     while time.monotonic() < deadline:
         if socket.exists():
             return f"unix://{socket}", server
-        time.sleep(0.05)  # the server's socket is the only sign that it is there
+        time.sleep(0.05)  # the socket is the only sign that the server runs
     server.kill()
     pytest.fail(f"{program} did not start")
 

@@ -20,7 +20,7 @@ from broker.store.job_store import JobStore
 
 
 class OneByOne:
-    """Stands in for the multiplexer where a test has a client of redis-py only: commands in order, replies as futures.
+    """Replaces the multiplexer where a test has a client of redis-py only: commands in order, replies as futures.
 
     The broker runs requests inline, and inline code may await futures only; so a client whose calls need a task is
     driven by a task of its own here.

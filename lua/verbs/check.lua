@@ -92,7 +92,7 @@ local function check_group()
   local score = call('ZSCORE', p .. ':ready', group) or nil
   local expected = head and room(p, group) > 0 and head or nil
   if score ~= expected then
-    add_finding('', 'has an entry in ready that does not match its queue', function() refresh_ready(p, group) end)
+    add_finding('', 'has a wrong or missing entry in ready', function() refresh_ready(p, group) end)
   end
   if not call('ZSCORE', p .. ':groups', group) then
     add_finding('', 'is not in groups', function() call('ZADD', p .. ':groups', digits(now), group) end)

@@ -17,6 +17,7 @@
 -- with    record rate_limit dispatch long_pollers queue_merge
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local grace_ms, broker, n_groups, first = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), 8
+-- Limits of one call: groups, jobs read from one queue, jobs read in all, bytes of records read in all.
 local GROUPS, QUEUE_READS, CALL_READS, READ_BYTES = 100, math.max(n, 200), n + 1000, 4194304
 local images, n_read, bytes, found = {}, 0, 0, {}
 for i = first + n_groups, #ARGV do images[ARGV[i]] = true end

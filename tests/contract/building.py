@@ -15,7 +15,7 @@ from tests.stores import Store
 GROUP = "letters"
 DAY_S = 86_400
 Run = Callable[..., Awaitable[Any]]
-"""Runs a script: its verb, then what stands in ARGV."""
+"""Runs a script: its verb, then the values of ARGV."""
 
 
 def new(**fields: int | str) -> NewJob:
@@ -38,7 +38,7 @@ async def queued(store: Store, group: str = GROUP, **fields: int | str) -> Job:
 
 
 async def running(store: Store, group: str = GROUP, *, lease_s: int | None = None, **fields: int | str) -> Job:
-    """A job that `next` handed out, with its lease. Any job of the group that was queued before goes first."""
+    """A job that `next` delivered, with its lease. Any job of the group that was queued before goes first."""
     await enqueue(store, group, **fields)
     [job] = await store.next(1, [group], lease_s)
     return job
@@ -82,7 +82,7 @@ async def of_each_status(store: Store) -> dict[Status, list[Job]]:
 
 
 async def running_many(store: Store, n: int, group: str = GROUP, **fields: int | str) -> list[Job]:
-    """N jobs that `next` handed out, in their order."""
+    """N jobs that `next` delivered, in their order."""
     await store.enqueue(group, [new(**fields)] * n)
     return await store.next(n, [group])
 
@@ -111,12 +111,12 @@ def wait(store: Store, seconds: float) -> None:
 
 
 def clock(store: Store, seconds: float = 0) -> str:
-    """The store's time, so many seconds from now, as a job shows it."""
+    """The store's time this number of seconds from now, as a job shows it."""
     return rfc3339(now_ms(store) + round(seconds * 1000))
 
 
 async def reap_after(store: Store, seconds: float, limit: int = 100) -> None:
-    """Let time pass, then do what is due."""
+    """Let time pass, then run the reaper."""
     wait(store, seconds)
     await store.reap(limit)
 
@@ -165,7 +165,7 @@ async def forget_all(store: Store) -> None:
 
 
 def spread(store: Store, each: int = 1) -> list[str]:
-    """Names of groups, so many in each partition."""
+    """Names of groups, this number of them in each partition."""
     found: dict[int, list[str]] = {number: [] for number in range(len(store.partitions))}
     number = 0
     while any(len(groups) < each for groups in found.values()):
@@ -177,11 +177,11 @@ def spread(store: Store, each: int = 1) -> list[str]:
 
 
 LARGE_SPEC = 4096
-"""A spec of more bytes is large; lua/lib/record.lua says so."""
+"""A spec with more bytes is large, see lua/lib/record.lua."""
 
 
 async def lose(store: Store, *jobs: Job) -> None:
-    """What is known of jobs goes, as after a restore of half a store; their ids stay behind in the sets."""
+    """Delete the records of jobs, as after a restore of half a store; their ids remain in the sets."""
     for job in jobs:
         p = partition(store, job.group_name)
         await store.redis.hdel(keys.jobs(p), job.id)
@@ -189,7 +189,7 @@ async def lose(store: Store, *jobs: Job) -> None:
 
 
 async def dump(store: Store) -> dict[str, object]:
-    """Every key of the store with its value, for a comparison of before and after; but for the note that one waits."""
+    """Every key of the store with its value, to compare before and after; without the entries of pollers."""
     whole: dict[str, object] = {}
     async for key in store.redis.scan_iter(f"{store.settings.key_prefix}*", 1000):
         kind = await store.redis.type(key)

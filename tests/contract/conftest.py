@@ -1,4 +1,4 @@
-"""The store of these tests: its clock stands at NOW until a test moves it, with as many partitions as it asks."""
+"""The store of these tests: its clock is at NOW until a test moves it; a test chooses the number of partitions."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -51,14 +51,14 @@ async def woken(store: Store) -> AsyncIterator[Heard]:
 
 @pytest.fixture
 async def timers(store: Store) -> AsyncIterator[Heard]:
-    """The first timers that were said since the last look, in ms."""
+    """The first timers that were published since the last look, in ms."""
     async for heard in listen(store, keys.timer(store.partitions[0])):
         yield heard
 
 
 @pytest.fixture(params=["carried", "ahead"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How an enqueue brings its specs: with the script, or ahead of it as large ones are."""
+    """How an enqueue sends its specs: with the script, or as staged payloads."""
     if request.param == "ahead":
         monkeypatch.setattr("broker.store.enqueuer.LARGE_BYTES", 0)
     return str(request.param)

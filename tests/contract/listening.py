@@ -1,4 +1,4 @@
-"""How tests hear what the scripts say on a channel."""
+"""How tests hear the messages that scripts publish on a channel."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -8,13 +8,13 @@ Heard = Callable[[], Awaitable[list[str]]]
 
 
 async def listen(store: Store, channel: str) -> AsyncIterator[Heard]:
-    """Subscribe; then what tells all that was said since the last look."""
+    """Subscribe; returns a function that lists all messages since the last look."""
     async with store.redis.pubsub() as channels:
         await channels.subscribe(channel)
         await channels.get_message(timeout=5)
 
         async def heard() -> list[str]:
-            """All that was said so far: up to a word of our own."""
+            """All messages so far: up to one that we publish now."""
             await store.redis.publish(channel, "-")
             said: list[str] = []
             while not said or said[-1] != "-":

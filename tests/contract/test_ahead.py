@@ -18,14 +18,14 @@ LARGE = [new(payload=letter * (LARGE_BYTES + 1)) for letter in "abc"]
 
 
 async def hashes(store: Store) -> dict[str, int]:
-    """How long each hash that looks like a job's is kept, ms by id; -1: for ever."""
+    """How long each hash that looks like a job's is kept, ms by id; -1: until it is deleted."""
     names = [name.decode() async for name in store.redis.scan_iter(keys.job(partition(store, GROUP), "*"))]
     return {name.removeprefix(keys.job(partition(store, GROUP), "")): await store.redis.pttl(name) for name in names}
 
 
 @pytest.fixture
 def sent(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The commands that are sent ahead, beside being sent."""
+    """The commands that stage payloads, in addition to sending them."""
     seen: list[Any] = []
     send = store._partitions.send
 
@@ -39,7 +39,7 @@ def sent(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.mark.parametrize("key", ["", "once"])
 async def test_enqueue_of_large_jobs(store: Store, sent: list[Any], key: str) -> None:
-    """Jobs of more than a MiB go out as they came, delayed ones too, and their hashes are kept for ever."""
+    """Jobs of more than a MiB are delivered unchanged, delayed ones too, and their hashes do not expire."""
     made = await store.enqueue(GROUP, [*LARGE, new(payload="later", delay=5)], key)
     assert [words[:3:2] for words in sent] == 4 * [("HSET", "spec"), ("PEXPIRE", KEPT_MS)]
     assert await hashes(store) == dict.fromkeys(ids(made.jobs), -1)
@@ -91,7 +91,7 @@ async def test_large_jobs_whose_specs_are_lost(store: Store, monkeypatch: pytest
 
 
 async def test_specs_that_no_script_took(store: Store) -> None:
-    """What a broker sent ahead before it died is no job, nothing to mend, and gone after a minute."""
+    """A payload that a broker staged before it died is no job, needs no repair, and expires after a minute."""
     key = keys.job(partition(store, GROUP), "0" * 16)
     await store._partitions.send(partition(store, GROUP), [("HSET", key, "spec", "{}"), ("PEXPIRE", key, KEPT_MS)])
     assert await check(store, is_repair=True) == []

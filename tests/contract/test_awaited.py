@@ -36,7 +36,7 @@ WAYS: dict[str, tuple[Bring, Act, int]] = {
     "released for later": (running, _release_later, 0),
     "enqueued for later": (queued, lambda store, _: delayed(store), 0),
 }
-"""What a job is brought to, what happens to it, and how often that is told."""
+"""The state of a job, what happens to it, and how often that is published."""
 
 
 @pytest.mark.parametrize("is_awaited", [True, False])

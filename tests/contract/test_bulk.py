@@ -103,7 +103,7 @@ async def test_many_of_none(store: Store) -> None:
 
 
 async def test_finish_many_both_ways(store: Store) -> None:
-    """One call may succeed some jobs and fail others, each with its own words and its automatic retry."""
+    """One call may succeed some jobs and fail others, each with its own reason and its automatic retry."""
     groups = (*spread(store), "x", "y", "z")
     one, two, three, four = [await running(store, group, max_retries=1) for group in groups[:4]]
     items = [
@@ -170,7 +170,7 @@ async def test_finish_many_again(store: Store) -> None:
 
 
 async def test_finish_many_make_room(store: Store) -> None:
-    """A group that was full hands out as many jobs as a bulk call has finished."""
+    """A group that was full dispatches as many jobs as a bulk call has finished."""
     await configure(store, max_concurrency=3)
     jobs = await running_many(store, 3)
     await store.enqueue(GROUP, [new() for _ in range(5)])
@@ -188,7 +188,7 @@ async def test_touch_without_leases(store: Store) -> None:
 
 
 async def test_release_all(store: Store) -> None:
-    """Jobs that nobody will run are back at their old places, as if they had never been handed out."""
+    """Jobs that nobody will run are back at their old ranks, as if they had never been delivered."""
     for group in (*spread(store), "x"):
         await store.enqueue(group, [new(priority=1), new()])
     jobs = await store.next(100)

@@ -50,7 +50,7 @@ async def test_many_at_once(store: Store, run: Run) -> None:
 
 
 async def test_next_image_tells_each_group_once(store: Store, run: Run) -> None:
-    """Jobs of one group that follow each other stand behind its name together."""
+    """Jobs of one group that follow each other are in one entry that begins with its name."""
     jobs = [await enqueue(store) for _ in range(2)]
     _, (group, _, *handed) = await run("next_image", NOW, 5, "token", "", 0, "", 0, '"post"')
     assert (group.decode(), [job_id.decode() for job_id in handed[::4]]) == (GROUP, [job.id for job in jobs])
@@ -66,7 +66,7 @@ async def test_clock_of_the_server(run: Run, monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_next_of_ids_without_jobs(store: Store, run: Run) -> None:
-    """A group of which nothing was handed out is not in the reply."""
+    """A group without a dispatched job is not in the reply."""
     job = await enqueue(store)
     await lose(store, job)
     assert await run("next", NOW, 1, "token", "", 0, "") == [NOW]
@@ -103,18 +103,18 @@ async def test_refusal_of_one_and_of_many(store: Store, run: Run) -> None:
 
 
 async def test_one_row(store: Store, run: Run) -> None:
-    """A lone job that is wanted back is a row and no refusal."""
+    """With a single job in the reply, the item is a row and no refusal."""
     job = await running(store)
     [row] = await run("finish", NOW, "job", GROUP, "succeeded", 1, 2, job.id, job.lease)
     assert row[0].startswith(GROUP.encode() + b" ")
     assert row[1] == b"succeeded"
 
 
-@pytest.mark.parametrize("want", ["", "job"])
-async def test_fail_without_an_id_for_a_retry(store: Store, run: Run, want: str) -> None:
+@pytest.mark.parametrize("with_jobs", ["", "job"])
+async def test_fail_without_an_id_for_a_retry(store: Store, run: Run, with_jobs: str) -> None:
     """A failure that comes without an id for the automatic retry makes none."""
     job = await running(store, max_retries=1)
-    await run("finish", NOW, want, GROUP, "failed", 1, 2, job.id, job.lease)
+    await run("finish", NOW, with_jobs, GROUP, "failed", 1, 2, job.id, job.lease)
     kept = await store.show(GROUP, job.id)
     assert (kept.status, bool(kept.retry_at)) == ("failed", False)
     counts = (await store.groups.show(GROUP)).counts
@@ -122,7 +122,7 @@ async def test_fail_without_an_id_for_a_retry(store: Store, run: Run, want: str)
 
 
 async def test_enqueue_of_several_groups(store: Store, run: Run, woken: Heard) -> None:
-    """Of a call for several groups those with a job to hand out now are named to who waits for images."""
+    """Of a call for several groups, those with a job to dispatch now are published to polls for images."""
     await enqueue(store)
     await enqueue(store, "other")
     await store.next(1, images=["none of these"], waits=True)

@@ -1,4 +1,4 @@
-"""`titan check`: each kind of damage is found and named, with repair it is mended, and a second run finds nothing."""
+"""`titan check`: each kind of damage is found and named, a repair corrects it, and a second run finds nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -97,9 +97,9 @@ JOB_DAMAGES: list[tuple[Bring, str, Damage]] = [
 """A job, what is said of it, and the damage."""
 
 GROUP_DAMAGES: list[tuple[Bring, str, Damage]] = [
-    (queued, "has an entry in ready that does not match its queue", lambda s, _: s.redis.zrem(_key(s, keys.ready), GROUP)),
-    (queued, "has an entry in ready that does not match its queue", lambda s, _: s.redis.zadd(_key(s, keys.ready), {GROUP: 5})),
-    (running, "has an entry in ready that does not match its queue", lambda s, _: s.redis.zadd(_key(s, keys.ready), {GROUP: 5})),
+    (queued, "has a wrong or missing entry in ready", lambda s, _: s.redis.zrem(_key(s, keys.ready), GROUP)),
+    (queued, "has a wrong or missing entry in ready", lambda s, _: s.redis.zadd(_key(s, keys.ready), {GROUP: 5})),
+    (running, "has a wrong or missing entry in ready", lambda s, _: s.redis.zadd(_key(s, keys.ready), {GROUP: 5})),
     (queued, "is not in groups", lambda s, _: s.redis.zrem(_key(s, keys.groups), GROUP)),
 ] + [
     (
@@ -118,7 +118,7 @@ def _what(value: object) -> str:
 
 
 async def assert_mends(store: Store, job_id: str, what: str) -> None:
-    """A run finds it and changes nothing; with repair it is mended; then there is nothing to find."""
+    """A run finds it and changes nothing; a repair corrects it; then there is nothing to find."""
     before = await dump(store)
     found = [(finding.group, finding.job_id) for finding in await check(store) if what in finding.what]
     assert found == [(GROUP, job_id)]
@@ -140,7 +140,7 @@ async def test_check_of_what_is_right(store: Store) -> None:
 
 @pytest.mark.parametrize(("bring", "what", "damage"), JOB_DAMAGES, ids=_what)
 async def test_check_of_a_job(store: Store, bring: Bring, what: str, damage: Damage) -> None:
-    """What is wrong with a job is named with its id, and mended."""
+    """A problem of a job is named with its id, and repaired."""
     job = await bring(store)
     await queued(store)
     await damage(store, job)
@@ -149,7 +149,7 @@ async def test_check_of_a_job(store: Store, bring: Bring, what: str, damage: Dam
 
 @pytest.mark.parametrize(("bring", "what", "damage"), GROUP_DAMAGES, ids=_what)
 async def test_check_of_a_group(store: Store, bring: Bring, what: str, damage: Damage) -> None:
-    """What is wrong with a group is named without an id, and mended."""
+    """A problem of a group is named without an id, and repaired."""
     job = await bring(store)
     await damage(store, job)
     await assert_mends(store, "", what)
@@ -188,7 +188,7 @@ async def test_check_repairs_the_queue(store: Store) -> None:
 
 
 async def test_check_repairs_the_timers(store: Store) -> None:
-    """After a repair what is due is done again."""
+    """After a repair the reaper handles the timers again."""
     job = await running(store)
     await store.redis.delete(_key(store, keys.due))
     await reap_after(store, 60)
@@ -280,7 +280,7 @@ async def test_check_of_what_is_no_text_of_a_job(store: Store, text: str) -> Non
 
 @pytest.mark.parametrize(("field", "discarded"), [("log_bytes", 1), ("reason", 0)])
 async def test_check_of_a_hash_without_a_job(store: Store, field: str, discarded: int) -> None:
-    """What came to a job later and is left without it is named, and deleted; so is its log, by the broker."""
+    """Fields of a job that no longer exists are named, and deleted; so is its log, by the broker."""
     job = await failed(store)
     await store.redis.hset(_hash(store, job), field, "5")
     await store.redis.hdel(_key(store, keys.jobs), job.id)
@@ -303,6 +303,6 @@ async def test_check_of_a_large_job_without_its_spec(store: Store) -> None:
         "is in queued but is no job",
         "is in jobs but is no job",
         "has a record that is damaged or has no spec",
-        "has an entry in ready that does not match its queue",
+        "has a wrong or missing entry in ready",
     }
     assert not await store.redis.exists(_key(store, keys.jobs))

@@ -1,4 +1,4 @@
-"""`titan check --repair`: what is mended has its old place, time and holder where these are known."""
+"""`titan check --repair`: a repaired job has its old rank, time and holder where these are known."""
 
 from collections.abc import Awaitable, Callable
 
@@ -44,7 +44,7 @@ async def whats(store: Store) -> list[str]:
 
 
 async def repair(store: Store) -> None:
-    """Mend; then there is nothing to find."""
+    """Repair; then there is nothing to find."""
     await check(store, is_repair=True)
     assert await check(store) == []
 
@@ -111,7 +111,7 @@ async def test_check_of_a_job_in_both_sets_of_those_that_wait(store: Store) -> N
 
 
 async def test_check_of_a_job_in_two_sets_of_which_none_is_its_status(store: Store) -> None:
-    """Both findings are told, and it ends in one of the two."""
+    """Both findings are reported, and the job ends in one of the two."""
     job = await queued(store)
     await store.redis.zrem(members_key(store, GROUP, "queued"), job.id)
     for status in ("succeeded", "failed"):
@@ -139,7 +139,7 @@ async def test_check_repairs_a_lost_queued_job_to_the_end(store: Store) -> None:
 
 
 async def test_check_repairs_all_at_once(store: Store) -> None:
-    """What else is wrong with a job that comes back into its set is mended in the same run."""
+    """Other problems of a job that returns to its set are repaired in the same run."""
     job = await queued(store)
     await store.redis.zrem(members_key(store, GROUP, "queued"), job.id)
     await store.redis.zrem(keys.jobs_of(store.partitions[0], GROUP), job.id)
@@ -150,7 +150,7 @@ async def test_check_repairs_all_at_once(store: Store) -> None:
 
 
 async def test_check_of_a_run_without_a_job(store: Store) -> None:
-    """What `runs` has of what is no job, and in no set, is named, and forgotten."""
+    """An execution of an id that is no job, and in no set, is named, and deleted."""
     gone, kept = await succeeded(store), await succeeded(store)
     [p] = store.partitions
     for key in (members_key(store, GROUP, "succeeded"), keys.jobs_of(p, GROUP)):
@@ -174,7 +174,7 @@ async def test_check_of_more_runs_than_one_step(store: Store) -> None:
 
 @pytest.mark.parametrize("bring", [queued, delayed])
 async def test_check_mends_the_run_of_a_job_that_waits(store: Store, bring: Bring) -> None:
-    """Of a run that is over by the sets the count of deliveries is left."""
+    """A job that has ended by its set keeps only the number of deliveries of its execution."""
     job = await bring(store)
     await store.redis.hset(runs(store), job.id, "x-5 2 7 30 9")
     await repair(store)
@@ -183,7 +183,7 @@ async def test_check_mends_the_run_of_a_job_that_waits(store: Store, bring: Brin
 
 @pytest.mark.parametrize(("text", "deliveries"), [("0", b"1"), ("1", b"1"), ("3", b"3")])
 async def test_check_mends_the_run_of_a_running_job(store: Store, text: str, deliveries: bytes) -> None:
-    """A running job has a lease with a place from now on, and was handed out once at least."""
+    """A running job has a lease token with a rank from now on, and at least one delivery."""
     job = await running(store)
     await store.redis.hset(runs(store), job.id, text)
     wait(store, 5)
@@ -196,7 +196,7 @@ async def test_check_mends_the_run_of_a_running_job(store: Store, text: str, del
 
 @pytest.mark.parametrize("bring", [succeeded, failed])
 async def test_check_mends_the_run_of_a_finished_job(store: Store, bring: Bring) -> None:
-    """A job that is finished by the sets is over from now on, and still its holder's; a repeat changes nothing."""
+    """A job that is finished by its set is finished from now on, and keeps its holder; a repeat changes nothing."""
     job = await bring(store)
     run = (await store.redis.hget(runs(store), job.id)).decode()
     await store.redis.hset(runs(store), job.id, " ".join(run.split()[:3]))
@@ -218,7 +218,7 @@ async def test_check_mends_the_run_of_a_job_that_nobody_finished(store: Store) -
 
 
 async def test_check_repairs_a_lease_without_a_place(store: Store) -> None:
-    """What is left of the token stays its beginning."""
+    """The rest of a damaged token remains its first part."""
     job = await running(store)
     await store.redis.hset(runs(store), job.id, "x 1 7")
     await repair(store)
@@ -252,7 +252,7 @@ async def test_check_of_a_late_retention(store: Store, kept_s: int | None, late_
 
 
 async def test_check_of_a_timer_that_is_past(store: Store) -> None:
-    """A timer that is late but past already is looked at anyway: there is nothing to mend."""
+    """A timer that is late but already in the past needs no repair: the next reap handles it."""
     await delayed(store)
     await store.redis.zincrby(keys.due(store.partitions[0]), 5000, f"delayed:{GROUP}")
     wait(store, 40)
@@ -260,7 +260,7 @@ async def test_check_of_a_timer_that_is_past(store: Store) -> None:
 
 
 async def test_check_repairs_a_group_that_is_not_known(store: Store) -> None:
-    """It is there from now on."""
+    """The group is in `groups` from now on."""
     await enqueue(store)
     wait(store, 5)
     await store.redis.zrem(keys.groups(store.partitions[0]), GROUP)

@@ -1,4 +1,4 @@
-"""A store's clock that was set back: what is kept by it goes on, or goes on later, but never stops for good."""
+"""A store's clock that was set back: all that depends on it continues, or continues later, and never stops."""
 
 import pytest
 
@@ -14,7 +14,7 @@ HOUR_S = 3600
 
 @pytest.mark.parametrize("images", [(), ("post",)])
 async def test_next_when_the_clock_went_back(store: Store, images: tuple[str, ...]) -> None:
-    """A broker that waited before the clock went back, and waits no more, is not told of jobs for hours."""
+    """A broker that polled before the clock went back, and does not poll now, is not notified for hours."""
     [p] = store.partitions
     await store.redis.zadd(keys.pollers(p), {"gone": NOW + HOUR_S * 1000})
     await store.redis.zadd(keys.image_pollers(p), {"gone": NOW + HOUR_S * 1000})

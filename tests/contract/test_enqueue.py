@@ -119,7 +119,7 @@ async def test_enqueue_makes_the_group(store: Store) -> None:
 
 @pytest.mark.parametrize("priority", [0, 1, 2])
 async def test_enqueue_delayed_beside_a_queued_job(store: Store, priority: int) -> None:
-    """A delayed job has its timer whatever stands at the head of its group's queue."""
+    """A delayed job has its timer, independent of the first job in its group's queue."""
     await store.enqueue(GROUP, [new(priority=priority)])
     await store.enqueue(GROUP, [new(delay=7)])
     assert (await store.reap(10)).wait_ms == 7000
@@ -164,7 +164,7 @@ async def test_enqueue_without_an_image(store: Store, has_group: bool) -> None:
 
 
 async def test_enqueue_delay(store: Store) -> None:
-    """A delayed job is due when its delay is over, by the store's clock."""
+    """A delayed job is due when its delay ends, by the store's clock."""
     await store.enqueue(GROUP, [new(delay=1), new(delay=3)])
     due = await store.redis.zrange(f"{store.partitions[0]}:group:{GROUP}:delayed", 0, -1, withscores=True)
     assert [int(score) - now_ms(store) for _, score in due] == [1000, 3000]

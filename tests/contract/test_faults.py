@@ -105,7 +105,7 @@ async def test_scripts_are_loaded_again(store: Store) -> None:
 
 
 async def test_enqueue_with_an_unknown_outcome(store: Store, lose_answers: None) -> None:
-    """Where the answer is lost the caller is told that the outcome is not known; the same key then gets the jobs."""
+    """If the answer is lost, the caller learns that the outcome is unknown; the same key then gets the jobs."""
     with pytest.raises(StoreUnavailable, match="not known"):
         await store.enqueue(GROUP, [new(), new()], "key")
     again = await store.enqueue(GROUP, [new(), new()], "key")
@@ -129,7 +129,7 @@ async def test_call_is_carried_through_when_its_caller_is_gone(store: Store) -> 
         await asyncio.wait_for(store.enqueue(GROUP, [new(), new()]), 0)
     async with asyncio.TaskGroup() as group:
         begun = group.create_task(store.enqueue(GROUP, [new() for _ in range(3)]))
-        await asyncio.sleep(0)  # one turn of the loop: the call is on its way
+        await asyncio.sleep(0)  # one loop iteration: the call is on its way
         begun.cancel()
     made: list[Job] = []
     async with asyncio.timeout(5):
@@ -143,7 +143,7 @@ async def test_call_is_carried_through_when_its_caller_is_gone(store: Store) -> 
 async def test_full_store_drains(
     store: Store, full: Full, verb: str, bring: Callable[[Store], Awaitable[Job]], act: Act
 ) -> None:
-    """A store without memory goes on handing out, finishing and forgetting jobs."""
+    """A full store continues to dispatch, finish and delete jobs."""
     job = await bring(store)
     async with full():
         await act(store, job)
@@ -166,7 +166,7 @@ async def test_full_store_takes_no_new_jobs(
 
 @pytest.mark.parametrize("backend", ["valkey", "redis"])
 async def test_full_store_finishes_in_bulk(store: Store, full: Full) -> None:
-    """The bulk calls go on too."""
+    """The bulk calls continue too."""
     jobs = await running_many(store, 3, max_retries=1)
     async with full():
         done = await store.finish(

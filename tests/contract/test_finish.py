@@ -71,7 +71,7 @@ async def test_fail(store: Store) -> None:
 async def test_finish_leaves_nothing_of_the_run(
     store: Store, finish: Finishing, bring: Callable[[Store], Awaitable[Job]]
 ) -> None:
-    """The job's own hash has what the report says, and nothing of how the job was handed out."""
+    """P:job:<id> has what the report says, and nothing of the delivery."""
     job = await bring(store)
     await finish(store, job.id, job.lease or "")
     kept = set(await store.redis.hkeys(keys.job(store.partitions[0], job.id)))
@@ -167,7 +167,7 @@ async def test_finish_again_of_a_retried_job(store: Store, finish: Finishing) ->
 
 
 async def test_finish_beside_a_repeat(store: Store) -> None:
-    """A report that comes again beside another job's first one takes nothing from that."""
+    """A repeated report changes nothing for another job's first report in the same call."""
     first, second = await running(store), await running(store)
     reports = [Finish(group_name=GROUP, id=job.id, status="succeeded", lease=job.lease) for job in (first, second)]
     assert await store.finish(reports[:1]) == [None]

@@ -104,7 +104,7 @@ async def test_configure_a_name_like_a_set(store: Store) -> None:
 
 
 async def test_group_counts(store: Store) -> None:
-    """Each status is counted by itself, and a job in one status only."""
+    """Each status is counted separately, and a job in one status only."""
     made = await of_each_status(store)
     await enqueue(store, delay=1)
     counts = {status: len(jobs) for status, jobs in made.items()} | {"delayed": 2}
@@ -182,7 +182,7 @@ async def test_group_stays_without_jobs(store: Store) -> None:
 
 
 async def test_groups_pages_of_names_that_begin_alike(store: Store) -> None:
-    """Of groups made in one millisecond a name stands before those that go on from it, and no page leaves one out."""
+    """Of groups created in one millisecond, the pages are in the order of names, and none is left out."""
     names = ["a", "aa", "aaa", "ab", "b"]
     for name in reversed(names):
         await queued(store, name)

@@ -1,4 +1,4 @@
-"""`enqueue` with an Idempotency-Key: sent again it makes nothing anew."""
+"""`enqueue` with an Idempotency-Key: a repeat creates nothing."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Jobs so large that a whole page of them would hold up the store: an answer is bounded in bytes too."""
+"""Jobs so large that a whole page of them would block the store: an answer is bounded in bytes too."""
 
 import asyncio
 from typing import Any
@@ -10,8 +10,8 @@ from tests.contract.building import GROUP, Run, enqueue, ids, new, now_ms
 from tests.stores import Store
 
 MIB = 1024 * 1024
-"""A script that has read so many bytes of jobs reads no further one; an answer takes eight times as many, or four times
-for some images."""
+"""A script that has read this number of bytes of jobs reads no further one; an answer takes eight times this number, or
+four times with `?image=`."""
 PAYLOAD = "x" * 1_000_000
 JOBS = 20
 
@@ -22,7 +22,7 @@ async def enqueue_large(store: Store) -> list[str]:
 
 
 async def test_next_of_large_jobs(store: Store) -> None:
-    """A call hands out as many as fit into an answer, in order, and the next call goes on; none is passed over."""
+    """A call dispatches the jobs that fit into an answer, in order, and the next call continues; none is skipped."""
     made = await enqueue_large(store)
     calls = []
     while jobs := await store.next(JOBS):
@@ -45,7 +45,7 @@ async def test_list_of_large_jobs(store: Store) -> None:
 
 
 async def enqueue_bytes(store: Store, size: int) -> None:
-    """A job whose spec has exactly so many bytes."""
+    """A job whose spec has exactly this number of bytes."""
     await enqueue(store, payload="x" * (size - len('{"image":"post","payload":""}')))
 
 
@@ -73,7 +73,7 @@ async def test_next_at_the_limit(store: Store, images: tuple[str, ...], size: in
 
 
 async def test_next_of_large_jobs_for_many(store: Store) -> None:
-    """Whose calls share a run have each what they ask for, in order, however large; nobody is told there is none."""
+    """Calls that share a script call each get what they asked for, in order, however large; none is answered empty."""
     made = await enqueue_large(store)
     given = await asyncio.gather(*(store.next(n) for n in (1, 12, 1, 2)))
     assert [len(jobs) for jobs in given] == [1, 9, 1, 2]
@@ -83,7 +83,7 @@ async def test_next_of_large_jobs_for_many(store: Store) -> None:
 
 
 async def test_next_of_large_jobs_when_the_store_fails(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was handed out before a fault is delivered; the fault is told only to who would get nothing else."""
+    """Jobs dispatched before a fault are delivered; only callers that would get nothing get the fault."""
     made = await enqueue_large(store)
     run, calls = store._partitions.run, []
 

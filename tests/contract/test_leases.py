@@ -32,7 +32,7 @@ REPORTS: dict[str, Report] = {
     "fail": lambda store, job: store.fail(GROUP, job.id, job.lease or ""),
     "release": lambda store, job: store.release(GROUP, job.id, job.lease or ""),
 }
-"""All that a consumer says of a job that it holds, with the lease that stands in the job; none when there is none."""
+"""All reports of a consumer on a job that it holds, with the lease of the job; without one if it has none."""
 
 each_report = pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
 
@@ -132,7 +132,7 @@ async def test_report_after_a_requeue(store: Store, report: Report) -> None:
 
 @each_report
 async def test_report_after_a_redelivery(store: Store, report: Report) -> None:
-    """Who lost the job is refused while another delivery holds it, and the new holder goes on undisturbed."""
+    """A consumer that lost the job is refused while another delivery holds it, and the new holder is not affected."""
     late = await running(store, timeout=10)
     await reap_after(store, 10)
     [job] = await store.next(1)
@@ -170,7 +170,7 @@ async def test_report_after_a_release(store: Store, report: Report) -> None:
 
 @each_report
 async def test_report_on_a_cancelled_job(store: Store, report: Report) -> None:
-    """The holder of a cancelled job is told so: this is how a worker learns that it may stop."""
+    """The holder of a cancelled job gets a refusal: this is how a worker learns that it may stop."""
     job = await running(store)
     await store.cancel(GROUP, job.id)
     assert "is cancelled," in await assert_refused(store, report, job, WrongState)
@@ -208,7 +208,7 @@ async def test_touch_keeps_started_at(store: Store) -> None:
 
 
 async def test_touch_of_one_job_leaves_the_others(store: Store) -> None:
-    """A job that is touched is kept, one that is not is taken back."""
+    """A job that is touched keeps its lease, one that is not is requeued."""
     await queued(store, timeout=10)
     await queued(store, timeout=10)
     kept, lost = await store.next(2)

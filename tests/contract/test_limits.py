@@ -53,7 +53,7 @@ def another(store: Store, backend: str, max_group_jobs: int = 0, max_group_bytes
 
 
 async def put(store: Store, *sizes: int, group: str = GROUP) -> Sequence[Job]:
-    """New jobs that are kept in so many bytes each."""
+    """New jobs that are kept in this number of bytes each."""
     jobs = [new(payload="x" * (size - len(ONE) + 70)) for size in sizes]
     return (await store.enqueue(group, jobs)).jobs
 
@@ -65,7 +65,7 @@ async def counted(store: Store, group: str = GROUP) -> float | None:
 
 
 async def test_enqueue_at_the_limit_of_jobs(store: Store) -> None:
-    """A group takes jobs up to its limit; of a call that is over it nothing is done."""
+    """A group takes jobs up to its limit; a call above the limit changes nothing."""
     await store.enqueue(GROUP, [new(), new(delay=30)])
     before = await dump(store)
     for key in ("", "key"):
@@ -112,7 +112,7 @@ async def test_enqueue_counts_what_is_not_finished(store: Store) -> None:
 
 
 async def test_enqueue_of_more_than_ever_fits(store: Store) -> None:
-    """A call that is over the limit by itself is not told to try again."""
+    """A call that is above the limit alone gets no advice to try again."""
     for key in ("", "key"):
         with pytest.raises(Invalid) as refused:
             await store.enqueue(GROUP, [new()] * 4, key)
@@ -169,7 +169,7 @@ async def test_bytes_are_free_when_a_lost_job_is_failed(store: Store) -> None:
 @pytest.mark.parametrize("limits", [(1, 101)])
 @pytest.mark.parametrize("by", ["fail", "reap"])
 async def test_automatic_retry_is_not_held_up(store: Store, by: str) -> None:
-    """A job that failed is made anew in a group that is full, and counts as that did."""
+    """A job that failed is retried even in a group that is full, and the retry counts as the job did."""
     await configure(store, delivery_limit=1)
     [job] = (await store.enqueue(GROUP, [new(payload="x" * 70, max_retries=2, retries_delay=0)])).jobs
     [held] = await store.next(1)
@@ -200,7 +200,7 @@ async def test_retry_at_the_limit(store: Store, backend: str, limits: tuple[int,
 
 @pytest.mark.parametrize("limits", [(2, 0)])
 async def test_enqueues_of_one_turn_are_refused_by_themselves(store: Store) -> None:
-    """Calls that share a run of the script: who finds no room is refused, all others are done."""
+    """Calls that share a script call: those that find no room are refused, all others are done."""
     await store.enqueue("full", [new(), new()])
     calls = [
         store.enqueue(group, [new()] * n) for group, n in (("a", 2), ("full", 1), (GROUP, 1), (GROUP, 2), (GROUP, 1))
@@ -240,7 +240,7 @@ async def test_retry_by_hand_counts_under_a_limit(store: Store, backend: str) ->
 @pytest.mark.parametrize("limits", [(0, 303)])
 @pytest.mark.parametrize("sum_", [None, 7, 300])
 async def test_check_of_a_wrong_sum(store: Store, sum_: int | None) -> None:
-    """A sum that somebody changed is named, and mended; a group without unfinished jobs is not held up by it."""
+    """A sum that somebody changed is named, and repaired; it does not block a group without unfinished jobs."""
     [job] = await put(store, 101)
     key = keys.counted_bytes(partition(store, GROUP))
     if sum_ is None:

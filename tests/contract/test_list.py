@@ -59,7 +59,7 @@ async def made(store: Store, n: int, *, each_ms: int = 1) -> list[str]:
 
 
 async def test_list_of_an_unknown_group(store: Store) -> None:
-    """A group that is not there has no jobs, and is not made by asking."""
+    """A group that does not exist has no jobs, and a read does not create it."""
     assert await store.list("unknown", 10) == ([], "")
     assert await store.groups.list(10) == ([], "")
 
@@ -170,7 +170,7 @@ async def test_list_status(store: Store, status: Status) -> None:
 
 @each_order
 async def test_list_queued(store: Store, newest_first: bool) -> None:
-    """The queued jobs stand in the order in which they would be handed out."""
+    """The queued jobs are in the order in which they would be dispatched."""
     priorities = (0, 1, 2, 0, 1, 2)
     jobs = [await queued(store, priority=priority) for priority in priorities]
     wanted = [jobs[i].id for i in (2, 5, 1, 4, 0, 3)]
@@ -181,7 +181,7 @@ async def test_list_queued(store: Store, newest_first: bool) -> None:
 @each_order
 @pytest.mark.parametrize("n", [1, 2, 10])
 async def test_list_finished(store: Store, n: int, newest_first: bool) -> None:
-    """Finished jobs stand in the order in which they ended."""
+    """Finished jobs are in the order in which they ended."""
     first, second, third = await running_many(store, 3)
     wanted = []
     for job in (second, third, first):
@@ -193,14 +193,14 @@ async def test_list_finished(store: Store, n: int, newest_first: bool) -> None:
 
 
 async def test_list_running(store: Store) -> None:
-    """Running jobs stand in the order in which their leases end."""
+    """Running jobs are in the order in which their leases end."""
     wanted = [(await running(store, timeout=timeout)).id for timeout in (10, 20, 30)]
     last = await running(store, timeout=5)
     assert await whole(store, 2, statuses=["running"]) == [last.id, *wanted]
 
 
 async def test_list_status_created_after(store: Store) -> None:
-    """Both filters hold together; a page may be short, the cursor goes on all the same."""
+    """Both filters apply together; a page may be short, and its cursor continues the list."""
     await made(store, 3)
     after = now_ms(store) - 1
     young = await made(store, 3)
@@ -249,7 +249,7 @@ async def test_list_several_statuses_created_after(store: Store) -> None:
 
 
 async def test_list_with_a_cursor_of_other_statuses(store: Store) -> None:
-    """A cursor goes on only in a list with its statuses; any other is refused by name."""
+    """A cursor continues only a list with its statuses; any other is refused by name."""
     await of_each_status(store)
     await of_each_status(store)
     several: list[Status] = ["failed", "queued"]
@@ -287,7 +287,7 @@ async def test_list_passes_over_what_is_no_job_of_the_group(store: Store) -> Non
 
 @pytest.mark.parametrize("backend", ["fake"])
 async def test_list_pages_in_a_locale(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that runs in a locale where b stands before B pages as any, though Lua's < follows the locale."""
+    """A store in a locale where b comes before B pages like any other, though Lua's < follows the locale."""
     make = ["localedef", "-i", "en_US", "-f", "UTF-8", str(tmp_path / "en_US.UTF-8")]
     if shutil.which("localedef") is None or await asyncio.to_thread(subprocess.call, make, stderr=subprocess.DEVNULL):
         pytest.skip("no locale can be made here: apt-get install locales")

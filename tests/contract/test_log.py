@@ -59,7 +59,7 @@ async def test_log_of_no_job(store: Store) -> None:
 
 
 async def test_follow_of_no_job(store: Store) -> None:
-    """Nor is there one to be followed."""
+    """A log that does not exist cannot be followed."""
     job = await running(store)
     for group, job_id in ((GROUP, "0" * 16), ("other", job.id)):
         with pytest.raises(NotFound):
@@ -67,7 +67,7 @@ async def test_follow_of_no_job(store: Store) -> None:
 
 
 async def test_log_that_grows(store: Store) -> None:
-    """The beginning of a running job's log is known as such, with its delivery, until all of it is there."""
+    """The beginning of a running job's log is known as such, with its delivery, until the log is complete."""
     await running(store, timeout=10)
     await reap_after(store, 10)
     [job] = await store.next(1)

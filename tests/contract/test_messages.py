@@ -82,7 +82,7 @@ WAYS_TO_WAKE: list[tuple[Callable[[Store], Awaitable[object]], int]] = [
 
 @pytest.mark.parametrize(("way", "times"), WAYS_TO_WAKE)
 async def test_wake(store: Store, woken: Heard, way: Callable[[Store], Awaitable[object]], times: int) -> None:
-    """Whatever makes a group ready to hand out a job names it once."""
+    """An event that makes a group ready to dispatch a job publishes it once."""
     await way(store)
     assert await woken() == [GROUP] * times
     assert len(await store.next(1)) == 1
@@ -101,7 +101,7 @@ async def test_wake_is_said_once(store: Store, woken: Heard) -> None:
 
 
 async def test_wake_is_said_to_who_waits(store: Store, woken: Heard) -> None:
-    """Nobody is told who does not wait; who waits is told for 5 s after a `next` that found nothing."""
+    """Nothing is published while no broker polls; a poller is notified for 5 s after a `next` that found nothing."""
     await store.redis.delete(keys.pollers(store.partitions[0]))
     await queued(store)
     assert await woken() == []
@@ -120,7 +120,7 @@ async def test_wake_is_said_to_who_waits(store: Store, woken: Heard) -> None:
 
 
 async def test_waiting_names_the_brokers(store: Store, other: Store) -> None:
-    """Each broker whose clients wait stands there, until 5 s after it last found nothing."""
+    """Each broker whose clients wait is a poller, until 5 s after it last found nothing."""
     assert await store.next(1, waits=True) == []
     wait(store, 3)
     other.now = store.now
@@ -156,7 +156,7 @@ async def test_wake_is_not_said_to_oneself(store: Store, other: Store, woken: He
 
 @pytest.mark.parametrize("way", ["large", "once"])
 async def test_wake_is_said_to_oneself(store: Store, woken: Heard, way: str) -> None:
-    """Of jobs that are sent ahead, or enqueued once by their key, a broker is told too: it may look too early."""
+    """Staged jobs, and those with an Idempotency-Key, are published to their own broker: it may look too early."""
     await store.redis.delete(keys.pollers(store.partitions[0]))
     store.wake_at_enqueue(lambda _: None)
     assert await store.next(1, waits=True) == []
@@ -195,7 +195,7 @@ async def test_timer_of_a_retry(store: Store, timers: Heard) -> None:
 
 
 async def test_timer_of_a_release(store: Store, timers: Heard) -> None:
-    """The reaper hears of a job that is given back for later and comes before all else."""
+    """The reaper hears of a job that is released with a delay and becomes the first timer."""
     job = await running(store)
     await timers()
     await store.release(GROUP, job.id, job.lease, delay=7)
@@ -203,7 +203,7 @@ async def test_timer_of_a_release(store: Store, timers: Heard) -> None:
 
 
 async def test_timer_of_a_touch(store: Store, timers: Heard) -> None:
-    """A touch only moves the end of a lease away, so nobody need be told."""
+    """A touch only moves the end of a lease later, so nothing is published."""
     job = await running(store)
     await timers()
     wait(store, 5)

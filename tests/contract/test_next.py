@@ -1,4 +1,4 @@
-"""What `next` hands out: which jobs, in which order."""
+"""Which jobs `next` dispatches, and in which order."""
 
 import pytest
 
@@ -73,14 +73,14 @@ async def test_next_group_filter(store: Store, n: int, groups: tuple[str, ...]) 
 
 
 async def test_next_group_filter_unknown(store: Store) -> None:
-    """A group that is not there has no jobs, and is not made by asking."""
+    """A group that does not exist has no jobs, and a read does not create it."""
     await enqueue(store)
     assert await store.next(1, ["unknown"]) == []
     assert [group.name for group in (await store.groups.list(10))[0]] == [GROUP]
 
 
 async def test_next_n(store: Store) -> None:
-    """`n` is the most that a call gets; what is left stays for the next."""
+    """`n` is the most that a call gets; the rest stays for the next."""
     await store.enqueue(GROUP, [new(payload=str(i)) for i in range(5)])
     assert await names(store, 2) == ["0", "1"]
     assert await names(store, 100) == ["2", "3", "4"]
@@ -88,14 +88,14 @@ async def test_next_n(store: Store) -> None:
 
 
 async def test_next_twice_gives_no_job_twice(store: Store) -> None:
-    """A job that is handed out goes to nobody else."""
+    """A job that is dispatched goes to nobody else."""
     await store.enqueue(GROUP, [new() for _ in range(6)])
     taken = [job_id for _ in range(4) for job_id in ids(await store.next(2))]
     assert len(taken) == len(set(taken)) == 6
 
 
 async def test_next_after_a_lost_lease(store: Store) -> None:
-    """A job whose lease ended stands at its old place: before all that came after it."""
+    """A job whose lease ended has its old rank: before all that came after it."""
     await enqueue(store, payload="high", priority=1)
     await enqueue(store, payload="lost", timeout=10)
     await enqueue(store, payload="later")
@@ -106,7 +106,7 @@ async def test_next_after_a_lost_lease(store: Store) -> None:
 
 
 async def test_next_after_a_release(store: Store) -> None:
-    """A job that was given back stands at its old place."""
+    """A job that was released has its old rank."""
     await store.enqueue(GROUP, [new(payload=str(i)) for i in range(3)])
     first, second = await store.next(2)
     await store.release(GROUP, second.id, second.lease)
@@ -115,7 +115,7 @@ async def test_next_after_a_release(store: Store) -> None:
 
 
 async def test_next_after_a_delayed_release(store: Store) -> None:
-    """A job that was given back with a delay is not handed out before the delay is over; then it has its old place."""
+    """A job that was released with a delay is not dispatched before the delay ends; then it has its old rank."""
     job = await running(store, payload="0")
     await enqueue(store, payload="1")
     await store.release(GROUP, job.id, job.lease, 30)
@@ -126,7 +126,7 @@ async def test_next_after_a_delayed_release(store: Store) -> None:
 
 
 async def test_next_after_a_delay(store: Store) -> None:
-    """A delayed job joins the end of its priority when its delay is over, not the place of its creation."""
+    """A delayed job joins the end of its priority when its delay ends, not the rank of its creation."""
     await enqueue(store, payload="delayed", delay=10, priority=1)
     await enqueue(store, payload="low")
     await enqueue(store, payload="high", priority=1)
@@ -138,7 +138,7 @@ async def test_next_after_a_delay(store: Store) -> None:
 
 
 async def test_next_before_the_delay_is_over(store: Store) -> None:
-    """A delayed job is not handed out before the reaper has queued it."""
+    """A delayed job is not dispatched before the reaper has queued it."""
     await enqueue(store, delay=10)
     await reap_after(store, 9.999)
     assert await store.next(1) == []
@@ -148,7 +148,7 @@ async def test_next_before_the_delay_is_over(store: Store) -> None:
 
 @pytest.mark.parametrize("lost", [[0], [1], [0, 1], [0, 1, 2, 3]])
 async def test_next_with_dangling_ids(store: Store, lost: list[int]) -> None:
-    """An id of no job is passed over; it costs the caller none of the jobs behind it."""
+    """An id without a record is skipped; it costs the caller none of the jobs behind it."""
     made = [await enqueue(store, payload=str(i)) for i in range(4)]
     await lose(store, *[made[i] for i in lost])
     left = [str(i) for i in range(4) if i not in lost]
@@ -159,7 +159,7 @@ async def test_next_with_dangling_ids(store: Store, lost: list[int]) -> None:
 
 
 async def test_next_with_what_is_left_of_a_job(store: Store) -> None:
-    """A large job without what the producer gave is passed over too, and the jobs behind it are handed out."""
+    """A large job without its spec is skipped too, and the jobs behind it are dispatched."""
     broken = await enqueue(store, payload="x" * LARGE_SPEC)
     await enqueue(store, payload="1")
     await store.redis.delete(keys.job(partition(store, GROUP), broken.id))
@@ -170,7 +170,7 @@ async def test_next_with_what_is_left_of_a_job(store: Store) -> None:
 
 
 async def test_next_with_a_group_of_dangling_ids(store: Store) -> None:
-    """A group of nothing but dangling ids stands in nobody's way."""
+    """A group of nothing but ids without records blocks nobody."""
     for group in ("a", "a", "b"):
         await enqueue(store, group, payload=group)
     for job in (await store.list("a", 10))[0]:
@@ -183,7 +183,7 @@ async def test_next_with_a_group_of_dangling_ids(store: Store) -> None:
 
 @pytest.mark.parametrize("n", [1, 10])
 async def test_next_with_a_wrong_ready_list(store: Store, n: int) -> None:
-    """A group that stands in `ready` without a queued job is taken out of it and passed over."""
+    """A group that is in `ready` without a queued job is removed from it and skipped."""
     await enqueue(store, "b", payload="b")
     await store.redis.zadd(keys.ready(partition(store, "a")), {"a": 1})
     assert await names(store, n) == ["b"]

@@ -1,4 +1,4 @@
-"""What `next` says with a job: its lease, its times, how often it was handed out, its environment."""
+"""What `next` replies with a job: its lease, its times, its number of deliveries, its environment."""
 
 import msgspec
 import pytest
@@ -26,7 +26,7 @@ from tests.stores import Store
 
 
 async def test_next_gives_the_whole_job(store: Store) -> None:
-    """A job that is handed out has everything that the producer gave, and runs from now on."""
+    """A job that is dispatched has everything that the producer gave, and runs from now on."""
     fields = {"image": "post", "payload": "dear you", "timeout": 7, "priority": 1, "max_retries": 2, "retries_delay": 9}
     made = await enqueue(store, **fields)
     wait(store, 3)
@@ -37,7 +37,7 @@ async def test_next_gives_the_whole_job(store: Store) -> None:
 
 
 async def test_next_lease_is_shown_to_its_holder_only(store: Store) -> None:
-    """The token is in the answer that hands the job out, and nowhere else."""
+    """The token is in the answer that delivers the job, and nowhere else."""
     job = await running(store)
     assert job.lease
     assert not (await store.show(GROUP, job.id)).lease
@@ -55,7 +55,7 @@ async def test_next_leases_differ(store: Store) -> None:
 
 
 async def test_next_deliveries(store: Store) -> None:
-    """Every handing out counts, but for one that was given back."""
+    """Every delivery counts, but for one that was released."""
     await queued(store, timeout=10)
     [job] = await store.next(1)
     assert job.deliveries == 1
@@ -69,7 +69,7 @@ async def test_next_deliveries(store: Store) -> None:
 
 
 async def test_next_started_at_is_of_this_delivery(store: Store) -> None:
-    """A job that is queued again has not started; the next delivery sets the time anew."""
+    """A job that is queued again has not started; the next delivery sets the time again."""
     job = await running(store, timeout=10)
     await reap_after(store, 10)
     assert not (await store.show(GROUP, job.id)).started_at
@@ -147,7 +147,7 @@ async def test_next_short_lease_reported_after_the_timeout(store: Store, verb: s
 
 @pytest.mark.parametrize(("ends_s", "status"), [(11.999, "queued"), (12, "failed"), (13, "failed")])
 async def test_next_short_lease_that_is_lost(store: Store, ends_s: float, status: str) -> None:
-    """A lease that nobody renewed is queued again while its run has time left, and failed once its timeout is over."""
+    """A lease that nobody renewed requeues the job while its timeout has time left, and fails it after that."""
     job = await running(store, timeout=12, lease_s=5)
     wait(store, 4)
     await touch(store, job)

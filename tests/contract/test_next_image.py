@@ -22,7 +22,7 @@ async def taken(
 
 
 async def test_next_image_hands_out_no_other_job(store: Store) -> None:
-    """Only jobs of the images asked for are handed out, in their order; the others stay where they are."""
+    """Only jobs of the requested images are dispatched, in their order; the others keep their ranks."""
     for number, image in enumerate(["a", "b", "a", "c", "b"]):
         await enqueue(store, image=image, payload=f"{image}{number}")
     assert await taken(store, 10, "x") == []
@@ -62,7 +62,7 @@ async def test_next_image_with_any_name(store: Store, image: str) -> None:
 
 
 async def test_next_image_hands_out_as_next_does(store: Store) -> None:
-    """A job has all that a consumer needs, is running, and is given back, touched and reported like any other."""
+    """A job has all that a consumer needs, is running, and is released, touched and reported like any other."""
     await configure(store, env_vars={"A": "b"})
     made = await enqueue(store, timeout=30, max_retries=2, priority=1, payload="p")
     [job] = await store.next(1, [GROUP], 10, images=["post"])
@@ -75,7 +75,7 @@ async def test_next_image_hands_out_as_next_does(store: Store) -> None:
 
 
 async def test_next_image_respects_limits(store: Store) -> None:
-    """A paused group hands out nothing, one with max_concurrency no more than that."""
+    """A paused group dispatches nothing, one with max_concurrency no more than that."""
     await store.enqueue(GROUP, [new(payload=str(number)) for number in range(4)])
     await configure(store, paused=True)
     assert await taken(store, 4, "post") == []
@@ -86,7 +86,7 @@ async def test_next_image_respects_limits(store: Store) -> None:
 
 
 async def test_next_image_keeps_to_the_rate(store: Store) -> None:
-    """A group with a rate_limit hands out no more at once than that."""
+    """A group with a rate_limit dispatches no more at once than that."""
     await configure(store, rate_limit=2)
     await store.enqueue(GROUP, [new()] * 5)
     assert [len(await store.next(4, images=["post"])) for _ in range(2)] == [2, 0]
@@ -117,7 +117,7 @@ async def test_next_image_looks_at_a_bounded_number_over_groups(
 
 
 async def test_next_image_of_very_many_groups(store: Store) -> None:
-    """A call looks into no more than 100 groups, named or not; what is left is for the next one."""
+    """A call looks into no more than 100 groups, named or not; the rest is for the next one."""
     groups = [f"group-{number}" for number in range(204)]
     for group in groups:
         await enqueue(store, group)
@@ -129,7 +129,7 @@ async def test_next_image_of_very_many_groups(store: Store) -> None:
 
 
 async def test_next_image_with_a_wrong_ready_list(store: Store) -> None:
-    """A group that stands in `ready` without a queued job is passed over."""
+    """A group that is in `ready` without a queued job is skipped."""
     await enqueue(store, "b", payload="b")
     await store.redis.zadd(keys.ready(store.partitions[0]), {"a": 1})
     assert await taken(store, 5, "post") == ["b"]
@@ -143,7 +143,7 @@ async def test_next_image_many_at_once(store: Store) -> None:
 
 
 async def test_next_image_notes_that_one_waits(store: Store) -> None:
-    """Who asked in vain and waits is told of new jobs, and of groups that become ready, for 5 s; no one else is."""
+    """A poll that found nothing is notified of new jobs, and of groups that become ready, for 5 s; no other is."""
     [p] = store.partitions
     notes = keys.pollers(p), keys.image_pollers(p)
     await enqueue(store)

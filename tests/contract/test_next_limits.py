@@ -1,4 +1,4 @@
-"""When `next` hands out nothing: a paused group, and a group at its max_concurrency."""
+"""When `next` dispatches nothing: a paused group, and a group at its max_concurrency."""
 
 from collections.abc import Awaitable, Callable
 
@@ -30,7 +30,7 @@ FREES: dict[str, Callable[[Store, Job], Awaitable[object]]] = {
 
 
 async def test_next_of_a_paused_group(store: Store) -> None:
-    """A paused group hands out nothing, named or not; the others go on."""
+    """A paused group dispatches nothing, named or not; the others continue."""
     await queued(store, payload="paused")
     await queued(store, "other", payload="other")
     await configure(store, paused=True)
@@ -92,7 +92,7 @@ async def test_next_when_a_full_group_has_room_again(store: Store, freed: str) -
 
 
 async def test_next_counts_started_jobs(store: Store) -> None:
-    """A job that a client took by `start` fills the group as one that was handed out."""
+    """A job that a client took by `start` fills the group like one that was dispatched."""
     await configure(store, max_concurrency=1)
     await started(store)
     await queued(store)
@@ -136,7 +136,7 @@ async def test_start_of_a_running_job_in_a_full_group(store: Store, limit: dict[
 
 
 async def test_next_of_very_many_groups(store: Store) -> None:
-    """One run of the script takes no more than 100 turns of groups; what is left is for the next call."""
+    """One script call opens no more than 100 queues; the rest is for the next call."""
     for number in range(120):
         await queued(store, f"group-{number}")
     first, second = await store.next(1000), await store.next(1000)

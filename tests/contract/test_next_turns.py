@@ -1,4 +1,4 @@
-"""`next` over several groups whose jobs came in turns: one order over all, whatever stands in the way."""
+"""`next` over several groups whose jobs came in turns: one order over all, despite other limits."""
 
 import random
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ from tests.stores import Store
 
 GROUPS = ("a", "b", "c", "d", "e")
 ROOMS = {"b": 3, "d": 4}
-"""How many jobs these groups hand out at most."""
+"""How many jobs these groups dispatch at most."""
 
 
 async def enqueue_in_turns(store: Store, count: int = 40) -> list[Job]:
-    """Jobs of five groups and three priorities, in the order in which they are to be handed out."""
+    """Jobs of five groups and three priorities, in the order in which they are to be dispatched."""
     chosen = random.Random(count)
     jobs = [await enqueue(store, chosen.choice(GROUPS), priority=chosen.choice((0, 0, 0, 1, 2))) for _ in range(count)]
     return sorted(jobs, key=lambda job: -(job.priority or 0))
@@ -62,7 +62,7 @@ async def test_next_in_turns(store: Store, n: int, groups: tuple[str, ...]) -> N
 @pytest.mark.parametrize("n", [1, 4, 1000])
 @pytest.mark.parametrize("setting", ["max_concurrency", "rate_limit"])
 async def test_next_in_turns_with_limits(store: Store, n: int, groups: tuple[str, ...], setting: str) -> None:
-    """Groups that have handed out all that they may are passed over; the others keep their order."""
+    """Groups that have dispatched all that they may are skipped; the others keep their order."""
     for group, room in ROOMS.items():
         await configure(store, group, **{setting: room})
     await configure(store, "e", paused=True)
@@ -137,7 +137,7 @@ async def test_next_behind_very_many_groups_of_dangling_ids(store: Store) -> Non
 
 @pytest.mark.parametrize("groups", [(), GROUPS])
 async def test_next_in_turns_with_large_jobs(store: Store, groups: tuple[str, ...]) -> None:
-    """A call that is full ends in the middle of a group's turn; what it did not hand out is where it was."""
+    """A call that is full ends in the middle of a group's queue; a job that it did not dispatch keeps its rank."""
     made = []
     for group in "aabaaabbcc":
         made += (await store.enqueue(group, [new(payload="x" * 1_200_000)] * 2)).jobs
@@ -151,14 +151,14 @@ async def test_next_in_turns_with_large_jobs(store: Store, groups: tuple[str, ..
 
 
 async def test_next_in_turns_that_come_back_in_reverse(store: Store) -> None:
-    """Groups whose second jobs stand in the reverse order of their first ones have their second turns in that order."""
+    """Groups whose second jobs are in the reverse order of their first ones are read in that order."""
     names = [f"group-{number}" for number in range(16)]
     made = [await queued(store, name) for name in (*names, *names[::-1], *names)]
     assert ids(await store.next(len(made))) == ids(made)
 
 
 async def test_next_of_two_jobs_at_one_place(store: Store) -> None:
-    """Two jobs at one place, as no script leaves them, are both handed out."""
+    """Two jobs with one rank, as no script leaves them, are both dispatched."""
     for group in ("a", "b"):
         job = await queued(store, group)
         await store.redis.zadd(members_key(store, group, "queued"), {job.id: 7})

@@ -1,4 +1,4 @@
-"""What workers are told at once: orders, and cancels of running jobs, at whichever broker of the store they wait."""
+"""Notices to workers at once: orders, and cancels of running jobs, at any broker of the store."""
 
 import asyncio
 from collections.abc import Callable
@@ -39,13 +39,13 @@ async def waits(
 
 
 async def told(waiting: asyncio.Task[Heard]) -> Heard:
-    """What a worker that waits is told, while it waits."""
+    """The notices that a waiting worker gets."""
     async with asyncio.timeout(10):
         return await waiting
 
 
 async def test_hear_of_a_cancel(store: Store) -> None:
-    """All who wait are told of a running job that is cancelled; of others nobody has to hear."""
+    """All waiting workers hear of a running job that is cancelled; of others nobody has to hear."""
     workers = [await waits(store, name) for name in ("w1", "w2")]
     for bring in (queued, delayed):
         await store.cancel(GROUP, (await bring(store)).id)
@@ -58,7 +58,7 @@ async def test_hear_of_a_cancel(store: Store) -> None:
 
 
 async def test_hear_of_cancels_between_two_calls(store: Store) -> None:
-    """What happens while a worker does not wait is told when it waits again, once."""
+    """A notice from a time without a waiting worker is delivered when it waits again, once."""
     worker = await waits(store)
     jobs: list[Job] = []
     seen, heard = "", Heard("")
@@ -72,7 +72,7 @@ async def test_hear_of_cancels_between_two_calls(store: Store) -> None:
 
 
 async def test_hear_of_an_order(store: Store) -> None:
-    """An order is told the worker that it is for, with the number by which that says that it is done."""
+    """An order reaches its worker, with the number by which the worker reports that it is done."""
     await store.workers.announce(Announcement(name="w1", host="h"))
     one, other = [await waits(store, name, wait_s=0.5) for name in ("w1", "w2")]
     await store.workers.order("w1", "quiet")
@@ -103,7 +103,7 @@ async def test_hear_behind_what_is_unknown(store: Store, seen: str) -> None:
 
 
 async def test_hear_of_what_the_token_reaches(store: Store) -> None:
-    """A worker is not told ids of jobs of other groups than its token's."""
+    """A worker gets no ids of jobs of other groups than its token's."""
     own, every = await waits(store, reaches=GROUP.__eq__, wait_s=0.5), await waits(store)
     job = await running(store, "other")
     await store.cancel("other", job.id)
@@ -112,7 +112,7 @@ async def test_hear_of_what_the_token_reaches(store: Store) -> None:
 
 
 async def test_hear_when_the_store_has_lost_notices(store: Store) -> None:
-    """After a flush, or a failover to a server that is behind, workers are told that there is a gap."""
+    """After a flush, or a failover to a server that is behind, workers are notified of the gap."""
     job = await running(store)
     await store.cancel(GROUP, job.id)
     worker = await waits(store)
@@ -121,7 +121,7 @@ async def test_hear_when_the_store_has_lost_notices(store: Store) -> None:
 
 
 async def test_hear_of_more_than_is_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store keeps 1,000 notices. A broker that missed some says so; one that looked in time knows all."""
+    """The store keeps 1,000 notices. A broker that missed some reports a gap; one that looked in time knows all."""
     await store.workers.announce(Announcement(name="w1", host="h"))
     monkeypatch.setattr("broker.store.notices.LOOK_S", 60)
     await store.workers.notices.look()
@@ -145,7 +145,7 @@ async def test_hear_of_more_than_is_kept(store: Store, monkeypatch: pytest.Monke
 
 
 async def test_hear_of_more_than_a_broker_remembers(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who was away for very many notices is told that there is a gap."""
+    """A broker that was away for too many notices reports a gap."""
     monkeypatch.setattr("broker.store.notices.MOST", 2)
     notices = store.workers.notices = Notices(store._partitions)
     seen = [(await notices.hear("w1", "", everywhere, 0)).seen]
@@ -194,7 +194,7 @@ class TestPartitions:
         return BrokerSettings(key_prefix=settings.key_prefix, store_timeout_s=5, partitions=3)
 
     async def test_hear_of_a_cancel_in_each(self, store: Store) -> None:
-        """A worker is told of its jobs in whichever partition they are."""
+        """A worker is notified of its jobs in every partition."""
         seen = (await store.workers.notices.hear("w1", "", everywhere, 0)).seen
         for group in spread(store):
             job = await running(store, group)

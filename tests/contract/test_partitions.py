@@ -28,7 +28,7 @@ async def test_groups_are_spread(store: Store, partitions: int) -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 4, 100])
 async def test_next_reaches_every_group(store: Store, n: int) -> None:
-    """Every job of every partition is handed out, once, never more than n in one answer."""
+    """Every job of every partition is dispatched, once, never more than n in one answer."""
     left = await enqueue_spread(store)
     while left:
         jobs = await store.next(n)
@@ -82,7 +82,7 @@ async def test_next_group_filter_over_partitions(store: Store) -> None:
 
 
 async def test_reap_reaches_every_partition(store: Store) -> None:
-    """One call does what is due in all partitions, and tells the first timer of all."""
+    """One call handles the timers of all partitions, and returns the first timer of all."""
     groups = spread(store)
     for number, group in enumerate(groups):
         await enqueue(store, group, delay=10 + number)

@@ -1,4 +1,4 @@
-"""A group's rate_limit: how many of its jobs are handed out a second, by the store's clock."""
+"""A group's rate_limit: how many of its jobs are dispatched a second, by the store's clock."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.stores import Store
 
 
 def at(store: Store, ms: int) -> None:
-    """Set the store's clock: so many ms after its beginning."""
+    """Set the store's clock to this number of ms after its beginning."""
     store.now = str(NOW + ms)
 
 
@@ -28,7 +28,7 @@ async def many(store: Store, n: int = 100) -> None:
 
 @pytest.mark.parametrize("n", [1, 3, 1000])
 async def test_next_hands_out_a_second_of_jobs_and_no_more(store: Store, n: int) -> None:
-    """A group with a rate_limit hands out that many at once, in one call or many, and the rest stays queued."""
+    """A group with a rate_limit dispatches its jobs of one second, in one call or several; the rest stays queued."""
     await configure(store, rate_limit=6)
     await many(store)
     assert sum([len(await store.next(n)) for _ in range(10)]) == 6
@@ -45,7 +45,7 @@ async def test_next_of_a_high_rate(store: Store) -> None:
 
 @pytest.mark.parametrize("rate", [10, 20, 100])
 async def test_next_after_a_tenth_of_a_second(store: Store, rate: int) -> None:
-    """A group whose second is used up goes on when a tenth of the next one's jobs may go out."""
+    """A group whose bucket is empty continues when a tenth of the bucket is available."""
     await configure(store, rate_limit=rate)
     await many(store, 2 * rate)
     assert len(await store.next(1000)) == rate
@@ -64,7 +64,7 @@ async def test_next_keeps_to_the_rate(store: Store, rate: int) -> None:
 
 
 async def test_next_holds_back_what_rounding_left_no_job_for(store: Store) -> None:
-    """Where what is left of a second is a hair less than a job, the group is held back: it is not in `ready` too."""
+    """A bucket with a hair less than one job is empty: the group is not in `ready`."""
     await configure(store, rate_limit=931)
     await many(store, 5)
     [p] = store.partitions
@@ -75,7 +75,7 @@ async def test_next_holds_back_what_rounding_left_no_job_for(store: Store) -> No
 
 
 async def test_next_is_told_when_the_rate_lets_jobs_go(store: Store) -> None:
-    """A group that was held back comes into `ready` by a timer, which the reaper is told; nobody has to ask for it."""
+    """A group with an empty bucket comes into `ready` by a timer, which is published to the reaper."""
     await configure(store, rate_limit=2)
     await many(store)
     assert len(await store.next(10)) == 2
@@ -93,7 +93,7 @@ async def test_next_is_told_when_the_rate_lets_jobs_go(store: Store) -> None:
 
 
 async def test_next_of_others_beside_a_held_group(store: Store) -> None:
-    """A group that is held back stands in nobody's way."""
+    """A group with an empty bucket blocks nobody."""
     await configure(store, rate_limit=1)
     await many(store, 5)
     await queued(store, "other", payload="other")
@@ -125,7 +125,7 @@ async def test_next_when_the_clock_went_back(store: Store) -> None:
 @pytest.mark.parametrize("rate", [1, 2, 10, 100])
 @pytest.mark.parametrize("back_ms", [1, 700, 1000, 2000, 3_600_000, 366 * 86_400_000])
 async def test_next_of_a_held_group_when_the_clock_went_back(store: Store, rate: int, back_ms: int) -> None:
-    """A group whose second is used up goes on within a second of a clock that goes back, not faster than its rate."""
+    """A group with an empty bucket continues within a second of a clock that goes back, not faster than its rate."""
     await configure(store, rate_limit=rate)
     await many(store, 5 * rate)
     assert len(await store.next(1000)) == rate
@@ -147,7 +147,7 @@ async def test_start_when_the_clock_went_back(store: Store) -> None:
 
 
 async def test_reap_of_many_held_groups_when_the_clock_went_back(store: Store) -> None:
-    """All of them go on, however few the reaper handles at a time."""
+    """All of them continue, however few the reaper handles at a time."""
     groups = [f"group-{number}" for number in range(7)]
     for group in groups:
         await configure(store, group, rate_limit=1)
@@ -181,7 +181,7 @@ async def test_start_again_does_not_count(store: Store) -> None:
 
 
 async def test_configure_another_rate(store: Store) -> None:
-    """Without a rate_limit all go at once; a new one holds from now on, and setting it anew gives nothing extra."""
+    """Without a rate_limit all go at once; a new one applies from now on, and the same again gives nothing extra."""
     await configure(store, rate_limit=2)
     await many(store)
     assert len(await store.next(10)) == 2
@@ -196,7 +196,7 @@ async def test_configure_another_rate(store: Store) -> None:
 
 
 async def test_configure_a_lower_rate(store: Store) -> None:
-    """What is left of a higher rate is no job of a lower one: nothing goes out until one is there."""
+    """The rest of a higher rate is no job of a lower one: nothing is dispatched until one is available."""
     await configure(store, rate_limit=10)
     await many(store)
     assert len(await store.next(7)) == 7
@@ -219,7 +219,7 @@ async def test_next_keeps_all_limits(store: Store) -> None:
 
 
 async def test_check_finds_a_rate_without_a_limit(store: Store) -> None:
-    """What a rate_limit that is gone left behind is found, and mended."""
+    """The remains of a deleted rate_limit are found, and repaired."""
     await queued(store)
     [p] = store.partitions
     await store.redis.zadd(keys.rates(p), {GROUP: NOW})

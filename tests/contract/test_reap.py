@@ -1,4 +1,4 @@
-"""`reap`: what is due is done, a bounded number at a time, at the time that the timers tell."""
+"""`reap`: handles due timers, a bounded number at a time, and returns the time of the next one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -74,7 +74,7 @@ async def test_reap_tells_the_next_timer(store: Store, bring: Bring, due_s: floa
 
 
 async def test_reap_promotes(store: Store) -> None:
-    """A job whose delay is over is queued."""
+    """A job whose delay has ended is queued."""
     job = await delayed(store)
     wait(store, 30)
     assert await store.reap(100) == Reaped(queued=1)
@@ -123,7 +123,7 @@ async def test_reap_at_a_changed_delivery_limit(store: Store) -> None:
 
 
 async def test_reap_does_not_count_released_deliveries(store: Store) -> None:
-    """A delivery that was given back takes nothing from the limit."""
+    """A delivery that was released takes nothing from the limit."""
     await configure(store, delivery_limit=2)
     job = await queued(store, timeout=10)
     for _ in range(3):
@@ -156,7 +156,7 @@ async def test_reap_retries_many_timeouts_at_once(store: Store) -> None:
 
 
 async def test_reap_limit(store: Store) -> None:
-    """One call handles so many jobs of all kinds, says that more is due, and so on until nothing is."""
+    """One call handles a limited number of jobs of all kinds and reports that more is due, until nothing is."""
     await store.enqueue("a", [new(delay=10) for _ in range(3)])
     await running_many(store, 4, "b", timeout=10)
     done: list[int] = []
@@ -180,7 +180,7 @@ async def test_reap_with_early_timers(store: Store) -> None:
 
 
 async def test_reap_says_how_late_it_is(store: Store) -> None:
-    """What is due and not yet done shows how late the oldest timer is."""
+    """Timers that are due and not yet handled show how late the oldest one is."""
     await store.enqueue(GROUP, [new(delay=10) for _ in range(2)])
     wait(store, 13)
     assert (await store.reap(1)).late_ms == 3000
@@ -219,7 +219,7 @@ async def test_reap_with_limit_zero(store: Store) -> None:
 
 @pytest.mark.parametrize(("bring", "due_s"), [(delayed, 30), (running, 60)])
 async def test_reap_of_an_id_without_a_job(store: Store, bring: Bring, due_s: float) -> None:
-    """An id of no job is taken out of its set, so that it stands in nobody's way."""
+    """An id without a record is removed from its set, so that it blocks nobody."""
     job = await bring(store)
     status = (await store.show(GROUP, job.id)).status
     await lose(store, job)
@@ -240,7 +240,7 @@ async def test_reap_of_finished_jobs_of_several_groups(store: Store) -> None:
 
 
 async def test_reap_of_a_job_without_a_run(store: Store) -> None:
-    """A running job of whose run nothing is known counts as never handed out, and goes to the end of its priority."""
+    """A running job without an execution counts as never delivered, and goes to the end of its priority."""
     await configure(store, delivery_limit=1)
     job, other = await running(store), await queued(store)
     await store.redis.hdel(keys.executions(store.partitions[0]), job.id)
@@ -249,7 +249,7 @@ async def test_reap_of_a_job_without_a_run(store: Store) -> None:
 
 
 async def test_reap_forgets_the_place_of_a_promoted_job(store: Store) -> None:
-    """The place that a job given back for later had is kept while it waits, and no longer."""
+    """The rank of a job that is released with a delay is kept while it waits, and no longer."""
     job = await running(store)
     await store.release(GROUP, job.id, job.lease, delay=5)
     key = keys.job(store.partitions[0], job.id)

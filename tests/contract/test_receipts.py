@@ -51,7 +51,7 @@ async def test_succeed_again_keeps_one_receipt(store: Store) -> None:
 
 @pytest.mark.parametrize("times", [1, 5, 8])
 async def test_release_keeps_the_last_receipts(store: Store, times: int) -> None:
-    """A job that is given back again and again keeps the last five receipts."""
+    """A job that is released again and again keeps the last five receipts."""
     job = await running(store)
     for number in range(times):
         await store.release(GROUP, job.id, job.lease or "", receipt=Receipt(delivery=number))

@@ -1,4 +1,4 @@
-"""`release`: a job that is given back is as it was before it was handed out."""
+"""`release`: a released job is as it was before it was delivered."""
 
 from collections.abc import Awaitable, Callable
 
@@ -33,7 +33,7 @@ async def hash_of(store: Store, job: Job) -> dict[bytes, bytes]:
 
 @pytest.mark.parametrize("bring", [running, started, running_shortly])
 async def test_release_leaves_no_trace(store: Store, bring: Bring) -> None:
-    """Nothing of the delivery is left: the job is kept as one that was never handed out."""
+    """Nothing of the delivery is left: the job is kept as one that was never delivered."""
     job = await bring(store)
     other = await queued(store)
     wait(store, 3)
@@ -46,7 +46,7 @@ async def test_release_leaves_no_trace(store: Store, bring: Bring) -> None:
 
 
 async def test_release_of_a_second_delivery(store: Store) -> None:
-    """Of the deliveries only the one that is given back is not counted."""
+    """Of the deliveries only the released one is not counted."""
     await running(store, timeout=10)
     await reap_after(store, 10)
     [job] = await store.next(1)
@@ -72,7 +72,7 @@ async def test_release_for_later(store: Store, delay: int) -> None:
 
 
 async def test_release_many_of_several_groups(store: Store) -> None:
-    """One call gives back jobs of several groups, which may hand them out again at once."""
+    """One call releases jobs of several groups, which may dispatch them again at once."""
     jobs = [await running(store, group) for group in ("a", "b", "a")]
     await store.release_all(jobs)
     assert sorted(ids(await store.next(9))) == sorted(ids(jobs))

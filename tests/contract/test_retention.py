@@ -68,7 +68,7 @@ async def test_reap_after_a_shorter_retention(store: Store, bring: Bring) -> Non
 
 @each_finished
 async def test_reap_after_a_longer_retention(store: Store, bring: Bring) -> None:
-    """A longer retention keeps the jobs that are there, to the new time."""
+    """A longer retention keeps the existing jobs, to the new time."""
     await configure(store, retention=Retentions(succeeded=5, failed=5, cancelled=5))
     job = await bring(store)
     await configure(store, retention=Retentions(succeeded=20, failed=20, cancelled=20))

@@ -52,7 +52,7 @@ async def test_fail_retries(store: Store) -> None:
 
 
 async def test_fail_retry_waits_for_its_delay(store: Store) -> None:
-    """The retry is handed out when retries_delay is over, not sooner."""
+    """The retry is dispatched when retries_delay ends, not sooner."""
     job = await running(store, max_retries=1, retries_delay=9)
     retry = (await store.fail(GROUP, job.id, job.lease)).retry_at
     await reap_after(store, 8.999)
@@ -83,7 +83,7 @@ async def test_retry_keeps_no_defaults(store: Store) -> None:
 
 
 async def test_fail_retry_without_a_delay(store: Store) -> None:
-    """With retries_delay 0 the retry stands at the end of its priority at once."""
+    """With retries_delay 0 the retry is at the end of its priority at once."""
     job = await running(store, payload="retry", max_retries=1, retries_delay=0)
     await queued(store, payload="before")
     await queued(store, payload="high", priority=1)
@@ -101,7 +101,7 @@ async def test_fail_retries_default_delay(store: Store) -> None:
 
 @pytest.mark.parametrize("max_retries", [0, 1, 3])
 async def test_fail_runs(store: Store, max_retries: int) -> None:
-    """A job that always fails runs max_retries + 1 times, whatever was lost or given back between."""
+    """A job that always fails runs max_retries + 1 times, despite lost and released deliveries."""
     await queued(store, max_retries=max_retries, retries_delay=5, timeout=10)
     runs = 0
     while jobs := await store.next(1):
@@ -121,7 +121,7 @@ async def test_fail_runs(store: Store, max_retries: int) -> None:
 
 @pytest.mark.parametrize("bring", [succeeded, cancelled])
 async def test_no_automatic_retry(store: Store, bring: Bring) -> None:
-    """Only a failure is retried by itself."""
+    """Only a failure is retried automatically."""
     assert not (await bring(store, max_retries=3)).retry_at
     assert len((await store.list(GROUP, 10))[0]) == 1
 
@@ -149,7 +149,7 @@ async def test_retry_keeps_max_retries(store: Store, bring: Bring) -> None:
 
 
 async def test_retry_of_a_failed_job_with_retries(store: Store) -> None:
-    """A failed job that is retried by itself is not retried by hand as well."""
+    """A failed job with an automatic retry is not retried by hand as well."""
     old = await failed(store, max_retries=1)
     await assert_refused(store, old)
 

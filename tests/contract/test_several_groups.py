@@ -33,19 +33,19 @@ Words = list[str | int]
 
 
 def new_job(group: str, number: int, *, priority: int = 0, delay: int = 0) -> Words:
-    """A run of one job, as enqueue.lua takes it."""
+    """A batch of one job, as enqueue.lua takes it."""
     return [group, 1, priority, delay, "", f"{number:016}", SPEC]
 
 
 async def enqueue_run(run: Run, store: Store, *jobs: Words) -> None:
-    """One run of enqueue.lua for jobs of several groups."""
+    """One call of enqueue.lua for jobs of several groups."""
     without_delay = sum(1 for job in jobs if job[3] == 0)
     words = [word for job in jobs for word in job]
     await run("enqueue", now_ms(store), "", "", "", "", "", without_delay, 0, 0, "", *words)
 
 
 def report(job: Job, status: str = "succeeded", *, has_lease: bool = True, new_id: str = "") -> Words:
-    """A run of one job, as finish.lua takes it."""
+    """A part with one report, as finish.lua takes it."""
     lease = job.lease or "" if has_lease else ""
     if status == "succeeded" and not new_id:
         return [job.group_name, status, 1, 2, job.id, lease]
@@ -53,7 +53,7 @@ def report(job: Job, status: str = "succeeded", *, has_lease: bool = True, new_i
 
 
 async def finish_run(run: Run, store: Store, *reports: Words) -> list[object]:
-    """One run of finish.lua for jobs of several groups: its reply, of a refusal the word."""
+    """One call of finish.lua for jobs of several groups: its reply, of a refusal the word."""
     items: list[object] = await run("finish", now_ms(store), "", *[word for told in reports for word in told])
     return [item.partition(b" ")[0].decode() if isinstance(item, bytes) else item for item in items]
 
@@ -100,7 +100,7 @@ async def test_enqueue_wakes_nobody_for_a_group_that_was_ready(store: Store, run
 async def test_enqueue_beside_a_group_with_settings(
     store: Store, run: Run, woken: Heard, limit: dict[str, object]
 ) -> None:
-    """A group that may hand out nothing is not named, nor ready; others in the call are, new or moved to the front."""
+    """A group that may dispatch nothing is not published, nor ready; others in the call are, new or moved ahead."""
     await configure(store, "held", **limit)
     await queued(store, "held")
     await store.next(1)
@@ -113,7 +113,7 @@ async def test_enqueue_beside_a_group_with_settings(
 
 
 async def test_enqueue_tells_nobody_who_does_not_wait(store: Store, run: Run, woken: Heard) -> None:
-    """Of several new groups nobody is told where nobody waits."""
+    """Several new groups are not published while no broker polls."""
     await store.redis.delete(keys.pollers(store.partitions[0]))
     await enqueue_run(run, store, new_job("a", 1), new_job("b", 2))
     assert await woken() == []
@@ -142,7 +142,7 @@ async def test_enqueue_makes_groups(store: Store, run: Run) -> None:
 
 
 async def test_enqueue_tells_the_first_timer(store: Store, run: Run, timers: Heard) -> None:
-    """Of the timers of a call the first is told, where it comes before all that were there; and no other."""
+    """Of the timers of a call only the first is published, and only if it is before all existing ones."""
     await enqueue(store, "before", delay=20)
     await timers()
     await enqueue_run(run, store, new_job("a", 1, delay=30), new_job("b", 2, delay=21), new_job("c", 3, delay=40))
@@ -157,7 +157,7 @@ async def test_enqueue_tells_the_first_timer(store: Store, run: Run, timers: Hea
 
 
 async def test_next_tells_the_first_timer(store: Store, timers: Heard) -> None:
-    """Of several groups' leases the one that ends first is told; each group has its own timer."""
+    """Of several groups' leases the one that ends first is published; each group has its own timer."""
     timeouts = {"a": [50, 40], "b": [90, 20], "c": [30]}
     for group, each in timeouts.items():
         for timeout in each:
@@ -168,7 +168,7 @@ async def test_next_tells_the_first_timer(store: Store, timers: Heard) -> None:
 
 
 async def test_finish_with_and_without_settings(store: Store, run: Run, woken: Heard) -> None:
-    """In one call each group's own settings hold: who may report, how long jobs are kept, what comes into ready."""
+    """In one call each group's own settings apply: token required or not, retention, what comes into ready."""
     await configure(store, "short", retention=Retentions(succeeded=60))
     await configure(store, "full", max_concurrency=1)
     await configure(store, "strict", require_lease=True)
@@ -186,7 +186,7 @@ async def test_finish_with_and_without_settings(store: Store, run: Run, woken: H
 
 
 async def test_finish_both_ways_in_several_groups(store: Store, run: Run, woken: Heard) -> None:
-    """Retries of one group are not those of another; each is told where it can be handed out."""
+    """Retries of one group are not those of another; each is published where it can be dispatched."""
     retried, once, done = [
         await running(store, group, max_retries=retries, retries_delay=0)
         for group, retries in (("a", 1), ("b", 0), ("c", 1))
@@ -200,7 +200,7 @@ async def test_finish_both_ways_in_several_groups(store: Store, run: Run, woken:
 
 
 async def test_finish_tells_the_first_timer(store: Store, run: Run, timers: Heard) -> None:
-    """Of the timers of several groups the first is told once, and all are there."""
+    """Of the timers of several groups the first is published once, and all exist."""
     await configure(store, "b", retention=Retentions(succeeded=20, failed=10))
     jobs = [await running(store, group, timeout=100) for group in ("a", "b", "b", "c")]
     await timers()
@@ -215,7 +215,7 @@ async def test_finish_tells_the_first_timer(store: Store, run: Run, timers: Hear
 
 @pytest.mark.parametrize("status", ["succeeded", "failed"])
 async def test_finish_leaves_nothing_of_the_runs(store: Store, run: Run, status: str) -> None:
-    """Whatever a job was handed out by, and beside what it is finished: nothing of its delivery stays."""
+    """A finished job keeps nothing of its delivery, whichever verb delivered it."""
     shortly, by_start = await running(store, "a", lease_s=5), await started(store, "b")
     jobs = [await running(store, "c"), shortly, by_start]
     assert await finish_run(run, store, *[report(job, status) for job in jobs]) == [1] * 3
@@ -226,7 +226,7 @@ async def test_finish_leaves_nothing_of_the_runs(store: Store, run: Run, status:
 
 @pytest.mark.parametrize("limits", [1000])
 async def test_finish_frees_the_bytes_of_each_group(store: Store, run: Run) -> None:
-    """Bytes are counted off the group that had them, whatever stands beside it in the call."""
+    """Bytes are subtracted from the group that had them, also when a call reports on several groups."""
 
     async def sums(*groups: str) -> Sequence[float | None]:
         return [await store.redis.zscore(keys.counted_bytes(partition(store, group)), group) for group in groups]

@@ -1,4 +1,4 @@
-"""`start`: who may say it, what it gives, and the times that clients tell."""
+"""`start`: which clients may call it, what it replies, and the times that clients report."""
 
 from collections.abc import Awaitable, Callable
 
@@ -67,7 +67,7 @@ async def test_start_of_a_queued_job_with_a_lease(store: Store) -> None:
 
 
 async def test_start_by_who_was_handed_the_job(store: Store) -> None:
-    """After `next` a client says `start` with or without the token: the lease begins anew, the delivery is the same."""
+    """After `next` a client calls `start` with or without the token: it renews the lease, the delivery is the same."""
     job = await running(store, timeout=10)
     for lease in ("", job.lease):
         wait(store, 4)
@@ -79,7 +79,7 @@ async def test_start_by_who_was_handed_the_job(store: Store) -> None:
 
 
 async def test_start_twice_by_two_clients(store: Store) -> None:
-    """Of two clients that start the same queued job one has it; the other is told so and changes nothing."""
+    """Of two clients that start the same queued job one has it; the other is refused and changes nothing."""
     job = await started(store)
     before = await dump(store)
     with pytest.raises(WrongState, match="started by another client"):
@@ -95,7 +95,7 @@ async def test_start_twice_by_its_holder(store: Store) -> None:
 
 
 async def test_start_without_a_lease_after_a_redelivery(store: Store) -> None:
-    """How the job was handed out belongs to the delivery: a job once started may be handed out by `next` later."""
+    """The verb that delivered a job belongs to the delivery: a job once started may later be delivered by `next`."""
     job = await started(store, timeout=10)
     await reap_after(store, 10)
     await store.next(1)
@@ -103,7 +103,7 @@ async def test_start_without_a_lease_after_a_redelivery(store: Store) -> None:
 
 
 async def test_start_with_a_short_lease(store: Store) -> None:
-    """The short lease begins anew with `start`, and so does the run that the timeout bounds."""
+    """`start` renews the short lease, and the run that the timeout bounds begins again."""
     job = await running(store, timeout=12, lease_s=5)
     wait(store, 4)
     assert (await store.start(GROUP, job.id, job.lease)).expires_at == clock(store, 5)

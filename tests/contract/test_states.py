@@ -137,7 +137,7 @@ async def test_verb_in_another_status(store: Store, verb: str, bring: Bring) -> 
 
 
 async def test_refusal_of_a_finished_job_says_when_it_ended(store: Store) -> None:
-    """Not when it was handed out, nor when it was made."""
+    """Without the time of its delivery or of its creation."""
     job = await running(store)
     wait(store, 5)
     ended = await store.succeed(GROUP, job.id, job.lease)
@@ -149,7 +149,7 @@ async def test_refusal_of_a_finished_job_says_when_it_ended(store: Store) -> Non
 
 @pytest.mark.parametrize(("verb", "bring"), IDLE, ids=_names)
 async def test_unaddressed_verb_with_nothing_to_do(store: Store, verb: str, bring: Bring) -> None:
-    """`next` hands out queued jobs only, and `reap` leaves those alone."""
+    """`next` dispatches queued jobs only, and `reap` leaves those alone."""
     job = await bring(store)
     before = await dump(store)
 

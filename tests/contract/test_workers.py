@@ -19,7 +19,7 @@ def at(store: Store, seconds: float) -> None:
 
 
 async def test_announce_makes_a_worker_known(store: Store) -> None:
-    """What a worker says of itself is told as it said it, with the time of its last word."""
+    """The announcement of a worker is read as it was sent, with the time of its last heartbeat."""
     at(store, 0)
     orders = await store.workers.announce(says(runner="process", busy=1, running=["0hYjB6dJb7Pq2Xk9"]))
     assert (orders.number, orders.order or None) == (0, None)
@@ -32,7 +32,7 @@ async def test_announce_makes_a_worker_known(store: Store) -> None:
 
 
 async def test_announce_keeps_a_worker_for_a_minute(store: Store) -> None:
-    """Its keys expire a minute after its last word; then it is not there."""
+    """Its keys expire a minute after its last heartbeat; then the worker is not found."""
     await store.workers.announce(says())
     keys = [key async for key in store.redis.scan_iter("*worker*")]
     assert len(keys) == 2
@@ -45,7 +45,7 @@ async def test_announce_keeps_a_worker_for_a_minute(store: Store) -> None:
 
 
 async def test_announce_forgets_those_who_are_silent(store: Store) -> None:
-    """A worker's word takes the names of those out whose last one is over a minute old."""
+    """A heartbeat removes the names of workers whose last one is more than a minute old."""
     at(store, 0)
     await store.workers.announce(says("old"))
     at(store, KEPT_S)
@@ -54,7 +54,7 @@ async def test_announce_forgets_those_who_are_silent(store: Store) -> None:
 
 
 async def test_announce_of_a_worker_that_stops(store: Store) -> None:
-    """A worker's last word takes it off the list at once."""
+    """A worker's announcement that it stops removes it from the list at once."""
     await store.workers.announce(says())
     await store.workers.announce(says(state="stopped"))
     assert await store.workers.list(10) == ([], "")
@@ -64,7 +64,7 @@ async def test_announce_of_a_worker_that_stops(store: Store) -> None:
 
 
 async def test_announce_of_one_worker_too_many(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The registry is bounded: a new worker above the limit is refused, one that is known goes on."""
+    """The registry is bounded: a new worker above the limit is refused, a known one is still accepted."""
     monkeypatch.setattr("broker.store.workers.MAX_WORKERS", 2)
     await store.workers.announce(says("a"))
     await store.workers.announce(says("b"))
@@ -75,7 +75,7 @@ async def test_announce_of_one_worker_too_many(store: Store, monkeypatch: pytest
 
 @pytest.mark.parametrize("word", ["quiet", "resume", "drain"])
 async def test_order_waits_until_it_is_done(store: Store, word: Order) -> None:
-    """An order is told with each announcement until the worker says that it carried it out."""
+    """An order comes with each heartbeat until the worker reports that it carried it out."""
     await store.workers.announce(says())
     assert (await store.workers.order("w1", word)).order == word
     first = await store.workers.announce(says())
@@ -88,7 +88,7 @@ async def test_order_waits_until_it_is_done(store: Store, word: Order) -> None:
 
 
 async def test_order_replaces_an_earlier_one(store: Store) -> None:
-    """The last word counts, and having done the one before does not take it away."""
+    """The last order counts, and a report on the one before does not remove it."""
     await store.workers.announce(says())
     await store.workers.order("w1", "quiet")
     first = await store.workers.announce(says())

@@ -141,7 +141,7 @@ class Runner:
         verbs = {name for name, text in _PARTS.items() if file in text}
 
         def is_tried(item: Any) -> bool:
-            is_near = file.startswith("_") or file in item.nodeid or self._took_s[item.nodeid] <= QUICK_S
+            is_near = file not in script_source.SCRIPTS or file in item.nodeid or self._took_s[item.nodeid] <= QUICK_S
             return is_near and bool(self._uses[item.nodeid] & verbs)
 
         def rank(item: Any) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from broker.store.format.record import parts_of, split
 
 
 def kept_of(text: bytes) -> dict[str, Any]:
-    """What the text of a job says beside group and spec: its settings, and created_at in ms; nothing if it is gone."""
+    """What a record has in addition to group and spec: its settings, and created_at in ms; nothing if it is gone."""
     if not text:
         return {}
     parts = parts_of(split(text)[0])

@@ -74,7 +74,7 @@ def facts_of(text: bytes, own: dict[bytes, bytes]) -> dict[str, str]:
 
 
 def told_of_run(text: str) -> list[str]:
-    """The words of a run that the model speaks of: not started_at, and of one that is over no length."""
+    """The words of an execution that the model has: not started_at, and of a finished one no short lease."""
     words = text.split()
     del words[2:3]
     if words[-2:-1] and words[-2] in FINISHED:
@@ -85,7 +85,7 @@ def told_of_run(text: str) -> list[str]:
 class TitanMachine(RuleBasedStateMachine):
     """Subclasses say which store: `connect` gives a client, `is_plain` is for fakeredis, `partitions` how many it has.
 
-    A lease token is all that tells consumers apart: tokens that are right, stale, wrong or missing are many consumers,
+    Consumers differ by their lease tokens alone: tokens that are right, stale, wrong or missing are many consumers,
     and one that is never used again is a consumer that crashed.
     """
 
@@ -206,7 +206,7 @@ class TitanMachine(RuleBasedStateMachine):
 
     @rule(ms=st.sampled_from((1, 500, 1000, 86_400_000, -700, -3_600_000)))
     def advance(self, ms: int) -> None:
-        """The clock goes on, jumps, or after a failover falls back."""
+        """The clock moves forward, jumps, or goes back as after a failover."""
         self.model.now += ms
         self.latest = max(self.latest, self.model.now)
         self.store.now = str(self.model.now)
@@ -237,7 +237,7 @@ class TitanMachine(RuleBasedStateMachine):
 
     @invariant()
     def agrees(self) -> None:
-        """What is kept of jobs, the order of every queue, and the groups that may hand out are the model's."""
+        """Jobs, the order of every queue, and the groups that may dispatch are the model's."""
 
         async def look() -> tuple[list[dict[str, str]], list[list[str]], list[Any], dict[str, int]]:
             pipeline = self.redis.pipeline(transaction=False)
@@ -277,7 +277,7 @@ class TitanMachine(RuleBasedStateMachine):
             assert groups == [group for group in self.model.ready() if self.of(group) == p]
 
     def take(self, n: int, groups: list[str], lease_s: int | None) -> list[Job]:
-        """What `next` hands out, as the model has it; of several partitions, where turns are taken, one at a time."""
+        """What `next` dispatches, as the model has it; of several partitions, which alternate, one at a time."""
         if self.partitions > 1:
             groups = [groups[0] if groups else GROUPS[n % 2]]
         jobs: list[Job] = self.run(self.store.next(n, groups, lease_s))

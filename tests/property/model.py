@@ -1,4 +1,4 @@
-"""What the store should do, told without Redis: the same verbs over plain objects.
+"""A model of the store without Redis: the same verbs over plain objects.
 
 Times are ms. The model makes no ids and no lease tokens: it is given those that the store made.
 """
@@ -57,12 +57,12 @@ class ModelJob:
         return (self.given.timeout or 60) * 1000
 
     def facts(self) -> dict[str, str]:
-        """What the model speaks of that is kept of the job beside its run, as the store writes it."""
+        """The fields of the job that the model has, without its execution, as the store writes them."""
         facts = {name: getattr(self, name) for name in FACTS}
         return {name: str(value) for name, value in facts.items() if value is not None and value != 0}
 
     def run(self) -> list[str]:
-        """What the store has of its last run, but for when that began, and of one that is over its length."""
+        """The execution, without its start, and without the short lease if it has ended."""
         words: list[object] = [self.deliveries] if self.deliveries else []
         if self.status in FINISHED:
             words = [self.lease or "*", self.deliveries, self.status, self.ended_at]
@@ -91,7 +91,7 @@ class Model:
             self._add(self._counting(ModelJob(job_id, group, new, self.now)), new.delay or 0)
 
     def check_enqueue(self, group: str, given: Sequence[NewJob]) -> None:
-        """Whether so many new jobs are taken; then `enqueue` adds them."""
+        """Whether this number of new jobs is accepted; then `enqueue` adds them."""
         size = sum(ModelJob("", group, new, self.now).size for new in given)
         if 0 < self.limits.jobs < len(given):
             raise Refused("INVALID")
@@ -231,11 +231,11 @@ class Model:
         return job.ended_at + int(getattr(self._of(job.group).retention or Retentions(), job.status)) * 1000
 
     def queue(self, group: str) -> list[ModelJob]:
-        """The queued jobs of a group, first the one that is handed out first."""
+        """The queued jobs of a group, in the order in which they are dispatched."""
         return sorted((j for j in self.jobs.values() if j.group == group and j.status == "queued"), key=_place)
 
     def room(self, group: str) -> float:
-        """How many jobs the group may hand out now."""
+        """How many jobs the group may dispatch now."""
         settings = self._of(group)
         if settings.paused or group in self.held_until:
             return 0
@@ -248,7 +248,7 @@ class Model:
         return {group: size for group, size in sums.items() if size}
 
     def ready(self) -> list[str]:
-        """The groups that may hand out a job now, in the order of their first jobs."""
+        """The groups that may dispatch a job now, in the order of their first jobs."""
         queues = self._ready(())
         return sorted(queues, key=lambda group: _place(queues[group][0]))
 
@@ -275,7 +275,7 @@ class Model:
         return job
 
     def _full_at(self, group: str) -> float:
-        """When a whole second's jobs may go out again; a clock that fell back holds nothing up for longer than that."""
+        """When the bucket is full again; after the clock went back no group waits longer than that."""
         return min(max(self.full_at.get(group, self.now), self.now), self.now + 1000)
 
     def _allowance(self, group: str) -> int:

@@ -78,7 +78,7 @@ class World:
         self._ids: list[str] = []
 
     async def explore(self, depth: int) -> None:
-        """Visit everything that is at most so many steps away; raises AssertionError with the way there."""
+        """Visit everything within this number of steps; raises AssertionError with the steps that lead to it."""
         await self._begin()
         first = self._here()
         seen = {self._shape()}
@@ -153,8 +153,8 @@ class World:
                 assert token.is_given_back or token.ends <= self._now, "two hold the job"
             if token.job_id == _facts(self._memory(), job_id).get("retry_of"):
                 is_cancelled = self._ended.get(token.job_id) == "cancel"  # its holder hears of that later
-                assert token.is_given_back or token.ends <= self._now or is_cancelled, "a retry runs beside its job"
-        assert job_id not in self._ended, "a finished job was handed out"
+                assert token.is_given_back or token.ends <= self._now or is_cancelled, "a retry runs while its job runs"
+        assert job_id not in self._ended, "a finished job was delivered"
         self._tokens[lease] = Token(job_id, lease, 0)
         await self._renew(job_id)
 
@@ -209,7 +209,7 @@ class World:
         assert await self._store.check(GROUP, (), is_repair=False) == []
 
     def _check_step(self, before: Place) -> None:
-        """Finished jobs stay so; each job is in one set, and was not handed out more often than it may."""
+        """Finished jobs stay so; each job is in one set, and is not delivered more often than it may be."""
         memory, old = self._memory(), before.memory
         self._ids += sorted(_job_ids(memory) - set(self._ids))
         for job_id in _job_ids(memory):
@@ -218,7 +218,7 @@ class World:
             status = _run(old, job_id).get("status")
             assert status not in FINISHED or status == sets[0], f"{job_id} was {status} and is {sets[0]}"
             limit = self._settings.delivery_limit or 5
-            assert int(_run(memory, job_id).get("deliveries", 0)) <= limit, "handed out too often"
+            assert int(_run(memory, job_id).get("deliveries", 0)) <= limit, "delivered too often"
 
     def _memory(self) -> Any:
         return self._server.dbs[0]._dict
@@ -282,7 +282,7 @@ def _job_ids(memory: Any) -> set[str]:
 
 
 def _facts(memory: Any, job_id: str) -> dict[str, str]:
-    """What is kept of the job beside its run, but for when it was made."""
+    """The fields of the job, without its execution and its creation time."""
     text = _fields(memory, keys.jobs(P)).get(job_id)
     settings = kept_of(text or b"")
     settings.pop("created_at", None)

@@ -11,12 +11,16 @@ from tests.property.test_machine import SEARCH, FakeMachine
 MUTANTS = {
     "next forgets the room of a group": ("next", "math.min(n, k + group.room)", "n"),
     "a stale token finishes a job": ("finish", "if execution and (is_any_token or", "if execution and (true or"),
-    "a lost job has deliveries for ever": (
+    "a lost job has deliveries without end": (
         "reap",
         "job.deliveries >= tonumber(delivery_limit)",
         "false",
     ),
-    "the reaper is a millisecond late": ("reap", "now - retention_s * 1000, 'LIMIT'", "now - retention_s * 1000 - 1, 'LIMIT'"),
+    "the reaper is a millisecond late": (
+        "reap",
+        "now - retention_s * 1000, 'LIMIT'",
+        "now - retention_s * 1000 - 1, 'LIMIT'",
+    ),
     "a timer is never set": ("enqueue", "'delayed:' .. group\n  end", "'queued:' .. group\n  end"),
     "a running job takes no room": ("enqueue", "{ 'delayed', 'queued', 'running' }", "{ 'delayed', 'queued' }"),
     "bytes are bounded as jobs are": ("enqueue", "sum + bytes > max_bytes", "sum >= max_bytes"),

@@ -12,7 +12,7 @@ DEPTH = 4
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", WORLDS)
 async def test_small_world_keeps_every_promise(name):
-    """Whatever happens in whatever order, one holds a job, one ends it, and the store agrees with itself."""
+    """In every order of events, one consumer holds a job, one ends it, and the store agrees with itself."""
     world = World(*WORLDS[name])
     await world.explore(DEPTH)
     print(f"{DEPTH} steps: {world.states} states, {world.edges} edges")

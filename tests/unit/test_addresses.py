@@ -14,7 +14,7 @@ def test_addresses_of_several_servers(between):
 
 
 def test_address_of_a_primary():
-    """Sentinels have a port by themselves, the primary a name, a database and a password; they may have their own."""
+    """Sentinels have a port each, the primary a name, a database and a password; Sentinels may have their own."""
     [found] = addresses("redis+sentinel://ann:pw@s1,s2:99/main/2?client_name=t&sentinel_password=no")
     url = "redis://ann:pw@s1:26379/2?client_name=t"
     assert found == StoreAddress("sentinel", url, (("s1", 26379), ("s2", 99)), "main", (("password", "no"),))

@@ -1,4 +1,4 @@
-"""Cursors: text that a list gave comes back as its place; anything else is refused."""
+"""Cursors: the text in a list's answer decodes to its position; anything else is refused."""
 
 import base64
 

@@ -27,7 +27,7 @@ def is_ok(line: DoctorLine) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("told", "found", "ok"),
+    ("versions", "found", "ok"),
     [
         ({"valkey_version": "9.1.2", "redis_version": "7.2.4"}, "Valkey 9.1.2", True),
         ({"valkey_version": "7.2.0", "redis_version": "7.2.4"}, "Valkey 7.2.0", True),
@@ -37,9 +37,9 @@ def is_ok(line: DoctorLine) -> bool:
         ({}, "Redis 0", False),
     ],
 )
-def test_version(told: dict[str, str], found: str, ok: bool) -> None:
+def test_version(versions: dict[str, str], found: str, ok: bool) -> None:
     """Redis from 7.0 and Valkey from 7.2 will do; Valkey's own version counts, not the one it is compatible with."""
-    line = doctor.version(told)
+    line = doctor.version(versions)
     assert (line.found, is_ok(line)) == (found, ok)
 
 
@@ -76,13 +76,13 @@ def test_memory(used: int, limit: int, ok: bool) -> None:
 
 @pytest.mark.parametrize(("skew_s", "ok"), [(0.0, True), (1.0, True), (-1.0, True), (1.1, False), (-3600.0, False)])
 def test_clock(skew_s: float, ok: bool) -> None:
-    """More than a second between the clocks is told, either way."""
+    """More than a second between the clocks is reported, either way."""
     assert is_ok(doctor.clock(skew_s)) == ok
 
 
 @pytest.mark.parametrize(("ahead_s", "ok"), [(0.0, True), (2.0, True), (2.1, False), (3600.0, False)])
 def test_clock_that_went_back(ahead_s: float, ok: bool) -> None:
-    """What has happened is not ahead of the store's clock unless that went back: how far is told, and what follows."""
+    """No stored event is later than the store's clock unless that went back: the report says how far, with advice."""
     line = doctor.clock(0.0, ahead_s)
     assert is_ok(line) == ok
     assert ok or ("3,600 s ahead" in line.found) == (ahead_s == 3600)

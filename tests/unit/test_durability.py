@@ -31,7 +31,7 @@ def test_a_store_that_keeps_jobs():
     ],
 )
 def test_a_store_that_can_lose_jobs(odd, fsync, says):
-    """Each setting that can lose jobs is one weakness, told in words with what to do."""
+    """Each setting that can lose jobs is one weakness, described in words with what to do."""
     [weakness] = durability(GOOD | odd, fsync).weaknesses
     assert weakness.startswith(says)
 

@@ -10,7 +10,7 @@ from broker.core.errors import BY_WORD, ERRORS, TitanError
 
 
 def test_errors_lists_every_class():
-    """Every class of the module stands in the list, once, with a word of its own."""
+    """Every class of the module is in the list, once, each with a different word."""
     classes = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, TitanError)}
     assert set(ERRORS) == classes
     assert len(ERRORS) == len(classes) == len(BY_WORD)

@@ -62,7 +62,7 @@ async def test_durable_waits_for_the_disk(own_server):
 
 
 async def test_durable_repeated_waits_again(own_server):
-    """A repeat with the same key, which writes nothing of its own, is held up by the first one's jobs all the same."""
+    """A repeat with the same key, which writes nothing, waits for the first one's jobs in the same way."""
     url, _ = own_server("--appendonly", "yes", "--appendfsync", "no")
     async with opened(url, durable_limit_s=0.2, store_timeout_s=5) as store:  # a busy disk holds the store up
         for _ in range(2):
@@ -95,7 +95,7 @@ async def test_durable_when_the_file_goes(own_server):
 
 
 async def test_durable_without_a_replica(own_server):
-    """Replicas that are asked for and are not there are a refusal in time."""
+    """Replicas that are required and missing are a refusal in time."""
     url, _ = own_server("--appendonly", "yes", "--appendfsync", "always")
     async with opened(url, durable_replicas=1, durable_limit_s=0.2) as store:
         with pytest.raises(NotDurable, match="1 replicas"):
@@ -103,7 +103,7 @@ async def test_durable_without_a_replica(own_server):
 
 
 async def test_durable_on_a_store_that_is_too_old(tmp_path):
-    """Redis 7.0, which cannot say it, is refused with its own words, and nothing is enqueued."""
+    """Redis 7.0, which does not have the command, is refused with a message of its own, and nothing is enqueued."""
     url, server = start_server(server_program("redis"), tmp_path, "--appendonly", "yes")
     try:
         async with opened(url) as store:
@@ -130,7 +130,7 @@ async def test_durable_while_the_store_is_away(own_server):
 
 
 async def test_durable_on_a_store_that_freezes(own_server, monkeypatch):
-    """A store that freezes when it has the jobs, or is asked whether it can say it, is given up in time."""
+    """A store that freezes when it has the jobs, or when it is asked for WAITAOF, is given up in time."""
     url, server = own_server("--appendonly", "yes", "--appendfsync", "everysec")
     async with opened(url) as store:
         await store.enqueue_durably("maps", ONE)
@@ -142,7 +142,7 @@ async def test_durable_on_a_store_that_freezes(own_server, monkeypatch):
             return made
 
         monkeypatch.setattr(store.enqueuer, "enqueue", enqueue_and_freeze)
-        for refusal in (NotDurable, StoreUnavailable):  # after the first it asks anew what the store can say
+        for refusal in (NotDurable, StoreUnavailable):  # after the first it asks again what the store supports
             began = time.monotonic()
             with pytest.raises(refusal):
                 await store.enqueue_durably("maps", ONE)
@@ -151,7 +151,7 @@ async def test_durable_on_a_store_that_freezes(own_server, monkeypatch):
 
 
 async def test_durable_holds_nobody_up(own_server):
-    """While one waits for the disk, other calls go on."""
+    """While one waits for the disk, other calls continue."""
     url, _ = own_server("--appendonly", "yes", "--appendfsync", "no")
     async with opened(url) as store, Redis.from_url(url) as other:
         await store.enqueue("maps", ONE)

@@ -47,7 +47,7 @@ def test_labelled_adds_to_every_sample():
 
 
 def test_requests_without_a_route():
-    """What has no route is counted as none, beside a route's own statuses."""
+    """A request without a route is counted as none, and a route's own statuses separately."""
     requests = RequestCounts(["enqueue", "next"])
     requests.observe(NO_ROUTE, 404, 0.1)
     requests.observe(0, 404, 0.1)
@@ -72,7 +72,7 @@ async def test_lag_sees_a_stall():
 
 
 def test_lag_forgets_the_longest_after_two_windows(monkeypatch):
-    """A stall is told for a window at least, and not for ever."""
+    """A stall is reported for a window at least, and not permanently."""
     lag = LoopLag()
     now = time.monotonic()
     told = []

@@ -40,7 +40,7 @@ def test_new_job_takes_its_bounds_and_nothing_beyond(name, low, high):
 
 @pytest.mark.parametrize("image", ["x" * 256, 7, ["x"], {"name": "x"}])
 def test_new_job_refuses_an_image_that_is_none(image):
-    """An image has up to 255 characters. Who reads many looks for control characters."""
+    """An image has up to 255 characters. The reader of many images looks for control characters."""
     assert "$.jobs[0].image" in refusal(image=image)
 
 
@@ -75,7 +75,7 @@ def test_a_job_leaves_out_what_it_does_not_have():
 @SLOW
 @given(jobs=st.lists(NEW_JOBS, min_size=1, max_size=5))
 async def test_any_valid_job_survives_the_store(store: Store, jobs):
-    """Whatever a producer may give comes back unchanged, told at once and shown later."""
+    """All that a producer may send is returned unchanged, at once and later."""
     made = (await store.enqueue("maps", jobs)).jobs
     assert [await store.show("maps", job.id) for job in made] == made
     for job, kept in zip(jobs, made, strict=True):

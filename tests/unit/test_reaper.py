@@ -65,7 +65,7 @@ def reaper(store, logs, notifier, monkeypatch):
 
 
 async def heard(store, notifier):
-    """Wait until all that was said so far is heard: what is said last is heard last."""
+    """Wait until all messages so far are heard: the last one is heard last."""
     with waits(notifier, ["marker"]) as event:
         await store.configure("marker", GroupSettings(paused=True))
         await store.enqueue("marker", [NewJob(image="x")])
@@ -106,7 +106,7 @@ async def test_reap_due_says_how_long_to_sleep(store, reaper):
 
 
 async def test_reap_due_goes_on_while_there_is_more(store, logs, notifier, settings):
-    """A batch bounds one step, not the work: what is due is done before it sleeps."""
+    """A batch bounds one step, not the work: all due timers are handled before it sleeps."""
     store.now = str(NOW)
     object.__setattr__(store, "settings", type(settings)(key_prefix=settings.key_prefix, reap_batch=2))
     await store.enqueue("maps", [NewJob(image="x", delay=1)] * 7)
@@ -140,7 +140,7 @@ async def test_run_wakes_for_a_sooner_timer_of_another_client(store, reaper, red
 
 
 async def test_run_looks_though_no_word_comes(store, reaper):
-    """Where the store's word gets lost, as on a connection that is half open, what is due is done within a second."""
+    """If messages get lost, as on a half-open connection, due timers are handled within a second."""
     async with running(reaper):
         await eventually(lambda: reaper.calls > 0)
         reaper.notifier._on_timer.clear()
@@ -167,7 +167,7 @@ async def test_a_lost_job_is_back_within_a_second_of_its_timeout(store, reaper):
 
 
 async def test_run_after_a_crash(store, reaper, monkeypatch, caplog):
-    """A crash is logged with its cause, stands in `fault` meanwhile, and the reaper goes on."""
+    """A crash is logged with its cause, is in `fault` meanwhile, and the reaper continues."""
     reap, is_broken = store.reap, True
 
     async def crash(limit):
@@ -189,7 +189,7 @@ async def test_run_after_a_crash(store, reaper, monkeypatch, caplog):
 
 
 async def test_run_while_the_store_is_away(store, reaper, monkeypatch, caplog):
-    """A store that does not answer stands in `fault`, is logged once and not each time, and is asked again."""
+    """A store that does not answer is in `fault`, is logged once and not each time, and is asked again."""
     reap, asked = store.reap, 0
 
     async def away(limit):
@@ -218,7 +218,7 @@ async def test_logs_of_expired_jobs_are_deleted(store, reaper, logs):
 
 @pytest.mark.parametrize("trouble", [StoreUnavailable("The bucket is away."), RuntimeError("a bug"), "stuck"])
 async def test_logs_that_cannot_be_deleted_do_not_stop_the_reaping(store, reaper, logs, trouble):
-    """A log store that fails or hangs holds up nothing but its own deletions, which are made up for later."""
+    """A log store that fails or hangs delays only its own deletions, which are done later."""
     logs.is_stuck, logs.fault = trouble == "stuck", None if trouble == "stuck" else trouble
     gone = await gone_with_log(store)
     async with running(reaper):
@@ -237,7 +237,7 @@ async def test_logs_that_cannot_be_deleted_do_not_stop_the_reaping(store, reaper
 
 @pytest.mark.parametrize("backend", ["valkey"])
 async def test_run_ends_whenever_it_is_cancelled(store, logs, notifier):
-    """A broker that stops is not held up by its reaper, whatever that is doing at the moment."""
+    """The reaper does not delay a broker that stops, at any moment of its work."""
     logs.fault = RuntimeError("a bug")  # it asks again and again
     await gone_with_log(store, 1)
     for number in range(100):

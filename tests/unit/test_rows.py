@@ -40,7 +40,7 @@ def text_of(settings, spec, created_at=NOW):
 
 @given(NEW_JOBS)
 def test_words_of_a_new_job_make_its_row(job):
-    """What enqueue writes of a job is read back as the job that the producer was told."""
+    """What enqueue writes of a job is read as the job in the answer to the producer."""
     runs = new_runs("maps", [job], [ID], "group-image")
     group, n, priority, delay, settings, job_id, spec = enqueue_words(runs)
     assert (group, n, priority, delay, job_id) == ("maps", 1, job.priority or 0, job.delay or 0, ID)
@@ -72,7 +72,7 @@ def test_settings_are_read_as_they_were_written(settings):
 
 @pytest.mark.parametrize("text", [b"0", b"{", b'{"timeout":"x"}', b"[]", b"\xff"])
 def test_settings_that_no_broker_wrote_are_the_defaults(text):
-    """A text that is not what it should be holds nobody up."""
+    """A damaged record blocks nobody."""
     assert settings_of(text) == settings_of(b"")
 
 
@@ -87,7 +87,7 @@ def test_new_runs_keep_the_order(jobs):
 
 @given(NEW_JOBS, st.sampled_from((None, 5)), st.sampled_from((None, b'{"A":"\xc3\xbc"}')), st.sampled_from((None, ID)))
 def test_handed_out_is_the_encoding_of_the_job(job, lease_s, env_vars, retry_of):
-    """The JSON of a job that is handed out is what the struct would be encoded to."""
+    """The JSON of a job that is delivered is what the struct would be encoded to."""
     [run] = new_runs("maps", [job], [ID], "group-image")
     own = msgspec.structs.replace(run.settings, retry_of=retry_of or "")
     text = text_of(settings_text(own), run.specs[0], NOW - 5).encode()

@@ -105,7 +105,7 @@ def test_headers_name_the_moves_of_the_state_machine(script):
 
 
 def test_every_move_has_a_script():
-    """No move is told of without a script that makes it."""
+    """Every move has a script that makes it."""
     assert {move.script for move in MOVES} <= set(SCRIPTS)
 
 
@@ -122,7 +122,7 @@ def test_headers_name_the_refusals(script):
 
 
 def test_shared_functions_refuse_with_their_words():
-    """What the shared parts refuse is what this test believes of them."""
+    """What the shared parts refuse is what this test expects of them."""
     shared = "".join(part.read_text("utf-8") for part in LIB.glob("*.lua"))
     assert set(re.findall(r"refuse\('([A-Z_]+)'", shared)) == set().union(*REFUSERS.values())
 

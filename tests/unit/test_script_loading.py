@@ -26,7 +26,7 @@ def enqueue_call(store, job_id, group="maps"):
 
 
 async def counts(store, group="maps"):
-    """How many jobs a group has, and how often its first was handed out."""
+    """How many jobs a group has, and how often its first was delivered."""
     jobs, _ = await store.list(group, 1000)
     return len(jobs), sum(job.deliveries for job in jobs)
 
@@ -107,7 +107,7 @@ class SlowWire:
 
 @pytest.mark.parametrize("backend", ["fake"])
 async def test_loading_takes_no_longer_than_a_call(redis):
-    """A script that must be loaded first is given up when the time of one call is over, not after one for each step."""
+    """A script that must be loaded first is given up after the time of one call, not after one for each step."""
     wire = SlowWire(0.3)
     began = time.monotonic()
     with pytest.raises(StoreUnavailable):

@@ -16,7 +16,7 @@ PRELUDE = (LIB / "prelude.lua").read_text("utf-8")
 JOBS = (LIB / "job.lua").read_text("utf-8")
 ALWAYS_FOUND = {"created_at", "status", "deliveries", "lease", "started_at", "completed_at", "lease_s"}
 ALWAYS_FOUND |= {"deadline", "started_by", "record", "execution", "size", *Settings.__struct_fields__}
-"""What `find` tells of every job: what its run says, its settings, and what it always reads."""
+"""The fields that `find_job` sets for every job: those of its execution, its settings, and what it always reads."""
 LINES = {"check": 135, "reap": 85, "reports": 90, "consistency": 90}
 """Longest files; a verb's script and the prelude have 80 lines at most."""
 
@@ -53,7 +53,7 @@ def test_scripts_are_short():
 
 
 def test_scripts_read_only_fields_that_find_gives():
-    """A field of a job that a script looks at is one that it asks `find` for; else it would be nil for ever."""
+    """A field of a job that a script reads is one that it asks `find_job` for; else it would always be nil."""
     for path in FILES:
         script = SCRIPTS.get(path.stem)
         text = script.plain.removeprefix(PRELUDE) if script else path.read_text("utf-8")
@@ -63,7 +63,7 @@ def test_scripts_read_only_fields_that_find_gives():
 
 
 def test_prelude_has_the_defaults_of_the_models():
-    """A default stands in Lua as it stands in the API."""
+    """Defaults in Lua are the defaults of the API."""
     [numbers] = re.findall(r"local TIMEOUT_S, RETRIES_DELAY_S, DELIVERY_LIMIT = (.*)", PRELUDE)
     defaults = (DEFAULT_TIMEOUT_S, DEFAULT_RETRIES_DELAY_S, DEFAULT_DELIVERY_LIMIT)
     assert tuple(map(int, numbers.split(", "))) == defaults

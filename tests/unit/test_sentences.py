@@ -1,4 +1,4 @@
-"""Refusals in our own words: every field of every request, wrong in every way that its schema knows."""
+"""Refusals in our words: every field of every request, wrong in every way that its schema knows."""
 
 import json
 import re
@@ -125,7 +125,7 @@ def is_ours(refused: Invalid) -> bool:
 
 @pytest.mark.parametrize("kind", BODIES, ids=lambda kind: kind.__name__)
 def test_field_of_a_body_that_is_wrong(kind: type[Struct]) -> None:
-    """Every field, wrong in every way, is named with its path and all of its bounds, in our own words."""
+    """Every field, wrong in every way, is named with its path and all of its bounds, in a sentence of ours."""
     seen = 0
     for path, body, words in wrong(SCHEMAS[kind.__name__]):
         place = path.lstrip(".")
@@ -143,7 +143,7 @@ def test_field_of_a_body_that_is_wrong(kind: type[Struct]) -> None:
 
 @pytest.mark.parametrize("kind", QUERIES, ids=lambda kind: kind.__name__)
 def test_parameter_that_is_wrong(kind: type[query_params.Query]) -> None:
-    """A parameter that is wrong is named with its bounds, in our own words."""
+    """A parameter that is wrong is named with its bounds, in a sentence of ours."""
     for name, schema in SCHEMAS[kind.__name__].get("properties", {}).items():
         field = plain(schema)
         item = plain(field.get("items", field))
@@ -171,7 +171,7 @@ def test_parameter_that_is_wrong(kind: type[query_params.Query]) -> None:
 )
 @pytest.mark.parametrize("kind", BODIES, ids=lambda kind: kind.__name__)
 def test_body_that_is_no_json(kind: type[Struct], body: bytes) -> None:
-    """What is no JSON, or no object, is told in our own words."""
+    """A body that is no JSON, or no object, is refused with a sentence of ours."""
     refused = refusal(kind, body)
     assert is_ours(refused), refused.message
     begin = ("The body is not valid JSON", "The body must be an object", "There is no field ")
@@ -243,7 +243,7 @@ def test_sentence(kind: type[Struct], body: Any, message: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "a`b", "x` - at `$.jobs", "\x00\n", "é" * 500, "\u202e", "$.jobs[0]"])
 def test_unknown_field_with_a_hostile_name(name: str) -> None:
-    """Whatever a field is called, the refusal is short, and says so."""
+    """An unknown field, even with a hostile name, is refused in a short sentence."""
     refused = refusal(NewJobs, json.dumps({"jobs": [{}], name: 1}).encode())
     assert refused.message.startswith("There is no field ")
     assert len(refused.message) < 200
@@ -281,7 +281,7 @@ def test_form_with_an_unknown_field() -> None:
 
 @pytest.mark.parametrize("kind", IGNORED, ids=lambda kind: kind.__name__)
 def test_whole_answer_sent_back(kind: type[Struct]) -> None:
-    """What a whole job, group or list has beside a body's own fields is read over, whatever is in it."""
+    """What a whole job, group or list has in addition to a body's fields is ignored, with any content."""
     own = right(msgspec.json.schema_components([kind], ref_template="{name}")[1][kind.__name__])
     beside = {name: {"x": [1]} for name in IGNORED[kind].difference(kind.__struct_fields__)}
     assert beside

@@ -67,7 +67,7 @@ def test_several_in_one_variable(text: str) -> None:
     [(["--port", "65536"], {}), ([], {"TITAN_PORT": "65536"}), (["--port", "x"], {}), ([], {"TITAN_PORT": "x"})],
 )
 def test_out_of_bounds(words: list[str], environment: dict[str, str]) -> None:
-    """A value out of bounds or of the wrong kind is wrong usage, and both names of the setting are told."""
+    """A value out of bounds or of the wrong kind is wrong usage, and the message has both names of the setting."""
     told = given(*words, **environment)
     assert told.exit_code == 2
     assert "--port" in told.output
@@ -95,7 +95,7 @@ def test_typo_unlike_anything() -> None:
 
 
 def test_variables_of_jobs_are_no_typos() -> None:
-    """What a worker tells its jobs may stand in the environment of a titan that a job starts."""
+    """Variables that a worker sets for its jobs may be in the environment of a titan that a job starts."""
     names = ("TITAN_JOB_ID", "TITAN_GROUP", "TITAN_DELIVERY", "TITAN_IMAGE", "TITAN_PAYLOAD_FILE")
     assert given(**dict.fromkeys(names, "x")).exit_code == 0
 

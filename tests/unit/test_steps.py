@@ -14,7 +14,7 @@ Ends = list[tuple[Any, BaseException | None]]
 
 @pytest.fixture
 def ends() -> Ends:
-    """What `done` was told."""
+    """The arguments of `done`."""
     return []
 
 
@@ -48,7 +48,7 @@ async def test_steps_take_turns(ends: Ends) -> None:
 
 
 async def test_steps_hand_on_what_is_raised(ends: Ends) -> None:
-    """A fault of the work, or of what it waits for, is told."""
+    """A fault of the work, or of what it waits for, is reported."""
     waited = asyncio.get_running_loop().create_future()
 
     async def work() -> None:
@@ -104,7 +104,7 @@ async def sent() -> tuple[Sent, Batcher[int, int]]:
 
 
 async def test_ticks_gather_the_calls_of_a_turn(sent: tuple[Sent, Batcher[int, int]]) -> None:
-    """Calls of one turn leave as one, each with its own result; those of the next turn leave by themselves."""
+    """Calls of one loop iteration leave as one, each with its own result; those of the next leave separately."""
     seen, ticks = sent
     assert await asyncio.gather(*(ticks.call(n, 1) for n in range(3))) == [0, 2, 4]
     assert await ticks.call(5, 1) == 10
@@ -122,14 +122,14 @@ async def test_ticks_carry_no_more_than_they_may(
 
 
 async def test_ticks_raise_a_fault_at_every_part(sent: tuple[Sent, Batcher[int, int]]) -> None:
-    """Whose call shared the one that failed is told so."""
+    """Each call that shared the failed one gets the error."""
     _, ticks = sent
     results = await asyncio.gather(ticks.call(1, 1), ticks.call(13, 1), return_exceptions=True)
     assert [type(result) for result in results] == [KeyError, KeyError]
 
 
 async def test_ticks_hand_on_what_nobody_waits_for(sent: tuple[Sent, Batcher[int, int]]) -> None:
-    """The result of a call that was cancelled is told as unwanted; its neighbours have theirs."""
+    """The result of a cancelled call is reported as unwanted; its neighbours have theirs."""
     seen, ticks = sent
     seen.may_answer.clear()
     first, second = ticks.call(1, 1), ticks.call(2, 1)

@@ -120,7 +120,7 @@ async def test_a_store_that_forbids_us_is_unavailable(on, own_server):
     ],
 )
 async def test_faults_of_the_store_are_unavailable(on, valkey_url, reply):
-    """What a server says of itself is no refusal of ours; its word is told, and the runbook has it."""
+    """A server's own error is no refusal of ours; its message is reported, and the runbook has it."""
     pipeline = on(valkey_url).redis.pipeline(transaction=False)
     pipeline.eval(f'return redis.error_reply("{reply}")', 0)
     [fault] = await pipeline.execute(raise_on_error=False)

@@ -34,7 +34,7 @@ async def test_every_verb_stays_in_its_slot(clustered):
 
 
 async def test_next_goes_round_the_partitions(clustered):
-    """Jobs of every partition are found, whichever is asked first, and each is handed out once."""
+    """Jobs of every partition are found, from whichever is asked first, and each is dispatched once."""
     names = [f"group-{n}" for n in range(12)]
     for name in names:
         await clustered.enqueue(name, [NewJob(image="x")])

@@ -37,7 +37,7 @@ async def test_enqueue_is_refused(full):
 
 
 async def test_work_goes_on(full):
-    """Jobs are handed out, touched, finished, given back, cancelled, removed and taken back as ever."""
+    """Jobs are dispatched, touched, finished, released, cancelled, removed and requeued as usual."""
     jobs = await full.next(10)
     assert all(isinstance(end, int) for end in await full.touch([held(job) for job in jobs]))
     first, second, third, fourth, *rest = jobs

@@ -41,7 +41,7 @@ def test_milliseconds_of_a_fraction(fraction, ms):
 
 
 def test_milliseconds_of_the_zero_time_of_go():
-    """Go's zero time can be read; who reads a request takes it as not given."""
+    """Go's zero time can be read; a reader of requests takes it as not given."""
     assert milliseconds(NOT_GIVEN) < 0
 
 

@@ -53,7 +53,7 @@ async def test_waiting_wakes_only_for_its_groups(notifier, other):
 
 @pytest.mark.parametrize("verb", ["release", "fail", "reap", "unpause", "room"])
 async def test_waiting_wakes_on_every_way_to_be_ready(notifier, other, verb):
-    """A group that may hand out again wakes its waiters, whatever made it so."""
+    """A group that may dispatch again wakes its long polls, for every cause."""
     other.now = str(NOW)
     await other.configure("maps", GroupSettings(max_concurrency=2))
     await other.enqueue("maps", [NewJob(image="x", timeout=1, max_retries=1, retries_delay=0)] * 2)
@@ -61,7 +61,7 @@ async def test_waiting_wakes_on_every_way_to_be_ready(notifier, other, verb):
     if verb in {"unpause", "room"}:
         await other.enqueue("maps", ONE)
         await other.configure("maps", GroupSettings(paused=verb == "unpause", max_concurrency=2))
-    with waits(notifier, ["thumbs"]) as earlier:  # what was said so far is heard
+    with waits(notifier, ["thumbs"]) as earlier:  # all messages so far are heard
         await other.enqueue("thumbs", ONE)
         assert await is_set(earlier)
     with waits(notifier, ["maps"]) as event:
@@ -89,7 +89,7 @@ async def test_waiting_ends_with_its_block(notifier):
 
 
 async def test_on_timer_is_told_of_a_sooner_timer(notifier, other):
-    """Who asked is told when the first timer moves closer, and not when a later one is set."""
+    """A caller is notified when the first timer moves closer, and not when a later one is set."""
     told = asyncio.Event()
     notifier.on_timer(told.set)
     await other.enqueue("maps", [NewJob(image="x", delay=60)])

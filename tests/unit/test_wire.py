@@ -139,7 +139,7 @@ async def test_too_much_in_flight(on, url):
 
 
 async def test_a_killed_store_comes_back(on, tmp_path):
-    """A kill -9 fails what is in flight as ConnectionError; once the store is there again, so is the wire."""
+    """A kill -9 fails what is in flight as ConnectionError; once the store is back, so is the multiplexer."""
     program = server_program("valkey")
     url, server = start_server(program, tmp_path)
     wire = on(url, 1)
@@ -209,7 +209,7 @@ async def test_nobody_listens(on):
 
 
 async def test_a_replica_is_left(on, own_server):
-    """READONLY is delivered, and the next call asks anew where to go."""
+    """READONLY is delivered, and the next call asks again where to go."""
     (old, _), (new, _) = own_server(), own_server()
     places = [old.removeprefix("unix://"), new.removeprefix("unix://")]
 

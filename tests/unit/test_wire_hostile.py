@@ -76,7 +76,7 @@ def scene(wired):
 
 
 async def test_half_a_reply_and_a_close(scene):
-    """A reply cut off by the end of the connection fails its call and those behind it; the next call starts anew."""
+    """A reply cut off by the end of the connection fails its call and those behind it; the next call starts fresh."""
     server, wire = await scene(b"$10\r\nhalf", HANG_UP, b"+whole\r\n")
     assert await asyncio.gather(outcome(wire.call("A")), outcome(wire.call("B"))) == [Away, Away]
     assert await wire.call("C") == b"whole"
@@ -176,11 +176,11 @@ async def link():
     await opening
     made._transport.writes.clear()
     yield made
-    made.lose(Away, "the test is over")
+    made.lose(Away, "the test has ended")
 
 
 async def test_one_write_a_tick(link):
-    """All commands of one turn of the loop leave in one write, in order."""
+    """All commands of one loop iteration leave in one write, in order."""
     calls = [link.call(("ECHO", n)) for n in range(100)]
     assert link._transport.writes == []
     await asyncio.sleep(0)

@@ -16,8 +16,8 @@ local left, n_retries = limit, 0
 
 local function requeue_or_fail(group, id, job)
   local delivery_limit = call('HGET', group_key(p, group), 'delivery_limit') or DELIVERY_LIMIT
-  local is_over = job.deadline and tonumber(job.deadline) <= now
-  if is_over or job.deliveries >= tonumber(delivery_limit) then
+  local is_timed_out = job.deadline and tonumber(job.deadline) <= now
+  if is_timed_out or job.deliveries >= tonumber(delivery_limit) then
     finish_without_report(p, group, id, 'running', 'failed', 'timeout', now)
     if job.max_retries then
       retry_failed(p, group, id, job, ARGV[first_id + n_retries], now)

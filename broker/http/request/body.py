@@ -8,7 +8,8 @@ from aiohttp import web
 from broker.core.errors import Invalid, TooLarge, TooSlow, UnsupportedType
 from broker.core.settings import BrokerSettings
 from broker.http.server.connection_guard import in_all
-from broker.http.server.fast_request import BROWSERS, FastRequest
+from broker.http.server.fast_request import FastRequest
+from broker.http.server.header_block import BROWSERS
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"

@@ -16,20 +16,20 @@ from broker.cli.event_loop import log_to_stderr, run
 from broker.cli.process_setup import prepare_to_serve
 from broker.diagnostics.peer_metrics import PeerMetrics
 from broker.service.broker import Serving, serve, stop_signals
-from broker.service.supervisor import Ready, Told
+from broker.service.supervisor import ChildArguments, Ready
 
 
 @click.command()
 def child() -> None:
     """Run one broker of several."""
     prepare_to_serve()
-    start = msgspec.json.decode(sys.stdin.buffer.readline(), type=Told)
+    start = msgspec.json.decode(sys.stdin.buffer.readline(), type=ChildArguments)
     log_to_stderr(start.settings.log_level, f" [{start.number}]")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # `serve` installs a handler later, when files can be reloaded
     run(_serve(start))
 
 
-async def _serve(start: Told) -> None:
+async def _serve(start: ChildArguments) -> None:
     stop = stop_signals()
     _stop_without_parent(stop)
     await serve(start.settings, _report_ready, stop, PeerMetrics(start.folder, start.number))

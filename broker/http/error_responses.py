@@ -1,4 +1,4 @@
-"""Refusals and faults as HTTP answers: which class has which status."""
+"""Refusals and other errors as HTTP responses, and the HTTP status of each class."""
 
 import logging
 
@@ -63,7 +63,7 @@ RETRY_AFTER_S: dict[type[TitanError], int] = {
     NotDurable: 1,
     Stopping: 1,
 }
-"""The Retry-After of those that pass by themselves, in s, where the error does not say it."""
+"""The Retry-After, in s, of errors that end without a change of the request; the error may have another value."""
 
 _log = logging.getLogger(__name__)
 _ENCODER = msgspec.json.Encoder()
@@ -76,8 +76,8 @@ _OF_FRAMEWORK: dict[int, TitanError] = {
 }
 
 
-def answer_to(fault: Exception, method: str, path: str) -> Response:
-    """The answer to a request that ended in this. What nobody expected is a 500: logged, not shown."""
+def response_to(fault: Exception, method: str, path: str) -> Response:
+    """The response to a request that raised this. An unexpected error is a 500: it is logged and not shown."""
     if type(fault) is TitanError or not isinstance(fault, (TitanError, web.HTTPException, ConnectionError)):
         _log.error("%s %r failed", method, path, exc_info=fault)
     if isinstance(fault, TitanError):
@@ -88,13 +88,13 @@ def answer_to(fault: Exception, method: str, path: str) -> Response:
 
 
 def problem_of(error: TitanError) -> Problem:
-    """What a client is told about an error; of one that nobody expected, no more than that."""
+    """The part of an error that a client may see. An unexpected error has only the general message."""
     message = TitanError.sentence if type(error) is TitanError else error.message
     return Problem(message=message, fields=error.fields, code=error.code)
 
 
 def refusal(error: TitanError) -> Response:
-    """The answer to a request that ended in this error."""
+    """The response to a request that raised this error."""
     kind = BY_WORD[error.word]
     headers = {"Content-Type": "application/json"}
     retry_after_s = error.retry_after_s or RETRY_AFTER_S.get(kind)
@@ -106,8 +106,8 @@ def refusal(error: TitanError) -> Response:
 
 
 def refusal_of_framework(error: web.HTTPException) -> Response:
-    """The answer in place of one of aiohttp's own, with its Allow."""
-    answer = refusal(_OF_FRAMEWORK.get(error.status) or (Invalid() if error.status < 500 else TitanError()))
+    """The response in place of one of aiohttp, with the same Allow."""
+    response = refusal(_OF_FRAMEWORK.get(error.status) or (Invalid() if error.status < 500 else TitanError()))
     if "Allow" in error.headers:
-        return msgspec.structs.replace(answer, headers=(*answer.headers, ("Allow", error.headers["Allow"])))
-    return answer
+        return msgspec.structs.replace(response, headers=(*response.headers, ("Allow", error.headers["Allow"])))
+    return response

@@ -1,4 +1,4 @@
-"""Keeping a log and letting it go: its bytes in the log store, and the note of it at the job."""
+"""Stores and deletes the log of a job: its bytes in the log store, and its size in the job."""
 
 import asyncio
 from contextlib import suppress
@@ -8,41 +8,41 @@ from broker.http.request.body import expect
 from broker.http.request.context import Call
 from broker.http.request.multipart import log_pieces
 from broker.http.request.query_params import LogQuery
-from broker.http.server.connection_guard import in_all
+from broker.http.server.connection_guard import time_limit
 from broker.models.jobs import Job
 
 
 async def keep_log(call: Call) -> Job:
-    """Take in the log of a job that runs or has run; what is there of an earlier one goes when all of it is in.
+    """Store the log of a job that runs or has run. It replaces an earlier log once it has arrived whole.
 
-    Refused before anything of the body is read when there is no such job, or it has not run. That a log comes is noted
-    first, so that a broker that dies in between leaves nothing behind that does not go with the job. A log of which
-    more follows is the beginning of that of a running job; with a lease it must be that of the delivery that holds it.
+    Refused before the body is read if the job does not exist or has not run. The job is marked first: then the log is
+    deleted with the job even if this broker dies in between. With `more`, it is the beginning of the log of a running
+    job. A lease must be that of the delivery that holds the job.
     """
     is_more, lease = call.query(LogQuery).more == 1, call.lease(None)
     try:
         pieces = log_pieces(call.web, call.settings)
     except TitanError:
-        await call.store.jobs.show(call.group, call.job_id)  # that there is no such job goes before what its log is
+        await call.store.jobs.show(call.group, call.job_id)  # a job that does not exist is the more important error
         raise
     await call.store.jobs.log(call.group, call.job_id, lease=lease, is_more=is_more)
     await expect(call.web)
-    async with in_all(call.settings.log_timeout_s):
+    async with time_limit(call.settings.log_timeout_s):
         size_bytes = await call.logs.write(call.job_id, pieces)
-    return await asyncio.shield(_note(call, size_bytes, lease, is_more=is_more))
+    return await asyncio.shield(_record_size(call, size_bytes, lease, is_more=is_more))
 
 
 async def discard_log(call: Call) -> None:
-    """Delete the log of a job that is gone. When that fails it is left to the reaper."""
+    """Delete the log of a deleted job. If this fails, the reaper deletes it later."""
     with suppress(StoreUnavailable):
         await call.logs.delete([call.job_id])
         await call.store.maintenance.forget([call.job_id])
 
 
-async def _note(call: Call, size_bytes: int, lease: str, *, is_more: bool) -> Job:
+async def _record_size(call: Call, size_bytes: int, lease: str, *, is_more: bool) -> Job:
     try:
         return await call.store.jobs.log(call.group, call.job_id, size_bytes, lease, is_more=is_more)
     except (NotFound, WrongState):
-        if not is_more:  # else the job ended meanwhile, and its last log is on its way
+        if not is_more:  # otherwise the job has ended meanwhile, and its whole log follows
             await call.logs.delete([call.job_id])
         raise

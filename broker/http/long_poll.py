@@ -1,4 +1,4 @@
-"""The long poll: clients that wait until a job is ready."""
+"""Long polls: calls of `next` that wait until a job is ready."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -12,17 +12,17 @@ from broker.store.format.job_json import EncodedDelivery
 if TYPE_CHECKING:
     from broker.resp.notifier import Notifier
 
-Take = Callable[[], Coroutine[Any, Any, list[EncodedDelivery]]]
+Dequeue = Callable[[], Coroutine[Any, Any, list[EncodedDelivery]]]
 
 SLOW_POLL_S = 2.0
-"""How often a waiting client looks by itself, should the store's word that a job is ready get lost."""
+"""How often a poll calls `next` without a notification, because a notification can get lost."""
 
 PAUSE_S = 0.05
-"""The least between two looks for jobs of some images, which may be in vain however often a job is new."""
+"""The least time between two calls for jobs of some images: a notification does not mean that such a job exists."""
 
 
 class LongPolls:
-    """Everyone who waits at this broker. `give_back` requeues jobs whose client was gone."""
+    """All long polls of this broker. `give_back` requeues jobs whose client is gone."""
 
     def __init__(
         self, notifier: "Notifier", admission: AdmissionControl, give_back: Callable[[Sequence[EncodedDelivery]], None]
@@ -32,14 +32,16 @@ class LongPolls:
         self._polls: set[_Poll] = set()
         self._is_stopped = False
 
-    async def wait(self, take: Take, groups: Sequence[str], wait_s: float, pause_s: float = 0) -> list[EncodedDelivery]:
-        """Jobs as soon as `take` gets some, or none after `wait_s` seconds or when the broker stops.
+    async def wait(
+        self, dequeue: Dequeue, groups: Sequence[str], wait_s: float, pause_s: float = 0
+    ) -> list[EncodedDelivery]:
+        """Jobs as soon as `dequeue` returns some, or none after `wait_s` seconds or when the broker stops.
 
-        `pause_s` is the least between two looks.
+        `pause_s` is the least time between two calls of `dequeue`.
         """
         if self._is_stopped:
             return []
-        poll = self._poll(take, wait_s, pause_s)
+        poll = self._poll(dequeue, wait_s, pause_s)
         self._polls.add(poll)
         try:
             with self._notifier.waiting(groups, poll.look):
@@ -50,7 +52,7 @@ class LongPolls:
             self._polls.discard(poll)
 
     def stop(self) -> None:
-        """Let everyone go with what they have: nothing. Nobody waits any more."""
+        """Answer all polls without jobs, and let no later one wait."""
         self._is_stopped = True
         for poll in list(self._polls):
             poll.stop()
@@ -59,15 +61,15 @@ class LongPolls:
 class _Poll:
     """One client that waits for `jobs`.
 
-    It looks within `look` itself and not in a turn of the loop to come: what it asks the store for leaves together with
-    the enqueue that woke it.
+    `look` calls the store directly and not in a later iteration of the event loop, so the call follows the enqueue that
+    woke it at once.
     """
 
     def __init__(
         self,
         admission: AdmissionControl,
         give_back: Callable[[Sequence[EncodedDelivery]], None],
-        take: Take,
+        dequeue: Dequeue,
         wait_s: float,
         pause_s: float,
     ) -> None:
@@ -75,36 +77,36 @@ class _Poll:
         self.jobs: asyncio.Future[list[EncodedDelivery]] = self._loop.create_future()
         self._admission = admission
         self._give_back = give_back
-        self._take = take
+        self._dequeue = dequeue
         self._end = self._loop.time() + wait_s
         self._pause_s = pause_s
-        self._looking: Any = None
+        self._call: Any = None
         self._timer: asyncio.TimerHandle | None = None
-        self._is_busy = self._is_woken = self._is_waiting = self._is_stopped = False
+        self._is_busy = self._is_notified = self._is_waiting = self._is_stopped = False
 
     def look(self) -> None:
-        """Look for jobs: now, or again as soon as it may."""
+        """Call `dequeue`: now, or after the current call and pause."""
         if self._is_busy:
-            self._is_woken = True
+            self._is_notified = True
             return
         self._stop_waiting()
-        self._is_busy, self._is_woken = True, False
-        self._looking = run_inline(self._take(), self._looked)
+        self._is_busy, self._is_notified = True, False
+        self._call = run_inline(self._dequeue(), self._call_ended)
 
     def stop(self) -> None:
-        """Answer: with nothing, or what the look that is under way gets."""
+        """Answer without jobs, or with those of the call in progress."""
         self._is_stopped = True
         if self._is_waiting and not self.jobs.done():
             self.jobs.set_result([])
 
     def leave(self) -> None:
-        """The client has its answer, or is gone."""
+        """The client has its response, or is gone."""
         self._stop_waiting()
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._call is not None:
+            self._call.cancel()
 
-    def _looked(self, jobs: list[EncodedDelivery] | None, fault: BaseException | None) -> None:
-        self._looking = None
+    def _call_ended(self, jobs: list[EncodedDelivery] | None, fault: BaseException | None) -> None:
+        self._call = None
         left_s = self._end - self._loop.time()
         if self.jobs.done():
             if jobs:
@@ -117,13 +119,13 @@ class _Poll:
             self._is_waiting = True
             self._admission.pause(1)
             if self._pause_s:
-                self._timer = self._loop.call_later(min(left_s, self._pause_s), self._rested)
+                self._timer = self._loop.call_later(min(left_s, self._pause_s), self._pause_ended)
             else:
-                self._rested()
+                self._pause_ended()
 
-    def _rested(self) -> None:
+    def _pause_ended(self) -> None:
         self._is_busy = False
-        if self._is_woken:
+        if self._is_notified:
             self.look()
         else:
             left_s = self._end - self._loop.time()
@@ -135,4 +137,4 @@ class _Poll:
             self._timer = None
         if self._is_waiting:
             self._is_waiting = False
-            self._admission.go_on(1)
+            self._admission.resume(1)

@@ -33,15 +33,15 @@ from broker.models.workers import WORKER_NAME
 
 _SCHEMAS = "#/components/schemas/{name}"
 _HEADERS = {
-    "Titan-Lease": "The token from the answer that handed the job out: only the delivery that holds the job may act.",
-    "Idempotency-Key": "The same key and body give the first answer again for a day.",
+    "Titan-Lease": "The token from the answer that delivered the job; only the holder of the lease may act on it.",
+    "Idempotency-Key": "A repeat with the same key and body gets the first answer again, for a day.",
     "Titan-Expires-At": "When the lease ends, RFC 3339.",
-    "Idempotency-Replayed": "`true` when this is the first answer to the Idempotency-Key again.",
+    "Idempotency-Replayed": "`true` when the answer repeats the first answer to the Idempotency-Key.",
 }
 _BEARER = {
     "type": "http",
     "scheme": "bearer",
-    "description": "Where the broker has a file of tokens. The names beside it are the scope that a token needs.",
+    "description": "Needed where the broker has a file of tokens; the name next to it is the scope of the token.",
 }
 _PATH = {
     "group_name": ("Name of the group.", f"^{GROUP_NAME}$"),
@@ -50,15 +50,15 @@ _PATH = {
 }
 _DESCRIPTION = """A job broker that any language can use over HTTP.
 
-Every answer of 400 and above has the same body: `error.message` is a sentence for a person, `error.fields` names the
-part of the request that is not valid, and `error.code` is one of these words:
+Every answer of 400 and above has the same body: `error.message` is a sentence for people, `error.fields` names the
+invalid part of the request, and `error.code` is one of these words:
 
 """
 
 
 @cache
 def document() -> dict[str, Any]:
-    """The whole document. The same object each time: do not change it."""
+    """The whole document. Each call returns the same object: do not change it."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "Titan", "version": _version(), "description": _DESCRIPTION + _codes()},
@@ -99,7 +99,7 @@ def _operation(route: Route) -> dict[str, Any]:
 def _scope(route: Route) -> dict[str, str]:
     if route.scope is None:
         return {"description": "Needs no token."}
-    return {"description": f"Where the broker has a file of tokens, this needs one with the scope `{route.scope}`."}
+    return {"description": f"Where the broker has a file of tokens, this needs a token with the scope `{route.scope}`."}
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
@@ -124,7 +124,7 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter is given or not, never null."""
+    """One parameter. It is given or left out, never null."""
     choices = [choice for choice in schema.get("anyOf", []) if choice.get("type") != "null"]
     schema = {key: value for key, value in (choices[0] if choices else schema).items() if value is not None}
     return {"name": name, "in": "query", "description": schema.pop("description", ""), "schema": schema}
@@ -178,7 +178,7 @@ def _refusals(route: Route) -> dict[str, Any]:
 
 
 def _common(route: Route) -> list[type[TitanError]]:
-    """What a route refuses by its shape, and any of them can end in."""
+    """The errors that follow from the form of a route, and those that every route can raise."""
     access: list[type[TitanError]] = [Misdirected, *([Unauthorized, Forbidden] if route.scope else [])]
     if route.is_changing:
         access.append(CrossSite)

@@ -1,6 +1,10 @@
-"""Answers: JSON, nothing, or a stream of text."""
+"""Responses: JSON, text, nothing, or a stream of text; and the bytes of a response."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from time import time
 
 from aiohttp import web
 from msgspec import Struct
@@ -16,10 +20,11 @@ _TEXT = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cache-Control": "no-cache",
 }
+_NO_CONTENT = 204
 
 
 class Response(Struct, frozen=True):
-    """A whole answer. `unsent` is called when the client is gone before it is written."""
+    """A whole response. `unsent` is called when the client is gone before the response is written."""
 
     status: int
     body: bytes = b""
@@ -28,34 +33,53 @@ class Response(Struct, frozen=True):
 
 
 def json(body: Struct, status: int = 200, headers: Headers = ()) -> Response:
-    """An answer with a JSON body."""
+    """A response with a JSON body."""
     return Response(status, encode(body), _JSON + headers)
 
 
 def document(body: bytes, status: int = 200, headers: Headers = ()) -> Response:
-    """An answer whose JSON is ready-made."""
+    """A response whose body is already JSON."""
     return Response(status, body, _JSON + headers)
 
 
-def handed_out(body: bytes, unsent: Callable[[], None]) -> Response:
-    """An answer that nobody may keep, and that must be undone when it cannot be written."""
+def delivered(body: bytes, unsent: Callable[[], None]) -> Response:
+    """A response with dequeued jobs. Caches must not keep it, and `unsent` undoes it when it cannot be written."""
     return Response(200, body, _NO_STORE, unsent)
 
 
 def plain(body: str, content_type: str) -> Response:
-    """An answer of text that is ready-made."""
+    """A response with a text."""
     return Response(200, body.encode(), (("Content-Type", content_type), ("Cache-Control", "no-store")))
 
 
 def nothing(headers: Headers = ()) -> Response:
-    """204."""
+    """A response without a body, 204."""
     return Response(204, b"", headers)
+
+
+def encoded(response: Response, *, is_last: bool) -> bytes:
+    """Head and body as bytes. `is_last`: the connection closes after this response."""
+    head = _head(response.status, response.headers, is_last, int(time()))
+    if response.status == _NO_CONTENT:
+        return head
+    return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(response.body), response.body)
+
+
+@lru_cache(maxsize=256)
+def _head(status: int, headers: Headers, is_last: bool, second: int) -> bytes:
+    """The head without Content-Length. Most responses of one second share it."""
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    lines += [f"Date: {formatdate(second, usegmt=True)}"]
+    lines += ["Connection: close"] if is_last else []
+    lines += [""] if status != _NO_CONTENT else ["", ""]
+    return "\r\n".join(lines).encode("latin-1")
 
 
 async def stream(
     request: web.BaseRequest, pieces: AsyncIterator[bytes], headers: Mapping[str, str]
 ) -> web.StreamResponse:
-    """Stream what comes with time. The answer begins when the first piece is there; an empty one is not sent."""
+    """Stream text that is still being produced. The response starts with the first piece. Empty pieces are skipped."""
     first = await anext(pieces, b"")
     response = web.StreamResponse(headers={**_TEXT, **headers, "X-Accel-Buffering": "no"})
     await response.prepare(request)
@@ -71,7 +95,7 @@ async def stream(
 async def text(
     request: web.BaseRequest, pieces: AsyncIterator[bytes], size_bytes: int | None = None
 ) -> web.StreamResponse:
-    """Stream text. The first piece is read before the answer begins, so that what is wrong by then is a refusal."""
+    """Stream text. The first piece is read before the response starts, so that an error up to then is a refusal."""
     first = await anext(pieces, b"")
     response = web.StreamResponse(headers=_TEXT)
     response.content_length = size_bytes

@@ -1,6 +1,6 @@
-"""Every route as a row. The router, the OpenAPI document and a test that each row is exercised come from this table.
+"""The table of all routes. The routers, the OpenAPI document and a test that calls each route are made from it.
 
-The URL's own words for verbs (success, error) stand only here.
+Only this module has the words that the URLs use for verbs (success, error).
 """
 
 from collections.abc import Awaitable, Callable
@@ -41,9 +41,9 @@ KEY = "Idempotency-Key"
 
 
 class Route(NamedTuple):
-    """One row. `takes` and `gives` are the bodies (bytes: a log going in, str: text going out, None: nothing).
+    """One row. `takes` and `gives` are the types of the bodies (bytes: an uploaded log, str: a text, None: no body).
 
-    `is_quick`: the handler awaits nothing but the store's scripts. `is_streamed`: it reads or writes piece by piece.
+    `is_quick`: the handler awaits only the store's scripts. `is_streamed`: it reads or writes piece by piece.
     """
 
     method: str
@@ -58,20 +58,20 @@ class Route(NamedTuple):
     headers: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
     scope: Scope | None = "admin"
-    """What a token must be for; None: no token is asked for."""
+    """The scope that a token must have; None: no token is needed."""
     is_quick: bool = False
     is_streamed: bool = False
     is_taking: bool = False
-    """Of a GET: whether it changes something."""
+    """Whether a GET changes something."""
 
     @property
     def is_changing(self) -> bool:
-        """Whether it changes something: then no page of another site may have a browser send it."""
+        """Whether it changes something: then a page of another site may not send it."""
         return self.is_taking or self.method != "GET"
 
     @property
     def is_strict(self) -> bool:
-        """Whether an unknown parameter is refused. Health and numbers are asked for by what adds its own."""
+        """Whether an unknown parameter is refused. Clients of health and metrics may add their own."""
         return self.path.startswith("/v1/")
 
     @property
@@ -81,7 +81,7 @@ class Route(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """What the handler does, in a line."""
+        """What the handler does, in one line."""
         return (self.handler.__doc__ or "").partition("\n")[0]
 
 

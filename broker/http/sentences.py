@@ -1,6 +1,6 @@
-"""What is wrong with a field, as a sentence for people: its path, and all that it may be.
+"""Describes an invalid field in a sentence for people: its path, and which values it may have.
 
-msgspec says where a value does not fit; the sentence is made from the type that stands there, so it always has the
+msgspec reports the path of the invalid value. The sentence is made from the type at this path, so it always has the
 whole rule, and never a pattern or the name of a class.
 """
 
@@ -26,29 +26,29 @@ _KINDS: dict[Any, tuple[str, str]] = {
     inspect.DictType: ("an object", " entries"),
 }
 _NEAR = 0.75
-"""How alike a word must be to be suggested; less, and status would suggest start."""
+"""How similar a word must be to be suggested. With less, `status` would suggest `start`."""
 _SHOWN = 64
-"""How much is shown of a word that nobody knows."""
+"""How many characters of an unknown word are shown."""
 
 
 def invalid(kind: Any, error: msgspec.ValidationError) -> Invalid:
-    """What msgspec found wrong in a value of this type."""
-    text = str(error)
-    place = _PATH.search(text)
-    of_key, path = (bool(place[1]), place[2]) if place else (False, "")
-    named = _NAMED.match(text[: place.start()] if place else text)
+    """The refusal of a value of this type that msgspec found invalid."""
+    message = str(error)
+    found = _PATH.search(message)
+    of_key, path = (bool(found[1]), found[2]) if found else (False, "")
+    named = _NAMED.match(message[: found.start()] if found else message)
     if named is None:
-        if isinstance(error.__cause__, ValueError):  # of a struct that looks at a field itself, and says which
+        if isinstance(error.__cause__, ValueError):  # of a struct that checks a field itself; the text is its name
             path = f"{path}.{error.__cause__}".lstrip(".")
         return Invalid(_sentence(kind, path, of_key=of_key), fields=path)
     fields = f"{path}.{named[1]}".lstrip(".")
-    if text.startswith("Object missing"):
+    if message.startswith("Object missing"):
         return Invalid(f"{fields} is missing.", fields=fields)
     return unknown(named[1], _fields_at(kind, path), path)
 
 
 def unknown(name: str, known: Collection[str], path: str = "", what: str = "field") -> Invalid:
-    """The refusal of a word that nobody knows, with the nearest known one; with all of them where none is near."""
+    """The refusal of an unknown word, with the most similar known one, or with all known ones if none is similar."""
     shown = name.encode("utf-8", "replace").decode()[:_SHOWN]
     called = shown or "without a name"
     near = difflib.get_close_matches(name[:_SHOWN].lower(), known, n=1, cutoff=_NEAR)
@@ -61,12 +61,12 @@ def unknown(name: str, known: Collection[str], path: str = "", what: str = "fiel
 
 
 def must_be(kind: type[Struct], name: str) -> str:
-    """What a field of the struct must be, as a sentence."""
+    """The rule for a field of the struct, as a sentence."""
     return _sentence(kind, name)
 
 
 def broken(error: Exception) -> Invalid:
-    """What is wrong with a body that is no JSON."""
+    """The refusal of a body that is not valid JSON."""
     if isinstance(error, UnicodeDecodeError):
         return Invalid("The body is not valid JSON: it is not UTF-8.")
     if isinstance(error, RecursionError):
@@ -91,43 +91,43 @@ def _fields_at(kind: Any, path: str) -> tuple[str, ...]:
 
 
 def _at(found: Any, path: str) -> Any:
-    """The type at a path of the type, without null."""
-    found = _given(found)
+    """The type at a path inside a type, without null."""
+    found = _not_null(found)
     for name in _STEP.findall(path):
-        plain: Any = found.type if isinstance(found, inspect.Metadata) else found
-        if isinstance(plain, inspect.StructType):
-            plain = next(field.type for field in plain.fields if field.encode_name == name)
+        inner: Any = found.type if isinstance(found, inspect.Metadata) else found
+        if isinstance(inner, inspect.StructType):
+            inner = next(field.type for field in inner.fields if field.encode_name == name)
         else:
-            plain = plain.value_type if isinstance(plain, inspect.DictType) else plain.item_type
-        found = _given(plain)
+            inner = inner.value_type if isinstance(inner, inspect.DictType) else inner.item_type
+        found = _not_null(inner)
     return found.type if isinstance(found, inspect.Metadata) and isinstance(found.type, inspect.DictType) else found
 
 
-def _given(found: Any) -> Any:
-    """Of a value that may be null, what it is when it is given."""
+def _not_null(found: Any) -> Any:
+    """The type of a value that may be null, without null."""
     if isinstance(found, inspect.UnionType):
         return next(kind for kind in found.types if not isinstance(kind, inspect.NoneType))
     return found
 
 
 def _rule(found: Any) -> str:
-    """What a value of the type is, with its bounds."""
-    plain: Any = found
+    """The rule for a value of the type, with its bounds."""
+    inner: Any = found
     schema: dict[str, Any] = {}
     words = ""
-    while isinstance(plain, inspect.Metadata):
-        schema, words = {**schema, **(plain.extra_json_schema or {})}, words or (plain.extra or {}).get("words", "")
-        plain = _given(plain.type)
+    while isinstance(inner, inspect.Metadata):
+        schema, words = {**schema, **(inner.extra_json_schema or {})}, words or (inner.extra or {}).get("words", "")
+        inner = _not_null(inner.type)
     if schema.get("format") == "date-time":
         return f"an RFC 3339 time, such as {EXAMPLE}"
-    if isinstance(plain, inspect.LiteralType):
-        return f"one of {_listed(plain.values)}"
-    if isinstance(plain, inspect.IntType):
-        return f"a whole number{_bounds(plain.ge, plain.le, 'from')}"
-    if words or type(plain) not in _KINDS:
-        return words or ("true or false" if isinstance(plain, inspect.BoolType) else "an object")
-    what, unit = _KINDS[type(plain)]
-    bounds = _bounds(plain.min_length, plain.max_length, "of")
+    if isinstance(inner, inspect.LiteralType):
+        return f"one of {_listed(inner.values)}"
+    if isinstance(inner, inspect.IntType):
+        return f"a whole number{_bounds(inner.ge, inner.le, 'from')}"
+    if words or type(inner) not in _KINDS:
+        return words or ("true or false" if isinstance(inner, inspect.BoolType) else "an object")
+    what, unit = _KINDS[type(inner)]
+    bounds = _bounds(inner.min_length, inner.max_length, "of")
     return f"{what}{bounds}{unit if bounds else ''}"
 
 

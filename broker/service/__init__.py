@@ -1,1 +1,1 @@
-"""A broker process, put together from the rooms."""
+"""A broker process, built from the rooms."""

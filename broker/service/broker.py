@@ -1,6 +1,7 @@
-"""One broker, put together from its settings, and taken apart again without dropping a request."""
+"""One broker: builds it from its settings, and stops it without losing a request."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -30,21 +31,22 @@ from broker.metrics.lag import LoopLag
 from broker.reaper.reaper import Reaper
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Notifier
-from broker.service.gc_tuning import collect_rarely
 from broker.store.connect import StartFailed, opened
 from broker.store.job_store import JobStore
 
 _BACKLOG = 1024
 _LAST_S = 1.0
-"""How long an answer may take to leave once nobody waits for requests any more."""
+"""How long a response may take to leave after the wait for requests in progress has ended."""
+_MORE_OBJECTS = 10_000
+"""How many new objects start a garbage collection. A burst of pipelined requests must not start one."""
 
 _log = logging.getLogger(__name__)
 
 
 class Serving(NamedTuple):
-    """A broker that runs: where it is reached, its store, and the command line that looks into the store.
+    """A broker that runs: its URL, its store, and the redis-cli command for the store.
 
-    `read_again` reads tokens and certificates anew; what cannot be read stays as it was.
+    `read_again` reads tokens and certificates again. A file that cannot be read changes nothing.
     """
 
     url: str
@@ -55,35 +57,43 @@ class Serving(NamedTuple):
 
 async def serve(
     settings: BrokerSettings,
-    say: Callable[[Serving], None],
+    on_ready: Callable[[Serving], None],
     stop: asyncio.Event,
     siblings: PeerMetrics | None = None,
     is_hung_up: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Run a broker, alone or with siblings, until `stop` is set; `say` is told once it serves. Raises StartFailed.
+    """Run a broker, alone or with siblings, until `stop` is set. `on_ready` is called once it serves.
 
-    SIGHUP reads its files again, or sets `stop` when `is_hung_up` says that the terminal is closed.
+    SIGHUP reads its files again, or sets `stop` when `is_hung_up` returns that the terminal is closed. Raises
+    StartFailed.
     """
     async with running(settings, siblings) as serving:
         _at_hangup(serving.read_again, stop, is_hung_up)
-        say(serving)
-        collect_rarely()
+        on_ready(serving)
+        _collect_rarely()
         await stop.wait()
         _log.info("stopping")
     _log.info("stopped")
 
 
 def stop_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set, from now on."""
+    """An event that SIGTERM and SIGINT set from now on."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
 
 
+def _collect_rarely() -> None:
+    """Make garbage collections rare: requests create no reference cycles. Call it when the start is complete."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_MORE_OBJECTS, *gc.get_threshold()[1:])
+
+
 @asynccontextmanager
 async def running(settings: BrokerSettings, siblings: PeerMetrics | None = None) -> AsyncIterator[Serving]:
-    """A broker that serves inside the block and drains at its end; its store is left last. Raises StartFailed."""
+    """A broker that serves inside the block and drains at its end. Its store closes last. Raises StartFailed."""
     access, tls = _guards(settings)
     async with AsyncExitStack() as stack:
         store, _, redis_cli = await stack.enter_async_context(opened(settings))
@@ -102,10 +112,12 @@ async def running(settings: BrokerSettings, siblings: PeerMetrics | None = None)
         await stack.enter_async_context(_task(lag.run()))
         if siblings is not None:
             await stack.enter_async_context(siblings.heard(metrics.own))
-        condition = ReadinessCheck(await _watch(store, settings))
+        condition = ReadinessCheck(await _durability(store, settings))
         app = make_app(Broker(store, logs, notifier, settings, reaper, access, metrics, condition))
-        url = await stack.enter_async_context(_front(app, settings, condition, tls))
-        await stack.enter_async_context(_task(condition.watch.run()))  # the last, so that it speaks second
+        url = await stack.enter_async_context(_listening(app, settings, condition, tls))
+        await stack.enter_async_context(
+            _task(condition.watch.run())
+        )  # last, so that its messages come after those of the start
         yield Serving(url, store, redis_cli, partial(_read_again, access, tls))
 
 
@@ -141,23 +153,23 @@ def _at_hangup(read_again: Callable[[], None], stop: asyncio.Event, is_hung_up: 
 
 
 def _open_logs(settings: BrokerSettings) -> Logs:
-    place = settings.log_store or str(Path(settings.data_dir) / "logs")
+    address = settings.log_store or str(Path(settings.data_dir) / "logs")
     try:
-        return open_logs(place, settings.max_log_bytes)
+        return open_logs(address, settings.max_log_bytes)
     except (ValueError, OSError) as error:
-        raise StartFailed(f"The log store {place} cannot be used: {error}") from error
+        raise StartFailed(f"The log store {address} cannot be used: {error}") from error
 
 
-async def _watch(store: JobStore, settings: BrokerSettings) -> DurabilityMonitor:
-    """What the store is set to, said; and refused where that is asked for."""
-    watch = DurabilityMonitor(store)
+async def _durability(store: JobStore, settings: BrokerSettings) -> DurabilityMonitor:
+    """Check and log the durability of the store. Raises StartFailed if it can lose jobs and require_durable is set."""
+    monitor = DurabilityMonitor(store)
     try:
-        seen = await watch.look()
+        seen = await monitor.look()
     except TitanError as error:
-        raise StartFailed(f"The store does not say how it is set: {error.__cause__ or error}") from error
+        raise StartFailed(f"The settings of the store cannot be read: {error.__cause__ or error}") from error
     if settings.require_durable and seen.weaknesses:
         raise StartFailed(f"The store can lose jobs, and --require-durable is set: {' '.join(seen.weaknesses)}")
-    return watch
+    return monitor
 
 
 @asynccontextmanager
@@ -172,11 +184,11 @@ async def _task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _front(
+async def _listening(
     app: web.Application, settings: BrokerSettings, condition: ReadinessCheck, tls: Tls | None
 ) -> AsyncIterator[str]:
-    """Listen and answer inside the block; at its end stop being ready, then listening; answer what is there."""
-    in_progress = app[DISPATCHER].front.in_progress
+    """Listen and answer inside the block. At its end stop being ready, then listening, then finish the requests."""
+    in_progress = app[DISPATCHER].context.in_progress
     runner = BrokerRunner(app, settings, access_log=None, shutdown_timeout=_LAST_S)
     await runner.setup()
     site = _site(runner, settings, tls)
@@ -194,18 +206,18 @@ async def _front(
             _log.info("no longer ready; listening for another %g s", settings.drain_delay_s)
             await asyncio.sleep(settings.drain_delay_s)
         await site.stop()
-        await app.shutdown()  # lets the long polls go
-        await in_progress.none(settings.shutdown_grace_s)
+        await app.shutdown()  # ends the long polls
+        await in_progress.drain(settings.shutdown_grace_s)
         await runner.cleanup()
 
 
 def _site(runner: BrokerRunner, settings: BrokerSettings, tls: Tls | None) -> web.BaseSite:
-    place = runner, settings.host, settings.port
+    where = runner, settings.host, settings.port
     is_shared = settings.processes > 1
     if tls is None:
-        return web.TCPSite(*place, backlog=_BACKLOG, reuse_port=is_shared or None)
+        return web.TCPSite(*where, backlog=_BACKLOG, reuse_port=is_shared or None)
     limit_s = settings.tls_handshake_timeout_s
-    return TlsSite(*place, tls.context, runner.guard, limit_s, backlog=_BACKLOG, reuse_port=is_shared)
+    return TlsSite(*where, tls.context, runner.guard, limit_s, backlog=_BACKLOG, reuse_port=is_shared)
 
 
 def _address(runner: web.AppRunner, scheme: str) -> str:

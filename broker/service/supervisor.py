@@ -1,35 +1,38 @@
-"""`titan broker --processes N`: one parent that watches over N brokers, which share a port and nothing else.
+"""`titan broker --processes N`: one parent process that supervises N brokers. They share a port and nothing else.
 
-The parent answers no request. Each broker is a process of its own (broker.cli.child) that listens on the port with
-SO_REUSEPORT, so the kernel spreads connections over those that are there; one that dies is started again. A broker
-whose parent is gone sees its standard input end, and stops.
+The parent answers no requests. Each broker is a separate process (broker.cli.child) that listens on the port with
+SO_REUSEPORT, so the kernel distributes connections over the running ones. A broker that dies is started again. When
+the parent is gone, the standard input of each broker ends, and the broker stops.
 """
 
 import asyncio
 import logging
+import os
 import signal
+import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryDirectory
 
 import msgspec
 from msgspec import Struct
 
 from broker.core.settings import BrokerSettings
-from broker.service.ports import held_port
+from broker.store.connect import StartFailed
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
-"""How long a broker that died waits for its next start: doubled each time, unless it ran for longer than the latter."""
+"""The pause before a broker that died starts again, in s. It doubles each time, unless the broker ran for longer."""
 _KILL_AFTER_S = 5.0
-"""What a broker gets beyond its grace before it is killed."""
+"""How long after its grace time a broker is killed, in s."""
 
 _log = logging.getLogger(__name__)
 
 
-class Told(Struct, frozen=True):
-    """What a broker process is told on its standard input, a line of JSON."""
+class ChildArguments(Struct, frozen=True):
+    """The arguments of a broker process: a line of JSON on its standard input."""
 
     settings: BrokerSettings
     number: int
@@ -37,43 +40,44 @@ class Told(Struct, frozen=True):
 
 
 class Ready(Struct, frozen=True):
-    """What it says on its standard output once it serves, a line of JSON."""
+    """The message of a broker process that serves: a line of JSON on its standard output."""
 
     url: str
     redis_cli: str
 
 
 async def serve_many(
-    settings: BrokerSettings, say: Callable[[Ready], None], is_hung_up: Callable[[], bool] = lambda: False
+    settings: BrokerSettings, on_ready: Callable[[Ready], None], is_hung_up: Callable[[], bool] = lambda: False
 ) -> int:
-    """Run settings.processes brokers until SIGTERM or SIGINT; `say` is told once all serve. The exit code.
+    """Run settings.processes brokers until SIGTERM or SIGINT; the exit code. `on_ready` is called once all serve.
 
-    SIGHUP is passed on, or stops them all when `is_hung_up` says that the terminal is closed.
-
-    Raises StartFailed when the port cannot be had.
+    SIGHUP is forwarded to them, or stops them all when `is_hung_up` returns that the terminal is closed. Raises
+    StartFailed when the port is not available.
     """
-    with held_port(settings.host, settings.port) as port, TemporaryDirectory(prefix="titan-") as folder:
+    with shared_port(settings.host, settings.port) as port, TemporaryDirectory(prefix="titan-") as folder:
         settings = msgspec.structs.replace(settings, port=port)
-        told = [Told(settings, number, folder) for number in range(settings.processes)]
-        return await _Brokers([_Broker(one) for one in told], is_hung_up).run(say)
+        children = [ChildArguments(settings, number, folder) for number in range(settings.processes)]
+        return await _Brokers([_Broker(arguments) for arguments in children], is_hung_up).run(on_ready)
 
 
 class _Brokers:
+    """All broker processes."""
+
     def __init__(self, brokers: list["_Broker"], is_hung_up: Callable[[], bool]) -> None:
         self._brokers = brokers
         self._is_hung_up = is_hung_up
 
-    async def run(self, say: Callable[[Ready], None]) -> int:
+    async def run(self, on_ready: Callable[[Ready], None]) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         first, *others = self._brokers
-        ready = [await first.start()]  # alone: what is wrong is said once
+        ready = [await first.start()]  # alone, so that an error is reported once
         if ready[0] is not None:
             ready += await asyncio.gather(*(broker.start() for broker in others))
         if ready[0] is not None and None not in ready:
-            say(ready[0])
+            on_ready(ready[0])
         elif not first.is_stopping:
             self._stop()
             await self._end()
@@ -99,10 +103,10 @@ class _Brokers:
 
 
 class _Broker:
-    """One of them, over all its starts."""
+    """One broker process, with all its starts."""
 
-    def __init__(self, told: Told) -> None:
-        self._told = told
+    def __init__(self, arguments: ChildArguments) -> None:
+        self._arguments = arguments
         self._process: Process | None = None
         self._stopping = asyncio.Event()
         self._pause_s = FIRST_PAUSE_S
@@ -113,7 +117,7 @@ class _Broker:
         return self._stopping.is_set()
 
     async def start(self) -> Ready | None:
-        """Start it and wait until it serves; None when it ended before that, or must not start any more."""
+        """Start it and wait until it serves. Returns None if it ended before that, or must not start any more."""
         if self._stopping.is_set():
             return None
         self._started_at = time.monotonic()
@@ -122,18 +126,18 @@ class _Broker:
             *argv,
             stdin=PIPE,
             stdout=PIPE,
-            start_new_session=True,  # what a terminal sends reaches this process alone, which passes it on
+            start_new_session=True,  # signals of a terminal reach only this process, which forwards them
         )
         if started.stdin is None or started.stdout is None:
             raise RuntimeError("a process without pipes")
-        started.stdin.write(msgspec.json.encode(self._told) + b"\n")
-        if self._stopping.is_set():  # told while it was on its way
+        started.stdin.write(msgspec.json.encode(self._arguments) + b"\n")
+        if self._stopping.is_set():  # `stop` was called during the start
             self.send(signal.SIGTERM)
         line = await started.stdout.readline()
         return msgspec.json.decode(line, type=Ready) if line else None
 
     async def keep(self) -> None:
-        """Start it again each time that it ends, until it is told to stop."""
+        """Start it again each time that it ends, until `stop`."""
         while self._process is not None:
             code = await self._process.wait()
             if self.is_stopping:
@@ -141,14 +145,14 @@ class _Broker:
             if time.monotonic() - self._started_at > LONGEST_PAUSE_S:
                 self._pause_s = FIRST_PAUSE_S
             how = signal.Signals(-code).name if code < 0 else f"code {code}"
-            name = f"broker {self._told.number} (process {self._process.pid})"
+            name = f"broker {self._arguments.number} (process {self._process.pid})"
             _log.error("%s ended with %s; it is started again in %g s", name, how, self._pause_s)
             await self._wait()
             if await self.start() is not None:
-                _log.warning("broker %d is back as process %d", self._told.number, self._process.pid)
+                _log.warning("broker %d is back as process %d", self._arguments.number, self._process.pid)
 
     def stop(self) -> None:
-        """Have it drain and end, and start it no more."""
+        """Let it drain and end, and do not start it again."""
         self._stopping.set()
         self.send(signal.SIGTERM)
 
@@ -158,14 +162,14 @@ class _Broker:
             self._process.send_signal(number)
 
     async def end(self) -> int:
-        """Wait until it has ended after `stop`, or kill it; 0 when it went as it should."""
+        """Wait until it has ended after `stop`, or kill it. Returns 0 if it ended as requested."""
         if self._process is None:
             return 0
         try:
-            async with asyncio.timeout(self._told.settings.shutdown_grace_s + _KILL_AFTER_S):
+            async with asyncio.timeout(self._arguments.settings.shutdown_grace_s + _KILL_AFTER_S):
                 code = await self._process.wait()
         except TimeoutError:
-            _log.error("broker %d did not end in time and is killed", self._told.number)
+            _log.error("broker %d did not end in time and is killed", self._arguments.number)
             self._process.kill()
             return await self._process.wait()
         return 0 if code in {0, -signal.SIGTERM} else code
@@ -177,3 +181,35 @@ class _Broker:
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+
+@contextmanager
+def shared_port(host: str, port: int) -> Iterator[int]:
+    """Reserve a port for processes of this user that listen with SO_REUSEPORT. 0 selects a free port.
+
+    The port is bound, so that no other program gets it, but this process does not listen on it. Raises StartFailed when
+    another program listens there, or the address is not of this machine.
+    """
+    with ExitStack() as stack:
+        try:
+            for family, _, _, _, address in socket.getaddrinfo(
+                host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            ):
+                with _bound(family, (address[0], port, *address[2:]), socket.SO_REUSEADDR):
+                    pass  # without SO_REUSEPORT, so that it fails if another broker still uses the port
+                reserved = stack.enter_context(_bound(family, (address[0], port, *address[2:]), socket.SO_REUSEPORT))
+                port = reserved.getsockname()[1]
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise StartFailed(f"Cannot listen on {host}:{port}: {reason}.") from error
+        yield port
+
+
+@contextmanager
+def _bound(family: int, address: tuple[object, ...], option: int) -> Iterator[socket.socket]:
+    with socket.socket(family, socket.SOCK_STREAM) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, option, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
+        yield bound

@@ -249,4 +249,4 @@ def test_hosts_that_are_remembered_are_few() -> None:
     browsers = Browsers(BrokerSettings(), Access())
     for port in range(5000):
         browsers.check_host(FastRequest("GET", "/", "", {"Host": f"localhost:{port}"}, b""))
-    assert len(browsers._right_hosts) <= 1000
+    assert len(browsers._accepted) <= 1000

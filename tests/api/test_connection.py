@@ -167,8 +167,8 @@ async def test_a_client_that_reads_slowly(http: Http, store: Store) -> None:
         writer.write(LIST * 100 + LAST)
         server = http.runner.server
         assert server is not None
-        await eventually(lambda: any(connection._paused for connection in server.connections))
-        begun = [connection._slots for connection in server.connections if connection._paused]
+        await eventually(lambda: any(connection.writing_paused for connection in server.connections))
+        begun = [connection._pending for connection in server.connections if connection.writing_paused]
         assert len(begun) == 1
         transport.resume_reading()  # type: ignore[attr-defined]
         answers = await reader.read()
@@ -182,6 +182,6 @@ async def test_a_head_that_does_not_come(http: Http, monkeypatch: pytest.MonkeyP
     async with http.line(HEALTH) as (reader, writer):
         await reader.readuntil(b"}")
         [connection] = [c for c in server.connections if c.transport is not None]
-        monkeypatch.setattr(connection._desk, "head_s", 0.05)
+        monkeypatch.setattr(connection._dispatcher, "head_s", 0.05)
         writer.write(b"GET /healthz HT")
         assert await reader.read() == b""

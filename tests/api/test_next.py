@@ -10,7 +10,7 @@ from aiohttp import web
 from broker.core.errors import StoreUnavailable
 from broker.core.timestamps import milliseconds
 from broker.http import long_poll
-from broker.http.responses import handed_out
+from broker.http.responses import delivered
 from broker.http.server.pending_response import PendingResponse
 from broker.resp.notifier import Notifier
 from tests.api.client import Http
@@ -158,10 +158,10 @@ async def test_next_of_a_client_gone_before_the_answer_is_written(
     is_cut = asyncio.Event()
     fill, prepare = PendingResponse.fill, web.Response.prepare
 
-    def fill_on_a_cut_line(slot: PendingResponse, *answer: Any) -> None:
-        slot._fill.__self__.transport.abort()
+    def fill_on_a_cut_line(pending: PendingResponse, *answer: Any) -> None:
+        pending._on_ready.__self__.transport.abort()
         is_cut.set()
-        fill(slot, *answer)
+        fill(pending, *answer)
 
     async def prepare_on_a_cut_line(response: web.Response, request: Any) -> Any:
         request.transport.abort()
@@ -185,13 +185,13 @@ async def test_next_of_a_client_gone_before_the_answer_is_written(
 def test_an_answer_whose_client_is_gone_is_undone(*, is_ready: bool) -> None:
     """An answer that waits for its turn when the client leaves, and one that comes after that, are undone once."""
     undone: list[bool] = []
-    slot = PendingResponse(lambda: None)
-    answer = handed_out(b"[]", lambda: undone.append(True))
+    pending = PendingResponse(lambda: None)
+    answer = delivered(b"[]", lambda: undone.append(True))
     if is_ready:
-        slot.fill(answer, None)
-    slot.leave()
+        pending.fill(answer, None)
+    pending.abandon()
     if not is_ready:
-        slot.fill(answer, None)
+        pending.fill(answer, None)
     assert undone == [True]
 
 

@@ -99,12 +99,12 @@ async def test_another_protocol_behind_requests(http: Http, before: bytes) -> No
 @pytest.mark.parametrize("settings", [BrokerSettings(key_prefix="shed", max_in_progress=1)])
 async def test_another_protocol_while_load_is_shed(http: Http) -> None:
     """It is no request: it waits for no turn."""
-    desk = next(iter(http.runner.app.values()))
-    desk.front.admission.go_on(1000)
+    dispatcher = next(iter(http.runner.app.values()))
+    dispatcher.context.admission.resume(1000)
     try:
         assert told(await http.raw(PREFACE)).startswith("HTTP/2 ")
     finally:
-        desk.front.admission.leave(1000)
+        dispatcher.context.admission.leave(1000)
 
 
 @pytest.mark.parametrize("cut", [1, 3, 4, 5, 14, 20, 30, 38, 45])

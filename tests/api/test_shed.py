@@ -89,8 +89,8 @@ class TestEveryRoute:
 
     async def let_in(self, http: Http, job_id: str, taken: int) -> set[str]:
         """The verbs that are answered while so much room is taken; the others say when to ask again."""
-        shed = http.runner.app[DISPATCHER].front.admission
-        shed.admit(sheds.LAST, taken)
+        shed = http.runner.app[DISPATCHER].context.admission
+        shed.admit(sheds.SHED_LAST, taken)
         answers = await walk(f"http://{http.address[0]}:{http.address[1]}", job_id)
         shed.leave(taken)
         refused = [answer for answer in answers if answer.status == 503]

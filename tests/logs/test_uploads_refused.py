@@ -2,16 +2,14 @@
 
 import asyncio
 import random
+import subprocess
+import sys
+import warnings
 
 import pytest
 
 from broker.http.request.multipart import MAX_OTHER_BYTES, MAX_PARTS
 from tests.logs.uploading import END, FORM, LOG, MAX_BYTES, Front, closed, part
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::aiohttp.multipart.BadContentDispositionHeader"),
-    pytest.mark.filterwarnings("ignore::aiohttp.multipart.BadContentDispositionParam"),
-]
 
 
 @pytest.mark.parametrize(
@@ -144,3 +142,26 @@ async def test_log_survives_any_bytes(front: Front, seed: int) -> None:
         body[at : at + random.randrange(3)] = random.randbytes(random.randrange(3))
     answer = await front.send(bytes(body), chunk=random.choice([0, 1, 50]))
     assert answer.code in {"stored", "invalid", "unsupported_type", "too_large"}
+
+
+@pytest.mark.parametrize(
+    "disposition", [b";;;", b'attachment"; name="log', b'form-data; name="log";', b"form-data; n@me"]
+)
+async def test_log_refuses_a_part_with_a_broken_name(front: Front, disposition: bytes) -> None:
+    """Whether it is the first part or a later one; aiohttp prints nothing of it."""
+    broken = b"--XyZ\r\nContent-Disposition: " + disposition + b"\r\n\r\n" + LOG + b"\r\n"
+    with warnings.catch_warnings(record=True) as printed:
+        warnings.simplefilter("always")
+        assert (await front.send(broken + part("log", LOG) + END))[:2] == ("invalid", "log")
+        assert (await front.send(part("other", b"x") + broken + part("log", LOG) + END))[:2] == ("invalid", "log")
+    assert printed == []
+
+
+def test_import_changes_no_filter_of_warnings() -> None:
+    """The filters are those of the whole process."""
+    code = """import warnings, aiohttp.web
+before = warnings.filters[:]
+import broker.http.app
+print(before == warnings.filters)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout == "True\n"

@@ -10,6 +10,7 @@ import pytest
 
 from broker.auth.grants import Access
 from broker.core.settings import BrokerSettings
+from broker.http.server.aiohttp_private import Connection
 from broker.http.server.connection_guard import ConnectionGuard
 from tests.api.client import Http
 
@@ -132,10 +133,11 @@ async def test_connection_that_works_is_kept(http: Http) -> None:
 async def test_answered_connection_is_not_new() -> None:
     """A connection that was answered in the moment it came, by the loop's clock, makes no room for another."""
     guard = ConnectionGuard(BrokerSettings(max_connections=1))
-    silent, answered = (Mock(transport=None, _current_request=None, _messages=(), _slots=()) for _ in "12")
-    silent._next_keepalive_close_time = answered._next_keepalive_close_time = 5.0
+    silent, answered = (Connection(Mock(), loop=asyncio.get_running_loop(), keepalive_timeout=5) for _ in "12")
+    silent.restart_keepalive()
+    answered.restart_keepalive()
     guard.made(answered)
-    answered._next_keepalive_close_time = 5.0
+    answered.restart_keepalive()
     assert not guard.make_room()
     guard.lost(answered)
     guard.made(silent)

@@ -43,7 +43,7 @@ def by_aiohttp(data: bytes) -> list[Any]:
 
 @given(FIRST, st.lists(LINES, max_size=5), st.sampled_from((b"", b"{}", b"{}GET /x HTTP/1.1\r\n\r\n")))
 def test_a_fast_request_is_the_one_that_aiohttp_reads(first: bytes, lines: list[bytes], rest: bytes) -> None:
-    """aiohttp reads every fast request as the same request, with the same end."""
+    """To aiohttp each fast request is the same request, with the same end."""
     data = b"\r\n".join([first, *lines, b"", b""]) + rest
     found = read_fast_request(data, 0)
     if isinstance(found, NotFast):

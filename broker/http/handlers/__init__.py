@@ -1,1 +1,1 @@
-"""A handler for each route: decode, one call of the store, encode. Refusals are raised and answered elsewhere."""
+"""One handler for each route: it decodes, calls the store once and encodes. error_responses answers what it raises."""

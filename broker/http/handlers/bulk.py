@@ -1,4 +1,4 @@
-"""Many jobs in one call: finish, touch_many. One outcome an item; a bad item does not stop the others."""
+"""Many jobs in one call: finish, touch_many. Each item has its own outcome; an invalid one does not stop the others."""
 
 from broker.core.timestamps import rfc3339
 from broker.http.request.context import Call
@@ -14,7 +14,7 @@ async def finish(call: Call) -> Response:
 
 
 async def touch_many(call: Call) -> Response:
-    """Give many deliveries another lease."""
+    """Renew the leases of many deliveries."""
     items = await call.items(HeldJobs, Held)
     return json(Outcomes(await items.outcomes(call.store.completer.touch, _touched)))
 

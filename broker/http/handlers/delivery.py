@@ -1,4 +1,4 @@
-"""A consumer's verbs: next, start, touch, succeed, fail, release."""
+"""The verbs of a consumer: next, start, touch, succeed, fail, release."""
 
 from functools import partial
 
@@ -8,25 +8,25 @@ from broker.http.long_poll import PAUSE_S
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
 from broker.http.request.query_params import NextQuery
-from broker.http.responses import Response, document, handed_out, json, nothing
+from broker.http.responses import Response, delivered, document, json, nothing
 from broker.models.jobs import JobWrapper
 from broker.models.reports import Finish, Held, Release, Start, Success, Touch
 from broker.store.format.job_json import listed, wrapped
 
 
 async def next(call: Call) -> Response:  # noqa: A001  # the verb's name
-    """Hand out the next jobs; with `wait`, as soon as there are some."""
+    """Deliver the next jobs. With `wait`, wait until there are some."""
     query = call.query(NextQuery)
     groups = call.grant.narrowed(query.group)
-    take = partial(call.store.dispatcher.next, query.n, groups, query.lease, query.image, waits=query.wait > 0)
+    dequeue = partial(call.store.dispatcher.next, query.n, groups, query.lease, query.image, waits=query.wait > 0)
     jobs = await (
-        call.front.polls.wait(take, groups, query.wait, PAUSE_S if query.image else 0) if query.wait else take()
+        call.context.polls.wait(dequeue, groups, query.wait, PAUSE_S if query.image else 0) if query.wait else dequeue()
     )
-    return handed_out(listed(job.encoded for job in jobs), partial(call.store.dispatcher.give_back, jobs))
+    return delivered(listed(job.encoded for job in jobs), partial(call.store.dispatcher.give_back, jobs))
 
 
 async def start(call: Call) -> Response:
-    """Say that a job runs; take it when it is queued."""
+    """Report that a job runs. A queued job is dequeued by this."""
     body = await call.body(Start)
     started_at = moment(body.started_at, "started_at")
     return json(
@@ -35,7 +35,7 @@ async def start(call: Call) -> Response:
 
 
 async def touch(call: Call) -> Response:
-    """Give the delivery that holds a job another lease."""
+    """Renew the lease of the delivery that holds a job."""
     body = await call.body(Touch)
     [end] = await call.store.completer.touch(
         [Held(group_name=call.group, id=call.job_id, lease=call.lease(body.lease))]
@@ -52,7 +52,7 @@ async def succeed(call: Call) -> Response:
         group_name=call.group,
         id=call.job_id,
         status="succeeded",
-        completed_at=_given(body.completed_at),
+        completed_at=_checked(body.completed_at),
         lease=call.lease(body.lease),
         receipt=body.receipt,
     )
@@ -60,7 +60,7 @@ async def succeed(call: Call) -> Response:
 
 
 async def fail(call: Call) -> Response:
-    """Mark a running job as failed, and make its automatic retry."""
+    """Mark a running job as failed, and create its automatic retry."""
     body = await call.failure()
     report = Finish(
         group_name=call.group,
@@ -68,7 +68,7 @@ async def fail(call: Call) -> Response:
         status="failed",
         reason=body.reason,
         error=body.error,
-        completed_at=_given(body.completed_at),
+        completed_at=_checked(body.completed_at),
         lease=call.lease(body.lease),
         receipt=body.receipt,
     )
@@ -76,7 +76,7 @@ async def fail(call: Call) -> Response:
 
 
 async def release(call: Call) -> Response:
-    """Give a running job back; the delivery is not counted."""
+    """Release a running job: it is queued again, and the delivery is not counted."""
     body = await call.body(Release)
     job = await call.store.completer.release(
         call.group, call.job_id, call.lease(body.lease), body.delay or 0, body.receipt
@@ -84,6 +84,6 @@ async def release(call: Call) -> Response:
     return json(JobWrapper(job))
 
 
-def _given(completed_at: str | None) -> str | None:
-    """The time, checked; None when there is none, or Go's zero time. Raises Invalid."""
+def _checked(completed_at: str | None) -> str | None:
+    """The time after a check; None when there is none, or it is Go's zero time. Raises Invalid."""
     return None if moment(completed_at, "completed_at") is None else completed_at

@@ -1,4 +1,4 @@
-"""Groups: list_groups, show_group, configure."""
+"""The verbs of groups: list_groups, show_group, configure."""
 
 from msgspec import UNSET
 
@@ -12,8 +12,8 @@ async def list_groups(call: Call) -> Response:
     """List the groups with their settings and counts."""
     query = call.query(GroupsQuery)
     groups, cursor = await call.store.groups.list(query.n, query.cursor)
-    in_reach = [group for group in groups if call.grant.reaches(group.name)]
-    return json(GroupsWrapper(in_reach, cursor or UNSET))
+    reachable = [group for group in groups if call.grant.reaches(group.name)]
+    return json(GroupsWrapper(reachable, cursor or UNSET))
 
 
 async def show_group(call: Call) -> Response:
@@ -22,6 +22,6 @@ async def show_group(call: Call) -> Response:
 
 
 async def configure(call: Call) -> Response:
-    """Give a group all its settings anew; one that is not given has its default."""
+    """Replace all settings of a group. A setting that is left out gets its default."""
     settings = (await call.body(GroupPut)).group
     return json(GroupWrapper(await call.store.groups.configure(call.group, settings)))

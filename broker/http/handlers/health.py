@@ -1,4 +1,4 @@
-"""Health, for those who run brokers, and the API's own description."""
+"""Health and metrics for operators, and the description of the API."""
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -15,7 +15,7 @@ class Health(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """The body of readyz: what the store is set to, and what is wrong with that for jobs that must not be lost."""
+    """The body of readyz: the durability settings of the store, and warnings about settings that can lose jobs."""
 
     status: str = "ok"
     store: str | UnsetType = UNSET
@@ -23,13 +23,13 @@ class Readiness(Struct, frozen=True):
 
 
 async def healthz(_: Call) -> Response:
-    """Say that this broker is alive."""
+    """Report that this broker is alive."""
     return json(Health())
 
 
 async def readyz(call: Call) -> Response:
-    """Say whether this broker can work: its store runs scripts, and its reaper reaps."""
-    reaper, condition = call.front.broker.reaper, call.front.broker.condition
+    """Report whether this broker can work: its store runs scripts, and its reaper has no error."""
+    reaper, condition = call.context.broker.reaper, call.context.broker.condition
     if condition is not None and condition.is_stopping:
         raise Stopping
     await call.store.ready()
@@ -42,10 +42,10 @@ async def readyz(call: Call) -> Response:
 
 
 async def metrics(call: Call) -> Response:
-    """Answer what this broker, and those that share its port, counted and timed, as Prometheus reads it."""
-    return plain(await call.front.metrics.text(), CONTENT_TYPE)
+    """Return the metrics of this broker and of those that share its port, in the Prometheus format."""
+    return plain(await call.context.metrics.text(), CONTENT_TYPE)
 
 
 async def openapi(call: Call) -> Response:
-    """Answer this description."""
-    return document(call.front.document)
+    """Return this description of the API."""
+    return document(call.context.document)

@@ -1,4 +1,4 @@
-"""A producer's verbs: enqueue, list, show, remove, cancel, retry."""
+"""The verbs of a producer: enqueue, list, show, remove, cancel, retry."""
 
 import re
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _REPLAYED = (("Idempotency-Replayed", "true"),)
 
 
 async def enqueue(call: Call) -> Response:
-    """Put new jobs into a group, all or none."""
+    """Enqueue new jobs in a group, all or none."""
     is_durable = call.query(EnqueueQuery).durable
     key = call.idempotency_key()
     body = await call.body(NewJobs)
@@ -53,19 +53,19 @@ async def show(call: Call) -> Response:
 
 
 async def remove(call: Call) -> Response:
-    """Forget a finished job and its log."""
+    """Delete a finished job and its log."""
     if await call.store.jobs.remove(call.group, call.job_id):
         await discard_log(call)
     return nothing()
 
 
 async def cancel(call: Call) -> Response:
-    """End a job that is not finished."""
+    """Cancel a job that is not finished."""
     return json(JobWrapper(await call.store.jobs.cancel(call.group, call.job_id)))
 
 
 async def retry(call: Call) -> Response:
-    """Do a finished job again: answers the new job."""
+    """Create a new job that repeats a finished one. Returns the new job."""
     return json(JobWrapper(await call.store.jobs.retry(call.group, call.job_id)))
 
 
@@ -78,8 +78,8 @@ def _check_images(jobs: Sequence[NewJob]) -> None:
     for image in {job.image for job in jobs}:
         if image and _IMAGE.fullmatch(image) is None:
             i = next(i for i, job in enumerate(jobs) if job.image == image)
-            place = f"jobs[{i}].image"
-            raise Invalid(f"{place} must be {LINE['words']}.", fields=place)
+            field = f"jobs[{i}].image"
+            raise Invalid(f"{field} must be {LINE['words']}.", fields=field)
 
 
 def _check_payloads(jobs: Sequence[NewJob], limit_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""Logs: log, read_log. Streamed both ways, never whole in memory."""
+"""The verbs of logs: log, read_log. A log is streamed in both directions and never whole in memory."""
 
 from aiohttp import web
 
@@ -14,12 +14,12 @@ _EVENTS = "text/event-stream"
 
 
 async def log(call: Call) -> Response:
-    """Store a job's log in the place of an earlier one."""
+    """Store the log of a job. It replaces an earlier one."""
     return json(JobWrapper(await keep_log(call)))
 
 
 async def read_log(call: Call) -> web.StreamResponse:
-    """Read a job's log, or its last lines; with `follow` go on until it is whole, as text or as events."""
+    """Read the log of a job, or its last lines. With `follow`, continue until it is complete, as text or as events."""
     query = call.query(TailQuery)
     if query.follow:
         return await _follow(call, query)
@@ -36,9 +36,9 @@ async def _follow(call: Call, query: TailQuery) -> web.StreamResponse:
     if query.tail is not None and await call.store.jobs.has_log(call.group, call.job_id):
         start = await call.logs.place_of_tail(call.job_id, query.tail)
     seen = call.request.headers.get("Last-Event-ID", "")
-    start = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 16 else start  # a browser that comes back
-    with call.front.followers.one():
-        following = Following(call.front.followers, call.store, call.logs, start)
+    start = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 16 else start  # a browser that reconnects
+    with call.context.followers.one():
+        following = Following(call.context.followers, call.store, call.logs, start)
         pieces = following.pieces(call.group, call.job_id)
         headers = {"Titan-Log-Start": str(start)}
         if _EVENTS in call.request.headers.get("Accept", ""):

@@ -1,4 +1,4 @@
-"""The workers themselves: announce, list_workers, show_worker, order."""
+"""The verbs of workers: announce, list_workers, show_worker, order."""
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -16,20 +16,20 @@ class OrderGiven(Struct, frozen=True):
 
 
 async def announce(call: Call) -> Response:
-    """Know a worker for a minute; answer what is wanted of it, and with `wait` which running jobs were cancelled."""
+    """Register a worker for a minute. Returns its order, and with `wait` which of its running jobs were cancelled."""
     query = call.query(AnnounceQuery)
     worker = await call.body(Announcement)
     workers = call.store.workers
     orders = await workers.announce(worker)
-    is_last = worker.state == ENDING or call.front.in_progress.is_stopping
+    is_last = worker.state == ENDING or call.context.in_progress.is_stopping
     if not query.wait or orders.order or is_last:
         return json(msgspec.structs.replace(orders, seen=query.seen or UNSET))
-    with call.front.admission.waiting(1):
+    with call.context.admission.waiting(1):
         return json(await workers.hear(worker.name, query.seen, call.grant.reaches, query.wait))
 
 
 async def list_workers(call: Call) -> Response:
-    """List the workers that announced themselves within a minute."""
+    """List the workers that sent a heartbeat within the last minute."""
     call.grant.check_all()
     query = call.query(WorkersQuery)
     workers, cursor = await call.store.workers.list(query.n, query.cursor)
@@ -43,7 +43,7 @@ async def show_worker(call: Call) -> Response:
 
 
 async def order(call: Call) -> Response:
-    """Tell a worker to be quiet, to resume or to drain; it hears that within 2 s."""
+    """Order a worker to be quiet, to resume or to drain. It gets the order within 2 s."""
     call.grant.check_all()
     given = await call.body(OrderGiven)
     return json(WorkerWrapper(await call.store.workers.order(call.worker, given.order)))

@@ -1,4 +1,4 @@
-"""Reading a body within its limits, and not before somebody wants it."""
+"""Reads the body of a request within limits, and only when a handler needs it."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,18 +7,18 @@ from aiohttp import web
 
 from broker.core.errors import Invalid, TooLarge, TooSlow, UnsupportedType
 from broker.core.settings import BrokerSettings
-from broker.http.server.connection_guard import in_all
+from broker.http.server.connection_guard import time_limit
 from broker.http.server.fast_request import FastRequest
 from broker.http.server.header_block import BROWSERS
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 WEIGHT = web.RequestKey("WEIGHT", int)
-"""The key under which a request of aiohttp's keeps its weight."""
+"""The key under which a request of aiohttp has its weight in admission control."""
 
 
 class Streamed:
-    """A request of aiohttp's, as handlers see it."""
+    """A request that aiohttp parsed, as handlers see it."""
 
     __slots__ = ("headers", "is_of_browser", "query_string", "web")
 
@@ -35,8 +35,8 @@ Request = FastRequest | Streamed
 async def read_body(request: Request, settings: BrokerSettings, types: tuple[str, ...] = (JSON,)) -> bytes:
     """The whole body; empty when there is none.
 
-    Raises UnsupportedType for a Content-Type beside `types` and for any Content-Encoding, TooLarge above
-    max_body_bytes, TooSlow when no piece came for body_timeout_s, or all of it took json_timeout_s.
+    Raises UnsupportedType for a Content-Type that is not in `types` and for any Content-Encoding, TooLarge above
+    max_body_bytes, TooSlow when nothing arrives for body_timeout_s or the whole body takes longer than json_timeout_s.
     """
     if isinstance(request, FastRequest):
         if request.body:
@@ -57,7 +57,7 @@ async def _streamed_body(request: web.Request, settings: BrokerSettings, types: 
         return content.read_nowait(-1)
     await expect(request)
     body = bytearray()
-    async with in_all(settings.json_timeout_s):
+    async with time_limit(settings.json_timeout_s):
         while piece := await _piece(request, settings.body_timeout_s):
             body += piece
             if len(body) > limit:
@@ -66,23 +66,23 @@ async def _streamed_body(request: web.Request, settings: BrokerSettings, types: 
 
 
 async def expect(request: web.BaseRequest) -> None:
-    """Tell a client that asked first (Expect: 100-continue) to send its body."""
+    """Answer 100 Continue to a client that waits for it (Expect: 100-continue) before it sends its body."""
     if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= (1, 1):
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
 
 
 def media_type(request: Request | web.BaseRequest) -> str:
-    """The Content-Type without parameters, in small letters; '' when there is none."""
+    """The Content-Type without parameters, in lower case; '' when there is none."""
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def check_encodings(headers: Mapping[str, str]) -> None:
-    """Raise UnsupportedType for a body that is packed in any way. Chunks are none; what stands before them is."""
+    """Raise UnsupportedType for a compressed or otherwise encoded body. Only chunked is allowed."""
     if "Content-Encoding" in headers:
         raise UnsupportedType("A Content-Encoding is not supported.")
     if headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
-        raise UnsupportedType("A Transfer-Encoding beside chunked is not supported.")
+        raise UnsupportedType("A Transfer-Encoding other than chunked is not supported.")
 
 
 def _check_type(request: FastRequest | web.BaseRequest, types: tuple[str, ...]) -> None:

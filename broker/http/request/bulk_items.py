@@ -1,4 +1,4 @@
-"""The items of a bulk body, each checked by itself, so that a bad one does not stop the others."""
+"""The items of a bulk body. Each is checked alone, so that an invalid one does not stop the others."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Generic, Protocol, TypeVar
@@ -29,20 +29,20 @@ class Bulk(Protocol[Item]):
 
 
 class RawItems(Struct, frozen=True):
-    """A bulk body whose items are not looked at yet."""
+    """A bulk body whose items are not decoded yet."""
 
     jobs: Annotated[list[Raw], Meta(min_length=1, max_length=MAX_JOBS)]
     cursor: Raw = Raw()
 
 
-class Named(Struct, frozen=True):
-    """Of an item that is not right: its id, if that is."""
+class ItemId(Struct, frozen=True):
+    """The id of an invalid item, if the id itself is valid."""
 
     id: str = ""
 
 
 class Items(Generic[Item]):
-    """Items in order, each with its id: as the store takes it, or what is wrong with it."""
+    """Items in order, each with its id: either a valid item for the store, or its error."""
 
     def __init__(self, rows: Sequence[tuple[str, Item | TitanError]]) -> None:
         self._rows = rows
@@ -52,9 +52,9 @@ class Items(Generic[Item]):
         act: Callable[[Sequence[Item]], Awaitable[Sequence[Reply | TitanError]]],
         outcome: Callable[[str, Reply], Outcome],
     ) -> list[Outcome]:
-        """Have `act` done to all the good ones at once; one outcome for each item, in order."""
-        good = [item for _, item in self._rows if not isinstance(item, TitanError)]
-        replies = iter(await act(good) if good else ())
+        """Call `act` once with all valid items. Returns one outcome for each item, in order."""
+        valid = [item for _, item in self._rows if not isinstance(item, TitanError)]
+        replies = iter(await act(valid) if valid else ())
         results = [(name, item if isinstance(item, TitanError) else next(replies)) for name, item in self._rows]
         return [
             Outcome(id=name, error=problem_of(result)) if isinstance(result, TitanError) else outcome(name, result)
@@ -69,7 +69,7 @@ def read_items(bulk: type[Bulk[Item]], kind: type[Item], body: bytes, grant: Gra
         for group in {item.group_name for item in items}:
             grant.check(group_name(group))
         return Items([(job_id(item.id), _timed(item)) for item in items])
-    except TitanError:  # something is not right: see what, item by item
+    except TitanError:  # an item is invalid: check each alone
         return Items([_read(kind, i, bytes(raw), grant) for i, raw in enumerate(decode(RawItems, body).jobs)])
 
 
@@ -93,6 +93,6 @@ def _timed(item: Item) -> Item:
 
 def _id_in(raw: bytes) -> str:
     try:
-        return msgspec.json.decode(raw, type=Named).id
+        return msgspec.json.decode(raw, type=ItemId).id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""

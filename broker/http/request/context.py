@@ -1,4 +1,4 @@
-"""One request as a handler sees it: the path, the query, the headers and the body, checked."""
+"""One request as a handler sees it: path, query, headers and body, checked."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,9 +18,8 @@ from broker.http.request.body import FORM, JSON, WEIGHT, Request, Streamed, medi
 from broker.http.request.bulk_items import Bulk, Item, Items, read_items
 from broker.http.request.decoding import decode, form
 from broker.http.request.path_params import group_name, job_id, worker_name
-from broker.http.server.admission import AdmissionControl
+from broker.http.server.admission import AdmissionControl, InProgress
 from broker.http.server.fast_request import FastRequest
-from broker.http.server.in_progress import InProgress
 from broker.logs.follower import Followers
 from broker.models.reports import Failure
 
@@ -38,7 +37,7 @@ _LARGE_BYTES = 1024 * 1024
 
 
 class Broker(NamedTuple):
-    """What a broker is made of, as the front end uses it. `reaper` is None where another broker runs it."""
+    """The parts of a broker that the front end uses. `reaper` is None where another broker runs it."""
 
     store: "JobStore"
     logs: "Logs"
@@ -51,7 +50,7 @@ class Broker(NamedTuple):
 
 
 class AppContext:
-    """What all requests of one front end share."""
+    """The state that all requests of one front end share."""
 
     def __init__(self, broker: Broker, document: bytes) -> None:
         self.broker = broker
@@ -66,22 +65,24 @@ class AppContext:
 
 
 class Call:
-    """One request. Raises Invalid for a hostile group name, NotFound for what cannot be an id."""
+    """One request. Raises Invalid for an invalid group name, NotFound for a text that cannot be an id."""
 
-    __slots__ = ("front", "grant", "group", "job_id", "logs", "request", "settings", "store", "worker")
+    __slots__ = ("context", "grant", "group", "job_id", "logs", "request", "settings", "store", "worker")
 
-    def __init__(self, front: AppContext, request: Request, path: Mapping[str, str], grant: Grant = EVERYTHING) -> None:
-        self.front = front
+    def __init__(
+        self, context: AppContext, request: Request, path: Mapping[str, str], grant: Grant = EVERYTHING
+    ) -> None:
+        self.context = context
         self.request = request
         self.grant = grant
-        self.store, self.logs, self.settings = front.broker.store, front.broker.logs, front.broker.settings
+        self.store, self.logs, self.settings = context.broker.store, context.broker.logs, context.broker.settings
         self.group = group_name(path["group_name"]) if "group_name" in path else ""
         self.job_id = job_id(path["id"]) if "id" in path else ""
         self.worker = worker_name(path["worker"]) if "worker" in path else ""
 
     @property
     def web(self) -> web.Request:
-        """The request as aiohttp has it, of a route that is streamed."""
+        """The request of aiohttp. Only a streamed route has one."""
         if not isinstance(self.request, Streamed):
             raise TypeError("this route is not streamed")
         return self.request.web
@@ -91,7 +92,7 @@ class Call:
         return cast("query_params.Parameters", query_params.parse(kind, self.request.query_string))
 
     async def body(self, kind: type[Body]) -> Body:
-        """The JSON body; one that is not there counts as {}."""
+        """The JSON body. A missing body counts as {}."""
         return decode(kind, await self._read())
 
     async def items(self, bulk: type[Bulk[Item]], kind: type[Item]) -> Items[Item]:
@@ -99,9 +100,9 @@ class Call:
         return read_items(bulk, kind, await self._read(), self.grant)
 
     async def failure(self) -> Failure:
-        """The body of fail: JSON, or a form, or the query, or nothing. The body goes before the query.
+        """The body of fail: JSON, a form, the query, or nothing. A field of the body has priority over the query.
 
-        JSON that calls itself a form, as `curl -d` sends it, is taken for what it is.
+        `curl -d` sends JSON with the Content-Type of a form. Such a body is recognized as JSON.
         """
         raw = await self._read((JSON, FORM))
         is_form = media_type(self.request) == FORM and not raw.lstrip().startswith(b"{")
@@ -116,10 +117,10 @@ class Call:
                 return request.body
             raw = await read_body(request, self.settings, types)
         else:
-            with self.front.admission.waiting(request.web.get(WEIGHT, 0)):
+            with self.context.admission.waiting(request.web.get(WEIGHT, 0)):
                 raw = await read_body(request, self.settings, types)
         if len(raw) > _LARGE_BYTES:
-            await asyncio.sleep(0)  # others first: what follows takes ms
+            await asyncio.sleep(0)  # let others run first: to decode it takes ms
         return raw
 
     def lease(self, in_body: str | None) -> str:

@@ -1,4 +1,4 @@
-"""JSON and text to structs, structs to JSON. What cannot be decoded is Invalid, with the field's name."""
+"""JSON, forms and times to values, structs to JSON. Input that cannot be decoded is Invalid, with the field's name."""
 
 from collections.abc import Callable
 from functools import cache
@@ -22,9 +22,9 @@ _MAX_FORM_FIELDS = 20
 
 
 def decode(kind: type[Model], body: bytes) -> Model:
-    """A JSON body as a struct. No body, or null, is an empty object. A field that nobody knows is Invalid.
+    """A JSON body as a struct. No body, or null, is an empty object. An unknown field is Invalid.
 
-    What a whole job may have is read over; only a body with such fields is read again to see to it.
+    Fields of a whole job (see strict.IGNORED) are ignored. Only a body that has such fields is decoded again for this.
     """
     given = body if body and body != b"null" else b"{}"
     try:
@@ -34,13 +34,13 @@ def decode(kind: type[Model], body: bytes) -> Model:
             raise _refusal(kind, error) from None
     try:
         _decoder(kind, forgiving).decode(given)  # type: ignore[arg-type]
-        return cast("Model", _decoder(kind, _as_it_is).decode(given))  # type: ignore[arg-type]
+        return cast("Model", _decoder(kind, _unchanged).decode(given))  # type: ignore[arg-type]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _refusal(kind, error) from None
 
 
 def convert(kind: type[Model], values: dict[str, Any]) -> Model:
-    """Values that are not JSON (a query, a form) as a struct. Nothing is converted: a text stays a text."""
+    """Values of a query or a form as a struct. Their types stay as they are: a text is not converted to a number."""
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
@@ -48,7 +48,7 @@ def convert(kind: type[Model], values: dict[str, Any]) -> Model:
 
 
 def form(kind: type[Form], body: bytes) -> Form:
-    """An urlencoded form as a struct; an empty field counts as not given. A field that nobody knows is Invalid."""
+    """A urlencoded form as a struct. An empty field counts as not given. An unknown field is Invalid."""
     try:
         pairs = parse_qsl(body.decode(), errors="strict", max_num_fields=_MAX_FORM_FIELDS)
     except ValueError:
@@ -62,7 +62,7 @@ def form(kind: type[Form], body: bytes) -> Form:
 
 
 def once(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    """Pairs as a dictionary; a name that stands there twice is Invalid."""
+    """Pairs as a dictionary. A repeated name is Invalid."""
     values: dict[str, str] = {}
     for name, value in pairs:
         if name in values:
@@ -72,7 +72,7 @@ def once(pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def moment(text: str | None, fields: str) -> int | None:
-    """A time that a client gave, in ms since 1970; None when it gave none, or Go's zero time. `fields` names it."""
+    """A time from a client in ms since 1970; None when there is none, or it is Go's zero time. `fields` is its name."""
     if not text or text == NOT_GIVEN:
         return None
     try:
@@ -86,7 +86,7 @@ def _decoder(kind: Any, twin: Callable[[Any], Any]) -> msgspec.json.Decoder[Any]
     return msgspec.json.Decoder(twin(kind))
 
 
-def _as_it_is(kind: Any) -> Any:
+def _unchanged(kind: Any) -> Any:
     return kind
 
 

@@ -1,17 +1,18 @@
-"""The log out of a request's body, piece by piece as it comes: the part of a form, or the raw text.
+"""Reads a log from the body of a request, piece by piece as it arrives: a part of a form, or plain text.
 
-Of a form, the one part named `log` or `file` counts, whatever its type and with or without a filename. Other parts are
-passed over within limits. A part is stored as sent: what would have to be decoded first (a Content-Encoding, or a
-Content-Transfer-Encoding of base64 or quoted-printable, which RFC 7578 deprecates) is refused.
+In a form, the log is the one part named `log` or `file`, with any type, and with or without a filename. Other parts are
+skipped within limits. The log is stored as sent. A part that must be decoded first is refused: one with a
+Content-Encoding, or a Content-Transfer-Encoding of base64 or quoted-printable, which RFC 7578 deprecates.
 """
 
 import asyncio
 import warnings
 from collections.abc import AsyncIterator, Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import BadContentDispositionHeader, BadContentDispositionParam, BodyPartReader, MultipartReader, web
 from aiohttp.http import HttpProcessingError
+from aiohttp.multipart import parse_content_disposition
 
 from broker.core.errors import Invalid, TooLarge, TooSlow, UnsupportedType
 from broker.core.settings import BrokerSettings
@@ -24,24 +25,22 @@ NAMES = ("log", "file")
 
 MAX_PARTS = 16
 MAX_OTHER_BYTES = 1024 * 1024
-"""What all the other parts of a form, with the framing, may have together."""
+"""The limit for all other parts of a form together, and for the framing."""
 
 _PIECE_BYTES = 64 * 1024
 _PLAIN = ("7bit", "8bit", "binary")
 _BROKEN = (web.RequestPayloadError, ConnectionError, HttpProcessingError, ValueError, RuntimeError, AssertionError)
 _BROKEN_NAME = (BadContentDispositionHeader, BadContentDispositionParam)
-for _warning in _BROKEN_NAME:  # else what a client sent would stand on standard error, as it is
-    warnings.simplefilter("error", _warning)
+"""Warnings of aiohttp about the header that names a part."""
 
 _Read = TypeVar("_Read")
 
 
 def log_pieces(request: web.BaseRequest, settings: BrokerSettings) -> AsyncIterator[bytes]:
-    """The log's bytes. What the headers show is refused at once, before anything of the body is read.
+    """The log's bytes. Headers that are not acceptable are refused at once, before the body is read.
 
-    Raises UnsupportedType, TooLarge when the Content-Length is over max_log_bytes, Invalid for a form that is broken
-    or has no log, and TooSlow when nothing came for body_timeout_s. That a log is not too large in the end is for
-    `Logs.write` to see.
+    Raises UnsupportedType, TooLarge when the Content-Length is above max_log_bytes, Invalid for a form that is broken
+    or has no log, and TooSlow when nothing arrives for body_timeout_s. `Logs.write` limits the size of the log itself.
     """
     check_encodings(request.headers)
     kind = media_type(request)
@@ -77,14 +76,15 @@ async def _of_form(request: web.BaseRequest, pause_s: float) -> AsyncIterator[by
                 continue
             other_bytes += len(piece)
             if other_bytes > MAX_OTHER_BYTES:
-                raise TooLarge(f"The parts beside the log may have {MAX_OTHER_BYTES} bytes at most.")
+                raise TooLarge(f"The parts other than the log may have {MAX_OTHER_BYTES} bytes at most.")
     if not found:
         raise Invalid("The form has no part named log.", fields="log")
 
 
 async def _parts(request: web.BaseRequest, pause_s: float) -> AsyncIterator[BodyPartReader]:
-    """The parts of a form up to its closing line; each must be read to its end before the next."""
+    """The parts of a form up to its closing line. Each must be read to its end before the next."""
     form = await _read(request.multipart(), pause_s)
+    form.part_reader_cls = _Part
     for _ in range(MAX_PARTS + 1):
         part = await _read(form.next(), pause_s)
         if part is None:
@@ -93,6 +93,20 @@ async def _parts(request: web.BaseRequest, pause_s: float) -> AsyncIterator[Body
             raise Invalid("A part of the form is a form itself.", fields="log")
         yield part
     raise Invalid(f"The form has more than {MAX_PARTS} parts.", fields="log")
+
+
+class _Part(BodyPartReader):
+    """A part of a form. Raises a warning of aiohttp as an error when its name is malformed.
+
+    aiohttp would print the warning, with the text of the client, to standard error.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        with warnings.catch_warnings():
+            for warning in _BROKEN_NAME:
+                warnings.simplefilter("error", warning)
+            parse_content_disposition(self.headers.get("Content-Disposition"))
 
 
 def _check_encodings(part: BodyPartReader) -> None:
@@ -115,7 +129,7 @@ async def _of_text(request: web.BaseRequest, pause_s: float) -> AsyncIterator[by
 
 
 async def _read(reading: Awaitable[_Read], pause_s: float) -> _Read:
-    """One step of reading the body. Raises TooSlow after a pause, Invalid for a body that is broken or broke off."""
+    """One step of reading the body. Raises TooSlow after a pause, Invalid for a broken or incomplete body."""
     try:
         async with asyncio.timeout(pause_s):
             return await reading

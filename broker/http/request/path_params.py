@@ -1,4 +1,4 @@
-"""Names that come from outside, checked before anything is done with them."""
+"""Checks the names and ids in the path of a request before they are used."""
 
 import re
 from functools import lru_cache
@@ -21,14 +21,14 @@ def group_name(text: str) -> str:
 
 
 def job_id(text: str) -> str:
-    """The id of a job. Raises NotFound: what cannot be an id is none."""
+    """The id of a job. Raises NotFound for a text that cannot be an id."""
     if not is_id(text):
         raise NotFound
     return text
 
 
 def worker_name(text: str) -> str:
-    """The name of a worker. Raises NotFound: what cannot be a name is none."""
+    """The name of a worker. Raises NotFound for a text that cannot be a name."""
     if _WORKER_NAME.fullmatch(text) is None:
         raise NotFound("There is no such worker.")
     return text

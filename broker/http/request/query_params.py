@@ -1,4 +1,4 @@
-"""What stands after the question mark: one struct a route. The same structs document it."""
+"""The parameters of the query: one struct for each route. The OpenAPI document uses the same structs."""
 
 import re
 from functools import cache, lru_cache
@@ -13,12 +13,14 @@ from broker.http.request.decoding import convert
 from broker.http.sentences import must_be, unknown
 from broker.models.fields import MAX_JOBS, ErrorText, GroupName, Image, LeaseToken, Reason, Time, Timeout
 
-Cursor = Annotated[str, Meta(max_length=256, description="Where the list goes on: the cursor of the answer before.")]
-Page = Annotated[int, Meta(ge=1, le=MAX_JOBS, description="How many to answer at most.")]
+Cursor = Annotated[
+    str, Meta(max_length=256, description="Where the list continues: the cursor of the previous answer.")
+]
+Page = Annotated[int, Meta(ge=1, le=MAX_JOBS, description="The most items in one answer.")]
 
 
 class Query(Struct, frozen=True, kw_only=True):
-    """No parameters. One that is not known is refused, one without a value counts as not given."""
+    """No parameters. An unknown parameter is refused, one without a value counts as not given."""
 
 
 class EnqueueQuery(Query, frozen=True, kw_only=True):
@@ -38,7 +40,7 @@ class ListQuery(Query, frozen=True, kw_only=True):
         Meta(
             max_length=len(STATUSES),
             description="Only jobs in this status. Given more than once: jobs in any of these, status by status in the "
-            "order given; a job that changes its status between two pages may be missed, or come twice.",
+            "order given; a job that changes its status between two pages may be missing or appear twice.",
         ),
     ] = []
     order: Annotated[Literal["asc", "desc"], Meta(description="Oldest first, or newest first.")] = "asc"
@@ -47,14 +49,14 @@ class ListQuery(Query, frozen=True, kw_only=True):
 class NextQuery(Query, frozen=True, kw_only=True):
     """The parameters of next."""
 
-    n: Annotated[int, Meta(ge=1, le=MAX_JOBS, description="How many jobs to hand out at most.")] = 1
+    n: Annotated[int, Meta(ge=1, le=MAX_JOBS, description="The most jobs to deliver.")] = 1
     wait: Annotated[int, Meta(ge=0, le=30, description="How long to wait for a job when there is none, in s.")] = 0
     group: Annotated[list[GroupName], Meta(max_length=100, description="Only jobs of these groups.")] = []
     image: Annotated[
         list[Image],
         Meta(
             max_length=100,
-            description="Only jobs of these images, looked for among the first 200 of each group.",
+            description="Only jobs of these images, searched among the first 200 of each group.",
         ),
     ] = []
     lease: (
@@ -75,7 +77,7 @@ class AnnounceQuery(Query, frozen=True, kw_only=True):
     wait: Annotated[
         int, Meta(ge=0, le=30, description="How long to wait for an order or a cancelled job when there is none, in s.")
     ] = 0
-    seen: Annotated[str, Meta(max_length=64, description="`seen` of the answer before.")] = ""
+    seen: Annotated[str, Meta(max_length=64, description="`seen` of the previous answer.")] = ""
 
 
 class WorkersQuery(Query, frozen=True, kw_only=True):
@@ -89,15 +91,17 @@ class TailQuery(Query, frozen=True, kw_only=True):
     """The parameters of read_log."""
 
     tail: Annotated[int, Meta(ge=1, le=1_000_000, description="Only this many lines from the end.")] | None = None
-    start: Annotated[int, Meta(ge=0, description="Only what stands behind this many bytes; not with tail.")] = 0
-    follow: Annotated[int, Meta(ge=0, le=1, description="1: go on with what comes, until the job's log is whole.")] = 0
+    start: Annotated[int, Meta(ge=0, description="Only the log after this number of bytes; not with tail.")] = 0
+    follow: Annotated[
+        int, Meta(ge=0, le=1, description="1: continue with new output until the job's log is complete.")
+    ] = 0
 
 
 class LogQuery(Query, frozen=True, kw_only=True):
     """The parameters of log."""
 
     more: Annotated[
-        int, Meta(ge=0, le=1, description="1: it is the beginning of the log of a running job; the whole follows.")
+        int, Meta(ge=0, le=1, description="1: the beginning of the log of a running job; the whole log follows.")
     ] = 0
 
 
@@ -120,7 +124,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 
 @lru_cache(maxsize=1024)
 def parse(kind: type[Parameters], query: str) -> Parameters:
-    """The parameters in a raw query. Raises Invalid with the name of one that is not right."""
+    """The parameters of a raw query. Raises Invalid with the name of an invalid one."""
     if not query:
         return kind()
     types = _types(kind)
@@ -136,7 +140,7 @@ def parse(kind: type[Parameters], query: str) -> Parameters:
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
-    """Names and values; those without a value are left out."""
+    """Names and values. A parameter without a value is left out."""
     try:
         return parse_qsl(query, errors="surrogateescape", max_num_fields=MAX_PARAMETERS)
     except ValueError:
@@ -144,14 +148,14 @@ def _pairs(query: str) -> list[tuple[str, str]]:
 
 
 def _value(kind: type[Query], name: str, texts: list[str]) -> Any:
-    plain = _types(kind)[name]
+    value_type = _types(kind)[name]
     for text in texts:
         _check_text(name, text)
-    if plain is list:
+    if value_type is list:
         return list(dict.fromkeys(texts))
     if len(texts) > 1:
         raise Invalid(f"{name} is given more than once.", fields=name)
-    return _integer(kind, name, texts[0]) if plain is int else texts[0]
+    return _integer(kind, name, texts[0]) if value_type is int else texts[0]
 
 
 def _integer(kind: type[Query], name: str, text: str) -> int:
@@ -169,10 +173,10 @@ def _check_text(name: str, text: str) -> None:
 
 @cache
 def _types(kind: type[Query]) -> dict[str, type]:
-    """Whether a parameter is an int, a list or a text."""
-    return {name: _plain(hint) for name, hint in get_type_hints(kind).items()}
+    """The type of each parameter: int, list or str."""
+    return {name: _type_of(hint) for name, hint in get_type_hints(kind).items()}
 
 
-def _plain(hint: Any) -> type:
+def _type_of(hint: Any) -> type:
     kinds = {int, list}.intersection([hint, getattr(hint, "__origin__", None), *get_args(hint)])
     return kinds.pop() if kinds else str

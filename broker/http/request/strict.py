@@ -1,8 +1,8 @@
-"""Request bodies in which a field that nobody knows is refused: max_retry would silently lose the retries.
+"""Refuses unknown fields in request bodies: otherwise a typing error such as max_retry would silently lose the retries.
 
-The structs themselves pass unknown fields over, since answers and what the store keeps may be of another version. Here
-each has a strict twin, made from it, and the fields that a body may have beside its own: those of a whole job or group
-that is sent back as it was answered.
+The structs of `models` ignore unknown fields, because responses and stored records may be of another version. This
+module derives a strict twin of each struct. A body may also have the fields of a whole job or group, so that a client
+can send one back as it received it; these are ignored.
 """
 
 from functools import cache
@@ -27,20 +27,20 @@ IGNORED: dict[type[Struct], frozenset[str]] = {
     **dict.fromkeys((Finishes, HeldJobs), frozenset({"cursor"})),
     GroupSettings: frozenset(Group.__struct_fields__),
 }
-"""Fields that a body may have and that are not taken from it, by its struct."""
+"""Fields that a body may have and that are ignored, by struct."""
 _OPEN = frozenset({Receipt})
-"""Structs that pass unknown fields over in requests too: a newer worker's receipt must not cost its report."""
+"""Structs that ignore unknown fields in requests too: a newer worker's receipt must not make its report invalid."""
 
 
 @cache
 def strict(kind: Any) -> Any:
-    """The type with every struct in it as its strict twin, which takes its own fields and no others."""
+    """The type with each struct replaced by its strict twin, which accepts its own fields only."""
     return _twin(kind, is_forgiving=False)
 
 
 @cache
 def forgiving(kind: Any) -> Any:
-    """The same, but the fields of IGNORED are read over: what this takes, the type itself takes too."""
+    """The same, but the fields of IGNORED are allowed. The type itself accepts all that this accepts."""
     return _twin(kind, is_forgiving=True)
 
 
@@ -63,8 +63,8 @@ def _twin_of_struct(kind: type[Struct], *, is_forgiving: bool) -> type[Struct]:
         for field in msgspec.structs.fields(kind)
     ]
     if is_forgiving:
-        beside = sorted(IGNORED.get(kind, frozenset()).difference(kind.__struct_fields__))
-        fields += [(name, Raw, Raw()) for name in beside]
+        ignored = sorted(IGNORED.get(kind, frozenset()).difference(kind.__struct_fields__))
+        fields += [(name, Raw, Raw()) for name in ignored]
     return msgspec.defstruct(
         kind.__name__, fields, bases=(kind,), frozen=True, kw_only=True, forbid_unknown_fields=True
     )

@@ -1,52 +1,59 @@
-"""Shedding load: only so many requests are in progress at once; others wait their turn, and are refused after 2 s.
+"""Admission control: how many requests may run at once. Others wait, and after 2 s they may be refused (load shedding).
 
-A refusal costs nearly as much as what it refuses, so there are few: one for ten that are let in, until 10 s passed;
-who waits costs nothing. While the store is away there is little to wait for: those in line are refused soon, so that
-this wait and the one for the store stay under 2 s together.
+A refusal costs nearly as much as a request, and waiting costs nothing, so refusals are few: one for ten requests that
+were admitted, until a request has waited for 10 s. While the store is away, waiting is of little use: waiting requests
+are refused soon, so that this wait and the wait for the store stay under 2 s together.
 
-What ends work goes before what begins it, and who looks after the broker is always let in; logs are streamed as fast as
-their clients and do not count. A request that waits for its client, in a long poll or for its body, is not in progress:
-slow clients take no room.
+Requests that end work have priority over those that begin it, and health checks are always admitted. Log requests are
+streamed as fast as their clients and do not count. A request that waits for its client, in a long poll or for its
+body, does not count either, so slow clients take no room.
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
 
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
 from broker.core.errors import Overloaded, StoreUnavailable, TitanError
+from broker.core.words import counted
 from broker.metrics.exposition import Family, Sample, counter, gauge
 
-NEVER, LAST, FIRST = range(3)
-"""How soon a request is shed."""
+SHED_NEVER, SHED_LAST, SHED_FIRST = range(3)
+"""The priorities of requests: when they are refused, compared with others."""
 PATIENCE_S, LONGEST_S = 2.0, 10.0
-"""How long a request waits before it may be refused, and before it is."""
+"""How long a request waits before it may be refused, and before it is refused in any case."""
 AWAY_PATIENCE_S, AWAY_S = 0.5, 1.0
-"""How long it waits while the store is away; which it counts as for so long after it failed somebody."""
-LOOK_S = 0.1
+"""How long a request waits while the store is away; and how long the store counts as away after a failure."""
+CHECK_S = 0.1
 REFUSED = 0.1
-"""Refusals for each request that was let in."""
+"""Refusals for each request that was admitted."""
 
-_RANKS = dict.fromkeys(("healthz", "readyz", "metrics", "openapi", "log", "read_log"), NEVER) | dict.fromkeys(
-    ("start", "touch", "succeed", "fail", "release", "finish", "touch_many", "announce"), LAST
+_PRIORITIES = dict.fromkeys(("healthz", "readyz", "metrics", "openapi", "log", "read_log"), SHED_NEVER) | dict.fromkeys(
+    ("start", "touch", "succeed", "fail", "release", "finish", "touch_many", "announce"), SHED_LAST
 )
 _MORE_FOR_LAST = 2
 _BODY_BYTES = 8192
-"""A body weighs as much as another request for each of these."""
+"""A body weighs as much as one more request for each of these."""
 _LARGEST = 0.25
 """The most that one request weighs, as a part of the limit."""
 
+_log = logging.getLogger(__name__)
+
 
 class QueuedRequest:
-    """A request in line. Either `begin` or `refuse` is called, once, unless its client leaves before: `cancel`."""
+    """A request that waits. Either `start` or `refuse` is called once, unless its client leaves first: `cancel`."""
 
-    __slots__ = ("begin", "is_gone", "refuse", "since", "weight")
+    __slots__ = ("is_gone", "refuse", "since", "start", "weight")
 
-    def __init__(self, weight: int, begin: Callable[[], object], refuse: Callable[[TitanError], object]) -> None:
+    def __init__(self, weight: int, start: Callable[[], object], refuse: Callable[[TitanError], object]) -> None:
         self.weight = weight
-        self.begin = begin
+        self.start = start
         self.refuse = refuse
         self.since = time.monotonic()
         self.is_gone = False
@@ -56,15 +63,15 @@ class QueuedRequest:
         self.is_gone = True
 
 
-def rank_of(verb: str) -> int:
-    """How soon requests of the verb are shed: FIRST, at the limit; LAST, at twice that; or NEVER."""
-    return _RANKS.get(verb, FIRST)
+def priority_of(verb: str) -> int:
+    """When requests of the verb are refused: SHED_FIRST, at the limit; SHED_LAST, at twice the limit; or SHED_NEVER."""
+    return _PRIORITIES.get(verb, SHED_FIRST)
 
 
 class AdmissionControl:
-    """Each request: `weigh`, then `admit` or else `enqueue`, and `leave` at its end. `limit` is of what is in progress.
+    """For each request: `weigh`, then `admit` or else `enqueue`, and `leave` at its end.
 
-    Who is in line is kept small: what a request needs while it is worked on is made when its turn comes.
+    `limit` is the most weight in progress. A waiting request is kept small: its work is made when it starts.
     """
 
     def __init__(self, limit: int) -> None:
@@ -72,126 +79,167 @@ class AdmissionControl:
         self.refused = 0
         self._limits = (inf, limit * _MORE_FOR_LAST, limit)
         self._largest = max(1, int(limit * _LARGEST))
-        self._turns: tuple[deque[QueuedRequest], ...] = (deque(), deque(), deque())
+        self._queues: tuple[deque[QueuedRequest], ...] = (deque(), deque(), deque())
         self._admitted = 0
         self._away_until = 0.0
-        self._look: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
-    def weigh(self, rank: int, body_bytes: int) -> int:
+    def weigh(self, priority: int, body_bytes: int) -> int:
         """How much room a request takes."""
-        return rank and min(1 + body_bytes // _BODY_BYTES, self._largest)
+        return priority and min(1 + body_bytes // _BODY_BYTES, self._largest)
 
-    def admit(self, rank: int, weight: int) -> bool:
-        """Let a request in, if there is room for it now."""
-        if self.in_progress >= self._limits[rank] or self._turns[rank]:
+    def admit(self, priority: int, weight: int) -> bool:
+        """Admit a request if there is room for it now."""
+        if self.in_progress >= self._limits[priority] or self._queues[priority]:
             return False
         self.in_progress += weight
         self._admitted += 1
         return True
 
     def enqueue(
-        self, rank: int, weight: int, begin: Callable[[], object], refuse: Callable[[TitanError], object]
+        self, priority: int, weight: int, start: Callable[[], object], refuse: Callable[[TitanError], object]
     ) -> QueuedRequest:
-        """Let a request in when it is its turn: `begin` is called, in a turn of the loop of its own.
+        """Queue a request. `start` is called in a later loop iteration, when the request is admitted.
 
-        Or `refuse`, with Overloaded when that does not come, with StoreUnavailable while the store is away: nothing of
-        it was done.
+        Otherwise `refuse` is called: with Overloaded after the longest wait, with StoreUnavailable while the store is
+        away. Nothing was done for the request then.
         """
-        turn = QueuedRequest(weight, begin, refuse)
-        self._turns[rank].append(turn)
-        if self._look is None:
-            self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_again)
-        return turn
+        request = QueuedRequest(weight, start, refuse)
+        self._queues[priority].append(request)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(CHECK_S, self._check)
+        return request
 
-    async def turn(self, rank: int, weight: int) -> None:
-        """Line up, and return when it is its turn. Raises Overloaded, StoreUnavailable."""
-        came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def wait(self, priority: int, weight: int) -> None:
+        """Queue a request, and return when it is admitted. Raises Overloaded, StoreUnavailable."""
+        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def begin() -> None:
-            if came.cancelled():
+        def start() -> None:
+            if admitted.cancelled():
                 self.leave(weight)
             else:
-                came.set_result(None)
+                admitted.set_result(None)
 
         def refuse(fault: TitanError) -> None:
-            if not came.cancelled():
-                came.set_exception(fault)
+            if not admitted.cancelled():
+                admitted.set_exception(fault)
 
-        turn = self.enqueue(rank, weight, begin, refuse)
+        request = self.enqueue(priority, weight, start, refuse)
         try:
-            await came
+            await admitted
         except asyncio.CancelledError:
-            turn.cancel()
-            if came.done() and not came.cancelled() and came.exception() is None:  # it was let in, and is gone
-                self.leave(weight)
+            request.cancel()
+            if admitted.done() and not admitted.cancelled() and admitted.exception() is None:
+                self.leave(weight)  # it was admitted in the same iteration
             raise
 
     def store_failed(self) -> None:
-        """The store did not answer somebody: those who have waited for a while already hear of it at once."""
+        """The store did not answer a request: refuse those that have waited for a while at once."""
         self._away_until = time.monotonic() + AWAY_S
         self._refuse()
 
     def leave(self, weight: int) -> None:
-        """A request has ended."""
+        """A request has ended. Admit others that fit."""
         self.in_progress -= weight
-        for rank in (LAST, FIRST):
-            turns = self._turns[rank]
-            while turns and self.in_progress < self._limits[rank]:
-                turn = turns.popleft()
-                if not turn.is_gone:
-                    self.in_progress += turn.weight
+        for priority in (SHED_LAST, SHED_FIRST):
+            queue = self._queues[priority]
+            while queue and self.in_progress < self._limits[priority]:
+                request = queue.popleft()
+                if not request.is_gone:
+                    self.in_progress += request.weight
                     self._admitted += 1
-                    asyncio.get_running_loop().call_soon(self._come, turn)
+                    asyncio.get_running_loop().call_soon(self._start, request)
 
-    def _come(self, turn: QueuedRequest) -> None:
-        if turn.is_gone:
-            self.leave(turn.weight)
+    def _start(self, request: QueuedRequest) -> None:
+        if request.is_gone:
+            self.leave(request.weight)
         else:
-            turn.begin()
+            request.start()
 
     def _refuse(self) -> None:
-        """Refuse those that have waited longest, as many as may be."""
+        """Refuse the requests that have waited longest, as many as the number of admissions allows."""
         now, left, self._admitted = time.monotonic(), max(1, int(self._admitted * REFUSED)), 0
         is_away = now < self._away_until
-        for turns in self._turns:
-            while turns and (turns[0].is_gone or now - turns[0].since > _patience_s(left, is_away=is_away)):
-                turn = turns.popleft()
-                if not turn.is_gone:
-                    turn.refuse(_not_begun() if is_away else Overloaded())
+        for queue in self._queues:
+            while queue and (queue[0].is_gone or now - queue[0].since > _patience_s(left, is_away=is_away)):
+                request = queue.popleft()
+                if not request.is_gone:
+                    request.refuse(_not_begun() if is_away else Overloaded())
                     self.refused += 1
                     left -= 1
 
-    def _look_again(self) -> None:
-        """Refuse, and look again while anybody waits."""
+    def _check(self) -> None:
+        """Refuse, and check again while a request waits."""
         self._refuse()
-        waits = any(self._turns)
-        self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_again) if waits else None
+        is_waiting = any(self._queues)
+        self._timer = asyncio.get_running_loop().call_later(CHECK_S, self._check) if is_waiting else None
 
     @contextmanager
     def waiting(self, weight: int) -> Iterator[None]:
-        """Inside the block a request waits for its client, and is not in progress."""
+        """Inside the block a request waits for its client, and does not count."""
         self.pause(weight)
         try:
             yield
         finally:
-            self.go_on(weight)
+            self.resume(weight)
 
     def pause(self, weight: int) -> None:
-        """A request waits for its client from now on; `go_on` says that it did."""
+        """A request waits for its client, and does not count until `resume`."""
         self.leave(weight)
 
-    def go_on(self, weight: int) -> None:
-        """It is in progress again, whatever the limit."""
+    def resume(self, weight: int) -> None:
+        """The request counts again, even above the limit."""
         self.in_progress += weight
 
     def families(self) -> list[Family]:
-        """What is in progress, what waits, and what was refused, as metrics."""
-        waiting = sum(len(turns) for turns in self._turns)
+        """The weight in progress and the numbers of waiting and refused requests, as metrics."""
+        waiting = sum(len(queue) for queue in self._queues)
         return [
             gauge("titan_requests_in_progress", "Requests in progress, large ones more.", [Sample(self.in_progress)]),
             gauge("titan_requests_waiting", "Requests that wait for their turn.", [Sample(waiting)]),
             counter("titan_requests_shed_total", "Requests refused as too many.", [Sample(self.refused)]),
         ]
+
+
+class InProgress:
+    """Counts all requests in progress, so that a stop can wait for them. While it is stopping, connections close.
+
+    aiohttp's own clean-up drops the rest of a body that still arrives, so it must not begin before they have ended.
+    """
+
+    def __init__(self) -> None:
+        self.is_stopping = False
+        self.count = 0
+        self._changed = asyncio.Event()
+
+    def ended(self) -> None:
+        """A request has ended."""
+        self.count -= 1
+        if self.is_stopping:
+            self._changed.set()
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Count one request of aiohttp. While stopping, its connection is closed after the response."""
+        self.count += 1
+        try:
+            response = await handler(request)
+        finally:
+            self.ended()
+        if self.is_stopping:
+            response.force_close()
+        return response
+
+    async def drain(self, limit_s: float) -> None:
+        """Wait until no request is in progress, for `limit_s` at most."""
+        self.is_stopping = True
+        try:
+            async with asyncio.timeout(limit_s):
+                while self.count:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            _log.warning("%s broken off after more than %g s", counted(self.count, "request"), limit_s)
 
 
 def _patience_s(left: int, *, is_away: bool) -> float:

@@ -1,7 +1,7 @@
-"""Deadlines and a cap for connections, so that slow, silent and countless clients cost the others nothing.
+"""Limits the time and the number of connections, so that slow, silent and numerous clients do not harm the others.
 
-aiohttp closes a connection that is idle between requests; it waits for ever for the rest of a body, and for a client
-that reads its answer slowly. One look at all connections in a second or so is all that this costs.
+aiohttp closes a connection that is idle between requests. It sets no limit to a body that does not arrive, or to a
+client that reads its response slowly. The guard checks all connections about once a second.
 """
 
 import asyncio
@@ -10,19 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import islice
 
-from aiohttp import web
-
 from broker.core.errors import TooSlow
 from broker.core.settings import BrokerSettings
+from broker.http.server.aiohttp_private import Connection
 
-_LOOK_S = 1.0
+_CHECK_S = 1.0
 _SPARE_FILES = 128
-"""Descriptors that are left for the store, the logs and what listens."""
+"""File descriptors left for the store, the logs and the listening sockets."""
 _SEARCHED = 1000
-"""Connections among which one is looked for that may go, when there are too many."""
-_MARK_S = 1.0
-"""How much earlier than any other a new connection's mark is: a loop's clock may stand still for a ms, and a request
-be over in less."""
+"""How many connections are searched for an unused one, when there are too many."""
 _REFUSAL = b'{"error":{"message":"The broker has too many connections.","code":"overloaded"}}'
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n"
@@ -31,7 +27,7 @@ _FULL = (
 
 
 @asynccontextmanager
-async def in_all(limit_s: float) -> AsyncIterator[None]:
+async def time_limit(limit_s: float) -> AsyncIterator[None]:
     """Raise TooSlow when the block takes longer than this."""
     try:
         async with asyncio.timeout(limit_s) as limit:
@@ -42,14 +38,13 @@ async def in_all(limit_s: float) -> AsyncIterator[None]:
         raise
 
 
-class _Seen:
-    """What was seen of a connection: when it began, its mark then, and since when its client does not read."""
+class _Watched:
+    """The state of one connection: the time when it began, and since when its client does not read."""
 
-    __slots__ = ("began", "mark", "unread_since")
+    __slots__ = ("began", "unread_since")
 
-    def __init__(self, began: float, mark: float) -> None:
+    def __init__(self, began: float) -> None:
         self.began = began
-        self.mark = mark
         self.unread_since: float | None = None
 
 
@@ -60,62 +55,57 @@ class ConnectionGuard:
         self.most = min(settings.max_connections, _allowed_files() - _SPARE_FILES)
         self._head_s = settings.head_timeout_s
         self._unread_s = settings.body_timeout_s
-        self._seen: dict[web.RequestHandler, _Seen] = {}
+        self._watched: dict[Connection, _Watched] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def count(self) -> int:
-        """How many connections there are."""
-        return len(self._seen)
+        """The number of connections."""
+        return len(self._watched)
 
-    def made(self, connection: web.RequestHandler) -> None:
-        """Look after a connection. When there are too many, one that never asked anything goes, or else this one."""
-        if len(self._seen) >= self.most and not self.make_room():
+    def made(self, connection: Connection) -> None:
+        """Watch a new connection. When there are too many, close an unused one, or else this one."""
+        if len(self._watched) >= self.most and not self.make_room():
             if connection.transport is not None:
                 connection.transport.write(_FULL)
             connection.force_close()
             return
         loop = asyncio.get_running_loop()
-        connection._next_keepalive_close_time -= _MARK_S  # noqa: SLF001 - see _is_new
-        self._seen[connection] = _Seen(loop.time(), connection._next_keepalive_close_time)  # noqa: SLF001
+        connection.mark_unused()
+        self._watched[connection] = _Watched(loop.time())
         if self._timer is None:
-            self._timer = loop.call_later(min(_LOOK_S, self._head_s / 2), self._look)
+            self._timer = loop.call_later(min(_CHECK_S, self._head_s / 2), self._check)
 
-    def lost(self, connection: web.RequestHandler) -> None:
-        """Forget a connection."""
-        self._seen.pop(connection, None)
+    def lost(self, connection: Connection) -> None:
+        """Stop watching a connection."""
+        self._watched.pop(connection, None)
 
     def make_room(self) -> bool:
-        """Let a connection go that has not asked anything; whether there was one."""
-        for connection, seen in islice(self._seen.items(), _SEARCHED):
-            if _is_new(connection, seen):
+        """Close a connection that has not made a request. Returns whether one was found."""
+        for connection in islice(self._watched, _SEARCHED):
+            if connection.is_unused:
                 self.lost(connection)
                 _abort(connection)
                 return True
         return False
 
-    def _look(self) -> None:
+    def _check(self) -> None:
+        """Close the connections that are too slow."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for connection, seen in list(self._seen.items()):
-            if now - seen.began > self._head_s and _is_new(connection, seen):
+        for connection, watched in list(self._watched.items()):
+            if now - watched.began > self._head_s and connection.is_unused:
                 _abort(connection)
-            elif not connection._paused:  # noqa: SLF001 - whether it takes what is written
-                seen.unread_since = None
-            elif seen.unread_since is None:
-                seen.unread_since = now
-            elif now - seen.unread_since > self._unread_s:
+            elif not connection.writing_paused:
+                watched.unread_since = None
+            elif watched.unread_since is None:
+                watched.unread_since = now
+            elif now - watched.unread_since > self._unread_s:
                 _abort(connection)
-        self._timer = loop.call_later(min(_LOOK_S, self._head_s / 2), self._look) if self._seen else None
+        self._timer = loop.call_later(min(_CHECK_S, self._head_s / 2), self._check) if self._watched else None
 
 
-def _is_new(connection: web.RequestHandler, seen: _Seen) -> bool:
-    """Whether a connection has not asked anything yet: aiohttp moves its mark at the end of each request."""
-    is_busy = connection._current_request is not None or connection._messages or getattr(connection, "_slots", None)  # noqa: SLF001
-    return not is_busy and connection._next_keepalive_close_time == seen.mark  # noqa: SLF001 - nothing else tells
-
-
-def _abort(connection: web.RequestHandler) -> None:
+def _abort(connection: Connection) -> None:
     if connection.transport is not None:
         connection.transport.abort()
 

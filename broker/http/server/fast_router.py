@@ -1,4 +1,4 @@
-"""Which route a plain path is of."""
+"""Finds the route of a fast request by its path."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ _OTHER = "[A-Za-z0-9_.-]+"
 
 
 class FastRoute(NamedTuple):
-    """A route, its number in the table, and what its path must be like."""
+    """A route, its number in the table, and the pattern of its path."""
 
     number: int
     route: Route
@@ -20,22 +20,22 @@ class FastRoute(NamedTuple):
 
 
 class FastRouter:
-    """Finds routes. A path of none, or with a name that is not right, is left to the router, for its 404 or 405."""
+    """Finds routes. aiohttp's router gets a path without a route or with an invalid name, for its 404 or 405."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._ways: dict[tuple[str, int, str], FastRoute] = {}
+        self._routes: dict[tuple[str, int, str], FastRoute] = {}
         for number, route in enumerate(routes):
             words = route.path.split("/")
             last = "" if words[-1].startswith("{") else words[-1]
             pattern = re.compile(_PARAMETER.sub(_group, route.path), re.ASCII)
-            self._ways[route.method, len(words), last] = FastRoute(number, route, pattern)
+            self._routes[route.method, len(words), last] = FastRoute(number, route, pattern)
 
     def find(self, method: str, path: str) -> tuple[FastRoute, dict[str, str]] | None:
-        """The route and its path's parameters."""
+        """The route and the parameters of its path."""
         words = path.split("/")
-        way = self._ways.get((method, len(words), words[-1])) or self._ways.get((method, len(words), ""))
-        found = way and way.pattern.fullmatch(path)
-        return (way, found.groupdict()) if way and found else None
+        route = self._routes.get((method, len(words), words[-1])) or self._routes.get((method, len(words), ""))
+        found = route and route.pattern.fullmatch(path)
+        return (route, found.groupdict()) if route and found else None
 
 
 def _group(parameter: re.Match[str]) -> str:

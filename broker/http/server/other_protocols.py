@@ -1,7 +1,7 @@
-"""Bytes that are no HTTP/1: told at their beginning, so that whoever sends them is answered at once.
+"""Recognizes input that is not HTTP/1 by its first bytes, so that its sender gets an answer at once.
 
-Other protocols send a little and wait for the other side. An HTTP server that waits for the end of a head keeps them
-until its deadline, and they never learn what is wrong.
+Clients of other protocols send a little and wait for the server. An HTTP server that waits for the end of a head keeps
+such a connection until its deadline, and the client never learns what is wrong.
 """
 
 import re
@@ -17,7 +17,7 @@ _HANDSHAKE = b"\x16"
 
 
 def other_protocol(data: bytes, at: int) -> Invalid | None:
-    """What to say when another protocol begins there that is known by name: HTTP/2, or TLS at a port without."""
+    """The refusal of a known other protocol: HTTP/2, or TLS on a port without TLS. None if it is neither."""
     if data.startswith(_HTTP_2, at):
         return Invalid("HTTP/2 is not supported: send HTTP/1.1.")
     if data.startswith(_HANDSHAKE, at):
@@ -26,7 +26,7 @@ def other_protocol(data: bytes, at: int) -> Invalid | None:
 
 
 def no_request(data: bytes, at: int) -> Invalid | None:
-    """The same of a head that has not arrived whole, and also when what is there cannot become a request."""
+    """The refusal of an incomplete head that cannot become a request. None if it still can."""
     method = _METHOD.match(data, at)
     is_method = method is not None and method.end() - at <= _LONGEST_METHOD and data[method.end() :][:1] in {b"", b" "}
     if is_method and (data.find(b"\n", at) < 0 or (_LINE.match(data, at) and not data.startswith(_HTTP_2, at))):

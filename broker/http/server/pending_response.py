@@ -1,4 +1,4 @@
-"""Where the answers of a connection wait for their turn, and what fills them."""
+"""A response that waits for its turn on a connection, and the interface of the dispatcher that makes it."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -9,66 +9,67 @@ from broker.http.server.fast_request import FastRequest
 
 
 class Work(Protocol):
-    """What answers a request; cancelling it tells that the client is gone."""
+    """The work that answers a request, such as a task."""
 
     def cancel(self) -> object:
-        """Stop, as far as that does no harm."""
+        """Stop, because the client is gone."""
 
 
 class DispatchesRequests(Protocol):
-    """Who answers plain requests."""
+    """Answers fast requests."""
 
     most_body_bytes: int
     head_s: float
-    """How long the head of a request may take to come."""
+    """How long the head of a request may take to arrive."""
 
     @property
     def is_stopping(self) -> bool:
-        """Whether no connection is kept any more."""
+        """Whether each connection closes after its next response."""
 
-    def begin(self, request: FastRequest, slot: "PendingResponse") -> bool:
-        """Begin to answer, and have the slot filled; False for a request that aiohttp must answer."""
+    def start(self, request: FastRequest, pending: "PendingResponse") -> bool:
+        """Start to answer, and fill the response later. Returns False for a request that aiohttp must answer."""
 
-    def ended(self, slot: "PendingResponse", status: int) -> None:
-        """Be told that a request has had its answer, or that its client is gone."""
+    def ended(self, pending: "PendingResponse", status: int) -> None:
+        """Count a request whose response was written, or whose client is gone."""
 
 
 class PendingResponse:
-    """The place of one answer in the order of a connection."""
+    """One response in the order of a connection. `on_ready` is called when it is filled."""
 
-    __slots__ = ("_fill", "answer", "began", "is_gone", "route", "weight", "work")
+    __slots__ = ("_on_ready", "_work", "is_gone", "response", "route", "started", "weight")
 
-    def __init__(self, fill: Callable[[], None]) -> None:
-        self._fill = fill
-        self.began = perf_counter()
+    def __init__(self, on_ready: Callable[[], None]) -> None:
+        self._on_ready = on_ready
+        self._work: Work | None = None
+        self.started = perf_counter()
         self.route = -1
         self.weight = 0
-        self.work: Work | None = None
-        self.answer: Response | None = None
+        self.response: Response | None = None
         self.is_gone = False
 
-    def begin(self, work: Work) -> None:
-        """Have what answers the request be told when the client leaves; unless it has answered already."""
-        if self.answer is None:
-            self.work = work
+    def attach(self, work: Work) -> None:
+        """Remember the work, so that it is cancelled when the client leaves; unless it is done already."""
+        if self.response is None:
+            self._work = work
 
-    def leave(self) -> None:
-        """The client is gone: stop, or undo what it will not see."""
+    def abandon(self) -> None:
+        """The client is gone: cancel the work, or undo the response that the client does not receive."""
         self.is_gone = True
-        work, self.work = self.work, None
-        if self.answer is not None:
-            self._undo(self.answer)
+        work, self._work = self._work, None
+        if self.response is not None:
+            _undo(self.response)
         elif work is not None:
             work.cancel()
 
-    def fill(self, answer: Response | None, _: BaseException | None) -> None:
-        """Take the answer; None when it was cancelled, since the client is gone."""
-        self.answer, self.work = answer, None  # the work holds the slot: a circle would keep the answer for long
-        if answer is not None and self.is_gone:
-            self._undo(answer)
-        elif answer is not None:
-            self._fill()
+    def fill(self, response: Response | None, _: BaseException | None) -> None:
+        """Set the response. It is None when the work was cancelled, because the client is gone."""
+        self.response, self._work = response, None  # the work refers to this object: a cycle would keep both for long
+        if response is not None and self.is_gone:
+            _undo(response)
+        elif response is not None:
+            self._on_ready()
 
-    def _undo(self, answer: Response) -> None:
-        if answer.unsent is not None:
-            answer.unsent()
+
+def _undo(response: Response) -> None:
+    if response.unsent is not None:
+        response.unsent()

@@ -1,10 +1,10 @@
-"""One connection of a client: plain requests are answered at once, all others by aiohttp, each in its turn.
+"""One connection of a client. Fast requests are answered here, all others by aiohttp, each in its turn.
 
-A plain request (see fast_request) is read, handled and answered without aiohttp's request, response and task; that
-is most of what an answer costs. Several may be under way at a time, as a client pipelines them; their answers leave in
-order. What is not plain is passed on to aiohttp byte for byte when the answers before it have left, and what comes
-behind it waits until that is answered. Where the end of such a request cannot be told, the rest of the connection is
-aiohttp's.
+A fast request (see fast_request) is parsed, handled and answered without the request, response and task of aiohttp,
+which cost most of the time of a request. A client may pipeline: several fast requests are then in progress, and their
+responses leave in order. Any other request is passed through to aiohttp, byte for byte, when all responses before it
+have left; later requests wait until aiohttp has answered. When the end of such a request is in doubt, aiohttp gets the
+rest of the connection.
 """
 
 import asyncio
@@ -17,228 +17,234 @@ from aiohttp.web_request import BaseRequest
 
 from broker.core.errors import Invalid
 from broker.http.error_responses import refusal
-from broker.http.response_head import encoded
+from broker.http.responses import Response, encoded
+from broker.http.server.aiohttp_private import Connection
 from broker.http.server.fast_request import NotFast, read_fast_request, whole_length
 from broker.http.server.other_protocols import no_request, other_protocol
 from broker.http.server.pending_response import DispatchesRequests, PendingResponse
 from broker.metrics.http_requests import GONE
 
 MOST_UNDER_WAY = 256
-"""Plain requests of one connection that may be under way before no more of it is read."""
-_HELD_BYTES = 256 * 1024
-"""What may wait behind a request of aiohttp's before no more is read."""
+"""Fast requests of one connection that may be in progress; at this number, reading pauses."""
+_BUFFER_BYTES = 256 * 1024
+"""Bytes that may wait behind a request of aiohttp; above this number, reading pauses."""
 _LINE_ENDS = b"\r\n"
 _LINGER_S = 1.0
-"""How long what comes behind something that is no HTTP is read and dropped."""
+"""How long input after something that is not HTTP is read and dropped."""
 _JOINED_BYTES = 16 * 1024
-"""Smaller answers leave together, in one call of the system; it costs more than to copy them."""
+"""Responses up to this size are joined into one write, because a system call costs more than to copy them."""
 
 
-class HttpConnection(web.RequestHandler):
+class HttpConnection(Connection):
     """The protocol of one connection."""
 
     __slots__ = (
-        "_desk",
+        "_buffer",
+        "_dispatcher",
+        "_head_timer",
         "_is_advancing",
-        "_is_leaving",
-        "_is_over",
-        "_is_theirs",
-        "_left",
-        "_passed",
-        "_pause",
-        "_rest",
-        "_slots",
-        "_unsettled",
+        "_is_passthrough",
+        "_is_refused",
+        "_is_write_scheduled",
+        "_passthrough_bytes",
+        "_pending",
+        "_undo_written",
+        "_waits_for_aiohttp",
     )
 
-    def __init__(self, *arguments: Any, desk: DispatchesRequests, **options: Any) -> None:
+    def __init__(self, *arguments: Any, dispatcher: DispatchesRequests, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._desk = desk
-        self._slots: deque[PendingResponse] = deque()
-        self._unsettled: list[Callable[[], None]] = []
-        self._pause: asyncio.TimerHandle | None = None
-        self._rest = b""
-        self._left = 0
-        self._passed = 0
-        self._is_theirs = False
+        self._dispatcher = dispatcher
+        self._pending: deque[PendingResponse] = deque()
+        self._undo_written: list[Callable[[], None]] = []
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._buffer = b""
+        self._passthrough_bytes = 0  # that the request of aiohttp still lacks
+        self._waits_for_aiohttp = False
+        self._is_passthrough = False  # from now on all is aiohttp's
         self._is_advancing = False
-        self._is_leaving = False
-        self._is_over = False
+        self._is_write_scheduled = False
+        self._is_refused = False
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come."""
-        if self._is_over:
+        """Handle bytes that have arrived."""
+        if self._is_refused:
             return
-        if self._is_theirs or not data:  # aiohttp calls itself with nothing to go on reading
+        if self._is_passthrough or not data:  # aiohttp calls this without data to continue its own reading
             super().data_received(data)
             return
-        self._rest = self._rest + data if self._rest else data
+        self._buffer = self._buffer + data if self._buffer else data
         self._advance()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Let those who work for this client know, and undo what it will not see."""
-        slots, self._slots, self._rest = self._slots, deque(), b""
+        """Cancel the work for this client, and undo what it did not receive."""
+        pending, self._pending, self._buffer = self._pending, deque(), b""
         super().connection_lost(exc)
-        self._wait_for_the_rest(is_awaited=False)
-        for unsent in self._unsettled:
-            unsent()
-        for slot in slots:
-            self._desk.ended(slot, GONE)
-            slot.leave()
+        self._limit_head(is_awaited=False)
+        for undo in self._undo_written:
+            undo()
+        for response in pending:
+            self._dispatcher.ended(response, GONE)
+            response.abandon()
 
     def pause_writing(self) -> None:
-        """Read no more requests while the client does not read its answers."""
+        """Read no more requests while the client does not read its responses."""
         super().pause_writing()
-        self._pause_transport_reading()
+        self.pause_transport()
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Continue: the client has read its responses."""
         super().resume_writing()
-        self._unsettled.clear()
-        self._resume_transport_reading()
-        if not self._is_theirs:
+        self._undo_written.clear()
+        self.resume_transport()
+        if not self._is_passthrough:
             self._advance()
 
     async def finish_response(
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write aiohttp's answer; then it is our turn again, once the whole of its request was passed on."""
+        """Write a response of aiohttp. Then continue here, if aiohttp has received its whole request."""
         ending = await super().finish_response(request, resp, start_time)
-        self._passed = max(0, self._passed - 1)
-        if not self._passed and not self._left and not self._is_theirs:
-            self._loop.call_soon(self._advance)
+        self._waits_for_aiohttp = False
+        if not self._passthrough_bytes and not self._is_passthrough:
+            self.loop.call_soon(self._advance)
         return ending
 
-    def _process_keepalive(self) -> None:
-        """Close a connection that is idle; one with an answer under way is not."""
-        if self._slots and self.transport is not None:
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        super()._process_keepalive()
+    def has_pending_responses(self) -> bool:
+        """Whether a fast request is in progress."""
+        return bool(self._pending)
 
     def _advance(self) -> None:
-        """Begin all that can begin of what has come."""
+        """Start every request of the buffer that can start now."""
         if self._is_advancing:
             return
         self._is_advancing = True
-        data, at = self._rest, 0
+        data, at = self._buffer, 0
         try:
-            while at < len(data) and self.transport is not None and not (self._close or self._paused):
-                end = self._pass(data, at) if self._passed or self._left else self._begin(data, at)
+            while at < len(data) and self.transport is not None and not (self.is_closing or self.writing_paused):
+                is_of_aiohttp = self._waits_for_aiohttp or self._passthrough_bytes
+                end = self._pass_rest(data, at) if is_of_aiohttp else self._start(data, at)
                 if end is None:
                     break
                 at = end
         finally:
-            self._rest = data[at:] if not self._is_theirs else b""
+            self._buffer = data[at:] if not self._is_passthrough else b""
             self._is_advancing = False
-        self._wait_for_the_rest(is_awaited=bool(self._rest) and not (self._passed or self._left or self._slots))
-        if len(self._rest) > _HELD_BYTES or len(self._slots) >= MOST_UNDER_WAY:
-            self._pause_transport_reading()
+        is_idle = not (self._waits_for_aiohttp or self._passthrough_bytes or self._pending)
+        self._limit_head(is_awaited=bool(self._buffer) and is_idle)
+        if len(self._buffer) > _BUFFER_BYTES or len(self._pending) >= MOST_UNDER_WAY:
+            self.pause_transport()
 
-    def _begin(self, data: bytes, at: int) -> int | None:
-        """Begin the request that stands there; where it ends, or None if it must wait."""
-        if len(self._slots) >= MOST_UNDER_WAY:
+    def _start(self, data: bytes, at: int) -> int | None:
+        """Start the request at this position. Returns the position of its end, or None if it must wait."""
+        if len(self._pending) >= MOST_UNDER_WAY:
             return None
-        if data[at] in _LINE_ENDS:  # empty lines before a request are passed over
+        if data[at] in _LINE_ENDS:  # empty lines before a request are ignored
             return at + 1
-        found = read_fast_request(data, at, self._desk.most_body_bytes)
+        found = read_fast_request(data, at, self._dispatcher.most_body_bytes)
         if isinstance(found, NotFast):
             fault = (other_protocol if found is NotFast.UNUSUAL else no_request)(data, at)
             if fault is not None:
                 return self._refuse(fault, data)
-            return self._pass_next(data, at) if found is NotFast.UNUSUAL else None
+            return self._pass_through(data, at) if found is NotFast.UNUSUAL else None
         request, end = found
-        slot = PendingResponse(self._leave)
-        self._slots.append(slot)
-        if not self._desk.begin(request, slot):
-            self._slots.remove(slot)
-            return self._pass_next(data, at)
+        pending = PendingResponse(self._schedule_write)
+        self._pending.append(pending)
+        if not self._dispatcher.start(request, pending):
+            self._pending.remove(pending)
+            return self._pass_through(data, at)
         return end
 
     def _refuse(self, fault: Invalid, data: bytes) -> int | None:
-        """Answer what is no HTTP once all answers before it have left, and close.
+        """Answer input that is not HTTP once all responses before it have left, and close.
 
-        What still comes is read and dropped for a moment: a socket closed on it would be reset, and the answer lost.
+        Later input is read and dropped for a moment: to close a socket with unread input resets it, and the client
+        loses the response.
         """
         transport = self.transport
-        if self._slots or transport is None:
+        if self._pending or transport is None:
             return None
-        self._is_over = True
+        self._is_refused = True
         transport.write(encoded(refusal(fault), is_last=True))
         if transport.can_write_eof():
             transport.write_eof()
-            self._loop.call_later(_LINGER_S, transport.close)
+            self.loop.call_later(_LINGER_S, transport.close)
         else:
             transport.close()
         return len(data)
 
-    def _pass_next(self, data: bytes, at: int) -> int | None:
-        """Pass a request on to aiohttp once all answers before it have left."""
-        if self._slots:
+    def _pass_through(self, data: bytes, at: int) -> int | None:
+        """Pass a request to aiohttp once all responses before it have left."""
+        if self._pending:
             return None
         length = whole_length(data, at)
         if length is None:
-            self._is_theirs = True
+            self._is_passthrough = True
             super().data_received(data[at:])
             return len(data)
-        self._left, self._passed = length, 1
-        return self._pass(data, at)
+        self._passthrough_bytes, self._waits_for_aiohttp = length, True
+        return self._pass_rest(data, at)
 
-    def _pass(self, data: bytes, at: int) -> int | None:
-        """Pass on what belongs to the request that aiohttp has; None when all of it was."""
-        if not self._left:
+    def _pass_rest(self, data: bytes, at: int) -> int | None:
+        """Pass more of its request to aiohttp. None if aiohttp has all of it and has not answered yet."""
+        if not self._passthrough_bytes:
             return None
-        piece = data[at : at + self._left]
-        self._left -= len(piece)
+        piece = data[at : at + self._passthrough_bytes]
+        self._passthrough_bytes -= len(piece)
         super().data_received(piece)
         return at + len(piece)
 
-    def _wait_for_the_rest(self, *, is_awaited: bool) -> None:
-        """Give the client some time for its next piece of a request that is not whole."""
-        if not is_awaited and self._pause is not None:
-            self._pause.cancel()
-            self._pause = None
-        elif is_awaited and self._pause is None:
-            self._pause = self._loop.call_later(self._desk.head_s, self._give_up)
+    def _limit_head(self, *, is_awaited: bool) -> None:
+        """Start or stop the timer for the rest of a request that has not arrived whole."""
+        if not is_awaited and self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        elif is_awaited and self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._dispatcher.head_s, self._head_timed_out)
 
-    def _give_up(self) -> None:
-        """Close a connection on which a request began and did not go on."""
-        self._pause = None
+    def _head_timed_out(self) -> None:
+        """Close a connection on which a request began and did not continue."""
+        self._head_timer = None
         self.force_close()
 
-    def _leave(self) -> None:
-        """Have the answers leave that are ready: at once, or all of this turn together where several are under way."""
-        if len(self._slots) == 1:
+    def _schedule_write(self) -> None:
+        """Write the ready responses: at once, or together at the end of this loop iteration if several are pending."""
+        if len(self._pending) == 1:
             self._write_ready()
-        elif not self._is_leaving:
-            self._is_leaving = True
-            self._loop.call_soon(self._write_ready)
+        elif not self._is_write_scheduled:
+            self._is_write_scheduled = True
+            self.loop.call_soon(self._write_ready)
 
     def _write_ready(self) -> None:
-        """Write the answers that are ready, up to the first that is not."""
-        self._is_leaving = False
-        slots, transport = self._slots, self.transport
+        """Write the responses that are ready, up to the first one that is not."""
+        self._is_write_scheduled = False
+        pending, transport = self._pending, self.transport
         pieces: list[bytes] = []
-        while slots and (answer := slots[0].answer) is not None and transport is not None:
-            slot = slots.popleft()
+        while pending and (response := pending[0].response) is not None and transport is not None:
+            written = pending.popleft()
             if transport.is_closing():
-                if answer.unsent is not None:
-                    answer.unsent()
-                self._desk.ended(slot, GONE)
+                if response.unsent is not None:
+                    response.unsent()
+                self._dispatcher.ended(written, GONE)
                 continue
-            is_last = self._desk.is_stopping or answer.status == 408
-            pieces.append(encoded(answer, is_last=is_last))
-            if not slots or answer.unsent is not None or len(answer.body) > _JOINED_BYTES:
+            is_last = self._dispatcher.is_stopping or response.status == 408
+            pieces.append(encoded(response, is_last=is_last))
+            if not pending or response.unsent is not None or len(response.body) > _JOINED_BYTES:
                 transport.write(b"".join(pieces))
                 pieces.clear()
-            if answer.unsent is not None and self._paused:  # it is large, and not all of it has left yet
-                self._unsettled.append(answer.unsent)
-            self._desk.ended(slot, answer.status)
-            if is_last and not slots:
+            self._keep_undo(response)
+            self._dispatcher.ended(written, response.status)
+            if is_last and not pending:
                 transport.close()
         if pieces and transport is not None:
             transport.write(b"".join(pieces))
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        if self._rest and not self._is_advancing:
-            if len(slots) < MOST_UNDER_WAY // 2 and not self._paused:
-                self._resume_transport_reading()
+        self.restart_keepalive()
+        if self._buffer and not self._is_advancing:
+            if len(pending) < MOST_UNDER_WAY // 2 and not self.writing_paused:
+                self.resume_transport()
             self._advance()
+
+    def _keep_undo(self, response: Response) -> None:
+        """Remember how to undo a large response while the socket has not sent all of it."""
+        if response.unsent is not None and self.writing_paused:
+            self._undo_written.append(response.unsent)

@@ -1,4 +1,4 @@
-"""aiohttp's runner, set up as the front end needs it."""
+"""Runs the application with aiohttp, configured for the front end."""
 
 import asyncio
 import logging
@@ -11,14 +11,18 @@ from broker.core.errors import Invalid, TitanError, TooSlow
 from broker.core.settings import BrokerSettings
 from broker.http.app import DISPATCHER, response_of
 from broker.http.error_responses import STATUS, refusal, refusal_of_framework
+from broker.http.server.aiohttp_private import ConnectionRunner
 from broker.http.server.connection_guard import ConnectionGuard
 from broker.http.server.protocol import HttpConnection
 
 _log = logging.getLogger(__name__)
 
 
-class BrokerRunner(web.AppRunner):
-    """Runs the application. A client that hangs up cancels its handler; packed bodies stay packed, to be refused."""
+class BrokerRunner(ConnectionRunner):
+    """Runs the application. When a client hangs up, its handler is cancelled.
+
+    aiohttp decompresses no bodies, because the broker refuses compressed ones.
+    """
 
     def __init__(self, app: web.Application, settings: BrokerSettings, **options: Any) -> None:
         super().__init__(
@@ -30,42 +34,28 @@ class BrokerRunner(web.AppRunner):
         )
         self.guard = ConnectionGuard(settings)
 
-    async def _make_server(self) -> web.Server:
-        server = await super()._make_server()
-        made = _Server(
-            server.request_handler,
-            request_factory=server.request_factory,
-            handler_cancellation=server.handler_cancellation,
-            **server._kwargs,  # noqa: SLF001  # aiohttp has no other way to give it a protocol
-            desk=self.app[DISPATCHER],
-        )
-        made.guard = self.guard
-        return made
+    def make_connection(self, server: web.Server, **options: Any) -> HttpConnection:
+        """Make the protocol of a new connection."""
+        return _GuardedConnection(server, guard=self.guard, dispatcher=self.app[DISPATCHER], **options)
 
 
-class _Server(web.Server):
-    guard: ConnectionGuard
+class _GuardedConnection(HttpConnection):
+    """One connection. Responses that aiohttp makes without the middleware have the error body too."""
 
-    def __call__(self) -> web.RequestHandler:
-        connection = _Protocol(self, loop=self._loop, **self._kwargs)
-        connection.guard = self.guard
-        return connection
+    __slots__ = ("_guard",)
 
-
-class _Protocol(HttpConnection):
-    """One connection. What aiohttp answers by itself, without the middleware, has the error body too."""
-
-    __slots__ = ("guard",)
-    guard: ConnectionGuard
+    def __init__(self, *arguments: Any, guard: ConnectionGuard, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._guard = guard
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Have the connection looked after."""
+        """Add the connection to those that the guard watches."""
         super().connection_made(transport)
-        self.guard.made(self)
+        self._guard.made(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Have it forgotten."""
-        self.guard.lost(self)
+        """Remove it from them."""
+        self._guard.lost(self)
         super().connection_lost(exc)
 
     def handle_error(
@@ -81,16 +71,10 @@ class _Protocol(HttpConnection):
             _log.error("a request from %s failed", request.remote, exc_info=exc)
         else:
             _log.debug("not HTTP, from %s: %r %r", request.remote, message, exc)
-        answer = refusal(TitanError() if status >= 500 else Invalid("The request is not valid HTTP."))
-        response = response_of(answer)
+        error = TitanError() if status >= 500 else Invalid("The request is not valid HTTP.")
+        response = response_of(refusal(error))
         response.force_close()
         return response
-
-    async def _handle_request(self, request: Any, start_time: float | None, request_handler: Any) -> Any:
-        """Refuse HTTP/0.9, a line without a version: what is taken for such a line may be the rest of a body."""
-        return await super()._handle_request(
-            request, start_time, request_handler if request.version >= (1, 0) else _refuse_version
-        )
 
     async def finish_response(
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -99,9 +83,5 @@ class _Protocol(HttpConnection):
             resp = response_of(refusal_of_framework(resp))
         ending = await super().finish_response(request, resp, start_time)
         if resp.status == STATUS[TooSlow]:
-            self.force_close()  # else the rest of the body would be waited for
+            self.force_close()  # otherwise aiohttp waits for the rest of the body
         return ending
-
-
-async def _refuse_version(_: BaseRequest) -> web.StreamResponse:
-    raise web.HTTPBadRequest

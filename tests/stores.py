@@ -91,7 +91,7 @@ class Store(JobStore):
         )  # fmt: skip
         self.log, self.has_log, self.follow = jobs.log, jobs.has_log, jobs.follow
         self.configure = self.groups.configure
-        self.reap, self.check, self.check_rests = maintenance.reap, maintenance.check, maintenance.check_rests
+        self.reap, self.check, self.check_leftovers = maintenance.reap, maintenance.check, maintenance.check_leftovers
         self.discarded, self.forget = maintenance.discarded, maintenance.forget
 
     @property

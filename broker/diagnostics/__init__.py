@@ -1,1 +1,1 @@
-"""What looks at a store and changes nothing unless asked."""
+"""Inspects a store; changes nothing unless asked to repair."""

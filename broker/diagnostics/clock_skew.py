@@ -1,4 +1,4 @@
-"""Whether a store's clock went back: it then keeps times that are still to come, of what has already happened."""
+"""Finds out whether the clock of a store went back: past events then have times in the future."""
 
 import asyncio
 from collections.abc import Iterable
@@ -10,16 +10,16 @@ from broker.resp.replies_to_errors import spoken
 from broker.resp.topology import Server
 
 _MOST_GROUPS = 1000
-"""Groups of a partition that are looked at, the newest ones."""
+"""How many groups of a partition are read, the newest ones."""
 _AT_ONCE = 32
 _BUCKET_MS = 1000
 
 
 async def ahead_ms(server: Server, partitions: Iterable[str], now_ms: float) -> float:
-    """How far the newest time of what has happened in these partitions lies ahead of `now_ms`; 0 when none does.
+    """How far the newest time of a past event in these partitions is ahead of `now_ms`, in ms; 0 if none is.
 
-    Looked at are when groups and jobs were created, when jobs ended, when workers were heard, and how far rate limits
-    are used up. Raises StoreUnavailable.
+    Events: creation of groups and jobs, end of jobs, heartbeats of workers, use of rate limits. Raises
+    StoreUnavailable.
     """
     newest = now_ms
     for p in partitions:

@@ -1,7 +1,7 @@
-"""`titan check`: walks all keys in small steps and holds sets, jobs, heads and timers against each other.
+"""`titan check`: reads all keys in small steps, and compares sets, records, heads and timers.
 
-Each step is one script, so what it sees is of one moment, and it may run beside live traffic. What another store's
-eviction, a restore or a failover left behind is named, and with repair mended: the sets are the truth.
+Each step is one script call, so it sees one moment, and may run during live traffic. It reports contradictions that an
+eviction, a restore or a failover has left, and repairs them if asked: the sets are right.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -15,14 +15,14 @@ from broker.store.format.replies import Finding
 from broker.store.job_store import JobStore
 
 STEP = 200
-"""Jobs that one script looks at."""
+"""Jobs that one script call reads."""
 
 
 async def check(
     store: JobStore, *, is_repair: bool = False, progress: Callable[[int], None] | None = None
 ) -> list[Finding]:
-    """All findings; with `is_repair` each is mended as it is found. `progress` is told how many jobs each step saw."""
-    findings: dict[Finding, None] = {}  # the same thing is met on several ways
+    """All findings; with `is_repair` each is repaired at once. `progress` gets the number of jobs of each step."""
+    findings: dict[Finding, None] = {}  # several walks meet the same finding
     for number, partition in enumerate(store.partitions):
         groups: dict[str, None] = {}
         async for group, job_ids in _steps(store, partition):
@@ -36,14 +36,16 @@ async def check(
             if progress is not None:
                 progress(len(job_ids))
         async for job_ids in _rests(store, partition):
-            findings.update(dict.fromkeys(await store.maintenance.check_rests(partition, job_ids, is_repair=is_repair)))
+            findings.update(
+                dict.fromkeys(await store.maintenance.check_leftovers(partition, job_ids, is_repair=is_repair))
+            )
         for group in groups:
             findings.update(dict.fromkeys(await store.maintenance.check(group, (), is_repair=is_repair)))
     return list(findings)
 
 
 async def _steps(store: JobStore, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
-    """Groups with some of their jobs: all that are in a set or in `jobs`, and all groups that stand anywhere."""
+    """Groups with some of their jobs: all jobs that are in a set or in `jobs`, and all groups in any key."""
     for walk in (_sets, _heads, _jobs):
         async for group, job_ids in walk(store, partition):
             yield group, job_ids
@@ -77,7 +79,7 @@ async def _jobs(store: JobStore, partition: str) -> AsyncIterator[tuple[str, lis
 
 
 async def _rests(store: JobStore, partition: str) -> AsyncIterator[list[str]]:
-    """Ids that may be of no job: all that are in `runs` or have a hash of their own."""
+    """Ids that may be no job: all that are in `executions` or have their own hash."""
     server = store.topology.of(partition)
     async for found in _fields(server, keys.executions(partition)):
         yield [job_id for job_id, _ in found]
@@ -86,7 +88,7 @@ async def _rests(store: JobStore, partition: str) -> AsyncIterator[list[str]]:
 
 
 async def _fields(server: Server, name: str) -> AsyncIterator[list[tuple[str, bytes]]]:
-    """Fields of a hash with their values, STEP at most."""
+    """Fields of a hash with their values, STEP at a time."""
     cursor = 0
     while True:
         cursor, found = await spoken(server.redis.hscan(name, cursor, count=STEP))
@@ -119,7 +121,7 @@ async def _members(server: Server, name: str) -> AsyncIterator[list[str]]:
 
 
 def _group_in(text: bytes) -> str:
-    """The group that a job's text names; '' when it is no such text."""
+    """The group in a record; '' if it is no record."""
     try:
         return parts_of(split(text)[0]).group_name.decode()
     except ValueError:

@@ -1,4 +1,4 @@
-"""`titan doctor`: what a store must be like to keep jobs, a line for each, with what to do where it is not."""
+"""`titan doctor`: the conditions for a store that keeps jobs, one line each, with advice where one is not met."""
 
 import re
 import time
@@ -18,13 +18,13 @@ from broker.store.job_store import JobStore
 
 REDIS_VERSION, VALKEY_VERSION = (7, 0), (7, 2)
 MEMORY_SHARE = 0.8
-"""From this share of maxmemory on there is something to do, while there is time."""
+"""From this share of maxmemory on it advises to act."""
 
 SKEW_S, LATE_S, AHEAD_S = 1.0, 1.0, 2.0
 
 
 class DoctorLine(Struct, frozen=True, kw_only=True):
-    """One thing that was looked at. `advice` is '' when it is ok; `unknown`: the store does not let us see it."""
+    """One condition. `advice` is '' if it is met; `unknown`: the store does not show it."""
 
     about: str
     state: Literal["ok", "wrong", "unknown"]
@@ -33,12 +33,12 @@ class DoctorLine(Struct, frozen=True, kw_only=True):
 
 
 async def look(store: JobStore) -> AsyncIterator[DoctorLine]:
-    """All lines, in order; of each server its own. Raises StoreUnavailable when one does not answer at all."""
+    """All lines, in order, for each server. Raises StoreUnavailable if one does not answer."""
     seen: set[str] = set()
     for server in store.topology.all:
         told = cast("dict[str, Any]", await spoken(server.redis.info("all")))
         if (run_id := str(told.get("run_id", server.shown))) in seen:
-            continue  # a node of a cluster, met for another partition
+            continue  # a node of a cluster with several partitions
         seen.add(run_id)
         node = f" {run_id[:8]}" if server.is_clustered else ""
         name = f" of {server.shown}{node}" if len(store.topology.all) > 1 else ""
@@ -66,13 +66,13 @@ def version(told: Mapping[str, Any]) -> DoctorLine:
 
 
 def persistence(told: Mapping[str, Any], fsync: str | None) -> DoctorLine:
-    """Whether acknowledged jobs survive a crash of the store, from INFO and appendfsync (None: not known)."""
+    """Whether acknowledged jobs survive a crash of the store, from INFO and appendfsync (None: unknown)."""
     if not told.get("aof_enabled"):
         return _line("persistence", "appendonly no", "Jobs are lost when the store ends: set `appendonly yes`.")
     if "err" in (told.get("aof_last_write_status"), told.get("aof_last_bgrewrite_status")):
         return _line("persistence", "the append-only file cannot be written", "Look at the store's log and its disk.")
     if fsync is None:
-        advice = "CONFIG is not open to us: ask who runs the store that appendfsync is everysec or always."
+        advice = "The store does not allow CONFIG: ask its operator that appendfsync is everysec or always."
         return DoctorLine(
             about="persistence", state="unknown", found="appendonly yes, appendfsync unknown", advice=advice
         )
@@ -85,7 +85,7 @@ def persistence(told: Mapping[str, Any], fsync: str | None) -> DoctorLine:
 def eviction(told: Mapping[str, Any]) -> DoctorLine:
     """What the store does when it is full, from INFO."""
     policy = str(told.get("maxmemory_policy", "unknown"))
-    advice = "" if policy == "noeviction" else "A full store would throw jobs away: set `maxmemory-policy noeviction`."
+    advice = "" if policy == "noeviction" else "A full store would delete jobs: set `maxmemory-policy noeviction`."
     return _line("eviction", f"maxmemory-policy {policy}", advice)
 
 
@@ -102,9 +102,9 @@ def memory(told: Mapping[str, Any]) -> DoctorLine:
 
 
 def clock(skew_s: float, ahead_s: float = 0.0) -> DoctorLine:
-    """How far this machine's clock is from the store's, which is the one that counts; and whether that one went back.
+    """How far the clock of this machine is from the store's, which decides everything; and whether that one went back.
 
-    `ahead_s`: how far ahead of the store's clock the newest thing is that has happened there.
+    `ahead_s`: how far the newest past event of the store is ahead of its clock.
     """
     found, advice = f"the store's is {skew_s:+.3f} s from ours", []
     if ahead_s > AHEAD_S:
@@ -119,7 +119,7 @@ def clock(skew_s: float, ahead_s: float = 0.0) -> DoctorLine:
 
 
 def partitions(kept: int | None, ours: int) -> DoctorLine:
-    """The number of partitions that the store was set up with, and ours."""
+    """The number of partitions of the store, and ours."""
     found = "not set up yet" if kept is None else f"{kept}"
     return _line(
         "partitions", found, "" if kept in {None, ours} else f"Brokers must have --partitions {kept}, not {ours}."
@@ -127,7 +127,7 @@ def partitions(kept: int | None, ours: int) -> DoctorLine:
 
 
 def reaper(late_s: float) -> DoctorLine:
-    """How late the store's oldest timer is."""
+    """How late the oldest timer of the store is."""
     found = f"the oldest timer is {late_s:.1f} s late" if late_s > 0 else "nothing is due"
     advice = (
         ""

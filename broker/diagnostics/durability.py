@@ -1,4 +1,4 @@
-"""What the store's own settings make of an acknowledged job: read at the start and each minute, said, never assumed."""
+"""Reads and logs the settings that decide whether acknowledged jobs survive, at the start and each minute."""
 
 import asyncio
 import logging
@@ -13,11 +13,11 @@ from broker.store.job_store import JobStore
 
 _log = logging.getLogger(__name__)
 AGAIN_S = 60.0
-"""How often the settings are read again."""
+"""How often the settings are read, in s."""
 
 
 class Durability(NamedTuple):
-    """What the store is set to, in one line; what is wrong with that; and what it does not let us see."""
+    """The settings in one line; what is wrong with them; and what the store does not show."""
 
     settings: str
     weaknesses: tuple[str, ...] = ()
@@ -25,12 +25,12 @@ class Durability(NamedTuple):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """All that a person should know."""
+        """Everything that an operator should know."""
         return self.weaknesses + self.doubts
 
 
 async def read(store: JobStore) -> Durability:
-    """What the store is set to now, all its servers. Raises StoreUnavailable."""
+    """The present settings of all servers. Raises StoreUnavailable."""
     found = [await _read(server) for server in store.topology.all]
     return Durability(
         "; ".join(dict.fromkeys(one.settings for one in found)),
@@ -50,7 +50,7 @@ async def _read(server: Server) -> Durability:
 
 
 def durability(told: Mapping[str, Any], fsync: str | None) -> Durability:
-    """The same, from INFO and appendfsync (None: CONFIG is not open to us)."""
+    """The settings of one server, from INFO and appendfsync (None: CONFIG is not allowed)."""
     lines = (persistence(told, fsync), eviction(told))
     wrong = [line for line in (version(told), *lines) if line.state == "wrong"]
     weaknesses = [f"{line.found}. {line.advice}" for line in wrong]
@@ -62,19 +62,19 @@ def durability(told: Mapping[str, Any], fsync: str | None) -> Durability:
 
 
 class DurabilityMonitor:
-    """Keeps `seen` at what was read last, and logs what is new of it. Before the first reading `seen` is empty."""
+    """Keeps the last settings in `seen`, and logs changes. Before the first read `seen` is empty."""
 
     def __init__(self, store: JobStore) -> None:
         self.seen = self._said = Durability("")
         self._store = store
 
     async def look(self) -> Durability:
-        """Read. Raises StoreUnavailable."""
+        """Read the settings. Raises StoreUnavailable."""
         self.seen = await read(self._store)
         return self.seen
 
     def say(self) -> None:
-        """Log what has not been said."""
+        """Log what has changed since the last time."""
         before, self._said = self._said, self.seen
         if self.seen.settings != before.settings:
             _log.info("the store: %s", self.seen.settings)
@@ -83,7 +83,7 @@ class DurabilityMonitor:
                 _log.warning("the store: %s", warning)
 
     async def run(self) -> None:
-        """Say what was seen, and look again each minute until cancelled; a store that is away is looked at again."""
+        """Log the settings and read them again each minute until cancelled; an unavailable store is tried again."""
         while True:
             self.say()
             await asyncio.sleep(AGAIN_S)

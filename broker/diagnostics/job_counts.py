@@ -1,6 +1,6 @@
-"""What is in the store, the same for every broker on it: jobs by partition and status, and how late its timers are.
+"""Metrics of the store, the same at every broker: jobs by partition and status, and how late its timers are.
 
-Jobs are counted group by group, in small steps beside live traffic, and not more often than the store can well bear.
+Jobs are counted group by group, in small steps during live traffic, and only as often as costs the store little.
 """
 
 import asyncio
@@ -23,16 +23,16 @@ STATUSES = Counts.__struct_fields__
 PAGE = 200
 """Groups that one call counts."""
 OLDEST_S = 10.0
-"""How old counts may be when somebody asks for them, unless counting takes long."""
+"""The highest age of counts, in s, unless counting takes long."""
 REST = 50
-"""Counting rests for this many times as long as it took."""
+"""After a count it pauses for this many times as long as it took."""
 _PATIENCE_S = 0.5
 _STORE_S = 1.0
-"""How long all partitions together may take to say how late they are: who scrapes does not wait for a store."""
+"""How long all partitions together may take to report how late they are, in s: a scrape must not wait for a store."""
 
 
 class JobCounts:
-    """Counts when somebody asks, and keeps what it counted for a while."""
+    """Counts when asked, and keeps the counts for a while."""
 
     def __init__(self, store: "JobStore") -> None:
         self._store = store
@@ -43,7 +43,7 @@ class JobCounts:
         self._counting: asyncio.Task[None] | None = None
 
     async def families(self) -> list[Family]:
-        """Jobs and groups by partition, and the age of the counts; how overdue the oldest timers are; or store_up 0."""
+        """Jobs and groups by partition, the age of the counts, and how overdue the oldest timers are; or store_up 0."""
         overdue = await self._overdue()
         if overdue is None:
             return [_up(0)]
@@ -53,12 +53,12 @@ class JobCounts:
         late = [Sample(max(0.0, ms / 1000), _partition(n)) for n, ms in enumerate(overdue)]
         return [
             _up(1),
-            gauge("titan_overdue_seconds", "How late the partition's oldest timer is: who reaps?", late),
+            gauge("titan_overdue_seconds", "How late the oldest timer is. Above 1 no reaper works.", late),
             *(self._counted(self._counted_at) if self._counted_at is not None else ()),
         ]
 
     async def _overdue(self) -> list[float] | None:
-        """How late the partitions are; None when the store does not say so in time. Its call ends beside."""
+        """How late the partitions are; None if the store does not answer in time. The call ends in the background."""
         asking = asyncio.ensure_future(reaper_lag_ms(self._store))
         asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
@@ -67,7 +67,7 @@ class JobCounts:
             return None
 
     async def close(self) -> None:
-        """Count no more."""
+        """Stop counting."""
         if self._counting is not None:
             self._counting.cancel()
             await asyncio.gather(self._counting, return_exceptions=True)

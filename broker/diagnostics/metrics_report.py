@@ -15,7 +15,7 @@ Source = Callable[[], Iterable[Family]]
 
 
 class MetricsReport:
-    """What `add` was given, and what is in the store. Of several brokers on one port any answers for all."""
+    """Metrics of the sources that were added, and of the store. Of several brokers on one port each answers for all."""
 
     def __init__(self, store: "JobStore", siblings: PeerMetrics | None = None) -> None:
         self._sources: list[Source] = [usage]
@@ -23,15 +23,15 @@ class MetricsReport:
         self._siblings = siblings
 
     def add(self, source: Source) -> None:
-        """Show what this gives each time it is asked."""
+        """Include the metrics of this source in every report."""
         self._sources.append(source)
 
     def own(self) -> list[Family]:
-        """What this process counted."""
+        """The metrics of this process."""
         return [family for source in self._sources for family in source()]
 
     async def text(self) -> str:
-        """Everything, in Prometheus' text format."""
+        """All metrics in the text format of Prometheus."""
         families = await self._jobs.families()
         if self._siblings is None:
             return text([*families, *self.own()])
@@ -40,5 +40,5 @@ class MetricsReport:
         return text(families)
 
     async def close(self) -> None:
-        """End what runs beside."""
+        """Stop the background count."""
         await self._jobs.close()

@@ -1,4 +1,4 @@
-"""How late the timers of the store are. Above a second, no reaper runs or it cannot keep up."""
+"""How late the timers of the store are. Above a second no reaper runs, or it is too slow."""
 
 from typing import cast
 

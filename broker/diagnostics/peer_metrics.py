@@ -1,6 +1,6 @@
-"""Brokers of one parent tell each other what they counted: a scrape reaches any of them, and is to see them all.
+"""Shares metrics between the brokers of one parent: a scrape reaches any of them and must show all.
 
-Each listens on a Unix socket in their parent's folder, says its families as JSON to who connects, and hangs up.
+Each listens on a Unix socket in the folder of the parent, sends its metrics as JSON to every client, and disconnects.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class PeerMetrics:
-    """Broker `number` of those that have a socket in the folder."""
+    """Broker `number` of the brokers with a socket in the folder."""
 
     def __init__(self, folder: str, number: int) -> None:
         self._folder = Path(folder)
@@ -27,14 +27,14 @@ class PeerMetrics:
 
     @asynccontextmanager
     async def heard(self, own: Callable[[], list[Family]]) -> AsyncIterator[None]:
-        """Tell the others what `own` gives, inside the block."""
+        """Send the metrics of `own` to the others, inside the block."""
 
         async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(msgspec.json.encode(own()))
             writer.close()
 
         path = self._folder / f"{self._number}.sock"
-        path.unlink(missing_ok=True)  # of one that was killed
+        path.unlink(missing_ok=True)  # left by a broker that was killed
         server = await asyncio.start_unix_server(tell, path)
         try:
             yield
@@ -43,7 +43,7 @@ class PeerMetrics:
             path.unlink(missing_ok=True)
 
     async def all(self, own: Callable[[], list[Family]]) -> dict[int, list[Family]]:
-        """What each of them counted, by number; who does not answer within a second is left out."""
+        """The metrics of each broker by number; one that does not answer within a second is left out."""
         others = sorted(int(path.stem) for path in self._folder.glob("*.sock") if path.stem != str(self._number))
         told = await asyncio.gather(*(self._ask(number) for number in others))
         rows = {self._number: own()} | {n: families for n, families in zip(others, told, strict=True) if families}
@@ -58,5 +58,5 @@ class PeerMetrics:
                 finally:
                     writer.close()
         except (OSError, TimeoutError, msgspec.MsgspecError) as fault:
-            _log.warning("broker %d does not say its metrics: %r", number, fault)
+            _log.warning("broker %d does not send its metrics: %r", number, fault)
             return []

@@ -16,7 +16,7 @@ from broker.resp import keys
 from broker.resp.bootstrap import PartitionsDiffer, set_up_key
 from broker.resp.replies_to_errors import spoken
 from broker.store.format.record import parts_of, spec_of, split
-from broker.store.format.replies import run_of
+from broker.store.format.replies import execution_fields
 from broker.store.job_store import JobStore
 
 RANKS = 2**51
@@ -99,7 +99,7 @@ def _record(text: bytes) -> dict[str, str]:
 
 def execution_of(text: str) -> dict[str, str]:
     """The parts of an execution, by the grammar of lua/README.md. Raises ValueError or LookupError where it is none."""
-    meaning, more = run_of(text), text.split(" ")[3:]
+    meaning, more = execution_fields(text), text.split(" ")[3:]
     if more[-2:-1] and more[-2] in FINISHED:
         meaning["status"], more = more[-2], more[:-2]
     if len(more) > 1:

@@ -1,4 +1,4 @@
-"""What a broker knows of itself and of its store's settings, for /readyz."""
+"""The state of a broker and the settings of its store, for /readyz."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 class ReadinessCheck:
-    """`is_stopping` once the broker was told to end; `watch` has what the store's settings promise."""
+    """`is_stopping`: the broker is about to end; `watch`: the settings of the store."""
 
     def __init__(self, watch: "DurabilityMonitor") -> None:
         self.is_stopping = False

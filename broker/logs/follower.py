@@ -1,7 +1,7 @@
-"""Following a log: what is there, then what comes, until the job is finished and the whole of its log is sent.
+"""Follows a log: sends the stored part, then further parts, until the job is finished and all of its log is sent.
 
-A worker sends the beginning of a running job's log again and again, longer each time, and at the end the whole. So a
-follower looks once a second whether there is more behind the place where it is, at whichever broker.
+A worker uploads the log of a running job repeatedly, longer each time, and at the end the whole. A follower checks
+once a second, at any broker, whether the log is longer than what it has sent.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 LOOK_S = 1.0
 LAST_LOG_MS = 5000
-"""How long after its end a job's last log is waited for."""
+"""How long a follower waits for the last upload after the end of a job, ms."""
 _TRIES = 30
 _PING_S = 15.0
-_BEGUN_ANEW = b"\n[titan: the job was handed out again, and its log begins anew]\n"
+_STARTED_OVER = b"\n[titan: the job was delivered again, and its log starts over]\n"
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Followers:
-    """Everyone who follows a log at this broker, `most` at once."""
+    """All followers at this broker, `most` at once."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -40,7 +40,7 @@ class Followers:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Count one inside the block. Raises LimitReached when there are enough."""
+        """Count one follower inside the block. Raises LimitReached."""
         if self._count >= self._most:
             raise LimitReached(f"This broker has {counted(self._most, 'follower')} of logs already.")
         self._count += 1
@@ -50,11 +50,11 @@ class Followers:
             self._count -= 1
 
     def stop(self) -> None:
-        """Let everyone go at the next look."""
+        """End every follower at its next check."""
         self._stopped.set()
 
     async def wait(self) -> bool:
-        """Wait until it is time for another look; whether there is one."""
+        """Wait until the next check; False when the broker stops."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_S):
                 await self._stopped.wait()
@@ -62,7 +62,7 @@ class Followers:
 
 
 class Following:
-    """One follower of one log, from a place in bytes; `at` is the place where it is."""
+    """One follower of one log; `at` is its position in bytes."""
 
     def __init__(self, followers: Followers, store: "JobStore", logs: "Logs", at: int) -> None:
         self.at = at
@@ -73,9 +73,9 @@ class Following:
         self._delivery: int | None = None
 
     async def pieces(self, group: str, job_id: str) -> AsyncIterator[bytes]:
-        """What is there and what comes, b"" whenever nothing came for a look. Ends with the log, the job or the broker.
+        """The stored part and later parts; b"" for a check without new bytes. Ends with the log, the job or the broker.
 
-        Raises NotFound when there is no such job, StoreUnavailable after half a minute without an answer.
+        Raises NotFound for an unknown job, StoreUnavailable after half a minute without an answer.
         """
         seen = await self._store.jobs.follow(group, job_id)
         faults = 0
@@ -92,8 +92,8 @@ class Following:
                     return
                 seen = await self._store.jobs.follow(group, job_id)
             except NotFound:
-                return  # the job is gone, and its log with it
-            except StoreUnavailable:  # or the log was replaced while it was read
+                return  # the job and its log are deleted
+            except StoreUnavailable:  # the log may have been replaced during the read
                 faults += 1
                 if faults == _TRIES or not await self._followers.wait():
                     raise
@@ -104,7 +104,7 @@ class Following:
         if seen.is_growing or seen.completed_at is not None:
             if self._delivery not in (None, seen.delivery) and self.at:
                 self.at = 0
-                yield _BEGUN_ANEW
+                yield _STARTED_OVER
             self._delivery = seen.delivery
         if seen.log_bytes <= self.at:
             return
@@ -116,9 +116,9 @@ class Following:
 
 
 async def events(following: Following, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The pieces as server-sent events: each has the text as a JSON string and, as its id, the place behind it.
+    """The pieces as server-sent events. The data is the text as a JSON string, the id the position after it.
 
-    Bytes that are no UTF-8 become U+FFFD. The last event is `end`; a comment comes when nothing else does.
+    Invalid UTF-8 becomes U+FFFD. The last event is `end`; a comment is sent while nothing else is.
     """
     decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
     silent_s = 0.0

@@ -1,12 +1,12 @@
-"""Where the logs of jobs are kept: a folder, or a bucket at S3, Google or Azure. Never whole in memory.
+"""Stores the logs of jobs in a folder, or in a bucket at S3, Google or Azure. A log is never whole in memory.
 
-A place is a folder or an address: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix. Credentials and the
+The location is a folder or an address: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix. Credentials and
 connection come from the environment variables that obstore reads: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION,
 AWS_ENDPOINT_URL, AWS_ALLOW_HTTP (true for an endpoint without TLS) and so on, GOOGLE_SERVICE_ACCOUNT,
 AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY; or from the machine's role.
 
-A broker that is killed in the middle of an upload leaves its part behind: in a folder a file with # in its name, in a
-bucket an unfinished multipart upload, which a lifecycle rule of the bucket should remove.
+A broker that is killed during an upload leaves a part of it: in a folder a file with # in its name, in a bucket an
+unfinished multipart upload, which a lifecycle rule of the bucket should remove.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ SCHEMES = ("s3", "gs", "az")
 """The object stores that an address may name."""
 
 PART_BYTES = 5 * 1024 * 1024
-"""What one upload holds in memory before it is sent on; the smallest part that S3 takes."""
+"""Size of a part of an upload, held in memory; the smallest that S3 accepts."""
 
 _PARTS_AT_ONCE = 2
 _BLOCK_BYTES = 256 * 1024
@@ -43,10 +43,9 @@ _log = logging.getLogger(__name__)
 
 
 def open_logs(place: str, max_bytes: int) -> "Logs":
-    """The logs at a place, each of at most max_bytes. A folder is made when it is missing, mode 700.
+    """The logs at a location, each of at most max_bytes. A missing folder is created with mode 700.
 
-    Raises ValueError for an address that cannot be used, OSError for a folder that cannot. Nothing is asked of a
-    bucket yet.
+    Raises ValueError for an unusable address, OSError for an unusable folder. A bucket is not contacted yet.
     """
     scheme, separator, _ = place.partition("://")
     if not separator:
@@ -61,7 +60,7 @@ def open_logs(place: str, max_bytes: int) -> "Logs":
 
 
 class LogStoreUnavailable(StoreUnavailable):
-    """The store of logs does not answer, or refuses work. Requests that need no log go on."""
+    """The log store does not answer, or refuses a request. Requests that need no log still work."""
 
 
 class Logs:
@@ -75,10 +74,10 @@ class Logs:
         self._max_bytes = max_bytes
 
     async def write(self, job_id: str, pieces: AsyncIterator[bytes]) -> int:
-        """Store a log in the place of an earlier one; its size in bytes.
+        """Store a log, which replaces an earlier one; its size in bytes.
 
-        Raises TooLarge above the limit, and whatever the pieces raise. The old log stays then, and also when the call
-        is cancelled before the last piece is in; nothing of the new one is left behind.
+        Raises TooLarge above the limit, and what the pieces raise. The old log stays then, and also if the call is
+        cancelled before the last piece; nothing of the new log remains.
         """
         size_bytes = 0
         upload = obstore.open_writer_async(
@@ -99,25 +98,25 @@ class Logs:
         return size_bytes
 
     async def read(self, job_id: str, start: int = 0) -> tuple[int, AsyncIterator[bytes]]:
-        """A log's size in bytes and its pieces, from a place in bytes on. Raises NotFound when there is none.
+        """The size of a log and its pieces from position `start` on, in bytes. Raises NotFound.
 
-        Each piece is a request of its own, so that a slow reader holds nothing open. The pieces raise
-        LogStoreUnavailable when the log is replaced or deleted meanwhile.
+        Each piece is one request, so that a slow reader keeps no connection. The pieces raise LogStoreUnavailable if
+        the log is replaced or deleted during the read.
         """
         found = await self._find(job_id)
         return found.size_bytes, self._pieces(found, start)
 
     async def tail(self, job_id: str, lines: int) -> AsyncIterator[bytes]:
-        """The pieces of a log's last lines, looked for from its end. Raises NotFound when there is no log."""
+        """The pieces of the last lines of a log, searched from its end. Raises NotFound."""
         found = await self._find(job_id)
         return self._pieces(found, await self._start_of_tail(found, lines))
 
     async def place_of_tail(self, job_id: str, lines: int) -> int:
-        """Where a log's last lines begin, in bytes. Raises NotFound when there is no log."""
+        """The position of the last lines of a log, in bytes. Raises NotFound."""
         return await self._start_of_tail(await self._find(job_id), lines)
 
     async def delete(self, job_ids: Sequence[str]) -> None:
-        """Delete the logs of these jobs; one that is not there is fine."""
+        """Delete the logs of these jobs; a job without a log is no error."""
         names = [_name(job_id) for job_id in job_ids]
         for first in range(0, len(names), _DELETES):
             batch = names[first : first + _DELETES]
@@ -141,7 +140,7 @@ class Logs:
             yield await self._piece(found, begin, min(begin + _BLOCK_BYTES, found.size_bytes))
 
     async def _start_of_tail(self, found: "_Found", lines: int) -> int:
-        """Where the last lines begin. The last byte is left out: a newline there ends a line and begins none."""
+        """The position of the last lines. The last byte is ignored: a newline there ends a line and begins none."""
         if lines < 1:
             return found.size_bytes
         end = found.size_bytes - 1
@@ -173,7 +172,7 @@ class Logs:
 
 
 class _Found(NamedTuple):
-    """A log as it was when it was looked up."""
+    """A log at the time of the lookup."""
 
     name: str
     size_bytes: int
@@ -181,9 +180,9 @@ class _Found(NamedTuple):
 
 
 def _name(job_id: str) -> str:
-    """The object of a job's log, from the id alone: a folder from its end, the id, and which letters are capitals.
+    """The name of the object of a log: a folder from the end of the id, the id, and a mask of its capital letters.
 
-    So two ids stay two files where a file system takes A for a. Raises NotFound for what is no id.
+    The mask keeps two ids apart on a file system that ignores case. Raises NotFound for an invalid id.
     """
     if not is_id(job_id):
         raise NotFound
@@ -192,7 +191,7 @@ def _name(job_id: str) -> str:
 
 
 async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The pieces gathered, so that a client that sends single bytes costs no more than another."""
+    """The pieces, combined into blocks: a client that sends single bytes costs no more than another."""
     block = bytearray()
     async for piece in pieces:
         block += piece
@@ -204,10 +203,10 @@ async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _to_its_end(request: Awaitable[object]) -> None:
-    """Wait for a request to the store until it ends, and only then let a cancellation through.
+    """Wait until a request to the log store ends, and raise a cancellation only then.
 
-    One left in the air may begin an upload whose name nobody learns, or end one that is being taken back. The store
-    library bounds its requests in time, and tries again for 10 s at most.
+    An abandoned request might start an upload that nobody can abort, or complete one that is being aborted. The library
+    limits the time of its requests, and retries for 10 s at most.
     """
     ending = asyncio.ensure_future(request)
     try:
@@ -218,14 +217,14 @@ async def _to_its_end(request: Awaitable[object]) -> None:
 
 
 async def _abort(upload: "AsyncWritableFile", error: BaseException) -> None:
-    """Take back what was sent. A fault of the store on top says no more than the error that led here."""
+    """Abort an upload. A further error of the log store is ignored: the first one is raised."""
     with suppress(BaseError, OSError):
         await _to_its_end(upload.__aexit__(type(error), error, error.__traceback__))
 
 
 @contextmanager
 def _faults(what: str) -> Iterator[None]:
-    """Turn what obstore raises inside the block into LogStoreUnavailable; the cause is logged, not told."""
+    """Convert errors of obstore inside the block to LogStoreUnavailable; the cause is only logged."""
     try:
         yield
     except (BaseError, OSError, ValueError) as fault:
@@ -234,7 +233,7 @@ def _faults(what: str) -> Iterator[None]:
 
 
 def _after_last(lines: int, block: bytes) -> int:
-    """The place after the newline that stands before the last lines."""
+    """The position after the newline before the last lines."""
     at = len(block)
     for _ in range(lines):
         at = block.rfind(b"\n", 0, at)

@@ -1,7 +1,8 @@
-"""The reaper: in each broker, safe in any number. It asks the store to do what is due and sleeps until the next timer.
+"""The reaper: queues delayed jobs, requeues or fails jobs whose lease ended, deletes jobs after their retention.
 
-A lost job is requeued here: `reap_once` -> `maintenance.reap` -> reap.lua, which handles a bounded number and says when
-the next timer is. The logs of jobs that are gone are deleted beside that, so that a log store that hangs stops nothing.
+Each broker runs one; any number is safe. A lost job is requeued here: `reap_once` -> `maintenance.reap` -> reap.lua,
+which handles a limited number of jobs and returns the time of the next timer. A second task deletes the logs of deleted
+jobs, so that a slow log store delays nothing.
 """
 
 import asyncio
@@ -17,15 +18,15 @@ from broker.store.job_store import JobStore
 
 _log = logging.getLogger(__name__)
 LONGEST_SLEEP_S = 0.5
-"""A look behind the timers that the store says: a connection that is half open brings no word, and a lost job must be
-back within a second all the same."""
+"""The longest sleep, s. A half-open connection brings no notification of a new timer, and a lost job must be requeued
+within a second nevertheless."""
 AFTER_FAULT_S = 0.5
 
 
 class Reaper:
-    """Runs for ever. `fault` is '' or says why it does not work now; `late_ms` is how late the oldest timer is.
+    """Runs until cancelled. `fault`: why it does not work now, or ''; `late_ms`: how late the oldest timer is.
 
-    `done` counts what it did.
+    `done` counts the jobs that it has handled.
     """
 
     def __init__(self, store: JobStore, logs: Logs, notifier: Notifier) -> None:
@@ -39,7 +40,7 @@ class Reaper:
         notifier.on_timer(self._sooner.set)
 
     async def run(self) -> None:
-        """Reap until cancelled. A fault is logged, shown in `fault`, and tried again."""
+        """Reap until cancelled. After an error, which is logged and kept in `fault`, it tries again."""
         deleting = asyncio.create_task(self._delete_logs_for_ever())
         try:
             while True:
@@ -48,7 +49,7 @@ class Reaper:
                     self.fault = ""
                 except TitanError as fault:
                     wait_s = self._faulted(fault.message)
-                except Exception:  # noqa: BLE001 - it is logged, and the loop goes on
+                except Exception:  # noqa: BLE001 - it is logged, and the loop continues
                     _log.exception("the reaper crashed and starts again")
                     wait_s = self._faulted("it crashed; the log says why")
                 await self._sleep(wait_s)
@@ -57,7 +58,7 @@ class Reaper:
             await asyncio.gather(deleting, return_exceptions=True)
 
     async def reap_due(self) -> float:
-        """Do all that is due now; how long until the next timer, in s."""
+        """Handle everything that is due now; the time until the next timer, in s."""
         before = list(self.done.values())
         try:
             while True:
@@ -72,7 +73,7 @@ class Reaper:
                 _log.info("reaped: %s queued, %s requeued, %s failed, %s expired", *done)
 
     async def reap_once(self) -> Reaped:
-        """One bounded step: jobs that are due."""
+        """Handle one batch of jobs that are due."""
         self._sooner.clear()
         reaped = await self._store.maintenance.reap(self._store.settings.reap_batch)
         self.late_ms = reaped.late_ms
@@ -83,7 +84,7 @@ class Reaper:
         return reaped
 
     def families(self) -> list[Family]:
-        """How it does, as metrics."""
+        """Its metrics."""
         done = [Sample(count, {"what": what}) for what, count in self.done.items()]
         return [
             gauge("titan_reaper_up", "Whether this broker's reaper works.", [Sample(0 if self.fault else 1)]),
@@ -92,7 +93,7 @@ class Reaper:
         ]
 
     async def delete_logs(self) -> None:
-        """Delete the logs of all jobs that are gone. Raises StoreUnavailable, of either store."""
+        """Delete the logs of all deleted jobs. Raises StoreUnavailable or LogStoreUnavailable."""
         while gone := await self._store.maintenance.discarded(self._store.settings.reap_batch):
             await self._logs.delete(gone)
             await self._store.maintenance.forget(gone)
@@ -105,9 +106,9 @@ class Reaper:
             try:
                 await self.delete_logs()
                 is_failing = False
-            except Exception as fault:  # noqa: BLE001 - it is logged, and the loop goes on
+            except Exception as fault:  # noqa: BLE001 - it is logged, and the loop continues
                 if not is_failing:
-                    _log.warning("logs of jobs that are gone are not deleted for now", exc_info=fault)
+                    _log.warning("logs of deleted jobs are not deleted for now", exc_info=fault)
                 is_failing = True
                 await asyncio.sleep(AFTER_FAULT_S)
 

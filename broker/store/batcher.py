@@ -1,4 +1,4 @@
-"""Calls that are made in one turn of the loop, put together into one."""
+"""Combines calls made in one iteration of the event loop into one."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -13,16 +13,15 @@ Send = Callable[[Sequence[Part]], Coroutine[Any, Any, Sequence[Result]]]
 
 MOST_JOBS = 128
 MOST_BYTES = 1024 * 1024
-"""What one call carries at most, unless it is of one part. The store must not be held up for long; and while it works
-on one call, the broker answers for the one before: with a single large call the two wait for each other."""
+"""Limits of one call, unless it has a single part. A long script blocks the store for other clients. With several calls
+the broker also answers one while the store works on the next."""
 
 
 class Batcher(Generic[Part, Result]):
-    """Gathers parts; at the end of the turn `send` is called with all of them and answers a result for each, in order.
+    """Collects parts. At the end of the iteration `send` gets all of them and returns a result for each, in order.
 
-    `unwanted` is told of a result whose caller is gone. A fault of the call is raised at every one of its parts, one in
-    the place of a part's result at that part.
-    `under_way` are the calls that have not answered yet.
+    `unwanted` is called with a result whose caller is gone. An exception of the call is raised for every part; an
+    exception in the place of one result is raised for that part only. `under_way`: calls without an answer yet.
     """
 
     def __init__(
@@ -40,12 +39,12 @@ class Batcher(Generic[Part, Result]):
 
     @property
     def is_busy(self) -> bool:
-        """Whether anything is gathered, or not answered yet."""
+        """Whether it has parts that were not sent, or calls without an answer."""
         return bool(self._parts or self.under_way)
 
     def call(self, part: Part, jobs: int, size_bytes: int = 0) -> asyncio.Future[Result]:
-        """The result of one part, to come. `jobs` and `size_bytes` are what it adds to the call."""
-        loop = self._loop = self._loop or asyncio.get_running_loop()  # which asks the system for the process each time
+        """A future with the result of one part. `jobs` and `size_bytes`: what the part adds to the call."""
+        loop = self._loop = self._loop or asyncio.get_running_loop()  # get_running_loop makes a system call each time
         if self._jobs + jobs > MOST_JOBS or self._bytes + size_bytes > MOST_BYTES:
             self._leave()
         if not self._parts:

@@ -20,7 +20,7 @@ from broker.store.batcher import MOST_JOBS, Batcher
 from broker.store.clock import Clock
 from broker.store.format.job_json import finished
 from broker.store.format.replies import job_of
-from broker.store.format.script_args import Ended, HeldWords, ended_of, finish_words, receipt_text, touch_words
+from broker.store.format.script_args import HeldWords, Report, finish_words, receipt_text, report_of, touch_words
 
 _Batches = Mapping[str, Batcher[Sequence[Any], list[Any]]]
 
@@ -38,7 +38,7 @@ class Completer:
         self._grace_ms = grace_ms
         self._touches = self._batches(self._send_touches)
         self._finishes = self._batches(self._send_finishes)
-        self._finishes_with_job = self._batches(partial(self._send_finishes, want="job"))
+        self._finishes_with_job = self._batches(partial(self._send_finishes, reply_with="job"))
 
     async def touch(self, items: Sequence[Held]) -> list[int | TitanError]:
         """Renew leases: for each item the end of its lease, ms, or NotFound, WrongState, LeaseLost."""
@@ -55,7 +55,7 @@ class Completer:
 
     async def finish(self, items: Sequence[Finish]) -> list[TitanError | None]:
         """Succeed and fail many jobs: for each item None, or NotFound, WrongState, LeaseLost."""
-        rows = await self._spread(self._finishes, [self._ended(item) for item in items])
+        rows = await self._spread(self._finishes, [self._report(item) for item in items])
         return [row if isinstance(row, TitanError) else None for row in rows]
 
     async def release(
@@ -67,14 +67,14 @@ class Completer:
         return job_of(row)
 
     async def _finish_one(self, report: Finish) -> bytes:
-        [row] = await self._spread(self._finishes_with_job, [self._ended(report)])
+        [row] = await self._spread(self._finishes_with_job, [self._report(report)])
         if isinstance(row, TitanError):
             raise row
         return finished(report.id, row)
 
-    def _ended(self, item: Finish) -> Ended:
+    def _report(self, item: Finish) -> Report:
         completed_at = milliseconds(item.completed_at) if item.completed_at else ""
-        return ended_of(item, completed_at, self._ids.take(1)[0] if item.status == "failed" else "")
+        return report_of(item, completed_at, self._ids.take(1)[0] if item.status == "failed" else "")
 
     def _batches(self, send: Callable[[str, Sequence[Any]], Coroutine[Any, Any, Any]]) -> _Batches:
         return {name: Batcher(partial(send, name)) for name in self._partitions.names}
@@ -105,10 +105,10 @@ class Completer:
         return await self._outcomes("touch", partition, (self._clock.now, self._grace_ms, *words), positions, parts)
 
     async def _send_finishes(
-        self, partition: str, parts: Sequence[Sequence[Ended]], *, want: str = ""
+        self, partition: str, parts: Sequence[Sequence[Report]], *, reply_with: str = ""
     ) -> list[list[Any]]:
         words, positions = finish_words([item for part in parts for item in part])
-        return await self._outcomes("finish", partition, (self._clock.now, want, *words), positions, parts)
+        return await self._outcomes("finish", partition, (self._clock.now, reply_with, *words), positions, parts)
 
     async def _outcomes(
         self, verb: str, partition: str, arguments: Sequence[Word], positions: Sequence[int], parts: Sequence[Any]

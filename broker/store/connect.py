@@ -1,4 +1,4 @@
-"""Finding the store that the settings name: the embedded one of the data folder, or one at an address."""
+"""Opens the store that the settings name: the embedded one in the data folder, or one at an address."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,11 +16,11 @@ from broker.store.job_store import JobStore
 
 
 class StartFailed(Exception):
-    """Something that is needed at the start is not there; the text is one line that says what."""
+    """A process cannot start. The text is one line that says what is missing."""
 
 
 class Connected(NamedTuple):
-    """The store, its address without the password, and the command line that looks into it."""
+    """The store, its address without the password, and the command line that opens redis-cli on it."""
 
     store: JobStore
     address: str
@@ -29,7 +29,7 @@ class Connected(NamedTuple):
 
 @asynccontextmanager
 async def connected(settings: BrokerSettings) -> AsyncIterator[Connected]:
-    """The store, not asked anything yet; the embedded one is started, or joined, and left at the end.
+    """The store; nothing was sent to it yet. The embedded server is started, or shared with the brokers that use it.
 
     Raises StartFailed.
     """
@@ -57,7 +57,7 @@ async def connected(settings: BrokerSettings) -> AsyncIterator[Connected]:
 
 @asynccontextmanager
 async def opened(settings: BrokerSettings) -> AsyncIterator[Connected]:
-    """The store, known to answer and to have the right number of partitions. Raises StartFailed."""
+    """The store, after it has answered and its number of partitions was checked. Raises StartFailed."""
     async with connected(settings) as found:
         try:
             await found.store.open()

@@ -18,7 +18,7 @@ from broker.models.jobs import Job
 from broker.resp.partitions import ROUND_S, Partitions
 from broker.store.batcher import MOST_JOBS, Batcher
 from broker.store.clock import Clock
-from broker.store.format.job_json import EncodedDelivery, handed_out
+from broker.store.format.job_json import EncodedDelivery, dispatched_jobs
 from broker.store.format.replies import field_of, job_of
 from broker.store.image_dispatcher import ImageDispatcher
 from broker.store.pagination import ANSWER_BYTES
@@ -30,7 +30,7 @@ _MOST_KEYS = 1000
 
 
 class DequeueKey(NamedTuple):
-    """What calls that share a script call have in common. lease_s: the length of the leases; `waits`: a long poll."""
+    """The filters that calls in one script call share. lease_s: length of the leases; `waits`: a long poll."""
 
     partition: str
     groups: tuple[str, ...]
@@ -42,7 +42,7 @@ class Dispatcher:
     """Dequeues jobs, and requeues those that reached nobody.
 
     `broker`: our name, by which the store notifies us. `grace_ms`: how much longer than a job's timeout a short lease
-    may last.
+    may last, ms.
     """
 
     def __init__(self, partitions: Partitions, clock: Clock, broker: str, grace_ms: int) -> None:
@@ -66,21 +66,21 @@ class Dispatcher:
     ) -> list[EncodedDelivery]:
         """Dequeue the first jobs, n at most. Partitions are asked in turn; a fault after some jobs ends the round.
 
-        With `images` only jobs of these; a job that stands behind 200 of other images in its group is not found.
-        When the caller is cancelled, what it would have got is requeued. `waits`: when there are none, the store is to
-        notify this broker of jobs to come.
+        With `images` only jobs of these; a job after 200 jobs of other images in its group is not found. When the
+        caller is cancelled, its jobs are requeued. `waits`: if there are no jobs, the store notifies this broker of
+        later ones.
         """
         if images:
             return await self._by_image.next(n, list(dict.fromkeys(groups)), lease_s, images, waits=waits)
         return await self._next(n, tuple(dict.fromkeys(groups)), lease_s, waits=waits)
 
     async def start(self, group: str, job_id: str, lease: str = "", started_at: int | None = None) -> Job:
-        """Say that a job runs; dequeue it when it is queued. Raises NotFound, WrongState, LeaseLost, LimitReached."""
+        """Note that a job is running; dequeue a queued one. Raises NotFound, WrongState, LeaseLost, LimitReached."""
         at: str | int = "" if started_at is None else started_at
         new_lease = lease_token()
         arguments = (self._clock.now, group, job_id, lease, new_lease, at, self._grace_ms)
         row = await self._partitions.run("start", self._partitions.of(group), *arguments)
-        return job_of(row, is_handed_out=(field_of(row, "lease") or "").startswith(new_lease))
+        return job_of(row, is_dispatched=(field_of(row, "lease") or "").startswith(new_lease))
 
     def give_back(self, jobs: Sequence[EncodedDelivery]) -> None:
         """Requeue jobs that reached nobody, in the background; `settle` waits for it."""
@@ -93,7 +93,7 @@ class Dispatcher:
 
     @property
     def _under_way(self) -> set[asyncio.Future[None]]:
-        """The calls that the store has not answered yet."""
+        """Calls that the store has not answered yet."""
         return {call for batch in self._batches.values() for call in batch.under_way}
 
     async def _next(
@@ -118,41 +118,41 @@ class Dispatcher:
             raise
         return jobs
 
-    async def _fill(self, jobs: list[EncodedDelivery], n: int, wish: DequeueKey, end: float) -> None:
-        """Add jobs of one partition, in lots, until there are n, its ready ones are gone, or they have many bytes.
+    async def _fill(self, jobs: list[EncodedDelivery], n: int, key: DequeueKey, end: float) -> None:
+        """Add jobs of one partition, in several script calls, up to n jobs or ANSWER_BYTES, or until none is ready.
 
-        Or until `end`, by the monotonic clock in s.
+        It also stops at `end`, by the monotonic clock in s.
         """
         size_bytes = _bytes_of(jobs)
         while (asked := min(n - len(jobs), MOST_JOBS)) and size_bytes < ANSWER_BYTES:
-            lot = await self._batch(wish).call(asked, asked)
-            jobs += lot
-            size_bytes += _bytes_of(lot)
-            if len(lot) < asked or time.monotonic() > end:
+            dispatched = await self._batch(key).call(asked, asked)
+            jobs += dispatched
+            size_bytes += _bytes_of(dispatched)
+            if len(dispatched) < asked or time.monotonic() > end:
                 break
 
-    def _batch(self, wish: DequeueKey) -> Batcher[int, list[EncodedDelivery]]:
-        batch = self._batches.get(wish)
+    def _batch(self, key: DequeueKey) -> Batcher[int, list[EncodedDelivery]]:
+        batch = self._batches.get(key)
         if batch is None:
             if len(self._batches) >= _MOST_KEYS:
-                self._batches = {wish: batch for wish, batch in self._batches.items() if batch.is_busy}
-            send = partial(self._send, wish)
-            batch = self._batches[wish] = Batcher(send, self._undelivered.begin)
+                self._batches = {key: batch for key, batch in self._batches.items() if batch.is_busy}
+            send = partial(self._send, key)
+            batch = self._batches[key] = Batcher(send, self._undelivered.begin)
         return batch
 
-    async def _send(self, wish: DequeueKey, parts: Sequence[int]) -> list[list[EncodedDelivery]]:
+    async def _send(self, key: DequeueKey, parts: Sequence[int]) -> list[list[EncodedDelivery]]:
         n = sum(parts)
-        lot = await self._run(wish, n)
-        if len(lot) < n and not _is_last(lot, n):
-            return await self._shared(wish, parts, lot)
-        jobs = iter(lot)
+        dispatched = await self._run(key, n)
+        if len(dispatched) < n and not _is_last(dispatched, n):
+            return await self._shared(key, parts, dispatched)
+        jobs = iter(dispatched)
         return [list(islice(jobs, part)) for part in parts]
 
     async def _shared(
-        self, wish: DequeueKey, parts: Sequence[int], lot: list[EncodedDelivery]
+        self, key: DequeueKey, parts: Sequence[int], dispatched: list[EncodedDelivery]
     ) -> list[list[EncodedDelivery]]:
-        """Jobs so large that one run does not bring them all: each part has its own, up to what an answer may have."""
-        rest, is_last = deque(lot), False
+        """Divide jobs that are too large for one script call: further calls fill each part up to ANSWER_BYTES."""
+        rest, is_last = deque(dispatched), False
         shares: list[list[EncodedDelivery]] = []
         for part in parts:
             share: list[EncodedDelivery] = []
@@ -161,9 +161,9 @@ class Dispatcher:
                 if not rest:
                     asked = part - len(share)
                     try:
-                        rest.extend(await self._run(wish, asked))
+                        rest.extend(await self._run(key, asked))
                         is_last = _is_last(rest, asked)
-                    except TitanError:  # what was handed out is delivered
+                    except TitanError:  # jobs that were dispatched before are delivered
                         is_last = True
                 if rest:
                     share.append(rest.popleft())
@@ -171,18 +171,18 @@ class Dispatcher:
             shares.append(share)
         return shares
 
-    async def _run(self, wish: DequeueKey, n: int) -> list[EncodedDelivery]:
-        lease, length = lease_token(), "" if wish.lease_s is None else wish.lease_s
-        broker = self._broker if wish.waits else ""
-        words = (self._clock.now, n, lease, length, self._grace_ms, broker, *wish.groups)
-        reply = await self._partitions.run("next", wish.partition, *words)
-        return handed_out(reply, lease, wish.lease_s, self._grace_ms)
+    async def _run(self, key: DequeueKey, n: int) -> list[EncodedDelivery]:
+        lease, length = lease_token(), "" if key.lease_s is None else key.lease_s
+        broker = self._broker if key.waits else ""
+        words = (self._clock.now, n, lease, length, self._grace_ms, broker, *key.groups)
+        reply = await self._partitions.run("next", key.partition, *words)
+        return dispatched_jobs(reply, lease, key.lease_s, self._grace_ms)
 
 
 def _bytes_of(jobs: Sequence[EncodedDelivery]) -> int:
     return sum([len(job.encoded) for job in jobs])
 
 
-def _is_last(lot: Sequence[EncodedDelivery], n: int) -> bool:
-    """Whether no jobs are left behind a run that was asked for n: there were fewer, and not since they are large."""
-    return len(lot) < n and _bytes_of(lot) < SCRIPT_BYTES
+def _is_last(dispatched: Sequence[EncodedDelivery], n: int) -> bool:
+    """Whether a call for n jobs emptied the queues: it returned fewer, and not because they are large."""
+    return len(dispatched) < n and _bytes_of(dispatched) < SCRIPT_BYTES

@@ -20,26 +20,26 @@ from broker.resp.write_barrier import WriteBarrier
 from broker.store.batcher import Batcher
 from broker.store.clock import Clock
 from broker.store.format.job_json import EncodedJobs, new_jobs
-from broker.store.format.script_args import NewExecution, enqueue_words, joined, new_runs
+from broker.store.format.script_args import NewBatch, enqueue_words, merged, new_batches
 
 LARGE_BYTES = 1024 * 1024
-"""Specs of one call that have more bytes together are staged: sent ahead of the script.
+"""Specs of one call with more bytes in all are staged: sent before the script.
 
 A script that carries megabytes blocks the store while it copies them several times. A staged spec goes into the hash of
 its job by a command of its own, and the store serves other clients between two of them.
 """
 KEPT_MS = 60_000
-"""A staged spec expires after this, unless the script makes its job, ms."""
+"""A staged spec expires after this time, unless the script creates its job, ms."""
 
 
 class GroupLimits(NamedTuple):
-    """What a group may have unfinished: jobs, and bytes of their images and payloads; 0: no limit."""
+    """Limits for the unfinished jobs of a group: their number, and the bytes of images and payloads; 0: no limit."""
 
     jobs: int
     bytes: int
 
     def check(self, jobs: int, size_bytes: int) -> None:
-        """Raise Invalid or TooLarge for one enqueue that is over a limit by itself, so that nobody sends it again."""
+        """Raise Invalid or TooLarge for one enqueue that alone exceeds a limit: a client must not repeat it."""
         if 0 < self.jobs < jobs:
             raise Invalid(f"A group may have {self.jobs} unfinished jobs at most.", fields="jobs")
         if 0 < self.bytes < size_bytes:
@@ -47,15 +47,15 @@ class GroupLimits(NamedTuple):
 
 
 def limits_of(settings: BrokerSettings) -> GroupLimits:
-    """The limits that a broker holds groups to."""
+    """The limits of every group at this broker."""
     return GroupLimits(settings.max_group_jobs, settings.max_group_bytes)
 
 
 class Enqueuer:
-    """Puts new jobs into groups.
+    """Adds new jobs to groups.
 
-    `barriers` tell when a server has written to disk. `on_enqueue` is called with a group when new jobs of it are on
-    their way: a `next` that is sent then finds them. The store need not notify `broker`, our own name, of these.
+    `barriers`: the write barrier of each partition. `on_enqueue` is called with a group when its new jobs were sent: a
+    `next` that is sent after that finds them. So the store does not notify `broker`, our own name.
     """
 
     def __init__(
@@ -75,22 +75,22 @@ class Enqueuer:
         self._limits = limits_of(settings)
         self._barriers = barriers
         self._broker = broker
-        self._batches: Mapping[str, Batcher[Sequence[NewExecution], int]] = {
+        self._batches: Mapping[str, Batcher[Sequence[NewBatch], int]] = {
             name: Batcher(partial(self._send, name)) for name in partitions.names
         }
 
     async def enqueue(self, group: str, jobs: Sequence[NewJob], key: str = "") -> EncodedJobs:
-        """Put new jobs into a group, all or none; the jobs as the JSON of the answer. `key`: an Idempotency-Key.
+        """Add new jobs to a group, all or none; the jobs as the JSON of the answer. `key`: an Idempotency-Key.
 
         Raises Invalid (no image), IdempotencyMismatch, LimitReached; Invalid, TooLarge for more than a group may have.
         """
         missing = next((i for i, job in enumerate(jobs) if not job.image), None)
         ids = self._ids.take(len(jobs))
         if missing is None and not key:
-            runs = new_runs(group, jobs, ids, "")
-            return EncodedJobs(new_jobs(runs, await self._batched(group, runs)), is_replayed=False)
+            batches = new_batches(group, jobs, ids, "")
+            return EncodedJobs(new_jobs(batches, await self._batched(group, batches)), is_replayed=False)
         image = "" if missing is None else await self._image(group)
-        runs = new_runs(group, jobs, ids, image)
+        batches = new_batches(group, jobs, ids, image)
         immediate = len(jobs) - sum(1 for job in jobs if job.delay)
         arguments: list[Word] = [self._clock.now, "", "", "", "", "", immediate]
         if key:
@@ -101,19 +101,19 @@ class Enqueuer:
             arguments[5] = f"jobs[{missing}].image"
         try:
             p = self._partitions.of(group)
-            created_at, *noted = await run_enqueue(self._partitions, p, [*arguments, *self._limits], runs)
+            created_at, *noted = await run_enqueue(self._partitions, p, [*arguments, *self._limits], batches)
         except LimitReached:
-            self._limits.check(len(jobs), _bytes_of(runs))
+            self._limits.check(len(jobs), _bytes_of(batches))
             raise
         if noted:
             first_ids, _, image = noted[0].decode().partition(" ")
-            runs = new_runs(group, jobs, first_ids.split(","), image)
-        return EncodedJobs(new_jobs(runs, int(created_at)), is_replayed=bool(noted))
+            batches = new_batches(group, jobs, first_ids.split(","), image)
+        return EncodedJobs(new_jobs(batches, int(created_at)), is_replayed=bool(noted))
 
     async def enqueue_durably(self, group: str, jobs: Sequence[NewJob], key: str = "") -> EncodedJobs:
         """Enqueue, and return once the jobs are on the store's disk. Raises NotDurable as well.
 
-        When the disk was too slow the jobs are enqueued all the same; when the store cannot tell, nothing is.
+        If the disk was too slow, the jobs are enqueued nevertheless; if the store cannot confirm writes, none is.
         """
         # A task, since the barrier uses asyncio.timeout, which an inline task cannot.
         return await asyncio.get_running_loop().create_task(self._enqueue_durably(group, jobs, key))
@@ -132,15 +132,15 @@ class Enqueuer:
         image = await self._partitions.field(p, keys.group(p, group), "image")
         return (image or b"").decode()
 
-    def _batched(self, group: str, runs: Sequence[NewExecution]) -> asyncio.Future[int]:
-        """When the jobs were made, ms. Raises Invalid, TooLarge, LimitReached."""
-        jobs = sum([len(run.ids) for run in runs])
-        size_bytes = _bytes_of(runs)
+    def _batched(self, group: str, batches: Sequence[NewBatch]) -> asyncio.Future[int]:
+        """The creation time of the jobs, ms. Raises Invalid, TooLarge, LimitReached."""
+        jobs = sum([len(batch.ids) for batch in batches])
+        size_bytes = _bytes_of(batches)
         self._limits.check(jobs, size_bytes)
-        return self._batches[self._partitions.of(group)].call(runs, jobs, size_bytes)
+        return self._batches[self._partitions.of(group)].call(batches, jobs, size_bytes)
 
-    async def _send(self, partition: str, parts: Sequence[Sequence[NewExecution]]) -> list[Any]:
-        """When, ms, for each part; or its refusal. A group that is at a limit does not hold up the others."""
+    async def _send(self, partition: str, parts: Sequence[Sequence[NewBatch]]) -> list[Any]:
+        """The creation time of each part, ms, or its refusal. A group at its limit does not block the others."""
         try:
             return await self._send_all(partition, parts)
         except LimitReached:
@@ -157,40 +157,40 @@ class Enqueuer:
                 outcomes[i] = outcome if isinstance(outcome, BaseException) else outcome[at]
         return outcomes
 
-    async def _send_all(self, partition: str, parts: Sequence[Sequence[NewExecution]]) -> list[int]:
-        runs = joined(run for part in parts for run in part)
-        immediate = sum(len(run.ids) for run in runs if not run.settings.delay)
+    async def _send_all(self, partition: str, parts: Sequence[Sequence[NewBatch]]) -> list[int]:
+        batches = merged(batch for part in parts for batch in part)
+        immediate = sum(len(batch.ids) for batch in batches if not batch.settings.delay)
         first = (self._clock.now, "", "", "", "", "", immediate, *self._limits)
         broker = "" if self.on_enqueue is None else self._broker
-        enqueueing = start_inline(run_enqueue(self._partitions, partition, first, runs, broker))
+        enqueueing = start_inline(run_enqueue(self._partitions, partition, first, batches, broker))
         if self.on_enqueue is not None and immediate:
-            for group in {run.group for run in runs}:
+            for group in {batch.group for batch in batches}:
                 self.on_enqueue(group)
         [created_at] = await enqueueing
         return [int(created_at)] * len(parts)
 
 
 async def run_enqueue(
-    partitions: Partitions, partition: str, first: Sequence[Word], runs: Sequence[NewExecution], broker: str = ""
+    partitions: Partitions, partition: str, first: Sequence[Word], batches: Sequence[NewBatch], broker: str = ""
 ) -> Any:
-    """The reply of enqueue.lua to these runs; `first` are its arguments before `broker`. Raises its refusal.
+    """The reply of enqueue.lua to these batches; `first`: its arguments before `broker`. Raises its refusal.
 
-    What `broker` sends after this call comes behind the new jobs, unless their specs are staged.
+    Commands that this broker sends after this call batch after it, unless the specs are staged.
     """
-    is_large = _bytes_of(runs) > LARGE_BYTES
+    is_large = _bytes_of(batches) > LARGE_BYTES
     if is_large:
-        await partitions.send(partition, list(_staging(partition, runs)))
+        await partitions.send(partition, list(_staging(partition, batches)))
         broker = ""
-    return await partitions.run("enqueue", partition, *first, broker, *enqueue_words(runs, is_ahead=is_large))
+    return await partitions.run("enqueue", partition, *first, broker, *enqueue_words(batches, is_staged=is_large))
 
 
-def _staging(partition: str, runs: Sequence[NewExecution]) -> Iterator[Sequence[Word]]:
-    for run in runs:
-        for job_id, spec in zip(run.ids, run.specs, strict=True):
+def _staging(partition: str, batches: Sequence[NewBatch]) -> Iterator[Sequence[Word]]:
+    for batch in batches:
+        for job_id, spec in zip(batch.ids, batch.specs, strict=True):
             key = keys.job(partition, job_id)
             yield "HSET", key, "spec", spec
             yield "PEXPIRE", key, KEPT_MS
 
 
-def _bytes_of(runs: Sequence[NewExecution]) -> int:
-    return sum([len(spec) for run in runs for spec in run.specs])
+def _bytes_of(batches: Sequence[NewBatch]) -> int:
+    return sum([len(spec) for batch in batches for spec in batch.specs])

@@ -1,4 +1,4 @@
-"""`next` with images: one script a partition, which looks at so many jobs from the front of each queue and no more."""
+"""`next` with images: one script call a partition, which reads a limited number of jobs from each queue."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -9,13 +9,13 @@ from broker.core.errors import TitanError
 from broker.core.ids import lease_token
 from broker.resp.partitions import Partitions
 from broker.store.clock import Clock
-from broker.store.format.job_json import EncodedDelivery, handed_out
+from broker.store.format.job_json import EncodedDelivery, dispatched_jobs
 
 _encode = msgspec.json.Encoder().encode
 
 
 class ImageDispatcher:
-    """Dequeues jobs of some images only. `give_back` requeues those whose caller is gone. The rest: see Dispatcher."""
+    """Dequeues jobs of some images only. `give_back` requeues jobs whose caller is gone; else as Dispatcher."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class ImageDispatcher:
     ) -> list[EncodedDelivery]:
         """The first jobs of these images, n at most; partitions are asked in turn.
 
-        `waits`: when there are none, the store is to tell us of jobs to come.
+        `waits`: if there are no jobs, the store notifies this broker of later ones.
         """
         names, broker = [_encode(image).decode() for image in images], self._broker if waits else ""
         taking = asyncio.ensure_future(self._next(n, groups, lease_s, names, broker))
@@ -61,7 +61,7 @@ class ImageDispatcher:
                 if not jobs:
                     raise
                 break
-            jobs += handed_out(reply, lease, lease_s, self._grace_ms)
+            jobs += dispatched_jobs(reply, lease, lease_s, self._grace_ms)
             if len(jobs) == n:
                 break
         return jobs

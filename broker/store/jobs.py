@@ -1,4 +1,4 @@
-"""The verbs of one job that need no lease, and the list of a group's jobs."""
+"""Verbs for one job that need no lease, and the list of the jobs of a group."""
 
 import time
 from collections.abc import Coroutine, Sequence
@@ -12,7 +12,7 @@ from broker.resp.resp_connection import Word
 from broker.store.clock import Clock
 from broker.store.enqueuer import GroupLimits
 from broker.store.format.replies import Followed, field_of, followed_of, job_of
-from broker.store.pagination import ANSWER_BYTES, PIECE, cursor_in, cursor_of, place, set_of
+from broker.store.pagination import ANSWER_BYTES, PIECE, cursor_in, cursor_of, position, set_of
 
 
 class Jobs:
@@ -33,38 +33,38 @@ class Jobs:
         return field_of(await self._run("show", group, group, job_id), "log_bytes") is not None
 
     async def cancel(self, group: str, job_id: str) -> Job:
-        """End a job that is not finished. Raises NotFound, WrongState."""
+        """Cancel an unfinished job. Raises NotFound, WrongState."""
         return job_of(await self._run("cancel", group, self._clock.now, group, job_id))
 
     async def retry(self, group: str, job_id: str) -> Job:
-        """Do a finished job again: the new job. Raises NotFound, WrongState, LimitReached."""
+        """Create a job that repeats a finished one; the new job. Raises NotFound, WrongState, LimitReached."""
         [new_id] = self._ids.take(1)
         return job_of(await self._run("retry", group, self._clock.now, group, job_id, new_id, *self._limits))
 
     async def remove(self, group: str, job_id: str) -> bool:
-        """Forget a finished job; True when its log is left to delete. Raises NotFound, WrongState."""
+        """Delete a finished job; True if it has a log to delete. Raises NotFound, WrongState."""
         return bool(await self._run("remove", group, self._clock.now, group, job_id))
 
     async def log(
         self, group: str, job_id: str, size_bytes: int | None = None, lease: str = "", *, is_more: bool = False
     ) -> Job:
-        """Note that the job's log is stored, or with no size that it is about to be. Raises NotFound, WrongState.
+        """Note that the log of a job is stored, or, without a size, will be. Raises NotFound, WrongState.
 
-        `is_more`: it is the beginning of the log of a running job. With a `lease` raises LeaseLost for another's job.
+        `is_more`: it is the first part of the log of a running job. Raises LeaseLost if `lease` has lost the job.
         """
         size = "" if size_bytes is None else size_bytes
         arguments = (group, job_id, size, lease, "more" if is_more else "")
         return job_of(await self._run("log", group, self._clock.now, *arguments))
 
     async def follow(self, group: str, job_id: str) -> Followed:
-        """What a follower of the job's log must know. Raises NotFound."""
+        """The fields that a follower of the log needs. Raises NotFound."""
         return followed_of(await self._run("follow", group, self._clock.now, group, job_id))
 
     def _run(self, verb: str, group: str, *arguments: Word) -> Coroutine[Any, Any, Any]:
-        """A script in the partition of the group. Raises its refusal."""
+        """Run a script in the partition of the group. Raises its refusal."""
         return self._partitions.run(verb, self._partitions.of(group), *arguments)
 
-    async def list(  # the last method: below it the word would no longer mean the type
+    async def list(  # the last method: after it `list` would no longer be the type
         self,
         group: str,
         n: int,
@@ -76,9 +76,8 @@ class Jobs:
     ) -> tuple[list[Job], str]:
         """A page of a group's jobs by creation, or of some statuses; and the cursor, '' at the end.
 
-        Statuses come one after the other as they are given, each in its set's own order. Looks at n jobs at most, so a
-        page that is narrowed by both status and created_after may be short of n; and so may one of large jobs, or of a
-        slow store.
+        Statuses follow each other in the given order, each in the order of its set. It reads n jobs at most: a page
+        with both filters may have fewer than n, and so may a page of large jobs or of a slow store.
         """
         after: str | int = "" if created_after is None else created_after
         order = "desc" if newest_first else "asc"
@@ -87,8 +86,8 @@ class Jobs:
         jobs: list[Job] = []
         left, size_bytes, end, is_full = n, 0, time.monotonic() + ROUND_S, False
         while i < len(sets):
-            # of a full page a look at one job tells whether the next set has any: the last page has no cursor
-            arguments = (group, sets[i], 1 if is_full else min(left, PIECE), after, order, *place(begin))
+            # the page is full: one job of the next set shows whether a cursor is needed
+            arguments = (group, sets[i], 1 if is_full else min(left, PIECE), after, order, *position(begin))
             score, last, looked, piece_bytes, *rows = await self._run("list", group, *arguments)
             if is_full and looked:
                 return jobs, cursor_in(sets, i, "")

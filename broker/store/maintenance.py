@@ -1,4 +1,4 @@
-"""Upkeep: what is due, what does not agree, and the logs of jobs that are gone."""
+"""Reaps jobs that are due, checks the store for contradictions, and lists the logs of deleted jobs."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -23,27 +23,27 @@ class Maintenance:
         self._ids = ids
 
     async def reap(self, limit: int) -> Reaped:
-        """Do what is due, `limit` jobs a partition at most."""
+        """Handle jobs that are due, `limit` a partition at most."""
         arguments: list[list[str | int]] = [
             [self._clock.now, limit, *self._ids.take(limit)] for _ in self._partitions.names
         ]
         return reaped_of(await self._partitions.run_each("reap", arguments))
 
     async def check(self, group: str, job_ids: Sequence[str], *, is_repair: bool) -> list[Finding]:
-        """What does not agree about these jobs of a group, or with none given about the group: (group, id, what)."""
+        """Contradictions about these jobs of a group, or without ids about the group."""
         mode = "repair" if is_repair else ""
         return _findings(
             group,
             await self._partitions.run("check", self._partitions.of(group), self._clock.now, mode, group, *job_ids),
         )
 
-    async def check_rests(self, partition: str, job_ids: Sequence[str], *, is_repair: bool) -> list[Finding]:
-        """What of these ids, of whatever group, is left in the partition though they are no jobs any more."""
+    async def check_leftovers(self, partition: str, job_ids: Sequence[str], *, is_repair: bool) -> list[Finding]:
+        """Keys of the partition that still have these ids although they are no jobs."""
         mode = "repair" if is_repair else ""
         return _findings("", await self._partitions.run("check", partition, self._clock.now, mode, "", *job_ids))
 
     async def discarded(self, n: int) -> list[str]:
-        """Ids of gone jobs whose logs are left to delete, n a partition at most."""
+        """Ids of deleted jobs whose logs must still be deleted, n a partition at most."""
         pages = [
             await spoken(asyncio.shield(self._topology.of(p).redis.zrange(keys.discarded(p), 0, n - 1)))
             for p in self._partitions.names
@@ -51,7 +51,7 @@ class Maintenance:
         return [cast("bytes", job_id).decode() for page in pages for job_id in page]
 
     async def forget(self, job_ids: Sequence[str]) -> None:
-        """Say that the logs of these gone jobs are deleted."""
+        """Note that the logs of these deleted jobs are deleted."""
         if job_ids:
             for p in self._partitions.names:
                 await spoken(asyncio.shield(self._topology.of(p).redis.zrem(keys.discarded(p), *job_ids)))

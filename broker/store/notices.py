@@ -1,7 +1,7 @@
-"""What workers are to be told at once: orders, and cancels of running jobs.
+"""Notices to workers: orders, and cancels of running jobs.
 
-The scripts number these notices and keep the newest in the store. While workers wait at this broker it reads the new
-ones twice a second, once for all of them: what that costs the store does not grow with workers, jobs or leases.
+The scripts number the notices and keep the newest in the store. While workers wait at this broker, it reads new notices
+twice a second, once for all workers: the cost does not depend on the number of workers, jobs or leases.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from broker.resp.partitions import Partitions
 
 LOOK_S = 0.5
 MOST = 10_000
-"""Notices that a broker remembers, for workers that come back."""
+"""Notices that a broker remembers, for workers that ask again."""
 
 
 class Heard(NamedTuple):
-    """What a worker is told: ids of cancelled jobs, and an order with its number.
+    """The notices for one worker: ids of cancelled jobs, and an order with its number.
 
-    `seen` is up to where; `has_gap`: some may have been missed before that.
+    `seen`: the position of the last notice; `has_gap`: notices before it may be missing.
     """
 
     seen: str
@@ -47,22 +47,22 @@ class Notices:
         self._kept: deque[_Notice] = deque(maxlen=MOST)
         self._number = 0
         self._gap = 0
-        """Some of those before this number were not read."""
+        """Some notices before this number were not read."""
         self._newest: list[int | None] = [None] * len(partitions.names)
-        """Of each partition the number, there, of the last notice that was read; None before the first look."""
+        """For each partition the number of the last notice that was read; None before the first read."""
         self._waiting: set[asyncio.Event] = set()
         self._looking: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._stops = 0
 
     async def hear(self, worker: str, seen: str, reaches: Callable[[str], bool], wait_s: float) -> Heard:
-        """Wait until there is a notice behind `seen` for the worker: an order, or a cancel in a group it `reaches`.
+        """Wait for a notice after `seen` for the worker: an order, or a cancel in a group that it `reaches`.
 
-        A `seen` of another broker, or of long ago, is answered at once. Raises StoreUnavailable then.
+        A `seen` that is too old or of another broker is answered at once, and may raise StoreUnavailable.
         """
         since, stops = self._since(seen), self._stops
         if since is None:
-            if None in self._newest:  # what comes from now on must be known as new
+            if None in self._newest:  # later notices must be recognized as new
                 await self.look()
             return Heard(self._mark, has_gap=True)
         with self._listening() as changed, contextlib.suppress(TimeoutError):
@@ -76,7 +76,7 @@ class Notices:
         return Heard(self._mark)
 
     async def look(self) -> None:
-        """Read what is new, and wake those who wait. Raises StoreUnavailable."""
+        """Read new notices and wake the workers that wait. Raises StoreUnavailable."""
         async with self._turn:
             arguments = [["" if number is None else number] for number in self._newest]
             self._read(await self._partitions.run_each("notices", arguments))
@@ -87,7 +87,7 @@ class Notices:
         return bool(self._waiting)
 
     def stop(self) -> None:
-        """Let everyone go who waits now."""
+        """Answer every worker that waits now."""
         self._stops += 1
         self._wake()
 
@@ -99,7 +99,7 @@ class Notices:
             for text in texts:
                 self._number += 1
                 self._kept.append(_Notice(self._number, text.decode().split(" ")))
-            if known is not None and newest - known != len(texts):  # the store has lost them, or there were too many
+            if known is not None and newest - known != len(texts):  # the store has lost some, or there were too many
                 self._number += 1
                 self._gap = self._number
         if self._number != before:
@@ -110,7 +110,7 @@ class Notices:
         return f"{self._broker}-{self._number}"
 
     def _since(self, seen: str) -> int | None:
-        """The number in what a worker has seen; None when it is of another broker, or too long ago."""
+        """The number in `seen`; None if it is too old or of another broker."""
         broker, _, number = seen.partition("-")
         if broker != self._broker or not number.isdecimal():
             return None
@@ -118,7 +118,7 @@ class Notices:
         return since if first - 1 <= since <= self._number and since >= self._gap else None
 
     def _heard(self, worker: str, since: int, reaches: Callable[[str], bool]) -> Heard | None:
-        """What the notices behind a number say to the worker, if anything."""
+        """The notices after a number for the worker, if any."""
         cancelled: list[str] = []
         number, order = 0, None
         for notice in reversed(self._kept):

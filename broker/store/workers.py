@@ -1,4 +1,4 @@
-"""The workers that a broker knows: kept in the store's first partition, each while it says that it is there."""
+"""The workers of a store: kept in its first partition, each for a minute after its last heartbeat."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ _said = msgspec.json.Decoder(Announcement).decode
 class Workers:
     """Workers by name. Any method may raise StoreUnavailable.
 
-    `grace_s`: how long after its timeout a job with a short lease may still be touched.
+    `grace_s`: how long after its timeout a job with a short lease may still be touched, s.
     """
 
     def __init__(self, partitions: Partitions, clock: Clock, grace_s: float) -> None:
@@ -31,7 +31,7 @@ class Workers:
         self._partition = partitions.names[0]
 
     async def announce(self, worker: Announcement) -> Orders:
-        """Know the worker for another while; what is wanted of it. Raises LimitReached when too many are known."""
+        """Store the heartbeat of a worker; its pending order. Raises LimitReached if there are too many workers."""
         said = "" if worker.state == ENDING else _encode(worker).decode()
         arguments = (worker.name, said, worker.done, KEPT_S * 1000, MAX_WORKERS)
         reply = await self._partitions.run("announce", self._partition, self._clock.now, *arguments)
@@ -51,7 +51,7 @@ class Workers:
         )
 
     async def order(self, name: str, order: Order) -> Worker:
-        """Leave an order for the worker, which gets it with its next announcement. Raises NotFound."""
+        """Store an order for the worker, which gets it with its next announcement. Raises NotFound."""
         return _worker(await self._partitions.run("order", self._partition, name, order))
 
     async def show(self, name: str) -> Worker:
@@ -62,7 +62,7 @@ class Workers:
         return _worker(rows[0])
 
     async def list(self, n: int, after: str = "") -> tuple[list[Worker], str]:
-        """A page of the workers by name, and the name after which it goes on, '' at the end."""
+        """A page of the workers by name, and the name after which the list continues, '' at the end."""
         rows = await self._partitions.run("workers", self._partition, n + 1, after, "")
         found = [_worker(row) for row in rows[:n]]
         return found, found[-1].name if len(rows) > n else ""

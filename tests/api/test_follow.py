@@ -121,7 +121,7 @@ async def test_follow_of_a_job_that_is_handed_out_again(http: Http, store: Store
         [again] = (await http("GET", "/v1/jobs")).json["jobs"]
         assert await send(http, job, b"stale\n") == 409
         assert await send(http, again, b"second\n") == 200
-        assert (await answer.content.readuntil(b"anew]\n")).startswith(b"\n[titan: ")
+        assert (await answer.content.readuntil(b"over]\n")).startswith(b"\n[titan: ")
         assert await read(answer, 7) == b"second\n"
 
 

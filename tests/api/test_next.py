@@ -221,7 +221,7 @@ async def test_next_of_a_client_gone_while_the_store_is_away(
     await _hang_up_once(http, "/v1/jobs", watched.is_asked)
     watched.may_answer.set()
     await http.runner.app.cleanup()
-    assert "1 job of a client that hung up" in caplog.text
+    assert "1 job of a disconnected client" in caplog.text
 
 
 async def test_next_image_waits_for_its_image(http: Http) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.core.errors import Invalid
-from broker.store.pagination import cursor, place
+from broker.store.pagination import cursor, position
 
 MEMBERS = st.text("abcXYZ019_-", min_size=1, max_size=128)
 
@@ -21,13 +21,13 @@ def encoded(plain):
 def test_place_is_that_of_the_cursor(score, member):
     """A cursor comes back as the score and member that it was made of, and fits into a URL as it is."""
     text = cursor(str(score), member)
-    assert place(text) == (str(score), member)
+    assert position(text) == (str(score), member)
     assert all(character.isalnum() or character in "-_" for character in text)
 
 
 def test_place_of_no_cursor():
     """No cursor is the beginning."""
-    assert place("") == ("", "")
+    assert position("") == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_place_of_no_cursor():
 def test_place_of_a_hostile_cursor(text):
     """A cursor that no list gave is Invalid and names its field."""
     with pytest.raises(Invalid) as refused:
-        place(text)
+        position(text)
     assert refused.value.fields == "cursor"
 
 
@@ -70,7 +70,7 @@ def test_place_of_a_hostile_cursor(text):
 def test_place_of_any_text(text):
     """No text does anything but give a place or Invalid."""
     try:
-        score, member = place(text)
+        score, member = position(text)
     except Invalid:
         return
     assert (score, member) == ("", "") or (int(score) < 10**17 and member)

@@ -49,7 +49,7 @@ def test_version(versions: dict[str, str], found: str, ok: bool) -> None:
         ({}, "everysec", "ok", ""),
         ({}, "always", "ok", ""),
         ({}, "no", "wrong", "appendfsync everysec"),
-        ({}, None, "unknown", "ask who runs the store"),
+        ({}, None, "unknown", "ask its operator"),
         ({"aof_enabled": 0}, "everysec", "wrong", "appendonly yes"),
         ({"aof_last_write_status": "err"}, "everysec", "wrong", "disk"),
         ({"aof_last_bgrewrite_status": "err"}, "everysec", "wrong", "disk"),

@@ -25,7 +25,7 @@ def test_a_store_that_keeps_jobs():
         ({"aof_enabled": 0}, "everysec", "appendonly no. Jobs are lost when the store ends: set `appendonly yes`."),
         ({"aof_last_write_status": "err"}, "always", "the append-only file cannot be written. "),
         ({}, "no", "appendonly yes, appendfsync no. A power cut loses many seconds of jobs: "),
-        ({"maxmemory_policy": "allkeys-lru"}, "everysec", "maxmemory-policy allkeys-lru. A full store would throw "),
+        ({"maxmemory_policy": "allkeys-lru"}, "everysec", "maxmemory-policy allkeys-lru. A full store would delete "),
         ({"redis_version": "6.2.7"}, "everysec", "Redis 6.2.7. Titan needs Redis 7.0 or newer: upgrade the store."),
         ({"role": "slave"}, "everysec", "role slave. A replica takes no jobs: "),
     ],

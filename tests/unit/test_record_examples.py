@@ -10,7 +10,7 @@ import pytest
 from broker.diagnostics.raw_job import execution_of
 from broker.resp.script_source import SCRIPTS
 from broker.store.format.record import parts_of, settings_of, spec_of, split
-from broker.store.format.replies import run_of
+from broker.store.format.replies import execution_fields
 
 PAGE = Path(__file__).parents[2] / "lua" / "README.md"
 ROWS = re.findall(r"^\| `([^`]+)` \| (record|execution) \| `([^`]+)` \|$", PAGE.read_text("utf-8"), re.MULTILINE)
@@ -98,7 +98,7 @@ async def test_records_as_the_scripts_read_them(redis, text, means):
 def test_executions_as_the_broker_reads_them(text, means):
     """The broker reads from an execution what the page says; what every answer needs comes from a shorter parser."""
     assert {name: str(value) for name, value in means.items() if value != "running"} == execution_of(text)
-    short = run_of(text)
+    short = execution_fields(text)
     assert short.items() <= {name: str(value) for name, value in means.items()}.items()
     assert {"deliveries", "lease", "started_at", "completed_at"} & means.keys() == short.keys()
 

@@ -14,10 +14,10 @@ from broker.core.timestamps import rfc3339
 from broker.models.groups import Counts, Group, GroupSettings, Retentions
 from broker.models.jobs import Job, NewJob
 from broker.resp.script_source import SCRIPTS
-from broker.store.format.job_json import finished, handed_out, new_jobs
+from broker.store.format.job_json import dispatched_jobs, finished, new_jobs
 from broker.store.format.record import Settings, settings_of, settings_text
-from broker.store.format.replies import field_of, fields_of, group_of, job_of, run_of
-from broker.store.format.script_args import enqueue_words, new_runs
+from broker.store.format.replies import execution_fields, field_of, fields_of, group_of, job_of
+from broker.store.format.script_args import enqueue_words, new_batches
 from tests.conftest import NOW
 from tests.unit.jobs import NEW_JOBS, SETTINGS
 
@@ -41,7 +41,7 @@ def text_of(settings, spec, created_at=NOW):
 @given(NEW_JOBS)
 def test_words_of_a_new_job_make_its_row(job):
     """What enqueue writes of a job is read as the job in the answer to the producer."""
-    runs = new_runs("maps", [job], [ID], "group-image")
+    runs = new_batches("maps", [job], [ID], "group-image")
     group, n, priority, delay, settings, job_id, spec = enqueue_words(runs)
     assert (group, n, priority, delay, job_id) == ("maps", 1, job.priority or 0, job.delay or 0, ID)
     fields = {"job": text_of(settings, spec), "status": "delayed" if delay else "queued"}
@@ -53,12 +53,12 @@ def test_words_of_a_job_of_defaults_are_empty():
     given_all = NewJob(image="x", payload="", delay=0, timeout=60, priority=0, max_retries=0, retries_delay=60)
     words = ["maps", 1, 0, 0, b"", ID, b'{"image":"x"}']
     for job in (given_all, NewJob(image="x")):
-        assert enqueue_words(new_runs("maps", [job], [ID], "")) == words
+        assert enqueue_words(new_batches("maps", [job], [ID], "")) == words
 
 
 def test_words_of_a_retries_delay_of_nothing():
     """A retries_delay of 0 is not the default, and is kept."""
-    [run] = new_runs("maps", [NewJob(image="x", retries_delay=0)], [ID], "")
+    [run] = new_batches("maps", [NewJob(image="x", retries_delay=0)], [ID], "")
     assert settings_text(run.settings) == b'{"retries_delay":0}'
 
 
@@ -80,7 +80,7 @@ def test_settings_that_no_broker_wrote_are_the_defaults(text):
 def test_new_runs_keep_the_order(jobs):
     """Only neighbours that are alike share a run, so the order of the jobs stays."""
     names = [f"{i:016d}" for i in range(len(jobs))]
-    runs = new_runs("maps", jobs, names, "group-image")
+    runs = new_batches("maps", jobs, names, "group-image")
     assert [job_id for run in runs for job_id in run.ids] == names
     assert [run.settings for run in runs] == [key for key, _ in groupby(run.settings for run in runs for _ in run.ids)]
 
@@ -88,10 +88,10 @@ def test_new_runs_keep_the_order(jobs):
 @given(NEW_JOBS, st.sampled_from((None, 5)), st.sampled_from((None, b'{"A":"\xc3\xbc"}')), st.sampled_from((None, ID)))
 def test_handed_out_is_the_encoding_of_the_job(job, lease_s, env_vars, retry_of):
     """The JSON of a job that is delivered is what the struct would be encoded to."""
-    [run] = new_runs("maps", [job], [ID], "group-image")
+    [run] = new_batches("maps", [job], [ID], "group-image")
     own = msgspec.structs.replace(run.settings, retry_of=retry_of or "")
     text = text_of(settings_text(own), run.specs[0], NOW - 5).encode()
-    [handed] = handed_out([NOW, [b"maps", env_vars, ID.encode(), b"17", text, 2]], "abc", lease_s, 0)
+    [handed] = dispatched_jobs([NOW, [b"maps", env_vars, ID.encode(), b"17", text, 2]], "abc", lease_s, 0)
     assert (handed.group_name, handed.id, handed.lease) == ("maps", ID.encode(), b"abc-17")
     told = Decoder(Job).decode(handed.encoded)
     assert Encoder().encode(told) == handed.encoded
@@ -105,7 +105,7 @@ TEXTS = (st.text(), st.text())
 @given(NEW_JOBS, *TEXTS, st.sampled_from((None, ID)), st.sampled_from(("succeeded", "failed")), st.booleans())
 def test_finished_is_the_encoding_of_the_job(job, reason, error, other, status, is_large):
     """The JSON of a job that has ended is what its whole row would be encoded to, whatever its texts are."""
-    [run] = new_runs("maps", [job], [ID], "group-image")
+    [run] = new_batches("maps", [job], [ID], "group-image")
     settings = settings_text(msgspec.structs.replace(run.settings, retry_of=other or ""))
     ends = {"status": status, "run": f"abc-17 3 {NOW + 1} 30 {NOW + 9} {status} {NOW + 2}"}
     own = {"reason": reason, "error": error, "retry_at": other, "spec": run.specs[0].decode() if is_large else ""}
@@ -144,7 +144,7 @@ def test_job_of_a_row_shows_the_lease_only_to_its_holder():
     """The token is in the answer that hands the job out, and in no other."""
     held = row(status="running", run=f"secret 1 {NOW}", env_vars='{"A":"1"}')
     assert job_of(held).lease is UNSET
-    assert job_of(held, is_handed_out=True).lease == "secret"
+    assert job_of(held, is_dispatched=True).lease == "secret"
     assert job_of(held).env_vars == {"A": "1"}
 
 
@@ -162,7 +162,7 @@ def test_job_of_a_row_shows_the_lease_only_to_its_holder():
 )
 def test_run_of_each_kind(run, fields):
     """Each text that `runs` may have of a job says what the scripts mean by it."""
-    assert run_of(run) == fields
+    assert execution_fields(run) == fields
 
 
 def test_field_of_a_row():

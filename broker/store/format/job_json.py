@@ -1,7 +1,7 @@
-"""Jobs as the JSON that answers carry, put together from what the store has without a struct in between.
+"""Builds the JSON of jobs from the replies of scripts, without a struct in between.
 
-Groups, ids, leases and times need no escaping; image and payload are kept as JSON already (`spec`). A test
-holds this against the encoding of `Job`.
+Groups, ids, leases and times need no escaping; image and payload are stored as JSON (`spec`). A test compares the
+result with the encoding of `Job`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,24 +14,24 @@ from msgspec import Struct
 from broker.core.timestamps import rfc3339
 from broker.models.jobs import Job
 from broker.store.format.record import Settings, parts_of, settings_of, split
-from broker.store.format.script_args import NewExecution
+from broker.store.format.script_args import NewBatch
 
-_HANDED_OUT = b'{"id":"%b%b%b%b%b"}'
+_DISPATCHED = b'{"id":"%b%b%b%b%b"}'
 _TIMES = b',"created_at":"%b","started_at":"%b","expires_at":"%b"'
 _SETTINGS = b',"delay":%d,"timeout":%d,"priority":%d,"max_retries":%d,"retries_delay":%d,"deliveries":'
 
 _WORDS = 4
-"""Of a job in the reply of next.lua."""
+"""Words a job in the reply of next.lua."""
 
 struct_of = msgspec.json.Decoder(Job).decode
-"""A job's JSON as a struct."""
+"""Decodes the JSON of a job."""
 
 _FINISHED = b'{"id":"%b","group_name":"%b","status":"%b",%b%b%d,"created_at":"%b"%b}'
 _text = msgspec.json.Encoder().encode
 
 
 class EncodedDelivery(Struct, frozen=True, gc=False):
-    """A job that was handed out: its JSON, and what is needed to give it back."""
+    """A job that was dispatched: its JSON, and the fields that are needed to release it."""
 
     group_name: str
     id: bytes
@@ -40,69 +40,69 @@ class EncodedDelivery(Struct, frozen=True, gc=False):
 
 
 class EncodedJobs(NamedTuple):
-    """New jobs, each as its JSON; or, `is_replayed`, those of an earlier call with the same Idempotency-Key."""
+    """The JSON of each new job. `is_replayed`: they are from an earlier call with the same Idempotency-Key."""
 
     jobs: list[bytes]
     is_replayed: bool
 
 
-def new_jobs(runs: Iterable[NewExecution], created_at: int) -> list[bytes]:
-    """Jobs as they are right after enqueue. created_at: ms."""
+def new_jobs(batches: Iterable[NewBatch], created_at: int) -> list[bytes]:
+    """The JSON of jobs right after enqueue. created_at: ms."""
     at = rfc3339(created_at).encode()
     jobs: list[bytes] = []
-    for run in runs:
+    for batch in batches:
         begin = b'","group_name":"%b","status":"%b",' % (
-            run.group.encode(),
-            b"delayed" if run.settings.delay else b"queued",
+            batch.group.encode(),
+            b"delayed" if batch.settings.delay else b"queued",
         )
-        end = b'%b0,"created_at":"%b"}' % (_settled(run.settings), at)
+        end = b'%b0,"created_at":"%b"}' % (_settings_json(batch.settings), at)
         jobs += [
             b'{"id":"' + job_id.encode() + begin + spec[1:-1] + end
-            for job_id, spec in zip(run.ids, run.specs, strict=True)
+            for job_id, spec in zip(batch.ids, batch.specs, strict=True)
         ]
     return jobs
 
 
 @lru_cache(maxsize=1024)
-def _settled(settings: Settings) -> bytes:
-    """What stands in a job behind its spec, up to its deliveries: most jobs are set alike."""
-    told = (settings.delay, settings.timeout, settings.priority, settings.max_retries, settings.retries_delay)
-    return _SETTINGS % told
+def _settings_json(settings: Settings) -> bytes:
+    """The part of a job between its spec and its deliveries. Cached, since most jobs have the same settings."""
+    words = (settings.delay, settings.timeout, settings.priority, settings.max_retries, settings.retries_delay)
+    return _SETTINGS % words
 
 
 def _retry_of(settings: Settings) -> bytes:
     return b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b""
 
 
-def handed_out(reply: Sequence[Any], lease: str, lease_s: int | None, grace_ms: int) -> list[EncodedDelivery]:
-    """The reply of next.lua to these arguments; lease_s is None where each job's timeout counts."""
+def dispatched_jobs(reply: Sequence[Any], lease: str, lease_s: int | None, grace_ms: int) -> list[EncodedDelivery]:
+    """The jobs in the reply of next.lua; lease_s None: the lease is the timeout of each job."""
     now, *groups = reply
     first = lease.encode() + b"-"
     jobs: list[EncodedDelivery] = []
-    for name, env_vars, *told in groups:
+    for name, env_vars, *words in groups:
         group, begin = name.decode(), b'","group_name":"%b","status":"running",' % name
         ends = _Ends(now, lease_s, grace_ms, env_vars)
-        for job_id, place, text, deliveries in zip(*[iter(told)] * _WORDS, strict=True):
-            head, inside = split(text)
-            token = first + place
-            encoded = _HANDED_OUT % (job_id, begin, inside, ends[head, deliveries], token)
+        for job_id, rank, record, deliveries in zip(*[iter(words)] * _WORDS, strict=True):
+            header, spec_body = split(record)
+            token = first + rank
+            encoded = _DISPATCHED % (job_id, begin, spec_body, ends[header, deliveries], token)
             jobs.append(EncodedDelivery(group, job_id, token, encoded))
     return jobs
 
 
 def finished(job_id: str, row: Sequence[Any]) -> bytes:
-    """A job of finish.lua's reply."""
-    text, status, run, reason, error, retry_at, large = row
-    head, inside = split(text)
-    given, group, created_at = parts_of(head)
+    """The JSON of a job in the reply of finish.lua."""
+    record, status, execution, reason, error, retry_at, large = row
+    header, spec_body = split(record)
+    given, group, created_at = parts_of(header)
     settings = settings_of(given)
-    _, deliveries, started_at, *_, completed_at = run.split(b" ")
+    _, deliveries, started_at, *_, completed_at = execution.split(b" ")
     return _FINISHED % (
         job_id.encode(),
         group,
         status,
-        large[1:-1] if large else inside,
-        _settled(settings),
+        large[1:-1] if large else spec_body,
+        _settings_json(settings),
         int(deliveries),
         rfc3339(int(created_at)).encode(),
         b"".join(
@@ -119,19 +119,19 @@ def finished(job_id: str, row: Sequence[Any]) -> bytes:
 
 
 def wrapped(job: bytes) -> bytes:
-    """One job in its wrapper."""
+    """The wrapper with one job."""
     return b'{"job":' + job + b"}"
 
 
 def listed(jobs: Iterable[bytes]) -> bytes:
-    """Jobs in their wrapper."""
+    """The wrapper with several jobs."""
     return b'{"jobs":[' + b",".join(jobs) + b"]}"
 
 
 class _Ends(dict[tuple[bytes, int], bytes]):
-    """What stands behind the specs of a group's jobs that one call hands out, up to their tokens.
+    """The part of each job between its spec and its token, for the jobs of one group in one call.
 
-    By what their texts have before the specs, and deliveries: many jobs have the same.
+    The key is the header of the record and the number of deliveries: many jobs have the same.
     """
 
     def __init__(self, now: int, lease_s: int | None, grace_ms: int, env_vars: bytes | None) -> None:
@@ -142,19 +142,19 @@ class _Ends(dict[tuple[bytes, int], bytes]):
         self._env_vars = b',"env_vars":' + env_vars if env_vars else b""
 
     def __missing__(self, key: tuple[bytes, int]) -> bytes:
-        """Make it, once."""
+        """Build it, once a key."""
         end = self[key] = self._end(*key)
         return end
 
-    def _end(self, head: bytes, deliveries: int) -> bytes:
-        given, _, created_at = parts_of(head)
+    def _end(self, header: bytes, deliveries: int) -> bytes:
+        given, _, created_at = parts_of(header)
         settings = settings_of(given)
         held_ms = settings.timeout * 1000
         if self._lease_s is not None:
             held_ms = min(held_ms + self._grace_ms, self._lease_s * 1000)
         times = (int(created_at), self._now, self._now + held_ms)
         return b'%b%d%b%b%b,"lease":"' % (
-            _settled(settings),
+            _settings_json(settings),
             deliveries,
             _TIMES % tuple(rfc3339(ms).encode() for ms in times),
             _retry_of(settings),

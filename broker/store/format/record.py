@@ -1,7 +1,7 @@
-"""The text that the store has of a job, in the hash `jobs`: what of it never changes.
+"""The record of a job, the value in the hash `jobs`: everything about it that never changes.
 
-Its parts have a space between them: its settings, JSON of those that are not the default, where there are any;
-group_name; created_at, ms; its spec, JSON. A large spec is not in it, but a field of the job's own hash.
+Its parts are separated by a space: settings that are not the default, JSON, if any; group_name; created_at, ms; spec,
+JSON. A large spec is a field of the job's own hash instead. lua/README.md has the grammar.
 """
 
 from functools import lru_cache
@@ -14,14 +14,14 @@ from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
 
 
 class Spec(Struct, frozen=True, omit_defaults=True):
-    """What the producer gave and no script needs, as JSON."""
+    """Image and payload: no script reads them."""
 
     image: str
     payload: str = ""
 
 
 class Settings(Struct, frozen=True, omit_defaults=True):
-    """What a producer may set about a job beside its image and payload, s; and the job that this one retries."""
+    """The other settings of a job, times in s; and the job that this one retries."""
 
     delay: int = 0
     timeout: int = DEFAULT_TIMEOUT_S
@@ -32,7 +32,7 @@ class Settings(Struct, frozen=True, omit_defaults=True):
 
 
 class Parts(NamedTuple):
-    """The parts of a job's text before its spec; `settings` is empty when all are the defaults."""
+    """The header of a record: its parts before the spec. `settings` is empty if all are the defaults."""
 
     settings: bytes
     group_name: bytes
@@ -43,32 +43,32 @@ _encode = msgspec.json.Encoder().encode
 _settings_of = msgspec.json.Decoder(Settings).decode
 
 spec_of = msgspec.json.Decoder(Spec).decode
-"""The spec that a text has."""
+"""Decodes a spec."""
 
 
-def split(text: bytes) -> tuple[bytes, bytes]:
-    """What stands in a job's text before its spec, and inside the braces of that; nothing where that is large."""
-    at = text.find(b" {")  # settings, which have a brace too, stand at the very beginning
-    return (text[:at], text[at + 2 : -1]) if at >= 0 else (text, b"")
+def split(record: bytes) -> tuple[bytes, bytes]:
+    """The header of a record, and its spec without the braces; b"" for a spec that is in the job's own hash."""
+    at = record.find(b" {")  # settings begin with a brace too, but without a space before
+    return (record[:at], record[at + 2 : -1]) if at >= 0 else (record, b"")
 
 
-def parts_of(head: bytes) -> Parts:
-    """The parts of a job's text before its spec. Raises ValueError where it is none."""
-    *settings, group_name, created_at = head.split()
+def parts_of(header: bytes) -> Parts:
+    """Parse the header of a record. Raises ValueError."""
+    *settings, group_name, created_at = header.split()
     return Parts(settings[0] if settings else b"", group_name, created_at)
 
 
 def settings_text(settings: Settings) -> bytes:
-    """The settings as a text has them; empty when all are the defaults, and there are none in it."""
+    """The settings as JSON; empty if all are the defaults."""
     text = _encode(settings)
     return b"" if text == b"{}" else text
 
 
 @lru_cache(maxsize=1024)
 def settings_of(text: bytes) -> Settings:
-    """What a text has as settings; b"" where it has none. Most jobs are set alike.
+    """Parse the settings of a record; b"" is all defaults. Cached, since most jobs have the same settings.
 
-    What somebody wrote there by hand and is no such JSON counts as none, as it does in the scripts.
+    Invalid JSON, which somebody wrote by hand, counts as no settings, as in the scripts.
     """
     try:
         return _settings_of(text or b"{}")

@@ -1,4 +1,4 @@
-"""What scripts answer, against the API's structs: field, value, field, value, and so on."""
+"""Converts the replies of scripts, flat fields and values, to the structs of the API."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,12 +15,12 @@ from broker.store.format.record import parts_of, settings_of, spec_of, split
 
 _TEXTS = {"reason", "error", "retry_at"}
 _TIMES = ("started_at", "completed_at", "expires_at")
-_RUN = ("lease", "deliveries", "started_at")
+_EXECUTION = ("lease", "deliveries", "started_at")
 _RETENTION = "retention_"
 
 
 class Reaped(NamedTuple):
-    """What a reap did, how many logs are left to delete, and ms until the next timer (0: more is due; None: none)."""
+    """The counts of a reap, logs still to be deleted, and ms until the next timer (0: more is due; None: no timer)."""
 
     queued: int = 0
     requeued: int = 0
@@ -32,29 +32,29 @@ class Reaped(NamedTuple):
 
 
 class Followed(NamedTuple):
-    """What a follower of a log must know of the job. Times are ms."""
+    """The fields of a job that a follower of its log needs. Times are ms."""
 
     now: int
     status: str
     log_bytes: int
     is_growing: bool
-    """Whether what is stored is the beginning of a delivery's log."""
+    """Whether the stored log is the first part of the log of a delivery."""
     delivery: int
-    """Whose log it is, as far as is known."""
+    """The delivery that wrote the log, as far as it is known."""
     completed_at: int | None
 
     def is_over(self, patience_ms: int) -> bool:
-        """Whether nothing more will come: the job is finished, and its last log is there or does not come."""
+        """Whether the log is complete: the job is finished, and its last part is stored or overdue."""
         if self.completed_at is None:
             return False
         since_ms = self.now - self.completed_at
-        if since_ms < -AHEAD_MS:  # the clock went back: nobody can say how long ago it was
+        if since_ms < -AHEAD_MS:  # the clock went back: the time since then is unknown
             return True
         return (self.log_bytes > 0 and not self.is_growing) or since_ms > patience_ms
 
 
 class Finding(NamedTuple):
-    """Something that does not agree. `job_id` is '' where it is about the group as a whole."""
+    """A contradiction in the store. `job_id` is '' for one about the whole group."""
 
     group: str
     job_id: str
@@ -62,17 +62,17 @@ class Finding(NamedTuple):
 
 
 AHEAD_MS = 60_000
-"""How far ahead of the store's clock the end of a job may be that a client gives."""
+"""How far ahead of the store's clock a completed_at of a client may be, ms."""
 
 _encode = msgspec.json.Encoder().encode
 _receipt = msgspec.json.Decoder(Receipt).decode
 _env_vars = msgspec.json.Decoder(dict[str, str]).decode
 
 
-def job_of(row: Sequence[Any], *, is_handed_out: bool = False, is_shown: bool = False) -> Job:
-    """A script's row as a job; its lease token only where it is handed out, its receipts only where it is shown."""
-    values = _with_run(_pairs(row))
-    job = _given(values)
+def job_of(row: Sequence[Any], *, is_dispatched: bool = False, is_shown: bool = False) -> Job:
+    """A row as a job; its lease token only if it was dispatched, its receipts only if it is shown."""
+    values = _with_execution(_pairs(row))
+    job = _recorded(values)
     if "deliveries" in values:
         job.deliveries = int(values["deliveries"])
     for name in _TIMES:
@@ -80,7 +80,7 @@ def job_of(row: Sequence[Any], *, is_handed_out: bool = False, is_shown: bool = 
             setattr(job, name, rfc3339(int(values[name])))
     for name in _TEXTS & values.keys():
         setattr(job, name, values[name])
-    if is_handed_out:
+    if is_dispatched:
         job.lease = values["lease"]
     if "env_vars" in values:
         job.env_vars = _env_vars(values["env_vars"])
@@ -89,10 +89,10 @@ def job_of(row: Sequence[Any], *, is_handed_out: bool = False, is_shown: bool = 
     return job
 
 
-def _given(values: Mapping[str, str]) -> Job:
-    """What never changes about a job, and its status."""
-    head, inside = split(values["job"].encode())
-    parts, spec = parts_of(head), spec_of(values.get("spec") or b"{%b}" % inside)
+def _recorded(values: Mapping[str, str]) -> Job:
+    """The fields from the record of a job, and its status."""
+    header, spec_body = split(values["job"].encode())
+    parts, spec = parts_of(header), spec_of(values.get("spec") or b"{%b}" % spec_body)
     job = Job(
         id=values["id"],
         group_name=parts.group_name.decode(),
@@ -127,16 +127,16 @@ def followed_of(reply: Sequence[Any]) -> Followed:
 
 
 def field_of(row: Sequence[Any], name: str) -> str | None:
-    """One field of a script's row; None when the job does not have it."""
-    return _with_run(_pairs(row)).get(name)
+    """One field of a row; None if the job does not have it."""
+    return _with_execution(_pairs(row)).get(name)
 
 
-def run_of(text: str) -> dict[str, str]:
-    """What `runs` has of a job: deliveries; of its last run lease and started_at, and completed_at when it is over."""
+def execution_fields(text: str) -> dict[str, str]:
+    """The parts of an execution text: deliveries, lease, started_at, and completed_at of a finished job."""
     words = text.split(" ")
     if len(words) == 1:
         return {"deliveries": words[0]}
-    values = dict(zip(_RUN, words, strict=False))
+    values = dict(zip(_EXECUTION, words, strict=False))
     if words[2] == "-":
         del values["started_at"]
     if words[-2] in FINISHED:
@@ -167,7 +167,7 @@ def group_of(row: Sequence[Any]) -> Group:
 
 
 def reaped_of(replies: Iterable[Sequence[Any]]) -> Reaped:
-    """What reap.lua answered in each partition, as one."""
+    """The replies of reap.lua in all partitions, added up."""
     numbers = [[int(value) for value in reply] for reply in replies]
     queued, requeued, failed, expired, discarded = (sum(column) for column in list(zip(*numbers, strict=True))[:5])
     waits = [timer - now for *_, now, timer in numbers if timer >= 0]
@@ -176,7 +176,7 @@ def reaped_of(replies: Iterable[Sequence[Any]]) -> Reaped:
 
 
 def fields_of(settings: GroupSettings) -> list[str]:
-    """A group's settings as the fields of its hash: only what is not the default."""
+    """The settings of a group as fields of its hash: only those that are not the default."""
     given: dict[str, str | int | None] = {
         "image": settings.image or None,
         "env_vars": _encode(settings.env_vars).decode() if settings.env_vars else None,
@@ -191,8 +191,8 @@ def fields_of(settings: GroupSettings) -> list[str]:
     return [text for name, value in given.items() if value is not None for text in (name, str(value))]
 
 
-def _with_run(values: dict[str, str]) -> dict[str, str]:
-    return values | run_of(values["run"]) if "run" in values else values
+def _with_execution(values: dict[str, str]) -> dict[str, str]:
+    return values | execution_fields(values["run"]) if "run" in values else values
 
 
 def _pairs(flat: Iterable[Any]) -> dict[str, str]:

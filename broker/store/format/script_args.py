@@ -1,4 +1,4 @@
-"""Many jobs as the scripts take them: in runs of jobs that are alike, so that what they share is said once."""
+"""Builds the arguments of scripts for many jobs: batches of jobs that share group and settings, which are sent once."""
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -17,7 +17,7 @@ Words = list[Word]
 _encode = msgspec.json.Encoder().encode
 
 
-class NewExecution(NamedTuple):
+class NewBatch(NamedTuple):
     """New jobs of one group with the same settings: their ids and specs."""
 
     group: str
@@ -27,12 +27,12 @@ class NewExecution(NamedTuple):
 
 
 HeldWords = tuple[str, str, str]
-"""A job that is touched: group, id, lease."""
-Ended = tuple[str, str, tuple[Word, ...]]
-"""A job that ended, as a consumer reports it: group, status, and what finish.lua takes for it, its id first."""
+"""A job to touch: group, id, lease."""
+Report = tuple[str, str, tuple[Word, ...]]
+"""The report of a consumer: group, status, and the words of finish.lua for the job, its id first."""
 
 
-def ended(
+def report(
     group: str,
     status: str,
     job_id: str,
@@ -42,8 +42,8 @@ def ended(
     completed_at: int | str = "",
     new_id: str = "",
     receipt: bytes = b"",
-) -> Ended:
-    """A job that ended; '' where its consumer says nothing. completed_at: ms."""
+) -> Report:
+    """A report; '' for fields that the consumer did not give. completed_at: ms."""
     if receipt:
         return group, status, (job_id, lease, reason, error, completed_at, new_id, receipt)
     if status == "failed" or completed_at != "":
@@ -51,97 +51,97 @@ def ended(
     return group, status, (job_id, lease)
 
 
-def new_runs(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str) -> list[NewExecution]:
-    """New jobs in order. `image` is the group's, for those that have none."""
+def new_batches(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str) -> list[NewBatch]:
+    """New jobs in order. `image`: that of the group, for jobs without one."""
     settings = [_settings(job.priority, job.delay, job.timeout, job.max_retries, job.retries_delay) for job in jobs]
     specs = [_encode(Spec(job.image or image, job.payload or "")) for job in jobs]
     if len(jobs) == 1:
-        return [NewExecution(group, settings[0], ids, specs)]
-    runs = []
+        return [NewBatch(group, settings[0], ids, specs)]
+    batches = []
     first = 0
     for alike, some in groupby(settings):
         end = first + sum(1 for _ in some)
-        runs.append(NewExecution(group, alike, ids[first:end], specs[first:end]))
+        batches.append(NewBatch(group, alike, ids[first:end], specs[first:end]))
         first = end
-    return runs
+    return batches
 
 
-def joined(runs: Iterable[NewExecution]) -> list[NewExecution]:
-    """The same jobs in the same order, neighbours that are alike in one run."""
-    whole: list[NewExecution] = []
+def merged(batches: Iterable[NewBatch]) -> list[NewBatch]:
+    """The same jobs in the same order; neighbours with the same group and settings become one batch."""
+    whole: list[NewBatch] = []
     ids: list[str] = []
     specs: list[bytes] = []
     group, settings = "", None
-    for run in runs:
-        if run.group != group or run.settings != settings:
-            group, settings, ids, specs = run.group, run.settings, [], []
-            whole.append(NewExecution(group, run.settings, ids, specs))
-        ids += run.ids
-        specs += run.specs
+    for batch in batches:
+        if batch.group != group or batch.settings != settings:
+            group, settings, ids, specs = batch.group, batch.settings, [], []
+            whole.append(NewBatch(group, batch.settings, ids, specs))
+        ids += batch.ids
+        specs += batch.specs
     return whole
 
 
-def enqueue_words(runs: Iterable[NewExecution], *, is_ahead: bool = False) -> Words:
-    """What enqueue.lua takes for them; a field with its default is left out, and a spec that was sent ahead is ''."""
+def enqueue_words(batches: Iterable[NewBatch], *, is_staged: bool = False) -> Words:
+    """The words of enqueue.lua for these batches. Default settings are left out, and a staged spec is ''."""
     words: Words = []
-    for run in runs:
-        words += (run.group, len(run.ids), *_run_words(run.settings))
-        for job_id, spec in zip(run.ids, run.specs, strict=True):
-            words += (job_id, "" if is_ahead else spec)
+    for batch in batches:
+        words += (batch.group, len(batch.ids), *_batch_words(batch.settings))
+        for job_id, spec in zip(batch.ids, batch.specs, strict=True):
+            words += (job_id, "" if is_staged else spec)
     return words
 
 
-def finish_words(reports: Sequence[Ended]) -> tuple[Words, Sequence[int]]:
-    """What finish.lua takes for them, and the places in `reports` in the order of its reply.
+def finish_words(reports: Sequence[Report]) -> tuple[Words, Sequence[int]]:
+    """The words of finish.lua for these reports, and the positions in `reports` in the order of its reply.
 
-    A job that is reported more than once has its reports in their order: then only neighbours share a run.
+    Reports of the same job keep their order: if a job is reported twice, only neighbours share a batch.
     """
     kinds = [(group, status, len(words)) for group, status, words in reports]
     is_each_once = len({words[0] for _, _, words in reports}) == len(reports)
     if len(set(kinds)) == 1 and is_each_once:
-        return _finish_run(kinds[0], [words for _, _, words in reports]), range(len(reports))
+        return _finish_batch(kinds[0], [words for _, _, words in reports]), range(len(reports))
     alike: dict[tuple[tuple[str, str, int], int], list[int]] = {}
-    run, before = 0, None
+    section, before = 0, None
     for i, kind in enumerate(kinds):
-        run += not is_each_once and kind != before
+        section += not is_each_once and kind != before
         before = kind
-        alike.setdefault((kind, run), []).append(i)
-    told: Words = []
-    for (kind, _), places in alike.items():
-        told += _finish_run(kind, [reports[i][2] for i in places])
-    return told, [i for places in alike.values() for i in places]
+        alike.setdefault((kind, section), []).append(i)
+    words: Words = []
+    for (kind, _), positions in alike.items():
+        words += _finish_batch(kind, [reports[i][2] for i in positions])
+    return words, [i for positions in alike.values() for i in positions]
 
 
-def _finish_run(kind: tuple[str, str, int], jobs: Sequence[tuple[Word, ...]]) -> Words:
+def _finish_batch(kind: tuple[str, str, int], jobs: Sequence[tuple[Word, ...]]) -> Words:
     group, status, width = kind
     return [group, status, len(jobs), width, *chain.from_iterable(jobs)]
 
 
 def touch_words(items: Iterable[tuple[str, str, str]]) -> tuple[Words, list[int]]:
-    """What touch.lua takes for (group, id, lease), and the places in `items` in the order of its reply."""
-    told = list(items)
+    """The words of touch.lua for (group, id, lease), and the positions in `items` in the order of its reply."""
+    listed = list(items)
     alike: dict[str, list[int]] = {}
-    for i, (group, _, _) in enumerate(told):
+    for i, (group, _, _) in enumerate(listed):
         alike.setdefault(group, []).append(i)
     words: Words = []
-    for group, places in alike.items():
-        words += (group, len(places))
-        for i in places:
-            words += told[i][1:]
-    return words, [i for places in alike.values() for i in places]
+    for group, positions in alike.items():
+        words += (group, len(positions))
+        for i in positions:
+            words += listed[i][1:]
+    return words, [i for positions in alike.values() for i in positions]
 
 
-def ended_of(item: Finish, completed_at: int | str, new_id: str) -> Ended:
-    """An item of the bulk finish."""
+def report_of(item: Finish, completed_at: int | str, new_id: str) -> Report:
+    """The report in an item of finish."""
     group, status, job_id, lease = item.group_name, item.status, item.id, item.lease or ""
     if status == "succeeded" and completed_at == "" and item.receipt is None:
         return group, status, (job_id, lease)
     told = (item.reason or "", item.error or "", completed_at, new_id, receipt_text(item.receipt, status))
-    return ended(group, status, job_id, lease, *told)
+    return report(group, status, job_id, lease, *told)
 
 
 def receipt_text(receipt: Receipt | None, outcome: str) -> bytes:
-    """A receipt as the store keeps it, with what became of the run; empty when there is none."""
+    """The JSON of a receipt with its outcome; empty without a receipt."""
     if receipt is None:
         return b""
     told = _encode(receipt if not receipt.outcome else msgspec.structs.replace(receipt, outcome=""))
@@ -152,7 +152,7 @@ def receipt_text(receipt: Receipt | None, outcome: str) -> bytes:
 def _settings(
     priority: int | None, delay: int | None, timeout: int | None, max_retries: int | None, retries_delay: int | None
 ) -> Settings:
-    """What a producer gave, with the defaults: most jobs are set alike."""
+    """The settings that a producer gave, with the defaults. Cached, since most jobs have the same settings."""
     return Settings(
         delay or 0,
         timeout or DEFAULT_TIMEOUT_S,
@@ -163,6 +163,6 @@ def _settings(
 
 
 @lru_cache(maxsize=1024)
-def _run_words(settings: Settings) -> tuple[Word, ...]:
-    """Priority, delay, and the settings as the text of a job has them."""
+def _batch_words(settings: Settings) -> tuple[Word, ...]:
+    """Priority, delay, and the settings as JSON."""
     return settings.priority, settings.delay, settings_text(settings)

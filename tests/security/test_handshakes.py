@@ -155,7 +155,7 @@ async def test_place_is_free_when_a_handshake_ends_by_itself(clients: Clients, r
                 with suppress(ConnectionError):
                     await reader.read()
     [site] = runner.sites
-    await eventually(lambda: not site._server._under_way)
+    await eventually(lambda: not site._server._running)
     await clients.served()
 
 
@@ -163,7 +163,7 @@ async def test_stop_ends_handshakes(clients: Clients, runner: BrokerRunner) -> N
     """A broker that stops listening waits for no handshake."""
     reader, _ = await clients.silent()
     [site] = runner.sites
-    await eventually(lambda: site._server._under_way)
+    await eventually(lambda: site._server._running)
     began = time.monotonic()
     await site.stop()
     assert await ends(reader) - began < HANDSHAKE_S / 2

@@ -1,7 +1,7 @@
-"""A client of the whole HTTP API: one method a verb, bodies as the structs of broker.models.
+"""A client for the whole HTTP API: one method a verb, bodies as the structs of broker.models.
 
-Every method raises the class of broker.core.errors that the broker's error body names, or BrokerUnavailable when
-there was no answer. Nothing is sent twice: the caller knows what is safe to repeat.
+Every method raises the class of broker.core.errors that the error body names, or BrokerUnavailable without an answer.
+No request is sent twice: only the caller knows what is safe to repeat.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -28,14 +28,14 @@ _SILENCE_S = 60.0
 
 
 class Client(HttpSession):
-    """The API of a broker: `async with Client(url) as client`. Of several addresses the next is used when one fails.
+    """The API of a broker: `async with Client(url) as client`. With several addresses, it uses the next when one fails.
 
-    `timeout_s` bounds each call from start to end; a long poll has `wait_s` on top, and a log may take as long as it
-    needs unless the broker says nothing for `timeout_s`.
+    `timeout_s` limits each call as a whole. A long poll has `wait_s` in addition. The transfer of a log may take any
+    time, but may not pause for `timeout_s`.
     """
 
     async def enqueue(self, group: str, jobs: Sequence[NewJob], key: str = "") -> list[Job]:
-        """All of the jobs or none. With a `key`, the same call may be repeated for 24 h without doubling them."""
+        """Enqueue all jobs or none. With a `key` the same call may be repeated for 24 h and enqueues once."""
         body = {"jobs": [_given(job) for job in jobs]}
         return (await self.ask("POST", _jobs(group), JobsWrapper, body, key=key)).jobs
 
@@ -58,28 +58,28 @@ class Client(HttpSession):
         return (await self.ask("GET", "/jobs", JobsWrapper, query=query, more_s=wait_s)).jobs
 
     async def start(self, group: str, job_id: str, lease: str = "", *, started_at: str = "") -> Job:
-        """Begin the job, or begin its lease anew. `started_at` is RFC 3339."""
+        """Start the job, or restart its lease. `started_at` is RFC 3339."""
         body = {"started_at": started_at or None, "lease": lease or None}
         return (await self.ask("POST", f"{_job(group, job_id)}/start", JobWrapper, body)).job
 
     async def touch(self, group: str, job_id: str, lease: str = "") -> str:
-        """Another lease for one job; the new end of it, RFC 3339."""
+        """Renew the lease of one job; its new end, RFC 3339."""
         headers = await self.tell("POST", f"{_job(group, job_id)}/touch", {"lease": lease or None})
         return headers.get("Titan-Expires-At", "")
 
     async def touch_all(self, items: Sequence[Held]) -> list[Outcome]:
-        """Another lease for each of up to 1,000 jobs; one outcome for each, in order."""
+        """Renew the leases of up to 1,000 jobs; one outcome each, in order."""
         return (await self.ask("POST", "/jobs/touch", Outcomes, {"jobs": items})).jobs
 
     async def succeed(self, group: str, job_id: str, lease: str = "", *, completed_at: str = "") -> Job:
-        """The job succeeded. May be repeated with the same lease. `completed_at` is RFC 3339."""
+        """Report a success. May be repeated with the same lease. `completed_at` is RFC 3339."""
         body = {"completed_at": completed_at or None, "lease": lease or None}
         return (await self.ask("POST", f"{_job(group, job_id)}/success", JobWrapper, body)).job
 
     async def fail(
         self, group: str, job_id: str, lease: str = "", *, reason: str = "", error: str = "", completed_at: str = ""
     ) -> Job:
-        """The job failed. May be repeated with the same lease. `completed_at` is RFC 3339."""
+        """Report a failure. May be repeated with the same lease. `completed_at` is RFC 3339."""
         body = {
             "reason": reason or None,
             "error": error or None,
@@ -89,22 +89,22 @@ class Client(HttpSession):
         return (await self.ask("POST", f"{_job(group, job_id)}/error", JobWrapper, body)).job
 
     async def finish(self, items: Sequence[Finish]) -> list[Outcome]:
-        """Up to 1,000 jobs that succeeded or failed; one outcome for each, in order. May be repeated."""
+        """Report up to 1,000 jobs that succeeded or failed; one outcome each, in order. May be repeated."""
         return (await self.ask("POST", "/jobs/finish", Outcomes, {"jobs": items})).jobs
 
     async def release(
         self, group: str, job_id: str, lease: str = "", *, delay_s: int = 0, receipt: Receipt | None = None
     ) -> Job:
-        """Give the job back to its old place, or later; the delivery is not counted."""
+        """Requeue the job at its old rank, after a delay if given; the delivery is not counted."""
         body = {"delay": delay_s, "lease": lease or None, "receipt": receipt}
         return (await self.ask("POST", f"{_job(group, job_id)}/release", JobWrapper, body)).job
 
     async def cancel(self, group: str, job_id: str) -> Job:
-        """Cancel the job; the worker that runs it hears of that within 2 s."""
+        """Cancel the job; its worker is notified within 2 s."""
         return (await self.ask("POST", f"{_job(group, job_id)}/cancel", JobWrapper)).job
 
     async def retry(self, group: str, job_id: str) -> Job:
-        """The new job that runs a finished one again."""
+        """Create a job that repeats a finished one; the new job."""
         return (await self.ask("POST", f"{_job(group, job_id)}/retry", JobWrapper)).job
 
     async def remove(self, group: str, job_id: str) -> None:
@@ -120,9 +120,9 @@ class Client(HttpSession):
         *,
         is_more: bool = False,
     ) -> Job:
-        """Store the job's log, in place of an older one; streamed when it comes in pieces.
+        """Store the log of the job, which replaces an earlier one. An iterator is streamed.
 
-        `is_more`: it is the beginning of the log of a job that runs, and the whole follows.
+        `is_more`: it is the first part of the log of a running job; the whole log follows later.
         """
         query = [("more", 1)] if is_more else []
         async with self.stream("POST", f"{_job(group, job_id)}/log", content, query=query, lease=lease) as answer:
@@ -131,9 +131,9 @@ class Client(HttpSession):
     async def read_log(
         self, group: str, job_id: str, *, tail: int | None = None, start: int = 0
     ) -> AsyncGenerator[bytes, None]:
-        """The job's log in pieces: what stands behind `start` bytes, or its last `tail` lines.
+        """The log of the job in pieces: from position `start` on, in bytes, or its last `tail` lines.
 
-        Raises NotFound when there is none, and BrokerSilent when it is broken off.
+        Raises NotFound without a log, and BrokerSilent if the answer breaks off.
         """
         query = [("tail", "" if tail is None else tail), ("start", start or "")]
         async with self.stream("GET", f"{_job(group, job_id)}/log", query=query, pause_s=self.timeout_s) as answer:
@@ -144,34 +144,34 @@ class Client(HttpSession):
     async def follow_log(
         self, group: str, job_id: str, *, tail: int | None = None, start: int = 0
     ) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
-        """Where it begins in the log, in bytes, and what is there and comes of it, until the log is whole.
+        """The position of the first piece, in bytes, and the pieces, until the log is complete.
 
-        It begins behind `start` bytes, or with the last `tail` lines. A broker that stops ends it sooner. Raises
-        BrokerSilent when nothing came for a minute, or it is broken off: it goes on behind what came.
+        They begin at position `start`, or with the last `tail` lines. A broker that stops ends them earlier. Raises
+        BrokerSilent after a minute without a piece, or if the answer breaks off: follow again from that position.
         """
         query = [("follow", 1), ("tail", "" if tail is None else tail), ("start", start or "")]
         async with self.stream("GET", f"{_job(group, job_id)}/log", query=query, pause_s=_SILENCE_S) as answer:
             yield int(answer.headers.get("Titan-Log-Start", start)), answer.content.iter_any()
 
     async def announce(self, worker: Announcement, wait_s: int = 0, seen: str = "") -> Orders:
-        """Say what this worker is and does; what somebody wants of it.
+        """Send a heartbeat of this worker; its order and the cancelled jobs.
 
-        Waits up to `wait_s` (0..30) for an order or a cancelled job. `seen` is that of the answer before.
+        Waits up to `wait_s` (0..30) for an order or a cancelled job. `seen` is that of the previous answer.
         """
         query = [("wait", wait_s or ""), ("seen", seen)]
         return await self.ask("POST", "/workers", Orders, worker, query=query, more_s=wait_s)
 
     async def workers(self, n: int = 50, cursor: str = "") -> tuple[list[Worker], str]:
-        """A page of the workers that are there, and the cursor of the next page; "" is the end."""
+        """A page of the workers, and the cursor of the next page; "" is the end."""
         page = await self.ask("GET", "/workers", WorkersWrapper, query=[("n", n), ("cursor", cursor)])
         return page.workers, page.cursor or ""
 
     async def worker(self, name: str) -> Worker:
-        """One worker as it last said."""
+        """One worker as it last announced itself."""
         return (await self.ask("GET", f"/workers/{quote(name, safe='')}", WorkerWrapper)).worker
 
     async def order(self, name: str, order: Order) -> Worker:
-        """Tell a worker to be quiet, to resume or to drain; it hears that within 2 s."""
+        """Order a worker to be quiet, to resume or to drain; it gets the order within 2 s."""
         path = f"/workers/{quote(name, safe='')}/order"
         return (await self.ask("POST", path, WorkerWrapper, {"order": order})).worker
 
@@ -189,7 +189,7 @@ class Client(HttpSession):
         body = {"group": _given(settings)}
         return (await self.ask("PUT", _group(name), GroupWrapper, body)).group
 
-    async def list(  # the last method: below it the word would no longer mean the type
+    async def list(  # the last method: after it `list` would no longer be the type
         self,
         group: str,
         n: int = 50,
@@ -224,5 +224,5 @@ def _job(group: str, job_id: str) -> str:
 
 
 def _given(struct: Struct) -> dict[str, Any]:
-    """The fields that are given; an absent one is left out."""
+    """The fields that have a value."""
     return {name: value for name, value in msgspec.structs.asdict(struct).items() if value is not None}

@@ -1,4 +1,4 @@
-"""What a worker shows a broker, and whom it trusts to be one."""
+"""The credentials of a worker: its token, and the certificates for TLS."""
 
 import ssl
 from typing import TypedDict
@@ -16,5 +16,5 @@ class Credentials(TypedDict):
 
 
 def credentials_of(settings: WorkerSettings) -> Credentials:
-    """The token and the certificates that the settings name. Raises ValueError, which shows nothing of them."""
+    """The token and certificates that the settings name. Raises ValueError, whose text has no secret."""
     return Credentials(token=token_from(settings.token_file), tls=tls_of(settings.ca_file, settings.cert_file))

@@ -1,6 +1,6 @@
-"""What this machine is called, as a worker says it: whatever its host name is, the broker takes the words.
+"""The names of this machine and of the worker, in a form that the broker accepts.
 
-A host name is bytes; the contract has text without control characters, and names of workers of few letters.
+A host name is bytes. The contract requires text without control characters, and few characters in names of workers.
 """
 
 import os
@@ -21,6 +21,6 @@ def host_name() -> str:
 
 
 def own_name() -> str:
-    """The name of a worker that is given none: host and process, with a - for what a name may not have."""
+    """The default name of a worker: host and process, with - for characters that are not allowed."""
     number = f"-{os.getpid()}"
     return (_UNFIT.sub("-", platform.node()) or "worker")[: _LONGEST_NAME - len(number)] + number

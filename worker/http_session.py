@@ -1,4 +1,4 @@
-"""How a client talks to the broker: one session, each request sent once, every trouble one of broker.core.errors."""
+"""The HTTP session of a client: each request is sent once, and every failure is one of broker.core.errors."""
 
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -25,9 +25,9 @@ _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 class HttpSession:
     """A session with a broker, as an async context manager. Used by one event loop.
 
-    Of several addresses one is used until it fails; then the next one is, for whatever is sent after that. `tls` says
-    whom a https:// broker is trusted by, as `tls_of` makes it; without it that is whom the system trusts. Raises
-    ValueError for an address that cannot be a broker's.
+    Of several addresses it uses one until it fails, and then the next one for later requests. `tls`: authorities and
+    certificate for a https:// broker, from `tls_of`; without it the authorities of the system. Raises ValueError for
+    an invalid address.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class HttpSession:
         key: str = "",
         more_s: float = 0.0,
     ) -> T:
-        """Send one request with a JSON body and read the whole answer, in `timeout_s` and `more_s` at most."""
+        """Send a JSON request and decode the answer; it may take `timeout_s` plus `more_s`."""
         headers = {"Idempotency-Key": key} if key else {}
         async with self._answer(method, path, _json(body), query, _JSON | headers, self._whole(more_s)) as answer:
             return decoded(await answer.read(), gives, str(answer.url))
 
     async def tell(self, method: str, path: str, body: object = None) -> Mapping[str, str]:
-        """Send one request that has no body in its answer; the answer's headers."""
+        """Send a request whose answer has no body; the headers of the answer."""
         async with self._answer(method, path, _json(body), (), _JSON, self._whole()) as answer:
             return answer.headers
 
@@ -94,10 +94,10 @@ class HttpSession:
         lease: str = "",
         pause_s: float = 0,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send text and read the answer as it comes; only a pause of `timeout_s` or `pause_s` in it is too long.
+        """Send text and stream the answer, which may not pause for `timeout_s`, or for `pause_s` if given.
 
-        With `pause_s`, an answer that has begun and pauses or breaks off raises BrokerSilent, since a broker that has
-        nothing to say, and a proxy that waits for it no longer, are no fault of the broker.
+        With `pause_s` an answer that pauses or breaks off raises BrokerSilent: the broker may have nothing to send, or
+        a proxy may have closed the connection.
         """
         headers = ({} if content is None else _TEXT) | ({"Titan-Lease": lease} if lease else {})
         limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=pause_s or self.timeout_s)
@@ -145,7 +145,7 @@ class HttpSession:
         return why(fault, self._roots[current], is_heard=current in self._heard, limit_s=limit_s)
 
     def _failed(self, current: int) -> None:
-        """Turn to the next broker, unless another call has done so already."""
+        """Switch to the next broker, unless another call has done that already."""
         if current == self._current:
             self._current = (current + 1) % len(self._roots)
 
@@ -154,9 +154,9 @@ class HttpSession:
 
 
 def tls_of(ca_file: str = "", cert_file: str = "") -> ssl.SSLContext | None:
-    """How to speak TLS with a broker: trusting these authorities, showing this certificate; None for the system's way.
+    """The TLS context for a broker with these authorities and this client certificate; None for the system's default.
 
-    Raises ValueError for a file that cannot be used.
+    Raises ValueError for an unusable file.
     """
     if not (ca_file or cert_file):
         return None
@@ -172,11 +172,11 @@ def tls_of(ca_file: str = "", cert_file: str = "") -> ssl.SSLContext | None:
 
 
 class _Dropped(Exception):
-    """A connection that was dropped; the cause is aiohttp's error."""
+    """A dropped connection; the cause is the error of aiohttp."""
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Hide a dropped connection from aiohttp, which would send a GET again: GET /jobs would take jobs twice."""
+    """Hide a dropped connection from aiohttp, which would repeat a GET: GET /jobs would dequeue jobs twice."""
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:

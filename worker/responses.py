@@ -1,4 +1,4 @@
-"""What the broker answered: a struct, or the refusal that its error body stands for."""
+"""Decodes answers of the broker: a struct, or the error that the error body names."""
 
 from collections.abc import Mapping
 from typing import ClassVar, TypeVar
@@ -14,20 +14,20 @@ _GATEWAY = frozenset({502, 503, 504})
 
 
 class BrokerUnavailable(TitanError):
-    """The broker cannot be reached, or its answer did not arrive. What was asked may or may not have been done."""
+    """The broker cannot be reached, or its answer did not arrive. The request may or may not have been carried out."""
 
     word: ClassVar[str] = "BROKER_UNAVAILABLE"
     sentence: ClassVar[str] = "The broker cannot be reached; whether the request was carried out is not known."
 
 
 class BrokerSilent(BrokerUnavailable):
-    """An answer that goes on for long has paused or was broken off. The broker may be well: ask it."""
+    """A streamed answer has paused or broken off. The broker may work: ask it again."""
 
     sentence: ClassVar[str] = "The broker's answer was broken off."
 
 
 def decoded(body: bytes, type_: type[T], url: str) -> T:
-    """The body as a struct. Raises BrokerUnavailable when it is something else: then no Titan broker answers there."""
+    """Decode the body. Raises BrokerUnavailable if it is something else: then it is no Titan broker."""
     try:
         return msgspec.json.decode(body, type=type_)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -35,7 +35,7 @@ def decoded(body: bytes, type_: type[T], url: str) -> T:
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, root: str) -> TitanError:
-    """The error that an answer of 300 and above stands for; a proxy's own 502, 503 and 504 are BrokerUnavailable."""
+    """The error for an answer of 300 and above. A 502, 503 or 504 of a proxy is BrokerUnavailable."""
     retry_after_s = _seconds(headers.get("Retry-After", ""))
     try:
         problem = msgspec.json.decode(body, type=ProblemWrapper).error
@@ -49,9 +49,9 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, root: str) -> 
 
 
 def _stranger(status: int, headers: Mapping[str, str], body: bytes, root: str) -> str:
-    """What is said of an answer that no Titan broker gives."""
+    """The message for an answer that is not from a Titan broker."""
     if status < 400 and headers.get("Location"):
-        return f"What answers at {root} sends callers on to {headers['Location'][:200]!r}. Correct --broker-url."
+        return f"What answers at {root} redirects to {headers['Location'][:200]!r}. Correct --broker-url."
     if status == 400 and root.startswith("http:") and b"https" in body.lower():
         return f"What answers at {root} has TLS: its address is https{root.removeprefix('http')}."
     return f"What answers at {root} is no Titan broker: it answered {status}. Correct --broker-url."

@@ -1,4 +1,4 @@
-"""The worker's settings, and the environment that it passes on."""
+"""The settings of the worker, and the environment variables that it passes to jobs."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -13,11 +13,11 @@ from broker.models.fields import GroupName
 from broker.models.workers import WORKER_NAME
 
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
-"""What a job sees of the worker's own environment. Nothing with a secret in it is among them."""
+"""Variables of the worker that every job gets. None of them holds a secret."""
 
 
 class WorkerSettings(Struct, frozen=True, kw_only=True):
-    """Everything that can be set about a worker. Nothing else in the worker reads the environment."""
+    """All settings of a worker. Nothing else in the worker reads the environment."""
 
     broker_url: Annotated[
         tuple[str, ...],
@@ -26,23 +26,26 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
         ),
     ] = ("http://127.0.0.1:8080",)
     token_file: Annotated[
-        str, Meta(description="File with the token for the broker. Empty: the variable TITAN_TOKEN, if it is there.")
+        str, Meta(description="File with the token for the broker. Empty: the variable TITAN_TOKEN, if it exists.")
     ] = ""
     ca_file: Annotated[
-        str, Meta(description="PEM file of the authorities that a https:// broker is trusted by. Empty: the system's.")
+        str, Meta(description="PEM file of the authorities for a https:// broker. Empty: those of the system.")
     ] = ""
     cert_file: Annotated[
-        str, Meta(description="PEM file with the certificate and key that the broker asks for. Empty: none.")
+        str,
+        Meta(description="PEM file with the client certificate and key for a broker that requires one. Empty: none."),
     ] = ""
     name: Annotated[
         str,
-        Meta(pattern=f"^({WORKER_NAME})?$", description="Name of this worker, its own alone. Empty: host and process."),
+        Meta(pattern=f"^({WORKER_NAME})?$", description="Unique name of this worker. Empty: host and process."),
     ] = ""
     run: Annotated[
         tuple[str, ...],
         Meta(description="NAME='command arguments': jobs of this image run that command, without a shell. Repeatable."),
     ] = ()
-    config: Annotated[str, Meta(description="A TOML file with more of that table; worker/README.md has its keys.")] = ""
+    config: Annotated[
+        str, Meta(description="A TOML file with more entries of the table; worker/README.md has its keys.")
+    ] = ""
     app: Annotated[
         tuple[str, ...], Meta(description="A Python module with @job functions: each is an image. Repeatable.")
     ] = ()
@@ -50,7 +53,7 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern="^(process|container|http|python)?$",
-            description="Of that table only what is run so: process, container, http or python. Empty: all of it.",
+            description="Use only the entries of one kind: process, container, http or python. Empty: all.",
         ),
     ] = ""
     pool_size: Annotated[
@@ -60,7 +63,7 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
         tuple[GroupName, ...],
         Meta(
             description="Take jobs of this group only. Repeatable; none: every group.",
-            extra={"variable": "TITAN_GROUPS"},  # TITAN_GROUP is what a job sees of its own
+            extra={"variable": "TITAN_GROUPS"},  # a job gets its own group as TITAN_GROUP
         ),
     ] = ()
     concurrency: Annotated[int, Meta(ge=1, le=1000, description="Jobs that run at once at most.")] = 4
@@ -69,13 +72,13 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     ] = 30
     wait_s: Annotated[int, Meta(ge=0, le=30, description="How long one call waits for a job, in s.")] = 20
     grace_s: Annotated[
-        float, Meta(ge=0, le=86_400, description="At a stop: how long running jobs may still take, in s.")
+        float, Meta(ge=0, le=86_400, description="At a stop: how long running jobs may continue, in s.")
     ] = 25.0
     kill_after_s: Annotated[
         float, Meta(ge=0, le=3600, description="At a job's timeout: time between TERM and KILL, in s.")
     ] = 10.0
     give_back_s: Annotated[
-        int, Meta(ge=0, le=86_400, description="Delay of a job given back because it cannot run here, in s.")
+        int, Meta(ge=0, le=86_400, description="Delay of a job that is released because it cannot run here, in s.")
     ] = 30
     keep_log_bytes: Annotated[
         int, Meta(ge=0, description="Output of one job that is kept, half of its head and half of its tail, in bytes.")
@@ -95,19 +98,19 @@ def job_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def docker_host(environ: Mapping[str, str] | None = None) -> str:
-    """Where the container engine is, as Docker's own programs are told; "" when they are not."""
+    """The address of the container engine, DOCKER_HOST as for the programs of Docker; "" if it is not set."""
     return (os.environ if environ is None else environ).get("DOCKER_HOST", "")
 
 
 def app_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What Python functions see in a process of their own: all of the worker's environment but Titan's settings."""
+    """The environment of Python functions in the pool: that of the worker without the settings of Titan."""
     present = os.environ if environ is None else environ
     return {name: value for name, value in present.items() if not name.startswith("TITAN_")}
 
 
 @contextmanager
 def with_variables(variables: Mapping[bytes, bytes]) -> Iterator[None]:
-    """This process's environment with these on top, inside the block."""
+    """Add these variables to the environment of this process, inside the block."""
     before = {name: os.environb.get(name) for name in variables}
     os.environb.update(variables)
     try:
@@ -121,14 +124,14 @@ def with_variables(variables: Mapping[bytes, bytes]) -> Iterator[None]:
 
 
 class Supervisor(NamedTuple):
-    """What systemd tells a service that it starts: where to say how it is, and how often, in s."""
+    """The service manager: the address of its socket, and the interval of its watchdog, in s."""
 
     address: str
     watchdog_s: float
 
 
 def supervisor(environ: Mapping[str, str] | None = None) -> Supervisor | None:
-    """The service manager that started this process; None when none asks to be told anything."""
+    """The service manager that started this process; None if it expects no notifications."""
     present = os.environ if environ is None else environ
     if not present.get("NOTIFY_SOCKET"):
         return None
@@ -138,7 +141,7 @@ def supervisor(environ: Mapping[str, str] | None = None) -> Supervisor | None:
 
 @cache
 def own_version() -> str:
-    """The version of Titan that this worker is of."""
+    """The version of this worker."""
     try:
         return version("titan-broker")
     except PackageNotFoundError:

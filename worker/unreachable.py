@@ -1,4 +1,4 @@
-"""Why a broker cannot be reached, in words that say what to do; and the addresses that cannot be one's."""
+"""Explains why a broker cannot be reached and what to do, and checks addresses of brokers."""
 
 import errno
 import re
@@ -28,9 +28,9 @@ _OS_FAULTS = {
 
 
 def broker_address(text: str) -> str:
-    """A broker's address without the / or the /v1 at its end. Raises ValueError that says what is wrong with it."""
+    """The address of a broker without a / or /v1 at the end. Raises ValueError that says what is wrong."""
     text = text.strip()
-    shown = re.sub(r"(^|//)[^/]*@", r"\1", text)  # without a password
+    shown = re.sub(r"(^|//)[^/]*@", r"\1", text)  # without the password
     if not text:
         raise ValueError("--broker-url names no broker. Write http://HOST:PORT.")
     found = _SCHEME.match(text)
@@ -50,9 +50,9 @@ def broker_address(text: str) -> str:
 
 
 def why(error: BaseException, root: str, *, is_heard: bool, limit_s: float) -> str:
-    """Why the broker at `root` gave no answer, and what to do.
+    """Why the broker at `root` did not answer, and what to do.
 
-    `is_heard`: it has answered before. `limit_s` is how long it was waited for, in s.
+    `is_heard`: it has answered before. `limit_s`: how long the client waited, in s.
     """
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ssl.SSLError)):
         return f"The broker at {root} {_unconnected(error, urlsplit(root), limit_s)}"
@@ -71,7 +71,7 @@ def why(error: BaseException, root: str, *, is_heard: bool, limit_s: float) -> s
 
 
 def _unconnected(error: Exception, parts: SplitResult, limit_s: float) -> str:
-    """Why there is no connection, so that nothing was sent; and what to do."""
+    """Why there is no connection, and what to do. Nothing was sent."""
     away = "cannot be reached."
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"{away} {_no_name(error.os_error, parts)}"
@@ -88,7 +88,7 @@ def _unconnected(error: Exception, parts: SplitResult, limit_s: float) -> str:
 
 
 def _wrong(text: str) -> str:
-    """What is wrong with an address of the right scheme; '' for nothing."""
+    """What is wrong with an address of the right scheme; '' if nothing is."""
     if not text.isprintable() or " " in text:
         return "it has a space or a control character in it"
     try:

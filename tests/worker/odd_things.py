@@ -25,7 +25,7 @@ class Row(NamedTuple):
     """Whether it is cancelled while it runs."""
 
 
-STUCK = "ran longer than its timeout of 1 s; it went on after it was told to end"
+STUCK = "ran longer than its timeout of 1 s; it did not end when it was stopped"
 TIMEOUT = "ran longer than its timeout of 1 s"
 A_DELAY = "a delay is 0 to 31536000 s"
 
@@ -55,7 +55,7 @@ def _leaves(image: str) -> tuple[Row, ...]:
                 Case(image, "stop", "StopAsyncIteration"),
             ),
         ),
-        Row("raises CancelledError by itself", "failed, exception", (Case(image, "cancelled", "nobody cancelled it"),)),
+        Row("raises CancelledError", "failed, exception", (Case(image, "cancelled", "nobody cancelled it"),)),
     )
 
 
@@ -78,7 +78,7 @@ def _returns(image: str) -> tuple[Row, ...]:
         ),
         Row(
             "returns Failed with a text that is too long, not UTF-8, or none",
-            "failed, its own word, cut",
+            "failed, with its reason and text, cut",
             (
                 Case(image, "no error", reason="word"),
                 Case(image, "long", "e…", reason="r" * 255 + "…"),
@@ -117,7 +117,7 @@ ASYNC = (
     *_leaves("async/leaves"),
     *_returns("async/returns"),
     Row(
-        "goes on after it was cancelled at its timeout",
+        "does not end when it is cancelled at its timeout",
         "failed, timeout",
         (
             Case("async/swallows", "", STUCK, 1),
@@ -126,7 +126,7 @@ ASYNC = (
         ),
     ),
     Row(
-        "goes on after somebody cancelled the job",
+        "does not end when the job is cancelled",
         "cancelled, client_request",
         (Case("async/swallows"),),
         is_cancelled=True,

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from worker.daemon.thread_loop import steadily
+from worker.daemon.thread_loop import run_in_thread
 
 
 async def _for_ever(ended: threading.Event) -> None:
@@ -19,7 +19,7 @@ async def _for_ever(ended: threading.Event) -> None:
 async def test_work_ends_with_who_started_it(turns: int) -> None:
     """However soon it is cancelled, its thread goes on with nothing."""
     ended = threading.Event()
-    running = asyncio.create_task(steadily(lambda: _for_ever(ended)))
+    running = asyncio.create_task(run_in_thread(lambda: _for_ever(ended)))
     for _ in range(turns):
         await asyncio.sleep(0)
     running.cancel()
@@ -35,4 +35,4 @@ async def test_a_fault_of_the_work_is_raised() -> None:
         raise LookupError("lost")
 
     with pytest.raises(LookupError, match="lost"):
-        await steadily(broken)
+        await run_in_thread(broken)

@@ -1,1 +1,1 @@
-"""The worker daemon: takes jobs, keeps their leases, reports how they ended."""
+"""The worker daemon: dequeues jobs, renews their leases, reports their outcomes."""

@@ -1,4 +1,4 @@
-"""How long to wait before the broker is asked again, and one log line an outage instead of one a try."""
+"""Waits before the next request after a failure, and logs one line an outage instead of one a request."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ PASSING: tuple[type[TitanError], ...] = (
     Overloaded,
     TooSlow,
 )
-"""What passes by itself: the same call may be carried out later."""
+"""Errors that end without a change: the same call may succeed later."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Backoff:
         self._refusal = ""
 
     def failed(self, error: TitanError) -> float:
-        """Note a failure; how long to wait now, in s. A refusal is an error in the log, once until it changes."""
+        """Note a failure; how long to wait now, in s. A refusal is logged as an error, once until it changes."""
         if isinstance(error, PASSING):
             if not self._failures:
                 _log.warning("%s: %s; trying again until it works", self._verb, error.message)
@@ -55,12 +55,12 @@ class Backoff:
 
 
 def is_passing(code: str) -> bool:
-    """The same of the `code` in an item of a bulk answer."""
+    """Whether the `code` in an item of a bulk answer is that of such an error."""
     return any(code == error.word.lower() for error in PASSING)
 
 
 async def resend(verb: str, call: Callable[[], Awaitable[T]], tries: int | None = None) -> T:
-    """Repeat a call until it gets through. Raises what does not pass by itself, or the error of the last of `tries`."""
+    """Repeat a call until it succeeds. Raises any other error, and the last error after `tries` calls."""
     backoff = Backoff(verb)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The worker: takes jobs, runs them, keeps their leases, reports what became of them."""
+"""The worker: dequeues jobs, runs them, renews their leases and reports their outcomes."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ from worker.daemon.loops.stuck import StuckLoop
 from worker.daemon.loops.upload_logs import LogUploads
 from worker.daemon.signals import until_signalled
 from worker.daemon.systemd import Notify
-from worker.daemon.thread_loop import steadily
+from worker.daemon.thread_loop import run_in_thread
 from worker.host import host_name, own_name
 from worker.jobs.outcome import Failed, Outcome, Released
 from worker.jobs.output import Output
@@ -34,11 +34,11 @@ from worker.settings import WorkerSettings, own_version, supervisor
 from worker.table.table import Tables
 
 LAST_REPORTS_S = 4.0
-"""How much longer than `grace_s` a stop may take, for the last reports and logs."""
+"""How much longer than `grace_s` a stop may take, for the last reports and logs, s."""
 _LAST_ENDS_S = 1.5
-"""How much of that is for the ends of jobs that are killed."""
+"""The part of that time for jobs that are killed, s."""
 _CLOSING_S = 2.0
-"""How long a stop waits on top of that, for what goes on all the same."""
+"""How long a stop waits in addition, for jobs that do not end, s."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,9 +52,9 @@ async def run_worker(
 ) -> int:
     """Run a worker until `stop` is set, or without one until SIGTERM or SIGINT; the exit code.
 
-    0: everything it took is reported or given back. 1: something is not; it comes back when its lease ends.
-    `is_hung_up` says at a SIGHUP whether the terminal is closed, which stops it too; else its table is read again.
-    Cancelling it kills its jobs at once. Raises ValueError for a table, token or certificate that cannot be read.
+    0: every job is reported or released. 1: some job is not; it is requeued when its lease ends. `is_hung_up` says at
+    a SIGHUP whether the terminal is closed, which also stops the worker; else its table is read again. A cancellation
+    kills the jobs at once. Raises ValueError for an unreadable table, token or certificate.
     """
     tables = Tables(settings)
     runner = make_runner(settings, tables)
@@ -95,12 +95,12 @@ class Worker:
         self._is_over = False
 
     async def serve(self, stop: asyncio.Event) -> int:
-        """Work until `stop` is set, then drain; the exit code. A loop that breaks ends the worker with its error."""
+        """Work until `stop` is set, then drain; the exit code. An error in a loop ends the worker."""
         self._stop = stop
         try:
             async with asyncio.TaskGroup() as loops:
                 self._loops = loops
-                works = (steadily(partial(self._keep, asyncio.get_running_loop())), self._finish.run())
+                works = (run_in_thread(partial(self._keep, asyncio.get_running_loop())), self._finish.run())
                 streams = self._uploads.stream(self._runs, self._settings.stream_s)
                 more = (self._notify.watchdog(), streams, self._stuck.run())
                 others = [loops.create_task(work) for work in (*works, *more)]
@@ -118,11 +118,11 @@ class Worker:
 
     @property
     def signals(self) -> Mapping[signal.Signals, Callable[[], None]]:
-        """What it does at signals other than those that stop it."""
+        """The handlers of the signals that do not stop it."""
         return {signal.SIGTSTP: self.quiet, signal.SIGCONT: self.resume, signal.SIGHUP: self.reload}
 
     def quiet(self) -> None:
-        """Take no jobs until `resume`; those that run go on."""
+        """Take no jobs until `resume`; running jobs continue."""
         if self._dispatcher is not None:
             _log.info("takes no jobs from now on")
             self._dispatcher.cancel()
@@ -135,7 +135,7 @@ class Worker:
             self._dispatcher = self._loops.create_task(self._next.run())
 
     def reload(self) -> None:
-        """Read the table again. One that cannot be read leaves the old one in force."""
+        """Read the table again. If it cannot be read, the old one stays in force."""
         try:
             self._tables.reload()
         except ValueError as error:
@@ -144,7 +144,7 @@ class Worker:
             _log.info("the table was read again")
 
     async def _keep(self, home: asyncio.AbstractEventLoop) -> None:
-        """Keep the leases and the worker's place on the list; in a thread of its own, while the jobs run in `home`."""
+        """Renew the leases and send heartbeats, in a separate thread; the jobs run in `home`."""
         lease_s = self._settings.lease_s
         orders = {"quiet": self.quiet, "resume": self.resume, "drain": self._stop.set}
         credentials = credentials_of(self._settings)
@@ -184,20 +184,20 @@ class Worker:
 
     def _ended(self, run: Delivery, task: asyncio.Task[Outcome]) -> None:
         outcome = self._outcome(run, task)
-        if not run.ended_at:  # else it was abandoned
+        if not run.ended_at:  # it is set when the run was abandoned
             self._settle(run, outcome)
 
     def _settle(self, run: Delivery, outcome: Outcome) -> None:
         self._runs.ended(run)
-        if self._is_over or parent_watch.is_lost():  # then the job comes back when its lease ends
+        if self._is_over or parent_watch.is_lost():  # the job is requeued when its lease ends
             return
         _log.info("job %s: %s", run.job.id, outcome)
         self._on_event(Event("ended", run.job, outcome))
         self._finish.put(run, outcome)
 
     def _abandon(self, run: Delivery, outcome: Outcome) -> None:
-        """Report a run that does not end, and give its slot to another job. What is left of it is ended, or left."""
-        _log.error("job %s: it goes on after it was told to end; its slot is free", run.job.id)
+        """Report a run that does not end, and free its slot. The runner ends what it can of it."""
+        _log.error("job %s: it did not end when it was stopped; its slot is free", run.job.id)
         self._settle(run, outcome)
         if run.task is not None:
             self._runner.abandon(run.task)
@@ -249,4 +249,4 @@ class Worker:
 
 
 def _ignore(_event: Event) -> None:
-    """Nobody watches."""
+    """Ignore the event."""

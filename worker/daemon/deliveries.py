@@ -1,4 +1,4 @@
-"""What this worker holds: each delivery from `next` until its outcome is reported."""
+"""The deliveries of this worker: from `next` until the outcome is reported."""
 
 import asyncio
 import time
@@ -11,14 +11,14 @@ from worker.jobs.outcome import Outcome
 from worker.jobs.output import Output
 
 _GATHER_S = 0.005
-"""How long slots that become free wait for others: one call then fills them all."""
+"""How long free slots wait for further ones, so that one call fills them all, s."""
 
 _TWICE_S = 1.0
-"""How long a run may go on that was told to end at its timeout, and once more."""
+"""How long a run may continue that was stopped at its timeout and once more, s."""
 
 
 class Event(NamedTuple):
-    """Something that happened to a job here, for those who watch."""
+    """An event of a job at this worker, for observers."""
 
     kind: Literal["started", "ended", "reported", "refused", "dropped", "logged"]
     job: Job
@@ -34,34 +34,34 @@ class Delivery:
         self.started_at = time.monotonic()
         self.ended_at = 0.0
         self.kept_until: float | None = self.started_at + lease_s
-        """Until when the lease is known to last, by the monotonic clock; None once it is given up."""
+        """The known end of the lease, by the monotonic clock; None once the lease is considered lost."""
         self.sending = asyncio.Lock()
-        """Held while its log is on its way."""
+        """Locked while its log is being sent."""
         self.sent_bytes = 0
         self.send_at = 0.0
-        """How much of its log is sent while it runs, and when more may be."""
+        """How much of its log has been sent while it runs, and when the next part may be."""
         self.task: asyncio.Task[Outcome] | None = None
         self.instead: Outcome | None = None
         self.stopped_at: float | None = None
-        """When it was told to end, by the monotonic clock; its outcome is then `instead`."""
+        """When it was stopped, by the monotonic clock; its outcome is then `instead`."""
 
     @property
     def run_s(self) -> float:
-        """How long it ran, or runs by now."""
+        """How long it ran, or has been running, s."""
         return (self.ended_at or time.monotonic()) - self.started_at
 
     @property
     def lease(self) -> str:
-        """The token of this delivery; "" from a broker that has none."""
+        """The token of this delivery; "" from a broker without tokens."""
         return self.job.lease or ""
 
     @property
     def held(self) -> Held:
-        """The job as the bulk touch names it."""
+        """The item for touch_all."""
         return Held(group_name=self.job.group_name, id=self.job.id, lease=self.lease or None)
 
     def stop(self, outcome: Outcome) -> None:
-        """End the job now, with this outcome and not its own; one that has ended keeps its own."""
+        """Stop the job with this outcome; a job that has ended keeps its own."""
         if self.task is None or self.task.done():
             return
         self.instead = outcome
@@ -69,7 +69,7 @@ class Delivery:
         self.task.cancel()
 
     def is_stuck(self, end_s: float) -> bool:
-        """Whether it goes on `end_s` after it was told to end, or after its timeout; or was told so twice."""
+        """Whether it still runs `end_s` after it was stopped or after its timeout."""
         now, timeout_at = time.monotonic(), self.started_at + self.job.timeout
         if self.stopped_at is None:
             return now >= timeout_at + end_s
@@ -77,7 +77,7 @@ class Delivery:
 
 
 class Deliveries:
-    """All of them. A run is `running` while it takes up one of the slots, and `held` until it is reported."""
+    """All deliveries. One is `running` while it uses a slot, and `held` until it is reported."""
 
     def __init__(self, concurrency: int) -> None:
         self._concurrency = concurrency
@@ -92,16 +92,16 @@ class Deliveries:
 
     @property
     def held(self) -> list[Delivery]:
-        """Those to touch."""
+        """Deliveries whose leases must be renewed."""
         return list(self._held)
 
     @property
     def running(self) -> list[Delivery]:
-        """Those whose job runs."""
+        """Deliveries whose job is running."""
         return list(self._running)
 
     def started(self, run: Delivery) -> None:
-        """A slot is taken up."""
+        """Note that a job has started: it uses a slot."""
         self._held.add(run)
         self._running.add(run)
         self._is_idle.clear()
@@ -112,7 +112,7 @@ class Deliveries:
             self._is_half_free.clear()
 
     def ended(self, run: Delivery) -> None:
-        """The job ended: its slot is free, its outcome is still to be reported."""
+        """Note that a job has ended: its slot is free, its outcome is not reported yet."""
         run.ended_at = time.monotonic()
         self._running.discard(run)
         if not self._has_room.is_set():
@@ -123,13 +123,13 @@ class Deliveries:
             self._is_idle.set()
 
     def reported(self, run: Delivery) -> None:
-        """The broker knows the outcome, or need not: nothing is held any more."""
+        """Note that the broker has the outcome, or does not need it."""
         self._held.discard(run)
         if not self._held:
             self._is_empty.set()
 
     async def room(self) -> int:
-        """Wait for a free slot, and a few ms for half of them to be free; how many there are."""
+        """Wait for a free slot, and a few ms more until half of them are free; the number of free slots."""
         await self._has_room.wait()
         if not self._is_half_free.is_set():
             with suppress(TimeoutError):

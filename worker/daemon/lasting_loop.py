@@ -1,6 +1,6 @@
-"""An event loop that goes on until its work is done, whatever the Python functions do that run in it as well.
+"""An event loop that runs until its work is done, although Python functions run in it too.
 
-A function's own task or callback may call sys.exit, which leaves the loop, or loop.stop().
+A task or callback of a function may call sys.exit or loop.stop(), which would end the loop.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ def run_lasting(
     *,
     is_shared: bool,
 ) -> T:
-    """Run the work to its end; what it gives. `is_shared`: functions run in its loop too."""
+    """Run the work to its end; its result. `is_shared`: functions run in the loop too."""
     pid = os.getpid()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         loop = runner.get_loop()
@@ -46,12 +46,12 @@ def run_lasting(
                     break
                 if isinstance(error, KeyboardInterrupt) and _ends_by_ctrl_c():
                     raise
-                _log.warning("a function left the worker's loop, which goes on: %.4096r", named(error))
+                _log.warning("a function stopped the event loop of the worker, which continues: %.4096r", named(error))
         return task.result()
 
 
 class _Lent(io.TextIOWrapper):
-    """A stream on the buffer of another, which goes on when this one is closed."""
+    """A stream on the buffer of another stream, which stays open when this one is closed."""
 
     def close(self) -> None:
         """Close nothing."""
@@ -59,7 +59,7 @@ class _Lent(io.TextIOWrapper):
 
 
 def _keep_log() -> None:
-    """Log to where stderr is now, whatever a function does to sys.stderr: functions have a stream of their own."""
+    """Keep the log on the present stderr, whatever a function does to sys.stderr."""
     logging.raiseExceptions = False
     buffer = getattr(sys.stderr, "buffer", None)
     if buffer is not None:
@@ -67,5 +67,5 @@ def _keep_log() -> None:
 
 
 def _ends_by_ctrl_c() -> bool:
-    """Whether Ctrl-C ends the program: the worker does not listen to it yet, or no longer."""
+    """Whether Ctrl-C ends the program: the worker does not handle it yet, or no longer."""
     return signal.getsignal(signal.SIGINT) is signal.default_int_handler

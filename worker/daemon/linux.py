@@ -1,6 +1,6 @@
-"""What Linux tells those who start processes: who their children are; and how to adopt orphans.
+"""Information on child processes from Linux, and the adoption of orphans.
 
-Elsewhere each of these says that it is not there, and does nothing.
+On other systems these functions do nothing, and return False or nothing.
 """
 
 import ctypes
@@ -12,16 +12,16 @@ from pathlib import Path
 _PR_SET_CHILD_SUBREAPER = 36
 _TASKS = "/proc/self/task"
 _DEAD = "ZX"
-"""States of a process that has ended: its parent has not asked yet, and in a container may never do so."""
+"""States of a dead process whose parent has not waited for it, and in a container may never do so."""
 
 
 def adopt_orphans() -> bool:
-    """Become the parent of every descendant whose own parent ends; whether this system can."""
+    """Adopt every descendant whose parent ends; whether this system can."""
     return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def children() -> set[int]:
-    """The numbers of this process's children, adopted and dead ones too; empty where the system does not say."""
+    """The children of this process, adopted and dead ones too; empty where the system does not list them."""
     found: set[int] = set()
     with suppress(OSError):
         for task in Path(_TASKS).iterdir():
@@ -30,12 +30,12 @@ def children() -> set[int]:
 
 
 def adopted() -> set[int]:
-    """The same of the main thread alone, in one look: the orphans, which it adopts, and what it started itself."""
+    """The children of the main thread only, in one read: adopted orphans, and those that it started."""
     return _children_of(os.getpid())
 
 
 def variables(pid: int) -> dict[str, str]:
-    """The environment that a process was started with; empty when it is gone or not ours to read."""
+    """The environment that a process was started with; empty if it is gone or we may not read it."""
     try:
         content = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
@@ -44,7 +44,7 @@ def variables(pid: int) -> dict[str, str]:
 
 
 def started_at(pid: int) -> str:
-    """When a process was started, as the system counts; "" when there is none of this number, or a dead one only."""
+    """When a process was started, in clock ticks of the system; "" if it does not exist or is dead."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

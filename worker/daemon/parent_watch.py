@@ -1,10 +1,10 @@
-"""A small process above the worker: when the worker is killed, everything that it started dies with it.
+"""A keeper process above the worker: if the worker is killed, everything that it started is killed too.
 
-The keeper is the worker's parent and adopts every orphan below it, so no way of daemonising leads past it. It passes
-signals on, and ends as the worker ended. Each watches the other: a worker whose keeper is gone stops at once.
+The keeper is the parent of the worker and adopts every orphan below it, so a daemon of a job does not escape it. It
+forwards signals, and exits as the worker exits. Each watches the other: a worker without its keeper stops at once.
 
-Signals that ask to stop and come together are passed on once, and counted in memory that the worker sees: it may have
-got the same signal itself, and must not take that for a second stop.
+Stop signals that arrive together are forwarded once, and counted in memory that the worker shares: the worker may have
+received the same signal itself, and must not take it for a second stop.
 """
 
 import mmap
@@ -26,7 +26,7 @@ _PASSED_ON = {
 _WATCHED = _PASSED_ON | {signal.SIGCHLD, signal.SIGCONT}
 _STOPS = {signal.SIGTERM, signal.SIGINT}
 GATHER_S = 0.1
-"""How long signals that ask to stop are gathered, in s: within that they are one stop, however many send them."""
+"""Stop signals within this time are one stop, in s."""
 _MOST_STOPS = 255
 _LONGEST_S = 10.0
 _LOOK_S = 1.0
@@ -38,9 +38,9 @@ _stops: mmap.mmap | None = None
 
 
 def kept(work: Callable[[], int]) -> int:
-    """Do the work below a keeper where the system has what that needs, else without; its exit code.
+    """Do the work below a keeper if the system supports it, else without; its exit code.
 
-    To be called before there are threads or an event loop. The work runs in a child process.
+    Call it before there are threads or an event loop. The work runs in a child process.
     """
     if not (sys.platform == "linux" and linux.adopt_orphans()):
         return work()
@@ -51,7 +51,7 @@ def kept(work: Callable[[], int]) -> int:
     child = os.fork()
     if child:
         _keep(child)
-    os.setpgid(0, 0)  # a terminal's Ctrl-C reaches the keeper alone, which passes it on: once
+    os.setpgid(0, 0)  # Ctrl-C reaches only the keeper, which forwards it once
     linux.adopt_orphans()
     _kept_pid = os.getpid()
     threading.Thread(target=_end_with, args=(keeper,), daemon=True).start()
@@ -60,22 +60,22 @@ def kept(work: Callable[[], int]) -> int:
 
 
 def is_below_one() -> bool:
-    """Whether this process works below a keeper, and adopts orphans."""
+    """Whether this process runs below a keeper, and adopts orphans."""
     return _kept_pid == os.getpid()
 
 
 def stops_passed_on() -> int:
-    """How many signals that ask to stop the keeper has passed on to this process; 0 without a keeper."""
+    """How many stops the keeper has forwarded to this process; 0 without a keeper."""
     return _stops[0] if _stops is not None else 0
 
 
 def is_lost() -> bool:
-    """Whether the keeper is gone: then every job is being killed, and how one ends says nothing about it."""
+    """Whether the keeper is gone: then every job is being killed, and its end says nothing about it."""
     return _is_lost.is_set()
 
 
 def _end_with(keeper: int) -> None:
-    """Wait until the keeper is gone; then kill all children and end. A thread, so that no busy job holds it up."""
+    """Wait until the keeper is gone, then kill all children and exit. A thread, since a busy job may block the loop."""
     try:
         pidfd = os.pidfd_open(keeper)
     except OSError:  # not allowed here, or the keeper is gone
@@ -92,12 +92,12 @@ def _keep(child: int) -> NoReturn:
     _kill_all()
     if os.WIFSIGNALED(status):
         _end_by(os.WTERMSIG(status))
-        os._exit(_SIGNALLED + os.WTERMSIG(status))  # as the first process of a container, which no signal ends
+        os._exit(_SIGNALLED + os.WTERMSIG(status))  # PID 1 of a container is not killed by a signal
     os._exit(os.waitstatus_to_exitcode(status))
 
 
 def _wait(child: int) -> int:
-    """Pass signals on until the child has ended; its status. Adopted orphans that end are reaped."""
+    """Forward signals until the child has exited; its status. Adopted orphans that exit are reaped."""
     while True:
         number = signal.sigwait(_WATCHED)
         if number != signal.SIGCHLD:
@@ -112,7 +112,7 @@ def _wait(child: int) -> int:
 
 
 def _gather() -> None:
-    """Let signals of the same stop come together, and count it."""
+    """Collect the signals of one stop, and count the stop."""
     until = time.monotonic() + GATHER_S
     while (left_s := until - time.monotonic()) > 0:
         signal.sigtimedwait(_STOPS, left_s)
@@ -121,7 +121,7 @@ def _gather() -> None:
 
 
 def _ended() -> tuple[int, int]:
-    """A child that has ended, and its status; 0 when none has."""
+    """A child that has exited, and its status; 0 if none has."""
     try:
         return os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
@@ -129,7 +129,7 @@ def _ended() -> tuple[int, int]:
 
 
 def _kill_all() -> None:
-    """Kill every child; theirs are adopted when they die, so it goes on until nobody is left."""
+    """Kill every child, and their children, which are adopted when they die, until none is left."""
     give_up_at = time.monotonic() + _LONGEST_S
     while (left := linux.children()) and time.monotonic() < give_up_at:
         for pid in left:
@@ -141,7 +141,7 @@ def _kill_all() -> None:
 
 
 def _end_by(number: int) -> None:
-    """End by the same signal, so that who looks sees how the worker ended."""
+    """End by the same signal, so that the caller sees how the worker ended."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
     if number not in (signal.SIGKILL, signal.SIGSTOP):
         signal.signal(number, signal.SIG_DFL)

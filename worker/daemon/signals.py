@@ -1,11 +1,11 @@
-"""SIGTERM and SIGINT: the first asks to stop, a second one stops now. Other signals do what the work says.
+"""SIGTERM and SIGINT: the first asks to stop, a second one stops at once. The work handles other signals.
 
 One stop may arrive as several signals: `pkill` and systemd send SIGTERM to the keeper and to the worker, and the keeper
-passes its own on; a wrapper passes on a Ctrl-C that the terminal sent to everybody. So signals within GATHER_S of the
-first are the same stop, and so is the first that comes by the other way. Only a further one is somebody's second.
+forwards its own; a wrapper forwards a Ctrl-C that the terminal sent to every process. So signals within GATHER_S of the
+first are the same stop, and so is the first one that comes the other way. Only a further one is a second stop.
 
-Jobs run in this process, and may do anything: change what a signal does, block the loop, leave threads that never end.
-A stop ends all the same, in the time that it is given.
+Jobs run in this process and may change signal handlers, block the loop, or leave threads that never end. A stop ends in
+its time nevertheless.
 """
 
 import asyncio
@@ -26,21 +26,21 @@ STOPPED_NOW = 1
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _OTHER_WAY_S = 5.0
-"""How long after the first signal one that comes by the other way is still the same stop."""
+"""How long after the first signal one that comes the other way is the same stop, s."""
 _AGAIN_S = 1.0
 _LAST_S = 3.0
-"""How long the process may take to end once the work is done."""
+"""How long the process may take to exit after the work is done, s."""
 _log = logging.getLogger(__name__)
 _asked_at: float | None = None
 
 
 def asked_at() -> float | None:
-    """When the first signal asked to stop, by the monotonic clock; None before. Known while the loop hangs too."""
+    """When the first stop signal arrived, by the monotonic clock; None before. Works while the loop is blocked too."""
     return _asked_at
 
 
 class Stops:
-    """Counts signals that ask to stop, and tells a second stop from the same one that arrives twice."""
+    """Counts stop signals, and distinguishes a second stop from one that arrives twice."""
 
     def __init__(self) -> None:
         self._received = 0
@@ -58,7 +58,7 @@ class Stops:
         self._received += 1
 
     def gathered(self) -> None:
-        """What was received so far is one stop."""
+        """Count everything received so far as one stop."""
         self._first = self._ways()
 
     def is_second(self) -> bool:
@@ -67,7 +67,7 @@ class Stops:
         return any(now > max(first, is_free) for now, first in zip(self._ways(), self._first, strict=True))
 
     def _ways(self) -> tuple[int, int]:
-        """How many came through the keeper, and how many directly."""
+        """How many signals came through the keeper, and how many directly."""
         passed_on = parent_watch.stops_passed_on()
         return passed_on, max(0, self._received - passed_on)
 
@@ -78,10 +78,10 @@ async def until_signalled(
     is_hung_up: Callable[[], bool] = lambda: False,
     longest_s: float = math.inf,
 ) -> int:
-    """Do the work with an event that the first signal sets; a second one cancels it. The exit code.
+    """Do the work with an event that the first stop sets; a second stop cancels the work. The exit code.
 
-    SIGHUP asks to stop too when `others` does not name it, or when `is_hung_up` says that the terminal is closed.
-    The process ends `longest_s` after the first signal, whatever the work does.
+    SIGHUP is a stop too if `others` does not have it, or if `is_hung_up` says that the terminal is closed. The process
+    exits at most `longest_s` after the first signal.
     """
     asked = _Asked(others or {}, is_hung_up, longest_s)
     asked.listen()
@@ -101,7 +101,7 @@ async def until_signalled(
 
 
 class _Asked:
-    """What signals ask of the current task."""
+    """Handles the signals for the current task."""
 
     def __init__(
         self, others: Mapping[signal.Signals, Callable[[], None]], is_hung_up: Callable[[], bool], longest_s: float
@@ -125,18 +125,18 @@ class _Asked:
             self._loop.add_signal_handler(number, call)
 
     async def listen_again(self) -> None:
-        """Listen anew again and again: a job in this process may have changed what a signal does."""
+        """Install the handlers again each second: a job in this process may have changed them."""
         while True:
             await asyncio.sleep(_AGAIN_S)
             self.listen()
 
     def close(self) -> None:
-        """Handle none any more."""
+        """Stop handling signals."""
         for number in {*_SIGNALS, *self._others, signal.SIGHUP}:
             self._loop.remove_signal_handler(number)
 
     def _note(self, number: signal.Signals) -> None:
-        """Note the signal in its own handler, which runs even while a job blocks the loop."""
+        """Note the signal in a plain handler, which runs also while a job blocks the loop."""
         passed_on = signal.getsignal(number)
 
         def note(*arguments: Any) -> None:
@@ -152,7 +152,7 @@ class _Asked:
         self._stops.received()
         if is_first:
             _asked_at = time.monotonic()
-            gathering = threading.Timer(parent_watch.GATHER_S, self._gathered)  # no timer of the loop, which may hang
+            gathering = threading.Timer(parent_watch.GATHER_S, self._gathered)  # the loop may be blocked
             gathering.daemon = True
             gathering.start()
             self._end_in(self._longest_s)
@@ -184,13 +184,13 @@ class _Asked:
 
 
 def _end_after(wait_s: float, code: int) -> None:
-    """End this process with that exit code after a while, unless it has ended by then."""
+    """Exit with this code after `wait_s`, unless the process has exited before."""
     threading.Thread(target=_end, args=(wait_s, code), name="end", daemon=True).start()
 
 
 def _end(wait_s: float, code: int) -> None:
     time.sleep(wait_s)
-    _log.error("something that a job left behind does not end: the worker ends without it")
+    _log.error("something that a job has started does not end: the worker exits without it")
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()

@@ -1,4 +1,4 @@
-"""What a service manager is told: systemd's datagrams (sd_notify), on the socket that it names."""
+"""Notifies the service manager with the datagrams of systemd (sd_notify)."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ _log = logging.getLogger(__name__)
 
 
 class Notify:
-    """Tells the service manager how the worker is; with none, nobody. What it does not take is passed over."""
+    """Notifies the service manager, if there is one. A failed notification is ignored."""
 
     def __init__(self, supervisor: Supervisor | None) -> None:
         self._supervisor = supervisor
@@ -26,10 +26,10 @@ class Notify:
                 channel.settimeout(0)
                 channel.sendto("\n".join(words).encode(), name)
         except OSError as error:
-            _log.debug("the service manager was not told: %s", error)
+            _log.debug("the service manager was not notified: %s", error)
 
     async def watchdog(self) -> None:
-        """Say for ever that the worker's loop turns, twice in the time that the service manager gives."""
+        """Notify the watchdog twice in its interval, until cancelled: the event loop is running."""
         if self._supervisor is None or not self._supervisor.watchdog_s:
             return
         while True:

@@ -1,7 +1,7 @@
-"""Work that a busy job must not hold up: in a thread of its own, with an event loop of its own.
+"""Runs work in a separate thread with its own event loop, so that a busy job does not block it.
 
-A handler that blocks the worker's loop holds up neither the touches nor the announcements, unless it keeps Python's
-interpreter lock to itself.
+A function that blocks the loop of the worker delays neither touches nor heartbeats, unless it keeps Python's
+interpreter lock.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 
-async def steadily(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run the work in a thread until it ends or this is cancelled. Raises what it raised."""
+async def run_in_thread(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run the work in a thread until it ends or this is cancelled. Raises what the work raised."""
     here = asyncio.get_running_loop()
     ended: asyncio.Future[None] = here.create_future()
     begun: asyncio.Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = here.create_future()
@@ -22,7 +22,7 @@ async def steadily(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await work()
 
     def tell(call: Callable[..., object], *arguments: object) -> None:
-        with suppress(RuntimeError):  # the worker's loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop of the worker is closed: nobody waits any more
             here.call_soon_threadsafe(_unless_done(call), *arguments)
 
     def run() -> None:
@@ -39,7 +39,7 @@ async def steadily(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
         await asyncio.shield(ended)
     except asyncio.CancelledError:
-        loop, task = await begun  # a thread that was only just started is cancelled too
+        loop, task = await begun  # also for a thread that has just been started
         if task is not None:
             with suppress(RuntimeError):  # it has ended meanwhile
                 loop.call_soon_threadsafe(task.cancel)

@@ -1,1 +1,1 @@
-"""What one job prints, uses and ends with."""
+"""The output, receipt and outcome of one job."""

@@ -1,37 +1,37 @@
-"""What becomes of a job that this worker took: values, which say nothing of how they are reported.
+"""Outcomes of jobs at this worker, as values.
 
-ended how                          outcome                            reported as
+end of the job                     outcome                            reported as
 exit code 0                        Succeeded                          succeeded
 another exit code                  Failed("bad_exit", ...)            failed
 cannot be started                  Failed("not_started", ...)         failed
 died by a signal                   Failed("killed", ...)              failed
 ran longer than its timeout        Failed("timeout", ...)             failed
 the function raised                Failed("exception", ...)           failed
-the function answered nonsense     Failed("invalid_outcome", ...)     failed
+the result is no valid outcome     Failed("invalid_outcome", ...)     failed
 the address answered 500           Failed("http_…", ...)              failed
 the address did not answer         Failed("http_error", ...)          failed
-the worker or its engine broke     Failed("worker_error", ...)        failed
-no command for its image, or no    Released(delay_s)                  queued again, later; the delivery is
-  room to start a process here                                          not counted
-still runs when the worker stops   Released()                         queued again at its old place
+the worker or its engine failed    Failed("worker_error", ...)        failed
+no command for its image, or no    Released(delay_s)                  queued later; the delivery is not
+  room to start a process here                                          counted
+still runs when the worker stops   Released()                         queued at its old rank
 cancelled, or the lease was lost   Dropped()                          nothing: the broker knows already
 """
 
 from msgspec import Struct
 
 MAX_DELAY_S = 31_536_000
-"""The longest delay of a release that the broker takes, in s."""
+"""The longest delay of a release that the broker accepts, in s."""
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """What a run used, as its runner knows it (a process: of os.wait4); it goes into the job's receipt."""
+    """Resources that a run used, for its receipt; for a process from os.wait4."""
 
     exit_code: int | None = None
     signal: str | None = None
-    """The name of the signal it died by: SIGKILL."""
+    """The name of the signal that ended it: SIGKILL."""
     max_rss_bytes: int | None = None
     cpu_s: float | None = None
-    """User and system time together."""
+    """User and system time."""
 
 
 class Succeeded(Struct, frozen=True):
@@ -44,7 +44,7 @@ class Succeeded(Struct, frozen=True):
 
 
 class Failed(Struct, frozen=True):
-    """The job did not do its work. `reason` is a machine's word, `error` is for people."""
+    """The job did not do its work. `reason` is for programs, `error` is for people."""
 
     reason: str
     error: str
@@ -55,7 +55,7 @@ class Failed(Struct, frozen=True):
 
 
 class Released(Struct, frozen=True):
-    """The job goes back to its queue, after a delay in s; as if it had not been handed out."""
+    """The job returns to its queue, after a delay in s; the delivery is not counted."""
 
     delay_s: int = 0
 

@@ -1,7 +1,7 @@
-"""What a job printed: its head and its tail are kept, in memory while short and in files without a name above that.
+"""Keeps the output of a job: its head and its tail, in memory while they are short, else in files without a name.
 
-A disk that is full, or gone, costs what has no room in memory then, and nothing else: what was kept before stays, and
-the log says why there is no more.
+If the disk is full or gone, later output that does not fit into memory is lost. Earlier output stays, and the log says
+why the rest is missing.
 """
 
 import os
@@ -15,7 +15,7 @@ _PIECE_BYTES = 256 * 1024
 
 
 class Output:
-    """The first and the last half of `keep_bytes` of a job's output; a line between them says how much is missing."""
+    """The first and last bytes of a job's output, half of `keep_bytes` each, with a line about the missing ones."""
 
     def __init__(self, keep_bytes: int) -> None:
         self._keep_bytes = keep_bytes
@@ -29,21 +29,21 @@ class Output:
 
     @property
     def beginning_bytes(self) -> int:
-        """How much `beginning` has: it only grows, and what is in it never changes."""
+        """The size of `beginning`: it only grows, and its bytes never change."""
         return self._head.kept_bytes
 
     @property
     def cut_bytes(self) -> int:
-        """How much of it is missing."""
+        """How many bytes are missing."""
         return self._tail.cut_bytes
 
     @property
     def trouble(self) -> str:
-        """Why no more is kept, as the system says it: No space left on device; "" when nothing went wrong."""
+        """Why the rest is lost, in the words of the system: No space left on device; "" if nothing is."""
         return "" if self.is_empty else self._head.trouble or self._tail.trouble
 
     def write(self, piece: bytes) -> None:
-        """Take the next piece. A full disk ends what is kept and nothing else."""
+        """Add the next piece. Never raises OSError."""
         self.size_bytes += len(piece)
         rest = self._head.write(piece)
         if rest:
@@ -55,7 +55,7 @@ class Output:
             yield piece
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """What is kept, from the beginning each time, and the line on what is missing. Never raises OSError."""
+        """All kept output, from its start, with the line about the missing bytes. Never raises OSError."""
         for piece in self._head.pieces(self._head.kept_bytes):
             yield piece
         if self.cut_bytes:
@@ -66,7 +66,7 @@ class Output:
             yield piece
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         if not self.is_empty:
             self._head.close()
             self._tail.close()
@@ -81,17 +81,17 @@ class Output:
 
 
 class _LogFile:
-    """A short content in memory; a longer one in a file without a name, unless the disk does not take it."""
+    """Bytes in memory while they are few, else in a file without a name, if the disk allows it."""
 
     def __init__(self) -> None:
         self._memory = bytearray()
         self._descriptor = -1
         self._is_closed = False
         self.trouble = ""
-        """Why it does not get longer, as the system says it."""
+        """Why it stopped growing, in the words of the system."""
 
     def write(self, at: int, piece: bytes) -> int:
-        """Write at a place that is not behind the end; how much was written. Less than all of it: see `trouble`."""
+        """Write at a position up to the end; how much was written. If it is not all, see `trouble`."""
         if self._descriptor < 0 and at + len(piece) > _IN_MEMORY_BYTES and not self.trouble:
             self._move()
         if self._descriptor >= 0:
@@ -101,7 +101,7 @@ class _LogFile:
         return len(kept)
 
     def pieces(self, begin: int, end: int) -> Iterator[bytes]:
-        """What stands between two places; where it cannot be read, why."""
+        """The bytes between two positions; if they cannot be read, a line that says why."""
         while begin < end:
             if self._is_closed:
                 raise ValueError("it is closed")
@@ -116,7 +116,7 @@ class _LogFile:
             yield piece
 
     def close(self) -> None:
-        """Let go of it."""
+        """Free the memory and the file."""
         self._is_closed = True
         self._memory.clear()
         descriptor, self._descriptor = self._descriptor, -1
@@ -125,7 +125,7 @@ class _LogFile:
                 os.close(descriptor)
 
     def _move(self) -> None:
-        """Go over to a file, or stay in memory when there can be none."""
+        """Move to a file, or stay in memory if none can be created."""
         try:
             with tempfile.TemporaryFile(buffering=0) as file:
                 descriptor = os.dup(file.fileno())
@@ -142,7 +142,7 @@ class _LogFile:
     def _written(self, at: int, piece: bytes) -> int:
         done = 0
         try:
-            while done < len(piece):  # the system takes a part only where the disk has no room for more
+            while done < len(piece):  # a partial write means that the disk is full
                 done += os.pwrite(self._descriptor, memoryview(piece)[done:], at + done)
         except OSError as error:
             self.trouble = _said(error)
@@ -155,7 +155,7 @@ class _LogFile:
 
 
 class _Part:
-    """The first bytes of what is written."""
+    """Keeps the first bytes."""
 
     def __init__(self, most_bytes: int) -> None:
         self._file = _LogFile()
@@ -164,11 +164,11 @@ class _Part:
 
     @property
     def trouble(self) -> str:
-        """Why it ended before it was full."""
+        """Why it stopped before it was full."""
         return self._file.trouble
 
     def write(self, piece: bytes) -> bytes:
-        """Keep what there is room for; the rest."""
+        """Keep as much as fits; the rest."""
         wanted = piece[: self._most_bytes - self.kept_bytes]
         if not wanted:
             return piece
@@ -179,16 +179,16 @@ class _Part:
         return piece[written:]
 
     def pieces(self, size_bytes: int) -> Iterator[bytes]:
-        """The first bytes of what is kept."""
+        """The first `size_bytes` of the kept bytes."""
         return self._file.pieces(0, size_bytes)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
 class _Ring:
-    """The last bytes of what is written, in a file that is written round and round."""
+    """Keeps the last bytes, in a file that is overwritten as a ring."""
 
     def __init__(self, most_bytes: int) -> None:
         self._file = _LogFile()
@@ -204,11 +204,11 @@ class _Ring:
 
     @property
     def cut_bytes(self) -> int:
-        """How much was written and is not kept."""
+        """How many bytes were written and are not kept."""
         return self.seen_bytes - self._kept_bytes
 
     def write(self, piece: bytes) -> None:
-        """Keep the piece in the place of the oldest bytes. On a full disk the ring stays as long as it is."""
+        """Keep the piece instead of the oldest bytes. On a full disk the ring does not grow."""
         self.seen_bytes += len(piece)
         kept = piece[-self._most_bytes :] if self._most_bytes else b""
         while kept:
@@ -224,17 +224,17 @@ class _Ring:
             kept = kept[written:]
 
     def pieces(self) -> Iterator[bytes]:
-        """What is kept, oldest first."""
+        """The kept bytes, oldest first."""
         if self._kept_bytes == self._most_bytes:
             yield from self._file.pieces(self._at, self._most_bytes)
         yield from self._file.pieces(0, self._at)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def _shorten(self) -> None:
-        """Go on in the room that there is; in none when not even that can be written over."""
+        """Continue with the present size; with none if not even that can be overwritten."""
         is_growing = self._at == self._kept_bytes
         self._most_bytes = self._kept_bytes = self._kept_bytes if is_growing else 0
         self._at = 0

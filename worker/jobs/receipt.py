@@ -1,4 +1,4 @@
-"""What a run leaves behind at its job: who ran it, how it ended, what it took."""
+"""The receipt of a run: who ran the job, how it ended, what it used."""
 
 from functools import lru_cache
 
@@ -8,11 +8,11 @@ from worker.daemon.deliveries import Delivery
 from worker.host import host_name
 from worker.jobs.outcome import Failed, Outcome, Succeeded
 
-_milliseconds = lru_cache(maxsize=4096)(milliseconds)  # jobs that are enqueued or taken together have the same times
+_milliseconds = lru_cache(maxsize=4096)(milliseconds)  # jobs of one call have the same times
 
 
 def receipt_of(run: Delivery, outcome: Outcome, worker: str) -> Receipt:
-    """The receipt of a run that has ended, with what its runner knows of it. Raises ValueError for an odd host name."""
+    """The receipt of a run that has ended. Raises ValueError for a host name that cannot be sent."""
     usage = outcome.usage if isinstance(outcome, Succeeded | Failed) else None
     return Receipt(
         worker=worker,
@@ -29,7 +29,7 @@ def receipt_of(run: Delivery, outcome: Outcome, worker: str) -> Receipt:
 
 
 def _wait_ms(run: Delivery) -> int:
-    """By the store's clock alone."""
+    """The time from due to delivery, by the clock of the store."""
     job = run.job
     if not job.started_at:
         return 0

@@ -1,15 +1,15 @@
-"""Texts of what a job answers or raises: they never raise, always fit, and are always UTF-8."""
+"""Texts of results and exceptions of jobs. These functions never raise, and return valid, sendable text."""
 
 MAX_REASON = 256
-"""How many characters the broker takes of a reason."""
+"""Characters of a reason that the broker accepts."""
 MAX_ERROR = 4096
-"""How many it takes of an error text."""
+"""Characters of an error text that the broker accepts."""
 
 _CUT = "…"
 
 
 def shown(value: object) -> str:
-    """What str() gives; of what has no text, a sentence that says so. What is not UTF-8 is escaped."""
+    """str(value), or a sentence if str() fails. Invalid UTF-8 is escaped."""
     try:
         return plain(value if type(value) is str else str(value))
     except BaseException as error:  # noqa: BLE001 -- the value's own code, whatever it raises
@@ -31,15 +31,15 @@ def kind_of(value: object) -> str:
 
 
 def clipped(text: str, most: int) -> str:
-    """The text in at most so many characters; one that is cut ends with an ellipsis."""
+    """The text in at most `most` characters; a text that is cut ends with an ellipsis."""
     return text if len(text) <= most else text[: most - len(_CUT)] + _CUT
 
 
 def encoded(text: str) -> bytes:
-    """The text as UTF-8; half a character is escaped."""
+    """The text as UTF-8; lone surrogates are escaped."""
     return str.encode(text, "utf-8", "backslashreplace")
 
 
 def plain(text: str) -> str:
-    """The text as one that can be sent, an exact str."""
+    """The text as an exact str that can be sent."""
     return encoded(text).decode()

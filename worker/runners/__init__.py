@@ -1,4 +1,4 @@
-"""What runs a job: one small interface, and one module for each way."""
+"""Runners of jobs: one small interface, and one module for each kind."""
 
 import asyncio
 from typing import Any, Protocol
@@ -12,14 +12,14 @@ class Runner(Protocol):
     """Runs one job at a time for each call of `run`."""
 
     async def run(self, job: Job, log: Output) -> Outcome:
-        """Run the job to its end, with its output in the log. The job's `timeout` bounds the run.
+        """Run the job to its end, with its output in the log. The job's `timeout` limits the run.
 
-        When cancelled, end the job at once with all that it started, and only then raise CancelledError.
+        When cancelled, kill the job and all that it started, and only then raise CancelledError.
         """
         ...
 
     def abandon(self, task: asyncio.Task[Any]) -> None:
-        """End what can be ended of a run whose task went on after it was cancelled. Raises nothing."""
+        """Stop as much as possible of a run whose task ignored its cancellation. Raises nothing."""
         ...
 
 
@@ -27,17 +27,17 @@ class EntryRunner(Protocol):
     """A runner for one kind of entry of the table."""
 
     async def run(self, entry: Any, job: Job, log: Output) -> Outcome:
-        """As Runner.run, in the way that the entry says."""
+        """As Runner.run, for this entry."""
         ...
 
     async def open(self) -> None:
-        """Make ready before the first job, where there is something to make ready. Raises nothing."""
+        """Prepare for the first job, if needed. Raises nothing."""
         ...
 
     def abandon(self, task: asyncio.Task[Any]) -> None:
-        """As Runner.abandon; the run may be another runner's."""
+        """As Runner.abandon; the run may belong to another runner."""
         ...
 
     async def aclose(self) -> None:
-        """Let go of what is held between jobs; none runs any more."""
+        """Free what is kept between jobs; no job is running any more."""
         ...

@@ -1,4 +1,4 @@
-"""What the answer of a Python function stands for. Whatever it is, the job ends with an outcome that can be sent."""
+"""The outcome for the result of a Python function. Any result becomes an outcome that can be sent."""
 
 import math
 import re
@@ -18,7 +18,7 @@ _SIGNAL = re.compile(r"[A-Za-z0-9 +-]{0,64}")
 
 
 def outcome_of(result: object) -> tuple[Outcome, bytes]:
-    """The outcome, and what goes into the log: a text or bytes of the function's. Raises nothing of the result's."""
+    """The outcome, and the text or bytes for the log. Never raises, whatever the code of the result does."""
     if result is None:
         return _SUCCEEDED, b""
     try:
@@ -36,13 +36,13 @@ def outcome_of(result: object) -> tuple[Outcome, bytes]:
 
 
 def raised(error: BaseException) -> Failed:
-    """What an exception of a function stands for."""
+    """The outcome for an exception of a function."""
     how = "; nobody cancelled it but the function itself" if isinstance(error, CancelledError) else ""
     return Failed("exception", clipped(named(error), MAX_ERROR - len(how)) + how)
 
 
 def traceback_of(error: BaseException) -> bytes:
-    """The traceback of a handler's exception, as text for the log; of one that has none, its name."""
+    """The traceback of an exception, as text for the log; without a traceback the name of the exception."""
     try:
         return encoded("".join(traceback.format_exception(error)))
     except BaseException:  # noqa: BLE001 -- the exception's own code, whatever it raises
@@ -50,7 +50,7 @@ def traceback_of(error: BaseException) -> bytes:
 
 
 def _checked(outcome: Outcome) -> Outcome:
-    """The same outcome when it can be reported; else, or cut, one that can."""
+    """The outcome in a form that can be reported: texts are cut, and invalid fields replaced."""
     if isinstance(outcome, Dropped):
         return _invalid("it returned Dropped(), which only the worker may say")
     if isinstance(outcome, Released):
@@ -77,7 +77,7 @@ def _released(delay_s: object) -> Outcome:
 
 
 def _unfit(result: object) -> str:
-    """Why a result is neither an outcome nor a text; "" when it is one."""
+    """Why a result is neither an outcome nor a text; "" if it is one."""
     if isinstance(result, type) and issubclass(result, (*_OUTCOMES, BaseException)):
         return f"it returned the class {clipped(result.__name__, MAX_REASON)} instead of one of its instances"
     if isinstance(result, BaseException):

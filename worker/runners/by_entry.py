@@ -1,4 +1,4 @@
-"""The runner of the whole table: finds a job's entry and hands the job to the runner of that kind."""
+"""The runner for the whole table: finds the entry of a job, and calls the runner for its kind."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class RunnerByEntry:
-    """Looks each job up in the table of that moment. An image that is not there is given back, for another worker."""
+    """Looks each job up in the present table. A job whose image is not in it is released, for another worker."""
 
     def __init__(
         self, tables: Tables, makers: Mapping[type[Entry], Callable[[], EntryRunner]], give_back_s: int
@@ -28,7 +28,7 @@ class RunnerByEntry:
         self._unknown: set[str] = set()
 
     async def open(self) -> None:
-        """Make the runners of the table ready."""
+        """Prepare the runners of the table."""
         for kind in self._tables.now.types:
             await self._runner(kind).open()
 
@@ -40,7 +40,7 @@ class RunnerByEntry:
         return await self._runner(type(entry)).run(entry, job, log)
 
     def abandon(self, task: asyncio.Task[Any]) -> None:
-        """End what can be ended of a run that went on after it was cancelled."""
+        """Stop as much as possible of a run that ignored its cancellation."""
         for runner in self._runners.values():
             runner.abandon(task)
 
@@ -58,7 +58,7 @@ class RunnerByEntry:
         if job.image not in self._unknown:
             self._unknown.add(job.image)
             _log.warning(
-                "job %s: nothing in the table for image %.255r; such jobs are given back for %d s (said once)",
+                "job %s: nothing in the table for image %.255r; such jobs are released for %d s (logged once)",
                 job.id, job.image, self._give_back_s,
             )  # fmt: skip
         return Released(self._give_back_s)

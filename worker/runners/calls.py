@@ -1,7 +1,7 @@
-"""Async functions while they run in the worker's loop: whose code runs now, and a stop for one that blocks the loop.
+"""Async functions that run in the event loop of the worker: whose code runs now, and how to stop one that blocks it.
 
-A coroutine that does not come back to the loop can be neither cancelled nor timed out by it. A thread sees that its
-time is over, and sends SIGURG; the handler of that signal runs in the code of the function, and raises there.
+The loop can neither cancel nor time out a coroutine that never returns to it. A thread sees that its time has ended,
+and sends SIGURG; the signal handler runs inside the code of the function and raises there.
 """
 
 import asyncio
@@ -17,19 +17,19 @@ from worker.daemon import signals
 
 _LOOK_S = 0.5
 _LATE_S = 1.0
-"""How much longer than its time a function may take before it counts as one that blocks the loop."""
+"""How much longer than its time a function may take before it counts as blocking the loop, s."""
 
 _current: ContextVar["Call | None"] = ContextVar("call", default=None)
 
 
 class Interrupted(BaseException):
-    """Raised in a function that blocks the loop. No Exception, so that a function that catches those ends too."""
+    """Raised in a function that blocks the loop. Not an Exception: a function that catches those must end too."""
 
 
 class Call:
     """One run of one function, as a context manager: its code runs inside the block.
 
-    A process that the function forked does not get out of the block.
+    A process that the function forked exits at the end of the block.
     """
 
     __slots__ = ("_calls", "_pid", "context", "is_interrupted", "is_over", "task", "timeout_at", "until")
@@ -38,7 +38,7 @@ class Call:
         self._calls = calls
         self._pid = pid
         self.timeout_at = self.until = time.monotonic() + limit_s
-        """`until`: when it must have ended, at its timeout, or before it when the worker stops."""
+        """`until`: when it must end: at its timeout, or earlier when the worker stops."""
         self.is_over = False
         self.is_interrupted = False
         self.task = asyncio.current_task()
@@ -62,12 +62,12 @@ class Call:
         return now >= self.timeout_at
 
     def blocks(self) -> bool:
-        """Whether it goes on though its time is over."""
+        """Whether it still runs after its time has ended."""
         return time.monotonic() >= self.until + _LATE_S and not self.is_over
 
 
 class Calls:
-    """All that run. `grace_s` is how long they may go on when the worker is asked to stop."""
+    """All running functions. `grace_s`: how long they may continue when the worker stops, s."""
 
     def __init__(self, grace_s: float) -> None:
         self._grace_s = grace_s
@@ -77,13 +77,13 @@ class Calls:
         self._thread: threading.Thread | None = None
 
     def call(self, limit_s: float) -> Call:
-        """The run of a function that may take `limit_s`."""
+        """A run of a function that may take `limit_s`."""
         if self._thread is None:
             self._start()
         return Call(self._calls, self._pid, limit_s)
 
     def abandon(self, task: asyncio.Task[Any]) -> None:
-        """End a function that went on after its task was cancelled: it is closed where it waits, and never resumed."""
+        """Stop a function whose task ignored its cancellation: close the coroutine where it waits."""
         for call in self._calls:
             if call.task is task:
                 coroutine: Any = task.get_coro()
@@ -98,7 +98,7 @@ class Calls:
 
     def _start(self) -> None:
         self._thread = threading.Thread(target=self._watch, name="calls", daemon=True)
-        os.register_at_fork(after_in_child=asyncio.get_running_loop().stop)  # a child must not run the loop as well
+        os.register_at_fork(after_in_child=asyncio.get_running_loop().stop)  # a child must not run the loop too
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGURG, _interrupt)
             self._thread.start()
@@ -114,7 +114,7 @@ class Calls:
 
 
 def current() -> Call | None:
-    """The call whose code runs now: the function's own, or a task or callback that it made."""
+    """The call whose code runs now: that of the function, or of a task or callback that it created."""
     return _current.get()
 
 

@@ -1,7 +1,7 @@
-"""A child process that leads its own group: starting it, its output, its end, and the end of all that it started.
+"""A child process with its own process group: starts it, reads its output, and kills it with all that it started.
 
-Not asyncio's own subprocess: that one waits for everybody who holds the pipe, and reaps the child before its group can
-be killed without a race for its number.
+It does not use asyncio's subprocess, which waits for every holder of the pipe, and reaps the child before its group can
+be killed: the number could belong to another process by then.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class Child:
     """One command in a session and process group of its own; stdout and stderr go into one pipe, in order."""
 
     def __init__(self, command: Command, payload: bytes, output: Output, keep_open: Sequence[int] = ()) -> None:
-        """Start it; it has the descriptors of `keep_open` too. Raises OSError or ValueError when it cannot be run."""
+        """Start it; it inherits the descriptors of `keep_open`. Raises OSError or ValueError if that fails."""
         self._loop = asyncio.get_running_loop()
         self.output = output
         self._exited = asyncio.Event()
@@ -77,32 +77,32 @@ class Child:
 
     @property
     def used(self) -> tuple[float, int | None]:
-        """CPU in s, and the most memory in bytes, of the command and of those of its children that it waited for.
+        """CPU time in s, and peak memory in bytes, of the command and of the children that it waited for.
 
-        The system counts what the worker had when it started the command; no more than that tells nothing, and is None.
+        The system counts the memory of the worker at the start too; a peak that is not above that is unknown, None.
         """
         used = self._used
         most = used.ru_maxrss * _RSS_UNIT_BYTES if used.ru_maxrss > self._own_rss else None
         return used.ru_utime + used.ru_stime, most
 
     async def exited(self) -> None:
-        """Wait for the end of the command itself. What it left behind in its group is dead by then."""
+        """Wait for the end of the command. The rest of its group has been killed by then."""
         await self._exited.wait()
 
     async def stop(self, kill_after_s: float) -> None:
-        """TERM to the group, and KILL when the command is still there after `kill_after_s`."""
+        """Send TERM to the group, and KILL if the command still runs after `kill_after_s`."""
         self._signal(signal.SIGTERM)
         with suppress(TimeoutError):
             async with asyncio.timeout(kill_after_s):
                 await self.exited()
 
     async def close(self) -> None:
-        """Kill the group unless it is gone, and read the rest of the output."""
+        """Kill the group if it still exists, and read the rest of the output."""
         try:
             self._signal(signal.SIGKILL)
             await self.exited()
             self.read_all()
-            if not self._silent.is_set():  # somebody who left the group still holds the pipe
+            if not self._silent.is_set():  # a process that left the group still holds the pipe
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LAST_OUTPUT_S):
                         await self._silent.wait()
@@ -110,7 +110,7 @@ class Child:
             self._end_of_output()
 
     def read_all(self) -> None:
-        """Take what was printed so far: what the pipe holds and no more, however fast somebody goes on printing."""
+        """Read the present content of the pipe and no more, however fast a process prints."""
         left = _PIPE_BYTES
         while left > 0 and not self._silent.is_set() and (size := self._read()):
             left -= size
@@ -155,7 +155,7 @@ class Child:
         self._reap()
 
     def _reap(self) -> None:
-        # Until it is waited for, the dead child keeps its number, so this cannot hit a stranger's group.
+        # The dead child keeps its number until it is waited for, so this cannot hit another group.
         _signal_group(self._popen.pid, signal.SIGKILL)
         _, status, self._used = os.wait4(self._popen.pid, 0)
         self._popen.returncode = os.waitstatus_to_exitcode(status)

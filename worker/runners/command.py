@@ -1,4 +1,4 @@
-"""A command as the system starts it: from an entry of the table, the worker's environment and a job."""
+"""Builds the command for a job from an entry of the table and the environment of the worker."""
 
 import os
 import pwd
@@ -16,7 +16,7 @@ _NONE = Limits()
 
 
 class User(NamedTuple):
-    """Whom a command runs as, when that is not the worker's own user."""
+    """The user of a command, if it is not that of the worker."""
 
     uid: int
     gid: int
@@ -24,20 +24,20 @@ class User(NamedTuple):
 
 
 class Command(NamedTuple):
-    """What is started."""
+    """A command to start."""
 
     argv: Argv
     executable: str
     environment: dict[str, str]
     cwd: str | None
     user: User | None
-    """Whom it is started as; None when it starts as the worker's user, and perhaps becomes another itself."""
+    """The user that starts it; None: that of the worker, and its shim may change it."""
     owner_uid: int | None
-    """Whom its files are to belong to, when that is not the worker's user."""
+    """The owner of its files, if it is not the user of the worker."""
 
 
 def command_of(entry: ProcessEntry, job: Job, passed_on: Mapping[str, str], refusal: int) -> Command:
-    """The command of this job; with limits its shim says on `refusal` why it cannot run it.
+    """The command of this job. With limits, its shim reports on `refusal` why it cannot run it.
 
     Raises ValueError for a user that does not exist.
     """

@@ -1,4 +1,4 @@
-"""The container runner: a job's image is a container's, run by Docker, Podman or whatever has Docker's Engine API."""
+"""The container runner: runs the image of a job with Docker, Podman or another server of Docker's Engine API."""
 
 import asyncio
 import logging
@@ -24,19 +24,19 @@ _LAST_OUTPUT_S = 2.0
 _REMOVAL_S = 30.0
 _ANSWER_S = 5.0
 _NO_ENGINE = 900
-"""The status that aiodocker makes up when it cannot connect."""
+"""The status that aiodocker reports if it cannot connect."""
 _TROUBLE = (DockerError, aiohttp.ClientError, OSError)
-"""What the engine's client raises; a TimeoutError is an OSError."""
+"""Exceptions of the client; a TimeoutError is an OSError."""
 _PIECE_BYTES = 64 * 1024
 _SIGNALLED = 128
-"""An engine tells of a signal by an exit code of 128 and its number."""
+"""An engine reports a signal as exit code 128 plus its number."""
 _SIGNALS = frozenset(int(number) for number in signal.Signals)
 
 _log = logging.getLogger(__name__)
 
 
 class ContainerRunner:
-    """Runs containers: the payload on stdin, stdout and stderr into the log, removed whatever happens."""
+    """Runs containers: the payload goes to stdin, stdout and stderr to the log. The container is always removed."""
 
     def __init__(self, engine: Engine, *, kill_after_s: float, give_back_s: int) -> None:
         self._engine = engine
@@ -44,7 +44,7 @@ class ContainerRunner:
         self._give_back_s = give_back_s
 
     async def run(self, entry: ContainerEntry, job: Job, log: Output) -> Outcome:
-        """Run a container of the job's image. The timeout bounds the pull and the run; no engine gives the job back."""
+        """Run a container of the job's image. The timeout includes the pull. Without an engine the job is released."""
         until = asyncio.get_running_loop().time() + job.timeout
         try:
             async with asyncio.timeout_at(until) as limit:
@@ -56,14 +56,14 @@ class ContainerRunner:
         return await self._run(container, entry, job, log, until)
 
     async def open(self) -> None:
-        """Remove the containers of a worker that is gone. Without an engine a later job tries again."""
+        """Remove containers of dead workers. Without an engine a later job tries again."""
         try:
             await self._engine.open()
         except _TROUBLE as error:
             _log.warning("no container engine: %s", error or type(error).__name__)
 
     def abandon(self, task: asyncio.Task[Any]) -> None:
-        """Nothing more is done: the run ends what it started as soon as it can."""
+        """Do nothing: the run removes its container as soon as it can."""
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -93,15 +93,15 @@ class ContainerRunner:
             await self._remove(container, job)
 
     def _not_started(self, job: Job, error: Exception) -> Outcome:
-        """A refusal of the engine is the job's failure; that there is no engine is this machine's trouble."""
+        """The outcome for an error of the engine: a refusal fails the job, a missing engine releases it."""
         if isinstance(error, DockerError) and error.status != _NO_ENGINE:
             said = f"cannot run a container of {job.image!r}: {shown(error.message)}"
             return Failed("not_started", clipped(said, MAX_ERROR))
-        _log.warning("job %s: no container engine (%s); given back", job.id, shown(error) or kind_of(error))
+        _log.warning("job %s: no container engine (%s); released", job.id, shown(error) or kind_of(error))
         return Released(self._give_back_s)
 
     async def _stop(self, container: DockerContainer, job: Job) -> None:
-        """TERM, and KILL later. An engine that does not answer is not waited for: removing kills too."""
+        """Send TERM, and KILL later. It does not wait for an engine that does not answer: removal kills too."""
         try:
             async with asyncio.timeout(self._kill_after_s + _ANSWER_S):
                 await container.stop(t=round(self._kill_after_s))
@@ -109,7 +109,7 @@ class ContainerRunner:
             _log.warning("job %s: its container did not stop: %s", job.id, shown(error) or kind_of(error))
 
     async def _remove(self, container: DockerContainer, job: Job) -> None:
-        """Kill and remove the container. One that cannot be removed is found at the next start."""
+        """Kill and remove the container. If that fails, the next start of a worker does it."""
         try:
             async with asyncio.timeout(_REMOVAL_S):
                 await container.delete(force=True, v=True)
@@ -118,7 +118,7 @@ class ContainerRunner:
 
 
 def ending(state: Mapping[str, Any], entry: ContainerEntry) -> Outcome:
-    """What the engine's State of a container that ended stands for."""
+    """The outcome for the State of a container that has ended."""
     code = int(state["ExitCode"])
     if state.get("OOMKilled"):
         return Failed("killed", f"out of memory: it had {entry.memory_bytes} bytes", Usage(exit_code=code))
@@ -142,7 +142,7 @@ async def _attached(container: DockerContainer) -> AsyncIterator[Stream]:
 
 @asynccontextmanager
 async def _piped(stream: Stream, job: Job, log: Output) -> AsyncIterator[None]:
-    """The payload goes in and the output comes out while the block runs, and a little longer."""
+    """Write the payload and read the output inside the block, and the last output after it."""
     reading = asyncio.create_task(_read(stream, log))
     feeding = asyncio.create_task(_feed(stream, (job.payload or "").encode()))
     try:
@@ -160,7 +160,7 @@ async def _read(stream: Stream, log: Output) -> None:
 
 
 async def _feed(stream: Stream, payload: bytes) -> None:
-    """Write the payload, then only that side's end: the output goes on."""
+    """Write the payload and close only that direction: the output continues."""
     for first in range(0, len(payload), _PIECE_BYTES):
         await stream.write_in(payload[first : first + _PIECE_BYTES])
     connection = stream._resp.connection if stream._resp else None  # noqa: SLF001 -- aiodocker ends both sides or none

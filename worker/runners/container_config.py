@@ -1,4 +1,4 @@
-"""What an engine is told to create for a job: safe unless the entry says otherwise, and labelled."""
+"""The configuration of the container for a job: safe by default, and labelled."""
 
 import os
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ HOST, WORKER = "titan.host", "titan.worker"
 
 
 def config_of(entry: ContainerEntry, job: Job) -> dict[str, Any]:
-    """The container, as the Engine API names its parts."""
+    """The configuration in the terms of the Engine API."""
     environment = environment_of(job, entry.env)
     return {
         "Image": job.image,
@@ -44,11 +44,11 @@ def config_of(entry: ContainerEntry, job: Job) -> dict[str, Any]:
 
 
 def own_labels() -> dict[str, str]:
-    """Who made a container: this machine, and this process by its number and the time of its start."""
+    """The creator of a container: this machine, and this process by its number and start time."""
     return {HOST: host_name(), WORKER: f"{os.getpid()}/{linux.started_at(os.getpid())}"}
 
 
 def is_left_behind(labels: Mapping[str, str]) -> bool:
-    """Whether a worker of this machine made it that is no longer there."""
+    """Whether a worker of this machine created it that no longer exists."""
     pid, _, started_at = labels.get(WORKER, "").partition("/")
     return labels.get(HOST) == host_name() and pid.isdigit() and linux.started_at(int(pid)) != started_at

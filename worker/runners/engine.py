@@ -1,4 +1,4 @@
-"""A container engine: its connections, pulls, and what an earlier worker left there."""
+"""A container engine: connections, pulls, and containers of earlier workers."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Engine:
-    """The engine at an address such as unix:///run/podman/podman.sock; "" finds Docker's own."""
+    """The engine at an address such as unix:///run/podman/podman.sock; "" is the default of Docker."""
 
     def __init__(self, address: str = "") -> None:
         self._address = address
@@ -27,7 +27,7 @@ class Engine:
         self._opening = asyncio.Lock()
 
     async def open(self) -> None:
-        """Connect, and remove what is left of a worker that is gone; once. Raises OSError when there is no engine."""
+        """Connect once, and remove containers of dead workers. Raises OSError without an engine."""
         async with self._opening:
             if self._docker is None:
                 docker = self._connected()
@@ -44,12 +44,12 @@ class Engine:
             await self._docker.close()
 
     async def pull(self, image: str, policy: Literal["always", "missing", "never"], log: Output) -> None:
-        """Have the image there as the policy says, with the progress in the log. Raises DockerError when it is not."""
+        """Pull the image as the policy says, with the progress in the log. Raises DockerError."""
         if policy == "never" or (policy == "missing" and await self._has(image)):
             return
         error = ""
         try:
-            async for line in self._opened.images.pull(image, stream=True):  # to its end: that lets go of the answer
+            async for line in self._opened.images.pull(image, stream=True):  # to its end, which closes the answer
                 error = error or shown(line.get("error", ""))
                 if not line.get("progressDetail"):  # bars are for terminals
                     _note(log, *(shown(line[key]).strip() for key in ("id", "status", "stream") if line.get(key)))
@@ -60,7 +60,7 @@ class Engine:
             raise
 
     async def create(self, config: dict[str, Any]) -> DockerContainer:
-        """A container that is not started yet."""
+        """Create a container, not started yet."""
         return await self._opened.containers.create(config)
 
     @property
@@ -89,7 +89,7 @@ class Engine:
 
 
 def _note(log: Output, *words: str) -> None:
-    """A line of a pull, unless it says nothing."""
+    """A line of the progress of a pull; nothing for an empty one."""
     if text := " ".join(" ".join(words).split()):
         log.write(encoded(f"[titan: pull {text}]\n"))
 

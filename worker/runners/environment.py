@@ -1,4 +1,4 @@
-"""The environment of a job: a safe part of the worker's, the group's, and what Titan says of the job."""
+"""The environment of a job: a safe part of that of the worker, env_vars of the group, and variables of Titan."""
 
 import os
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from broker.models.jobs import Job
 
 
 def environment_of(job: Job, passed_on: Mapping[str, str]) -> dict[str, str]:
-    """Later ones win: what is passed on, the group's env_vars, then TITAN_JOB_ID and its like."""
+    """Later ones win: variables of the worker, env_vars of the group, then TITAN_JOB_ID and the like."""
     return {
         **passed_on,
         **(job.env_vars or {}),
@@ -19,9 +19,9 @@ def environment_of(job: Job, passed_on: Mapping[str, str]) -> dict[str, str]:
 
 
 def as_bytes(environment: Mapping[str, str]) -> dict[bytes, bytes]:
-    """The same as the system has it: bytes of the worker's own as they were, and a job's text as UTF-8.
+    """The environment as bytes: those of the worker unchanged, texts of a job as UTF-8.
 
-    Raises ValueError for a name or a value that no environment can have.
+    Raises ValueError for a name or value that no environment can have.
     """
     return {_as_bytes(name): _as_bytes(value) for name, value in environment.items()}
 
@@ -29,5 +29,5 @@ def as_bytes(environment: Mapping[str, str]) -> dict[bytes, bytes]:
 def _as_bytes(text: str) -> bytes:
     try:
         return os.fsencode(text)
-    except UnicodeEncodeError:  # the locale of this process does not have all letters
+    except UnicodeEncodeError:  # the locale of this process lacks some characters
         return text.encode()

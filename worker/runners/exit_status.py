@@ -1,4 +1,4 @@
-"""What the end of a process stands for, and an error at its start."""
+"""The outcome for the end of a process, and for an error at its start."""
 
 import errno
 import signal
@@ -7,16 +7,16 @@ from worker.jobs.outcome import Failed, Succeeded, Usage
 from worker.runners.child_process import Child
 
 _NO_ROOM = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
-"""Errors at the start of a process that are this machine's trouble and not the job's."""
+"""Errors at the start of a process that are caused by the machine and not by the job."""
 
 
 def is_no_room(error: Exception) -> bool:
-    """Whether a process could not start because this machine had no room for it."""
+    """Whether a process could not start because the machine lacked resources."""
     return isinstance(error, OSError) and error.errno in _NO_ROOM
 
 
 def ending(child: Child, cpu_limit_s: int | None = None) -> Succeeded | Failed:
-    """The outcome of a command that ended by itself, or by a signal."""
+    """The outcome of a command that has exited, or was killed by a signal."""
     returncode, used = child.returncode, usage(child)
     if returncode == 0:
         return Succeeded(used)
@@ -27,7 +27,7 @@ def ending(child: Child, cpu_limit_s: int | None = None) -> Succeeded | Failed:
 
 
 def usage(child: Child) -> Usage:
-    """What a command that has ended used."""
+    """The resources that a finished command used."""
     code, (cpu_s, max_rss_bytes) = child.returncode, child.used
     exit_code, number = (None, _signal_name(-code)) if code < 0 else (code, None)
     return Usage(exit_code=exit_code, signal=number, max_rss_bytes=max_rss_bytes, cpu_s=cpu_s)

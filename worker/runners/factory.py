@@ -1,4 +1,4 @@
-"""All runners of a worker, made from its settings."""
+"""Creates the runners of a worker from its settings."""
 
 import os
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from worker.table.table import Tables
 
 
 def make_runner(settings: WorkerSettings, tables: Tables) -> RunnerByEntry:
-    """The runner of the table; one for a kind of entry is made when the table first has such an entry."""
+    """The runner for the table. The runner for a kind is created when the table first has such an entry."""
     orphans = Orphans() if parent_watch.is_below_one() else None
     makers: dict[type[Entry], Callable[[], EntryRunner]] = {
         ProcessEntry: partial(_process_runner, settings, orphans),
@@ -36,7 +36,7 @@ def _process_runner(settings: WorkerSettings, orphans: Orphans | None) -> EntryR
 
 
 def _container_runner(settings: WorkerSettings) -> EntryRunner:
-    from worker.runners.container import ContainerRunner  # noqa: PLC0415 -- most workers never need the engine's client
+    from worker.runners.container import ContainerRunner  # noqa: PLC0415 -- most workers need no container engine
     from worker.runners.engine import Engine  # noqa: PLC0415
 
     engine = Engine(docker_host())

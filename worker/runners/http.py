@@ -1,4 +1,4 @@
-"""The http runner: a job's image is an address of the table; its payload is POSTed there."""
+"""The http runner: the image of a job is an address of the table, which gets the payload in a POST."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ _LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class HttpRunner:
-    """Calls addresses. No redirect is followed and no proxy asked, so that nothing but the table says who is called."""
+    """Calls addresses. It follows no redirect and uses no proxy, so that only the table decides who is called."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
@@ -39,10 +39,10 @@ class HttpRunner:
             return Failed("http_error", clipped(f"no answer: {shown(error) or kind_of(error)}", MAX_ERROR))
 
     async def open(self) -> None:
-        """Nothing is made ready."""
+        """Do nothing: it needs no preparation."""
 
     def abandon(self, task: asyncio.Task[Any]) -> None:
-        """Nothing more is done: the run ends what it started as soon as it can."""
+        """Do nothing: the run closes its connection as soon as it can."""
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -83,7 +83,7 @@ def _outcome(status: int, retry_after: str) -> Outcome:
 
 
 def _delay_s(text: str) -> int | None:
-    """Retry-After, seconds or a date, as seconds from now."""
+    """Retry-After, in seconds or as a date, as seconds from now."""
     if text.isascii() and text.isdigit():
         return min(int(text[:9]), MAX_DELAY_S)
     try:

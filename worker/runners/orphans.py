@@ -1,7 +1,7 @@
-"""What jobs leave behind outside of their process groups: daemons, which this process adopts when their parents end.
+"""Kills processes that left the process group of their job: daemons, which this process adopts when their parents end.
 
-An orphan belongs to the job in its environment. One that wiped its environment could be any job's that ran when it was
-first seen, and is killed when the last of those has ended.
+An orphan belongs to the job in its environment. One without that variable may belong to any job that was running when
+it was first seen, and is killed when the last of these has ended.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _AGAIN_S = 0.001
 
 
 class Orphans:
-    """The adopted processes of all running jobs. For a process that has no children but jobs and those it tells of."""
+    """The adopted processes of all running jobs. Other children of this process must be named with `started`."""
 
     def __init__(self) -> None:
         self._children: set[int] = set()
@@ -28,7 +28,7 @@ class Orphans:
         self._look: asyncio.TimerHandle | None = None
 
     def started(self, pid: int, delivery: str = "") -> None:
-        """This child is no orphan; it runs this delivery of a job, or none."""
+        """Note that this child is no orphan; it runs this delivery of a job, or none."""
         self._children.add(pid)
         if delivery:
             self._running.add(delivery)
@@ -36,15 +36,15 @@ class Orphans:
                 self._look = asyncio.get_running_loop().call_later(_LOOK_S, self._sweep)
 
     async def ended(self, pid: int, delivery: str = "") -> None:
-        """The child was waited for: kill what its job left behind, and all that this leaves behind in turn."""
+        """The child has been reaped: kill the orphans of its job, and the orphans of these."""
         self._children.discard(pid)
         self._running.discard(delivery)
         give_up_at = time.monotonic() + _LONGEST_S
-        while self._kill_left() and time.monotonic() < give_up_at:  # noqa: ASYNC110 -- nobody says when they are dead
+        while self._kill_left() and time.monotonic() < give_up_at:  # noqa: ASYNC110 -- there is no notification of their end
             await asyncio.sleep(_AGAIN_S)
 
     def _kill_left(self) -> bool:
-        """Kill the living orphans whose jobs have all ended; whether there were any."""
+        """Kill the living orphans of finished jobs; whether there were any."""
         left = self._left()
         for orphan in left:
             with suppress(ProcessLookupError, PermissionError):
@@ -52,7 +52,7 @@ class Orphans:
         return bool(left)
 
     def _left(self) -> list[int]:
-        """The living orphans whose jobs have all ended. Dead ones are reaped."""
+        """The living orphans of finished jobs. Dead ones are reaped."""
         adopted = {}
         for pid in linux.adopted() - self._children:
             if not _reaped(pid):
@@ -65,7 +65,7 @@ class Orphans:
         return {delivery} if delivery else set(self._running)
 
     def _sweep(self) -> None:
-        """Look again now and then, and once after the last job: the system's list may miss one while others end."""
+        """Check again from time to time, and after the last job: the system may omit one while others exit."""
         is_last = not self._running
         self._kill_left()
         loop = asyncio.get_running_loop()
@@ -73,7 +73,7 @@ class Orphans:
 
 
 def delivery_in(environment: Mapping[str, str]) -> str:
-    """The delivery that an environment tells of; "" when it tells of none."""
+    """The delivery that an environment names; "" if it names none."""
     job_id = environment.get("TITAN_JOB_ID", "")
     return f"{job_id}/{environment.get('TITAN_DELIVERY', '')}" if job_id else ""
 

@@ -1,4 +1,4 @@
-"""Tasks that a Python function cannot cancel unless they are its own, as with `for task in asyncio.all_tasks()`."""
+"""Tasks that a function can cancel only if it created them, e.g. with `for task in asyncio.all_tasks()`."""
 
 import asyncio
 import logging
@@ -11,13 +11,13 @@ _log = logging.getLogger(__name__)
 
 
 class OwnTask(asyncio.Task[Any]):
-    """A task of the worker, or of the function whose code made it."""
+    """A task of the worker, or of the function that created it."""
 
     call: calls.Call | None = None
-    """The run of that function; None of the worker's own."""
+    """The run of that function; None for a task of the worker."""
 
     def cancel(self, msg: Any | None = None) -> bool:
-        """Cancel it, unless the caller is a function and the task that of the worker, or of another that runs."""
+        """Cancel it, unless the caller is a function and the task belongs to the worker or to another function."""
         caller, owner = calls.current(), self.call
         if caller is None or caller is owner or (owner is not None and owner.is_over):
             return super().cancel(msg)
@@ -26,7 +26,7 @@ class OwnTask(asyncio.Task[Any]):
 
 
 def make_own_task(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
-    """A task factory for loops in which functions run."""
+    """The task factory for loops in which functions run."""
     task = OwnTask(work, loop=loop, **options)
     if (call := calls.current()) is not None:
         task.call = call

@@ -1,4 +1,4 @@
-"""A job's payload as a file: one without a name for stdin, or one with a name for commands that want a path."""
+"""The payload of a job as a file: without a name for stdin, or with a path for commands that need one."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def stdin_of(payload: bytes) -> Iterator[int]:
-    """A descriptor of the payload as a file: a command that does not read it, or not all of it, does no harm."""
+    """A descriptor of a file with the payload. A command need not read it, unlike a pipe."""
     descriptor = _filled(payload) if payload else os.open(os.devnull, os.O_RDONLY)
     try:
         yield descriptor
@@ -18,9 +18,9 @@ def stdin_of(payload: bytes) -> Iterator[int]:
 
 @contextmanager
 def payload_file(payload: bytes, uid: int | None) -> Iterator[str]:
-    """The path of a file with the payload, which that user may read; it is gone afterwards.
+    """The path of a file with the payload, readable for that user; it is deleted after the block.
 
-    Raises OSError that says what could not be done.
+    Raises OSError that says what failed.
     """
     path = ""
     try:
@@ -36,12 +36,12 @@ def payload_file(payload: bytes, uid: int | None) -> Iterator[str]:
             raise OSError(error.errno, said) from error
         yield path
     finally:
-        with suppress(OSError):  # it is gone, or its disk is
+        with suppress(OSError):  # the file or its disk is gone
             os.unlink(path)  # noqa: PTH108 -- a name, not a Path
 
 
 def _filled(payload: bytes) -> int:
-    """A file without a name, to be read from its beginning."""
+    """A file without a name, positioned at its start."""
     if not hasattr(os, "memfd_create"):
         with tempfile.TemporaryFile() as file:
             file.write(payload)
@@ -49,7 +49,7 @@ def _filled(payload: bytes) -> int:
             return os.dup(file.fileno())
     descriptor, written = os.memfd_create("titan-payload"), 0
     try:
-        while written < len(payload):  # the system may take a part only, where memory is short
+        while written < len(payload):  # a write may be partial when memory is low
             written += os.pwrite(descriptor, payload[written:], written)
     except OSError:
         os.close(descriptor)

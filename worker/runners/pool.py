@@ -1,4 +1,4 @@
-"""Processes that run Python functions, one job at a time each. One that dies, or is ended, is started anew."""
+"""Processes that run Python functions, one job at a time each. A process that ends is replaced."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Pool:
-    """Up to `size` processes, started when they are needed and kept."""
+    """Up to `size` processes, started when needed and kept."""
 
     def __init__(
         self,
@@ -42,9 +42,9 @@ class Pool:
         give_back_s: int = 0,
         orphans: Orphans | None = None,
     ) -> None:
-        """`environment` is all that the processes have; `orphans` where this process adopts them.
+        """`environment`: all variables of the processes; `orphans`: if this process adopts them.
 
-        A job is given back for `give_back_s` when this machine has no room for a process.
+        A job is released for `give_back_s` if the machine cannot start a process.
         """
         self._apps = apps
         self._environment = environment
@@ -55,7 +55,7 @@ class Pool:
         self._idle: list[_Member] = []
 
     async def run(self, handler: str, job: Job, log: Output) -> Outcome:
-        """Wait for a free process and run the handler there. What it prints goes into the log."""
+        """Wait for a free process and run the function there, with its output in the log."""
         until = asyncio.get_running_loop().time() + job.timeout
         try:
             async with asyncio.timeout_at(until):
@@ -78,7 +78,7 @@ class Pool:
         except OSError as error:
             if not is_no_room(error):
                 raise
-            _log.warning("job %s: no room to start a process (%s); given back", request.job.id, error.strerror)
+            _log.warning("job %s: cannot start a process now (%s); released", request.job.id, error.strerror)
             return Released(self._give_back_s)
         is_well = False
         try:
@@ -100,7 +100,7 @@ class Pool:
                 await self._end(member)
 
     async def _member(self, log: Output) -> "_Member":
-        """A process that waits for work, or a new one. Raises OSError when there is no room for one."""
+        """An idle process, or a new one. Raises OSError if none can be started."""
         while self._idle:
             member = self._idle.pop()
             if not member.child.has_ended:
@@ -126,7 +126,7 @@ class Pool:
 
 
 class _Member:
-    """One process, and the socket on which it takes requests."""
+    """One process, and the socket for its requests."""
 
     def __init__(self, child: Child, ours: socket.socket) -> None:
         self.child = child
@@ -134,9 +134,9 @@ class _Member:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def run(self, request: Request, log: Output) -> Reply:
-        """Have the request carried out.
+        """Carry out the request in the process.
 
-        Raises IncompleteReadError or ConnectionError when the process ends over it, MsgspecError for a broken reply.
+        Raises IncompleteReadError or ConnectionError if the process ends, MsgspecError for an invalid reply.
         """
         self.child.output = log
         reader, writer = self._streams = self._streams or await asyncio.open_connection(sock=self._socket)
@@ -150,7 +150,7 @@ class _Member:
         return reply
 
     async def ending(self) -> Outcome:
-        """What the end of the process stands for: never a success, whatever its exit code."""
+        """The outcome for the end of the process: never a success, whatever its exit code."""
         await self.child.exited()
         outcome = ending(self.child)
         return Failed("bad_exit", "its process ended", outcome.usage) if isinstance(outcome, Succeeded) else outcome

@@ -20,11 +20,11 @@ _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 
 def main(words: list[str]) -> None:
-    """Import the apps, then carry out one request after the other."""
+    """Import the apps, then carry out requests one by one."""
     sys.stdout, sys.stderr = _streams
     functions.load(words[1:])
     with socket.socket(fileno=int(words[0])) as link:
-        link.set_inheritable(False)  # it is no business of the programs that a function starts
+        link.set_inheritable(False)  # programs of a function must not inherit it
         while head := _read(link, HEAD.size):
             reply = _carried_out(request_in(_read(link, length_of(head))))
             link.sendall(packed(reply))
@@ -41,7 +41,7 @@ def _carried_out(request: Request) -> Reply:
 
 
 def _outcome(name: str, job: Job) -> tuple[Outcome, bytes]:
-    """What the function answered, and what is to be added to its output."""
+    """The outcome of the function, and the text that is added to its output."""
     try:
         return outcome_of(functions.called(functions.find(name), job))
     except BaseException as error:  # noqa: BLE001 -- the handler's own, whatever it is
@@ -49,26 +49,26 @@ def _outcome(name: str, job: Job) -> tuple[Outcome, bytes]:
 
 
 def _written(text: bytes) -> bool:
-    """Write what is left of the output; whether the streams took it."""
+    """Write the buffered output; whether that worked."""
     is_whole = True
     for stream in (sys.stdout, sys.stderr, *_streams):
         try:
             stream.flush()
-        except BaseException:  # noqa: BLE001 -- closed, or an object of the function's
+        except BaseException:  # noqa: BLE001 -- closed, or replaced by an object of the function
             is_whole = False
     try:
         while text:
             text = text[os.write(_STDOUT, text) :]
-    except OSError:  # closed by the function
+    except OSError:  # the function has closed it
         return False
     return is_whole
 
 
 def _state() -> tuple[object, ...]:
-    """What a function can leave changed in its process, to the harm of the next one."""
+    """The state of the process that a function could change to the harm of the next one."""
     try:
         cwd = str(Path.cwd())
-    except OSError:  # it is gone
+    except OSError:  # it was removed
         cwd = ""
     handlers_of_signals = [signal.getsignal(number) for number in signal.valid_signals()]
     timers = [signal.getitimer(timer) != (0.0, 0.0) for timer in _TIMERS]
@@ -83,12 +83,12 @@ def _state() -> tuple[object, ...]:
 
 
 def _stream(descriptor: int, buffering: int) -> TextIOWrapper:
-    """A standard stream that takes every text, whatever the locale."""
+    """A standard stream that accepts every text, whatever the locale."""
     return open(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=buffering, closefd=False)
 
 
 def _read(link: socket.socket, size: int) -> bytes:
-    """So many bytes; none at the end."""
+    """Read this many bytes; b"" at the end."""
     content = bytearray()
     while len(content) < size:
         piece = link.recv(size - len(content))

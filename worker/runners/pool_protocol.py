@@ -1,4 +1,4 @@
-"""What the worker and a process of its pool say to each other: a length, then MessagePack."""
+"""The messages between the worker and a process of its pool: a length, then MessagePack."""
 
 import struct
 from typing import Literal
@@ -11,11 +11,11 @@ from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
 
 HEAD = struct.Struct("!I")
 MAX_REPLY_BYTES = 64 * 1024
-"""A longer reply was not written by the pool's process, but by the job."""
+"""A longer reply was written by the job, not by the process of the pool."""
 
 
 class Request(Struct, frozen=True):
-    """Run this handler for this job."""
+    """Run this function for this job."""
 
     handler: str
     job: Job
@@ -29,7 +29,7 @@ class Reply(Struct, frozen=True):
     error: str = ""
     delay_s: int = 0
     is_worn: bool = False
-    """The job changed something of the process: the next job wants another one."""
+    """The job changed the state of the process: the next job needs another one."""
 
 
 reply_in = msgspec.msgpack.Decoder(Reply).decode
@@ -37,7 +37,7 @@ request_in = msgspec.msgpack.Decoder(Request).decode
 
 
 def packed(message: Request | Reply) -> bytes:
-    """The message behind its length."""
+    """The message after its length."""
     body = msgspec.msgpack.encode(message)
     return HEAD.pack(len(body)) + body
 
@@ -48,7 +48,7 @@ def length_of(head: bytes) -> int:
 
 
 def reply_of(outcome: Outcome, *, is_worn: bool) -> Reply:
-    """The outcome as it travels."""
+    """The reply with this outcome."""
     if isinstance(outcome, Failed):
         return Reply("failed", outcome.reason, outcome.error, is_worn=is_worn)
     if isinstance(outcome, Released):

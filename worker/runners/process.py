@@ -1,4 +1,4 @@
-"""The process runner: a job's image names a command of the worker's table."""
+"""The process runner: the image of a job names a command of the table."""
 
 import asyncio
 import logging
@@ -25,12 +25,12 @@ _log = logging.getLogger(__name__)
 
 
 class ProcessRunner:
-    """Runs commands: argv and never a shell, in a process group that is killed as a whole, with what left it."""
+    """Runs commands without a shell, in a process group that is killed as a whole, with processes that left it."""
 
     def __init__(
         self, passed_on: Mapping[str, str], *, kill_after_s: float, give_back_s: int, orphans: Orphans | None = None
     ) -> None:
-        """`orphans` where this process adopts them."""
+        """`orphans`: if this process adopts them."""
         self._passed_on = passed_on
         self._kill_after_s = kill_after_s
         self._give_back_s = give_back_s
@@ -38,7 +38,7 @@ class ProcessRunner:
         self._deadlines = Deadlines()
 
     async def run(self, entry: ProcessEntry, job: Job, log: Output) -> Outcome:
-        """Run the entry's command."""
+        """Run the command of the entry."""
         with ExitStack() as files:
             try:
                 refusal = files.enter_context(Refusal()) if entry.limits != _NONE else None
@@ -51,13 +51,13 @@ class ProcessRunner:
                 await self._close(child, job)
 
     async def open(self) -> None:
-        """Nothing is made ready."""
+        """Do nothing: it needs no preparation."""
 
     def abandon(self, task: asyncio.Task[Any]) -> None:
-        """Nothing more is done: the run ends what it started as soon as it can."""
+        """Do nothing: the run kills its processes as soon as it can."""
 
     async def aclose(self) -> None:
-        """Nothing is held between jobs."""
+        """Do nothing: it keeps nothing between jobs."""
 
     def _start(self, entry: ProcessEntry, job: Job, log: Output, files: ExitStack, refusal: Refusal | None) -> Child:
         shared = [refusal.descriptor] if refusal else []
@@ -87,7 +87,7 @@ class ProcessRunner:
         return ending(child, entry.limits.cpu_s)
 
     async def _close(self, child: Child, job: Job) -> None:
-        """Kill what is left, even when this is cancelled meanwhile."""
+        """Kill the remaining processes, also when this is cancelled meanwhile."""
         try:
             await child.close()
         finally:
@@ -97,7 +97,7 @@ class ProcessRunner:
     def _not_started(self, entry: ProcessEntry, job: Job, error: OSError | ValueError) -> Outcome:
         said = error.strerror if isinstance(error, OSError) else str(error)
         if is_no_room(error):
-            _log.warning("job %s: no room to start a process (%s); given back", job.id, said)
+            _log.warning("job %s: cannot start a process now (%s); released", job.id, said)
             return Released(self._give_back_s)
         return Failed(
             "not_started", clipped(f"cannot run {plain(entry.argv[0])!r}: {plain(said or str(error))}", MAX_ERROR)

@@ -1,4 +1,4 @@
-"""The python runner: a job's image names a @job function. `async def` runs here, `def` in a pool of processes."""
+"""The python runner: the image of a job names a @job function. `async def` runs here, `def` in a pool of processes."""
 
 import asyncio
 import time
@@ -17,9 +17,9 @@ from worker.table.entries import PythonEntry
 
 
 class PythonRunner:
-    """Runs handlers. What one returns is its outcome: None, a text for the log, or an outcome itself.
+    """Runs functions. The result is the outcome: None, a text for the log, or an outcome itself.
 
-    `grace_s` is how long an async one may go on when the worker is asked to stop.
+    `grace_s`: how long an async function may continue when the worker stops, s.
     """
 
     def __init__(self, pool: Pool, grace_s: float) -> None:
@@ -28,7 +28,7 @@ class PythonRunner:
         self._calls = Calls(grace_s)
 
     async def run(self, entry: PythonEntry, job: Job, log: Output) -> Outcome:
-        """Run the handler. At the job's timeout a coroutine is cancelled, and a process of the pool is ended."""
+        """Run the function. At the timeout of the job a coroutine is cancelled, and a process of the pool is killed."""
         handler = functions.find(entry.handler)
         if not handler.is_async:
             return await self._pool.run(entry.handler, job, log)
@@ -52,14 +52,14 @@ class PythonRunner:
         return outcome
 
     async def open(self) -> None:
-        """Nothing is made ready."""
+        """Do nothing: it needs no preparation."""
 
     def abandon(self, task: asyncio.Task[Any]) -> None:
-        """End a coroutine that went on after its task was cancelled."""
+        """Stop a coroutine whose task ignored its cancellation."""
         self._calls.abandon(task)
 
     async def aclose(self) -> None:
-        """End the pool."""
+        """Close the pool."""
         self._calls.close()
         await self._pool.aclose()
 
@@ -70,7 +70,7 @@ class PythonRunner:
 
 
 def _own(call: Call) -> None:
-    """The task that runs the function may be cancelled by it."""
+    """Run the function in a task of its own, which it may cancel."""
     if isinstance(call.task, OwnTask):
         call.task.call = call
 

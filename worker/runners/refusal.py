@@ -1,4 +1,4 @@
-"""How a shim says why it did not become the command: on a pipe that closes when it does become the command."""
+"""The pipe on which a shim reports why it cannot start the command. Starting the command closes it."""
 
 import os
 from typing import Self
@@ -7,7 +7,7 @@ _MOST_BYTES = 4096
 
 
 class Refusal:
-    """The pipe, as a context manager. `descriptor` is the shim's end of it."""
+    """The pipe, as a context manager. `descriptor` is the end of the shim."""
 
     def __enter__(self) -> Self:
         self._ours, self.descriptor = os.pipe()
@@ -18,11 +18,11 @@ class Refusal:
         self.started()
 
     def started(self) -> None:
-        """The shim has its end: let go of it here."""
+        """Close the end of the shim here, after it was inherited."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 
     def said(self) -> str:
-        """What the shim said, once it has ended; "" when it became the command."""
+        """The report of the shim, after it has ended; "" if it started the command."""
         return os.read(self._ours, _MOST_BYTES).decode(errors="replace")

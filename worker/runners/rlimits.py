@@ -1,10 +1,10 @@
 """A shim that is run as a program: `limits.py refusal=FD LIMIT=N… user=UID:GID:GROUPS lc_ctype=LOCALE -- PATH ARGV0 …`.
 
-It limits its process, becomes the user, then becomes the command, which starts as it would without limits: with the
-signals that Python ignores at their defaults, and without the LC_CTYPE that Python sets.
+It sets the limits of its process, changes the user, and executes the command. The command starts as without limits: the
+signals that Python ignores have their defaults, and the LC_CTYPE that Python sets is removed.
 
-The parent could not do it without a moment in which the command runs unlimited, nor without giving up the fast way to
-start a process. It imports nothing of this package, so that it starts in a few ms.
+If the parent set the limits, the command would run without them for a moment, or the parent could not use the fast way
+to start a process. The shim imports nothing of this package, so it starts in a few ms.
 """
 
 import os
@@ -19,13 +19,13 @@ LIMITS = {
     "processes": resource.RLIMIT_NPROC,
 }
 _GRACE_S = 1
-"""Between SIGXCPU at the limit of CPU, which names the cause, and SIGKILL."""
+"""Time between SIGXCPU at the CPU limit, which shows the cause, and SIGKILL, s."""
 _CANNOT_RUN = 126
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def main(words: list[str]) -> None:
-    """Do as the words say and exec; what goes wrong is said in the log and on the descriptor of `refusal`."""
+    """Apply the arguments and exec. An error is written to the log and to the descriptor of `refusal`."""
     end = words.index("--")
     path, *argv = words[end + 1 :]
     refusal = int(words[0].partition("=")[2])
@@ -41,7 +41,7 @@ def main(words: list[str]) -> None:
 
 
 def _prepare(words: list[str]) -> None:
-    """Set each limit, never above what the parent has, then the user."""
+    """Set each limit, at most that of the parent, then the user."""
     os.unsetenv("LC_CTYPE")
     for word in words:
         name, _, value = word.partition("=")

@@ -1,4 +1,4 @@
-"""Deadlines of many tasks by one timer: asyncio.timeout sets a timer for each, which costs as much as a short job."""
+"""Deadlines of many tasks with one timer: asyncio.timeout sets a timer for each, which costs as much as a short job."""
 
 import asyncio
 from types import TracebackType
@@ -7,18 +7,18 @@ _LOOK_S = 0.1
 
 
 class DeadlinePassed(Exception):
-    """The block took too long; what ran in it was cancelled, and whatever it made of that counts for nothing."""
+    """The block took too long and was cancelled; its result is ignored."""
 
 
 class Deadlines:
-    """`with deadlines.within(s):` cancels the task and raises DeadlinePassed, up to 0.1 s after the time is over."""
+    """`with deadlines.within(s):` cancels the task and raises DeadlinePassed, at most 0.1 s after the deadline."""
 
     def __init__(self) -> None:
         self._blocks: set[_Block] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def within(self, limit_s: float) -> "_Block":
-        """The block."""
+        """A block that may take `limit_s`."""
         loop = asyncio.get_running_loop()
         if self._timer is None:
             self._timer = loop.call_later(_LOOK_S, self._look)
@@ -41,7 +41,7 @@ class _Block:
         self._is_over = False
 
     def look(self, now: float) -> None:
-        """Cancel the task, once, when its time is over."""
+        """Cancel the task, once, at its deadline."""
         if not self._is_over and now >= self._until:
             self._is_over = True
             self._task.cancel()
@@ -57,5 +57,5 @@ class _Block:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._blocks.discard(self)
-        if self._is_over and self._task.uncancel() <= self._cancelling:  # else somebody else cancelled it as well
+        if self._is_over and self._task.uncancel() <= self._cancelling:  # else it was cancelled by another caller too
             raise DeadlinePassed from error

@@ -1,1 +1,1 @@
-"""The worker's table: which image runs what."""
+"""The table of the worker: what runs each image."""

@@ -1,4 +1,4 @@
-"""What a table says of an image: one struct for each way to run a job. An unknown field is refused."""
+"""Entries of the table, one struct for each way to run a job. An unknown field is refused."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ _MIB = 1024 * 1024
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What one process may use, as setrlimit has it; what is not given is not limited."""
+    """Limits of one process, as in setrlimit; a field that is not given is no limit."""
 
     memory_bytes: Annotated[int, Meta(ge=1)] | None = None
     cpu_s: Annotated[int, Meta(ge=1)] | None = None
@@ -20,7 +20,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
 
 class ProcessEntry(Struct, frozen=True, forbid_unknown_fields=True):
-    """A command. `payload` says where the job's payload is: on stdin, or in the file named by TITAN_PAYLOAD_FILE."""
+    """A command. `payload`: the job's payload is on stdin, or in the file that TITAN_PAYLOAD_FILE names."""
 
     argv: Annotated[Argv, Meta(min_length=1)]
     cwd: str = ""
@@ -46,14 +46,14 @@ class ContainerEntry(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HttpEntry(Struct, frozen=True, forbid_unknown_fields=True):
-    """An address that takes the payload as the body of a POST."""
+    """An address that gets the payload as the body of a POST."""
 
     headers: dict[str, str] = {}
     content_type: str = "text/plain; charset=utf-8"
 
 
 class PythonEntry(Struct, frozen=True):
-    """A handler that one of the worker's apps registered under this name."""
+    """A function that an app of the worker has registered under this name."""
 
     handler: str
 

@@ -1,4 +1,4 @@
-"""Python functions as jobs: `@job` registers one, `--app package.module` brings in the module that does.
+"""Python functions as jobs: `@job` registers one, `--app package.module` imports its module.
 
 from worker import job
 
@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Handler(Struct, frozen=True):
-    """A registered function. It takes the payload, and the whole job too when it has a second parameter."""
+    """A registered function. It gets the payload, and the whole job if it has a second parameter."""
 
     call: Callable[..., Any]
     is_async: bool
@@ -38,18 +38,18 @@ def job(name: F) -> F: ...
 @overload
 def job(name: str) -> Callable[[F], F]: ...
 def job(name: str | F) -> F | Callable[[F], F]:
-    """Register a function for jobs of this image, its own name unless another is given."""
+    """Register a function for jobs of this image; the default is the name of the function."""
     if callable(name):
         return _register(name.__name__, name)
     return lambda function: _register(name, function)
 
 
 def load(apps: Sequence[str]) -> Mapping[str, Handler]:
-    """Import these modules, from the folder of the start too; every handler that is registered then.
+    """Import these modules, from the working directory too; all registered functions.
 
     Raises ValueError that names the module.
     """
-    with suppress(FileNotFoundError):  # the folder of the start was removed
+    with suppress(FileNotFoundError):  # the working directory was removed
         if apps and not {"", str(Path.cwd())} & set(sys.path):
             sys.path.insert(0, str(Path.cwd()))
     for app in apps:
@@ -61,12 +61,12 @@ def load(apps: Sequence[str]) -> Mapping[str, Handler]:
 
 
 def find(name: str) -> Handler:
-    """The handler of this name; KeyError when there is none."""
+    """The function of this name. Raises KeyError."""
     return _handlers[name]
 
 
 def called(handler: Handler, job: Job) -> Any:
-    """What the function gives for this job; of an async one, the coroutine."""
+    """The result of the function for this job; of an async one, the coroutine."""
     payload = job.payload or ""
     return handler.call(payload, job) if handler.takes_job else handler.call(payload)
 

@@ -1,4 +1,4 @@
-"""The table of what a worker can run: image -> entry, from `--run`, `--config` and `--app`."""
+"""The table of a worker: image -> entry, from `--run`, `--config` and `--app`."""
 
 import shlex
 import tomllib
@@ -20,14 +20,14 @@ E = TypeVar("E", bound=Entry)
 
 
 class Table(Struct, frozen=True):
-    """Names are looked up first, then addresses, then patterns of container images, each in the order of the file."""
+    """Names are searched first, then addresses, then patterns of container images, each in the order of the file."""
 
     named: Mapping[str, ProcessEntry | PythonEntry] = {}
     addresses: Sequence[tuple[AllowedUrl, HttpEntry]] = ()
     patterns: Sequence[tuple[str, ContainerEntry]] = ()
 
     def entry(self, image: str) -> Entry | None:
-        """What runs this image; None when this worker cannot."""
+        """The entry for this image; None if this worker cannot run it."""
         if found := self.named.get(image):
             return found
         if is_address(image):
@@ -36,7 +36,7 @@ class Table(Struct, frozen=True):
 
     @property
     def names(self) -> list[str] | None:
-        """Every image that it can run; None when an address with * or a pattern allows more than can be listed."""
+        """Every image that it can run; None if an address or a pattern allows more than can be listed."""
         return None if self.addresses or self.patterns else sorted(self.named)
 
     @property
@@ -46,7 +46,7 @@ class Table(Struct, frozen=True):
 
     @property
     def types(self) -> set[type[Entry]]:
-        """The same as types."""
+        """The types of its entries."""
         entries = [*self.named.values(), *(entry for _, entry in (*self.addresses, *self.patterns))]
         return set(map(type, entries))
 
@@ -62,7 +62,7 @@ class Table(Struct, frozen=True):
 
 
 class Tables:
-    """The table in force. Who needs it asks for `now` each time, so that `reload` can put another in its place."""
+    """The table in force. Callers read `now` each time, so that `reload` can replace it."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         """Read it. Raises ValueError as read_table does."""
@@ -70,12 +70,12 @@ class Tables:
         self.now = read_table(settings)
 
     def reload(self) -> None:
-        """Read it again. Raises ValueError as read_table does; then the one before stays."""
+        """Read it again. Raises ValueError as read_table does; then the old one stays."""
         self.now = read_table(self._settings)
 
 
 def read_table(settings: WorkerSettings) -> Table:
-    """All entries of the settings, but for other runners'. Raises ValueError that names the entry and the wrong key."""
+    """All entries of the settings for its runner. Raises ValueError that names the entry and the wrong key."""
     named: dict[str, ProcessEntry | PythonEntry] = {}
     table = _read_file(settings.config) if settings.config else Table()
     entries = [*_runs(settings.run), *table.named.items(), *((name, PythonEntry(name)) for name in load(settings.app))]
@@ -101,7 +101,7 @@ def _runs(entries: Sequence[str]) -> Iterator[tuple[str, ProcessEntry]]:
 
 
 def _argv(entry: str, command: str) -> Argv:
-    """Split as a shell would; none is run."""
+    """Split as a shell would; no shell is run."""
     try:
         argv = tuple(shlex.split(command))
     except ValueError as error:
@@ -131,7 +131,7 @@ def _read_file(path: str) -> Table:
 def _entries(path: str, kind: str, content: Mapping[str, Any], struct: type[E]) -> Iterator[tuple[str, E]]:
     rows = content.get(kind, {})
     if not isinstance(rows, dict):
-        raise ValueError(f"{path}: {kind} is not a table")  # noqa: TRY004 -- of the file, not of the code
+        raise ValueError(f"{path}: {kind} is not a table")  # noqa: TRY004 -- the value in the file is wrong, not an argument
     for name, row in rows.items():
         try:
             yield name, msgspec.convert(row, struct)

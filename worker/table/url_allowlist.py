@@ -1,4 +1,4 @@
-"""Which addresses the http runner may call: exact ones, and whole parts of a site."""
+"""The addresses that the http runner may call: exact ones, and all below a path."""
 
 from urllib.parse import unquote
 
@@ -8,7 +8,7 @@ from yarl import URL
 class AllowedUrl:
     """An allowed address: `https://host/path` itself, or all below it when it ends with `/*`.
 
-    Scheme, host and port must be the same to the letter. Raises ValueError that says what is wrong.
+    Scheme, host and port must be equal. Raises ValueError that says what is wrong.
     """
 
     def __init__(self, text: str) -> None:
@@ -28,18 +28,18 @@ class AllowedUrl:
 
 
 def is_address(text: str) -> bool:
-    """Whether an image looks like an address at all."""
+    """Whether an image looks like an address."""
     return text.startswith(("http://", "https://"))
 
 
 def _climbs(url: URL) -> bool:
-    """Whether a server that decodes once more could see a way up in the path."""
+    """Whether a server that decodes once more could find `..` in the path."""
     path = unquote(url.path)
     return "\\" in path or "%" in path or ".." in path.split("/") or "%2f" in url.raw_path.lower()
 
 
 def _parsed(text: str) -> URL | None:
-    """The address with `..` resolved; None when there is no host, or more than a plain address has."""
+    """The address with `..` resolved; None without a host, or with more than a plain address has."""
     try:
         url = URL(text)
         is_plain = url.scheme in ("http", "https") and url.host and not url.user and not url.password

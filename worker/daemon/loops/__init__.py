@@ -1,1 +1,1 @@
-"""What a worker does over and over, one module a verb."""
+"""The loops of a worker, one module a verb."""

@@ -1,7 +1,7 @@
-"""announce: tell the broker that this worker is there and what it does, and hear what is wanted of it.
+"""announce: sends heartbeats to the broker, and receives orders and cancels.
 
-Each call waits at the broker until there is an order, or a running job was cancelled. A broker of an older version
-answers at once; then an order is heard with the next call, and a cancel with the next touch.
+Each call waits at the broker for an order or a cancelled job. An older broker answers at once; then an order arrives
+with the next call, and a cancel with the next touch.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from worker.daemon.backoff import Backoff
 
 _LAST_S = 1.0
 _PAUSE_S = 0.4
-"""The most between two calls, so that very many cancels cost no more than few."""
+"""The longest pause between two calls, so that a flood of cancels costs little, s."""
 
 _log = logging.getLogger(__name__)
 
 
 class AnnounceLoop:
-    """A call every EVERY_S seconds, or whenever one was answered sooner. `hear` is told each answer."""
+    """Calls every EVERY_S seconds, or as soon as a call was answered. `hear` is called with each answer."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class AnnounceLoop:
         self._seen = ""
 
     async def run(self) -> None:
-        """Go on until cancelled; then say that the worker stops."""
+        """Run until cancelled; then announce that the worker stops."""
         try:
             while True:
                 wait_s = await self.announce_once()
@@ -55,7 +55,7 @@ class AnnounceLoop:
             raise
 
     async def announce_once(self) -> float:
-        """Announce, and carry out an order that was not carried out yet; how long to wait until the next time, in s."""
+        """Announce once, and carry out a new order; how long to wait until the next call, in s."""
         try:
             orders = await self._client.announce(self._said(), round(EVERY_S), self._seen)
         except TitanError as error:
@@ -67,7 +67,7 @@ class AnnounceLoop:
             _log.warning("ordered to %s", orders.order)
             self._done = orders.number
             self._carry_out(orders.order)
-            return 0.1  # soon said to be done
+            return 0.1  # report it as carried out soon
         longest_s = _PAUSE_S if self._seen else EVERY_S
         return random.uniform(longest_s / 2, longest_s)  # noqa: S311 -- no secret
 

@@ -1,4 +1,4 @@
-"""next: take jobs for the free slots, and start them."""
+"""next: dequeues jobs for the free slots, and starts them."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ from worker.table.table import Tables
 _EMPTY_S = 1.0
 _MOST_IMAGES = 100
 _MANY_SLOTS = 100
-"""From this on half of them are filled by one call, so that the next call is on its way while those jobs run."""
+"""From this number of slots on, one call fills half of them: the next call is sent while those jobs run."""
 
 
 class NextLoop:
@@ -44,13 +44,13 @@ class NextLoop:
         self._backoff = Backoff("next")
 
     async def run(self) -> None:
-        """Go on for ever."""
+        """Run until cancelled."""
         while True:
             await self._uploads.room()
             await self.next_once(await self._runs.room())
 
     async def next_once(self, n: int) -> int:
-        """Ask once, and wait after a failure or an empty answer that came at once; how many jobs were started."""
+        """Call once, and wait after a failure or an immediate empty answer; how many jobs were started."""
         asked_at = time.monotonic()
         settings = self._settings
         try:
@@ -69,6 +69,6 @@ class NextLoop:
 
     @property
     def _images(self) -> list[str]:
-        """What to ask for; nothing when the table has too many names, or patterns: then what cannot run goes back."""
+        """The images to ask for; none with patterns or too many names: then jobs that cannot run are released."""
         names = self._tables.now.names or []
         return names if len(names) <= _MOST_IMAGES else []

@@ -1,6 +1,6 @@
-"""touch: keep the leases of everything held, and end what the broker says is no longer held, or what must be lost.
+"""touch: renews the leases of all held jobs, and stops jobs whose lease is lost.
 
-The loop runs in a thread of its own; what it does to a run is done in the worker's loop.
+The loop runs in a separate thread; it stops jobs through the event loop of the worker.
 """
 
 import asyncio
@@ -23,15 +23,15 @@ _LOST = frozenset(error.word.lower() for error in (NotFound, WrongState, LeaseLo
 
 _LOOK_S = 0.5
 _REPORT_S = 1.5
-"""How much sooner than the broker fails it a job is killed, in s."""
+"""How long before the broker fails a job the worker kills it, in s."""
 
 _log = logging.getLogger(__name__)
 
 
 class TouchLoop:
-    """One bulk call after each third of a lease, and when cancels may have been missed.
+    """One call each third of a lease, and one when cancels may have been missed.
 
-    `home` is the loop in which the jobs run; `kill_after_s`: how long these may take to stop at their timeouts.
+    `home`: the event loop of the jobs; `kill_after_s`: how long they may take to stop at their timeouts.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class TouchLoop:
         self._backoff = Backoff("touch", most_s=self._every_s)
 
     async def run(self) -> None:
-        """Go on for ever."""
+        """Run until cancelled."""
         touch_at = time.monotonic() + self._every_s
         while True:
             ends = [run.kept_until for run in self._runs.held if run.kept_until is not None]
@@ -70,7 +70,7 @@ class TouchLoop:
                 touch_at = time.monotonic() + await self.touch_once()
 
     def hear(self, orders: Orders) -> None:
-        """End what was cancelled, and touch everything now if there may be more; know how long a stop may take."""
+        """Stop cancelled jobs, and touch all jobs now if others may be cancelled; note the grace of the broker."""
         cancelled = frozenset(orders.cancelled or ())
         for run in self._runs.held:
             if run.job.id in cancelled:
@@ -88,7 +88,7 @@ class TouchLoop:
                 )
 
     async def touch_once(self) -> float:
-        """Touch everything held; how long to wait until the next time, in s."""
+        """Touch all held jobs; how long to wait until the next time, in s."""
         held = iter(self._runs.held)
         try:
             while part := list(islice(held, MAX_JOBS)):
@@ -99,15 +99,15 @@ class TouchLoop:
         return self._every_s
 
     def give_up_lost(self) -> None:
-        """End the jobs whose leases are over by this machine's own clock: by now somebody else may run them."""
+        """Stop jobs whose leases have ended by the clock of this machine: another worker may run them now."""
         now = time.monotonic()
         for run in self._runs.held:
             if run.kept_until is not None and now >= run.kept_until:
                 run.kept_until = None
-                self._home.call_soon_threadsafe(self._drop, run, "no touch got through for the length of its lease")
+                self._home.call_soon_threadsafe(self._drop, run, "no touch succeeded for the length of its lease")
 
     def end_overdue(self) -> None:
-        """Kill the jobs that are not gone yet when the broker soon fails them: by then their retries may run."""
+        """Kill jobs shortly before the broker fails them: after that their retries may run."""
         now = time.monotonic()
         for run in self._runs.running:
             if run.instead is None and now >= run.started_at + run.job.timeout + self._longest_stop_s:
@@ -117,7 +117,7 @@ class TouchLoop:
 
     @property
     def _longest_stop_s(self) -> float:
-        """How long after its timeout a job may still be there: it is to be reported before the broker fails it."""
+        """How long after its timeout a job may still run: it must be reported before the broker fails it."""
         return max(0.0, self._stop_grace_s - _REPORT_S)
 
     async def _touch(self, part: Sequence[Delivery]) -> None:
@@ -131,7 +131,7 @@ class TouchLoop:
 
     def _refused(self, run: Delivery, problem: Problem) -> None:
         if problem.code not in _LOST:
-            return  # the store was away for a moment: the next touch decides
+            return  # the store was unavailable: the next touch decides
         self._drop(run, problem.message)
 
     def _end(self, run: Delivery) -> None:
@@ -140,7 +140,7 @@ class TouchLoop:
 
     def _drop(self, run: Delivery, why: str) -> None:
         if run.task is None or run.task.done():
-            return  # it ended by itself meanwhile: what it reports decides
+            return  # it has ended: its report decides
         _log.warning("job %s: killed, it is no longer held: %.4096r", run.job.id, why)
         run.stop(Dropped())
         self._on_event(Event("dropped", run.job))

@@ -1,4 +1,4 @@
-"""finish: report outcomes, those that come together in one call; and release what goes back."""
+"""finish: reports outcomes, several in one call; releases jobs that return to their queues."""
 
 import asyncio
 import logging
@@ -22,10 +22,10 @@ from worker.jobs.texts import MAX_ERROR, MAX_REASON, clipped, named, plain
 
 _AGAIN_S = 1.0
 _UNFIT = (Invalid, TooLarge)
-"""What the broker says of an outcome that it will never take."""
+"""Errors for an outcome that the broker will never accept."""
 _UNFIT_CODES = frozenset(error.word.lower() for error in _UNFIT)
 _UNSENDABLE = (TypeError, ValueError, OverflowError)
-"""What the encoder says of one that cannot be sent."""
+"""Errors of the encoder for an outcome that cannot be sent."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ Report = tuple[Delivery, Outcome]
 
 
 class FinishLoop:
-    """Sends each outcome until the broker has answered it. While one call is on its way the next batch gathers."""
+    """Sends each outcome until the broker has answered. The next batch is collected during a call."""
 
     def __init__(
         self, client: Client, runs: Deliveries, uploads: LogUploads, on_event: Callable[[Event], None], worker: str
@@ -47,16 +47,16 @@ class FinishLoop:
         self._has_reports = asyncio.Event()
         self._replaced: set[Delivery] = set()
         self.lost = 0
-        """Outcomes that the broker will never know: their jobs run again."""
+        """Outcomes that the broker will never get: their jobs run again."""
 
     def put(self, run: Delivery, outcome: Outcome) -> None:
-        """Report this when its turn comes."""
+        """Report this outcome with the next call."""
         self._reports.append((run, outcome))
         if not self._has_reports.is_set():
             self._has_reports.set()
 
     async def run(self) -> None:
-        """Go on for ever."""
+        """Run until cancelled."""
         while True:
             await self._has_reports.wait()
             reports, self._reports = self._reports[:MAX_JOBS], self._reports[MAX_JOBS:]
@@ -80,7 +80,7 @@ class FinishLoop:
         try:
             answers = await resend("finish", partial(self._client.finish, items))
         except (*_UNFIT, *_UNSENDABLE) as error:
-            if len(reports) > 1:  # see which of them it is
+            if len(reports) > 1:  # find out which one it is
                 for report in reports:
                     await self._finish([report])
                 return
@@ -118,14 +118,14 @@ class FinishLoop:
         except (*_UNFIT, *_UNSENDABLE) as error:
             if self._replace(run, _unfit(error).message):
                 return
-        except TitanError as error:  # after a lost answer, or when the lease ended: it is back in its queue already
-            _log.info("job %s: not given back: %.4096r", run.job.id, error.message)
+        except TitanError as error:  # after a lost answer, or at the end of the lease: it is queued already
+            _log.info("job %s: not released: %.4096r", run.job.id, error.message)
         self._runs.reported(run)
         run.output.close()
         self._on_event(Event("reported", run.job, outcome))
 
     def _receipt(self, run: Delivery, outcome: Outcome) -> Receipt | None:
-        """The receipt of the run; none with an outcome that takes the place of a refused one."""
+        """The receipt of the run; none with an outcome that replaces a refused one."""
         if run in self._replaced:
             return None
         try:
@@ -135,7 +135,7 @@ class FinishLoop:
             return None
 
     def _replace(self, run: Delivery, why: str) -> bool:
-        """Report the job as failed in place of an outcome that is refused; False when that was refused too."""
+        """Report the job as failed instead of a refused outcome; False if that was refused too."""
         if run in self._replaced:
             self.lost += 1
             return False

@@ -1,4 +1,4 @@
-"""stuck: end the runs that go on after they were told to end, so that their slots and their reports wait for nobody."""
+"""stuck: abandons runs that do not end when they are stopped, so that their slots and reports do not wait."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from worker.jobs.outcome import Failed, Outcome
 
 _LOOK_S = 0.5
 _MORE_S = 2.0
-"""How much longer than the time between TERM and KILL a run may take to end."""
+"""How much longer than the time between TERM and KILL a run may take to end, s."""
 
 
 class StuckLoop:
-    """Looks at all runs twice a second. `abandon` reports one with an outcome, and gives its slot away."""
+    """Checks all runs twice a second. `abandon` reports a run with an outcome, and frees its slot."""
 
     def __init__(self, runs: Deliveries, kill_after_s: float, abandon: Callable[[Delivery, Outcome], None]) -> None:
         self._runs = runs
@@ -21,25 +21,25 @@ class StuckLoop:
         self._abandon = abandon
 
     async def run(self) -> None:
-        """Go on for ever."""
+        """Run until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_S)
             self.look_once(self._end_s)
 
     async def until_idle(self, wait_s: float) -> None:
-        """Wait until no run is left, and not longer than that: then abandon the rest."""
+        """Wait until no job runs, at most `wait_s`; then abandon the rest."""
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._runs.idle()
         self.look_once(0.0)
 
     def look_once(self, end_s: float) -> None:
-        """Abandon each run that goes on so long after its timeout, or after it was stopped."""
+        """Abandon each run that still runs `end_s` after its timeout, or after it was stopped."""
         for run in self._runs.running:
             if run.is_stuck(end_s):
                 self._abandon(run, run.instead or _timed_out(run))
 
 
 def _timed_out(run: Delivery) -> Failed:
-    how = "; it went on after it was told to end"
+    how = "; it did not end when it was stopped"
     return Failed("timeout", f"ran longer than its timeout of {run.job.timeout} s{how}")

@@ -1,4 +1,4 @@
-"""log: send in what jobs printed: the beginning while they run for long, the whole once they are finished."""
+"""log: uploads the output of jobs: the first part while they run, the whole after they are finished."""
 
 import asyncio
 import logging
@@ -20,13 +20,13 @@ _LONGEST_S = 600.0
 _BEGINNING_S = 30.0
 _STREAM_AFTER_S = 2.0
 _STREAM_BYTES_S = 256 * 1024
-"""What one job's log may cost while it runs, in bytes a second: it is sent from its start each time."""
+"""Limit for the log of one running job, in bytes a second: each upload sends it from its start."""
 
 _log = logging.getLogger(__name__)
 
 
 class LogUploads:
-    """Uploads in the background, a few at once. One that fails is tried again, then given up: its job is as it was."""
+    """Uploads in the background, a few at once. A failed upload is repeated, then abandoned; the job stays as it is."""
 
     def __init__(self, client: Client, on_event: Callable[[Event], None]) -> None:
         self._client = client
@@ -38,19 +38,19 @@ class LogUploads:
         self._has_room.set()
 
     def put(self, run: Delivery) -> None:
-        """Send the run's output, unless there is none; the output is closed when that is over."""
+        """Upload the output of the run, unless it is empty, and close it after that."""
         self._put(run, self._send)
 
     def put_if_ours(self, run: Delivery) -> None:
-        """The same for a job that ended without this worker's report: only if no other delivery came after."""
+        """The same for a job that this worker did not report: only if no later delivery followed."""
         self._put(run, self._send_if_ours)
 
     async def room(self) -> None:
-        """Wait until there are not too many outputs in line, each of which holds a file."""
+        """Wait while too many outputs are queued, since each keeps a file open."""
         await self._has_room.wait()
 
     async def stream(self, runs: Deliveries, every_s: float) -> None:
-        """Go on for ever to send the beginnings of the logs of running jobs, as far as they grew; 0: never."""
+        """Upload the logs of running jobs as far as they have grown, until cancelled; 0: never."""
         while every_s:
             await asyncio.sleep(every_s)
             now = time.monotonic()
@@ -62,12 +62,12 @@ class LogUploads:
                     task.add_done_callback(self._streams.discard)
 
     async def settled(self) -> None:
-        """Wait until everything put so far is sent or given up."""
+        """Wait until every upload has ended."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def close(self) -> None:
-        """Give up what is not sent."""
+        """Abandon all uploads."""
         for task in (*self._tasks, *self._streams):
             task.cancel()
         await self.settled()
@@ -110,14 +110,18 @@ class LogUploads:
             await self._client.log(run.job.group_name, run.job.id, run.output.pieces())
 
     async def _send_beginning(self, run: Delivery) -> None:
-        """Send what is there of a running job's log. What goes wrong is put right by the next time, or by the end."""
+        """Upload the log of a running job so far. After a failure the next upload, or the last one, has everything."""
         job, size_bytes = run.job, run.output.beginning_bytes
         async with run.sending:
             try:
                 async with asyncio.timeout(_BEGINNING_S):
                     beginning = run.output.beginning(size_bytes)
                     await self._client.log(job.group_name, job.id, beginning, run.lease, is_more=True)
-            except (TitanError, TimeoutError, ValueError) as error:  # ValueError: it is closed, the job given back
+            except (
+                TitanError,
+                TimeoutError,
+                ValueError,
+            ) as error:  # ValueError: the output is closed, since the job was released
                 _log.debug("job %s: the beginning of its log was not sent: %s", job.id, error)
             else:
                 run.sent_bytes = size_bytes

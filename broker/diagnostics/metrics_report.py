@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from broker.diagnostics.job_counts import JobCounts
 from broker.diagnostics.peer_metrics import PeerMetrics
 from broker.metrics.exposition import Family, labelled, text
-from broker.metrics.usage import usage
+from broker.metrics.process import usage
 
 if TYPE_CHECKING:
     from broker.store.job_store import JobStore

@@ -1,1 +1,1 @@
-"""What a broker counts and times, and how it is written for Prometheus."""
+"""Counters and timers of a broker, and the Prometheus text format."""

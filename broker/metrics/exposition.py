@@ -1,4 +1,4 @@
-"""A family of numbers under one name, and the Prometheus text format (0.0.4) that shows it."""
+"""Metric families, and the Prometheus text format (0.0.4)."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,14 +8,14 @@ from typing import Literal
 from msgspec import Struct, field
 
 BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""The upper bounds of a histogram's buckets, in s; the last one has none."""
+"""The upper bounds of a histogram's buckets, in s. One more bucket has no bound."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
 class Sample(Struct, frozen=True):
-    """One number. `suffix` is what a histogram puts behind the family's name."""
+    """One number. A histogram adds `suffix` to the name of the family."""
 
     value: float
     labels: dict[str, str] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class Sample(Struct, frozen=True):
 
 
 class Family(Struct, frozen=True):
-    """Numbers that mean the same and differ by their labels."""
+    """The samples of one metric, which differ by their labels."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -32,7 +32,7 @@ class Family(Struct, frozen=True):
 
 
 class Histogram:
-    """How long something took, over and over."""
+    """Counts times by buckets."""
 
     __slots__ = ("counts", "total_s")
 
@@ -41,12 +41,12 @@ class Histogram:
         self.total_s = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Once more, and how long."""
+        """Count one time, in s."""
         self.counts[bisect_left(BOUNDS_S, seconds)] += 1
         self.total_s += seconds
 
     def samples(self, labels: Mapping[str, str]) -> Iterator[Sample]:
-        """What Prometheus makes percentiles of: a sum for each bound, all, and the total."""
+        """The count of times up to each bound, the count of all, and their sum."""
         sums = list(accumulate(self.counts))
         for bound, count in zip((*map(str, BOUNDS_S), "+Inf"), sums, strict=True):
             yield Sample(count, {**labels, "le": bound}, "_bucket")
@@ -55,22 +55,22 @@ class Histogram:
 
 
 def counter(name: str, means: str, samples: Iterable[Sample]) -> Family:
-    """Numbers that only grow."""
+    """A family of numbers that only rise."""
     return Family(name, "counter", means, list(samples))
 
 
 def gauge(name: str, means: str, samples: Iterable[Sample]) -> Family:
-    """Numbers that go up and down."""
+    """A family of numbers that rise and fall."""
     return Family(name, "gauge", means, list(samples))
 
 
 def histogram(name: str, means: str, rows: Iterable[tuple[Mapping[str, str], Histogram]]) -> Family:
-    """Histograms with their labels."""
+    """A family of histograms with their labels."""
     return Family(name, "histogram", means, [sample for labels, row in rows for sample in row.samples(labels)])
 
 
 def text(families: Iterable[Family]) -> str:
-    """The families as Prometheus reads them; those of one name are put together."""
+    """The families in the text format. Families of the same name are merged."""
     merged: dict[str, list[Family]] = {}
     for one in families:
         merged.setdefault(one.name, []).append(one)
@@ -82,7 +82,7 @@ def text(families: Iterable[Family]) -> str:
 
 
 def labelled(families: Iterable[Family], **labels: str) -> list[Family]:
-    """The same with more labels."""
+    """The families with more labels on each sample."""
     return [
         Family(one.name, one.kind, one.means, [Sample(s.value, {**labels, **s.labels}, s.suffix) for s in one.samples])
         for one in families

@@ -1,4 +1,4 @@
-"""What was asked of this broker: how often, how it was answered, and how long that took."""
+"""Counts the HTTP requests of this broker by verb and status, and their times."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -8,11 +8,11 @@ from broker.metrics.exposition import BOUNDS_S, Family, Histogram, Sample, count
 NO_ROUTE = -1
 """The route of a request that has none: a 404 or 405."""
 GONE = 499
-"""The status of a request whose client hung up before its answer."""
+"""The status of a request whose client closed the connection before its response."""
 
 
 class RequestCounts:
-    """`observe` once a request. `verbs` are the routes' verbs; a route is an index into them, or NO_ROUTE."""
+    """Call `observe` once for each request. A route is an index into `verbs`, or NO_ROUTE."""
 
     __slots__ = ("_rows", "_verbs")
 
@@ -21,16 +21,16 @@ class RequestCounts:
         self._rows: dict[int, Histogram] = {}
 
     def observe(self, route: int, status: int, seconds: float) -> None:
-        """One request was answered."""
+        """Count one request. `seconds` is its time to the response."""
         try:
             row = self._rows[route * 1000 + status]
         except KeyError:
             row = self._rows[route * 1000 + status] = Histogram()
-        row.counts[bisect_left(BOUNDS_S, seconds)] += 1  # a call of Histogram.observe would cost as much again
+        row.counts[bisect_left(BOUNDS_S, seconds)] += 1  # inlined: a call of Histogram.observe would double the cost
         row.total_s += seconds
 
     def families(self) -> list[Family]:
-        """Requests by verb and status, and their times by verb."""
+        """The requests by verb and status, and their times by verb."""
         times = [({"verb": verb}, row) for verb, row in self._times().items()]
         return [
             counter("titan_requests_total", "Requests by verb and status; 499: the client hung up.", self._counts()),

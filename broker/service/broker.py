@@ -27,7 +27,7 @@ from broker.http.browser_guard import allowed_names
 from broker.http.server.runner import BrokerRunner
 from broker.http.server.tls_site import TlsSite
 from broker.logs.storage import Logs, open_logs
-from broker.metrics.lag import LoopLag
+from broker.metrics.process import LoopLag
 from broker.reaper.reaper import Reaper
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Notifier

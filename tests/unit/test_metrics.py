@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from broker.metrics import lag as lags
+from broker.metrics import process
 from broker.metrics.exposition import BOUNDS_S, Histogram, Sample, counter, gauge, histogram, labelled, text
 from broker.metrics.http_requests import NO_ROUTE, RequestCounts
-from broker.metrics.lag import LoopLag
+from broker.metrics.process import LoopLag
 
 
 def test_histogram_counts_into_the_first_bound_that_holds_it():
@@ -76,9 +76,9 @@ def test_lag_forgets_the_longest_after_two_windows(monkeypatch):
     lag = LoopLag()
     now = time.monotonic()
     told = []
-    monkeypatch.setattr(lags.time, "monotonic", lambda: now)
+    monkeypatch.setattr(process.time, "monotonic", lambda: now)
     for seconds in (0.5, 0.1, 0.1):
         lag.observe(seconds)
         told.append(lag.longest_s)
-        now += lags.WINDOW_S + 1
+        now += process.WINDOW_S + 1
     assert told == [0.5, 0.5, 0.1]

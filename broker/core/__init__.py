@@ -1,1 +1,1 @@
-"""Leaves that every room may use: errors, states, ids, times, settings."""
+"""What every room may import: errors, states, ids, timestamps, settings, inline tasks. Imports no other room."""

@@ -1,17 +1,17 @@
-"""Everything Titan refuses, as a closed list: one word, one class, one sentence.
+"""The closed list of errors: each has one word, one class and one sentence.
 
-The word in capitals is what a script answers; in small letters it is the `code` of the error body. Which HTTP status
-a class has stands in `broker.http.error_responses`.
+A script replies with the word in capitals. In small letters it is the `code` of an error body. The HTTP status of each
+class is in `broker.http.error_responses`.
 """
 
 from typing import ClassVar
 
 
 class TitanError(Exception):
-    """A refusal or a fault that a client is told about. `message` is a sentence for a person."""
+    """A refusal or a fault that is reported to a client. `message` is a sentence for people."""
 
     word: ClassVar[str] = "INTERNAL"
-    sentence: ClassVar[str] = "Something went wrong inside the broker; it is logged there."
+    sentence: ClassVar[str] = "Something went wrong inside the broker; its log has the details."
 
     def __init__(self, message: str = "", *, fields: str = "", retry_after_s: int | None = None) -> None:
         super().__init__(message or self.sentence)
@@ -21,7 +21,7 @@ class TitanError(Exception):
 
     @property
     def code(self) -> str:
-        """The word as the error body has it."""
+        """The word in small letters, as in an error body."""
         return self.word.lower()
 
 
@@ -33,28 +33,28 @@ class Invalid(TitanError):
 
 
 class Unauthorized(TitanError):
-    """No token, or one that is not known."""
+    """The request has no token, or an unknown one."""
 
     word = "UNAUTHORIZED"
     sentence = "A valid token is needed."
 
 
 class Forbidden(TitanError):
-    """The token does not allow this."""
+    """The token does not have the scope or the group."""
 
     word = "FORBIDDEN"
     sentence = "The token does not allow this."
 
 
 class CrossSite(TitanError):
-    """A browser sent this for a page of another site, and it would change something."""
+    """A browser sent this request for a page of another site, and it would change something."""
 
     word = "CROSS_SITE"
     sentence = "A page of another site may not do this."
 
 
 class NotFound(TitanError):
-    """No such job in this group, no such group, no log, no such page."""
+    """The job does not exist in this group, or the group, log or path does not exist."""
 
     word = "NOT_FOUND"
     sentence = "There is no such job in this group."
@@ -68,7 +68,7 @@ class MethodNotAllowed(TitanError):
 
 
 class Misdirected(TitanError):
-    """The Host is none of a broker on loopback that asks for no token."""
+    """The broker has no tokens and listens on loopback, and the Host header has another name."""
 
     word = "MISDIRECTED"
     sentence = "This broker does not answer to the host that the request names."
@@ -89,21 +89,21 @@ class WrongState(TitanError):
 
 
 class LeaseLost(TitanError):
-    """The lease token is not the one of the delivery that holds the job."""
+    """The lease token is not that of the delivery that holds the job."""
 
     word = "LEASE_LOST"
     sentence = "Another delivery holds the job."
 
 
 class TooLarge(TitanError):
-    """The body, a payload or a log is over its limit."""
+    """The body, a payload or a log exceeds its limit."""
 
     word = "TOO_LARGE"
     sentence = "The request's body is too large."
 
 
 class UnsupportedType(TitanError):
-    """The Content-Type or Content-Encoding is not one that this path takes."""
+    """This path does not accept the Content-Type or Content-Encoding."""
 
     word = "UNSUPPORTED_TYPE"
     sentence = "The body's type is not supported."
@@ -117,45 +117,45 @@ class IdempotencyMismatch(TitanError):
 
 
 class LimitReached(TitanError):
-    """A limit is reached for now: the group is paused, at its max_concurrency or rate_limit, or full of jobs."""
+    """A limit is reached: the group is paused, is at its max_concurrency or rate_limit, or has too many jobs."""
 
     word = "LIMIT_REACHED"
     sentence = "A limit is reached; try again later."
 
 
 class Overloaded(TitanError):
-    """The broker has more in progress than its max_in_progress; nothing of this was done."""
+    """The broker has more requests in progress than max_in_progress. Nothing was done."""
 
     word = "OVERLOADED"
     sentence = "The broker has more to do than it can; nothing was done, try again."
 
 
 class StoreUnavailable(TitanError):
-    """The store does not answer, or refuses work. What was asked may or may not have been done."""
+    """The store does not answer, or refuses work. The request may or may not have been carried out."""
 
     word = "STORE_UNAVAILABLE"
     sentence = "The store is not available; whether the request was carried out is not known."
 
 
 class StoreFull(TitanError):
-    """The store is out of memory: it takes no new jobs, but hands out and finishes those it has."""
+    """The store is out of memory: it takes no new jobs, but still dispatches and finishes the existing ones."""
 
     word = "STORE_FULL"
     sentence = "The store is out of memory and takes no new jobs for now."
 
 
 class NotDurable(TitanError):
-    """The store has not said in time that new jobs are on its disk, or cannot say it at all."""
+    """The store did not confirm in time that new jobs are on its disk, or cannot confirm it."""
 
     word = "NOT_DURABLE"
-    sentence = "The store has not said in time that the jobs are on its disk."
+    sentence = "The store did not confirm in time that the jobs are on its disk."
 
 
 class Stopping(TitanError):
-    """The broker was told to stop: send nothing more here."""
+    """The broker is stopping. Clients must send nothing more to it."""
 
     word = "STOPPING"
-    sentence = "This broker is stopping; another one is there, or it is back soon."
+    sentence = "This broker is stopping; try again, at another broker or at this one after its restart."
 
 
 ERRORS: tuple[type[TitanError], ...] = (

@@ -1,7 +1,7 @@
-"""Job ids: 16 characters of [0-9A-Za-z], made by the broker, sorting by creation.
+"""Job ids: 16 characters of [0-9A-Za-z], made by the broker. They sort by creation.
 
-Seven characters of milliseconds since 1970 (good until the year 2081), nine of a number that begins at random in each
-process and counts up, so that the ids of one broker never fall back and those of several do not meet (53 bits).
+Seven characters are the milliseconds since 1970 (until the year 2081). Nine are a counter, which starts at a random
+number in each process (53 bits). So the ids of one broker always rise, and those of several brokers are different.
 """
 
 import secrets
@@ -9,42 +9,42 @@ import time
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
-_TAIL = 62**9
+_COUNTER_LIMIT = 62**9
 _LENGTH = 16
 
 
 class Ids:
-    """A source of ids; one for each process."""
+    """The source of ids of a process."""
 
     def __init__(self) -> None:
         self._ms = 0
-        self._head = ""
-        self._tail = secrets.randbelow(_TAIL)
-        self._rest = -1
-        self._middle = ""
+        self._time = ""
+        self._counter = secrets.randbelow(_COUNTER_LIMIT)
+        self._high = -1
+        self._high_digits = ""
 
     def take(self, n: int) -> list[str]:
-        """N new ids, in rising order."""
+        """Make n new ids, in rising order."""
         ms = time.time_ns() // 1_000_000
-        if ms > self._ms or self._tail + n >= _TAIL:
+        if ms > self._ms or self._counter + n >= _COUNTER_LIMIT:
             self._ms = max(ms, self._ms + 1)
-            self._head = _digits(self._ms, 7)
-        if self._tail + n >= _TAIL:
-            self._tail = 0
+            self._time = _digits(self._ms, 7)
+        if self._counter + n >= _COUNTER_LIMIT:
+            self._counter = 0
         ids: list[str] = []
         while len(ids) < n:
             pairs = self._last_pairs(n - len(ids))
-            beginning = self._head + self._middle
+            beginning = self._time + self._high_digits
             ids += [beginning + pair for pair in pairs]
         return ids
 
     def _last_pairs(self, n: int) -> tuple[str, ...]:
-        """The last two digits of the next ids, n at most: as many as have the same digits before them."""
-        rest, last = divmod(self._tail, len(_PAIRS))
-        if rest != self._rest:
-            self._rest, self._middle = rest, _digits(rest, 7)
+        """Advance the counter; the last two digits of the next ids, at most n, which share all digits before them."""
+        high, last = divmod(self._counter, len(_PAIRS))
+        if high != self._high:
+            self._high, self._high_digits = high, _digits(high, 7)
         pairs = _PAIRS[last : last + n]
-        self._tail += len(pairs)
+        self._counter += len(pairs)
         return pairs
 
 
@@ -54,7 +54,7 @@ def is_id(text: str) -> bool:
 
 
 def lease_token() -> str:
-    """The first part of the lease tokens of one call; the script numbers them. 64 random bits."""
+    """The first part of the lease tokens of one call: 64 random bits. The script adds a number for each job."""
     return _digits(secrets.randbits(64), 11)
 
 

@@ -1,7 +1,7 @@
-"""A coroutine run without a task: what it does before its first real wait happens at once, in the caller's own turn.
+"""Runs a coroutine without an asyncio.Task. Its code up to the first wait executes immediately, in the caller.
 
-A task costs a turn of the loop before its first step, and more than the step itself where that is short. Steps are for
-work that awaits nothing but futures: whatever asks for the current task (asyncio.timeout, redis-py) needs a task.
+A task starts one iteration of the event loop later, and costs more time than short work itself. The work may await only
+futures: code that needs the current task (asyncio.timeout, redis-py) fails in an inline task.
 """
 
 import asyncio
@@ -10,13 +10,13 @@ from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 Done = Callable[[T | None, BaseException | None], None]
-"""Told of the end: the result, or what was raised."""
+"""Called at the end, with the result or the exception."""
 Begin = Callable[[Coroutine[Any, Any, T], Done[T]], Any]
-"""`run_inline` or `in_task`; what it answers can be cancelled."""
+"""`run_inline` or `in_task`. The returned object has `cancel`."""
 
 
 class InlineTask(Generic[T]):
-    """Drives one coroutine from future to future. `done` is called once, also when it was cancelled."""
+    """Drives one coroutine from future to future. It calls `done` once, also after a cancel."""
 
     __slots__ = ("_awaited", "_done", "_work")
 
@@ -27,7 +27,7 @@ class InlineTask(Generic[T]):
         self._step()
 
     def cancel(self) -> None:
-        """Cancel what it waits for, as the cancelling of a task does."""
+        """Cancel the future that the coroutine awaits, as the cancel of a task does."""
         if self._awaited is not None:
             self._awaited.cancel()
 
@@ -36,16 +36,16 @@ class InlineTask(Generic[T]):
             awaited: asyncio.Future[Any] | None = self._work.send(None)
         except StopIteration as end:
             self._end(end.value, None)
-        except (Exception, asyncio.CancelledError) as fault:  # noqa: BLE001 - it is handed on to who waits for the end
+        except (Exception, asyncio.CancelledError) as fault:  # noqa: BLE001 - `done` gets it
             self._end(None, fault)
         else:
             self._wait(awaited)
 
     def _wait(self, awaited: asyncio.Future[Any] | None) -> None:
-        if awaited is None:  # asyncio.sleep(0): a turn for others
+        if awaited is None:  # asyncio.sleep(0): continue in the next iteration
             asyncio.get_running_loop().call_soon(self._step)
         else:
-            awaited._asyncio_future_blocking = False  # noqa: SLF001 - as a task does, to say that somebody waits
+            awaited._asyncio_future_blocking = False  # noqa: SLF001 - a task does this too: the future is awaited
             self._awaited = awaited
             awaited.add_done_callback(self._step)
 
@@ -55,12 +55,12 @@ class InlineTask(Generic[T]):
 
 
 def run_inline(work: Coroutine[Any, Any, T], done: Done[T]) -> "InlineTask[T]":
-    """Begin work that awaits futures only."""
+    """Start work that awaits futures only, without a task."""
     return InlineTask(work, done)
 
 
 def start_inline(work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
-    """The result of work that begins at once: what awaits futures only is sent before this returns."""
+    """Start work that awaits futures only, without a task; a future of its result."""
     result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
     def done(value: T | None, fault: BaseException | None) -> None:
@@ -76,7 +76,7 @@ def start_inline(work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
 
 
 def in_task(work: Coroutine[Any, Any, T], done: Done[T]) -> "asyncio.Task[T]":
-    """Begin any work, in a task of its own."""
+    """Start any work, in a new task."""
 
     def end(task: asyncio.Task[T]) -> None:
         if task.cancelled():

@@ -6,26 +6,24 @@ from msgspec import Meta, Struct
 
 
 class BrokerSettings(Struct, frozen=True, kw_only=True):
-    """Everything that can be set about a broker. Nothing else in the broker reads the environment."""
+    """All settings of a broker. No other code of the broker reads TITAN_ variables."""
 
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")] = 8080
+    port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0: a free port.")] = 8080
     processes: Annotated[
         int,
         Meta(ge=1, le=256, description="Brokers on the port, each a process, which uses one core."),
     ] = 1
     tokens: Annotated[
         str,
-        Meta(description="File of the tokens that callers need, read again at SIGHUP. Empty: no token is asked for."),
+        Meta(description="File of the tokens that callers need, read again at SIGHUP. Empty: no token is needed."),
     ] = ""
-    insecure: Annotated[
-        bool, Meta(description="Listen on other addresses than this machine's own without a file of tokens.")
-    ] = False
+    insecure: Annotated[bool, Meta(description="Listen on other addresses than loopback without a token file.")] = False
     allowed_host: Annotated[
         tuple[str, ...],
         Meta(
-            description="Another name under which browsers may reach the broker, as that of a proxy before it. "
-            "Without tokens a broker on this machine answers to localhost, 127.0.0.1, [::1] and these. Repeatable."
+            description="Another name under which browsers may reach the broker, such as that of a proxy before it. "
+            "Without tokens a broker on loopback accepts localhost, 127.0.0.1, [::1] and these names. Repeatable."
         ),
     ] = ()
     tls_cert: Annotated[
@@ -33,10 +31,10 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         Meta(description="PEM file of the certificate to serve https:// with, read again at SIGHUP. Empty: http://."),
     ] = ""
     tls_key: Annotated[
-        str, Meta(description="PEM file of its key, without a passphrase. Empty: it stands in the certificate's file.")
+        str, Meta(description="PEM file of its key, without a passphrase. Empty: it is in the certificate's file.")
     ] = ""
     tls_client_ca: Annotated[
-        str, Meta(description="PEM file of the authorities; callers must show a certificate of theirs. Empty: none.")
+        str, Meta(description="PEM file of authorities (CAs); callers must have a certificate of one. Empty: no check.")
     ] = ""
     redis_url: Annotated[
         str,
@@ -47,13 +45,13 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     data_dir: Annotated[
-        str, Meta(description="Folder of the embedded store, and of the logs unless --log-store names another place.")
+        str, Meta(description="Folder of the embedded store, and of the logs unless --log-store is given.")
     ] = "titan-data"
     log_store: Annotated[
         str,
         Meta(description="Where job logs go: a folder, s3://, gs:// or az://. Empty: a folder in the data folder."),
     ] = ""
-    partitions: Annotated[int, Meta(ge=1, le=1024, description="Parts of the key space; set once for a store.")] = 1
+    partitions: Annotated[int, Meta(ge=1, le=1024, description="Parts of the key space; fixed for a store.")] = 1
     key_prefix: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,32}$", description="First part of every key.")] = "titan"
     reaper: Annotated[bool, Meta(description="Whether this broker runs the reaper; at least one broker must.")] = True
     reap_batch: Annotated[
@@ -64,8 +62,8 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=3600,
-            description="How long a consumer with a short lease may go on to touch a job whose timeout is over, "
-            "while it stops it and reports, in s; the same at all brokers.",
+            description="How long after its timeout a job with a short lease may still be touched, while its "
+            "consumer stops it and reports, in s; the same at all brokers.",
         ),
     ] = 15.0
     store_timeout_s: Annotated[float, Meta(gt=0, le=60, description="How long the store may take to answer, in s.")] = (
@@ -103,8 +101,8 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=2**50,
-            description="What the unfinished jobs of a group may have of images and payloads, "
-            "as the JSON that is kept, in bytes; then an enqueue is answered 429. 0: no limit.",
+            description="Images and payloads of the unfinished jobs of a group at most, "
+            "as the JSON that is stored, in bytes; then an enqueue is answered 429. 0: no limit.",
         ),
     ] = 0
     max_log_bytes: Annotated[int, Meta(ge=1, description="Size of one job's log at most, in bytes.")] = 64 * 1024 * 1024
@@ -132,7 +130,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         float, Meta(gt=0, description="How long the head of a connection's first request may take to come, in s.")
     ] = 15.0
     body_timeout_s: Annotated[
-        float, Meta(gt=0, description="How long a body, or a client in reading its answer, may pause, in s.")
+        float, Meta(gt=0, description="How long a body, or a client that reads a response, may pause, in s.")
     ] = 30.0
     json_timeout_s: Annotated[float, Meta(gt=0, description="How long a JSON body may take in all, in s.")] = 60.0
     log_timeout_s: Annotated[float, Meta(gt=0, description="How long a log may take to come in all, in s.")] = 900.0

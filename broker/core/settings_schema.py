@@ -1,7 +1,7 @@
-"""How a settings struct meets the world: a field has a unit, a default, a line on what it does, a TITAN_ variable.
+"""The fields of a settings struct: each has a unit, a default, a description and a TITAN_ variable.
 
-A process has one frozen struct. The command line is made from it (`broker.cli.options`), the environment files in
-deploy/ are compared with it, and `titan config` shows it.
+A process has one frozen struct. `broker.cli.options` makes the command line from it, `titan config` shows it, and a
+test compares the environment files in deploy/ with it.
 """
 
 import os
@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, get_type_hints
 import msgspec
 from msgspec import Struct
 
-TOKEN_VARIABLE = "TITAN_TOKEN"  # noqa: S105 - its name
-"""The token that a client sends. Not an option: everybody on a machine sees what a program is started with."""
+TOKEN_VARIABLE = "TITAN_TOKEN"  # noqa: S105 - a name, not a token
+"""The variable of a client's token. It is not an option: every user of a machine can see the options of a process."""
 
 
 class Setting(NamedTuple):
@@ -25,11 +25,11 @@ class Setting(NamedTuple):
     description: str
     secret: bool
     variable: str
-    """The environment variable: TITAN_ and the name in capitals, unless the field says another."""
+    """The environment variable: TITAN_ and the name in capitals, unless the field's metadata has another."""
 
     @property
     def option(self) -> str:
-        """The command line's option."""
+        """The option of the command line."""
         return f"--{self.name.replace('_', '-')}"
 
 
@@ -47,24 +47,24 @@ def settings_of(struct: type[Struct]) -> list[Setting]:
 
 
 def unknown_variables(known: set[str], environ: Mapping[str, str] | None = None) -> list[str]:
-    """The TITAN_ variables that no setting has: a typo must stop a start, not be passed over."""
+    """The TITAN_ variables that are not settings. They stop a start, because each may be a typo."""
     present = os.environ if environ is None else environ
     return sorted(name for name in present if name.startswith("TITAN_") and name not in known)
 
 
 def is_text(value: str) -> bool:
-    """Whether an argument or a variable is UTF-8 text; bytes that are not come from the system as surrogates."""
+    """Whether an argument or a variable is UTF-8 text. Python decodes other bytes to surrogates."""
     return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def token_from(path: str, environ: Mapping[str, str] | None = None) -> str:
-    """The token for a broker: what stands in the file, or with no file in TITAN_TOKEN; '' for none.
+    """The token for a broker, from the file or, without a file, from TITAN_TOKEN; '' for none.
 
     Raises ValueError, which does not show the token.
     """
     present = os.environ if environ is None else environ
     if not path:
-        return _as_token(present.get(TOKEN_VARIABLE, ""), f"What stands in {TOKEN_VARIABLE}")
+        return _as_token(present.get(TOKEN_VARIABLE, ""), f"The value of {TOKEN_VARIABLE}")
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -72,11 +72,11 @@ def token_from(path: str, environ: Mapping[str, str] | None = None) -> str:
         raise ValueError(f"The token in {path} cannot be read: {reason}") from None
     if not text.strip():
         raise ValueError(f"There is no token in {path}")
-    return _as_token(text, f"What stands in {path}")
+    return _as_token(text, f"The text in {path}")
 
 
 def _as_token(text: str, what: str) -> str:
     token = text.strip()
     if not (token.isascii() and all("!" <= letter <= "~" for letter in token)):
-        raise ValueError(f"{what} is not a token: it has other characters than printable ASCII ones")
+        raise ValueError(f"{what} is not a token: it has characters other than printable ASCII")
     return token

@@ -1,6 +1,6 @@
-"""The state machine as data: which verb takes a job from which status to which.
+"""The state machine as data: for each verb, the statuses before and after it.
 
-README, the script headers, lua/README.md and the test of every state times every verb are checked against this table.
+Tests compare README, the script headers and lua/README.md with this table, and try every verb in every status.
 """
 
 from typing import Literal, NamedTuple, get_args
@@ -12,7 +12,7 @@ FINISHED: tuple[Status, ...] = ("succeeded", "failed", "cancelled")
 
 
 class Move(NamedTuple):
-    """One edge of the diagram. `before` None: the job did not exist; `after` None: it is gone."""
+    """One edge of the diagram. `before` is None when the job did not exist, `after` when it is deleted."""
 
     verb: str
     script: str

@@ -1,4 +1,4 @@
-"""Times: milliseconds since 1970 inside, RFC 3339 in UTC with milliseconds outside."""
+"""Times: in the broker milliseconds since 1970; in the API RFC 3339 in UTC with milliseconds."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:([Zz])|([+ -])(\d\d):(\d\d))", re.ASCII)
 EXAMPLE = "2026-01-31T12:00:00Z"
 NOT_GIVEN = "0001-01-01T00:00:00Z"
-"""Go's zero time, which some clients send where they mean no time."""
+"""Go's zero time. Some clients send it for "no time"."""
 
 
 @lru_cache(maxsize=4096)
@@ -19,10 +19,10 @@ def rfc3339(ms: int) -> str:
 
 
 def milliseconds(text: str) -> int:
-    """RFC 3339 -> milliseconds since 1970, rounded down.
+    """RFC 3339 -> milliseconds since 1970, rounded down. Raises ValueError for other texts.
 
-    Takes any number of fraction digits, and a space where a query lost the plus of an offset.
-    Raises ValueError for anything else.
+    The fraction may have any number of digits. A space may replace the plus of an offset, as in a query that was not
+    encoded.
     """
     found = _RFC3339.fullmatch(text)
     if found is None:

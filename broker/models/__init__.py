@@ -1,4 +1,5 @@
-"""The bodies of the API. One struct validates, documents and encodes; an absent value is left out, never null.
+"""The bodies of the API. One struct validates, documents and encodes.
 
-What comes in may have JSON null, or "" for a text or a time, for "not given". Integers that a job has are always there.
+Responses omit absent values and never have null. The integers of a job are always present. In requests JSON null, and
+"" for a text or a time, mean "not given".
 """

@@ -1,16 +1,16 @@
-"""What one field may hold: types with their bounds, patterns and descriptions."""
+"""The types of single fields, with their bounds, patterns and descriptions."""
 
 from typing import Annotated
 
 from msgspec import Meta
 
 MAX_JOBS = 1000
-"""The most jobs, or items, that one call carries."""
+"""The most jobs, or items, of one call."""
 
 GROUP_NAME = r"[A-Za-z0-9_-]{1,128}"
 JOB_ID = r"[0-9A-Za-z]{16}"
 END = r"(?![\s\S])"
-"""The end of the text, in Python's dialect and in JSON Schema's alike ($ would let a last newline pass)."""
+"""The end of a text, in patterns of Python and of JSON Schema ($ also matches before a last newline)."""
 NO_CONTROLS = r"^[^\x00-\x1f\x7f]*" + END
 
 GroupName = Annotated[
@@ -21,15 +21,15 @@ GroupName = Annotated[
         extra={"words": "the name of a group: 1 to 128 characters of A-Z a-z 0-9 _ -"},
     ),
 ]
-"""`words` of a pattern: how a refusal says it."""
+"""The `words` of a pattern are its meaning in an error message."""
 _IMAGE = "What runs the job: a name in the worker's table or a container image. Else the group's."
 LINE = {"words": "a text of at most 255 characters, none of them a control character"}
 Image = Annotated[str, Meta(max_length=255, pattern=NO_CONTROLS, description=_IMAGE, extra=LINE)]
 NewImage = Annotated[
     str, Meta(max_length=255, description=_IMAGE, extra_json_schema={"pattern": NO_CONTROLS}, extra=LINE)
 ]
-"""An image of many jobs that come at once. Its pattern is for the reader to check, once for each that is different: for
-every one of 1,000 jobs that takes longer than all else of their decoding."""
+"""The image of a new job. The decoder does not check its pattern: for 1,000 jobs that would take longer than the rest.
+`broker.http.request` checks it, once for each different image."""
 Delay = Annotated[int, Meta(ge=0, le=31_536_000, description="Wait before the job is queued, in s.")]
 Timeout = Annotated[int, Meta(ge=1, le=604_800, description="How long a consumer may hold the job, in s.")]
 Priority = Annotated[int, Meta(ge=0, le=2, description="Higher first; first in, first out inside one priority.")]
@@ -39,8 +39,8 @@ Reason = Annotated[
     str,
     Meta(
         max_length=256,
-        description="Why the job is in this status: timeout, killed, bad_exit, client_request, or own words, such "
-        "as the bundled worker's not_started, exception, invalid_outcome, http_500, http_error and worker_error.",
+        description="Why the job is in this status: timeout, killed, bad_exit, client_request, or another text. The "
+        "bundled worker has not_started, exception, invalid_outcome, http_500, http_error and worker_error.",
     ),
 ]
 ErrorText = Annotated[str, Meta(max_length=4096, description="What went wrong, for people.")]

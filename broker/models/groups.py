@@ -1,4 +1,4 @@
-"""Groups: their settings, and what is told of them."""
+"""Groups: their settings, and the bodies that show them."""
 
 from typing import Annotated
 
@@ -19,32 +19,32 @@ class Retentions(Struct, frozen=True, kw_only=True):
 
 
 class GroupSettings(Struct, frozen=True, kw_only=True):
-    """The settings of a group; PUT replaces all of them, and one that is not given has its default."""
+    """The settings of a group. PUT replaces all of them; a setting that is not given gets its default."""
 
     image: Image | None = None
     env_vars: EnvVars | None = None
-    max_concurrency: (
-        Annotated[int, Meta(ge=1, le=1_000_000, description="How many of its jobs may run at once.")] | None
-    ) = None
-    paused: Annotated[bool, Meta(description="Hands nothing out while true.")] | None = None
+    max_concurrency: Annotated[int, Meta(ge=1, le=1_000_000, description="The most jobs that run at once.")] | None = (
+        None
+    )
+    paused: Annotated[bool, Meta(description="While true no job is dispatched.")] | None = None
     rate_limit: (
-        Annotated[int, Meta(ge=1, le=1_000_000, description="How many of its jobs are handed out a second.")] | None
+        Annotated[int, Meta(ge=1, le=1_000_000, description="The most jobs that are dispatched a second.")] | None
     ) = None
     delivery_limit: (
-        Annotated[int, Meta(ge=1, le=1000, description="Deliveries before a lost job is failed.")] | None
+        Annotated[int, Meta(ge=1, le=1000, description="Deliveries after which a lost job fails.")] | None
     ) = None
     require_lease: Annotated[bool, Meta(description="Whether every report needs its lease token.")] | None = None
     retention: Retentions | None = None
 
 
 class GroupPut(Struct, frozen=True):
-    """The body of PUT."""
+    """The body of `PUT /v1/groups/{g}`."""
 
     group: GroupSettings
 
 
 class Counts(Struct, frozen=True, kw_only=True):
-    """How many jobs a group has, by status."""
+    """The number of jobs of a group, by status."""
 
     delayed: int = 0
     queued: int = 0
@@ -55,7 +55,7 @@ class Counts(Struct, frozen=True, kw_only=True):
 
 
 class Group(Struct, frozen=True, kw_only=True):
-    """A group: its settings as they are in force, and its counts."""
+    """A group: its settings, with defaults, and its counts."""
 
     name: str
     created_at: Time
@@ -77,7 +77,7 @@ class GroupWrapper(Struct, frozen=True):
 
 
 class GroupsWrapper(Struct, frozen=True):
-    """Groups; `cursor` where the list goes on."""
+    """Groups; `cursor` if the list continues."""
 
     groups: list[Group]
     cursor: str | UnsetType = UNSET

@@ -1,4 +1,4 @@
-"""Jobs: as a producer gives them, and as the broker answers them."""
+"""Jobs: as a producer sends them, and as the broker shows them."""
 
 from typing import Annotated
 
@@ -24,9 +24,9 @@ DEFAULT_RETRIES_DELAY_S = 60
 
 
 class NewJob(Struct, frozen=True, kw_only=True):
-    """A job as a producer gives it. A whole job may be sent back: fields that only a Job has are ignored.
+    """A job as a producer sends it. It may also be a whole Job: the fields that only a Job has are ignored.
 
-    A field of neither is refused.
+    Fields that neither has are refused.
     """
 
     image: NewImage | None = None
@@ -39,7 +39,7 @@ class NewJob(Struct, frozen=True, kw_only=True):
 
 
 class NewJobs(Struct, frozen=True):
-    """The body of enqueue: all of these jobs, or none."""
+    """The body of enqueue. All of the jobs are enqueued, or none."""
 
     jobs: Annotated[list[NewJob], Meta(min_length=1, max_length=MAX_JOBS)]
 
@@ -57,7 +57,7 @@ class Job(Struct, kw_only=True):
     priority: int = 0
     max_retries: int = 0
     retries_delay: int = DEFAULT_RETRIES_DELAY_S
-    deliveries: Annotated[int, Meta(description="How often the job was handed out.")] = 0
+    deliveries: Annotated[int, Meta(description="How often the job was dispatched.")] = 0
     created_at: Time
     started_at: Time | UnsetType = UNSET
     completed_at: Time | UnsetType = UNSET
@@ -67,13 +67,10 @@ class Job(Struct, kw_only=True):
     retry_of: Annotated[str, Meta(description="The id of the job that this one retries.")] | UnsetType = UNSET
     retry_at: Annotated[str, Meta(description="The id of the job that retries this one.")] | UnsetType = UNSET
     env_vars: Annotated[dict[str, str], Meta(description="The group's, for the consumer.")] | UnsetType = UNSET
-    receipts: (
-        Annotated[list[Receipt], Meta(description="Of one job alone: what its last deliveries left behind.")]
-        | UnsetType
-    ) = UNSET
-    lease: (
-        Annotated[str, Meta(description="Only where the job is handed out: the token of this delivery.")] | UnsetType
-    ) = UNSET
+    receipts: Annotated[list[Receipt], Meta(description="Of its last five deliveries; not in lists.")] | UnsetType = (
+        UNSET
+    )
+    lease: Annotated[str, Meta(description="The fencing token, in replies to next and start.")] | UnsetType = UNSET
 
 
 class JobWrapper(Struct):
@@ -83,7 +80,7 @@ class JobWrapper(Struct):
 
 
 class JobsWrapper(Struct):
-    """Jobs; `cursor` where a list goes on."""
+    """Jobs; `cursor` if a list continues."""
 
     jobs: list[Job]
     cursor: str | UnsetType = UNSET

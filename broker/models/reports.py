@@ -1,4 +1,4 @@
-"""What a consumer says of jobs that it holds, of one or of many."""
+"""The bodies of a consumer's reports about jobs that it holds, for one job or for many."""
 
 from typing import Annotated, Literal
 

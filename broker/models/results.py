@@ -1,4 +1,4 @@
-"""What became of a call, or of one item of a bulk call."""
+"""The outcome of a call, or of one item of a bulk call."""
 
 from msgspec import UNSET, Struct, UnsetType, field
 
@@ -6,7 +6,7 @@ from broker.models.fields import Time
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What went wrong. `fields` names the part of the request that is not valid."""
+    """An error. `fields` names the invalid part of the request."""
 
     message: str
     fields: str = ""
@@ -14,13 +14,13 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ProblemWrapper(Struct, frozen=True):
-    """The body of every answer of 400 and above."""
+    """The body of every response with a status of 400 and above."""
 
     error: Problem
 
 
 class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one item of a bulk call: `ok`, or `error`."""
+    """The outcome of one item of a bulk call: `ok` or `error`."""
 
     id: str
     ok: bool = False

@@ -51,7 +51,7 @@ def test_take_when_the_tail_is_used_up(clock):
     """When the numbers of a millisecond run out, the next millisecond is begun early; still rising, none twice."""
     source = Ids()
     taken = source.take(1)
-    source._tail = 62**9 - 3
+    source._counter = 62**9 - 3
     taken += source.take(2) + source.take(2) + source.take(2)
     assert taken == sorted(set(taken))
     assert all(is_id(job_id) for job_id in taken)

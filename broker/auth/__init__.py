@@ -1,1 +1,1 @@
-"""Who may do what: tokens, scopes, TLS."""
+"""Access control: tokens, their scopes and groups, and TLS."""

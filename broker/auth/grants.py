@@ -1,6 +1,6 @@
-"""Who may do what: one question, asked of each request before anything else is done for it.
+"""Checks the token of each request, its scopes and its groups, before any other work for the request.
 
-Without a file of tokens everybody may do everything, which is why a broker then listens on this machine only.
+Without a token file every client may do everything. So a broker without one listens on this machine only.
 """
 
 import hmac
@@ -17,11 +17,11 @@ LOCAL = frozenset({"localhost", "ip6-localhost", "ip6-loopback"})
 
 
 class Exposed(ValueError):
-    """The broker would let anybody in who reaches its address."""
+    """The broker has no token file, and would listen on an address that other machines reach."""
 
 
 class Grant:
-    """What one request may do: its token's scopes, in its token's groups."""
+    """The permissions of one request: the scopes and the groups of its token."""
 
     __slots__ = ("_is_in_reach", "groups", "is_limited", "name", "scopes")
 
@@ -34,23 +34,24 @@ class Grant:
         self._is_in_reach = re.compile(patterns, re.ASCII).fullmatch
 
     def reaches(self, group: str) -> bool:
-        """Whether the group is one of the token's."""
+        """Whether the token is for this group."""
         return not self.is_limited or self._is_in_reach(group) is not None
 
     def check(self, group: str) -> None:
-        """Raise Forbidden for a group out of reach, whether there is one of this name or not."""
+        """Raise Forbidden for a group that the token is not for, whether the group exists or not."""
         if self.is_limited and self._is_in_reach(group) is None:
             raise Forbidden("The token is not for this group.")
 
     def check_all(self) -> None:
-        """Raise Forbidden unless the token is for every group: for what is of no group."""
+        """Raise Forbidden unless the token is for every group. For requests that concern no single group."""
         if self.is_limited:
             raise Forbidden("This takes a token for all groups.")
 
     def narrowed(self, groups: Sequence[str]) -> Sequence[str]:
-        """The groups to take jobs from when these were asked for; none asked for means all of the token's.
+        """The groups of a request with a token. A request that names none means all groups of its token.
 
-        Raises Forbidden for one out of reach, and when the token's groups are patterns and none was asked for.
+        Raises Forbidden for a group that the token is not for, and for a request without groups if a group of the token
+        is a pattern.
         """
         if not self.is_limited:
             return groups
@@ -62,11 +63,11 @@ class Grant:
 
 
 EVERYTHING = Grant(SCOPES, (EVERY_GROUP,), "")
-"""What a request may do where no token is asked for."""
+"""The permissions of a request that needs no token."""
 
 
 class Access:
-    """The tokens in force; none where `path` is None. Raises TokensUnreadable."""
+    """The tokens that the broker accepts. `path` None: no token is needed. Raises TokensUnreadable."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
@@ -76,17 +77,17 @@ class Access:
         self.reload()
 
     def reload(self) -> int:
-        """Read the file anew; how many tokens it has. Raises TokensUnreadable, and then those before stay in force."""
+        """Read the file again; the number of its tokens. Raises TokensUnreadable; then the old tokens stay valid."""
         if self._path is not None:
             self._tokens = [(bytes.fromhex(token.sha256), _granted(token)) for token in read_tokens(self._path)]
             self._seen = {}
         return len(self._tokens)
 
     def admit(self, authorization: str | None, scope: Scope | None, group: str = "") -> Grant:
-        """What a request may do that has this Authorization and asks for this scope, in this group where it names one.
+        """The permissions of a request with this Authorization header, for a route with this scope and a group or none.
 
-        A scope of None asks for nothing. Raises Unauthorized without a known token, Forbidden for one that does not
-        have the scope or the group.
+        A route with scope None needs no token. Raises Unauthorized without a known token, and Forbidden for a token
+        without the scope or the group.
         """
         if self.is_open or scope is None:
             return EVERYTHING
@@ -102,13 +103,13 @@ class Access:
         if scheme.lower() != "bearer" or not secret:
             raise Unauthorized(f"A token is needed, with the scope {scope}: Authorization: Bearer TOKEN.")
         given = digest(secret.strip())
-        grant = self._seen.get(given)  # by the digest: what a client learns from the time is nothing about a token
+        grant = self._seen.get(given)  # by the digest, so that timing reveals nothing about a token
         if grant is None:
             grant = self._seen[given] = self._compared(given)
         return grant
 
     def _compared(self, given: bytes) -> Grant:
-        """Against all of them, however early one fits."""
+        """The grant of a digest. Compares all tokens even after a match, so that the time is always the same."""
         found: Grant | None = None
         for kept, grant in self._tokens:
             if hmac.compare_digest(kept, given):
@@ -119,19 +120,19 @@ class Access:
 
 
 def access_of(settings: BrokerSettings) -> Access:
-    """The tokens that the settings name. Raises TokensUnreadable, and Exposed for an address that is not guarded."""
+    """The tokens of the settings. Raises TokensUnreadable, and Exposed for an address that other machines reach."""
     access = Access(Path(settings.tokens) if settings.tokens else None)
     if access.is_open and not (settings.insecure or is_local(settings.host)):
         raise Exposed(
             f"Whoever reaches {settings.host or 'any address'} could do everything: give --tokens FILE (titan "
-            "token new makes one), listen on 127.0.0.1, or say --insecure when something before the broker asks for "
-            "a password."
+            "token new makes one), listen on 127.0.0.1, or give --insecure if a proxy before the broker checks "
+            "passwords."
         )
     return access
 
 
 def is_local(host: str) -> bool:
-    """Whether an address to listen on is reached from this machine alone. A name beside localhost counts as not."""
+    """Whether an address to listen on is reached from this machine only. Host names other than LOCAL are not."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""The broker's side of TLS: its certificate, and the authorities whose certificates callers must show."""
+"""TLS of the broker: its certificate, and the authorities (CAs) that must have issued the certificates of clients."""
 
 import ssl
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from broker.core.settings import BrokerSettings
 
 
 class TlsUnusable(ValueError):
-    """A certificate, key or authority that cannot be used. The text names the file and why, and shows nothing of it."""
+    """A file of TLS that cannot be used. The text names the file and the reason, and shows nothing from the file."""
 
 
 class Tls:
-    """What a server listens with. `reload` changes it for connections that begin afterwards."""
+    """The TLS context of a listening server. `reload` changes it for later connections."""
 
     def __init__(self, cert: str, key: str = "", client_ca: str = "") -> None:
         self._files = cert, key, client_ca
@@ -20,29 +20,29 @@ class Tls:
         self.context.sni_callback = self._choose
 
     def reload(self) -> None:
-        """Read the files anew. Raises TlsUnusable, and then what was read before stays in force."""
+        """Read the files again. Raises TlsUnusable; then the old context stays in use."""
         self._current = self._read()
 
     def _choose(self, connection: ssl.SSLObject, _name: str | None, _listening: ssl.SSLContext) -> None:
-        """At each handshake: the context that was read last, its certificate and its authorities."""
+        """Called at each handshake: use the context that was read last."""
         connection.context = self._current
 
     def _read(self) -> ssl.SSLContext:
         cert, key, client_ca = self._files
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["http/1.1"])  # whoever can speak HTTP/2 too chooses this
+        context.set_alpn_protocols(["http/1.1"])  # clients that also know HTTP/2 then use HTTP/1.1
         _use(lambda: context.load_cert_chain(cert, key or None, password=""), f"The certificate {cert}", key)
         if client_ca:
             _use(lambda: context.load_verify_locations(client_ca), f"The authorities in {client_ca}")
             context.verify_mode = ssl.CERT_REQUIRED
-            context.options |= ssl.OP_NO_TICKET  # a session taken up again would pass by a new look
+            context.options |= ssl.OP_NO_TICKET  # a resumed session would skip the check of a reloaded CA
             context.num_tickets = 0
         return context
 
 
 def tls_from(settings: BrokerSettings) -> Tls | None:
-    """TLS as the settings have it; None for plain HTTP. Raises TlsUnusable."""
+    """TLS with the files of the settings; None for plain HTTP. Raises TlsUnusable."""
     if settings.tls_cert:
         return Tls(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
     if settings.tls_key or settings.tls_client_ca:
@@ -53,7 +53,7 @@ def tls_from(settings: BrokerSettings) -> Tls | None:
 def _use(load: Callable[[], None], what: str, key: str = "") -> None:
     try:
         load()
-    except OSError as error:  # ssl.SSLError is one too
+    except OSError as error:  # ssl.SSLError is a subclass
         with_key = f" with the key {key}" if key else ""
         reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
         raise TlsUnusable(f"{what}{with_key} cannot be used: {reason}.") from None

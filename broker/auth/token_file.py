@@ -1,8 +1,8 @@
-"""The file of tokens: what each may do, and its SHA-256 in the place of the token itself.
+"""The token file. It has the SHA-256, the scopes and the groups of each token, never a token itself.
 
-A name that ends in .toml is a TOML file of `[[token]]` tables; any other has one token a line:
+A file whose name ends in .toml is TOML, with `[[token]]` tables. Any other file has one token a line:
 
-    SHA256 SCOPES GROUPS NAME      with commas between scopes and between groups; `#` begins a remark
+    SHA256 SCOPES GROUPS NAME      with commas between scopes and between groups; `#` begins a comment
 """
 
 import hashlib
@@ -25,18 +25,18 @@ Kind = TypeVar("Kind")
 _END = r"(?![\s\S])"
 _PREFIX = "titan_"
 _RANDOM_BYTES = 32
-_REMARK = re.compile(r"(^|\s)#.*")
+_COMMENT = re.compile(r"(^|\s)#.*")
 
 GroupPattern = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_*-]{1,128}" + _END)]
 """The name of a group, or a pattern of names: `*` stands for any number of characters."""
 
 
 class TokensUnreadable(ValueError):
-    """A file of tokens that cannot be used. The text says where; it never has anything that stands in the file."""
+    """A token file that cannot be used. The text gives the position, and shows nothing from the file."""
 
 
 class Token(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One entry. `admin` may do what every other scope may; `name` is for people."""
+    """One entry. The scope `admin` includes all others. `name` is for people."""
 
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}" + _END)]
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)]
@@ -49,32 +49,32 @@ class _TokenFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def new_token(scopes: Sequence[Scope], groups: Sequence[str], name: str) -> tuple[str, Token]:
-    """A token of 256 random bits, and its entry. Raises TokensUnreadable for a scope, group or name that is none."""
+    """A token of 256 random bits, and its entry. Raises TokensUnreadable for an invalid scope, group or name."""
     secret = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     values = {"sha256": digest(secret).hex(), "scopes": scopes, "groups": groups, "name": name}
     return secret, _checked(values, "The token's", Token)
 
 
 def digest(secret: str) -> bytes:
-    """What is kept of a token: 32 bytes. Tokens are random, so that no slower digest is needed."""
+    """The SHA-256 of a token, 32 bytes. Tokens are random, so a slower digest is not needed."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
 
 
 def read_tokens(path: Path) -> tuple[Token, ...]:
-    """The entries of a file, one or more. Raises TokensUnreadable."""
+    """The entries of a file; at least one. Raises TokensUnreadable."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise TokensUnreadable(f"The tokens in {path} cannot be read: {reason}.") from None
-    tokens = _of_toml(text, path) if _is_toml(path) else _of_lines(text, path)
+    tokens = _parse_toml(text, path) if _is_toml(path) else _parse_lines(text, path)
     if not tokens:
         raise TokensUnreadable(f"There is no token in {path}.")
     return tokens
 
 
 def add_token(path: Path, token: Token) -> None:
-    """Append an entry to a file in the file's own form; a new file is readable by its owner alone. Raises OSError."""
+    """Append an entry to a file, in the format of the file. Only its owner can read a new file. Raises OSError."""
     is_new = not path.exists()
     with path.open("a", encoding="utf-8") as file:
         if is_new:
@@ -83,7 +83,7 @@ def add_token(path: Path, token: Token) -> None:
 
 
 def entry(token: Token, *, is_toml: bool) -> str:
-    """An entry as it stands in a file, with its newline."""
+    """The text of an entry in a file, with its newline."""
     if not is_toml:
         return f"{token.sha256} {','.join(token.scopes)} {','.join(token.groups)} {token.name}".rstrip() + "\n"
     rows = {"name": token.name, "sha256": token.sha256, "scopes": list(token.scopes), "groups": list(token.groups)}
@@ -95,7 +95,7 @@ def _is_toml(path: Path) -> bool:
     return path.suffix == ".toml"
 
 
-def _of_toml(text: str, path: Path) -> tuple[Token, ...]:
+def _parse_toml(text: str, path: Path) -> tuple[Token, ...]:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -104,14 +104,14 @@ def _of_toml(text: str, path: Path) -> tuple[Token, ...]:
     return _checked(tables, f"In {path}:", _TokenFile).token
 
 
-def _of_lines(text: str, path: Path) -> tuple[Token, ...]:
-    lines = ((number, _REMARK.sub("", line).split(None, 3)) for number, line in enumerate(text.splitlines(), 1))
-    return tuple(_of_line(words, f"In line {number} of {path}:") for number, words in lines if words)
+def _parse_lines(text: str, path: Path) -> tuple[Token, ...]:
+    lines = ((number, _COMMENT.sub("", line).split(None, 3)) for number, line in enumerate(text.splitlines(), 1))
+    return tuple(_parse_line(words, f"In line {number} of {path}:") for number, words in lines if words)
 
 
-def _of_line(words: list[str], where: str) -> Token:
+def _parse_line(words: list[str], where: str) -> Token:
     if len(words) < 3:
-        raise TokensUnreadable(f"{where} SHA256 SCOPES GROUPS NAME are wanted.")
+        raise TokensUnreadable(f"{where} a token needs SHA256 SCOPES GROUPS, and may have a NAME.")
     sha256, scopes, groups, *name = words
     values = {"sha256": sha256, "scopes": scopes.split(","), "groups": groups.split(","), "name": "".join(name).strip()}
     return _checked(values, where, Token)
@@ -121,18 +121,18 @@ def _checked(values: dict[str, Any], where: str, kind: type[Kind]) -> Kind:
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        place = re.search(r"`\$?\.?([^`]*)`$", str(error))
-        raise TokensUnreadable(f"{where} {_wanted(place[1] if place else '')}") from None
+        found = re.search(r"`\$?\.?([^`]*)`$", str(error))
+        raise TokensUnreadable(f"{where} {_expected(found[1] if found else '')}") from None
 
 
-def _wanted(place: str) -> str:
-    """What a part of an entry must be, by its path. What it is must not be shown: it may be a token."""
-    for name, wanted in {
+def _expected(path: str) -> str:
+    """What the field at a path of an entry must contain. The value itself is not shown: it may be a token."""
+    for name, text in {
         "sha256": "sha256 must be 64 hexadecimal digits, the digest of a token: `titan token new` makes both.",
         "scopes": f"scopes must be some of {', '.join(SCOPES)}.",
-        "groups": "groups must be names of groups, in which * stands for any characters.",
+        "groups": "groups must be names of groups, in which * means any characters.",
         "name": 'name may have 128 characters, no control characters, and none of " \\ #.',
     }.items():
-        if name in place:
-            return wanted
+        if name in path:
+            return text
     return "an entry has sha256, scopes, groups and name, and nothing else."

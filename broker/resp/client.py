@@ -1,25 +1,21 @@
-"""Opens the store: redis-py with short deadlines and without resending anything by itself.
+"""Opens redis-py clients of the store, with short timeouts and without retries.
 
-A script that changes state must not run twice because an answer was late, so there are no retries here; who asked is
-told that the store is not available.
+A script that changes state must not run twice because its reply was late. So nothing is sent again here, and the caller
+gets StoreUnavailable.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-Resolver = Callable[[], Awaitable[tuple[str, int]]]
+from broker.resp.redis_private import Resolver, ResolvingConnection, ResolvingTLSConnection
 
 
-def connect(url: str, timeout_s: float, connections: int, where: Resolver | None = None) -> Redis:
-    """A client of the store at redis://, rediss:// or unix://, with `connections` at most. Nothing is sent yet.
+def connect(url: str, timeout_s: float, connections: int, resolve: Resolver | None = None) -> Redis:
+    """A client of the store at redis://, rediss:// or unix://, with at most `connections`. Sends nothing yet.
 
-    `where` says at each connection where to go, for a server that moves.
+    For a server that may move, each new connection calls `resolve` for the address.
     """
     pool = BlockingConnectionPool.from_url(
         url,
@@ -31,20 +27,20 @@ def connect(url: str, timeout_s: float, connections: int, where: Resolver | None
         health_check_interval=0,
         decode_responses=False,
     )
-    if where is not None:
+    if resolve is not None:
         is_tls = issubclass(pool.connection_class, SSLConnection)
-        pool.connection_class = _MovingTLS if is_tls else _Moving
-        pool.connection_kwargs["where"] = where
+        pool.connection_class = ResolvingTLSConnection if is_tls else ResolvingConnection
+        pool.connection_kwargs["resolve"] = resolve
     return Redis.from_pool(pool)
 
 
 def connect_listener(redis: Redis) -> Redis:
-    """A second client of the same store for one that only listens: an answer may take any time."""
+    """A second client of the same store, for pub/sub: a message may take any time to come."""
     return _second(redis, None, 2, 1)
 
 
-def connect_fences(redis: Redis, limit_s: float, connections: int) -> Redis:
-    """A second client of the same store for commands that the store holds up for as long as `limit_s`."""
+def connect_barrier(redis: Redis, limit_s: float, connections: int) -> Redis:
+    """A second client of the same store, for WAITAOF: the store may delay its reply by `limit_s`."""
     return _second(redis, limit_s + 1, connections, limit_s)
 
 
@@ -54,26 +50,3 @@ def _second(redis: Redis, timeout_s: float | None, connections: int, wait_s: flo
         connection_class=redis.connection_pool.connection_class, max_connections=connections, timeout=wait_s, **kwargs
     )
     return Redis.from_pool(pool)
-
-
-class _Moving(Connection):
-    """A connection that asks where to go, and is dropped when the server says that it is not the one any more."""
-
-    def __init__(self, *, where: Resolver, **options: Any) -> None:
-        super().__init__(**options)
-        self._where = where
-
-    async def _connect(self) -> None:
-        self.host, self.port = await self._where()
-        await super()._connect()  # type: ignore[no-untyped-call]
-
-    async def read_response(self, *arguments: Any, **options: Any) -> Any:
-        try:
-            return await super().read_response(*arguments, **options)
-        except (exceptions.ReadOnlyError, exceptions.MovedError) as fault:
-            await self.disconnect(nowait=True)
-            raise exceptions.ConnectionError(f"another server must be asked: {fault}") from fault
-
-
-class _MovingTLS(_Moving, SSLConnection):
-    """The same over TLS."""

@@ -1,6 +1,6 @@
-"""The names of the keys. lua/lib/prelude.lua builds the same ones; a test holds the two together.
+"""The names of the keys. lua/lib/prelude.lua builds the same names; a test compares the two.
 
-Every key of a partition begins with the partition's name, whose {tag} puts them all into one hash slot.
+Every key of a partition begins with the partition's name. Its {tag} puts all of them into one hash slot.
 """
 
 import binascii
@@ -25,17 +25,17 @@ def slot(partition_name: str) -> int:
 
 
 def jobs(p: str) -> str:
-    """The hash of what never changes about jobs, by id."""
+    """The hash of job records, by id. A record never changes."""
     return f"{p}:jobs"
 
 
 def job(p: str, job_id: str) -> str:
-    """The hash of what came to a job later, and of its spec where that is large; most jobs have none."""
+    """The hash of the mutable fields of one job, and of a large spec. Most jobs never have this key."""
     return f"{p}:job:{job_id}"
 
 
 def executions(p: str) -> str:
-    """The hash of what jobs that were handed out, or are over, have of their last run."""
+    """The hash of executions, by job id: the last delivery of each job that was dispatched or has finished."""
     return f"{p}:executions"
 
 
@@ -60,80 +60,75 @@ def groups(p: str) -> str:
 
 
 def ready(p: str) -> str:
-    """The sorted set of groups that may hand out a job now, by the place of their first."""
+    """The ready index: the sorted set of groups that may dispatch now, by the rank of their first job."""
     return f"{p}:ready"
 
 
 def due(p: str) -> str:
-    """The sorted set of timers, `<set>:<group>` by when the reaper must look at it."""
+    """The timer index: the sorted set of `<set>:<group>` by when the reaper must handle it, in ms."""
     return f"{p}:due"
 
 
 def rates(p: str) -> str:
-    """The sorted set of groups with a rate_limit by when a whole second's jobs may go out again."""
+    """The sorted set of groups with a rate_limit, by when their token bucket is full again."""
     return f"{p}:rates"
 
 
-def counted_bytes(p: str) -> str:
-    """The sorted set of groups by the bytes of their unfinished jobs that count towards max_group_bytes."""
-    return f"{p}:bytes"
-
-
 def discarded(p: str) -> str:
-    """The sorted set of the ids of jobs that are gone and whose logs must still be deleted."""
+    """The sorted set of ids of deleted jobs whose logs must still be deleted."""
     return f"{p}:discarded"
 
 
 def pollers(p: str) -> str:
-    """The sorted set of brokers by how long they are told of jobs, ms, since clients wait there; expires."""
+    """The sorted set of brokers with long polls, by until when they are notified of jobs, in ms; expires."""
     return f"{p}:pollers"
 
 
 def image_pollers(p: str) -> str:
-    """The sorted set of brokers whose clients wait for jobs of some images only, likewise."""
+    """The same for long polls with `?image=`; expires."""
     return f"{p}:image_pollers"
 
 
 def workers(p: str) -> str:
-    """The sorted set of the names of workers by when they last announced themselves; expires. First partition only."""
+    """The sorted set of worker names, by their last heartbeat, in ms; expires. In the first partition only."""
     return f"{p}:workers"
 
 
 def worker(p: str, name: str) -> str:
-    """The hash of what a worker said of itself, and of the order that waits for it; expires. First partition only."""
+    """The hash of a worker's announcement and of its pending order; expires. In the first partition only."""
     return f"{p}:worker:{name}"
 
 
 def notices(p: str) -> str:
-    """The sorted set of the newest notices to workers by their numbers."""
+    """The sorted set of the newest notices to workers, by their numbers."""
     return f"{p}:notices"
 
 
 def answer(p: str, name: str, key: str) -> str:
-    """The first answer that an Idempotency-Key got in a group."""
+    """The idempotency record: the first answer to an Idempotency-Key in a group."""
     return f"{p}:answer:{name}:{key}"
 
 
 def fence(p: str) -> str:
-    """A small write that an enqueue with durable=1 waits for; it expires."""
+    """The small value that the write barrier writes and then waits for; expires."""
     return f"{p}:fence"
 
 
 def notify(p: str) -> str:
-    """The channel on which a group is named when it becomes ready while somebody waits."""
+    """The channel that carries the name of a group that became ready while a long poll waits."""
     return f"{p}:notify"
 
 
 def timer(p: str) -> str:
-    """The channel on which a new first timer is said, in ms."""
+    """The channel that carries the time of a new first timer, in ms."""
     return f"{p}:timer"
 
 
 def server(prefix: str) -> str:
-    """Outside every partition, where there are several servers: which of them this is, as '1 of 2'."""
+    """Outside the partitions, in a store of several servers: the position of this one, as '1 of 2'."""
     return f"{prefix}:server"
 
 
 def partitions(prefix: str) -> str:
-    """Outside every partition: the number of partitions the store was first used with."""
+    """Outside the partitions: the number of partitions that the store was created with."""
     return f"{prefix}:partitions"

@@ -1,6 +1,6 @@
-"""Who waits for jobs here, and how the store wakes them: the scripts say on `wake` which group became ready.
+"""The long polls of one broker, and how the store wakes them: scripts publish each group that becomes ready.
 
-A message can be lost while the connection is away, so who waits also looks by itself now and then.
+A message is lost while the connection is down. So a long poll also repeats its call now and then.
 """
 
 import asyncio
@@ -15,88 +15,76 @@ from redis.exceptions import RedisError
 from broker.resp import keys
 
 _log = logging.getLogger(__name__)
-_AGAIN_S = 0.5
+_RETRY_S = 0.5
 
 
 class Notifier:
-    """The long polls of one broker, and what wakes the reaper. Use it as an async context manager."""
+    """Wakes the long polls of one broker, and its reaper. Use it as an async context manager."""
 
     def __init__(self, listener: Redis, partitions: Sequence[str], *others: tuple[Redis, Sequence[str]]) -> None:
-        """`others` are further servers, each with the partitions that live there."""
+        """`others` are further servers, each with its own partitions."""
         self._listeners = ((listener, partitions), *others)
         self._waiting: dict[object, tuple[frozenset[str], Callable[[], None]]] = {}
         self._on_timer: list[Callable[[], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._heard: set[Redis] = set()
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._listen_for_ever(*one)) for one in self._listeners]
+        self._tasks = [asyncio.create_task(self._keep_listening(*one)) for one in self._listeners]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for one in self._listeners:
-            await one[0].aclose()
-
-    @property
-    def is_listening(self) -> bool:
-        """Whether every server is heard."""
-        return len(self._heard) == len(self._listeners)
+        for listener, _partitions in self._listeners:
+            await listener.aclose()
 
     @property
     def is_awaited(self) -> bool:
-        """Whether anybody waits."""
+        """Whether any long poll waits."""
         return bool(self._waiting)
 
     @contextlib.contextmanager
-    def waiting(self, groups: Sequence[str], look: Callable[[], None]) -> Iterator[None]:
-        """Inside the block `look` is called when one of the groups, or with none given any, may hand out a job."""
-        place = object()
-        self._waiting[place] = frozenset(groups), look
+    def waiting(self, groups: Sequence[str], wake: Callable[[], None]) -> Iterator[None]:
+        """Inside the block, call `wake` when one of the groups may dispatch a job; without groups, when any may."""
+        key = object()
+        self._waiting[key] = frozenset(groups), wake
         try:
             yield
         finally:
-            del self._waiting[place]
+            del self._waiting[key]
 
-    def on_timer(self, tell: Callable[[], None]) -> None:
-        """Call this when the store's first timer moved closer, or may have."""
-        self._on_timer.append(tell)
+    def on_timer(self, callback: Callable[[], None]) -> None:
+        """Call this when the store's first timer is now earlier, and after each connect, when it may be."""
+        self._on_timer.append(callback)
 
     def wake(self, group: str | None = None) -> None:
-        """Wake those who wait for the group; without one, all."""
-        for groups, look in list(self._waiting.values()):
+        """Wake the long polls of a group; without a group, all."""
+        for groups, wake in list(self._waiting.values()):
             if group is None or not groups or group in groups:
-                look()
+                wake()
 
-    async def _listen_for_ever(self, listener: Redis, partitions: Sequence[str]) -> None:
+    async def _keep_listening(self, listener: Redis, partitions: Sequence[str]) -> None:
         while True:
             try:
                 await self._listen(listener, partitions)
             except (RedisError, OSError) as fault:
-                _log.warning("not listening to the store: %s; again in %s s", fault, _AGAIN_S)
-            finally:
-                self._heard.discard(listener)
-            await asyncio.sleep(_AGAIN_S)
+                _log.warning("not listening to the store: %s; again in %s s", fault, _RETRY_S)
+            await asyncio.sleep(_RETRY_S)
 
     async def _listen(self, listener: Redis, partitions: Sequence[str]) -> None:
         timers = [keys.timer(p) for p in partitions]
         async with listener.pubsub(ignore_subscribe_messages=False) as channels:
             await channels.subscribe(*(keys.notify(p) for p in partitions), *timers)
             async for message in channels.listen():
-                if message["type"] == "subscribe":
-                    self._heard.add(listener)
-                    self._tell_all()
+                if message["type"] == "subscribe":  # messages before this moment may be lost
+                    self.wake()
+                    self._call_on_timer()
                 elif message["channel"].decode() in timers:
-                    self._tell_timers()
+                    self._call_on_timer()
                 else:
                     self.wake(message["data"].decode())
 
-    def _tell_all(self) -> None:
-        self.wake()
-        self._tell_timers()
-
-    def _tell_timers(self) -> None:
-        for tell in self._on_timer:
-            tell()
+    def _call_on_timer(self) -> None:
+        for callback in self._on_timer:
+            callback()

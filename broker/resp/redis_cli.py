@@ -1,4 +1,4 @@
-"""How redis-cli reaches a store: as a command line to print, and as a process to start.
+"""The options with which redis-cli reaches a store: as a command line to print, and as a process to start.
 
 The printed line has neither user nor password. A process gets the password in its environment and never as an argument,
 because every user of the machine can see the arguments of a process.
@@ -17,7 +17,7 @@ _TLS_FILES = {
     "ssl_certfile": "--cert",
     "ssl_keyfile": "--key",
 }
-"""Options of a rediss:// address that redis-cli has too."""
+"""Options of a rediss:// address, and the same options of redis-cli."""
 
 
 class RedisCli(NamedTuple):
@@ -28,9 +28,9 @@ class RedisCli(NamedTuple):
 
 
 async def redis_cli_for(address: StoreAddress, partition: str, timeout_s: float) -> RedisCli:
-    """How to reach the server that holds the partition. Sentinels and cluster nodes are asked where that is.
+    """The options for the server of a partition. Sentinels and cluster nodes are asked for its address.
 
-    Raises redis-py's ConnectionError when none of them answers.
+    Raises redis-py's ConnectionError when none of them replies.
     """
     resolve = resolver_for(address, partition, timeout_s)
     found = await resolve() if resolve is not None else None
@@ -38,19 +38,19 @@ async def redis_cli_for(address: StoreAddress, partition: str, timeout_s: float)
 
 
 def redis_cli_of(url: str, found: tuple[str, int] | None = None, *, is_cluster: bool = False) -> RedisCli:
-    """How to reach the server at a redis://, rediss:// or unix:// URL; `found` replaces its host and port."""
+    """The options for the server at a redis://, rediss:// or unix:// URL; `found` replaces its host and port."""
     parts = urlsplit(url)
     options = {name: values[0] for name, values in parse_qs(parts.query).items()}
-    place = ["-h", found[0], "-p", str(found[1])] if found else _place(parts)
+    server = ["-h", found[0], "-p", str(found[1])] if found else _server(parts)
     user = unquote(parts.username or options.get("username", ""))
     password = unquote(parts.password or "") or options.get("password", "")
     login = ["--user", user] if user else []
-    words = [*(["-c"] if is_cluster else []), *place, *_database(parts, options), *login, *_tls(parts, options)]
+    words = [*(["-c"] if is_cluster else []), *server, *_database(parts, options), *login, *_tls(parts, options)]
     return RedisCli(tuple(words), {"REDISCLI_AUTH": password} if password else {})
 
 
 def redis_cli(address: StoreAddress) -> str:
-    """The command line; more words may follow it. A primary that moves is asked for each time that it is run."""
+    """The command line, to which more words may be added. It asks a sentinel for the primary each time it is run."""
     parts = urlsplit(address.url)
     options = {name: values[0] for name, values in parse_qs(parts.query).items()}
     tls = _tls(parts, options)
@@ -58,15 +58,15 @@ def redis_cli(address: StoreAddress) -> str:
         host, port = address.seeds[0]
         login = ["--askpass"] if "password" in dict(address.seed_options) else []
         ask = ["redis-cli", "-h", host, "-p", str(port), *tls[:1], *login, "SENTINEL", "GET-MASTER-ADDR-BY-NAME"]
-        place = f"$({shlex.join([*ask, address.service])} | xargs printf '-h %s -p %s')"
+        server = f"$({shlex.join([*ask, address.service])} | xargs printf '-h %s -p %s')"
         return " ".join(
-            filter(None, ("redis-cli", place, shlex.join([*_database(parts, options), *tls, *_login(parts)])))
+            filter(None, ("redis-cli", server, shlex.join([*_database(parts, options), *tls, *_login(parts)])))
         )
-    words = ["redis-cli", *(["-c"] if address.kind == "cluster" else []), *_place(parts)]
+    words = ["redis-cli", *(["-c"] if address.kind == "cluster" else []), *_server(parts)]
     return shlex.join([*words, *_database(parts, options), *tls, *_login(parts)])
 
 
-def _place(parts: SplitResult) -> list[str]:
+def _server(parts: SplitResult) -> list[str]:
     if parts.scheme == "unix":
         return ["-s", unquote(parts.path)]
     return ["-h", unquote(parts.hostname or "localhost"), "-p", str(parts.port or 6379)]
@@ -90,6 +90,6 @@ def _tls(parts: SplitResult, options: dict[str, str]) -> list[str]:
 
 
 def _login(parts: SplitResult) -> list[str]:
-    """How to log in where the address does: with a password that is typed, and a user that is put in for USER."""
+    """The login options, if the address has a login. The person types the password, and replaces USER."""
     user = ["--user", "USER"] if parts.username else []
     return [*user, "--askpass"] if parts.password or parts.username else []

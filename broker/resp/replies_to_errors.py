@@ -1,43 +1,42 @@
-"""What the store answers when it does not do what was asked, in the broker's words: refusals, and its faults."""
+"""Turns error replies of the store, and errors of redis-py, into the broker's own errors."""
 
 import re
 from collections.abc import Awaitable
 from typing import TypeVar
 
 from redis import exceptions
-from redis._parsers import BaseParser
 
 from broker.core import errors
 from broker.core.timestamps import rfc3339
+from broker.resp.redis_private import CODES
 
 T = TypeVar("T")
-_WORDS = {fault: word for word, fault in BaseParser.EXCEPTION_CLASSES.items() if isinstance(fault, type)}
-"""The store's own word for each fault that redis-py has a class for, since it takes the word off the text."""
 _AWAY = re.compile(r"READONLY|LOADING|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|MISCONF|BUSY|UNKILLABLE|TRYAGAIN|NOAUTH|NOPERM")
 
 
-async def spoken(work: Awaitable[T]) -> T:
-    """The store's answer. Its faults are raised in the broker's words.
+async def translate_errors(work: Awaitable[T]) -> T:
+    """Await a call of the store. Its errors are raised as TitanError.
 
-    redis-py may lose a cancellation that comes with the answer (Python 3.11's wait_for does); a loop shields its calls.
+    redis-py may lose a cancellation that arrives together with the reply (wait_for of Python 3.11 does). So a loop
+    shields its calls.
     """
     try:
         return await work
     except exceptions.RedisError as fault:
-        raise told(fault) from fault
+        raise error_of(fault) from fault
     except (OSError, TimeoutError) as fault:
         raise errors.StoreUnavailable(retry_after_s=1) from fault
 
 
-def told(fault: Exception) -> errors.TitanError:
-    """A refusal by word, or a fault of the store, as one of the broker's own errors."""
+def error_of(fault: Exception) -> errors.TitanError:
+    """The broker's error for one of redis-py: a refusal of a script by its word, or a fault of the store."""
     text = str(fault)
     if isinstance(fault, exceptions.OutOfMemoryError) or text.startswith("OOM"):
         return errors.StoreFull(retry_after_s=5)
-    if type(fault) is not exceptions.ResponseError or _AWAY.match(text):  # a class of its own is a fault of the store
-        word = _WORDS.get(type(fault)) or text.partition(" ")[0]
-        said = word if word.isupper() else type(fault).__name__
-        return errors.StoreUnavailable(f"{errors.StoreUnavailable.sentence} ({said})", retry_after_s=1)
+    if type(fault) is not exceptions.ResponseError or _AWAY.match(text):  # a subclass is always a fault of the store
+        code = CODES.get(type(fault)) or text.partition(" ")[0]
+        shown = code if code.isupper() else type(fault).__name__
+        return errors.StoreUnavailable(f"{errors.StoreUnavailable.sentence} ({shown})", retry_after_s=1)
     return refusal(text)
 
 

@@ -1,7 +1,7 @@
-"""One connection to the store, from its opening to its loss: commands out, one write a loop tick; replies in, in order.
+"""One connection to a server: sends commands, one write an iteration of the event loop, and matches replies in order.
 
-A link is used once. What is in flight when it is lost fails and is never sent again, and since every link has its own
-queue, a reply that comes late has nobody left to go to.
+A connection object is used once. Calls in flight when the connection is lost fail and are never sent again. Each
+connection has its own queue, so a late reply cannot reach a wrong call.
 """
 
 import asyncio
@@ -12,24 +12,24 @@ from typing import Any, NamedTuple, cast
 
 import hiredis
 from redis import exceptions
-from redis._parsers import BaseParser
 
 from broker.metrics.exposition import Histogram
+from broker.resp.redis_private import parse_error
 
 Word = bytes | str | int
 Awaited = tuple[asyncio.Future[Any], int, float]
-"""A call in flight: its reply, the bytes of its command, and when it is overdue by the monotonic clock, in s."""
-_ELSEWHERE = ("READONLY", "LOADING", "MASTERDOWN")
-_ELSEWHERE_TYPES = (
+"""A call in flight: its reply, the size of its command in bytes, and its deadline by the monotonic clock, in s."""
+_WRONG_SERVER = ("READONLY", "LOADING", "MASTERDOWN")
+_WRONG_SERVER_TYPES = (
     *(exceptions.ReadOnlyError, exceptions.BusyLoadingError, exceptions.MasterDownError),
     *(exceptions.MovedError, exceptions.ClusterDownError),
 )
-_HELD_UP_S = 0.05
-_SECOND_LOOK_S = 0.01
+_LATE_S = 0.05
+_SECOND_CHECK_S = 0.01
 
 
 class ConnectionLimits(NamedTuple):
-    """How long a reply may take, in s, and how many calls, and bytes of commands, may be in flight."""
+    """The longest wait for a reply, in s; the most calls, and bytes of commands, in flight."""
 
     timeout_s: float
     calls: int
@@ -37,11 +37,10 @@ class ConnectionLimits(NamedTuple):
 
 
 class RespConnection(asyncio.Protocol):
-    """Calls may be made before it is open: they leave once it is. `on_lost` is told of its end, once, with the reason.
+    """Calls made before it is open are sent once it is. It calls `on_lost` once, with the reason, when it ends.
 
-    `times` gets how long each call waited for its reply, from `call` on.
-
-    A cancelled call that has left keeps its place until its reply was read and dropped.
+    `times` gets the time of each call from `call` to its reply. A cancelled call that was sent stays in the queue until
+    its reply arrives, which is dropped.
     """
 
     def __init__(
@@ -53,18 +52,18 @@ class RespConnection(asyncio.Protocol):
         self._on_lost = on_lost
         self._times = times
         self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader(replyError=BaseParser.parse_error)
+        self._reader = hiredis.Reader(replyError=parse_error)
         self._transport: asyncio.Transport | None = None
         self._awaited: deque[Awaited] = deque()
         self._out: list[bytes] = []
         self._bytes = 0
         self._is_paused = False
         self._is_lost = False
-        self._sweep: asyncio.TimerHandle | None = None
-        self._sweep_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
 
     def call(self, words: Sequence[Word]) -> asyncio.Future[Any]:
-        """The reply to come; over the limits it is a ConnectionError at once."""
+        """Send a command; a future of its reply. Over the limits it fails with ConnectionError at once."""
         reply = self._loop.create_future()
         command = hiredis.pack_command(cast("Any", words))
         size = self._bytes + len(command)
@@ -84,17 +83,17 @@ class RespConnection(asyncio.Protocol):
         return len(self._awaited)
 
     async def open(self, greeting: Sequence[Sequence[Word]]) -> None:
-        """Say who we are ahead of all calls, and let the calls out. The last word of a greeting is PING.
+        """Send the greeting (login, database, name, and PING as the last) before all calls, then the calls.
 
-        Raises what the store answers to it, but for a PING that this user is not allowed.
+        Raises the server's error reply, except when this user has no permission for PING.
         """
         if self._is_lost:
-            raise exceptions.ConnectionError("it closed the connection at once")
+            raise exceptions.ConnectionError("the server closed the connection at once")
         replies = [self._loop.create_future() for _ in greeting]
         self._awaited.extendleft((reply, 0, 0.0) for reply in reversed(replies))
         self._write([hiredis.pack_command(cast("Any", tuple(words))) for words in greeting])
-        *firm, ping = await asyncio.gather(*replies, return_exceptions=True)
-        for answer in [*firm, *([] if isinstance(ping, exceptions.NoPermissionError) else [ping])]:
+        *required, ping = await asyncio.gather(*replies, return_exceptions=True)
+        for answer in [*required, *([] if isinstance(ping, exceptions.NoPermissionError) else [ping])]:
             if isinstance(answer, BaseException):
                 raise answer
         self._forget_cancelled()
@@ -102,13 +101,13 @@ class RespConnection(asyncio.Protocol):
         self._flush()
 
     def lose(self, kind: type[exceptions.RedisError], reason: str) -> None:
-        """Drop the connection; each call in flight fails with an error of this kind."""
+        """Close the connection. Each call in flight fails with an error of this kind."""
         if self._is_lost:
             return
         self._is_lost = True
         self._on_lost(self, reason)
-        if self._sweep is not None:
-            self._sweep.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         awaited, self._awaited, self._out, self._bytes = self._awaited, deque(), [], 0
         for reply, _, _ in awaited:
             if not reply.done():
@@ -119,13 +118,13 @@ class RespConnection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the open socket."""
+        """Use the open socket."""
         self._transport = cast("asyncio.Transport", transport)
         if self._is_lost:
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Give each reply to the call that has waited longest."""
+        """Set each reply on the oldest call: the server replies in order."""
         if self._is_lost:
             return
         self._reader.feed(data)
@@ -139,27 +138,27 @@ class RespConnection(asyncio.Protocol):
                     observe(sent_before - due)
                 self._bytes -= size
                 if isinstance(answer, Exception):
-                    fault = answer if _is_elsewhere(answer) else fault
+                    fault = answer if _is_wrong_server(answer) else fault
                     if not reply.done():
                         reply.set_exception(answer)
                 elif not reply.done():
                     reply.set_result(answer)
-        except (hiredis.HiredisError, ValueError, IndexError) as nonsense:
-            self.lose(exceptions.ConnectionError, f"the store sent what nobody asked for: {nonsense}")
+        except (hiredis.HiredisError, ValueError, IndexError) as error:
+            self.lose(exceptions.ConnectionError, f"the store sent data that is not a reply to a call: {error}")
         if fault is not None:
-            self.lose(exceptions.ConnectionError, f"another server must be asked: {fault}")
+            self.lose(exceptions.ConnectionError, f"this is not the right server any more: {fault}")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail what is in flight."""
+        """Fail the calls in flight."""
         self.lose(exceptions.ConnectionError, f"the store closed the connection{f': {exc}' if exc else ''}")
         self.gone.set()
 
     def pause_writing(self) -> None:
-        """Keep commands here while the store does not read."""
+        """Keep commands here while the server does not read."""
         self._is_paused = True
 
     def resume_writing(self) -> None:
-        """Let them out."""
+        """Send them."""
         self._is_paused = False
         self._flush()
 
@@ -167,39 +166,39 @@ class RespConnection(asyncio.Protocol):
         if self._out and self.opened_at is not None and not self._is_paused and not self._is_lost:
             out, self._out = self._out, []
             self._write(out)
-            if self._sweep is None:
-                self._look_again(self._awaited[0][2])
+            if self._timer is None:
+                self._check_at(self._awaited[0][2])
 
     def _write(self, commands: list[bytes]) -> None:
-        if self._transport is not None:  # it is lost otherwise
+        if self._transport is not None:  # without a transport it is lost
             self._transport.write(commands[0] if len(commands) == 1 else b"".join(commands))
 
     def _forget_cancelled(self) -> None:
-        wanted = [(call, command) for call, command in zip(self._awaited, self._out, strict=True) if not call[0].done()]
-        self._awaited = deque(call for call, _ in wanted)
-        self._out = [command for _, command in wanted]
+        kept = [(call, command) for call, command in zip(self._awaited, self._out, strict=True) if not call[0].done()]
+        self._awaited = deque(call for call, _ in kept)
+        self._out = [command for _, command in kept]
         self._bytes = sum(map(len, self._out))
 
-    def _look_again(self, at: float) -> None:
-        self._sweep_at = at
-        self._sweep = self._loop.call_later(max(0, at - time.monotonic()), self._look)
+    def _check_at(self, at: float) -> None:
+        self._timer_due = at
+        self._timer = self._loop.call_later(max(0, at - time.monotonic()), self._check)
 
-    def _look(self) -> None:
-        """The one timer: it stands at the time at which the oldest call is overdue."""
-        self._sweep = None
+    def _check(self) -> None:
+        """Close the connection if the oldest call is overdue. One timer serves all calls."""
+        self._timer = None
         if not self._awaited:
             return
         now, due = time.monotonic(), self._awaited[0][2]
         if due > now:
-            self._look_again(due)
-        elif now - self._sweep_at > _HELD_UP_S:  # it was we who were held up: the reply may be there unread
-            self._look_again(now + _SECOND_LOOK_S)
+            self._check_at(due)
+        elif now - self._timer_due > _LATE_S:  # the event loop was late: the reply may have arrived, unread
+            self._check_at(now + _SECOND_CHECK_S)
         else:
             self.lose(exceptions.TimeoutError, f"the store did not answer within {self._limits.timeout_s:g} s")
 
 
-def _is_elsewhere(answer: Exception) -> bool:
-    """Whether a server says that it is not, or not yet, the one to ask; some proxies put ERR before it."""
-    if isinstance(answer, _ELSEWHERE_TYPES):
+def _is_wrong_server(answer: Exception) -> bool:
+    """Whether the reply means that another server must be called, or this one later. Some proxies put ERR before it."""
+    if isinstance(answer, _WRONG_SERVER_TYPES):
         return True
-    return type(answer) is exceptions.ResponseError and str(answer).removeprefix("ERR ").startswith(_ELSEWHERE)
+    return type(answer) is exceptions.ResponseError and str(answer).removeprefix("ERR ").startswith(_WRONG_SERVER)

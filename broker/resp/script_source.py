@@ -1,7 +1,7 @@
 """The source of the Lua scripts, read from lua/.
 
-A script is `lib/prelude.lua`, the parts of `lib/` that its header names after `with`, and its own file in `verbs/`. It
-begins with `#!lua` and the header's flags, so that the store knows which scripts may run when it is full.
+A script consists of `lib/prelude.lua`, the parts of `lib/` that its header names after `with`, and its own file in
+`verbs/`. Its first line is `#!lua` with the header's flags. They show the store which scripts may run when it is full.
 """
 
 import hashlib
@@ -11,22 +11,22 @@ from typing import NamedTuple
 
 _LUA = Path(__file__).parents[2] / "lua"
 VERBS = _LUA / "verbs"
-"""The callable scripts, a file each."""
+"""The callable scripts, one file each."""
 LIB = _LUA / "lib"
-"""What they share."""
+"""The parts that scripts share."""
 _HEADER = re.compile(r"^-- (\S+)\s+(.*)$")
 _SLOT = re.compile(r"^(KEYS|ARGV)\[(\d+)\]$")
 
 
 class Slot(NamedTuple):
-    """One KEYS or ARGV slot, as the header names it."""
+    """One element of KEYS or ARGV, as the header describes it."""
 
     name: str
     meaning: str
 
 
 class Script(NamedTuple):
-    """One script, with what its header says of it."""
+    """One script and the contents of its header. `plain` is its text without the `#!lua` line."""
 
     name: str
     summary: str
@@ -40,12 +40,12 @@ class Script(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The whole text as the store gets it."""
+        """The text that is sent to the store."""
         return f"#!lua{' flags=' + self.flags if self.flags else ''}\n{self.plain}"
 
     @property
     def sha(self) -> str:
-        """What EVALSHA calls it by."""
+        """The SHA-1 of the text, for EVALSHA."""
         return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -58,7 +58,7 @@ def _script(name: str) -> Script:
     header = [line for line in text.splitlines() if line.startswith("--")]
     summary = header[0].removeprefix(f"-- {name}: ")
     slots: dict[str, list[Slot]] = {"KEYS": [], "ARGV": []}
-    told_: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for line in header[1:]:
         if (found := _HEADER.match(line)) is None:
             continue
@@ -66,17 +66,17 @@ def _script(name: str) -> Script:
             name_, _, meaning = found[2].partition(" ")
             slots[slot[1]].append(Slot(name_, meaning.strip()))
         elif found[1] in {"moves", "reply", "refuses", "flags", "with"}:
-            told_[found[1]] = found[2].strip()
-    parts = ["prelude", *told_.get("with", "").split()]
+            fields[found[1]] = found[2].strip()
+    parts = ["prelude", *fields.get("with", "").split()]
     return Script(
         name=name,
         summary=summary,
         keys=tuple(slots["KEYS"]),
         arguments=tuple(slots["ARGV"]),
-        moves=tuple(told_["moves"].split(", ")) if told_["moves"] != "-" else (),
-        reply=told_["reply"],
-        refuses=tuple(told_["refuses"].split()) if told_["refuses"] != "-" else (),
-        flags=told_.get("flags", ""),
+        moves=tuple(fields["moves"].split(", ")) if fields["moves"] != "-" else (),
+        reply=fields["reply"],
+        refuses=tuple(fields["refuses"].split()) if fields["refuses"] != "-" else (),
+        flags=fields.get("flags", ""),
         plain="\n".join(_read(LIB / f"{part}.lua") for part in parts) + "\n" + text,
     )
 

@@ -1,9 +1,9 @@
-"""What --redis-url says: one server, several, or how to find them: by Sentinel, or as nodes of a cluster.
+"""Parses --redis-url: one server, several servers, sentinels, or nodes of a cluster.
 
-redis://, rediss://, unix://                                    a server
-redis://one:6379/0,redis://two:6379/0                           several: partition i lives on server i mod 2
-redis+sentinel://sentinel-1:26379,sentinel-2:26379/mymaster/0   the primary that the sentinels name
-redis+cluster://node-1:6379,node-2:6379                         the node that holds a partition's slot
+redis://, rediss://, unix://                                    one server
+redis://one:6379/0,redis://two:6379/0                           several: partition i is on server i mod 2
+redis+sentinel://sentinel-1:26379,sentinel-2:26379/mymaster/0   the primary, as named by the sentinels
+redis+cluster://node-1:6379,node-2:6379                         for each partition the node that has its slot
 """
 
 import re
@@ -13,14 +13,14 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 _NEXT = re.compile(r"[,\s]+(?=[a-z]+(?:\+[a-z]+)?://)")
 _PORTS = {"sentinel": 26379, "cluster": 6379}
 _HOSTS = re.compile(r"(?<=://)[^/?#]*")
-_ASKED = ("sentinel_username", "sentinel_password")
+_SENTINEL_LOGIN = ("sentinel_username", "sentinel_password")
 
 
 class StoreAddress(NamedTuple):
-    """One address. `url` says how to speak to the server, redis:// or unix://, wherever it is found.
+    """One address. `url` is redis://, rediss:// or unix:// with the options for the server, wherever that is found.
 
-    `seeds` are the sentinels or nodes to ask; `service` is the name that sentinels know the primary by; `seed_options`
-    are how to log in there, in redis-py's words.
+    `seeds` are the sentinels or nodes to ask for it. `service` is the sentinels' name of the primary. `seed_options`
+    are the login at the sentinels, as arguments of redis-py.
     """
 
     kind: Literal["server", "sentinel", "cluster"]
@@ -31,7 +31,7 @@ class StoreAddress(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The address as it may be shown, without passwords."""
+        """The address without passwords, for messages."""
         if self.kind == "server":
             return without_password(self.url)
         seeds = ",".join(map(_host_and_port, self.seeds))
@@ -39,7 +39,7 @@ class StoreAddress(NamedTuple):
 
 
 def addresses(text: str) -> list[StoreAddress]:
-    """The addresses in the text, in order. Raises ValueError."""
+    """The addresses in a text, in order. Raises ValueError."""
     found = [_address(url) for url in _NEXT.split(text.strip())]
     if len(found) > 1 and any(one.kind == "cluster" for one in found):
         raise ValueError("a cluster is one address: name its nodes with commas between them")
@@ -47,7 +47,7 @@ def addresses(text: str) -> list[StoreAddress]:
 
 
 def without_password(url: str) -> str:
-    """A store's address, or several, as it may be shown."""
+    """One or several addresses of a store without passwords, for messages."""
     parts = [_split(one) for one in _NEXT.split(url.strip()) if one]
     return ",".join(f"{part.scheme}://{hosts.rpartition('@')[2]}{part.path}" for hosts, part in parts)
 
@@ -63,7 +63,7 @@ def _address(url: str) -> StoreAddress:
     user, _, hosts = login_and_hosts.rpartition("@")
     seeds = tuple(_seed(host, _PORTS[kind]) for host in hosts.split(","))
     options = dict(parse_qsl(parts.query))
-    asked = {name.removeprefix("sentinel_"): options.pop(name) for name in _ASKED if name in options}
+    seed_options = {name.removeprefix("sentinel_"): options.pop(name) for name in _SENTINEL_LOGIN if name in options}
     login = f"{user}@" if user else ""
     query = f"?{urlencode(options)}" if options else ""
     service, _, db = parts.path.strip("/").partition("/")
@@ -71,14 +71,14 @@ def _address(url: str) -> StoreAddress:
         if not service:
             raise ValueError("the name of the primary is missing, as in redis+sentinel://host:26379/mymaster")
         server = f"{scheme}://{login}{_host_and_port(seeds[0])}/{db or 0}{query}"
-        return StoreAddress("sentinel", server, seeds, service, tuple(asked.items()))
+        return StoreAddress("sentinel", server, seeds, service, tuple(seed_options.items()))
     if service not in {"", "0"}:
         raise ValueError("a cluster has no databases")
     return StoreAddress("cluster", f"{scheme}://{login}{_host_and_port(seeds[0])}/0{query}", seeds)
 
 
 def _split(url: str) -> tuple[str, SplitResult]:
-    """Its login and hosts as they stand, and the rest: urlsplit would refuse several hosts with one in brackets."""
+    """The login and hosts as written, and the rest parsed: urlsplit refuses several hosts if one is in brackets."""
     found = _HOSTS.search(url)
     return found.group() if found else "", urlsplit(_HOSTS.sub("", url, count=1))
 

@@ -50,7 +50,7 @@ class JobStore:
     def wake_at_enqueue(self, wake: Callable[[str | None], None]) -> None:
         """Call `wake` with a group when new jobs of it are on their way, and with None when some came late."""
         self.enqueuer.on_enqueue = wake
-        self._partitions.on_late(lambda: wake(None))
+        self._partitions.on_reload(lambda: wake(None))
 
     async def open(self) -> None:
         """Check that each server has its part of this number of partitions, or set it up. Raises PartitionsDiffer."""

@@ -7,7 +7,7 @@ from typing import cast
 from broker.core.ids import Ids
 from broker.resp import keys
 from broker.resp.partitions import Partitions
-from broker.resp.replies_to_errors import spoken
+from broker.resp.replies_to_errors import translate_errors
 from broker.resp.topology import Topology
 from broker.store.clock import Clock
 from broker.store.format.replies import Finding, Reaped, reaped_of
@@ -45,7 +45,7 @@ class Maintenance:
     async def discarded(self, n: int) -> list[str]:
         """Ids of deleted jobs whose logs must still be deleted, n a partition at most."""
         pages = [
-            await spoken(asyncio.shield(self._topology.of(p).redis.zrange(keys.discarded(p), 0, n - 1)))
+            await translate_errors(asyncio.shield(self._topology.of(p).redis.zrange(keys.discarded(p), 0, n - 1)))
             for p in self._partitions.names
         ]
         return [cast("bytes", job_id).decode() for page in pages for job_id in page]
@@ -54,7 +54,7 @@ class Maintenance:
         """Note that the logs of these deleted jobs are deleted."""
         if job_ids:
             for p in self._partitions.names:
-                await spoken(asyncio.shield(self._topology.of(p).redis.zrem(keys.discarded(p), *job_ids)))
+                await translate_errors(asyncio.shield(self._topology.of(p).redis.zrem(keys.discarded(p), *job_ids)))
 
 
 def _findings(group: str, rows: Iterable[tuple[bytes, bytes]]) -> list[Finding]:

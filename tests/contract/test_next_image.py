@@ -9,7 +9,7 @@ from broker.models.jobs import Job
 from broker.resp import keys
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Notifier
-from tests.conftest import waits
+from tests.conftest import listening, waits
 from tests.contract.building import GROUP, configure, enqueue, forget_all, ids, new, reap_after, running
 from tests.stores import Store
 
@@ -174,11 +174,9 @@ async def test_next_image_in_vain_is_told_of_every_new_job(store: Store, happens
     job = await running(store)
     await enqueue(store, image="other")
     async with Notifier(connect_listener(store.redis), store.partitions) as notifier:
+        await listening(notifier)
         with waits(notifier, [GROUP]) as woken:
             assert await store.next(1, [GROUP], images=["post"], waits=True) == []
-            async with asyncio.timeout(5):
-                while not notifier.is_listening:
-                    await asyncio.sleep(0.01)
             woken.clear()
             await happens(store, job)  # type: ignore[operator]
             async with asyncio.timeout(5):

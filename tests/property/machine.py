@@ -252,7 +252,7 @@ class TitanMachine(RuleBasedStateMachine):
             for p in self.store.partitions:
                 pipeline.zrange(keys.ready(p), 0, -1)
             for group in GROUPS:
-                pipeline.zscore(keys.counted_bytes(self.of(group)), group)
+                pipeline.zscore(self.of(group) + ":bytes", group)
             *replies, first, second = await pipeline.execute()
             jobs, replies = replies[: 3 * len(self.seen)], replies[3 * len(self.seen) :]
             facts = [facts_of(text or b"", own) for text, own in zip(jobs[::3], jobs[1::3], strict=True)]

@@ -19,7 +19,7 @@ from broker.models.reports import Finish
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Notifier
 from broker.store.connect import StartFailed, opened
-from tests.conftest import eventually, server_program, waits
+from tests.conftest import eventually, listening, server_program, waits
 from tests.deploy.recipes import recipes
 from tests.security.certificates import Authority
 
@@ -89,7 +89,7 @@ async def test_broker_speaks_tls_as_its_own_user(guarded: Guarded) -> None:
         Notifier(connect_listener(store.topology.all[0].redis), store.partitions) as notifier,
     ):
         assert "PASSWORD" not in address
-        await eventually(lambda: notifier.is_listening)
+        await listening(notifier)
         assert await store.dispatcher.next(1, waits=True) == []
         with waits(notifier, ["g"]) as woken:
             await store.enqueuer.enqueue("g", [NewJob(image="i"), NewJob(image="i")], key="k")

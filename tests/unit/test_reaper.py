@@ -13,7 +13,7 @@ from broker.reaper import reaper as reaper_module
 from broker.reaper.reaper import LONGEST_SLEEP_S, Reaper
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Notifier
-from tests.conftest import NOW, eventually, somebody_waits, waits
+from tests.conftest import NOW, eventually, listening, somebody_waits, waits
 from tests.stores import Store
 
 GONE_AT_ONCE = GroupSettings(retention=Retentions(succeeded=0, failed=0, cancelled=0))
@@ -43,7 +43,7 @@ def logs():
 @pytest.fixture
 async def notifier(store):
     async with Notifier(connect_listener(store.redis), store.partitions) as notifier:
-        await eventually(lambda: notifier.is_listening)
+        await listening(notifier)
         await somebody_waits(store)
         yield notifier
 

@@ -93,7 +93,7 @@ def test_scripts_use_only_the_keys_of_python():
         kind("") for kind in (keys.groups, keys.ready, keys.due, keys.discarded, keys.rates, keys.notify, keys.timer)
     }
     known |= {
-        keys.counted_bytes(""),
+        ":bytes",
         keys.jobs(""),
         keys.executions(""),
         ":workers",

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from redis._parsers import BaseParser
 from redis.asyncio import Redis
 
 from broker.core.errors import NotFound, StoreUnavailable
@@ -15,7 +14,8 @@ from broker.core.settings import BrokerSettings
 from broker.models.jobs import NewJob
 from broker.resp.bootstrap import PartitionsDiffer
 from broker.resp.client import connect
-from broker.resp.replies_to_errors import told
+from broker.resp.redis_private import parse_error
+from broker.resp.replies_to_errors import error_of
 from tests.stores import Store
 from tests.unit.conftest import free_port
 from tests.unit.every_verb import refused
@@ -124,7 +124,7 @@ async def test_faults_of_the_store_are_unavailable(on, valkey_url, reply):
     pipeline = on(valkey_url).redis.pipeline(transaction=False)
     pipeline.eval(f'return redis.error_reply("{reply}")', 0)
     [fault] = await pipeline.execute(raise_on_error=False)
-    away, word = told(fault), reply.partition(" ")[0]
+    away, word = error_of(fault), reply.partition(" ")[0]
     assert type(away) is StoreUnavailable
     assert f"({word})" in away.message
     assert f"({word})" in RUNBOOK
@@ -133,7 +133,7 @@ async def test_faults_of_the_store_are_unavailable(on, valkey_url, reply):
 @pytest.mark.parametrize("word", ["LOADING", "NOAUTH"])
 def test_faults_of_a_connection_are_unavailable(word):
     """The same for what a server says of the connection, which redis-py raises where it is met."""
-    away = told(BaseParser.parse_error(f"{word} No."))
+    away = error_of(parse_error(f"{word} No."))
     assert type(away) is StoreUnavailable
     assert f"({word})" in away.message
     assert f"({word})" in RUNBOOK

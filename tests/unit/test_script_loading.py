@@ -50,8 +50,8 @@ async def test_run_after_a_flush_wakes_who_looked_too_early(store, redis):
         woken.append(group)
         waits.set()
 
-    store.wake_at_enqueue(wake)
     assert await store.next(1, waits=True) == []  # so that the store knows this script
+    store.wake_at_enqueue(wake)
     await redis.script_flush()
     await redis.script_load(SCRIPTS["next"].text)
     enqueueing = asyncio.create_task(store.enqueue("maps", [NewJob(image="x")]))

@@ -55,10 +55,3 @@ MOVES: tuple[Move, ...] = (
     Move("reap", "reap", "cancelled", None, "the retention ended"),
 )
 """Every edge. A finished job never changes status again."""
-
-VERBS: tuple[str, ...] = tuple(dict.fromkeys(move.verb for move in MOVES))
-
-
-def sources(verb: str) -> frozenset[Status]:
-    """The statuses from which a verb is accepted."""
-    return frozenset(move.before for move in MOVES if move.verb == verb and move.before is not None)

@@ -29,7 +29,7 @@ NewImage = Annotated[
     str, Meta(max_length=255, description=_IMAGE, extra_json_schema={"pattern": NO_CONTROLS}, extra=LINE)
 ]
 """The image of a new job. The decoder does not check its pattern: for 1,000 jobs that would take longer than the rest.
-`broker.http.request` checks it, once for each different image."""
+The handler of enqueue checks it, once for each different image."""
 Delay = Annotated[int, Meta(ge=0, le=31_536_000, description="Wait before the job is queued, in s.")]
 Timeout = Annotated[int, Meta(ge=1, le=604_800, description="How long a consumer may hold the job, in s.")]
 Priority = Annotated[int, Meta(ge=0, le=2, description="Higher first; first in, first out inside one priority.")]

@@ -67,9 +67,9 @@ class Job(Struct, kw_only=True):
     retry_of: Annotated[str, Meta(description="The id of the job that this one retries.")] | UnsetType = UNSET
     retry_at: Annotated[str, Meta(description="The id of the job that retries this one.")] | UnsetType = UNSET
     env_vars: Annotated[dict[str, str], Meta(description="The group's, for the consumer.")] | UnsetType = UNSET
-    receipts: Annotated[list[Receipt], Meta(description="Of its last five deliveries; not in lists.")] | UnsetType = (
-        UNSET
-    )
+    receipts: (
+        Annotated[list[Receipt], Meta(description="Those of the last five deliveries; not in lists.")] | UnsetType
+    ) = UNSET
     lease: Annotated[str, Meta(description="The fencing token, in replies to next and start.")] | UnsetType = UNSET
 
 

@@ -33,7 +33,6 @@ class Script(NamedTuple):
     keys: tuple[Slot, ...]
     arguments: tuple[Slot, ...]
     moves: tuple[str, ...]
-    reply: str
     refuses: tuple[str, ...]
     flags: str
     plain: str
@@ -65,7 +64,7 @@ def _script(name: str) -> Script:
         if slot := _SLOT.match(found[1]):
             name_, _, meaning = found[2].partition(" ")
             slots[slot[1]].append(Slot(name_, meaning.strip()))
-        elif found[1] in {"moves", "reply", "refuses", "flags", "with"}:
+        elif found[1] in {"moves", "refuses", "flags", "with"}:
             fields[found[1]] = found[2].strip()
     parts = ["prelude", *fields.get("with", "").split()]
     return Script(
@@ -74,7 +73,6 @@ def _script(name: str) -> Script:
         keys=tuple(slots["KEYS"]),
         arguments=tuple(slots["ARGV"]),
         moves=tuple(fields["moves"].split(", ")) if fields["moves"] != "-" else (),
-        reply=fields["reply"],
         refuses=tuple(fields["refuses"].split()) if fields["refuses"] != "-" else (),
         flags=fields.get("flags", ""),
         plain="\n".join(_read(LIB / f"{part}.lua") for part in parts) + "\n" + text,

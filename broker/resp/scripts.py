@@ -63,17 +63,14 @@ class Scripts:
         """Send plain commands in order and drop their replies. Raises StoreFull, StoreUnavailable."""
         call = self._topology.call
         for at in range(0, len(commands), _MAX_COMMANDS):
-            await translate_errors(
-                asyncio.gather(*[call(partition, *words) for words in commands[at : at + _MAX_COMMANDS]])
-            )
+            some = commands[at : at + _MAX_COMMANDS]
+            await translate_errors(asyncio.gather(*[call(partition, *words) for words in some]))
 
     async def field(self, partition: str, key: str, name: str) -> bytes | None:
         """One field of a hash, in half the time of a call, because a call follows. Raises StoreUnavailable."""
         due = time.monotonic() + self._topology.timeout_s / 2
-        return cast(
-            "bytes | None",
-            await translate_errors(_with_deadline(due, self._topology.call(partition, "HGET", key, name))),
-        )
+        reply = _with_deadline(due, self._topology.call(partition, "HGET", key, name))
+        return cast("bytes | None", await translate_errors(reply))
 
     async def run_all(self, calls: Sequence[ScriptCall], due: float | None = None) -> list[Any]:
         """The replies to several calls, sent together. Refusals are returned. Raises StoreFull, StoreUnavailable.
@@ -94,12 +91,10 @@ class Scripts:
         missing = [i for i, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
         if missing:
             for verb in {calls[i].verb for i in missing}:
-                await translate_errors(
-                    _with_deadline(due, self._topology.call_all("SCRIPT", "LOAD", self._texts[verb]))
-                )
-            for i, reply in zip(
-                missing, await translate_errors(self._call_all([calls[i] for i in missing], due)), strict=True
-            ):
+                loading = self._topology.call_all("SCRIPT", "LOAD", self._texts[verb])
+                await translate_errors(_with_deadline(due, loading))
+            later = await translate_errors(self._call_all([calls[i] for i in missing], due))
+            for i, reply in zip(missing, later, strict=True):
                 replies[i] = reply
             if self.on_reload is not None:
                 self.on_reload()
@@ -108,8 +103,8 @@ class Scripts:
     async def _call_all(self, calls: Sequence[ScriptCall], due: float) -> list[Any]:
         """The replies, error replies among them. Raises ConnectionError and TimeoutError of redis-py."""
         call = self._topology.call
-        calls_sent = [call(c.partition, "EVALSHA", self._shas[c.verb], 1, c.partition, *c.arguments) for c in calls]
-        replies = await asyncio.gather(*[_with_deadline(due, reply) for reply in calls_sent], return_exceptions=True)
+        sent = [call(c.partition, "EVALSHA", self._shas[c.verb], 1, c.partition, *c.arguments) for c in calls]
+        replies = await asyncio.gather(*[_with_deadline(due, reply) for reply in sent], return_exceptions=True)
         for reply in replies:
             if isinstance(reply, exceptions.ConnectionError | exceptions.TimeoutError):
                 raise reply

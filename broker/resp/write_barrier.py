@@ -51,7 +51,7 @@ class WriteBarrier:
         return time.monotonic() + self._limit_s
 
     async def check(self) -> None:
-        """Raises NotDurable for a store without WAITAOF or an append-only file (Redis 7.0), and StoreUnavailable."""
+        """Raises NotDurable for a store without WAITAOF (as Redis 7.0) or append-only file, and StoreUnavailable."""
         if self._is_supported:
             return
         if self._checking is None or self._checking.done():

@@ -52,4 +52,3 @@ def test_command_line_works_as_it_stands(tmp_path: Path) -> None:
 def test_counted():
     """One of something is in the singular, all other numbers are not."""
     assert [counted(n, "job") for n in (0, 1, 2, 1000)] == ["0 jobs", "1 job", "2 jobs", "1,000 jobs"]
-    assert counted(3, "entry", "entries") == "3 entries"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from broker.bench.http_client import BenchFailed
 from broker.resp.client import connect
-from broker.resp.replies_to_errors import spoken
+from broker.resp.replies_to_errors import translate_errors
 from broker.resp.url import without_password
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -100,7 +100,7 @@ class Meters:
     async def _section(self, section: str) -> dict[str, Any]:
         if self._info_of is None:
             raise BenchFailed("The store is not known: name it with --redis-url.")
-        return dict(await spoken(self._info_of(section)))
+        return dict(await translate_errors(self._info_of(section)))
 
     async def _read(self) -> Costs:
         store_s = None

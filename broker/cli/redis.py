@@ -14,7 +14,7 @@ from broker.cli.store_options import existing_connection, store_options
 from broker.embedded.server import package_cli
 from broker.resp import keys
 from broker.resp.redis_cli import RedisCli, redis_cli_for
-from broker.resp.replies_to_errors import spoken
+from broker.resp.replies_to_errors import translate_errors
 from broker.resp.url import addresses
 from broker.store.connect import Connected, StartFailed
 
@@ -55,7 +55,7 @@ async def _open(context: click.Context, group: str, words: Sequence[str]) -> int
     if program is None:
         raise StartFailed(f"Neither {' nor '.join(PROGRAMS)} is on the PATH: apt-get install redis-tools.")
     async with existing_connection(context) as found:
-        cli = await spoken(_cli_for(found, group))
+        cli = await translate_errors(_cli_for(found, group))
         process = await asyncio.create_subprocess_exec(program, *cli.options, *words, env=os.environ | cli.environment)
         code = await process.wait()
     return code if code >= 0 else 128 - code

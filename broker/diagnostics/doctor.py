@@ -36,17 +36,17 @@ async def look(store: JobStore) -> AsyncIterator[DoctorLine]:
     """All lines, in order, for each server. Raises StoreUnavailable if one does not answer."""
     seen: set[str] = set()
     for server in store.topology.all:
-        told = cast("dict[str, Any]", await translate_errors(server.redis.info("all")))
-        if (run_id := str(told.get("run_id", server.shown))) in seen:
+        info = cast("dict[str, Any]", await translate_errors(server.redis.info("all")))
+        if (run_id := str(info.get("run_id", server.shown))) in seen:
             continue  # a node of a cluster with several partitions
         seen.add(run_id)
         node = f" {run_id[:8]}" if server.is_clustered else ""
         name = f" of {server.shown}{node}" if len(store.topology.all) > 1 else ""
         lines = (
-            version(told),
-            await _persistence(server, told),
-            eviction(told),
-            memory(told),
+            version(info),
+            await _persistence(server, info),
+            eviction(info),
+            memory(info),
             await _clock(store, server),
         )
         for line in lines:
@@ -55,21 +55,21 @@ async def look(store: JobStore) -> AsyncIterator[DoctorLine]:
         yield await look_at(store)
 
 
-def version(told: Mapping[str, Any]) -> DoctorLine:
+def version(info: Mapping[str, Any]) -> DoctorLine:
     """The server and its version, from INFO."""
-    name, text, least = "Redis", str(told.get("redis_version", "0")), REDIS_VERSION
-    if "valkey_version" in told:
-        name, text, least = "Valkey", str(told["valkey_version"]), VALKEY_VERSION
+    name, text, least = "Redis", str(info.get("redis_version", "0")), REDIS_VERSION
+    if "valkey_version" in info:
+        name, text, least = "Valkey", str(info["valkey_version"]), VALKEY_VERSION
     is_new = tuple(int(number) for number in re.findall(r"\d+", text)[:2]) >= least
     advice = "" if is_new else f"Titan needs {name} {least[0]}.{least[1]} or newer: upgrade the store."
     return _line("version", f"{name} {text}", advice)
 
 
-def persistence(told: Mapping[str, Any], fsync: str | None) -> DoctorLine:
+def persistence(info: Mapping[str, Any], fsync: str | None) -> DoctorLine:
     """Whether acknowledged jobs survive a crash of the store, from INFO and appendfsync (None: unknown)."""
-    if not told.get("aof_enabled"):
+    if not info.get("aof_enabled"):
         return _line("persistence", "appendonly no", "Jobs are lost when the store ends: set `appendonly yes`.")
-    if "err" in (told.get("aof_last_write_status"), told.get("aof_last_bgrewrite_status")):
+    if "err" in (info.get("aof_last_write_status"), info.get("aof_last_bgrewrite_status")):
         return _line("persistence", "the append-only file cannot be written", "Look at the store's log and its disk.")
     if fsync is None:
         advice = "The store does not allow CONFIG: ask its operator that appendfsync is everysec or always."
@@ -82,17 +82,17 @@ def persistence(told: Mapping[str, Any], fsync: str | None) -> DoctorLine:
     return _line("persistence", f"appendonly yes, appendfsync {fsync}", advice)
 
 
-def eviction(told: Mapping[str, Any]) -> DoctorLine:
+def eviction(info: Mapping[str, Any]) -> DoctorLine:
     """What the store does when it is full, from INFO."""
-    policy = str(told.get("maxmemory_policy", "unknown"))
+    policy = str(info.get("maxmemory_policy", "unknown"))
     advice = "" if policy == "noeviction" else "A full store would delete jobs: set `maxmemory-policy noeviction`."
     return _line("eviction", f"maxmemory-policy {policy}", advice)
 
 
-def memory(told: Mapping[str, Any]) -> DoctorLine:
+def memory(info: Mapping[str, Any]) -> DoctorLine:
     """How full the store is, from INFO."""
-    used, limit = int(told.get("used_memory", 0)), int(told.get("maxmemory", 0))
-    total = int(told.get("total_system_memory", 0))
+    used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    total = int(info.get("total_system_memory", 0))
     if not limit:
         return _line("memory", f"{_mib(used)} used; no maxmemory; the machine has {_mib(total)}")
     advice = (
@@ -137,13 +137,13 @@ def reaper(late_s: float) -> DoctorLine:
     return _line("reaper", found, advice)
 
 
-async def _persistence(server: Server, told: Mapping[str, Any]) -> DoctorLine:
+async def _persistence(server: Server, info: Mapping[str, Any]) -> DoctorLine:
     try:
         kept = cast("dict[Any, Any]", await translate_errors(server.redis.config_get("appendfsync")))
     except TitanError:
         kept = {}
     values = {_text(name): _text(value) for name, value in kept.items()}
-    return persistence(told, values.get("appendfsync"))
+    return persistence(info, values.get("appendfsync"))
 
 
 async def _clock(store: JobStore, server: Server) -> DoctorLine:

@@ -40,21 +40,21 @@ async def read(store: JobStore) -> Durability:
 
 
 async def _read(server: Server) -> Durability:
-    told = cast("dict[str, Any]", await translate_errors(server.redis.info("all")))
+    info = cast("dict[str, Any]", await translate_errors(server.redis.info("all")))
     try:
         kept = cast("dict[Any, Any]", await translate_errors(server.redis.config_get("appendfsync")))
     except TitanError:
         kept = {}
     values = [value.decode() if isinstance(value, bytes) else str(value) for value in kept.values()]
-    return durability(told, values[0] if values else None)
+    return durability(info, values[0] if values else None)
 
 
-def durability(told: Mapping[str, Any], fsync: str | None) -> Durability:
+def durability(info: Mapping[str, Any], fsync: str | None) -> Durability:
     """The settings of one server, from INFO and appendfsync (None: CONFIG is not allowed)."""
-    lines = (persistence(told, fsync), eviction(told))
-    wrong = [line for line in (version(told), *lines) if line.state == "wrong"]
+    lines = (persistence(info, fsync), eviction(info))
+    wrong = [line for line in (version(info), *lines) if line.state == "wrong"]
     weaknesses = [f"{line.found}. {line.advice}" for line in wrong]
-    role = str(told.get("role", "unknown"))
+    role = str(info.get("role", "unknown"))
     if role != "master":
         weaknesses.append(f"role {role}. A replica takes no jobs: give the address of its primary.")
     doubts = tuple(f"{line.found}. {line.advice}" for line in lines if line.state == "unknown")

@@ -45,8 +45,8 @@ class PeerMetrics:
     async def all(self, own: Callable[[], list[Family]]) -> dict[int, list[Family]]:
         """The metrics of each broker by number; one that does not answer within a second is left out."""
         others = sorted(int(path.stem) for path in self._folder.glob("*.sock") if path.stem != str(self._number))
-        told = await asyncio.gather(*(self._ask(number) for number in others))
-        rows = {self._number: own()} | {n: families for n, families in zip(others, told, strict=True) if families}
+        answers = await asyncio.gather(*(self._ask(number) for number in others))
+        rows = {self._number: own()} | {n: families for n, families in zip(others, answers, strict=True) if families}
         return dict(sorted(rows.items()))
 
     async def _ask(self, number: int) -> list[Family]:

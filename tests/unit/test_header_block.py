@@ -60,7 +60,7 @@ def line_by_line(block: bytes) -> Headers | None:
 
 @given(st.lists(LINES, max_size=8), st.booleans())
 def test_a_block_is_parsed_as_line_by_line(lines: list[bytes], has_host: bool) -> None:
-    """The first time and from memory, whatever stands in the lines and in which order."""
+    """The first time and from memory, whatever is in the lines and in which order."""
     block = b"".join(b"\r\n" + line for line in ([b"Host: x"] if has_host else []) + lines)
     expected = line_by_line(block)
     assert parse_headers(block) == expected

@@ -136,16 +136,16 @@ def report_of(item: Finish, completed_at: int | str, new_id: str) -> Report:
     group, status, job_id, lease = item.group_name, item.status, item.id, item.lease or ""
     if status == "succeeded" and completed_at == "" and item.receipt is None:
         return group, status, (job_id, lease)
-    told = (item.reason or "", item.error or "", completed_at, new_id, receipt_text(item.receipt, status))
-    return report(group, status, job_id, lease, *told)
+    words = (item.reason or "", item.error or "", completed_at, new_id, receipt_text(item.receipt, status))
+    return report(group, status, job_id, lease, *words)
 
 
 def receipt_text(receipt: Receipt | None, outcome: str) -> bytes:
     """The JSON of a receipt with its outcome; empty without a receipt."""
     if receipt is None:
         return b""
-    told = _encode(receipt if not receipt.outcome else msgspec.structs.replace(receipt, outcome=""))
-    return b'{"outcome":"%b"%b%b' % (outcome.encode(), b"," if len(told) > len("{}") else b"", told[1:])
+    words = _encode(receipt if not receipt.outcome else msgspec.structs.replace(receipt, outcome=""))
+    return b'{"outcome":"%b"%b%b' % (outcome.encode(), b"," if len(words) > len("{}") else b"", words[1:])
 
 
 @lru_cache(maxsize=1024)

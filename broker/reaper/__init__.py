@@ -1,1 +1,1 @@
-"""The loop that promotes delayed jobs, requeues expired leases and deletes expired jobs."""
+"""Loops that keep a store tidy: the reaper, and the cleaner that deletes the logs of deleted jobs."""

@@ -1,8 +1,7 @@
-"""The reaper: queues delayed jobs, requeues or fails jobs whose lease ended, deletes jobs after their retention.
+"""The reaper: promotes delayed jobs, requeues expired leases, deletes expired jobs, and sleeps until the next timer.
 
-Each broker runs one; any number is safe. A lost job is requeued here: `reap_once` -> `maintenance.reap` -> reap.lua,
-which handles a limited number of jobs and returns the time of the next timer. A second task deletes the logs of deleted
-jobs, so that a slow log store delays nothing.
+Each broker has one; any number is safe. A step is `reap_once` -> `maintenance.reap` -> reap.lua, which handles a
+limited number of jobs and returns the time of the next timer.
 """
 
 import asyncio
@@ -12,21 +11,23 @@ import logging
 from broker.core.errors import TitanError
 from broker.logs.storage import Logs
 from broker.metrics.exposition import Family, Sample, counter, gauge
+from broker.reaper.log_cleaner import LogCleaner
 from broker.resp.notifier import Notifier
 from broker.store.format.replies import Reaped
 from broker.store.job_store import JobStore
 
 _log = logging.getLogger(__name__)
 LONGEST_SLEEP_S = 0.5
-"""The longest sleep, s. A half-open connection brings no notification of a new timer, and a lost job must be requeued
-within a second nevertheless."""
+"""The reaper also runs without a message from the store, because a half-open connection delivers none. A job whose
+lease ended must be queued again within a second."""
 AFTER_FAULT_S = 0.5
 
 
 class Reaper:
-    """Runs until cancelled. `fault`: why it does not work now, or ''; `late_ms`: how late the oldest timer is.
+    """Runs until cancelled. It runs the log cleaner as well.
 
-    `done` counts the jobs that it has handled.
+    `fault`: why it does not work now, or ''. `late_ms`: how late the oldest timer was at the last step. `done`: the
+    number of jobs that it moved, by kind.
     """
 
     def __init__(self, store: JobStore, logs: Logs, notifier: Notifier) -> None:
@@ -34,31 +35,30 @@ class Reaper:
         self.late_ms = 0
         self.done = {"queued": 0, "requeued": 0, "failed": 0, "expired": 0}
         self._store = store
-        self._logs = logs
-        self._sooner = asyncio.Event()
-        self._has_discarded = asyncio.Event()
-        notifier.on_timer(self._sooner.set)
+        self._log_cleaner = LogCleaner(store, logs)
+        self._wake = asyncio.Event()
+        notifier.on_timer(self._wake.set)
 
     async def run(self) -> None:
         """Reap until cancelled. After an error, which is logged and kept in `fault`, it tries again."""
-        deleting = asyncio.create_task(self._delete_logs_for_ever())
+        cleaning = asyncio.create_task(self._log_cleaner.run())
         try:
             while True:
                 try:
                     wait_s = await self.reap_due()
                     self.fault = ""
                 except TitanError as fault:
-                    wait_s = self._faulted(fault.message)
+                    wait_s = self._failed(fault.message)
                 except Exception:  # noqa: BLE001 - it is logged, and the loop continues
                     _log.exception("the reaper crashed and starts again")
-                    wait_s = self._faulted("it crashed; the log says why")
+                    wait_s = self._failed("it crashed; the broker's log has the reason")
                 await self._sleep(wait_s)
         finally:
-            deleting.cancel()
-            await asyncio.gather(deleting, return_exceptions=True)
+            cleaning.cancel()
+            await asyncio.gather(cleaning, return_exceptions=True)
 
     async def reap_due(self) -> float:
-        """Handle everything that is due now; the time until the next timer, in s."""
+        """Process all timers that are due; returns the time until the next one, s."""
         before = list(self.done.values())
         try:
             while True:
@@ -73,51 +73,35 @@ class Reaper:
                 _log.info("reaped: %s queued, %s requeued, %s failed, %s expired", *done)
 
     async def reap_once(self) -> Reaped:
-        """Handle one batch of jobs that are due."""
-        self._sooner.clear()
+        """Process a limited number of jobs whose timers are due."""
+        self._wake.clear()
         reaped = await self._store.maintenance.reap(self._store.settings.reap_batch)
         self.late_ms = reaped.late_ms
         for what, count in zip(self.done, reaped[:4], strict=True):
             self.done[what] += count
         if reaped.discarded:
-            self._has_discarded.set()
+            self._log_cleaner.notify()
         return reaped
 
     def families(self) -> list[Family]:
-        """Its metrics."""
+        """The metrics of this reaper."""
         done = [Sample(count, {"what": what}) for what, count in self.done.items()]
         return [
             gauge("titan_reaper_up", "Whether this broker's reaper works.", [Sample(0 if self.fault else 1)]),
-            gauge("titan_reaper_late_seconds", "How late its last step was.", [Sample(self.late_ms / 1000)]),
-            counter("titan_reaped_total", "Jobs that it moved.", done),
+            gauge(
+                "titan_reaper_late_seconds",
+                "How late the oldest timer was at its last step.",
+                [Sample(self.late_ms / 1000)],
+            ),
+            counter("titan_reaped_total", "Jobs that this broker's reaper moved, by kind.", done),
         ]
-
-    async def delete_logs(self) -> None:
-        """Delete the logs of all deleted jobs. Raises StoreUnavailable or LogStoreUnavailable."""
-        while gone := await self._store.maintenance.discarded(self._store.settings.reap_batch):
-            await self._logs.delete(gone)
-            await self._store.maintenance.forget(gone)
-
-    async def _delete_logs_for_ever(self) -> None:
-        is_failing = False
-        while True:
-            await self._has_discarded.wait()
-            self._has_discarded.clear()
-            try:
-                await self.delete_logs()
-                is_failing = False
-            except Exception as fault:  # noqa: BLE001 - it is logged, and the loop continues
-                if not is_failing:
-                    _log.warning("logs of deleted jobs are not deleted for now", exc_info=fault)
-                is_failing = True
-                await asyncio.sleep(AFTER_FAULT_S)
 
     async def _sleep(self, wait_s: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(wait_s, LONGEST_SLEEP_S)):
-                await self._sooner.wait()
+                await self._wake.wait()
 
-    def _faulted(self, message: str) -> float:
+    def _failed(self, message: str) -> float:
         if not self.fault:
             _log.warning("the reaper does not work: %s", message)
         self.fault = message

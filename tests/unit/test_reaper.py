@@ -9,6 +9,7 @@ import pytest
 from broker.core.errors import StoreUnavailable
 from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import NewJob
+from broker.reaper import log_cleaner
 from broker.reaper import reaper as reaper_module
 from broker.reaper.reaper import LONGEST_SLEEP_S, Reaper
 from broker.resp.client import connect_listener
@@ -52,6 +53,7 @@ async def notifier(store):
 def reaper(store, logs, notifier, monkeypatch):
     """A reaper that counts its calls of the store in `reaper.calls`, and tries again soon after a fault."""
     monkeypatch.setattr(reaper_module, "AFTER_FAULT_S", 0.01)
+    monkeypatch.setattr(log_cleaner, "AFTER_FAULT_S", 0.01)
     reaper = Reaper(store, logs, notifier)
     reaper.calls, reaper.notifier = 0, notifier
     reap = store.maintenance.reap
@@ -212,7 +214,7 @@ async def test_logs_of_expired_jobs_are_deleted(store, reaper, logs):
     gone = await gone_with_log(store, 3)
     async with running(reaper):
         await eventually(lambda: sorted(logs.deleted) == gone)
-        await eventually(lambda: not reaper._has_discarded.is_set())
+        await eventually(lambda: not reaper._log_cleaner._has_work.is_set())
     assert await store.discarded(10) == []
 
 
@@ -226,7 +228,7 @@ async def test_logs_that_cannot_be_deleted_do_not_stop_the_reaping(store, reaper
         with waits(reaper.notifier, ["mail"]) as ready:
             await store.enqueue("mail", [NewJob(image="x", delay=1)])
             store.now = str(10**13)
-            reaper._sooner.set()
+            reaper._wake.set()
             await asyncio.wait_for(ready.wait(), 5)
         assert not reaper.fault
         assert logs.deleted == []

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from broker.cli.process_setup import Terminal
-from broker.store.connect import StartFailed
+from broker.core.errors import StartFailed
 
 T = TypeVar("T")
 

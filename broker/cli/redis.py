@@ -11,12 +11,13 @@ import click
 from broker.cli.event_loop import run
 from broker.cli.options import example
 from broker.cli.store_options import existing_connection, store_options
+from broker.core.errors import StartFailed
 from broker.embedded.server import package_cli
 from broker.resp import keys
 from broker.resp.redis_cli import RedisCli, redis_cli_for
 from broker.resp.replies_to_errors import translate_errors
 from broker.resp.url import addresses
-from broker.store.connect import Connected, StartFailed
+from broker.store.connect import Connected
 
 PROGRAMS = ("redis-cli", "valkey-cli")
 

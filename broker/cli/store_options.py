@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import click
 
 from broker.cli.options import settings_from, settings_options
-from broker.core.errors import TitanError
+from broker.core.errors import StartFailed, TitanError
 from broker.core.settings import BrokerSettings
-from broker.store.connect import Connected, StartFailed, connected
+from broker.store.connect import Connected, connected
 from broker.store.job_store import JobStore
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -7,6 +7,10 @@ class is in `broker.http.error_responses`.
 from typing import ClassVar
 
 
+class StartFailed(Exception):
+    """A process cannot start. The text is one line that says what is missing."""
+
+
 class TitanError(Exception):
     """A refusal or a fault that is reported to a client. `message` is a sentence for people."""
 

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from broker.auth.grants import Access, access_of
 from broker.auth.tls import Tls, tls_from
-from broker.core.errors import TitanError
+from broker.core.errors import StartFailed, TitanError
 from broker.core.settings import BrokerSettings
 from broker.core.words import counted
 from broker.diagnostics.durability import DurabilityMonitor
@@ -31,7 +31,7 @@ from broker.metrics.process import LoopLag
 from broker.reaper.reaper import Reaper
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Notifier
-from broker.store.connect import StartFailed, opened
+from broker.store.connect import opened
 from broker.store.job_store import JobStore
 
 _BACKLOG = 1024

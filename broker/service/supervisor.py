@@ -20,8 +20,8 @@ from tempfile import TemporaryDirectory
 import msgspec
 from msgspec import Struct
 
+from broker.core.errors import StartFailed
 from broker.core.settings import BrokerSettings
-from broker.store.connect import StartFailed
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 """The pause before a broker that died starts again, in s. It doubles each time, unless the broker ran for longer."""

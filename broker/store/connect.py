@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from broker.core.errors import TitanError
+from broker.core.errors import StartFailed, TitanError
 from broker.core.settings import BrokerSettings
 from broker.embedded.supervisor import Embedded, EmbeddedFailed
 from broker.resp.bootstrap import PartitionsDiffer
@@ -13,10 +13,6 @@ from broker.resp.redis_cli import redis_cli
 from broker.resp.topology import topology_of
 from broker.resp.url import addresses, without_password
 from broker.store.job_store import JobStore
-
-
-class StartFailed(Exception):
-    """A process cannot start. The text is one line that says what is missing."""
 
 
 class Connected(NamedTuple):

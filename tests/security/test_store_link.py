@@ -13,12 +13,13 @@ from urllib.parse import urlencode
 
 import pytest
 
+from broker.core.errors import StartFailed
 from broker.core.settings import BrokerSettings
 from broker.models.jobs import NewJob
 from broker.models.reports import Finish
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Notifier
-from broker.store.connect import StartFailed, opened
+from broker.store.connect import opened
 from tests.conftest import eventually, listening, server_program, waits
 from tests.deploy.recipes import recipes
 from tests.security.certificates import Authority

@@ -9,9 +9,9 @@ import click
 from broker.cli.client_options import Refused, option
 from broker.cli.output import line, page, show_json
 from broker.cli.store_options import existing_store, store_options
+from broker.core.errors import StartFailed
 from broker.diagnostics.raw_job import RawJob, raw_job
 from broker.resp.bootstrap import PartitionsDiffer
-from broker.store.connect import StartFailed
 
 F = TypeVar("F", bound=Callable[..., Any])
 

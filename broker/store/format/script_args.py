@@ -32,25 +32,6 @@ Report = tuple[str, str, tuple[Word, ...]]
 """The report of a consumer: group, status, and the words of finish.lua for the job, its id first."""
 
 
-def report(
-    group: str,
-    status: str,
-    job_id: str,
-    lease: str,
-    reason: str = "",
-    error: str = "",
-    completed_at: int | str = "",
-    new_id: str = "",
-    receipt: bytes = b"",
-) -> Report:
-    """A report; '' for fields that the consumer did not give. completed_at: ms."""
-    if receipt:
-        return group, status, (job_id, lease, reason, error, completed_at, new_id, receipt)
-    if status == "failed" or completed_at != "":
-        return group, status, (job_id, lease, reason, error, completed_at, new_id)
-    return group, status, (job_id, lease)
-
-
 def new_batches(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str) -> list[NewBatch]:
     """New jobs in order. `image`: that of the group, for jobs without one."""
     settings = [_settings(job.priority, job.delay, job.timeout, job.max_retries, job.retries_delay) for job in jobs]
@@ -132,12 +113,15 @@ def touch_words(items: Iterable[tuple[str, str, str]]) -> tuple[Words, list[int]
 
 
 def report_of(item: Finish, completed_at: int | str, new_id: str) -> Report:
-    """The report in an item of finish."""
+    """The report in an item of finish. It has the fewest words that say everything: most reports have no fields."""
     group, status, job_id, lease = item.group_name, item.status, item.id, item.lease or ""
     if status == "succeeded" and completed_at == "" and item.receipt is None:
         return group, status, (job_id, lease)
-    words = (item.reason or "", item.error or "", completed_at, new_id, receipt_text(item.receipt, status))
-    return report(group, status, job_id, lease, *words)
+    reason, error = item.reason or "", item.error or ""
+    if item.receipt is None:
+        return group, status, (job_id, lease, reason, error, completed_at, new_id)
+    receipt = receipt_text(item.receipt, status)
+    return group, status, (job_id, lease, reason, error, completed_at, new_id, receipt)
 
 
 def receipt_text(receipt: Receipt | None, outcome: str) -> bytes:

@@ -54,3 +54,14 @@ def test_every_verb_is_found_by_its_name():
     for move in MOVES:
         assert [part for part in parts if callable(getattr(part, move.verb, None))], move.verb
         assert (TOP / "lua" / "verbs" / f"{move.script}.lua").exists(), move.script
+
+
+def test_class_names_are_unique():
+    """A class name occurs once in the packages, unless one class is the model of the other."""
+    found = {}
+    for path in sorted(path for folder in ("broker", "worker") for path in (TOP / folder).rglob("*.py")):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(path.relative_to(TOP).as_posix())
+    several = {name: files for name, files in found.items() if len(files) > 1}
+    assert {name for name, files in several.items() if not any("/models/" in file for file in files)} == set()

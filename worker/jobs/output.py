@@ -72,8 +72,8 @@ class Output:
             self._tail.close()
 
     @cached_property
-    def _head(self) -> "_Part":
-        return _Part(self._keep_bytes - self._keep_bytes // 2)
+    def _head(self) -> "_Head":
+        return _Head(self._keep_bytes - self._keep_bytes // 2)
 
     @cached_property
     def _tail(self) -> "_Ring":
@@ -154,7 +154,7 @@ class _LogFile:
         return os.pread(self._descriptor, size_bytes, at)
 
 
-class _Part:
+class _Head:
     """Keeps the first bytes."""
 
     def __init__(self, most_bytes: int) -> None:

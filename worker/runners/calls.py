@@ -19,14 +19,14 @@ _LOOK_S = 0.5
 _LATE_S = 1.0
 """How much longer than its time a function may take before it counts as blocking the loop, s."""
 
-_current: ContextVar["Call | None"] = ContextVar("call", default=None)
+_current: ContextVar["FunctionCall | None"] = ContextVar("call", default=None)
 
 
 class Interrupted(BaseException):
     """Raised in a function that blocks the loop. Not an Exception: a function that catches those must end too."""
 
 
-class Call:
+class FunctionCall:
     """One run of one function, as a context manager: its code runs inside the block.
 
     A process that the function forked exits at the end of the block.
@@ -34,7 +34,7 @@ class Call:
 
     __slots__ = ("_calls", "_pid", "context", "is_interrupted", "is_over", "task", "timeout_at", "until")
 
-    def __init__(self, calls: set["Call"], pid: int, limit_s: float) -> None:
+    def __init__(self, calls: set["FunctionCall"], pid: int, limit_s: float) -> None:
         self._calls = calls
         self._pid = pid
         self.timeout_at = self.until = time.monotonic() + limit_s
@@ -71,16 +71,16 @@ class Calls:
 
     def __init__(self, grace_s: float) -> None:
         self._grace_s = grace_s
-        self._calls: set[Call] = set()
+        self._calls: set[FunctionCall] = set()
         self._pid = os.getpid()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def call(self, limit_s: float) -> Call:
+    def call(self, limit_s: float) -> FunctionCall:
         """A run of a function that may take `limit_s`."""
         if self._thread is None:
             self._start()
-        return Call(self._calls, self._pid, limit_s)
+        return FunctionCall(self._calls, self._pid, limit_s)
 
     def abandon(self, task: asyncio.Task[Any]) -> None:
         """Stop a function whose task ignored its cancellation: close the coroutine where it waits."""
@@ -113,7 +113,7 @@ class Calls:
                 signal.pthread_kill(main, signal.SIGURG)
 
 
-def current() -> Call | None:
+def current() -> FunctionCall | None:
     """The call whose code runs now: that of the function, or of a task or callback that it created."""
     return _current.get()
 

@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 class OwnTask(asyncio.Task[Any]):
     """A task of the worker, or of the function that created it."""
 
-    call: calls.Call | None = None
+    call: calls.FunctionCall | None = None
     """The run of that function; None for a task of the worker."""
 
     def cancel(self, msg: Any | None = None) -> bool:

@@ -8,7 +8,7 @@ from broker.models.jobs import Job
 from worker.jobs.outcome import Failed, Outcome, Released
 from worker.jobs.output import Output
 from worker.runners.answered import outcome_of, raised, traceback_of
-from worker.runners.calls import Call, Calls
+from worker.runners.calls import Calls, FunctionCall
 from worker.runners.own_tasks import OwnTask
 from worker.runners.pool import Pool
 from worker.runners.timer_wheel import DeadlinePassed, Deadlines
@@ -63,13 +63,13 @@ class PythonRunner:
         self._calls.close()
         await self._pool.aclose()
 
-    def _interrupted(self, call: Call, job: Job) -> Outcome:
+    def _interrupted(self, call: FunctionCall, job: Job) -> Outcome:
         if call.is_late(time.monotonic()):
             return _timed_out(job, "; it blocked the worker's loop")
         return Released()  # the worker stops
 
 
-def _own(call: Call) -> None:
+def _own(call: FunctionCall) -> None:
     """Run the function in a task of its own, which it may cancel."""
     if isinstance(call.task, OwnTask):
         call.task.call = call

@@ -19,12 +19,12 @@ from broker.models.reports import Finish, Held
 from broker.models.results import Outcome, Outcomes
 from broker.models.workers import Announcement, Order, Orders, Receipt, Worker, WorkersWrapper, WorkerWrapper
 from worker.http_session import HttpSession, Query
-from worker.responses import BrokerSilent, BrokerUnavailable, decoded
+from worker.responses import BrokerSilent, BrokerUnavailable, decode_answer
 
 __all__ = ["BrokerSilent", "BrokerUnavailable", "Client"]
 
 _PIECE_BYTES = 256 * 1024
-_SILENCE_S = 60.0
+_FOLLOW_PAUSE_S = 60.0
 
 
 class Client(HttpSession):
@@ -36,12 +36,12 @@ class Client(HttpSession):
 
     async def enqueue(self, group: str, jobs: Sequence[NewJob], key: str = "") -> list[Job]:
         """Enqueue all jobs or none. With a `key` the same call may be repeated for 24 h and enqueues once."""
-        body = {"jobs": [_given(job) for job in jobs]}
-        return (await self.ask("POST", _jobs(group), JobsWrapper, body, key=key)).jobs
+        body = {"jobs": [_set_fields(job) for job in jobs]}
+        return (await self.request_json("POST", _jobs(group), JobsWrapper, body, key=key)).jobs
 
     async def show(self, group: str, job_id: str) -> Job:
         """One job."""
-        return (await self.ask("GET", _job(group, job_id), JobWrapper)).job
+        return (await self.request_json("GET", _job(group, job_id), JobWrapper)).job
 
     async def next(
         self,
@@ -55,26 +55,26 @@ class Client(HttpSession):
         """Up to n jobs to run now. Waits up to `wait_s` (0..30) for a first one; the lease ends after `lease_s`."""
         query = [("n", n), ("wait", wait_s), ("lease", lease_s or ""), *(("group", group) for group in groups)]
         query += [("image", image) for image in images]
-        return (await self.ask("GET", "/jobs", JobsWrapper, query=query, more_s=wait_s)).jobs
+        return (await self.request_json("GET", "/jobs", JobsWrapper, query=query, extra_s=wait_s)).jobs
 
     async def start(self, group: str, job_id: str, lease: str = "", *, started_at: str = "") -> Job:
         """Start the job, or restart its lease. `started_at` is RFC 3339."""
         body = {"started_at": started_at or None, "lease": lease or None}
-        return (await self.ask("POST", f"{_job(group, job_id)}/start", JobWrapper, body)).job
+        return (await self.request_json("POST", f"{_job(group, job_id)}/start", JobWrapper, body)).job
 
     async def touch(self, group: str, job_id: str, lease: str = "") -> str:
         """Renew the lease of one job; its new end, RFC 3339."""
-        headers = await self.tell("POST", f"{_job(group, job_id)}/touch", {"lease": lease or None})
+        headers = await self.request_headers("POST", f"{_job(group, job_id)}/touch", {"lease": lease or None})
         return headers.get("Titan-Expires-At", "")
 
     async def touch_all(self, items: Sequence[Held]) -> list[Outcome]:
         """Renew the leases of up to 1,000 jobs; one outcome each, in order."""
-        return (await self.ask("POST", "/jobs/touch", Outcomes, {"jobs": items})).jobs
+        return (await self.request_json("POST", "/jobs/touch", Outcomes, {"jobs": items})).jobs
 
     async def succeed(self, group: str, job_id: str, lease: str = "", *, completed_at: str = "") -> Job:
         """Report a success. May be repeated with the same lease. `completed_at` is RFC 3339."""
         body = {"completed_at": completed_at or None, "lease": lease or None}
-        return (await self.ask("POST", f"{_job(group, job_id)}/success", JobWrapper, body)).job
+        return (await self.request_json("POST", f"{_job(group, job_id)}/success", JobWrapper, body)).job
 
     async def fail(
         self, group: str, job_id: str, lease: str = "", *, reason: str = "", error: str = "", completed_at: str = ""
@@ -86,30 +86,30 @@ class Client(HttpSession):
             "completed_at": completed_at or None,
             "lease": lease or None,
         }
-        return (await self.ask("POST", f"{_job(group, job_id)}/error", JobWrapper, body)).job
+        return (await self.request_json("POST", f"{_job(group, job_id)}/error", JobWrapper, body)).job
 
     async def finish(self, items: Sequence[Finish]) -> list[Outcome]:
         """Report up to 1,000 jobs that succeeded or failed; one outcome each, in order. May be repeated."""
-        return (await self.ask("POST", "/jobs/finish", Outcomes, {"jobs": items})).jobs
+        return (await self.request_json("POST", "/jobs/finish", Outcomes, {"jobs": items})).jobs
 
     async def release(
         self, group: str, job_id: str, lease: str = "", *, delay_s: int = 0, receipt: Receipt | None = None
     ) -> Job:
         """Requeue the job at its old rank, after a delay if given; the delivery is not counted."""
         body = {"delay": delay_s, "lease": lease or None, "receipt": receipt}
-        return (await self.ask("POST", f"{_job(group, job_id)}/release", JobWrapper, body)).job
+        return (await self.request_json("POST", f"{_job(group, job_id)}/release", JobWrapper, body)).job
 
     async def cancel(self, group: str, job_id: str) -> Job:
         """Cancel the job; its worker is notified within 2 s."""
-        return (await self.ask("POST", f"{_job(group, job_id)}/cancel", JobWrapper)).job
+        return (await self.request_json("POST", f"{_job(group, job_id)}/cancel", JobWrapper)).job
 
     async def retry(self, group: str, job_id: str) -> Job:
         """Create a job that repeats a finished one; the new job."""
-        return (await self.ask("POST", f"{_job(group, job_id)}/retry", JobWrapper)).job
+        return (await self.request_json("POST", f"{_job(group, job_id)}/retry", JobWrapper)).job
 
     async def remove(self, group: str, job_id: str) -> None:
         """Delete a finished job and its log."""
-        await self.tell("DELETE", _job(group, job_id))
+        await self.request_headers("DELETE", _job(group, job_id))
 
     async def log(
         self,
@@ -126,7 +126,7 @@ class Client(HttpSession):
         """
         query = [("more", 1)] if is_more else []
         async with self.stream("POST", f"{_job(group, job_id)}/log", content, query=query, lease=lease) as answer:
-            return decoded(await answer.read(), JobWrapper, str(answer.url)).job
+            return decode_answer(await answer.read(), JobWrapper, str(answer.url)).job
 
     async def read_log(
         self, group: str, job_id: str, *, tail: int | None = None, start: int = 0
@@ -150,7 +150,7 @@ class Client(HttpSession):
         BrokerSilent after a minute without a piece, or if the answer breaks off: follow again from that position.
         """
         query = [("follow", 1), ("tail", "" if tail is None else tail), ("start", start or "")]
-        async with self.stream("GET", f"{_job(group, job_id)}/log", query=query, pause_s=_SILENCE_S) as answer:
+        async with self.stream("GET", f"{_job(group, job_id)}/log", query=query, pause_s=_FOLLOW_PAUSE_S) as answer:
             yield int(answer.headers.get("Titan-Log-Start", start)), answer.content.iter_any()
 
     async def announce(self, worker: Announcement, wait_s: int = 0, seen: str = "") -> Orders:
@@ -159,35 +159,35 @@ class Client(HttpSession):
         Waits up to `wait_s` (0..30) for an order or a cancelled job. `seen` is that of the previous answer.
         """
         query = [("wait", wait_s or ""), ("seen", seen)]
-        return await self.ask("POST", "/workers", Orders, worker, query=query, more_s=wait_s)
+        return await self.request_json("POST", "/workers", Orders, worker, query=query, extra_s=wait_s)
 
     async def workers(self, n: int = 50, cursor: str = "") -> tuple[list[Worker], str]:
         """A page of the workers, and the cursor of the next page; "" is the end."""
-        page = await self.ask("GET", "/workers", WorkersWrapper, query=[("n", n), ("cursor", cursor)])
+        page = await self.request_json("GET", "/workers", WorkersWrapper, query=[("n", n), ("cursor", cursor)])
         return page.workers, page.cursor or ""
 
     async def worker(self, name: str) -> Worker:
         """One worker as it last announced itself."""
-        return (await self.ask("GET", f"/workers/{quote(name, safe='')}", WorkerWrapper)).worker
+        return (await self.request_json("GET", f"/workers/{quote(name, safe='')}", WorkerWrapper)).worker
 
     async def order(self, name: str, order: Order) -> Worker:
         """Order a worker to be quiet, to resume or to drain; it gets the order within 2 s."""
         path = f"/workers/{quote(name, safe='')}/order"
-        return (await self.ask("POST", path, WorkerWrapper, {"order": order})).worker
+        return (await self.request_json("POST", path, WorkerWrapper, {"order": order})).worker
 
     async def groups(self, n: int = 50, cursor: str = "") -> tuple[list[Group], str]:
         """A page of the groups, and the cursor of the next page; "" is the end."""
-        page = await self.ask("GET", "/groups", GroupsWrapper, query=[("n", n), ("cursor", cursor)])
+        page = await self.request_json("GET", "/groups", GroupsWrapper, query=[("n", n), ("cursor", cursor)])
         return page.groups, page.cursor or ""
 
     async def group(self, name: str) -> Group:
         """One group: its settings and counts."""
-        return (await self.ask("GET", _group(name), GroupWrapper)).group
+        return (await self.request_json("GET", _group(name), GroupWrapper)).group
 
     async def configure(self, name: str, settings: GroupSettings) -> Group:
         """Replace the group's settings; what is not given gets its default."""
-        body = {"group": _given(settings)}
-        return (await self.ask("PUT", _group(name), GroupWrapper, body)).group
+        body = {"group": _set_fields(settings)}
+        return (await self.request_json("PUT", _group(name), GroupWrapper, body)).group
 
     async def list(  # the last method: after it `list` would no longer be the type
         self,
@@ -205,7 +205,7 @@ class Client(HttpSession):
         """
         order = "desc" if newest_first else "asc"
         query: Query = [("n", n), ("created_after", created_after), ("cursor", cursor), ("order", order)]
-        page = await self.ask(
+        page = await self.request_json(
             "GET", _jobs(group), JobsWrapper, query=[*query, *(("status", status) for status in statuses)]
         )
         return page.jobs, page.cursor or ""
@@ -223,6 +223,6 @@ def _job(group: str, job_id: str) -> str:
     return f"{_jobs(group)}/{quote(job_id, safe='')}"
 
 
-def _given(struct: Struct) -> dict[str, Any]:
+def _set_fields(struct: Struct) -> dict[str, Any]:
     """The fields that have a value."""
     return {name: value for name, value in msgspec.structs.asdict(struct).items() if value is not None}

@@ -10,7 +10,7 @@ from functools import cache
 
 _LONGEST_HOST = 255
 _LONGEST_NAME = 128
-_UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @cache
@@ -23,4 +23,4 @@ def host_name() -> str:
 def own_name() -> str:
     """The default name of a worker: host and process, with - for characters that are not allowed."""
     number = f"-{os.getpid()}"
-    return (_UNFIT.sub("-", platform.node()) or "worker")[: _LONGEST_NAME - len(number)] + number
+    return (_NOT_IN_A_NAME.sub("-", platform.node()) or "worker")[: _LONGEST_NAME - len(number)] + number

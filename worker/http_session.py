@@ -11,8 +11,8 @@ import msgspec
 from yarl import URL
 
 from broker.core.errors import StoreUnavailable
-from worker.responses import BrokerSilent, BrokerUnavailable, decoded, refusal
-from worker.unreachable import broker_address, why
+from worker.responses import BrokerSilent, BrokerUnavailable, decode_answer, refusal
+from worker.unreachable import broker_address, explain_failure
 
 T = TypeVar("T")
 Query = Iterable[tuple[str, str | int]]
@@ -40,8 +40,8 @@ class HttpSession:
         connections: int = 100,
     ) -> None:
         urls = [broker_url] if isinstance(broker_url, str) else broker_url
-        self._roots = [broker_address(url) for url in urls or [""]]
-        self._heard = set[int]()
+        self._base_urls = [broker_address(url) for url in urls or [""]]
+        self._answered = set[int]()
         self._current = 0
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._tls = tls
@@ -53,7 +53,7 @@ class HttpSession:
             headers=self._headers,
             connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._tls or True),
             cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_once,),
+            middlewares=(_send_once,),
         )
         return self
 
@@ -62,25 +62,25 @@ class HttpSession:
     ) -> None:
         await self._session.close()
 
-    async def ask(
+    async def request_json(
         self,
         method: str,
         path: str,
-        gives: type[T],
+        result_type: type[T],
         body: object = None,
         *,
         query: Query = (),
         key: str = "",
-        more_s: float = 0.0,
+        extra_s: float = 0.0,
     ) -> T:
-        """Send a JSON request and decode the answer; it may take `timeout_s` plus `more_s`."""
+        """Send a JSON request and decode the answer; it may take `timeout_s` plus `extra_s`."""
         headers = {"Idempotency-Key": key} if key else {}
-        async with self._answer(method, path, _json(body), query, _JSON | headers, self._whole(more_s)) as answer:
-            return decoded(await answer.read(), gives, str(answer.url))
+        async with self._send(method, path, _json(body), query, _JSON | headers, self._total_limit(extra_s)) as answer:
+            return decode_answer(await answer.read(), result_type, str(answer.url))
 
-    async def tell(self, method: str, path: str, body: object = None) -> Mapping[str, str]:
+    async def request_headers(self, method: str, path: str, body: object = None) -> Mapping[str, str]:
         """Send a request whose answer has no body; the headers of the answer."""
-        async with self._answer(method, path, _json(body), (), _JSON, self._whole()) as answer:
+        async with self._send(method, path, _json(body), (), _JSON, self._total_limit()) as answer:
             return answer.headers
 
     @asynccontextmanager
@@ -102,11 +102,11 @@ class HttpSession:
         headers = ({} if content is None else _TEXT) | ({"Titan-Lease": lease} if lease else {})
         limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=pause_s or self.timeout_s)
         may_pause = pause_s > 0
-        async with self._answer(method, path, content, query, headers, limits, may_pause=may_pause) as answer:
+        async with self._send(method, path, content, query, headers, limits, may_pause=may_pause) as answer:
             yield answer
 
     @asynccontextmanager
-    async def _answer(
+    async def _send(
         self,
         method: str,
         path: str,
@@ -117,40 +117,40 @@ class HttpSession:
         *,
         may_pause: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        current, is_begun = self._current, False
-        url = URL(f"{self._roots[current]}/v1{path}", encoded=True)
+        current, may_break = self._current, False
+        url = URL(f"{self._base_urls[current]}/v1{path}", encoded=True)
         params = [(name, str(value)) for name, value in query if value != ""]
         try:
             async with self._session.request(
                 method, url, params=params, data=content, headers=headers, timeout=limits, allow_redirects=False
             ) as answer:
-                self._heard.add(current)
+                self._answered.add(current)
                 if answer.status >= 300:
-                    raise refusal(answer.status, answer.headers, await answer.read(), self._roots[current])
-                is_begun = may_pause
+                    raise refusal(answer.status, answer.headers, await answer.read(), self._base_urls[current])
+                may_break = may_pause
                 yield answer
         except (BrokerUnavailable, StoreUnavailable):
-            self._failed(current)
+            self._use_next_broker(current)
             raise
-        except (_Dropped, aiohttp.ClientError, TimeoutError, OSError) as error:
-            if is_begun:
+        except (_ConnectionDropped, aiohttp.ClientError, TimeoutError, OSError) as error:
+            if may_break:
                 raise BrokerSilent from error
-            self._failed(current)
-            raise BrokerUnavailable(self._why(error, current, limits)) from error
+            self._use_next_broker(current)
+            raise BrokerUnavailable(self._explain(error, current, limits)) from error
 
-    def _why(self, error: BaseException, current: int, limits: aiohttp.ClientTimeout) -> str:
-        fault = error.__cause__ if isinstance(error, _Dropped) and error.__cause__ else error
+    def _explain(self, error: BaseException, current: int, limits: aiohttp.ClientTimeout) -> str:
+        fault = error.__cause__ if isinstance(error, _ConnectionDropped) and error.__cause__ else error
         is_unconnected = isinstance(fault, aiohttp.ConnectionTimeoutError)
         limit_s = _CONNECT_S if is_unconnected else limits.total or limits.sock_read or 0
-        return why(fault, self._roots[current], is_heard=current in self._heard, limit_s=limit_s)
+        return explain_failure(fault, self._base_urls[current], has_answered=current in self._answered, limit_s=limit_s)
 
-    def _failed(self, current: int) -> None:
+    def _use_next_broker(self, current: int) -> None:
         """Switch to the next broker, unless another call has done that already."""
         if current == self._current:
-            self._current = (current + 1) % len(self._roots)
+            self._current = (current + 1) % len(self._base_urls)
 
-    def _whole(self, more_s: float = 0.0) -> aiohttp.ClientTimeout:
-        return aiohttp.ClientTimeout(total=self.timeout_s + more_s, sock_connect=_CONNECT_S)
+    def _total_limit(self, extra_s: float = 0.0) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=self.timeout_s + extra_s, sock_connect=_CONNECT_S)
 
 
 def tls_of(ca_file: str = "", cert_file: str = "") -> ssl.SSLContext | None:
@@ -171,16 +171,16 @@ def tls_of(ca_file: str = "", cert_file: str = "") -> ssl.SSLContext | None:
     return tls
 
 
-class _Dropped(Exception):
+class _ConnectionDropped(Exception):
     """A dropped connection; the cause is the error of aiohttp."""
 
 
-async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Hide a dropped connection from aiohttp, which would repeat a GET: GET /jobs would dequeue jobs twice."""
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _Dropped from error
+        raise _ConnectionDropped from error
 
 
 def _json(body: object) -> bytes | None:

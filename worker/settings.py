@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from broker.models.fields import GroupName
 from broker.models.workers import WORKER_NAME
 
-PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
+INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
 """Variables of the worker that every job gets. None of them holds a secret."""
 
 
@@ -94,7 +94,7 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
 def job_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The part of the worker's environment that every job gets."""
     present = os.environ if environ is None else environ
-    return {name: present[name] for name in PASSED_ON if name in present}
+    return {name: present[name] for name in INHERITED if name in present}
 
 
 def docker_host(environ: Mapping[str, str] | None = None) -> str:
@@ -123,20 +123,20 @@ def with_variables(variables: Mapping[bytes, bytes]) -> Iterator[None]:
                 os.environb[name] = value
 
 
-class Supervisor(NamedTuple):
+class NotifySocket(NamedTuple):
     """The service manager: the address of its socket, and the interval of its watchdog, in s."""
 
     address: str
     watchdog_s: float
 
 
-def supervisor(environ: Mapping[str, str] | None = None) -> Supervisor | None:
+def notify_socket(environ: Mapping[str, str] | None = None) -> NotifySocket | None:
     """The service manager that started this process; None if it expects no notifications."""
     present = os.environ if environ is None else environ
     if not present.get("NOTIFY_SOCKET"):
         return None
     microseconds = present.get("WATCHDOG_USEC", "")
-    return Supervisor(present["NOTIFY_SOCKET"], int(microseconds) / 1e6 if microseconds.isdigit() else 0.0)
+    return NotifySocket(present["NOTIFY_SOCKET"], int(microseconds) / 1e6 if microseconds.isdigit() else 0.0)
 
 
 @cache

@@ -44,50 +44,50 @@ def broker_address(text: str) -> str:
         )
     if found[1].lower() not in {"http", "https"}:
         raise ValueError(f"{shown} begins with {found[1]}://; a broker's address begins with http:// or https://.")
-    if reason := _wrong(text):
+    if reason := _address_fault(text):
         raise ValueError(f"{shown} is not a broker's address: {reason}.")
     return found[0].lower() + text[found.end() :].rstrip("/").removesuffix("/v1").rstrip("/")
 
 
-def why(error: BaseException, root: str, *, is_heard: bool, limit_s: float) -> str:
+def explain_failure(error: BaseException, base_url: str, *, has_answered: bool, limit_s: float) -> str:
     """Why the broker at `root` did not answer, and what to do.
 
     `is_heard`: it has answered before. `limit_s`: how long the client waited, in s.
     """
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ssl.SSLError)):
-        return f"The broker at {root} {_unconnected(error, urlsplit(root), limit_s)}"
+        return f"The broker at {base_url} {_connection_fault(error, urlsplit(base_url), limit_s)}"
     if isinstance(error, TimeoutError):
-        return f"The broker at {root} did not answer within {limit_s:g} s. {NOT_KNOWN}"
+        return f"The broker at {base_url} did not answer within {limit_s:g} s. {NOT_KNOWN}"
     if isinstance(error, aiohttp.ClientResponseError):
-        return f"What answers at {root} does not speak HTTP. Look at --broker-url."
-    if is_heard:
-        return f"The broker at {root} broke off the connection ({_words(error)}). {NOT_KNOWN}"
+        return f"What answers at {base_url} does not speak HTTP. Look at --broker-url."
+    if has_answered:
+        return f"The broker at {base_url} broke off the connection ({_error_text(error)}). {NOT_KNOWN}"
     perhaps = (
-        f"If it has TLS, its address is https{root.removeprefix('http')}."
-        if root.startswith("http:")
+        f"If it has TLS, its address is https{base_url.removeprefix('http')}."
+        if base_url.startswith("http:")
         else "If it asks for a certificate, name one with --cert-file."
     )
-    return f"The broker at {root} closed the connection without an answer. {NOT_KNOWN} {perhaps}"
+    return f"The broker at {base_url} closed the connection without an answer. {NOT_KNOWN} {perhaps}"
 
 
-def _unconnected(error: Exception, parts: SplitResult, limit_s: float) -> str:
+def _connection_fault(error: Exception, parts: SplitResult, limit_s: float) -> str:
     """Why there is no connection, and what to do. Nothing was sent."""
-    away = "cannot be reached."
+    unreachable = "cannot be reached."
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"{away} {_no_name(error.os_error, parts)}"
+        return f"{unreachable} {_unknown_host(error.os_error, parts)}"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return f"{away} {_no_connection(parts, limit_s)}"
+        return f"{unreachable} {_connect_timeout(parts, limit_s)}"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"is not trusted. {_untrusted(error.certificate_error, parts)}"
+        return f"is not trusted. {_certificate_fault(error.certificate_error, parts)}"
     fault = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(fault, ssl.SSLError):
-        return f"cannot be spoken with. {_no_tls(fault, parts)}"
-    other = f"{_words(fault)}. Look at --broker-url and at the network."
+        return f"cannot be spoken with. {_tls_fault(fault, parts)}"
+    other = f"{_error_text(fault)}. Look at --broker-url and at the network."
     number = fault.errno if isinstance(fault, OSError) else None
-    return f"{away} {_OS_FAULTS.get(number or 0, other)}"
+    return f"{unreachable} {_OS_FAULTS.get(number or 0, other)}"
 
 
-def _wrong(text: str) -> str:
+def _address_fault(text: str) -> str:
     """What is wrong with an address of the right scheme; '' if nothing is."""
     if not text.isprintable() or " " in text:
         return "it has a space or a control character in it"
@@ -105,13 +105,13 @@ def _wrong(text: str) -> str:
     return "it has a ? or # in it" if parts.query or parts.fragment or text.endswith(("?", "#")) else ""
 
 
-def _no_name(error: OSError, parts: SplitResult) -> str:
+def _unknown_host(error: OSError, parts: SplitResult) -> str:
     if error.errno == socket.EAI_AGAIN:
         return f"The name {parts.hostname} cannot be looked up: no name server answers. Look at the network."
     return f"The name {parts.hostname} is not known. Look for a typo in --broker-url."
 
 
-def _untrusted(error: Exception, parts: SplitResult) -> str:
+def _certificate_fault(error: Exception, parts: SplitResult) -> str:
     code = getattr(error, "verify_code", 0)
     if code in _WRONG_HOST:
         return f"Its certificate is for another name than {parts.hostname}. Use a name that the certificate has."
@@ -122,12 +122,12 @@ def _untrusted(error: Exception, parts: SplitResult) -> str:
     return f"No authority that is known here has signed its certificate ({reason}). Name the authority with --ca-file."
 
 
-def _no_connection(parts: SplitResult, limit_s: float) -> str:
+def _connect_timeout(parts: SplitResult, limit_s: float) -> str:
     text = f"It did not answer within {limit_s:g} s. Look at --broker-url, and for a firewall between."
     return f"{text} If it has no TLS, its address is http://{parts.netloc}." if parts.scheme == "https" else text
 
 
-def _no_tls(error: ssl.SSLError, parts: SplitResult) -> str:
+def _tls_fault(error: ssl.SSLError, parts: SplitResult) -> str:
     reason = error.reason or ""
     if reason in _NOT_TLS:
         return f"It has no TLS at this port. Its address is perhaps http://{parts.netloc}."
@@ -135,9 +135,9 @@ def _no_tls(error: ssl.SSLError, parts: SplitResult) -> str:
         return "It asks for a certificate. Name one with --cert-file."
     if "ALERT" in reason and ("UNKNOWN_CA" in reason or "CERTIFICATE" in reason):
         return "It does not trust the certificate of --cert-file."
-    return f"TLS failed: {_words(error)}."
+    return f"TLS failed: {_error_text(error)}."
 
 
-def _words(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     text = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
     return text.rstrip(".") or type(error).__name__

@@ -20,8 +20,8 @@ from broker.models.workers import Order, Worker, WorkerWrapper
 from worker.client import Client
 from worker.credentials import credentials_of
 from worker.daemon.daemon import run_worker
-from worker.daemon.lasting_loop import run_lasting
-from worker.daemon.parent_watch import kept
+from worker.daemon.parent_watch import run_below_parent
+from worker.daemon.resilient_loop import run_until_done
 from worker.settings import WorkerSettings
 from worker.table.table import read_table
 from worker.unreachable import broker_address
@@ -151,9 +151,9 @@ def worker(context: click.Context, /, **_: object) -> None:
 
     def work() -> int:
         serving = run_worker(settings, is_hung_up=terminal.is_closed)
-        return run_lasting(serving, loop_factory(), terminal.follow, is_shared=bool(settings.app))
+        return run_until_done(serving, loop_factory(), terminal.follow, is_shared=bool(settings.app))
 
-    sys.exit(kept(work))
+    sys.exit(run_below_parent(work))
 
 
 def _check(settings: WorkerSettings) -> None:

@@ -104,11 +104,11 @@ async def _until_succeeded(client: Client, group: str, n: int) -> None:
 @contextmanager
 def _worker(url: str, group: str, words: tuple[str, ...]) -> Iterator[int]:
     argv = [sys.executable, "-m", "worker", "--broker-url", url, "--group", group, "--log-level", "warning", *words]
-    with subprocess.Popen(argv, cwd=ROOT) as keeper:
+    with subprocess.Popen(argv, cwd=ROOT) as parent:
         try:
-            yield keeper.pid
+            yield parent.pid
         finally:
-            keeper.terminate()
+            parent.terminate()
 
 
 def _cpu_s(pid: int) -> float:

@@ -86,7 +86,7 @@ async def test_output_without_a_file(monkeypatch: pytest.MonkeyPatch, error: OSE
     output = Output(1 << 20)
     output.write(b"a" * 100_000 + b"b" * 100_000)
     log = await kept(output)
-    assert (log[:1], log[-1:], output.trouble) == (b"a", b"b", error.strerror)
+    assert (log[:1], log[-1:], output.write_error) == (b"a", b"b", error.strerror)
     assert output.cut_bytes == 200_000 - 2 * 65_536
     output.close()
 
@@ -125,7 +125,7 @@ def test_a_refusal_is_said_once_until_it_changes(caplog: pytest.LogCaptureFixtur
 
 def test_waits_double_with_jitter_and_respect_retry_after() -> None:
     """Waits grow up to the longest, are never equal for all, and never shorter than the broker asked for."""
-    backoff = Backoff("next", most_s=4)
+    backoff = Backoff("next", max_s=4)
     waits = [backoff.failed(BrokerUnavailable()) for _ in range(6)]
     longest = [0.5, 1, 2, 4, 4, 4]
     assert all(most / 2 <= wait <= most for wait, most in zip(waits, longest, strict=True))

@@ -182,7 +182,7 @@ async def test_a_release_that_the_broker_will_never_take(client: Client, monkeyp
     finish.put(run, Released(5))
     reporting = asyncio.create_task(finish.run())
     async with asyncio.timeout(10):
-        await runs.empty()
+        await runs.wait_until_reported()
     reporting.cancel()
     shown = await client.show("g", job.id)
     assert (shown.status, shown.reason) == ("failed", "invalid_outcome")

@@ -17,7 +17,7 @@ from tests.worker.programs import Program, Start
 from tests.worker.watching import children, written
 from worker.client import Client
 from worker.daemon import parent_watch
-from worker.daemon.signals import Stops
+from worker.daemon.signals import StopCounter
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")]
 
@@ -88,16 +88,16 @@ async def running(start: Start, tmp_path: Path, *words: str) -> Program:
     return program
 
 
-@pytest.mark.parametrize("order", ["keeper first", "worker first", "keeper late", "a wrapper sends it again"])
+@pytest.mark.parametrize("order", ["parent first", "worker first", "parent late", "a wrapper sends it again"])
 async def test_one_stop_that_comes_twice(client: Client, start: Start, tmp_path: Path, order: str) -> None:
     """SIGTERM to every process of the worker at once is one stop: the running job may end, and the exit code is 0."""
     (job,) = await enqueue(client, "wait")
     program = await running(start, tmp_path)
     above, below = program.started.pid, int(children(program.started.pid).split()[0])
-    pids = {"keeper first": (above, below), "a wrapper sends it again": (above, above)}
+    pids = {"parent first": (above, below), "a wrapper sends it again": (above, above)}
     for pid in pids.get(order, (below, above)):
         os.kill(pid, signal.SIGTERM)
-        await asyncio.sleep(3 * parent_watch.GATHER_S if order == "keeper late" else 0)
+        await asyncio.sleep(3 * parent_watch.GATHER_S if order == "parent late" else 0)
     await program.says("stopping: 1 job")
     await asyncio.sleep(2 * parent_watch.GATHER_S)  # a second stop would come in this time
     (tmp_path / "go").touch()
@@ -113,19 +113,19 @@ async def test_a_second_stop_after_one_that_came_twice(client: Client, start: St
     for pid in (program.started.pid, int(children(program.started.pid).split()[0])):
         os.kill(pid, signal.SIGTERM)
     await program.says("stopping: 1 job")
-    await asyncio.sleep(2 * parent_watch.GATHER_S)  # until the keeper has passed its own on
+    await asyncio.sleep(2 * parent_watch.GATHER_S)  # until the parent has forwarded its own
     program.signal(signal.SIGINT)
     await program.says("stopping now")
     assert await program.end() == 1
 
 
 def test_stops_are_counted_by_the_way_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The keeper's own and the worker's own first signal are one stop; a further one of either is a second."""
+    """The parent's own and the worker's own first signal are one stop; a further one of either is a second."""
     passed_on = 0
-    monkeypatch.setattr(parent_watch, "stops_passed_on", lambda: passed_on)
-    stops = Stops()
+    monkeypatch.setattr(parent_watch, "stops_forwarded", lambda: passed_on)
+    stops = StopCounter()
     stops.received()
-    stops.gathered()
+    stops.end_first_stop()
     assert not stops.is_second()
     passed_on = 1
     stops.received()
@@ -133,10 +133,10 @@ def test_stops_are_counted_by_the_way_they_come(monkeypatch: pytest.MonkeyPatch)
     passed_on = 2
     stops.received()
     assert stops.is_second()
-    later = Stops()
+    later = StopCounter()
     passed_on = 0
     later.received()
-    later.gathered()
+    later.end_first_stop()
     later._first_at -= 60
     passed_on = 1
     later.received()

@@ -11,7 +11,7 @@ import pytest
 from tests.security.certificates import Authority
 from worker.client import BrokerUnavailable, Client
 from worker.http_session import tls_of
-from worker.unreachable import broker_address, why
+from worker.unreachable import broker_address, explain_failure
 
 KEY = aiohttp.client_reqrep.ConnectionKey("h", 80, False, True, None, None, None)  # noqa: FBT003
 
@@ -108,18 +108,20 @@ def test_what_is_wrong_with_a_certificate(code: int, told: str) -> None:
     fault = ssl.SSLCertVerificationError("x")
     fault.verify_code = code
     error = aiohttp.ClientConnectorCertificateError(KEY, fault)
-    assert told in why(error, "https://h", is_heard=False, limit_s=5)
+    assert told in explain_failure(error, "https://h", has_answered=False, limit_s=5)
 
 
 def test_names_that_are_not_known() -> None:
     """A name that does not exist is told apart from a name server that is away."""
     for number, told in ((socket.EAI_NONAME, "Look for a typo"), (socket.EAI_AGAIN, "no name server answers")):
         error = aiohttp.ClientConnectorDNSError(KEY, socket.gaierror(number, "x"))
-        assert told in why(error, "http://h", is_heard=False, limit_s=5)
+        assert told in explain_failure(error, "http://h", has_answered=False, limit_s=5)
 
 
 def test_no_connection_in_time() -> None:
     """A host that does not take connections, or not with TLS, is told with the time that it had."""
     error = aiohttp.ConnectionTimeoutError()
-    assert "within 5 s" in why(error, "http://h", is_heard=False, limit_s=5)
-    assert "If it has no TLS, its address is http://h." in why(error, "https://h", is_heard=False, limit_s=5)
+    assert "within 5 s" in explain_failure(error, "http://h", has_answered=False, limit_s=5)
+    assert "If it has no TLS, its address is http://h." in explain_failure(
+        error, "https://h", has_answered=False, limit_s=5
+    )

@@ -26,11 +26,11 @@ _log = logging.getLogger(__name__)
 
 
 class Backoff:
-    """Waits that double from 0.5 s up to `most_s`, with jitter, and never shorter than Retry-After."""
+    """Waits that double from 0.5 s up to `max_s`, with jitter, and never shorter than Retry-After."""
 
-    def __init__(self, verb: str, most_s: float = 15.0) -> None:
+    def __init__(self, verb: str, max_s: float = 15.0) -> None:
         self._verb = verb
-        self._most_s = most_s
+        self._max_s = max_s
         self._failures = 0
         self._refusal = ""
 
@@ -43,7 +43,7 @@ class Backoff:
             _log.error("%s: the broker refuses it: %.4096s; trying again until it works", self._verb, error.message)
             self._refusal = error.message
         self._failures += 1
-        longest_s = min(self._most_s, 0.5 * 2.0 ** min(self._failures - 1, 16))
+        longest_s = min(self._max_s, 0.5 * 2.0 ** min(self._failures - 1, 16))
         return (error.retry_after_s or 0) + random.uniform(longest_s / 2, longest_s)  # noqa: S311 -- no secret
 
     def succeeded(self) -> None:

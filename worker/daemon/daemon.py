@@ -22,15 +22,15 @@ from worker.daemon.loops.report import FinishLoop
 from worker.daemon.loops.stuck import StuckLoop
 from worker.daemon.loops.upload_logs import LogUploads
 from worker.daemon.signals import until_signalled
-from worker.daemon.systemd import Notify
+from worker.daemon.systemd import ServiceNotifier
 from worker.daemon.thread_loop import run_in_thread
 from worker.host import host_name, own_name
 from worker.jobs.outcome import Failed, Outcome, Released
 from worker.jobs.output import Output
-from worker.jobs.texts import MAX_ERROR, clipped, named
+from worker.jobs.texts import MAX_ERROR, clipped, error_text
 from worker.runners import Runner
 from worker.runners.factory import make_runner
-from worker.settings import WorkerSettings, own_version, supervisor
+from worker.settings import WorkerSettings, notify_socket, own_version
 from worker.table.table import Tables
 
 LAST_REPORTS_S = 4.0
@@ -82,17 +82,17 @@ class Worker:
         self._runner = runner
         self._tables = tables
         self._on_event = on_event
-        self._notify = Notify(supervisor())
+        self._notifier = ServiceNotifier(notify_socket())
         self._name = settings.name or own_name()
         self._stop = asyncio.Event()
         self._loops: asyncio.TaskGroup | None = None
         self._dispatcher: asyncio.Task[None] | None = None
-        self._runs = Deliveries(settings.concurrency)
+        self._deliveries = Deliveries(settings.concurrency)
         self._uploads = LogUploads(client, on_event)
-        self._next = NextLoop(client, self._runs, self._uploads, settings, tables, self._start)
-        self._finish = FinishLoop(client, self._runs, self._uploads, on_event, self._name)
-        self._stuck = StuckLoop(self._runs, settings.kill_after_s, self._abandon)
-        self._is_over = False
+        self._next = NextLoop(client, self._deliveries, self._uploads, settings, tables, self._start)
+        self._finish = FinishLoop(client, self._deliveries, self._uploads, on_event, self._name)
+        self._stuck = StuckLoop(self._deliveries, settings.kill_after_s, self._abandon)
+        self._has_closed = False
 
     async def serve(self, stop: asyncio.Event) -> int:
         """Work until `stop` is set, then drain; the exit code. An error in a loop ends the worker."""
@@ -100,14 +100,14 @@ class Worker:
         try:
             async with asyncio.TaskGroup() as loops:
                 self._loops = loops
-                works = (run_in_thread(partial(self._keep, asyncio.get_running_loop())), self._finish.run())
-                streams = self._uploads.stream(self._runs, self._settings.stream_s)
-                more = (self._notify.watchdog(), streams, self._stuck.run())
+                works = (run_in_thread(partial(self._renew_leases, asyncio.get_running_loop())), self._finish.run())
+                streams = self._uploads.stream(self._deliveries, self._settings.stream_s)
+                more = (self._notifier.watchdog(), streams, self._stuck.run())
                 others = [loops.create_task(work) for work in (*works, *more)]
                 self.resume()
-                self._notify.tell("READY=1")
+                self._notifier.notify("READY=1")
                 await stop.wait()
-                self._notify.tell("STOPPING=1")
+                self._notifier.notify("STOPPING=1")
                 self.quiet()
                 is_clean = await self._drain()
                 for task in others:
@@ -143,8 +143,8 @@ class Worker:
         else:
             _log.info("the table was read again")
 
-    async def _keep(self, home: asyncio.AbstractEventLoop) -> None:
-        """Renew the leases and send heartbeats, in a separate thread; the jobs run in `home`."""
+    async def _renew_leases(self, job_loop: asyncio.AbstractEventLoop) -> None:
+        """Renew the leases and send heartbeats, in a separate thread; the jobs run in `job_loop`."""
         lease_s = self._settings.lease_s
         orders = {"quiet": self.quiet, "resume": self.resume, "drain": self._stop.set}
         credentials = credentials_of(self._settings)
@@ -153,15 +153,18 @@ class Worker:
             Client(self._settings.broker_url, timeout_s=timeout_s, **credentials) as client,
             asyncio.TaskGroup() as loops,
         ):
-            touch = TouchLoop(client, self._runs, lease_s, self._on_event, home, self._settings.kill_after_s)
+            touch = TouchLoop(client, self._deliveries, lease_s, self._on_event, job_loop, self._settings.kill_after_s)
             loops.create_task(touch.run())
             announce = AnnounceLoop(
-                client, self._said, lambda order: home.call_soon_threadsafe(orders[order]), touch.hear
+                client,
+                self._current_announcement,
+                lambda order: job_loop.call_soon_threadsafe(orders[order]),
+                touch.handle_orders,
             )
             loops.create_task(announce.run())
 
-    def _said(self) -> Announcement:
-        running = [run.job.id for run in self._runs.running]
+    def _current_announcement(self) -> Announcement:
+        running = [delivery.job.id for delivery in self._deliveries.running]
         state: State = "draining" if self._stop.is_set() else "working" if self._dispatcher else "quiet"
         return Announcement(
             name=self._name,
@@ -175,76 +178,76 @@ class Worker:
         )
 
     def _start(self, job: Job) -> None:
-        run = Delivery(job, Output(self._settings.keep_log_bytes), self._settings.lease_s)
+        delivery = Delivery(job, Output(self._settings.keep_log_bytes), self._settings.lease_s)
         _log.info("job %s: started, image %.255r", job.id, job.image)
-        run.task = asyncio.create_task(self._runner.run(job, run.output))
-        run.task.add_done_callback(partial(self._ended, run))
-        self._runs.started(run)
+        delivery.task = asyncio.create_task(self._runner.run(job, delivery.output))
+        delivery.task.add_done_callback(partial(self._ended, delivery))
+        self._deliveries.started(delivery)
         self._on_event(Event("started", job))
 
-    def _ended(self, run: Delivery, task: asyncio.Task[Outcome]) -> None:
-        outcome = self._outcome(run, task)
-        if not run.ended_at:  # it is set when the run was abandoned
-            self._settle(run, outcome)
+    def _ended(self, delivery: Delivery, task: asyncio.Task[Outcome]) -> None:
+        outcome = self._outcome(delivery, task)
+        if not delivery.ended_at:  # it is set when the run was abandoned
+            self._settle(delivery, outcome)
 
-    def _settle(self, run: Delivery, outcome: Outcome) -> None:
-        self._runs.ended(run)
-        if self._is_over or parent_watch.is_lost():  # the job is requeued when its lease ends
+    def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        self._deliveries.ended(delivery)
+        if self._has_closed or parent_watch.is_parent_gone():  # the job is requeued when its lease ends
             return
-        _log.info("job %s: %s", run.job.id, outcome)
-        self._on_event(Event("ended", run.job, outcome))
-        self._finish.put(run, outcome)
+        _log.info("job %s: %s", delivery.job.id, outcome)
+        self._on_event(Event("ended", delivery.job, outcome))
+        self._finish.put(delivery, outcome)
 
-    def _abandon(self, run: Delivery, outcome: Outcome) -> None:
+    def _abandon(self, delivery: Delivery, outcome: Outcome) -> None:
         """Report a run that does not end, and free its slot. The runner ends what it can of it."""
-        _log.error("job %s: it did not end when it was stopped; its slot is free", run.job.id)
-        self._settle(run, outcome)
-        if run.task is not None:
-            self._runner.abandon(run.task)
+        _log.error("job %s: it did not end when it was stopped; its slot is free", delivery.job.id)
+        self._settle(delivery, outcome)
+        if delivery.task is not None:
+            self._runner.abandon(delivery.task)
 
-    def _outcome(self, run: Delivery, task: asyncio.Task[Outcome]) -> Outcome:
+    def _outcome(self, delivery: Delivery, task: asyncio.Task[Outcome]) -> Outcome:
         error = None if task.cancelled() else task.exception()
-        if run.instead is not None:
-            return run.instead
+        if delivery.forced_outcome is not None:
+            return delivery.forced_outcome
         if task.cancelled():
             return Failed("exception", "CancelledError; nobody cancelled it but the job itself")
         if error is None:
             return task.result()
-        _log.error("job %s: its runner broke", run.job.id, exc_info=error)
-        return Failed("worker_error", clipped(f"the worker could not run it: {named(error)}", MAX_ERROR))
+        _log.error("job %s: its runner broke", delivery.job.id, exc_info=error)
+        return Failed("worker_error", clipped(f"the worker could not run it: {error_text(error)}", MAX_ERROR))
 
     async def _drain(self) -> bool:
         deadline = time.monotonic() + self._settings.grace_s
-        jobs = counted(len(self._runs.running), "job")
+        jobs = counted(len(self._deliveries.running), "job")
         _log.info("stopping: %s running, with %g s to end", jobs, self._settings.grace_s)
         try:
             async with asyncio.timeout(self._settings.grace_s):
-                await self._runs.idle()
+                await self._deliveries.wait_until_idle()
         except TimeoutError:
-            for run in self._runs.running:
-                run.stop(Released())
+            for delivery in self._deliveries.running:
+                delivery.stop(Released())
             await self._stuck.until_idle(_LAST_ENDS_S)
         try:
             async with asyncio.timeout(deadline + LAST_REPORTS_S - time.monotonic()):
-                await self._runs.empty()
-                await self._uploads.settled()
+                await self._deliveries.wait_until_reported()
+                await self._uploads.wait_until_sent()
         except TimeoutError:
-            jobs = counted(len(self._runs.held), "job")
+            jobs = counted(len(self._deliveries.unreported), "job")
             _log.warning("stopped with %s not reported: queued again when the lease ends", jobs)
-            return not self._runs.held and not self._finish.lost
-        return not self._finish.lost
+            return not self._deliveries.unreported and not self._finish.lost_outcomes
+        return not self._finish.lost_outcomes
 
     async def _end(self) -> None:
-        self._is_over = True
-        tasks = [run.task for run in self._runs.running if run.task]
+        self._has_closed = True
+        tasks = [delivery.task for delivery in self._deliveries.running if delivery.task]
         for task in tasks:
             task.cancel()
         if tasks:
             _, left = await asyncio.wait(tasks, timeout=_CLOSING_S)
             for task in left:
                 self._runner.abandon(task)
-        for run in self._runs.held:
-            run.output.close()
+        for delivery in self._deliveries.unreported:
+            delivery.output.close()
         await self._uploads.close()
 
 

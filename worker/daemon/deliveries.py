@@ -13,7 +13,7 @@ from worker.jobs.output import Output
 _GATHER_S = 0.005
 """How long free slots wait for further ones, so that one call fills them all, s."""
 
-_TWICE_S = 1.0
+_STOPPED_TWICE_S = 1.0
 """How long a run may continue that was stopped at its timeout and once more, s."""
 
 
@@ -33,17 +33,17 @@ class Delivery:
         self.output = output
         self.started_at = time.monotonic()
         self.ended_at = 0.0
-        self.kept_until: float | None = self.started_at + lease_s
+        self.lease_until: float | None = self.started_at + lease_s
         """The known end of the lease, by the monotonic clock; None once the lease is considered lost."""
-        self.sending = asyncio.Lock()
+        self.log_lock = asyncio.Lock()
         """Locked while its log is being sent."""
-        self.sent_bytes = 0
-        self.send_at = 0.0
+        self.log_sent_bytes = 0
+        self.log_due_at = 0.0
         """How much of its log has been sent while it runs, and when the next part may be."""
         self.task: asyncio.Task[Outcome] | None = None
-        self.instead: Outcome | None = None
+        self.forced_outcome: Outcome | None = None
         self.stopped_at: float | None = None
-        """When it was stopped, by the monotonic clock; its outcome is then `instead`."""
+        """When it was stopped, by the monotonic clock; its outcome is then `forced_outcome`."""
 
     @property
     def run_s(self) -> float:
@@ -56,7 +56,7 @@ class Delivery:
         return self.job.lease or ""
 
     @property
-    def held(self) -> Held:
+    def touch_item(self) -> Held:
         """The item for touch_all."""
         return Held(group_name=self.job.group_name, id=self.job.id, lease=self.lease or None)
 
@@ -64,7 +64,7 @@ class Delivery:
         """Stop the job with this outcome; a job that has ended keeps its own."""
         if self.task is None or self.task.done():
             return
-        self.instead = outcome
+        self.forced_outcome = outcome
         self.stopped_at = self.stopped_at or time.monotonic()
         self.task.cancel()
 
@@ -73,15 +73,15 @@ class Delivery:
         now, timeout_at = time.monotonic(), self.started_at + self.job.timeout
         if self.stopped_at is None:
             return now >= timeout_at + end_s
-        return now >= self.stopped_at + (end_s if self.stopped_at < timeout_at else min(end_s, _TWICE_S))
+        return now >= self.stopped_at + (end_s if self.stopped_at < timeout_at else min(end_s, _STOPPED_TWICE_S))
 
 
 class Deliveries:
-    """All deliveries. One is `running` while it uses a slot, and `held` until it is reported."""
+    """All deliveries. One is `running` while it uses a slot, and `unreported` until its outcome is reported."""
 
     def __init__(self, concurrency: int) -> None:
         self._concurrency = concurrency
-        self._held: set[Delivery] = set()
+        self._unreported: set[Delivery] = set()
         self._running: set[Delivery] = set()
         self._has_room = asyncio.Event()
         self._is_half_free = asyncio.Event()
@@ -91,19 +91,19 @@ class Deliveries:
             event.set()
 
     @property
-    def held(self) -> list[Delivery]:
-        """Deliveries whose leases must be renewed."""
-        return list(self._held)
+    def unreported(self) -> list[Delivery]:
+        """Deliveries without a reported outcome; their leases must be renewed."""
+        return list(self._unreported)
 
     @property
     def running(self) -> list[Delivery]:
         """Deliveries whose job is running."""
         return list(self._running)
 
-    def started(self, run: Delivery) -> None:
+    def started(self, delivery: Delivery) -> None:
         """Note that a job has started: it uses a slot."""
-        self._held.add(run)
-        self._running.add(run)
+        self._unreported.add(delivery)
+        self._running.add(delivery)
         self._is_idle.clear()
         self._is_empty.clear()
         if len(self._running) >= self._concurrency:
@@ -111,10 +111,10 @@ class Deliveries:
         if len(self._running) * 2 > self._concurrency:
             self._is_half_free.clear()
 
-    def ended(self, run: Delivery) -> None:
+    def ended(self, delivery: Delivery) -> None:
         """Note that a job has ended: its slot is free, its outcome is not reported yet."""
-        run.ended_at = time.monotonic()
-        self._running.discard(run)
+        delivery.ended_at = time.monotonic()
+        self._running.discard(delivery)
         if not self._has_room.is_set():
             self._has_room.set()
         if not self._is_half_free.is_set() and len(self._running) * 2 <= self._concurrency:
@@ -122,13 +122,13 @@ class Deliveries:
         if not self._running:
             self._is_idle.set()
 
-    def reported(self, run: Delivery) -> None:
+    def reported(self, delivery: Delivery) -> None:
         """Note that the broker has the outcome, or does not need it."""
-        self._held.discard(run)
-        if not self._held:
+        self._unreported.discard(delivery)
+        if not self._unreported:
             self._is_empty.set()
 
-    async def room(self) -> int:
+    async def wait_for_slots(self) -> int:
         """Wait for a free slot, and a few ms more until half of them are free; the number of free slots."""
         await self._has_room.wait()
         if not self._is_half_free.is_set():
@@ -137,10 +137,10 @@ class Deliveries:
                     await self._is_half_free.wait()
         return self._concurrency - len(self._running)
 
-    async def idle(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Wait until no job runs."""
         await self._is_idle.wait()
 
-    async def empty(self) -> None:
-        """Wait until nothing is held: every outcome is reported."""
+    async def wait_until_reported(self) -> None:
+        """Wait until every outcome is reported."""
         await self._is_empty.wait()

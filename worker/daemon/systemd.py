@@ -4,22 +4,22 @@ import asyncio
 import logging
 import socket
 
-from worker.settings import Supervisor
+from worker.settings import NotifySocket
 
 _log = logging.getLogger(__name__)
 
 
-class Notify:
+class ServiceNotifier:
     """Notifies the service manager, if there is one. A failed notification is ignored."""
 
-    def __init__(self, supervisor: Supervisor | None) -> None:
-        self._supervisor = supervisor
+    def __init__(self, notify_socket: NotifySocket | None) -> None:
+        self._notify_socket = notify_socket
 
-    def tell(self, *words: str) -> None:
+    def notify(self, *words: str) -> None:
         """Send words like READY=1 or STOPPING=1."""
-        if self._supervisor is None:
+        if self._notify_socket is None:
             return
-        address = self._supervisor.address
+        address = self._notify_socket.address
         name = "\0" + address[1:] if address.startswith("@") else address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
@@ -30,8 +30,8 @@ class Notify:
 
     async def watchdog(self) -> None:
         """Notify the watchdog twice in its interval, until cancelled: the event loop is running."""
-        if self._supervisor is None or not self._supervisor.watchdog_s:
+        if self._notify_socket is None or not self._notify_socket.watchdog_s:
             return
         while True:
-            self.tell("WATCHDOG=1")
-            await asyncio.sleep(self._supervisor.watchdog_s / 2)
+            self.notify("WATCHDOG=1")
+            await asyncio.sleep(self._notify_socket.watchdog_s / 2)

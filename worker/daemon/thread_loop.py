@@ -13,33 +13,35 @@ from typing import Any
 
 async def run_in_thread(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run the work in a thread until it ends or this is cancelled. Raises what the work raised."""
-    here = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = here.create_future()
-    begun: asyncio.Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = here.create_future()
+    caller_loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = caller_loop.create_future()
+    thread_started: asyncio.Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = (
+        caller_loop.create_future()
+    )
 
     async def body() -> None:
-        tell(begun.set_result, (asyncio.get_running_loop(), asyncio.current_task()))
+        notify(thread_started.set_result, (asyncio.get_running_loop(), asyncio.current_task()))
         await work()
 
-    def tell(call: Callable[..., object], *arguments: object) -> None:
+    def notify(call: Callable[..., object], *arguments: object) -> None:
         with suppress(RuntimeError):  # the loop of the worker is closed: nobody waits any more
-            here.call_soon_threadsafe(_unless_done(call), *arguments)
+            caller_loop.call_soon_threadsafe(_unless_done(call), *arguments)
 
     def run() -> None:
         try:
             asyncio.run(body())
         except asyncio.CancelledError:
-            tell(ended.set_result, None)
+            notify(ended.set_result, None)
         except BaseException as error:  # noqa: BLE001 -- raised in the worker's loop
-            tell(ended.set_exception, error)
+            notify(ended.set_exception, error)
         else:
-            tell(ended.set_result, None)
+            notify(ended.set_result, None)
 
-    threading.Thread(target=run, name="steady", daemon=True).start()
+    threading.Thread(target=run, name="leases", daemon=True).start()
     try:
         await asyncio.shield(ended)
     except asyncio.CancelledError:
-        loop, task = await begun  # also for a thread that has just been started
+        loop, task = await thread_started  # also for a thread that has just been started
         if task is not None:
             with suppress(RuntimeError):  # it has ended meanwhile
                 loop.call_soon_threadsafe(task.cancel)

@@ -38,9 +38,9 @@ class Output:
         return self._tail.cut_bytes
 
     @property
-    def trouble(self) -> str:
+    def write_error(self) -> str:
         """Why the rest is lost, in the words of the system: No space left on device; "" if nothing is."""
-        return "" if self.is_empty else self._head.trouble or self._tail.trouble
+        return "" if self.is_empty else self._head.write_error or self._tail.write_error
 
     def write(self, piece: bytes) -> None:
         """Add the next piece. Never raises OSError."""
@@ -60,8 +60,8 @@ class Output:
             yield piece
         if self.cut_bytes:
             yield f"\n[titan: {self.cut_bytes} bytes of output were cut here]\n".encode()
-            if self.trouble:
-                yield f"[titan: the worker could not keep them: {self.trouble}]\n".encode()
+            if self.write_error:
+                yield f"[titan: the worker could not keep them: {self.write_error}]\n".encode()
         for piece in self._tail.pieces():
             yield piece
 
@@ -87,15 +87,15 @@ class _LogFile:
         self._memory = bytearray()
         self._descriptor = -1
         self._is_closed = False
-        self.trouble = ""
+        self.write_error = ""
         """Why it stopped growing, in the words of the system."""
 
     def write(self, at: int, piece: bytes) -> int:
         """Write at a position up to the end; how much was written. If it is not all, see `trouble`."""
-        if self._descriptor < 0 and at + len(piece) > _IN_MEMORY_BYTES and not self.trouble:
+        if self._descriptor < 0 and at + len(piece) > _IN_MEMORY_BYTES and not self.write_error:
             self._move()
         if self._descriptor >= 0:
-            return self._written(at, piece)
+            return self._write_file(at, piece)
         kept = piece[: max(0, _IN_MEMORY_BYTES - at)]
         self._memory[at : at + len(kept)] = kept
         return len(kept)
@@ -130,22 +130,22 @@ class _LogFile:
             with tempfile.TemporaryFile(buffering=0) as file:
                 descriptor = os.dup(file.fileno())
         except OSError as error:
-            self.trouble = _said(error)
+            self.write_error = _reason(error)
             return
         self._descriptor = descriptor
-        if self._written(0, bytes(self._memory)) < len(self._memory):
+        if self._write_file(0, bytes(self._memory)) < len(self._memory):
             os.close(descriptor)
             self._descriptor = -1
         else:
             self._memory.clear()
 
-    def _written(self, at: int, piece: bytes) -> int:
+    def _write_file(self, at: int, piece: bytes) -> int:
         done = 0
         try:
             while done < len(piece):  # a partial write means that the disk is full
                 done += os.pwrite(self._descriptor, memoryview(piece)[done:], at + done)
         except OSError as error:
-            self.trouble = _said(error)
+            self.write_error = _reason(error)
         return done
 
     def _read(self, at: int, size_bytes: int) -> bytes:
@@ -157,25 +157,25 @@ class _LogFile:
 class _Head:
     """Keeps the first bytes."""
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, max_bytes: int) -> None:
         self._file = _LogFile()
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self.kept_bytes = 0
 
     @property
-    def trouble(self) -> str:
+    def write_error(self) -> str:
         """Why it stopped before it was full."""
-        return self._file.trouble
+        return self._file.write_error
 
     def write(self, piece: bytes) -> bytes:
         """Keep as much as fits; the rest."""
-        wanted = piece[: self._most_bytes - self.kept_bytes]
-        if not wanted:
+        fitting = piece[: self._max_bytes - self.kept_bytes]
+        if not fitting:
             return piece
-        written = self._file.write(self.kept_bytes, wanted)
+        written = self._file.write(self.kept_bytes, fitting)
         self.kept_bytes += written
-        if written < len(wanted):  # the disk is full
-            self._most_bytes = self.kept_bytes
+        if written < len(fitting):  # the disk is full
+            self._max_bytes = self.kept_bytes
         return piece[written:]
 
     def pieces(self, size_bytes: int) -> Iterator[bytes]:
@@ -190,43 +190,43 @@ class _Head:
 class _Ring:
     """Keeps the last bytes, in a file that is overwritten as a ring."""
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, max_bytes: int) -> None:
         self._file = _LogFile()
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._at = 0
         self._kept_bytes = 0
-        self.seen_bytes = 0
+        self.printed_bytes = 0
 
     @property
-    def trouble(self) -> str:
+    def write_error(self) -> str:
         """Why it is shorter than it should be."""
-        return self._file.trouble
+        return self._file.write_error
 
     @property
     def cut_bytes(self) -> int:
         """How many bytes were written and are not kept."""
-        return self.seen_bytes - self._kept_bytes
+        return self.printed_bytes - self._kept_bytes
 
     def write(self, piece: bytes) -> None:
         """Keep the piece instead of the oldest bytes. On a full disk the ring does not grow."""
-        self.seen_bytes += len(piece)
-        kept = piece[-self._most_bytes :] if self._most_bytes else b""
+        self.printed_bytes += len(piece)
+        kept = piece[-self._max_bytes :] if self._max_bytes else b""
         while kept:
-            part = kept[: self._most_bytes - self._at]
+            part = kept[: self._max_bytes - self._at]
             written = self._file.write(self._at, part)
             self._at += written
             self._kept_bytes = max(self._kept_bytes, self._at)
             if written < len(part):
                 self._shorten()
-                kept = kept[written:][-self._most_bytes :] if self._most_bytes else b""
+                kept = kept[written:][-self._max_bytes :] if self._max_bytes else b""
                 continue
-            self._at %= self._most_bytes
+            self._at %= self._max_bytes
             kept = kept[written:]
 
     def pieces(self) -> Iterator[bytes]:
         """The kept bytes, oldest first."""
-        if self._kept_bytes == self._most_bytes:
-            yield from self._file.pieces(self._at, self._most_bytes)
+        if self._kept_bytes == self._max_bytes:
+            yield from self._file.pieces(self._at, self._max_bytes)
         yield from self._file.pieces(0, self._at)
 
     def close(self) -> None:
@@ -236,9 +236,9 @@ class _Ring:
     def _shorten(self) -> None:
         """Continue with the present size; with none if not even that can be overwritten."""
         is_growing = self._at == self._kept_bytes
-        self._most_bytes = self._kept_bytes = self._kept_bytes if is_growing else 0
+        self._max_bytes = self._kept_bytes = self._kept_bytes if is_growing else 0
         self._at = 0
 
 
-def _said(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     return error.strerror or str(error)

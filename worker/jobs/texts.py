@@ -8,24 +8,24 @@ MAX_ERROR = 4096
 _CUT = "…"
 
 
-def shown(value: object) -> str:
+def safe_text(value: object) -> str:
     """str(value), or a sentence if str() fails. Invalid UTF-8 is escaped."""
     try:
-        return plain(value if type(value) is str else str(value))
+        return utf8_text(value if type(value) is str else str(value))
     except BaseException as error:  # noqa: BLE001 -- the value's own code, whatever it raises
-        return f"<{kind_of(value)} without a text: its str() raised {kind_of(error)}>"
+        return f"<{class_name(value)} without a text: its str() raised {class_name(error)}>"
 
 
-def named(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An exception's class and text: `ValueError: no such host`."""
-    text = shown(error)
-    return f"{kind_of(error)}: {text}" if text else kind_of(error)
+    text = safe_text(error)
+    return f"{class_name(error)}: {text}" if text else class_name(error)
 
 
-def kind_of(value: object) -> str:
+def class_name(value: object) -> str:
     """The name of a value's class."""
     try:
-        return plain(type.__dict__["__name__"].__get__(type(value)))
+        return utf8_text(type.__dict__["__name__"].__get__(type(value)))
     except BaseException:  # noqa: BLE001 -- a class may have anything for a name
         return "object"
 
@@ -40,6 +40,6 @@ def encoded(text: str) -> bytes:
     return str.encode(text, "utf-8", "backslashreplace")
 
 
-def plain(text: str) -> str:
+def utf8_text(text: str) -> str:
     """The text as an exact str that can be sent."""
     return encoded(text).decode()

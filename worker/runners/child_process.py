@@ -33,7 +33,7 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self.output = output
         self._exited = asyncio.Event()
-        self._silent = asyncio.Event()
+        self._output_ended = asyncio.Event()
         self._pipe, other_end = os.pipe()
         try:
             with stdin_of(payload) as stdin:
@@ -47,7 +47,7 @@ class Child:
                     cwd=command.cwd,
                     start_new_session=True,
                     pass_fds=keep_open,
-                    **_rights(command),
+                    **_user_options(command),
                 )
         except BaseException:
             os.close(self._pipe)
@@ -57,7 +57,7 @@ class Child:
         os.set_blocking(self._pipe, False)
         self._loop.add_reader(self._pipe, self._read)
         self._own_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self._used: resource.struct_rusage
+        self._rusage: resource.struct_rusage
         self._watch()
 
     @property
@@ -81,7 +81,7 @@ class Child:
 
         The system counts the memory of the worker at the start too; a peak that is not above that is unknown, None.
         """
-        used = self._used
+        used = self._rusage
         most = used.ru_maxrss * _RSS_UNIT_BYTES if used.ru_maxrss > self._own_rss else None
         return used.ru_utime + used.ru_stime, most
 
@@ -102,17 +102,17 @@ class Child:
             self._signal(signal.SIGKILL)
             await self.exited()
             self.read_all()
-            if not self._silent.is_set():  # a process that left the group still holds the pipe
+            if not self._output_ended.is_set():  # a process that left the group still holds the pipe
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LAST_OUTPUT_S):
-                        await self._silent.wait()
+                        await self._output_ended.wait()
         finally:
-            self._end_of_output()
+            self._close_output()
 
     def read_all(self) -> None:
         """Read the present content of the pipe and no more, however fast a process prints."""
         left = _PIPE_BYTES
-        while left > 0 and not self._silent.is_set() and (size := self._read()):
+        while left > 0 and not self._output_ended.is_set() and (size := self._read()):
             left -= size
 
     def _signal(self, number: signal.Signals) -> None:
@@ -127,14 +127,14 @@ class Child:
         if piece:
             self.output.write(piece)
         else:
-            self._end_of_output()
+            self._close_output()
         return len(piece)
 
-    def _end_of_output(self) -> None:
-        if not self._silent.is_set():
+    def _close_output(self) -> None:
+        if not self._output_ended.is_set():
             self._loop.remove_reader(self._pipe)
             os.close(self._pipe)
-            self._silent.set()
+            self._output_ended.set()
 
     def _watch(self) -> None:
         try:
@@ -157,12 +157,12 @@ class Child:
     def _reap(self) -> None:
         # The dead child keeps its number until it is waited for, so this cannot hit another group.
         _signal_group(self._popen.pid, signal.SIGKILL)
-        _, status, self._used = os.wait4(self._popen.pid, 0)
+        _, status, self._rusage = os.wait4(self._popen.pid, 0)
         self._popen.returncode = os.waitstatus_to_exitcode(status)
         self._exited.set()
 
 
-def _rights(command: Command) -> dict[str, Any]:
+def _user_options(command: Command) -> dict[str, Any]:
     if command.user is None:
         return {}
     return {"user": command.user.uid, "group": command.user.gid, "extra_groups": command.user.groups}

@@ -36,25 +36,25 @@ class Command(NamedTuple):
     """The owner of its files, if it is not the user of the worker."""
 
 
-def command_of(entry: ProcessEntry, job: Job, passed_on: Mapping[str, str], refusal: int) -> Command:
-    """The command of this job. With limits, its shim reports on `refusal` why it cannot run it.
+def command_of(entry: ProcessEntry, job: Job, inherited: Mapping[str, str], error_pipe: int) -> Command:
+    """The command of this job. With limits, its shim reports on `error_pipe` why it cannot run it.
 
     Raises ValueError for a user that does not exist.
     """
     user, of_user = _user(entry.user) if entry.user else (None, {})
-    environment = environment_of(job, {**passed_on, **of_user, **entry.env})
+    environment = environment_of(job, {**inherited, **of_user, **entry.env})
     argv, owner_uid = entry.argv, user.uid if user else None
-    executable = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=passed_on.get("PATH")) or argv[0]
+    executable = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=inherited.get("PATH")) or argv[0]
     if entry.limits != _NONE:
         # The shim becomes the user, who may not be able to read it.
-        words = _words(refusal, entry.limits, user, environment.get("LC_CTYPE"))
+        words = _words(error_pipe, entry.limits, user, environment.get("LC_CTYPE"))
         argv = (sys.executable, "-I", "-S", rlimits.__file__, *words, "--", executable, *argv)
         executable, user = sys.executable, None
     return Command(argv, executable, environment, entry.cwd or None, user, owner_uid)
 
 
-def _words(refusal: int, given: Limits, user: User | None, lc_ctype: str | None) -> list[str]:
-    words = [f"refusal={refusal}"]
+def _words(error_pipe: int, given: Limits, user: User | None, lc_ctype: str | None) -> list[str]:
+    words = [f"error_pipe={error_pipe}"]
     words += [f"{name}={value}" for name in rlimits.LIMITS if (value := getattr(given, name)) is not None]
     if user:
         words.append(f"user={user.uid}:{user.gid}:{','.join(map(str, user.groups))}")

@@ -15,7 +15,8 @@ from aiodocker.stream import Stream
 from broker.models.jobs import Job
 from worker.jobs.outcome import Failed, Outcome, Released, Succeeded, Usage
 from worker.jobs.output import Output
-from worker.jobs.texts import MAX_ERROR, clipped, kind_of, named, shown
+from worker.jobs.texts import MAX_ERROR, class_name, clipped, error_text, safe_text
+from worker.runners.aiodocker_private import close_stdin, mark_closed
 from worker.runners.container_config import config_of
 from worker.runners.engine import Engine
 from worker.table.entries import ContainerEntry
@@ -25,7 +26,7 @@ _REMOVAL_S = 30.0
 _ANSWER_S = 5.0
 _NO_ENGINE = 900
 """The status that aiodocker reports if it cannot connect."""
-_TROUBLE = (DockerError, aiohttp.ClientError, OSError)
+_ENGINE_ERRORS = (DockerError, aiohttp.ClientError, OSError)
 """Exceptions of the client; a TimeoutError is an OSError."""
 _PIECE_BYTES = 64 * 1024
 _SIGNALLED = 128
@@ -51,7 +52,7 @@ class ContainerRunner:
                 await self._engine.open()
                 await self._engine.pull(job.image, entry.pull, log)
                 container = await self._engine.create(config_of(entry, job))
-        except _TROUBLE as error:
+        except _ENGINE_ERRORS as error:
             return _timed_out(job) if limit.expired() else self._not_started(job, error)
         return await self._run(container, entry, job, log, until)
 
@@ -59,7 +60,7 @@ class ContainerRunner:
         """Remove containers of dead workers. Without an engine a later job tries again."""
         try:
             await self._engine.open()
-        except _TROUBLE as error:
+        except _ENGINE_ERRORS as error:
             _log.warning("no container engine: %s", error or type(error).__name__)
 
     def abandon(self, task: asyncio.Task[Any]) -> None:
@@ -75,7 +76,7 @@ class ContainerRunner:
         has_started = False
         limit = asyncio.timeout_at(until)
         try:
-            async with _attached(container) as stream, _piped(stream, job, log):
+            async with _attached(container) as stream, _streaming(stream, job, log):
                 try:
                     async with limit:
                         await container.start()
@@ -87,17 +88,17 @@ class ContainerRunner:
                     await self._stop(container, job)
                     return _timed_out(job)
             return ending((await container.show())["State"], entry)
-        except _TROUBLE as error:
-            return _broken(error) if has_started else self._not_started(job, error)
+        except _ENGINE_ERRORS as error:
+            return _engine_failure(error) if has_started else self._not_started(job, error)
         finally:
             await self._remove(container, job)
 
     def _not_started(self, job: Job, error: Exception) -> Outcome:
         """The outcome for an error of the engine: a refusal fails the job, a missing engine releases it."""
         if isinstance(error, DockerError) and error.status != _NO_ENGINE:
-            said = f"cannot run a container of {job.image!r}: {shown(error.message)}"
-            return Failed("not_started", clipped(said, MAX_ERROR))
-        _log.warning("job %s: no container engine (%s); released", job.id, shown(error) or kind_of(error))
+            message = f"cannot run a container of {job.image!r}: {safe_text(error.message)}"
+            return Failed("not_started", clipped(message, MAX_ERROR))
+        _log.warning("job %s: no container engine (%s); released", job.id, safe_text(error) or class_name(error))
         return Released(self._give_back_s)
 
     async def _stop(self, container: DockerContainer, job: Job) -> None:
@@ -105,15 +106,15 @@ class ContainerRunner:
         try:
             async with asyncio.timeout(self._kill_after_s + _ANSWER_S):
                 await container.stop(t=round(self._kill_after_s))
-        except _TROUBLE as error:
-            _log.warning("job %s: its container did not stop: %s", job.id, shown(error) or kind_of(error))
+        except _ENGINE_ERRORS as error:
+            _log.warning("job %s: its container did not stop: %s", job.id, safe_text(error) or class_name(error))
 
     async def _remove(self, container: DockerContainer, job: Job) -> None:
         """Kill and remove the container. If that fails, the next start of a worker does it."""
         try:
             async with asyncio.timeout(_REMOVAL_S):
                 await container.delete(force=True, v=True)
-        except _TROUBLE as error:
+        except _ENGINE_ERRORS as error:
             _log.warning("job %s: its container is not removed: %s", job.id, error)
 
 
@@ -137,21 +138,21 @@ async def _attached(container: DockerContainer) -> AsyncIterator[Stream]:
         async with stream:
             yield stream
     finally:
-        stream._closed = True  # noqa: SLF001 -- else aiodocker warns of a stream that could not be opened
+        mark_closed(stream)
 
 
 @asynccontextmanager
-async def _piped(stream: Stream, job: Job, log: Output) -> AsyncIterator[None]:
+async def _streaming(stream: Stream, job: Job, log: Output) -> AsyncIterator[None]:
     """Write the payload and read the output inside the block, and the last output after it."""
     reading = asyncio.create_task(_read(stream, log))
-    feeding = asyncio.create_task(_feed(stream, (job.payload or "").encode()))
+    writing = asyncio.create_task(_write_payload(stream, (job.payload or "").encode()))
     try:
         yield
         await asyncio.wait([reading], timeout=_LAST_OUTPUT_S)
     finally:
         reading.cancel()
-        feeding.cancel()
-        await asyncio.gather(reading, feeding, return_exceptions=True)
+        writing.cancel()
+        await asyncio.gather(reading, writing, return_exceptions=True)
 
 
 async def _read(stream: Stream, log: Output) -> None:
@@ -159,18 +160,16 @@ async def _read(stream: Stream, log: Output) -> None:
         log.write(message.data)
 
 
-async def _feed(stream: Stream, payload: bytes) -> None:
+async def _write_payload(stream: Stream, payload: bytes) -> None:
     """Write the payload and close only that direction: the output continues."""
     for first in range(0, len(payload), _PIECE_BYTES):
         await stream.write_in(payload[first : first + _PIECE_BYTES])
-    connection = stream._resp.connection if stream._resp else None  # noqa: SLF001 -- aiodocker ends both sides or none
-    if connection and connection.transport:
-        connection.transport.write_eof()
+    close_stdin(stream)
 
 
-def _broken(error: Exception) -> Failed:
-    said = shown(error.message) if isinstance(error, DockerError) else named(error)
-    return Failed("worker_error", clipped(f"the container engine failed while it ran: {said}", MAX_ERROR))
+def _engine_failure(error: Exception) -> Failed:
+    message = safe_text(error.message) if isinstance(error, DockerError) else error_text(error)
+    return Failed("worker_error", clipped(f"the container engine failed while it ran: {message}", MAX_ERROR))
 
 
 def _timed_out(job: Job) -> Failed:

@@ -10,7 +10,7 @@ from aiodocker import Docker, DockerError
 from aiodocker.containers import DockerContainer
 
 from worker.jobs.output import Output
-from worker.jobs.texts import encoded, shown
+from worker.jobs.texts import encoded, safe_text
 from worker.runners.container_config import WORKER, is_left_behind
 
 _UNIX = "unix://"
@@ -32,7 +32,7 @@ class Engine:
             if self._docker is None:
                 docker = self._connected()
                 try:
-                    await _tidy(docker)
+                    await _remove_left_behind(docker)
                 except BaseException:
                     await docker.close()
                     raise
@@ -50,13 +50,15 @@ class Engine:
         error = ""
         try:
             async for line in self._opened.images.pull(image, stream=True):  # to its end, which closes the answer
-                error = error or shown(line.get("error", ""))
+                error = error or safe_text(line.get("error", ""))
                 if not line.get("progressDetail"):  # bars are for terminals
-                    _note(log, *(shown(line[key]).strip() for key in ("id", "status", "stream") if line.get(key)))
+                    _log_pull(
+                        log, *(safe_text(line[key]).strip() for key in ("id", "status", "stream") if line.get(key))
+                    )
             if error:
                 raise DockerError(404, error)
         except DockerError as refused:
-            _note(log, f"of {image} failed:", shown(refused.message))
+            _log_pull(log, f"of {image} failed:", safe_text(refused.message))
             raise
 
     async def create(self, config: dict[str, Any]) -> DockerContainer:
@@ -88,13 +90,13 @@ class Engine:
             raise FileNotFoundError(2, "no container engine; DOCKER_HOST says where it is") from error
 
 
-def _note(log: Output, *words: str) -> None:
+def _log_pull(log: Output, *words: str) -> None:
     """A line of the progress of a pull; nothing for an empty one."""
     if text := " ".join(" ".join(words).split()):
         log.write(encoded(f"[titan: pull {text}]\n"))
 
 
-async def _tidy(docker: Docker) -> None:
+async def _remove_left_behind(docker: Docker) -> None:
     for container in await docker.containers.list(all=True, filters=json.dumps({"label": [WORKER]})):
         labels = container["Labels"] or {}
         if is_left_behind(labels):

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from broker.models.jobs import Job
 
 
-def environment_of(job: Job, passed_on: Mapping[str, str]) -> dict[str, str]:
+def environment_of(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
     """Later ones win: variables of the worker, env_vars of the group, then TITAN_JOB_ID and the like."""
     return {
-        **passed_on,
+        **inherited,
         **(job.env_vars or {}),
         "TITAN_JOB_ID": job.id,
         "TITAN_GROUP": job.group_name,

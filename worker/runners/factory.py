@@ -19,7 +19,7 @@ from worker.table.table import Tables
 
 def make_runner(settings: WorkerSettings, tables: Tables) -> RunnerByEntry:
     """The runner for the table. The runner for a kind is created when the table first has such an entry."""
-    orphans = Orphans() if parent_watch.is_below_one() else None
+    orphans = Orphans() if parent_watch.is_below_parent() else None
     makers: dict[type[Entry], Callable[[], EntryRunner]] = {
         ProcessEntry: partial(_process_runner, settings, orphans),
         ContainerEntry: partial(_container_runner, settings),

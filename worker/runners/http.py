@@ -12,7 +12,7 @@ from yarl import URL
 from broker.models.jobs import Job
 from worker.jobs.outcome import MAX_DELAY_S, Failed, Outcome, Released, Succeeded
 from worker.jobs.output import Output
-from worker.jobs.texts import MAX_ERROR, clipped, kind_of, shown
+from worker.jobs.texts import MAX_ERROR, class_name, clipped, safe_text
 from worker.table.entries import HttpEntry
 
 _CONNECT_S = 10.0
@@ -36,7 +36,7 @@ class HttpRunner:
                 return Failed("timeout", f"no whole answer in its timeout of {job.timeout} s")
             return Failed("http_error", "no connection in time")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Failed("http_error", clipped(f"no answer: {shown(error) or kind_of(error)}", MAX_ERROR))
+            return Failed("http_error", clipped(f"no answer: {safe_text(error) or class_name(error)}", MAX_ERROR))
 
     async def open(self) -> None:
         """Do nothing: it needs no preparation."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from worker.daemon import linux
 
-_LOOK_S = 2.0
+_CHECK_S = 2.0
 _LONGEST_S = 5.0
 _AGAIN_S = 0.001
 
@@ -25,15 +25,15 @@ class Orphans:
         self._children: set[int] = set()
         self._running: set[str] = set()
         self._adopted: dict[int, set[str]] = {}
-        self._look: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def started(self, pid: int, delivery: str = "") -> None:
         """Note that this child is no orphan; it runs this delivery of a job, or none."""
         self._children.add(pid)
         if delivery:
             self._running.add(delivery)
-            if self._look is None:
-                self._look = asyncio.get_running_loop().call_later(_LOOK_S, self._sweep)
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(_CHECK_S, self._sweep)
 
     async def ended(self, pid: int, delivery: str = "") -> None:
         """The child has been reaped: kill the orphans of its job, and the orphans of these."""
@@ -45,13 +45,13 @@ class Orphans:
 
     def _kill_left(self) -> bool:
         """Kill the living orphans of finished jobs; whether there were any."""
-        left = self._left()
+        left = self._killable()
         for orphan in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(orphan, signal.SIGKILL)
         return bool(left)
 
-    def _left(self) -> list[int]:
+    def _killable(self) -> list[int]:
         """The living orphans of finished jobs. Dead ones are reaped."""
         adopted = {}
         for pid in linux.adopted() - self._children:
@@ -69,7 +69,7 @@ class Orphans:
         is_last = not self._running
         self._kill_left()
         loop = asyncio.get_running_loop()
-        self._look = None if is_last and not self._adopted else loop.call_later(_LOOK_S, self._sweep)
+        self._timer = None if is_last and not self._adopted else loop.call_later(_CHECK_S, self._sweep)
 
 
 def delivery_in(environment: Mapping[str, str]) -> str:

@@ -17,14 +17,14 @@ from worker.runners.command import Command
 from worker.runners.exit_status import ending, is_no_room
 from worker.runners.orphans import Orphans
 from worker.runners.pool_protocol import (
-    HEAD,
+    LENGTH,
     MAX_REPLY_BYTES,
     Reply,
     Request,
+    decode_reply,
+    encode,
     length_of,
     outcome_of,
-    packed,
-    reply_in,
 )
 
 _log = logging.getLogger(__name__)
@@ -51,21 +51,21 @@ class Pool:
         self._kill_after_s = kill_after_s
         self._give_back_s = give_back_s
         self._orphans = orphans
-        self._turn = asyncio.Semaphore(size)
-        self._idle: list[_Member] = []
+        self._free_slots = asyncio.Semaphore(size)
+        self._idle: list[_PooledChild] = []
 
     async def run(self, handler: str, job: Job, log: Output) -> Outcome:
         """Wait for a free process and run the function there, with its output in the log."""
         until = asyncio.get_running_loop().time() + job.timeout
         try:
             async with asyncio.timeout_at(until):
-                await self._turn.acquire()
+                await self._free_slots.acquire()
         except TimeoutError:
             return _timed_out(job)
         try:
             return await self._run(Request(handler, job), log, until)
         finally:
-            self._turn.release()
+            self._free_slots.release()
 
     async def aclose(self) -> None:
         """End the processes."""
@@ -74,63 +74,63 @@ class Pool:
 
     async def _run(self, request: Request, log: Output, until: float) -> Outcome:
         try:
-            member = await self._member(log)
+            pooled = await self._free_child(log)
         except OSError as error:
             if not is_no_room(error):
                 raise
             _log.warning("job %s: cannot start a process now (%s); released", request.job.id, error.strerror)
             return Released(self._give_back_s)
-        is_well = False
+        is_reusable = False
         try:
             async with asyncio.timeout_at(until):
-                reply = await member.run(request, log)
-            is_well = not reply.is_worn
+                reply = await pooled.run(request, log)
+            is_reusable = not reply.needs_replacement
             return outcome_of(reply)
         except TimeoutError:
-            await member.child.stop(self._kill_after_s)
+            await pooled.child.stop(self._kill_after_s)
             return _timed_out(request.job)
         except (asyncio.IncompleteReadError, ConnectionError):
-            return await member.ending()
+            return await pooled.ending()
         except msgspec.MsgspecError:
             return Failed("worker_error", "the function wrote into the socket of its process")
         finally:
-            if is_well:
-                self._idle.append(member)
+            if is_reusable:
+                self._idle.append(pooled)
             else:
-                await self._end(member)
+                await self._end(pooled)
 
-    async def _member(self, log: Output) -> "_Member":
+    async def _free_child(self, log: Output) -> "_PooledChild":
         """An idle process, or a new one. Raises OSError if none can be started."""
         while self._idle:
-            member = self._idle.pop()
-            if not member.child.has_ended:
-                return member
-            await self._end(member)
+            pooled = self._idle.pop()
+            if not pooled.child.has_ended:
+                return pooled
+            await self._end(pooled)
         return self._start(log)
 
-    def _start(self, log: Output) -> "_Member":
-        ours, theirs = socket.socketpair()
-        with theirs:
-            argv = (sys.executable, "-m", "worker.runners.pool_child", str(theirs.fileno()), *self._apps)
+    def _start(self, log: Output) -> "_PooledChild":
+        own_socket, child_socket = socket.socketpair()
+        with child_socket:
+            argv = (sys.executable, "-m", "worker.runners.pool_child", str(child_socket.fileno()), *self._apps)
             environment = {"PYTHONPATH": os.pathsep.join(sys.path), **self._environment}
             command = Command(argv, sys.executable, environment, None, None, None)
-            child = Child(command, b"", log, keep_open=(theirs.fileno(),))
+            child = Child(command, b"", log, keep_open=(child_socket.fileno(),))
         if self._orphans:
             self._orphans.started(child.pid)
-        return _Member(child, ours)
+        return _PooledChild(child, own_socket)
 
-    async def _end(self, member: "_Member") -> None:
-        await member.close()
+    async def _end(self, pooled: "_PooledChild") -> None:
+        await pooled.close()
         if self._orphans:
-            await self._orphans.ended(member.child.pid)
+            await self._orphans.ended(pooled.child.pid)
 
 
-class _Member:
+class _PooledChild:
     """One process, and the socket for its requests."""
 
-    def __init__(self, child: Child, ours: socket.socket) -> None:
+    def __init__(self, child: Child, own_socket: socket.socket) -> None:
         self.child = child
-        self._socket = ours
+        self._socket = own_socket
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def run(self, request: Request, log: Output) -> Reply:
@@ -140,12 +140,12 @@ class _Member:
         """
         self.child.output = log
         reader, writer = self._streams = self._streams or await asyncio.open_connection(sock=self._socket)
-        writer.write(packed(request))
+        writer.write(encode(request))
         await writer.drain()
-        size = length_of(await reader.readexactly(HEAD.size))
+        size = length_of(await reader.readexactly(LENGTH.size))
         if size > MAX_REPLY_BYTES:
             raise msgspec.DecodeError("too long for a reply")
-        reply = reply_in(await reader.readexactly(size))
+        reply = decode_reply(await reader.readexactly(size))
         self.child.read_all()
         return reply
 

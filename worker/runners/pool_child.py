@@ -9,9 +9,9 @@ from pathlib import Path
 
 from broker.models.jobs import Job
 from worker.jobs.outcome import Outcome
-from worker.runners.answered import outcome_of, raised, traceback_of
 from worker.runners.environment import as_bytes, environment_of
-from worker.runners.pool_protocol import HEAD, Reply, Request, length_of, packed, reply_of, request_in
+from worker.runners.function_result import exception_outcome, outcome_of, traceback_of
+from worker.runners.pool_protocol import LENGTH, Reply, Request, decode_request, encode, length_of, reply_of
 from worker.settings import with_variables
 from worker.table import functions
 
@@ -19,25 +19,25 @@ _STDOUT, _STDERR = 1, 2
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 
-def main(words: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Import the apps, then carry out requests one by one."""
     sys.stdout, sys.stderr = _streams
-    functions.load(words[1:])
-    with socket.socket(fileno=int(words[0])) as link:
-        link.set_inheritable(False)  # programs of a function must not inherit it
-        while head := _read(link, HEAD.size):
-            reply = _carried_out(request_in(_read(link, length_of(head))))
-            link.sendall(packed(reply))
+    functions.load(arguments[1:])
+    with socket.socket(fileno=int(arguments[0])) as connection:
+        connection.set_inheritable(False)  # programs of a function must not inherit it
+        while length := _read(connection, LENGTH.size):
+            reply = _run_request(decode_request(_read(connection, length_of(length))))
+            connection.sendall(encode(reply))
 
 
-def _carried_out(request: Request) -> Reply:
-    before, pid = _state(), os.getpid()
+def _run_request(request: Request) -> Reply:
+    before, pid = _changeable_state(), os.getpid()
     with with_variables(as_bytes(environment_of(request.job, {}))):
         outcome, text = _outcome(request.handler, request.job)
     if os.getpid() != pid:
         os._exit(0)  # a child that the function forked
-    is_whole = _written(text)
-    return reply_of(outcome, is_worn=not is_whole or _state() != before)
+    is_whole = _flush(text)
+    return reply_of(outcome, needs_replacement=not is_whole or _changeable_state() != before)
 
 
 def _outcome(name: str, job: Job) -> tuple[Outcome, bytes]:
@@ -45,10 +45,10 @@ def _outcome(name: str, job: Job) -> tuple[Outcome, bytes]:
     try:
         return outcome_of(functions.called(functions.find(name), job))
     except BaseException as error:  # noqa: BLE001 -- the handler's own, whatever it is
-        return raised(error), traceback_of(error)
+        return exception_outcome(error), traceback_of(error)
 
 
-def _written(text: bytes) -> bool:
+def _flush(text: bytes) -> bool:
     """Write the buffered output; whether that worked."""
     is_whole = True
     for stream in (sys.stdout, sys.stderr, *_streams):
@@ -64,7 +64,7 @@ def _written(text: bytes) -> bool:
     return is_whole
 
 
-def _state() -> tuple[object, ...]:
+def _changeable_state() -> tuple[object, ...]:
     """The state of the process that a function could change to the harm of the next one."""
     try:
         cwd = str(Path.cwd())
@@ -87,11 +87,11 @@ def _stream(descriptor: int, buffering: int) -> TextIOWrapper:
     return open(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=buffering, closefd=False)
 
 
-def _read(link: socket.socket, size: int) -> bytes:
+def _read(connection: socket.socket, size: int) -> bytes:
     """Read this many bytes; b"" at the end."""
     content = bytearray()
     while len(content) < size:
-        piece = link.recv(size - len(content))
+        piece = connection.recv(size - len(content))
         if not piece:
             return b""
         content += piece

@@ -9,7 +9,7 @@ from msgspec import Struct
 from broker.models.jobs import Job
 from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
 
-HEAD = struct.Struct("!I")
+LENGTH = struct.Struct("!I")
 MAX_REPLY_BYTES = 64 * 1024
 """A longer reply was written by the job, not by the process of the pool."""
 
@@ -28,32 +28,32 @@ class Reply(Struct, frozen=True):
     reason: str = ""
     error: str = ""
     delay_s: int = 0
-    is_worn: bool = False
+    needs_replacement: bool = False
     """The job changed the state of the process: the next job needs another one."""
 
 
-reply_in = msgspec.msgpack.Decoder(Reply).decode
-request_in = msgspec.msgpack.Decoder(Request).decode
+decode_reply = msgspec.msgpack.Decoder(Reply).decode
+decode_request = msgspec.msgpack.Decoder(Request).decode
 
 
-def packed(message: Request | Reply) -> bytes:
+def encode(message: Request | Reply) -> bytes:
     """The message after its length."""
     body = msgspec.msgpack.encode(message)
-    return HEAD.pack(len(body)) + body
+    return LENGTH.pack(len(body)) + body
 
 
-def length_of(head: bytes) -> int:
+def length_of(length: bytes) -> int:
     """How many bytes follow."""
-    return int(HEAD.unpack(head)[0])
+    return int(LENGTH.unpack(length)[0])
 
 
-def reply_of(outcome: Outcome, *, is_worn: bool) -> Reply:
+def reply_of(outcome: Outcome, *, needs_replacement: bool) -> Reply:
     """The reply with this outcome."""
     if isinstance(outcome, Failed):
-        return Reply("failed", outcome.reason, outcome.error, is_worn=is_worn)
+        return Reply("failed", outcome.reason, outcome.error, needs_replacement=needs_replacement)
     if isinstance(outcome, Released):
-        return Reply("released", delay_s=outcome.delay_s, is_worn=is_worn)
-    return Reply("succeeded", is_worn=is_worn)
+        return Reply("released", delay_s=outcome.delay_s, needs_replacement=needs_replacement)
+    return Reply("succeeded", needs_replacement=needs_replacement)
 
 
 def outcome_of(reply: Reply) -> Outcome:

@@ -2,36 +2,62 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Self
 
 from broker.models.jobs import Job
 from worker.jobs.outcome import Failed, Outcome, Released
 from worker.jobs.output import Output
-from worker.jobs.texts import MAX_ERROR, clipped, plain
+from worker.jobs.texts import MAX_ERROR, clipped, utf8_text
 from worker.runners.child_process import Child
 from worker.runners.command import command_of
+from worker.runners.deadlines import DeadlinePassed, Deadlines
 from worker.runners.exit_status import ending, is_no_room, usage
 from worker.runners.orphans import Orphans, delivery_in
 from worker.runners.payload import payload_file
-from worker.runners.refusal import Refusal
-from worker.runners.timer_wheel import DeadlinePassed, Deadlines
 from worker.table.entries import Limits, ProcessEntry
 
 _NONE = Limits()
+_MAX_MESSAGE_BYTES = 4096
 
 _log = logging.getLogger(__name__)
+
+
+class StartErrorPipe:
+    """The pipe on which a shim reports why it cannot start the command; a context manager.
+
+    Starting the command closes the pipe. `descriptor` is the end of the shim.
+    """
+
+    def __enter__(self) -> Self:
+        self._read_end, self.descriptor = os.pipe()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._read_end)
+        self.started()
+
+    def started(self) -> None:
+        """Close the end of the shim here, after it was inherited."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def message(self) -> str:
+        """The report of the shim, after it has ended; "" if it started the command."""
+        return os.read(self._read_end, _MAX_MESSAGE_BYTES).decode(errors="replace")
 
 
 class ProcessRunner:
     """Runs commands without a shell, in a process group that is killed as a whole, with processes that left it."""
 
     def __init__(
-        self, passed_on: Mapping[str, str], *, kill_after_s: float, give_back_s: int, orphans: Orphans | None = None
+        self, inherited: Mapping[str, str], *, kill_after_s: float, give_back_s: int, orphans: Orphans | None = None
     ) -> None:
         """`orphans`: if this process adopts them."""
-        self._passed_on = passed_on
+        self._inherited = inherited
         self._kill_after_s = kill_after_s
         self._give_back_s = give_back_s
         self._orphans = orphans
@@ -41,12 +67,12 @@ class ProcessRunner:
         """Run the command of the entry."""
         with ExitStack() as files:
             try:
-                refusal = files.enter_context(Refusal()) if entry.limits != _NONE else None
-                child = self._start(entry, job, log, files, refusal)
+                error_pipe = files.enter_context(StartErrorPipe()) if entry.limits != _NONE else None
+                child = self._start(entry, job, log, files, error_pipe)
             except (OSError, ValueError) as error:
                 return self._not_started(entry, job, error)
             try:
-                return await self._end(child, entry, job, refusal)
+                return await self._end(child, entry, job, error_pipe)
             finally:
                 await self._close(child, job)
 
@@ -59,22 +85,24 @@ class ProcessRunner:
     async def aclose(self) -> None:
         """Do nothing: it keeps nothing between jobs."""
 
-    def _start(self, entry: ProcessEntry, job: Job, log: Output, files: ExitStack, refusal: Refusal | None) -> Child:
-        shared = [refusal.descriptor] if refusal else []
-        command = command_of(entry, job, self._passed_on, *(shared or [-1]))
+    def _start(
+        self, entry: ProcessEntry, job: Job, log: Output, files: ExitStack, error_pipe: StartErrorPipe | None
+    ) -> Child:
+        shared = [error_pipe.descriptor] if error_pipe else []
+        command = command_of(entry, job, self._inherited, *(shared or [-1]))
         payload = (job.payload or "").encode()
         if entry.payload == "file":
             path = files.enter_context(payload_file(payload, command.owner_uid))
             command.environment["TITAN_PAYLOAD_FILE"] = path
             payload = b""
         child = Child(command, payload, log, keep_open=shared)
-        if refusal:
-            refusal.started()
+        if error_pipe:
+            error_pipe.started()
         if self._orphans:
             self._orphans.started(child.pid, _delivery(job))
         return child
 
-    async def _end(self, child: Child, entry: ProcessEntry, job: Job, refusal: Refusal | None) -> Outcome:
+    async def _end(self, child: Child, entry: ProcessEntry, job: Job, error_pipe: StartErrorPipe | None) -> Outcome:
         try:
             with self._deadlines.within(job.timeout):
                 await child.exited()
@@ -82,8 +110,8 @@ class ProcessRunner:
             await child.stop(self._kill_after_s)
             await child.close()
             return Failed("timeout", f"ran longer than its timeout of {job.timeout} s", usage(child))
-        if refusal and (said := refusal.said()):
-            return Failed("not_started", clipped(plain(said), MAX_ERROR), usage(child))
+        if error_pipe and (message := error_pipe.message()):
+            return Failed("not_started", clipped(utf8_text(message), MAX_ERROR), usage(child))
         return ending(child, entry.limits.cpu_s)
 
     async def _close(self, child: Child, job: Job) -> None:
@@ -95,12 +123,13 @@ class ProcessRunner:
                 await self._orphans.ended(child.pid, _delivery(job))
 
     def _not_started(self, entry: ProcessEntry, job: Job, error: OSError | ValueError) -> Outcome:
-        said = error.strerror if isinstance(error, OSError) else str(error)
+        message = error.strerror if isinstance(error, OSError) else str(error)
         if is_no_room(error):
-            _log.warning("job %s: cannot start a process now (%s); released", job.id, said)
+            _log.warning("job %s: cannot start a process now (%s); released", job.id, message)
             return Released(self._give_back_s)
         return Failed(
-            "not_started", clipped(f"cannot run {plain(entry.argv[0])!r}: {plain(said or str(error))}", MAX_ERROR)
+            "not_started",
+            clipped(f"cannot run {utf8_text(entry.argv[0])!r}: {utf8_text(message or str(error))}", MAX_ERROR),
         )
 
 

@@ -7,11 +7,10 @@ from typing import Any
 from broker.models.jobs import Job
 from worker.jobs.outcome import Failed, Outcome, Released
 from worker.jobs.output import Output
-from worker.runners.answered import outcome_of, raised, traceback_of
-from worker.runners.calls import Calls, FunctionCall
-from worker.runners.own_tasks import OwnTask
+from worker.runners.async_calls import Calls, FunctionCall, OwnedTask
+from worker.runners.deadlines import DeadlinePassed, Deadlines
+from worker.runners.function_result import exception_outcome, outcome_of, traceback_of
 from worker.runners.pool import Pool
-from worker.runners.timer_wheel import DeadlinePassed, Deadlines
 from worker.table import functions
 from worker.table.entries import PythonEntry
 
@@ -34,7 +33,7 @@ class PythonRunner:
             return await self._pool.run(entry.handler, job, log)
         try:
             with self._deadlines.within(job.timeout), self._calls.call(job.timeout) as call:
-                _own(call)
+                _set_owner(call)
                 outcome, text = outcome_of(await functions.called(handler, job))
         except DeadlinePassed:
             return _timed_out(job)
@@ -44,7 +43,7 @@ class PythonRunner:
             if isinstance(error, asyncio.CancelledError) and call.task and call.task.cancelling():
                 raise
             log.write(traceback_of(error))
-            return raised(error)
+            return exception_outcome(error)
         if call.is_interrupted:
             return self._interrupted(call, job)
         if text:
@@ -69,9 +68,9 @@ class PythonRunner:
         return Released()  # the worker stops
 
 
-def _own(call: FunctionCall) -> None:
+def _set_owner(call: FunctionCall) -> None:
     """Run the function in a task of its own, which it may cancel."""
-    if isinstance(call.task, OwnTask):
+    if isinstance(call.task, OwnedTask):
         call.task.call = call
 
 

@@ -1,4 +1,4 @@
-"""A shim that is run as a program: `limits.py refusal=FD LIMIT=N… user=UID:GID:GROUPS lc_ctype=LOCALE -- PATH ARGV0 …`.
+"""A shim, run as `rlimits.py error_pipe=FD LIMIT=N… user=UID:GID:GROUPS lc_ctype=LOCALE -- PATH ARGV0 …`.
 
 It sets the limits of its process, changes the user, and executes the command. The command starts as without limits: the
 signals that Python ignores have their defaults, and the LC_CTYPE that Python sets is removed.
@@ -25,18 +25,18 @@ _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def main(words: list[str]) -> None:
-    """Apply the arguments and exec. An error is written to the log and to the descriptor of `refusal`."""
+    """Apply the arguments and exec. An error is written to the log and to the descriptor of `error_pipe`."""
     end = words.index("--")
     path, *argv = words[end + 1 :]
-    refusal = int(words[0].partition("=")[2])
-    os.set_inheritable(refusal, False)  # noqa: FBT003 -- the system's own signature
+    error_pipe = int(words[0].partition("=")[2])
+    os.set_inheritable(error_pipe, False)  # noqa: FBT003 -- the system's own signature
     try:
         _prepare(words[1:end])
         os.execv(path, argv)  # noqa: S606 -- argv of the worker's table
     except (OSError, ValueError) as error:
-        said = f"cannot run {path!r}: {getattr(error, 'strerror', None) or error}"
-        print(said, file=sys.stderr)  # noqa: T201 -- into the job's log
-        os.write(refusal, said.encode(errors="backslashreplace"))
+        message = f"cannot run {path!r}: {getattr(error, 'strerror', None) or error}"
+        print(message, file=sys.stderr)  # noqa: T201 -- into the job's log
+        os.write(error_pipe, message.encode(errors="backslashreplace"))
         sys.exit(_CANNOT_RUN)
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, overload
 from msgspec import Struct
 
 from broker.models.jobs import Job
-from worker.jobs.texts import named
+from worker.jobs.texts import error_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,7 +56,7 @@ def load(apps: Sequence[str]) -> Mapping[str, Handler]:
         try:
             importlib.import_module(app)
         except (Exception, SystemExit) as error:
-            raise ValueError(f"app {app!r} cannot be imported: {named(error)}") from error
+            raise ValueError(f"app {app!r} cannot be imported: {error_text(error)}") from error
     return _handlers if apps else {}
 
 

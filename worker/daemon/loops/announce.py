@@ -25,20 +25,20 @@ _log = logging.getLogger(__name__)
 
 
 class AnnounceLoop:
-    """Calls every EVERY_S seconds, or as soon as a call was answered. `hear` is called with each answer."""
+    """Calls every EVERY_S seconds, or as soon as a call was answered. `handle_orders` is called with each answer."""
 
     def __init__(
         self,
         client: Client,
         announcement: Callable[[], Announcement],
         carry_out: Callable[[Order], object],
-        hear: Callable[[Orders], object],
+        handle_orders: Callable[[Orders], object],
     ) -> None:
         self._client = client
         self._announcement = announcement
         self._carry_out = carry_out
-        self._hear = hear
-        self._backoff = Backoff("announce", most_s=EVERY_S)
+        self._handle_orders = handle_orders
+        self._backoff = Backoff("announce", max_s=EVERY_S)
         self._done = 0
         self._seen = ""
 
@@ -51,17 +51,17 @@ class AnnounceLoop:
         except asyncio.CancelledError:
             with suppress(TitanError, TimeoutError):
                 async with asyncio.timeout(_LAST_S):
-                    await self._client.announce(msgspec.structs.replace(self._said(), state="stopped"))
+                    await self._client.announce(msgspec.structs.replace(self._current_announcement(), state="stopped"))
             raise
 
     async def announce_once(self) -> float:
         """Announce once, and carry out a new order; how long to wait until the next call, in s."""
         try:
-            orders = await self._client.announce(self._said(), round(EVERY_S), self._seen)
+            orders = await self._client.announce(self._current_announcement(), round(EVERY_S), self._seen)
         except TitanError as error:
             return self._backoff.failed(error)
         self._backoff.succeeded()
-        self._hear(orders)
+        self._handle_orders(orders)
         self._seen = orders.seen or ""
         if orders.order and orders.number != self._done:
             _log.warning("ordered to %s", orders.order)
@@ -71,5 +71,5 @@ class AnnounceLoop:
         longest_s = _PAUSE_S if self._seen else EVERY_S
         return random.uniform(longest_s / 2, longest_s)  # noqa: S311 -- no secret
 
-    def _said(self) -> Announcement:
+    def _current_announcement(self) -> Announcement:
         return msgspec.structs.replace(self._announcement(), done=self._done)

@@ -27,27 +27,27 @@ class NextLoop:
     def __init__(
         self,
         client: Client,
-        runs: Deliveries,
+        deliveries: Deliveries,
         uploads: LogUploads,
         settings: WorkerSettings,
         tables: Tables,
         start: Callable[[Job], None],
     ) -> None:
         self._client = client
-        self._runs = runs
+        self._deliveries = deliveries
         self._uploads = uploads
         self._settings = settings
         self._tables = tables
         self._start = start
         slots = settings.concurrency
-        self._most = min(MAX_JOBS, slots if slots < _MANY_SLOTS else slots // 2)
+        self._max_jobs = min(MAX_JOBS, slots if slots < _MANY_SLOTS else slots // 2)
         self._backoff = Backoff("next")
 
     async def run(self) -> None:
         """Run until cancelled."""
         while True:
-            await self._uploads.room()
-            await self.next_once(await self._runs.room())
+            await self._uploads.wait_for_room()
+            await self.next_once(await self._deliveries.wait_for_slots())
 
     async def next_once(self, n: int) -> int:
         """Call once, and wait after a failure or an immediate empty answer; how many jobs were started."""
@@ -55,7 +55,7 @@ class NextLoop:
         settings = self._settings
         try:
             jobs = await self._client.next(
-                min(n, self._most), settings.group, self._images, wait_s=settings.wait_s, lease_s=settings.lease_s
+                min(n, self._max_jobs), settings.group, self._images, wait_s=settings.wait_s, lease_s=settings.lease_s
             )
         except TitanError as error:
             await asyncio.sleep(self._backoff.failed(error))

@@ -1,4 +1,4 @@
-"""touch: renews the leases of all held jobs, and stops jobs whose lease is lost.
+"""touch: renews the leases of all unreported jobs, and stops jobs whose lease is lost.
 
 The loop runs in a separate thread; it stops jobs through the event loop of the worker.
 """
@@ -21,7 +21,7 @@ from worker.jobs.outcome import Dropped, Failed
 
 _LOST = frozenset(error.word.lower() for error in (NotFound, WrongState, LeaseLost))
 
-_LOOK_S = 0.5
+_CHECK_S = 0.5
 _REPORT_S = 1.5
 """How long before the broker fails a job the worker kills it, in s."""
 
@@ -31,51 +31,53 @@ _log = logging.getLogger(__name__)
 class TouchLoop:
     """One call each third of a lease, and one when cancels may have been missed.
 
-    `home`: the event loop of the jobs; `kill_after_s`: how long they may take to stop at their timeouts.
+    `job_loop`: the event loop of the jobs; `kill_after_s`: how long they may take to stop at their timeouts.
     """
 
     def __init__(
         self,
         client: Client,
-        runs: Deliveries,
+        deliveries: Deliveries,
         lease_s: int,
         on_event: Callable[[Event], None],
-        home: asyncio.AbstractEventLoop,
+        job_loop: asyncio.AbstractEventLoop,
         kill_after_s: float = 0.0,
     ) -> None:
         self._client = client
-        self._runs = runs
+        self._deliveries = deliveries
         self._lease_s = lease_s
         self._every_s = lease_s / 3
         self._on_event = on_event
-        self._home = home
+        self._job_loop = job_loop
         self._kill_after_s = kill_after_s
         self._stop_grace_s = Orders().stop_grace_s
         self._is_grace_known = False
         self._is_due = asyncio.Event()
-        self._backoff = Backoff("touch", most_s=self._every_s)
+        self._backoff = Backoff("touch", max_s=self._every_s)
 
     async def run(self) -> None:
         """Run until cancelled."""
         touch_at = time.monotonic() + self._every_s
         while True:
-            ends = [run.kept_until for run in self._runs.held if run.kept_until is not None]
+            ends = [
+                delivery.lease_until for delivery in self._deliveries.unreported if delivery.lease_until is not None
+            ]
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(_LOOK_S, max(0.0, min([touch_at, *ends]) - time.monotonic()))):
+                async with asyncio.timeout(min(_CHECK_S, max(0.0, min([touch_at, *ends]) - time.monotonic()))):
                     await self._is_due.wait()
-            self.give_up_lost()
-            self.end_overdue()
+            self.drop_expired()
+            self.kill_overdue()
             if self._is_due.is_set() or time.monotonic() >= touch_at:
                 self._is_due.clear()
                 touch_at = time.monotonic() + await self.touch_once()
 
-    def hear(self, orders: Orders) -> None:
+    def handle_orders(self, orders: Orders) -> None:
         """Stop cancelled jobs, and touch all jobs now if others may be cancelled; note the grace of the broker."""
         cancelled = frozenset(orders.cancelled or ())
-        for run in self._runs.held:
-            if run.job.id in cancelled:
-                self._home.call_soon_threadsafe(self._drop, run, "it was cancelled")
-        if orders.has_gap and self._runs.held:
+        for delivery in self._deliveries.unreported:
+            if delivery.job.id in cancelled:
+                self._job_loop.call_soon_threadsafe(self._drop, delivery, "it was cancelled")
+        if orders.has_gap and self._deliveries.unreported:
             self._is_due.set()
         if not self._is_grace_known or orders.stop_grace_s != self._stop_grace_s:
             self._stop_grace_s, self._is_grace_known = orders.stop_grace_s, True
@@ -88,8 +90,8 @@ class TouchLoop:
                 )
 
     async def touch_once(self) -> float:
-        """Touch all held jobs; how long to wait until the next time, in s."""
-        held = iter(self._runs.held)
+        """Touch all unreported jobs; how long to wait until the next time, in s."""
+        held = iter(self._deliveries.unreported)
         try:
             while part := list(islice(held, MAX_JOBS)):
                 await self._touch(part)
@@ -98,22 +100,27 @@ class TouchLoop:
         self._backoff.succeeded()
         return self._every_s
 
-    def give_up_lost(self) -> None:
+    def drop_expired(self) -> None:
         """Stop jobs whose leases have ended by the clock of this machine: another worker may run them now."""
         now = time.monotonic()
-        for run in self._runs.held:
-            if run.kept_until is not None and now >= run.kept_until:
-                run.kept_until = None
-                self._home.call_soon_threadsafe(self._drop, run, "no touch succeeded for the length of its lease")
+        for delivery in self._deliveries.unreported:
+            if delivery.lease_until is not None and now >= delivery.lease_until:
+                delivery.lease_until = None
+                self._job_loop.call_soon_threadsafe(
+                    self._drop, delivery, "no touch succeeded for the length of its lease"
+                )
 
-    def end_overdue(self) -> None:
+    def kill_overdue(self) -> None:
         """Kill jobs shortly before the broker fails them: after that their retries may run."""
         now = time.monotonic()
-        for run in self._runs.running:
-            if run.instead is None and now >= run.started_at + run.job.timeout + self._longest_stop_s:
-                _log.warning("job %s: killed, it did not stop within %g s", run.job.id, self._longest_stop_s)
-                run.instead = Failed("timeout", f"ran longer than its timeout of {run.job.timeout} s")
-                self._home.call_soon_threadsafe(self._end, run)
+        for delivery in self._deliveries.running:
+            if (
+                delivery.forced_outcome is None
+                and now >= delivery.started_at + delivery.job.timeout + self._longest_stop_s
+            ):
+                _log.warning("job %s: killed, it did not stop within %g s", delivery.job.id, self._longest_stop_s)
+                delivery.forced_outcome = Failed("timeout", f"ran longer than its timeout of {delivery.job.timeout} s")
+                self._job_loop.call_soon_threadsafe(self._end, delivery)
 
     @property
     def _longest_stop_s(self) -> float:
@@ -122,25 +129,25 @@ class TouchLoop:
 
     async def _touch(self, part: Sequence[Delivery]) -> None:
         asked_at = time.monotonic()
-        outcomes = await self._client.touch_all([run.held for run in part])
-        for run, outcome in zip(part, outcomes, strict=True):
+        outcomes = await self._client.touch_all([delivery.touch_item for delivery in part])
+        for delivery, outcome in zip(part, outcomes, strict=True):
             if outcome.error:
-                self._home.call_soon_threadsafe(self._refused, run, outcome.error)
-            elif run.kept_until is not None:
-                run.kept_until = asked_at + self._lease_s
+                self._job_loop.call_soon_threadsafe(self._refused, delivery, outcome.error)
+            elif delivery.lease_until is not None:
+                delivery.lease_until = asked_at + self._lease_s
 
-    def _refused(self, run: Delivery, problem: Problem) -> None:
+    def _refused(self, delivery: Delivery, problem: Problem) -> None:
         if problem.code not in _LOST:
             return  # the store was unavailable: the next touch decides
-        self._drop(run, problem.message)
+        self._drop(delivery, problem.message)
 
-    def _end(self, run: Delivery) -> None:
-        if run.instead is not None and run.task is not None and not run.task.done():
-            run.stop(run.instead)
+    def _end(self, delivery: Delivery) -> None:
+        if delivery.forced_outcome is not None and delivery.task is not None and not delivery.task.done():
+            delivery.stop(delivery.forced_outcome)
 
-    def _drop(self, run: Delivery, why: str) -> None:
-        if run.task is None or run.task.done():
+    def _drop(self, delivery: Delivery, why: str) -> None:
+        if delivery.task is None or delivery.task.done():
             return  # it has ended: its report decides
-        _log.warning("job %s: killed, it is no longer held: %.4096r", run.job.id, why)
-        run.stop(Dropped())
-        self._on_event(Event("dropped", run.job))
+        _log.warning("job %s: killed, it is no longer held: %.4096r", delivery.job.id, why)
+        delivery.stop(Dropped())
+        self._on_event(Event("dropped", delivery.job))

@@ -13,10 +13,10 @@ from worker.client import Client
 from worker.daemon.backoff import resend
 from worker.daemon.deliveries import Deliveries, Delivery, Event
 
-_AT_ONCE = 4
-_WAITING = 256
+_MAX_UPLOADS = 4
+_MAX_QUEUED = 256
 _TRIES = 6
-_LONGEST_S = 600.0
+_UPLOAD_S = 600.0
 _BEGINNING_S = 30.0
 _STREAM_AFTER_S = 2.0
 _STREAM_BYTES_S = 256 * 1024
@@ -31,37 +31,45 @@ class LogUploads:
     def __init__(self, client: Client, on_event: Callable[[Event], None]) -> None:
         self._client = client
         self._on_event = on_event
-        self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._free_slots = asyncio.Semaphore(_MAX_UPLOADS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._streams: set[asyncio.Task[None]] = set()
         self._has_room = asyncio.Event()
         self._has_room.set()
 
-    def put(self, run: Delivery) -> None:
+    def put(self, delivery: Delivery) -> None:
         """Upload the output of the run, unless it is empty, and close it after that."""
-        self._put(run, self._send)
+        self._put(delivery, self._send)
 
-    def put_if_ours(self, run: Delivery) -> None:
+    def put_if_last_delivery(self, delivery: Delivery) -> None:
         """The same for a job that this worker did not report: only if no later delivery followed."""
-        self._put(run, self._send_if_ours)
+        self._put(delivery, self._send_if_last_delivery)
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         """Wait while too many outputs are queued, since each keeps a file open."""
         await self._has_room.wait()
 
-    async def stream(self, runs: Deliveries, every_s: float) -> None:
+    async def stream(self, deliveries: Deliveries, every_s: float) -> None:
         """Upload the logs of running jobs as far as they have grown, until cancelled; 0: never."""
         while every_s:
             await asyncio.sleep(every_s)
             now = time.monotonic()
-            for run in runs.running:
-                is_due = now >= run.send_at and now >= run.started_at + _STREAM_AFTER_S and not run.sending.locked()
-                if is_due and run.output.beginning_bytes > run.sent_bytes and len(self._streams) < _AT_ONCE:
-                    task = asyncio.create_task(self._send_beginning(run))
+            for delivery in deliveries.running:
+                is_due = (
+                    now >= delivery.log_due_at
+                    and now >= delivery.started_at + _STREAM_AFTER_S
+                    and not delivery.log_lock.locked()
+                )
+                if (
+                    is_due
+                    and delivery.output.beginning_bytes > delivery.log_sent_bytes
+                    and len(self._streams) < _MAX_UPLOADS
+                ):
+                    task = asyncio.create_task(self._send_beginning(delivery))
                     self._streams.add(task)
                     task.add_done_callback(self._streams.discard)
 
-    async def settled(self) -> None:
+    async def wait_until_sent(self) -> None:
         """Wait until every upload has ended."""
         while self._tasks:
             await asyncio.wait(self._tasks)
@@ -70,67 +78,63 @@ class LogUploads:
         """Abandon all uploads."""
         for task in (*self._tasks, *self._streams):
             task.cancel()
-        await self.settled()
+        await self.wait_until_sent()
         await asyncio.gather(*self._streams, return_exceptions=True)
 
-    def _put(self, run: Delivery, send: Callable[[Delivery], Coroutine[Any, Any, None]]) -> None:
-        if run.output.is_empty:
-            run.output.close()
+    def _put(self, delivery: Delivery, send: Callable[[Delivery], Coroutine[Any, Any, None]]) -> None:
+        if delivery.output.is_empty:
+            delivery.output.close()
             return
-        if run.output.trouble:
-            lost = run.output.cut_bytes, run.output.trouble
-            _log.error("job %s: %d bytes of its output could not be kept here: %s", run.job.id, *lost)
-        task = asyncio.create_task(send(run))
+        if delivery.output.write_error:
+            lost = delivery.output.cut_bytes, delivery.output.write_error
+            _log.error("job %s: %d bytes of its output could not be kept here: %s", delivery.job.id, *lost)
+        task = asyncio.create_task(send(delivery))
         self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, run))
-        self._note()
+        task.add_done_callback(partial(self._ended, delivery))
+        self._update_room()
 
-    def _ended(self, run: Delivery, task: asyncio.Task[None]) -> None:
+    def _ended(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        run.output.close()
-        self._note()
+        delivery.output.close()
+        self._update_room()
 
-    def _note(self) -> None:
-        if len(self._tasks) < _WAITING:
+    def _update_room(self) -> None:
+        if len(self._tasks) < _MAX_QUEUED:
             self._has_room.set()
         else:
             self._has_room.clear()
 
-    async def _send(self, run: Delivery) -> None:
-        async with self._turn, run.sending:
+    async def _send(self, delivery: Delivery) -> None:
+        async with self._free_slots, delivery.log_lock:
             try:
-                await resend("log", partial(self._upload, run), tries=_TRIES)
+                await resend("log", partial(self._upload, delivery), tries=_TRIES)
             except (TitanError, TimeoutError) as error:
-                _log.warning("job %s: its log could not be stored: %.4096r", run.job.id, str(error))
+                _log.warning("job %s: its log could not be stored: %.4096r", delivery.job.id, str(error))
             else:
-                self._on_event(Event("logged", run.job))
+                self._on_event(Event("logged", delivery.job))
 
-    async def _upload(self, run: Delivery) -> None:
-        async with asyncio.timeout(_LONGEST_S):
-            await self._client.log(run.job.group_name, run.job.id, run.output.pieces())
+    async def _upload(self, delivery: Delivery) -> None:
+        async with asyncio.timeout(_UPLOAD_S):
+            await self._client.log(delivery.job.group_name, delivery.job.id, delivery.output.pieces())
 
-    async def _send_beginning(self, run: Delivery) -> None:
+    async def _send_beginning(self, delivery: Delivery) -> None:
         """Upload the log of a running job so far. After a failure the next upload, or the last one, has everything."""
-        job, size_bytes = run.job, run.output.beginning_bytes
-        async with run.sending:
+        job, size_bytes = delivery.job, delivery.output.beginning_bytes
+        async with delivery.log_lock:
             try:
                 async with asyncio.timeout(_BEGINNING_S):
-                    beginning = run.output.beginning(size_bytes)
-                    await self._client.log(job.group_name, job.id, beginning, run.lease, is_more=True)
-            except (
-                TitanError,
-                TimeoutError,
-                ValueError,
-            ) as error:  # ValueError: the output is closed, since the job was released
+                    beginning = delivery.output.beginning(size_bytes)
+                    await self._client.log(job.group_name, job.id, beginning, delivery.lease, is_more=True)
+            except (TitanError, TimeoutError, ValueError) as error:  # ValueError: the job was released, so it is closed
                 _log.debug("job %s: the beginning of its log was not sent: %s", job.id, error)
             else:
-                run.sent_bytes = size_bytes
-            run.send_at = time.monotonic() + size_bytes / _STREAM_BYTES_S
+                delivery.log_sent_bytes = size_bytes
+            delivery.log_due_at = time.monotonic() + size_bytes / _STREAM_BYTES_S
 
-    async def _send_if_ours(self, run: Delivery) -> None:
+    async def _send_if_last_delivery(self, delivery: Delivery) -> None:
         try:
-            job = await self._client.show(run.job.group_name, run.job.id)
+            job = await self._client.show(delivery.job.group_name, delivery.job.id)
         except TitanError:
             return
-        if job.status in FINISHED and job.deliveries == run.job.deliveries:
-            await self._send(run)
+        if job.status in FINISHED and job.deliveries == delivery.job.deliveries:
+            await self._send(delivery)

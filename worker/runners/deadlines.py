@@ -3,7 +3,7 @@
 import asyncio
 from types import TracebackType
 
-_LOOK_S = 0.1
+_CHECK_S = 0.1
 
 
 class DeadlinePassed(Exception):
@@ -21,29 +21,29 @@ class Deadlines:
         """A block that may take `limit_s`."""
         loop = asyncio.get_running_loop()
         if self._timer is None:
-            self._timer = loop.call_later(_LOOK_S, self._look)
+            self._timer = loop.call_later(_CHECK_S, self._check)
         return _Block(self._blocks, loop.time() + limit_s)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for block in self._blocks:
-            block.look(now)
-        self._timer = loop.call_later(_LOOK_S, self._look) if self._blocks else None
+            block.check(now)
+        self._timer = loop.call_later(_CHECK_S, self._check) if self._blocks else None
 
 
 class _Block:
-    __slots__ = ("_blocks", "_cancelling", "_is_over", "_task", "_until")
+    __slots__ = ("_blocks", "_cancelling", "_has_passed", "_task", "_until")
 
     def __init__(self, blocks: "set[_Block]", until: float) -> None:
         self._blocks = blocks
         self._until = until
-        self._is_over = False
+        self._has_passed = False
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Cancel the task, once, at its deadline."""
-        if not self._is_over and now >= self._until:
-            self._is_over = True
+        if not self._has_passed and now >= self._until:
+            self._has_passed = True
             self._task.cancel()
 
     def __enter__(self) -> None:
@@ -57,5 +57,7 @@ class _Block:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._blocks.discard(self)
-        if self._is_over and self._task.uncancel() <= self._cancelling:  # else it was cancelled by another caller too
+        if (
+            self._has_passed and self._task.uncancel() <= self._cancelling
+        ):  # else it was cancelled by another caller too
             raise DeadlinePassed from error

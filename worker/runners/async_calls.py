@@ -5,20 +5,23 @@ and sends SIGURG; the signal handler runs inside the code of the function and ra
 """
 
 import asyncio
+import logging
 import os
 import signal
 import threading
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Self
 
 from worker.daemon import signals
 
-_LOOK_S = 0.5
-_LATE_S = 1.0
+_CHECK_S = 0.5
+_BLOCKED_S = 1.0
 """How much longer than its time a function may take before it counts as blocking the loop, s."""
 
+_log = logging.getLogger(__name__)
 _current: ContextVar["FunctionCall | None"] = ContextVar("call", default=None)
 
 
@@ -32,14 +35,14 @@ class FunctionCall:
     A process that the function forked exits at the end of the block.
     """
 
-    __slots__ = ("_calls", "_pid", "context", "is_interrupted", "is_over", "task", "timeout_at", "until")
+    __slots__ = ("_calls", "_pid", "context", "end_at", "has_ended", "is_interrupted", "task", "timeout_at")
 
     def __init__(self, calls: set["FunctionCall"], pid: int, limit_s: float) -> None:
         self._calls = calls
         self._pid = pid
-        self.timeout_at = self.until = time.monotonic() + limit_s
-        """`until`: when it must end: at its timeout, or earlier when the worker stops."""
-        self.is_over = False
+        self.timeout_at = self.end_at = time.monotonic() + limit_s
+        """`end_at`: when it must end: at its timeout, or earlier when the worker stops."""
+        self.has_ended = False
         self.is_interrupted = False
         self.task = asyncio.current_task()
         self.context: Context
@@ -53,7 +56,7 @@ class FunctionCall:
     def __exit__(self, *_: object) -> None:
         if os.getpid() != self._pid:
             os._exit(0)  # a child that the function forked
-        self.is_over = True
+        self.has_ended = True
         self._calls.discard(self)
         _current.set(None)
 
@@ -61,9 +64,9 @@ class FunctionCall:
         """Whether it ran longer than its timeout."""
         return now >= self.timeout_at
 
-    def blocks(self) -> bool:
+    def blocks_loop(self) -> bool:
         """Whether it still runs after its time has ended."""
-        return time.monotonic() >= self.until + _LATE_S and not self.is_over
+        return time.monotonic() >= self.end_at + _BLOCKED_S and not self.has_ended
 
 
 class Calls:
@@ -89,7 +92,7 @@ class Calls:
                 coroutine: Any = task.get_coro()
                 with suppress(BaseException):
                     call.context.run(coroutine.close)
-                call.is_over = True
+                call.has_ended = True
                 break
 
     def close(self) -> None:
@@ -105,21 +108,46 @@ class Calls:
 
     def _watch(self) -> None:
         main = threading.main_thread().ident
-        while not self._closed.wait(_LOOK_S):
-            if asked_at := signals.asked_at():
+        while not self._closed.wait(_CHECK_S):
+            if stop_requested_at := signals.stop_requested_at():
                 for call in tuple(self._calls):
-                    call.until = min(call.until, asked_at + self._grace_s)
-            if main is not None and any(call.blocks() for call in tuple(self._calls)):
+                    call.end_at = min(call.end_at, stop_requested_at + self._grace_s)
+            if main is not None and any(call.blocks_loop() for call in tuple(self._calls)):
                 signal.pthread_kill(main, signal.SIGURG)
 
 
-def current() -> FunctionCall | None:
+def current_call() -> FunctionCall | None:
     """The call whose code runs now: that of the function, or of a task or callback that it created."""
     return _current.get()
 
 
+class OwnedTask(asyncio.Task[Any]):
+    """A task of the worker, or of the function that created it."""
+
+    call: FunctionCall | None = None
+    """The run of that function; None for a task of the worker."""
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Cancel it, unless the caller is a function and the task belongs to the worker or to another function."""
+        caller, owner = current_call(), self.call
+        if caller is None or caller is owner or (owner is not None and owner.has_ended):
+            return super().cancel(msg)
+        _log.warning("a function may not cancel a task that is not its own: %.255r", self.get_name())
+        return False
+
+
+def make_owned_task(
+    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any
+) -> asyncio.Task[Any]:
+    """The task factory for loops in which functions run."""
+    task = OwnedTask(work, loop=loop, **options)
+    if (call := current_call()) is not None:
+        task.call = call
+    return task
+
+
 def _interrupt(*_: object) -> None:
     call = _current.get()
-    if call is not None and call.blocks():
+    if call is not None and call.blocks_loop():
         call.is_interrupted = True
         raise Interrupted

@@ -20,7 +20,7 @@ def taken(runs: Deliveries, n: int) -> list[Delivery]:
 
 async def test_all_slots_are_asked_for_at_once() -> None:
     """A worker that does nothing waits for nobody."""
-    assert await Deliveries(4).room() == 4
+    assert await Deliveries(4).wait_for_slots() == 4
 
 
 async def test_slots_that_become_free_together_are_asked_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +28,7 @@ async def test_slots_that_become_free_together_are_asked_for_together(monkeypatc
     monkeypatch.setattr("worker.daemon.deliveries._GATHER_S", 60)
     runs = Deliveries(4)
     first, second, *_ = taken(runs, 4)
-    room = asyncio.create_task(runs.room())
+    room = asyncio.create_task(runs.wait_for_slots())
     runs.ended(first)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -45,14 +45,14 @@ async def test_a_slot_that_stays_alone_is_asked_for_soon(monkeypatch: pytest.Mon
     first, *_ = taken(runs, 4)
     runs.ended(first)
     async with asyncio.timeout(10):
-        assert await runs.room() == 1
+        assert await runs.wait_for_slots() == 1
 
 
 async def test_no_slot_is_asked_for_while_all_are_taken() -> None:
     """A worker whose slots are taken asks for nothing until one of them is free."""
     runs = Deliveries(1)
     [only] = taken(runs, 1)
-    room = asyncio.create_task(runs.room())
+    room = asyncio.create_task(runs.wait_for_slots())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not room.done()

@@ -85,17 +85,17 @@ async def test_daemons_of_another_job_live_on(client: Client, start: Start, tmp_
     assert all(is_dead(pid) for pid in running)
 
 
-@pytest.mark.parametrize("who", ["keeper", "worker"])
+@pytest.mark.parametrize("who", ["parent", "worker"])
 @pytest.mark.parametrize("how", ["", "wiped"])
 async def test_a_killed_worker_leaves_nothing(
     client: Client, start: Start, tmp_path: Path, daemon: str, who: str, how: str
 ) -> None:
-    """After SIGKILL of the keeper or of the worker below it no process of a job's tree is left."""
+    """After SIGKILL of the parent or of the worker below it no process of a job's tree is left."""
     await client.enqueue("g", [NewJob(image="daemon")])
     program = await start("--run", f"{daemon} {how}")
     tree = await pids(tmp_path, "daemon", "child", "main")
     worker = below(program)
-    os.kill(program.started.pid if who == "keeper" else worker, signal.SIGKILL)
+    os.kill(program.started.pid if who == "parent" else worker, signal.SIGKILL)
     assert await program.end() == -signal.SIGKILL
     await eventually(lambda: all(is_dead(pid) for pid in [*tree, worker]))
 
@@ -116,6 +116,6 @@ async def test_signals_reach_the_worker_once(client: Client, start: Start, tmp_p
 
 
 def below(program: Program) -> int:
-    """The worker below its keeper."""
+    """The worker below its parent."""
     pid = program.started.pid
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])

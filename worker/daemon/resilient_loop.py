@@ -12,15 +12,15 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, cast
 
-from worker.jobs.texts import named
-from worker.runners.own_tasks import make_own_task
+from worker.jobs.texts import error_text
+from worker.runners.async_calls import make_owned_task
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
 
-def run_lasting(
+def run_until_done(
     work: Coroutine[Any, Any, T],
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
     at_start: Callable[[], object],
@@ -32,8 +32,8 @@ def run_lasting(
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         loop = runner.get_loop()
         if is_shared:
-            _keep_log()
-            loop.set_task_factory(cast("Any", make_own_task))
+            _protect_log()
+            loop.set_task_factory(cast("Any", make_owned_task))
         loop.call_soon(at_start)
         task = loop.create_task(work)
         while not task.done():
@@ -44,13 +44,15 @@ def run_lasting(
                     os._exit(0)  # a child that a function forked
                 if task.done():
                     break
-                if isinstance(error, KeyboardInterrupt) and _ends_by_ctrl_c():
+                if isinstance(error, KeyboardInterrupt) and _ctrl_c_ends_program():
                     raise
-                _log.warning("a function stopped the event loop of the worker, which continues: %.4096r", named(error))
+                _log.warning(
+                    "a function stopped the event loop of the worker, which continues: %.4096r", error_text(error)
+                )
         return task.result()
 
 
-class _Lent(io.TextIOWrapper):
+class _UnclosableStream(io.TextIOWrapper):
     """A stream on the buffer of another stream, which stays open when this one is closed."""
 
     def close(self) -> None:
@@ -58,14 +60,14 @@ class _Lent(io.TextIOWrapper):
         self.flush()
 
 
-def _keep_log() -> None:
+def _protect_log() -> None:
     """Keep the log on the present stderr, whatever a function does to sys.stderr."""
     logging.raiseExceptions = False
     buffer = getattr(sys.stderr, "buffer", None)
     if buffer is not None:
-        sys.stderr = _Lent(buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        sys.stderr = _UnclosableStream(buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
-def _ends_by_ctrl_c() -> bool:
+def _ctrl_c_ends_program() -> bool:
     """Whether Ctrl-C ends the program: the worker does not handle it yet, or no longer."""
     return signal.getsignal(signal.SIGINT) is signal.default_int_handler

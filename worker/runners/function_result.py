@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, Awaitable, Generator
 from typing import Any
 
 from worker.jobs.outcome import MAX_DELAY_S, Dropped, Failed, Outcome, Released, Succeeded, Usage
-from worker.jobs.texts import MAX_ERROR, MAX_REASON, clipped, encoded, kind_of, named, shown
-from worker.runners.calls import Interrupted
+from worker.jobs.texts import MAX_ERROR, MAX_REASON, class_name, clipped, encoded, error_text, safe_text
+from worker.runners.async_calls import Interrupted
 
 _SUCCEEDED = Succeeded()
 _OUTCOMES = (Succeeded, Failed, Released, Dropped)
-_UNRUN = (Awaitable, Generator, AsyncGenerator)
+_NEVER_RUN = (Awaitable, Generator, AsyncGenerator)
 _SIGNAL = re.compile(r"[A-Za-z0-9 +-]{0,64}")
 
 
@@ -24,7 +24,7 @@ def outcome_of(result: object) -> tuple[Outcome, bytes]:
     try:
         if isinstance(result, _OUTCOMES):
             return _checked(result), b""
-        if why := _unfit(result):
+        if why := _why_invalid(result):
             return _invalid(why), b""
         if isinstance(result, bytes | bytearray | memoryview):
             return _SUCCEEDED, bytes(result)
@@ -32,13 +32,13 @@ def outcome_of(result: object) -> tuple[Outcome, bytes]:
     except Interrupted:
         raise
     except BaseException as error:  # noqa: BLE001 -- the result's own code, whatever it raises
-        return _invalid(f"what it returned, {kind_of(result)}, cannot be shown: {named(error)}"), b""
+        return _invalid(f"what it returned, {class_name(result)}, cannot be shown: {error_text(error)}"), b""
 
 
-def raised(error: BaseException) -> Failed:
+def exception_outcome(error: BaseException) -> Failed:
     """The outcome for an exception of a function."""
     how = "; nobody cancelled it but the function itself" if isinstance(error, CancelledError) else ""
-    return Failed("exception", clipped(named(error), MAX_ERROR - len(how)) + how)
+    return Failed("exception", clipped(error_text(error), MAX_ERROR - len(how)) + how)
 
 
 def traceback_of(error: BaseException) -> bytes:
@@ -46,7 +46,7 @@ def traceback_of(error: BaseException) -> bytes:
     try:
         return encoded("".join(traceback.format_exception(error)))
     except BaseException:  # noqa: BLE001 -- the exception's own code, whatever it raises
-        return encoded(named(error))
+        return encoded(error_text(error))
 
 
 def _checked(outcome: Outcome) -> Outcome:
@@ -56,38 +56,39 @@ def _checked(outcome: Outcome) -> Outcome:
     if isinstance(outcome, Released):
         return _released(outcome.delay_s)
     if outcome.usage is not None and not _is_usage(outcome.usage):
-        return _invalid(f"it returned an outcome whose usage is {kind_of(outcome.usage)}, not Usage")
+        return _invalid(f"it returned an outcome whose usage is {class_name(outcome.usage)}, not Usage")
     return _failed(outcome) if isinstance(outcome, Failed) else outcome
 
 
 def _failed(outcome: Failed) -> Failed:
     reason: object = outcome.reason
     error: object = outcome.error
-    text = "" if error is None else shown(error)
+    text = "" if error is None else safe_text(error)
     if not isinstance(reason, str):
-        return _invalid(f"it returned Failed with the reason {clipped(shown(reason), MAX_REASON)}, not a text: {text}")
-    return Failed(clipped(shown(reason), MAX_REASON), clipped(text, MAX_ERROR), outcome.usage)
+        return _invalid(
+            f"it returned Failed with the reason {clipped(safe_text(reason), MAX_REASON)}, not a text: {text}"
+        )
+    return Failed(clipped(safe_text(reason), MAX_REASON), clipped(text, MAX_ERROR), outcome.usage)
 
 
 def _released(delay_s: object) -> Outcome:
     is_number = isinstance(delay_s, int | float) and not isinstance(delay_s, bool)
     if isinstance(delay_s, int | float) and is_number and 0 <= delay_s <= MAX_DELAY_S:
         return Released(math.ceil(delay_s))
-    return _invalid(f"it returned Released({clipped(shown(delay_s), 100)}): a delay is 0 to {MAX_DELAY_S} s")
+    return _invalid(f"it returned Released({clipped(safe_text(delay_s), 100)}): a delay is 0 to {MAX_DELAY_S} s")
 
 
-def _unfit(result: object) -> str:
+def _why_invalid(result: object) -> str:
     """Why a result is neither an outcome nor a text; "" if it is one."""
     if isinstance(result, type) and issubclass(result, (*_OUTCOMES, BaseException)):
         return f"it returned the class {clipped(result.__name__, MAX_REASON)} instead of one of its instances"
     if isinstance(result, BaseException):
-        return f"it returned an exception instead of raising it: {named(result)}"
-    if isinstance(result, _UNRUN):
+        return f"it returned an exception instead of raising it: {error_text(result)}"
+    if isinstance(result, _NEVER_RUN):
         if (close := getattr(result, "close", None)) and not isinstance(result, AsyncGenerator):
             close()
-        return (
-            f"it returned a {kind_of(result)}, which nobody runs: is it `async def`, without a decorator that hides it?"
-        )
+        kind = class_name(result)
+        return f"it returned a {kind}, which nobody runs: is it `async def`, without a decorator that hides it?"
     return ""
 
 

@@ -44,7 +44,7 @@ def _leaves(image: str) -> tuple[Row, ...]:
             ),
         ),
         Row(
-            "raises what has no text, a circle, a group, or a text that is not UTF-8",
+            "raises an exception without a text, in a circle, a group, or with a text that is not UTF-8",
             "failed, exception",
             (
                 Case(image, "mute", "MuteError: <MuteError without a text: its str() raised RuntimeError>"),
@@ -63,7 +63,7 @@ def _returns(image: str) -> tuple[Row, ...]:
     """What functions return, of either kind."""
     return (
         Row(
-            "returns an object that cannot be shown",
+            "returns an object whose str() fails",
             "failed, invalid_outcome",
             (
                 Case(image, "mute", "Mute, cannot be shown: RuntimeError: no text"),
@@ -142,7 +142,7 @@ ASYNC = (
     ),
     Row("closes the loop", "failed, exception", (Case("async/loop", "close", "RuntimeError"),)),
     Row(
-        "stops the loop, or leaves it by sys.exit in a task or callback",
+        "stops the loop, or calls sys.exit in a task or callback",
         "succeeded",
         (
             Case("async/loop", "stop"),
@@ -172,8 +172,8 @@ POOL = (
         "failed, killed",
         (Case("pool/dies", "SIGSEGV", "killed by SIGSEGV"), Case("pool/dies", "SIGKILL", "killed by SIGKILL")),
     ),
-    Row("takes too long, deaf to SIGTERM", "failed, timeout", (Case("pool/stuck", "", TIMEOUT, 1),)),
-    Row("is cancelled, deaf to SIGTERM", "cancelled, client_request", (Case("pool/stuck"),), is_cancelled=True),
+    Row("takes too long, and ignores SIGTERM", "failed, timeout", (Case("pool/stuck", "", TIMEOUT, 1),)),
+    Row("is cancelled, and ignores SIGTERM", "cancelled, client_request", (Case("pool/stuck"),), is_cancelled=True),
     Row("forks, and returns in both processes", "succeeded", (Case("pool/forks"),)),
     Row(
         "closes or replaces stdout and stderr",
@@ -213,12 +213,12 @@ COMMAND = (
         ),
     ),
     Row(
-        "takes too long, deaf to SIGTERM",
+        "takes too long, and ignores SIGTERM",
         "failed, timeout",
         (Case("command/sh", "trap '' TERM; sleep 60", TIMEOUT, 1),),
     ),
     Row(
-        "is cancelled, deaf to SIGTERM",
+        "is cancelled, and ignores SIGTERM",
         "cancelled, client_request",
         (Case("command/sh", "trap '' TERM; while :; do sleep 1; done"),),
         is_cancelled=True,
@@ -230,7 +230,7 @@ COMMAND = (
         (Case("command/sh", "setsid sleep 60 & exit 0"), Case("command/sh", "sleep 60 & exit 0")),
     ),
     Row(
-        "prints what is no text, or closes its streams",
+        "prints bytes that are not text, or closes its streams",
         "succeeded",
         (Case("command/sh", r"printf '\377\000\200'"), Case("command/sh", "exec <&- >&- 2>&-; exit 0")),
     ),
@@ -266,7 +266,7 @@ HTTP = (
     Row(
         "does not answer, and the job is cancelled", "cancelled, client_request", (Case("/silent"),), is_cancelled=True
     ),
-    Row("answers bytes that are no text, or an odd Retry-After", "succeeded", (Case("/bytes"), Case("/retry"))),
+    Row("answers bytes that are not text, or an odd Retry-After", "succeeded", (Case("/bytes"), Case("/retry"))),
 )
 CONTAINER = (
     Row(
@@ -284,7 +284,7 @@ CONTAINER = (
         (Case("localhost/titan-sh:1", "kill -9 $$; sh -c 'kill -9 $$'; exit $?", "killed by SIGKILL"),),
     ),
     Row(
-        "takes too long, deaf to SIGTERM",
+        "takes too long, and ignores SIGTERM",
         "failed, timeout",
         (
             Case(
@@ -296,12 +296,12 @@ CONTAINER = (
         ),
     ),
     Row(
-        "is cancelled, deaf to SIGTERM",
+        "is cancelled, and ignores SIGTERM",
         "cancelled, client_request",
         (Case("localhost/titan-sh:1", "trap '' TERM; while :; do sleep 0.1; done"),),
         is_cancelled=True,
     ),
-    Row("prints what is no text", "succeeded", (Case("localhost/titan-sh:1", r"printf '\377\000\200'"),)),
+    Row("prints bytes that are not text", "succeeded", (Case("localhost/titan-sh:1", r"printf '\377\000\200'"),)),
 )
 KINDS = {
     "An async function": ASYNC,

@@ -7,13 +7,17 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 
+from broker.core.settings_schema import settings_of
 from tests.worker.conftest import Front
 from tests.worker.podman import IMAGE, missing, podman
 from tests.worker.programs import Start
 from worker.jobs import outcome
+from worker.settings import INHERITED, WorkerSettings
+from worker.table.entries import ContainerEntry, HttpEntry, Limits, ProcessEntry
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "worker/README.md").read_text()
@@ -108,3 +112,73 @@ def test_the_table_has_each_outcome_and_reason() -> None:
     reasons = {row[3] for row in rows if row[1] == "Failed"} - {"http_404, http_500, …", "that reason"}
     sources = "".join(path.read_text() for path in (ROOT / "worker").rglob("*.py"))
     assert reasons == set(re.findall(r'Failed\(\s*"(\w+)",', sources))
+
+
+def keys(heading: str) -> dict[str, str]:
+    """The first column of the first table in a chapter, and its default as the page has it."""
+    chapter = re.split(r"^## ", README, flags=re.MULTILINE)
+    (text,) = [part for part in chapter if part.startswith(f"{heading}\n")]
+    return dict(re.findall(r"^\| `([\w-]+)` \| `?(.*?)`? \| .* \|$", text, re.MULTILINE))
+
+
+def default_of(value: object) -> str:
+    """A default as the page writes it; "" for one that the page describes in words."""
+    value = value[0] if isinstance(value, tuple) and value else value
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.10g}" if isinstance(value, int | float) else str(value or "")
+
+
+def expected_defaults(defaults: dict[str, object], page: dict[str, str]) -> dict[str, str]:
+    """Each name with its default in the code; where that is empty, with the words of the page."""
+    return {
+        name: "" if value in ({}, ()) else default_of(value) or page.get(name, "") for name, value in defaults.items()
+    }
+
+
+def test_the_page_has_every_setting() -> None:
+    """The table of settings has each option in the order of the code, and its default."""
+    page = keys("Settings")
+    rows = settings_of(WorkerSettings)
+    code = expected_defaults({row.option: row.default for row in rows}, page)
+    assert list(page) == list(code)
+    assert {name: value for name, value in code.items() if value} == {
+        name: page[name] for name, value in code.items() if value
+    }
+    odd = {row.option: row.variable for row in rows if row.variable != f"TITAN_{row.name.upper()}"}
+    assert odd == {"--group": "TITAN_GROUPS"}
+    assert "`TITAN_GROUPS`" in README
+
+
+def test_the_page_has_every_key_of_a_container() -> None:
+    """The table of keys has each key in the order of the code, and its default."""
+    page = keys("Containers")
+    fields = {field.name: field.default for field in msgspec.structs.fields(ContainerEntry)}
+    code = expected_defaults(
+        {name: "" if value is msgspec.NODEFAULT else value for name, value in fields.items()}, page
+    )
+    assert list(page) == list(code)
+    assert {name: value for name, value in code.items() if value} == {
+        name: page[name] for name, value in code.items() if value
+    }
+
+
+@pytest.mark.parametrize("kind", [ProcessEntry, HttpEntry, Limits])
+def test_the_page_has_the_keys_of_other_entries(kind: type[msgspec.Struct]) -> None:
+    """Its worker.toml shows each key, or a chapter explains it."""
+    for name in kind.__struct_fields__:
+        assert re.search(rf"\b{name} = |`{name}`", README), name
+
+
+def test_the_page_has_the_inherited_variables() -> None:
+    """The variables that a command gets from the worker are those of the code."""
+    (text,) = re.findall(r"the worker's (`PATH`.*?);", README, re.DOTALL)
+    assert re.findall(r"`(\w+)`", text) == list(INHERITED)
+
+
+def test_the_contents_name_every_chapter() -> None:
+    """In the order of the page."""
+    contents = README.partition("\n## ")[0]
+    chapters = re.findall(r"^## (.*)$", README, re.MULTILINE)
+    anchors = [re.sub(r"[^\w -]", "", chapter.lower()).replace(" ", "-") for chapter in chapters]
+    assert sorted(re.findall(r"\(#([\w-]+)\)", contents)) == sorted(anchors)

@@ -114,7 +114,7 @@ def leave(name: str) -> NoReturn:
 
 @job
 async def beside(payload: str) -> None:
-    """Until a file is there."""
+    """Until a file exists."""
     while not await asyncio.to_thread(Path(payload).exists):
         await asyncio.sleep(0.02)
 
@@ -322,7 +322,7 @@ def dies_later_there(payload: str) -> None:
 
 @job("pool/beside")
 def beside_there(payload: str) -> None:
-    """Until a file is there."""
+    """Until a file exists."""
     while not Path(payload).exists():
         time.sleep(0.02)
 

@@ -1,4 +1,4 @@
-"""The odd things that a job may do, and what becomes of it: the data of a test, and of a table in worker/README.md."""
+"""The odd things that a job may do, and its outcome: the data of a test, and of a table in worker/README.md."""
 
 from typing import NamedTuple
 
@@ -11,11 +11,11 @@ class Case(NamedTuple):
     error: str = ""
     timeout: int = 30
     reason: str = ""
-    """Instead of the row's, where that is the job's own word."""
+    """Instead of the row's reason, where the job sets it."""
 
 
 class Row(NamedTuple):
-    """A row of the page: what a job does, what becomes of it, and the ways to do it."""
+    """A row of the page: what a job does, its outcome, and the ways to do it."""
 
     does: str
     becomes: str

@@ -19,12 +19,12 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
 class Registry:
-    """It serves `image`, which prints what `put` was told last."""
+    """It serves `image`, which prints the last argument of `put`."""
 
     def __init__(self) -> None:
         self.port = 0
         self.asked: list[str] = []
-        """The paths that were asked for, but for the one that says who is there."""
+        """The requested paths, without the one of the version check."""
         self._blobs: dict[str, bytes] = {}
         self._manifest = b""
         self._may_answer = asyncio.Event()

@@ -53,7 +53,7 @@ async def flood(client: Client) -> None:
 
 
 async def test_a_job_that_prints_a_gibibyte(client: Client, start: Start) -> None:
-    """Its head and tail are kept and the rest is counted; the worker goes on with other jobs."""
+    """Its head and tail are kept and the rest is counted; the worker continues with other jobs."""
     flood, other = await enqueue(client, "flood", "other", timeout=90)
     run = ("--run", f"flood=sh -c 'echo begun; head -c {GIB} /dev/zero; echo ended'", "--run", "other=echo here")
     program = await start(*run, "--keep-log-bytes", "100000")

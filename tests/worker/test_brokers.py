@@ -79,7 +79,7 @@ async def test_a_worker_goes_on_at_another_broker(client: Client, front: Front, 
 async def test_a_job_is_given_up_when_its_lease_must_be_lost(
     client: Client, front: Front, work: Work, tmp_path: Path
 ) -> None:
-    """A broker that is away costs nothing until the lease is over by the worker's clock; then the job is killed."""
+    """A lost broker costs nothing until the lease has ended by the worker's clock; then the job is killed."""
     (job,) = await enqueue(client, "hang")
     worker = work(f"hang=sh -c 'echo $$ >{tmp_path}/pid; exec sleep 60'", lease_s=2)
     pid = int(await written(tmp_path / "pid"))

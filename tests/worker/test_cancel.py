@@ -77,7 +77,7 @@ async def test_a_cancel_at_another_broker(client: Client, other: Client, work: W
 
 
 async def test_a_cancel_of_one_among_very_many(client: Client, work: Work, store: Store) -> None:
-    """A worker that runs more jobs than it names to the broker hears of each; the others go on."""
+    """A worker that runs more jobs than it names to the broker hears of each; the others continue."""
     jobs = await enqueue(client, *["hangs"] * 150, timeout=600)
     worker = work(app=(APP,), concurrency=150, lease_s=300, name="w1")
     await worker.until("started", *jobs)

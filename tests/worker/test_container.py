@@ -1,4 +1,4 @@
-"""The container runner, on podman: what a container may do, what becomes of it, and that none stays behind."""
+"""The container runner, on podman: what a container may do, its outcome, and that it is always removed."""
 
 import asyncio
 import json
@@ -151,13 +151,13 @@ async def test_an_image_that_is_not_there(containers: Running) -> None:
 
 
 async def test_an_image_that_is_there_is_not_pulled(containers: Running) -> None:
-    """With `missing` an image that is there is used as it is."""
+    """With `missing` an image that exists is used without a pull."""
     assert await containers.run("/bin/true", entry={"pull": "missing"}) == Succeeded()
     assert containers.logs[-1].is_empty
 
 
 async def test_a_command_that_is_not_there(containers: Running) -> None:
-    """A container that cannot start is a failure that says so."""
+    """A container that cannot start is a failure with the reason."""
     outcome = await containers.run("/nowhere")
     assert isinstance(outcome, Failed)
     assert outcome.reason == "not_started"

@@ -25,7 +25,7 @@ async def images() -> AsyncIterator[Registry]:
 
 
 async def test_missing_pulls_once(containers: Running, images: Registry) -> None:
-    """An image that is not there is pulled, with the progress in the log; once it is there nobody is asked for it."""
+    """A missing image is pulled, with the progress in the log; after that the registry is not asked for it."""
     assert await containers.run(image=images.image, entry={"pull": "missing"}) == Succeeded()
     assert "[titan: pull " in await containers.text()
     assert (await containers.text()).endswith("first")
@@ -45,7 +45,7 @@ async def test_always_pulls_what_is_new(containers: Running, images: Registry) -
 
 
 async def test_never_asks_nobody(containers: Running, images: Registry) -> None:
-    """An image that is not there is a failure, though the registry has it."""
+    """A missing image is a failure, although the registry has it."""
     outcome = await containers.run(image=images.image, entry={"pull": "never"})
     assert isinstance(outcome, Failed)
     assert (outcome.reason, images.asked) == ("not_started", [])

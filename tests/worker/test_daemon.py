@@ -140,7 +140,7 @@ async def test_only_the_groups_asked_for(client: Client, work: Work) -> None:
 
 
 async def test_a_broker_that_goes_away_and_comes_back(client: Client, front: Front, work: Work, tmp_path: Path) -> None:
-    """What runs goes on while the broker is away; its outcome and log are sent when it is back."""
+    """A job continues while the broker is unreachable; its outcome and log are sent when it is back."""
     (job,) = await enqueue(client, "wait")
     worker = work(f"wait=sh -c 'while ! test -e {tmp_path}/go; do sleep 0.02; done; echo done'", lease_s=30)
     await worker.until("started", job)
@@ -157,7 +157,7 @@ async def test_a_broker_that_goes_away_and_comes_back(client: Client, front: Fro
 
 
 async def test_a_runner_that_breaks_fails_the_job(client: Client, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of the worker counts as a delivery and says what it is: given back, the job might break it for ever."""
+    """A fault of the worker fails the job and names its cause: a released job might break it again and again."""
 
     async def breaks(*_: object) -> None:
         raise RuntimeError("broken")

@@ -10,7 +10,7 @@ from worker.jobs.output import Output
 
 
 def taken(runs: Deliveries, n: int) -> list[Delivery]:
-    """So many runs that take up a slot each."""
+    """A number of deliveries that use a slot each."""
     job = Job(id="0" * 16, group_name="g", status="running", image="it", created_at="2026-11-23T00:00:00.000Z")
     started = [Delivery(job, Output(0), 30) for _ in range(n)]
     for run in started:
@@ -39,7 +39,7 @@ async def test_slots_that_become_free_together_are_asked_for_together(monkeypatc
 
 
 async def test_a_slot_that_stays_alone_is_asked_for_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slot does not wait for jobs that go on running."""
+    """A slot does not wait for jobs that continue."""
     monkeypatch.setattr("worker.daemon.deliveries._GATHER_S", 0.01)
     runs = Deliveries(4)
     first, *_ = taken(runs, 4)

@@ -1,4 +1,4 @@
-"""A disk that is full at the worker: the log keeps what was there, the cause is named, and nobody else is blamed."""
+"""A full disk at the worker: the log keeps its first part, the cause is named, and no other part is blamed."""
 
 import asyncio
 import signal
@@ -38,7 +38,7 @@ async def ended(client: Client, job: Job) -> Job:
 
 
 async def test_a_disk_that_becomes_full_in_the_middle(client: Client, start: Start, tmp_path: Path) -> None:
-    """Head and tail are in the log, between them how much is missing and why; the worker's own log says it too."""
+    """Head and tail are in the log, and between them the missing size and the cause, which the worker logs too."""
     much, other = await enqueue(client, "much", "other")
     program = await full(start, tmp_path, "256k", "--run", MUCH, "--run", "other=echo here")
     assert [(await ended(client, job)).status for job in (much, other)] == ["succeeded", "succeeded"]
@@ -57,7 +57,7 @@ async def test_a_disk_that_becomes_full_in_the_middle(client: Client, start: Sta
 
 
 async def test_a_payload_for_which_the_disk_has_no_room(client: Client, start: Start, tmp_path: Path) -> None:
-    """A job that wants its payload in a file fails, and is told why; one that takes it on stdin runs."""
+    """A job with its payload in a file fails with the cause; one that takes it on stdin runs."""
     (tmp_path / "t.toml").write_text(FILE + '[process.stdin]\nargv = ["cat"]\n')
     file, stdin = await enqueue(client, "file", "stdin", payload="x" * 100_000)
     program = await full(start, tmp_path, "64k", "--config", str(tmp_path / "t.toml"))

@@ -22,7 +22,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Site:
-    """A site that answers as it is told, and notes what it was asked."""
+    """A site that answers as the test sets it, and records its requests."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -139,7 +139,7 @@ async def test_an_answer_that_takes_too_long(site: Site, log: Output) -> None:
 
 
 async def test_nobody_there(log: Output) -> None:
-    """A site that cannot be reached is a failure that says so."""
+    """An unreachable site is a failure with the cause."""
     outcome = await run("http://127.0.0.1:1/", log)
     assert isinstance(outcome, Failed)
     assert outcome.reason == "http_error"

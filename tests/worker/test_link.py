@@ -129,7 +129,7 @@ async def test_a_proxy_in_between(stub: Stub, client: Client) -> None:
 @pytest.mark.parametrize("status", [200, 302, 404, 500])
 @pytest.mark.parametrize("text", ["", "<h1>Hello</h1>", "[" * 100_000, '{"error": 1}', '{"jobs": [{"id": 1}]}'])
 async def test_another_server(stub: Stub, client: Client, status: int, text: str) -> None:
-    """A server that is no broker is told as such with its address, whatever it says."""
+    """A server that is no broker is reported with its address, whatever it answers."""
     stub.answer = _says(status, text, Location="/elsewhere")
     with pytest.raises(TitanError, match=f"What answers at {stub.url}"):
         await client.next()

@@ -23,7 +23,7 @@ HOSTS = [b"my host", "h\N{LATIN SMALL LETTER O WITH DIAERESIS}st".encode(), b"h\
 
 @pytest.fixture(autouse=True)
 def _anew() -> Iterator[None]:
-    """The name of the host is asked for anew in each test, and after it."""
+    """The host name is read again in each test, and after it."""
     host_name.cache_clear()
     yield
     host_name.cache_clear()
@@ -92,7 +92,7 @@ async def test_bytes_that_are_not_text_are_passed_through(client: Client, start:
 
 @pytest.mark.slow
 async def test_a_command_whose_name_is_not_text(client: Client, start: Start) -> None:
-    """It cannot be started, which is told in words that the broker takes."""
+    """It cannot be started; the broker accepts the error text."""
     program = await start("--run", os.fsdecode(b"bad=/nowhere/\xff"))
     (job,) = await enqueue(client, "bad")
     await program.says(f"job {job.id}: failed")

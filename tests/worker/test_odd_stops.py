@@ -44,7 +44,7 @@ async def running(client: Client, start: Start, folder: Path, *images: str) -> P
 
 @pytest.mark.parametrize("image", ["async/swallows", "async/shields", "async/blocks", "pool/stuck", "deaf"])
 async def test_a_stop_ends_in_time_whatever_jobs_do(client: Client, start: Start, tmp_path: Path, image: str) -> None:
-    """A job that is deaf to every request to end is given back, uncounted, when the grace is over."""
+    """A job that ignores every request to end is released, uncounted, when the grace has ended."""
     program = await running(client, start, tmp_path, image)
     took_s, code = await stopped(program)
     assert took_s < GRACE_S + MORE_S
@@ -54,7 +54,7 @@ async def test_a_stop_ends_in_time_whatever_jobs_do(client: Client, start: Start
 
 
 async def test_a_stop_does_not_wait_for_what_jobs_left_behind(client: Client, start: Start, tmp_path: Path) -> None:
-    """Tasks and threads of jobs that are over hold up no stop, and do not change the exit code."""
+    """Tasks and threads of finished jobs delay no stop, and do not change the exit code."""
     program = await running(client, start, tmp_path, "async/leaks")
     await program.says(": succeeded")
     took_s, code = await stopped(program)

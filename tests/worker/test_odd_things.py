@@ -33,7 +33,7 @@ class Bench:
         self._numbers = count()
 
     async def tried(self, row: Row, case: Case) -> tuple[str, ...]:
-        """How the job ended, beside its neighbour, and what ran in its slot afterwards."""
+        """How the job ended, its neighbour meanwhile, and the next job in its slot."""
         go = self._folder / f"go-{next(self._numbers)}"
         neighbour = await self._running(NewJob(image=self._neighbour, payload=str(go)))
         odd = NewJob(image=case.image, payload=case.payload, timeout=case.timeout)

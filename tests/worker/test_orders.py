@@ -1,4 +1,4 @@
-"""Workers that say that they are there, and what they do when they are told to be quiet, to resume or to drain."""
+"""Heartbeats of workers, and the orders quiet, resume and drain."""
 
 import pytest
 
@@ -38,7 +38,7 @@ async def test_a_worker_is_known_while_it_runs(client: Client, work: Work) -> No
 
 
 async def test_quiet_and_resume(client: Client, work: Work) -> None:
-    """A quiet worker takes nothing, also not with the poll that waits; resumed it takes what is there."""
+    """A quiet worker takes nothing, not even with its waiting poll; after resume it takes the queued jobs."""
     worker = work("quick=true", name="w1", wait_s=20)
     await says(client, state="working")
     await client.order("w1", "quiet")
@@ -51,7 +51,7 @@ async def test_quiet_and_resume(client: Client, work: Work) -> None:
 
 
 async def test_drain(client: Client, work: Work) -> None:
-    """A worker that is told to drain stops as after SIGTERM: what runs may end."""
+    """A worker with the order drain stops as after SIGTERM: running jobs may end."""
     (job,) = await enqueue(client, "short")
     worker = work("short=sleep 0.3", name="w1")
     await worker.until("started", job)
@@ -62,7 +62,7 @@ async def test_drain(client: Client, work: Work) -> None:
 
 
 async def test_an_order_is_carried_out_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An order that is told again, since the word that it is done was lost, is not carried out again."""
+    """An order that is repeated, since the report of it was lost, is not carried out again."""
     done: list[str] = []
     loop = AnnounceLoop(client, lambda: Announcement(name="w1", host="h"), done.append, lambda _: None)
 

@@ -113,7 +113,7 @@ async def test_ring_that_cannot_be_written_over(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_refusal_is_said_once_until_it_changes(caplog: pytest.LogCaptureFixture) -> None:
-    """What does not pass by itself is one error in the log, and another one when the broker says something else."""
+    """A lasting refusal is one error in the log, and another one when the broker changes its message."""
     backoff = Backoff("announce")
     for said in ("not so", "not so", "nor so", "nor so"):
         backoff.failed(Invalid(said))
@@ -135,7 +135,7 @@ def test_waits_double_with_jitter_and_respect_retry_after() -> None:
 
 
 def test_one_line_an_outage(caplog: pytest.LogCaptureFixture) -> None:
-    """The log has a line when it begins and one when it is over."""
+    """The log has a line when an outage begins and one when it ends."""
     caplog.set_level("INFO")
     backoff = Backoff("touch")
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""The process runner: how a command is started, what becomes of it, and that nothing of it stays behind."""
+"""The process runner: how a command is started, its outcome, and that no process of it is left."""
 
 import asyncio
 import errno
@@ -102,13 +102,13 @@ async def test_death_by_a_signal_without_a_name() -> None:
 
 
 async def test_a_command_that_is_not_there(tmp_path: Path) -> None:
-    """A command that cannot be found is a failure that says so."""
+    """A command that cannot be found is a failure with the reason."""
     missing = str(tmp_path / "nothing")
     assert await Ran(missing).end() == Failed("not_started", f"cannot run {missing!r}: No such file or directory")
 
 
 async def test_a_command_that_may_not_be_run(tmp_path: Path) -> None:
-    """A file that is not executable is a failure that says so."""
+    """A file that is not executable is a failure with the reason."""
     file = tmp_path / "plain"
     file.write_text("#!/bin/sh\n")
     assert await Ran(str(file)).end() == Failed("not_started", f"cannot run {str(file)!r}: Permission denied")
@@ -145,7 +145,7 @@ async def test_a_payload_that_is_not_read(script: str) -> None:
 
 
 async def test_the_command_is_not_given_to_a_shell() -> None:
-    """Arguments are passed as they stand in the table."""
+    """Arguments are passed exactly as the table has them."""
     ran = Ran("printf", "%s\n", "$HOME; echo *", "`id`")
     assert await ran.end() == Succeeded()
     assert await ran.text() == "$HOME; echo *\n`id`\n"
@@ -216,7 +216,7 @@ async def test_a_timeout_kills_what_ignores_term() -> None:
 
 
 async def test_children_left_behind_are_killed() -> None:
-    """When the command has ended, what it left in the background is killed; it does not hold up the job."""
+    """When the command has ended, its background processes are killed; they do not delay the report."""
     ran = sh("sleep 60 & echo $!")
     began = time.monotonic()
     assert await ran.end() == Succeeded()
@@ -236,7 +236,7 @@ async def test_a_child_that_left_the_group_does_not_hold_up_the_job() -> None:
 
 
 async def test_a_child_that_left_and_prints_for_ever_does_not_hold_up_the_job() -> None:
-    """Nor does one that goes on printing: it is read for half a second more and then no longer."""
+    """Nor does one that continues to print: it is read for half a second more and then no longer."""
     ran = python(
         "import os\nended, ends = os.pipe()\npid = os.fork()\nif pid: print(pid)\nelse:\n"
         " os.setsid(); os.close(ends); os.read(ended, 1)\n while True: os.write(1, b'x' * 4096)"

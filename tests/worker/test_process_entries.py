@@ -33,7 +33,7 @@ async def test_cwd_and_env(tmp_path: Path) -> None:
 
 
 async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    """A cwd that is missing is a failure that says so."""
+    """A missing cwd is a failure with the reason."""
     outcome = await Ran("true", entry={"cwd": str(tmp_path / "no")}).end()
     assert outcome == Failed("not_started", "cannot run 'true': No such file or directory")
 
@@ -66,7 +66,7 @@ async def test_the_payload_in_a_file(monkeypatch: pytest.MonkeyPatch, open_to_al
 
 
 async def test_an_allocation_past_the_limit() -> None:
-    """A command that wants more memory than its entry allows does not get it; the worker is none the worse."""
+    """A command that needs more memory than its entry allows does not get it; the worker continues."""
     ran = python("x = bytearray(1 << 30)", entry={"limits": Limits(memory_bytes=256 << 20)})
     assert await ran.end() == Failed("bad_exit", "exit code 1")
     assert "MemoryError" in await ran.text()
@@ -113,7 +113,7 @@ async def test_what_a_run_used() -> None:
 
 
 async def test_a_gigabyte_of_output() -> None:
-    """A job that prints 1 GiB succeeds; the worker keeps what it was told to and counts the rest."""
+    """A job that prints 1 GiB succeeds; the worker keeps as much as its setting allows and counts the rest."""
     ran = Ran("head", "-c", str(1 << 30), "/dev/zero", keep_bytes=1000)
     assert await ran.end() == Succeeded()
     assert ran.log.cut_bytes == (1 << 30) - 1000

@@ -31,7 +31,7 @@ def blocks(kind: str) -> list[str]:
 
 
 def steps(*, of_containers: bool) -> list[tuple[str, str]]:
-    """Each command, with what the page says it prints."""
+    """Each command, with its output on the page."""
     found = [
         step.partition("\n") for block in blocks("console") for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
     ]

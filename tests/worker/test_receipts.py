@@ -9,7 +9,7 @@ from worker.client import Client
 
 
 async def test_receipts_tell_how_a_run_went(client: Client, work: Work) -> None:
-    """Exit code or signal, times, memory and the size of the log stand at the job."""
+    """The job shows exit code or signal, times, memory and the size of the log."""
     good, bad, killed = await enqueue(client, "good", "bad", "killed", timeout=30)
     size_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + (200 << 20)
     burn = f"x = bytearray({size_bytes}); sum(range(3_000_000)); print(12345)"
@@ -29,7 +29,7 @@ async def test_receipts_tell_how_a_run_went(client: Client, work: Work) -> None:
 
 
 async def test_each_run_has_a_receipt(client: Client, work: Work, tmp_path: Path) -> None:
-    """A command that cannot start, an address that is not there and functions leave one too, however short they are."""
+    """A command that cannot start, an address that does not exist and short functions leave one too."""
     (tmp_path / "worker.toml").write_text('[http."http://127.0.0.1:1/"]\n')
     images = ("missing", "http://127.0.0.1:1/", "raises", "raises_there", "quick", "number")
     jobs = await enqueue(client, *images)

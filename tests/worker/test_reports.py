@@ -121,7 +121,7 @@ async def test_an_outcome_that_is_refused(client: Client, work: Work, monkeypatc
 
 
 async def test_a_report_that_nobody_will_take(client: Client, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A report that is refused for good is given up: the job comes back when its lease ends, the exit code says so."""
+    """After a lasting refusal the report is given up: the job is requeued when its lease ends; the exit code is 1."""
 
     async def refuses(*_: object) -> None:
         raise Invalid
@@ -164,7 +164,7 @@ async def test_an_outcome_that_the_broker_will_never_take(
 
 
 async def test_a_release_that_the_broker_will_never_take(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The job is failed: given back by the end of its lease it would run again."""
+    """The job is failed: if its lease just ended, it would run again."""
 
     async def refuses(*_: object, **__: object) -> None:
         raise Invalid("Too long.")

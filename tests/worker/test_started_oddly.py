@@ -52,7 +52,7 @@ async def finished(client: Client, job: Job) -> Job:
 
 
 async def sent(client: Client, job: Job) -> bytes:
-    """The log of a job once the worker has sent it; a worker that was told to stop has."""
+    """The log of a job once the worker has sent it; a worker that was stopped has sent it."""
     assert (await finished(client, job)).status == "succeeded"
     return await read_log(client, job)
 
@@ -81,7 +81,7 @@ async def test_commands_start_as_ever(
 
 
 async def running(start: Start, tmp_path: Path, *words: str) -> Program:
-    """A worker that runs a job, which ends when the file `go` is there."""
+    """A worker that runs a job, which ends when the file `go` exists."""
     script = f"sh -c 'echo $$ >{tmp_path}/pid; while ! test -e {tmp_path}/go; do sleep 0.02; done'"
     program = await start("--run", f"wait={script}", *words)
     await written(tmp_path / "pid")

@@ -1,4 +1,4 @@
-"""How a worker stops: it drains, gives back what is left, or stops now."""
+"""How a worker stops: it drains, releases the rest, or stops now."""
 
 import asyncio
 from pathlib import Path
@@ -12,7 +12,7 @@ from worker.client import Client
 
 
 async def test_draining_waits_for_jobs_and_logs(client: Client, work: Work, tmp_path: Path) -> None:
-    """A worker told to stop takes nothing more, and lets its jobs end, reports them and sends their logs."""
+    """A worker that was stopped takes nothing more, and lets its jobs end, reports them and sends their logs."""
     first, second = await enqueue(client, "wait", "wait")
     wait = f"wait=sh -c 'touch {tmp_path}/$TITAN_JOB_ID; while ! test -e {tmp_path}/go; do sleep 0.02; done; echo done'"
     worker = work(wait, concurrency=1)
@@ -39,7 +39,7 @@ async def test_draining_gives_back_what_takes_too_long(client: Client, work: Wor
 async def test_draining_without_a_broker_ends_in_time(
     client: Client, front: Front, work: Work, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A worker that can report to nobody ends all the same, and its exit code says so."""
+    """A worker without a broker for its reports still ends; its exit code is 1."""
     monkeypatch.setattr("worker.daemon.daemon.LAST_REPORTS_S", 0.2)
     await enqueue(client, "hang")
     worker = work(f"hang=sh -c 'echo $$ >{tmp_path}/pid; exec sleep 60'", grace_s=0.1)

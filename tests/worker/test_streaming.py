@@ -25,7 +25,7 @@ def waits(folder: Path, begins: str, ends: str) -> str:
 
 
 async def test_a_log_is_followed_while_its_job_runs(client: Client, work: Work, tmp_path: Path) -> None:
-    """What a job prints is there to be read before it ends, in order and with its colours, and whole afterwards."""
+    """The output of a job can be read before it ends, in order and with its colours, and as a whole afterwards."""
     (job,) = await enqueue(client, "wait")
     worker = work(waits(tmp_path, r"\033[31mone\n", r"two\377\n"), stream_s=0.05)
     seen = b""
@@ -43,7 +43,7 @@ async def test_a_log_is_followed_while_its_job_runs(client: Client, work: Work, 
 async def test_a_log_is_followed_through_a_broker_that_goes_away(
     client: Client, front: Front, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A follower whose broker goes away goes on where it was, at the next broker or when it is back."""
+    """A follower whose broker goes away continues at its position, at the next broker or when it is back."""
     second = Front(front.broker)
     await second.start()
     monkeypatch.setattr("worker.http_session._CONNECT_S", 1.0)

@@ -166,10 +166,10 @@ def test_reload_takes_a_file_whole_or_not_at_all(tmp_path: Path) -> None:
     file.write_text("[process.b]\nargv = ['tac']\n[process.c]")
     with pytest.raises(ValueError, match="argv"):
         tables.reload()
-    assert tables.now.names == ["a"]
+    assert tables.current.names == ["a"]
     file.write_text("[process.b]\nargv = ['tac']")
     tables.reload()
-    assert tables.now.names == ["b"]
+    assert tables.current.names == ["b"]
 
 
 class Says:
@@ -191,7 +191,7 @@ class Says:
 
 
 async def test_each_job_is_looked_up_when_it_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A reload holds for the next job. One that cannot be run goes back, and the log says so once for each image."""
+    """A reload holds for the next job. A job that cannot run is released, and the log has one line for each image."""
     file = tmp_path / "worker.toml"
     file.write_text("[process.a]\nargv = ['cat']")
     tables, says = Tables(WorkerSettings(config=str(file))), Says()

@@ -17,7 +17,7 @@ async def _for_ever(ended: threading.Event) -> None:
 
 @pytest.mark.parametrize("turns", [1, 2, 50])
 async def test_work_ends_with_who_started_it(turns: int) -> None:
-    """However soon it is cancelled, its thread goes on with nothing."""
+    """However soon it is cancelled, its thread does nothing more."""
     ended = threading.Event()
     running = asyncio.create_task(run_in_thread(lambda: _for_ever(ended)))
     for _ in range(turns):

@@ -1,4 +1,4 @@
-"""Why a broker cannot be reached: each cause in its own words, with what to do."""
+"""Why a broker cannot be reached: each cause has its own message, with what to do."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ KEY = aiohttp.client_reqrep.ConnectionKey("h", 80, False, True, None, None, None
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("127.0.0.1:8080", "Write http://127.0.0.1:8080, or https://127.0.0.1:8080 for a broker with TLS."),
         ("localhost", "Write http://localhost,"),
@@ -34,11 +34,11 @@ KEY = aiohttp.client_reqrep.ConnectionKey("h", 80, False, True, None, None, None
         ("", "no broker"),
     ],
 )
-def test_an_address_that_cannot_be_a_brokers(text: str, told: str) -> None:
+def test_an_address_that_cannot_be_a_brokers(text: str, message: str) -> None:
     """What is wrong with an address is said, and how to write it; a password in it is not shown."""
     with pytest.raises(ValueError, match=r"\.$") as raised:
         broker_address(text)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert "secret" not in str(raised.value)
 
 
@@ -75,22 +75,22 @@ async def test_nobody_listens(unused_tcp_port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "scheme", "told"),
+    ("answer", "scheme", "message"),
     [
         (b"SSH-2.0-x\r\n", "http", "does not speak HTTP"),
         (b"SSH-2.0-x\r\n", "https", "It has no TLS at this port. Its address is perhaps http://"),
         (b"", "http", "If it has TLS, its address is https://"),
     ],
 )
-async def test_something_else_listens(answer: bytes, scheme: str, told: str) -> None:
-    """A server of another kind is told apart from a broker that is away."""
+async def test_something_else_listens(answer: bytes, scheme: str, message: str) -> None:
+    """A server of another kind is distinguished from an unreachable broker."""
     server, place = await listening(answer)
     async with server:
-        assert told in await reason(f"{scheme}://{place}")
+        assert message in await reason(f"{scheme}://{place}")
 
 
 async def test_a_certificate_that_is_not_trusted(tmp_path: Path) -> None:
-    """An authority that is not known is told, and so is plain HTTP to a port with TLS."""
+    """An unknown authority is reported, and so is plain HTTP to a port with TLS."""
     ours, others = Authority(tmp_path, "ours"), Authority(tmp_path, "others")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(ours.certificate("server"))
@@ -101,25 +101,26 @@ async def test_a_certificate_that_is_not_trusted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "told"), [(62, "for another name than h"), (10, "has expired"), (9, "is not valid yet"), (19, "--ca-file")]
+    ("code", "message"),
+    [(62, "for another name than h"), (10, "has expired"), (9, "is not valid yet"), (19, "--ca-file")],
 )
-def test_what_is_wrong_with_a_certificate(code: int, told: str) -> None:
-    """Another name, and a time that is over or not yet come, are told apart from an authority that is not known."""
+def test_what_is_wrong_with_a_certificate(code: int, message: str) -> None:
+    """A wrong name and an expired or future certificate are distinguished from an unknown authority."""
     fault = ssl.SSLCertVerificationError("x")
     fault.verify_code = code
     error = aiohttp.ClientConnectorCertificateError(KEY, fault)
-    assert told in explain_failure(error, "https://h", has_answered=False, limit_s=5)
+    assert message in explain_failure(error, "https://h", has_answered=False, limit_s=5)
 
 
 def test_names_that_are_not_known() -> None:
-    """A name that does not exist is told apart from a name server that is away."""
-    for number, told in ((socket.EAI_NONAME, "Look for a typo"), (socket.EAI_AGAIN, "no name server answers")):
+    """A name that does not exist is distinguished from a name server that does not answer."""
+    for number, message in ((socket.EAI_NONAME, "Look for a typo"), (socket.EAI_AGAIN, "no name server answers")):
         error = aiohttp.ClientConnectorDNSError(KEY, socket.gaierror(number, "x"))
-        assert told in explain_failure(error, "http://h", has_answered=False, limit_s=5)
+        assert message in explain_failure(error, "http://h", has_answered=False, limit_s=5)
 
 
 def test_no_connection_in_time() -> None:
-    """A host that does not take connections, or not with TLS, is told with the time that it had."""
+    """A host that accepts no connections, or none with TLS, is reported with the time that it had."""
     error = aiohttp.ConnectionTimeoutError()
     assert "within 5 s" in explain_failure(error, "http://h", has_answered=False, limit_s=5)
     assert "If it has no TLS, its address is http://h." in explain_failure(

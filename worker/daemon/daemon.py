@@ -170,7 +170,7 @@ class Worker:
             name=self._name,
             host=host_name(),
             version=own_version(),
-            runner=self._tables.now.kinds,
+            runner=self._tables.current.kinds,
             state=state,
             slots=self._settings.concurrency,
             busy=len(running),

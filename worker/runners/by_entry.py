@@ -29,12 +29,12 @@ class RunnerByEntry:
 
     async def open(self) -> None:
         """Prepare the runners of the table."""
-        for kind in self._tables.now.types:
+        for kind in self._tables.current.types:
             await self._runner(kind).open()
 
     async def run(self, job: Job, log: Output) -> Outcome:
         """Run the job as its entry says."""
-        entry = self._tables.now.entry(job.image)
+        entry = self._tables.current.entry(job.image)
         if entry is None:
             return self._cannot_run(job)
         return await self._runner(type(entry)).run(entry, job, log)

@@ -25,8 +25,8 @@ def main(arguments: list[str]) -> None:
     functions.load(arguments[1:])
     with socket.socket(fileno=int(arguments[0])) as connection:
         connection.set_inheritable(False)  # programs of a function must not inherit it
-        while length := _read(connection, LENGTH.size):
-            reply = _run_request(decode_request(_read(connection, length_of(length))))
+        while header := _read(connection, LENGTH.size):
+            reply = _run_request(decode_request(_read(connection, length_of(header))))
             connection.sendall(encode(reply))
 
 
@@ -43,7 +43,7 @@ def _run_request(request: Request) -> Reply:
 def _outcome(name: str, job: Job) -> tuple[Outcome, bytes]:
     """The outcome of the function, and the text that is added to its output."""
     try:
-        return outcome_of(functions.called(functions.find(name), job))
+        return outcome_of(functions.call(functions.find(name), job))
     except BaseException as error:  # noqa: BLE001 -- the handler's own, whatever it is
         return exception_outcome(error), traceback_of(error)
 

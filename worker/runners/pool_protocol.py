@@ -42,9 +42,9 @@ def encode(message: Request | Reply) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
-def length_of(length: bytes) -> int:
+def length_of(header: bytes) -> int:
     """How many bytes follow."""
-    return int(LENGTH.unpack(length)[0])
+    return int(LENGTH.unpack(header)[0])
 
 
 def reply_of(outcome: Outcome, *, needs_replacement: bool) -> Reply:

@@ -65,7 +65,7 @@ def find(name: str) -> Handler:
     return _handlers[name]
 
 
-def called(handler: Handler, job: Job) -> Any:
+def call(handler: Handler, job: Job) -> Any:
     """The result of the function for this job; of an async one, the coroutine."""
     payload = job.payload or ""
     return handler.call(payload, job) if handler.takes_job else handler.call(payload)

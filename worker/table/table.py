@@ -62,16 +62,16 @@ class Table(Struct, frozen=True):
 
 
 class Tables:
-    """The table in force. Callers read `now` each time, so that `reload` can replace it."""
+    """The table in force. Callers read `current` each time, so that `reload` can replace it."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         """Read it. Raises ValueError as read_table does."""
         self._settings = settings
-        self.now = read_table(settings)
+        self.current = read_table(settings)
 
     def reload(self) -> None:
         """Read it again. Raises ValueError as read_table does; then the old one stays."""
-        self.now = read_table(self._settings)
+        self.current = read_table(self._settings)
 
 
 def read_table(settings: WorkerSettings) -> Table:

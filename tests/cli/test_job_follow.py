@@ -68,7 +68,7 @@ async def stub() -> AsyncIterator[Stub]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A follower takes a moment for a long silence."""
-    monkeypatch.setattr("worker.client._SILENCE_S", 0.2)
+    monkeypatch.setattr("worker.client._FOLLOW_PAUSE_S", 0.2)
     monkeypatch.setattr(sys.modules["broker.cli.job.log"], "_MIN_INTERVAL_S", 0.01)
 
 

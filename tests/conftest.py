@@ -28,6 +28,9 @@ BACKENDS = ("fake", "valkey", "redis")
 NOW = 1_795_461_794_165
 """A time for tests that pass their own: 2026-11-23T19:23:14.165Z."""
 
+EXPIRING = {"answer", "brokers", "worker", "workers", "pollers", "image_pollers"}
+EXPIRING |= {"session", "sessions", "total", "counted", "flushed", "asked", "asked_images"}
+"""Kinds of keys that no group leads to, and that expire."""
 
 SERVICES = frozenset({"valkey_url", "redis_url", "cluster_url", "store_server", "broker", "up", "server", "s3"})
 """Fixtures that start a program; a test that asks for one of them, or has a real backend, is of the slow lane."""
@@ -177,7 +180,10 @@ async def assert_known_keys(store: Store) -> None:
     known = [key.decode() async for key in store.redis.scan_iter(f"{prefix}*", 1000)]
     for key in known:
         kind = key.removeprefix(f"{prefix}:").partition(":")[2].partition(":")[0]
-        if kind in {"answer", "worker", "workers", "pollers", "image_pollers"}:
+        if kind == "bulk":
+            is_running = await store.redis.hget(key, "state") in {b"running", b"stopping"}
+            assert (await store.redis.pttl(key) > 0) != is_running, key
+        elif kind in EXPIRING:
             assert await store.redis.pttl(key) > 0, key
         else:
             assert kind in {
@@ -195,5 +201,9 @@ async def assert_known_keys(store: Store) -> None:
                 "fence",
                 "bytes",
                 "notices",
+                "imported",
+                "audit",
+                "bulks",
+                "bulks_running",
             }, key
     await store.redis.unlink(*known)  # so that the next tests' scans stay short

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 _MARK = "---- titan ----"
+LIMIT_S = 300
+"""How long a session may take; on an idle machine one takes a quarter of a minute."""
 
 
 class Step(NamedTuple):
@@ -25,25 +27,41 @@ class Step(NamedTuple):
 
 
 def steps(page: Path) -> list[Step]:
-    """The commands of a page, in order."""
+    """The commands of a page, in order. Lines that begin with `> ` continue a command, as in a shell."""
     blocks = re.findall(r"^```console\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     parts = [part for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
-    return [Step(command, output) for command, _, output in (part.partition("\n") for part in parts)]
+    return [_step(part) for part in parts]
+
+
+def _step(part: str) -> Step:
+    first, _, rest = part.partition("\n")
+    more = re.match(r"(?:> .*\n)*", rest)
+    assert more is not None
+    lines = [first, *(line.removeprefix("> ") for line in more[0].splitlines())]
+    return Step("\n".join(lines), rest[more.end() :])
 
 
 def run(session: list[Step], folder: Path, port: int) -> list[str]:
-    """Run the commands in one shell in a folder; what each printed. 127.0.0.1:8080 becomes the broker's address."""
+    """Run the commands in one shell in a folder; what each printed. 127.0.0.1:8080 becomes the broker's address.
+
+    What they leave running ends with the shell.
+    """
     script = "".join(f"{step.command}\necho '{_MARK}'\n" for step in session)
     script = script.replace("./titan ", f'"{sys.executable}" -m broker ').replace("127.0.0.1:8080", f"127.0.0.1:{port}")
     shell = subprocess.run(
         ["bash", "-s"],
-        input=script,
+        input=f"trap 'kill $(jobs -p) 2>/dev/null' EXIT\n{script}",
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TITAN_BROKER_URL": f"http://127.0.0.1:{port}"},
+        env=os.environ
+        | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "TITAN_BROKER_URL": f"http://127.0.0.1:{port}",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=100,
+        timeout=LIMIT_S,
         check=True,
     )
     return shell.stdout.split(f"{_MARK}\n")[:-1]

@@ -76,7 +76,7 @@ class Store(JobStore):
     def __init__(
         self, redis: Redis, settings: BrokerSettings, wire: Multiplexer | None = None, *, is_plain: bool = False
     ) -> None:
-        names = [keys.partition(settings.key_prefix, number) for number in range(settings.partitions)]
+        names = [keys.partition(settings.key_prefix, number) for number in range(settings.partitions or 1)]
         super().__init__(topology_on(redis, names, wire, settings.store_timeout_s), settings, is_plain=is_plain)
         self.redis = redis
         self.start, self.settle, self.give_back = (
@@ -89,6 +89,7 @@ class Store(JobStore):
         self.show, self.cancel, self.retry, self.remove, self.list = (
             jobs.show, jobs.cancel, jobs.retry, jobs.remove, jobs.list
         )  # fmt: skip
+        self.promote = jobs.promote
         self.log, self.has_log, self.follow = jobs.log, jobs.has_log, jobs.follow
         self.configure = self.groups.configure
         self.reap, self.check, self.check_leftovers = maintenance.reap, maintenance.check, maintenance.check_leftovers

@@ -4,7 +4,7 @@ Every method raises the class of broker.core.errors that the error body names, o
 No request is sent twice: only the caller knows what is safe to repeat.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
@@ -13,10 +13,24 @@ import msgspec
 from msgspec import Struct
 
 from broker.core.states import Status
-from broker.models.groups import Group, GroupSettings, GroupsWrapper, GroupWrapper
+from broker.models.audit import AuditWrapper
+from broker.models.brokers import BrokersWrapper
+from broker.models.bulk import Bulk, BulksWrapper, BulkWrapper, NewBulk
+from broker.models.failures import MAX_FAILURE_LOOKS, Failures
+from broker.models.groups import (
+    Group,
+    GroupChanges,
+    GroupPatch,
+    GroupSettings,
+    GroupsWrapper,
+    GroupWrapper,
+)
+from broker.models.history import History
 from broker.models.jobs import Job, JobsWrapper, JobWrapper, NewJob
 from broker.models.reports import Finish, Held
 from broker.models.results import Outcome, Outcomes
+from broker.models.stats import Stats, Window
+from broker.models.why import Explanation
 from broker.models.workers import Announcement, Order, Orders, Receipt, Worker, WorkersWrapper, WorkerWrapper
 from worker.http_session import HttpSession, Query
 from worker.responses import BrokerSilent, BrokerUnavailable, decode_answer
@@ -42,6 +56,29 @@ class Client(HttpSession):
     async def show(self, group: str, job_id: str) -> Job:
         """One job."""
         return (await self.request_json("GET", _job(group, job_id), JobWrapper)).job
+
+    async def find(self, job_id: str) -> Job:
+        """A job in whichever group."""
+        return (await self.request_json("GET", f"/jobs/{quote(job_id, safe='')}", JobWrapper)).job
+
+    async def history(self, group: str, job_id: str) -> History:
+        """What happened to the job."""
+        return await self.request_json("GET", f"{_job(group, job_id)}/history", History)
+
+    async def why(self, group: str, job_id: str = "") -> Explanation:
+        """Why the job does not run; without an id, why the first queued job of the group does not."""
+        return await self.request_json("GET", f"{_job(group, job_id) if job_id else _group(group)}/why", Explanation)
+
+    async def failures(self, group: str, looks: int = MAX_FAILURE_LOOKS) -> Failures:
+        """The causes of the group's last failures."""
+        return await self.request_json("GET", f"{_group(group)}/failures", Failures, query=[("looks", looks)])
+
+    async def look(self, group: str, filters: Query) -> JobsWrapper:
+        """A page of the jobs that pass: `filters` are parameters of a list, such as ("image", "send").
+
+        It may have few jobs, or none, and still a cursor; `looked` and `of` say how many jobs were read.
+        """
+        return await self.request_json("GET", _jobs(group), JobsWrapper, query=filters)
 
     async def next(
         self,
@@ -107,6 +144,10 @@ class Client(HttpSession):
         """Create a job that repeats a finished one; the new job."""
         return (await self.request_json("POST", f"{_job(group, job_id)}/retry", JobWrapper)).job
 
+    async def promote(self, group: str, job_id: str) -> Job:
+        """Queue a delayed job now."""
+        return (await self.request_json("POST", f"{_job(group, job_id)}/promote", JobWrapper)).job
+
     async def remove(self, group: str, job_id: str) -> None:
         """Delete a finished job and its log."""
         await self.request_headers("DELETE", _job(group, job_id))
@@ -153,13 +194,17 @@ class Client(HttpSession):
         async with self.stream("GET", f"{_job(group, job_id)}/log", query=query, pause_s=_FOLLOW_PAUSE_S) as answer:
             yield int(answer.headers.get("Titan-Log-Start", start)), answer.content.iter_any()
 
-    async def announce(self, worker: Announcement, wait_s: int = 0, seen: str = "") -> Orders:
+    async def announce(
+        self, worker: Announcement, wait_s: int = 0, seen: str = "", without: Collection[str] = ()
+    ) -> Orders:
         """Send a heartbeat of this worker; its order and the cancelled jobs.
 
-        Waits up to `wait_s` (0..30) for an order or a cancelled job. `seen` is that of the previous answer.
+        Waits up to `wait_s` (0..30) for an order or a cancelled job. `seen` is that of the previous answer. `without`:
+        fields that are not sent, since an older broker refuses them.
         """
         query = [("wait", wait_s or ""), ("seen", seen)]
-        return await self.request_json("POST", "/workers", Orders, worker, query=query, extra_s=wait_s)
+        body = {name: value for name, value in _set_fields(worker).items() if name not in without}
+        return await self.request_json("POST", "/workers", Orders, body, query=query, extra_s=wait_s)
 
     async def workers(self, n: int = 50, cursor: str = "") -> tuple[list[Worker], str]:
         """A page of the workers, and the cursor of the next page; "" is the end."""
@@ -175,6 +220,31 @@ class Client(HttpSession):
         path = f"/workers/{quote(name, safe='')}/order"
         return (await self.request_json("POST", path, WorkerWrapper, {"order": order})).worker
 
+    async def brokers(self, n: int = 50, cursor: str = "") -> BrokersWrapper:
+        """A page of the brokers of the store, with the layout of the store."""
+        return await self.request_json("GET", "/brokers", BrokersWrapper, query=[("n", n), ("cursor", cursor)])
+
+    async def bulk(self, group: str, given: NewBulk, key: str = "") -> Bulk:
+        """Begin a bulk; the broker carries it out. With a `key` the same call may be repeated."""
+        body = _set_fields(given)
+        return (await self.request_json("POST", f"{_group(group)}/bulk", BulkWrapper, body, key=key)).bulk
+
+    async def bulks(self, n: int = 50, cursor: str = "") -> BulksWrapper:
+        """A page of the bulks, the newest first."""
+        return await self.request_json("GET", "/bulk", BulksWrapper, query=[("n", n), ("cursor", cursor)])
+
+    async def show_bulk(self, bulk_id: str) -> Bulk:
+        """One bulk."""
+        return (await self.request_json("GET", f"/bulk/{quote(bulk_id, safe='')}", BulkWrapper)).bulk
+
+    async def stop_bulk(self, bulk_id: str) -> Bulk:
+        """Stop a bulk."""
+        return (await self.request_json("DELETE", f"/bulk/{quote(bulk_id, safe='')}", BulkWrapper)).bulk
+
+    async def audit(self, n: int = 50, cursor: str = "") -> AuditWrapper:
+        """A page of the audit, the newest act first."""
+        return await self.request_json("GET", "/audit", AuditWrapper, query=[("n", n), ("cursor", cursor)])
+
     async def groups(self, n: int = 50, cursor: str = "") -> tuple[list[Group], str]:
         """A page of the groups, and the cursor of the next page; "" is the end."""
         page = await self.request_json("GET", "/groups", GroupsWrapper, query=[("n", n), ("cursor", cursor)])
@@ -184,10 +254,25 @@ class Client(HttpSession):
         """One group: its settings and counts."""
         return (await self.request_json("GET", _group(name), GroupWrapper)).group
 
+    async def stats(self, group: str = "", window: Window = "1h") -> Stats:
+        """What happened to the jobs of a group, or of all groups, in the last hour or day."""
+        path = f"{_group(group)}/stats" if group else "/stats"
+        return await self.request_json("GET", path, Stats, query=[("window", window)])
+
     async def configure(self, name: str, settings: GroupSettings) -> Group:
         """Replace the group's settings; what is not given gets its default."""
         body = {"group": _set_fields(settings)}
         return (await self.request_json("PUT", _group(name), GroupWrapper, body)).group
+
+    async def group_tagged(self, name: str) -> tuple[Group, str]:
+        """One group, and the tag of its settings for `adjust`."""
+        answer, tag = await self.request_tagged("GET", _group(name), GroupWrapper)
+        return answer.group, tag
+
+    async def adjust(self, name: str, changes: GroupChanges, if_match: str = "") -> Group:
+        """Change some settings of the group; the others keep their values. Raises Changed if it has another tag."""
+        body = GroupPatch(changes)
+        return (await self.request_tagged("PATCH", _group(name), GroupWrapper, body, if_match))[0].group
 
     async def list(  # the last method: after it `list` would no longer be the type
         self,

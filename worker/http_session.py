@@ -78,6 +78,15 @@ class HttpSession:
         async with self._send(method, path, _json(body), query, _JSON | headers, self._total_limit(extra_s)) as answer:
             return decode_answer(await answer.read(), result_type, str(answer.url))
 
+    async def request_tagged(
+        self, method: str, path: str, result_type: type[T], body: object = None, if_match: str = ""
+    ) -> tuple[T, str]:
+        """Send a JSON request, with If-Match if given; the decoded answer and its ETag."""
+        headers = _JSON | ({"If-Match": if_match} if if_match else {})
+        async with self._send(method, path, _json(body), (), headers, self._total_limit()) as answer:
+            decoded = decode_answer(await answer.read(), result_type, str(answer.url))
+            return decoded, answer.headers.get("ETag", "")
+
     async def request_headers(self, method: str, path: str, body: object = None) -> Mapping[str, str]:
         """Send a request whose answer has no body; the headers of the answer."""
         async with self._send(method, path, _json(body), (), _JSON, self._total_limit()) as answer:

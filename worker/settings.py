@@ -3,9 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
@@ -121,28 +119,3 @@ def with_variables(variables: Mapping[bytes, bytes]) -> Iterator[None]:
                 os.environb.pop(name, None)
             else:
                 os.environb[name] = value
-
-
-class NotifySocket(NamedTuple):
-    """The service manager: the address of its socket, and the interval of its watchdog, in s."""
-
-    address: str
-    watchdog_s: float
-
-
-def notify_socket(environ: Mapping[str, str] | None = None) -> NotifySocket | None:
-    """The service manager that started this process; None if it expects no notifications."""
-    present = os.environ if environ is None else environ
-    if not present.get("NOTIFY_SOCKET"):
-        return None
-    microseconds = present.get("WATCHDOG_USEC", "")
-    return NotifySocket(present["NOTIFY_SOCKET"], int(microseconds) / 1e6 if microseconds.isdigit() else 0.0)
-
-
-@cache
-def own_version() -> str:
-    """The version of this worker."""
-    try:
-        return version("titan-broker")
-    except PackageNotFoundError:
-        return "0"

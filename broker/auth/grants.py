@@ -6,7 +6,7 @@ Without a token file every client may do everything. So a broker without one lis
 import hmac
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from broker.auth.token_file import EVERY_GROUP, SCOPES, Scope, Token, digest, read_tokens
@@ -42,6 +42,13 @@ class Grant:
         if self.is_limited and self._is_in_reach(group) is None:
             raise Forbidden("The token is not for this group.")
 
+    def check_scope(self, scope: Scope, group: str = "") -> None:
+        """Raise Forbidden without the scope, or for a group that the token is not for."""
+        if scope not in self.scopes:
+            raise Forbidden(f"The token does not have the scope {scope}.")
+        if group:
+            self.check(group)
+
     def check_all(self) -> None:
         """Raise Forbidden unless the token is for every group. For requests that concern no single group."""
         if self.is_limited:
@@ -74,14 +81,28 @@ class Access:
         self.is_open = path is None
         self._tokens: list[tuple[bytes, Grant]] = []
         self._seen: dict[bytes, Grant] = {}
+        self._on_removal: list[Callable[[Collection[bytes]], None]] = []
         self.reload()
+
+    def on_removal(self, call: Callable[[Collection[bytes]], None]) -> None:
+        """Call this with the digests of tokens that a reload no longer finds in the file."""
+        self._on_removal.append(call)
 
     def reload(self) -> int:
         """Read the file again; the number of its tokens. Raises TokensUnreadable; then the old tokens stay valid."""
         if self._path is not None:
+            before = {digest_ for digest_, _ in self._tokens}
             self._tokens = [(bytes.fromhex(token.sha256), _granted(token)) for token in read_tokens(self._path)]
             self._seen = {}
+            removed = before.difference(digest_ for digest_, _ in self._tokens)
+            for call in self._on_removal if removed else ():
+                call(removed)
         return len(self._tokens)
+
+    @property
+    def grants(self) -> list[Grant]:
+        """The permissions of each token of the file."""
+        return [grant for _, grant in self._tokens]
 
     def admit(self, authorization: str | None, scope: Scope | None, group: str = "") -> Grant:
         """The permissions of a request with this Authorization header, for a route with this scope and a group or none.
@@ -91,18 +112,24 @@ class Access:
         """
         if self.is_open or scope is None:
             return EVERYTHING
-        grant = self._grant_of(authorization, scope)
-        if scope not in grant.scopes:
-            raise Forbidden(f"The token does not have the scope {scope}.")
-        if group:
-            grant.check(group)
+        grant = self._bearer(authorization, scope)
+        grant.check_scope(scope, group)
         return grant
 
-    def _grant_of(self, authorization: str | None, scope: Scope) -> Grant:
+    def grant_of(self, given: bytes) -> Grant | None:
+        """The permissions of the token with this digest; None if it is not in the file."""
+        try:
+            return self._known(given)
+        except Unauthorized:
+            return None
+
+    def _bearer(self, authorization: str | None, scope: Scope) -> Grant:
         scheme, _, secret = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not secret:
             raise Unauthorized(f"A token is needed, with the scope {scope}: Authorization: Bearer TOKEN.")
-        given = digest(secret.strip())
+        return self._known(digest(secret.strip()))
+
+    def _known(self, given: bytes) -> Grant:
         grant = self._seen.get(given)  # by the digest, so that timing reveals nothing about a token
         if grant is None:
             grant = self._seen[given] = self._compared(given)

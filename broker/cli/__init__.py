@@ -19,14 +19,23 @@ class CommandEntry(NamedTuple):
 
 COMMANDS: dict[str, CommandEntry] = {
     "up": CommandEntry("broker.cli.up", "up", "Run a store, a broker, a worker and sample jobs, to try Titan."),
-    "broker": CommandEntry("broker.cli.broker", "broker", "Run a broker: the HTTP front end and the reaper."),
+    "broker": CommandEntry("broker.cli.broker", "broker", "Run a broker (HTTP front end and reaper); list brokers."),
     "worker": CommandEntry("broker.cli.worker", "worker", "Run a worker; list, quiet, resume and drain workers."),
-    "job": CommandEntry("broker.cli.job", "job", "Enqueue, list, wait for, cancel, retry and delete jobs; read logs."),
+    "job": CommandEntry(
+        "broker.cli.job", "job", "Enqueue, list, wait for, cancel, retry, promote, delete jobs; read logs."
+    ),
+    "bulk": CommandEntry("broker.cli.bulk", "bulk", "Retry, cancel, delete or promote all jobs that match."),
     "group": CommandEntry("broker.cli.group", "group", "List, show, set, pause and resume groups."),
+    "audit": CommandEntry(
+        "broker.cli.audit", "audit", "List who did what: cancels, retries, deletions, settings, logins."
+    ),
     "token": CommandEntry("broker.cli.token", "token", "Make tokens for clients and workers."),
     "lua": CommandEntry("broker.cli.lua", "lua", "List the Lua scripts, or print one for redis-cli --eval."),
     "redis": CommandEntry("broker.cli.redis", "redis_", "Open redis-cli on the store."),
     "check": CommandEntry("broker.cli.check", "check", "Check that the store's data is consistent, and repair it."),
+    "export": CommandEntry("broker.cli.export", "export", "Write all groups and jobs as NDJSON, to keep or to move."),
+    "import": CommandEntry("broker.cli.import_", "import_", "Bring the groups and jobs of an export into a store."),
+    "migrate": CommandEntry("broker.cli.migrate", "migrate", "Bring a store of an older layout to the present one."),
     "config": CommandEntry("broker.cli.config", "config", "Show each setting, its value and its source."),
     "doctor": CommandEntry("broker.cli.doctor", "doctor", "Check that the store is set up to keep jobs safely."),
     "openapi": CommandEntry("broker.cli.openapi", "openapi", "Print the API as an OpenAPI 3.1 document."),

@@ -1,13 +1,23 @@
-"""`titan broker`: runs a broker until a signal stops it."""
+"""`titan broker`: runs a broker until a signal stops it; `list` shows the brokers of a store."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
 
+from broker.cli.client_options import with_broker
+from broker.cli.commands import CommandGroup
 from broker.cli.event_loop import log_to_stderr, run
-from broker.cli.options import example, settings_from, settings_options
+from broker.cli.options import example, settings_from, settings_options, sources
+from broker.cli.output import age, listing, when
 from broker.cli.process_setup import prepare_to_serve
+from broker.core.service_notifier import ServiceNotifier
 from broker.core.settings import BrokerSettings
+from broker.core.settings_schema import notify_socket
+from broker.models.brokers import LiveBroker
+from broker.models.doctor import Source
+from broker.models.fields import MAX_JOBS
+from worker.client import Client
 
 if TYPE_CHECKING:
     from broker.cli.process_setup import Terminal
@@ -15,8 +25,35 @@ if TYPE_CHECKING:
     from broker.service.supervisor import Ready
 
 
+_COLUMNS = ("name", "version", "address", "since", "reads", "writes", "seen")
+
+
+@example("titan broker list")
+@click.command("list")
+@with_broker
+async def list_(client: Client, *, as_json: bool) -> None:
+    """List the brokers of the store, with the layouts that they read and write."""
+    with listing("brokers", _COLUMNS, _row, as_json=as_json) as shown:
+        cursor, going = "", True
+        while going:
+            page = await client.brokers(MAX_JOBS, cursor)
+            shown.show(page.brokers)
+            cursor = page.cursor or ""
+            going = cursor != ""
+    if not as_json:
+        click.echo(f"The store has layout {page.layout}.", err=True)
+
+
+def _row(broker: LiveBroker) -> tuple[object, ...]:
+    reads, writes = (" ".join(map(str, layouts)) for layouts in (broker.reads, broker.writes))
+    return broker.name, broker.version, broker.address, when(broker.since), reads, writes, age(broker.seen_at)
+
+
+COMMANDS = (list_,)
+
+
 @example("titan broker --port 8080", "TITAN_REDIS_URL=redis://localhost:6379/0 titan broker --host 0.0.0.0")
-@click.command()
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @settings_options(BrokerSettings)
 @click.pass_context
 def broker(context: click.Context, /, **_: object) -> None:
@@ -25,23 +62,34 @@ def broker(context: click.Context, /, **_: object) -> None:
     The broker answers requests in progress before it exits. Without --redis-url it starts an embedded Valkey in the
     data folder; a second broker with the same folder uses the same Valkey. With --processes N it runs N brokers on one
     port, and restarts one that dies. SIGHUP reloads tokens and certificates. Closing the terminal stops the broker.
+    systemd is notified when the broker serves and when it stops (Type=notify).
     """
+    if context.invoked_subcommand is not None:
+        return
     terminal = prepare_to_serve()
     settings = settings_from(context, BrokerSettings)
     log_to_stderr(settings.log_level)
     if settings.processes == 1:
-        run(_serve(settings, terminal), terminal)
+        run(_serve(settings, terminal, sources(context, BrokerSettings)), terminal)
     else:
         from broker.service.supervisor import serve_many
 
-        context.exit(run(serve_many(settings, _print_address, terminal.is_closed), terminal))
+        notifier = ServiceNotifier(notify_socket())
+        found = sources(context, BrokerSettings)
+        context.exit(run(serve_many(settings, _print_address, terminal.is_closed, notifier, found), terminal))
 
 
-async def _serve(settings: BrokerSettings, terminal: "Terminal") -> None:
+async def _serve(settings: BrokerSettings, terminal: "Terminal", found: Mapping[str, Source]) -> None:
     from broker.service.broker import serve, stop_signals
 
-    await serve(settings, _print_address, stop_signals(), is_hung_up=terminal.is_closed)
+    notifier = ServiceNotifier(notify_socket())
+    stop, is_hung_up = stop_signals(), terminal.is_closed
+    await serve(settings, _print_address, stop, is_hung_up=is_hung_up, notifier=notifier, sources=found)
 
 
 def _print_address(serving: "Serving | Ready") -> None:
     click.echo(f"Titan serves on {serving.url}; look into its store with: {serving.redis_cli}", err=True)
+
+
+for _command in COMMANDS:
+    broker.add_command(_command)

@@ -32,7 +32,8 @@ def child() -> None:
 async def _serve(start: ChildArguments) -> None:
     stop = stop_signals()
     _stop_without_parent(stop)
-    await serve(start.settings, _report_ready, stop, PeerMetrics(start.folder, start.number))
+    metrics = PeerMetrics(start.folder, start.number)
+    await serve(start.settings, _report_ready, stop, metrics, sources=start.sources)
 
 
 def _stop_without_parent(stop: asyncio.Event) -> None:

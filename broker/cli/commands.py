@@ -9,7 +9,8 @@ from broker.cli.streams import safe_streams
 from broker.cli.typos import nearest
 
 READ_ONLY_COMMANDS = frozenset(
-    {"show", "list", "status", "log", "wait", "config", "doctor", "openapi", "lua", "check", "help"}
+    {"show", "list", "status", "log", "wait", "config", "doctor", "openapi", "lua", "check", "help", "export"}
+    | {"why", "history", "find", "failures"}
 )
 """Commands that change nothing, unless an option of CHANGING_OPTIONS is given."""
 CHANGING_OPTIONS = frozenset({"--repair", "--send"})

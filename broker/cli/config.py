@@ -6,11 +6,12 @@ import click
 from msgspec import Struct
 
 from broker.cli.broker import broker
-from broker.cli.options import PREFIX, Source, example, json_option, settings_from, sources
+from broker.cli.options import PREFIX, example, json_option, settings_from, sources
 from broker.cli.output import listing
 from broker.cli.worker import worker
 from broker.core.settings import BrokerSettings
 from broker.core.settings_schema import Setting, settings_of
+from broker.models.doctor import Source
 from worker.settings import WorkerSettings
 
 _COMMANDS: dict[str, tuple[click.Command, type[Struct]]] = {

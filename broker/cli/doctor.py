@@ -1,27 +1,49 @@
-"""`titan doctor`: checks that the store is set up to keep jobs safely."""
+"""`titan doctor`: checks that the store is set up to keep jobs safely, and the way to a broker through proxies."""
+
+import ssl
 
 import click
 
+from broker.cli.client_options import addresses, credentials_options, option
+from broker.cli.doctor_broker import look_through_proxies
 from broker.cli.event_loop import run
 from broker.cli.options import example, json_option
 from broker.cli.output import listing
-from broker.cli.store_options import existing_store, store_options
-from broker.diagnostics.doctor import DoctorLine, look
+from broker.cli.store_options import existing_store, names_store, store_options
+from broker.diagnostics.doctor import look
+from broker.models.doctor import DoctorLine
 
 _COLUMNS = ("about", "state", "found", "what to do")
 
 
-@example("titan doctor", "titan doctor --redis-url redis://localhost:6379/0")
+@example(
+    "titan doctor",
+    "titan doctor --redis-url redis://localhost:6379/0",
+    "titan doctor --broker-url https://titan.example.org",
+)
 @click.command()
 @store_options
+@option(
+    "--broker-url",
+    default="",
+    envvar="TITAN_DOCTOR_BROKER_URL",
+    allow_from_autoenv=False,
+    help="URL of a broker: check also whether a proxy on the way holds answers back. Several with ; between.",
+)
+@credentials_options
 @json_option
 @click.pass_context
-def doctor(context: click.Context, /, *, as_json: bool, **_: object) -> None:
-    """Check the store: version, persistence, eviction, memory, clock, partitions, reaper.
+def doctor(
+    context: click.Context, /, *, broker_url: str, token: str, tls: ssl.SSLContext | None, as_json: bool, **_: object
+) -> None:
+    """Check the store: version, persistence, eviction, memory, clock, replicas, sentinels, partitions, reaper.
 
-    Each line is ok, or has advice. The exit code is 1 when something is wrong.
+    Each line is ok, or has advice. The exit code is 1 when something is wrong. With --broker-url it checks the way to
+    the broker too; then the store is left out unless one is named, or is in the data folder.
     """
-    lines = run(_lines(context))
+    urls = addresses(broker_url)
+    lines = run(_lines(context)) if not urls or names_store(context) else []
+    lines += run(_lines_of_brokers(urls, token, tls))
     with listing("lines", _COLUMNS, _cells, as_json=as_json) as shown:
         shown.show(lines)
     context.exit(1 if any(line.state == "wrong" for line in lines) else 0)
@@ -30,6 +52,13 @@ def doctor(context: click.Context, /, *, as_json: bool, **_: object) -> None:
 async def _lines(context: click.Context) -> list[DoctorLine]:
     async with existing_store(context) as store:
         return [line async for line in look(store)]
+
+
+async def _lines_of_brokers(urls: list[str], token: str, tls: ssl.SSLContext | None) -> list[DoctorLine]:
+    try:
+        return [await look_through_proxies(url, token, tls) for url in urls]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--broker-url") from None
 
 
 def _cells(line: DoctorLine) -> tuple[str, ...]:

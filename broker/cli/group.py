@@ -1,33 +1,44 @@
 """`titan group`: lists and shows groups, changes their settings, pauses and resumes them.
 
-PUT replaces all settings of a group. So `set` reads the current settings, changes them and sends them back. Two people
-who change the same group at the same moment may undo each other's change.
+`set`, `pause` and `resume` send their changes alone (PATCH). Variables are sent as a whole: so `set` reads them first,
+and reads them again when another client has changed the group meanwhile.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, Self
 
 import click
-import msgspec
 from msgspec import UNSET
 
-from broker.cli.client_options import EXIT_CODES, from_options, group_argument, option, pages, with_broker
+from broker.cli.client_options import (
+    EXIT_CODES,
+    error_text,
+    from_options,
+    group_argument,
+    option,
+    pages,
+    with_broker,
+)
 from broker.cli.commands import CommandGroup
+from broker.cli.group_looking import failures, why_group
+from broker.cli.group_stats import stats
 from broker.cli.options import RepeatableText, example
 from broker.cli.output import listing, page, show_json, when
-from broker.core.errors import NotFound
+from broker.core.errors import Changed, Invalid, NotFound
 from broker.core.states import STATUSES
+from broker.http.request.decoding import convert
 from broker.models.fields import MAX_JOBS
-from broker.models.groups import Group, GroupSettings, GroupWrapper, Retentions
+from broker.models.groups import Group, GroupChanges, GroupWrapper, Retentions
 from worker.client import Client
 
 _COLUMNS = ("group", "paused", *STATUSES)
 
-CHANGEABLE = tuple(name for name in GroupSettings.__struct_fields__ if name in Group.__struct_fields__)
+CHANGEABLE = tuple(name for name in GroupChanges.__struct_fields__ if name in Group.__struct_fields__)
 """The settings that the API returns for a group."""
-
-_DEFAULTS = Group(name="", created_at="")
+_TIMES = 5
+"""How often a change of variables is tried while others change the group too."""
 
 
 @example("titan group list", "titan group set mail --max-concurrency 4")
@@ -76,6 +87,7 @@ async def show(client: Client, group: str, *, as_json: bool) -> None:
     "--env", multiple=True, type=RepeatableText(), metavar="NAME=VALUE", help="Set a variable of its jobs; repeatable."
 )
 @option("--unset-env", multiple=True, type=RepeatableText(), metavar="NAME", help="Remove a variable; repeatable.")
+@option("--note", metavar="TEXT", help="A note for people; it goes when a pause ends.")
 @option("--unset", multiple=True, type=click.Choice(CHANGEABLE), help="Reset to the default; repeatable.")
 @with_broker
 async def set_(client: Client, group: str, *, as_json: bool, **options: Any) -> None:
@@ -84,23 +96,28 @@ async def set_(client: Client, group: str, *, as_json: bool, **options: Any) -> 
     Settings that are not named keep their value.
     """
     changes = Changes.read(options)
-    try:
-        before = current_settings(await client.group(group))
-    except NotFound:
-        before = GroupSettings()
-    _show(await client.configure(group, changes.applied(before)), as_json=as_json)
+    if not (changes.env or changes.unset_env):
+        _show(await client.adjust(group, changes.applied({})), as_json=as_json)
+        return
+    for _ in range(_TIMES - 1):
+        with suppress(Changed):
+            _show(await _set_variables(client, group, changes), as_json=as_json)
+            return
+    _show(await _set_variables(client, group, changes), as_json=as_json)
 
 
-@example("titan group pause mail")
+@example("titan group pause mail --note 'provider down'")
 @click.command()
 @group_argument
+@option("--note", metavar="TEXT", help="Say why, for people who look at the group.")
 @with_broker
-async def pause(client: Client, group: str, *, as_json: bool) -> None:
+async def pause(client: Client, group: str, *, note: str | None, as_json: bool) -> None:
     """Stop the delivery of a group's jobs until it is resumed.
 
-    Running jobs continue.
+    Running jobs continue. The broker keeps since when the group is paused, and the name of the token that paused it.
     """
-    await _set_paused(client, group, paused=True, as_json=as_json)
+    changes = from_options(GroupChanges, {"paused": True, "note": note})
+    await _adjust(client, group, changes, as_json=as_json)
 
 
 @example("titan group resume mail")
@@ -108,13 +125,26 @@ async def pause(client: Client, group: str, *, as_json: bool) -> None:
 @group_argument
 @with_broker
 async def resume(client: Client, group: str, *, as_json: bool) -> None:
-    """Deliver the jobs of a paused group again."""
-    await _set_paused(client, group, paused=False, as_json=as_json)
+    """Deliver the jobs of a paused group again.
+
+    The note of the pause is removed.
+    """
+    await _adjust(client, group, GroupChanges(paused=False), as_json=as_json)
 
 
-async def _set_paused(client: Client, name: str, *, paused: bool, as_json: bool) -> None:
-    before = current_settings(await client.group(name))
-    _show(await client.configure(name, Changes({"paused": paused}).applied(before)), as_json=as_json)
+async def _adjust(client: Client, name: str, changes: GroupChanges, *, as_json: bool) -> None:
+    """Change a group that exists. Raises NotFound."""
+    await client.group(name)
+    _show(await client.adjust(name, changes), as_json=as_json)
+
+
+async def _set_variables(client: Client, name: str, changes: "Changes") -> Group:
+    """Change settings and variables. Raises Changed if the group was changed between reading and writing."""
+    try:
+        before, tag = await client.group_tagged(name)
+    except NotFound:
+        return await client.adjust(name, changes.applied({}))
+    return await client.adjust(name, changes.applied(before.env_vars or {}), tag)
 
 
 def _show(shown: Group, *, as_json: bool) -> None:
@@ -126,7 +156,7 @@ def _show(shown: Group, *, as_json: bool) -> None:
 
 def _rows(name: str, value: Any) -> list[tuple[str, object]]:
     """The lines of a page for one field."""
-    if name == "created_at":
+    if name in {"created_at", "paused_at"} and value is not UNSET:
         return [(name, when(value))]
     if name == "env_vars" and value is not UNSET:
         return [(name, "\n".join(f"{variable}={text}" for variable, text in value.items()))]
@@ -165,25 +195,28 @@ class Changes(NamedTuple):
             raise click.UsageError("There is nothing to set; see --help.")
         return changes
 
-    def applied(self, before: GroupSettings) -> GroupSettings:
-        """The settings after the changes. Raises UsageError with the field for a value out of bounds."""
-        settings = _without_none(msgspec.to_builtins(before))
-        for name in self.unset:
-            settings.pop(name, None)
-        env_vars = settings.get("env_vars", {}) | dict(self.env)
-        for name in self.unset_env:
-            env_vars.pop(name, None)
-        retention = settings.get("retention", {}) | dict(self.retention)
-        maps = {"env_vars": env_vars or None, "retention": retention or None}
-        return from_options(GroupSettings, settings | maps | dict(self.values))
+    def applied(self, env_vars: Mapping[str, str]) -> GroupChanges:
+        """The changes as the API takes them. `env_vars` are the variables that the group has.
+
+        Raises UsageError with the field for a value out of bounds.
+        """
+        changed: dict[str, Any] = dict.fromkeys(self.unset)
+        if self.env or self.unset_env:
+            kept = {} if "env_vars" in self.unset else dict(env_vars)
+            kept |= self.env
+            changed["env_vars"] = {name: value for name, value in kept.items() if name not in self.unset_env} or None
+        if self.retention:
+            reset = dict.fromkeys(Retentions.__struct_fields__) if "retention" in self.unset else {}
+            changed["retention"] = reset | dict(self.retention)
+        return changes_from(changed | dict(self.values))
 
 
-def current_settings(group: Group) -> GroupSettings:
-    """The settings of a group in the form of a PUT; settings with their default value are left out."""
-    values = {name: getattr(group, name) for name in CHANGEABLE}
-    return GroupSettings(
-        **{name: value for name, value in values.items() if value is not UNSET and value != getattr(_DEFAULTS, name)}
-    )
+def changes_from(values: Mapping[str, object]) -> GroupChanges:
+    """Changes from options; None is the default. Raises UsageError with the field for a value out of bounds."""
+    try:
+        return convert(GroupChanges, dict(values))
+    except Invalid as error:
+        raise click.UsageError(error_text(error)) from None
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,5 +230,5 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-for _command in (list_, show, set_, pause, resume):
+for _command in (list_, show, set_, pause, resume, stats, why_group, failures):
     group.add_command(_command)

@@ -5,7 +5,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Container, Iterator
-from typing import Any, Literal, TypeVar, get_origin
+from typing import Any, TypeVar, get_origin
 
 import click
 import msgspec
@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from msgspec import Struct
 
 from broker.core.settings_schema import TOKEN_VARIABLE, Setting, is_text, settings_of, unknown_variables
+from broker.models.doctor import Source
 
 PREFIX = "TITAN"
 JOB_VARIABLES = frozenset({"TITAN_JOB_ID", "TITAN_GROUP", "TITAN_DELIVERY", "TITAN_IMAGE", "TITAN_PAYLOAD_FILE"})
@@ -35,8 +36,6 @@ _BYTES = frozenset(
     }
 )
 """Parameters with file names or commands. These may be any bytes, not only UTF-8 text."""
-
-Source = Literal["default", "environment", "command line"]
 
 _SOURCES: dict[ParameterSource, Source] = {
     ParameterSource.COMMANDLINE: "command line",

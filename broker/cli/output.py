@@ -106,12 +106,16 @@ class JsonList:
 def listing(
     name: str, columns: Sequence[str], row: Callable[[Any], Sequence[object]], *, as_json: bool
 ) -> Iterator[Listing]:
-    """A table or a JSON list. The JSON list is closed also after an error."""
+    """A table or a JSON list. Its end comes also after an error, but not after one of stdout."""
     shown: JsonList | TextTable = JsonList(name) if as_json else TextTable(columns, row)
     try:
         yield shown
-    finally:
+    except SystemExit:
+        raise
+    except BaseException:
         shown.end()
+        raise
+    shown.end()
 
 
 class TerminalText:

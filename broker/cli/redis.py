@@ -55,7 +55,7 @@ async def _open(context: click.Context, group: str, words: Sequence[str]) -> int
     program = next(filter(None, map(shutil.which, PROGRAMS)), None) or package_cli()
     if program is None:
         raise StartFailed(f"Neither {' nor '.join(PROGRAMS)} is on the PATH: apt-get install redis-tools.")
-    async with existing_connection(context) as found:
+    async with existing_connection(context, is_asked=bool(group)) as found:
         cli = await translate_errors(_cli_for(found, group))
         process = await asyncio.create_subprocess_exec(program, *cli.options, *words, env=os.environ | cli.environment)
         code = await process.wait()

@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
+import webbrowser
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from broker.cli.options import example, settings_from, settings_options, sources
 from broker.cli.process_setup import Terminal, prepare_to_serve
 from broker.cli.streams import READER_GONE
 from broker.core.settings import BrokerSettings
+from broker.http.ui.base_path import base_path_of
+from broker.models.doctor import Source
 from broker.models.jobs import Job
 from broker.resp import keys
 from worker.settings import WorkerSettings
@@ -26,15 +29,16 @@ from worker.table.table import read_table
 T = TypeVar("T")
 
 
-@example("titan up", "titan up --port 9000 --run thumb='convert - -resize 64x64 /tmp/out.png'")
+@example("titan up --open", "titan up --port 9000 --run thumb='convert - -resize 64x64 /tmp/out.png'")
 @click.command()
 @settings_options(BrokerSettings, without=("processes", "tokens", "tls_cert", "tls_key", "tls_client_ca"))
 @settings_options(WorkerSettings, only=("run", "group", "concurrency"))
 @click.option(
     "--sample/--no-sample", default=True, show_default=True, show_envvar=True, help="Whether to run sample jobs."
 )
+@click.option("--open", "is_opened", is_flag=True, show_envvar=True, help="Open the dashboard in a browser.")
 @click.pass_context
-def up(context: click.Context, /, *, sample: bool, **_: object) -> None:
+def up(context: click.Context, /, *, sample: bool, is_opened: bool, **_: object) -> None:
     """Run a store, a broker, a worker and a few sample jobs, until Ctrl-C.
 
     All jobs are kept for the next start. The sample jobs have the images hello, count and fail; --run adds others. The
@@ -48,7 +52,8 @@ def up(context: click.Context, /, *, sample: bool, **_: object) -> None:
     worker_settings = _worker_settings(context)
     log_to_stderr("warning" if sources(context, BrokerSettings)["log_level"] == "default" else settings.log_level)
     others = {signal.SIGHUP: _ignore_hangup} if terminal.is_ignored else {}
-    work = partial(_up, settings, worker_settings, terminal, is_sample=sample)
+    found = sources(context, BrokerSettings)
+    work = partial(_up, settings, worker_settings, terminal, found, is_sample=sample, is_opened=is_opened)
     code = run(until_signalled(work, others), terminal)
     click.echo(f"Stopped; all jobs are kept in {_store_name(settings)}.")
     sys.exit(READER_GONE if terminal.is_unread else code)
@@ -68,27 +73,46 @@ async def _up(
     settings: BrokerSettings,
     worker_settings: WorkerSettings,
     terminal: Terminal,
+    found: Mapping[str, Source],
     stop: asyncio.Event,
     *,
     is_sample: bool,
+    is_opened: bool,
 ) -> int:
     from broker.service.broker import running
     from worker.client import Client
 
     terminal.on_failure = stop.set
     click.echo(f"Starting on {_store_name(settings)} …")
-    async with running(settings) as serving:
+    async with running(settings, sources=found) as serving:
         url = serving.url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        dashboard = _dashboard(settings, url)
         async with Client(url) as client:
+            click.echo(f"Dashboard: {dashboard}" if dashboard else "There is no dashboard (--ui off).")
+            if is_opened and dashboard:
+                await _open(dashboard)
             click.echo(f"Titan serves on {serving.url}; its store has {await samples.counts(client)}.")
             screen = samples.Screen(client)
             async with _worker(msgspec.structs.replace(worker_settings, broker_url=(url,)), screen) as work:
                 job = await _unless(stop, screen.sample()) if is_sample else None
                 if not stop.is_set():
-                    _hint(settings, url, serving.redis_cli, job)
-                await stop.wait()
+                    _hint(serving.store.settings, url, serving.redis_cli, job)
+                await serving.until(stop)
                 click.echo("Stopping …")
-            return work.result()
+            code = work.result()
+    serving.check()
+    return code
+
+
+def _dashboard(settings: BrokerSettings, url: str) -> str:
+    """The address of the dashboard; '' without one."""
+    return "" if settings.ui == "off" else f"{url}{base_path_of(settings.base_path)}/ui/"
+
+
+async def _open(address: str) -> None:
+    """Open an address in the person's browser, which BROWSER names or the system knows."""
+    if not await asyncio.to_thread(webbrowser.open, address):
+        click.echo("No browser was found to open it; --open has no effect here.", err=True)
 
 
 def _hint(settings: BrokerSettings, url: str, redis_cli: str, job: Job | None) -> None:

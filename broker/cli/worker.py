@@ -77,7 +77,7 @@ async def resume(client: Client, name: str, *, as_json: bool) -> None:
 async def drain(client: Client, name: str, *, as_json: bool) -> None:
     """Stop a worker, as SIGTERM does.
 
-    It takes no more jobs, waits up to --grace-s for running jobs, and releases the rest.
+    It takes no more jobs, waits for running jobs up to the --grace-s that it was started with, and releases the rest.
     """
     await _order(client, name, "drain", as_json=as_json)
 

@@ -99,6 +99,13 @@ class LeaseLost(TitanError):
     sentence = "Another delivery holds the job."
 
 
+class Changed(TitanError):
+    """If-Match names another state of the group than the one that it has."""
+
+    word = "CHANGED"
+    sentence = "The group was changed meanwhile."
+
+
 class TooLarge(TitanError):
     """The body, a payload or a log exceeds its limit."""
 
@@ -125,6 +132,13 @@ class LimitReached(TitanError):
 
     word = "LIMIT_REACHED"
     sentence = "A limit is reached; try again later."
+
+
+class TooMany(TitanError):
+    """More jobs match a bulk than its at_most. Nothing was done."""
+
+    word = "TOO_MANY"
+    sentence = "More jobs match than at_most."
 
 
 class Overloaded(TitanError):
@@ -172,11 +186,13 @@ ERRORS: tuple[type[TitanError], ...] = (
     TooSlow,
     WrongState,
     LeaseLost,
+    Changed,
     TooLarge,
     UnsupportedType,
     Misdirected,
     IdempotencyMismatch,
     LimitReached,
+    TooMany,
     Overloaded,
     StoreUnavailable,
     StoreFull,

@@ -26,6 +26,34 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
             "Without tokens a broker on loopback accepts localhost, 127.0.0.1, [::1] and these names. Repeatable."
         ),
     ] = ()
+    trust_proxy: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Address or network (CIDR) of a proxy before the broker, whose X-Forwarded-For, "
+            "X-Forwarded-Proto and X-Forwarded-Prefix are believed. Empty: these headers are ignored. Repeatable."
+        ),
+    ] = ()
+    ui: Annotated[
+        str,
+        Meta(
+            pattern="^(full|read|off)$",
+            description="The dashboard at ui/: full; read: its pages change nothing; or off.",
+        ),
+    ] = "full"
+    base_path: Annotated[
+        str,
+        Meta(
+            max_length=256,
+            description="Path under which a proxy shows the broker, such as /titan; the proxy may remove it or not.",
+        ),
+    ] = ""
+    redact: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Another word of names whose values the dashboard masks, next to password, secret, token, "
+            "api_key, authorization, cookie and private_key. Repeatable."
+        ),
+    ] = ()
     tls_cert: Annotated[
         str,
         Meta(description="PEM file of the certificate to serve https:// with, read again at SIGHUP. Empty: http://."),
@@ -51,7 +79,14 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         str,
         Meta(description="Where job logs go: a folder, s3://, gs:// or az://. Empty: a folder in the data folder."),
     ] = ""
-    partitions: Annotated[int, Meta(ge=1, le=1024, description="Parts of the key space; fixed for a store.")] = 1
+    partitions: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1024,
+            description="Parts of the key space; set once for a store. 0: as many as the store has, 1 for a new one.",
+        ),
+    ] = 0
     key_prefix: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,32}$", description="First part of every key.")] = "titan"
     reaper: Annotated[bool, Meta(description="Whether this broker runs the reaper; at least one broker must.")] = True
     reap_batch: Annotated[
@@ -73,6 +108,13 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     max_in_progress: Annotated[
         int, Meta(ge=1, description="Requests in progress at most; above it new work is answered 503.")
     ] = 300
+    ready_when: Annotated[
+        str,
+        Meta(
+            pattern="^(any|all)$",
+            description="How many of several servers of the store must answer for /readyz to be 200: any or all.",
+        ),
+    ] = "any"
     require_durable: Annotated[
         bool, Meta(description="Whether a start is refused when the store's settings can lose jobs.")
     ] = False
@@ -109,6 +151,18 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     max_followers: Annotated[
         int, Meta(ge=0, description="Clients at most that follow a log at this broker while it grows.")
     ] = 200
+    stats_groups: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Groups of a partition at most that have statistics of their own; "
+            "further ones count in the totals only.",
+        ),
+    ] = 10_000
+    max_listeners: Annotated[int, Meta(ge=0, description="Clients at most that watch a live view at this broker.")] = (
+        200
+    )
     max_idempotency_key_length: Annotated[
         int, Meta(ge=1, le=1000, description="Characters of an Idempotency-Key at most.")
     ] = 255

@@ -75,6 +75,22 @@ def token_from(path: str, environ: Mapping[str, str] | None = None) -> str:
     return _as_token(text, f"The text in {path}")
 
 
+class NotifySocket(NamedTuple):
+    """The service manager: the address of its socket, and the interval of its watchdog, in s."""
+
+    address: str
+    watchdog_s: float
+
+
+def notify_socket(environ: Mapping[str, str] | None = None) -> NotifySocket | None:
+    """The service manager that started this process; None if it expects no notifications."""
+    present = os.environ if environ is None else environ
+    if not present.get("NOTIFY_SOCKET"):
+        return None
+    microseconds = present.get("WATCHDOG_USEC", "")
+    return NotifySocket(present["NOTIFY_SOCKET"], int(microseconds) / 1e6 if microseconds.isdigit() else 0.0)
+
+
 def _as_token(text: str, what: str) -> str:
     token = text.strip()
     if not (token.isascii() and all("!" <= letter <= "~" for letter in token)):

@@ -1,108 +1,212 @@
-"""`titan check`: reads all keys in small steps, and compares sets, records, heads and timers.
+"""`titan check`: compares the sets, records, executions, heads and timers of a store in small steps.
 
-Each step is one script call, so it sees one moment, and may run during live traffic. It reports contradictions that an
-eviction, a restore or a failover has left, and repairs them if asked: the sets are right.
+Each step is one script, so what it sees is of one moment, and it may run during live traffic. A step first surveys: it
+reads about a thousand ids together and names those that do not look right. Only these are checked one by one, and
+repaired when asked: the sets are the truth.
 """
 
-from collections.abc import AsyncIterator, Callable
-from typing import Any, cast
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
 
+from broker.core.states import STATUSES
 from broker.resp import keys
 from broker.resp.replies_to_errors import translate_errors
 from broker.resp.topology import Server
-from broker.store.format.record import parts_of, split
 from broker.store.format.replies import Finding
 from broker.store.job_store import JobStore
 
 STEP = 200
-"""Jobs that one script call reads."""
+"""Ids that one script checks one by one, and sets that one survey begins."""
+SURVEYED = 1000
+"""Ids that one survey reads."""
+_AT_ONCE = 16
+"""Groups that are checked at the same time: small groups cost a call each."""
+_KNOWN = frozenset({"", "jobs", *STATUSES})
+"""What follows a group in the names of its keys: others are statistics, or of a newer build."""
+T = TypeVar("T")
+_FOREIGN = "is not in its group's partition"
+
+
+class Scope(NamedTuple):
+    """What is checked: one group, one partition by its number, or everything. A group has one partition."""
+
+    group: str = ""
+    partition: int | None = None
+
+
+EVERYTHING = Scope()
 
 
 async def check(
-    store: JobStore, *, is_repair: bool = False, progress: Callable[[int], None] | None = None
+    store: JobStore,
+    scope: Scope = EVERYTHING,
+    *,
+    is_repair: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> list[Finding]:
-    """All findings; with `is_repair` each is repaired at once. `progress` gets the number of jobs of each step."""
-    findings: dict[Finding, None] = {}  # several walks meet the same finding
-    for number, partition in enumerate(store.partitions):
-        groups: dict[str, None] = {}
-        async for group, job_ids in _steps(store, partition):
-            if not group or keys.partition_of(group, len(store.partitions)) != number:
-                findings.update((Finding(group, job_id, "is not in its group's partition"), None) for job_id in job_ids)
-                continue
-            groups[group] = None
-            if not job_ids:
-                continue
-            findings.update(dict.fromkeys(await store.maintenance.check(group, job_ids, is_repair=is_repair)))
-            if progress is not None:
-                progress(len(job_ids))
-        async for job_ids in _rests(store, partition):
-            findings.update(
-                dict.fromkeys(await store.maintenance.check_leftovers(partition, job_ids, is_repair=is_repair))
-            )
-        for group in groups:
-            findings.update(dict.fromkeys(await store.maintenance.check(group, (), is_repair=is_repair)))
-    return list(findings)
+    """All findings; with `is_repair` each is repaired as it is found. `progress` gets how many ids each step read."""
+    checker = _Checker(store, scope.group, is_repair=is_repair, progress=progress or (lambda _: None))
+    numbers = _numbers(store, scope)
+    for number in numbers:
+        await checker.check_records(number)
+    seen = {number: _Seen({}, []) for number in numbers}
+    for server in dict.fromkeys(store.topology.of(store.partitions[number]) for number in numbers):
+        await checker.check_keys(server, seen)
+    for number, found in seen.items():
+        await checker.check_rest(number, found)
+    return list(checker.findings.values())
 
 
-async def _steps(store: JobStore, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
-    """Groups with some of their jobs: all jobs that are in a set or in `jobs`, and all groups in any key."""
-    for walk in (_sets, _heads, _jobs):
-        async for group, job_ids in walk(store, partition):
-            yield group, job_ids
+async def steps_of(store: JobStore, scope: Scope = EVERYTHING) -> int:
+    """How many ids a check will read, about: each record, each execution, and each job in two sets."""
+    total = 0
+    for number in _numbers(store, scope):
+        p = store.partitions[number]
+        redis = store.topology.of(p).redis
+        records = await translate_errors(redis.hlen(keys.jobs(p)))
+        if scope.group:
+            total += records + 2 * await translate_errors(redis.zcard(keys.jobs_of(p, scope.group)))
+        else:
+            total += 3 * records + await translate_errors(redis.hlen(keys.executions(p)))
+    return total
 
 
-async def _sets(store: JobStore, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
-    server = store.topology.of(partition)
-    async for names in _scan(server, keys.group(partition, "*")):
-        for name in names:
-            group, _, kind = name.removeprefix(keys.group(partition, "")).partition(":")
-            yield group, []
-            if kind:
-                async for members in _members(server, name):
-                    yield group, members
+def _numbers(store: JobStore, scope: Scope) -> list[int]:
+    if scope.group:
+        return [keys.partition_of(scope.group, len(store.partitions))]
+    return list(range(len(store.partitions))) if scope.partition is None else [scope.partition]
 
 
-async def _heads(store: JobStore, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
-    for name in (keys.groups(partition), keys.ready(partition), keys.due(partition)):
-        async for members in _members(store.topology.of(partition), name):
-            for member in members:
-                yield member.rpartition(":")[2], []
+class _Seen(NamedTuple):
+    """Groups that are named anywhere in a partition, and their sets."""
+
+    groups: dict[str, None]
+    sets: list[tuple[str, str]]
 
 
-async def _jobs(store: JobStore, partition: str) -> AsyncIterator[tuple[str, list[str]]]:
-    async for found in _fields(store.topology.of(partition), keys.jobs(partition)):
-        groups: dict[str, list[str]] = {}
-        for job_id, text in found:
-            groups.setdefault(_group_in(text), []).append(job_id)
-        for group, job_ids in groups.items():
-            yield group, job_ids
+class _Checker:
+    """One run of a check. The same thing may be met on several ways; it is one finding."""
 
+    def __init__(self, store: JobStore, group: str, *, is_repair: bool, progress: Callable[[int], None]) -> None:
+        self.findings: dict[tuple[str, str, str], Finding] = {}
+        self._store = store
+        self._group = group
+        self._is_repair = is_repair
+        self._progress = progress
 
-async def _rests(store: JobStore, partition: str) -> AsyncIterator[list[str]]:
-    """Ids that may be no job: all that are in `executions` or have their own hash."""
-    server = store.topology.of(partition)
-    async for found in _fields(server, keys.executions(partition)):
-        yield [job_id for job_id, _ in found]
-    async for names in _scan(server, keys.job(partition, "*")):
-        yield [name.removeprefix(keys.job(partition, "")) for name in names]
+    async def check_records(self, number: int) -> None:
+        """Every record: its set, its place in the index, its execution."""
+        async for group, job_ids in self._survey(number, "jobs"):
+            await self._check(number, group, job_ids)
 
+    async def check_keys(self, server: Server, seen: dict[int, _Seen]) -> None:
+        """Every key of a server: fields of jobs that are gone; and note the groups and sets of each partition."""
+        names = {self._store.partitions[number]: number for number in seen}
+        pattern = f"{self._store.settings.key_prefix}:{{*" if len(names) > 1 else f"{_literal(next(iter(names)))}:*"
+        async for found in _scan(server, pattern):
+            job_ids: dict[str, list[str]] = {}
+            for partition, kind, rest in map(_parts_of, found):
+                if partition in names and kind == "job" and not self._group:
+                    job_ids.setdefault(partition, []).append(rest)
+                elif partition in names and kind == "group":
+                    group, _, set_name = rest.partition(":")
+                    if set_name in _KNOWN:
+                        self._note(seen[names[partition]], group, set_name)
+            for partition, own in job_ids.items():
+                for some in _split(own, STEP):
+                    self._add(await self._store.maintenance.check_leftovers(partition, some, is_repair=self._is_repair))
 
-async def _fields(server: Server, name: str) -> AsyncIterator[list[tuple[str, bytes]]]:
-    """Fields of a hash with their values, STEP at a time."""
-    cursor = 0
-    while True:
-        cursor, found = await translate_errors(server.redis.hscan(name, cursor, count=STEP))
-        pairs = [(_text(field), value) for field, value in cast("dict[bytes, bytes]", found).items()]
-        for at in range(0, len(pairs), STEP):
-            yield pairs[at : at + STEP]
-        if not cursor:
+    async def check_rest(self, number: int, seen: _Seen) -> None:
+        """Ids in sets and executions that are of no job, then what is kept of each group as a whole."""
+        p = self._store.partitions[number]
+        for name in (keys.groups(p), keys.ready(p), keys.due(p)):
+            async for members in _members(self._store.topology.of(p), name):
+                for member in members:
+                    self._note(seen, member.rpartition(":")[2], "")
+        own = {group for group in seen.groups if self._is_home(group, number)}
+        self._add(Finding(group, "", _FOREIGN) for group in seen.groups if group not in own)
+        for some in _split([pair for pair in seen.sets if pair[0] in own], STEP):
+            async for group, job_ids in self._survey_sets(p, some):
+                await self._check(number, group, job_ids)
+        if not self._group:
+            async for _, job_ids in self._survey(number, "executions"):
+                self._add(await self._store.maintenance.check_leftovers(p, job_ids, is_repair=self._is_repair))
+        for groups in _split([group for group in seen.groups if group in own], _AT_ONCE):
+            for found in await asyncio.gather(*(self._check_jobs(group, ()) for group in groups)):
+                self._add(found)
+
+    def _is_home(self, group: str, number: int) -> bool:
+        return bool(group) and keys.partition_of(group, len(self._store.partitions)) == number
+
+    def _note(self, seen: _Seen, group: str, set_name: str) -> None:
+        if self._group and group != self._group:
             return
+        seen.groups[group] = None
+        if set_name:
+            seen.sets.append((group, set_name))
+
+    async def _check(self, number: int, group: str, job_ids: Sequence[str]) -> None:
+        """Check jobs one by one. Where those belong that are in a foreign partition is for a person to say."""
+        if not self._is_home(group, number):
+            self._add(Finding(group, job_id, _FOREIGN) for job_id in job_ids)
+            return
+        for some in _split(job_ids, STEP):
+            self._add(await self._check_jobs(group, some))
+
+    async def _check_jobs(self, group: str, job_ids: Sequence[str]) -> list[Finding]:
+        return await self._store.maintenance.check(group, job_ids, is_repair=self._is_repair)
+
+    def _add(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            known = self.findings.get(finding[:3])
+            if known is None or finding.is_repaired:
+                self.findings[finding[:3]] = finding
+
+    async def _survey(self, number: int, kind: str) -> AsyncIterator[tuple[str, list[str]]]:
+        """Walk one hash of a partition: groups with the ids that must be checked."""
+        p, cursor = self._store.partitions[number], "0"
+        while True:
+            surveyed = await self._store.maintenance.survey(p, kind, SURVEYED, cursor, self._group)
+            self._progress(surveyed.read)
+            for found in surveyed.suspects:
+                yield found
+            cursor = surveyed.cursor
+            if cursor == "0":
+                return
+
+    async def _survey_sets(self, p: str, sets: Sequence[tuple[str, str]]) -> AsyncIterator[tuple[str, list[str]]]:
+        """Walk sets of groups: groups with the ids that must be checked."""
+        after = ("", "")
+        while sets:
+            words = [word for i, pair in enumerate(sets) for word in (*pair, *(after if i == 0 else ("", "")))]
+            surveyed = await self._store.maintenance.survey(p, "sets", SURVEYED, "0", self._group, words)
+            self._progress(surveyed.read)
+            for found in surveyed.suspects:
+                yield found
+            sets, after = sets[int(surveyed.cursor) :], surveyed.after
+
+
+def _parts_of(name: str) -> tuple[str, str, str]:
+    """The partition of a key, its kind, and what follows."""
+    tag, _, rest = name.partition("}:")
+    kind, _, rest = rest.partition(":")
+    return tag + "}", kind, rest
+
+
+def _split(items: Sequence[T], n: int) -> Iterable[Sequence[T]]:
+    return (items[at : at + n] for at in range(0, len(items), n))
+
+
+def _literal(name: str) -> str:
+    """A name as a pattern of SCAN that matches only itself."""
+    return "".join(f"\\{letter}" if letter in "*?[]\\^" else letter for letter in name)
 
 
 async def _scan(server: Server, pattern: str) -> AsyncIterator[list[str]]:
     cursor = 0
     while True:
-        cursor, names = await translate_errors(server.redis.scan(cursor, pattern, STEP))
+        cursor, names = await translate_errors(server.redis.scan(cursor, pattern, SURVEYED))
         if names:
             yield [_text(name) for name in names]
         if not cursor:
@@ -112,20 +216,10 @@ async def _scan(server: Server, pattern: str) -> AsyncIterator[list[str]]:
 async def _members(server: Server, name: str) -> AsyncIterator[list[str]]:
     cursor = 0
     while True:
-        cursor, pairs = await translate_errors(server.redis.zscan(name, cursor, count=STEP))
-        found = [_text(member) for member, _ in pairs]
-        for at in range(0, len(found), STEP):
-            yield found[at : at + STEP]
+        cursor, pairs = await translate_errors(server.redis.zscan(name, cursor, count=SURVEYED))
+        yield [_text(member) for member, _ in pairs]
         if not cursor:
             return
-
-
-def _group_in(text: bytes) -> str:
-    """The group in a record; '' if it is no record."""
-    try:
-        return parts_of(split(text)[0]).group_name.decode()
-    except ValueError:
-        return ""
 
 
 def _text(value: Any) -> str:

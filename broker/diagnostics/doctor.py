@@ -1,17 +1,20 @@
 """`titan doctor`: the conditions for a store that keeps jobs, one line each, with advice where one is not met."""
 
+import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Literal, cast
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 import msgspec
-from msgspec import Struct
 
-from broker.core.errors import TitanError
+from broker.core.errors import StoreUnavailable, TitanError
 from broker.diagnostics.clock_skew import ahead_ms
+from broker.diagnostics.doctor_line import line
+from broker.diagnostics.obstacles import obstacles, replicas
 from broker.diagnostics.overdue import reaper_lag_ms
-from broker.resp.bootstrap import set_up_key
+from broker.models.doctor import DoctorLine
+from broker.resp.marks import READS, LayoutDiffers, Marks, check_marks, lowest, read_each
 from broker.resp.replies_to_errors import translate_errors
 from broker.resp.topology import Server
 from broker.store.job_store import JobStore
@@ -20,39 +23,49 @@ REDIS_VERSION, VALKEY_VERSION = (7, 0), (7, 2)
 MEMORY_SHARE = 0.8
 """From this share of maxmemory on it advises to act."""
 
+T = TypeVar("T")
+
 SKEW_S, LATE_S, AHEAD_S = 1.0, 1.0, 2.0
 
 
-class DoctorLine(Struct, frozen=True, kw_only=True):
-    """One condition. `advice` is '' if it is met; `unknown`: the store does not show it."""
-
-    about: str
-    state: Literal["ok", "wrong", "unknown"]
-    found: str
-    advice: str = ""
-
-
 async def look(store: JobStore) -> AsyncIterator[DoctorLine]:
-    """All lines, in order, for each server. Raises StoreUnavailable if one does not answer."""
-    seen: set[str] = set()
-    for server in store.topology.all:
-        info = cast("dict[str, Any]", await translate_errors(server.redis.info("all")))
-        if (run_id := str(info.get("run_id", server.shown))) in seen:
-            continue  # a node of a cluster with several partitions
-        seen.add(run_id)
+    """All lines, in order, for each server. One of several that does not answer has a line with its name.
+
+    Raises StoreUnavailable if none answers.
+    """
+    servers = store.topology.all
+    found = await asyncio.gather(*(_within(store, _report_of(server)) for server in servers))
+    infos = {server: info for server, info in zip(servers, found, strict=True) if isinstance(info, dict)}
+    away = [server for server in servers if server not in infos]
+    for fault in found if not infos else ():
+        if isinstance(fault, StoreUnavailable):
+            raise fault
+    once = {str(info.get("run_id", server.shown)): server for server, info in reversed(infos.items())}
+    asked = [(run_id, server) for run_id, server in reversed(once.items())]  # a node may have several partitions
+    answers = await asyncio.gather(*(_within(store, _of_server(store, one, infos[one])) for _, one in asked))
+    for (run_id, server), lines in zip(asked, answers, strict=True):
+        if isinstance(lines, StoreUnavailable):
+            away += [one for one, info in infos.items() if info.get("run_id") == infos[server].get("run_id")]
+            continue
         node = f" {run_id[:8]}" if server.is_clustered else ""
-        name = f" of {server.shown}{node}" if len(store.topology.all) > 1 else ""
-        lines = (
-            version(info),
-            await _persistence(server, info),
-            eviction(info),
-            memory(info),
-            await _clock(store, server),
-        )
-        for line in lines:
-            yield msgspec.structs.replace(line, about=line.about + name)
-    for look_at in (_partitions, _reaper):
-        yield await look_at(store)
+        name = f" of {server.shown}{node}" if len(servers) > 1 else ""
+        for one in lines:
+            yield msgspec.structs.replace(one, about=one.about + name)
+    faults = [one for one in answers if isinstance(one, StoreUnavailable)]
+    if faults and len(away) == len(servers):  # they answer INFO, and nothing else
+        raise faults[0]
+    for server in away:
+        yield unanswered(store.topology.name_of(server))
+    async for one in obstacles(store):
+        yield one
+    async for one in _of_all(store, [server for server in servers if server not in away]):
+        yield one
+
+
+def unanswered(name: str) -> DoctorLine:
+    """That one of several servers does not answer."""
+    advice = "Its groups wait, and the other groups do not. Start the server, or look at its log and the network."
+    return line(f"server {name}", "no answer", advice)
 
 
 def version(info: Mapping[str, Any]) -> DoctorLine:
@@ -62,15 +75,15 @@ def version(info: Mapping[str, Any]) -> DoctorLine:
         name, text, least = "Valkey", str(info["valkey_version"]), VALKEY_VERSION
     is_new = tuple(int(number) for number in re.findall(r"\d+", text)[:2]) >= least
     advice = "" if is_new else f"Titan needs {name} {least[0]}.{least[1]} or newer: upgrade the store."
-    return _line("version", f"{name} {text}", advice)
+    return line("version", f"{name} {text}", advice)
 
 
 def persistence(info: Mapping[str, Any], fsync: str | None) -> DoctorLine:
     """Whether acknowledged jobs survive a crash of the store, from INFO and appendfsync (None: unknown)."""
     if not info.get("aof_enabled"):
-        return _line("persistence", "appendonly no", "Jobs are lost when the store ends: set `appendonly yes`.")
+        return line("persistence", "appendonly no", "Jobs are lost when the store ends: set `appendonly yes`.")
     if "err" in (info.get("aof_last_write_status"), info.get("aof_last_bgrewrite_status")):
-        return _line("persistence", "the append-only file cannot be written", "Look at the store's log and its disk.")
+        return line("persistence", "the append-only file cannot be written", "Look at the store's log and its disk.")
     if fsync is None:
         advice = "The store does not allow CONFIG: ask its operator that appendfsync is everysec or always."
         return DoctorLine(
@@ -79,14 +92,14 @@ def persistence(info: Mapping[str, Any], fsync: str | None) -> DoctorLine:
     advice = (
         "" if fsync in {"everysec", "always"} else "A power cut loses many seconds of jobs: set `appendfsync everysec`."
     )
-    return _line("persistence", f"appendonly yes, appendfsync {fsync}", advice)
+    return line("persistence", f"appendonly yes, appendfsync {fsync}", advice)
 
 
 def eviction(info: Mapping[str, Any]) -> DoctorLine:
     """What the store does when it is full, from INFO."""
     policy = str(info.get("maxmemory_policy", "unknown"))
     advice = "" if policy == "noeviction" else "A full store would delete jobs: set `maxmemory-policy noeviction`."
-    return _line("eviction", f"maxmemory-policy {policy}", advice)
+    return line("eviction", f"maxmemory-policy {policy}", advice)
 
 
 def memory(info: Mapping[str, Any]) -> DoctorLine:
@@ -94,11 +107,11 @@ def memory(info: Mapping[str, Any]) -> DoctorLine:
     used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     total = int(info.get("total_system_memory", 0))
     if not limit:
-        return _line("memory", f"{_mib(used)} used; no maxmemory; the machine has {_mib(total)}")
+        return line("memory", f"{_mib(used)} used; no maxmemory; the machine has {_mib(total)}")
     advice = (
         "" if used < MEMORY_SHARE * limit else "Enqueue is refused when it is full: raise maxmemory, or retain less."
     )
-    return _line("memory", f"{_mib(used)} of {_mib(limit)} used", advice)
+    return line("memory", f"{_mib(used)} of {_mib(limit)} used", advice)
 
 
 def clock(skew_s: float, ahead_s: float = 0.0) -> DoctorLine:
@@ -115,13 +128,25 @@ def clock(skew_s: float, ahead_s: float = 0.0) -> DoctorLine:
         )
     if abs(skew_s) > SKEW_S:
         advice.append("Times of reports and logs will look wrong: run NTP on both machines.")
-    return _line("clock", found, " ".join(advice))
+    return line("clock", found, " ".join(advice))
+
+
+def layout(marks: Marks) -> DoctorLine:
+    """The number of the store's layout, and whether this version works with it."""
+    if marks.is_empty:
+        return line("layout", "not set up yet")
+    found = "without a number" if marks.layout is None else f"{marks.layout}"
+    try:
+        check_marks(marks, marks.partitions, READS)
+    except LayoutDiffers as error:
+        return line("layout", found, str(error))
+    return line("layout", found)
 
 
 def partitions(kept: int | None, ours: int) -> DoctorLine:
     """The number of partitions of the store, and ours."""
     found = "not set up yet" if kept is None else f"{kept}"
-    return _line(
+    return line(
         "partitions", found, "" if kept in {None, ours} else f"Brokers must have --partitions {kept}, not {ours}."
     )
 
@@ -134,7 +159,38 @@ def reaper(late_s: float) -> DoctorLine:
         if late_s <= LATE_S
         else "No reaper runs, or it cannot keep up: run a broker with --reaper, and read its log."
     )
-    return _line("reaper", found, advice)
+    return line("reaper", found, advice)
+
+
+async def _within(store: JobStore, work: Coroutine[Any, Any, T]) -> T | StoreUnavailable:
+    """What comes of calls of one server; or that it does not answer in the time of two calls."""
+    try:
+        async with asyncio.timeout(2 * store.settings.store_timeout_s):
+            return await work
+    except TimeoutError:
+        return StoreUnavailable(retry_after_s=1)
+    except StoreUnavailable as fault:
+        return fault
+
+
+async def _report_of(server: Server) -> dict[str, Any]:
+    return cast("dict[str, Any]", await translate_errors(server.redis.info("all")))
+
+
+async def _of_server(store: JobStore, server: Server, info: dict[str, Any]) -> list[DoctorLine]:
+    known = [version(info), await _persistence(server, info), eviction(info), memory(info)]
+    lines = [*known, await _clock(store, server), replicas(info)]
+    return [one for one in lines if one is not None]
+
+
+async def _of_all(store: JobStore, servers: Sequence[Server]) -> AsyncIterator[DoctorLine]:
+    """The lines about the store as a whole, from the servers that answer."""
+    found, _ = await read_each(store.topology, store.settings.key_prefix, servers)
+    marks = lowest(found)
+    yield layout(marks)
+    yield partitions(marks.partitions, store.settings.partitions)
+    names = [partition for server in servers for partition in store.topology.partitions_of(server)]
+    yield reaper(max([await reaper_lag_ms(store, partition) for partition in names]) / 1000)
 
 
 async def _persistence(server: Server, info: Mapping[str, Any]) -> DoctorLine:
@@ -153,20 +209,6 @@ async def _clock(store: JobStore, server: Server) -> DoctorLine:
     now_s = seconds + microseconds / 1e6
     ahead_s = await ahead_ms(server, store.topology.partitions_of(server), now_s * 1000) / 1000
     return clock(now_s - middle, ahead_s)
-
-
-async def _partitions(store: JobStore) -> DoctorLine:
-    server = store.topology.all[0]
-    kept = await translate_errors(server.redis.get(set_up_key(store.settings.key_prefix, server, store.partitions[0])))
-    return partitions(None if kept is None else int(kept), store.settings.partitions)
-
-
-async def _reaper(store: JobStore) -> DoctorLine:
-    return reaper(max(await reaper_lag_ms(store)) / 1000)
-
-
-def _line(about: str, found: str, advice: str = "") -> DoctorLine:
-    return DoctorLine(about=about, state="wrong" if advice else "ok", found=found, advice=advice)
 
 
 def _mib(size_bytes: int) -> str:

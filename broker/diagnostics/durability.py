@@ -30,10 +30,18 @@ class Durability(NamedTuple):
 
 
 async def read(store: JobStore) -> Durability:
-    """The present settings of all servers. Raises StoreUnavailable."""
-    found = [await _read(server) for server in store.topology.all]
+    """The present settings of all servers; a doubt about each that does not answer. Raises StoreUnavailable for all."""
+    replies = await asyncio.gather(*map(_read, store.topology.all), return_exceptions=True)
+    found: list[Durability] = []
+    for server, reply in zip(store.topology.all, replies, strict=True):
+        if isinstance(reply, TitanError) and not all(isinstance(other, TitanError) for other in replies):
+            found.append(Durability("", doubts=(f"{server.shown} does not answer: its settings are not known.",)))
+        elif isinstance(reply, BaseException):
+            raise reply
+        else:
+            found.append(reply)
     return Durability(
-        "; ".join(dict.fromkeys(one.settings for one in found)),
+        "; ".join(dict.fromkeys(one.settings for one in found if one.settings)),
         tuple(dict.fromkeys(text for one in found for text in one.weaknesses)),
         tuple(dict.fromkeys(text for one in found for text in one.doubts)),
     )

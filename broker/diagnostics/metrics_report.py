@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from broker.diagnostics.job_counts import JobCounts
 from broker.diagnostics.peer_metrics import PeerMetrics
+from broker.diagnostics.snapshot import Snapshots
 from broker.metrics.exposition import Family, labelled, text
 from broker.metrics.process import usage
 
@@ -19,7 +20,8 @@ class MetricsReport:
 
     def __init__(self, store: "JobStore", siblings: PeerMetrics | None = None) -> None:
         self._sources: list[Source] = [usage]
-        self._jobs = JobCounts(store)
+        self.snapshots = Snapshots(store)
+        self._jobs = JobCounts(store, self.snapshots)
         self._siblings = siblings
 
     def add(self, source: Source) -> None:
@@ -40,5 +42,5 @@ class MetricsReport:
         return text(families)
 
     async def close(self) -> None:
-        """Stop the background count."""
-        await self._jobs.close()
+        """Stop the sweep over the groups."""
+        await self.snapshots.close()

@@ -13,7 +13,6 @@ from msgspec import Struct
 from broker.core.states import FINISHED, STATUSES
 from broker.core.timestamps import rfc3339
 from broker.resp import keys
-from broker.resp.bootstrap import PartitionsDiffer, set_up_key
 from broker.resp.replies_to_errors import translate_errors
 from broker.store.format.record import parts_of, spec_of, split
 from broker.store.format.replies import execution_fields
@@ -43,12 +42,10 @@ class RawJob(Struct, frozen=True):
 
 
 async def raw_job(store: JobStore, group: str, job_id: str) -> RawJob | None:
-    """What the store has of a job; None where that is nothing. Raises PartitionsDiffer."""
+    """What the store has of a job; None where that is nothing. Raises StoreDiffers."""
+    await store.verify()
     partition = store.partitions[keys.partition_of(group, len(store.partitions))]
     server = store.topology.of(partition)
-    kept = await translate_errors(server.redis.get(set_up_key(store.settings.key_prefix, server, partition)))
-    if kept is not None and int(kept) != len(store.partitions):
-        raise PartitionsDiffer(f"the store was set up with other partitions: name them with --partitions {int(kept)}")
     commands = _commands(partition, group, job_id)
     pipe = server.redis.pipeline(transaction=True)
     for _, command in commands:

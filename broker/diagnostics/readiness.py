@@ -12,3 +12,7 @@ class ReadinessCheck:
     def __init__(self, watch: "DurabilityMonitor") -> None:
         self.is_stopping = False
         self.watch = watch
+
+    def stop(self, _: object = None) -> None:
+        """Be ready no more: the broker is about to end."""
+        self.is_stopping = True

@@ -1,6 +1,7 @@
 """Builds the front end: a route for each row of the table, fast requests without aiohttp, and an orderly stop."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from time import perf_counter
@@ -10,21 +11,29 @@ from aiohttp import web
 
 from broker.core.errors import StoreUnavailable, TitanError, TooSlow
 from broker.core.inline_task import in_task, run_inline
+from broker.http.audited import audited
 from broker.http.error_responses import STATUS, response_to
 from broker.http.openapi import document
-from broker.http.request.body import WEIGHT, Request, Streamed
+from broker.http.request.body import WEIGHT, Request, Streamed, header_values
 from broker.http.request.context import AppContext, Broker, Call
 from broker.http.request.query_params import Query, parse
 from broker.http.responses import Response
-from broker.http.routes import ROUTES, Route
+from broker.http.route import ANY_JOB, Route
+from broker.http.routes import ROUTES
 from broker.http.server.admission import SHED_FIRST, priority_of
 from broker.http.server.fast_request import MAX_BODY_BYTES, FastRequest
 from broker.http.server.fast_router import FastRoute, FastRouter
 from broker.http.server.pending_response import PendingResponse
+from broker.http.ui.in_session import answer_in_session
+from broker.http.ui.routes import UI_ROUTES
+from broker.http.view_answers import ViewAnswers
 from broker.metrics.http_requests import GONE, NO_ROUTE, RequestCounts
 
+Sender = PendingResponse | Streamed
+"""Knows the address that sent a request."""
 Hook = Callable[[web.Application], Awaitable[None]]
 
+_PARAMETER = re.compile(r"\{(\w+)\}")
 __all__ = ["DISPATCHER", "Broker", "RequestDispatcher", "make_app"]
 
 
@@ -35,14 +44,17 @@ class RequestDispatcher:
         self.context = context
         self.most_body_bytes = min(MAX_BODY_BYTES, context.broker.settings.max_body_bytes)
         self.head_s = context.broker.settings.head_timeout_s
-        self._router = FastRouter(ROUTES)
-        self._priorities = [priority_of(route.verb) for route in ROUTES]
+        self.routes = ROUTES if context.dashboard.mode == "off" else (*ROUTES, *UI_ROUTES)
+        self._find = FastRouter(ROUTES, context.dashboard.base_path).find
+        self._priorities = [priority_of(route.verb) for route in self.routes]
         self._numbers: dict[object, int] = {}
-        self._requests = RequestCounts([route.verb for route in ROUTES])
+        self._requests = RequestCounts([route.verb for route in self.routes])
         self._in_progress = context.in_progress
         self._admission = context.admission
         context.metrics.add(context.admission.families)
         context.metrics.add(self._requests.families)
+        views = ViewAnswers(context)
+        context.live.answer, context.live.check = views.answer, views.check
 
     @property
     def is_stopping(self) -> bool:
@@ -51,7 +63,7 @@ class RequestDispatcher:
 
     def start(self, request: FastRequest, pending: PendingResponse) -> bool:
         """Start to answer a fast request, or queue it. Returns False for a request that aiohttp must answer."""
-        found = self._router.find(request.method, request.path)
+        found = self._find(request.method, request.path)
         if found is None or found[0].route.is_streamed:
             return False
         route, path = found
@@ -76,7 +88,8 @@ class RequestDispatcher:
         """The handler of a route for aiohttp's router."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            response = await self._handle(route, Streamed(request), request.match_info)
+            streamed = Streamed(request)
+            response = await self._handle(route, streamed, request.match_info, streamed)
             return response if isinstance(response, web.StreamResponse) else await _sent(request, response)
 
         self._numbers[handle] = number
@@ -109,7 +122,9 @@ class RequestDispatcher:
         except Exception as fault:  # a client gets nothing but the error body
             if is_begun:
                 self._note(fault)
-            response = response_of(response_to(fault, request.method, request.path))
+            streamed = Streamed(request)
+            client_of = partial(self._client_of, streamed, streamed)
+            response = response_of(response_to(fault, request.method, request.path, client_of))
             if request.writer.output_size > 0:
                 if request.transport is not None:
                     request.transport.abort()
@@ -124,14 +139,16 @@ class RequestDispatcher:
     ) -> None:
         pending.weight = weight
         run = run_inline if route.route.is_quick else in_task
-        pending.attach(run(self._respond(route, request, path), pending.fill))
+        pending.attach(run(self._respond(route, request, path, pending), pending.fill))
 
-    async def _respond(self, route: FastRoute, request: FastRequest, path: Mapping[str, str]) -> Response:
+    async def _respond(
+        self, route: FastRoute, request: FastRequest, path: Mapping[str, str], pending: PendingResponse
+    ) -> Response:
         try:
-            response = await self._handle(route.route, request, path)
+            response = await self._handle(route.route, request, path, pending)
         except Exception as fault:  # noqa: BLE001 - a client gets nothing but the error body
             self._note(fault)
-            return response_to(fault, request.method, request.path)
+            return response_to(fault, request.method, request.path, partial(self._client_of, request, pending))
         if not isinstance(response, Response):
             raise TypeError(f"{route.route.verb} is streamed")
         return response
@@ -141,15 +158,29 @@ class RequestDispatcher:
         if type(fault) is StoreUnavailable:
             self._admission.store_failed()
 
-    async def _handle(self, route: Route, request: Request, path: Mapping[str, str]) -> Response | web.StreamResponse:
+    def _client_of(self, request: Request, sender: Sender) -> str:
+        return self.context.proxies.client_of(partial(header_values, request), sender.peer)
+
+    async def _handle(
+        self, route: Route, request: Request, path: Mapping[str, str], sender: Sender
+    ) -> Response | web.StreamResponse:
         context = self.context
         context.browsers.check_host(request)
         if request.is_of_browser and route.is_changing:
-            context.browsers.check_page(request)
+            context.browsers.check_page(request, sender.peer)
+            context.dashboard.check_change(request, None)
+        if route.scope and "Cookie" in request.headers:
+            session = await context.dashboard.session_of(request)
+            if session is not None:
+                client_of = partial(self._client_of, request, sender)
+                return await answer_in_session(context, route, request, path, session, client_of)
         grant = context.access.admit(request.headers.get("Authorization"), route.scope, path.get("group_name", ""))
         if route.query is Query and request.query_string and route.is_strict:
             parse(Query, request.query_string)  # no handler of these routes reads the query
-        return await route.handler(Call(context, request, path, grant))
+        call = Call(context, request, path, grant)
+        if route.act:
+            return await audited(route, call, partial(self._client_of, request, sender))
+        return await route.handler(call)
 
 
 DISPATCHER = web.AppKey("DISPATCHER", RequestDispatcher)
@@ -164,12 +195,21 @@ def make_app(broker: Broker) -> web.Application:
     dispatcher = RequestDispatcher(context)
     app = web.Application(middlewares=[context.in_progress.middleware, dispatcher.middleware])
     app[DISPATCHER] = dispatcher
-    for number, route in enumerate(ROUTES):
-        path = route.path.replace("}", ":[^/]+}")
-        app.router.add_route(route.method, path, dispatcher.handler(number, route), expect_handler=_expect_later)
+    for number, route in enumerate(dispatcher.routes):
+        handler = dispatcher.handler(number, route)
+        for path in _paths(route, context.dashboard.base_path):
+            app.router.add_route(route.method, path, handler, expect_handler=_expect_later)
     app.on_shutdown.append(_stop_waiting(context))
     app.on_cleanup.append(_settle(context))
     return app
+
+
+def _paths(route: Route, base_path: str) -> list[str]:
+    """The paths of a route as aiohttp has them: at the root, and below the base path if there is one."""
+    form = "[0-9A-Za-z]{16}" if route.path == ANY_JOB else "[^/]+"
+    path = _PARAMETER.sub(rf"{{\1:{form}}}", route.path)
+    paths = [path, base_path + path] if base_path else [path]
+    return [*paths, base_path] if base_path and path == "/" else paths
 
 
 def response_of(response: Response) -> web.Response:
@@ -181,7 +221,7 @@ def response_of(response: Response) -> web.Response:
 
 
 def _refuse(request: FastRequest, pending: PendingResponse, fault: TitanError) -> None:
-    pending.fill(response_to(fault, request.method, request.path), None)
+    pending.fill(response_to(fault, request.method, request.path, lambda: pending.peer), None)
 
 
 async def _sent(request: web.Request, response: Response) -> web.Response:
@@ -207,6 +247,7 @@ def _stop_waiting(context: AppContext) -> Hook:
     async def stop(_: web.Application) -> None:
         context.polls.stop()
         context.followers.stop()
+        context.live.stop()
         context.broker.store.workers.notices.stop()
 
     return stop
@@ -215,6 +256,9 @@ def _stop_waiting(context: AppContext) -> Hook:
 def _settle(context: AppContext) -> Hook:
     async def settle(_: web.Application) -> None:
         await context.broker.store.dispatcher.settle()
+        await context.bulks.close()
+        await context.audit.close()
+        await context.dashboard.sessions.settle()
         await context.metrics.close()
 
     return settle

@@ -9,12 +9,14 @@ Origin, and their Host is the address that they use.
 
 import ipaddress
 import re
+from functools import partial
 from typing import NamedTuple
 
 from broker.auth.grants import Access, is_local
 from broker.core.errors import CrossSite, Misdirected
 from broker.core.settings import BrokerSettings
-from broker.http.request.body import Request, Streamed
+from broker.http.forwarded import TrustedProxies
+from broker.http.request.body import Request, Streamed, header_values
 from broker.http.server.aiohttp_private import target_authority
 from broker.http.server.fast_request import FastRequest
 
@@ -60,7 +62,8 @@ def allowed_names(settings: BrokerSettings) -> frozenset[str]:
 class Browsers:
     """The checks for the settings of a broker. Raises ValueError for an invalid allowed_host."""
 
-    def __init__(self, settings: BrokerSettings, access: Access) -> None:
+    def __init__(self, settings: BrokerSettings, access: Access, proxies: TrustedProxies) -> None:
+        self._proxies = proxies
         self._allowed = allowed_names(settings)
         self._is_tls = bool(settings.tls_cert)
         self._own: frozenset[str] | None = None
@@ -87,25 +90,33 @@ class Browsers:
             if len(self._accepted) < _MAX_ACCEPTED:
                 self._accepted.add(host)
 
-    def check_page(self, request: Request) -> None:
-        """Raise CrossSite if a browser sends the request for a page of another host or port."""
-        if any(site.strip().lower() not in _OWN_SITES for site in _all(request, "Sec-Fetch-Site")):
+    def check_page(self, request: Request, peer: str) -> None:
+        """Raise CrossSite if a browser sends the request for a page of another host or port; `peer` sent it to us."""
+        if any(site.strip().lower() not in _OWN_SITES for site in header_values(request, "Sec-Fetch-Site")):
             raise CrossSite
-        origins = _all(request, "Origin")
-        if origins and not (len(origins) == 1 and self._is_ours(origins[0], request.headers.get("Host", ""))):
+        origins = header_values(request, "Origin")
+        scheme = self._proxies.scheme_of(partial(header_values, request), peer) if origins else None
+        if origins and not (len(origins) == 1 and self._is_ours(origins[0], request.headers.get("Host", ""), scheme)):
             raise CrossSite("A page of another origin may not do this; --allowed-host NAME allows those of a proxy.")
 
-    def _is_ours(self, origin: str, host: str) -> bool:
+    def _is_ours(self, origin: str, host: str, of_client: str | None) -> bool:
+        """Whether a page is of this broker. `of_client` is the scheme that a trusted proxy names."""
         found = _ORIGIN.fullmatch(origin.strip().lower())
         if found is None:  # null, several origins, or another scheme
             return False
         scheme, (page, own) = found[1], (address_of(found[2]), address_of(host))
-        if page is None or (self._is_tls and scheme != "https"):
+        if page is None or scheme not in self._schemes(of_client):
             return False
         if page.name in self._allowed:
             return True
         default = _DEFAULT_PORTS[scheme]
         return own is not None and page.name == own.name and (page.port or default) == (own.port or default)
+
+    def _schemes(self, of_client: str | None) -> tuple[str, ...]:
+        """The schemes of own pages. Without TLS, and without the word of a trusted proxy, TLS may end before us."""
+        if of_client is not None:
+            return (of_client,)
+        return ("https",) if self._is_tls else ("http", "https")
 
 
 def _ip_address(text: str) -> str:
@@ -118,15 +129,8 @@ def _ip_address(text: str) -> str:
 
 def _hosts(request: Request) -> list[str]:
     """Every host that a request names: in Host, and in the request line if that has a whole URL."""
-    hosts = _all(request, "Host")
+    hosts = header_values(request, "Host")
     authority = target_authority(request.web) if isinstance(request, Streamed) else None
     if authority is not None:
         hosts.append(authority)
     return hosts
-
-
-def _all(request: Request, name: str) -> list[str]:
-    """All headers of a name. A fast request has one at most."""
-    if isinstance(request, Streamed):
-        return request.web.headers.getall(name, [])
-    return [request.headers[name]] if name in request.headers else []

@@ -1,12 +1,14 @@
 """Refusals and other errors as HTTP responses, and the HTTP status of each class."""
 
 import logging
+from collections.abc import Callable
 
 import msgspec
 from aiohttp import web
 
 from broker.core.errors import (
     BY_WORD,
+    Changed,
     CrossSite,
     Forbidden,
     IdempotencyMismatch,
@@ -23,12 +25,13 @@ from broker.core.errors import (
     StoreUnavailable,
     TitanError,
     TooLarge,
+    TooMany,
     TooSlow,
     Unauthorized,
     UnsupportedType,
     WrongState,
 )
-from broker.http.responses import Response
+from broker.http.responses import NO_SNIFF, Response
 from broker.models.results import Problem, ProblemWrapper
 
 STATUS: dict[type[TitanError], int] = {
@@ -41,6 +44,8 @@ STATUS: dict[type[TitanError], int] = {
     TooSlow: 408,
     WrongState: 409,
     LeaseLost: 409,
+    TooMany: 409,
+    Changed: 412,
     TooLarge: 413,
     UnsupportedType: 415,
     Misdirected: 421,
@@ -76,10 +81,13 @@ _OF_FRAMEWORK: dict[int, TitanError] = {
 }
 
 
-def response_to(fault: Exception, method: str, path: str) -> Response:
-    """The response to a request that raised this. An unexpected error is a 500: it is logged and not shown."""
+def response_to(fault: Exception, method: str, path: str, client_of: Callable[[], str]) -> Response:
+    """The response to a request that raised this. An unexpected error is a 500: it is logged and not shown.
+
+    `client_of` returns the address of the client.
+    """
     if type(fault) is TitanError or not isinstance(fault, (TitanError, web.HTTPException, ConnectionError)):
-        _log.error("%s %r failed", method, path, exc_info=fault)
+        _log.error("%s %r of %s failed", method, path, client_of() or "a client that left", exc_info=fault)
     if isinstance(fault, TitanError):
         return refusal(fault)
     if isinstance(fault, web.HTTPException):
@@ -96,7 +104,7 @@ def problem_of(error: TitanError) -> Problem:
 def refusal(error: TitanError) -> Response:
     """The response to a request that raised this error."""
     kind = BY_WORD[error.word]
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", NO_SNIFF[0]: NO_SNIFF[1]}
     retry_after_s = error.retry_after_s or RETRY_AFTER_S.get(kind)
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)

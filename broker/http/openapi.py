@@ -35,6 +35,8 @@ _SCHEMAS = "#/components/schemas/{name}"
 _HEADERS = {
     "Titan-Lease": "The token from the answer that delivered the job; only the holder of the lease may act on it.",
     "Idempotency-Key": "A repeat with the same key and body gets the first answer again, for a day.",
+    "If-Match": "The ETag of an earlier answer: the group is changed only if it still has these settings.",
+    "ETag": "The tag of the settings and the note, for If-Match; counts do not change it.",
     "Titan-Expires-At": "When the lease ends, RFC 3339.",
     "Idempotency-Replayed": "`true` when the answer repeats the first answer to the Idempotency-Key.",
 }
@@ -46,6 +48,7 @@ _BEARER = {
 _PATH = {
     "group_name": ("Name of the group.", f"^{GROUP_NAME}$"),
     "id": ("The job's id.", f"^{JOB_ID}$"),
+    "bulk": ("The bulk's id.", f"^{JOB_ID}$"),
     "worker": ("Name of the worker.", f"^{WORKER_NAME}$"),
 }
 _DESCRIPTION = """A job broker that any language can use over HTTP.
@@ -54,6 +57,9 @@ Every answer of 400 and above has the same body: `error.message` is a sentence f
 invalid part of the request, and `error.code` is one of these words:
 
 """
+_PROXIES = """
+The headers `X-Forwarded-For` and `X-Forwarded-Proto` count only when they come from a proxy that the broker trusts
+(`--trust-proxy`). Their values never make a request fail."""
 
 
 @cache
@@ -61,7 +67,7 @@ def document() -> dict[str, Any]:
     """The whole document. Each call returns the same object: do not change it."""
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Titan", "version": _version(), "description": _DESCRIPTION + _codes()},
+        "info": {"title": "Titan", "version": _version(), "description": _DESCRIPTION + _codes() + _PROXIES},
         "servers": [{"url": "/"}],
         "paths": {
             path: {route.method.lower(): _operation(route) for route in rows}
@@ -160,7 +166,7 @@ def _answer(route: Route) -> dict[str, Any]:
             name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in route.answers
         }
     if route.gives is str:
-        answer["content"] = {"text/plain": {"schema": {"type": "string"}}}
+        answer["content"] = {route.text_type: {"schema": {"type": "string"}}}
     elif route.status != HTTPStatus.NO_CONTENT:
         answer["content"] = {JSON: {"schema": _schema(route.gives)}}
     return answer

@@ -12,7 +12,9 @@ from msgspec import Struct
 from broker.http.request.decoding import encode
 
 Headers = tuple[tuple[str, str], ...]
-_JSON = (("Content-Type", "application/json"),)
+NO_SNIFF = ("X-Content-Type-Options", "nosniff")
+"""A browser must believe the Content-Type. Every response has it."""
+_JSON = (("Content-Type", "application/json"), NO_SNIFF)
 _NO_STORE = (*_JSON, ("Cache-Control", "no-store"))
 _TEXT = {
     "Content-Type": "text/plain; charset=utf-8",
@@ -49,12 +51,12 @@ def delivered(body: bytes, unsent: Callable[[], None]) -> Response:
 
 def plain(body: str, content_type: str) -> Response:
     """A response with a text."""
-    return Response(200, body.encode(), (("Content-Type", content_type), ("Cache-Control", "no-store")))
+    return Response(200, body.encode(), (("Content-Type", content_type), NO_SNIFF, ("Cache-Control", "no-store")))
 
 
 def nothing(headers: Headers = ()) -> Response:
     """A response without a body, 204."""
-    return Response(204, b"", headers)
+    return Response(204, b"", (NO_SNIFF, *headers))
 
 
 def encoded(response: Response, *, is_last: bool) -> bytes:
@@ -93,11 +95,15 @@ async def stream(
 
 
 async def text(
-    request: web.BaseRequest, pieces: AsyncIterator[bytes], size_bytes: int | None = None
+    request: web.BaseRequest, pieces: AsyncIterator[bytes], size_bytes: int | None = None, name: str = "text"
 ) -> web.StreamResponse:
-    """Stream text. The first piece is read before the response starts, so that an error up to then is a refusal."""
+    """Stream text. The first piece is read before the response starts, so that an error up to then is a refusal.
+
+    A browser stores it as a file `name`.txt and does not show it.
+    """
     first = await anext(pieces, b"")
-    response = web.StreamResponse(headers=_TEXT)
+    attachment = f'attachment; filename="{name}.txt"'
+    response = web.StreamResponse(headers={**_TEXT, "Content-Disposition": attachment})
     response.content_length = size_bytes
     await response.prepare(request)
     await response.write(first)

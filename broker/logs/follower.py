@@ -8,7 +8,7 @@ import asyncio
 import codecs
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -115,7 +115,19 @@ class Following:
                 yield piece
 
 
-async def events(following: Following, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+class LogPosition(Protocol):
+    """How far a follower has come: the position after the last piece, in bytes, and whether the log is complete."""
+
+    @property
+    def at(self) -> int:
+        """The position."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing follows."""
+
+
+async def events(following: LogPosition, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The pieces as server-sent events. The data is the text as a JSON string, the id the position after it.
 
     Invalid UTF-8 becomes U+FFFD. The last event is `end`; a comment is sent while nothing else is.

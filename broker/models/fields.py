@@ -25,6 +25,15 @@ GroupName = Annotated[
 _IMAGE = "What runs the job: a name in the worker's table or a container image. Else the group's."
 LINE = {"words": "a text of at most 255 characters, none of them a control character"}
 Image = Annotated[str, Meta(max_length=255, pattern=NO_CONTROLS, description=_IMAGE, extra=LINE)]
+Note = Annotated[
+    str,
+    Meta(
+        max_length=255,
+        pattern=NO_CONTROLS,
+        description="A note for people, such as why the group is paused. It goes when the pause ends.",
+        extra=LINE,
+    ),
+]
 NewImage = Annotated[
     str, Meta(max_length=255, description=_IMAGE, extra_json_schema={"pattern": NO_CONTROLS}, extra=LINE)
 ]
@@ -41,6 +50,14 @@ Reason = Annotated[
         max_length=256,
         description="Why the job is in this status: timeout, killed, bad_exit, client_request, or another text. The "
         "bundled worker has not_started, exception, invalid_outcome, http_500, http_error and worker_error.",
+    ),
+]
+CauseId = Annotated[
+    str,
+    Meta(
+        pattern=f"^[0-9a-f]{{12}}{END}",
+        description="Only jobs that failed of this cause: `cause` in an answer of failures.",
+        extra={"words": "the cause of an answer of failures: 12 characters of 0-9 a-f"},
     ),
 ]
 ErrorText = Annotated[str, Meta(max_length=4096, description="What went wrong, for people.")]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from broker.models.fields import EnvVars, Image, Retention, Time
+from broker.models.fields import EnvVars, Image, Note, Retention, Time
 
 DEFAULT_DELIVERY_LIMIT = 5
 DAY_S = 86_400
@@ -18,22 +18,31 @@ class Retentions(Struct, frozen=True, kw_only=True):
     cancelled: Retention | None = DAY_S
 
 
+class RetentionChanges(Struct, frozen=True, kw_only=True):
+    """Other times for which finished jobs are kept, in s, by status; null is the default."""
+
+    succeeded: Retention | UnsetType | None = UNSET
+    failed: Retention | UnsetType | None = UNSET
+    cancelled: Retention | UnsetType | None = UNSET
+
+
+MaxConcurrency = Annotated[int, Meta(ge=1, le=1_000_000, description="The most jobs that run at once.")]
+Paused = Annotated[bool, Meta(description="While true no job is dispatched.")]
+RateLimit = Annotated[int, Meta(ge=1, le=1_000_000, description="The most jobs that are dispatched a second.")]
+DeliveryLimit = Annotated[int, Meta(ge=1, le=1000, description="Deliveries after which a lost job fails.")]
+RequireLease = Annotated[bool, Meta(description="Whether every report needs its lease token.")]
+
+
 class GroupSettings(Struct, frozen=True, kw_only=True):
     """The settings of a group. PUT replaces all of them; a setting that is not given gets its default."""
 
     image: Image | None = None
     env_vars: EnvVars | None = None
-    max_concurrency: Annotated[int, Meta(ge=1, le=1_000_000, description="The most jobs that run at once.")] | None = (
-        None
-    )
-    paused: Annotated[bool, Meta(description="While true no job is dispatched.")] | None = None
-    rate_limit: (
-        Annotated[int, Meta(ge=1, le=1_000_000, description="The most jobs that are dispatched a second.")] | None
-    ) = None
-    delivery_limit: (
-        Annotated[int, Meta(ge=1, le=1000, description="Deliveries after which a lost job fails.")] | None
-    ) = None
-    require_lease: Annotated[bool, Meta(description="Whether every report needs its lease token.")] | None = None
+    max_concurrency: MaxConcurrency | None = None
+    paused: Paused | None = None
+    rate_limit: RateLimit | None = None
+    delivery_limit: DeliveryLimit | None = None
+    require_lease: RequireLease | None = None
     retention: Retentions | None = None
 
 
@@ -41,6 +50,26 @@ class GroupPut(Struct, frozen=True):
     """The body of `PUT /v1/groups/{g}`."""
 
     group: GroupSettings
+
+
+class GroupChanges(Struct, frozen=True, kw_only=True):
+    """Some settings of a group. Those that are not given keep their values; null is the default."""
+
+    image: Image | UnsetType | None = UNSET
+    env_vars: EnvVars | UnsetType | None = UNSET
+    max_concurrency: MaxConcurrency | UnsetType | None = UNSET
+    paused: Paused | UnsetType | None = UNSET
+    rate_limit: RateLimit | UnsetType | None = UNSET
+    delivery_limit: DeliveryLimit | UnsetType | None = UNSET
+    require_lease: RequireLease | UnsetType | None = UNSET
+    retention: RetentionChanges | UnsetType | None = UNSET
+    note: Note | UnsetType | None = UNSET
+
+
+class GroupPatch(Struct, frozen=True):
+    """The body of `PATCH /v1/groups/{g}`."""
+
+    group: GroupChanges
 
 
 class Counts(Struct, frozen=True, kw_only=True):
@@ -64,6 +93,9 @@ class Group(Struct, frozen=True, kw_only=True):
     max_concurrency: int | UnsetType = UNSET
     rate_limit: int | UnsetType = UNSET
     paused: bool = False
+    paused_at: Annotated[Time, Meta(description="Since when it is paused, if PATCH paused it.")] | UnsetType = UNSET
+    paused_by: Annotated[str, Meta(description="The name of the token that paused it.")] | UnsetType = UNSET
+    note: Annotated[str, Meta(description="A note for people.")] | UnsetType = UNSET
     delivery_limit: int = DEFAULT_DELIVERY_LIMIT
     require_lease: bool = False
     retention: Retentions = Retentions()

@@ -23,6 +23,12 @@ DEFAULT_TIMEOUT_S = 60
 DEFAULT_RETRIES_DELAY_S = 60
 
 
+BRIEF_LENGTH = 256
+"""How many characters of its payload a job in a brief list has."""
+MAX_LOOKS = 10_000
+DEFAULT_LOOKS = 1000
+
+
 class NewJob(Struct, frozen=True, kw_only=True):
     """A job as a producer sends it. It may also be a whole Job: the fields that only a Job has are ignored.
 
@@ -84,3 +90,7 @@ class JobsWrapper(Struct):
 
     jobs: list[Job]
     cursor: str | UnsetType = UNSET
+    looked: Annotated[int, Meta(description="Of a list with filters: how many jobs were read for it.")] | UnsetType = (
+        UNSET
+    )
+    of: Annotated[int, Meta(description="Of a list with filters: how many jobs it is about.")] | UnsetType = UNSET

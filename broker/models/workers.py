@@ -5,13 +5,15 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from broker.models.fields import END, LINE, NO_CONTROLS
+from broker.models.fields import END, LINE, NO_CONTROLS, GroupName
 
 KEPT_S = 60
 """How long a worker is known after its last heartbeat, in s."""
 EVERY_S = 5
 """The interval of a worker's heartbeats, in s."""
 MAX_WORKERS = 10_000
+MAX_ASKED = 100
+"""The most groups, and images, in an announcement."""
 MAX_RUNNING = 100
 """The most ids of running jobs in an announcement; `busy` counts all."""
 
@@ -75,6 +77,13 @@ class Announcement(Struct, frozen=True, kw_only=True):
     slots: Annotated[Count, Meta(description="The most jobs that it runs at once.")] = 0
     busy: Annotated[Count, Meta(description="The number of jobs that it runs now.")] = 0
     running: Annotated[list[Word], Meta(max_length=MAX_RUNNING, description="The ids of up to 100 running jobs.")] = []
+    groups: Annotated[
+        list[GroupName],
+        Meta(max_length=MAX_ASKED, description="The groups that it asks for; none: all, or more than 100."),
+    ] = []
+    images: Annotated[
+        list[Word], Meta(max_length=MAX_ASKED, description="The images that it asks for; none: any, or more than 100.")
+    ] = []
     done: Annotated[Count, Meta(description="The number of the last order that it has carried out; 0: none.")] = 0
 
 
@@ -116,6 +125,8 @@ class Worker(Struct, frozen=True, kw_only=True):
     slots: int
     busy: int
     running: list[str]
+    groups: Annotated[list[str], Meta(description="The groups that it asks for; none: all.")] = []
+    images: Annotated[list[str], Meta(description="The images that it asks for; none: any.")] = []
     seen_at: Annotated[str, Meta(description="RFC 3339.", extra_json_schema={"format": "date-time"})]
     order: Order | UnsetType = UNSET
 

@@ -33,6 +33,7 @@ class Reaper:
     def __init__(self, store: JobStore, logs: Logs, notifier: Notifier) -> None:
         self.fault = ""
         self.late_ms = 0
+        self._away = 0
         self.done = {"queued": 0, "requeued": 0, "failed": 0, "expired": 0}
         self._store = store
         self._log_cleaner = LogCleaner(store, logs)
@@ -77,6 +78,9 @@ class Reaper:
         self._wake.clear()
         reaped = await self._store.maintenance.reap(self._store.settings.reap_batch)
         self.late_ms = reaped.late_ms
+        if reaped.away != self._away:
+            self._away = reaped.away
+            _log.warning("partitions whose server does not answer: %d", reaped.away)
         for what, count in zip(self.done, reaped[:4], strict=True):
             self.done[what] += count
         if reaped.discarded:

@@ -19,8 +19,8 @@ def partition_of(group: str, partitions: int) -> int:
 
 
 def slot(partition_name: str) -> int:
-    """The hash slot of a partition's keys: CRC-16 of its {tag}."""
-    tag = partition_name.partition("{")[2].partition("}")[0]
+    """The hash slot of a partition's keys: CRC-16 of its {tag}, or of the whole name where it has none."""
+    tag = partition_name.partition("{")[2].partition("}")[0] or partition_name
     return binascii.crc_hqx(tag.encode(), 0) % 16_384
 
 
@@ -69,6 +69,35 @@ def due(p: str) -> str:
     return f"{p}:due"
 
 
+STATISTICS = frozenset({"minutes", "halves", "times"})
+"""What the keys of a group's statistics end with."""
+
+
+def statistics(p: str, name: str, kind: str) -> str:
+    """The hash of a group's counts by minute or half hour, or of its times; expires. `kind` is one of STATISTICS."""
+    return f"{p}:group:{name}:{kind}"
+
+
+def total(p: str, hour: int) -> str:
+    """The hash of the counts of all groups in one hour since 1970, by minute; expires."""
+    return f"{p}:total:{hour}"
+
+
+def total_times(p: str) -> str:
+    """The hash of how long jobs of all groups waited and ran; expires."""
+    return f"{p}:total:times"
+
+
+def counted(p: str) -> str:
+    """The sorted set of groups that have statistics, by when they were counted last, in ms."""
+    return f"{p}:counted"
+
+
+def flushed(p: str, broker: str) -> str:
+    """The number of the last flush of counts of a broker; expires."""
+    return f"{p}:flushed:{broker}"
+
+
 def rates(p: str) -> str:
     """The sorted set of groups with a rate_limit, by when their token bucket is full again."""
     return f"{p}:rates"
@@ -89,6 +118,16 @@ def image_pollers(p: str) -> str:
     return f"{p}:image_pollers"
 
 
+def asked(p: str) -> str:
+    """The sorted set of groups, or `*` for all, by when somebody asked for their jobs, in ms; expires."""
+    return f"{p}:asked"
+
+
+def asked_images(p: str) -> str:
+    """The sorted set of a group, or `*`, and an image as JSON, or nothing for any, likewise; expires."""
+    return f"{p}:asked_images"
+
+
 def workers(p: str) -> str:
     """The sorted set of worker names, by their last heartbeat, in ms; expires. In the first partition only."""
     return f"{p}:workers"
@@ -99,6 +138,16 @@ def worker(p: str, name: str) -> str:
     return f"{p}:worker:{name}"
 
 
+def sessions(p: str) -> str:
+    """The sorted set of session ids by when they began, in ms; expires. In the first partition only."""
+    return f"{p}:sessions"
+
+
+def session(p: str, session_id: str) -> str:
+    """The hash of a session: SHA-256 of its token, csrf, times; expires. In the first partition only."""
+    return f"{p}:session:{session_id}"
+
+
 def notices(p: str) -> str:
     """The sorted set of the newest notices to workers, by their numbers."""
     return f"{p}:notices"
@@ -107,6 +156,11 @@ def notices(p: str) -> str:
 def answer(p: str, name: str, key: str) -> str:
     """The idempotency record: the first answer to an Idempotency-Key in a group."""
     return f"{p}:answer:{name}:{key}"
+
+
+def imported(p: str) -> str:
+    """The id of the export that was imported last. First partition only."""
+    return f"{p}:imported"
 
 
 def fence(p: str) -> str:
@@ -124,11 +178,46 @@ def timer(p: str) -> str:
     return f"{p}:timer"
 
 
+def bulk(p: str, bulk_id: str) -> str:
+    """The hash of a bulk: its spec, progress, state and owner. First partition only."""
+    return f"{p}:bulk:{bulk_id}"
+
+
+def bulks(p: str) -> str:
+    """The sorted set of bulks by creation time, in ms. First partition only."""
+    return f"{p}:bulks"
+
+
+def bulks_running(p: str) -> str:
+    """The sorted set of bulks that run, by when their owner must have noted progress, in ms. First partition only."""
+    return f"{p}:bulks_running"
+
+
+def audit(p: str) -> str:
+    """The stream of acts of people and programs. First partition only."""
+    return f"{p}:audit"
+
+
 def server(prefix: str) -> str:
     """Outside the partitions, in a store of several servers: the position of this one, as '1 of 2'."""
     return f"{prefix}:server"
 
 
-def partitions(prefix: str) -> str:
-    """Outside the partitions: the number of partitions that the store was created with."""
-    return f"{prefix}:partitions"
+def partitions(scope: str) -> str:
+    """The number of partitions that the store was first used with. `scope` as for `layout`."""
+    return f"{scope}:partitions"
+
+
+def layout(scope: str) -> str:
+    """The number of the layout. `scope` is the prefix, outside the partitions; in a cluster the partition."""
+    return f"{scope}:format"
+
+
+def version(scope: str) -> str:
+    """The version of Titan that gave the store its layout; likewise."""
+    return f"{scope}:version"
+
+
+def brokers(p: str) -> str:
+    """The hash of the announcements of brokers, by name; expires. First partition only."""
+    return f"{p}:brokers"

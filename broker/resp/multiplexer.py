@@ -17,7 +17,7 @@ from redis import exceptions
 from redis.asyncio.connection import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
 
 from broker.metrics.exposition import Family, Histogram, Sample, counter, gauge, histogram
-from broker.resp.resp_connection import ConnectionLimits, RespConnection, Word
+from broker.resp.resp_connection import ConnectionLimits, OnError, RespConnection, Word
 
 Address = tuple[str, int] | str
 """Host and port of a server, or the path of its Unix socket."""
@@ -26,6 +26,8 @@ _CLOSED = "the multiplexer is closed"
 _FIRST_PAUSE_S = 0.02
 _LAST_PAUSE = 0.25
 """The longest pause between attempts to connect, as a part of timeout_s: a call that waits for it can still succeed."""
+_FIRST_PROBE_S, _LAST_PROBE_S = 0.1, 2.0
+"""Pauses between two probes of a server that does not answer."""
 
 
 class Endpoint(NamedTuple):
@@ -42,7 +44,9 @@ class Multiplexer:
     Create it inside the running loop. The first call connects. `timeout_s` limits a call, the wait for the connection
     included; the first overdue call closes the connection. `max_in_flight` and `max_bytes` limit calls without a reply,
     and the bytes of their commands. Each new connection calls `resolve` for the address, for servers that move; without
-    it the address is in the URL. Raises ValueError for a URL that cannot be parsed.
+    it the address is in the URL. `name` is for messages. `fails_fast`, for one of several servers: while the server
+    does not answer, calls fail at once and a probe connects again. `must_be_primary`: each new connection checks ROLE.
+    `on_error` gets error replies first, see OnError. Raises ValueError for a URL that cannot be parsed.
     """
 
     def __init__(
@@ -53,8 +57,14 @@ class Multiplexer:
         max_in_flight: int = 10_000,
         max_bytes: int = 128 * 1024 * 1024,
         resolve: Callable[[], Awaitable[Address]] | None = None,
+        fails_fast: bool = False,
+        name: str = "the store",
+        must_be_primary: bool = False,
     ) -> None:
+        self.on_error: OnError | None = None
         self._endpoint = endpoint_of(url)
+        if must_be_primary:
+            self._endpoint = self._endpoint._replace(greeting=(*self._endpoint.greeting[:-1], ("ROLE",), ("PING",)))
         self._resolve = resolve
         self._limits = ConnectionLimits(timeout_s, max_in_flight, max_bytes)
         self._loop = asyncio.get_running_loop()
@@ -63,6 +73,9 @@ class Multiplexer:
         self._failures = 0
         self._not_before = 0.0
         self._is_closed = False
+        self._fails_fast = fails_fast
+        self._name = name
+        self._probe: asyncio.Task[None] | None = None
         self._times = Histogram()
         self._losses = 0
 
@@ -76,9 +89,29 @@ class Multiplexer:
         return (self._connection or self._new_connection()).call(words)
 
     @property
+    def is_up(self) -> bool:
+        """Whether the last call or probe was answered: a connection is open."""
+        return self._connection is not None and self._connection.opened_at is not None
+
+    @property
     def timeout_s(self) -> float:
         """The longest time of a call, in s."""
         return self._limits.timeout_s
+
+    def leave(self, server: Address, reason: str) -> None:
+        """Close a connection that does not lead to this server: calls in flight fail, the next one connects at once."""
+        connection = self._connection
+        if connection is not None and connection.server not in {None, server}:
+            connection.lose(exceptions.ConnectionError, reason)
+        self._not_before, self._failures = 0.0, 0
+        if self._probe is not None:
+            self._probe.cancel()
+            self._probe = self._loop.create_task(self._probe_until_open())
+
+    def retire(self) -> RespConnection | None:
+        """Let the next call connect again; the present connection, to be closed once its calls have their replies."""
+        connection, self._connection, self._not_before = self._connection, None, 0.0
+        return connection
 
     async def close(self) -> None:
         """Close the connection. Calls in flight and later ones fail with ConnectionError."""
@@ -86,9 +119,9 @@ class Multiplexer:
         connection, attempt = self._connection, self._attempt
         if connection is not None:
             connection.lose(exceptions.ConnectionError, _CLOSED)
-        if attempt is not None:
-            attempt.cancel()
-            await asyncio.gather(attempt, return_exceptions=True)
+        for task in filter(None, (attempt, self._probe)):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         if connection is not None:
             await connection.gone.wait()
 
@@ -105,8 +138,9 @@ class Multiplexer:
 
     def _new_connection(self) -> RespConnection:
         connection = RespConnection(self._limits, self._lost, self._times)
-        if self._is_closed:
-            self._loop.call_soon(connection.lose, exceptions.ConnectionError, _CLOSED)
+        if self._is_closed or self._probe is not None:
+            reason = _CLOSED if self._is_closed else f"{self._name} did not answer, and is being probed"
+            self._loop.call_soon(connection.lose, exceptions.ConnectionError, reason)
             return connection
         self._connection = connection
         self._attempt = self._loop.create_task(self._open(connection))
@@ -121,11 +155,28 @@ class Multiplexer:
                 await connection.open(self._endpoint.greeting)
         except (TimeoutError, exceptions.TimeoutError):
             connection.lose(exceptions.TimeoutError, f"no connection to the store within {timeout_s:g} s")
+        except asyncio.CancelledError:
+            connection.lose(exceptions.ConnectionError, "the server has moved")
+            raise
         except Exception as fault:  # noqa: BLE001 - `resolve` and TLS may raise anything; each waiting call must fail
             connection.lose(exceptions.ConnectionError, f"no connection to the store: {fault}")
 
+    async def _probe_until_open(self) -> None:
+        """Connect again and again, one attempt at a time, until it works."""
+        pause_s = _FIRST_PROBE_S
+        while True:
+            connection = RespConnection(self._limits, self._lost, self._times)
+            await self._open(connection)
+            if connection.opened_at is not None and not connection.is_lost:
+                self._connection, self._probe = connection, None
+                _log.info("%s answers again", self._name)
+                return
+            await asyncio.sleep(pause_s * random.uniform(0.8, 1))  # noqa: S311 - only spreads attempts over time
+            pause_s = min(2 * pause_s, _LAST_PROBE_S)
+
     async def _connect(self, connection: RespConnection) -> None:
         address = await self._resolve() if self._resolve else self._endpoint.address
+        connection.server, connection.on_error = address, self.on_error
         if isinstance(address, str):
             await self._loop.create_unix_connection(lambda: connection, address)
         else:
@@ -139,14 +190,16 @@ class Multiplexer:
         now = time.monotonic()
         if connection.opened_at is not None and not self._is_closed:
             self._losses += 1
-            _log.warning("the connection to the store is lost: %s", reason)
-        if connection.opened_at is not None and now - connection.opened_at > self._limits.timeout_s:
+            _log.warning("the connection to %s is lost: %s", self._name, reason)
+        if self._fails_fast and not self._is_closed and (connection.is_silent or connection.opened_at is None):
+            self._probe = self._loop.create_task(self._probe_until_open())
+        elif connection.opened_at is not None and now - connection.opened_at > self._limits.timeout_s:
             self._failures = 0
-            return
-        longest_s = self._limits.timeout_s * _LAST_PAUSE
-        pause_s = min(_FIRST_PAUSE_S * 2 ** min(self._failures, 16), longest_s)
-        self._failures += 1
-        self._not_before = now + pause_s * random.uniform(0.5, 1)  # noqa: S311 - only spreads attempts over time
+        else:
+            longest_s = self._limits.timeout_s * _LAST_PAUSE
+            pause_s = min(_FIRST_PAUSE_S * 2 ** min(self._failures, 16), longest_s)
+            self._failures += 1
+            self._not_before = now + pause_s * random.uniform(0.5, 1)  # noqa: S311 - only spreads attempts over time
 
 
 def endpoint_of(url: str) -> Endpoint:

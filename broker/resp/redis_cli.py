@@ -8,7 +8,7 @@ import shlex
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from broker.resp.discovery import resolver_for
+from broker.resp.discovery import find
 from broker.resp.url import StoreAddress
 
 _TLS_FILES = {
@@ -32,8 +32,7 @@ async def redis_cli_for(address: StoreAddress, partition: str, timeout_s: float)
 
     Raises redis-py's ConnectionError when none of them replies.
     """
-    resolve = resolver_for(address, partition, timeout_s)
-    found = await resolve() if resolve is not None else None
+    found = await find(address, partition, timeout_s)
     return redis_cli_of(address.url, found, is_cluster=address.kind == "cluster")
 
 

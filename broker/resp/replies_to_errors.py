@@ -1,16 +1,20 @@
 """Turns error replies of the store, and errors of redis-py, into the broker's own errors."""
 
+import asyncio
 import re
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from redis import exceptions
 
 from broker.core import errors
 from broker.core.timestamps import rfc3339
-from broker.resp.redis_private import CODES
+from broker.resp.redis_private import CODES, WrongServer
 
 T = TypeVar("T")
+REPEATED_S = 1.0
+_PAUSE_S = 0.05
 _AWAY = re.compile(r"READONLY|LOADING|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|MISCONF|BUSY|UNKILLABLE|TRYAGAIN|NOAUTH|NOPERM")
 
 
@@ -26,6 +30,21 @@ async def translate_errors(work: Awaitable[T]) -> T:
         raise error_of(fault) from fault
     except (OSError, TimeoutError) as fault:
         raise errors.StoreUnavailable(retry_after_s=1) from fault
+
+
+async def repeat_refused(call: Callable[[], Awaitable[T]]) -> T:
+    """Make a call of redis-py, and again for REPEATED_S while a node of a cluster refuses it because its slot moves.
+
+    The commands must do no harm when some of them are executed twice.
+    """
+    end = time.monotonic() + REPEATED_S
+    while True:
+        try:
+            return await call()
+        except (WrongServer, exceptions.AskError, exceptions.TryAgainError):
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(_PAUSE_S)
 
 
 def error_of(fault: Exception) -> errors.TitanError:

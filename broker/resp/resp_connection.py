@@ -17,8 +17,11 @@ from broker.metrics.exposition import Histogram
 from broker.resp.redis_private import parse_error
 
 Word = bytes | str | int
-Awaited = tuple[asyncio.Future[Any], int, float]
-"""A call in flight: its reply, the size of its command in bytes, and its deadline by the monotonic clock, in s."""
+Awaited = tuple[asyncio.Future[Any], bytes, float]
+"""A call in flight: its reply, its command, and its deadline by the monotonic clock, in s."""
+OnError = Callable[[Exception, bytes, asyncio.Future[Any], float], bool]
+"""Gets an error reply, the command, the reply and its deadline. True: it has set the reply, or will."""
+_ROLE = ("ROLE",)
 _WRONG_SERVER = ("READONLY", "LOADING", "MASTERDOWN")
 _WRONG_SERVER_TYPES = (
     *(exceptions.ReadOnlyError, exceptions.BusyLoadingError, exceptions.MasterDownError),
@@ -39,8 +42,9 @@ class ConnectionLimits(NamedTuple):
 class RespConnection(asyncio.Protocol):
     """Calls made before it is open are sent once it is. It calls `on_lost` once, with the reason, when it ends.
 
-    `times` gets the time of each call from `call` to its reply. A cancelled call that was sent stays in the queue until
-    its reply arrives, which is dropped.
+    `is_silent`: it was lost because a reply was late. `times` gets the time of each call from `call` to its reply. A
+    cancelled call that was sent stays in the queue until its reply arrives, which is dropped. `server` is the address
+    that it connects to, once that is known; `on_error` gets each error reply first.
     """
 
     def __init__(
@@ -48,6 +52,9 @@ class RespConnection(asyncio.Protocol):
     ) -> None:
         self.gone = asyncio.Event()
         self.opened_at: float | None = None
+        self.is_silent = False
+        self.server: tuple[str, int] | str | None = None
+        self.on_error: OnError | None = None
         self._limits = limits
         self._on_lost = on_lost
         self._times = times
@@ -71,11 +78,16 @@ class RespConnection(asyncio.Protocol):
             reply.set_exception(exceptions.ConnectionError("too much in flight"))
             return reply
         self._bytes = size
-        self._awaited.append((reply, len(command), time.monotonic() + self._limits.timeout_s))
+        self._awaited.append((reply, command, time.monotonic() + self._limits.timeout_s))
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(command)
         return reply
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection has ended."""
+        return self._is_lost
 
     @property
     def in_flight(self) -> int:
@@ -83,19 +95,23 @@ class RespConnection(asyncio.Protocol):
         return len(self._awaited)
 
     async def open(self, greeting: Sequence[Sequence[Word]]) -> None:
-        """Send the greeting (login, database, name, and PING as the last) before all calls, then the calls.
+        """Send the greeting (login, database, name, ROLE, and PING as the last) before all calls, then the calls.
 
-        Raises the server's error reply, except when this user has no permission for PING.
+        Raises the server's error reply, except when this user has no permission for ROLE or PING; and ConnectionError
+        when ROLE shows that the server is not a primary.
         """
         if self._is_lost:
             raise exceptions.ConnectionError("the server closed the connection at once")
         replies = [self._loop.create_future() for _ in greeting]
-        self._awaited.extendleft((reply, 0, 0.0) for reply in reversed(replies))
+        self._awaited.extendleft((reply, b"", 0.0) for reply in reversed(replies))
         self._write([hiredis.pack_command(cast("Any", tuple(words))) for words in greeting])
-        *required, ping = await asyncio.gather(*replies, return_exceptions=True)
-        for answer in [*required, *([] if isinstance(ping, exceptions.NoPermissionError) else [ping])]:
+        for words, answer in zip(greeting, await asyncio.gather(*replies, return_exceptions=True), strict=True):
+            if isinstance(answer, exceptions.NoPermissionError) and words in {_ROLE, ("PING",)}:
+                continue
             if isinstance(answer, BaseException):
                 raise answer
+            if words == _ROLE and answer[0] != b"master":
+                raise exceptions.ConnectionError(f"the server has the role {answer[0].decode()}, and is no primary")
         self._forget_cancelled()
         self.opened_at = time.monotonic()
         self._flush()
@@ -105,6 +121,7 @@ class RespConnection(asyncio.Protocol):
         if self._is_lost:
             return
         self._is_lost = True
+        self.is_silent = kind is exceptions.TimeoutError
         self._on_lost(self, reason)
         if self._timer is not None:
             self._timer.cancel()
@@ -133,11 +150,13 @@ class RespConnection(asyncio.Protocol):
         sent_before = time.monotonic() + self._limits.timeout_s
         try:
             while (answer := gets()) is not False:
-                reply, size, due = awaited.popleft()
+                reply, command, due = awaited.popleft()
                 if due:
                     observe(sent_before - due)
-                self._bytes -= size
+                self._bytes -= len(command)
                 if isinstance(answer, Exception):
+                    if self.on_error is not None and due and self.on_error(answer, command, reply, due):
+                        continue
                     fault = answer if _is_wrong_server(answer) else fault
                     if not reply.done():
                         reply.set_exception(answer)

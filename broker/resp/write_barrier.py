@@ -6,13 +6,14 @@ connection: all earlier writes are then on disk too. Callers within about 10 ms 
 
 import asyncio
 import time
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 
 from broker.core.errors import NotDurable, StoreUnavailable, TitanError
 from broker.resp import keys
 from broker.resp.client import connect_barrier
+from broker.resp.moving_server import MovingServer
 from broker.resp.replies_to_errors import translate_errors
 
 _GATHER_S = 0.01
@@ -27,16 +28,25 @@ _LATE = (
 )
 
 
+class Due(NamedTuple):
+    """The deadline of a call by the monotonic clock, in s, and how often the server had moved when the call began."""
+
+    at: float
+    moves: int
+
+
 class WriteBarrier:
     """Barriers of the server of `redis`, on separate connections: WAITAOF blocks all later commands of a connection.
 
     An enqueue has `limit_s` in all, and the barrier gets the rest of that. `replicas` is the number of replicas that
-    must have the jobs on their disks too.
+    must have the jobs on their disks too. After a failover another server may confirm writes that it never had: so no
+    barrier holds for a call that began before `moving`, the server, moved.
     """
 
-    def __init__(self, redis: Redis, limit_s: float, replicas: int) -> None:
+    def __init__(self, redis: Redis, limit_s: float, replicas: int, moving: MovingServer | None = None) -> None:
         self._redis = connect_barrier(redis, limit_s, _CONNECTIONS)
         self._limit_s = limit_s
+        self._moving = moving
         self._replicas = replicas
         self._is_supported = False
         self._checking: asyncio.Task[None] | None = None
@@ -46,9 +56,9 @@ class WriteBarrier:
         """Close the connections."""
         await self._redis.aclose()
 
-    def due(self) -> float:
-        """The deadline of a call that begins now, by the monotonic clock, in s."""
-        return time.monotonic() + self._limit_s
+    def due(self) -> Due:
+        """The deadline of a call that begins now."""
+        return Due(time.monotonic() + self._limit_s, self._moves)
 
     async def check(self) -> None:
         """Raises NotDurable for a store without WAITAOF (as Redis 7.0) or append-only file, and StoreUnavailable."""
@@ -63,8 +73,8 @@ class WriteBarrier:
         except TimeoutError as late:
             raise StoreUnavailable from late
 
-    async def wait(self, partition: str, due: float) -> None:
-        """Return when all writes before this call are on disk. Raises NotDurable after the deadline.
+    async def wait(self, partition: str, due: Due) -> None:
+        """Return when all writes before this call are on disk. Raises NotDurable after the deadline, and after a move.
 
         `due` is the result of `due()` from when the enqueue began.
         """
@@ -73,15 +83,19 @@ class WriteBarrier:
             barrier = self._next[partition] = asyncio.create_task(self._write_and_wait(partition))
             barrier.add_done_callback(_retrieve_error)
         try:
-            async with asyncio.timeout(due - time.monotonic()):
+            async with asyncio.timeout(due.at - time.monotonic()):
                 local, replicas = await asyncio.shield(barrier)
         except TimeoutError as late:
             raise self._late() from late
         except TitanError as fault:
             self._is_supported = False
             raise (self._late() if type(fault) is TitanError else fault) from fault
-        if local < 1 or replicas < self._replicas:
+        if local < 1 or replicas < self._replicas or due.moves != self._moves:
             raise self._late()
+
+    @property
+    def _moves(self) -> int:
+        return self._moving.moves if self._moving is not None else 0
 
     async def _check(self) -> None:
         try:

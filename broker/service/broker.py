@@ -5,7 +5,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from aiohttp import web
 from broker.auth.grants import Access, access_of
 from broker.auth.tls import Tls, tls_from
 from broker.core.errors import StartFailed, TitanError
+from broker.core.service_notifier import SILENT, ServiceNotifier
 from broker.core.settings import BrokerSettings
 from broker.core.words import counted
 from broker.diagnostics.durability import DurabilityMonitor
@@ -24,19 +25,27 @@ from broker.diagnostics.peer_metrics import PeerMetrics
 from broker.diagnostics.readiness import ReadinessCheck
 from broker.http.app import DISPATCHER, Broker, make_app
 from broker.http.browser_guard import allowed_names
+from broker.http.forwarded import TrustedProxies
+from broker.http.server.listening import PlainSite
 from broker.http.server.runner import BrokerRunner
 from broker.http.server.tls_site import TlsSite
+from broker.http.ui.base_path import base_path_of
 from broker.logs.storage import Logs, open_logs
 from broker.metrics.process import LoopLag
+from broker.models.doctor import NO_SOURCES, Source
+from broker.reaper.bulk_runner import BulkRunner
 from broker.reaper.reaper import Reaper
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Notifier
+from broker.service.membership import Membership
 from broker.store.connect import opened
 from broker.store.job_store import JobStore
 
 _BACKLOG = 1024
 _LAST_S = 1.0
 """How long a response may take to leave after the wait for requests in progress has ended."""
+_FIRST_S = 0.5
+"""How long a connection may take to send its first request when the broker stops listening."""
 _MORE_OBJECTS = 10_000
 """How many new objects start a garbage collection. A burst of pipelined requests must not start one."""
 
@@ -53,6 +62,18 @@ class Serving(NamedTuple):
     store: JobStore
     redis_cli: str
     read_again: Callable[[], None]
+    membership: Membership
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Wait until `stop` is set, or the store has become another one."""
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((stopping, self.membership.differs), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+
+    def check(self) -> None:
+        """Raise StartFailed when the broker stopped because the store has become another one."""
+        if self.membership.differs.done():
+            raise StartFailed(self.membership.differs.result())
 
 
 async def serve(
@@ -61,19 +82,24 @@ async def serve(
     stop: asyncio.Event,
     siblings: PeerMetrics | None = None,
     is_hung_up: Callable[[], bool] = lambda: False,
+    notifier: ServiceNotifier = SILENT,
+    sources: Mapping[str, Source] = NO_SOURCES,
 ) -> None:
     """Run a broker, alone or with siblings, until `stop` is set. `on_ready` is called once it serves.
 
-    SIGHUP reads its files again, or sets `stop` when `is_hung_up` returns that the terminal is closed. Raises
-    StartFailed.
+    SIGHUP reads its files again, or sets `stop` when `is_hung_up` returns that the terminal is closed. `notifier`
+    reports to the service manager; one of several brokers has none. Raises StartFailed.
     """
-    async with running(settings, siblings) as serving:
+    async with running(settings, siblings, sources) as serving:
         _at_hangup(serving.read_again, stop, is_hung_up)
         on_ready(serving)
         _collect_rarely()
-        await stop.wait()
+        async with notifier.serving(serving.url):
+            await serving.until(stop)
         _log.info("stopping")
+        notifier.stopping()
     _log.info("stopped")
+    serving.check()
 
 
 def stop_signals() -> asyncio.Event:
@@ -92,11 +118,17 @@ def _collect_rarely() -> None:
 
 
 @asynccontextmanager
-async def running(settings: BrokerSettings, siblings: PeerMetrics | None = None) -> AsyncIterator[Serving]:
-    """A broker that serves inside the block and drains at its end. Its store closes last. Raises StartFailed."""
+async def running(
+    settings: BrokerSettings, siblings: PeerMetrics | None = None, sources: Mapping[str, Source] = NO_SOURCES
+) -> AsyncIterator[Serving]:
+    """A broker that serves inside the block and drains at its end. Its store closes last. Raises StartFailed.
+
+    `sources`: where the value of each setting comes from, for the doctor.
+    """
     access, tls = _guards(settings)
     async with AsyncExitStack() as stack:
         store, _, redis_cli = await stack.enter_async_context(opened(settings))
+        await stack.enter_async_context(_task(store.topology.watch()))
         metrics, lag = MetricsReport(store, siblings), LoopLag()
         metrics.add(lag.families)
         metrics.add(store.topology.families)
@@ -104,6 +136,8 @@ async def running(settings: BrokerSettings, siblings: PeerMetrics | None = None)
         first, *others = ((connect_listener(s.redis), store.topology.partitions_of(s)) for s in store.topology.all)
         notifier = Notifier(*first, *others)
         await stack.enter_async_context(notifier)
+        await stack.enter_async_context(_task(store.counts.run()))
+        metrics.add(store.counts.families)
         store.wake_at_enqueue(notifier.wake)
         reaper = Reaper(store, logs, notifier) if settings.reaper else None
         if reaper is not None:
@@ -112,18 +146,27 @@ async def running(settings: BrokerSettings, siblings: PeerMetrics | None = None)
         await stack.enter_async_context(_task(lag.run()))
         if siblings is not None:
             await stack.enter_async_context(siblings.heard(metrics.own))
+        await stack.enter_async_context(_task(store.dispatcher.asked.run()))
         condition = ReadinessCheck(await _durability(store, settings))
-        app = make_app(Broker(store, logs, notifier, settings, reaper, access, metrics, condition))
+        bulks = BulkRunner(store)
+        metrics.add(bulks.families)
+        app = make_app(Broker(store, logs, notifier, settings, reaper, access, metrics, condition, bulks, sources))
+        await stack.enter_async_context(_task(bulks.run()))
         url = await stack.enter_async_context(_listening(app, settings, condition, tls))
         await stack.enter_async_context(
             _task(condition.watch.run())
         )  # last, so that its messages come after those of the start
-        yield Serving(url, store, redis_cli, partial(_read_again, access, tls))
+        membership = Membership(store, url)
+        membership.differs.add_done_callback(condition.stop)
+        await stack.enter_async_context(_task(membership.run()))
+        yield Serving(url, store, redis_cli, partial(_read_again, access, tls), membership)
 
 
 def _guards(settings: BrokerSettings) -> tuple[Access, Tls | None]:
     try:
         allowed_names(settings)
+        TrustedProxies(settings)
+        base_path_of(settings.base_path)
         return access_of(settings), tls_from(settings)
     except ValueError as error:
         raise StartFailed(str(error)) from error
@@ -206,6 +249,7 @@ async def _listening(
             _log.info("no longer ready; listening for another %g s", settings.drain_delay_s)
             await asyncio.sleep(settings.drain_delay_s)
         await site.stop()
+        await runner.guard.wait_for_first_requests(_FIRST_S)
         await app.shutdown()  # ends the long polls
         await in_progress.drain(settings.shutdown_grace_s)
         await runner.cleanup()
@@ -215,7 +259,7 @@ def _site(runner: BrokerRunner, settings: BrokerSettings, tls: Tls | None) -> we
     where = runner, settings.host, settings.port
     is_shared = settings.processes > 1
     if tls is None:
-        return web.TCPSite(*where, backlog=_BACKLOG, reuse_port=is_shared or None)
+        return PlainSite(*where, backlog=_BACKLOG, reuse_port=is_shared)
     limit_s = settings.tls_handshake_timeout_s
     return TlsSite(*where, tls.context, runner.guard, limit_s, backlog=_BACKLOG, reuse_port=is_shared)
 

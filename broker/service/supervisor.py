@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryDirectory
 
@@ -21,7 +21,9 @@ import msgspec
 from msgspec import Struct
 
 from broker.core.errors import StartFailed
+from broker.core.service_notifier import SILENT, ServiceNotifier
 from broker.core.settings import BrokerSettings
+from broker.models.doctor import NO_SOURCES, Source
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 """The pause before a broker that died starts again, in s. It doubles each time, unless the broker ran for longer."""
@@ -37,6 +39,7 @@ class ChildArguments(Struct, frozen=True):
     settings: BrokerSettings
     number: int
     folder: str
+    sources: dict[str, Source] = {}
 
 
 class Ready(Struct, frozen=True):
@@ -47,25 +50,32 @@ class Ready(Struct, frozen=True):
 
 
 async def serve_many(
-    settings: BrokerSettings, on_ready: Callable[[Ready], None], is_hung_up: Callable[[], bool] = lambda: False
+    settings: BrokerSettings,
+    on_ready: Callable[[Ready], None],
+    is_hung_up: Callable[[], bool] = lambda: False,
+    notifier: ServiceNotifier = SILENT,
+    sources: Mapping[str, Source] = NO_SOURCES,
 ) -> int:
     """Run settings.processes brokers until SIGTERM or SIGINT; the exit code. `on_ready` is called once all serve.
 
-    SIGHUP is forwarded to them, or stops them all when `is_hung_up` returns that the terminal is closed. Raises
-    StartFailed when the port is not available.
+    SIGHUP is forwarded to them, or stops them all when `is_hung_up` returns that the terminal is closed. `notifier`
+    reports to the service manager for all of them.
+
+    `sources` is for the doctor. Raises StartFailed when the port is not available.
     """
     with shared_port(settings.host, settings.port) as port, TemporaryDirectory(prefix="titan-") as folder:
         settings = msgspec.structs.replace(settings, port=port)
-        children = [ChildArguments(settings, number, folder) for number in range(settings.processes)]
-        return await _Brokers([_Broker(arguments) for arguments in children], is_hung_up).run(on_ready)
+        children = [ChildArguments(settings, number, folder, dict(sources)) for number in range(settings.processes)]
+        return await _Brokers([_Broker(arguments) for arguments in children], is_hung_up, notifier).run(on_ready)
 
 
 class _Brokers:
     """All broker processes."""
 
-    def __init__(self, brokers: list["_Broker"], is_hung_up: Callable[[], bool]) -> None:
+    def __init__(self, brokers: list["_Broker"], is_hung_up: Callable[[], bool], notifier: ServiceNotifier) -> None:
         self._brokers = brokers
         self._is_hung_up = is_hung_up
+        self._notifier = notifier
 
     async def run(self, on_ready: Callable[[Ready], None]) -> int:
         loop = asyncio.get_running_loop()
@@ -78,14 +88,21 @@ class _Brokers:
             ready += await asyncio.gather(*(broker.start() for broker in others))
         if ready[0] is not None and None not in ready:
             on_ready(ready[0])
-        elif not first.is_stopping:
+            async with self._notifier.serving(ready[0].url):
+                await self._keep()
+        elif first.is_stopping:
+            await self._keep()
+        else:
             self._stop()
             await self._end()
             return 1
-        await asyncio.gather(*(broker.keep() for broker in self._brokers))
         return await self._end()
 
+    async def _keep(self) -> None:
+        await asyncio.gather(*(broker.keep() for broker in self._brokers))
+
     def _stop(self) -> None:
+        self._notifier.stopping()
         for broker in self._brokers:
             broker.stop()
 

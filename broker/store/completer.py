@@ -21,6 +21,7 @@ from broker.store.clock import Clock
 from broker.store.format.job_json import finished
 from broker.store.format.replies import job_of
 from broker.store.format.script_args import HeldWords, Report, finish_words, receipt_text, report_of, touch_words
+from broker.store.tally import Tally
 
 _Batches = Mapping[str, Batcher[Sequence[Any], list[Any]]]
 
@@ -31,10 +32,11 @@ class Completer:
     `grace_ms`: how much longer than a job's timeout a short lease may last.
     """
 
-    def __init__(self, partitions: Partitions, clock: Clock, ids: Ids, grace_ms: int) -> None:
+    def __init__(self, partitions: Partitions, clock: Clock, ids: Ids, tally: Tally, grace_ms: int) -> None:
         self._partitions = partitions
         self._clock = clock
         self._ids = ids
+        self._tally = tally
         self._grace_ms = grace_ms
         self._touches = self._batches(self._send_touches)
         self._finishes = self._batches(self._send_finishes)
@@ -59,11 +61,21 @@ class Completer:
         return [row if isinstance(row, TitanError) else None for row in rows]
 
     async def release(
-        self, group: str, job_id: str, lease: str = "", delay: int = 0, receipt: Receipt | None = None
+        self,
+        group: str,
+        job_id: str,
+        lease: str = "",
+        delay: int = 0,
+        receipt: Receipt | None = None,
+        actor: str = "",
     ) -> Job:
-        """Requeue a running job; the delivery is not counted. Raises NotFound, WrongState, LeaseLost."""
-        arguments = (self._clock.now, group, job_id, lease, delay, receipt_text(receipt, "released"))
+        """Requeue a running job; the delivery is not counted. `actor` is named in its history.
+
+        Raises NotFound, WrongState, LeaseLost.
+        """
+        arguments = (self._clock.now, actor, group, job_id, lease, delay, receipt_text(receipt, "released"))
         [row] = await self._partitions.run("release", self._partitions.of(group), *arguments)
+        self._tally.released(group)
         return job_of(row)
 
     async def _finish_one(self, report: Finish) -> bytes:
@@ -82,21 +94,27 @@ class Completer:
     async def _spread(self, batches: _Batches, items: Sequence[Any]) -> list[Any]:
         """The outcomes of items in their order. Each goes to the partition of its group, with which it begins.
 
-        A call takes MOST_JOBS at most, so that the store serves other clients in between.
+        While some partitions answer, items of the others have StoreUnavailable as outcome. A call takes MOST_JOBS at
+        most, so that the store serves other clients in between.
         """
         if len(batches) == 1 and len(items) <= MOST_JOBS:
             [only] = batches.values()
             return await only.call(items, len(items))
+        partition_of = {group: self._partitions.of(group) for group in {item[0] for item in items}}
+        if len(items) <= MOST_JOBS and len(names := set(partition_of.values())) == 1:
+            return await batches[names.pop()].call(items, len(items))
         positions: dict[str, list[int]] = {}
         for i, item in enumerate(items):
-            positions.setdefault(self._partitions.of(item[0]), []).append(i)
+            positions.setdefault(partition_of[item[0]], []).append(i)
         pieces = [
             (name, own[i : i + MOST_JOBS]) for name, own in positions.items() for i in range(0, len(own), MOST_JOBS)
         ]
-        replies = await asyncio.gather(*[batches[name].call([items[i] for i in own], len(own)) for name, own in pieces])
+        calls = [batches[name].call([items[i] for i in own], len(own)) for name, own in pieces]
+        replies = await asyncio.gather(*calls, return_exceptions=True)
+        _raise_if_none_answered(replies)
         outcomes: list[Any] = [None] * len(items)
         for (_, own), reply in zip(pieces, replies, strict=True):
-            for i, one in zip(own, reply, strict=True):
+            for i, one in zip(own, [reply] * len(own) if isinstance(reply, BaseException) else reply, strict=True):
                 outcomes[i] = one
         return outcomes
 
@@ -108,14 +126,24 @@ class Completer:
         self, partition: str, parts: Sequence[Sequence[Report]], *, reply_with: str = ""
     ) -> list[list[Any]]:
         words, positions = finish_words([item for part in parts for item in part])
-        return await self._outcomes("finish", partition, (self._clock.now, reply_with, *words), positions, parts)
+        count = self._tally.finished_with_jobs if reply_with else self._tally.finished
+        arguments = (self._clock.now, reply_with, *words)
+        return await self._outcomes("finish", partition, arguments, positions, parts, partial(count, words))
 
     async def _outcomes(
-        self, verb: str, partition: str, arguments: Sequence[Word], positions: Sequence[int], parts: Sequence[Any]
+        self,
+        verb: str,
+        partition: str,
+        arguments: Sequence[Word],
+        positions: Sequence[int],
+        parts: Sequence[Any],
+        count: Callable[[Sequence[Any]], None] | None = None,
     ) -> list[list[Any]]:
-        """The outcomes for each part; the script's reply is in the order of `positions`."""
+        """The outcomes for each part; the script's reply is in the order of `positions`. `count` gets that reply."""
         try:
             reply = await self._partitions.run(verb, partition, *arguments)
+            if count is not None:
+                count(reply)
         except (NotFound, WrongState, LeaseLost) as refused:
             if len(positions) != 1:  # else the only item was refused
                 raise
@@ -125,3 +153,11 @@ class Completer:
             ordered[i] = outcome(row)
         outcomes = iter(ordered)
         return [[next(outcomes) for _ in part] for part in parts]
+
+
+def _raise_if_none_answered(replies: Sequence[list[Any] | BaseException]) -> None:
+    """Raise an error that is no TitanError, and the first error if every reply is one."""
+    faults = [reply for reply in replies if isinstance(reply, BaseException)]
+    for fault in faults:
+        if len(faults) == len(replies) or not isinstance(fault, TitanError):
+            raise fault

@@ -7,21 +7,24 @@ other clients in between.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
-from broker.core.errors import TitanError
+from broker.core.errors import StoreUnavailable, TitanError
 from broker.core.ids import lease_token
 from broker.models.jobs import Job
 from broker.resp.partitions import ROUND_S, Partitions
+from broker.store.asked import Asked
 from broker.store.batcher import MOST_JOBS, Batcher
 from broker.store.clock import Clock
 from broker.store.format.job_json import EncodedDelivery, dispatched_jobs
 from broker.store.format.replies import field_of, job_of
 from broker.store.image_dispatcher import ImageDispatcher
 from broker.store.pagination import ANSWER_BYTES
+from broker.store.partition_order import PartitionOrder
+from broker.store.tally import Tally
 from broker.store.undelivered import UndeliveredJobs
 
 SCRIPT_BYTES = 1024 * 1024
@@ -45,14 +48,18 @@ class Dispatcher:
     may last, ms.
     """
 
-    def __init__(self, partitions: Partitions, clock: Clock, broker: str, grace_ms: int) -> None:
+    def __init__(self, partitions: Partitions, clock: Clock, tally: Tally, broker: str, grace_ms: int) -> None:
+        self.asked = Asked(partitions, clock)
         self._partitions = partitions
         self._clock = clock
+        self._tally = tally
         self._broker = broker
         self._grace_ms = grace_ms
-        self._undelivered = UndeliveredJobs(partitions, clock)
-        self._by_image = ImageDispatcher(partitions, clock, self._undelivered.begin, broker, grace_ms)
+        self._undelivered = UndeliveredJobs(partitions, clock, tally)
+        give_back = self._undelivered.begin
+        self._by_image = ImageDispatcher(partitions, clock, tally, give_back, broker, grace_ms)
         self._turn = 0
+        self._order = PartitionOrder(partitions.names)
         self._batches: dict[DequeueKey, Batcher[int, list[EncodedDelivery]]] = {}
 
     async def next(
@@ -64,15 +71,17 @@ class Dispatcher:
         *,
         waits: bool = False,
     ) -> list[EncodedDelivery]:
-        """Dequeue the first jobs, n at most. Partitions are asked in turn; a fault after some jobs ends the round.
+        """Dequeue the first jobs, n at most. A partition that fails counts as empty while another one answers.
 
         With `images` only jobs of these; a job after 200 jobs of other images in its group is not found. When the
         caller is cancelled, its jobs are requeued. `waits`: if there are no jobs, the store notifies this broker of
         later ones.
         """
+        names = tuple(dict.fromkeys(groups))
+        self.asked.note(names, tuple(images))
         if images:
-            return await self._by_image.next(n, list(dict.fromkeys(groups)), lease_s, images, waits=waits)
-        return await self._next(n, tuple(dict.fromkeys(groups)), lease_s, waits=waits)
+            return await self._by_image.next(n, names, lease_s, images, waits=waits)
+        return await self._next(n, names, lease_s, waits=waits)
 
     async def start(self, group: str, job_id: str, lease: str = "", started_at: int | None = None) -> Job:
         """Note that a job is running; dequeue a queued one. Raises NotFound, WrongState, LeaseLost, LimitReached."""
@@ -80,7 +89,10 @@ class Dispatcher:
         new_lease = lease_token()
         arguments = (self._clock.now, group, job_id, lease, new_lease, at, self._grace_ms)
         row = await self._partitions.run("start", self._partitions.of(group), *arguments)
-        return job_of(row, is_dispatched=(field_of(row, "lease") or "").startswith(new_lease))
+        is_dispatched = (field_of(row, "lease") or "").startswith(new_lease)
+        if is_dispatched:
+            self._tally.taken(group, 1)
+        return job_of(row, is_dispatched=is_dispatched)
 
     def give_back(self, jobs: Sequence[EncodedDelivery]) -> None:
         """Requeue jobs that reached nobody, in the background; `settle` waits for it."""
@@ -100,36 +112,80 @@ class Dispatcher:
         self, n: int, groups: tuple[str, ...], lease_s: int | None, *, waits: bool
     ) -> list[EncodedDelivery]:
         names = self._partitions.names
-        if len(names) == 1 and n <= MOST_JOBS:
-            return await self._batch(DequeueKey(names[0], groups, lease_s, waits)).call(n, n)
-        turn, self._turn = self._turn, (self._turn + 1) % len(names)
-        end = time.monotonic() + ROUND_S
+        if n <= MOST_JOBS and (len(names) == 1 or len(groups) == 1):
+            name = names[0] if len(names) == 1 else self._partitions.of(groups[0])
+            return await self._batch(DequeueKey(name, groups, lease_s, waits)).call(n, n)
+        if groups:
+            self._turn += 1
+            order = self._partitions.rotated(self._turn)
+            return await self._round([], n, order, DequeueKey("", groups, lease_s, waits))
+        first, began = self._order.first(), time.monotonic()
+        key = DequeueKey(first, (), lease_s, waits)
+        if n > MOST_JOBS:
+            return await self._round([], n, (first, *self._order.others(first)), key)
         jobs: list[EncodedDelivery] = []
+        fault: StoreUnavailable | None = None
         try:
-            for name, here in self._partitions.round(turn, groups):
-                await self._fill(jobs, n, DequeueKey(name, here, lease_s, waits), end)
+            jobs = await self._batch(key).call(n, n)
+        except StoreUnavailable as error:
+            fault = error
+        if len(jobs) == n:
+            return jobs
+        self._order.note(first, is_empty=True)
+        others = self._order.others(first)
+        return await self._round(jobs, n, others, key, fault, began, has_answer=fault is None)
+
+    async def _round(
+        self,
+        jobs: list[EncodedDelivery],
+        n: int,
+        order: Iterable[str],
+        key: DequeueKey,
+        fault: StoreUnavailable | None = None,
+        began: float | None = None,
+        *,
+        has_answer: bool = False,
+    ) -> list[EncodedDelivery]:
+        """Add jobs of these partitions in turn, up to n.
+
+        `began`, s by the monotonic clock, `fault` and `has_answer` are of partitions that were asked before.
+        """
+        began = began or time.monotonic()
+        end = began + ROUND_S
+        try:
+            for name, here in self._partitions.round(order, key.groups, began):
+                is_empty = True
+                try:
+                    is_empty = await self._fill(jobs, n, key._replace(partition=name, groups=here), end)
+                    has_answer = True
+                except StoreUnavailable as error:
+                    fault = error
+                if not key.groups:
+                    self._order.note(name, is_empty=is_empty)
                 if len(jobs) == n:
                     break
-        except TitanError:
-            if not jobs:
-                raise
         except BaseException:  # the caller is gone
             self._undelivered.begin(jobs)
             raise
+        if fault is not None and not has_answer and not jobs:
+            raise fault
         return jobs
 
-    async def _fill(self, jobs: list[EncodedDelivery], n: int, key: DequeueKey, end: float) -> None:
+    async def _fill(self, jobs: list[EncodedDelivery], n: int, key: DequeueKey, end: float) -> bool:
         """Add jobs of one partition, in several script calls, up to n jobs or ANSWER_BYTES, or until none is ready.
 
-        It also stops at `end`, by the monotonic clock in s.
+        It also stops at `end`, by the monotonic clock in s. Whether none is ready any more.
         """
         size_bytes = _bytes_of(jobs)
         while (asked := min(n - len(jobs), MOST_JOBS)) and size_bytes < ANSWER_BYTES:
             dispatched = await self._batch(key).call(asked, asked)
             jobs += dispatched
             size_bytes += _bytes_of(dispatched)
-            if len(dispatched) < asked or time.monotonic() > end:
+            if len(dispatched) < asked:
+                return True
+            if time.monotonic() > end:
                 break
+        return False
 
     def _batch(self, key: DequeueKey) -> Batcher[int, list[EncodedDelivery]]:
         batch = self._batches.get(key)
@@ -176,7 +232,7 @@ class Dispatcher:
         broker = self._broker if key.waits else ""
         words = (self._clock.now, n, lease, length, self._grace_ms, broker, *key.groups)
         reply = await self._partitions.run("next", key.partition, *words)
-        return dispatched_jobs(reply, lease, key.lease_s, self._grace_ms)
+        return dispatched_jobs(reply, lease, key.lease_s, self._grace_ms, self._tally)
 
 
 def _bytes_of(jobs: Sequence[EncodedDelivery]) -> int:

@@ -21,6 +21,7 @@ from broker.store.batcher import Batcher
 from broker.store.clock import Clock
 from broker.store.format.job_json import EncodedJobs, new_jobs
 from broker.store.format.script_args import NewBatch, enqueue_words, merged, new_batches
+from broker.store.tally import Tally
 
 LARGE_BYTES = 1024 * 1024
 """Specs of one call with more bytes in all are staged: sent before the script.
@@ -63,6 +64,7 @@ class Enqueuer:
         partitions: Partitions,
         clock: Clock,
         ids: Ids,
+        tally: Tally,
         settings: BrokerSettings,
         barriers: Callable[[str], WriteBarrier],
         broker: str,
@@ -71,6 +73,7 @@ class Enqueuer:
         self._partitions = partitions
         self._clock = clock
         self._ids = ids
+        self._tally = tally
         self._idempotency_ttl_ms = settings.idempotency_ttl_s * 1000
         self._limits = limits_of(settings)
         self._barriers = barriers
@@ -108,6 +111,8 @@ class Enqueuer:
         if noted:
             first_ids, _, image = noted[0].decode().partition(" ")
             batches = new_batches(group, jobs, first_ids.split(","), image)
+        else:
+            self._tally.enqueued(group, len(jobs))
         return EncodedJobs(new_jobs(batches, int(created_at)), is_replayed=bool(noted))
 
     async def enqueue_durably(self, group: str, jobs: Sequence[NewJob], key: str = "") -> EncodedJobs:
@@ -167,6 +172,8 @@ class Enqueuer:
             for group in {batch.group for batch in batches}:
                 self.on_enqueue(group)
         [created_at] = await enqueueing
+        for batch in batches:
+            self._tally.enqueued(batch.group, len(batch.ids))
         return [int(created_at)] * len(parts)
 
 

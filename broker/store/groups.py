@@ -1,35 +1,65 @@
 """Groups: their settings, their counts, and the list of them."""
 
 import time
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Coroutine, Sequence
+from typing import Any, NamedTuple
 
-from broker.core.errors import NotFound
-from broker.models.groups import Group, GroupSettings
+from broker.core.errors import Changed, NotFound
+from broker.models.groups import Group, GroupChanges, GroupSettings
 from broker.resp.partitions import ROUND_S, Partitions
 from broker.resp.resp_connection import Word
 from broker.store.clock import Clock
+from broker.store.format.group_changes import SETTINGS_AT, changes_of, matches, tag_of
 from broker.store.format.replies import fields_of, group_of
 from broker.store.pagination import PIECE, cursor_of, position
 
 
+class TaggedGroup(NamedTuple):
+    """A group, and the tag of its settings: two states with the same settings have the same tag."""
+
+    group: Group
+    tag: str
+
+
 class Groups:
-    """Configures and shows groups."""
+    """Configures, adjusts and shows groups."""
 
     def __init__(self, partitions: Partitions, clock: Clock) -> None:
         self._partitions = partitions
         self._clock = clock
 
-    async def configure(self, group: str, settings: GroupSettings) -> Group:
-        """Replace all settings of a group; a group that does not exist is created."""
-        return group_of(await self._run("configure", group, self._clock.now, group, *fields_of(settings)))
+    async def configure(self, group: str, settings: GroupSettings, by: str = "") -> Group:
+        """Replace all settings of a group; a group that does not exist is created. A pause notes `by` whom."""
+        return group_of(await self._run("configure", group, self._clock.now, group, by, *fields_of(settings)))
+
+    async def adjust(self, group: str, changes: GroupChanges, by: str = "", if_match: str = "") -> TaggedGroup:
+        """Change some settings of a group; a group that does not exist is created. A pause notes `by` whom.
+
+        `if_match`: tags, as the header If-Match has them. Raises Changed when the group has none of them.
+        """
+        expected: list[Word] = []
+        if if_match:
+            row = await self._row(group)
+            if row is None or not matches(if_match, tag_of(row)):
+                raise Changed("The group is not as If-Match says: read it again.")
+            expected = list(row[SETTINGS_AT:])
+        arguments = (self._clock.now, group, by, len(expected) if if_match else "", *expected, *changes_of(changes))
+        return _tagged(await self._run("adjust", group, *arguments))
+
+    async def show_tagged(self, name: str) -> TaggedGroup:
+        """A group with the tag of its settings. Raises NotFound."""
+        row = await self._row(name)
+        if row is None:
+            raise NotFound("There is no such group.")
+        return _tagged(row)
 
     async def show(self, name: str) -> Group:
         """A group's settings and counts. Raises NotFound."""
+        return (await self.show_tagged(name)).group
+
+    async def _row(self, name: str) -> Sequence[Any] | None:
         rows = await self._run("groups", name, name, 1, "", "")
-        if not rows:
-            raise NotFound("There is no such group.")
-        return group_of(rows[0])
+        return rows[0] if rows else None
 
     def _run(self, verb: str, group: str, *arguments: Word) -> Coroutine[Any, Any, Any]:
         """Run a script in the partition of the group. Raises its refusal."""
@@ -55,3 +85,7 @@ class Groups:
             more, cursor = await self._piece(min(n - len(found), PIECE), cursor)
             found += more
         return found, cursor
+
+
+def _tagged(row: Sequence[Any]) -> TaggedGroup:
+    return TaggedGroup(group_of(row), tag_of(row))

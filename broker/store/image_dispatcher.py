@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from broker.core.errors import TitanError
+from broker.core.errors import StoreUnavailable
 from broker.core.ids import lease_token
 from broker.resp.partitions import Partitions
 from broker.store.clock import Clock
 from broker.store.format.job_json import EncodedDelivery, dispatched_jobs
+from broker.store.tally import Tally
 
 _encode = msgspec.json.Encoder().encode
 
@@ -21,12 +22,14 @@ class ImageDispatcher:
         self,
         partitions: Partitions,
         clock: Clock,
+        tally: Tally,
         give_back: Callable[[Sequence[EncodedDelivery]], None],
         broker: str,
         grace_ms: int,
     ) -> None:
         self._partitions = partitions
         self._clock = clock
+        self._tally = tally
         self._give_back = give_back
         self._broker = broker
         self._grace_ms = grace_ms
@@ -50,20 +53,24 @@ class ImageDispatcher:
     async def _next(
         self, n: int, groups: Sequence[str], lease_s: int | None, images: Sequence[str], broker: str
     ) -> list[EncodedDelivery]:
-        turn, self._turn = self._turn, (self._turn + 1) % len(self._partitions.names)
+        turn, self._turn = self._turn, self._turn + 1
         jobs: list[EncodedDelivery] = []
-        for name, here in self._partitions.round(turn, groups):
+        fault: StoreUnavailable | None = None
+        has_answer = False
+        for name, here in self._partitions.round(self._partitions.rotated(turn), groups):
             lease, length = lease_token(), "" if lease_s is None else lease_s
             words = (self._clock.now, n - len(jobs), lease, length, self._grace_ms, broker, len(here), *here, *images)
             try:
                 reply = await self._partitions.run("next_image", name, *words)
-            except TitanError:
-                if not jobs:
-                    raise
-                break
-            jobs += dispatched_jobs(reply, lease, lease_s, self._grace_ms)
+            except StoreUnavailable as error:
+                fault = error
+                continue
+            has_answer = True
+            jobs += dispatched_jobs(reply, lease, lease_s, self._grace_ms, self._tally)
             if len(jobs) == n:
                 break
+        if fault is not None and not has_answer:
+            raise fault
         return jobs
 
     def _taken(self, taking: asyncio.Future[list[EncodedDelivery]]) -> None:

@@ -1,49 +1,94 @@
 """Verbs for one job that need no lease, and the list of the jobs of a group."""
 
+import asyncio
 import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from broker.core.errors import NotFound
 from broker.core.ids import Ids
 from broker.core.states import Status
+from broker.models.history import History
 from broker.models.jobs import Job
+from broker.resp import keys
 from broker.resp.partitions import ROUND_S, Partitions
 from broker.resp.resp_connection import Word
 from broker.store.clock import Clock
 from broker.store.enqueuer import GroupLimits
+from broker.store.format.history import history_of
+from broker.store.format.record import parts_of, split
 from broker.store.format.replies import Followed, field_of, followed_of, job_of
 from broker.store.pagination import ANSWER_BYTES, PIECE, cursor_in, cursor_of, position, set_of
+from broker.store.tally import Tally
 
 
 class Jobs:
-    """Shows, cancels, retries, removes and lists jobs, and notes their logs."""
+    """Shows, cancels, retries, promotes, removes and lists jobs, and notes their logs."""
 
-    def __init__(self, partitions: Partitions, clock: Clock, ids: Ids, limits: GroupLimits) -> None:
+    def __init__(self, partitions: Partitions, clock: Clock, ids: Ids, tally: Tally, limits: GroupLimits) -> None:
         self._partitions = partitions
         self._clock = clock
         self._ids = ids
+        self._tally = tally
         self._limits = limits
 
     async def show(self, group: str, job_id: str) -> Job:
         """The job. Raises NotFound."""
         return job_of(await self._run("show", group, group, job_id), is_shown=True)
 
+    async def find(self, job_id: str) -> str:
+        """The name of the group that has the job, in whichever partition. Raises NotFound.
+
+        Raises StoreUnavailable when no partition that answered has the job, and one did not answer.
+        """
+        names = self._partitions.names
+        records = await asyncio.gather(
+            *(self._partitions.field(p, keys.jobs(p), job_id) for p in names), return_exceptions=True
+        )
+        for record in records:
+            if isinstance(record, bytes):
+                return parts_of(split(record)[0]).group_name.decode()
+        for fault in records:
+            if isinstance(fault, BaseException):
+                raise fault
+        raise NotFound("There is no such job.")
+
     async def has_log(self, group: str, job_id: str) -> bool:
         """Whether a log is stored for the job. Raises NotFound."""
         return field_of(await self._run("show", group, group, job_id), "log_bytes") is not None
 
-    async def cancel(self, group: str, job_id: str) -> Job:
-        """Cancel an unfinished job. Raises NotFound, WrongState."""
-        return job_of(await self._run("cancel", group, self._clock.now, group, job_id))
+    async def history(self, group: str, job_id: str) -> History:
+        """What happened to the job. Raises NotFound."""
+        return history_of(await self._run("show", group, group, job_id))
 
-    async def retry(self, group: str, job_id: str) -> Job:
-        """Create a job that repeats a finished one; the new job. Raises NotFound, WrongState, LimitReached."""
+    async def cancel(self, group: str, job_id: str, actor: str = "") -> Job:
+        """Cancel an unfinished job. `actor` is named in its history. Raises NotFound, WrongState."""
+        row = await self._run("cancel", group, self._clock.now, group, job_id, actor)
+        if field_of(row, "repeated") is None:
+            self._tally.cancelled(group)
+        return job_of(row)
+
+    async def retry(self, group: str, job_id: str, actor: str = "") -> Job:
+        """Create a job that repeats a finished one; the new job. `actor` is named in its history.
+
+        Raises NotFound, WrongState, LimitReached.
+        """
         [new_id] = self._ids.take(1)
-        return job_of(await self._run("retry", group, self._clock.now, group, job_id, new_id, *self._limits))
+        row = await self._run("retry", group, self._clock.now, group, job_id, new_id, *self._limits, actor)
+        self._tally.enqueued(group, 1)
+        return job_of(row)
+
+    async def promote(self, group: str, job_id: str, actor: str = "") -> Job:
+        """Queue a delayed job now. `actor` is named in its history. Raises NotFound, WrongState."""
+        return job_of(await self._run("promote", group, self._clock.now, group, job_id, actor))
 
     async def remove(self, group: str, job_id: str) -> bool:
         """Delete a finished job; True if it has a log to delete. Raises NotFound, WrongState."""
         return bool(await self._run("remove", group, self._clock.now, group, job_id))
+
+    async def clock(self, group: str) -> int:
+        """The clock of the server that has the group, in µs."""
+        return int(await self._run("clock", group))
 
     async def log(
         self, group: str, job_id: str, size_bytes: int | None = None, lease: str = "", *, is_more: bool = False

@@ -2,32 +2,61 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
+from broker.core.errors import TitanError
 from broker.core.ids import Ids
 from broker.resp import keys
 from broker.resp.partitions import Partitions
 from broker.resp.replies_to_errors import translate_errors
+from broker.resp.resp_connection import Word
 from broker.resp.topology import Topology
 from broker.store.clock import Clock
-from broker.store.format.replies import Finding, Reaped, reaped_of
+from broker.store.format.replies import Finding, Reaped, Surveyed, lost_of, reaped_of
+from broker.store.tally import Tally
 
 
 class Maintenance:
     """Reaps, checks, and keeps the list of logs to delete."""
 
-    def __init__(self, topology: Topology, partitions: Partitions, clock: Clock, ids: Ids) -> None:
+    def __init__(self, topology: Topology, partitions: Partitions, clock: Clock, ids: Ids, tally: Tally) -> None:
         self._topology = topology
         self._partitions = partitions
         self._clock = clock
         self._ids = ids
+        self._tally = tally
 
     async def reap(self, limit: int) -> Reaped:
-        """Handle jobs that are due, `limit` a partition at most."""
-        arguments: list[list[str | int]] = [
-            [self._clock.now, limit, *self._ids.take(limit)] for _ in self._partitions.names
+        """Handle jobs that are due, `limit` a partition at most. `away` counts partitions that do not answer.
+
+        Raises StoreUnavailable if none answers.
+        """
+        replies = await self._reap(limit, self._partitions.names)
+        answers = [reply for reply in replies if not isinstance(reply, TitanError)]
+        faults = [reply for reply in replies if isinstance(reply, TitanError)]
+        if faults and not answers:
+            raise faults[0]
+        for reply in answers:
+            for lost in lost_of(reply):
+                self._tally.lost(*lost)
+        return reaped_of(answers)._replace(away=len(faults))
+
+    async def ready(self) -> list[str]:
+        """Run a script that may write on every server; those that do not answer. Raises StoreUnavailable for all."""
+        servers = self._topology.all
+        replies = await self._reap(0, [self._topology.partitions_of(server)[0] for server in servers])
+        faults = [reply for reply in replies if isinstance(reply, TitanError)]
+        if len(faults) == len(servers):
+            raise faults[0]
+        return [
+            self._topology.name_of(server)
+            for server, reply in zip(servers, replies, strict=True)
+            if isinstance(reply, TitanError)
         ]
-        return reaped_of(await self._partitions.run_each("reap", arguments))
+
+    async def _reap(self, limit: int, names: Sequence[str]) -> list[Any]:
+        arguments: list[list[Word]] = [[self._clock.now, limit, *self._ids.take(limit)] for _ in names]
+        return await self._partitions.run_where("reap", names, arguments)
 
     async def check(self, group: str, job_ids: Sequence[str], *, is_repair: bool) -> list[Finding]:
         """Contradictions about these jobs of a group, or without ids about the group."""
@@ -41,6 +70,15 @@ class Maintenance:
         """Keys of the partition that still have these ids although they are no jobs."""
         mode = "repair" if is_repair else ""
         return _findings("", await self._partitions.run("check", partition, self._clock.now, mode, "", *job_ids))
+
+    async def survey(
+        self, partition: str, kind: str, n: int, cursor: str, group: str, sets: Sequence[str] = ()
+    ) -> Surveyed:
+        """Read about n ids from the cursor on; which of them `check` must look at."""
+        reply = await self._partitions.run("survey", partition, kind, n, cursor, group, *sets)
+        at, score, member, read, *suspects = reply
+        found = [(name.decode(), [job_id.decode() for job_id in own]) for name, *own in suspects]
+        return Surveyed(at.decode(), (score.decode(), member.decode()), read, found)
 
     async def discarded(self, n: int) -> list[str]:
         """Ids of deleted jobs whose logs must still be deleted, n a partition at most."""
@@ -57,5 +95,5 @@ class Maintenance:
                 await translate_errors(asyncio.shield(self._topology.of(p).redis.zrem(keys.discarded(p), *job_ids)))
 
 
-def _findings(group: str, rows: Iterable[tuple[bytes, bytes]]) -> list[Finding]:
-    return [Finding(group, job_id.decode(), what.decode()) for job_id, what in rows]
+def _findings(group: str, rows: Iterable[tuple[bytes, bytes, int]]) -> list[Finding]:
+    return [Finding(group, job_id.decode(), what.decode(), bool(is_repaired)) for job_id, what, is_repaired in rows]

@@ -76,10 +76,14 @@ class Notices:
         return Heard(self._mark)
 
     async def look(self) -> None:
-        """Read new notices and wake the workers that wait. Raises StoreUnavailable."""
+        """Read new notices and wake the workers that wait. Raises StoreUnavailable if no partition answers."""
         async with self._turn:
             arguments = [["" if number is None else number] for number in self._newest]
-            self._read(await self._partitions.run_each("notices", arguments))
+            replies = await self._partitions.run_where("notices", self._partitions.names, arguments)
+            faults = [reply for reply in replies if isinstance(reply, TitanError)]
+            if len(faults) == len(replies):
+                raise faults[0]
+            self._read(replies)
 
     @property
     def is_awaited(self) -> bool:
@@ -91,9 +95,12 @@ class Notices:
         self._stops += 1
         self._wake()
 
-    def _read(self, replies: Sequence[Sequence[Any]]) -> None:
+    def _read(self, replies: Sequence[Any]) -> None:
         before = self._number
-        for i, (newest, *texts) in enumerate(replies):
+        for i, reply in enumerate(replies):
+            if isinstance(reply, TitanError):  # read later what this partition has
+                continue
+            newest, *texts = reply
             known = self._newest[i]
             self._newest[i] = newest
             for text in texts:

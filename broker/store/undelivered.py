@@ -10,6 +10,7 @@ from broker.models.jobs import Job
 from broker.resp.partitions import Partitions
 from broker.store.clock import Clock
 from broker.store.format.job_json import EncodedDelivery
+from broker.store.tally import Tally
 
 _log = logging.getLogger(__name__)
 
@@ -17,11 +18,12 @@ _log = logging.getLogger(__name__)
 class UndeliveredJobs:
     """Releases jobs that `next` dispatched to clients that have disconnected."""
 
-    def __init__(self, partitions: Partitions, clock: Clock) -> None:
+    def __init__(self, partitions: Partitions, clock: Clock, tally: Tally) -> None:
         self.under_way: set[asyncio.Task[None]] = set()
         """Releases in progress."""
         self._partitions = partitions
         self._clock = clock
+        self._tally = tally
 
     def begin(self, jobs: Sequence[EncodedDelivery]) -> None:
         """Release the jobs in the background; an error is logged."""
@@ -33,7 +35,10 @@ class UndeliveredJobs:
     async def release_all(self, jobs: Sequence[EncodedDelivery | Job]) -> None:
         """Release the jobs; those that are no longer running are skipped. Raises StoreUnavailable."""
         held = [(job.group_name, job.id, job.lease or "", 0, "") for job in jobs]
-        await self._partitions.run_items("release", (self._clock.now,), held)
+        rows = await self._partitions.run_items("release", (self._clock.now, ""), held)
+        for job, row in zip(jobs, rows, strict=True):
+            if not isinstance(row, TitanError):
+                self._tally.released(job.group_name)
 
     async def _release(self, jobs: Sequence[EncodedDelivery]) -> None:
         try:

@@ -80,6 +80,8 @@ def _worker(row: Sequence[Any]) -> Worker:
         slots=worker.slots,
         busy=worker.busy,
         running=worker.running,
+        groups=worker.groups,
+        images=worker.images,
         seen_at=rfc3339(int(seen_at)),
         order=order.decode() if order else UNSET,
     )

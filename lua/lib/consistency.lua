@@ -11,20 +11,20 @@ end
 local function check_leftovers(p, now, group, id, add_finding)
   for _, set in ipairs(group ~= '' and { 'jobs', unpack(STATUSES) } or {}) do
     if call('ZSCORE', set_key(p, group, set), id) then
-      add_finding(id, 'is in ' .. set .. ' but is no job', function() call('ZREM', set_key(p, group, set), id) end)
+      add_finding(id, 'is in ' .. set .. ' but is no job', function() return call('ZREM', set_key(p, group, set), id) end)
     end
   end
   if is_job(p, id) then return end
   if call('HEXISTS', executions_key(p), id) == 1 then
-    add_finding(id, 'is in executions but is no job', function() call('HDEL', executions_key(p), id) end)
+    add_finding(id, 'is in executions but is no job', function() return call('HDEL', executions_key(p), id) end)
   end
   if call('HEXISTS', jobs_key(p), id) == 1 then
-    add_finding(id, 'has a record that is damaged or has no spec', function() call('HDEL', jobs_key(p), id) end)
+    add_finding(id, 'has a record that is damaged or has no spec', function() return call('HDEL', jobs_key(p), id) end)
   end
   if call('PTTL', job_key(p, id)) == -1 then -- not -2: no hash; not a time: a staged payload
     add_finding(id, 'has a hash but is no job', function()
       if call('HEXISTS', job_key(p, id), 'log_bytes') == 1 then call('ZADD', p .. ':discarded', now, id) end
-      call('DEL', job_key(p, id))
+      return call('DEL', job_key(p, id))
     end)
   end
 end
@@ -36,7 +36,10 @@ local function recount(p, group)
     local ids = call('ZRANGE', set_key(p, group, set), 0, left)
     left = left - #ids
     if left < 0 then return nil end
-    for i = 1, #ids do sum = sum + (setting_in(call('HGET', jobs_key(p), ids[i]) or '', 'bytes') or 0) end
+    for first = 1, #ids, 1000 do
+      local texts = call('HMGET', jobs_key(p), unpack(ids, first, math.min(first + 999, #ids)))
+      for i = 1, #texts do sum = sum + (setting_in(texts[i] or '', 'bytes') or 0) end
+    end
   end
   return sum
 end

@@ -1,4 +1,4 @@
--- For list and groups: reads a sorted set page by page.
+-- For scripts that list: reads a sorted set page by page.
 
 -- Whether a comes before b if their scores are equal: the store compares bytes, while < in Lua depends on the locale.
 local function is_before(a, b)
@@ -20,4 +20,18 @@ local function position(key, score, member, is_after)
     if is_before(other, member) or (is_after and other == member) then low = middle + 1 else high = middle end
   end
   return low
+end
+
+-- A page of the members at the positions first to last: n of them at most, each with its score, in this order, after (score,
+-- member) or from the beginning if score is ''. Also whether others follow.
+local function read_page(key, n, order, score, member, first, last)
+  local size, page = call('ZCARD', key), {}
+  if score ~= '' and order == 'asc' then first = math.max(first, position(key, score, member, true)) end
+  if score ~= '' and order == 'desc' then last = math.min(last, position(key, score, member, false) - 1) end
+  if first <= last and order == 'asc' then
+    page = call('ZRANGE', key, first, math.min(last, first + n - 1), 'WITHSCORES')
+  elseif first <= last then
+    page = call('ZREVRANGE', key, size - 1 - last, size - 1 - math.max(first, last - n + 1), 'WITHSCORES')
+  end
+  return page, last - first + 1 > n
 end

@@ -1,13 +1,13 @@
 -- For finish: splits reports into rounds, checks which of them hold their jobs, and applies these.
 --
 -- A round has each job once, and 1,000 jobs at most, so that one command reads all of them and one writes them at its end. A part
--- of a round is jobs of one group with the same new status. `groups` has the group of each part.
+-- of a round is jobs of one group with the same new status. `groups` has the group of each part, `n` is the number of reports.
 local function split_into_rounds(reports, at)
-  local rounds, round, ids, is_in_round, n = { groups = {} }
+  local rounds, round, ids, is_in_round, n = { groups = {}, n = 0 }
   while at < #reports do
     local group, status, jobs, words = unpack(reports, at, at + 3)
     local part = nil
-    at, words = at + 4, tonumber(words)
+    at, words, rounds.n = at + 4, tonumber(words), rounds.n + jobs
     for _ = 1, jobs do
       local id = reports[at]
       if not round or is_in_round[id] or n == 1000 then
@@ -37,12 +37,13 @@ end
 local FINISHED_FIELDS = { 'reason', 'error', 'retry_at', 'spec' }
 
 -- A finished job as a reply: record, status, execution and FINISHED_FIELDS of P:job:<id>; the refusal if the job is gone. A job
--- whose report has no details has none of these fields but a large spec, so they are not read.
-local function finished_row(p, id, record, status, execution, has_details)
+-- whose report has no details has none of these fields but a large spec, so they are not read. `repeated`: 1 for a repeat.
+local function finished_row(p, id, record, status, execution, has_details, repeated)
   local is_large = record and byte(record, -1) == SPACE
   if record and not has_details and not is_large then return { record, status, execution, false, false, false, false } end
   local fields = call('HMGET', job_key(p, id), unpack(FINISHED_FIELDS))
   if not record or is_large and not fields[#FINISHED_FIELDS] then return not_found() end
+  fields[#FINISHED_FIELDS + 1] = repeated
   return { record, status, execution, unpack(fields) }
 end
 

@@ -20,7 +20,7 @@ local function requeue(p, group, id, rank, deliveries, delay_ms, now)
   if deliveries > 0 then call('HSET', executions_key(p), id, deliveries) else call('HDEL', executions_key(p), id) end
   if delay_ms > 0 then
     call('ZADD', set_key(p, group, 'delayed'), now + delay_ms, id)
-    call('HSET', job_key(p, id), 'place', rank)
+    call('HSET', job_key(p, id), 'rank', rank)
     set_timer(p, 'delayed', group, now + delay_ms)
   else
     call('ZADD', set_key(p, group, 'queued'), rank, id)

@@ -7,7 +7,7 @@
 -- ARGV[4] ids        of jobs of the group; none to check the group's entries in indexes, and its timers
 --
 -- moves   -
--- reply   for each finding: id or '', the problem
+-- reply   for each finding: id or '', the problem, 1 when it is repaired now, else 0
 -- refuses -
 -- flags   allow-oom
 -- with    record job requeue consistency
@@ -15,8 +15,7 @@ local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair
 local findings = {}
 
 local function add_finding(id, problem, fix)
-  findings[#findings + 1] = { id, problem }
-  if repair then fix() end
+  findings[#findings + 1] = { id, problem, repair and fix() ~= 0 and 1 or 0 }
 end
 
 -- When a job without a delivery is due, ms.
@@ -26,7 +25,7 @@ local function due_at(job) return job.created_at + (job.delay or 0) * 1000 end
 local function expected_statuses(id, job)
   local status = status_in(call('HGET', executions_key(p), id))
   if status then return { status } end
-  return (job.place or due_at(job) > now) and { 'delayed', 'queued' } or { 'queued', 'delayed' }
+  return (job.rank or due_at(job) > now) and { 'delayed', 'queued' } or { 'queued', 'delayed' }
 end
 
 -- Adds a job to the set of its status; a running one is queued, because the end of its lease is unknown.
@@ -35,7 +34,7 @@ local function restore(id, job, status)
     local rank = rank_in_token(job.lease) or new_rank(p, job.priority)
     return requeue(p, group, id, rank, job.deliveries, 0, now)
   end
-  call('ZADD', set_key(p, group, status), job.completed_at or job.place and now or due_at(job), id)
+  return call('ZADD', set_key(p, group, status), job.completed_at or job.rank and now or due_at(job), id)
 end
 
 -- Writes an execution that agrees with the set that has the job.
@@ -111,7 +110,7 @@ end
 if #ARGV < first then check_group() end
 for at = first, #ARGV do
   local id = ARGV[at]
-  local job = find_job(p, group, id, 'place')
+  local job = find_job(p, group, id, 'rank')
   if not job then
     check_leftovers(p, now, group, id, add_finding)
   else

@@ -1,27 +1,29 @@
--- configure: replace all settings of a group; a setting that is missing gets its default.
+-- configure: replace all settings of a group, a missing one by its default; note since when and at whose request it is paused.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] group      name
--- ARGV[3] settings   field value field value…
+-- ARGV[3] by         who asks for it, or ''
+-- ARGV[4] settings   field value field value…
 --
 -- moves   -
 -- reply   the group: name, created_at, the six counts, then field value field value…
 -- refuses -
 -- flags   allow-oom
--- with    group_reply
-local p, now, group, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
+-- with    group_reply group_changes
+local p, now, group, by, first = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], 4
 
+local key = group_key(p, group)
+local was_paused, kept = call('HEXISTS', key, 'paused') == 1, call('HMGET', key, unpack(OF_PAUSE))
 call('ZADD', p .. ':groups', 'NX', now, group)
-call('DEL', group_key(p, group))
-if #ARGV >= first then call('HSET', group_key(p, group), unpack(ARGV, first)) end
-if call('HEXISTS', group_key(p, group), 'rate_limit') == 0 then
-  call('ZREM', p .. ':rates', group)
-  call('ZREM', p .. ':due', 'rate:' .. group)
+call('DEL', key)
+if #ARGV >= first then call('HSET', key, unpack(ARGV, first)) end
+if was_paused == (call('HEXISTS', key, 'paused') == 1) then -- no setting: they stay until the pause ends
+  for i, field in ipairs(OF_PAUSE) do
+    if kept[i] then call('HSET', key, field, kept[i]) end
+  end
 end
-for status in pairs(RETENTION_S) do
-  if call('EXISTS', set_key(p, group, status)) == 1 then set_timer(p, status, group, now) end
-end
-refresh_ready(p, group)
+note_pause(key, was_paused, now, by)
+apply_settings(p, group, now)
 
 return group_row(p, group, call('ZSCORE', p .. ':groups', group))

@@ -8,13 +8,14 @@
 --                    completed_at: ms, stored for display if plausible. new_id: id for the automatic retry; '' for no retry
 --
 -- moves   running -> succeeded, running -> failed
--- reply   for each: 1, or with_jobs record status execution FINISHED_FIELDS (nil if not set); or its refusal; a repeat has none
+-- reply   for each: 1, 2 if it is retried, 0 for a repeat; or its refusal. A sample of 16 jobs at most has instead of 1 and 2:
+--           execution, and 1 if it is retried. with_jobs: record status execution FINISHED_FIELDS (nil if not set), and 1 for a repeat
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
 -- with    group_settings record job lease requeue completion reports
 local p, now, with_jobs, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local rounds = split_into_rounds(ARGV, first)
-local are_set, items, timers = any_set(p, rounds.groups), {}, {}
+local are_set, items, n_items, timers, step = any_set(p, rounds.groups), {}, 0, {}, math.ceil(rounds.n / 16)
 local endings = { succeeded = ' succeeded ' .. digits(now), failed = ' failed ' .. digits(now) }
 
 -- The item of a job that this token does not hold: as for the first report if this one repeats it, else the refusal.
@@ -22,7 +23,7 @@ local function late_report(group, status, id, lease)
   local job = find_job(p, group, id)
   local is_repeat = job and job.status == status and job.lease == (lease ~= '' and lease or '-') and lease ~= '*'
   if not is_repeat then return refusal(p, group, id, job, lease) end
-  return with_jobs == 'job' and finished_row(p, id, job.record, status, job.execution, true) or 1
+  return with_jobs == 'job' and finished_row(p, id, job.record, status, job.execution, true, 1) or 0
 end
 
 -- Finishes the jobs of a part of a round. Returns the ids of those that it finished, and whether one is retried.
@@ -40,11 +41,15 @@ local function finish(round, part, is_strict)
       execution = (lease ~= '' and execution or string.gsub(execution, '^%S+', '-')) .. ending
       finished[n + 1], finished[n + 2], n = id, execution, n + 2
       ended[#ended + 1], any_retried = id, any_retried or is_retried
-      items[#items + 1] = with_jobs == 'job' and finished_row(p, id, round.records[i], status, execution, words ~= 2) or 1
+      if with_jobs == 'job' then
+        items[n_items + 1] = finished_row(p, id, round.records[i], status, execution, words ~= 2)
+      else
+        items[n_items + 1] = n_items % step == 0 and { execution, is_retried and 1 or nil } or is_retried and 2 or 1
+      end
     else
-      items[#items + 1] = late_report(group, status, id, lease)
+      items[n_items + 1] = late_report(group, status, id, lease)
     end
-    at = at + words
+    at, n_items = at + words, n_items + 1
   end
   return ended, any_retried
 end

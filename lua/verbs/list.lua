@@ -18,21 +18,12 @@ local p, group, set, n = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local created_after, order, score, id = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local key, PAGE_BYTES, bytes = set_key(p, group, set), 1048576, 0
 
-local size = call('ZCARD', key)
-local first, last = 0, size - 1
+local first, last = 0, call('ZCARD', key) - 1
 if set == 'jobs' and created_after then first = call('ZCOUNT', key, '-inf', created_after) end
-if score ~= '' and order == 'asc' then first = math.max(first, position(key, score, id, true)) end
-if score ~= '' and order == 'desc' then last = position(key, score, id, false) - 1 end
-
-local page = {}
-if first <= last and order == 'asc' then
-  page = call('ZRANGE', key, first, math.min(last, first + n - 1), 'WITHSCORES')
-elseif first <= last then
-  page = call('ZREVRANGE', key, size - 1 - last, size - 1 - math.max(first, last - n + 1), 'WITHSCORES')
-end
+local page, has_more = read_page(key, n, order, score, id, first, last)
 
 local rows = { '', '', #page / 2, '' }
-if last - first + 1 > n then rows[1], rows[2] = page[#page], page[#page - 1] end
+if has_more then rows[1], rows[2] = page[#page], page[#page - 1] end
 local ids = {}
 for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
 local records = #ids > 0 and call('HMGET', jobs_key(p), unpack(ids))

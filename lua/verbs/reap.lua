@@ -6,18 +6,20 @@
 -- ARGV[3] new_ids    as many as limit: ids for the automatic retries
 --
 -- moves   delayed -> queued, running -> queued, running -> failed, succeeded -> -, failed -> -, cancelled -> -
--- reply   numbers of jobs queued, requeued, failed, deleted; number of logs to delete; now, ms; the next timer, ms, or -1
+-- reply   numbers of jobs queued, requeued, failed, deleted; number of logs to delete; now, ms; the next timer, ms, or -1;
+--           lost leases: for each group that had some: group requeued failed retried
 -- refuses -
 -- flags   allow-oom
--- with    record job requeue completion rate_limit
+-- with    record job requeue promotion completion rate_limit history lost_leases
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, counts = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0 }
-local left, n_retries = limit, 0
+local left, n_retries, lost = limit, 0, {}
 
 local function requeue_or_fail(group, id, job)
   local delivery_limit = call('HGET', group_key(p, group), 'delivery_limit') or DELIVERY_LIMIT
-  local is_timed_out = job.deadline and tonumber(job.deadline) <= now
-  if is_timed_out or job.deliveries >= tonumber(delivery_limit) then
+  local is_over = job.deadline and tonumber(job.deadline) <= now or job.deliveries >= tonumber(delivery_limit)
+  note_move(p, id, now, 'lease_lost', '', job, is_over and 'failed' or 'queued')
+  if is_over then
     finish_without_report(p, group, id, 'running', 'failed', 'timeout', now)
     if job.max_retries then
       retry_failed(p, group, id, job, ARGV[first_id + n_retries], now)
@@ -29,22 +31,20 @@ local function requeue_or_fail(group, id, job)
   return 'requeued'
 end
 
-local function promote(group, id, job)
-  local rank = job.place or new_rank(p, job.priority)
-  call('ZREM', set_key(p, group, 'delayed'), id)
-  call('ZADD', set_key(p, group, 'queued'), rank, id)
-  call('HDEL', job_key(p, id), 'place')
-  notify_image_pollers(p, group)
-  return 'queued'
-end
-
 local function reap(set, group, id)
-  local job = find_job(p, group, id, 'place')
+  local job = find_job(p, group, id, 'rank')
   if not job then
     call('ZREM', set_key(p, group, set), id)
     return 'expired'
   end
-  return set == 'delayed' and promote(group, id, job) or requeue_or_fail(group, id, job)
+  if set == 'delayed' then
+    queue_delayed(p, group, id, job.rank, job.priority)
+    return 'queued'
+  end
+  local retries = n_retries
+  local outcome = requeue_or_fail(group, id, job)
+  count_lost(lost, group, outcome, n_retries - retries)
+  return outcome
 end
 
 -- Handles one timer. A lease or delay that ends at `now` has ended. Finished jobs are deleted when their retention ends.
@@ -81,4 +81,5 @@ for i = 1, #timers do
 end
 
 local first = call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] or '-1'
-return { counts.queued, counts.requeued, counts.failed, counts.expired, call('ZCARD', p .. ':discarded'), now, tonumber(first) }
+local n_logs = call('ZCARD', p .. ':discarded')
+return { counts.queued, counts.requeued, counts.failed, counts.expired, n_logs, now, tonumber(first), unpack(lost) }

@@ -2,14 +2,15 @@
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
--- ARGV[2] jobs       for each: group id lease delay receipt; lease is the token or '', delay in s, receipt JSON or ''
+-- ARGV[2] actor      who does it, for the history; or ''
+-- ARGV[3] jobs       for each: group id lease delay receipt; lease is the token or '', delay in s, receipt JSON or ''
 --
 -- moves   running -> queued, running -> delayed
 -- reply   for each job: id field value field value…; or its refusal
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    record job lease requeue
-local p, now, first = KEYS[1], clock(ARGV[1]), 2
+-- with    record job lease requeue history
+local p, now, actor, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local changed = {}
 
 local function release(group, id, lease, delay, receipt)
@@ -18,6 +19,8 @@ local function release(group, id, lease, delay, receipt)
   if refused then return refused end
 
   requeue(p, group, id, rank_in_token(job.lease), job.deliveries - 1, delay * 1000, now)
+  local to = tonumber(delay) > 0 and 'delayed' or 'queued'
+  note_move(p, id, now, 'released', actor, job, to, 'receipts', receipt ~= '' and 1 or 0)
   if receipt ~= '' then call('HSET', job_key(p, id), 'receipts', receipts_with(job.receipts, receipt)) end
   changed[group] = true
 

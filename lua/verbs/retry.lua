@@ -7,13 +7,14 @@
 -- ARGV[4] new_id     of the new job
 -- ARGV[5] max_jobs   how many unfinished jobs the group may have, or 0
 -- ARGV[6] max_bytes  how many bytes these may have, or 0
+-- ARGV[7] actor      who does it, for the history; or ''
 --
 -- moves   succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   the new job: id field value field value…
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED
--- with    record job requeue staged_payloads group_limits
+-- with    record job requeue staged_payloads group_limits history
 local p, now, group, id, new_id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
-local max_jobs, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
+local max_jobs, max_bytes, actor = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 
 local job = find_job(p, group, id, 'retry_at')
 if not job then return not_found() end
@@ -24,6 +25,7 @@ local refused = max_jobs + max_bytes > 0
 if refused then return refused end
 
 create_retry(p, group, id, new_id, 0, job.max_retries or 0, now, max_bytes > 0)
+note_move(p, id, now, 'retried', actor, job, job.status, 'job', new_id)
 refresh_ready(p, group)
 
 return read_row(p, group, new_id)

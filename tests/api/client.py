@@ -60,9 +60,15 @@ class Http:
         sent = io.BytesIO(body) if isinstance(body, bytes) else body
         skipped = () if isinstance(body, aiohttp.FormData) else ("Content-Type",)
         url = URL(f"http://{self.address[0]}:{self.address[1]}{path}", encoded=True)
-        sending = self.session.request(method, url, data=sent, headers=names, skip_auto_headers=skipped)
+        sending = self.session.request(
+            method, url, data=sent, headers=names, skip_auto_headers=skipped, allow_redirects=False
+        )
         async with sending as response:
-            return Reply(response.status, response.headers, await response.text())
+            return Reply(response.status, response.headers, await response.text(errors="replace"))
+
+    async def form(self, path: str, text: str, **headers: str) -> Reply:
+        """POST a urlencoded form."""
+        return await self("POST", path, text, Content_Type="application/x-www-form-urlencoded", **headers)
 
     async def enqueue(self, *jobs: dict[str, Any], group: str = "g") -> list[dict[str, Any]]:
         """New jobs; one plain one when none is given."""

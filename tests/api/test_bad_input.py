@@ -348,7 +348,7 @@ async def test_id_that_is_hostile(http: Http, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "/cancel", "/retry", "/start", "/touch", "/success", "/error", "/release", "/log"]
+    "verb", ["", "/cancel", "/retry", "/promote", "/start", "/touch", "/success", "/error", "/release", "/log"]
 )
 async def test_verb_on_a_job_of_another_group(http: Http, snapshot: Snapshot, verb: str) -> None:
     """A job is found in its own group only."""

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.api.client import Http
 
 DEFAULTS: dict[str, Any] = {
@@ -86,3 +88,61 @@ async def test_list_groups_in_pages(http: Http) -> None:
         path = f"/v1/groups?n=2&cursor={page.get('cursor')}"
     assert sorted(found) == names
     assert "cursor" not in page
+
+
+async def test_adjust_changes_what_is_given(http: Http) -> None:
+    """PATCH changes the settings that it has; null is the default; what a group shows beyond settings is ignored."""
+    await http("PUT", "/v1/groups/g", {"group": ALL})
+    changes = {"max_concurrency": 9, "image": None, "paused": False, "counts": {}, "name": "other"}
+    reply = await http("PATCH", "/v1/groups/g", {"group": changes})
+    assert reply.status == 200
+    expected = {**ALL, "max_concurrency": 9, "paused": False}
+    del expected["image"]
+    group = reply.json["group"]
+    assert {name: group.get(name) for name in ALL} == {name: expected.get(name) for name in ALL}
+    assert group == (await http("GET", "/v1/groups/g")).json["group"]
+
+
+async def test_adjust_pause_says_since_when(http: Http) -> None:
+    """A pause by PATCH has its time and its note; one by PUT has its time."""
+    group = (await http("PATCH", "/v1/groups/g", {"group": {"paused": True, "note": "provider down"}})).json["group"]
+    assert group["paused_at"]
+    assert (group["note"], "paused_by" in group) == ("provider down", False)
+    group = (await http("PUT", "/v1/groups/h", {"group": {"paused": True}})).json["group"]
+    assert group.keys() == {"name", "created_at", "paused_at", *DEFAULTS}
+
+
+async def test_adjust_if_match(http: Http) -> None:
+    """The ETag of GET lets one of two changes through, and the other one is a 412 that changes nothing."""
+    await http.enqueue()
+    tag = (await http("GET", "/v1/groups/g")).headers["ETag"]
+    first = await http("PATCH", "/v1/groups/g", {"group": {"paused": True}}, If_Match=tag)
+    second = await http("PATCH", "/v1/groups/g", {"group": {"image": "x"}}, If_Match=tag)
+    assert (first.status, second.status, second.problem.code) == (200, 412, "changed")
+    assert first.headers["ETag"] == (await http("GET", "/v1/groups/g")).headers["ETag"] != tag
+    assert "image" not in (await http("GET", "/v1/groups/g")).json["group"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"max_concurrency": 0}, "group.max_concurrency"),
+        ({"note": "two\nlines"}, "group.note"),
+        ({"note": "x" * 256}, "group.note"),
+        ({"paused": "yes"}, "group.paused"),
+        ({"retention": {"failed": -1}}, "group.retention.failed"),
+        ({"max_concurency": 1}, "group.max_concurency"),
+    ],
+)
+async def test_adjust_with_a_bad_value(http: Http, changes: dict[str, Any], field: str) -> None:
+    """A value out of bounds, or an unknown field, is a 400 that names it, and the group is not made."""
+    reply = await http("PATCH", "/v1/groups/g", {"group": changes})
+    assert (reply.status, reply.problem.fields) == (400, field)
+    assert (await http("GET", "/v1/groups/g")).status == 404
+
+
+@pytest.mark.parametrize("tag", ["x", '"a', "*, *", '"a";"b"'])
+async def test_adjust_with_a_bad_if_match(http: Http, tag: str) -> None:
+    """An If-Match that has no tags is a 400 that names it."""
+    reply = await http("PATCH", "/v1/groups/g", {"group": {}}, If_Match=tag)
+    assert (reply.status, reply.problem.fields) == (400, "If-Match")

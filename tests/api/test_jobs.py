@@ -151,3 +151,13 @@ async def test_retry(http: Http) -> None:
     assert (await http("GET", f"{JOBS}/{job['id']}")).json["job"]["retry_at"] == new["id"]
     again = await http("POST", f"{JOBS}/{job['id']}/retry")
     assert (again.status, again.problem.code) == (409, "wrong_state")
+
+
+async def test_promote(http: Http) -> None:
+    """A delayed job is queued at once; one that is queued is a 409 and stays as it is."""
+    [job] = await http.enqueue({"delay": 60})
+    promoted = await http("POST", f"{JOBS}/{job['id']}/promote")
+    assert promoted.json["job"] == {**job, "status": "queued"}
+    again = await http("POST", f"{JOBS}/{job['id']}/promote")
+    assert (again.status, again.problem.code) == (409, "wrong_state")
+    assert [taken["id"] for taken in (await http("GET", "/v1/jobs")).json["jobs"]] == [job["id"]]

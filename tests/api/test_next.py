@@ -3,6 +3,7 @@
 import asyncio
 import time
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
@@ -159,7 +160,7 @@ async def test_next_of_a_client_gone_before_the_answer_is_written(
     fill, prepare = PendingResponse.fill, web.Response.prepare
 
     def fill_on_a_cut_line(pending: PendingResponse, *answer: Any) -> None:
-        pending._on_ready.__self__.transport.abort()
+        pending._connection.transport.abort()
         is_cut.set()
         fill(pending, *answer)
 
@@ -185,7 +186,7 @@ async def test_next_of_a_client_gone_before_the_answer_is_written(
 def test_an_answer_whose_client_is_gone_is_undone(*, is_ready: bool) -> None:
     """An answer that waits for its turn when the client leaves, and one that comes after that, are undone once."""
     undone: list[bool] = []
-    pending = PendingResponse(lambda: None)
+    pending = PendingResponse(Mock())
     answer = delivered(b"[]", lambda: undone.append(True))
     if is_ready:
         pending.fill(answer, None)

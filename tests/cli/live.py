@@ -46,6 +46,10 @@ class BrokerThread:
         if not self._started.wait(10):
             pytest.fail("the broker did not start")
 
+    def flush(self) -> None:
+        """Write the counts of the statistics now."""
+        assert asyncio.run_coroutine_threadsafe(self._store.counts.flush(), self._loop).result(10)
+
     def stop(self) -> None:
         """Listen no more."""
         if self._thread.is_alive():
@@ -67,7 +71,7 @@ class BrokerThread:
     async def _application(self) -> AsyncIterator[web.Application]:
         settings = BrokerSettings()
         async with self._client() as redis, self._client() as listener:
-            store = Store(redis, settings, is_plain=True)
+            store = self._store = Store(redis, settings, is_plain=True)
             await store.open()
             async with Notifier(listener, store.partitions) as notifier:
                 logs = open_logs(str(self._folder), settings.max_log_bytes)

@@ -20,7 +20,7 @@ def test_config_of_a_command_line(titan: Titan) -> None:
     rows = {row["setting"]: (row["value"], row["source"]) for row in settings}
     assert rows["port"] == (1, "command line")
     assert rows["reaper"] == (False, "command line")
-    assert rows["partitions"] == (1, "default")
+    assert rows["partitions"] == (0, "default")
 
 
 def test_config_hides_secrets(titan: Titan) -> None:

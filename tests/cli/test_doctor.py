@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from broker.resp import keys
 from tests.cli.live import Titan
 
-ABOUT = ["version", "persistence", "eviction", "memory", "clock", "partitions", "reaper"]
+ABOUT = ["version", "persistence", "eviction", "memory", "clock", "layout", "partitions", "reaper"]
 
 
 @pytest.fixture
@@ -98,6 +99,7 @@ def test_check_agrees(titan: Titan, embedded: Path) -> None:
 def test_check_finds_and_repairs(titan: Titan, client: Redis, valkey_url: str, group: str) -> None:
     """A job without its record is found and reported, and --repair removes it."""
     where = ("--redis-url", valkey_url, "--key-prefix", group)
+    client.mset({f"{group}:format": 1, f"{group}:partitions": 1})
     client.zadd(f"{group}:{{0}}:groups", {"g": 1})
     client.hset(f"{group}:{{0}}:group:g", "created_at", 1)
     for name in ("jobs", "queued"):
@@ -109,13 +111,58 @@ def test_check_finds_and_repairs(titan: Titan, client: Redis, valkey_url: str, g
     assert titan("check", *where).code == 0
 
 
+def test_check_counts_what_it_repaired(titan: Titan, client: Redis, valkey_url: str, group: str) -> None:
+    """What could not be repaired is not said to be; each finding says whether it was."""
+    where = ("--redis-url", valkey_url, "--key-prefix", group)
+    client.mset({f"{group}:format": 1, f"{group}:partitions": 1})
+    client.zadd(f"{group}:{{0}}:group:g:queued", {"0000000000000000": 1})
+    client.hset(f"{group}:{{0}}:jobs", "1111111111111111", "nonsense")
+    shown = titan("check", *where, "--repair")
+    assert "3 findings, 2 repaired" in shown.err
+    assert [line.split()[-1] for line in shown.out.splitlines() if "1111111111111111" in line] == ["no"]
+    assert [row.get("repaired") for row in titan("check", *where, "--repair", "--json").json["findings"]] == [None]
+    client.delete(f"{group}:{{0}}:jobs")
+
+
+@pytest.mark.parametrize("command", ["check", "export"])
+def test_wrong_number_of_partitions(titan: Titan, client: Redis, valkey_url: str, group: str, command: str) -> None:
+    """A number that is not the store's is refused with the right one; without it the store's own is taken."""
+    where = ("--redis-url", valkey_url, "--key-prefix", group)
+    client.mset({f"{group}:format": 1, f"{group}:partitions": 4})
+    shown = titan(command, *where, "--partitions", "3")
+    assert (shown.code, shown.out) == (1, "")
+    assert "set up with 4 partitions, not 3: leave --partitions out" in shown.err
+    assert titan(command, *where).code == 0
+    client.delete(f"{group}:format", f"{group}:partitions")
+
+
+def test_check_takes_the_number_of_partitions_from_the_store(
+    titan: Titan, client: Redis, valkey_url: str, group: str
+) -> None:
+    """What is damaged in a further partition is found without --partitions; --group and --partition narrow it down."""
+    where = ("--redis-url", valkey_url, "--key-prefix", group)
+    name = next(f"g{n}" for n in range(99) if keys.partition_of(f"g{n}", 4) == 3)
+    client.mset({f"{group}:format": 1, f"{group}:partitions": 4})
+    client.zadd(f"{group}:{{3}}:group:{name}:queued", {"0000000000000000": 1})
+    for scope in ((), ("--group", name), ("--partition", "3")):
+        assert "0000000000000000" in titan("check", *where, *scope).out
+    for scope in (("--group", "mail"), ("--partition", "0", "--partition", "1")):
+        assert titan("check", *where, *scope).code == 0
+    assert "--partition 4: the store has 0 to 3" in titan("check", *where, "--partition", "4").err
+    assert titan("check", *where, "--partition", "3", "--group", name).code == 2
+    assert titan("check", *where, "--group", "no such name!").code == 2
+    client.delete(f"{group}:format", f"{group}:partitions", f"{group}:{{3}}:group:{name}:queued")
+
+
 @pytest.mark.slow
 def test_check_on_a_terminal_leaves_nothing_behind(titan: Titan, client: Redis, valkey_url: str, group: str) -> None:
     """The progress bar of a check is erased at the end, also when it found something."""
+    client.mset({f"{group}:format": 1, f"{group}:partitions": 1})
     client.zadd(f"{group}:{{0}}:groups", {"g": 1})
-    client.zadd(f"{group}:{{0}}:group:g:queued", {"0000000000000000": 1})
+    client.hset(f"{group}:{{0}}:jobs", "0000000000000000", 'g 1 {"image":"x"}')
+    for name in ("jobs", "queued"):
+        client.zadd(f"{group}:{{0}}:group:g:{name}", {"0000000000000000": 1})
     shown = titan.on_terminal("check", "--redis-url", valkey_url, "--key-prefix", group)
-    before, _, found = shown.rpartition("\x1b[K")
-    assert before.splitlines()[-1] == "1 job checked" or before.endswith(" checked\r")
-    assert found.startswith("GROUP")
-    assert "checked" not in found
+    assert "Checking" in shown
+    assert "100%" in shown
+    assert shown.rpartition("100%")[2].removeprefix("\x1b[?25h").lstrip("\r\n").startswith("GROUP")

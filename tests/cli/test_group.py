@@ -1,16 +1,19 @@
 """`titan group`."""
 
+import re
 from typing import Any
 
 import pytest
 
+from broker.models.groups import Group, GroupChanges
 from tests.cli.live import Titan
+from worker.client import Client
 
 
 def settings(titan: Titan, group: str) -> dict[str, Any]:
     """What the group shows, without what is always there."""
     shown = titan("group", "show", group, "--json").json["group"]
-    return {name: value for name, value in shown.items() if name not in {"name", "created_at", "counts"}}
+    return {name: value for name, value in shown.items() if name not in {"name", "created_at", "paused_at", "counts"}}
 
 
 DEFAULTS = {
@@ -142,6 +145,35 @@ def test_pause_and_resume(titan: Titan, group: str) -> None:
     assert titan("job", "next", "--group", group, "--json").json == {"jobs": []}
     assert titan("group", "resume", group, "--json").json["group"]["paused"] is False
     assert titan.taken(group)
+
+
+def test_pause_with_a_note(titan: Titan, group: str) -> None:
+    """The page of a paused group says since when and why; after a resume it says neither."""
+    titan.made(group)
+    assert titan("group", "pause", group, "--note", "provider down").code == 0
+    shown = titan("group", "show", group).out
+    assert re.search(r"^paused_at .* ago\)$", shown, re.MULTILINE)
+    assert re.search(r"^note +provider down$", shown, re.MULTILINE)
+    titan("group", "resume", group)
+    assert "provider" not in titan("group", "show", group).out
+
+
+def test_set_variables_while_another_does(titan: Titan, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that another client sets between reading and writing is kept."""
+    titan("group", "set", group, "--env", "A=1")
+    read, times = Client.group_tagged, 0
+
+    async def read_before_another(client: Client, name: str) -> tuple[Group, str]:
+        nonlocal times
+        times += 1
+        found = await read(client, name)
+        if times == 1:
+            await client.adjust(name, GroupChanges(env_vars={"A": "1", "B": "2"}))
+        return found
+
+    monkeypatch.setattr(Client, "group_tagged", read_before_another)
+    assert titan("group", "set", group, "--env", "C=3").code == 0
+    assert settings(titan, group)["env_vars"] == {"A": "1", "B": "2", "C": "3"}
 
 
 def test_pause_unknown(titan: Titan, group: str) -> None:

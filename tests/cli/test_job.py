@@ -81,6 +81,15 @@ def test_retry_prints_new_id(titan: Titan, group: str) -> None:
     assert titan("job", "show", group, new, "--json").json["job"]["retry_of"] == job_id
 
 
+def test_promote_queues_now(titan: Titan, group: str) -> None:
+    """A delayed job is queued; one that is queued already is refused."""
+    job_id = titan.made(group, "--delay", "60")
+    assert titan("job", "promote", group, job_id).out == f"{job_id} queued\n"
+    refused = titan("job", "promote", group, job_id)
+    assert (refused.code, refused.out) == (1, "")
+    assert "The job is queued" in refused.err
+
+
 def test_retry_unfinished(titan: Titan, group: str) -> None:
     """A job that is not finished cannot be retried, and the broker's reason is shown."""
     job_id = titan.made(group)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from broker.models.jobs import JobsWrapper
 from tests.cli.live import Titan
 
 JOBS = 5
@@ -86,10 +87,10 @@ def test_list_several_statuses(monkeypatch: pytest.MonkeyPatch, titan: Titan, gr
     """--status given more than once asks for the jobs in any of them, each once."""
     asked: list[object] = []
 
-    async def answer(_: object, *__: object, statuses: object, **___: object) -> tuple[list[object], str]:
-        asked.append(statuses)
-        return [], ""
+    async def answer(_: object, __: str, parameters: list[tuple[str, object]]) -> JobsWrapper:
+        asked.extend(value for name, value in parameters if name == "status")
+        return JobsWrapper([])
 
-    monkeypatch.setattr("worker.client.Client.list", answer)
+    monkeypatch.setattr("worker.client.Client.look", answer)
     titan("job", "list", group, "--status", "queued", "--status", "failed", "--status", "queued")
-    assert asked == [("queued", "failed")]
+    assert asked == ["queued", "failed"]

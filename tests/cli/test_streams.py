@@ -30,9 +30,19 @@ QUIET = {
     ("test",),
     ("redis",),
     *((("worker", name)) for name in WORKER),
+    ("broker", "list"),
+    ("migrate",),
 }
 """Commands that print nothing on stdout here: they fail, find nothing, or speak on stderr only."""
-FAILING = {"job wait": {1}, "redis": {1}, "worker": {0, 1, 2}, "broker": {1}, "doctor": {0, 1}}
+FAILING = {
+    "job wait": {1},
+    "redis": {1},
+    "migrate": {1},
+    "worker": {0, 1, 2},
+    "broker": {1},
+    "broker list": {0},
+    "doctor": {0, 1},
+}
 """Exit codes here other than 0."""
 
 
@@ -54,28 +64,51 @@ class Scene(NamedTuple):
             ("broker",): lambda: ("--data-dir", "/dev/null", "--port", "0"),
             ("worker",): lambda: ("--run", "broken"),
             ("check",): lambda: ("--data-dir", folder),
+            ("export",): lambda: ("--data-dir", folder),
+            ("import",): lambda: (self._export(), "--data-dir", folder, "--merge", "--live"),
             ("doctor",): lambda: ("--data-dir", folder),
+            ("migrate",): lambda: ("--data-dir", f"{folder}/none"),
             ("bench",): lambda: ("--only", "W1", "--seconds", "0.1", "--jobs", "1000"),
             ("test",): lambda: ("--version", "-n0"),
             ("redis",): lambda: ("--data-dir", f"{folder}/none"),
             ("token", "new"): lambda: ("--scope", "read", "--tokens", f"{folder}/tokens"),
             ("job", "next"): lambda: ("--group", group),
             ("job", "enqueue"): lambda: (group, "--image", "x"),
-            ("job", "list"): lambda: (group,),
+            ("job", "list"): lambda: (group, "-n", "1"),
+            ("bulk", "list"): lambda: ("-n", "1"),
+            ("group", "list"): tuple,
+            **{("bulk", name): lambda: (self._bulk(),) for name in ("show", "stop")},
+            ("job", "find"): lambda: (self._job_for("find"),),
+            **{("bulk", name): lambda: (group, "--dry-run") for name in ("retry", "cancel", "delete", "promote")},
+            ("audit",): lambda: ("-n", "1"),
             ("group", "set"): lambda: (group, "--image", "hello"),
         }
         if command in known:
             return known[command]()
+        if command == ("broker", "list"):
+            return ()
         if command[0] == "worker":
             return () if command[1] == "list" else ("nobody",)
         if command[0] == "group":
-            return () if command[1] == "list" else (group,)
+            return (group,)
         if command[0] == "job":
             return (group, self._job_for(command[1]))
         assert command in {("config",), ("lua",), ("openapi",)}, f"{command} has no arguments here"
         return ()
 
+    def _export(self) -> str:
+        path = self.folder / "empty.ndjson"
+        told = self.titan("export", "--data-dir", str(self.folder), "--output", str(path))
+        assert told.code == 0, told.err
+        return str(path)
+
+    def _bulk(self) -> str:
+        return str(self.titan("bulk", "cancel", self.group, "--dry-run", "--json").json["bulk"]["id"])
+
     def _job_for(self, verb: str) -> str:
+        if verb == "promote":
+            later = self.titan("job", "enqueue", self.group, "--image", "x", "--delay", "600", "--json")
+            return str(later.json["jobs"][0]["id"])
         job_id = self.titan.made(self.group)
         if verb in {"touch", "succeed", "fail", "release", "log"}:
             job_id = str(self.titan("job", "start", self.group, job_id, "--json").json["job"]["id"])
@@ -88,8 +121,12 @@ class Scene(NamedTuple):
 
 @pytest.fixture
 def scene(titan: Titan, group: str, tmp_path: Path) -> Scene:
-    """A group with a job, and a folder."""
-    titan.made(group)
+    """A group with jobs, and a folder. Lists of jobs, bulks and acts are longer here than what the command shows."""
+    for _ in range(2):
+        titan.made(group)
+        titan("bulk", "cancel", group, "--dry-run")
+    for verb in ("pause", "resume"):
+        titan("group", verb, group)
     return Scene(titan, group, tmp_path)
 
 

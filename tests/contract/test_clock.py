@@ -6,7 +6,7 @@ from broker.models.workers import Announcement
 from broker.resp import keys
 from broker.store.format.replies import Followed
 from tests.conftest import NOW
-from tests.contract.building import GROUP, now_ms, queued, reap_after, running, status_of, touch, wait
+from tests.contract.building import GROUP, Run, now_ms, queued, reap_after, running, status_of, touch, wait
 from tests.stores import Store
 
 HOUR_S = 3600
@@ -68,3 +68,9 @@ async def test_reap_of_what_was_given_before_the_clock_went_back(store: Store) -
     await reap_after(store, HOUR_S)
     assert (await status_of(store, lost), await status_of(store, delayed)) == ("queued", "queued")
     assert (await store.groups.show(GROUP)).counts.queued == 2
+
+
+async def test_clock_is_that_of_the_server(store: Store, run: Run) -> None:
+    """The time is that of the server between two looks at it, in µs."""
+    before, found, after = await store.redis.time(), await run("clock"), await store.redis.time()
+    assert before[0] * 1_000_000 + before[1] <= found <= after[0] * 1_000_000 + after[1]

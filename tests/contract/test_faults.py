@@ -9,7 +9,7 @@ import pytest
 
 from broker.core.errors import StoreFull, StoreUnavailable
 from broker.diagnostics.consistency import check
-from broker.models.groups import GroupSettings
+from broker.models.groups import GroupChanges, GroupSettings
 from broker.models.jobs import Job
 from broker.models.reports import Finish
 from tests.contract.building import (
@@ -40,10 +40,12 @@ WHILE_FULL: list[tuple[str, Callable[[Store], Awaitable[Job]], Act]] = [
     ("fail", lambda store: running(store, max_retries=1), lambda store, job: store.fail(GROUP, job.id, job.lease)),
     ("release", running, lambda store, job: store.release(GROUP, job.id, job.lease)),
     ("cancel", queued, lambda store, job: store.cancel(GROUP, job.id)),
+    ("promote", delayed, lambda store, job: store.promote(GROUP, job.id, "ann")),
     ("remove", succeeded, lambda store, job: store.remove(GROUP, job.id)),
     ("log", succeeded, lambda store, job: store.log(GROUP, job.id, 1)),
     ("reap", delayed, lambda store, _: reap_after(store, 60)),
     ("configure", queued, lambda store, _: store.configure(GROUP, GroupSettings(paused=True))),
+    ("adjust", queued, lambda store, _: store.groups.adjust(GROUP, GroupChanges(paused=True))),
     ("show", queued, lambda store, job: store.show(GROUP, job.id)),
     ("list", queued, lambda store, _: store.list(GROUP, 10)),
     ("groups", queued, lambda store, _: store.groups.list(10)),

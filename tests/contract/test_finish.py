@@ -12,6 +12,7 @@ from broker.resp import keys
 from tests.contract.building import (
     GROUP,
     LARGE_SPEC,
+    Run,
     clock,
     configure,
     dump,
@@ -20,6 +21,7 @@ from tests.contract.building import (
     now_ms,
     reap_after,
     running,
+    running_many,
     shown,
     started,
     wait,
@@ -203,3 +205,32 @@ async def test_finish_what_is_left_of_a_job_at_a_time(store: Store) -> None:
     with pytest.raises(NotFound):
         await store.succeed(GROUP, job.id, str(job.lease), now_ms(store) - 1)
     await check(store, is_repair=True)
+
+
+@pytest.mark.parametrize(("n", "step"), [(1, 1), (16, 1), (17, 2), (32, 2), (33, 3)])
+async def test_finish_replies_with_a_sample(store: Store, run: Run, n: int, step: int) -> None:
+    """Of 16 jobs the reply has every execution, of more every second or third one."""
+    jobs = await running_many(store, n)
+    words = [word for job in jobs for word in (job.id, job.lease)]
+    items = await run("finish", now_ms(store), "", GROUP, "succeeded", n, 2, *words)
+    assert [isinstance(item, list) for item in items] == [number % step == 0 for number in range(n)]
+    assert [item for item in items if not isinstance(item, list)] == [1] * (n - len(range(0, n, step)))
+
+
+async def test_finish_again_says_so(store: Store, run: Run) -> None:
+    """With jobs in the reply that of a repeat ends with 1, and that of the first report does not."""
+    job = await running(store)
+    words = (now_ms(store), "job", GROUP, "succeeded", 1, 2, job.id, job.lease)
+    [[*_, first]], [[*_, again]] = [await run("finish", *words) for _ in range(2)]
+    assert (first, again) == (None, 1)
+
+
+@pytest.mark.parametrize(("max_retries", "sampled", "other"), [(1, [1], 2), (0, [], 1)])
+async def test_finish_says_whether_it_is_retried(
+    store: Store, run: Run, max_retries: int, sampled: list[int], other: int
+) -> None:
+    """A job that is retried has 1 behind its execution in the sample, and is 2 outside of it."""
+    jobs = await running_many(store, 17, max_retries=max_retries)
+    words = [word for i, job in enumerate(jobs) for word in (job.id, job.lease, "", "", "", f"{i:016}")]
+    [[_, *first], second, *_] = await run("finish", now_ms(store), "", GROUP, "failed", 17, 6, *words)
+    assert (first, second) == (sampled, other)

@@ -11,6 +11,7 @@ from broker.core.settings import BrokerSettings
 from broker.core.states import Status
 from broker.diagnostics.consistency import check
 from broker.models.jobs import Job, NewJob
+from broker.resp import keys
 from tests.contract.building import (
     GROUP,
     cancelled,
@@ -285,3 +286,17 @@ async def test_check_of_the_sum_of_very_many_jobs(store: Store, n: int, is_count
     whats = [finding.what for finding in await store.check(GROUP, (), is_repair=False)]
     assert ("has a sum of 5 bytes; its unfinished jobs have 0" in whats) == is_counted
     await store.redis.delete(sum_, *[members_key(store, GROUP, status) for status in sets])
+
+
+@pytest.mark.parametrize("limits", [(0, 3000)])
+async def test_check_of_the_sum_of_more_jobs_than_one_step_reads(store: Store) -> None:
+    """Records are read in steps of 1,000. Each job counts once, those at both sides of a border too."""
+    [job] = await put(store, 101)
+    records, waiting = keys.jobs(partition(store, GROUP)), members_key(store, GROUP, "queued")
+    copies = [f"copy-{number}" for number in range(2001)]
+    await store.redis.hset(records, mapping=dict.fromkeys(copies, await store.redis.hget(records, job.id)))
+    await store.redis.zadd(waiting, dict.fromkeys(copies, 1))
+    whats = [finding.what for finding in await store.check(GROUP, (), is_repair=False)]
+    assert f"has a sum of 101 bytes; its unfinished jobs have {101 * 2002}" in whats
+    await store.redis.zrem(waiting, *copies)
+    await store.redis.hdel(records, *copies)

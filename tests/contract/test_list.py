@@ -304,8 +304,11 @@ async def test_list_pages_in_a_locale(store: Store, tmp_path: Path, monkeypatch:
 
 @each_order
 @pytest.mark.parametrize("statuses", [[], ["queued"], ["failed", "queued", "running"]], ids=len)
-async def test_list_in_pieces(store: Store, newest_first: bool, statuses: list[Status]) -> None:
+async def test_list_in_pieces(
+    store: Store, monkeypatch: pytest.MonkeyPatch, newest_first: bool, statuses: list[Status]
+) -> None:
     """A page of more jobs than one script reads is whole and in order, and its cursor leads to the rest."""
+    monkeypatch.setattr("broker.store.jobs.ROUND_S", 100.0)  # however slow the machine is
     made = ids((await store.enqueue(GROUP, [new() for _ in range(2 * PIECE + 3)])).jobs)
     expected = made[::-1] if newest_first else made
     for n in (PIECE, PIECE + 1, 2 * PIECE, len(made)):

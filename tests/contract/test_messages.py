@@ -57,6 +57,10 @@ async def _promote(store: Store) -> None:
     await reap_after(store, 5)
 
 
+async def _promote_by_hand(store: Store) -> None:
+    await store.promote(GROUP, (await enqueue(store, delay=5)).id)
+
+
 async def _requeue(store: Store) -> None:
     await running(store)
     await reap_after(store, 60)
@@ -74,6 +78,7 @@ WAYS_TO_WAKE: list[tuple[Callable[[Store], Awaitable[object]], int]] = [
     (_release, 2),
     (_unpause, 1),
     (_promote, 1),
+    (_promote_by_hand, 1),
     (_requeue, 2),
     (_retry, 2),
 ]

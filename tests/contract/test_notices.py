@@ -167,13 +167,13 @@ async def test_hear_ends_at_a_stop(store: Store) -> None:
 async def test_hear_costs_the_store_no_more_for_many(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Brokers read the store's notices once for all workers that wait, and not at all for none."""
     looks: list[str] = []
-    run_each = store._partitions.run_each
+    run_where = store._partitions.run_where
 
-    async def counted(verb: str, arguments: list[list[str]]) -> object:
+    async def counted(verb: str, names: list[str], arguments: list[list[str]]) -> object:
         looks.append(verb)
-        return await run_each(verb, arguments)
+        return await run_where(verb, names, arguments)
 
-    monkeypatch.setattr(store._partitions, "run_each", counted)
+    monkeypatch.setattr(store._partitions, "run_where", counted)
     monkeypatch.setattr("broker.store.notices.LOOK_S", 0.2)
     for wait_s in (0.5, 0.5):
         before = len(looks)

@@ -1,10 +1,15 @@
 """Several partitions behave as one does, but that order over groups holds inside a partition only."""
 
+from typing import Any
+
 import pytest
 
 from broker.resp import keys
-from broker.resp.bootstrap import PartitionsDiffer
-from tests.contract.building import enqueue, ids, names, new, partition, reap_after, spread
+from broker.resp.marks import PartitionsDiffer
+from broker.resp.partitions import Partitions
+from broker.resp.resp_connection import Word
+from broker.store import partition_order
+from tests.contract.building import GROUP, enqueue, ids, names, new, partition, reap_after, spread
 from tests.stores import Store
 
 pytestmark = pytest.mark.parametrize("partitions", [1, 3])
@@ -51,6 +56,30 @@ async def test_next_asks_partitions_in_turn(store: Store) -> None:
     jobs = [job for _ in range(9) for job in await store.next(1)]
     taken = [partition(store, job.group_name) for job in jobs]
     assert {taken.count(name) for name in store.partitions} == {9 // len(store.partitions)}
+
+
+async def test_next_asks_few_partitions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one partition has jobs, the others are not asked again and again; a new job of theirs is found soon."""
+    await store.enqueue(GROUP, [new() for _ in range(20)])
+    others = [group for group in spread(store) if partition(store, group) != partition(store, GROUP)]
+    asked: list[str] = []
+    run = Partitions.run
+
+    async def counted(self: Partitions, verb: str, name: str, *words: Word) -> Any:
+        asked.append(name)
+        return await run(self, verb, name, *words)
+
+    monkeypatch.setattr(Partitions, "run", counted)
+    monkeypatch.setattr(partition_order, "EMPTY_S", 1000.0)
+    assert len([job for _ in range(10) for job in await store.next(1)]) == 10
+    assert len(asked) <= 10 + len(others)
+    for group in others:
+        await enqueue(store, group)
+    monkeypatch.setattr(partition_order, "EMPTY_S", 0.0)
+    await store.next(len(others) + 11)  # every partition is noted again
+    assert await store.next(1) == []
+    late = [await enqueue(store, group) for group in (*others, GROUP)]
+    assert sorted(ids([job for _ in late for job in await store.next(1)])) == sorted(ids(late))
 
 
 @pytest.mark.parametrize("images", [(), ("post",)])
@@ -100,3 +129,4 @@ async def test_open_with_another_number(store: Store) -> None:
     await store.redis.set(name, 7)
     with pytest.raises(PartitionsDiffer, match="--partitions 7"):
         await store.open()
+    await store.redis.set(name, len(store.partitions))

@@ -12,6 +12,7 @@ from broker.store.format.replies import Reaped
 from tests.contract.building import (
     DAY_S,
     GROUP,
+    Run,
     cancelled,
     clock,
     configure,
@@ -22,6 +23,7 @@ from tests.contract.building import (
     lose,
     members_key,
     new,
+    now_ms,
     queued,
     reap_after,
     running,
@@ -253,6 +255,16 @@ async def test_reap_forgets_the_place_of_a_promoted_job(store: Store) -> None:
     job = await running(store)
     await store.release(GROUP, job.id, job.lease, delay=5)
     key = keys.job(store.partitions[0], job.id)
-    assert await store.redis.hexists(key, "place")
+    assert await store.redis.hexists(key, "rank")
     await reap_after(store, 5)
-    assert not await store.redis.hexists(key, "place")
+    assert not await store.redis.hexists(key, "rank")
+
+
+async def test_reap_says_where_leases_were_lost(store: Store, run: Run) -> None:
+    """The reply has each group once, with how many jobs went back, failed and were retried."""
+    await configure(store, "other", delivery_limit=1)
+    for group, max_retries in ((GROUP, 0), (GROUP, 0), ("other", 1), ("other", 0), ("other", 1)):
+        await running(store, group, max_retries=max_retries)
+    wait(store, 60)
+    reply = await run("reap", now_ms(store), 10, *(f"{number:016}" for number in range(10)))
+    assert reply[7:] == [GROUP.encode(), 2, 0, 0, b"other", 0, 3, 2]

@@ -53,9 +53,9 @@ def report(job: Job, status: str = "succeeded", *, has_lease: bool = True, new_i
 
 
 async def finish_run(run: Run, store: Store, *reports: Words) -> list[object]:
-    """One call of finish.lua for jobs of several groups: its reply, of a refusal the word."""
+    """One call of finish.lua for jobs of several groups: its reply, 1 for what is done, of a refusal the word."""
     items: list[object] = await run("finish", now_ms(store), "", *[word for told in reports for word in told])
-    return [item.partition(b" ")[0].decode() if isinstance(item, bytes) else item for item in items]
+    return [item.partition(b" ")[0].decode() if isinstance(item, bytes) else 1 for item in items]
 
 
 async def timer_of(store: Store, status: str, group: str) -> float | None:

@@ -8,6 +8,7 @@ from broker.core.errors import NotFound, WrongState
 from broker.core.states import MOVES, STATUSES, Move, Status
 from broker.models.groups import Counts
 from broker.models.jobs import Job
+from broker.store.format.exported import read_line
 from tests.contract.building import (
     DAY_S,
     GROUP,
@@ -46,6 +47,7 @@ ACTS: dict[str, Act] = {
     "release": lambda store, job: store.release(job.group_name, job.id, job.lease or ""),
     "cancel": lambda store, job: store.cancel(job.group_name, job.id),
     "retry": lambda store, job: store.retry(job.group_name, job.id),
+    "promote": lambda store, job: store.promote(job.group_name, job.id, "ann"),
     "remove": lambda store, job: store.remove(job.group_name, job.id),
     "log": lambda store, job: store.log(job.group_name, job.id, 12),
     "reap": lambda store, _: reap_after(store, 8 * DAY_S),
@@ -58,7 +60,23 @@ SECOND_ACTS: dict[Edge, Act] = {
 }
 """Where a verb takes one status to two, the act for the second."""
 
+
+def _restored(bring: Bring) -> Bring:
+    """Bring a job to a status, delete it as nobody could, and restore it from its export."""
+
+    async def bring_again(store: Store) -> Job:
+        job = await bring(store)
+        pieces = [piece async for piece in store.transfer.export()]
+        await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
+        lines = [read_line(line) for piece in pieces for line in piece.jobs]
+        await store.transfer.restore(store.partitions[0], [], [line.job for line in lines if line.job])
+        return await store.show(job.group_name, job.id)
+
+    return bring_again
+
+
 MADE: dict[Edge, Bring] = {("enqueue", None, "delayed"): delayed, ("enqueue", None, "queued"): queued}
+MADE |= {("restore", None, status): _restored(WAYS_TO[status][0]) for status in STATUSES if status != "running"}
 """The moves that begin a job's life."""
 
 UNADDRESSED = {"next", "reap"}
@@ -115,8 +133,8 @@ async def test_cancel(store: Store, bring: Bring) -> None:
 
 
 @pytest.mark.parametrize("edge", MADE, ids=lambda edge: f"{edge[0]}-{edge[2]}")
-async def test_enqueue_makes_a_job(store: Store, edge: Edge) -> None:
-    """A new job is delayed when it has a delay, else queued."""
+async def test_verb_makes_a_job(store: Store, edge: Edge) -> None:
+    """A new job is delayed when it has a delay, else queued; a restored one is as it was exported."""
     job = await MADE[edge](store)
 
     assert job.status == await status_of(store, job) == edge[2]
@@ -198,6 +216,6 @@ def test_moves_are_all_taken() -> None:
     """Every row of MOVES is tried above, and so is every verb in every status that it does not take."""
     tried = {_edge(move) for move, _ in MOVED} | MADE.keys()
     assert tried == {_edge(move) for move in MOVES}
-    assert ACTS.keys() | {"enqueue"} == {move.verb for move in MOVES}
+    assert ACTS.keys() | {"enqueue", "restore"} == {move.verb for move in MOVES}
     for edge in SECOND_ACTS:
         assert len([move for move in MOVES if (move.verb, move.before) == edge[:2]]) > 1

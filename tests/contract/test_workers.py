@@ -31,6 +31,16 @@ async def test_announce_makes_a_worker_known(store: Store) -> None:
     assert await store.workers.show("w1") == worker
 
 
+async def test_announce_says_what_a_worker_asks_for(store: Store) -> None:
+    """Groups and images of the announcement are listed; a worker that says none, as older ones do, has none."""
+    await store.workers.announce(says(groups=["mail"], images=["send", "x y"]))
+    worker = await store.workers.show("w1")
+    assert (worker.groups, worker.images) == (["mail"], ["send", "x y"])
+    await store.workers.announce(says())
+    worker = await store.workers.show("w1")
+    assert (worker.groups, worker.images) == ([], [])
+
+
 async def test_announce_keeps_a_worker_for_a_minute(store: Store) -> None:
     """Its keys expire a minute after its last heartbeat; then the worker is not found."""
     await store.workers.announce(says())

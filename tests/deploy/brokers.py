@@ -28,14 +28,19 @@ def serving(folder: Path, *options: str) -> Iterator[str]:
     """The URL of a broker that runs inside the block."""
     with start(folder, *options) as process:
         try:
-            assert process.stderr is not None
-            said = process.stderr.readline()
-            found = re.search(r"Titan serves on (http://\S+);", said)
-            assert found, said + process.stderr.read()
-            yield found[1]
+            yield url_of(process)
         finally:
             process.terminate()
             process.communicate(timeout=30)
+
+
+def url_of(process: subprocess.Popen[str]) -> str:
+    """The URL of a broker that was started, once it serves."""
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    found = re.search(r"Titan serves on (http://\S+);", said)
+    assert found, said + process.stderr.read()
+    return found[1]
 
 
 def ask(url: str, body: object = None, *, text: str | None = None) -> tuple[int, Any]:

@@ -15,6 +15,8 @@ def run(text: str, server: StoreServer, names: Mapping[str, str], folder: Path) 
     """The exit code and the output of lines of bash that are run in a folder; `names` are variables of the shell."""
     ours, theirs = pty.openpty()
     before = "".join(f"{name}='{value}'\n" for name, value in names.items())
+    before += f"titan-backup() {{ '{Path(__file__).parents[2] / 'deploy' / 'titan-backup'}' \"$@\"; }}\n"
+    before += f"export STORE_SERVER='{server.program}'\n"
     before += f"r() {{ redis-cli -s '{server.socket}' \"$@\"; }}\n"
     environment = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -30,7 +32,8 @@ def run(text: str, server: StoreServer, names: Mapping[str, str], folder: Path) 
         os.close(theirs)
         output = _all_of(ours)
         code = shell.wait(timeout=60)
-    return code, re.sub(r"^.*\x1b\[K", "", output.replace("\r", ""), flags=re.MULTILINE)  # what a bar left is wiped
+    without_bars = re.sub(r"\x1b\[\?25l.*?\x1b\[\?25h\n?", "", output.replace("\r", ""), flags=re.DOTALL)
+    return code, re.sub(r"^.*\x1b\[K", "", without_bars, flags=re.MULTILINE)  # what a bar left is wiped
 
 
 def _all_of(terminal: int) -> str:

@@ -122,7 +122,11 @@ def test_logs_that_cannot_be_deleted(url: str, store_server: StoreServer, tmp_pa
 @pytest.mark.parametrize(
     ("options", "variables", "says"),
     [  # of what it says, the page has all up to the address
-        (["--partitions", "2"], {}, "The store was set up with other partitions: start with --partitions 1."),
+        (
+            ["--partitions", "2"],
+            {},
+            "The store was set up with 1 partitions, not 2: leave --partitions out, or give --partitions 1.",
+        ),
         ([], {"TITAN_PROT": "1"}, "TITAN_PROT is not a setting; did you mean TITAN_PORT?"),
         (["--redis-url", "redis://127.0.0.1:1"], {}, "The store at redis://…127.0.0.1:1 does not answer: "),
         (["--log-store", "ftp://x"], {}, "The log store …ftp://x cannot be used: "),
@@ -134,7 +138,7 @@ def test_start_ends(
 ) -> None:
     """A start that cannot work ends at once with the line that the page has."""
     with store_server.client() as client:
-        client.set("titan:partitions", 1)
+        client.mset({"titan:format": 1, "titan:partitions": 1})
     with start(tmp_path, "--redis-url", f"unix://{store_server.socket}", *options, **variables) as process:
         said = process.communicate(timeout=30)[1]
     assert process.returncode != 0

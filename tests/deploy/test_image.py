@@ -67,7 +67,8 @@ def test_dockerignore_lets_through_what_is_copied_and_little_else(top: Path, dep
     lines = [line for line in (top / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert lines[0] == "*"
     allowed = {line[1:] for line in lines if line.startswith("!")}
-    copied = {source.rstrip("/") for words in _instructions(deploy) for source in _sources(words)}
+    lines_of_both = _instructions(deploy) + _instructions(deploy, "Dockerfile.backup")
+    copied = {source.rstrip("/") for words in lines_of_both for source in _sources(words)}
     assert copied == allowed
     assert all((top / source).exists() for source in copied)
     assert any(fnmatch("broker/api/__pycache__", line.replace("**/", "*/")) for line in lines)
@@ -91,8 +92,8 @@ def test_lock_has_each_dependency_at_a_version_that_fits(top: Path, deploy: Path
 
 
 @pytest.mark.slow
-def test_wheel_from_what_is_sent_has_the_scripts(top: Path, deploy: Path, tmp_path: Path) -> None:
-    """A wheel built from nothing but the files that the image copies has the Lua scripts and the command."""
+def test_wheel_from_what_is_sent_is_whole(top: Path, deploy: Path, tmp_path: Path) -> None:
+    """A wheel built from nothing but the files that the image copies has the scripts, the pages and the command."""
     for words in _instructions(deploy):
         for source in _sources(words):
             target = tmp_path / "src" / source
@@ -103,7 +104,9 @@ def test_wheel_from_what_is_sent_has_the_scripts(top: Path, deploy: Path, tmp_pa
     listing = subprocess.run(
         [sys.executable, "-m", "zipfile", "--list", *map(str, tmp_path.glob("*.whl"))], check=True, capture_output=True
     ).stdout.decode()
-    assert {path.relative_to(top).as_posix() for path in (top / "lua").rglob("*.lua")} <= set(listing.split())
+    pages = top / "broker" / "http" / "ui" / "static"
+    files = [*(top / "lua").rglob("*.lua"), *(path for path in pages.rglob("*") if path.is_file())]
+    assert {path.relative_to(top).as_posix() for path in files} <= set(listing.split())
     assert "entry_points.txt" in listing
 
 
@@ -143,9 +146,9 @@ def _healthcheck(deploy: Path, path: str, port: int) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def _instructions(deploy: Path) -> list[list[str]]:
-    """The Dockerfile's instructions, each as words."""
-    text = re.sub(r"^\s*#.*\n", "", (deploy / "Dockerfile").read_text(), flags=re.MULTILINE)
+def _instructions(deploy: Path, name: str = "Dockerfile") -> list[list[str]]:
+    """The instructions of a Dockerfile, each as words."""
+    text = re.sub(r"^\s*#.*\n", "", (deploy / name).read_text(), flags=re.MULTILINE)
     return [line.split() for line in text.replace("\\\n", " ").splitlines() if line.strip()]
 
 

@@ -58,6 +58,14 @@ def test_unit_lets_its_process_stop_by_itself(deploy: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNITS)
+def test_unit_waits_until_its_process_says_that_it_serves(deploy: Path, name: str) -> None:
+    """A restart returns when the process serves, a hung one is ended, and a reload sends it SIGHUP."""
+    service = _service(deploy / name)
+    assert (service["Type"], service["WatchdogSec"]) == ("notify", "60")
+    assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
+
+
+@pytest.mark.parametrize("name", UNITS)
 def test_unit_writes_only_into_its_own_folder(deploy: Path, name: str) -> None:
     """The file system is read-only but for the folder that systemd makes for the unit, in which it starts."""
     service = _service(deploy / name)

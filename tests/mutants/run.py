@@ -20,6 +20,8 @@ TEST_LIMIT_S, TEST_LIMIT_TIMES = 5.0, 20
 """A mutant goes round for ever, and is found, when a test takes longer than this and so many times as long as usual."""
 QUICK_S = 0.3
 """Tests that usually take longer are tried last, and only on what is about their own verb, or is part of many."""
+NEAR_QUICK_S = 2.0
+"""The same for tests that are about the verb, or found other mutants of the file: they are tried first."""
 
 
 def _parts(verb: str) -> set[str]:
@@ -97,12 +99,24 @@ class Runner:
                 used.clear()
                 began = time.monotonic()
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-                if self._failed:
-                    self.fault = f"{self._failed} fails on the scripts as they are"
-                    break
                 self._took_s[item.nodeid] = time.monotonic() - began
                 uses[item.nodeid] = used - (set() if "check" in item.nodeid else {"check"})
+                if self._failed and self._fails_again(item):
+                    self.fault = f"{self._failed} fails on the scripts as they are"
+                    break
+                if self._failed:
+                    uses[item.nodeid], self._failed = set(), ""
         return uses
+
+    def _fails_again(self, item: Any) -> bool:
+        """Whether a test that failed does so twice more; one that does not, on a busy machine, can find no mutant."""
+        for _ in range(2):
+            failed, self._failed = self._failed, ""
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            if not self._failed:
+                self._failed = failed
+                return False
+        return True
 
     def _try(self, mutant: Mutant, session: pytest.Session) -> str:
         """The test that found it, '' for none."""
@@ -126,6 +140,7 @@ class Runner:
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)
+        session.config.option.tbstyle = "native"  # nobody reads the traceback, and others take longer
         break_script(mutant)
         for item in self._in_order(session.items, mutant.file):
             os.write(write, f"{item.nodeid}\n".encode())
@@ -136,7 +151,7 @@ class Runner:
         os.write(write, b"NOT FOUND\n")
 
     def _in_order(self, items: Sequence[Any], file: str) -> list[Any]:
-        """Those that run the file: first what found others of it, then what is about its verb, the rest, the slow."""
+        """Those that run the file: what found others of it, what is about its verb, the rest, the slow; by time."""
         finders = self._finders[file]
         verbs = {name for name, text in _PARTS.items() if file in text}
 
@@ -144,12 +159,13 @@ class Runner:
             is_near = file not in script_source.SCRIPTS or file in item.nodeid or self._took_s[item.nodeid] <= QUICK_S
             return is_near and bool(self._uses[item.nodeid] & verbs)
 
-        def rank(item: Any) -> tuple[int, int]:
-            if self._took_s[item.nodeid] > QUICK_S:
-                return 3, 0
-            if item.nodeid in finders:
+        def rank(item: Any) -> tuple[int, float]:
+            took_s, is_finder, is_near = self._took_s[item.nodeid], item.nodeid in finders, file in item.nodeid
+            if took_s > (NEAR_QUICK_S if is_finder or is_near else QUICK_S):
+                return 3, took_s
+            if is_finder:
                 return 0, finders.index(item.nodeid)
-            return (1 if file in item.nodeid else 2), 0
+            return (1 if is_near else 2), took_s
 
         return sorted(filter(is_tried, items), key=rank)
 

@@ -8,20 +8,24 @@ from typing import Any, TypeAlias
 import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec import UNSET
 from redis.asyncio import Redis
 
 from broker.core.errors import TitanError
 from broker.core.settings import BrokerSettings
 from broker.core.states import FINISHED, STATUSES, Status
+from broker.core.timestamps import milliseconds
 from broker.diagnostics.consistency import check
-from broker.models.groups import GroupSettings, Retentions
+from broker.models.bulk import Action
+from broker.models.groups import Group, GroupChanges, GroupSettings, RetentionChanges, Retentions
 from broker.models.jobs import Job, NewJob
 from broker.models.reports import Finish, Held
 from broker.resp import keys
 from broker.store.enqueuer import GroupLimits
+from broker.store.format.exported import read_line
 from tests.conftest import NOW, assert_known_keys
 from tests.property.kept import kept_of
-from tests.property.model import FACTS, Model, ModelJob, Refused
+from tests.property.model import FACTS, NOT_PAUSED, Model, ModelJob, Pause, Refused
 from tests.stores import Enqueued, Store
 
 Which: TypeAlias = tuple[str, int]
@@ -47,6 +51,17 @@ SETTINGS = st.builds(
     delivery_limit=st.sampled_from((None, 1, 2)),
     require_lease=st.sampled_from((None, True)),
     retention=st.none() | st.none() | st.builds(Retentions, succeeded=FEW_S, failed=FEW_S, cancelled=FEW_S),
+)
+CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "paused": st.sampled_from((None, False, False, True)),
+        "max_concurrency": st.sampled_from((None, 1, 2)),
+        "rate_limit": st.sampled_from((None, None, 4)),
+        "delivery_limit": st.sampled_from((None, 2)),
+        "require_lease": st.sampled_from((None, True)),
+        "retention": st.none() | st.builds(RetentionChanges, failed=FEW_S | st.none()),
+    },
 )
 GROUP = st.sampled_from(GROUPS)
 LIMITS = st.sampled_from(
@@ -169,14 +184,48 @@ class TitanMachine(RuleBasedStateMachine):
         self.store = Store(self.redis, self.settings, is_plain=self.is_plain)
         self.store.now = str(self.model.now)
 
+    @rule()
+    def move(self) -> None:
+        """All is exported, and restored under another prefix, twice; the first store is not used any more."""
+        old, prefix = self.store, f"test-{secrets.token_hex(6)}"
+        self.settings = msgspec.structs.replace(self.settings, key_prefix=prefix)
+        self.store = Store(self.redis, self.settings, is_plain=self.is_plain)
+        self.store.now = old.now
+
+        async def move() -> None:
+            pieces = [piece async for piece in old.transfer.export()]
+            for piece in [*pieces, *pieces]:
+                assert not piece.damaged
+                lines = [read_line(line) for line in (piece.group, *piece.jobs) if line]
+                groups, jobs = [line.group for line in lines if line.group], [line.job for line in lines if line.job]
+                for p in {self.of(one.name) for one in groups} | {self.of(one.group) for one in jobs}:
+                    await self.store.transfer.restore(p, groups, jobs)  # of one group
+            await assert_known_keys(old)
+
+        self.run(move())
+        self.model.move()
+
     @rule(verb=st.sampled_from(("start", "succeed", "fail", "release")), which=HELD, token=TOKEN)
     def report(self, verb: str, which: Which, token: str) -> None:
         getattr(self, verb)(*self.pick(which, token))
 
-    @rule(verb=st.sampled_from(("cancel", "retry", "remove", "log")), which=KEPT)
+    @rule(verb=st.sampled_from(("cancel", "retry", "remove", "promote", "log")), which=KEPT)
     def by_hand(self, verb: str, which: Which) -> None:
         group, job_id, _ = self.pick(which, "none")
         getattr(self, verb)(group, job_id)
+
+    @rule(action=st.sampled_from(("cancel", "retry", "delete", "promote")), group=GROUP)
+    def bulk(self, action: Action, group: str) -> None:
+        """What a bulk does to all jobs of a group in one pipeline is as if each was acted on alone."""
+        jobs = [job.id for job in self.model.jobs.values() if job.group == group]
+        acted = self.run(self.store.bulks.act(action, group, jobs, "ann"))
+        new_ids = self.new_ids()
+        verb = {"retry": self.model.check_retry, "delete": self.model.remove}.get(action)
+        for job_id, outcome in zip(jobs, acted.outcomes, strict=True):
+            expected = _or_refusal(verb or getattr(self.model, action), group, job_id)
+            assert _word(outcome) == _word(expected)
+            if action == "retry" and outcome is None:
+                self.model.retried(self.model.jobs[job_id], new_ids.pop(job_id), by_hand=True)
 
     @rule(items=st.lists(st.tuples(HELD, TOKEN), min_size=1, max_size=3))
     def touch(self, items: list[tuple[Which, str]]) -> None:
@@ -201,8 +250,20 @@ class TitanMachine(RuleBasedStateMachine):
     def configure(self, group: str, settings: GroupSettings) -> None:
         self.groups.add(group)
         self.configured += 1  # not often: a group that is paused or full hides much
-        self.run(self.store.configure(group, settings))
-        self.model.configure(group, settings)
+        shown = self.run(self.store.groups.configure(group, settings, "ann"))
+        self.model.configure(group, settings, "ann")
+        assert self.pause_of(shown) == self.model.paused.get(group, NOT_PAUSED)
+
+    @precondition(lambda self: self.configured < 8)
+    @rule(group=GROUP, changes=CHANGES)
+    def adjust(self, group: str, changes: dict[str, Any]) -> None:
+        """Some settings change, the others stay; a pause has who began it and when."""
+        self.groups.add(group)
+        self.configured += 1
+        shown = self.run(self.store.groups.adjust(group, GroupChanges(**changes), "bob")).group
+        self.model.adjust(group, changes, "bob")
+        assert self.pause_of(shown) == self.model.paused.get(group, NOT_PAUSED)
+        assert shown.max_concurrency == (self.model.of(group).max_concurrency or UNSET)
 
     @rule(ms=st.sampled_from((1, 500, 1000, 86_400_000, -700, -3_600_000)))
     def advance(self, ms: int) -> None:
@@ -287,6 +348,10 @@ class TitanMachine(RuleBasedStateMachine):
             self.learn(ours, str(job.lease))
         return jobs
 
+    def pause_of(self, shown: Group) -> Pause:
+        """Since when, ms, and by whom a group is paused."""
+        return milliseconds(shown.paused_at) if shown.paused_at else 0, shown.paused_by or ""
+
     def would_enqueue(self, group: str, jobs: list[NewJob]) -> Callable[[], None]:
         return lambda: self.model.check_enqueue(group, jobs)
 
@@ -340,6 +405,9 @@ class TitanMachine(RuleBasedStateMachine):
     def remove(self, group: str, job_id: str) -> None:
         had_log = self.agree(self.store.remove(group, job_id), lambda: self.model.remove(group, job_id))
         assert not had_log or job_id in self.model.discarded
+
+    def promote(self, group: str, job_id: str) -> None:
+        self.agree(self.store.promote(group, job_id), lambda: self.model.promote(group, job_id))
 
     def log(self, group: str, job_id: str) -> None:
         self.agree(self.store.log(group, job_id, 12), lambda: self.model.log(group, job_id))

@@ -6,6 +6,10 @@ Times are ms. The model makes no ids and no lease tokens: it is given those that
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import UNSET
 
 from broker.core.states import FINISHED, Status
 from broker.models.groups import GroupSettings, Retentions
@@ -14,7 +18,9 @@ from broker.store.enqueuer import GroupLimits
 
 FACTS = ("bytes", "created_at", "reason", "retry_of", "retry_at")
 
-
+Pause: TypeAlias = tuple[int, str]
+"""Since when a group is paused, ms, and by whom."""
+NOT_PAUSED: Pause = (0, "")
 NO_LIMITS = GroupLimits(0, 0)
 
 
@@ -85,6 +91,7 @@ class Model:
     grace_ms: int = 0
     full_at: dict[str, float] = field(default_factory=dict)
     held_until: dict[str, int] = field(default_factory=dict)
+    paused: dict[str, Pause] = field(default_factory=dict)
 
     def enqueue(self, group: str, given: Sequence[NewJob], ids: Sequence[str]) -> None:
         for new, job_id in zip(given, ids, strict=True):
@@ -103,7 +110,7 @@ class Model:
         handed_out: list[ModelJob] = []
         while len(handed_out) < n and (heads := [queue[0] for queue in self._ready(groups).values()]):
             job = min(heads, key=_place)
-            if self._of(job.group).rate_limit and self._allowance(job.group) < 1:
+            if self.of(job.group).rate_limit and self._allowance(job.group) < 1:
                 self._spend(job.group, 0)  # a clock that fell back: the group is held back without a job
                 continue
             self._hand_out(job, lease_s, "next")
@@ -160,17 +167,37 @@ class Model:
         self._check_limits(group, 1, job.size)
         return job
 
+    def promote(self, group: str, job_id: str) -> None:
+        job = self._find(group, job_id, "delayed")
+        job.status = "queued"
+        if job.place is None:
+            self._new_place(job)
+
     def remove(self, group: str, job_id: str) -> bool:
         return self._discard(self._find(group, job_id, *FINISHED))
 
     def log(self, group: str, job_id: str) -> None:
         self._find(group, job_id, "running", *FINISHED).has_log = True
 
-    def configure(self, group: str, settings: GroupSettings) -> None:
+    def configure(self, group: str, settings: GroupSettings, by: str) -> None:
         self.settings[group] = settings
+        if settings.paused:
+            self.paused.setdefault(group, (self.now, by))
+        else:
+            self.paused.pop(group, None)
         if not settings.rate_limit:
             self.full_at.pop(group, None)
             self.held_until.pop(group, None)
+
+    def adjust(self, group: str, changes: Mapping[str, Any], by: str) -> None:
+        """Change some settings; None is the default."""
+        old = self.of(group)
+        given = {name: value or None for name, value in changes.items() if name != "retention"}
+        kept = changes.get("retention", Retentions()) and (old.retention or Retentions())
+        failed = getattr(changes.get("retention"), "failed", UNSET)
+        if failed is not UNSET and kept is not None:
+            kept = msgspec.structs.replace(kept, failed=Retentions().failed if failed is None else failed)
+        self.configure(group, msgspec.structs.replace(old, **given, retention=kept), by)
 
     def retried(self, old: ModelJob, new_id: str, *, by_hand: bool = False) -> ModelJob:
         """The new job that does the work of a finished one again."""
@@ -216,6 +243,16 @@ class Model:
             self._discard(job)
         self.held_until = {group: at for group, at in self.held_until.items() if at > self.now}
 
+    def move(self) -> None:
+        """All is restored in another store: nothing runs, buckets are full, logs of deleted jobs are forgotten."""
+        for job in self.jobs.values():
+            if job.status == "running":
+                self._forget_run(job)
+                job.status = "queued"
+        self.full_at.clear()
+        self.held_until.clear()
+        self.discarded.clear()
+
     def next_due(self) -> float:
         """When the reaper has something to do next, ms; infinity for never."""
         times: list[float] = [self.kept_until(job) for job in self.jobs.values()]
@@ -228,7 +265,7 @@ class Model:
         """When a finished job goes, ms; infinity for one that is not finished."""
         if job.status not in FINISHED:
             return float("inf")
-        return job.ended_at + int(getattr(self._of(job.group).retention or Retentions(), job.status)) * 1000
+        return job.ended_at + int(getattr(self.of(job.group).retention or Retentions(), job.status)) * 1000
 
     def queue(self, group: str) -> list[ModelJob]:
         """The queued jobs of a group, in the order in which they are dispatched."""
@@ -236,7 +273,7 @@ class Model:
 
     def room(self, group: str) -> float:
         """How many jobs the group may dispatch now."""
-        settings = self._of(group)
+        settings = self.of(group)
         if settings.paused or group in self.held_until:
             return 0
         running = sum(job.group == group and job.status == "running" for job in self.jobs.values())
@@ -256,7 +293,7 @@ class Model:
         wanted = set(groups) or {job.group for job in self.jobs.values()}
         return {group: queue for group in wanted if (queue := self.queue(group)) and self.room(group)}
 
-    def _of(self, group: str) -> GroupSettings:
+    def of(self, group: str) -> GroupSettings:
         return self.settings.get(group, GroupSettings())
 
     def _unfinished(self, group: str) -> list[ModelJob]:
@@ -279,11 +316,11 @@ class Model:
         return min(max(self.full_at.get(group, self.now), self.now), self.now + 1000)
 
     def _allowance(self, group: str) -> int:
-        rate = self._of(group).rate_limit or 0
+        rate = self.of(group).rate_limit or 0
         return int(rate * (self.now + 1000 - self._full_at(group)) / 1000 + 0.001)
 
     def _spend(self, group: str, n: int) -> None:
-        rate = self._of(group).rate_limit
+        rate = self.of(group).rate_limit
         if rate is None:
             return
         full = self.full_at[group] = self._full_at(group) + n * 1000 / rate
@@ -301,7 +338,7 @@ class Model:
 
     def _held(self, group: str, job_id: str, lease: str) -> ModelJob:
         job = self._find(group, job_id, "running")
-        if (lease and lease != job.lease) or (not lease and self._of(group).require_lease):
+        if (lease and lease != job.lease) or (not lease and self.of(group).require_lease):
             raise Refused("LEASE_LOST")
         return job
 
@@ -333,7 +370,7 @@ class Model:
 
     def _take_back(self, job: ModelJob, new_ids: Mapping[str, str]) -> ModelJob | None:
         is_over = job.deadline is not None and job.deadline <= self.now
-        if not is_over and job.deliveries < (self._of(job.group).delivery_limit or 5):
+        if not is_over and job.deliveries < (self.of(job.group).delivery_limit or 5):
             self._forget_run(job)
             job.status = "queued"
             return None

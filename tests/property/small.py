@@ -116,7 +116,7 @@ class World:
         for ms in STEPS_MS:
             yield f"wait {ms} ms", lambda ms=ms: self._wait(ms)  # type: ignore[misc]
         for number, job_id in enumerate(self._ids):
-            for verb in ("cancel", "retry", "remove"):
+            for verb in ("cancel", "retry", "promote", "remove"):
                 yield f"{verb} {number}", lambda verb=verb, job_id=job_id: self._by_hand(verb, job_id)  # type: ignore[misc]
             yield f"start {number}", lambda job_id=job_id: self._start(job_id)  # type: ignore[misc]
             for name, token in self._known(job_id):
@@ -246,7 +246,7 @@ class World:
                 fields[name] = int(value) - self._now if name in _TIMES else names.get(value, value)
             last = next((token.lease for _, token in self._known(job_id)), "")
             fields["lease"] = "last" if fields.get("lease") == names.get(last) else fields.get("lease", "")
-            fields.pop("place", None)
+            fields.pop("rank", None)
             jobs.append([names[job_id], sorted(fields.items()), known, self._ended.get(job_id, "") == last])
         sets = []
         for key in sorted(memory):

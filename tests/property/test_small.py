@@ -26,7 +26,7 @@ async def test_small_world_keeps_every_promise(name):
     [
         ("release", "if refused then return refused end", ""),
         ("cancel", "job.status == 'succeeded' or ", ""),
-        ("cancel", "  refresh_ready(p, group)\nend\n\nreturn", "end\n\nreturn"),
+        ("cancel", "  refresh_ready(p, group)\nend\n\nlocal row", "end\n\nlocal row"),
     ],
 )
 async def test_small_world_finds_a_broken_script(monkeypatch, verb, right, wrong):

@@ -54,7 +54,7 @@ NAMES = (
         "%ed%a0%80",
     ),
 )
-VERBS = ("cancel", "retry", "start", "touch", "success", "error", "release", "log")
+VERBS = ("cancel", "retry", "promote", "start", "touch", "success", "error", "release", "log")
 VALUES = (
     "-1",
     "0",
@@ -299,6 +299,6 @@ def _queries() -> Iterator[bytes]:
 def _reports(job_id: str) -> Iterator[bytes]:
     for verb in VERBS:
         yield request("POST", f"{JOB}/{verb}", b'{"reason":"x"}', _JSON)
-        if verb not in {"cancel", "retry"}:  # they have no body, and need no lease
+        if verb not in {"cancel", "retry", "promote"}:  # they have no body, and need no lease
             yield request("POST", f"{JOBS}/{job_id}/{verb}", b"{}", _JSON + b"Content-Encoding: gzip\r\n")
             yield request("POST", f"{JOBS}/{job_id}/{verb}", b"{}", _JSON + b"Titan-Lease: " + b"x" * 65 + b"\r\n")

@@ -19,7 +19,7 @@ OPEN = {"healthz", "readyz"}
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.verb)
 async def test_route_with_a_token_of_each_scope(http: Http, tokens: Tokens, route: Route, scope: Scope) -> None:
     """A row lets in its own scope and admin; any other token is a 403, and none or a wrong one a 401."""
-    path = route.path.format(group_name="g", id=NO_JOB, worker="w")
+    path = route.path.format(group_name="g", id=NO_JOB, worker="w", bulk=NO_JOB)
     reply = await http(route.method, path, **tokens.headers(scope))
     is_let_in = route.scope in {None, scope} or scope == "admin"
     assert (reply.status not in {401, 403}) == is_let_in, reply
@@ -108,6 +108,18 @@ class TestGroups:
             reply = await http(route.method, route.path.format(group_name=group, id=NO_JOB), **tokens.headers("named"))
             assert (reply.status, reply.problem.code) == (403, "forbidden"), group
 
+    async def test_find_a_job_of_another_group(self, admin: Caller, named: Caller) -> None:
+        """A job of a group that the token is not for is a 404, as one that does not exist."""
+        statuses = {}
+        for group in ("a", "other"):
+            reply = await admin("POST", f"/v1/groups/{group}/jobs", {"jobs": [{"image": "i"}]})
+            path = f"/v1/jobs/{reply.json['jobs'][0]['id']}"
+            assert (await admin("GET", path)).status == 200
+            statuses[group] = (await named("GET", path)).status
+        assert statuses == {"a": 200, "other": 404}
+        missing = await named("GET", f"/v1/jobs/{NO_JOB}")
+        assert (await named("GET", path)).text == missing.text
+
     async def test_next_without_a_group(self, admin: Caller, named: Caller, pattern: Caller) -> None:
         """Next without ?group= hands out jobs of the token's groups; with patterns it asks for ?group=."""
         for group in ("a", "b-x", "other"):
@@ -173,3 +185,19 @@ def test_openapi_says_which_scope_a_route_asks_for() -> None:
         assert ({"401", "403"} <= operation["responses"].keys()) == (route.scope is not None)
     assert {route.verb for route in ROUTES if route.scope is None} == OPEN
     assert document()["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+
+
+async def test_bulk_of_another_group(http: Http, tokens: Tokens, access: Access) -> None:
+    """A token for some groups neither lists, shows nor stops a bulk of another one."""
+    tokens.add("few", "produce", "read", groups="a")
+    access.reload()
+    admin = Caller(http, tokens.headers("admin"))
+    await admin("POST", "/v1/groups/b/jobs", {"jobs": [{"image": "x"}] * 5})
+    begun = await admin("POST", "/v1/groups/b/bulk", {"action": "cancel", "rate": 1})
+    bulk_id = begun.json["bulk"]["id"]
+    few = Caller(http, tokens.headers("few"))
+    assert (await few("GET", "/v1/bulk")).json == {"bulks": []}
+    for method in ("GET", "DELETE"):
+        assert (await few(method, f"/v1/bulk/{bulk_id}")).status == 403
+    assert (await few("POST", "/v1/groups/b/bulk", {"action": "cancel"})).status == 403
+    assert (await admin("GET", f"/v1/bulk/{bulk_id}")).json["bulk"]["state"] == "running"

@@ -1,10 +1,11 @@
 """TLS handshakes that do not end: each has its time, takes no other's place, and holds nobody up."""
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -160,15 +161,49 @@ async def test_place_is_free_when_a_handshake_ends_by_itself(clients: Clients, r
 
 
 async def test_stop_ends_handshakes(clients: Clients, runner: BrokerRunner) -> None:
-    """A broker that stops listening waits for no handshake."""
+    """A broker that has stopped listening has no handshake left: it waited for a silent one for a moment only."""
     reader, _ = await clients.silent()
     [site] = runner.sites
     await eventually(lambda: site._server._running)
-    began = time.monotonic()
     await site.stop()
-    assert await ends(reader) - began < HANDSHAKE_S / 2
+    stopped = time.monotonic()
+    assert await ends(reader) - stopped < HANDSHAKE_S / 2
+    assert not site._server._running
     with pytest.raises(ConnectionError):
         await clients.silent()
+
+
+async def test_stop_completes_handshakes_that_are_under_way(
+    clients: Clients, runner: BrokerRunner, ours: Authority
+) -> None:
+    """Connections whose handshake runs, or waits in the kernel, when the broker stops listening are served."""
+    [site] = runner.sites
+    tls = ssl.create_default_context(cafile=ours.pem)
+    with ExitStack() as stack:
+        links = [stack.enter_context(hello(tls, runner.addresses[0][:2]))]
+        await eventually(lambda: site._server._running)
+        links.append(stack.enter_context(hello(tls, runner.addresses[0][:2])))  # the loop has not seen it
+        stopping = asyncio.create_task(site.stop())
+        answers = [await asyncio.to_thread(answer_of, link) for link in links]
+        await stopping
+    assert [answer[:12] for answer in answers] == [b"HTTP/1.1 200"] * 2
+
+
+def hello(tls: ssl.SSLContext, address: tuple[str, int]) -> ssl.SSLSocket:
+    """A connection on which the client has sent the first message of its handshake."""
+    link = tls.wrap_socket(socket.create_connection(address), server_hostname=address[0], do_handshake_on_connect=False)
+    link.settimeout(0)
+    with suppress(ssl.SSLWantReadError):
+        link.do_handshake()
+    link.settimeout(5)
+    return link
+
+
+def answer_of(link: ssl.SSLSocket) -> bytes:
+    """The response to a request that is sent when the handshake has ended."""
+    link.do_handshake()
+    link.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    return link.recv(4096)
 
 
 async def test_http_2_inside_tls(runner: BrokerRunner, ours: Authority) -> None:

@@ -8,8 +8,10 @@ import pytest
 from packaging.version import Version
 
 from broker.auth.grants import Access
+from broker.http.ui.assets import assets
 from tests.api.client import NO_JOB, Http
 from tests.security.hostile import NAMES
+from tests.ui.test_pages import POLICY
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -105,10 +107,32 @@ async def test_own_logs_have_no_control_characters(http: Http, caplog: pytest.Lo
 
 
 async def test_nothing_that_a_browser_would_run_is_answered(http: Http) -> None:
-    """There are no pages: every answer is JSON or plain text, and markup in a request comes back as JSON text."""
-    for path in ("/", "/v1/groups", "/v1/groups/%3Cscript%3E", "/healthz", "/v1/openapi.json", "/metrics", "/admin"):
+    """Pages and scripts exist only under ui/, each with the policy that lets this broker's scripts run and no others.
+
+    Every other answer is JSON or plain text and is taken for nothing else; markup in a request comes back as JSON text.
+    """
+    names = ("/v1/groups", "/v1/groups/%3Cscript%3E", "/healthz", "/v1/openapi.json", "/metrics", "/admin")
+    for path in (*names, "/UI/", "/uix/%3Cscript%3E", "/index.html", "/v1/ui/", "//ui/"):
         reply = await http("GET", path)
         assert reply.headers["Content-Type"].partition(";")[0] in {"application/json", "text/plain"}, path
+        assert reply.headers["X-Content-Type-Options"] == "nosniff", path
+    for path in ("/", "/ui"):
+        reply = await http("GET", path)
+        assert (reply.status, reply.headers["Location"], reply.text) == (303, "ui/", ""), path
+        assert reply.headers["Content-Security-Policy"] == POLICY, path
+    for path in (
+        "/ui/",
+        "/ui/%3Cscript%3Ealert(1)%3C/script%3E",
+        "/ui/groups/%22%3E%3Cimg%20onerror=x%3E?q=%3Cscript%3E",
+    ):
+        page = await http("GET", path)
+        assert page.headers["Content-Security-Policy"] == POLICY, path
+        assert page.text == (await http("GET", "/ui/")).text  # nothing of the request is in it
+        assert re.search(r"<script(?![^>]*\ssrc=)|\son\w+=|<style|\sstyle=|javascript:", page.text) is None, path
+    for name in assets().files:
+        asset = await http("GET", f"/ui/static/{assets().version}/{name}")
+        assert (asset.status, asset.headers["Content-Security-Policy"]) == (200, POLICY), name
+        assert asset.headers["X-Content-Type-Options"] == "nosniff", name
 
 
 async def test_no_text_of_a_client_gets_into_a_header(http: Http) -> None:

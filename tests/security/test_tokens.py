@@ -149,3 +149,10 @@ def test_broker_with_a_host_that_is_none() -> None:
     done = CliRunner().invoke(main, ["broker", "--allowed-host", "http://titan.example.org"])
     assert done.exit_code == 1
     assert "--allowed-host 'http://titan.example.org' is not the name of a host" in done.stderr
+
+
+def test_trust_proxy_that_is_no_address_is_refused() -> None:
+    """A start with a --trust-proxy that is no network ends at once, and shows what was given."""
+    done = CliRunner().invoke(main, ["broker", "--trust-proxy", "10.0.0.1", "--trust-proxy", "10.0.0.0/33"])
+    assert done.exit_code == 1
+    assert "--trust-proxy '10.0.0.0/33' is not the address or the network of a proxy" in done.stderr

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,9 +19,9 @@ LIMIT_S = 30.0
 class Program:
     """`titan` with some arguments, whose output is read line by line as it comes."""
 
-    def __init__(self, *words: str, folder: Path) -> None:
+    def __init__(self, *words: str, folder: Path, start: Sequence[str] = (sys.executable, "-m", "broker")) -> None:
         self.started = subprocess.Popen(
-            [sys.executable, "-m", "broker", *words],
+            [*start, *words],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,

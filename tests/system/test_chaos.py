@@ -1,14 +1,14 @@
 """The books of a chaos run: each promise that is broken shows in its own figure."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.system.chaos.__main__ import ZERO
 from tests.system.chaos.ledger import Delivery, Ledger
-from tests.system.chaos.overdue import Overdue
-from tests.system.chaos.scene import Scene
+from tests.system.chaos.outages import Outages
+from tests.system.chaos.overdue import Lateness
+from tests.system.chaos.promises import AT_MOST, BULK, ZERO, broken, summary
+from tests.system.chaos.windows import Loss, Span, Windows
 
 AT = 1_795_461_794_000
 
@@ -18,12 +18,16 @@ def ledger() -> Ledger:
     """One batch of two jobs that was acknowledged, handed out and finished."""
     ledger = Ledger()
     ledger.sent["b"] = 2
-    ledger.acknowledged["b"] = ["1", "2"]
+    ledger.enqueued("b", ["1", "2"], span(0))
     for job_id in ("1", "2"):
         taken = delivery(job_id, 1, 0)
         ledger.deliveries[job_id].append(taken)
-        ledger.reported(taken, 200)
+        ledger.reported(taken, 200, span(1))
     return ledger
+
+
+def span(at_s: float, partition: int = 0) -> Span:
+    return Span(partition, AT + at_s * 1000, AT + at_s * 1000 + 10)
 
 
 def delivery(job_id: str, number: int, at_s: float) -> Delivery:
@@ -35,16 +39,23 @@ def kept(*payloads: str, status: str = "succeeded") -> list[dict[str, Any]]:
     return [{"id": str(number), "payload": text, "status": status} for number, text in enumerate(payloads, 1)]
 
 
-def broken(ledger: Ledger, jobs: list[dict[str, Any]]) -> set[str]:
+def not_zero(ledger: Ledger, jobs: list[dict[str, Any]], windows: Windows | None = None) -> set[str]:
     """The figures that should be 0 and are not."""
-    figures = ledger.judge(jobs)
-    return {name for name in ZERO if figures.get(name)}
+    figures = ledger.judge(jobs, windows)
+    return {name.removesuffix(" outside windows") for name in ZERO if figures.get(name)}
+
+
+def window(before_s: float, after_s: float, partition: int = 0, at_s: float = 0) -> Windows:
+    """One fault that may lose what was answered around its time."""
+    windows = Windows({"killed": Loss(before_s, after_s)})
+    windows.add("killed", [partition], AT + at_s * 1000)
+    return windows
 
 
 def test_books_of_a_good_run(ledger: Ledger) -> None:
     """Where every job was finished once, every figure is 0; an enqueue that was never answered may be there or not."""
     ledger.sent["unknown"] = 1
-    assert broken(ledger, kept("b.0", "b.1")) == set()
+    assert not_zero(ledger, kept("b.0", "b.1")) == set()
     assert ledger.judge(kept("b.0", "b.1", "unknown.0"))["recovered"] == 1
 
 
@@ -60,13 +71,13 @@ def test_books_of_a_good_run(ledger: Ledger) -> None:
 )
 def test_books_of_a_store_that_lost_something(ledger: Ledger, jobs: list[dict[str, Any]], figures: set[str]) -> None:
     """A job that is not there, not finished, there twice, or from nobody is counted under its own name."""
-    assert broken(ledger, jobs) == figures
+    assert not_zero(ledger, jobs) == figures
 
 
 def test_books_of_two_holders(ledger: Ledger) -> None:
     """A job handed out before the lease of the delivery before had ended is a double; after it, it has a lag."""
     ledger.deliveries["1"].append(delivery("1", 2, 1.9))
-    assert broken(ledger, kept("b.0", "b.1")) == {"double"}
+    assert not_zero(ledger, kept("b.0", "b.1")) == {"double"}
     ledger.deliveries["1"][-1] = delivery("1", 2, 2.5)
     figures = ledger.judge(kept("b.0", "b.1"))
     assert (figures["double"], figures["redelivery lag max s"]) == (0, 0.5)
@@ -79,9 +90,9 @@ def test_books_of_a_delivery_that_nobody_saw(ledger: Ledger) -> None:
     assert (figures["unseen deliveries"], figures["redelivered"], figures["redelivery lag max s"]) == (1, 0, None)
 
 
-def test_overdue_leases(tmp_path: Path) -> None:
+def test_overdue_leases() -> None:
     """A lease is overdue from its end on, or from when the store could write again: until then nobody could help it."""
-    overdue = Overdue(Scene(tmp_path))
+    lateness = Lateness()
     for now, ends, is_able, longest_s in [
         (1000, None, True, 0),
         (2000, 2500, True, 0),
@@ -90,8 +101,8 @@ def test_overdue_leases(tmp_path: Path) -> None:
         (9000, 2500, True, 0.2),
         (9500, 2500, True, 0.5),
     ]:
-        overdue.saw(now, ends, is_able=is_able)
-        assert overdue.longest_s == longest_s
+        lateness.saw(now, ends, is_able=is_able)
+        assert lateness.longest_s == longest_s
 
 
 def test_books_of_a_stale_report(ledger: Ledger) -> None:
@@ -101,4 +112,82 @@ def test_books_of_a_stale_report(ledger: Ledger) -> None:
     figures = ledger.judge(kept("b.0", "b.1"))
     assert (figures["stale reports"], figures["stale reports refused"]) == (1, 1)
     ledger.reported(delivery("1", 2, 2.5), 200)
-    assert broken(ledger, kept("b.0", "b.1")) == {"finished twice"}
+    assert not_zero(ledger, kept("b.0", "b.1")) == {"finished twice"}
+
+
+@pytest.mark.parametrize(
+    ("windows", "figures"),
+    [
+        (window(1, 0, at_s=0.5), set()),
+        (window(1, 4, at_s=-3), set()),
+        (window(1, 0, at_s=1.5), {"lost"}),
+        (window(1, 0, at_s=-0.5), {"lost"}),
+        (window(1, 0, partition=1, at_s=0.5), {"lost"}),
+    ],
+    ids=["before the fault", "after it", "too early", "too late", "another partition"],
+)
+def test_books_of_a_loss_and_a_window(ledger: Ledger, windows: Windows, figures: set[str]) -> None:
+    """A batch that the store lost is excused inside the window of a fault of its partition, and nowhere else."""
+    assert not_zero(ledger, [], windows) == figures
+    assert ledger.judge([], windows)["lost"] == 2
+
+
+def test_books_of_a_failed_job_in_a_window(ledger: Ledger) -> None:
+    """No failover makes a job fail: a window excuses only jobs that are gone."""
+    assert not_zero(ledger, kept("b.0", "b.1", status="failed"), window(1, 4)) == {"lost"}
+
+
+def test_books_of_a_double_and_a_window(ledger: Ledger) -> None:
+    """Two held a job at once: excused if the first delivery was in a window, which the store may have forgotten."""
+    ledger.deliveries["1"].append(delivery("1", 1, 1.9))
+    jobs = kept("b.0", "b.1")
+    assert not_zero(ledger, jobs, window(0.5, 0.1)) == set()
+    assert not_zero(ledger, jobs, window(0.5, 0.1, at_s=1.9)) == {"double"}
+    assert ledger.judge(jobs, window(0.5, 0.1))["double"] == 1
+
+
+def test_books_of_a_job_finished_twice_and_a_window(ledger: Ledger) -> None:
+    """A job may be finished again if all its reports but one were in a window."""
+    again = delivery("1", 2, 2.5)
+    ledger.deliveries["1"].append(again)
+    ledger.reported(again, 200, span(3))
+    assert not_zero(ledger, kept("b.0", "b.1"), window(1, 0, at_s=1.5)) == set()
+    assert not_zero(ledger, kept("b.0", "b.1"), window(1, 0, at_s=9)) == {"finished twice"}
+
+
+def test_books_of_a_report_after_a_lost_delivery(ledger: Ledger) -> None:
+    """A later delivery that the store may have forgotten does not make a report stale; any other one does."""
+    ledger.deliveries["1"].append(delivery("1", 2, 2.5))
+    ledger.reported(delivery("1", 1, 0), 200, span(9))
+    jobs = kept("b.0", "b.1")
+    assert not_zero(ledger, jobs, window(1, 0, at_s=2.6)) == set()
+    assert not_zero(ledger, jobs, window(1, 0, at_s=5)) == {"stale reports accepted"}
+
+
+def test_windows_of_an_unknown_fault() -> None:
+    """A fault whose loss no table allows has no window."""
+    with pytest.raises(KeyError):
+        Windows({"killed": Loss(1)}).add("moved", [0])
+
+
+def test_outages() -> None:
+    """An outage is from the first 503 to the next success, for each partition; a refusal does not end it."""
+    outages = Outages()
+    for status, began in [(201, 0), (503, 1), (503, 2), (0, 4), (200, 5)]:
+        outages.answered("a", 0, status, began, began + 0.5)
+        outages.answered("a", 1, 201, began, began + 0.5)
+    assert outages.closed == []
+    for status, began in [(503, 6), (409, 7), (200, 8)]:
+        outages.answered("a", 0, status, began, began + 0.5)
+    assert (outages.closed, outages.longest_s()) == ([2.5], 2.5)
+
+
+def test_summary_of_a_run(ledger: Ledger) -> None:
+    """One line has the counts; a run that drained nothing, or was away for too long, broke a promise."""
+    figures = ledger.judge(kept("b.0"), window(1, 1)) | dict.fromkeys(("bad exits", "findings", *BULK), 0)
+    figures |= {"topology": "cluster", "seconds": 60.0, "faults": {"primary killed": 2}, "crashes": [], "drained": True}
+    figures |= dict.fromkeys(AT_MOST, 1.5) | {"torn": 0}
+    line = "cluster: 60 s, 2 faults, 2 acknowledged, 1 lost (0 outside windows), 0 double, longest 503s 1.5 s"
+    assert summary(figures) == line
+    assert broken(figures) == []
+    assert broken(figures | {"longest 503s s": 9.0, "drained": False}) == ["longest 503s s", "drained"]

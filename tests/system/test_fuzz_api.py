@@ -23,7 +23,7 @@ from tests.system.conftest import Program
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 EXAMPLES = 40
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-WAITS = ("wait", "follow")
+WAITS = ("wait", "follow", "view")
 """Parameters that hold an answer up."""
 
 

@@ -27,8 +27,8 @@ HEAD = (
 pytestmark = pytest.mark.slow
 
 
-def ask(url: str, body: bytes | None = None) -> dict:
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - http:// only
+def ask(url: str, body: bytes | None = None, method: str | None = None) -> dict:
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method=method)  # noqa: S310
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
         return json.load(answer)
 

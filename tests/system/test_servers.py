@@ -1,6 +1,7 @@
 """A broker on several servers, on a cluster, and on a primary that sentinels watch over."""
 
 import json
+import shutil
 import socket
 import subprocess
 import time
@@ -32,10 +33,11 @@ class Fleet:
         self.folder = folder
         self.ports: dict[int, subprocess.Popen[bytes]] = {}
 
-    def start(self, *options: str, config: str = "") -> int:
+    def start(self, *options: str, config: str = "", files: Path | None = None) -> int:
+        """Start one in a new folder, which begins with a copy of `files`; its port."""
         port = free_port()
         folder = self.folder / str(port)
-        folder.mkdir()
+        shutil.copytree(files, folder) if files else folder.mkdir()
         (folder / "server.conf").write_text(config)
         arguments = ["server.conf", "--port", str(port), "--bind", "127.0.0.1", *options]
         arguments += [] if "--sentinel" in options else ["--save", "", "--dir", str(folder)]
@@ -118,6 +120,19 @@ def use_everything(url: str) -> None:
     assert {group["name"] for group in ask(f"{url}/v1/groups?n=100")["groups"]} == set(GROUPS)
 
 
+def use_dashboard(url: str) -> None:
+    """What people do: each group is paused and resumed, a bulk runs over it, and they look at all of it."""
+    for group in GROUPS:
+        path = f"{url}/v1/groups/{group}"
+        enqueue(url, group)
+        bulk = ask(f"{path}/bulk", json.dumps({"action": "cancel"}).encode())["bulk"]
+        until(lambda bulk=bulk: ask(f"{url}/v1/bulk/{bulk['id']}")["bulk"]["state"] == "done")
+        for name in ("why", "stats", "failures"):
+            ask(f"{path}/{name}")
+    until(lambda: len(ask(f"{url}/v1/audit?n=100")["entries"]) >= len(GROUPS))
+    assert ask(f"{url}/v1/stats")["slots"]
+
+
 def checked(titan: Callable[..., Program], *words: str) -> None:
     """The store agrees with itself."""
     program = titan("check", *words)
@@ -140,7 +155,11 @@ def test_partitions_over_servers(broker: Start, titan: Callable[..., Program], f
     doctor.wait()
     for port in ports:
         assert f"version of redis://127.0.0.1:{port}/0" in doctor.output
+    use_dashboard(url)
     assert program.stop() == 0
+    assert any(key.endswith(":minutes") for port in ports for key in fleet.ask(port, "KEYS", "titan:{*"))
+    for more in ((), ("--repair",), ("--group", GROUPS[0]), ("--partition", "1")):
+        checked(titan, *words, *more)
 
 
 def test_servers_in_another_order(broker: Start, titan: Callable[..., Program], fleet: Fleet) -> None:
@@ -156,9 +175,17 @@ def test_servers_in_another_order(broker: Start, titan: Callable[..., Program], 
 
 def test_more_servers_than_partitions(titan: Callable[..., Program]) -> None:
     """A server without a partition would have nothing to do: the start says what is needed."""
-    program = titan("broker", "--redis-url", "redis://127.0.0.1:1,redis://127.0.0.1:2")
+    program = titan("broker", "--redis-url", "redis://127.0.0.1:1,redis://127.0.0.1:2", "--partitions", "1")
     assert program.wait() == 1
     assert "2 servers need as many partitions at least: --partitions 2" in program.output
+
+
+def test_new_store_of_several_servers(broker: Start, fleet: Fleet) -> None:
+    """Without --partitions a new store of several servers gets one for each."""
+    ports = [fleet.start(), fleet.start()]
+    program, _ = broker("--redis-url", ",".join(f"redis://127.0.0.1:{port}/0" for port in ports))
+    assert program.stop() == 0
+    assert [str(fleet.ask(port, "GET", "titan:partitions")) for port in ports] == ["2", "2"]
 
 
 def test_one_of_several_servers_is_away(broker: Start, fleet: Fleet) -> None:
@@ -215,7 +242,11 @@ def test_cluster(broker: Start, titan: Callable[..., Program], fleet: Fleet, clu
     until(lambda: [enqueue(url, group) for group in GROUPS])
     assert len(work(url)) >= len(GROUPS)
     checked(titan, *words)
+    use_dashboard(url)
     assert program.stop() == 0
+    assert any(key.endswith(":minutes") for port in cluster for key in fleet.ask(port, "KEYS", "titan:{*"))
+    for more in ((), ("--repair",), ("--group", GROUPS[0]), ("--partition", "1")):
+        checked(titan, *words, *more)
 
 
 def move_slot(fleet: Fleet, ports: list[int], slot: int) -> None:

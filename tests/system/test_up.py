@@ -1,5 +1,7 @@
 """`titan up`, as somebody who tries it sees it."""
 
+import os
+import pty
 import re
 import shutil
 import signal
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pages import ROOT
 from tests.system.conftest import Program
 
 Start = Callable[..., Program]
@@ -28,13 +31,62 @@ def test_up_shows_the_sample(titan: Start) -> None:
     program = titan("up", "--port", "0")
     program.says(r"Ctrl-C stops")
     assert "its store has no jobs yet" in program.output
-    for image, end in (("hello", "succeeded"), ("count", "succeeded"), ("fail", "failed, bad_exit: exit code 1")):
+    failed = "failed, bad_exit: exit code 1: This one fails on purpose."
+    for image, end in (("hello", "succeeded"), ("count", "succeeded"), ("fail", failed)):
         states = re.findall(rf"^\S+  \S+  sample/{image} +(.+)$", program.output, re.MULTILINE)
         assert states == ["queued", "running", end]
     for line in ("Hello, world!", "3", "This one fails on purpose."):
         assert f"  | {line}\n" in program.output
     assert program.stop(signal.SIGINT) == 0
     assert "Traceback" not in program.output
+
+
+def test_up_names_the_dashboard_first(titan: Start) -> None:
+    """The first address is that of the dashboard, and it answers; with --ui off there is none."""
+    program = titan("up", "--port", "0", "--no-sample")
+    program.says(r"Ctrl-C stops")
+    first, address = re.findall(r"^(.*?)(http://[^\s;]+)", program.output, re.MULTILINE)[0]
+    assert (first, address[-4:]) == ("Dashboard: ", "/ui/")
+    assert "<title>Titan</title>" in run_line(f"curl -s {address}")
+    without = titan("up", "--port", "0", "--no-sample", "--ui", "off", "--data-dir", "other")
+    without.says(r"Ctrl-C stops")
+    assert "There is no dashboard" in without.output
+    assert "/ui/" not in without.output
+
+
+def test_up_names_the_dashboard_on_a_terminal(folder: Path) -> None:
+    """On a terminal too the first address is that of the dashboard, and Ctrl-C ends it."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "broker", "up", "--port", "0", "--no-sample"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    ) as up:
+        os.close(theirs)
+        with os.fdopen(ours, "rb", buffering=0) as screen:
+            shown = b""
+            while b"Ctrl-C stops" not in shown:
+                shown += screen.read(4096)
+            up.send_signal(signal.SIGINT)
+            assert up.wait(30) == 0
+    assert re.findall(rb"^(.*?)http://[^\s;]+", shown, re.MULTILINE)[0] == b"Dashboard: "
+
+
+def test_up_opens_the_dashboard(titan: Start, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --open the browser of the person gets the address of the dashboard; without one a line says so."""
+    opened = folder / "opened"
+    browser = folder / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(browser))
+    program = titan("up", "--port", "0", "--no-sample", "--open")
+    address = program.says(r"^Dashboard: (\S+)$")[1]
+    program.says(r"Ctrl-C stops")
+    assert opened.read_text().strip() == address
+    monkeypatch.setenv("BROWSER", "false")
+    program = titan("up", "--port", "0", "--no-sample", "--open", "--data-dir", "other")
+    program.says(r"No browser was found")
+    program.says(r"Ctrl-C stops")
 
 
 def test_up_lines_to_try(titan: Start) -> None:

@@ -9,10 +9,12 @@ import aiohttp
 
 from broker.http.routes import ROUTES, Route
 
-LOCAL = {"healthz", "openapi", "metrics"}
+LOCAL = {"healthz", "openapi", "metrics", "stream_check"}
 """These ask nothing of the store, or answer what they can without it."""
-READS = {"list_jobs", "show", "read_log", "list_groups", "show_group", "list_workers", "show_worker"}
-NEW = {"enqueue", "retry", "configure", "log"}
+READS = {"list_jobs", "show", "find", "read_log", "list_groups", "show_group", "show_overview", "show_stats"}
+READS |= {"list_workers", "show_worker", "list_brokers", "history", "why", "why_group", "failures", "show_group_stats"}
+READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor"}
+NEW = {"enqueue", "retry", "configure", "adjust", "log", "begin_bulk"}
 """These may make the store larger, and be refused when it is full."""
 
 _LEASE = "0" * 12
@@ -21,6 +23,8 @@ _BODIES: dict[str, Any] = {
     "finish": {"jobs": [{"group_name": "g", "id": "{id}", "status": "succeeded", "lease": _LEASE}]},
     "touch_many": {"jobs": [{"group_name": "g", "id": "{id}", "lease": _LEASE}]},
     "configure": {"group": {}},
+    "adjust": {"group": {}},
+    "begin_bulk": {"action": "promote", "dry_run": True},
     "announce": {"name": "w", "host": "h"},
     "order": {"order": "drain"},
     "log": "hello\n",
@@ -45,7 +49,9 @@ async def walk(url: str, job_id: str, *, without: set[str] = frozenset()) -> lis
 
 
 async def _ask(session: aiohttp.ClientSession, url: str, route: Route, job_id: str) -> Answer:
-    path = route.path.replace("{group_name}", "g").replace("{id}", job_id).replace("{worker}", "w")
+    query = "?view=group:none" if route.verb == "watch" else ""  # a view that is refused: others do not end
+    path = route.path.replace("{group_name}", "g").replace("{worker}", "w")
+    path = path.replace("{id}", job_id).replace("{bulk}", job_id) + query
     body = _BODIES.get(route.verb, {} if route.takes else None)
     text = body if isinstance(body, str) else json.dumps(body).replace("{id}", job_id)
     kind = "text/plain" if isinstance(body, str) else "application/json"

@@ -1,10 +1,12 @@
 """One call of every method of the store that runs a script, for stores with something odd about them."""
 
 from broker.core.errors import TitanError
-from broker.models.groups import GroupSettings
+from broker.models.groups import GroupChanges, GroupSettings
 from broker.models.jobs import NewJob
 from broker.models.reports import Finish, Held
 from broker.models.workers import Announcement
+from broker.store.audit import Act
+from broker.store.looks import Filters
 
 
 async def call_every_verb(store):
@@ -26,14 +28,29 @@ async def call_every_verb(store):
     await store.finish([finished(job) for job in (fifth, *rest[:3])])
     await store.release_all(rest[3:])
     await store.retry(first.group_name, first.id)
+    [later, *_], _ = await store.list("maps", 1, statuses=["delayed"])
+    await store.promote("maps", later.id)
     await store.remove(first.group_name, first.id)
     for group in groups:
         await store.configure(group, GroupSettings(max_concurrency=5))
+        await store.groups.adjust(group, GroupChanges(paused=False), "ann")
         await store.list(group, 2)
+        await store.looks.jobs(group, 2, Filters(text="x"), looks=3)
+        await store.looks.causes(group, 3)
+        await store.why.why(group)
+    assert await store.jobs.find(third.id) == third.group_name
+    await store.jobs.history(third.group_name, third.id)
+    await store.dispatcher.asked.flush()
     await store.groups.list(3)
     await store.workers.announce(Announcement(name="w", host="h"))
     await store.workers.order("w", "quiet")
     await store.workers.list(3)
+    await store.audit.note("batch", [Act("cancel", "ann")])
+    await store.audit.list(3)
+    await store.sessions.open("5e55", b"token", "csrf")
+    await store.sessions.use("5e55")
+    await store.sessions.list()
+    await store.sessions.end("5e55")
     return await store.reap(100)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from broker.diagnostics import doctor
-from broker.diagnostics.doctor import DoctorLine
+from broker.models.doctor import DoctorLine
 
 GOOD: dict[str, Any] = {
     "redis_version": "7.2.4",

@@ -12,7 +12,9 @@ from broker.core.errors import NotDurable, StoreUnavailable
 from broker.core.settings import BrokerSettings
 from broker.models.jobs import NewJob
 from broker.resp.client import connect
+from broker.resp.moving_server import MovingServer
 from broker.resp.multiplexer import Multiplexer
+from broker.resp.write_barrier import WriteBarrier
 from tests.conftest import server_program, start_server
 from tests.stores import Store
 
@@ -92,6 +94,23 @@ async def test_durable_when_the_file_goes(own_server):
             await store.enqueue_durably("maps", ONE)
         with pytest.raises(NotDurable, match="nothing was enqueued"):
             await store.enqueue_durably("maps", ONE)
+
+
+async def test_durable_after_a_move(own_server):
+    """A server that took over after an enqueue cannot confirm it; a later enqueue is confirmed."""
+    url, _ = own_server("--appendonly", "yes", "--appendfsync", "always")
+    moving = MovingServer("it", None, must_be_primary=True)
+    redis = connect(url, 5, 4)
+    barrier = WriteBarrier(redis, 5, 0, moving)
+    moving.move(("old", 1), "found")
+    before = barrier.due()
+    await barrier.wait("test:{0}", before)
+    moving.move(("new", 1), "a failover")
+    with pytest.raises(NotDurable, match="are enqueued"):
+        await barrier.wait("test:{0}", before)
+    await barrier.wait("test:{0}", barrier.due())
+    await barrier.close()
+    await redis.aclose()
 
 
 async def test_durable_without_a_replica(own_server):

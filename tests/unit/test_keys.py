@@ -24,6 +24,7 @@ def every_key(p):
         keys.discarded,
         keys.rates,
         keys.workers,
+        keys.brokers,
         keys.pollers,
         keys.image_pollers,
     )

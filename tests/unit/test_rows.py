@@ -18,6 +18,7 @@ from broker.store.format.job_json import dispatched_jobs, finished, new_jobs
 from broker.store.format.record import Settings, settings_of, settings_text
 from broker.store.format.replies import execution_fields, field_of, fields_of, group_of, job_of
 from broker.store.format.script_args import enqueue_words, new_batches
+from broker.store.tally import OUT, Tally
 from tests.conftest import NOW
 from tests.unit.jobs import NEW_JOBS, SETTINGS
 
@@ -91,7 +92,9 @@ def test_handed_out_is_the_encoding_of_the_job(job, lease_s, env_vars, retry_of)
     [run] = new_batches("maps", [job], [ID], "group-image")
     own = msgspec.structs.replace(run.settings, retry_of=retry_of or "")
     text = text_of(settings_text(own), run.specs[0], NOW - 5).encode()
-    [handed] = dispatched_jobs([NOW, [b"maps", env_vars, ID.encode(), b"17", text, 2]], "abc", lease_s, 0)
+    tally = Tally()
+    [handed] = dispatched_jobs([NOW, [b"maps", env_vars, ID.encode(), b"17", text, 2]], "abc", lease_s, 0, tally)
+    assert tally.of("maps").counts[OUT] == 1
     assert (handed.group_name, handed.id, handed.lease) == ("maps", ID.encode(), b"abc-17")
     told = Decoder(Job).decode(handed.encoded)
     assert Encoder().encode(told) == handed.encoded

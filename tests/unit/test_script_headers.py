@@ -10,11 +10,15 @@ from broker.resp.script_source import LIB, SCRIPTS, VERBS
 
 WORDS = ("moves", "reply", "refuses", "flags", "with")
 ALLOW_OOM = {
-    "announce", "cancel", "check", "configure", "finish", "log", "next", "next_image", "order", "reap", "release",
-    "remove", "start", "touch",
+    "adjust", "announce", "announce_broker", "ask", "audit", "bulk_note", "bulk_stop", "bulk_take", "cancel", "check",
+    "configure", "end_sessions", "finish", "log", "next", "next_image", "open_session", "order", "promote", "reap",
+    "release", "remove", "start", "touch", "use_session",
 }  # fmt: skip
 """What frees memory, ends work or needs none must run in a full store; enqueue and retry must not."""
-NO_WRITES = {"show", "list", "follow", "groups", "workers", "notices"}
+NO_WRITES = {
+    "audits", "brokers", "bulks", "clock", "show", "list", "glance", "look", "why", "sessions",
+    "follow", "groups", "workers", "notices", "survey", "export",
+}  # fmt: skip
 REFUSERS = {
     "not_found": {"NOT_FOUND"},
     "wrong_state": {"WRONG_STATE"},

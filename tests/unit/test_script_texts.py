@@ -17,7 +17,7 @@ JOBS = (LIB / "job.lua").read_text("utf-8")
 ALWAYS_FOUND = {"created_at", "status", "deliveries", "lease", "started_at", "completed_at", "lease_s"}
 ALWAYS_FOUND |= {"deadline", "started_by", "record", "execution", "size", *Settings.__struct_fields__}
 """The fields that `find_job` sets for every job: those of its execution, its settings, and what it always reads."""
-LINES = {"check": 135, "reap": 85, "reports": 90, "consistency": 90}
+LINES = {"check": 135, "reap": 85, "reports": 90, "consistency": 90, "survey": 105, "restore": 100}
 """Longest files; a verb's script and the prelude have 80 lines at most."""
 
 
@@ -96,10 +96,22 @@ def test_scripts_use_only_the_keys_of_python():
         ":bytes",
         keys.jobs(""),
         keys.executions(""),
+        keys.brokers(""),
         ":workers",
         ":worker",
         ":pollers",
         ":image_pollers",
+        keys.asked(""),
+        keys.asked_images(""),
+        keys.counted(""),
+        keys.flushed("", "").rstrip(":"),
+        ":total",
+        keys.audit(""),
+        keys.bulk("", "").rstrip(":"),
+        keys.bulks(""),
+        keys.bulks_running(""),
+        keys.sessions(""),
+        keys.session("", "").rstrip(":"),
         ":sequence",
         keys.notices(""),
         keys.answer("", "", "").rstrip(":"),
@@ -121,3 +133,31 @@ def test_the_broker_knows_when_a_reply_was_cut_short():
     """next.lua stops at as many bytes as the dispatcher takes for the sign that more jobs are left."""
     [largest] = re.findall(r"^local REPLY_BYTES = (\d+)$", (LIB / "selection.lua").read_text("utf-8"), re.MULTILINE)
     assert int(largest) == SCRIPT_BYTES
+
+
+_OF_LUA = "assert error ipairs pairs pcall select tonumber tostring type unpack setmetatable rawget rawset"
+_WORDS = "if and or not return while until elseif function in"
+_CALL = re.compile(r"(?<![\w.:])([A-Za-z_]\w*)\s*\(")
+_DEFINED = (
+    re.compile(r"\blocal\s+(?:function\s+)?([A-Za-z_][\w, ]*)"),
+    re.compile(r"\bfunction\s*[\w.]*\(([^)]*)\)"),
+    re.compile(r"\bfor\s+([\w, ]+?)\s*(?:=|\bin\b)"),
+)
+
+
+def undefined(text: str) -> set[str]:
+    """The functions that a Lua text calls and does not define."""
+    code = re.sub(r"--[^\n]*", "", re.sub(r"'(?:\\\\.|[^'\\\\\n])*'|\"(?:\\\\.|[^\"\\\\\n])*\"", "''", text))
+    defined = {name.strip() for one in _DEFINED for names in one.findall(code) for name in names.split(",")}
+    return set(_CALL.findall(code)) - defined - set(_OF_LUA.split()) - set(_WORDS.split())
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_calls_only_what_exists(name: str) -> None:
+    """Each function that a script calls is its own, of a part that its header names, or Lua's."""
+    assert undefined(SCRIPTS[name].plain) == set()
+
+
+def test_undefined_is_found() -> None:
+    """A renamed function is found, also where tests do not come."""
+    assert undefined("local a = 1\nif a then b(a) end -- c()\nlocal function d(e) e('f()') end") == {"b"}

@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 from broker.core.errors import NotFound, StoreUnavailable
 from broker.core.settings import BrokerSettings
 from broker.models.jobs import NewJob
-from broker.resp.bootstrap import PartitionsDiffer
 from broker.resp.client import connect
+from broker.resp.marks import PartitionsDiffer
 from broker.resp.redis_private import parse_error
 from broker.resp.replies_to_errors import error_of
 from tests.stores import Store

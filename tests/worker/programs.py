@@ -33,7 +33,7 @@ class Program:
     async def end(self) -> int:
         """Wait for its end; the exit code."""
         assert self.started.stderr is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             self.log += await self.started.stderr.read()
             return await self.started.wait()
 

@@ -18,6 +18,7 @@ from tests.worker.programs import Start
 from worker.client import Client
 from worker.daemon import linux
 from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
+from worker.jobs.output import Output
 from worker.runners.container import ending
 from worker.runners.container_config import HOST, WORKER, is_left_behind, own_labels
 from worker.table.entries import ContainerEntry
@@ -51,6 +52,7 @@ async def test_a_payload_that_is_not_read(containers: Running) -> None:
     ("script", "outcome"),
     [
         ("exit 3", Failed("bad_exit", "exit code 3")),
+        ("echo fine; echo no such user >&2; exit 3", Failed("bad_exit", "exit code 3: no such user")),
         ("(sh -c 'kill -9 $$'); exit $?", Failed("killed", "killed by SIGKILL")),
         ("(sh -c 'kill -SEGV $$'); exit $?", Failed("killed", "killed by SIGSEGV")),
     ],
@@ -65,7 +67,7 @@ async def test_out_of_memory_is_killed(containers: Running) -> None:
     entry = {"memory_bytes": 16 << 20, "tmp_bytes": 0}
     outcome = await containers.sh("x=$(head -c 100000000 /dev/zero | cat -v); echo ${#x}", entry=entry)
     assert outcome in (Failed("killed", OUT_OF_MEMORY), Failed("killed", "killed by SIGKILL"))
-    said = ending({"ExitCode": 137, "OOMKilled": True}, ContainerEntry(memory_bytes=16 << 20))
+    said = ending({"ExitCode": 137, "OOMKilled": True}, ContainerEntry(memory_bytes=16 << 20), Output(0))
     assert isinstance(said, Failed)
     assert (said.reason, said.error) == ("killed", OUT_OF_MEMORY)
 

@@ -1,8 +1,12 @@
 """Heartbeats of workers, and the orders quiet, resume and drain."""
 
+import json
+
 import pytest
 
-from broker.core.errors import NotFound
+from broker.core.errors import Invalid, NotFound
+from broker.http.request.context import Call
+from broker.http.request.decoding import decode
 from broker.models.workers import Announcement, Orders
 from tests.worker.conftest import Work, enqueue
 from worker.client import Client
@@ -33,7 +37,35 @@ async def test_a_worker_is_known_while_it_runs(client: Client, work: Work) -> No
     worker = work("hang=sleep 60", name="w1", concurrency=3, grace_s=0.1)
     await worker.until("started", job)
     await says(client, busy=1, running=[job.id], slots=3, state="working", runner="process")
+    await says(client, groups=[], images=["hang"])
     assert await worker.end() == 0
+    assert await client.workers() == ([], "")
+
+
+@pytest.fixture
+def older(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The broker is one that does not know `groups` and `images`; the list gets what it refused."""
+    refused: list[str] = []
+
+    async def older_body(call: Call, kind: type) -> object:
+        raw = await call._read()
+        found = {"groups", "images"} & json.loads(raw or "{}").keys() if kind is Announcement else set()
+        if found:
+            refused.extend(found)
+            raise Invalid("groups is not known.", fields=min(found))
+        return decode(kind, raw)
+
+    monkeypatch.setattr(Call, "body", older_body)
+    return refused
+
+
+async def test_a_broker_that_is_older(client: Client, work: Work, older: list[str]) -> None:
+    """A worker is known at a broker that refuses the newer fields, with all others, and gets its orders."""
+    worker = work("quick=true", name="w1")
+    await says(client, state="working", images=[], runner="process")
+    await client.order("w1", "drain")
+    assert await worker.task == 0
+    assert older
     assert await client.workers() == ([], "")
 
 

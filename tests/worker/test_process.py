@@ -88,6 +88,22 @@ async def test_another_exit_code_is_a_bad_exit() -> None:
     assert await sh("exit 3").end() == Failed("bad_exit", "exit code 3")
 
 
+@pytest.mark.parametrize(
+    ("script", "last"),
+    [
+        ("echo one; echo two >&2; exit 3", "two"),
+        ("printf 'two\\n\\n  \\n'; exit 3", "two"),
+        (r"printf '10 %%\r\033[31mno such user\033[0m\a'; exit 3", "no such user"),
+        ("head -c 100000 /dev/zero | tr '\\0' x; echo; echo two; exit 3", "two"),
+        ("head -c 100000 /dev/zero | tr '\\0' x; exit 3", "x" * 299 + "…"),
+        (r"printf '\377\n'; exit 3", "\ufffd"),
+    ],
+)
+async def test_a_bad_exit_has_the_last_line(script: str, last: str) -> None:
+    """The error has the last line of the output that has a text, without colours, and at most 300 characters of it."""
+    assert await sh(script).end() == Failed("bad_exit", f"exit code 3: {last}")
+
+
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGTERM"])
 async def test_death_by_a_signal_is_killed(name: str) -> None:
     """A command that a signal ended was killed; the error names the signal."""
@@ -280,5 +296,5 @@ async def test_many_at_once() -> None:
     """Runs do not disturb each other."""
     runs = [sh(f"echo {n}; exit {n}") for n in range(1, 40)]
     outcomes = await asyncio.gather(*(ran.end() for ran in runs))
-    assert outcomes == [Failed("bad_exit", f"exit code {n}") for n in range(1, 40)]
+    assert outcomes == [Failed("bad_exit", f"exit code {n}: {n}") for n in range(1, 40)]
     assert [await ran.text() for ran in runs] == [f"{n}\n" for n in range(1, 40)]

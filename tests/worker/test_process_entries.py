@@ -68,7 +68,7 @@ async def test_the_payload_in_a_file(monkeypatch: pytest.MonkeyPatch, open_to_al
 async def test_an_allocation_past_the_limit() -> None:
     """A command that needs more memory than its entry allows does not get it; the worker continues."""
     ran = python("x = bytearray(1 << 30)", entry={"limits": Limits(memory_bytes=256 << 20)})
-    assert await ran.end() == Failed("bad_exit", "exit code 1")
+    assert await ran.end() == Failed("bad_exit", "exit code 1: MemoryError")
     assert "MemoryError" in await ran.text()
     assert await python("x = bytearray(1 << 20)", entry={"limits": Limits(memory_bytes=256 << 20)}).end() == Succeeded()
 

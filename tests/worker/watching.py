@@ -17,7 +17,7 @@ def is_dead(pid: int) -> bool:
     """Whether a process is gone, or waits for a parent that does not ask."""
     try:
         return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second when it ends between open and read
         return True
 
 

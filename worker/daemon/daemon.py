@@ -4,13 +4,16 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 
+from broker.core.service_notifier import ServiceNotifier
+from broker.core.settings_schema import notify_socket
+from broker.core.version import own_version
 from broker.core.words import counted
 from broker.models.jobs import Job
-from broker.models.workers import MAX_RUNNING, Announcement, State
+from broker.models.workers import MAX_ASKED, MAX_RUNNING, Announcement, State
 from worker.client import Client
 from worker.credentials import credentials_of
 from worker.daemon import parent_watch
@@ -22,7 +25,6 @@ from worker.daemon.loops.report import FinishLoop
 from worker.daemon.loops.stuck import StuckLoop
 from worker.daemon.loops.upload_logs import LogUploads
 from worker.daemon.signals import until_signalled
-from worker.daemon.systemd import ServiceNotifier
 from worker.daemon.thread_loop import run_in_thread
 from worker.host import host_name, own_name
 from worker.jobs.outcome import Failed, Outcome, Released
@@ -30,7 +32,7 @@ from worker.jobs.output import Output
 from worker.jobs.texts import MAX_ERROR, clipped, error_text
 from worker.runners import Runner
 from worker.runners.factory import make_runner
-from worker.settings import WorkerSettings, notify_socket, own_version
+from worker.settings import WorkerSettings
 from worker.table.table import Tables
 
 LAST_REPORTS_S = 4.0
@@ -175,6 +177,8 @@ class Worker:
             slots=self._settings.concurrency,
             busy=len(running),
             running=running[:MAX_RUNNING],
+            groups=_listed(self._settings.group),
+            images=_listed(self._tables.current.names or ()),
         )
 
     def _start(self, job: Job) -> None:
@@ -249,6 +253,11 @@ class Worker:
         for delivery in self._deliveries.unreported:
             delivery.output.close()
         await self._uploads.close()
+
+
+def _listed(names: Sequence[str]) -> list[str]:
+    """The names for an announcement; none if there are too many."""
+    return list(names) if len(names) <= MAX_ASKED else []
 
 
 def _ignore(_event: Event) -> None:

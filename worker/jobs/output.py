@@ -5,6 +5,7 @@ why the rest is missing.
 """
 
 import os
+import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -12,6 +13,9 @@ from functools import cached_property
 
 _IN_MEMORY_BYTES = 64 * 1024
 _PIECE_BYTES = 256 * 1024
+_LAST_BYTES = 1024
+_UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0e-\x1f\x7f]")
+"""What a terminal would not show: colours, and other control characters but those that end a line or are a space."""
 
 
 class Output:
@@ -21,11 +25,18 @@ class Output:
         self._keep_bytes = keep_bytes
         self.size_bytes = 0
         """How much the job printed."""
+        self._last = b""
 
     @property
     def is_empty(self) -> bool:
         """Whether the job printed nothing."""
         return not self.size_bytes
+
+    @property
+    def last_line(self) -> str:
+        """The last line that has a text, of which the last KiB is known; "" if there is none."""
+        lines = _UNPRINTABLE.sub("", self._last.decode(errors="replace")).splitlines()
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     @property
     def beginning_bytes(self) -> int:
@@ -45,6 +56,7 @@ class Output:
     def write(self, piece: bytes) -> None:
         """Add the next piece. Never raises OSError."""
         self.size_bytes += len(piece)
+        self._last = (piece if len(piece) >= _LAST_BYTES else self._last + piece)[-_LAST_BYTES:]
         rest = self._head.write(piece)
         if rest:
             self._tail.write(rest)

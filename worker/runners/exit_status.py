@@ -4,10 +4,15 @@ import errno
 import signal
 
 from worker.jobs.outcome import Failed, Succeeded, Usage
+from worker.jobs.output import Output
+from worker.jobs.texts import clipped
 from worker.runners.child_process import Child
 
 _NO_ROOM = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 """Errors at the start of a process that are caused by the machine and not by the job."""
+
+MAX_LINE = 300
+"""Characters of the last line of the output that an error has."""
 
 
 def is_no_room(error: Exception) -> bool:
@@ -21,9 +26,15 @@ def ending(child: Child, cpu_limit_s: int | None = None) -> Succeeded | Failed:
     if returncode == 0:
         return Succeeded(used)
     if returncode > 0:
-        return Failed("bad_exit", f"exit code {returncode}", used)
+        return Failed("bad_exit", exit_text(returncode, child.output), used)
     why = f": used more than its {cpu_limit_s} s of CPU" if used.signal == "SIGXCPU" and cpu_limit_s else ""
     return Failed("killed", f"killed by {used.signal}{why}", used)
+
+
+def exit_text(code: int, output: Output) -> str:
+    """The error of a command that failed: its exit code, and what it said last, which is why in most cases."""
+    last = output.last_line
+    return f"exit code {code}: {clipped(last, MAX_LINE)}" if last else f"exit code {code}"
 
 
 def usage(child: Child) -> Usage:

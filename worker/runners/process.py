@@ -112,6 +112,7 @@ class ProcessRunner:
             return Failed("timeout", f"ran longer than its timeout of {job.timeout} s", usage(child))
         if error_pipe and (message := error_pipe.message()):
             return Failed("not_started", clipped(utf8_text(message), MAX_ERROR), usage(child))
+        child.read_all()  # the error has the last line
         return ending(child, entry.limits.cpu_s)
 
     async def _close(self, child: Child, job: Job) -> None:

@@ -1,10 +1,8 @@
-"""`titan job`: the group of commands, and those that show, cancel, retry or delete jobs by id."""
+"""`titan job`: the group of commands, and those that show, cancel, retry, promote or delete jobs by id."""
 
 from functools import partial
 
 import click
-import msgspec
-from msgspec import UNSET
 
 from broker.cli.client_options import (
     EXIT_CODES,
@@ -20,12 +18,13 @@ from broker.cli.job.consume import fail, next_, release, start, succeed, touch
 from broker.cli.job.enqueue import enqueue
 from broker.cli.job.list import list_
 from broker.cli.job.log import log
+from broker.cli.job.looking import find, history, why
+from broker.cli.job.page import job_page
 from broker.cli.job.raw import raw_options, show_raw
 from broker.cli.job.wait import wait
 from broker.cli.options import example
-from broker.cli.output import page, show_json, when
-from broker.models.jobs import Job, JobWrapper
-from broker.models.workers import Receipt
+from broker.cli.output import show_json
+from broker.models.jobs import JobWrapper
 from worker.client import Client
 
 
@@ -57,7 +56,7 @@ async def show(client: Client, group: str, job_id: str, *, raw: bool, as_json: b
     if as_json:
         show_json(JobWrapper(found))
     else:
-        click.echo(page([(name, _shown(found, name)) for name in found.__struct_fields__]))
+        click.echo(job_page(found))
 
 
 @example("titan job cancel mail 0hYjB6dJb7Pq2Xk9 0hYjB6dJb7Pq2XkA")
@@ -86,6 +85,19 @@ async def retry(client: Client, group: str, job_ids: tuple[str, ...], *, as_json
     return await each(job_ids, partial(client.retry, group), _new_id, as_json=as_json)
 
 
+@example("titan job promote mail 0hYjB6dJb7Pq2Xk9")
+@click.command()
+@group_argument
+@ids_argument
+@with_broker
+async def promote(client: Client, group: str, job_ids: tuple[str, ...], *, as_json: bool) -> int:
+    """Queue delayed jobs now, before their delays end.
+
+    After a refusal it continues with the next job.
+    """
+    return await each(job_ids, partial(client.promote, group), _status, as_json=as_json)
+
+
 @example("titan job delete mail 0hYjB6dJb7Pq2Xk9")
 @click.command("delete")
 @group_argument
@@ -99,27 +111,6 @@ async def remove(client: Client, group: str, job_ids: tuple[str, ...], *, as_jso
     return await each(job_ids, partial(client.remove, group), lambda answer: f"{answer.id} deleted", as_json=as_json)
 
 
-def _shown(job: Job, name: str) -> object:
-    value = getattr(job, name)
-    if value is UNSET or value == {}:
-        return UNSET
-    if name == "receipts":
-        return "\n".join(map(_receipt, value))
-    if name == "env_vars":
-        return "\n".join(f"{variable}={text}" for variable, text in value.items())
-    if name.endswith("_at") and name != "retry_at":
-        return when(value)
-    return f"{value} s" if name in {"delay", "timeout", "retries_delay"} else value
-
-
-def _receipt(receipt: Receipt) -> str:
-    """A receipt as one line: `delivery 1: succeeded, worker w1, exit_code 0`."""
-    values = msgspec.structs.asdict(receipt)
-    first = f"delivery {values.pop('delivery')}: {values.pop('outcome')}"
-    fields = [f"{name} {value}" for name, value in values.items() if value not in ("", None)]
-    return ", ".join([first, *fields])
-
-
 def _status(answer: CommandResult) -> str:
     return f"{answer.id} {answer.job.status}" if answer.job else answer.id
 
@@ -128,5 +119,8 @@ def _new_id(answer: CommandResult) -> str:
     return f"{answer.id} retried as {answer.job.id} {answer.job.status}" if answer.job else answer.id
 
 
-for _command in (enqueue, show, list_, wait, log, cancel, retry, remove, next_, start, touch, succeed, fail, release):
+_FOR_PRODUCERS = (enqueue, show, list_, wait, log, cancel, retry, promote, remove)
+_FOR_CONSUMERS = (next_, start, touch, succeed, fail, release)
+_LOOKING = (why, history, find)
+for _command in (*_FOR_PRODUCERS, *_LOOKING, *_FOR_CONSUMERS):
     job.add_command(_command)

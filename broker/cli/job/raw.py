@@ -11,7 +11,6 @@ from broker.cli.output import line, page, show_json
 from broker.cli.store_options import existing_store, store_options
 from broker.core.errors import StartFailed
 from broker.diagnostics.raw_job import RawJob, raw_job
-from broker.resp.bootstrap import PartitionsDiffer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,7 +31,7 @@ async def show_raw(group: str, job_id: str, *, as_json: bool) -> None:
     try:
         async with existing_store(click.get_current_context()) as store:
             found = await raw_job(store, group, job_id)
-    except (StartFailed, PartitionsDiffer) as error:
+    except StartFailed as error:
         raise Refused(str(error)) from error
     if found is None:
         raise Refused("The store has no such job in this group.")

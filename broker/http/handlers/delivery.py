@@ -79,7 +79,7 @@ async def release(call: Call) -> Response:
     """Release a running job: it is queued again, and the delivery is not counted."""
     body = await call.body(Release)
     job = await call.store.completer.release(
-        call.group, call.job_id, call.lease(body.lease), body.delay or 0, body.receipt
+        call.group, call.job_id, call.lease(body.lease), body.delay or 0, body.receipt, call.grant.name
     )
     return json(JobWrapper(job))
 

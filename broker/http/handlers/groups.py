@@ -1,11 +1,14 @@
-"""The verbs of groups: list_groups, show_group, configure."""
+"""The verbs of groups: list_groups, show_group, configure, adjust."""
 
 from msgspec import UNSET
 
+from broker.core.errors import Invalid
 from broker.http.request.context import Call
 from broker.http.request.query_params import GroupsQuery
 from broker.http.responses import Response, json
-from broker.models.groups import GroupPut, GroupsWrapper, GroupWrapper
+from broker.http.ui.masking import MASK
+from broker.models.groups import GroupChanges, GroupPatch, GroupPut, GroupSettings, GroupsWrapper, GroupWrapper
+from broker.store.groups import TaggedGroup
 
 
 async def list_groups(call: Call) -> Response:
@@ -18,10 +21,44 @@ async def list_groups(call: Call) -> Response:
 
 async def show_group(call: Call) -> Response:
     """Show a group's settings and counts."""
-    return json(GroupWrapper(await call.store.groups.show(call.group)))
+    return _tagged(await call.store.groups.show_tagged(call.group))
 
 
 async def configure(call: Call) -> Response:
     """Replace all settings of a group. A setting that is left out gets its default."""
     settings = (await call.body(GroupPut)).group
-    return json(GroupWrapper(await call.store.groups.configure(call.group, settings)))
+    call.acted_on = call.acted_on._replace(detail=_detail(settings))
+    _check(settings)
+    return json(GroupWrapper(await call.store.groups.configure(call.group, settings, call.grant.name)))
+
+
+async def adjust(call: Call) -> Response:
+    """Change some settings of a group. A setting that is left out keeps its value, and null is the default."""
+    changes = (await call.body(GroupPatch)).group
+    call.acted_on = call.acted_on._replace(detail=_detail(changes))
+    _check(changes)
+    return _tagged(await call.store.groups.adjust(call.group, changes, call.grant.name, call.if_match()))
+
+
+def _check(given: GroupSettings | GroupChanges) -> None:
+    """Raise Invalid for a mask in the place of a value: a page showed it, and would store it."""
+    masked = [name for name, value in (given.env_vars or {}).items() if value == MASK]
+    if masked:
+        raise Invalid(f"{masked[0]} is masked, so its value would be lost: reveal it first.", fields="group.env_vars")
+
+
+def _detail(given: GroupSettings | GroupChanges) -> str:
+    """What the audit says: the settings with their values, but for those that may be secret or long."""
+    words = []
+    for name in given.__struct_fields__:
+        value = getattr(given, name)
+        if value is UNSET or (value is None and isinstance(given, GroupSettings)):
+            continue
+        is_shown = value is None or isinstance(value, str | int)
+        shown = "default" if value is None else str(value).lower() if isinstance(value, bool) else value
+        words.append(f"{name} {shown}" if is_shown else name)
+    return ", ".join(words)
+
+
+def _tagged(shown: TaggedGroup) -> Response:
+    return json(GroupWrapper(shown.group), headers=(("ETag", shown.tag),))

@@ -1,11 +1,20 @@
 """Health and metrics for operators, and the description of the API."""
 
-from msgspec import UNSET, Struct, UnsetType
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from broker.core.errors import Stopping, StoreUnavailable
 from broker.http.request.context import Call
-from broker.http.responses import Response, document, json, plain
+from broker.http.responses import Response, document, json, plain, stream
 from broker.metrics.exposition import CONTENT_TYPE
+
+STREAM_CHECK_LINES, STREAM_CHECK_S = 3, 1.0
+"""The lines of stream_check, and the time from the first to the last one, in s."""
 
 
 class Health(Struct, frozen=True):
@@ -17,7 +26,8 @@ class Health(Struct, frozen=True):
 class Readiness(Struct, frozen=True):
     """The body of readyz: the durability settings of the store, and warnings about settings that can lose jobs."""
 
-    status: str = "ok"
+    status: Annotated[str, Meta(description="ok, or degraded: some servers of the store do not answer.")] = "ok"
+    degraded: Annotated[list[str], Meta(description="The servers that do not answer.")] | UnsetType = UNSET
     store: str | UnsetType = UNSET
     warnings: list[str] | UnsetType = UNSET
 
@@ -28,22 +38,41 @@ async def healthz(_: Call) -> Response:
 
 
 async def readyz(call: Call) -> Response:
-    """Report whether this broker can work: its store runs scripts, and its reaper has no error."""
+    """Report whether this broker can work: its store runs scripts, and its reaper has no error.
+
+    If the store has several servers, one that answers is enough, unless --ready-when is all.
+    """
     reaper, condition = call.context.broker.reaper, call.context.broker.condition
     if condition is not None and condition.is_stopping:
         raise Stopping
-    await call.store.ready()
+    away = await call.store.ready()
+    if away and call.settings.ready_when == "all":
+        raise StoreUnavailable(f"Servers of the store do not answer: {', '.join(away)}.")
     if reaper is not None and reaper.fault:
         raise StoreUnavailable(f"The reaper is in trouble: {reaper.fault}")
+    found = Readiness(status="degraded" if away else "ok", degraded=away or UNSET)
     if condition is None:
-        return json(Readiness())
+        return json(found)
     seen = condition.watch.seen
-    return json(Readiness(store=seen.settings, warnings=list(seen.warnings) or UNSET))
+    return json(msgspec.structs.replace(found, store=seen.settings, warnings=list(seen.warnings) or UNSET))
 
 
 async def metrics(call: Call) -> Response:
     """Return the metrics of this broker and of those that share its port, in the Prometheus format."""
     return plain(await call.context.metrics.text(), CONTENT_TYPE)
+
+
+async def stream_check(call: Call) -> web.StreamResponse:
+    """Send three lines within a second. A client that gets them together is behind a proxy that holds answers back."""
+    with call.context.followers.one():
+        return await stream(call.web, _lines(), {})
+
+
+async def _lines() -> AsyncIterator[bytes]:
+    for number in range(STREAM_CHECK_LINES):
+        if number:
+            await asyncio.sleep(STREAM_CHECK_S / (STREAM_CHECK_LINES - 1))
+        yield b"%d\n" % (number + 1)
 
 
 async def openapi(call: Call) -> Response:

@@ -1,4 +1,4 @@
-"""The verbs of a producer: enqueue, list, show, remove, cancel, retry."""
+"""The verbs of a producer: enqueue, list, show, remove, cancel, retry, promote."""
 
 import re
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from broker.core.errors import Invalid
 from broker.core.words import counted
+from broker.http.handlers.looking import look
 from broker.http.log_upload import discard_log
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
@@ -36,6 +37,8 @@ async def enqueue(call: Call) -> Response:
 async def list_jobs(call: Call) -> Response:
     """List a group's jobs."""
     query = call.query(ListQuery)
+    if query.is_look:
+        return await look(call, query)
     jobs, cursor = await call.store.jobs.list(
         call.group,
         query.n,
@@ -61,12 +64,17 @@ async def remove(call: Call) -> Response:
 
 async def cancel(call: Call) -> Response:
     """Cancel a job that is not finished."""
-    return json(JobWrapper(await call.store.jobs.cancel(call.group, call.job_id)))
+    return json(JobWrapper(await call.store.jobs.cancel(call.group, call.job_id, call.grant.name)))
 
 
 async def retry(call: Call) -> Response:
     """Create a new job that repeats a finished one. Returns the new job."""
-    return json(JobWrapper(await call.store.jobs.retry(call.group, call.job_id)))
+    return json(JobWrapper(await call.store.jobs.retry(call.group, call.job_id, call.grant.name)))
+
+
+async def promote(call: Call) -> Response:
+    """Queue a delayed job now, before its delay ends."""
+    return json(JobWrapper(await call.store.jobs.promote(call.group, call.job_id, call.grant.name)))
 
 
 def _check_number(jobs: Sequence[NewJob], limit: int) -> None:

@@ -28,8 +28,20 @@ class Streamed:
         self.query_string = request.rel_url.raw_query_string
         self.is_of_browser = any(name in request.headers for name in BROWSERS)
 
+    @property
+    def peer(self) -> str:
+        """The address that sent the request; '' when it is gone."""
+        return self.web.remote or ""
+
 
 Request = FastRequest | Streamed
+
+
+def header_values(request: Request, name: str) -> list[str]:
+    """All headers of a name. A fast request has one at most."""
+    if isinstance(request, Streamed):
+        return request.web.headers.getall(name, [])
+    return [request.headers[name]] if name in request.headers else []
 
 
 async def read_body(request: Request, settings: BrokerSettings, types: tuple[str, ...] = (JSON,)) -> bytes:

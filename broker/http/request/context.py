@@ -1,6 +1,7 @@
 """One request as a handler sees it: path, query, headers and body, checked."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
@@ -11,17 +12,26 @@ from broker.auth.grants import EVERYTHING, Access, Grant
 from broker.core.errors import Invalid
 from broker.core.settings import BrokerSettings
 from broker.diagnostics.metrics_report import MetricsReport
+from broker.http.audit import Audit
 from broker.http.browser_guard import Browsers
+from broker.http.forwarded import TrustedProxies
+from broker.http.live import LiveViews
 from broker.http.long_poll import LongPolls
 from broker.http.request import query_params
 from broker.http.request.body import FORM, JSON, WEIGHT, Request, Streamed, media_type, read_body
 from broker.http.request.bulk_items import Bulk, Item, Items, read_items
 from broker.http.request.decoding import decode, form
-from broker.http.request.path_params import group_name, job_id, worker_name
+from broker.http.request.path_params import bulk_id, group_name, job_id, worker_name
 from broker.http.server.admission import AdmissionControl, InProgress
 from broker.http.server.fast_request import FastRequest
+from broker.http.ui.dashboard import Dashboard
+from broker.http.ui.masking import Masking
 from broker.logs.follower import Followers
+from broker.models.bulk import Bulk as EndedBulk
+from broker.models.doctor import Source
 from broker.models.reports import Failure
+from broker.reaper.bulk_runner import BulkRunner
+from broker.store.audit import Act
 
 if TYPE_CHECKING:
     from broker.diagnostics.readiness import ReadinessCheck
@@ -34,10 +44,15 @@ Body = TypeVar("Body", bound=Struct)
 
 MAX_LEASE_LENGTH = 64
 _LARGE_BYTES = 1024 * 1024
+_TAG = r'(W/)?"[!#-~]{0,64}"'
+_IF_MATCH = re.compile(rf"\*|{_TAG}([ \t]*,[ \t]*{_TAG}){{0,15}}")
 
 
 class Broker(NamedTuple):
-    """The parts of a broker that the front end uses. `reaper` is None where another broker runs it."""
+    """The parts of a broker that the front end uses. `reaper` is None where another broker runs it.
+
+    `sources`: where the value of each setting comes from.
+    """
 
     store: "JobStore"
     logs: "Logs"
@@ -47,6 +62,8 @@ class Broker(NamedTuple):
     access: Access = Access()
     metrics: MetricsReport | None = None
     condition: "ReadinessCheck | None" = None
+    bulks: BulkRunner | None = None
+    sources: Mapping[str, Source] = {}
 
 
 class AppContext:
@@ -56,29 +73,57 @@ class AppContext:
         self.broker = broker
         self.document = document
         self.access = broker.access
-        self.browsers = Browsers(broker.settings, broker.access)
+        self.proxies = TrustedProxies(broker.settings)
+        self.browsers = Browsers(broker.settings, broker.access, self.proxies)
         self.admission = AdmissionControl(broker.settings.max_in_progress)
         self.polls = LongPolls(broker.notifier, self.admission, broker.store.dispatcher.give_back)
         self.in_progress = InProgress()
         self.followers = Followers(broker.settings.max_followers)
+        self.audit = Audit(broker.store.audit)
+        self.bulks = broker.bulks or BulkRunner(broker.store)
+        self.bulks.on_end = self._bulk_ended
+        self.dashboard = Dashboard(broker.settings, broker.access, self.proxies, broker.store.sessions)
         self.metrics = broker.metrics or MetricsReport(broker.store)
+        self.live = LiveViews(broker.settings.max_listeners)
+        self.metrics.add(self.live.families)
+
+    def _bulk_ended(self, bulk: EndedBulk) -> None:
+        """Note in the audit how a bulk ended, and how many jobs it was done to."""
+        act = Act("bulk", bulk.by or "", "", bulk.group, (bulk.id,), bulk.done, bulk.state, _ended(bulk))
+        self.audit.note(act)
+
+
+def _ended(bulk: EndedBulk) -> str:
+    return f"end of the dry run of {bulk.action}" if bulk.dry_run else f"end of {bulk.action}"
 
 
 class Call:
     """One request. Raises Invalid for an invalid group name, NotFound for a text that cannot be an id."""
 
-    __slots__ = ("context", "grant", "group", "job_id", "logs", "request", "settings", "store", "worker")
+    __slots__ = (
+        *("acted_on", "bulk", "context", "grant", "group", "job_id", "logs", "masking", "request", "settings"),
+        *("store", "worker"),
+    )
+    acted_on: Act
+    """What the audit notes, of an audited route: a handler may say more."""
 
     def __init__(
-        self, context: AppContext, request: Request, path: Mapping[str, str], grant: Grant = EVERYTHING
+        self,
+        context: AppContext,
+        request: Request,
+        path: Mapping[str, str],
+        grant: Grant = EVERYTHING,
+        masking: Masking | None = None,
     ) -> None:
         self.context = context
         self.request = request
         self.grant = grant
+        self.masking = masking  # of what is streamed to a session
         self.store, self.logs, self.settings = context.broker.store, context.broker.logs, context.broker.settings
         self.group = group_name(path["group_name"]) if "group_name" in path else ""
         self.job_id = job_id(path["id"]) if "id" in path else ""
         self.worker = worker_name(path["worker"]) if "worker" in path else ""
+        self.bulk = bulk_id(path["bulk"]) if "bulk" in path else ""
 
     @property
     def web(self) -> web.Request:
@@ -86,6 +131,11 @@ class Call:
         if not isinstance(self.request, Streamed):
             raise TypeError("this route is not streamed")
         return self.request.web
+
+    @property
+    def peer(self) -> str:
+        """The address that sent a streamed request; '' when it is gone."""
+        return self.web.remote or ""
 
     def query(self, kind: type[query_params.Parameters]) -> query_params.Parameters:
         """The query's parameters."""
@@ -134,6 +184,15 @@ class Call:
                 fields="lease",
             )
         return token
+
+    def if_match(self) -> str:
+        """The header If-Match: tags with commas between, or `*`; '' when there is none."""
+        tags = self.request.headers.get("If-Match")
+        if tags is None:
+            return ""
+        if _IF_MATCH.fullmatch(tags) is None:
+            raise Invalid('If-Match must be * or tags as ETag has them, such as "0a1b2c".', fields="If-Match")
+        return tags
 
     def idempotency_key(self) -> str:
         """The header Idempotency-Key; '' when there is none."""

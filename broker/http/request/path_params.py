@@ -8,6 +8,7 @@ from broker.core.ids import is_id
 from broker.models.fields import GROUP_NAME
 from broker.models.workers import WORKER_NAME
 
+NO_BULK = "There is no such bulk, or it was more than 7 days ago."
 _GROUP_NAME = re.compile(GROUP_NAME, re.ASCII)
 _WORKER_NAME = re.compile(WORKER_NAME, re.ASCII)
 
@@ -24,6 +25,13 @@ def job_id(text: str) -> str:
     """The id of a job. Raises NotFound for a text that cannot be an id."""
     if not is_id(text):
         raise NotFound
+    return text
+
+
+def bulk_id(text: str) -> str:
+    """The id of a bulk. Raises NotFound for a text that cannot be an id."""
+    if not is_id(text):
+        raise NotFound(NO_BULK)
     return text
 
 

@@ -11,7 +11,12 @@ from broker.core.errors import Invalid
 from broker.core.states import STATUSES, Status
 from broker.http.request.decoding import convert
 from broker.http.sentences import must_be, unknown
-from broker.models.fields import MAX_JOBS, ErrorText, GroupName, Image, LeaseToken, Reason, Time, Timeout
+from broker.models.failures import MAX_FAILURE_LOOKS
+from broker.models.fields import MAX_JOBS, CauseId, ErrorText, GroupName, Image, LeaseToken, Reason, Time, Timeout
+from broker.models.jobs import MAX_LOOKS
+from broker.models.overview import Only, Sort
+from broker.models.stats import Window
+from broker.models.workers import Word
 
 Cursor = Annotated[
     str, Meta(max_length=256, description="Where the list continues: the cursor of the previous answer.")
@@ -45,6 +50,37 @@ class ListQuery(Query, frozen=True, kw_only=True):
     ] = []
     order: Annotated[Literal["asc", "desc"], Meta(description="Oldest first, or newest first.")] = "asc"
 
+    created_before: Annotated[Time, Meta(description="Only jobs created before this time, RFC 3339.")] | None = None
+    image: Annotated[Image, Meta(description="Only jobs of this image.")] = ""
+    reason: Annotated[Reason, Meta(description="Only jobs with this reason.")] = ""
+    cause: CauseId | None = None
+    worker: Annotated[
+        Word,
+        Meta(description="Only jobs that this worker runs now, or that have a receipt of it."),
+    ] = ""
+    text: Annotated[str, Meta(max_length=256, description="Only jobs with this text in their payload.")] = ""
+    retried: Annotated[int, Meta(ge=0, le=1, description="0: without jobs that were retried.")] = 1
+    looks: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=MAX_LOOKS,
+                description="How many jobs to read at most for one answer with filters; 1000 if not given. `looked` "
+                "says how many it was. A page with few jobs, or none, has a cursor while there are others.",
+            ),
+        ]
+        | None
+    ) = None
+    brief: Annotated[int, Meta(ge=0, le=1, description="1: only the first 256 characters of each payload.")] = 0
+
+    @property
+    def is_look(self) -> bool:
+        """Whether jobs must be read to know which ones are wanted, or how much of them."""
+        return self != ListQuery(
+            created_after=self.created_after, n=self.n, cursor=self.cursor, status=self.status, order=self.order
+        )
+
 
 class NextQuery(Query, frozen=True, kw_only=True):
     """The parameters of next."""
@@ -71,6 +107,60 @@ class GroupsQuery(Query, frozen=True, kw_only=True):
     cursor: Cursor = ""
 
 
+class StatsQuery(Query, frozen=True, kw_only=True):
+    """The parameters of the statistics."""
+
+    window: Annotated[Window, Meta(description="1h: the last hour by minute. 24h: the last day by half hour.")] = "1h"
+
+
+class OverviewQuery(Query, frozen=True, kw_only=True):
+    """The parameters of the overview."""
+
+    n: Annotated[int, Meta(ge=1, le=200, description="The most groups in one answer.")] = 50
+    cursor: Cursor = ""
+    sort: Annotated[
+        Sort,
+        Meta(description="By what groups are sorted. failed: of the last hour; in and out: of the last five minutes."),
+    ] = "oldest"
+    order: (
+        Annotated[
+            Literal["asc", "desc"],
+            Meta(description="Smallest or largest values first; asc for names and desc for the others if not given."),
+        ]
+        | None
+    ) = None
+    q: Annotated[str, Meta(max_length=128, description="Only groups with this text in their name.")] = ""
+    only: Annotated[
+        list[Only],
+        Meta(
+            max_length=4,
+            description="Only groups that are failing (more than 5 % of the last hour), stuck (jobs wait for more than "
+            "2 minutes and none is taken), paused, or busy (jobs run). Given more than once: any of these.",
+        ),
+    ] = []
+
+
+class LiveQuery(Query, frozen=True, kw_only=True):
+    """The parameters of watch."""
+
+    view: Annotated[
+        str,
+        Meta(
+            max_length=1000,
+            description="What to watch: overview (with the parameters of its GET behind a ?), workers, group:NAME, "
+            "job:NAME/ID or bulk:ID.",
+        ),
+    ] = ""
+
+
+class FailuresQuery(Query, frozen=True, kw_only=True):
+    """The parameters of failures."""
+
+    looks: Annotated[
+        int, Meta(ge=1, le=MAX_FAILURE_LOOKS, description="How many failed jobs to read at most, the newest first.")
+    ] = MAX_FAILURE_LOOKS
+
+
 class AnnounceQuery(Query, frozen=True, kw_only=True):
     """The parameters of announce."""
 
@@ -85,6 +175,18 @@ class WorkersQuery(Query, frozen=True, kw_only=True):
 
     n: Page = 50
     cursor: Cursor = ""
+
+
+class BrokersQuery(WorkersQuery, frozen=True, kw_only=True):
+    """The parameters of list_brokers."""
+
+
+class BulksQuery(WorkersQuery, frozen=True, kw_only=True):
+    """The parameters of list_bulks."""
+
+
+class AuditQuery(WorkersQuery, frozen=True, kw_only=True):
+    """The parameters of list_audit."""
 
 
 class TailQuery(Query, frozen=True, kw_only=True):

@@ -4,9 +4,9 @@ A refusal costs nearly as much as a request, and waiting costs nothing, so refus
 were admitted, until a request has waited for 10 s. While the store is away, waiting is of little use: waiting requests
 are refused soon, so that this wait and the wait for the store stay under 2 s together.
 
-Requests that end work have priority over those that begin it, and health checks are always admitted. Log requests are
-streamed as fast as their clients and do not count. A request that waits for its client, in a long poll or for its
-body, does not count either, so slow clients take no room.
+Requests that end work have priority over those that begin it, and health checks are always admitted. Log requests and
+live views are streamed as fast as their clients and do not count. A request that waits for its client, in a long poll
+or for its body, does not count either, so slow clients take no room.
 """
 
 import asyncio
@@ -34,7 +34,8 @@ CHECK_S = 0.1
 REFUSED = 0.1
 """Refusals for each request that was admitted."""
 
-_PRIORITIES = dict.fromkeys(("healthz", "readyz", "metrics", "openapi", "log", "read_log"), SHED_NEVER) | dict.fromkeys(
+_UNCOUNTED = ("healthz", "readyz", "metrics", "openapi", "log", "read_log", "stream_check", "watch")
+_PRIORITIES = dict.fromkeys(_UNCOUNTED, SHED_NEVER) | dict.fromkeys(
     ("start", "touch", "succeed", "fail", "release", "finish", "touch_many", "announce"), SHED_LAST
 )
 _MORE_FOR_LAST = 2
@@ -191,9 +192,14 @@ class AdmissionControl:
         """The request counts again, even above the limit."""
         self.in_progress += weight
 
+    @property
+    def n_waiting(self) -> int:
+        """How many requests wait for their turn."""
+        return sum(len(queue) for queue in self._queues)
+
     def families(self) -> list[Family]:
         """The weight in progress and the numbers of waiting and refused requests, as metrics."""
-        waiting = sum(len(queue) for queue in self._queues)
+        waiting = self.n_waiting
         return [
             gauge("titan_requests_in_progress", "Requests in progress, large ones more.", [Sample(self.in_progress)]),
             gauge("titan_requests_waiting", "Requests that wait for their turn.", [Sample(waiting)]),

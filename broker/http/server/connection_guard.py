@@ -20,6 +20,7 @@ _SPARE_FILES = 128
 _SEARCHED = 1000
 """How many connections are searched for an unused one, when there are too many."""
 _REFUSAL = b'{"error":{"message":"The broker has too many connections.","code":"overloaded"}}'
+_FIRST_LOOK_S = 0.01
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(_REFUSAL), _REFUSAL)
@@ -79,6 +80,18 @@ class ConnectionGuard:
     def lost(self, connection: Connection) -> None:
         """Stop watching a connection."""
         self._watched.pop(connection, None)
+
+    async def wait_for_first_requests(self, limit_s: float) -> None:
+        """Wait until each connection that was made in the last `limit_s` has asked something, or until it is that old.
+
+        For a broker that has just stopped listening: the request of such a connection is on its way.
+        """
+        clock = asyncio.get_running_loop().time
+        for _ in range(int(limit_s / _FIRST_LOOK_S)):
+            oldest = clock() - limit_s
+            if not any(watched.began > oldest and one.is_unused for one, watched in self._watched.items()):
+                return
+            await asyncio.sleep(_FIRST_LOOK_S)
 
     def make_room(self) -> bool:
         """Close a connection that has not made a request. Returns whether one was found."""

@@ -22,7 +22,8 @@ class FastRoute(NamedTuple):
 class FastRouter:
     """Finds routes. aiohttp's router gets a path without a route or with an invalid name, for its 404 or 405."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route], base_path: str = "") -> None:
+        self._base_path = base_path
         self._routes: dict[tuple[str, int, str], FastRoute] = {}
         for number, route in enumerate(routes):
             words = route.path.split("/")
@@ -31,7 +32,9 @@ class FastRouter:
             self._routes[route.method, len(words), last] = FastRoute(number, route, pattern)
 
     def find(self, method: str, path: str) -> tuple[FastRoute, dict[str, str]] | None:
-        """The route and the parameters of its path."""
+        """The route and the parameters of its path, which may have the base path or not."""
+        if self._base_path and path.startswith(self._base_path + "/"):
+            path = path[len(self._base_path) :]
         words = path.split("/")
         route = self._routes.get((method, len(words), words[-1])) or self._routes.get((method, len(words), ""))
         found = route and route.pattern.fullmatch(path)

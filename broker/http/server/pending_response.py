@@ -1,6 +1,5 @@
 """A response that waits for its turn on a connection, and the interface of the dispatcher that makes it."""
 
-from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
 
@@ -33,19 +32,35 @@ class DispatchesRequests(Protocol):
         """Count a request whose response was written, or whose client is gone."""
 
 
+class WritesResponses(Protocol):
+    """A connection, as its responses see it."""
+
+    @property
+    def peer(self) -> str:
+        """The address of the other end; '' when it is gone."""
+
+    def schedule_write(self) -> None:
+        """Write the responses that are filled and whose turn it is."""
+
+
 class PendingResponse:
-    """One response in the order of a connection. `on_ready` is called when it is filled."""
+    """One response in the order of a connection, which writes it when it is filled."""
 
-    __slots__ = ("_on_ready", "_work", "is_gone", "response", "route", "started", "weight")
+    __slots__ = ("_connection", "_work", "is_gone", "response", "route", "started", "weight")
 
-    def __init__(self, on_ready: Callable[[], None]) -> None:
-        self._on_ready = on_ready
+    def __init__(self, connection: WritesResponses) -> None:
+        self._connection = connection
         self._work: Work | None = None
         self.started = perf_counter()
         self.route = -1
         self.weight = 0
         self.response: Response | None = None
         self.is_gone = False
+
+    @property
+    def peer(self) -> str:
+        """The address that sent the request; '' when it is gone."""
+        return self._connection.peer
 
     def attach(self, work: Work) -> None:
         """Remember the work, so that it is cancelled when the client leaves; unless it is done already."""
@@ -67,7 +82,7 @@ class PendingResponse:
         if response is not None and self.is_gone:
             _undo(response)
         elif response is not None:
-            self._on_ready()
+            self._connection.schedule_write()
 
 
 def _undo(response: Response) -> None:

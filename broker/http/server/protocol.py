@@ -110,6 +110,12 @@ class HttpConnection(Connection):
             self.loop.call_soon(self._advance)
         return ending
 
+    @property
+    def peer(self) -> str:
+        """The address of the other end; '' when it is gone."""
+        name = self.transport.get_extra_info("peername") if self.transport is not None else None
+        return str(name[0]) if isinstance(name, tuple) else ""
+
     def has_pending_responses(self) -> bool:
         """Whether a fast request is in progress."""
         return bool(self._pending)
@@ -148,7 +154,7 @@ class HttpConnection(Connection):
                 return self._refuse(fault, data)
             return self._pass_through(data, at) if found is NotFast.UNUSUAL else None
         request, end = found
-        pending = PendingResponse(self._schedule_write)
+        pending = PendingResponse(self)
         self._pending.append(pending)
         if not self._dispatcher.start(request, pending):
             self._pending.remove(pending)
@@ -207,7 +213,7 @@ class HttpConnection(Connection):
         self._head_timer = None
         self.force_close()
 
-    def _schedule_write(self) -> None:
+    def schedule_write(self) -> None:
         """Write the ready responses: at once, or together at the end of this loop iteration if several are pending."""
         if len(self._pending) == 1:
             self._write_ready()

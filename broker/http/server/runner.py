@@ -11,6 +11,7 @@ from broker.core.errors import Invalid, TitanError, TooSlow
 from broker.core.settings import BrokerSettings
 from broker.http.app import DISPATCHER, response_of
 from broker.http.error_responses import STATUS, refusal, refusal_of_framework
+from broker.http.forwarded import TrustedProxies
 from broker.http.server.aiohttp_private import ConnectionRunner
 from broker.http.server.connection_guard import ConnectionGuard
 from broker.http.server.protocol import HttpConnection
@@ -36,16 +37,19 @@ class BrokerRunner(ConnectionRunner):
 
     def make_connection(self, server: web.Server, **options: Any) -> HttpConnection:
         """Make the protocol of a new connection."""
-        return _GuardedConnection(server, guard=self.guard, dispatcher=self.app[DISPATCHER], **options)
+        dispatcher = self.app[DISPATCHER]
+        proxies = dispatcher.context.proxies
+        return _GuardedConnection(server, guard=self.guard, proxies=proxies, dispatcher=dispatcher, **options)
 
 
 class _GuardedConnection(HttpConnection):
     """One connection. Responses that aiohttp makes without the middleware have the error body too."""
 
-    __slots__ = ("_guard",)
+    __slots__ = ("_guard", "_proxies")
 
-    def __init__(self, *arguments: Any, guard: ConnectionGuard, **options: Any) -> None:
+    def __init__(self, *arguments: Any, guard: ConnectionGuard, proxies: TrustedProxies, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._proxies = proxies
         self._guard = guard
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -67,10 +71,11 @@ class _GuardedConnection(HttpConnection):
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
             raise ConnectionResetError from exc
+        client = self._proxies.client_of(lambda name: request.headers.getall(name, []), request.remote or "")
         if status >= 500:
-            _log.error("a request from %s failed", request.remote, exc_info=exc)
+            _log.error("a request from %s failed", client, exc_info=exc)
         else:
-            _log.debug("not HTTP, from %s: %r %r", request.remote, message, exc)
+            _log.debug("not HTTP, from %s: %r %r", client, message, exc)
         error = TitanError() if status >= 500 else Invalid("The request is not valid HTTP.")
         response = response_of(refusal(error))
         response.force_close()

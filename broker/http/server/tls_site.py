@@ -16,6 +16,7 @@ from aiohttp import web
 
 from broker.http.server.aiohttp_private import ListeningSite
 from broker.http.server.connection_guard import ConnectionGuard
+from broker.http.server.listening import accept_waiting
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 100
@@ -23,6 +24,8 @@ _AT_ONCE = 100
 _NO_MORE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _PAUSE_S = 1.0
 """How long no connection is accepted when the system has no room for one."""
+_SILENCE_S = 0.5
+"""How long a broker that stops waits for the next handshake to end."""
 
 
 class Handshakes:
@@ -48,11 +51,21 @@ class Handshakes:
             self._listen(listener)
 
     def close(self) -> None:
-        """Stop listening, and cancel the handshakes. Connections stay open."""
+        """Stop listening. Handshakes continue, also those of connections that nobody had accepted yet."""
         for listener in self.sockets:
             self._loop.remove_reader(listener)
+            waiting = accept_waiting(listener)
             listener.close()
+            for accepted in waiting:
+                self._begin(accepted)
         self.sockets = []
+
+    async def finish(self, pause_s: float) -> None:
+        """Wait for the handshakes. Cancel the rest when none has ended for `pause_s`."""
+        while self._running:
+            ended, _ = await asyncio.wait(self._running, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+            if not ended:
+                break
         for handshake in self._running:
             handshake.cancel()
 
@@ -74,13 +87,17 @@ class Handshakes:
                 self._loop.remove_reader(listener)
                 self._loop.call_later(_PAUSE_S, self._listen, listener)
                 return
-            if not self._has_room():
-                accepted.close()
-                continue
-            handshake = self._loop.create_task(self._shake_hands(accepted))
-            self._running[handshake] = None
-            self._not_started.add(accepted)
-            handshake.add_done_callback(partial(self._ended, accepted))
+            self._begin(accepted)
+
+    def _begin(self, accepted: socket.socket) -> None:
+        """Start the handshake of a connection, or close it when there is no room."""
+        if not self._has_room():
+            accepted.close()
+            return
+        handshake = self._loop.create_task(self._shake_hands(accepted))
+        self._running[handshake] = None
+        self._not_started.add(accepted)
+        handshake.add_done_callback(partial(self._ended, accepted))
 
     def _has_room(self) -> bool:
         """Whether there is room for one more connection. If needed, the oldest handshake is cancelled for it."""
@@ -130,6 +147,7 @@ class TlsSite(ListeningSite):
         super().__init__(runner, ssl_context=context, backlog=backlog)
         self._address = host, port
         self._is_shared = reuse_port
+        self._listener: Handshakes | None = None
         self._handshakes = partial(Handshakes, context=context, guard=guard, limit_s=limit_s)
 
     @property
@@ -139,7 +157,14 @@ class TlsSite(ListeningSite):
 
     async def listen(self, server: web.Server) -> Handshakes:
         """Listen. Raises OSError."""
-        return self._handshakes(await self._bound(), server)
+        self._listener = self._handshakes(await self._bound(), server)
+        return self._listener
+
+    async def stop(self) -> None:
+        """Stop listening. Connections that were complete by then have their handshakes, and are served like others."""
+        await super().stop()
+        if self._listener is not None:
+            await self._listener.finish(_SILENCE_S)
 
     async def _bound(self) -> list[socket.socket]:
         host, port = self._address

@@ -15,6 +15,7 @@ from broker.core.timestamps import rfc3339
 from broker.models.jobs import Job
 from broker.store.format.record import Settings, parts_of, settings_of, split
 from broker.store.format.script_args import NewBatch
+from broker.store.tally import Tally, step_of
 
 _DISPATCHED = b'{"id":"%b%b%b%b%b"}'
 _TIMES = b',"created_at":"%b","started_at":"%b","expires_at":"%b"'
@@ -74,8 +75,10 @@ def _retry_of(settings: Settings) -> bytes:
     return b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b""
 
 
-def dispatched_jobs(reply: Sequence[Any], lease: str, lease_s: int | None, grace_ms: int) -> list[EncodedDelivery]:
-    """The jobs in the reply of next.lua; lease_s None: the lease is the timeout of each job."""
+def dispatched_jobs(
+    reply: Sequence[Any], lease: str, lease_s: int | None, grace_ms: int, tally: Tally
+) -> list[EncodedDelivery]:
+    """The jobs in the reply of next.lua; lease_s None: the lease is the timeout of each job. `tally` counts them."""
     now, *groups = reply
     first = lease.encode() + b"-"
     jobs: list[EncodedDelivery] = []
@@ -87,12 +90,13 @@ def dispatched_jobs(reply: Sequence[Any], lease: str, lease_s: int | None, grace
             token = first + rank
             encoded = _DISPATCHED % (job_id, begin, spec_body, ends[header, deliveries], token)
             jobs.append(EncodedDelivery(group, job_id, token, encoded))
+        tally.taken(group, len(words) // _WORDS, *ends.waits_ms(words, tally.of(group).waits))
     return jobs
 
 
 def finished(job_id: str, row: Sequence[Any]) -> bytes:
     """The JSON of a job in the reply of finish.lua."""
-    record, status, execution, reason, error, retry_at, large = row
+    record, status, execution, reason, error, retry_at, large, *_ = row
     header, spec_body = split(record)
     given, group, created_at = parts_of(header)
     settings = settings_of(given)
@@ -140,6 +144,20 @@ class _Ends(dict[tuple[bytes, int], bytes]):
         self._lease_s = lease_s
         self._grace_ms = grace_ms
         self._env_vars = b',"env_vars":' + env_vars if env_vars else b""
+
+    def waits_ms(self, words: Sequence[Any], before: Sequence[int] | None) -> tuple[Iterable[int], int]:
+        """How long a sample of the jobs in these words waited for the first delivery, and for how many each stands.
+
+        `before`: the histogram of the group so far.
+        """
+        n = len(words) // _WORDS
+        step = n if len(self) == 1 else step_of(n, before)
+        sample = zip(words[2 :: _WORDS * step], words[3 :: _WORDS * step], strict=True)
+        return [self._waited_ms(record) for record, deliveries in sample if deliveries == 1], step
+
+    def _waited_ms(self, record: bytes) -> int:
+        given, _, created_at = parts_of(split(record)[0])
+        return max(0, self._now - int(created_at) - settings_of(given).delay * 1000)
 
     def __missing__(self, key: tuple[bytes, int]) -> bytes:
         """Build it, once a key."""

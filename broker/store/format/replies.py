@@ -17,10 +17,15 @@ _TEXTS = {"reason", "error", "retry_at"}
 _TIMES = ("started_at", "completed_at", "expires_at")
 _EXECUTION = ("lease", "deliveries", "started_at")
 _RETENTION = "retention_"
+_REAPED = 7
+"""Words in the reply of reap.lua before those of groups."""
 
 
 class Reaped(NamedTuple):
-    """The counts of a reap, logs still to be deleted, and ms until the next timer (0: more is due; None: no timer)."""
+    """The counts of a reap, logs still to be deleted, and ms until the next timer (0: more is due; None: no timer).
+
+    `away`: partitions whose server did not answer.
+    """
 
     queued: int = 0
     requeued: int = 0
@@ -29,6 +34,7 @@ class Reaped(NamedTuple):
     discarded: int = 0
     wait_ms: int | None = None
     late_ms: int = 0
+    away: int = 0
 
 
 class Followed(NamedTuple):
@@ -59,6 +65,17 @@ class Finding(NamedTuple):
     group: str
     job_id: str
     what: str
+    is_repaired: bool = False
+    """Whether this run changed the store so that it agrees now."""
+
+
+class Surveyed(NamedTuple):
+    """A step of a survey: where it continues, how many ids it read, and those that must be checked, by group."""
+
+    cursor: str
+    after: tuple[str, str]
+    read: int
+    suspects: list[tuple[str, list[str]]]
 
 
 AHEAD_MS = 60_000
@@ -131,6 +148,11 @@ def field_of(row: Sequence[Any], name: str) -> str | None:
     return _with_execution(_pairs(row)).get(name)
 
 
+def values_of(row: Sequence[Any]) -> dict[str, str]:
+    """The fields of a row by name."""
+    return _pairs(row)
+
+
 def execution_fields(text: str) -> dict[str, str]:
     """The parts of an execution text: deliveries, lease, started_at, and completed_at of a finished job."""
     words = text.split(" ")
@@ -160,6 +182,9 @@ def group_of(row: Sequence[Any]) -> Group:
         max_concurrency=int(limit) if limit else UNSET,
         rate_limit=int(rate) if rate else UNSET,
         paused="paused" in settings,
+        paused_at=rfc3339(int(settings["paused_at"])) if "paused_at" in settings else UNSET,
+        paused_by=settings.get("paused_by", UNSET),
+        note=settings.get("note", UNSET),
         delivery_limit=int(settings.get("delivery_limit", DEFAULT_DELIVERY_LIMIT)),
         require_lease="require_lease" in settings,
         retention=Retentions(**kept),
@@ -168,11 +193,18 @@ def group_of(row: Sequence[Any]) -> Group:
 
 def reaped_of(replies: Iterable[Sequence[Any]]) -> Reaped:
     """The replies of reap.lua in all partitions, added up."""
-    numbers = [[int(value) for value in reply] for reply in replies]
+    numbers = [[int(value) for value in reply[:_REAPED]] for reply in replies]
     queued, requeued, failed, expired, discarded = (sum(column) for column in list(zip(*numbers, strict=True))[:5])
     waits = [timer - now for *_, now, timer in numbers if timer >= 0]
     wait_ms, late_ms = max(0, min(waits)) if waits else None, max(0, -min(waits, default=0))
     return Reaped(queued, requeued, failed, expired, discarded, wait_ms, late_ms)
+
+
+def lost_of(reply: Sequence[Any]) -> list[tuple[str, int, int, int]]:
+    """The leases that ended, in the reply of reap.lua: group, and how many jobs were requeued, failed and retried."""
+    words = iter(reply[_REAPED:])
+    rows = zip(words, words, words, words, strict=True)
+    return [(_text(group), int(requeued), int(failed), int(retried)) for group, requeued, failed, retried in rows]
 
 
 def fields_of(settings: GroupSettings) -> list[str]:

@@ -1,143 +1,135 @@
-"""The faults, one after the other in an order that the seed gives; each is healed before the next one comes."""
+"""The faults, one after the other in an order that the seed gives; each is healed before the next one comes.
+
+These are the faults of every topology: of brokers, consumers, scripts and connections. Those of its servers are in
+`topologies`.
+"""
 
 import asyncio
 import random
-import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from itertools import zip_longest
+from typing import ClassVar, Generic, TypeVar
 
 import aiohttp
-from redis.exceptions import RedisError
 
-from tests.conftest import write_through
-from tests.system.chaos.scene import Scene
+from tests.system.chaos.scene import LIMIT_S, Scene, SceneStuck
+from tests.system.chaos.windows import Loss, Windows
 
 PAUSE_S = 2.0
 """From one fault to the next at most."""
+LONGEST_S = 2.5
+"""How long a fault stays at most, where it lasts for a while."""
 
-_ENDLESS = "while true do redis.call('PING') end"
+SceneT = TypeVar("SceneT", bound=Scene)
+Fault = Callable[[], Awaitable[None]]
 
 
-class Faults:
-    """`counts` says how often each was injected; `recoveries` how long each broker took after the store was back, s."""
+class Faults(Generic[SceneT]):
+    """`counts` says how often each was injected; `recoveries` how long brokers took after the store was back, in s.
 
-    def __init__(self, scene: Scene, seed: int, kill_consumer: Callable[[], Awaitable[None]]) -> None:
+    `losses` is what each fault of the topology may lose by promise. `windows` is when these were.
+    """
+
+    losses: ClassVar[Mapping[str, Loss]] = {}
+
+    def __init__(self, scene: SceneT, seed: int, kill_consumer: Fault) -> None:
         self.counts: Counter[str] = Counter()
         self.recoveries: list[float] = []
-        self._scene = scene
-        self._random = random.Random(seed)
-        self._kinds: dict[str, Callable[[], Awaitable[None]]] = {
-            "store killed": self._kill_store,
-            "store frozen": self._freeze_store,
-            "store busy": self._busy_store,
-            "store full": self._fill_store,
-            "store read-only": self._read_only_store,
+        self.windows = Windows(self.losses)
+        self.scene = scene
+        self.random = random.Random(seed)
+        self._kill_consumer = kill_consumer
+        self._kind = ""
+
+    def own(self) -> dict[str, Fault]:
+        """The faults of the topology's servers."""
+        return {}
+
+    def common(self) -> dict[str, Fault]:
+        """The faults that every topology has."""
+        return {
             "scripts flushed": self._flush_scripts,
             "connections dropped": self._drop_connections,
             "broker killed": self._kill_broker,
             "broker stopped": self._stop_broker,
-            "consumer killed": kill_consumer,
+            "brokers rolled": self._roll_brokers,
+            "consumer killed": self._kill_consumer,
         }
 
     async def run(self, seconds: float, say: Callable[[str], None]) -> None:
-        """Inject faults until the time is over."""
+        """Inject faults until the time is over: one of the servers and one of the others in turn."""
         end = time.monotonic() + seconds
+        kinds = self.own() | self.common()
         while True:
-            kinds = list(self._kinds)
-            self._random.shuffle(kinds)
-            for kind in kinds:
-                await asyncio.sleep(self._random.uniform(0.5, 1) * PAUSE_S)
+            for kind in self._in_turn():
+                await asyncio.sleep(self.random.uniform(0.5, 1) * PAUSE_S)
                 if time.monotonic() > end:
                     return
                 say(f"{end - time.monotonic():4.0f} s left: {kind}")
-                await self._kinds[kind]()
+                self._kind = kind
+                await kinds[kind]()
                 self.counts[kind] += 1
 
-    async def _kill_store(self) -> None:
-        with self._scene.client() as client:
-            write_through(client)
-        self._scene.signal_store(signal.SIGKILL)
-        await self._for_a_while()
-        self._scene.start_store()
-        await self._recover()
+    def hit(self, partitions: range | list[int]) -> None:
+        """The fault that is injected has just happened to these partitions, and may lose what its promise allows."""
+        self.windows.add(self._kind, partitions)
 
-    async def _freeze_store(self) -> None:
-        self._scene.signal_store(signal.SIGSTOP)
-        await self._for_a_while()
-        self._scene.signal_store(signal.SIGCONT)
-        await self._recover()
+    async def for_a_while(self) -> None:
+        """Leave a fault as it is."""
+        await asyncio.sleep(self.random.uniform(0.3, LONGEST_S))
 
-    async def _busy_store(self) -> None:
-        def occupy() -> None:
-            with self._scene.client(60) as client:
-                try:
-                    client.eval(_ENDLESS, 0)
-                except RedisError:
-                    return  # it was killed, as it should be
+    async def recover(self) -> None:
+        """The store is as it should be: wait until the brokers are ready, and note how long that took."""
+        began = time.monotonic()
+        await asyncio.gather(*(self._is_ready(url) for url in self.scene.urls))
+        self.recoveries.append(time.monotonic() - began)
 
-        occupied = asyncio.create_task(asyncio.to_thread(occupy))
-        await self._for_a_while()
-        while not occupied.done():
-            try:
-                with self._scene.client() as client:
-                    client.script_kill()
-            except RedisError:
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(0.05)
-        await self._recover()
-
-    async def _fill_store(self) -> None:
-        with self._scene.client() as client:
-            client.config_set("maxmemory", 1)
-            await self._for_a_while()
-            client.config_set("maxmemory", 0)
-
-    async def _read_only_store(self) -> None:
-        with self._scene.client() as client:
-            client.replicaof("127.0.0.1", 1)
-            await self._for_a_while()
-            client.replicaof("NO", "ONE")
-        await self._recover()
+    def _in_turn(self) -> list[str]:
+        own, common = list(self.own()), list(self.common())
+        self.random.shuffle(own)
+        self.random.shuffle(common)
+        return [kind for pair in zip_longest(own, common) for kind in pair if kind is not None]
 
     async def _flush_scripts(self) -> None:
-        with self._scene.client() as client:
-            client.script_flush()
+        for node in self.scene.nodes:
+            with node.client() as client:
+                client.script_flush()
 
     async def _drop_connections(self) -> None:
-        for _ in range(self._random.randint(1, 5)):
-            with self._scene.client() as client:
-                client.client_kill_filter(_type="normal", skipme=True)
+        for _ in range(self.random.randint(1, 5)):
+            for node in self.scene.nodes:
+                with node.client() as client:
+                    client.client_kill_filter(_type="normal", skipme=True)
             await asyncio.sleep(0.1)
 
     async def _kill_broker(self) -> None:
-        number = self._random.randrange(2)
-        self._scene.kill_broker(number)
-        self._scene.start_broker(number)
-        await self._is_ready(self._scene.urls[number])
+        number = self.random.randrange(2)
+        self.scene.kill_broker(number)
+        self.scene.start_broker(number)
+        await self._is_ready(self.scene.urls[number])
 
     async def _stop_broker(self) -> None:
-        number = self._random.randrange(2)
-        await self._scene.stop_broker(number)
-        self._scene.start_broker(number)
-        await self._is_ready(self._scene.urls[number])
+        await self._restart(self.random.randrange(2))
 
-    async def _for_a_while(self) -> None:
-        await asyncio.sleep(self._random.uniform(0.3, 2.5))
+    async def _roll_brokers(self) -> None:
+        for number in range(2):
+            await self._restart(number)
 
-    async def _recover(self) -> None:
-        await self._scene.store_answers()
-        began = time.monotonic()
-        await asyncio.gather(*(self._is_ready(url) for url in self._scene.urls))
-        self.recoveries.append(time.monotonic() - began)
+    async def _restart(self, number: int) -> None:
+        await self.scene.stop_broker(number)
+        self.scene.start_broker(number)
+        await self._is_ready(self.scene.urls[number])
 
     async def _is_ready(self, url: str) -> None:
-        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
-            while True:
-                try:
+        end = time.monotonic() + LIMIT_S
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+            while time.monotonic() < end:
+                with suppress(aiohttp.ClientError, TimeoutError):
                     async with session.get(f"{url}/readyz") as answer:
-                        if answer.status == 200:
+                        if answer.status == 200 and (await answer.json())["status"] == "ok":
                             return
-                except aiohttp.ClientError:
-                    pass
                 await asyncio.sleep(0.02)
+        raise SceneStuck(f"waited {LIMIT_S:g} s in vain: the broker at {url} is ready")

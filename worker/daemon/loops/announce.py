@@ -1,7 +1,7 @@
 """announce: sends heartbeats to the broker, and receives orders and cancels.
 
 Each call waits at the broker for an order or a cancelled job. An older broker answers at once; then an order arrives
-with the next call, and a cancel with the next touch.
+with the next call, and a cancel with the next touch. One that is still older refuses fields that it does not know.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import msgspec
 
-from broker.core.errors import TitanError
+from broker.core.errors import Invalid, TitanError
 from broker.models.workers import EVERY_S, Announcement, Order, Orders
 from worker.client import Client
 from worker.daemon.backoff import Backoff
@@ -20,6 +20,8 @@ from worker.daemon.backoff import Backoff
 _LAST_S = 1.0
 _PAUSE_S = 0.4
 """The longest pause between two calls, so that a flood of cancels costs little, s."""
+_NEWER = frozenset({"groups", "images"})
+"""Fields that brokers before the dashboard do not know."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,13 +53,13 @@ class AnnounceLoop:
         except asyncio.CancelledError:
             with suppress(TitanError, TimeoutError):
                 async with asyncio.timeout(_LAST_S):
-                    await self._client.announce(msgspec.structs.replace(self._current_announcement(), state="stopped"))
+                    await self._announce(msgspec.structs.replace(self._current_announcement(), state="stopped"))
             raise
 
     async def announce_once(self) -> float:
         """Announce once, and carry out a new order; how long to wait until the next call, in s."""
         try:
-            orders = await self._client.announce(self._current_announcement(), round(EVERY_S), self._seen)
+            orders = await self._announce(self._current_announcement(), round(EVERY_S), self._seen)
         except TitanError as error:
             return self._backoff.failed(error)
         self._backoff.succeeded()
@@ -70,6 +72,15 @@ class AnnounceLoop:
             return 0.1  # report it as carried out soon
         longest_s = _PAUSE_S if self._seen else EVERY_S
         return random.uniform(longest_s / 2, longest_s)  # noqa: S311 -- no secret
+
+    async def _announce(self, announcement: Announcement, wait_s: int = 0, seen: str = "") -> Orders:
+        """Announce; once more without the newer fields if the broker refuses one of them."""
+        try:
+            return await self._client.announce(announcement, wait_s, seen)
+        except Invalid as refused:
+            if refused.fields not in _NEWER:
+                raise
+        return await self._client.announce(announcement, wait_s, seen, _NEWER)
 
     def _current_announcement(self) -> Announcement:
         return msgspec.structs.replace(self._announcement(), done=self._done)

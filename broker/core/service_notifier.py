@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
-from worker.settings import NotifySocket
+from broker.core.settings_schema import NotifySocket
 
 _log = logging.getLogger(__name__)
 
@@ -12,7 +14,7 @@ _log = logging.getLogger(__name__)
 class ServiceNotifier:
     """Notifies the service manager, if there is one. A failed notification is ignored."""
 
-    def __init__(self, notify_socket: NotifySocket | None) -> None:
+    def __init__(self, notify_socket: NotifySocket | None = None) -> None:
         self._notify_socket = notify_socket
 
     def notify(self, *words: str) -> None:
@@ -28,6 +30,22 @@ class ServiceNotifier:
         except OSError as error:
             _log.debug("the service manager was not notified: %s", error)
 
+    @asynccontextmanager
+    async def serving(self, url: str) -> AsyncIterator[None]:
+        """Notify that a broker is ready and at which address, and its watchdog as long as the block lasts."""
+        self.notify("READY=1", f"STATUS=Serves on {url}")
+        watchdog = asyncio.create_task(self.watchdog())
+        try:
+            yield
+        finally:
+            watchdog.cancel()
+            with suppress(asyncio.CancelledError):
+                await watchdog
+
+    def stopping(self) -> None:
+        """Notify that a broker accepts nothing new, and will end."""
+        self.notify("STOPPING=1", "STATUS=Finishes the requests in progress")
+
     async def watchdog(self) -> None:
         """Notify the watchdog twice in its interval, until cancelled: the event loop is running."""
         if self._notify_socket is None or not self._notify_socket.watchdog_s:
@@ -35,3 +53,7 @@ class ServiceNotifier:
         while True:
             self.notify("WATCHDOG=1")
             await asyncio.sleep(self._notify_socket.watchdog_s / 2)
+
+
+SILENT = ServiceNotifier()
+"""Notifies nobody."""

@@ -1,0 +1,74 @@
+"""`titan job why`, `history` and `find`: for people who ask what became of a job."""
+
+import click
+
+from broker.cli.client_options import EXIT_CODES, id_argument, with_broker
+from broker.cli.job.page import job_page, receipt_line
+from broker.cli.options import example
+from broker.cli.output import listing, show_json
+from broker.cli.reasons import show_explanation
+from broker.models.history import JobEvent
+from broker.models.jobs import JobWrapper
+from worker.client import Client
+
+_COLUMNS = ("at", "event", "delivery", "by", "details")
+_names_argument = click.argument("names", metavar="[GROUP] ID", nargs=-1, required=True)
+
+
+@example("titan job why 0hYjB6dJb7Pq2Xk9", "titan job why mail 0hYjB6dJb7Pq2Xk9 --json")
+@click.command(epilog=EXIT_CODES)
+@_names_argument
+@with_broker
+async def why(client: Client, names: tuple[str, ...], *, as_json: bool) -> None:
+    """Explain why a job does not run.
+
+    All reasons are listed, the worst first, with their numbers: a pause, a limit, full workers, jobs before it.
+    """
+    show_explanation(await client.why(*await _found(client, names)), as_json=as_json)
+
+
+@example("titan job history 0hYjB6dJb7Pq2Xk9", "titan job history mail 0hYjB6dJb7Pq2Xk9 --json")
+@click.command(epilog=EXIT_CODES)
+@_names_argument
+@with_broker
+async def history(client: Client, names: tuple[str, ...], *, as_json: bool) -> None:
+    """Show what happened to a job, in order.
+
+    Each delivery has its worker and receipt, if they are kept; a release, cancel or retry has the name of the token.
+    """
+    found = await client.history(*await _found(client, names))
+    if as_json:
+        show_json(found)
+        return
+    with listing("events", _COLUMNS, _row, as_json=False) as shown:
+        shown.show(found.events)
+    if not found.is_whole:
+        click.echo("Some events are missing: a job keeps its last 10 rare ones.", err=True)
+
+
+@example("titan job find 0hYjB6dJb7Pq2Xk9")
+@click.command(epilog=EXIT_CODES)
+@id_argument
+@with_broker
+async def find(client: Client, job_id: str, *, as_json: bool) -> None:
+    """Show all fields of a job, in whichever group it is."""
+    found = await client.find(job_id)
+    if as_json:
+        show_json(JobWrapper(found))
+    else:
+        click.echo(job_page(found))
+
+
+async def _found(client: Client, names: tuple[str, ...]) -> tuple[str, str]:
+    """The group and the id. Raises UsageError, and NotFound for an id alone that no job has."""
+    if len(names) > 2:
+        raise click.UsageError("Give an id, or a group and an id.")
+    if len(names) == 2:
+        return names[0], names[1]
+    return (await client.find(names[0])).group_name, names[0]
+
+
+def _row(event: JobEvent) -> tuple[object, ...]:
+    move = f"{event.from_ or ''} -> {event.to}" if event.to and event.from_ != event.to else ""
+    details = [move.removeprefix(" "), event.reason, event.job, receipt_line(event.receipt) if event.receipt else ""]
+    return event.at, event.what, event.delivery or "", event.by, ", ".join(filter(None, details))

@@ -1,0 +1,20 @@
+"""Shows an explanation of why."""
+
+import click
+
+from broker.cli.output import line, show_json
+from broker.models.why import Explanation
+
+
+def show_explanation(explanation: Explanation, *, as_json: bool) -> None:
+    """Print the verdict, and the other reasons below it; or all of it as JSON."""
+    if as_json:
+        show_json(explanation)
+        return
+    click.echo(line(explanation.verdict))
+    for reason in explanation.reasons[1:]:
+        click.echo(f"- {line(reason.text)}")
+    for reason in explanation.reasons:
+        for label, names in (("running", reason.ids), ("asked for", reason.images)):
+            if names:
+                click.echo(f"  {label}: {line(', '.join(names))}")

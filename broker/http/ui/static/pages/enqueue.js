@@ -1,0 +1,141 @@
+/** New jobs: a form with the bounds of the API, a copy of a job to edit, and the same as curl. */
+
+import { change, groupApi, jobApi, may, newKey, root } from '../api.js';
+import { problem, toast } from '../dialog.js';
+import { h } from '../dom.js';
+import { counted, isMasked, quoted } from '../format.js';
+import { code, field, groupPage, jobPage, panel } from '../parts.js';
+import { description, fieldsOf } from '../spec.js';
+import { groupHead } from './group_head.js';
+
+const NUMBERS = ['delay', 'priority', 'timeout', 'max_retries', 'retries_delay'];
+const LABELS = { delay: 'Delay, s', priority: 'Priority', timeout: 'Timeout, s', max_retries: 'Retries', retries_delay: 'Before a retry, s' };
+
+export function enqueue(context) {
+  const [name] = context.args;
+  const id = context.query.get('copy');
+  const { state } = context;
+  state.key ??= newKey();
+  return {
+    title: name ? `Enqueue · ${name}` : 'Enqueue',
+    needs: 'produce',
+    sources: {
+      spec: { url: 'v1/openapi.json' },
+      workers: { url: 'v1/workers?n=200', fallback: { workers: [] } },
+      ...(name ? { group: { url: groupApi(name), every: 10, fallback: { group: null } } } : {}),
+      ...(id ? { copied: { url: jobApi(name, id) } } : {}),
+    },
+    view: ({ spec, workers, group, copied }) => [
+      name ? groupHead(context, name, group?.group, '/enqueue') : h('div.page-head', h('h1', 'Enqueue')),
+      spec && (!id || copied) && panel(id ? 'A copy, to edit' : 'New jobs', form(context, name, fieldsOf(spec, 'NewJob'), workers, copied?.job)),
+      state.curl && panel('The same as curl', code(state.curl)),
+    ],
+  };
+}
+
+/** @param {string | undefined} name */
+function form(context, name, bounds, workers, copied) {
+  const { state } = context;
+  const isHidden = isMasked(copied?.payload ?? '');
+  const onInput = (event) => note(context, event.currentTarget, name);
+  return h(
+    'form',
+    { onInput, onSubmit: (event) => submit(event, context, name) },
+    isHidden && h('p.notice', 'The payload has masked values (••••). Write them out before you enqueue, or reveal them on the page of the job first.'),
+    fieldsOfJob(name, bounds, workers, copied),
+    h('p.hint', { role: 'status' }, state.json ?? ''),
+    state.error && problem(state.error),
+    h(
+      'div.dialog-buttons',
+      h('span.muted', 'Idempotency-Key ', h('code', state.key)),
+      h('button.button', { onClick: (event) => note(context, event.currentTarget.form, name, true) }, 'As curl'),
+      may('produce', name) && h('button', { type: 'submit', class: 'button primary' }, 'Enqueue'),
+    ),
+  );
+}
+
+/** The fields of a new job. @param {string | undefined} name */
+function fieldsOfJob(name, bounds, workers, copied) {
+  const images = [...new Set((workers?.workers ?? []).flatMap((worker) => worker.images ?? []))].filter((image) => image && image !== '*');
+  const number = (key) =>
+    field(
+      LABELS[key],
+      h('input', { name: key, type: 'number', min: bounds[key]?.minimum, max: bounds[key]?.maximum, value: copied?.[key] ?? '', placeholder: 'default' }),
+      description(bounds[key] ?? {}),
+    );
+  return h(
+    'div',
+    { 'data-keep': 'enqueue', class: 'form-grid' },
+    !name &&
+      field(
+        'Group',
+        h('input', { name: 'group', required: true, pattern: '[A-Za-z0-9_\\-]{1,128}', autocomplete: 'off', spellcheck: 'false' }),
+        'Letters, digits, _ and -. A new name makes a new group.',
+      ),
+    field(
+      'Image',
+      h('input', { name: 'image', value: copied?.image ?? '', list: 'images', maxlength: 255, autocomplete: 'off', placeholder: 'the group’s' }),
+      description(bounds.image ?? {}),
+    ),
+    h(
+      'datalist',
+      { id: 'images' },
+      images.map((image) => h('option', { value: image })),
+    ),
+    field('Payload', h('textarea', { name: 'payload', rows: 6, spellcheck: 'false', value: copied?.payload ?? '' }), 'Any text; JSON is common.', 'whole'),
+    NUMBERS.map(number),
+    field('How many', h('input', { name: 'count', type: 'number', min: 1, max: 1000, value: 1 }), 'The same job so many times, all or none.'),
+  );
+}
+
+/** The body of a form. @param {FormData} form */
+export function bodyOf(form) {
+  const job = {};
+  for (const key of ['image', 'payload']) if (form.get(key)) job[key] = String(form.get(key));
+  for (const key of NUMBERS) if (form.get(key)) job[key] = Number(form.get(key));
+  return { jobs: Array.from({ length: Number(form.get('count')) || 1 }, () => job) };
+}
+
+/** What a person should know of a payload. @param {string} text */
+export function jsonNote(text) {
+  if (!/^\s*[[{]/.test(text)) return '';
+  try {
+    JSON.parse(text);
+    return 'Valid JSON ✓';
+  } catch (error) {
+    return `Not valid JSON: ${error.message}. It can still be enqueued as text.`;
+  }
+}
+
+/** @param {HTMLFormElement} element @param {string | undefined} name @param {boolean} [isAsked] */
+function note(context, element, name, isAsked = false) {
+  const { state } = context;
+  const form = new FormData(element);
+  state.json = jsonNote(String(form.get('payload') ?? ''));
+  if (isAsked || state.curl) {
+    const group = name ?? String(form.get('group') || 'GROUP');
+    const url = `${root.href}${groupApi(group)}/jobs`;
+    state.curl = `curl -s ${quoted(url)} \\\n  -H 'Content-Type: application/json' -H 'Idempotency-Key: ${state.key}' \\\n  -d ${quoted(JSON.stringify(bodyOf(form)))}`;
+  }
+  context.update();
+}
+
+/** @param {string | undefined} name */
+async function submit(event, context, name) {
+  event.preventDefault();
+  const { state } = context;
+  const form = new FormData(event.currentTarget);
+  const group = name ?? String(form.get('group'));
+  if (state.isBusy) return;
+  state.isBusy = true;
+  try {
+    const { jobs } = await change('POST', `${groupApi(group)}/jobs`, bodyOf(form), { 'Idempotency-Key': state.key });
+    toast(`${counted(jobs.length, 'job')} enqueued.`);
+    context.go(jobs.length === 1 ? jobPage(group, jobs[0].id) : groupPage(group));
+  } catch (error) {
+    state.error = error;
+    context.update();
+  } finally {
+    state.isBusy = false;
+  }
+}

@@ -1,0 +1,260 @@
+/** A group: how it goes, and its jobs with filters that live in the address. */
+
+import { groupApi, may, now, query } from '../api.js';
+import { h } from '../dom.js';
+import { counted, exact, line, ms, span } from '../format.js';
+import { badge, empty, facts, field, groupPage, icon, jobPage, link, num, panel, select, small, theirs, when } from '../parts.js';
+import { table } from '../table.js';
+import { ACTIONS, askBulk, askSome } from './actions.js';
+import { flowPanel, windowOf } from './flow_panel.js';
+import { groupHead } from './group_head.js';
+import { pager } from './overview.js';
+
+export const STATUSES = ['delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled'];
+const FILTERS = ['image', 'reason', 'cause', 'worker', 'text', 'created_after', 'created_before'];
+
+/** The filters of the address, as the API takes them. @param {URLSearchParams} q */
+export function filtersOf(q) {
+  const filters = { status: q.get('status') ? [q.get('status')] : undefined };
+  for (const key of FILTERS) {
+    const value = q.get(key);
+    if (value) filters[key] = key.startsWith('created') && !/Z|[+-]\d\d:\d\d$/.test(value) ? new Date(value).toISOString() : value;
+  }
+  if (q.get('retried') === '0') filters.retried = 0;
+  return filters;
+}
+
+export function group(context) {
+  const [name] = context.args;
+  const q = context.query;
+  const window = windowOf(context);
+  context.state.chosen ??= new Set();
+  const list = `${groupApi(name)}/jobs${query({ ...filtersOf(q), n: 50, order: q.get('order') ?? 'desc', brief: 1, cursor: q.get('cursor') ?? '', looks: q.get('looks') ?? '' })}`;
+  const rowsNow = () => (context.source('jobs')?.data?.jobs ?? []).filter((job) => context.state.chosen.has(job.id));
+  const key = (action) => () => may('produce', name) && offer(context, action, name, rowsNow());
+  return {
+    title: name,
+    sources: {
+      main: { url: groupApi(name), live: `group:${name}` },
+      jobs: { url: list, every: q.get('cursor') ? 0 : 5, follows: 'main' },
+      stats: { url: `${groupApi(name)}/stats?window=${window}`, every: 20, fallback: {} },
+    },
+    keys: { r: key('retry'), c: key('cancel'), d: key('delete') },
+    missing: () => [
+      groupHead(context, name, null, ''),
+      empty(
+        'There is no such group yet.',
+        h('p', 'A group is made by its first job, or by its settings.'),
+        may('produce', name) && link('Enqueue a job', `${groupPage(name)}/enqueue`),
+      ),
+    ],
+    say: ({ main }) => `${name}: ${counted(main.group.counts.queued, 'job')} queued, ${main.group.counts.running} running, ${main.group.counts.failed} failed`,
+    view: ({ main, jobs, stats }) => [
+      groupHead(context, name, main?.group, ''),
+      statusTabs(context, main?.group),
+      h('div.split', flowPanel(context, stats, 'No counts in this time.'), settingsFacts(name, main?.group, stats)),
+      h(
+        'section.panel',
+        filters(context),
+        selectionBar(context, name, jobs, main?.group),
+        jobs && (jobs.jobs.length ? rows(context, jobs, name) : nothing(context, jobs, name)),
+        jobs && pager(context, jobs),
+      ),
+    ],
+  };
+}
+
+function statusTabs(context, group) {
+  const now_ = context.query.get('status') ?? '';
+  const tab = (status) =>
+    h(
+      'a.status-tab',
+      { href: context.href({ status: status === now_ ? '' : status, cursor: '' }), 'aria-current': status === now_ ? 'true' : null },
+      icon(status),
+      h('span', status),
+      h('b', group ? num(group.counts[status]) : '–'),
+    );
+  return h('nav.status-tabs', { 'aria-label': 'Status' }, STATUSES.map(tab));
+}
+
+/** @param {string} name */
+function settingsFacts(name, group, stats) {
+  const times = (t) =>
+    t?.n
+      ? h('span', { title: `of ${exact(t.n)}${stats?.sampled ? ', a sample' : ''}` }, `${span(t.p50)} · ${span(t.p95)} · ${span(t.p99)}`)
+      : h('span.muted', 'no sample');
+  return panel(
+    'How it goes',
+    facts([
+        ['Wait p50 · p95 · p99', times(stats?.wait)],
+        ['Run p50 · p95 · p99', times(stats?.run)],
+        ['At once', group?.max_concurrency ? `${exact(group.counts.running)} of ${exact(group.max_concurrency)}` : 'no limit'],
+        ['A second', group?.rate_limit ? `${exact(group.rate_limit)} at most` : 'no limit'],
+        ['Deliveries', group ? `${group.delivery_limit} at most` : '–'],
+        ['Kept', group ? `failed ${span(group.retention.failed)}, others ${span(group.retention.succeeded)}` : '–'],
+        group?.image ? ['Image', theirs(group.image)] : null,
+        group?.note && !group.paused ? ['Note', theirs(group.note)] : null,
+    ]),
+    may('admin', name) && h('a', { href: `${groupPage(name)}/settings` }, 'Change'),
+    { class: 'facts-panel' },
+  );
+}
+
+function order(context) {
+  const onChange = (event) => context.go(context.href({ order: event.target.value, cursor: '' }));
+  const options = { desc: 'newest first', asc: 'oldest first' };
+  return field('Order', select('order', Object.entries(options), context.query.get('order') ?? 'desc', { onChange }), undefined, 'compact');
+}
+
+function filters(context) {
+  const q = context.query;
+  const apply = (event) => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget.form ?? event.currentTarget);
+    const texts = Object.fromEntries(FILTERS.map((key) => [key, String(form.get(key) ?? '').trim()]));
+    context.go(context.href({ ...texts, retried: form.get('hide') ? '0' : '', cursor: '', looks: '' }));
+  };
+  const text = (key, label, props = {}) => field(label, h('input', { name: key, value: q.get(key) ?? '', ...props }), undefined, `compact f-${key}`);
+  const isSet = FILTERS.some((key) => q.get(key)) || q.get('retried');
+  const form = h(
+    'form.filters',
+    {
+      'data-keep': `filters${[...FILTERS, 'retried', 'order'].map((key) => q.get(key)).join('|')}`,
+      role: 'search',
+      'aria-label': 'Filter jobs',
+      onSubmit: apply,
+    },
+    text('image', 'Image'),
+    text('reason', 'Reason'),
+    q.get('cause') && text('cause', 'Cause'),
+    text('text', 'Text in payload', { maxlength: 256 }),
+    text('worker', 'Worker'),
+    text('created_after', 'Created after', { type: 'datetime-local' }),
+    text('created_before', 'Created before', { type: 'datetime-local' }),
+    order(context),
+    h('label.check-line', h('input', { type: 'checkbox', name: 'hide', checked: q.get('retried') === '0', onChange: apply }), ' hide retried'),
+    h(
+      'div.filter-buttons',
+      h('button', { type: 'submit', class: 'button' }, 'Filter'),
+      isSet && link('Clear', context.href(Object.fromEntries([...FILTERS, 'retried', 'cursor', 'looks'].map((key) => [key, ''])))),
+    ),
+  );
+  return filterBox(context, isSet, form);
+}
+
+/** On a phone the filters are shown when they are asked for. */
+function filterBox(context, isSet, form) {
+  const { state } = context;
+  const show = () => {
+    state.showsFilters = !state.showsFilters;
+    context.update();
+  };
+  const isOpen = Boolean(isSet || state.showsFilters);
+  return h(
+    'div',
+    { class: `filter-box ${isOpen ? 'open' : ''}` },
+    !isSet && small('Filters', show, { class: 'button small phone-only', 'aria-expanded': String(isOpen) }),
+    form,
+  );
+}
+
+/** @param {string} name @param {any[]} chosen */
+function offer(context, action, name, chosen) {
+  if (!chosen.length) return askBulk(context, action, name, bulkFilters(context, action));
+  askSome(context, action, name, chosen, () => {
+    context.state.chosen.clear();
+    context.reload();
+  });
+}
+
+/** Filters of the address; without a status, those that the action works on. @param {keyof typeof ACTIONS} action */
+function bulkFilters(context, action) {
+  const filters = filtersOf(context.query);
+  delete filters.worker;
+  if (filters.retried === 0) filters.retried = false;
+  return { ...filters, status: filters.status ?? (action === 'retry' ? ['failed'] : ACTIONS[action].from) };
+}
+
+/** @param {string} name */
+function selectionBar(context, name, jobs, group) {
+  const chosen = (jobs?.jobs ?? []).filter((job) => context.state.chosen.has(job.id));
+  const status = context.query.get('status');
+  const fit = Object.entries(ACTIONS).filter(([, { from }]) => !status || from.includes(status));
+  const searches = [...FILTERS, 'retried'].some((key) => context.query.get(key));
+  const total = group && !searches ? STATUSES.reduce((sum, key) => sum + (!status || key === status ? group.counts[key] : 0), 0) : undefined;
+  const looked =
+    searches && jobs?.looked !== undefined
+      ? h(
+          'span.muted',
+          `looked at ${exact(jobs.looked)} of ${exact(jobs.of)}`,
+          jobs.looked < jobs.of && jobs.cursor ? [' · ', h('a', { href: context.href({ looks: 10000 }) }, 'look at 10,000')] : ' ✓',
+        )
+      : null;
+  return h(
+    'div.bar',
+    h(
+      'span.bar-count',
+      chosen.length
+        ? h('b', `${chosen.length} selected`)
+        : total !== undefined
+          ? counted(total, 'job')
+          : jobs
+            ? `${jobs.jobs.length}${jobs.cursor ? '+' : ''} shown`
+            : '\u00a0',
+    ),
+    looked,
+    may('produce', name) &&
+      (chosen.length || !context.query.get('worker')) &&
+      h(
+        'div.push.row',
+        fit.map(([action, { verb }]) =>
+          small(chosen.length ? `${verb} ${chosen.length}…` : `${verb} all…`, () => offer(context, action, name, chosen)),
+        ),
+      ),
+  );
+}
+
+const ran = (job) => (job.started_at ? span((ms(job.completed_at ?? now()) - ms(job.started_at)) / 1000) : '–');
+
+/** @param {string} name */
+function rows(context, jobs, name) {
+  const select_ = may('produce', name) ? { chosen: context.state.chosen, onChange: context.update, label: 'job' } : undefined;
+  return table({
+    caption: `Jobs of ${name}`,
+    rows: jobs.jobs,
+    keyOf: (job) => job.id,
+    select: select_,
+    columns: [
+      { label: 'Job', isHead: true, cell: (job) => h('a.mono', { href: jobPage(name, job.id) }, job.id) },
+      { label: 'Status', cell: (job) => badge(job.status) },
+      { label: 'Image', kind: 'cut', cell: (job) => theirs(line(job.image ?? '', 60)) },
+      { label: 'Created', isNumber: true, cell: (job) => when(job.created_at) },
+      { label: 'Ran', isNumber: true, cell: ran },
+      {
+        label: 'Reason and error',
+        kind: 'cut grow',
+        cell: (job) => (job.reason || job.error ? [job.reason && h('code.reason', job.reason), ' ', theirs(line(job.error ?? ''))] : h('span.muted', '–')),
+      },
+      { label: 'Payload', kind: 'cut grow mono', cell: (job) => (job.payload ? theirs(line(job.payload, 256)) : h('span.muted', '–')) },
+      {
+        label: 'Retry',
+        cell: (job) => [
+          job.retry_of && h('a', { href: jobPage(name, job.retry_of), 'aria-label': `retries ${job.retry_of}`, title: `retries ${job.retry_of}` }, 'a retry'),
+          ' ',
+          job.retry_at &&
+            h('a', { href: jobPage(name, job.retry_at), 'aria-label': `retried by ${job.retry_at}`, title: `retried by ${job.retry_at}` }, 'retried'),
+        ],
+      },
+    ],
+  });
+}
+
+/** @param {string} name */
+function nothing(context, jobs, name) {
+  if (jobs.cursor) return empty(`None of the ${exact(jobs.looked ?? 0)} jobs looked at matches.`, link('Look further', context.href({ cursor: jobs.cursor })));
+  const isFiltered = FILTERS.some((key) => context.query.get(key)) || context.query.get('status');
+  return empty(
+    isFiltered ? 'No job matches.' : 'This group has no jobs.',
+    isFiltered ? link('Show all jobs', groupPage(name)) : may('produce', name) && link('Enqueue one', `${groupPage(name)}/enqueue`),
+  );
+}

@@ -1,0 +1,156 @@
+"""Carries out one bulk: looks for jobs page by page, does its action to them, and notes how far it is.
+
+A page is noted before its jobs are acted on. So when the broker dies another one knows which jobs it may have done: a
+job of this page that is retried or deleted already counts as done. The scripts refuse to do a thing twice.
+"""
+
+import asyncio
+import logging
+import time
+from functools import partial
+
+from broker.core.errors import NotFound, StoreFull, StoreUnavailable, TitanError, WrongState
+from broker.core.states import Status
+from broker.models.bulk import DEFAULTS, TAKES
+from broker.reaper.bulk_pace import BulkPace
+from broker.store.bulk_look import look
+from broker.store.format.bulk_record import KeptBulk, shown_bulk
+from broker.store.job_store import JobStore
+
+NOTE_S, GUARD_S = 1.0, 8.0
+"""How often progress is noted, and after how long without a note nothing is done until there is one, s."""
+AWAY_S = 1.0
+TOO_MANY, ASKED = "too_many", "asked"
+
+_log = logging.getLogger("broker.bulk")
+
+
+class BulkWork:
+    """One bulk at its owner. `kept` is its last note."""
+
+    def __init__(self, store: JobStore, owner: str, kept: KeptBulk) -> None:
+        self.kept = kept
+        self.progress = kept.progress
+        self._store = store
+        self._owner = owner
+        self._bulk = shown_bulk(kept)
+        self._statuses = statuses_of(self._bulk.action, self._bulk.status)
+        self._repeated = set(self.progress.slice)
+        self._of_group = self._asked = store.partition_of(self._bulk.group)
+        self._noted_at = time.monotonic()
+        self._pace = BulkPace(self._bulk.rate, partial(store.bulks.cpu_s, self._bulk.group))
+
+    async def run(self) -> None:
+        """Work until the bulk has ended. Raises LeaseLost or NotFound when it is no longer ours."""
+        ended = ""
+        while not ended:
+            try:
+                ended = await self._step()
+            except (StoreUnavailable, StoreFull) as fault:
+                await self._wait(fault)
+
+    async def _step(self) -> str:
+        """Look for a page, or act on a chunk of one; how the bulk ended, or ''."""
+        progress = self.progress
+        if self.kept.state == "stopping":
+            return await self._end("stopped", ASKED)
+        if progress.slice:
+            await self._act()
+        elif progress.is_last:
+            return await self._end("stopped" if progress.is_too_many else "done", TOO_MANY * progress.is_too_many)
+        else:
+            await self._look()
+        return ""
+
+    async def _look(self) -> None:
+        bulk, progress = self._bulk, self.progress
+        found = await look(self._store.jobs, self._store.looks, bulk, self._statuses, progress.cursor)
+        self._pace.looked(found.store_s)
+        ids, progress.cursor, progress.is_last = found.ids, found.cursor, not found.cursor
+        progress.looked += found.looked
+        if bulk.limit is not None and progress.matched + len(ids) >= bulk.limit:
+            ids, progress.is_last = ids[: bulk.limit - progress.matched], True
+        progress.slice = [] if bulk.dry_run else ids
+        if bulk.at_most is not None and not bulk.dry_run and progress.matched + len(ids) > bulk.at_most:
+            progress.is_last = progress.is_too_many = True
+            progress.slice = ids[: max(0, bulk.at_most - progress.matched)]
+        progress.matched += len(ids)
+        self._repeated.clear()
+        await self._note()
+        await self._rest()
+
+    async def _act(self) -> None:
+        bulk, progress = self._bulk, self.progress
+        if time.monotonic() - self._noted_at > GUARD_S:
+            await self._note()
+        chunk = progress.slice[: self._pace.chunk]
+        self._pace.begin()
+        try:
+            acted = await self._store.bulks.act(bulk.action, bulk.group, chunk, self.kept.spec.by)
+        except TitanError:
+            self._repeated.update(chunk)  # some of them may be done
+            raise
+        self._pace.acted(len(chunk), acted.store_s)
+        for job_id, outcome in zip(chunk, acted.outcomes, strict=True):
+            self._count(job_id, outcome)
+        del progress.slice[: len(chunk)]
+        progress.why = ""
+        await self._rest()
+
+    def _count(self, job_id: str, outcome: TitanError | None) -> None:
+        progress, action, is_repeated = self.progress, self._bulk.action, job_id in self._repeated
+        is_done = outcome is None
+        word = ""
+        if isinstance(outcome, NotFound):
+            word, is_done = "gone", is_repeated and action == "delete"
+        elif isinstance(outcome, WrongState):
+            word = "already_retried" if "retried already" in outcome.message else "wrong_state"
+            is_done = is_repeated and (word == "already_retried" or action == "promote")
+        if is_done:
+            progress.done += 1
+        elif word:
+            progress.skipped[word] = progress.skipped.get(word, 0) + 1
+        elif outcome is not None:
+            progress.refused[outcome.code] = progress.refused.get(outcome.code, 0) + 1
+
+    async def _wait(self, fault: TitanError) -> None:
+        """Say why it waits, as far as the store can be reached, and wait for a moment."""
+        topology = self._store.topology
+        server = topology.name_of(topology.of(self._asked))
+        if not self.progress.why:
+            _log.warning("bulk %s waits: %s: %s", self.kept.id, server, fault.message)
+        self.progress.why = f"{server}: {fault.message}"
+        try:
+            await self._note()
+        except (StoreUnavailable, StoreFull):
+            _log.debug("it cannot be noted that bulk %s waits", self.kept.id)
+        await asyncio.sleep(AWAY_S)
+
+    async def _end(self, state: str, why: str) -> str:
+        self.progress.why = why
+        self.progress.slice = []
+        self.kept = await self._store.bulks.note(self.kept.id, self._owner, self.progress, state)
+        return state
+
+    async def _note(self) -> None:
+        self._asked = self._store.partitions[0]
+        self.kept = await self._store.bulks.note(self.kept.id, self._owner, self.progress)
+        self._noted_at = time.monotonic()
+        self._asked = self._of_group
+
+    async def _rest(self) -> None:
+        """Rest as the pace says; keep the lease meanwhile, and end early when asked to stop."""
+        await self._pace.adjust(self.kept.n_running)
+        while self.kept.state != "stopping":
+            now = time.monotonic()
+            if now - self._noted_at > NOTE_S:
+                await self._note()
+            if self._pace.until <= now:
+                return
+            await asyncio.sleep(min(self._pace.until - now, NOTE_S))
+
+
+def statuses_of(action: str, given: list[Status]) -> tuple[Status, ...]:
+    """The statuses of a bulk, in the order in which jobs pass through them: a job that moves on is met again."""
+    wanted = given or DEFAULTS[action]
+    return tuple(status for status in TAKES[action] if status in wanted)

@@ -1,0 +1,206 @@
+"""The lines of an export: NDJSON that has all that the store keeps of groups and jobs. deploy/move.md describes them.
+
+Spec and settings of a job are JSON in the store already, and its line has them as they are. Nothing in the lines of
+groups and jobs depends on the prefix, on the number of partitions or on an order, so the digest does not either.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from broker.core.errors import Invalid
+from broker.core.states import FINISHED
+from broker.models.fields import GROUP_NAME, JOB_ID
+from broker.store.format.record import Settings, Spec, parts_of, split
+from broker.store.format.replies import group_of
+
+FORMAT = 1
+"""The number of the format of the lines. An import refuses another one, and layouts whose records it cannot read."""
+
+GroupName = Annotated[str, Meta(pattern=f"^{GROUP_NAME}$")]
+JobId = Annotated[str, Meta(pattern=f"^{JOB_ID}$")]
+Number = Annotated[int, Meta(ge=0, le=2**53)]
+Status = Literal["delayed", "queued", "succeeded", "failed", "cancelled"]
+JobField = Literal["rank", "reason", "error", "receipts", "retry_at", "log_bytes", "log_more", "history"]
+_WAITS = re.compile(r"\d{0,9}")
+_FINISHED = re.compile(r"\S{1,80} \d{1,9} (\d{1,16}|-)( \d{1,9} \d{1,16}| start)? (?P<status>[a-z]+) \d{1,16}")
+_MODULUS = 2**256
+
+
+class Begin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The first line. `id` is of this export only, so that an import that was cut off knows its file again.
+
+    `version` of Titan wrote it, from a store of this layout.
+    """
+
+    format: int
+    layout: int
+    id: str
+    version: str
+    created_at: str
+    key_prefix: str
+    partitions: Annotated[int, Meta(ge=1, le=1024)]
+
+
+class ExportedGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A group. created_at: ms. `settings` are the fields that are not the default, as the store has them."""
+
+    name: GroupName
+    created_at: Number
+    settings: dict[str, str] = {}
+
+
+class ExportedJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A job. `score` is its rank when it is queued, when it is due when it is delayed, else when it ended; ms."""
+
+    id: JobId
+    group: GroupName
+    status: Status
+    score: Number
+    created_at: Number
+    settings: Raw = Raw(b"{}")
+    spec: Raw
+    execution: str = ""
+    fields: dict[JobField, str] = {}
+
+
+class End(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The last line: what the lines before it have."""
+
+    groups: int
+    jobs: int
+    digest: str
+
+
+class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One line; it has one of these."""
+
+    export: Begin | None = None
+    group: ExportedGroup | None = None
+    job: ExportedJob | None = None
+    end: End | None = None
+
+
+class _JobSettings(Settings, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    bytes: int = 0
+
+
+_encode = msgspec.json.Encoder().encode
+_line = msgspec.json.Decoder(Line).decode
+_spec = msgspec.json.Decoder(Spec).decode
+_settings = msgspec.json.Decoder(_JobSettings).decode
+
+
+class Digest:
+    """Counts the lines of groups and jobs, and sums up their SHA-256: lines in another order have the same sum."""
+
+    def __init__(self) -> None:
+        self.groups = 0
+        self.jobs = 0
+        self._sum = 0
+
+    def add(self, line: bytes, *, is_group: bool) -> None:
+        """Count a line, without its end."""
+        self._sum = (self._sum + int.from_bytes(hashlib.sha256(line).digest(), "big")) % _MODULUS
+        if is_group:
+            self.groups += 1
+        else:
+            self.jobs += 1
+
+    def end(self) -> End:
+        """The last line."""
+        return End(groups=self.groups, jobs=self.jobs, digest=f"{self._sum:064x}")
+
+
+def encoded(**line: Begin | ExportedGroup | ExportedJob | End) -> bytes:
+    """A line without its end."""
+    return _encode(line)
+
+
+def group_line(row: Sequence[Any]) -> bytes:
+    """The line of a group, from its row in the reply of groups.lua."""
+    fields = [value.decode() for value in row[8:]]
+    settings = dict(sorted(zip(fields[::2], fields[1::2], strict=True)))
+    return encoded(group=ExportedGroup(name=row[0].decode(), created_at=int(row[1]), settings=settings))
+
+
+def job_line(row: Sequence[bytes]) -> bytes:
+    """The line of a job, from its row in the reply of export.lua. Raises ValueError for a damaged one."""
+    job_id, status, score, record, execution, *fields = row
+    header, body = split(record)
+    settings, group, created_at = parts_of(header)
+    texts = [value.decode() for value in fields]
+    kept = dict(sorted(zip(texts[::2], texts[1::2], strict=True)))
+    kept.pop("spec", None)
+    line = encoded(
+        job=ExportedJob(
+            id=job_id.decode(),
+            group=group.decode(),
+            status=status.decode(),  # type: ignore[arg-type]  # the script writes no other words
+            score=int(score),
+            created_at=int(created_at),
+            settings=Raw(settings or b"{}"),
+            spec=Raw(b"{" + body + b"}"),
+            execution=execution.decode(),
+            fields=kept,  # type: ignore[arg-type]  # the next line looks at them
+        )
+    )
+    read_line(line)
+    return line
+
+
+def read_line(text: bytes) -> Line:
+    """A line, without its end, looked at whole. Raises Invalid."""
+    try:
+        line = _line(text)
+        if line.group is not None:
+            group_of(group_words(line.group))
+        if line.job is not None:
+            _check_job(line.job)
+    except (ValueError, LookupError) as error:
+        raise Invalid(str(error)) from None
+    if sum(part is not None for part in (line.export, line.group, line.job, line.end)) != 1:
+        raise Invalid("A line has one of export, group, job and end.")
+    return line
+
+
+def _check_job(job: ExportedJob) -> None:
+    """Raise ValueError for what the store would not have."""
+    _spec(job.spec)
+    settings = bytes(job.settings)
+    _settings(settings)
+    if not bytes(job.spec).startswith(b"{") or len(settings.split()) > 1:
+        raise ValueError("spec and settings are JSON objects, settings without spaces")
+    if job.status in FINISHED:
+        found = _FINISHED.fullmatch(job.execution)
+        if found is None or found["status"] != job.status:
+            raise ValueError(f"{job.execution!r} is not the execution of a job that is {job.status}")
+    elif _WAITS.fullmatch(job.execution) is None:
+        raise ValueError(f"{job.execution!r} is not the execution of a job that is {job.status}")
+
+
+def group_words(group: ExportedGroup) -> list[Any]:
+    """A group as a row of groups.lua."""
+    settings = [word.encode() for pair in group.settings.items() for word in pair]
+    return [group.name.encode(), group.created_at, *[0] * 6, *settings]
+
+
+def words_of_group(group: ExportedGroup) -> Iterator[str | int]:
+    """A group as restore.lua takes it."""
+    yield from (group.name, group.created_at, 2 * len(group.settings))
+    for pair in group.settings.items():
+        yield from pair
+
+
+def words_of_job(job: ExportedJob) -> Iterator[str | int | bytes]:
+    """A job as restore.lua takes it."""
+    settings = bytes(job.settings)
+    header = f"{settings.decode()} " if settings != b"{}" else ""
+    yield from (job.id, job.group, job.status, job.score, f"{header}{job.group} {job.created_at} ", bytes(job.spec))
+    yield from (job.execution, 2 * len(job.fields))
+    for pair in job.fields.items():
+        yield from pair

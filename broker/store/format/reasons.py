@@ -1,0 +1,220 @@
+"""Turns facts about a job or a group into reasons, the worst first. Each function knows one status."""
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from broker.core.states import FINISHED
+from broker.core.timestamps import milliseconds, rfc3339
+from broker.core.words import counted
+from broker.models.jobs import Job
+from broker.models.why import Explanation, WhyReason
+from broker.models.workers import Worker
+from broker.store.asked import ANY
+from broker.store.format.prose_times import clock, distance, span
+from broker.store.format.why_facts import MOST_IMAGES, Facts
+
+SIGHT = 200
+"""How many jobs at the front of a queue `next` with images reads."""
+LATE_MS = 1000
+"""A reaper that is later than this is late, ms."""
+_SHOWN_IMAGES = 10
+_STOPPERS = {
+    *("group_paused", "no_worker_asks", "no_worker_for_image", "out_of_sight", "workers_quiet", "not_in_ready")
+}
+"""With one of these reasons a job does not get on, so no time is estimated."""
+
+
+def explanation_of(facts: Facts) -> Explanation:
+    """All reasons, and a sentence of the first one."""
+    job = facts.job
+    status = job.status if job else "queued"
+    kinds: dict[str, Callable[[Facts], Iterator[WhyReason]]] = {"delayed": _delayed, "running": _running}
+    reasons = list((_finished if status in FINISHED else kinds.get(status, _queued))(facts))
+    ahead, eta_s, rate = _estimate(facts, reasons)
+    verdict = reasons[0].text
+    if eta_s is not UNSET and eta_s > 0:
+        verdict += f" About {span(eta_s)} at {rate:.2g} a second."
+    return Explanation(
+        verdict=verdict,
+        reasons=reasons,
+        now=rfc3339(facts.now),
+        job=job.id if job else "",
+        ahead=ahead,
+        out_per_s=rate,
+        eta_s=eta_s,
+    )
+
+
+def _estimate(facts: Facts, reasons: list[WhyReason]) -> tuple[int | UnsetType, float | UnsetType, float | UnsetType]:
+    ahead = facts.queued if facts.is_of_group else facts.place
+    if ahead is None:
+        return UNSET, UNSET, UNSET
+    rate = UNSET if facts.out_per_s is None else round(facts.out_per_s, 3)
+    is_stopped = not rate or any(reason.code in _STOPPERS for reason in reasons)
+    return ahead, UNSET if is_stopped or rate is UNSET else round(ahead / rate, 1), rate
+
+
+def _queued(facts: Facts) -> Iterator[WhyReason]:
+    found = [*_of_group(facts), *_of_workers(facts), *_of_place(facts)]
+    if facts.job is None:
+        text = f"No job of {facts.group} is queued: {facts.delayed:,} delayed, {facts.running:,} running."
+        found.append(WhyReason(code="nothing_queued", text=text))
+    elif not found:
+        about = f"The next job of {facts.group}" if facts.is_of_group else "It is the next job, and"
+        found.append(WhyReason(code="next_up", text=f"{about} may be taken at any moment."))
+    yield from found
+
+
+def _of_group(facts: Facts) -> Iterator[WhyReason]:
+    """What the settings of the group forbid."""
+    settings, limit, rate = facts.settings, facts.number("max_concurrency"), facts.number("rate_limit")
+    if "paused" in settings:
+        since, by, note = facts.number("paused_at"), settings.get("paused_by", ""), settings.get("note", "")
+        text = f"{facts.group} is paused{f' by {by}' if by else ''}{_ago(facts, since)}{f': {note}' if note else ''}."
+        yield WhyReason(code="group_paused", text=text, since=_time(since), by=by, note=note)
+    if limit is not None and facts.running >= limit and facts.job:
+        text = f"{facts.group} runs {counted(facts.running, 'job')}, and may run {limit:,}."
+        yield WhyReason(code="at_max_concurrency", text=text, n=facts.running, limit=limit, ids=facts.holders)
+    if rate is not None and facts.rate_until is not None and facts.job:
+        text = f"{facts.group} has used up its {rate:,} a second; it continues {distance(facts.rate_until, facts.now)}."
+        yield WhyReason(code="rate_limited", text=text, limit=rate, until=_time(facts.rate_until))
+
+
+def _of_workers(facts: Facts) -> Iterator[WhyReason]:
+    """Who asks for the job, and which workers would run it."""
+    job = facts.job
+    if job is None:
+        return
+    own = [worker for worker in facts.workers if _serves(worker, job)]
+    working = [worker for worker in own if worker.state == "working"]
+    quiet = [worker for worker in own if worker.state in {"quiet", "draining"}]
+    has_free = any(worker.busy < worker.slots for worker in working)
+    if not own or has_free:
+        yield from _of_asking(facts, job)
+    if working and not has_free:
+        busy, slots = sum(worker.busy for worker in working), sum(worker.slots for worker in working)
+        text = f"All workers for it are full: {busy:,} of {slots:,} slots of {counted(len(working), 'worker')}."
+        yield WhyReason(code="workers_full", text=text, n=busy, limit=slots)
+    if quiet and not has_free:
+        text = f"Workers for it take no jobs: {len(quiet):,} quiet or draining."
+        yield WhyReason(code="workers_quiet", text=text, n=len(quiet))
+
+
+def _of_asking(facts: Facts, job: Job) -> Iterator[WhyReason]:
+    """Whether somebody asks for the group and the image of the job."""
+    if not facts.is_recent(facts.asked_at):
+        n_s = UNSET if facts.asked_at is None else max(0, facts.now - facts.asked_at) // 1000
+        when = "in the last hour" if n_s is UNSET else f"for {span(n_s)}"
+        text = f"Nobody has asked for jobs of {facts.group} {when}."
+        yield WhyReason(code="no_worker_asks", text=text, since=_time(facts.asked_at), n=n_s)
+        return
+    image = msgspec.json.encode(job.image).decode()
+    is_complete = len(facts.asked) < MOST_IMAGES
+    if not facts.is_recent(facts.image_asked_at(ANY, image)) and is_complete:
+        images = facts.images_asked[:_SHOWN_IMAGES]
+        text = f"Nobody asks for jobs of the image {job.image}; asked for: {', '.join(images) or 'none'}."
+        yield WhyReason(code="no_worker_for_image", text=text, images=images)
+    elif not facts.is_recent(facts.image_asked_at(ANY)) and is_complete and (facts.place or 0) >= SIGHT:
+        text = f"It is behind the first {SIGHT} jobs, and workers that ask by image look no further."
+        yield WhyReason(code="out_of_sight", text=text, n=facts.place or 0, limit=SIGHT)
+
+
+def _of_place(facts: Facts) -> Iterator[WhyReason]:
+    """Who is served before the job, and whether the indexes have it."""
+    place, limit = facts.place or 0, facts.number("max_concurrency")
+    if place:
+        text = f"{counted(place, 'job')} of {facts.group} {'is' if place == 1 else 'are'} before it."
+        yield WhyReason(code="behind_in_group", text=text, n=place)
+    if facts.groups_ahead and facts.job:
+        text = f"{counted(facts.groups_ahead, 'group')} {'has' if facts.groups_ahead == 1 else 'have'} a job before it."
+        yield WhyReason(code="behind_groups", text=text, n=facts.groups_ahead)
+    if facts.waiting_requests:
+        text = f"This broker is overloaded: {counted(facts.waiting_requests, 'request')} wait for their turn."
+        yield WhyReason(code="broker_sheds", text=text, n=facts.waiting_requests)
+    is_held_up = "paused" in facts.settings or facts.rate_until is not None
+    has_room = not is_held_up and (limit is None or facts.running < limit)
+    if facts.job and has_room and not facts.has_rank:
+        text = f"{facts.group} may run it, but is not in the ready index: run titan check --repair."
+        yield WhyReason(code="not_in_ready", text=text)
+
+
+def _delayed(facts: Facts) -> Iterator[WhyReason]:
+    job, due_at = facts.job, facts.due_at
+    if job is None or due_at is None:
+        return
+    late_ms = facts.now - due_at
+    if late_ms > LATE_MS:
+        text = f"Its delay ended {span(late_ms / 1000)} ago, but no broker has queued it: is a reaper running?"
+        yield WhyReason(code="reaper_late", text=text, since=_time(due_at), n=late_ms // 1000)
+    due = f"{'is' if late_ms < 0 else 'was'} due {distance(due_at, facts.now)}"
+    if facts.is_released:
+        yield WhyReason(code="released_until", text=f"It was released with a delay, and {due}.", until=_time(due_at))
+    elif job.retry_of:
+        text = f"It retries {job.retry_of}, and {due}."
+        yield WhyReason(code="retry_delay", text=text, until=_time(due_at), job=job.retry_of)
+    else:
+        yield WhyReason(code="delayed_until", text=f"It is delayed, and {due}.", until=_time(due_at))
+
+
+def _running(facts: Facts) -> Iterator[WhyReason]:
+    job = facts.job
+    if job is None or not job.expires_at:
+        return
+    ends_at = milliseconds(job.expires_at)
+    late_ms = facts.now - ends_at
+    if late_ms > LATE_MS:
+        text = f"Its lease ended {span(late_ms / 1000)} ago, but no broker has queued it: is a reaper running?"
+        yield WhyReason(code="lease_over", text=text, since=job.expires_at, n=late_ms // 1000)
+    worker = next((worker.name for worker in facts.workers if job.id in worker.running), "")
+    limit = facts.delivery_limit
+    began = f" for {_since(facts, milliseconds(job.started_at))}" if job.started_at else ""
+    text = f"It runs{f' on {worker}' if worker else ''}{began}, delivery {job.deliveries} of {limit}; "
+    yield WhyReason(
+        code="held",
+        text=f"{text}its lease {'ends' if late_ms < 0 else 'ended'} {distance(ends_at, facts.now)}.",
+        since=job.started_at,
+        until=job.expires_at,
+        n=job.deliveries,
+        limit=limit,
+        worker=worker,
+    )
+
+
+def _finished(facts: Facts) -> Iterator[WhyReason]:
+    job = facts.job
+    if job is None:
+        return
+    kept_until = facts.kept_until
+    text = f"It {'was cancelled' if job.status == 'cancelled' else job.status}"
+    text += f" {distance(milliseconds(job.completed_at), facts.now)}" if job.completed_at else ""
+    text += f", reason {job.reason}" if job.reason else ""
+    text += f"; retried as {job.retry_at}" if job.retry_at else ""
+    yield WhyReason(
+        code="finished",
+        text=f"{text}." if kept_until is None else f"{text}; kept until {clock(kept_until, facts.now)}.",
+        since=job.completed_at,
+        until=_time(kept_until),
+        job=job.retry_at or "",
+        status=job.status,
+        reason=job.reason or "",
+    )
+
+
+def _serves(worker: Worker, job: Job) -> bool:
+    """Whether the worker takes jobs of this group and image. Older workers do not say: then it may."""
+    is_of_group = not worker.groups or job.group_name in worker.groups
+    return is_of_group and (not worker.images or job.image in worker.images)
+
+
+def _time(ms: int | None) -> str | UnsetType:
+    return UNSET if ms is None else rfc3339(ms)
+
+
+def _ago(facts: Facts, since: int | None) -> str:
+    return "" if since is None else f" for {_since(facts, since)}"
+
+
+def _since(facts: Facts, since: int) -> str:
+    return f"{span((facts.now - since) / 1000)} (since {clock(since, facts.now)})"

@@ -1,0 +1,166 @@
+"""Counts in the broker's memory what happens to the jobs of each group, and how long jobs waited and ran.
+
+The verbs count here after a script has answered; the store gets no command for a job. `broker/store/count_flusher.py`
+brings the counts to the store every 10 s.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+BOUNDS_MS = (
+    *(5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 300_000, 600_000),
+    *(1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000),
+)
+"""The upper bounds of the buckets of a histogram, ms. One more bucket has no bound."""
+TAKEN = len(BOUNDS_MS) + 1
+"""The place of a histogram that has the number of times that were taken. Each stands for as many jobs as the buckets
+count."""
+SAMPLE = 16
+"""The most jobs of one call whose times are taken. lua/verbs/finish.lua has the same number."""
+MANY, THIN, FEW = 1000, 8, 4
+"""Of a group with this many times since the last flush at most every eighth job of a call is in the sample, and at most
+four: to take a time costs a 30th of what the broker does for a job."""
+MOST_GROUPS = 50_000
+"""The most groups that have counts of their own between two flushes. Further ones are in the totals only."""
+
+IN, OUT, SUCCEEDED, FAILED, BACK, CANCELLED, LOST, RETRIED = range(8)
+_PLAIN_ROW = 7
+"""Words of a finished job in the reply of finish.lua; a repeat has one more."""
+
+Words = Sequence[Any]
+
+
+def step_of(n: int, before: Sequence[int] | None = None) -> int:
+    """Of n jobs every how-manieth is in the sample. `before`: the histogram so far, which may be full."""
+    if before and before[TAKEN] >= MANY:
+        return max(min(n, THIN), (n + FEW - 1) // FEW)
+    return (n + SAMPLE - 1) // SAMPLE
+
+
+class GroupCounts:
+    """The counts of one group since the last flush, and its histograms: one number a bucket, and TAKEN."""
+
+    __slots__ = ("counts", "runs", "waits")
+
+    def __init__(self) -> None:
+        self.counts = [0] * 8
+        self.waits: list[int] | None = None
+        self.runs: list[int] | None = None
+
+    def wait(self, ms: int, weight: int) -> None:
+        """Count the time that a job waited, for `weight` jobs."""
+        if self.waits is None:
+            self.waits = [0] * (TAKEN + 1)
+        self.waits[bisect_left(BOUNDS_MS, ms)] += weight
+        self.waits[TAKEN] += 1
+
+    def run(self, execution: bytes, weight: int) -> None:
+        """Count the time that a finished job ran, for `weight` jobs. `execution`: the text in the store."""
+        words = execution.split(b" ")
+        if words[2] == b"-":  # it never ran
+            return
+        if self.runs is None:
+            self.runs = [0] * (TAKEN + 1)
+        self.runs[bisect_left(BOUNDS_MS, int(words[-1]) - int(words[2]))] += weight
+        self.runs[TAKEN] += 1
+
+    def add(self, other: "GroupCounts") -> None:
+        """Add the counts of another group."""
+        self.counts = _sums(self.counts, other.counts)
+        self.waits = _sums(self.waits, other.waits) if self.waits and other.waits else self.waits or other.waits
+        self.runs = _sums(self.runs, other.runs) if self.runs and other.runs else self.runs or other.runs
+
+
+class Tally:
+    """The counts of all groups since the last flush, at this broker."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, GroupCounts] = {}
+
+    def of(self, group: str) -> GroupCounts:
+        """The counts of a group; those of '' if there are too many groups."""
+        found = self.groups.get(group)
+        if found is None:
+            if len(self.groups) >= MOST_GROUPS:
+                group = ""
+            found = self.groups.setdefault(group, GroupCounts())
+        return found
+
+    def enqueued(self, group: str, n: int) -> None:
+        """Count n new jobs."""
+        self.of(group).counts[IN] += n
+
+    def taken(self, group: str, n: int, waits_ms: Iterable[int] = (), weight: int = 1) -> None:
+        """Count n jobs that were dispatched. `waits_ms`: how long some waited, each of which stands for `weight`."""
+        counts = self.of(group)
+        counts.counts[OUT] += n
+        for ms in waits_ms:
+            counts.wait(ms, weight)
+
+    def finished(self, words: Words, reply: Words) -> None:
+        """Count what finish.lua replied to these words, without the jobs in the reply."""
+        step = step_of(len(reply))
+        at = first = 0
+        while at < len(words):
+            group, status, n, width = words[at : at + 4]
+            rows = reply if n == len(reply) else reply[first : first + n]
+            retried = rows.count(2)
+            done = rows.count(1) + retried
+            counts, timed = self.of(group), rows[-first % step :: step]
+            for row in timed:
+                if type(row) is list:
+                    done += 1
+                    retried += len(row) - 1
+            every = max(1, step_of(n, counts.runs) // step)
+            for row in timed[::every]:
+                if type(row) is list:
+                    counts.run(row[0], step * every)
+            _count(counts.counts, status, done, retried)
+            at, first = at + 4 + n * width, first + n
+
+    def finished_with_jobs(self, words: Words, reply: Words) -> None:
+        """Count what finish.lua replied to these words, with the jobs in the reply."""
+        at = first = 0
+        while at < len(words):
+            group, status, n, width = words[at : at + 4]
+            counts, done, retried = self.of(group), 0, 0
+            rows = reply if n == len(reply) else reply[first : first + n]
+            for row in rows:
+                if type(row) is list and len(row) == _PLAIN_ROW:
+                    done += 1
+                    retried += row[5] is not None
+            step = step_of(n, counts.runs)
+            for row in rows[::step]:
+                if type(row) is list and len(row) == _PLAIN_ROW:
+                    counts.run(row[2], step)
+            _count(counts.counts, status, done, retried)
+            at, first = at + 4 + n * width, first + n
+
+    def released(self, group: str) -> None:
+        """Count a running job that was released."""
+        self.of(group).counts[BACK] += 1
+
+    def cancelled(self, group: str) -> None:
+        """Count a job that was cancelled."""
+        self.of(group).counts[CANCELLED] += 1
+
+    def lost(self, group: str, requeued: int, failed: int, retried: int) -> None:
+        """Count jobs whose lease ended: those that were queued again, those that failed, and the retries of these."""
+        counts = self.of(group).counts
+        counts[LOST] += requeued + failed
+        counts[BACK] += requeued
+        counts[FAILED] += failed
+        counts[RETRIED] += retried
+        counts[IN] += retried
+
+
+def _count(counts: list[int], status: str, done: int, retried: int) -> None:
+    counts[SUCCEEDED if status == "succeeded" else FAILED] += done
+    if retried:
+        counts[RETRIED] += retried
+        counts[IN] += retried
+
+
+def _sums(one: Sequence[int], other: Sequence[int]) -> list[int]:
+    return [a + b for a, b in zip(one, other, strict=True)]

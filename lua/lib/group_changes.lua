@@ -1,0 +1,28 @@
+-- For configure and adjust: what follows when a group gets other settings.
+
+-- What is kept of a pause: since when, at whose request, and a note of people.
+local OF_PAUSE = { 'paused_at', 'paused_by', 'note' }
+
+-- Notes that a pause begins now at the request of `by`, '' for nobody, or that it has ended.
+local function note_pause(key, was_paused, now, by)
+  local is_paused = call('HEXISTS', key, 'paused') == 1
+  if is_paused and not was_paused then
+    call('HSET', key, 'paused_at', digits(now))
+    if by ~= '' then call('HSET', key, 'paused_by', by) end
+  elseif was_paused and not is_paused then
+    call('HDEL', key, 'paused_at', 'paused_by')
+  end
+  return is_paused
+end
+
+-- Removes the token bucket of a group without a rate_limit, has the reaper look at its retention, and updates the ready index.
+local function apply_settings(p, group, now)
+  if call('HEXISTS', group_key(p, group), 'rate_limit') == 0 then
+    call('ZREM', p .. ':rates', group)
+    call('ZREM', p .. ':due', 'rate:' .. group)
+  end
+  for status in pairs(RETENTION_S) do
+    if call('EXISTS', set_key(p, group, status)) == 1 then set_timer(p, status, group, now) end
+  end
+  refresh_ready(p, group)
+end

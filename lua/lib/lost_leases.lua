@@ -1,0 +1,8 @@
+-- For reap: counts a lost lease in its group, in a list of group requeued failed retried. Timers come in the order of their times,
+-- so a group may come twice.
+local function count_lost(lost, group, outcome, retries)
+  local n = #lost
+  if lost[n - 3] ~= group then lost[n + 1], lost[n + 2], lost[n + 3], lost[n + 4], n = group, 0, 0, 0, n + 4 end
+  local at = outcome == 'failed' and n - 1 or n - 2
+  lost[at], lost[n] = lost[at] + 1, lost[n] + retries
+end

@@ -1,0 +1,91 @@
+-- restore: bring in groups and jobs that were exported, as they were; all of them or none. Those that exist already stay.
+--
+-- KEYS[1] partition  name    every key of the partition begins with it
+-- ARGV[1] now        ms, or '' for the server's own clock
+-- ARGV[2] n_groups   how many groups
+-- ARGV[3] items      for each group: name created_at words, then as many words: field value… of its settings; then for each
+--                      job: id group status score head spec execution words, then as many words: field value…; head is
+--                      its record before the spec
+--
+-- moves   - -> delayed, - -> queued, - -> succeeded, - -> failed, - -> cancelled
+-- reply   how many groups were made, how many exist with other settings, how many jobs were made
+-- refuses INVALID
+-- with    record job requeue
+local p, now, n_groups, first = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
+local groups, jobs, ids, at = {}, {}, {}, first
+for i = 1, n_groups do
+  local name, created_at, words = unpack(ARGV, at, at + 2)
+  groups[i] = { name = name, created_at = created_at, settings = { unpack(ARGV, at + 3, at + 2 + words) } }
+  at = at + 3 + words
+end
+while at < #ARGV do
+  local id, group, status, score, head, spec, execution, words = unpack(ARGV, at, at + 7)
+  ids[#ids + 1] = id
+  jobs[#jobs + 1] = { group = group, status = status, score = score, head = head, spec = spec, execution = execution, from = at + 8 }
+  jobs[#jobs].to, at = at + 7 + words, at + 8 + words
+end
+local before, is_known = #ids > 0 and call('HMGET', jobs_key(p), unpack(ids)), {}
+for i = 1, #ids do
+  local whole_text = jobs[i].head .. jobs[i].spec
+  local there = is_known[ids[i]] or with_spec(p, ids[i], before[i])
+  if there and there ~= whole_text then return refuse('INVALID', ids[i] .. ' Another job of the store has this id.') end
+  jobs[i].is_new, is_known[ids[i]] = not there, whole_text
+end
+
+local made, others, new, sequence, timers, touched = 0, 0, 0, 0, {}, {}
+
+local function restore_group(group)
+  local key = group_key(p, group.name)
+  if call('ZADD', p .. ':groups', 'NX', group.created_at, group.name) == 1 then
+    made = made + 1
+    if #group.settings > 0 then call('HSET', key, unpack(group.settings)) end
+    touched[group.name] = true
+    return
+  end
+  local is_same = call('HLEN', key) == #group.settings / 2
+  for i = 1, #group.settings, 2 do
+    is_same = is_same and call('HGET', key, group.settings[i]) == group.settings[i + 1]
+  end
+  if not is_same then others = others + 1 end
+end
+
+local function note_rank(rank) sequence = math.max(sequence, math.fmod(tonumber(rank or 0), STEP)) end
+
+-- when the reaper must look at a job in its set; nil for a queued one
+local function due_of(item)
+  local kept_s = RETENTION_S[item.status]
+  if kept_s then kept_s = call('HGET', group_key(p, item.group), 'retention_' .. item.status) or kept_s end
+  return item.status ~= 'queued' and tonumber(item.score) + (kept_s or 0) * 1000 or nil
+end
+
+local function restore_job(id, item)
+  local key, text = job_key(p, id), item.head .. store_large_spec(p, id, item.spec)
+  local _, created_at = parse_record(text)
+  call('HSET', jobs_key(p), id, text)
+  if item.execution ~= '' then call('HSET', executions_key(p), id, item.execution) end
+  if item.to > item.from then call('HSET', key, unpack(ARGV, item.from, item.to)) end
+  call('ZADD', set_key(p, item.group, 'jobs'), created_at, id)
+  call('ZADD', set_key(p, item.group, item.status), item.score, id)
+  call('ZADD', p .. ':groups', 'NX', created_at, item.group)
+  local size = not RETENTION_S[item.status] and setting_in(text, 'bytes')
+  if size then call('ZINCRBY', p .. ':bytes', size, item.group) end
+  if item.status == 'queued' then note_rank(item.score) end
+  if item.status == 'delayed' then note_rank(call('HGET', key, 'rank')) end
+  local due = due_of(item)
+  if due then timers[#timers + 1] = due; timers[#timers + 1] = item.status .. ':' .. item.group end
+  touched[item.group] = true
+  new = new + 1
+end
+
+for i = 1, #groups do restore_group(groups[i]) end
+for i = 1, #ids do
+  if jobs[i].is_new then restore_job(ids[i], jobs[i]) end
+end
+if sequence > tonumber(call('GET', p .. ':sequence') or 0) then call('SET', p .. ':sequence', digits(sequence)) end
+set_timers(p, timers)
+for group in pairs(touched) do
+  refresh_ready(p, group)
+  notify_image_pollers(p, group)
+end
+
+return { made, others, new }

@@ -1,0 +1,126 @@
+"""`titan bulk`."""
+
+import os
+import pty
+
+import pytest
+
+from broker.cli.bulk import Age
+from tests.cli.live import Titan
+
+
+def test_bulk_retry(titan: Titan, group: str) -> None:
+    """Failed jobs are retried; the last line says how many."""
+    for _ in range(2):
+        titan.made(group)
+        job = titan.taken(group)
+        titan("job", "fail", group, job["id"], "--lease", job["lease"])
+    ran = titan("bulk", "retry", group, "--yes")
+    assert (ran.code, ran.out.split(" ", 1)[1]) == (0, "done: 2 retried\n")
+    again = titan("bulk", "retry", group, "--yes")
+    assert again.out.split(" ", 1)[1] == "done: 0 retried, 2 skipped (already_retried)\n"
+
+
+def test_bulk_of_a_cause(titan: Titan, group: str) -> None:
+    """--cause takes the name of a cause as `titan group failures` prints it."""
+    for error in ("no user 1", "no user 2", "no room"):
+        titan.made(group)
+        job = titan.taken(group)
+        titan("job", "fail", group, job["id"], "--lease", job["lease"], "--error", error)
+    [cause] = [line.split()[0] for line in titan("group", "failures", group).out.splitlines() if "no user #" in line]
+    ran = titan("bulk", "retry", group, "--cause", cause, "--yes")
+    assert (ran.code, ran.out.split(" ", 1)[1]) == (0, "done: 2 retried\n")
+
+
+def test_bulk_dry_run(titan: Titan, group: str) -> None:
+    """A dry run needs no --yes, counts and changes nothing."""
+    titan.made(group, "--payload", "to: ann")
+    titan.made(group)
+    ran = titan("bulk", "cancel", group, "--text", "ann", "--dry-run", "--json")
+    assert ran.code == 0
+    assert (ran.json["bulk"]["matched"], ran.json["bulk"]["done"], ran.json["bulk"]["dry_run"]) == (1, 0, True)
+    assert len(titan("job", "list", group, "--status", "queued", "--json").json["jobs"]) == 2
+
+
+@pytest.mark.parametrize("action", ["retry", "cancel", "delete", "promote"])
+def test_bulk_without_a_terminal(titan: Titan, group: str, action: str) -> None:
+    """Without a terminal to ask on, it is wrong usage, and nothing begins."""
+    titan.made(group, "--delay", "60")
+    refused = titan("bulk", action, group)
+    assert refused.code == 2
+    assert "--yes" in refused.err
+    assert group not in titan("bulk", "list").out
+
+
+@pytest.mark.parametrize(("answer", "left"), [(b"y\n", 0), (b"n\n", 2)])
+def test_bulk_asks(titan: Titan, group: str, answer: bytes, left: int) -> None:
+    """On a terminal it counts first, asks, and does nothing without a yes."""
+    titan.made(group)
+    titan.made(group)
+    ours, theirs = pty.openpty()
+    with titan.process("bulk", "cancel", group, stdin=theirs) as process:
+        os.write(ours, answer)
+        shown = process.communicate(timeout=30)[1].decode()
+    os.close(ours)
+    os.close(theirs)
+    assert f"Cancel 2 jobs of {group}?" in shown
+    assert process.returncode == (0 if not left else 1)
+    assert len(titan("job", "list", group, "--status", "queued", "--json").json["jobs"]) == left
+
+
+def test_bulk_too_many(titan: Titan, group: str) -> None:
+    """More than --at-most is refused."""
+    titan.made(group)
+    titan.made(group)
+    refused = titan("bulk", "cancel", group, "--yes", "--at-most", "1")
+    assert (refused.code, refused.out) == (1, "")
+    assert "2 jobs match, more than at_most" in refused.err
+
+
+def test_bulk_list_show_stop(titan: Titan, group: str) -> None:
+    """A bulk can be listed, shown and stopped."""
+    for _ in range(3):
+        titan.made(group)
+    begun = titan("bulk", "cancel", group, "--yes", "--rate", "1", "--detach")
+    bulk_id = begun.first
+    assert " running: " in begun.out
+    row = next(line for line in titan("bulk", "list").out.splitlines() if bulk_id in line)
+    assert row.split()[1:3] == ["cancel", group]
+    shown = dict(line.split(maxsplit=1) for line in titan("bulk", "show", bulk_id).out.splitlines())
+    assert (shown["group"], shown["action"], shown["state"]) == (group, "cancel", "running")
+    stopped = titan("bulk", "stop", bulk_id)
+    assert f"{bulk_id} stopped: " in stopped.out
+    assert titan("bulk", "show", bulk_id, "--json").json["bulk"]["state"] == "stopped"
+    assert titan("bulk", "show", "0" * 16).code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--rate", "0"], "rate"),
+        (["--status", "nothing"], "--status"),
+        (["--older-than", "soon"], "90s, 15min, 12h or 7d"),
+        (["--text", "x" * 257], "text"),
+    ],
+)
+def test_bulk_with_wrong_options(titan: Titan, group: str, words: list[str], named: str) -> None:
+    """A value out of bounds is wrong usage and names its option."""
+    refused = titan("bulk", "cancel", group, "--yes", *words)
+    assert refused.code == 2
+    assert named in refused.err
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("15min", 900), ("12h", 43_200), ("7d", 604_800)]
+)
+def test_age(text: str, seconds: int) -> None:
+    """Time spans have a unit; without one they are seconds."""
+    assert Age().convert(text, None, None) == seconds
+
+
+def test_bulk_help(titan: Titan) -> None:
+    """Each command has an example of itself."""
+    for name in ("retry", "cancel", "delete", "promote", "list", "show", "stop"):
+        shown = titan("bulk", name, "--help")
+        assert shown.code == 0
+        assert f"titan bulk {name}" in shown.out.split("Example:")[1]

@@ -1,0 +1,1 @@
+"""Stores of every layout that a commit on main had, and what becomes of them today."""

@@ -44,5 +44,5 @@ LOOKING_ROUTES: tuple[Route, ...] = (
         is_streamed=True,
         text_type="text/event-stream",
     ),
-    Route("GET", "/v1/stats", stats.show_stats, None, Stats, query=query_params.StatsQuery, scope="read"),
+    Route("GET", "/v1/stats", stats.show_stats, None, Stats, query=query_params.GroupsStatsQuery, scope="read"),
 )

@@ -36,6 +36,8 @@ async def test_stats_of_all_groups(http: Http, store: Store) -> None:
     assert len(stats["slots"]) == 48
     assert stats["slots"][-1]["in"] == 2
     assert stats["run"] == {"n": 0}
+    one = (await http("GET", "/v1/stats?group=a")).json
+    assert sum(slot["in"] for slot in one["slots"]) == 1
 
 
 async def test_stats_with_a_bad_window(http: Http) -> None:
@@ -55,9 +57,12 @@ class TestWithTokens:
 
     @pytest.fixture
     def access(self, tmp_path: Path) -> Access:
-        """A token for all groups and one for two."""
+        """A token for all groups, one for two and one for a pattern."""
         path = tmp_path / "tokens"
-        path.write_text(f"{digest('ops').hex()} read,produce *\n{digest('mail').hex()} read mail,post\n")
+        path.write_text(
+            f"{digest('ops').hex()} read,produce *\n{digest('mail').hex()} read mail,post\n"
+            f"{digest('some').hex()} read po*\n"
+        )
         return Access(path)
 
     async def test_stats_of_a_token_for_some_groups(self, http: Http, store: Store) -> None:
@@ -69,3 +74,18 @@ class TestWithTokens:
         every = await http("GET", "/v1/stats", Authorization="Bearer ops")
         assert [sum(slot["in"] for slot in reply.json["slots"]) for reply in (own, every)] == [2, 3]
         assert (await http("GET", "/v1/groups/secret/stats", Authorization="Bearer mail")).status == 403
+
+    async def test_stats_of_a_token_for_a_pattern(self, http: Http, store: Store) -> None:
+        """It says which groups it asks for: those within the pattern are counted, others are refused."""
+        for group in ("mail", "post", "posters"):
+            await http("POST", f"/v1/groups/{group}/jobs", {"jobs": [{"image": "i"}]}, Authorization="Bearer ops")
+        await store.counts.flush()
+        own = await http("GET", "/v1/stats?group=post&group=posters", Authorization="Bearer some")
+        assert sum(slot["in"] for slot in own.json["slots"]) == 2
+        for query, message in (
+            ("", "Say which groups with ?group=: the token is for po*."),
+            ("?group=mail", "not for"),
+        ):
+            refused = await http("GET", f"/v1/stats{query}", Authorization="Bearer some")
+            assert refused.status == 403
+            assert message in refused.problem.message

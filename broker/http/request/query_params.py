@@ -113,6 +113,15 @@ class StatsQuery(Query, frozen=True, kw_only=True):
     window: Annotated[Window, Meta(description="1h: the last hour by minute. 24h: the last day by half hour.")] = "1h"
 
 
+class GroupsStatsQuery(StatsQuery, frozen=True, kw_only=True):
+    """The parameters of the statistics of several groups."""
+
+    group: Annotated[
+        list[GroupName],
+        Meta(max_length=100, description="Only these groups. A token for a pattern of groups must name them."),
+    ] = []
+
+
 class OverviewQuery(Query, frozen=True, kw_only=True):
     """The parameters of the overview."""
 

@@ -209,10 +209,11 @@ class TitanMachine(RuleBasedStateMachine):
     def report(self, verb: str, which: Which, token: str) -> None:
         getattr(self, verb)(*self.pick(which, token))
 
-    @rule(verb=st.sampled_from(("cancel", "retry", "remove", "promote", "log")), which=KEPT)
-    def by_hand(self, verb: str, which: Which) -> None:
+    @rule(verbs=st.sampled_from(("cancel", "retry", "remove", "promote", "log", "log remove")), which=KEPT)
+    def by_hand(self, verbs: str, which: Which) -> None:
         group, job_id, _ = self.pick(which, "none")
-        getattr(self, verb)(group, job_id)
+        for verb in verbs.split():
+            getattr(self, verb)(group, job_id)
 
     @rule(action=st.sampled_from(("cancel", "retry", "delete", "promote")), group=GROUP)
     def bulk(self, action: Action, group: str) -> None:
@@ -404,7 +405,7 @@ class TitanMachine(RuleBasedStateMachine):
 
     def remove(self, group: str, job_id: str) -> None:
         had_log = self.agree(self.store.remove(group, job_id), lambda: self.model.remove(group, job_id))
-        assert not had_log or job_id in self.model.discarded
+        assert had_log is None or had_log == (job_id in self.model.discarded)
 
     def promote(self, group: str, job_id: str) -> None:
         self.agree(self.store.promote(group, job_id), lambda: self.model.promote(group, job_id))

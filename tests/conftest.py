@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -23,6 +24,8 @@ from broker.resp.client import connect
 from broker.resp.multiplexer import Multiplexer
 from broker.resp.notifier import Notifier
 from tests.stores import Store
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # programs of tests inherit it: under nohup they would outlive a terminal
 
 BACKENDS = ("fake", "valkey", "redis")
 NOW = 1_795_461_794_165

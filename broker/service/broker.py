@@ -133,9 +133,7 @@ async def running(
         metrics.add(lag.families)
         metrics.add(store.topology.families)
         logs = _open_logs(settings)
-        first, *others = ((connect_listener(s.redis), store.topology.partitions_of(s)) for s in store.topology.all)
-        notifier = Notifier(*first, *others)
-        await stack.enter_async_context(notifier)
+        notifier = await stack.enter_async_context(_notifier(store))
         await stack.enter_async_context(_task(store.counts.run()))
         metrics.add(store.counts.families)
         store.wake_at_enqueue(notifier.wake)
@@ -153,13 +151,18 @@ async def running(
         app = make_app(Broker(store, logs, notifier, settings, reaper, access, metrics, condition, bulks, sources))
         await stack.enter_async_context(_task(bulks.run()))
         url = await stack.enter_async_context(_listening(app, settings, condition, tls))
-        await stack.enter_async_context(
-            _task(condition.watch.run())
-        )  # last, so that its messages come after those of the start
+        # Late, so that its messages come after those of the start.
+        await stack.enter_async_context(_task(condition.watch.run()))
         membership = Membership(store, url)
         membership.differs.add_done_callback(condition.stop)
         await stack.enter_async_context(_task(membership.run()))
         yield Serving(url, store, redis_cli, partial(_read_again, access, tls), membership)
+
+
+def _notifier(store: JobStore) -> Notifier:
+    """A notifier that listens at each server for the partitions that are there."""
+    first, *others = ((connect_listener(s.redis), store.topology.partitions_of(s)) for s in store.topology.all)
+    return Notifier(*first, *others)
 
 
 def _guards(settings: BrokerSettings) -> tuple[Access, Tls | None]:

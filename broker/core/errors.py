@@ -162,6 +162,13 @@ class StoreFull(TitanError):
     sentence = "The store is out of memory and takes no new jobs for now."
 
 
+class StoreDamaged(TitanError):
+    """A key of the store has another type than Titan gives it: somebody wrote it by hand."""
+
+    word = "STORE_DAMAGED"
+    sentence = "A key of the store has a type that Titan did not give it; titan check names it."
+
+
 class NotDurable(TitanError):
     """The store did not confirm in time that new jobs are on its disk, or cannot confirm it."""
 
@@ -196,6 +203,7 @@ ERRORS: tuple[type[TitanError], ...] = (
     Overloaded,
     StoreUnavailable,
     StoreFull,
+    StoreDamaged,
     NotDurable,
     Stopping,
     TitanError,

@@ -7,9 +7,12 @@ repaired when asked: the sets are the truth.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar, cast
 
+from broker.core.errors import StoreDamaged
 from broker.core.states import STATUSES
+from broker.diagnostics.key_types import literal, parts_of, scan, wrong_types
 from broker.resp import keys
 from broker.resp.replies_to_errors import translate_errors
 from broker.resp.topology import Server
@@ -45,13 +48,22 @@ async def check(
     is_repair: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> list[Finding]:
-    """All findings; with `is_repair` each is repaired as it is found. `progress` gets how many ids each step read."""
+    """All findings; with `is_repair` each is repaired as it is found. `progress` gets how many ids each step read.
+
+    Keys of a wrong type are the only findings where there are some.
+    """
     checker = _Checker(store, scope.group, is_repair=is_repair, progress=progress or (lambda _: None))
     numbers = _numbers(store, scope)
+    servers = dict.fromkeys(store.topology.of(store.partitions[number]) for number in numbers)
+    names = [store.partitions[number] for number in numbers]
+    prefix = store.settings.key_prefix
+    damaged = [finding for server in servers for finding in await wrong_types(server, names, prefix, scope.group)]
+    if damaged:  # the scripts of the check would fail on them
+        return list(dict.fromkeys(damaged))  # servers of a cluster may share a node
     for number in numbers:
         await checker.check_records(number)
     seen = {number: _Seen({}, []) for number in numbers}
-    for server in dict.fromkeys(store.topology.of(store.partitions[number]) for number in numbers):
+    for server in servers:
         await checker.check_keys(server, seen)
     for number, found in seen.items():
         await checker.check_rest(number, found)
@@ -61,15 +73,18 @@ async def check(
 async def steps_of(store: JobStore, scope: Scope = EVERYTHING) -> int:
     """How many ids a check will read, about: each record, each execution, and each job in two sets."""
     total = 0
-    for number in _numbers(store, scope):
-        p = store.partitions[number]
-        redis = store.topology.of(p).redis
-        records = await translate_errors(redis.hlen(keys.jobs(p)))
-        if scope.group:
-            total += records + 2 * await translate_errors(redis.zcard(keys.jobs_of(p, scope.group)))
-        else:
-            total += 3 * records + await translate_errors(redis.hlen(keys.executions(p)))
+    with suppress(StoreDamaged):  # the check will name the key
+        for number in _numbers(store, scope):
+            total += await _ids_of(store, store.partitions[number], scope.group)
     return total
+
+
+async def _ids_of(store: JobStore, p: str, group: str) -> int:
+    redis = store.topology.of(p).redis
+    records = await translate_errors(redis.hlen(keys.jobs(p)))
+    if group:
+        return records + 2 * await translate_errors(redis.zcard(keys.jobs_of(p, group)))
+    return 3 * records + await translate_errors(redis.hlen(keys.executions(p)))
 
 
 def _numbers(store: JobStore, scope: Scope) -> list[int]:
@@ -103,10 +118,11 @@ class _Checker:
     async def check_keys(self, server: Server, seen: dict[int, _Seen]) -> None:
         """Every key of a server: fields of jobs that are gone; and note the groups and sets of each partition."""
         names = {self._store.partitions[number]: number for number in seen}
-        pattern = f"{self._store.settings.key_prefix}:{{*" if len(names) > 1 else f"{_literal(next(iter(names)))}:*"
-        async for found in _scan(server, pattern):
+        prefix = f"{self._store.settings.key_prefix}:{{" if len(names) > 1 else f"{next(iter(names))}:"
+        async for found in scan(server, f"{literal(prefix)}*"):
             job_ids: dict[str, list[str]] = {}
-            for partition, kind, rest in map(_parts_of, found):
+            for partition, name in map(parts_of, found):
+                kind, _, rest = name.partition(":")
                 if partition in names and kind == "job" and not self._group:
                     job_ids.setdefault(partition, []).append(rest)
                 elif partition in names and kind == "group":
@@ -187,30 +203,8 @@ class _Checker:
             sets, after = sets[int(surveyed.cursor) :], surveyed.after
 
 
-def _parts_of(name: str) -> tuple[str, str, str]:
-    """The partition of a key, its kind, and what follows."""
-    tag, _, rest = name.partition("}:")
-    kind, _, rest = rest.partition(":")
-    return tag + "}", kind, rest
-
-
 def _split(items: Sequence[T], n: int) -> Iterable[Sequence[T]]:
     return (items[at : at + n] for at in range(0, len(items), n))
-
-
-def _literal(name: str) -> str:
-    """A name as a pattern of SCAN that matches only itself."""
-    return "".join(f"\\{letter}" if letter in "*?[]\\^" else letter for letter in name)
-
-
-async def _scan(server: Server, pattern: str) -> AsyncIterator[list[str]]:
-    cursor = 0
-    while True:
-        cursor, names = await translate_errors(server.redis.scan(cursor, pattern, SURVEYED))
-        if names:
-            yield [_text(name) for name in names]
-        if not cursor:
-            return
 
 
 async def _members(server: Server, name: str) -> AsyncIterator[list[str]]:

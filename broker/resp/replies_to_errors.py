@@ -52,6 +52,8 @@ def error_of(fault: Exception) -> errors.TitanError:
     text = str(fault)
     if isinstance(fault, exceptions.OutOfMemoryError) or text.startswith("OOM"):
         return errors.StoreFull(retry_after_s=5)
+    if text.startswith("WRONGTYPE"):
+        return errors.StoreDamaged()
     if type(fault) is not exceptions.ResponseError or _AWAY.match(text):  # a subclass is always a fault of the store
         code = CODES.get(type(fault)) or text.partition(" ")[0]
         shown = code if code.isupper() else type(fault).__name__

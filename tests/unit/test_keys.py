@@ -1,6 +1,7 @@
 """Key names: one slot for a partition, the same slots as Redis Cluster counts."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -75,3 +76,15 @@ def test_keys_are_the_words_of_the_design():
     """Names are whole words behind the partition's name."""
     assert all(re.fullmatch(r"titan:\{7\}:[a-z_]+(:.+)?", key) for key in every_key(P))
     assert len(set(every_key(P))) == len(every_key(P))
+
+
+def test_types_of_keys():
+    """Every key in the table of lua/README.md has the type that it says there."""
+    page = (Path(__file__).parents[2] / "lua/README.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`P:.*?) \| (hash|zset|string|stream)\b", page, re.MULTILINE)
+    assert len(rows) > 35
+    for names, type_ in rows:
+        first, *ends = re.findall(r"`([^`]+)`", names)
+        for name in (first, *(first.rpartition(":")[0] + end for end in ends)):
+            assert keys.type_of(name.removeprefix("P:")) == type_, name
+    assert keys.type_of("novelty") is keys.type_of("group:maps:novelty") is None

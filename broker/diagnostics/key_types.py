@@ -1,0 +1,56 @@
+"""Finds keys of another type than Titan gives them. Somebody wrote them by hand, and scripts that meet one fail."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import cast
+
+from broker.resp import keys
+from broker.resp.replies_to_errors import translate_errors
+from broker.resp.topology import Server
+from broker.store.format.replies import Finding
+
+SCANNED = 1000
+"""Keys that one SCAN looks at."""
+
+
+async def scan(server: Server, pattern: str) -> AsyncIterator[list[str]]:
+    """The names of keys, piece by piece; a name may come twice. Raises StoreUnavailable."""
+    cursor = 0
+    while True:
+        cursor, names = await translate_errors(server.redis.scan(cursor, pattern, SCANNED))
+        if names:
+            yield [cast("bytes", name).decode(errors="replace") for name in names]
+        if not cursor:
+            return
+
+
+async def wrong_types(server: Server, names: Sequence[str], prefix: str, group: str = "") -> list[Finding]:
+    """A finding for each key of these partitions, or of one group in them, that has a type of its own."""
+    found: dict[str, Finding] = {}
+    async for some in scan(server, f"{literal(f'{names[0]}:' if len(names) == 1 else f'{prefix}:{{')}*"):
+        known = [(name, *parts_of(name)) for name in some]
+        rows = [row for row in known if row[1] in names and (not group or group_of(row[2]) == group)]
+        asked = server.redis.pipeline(transaction=False)
+        for name, _, _ in rows:
+            asked.type(name)
+        for (name, _, rest), reply in zip(rows, await translate_errors(asked.execute()), strict=True):
+            type_, wanted = reply.decode(), keys.type_of(rest)
+            if wanted and type_ not in {wanted, "none"}:
+                found[name] = Finding(group_of(rest), "", f"the key {name} is a {type_}, not a {wanted}")
+    return list(found.values())
+
+
+def parts_of(name: str) -> tuple[str, str]:
+    """The partition of a key, and what follows it."""
+    tag, _, rest = name.partition("}:")
+    return tag + "}", rest
+
+
+def group_of(rest: str) -> str:
+    """The group of a key by what follows the partition, or ''."""
+    kind, _, more = rest.partition(":")
+    return more.partition(":")[0] if kind == "group" else ""
+
+
+def literal(name: str) -> str:
+    """A name as a pattern of SCAN that matches only itself."""
+    return "".join(f"\\{letter}" if letter in "*?[]\\^" else letter for letter in name)

@@ -1,11 +1,12 @@
 """The front end of a broker with the dialect: its header on every answer, and whom it refuses."""
 
 import asyncio
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from broker.core.dialect import OWN_CLIENT
+from broker.core.dialect import OWN_CLIENT, refusal_of_dialect
 from broker.core.settings import BrokerSettings
 from broker.http.app import DISPATCHER, RequestDispatcher, make_app
 from broker.http.contract import contract_of
@@ -62,6 +63,12 @@ async def test_client_of_titan_is_refused_before_it_takes_a_job(http: Http, path
     assert "Start another broker on the same store without --dialect" in reply.problem.message
     [job] = (await http("GET", path)).json.popitem()[1]
     assert job["deliveries"] == 1
+
+
+def test_page_has_the_sentence() -> None:
+    """The page about the dialect shows what a command says."""
+    page = Path(__file__).parents[2] / "deploy" / "dialect-2016.md"
+    assert f"Error: {refusal_of_dialect('2016', 'The broker at http://127.0.0.1:8081')}\n" in page.read_text("utf-8")
 
 
 async def test_client_of_titan_is_welcome_without_the_dialect(today: Http) -> None:

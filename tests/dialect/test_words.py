@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from broker.core.timestamps import milliseconds
 from tests.api.client import Http, Reply
+from tests.stores import Store
 
 RUBY_STATUSES = ("delayed", "queued", "running", "success", "error", "cancelled")
 """The statuses that the Ruby client 0.3 accepts; it throws at any other."""
@@ -188,10 +190,20 @@ async def test_idempotency_key(http: Http) -> None:
     assert (again.json, again.headers["Idempotency-Replayed"]) == (first.json, "true")
 
 
-async def test_delivery_limit_of_one(http: Http, today: Http) -> None:
-    """With delivery_limit 1, the original's behaviour, a job whose lease has ended fails at once, reason timeout."""
+@WRAPPERS
+async def test_delivery_limit_of_one(http: Http, store: Store, many: str) -> None:
+    """With delivery_limit 1, as the original behaves, a job whose lease has ended fails at once, reason timeout."""
     await http("POST", "/v1/groups", {"group": {"name": "g", "delivery_limit": 1}})
-    await http.enqueue()
-    [job] = (await http("GET", "/v1/jobs?lease=1")).json["jobs"]
-    assert job["deliveries"] == 1
-    assert (await today("GET", "/v1/groups/g")).json["group"]["delivery_limit"] == 1
+    [job] = await http.running()
+    store.now = str(milliseconds(job["expires_at"]) + 1)
+    await store.reap(100)
+    shown = (await http("GET", f"/v1/groups/g/{many}/{job['id']}")).json[many[:-1]]
+    assert (shown["status"], shown["reason"], shown["deliveries"]) == ("error", "timeout", 1)
+
+
+async def test_metrics_count_a_verb_once(http: Http) -> None:
+    """Requests of one verb under both paths are one sample, as the format of Prometheus demands."""
+    for path in ("/v1/jobs", "/v1/tasks", "/v1/tasks"):
+        await http("GET", path)
+    lines = [line for line in (await http("GET", "/metrics")).text.splitlines() if 'requests_total{verb="next"' in line]
+    assert lines == ['titan_requests_total{verb="next",status="200"} 3']

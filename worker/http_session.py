@@ -10,14 +10,18 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from broker.core.dialect import DIALECT_HEADER, OWN_CLIENT, refusal_of_dialect
 from broker.core.errors import StoreUnavailable
-from worker.responses import BrokerSilent, BrokerUnavailable, decode_answer, refusal
+from broker.core.version import own_version
+from worker.responses import BrokerSilent, BrokerUnavailable, SpeaksDialect, decode_answer, refusal
 from worker.unreachable import broker_address, explain_failure
 
 T = TypeVar("T")
 Query = Iterable[tuple[str, str | int]]
 
 _CONNECT_S = 5.0
+_MOST_SHOWN = 64
+"""How many characters of a header are shown."""
 _JSON = {"Content-Type": "application/json"}
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
@@ -25,9 +29,9 @@ _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 class HttpSession:
     """A session with a broker, as an async context manager. Used by one event loop.
 
-    Of several addresses it uses one until it fails, and then the next one for later requests. `tls`: authorities and
-    certificate for a https:// broker, from `tls_of`; without it the authorities of the system. Raises ValueError for
-    an invalid address.
+    It refuses a broker that speaks a dialect: SpeaksDialect. Of several addresses it uses one until it fails, and then
+    the next one for later requests. `tls`: authorities and certificate for a https:// broker, from `tls_of`; without it
+    the authorities of the system. Raises ValueError for an invalid address.
     """
 
     def __init__(
@@ -43,7 +47,9 @@ class HttpSession:
         self._base_urls = [broker_address(url) for url in urls or [""]]
         self._answered = set[int]()
         self._current = 0
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = {"User-Agent": OWN_CLIENT + own_version()}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
         self._tls = tls
         self.timeout_s = timeout_s
         self._connections = connections
@@ -134,11 +140,14 @@ class HttpSession:
                 method, url, params=params, data=content, headers=headers, timeout=limits, allow_redirects=False
             ) as answer:
                 self._answered.add(current)
+                if DIALECT_HEADER in answer.headers:
+                    broker = f"The broker at {self._base_urls[current]}"
+                    raise SpeaksDialect(refusal_of_dialect(answer.headers[DIALECT_HEADER][:_MOST_SHOWN], broker))
                 if answer.status >= 300:
                     raise refusal(answer.status, answer.headers, await answer.read(), self._base_urls[current])
                 may_break = may_pause
                 yield answer
-        except (BrokerUnavailable, StoreUnavailable):
+        except (BrokerUnavailable, SpeaksDialect, StoreUnavailable):
             self._use_next_broker(current)
             raise
         except (_ConnectionDropped, aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -20,6 +20,13 @@ class BrokerUnavailable(TitanError):
     sentence: ClassVar[str] = "The broker cannot be reached; whether the request was carried out is not known."
 
 
+class SpeaksDialect(TitanError):
+    """The broker speaks a dialect for other clients. Nothing was done."""
+
+    word: ClassVar[str] = "SPEAKS_DIALECT"
+    sentence: ClassVar[str] = "The broker speaks a dialect for other clients."
+
+
 class BrokerSilent(BrokerUnavailable):
     """A streamed answer has paused or broken off. The broker may work: ask it again."""
 

@@ -18,6 +18,7 @@ from broker.models.jobs import Job
 from broker.models.results import Problem
 from worker.client import BrokerUnavailable, Client
 from worker.http_session import tls_of
+from worker.responses import SpeaksDialect
 from worker.settings import WorkerSettings
 
 DEFAULT_BROKER_URL = "http://127.0.0.1:8080"
@@ -183,7 +184,7 @@ async def _call(command: Callable[..., Awaitable[int | None]], client: Client, a
 async def _answer(name: str, call: Callable[[str], Awaitable[Job | None]]) -> CommandResult:
     try:
         return CommandResult(id=name, ok=True, job=await call(name))
-    except (BrokerUnavailable, Overloaded, StoreUnavailable):
+    except (BrokerUnavailable, SpeaksDialect, Overloaded, StoreUnavailable):
         raise
     except TitanError as error:
         return CommandResult(id=name, error=Problem(message=error.message, fields=error.fields, code=error.code))

@@ -8,7 +8,7 @@ from broker.diagnostics.doctor_line import line
 from broker.http.handlers.health import STREAM_CHECK_LINES, STREAM_CHECK_S
 from broker.models.doctor import DoctorLine
 from worker.client import Client
-from worker.responses import BrokerSilent, BrokerUnavailable
+from worker.responses import BrokerSilent, BrokerUnavailable, SpeaksDialect
 
 _PAUSE_S = 10.0
 """How long an answer may pause before it counts as broken off."""
@@ -28,6 +28,8 @@ async def look_through_proxies(url: str, token: str, tls: ssl.SSLContext | None)
         except BrokerSilent:
             advice = "A proxy, or a broker that stopped, broke it off: read the log of the proxy, and try again."
             return line(about, f"an answer broke off, or paused for {_PAUSE_S:g} s", advice)
+        except SpeaksDialect as error:
+            return line(about, "refused", error.message)
         except BrokerUnavailable as error:
             return line(about, "no answer", error.message)
         except NotFound:

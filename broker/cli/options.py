@@ -44,7 +44,7 @@ _SOURCES: dict[ParameterSource, Source] = {
 _FIELD = re.compile(r"(?P<what>.*) - at `\$\.(?P<name>\w+).*`")
 _BOUND = re.compile(r"Expected `\w+` (>=|<=|>|<) (\S+)")
 _BOUNDS = {">=": "{} or more", "<=": "{} or less", ">": "more than {}", "<": "less than {}"}
-_WORDS = re.compile(r"\(((?:\w+\|)+\w+)\)")
+_WORDS = re.compile(r"\(((?:\w*\|)+\w+)\)")
 _LETTERS = re.compile(r"\[A-Za-z0-9(?P<signs>[^]]*)\]\{(?P<least>\d+),(?P<most>\d+)\}")
 
 json_option = click.option(
@@ -178,7 +178,7 @@ def _rule(text: str) -> str:
     if found := _BOUND.match(text):
         return _BOUNDS[found[1]].format(found[2].removesuffix(".0"))
     if found := _WORDS.search(text):
-        *words, last = found[1].split("|")
+        *words, last = (word or "empty" for word in found[1].split("|"))
         return f"{', '.join(words)} or {last}"
     if found := _LETTERS.search(text):
         signs = " ".join(found["signs"].replace("\\", ""))

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @example("titan up --open", "titan up --port 9000 --run thumb='convert - -resize 64x64 /tmp/out.png'")
 @click.command()
-@settings_options(BrokerSettings, without=("processes", "tokens", "tls_cert", "tls_key", "tls_client_ca"))
+@settings_options(BrokerSettings, without=("processes", "tokens", "tls_cert", "tls_key", "tls_client_ca", "dialect"))
 @settings_options(WorkerSettings, only=("run", "group", "concurrency"))
 @click.option(
     "--sample/--no-sample", default=True, show_default=True, show_envvar=True, help="Whether to run sample jobs."

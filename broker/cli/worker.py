@@ -139,7 +139,7 @@ def worker(context: click.Context, /, **_: object) -> None:
     Exit codes of the worker:
       0  stopped on request; every job is reported or released
       1  stopped, but at least one job is neither; it is queued again when its lease ends
-      2  the options or TITAN_ variables are wrong
+      2  the options or TITAN_ variables are wrong, or the broker runs with --dialect
     """  # noqa: D301 -- \b keeps the lines of a paragraph
     if context.invoked_subcommand is not None:
         return

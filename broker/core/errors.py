@@ -72,7 +72,11 @@ class MethodNotAllowed(TitanError):
 
 
 class Misdirected(TitanError):
-    """The broker has no tokens and listens on loopback, and the Host header has another name."""
+    """The request must go to another broker, or to another name of this one.
+
+    The broker has no tokens and listens on loopback, and the Host header has another name; or it speaks a dialect, and
+    a client of Titan calls it.
+    """
 
     word = "MISDIRECTED"
     sentence = "This broker does not answer to the host that the request names."

@@ -47,6 +47,14 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
             description="Path under which a proxy shows the broker, such as /titan; the proxy may remove it or not.",
         ),
     ] = ""
+    dialect: Annotated[
+        str,
+        Meta(
+            pattern="^(|2016)$",
+            description="2016: speak to the clients of that time as they expect; the broker then has no dashboard, "
+            "and the commands and workers of Titan use another broker of the store. Empty: the API of today.",
+        ),
+    ] = ""
     redact: Annotated[
         tuple[str, ...],
         Meta(

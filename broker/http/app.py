@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from time import perf_counter
 
@@ -12,26 +12,28 @@ from aiohttp import web
 from broker.core.errors import StoreUnavailable, TitanError, TooSlow
 from broker.core.inline_task import in_task, run_inline
 from broker.http.audited import audited
+from broker.http.contract import Contract, contract_of
 from broker.http.error_responses import STATUS, response_to
-from broker.http.openapi import document
 from broker.http.request.body import WEIGHT, Request, Streamed, header_values
 from broker.http.request.context import AppContext, Broker, Call
 from broker.http.request.query_params import Query, parse
-from broker.http.responses import Response
+from broker.http.responses import Headers, Response
 from broker.http.route import ANY_JOB, Route
-from broker.http.routes import ROUTES
 from broker.http.server.admission import SHED_FIRST, priority_of
 from broker.http.server.fast_request import MAX_BODY_BYTES, FastRequest
-from broker.http.server.fast_router import FastRoute, FastRouter
+from broker.http.server.fast_router import FastRoute
 from broker.http.server.pending_response import PendingResponse
 from broker.http.ui.in_session import answer_in_session
-from broker.http.ui.routes import UI_ROUTES
 from broker.http.view_answers import ViewAnswers
 from broker.metrics.http_requests import GONE, NO_ROUTE, RequestCounts
 
 Sender = PendingResponse | Streamed
 """Knows the address that sent a request."""
 Hook = Callable[[web.Application], Awaitable[None]]
+OnPrepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
+Found = tuple[FastRoute, FastRequest, Mapping[str, str], PendingResponse]
+"""A fast request: its route, itself, the parameters of its path, and where its response goes."""
+Respond = Callable[[FastRoute, FastRequest, Mapping[str, str], PendingResponse], Coroutine[None, None, Response]]
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 __all__ = ["DISPATCHER", "Broker", "RequestDispatcher", "make_app"]
@@ -40,12 +42,14 @@ __all__ = ["DISPATCHER", "Broker", "RequestDispatcher", "make_app"]
 class RequestDispatcher:
     """Answers requests: fast requests of a connection, and those that aiohttp has parsed."""
 
-    def __init__(self, context: AppContext) -> None:
+    def __init__(self, context: AppContext, contract: Contract) -> None:
         self.context = context
         self.most_body_bytes = min(MAX_BODY_BYTES, context.broker.settings.max_body_bytes)
         self.head_s = context.broker.settings.head_timeout_s
-        self.routes = ROUTES if context.dashboard.mode == "off" else (*ROUTES, *UI_ROUTES)
-        self._find = FastRouter(ROUTES, context.dashboard.base_path).find
+        self.routes = contract.routes
+        self._find = contract.find
+        self._answer = partial(_marked, self._respond, contract.headers) if contract.headers else self._respond
+        self._marks = contract.headers
         self._priorities = [priority_of(route.verb) for route in self.routes]
         self._numbers: dict[object, int] = {}
         self._requests = RequestCounts([route.verb for route in self.routes])
@@ -75,7 +79,7 @@ class RequestDispatcher:
             self._start(route, request, path, pending, weight)
         else:
             start = partial(self._start, route, request, path, pending, weight)
-            pending.attach(self._admission.enqueue(priority, weight, start, partial(_refuse, request, pending)))
+            pending.attach(self._admission.enqueue(priority, weight, start, partial(self._refuse, request, pending)))
         return True
 
     def ended(self, pending: PendingResponse, status: int) -> None:
@@ -139,7 +143,7 @@ class RequestDispatcher:
     ) -> None:
         pending.weight = weight
         run = run_inline if route.route.is_quick else in_task
-        pending.attach(run(self._respond(route, request, path, pending), pending.fill))
+        pending.attach(run(self._answer(route, request, path, pending), pending.fill))
 
     async def _respond(
         self, route: FastRoute, request: FastRequest, path: Mapping[str, str], pending: PendingResponse
@@ -152,6 +156,10 @@ class RequestDispatcher:
         if not isinstance(response, Response):
             raise TypeError(f"{route.route.verb} is streamed")
         return response
+
+    def _refuse(self, request: FastRequest, pending: PendingResponse, fault: TitanError) -> None:
+        response = response_to(fault, request.method, request.path, lambda: pending.peer)
+        pending.fill(_with_headers(response, self._marks), None)
 
     def _note(self, fault: Exception) -> None:
         """Refuse waiting requests sooner when the store is away. A log store that is away delays no other request."""
@@ -191,14 +199,19 @@ def make_app(broker: Broker) -> web.Application:
 
     Its `shutdown` ends the long polls. Its `cleanup` waits until undelivered jobs are requeued.
     """
-    context = AppContext(broker, msgspec.json.encode(document()))
-    dispatcher = RequestDispatcher(context)
+    contract = contract_of(broker.settings)
+    if broker.settings.dialect:
+        broker = broker._replace(settings=msgspec.structs.replace(broker.settings, ui="off"))
+    context = AppContext(broker, contract.document)
+    dispatcher = RequestDispatcher(context, contract)
     app = web.Application(middlewares=[context.in_progress.middleware, dispatcher.middleware])
     app[DISPATCHER] = dispatcher
     for number, route in enumerate(dispatcher.routes):
         handler = dispatcher.handler(number, route)
         for path in _paths(route, context.dashboard.base_path):
             app.router.add_route(route.method, path, handler, expect_handler=_expect_later)
+    if contract.headers:
+        app.on_response_prepare.append(_mark(contract.headers))
     app.on_shutdown.append(_stop_waiting(context))
     app.on_cleanup.append(_settle(context))
     return app
@@ -220,8 +233,20 @@ def response_of(response: Response) -> web.Response:
     return sent
 
 
-def _refuse(request: FastRequest, pending: PendingResponse, fault: TitanError) -> None:
-    pending.fill(response_to(fault, request.method, request.path, lambda: pending.peer), None)
+async def _marked(respond: Respond, headers: Headers, *request: *Found) -> Response:
+    """The response with more headers."""
+    return _with_headers(await respond(*request), headers)
+
+
+def _with_headers(response: Response, headers: Headers) -> Response:
+    return msgspec.structs.replace(response, headers=(*response.headers, *headers))
+
+
+def _mark(headers: Headers) -> OnPrepare:
+    async def mark(_: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(headers)
+
+    return mark
 
 
 async def _sent(request: web.Request, response: Response) -> web.Response:

@@ -63,17 +63,17 @@ The headers `X-Forwarded-For` and `X-Forwarded-Proto` count only when they come 
 
 
 @cache
-def document() -> dict[str, Any]:
-    """The whole document. Each call returns the same object: do not change it."""
+def document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
+    """The whole document of these rows. Each call returns the same object: do not change it."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "Titan", "version": _version(), "description": _DESCRIPTION + _codes() + _PROXIES},
         "servers": [{"url": "/"}],
         "paths": {
             path: {route.method.lower(): _operation(route) for route in rows}
-            for path, rows in groupby(sorted(ROUTES, key=lambda route: route.path), key=lambda route: route.path)
+            for path, rows in groupby(sorted(routes, key=lambda route: route.path), key=lambda route: route.path)
         },
-        "components": {"schemas": _components(), "securitySchemes": {"token": _BEARER}},
+        "components": {"schemas": _components(routes), "securitySchemes": {"token": _BEARER}},
     }
 
 
@@ -90,7 +90,7 @@ def _codes() -> str:
 
 def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": route.verb,
+        "operationId": route.operation or route.verb,
         "summary": route.summary,
         **_scope(route),
         "parameters": [*_path_parameters(route), *_query_parameters(route), *_header_parameters(route)],
@@ -206,8 +206,8 @@ def _refusal(errors: list[type[TitanError]]) -> dict[str, Any]:
     return answer
 
 
-def _components() -> dict[str, Any]:
-    bodies = [body for route in ROUTES for body in (route.takes, route.gives)]
+def _components(routes: tuple[Route, ...]) -> dict[str, Any]:
+    bodies = [body for route in routes for body in (route.takes, route.gives)]
     structs = dict.fromkeys(kind for kind in bodies if isinstance(kind, type) and issubclass(kind, Struct))
     _, components = msgspec.json.schema_components((*structs, ProblemWrapper), ref_template=_SCHEMAS)
     return components

@@ -43,6 +43,8 @@ class Route(NamedTuple):
     """Whether a GET changes something."""
     act: str = ""
     """The word under which the audit has it; '' for what is not audited."""
+    operation: str = ""
+    """The name of the operation in the OpenAPI document; '' for the verb."""
 
     @property
     def is_changing(self) -> bool:

@@ -22,7 +22,7 @@ from broker.http.request import query_params
 from broker.http.request.body import FORM, JSON
 from broker.http.route import BROKERS, GROUP, GROUPS, JOB, JOBS, WORKER, WORKERS, Route
 from broker.models.brokers import BrokersWrapper
-from broker.models.groups import GroupPatch, GroupPut, GroupsWrapper, GroupWrapper
+from broker.models.groups import GroupPatch, GroupPost, GroupPut, GroupsWrapper, GroupWrapper
 from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs
 from broker.models.reports import Failure, Finishes, HeldJobs, Release, Start, Success, Touch
 from broker.models.results import Outcomes
@@ -205,6 +205,17 @@ ROUTES: tuple[Route, ...] = (
         answers=("ETag",),
         scope="read",
         is_quick=True,
+    ),
+    Route(
+        "POST",
+        GROUPS,
+        groups.create_group,
+        GroupPost,
+        GroupWrapper,
+        201,
+        (StoreFull,),
+        is_quick=True,
+        act="configure",
     ),
     Route("PUT", GROUP, groups.configure, GroupPut, GroupWrapper, refuses=(StoreFull,), is_quick=True, act="configure"),
     Route(

@@ -38,9 +38,13 @@ class RequestCounts:
         ]
 
     def _counts(self) -> Iterator[Sample]:
+        numbers: dict[tuple[str, int], int] = {}  # two routes may have one verb; its sample comes once
         for kind, row in sorted(self._rows.items()):
             route, status = divmod(kind, 1000)
-            yield Sample(sum(row.counts), {"verb": self._verbs[route], "status": str(status)})
+            sample = self._verbs[route], status
+            numbers[sample] = numbers.get(sample, 0) + sum(row.counts)
+        for (verb, status), number in numbers.items():
+            yield Sample(number, {"verb": verb, "status": str(status)})
 
     def _times(self) -> dict[str, Histogram]:
         times: dict[str, Histogram] = {}

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from broker.models.fields import EnvVars, Image, Note, Retention, Time
+from broker.models.fields import EnvVars, GroupName, Image, Note, Retention, Time
 
 DEFAULT_DELIVERY_LIMIT = 5
 DAY_S = 86_400
@@ -50,6 +50,18 @@ class GroupPut(Struct, frozen=True):
     """The body of `PUT /v1/groups/{g}`."""
 
     group: GroupSettings
+
+
+class NamedSettings(GroupSettings, frozen=True, kw_only=True):
+    """The settings of a group, and the name of the group."""
+
+    name: GroupName
+
+
+class GroupPost(Struct, frozen=True):
+    """The body of `POST /v1/groups`."""
+
+    group: NamedSettings
 
 
 class GroupChanges(Struct, frozen=True, kw_only=True):

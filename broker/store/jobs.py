@@ -5,7 +5,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from broker.core.errors import NotFound
+from broker.core.errors import NotFound, WrongState
 from broker.core.ids import Ids
 from broker.core.states import Status
 from broker.models.history import History
@@ -61,12 +61,18 @@ class Jobs:
         """What happened to the job. Raises NotFound."""
         return history_of(await self._run("show", group, group, job_id))
 
-    async def cancel(self, group: str, job_id: str, actor: str = "") -> Job:
-        """Cancel an unfinished job. `actor` is named in its history. Raises NotFound, WrongState."""
+    async def cancel(self, group: str, job_id: str, actor: str = "", *, may_repeat: bool = True) -> Job:
+        """Cancel an unfinished job. `actor` is named in its history. Raises NotFound, WrongState.
+
+        A job that is cancelled already stays as it is; without `may_repeat` it is a WrongState.
+        """
         row = await self._run("cancel", group, self._clock.now, group, job_id, actor)
+        job = job_of(row)
         if field_of(row, "repeated") is None:
             self._tally.cancelled(group)
-        return job_of(row)
+        elif not may_repeat:
+            raise WrongState(f"The job is cancelled, since {job.completed_at}.")
+        return job
 
     async def retry(self, group: str, job_id: str, actor: str = "") -> Job:
         """Create a job that repeats a finished one; the new job. `actor` is named in its history.

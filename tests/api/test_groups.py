@@ -1,4 +1,4 @@
-"""list_groups, show_group, configure."""
+"""list_groups, show_group, create_group, configure."""
 
 from typing import Any
 
@@ -53,6 +53,47 @@ async def test_configure_replaces(http: Http) -> None:
     await http("PUT", "/v1/groups/g", {"group": ALL})
     group = (await http("PUT", "/v1/groups/g", {"group": {}})).json["group"]
     assert {name: group.get(name) for name in ALL} == {name: DEFAULTS.get(name) for name in ALL}
+
+
+async def test_create_group(http: Http) -> None:
+    """POST makes the group that its body names: 201, and what GET answers."""
+    reply = await http("POST", "/v1/groups", {"group": {"name": "new", **ALL}})
+    assert reply.status == 201
+    assert reply.json["group"] == (await http("GET", "/v1/groups/new")).json["group"]
+    assert {name: reply.json["group"][name] for name in ALL} == ALL
+
+
+async def test_create_group_that_exists(http: Http) -> None:
+    """POST sets a group as PUT does: jobs stay, and a setting that is not given has its default again."""
+    await http.enqueue()
+    await http("PUT", "/v1/groups/g", {"group": ALL})
+    reply = await http("POST", "/v1/groups", {"group": {"name": "g", "max_concurrency": 3}})
+    group = reply.json["group"]
+    assert (reply.status, group["max_concurrency"], group["paused"], group["counts"]["queued"]) == (201, 3, False, 1)
+
+
+async def test_create_group_as_it_was_shown(http: Http) -> None:
+    """A group as GET answers it may be sent to POST: what is not a setting is ignored."""
+    group = (await http("PUT", "/v1/groups/g", {"group": ALL})).json["group"]
+    assert (await http("POST", "/v1/groups", {"group": group})).json["group"] == group
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, "group"),
+        ({"group": {}}, "group.name"),
+        ({"group": {"name": "a b"}}, "group.name"),
+        ({"group": {"name": "g", "max_concurency": 2}}, "group.max_concurency"),
+        ({"group": {"name": "g", "max_concurrency": 0}}, "group.max_concurrency"),
+        ({"group": {"name": "g", "env_vars": {"KEY": "••••"}}}, "group.env_vars"),
+    ],
+)
+async def test_create_group_with_an_invalid_field(http: Http, body: Any, fields: str) -> None:
+    """What is missing or wrong is named, and no group is made."""
+    reply = await http("POST", "/v1/groups", body)
+    assert (reply.status, reply.problem.fields) == (400, fields)
+    assert (await http("GET", "/v1/groups")).json == {"groups": []}
 
 
 async def test_configure_a_group_as_it_was_shown(http: Http) -> None:

@@ -131,6 +131,10 @@ async def _show_group(http: Http) -> Reply:
     return await http("GET", "/v1/groups/g")
 
 
+async def _create_group(http: Http) -> Reply:
+    return await http("POST", "/v1/groups", {"group": {"name": "g", "paused": True}})
+
+
 async def _configure(http: Http) -> Reply:
     return await http("PUT", "/v1/groups/g", {"group": {"paused": True}})
 
@@ -255,6 +259,7 @@ EXAMPLES: dict[str, Example] = {
             _touch_many,
             _list_groups,
             _show_group,
+            _create_group,
             _configure,
             *(_show_stats, _show_group_stats, _show_overview, _watch),
             _adjust,

@@ -76,9 +76,10 @@ class TestGroups:
 
     @pytest.fixture
     def tokens(self, tokens: Tokens) -> Tokens:
-        """One for two groups by name, one for those that begin with b-."""
+        """One for two groups by name, one for those that begin with b-, and one for both with every scope."""
         tokens.add("named", "produce", "consume", "read", groups="a,c")
         tokens.add("pattern", "produce", "consume", "read", groups="b-*")
+        tokens.add("admin-of-some", "admin", groups="a,b-*")
         return tokens
 
     @pytest.fixture
@@ -107,6 +108,14 @@ class TestGroups:
                 continue
             reply = await http(route.method, route.path.format(group_name=group, id=NO_JOB), **tokens.headers("named"))
             assert (reply.status, reply.problem.code) == (403, "forbidden"), group
+
+    async def test_create_another_group(self, http: Http, tokens: Tokens) -> None:
+        """The name in the body of POST counts as one in a path."""
+        some = Caller(http, tokens.headers("admin-of-some"))
+        statuses = {}
+        for group in ("a", "b-x", "other"):
+            statuses[group] = (await some("POST", "/v1/groups", {"group": {"name": group}})).status
+        assert statuses == {"a": 201, "b-x": 201, "other": 403}
 
     async def test_find_a_job_of_another_group(self, admin: Caller, named: Caller) -> None:
         """A job of a group that the token is not for is a 404, as one that does not exist."""

@@ -14,7 +14,7 @@ LOCAL = {"healthz", "openapi", "metrics", "stream_check"}
 READS = {"list_jobs", "show", "find", "read_log", "list_groups", "show_group", "show_overview", "show_stats"}
 READS |= {"list_workers", "show_worker", "list_brokers", "history", "why", "why_group", "failures", "show_group_stats"}
 READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor"}
-NEW = {"enqueue", "retry", "configure", "adjust", "log", "begin_bulk"}
+NEW = {"enqueue", "retry", "create_group", "configure", "adjust", "log", "begin_bulk"}
 """These may make the store larger, and be refused when it is full."""
 
 _LEASE = "0" * 12
@@ -22,6 +22,7 @@ _BODIES: dict[str, Any] = {
     "enqueue": {"jobs": [{"image": "x"}]},
     "finish": {"jobs": [{"group_name": "g", "id": "{id}", "status": "succeeded", "lease": _LEASE}]},
     "touch_many": {"jobs": [{"group_name": "g", "id": "{id}", "lease": _LEASE}]},
+    "create_group": {"group": {"name": "g"}},
     "configure": {"group": {}},
     "adjust": {"group": {}},
     "begin_bulk": {"action": "promote", "dry_run": True},

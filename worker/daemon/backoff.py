@@ -8,12 +8,13 @@ from typing import TypeVar
 
 from broker.core.errors import LimitReached, Overloaded, StoreFull, StoreUnavailable, TitanError, TooSlow
 from broker.core.words import counted
-from worker.responses import BrokerUnavailable
+from worker.responses import BrokerUnavailable, SpeaksDialect
 
 T = TypeVar("T")
 
 PASSING: tuple[type[TitanError], ...] = (
     BrokerUnavailable,
+    SpeaksDialect,
     StoreUnavailable,
     StoreFull,
     LimitReached,

@@ -30,6 +30,7 @@ from worker.host import host_name, own_name
 from worker.jobs.outcome import Failed, Outcome, Released
 from worker.jobs.output import Output
 from worker.jobs.texts import MAX_ERROR, clipped, error_text
+from worker.responses import SpeaksDialect
 from worker.runners import Runner
 from worker.runners.factory import make_runner
 from worker.settings import WorkerSettings
@@ -41,6 +42,8 @@ _LAST_ENDS_S = 1.5
 """The part of that time for jobs that are killed, s."""
 _CLOSING_S = 2.0
 """How long a stop waits in addition, for jobs that do not end, s."""
+_WRONG_BROKER = 2
+"""The exit code of a worker whose first broker speaks a dialect."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,9 +57,10 @@ async def run_worker(
 ) -> int:
     """Run a worker until `stop` is set, or without one until SIGTERM or SIGINT; the exit code.
 
-    0: every job is reported or released. 1: some job is not; it is requeued when its lease ends. `is_hung_up` says at
-    a SIGHUP whether the terminal is closed, which also stops the worker; else its table is read again. A cancellation
-    kills the jobs at once. Raises ValueError for an unreadable table, token or certificate.
+    0: every job is reported or released. 1: some job is not; it is requeued when its lease ends. 2: the first broker
+    that answered speaks a dialect. `is_hung_up` says at a SIGHUP whether the terminal is closed, which also stops the
+    worker; else its table is read again. A cancellation kills the jobs at once. Raises ValueError for an unreadable
+    table, token or certificate.
     """
     tables = Tables(settings)
     runner = make_runner(settings, tables)
@@ -99,6 +103,7 @@ class Worker:
     async def serve(self, stop: asyncio.Event) -> int:
         """Work until `stop` is set, then drain; the exit code. An error in a loop ends the worker."""
         self._stop = stop
+        code = _WRONG_BROKER
         try:
             async with asyncio.TaskGroup() as loops:
                 self._loops = loops
@@ -111,12 +116,14 @@ class Worker:
                 await stop.wait()
                 self._notifier.notify("STOPPING=1")
                 self.quiet()
-                is_clean = await self._drain()
+                code = 0 if await self._drain() else 1
                 for task in others:
                     task.cancel()
+        except* SpeaksDialect as refused:
+            _log.error("%s", refused.exceptions[0])
         finally:
             await self._end()
-        return 0 if is_clean else 1
+        return code
 
     @property
     def signals(self) -> Mapping[signal.Signals, Callable[[], None]]:

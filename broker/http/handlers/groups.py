@@ -1,4 +1,4 @@
-"""The verbs of groups: list_groups, show_group, configure, adjust."""
+"""The verbs of groups: list_groups, show_group, create_group, configure, adjust."""
 
 from msgspec import UNSET
 
@@ -7,7 +7,15 @@ from broker.http.request.context import Call
 from broker.http.request.query_params import GroupsQuery
 from broker.http.responses import Response, json
 from broker.http.ui.masking import MASK
-from broker.models.groups import GroupChanges, GroupPatch, GroupPut, GroupSettings, GroupsWrapper, GroupWrapper
+from broker.models.groups import (
+    GroupChanges,
+    GroupPatch,
+    GroupPost,
+    GroupPut,
+    GroupSettings,
+    GroupsWrapper,
+    GroupWrapper,
+)
 from broker.store.groups import TaggedGroup
 
 
@@ -22,6 +30,16 @@ async def list_groups(call: Call) -> Response:
 async def show_group(call: Call) -> Response:
     """Show a group's settings and counts."""
     return _tagged(await call.store.groups.show_tagged(call.group))
+
+
+async def create_group(call: Call) -> Response:
+    """Create a group with these settings, or replace all settings of a group that exists."""
+    settings = (await call.body(GroupPost)).group
+    name = settings.name
+    call.acted_on = call.acted_on._replace(group=name, detail=_detail(settings))
+    call.grant.check(name)
+    _check(settings)
+    return json(GroupWrapper(await call.store.groups.configure(name, settings, call.grant.name)), 201)
 
 
 async def configure(call: Call) -> Response:
@@ -51,6 +69,8 @@ def _detail(given: GroupSettings | GroupChanges) -> str:
     """What the audit says: the settings with their values, but for those that may be secret or long."""
     words = []
     for name in given.__struct_fields__:
+        if name == "name":
+            continue  # the audit has the group itself
         value = getattr(given, name)
         if value is UNSET or (value is None and isinstance(given, GroupSettings)):
             continue

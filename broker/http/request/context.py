@@ -143,24 +143,25 @@ class Call:
 
     async def body(self, kind: type[Body]) -> Body:
         """The JSON body. A missing body counts as {}."""
-        return decode(kind, await self._read())
+        return decode(kind, await self.read_body())
 
     async def items(self, bulk: type[Bulk[Item]], kind: type[Item]) -> Items[Item]:
         """The items of a bulk body."""
-        return read_items(bulk, kind, await self._read(), self.grant)
+        return read_items(bulk, kind, await self.read_body(), self.grant)
 
     async def failure(self) -> Failure:
         """The body of fail: JSON, a form, the query, or nothing. A field of the body has priority over the query.
 
         `curl -d` sends JSON with the Content-Type of a form. Such a body is recognized as JSON.
         """
-        raw = await self._read((JSON, FORM))
+        raw = await self.read_body((JSON, FORM))
         is_form = media_type(self.request) == FORM and not raw.lstrip().startswith(b"{")
         body = form(Failure, raw) if is_form else decode(Failure, raw)
         query = self.query(query_params.FailQuery)
         return Failure(*(getattr(body, name) or getattr(query, name, None) for name in Failure.__struct_fields__))
 
-    async def _read(self, types: tuple[str, ...] = (JSON,)) -> bytes:
+    async def read_body(self, types: tuple[str, ...] = (JSON,)) -> bytes:
+        """The body as it was sent. Raises what `broker.http.request.body.read_body` raises."""
         request = self.request
         if isinstance(request, FastRequest):
             if not request.body or request.headers.get("Content-Type") == JSON:

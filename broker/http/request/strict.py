@@ -12,7 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import NODEFAULT, Raw, Struct
 
-from broker.models.groups import Group, GroupChanges, GroupSettings
+from broker.models.groups import Group, GroupChanges, GroupSettings, NamedSettings
 from broker.models.jobs import Job, NewJob, NewJobs
 from broker.models.reports import Failure, Finish, Finishes, Held, HeldJobs, Release, Start, Success, Touch
 from broker.models.workers import Receipt
@@ -25,7 +25,7 @@ IGNORED: dict[type[Struct], frozenset[str]] = {
     **dict.fromkeys((Start, Touch, Success, Failure, Release), _REPORTED),
     **dict.fromkeys((Finish, Held), _OF_JOB),
     **dict.fromkeys((Finishes, HeldJobs), frozenset({"cursor"})),
-    **dict.fromkeys((GroupSettings, GroupChanges), frozenset(Group.__struct_fields__)),
+    **dict.fromkeys((GroupSettings, NamedSettings, GroupChanges), frozenset(Group.__struct_fields__)),
 }
 """Fields that a body may have and that are ignored, by struct."""
 _OPEN = frozenset({Receipt})

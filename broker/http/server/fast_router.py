@@ -20,12 +20,15 @@ class FastRoute(NamedTuple):
 
 
 class FastRouter:
-    """Finds routes. aiohttp's router gets a path without a route or with an invalid name, for its 404 or 405."""
+    """Finds routes, numbered from `first` on.
 
-    def __init__(self, routes: Iterable[Route], base_path: str = "") -> None:
+    aiohttp's router gets a path without a route or with an invalid name, for its 404 or 405.
+    """
+
+    def __init__(self, routes: Iterable[Route], base_path: str = "", first: int = 0) -> None:
         self._base_path = base_path
         self._routes: dict[tuple[str, int, str], FastRoute] = {}
-        for number, route in enumerate(routes):
+        for number, route in enumerate(routes, first):
             words = route.path.split("/")
             last = "" if words[-1].startswith("{") else words[-1]
             pattern = re.compile(_PARAMETER.sub(_group, route.path), re.ASCII)

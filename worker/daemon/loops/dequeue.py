@@ -12,6 +12,7 @@ from worker.client import Client
 from worker.daemon.backoff import Backoff
 from worker.daemon.deliveries import Deliveries
 from worker.daemon.loops.upload_logs import LogUploads
+from worker.responses import SpeaksDialect
 from worker.settings import WorkerSettings
 from worker.table.table import Tables
 
@@ -42,9 +43,13 @@ class NextLoop:
         slots = settings.concurrency
         self._max_jobs = min(MAX_JOBS, slots if slots < _MANY_SLOTS else slots // 2)
         self._backoff = Backoff("next")
+        self._has_answered = False
 
     async def run(self) -> None:
-        """Run until cancelled."""
+        """Run until cancelled. Raises SpeaksDialect if the first broker that answers speaks a dialect.
+
+        Later it is a failure as any other: the worker has jobs to report, and another broker may take them.
+        """
         while True:
             await self._uploads.wait_for_room()
             await self.next_once(await self._deliveries.wait_for_slots())
@@ -57,9 +62,15 @@ class NextLoop:
             jobs = await self._client.next(
                 min(n, self._max_jobs), settings.group, self._images, wait_s=settings.wait_s, lease_s=settings.lease_s
             )
+        except SpeaksDialect as error:
+            if not self._has_answered:
+                raise
+            await asyncio.sleep(self._backoff.failed(error))
+            return 0
         except TitanError as error:
             await asyncio.sleep(self._backoff.failed(error))
             return 0
+        self._has_answered = True
         self._backoff.succeeded()
         for job in jobs:
             self._start(job)

@@ -1,0 +1,50 @@
+"""What a front end serves, chosen at the start: the rows, how they are found, the document, and the headers."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from broker.core.dialect import DIALECT_HEADER
+from broker.core.settings import BrokerSettings
+from broker.http.dialect.routes import rows_of_2016
+from broker.http.openapi import document
+from broker.http.responses import Headers
+from broker.http.route import Route
+from broker.http.routes import ROUTES
+from broker.http.server.fast_router import FastRoute, FastRouter
+from broker.http.ui.base_path import base_path_of
+from broker.http.ui.routes import UI_ROUTES
+
+Find = Callable[[str, str], tuple[FastRoute, dict[str, str]] | None]
+
+
+class Contract(NamedTuple):
+    """The rows, of which `find` finds those of the API; the OpenAPI document; and the headers that each answer has."""
+
+    routes: tuple[Route, ...]
+    find: Find
+    document: bytes
+    headers: Headers = ()
+
+
+def contract_of(settings: BrokerSettings) -> Contract:
+    """The contract that these settings ask for. A broker with a dialect has no dashboard."""
+    base_path = base_path_of(settings.base_path)
+    if not settings.dialect:
+        routes = ROUTES if settings.ui == "off" else (*ROUTES, *UI_ROUTES)
+        return Contract(routes, FastRouter(ROUTES, base_path).find, msgspec.json.encode(document()))
+    of_jobs, of_tasks = rows_of_2016(ROUTES)
+    finds = FastRouter(of_jobs, base_path).find, FastRouter(of_tasks, base_path, len(of_jobs)).find
+    return Contract(
+        (*of_jobs, *of_tasks),
+        lambda method, path: finds[0](method, path) or finds[1](method, path),
+        msgspec.json.encode(_document((*of_jobs, *of_tasks), settings.dialect)),
+        ((DIALECT_HEADER, settings.dialect),),
+    )
+
+
+def _document(routes: tuple[Route, ...], dialect: str) -> dict[str, Any]:
+    made = document(routes)
+    text = f"A job broker that speaks the dialect of {dialect}: every answer has the header `{DIALECT_HEADER}`.\n\n"
+    return {**made, "info": {**made["info"], "description": text + made["info"]["description"]}}

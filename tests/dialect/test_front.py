@@ -1,0 +1,90 @@
+"""The front end of a broker with the dialect: its header on every answer, and whom it refuses."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from broker.core.dialect import OWN_CLIENT, refusal_of_dialect
+from broker.core.settings import BrokerSettings
+from broker.http.app import DISPATCHER, RequestDispatcher, make_app
+from broker.http.contract import contract_of
+from broker.http.request.context import AppContext, Broker
+from broker.http.routes import ROUTES
+from broker.http.server.admission import SHED_FIRST
+from broker.logs.storage import Logs
+from broker.resp.notifier import Notifier
+from tests.api.client import NO_JOB, Http
+from tests.dialect.conftest import front
+from tests.stores import Store
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/healthz", 200),
+        ("GET", "/v1/groups", 200),
+        ("GET", "/v1/groups/g/tasks?status=done", 400),
+        ("GET", f"/v1/groups/g/tasks/{NO_JOB}", 404),
+        ("GET", f"/v1/groups/g/tasks/{NO_JOB}/log", 404),
+        ("GET", "/v1/nothing", 404),
+        ("DELETE", "/v1/tasks", 405),
+        ("GET", "/v1/stream-check", 200),
+        ("GET", "/ui/", 404),
+    ],
+)
+async def test_every_answer_says_the_dialect(http: Http, method: str, path: str, status: int) -> None:
+    """Answers, refusals and streams have the header, and there is no dashboard."""
+    reply = await http(method, path)
+    assert (reply.status, reply.headers.getall("Titan-Dialect")) == (status, ["2016"])
+
+
+async def test_refusal_of_a_busy_broker_says_the_dialect(
+    store: Store, logs: Logs, notifier: Notifier, settings: BrokerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 503 of admission control has the header too."""
+    monkeypatch.setattr("broker.http.server.admission.PATIENCE_S", 0.05)
+    monkeypatch.setattr("broker.http.server.admission.LONGEST_S", 0.05)
+    busy = msgspec.structs.replace(settings, dialect="2016", max_in_progress=1)
+    async with front(store, logs, notifier, busy) as http:
+        assert http.runner.app[DISPATCHER].context.admission.admit(SHED_FIRST, 1)
+        async with asyncio.timeout(10):
+            reply = await http("GET", "/v1/groups")
+        assert (reply.status, reply.headers.get("Titan-Dialect")) == (503, "2016")
+
+
+@pytest.mark.parametrize("path", ["/v1/tasks", "/v1/jobs"])
+async def test_client_of_titan_is_refused_before_it_takes_a_job(http: Http, path: str) -> None:
+    """A command or worker of Titan is told what to do, and no job is dispatched to it."""
+    await http.enqueue()
+    reply = await http("GET", path, User_Agent=f"{OWN_CLIENT}0.1.0")
+    assert (reply.status, reply.problem.code) == (421, "misdirected")
+    assert "Start another broker on the same store without --dialect" in reply.problem.message
+    [job] = (await http("GET", path)).json.popitem()[1]
+    assert job["deliveries"] == 1
+
+
+def test_page_has_the_sentence() -> None:
+    """The page about the dialect shows what a command says."""
+    page = Path(__file__).parents[2] / "deploy" / "dialect-2016.md"
+    assert f"Error: {refusal_of_dialect('2016', 'The broker at http://127.0.0.1:8081')}\n" in page.read_text("utf-8")
+
+
+async def test_client_of_titan_is_welcome_without_the_dialect(today: Http) -> None:
+    """A broker without the dialect does not look at the client's name, and says no dialect."""
+    reply = await today("GET", "/v1/groups", User_Agent=f"{OWN_CLIENT}0.1.0")
+    assert (reply.status, reply.headers.get("Titan-Dialect")) == (200, None)
+
+
+async def test_broker_without_the_dialect_pays_nothing(
+    store: Store, logs: Logs, notifier: Notifier, settings: BrokerSettings
+) -> None:
+    """Its rows are the handlers themselves, and a fast request is answered by the dispatcher's own method."""
+    contract = contract_of(settings)
+    assert all(served is row for served, row in zip(contract.routes, ROUTES, strict=False))
+    assert contract.headers == ()
+    broker = Broker(store, logs, notifier, settings)
+    dispatcher = RequestDispatcher(AppContext(broker, contract.document), contract)
+    assert dispatcher._answer == dispatcher._respond
+    assert not make_app(broker).on_response_prepare

@@ -8,11 +8,14 @@ from typing import Self, TypeVar
 
 import aiohttp
 import msgspec
+from titan.addresses import OPTIONS, broker_address
+from titan.answers import refusal
+from titan.errors import BrokerSilent, BrokerUnavailable
 from yarl import URL
 
 from broker.core.errors import StoreUnavailable
-from worker.responses import BrokerSilent, BrokerUnavailable, decode_answer, refusal
-from worker.unreachable import broker_address, explain_failure
+from worker.responses import decode_answer
+from worker.unreachable import explain_failure
 
 T = TypeVar("T")
 Query = Iterable[tuple[str, str | int]]
@@ -40,7 +43,7 @@ class HttpSession:
         connections: int = 100,
     ) -> None:
         urls = [broker_url] if isinstance(broker_url, str) else broker_url
-        self._base_urls = [broker_address(url) for url in urls or [""]]
+        self._base_urls = [broker_address(url, OPTIONS) for url in urls or [""]]
         self._answered = set[int]()
         self._current = 0
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -135,7 +138,7 @@ class HttpSession:
             ) as answer:
                 self._answered.add(current)
                 if answer.status >= 300:
-                    raise refusal(answer.status, answer.headers, await answer.read(), self._base_urls[current])
+                    raise refusal(answer.status, answer.headers, await answer.read(), self._base_urls[current], OPTIONS)
                 may_break = may_pause
                 yield answer
         except (BrokerUnavailable, StoreUnavailable):
@@ -160,24 +163,6 @@ class HttpSession:
 
     def _total_limit(self, extra_s: float = 0.0) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(total=self.timeout_s + extra_s, sock_connect=_CONNECT_S)
-
-
-def tls_of(ca_file: str = "", cert_file: str = "") -> ssl.SSLContext | None:
-    """The TLS context for a broker with these authorities and this client certificate; None for the system's default.
-
-    Raises ValueError for an unusable file.
-    """
-    if not (ca_file or cert_file):
-        return None
-    at = ca_file
-    try:
-        tls = ssl.create_default_context(cafile=ca_file or None)
-        at = cert_file
-        if cert_file:
-            tls.load_cert_chain(cert_file)
-    except OSError as error:
-        raise ValueError(f"{at} cannot be used: {error.strerror or error}") from error
-    return tls
 
 
 class _ConnectionDropped(Exception):

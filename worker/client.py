@@ -33,9 +33,7 @@ from broker.models.stats import Stats, Window
 from broker.models.why import Explanation
 from broker.models.workers import Announcement, Order, Orders, Receipt, Worker, WorkersWrapper, WorkerWrapper
 from worker.http_session import HttpSession, Query
-from worker.responses import BrokerSilent, BrokerUnavailable, decode_answer
-
-__all__ = ["BrokerSilent", "BrokerUnavailable", "Client"]
+from worker.responses import decode_answer
 
 _PIECE_BYTES = 256 * 1024
 _FOLLOW_PAUSE_S = 60.0

@@ -3,8 +3,9 @@
 import ssl
 from typing import TypedDict
 
+from titan.addresses import tls_of
+
 from broker.core.settings_schema import token_from
-from worker.http_session import tls_of
 from worker.settings import WorkerSettings
 
 

@@ -8,13 +8,16 @@ from typing import Self, TypeVar
 
 import aiohttp
 import msgspec
+from titan.addresses import OPTIONS, broker_address
+from titan.answers import refusal
+from titan.errors import BrokerSilent, BrokerUnavailable, SpeaksDialect
 from yarl import URL
 
 from broker.core.dialect import DIALECT_HEADER, OWN_CLIENT, refusal_of_dialect
 from broker.core.errors import StoreUnavailable
 from broker.core.version import own_version
-from worker.responses import BrokerSilent, BrokerUnavailable, SpeaksDialect, decode_answer, refusal
-from worker.unreachable import broker_address, explain_failure
+from worker.responses import decode_answer
+from worker.unreachable import explain_failure
 
 T = TypeVar("T")
 Query = Iterable[tuple[str, str | int]]
@@ -44,7 +47,7 @@ class HttpSession:
         connections: int = 100,
     ) -> None:
         urls = [broker_url] if isinstance(broker_url, str) else broker_url
-        self._base_urls = [broker_address(url) for url in urls or [""]]
+        self._base_urls = [broker_address(url, OPTIONS) for url in urls or [""]]
         self._answered = set[int]()
         self._current = 0
         self._headers = {"User-Agent": OWN_CLIENT + own_version()}
@@ -144,7 +147,7 @@ class HttpSession:
                     broker = f"The broker at {self._base_urls[current]}"
                     raise SpeaksDialect(refusal_of_dialect(answer.headers[DIALECT_HEADER][:_MOST_SHOWN], broker))
                 if answer.status >= 300:
-                    raise refusal(answer.status, answer.headers, await answer.read(), self._base_urls[current])
+                    raise refusal(answer.status, answer.headers, await answer.read(), self._base_urls[current], OPTIONS)
                 may_break = may_pause
                 yield answer
         except (BrokerUnavailable, SpeaksDialect, StoreUnavailable):
@@ -169,24 +172,6 @@ class HttpSession:
 
     def _total_limit(self, extra_s: float = 0.0) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(total=self.timeout_s + extra_s, sock_connect=_CONNECT_S)
-
-
-def tls_of(ca_file: str = "", cert_file: str = "") -> ssl.SSLContext | None:
-    """The TLS context for a broker with these authorities and this client certificate; None for the system's default.
-
-    Raises ValueError for an unusable file.
-    """
-    if not (ca_file or cert_file):
-        return None
-    at = ca_file
-    try:
-        tls = ssl.create_default_context(cafile=ca_file or None)
-        at = cert_file
-        if cert_file:
-            tls.load_cert_chain(cert_file)
-    except OSError as error:
-        raise ValueError(f"{at} cannot be used: {error.strerror or error}") from error
-    return tls
 
 
 class _ConnectionDropped(Exception):

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 from msgspec import Struct
+from titan.addresses import tls_of
+from titan.errors import BrokerUnavailable, SpeaksDialect
 
 from broker.cli.options import refuse_non_text
 from broker.cli.output import JsonList, line
@@ -16,9 +18,7 @@ from broker.core.settings_schema import settings_of, token_from
 from broker.http.request.decoding import convert
 from broker.models.jobs import Job
 from broker.models.results import Problem
-from worker.client import BrokerUnavailable, Client
-from worker.http_session import tls_of
-from worker.responses import SpeaksDialect
+from worker.client import Client
 from worker.settings import WorkerSettings
 
 DEFAULT_BROKER_URL = "http://127.0.0.1:8080"

@@ -7,6 +7,7 @@ from functools import partial
 
 import click
 from msgspec import UNSET
+from titan.addresses import OPTIONS, broker_address
 
 from broker.cli.client_options import pages, with_broker
 from broker.cli.commands import CommandGroup
@@ -24,7 +25,6 @@ from worker.daemon.parent_watch import run_below_parent
 from worker.daemon.resilient_loop import run_until_done
 from worker.settings import WorkerSettings
 from worker.table.table import read_table
-from worker.unreachable import broker_address
 
 _COLUMNS = ("name", "host", "state", "order", "busy", "slots", "runner", "version", "seen")
 _name_argument = click.argument("name", metavar="NAME")
@@ -161,7 +161,7 @@ def _check(settings: WorkerSettings) -> None:
         raise click.UsageError("TITAN_GROUP tells a job its own group; the setting is TITAN_GROUPS.")
     try:
         for url in settings.broker_url:
-            broker_address(url)
+            broker_address(url, OPTIONS)
         table = read_table(settings)
         credentials_of(settings)
     except ValueError as error:

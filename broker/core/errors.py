@@ -1,216 +1,66 @@
-"""The closed list of errors: each has one word, one class and one sentence.
+"""The errors of the broker, which are those of its Python client, and why a process cannot start.
 
-A script replies with the word in capitals. In small letters it is the `code` of an error body. The HTTP status of each
-class is in `broker.http.error_responses`.
+A script replies with the word of an error in capitals. The HTTP status of each class is in
+`broker.http.error_responses`.
 """
 
-from typing import ClassVar
+from titan.errors import (
+    BY_WORD,
+    ERRORS,
+    Changed,
+    CrossSite,
+    Forbidden,
+    IdempotencyMismatch,
+    Invalid,
+    LeaseLost,
+    LimitReached,
+    MethodNotAllowed,
+    Misdirected,
+    NotDurable,
+    NotFound,
+    Overloaded,
+    Stopping,
+    StoreDamaged,
+    StoreFull,
+    StoreUnavailable,
+    TitanError,
+    TooLarge,
+    TooMany,
+    TooSlow,
+    Unauthorized,
+    UnsupportedType,
+    WrongState,
+)
+
+__all__ = [
+    "BY_WORD",
+    "ERRORS",
+    "Changed",
+    "CrossSite",
+    "Forbidden",
+    "IdempotencyMismatch",
+    "Invalid",
+    "LeaseLost",
+    "LimitReached",
+    "MethodNotAllowed",
+    "Misdirected",
+    "NotDurable",
+    "NotFound",
+    "Overloaded",
+    "StartFailed",
+    "Stopping",
+    "StoreDamaged",
+    "StoreFull",
+    "StoreUnavailable",
+    "TitanError",
+    "TooLarge",
+    "TooMany",
+    "TooSlow",
+    "Unauthorized",
+    "UnsupportedType",
+    "WrongState",
+]
 
 
 class StartFailed(Exception):
     """A process cannot start. The text is one line that says what is missing."""
-
-
-class TitanError(Exception):
-    """A refusal or a fault that is reported to a client. `message` is a sentence for people."""
-
-    word: ClassVar[str] = "INTERNAL"
-    sentence: ClassVar[str] = "Something went wrong inside the broker; its log has the details."
-
-    def __init__(self, message: str = "", *, fields: str = "", retry_after_s: int | None = None) -> None:
-        super().__init__(message or self.sentence)
-        self.message = message or self.sentence
-        self.fields = fields
-        self.retry_after_s = retry_after_s
-
-    @property
-    def code(self) -> str:
-        """The word in small letters, as in an error body."""
-        return self.word.lower()
-
-
-class Invalid(TitanError):
-    """A field is missing, of the wrong type or out of bounds."""
-
-    word = "INVALID"
-    sentence = "The request is not valid."
-
-
-class Unauthorized(TitanError):
-    """The request has no token, or an unknown one."""
-
-    word = "UNAUTHORIZED"
-    sentence = "A valid token is needed."
-
-
-class Forbidden(TitanError):
-    """The token does not have the scope or the group."""
-
-    word = "FORBIDDEN"
-    sentence = "The token does not allow this."
-
-
-class CrossSite(TitanError):
-    """A browser sent this request for a page of another site, and it would change something."""
-
-    word = "CROSS_SITE"
-    sentence = "A page of another site may not do this."
-
-
-class NotFound(TitanError):
-    """The job does not exist in this group, or the group, log or path does not exist."""
-
-    word = "NOT_FOUND"
-    sentence = "There is no such job in this group."
-
-
-class MethodNotAllowed(TitanError):
-    """The path exists, but not with this method."""
-
-    word = "METHOD_NOT_ALLOWED"
-    sentence = "This path does not take that method."
-
-
-class Misdirected(TitanError):
-    """The request must go to another broker, or to another name of this one.
-
-    The broker has no tokens and listens on loopback, and the Host header has another name; or it speaks a dialect, and
-    a client of Titan calls it.
-    """
-
-    word = "MISDIRECTED"
-    sentence = "This broker does not answer to the host that the request names."
-
-
-class TooSlow(TitanError):
-    """The body did not arrive in time."""
-
-    word = "TOO_SLOW"
-    sentence = "The request's body did not arrive in time."
-
-
-class WrongState(TitanError):
-    """The job's status does not allow the verb."""
-
-    word = "WRONG_STATE"
-    sentence = "The job's status does not allow this."
-
-
-class LeaseLost(TitanError):
-    """The lease token is not that of the delivery that holds the job."""
-
-    word = "LEASE_LOST"
-    sentence = "Another delivery holds the job."
-
-
-class Changed(TitanError):
-    """If-Match names another state of the group than the one that it has."""
-
-    word = "CHANGED"
-    sentence = "The group was changed meanwhile."
-
-
-class TooLarge(TitanError):
-    """The body, a payload or a log exceeds its limit."""
-
-    word = "TOO_LARGE"
-    sentence = "The request's body is too large."
-
-
-class UnsupportedType(TitanError):
-    """This path does not accept the Content-Type or Content-Encoding."""
-
-    word = "UNSUPPORTED_TYPE"
-    sentence = "The body's type is not supported."
-
-
-class IdempotencyMismatch(TitanError):
-    """The Idempotency-Key was used with another body."""
-
-    word = "IDEMPOTENCY_MISMATCH"
-    sentence = "This Idempotency-Key was used with another body."
-
-
-class LimitReached(TitanError):
-    """A limit is reached: the group is paused, is at its max_concurrency or rate_limit, or has too many jobs."""
-
-    word = "LIMIT_REACHED"
-    sentence = "A limit is reached; try again later."
-
-
-class TooMany(TitanError):
-    """More jobs match a bulk than its at_most. Nothing was done."""
-
-    word = "TOO_MANY"
-    sentence = "More jobs match than at_most."
-
-
-class Overloaded(TitanError):
-    """The broker has more requests in progress than max_in_progress. Nothing was done."""
-
-    word = "OVERLOADED"
-    sentence = "The broker has more to do than it can; nothing was done, try again."
-
-
-class StoreUnavailable(TitanError):
-    """The store does not answer, or refuses work. The request may or may not have been carried out."""
-
-    word = "STORE_UNAVAILABLE"
-    sentence = "The store is not available; whether the request was carried out is not known."
-
-
-class StoreFull(TitanError):
-    """The store is out of memory: it takes no new jobs, but still dispatches and finishes the existing ones."""
-
-    word = "STORE_FULL"
-    sentence = "The store is out of memory and takes no new jobs for now."
-
-
-class StoreDamaged(TitanError):
-    """A key of the store has another type than Titan gives it: somebody wrote it by hand."""
-
-    word = "STORE_DAMAGED"
-    sentence = "A key of the store has a type that Titan did not give it; titan check names it."
-
-
-class NotDurable(TitanError):
-    """The store did not confirm in time that new jobs are on its disk, or cannot confirm it."""
-
-    word = "NOT_DURABLE"
-    sentence = "The store did not confirm in time that the jobs are on its disk."
-
-
-class Stopping(TitanError):
-    """The broker is stopping. Clients must send nothing more to it."""
-
-    word = "STOPPING"
-    sentence = "This broker is stopping; try again, at another broker or at this one after its restart."
-
-
-ERRORS: tuple[type[TitanError], ...] = (
-    Invalid,
-    Unauthorized,
-    Forbidden,
-    CrossSite,
-    NotFound,
-    MethodNotAllowed,
-    TooSlow,
-    WrongState,
-    LeaseLost,
-    Changed,
-    TooLarge,
-    UnsupportedType,
-    Misdirected,
-    IdempotencyMismatch,
-    LimitReached,
-    TooMany,
-    Overloaded,
-    StoreUnavailable,
-    StoreFull,
-    StoreDamaged,
-    NotDurable,
-    Stopping,
-    TitanError,
-)
-
-BY_WORD: dict[str, type[TitanError]] = {error.word: error for error in ERRORS}

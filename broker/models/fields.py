@@ -39,6 +39,18 @@ NewImage = Annotated[
 ]
 """The image of a new job. The decoder does not check its pattern: for 1,000 jobs that would take longer than the rest.
 The handler of enqueue checks it, once for each different image."""
+NewPayload = Annotated[
+    str,
+    Meta(
+        description="What the job works on: any text. A payload that is an object, a list or a number is sent as its "
+        "JSON text.",
+        examples=["hello", '{"to": "ann"}'],
+        extra={
+            "words": "a text: send an object, a list, a number, true or false as its JSON text, such as "
+            '"payload": "{\\"to\\": \\"ann\\"}"'
+        },
+    ),
+]
 Delay = Annotated[int, Meta(ge=0, le=31_536_000, description="Wait before the job is queued, in s.")]
 Timeout = Annotated[int, Meta(ge=1, le=604_800, description="How long a consumer may hold the job, in s.")]
 Priority = Annotated[int, Meta(ge=0, le=2, description="Higher first; first in, first out inside one priority.")]

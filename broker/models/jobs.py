@@ -12,6 +12,7 @@ from broker.models.fields import (
     Delay,
     MaxRetries,
     NewImage,
+    NewPayload,
     Priority,
     RetriesDelay,
     Time,
@@ -36,7 +37,7 @@ class NewJob(Struct, frozen=True, kw_only=True):
     """
 
     image: NewImage | None = None
-    payload: Annotated[str, Meta(description="What the job works on: any text.")] | None = None
+    payload: NewPayload | None = None
     delay: Delay | None = None
     timeout: Timeout | None = None
     priority: Priority | None = None

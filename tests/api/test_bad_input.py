@@ -26,6 +26,9 @@ NEW_JOB: list[tuple[str, Any]] = [
     ("image", ["i"]),
     ("payload", 5),
     ("payload", {}),
+    ("payload", {"to": "ann"}),
+    ("payload", ["ann"]),
+    ("payload", True),
     ("delay", -1),
     ("delay", 31_536_001),
     ("delay", "5"),
@@ -375,6 +378,20 @@ async def test_enqueue_with_a_hostile_idempotency_key(http: Http, snapshot: Snap
     reply = await http("POST", JOBS, {"jobs": [{"image": "i"}]}, Idempotency_Key=key)
     _refused(reply, "Idempotency-Key")
     assert await snapshot() == before
+
+
+@pytest.mark.parametrize("payload", [{"to": "ann"}, ["ann"], 5, 0.5, True])
+async def test_enqueue_with_a_payload_that_is_no_text(http: Http, payload: Any) -> None:
+    """The message says how to send such a payload, and the example in it is accepted."""
+    reply = await http("POST", JOBS, {"jobs": [{"image": "i"}, {"image": "i", "payload": payload}]})
+    assert reply.status == 400
+    assert reply.problem.fields == "jobs[1].payload"
+    rule = "send an object, a list, a number, true or false as its JSON text, such as "
+    sentence, _, shown = reply.problem.message.partition(rule)
+    assert sentence == "jobs[1].payload must be a text: "
+    job = json.loads(f"{{{shown.removesuffix('.')}}}")
+    assert json.loads(job["payload"]) == {"to": "ann"}
+    assert (await http("POST", JOBS, {"jobs": [{"image": "i", **job}]})).status == 201
 
 
 @pytest.mark.parametrize("settings", [BrokerSettings(max_payload_bytes=100, key_prefix="small")])

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import web
+from titan.errors import BrokerUnavailable
 
 from broker.cli.job.log import followed, stored
 from broker.models.jobs import Job, JobWrapper
-from worker.client import BrokerUnavailable, Client
+from worker.client import Client
 
 Reply = Callable[[web.StreamResponse, str], Awaitable[None]]
 JOB = "0hYjB6dJb7Pq2Xk9"

@@ -1,17 +1,19 @@
 """The rooms of the code: each room imports only rooms before it, and only its own libraries."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
 
 TOP = Path(__file__).parents[2]
 ORDER = (
-    "core < models, metrics < resp, auth, embedded < store < logs < reaper, diagnostics < http < service"
+    "library < core < models, metrics < resp, auth, embedded < store < logs < reaper, diagnostics < http < service"
     " < bench < worker < cli"
 )
 """A room imports rooms to its left. Inside a room every import is allowed except a cycle."""
 LIBRARIES = {
+    "library": (),
     "core": (),
     "models": (),
     "metrics": (),
@@ -29,19 +31,32 @@ LIBRARIES = {
     "cli": ("click", "uvloop"),
 }
 """Libraries that a room may import in addition to the standard library and msgspec."""
-WORKER_KNOWS = {"core", "models"}
-"""The worker is a normal client: it imports only errors and API bodies of the broker."""
-READ_ENVIRONMENT = ("broker/core/settings_schema.py", "broker/embedded/server.py", "broker/cli/", "worker/settings.py")
+WORKER_KNOWS = {"library", "core", "models"}
+"""The worker is a normal client: it imports the client library, and errors and API bodies of the broker."""
+READ_ENVIRONMENT = (
+    "broker/core/settings_schema.py",
+    "broker/embedded/server.py",
+    "broker/cli/",
+    "worker/settings.py",
+    "worker/library/titan/settings.py",
+)
 """Settings come from one module. The embedded server and jobs inherit the rest of the environment."""
 
 RANK = {room.strip(): rank for rank, rooms in enumerate(ORDER.split("<")) for room in rooms.split(",")}
 FILES = sorted(path for folder in ("broker", "worker") for path in (TOP / folder).rglob("*.py"))
-MODULES = {path: ".".join(path.relative_to(TOP).with_suffix("").parts).removesuffix(".__init__") for path in FILES}
+MODULES = {
+    path: ".".join(path.relative_to(TOP).with_suffix("").parts)
+    .removesuffix(".__init__")
+    .removeprefix("worker.library.")
+    for path in FILES
+}
 
 
 def room_of(module):
     """The room of a module. A package's `__main__` starts the command line, so it belongs to `cli`."""
     first, *rest = module.split(".")
+    if first == "titan":
+        return "library"
     if rest[-1:] == ["__main__"]:
         return "cli"
     return first if first == "worker" else rest[0] if rest else None
@@ -67,7 +82,7 @@ def test_rooms_import_only_rooms_before_them(path):
     """A module imports only its own room and rooms to the left."""
     room = room_of(MODULES[path])
     for name in IMPORTS[path]:
-        if name.partition(".")[0] in {"broker", "worker"} and (other := room_of(name)) != room:
+        if name.partition(".")[0] in {"broker", "worker", "titan"} and (other := room_of(name)) != room:
             assert room is not None, f"{MODULES[path]} imports {name}"
             assert other is not None, f"{MODULES[path]} imports {name}, which has no room"
             assert RANK[other] < RANK[room], f"{MODULES[path]} ({room}) imports {name} ({other})"
@@ -93,12 +108,19 @@ def test_every_exemption_is_used():
 def test_every_room_has_a_rank_and_libraries():
     """A new folder of the broker is a new room and needs a rank in the order."""
     folders = {path.name for path in (TOP / "broker").iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders | {"worker"} == set(RANK) == set(LIBRARIES)
+    assert folders | {"worker", "library"} == set(RANK) == set(LIBRARIES)
 
 
 def test_the_top_of_the_broker_has_rooms_only():
     """Next to its rooms `broker/` has only `__init__` and `__main__`."""
     assert {path.name for path in (TOP / "broker").glob("*.py")} == {"__init__.py", "__main__.py"}
+
+
+def test_the_library_needs_only_itself():
+    """The client library imports the standard library and itself; its async form imports aiohttp when it is used."""
+    for path in (path for path in FILES if room_of(MODULES[path]) == "library"):
+        allowed = {"titan", *sys.stdlib_module_names, *(("aiohttp", "yarl") if path.stem == "async_session" else ())}
+        assert {name.partition(".")[0] for name in IMPORTS[path]} <= allowed, path
 
 
 def test_imports_have_no_cycle():

@@ -77,11 +77,12 @@ def test_moves_in_the_page_are_those_of_the_code():
 def test_rooms_in_the_page_are_the_folders():
     """The table in broker/README.md has a row for each room, in the order of imports."""
     page = (TOP / "broker/README.md").read_text("utf-8")
-    [line] = re.findall(r"^core <.*$", page, re.MULTILINE)
+    [line] = re.findall(r"^library <.*$", page, re.MULTILINE)
     rooms = re.findall(r"\w+", line)
     assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == rooms
     assert {path.name for path in (TOP / "broker").iterdir() if path.is_dir() and path.name[0] != "_"} == set(rooms) - {
-        "worker"
+        "worker",
+        "library",
     }
 
 

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
+from titan.errors import SpeaksDialect
 
 from broker.core.dialect import DIALECT_HEADER
 from tests.conftest import eventually
 from worker.client import Client
 from worker.daemon.daemon import run_worker
-from worker.responses import SpeaksDialect
 from worker.settings import WorkerSettings
 
 EMPTY = '{"jobs":[]}'

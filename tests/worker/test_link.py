@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from aiohttp import web
+from titan.errors import BrokerUnavailable
 
 from broker.core.errors import StoreUnavailable, TitanError
-from worker.client import BrokerUnavailable, Client
+from worker.client import Client
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from titan.addresses import broker_address, tls_of
+from titan.errors import BrokerUnavailable
 
 from tests.security.certificates import Authority
-from worker.client import BrokerUnavailable, Client
-from worker.http_session import tls_of
-from worker.unreachable import broker_address, explain_failure
+from worker.client import Client
+from worker.unreachable import explain_failure
 
 KEY = aiohttp.client_reqrep.ConnectionKey("h", 80, False, True, None, None, None)  # noqa: FBT003
 

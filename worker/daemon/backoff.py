@@ -6,9 +6,10 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from titan.errors import BrokerUnavailable, SpeaksDialect
+
 from broker.core.errors import LimitReached, Overloaded, StoreFull, StoreUnavailable, TitanError, TooSlow
 from broker.core.words import counted
-from worker.responses import BrokerUnavailable, SpeaksDialect
 
 T = TypeVar("T")
 

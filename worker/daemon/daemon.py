@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 
+from titan.errors import SpeaksDialect
+
 from broker.core.service_notifier import ServiceNotifier
 from broker.core.settings_schema import notify_socket
 from broker.core.version import own_version
@@ -30,7 +32,6 @@ from worker.host import host_name, own_name
 from worker.jobs.outcome import Failed, Outcome, Released
 from worker.jobs.output import Output
 from worker.jobs.texts import MAX_ERROR, clipped, error_text
-from worker.responses import SpeaksDialect
 from worker.runners import Runner
 from worker.runners.factory import make_runner
 from worker.settings import WorkerSettings

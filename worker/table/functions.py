@@ -1,25 +1,19 @@
-"""Python functions as jobs: `@job` registers one, `--app package.module` imports its module.
-
-from worker import job
-
-@job                                # image "thumbnail", or @job("any/name")
-def thumbnail(payload: str) -> None: ...
-"""
+"""Python functions as jobs: `@job` of titan.functions registers one, `--app package.module` imports its module."""
 
 import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any
 
 from msgspec import Struct
+from titan.functions import registered
 
 from broker.models.jobs import Job
 from worker.jobs.texts import error_text
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Handler(Struct, frozen=True):
@@ -28,20 +22,6 @@ class Handler(Struct, frozen=True):
     call: Callable[..., Any]
     is_async: bool
     takes_job: bool
-
-
-_handlers: dict[str, Handler] = {}
-
-
-@overload
-def job(name: F) -> F: ...
-@overload
-def job(name: str) -> Callable[[F], F]: ...
-def job(name: str | F) -> F | Callable[[F], F]:
-    """Register a function for jobs of this image; the default is the name of the function."""
-    if callable(name):
-        return _register(name.__name__, name)
-    return lambda function: _register(name, function)
 
 
 def load(apps: Sequence[str]) -> Mapping[str, Handler]:
@@ -57,12 +37,12 @@ def load(apps: Sequence[str]) -> Mapping[str, Handler]:
             importlib.import_module(app)
         except (Exception, SystemExit) as error:
             raise ValueError(f"app {app!r} cannot be imported: {error_text(error)}") from error
-    return _handlers if apps else {}
+    return {name: _handler(function) for name, function in registered.items()} if apps else {}
 
 
 def find(name: str) -> Handler:
     """The function of this name. Raises KeyError."""
-    return _handlers[name]
+    return _handler(registered[name])
 
 
 def call(handler: Handler, job: Job) -> Any:
@@ -71,10 +51,6 @@ def call(handler: Handler, job: Job) -> Any:
     return handler.call(payload, job) if handler.takes_job else handler.call(payload)
 
 
-def _register(name: str, function: F) -> F:
-    if name in _handlers and _handlers[name].call is not function:
-        raise ValueError(f"{name!r} has a handler already")
-    _handlers[name] = Handler(
-        function, inspect.iscoroutinefunction(function), len(inspect.signature(function).parameters) > 1
-    )
-    return function
+@cache
+def _handler(function: Callable[..., Any]) -> Handler:
+    return Handler(function, inspect.iscoroutinefunction(function), len(inspect.signature(function).parameters) > 1)

@@ -5,6 +5,8 @@ import random
 import time
 from collections.abc import Callable
 
+from titan.errors import SpeaksDialect
+
 from broker.core.errors import TitanError
 from broker.models.fields import MAX_JOBS
 from broker.models.jobs import Job
@@ -12,7 +14,6 @@ from worker.client import Client
 from worker.daemon.backoff import Backoff
 from worker.daemon.deliveries import Deliveries
 from worker.daemon.loops.upload_logs import LogUploads
-from worker.responses import SpeaksDialect
 from worker.settings import WorkerSettings
 from worker.table.table import Tables
 

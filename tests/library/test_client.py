@@ -1,0 +1,179 @@
+"""The Python client: every verb against a real broker."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from titan import Client, Conflict, IdempotencyMismatch, Invalid, Job, NewJob, NotFound, TitanError, WrongState
+
+pytestmark = pytest.mark.slow
+
+
+def run_next(client: Client, group: str, *, reason: str = "") -> Job:
+    """Take the next job of the group and report it: a failure if there is a reason."""
+    with client.consume(group) as jobs:
+        delivery = next(jobs)
+        if reason:
+            delivery.fail(reason, "it broke")
+        else:
+            delivery.succeed()
+        return delivery.job
+
+
+def test_enqueue_has_all_fields(client: Client, group: str) -> None:
+    """Every field arrives, and durations may be timedeltas; what is not given has the broker's default."""
+    job = client.enqueue(
+        group,
+        image="send",
+        payload="to: ann",
+        delay=timedelta(minutes=1, microseconds=1),
+        timeout=7,
+        priority=2,
+        max_retries=3,
+        retries_delay=timedelta(seconds=9),
+    )
+    assert (job.status, job.image, job.payload, job.delay, job.timeout) == ("delayed", "send", "to: ann", 61, 7)
+    assert (job.priority, job.max_retries, job.retries_delay) == (2, 3, 9)
+    assert client.get(group, job.id) == job
+    plain = client.enqueue(group, image="send")
+    assert (plain.status, plain.payload, plain.timeout, plain.completed_at) == ("queued", "", 60, None)
+    assert abs(plain.created_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("payload", [{"to": "Zoë", "n": [1, 2.5, None]}, ["a"], 5, 0.5, True])
+def test_a_payload_that_is_no_text_is_json(client: Client, group: str, payload: object) -> None:
+    """It is sent as JSON text, and `json` decodes it; a str is sent as it is, and bytes are refused."""
+    job = client.enqueue(group, image="send", payload=payload)
+    assert isinstance(job.payload, str)
+    assert job.json() == payload
+    assert client.enqueue(group, image="send", payload='"x').payload == '"x'
+    with pytest.raises(TypeError, match="decode the bytes"):
+        client.enqueue(group, image="send", payload=b"x")
+
+
+def test_many_jobs_keep_their_order(client: Client, group: str) -> None:
+    """More jobs than one call may have, from a generator, as NewJobs and as dicts; a list reads all pages."""
+    made = client.enqueue_many(group, (NewJob("send", str(n)) if n % 2 else _fields(n) for n in range(1001)))
+    assert [job.payload for job in made] == [str(n) for n in range(1001)]
+    assert [job.id for job in client.list(group, statuses="queued", page_size=400)] == [job.id for job in made]
+    assert next(client.list(group, newest_first=True)).id == made[-1].id
+    assert [job.payload for job in client.list(group, statuses=["queued", "failed"], text="99", image="send")] == [
+        str(n) for n in range(1001) if "99" in str(n)
+    ]
+    assert list(client.list(group, created_after=datetime.now(UTC) + timedelta(days=1))) == []
+
+
+def _fields(n: int) -> dict[str, object]:
+    return {"image": "send", "payload": str(n)}
+
+
+def test_the_same_key_enqueues_once(client: Client, group: str) -> None:
+    """A repeat with the key gives the same jobs, also of several calls; another body is refused."""
+    jobs = [NewJob("send", str(n)) for n in range(1001)]
+    made = client.enqueue_many(group, jobs, key=f"all-{group}")
+    assert [job.id for job in client.enqueue_many(group, jobs, key=f"all-{group}")] == [job.id for job in made]
+    one = client.enqueue(group, image="send", key=f"one-{group}")
+    assert client.enqueue(group, image="send", key=f"one-{group}") == one
+    with pytest.raises(IdempotencyMismatch):
+        client.enqueue(group, image="other", key=f"one-{group}")
+
+
+def test_a_finished_job(client: Client, group: str) -> None:
+    """Cancel, which may be repeated, retry, which may not, delete, and the errors of what is not possible."""
+    job = client.enqueue(group, image="send")
+    assert client.cancel(group, job.id) == client.cancel(group, job.id)
+    again = client.retry(group, job.id)
+    assert (again.retry_of, client.get(group, job.id).retried_by) == (job.id, again.id)
+    with pytest.raises(Conflict):
+        client.retry(group, job.id)
+    with pytest.raises(WrongState, match="queued"):
+        client.delete(group, again.id)
+    client.delete(group, job.id)
+    with pytest.raises(NotFound):
+        client.get(group, job.id)
+    later = client.enqueue(group, image="send", delay=60)
+    assert client.promote(group, later.id).status == "queued"
+
+
+def test_errors_have_the_text_of_the_broker(client: Client, group: str) -> None:
+    """An error names the field and the code of the answer."""
+    with pytest.raises(Invalid, match=r"^jobs\[1\]\.priority must be a whole number from 0 to 2\.$") as raised:
+        client.enqueue_many(group, [NewJob("send"), NewJob("send", priority=3)])
+    assert (raised.value.fields, raised.value.code) == ("jobs[1].priority", "invalid")
+    assert isinstance(raised.value, TitanError)
+    with pytest.raises(TypeError, match="max_retry"):
+        client.enqueue_many(group, [{"image": "send", "max_retry": 3}])
+
+
+def test_wait_until_a_job_is_finished(client: Client, group: str) -> None:
+    """It waits, and returns the job as it ended; a job that does not end in time is a TimeoutError."""
+    job = client.enqueue(group, image="send")
+    with pytest.raises(TimeoutError, match=rf"{job.id} did not finish within 0\.1 s; it is queued"):
+        client.wait(group, job.id, timeout_s=0.1)
+    worker = threading.Timer(0.2, run_next, (client, group))
+    worker.start()
+    assert client.wait(group, job.id, timeout_s=30).has_succeeded
+    worker.join()
+    with pytest.raises(NotFound):
+        client.wait(group, "0" * 16, timeout_s=5)
+
+
+def test_wait_follows_retries(client: Client, group: str) -> None:
+    """The result is the last retry, unless it is not wanted; a failure is a result."""
+    job = client.enqueue(group, image="send", max_retries=1, retries_delay=0)
+    run_next(client, group, reason="first")
+    run_next(client, group, reason="second")
+    last = client.wait(group, job.id, timeout_s=30)
+    assert (last.retry_of, last.status, last.reason, last.error) == (job.id, "failed", "second", "it broke")
+    first = client.wait(group, job.id, timeout_s=30, follow_retries=False)
+    assert (first.id, first.reason, first.retried_by) == (job.id, "first", last.id)
+
+
+def test_a_log(client: Client, group: str) -> None:
+    """The log that the consumer wrote, whole or its last lines."""
+    job = client.enqueue(group, image="send")
+    with client.consume(group) as jobs:
+        delivery = next(jobs)
+        with delivery:
+            delivery.write_log("one\nzwei ü\ndrei\n")
+    assert client.log(group, job.id) == "one\nzwei ü\ndrei\n"
+    assert client.log(group, job.id, tail=1) == "drei\n"
+    with pytest.raises(NotFound):
+        client.log(group, client.enqueue(group, image="send").id)
+
+
+def test_several_threads_share_a_client(client: Client, group: str) -> None:
+    """Calls at once do not mix up their answers."""
+    found: list[bool] = []
+
+    def enqueue(name: int) -> None:
+        found.extend(
+            client.enqueue(group, image="send", payload=f"{name}-{n}").payload == f"{name}-{n}" for n in range(20)
+        )
+
+    threads = [threading.Thread(target=enqueue, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 160
+
+
+def test_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch, broker: str, group: str) -> None:
+    """Without arguments the address and the token come from variables; an invalid one is named, a token not shown."""
+    monkeypatch.setenv("TITAN_BROKER_URL", f"http://127.0.0.1:1;{broker}")
+    monkeypatch.setenv("TITAN_TOKEN", "t-1")
+    start = time.monotonic()
+    with Client() as client:
+        assert client.enqueue(group, image="send").group_name == group
+    assert time.monotonic() - start < 5
+    with pytest.raises(ValueError, match="url names no broker"):
+        Client("")
+    with pytest.raises(ValueError, match="does not begin with http"):
+        Client("127.0.0.1:8080")
+    with pytest.raises(ValueError, match="printable ASCII") as raised:
+        Client(token="sécret")
+    assert "cret" not in str(raised.value)
+    with pytest.raises(ValueError, match=r"no-such\.pem cannot be used"):
+        Client("https://h", ca_file="no-such.pem")

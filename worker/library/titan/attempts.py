@@ -1,0 +1,108 @@
+"""When a call is sent again, and how long to wait before: for `Client` and `AsyncClient`."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+from titan.calls import Call
+from titan.errors import (
+    BrokerUnavailable,
+    BrokerUnreachable,
+    LimitReached,
+    NotDurable,
+    Overloaded,
+    Stopping,
+    StoreFull,
+    StoreUnavailable,
+    TitanError,
+    TooSlow,
+    Unavailable,
+)
+from titan.jobs import Job
+
+NOTHING_DONE = (BrokerUnreachable, Overloaded, Stopping, LimitReached, StoreFull)
+"""Errors after which any call may be sent again: it was not carried out."""
+PERHAPS_DONE = (BrokerUnavailable, StoreUnavailable, NotDurable, TooSlow)
+"""Errors after which only a call may be sent again that changes nothing when it is carried out twice."""
+PASSING = (Unavailable, LimitReached, TooSlow)
+"""Errors that end without a change of the request."""
+
+_FIRST_S, _LONGEST_S = 0.2, 5.0
+
+
+class Attempts:
+    """The attempts at one call: `retries` after the first one, with waits that double from 0.2 s up to 5 s."""
+
+    def __init__(self, call: Call[Any], retries: int) -> None:
+        self._call = call
+        self._left = retries
+        self._failures = 0
+        self._was_perhaps_done = False
+
+    def is_done(self, error: TitanError) -> bool:
+        """Whether the error means that an earlier attempt was carried out."""
+        return self._was_perhaps_done and isinstance(error, self._call.done)
+
+    def pause_s(self, error: TitanError) -> float:
+        """How long to wait before the next attempt, s. Raises the error if there is no other attempt."""
+        is_undone = isinstance(error, NOTHING_DONE)
+        is_perhaps_done = not is_undone and isinstance(error, PERHAPS_DONE)
+        if self._left <= 0 or not (is_undone or (is_perhaps_done and self._call.may_repeat)):
+            raise error
+        self._left -= 1
+        self._failures += 1
+        self._was_perhaps_done |= is_perhaps_done
+        return backoff_s(self._failures, error)
+
+
+def backoff_s(failures: int, error: TitanError) -> float:
+    """How long to wait after this many failures in a row, s; never shorter than the broker asks for."""
+    longest_s = min(_LONGEST_S, _FIRST_S * 2.0 ** min(failures - 1, 16))
+    return (error.retry_after_s or 0) + random.uniform(longest_s / 2, longest_s)  # noqa: S311 -- no secret
+
+
+class Waiting:
+    """What `wait` waits for: the end of a job, or of the last job that retries it.
+
+    It asks with growing intervals, from 0.05 s up to 2 s. While the broker is away it continues, once it has answered.
+    """
+
+    def __init__(self, job_id: str, timeout_s: float | None, *, follow_retries: bool) -> None:
+        self.job_id = job_id
+        self._last: Job | None = None
+        self._follows = follow_retries
+        self._timeout_s = timeout_s
+        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._pause_s = 0.05
+        self._failures = 0
+
+    def pause_after(self, job: Job) -> float | None:
+        """How long to wait before the next look, s; None: this job is the result. Raises TimeoutError."""
+        self._last, self._failures = job, 0
+        if self._follows and job.status == "failed" and job.retried_by:
+            self.job_id = job.retried_by
+            self._pause_s = 0.05
+            return self._within(0.0)
+        if job.is_finished:
+            return None
+        self._pause_s = min(self._pause_s * 1.5, 2.0)
+        return self._within(self._pause_s)
+
+    def pause_after_failure(self, error: TitanError) -> float:
+        """The same after an error. Raises the error if it does not pass, or if the broker has never answered."""
+        if self._last is None or not isinstance(error, PASSING):
+            raise error
+        self._failures += 1
+        return self._within(backoff_s(self._failures, error))
+
+    def _within(self, pause_s: float) -> float:
+        """The pause, shortened to the deadline. Raises TimeoutError after the deadline."""
+        if self._deadline is None:
+            return pause_s
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            status = f"; it is {self._last.status}" if self._last else ""
+            raise TimeoutError(f"The job {self.job_id} did not finish within {self._timeout_s:g} s{status}.")
+        return min(pause_s, left_s)

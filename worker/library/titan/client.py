@@ -1,0 +1,196 @@
+"""The client in its plain form: one method a verb, and nothing beyond the standard library."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from titan import calls
+from titan.attempts import Attempts, Waiting
+from titan.connections import Connections
+from titan.consuming import Consumer
+from titan.errors import TitanError
+from titan.jobs import NewJob
+from titan.settings import client_settings
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+    from titan.jobs import Job, Seconds
+
+T = TypeVar("T")
+
+
+class Client:
+    """A client of a broker. It may be used by several threads, and as a context manager, which closes it.
+
+        with Client("http://127.0.0.1:8080", token="…") as client:
+            job = client.enqueue("mail", image="send", payload={"to": "ann"})
+            print(client.wait("mail", job.id).status)
+
+    `url`: the address of the broker, or several: the next one is used when one fails. Default: the environment variable
+    TITAN_BROKER_URL (several are separated by ;), else http://127.0.0.1:8080.
+    `token`: needed if the broker has a file of tokens. Default: the environment variable TITAN_TOKEN.
+    `ca_file`: the authorities that sign the certificate of a https:// broker. Default: those of the system.
+    `cert_file`: the client's certificate and key, in one PEM file. `tls`: a context of the caller instead of these two.
+    `timeout_s`: how long to wait for an answer, s. A long poll has its own time in addition.
+    `retries`: how often a call is repeated after an error that passes, such as a broker that cannot be reached. A call
+    is repeated only if that cannot do anything twice; an enqueue has an Idempotency-Key for that. 0: never.
+
+    Every method raises a class of `titan.errors` with the text of the broker. ValueError: an argument is invalid.
+    """
+
+    def __init__(
+        self,
+        url: str | Sequence[str] | None = None,
+        *,
+        token: str | None = None,
+        ca_file: str = "",
+        cert_file: str = "",
+        tls: ssl.SSLContext | None = None,
+        timeout_s: float = 10.0,
+        retries: int = 5,
+    ) -> None:
+        self._settings = client_settings(url, token, tls, ca_file, cert_file, timeout_s, retries)
+        self._connections = Connections(self._settings)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. A later call opens new ones."""
+        self._connections.close()
+
+    def enqueue(
+        self,
+        group: str,
+        *,
+        image: str | None = None,
+        payload: Any = None,
+        delay: Seconds | None = None,
+        timeout: Seconds | None = None,
+        priority: int | None = None,
+        max_retries: int | None = None,
+        retries_delay: Seconds | None = None,
+        key: str = "",
+        is_durable: bool = False,
+    ) -> Job:
+        """Enqueue one job. The fields are those of `NewJob`; a group may have a default image.
+
+        A payload that is no str is sent as JSON text. `key`: an Idempotency-Key; calls with the same key and the same
+        job enqueue one job within 24 h. `is_durable`: wait until the job is on the disk of the store.
+        """
+        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay)
+        return self._do(calls.enqueue(group, [job], key, is_durable=is_durable))[0]
+
+    def enqueue_many(
+        self, group: str, jobs: Iterable[calls.AnyNewJob], *, key: str = "", is_durable: bool = False
+    ) -> list[Job]:
+        """Enqueue any number of jobs, in order: `NewJob`s, or dicts of their fields.
+
+        Each call has up to 1,000 jobs, and enqueues all of them or none. With a `key` the whole may be repeated after
+        an error in between: what is enqueued already is not enqueued again.
+        """
+        made: list[Job] = []
+        for number, batch in enumerate(calls.batches(jobs)):
+            batch_key = f"{key}-{number}" if key and number else key
+            enqueued = self._do(calls.enqueue(group, batch, batch_key, is_durable=is_durable))
+            made += enqueued
+        return made
+
+    def get(self, group: str, job_id: str) -> Job:
+        """The job as it is now. Raises NotFound."""
+        return self._do(calls.get(group, job_id))
+
+    def wait(self, group: str, job_id: str, *, timeout_s: float | None = None, follow_retries: bool = True) -> Job:
+        """Wait until the job is finished; the job. If it failed and is retried, the last of its retries.
+
+        A job that failed is a result, not an error. Raises TimeoutError after `timeout_s`, and NotFound.
+        """
+        waiting = Waiting(job_id, timeout_s, follow_retries=follow_retries)
+        while True:
+            try:
+                job = self.get(group, waiting.job_id)
+                pause_s = waiting.pause_after(job)
+            except TitanError as error:
+                pause_s = waiting.pause_after_failure(error)
+            if pause_s is None:
+                return job
+            time.sleep(pause_s)
+
+    def cancel(self, group: str, job_id: str) -> Job:
+        """Cancel a job that is not finished; its worker stops within 2 s. A cancelled one stays as it is.
+
+        Raises WrongState if it succeeded or failed.
+        """
+        return self._do(calls.cancel(group, job_id))
+
+    def retry(self, group: str, job_id: str) -> Job:
+        """Make a job that repeats a finished one, and return it. Raises WrongState if it was retried already."""
+        return self._do(calls.retry(group, job_id))
+
+    def promote(self, group: str, job_id: str) -> Job:
+        """Queue a delayed job now."""
+        return self._do(calls.promote(group, job_id))
+
+    def delete(self, group: str, job_id: str) -> None:
+        """Delete a finished job and its log. Raises WrongState for another one."""
+        self._do(calls.delete(group, job_id))
+
+    def log(self, group: str, job_id: str, *, tail: int | None = None) -> str:
+        """The log of the job so far, or its last `tail` lines. Raises NotFound if there is none."""
+        return self._do(calls.log(group, job_id, tail))
+
+    def consume(
+        self, *groups: str, images: Sequence[str] = (), n: int = 1, lease_s: int = 30, wait_s: int = 20
+    ) -> Consumer:
+        """Take jobs of these groups, or of all, and of these images, or of all. See `Consumer`.
+
+        `n`: how many jobs to take at once. `lease_s`: after how many seconds a job goes back to its queue when this
+        process dies; until then its lease is renewed. `wait_s`: how long one call waits for a job, 0 to 30 s.
+        """
+        return Consumer(self._do, Connections(self._settings), groups, images, n, lease_s, wait_s)
+
+    def list(  # the last method: after it `list` would no longer be the type
+        self,
+        group: str,
+        *,
+        statuses: str | Sequence[str] = (),
+        image: str = "",
+        reason: str = "",
+        text: str = "",
+        created_after: datetime | None = None,
+        newest_first: bool = False,
+        page_size: int = 100,
+    ) -> Iterator[Job]:
+        """All jobs of the group that match, the oldest first; the pages are read as they are needed.
+
+        `statuses`: one, or several. `text`: a part of the payload. `page_size`: 1 to 1,000.
+        """
+        others = {"image": image, "reason": reason, "text": text, "order": "desc" if newest_first else ""}
+        query = calls.list_query(statuses, created_after, others, page_size)
+        cursor, has_more = "", True
+        while has_more:
+            page = self._do(calls.page(group, [*query, ("cursor", cursor)]))
+            yield from page.jobs
+            cursor, has_more = page.cursor, page.cursor != ""
+
+    def _do(self, call: calls.Call[T]) -> T:
+        """Send a call until it is answered, and read the answer."""
+        attempts = Attempts(call, self._settings.retries)
+        while True:
+            try:
+                return call.read(self._connections.send(call.request))
+            except TitanError as error:
+                if attempts.is_done(error):
+                    return call.read(calls.NOTHING)
+                pause_s = attempts.pause_s(error)
+            time.sleep(pause_s)

@@ -1,0 +1,136 @@
+"""Jobs as Python objects: what a producer sends, and what the broker answers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Union
+
+Seconds = Union[int, timedelta]
+"""A duration: whole seconds, or a timedelta, which is rounded up to whole seconds."""
+
+FINISHED = ("succeeded", "failed", "cancelled")
+"""The statuses of jobs that are finished. A finished job never changes its status."""
+
+_TIMES = ("created_at", "started_at", "completed_at", "expires_at")
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job to enqueue. A field without a value gets the default of the broker or of the group.
+
+    `payload` may be a str, which is sent as it is. A dict, list, number or bool is encoded as JSON: the job then has
+    the JSON text, and `Job.json()` decodes it.
+    """
+
+    image: str | None = None
+    """What runs the job: a name in the table of a worker, or a container image; 1 to 255 characters."""
+    payload: Any = None
+    """What the job works on: up to 1 MiB as UTF-8, unless the broker has another limit."""
+    delay: Seconds | None = None
+    """Wait before the job is queued: 0 to 31,536,000 s (a year). Default: 0."""
+    timeout: Seconds | None = None
+    """How long a consumer may hold the job: 1 to 604,800 s (a week). Default: 60 s."""
+    priority: int | None = None
+    """0 to 2; higher ones first. Default: 0."""
+    max_retries: int | None = None
+    """How often a failed job is repeated automatically: 0 to 25. Default: 0."""
+    retries_delay: Seconds | None = None
+    """Wait before each automatic retry: 0 to 31,536,000 s. Default: 60 s."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that are set, as the API has them."""
+        durations = {"delay": self.delay, "timeout": self.timeout, "retries_delay": self.retries_delay}
+        fields = {
+            "image": self.image,
+            "payload": payload_text(self.payload),
+            "priority": self.priority,
+            "max_retries": self.max_retries,
+            **{name: None if value is None else whole_seconds(value) for name, value in durations.items()},
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the broker has it at the time of the answer. Text that does not exist is "", a time is None."""
+
+    id: str
+    """Made by the broker. Later jobs have greater ids."""
+    group_name: str
+    status: str
+    """delayed, queued, running, succeeded, failed or cancelled."""
+    image: str
+    created_at: datetime
+    payload: str = ""
+    delay: int = 0
+    timeout: int = 60
+    priority: int = 0
+    max_retries: int = 0
+    retries_delay: int = 60
+    deliveries: int = 0
+    """How often the job was delivered to a consumer."""
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    expires_at: datetime | None = None
+    """When the lease ends, while the job runs."""
+    reason: str = ""
+    """Why the job is in this status, for programs: timeout, killed, bad_exit, client_request, or another word."""
+    error: str = ""
+    """What went wrong, for people."""
+    retry_of: str = ""
+    """The id of the job that this one retries."""
+    retried_by: str = ""
+    """The id of the job that retries this one."""
+    lease: str = ""
+    """The token of the delivery, for the consumer that holds the job."""
+    env_vars: Mapping[str, str] = field(default_factory=dict)
+    """The environment of the group, for the consumer."""
+    receipts: Sequence[Mapping[str, Any]] = ()
+    """What the last five deliveries used, and how they ended; not in lists."""
+    received: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The job as it was received, with fields that this version of the library does not know."""
+
+    @classmethod
+    def from_json(cls, received: Mapping[str, Any]) -> Job:
+        """The job of an answer. Raises LookupError, TypeError or ValueError if it is none."""
+        known = {name: received[name] for name in cls.__dataclass_fields__ if name in received}
+        known.update({name: _moment(received[name]) for name in _TIMES if received.get(name)})
+        retried_by = received.get("retried_by") or received.get("retry_at") or ""
+        return cls(**{**known, "retried_by": retried_by, "received": received})
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the job is succeeded, failed or cancelled."""
+        return self.status in FINISHED
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether the job is succeeded."""
+        return self.status == "succeeded"
+
+    def json(self) -> Any:
+        """The payload decoded from JSON. Raises ValueError if it is not JSON."""
+        return json.loads(self.payload)
+
+
+def payload_text(payload: Any) -> str | None:
+    """The payload as text: a str as it is, None as None, everything else as JSON. Raises TypeError."""
+    if payload is None or isinstance(payload, str):
+        return payload
+    if isinstance(payload, (bytes, bytearray, memoryview)):
+        raise TypeError("A payload is text: decode the bytes, or encode them with base64, first.")
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+
+
+def whole_seconds(duration: Seconds) -> int:
+    """A duration in whole seconds, rounded up."""
+    return math.ceil(duration.total_seconds()) if isinstance(duration, timedelta) else duration
+
+
+def _moment(text: str) -> datetime:
+    """An RFC 3339 time of the broker, in UTC."""
+    return datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)

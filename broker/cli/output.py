@@ -9,21 +9,18 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any, Protocol, Self
 
 import click
 import msgspec
 
-from broker.core import timestamps
 from broker.core.words import counted
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
 _UNFINISHED = re.compile(r"(?:\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?|[ -/]*)|\r)\Z")
 _LONGEST_SEQUENCE = 4096
-_AGES = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
 def line(text: object) -> str:
@@ -139,17 +136,6 @@ class TerminalText:
         return "\n".join(_clean(part) for part in re.split(r"\r\n|\r|\n", text))
 
 
-def age(at: str) -> str:
-    """The time since an RFC 3339 time: '5s', '12min', '3h', '2d'. By this machine's clock; never negative."""
-    return _span(_seconds_since(at))
-
-
-def when(at: str) -> str:
-    """An RFC 3339 time and its distance from now."""
-    seconds = _seconds_since(at)
-    return f"{at} ({_span(seconds)} ago)" if seconds >= 0 else f"{at} (in {_span(-seconds)})"
-
-
 def is_terminal() -> bool:
     """Whether stdout is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
@@ -202,14 +188,6 @@ class _Count:
         """Overwrite the old number with the new one."""
         self._total += n_steps
         click.echo(f"\r{counted(self._total, self._word)} checked", nl=False, err=True)
-
-
-def _seconds_since(at: str) -> int:
-    return int(datetime.now(UTC).timestamp() - timestamps.milliseconds(at) / 1000)
-
-
-def _span(seconds: int) -> str:
-    return next((f"{seconds // size}{unit}" for size, unit in _AGES if seconds >= size), f"{max(0, seconds)}s")
 
 
 def _clean(text: str) -> str:

@@ -22,6 +22,7 @@ from broker.cli.job.looking import find, history, why
 from broker.cli.job.page import job_page
 from broker.cli.job.raw import raw_options, show_raw
 from broker.cli.job.wait import wait
+from broker.cli.moments import wide_option
 from broker.cli.options import example
 from broker.cli.output import show_json
 from broker.models.jobs import JobWrapper
@@ -42,6 +43,7 @@ def job() -> None:
 @group_argument
 @id_argument
 @raw_options
+@wide_option
 @with_broker
 async def show(client: Client, group: str, job_id: str, *, raw: bool, as_json: bool, **_: object) -> None:
     """Show all fields of one job.

@@ -7,8 +7,10 @@ from typing import Any
 import click
 
 from broker.cli.client_options import group_argument, option, with_broker
+from broker.cli.moments import age, wide_option
 from broker.cli.options import example
-from broker.cli.output import age, listing
+from broker.cli.output import listing
+from broker.cli.quantities import PastMoment
 from broker.core.states import STATUSES, Status
 from broker.core.words import counted
 from broker.models.fields import MAX_JOBS
@@ -21,7 +23,7 @@ _TEXT_FILTERS = {
     "cause": "Only jobs that failed of this cause (titan group failures).",
     "worker": "Only jobs that this worker runs or reported.",
     "text": "Only jobs with this text in their payload.",
-    "created_before": "Only jobs created before this time (RFC 3339).",
+    "created_before": "Only jobs created before this time (yesterday).",
 }
 _COLUMNS = ("id", "status", "image", "created", "age", "reason")
 
@@ -42,8 +44,8 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     decorated = option("--not-retried", is_flag=True, help="Without jobs that were retried.")(decorated)
     for name, words in reversed(_TEXT_FILTERS.items()):
-        metavar = "TIME" if name == "created_before" else "TEXT"
-        decorated = option(f"--{name.replace('_', '-')}", default="", metavar=metavar, help=words)(decorated)
+        kind = PastMoment() if name == "created_before" else click.STRING
+        decorated = option(f"--{name.replace('_', '-')}", default="", type=kind, help=words)(decorated)
     return decorated
 
 
@@ -59,12 +61,13 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @option(
     "--status", "statuses", multiple=True, type=click.Choice(STATUSES), help="Only jobs in this status; repeatable."
 )
-@option("--created-after", default="", metavar="TIME", help="Only jobs created after this time (RFC 3339).")
+@option("--created-after", default="", type=PastMoment(), help="Only jobs created after this time (2 hours ago).")
 @option("-n", "--n", default=50, type=click.IntRange(1, MAX_JOBS), show_default=True, help="Maximum number of jobs.")
 @option("--all", "every", is_flag=True, envvar="TITAN_JOB_LIST_ALL", help="List all jobs, without a limit.")
 @option("--newest", is_flag=True, help="List the newest jobs first.")
 @option("--cursor", default="", help="Continue an earlier list at its end.")
 @filter_options
+@wide_option
 @with_broker
 async def list_(
     client: Client,

@@ -4,6 +4,7 @@ import click
 
 from broker.cli.client_options import EXIT_CODES, id_argument, with_broker
 from broker.cli.job.page import job_page, receipt_line
+from broker.cli.moments import wide_option
 from broker.cli.options import example
 from broker.cli.output import listing, show_json
 from broker.cli.reasons import show_explanation
@@ -30,6 +31,7 @@ async def why(client: Client, names: tuple[str, ...], *, as_json: bool) -> None:
 @example("titan job history 0hYjB6dJb7Pq2Xk9", "titan job history mail 0hYjB6dJb7Pq2Xk9 --json")
 @click.command(epilog=EXIT_CODES)
 @_names_argument
+@wide_option
 @with_broker
 async def history(client: Client, names: tuple[str, ...], *, as_json: bool) -> None:
     """Show what happened to a job, in order.
@@ -49,6 +51,7 @@ async def history(client: Client, names: tuple[str, ...], *, as_json: bool) -> N
 @example("titan job find 0hYjB6dJb7Pq2Xk9")
 @click.command(epilog=EXIT_CODES)
 @id_argument
+@wide_option
 @with_broker
 async def find(client: Client, job_id: str, *, as_json: bool) -> None:
     """Show all fields of a job, in whichever group it is."""

@@ -3,7 +3,8 @@
 import msgspec
 from msgspec import UNSET
 
-from broker.cli.output import page, when
+from broker.cli.moments import exact, when
+from broker.cli.output import page
 from broker.models.jobs import Job
 from broker.models.workers import Receipt
 
@@ -23,7 +24,7 @@ def _shown(job: Job, name: str) -> object:
         return "\n".join(f"{variable}={text}" for variable, text in value.items())
     if name.endswith("_at") and name != "retry_at":
         return when(value)
-    return f"{value} s" if name in {"delay", "timeout", "retries_delay"} else value
+    return exact(value) if name in {"delay", "timeout", "retries_delay"} else value
 
 
 def receipt_line(receipt: Receipt) -> str:

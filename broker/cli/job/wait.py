@@ -9,6 +9,7 @@ import click
 from broker.cli.client_options import REFUSED, TIMED_OUT, group_argument, ids_argument, option, with_broker
 from broker.cli.options import example
 from broker.cli.output import line, listing
+from broker.cli.quantities import Duration
 from broker.cli.streams import end_with_reader
 from broker.core.errors import NotFound
 from broker.core.states import FINISHED
@@ -20,16 +21,14 @@ _FIRST_PAUSE_S = 0.1
 _LAST_PAUSE_S = 5.0
 
 
-@example("titan job wait mail 0hYjB6dJb7Pq2Xk9 --timeout 600 && echo done")
+@example("titan job wait mail 0hYjB6dJb7Pq2Xk9 --timeout 10m && echo done")
 @click.command(
     epilog="Exit codes: 0 all succeeded; 1 a job failed, was cancelled or does not exist; 2 wrong usage; "
     "3 the broker cannot be reached; 124 the timeout ended."
 )
 @group_argument
 @ids_argument
-@option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=0), help="Maximum time to wait, in s; the default is no limit."
-)
+@option("--timeout", "timeout_s", type=Duration(is_whole=False), help="Maximum time to wait; the default is no limit.")
 @option("--follow-retries", is_flag=True, help="When a job has an automatic retry, wait for the retry instead.")
 @with_broker
 async def wait(

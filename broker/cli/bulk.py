@@ -13,8 +13,9 @@ from broker.cli.client_options import EXIT_CODES, REFUSED, from_options, group_a
 from broker.cli.commands import CommandGroup
 from broker.cli.moments import age, when, wide_option
 from broker.cli.options import example
-from broker.cli.output import line, listing, page, progress, show_json
+from broker.cli.output import listing, page, progress, show_json
 from broker.cli.quantities import Duration, PastMoment
+from broker.cli.safe_text import line
 from broker.core.states import STATUSES
 from broker.core.words import counted
 from broker.models.bulk import DEFAULTS, TAKES, Action, Bulk, BulkWrapper, NewBulk

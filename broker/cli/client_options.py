@@ -10,7 +10,8 @@ import click
 from msgspec import Struct
 
 from broker.cli.options import refuse_non_text
-from broker.cli.output import JsonList, line
+from broker.cli.output import JsonList
+from broker.cli.safe_text import line
 from broker.core.errors import Invalid, Overloaded, StoreUnavailable, TitanError
 from broker.core.settings_schema import settings_of, token_from
 from broker.http.request.decoding import convert

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.cli.output import JsonList, TerminalText, TextTable, line, page, show_json
+from broker.cli.output import JsonList, page, show_json
+from broker.cli.safe_text import TerminalText, line
+from broker.cli.table import TextTable
 
 HOSTILE = "a\x1b[2J\x07b\x9b31m\u202ec\r\nd\x7f"
 

@@ -14,7 +14,8 @@ import click
 
 from broker.cli.client_options import group_argument, id_argument, option, with_broker
 from broker.cli.options import example
-from broker.cli.output import TerminalText, is_terminal, show_json
+from broker.cli.output import is_terminal, show_json
+from broker.cli.safe_text import TerminalText
 from broker.cli.streams import end_with_reader
 from broker.core.errors import NotFound
 from broker.core.states import FINISHED

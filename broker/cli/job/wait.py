@@ -8,8 +8,9 @@ import click
 
 from broker.cli.client_options import REFUSED, TIMED_OUT, group_argument, ids_argument, option, with_broker
 from broker.cli.options import example
-from broker.cli.output import line, listing
+from broker.cli.output import listing
 from broker.cli.quantities import Duration
+from broker.cli.safe_text import line
 from broker.cli.streams import end_with_reader
 from broker.core.errors import NotFound
 from broker.core.states import FINISHED

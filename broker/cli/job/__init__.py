@@ -11,6 +11,7 @@ from broker.cli.client_options import (
     group_argument,
     id_argument,
     ids_argument,
+    option,
     with_broker,
 )
 from broker.cli.commands import CommandGroup
@@ -19,13 +20,13 @@ from broker.cli.job.enqueue import enqueue
 from broker.cli.job.list import list_
 from broker.cli.job.log import log
 from broker.cli.job.looking import find, history, why
-from broker.cli.job.page import job_page
+from broker.cli.job.page import job_json
 from broker.cli.job.raw import raw_options, show_raw
+from broker.cli.job.story import tell_story
 from broker.cli.job.wait import wait
 from broker.cli.moments import wide_option
 from broker.cli.options import example
 from broker.cli.output import show_json
-from broker.models.jobs import JobWrapper
 from worker.client import Client
 
 
@@ -42,11 +43,15 @@ def job() -> None:
 @click.command(epilog=EXIT_CODES)
 @group_argument
 @id_argument
+@option("--full", is_flag=True, help="Show the whole payload.")
 @raw_options
 @wide_option
 @with_broker
-async def show(client: Client, group: str, job_id: str, *, raw: bool, as_json: bool, **_: object) -> None:
-    """Show all fields of one job.
+async def show(client: Client, group: str, job_id: str, *, full: bool, raw: bool, as_json: bool, **_: object) -> None:
+    """Show one job: its fields, why it waits, its attempts and its runs.
+
+    The attempts are the jobs that its retries made, and those that it retries; > marks the one that is shown. The runs
+    are its last five deliveries to workers.
 
     With --raw, show how the store keeps the job: record, execution, fields and sets, each with the redis-cli command
     that prints it. This reads the store directly, with the same options as `titan check`, and needs no broker.
@@ -56,9 +61,9 @@ async def show(client: Client, group: str, job_id: str, *, raw: bool, as_json: b
         return
     found = await client.show(group, job_id)
     if as_json:
-        show_json(JobWrapper(found))
+        show_json({"job": job_json(found)})
     else:
-        click.echo(job_page(found))
+        await tell_story(client, found, is_full=full)
 
 
 @example("titan job cancel mail 0hYjB6dJb7Pq2Xk9 0hYjB6dJb7Pq2XkA")

@@ -8,6 +8,7 @@ import click
 
 from broker.cli.client_options import EXIT_CODES, option, with_broker
 from broker.cli.job.all_groups import AllGroups
+from broker.cli.job.page import job_json
 from broker.cli.job.rows import COLUMNS, JobRows, cells, cells_of_group, without_group
 from broker.cli.moments import wide_option
 from broker.cli.options import example
@@ -97,7 +98,7 @@ async def list_(client: Client, group: str | None, *, watch: bool, as_json: bool
     with listing("jobs", columns, row, as_json=as_json) as shown:
         while part is not None:
             jobs, cursor = part
-            shown.show(jobs if as_json else await rows.listed(jobs), cursor)
+            shown.show([job_json(job) for job in jobs] if as_json else await rows.listed(jobs), cursor)
             part = await anext(parts, None)
     wanted.tell()
 

@@ -37,7 +37,7 @@ def bulk() -> None:
     """
 
 
-def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
+def bulk_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of the four actions."""
     for decorate in reversed(
         (
@@ -68,7 +68,7 @@ def _action(action: Action, summary: str, *examples: str) -> click.Command:
     default = ", ".join(DEFAULTS[action])
 
     async def run(client: Client, group: str, *, as_json: bool, **options: Any) -> int:
-        return await _begin(client, action, group, options, as_json=as_json)
+        return await begin_bulk(client, action, group, options, as_json=as_json)
 
     run.__doc__ = (
         f"{summary}\n\nIt takes jobs that are {takes}; without --status those that are {default}. First it counts the "
@@ -76,10 +76,11 @@ def _action(action: Action, summary: str, *examples: str) -> click.Command:
         "bulk show ID`, `titan bulk stop ID`."
     )
     run.__name__ = action
-    return example(*examples)(click.command(action, epilog=EXIT_CODES)(group_argument(_filters(with_broker(run)))))
+    return example(*examples)(click.command(action, epilog=EXIT_CODES)(group_argument(bulk_options(with_broker(run)))))
 
 
-async def _begin(client: Client, action: Action, group: str, options: Mapping[str, Any], *, as_json: bool) -> int:
+async def begin_bulk(client: Client, action: Action, group: str, options: Mapping[str, Any], *, as_json: bool) -> int:
+    """Begin a bulk from the values of `bulk_options`, ask before, and show its progress; the exit code."""
     given = from_options(NewBulk, _fields(action, options))
     if not (given.dry_run or options["yes"]):
         given = await _confirmed(client, group, given)

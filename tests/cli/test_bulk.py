@@ -115,3 +115,26 @@ def test_bulk_help(titan: Titan) -> None:
         shown = titan("bulk", name, "--help")
         assert shown.code == 0
         assert f"titan bulk {name}" in shown.out.split("Example:")[1]
+
+
+def test_job_verbs_for_a_group(titan: Titan, group: str) -> None:
+    """`titan job cancel --group` acts on all jobs that match, as `titan bulk cancel`, and first says how many."""
+    titan.made(group, "--payload", "to: ann")
+    kept = titan.made(group)
+    counted = titan("job", "cancel", "--group", group, "--text", "ann", "--dry-run")
+    assert (counted.code, counted.out.split(" ", 1)[1]) == (0, "done: 1 match\n")
+    ran = titan("job", "cancel", "--group", group, "--text", "ann", "--yes")
+    assert (ran.code, ran.out.split(" ", 1)[1]) == (0, "done: 1 cancelled\n")
+    assert [job["id"] for job in titan("job", "list", group, "--status", "queued", "--json").json["jobs"]] == [kept]
+    deleted = titan("job", "delete", "--group", group, "--status", "cancelled", "--yes")
+    assert deleted.out.endswith("done: 1 deleted\n")
+
+
+@pytest.mark.parametrize(
+    "words", [("mail",), (), ("mail", "a", "--group", "mail"), ("mail", "a", "--status", "queued")]
+)
+def test_job_verbs_need_ids_or_a_group(titan: Titan, words: tuple[str, ...]) -> None:
+    """Ids and filters do not go together, and one of them is needed."""
+    refused = titan("job", "cancel", *words)
+    assert refused.code == 2
+    assert "--group" in refused.err

@@ -80,7 +80,7 @@ def test_attempts_and_runs(titan: Titan, group: str) -> None:
 
 
 def test_attempts_whose_first_is_deleted(titan: Titan, group: str) -> None:
-    """A chain whose beginning is gone counts what is left, and says so with a plus."""
+    """A chain whose beginning is gone counts the jobs that are kept, with a plus."""
     titan.made(group, "--max-retries", "1", "--retries-delay", "2h")
     job = titan.taken(group)
     titan("job", "fail", group, job["id"], "--lease", job["lease"])

@@ -1,4 +1,4 @@
-"""What `titan job show` tells of a job: why it waits, its attempts, its runs; and how `titan job log -f` ends."""
+"""What `titan job show` says about a job: why it waits, its attempts, its runs; and how `titan job log -f` ends."""
 
 import re
 

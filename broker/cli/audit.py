@@ -3,8 +3,9 @@
 import click
 
 from broker.cli.client_options import EXIT_CODES, option, with_broker
+from broker.cli.moments import age, wide_option
 from broker.cli.options import example
-from broker.cli.output import age, listing
+from broker.cli.output import listing
 from broker.models.audit import AuditEntry
 from broker.models.fields import MAX_JOBS
 from worker.client import Client
@@ -17,6 +18,7 @@ _COLUMNS = ("at", "age", "by", "address", "act", "group", "n", "outcome", "ids",
 @option("-n", "--n", default=50, type=click.IntRange(1, MAX_JOBS), show_default=True, help="Maximum number of acts.")
 @option("--all", "every", is_flag=True, envvar="TITAN_AUDIT_ALL", help="List all acts, without a limit.")
 @option("--cursor", default="", help="Continue an earlier list at its end.")
+@wide_option
 @with_broker
 async def audit(client: Client, n: int, cursor: str, *, every: bool, as_json: bool) -> None:
     """List who cancelled, retried, deleted, promoted, configured, ordered, ran a bulk or logged in; the newest first.

@@ -25,7 +25,9 @@ from broker.cli.client_options import (
 )
 from broker.cli.event_loop import run
 from broker.cli.options import example, json_option, refuse_non_text
-from broker.cli.output import TextTable, line, progress, show_json
+from broker.cli.output import progress, show_json
+from broker.cli.safe_text import line
+from broker.cli.table import TextTable
 from broker.core.errors import StoreUnavailable
 
 

@@ -8,8 +8,9 @@ import click
 from broker.cli.client_options import with_broker
 from broker.cli.commands import CommandGroup
 from broker.cli.event_loop import log_to_stderr, run
+from broker.cli.moments import age, when, wide_option
 from broker.cli.options import example, settings_from, settings_options, sources
-from broker.cli.output import age, listing, when
+from broker.cli.output import listing
 from broker.cli.process_setup import prepare_to_serve
 from broker.core.service_notifier import ServiceNotifier
 from broker.core.settings import BrokerSettings
@@ -30,6 +31,7 @@ _COLUMNS = ("name", "version", "address", "since", "reads", "writes", "seen")
 
 @example("titan broker list")
 @click.command("list")
+@wide_option
 @with_broker
 async def list_(client: Client, *, as_json: bool) -> None:
     """List the brokers of the store, with the layouts that they read and write."""

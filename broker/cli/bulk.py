@@ -1,7 +1,6 @@
 """`titan bulk`: retries, cancels, deletes or promotes all jobs of a group that match; lists, shows and stops bulks."""
 
 import asyncio
-import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,8 +11,11 @@ from msgspec import UNSET
 
 from broker.cli.client_options import EXIT_CODES, REFUSED, from_options, group_argument, option, with_broker
 from broker.cli.commands import CommandGroup
+from broker.cli.moments import age, when, wide_option
 from broker.cli.options import example
-from broker.cli.output import age, line, listing, page, progress, show_json, when
+from broker.cli.output import listing, page, progress, show_json
+from broker.cli.quantities import Duration, PastMoment
+from broker.cli.safe_text import line
 from broker.core.states import STATUSES
 from broker.core.words import counted
 from broker.models.bulk import DEFAULTS, TAKES, Action, Bulk, BulkWrapper, NewBulk
@@ -22,22 +24,7 @@ from worker.client import Client
 
 _COLUMNS = ("id", "action", "group", "state", "matched", "done", "skipped", "refused", "a second", "by", "began")
 _LOOK_S = 0.5
-_UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400}
-_AGE = re.compile(r"(\d{1,9})(s|min|m|h|d)?", re.ASCII)
 _DONE = {"retry": "retried", "cancel": "cancelled", "delete": "deleted", "promote": "promoted"}
-
-
-class Age(click.ParamType[int]):
-    """A time span: 90s, 15min, 12h, 7d; a number alone is seconds."""
-
-    name = "age"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Seconds. Fails for other texts."""
-        found = _AGE.fullmatch(str(value))
-        if found is None:
-            self.fail(f"{value!r} is no time span, such as 90s, 15min, 12h or 7d.", param, ctx)
-        return int(found[1]) * _UNITS[found[2] or "s"]
 
 
 @example("titan bulk retry mail --reason smtp_down --dry-run", "titan bulk list")
@@ -50,7 +37,7 @@ def bulk() -> None:
     """
 
 
-def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
+def bulk_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of the four actions."""
     for decorate in reversed(
         (
@@ -59,9 +46,9 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
             option("--reason", help="Only jobs with this reason."),
             option("--cause", help="Only jobs that failed of this cause (titan group failures)."),
             option("--text", help="Only jobs whose payload has this text."),
-            option("--created-before", metavar="TIME", help="Only jobs created before this time (RFC 3339)."),
-            option("--created-after", metavar="TIME", help="Only jobs created after this time (RFC 3339)."),
-            option("--older-than", type=Age(), metavar="AGE", help="Only jobs older than 90s, 15min, 12h or 7d."),
+            option("--created-before", type=PastMoment(), help="Only jobs created before this time (yesterday)."),
+            option("--created-after", type=PastMoment(), help="Only jobs created after this time (2 hours ago)."),
+            option("--older-than", type=Duration(), help="Only jobs older than 90s, 15min, 12h or 7d."),
             option("--retried/--not-retried", default=None, help="Only jobs that were retried, or only others."),
             option("--rate", type=int, metavar="N", help="The most jobs a second."),
             option("--limit", type=int, metavar="N", help="How many jobs at most."),
@@ -81,7 +68,7 @@ def _action(action: Action, summary: str, *examples: str) -> click.Command:
     default = ", ".join(DEFAULTS[action])
 
     async def run(client: Client, group: str, *, as_json: bool, **options: Any) -> int:
-        return await _begin(client, action, group, options, as_json=as_json)
+        return await begin_bulk(client, action, group, options, as_json=as_json)
 
     run.__doc__ = (
         f"{summary}\n\nIt takes jobs that are {takes}; without --status those that are {default}. First it counts the "
@@ -89,10 +76,11 @@ def _action(action: Action, summary: str, *examples: str) -> click.Command:
         "bulk show ID`, `titan bulk stop ID`."
     )
     run.__name__ = action
-    return example(*examples)(click.command(action, epilog=EXIT_CODES)(group_argument(_filters(with_broker(run)))))
+    return example(*examples)(click.command(action, epilog=EXIT_CODES)(group_argument(bulk_options(with_broker(run)))))
 
 
-async def _begin(client: Client, action: Action, group: str, options: Mapping[str, Any], *, as_json: bool) -> int:
+async def begin_bulk(client: Client, action: Action, group: str, options: Mapping[str, Any], *, as_json: bool) -> int:
+    """Begin a bulk from the values of `bulk_options`, ask before, and show its progress; the exit code."""
     given = from_options(NewBulk, _fields(action, options))
     if not (given.dry_run or options["yes"]):
         given = await _confirmed(client, group, given)
@@ -153,6 +141,7 @@ def _show(shown: Bulk, *, as_json: bool) -> None:
 @option("-n", "--n", default=50, type=click.IntRange(1, MAX_JOBS), show_default=True, help="Maximum number of bulks.")
 @option("--all", "every", is_flag=True, envvar="TITAN_BULK_LIST_ALL", help="List all bulks, without a limit.")
 @option("--cursor", default="", help="Continue an earlier list at its end.")
+@wide_option
 @with_broker
 async def list_(client: Client, n: int, cursor: str, *, every: bool, as_json: bool) -> None:
     """List the bulks of the last 7 days, the newest first."""
@@ -168,6 +157,7 @@ async def list_(client: Client, n: int, cursor: str, *, every: bool, as_json: bo
 @example("titan bulk show 0hYjB6dJb7Pq2Xk9")
 @click.command()
 @click.argument("bulk_id", metavar="ID")
+@wide_option
 @with_broker
 async def show(client: Client, bulk_id: str, *, as_json: bool) -> None:
     """Show one bulk and how far it is."""

@@ -12,7 +12,8 @@ from titan.addresses import tls_of
 from titan.errors import BrokerUnavailable, SpeaksDialect
 
 from broker.cli.options import refuse_non_text
-from broker.cli.output import JsonList, line
+from broker.cli.output import JsonList
+from broker.cli.safe_text import line
 from broker.core.errors import Invalid, Overloaded, StoreUnavailable, TitanError
 from broker.core.settings_schema import settings_of, token_from
 from broker.http.request.decoding import convert

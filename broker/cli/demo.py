@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import click
 
-from broker.cli.output import TerminalText, line
+from broker.cli.safe_text import TerminalText, line
 from broker.core.errors import TitanError
 from broker.core.states import STATUSES
 from broker.core.words import counted

@@ -24,8 +24,10 @@ from broker.cli.client_options import (
 from broker.cli.commands import CommandGroup
 from broker.cli.group_looking import failures, why_group
 from broker.cli.group_stats import stats
+from broker.cli.moments import exact, when, wide_option
 from broker.cli.options import RepeatableText, example
-from broker.cli.output import listing, page, show_json, when
+from broker.cli.output import listing, page, show_json
+from broker.cli.quantities import Duration
 from broker.core.errors import Changed, Invalid, NotFound
 from broker.core.states import STATUSES
 from broker.http.request.decoding import convert
@@ -63,13 +65,18 @@ async def list_(client: Client, *, as_json: bool) -> None:
 @example("titan group show mail")
 @click.command()
 @group_argument
+@wide_option
 @with_broker
 async def show(client: Client, group: str, *, as_json: bool) -> None:
     """Show the settings of one group and its number of jobs in each status."""
     _show(await client.group(group), as_json=as_json)
 
 
-@example("titan group set mail --max-concurrency 4 --env SMTP=mx1", "titan group set mail --unset max_concurrency")
+@example(
+    "titan group set mail --max-concurrency 4 --env SMTP=mx1",
+    "titan group set mail --keep-succeeded 30d --keep-failed 90d",
+    "titan group set mail --unset max_concurrency",
+)
 @click.command(
     "set",
 )
@@ -80,15 +87,16 @@ async def show(client: Client, group: str, *, as_json: bool) -> None:
 @option("--paused/--no-paused", default=None, help="Stop or allow the delivery of jobs.")
 @option("--delivery-limit", type=int, metavar="N", help="Deliveries after which a job whose lease ends fails.")
 @option("--require-lease/--no-require-lease", default=None, help="Accept only reports with the lease token, or all.")
-@option("--keep-succeeded", type=int, metavar="S", help="How long succeeded jobs and their logs are kept, in s.")
-@option("--keep-failed", type=int, metavar="S", help="How long failed jobs and their logs are kept, in s.")
-@option("--keep-cancelled", type=int, metavar="S", help="How long cancelled jobs and their logs are kept, in s.")
+@option("--keep-succeeded", type=Duration(), help="How long succeeded jobs and their logs are kept, such as 30d.")
+@option("--keep-failed", type=Duration(), help="How long failed jobs and their logs are kept, such as 30d.")
+@option("--keep-cancelled", type=Duration(), help="How long cancelled jobs and their logs are kept, such as 30d.")
 @option(
     "--env", multiple=True, type=RepeatableText(), metavar="NAME=VALUE", help="Set a variable of its jobs; repeatable."
 )
 @option("--unset-env", multiple=True, type=RepeatableText(), metavar="NAME", help="Remove a variable; repeatable.")
 @option("--note", metavar="TEXT", help="A note for people; it goes when a pause ends.")
 @option("--unset", multiple=True, type=click.Choice(CHANGEABLE), help="Reset to the default; repeatable.")
+@wide_option
 @with_broker
 async def set_(client: Client, group: str, *, as_json: bool, **options: Any) -> None:
     """Change settings of a group, or create the group.
@@ -110,6 +118,7 @@ async def set_(client: Client, group: str, *, as_json: bool, **options: Any) -> 
 @click.command()
 @group_argument
 @option("--note", metavar="TEXT", help="Say why, for people who look at the group.")
+@wide_option
 @with_broker
 async def pause(client: Client, group: str, *, note: str | None, as_json: bool) -> None:
     """Stop the delivery of a group's jobs until it is resumed.
@@ -123,6 +132,7 @@ async def pause(client: Client, group: str, *, note: str | None, as_json: bool) 
 @example("titan group resume mail")
 @click.command()
 @group_argument
+@wide_option
 @with_broker
 async def resume(client: Client, group: str, *, as_json: bool) -> None:
     """Deliver the jobs of a paused group again.
@@ -161,7 +171,7 @@ def _rows(name: str, value: Any) -> list[tuple[str, object]]:
     if name == "env_vars" and value is not UNSET:
         return [(name, "\n".join(f"{variable}={text}" for variable, text in value.items()))]
     if name == "retention":
-        return [(f"keep {status}", f"{getattr(value, status)} s") for status in value.__struct_fields__]
+        return [(f"keep {status}", exact(getattr(value, status))) for status in value.__struct_fields__]
     if name == "counts":
         return [(status, getattr(value, status)) for status in STATUSES]
     return [(name, ("yes" if value else "no") if isinstance(value, bool) else value)]

@@ -8,7 +8,8 @@ from msgspec import UNSET, UnsetType
 
 from broker.cli.client_options import option, with_broker
 from broker.cli.options import example
-from broker.cli.output import TextTable, page, show_json
+from broker.cli.output import page, show_json
+from broker.cli.table import TextTable
 from broker.core.words import counted
 from broker.models.stats import Slot, Stats, Times, Window
 from worker.client import Client

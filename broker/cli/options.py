@@ -12,6 +12,7 @@ import msgspec
 from click.core import ParameterSource
 from msgspec import Struct
 
+from broker.cli.quantities import ByteSize, Duration
 from broker.core.settings_schema import TOKEN_VARIABLE, Setting, is_text, settings_of, unknown_variables
 from broker.models.doctor import Source
 
@@ -148,13 +149,22 @@ class Number(click.types.FloatParamType):
 _TYPES: dict[Any, click.ParamType[Any]] = {bool: click.BOOL, int: click.INT, float: Number()}
 
 
+def _type(setting: Setting) -> click.ParamType[Any]:
+    """The type of an option: names with a unit take durations and sizes as people write them."""
+    if setting.name.endswith("_s") and setting.type in {int, float}:
+        return Duration(is_whole=setting.type is int)
+    if setting.name.endswith("_bytes"):
+        return ByteSize()
+    return _TYPES.get(setting.type, RepeatableText())
+
+
 def _option(setting: Setting) -> Callable[[F], F]:
     is_bool, is_tuple = setting.type is bool, get_origin(setting.type) is tuple
     names = f"{setting.option}/--no-{setting.option[2:]}" if is_bool else setting.option
     return click.option(
         names,
         setting.name,
-        type=_TYPES.get(setting.type, RepeatableText()),
+        type=_type(setting),
         multiple=is_tuple,
         default=setting.default,
         help=setting.description,

@@ -1,34 +1,16 @@
-"""Output of commands: pages and tables for people, JSON for scripts.
+"""Output of commands: pages and lists for people, JSON for scripts. Control characters are escaped in JSON."""
 
-Jobs contain text of other people (reasons, payloads, logs). Control characters in it could take over the terminal of
-the reader (CWE-150). So pages and tables omit them, JSON escapes them, and a log loses them on a terminal.
-"""
-
-import codecs
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from itertools import zip_longest
 from typing import Any, Protocol, Self
 
 import click
 import msgspec
 
-from broker.core import timestamps
+from broker.cli.safe_text import CONTROLS, clean
+from broker.cli.table import Column, FittedTable, TextTable, table_for
 from broker.core.words import counted
-
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
-_UNFINISHED = re.compile(r"(?:\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?|[ -/]*)|\r)\Z")
-_LONGEST_SEQUENCE = 4096
-_AGES = ((86_400, "d"), (3600, "h"), (60, "min"))
-
-
-def line(text: object) -> str:
-    """A value as text without line breaks: control characters and white space become single spaces."""
-    return " ".join(_CONTROLS.sub(" ", str(text)).split())
 
 
 def page(rows: Sequence[tuple[str, object]]) -> str:
@@ -48,37 +30,6 @@ class Listing(Protocol):
 
     def show(self, items: Sequence[Any], cursor: str = "") -> None:
         """Print items. `cursor`: where the list continues after them, '' at the end."""
-
-
-class TextTable:
-    """A table whose columns grow with wider values and never shrink. `row` makes the cells of an item.
-
-    Without column names the table has no header.
-    """
-
-    def __init__(self, columns: Sequence[str], row: Callable[[Any], Sequence[object]]) -> None:
-        self._head = [column.upper() for column in columns]
-        self._row = row
-        self._widths: list[int] = []
-        self._cursor = ""
-
-    def show(self, items: Sequence[Any], cursor: str = "") -> None:
-        """Print items, and the header before the first one."""
-        self._cursor = cursor
-        rows = [[line(value) for value in self._row(item)] for item in items]
-        if rows and self._head:
-            rows.insert(0, self._head)
-            self._head = []
-        for row in rows:
-            self._widths = [max(pair) for pair in zip_longest(self._widths, map(len, row), fillvalue=0)]
-        for row in rows:
-            padded = (f"{cell:<{width}}" for cell, width in zip(row, self._widths, strict=True))
-            click.echo("  ".join(padded).rstrip())
-
-    def end(self) -> None:
-        """Print the cursor to stderr if the list continues."""
-        if self._cursor:
-            click.echo(f"There are more: --all, or --cursor {line(self._cursor)}", err=True)
 
 
 class JsonList:
@@ -104,10 +55,10 @@ class JsonList:
 
 @contextmanager
 def listing(
-    name: str, columns: Sequence[str], row: Callable[[Any], Sequence[object]], *, as_json: bool
+    name: str, columns: Sequence[str | Column], row: Callable[[Any], Sequence[object]], *, as_json: bool
 ) -> Iterator[Listing]:
     """A table or a JSON list. Its end comes also after an error, but not after one of stdout."""
-    shown: JsonList | TextTable = JsonList(name) if as_json else TextTable(columns, row)
+    shown: JsonList | TextTable | FittedTable = JsonList(name) if as_json else table_for(columns, row)
     try:
         yield shown
     except SystemExit:
@@ -116,38 +67,6 @@ def listing(
         shown.end()
         raise
     shown.end()
-
-
-class TerminalText:
-    """Turns the bytes of a log, part by part, into text that is safe on a terminal.
-
-    It removes colours and other escape sequences, also one that is split over two parts, and every other control
-    character except tab and newline. A carriage return becomes a new line, so that a log cannot overwrite its lines.
-    """
-
-    def __init__(self) -> None:
-        self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
-        self._held = ""
-
-    def feed(self, piece: bytes, *, last: bool = False) -> str:
-        """The safe text of the next part. An unfinished sequence at its end is kept for the next call."""
-        text = self._held + self._decode(piece, last)
-        text = _SEQUENCE.sub("", text)
-        end = None if last else _UNFINISHED.search(text)
-        cut = end.start() if end and len(end[0]) < _LONGEST_SEQUENCE else len(text)
-        text, self._held = text[:cut], text[cut:]
-        return "\n".join(_clean(part) for part in re.split(r"\r\n|\r|\n", text))
-
-
-def age(at: str) -> str:
-    """The time since an RFC 3339 time: '5s', '12min', '3h', '2d'. By this machine's clock; never negative."""
-    return _span(_seconds_since(at))
-
-
-def when(at: str) -> str:
-    """An RFC 3339 time and its distance from now."""
-    seconds = _seconds_since(at)
-    return f"{at} ({_span(seconds)} ago)" if seconds >= 0 else f"{at} (in {_span(-seconds)})"
 
 
 def is_terminal() -> bool:
@@ -204,22 +123,10 @@ class _Count:
         click.echo(f"\r{counted(self._total, self._word)} checked", nl=False, err=True)
 
 
-def _seconds_since(at: str) -> int:
-    return int(datetime.now(UTC).timestamp() - timestamps.milliseconds(at) / 1000)
-
-
-def _span(seconds: int) -> str:
-    return next((f"{seconds // size}{unit}" for size, unit in _AGES if seconds >= size), f"{max(0, seconds)}s")
-
-
-def _clean(text: str) -> str:
-    return "\t".join(_CONTROLS.sub("", part) for part in text.split("\t"))
-
-
 def _lines(text: str) -> list[str]:
-    return [_clean(part) for part in text.splitlines()]
+    return [clean(part) for part in text.splitlines()]
 
 
 def _json(value: object) -> str:
     text = msgspec.json.encode(value).decode()
-    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -2,7 +2,8 @@
 
 import click
 
-from broker.cli.output import line, show_json
+from broker.cli.output import show_json
+from broker.cli.safe_text import line
 from broker.models.why import Explanation
 
 

@@ -12,9 +12,10 @@ from titan.addresses import OPTIONS, broker_address
 from broker.cli.client_options import pages, with_broker
 from broker.cli.commands import CommandGroup
 from broker.cli.event_loop import log_to_stderr, loop_factory
+from broker.cli.moments import age as ago
+from broker.cli.moments import when, wide_option
 from broker.cli.options import example, settings_from, settings_options
-from broker.cli.output import age as ago
-from broker.cli.output import listing, page, show_json, when
+from broker.cli.output import listing, page, show_json
 from broker.cli.process_setup import prepare_to_serve
 from broker.models.fields import MAX_JOBS
 from broker.models.workers import Order, Worker, WorkerWrapper
@@ -32,6 +33,7 @@ _name_argument = click.argument("name", metavar="NAME")
 
 @example("titan worker list")
 @click.command("list")
+@wide_option
 @with_broker
 async def list_(client: Client, *, as_json: bool) -> None:
     """List the workers that sent a heartbeat within the last minute."""
@@ -43,6 +45,7 @@ async def list_(client: Client, *, as_json: bool) -> None:
 @example("titan worker status build-1")
 @click.command()
 @_name_argument
+@wide_option
 @with_broker
 async def status(client: Client, name: str, *, as_json: bool) -> None:
     """Show one worker and the ids of its running jobs."""

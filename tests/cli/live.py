@@ -7,7 +7,7 @@ import pty
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,18 +111,20 @@ class Titan:
         result: Result = CliRunner().invoke(main, words, input=stdin, env=environment, catch_exceptions=False)
         return Ran(result.exit_code, result.stdout, result.stderr)
 
-    def process(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
+    def process(self, *words: str, environment: Mapping[str, str] = {}, **options: Any) -> subprocess.Popen[bytes]:
         """Start a command as a process of its own, its output piped."""
-        environment = os.environ | {"TITAN_BROKER_URL": self.broker_url}
+        environment = os.environ | {"TITAN_BROKER_URL": self.broker_url} | environment
         argv = [sys.executable, "-m", "broker", *words]
         pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         return subprocess.Popen(argv, env=environment, text=False, **(pipes | options))
 
-    def on_terminal(self, *words: str) -> str:
+    def on_terminal(self, *words: str, columns: int = 80, **environment: str) -> str:
         """What a command shows on a terminal, stdout and stderr alike, until it ends."""
         ours, theirs = pty.openpty()
         shown = b""
-        with self.process(*words, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs) as process:
+        kinds = {"TERM": "xterm", "COLUMNS": str(columns)} | environment
+        process = self.process(*words, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, environment=kinds)
+        with process:
             os.close(theirs)
             while piece := _read(ours):
                 shown += piece

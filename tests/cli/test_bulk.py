@@ -5,7 +5,6 @@ import pty
 
 import pytest
 
-from broker.cli.bulk import Age
 from tests.cli.live import Titan
 
 
@@ -99,7 +98,7 @@ def test_bulk_list_show_stop(titan: Titan, group: str) -> None:
     [
         (["--rate", "0"], "rate"),
         (["--status", "nothing"], "--status"),
-        (["--older-than", "soon"], "90s, 15min, 12h or 7d"),
+        (["--older-than", "soon"], "90s, 10m, 2h or 30d"),
         (["--text", "x" * 257], "text"),
     ],
 )
@@ -110,17 +109,32 @@ def test_bulk_with_wrong_options(titan: Titan, group: str, words: list[str], nam
     assert named in refused.err
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("15min", 900), ("12h", 43_200), ("7d", 604_800)]
-)
-def test_age(text: str, seconds: int) -> None:
-    """Time spans have a unit; without one they are seconds."""
-    assert Age().convert(text, None, None) == seconds
-
-
 def test_bulk_help(titan: Titan) -> None:
     """Each command has an example of itself."""
     for name in ("retry", "cancel", "delete", "promote", "list", "show", "stop"):
         shown = titan("bulk", name, "--help")
         assert shown.code == 0
         assert f"titan bulk {name}" in shown.out.split("Example:")[1]
+
+
+def test_job_verbs_for_a_group(titan: Titan, group: str) -> None:
+    """`titan job cancel --group` acts on all jobs that match, as `titan bulk cancel`, and first says how many."""
+    titan.made(group, "--payload", "to: ann")
+    kept = titan.made(group)
+    counted = titan("job", "cancel", "--group", group, "--text", "ann", "--dry-run")
+    assert (counted.code, counted.out.split(" ", 1)[1]) == (0, "done: 1 match\n")
+    ran = titan("job", "cancel", "--group", group, "--text", "ann", "--yes")
+    assert (ran.code, ran.out.split(" ", 1)[1]) == (0, "done: 1 cancelled\n")
+    assert [job["id"] for job in titan("job", "list", group, "--status", "queued", "--json").json["jobs"]] == [kept]
+    deleted = titan("job", "delete", "--group", group, "--status", "cancelled", "--yes")
+    assert deleted.out.endswith("done: 1 deleted\n")
+
+
+@pytest.mark.parametrize(
+    "words", [("mail",), (), ("mail", "a", "--group", "mail"), ("mail", "a", "--status", "queued")]
+)
+def test_job_verbs_need_ids_or_a_group(titan: Titan, words: tuple[str, ...]) -> None:
+    """Ids and filters do not go together, and one of them is needed."""
+    refused = titan("job", "cancel", *words)
+    assert refused.code == 2
+    assert "--group" in refused.err

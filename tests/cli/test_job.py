@@ -8,12 +8,14 @@ def test_show_page(titan: Titan, group: str) -> None:
     job_id = titan.made(group, "--payload", "two\nlines", "--timeout", "90")
     shown = titan("job", "show", group, job_id)
     assert shown.code == 0
-    rows = dict(line.split(maxsplit=1) for line in shown.out.splitlines() if not line.startswith(" "))
+    rows = dict(
+        line.split(maxsplit=1) for line in shown.out.partition("\n\n")[0].splitlines() if not line.startswith(" ")
+    )
     assert rows["id"] == job_id
     assert rows["status"] == "queued"
     assert rows["payload"] == "two"
-    assert rows["timeout"] == "90 s"
-    assert rows["created_at"].endswith("ago)")
+    assert rows["timeout"] == "1 min 30 s"
+    assert " s ago (today " in rows["created_at"]
     assert "started_at" not in rows
 
 

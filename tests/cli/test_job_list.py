@@ -19,7 +19,7 @@ def ids(titan: Titan, group: str) -> list[str]:
 def test_list_table(titan: Titan, group: str, ids: list[str]) -> None:
     """Jobs are rows under the columns' names, oldest first."""
     head, *rows = titan("job", "list", group).out.splitlines()
-    assert head.split() == ["ID", "STATUS", "IMAGE", "CREATED", "AGE", "REASON"]
+    assert head.split() == ["ID", "STATUS", "IMAGE", "ATTEMPT", "WHEN", "TOOK", "WORKER", "REASON", "PAYLOAD"]
     assert [row.split()[0] for row in rows] == ids
     assert rows[0].split()[1:3] == ["cancelled", "hello"]
     assert rows[0].split()[-1] == "client_request"
@@ -48,12 +48,14 @@ def test_list_newest(titan: Titan, group: str, ids: list[str]) -> None:
 
 
 def test_list_created_after(titan: Titan, group: str, ids: list[str]) -> None:
-    """--created-after takes the API's times; a wrong one is refused with the field's name."""
+    """--created-after takes the API's times and times in words; a wrong one is refused with the option's name."""
     created_at = titan("job", "show", group, ids[-1], "--json").json["job"]["created_at"]
     assert titan("job", "list", group, "--created-after", created_at, "--json").json == {"jobs": []}
-    refused = titan("job", "list", group, "--created-after", "yesterday")
-    assert refused.code == 1
-    assert "created_after" in refused.err
+    assert len(titan("job", "list", group, "--created-after", "yesterday", "--json").json["jobs"]) == JOBS
+    assert titan("job", "list", group, "--created-before", "1 hour ago", "--json").json == {"jobs": []}
+    refused = titan("job", "list", group, "--created-after", "blue")
+    assert refused.code == 2
+    assert "--created-after" in refused.err
 
 
 def test_list_more(titan: Titan, group: str, ids: list[str]) -> None:

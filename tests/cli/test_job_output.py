@@ -1,13 +1,14 @@
 """What commands print: tables, pages, JSON, and text that is safe on a terminal."""
 
 import json
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.cli.output import JsonList, TerminalText, TextTable, age, line, page, show_json, when
+from broker.cli.output import JsonList, page, show_json
+from broker.cli.safe_text import TerminalText, line
+from broker.cli.table import TextTable
 
 HOSTILE = "a\x1b[2J\x07b\x9b31m\u202ec\r\nd\x7f"
 
@@ -78,19 +79,3 @@ def test_terminal_text_any_pieces(pieces: list[bytes]) -> None:
     text = TerminalText()
     shown = "".join(text.feed(piece) for piece in pieces) + text.feed(b"", last=True)
     assert all(character.isprintable() or character in "\t\n" for character in shown)
-
-
-@pytest.mark.parametrize(("seconds", "expected"), [(0, "0s"), (59, "59s"), (60, "1min"), (7300, "2h"), (200_000, "2d")])
-def test_age_units(seconds: int, expected: str) -> None:
-    """An age is shown in its largest unit."""
-    at = datetime.now(UTC) - timedelta(seconds=seconds)
-    assert age(f"{at:%Y-%m-%dT%H:%M:%S.%fZ}") == expected
-
-
-def test_when_before_and_after() -> None:
-    """A time is shown with its distance from now, in the past or in the future."""
-    now = datetime.now(UTC)
-    before, after = (f"{now + timedelta(seconds=s):%Y-%m-%dT%H:%M:%S.%fZ}" for s in (-125, 125))
-    assert when(before) == f"{before} (2min ago)"
-    assert when(after) == f"{after} (in 2min)"
-    assert age(after) == "0s"

@@ -70,14 +70,16 @@ def test_wait_until_finished(titan: Titan, group: str) -> None:
 
 
 def test_wait_follow_retries(titan: Titan, group: str) -> None:
-    """With --follow-retries, the automatic retry counts in a failed job's place."""
+    """The retry counts in a failed job's place, which stderr says; with --no-follow-retries the job itself."""
     job_id = finished(titan, group, "fail", "--max-retries", "1", "--retries-delay", "0")
-    assert titan("job", "wait", group, job_id).code == 1
+    assert titan("job", "wait", group, job_id, "--no-follow-retries").code == 1
     retry = titan.taken(group)
     titan("job", "succeed", group, retry["id"], "--lease", retry["lease"])
-    waited = titan("job", "wait", group, job_id, "--follow-retries")
-    assert waited.code == 0
-    assert waited.out.split() == [retry["id"], "succeeded"]
+    for words in ((), ("--follow-retries",)):
+        waited = titan("job", "wait", group, job_id, *words)
+        assert waited.code == 0
+        assert waited.out.split() == [retry["id"], "succeeded"]
+        assert waited.err == f"{job_id} failed; waiting for its retry {retry['id']}\n"
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ LIBRARIES = {
     "service": ("aiohttp",),
     "bench": (),
     "worker": ("aiohttp", "aiodocker"),
-    "cli": ("click", "uvloop"),
+    "cli": ("click", "uvloop", "dateparser", "rich"),
 }
 """Libraries that a room may import in addition to the standard library and msgspec."""
 WORKER_KNOWS = {"library", "core", "models"}

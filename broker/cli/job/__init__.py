@@ -10,7 +10,7 @@ from broker.cli.client_options import (
     each,
     group_argument,
     id_argument,
-    ids_argument,
+    option,
     with_broker,
 )
 from broker.cli.commands import CommandGroup
@@ -19,12 +19,14 @@ from broker.cli.job.enqueue import enqueue
 from broker.cli.job.list import list_
 from broker.cli.job.log import log
 from broker.cli.job.looking import find, history, why
-from broker.cli.job.page import job_page
+from broker.cli.job.many import by_ids_or_filters
+from broker.cli.job.page import job_json
 from broker.cli.job.raw import raw_options, show_raw
+from broker.cli.job.story import tell_story
 from broker.cli.job.wait import wait
+from broker.cli.moments import wide_option
 from broker.cli.options import example
 from broker.cli.output import show_json
-from broker.models.jobs import JobWrapper
 from worker.client import Client
 
 
@@ -41,10 +43,15 @@ def job() -> None:
 @click.command(epilog=EXIT_CODES)
 @group_argument
 @id_argument
+@option("--full", is_flag=True, help="Show the whole payload.")
 @raw_options
+@wide_option
 @with_broker
-async def show(client: Client, group: str, job_id: str, *, raw: bool, as_json: bool, **_: object) -> None:
-    """Show all fields of one job.
+async def show(client: Client, group: str, job_id: str, *, full: bool, raw: bool, as_json: bool, **_: object) -> None:
+    """Show one job: its fields, why it waits, its attempts and its runs.
+
+    The attempts are the jobs that its retries made, and those that it retries; > marks the one that is shown. The runs
+    are its last five deliveries to workers.
 
     With --raw, show how the store keeps the job: record, execution, fields and sets, each with the redis-cli command
     that prints it. This reads the store directly, with the same options as `titan check`, and needs no broker.
@@ -54,16 +61,16 @@ async def show(client: Client, group: str, job_id: str, *, raw: bool, as_json: b
         return
     found = await client.show(group, job_id)
     if as_json:
-        show_json(JobWrapper(found))
+        show_json({"job": job_json(found)})
     else:
-        click.echo(job_page(found))
+        await tell_story(client, found, is_full=full)
 
 
-@example("titan job cancel mail 0hYjB6dJb7Pq2Xk9 0hYjB6dJb7Pq2XkA")
-@click.command()
-@group_argument
-@ids_argument
-@with_broker
+@by_ids_or_filters(
+    "cancel",
+    "titan job cancel mail 0hYjB6dJb7Pq2Xk9 0hYjB6dJb7Pq2XkA",
+    "titan job cancel --group mail --status delayed --older-than 1h --dry-run",
+)
 async def cancel(client: Client, group: str, job_ids: tuple[str, ...], *, as_json: bool) -> int:
     """Cancel jobs that are delayed, queued or running.
 
@@ -72,11 +79,11 @@ async def cancel(client: Client, group: str, job_ids: tuple[str, ...], *, as_jso
     return await each(job_ids, partial(client.cancel, group), _status, as_json=as_json)
 
 
-@example("titan job retry mail 0hYjB6dJb7Pq2Xk9")
-@click.command()
-@group_argument
-@ids_argument
-@with_broker
+@by_ids_or_filters(
+    "retry",
+    "titan job retry mail 0hYjB6dJb7Pq2Xk9",
+    "titan job retry --group mail --reason smtp_down --not-retried --dry-run",
+)
 async def retry(client: Client, group: str, job_ids: tuple[str, ...], *, as_json: bool) -> int:
     """Enqueue finished jobs again as new jobs, and print the new ids.
 
@@ -85,11 +92,9 @@ async def retry(client: Client, group: str, job_ids: tuple[str, ...], *, as_json
     return await each(job_ids, partial(client.retry, group), _new_id, as_json=as_json)
 
 
-@example("titan job promote mail 0hYjB6dJb7Pq2Xk9")
-@click.command()
-@group_argument
-@ids_argument
-@with_broker
+@by_ids_or_filters(
+    "promote", "titan job promote mail 0hYjB6dJb7Pq2Xk9", "titan job promote --group mail --image send --yes"
+)
 async def promote(client: Client, group: str, job_ids: tuple[str, ...], *, as_json: bool) -> int:
     """Queue delayed jobs now, before their delays end.
 
@@ -98,11 +103,9 @@ async def promote(client: Client, group: str, job_ids: tuple[str, ...], *, as_js
     return await each(job_ids, partial(client.promote, group), _status, as_json=as_json)
 
 
-@example("titan job delete mail 0hYjB6dJb7Pq2Xk9")
-@click.command("delete")
-@group_argument
-@ids_argument
-@with_broker
+@by_ids_or_filters(
+    "delete", "titan job delete mail 0hYjB6dJb7Pq2Xk9", "titan job delete --group mail --status failed --older-than 7d"
+)
 async def remove(client: Client, group: str, job_ids: tuple[str, ...], *, as_json: bool) -> int:
     """Delete finished jobs and their logs permanently.
 

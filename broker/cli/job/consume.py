@@ -5,6 +5,7 @@ import click
 from broker.cli.client_options import group_argument, id_argument, option, with_broker
 from broker.cli.options import RepeatableText, example
 from broker.cli.output import listing, show_json
+from broker.cli.quantities import Duration
 from broker.models.fields import MAX_JOBS
 from broker.models.jobs import Job, JobWrapper
 from worker.client import Client
@@ -27,13 +28,12 @@ lease_option = option(
     metavar="GROUP",
     help="Only jobs of this group; repeatable.",
 )
-@option("--wait", "wait_s", default=0, type=click.IntRange(0, 30), help="Time to wait for the first job, in s.")
+@option("--wait", "wait_s", default=0, type=Duration(0, 30), help="Time to wait for the first job: up to 30s.")
 @option(
     "--lease",
     "lease_s",
-    type=click.IntRange(min=1),
-    metavar="S",
-    help="Duration of the lease, in s; the default is the job's timeout.",
+    type=Duration(1),
+    help="Duration of the lease, such as 30s or 5m; the default is the job's timeout.",
 )
 @with_broker
 async def next_(
@@ -103,7 +103,7 @@ async def fail(client: Client, group: str, job_id: str, lease: str, reason: str,
     _show(await client.fail(group, job_id, lease, reason=reason, error=error), as_json=as_json)
 
 
-@example("titan job release mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN --delay 60")
+@example("titan job release mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN --delay 10m")
 @click.command()
 @group_argument
 @id_argument
@@ -112,9 +112,9 @@ async def fail(client: Client, group: str, job_id: str, lease: str, reason: str,
     "--delay",
     "delay_s",
     default=0,
-    type=click.IntRange(min=0),
+    type=Duration(),
     show_default=True,
-    help="Delay before the job is queued again, in s.",
+    help="Delay before the job is queued again, such as 90s or 10m.",
 )
 @with_broker
 async def release(client: Client, group: str, job_id: str, lease: str, delay_s: int, *, as_json: bool) -> None:

@@ -1,5 +1,8 @@
 """`titan job enqueue`: enqueues one job from options, or many from an NDJSON file."""
 
+import math
+import time
+from datetime import datetime
 from typing import Any, BinaryIO
 
 import click
@@ -7,8 +10,10 @@ from titan.errors import BrokerUnavailable
 
 from broker.cli.client_options import Refused, Unreachable, from_options, group_argument, option, with_broker
 from broker.cli.job.ndjson import LineCall, read_calls
+from broker.cli.moments import due_at, due_text, wide_option
 from broker.cli.options import example
 from broker.cli.output import Listing, is_terminal, listing, progress
+from broker.cli.quantities import Duration, Moment
 from broker.core.errors import Invalid, TitanError
 from broker.core.words import counted
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Job, NewJob
@@ -18,6 +23,7 @@ from worker.client import Client
 @example(
     "titan job enqueue mail --image hello --payload 'to: ann'",
     "pg_dump shop | titan job enqueue backup --image store --payload-file - --max-retries 3",
+    "titan job enqueue report --image nightly --at 'tomorrow 09:00' --timeout 2h",
     "titan job enqueue mail --ndjson jobs.ndjson --key import-7 --quiet",
 )
 @click.command()
@@ -25,20 +31,19 @@ from worker.client import Client
 @option("--image", help="Name of the program that runs the job; the default is the image of the group.")
 @option("--payload", help="Input of the job: any text.")
 @option("--payload-file", type=click.File("rb"), help="Read the payload from this file; - is stdin.")
-@option("--delay", type=int, metavar="S", help="Delay before the job is queued, in s.")
+@option("--delay", type=Duration(), help="Delay before the job is queued, such as 90s, 10m, 2h or 1d.")
+@option("--at", type=Moment("future"), help="When the job is queued: 'tomorrow 09:00', 2026-12-01T09:00+01:00.")
 @option(
     "--timeout",
-    type=int,
-    metavar="S",
-    help=f"How long a consumer may hold the job, in s; the default is {DEFAULT_TIMEOUT_S}.",
+    type=Duration(),
+    help=f"How long a consumer may hold the job; the default is {DEFAULT_TIMEOUT_S}s.",
 )
 @option("--priority", type=int, help="0, 1 or 2; jobs with a higher priority are first.")
 @option("--max-retries", type=int, help="Maximum number of automatic retries after failures.")
 @option(
     "--retries-delay",
-    type=int,
-    metavar="S",
-    help=f"Delay before an automatic retry, in s; the default is {DEFAULT_RETRIES_DELAY_S}.",
+    type=Duration(),
+    help=f"Delay before an automatic retry; the default is {DEFAULT_RETRIES_DELAY_S}s.",
 )
 @option(
     "--ndjson",
@@ -47,6 +52,7 @@ from worker.client import Client
 )
 @option("--key", default="", help="Idempotency-Key: for 24 h, a repeat of the same command enqueues nothing.")
 @option("-q", "--quiet", is_flag=True, help="Print no ids.")
+@wide_option
 @with_broker
 async def enqueue(
     client: Client, group: str, key: str, ndjson: BinaryIO | None, *, quiet: bool, as_json: bool, **options: Any
@@ -113,7 +119,9 @@ class _Bulk:
         return f"{place}: {error.message.rstrip('.')}. {done}{again}"
 
 
-def _new_job(payload_file: BinaryIO | None, **options: Any) -> NewJob:
+def _new_job(payload_file: BinaryIO | None, at: datetime | None, **options: Any) -> NewJob:
+    if at is not None:
+        options["delay"] = _delay_until(at, options["delay"])
     if payload_file is None:
         return from_options(NewJob, options)
     if options["payload"] is not None:
@@ -134,5 +142,16 @@ def _size_bytes(file: BinaryIO, defaults: NewJob) -> int | None:
     return size_bytes
 
 
+def _delay_until(at: datetime, delay_s: int | None) -> int:
+    """The seconds from now until a time, rounded up. Raises UsageError for a time in the past."""
+    if delay_s is not None:
+        raise click.UsageError("--at and --delay do not go together.")
+    seconds = math.ceil(at.timestamp() - time.time())
+    if seconds < 0:
+        raise click.BadParameter(f"{at:%Y-%m-%d %H:%M:%S %Z} is in the past.", param_hint="--at")
+    return seconds
+
+
 def _row(job: Job) -> tuple[object, ...]:
-    return (f"{job.id} {job.status}",)
+    due = f" {due_text(due_at(job))}" if job.status == "delayed" else ""
+    return (f"{job.id} {job.status}{due}",)

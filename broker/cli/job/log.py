@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -14,16 +14,20 @@ import click
 from titan.errors import BrokerSilent, BrokerUnavailable
 
 from broker.cli.client_options import group_argument, id_argument, option, with_broker
+from broker.cli.job.page import ending
 from broker.cli.options import example
-from broker.cli.output import TerminalText, is_terminal, show_json
+from broker.cli.output import is_terminal, show_json
+from broker.cli.safe_text import TerminalText, line
 from broker.cli.streams import end_with_reader
-from broker.core.errors import NotFound
+from broker.core.errors import NotFound, TitanError
 from broker.core.states import FINISHED
 from broker.models.jobs import JobWrapper
 from worker.client import Client
 from worker.daemon.backoff import PASSING, Backoff
 
 _CHUNK_BYTES = 256 * 1024
+_PATIENCE_S = 2.0
+"""How long a follower waits for a job to run before it says why it does not, in s."""
 _MIN_INTERVAL_S = 1.0
 """Least time between two requests of a follower whose responses break off, in s."""
 
@@ -55,7 +59,8 @@ async def log(
 ) -> None:
     """Print the log of a job, or store one.
 
-    On a terminal, colours and control characters are removed. A pipe or a file gets the unchanged bytes.
+    On a terminal, colours and control characters are removed. A pipe or a file gets the unchanged bytes. With --follow,
+    stderr has what a job waits for that does not run yet, and how it ended.
     """
     if send is not None:
         if tail is not None or output is not None or follow:
@@ -71,10 +76,29 @@ async def log(
         elif as_json:
             show_json({"log": b"".join([chunk async for chunk in chunks]).decode(errors="replace")})
         elif follow:
-            async with end_with_reader():
-                await _print(chunks)
+            waiting = asyncio.create_task(_tell_waiting(client, group, job_id))
+            try:
+                async with end_with_reader():
+                    await _print(chunks)
+            finally:
+                waiting.cancel()
+            await _tell_end(client, group, job_id)
         else:
             await _print(chunks)
+
+
+async def _tell_waiting(client: Client, group: str, job_id: str) -> None:
+    """Say why a job has no log after a while."""
+    await asyncio.sleep(_PATIENCE_S)
+    with suppress(TitanError):  # the log itself is what was asked for
+        if (await client.show(group, job_id)).status in {"delayed", "queued"}:
+            click.echo(f"Waiting: {line((await client.why(group, job_id)).verdict)}", err=True)
+
+
+async def _tell_end(client: Client, group: str, job_id: str) -> None:
+    """Say how the job ended."""
+    with suppress(TitanError):
+        click.echo(line(ending(await client.show(group, job_id))), err=True)
 
 
 async def stored(client: Client, group: str, job_id: str, tail: int | None = None) -> AsyncGenerator[bytes, None]:

@@ -2,13 +2,14 @@
 
 import click
 
-from broker.cli.client_options import EXIT_CODES, id_argument, with_broker
-from broker.cli.job.page import job_page, receipt_line
+from broker.cli.client_options import EXIT_CODES, id_argument, option, with_broker
+from broker.cli.job.page import job_json, receipt_line
+from broker.cli.job.story import tell_story
+from broker.cli.moments import wide_option
 from broker.cli.options import example
 from broker.cli.output import listing, show_json
 from broker.cli.reasons import show_explanation
 from broker.models.history import JobEvent
-from broker.models.jobs import JobWrapper
 from worker.client import Client
 
 _COLUMNS = ("at", "event", "delivery", "by", "details")
@@ -30,6 +31,7 @@ async def why(client: Client, names: tuple[str, ...], *, as_json: bool) -> None:
 @example("titan job history 0hYjB6dJb7Pq2Xk9", "titan job history mail 0hYjB6dJb7Pq2Xk9 --json")
 @click.command(epilog=EXIT_CODES)
 @_names_argument
+@wide_option
 @with_broker
 async def history(client: Client, names: tuple[str, ...], *, as_json: bool) -> None:
     """Show what happened to a job, in order.
@@ -49,14 +51,16 @@ async def history(client: Client, names: tuple[str, ...], *, as_json: bool) -> N
 @example("titan job find 0hYjB6dJb7Pq2Xk9")
 @click.command(epilog=EXIT_CODES)
 @id_argument
+@option("--full", is_flag=True, help="Show the whole payload.")
+@wide_option
 @with_broker
-async def find(client: Client, job_id: str, *, as_json: bool) -> None:
-    """Show all fields of a job, in whichever group it is."""
+async def find(client: Client, job_id: str, *, full: bool, as_json: bool) -> None:
+    """Show a job as `titan job show` does, in whichever group it is."""
     found = await client.find(job_id)
     if as_json:
-        show_json(JobWrapper(found))
+        show_json({"job": job_json(found)})
     else:
-        click.echo(job_page(found))
+        await tell_story(client, found, is_full=full)
 
 
 async def _found(client: Client, names: tuple[str, ...]) -> tuple[str, str]:

@@ -1,29 +1,79 @@
-"""A job as a page: names and values."""
+"""A job as a page: names and values. The longest payload lines are cut."""
+
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
-from broker.cli.output import page, when
+from broker.cli.moments import due_at, exact, seconds_between, span, when
+from broker.cli.output import page
 from broker.models.jobs import Job
 from broker.models.workers import Receipt
 
+PAYLOAD_LINES = 5
+"""How many lines of a payload a page has without --full."""
+_LINE_LENGTH = 500
+_NAMES = {"retry_at": "retried_by"}
+"""The API's `retry_at` is the id of the retry, and reads like a time."""
 
-def job_page(job: Job) -> str:
-    """All fields of a job that have a value."""
-    return page([(name, _shown(job, name)) for name in job.__struct_fields__])
+
+def job_page(job: Job, *, is_full: bool = False) -> str:
+    """The fields of a job that have a value, except its receipts."""
+    return page([(_NAMES.get(name, name), _shown(job, name, is_full=is_full)) for name in job.__struct_fields__])
 
 
-def _shown(job: Job, name: str) -> object:
+def job_json(job: Job) -> dict[str, Any]:
+    """A job as JSON has it: the API's fields, and `retried_by` with the id of its retry."""
+    fields: dict[str, Any] = msgspec.to_builtins(job)
+    return fields | ({"retried_by": job.retry_at} if job.retry_at else {})
+
+
+def _shown(job: Job, name: str, *, is_full: bool) -> object:
     value = getattr(job, name)
-    if value is UNSET or value == {}:
+    if value is UNSET or value == {} or name == "receipts":
         return UNSET
-    if name == "receipts":
-        return "\n".join(map(receipt_line, value))
+    if name == "payload":
+        return value if is_full else cut_payload(value)
     if name == "env_vars":
         return "\n".join(f"{variable}={text}" for variable, text in value.items())
     if name.endswith("_at") and name != "retry_at":
-        return when(value)
-    return f"{value} s" if name in {"delay", "timeout", "retries_delay"} else value
+        return _moment(job, name)
+    return _span(job, name) if name in {"delay", "timeout", "retries_delay"} else value
+
+
+def _moment(job: Job, name: str) -> str:
+    at: str = getattr(job, name)
+    if name == "completed_at" and job.started_at:
+        return f"{when(at)}, took {span(max(0.0, seconds_between(job.started_at, at)))}"
+    return when(at)
+
+
+def _span(job: Job, name: str) -> str:
+    text = exact(getattr(job, name))
+    return f"{text}, until {when(due_at(job))}" if name == "delay" and job.status == "delayed" else text
+
+
+def cut_payload(payload: str) -> str:
+    """The first lines of a payload, with a note on the rest."""
+    lines = payload.splitlines()
+    cut = [line if len(line) <= _LINE_LENGTH else f"{line[:_LINE_LENGTH]}…" for line in lines[:PAYLOAD_LINES]]
+    if cut == lines:
+        return payload
+    size = len(payload.encode(errors="replace"))
+    return "\n".join([*cut, f"… ({len(lines):,} lines, {size:,} bytes in all; --full shows them)"])
+
+
+def ending(job: Job) -> str:
+    """How a job ended: `ID failed after 0.2 s, bad_exit: exit code 3. Its retry is ID.`."""
+    receipt = job.receipts[-1] if job.receipts else None
+    time = ""
+    if job.started_at and job.completed_at:
+        time = f" after {span(max(0.0, seconds_between(job.started_at, job.completed_at)))}"
+    exit_code = None if receipt is None else receipt.exit_code
+    reasons = [job.reason or "", job.error or ("" if exit_code is None else f"exit code {exit_code}")]
+    why = ": ".join(filter(None, reasons))
+    retry = f" Its retry is {job.retry_at}." if job.retry_at else ""
+    return f"{job.id} {job.status}{time}{', ' if why else ''}{why.rstrip('.')}.{retry}"
 
 
 def receipt_line(receipt: Receipt) -> str:

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import click
 
 from broker.cli.client_options import Refused, option
-from broker.cli.output import line, page, show_json
+from broker.cli.output import page, show_json
+from broker.cli.safe_text import line
 from broker.cli.store_options import existing_store, store_options
 from broker.core.errors import StartFailed
 from broker.diagnostics.raw_job import RawJob, raw_job

@@ -8,7 +8,9 @@ import click
 
 from broker.cli.client_options import REFUSED, TIMED_OUT, group_argument, ids_argument, option, with_broker
 from broker.cli.options import example
-from broker.cli.output import line, listing
+from broker.cli.output import listing
+from broker.cli.quantities import Duration
+from broker.cli.safe_text import line
 from broker.cli.streams import end_with_reader
 from broker.core.errors import NotFound
 from broker.core.states import FINISHED
@@ -20,17 +22,20 @@ _FIRST_PAUSE_S = 0.1
 _LAST_PAUSE_S = 5.0
 
 
-@example("titan job wait mail 0hYjB6dJb7Pq2Xk9 --timeout 600 && echo done")
+@example("titan job wait mail 0hYjB6dJb7Pq2Xk9 --timeout 10m && echo done")
 @click.command(
-    epilog="Exit codes: 0 all succeeded; 1 a job failed, was cancelled or does not exist; 2 wrong usage; "
-    "3 the broker cannot be reached; 124 the timeout ended."
+    epilog="Exit codes: 0 all succeeded; 1 the last attempt of a job failed, or it was cancelled or does not exist; "
+    "2 wrong usage; 3 the broker cannot be reached; 124 the timeout ended; 130 Ctrl-C."
 )
 @group_argument
 @ids_argument
+@option("--timeout", "timeout_s", type=Duration(is_whole=False), help="Maximum time to wait; the default is no limit.")
 @option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=0), help="Maximum time to wait, in s; the default is no limit."
+    "--follow-retries/--no-follow-retries",
+    default=True,
+    show_default=True,
+    help="Whether to wait for the retry of a job that failed, in place of that job.",
 )
-@option("--follow-retries", is_flag=True, help="When a job has an automatic retry, wait for the retry instead.")
 @with_broker
 async def wait(
     client: Client,
@@ -43,6 +48,7 @@ async def wait(
 ) -> int:
     """Wait until jobs are finished, and print each one when it finishes.
 
+    A job that failed and has a retry is not finished: the exit code is that of its last attempt.
     When the broker or the store is unavailable after the first answer, it keeps waiting.
     """
     waiting = dict.fromkeys(job_ids)
@@ -76,6 +82,7 @@ async def _finished(
                 if job is None or job.status in FINISHED:
                     del waiting[job_id]
                     if follow_retries and job and job.status == "failed" and job.retry_at:
+                        _tell_retry(job)
                         waiting[job.retry_at] = None
                     else:
                         yield job
@@ -95,6 +102,11 @@ async def _found(client: Client, group: str, job_id: str) -> Job | None:
     except NotFound as error:
         click.echo(line(f"{job_id}: {error.message}"), err=True)
         return None
+
+
+def _tell_retry(job: Job) -> None:
+    reason = f", {job.reason}" if job.reason else ""
+    click.echo(line(f"{job.id} failed{reason}; waiting for its retry {job.retry_at}"), err=True)
 
 
 def _row(job: Job) -> tuple[object, ...]:

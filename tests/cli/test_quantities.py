@@ -1,0 +1,164 @@
+"""Durations, sizes and times as people write them."""
+
+from datetime import UTC, datetime, timedelta
+
+import click
+import pytest
+
+from broker.cli.quantities import ByteSize, Duration, Moment, PastMoment
+from tests.cli.live import Titan
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("90", 90),
+        ("90s", 90),
+        ("10m", 600),
+        ("15min", 900),
+        ("2h", 7200),
+        ("2 hours", 7200),
+        ("1h30m", 5400),
+        ("1.5h", 5400),
+        ("30d", 2_592_000),
+        ("1w", 604_800),
+        ("1D", 86_400),
+    ],
+)
+def test_durations(text: str, seconds: int) -> None:
+    """A number with a unit, several of them, or a number alone, which is seconds."""
+    assert Duration().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1h30", "10 parsecs", "1..5s", "500ms", "1e3", "nan", "٣s"])
+def test_durations_that_are_none(text: str) -> None:
+    """Other texts are refused, and fractions where whole seconds are needed."""
+    with pytest.raises(click.BadParameter):
+        Duration().convert(text, None, None)
+
+
+def test_durations_with_fractions() -> None:
+    """Where fractions are allowed, milliseconds are."""
+    assert Duration(is_whole=False).convert("250ms", None, None) == 0.25
+
+
+def test_durations_out_of_bounds() -> None:
+    """The bounds are in the message."""
+    with pytest.raises(click.BadParameter, match="30s or less"):
+        Duration(0, 30).convert("31", None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("4096", 4096),
+        ("1k", 1024),
+        ("512KiB", 524_288),
+        ("64MiB", 67_108_864),
+        ("1.5G", 1_610_612_736),
+        ("1kB", 1000),
+        ("2 MB", 2_000_000),
+        ("7b", 7),
+        ("1T", 2**40),
+    ],
+)
+def test_sizes(text: str, size: int) -> None:
+    """Letters alone and iB are powers of 1024, and kB, MB and GB powers of 1000."""
+    assert ByteSize().convert(text, None, None) == size
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "1 potato", "1e3", "1Q"])
+def test_sizes_that_are_none(text: str) -> None:
+    """Other texts are refused, and parts of a byte."""
+    with pytest.raises(click.BadParameter):
+        ByteSize().convert(text, None, None)
+
+
+def test_moment_with_its_zone() -> None:
+    """A time with a zone is that time."""
+    assert Moment("future").convert("2036-12-01T09:00+01:00", None, None) == datetime(2036, 12, 1, 8, tzinfo=UTC)
+
+
+def test_moment_without_a_zone() -> None:
+    """A time without one is in the zone of this machine."""
+    expected = datetime(2036, 12, 1, 9).astimezone()
+    assert Moment("future").convert("2036-12-01 09:00", None, None) == expected
+
+
+def test_moment_in_words() -> None:
+    """Words of English are relative to now."""
+    tomorrow = datetime.now().astimezone() + timedelta(days=1)
+    found = Moment("future").convert("tomorrow 09:00", None, None)
+    assert abs(found - tomorrow.replace(hour=9, minute=0, second=0, microsecond=0)) < timedelta(days=1, seconds=1)
+    assert (found.hour, found.minute, found.second) == (9, 0, 0)
+
+
+def test_moment_of_a_day() -> None:
+    """A time of day alone is the next one, or the last one, as the option says."""
+    now = datetime.now().astimezone()
+    minute = f"{now - timedelta(minutes=2):%H:%M}"
+    assert Moment("future").convert(minute, None, None) > now - timedelta(minutes=4)
+    assert PastMoment().convert(minute, None, None) < f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@pytest.mark.parametrize("text", ["soon-ish", "2026-13-01", "blue", "25:99"])
+def test_moment_that_is_none(text: str) -> None:
+    """Other texts are refused with examples."""
+    with pytest.raises(click.BadParameter, match="tomorrow 09:00"):
+        Moment("future").convert(text, None, None)
+
+
+def test_past_moment_is_what_the_api_takes() -> None:
+    """A time of the API is unchanged, and others become one."""
+    assert PastMoment().convert("2026-01-31T12:00:00Z", None, None) == "2026-01-31T12:00:00Z"
+    assert PastMoment().convert("2026-01-31T12:00+01:00", None, None) == "2026-01-31T11:00:00.000Z"
+
+
+def test_enqueue_with_durations(titan: Titan, group: str) -> None:
+    """Enqueue takes them for delays and timeouts."""
+    options = ("--delay", "10m", "--timeout", "2h", "--retries-delay", "1m30s")
+    job_id = titan.made(group, *options)
+    job = titan("job", "show", group, job_id, "--json").json["job"]
+    assert (job["delay"], job["timeout"], job["retries_delay"]) == (600, 7200, 90)
+
+
+def test_enqueue_at(titan: Titan, group: str) -> None:
+    """--at becomes the delay until then; the answer has the distance, the time and its zone."""
+    at = datetime.now().astimezone() + timedelta(hours=3)
+    made = titan("job", "enqueue", group, "--image", "hello", "--at", f"{at:%Y-%m-%dT%H:%M:%S%z}")
+    assert " delayed due in 2 h (" in made.out or " delayed due in 3 h (" in made.out
+    assert f"{at:%H:%M}" in made.out
+    assert str(at.tzname()) in made.out
+    job = titan("job", "show", group, made.first, "--json").json["job"]
+    assert abs(job["delay"] - 10_800) < 10
+
+
+def test_enqueue_at_wide(titan: Titan, group: str) -> None:
+    """With --wide the time is RFC 3339."""
+    made = titan("job", "enqueue", group, "--image", "hello", "--at", "2027-01-01T00:00Z", "--wide")
+    assert "due 2027-01-01T00:00:" in made.out or "due 2026-12-31T23:59:5" in made.out
+
+
+@pytest.mark.parametrize(("words", "named"), [(("--at", "2001-01-01 09:00"), "past"), (("--delay", "1m"), "together")])
+def test_enqueue_at_refused(titan: Titan, group: str, words: tuple[str, ...], named: str) -> None:
+    """A time in the past is wrong usage, and so are two of them."""
+    refused = titan("job", "enqueue", group, "--image", "hello", "--at", "2027-01-01", *words)
+    assert (refused.code, refused.out) == (2, "")
+    assert named in refused.err
+
+
+def test_group_set_with_durations(titan: Titan, group: str) -> None:
+    """Retentions are durations, and are shown as such."""
+    titan("group", "set", group, "--keep-succeeded", "30d")
+    assert "30 d\n" in titan("group", "show", group).out
+    assert titan("group", "show", group, "--json").json["group"]["retention"]["succeeded"] == 2_592_000
+
+
+def test_settings_with_durations_and_sizes(titan: Titan) -> None:
+    """Settings with a unit in their name take them too, as an option and as a variable."""
+    words = ("config", "--json", "broker", "--max-log-bytes", "1GiB")
+    rows = {row["setting"]: row["value"] for row in titan(*words, TITAN_IDEMPOTENCY_TTL_S="2d").json["settings"]}
+    assert rows["max_log_bytes"] == 2**30
+    assert rows["idempotency_ttl_s"] == 172_800

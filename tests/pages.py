@@ -33,6 +33,14 @@ def steps(page: Path) -> list[Step]:
     return [_step(part) for part in parts]
 
 
+def save_files(page: Path, folder: Path) -> list[str]:
+    """Save the files that the page asks its reader to save, blocks marked `file=NAME`; their names."""
+    found = re.findall(r"^```\w+ file=(\S+)\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    for name, text in found:
+        (folder / name).write_text(text, "utf-8")
+    return [name for name, _ in found]
+
+
 def _step(part: str) -> Step:
     first, _, rest = part.partition("\n")
     more = re.match(r"(?:> .*\n)*", rest)

@@ -2,8 +2,11 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,3 +76,29 @@ def run(session: list[Step], folder: Path, port: int) -> list[str]:
         check=True,
     )
     return shell.stdout.split(f"{_MARK}\n")[:-1]
+
+
+@contextmanager
+def running_up(folder: Path) -> Iterator[int]:
+    """`titan up` in a folder; its port."""
+    program = subprocess.Popen(
+        [sys.executable, "-m", "broker", "up", "--port", "0"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    lines = []
+    for line in program.stdout:
+        lines.append(line)
+        if line.startswith("Ctrl-C stops"):
+            break
+    served = re.search(r"serves on http://127\.0\.0\.1:(\d+);", "".join(lines))
+    assert served, lines
+    try:
+        yield int(served[1])
+    finally:
+        program.send_signal(signal.SIGINT)
+        rest, _ = program.communicate(timeout=30)
+    assert program.returncode == 0, rest

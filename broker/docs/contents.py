@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 FIRST = "index"
 TUTORIAL = "tutorial"
-CHAPTERS: tuple[tuple[str, tuple[str, ...]], ...] = (("Start", (FIRST, "start", TUTORIAL, "concepts")),)
+CHAPTERS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Start", (FIRST, "start", TUTORIAL, "concepts")),
+    ("Reference", ("http", "cli", "settings", "errors", "metrics", "keys")),
+)
 """The chapters, each with the names of its pages. All pages are in this folder but the tutorial."""
 NAMES: tuple[str, ...] = tuple(name for _, names in CHAPTERS for name in names)
 

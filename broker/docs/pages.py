@@ -23,23 +23,23 @@ _FRAME = Template("""<!doctype html>
 </head>
 <body class="docs-body">
 <header class="top">
-<a class="skip" href="#main">Skip to the page</a>
+<a class="skip" href="#docs-page">Skip to the page</a>
 <a class="logo" href="./" aria-label="Titan"><svg viewBox="0 0 16 16" aria-hidden="true">\
 <rect width="16" height="16" rx="4"></rect><path d="M4 5h8M8 5v7M4 8.5h2M10 8.5h2"></path></svg><span>Titan</span></a>
 <nav class="nav" aria-label="Parts of Titan"><a href="../ui/">Dashboard</a><a href="./" aria-current="true">Docs</a>\
 <a class="calls" href="../ui/docs">Try the API</a></nav>
-<form class="finder" role="search" hidden><input type="search" id="find" placeholder="Search the docs" \
+<form class="finder" role="search" hidden><input type="search" id="docs-search" placeholder="Search the docs" \
 aria-label="Search the docs" autocomplete="off" spellcheck="false"><kbd aria-hidden="true">/</kbd></form>
 <div class="tools"></div>
 </header>
 <div class="found" role="status" aria-live="polite"></div>
 <div class="docs">
-<main id="main">
+<main id="docs-page">
 <article class="paper">
 $body</article>
 <nav class="turn" aria-label="Next pages">$turn</nav>
 </main>
-$inside<nav class="contents" id="contents" aria-label="Pages">
+$inside<nav class="contents" aria-label="Pages">
 $contents</nav>
 </div>
 </body>

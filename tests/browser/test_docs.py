@@ -26,11 +26,11 @@ async def test_search_the_documentation(tab_of: OpenTab, scene: Scene) -> None:
     await tab.page.keyboard.press("/")
     await tab.page.keyboard.type("fencing tok")
     await tab.page.locator(".found a", has_text="Leases, timeouts").wait_for()
-    await tab.page.fill("#find", "no such thing at all")
+    await tab.page.fill("#docs-search", "glossary of zebras")
     await tab.shows("Nothing has all of these words.")
-    await tab.page.fill("#find", "glossary")
+    await tab.page.fill("#docs-search", "glossary")
     await tab.page.locator(".found a").first.filter(has_text="Glossary").wait_for()
-    await tab.page.press("#find", "Enter")
+    await tab.page.press("#docs-search", "Enter")
     await tab.page.wait_for_url(f"{scene.url}/docs/concepts#glossary")
 
 

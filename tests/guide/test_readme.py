@@ -1,17 +1,12 @@
 """The sessions of the pages, run as they are printed, against what README's first command starts."""
 
-import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.pages import LIMIT_S, ROOT, Step, run, save_files, steps
+from tests.pages import LIMIT_S, ROOT, Step, run, running_up, save_files, steps
 
 TUTORIAL = "broker/http/ui/tutorial/tutorial.md"
 PAGES = {
@@ -28,25 +23,8 @@ PAGES = {
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[int]:
     """`titan up` in an empty folder; its port."""
-    program = subprocess.Popen(
-        [sys.executable, "-m", "broker", "up", "--port", "0"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert program.stdout is not None
-    lines = []
-    for line in program.stdout:
-        lines.append(line)
-        if line.startswith("Ctrl-C stops"):
-            break
-    served = re.search(r"serves on http://127\.0\.0\.1:(\d+);", "".join(lines))
-    assert served, lines
-    yield int(served[1])
-    program.send_signal(signal.SIGINT)
-    rest, _ = program.communicate(timeout=30)
-    assert program.returncode == 0, rest
+    with running_up(tmp_path) as port:
+        yield port
 
 
 @pytest.mark.slow

@@ -114,7 +114,7 @@ function row(entry, words) {
 
 function addSearch() {
   const form = document.querySelector('.finder');
-  const input = document.getElementById('find');
+  const input = document.getElementById('docs-search');
   const list = document.querySelector('.found');
   const index = new Index('search.json');
   form.hidden = false;

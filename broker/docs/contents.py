@@ -8,6 +8,25 @@ FIRST = "index"
 TUTORIAL = "tutorial"
 CHAPTERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start", (FIRST, "start", TUTORIAL, "concepts")),
+    ("Worker", ("worker",)),
+    (
+        "Operate",
+        (
+            "operate",
+            "install",
+            "configure",
+            "secure",
+            "dashboard",
+            "observe",
+            "scale",
+            "performance",
+            "proxy",
+            "upgrade",
+            "move",
+            "backup",
+            "runbook",
+        ),
+    ),
     ("Reference", ("http", "cli", "settings", "errors", "metrics", "keys")),
 )
 """The chapters, each with the names of its pages. All pages are in this folder but the tutorial."""

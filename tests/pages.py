@@ -2,8 +2,11 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +34,14 @@ def steps(page: Path) -> list[Step]:
     blocks = re.findall(r"^```console\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     parts = [part for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
     return [_step(part) for part in parts]
+
+
+def save_files(page: Path, folder: Path) -> list[str]:
+    """Save the files that the page asks its reader to save, blocks marked `file=NAME`; their names."""
+    found = re.findall(r"^```\w+ file=(\S+)\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    for name, text in found:
+        (folder / name).write_text(text, "utf-8")
+    return [name for name, _ in found]
 
 
 def _step(part: str) -> Step:
@@ -65,3 +76,29 @@ def run(session: list[Step], folder: Path, port: int) -> list[str]:
         check=True,
     )
     return shell.stdout.split(f"{_MARK}\n")[:-1]
+
+
+@contextmanager
+def running_up(folder: Path) -> Iterator[int]:
+    """`titan up` in a folder; its port."""
+    program = subprocess.Popen(
+        [sys.executable, "-m", "broker", "up", "--port", "0"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    lines = []
+    for line in program.stdout:
+        lines.append(line)
+        if line.startswith("Ctrl-C stops"):
+            break
+    served = re.search(r"serves on http://127\.0\.0\.1:(\d+);", "".join(lines))
+    assert served, lines
+    try:
+        yield int(served[1])
+    finally:
+        program.send_signal(signal.SIGINT)
+        rest, _ = program.communicate(timeout=30)
+    assert program.returncode == 0, rest

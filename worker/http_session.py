@@ -11,9 +11,10 @@ import msgspec
 from titan.addresses import OPTIONS, broker_address
 from titan.answers import refusal
 from titan.errors import BrokerSilent, BrokerUnavailable, SpeaksDialect
+from titan.settings import OWN_CLIENT
 from yarl import URL
 
-from broker.core.dialect import DIALECT_HEADER, OWN_CLIENT, refusal_of_dialect
+from broker.core.dialect import DIALECT_HEADER, refusal_of_dialect
 from broker.core.errors import StoreUnavailable
 from broker.core.version import own_version
 from worker.responses import decode_answer

@@ -15,8 +15,8 @@ _PAUSE_S = 10.0
 """How long an answer may pause before it counts as broken off."""
 _HELD_BACK = (
     "Logs that are followed, and events, arrive late or only when the job ends: switch the buffering of responses off "
-    "in the proxy (nginx: `proxy_buffering off`, and no `proxy_ignore_headers X-Accel-Buffering`). deploy/proxy.md has "
-    "files for nginx and HAProxy."
+    "in the proxy (nginx: `proxy_buffering off`, and no `proxy_ignore_headers X-Accel-Buffering`). "
+    "broker/docs/proxy.md has files for nginx and HAProxy."
 )
 
 

@@ -2,8 +2,6 @@
 
 DIALECT_HEADER = "Titan-Dialect"
 """The header of every answer of a broker that speaks a dialect; its value is the dialect's name."""
-OWN_CLIENT = "titan-client/"
-"""How the User-Agent of the commands and of the worker begins; the version follows."""
 _REFUSAL = (
     "{broker} runs with --dialect {dialect}, for programs of that time. Start another broker on the same store "
     "without --dialect, and use its address (--broker-url)."

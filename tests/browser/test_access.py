@@ -29,7 +29,7 @@ http {{
 }}
 """
 
-_DOCUMENT = Path(__file__).parents[2] / "deploy" / "dashboard.md"
+_DOCUMENT = Path(__file__).parents[2] / "broker" / "docs" / "dashboard.md"
 _CHANGE = """async () => {
   const { csrf } = await (await fetch('ui/session')).json();
   const headers = { 'Titan-CSRF': csrf, 'Content-Type': 'application/json' };
@@ -159,7 +159,7 @@ def nginx(tmp_path: Path) -> str:
 
 
 def location_of(broker: str, *, is_removed: bool, more: str = "") -> str:
-    """What deploy/dashboard.md has for nginx, for /a/b instead of /titan. `more`: a line that it has in addition."""
+    """What dashboard.md has for nginx, for /a/b instead of /titan. `more`: a line that it has in addition."""
     block = _DOCUMENT.read_text().partition("```nginx\n")[2].partition("```")[0]
     assert "proxy_pass http://127.0.0.1:8080;" in block
     block = block.replace("/titan", "/a/b").replace("http://127.0.0.1:8080", broker + ("/" if is_removed else ""))

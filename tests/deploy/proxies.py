@@ -13,7 +13,7 @@ import pytest
 from tests.deploy.brokers import eventually
 
 DRAIN_S = 5
-"""TITAN_DRAIN_DELAY_S as deploy/proxy.md sets it."""
+"""TITAN_DRAIN_DELAY_S as broker/docs/proxy.md sets it."""
 _NGINX = """\
 daemon off; error_log {folder}/error.log warn; pid {folder}/pid; worker_processes 1; user {user};
 events {{ worker_connections 2000; }}

@@ -5,7 +5,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-_BLOCK = re.compile(r"^```(\S*)(?: ([\w ]+))?\n(.*?)^```$\n?", re.MULTILINE | re.DOTALL)
+DOCS = Path(__file__).resolve().parents[2] / "broker" / "docs"
+"""The pages."""
+_BLOCK = re.compile(r"^```(\S*)(?: ([^\n]+))?\n(.*?)^```$\n?", re.MULTILINE | re.DOTALL)
 _ANY = "\N{HORIZONTAL ELLIPSIS}"
 
 

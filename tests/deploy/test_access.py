@@ -1,4 +1,4 @@
-"""The store's user of deploy/secure.md: enough for a broker, and no more."""
+"""The store's user of broker/docs/secure.md: enough for a broker, and no more."""
 
 import asyncio
 import shlex
@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from tests.deploy.conftest import Need
-from tests.deploy.recipes import recipes
+from tests.deploy.recipes import DOCS, recipes
 from tests.deploy.scene import fill
 from tests.deploy.servers import StoreServer
 from tests.deploy.terminal import run
@@ -27,10 +27,10 @@ REFUSED = [
 
 
 @pytest.fixture(scope="module")
-def url(need: Need, store_server: StoreServer, deploy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(need: Need, store_server: StoreServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The store's address as that user."""
     need("redis-cli", "apt-get install redis-tools")
-    [recipe] = [recipe for recipe in recipes(deploy / "secure.md") if "ACL SETUSER" in recipe.text]
+    [recipe] = [recipe for recipe in recipes(DOCS / "secure.md") if "ACL SETUSER" in recipe.text]
     assert run(recipe.text, store_server, {}, tmp_path_factory.mktemp("access")) == (0, "OK\n")
     yield f"unix://titan@{store_server.socket}?password=PASSWORD"
     with store_server.client() as client:
@@ -50,9 +50,9 @@ def test_user_may_do_what_a_broker_does(url: str) -> None:
             assert listener.get_message(timeout=5)
 
 
-def test_user_stands_in_a_configuration_too(store_server: StoreServer, deploy: Path, tmp_path: Path) -> None:
+def test_user_stands_in_a_configuration_too(store_server: StoreServer, tmp_path: Path) -> None:
     """The words after SETUSER, without the shell's quotes, are a line of redis.conf that a server starts with."""
-    [recipe] = [recipe for recipe in recipes(deploy / "secure.md") if "ACL SETUSER" in recipe.text]
+    [recipe] = [recipe for recipe in recipes(DOCS / "secure.md") if "ACL SETUSER" in recipe.text]
     rule = " ".join(shlex.split(recipe.text.partition("SETUSER ")[2]))
     conf = tmp_path / "redis.conf"
     conf.write_text(f"{store_server.conf.read_text()}\nuser {rule}\n")

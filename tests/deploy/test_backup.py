@@ -1,4 +1,4 @@
-"""Backup and restore, as deploy/backup.md has them."""
+"""Backup and restore, as broker/docs/backup.md has them."""
 
 import re
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.conftest import Need
+from tests.deploy.recipes import DOCS
 from tests.deploy.servers import StoreServer
 from tests.deploy.terminal import run
 
@@ -43,9 +44,9 @@ def test_copy_is_ignored_by_a_server_with_an_append_only_file(restored: StoreSer
         assert client.dbsize() == 0
 
 
-def test_copy_is_restored_as_the_page_says(restored: StoreServer, deploy: Path) -> None:
+def test_copy_is_restored_as_the_page_says(restored: StoreServer) -> None:
     """After the page's lines a server that is started as usual has everything, also after a kill."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", (deploy / "backup.md").read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (DOCS / "backup.md").read_text(), re.MULTILINE | re.DOTALL)
     [block] = [block for block in blocks if block.startswith("mkdir appendonlydir")]
     subprocess.run(["bash", "-euc", block], cwd=restored.folder, check=True)
     for _ in range(2):

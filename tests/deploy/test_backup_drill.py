@@ -1,4 +1,4 @@
-"""A store of each kind is copied under load with deploy/titan-backup, lost, and restored as deploy/backup.md says."""
+"""A store of each kind is copied under load with deploy/titan-backup, lost, and restored as backup.md says."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What deploy/runbook.md says one sees when something is wrong, brought about with a real broker and a real store."""
+"""What runbook.md says one sees when something is wrong, brought about with a real broker and a real store."""
 
 import shutil
 import subprocess
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.brokers import ask, eventually, serving, start
+from tests.deploy.recipes import DOCS
 from tests.deploy.servers import StoreServer
 
 pytestmark = pytest.mark.slow
@@ -26,9 +27,9 @@ def url(store_server: StoreServer, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def told(deploy: Path) -> str:
+def told() -> str:
     """The page."""
-    return (deploy / "runbook.md").read_text()
+    return (DOCS / "runbook.md").read_text()
 
 
 def test_store_away(url: str, store_server: StoreServer) -> None:

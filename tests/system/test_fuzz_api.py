@@ -30,9 +30,9 @@ WAITS = ("wait", "follow", "view")
 def real_jobs(url: str) -> Iterator[dict[str, str]]:
     """Groups and ids of jobs that are there, every other one running, for half of the requests; round and round."""
     body = json.dumps({"jobs": [{"image": "x", "timeout": 600}] * 200}).encode()
-    with urlopen(Request(f"{url}/v1/groups/g/jobs", body, {"Content-Type": "application/json"})) as made:  # noqa: S310
+    with urlopen(Request(f"{url}/v1/groups/g/jobs", body, {"Content-Type": "application/json"})) as made:
         ids = [job["id"] for job in json.load(made)["jobs"]]
-    with urlopen(f"{url}/v1/jobs?n=100"):  # noqa: S310
+    with urlopen(f"{url}/v1/jobs?n=100"):
         pass
     return cycle([{"group_name": "g", "id": ids[(number * 37) % 200]} for number in range(200)])
 

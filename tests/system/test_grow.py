@@ -1,4 +1,4 @@
-"""A store grows as deploy/move.md says: from one server to several, to more partitions, and to a cluster."""
+"""A store grows as broker/docs/move.md says: from one server to several, to more partitions, and to a cluster."""
 
 import json
 import os

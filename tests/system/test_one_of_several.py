@@ -157,7 +157,7 @@ def test_cancel_reaches_a_worker_of_the_living(scene: Scene) -> None:
 def test_metrics_name_the_server_that_is_away(scene: Scene) -> None:
     """titan_store_up is 0 for the server that does not answer, and 1 for the others."""
     scene.signal(signal.SIGSTOP)
-    with urllib.request.urlopen(f"{scene.url}/metrics", timeout=10) as answer:  # noqa: S310 - http:// only
+    with urllib.request.urlopen(f"{scene.url}/metrics", timeout=10) as answer:
         found = re.findall(
             r'^titan_store_up\{server="redis://127.0.0.1:(\d+)/0"\} ([01])$', answer.read().decode(), re.MULTILINE
         )

@@ -142,7 +142,7 @@ def test_metrics_of_several(broker: Start) -> None:
     for _ in range(20):
         ask(f"{url}/healthz")
     for _ in range(4):
-        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:  # noqa: S310 - http:// only
+        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
             told = answer.read().decode()
         assert re.findall(r'^titan_loop_lag_max_seconds\{process="(\d)"\}', told, re.MULTILINE) == ["0", "1"]
         assert sum(map(int, re.findall(r'titan_requests_total\{.*verb="healthz".*\} (\d+)', told))) == 20

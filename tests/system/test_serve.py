@@ -28,8 +28,8 @@ pytestmark = pytest.mark.slow
 
 
 def ask(url: str, body: bytes | None = None, method: str | None = None) -> dict:
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method=method)  # noqa: S310
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method=method)
+    with urllib.request.urlopen(request, timeout=10) as answer:
         return json.load(answer)
 
 
@@ -224,7 +224,7 @@ def test_start_on_a_store_that_can_lose_jobs(broker: Start, titan: Callable[...,
 
 def status_of(url: str) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(url, timeout=10) as answer:
             return answer.status
     except urllib.error.HTTPError as refusal:
         with refusal:

@@ -23,7 +23,7 @@ from tests.unit.every_verb import refused
 LIMIT_S = 0.3
 SETTINGS = BrokerSettings(key_prefix="test", store_timeout_s=LIMIT_S)
 ONE = [NewJob(image="x")]
-RUNBOOK = (Path(__file__).parents[2] / "deploy" / "runbook.md").read_text("utf-8")
+RUNBOOK = (Path(__file__).parents[2] / "broker" / "docs" / "runbook.md").read_text("utf-8")
 
 
 @pytest.fixture

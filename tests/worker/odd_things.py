@@ -1,4 +1,4 @@
-"""The odd things that a job may do, and its outcome: the data of a test, and of a table in worker/README.md."""
+"""The odd things that a job may do, and its outcome: the data of a test, and of a table in broker/docs/worker.md."""
 
 from typing import NamedTuple
 

@@ -16,7 +16,7 @@ from tests.worker.podman import IMAGE, Podman
 from tests.worker.programs import Program, Start
 from worker.client import Client
 
-README = (Path(__file__).parents[2] / "worker/README.md").read_text()
+README = (Path(__file__).parents[2] / "broker/docs/worker.md").read_text()
 APP = ("--app", "tests.worker.odd")
 
 pytestmark = pytest.mark.slow
@@ -153,7 +153,7 @@ def at(site: str, case: Case) -> Case:
 
 
 def test_the_page_has_the_same_table() -> None:
-    """The table of worker/README.md says of each row what the tests above see."""
+    """The table of broker/docs/worker.md says of each row what the tests above see."""
     lines = [line for line in README.splitlines() if line.startswith("| ")]
     rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines]
     kinds = {kind: [(row[1], row[2]) for row in rows if row[0] == kind] for kind in KINDS}

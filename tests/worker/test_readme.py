@@ -1,4 +1,4 @@
-"""worker/README.md: its files, its sessions run as they are printed, and its table of outcomes."""
+"""broker/docs/worker.md: its files, its sessions run as they are printed, and its table of outcomes."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ from worker.settings import INHERITED, WorkerSettings
 from worker.table.entries import ContainerEntry, HttpEntry, Limits, ProcessEntry
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "worker/README.md").read_text()
+README = (ROOT / "broker/docs/worker.md").read_text()
 BUSYBOX = "docker.io/library/busybox:1"
 MARK = "---- titan ----"
 

@@ -7,8 +7,9 @@ from typing import Annotated, Literal, cast
 import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
+from titan.settings import OWN_CLIENT
 
-from broker.core.dialect import OWN_CLIENT, refusal_of_dialect
+from broker.core.dialect import refusal_of_dialect
 from broker.core.errors import Invalid, Misdirected
 from broker.core.states import STATUSES, Status
 from broker.http.dialect.words import body_of_2016, body_of_today, error_about_tasks, query_of_today

@@ -3,7 +3,7 @@
 from broker.core.errors import LimitReached, NotFound, Unauthorized
 from broker.http.request.body import FORM
 from broker.http.routes import Route
-from broker.http.ui import handlers
+from broker.http.ui import docs, handlers
 
 _UI = "/ui"
 
@@ -26,5 +26,7 @@ UI_ROUTES: tuple[Route, ...] = (
     Route("GET", _UI + "/sessions", handlers.list_sessions, None, handlers.SessionRows, scope=None),
     Route("DELETE", _UI + "/sessions/{session}", handlers.end_session, None, None, 204, (NotFound,), scope=None),
     Route("GET", _UI + "/static/{version}/{path:.*}", handlers.asset, None, str, refuses=(NotFound,), scope=None),
+    Route("GET", "/docs", docs.enter_docs, scope=None, status=303),
+    Route("GET", "/docs/{page:.*}", docs.docs, None, str, scope=None),
     Route("GET", _UI + "/{page:.*}", handlers.page, None, str, scope=None),
 )

@@ -1,4 +1,4 @@
-"""The lines of an export: NDJSON that has all that the store keeps of groups and jobs. deploy/move.md describes them.
+"""The lines of an export: NDJSON that has all that the store keeps of groups and jobs. The page `move` describes them.
 
 Spec and settings of a job are JSON in the store already, and its line has them as they are. Nothing in the lines of
 groups and jobs depends on the prefix, on the number of partitions or on an order, so the digest does not either.

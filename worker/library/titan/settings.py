@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+OWN_CLIENT = "titan-client/"
+"""How the User-Agent of Titan's own clients begins. A broker with a dialect for other clients refuses it."""
 CONNECT_S = 5.0
 """The most time for one attempt to connect, s."""
 
@@ -47,7 +49,7 @@ def client_settings(
         raise ValueError("token is not a token: it has characters other than printable ASCII.")
     return ClientSettings(
         tuple(broker_address(one, ARGUMENTS) for one in urls or [""]),
-        {"Authorization": f"Bearer {token}"} if token else {},
+        {"User-Agent": f"{OWN_CLIENT}python", **({"Authorization": f"Bearer {token}"} if token else {})},
         tls or tls_of(ca_file, cert_file),
         timeout_s,
         retries,

@@ -23,6 +23,7 @@ export function docs(context) {
       h(
         'div.page-head',
         h('h1', 'HTTP reference'),
+        h('a', { href: 'docs/' }, 'Documentation'),
         h('a', { href: 'ui/tutorial' }, 'Tutorial'),
         main && h('span.muted', `version ${main.info.version} · `, h('a', { href: `${root.pathname}v1/openapi.json`, target: '_self' }, 'openapi.json')),
       ),

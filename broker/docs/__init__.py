@@ -1,0 +1,1 @@
+"""The documentation: pages in Markdown, their rendering as HTML, and the index for search."""

@@ -1,0 +1,51 @@
+"""The reference pages say what the code does now."""
+
+import re
+
+import pytest
+
+from broker.core.errors import ERRORS
+from broker.http.routes import ROUTES
+from tests.api.client import Http
+from tests.cli.live import Titan
+from tests.cli.tree import commands
+from tests.docs.reference import FOLDER, PAGES
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_reference_page_is_up_to_date(name: str) -> None:
+    """Each page is what `python -m tests.docs` would write. Run that after a change of the code."""
+    assert (FOLDER / f"{name}.md").read_text("utf-8") == PAGES[name]()
+
+
+def test_page_of_commands_has_their_help(titan: Titan) -> None:
+    """The page has the help of each command as a terminal of the page's width shows it."""
+    page = (FOLDER / "cli.md").read_text("utf-8")
+    blocks = dict(re.findall(r"^#+ titan([^\n]*)\n\n```text\n(.*?)\n```$", page, re.MULTILINE | re.DOTALL))
+    assert {tuple(words.split()) for words in blocks} >= {words for words, _ in commands()}
+    for words in ("job enqueue", "group set", "up"):
+        shown = titan(*words.split(), "--help", COLUMNS="102").out
+        assert " ".join(blocks[f" {words}"].split()) == " ".join(shown.split()).replace("Usage: main", "Usage: titan")
+
+
+def test_every_error_has_an_anchor() -> None:
+    """A program can link each error by its code."""
+    page = (FOLDER / "errors.md").read_text("utf-8")
+    assert set(re.findall(r"^## (\w+)$", page, re.MULTILINE)) == {error.word.lower() for error in ERRORS}
+
+
+def test_every_call_has_an_anchor_and_an_example() -> None:
+    """Each call of the API has a heading and is shown in three languages."""
+    page = (FOLDER / "http.md").read_text("utf-8").partition("\n## Bodies")[0]
+    parts = {part.partition("\n")[0]: part for part in page.split("\n### ")[1:]}
+    assert set(parts) == {route.verb for route in ROUTES}
+    for part in parts.values():
+        assert re.findall(r"^```(\w+) choice$", part, re.MULTILINE) == ["sh", "python", "javascript"]
+
+
+async def test_page_of_metrics_has_what_a_broker_shows(http: Http) -> None:
+    """Each metric of a running broker is in the page, with its type."""
+    shown = re.findall(r"^# TYPE (\w+) (\w+)$", (await http("GET", "/metrics")).text, re.MULTILINE)
+    page = (FOLDER / "metrics.md").read_text("utf-8")
+    assert len(shown) > 10
+    assert [row for row in shown if f"| `{row[0]}` | {row[1]} |" not in page] == []

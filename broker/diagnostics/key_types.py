@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
+from broker.core.states import STATUSES
 from broker.resp import keys
 from broker.resp.replies_to_errors import translate_errors
 from broker.resp.topology import Server
@@ -10,6 +11,16 @@ from broker.store.format.replies import Finding
 
 SCANNED = 1000
 """Keys that one SCAN looks at."""
+_KINDS = {
+    "hash": ("jobs", "executions", "job", "worker", "session", "bulk", "total", "brokers"),
+    "string": ("sequence", "answer", "imported", "fence", "flushed", "format", "version", "partitions"),
+    "stream": ("audit",),
+    "zset": (
+        *("groups", "ready", "due", "rates", "bytes", "discarded", "workers", "sessions", "notices", "pollers"),
+        *("image_pollers", "asked", "asked_images", "counted", "bulks", "bulks_running"),
+    ),
+}
+_TYPE_OF_KIND = {kind: type_ for type_, kinds in _KINDS.items() for kind in kinds}
 
 
 async def scan(server: Server, pattern: str) -> AsyncIterator[list[str]]:
@@ -33,7 +44,7 @@ async def wrong_types(server: Server, names: Sequence[str], prefix: str, group: 
         for name, _, _ in rows:
             asked.type(name)
         for (name, _, rest), reply in zip(rows, await translate_errors(asked.execute()), strict=True):
-            type_, wanted = reply.decode(), keys.type_of(rest)
+            type_, wanted = reply.decode(), type_of(rest)
             if wanted and type_ not in {wanted, "none"}:
                 found[name] = Finding(group_of(rest), "", f"the key {name} is a {type_}, not a {wanted}")
     return list(found.values())
@@ -54,3 +65,14 @@ def group_of(rest: str) -> str:
 def literal(name: str) -> str:
     """A name as a pattern of SCAN that matches only itself."""
     return "".join(f"\\{letter}" if letter in "*?[]\\^" else letter for letter in name)
+
+
+def type_of(rest: str) -> str | None:
+    """The type of a key, as TYPE answers it, by what follows the partition in its name; None for an unknown key."""
+    kind, _, rest = rest.partition(":")
+    if kind != "group":
+        return _TYPE_OF_KIND.get(kind)
+    set_name = rest.partition(":")[2]
+    if set_name in {"jobs", *STATUSES}:
+        return "zset"
+    return "hash" if set_name in {"", *keys.STATISTICS} else None

@@ -5,7 +5,7 @@ Every key of a partition begins with the partition's name. Its {tag} puts all of
 
 import binascii
 
-from broker.core.states import STATUSES, Status
+from broker.core.states import Status
 
 
 def partition(prefix: str, number: int) -> str:
@@ -221,26 +221,3 @@ def version(scope: str) -> str:
 def brokers(p: str) -> str:
     """The hash of the announcements of brokers, by name; expires. First partition only."""
     return f"{p}:brokers"
-
-
-_KINDS = {
-    "hash": ("jobs", "executions", "job", "worker", "session", "bulk", "total", "brokers"),
-    "string": ("sequence", "answer", "imported", "fence", "flushed", "format", "version", "partitions"),
-    "stream": ("audit",),
-    "zset": (
-        *("groups", "ready", "due", "rates", "bytes", "discarded", "workers", "sessions", "notices", "pollers"),
-        *("image_pollers", "asked", "asked_images", "counted", "bulks", "bulks_running"),
-    ),
-}
-_TYPE_OF_KIND = {kind: type_ for type_, kinds in _KINDS.items() for kind in kinds}
-
-
-def type_of(rest: str) -> str | None:
-    """The type of a key, as TYPE answers it, by what follows the partition in its name; None for an unknown key."""
-    kind, _, rest = rest.partition(":")
-    if kind != "group":
-        return _TYPE_OF_KIND.get(kind)
-    set_name = rest.partition(":")[2]
-    if set_name in {"jobs", *STATUSES}:
-        return "zset"
-    return "hash" if set_name in {"", *STATISTICS} else None

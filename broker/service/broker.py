@@ -160,7 +160,7 @@ async def running(
 
 
 def _notifier(store: JobStore) -> Notifier:
-    """A notifier that listens at each server for the partitions that are there."""
+    """A notifier that listens at each server for its partitions."""
     first, *others = ((connect_listener(s.redis), store.topology.partitions_of(s)) for s in store.topology.all)
     return Notifier(*first, *others)
 

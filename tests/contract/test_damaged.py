@@ -4,6 +4,7 @@ import pytest
 
 from broker.core.errors import StoreDamaged
 from broker.diagnostics.consistency import Scope, check, steps_of
+from broker.diagnostics.key_types import type_of
 from broker.resp import keys
 from tests.contract.building import GROUP, enqueue, partition, queued
 from tests.stores import Store
@@ -20,7 +21,7 @@ async def test_check_names_a_key_of_a_wrong_type(store: Store, rest: str) -> Non
     key = f"{partition(store, GROUP)}:{rest}"
     await store.redis.delete(key)
     await store.redis.sadd(key, "x")
-    what = f"the key {key} is a set, not a {keys.type_of(rest)}"
+    what = f"the key {key} is a set, not a {type_of(rest)}"
     assert await steps_of(store) >= 0
     for is_repair in (False, True):
         [finding] = await check(store, is_repair=is_repair)
@@ -30,7 +31,7 @@ async def test_check_names_a_key_of_a_wrong_type(store: Store, rest: str) -> Non
 
 
 async def test_one_damaged_group(store: Store) -> None:
-    """Verbs of the group are refused as damaged, others go on, and only a check of this group has a finding."""
+    """Verbs of the group are refused as damaged, those of others are not, and only a check of this group has a finding."""
     key = keys.group(partition(store, GROUP), GROUP)
     await store.redis.set(key, "nonsense")
     with pytest.raises(StoreDamaged):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from broker.core.states import STATUSES
+from broker.diagnostics.key_types import type_of
 from broker.resp import keys
 
 NAMES = st.text("abcXYZ019_-", min_size=1, max_size=40)
@@ -86,5 +87,5 @@ def test_types_of_keys():
     for names, type_ in rows:
         first, *ends = re.findall(r"`([^`]+)`", names)
         for name in (first, *(first.rpartition(":")[0] + end for end in ends)):
-            assert keys.type_of(name.removeprefix("P:")) == type_, name
-    assert keys.type_of("novelty") is keys.type_of("group:maps:novelty") is None
+            assert type_of(name.removeprefix("P:")) == type_, name
+    assert type_of("novelty") is type_of("group:maps:novelty") is None

@@ -31,7 +31,7 @@ async def test_check_names_a_key_of_a_wrong_type(store: Store, rest: str) -> Non
 
 
 async def test_one_damaged_group(store: Store) -> None:
-    """Verbs of the group are refused as damaged, those of others are not, and only a check of this group has a finding."""
+    """Verbs of the group are refused, those of others are not, and only a check of this group has a finding."""
     key = keys.group(partition(store, GROUP), GROUP)
     await store.redis.set(key, "nonsense")
     with pytest.raises(StoreDamaged):

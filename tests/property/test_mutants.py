@@ -33,7 +33,7 @@ DIFFERENCES = (AssertionError, TitanError, TypeError, KeyError)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", MUTANTS)
 def test_model_finds_a_broken_script(name, monkeypatch):
     """A script without one of its guards does not agree with the model."""

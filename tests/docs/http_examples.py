@@ -49,6 +49,7 @@ EXAMPLES: dict[str, Example] = {
         {"jobs": [{"group_name": "mail", "id": "JOB_ID", "status": "succeeded", "lease": "LEASE"}]}, needs="running"
     ),
     "touch_many": Example({"jobs": [{"group_name": "mail", "id": "JOB_ID", "lease": "LEASE"}]}, needs="running"),
+    "create_group": Example({"group": {"name": "mail", "image": "send"}}),
     "configure": Example({"group": {"image": "send", "max_concurrency": 10, "rate_limit": 50}}),
     "adjust": Example(
         {"group": {"paused": True, "note": "provider down"}}, headers=(("If-Match", "ETAG"),), needs="etag"

@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from broker.bench.http_client import BenchAddress, BenchFailed, BenchResponse, Caller, clock
+from broker.core.dialect import OWN_CLIENT
+from broker.core.version import own_version
 from broker.models.fields import MAX_JOBS
 from broker.models.groups import Counts, GroupSettings, GroupWrapper, Retentions
 
@@ -134,7 +136,8 @@ class BenchGroup:
 
     async def _configure(self, settings: GroupSettings) -> None:
         body = {name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None}
-        await self._call(self.address.request("PUT", self.path, {"group": body}))
+        name = f"User-Agent: {OWN_CLIENT}{own_version()}\r\n"  # a broker with a dialect refuses it
+        await self._call(self.address.request("PUT", self.path, {"group": body}, name))
 
     async def _call(self, request: bytes) -> BenchResponse:
         caller = await Caller().open(self.address)

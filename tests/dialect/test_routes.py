@@ -1,5 +1,6 @@
 """Every route of the seed: without the dialect, with it, and with it under /tasks."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -9,7 +10,10 @@ import pytest
 from broker.core.settings import BrokerSettings
 from broker.http.contract import contract_of
 from broker.http.route import Route
+from broker.http.routes import ROUTES
+from broker.http.server.pending_response import PendingResponse
 from tests.api.client import Http, Reply
+from tests.stores import Store
 
 PLAIN, OLD_JOBS, OLD_TASKS = "today", "2016", "2016 with tasks"
 OLD = [OLD_JOBS, OLD_TASKS]
@@ -211,3 +215,50 @@ async def test_slow_path_answers_the_same(http: Http) -> None:
     path = "/v1/groups/g/tasks?n=1&created_after=2016-01-01T00:00:00%2B01:00"
     [task] = (await http("GET", path, Connection="close")).json["tasks"]
     assert task["image"] == "j"
+
+
+def test_row_under_tasks_is_guarded_as_its_row_under_jobs() -> None:
+    """It has the scope, the act in the audit and the refusals of its verb; a page of another site may not send it."""
+    today = {route.verb: route for route in ROUTES}
+    of_tasks = [row for row in _rows() if "/tasks" in row.path]
+    assert of_tasks
+    for row in of_tasks:
+        same = today[row.verb]
+        guards = [(r.method, r.status, r.scope, r.act, r.is_changing, r.refuses, r.is_streamed) for r in (row, same)]
+        assert guards[0] == guards[1], row.verb
+
+
+async def test_acts_of_a_program_of_2016_are_audited(http: Http) -> None:
+    """A cancel under /tasks and its repeat are in the audit, with the job and the outcome."""
+    [task] = await Side(http, "tasks", "success", "error").enqueue()
+    for _ in range(2):
+        await http("POST", f"/v1/groups/g/tasks/{task['id']}/cancel")
+    entries: list[dict[str, Any]] = []
+    async with asyncio.timeout(10):
+        while sum(entry["n"] for entry in entries) < 2:
+            entries = (await http("GET", "/v1/audit")).json["entries"]
+    noted = [(entry["act"], entry["group"], entry["ids"], entry["outcome"]) for entry in entries[::-1]]
+    assert noted == [("cancel", "g", [task["id"]], "ok"), ("cancel", "g", [task["id"]], "wrong_state")]
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/tasks"])
+async def test_job_of_a_program_that_is_gone_goes_back(
+    http: Http, store: Store, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """A job whose translated answer meets a closed connection is queued again, and the delivery is not counted."""
+    is_cut = asyncio.Event()
+    fill = PendingResponse.fill
+
+    def fill_on_a_cut_line(pending: PendingResponse, *answer: Any) -> None:
+        pending._connection.transport.abort()  # type: ignore[attr-defined]
+        is_cut.set()
+        fill(pending, *answer)
+
+    [job] = await http.enqueue()
+    with monkeypatch.context() as patch:
+        patch.setattr(PendingResponse, "fill", fill_on_a_cut_line)
+        async with http.line(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()):
+            await is_cut.wait()
+    await store.settle()
+    kept = await store.show("g", job["id"])
+    assert (kept.status, kept.deliveries) == ("queued", 0)

@@ -67,6 +67,14 @@ def test_command_refuses_the_dialect(brokers: Brokers, titan: Callable[..., Prog
     assert (job["status"], job["deliveries"]) == ("queued", 0)
 
 
+def test_bench_refuses_the_dialect(brokers: Brokers, titan: Callable[..., Program]) -> None:
+    """`titan bench` says what to do, and measures nothing."""
+    program = titan("bench", "--broker-url", brokers.old, "--seconds", "0.1")
+    assert program.wait() == 1
+    assert program.says("Start another broker on the same store without --dialect")
+    assert ask(f"{brokers.today}/v1/groups") == {"groups": []}
+
+
 def test_worker_refuses_the_dialect(brokers: Brokers, titan: Callable[..., Program]) -> None:
     """A worker ends with the same sentence and exit code 2; no job was dispatched."""
     ask(f"{brokers.old}/v1/groups/mail/tasks", {"tasks": [{"image": "send"}]})

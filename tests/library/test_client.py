@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from titan import Client, Conflict, IdempotencyMismatch, Invalid, Job, NewJob, NotFound, TitanError, WrongState
 
 pytestmark = pytest.mark.slow

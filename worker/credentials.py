@@ -3,9 +3,8 @@
 import ssl
 from typing import TypedDict
 
-from titan.addresses import tls_of
-
 from broker.core.settings_schema import token_from
+from titan.addresses import tls_of
 from worker.settings import WorkerSettings
 
 

@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 import msgspec
+
 from titan.answers import not_titan
 
 T = TypeVar("T")

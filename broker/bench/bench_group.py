@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Struct
 
 from broker.bench.http_client import BenchAddress, BenchFailed, BenchResponse, Caller, clock
-from broker.core.dialect import OWN_CLIENT
 from broker.core.version import own_version
 from broker.models.fields import MAX_JOBS
 from broker.models.groups import Counts, GroupSettings, GroupWrapper, Retentions
+from titan.dialect import OWN_CLIENT
 
 IMAGE = "titan-bench"
 

@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 
 import click
 from msgspec import Struct
-from titan.addresses import tls_of
-from titan.errors import BrokerUnavailable, SpeaksDialect
 
 from broker.cli.options import refuse_non_text
 from broker.cli.output import JsonList
@@ -19,6 +17,8 @@ from broker.core.settings_schema import settings_of, token_from
 from broker.http.request.decoding import convert
 from broker.models.jobs import Job
 from broker.models.results import Problem
+from titan.addresses import tls_of
+from titan.errors import BrokerUnavailable, SpeaksDialect
 from worker.client import Client
 from worker.settings import WorkerSettings
 

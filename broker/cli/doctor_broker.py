@@ -3,12 +3,11 @@
 import ssl
 import time
 
-from titan.errors import BrokerSilent, BrokerUnavailable, SpeaksDialect
-
 from broker.core.errors import NotFound, TitanError
 from broker.diagnostics.doctor_line import line
 from broker.http.handlers.health import STREAM_CHECK_LINES, STREAM_CHECK_S
 from broker.models.doctor import DoctorLine
+from titan.errors import BrokerSilent, BrokerUnavailable, SpeaksDialect
 from worker.client import Client
 
 _PAUSE_S = 10.0

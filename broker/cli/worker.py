@@ -7,7 +7,6 @@ from functools import partial
 
 import click
 from msgspec import UNSET
-from titan.addresses import OPTIONS, broker_address
 
 from broker.cli.client_options import pages, with_broker
 from broker.cli.commands import CommandGroup
@@ -19,6 +18,7 @@ from broker.cli.output import listing, page, show_json
 from broker.cli.process_setup import prepare_to_serve
 from broker.models.fields import MAX_JOBS
 from broker.models.workers import Order, Worker, WorkerWrapper
+from titan.addresses import OPTIONS, broker_address
 from worker.client import Client
 from worker.credentials import credentials_of
 from worker.daemon.daemon import run_worker

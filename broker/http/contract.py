@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from broker.core.dialect import DIALECT_HEADER
 from broker.core.settings import BrokerSettings
 from broker.http.dialect.routes import rows_of_2016
 from broker.http.openapi import document
@@ -15,6 +14,7 @@ from broker.http.routes import ROUTES
 from broker.http.server.fast_router import FastRoute, FastRouter
 from broker.http.ui.base_path import base_path_of
 from broker.http.ui.routes import UI_ROUTES
+from titan.dialect import DIALECT_HEADER
 
 Find = Callable[[str, str], tuple[FastRoute, dict[str, str]] | None]
 

@@ -24,6 +24,8 @@ from broker.core.errors import (
     UnsupportedType,
 )
 from broker.http.error_responses import RETRY_AFTER_S, STATUS
+from broker.http.openapi_examples import example
+from broker.http.openapi_schemas import SCHEMAS, components
 from broker.http.request.body import FORM, JSON
 from broker.http.request.query_params import Query
 from broker.http.routes import LOG_TYPES, ROUTES, Route
@@ -31,7 +33,6 @@ from broker.models.fields import GROUP_NAME, JOB_ID
 from broker.models.results import ProblemWrapper
 from broker.models.workers import WORKER_NAME
 
-_SCHEMAS = "#/components/schemas/{name}"
 _HEADERS = {
     "Titan-Lease": "The token from the answer that delivered the job; only the holder of the lease may act on it.",
     "Idempotency-Key": "A repeat with the same key and body gets the first answer again, for a day.",
@@ -51,6 +52,33 @@ _PATH = {
     "bulk": ("The bulk's id.", f"^{JOB_ID}$"),
     "worker": ("Name of the worker.", f"^{WORKER_NAME}$"),
 }
+_TAGS = {
+    "jobs": "Enqueue, look, cancel, retry and delete jobs.",
+    "consume": "Take jobs, renew their leases and report them.",
+    "logs": "Store and read the output of jobs.",
+    "groups": "The settings and counts of groups.",
+    "bulk": "Do one thing to many jobs.",
+    "looking": "See what happens, and why.",
+    "workers": "Heartbeats of workers, and orders for them.",
+    "broker": "The broker itself: whether it is well, its metrics, its store and this description.",
+}
+_TAG_OF_MODULE = {
+    "jobs": "jobs",
+    "delivery": "consume",
+    "bulk": "consume",
+    "logs": "logs",
+    "groups": "groups",
+    "bulks": "bulk",
+    "looking": "looking",
+    "overview": "looking",
+    "stats": "looking",
+    "live": "looking",
+    "workers": "workers",
+    "brokers": "broker",
+    "health": "broker",
+    "operators": "broker",
+}
+"""The tag of the operations in each module of handlers."""
 _DESCRIPTION = """A job broker that any language can use over HTTP.
 
 Every answer of 400 and above has the same body: `error.message` is a sentence for people, `error.fields` names the
@@ -69,6 +97,7 @@ def document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Titan", "version": _version(), "description": _DESCRIPTION + _codes() + _PROXIES},
         "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": {
             path: {route.method.lower(): _operation(route) for route in rows}
             for path, rows in groupby(sorted(routes, key=lambda route: route.path), key=lambda route: route.path)
@@ -91,6 +120,7 @@ def _codes() -> str:
 def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.operation or route.verb,
+        "tags": [_tag(route)],
         "summary": route.summary,
         **_scope(route),
         "parameters": [*_path_parameters(route), *_query_parameters(route), *_header_parameters(route)],
@@ -100,6 +130,11 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.takes is not None:
         operation["requestBody"] = _request_body(route)
     return operation
+
+
+def _tag(route: Route) -> str:
+    """The part of the API that the operation belongs to, by the module of its handler."""
+    return _TAG_OF_MODULE[route.handler.__module__.rpartition(".")[2]]
 
 
 def _scope(route: Route) -> dict[str, str]:
@@ -123,7 +158,7 @@ def _path_parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _query_parameters(route: Route) -> list[dict[str, Any]]:
-    _, schemas = msgspec.json.schema_components((route.query,), ref_template=_SCHEMAS)
+    _, schemas = msgspec.json.schema_components((route.query,), ref_template=SCHEMAS)
     return [
         _query_parameter(name, schema) for name, schema in schemas[route.query.__name__].get("properties", {}).items()
     ]
@@ -133,7 +168,8 @@ def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """One parameter. It is given or left out, never null."""
     choices = [choice for choice in schema.get("anyOf", []) if choice.get("type") != "null"]
     schema = {key: value for key, value in (choices[0] if choices else schema).items() if value is not None}
-    return {"name": name, "in": "query", "description": schema.pop("description", ""), "schema": schema}
+    # The description is given twice, since some generators read it in the one place and some in the other.
+    return {"name": name, "in": "query", "description": schema.get("description", ""), "schema": schema}
 
 
 def _header_parameters(route: Route) -> list[dict[str, Any]]:
@@ -145,14 +181,25 @@ def _header_parameters(route: Route) -> list[dict[str, Any]]:
 
 def _request_body(route: Route) -> dict[str, Any]:
     upload = {"type": "object", "properties": {"log": {"type": "string", "format": "binary"}}, "required": ["log"]}
-    schemas = {
+    schemas: dict[str, dict[str, Any]] = {
         LOG_TYPES[0]: upload,
         LOG_TYPES[1]: {"type": "string"},
         JSON: _schema(route.takes),
         FORM: _schema(route.takes),
     }
+    content: dict[str, dict[str, Any]] = {kind: {"schema": schemas[kind]} for kind in route.types}
+    if JSON in content:
+        content[JSON] = _with_example(route.takes, is_given=False)
     is_required = route.takes is bytes or _has_required(route.takes)
-    return {"required": is_required, "content": {kind: {"schema": schemas[kind]} for kind in route.types}}
+    return {"required": is_required, "content": content}
+
+
+@cache
+def _with_example(kind: Any, *, is_given: bool) -> dict[str, Any]:
+    """The content of a JSON body, of an answer if `is_given`."""
+    kinds = (kind,) if _is_struct(kind) else ()
+    schema = _schema(kind)
+    return {"schema": schema, "example": example(schema, components(*(((), kinds) if is_given else (kinds, ()))))}
 
 
 def _has_required(kind: Any) -> bool:
@@ -168,14 +215,12 @@ def _answer(route: Route) -> dict[str, Any]:
     if route.gives is str:
         answer["content"] = {route.text_type: {"schema": {"type": "string"}}}
     elif route.status != HTTPStatus.NO_CONTENT:
-        answer["content"] = {JSON: {"schema": _schema(route.gives)}}
+        answer["content"] = {JSON: _with_example(route.gives, is_given=True)}
     return answer
 
 
 def _schema(kind: Any) -> dict[str, Any]:
-    if not (isinstance(kind, type) and issubclass(kind, Struct)):
-        return {"type": "object"}
-    return {"$ref": _SCHEMAS.format(name=kind.__name__)}
+    return {"$ref": SCHEMAS.format(name=kind.__name__)} if _is_struct(kind) else {"type": "object"}
 
 
 def _refusals(route: Route) -> dict[str, Any]:
@@ -198,7 +243,7 @@ def _common(route: Route) -> list[type[TitanError]]:
 def _refusal(errors: list[type[TitanError]]) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "description": " ".join(f"`{error.word.lower()}`: {error.sentence}" for error in errors),
-        "content": {JSON: {"schema": _schema(ProblemWrapper)}},
+        "content": {JSON: {"schema": _schema(ProblemWrapper), "example": _problem(errors[0])}},
     }
     if any(error in RETRY_AFTER_S for error in errors):
         text = "When to try again, in s."
@@ -206,8 +251,15 @@ def _refusal(errors: list[type[TitanError]]) -> dict[str, Any]:
     return answer
 
 
+def _problem(error: type[TitanError]) -> dict[str, Any]:
+    return {"error": {"message": error.sentence, "code": error.word.lower()}}
+
+
 def _components(routes: tuple[Route, ...]) -> dict[str, Any]:
-    bodies = [body for route in routes for body in (route.takes, route.gives)]
-    structs = dict.fromkeys(kind for kind in bodies if isinstance(kind, type) and issubclass(kind, Struct))
-    _, components = msgspec.json.schema_components((*structs, ProblemWrapper), ref_template=_SCHEMAS)
-    return components
+    taken = [route.takes for route in routes if _is_struct(route.takes)]
+    given = [route.gives for route in routes if _is_struct(route.gives)]
+    return components(dict.fromkeys(taken), dict.fromkeys([*given, ProblemWrapper]))
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)

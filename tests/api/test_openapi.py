@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from broker.core.errors import ERRORS
 from broker.core.settings import BrokerSettings
 from broker.core.settings_schema import TOKEN_VARIABLE, settings_of
 from broker.http.error_responses import STATUS
+from broker.http.field_descriptions import DESCRIPTIONS
 from broker.http.openapi import document
 from broker.http.routes import ROUTES
 
@@ -31,6 +33,48 @@ def test_document_has_every_route() -> None:
         names = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "query"}
         assert names == set(route.query.__struct_fields__)
     assert sum(len(path) for path in document()["paths"].values()) == len(ROUTES)
+
+
+def test_every_part_is_described() -> None:
+    """Each operation has a known tag; each parameter, header, schema and property has a sentence."""
+    tags = {tag["name"] for tag in document()["tags"]}
+    used = set()
+    for path, operations in document()["paths"].items():
+        for method, operation in operations.items():
+            used |= set(operation["tags"])
+            for parameter in operation["parameters"]:
+                assert re.search(r"[.:;)\]]$", parameter["description"]), f"{method} {path}: {parameter['name']}"
+    assert used == tags
+    for name, schema in document()["components"]["schemas"].items():
+        assert schema["description"], name
+        assert "\n " not in schema["description"], name
+        for field, part in schema["properties"].items():
+            is_schema = "$ref" in part or any("$ref" in choice for choice in part.get("anyOf", ()))
+            assert is_schema or re.search(r"[.:]$", part.get("description", "")), f"{name}.{field}: {part}"
+
+
+def test_every_description_is_used() -> None:
+    """No description is of a field that no schema has."""
+    schemas = document()["components"]["schemas"]
+    fields = {field for schema in schemas.values() for field in schema["properties"]}
+    both = {f"{name}.{field}" for name, schema in schemas.items() for field in schema["properties"]}
+    assert set(DESCRIPTIONS) <= fields | both
+
+
+def test_examples_agree_with_their_schemas() -> None:
+    """Each JSON body has an example that its schema accepts, and an example of an error has one of its words."""
+    examples = 0
+    schemas = {"components": document()["components"]}
+    for operations in document()["paths"].values():
+        for operation in operations.values():
+            for part in (operation.get("requestBody", {}), *operation["responses"].values()):
+                content = part.get("content", {}).get("application/json")
+                if content:
+                    Draft202012Validator(content["schema"] | schemas).validate(content["example"])
+                    examples += 1
+    assert examples > 100
+    body = document()["paths"]["/v1/groups/{group_name}/jobs"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["example"]["jobs"][0]["payload"] == '{"to": "ann"}'
 
 
 def test_document_tells_every_error() -> None:
@@ -69,4 +113,17 @@ def test_parameters_are_never_null() -> None:
     """A parameter that may be left out is documented by its type alone, with its bounds."""
     operation = document()["paths"]["/v1/jobs"]["get"]
     lease = next(parameter for parameter in operation["parameters"] if parameter["name"] == "lease")
-    assert lease["schema"] == {"type": "integer", "minimum": 1, "maximum": 604_800}
+    text = "How long each lease lasts, in s; the job's timeout if not given."
+    assert lease["schema"] == {"type": "integer", "minimum": 1, "maximum": 604_800, "description": text}
+    assert lease["description"] == text
+
+
+def test_a_request_demands_only_what_is_required() -> None:
+    """Optional fields of requests have no default in their schema, which some generators take for required."""
+    schemas = document()["components"]["schemas"]
+    for name in ("NewJob", "Release", "Failure", "Announcement", "GroupSettings"):
+        assert not [field for field, part in schemas[name]["properties"].items() if "default" in part], name
+    assert (
+        schemas["NewBulk"]["properties"]["dry_run"]["description"] == "Only count the jobs that match. Default: false."
+    )
+    assert schemas["Job"]["properties"]["timeout"]["default"] == 60

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import web
-from titan.errors import BrokerUnavailable
 
 from broker.cli.job.log import followed, stored
 from broker.models.jobs import Job, JobWrapper
+from titan.errors import BrokerUnavailable
 from worker.client import Client
 
 Reply = Callable[[web.StreamResponse, str], Awaitable[None]]
@@ -69,7 +69,7 @@ async def stub() -> AsyncIterator[Stub]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A follower takes a moment for a long silence."""
-    monkeypatch.setattr("worker.client._FOLLOW_PAUSE_S", 0.2)
+    monkeypatch.setattr("worker.api.logs._FOLLOW_PAUSE_S", 0.2)
     monkeypatch.setattr(sys.modules["broker.cli.job.log"], "_MIN_INTERVAL_S", 0.01)
 
 

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from titan.settings import OWN_CLIENT
 
-from broker.core.dialect import refusal_of_dialect
 from broker.core.settings import BrokerSettings
 from broker.http.app import DISPATCHER, RequestDispatcher, make_app
 from broker.http.contract import contract_of
@@ -19,6 +17,7 @@ from broker.resp.notifier import Notifier
 from tests.api.client import NO_JOB, Http
 from tests.dialect.conftest import front
 from tests.stores import Store
+from titan.dialect import OWN_CLIENT, refusal_of_dialect
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ ORDER = (
 )
 """A room imports rooms to its left. Inside a room every import is allowed except a cycle."""
 LIBRARIES = {
-    "library": (),
+    "library": ("aiohttp",),
     "core": (),
     "models": (),
     "metrics": (),

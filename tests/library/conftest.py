@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from titan import Client
 
 from tests.system.conftest import Program
+from titan import Client
 
 LIBRARY = Path(__file__).parents[2] / "worker/library"
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+
 from titan import BrokerUnavailable, Client, LimitReached, NotFound, TitanError, Unavailable
 from titan.errors import BrokerUnreachable
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from titan import Client, Conflict, IdempotencyMismatch, Invalid, Job, NewJob, NotFound, TitanError, WrongState
-from titan.errors import Misdirected
 
 from tests.system.conftest import Program
+from titan import Client, Conflict, IdempotencyMismatch, Invalid, Job, NewJob, NotFound, TitanError, WrongState
+from titan.errors import SpeaksDialect
 
 pytestmark = pytest.mark.slow
 
@@ -187,7 +187,7 @@ def test_broker_of_other_clients(tmp_path: Path) -> None:
     """A broker that speaks the dialect of 2016 refuses the client before it does anything, and says what to do."""
     program = Program("broker", "--port", "0", "--dialect", "2016", folder=tmp_path)
     url = program.says(r"serves on (http://\S+);")[1]
-    with Client(url) as client, pytest.raises(Misdirected, match="Start another broker on the same store"):
+    with Client(url) as client, pytest.raises(SpeaksDialect, match="Start another broker on the same store"):
         client.enqueue("mail", image="send")
     assert program.stop() == 0
     program.end()

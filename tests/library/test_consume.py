@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+
 from titan import Client
 from titan.consuming import Leases
 

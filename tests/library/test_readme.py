@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import titan
-from titan import Client, NewJob, errors
 
+import titan
 from tests.library.conftest import LIBRARY
 from tests.system.conftest import Program
+from titan import AsyncClient, Client, NewJob, errors
 
 README = (LIBRARY / "README.md").read_text("utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -40,10 +40,11 @@ def start(example: str, url: str, folder: Path) -> subprocess.Popen[str]:
 @pytest.mark.slow
 def test_the_examples_do_what_the_page_says(up: str, tmp_path: Path) -> None:
     """Each example ends well and prints what it should; the consumer prints its job and ends at SIGTERM."""
-    enqueue, wait, consume, function, refused = EXAMPLES
+    enqueue, wait, consume, asynchronous, function, refused = EXAMPLES
     patterns = {
         enqueue: r'\w{16} delayed {"to":"ann"}\n2 to: bob\n',
         wait: r"succeeded [\s\S]*Ann[\s\S]*",
+        asynchronous: r"sending {'to': 'ann'}\nsucceeded\n",
         function: "",
         refused: r"jobs\[0\]\.priority - jobs\[0\]\.priority must be .*\nThere is no such job in this group\.\n",
     }
@@ -74,6 +75,7 @@ def test_the_tables_have_every_field_and_setting() -> None:
     settings = rows("Settings")
     assert {name.strip("`") for name in settings} == set(arguments)
     assert {name: settings[f"`{name}`"] for name in ("timeout_s", "retries")} == {"timeout_s": "10", "retries": "5"}
+    assert inspect.signature(AsyncClient).parameters.keys() == arguments.keys()
     assert (arguments["timeout_s"].default, arguments["retries"].default) == (10, 5)
 
 

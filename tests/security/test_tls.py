@@ -12,13 +12,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from titan.addresses import tls_of
-from titan.errors import BrokerUnavailable
 
 from broker.auth.tls import Tls, TlsUnusable, tls_from
 from broker.core.settings import BrokerSettings
 from tests.security.certificates import Authority
 from tests.system.conftest import Program, folder, titan
+from titan.addresses import tls_of
+from titan.errors import BrokerUnavailable
 from worker.client import Client
 
 __all__ = ["folder", "titan"]

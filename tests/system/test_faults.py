@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from titan.errors import BrokerUnavailable
 
 from broker.core.errors import StoreUnavailable
 from broker.core.states import STATUSES
 from broker.models.jobs import NewJob
 from tests.conftest import server_program, start_server, write_through
 from tests.system.conftest import Program
+from titan.errors import BrokerUnavailable
 from worker.client import Client
 
 pytestmark = pytest.mark.slow

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from titan.errors import BrokerUnavailable
 
 from broker.core.errors import StoreUnavailable
 from tests.conftest import eventually
 from tests.worker.conftest import Front, Work, enqueue
 from tests.worker.programs import Start
 from tests.worker.watching import is_dead, written
+from titan.errors import BrokerUnavailable
 from worker.client import Client
 
 GONE = "http://127.0.0.1:9"

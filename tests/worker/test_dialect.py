@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
-from titan.errors import SpeaksDialect
 
-from broker.core.dialect import DIALECT_HEADER
 from tests.conftest import eventually
+from titan.dialect import DIALECT_HEADER
+from titan.errors import SpeaksDialect
 from worker.client import Client
 from worker.daemon.daemon import run_worker
 from worker.settings import WorkerSettings

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from aiohttp import web
-from titan.errors import BrokerUnavailable
 
 from broker.core.errors import StoreUnavailable, TitanError
+from titan.errors import BrokerUnavailable
 from worker.client import Client
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]

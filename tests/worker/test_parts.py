@@ -8,10 +8,10 @@ from unittest.mock import Mock
 
 import msgspec
 import pytest
-from titan.errors import BrokerUnavailable
 
 from broker.core.errors import Invalid, StoreUnavailable, TitanError
 from tests.worker.watching import open_files
+from titan.errors import BrokerUnavailable
 from worker.daemon import linux
 from worker.daemon.backoff import Backoff, is_passing, resend
 from worker.jobs.output import Output

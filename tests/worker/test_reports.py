@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from titan.errors import BrokerUnavailable
 
 from broker.core.errors import Invalid, StoreUnavailable, TooLarge
 from broker.models.jobs import Job
 from broker.models.reports import Finish, Held
 from broker.models.results import Outcome, Problem
 from tests.worker.conftest import Work, enqueue, read_log
+from titan.errors import BrokerUnavailable
 from worker.client import Client
 from worker.daemon.deliveries import Deliveries, Delivery, Event
 from worker.daemon.loops.report import FinishLoop

@@ -46,7 +46,7 @@ async def test_a_log_is_followed_through_a_broker_that_goes_away(
     """A follower whose broker goes away continues at its position, at the next broker or when it is back."""
     second = Front(front.broker)
     await second.start()
-    monkeypatch.setattr("worker.http_session._CONNECT_S", 1.0)
+    monkeypatch.setattr("titan.async_session.CONNECT_S", 1.0)
     (job,) = await enqueue(client, "wait")
     work(waits(tmp_path, r"one\n", r"two\n"), stream_s=0.05, broker_url=(second.url,))
     seen = b""

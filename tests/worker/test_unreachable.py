@@ -7,12 +7,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from titan.addresses import broker_address, tls_of
-from titan.errors import BrokerUnavailable
 
 from tests.security.certificates import Authority
+from titan.addresses import OPTIONS, broker_address, tls_of
+from titan.async_session import explain_failure
+from titan.errors import BrokerUnavailable
 from worker.client import Client
-from worker.unreachable import explain_failure
 
 KEY = aiohttp.client_reqrep.ConnectionKey("h", 80, False, True, None, None, None)  # noqa: FBT003
 
@@ -110,20 +110,20 @@ def test_what_is_wrong_with_a_certificate(code: int, message: str) -> None:
     fault = ssl.SSLCertVerificationError("x")
     fault.verify_code = code
     error = aiohttp.ClientConnectorCertificateError(KEY, fault)
-    assert message in explain_failure(error, "https://h", has_answered=False, limit_s=5)
+    assert message in explain_failure(error, "https://h", OPTIONS, has_answered=False, limit_s=5)
 
 
 def test_names_that_are_not_known() -> None:
     """A name that does not exist is distinguished from a name server that does not answer."""
     for number, message in ((socket.EAI_NONAME, "Look for a typo"), (socket.EAI_AGAIN, "no name server answers")):
         error = aiohttp.ClientConnectorDNSError(KEY, socket.gaierror(number, "x"))
-        assert message in explain_failure(error, "http://h", has_answered=False, limit_s=5)
+        assert message in explain_failure(error, "http://h", OPTIONS, has_answered=False, limit_s=5)
 
 
 def test_no_connection_in_time() -> None:
     """A host that accepts no connections, or none with TLS, is reported with the time that it had."""
     error = aiohttp.ConnectionTimeoutError()
-    assert "within 5 s" in explain_failure(error, "http://h", has_answered=False, limit_s=5)
+    assert "within 5 s" in explain_failure(error, "http://h", OPTIONS, has_answered=False, limit_s=5)
     assert "If it has no TLS, its address is http://h." in explain_failure(
-        error, "https://h", has_answered=False, limit_s=5
+        error, "https://h", OPTIONS, has_answered=False, limit_s=5
     )

@@ -6,10 +6,9 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from titan.errors import BrokerUnavailable, SpeaksDialect
-
 from broker.core.errors import LimitReached, Overloaded, StoreFull, StoreUnavailable, TitanError, TooSlow
 from broker.core.words import counted
+from titan.errors import BrokerUnavailable, SpeaksDialect
 
 T = TypeVar("T")
 

@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 
-from titan.errors import SpeaksDialect
-
 from broker.core.service_notifier import ServiceNotifier
 from broker.core.settings_schema import notify_socket
 from broker.core.version import own_version
 from broker.core.words import counted
 from broker.models.jobs import Job
 from broker.models.workers import MAX_ASKED, MAX_RUNNING, Announcement, State
+from titan.errors import SpeaksDialect
 from worker.client import Client
 from worker.credentials import credentials_of
 from worker.daemon import parent_watch

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
-from titan.functions import registered
 
 from broker.models.jobs import Job
+from titan.functions import registered
 from worker.jobs.texts import error_text
 
 

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any, BinaryIO
 
 import click
-from titan.errors import BrokerUnavailable
 
 from broker.cli.client_options import Refused, Unreachable, from_options, group_argument, option, with_broker
 from broker.cli.job.ndjson import LineCall, read_calls
@@ -17,6 +16,7 @@ from broker.cli.quantities import Duration, Moment
 from broker.core.errors import Invalid, TitanError
 from broker.core.words import counted
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Job, NewJob
+from titan.errors import BrokerUnavailable
 from worker.client import Client
 
 

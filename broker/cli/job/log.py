@@ -11,7 +11,6 @@ from tempfile import TemporaryFile
 from typing import BinaryIO
 
 import click
-from titan.errors import BrokerSilent, BrokerUnavailable
 
 from broker.cli.client_options import group_argument, id_argument, option, with_broker
 from broker.cli.job.page import ending
@@ -22,6 +21,7 @@ from broker.cli.streams import end_with_reader
 from broker.core.errors import NotFound, TitanError
 from broker.core.states import FINISHED
 from broker.models.jobs import JobWrapper
+from titan.errors import BrokerSilent, BrokerUnavailable
 from worker.client import Client
 from worker.daemon.backoff import PASSING, Backoff
 

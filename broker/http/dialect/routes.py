@@ -7,9 +7,7 @@ from typing import Annotated, Literal, cast
 import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
-from titan.settings import OWN_CLIENT
 
-from broker.core.dialect import refusal_of_dialect
 from broker.core.errors import Invalid, Misdirected
 from broker.core.states import STATUSES, Status
 from broker.http.dialect.words import body_of_2016, body_of_today, error_about_tasks, query_of_today
@@ -21,6 +19,7 @@ from broker.http.route import GROUP, Handler, Route
 from broker.http.server.fast_request import FastRequest
 from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs
 from broker.models.tasks import Job2016Wrapper, Jobs2016Wrapper, NewTasks, TasksWrapper, TaskWrapper
+from titan.dialect import OWN_CLIENT, refusal_of_dialect
 
 DIALECT = "2016"
 _OF_SEED = {"enqueue", "list_jobs", "show", "remove", "cancel", "retry", "next"}

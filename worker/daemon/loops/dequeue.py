@@ -5,11 +5,10 @@ import random
 import time
 from collections.abc import Callable
 
-from titan.errors import SpeaksDialect
-
 from broker.core.errors import TitanError
 from broker.models.fields import MAX_JOBS
 from broker.models.jobs import Job
+from titan.errors import SpeaksDialect
 from worker.client import Client
 from worker.daemon.backoff import Backoff
 from worker.daemon.deliveries import Deliveries

@@ -6,9 +6,13 @@
         job = client.enqueue("mail", image="send", payload={"to": "ann"})
         client.wait("mail", job.id)
 
-`Client` needs nothing beyond the standard library of Python 3.9 or newer. `job` makes a function a job of
-`titan worker`.
+`Client` needs nothing beyond the standard library of Python 3.9 or newer, and `AsyncClient` needs aiohttp. `job` makes
+a function a job of `titan worker`.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from titan.client import Client
 from titan.consuming import Consumer, Delivery
@@ -30,7 +34,11 @@ from titan.errors import (
 from titan.functions import job
 from titan.jobs import Job, NewJob
 
+if TYPE_CHECKING:
+    from titan.async_client import AsyncClient
+
 __all__ = [
+    "AsyncClient",
     "BrokerUnavailable",
     "Client",
     "Conflict",
@@ -51,3 +59,14 @@ __all__ = [
     "WrongState",
     "job",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `AsyncClient` when it is used first: only it needs aiohttp."""
+    if name != "AsyncClient":
+        raise AttributeError(f"module 'titan' has no attribute {name!r}")
+    try:
+        from titan.async_client import AsyncClient  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ImportError("titan.AsyncClient needs the package aiohttp: pip install 'aiohttp>=3.12'") from error
+    return AsyncClient

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from titan.addresses import explain_other_protocol, explain_unanswered, explain_unconnected
 from titan.answers import refusal
 from titan.calls import Answer, Request
+from titan.dialect import check_dialect
 from titan.errors import BrokerUnavailable, BrokerUnreachable, Stopping, StoreUnavailable
 from titan.settings import CONNECT_S, ClientSettings
 
@@ -82,6 +83,7 @@ class Connections:
                 self._busy.discard(connection)
         self._answered.add(current)
         self._keep(current, connection)
+        check_dialect(headers, base_url)
         if status >= 300:
             raise refusal(status, headers, body, base_url)
         return Answer(body, headers, url)

@@ -85,7 +85,7 @@ class Job:
     """The id of the job that this one retries."""
     retried_by: str = ""
     """The id of the job that retries this one."""
-    lease: str = ""
+    lease: str = field(default="", repr=False)
     """The token of the delivery, for the consumer that holds the job."""
     env_vars: Mapping[str, str] = field(default_factory=dict)
     """The environment of the group, for the consumer."""

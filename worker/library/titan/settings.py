@@ -6,14 +6,13 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from titan.addresses import ARGUMENTS, broker_address, tls_of
+from titan.dialect import OWN_CLIENT
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-OWN_CLIENT = "titan-client/"
-"""How the User-Agent of Titan's own clients begins. A broker with a dialect for other clients refuses it."""
 CONNECT_S = 5.0
 """The most time for one attempt to connect, s."""
 
@@ -49,8 +48,14 @@ def client_settings(
         raise ValueError("token is not a token: it has characters other than printable ASCII.")
     return ClientSettings(
         tuple(broker_address(one, ARGUMENTS) for one in urls or [""]),
-        {"User-Agent": f"{OWN_CLIENT}python", **({"Authorization": f"Bearer {token}"} if token else {})},
+        headers_of(token),
         tls or tls_of(ca_file, cert_file),
         timeout_s,
         retries,
     )
+
+
+def headers_of(token: str, version: str = "python") -> dict[str, str]:
+    """The headers of every request: who sends it, and the token if there is one."""
+    agent = {"User-Agent": OWN_CLIENT + version}
+    return agent | {"Authorization": f"Bearer {token}"} if token else agent

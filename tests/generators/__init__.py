@@ -1,0 +1,1 @@
+"""Clients that generators make of the OpenAPI document, against a real broker."""

@@ -1,0 +1,83 @@
+"""Calls about jobs: enqueue, look, change."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from broker.core.states import Status
+from broker.models.history import History
+from broker.models.jobs import Job, JobsWrapper, JobWrapper, NewJob
+from broker.models.why import Explanation
+from titan.calls import group_path, job_path, jobs_path
+from worker.api.fields import set_fields
+from worker.http_session import HttpSession, Query
+
+
+class JobCalls(HttpSession):
+    """Calls about jobs: enqueue, look, change."""
+
+    async def enqueue(self, group: str, jobs: Sequence[NewJob], key: str = "") -> list[Job]:
+        """Enqueue all jobs or none. With a `key` the same call may be repeated for 24 h and enqueues once."""
+        body = {"jobs": [set_fields(job) for job in jobs]}
+        return (await self.request_json("POST", jobs_path(group), JobsWrapper, body, key=key)).jobs
+
+    async def show(self, group: str, job_id: str) -> Job:
+        """One job."""
+        return (await self.request_json("GET", job_path(group, job_id), JobWrapper)).job
+
+    async def find(self, job_id: str) -> Job:
+        """A job in whichever group."""
+        return (await self.request_json("GET", f"/jobs/{quote(job_id, safe='')}", JobWrapper)).job
+
+    async def history(self, group: str, job_id: str) -> History:
+        """What happened to the job."""
+        return await self.request_json("GET", f"{job_path(group, job_id)}/history", History)
+
+    async def why(self, group: str, job_id: str = "") -> Explanation:
+        """Why the job does not run; without an id, why the first queued job of the group does not."""
+        return await self.request_json(
+            "GET", f"{job_path(group, job_id) if job_id else group_path(group)}/why", Explanation
+        )
+
+    async def look(self, group: str, filters: Query) -> JobsWrapper:
+        """A page of the jobs that pass: `filters` are parameters of a list, such as ("image", "send").
+
+        It may have few jobs, or none, and still a cursor; `looked` and `of` say how many jobs were read.
+        """
+        return await self.request_json("GET", jobs_path(group), JobsWrapper, query=filters)
+
+    async def cancel(self, group: str, job_id: str) -> Job:
+        """Cancel the job; its worker is notified within 2 s."""
+        return (await self.request_json("POST", f"{job_path(group, job_id)}/cancel", JobWrapper)).job
+
+    async def retry(self, group: str, job_id: str) -> Job:
+        """Create a job that repeats a finished one; the new job."""
+        return (await self.request_json("POST", f"{job_path(group, job_id)}/retry", JobWrapper)).job
+
+    async def promote(self, group: str, job_id: str) -> Job:
+        """Queue a delayed job now."""
+        return (await self.request_json("POST", f"{job_path(group, job_id)}/promote", JobWrapper)).job
+
+    async def remove(self, group: str, job_id: str) -> None:
+        """Delete a finished job and its log."""
+        await self.request_headers("DELETE", job_path(group, job_id))
+
+    async def list(  # the last method: after it `list` would no longer be the type
+        self,
+        group: str,
+        n: int = 50,
+        *,
+        created_after: str = "",
+        cursor: str = "",
+        statuses: Sequence[Status] = (),
+        newest_first: bool = False,
+    ) -> tuple[list[Job], str]:
+        """A page of a group's jobs, and the cursor of the next page; "" is the end. `created_after` is RFC 3339.
+
+        Of several `statuses` the jobs in any of them are listed.
+        """
+        order = "desc" if newest_first else "asc"
+        query: Query = [("n", n), ("created_after", created_after), ("cursor", cursor), ("order", order)]
+        page = await self.request_json(
+            "GET", jobs_path(group), JobsWrapper, query=[*query, *(("status", status) for status in statuses)]
+        )
+        return page.jobs, page.cursor or ""

@@ -1,0 +1,201 @@
+"""The client in its asynchronous form, over aiohttp: the same verbs as `Client`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from titan import calls
+from titan.async_consuming import AsyncConsumer
+from titan.async_session import AsyncSession
+from titan.attempts import Attempts, Waiting
+from titan.errors import TitanError
+from titan.jobs import NewJob
+from titan.settings import client_settings
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Iterable, Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+    from titan.jobs import Job, Seconds
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """A client of a broker for one event loop. As an async context manager it closes itself.
+
+        async with AsyncClient("http://127.0.0.1:8080", token="…") as client:
+            job = await client.enqueue("mail", image="send", payload={"to": "ann"})
+            print((await client.wait("mail", job.id)).status)
+
+    The arguments, methods and errors are those of `Client`. It needs the package aiohttp.
+    """
+
+    def __init__(
+        self,
+        url: str | Sequence[str] | None = None,
+        *,
+        token: str | None = None,
+        ca_file: str = "",
+        cert_file: str = "",
+        tls: ssl.SSLContext | None = None,
+        timeout_s: float = 10.0,
+        retries: int = 5,
+    ) -> None:
+        self._settings = client_settings(url, token, tls, ca_file, cert_file, timeout_s, retries)
+        self._session: AsyncSession | None = None
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections. A later call opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.__aexit__(None, None, None)
+
+    async def enqueue(
+        self,
+        group: str,
+        *,
+        image: str | None = None,
+        payload: Any = None,
+        delay: Seconds | None = None,
+        timeout: Seconds | None = None,
+        priority: int | None = None,
+        max_retries: int | None = None,
+        retries_delay: Seconds | None = None,
+        key: str = "",
+        is_durable: bool = False,
+    ) -> Job:
+        """Enqueue one job. The fields are those of `NewJob`; a group may have a default image.
+
+        A payload that is no str is sent as JSON text. `key`: an Idempotency-Key; calls with the same key and the same
+        job enqueue one job within 24 h. `is_durable`: wait until the job is on the disk of the store.
+        """
+        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay)
+        return (await self._do(calls.enqueue(group, [job], key, is_durable=is_durable)))[0]
+
+    async def enqueue_many(
+        self, group: str, jobs: Iterable[calls.AnyNewJob], *, key: str = "", is_durable: bool = False
+    ) -> list[Job]:
+        """Enqueue any number of jobs, in order: `NewJob`s, or dicts of their fields.
+
+        Each call has up to 1,000 jobs, and enqueues all of them or none. With a `key` the whole may be repeated after
+        an error in between: what is enqueued already is not enqueued again.
+        """
+        made: list[Job] = []
+        for number, batch in enumerate(calls.batches(jobs)):
+            batch_key = f"{key}-{number}" if key and number else key
+            enqueued = await self._do(calls.enqueue(group, batch, batch_key, is_durable=is_durable))
+            made += enqueued
+        return made
+
+    async def get(self, group: str, job_id: str) -> Job:
+        """The job as it is now. Raises NotFound."""
+        return await self._do(calls.get(group, job_id))
+
+    async def wait(
+        self, group: str, job_id: str, *, timeout_s: float | None = None, follow_retries: bool = True
+    ) -> Job:
+        """Wait until the job is finished; the job. If it failed and is retried, the last of its retries.
+
+        A job that failed is a result, not an error. Raises TimeoutError after `timeout_s`, and NotFound.
+        """
+        waiting = Waiting(job_id, timeout_s, follow_retries=follow_retries)
+        while True:
+            try:
+                job = await self.get(group, waiting.job_id)
+                pause_s = waiting.pause_after(job)
+            except TitanError as error:
+                pause_s = waiting.pause_after_failure(error)
+            if pause_s is None:
+                return job
+            await asyncio.sleep(pause_s)
+
+    async def cancel(self, group: str, job_id: str) -> Job:
+        """Cancel a job that is not finished; its worker stops within 2 s. A cancelled one stays as it is.
+
+        Raises WrongState if it succeeded or failed.
+        """
+        return await self._do(calls.cancel(group, job_id))
+
+    async def retry(self, group: str, job_id: str) -> Job:
+        """Make a job that repeats a finished one, and return it. Raises WrongState if it was retried already."""
+        return await self._do(calls.retry(group, job_id))
+
+    async def promote(self, group: str, job_id: str) -> Job:
+        """Queue a delayed job now."""
+        return await self._do(calls.promote(group, job_id))
+
+    async def delete(self, group: str, job_id: str) -> None:
+        """Delete a finished job and its log. Raises WrongState for another one."""
+        await self._do(calls.delete(group, job_id))
+
+    async def log(self, group: str, job_id: str, *, tail: int | None = None) -> str:
+        """The log of the job so far, or its last `tail` lines. Raises NotFound if there is none."""
+        return await self._do(calls.log(group, job_id, tail))
+
+    def consume(
+        self, *groups: str, images: Sequence[str] = (), n: int = 1, lease_s: int = 30, wait_s: int = 20
+    ) -> AsyncConsumer:
+        """Take jobs of these groups, or of all, and of these images, or of all. See `AsyncConsumer`.
+
+        `n`: how many jobs to take at once. `lease_s`: after how many seconds a job goes back to its queue when this
+        process dies; until then its lease is renewed. `wait_s`: how long one call waits for a job, 0 to 30 s.
+        """
+        return AsyncConsumer(self._do, self._send, groups, images, n, lease_s, wait_s)
+
+    async def list(  # the last method: after it `list` would no longer be the type
+        self,
+        group: str,
+        *,
+        statuses: str | Sequence[str] = (),
+        image: str = "",
+        reason: str = "",
+        text: str = "",
+        created_after: datetime | None = None,
+        newest_first: bool = False,
+        page_size: int = 100,
+    ) -> AsyncIterator[Job]:
+        """All jobs of the group that match, the oldest first; the pages are read as they are needed.
+
+        `statuses`: one, or several. `text`: a part of the payload. `page_size`: 1 to 1,000.
+        """
+        others = {"image": image, "reason": reason, "text": text, "order": "desc" if newest_first else ""}
+        query = calls.list_query(statuses, created_after, others, page_size)
+        cursor, has_more = "", True
+        while has_more:
+            page = await self._do(calls.page(group, [*query, ("cursor", cursor)]))
+            for job in page.jobs:
+                yield job
+            cursor, has_more = page.cursor, page.cursor != ""
+
+    async def _do(self, call: calls.Call[T]) -> T:
+        """Send a call until it is answered, and read the answer."""
+        attempts = Attempts(call, self._settings.retries)
+        while True:
+            try:
+                return call.read(await self._send(call.request))
+            except TitanError as error:
+                if attempts.is_done(error):
+                    return call.read(calls.NOTHING)
+                pause_s = attempts.pause_s(error)
+            await asyncio.sleep(pause_s)
+
+    async def _send(self, request: calls.Request) -> calls.Answer:
+        """Send a request once. The first one opens the session."""
+        if self._session is None:
+            self._session = await AsyncSession(self._settings).__aenter__()
+        limits = self._session.total_limit(request.extra_s)
+        arguments = (request.method, request.target, request.body, (), request.headers, limits)
+        async with self._session.send(*arguments) as answer:
+            return calls.Answer(await answer.read(), answer.headers, str(answer.url))

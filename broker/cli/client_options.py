@@ -2,14 +2,16 @@
 
 import asyncio
 import functools
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 from msgspec import Struct
 
-from broker.cli.options import refuse_non_text
+from broker.cli.options import RepeatableText, refuse_non_text
 from broker.cli.output import JsonList
 from broker.cli.safe_text import line
 from broker.core.errors import Invalid, Overloaded, StoreUnavailable, TitanError
@@ -20,10 +22,12 @@ from broker.models.results import Problem
 from worker.client import BrokerUnavailable, Client
 from worker.http_session import tls_of
 from worker.settings import WorkerSettings
+from worker.unreachable import broker_address
 
 DEFAULT_BROKER_URL = "http://127.0.0.1:8080"
 EXIT_CODES = "Exit codes: 0 done; 1 refused; 2 wrong usage; 3 the broker cannot be reached."
 REFUSED, UNREACHABLE, TIMED_OUT = 1, 3, 124
+_CONNECT_S = 3.0
 _TOKEN_HELP, _CA_HELP, _CERT_HELP = (
     next(s.description for s in settings_of(WorkerSettings) if s.name == name)
     for name in ("token_file", "ca_file", "cert_file")
@@ -56,10 +60,13 @@ class Unreachable(Refused):
 broker_url_option = option(
     "--broker-url",
     envvar="TITAN_BROKER_URL",
-    default=DEFAULT_BROKER_URL,
+    default=(DEFAULT_BROKER_URL,),
     show_default=True,
+    multiple=True,
+    type=RepeatableText(),
+    callback=lambda _context, _parameter, urls: ";".join(urls),
     allow_from_autoenv=False,
-    help="URL of the broker. Several, separated by ;, are tried in order until one can be reached.",
+    help="URL of the broker. Repeatable: the first that can be reached is used.",
 )
 """The broker's address, for every command that calls a broker."""
 
@@ -86,6 +93,19 @@ def addresses(broker_url: str) -> list[str]:
     return [url.strip() for url in broker_url.split(";") if url.strip()]
 
 
+def _reachable_first(urls: list[str]) -> list[str]:
+    """The addresses, those before the first that accepts a connection at the end. One address is not tried."""
+    for number, url in enumerate(urls if len(urls) > 1 else ()):
+        try:
+            parts = urlsplit(broker_address(url))
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            socket.create_connection((parts.hostname or "", port), _CONNECT_S).close()
+        except OSError:
+            continue
+        return [*urls[number:], *urls[:number]]
+    return urls
+
+
 def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
     """Run a coroutine with an open client as `client`. Adds the client's options and --json.
 
@@ -99,7 +119,7 @@ def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., 
     def run(broker_url: str, token: str, tls: ssl.SSLContext | None, **arguments: Any) -> None:
         refuse_non_text(click.get_current_context())
         try:
-            client = Client(addresses(broker_url), token=token, tls=tls)
+            client = Client(_reachable_first(addresses(broker_url)), token=token, tls=tls)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--broker-url") from None
         code = asyncio.run(_call(command, client, arguments))

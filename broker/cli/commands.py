@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from broker.cli.help import write_options
 from broker.cli.streams import safe_streams
 from broker.cli.typos import nearest
 
@@ -17,8 +18,31 @@ CHANGING_OPTIONS = frozenset({"--repair", "--send"})
 """Options that let a read-only command change something."""
 
 
+ALIASES = {"success": "succeed", "remove": "delete"}
+"""Other spellings of commands, which go on working and are in no help."""
+
+
+class TitanCommand(click.Command):
+    """A command whose help has its options in sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options."""
+        write_options(self, ctx, formatter)
+
+
 class CommandGroup(click.Group):
     """A group of commands, or `titan` itself."""
+
+    command_class = TitanCommand
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, or of which this is another spelling."""
+        return super().get_command(ctx, cmd_name) or super().get_command(ctx, ALIASES.get(cmd_name, cmd_name))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, then the commands."""
+        write_options(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command. A closed or full standard stream never causes a traceback."""

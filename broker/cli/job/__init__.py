@@ -13,7 +13,7 @@ from broker.cli.client_options import (
     option,
     with_broker,
 )
-from broker.cli.commands import CommandGroup
+from broker.cli.commands import CommandGroup, TitanCommand
 from broker.cli.job.consume import fail, next_, release, start, succeed, touch
 from broker.cli.job.enqueue import enqueue
 from broker.cli.job.list import list_
@@ -40,7 +40,7 @@ def job() -> None:
 
 
 @example("titan job show mail 0hYjB6dJb7Pq2Xk9", "titan job show --raw mail 0hYjB6dJb7Pq2Xk9")
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, cls=TitanCommand)
 @group_argument
 @id_argument
 @option("--full", is_flag=True, help="Show the whole payload.")

@@ -2,8 +2,8 @@
 
 import click
 
-from broker.cli.client_options import EXIT_CODES, option, with_broker
-from broker.cli.commands import TitanCommand
+from broker.cli.client_options import option, with_broker
+from broker.cli.commands import EXIT_CODES, TitanCommand
 from broker.cli.moments import age, wide_option
 from broker.cli.options import example
 from broker.cli.output import listing

@@ -14,16 +14,8 @@ from broker.bench.runner import measure
 from broker.bench.tables import markdown, measured_on, tables
 from broker.bench.workloads import WORKS, Bench, Step
 from broker.bench.workloads import steps as all_steps
-from broker.cli.client_options import (
-    EXIT_CODES,
-    REFUSED,
-    Refused,
-    Unreachable,
-    broker_url_option,
-    credentials_options,
-    option,
-)
-from broker.cli.commands import TitanCommand
+from broker.cli.client_options import REFUSED, Refused, Unreachable, broker_url_option, credentials_options, option
+from broker.cli.commands import EXIT_CODES, TitanCommand
 from broker.cli.event_loop import run
 from broker.cli.options import example, json_option, refuse_non_text
 from broker.cli.output import progress, show_json

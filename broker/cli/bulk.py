@@ -9,8 +9,8 @@ import click
 import msgspec
 from msgspec import UNSET
 
-from broker.cli.client_options import EXIT_CODES, REFUSED, from_options, group_argument, option, with_broker
-from broker.cli.commands import CommandGroup, TitanCommand
+from broker.cli.client_options import REFUSED, from_options, group_argument, option, with_broker
+from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
 from broker.cli.moments import age, when, wide_option
 from broker.cli.options import example
 from broker.cli.output import listing, page, progress, show_json

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -9,13 +10,15 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 from msgspec import Struct
 
+from broker.cli.contexts import BrokerContext, current_context
 from broker.cli.options import RepeatableText, refuse_non_text
 from broker.cli.output import JsonList
 from broker.cli.safe_text import line
 from broker.core.errors import Invalid, Overloaded, StoreUnavailable, TitanError
-from broker.core.settings_schema import settings_of, token_from
+from broker.core.settings_schema import TOKEN_VARIABLE, settings_of, token_from
 from broker.http.request.decoding import convert
 from broker.models.jobs import Job
 from broker.models.results import Problem
@@ -25,7 +28,6 @@ from worker.settings import WorkerSettings
 from worker.unreachable import broker_address
 
 DEFAULT_BROKER_URL = "http://127.0.0.1:8080"
-EXIT_CODES = "Exit codes: 0 done; 1 refused; 2 wrong usage; 3 the broker cannot be reached."
 REFUSED, UNREACHABLE, TIMED_OUT = 1, 3, 124
 _CONNECT_S = 3.0
 _TOKEN_HELP, _CA_HELP, _CERT_HELP = (
@@ -80,12 +82,23 @@ def credentials_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(token_file: str, ca_file: str, cert_file: str, **arguments: Any) -> None:
         try:
+            if context := _context_in_use(arguments.get("broker_url")):
+                arguments["broker_url"] = ";".join(context.broker_url) or DEFAULT_BROKER_URL
+                token_file = token_file or ("" if os.environ.get(TOKEN_VARIABLE) else context.token_file)
+                ca_file, cert_file = ca_file or context.ca_file, cert_file or context.cert_file
             token, tls = token_from(token_file), tls_of(ca_file, cert_file)
         except ValueError as error:
             raise click.UsageError(f"{error}.") from None
         command(token=token, tls=tls, **arguments)
 
     return run
+
+
+def _context_in_use(broker_url: object) -> BrokerContext | None:
+    """The context of `titan context use`, unless a broker is named: another broker must not get its token."""
+    source = click.get_current_context().get_parameter_source("broker_url")
+    is_named = broker_url != DEFAULT_BROKER_URL or source is not ParameterSource.DEFAULT
+    return None if is_named else current_context()
 
 
 def addresses(broker_url: str) -> list[str]:

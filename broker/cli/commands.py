@@ -18,8 +18,15 @@ CHANGING_OPTIONS = frozenset({"--repair", "--send"})
 """Options that let a read-only command change something."""
 
 
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 refused; 2 wrong usage; 3 the broker cannot be reached; 124 a timeout ended; 130 Ctrl-C; "
+    "141 the reader of the output is gone."
+)
+"""The exit codes of all commands. A command that runs others, or that waits, says what it adds."""
+INTERRUPTED = 130
+"""128 + SIGINT."""
 ALIASES = {"success": "succeed", "remove": "delete"}
-"""Other spellings of commands, which go on working and are in no help."""
+"""Other spellings of commands, which still work, and are in no help."""
 
 
 class TitanCommand(click.Command):
@@ -28,6 +35,11 @@ class TitanCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options."""
         write_options(self, ctx, formatter)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the exit codes."""
+        self.epilog = self.epilog or EXIT_CODES
+        super().format_epilog(ctx, formatter)
 
 
 class CommandGroup(click.Group):
@@ -57,9 +69,11 @@ class CommandGroup(click.Group):
             raise _no_such_option(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Raises UsageError with a suggestion for an unknown option of it."""
+        """Run the command. Raises UsageError with a suggestion for an unknown option of it. Ctrl-C ends it quietly."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None
         except click.NoSuchOption as error:
             raise _no_such_option(error) from None
 

@@ -12,16 +12,8 @@ from typing import Any, NamedTuple, Self
 import click
 from msgspec import UNSET
 
-from broker.cli.client_options import (
-    EXIT_CODES,
-    error_text,
-    from_options,
-    group_argument,
-    option,
-    pages,
-    with_broker,
-)
-from broker.cli.commands import CommandGroup, TitanCommand
+from broker.cli.client_options import error_text, from_options, group_argument, option, pages, with_broker
+from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
 from broker.cli.group_looking import failures, why_group
 from broker.cli.group_stats import stats
 from broker.cli.moments import exact, when, wide_option

@@ -2,8 +2,8 @@
 
 import click
 
-from broker.cli.client_options import EXIT_CODES, group_argument, option, with_broker
-from broker.cli.commands import TitanCommand
+from broker.cli.client_options import group_argument, option, with_broker
+from broker.cli.commands import EXIT_CODES, TitanCommand
 from broker.cli.options import example
 from broker.cli.output import listing, show_json
 from broker.cli.reasons import show_explanation

@@ -33,7 +33,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }
 """The sections of the settings of a broker and of a worker."""
 _SERVING = frozenset({"broker", "worker", "up"})
-"""Commands with so many options that all are in sections."""
+"""Commands of which all options are in sections."""
 
 
 def write_options(command: click.Command, context: click.Context, formatter: click.HelpFormatter) -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from broker.cli.client_options import EXIT_CODES, option, with_broker
-from broker.cli.commands import TitanCommand
+from broker.cli.client_options import option, with_broker
+from broker.cli.commands import EXIT_CODES, TitanCommand
 from broker.cli.job.all_groups import AllGroups
 from broker.cli.job.page import job_json
 from broker.cli.job.rows import COLUMNS, JobRows, cells, cells_of_group, without_group

@@ -2,8 +2,8 @@
 
 import click
 
-from broker.cli.client_options import EXIT_CODES, id_argument, option, with_broker
-from broker.cli.commands import TitanCommand
+from broker.cli.client_options import id_argument, option, with_broker
+from broker.cli.commands import EXIT_CODES, TitanCommand
 from broker.cli.job.page import job_json, receipt_line
 from broker.cli.job.story import tell_story
 from broker.cli.moments import wide_option

@@ -8,8 +8,8 @@ import click
 from click.core import ParameterSource
 
 from broker.cli.bulk import begin_bulk, bulk_options
-from broker.cli.client_options import EXIT_CODES, option, with_broker
-from broker.cli.commands import TitanCommand
+from broker.cli.client_options import option, with_broker
+from broker.cli.commands import EXIT_CODES, TitanCommand
 from broker.cli.options import example
 from broker.models.bulk import DEFAULTS, Action
 from worker.client import Client

@@ -26,7 +26,7 @@ _LAST_PAUSE_S = 5.0
 @example("titan job wait mail 0hYjB6dJb7Pq2Xk9 --timeout 10m && echo done")
 @click.command(
     epilog="Exit codes: 0 all succeeded; 1 the last attempt of a job failed, or it was cancelled or does not exist; "
-    "2 wrong usage; 3 the broker cannot be reached; 124 the timeout ended; 130 Ctrl-C.",
+    "2 wrong usage; 3 the broker cannot be reached; 124 the timeout ended; 130 Ctrl-C; 141 the reader is gone.",
     cls=TitanCommand,
 )
 @group_argument

@@ -6,10 +6,12 @@ Without a token file every client may do everything. So a broker without one lis
 import hmac
 import ipaddress
 import re
+import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from broker.auth.token_file import EVERY_GROUP, SCOPES, Scope, Token, digest, read_tokens
+from broker.core import timestamps
 from broker.core.errors import Forbidden, Unauthorized
 from broker.core.settings import BrokerSettings
 
@@ -21,14 +23,15 @@ class Exposed(ValueError):
 
 
 class Grant:
-    """The permissions of one request: the scopes and the groups of its token."""
+    """The permissions of one request: the scopes and the groups of its token. `expires_s`: since 1970; 0 for never."""
 
-    __slots__ = ("_is_in_reach", "groups", "is_limited", "name", "scopes")
+    __slots__ = ("_is_in_reach", "expires_s", "groups", "is_limited", "name", "scopes")
 
-    def __init__(self, scopes: Sequence[str], groups: Sequence[str], name: str) -> None:
+    def __init__(self, scopes: Sequence[str], groups: Sequence[str], name: str, expires_s: float = 0.0) -> None:
         self.scopes = frozenset(SCOPES if "admin" in scopes else scopes)
         self.groups = tuple(groups)
         self.name = name
+        self.expires_s = expires_s
         self.is_limited = EVERY_GROUP not in groups
         patterns = "|".join(re.escape(group).replace(r"\*", "[A-Za-z0-9_-]*") for group in groups)
         self._is_in_reach = re.compile(patterns, re.ASCII).fullmatch
@@ -117,7 +120,7 @@ class Access:
         return grant
 
     def grant_of(self, given: bytes) -> Grant | None:
-        """The permissions of the token with this digest; None if it is not in the file."""
+        """The permissions of the token with this digest; None if it is not in the file, or has expired."""
         try:
             return self._known(given)
         except Unauthorized:
@@ -133,6 +136,8 @@ class Access:
         grant = self._seen.get(given)  # by the digest, so that timing reveals nothing about a token
         if grant is None:
             grant = self._seen[given] = self._compared(given)
+        if grant.expires_s and time.time() >= grant.expires_s:
+            raise Unauthorized("The token has expired.")
         return grant
 
     def _compared(self, given: bytes) -> Grant:
@@ -167,4 +172,5 @@ def is_local(host: str) -> bool:
 
 
 def _granted(token: Token) -> Grant:
-    return Grant(token.scopes, token.groups, token.name)
+    expires_s = timestamps.milliseconds(token.expires) / 1000 if token.expires else 0.0
+    return Grant(token.scopes, token.groups, token.name, expires_s)

@@ -29,7 +29,9 @@ COMMANDS: dict[str, CommandEntry] = {
     "audit": CommandEntry(
         "broker.cli.audit", "audit", "List who did what: cancels, retries, deletions, settings, logins."
     ),
-    "token": CommandEntry("broker.cli.token", "token", "Make tokens for clients and workers."),
+    "token": CommandEntry("broker.cli.token", "token", "Make, list and revoke tokens of clients and workers."),
+    "context": CommandEntry("broker.cli.context", "context", "Name brokers, and choose the one that commands call."),
+    "completion": CommandEntry("broker.cli.completion", "completion", "Print what completes commands in a shell."),
     "lua": CommandEntry("broker.cli.lua", "lua", "List the Lua scripts, or print one for redis-cli --eval."),
     "redis": CommandEntry("broker.cli.redis", "redis_", "Open redis-cli on the store."),
     "check": CommandEntry("broker.cli.check", "check", "Check that the store's data is consistent, and repair it."),

@@ -2,7 +2,8 @@
 
 import click
 
-from broker.cli.client_options import EXIT_CODES, option, with_broker
+from broker.cli.client_options import option, with_broker
+from broker.cli.commands import EXIT_CODES, TitanCommand
 from broker.cli.moments import age, wide_option
 from broker.cli.options import example
 from broker.cli.output import listing
@@ -14,7 +15,7 @@ _COLUMNS = ("at", "age", "by", "address", "act", "group", "n", "outcome", "ids",
 
 
 @example("titan audit", "titan audit --all --json | jq -r '.entries[] | select(.act == \"delete\").ids[]'")
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, cls=TitanCommand)
 @option("-n", "--n", default=50, type=click.IntRange(1, MAX_JOBS), show_default=True, help="Maximum number of acts.")
 @option("--all", "every", is_flag=True, envvar="TITAN_AUDIT_ALL", help="List all acts, without a limit.")
 @option("--cursor", default="", help="Continue an earlier list at its end.")

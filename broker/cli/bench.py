@@ -14,15 +14,8 @@ from broker.bench.runner import measure
 from broker.bench.tables import markdown, measured_on, tables
 from broker.bench.workloads import WORKS, Bench, Step
 from broker.bench.workloads import steps as all_steps
-from broker.cli.client_options import (
-    EXIT_CODES,
-    REFUSED,
-    Refused,
-    Unreachable,
-    broker_url_option,
-    credentials_options,
-    option,
-)
+from broker.cli.client_options import REFUSED, Refused, Unreachable, broker_url_option, credentials_options, option
+from broker.cli.commands import EXIT_CODES, TitanCommand
 from broker.cli.event_loop import run
 from broker.cli.options import example, json_option, refuse_non_text
 from broker.cli.output import progress, show_json
@@ -32,10 +25,7 @@ from broker.core.errors import StoreUnavailable
 
 
 @example("titan bench", "titan bench --only W1 --only W3 --seconds 5 --redis-url redis://localhost:6379/0")
-@click.command(
-    "bench",
-    epilog=EXIT_CODES,
-)
+@click.command("bench", epilog=EXIT_CODES, cls=TitanCommand)
 @broker_url_option
 @credentials_options
 @option("--only", "works", multiple=True, type=click.Choice(WORKS), help="Run this workload only; repeatable.")

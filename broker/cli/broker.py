@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from broker.cli.client_options import with_broker
-from broker.cli.commands import CommandGroup
+from broker.cli.commands import CommandGroup, TitanCommand
 from broker.cli.event_loop import log_to_stderr, run
 from broker.cli.moments import age, when, wide_option
 from broker.cli.options import example, settings_from, settings_options, sources
@@ -30,7 +30,7 @@ _COLUMNS = ("name", "version", "address", "since", "reads", "writes", "seen")
 
 
 @example("titan broker list")
-@click.command("list")
+@click.command("list", cls=TitanCommand)
 @wide_option
 @with_broker
 async def list_(client: Client, *, as_json: bool) -> None:

@@ -9,8 +9,8 @@ import click
 import msgspec
 from msgspec import UNSET
 
-from broker.cli.client_options import EXIT_CODES, REFUSED, from_options, group_argument, option, with_broker
-from broker.cli.commands import CommandGroup
+from broker.cli.client_options import REFUSED, from_options, group_argument, option, with_broker
+from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
 from broker.cli.moments import age, when, wide_option
 from broker.cli.options import example
 from broker.cli.output import listing, page, progress, show_json
@@ -76,7 +76,9 @@ def _action(action: Action, summary: str, *examples: str) -> click.Command:
         "bulk show ID`, `titan bulk stop ID`."
     )
     run.__name__ = action
-    return example(*examples)(click.command(action, epilog=EXIT_CODES)(group_argument(bulk_options(with_broker(run)))))
+    return example(*examples)(
+        click.command(action, epilog=EXIT_CODES, cls=TitanCommand)(group_argument(bulk_options(with_broker(run))))
+    )
 
 
 async def begin_bulk(client: Client, action: Action, group: str, options: Mapping[str, Any], *, as_json: bool) -> int:
@@ -137,7 +139,7 @@ def _show(shown: Bulk, *, as_json: bool) -> None:
 
 
 @example("titan bulk list")
-@click.command("list")
+@click.command("list", cls=TitanCommand)
 @option("-n", "--n", default=50, type=click.IntRange(1, MAX_JOBS), show_default=True, help="Maximum number of bulks.")
 @option("--all", "every", is_flag=True, envvar="TITAN_BULK_LIST_ALL", help="List all bulks, without a limit.")
 @option("--cursor", default="", help="Continue an earlier list at its end.")
@@ -155,7 +157,7 @@ async def list_(client: Client, n: int, cursor: str, *, every: bool, as_json: bo
 
 
 @example("titan bulk show 0hYjB6dJb7Pq2Xk9")
-@click.command()
+@click.command(cls=TitanCommand)
 @click.argument("bulk_id", metavar="ID")
 @wide_option
 @with_broker
@@ -165,7 +167,7 @@ async def show(client: Client, bulk_id: str, *, as_json: bool) -> None:
 
 
 @example("titan bulk stop 0hYjB6dJb7Pq2Xk9")
-@click.command()
+@click.command(cls=TitanCommand)
 @click.argument("bulk_id", metavar="ID")
 @with_broker
 async def stop(client: Client, bulk_id: str, *, as_json: bool) -> None:

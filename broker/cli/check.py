@@ -4,6 +4,7 @@ import click
 from msgspec import Struct
 
 from broker.cli.client_options import option
+from broker.cli.commands import TitanCommand
 from broker.cli.event_loop import run
 from broker.cli.options import example, json_option
 from broker.cli.output import listing, progress
@@ -26,7 +27,7 @@ class CheckRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @example("titan check", "titan check --group mail", "titan check --repair --redis-url redis://localhost:6379/0")
-@click.command()
+@click.command(cls=TitanCommand)
 @store_options
 @option(
     "--repair/--no-repair",

@@ -12,6 +12,7 @@ import sys
 import click
 import msgspec
 
+from broker.cli.commands import TitanCommand
 from broker.cli.event_loop import log_to_stderr, run
 from broker.cli.process_setup import prepare_to_serve
 from broker.diagnostics.peer_metrics import PeerMetrics
@@ -19,7 +20,7 @@ from broker.service.broker import Serving, serve, stop_signals
 from broker.service.supervisor import ChildArguments, Ready
 
 
-@click.command()
+@click.command(cls=TitanCommand)
 def child() -> None:
     """Run one broker of several."""
     prepare_to_serve()

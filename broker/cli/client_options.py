@@ -2,18 +2,23 @@
 
 import asyncio
 import functools
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 from msgspec import Struct
 
-from broker.cli.options import refuse_non_text
+from broker.cli.contexts import BrokerContext, current_context
+from broker.cli.options import RepeatableText, refuse_non_text
 from broker.cli.output import JsonList
 from broker.cli.safe_text import line
 from broker.core.errors import Invalid, Overloaded, StoreUnavailable, TitanError
-from broker.core.settings_schema import settings_of, token_from
+from broker.core.settings_schema import TOKEN_VARIABLE, settings_of, token_from
 from broker.http.request.decoding import convert
 from broker.models.jobs import Job
 from broker.models.results import Problem
@@ -21,10 +26,11 @@ from titan.addresses import tls_of
 from titan.errors import BrokerUnavailable, SpeaksDialect
 from worker.client import Client
 from worker.settings import WorkerSettings
+from worker.unreachable import broker_address
 
 DEFAULT_BROKER_URL = "http://127.0.0.1:8080"
-EXIT_CODES = "Exit codes: 0 done; 1 refused; 2 wrong usage; 3 the broker cannot be reached."
 REFUSED, UNREACHABLE, TIMED_OUT = 1, 3, 124
+_CONNECT_S = 3.0
 _TOKEN_HELP, _CA_HELP, _CERT_HELP = (
     next(s.description for s in settings_of(WorkerSettings) if s.name == name)
     for name in ("token_file", "ca_file", "cert_file")
@@ -57,10 +63,13 @@ class Unreachable(Refused):
 broker_url_option = option(
     "--broker-url",
     envvar="TITAN_BROKER_URL",
-    default=DEFAULT_BROKER_URL,
+    default=(DEFAULT_BROKER_URL,),
     show_default=True,
+    multiple=True,
+    type=RepeatableText(),
+    callback=lambda _context, _parameter, urls: ";".join(urls),
     allow_from_autoenv=False,
-    help="URL of the broker. Several, separated by ;, are tried in order until one can be reached.",
+    help="URL of the broker. Repeatable: the first that can be reached is used.",
 )
 """The broker's address, for every command that calls a broker."""
 
@@ -74,6 +83,10 @@ def credentials_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(token_file: str, ca_file: str, cert_file: str, **arguments: Any) -> None:
         try:
+            if context := _context_in_use(arguments.get("broker_url")):
+                arguments["broker_url"] = ";".join(context.broker_url) or DEFAULT_BROKER_URL
+                token_file = token_file or ("" if os.environ.get(TOKEN_VARIABLE) else context.token_file)
+                ca_file, cert_file = ca_file or context.ca_file, cert_file or context.cert_file
             token, tls = token_from(token_file), tls_of(ca_file, cert_file)
         except ValueError as error:
             raise click.UsageError(f"{error}.") from None
@@ -82,9 +95,29 @@ def credentials_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _context_in_use(broker_url: object) -> BrokerContext | None:
+    """The context of `titan context use`, unless a broker is named: another broker must not get its token."""
+    source = click.get_current_context().get_parameter_source("broker_url")
+    is_named = broker_url != DEFAULT_BROKER_URL or source is not ParameterSource.DEFAULT
+    return None if is_named else current_context()
+
+
 def addresses(broker_url: str) -> list[str]:
     """Split --broker-url into URLs."""
     return [url.strip() for url in broker_url.split(";") if url.strip()]
+
+
+def _reachable_first(urls: list[str]) -> list[str]:
+    """The addresses, those before the first that accepts a connection at the end. One address is not tried."""
+    for number, url in enumerate(urls if len(urls) > 1 else ()):
+        try:
+            parts = urlsplit(broker_address(url))
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            socket.create_connection((parts.hostname or "", port), _CONNECT_S).close()
+        except OSError:
+            continue
+        return [*urls[number:], *urls[:number]]
+    return urls
 
 
 def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
@@ -100,7 +133,7 @@ def with_broker(command: Callable[..., Awaitable[int | None]]) -> Callable[..., 
     def run(broker_url: str, token: str, tls: ssl.SSLContext | None, **arguments: Any) -> None:
         refuse_non_text(click.get_current_context())
         try:
-            client = Client(addresses(broker_url), token=token, tls=tls)
+            client = Client(_reachable_first(addresses(broker_url)), token=token, tls=tls)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--broker-url") from None
         code = asyncio.run(_call(command, client, arguments))

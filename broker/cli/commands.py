@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from broker.cli.help import write_options
 from broker.cli.streams import safe_streams
 from broker.cli.typos import nearest
 
@@ -17,8 +18,43 @@ CHANGING_OPTIONS = frozenset({"--repair", "--send"})
 """Options that let a read-only command change something."""
 
 
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 refused; 2 wrong usage; 3 the broker cannot be reached; 124 a timeout ended; 130 Ctrl-C; "
+    "141 the reader of the output is gone."
+)
+"""The exit codes of all commands. A command that runs others, or that waits, says what it adds."""
+INTERRUPTED = 130
+"""128 + SIGINT."""
+ALIASES = {"success": "succeed", "remove": "delete"}
+"""Other spellings of commands, which still work, and are in no help."""
+
+
+class TitanCommand(click.Command):
+    """A command whose help has its options in sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options."""
+        write_options(self, ctx, formatter)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the exit codes."""
+        self.epilog = self.epilog or EXIT_CODES
+        super().format_epilog(ctx, formatter)
+
+
 class CommandGroup(click.Group):
     """A group of commands, or `titan` itself."""
+
+    command_class = TitanCommand
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, or of which this is another spelling."""
+        return super().get_command(ctx, cmd_name) or super().get_command(ctx, ALIASES.get(cmd_name, cmd_name))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, then the commands."""
+        write_options(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command. A closed or full standard stream never causes a traceback."""
@@ -33,9 +69,11 @@ class CommandGroup(click.Group):
             raise _no_such_option(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Raises UsageError with a suggestion for an unknown option of it."""
+        """Run the command. Raises UsageError with a suggestion for an unknown option of it. Ctrl-C ends it quietly."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None
         except click.NoSuchOption as error:
             raise _no_such_option(error) from None
 

@@ -1,11 +1,13 @@
 """`titan config`: shows each setting, its value, and where the value comes from."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
 from msgspec import Struct
 
 from broker.cli.broker import broker
+from broker.cli.commands import TitanCommand
 from broker.cli.options import PREFIX, example, json_option, settings_from, sources
 from broker.cli.output import listing
 from broker.cli.worker import worker
@@ -31,22 +33,55 @@ class SettingRow(Struct, frozen=True, kw_only=True):
     description: str
 
 
-@example("titan config", "titan config broker --port 9000")
-@click.command(
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-)
+class OptionRow(Struct, frozen=True, kw_only=True):
+    """An option of a command, and its variable."""
+
+    command: str
+    option: str
+    variable: str
+
+
+@example("titan config", "titan config --all", "titan config broker --port 9000")
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, cls=TitanCommand)
 @json_option
+@click.option("--all", "every", is_flag=True, help="List the options of all commands with their variables instead.")
 @click.argument("command", required=False, type=click.Choice(list(_COMMANDS)))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def config(context: click.Context, /, command: str | None, arguments: tuple[str, ...], *, as_json: bool) -> None:
+def config(
+    context: click.Context, /, command: str | None, arguments: tuple[str, ...], *, every: bool, as_json: bool
+) -> None:
     """Show the settings with which a broker and a worker would start now, and the source of each value.
 
     With a command and its options, show the settings of that command.
     """
+    if every:
+        options = list(_options(context.find_root()))
+        with listing("options", ("command", "option", "variable"), _option_cells, as_json=as_json) as shown:
+            shown.show(options)
+        return
     rows = [row for name in ([command] if command else _COMMANDS) for row in _rows(context, name, arguments)]
     with listing("settings", ("command", "setting", "value", "source", "variable"), _cells, as_json=as_json) as shown:
         shown.show(rows)
+
+
+def _options(context: click.Context) -> Iterator[OptionRow]:
+    """The options of a command and of all below it that have a variable."""
+    for option in context.command.params:
+        variable = option.envvar if isinstance(option.envvar, str) else ""
+        if isinstance(option, click.Option) and option.allow_from_autoenv and context.auto_envvar_prefix:
+            variable = variable or f"{context.auto_envvar_prefix}_{str(option.name).upper()}"
+        if isinstance(option, click.Option) and variable:
+            yield OptionRow(command=context.command_path, option=option.opts[-1], variable=variable)
+    if isinstance(context.command, click.Group):
+        for name in context.command.list_commands(context):
+            command = context.command.get_command(context, name)
+            if command is not None:
+                yield from _options(click.Context(command, parent=context, info_name=name))
+
+
+def _option_cells(row: OptionRow) -> tuple[str, ...]:
+    return row.command, row.option, row.variable
 
 
 def _rows(context: click.Context, name: str, arguments: tuple[str, ...]) -> list[SettingRow]:

@@ -5,6 +5,7 @@ import ssl
 import click
 
 from broker.cli.client_options import addresses, credentials_options, option
+from broker.cli.commands import TitanCommand
 from broker.cli.doctor_broker import look_through_proxies
 from broker.cli.event_loop import run
 from broker.cli.options import example, json_option
@@ -21,7 +22,7 @@ _COLUMNS = ("about", "state", "found", "what to do")
     "titan doctor --redis-url redis://localhost:6379/0",
     "titan doctor --broker-url https://titan.example.org",
 )
-@click.command()
+@click.command(cls=TitanCommand)
 @store_options
 @option(
     "--broker-url",

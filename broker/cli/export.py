@@ -8,6 +8,7 @@ import click
 from msgspec import Struct
 
 from broker.cli.client_options import option
+from broker.cli.commands import TitanCommand
 from broker.cli.event_loop import run
 from broker.cli.export_file import ExportFile, begin_line, unfinished
 from broker.cli.options import example, json_option
@@ -40,7 +41,7 @@ class ExportReport(Struct, frozen=True, kw_only=True):
     "titan export --redis-url redis://old:6379/0 | titan import - --redis-url redis://new:6379/0",
     "titan export --digest",
 )
-@click.command()
+@click.command(cls=TitanCommand)
 @store_options
 @option(
     "--output",

@@ -12,22 +12,15 @@ from typing import Any, NamedTuple, Self
 import click
 from msgspec import UNSET
 
-from broker.cli.client_options import (
-    EXIT_CODES,
-    error_text,
-    from_options,
-    group_argument,
-    option,
-    pages,
-    with_broker,
-)
-from broker.cli.commands import CommandGroup
+from broker.cli.client_options import error_text, from_options, group_argument, option, pages, with_broker
+from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
 from broker.cli.group_looking import failures, why_group
 from broker.cli.group_stats import stats
 from broker.cli.moments import exact, when, wide_option
 from broker.cli.options import RepeatableText, example
 from broker.cli.output import listing, page, show_json
 from broker.cli.quantities import Duration
+from broker.cli.table import Column
 from broker.core.errors import Changed, Invalid, NotFound
 from broker.core.states import STATUSES
 from broker.http.request.decoding import convert
@@ -35,7 +28,11 @@ from broker.models.fields import MAX_JOBS
 from broker.models.groups import Group, GroupChanges, GroupWrapper, Retentions
 from worker.client import Client
 
-_COLUMNS = ("group", "paused", *STATUSES)
+_COLUMNS = (
+    Column("group", can_cut=True),
+    Column("paused", drop=1),
+    *(Column(status, drop=drop) for status, drop in zip(STATUSES, (3, 0, 0, 4, 2, 5), strict=True)),
+)
 
 CHANGEABLE = tuple(name for name in GroupChanges.__struct_fields__ if name in Group.__struct_fields__)
 """The settings that the API returns for a group."""
@@ -53,7 +50,7 @@ def group() -> None:
 
 
 @example("titan group list")
-@click.command("list")
+@click.command("list", cls=TitanCommand)
 @with_broker
 async def list_(client: Client, *, as_json: bool) -> None:
     """List all groups with their number of jobs in each status."""
@@ -63,7 +60,7 @@ async def list_(client: Client, *, as_json: bool) -> None:
 
 
 @example("titan group show mail")
-@click.command()
+@click.command(cls=TitanCommand)
 @group_argument
 @wide_option
 @with_broker
@@ -77,9 +74,7 @@ async def show(client: Client, group: str, *, as_json: bool) -> None:
     "titan group set mail --keep-succeeded 30d --keep-failed 90d",
     "titan group set mail --unset max_concurrency",
 )
-@click.command(
-    "set",
-)
+@click.command("set", cls=TitanCommand)
 @group_argument
 @option("--image", help="Image of jobs that have none.")
 @option("--max-concurrency", type=int, metavar="N", help="Maximum number of running jobs.")
@@ -115,7 +110,7 @@ async def set_(client: Client, group: str, *, as_json: bool, **options: Any) -> 
 
 
 @example("titan group pause mail --note 'provider down'")
-@click.command()
+@click.command(cls=TitanCommand)
 @group_argument
 @option("--note", metavar="TEXT", help="Say why, for people who look at the group.")
 @wide_option
@@ -130,7 +125,7 @@ async def pause(client: Client, group: str, *, note: str | None, as_json: bool) 
 
 
 @example("titan group resume mail")
-@click.command()
+@click.command(cls=TitanCommand)
 @group_argument
 @wide_option
 @with_broker

@@ -2,7 +2,8 @@
 
 import click
 
-from broker.cli.client_options import EXIT_CODES, group_argument, option, with_broker
+from broker.cli.client_options import group_argument, option, with_broker
+from broker.cli.commands import EXIT_CODES, TitanCommand
 from broker.cli.options import example
 from broker.cli.output import listing, show_json
 from broker.cli.reasons import show_explanation
@@ -13,7 +14,7 @@ _COLUMNS = ("cause", "jobs", "reason", "error", "first", "last", "newest")
 
 
 @example("titan group why mail")
-@click.command("why", epilog=EXIT_CODES)
+@click.command("why", epilog=EXIT_CODES, cls=TitanCommand)
 @group_argument
 @with_broker
 async def why_group(client: Client, group: str, *, as_json: bool) -> None:
@@ -25,7 +26,7 @@ async def why_group(client: Client, group: str, *, as_json: bool) -> None:
 
 
 @example("titan group failures mail")
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, cls=TitanCommand)
 @group_argument
 @option(
     "--looks",

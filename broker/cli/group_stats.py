@@ -7,6 +7,7 @@ import click
 from msgspec import UNSET, UnsetType
 
 from broker.cli.client_options import option, with_broker
+from broker.cli.commands import TitanCommand
 from broker.cli.options import example
 from broker.cli.output import page, show_json
 from broker.cli.table import TextTable
@@ -20,7 +21,7 @@ _SPANS: dict[Window, str] = {"1h": "the last hour", "24h": "the last 24 hours"}
 
 
 @example("titan group stats mail", "titan group stats mail --window 24h")
-@click.command()
+@click.command(cls=TitanCommand)
 @click.argument("group", metavar="[GROUP]", default="")
 @option(
     "--window",

@@ -11,6 +11,7 @@ import click
 from msgspec import Struct
 
 from broker.cli.client_options import option
+from broker.cli.commands import TitanCommand
 from broker.cli.event_loop import run
 from broker.cli.export_file import read_lines
 from broker.cli.import_batches import Batches, Reading
@@ -42,7 +43,7 @@ class ImportReport(Struct, frozen=True, kw_only=True):
     "titan import titan.ndjson --redis-url redis://new:6379/0 --partitions 16 --verify",
     "titan import titan.ndjson --key-prefix staging",
 )
-@click.command("import")
+@click.command("import", cls=TitanCommand)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @store_options
 @option("--merge", is_flag=True, help="Import into a store that has other jobs.")

@@ -4,6 +4,7 @@ import click
 import msgspec
 from msgspec import Struct
 
+from broker.cli.commands import TitanCommand
 from broker.cli.options import example, json_option
 from broker.cli.output import listing
 from broker.resp.script_source import SCRIPTS, Script
@@ -21,7 +22,7 @@ class ScriptRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @example("titan lua", "redis-cli --eval <(titan lua groups) 'titan:{0}' , 10 ''")
-@click.command()
+@click.command(cls=TitanCommand)
 @click.argument("verb", required=False)
 @json_option
 def lua(verb: str | None, *, as_json: bool) -> None:

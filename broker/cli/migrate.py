@@ -3,6 +3,7 @@
 import click
 from msgspec import Struct
 
+from broker.cli.commands import TitanCommand
 from broker.cli.event_loop import run
 from broker.cli.options import example, json_option
 from broker.cli.output import progress, show_json
@@ -20,7 +21,7 @@ class Migrated(Struct, frozen=True):
 
 
 @example("titan migrate", "titan migrate --redis-url redis://localhost:6379/0")
-@click.command()
+@click.command(cls=TitanCommand)
 @store_options
 @json_option
 @click.pass_context

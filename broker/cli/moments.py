@@ -97,6 +97,5 @@ wide_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=_note,
-    show_envvar=True,
     help="Cut nothing, and show times as RFC 3339.",
 )

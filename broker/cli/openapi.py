@@ -3,12 +3,13 @@
 import click
 import msgspec
 
+from broker.cli.commands import TitanCommand
 from broker.cli.options import example
 from broker.http.openapi import document
 
 
 @example("titan openapi > titan.json")
-@click.command()
+@click.command(cls=TitanCommand)
 def openapi() -> None:
     """Print the API as an OpenAPI 3.1 document in JSON.
 

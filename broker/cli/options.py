@@ -203,7 +203,7 @@ def _setting_variables() -> set[str]:
     return (
         {s.variable for struct in (BrokerSettings, WorkerSettings) for s in settings_of(struct)}
         | JOB_VARIABLES
-        | {TOKEN_VARIABLE}
+        | {TOKEN_VARIABLE, "TITAN_CONTEXT"}
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from broker.cli.commands import TitanCommand
 from broker.cli.event_loop import run
 from broker.cli.options import example
 from broker.cli.store_options import existing_connection, store_options
@@ -23,15 +24,12 @@ PROGRAMS = ("redis-cli", "valkey-cli")
 
 
 @example("titan redis", "titan redis -- HGET 'titan:{0}:jobs' 0hYjB6dJb7Pq2Xk9")
-@click.command(
-    "redis",
-)
+@click.command("redis", cls=TitanCommand)
 @store_options
 @click.option(
     "--group",
     default="",
     metavar="GROUP",
-    show_envvar=True,
     help="With several servers: open the one that holds this group. Without it, the one with the first partition.",
 )
 @click.argument("words", metavar="[-- WORD...]", nargs=-1, type=click.UNPROCESSED)

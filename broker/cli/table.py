@@ -48,7 +48,7 @@ class Rows:
     """Makes the cells of a table: the header once, then rows."""
 
     def __init__(self, columns: Sequence[str | Column], row: Callable[[Any], Sequence[object]]) -> None:
-        self.columns = [Column(column) if isinstance(column, str) else column for column in columns]
+        self.columns = [Column(column, can_cut=True) if isinstance(column, str) else column for column in columns]
         self._row = row
 
     @property

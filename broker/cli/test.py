@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
+from broker.cli.commands import TitanCommand
 from broker.cli.options import example
 
 
 @example("./titan test", "./titan test tests/guide -x")
-@click.command(
-    context_settings={"ignore_unknown_options": True},
-)
+@click.command(context_settings={"ignore_unknown_options": True}, cls=TitanCommand)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(arguments: tuple[str, ...]) -> None:
     """Run the tests of a source checkout on all cores.

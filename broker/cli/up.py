@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from broker.cli import demo as samples
+from broker.cli.commands import TitanCommand
 from broker.cli.event_loop import log_to_stderr, run
 from broker.cli.options import example, settings_from, settings_options, sources
 from broker.cli.process_setup import Terminal, prepare_to_serve
@@ -30,13 +31,11 @@ T = TypeVar("T")
 
 
 @example("titan up --open", "titan up --port 9000 --run thumb='convert - -resize 64x64 /tmp/out.png'")
-@click.command()
+@click.command(cls=TitanCommand)
 @settings_options(BrokerSettings, without=("processes", "tokens", "tls_cert", "tls_key", "tls_client_ca", "dialect"))
 @settings_options(WorkerSettings, only=("run", "group", "concurrency"))
-@click.option(
-    "--sample/--no-sample", default=True, show_default=True, show_envvar=True, help="Whether to run sample jobs."
-)
-@click.option("--open", "is_opened", is_flag=True, show_envvar=True, help="Open the dashboard in a browser.")
+@click.option("--sample/--no-sample", default=True, show_default=True, help="Whether to run sample jobs.")
+@click.option("--open", "is_opened", is_flag=True, help="Open the dashboard in a browser.")
 @click.pass_context
 def up(context: click.Context, /, *, sample: bool, is_opened: bool, **_: object) -> None:
     """Run a store, a broker, a worker and a few sample jobs, until Ctrl-C.

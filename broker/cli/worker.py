@@ -9,7 +9,7 @@ import click
 from msgspec import UNSET
 
 from broker.cli.client_options import pages, with_broker
-from broker.cli.commands import CommandGroup
+from broker.cli.commands import CommandGroup, TitanCommand
 from broker.cli.event_loop import log_to_stderr, loop_factory
 from broker.cli.moments import age as ago
 from broker.cli.moments import when, wide_option
@@ -32,7 +32,7 @@ _name_argument = click.argument("name", metavar="NAME")
 
 
 @example("titan worker list")
-@click.command("list")
+@click.command("list", cls=TitanCommand)
 @wide_option
 @with_broker
 async def list_(client: Client, *, as_json: bool) -> None:
@@ -43,7 +43,7 @@ async def list_(client: Client, *, as_json: bool) -> None:
 
 
 @example("titan worker status build-1")
-@click.command()
+@click.command(cls=TitanCommand)
 @_name_argument
 @wide_option
 @with_broker
@@ -53,7 +53,7 @@ async def status(client: Client, name: str, *, as_json: bool) -> None:
 
 
 @example("titan worker quiet build-1")
-@click.command()
+@click.command(cls=TitanCommand)
 @_name_argument
 @with_broker
 async def quiet(client: Client, name: str, *, as_json: bool) -> None:
@@ -65,7 +65,7 @@ async def quiet(client: Client, name: str, *, as_json: bool) -> None:
 
 
 @example("titan worker resume build-1")
-@click.command()
+@click.command(cls=TitanCommand)
 @_name_argument
 @with_broker
 async def resume(client: Client, name: str, *, as_json: bool) -> None:
@@ -74,7 +74,7 @@ async def resume(client: Client, name: str, *, as_json: bool) -> None:
 
 
 @example("titan worker drain build-1")
-@click.command()
+@click.command(cls=TitanCommand)
 @_name_argument
 @with_broker
 async def drain(client: Client, name: str, *, as_json: bool) -> None:

@@ -165,4 +165,4 @@ def test_check_on_a_terminal_leaves_nothing_behind(titan: Titan, client: Redis, 
     shown = titan.on_terminal("check", "--redis-url", valkey_url, "--key-prefix", group)
     assert "Checking" in shown
     assert "100%" in shown
-    assert shown.rpartition("100%")[2].removeprefix("\x1b[?25h").lstrip("\r\n").startswith("GROUP")
+    assert shown.rpartition("100%")[2].removeprefix("\x1b[?25h").lstrip("\r\n").startswith("\x1b[1mGROUP")

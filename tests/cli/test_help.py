@@ -8,7 +8,7 @@ import pytest
 from tests.cli.live import Titan
 from tests.cli.tree import commands
 
-WITHOUT_DATA = {("up",), ("broker",), ("worker",), ("test",), ("openapi",), ("redis",)}
+WITHOUT_DATA = {("up",), ("broker",), ("worker",), ("test",), ("openapi",), ("redis",), ("completion",)}
 """Commands that serve, run something, or print JSON anyway."""
 
 

@@ -3,7 +3,6 @@
 import click
 import pytest
 
-from broker.cli import main
 from broker.cli.group import group as group_commands
 from broker.cli.job import job as job_commands
 from broker.cli.worker import COMMANDS as WORKER_COMMANDS
@@ -34,18 +33,6 @@ def test_help_has_an_example(titan: Titan, above: str, name: str, command: click
     assert shown.code == 0
     assert "Example:\n" in shown.out
     assert f"titan {above} {name}" in shown.out.split("Example:")[1]
-
-
-@pytest.mark.parametrize(("above", "name", "command"), COMMANDS)
-def test_help_names_a_variable_for_every_option(titan: Titan, above: str, name: str, command: click.Command) -> None:
-    """Each option has a TITAN_ variable, and a line on what it does."""
-    root = click.Context(main, info_name="titan", auto_envvar_prefix="TITAN")
-    middle = click.Context(click.Group(above), parent=root, info_name=above)
-    context = click.Context(command, parent=middle, info_name=name)
-    for option in (parameter for parameter in command.params if isinstance(parameter, click.Option)):
-        _, help_ = option.get_help_record(context) or ("", "")
-        assert option.help, option.name
-        assert "env var: TITAN_" in help_, option.name
 
 
 @pytest.mark.parametrize("words", [("job",), ("group",)])

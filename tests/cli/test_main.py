@@ -5,11 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import openapi_spec_validator
 import pytest
 
-from broker.cli import COMMANDS, main
+from broker.cli import COMMANDS
 from tests.cli.live import Titan
 
 OWN = [name for name in COMMANDS if name not in {"job", "group"}]
@@ -28,18 +27,6 @@ def test_help_has_an_example(titan: Titan, name: str) -> None:
     examples = titan(name, "--help").out.split("Example:\n")[1]
     assert any(line.strip().startswith(("titan", "./titan")) for line in examples.splitlines())
     assert "\\b" not in titan(name, "--help").out
-
-
-@pytest.mark.parametrize("name", OWN)
-def test_help_names_a_variable_for_every_option(name: str) -> None:
-    """Each option has a TITAN_ variable, and a line on what it does."""
-    root = click.Context(main, info_name="titan", auto_envvar_prefix="TITAN")
-    command = main.get_command(root, name)
-    assert command is not None
-    context = click.Context(command, parent=root, info_name=name)
-    for option in (parameter for parameter in command.params if isinstance(parameter, click.Option)):
-        assert option.help
-        assert "env var: TITAN_" in " ".join(option.get_help_record(context)[1].split()), option.name
 
 
 def test_help_is_quick() -> None:

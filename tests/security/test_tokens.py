@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from broker.auth.grants import Access, Exposed, access_of, is_local
-from broker.auth.token_file import Token, TokensUnreadable, digest, new_token, read_tokens
+from broker.auth.token_file import Token, TokensUnreadable, add_token, digest, new_token, read_tokens
 from broker.cli import main
 from broker.core.errors import Unauthorized
 from broker.core.settings import BrokerSettings
@@ -156,3 +156,59 @@ def test_trust_proxy_that_is_no_address_is_refused() -> None:
     done = CliRunner().invoke(main, ["broker", "--trust-proxy", "10.0.0.1", "--trust-proxy", "10.0.0.0/33"])
     assert done.exit_code == 1
     assert "--trust-proxy '10.0.0.0/33' is not the address or the network of a proxy" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["tokens", "tokens.toml"])
+def test_list_and_revoke(tmp_path: Path, name: str) -> None:
+    """The list has each token without its secret; a revoked one is gone, the others and the mode of the file stay."""
+    path = tmp_path / name
+    new = ["token", "new", "--scope", "read", "--tokens", str(path)]
+    for words in (["--name", "web"], ["--name", "old", "--expires", "90d"], []):
+        assert CliRunner().invoke(main, [*new, *words]).exit_code == 0
+    path.chmod(0o640)
+    web, old, last = read_tokens(path)
+    shown = CliRunner().invoke(main, ["token", "list", "--tokens", str(path)]).stdout
+    assert [line.split()[0] for line in shown.splitlines()] == ["NAME", "web", "old", "-"]
+    assert " in 89 d (" in shown
+    assert CliRunner().invoke(main, ["token", "revoke", "old", "--tokens", str(path)]).exit_code == 0
+    assert read_tokens(path) == (web, last)
+    assert CliRunner().invoke(main, ["token", "revoke", last.sha256[:12], "--tokens", str(path)]).exit_code == 0
+    assert read_tokens(path) == (web,)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert old.expires
+
+
+@pytest.mark.parametrize(("name", "code"), [("nobody", 1), ("twice", 2), ("", 1)])
+def test_revoke_refused(tmp_path: Path, name: str, code: int) -> None:
+    """An unknown name, a name of two, and the last token change nothing."""
+    path = tmp_path / "tokens"
+    for _ in range(2 if name else 1):
+        CliRunner().invoke(main, ["token", "new", "--scope", "read", "--name", "twice", "--tokens", str(path)])
+    before = path.read_text()
+    refused = CliRunner().invoke(main, ["token", "revoke", name or "twice", "--tokens", str(path)])
+    assert refused.exit_code == code
+    assert path.read_text() == before
+
+
+def test_expired_token_is_refused(tmp_path: Path) -> None:
+    """A token is valid until the time in its entry, and not after; a name that follows the time is kept."""
+    path = tmp_path / "tokens"
+    secrets = []
+    for expires in ("2001-01-31T12:00:00Z", "2100-01-31T12:00:00Z"):
+        secret, made = new_token(["read"], ["*"], "web", expires)
+        add_token(path, made)
+        secrets.append(secret)
+    assert [(token.expires[:4], token.name) for token in read_tokens(path)] == [("2001", "web"), ("2100", "web")]
+    access = Access(path)
+    with pytest.raises(Unauthorized, match="expired"):
+        access.admit(f"Bearer {secrets[0]}", "read")
+    assert access.grant_of(digest(secrets[0])) is None
+    assert access.admit(f"Bearer {secrets[1]}", "read").name == "web"
+
+
+def test_expires_that_is_no_time(tmp_path: Path) -> None:
+    """A time that cannot be read makes the file unreadable: no token is valid for ever by a typo."""
+    path = tmp_path / "tokens"
+    path.write_text(f"{HEX} read * expires=soon web\n")
+    with pytest.raises(TokensUnreadable, match="expires must be a time"):
+        read_tokens(path)

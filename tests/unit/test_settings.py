@@ -101,9 +101,9 @@ def test_variables_of_jobs_are_no_typos() -> None:
 
 
 def test_help_hides_secrets() -> None:
-    """The help has every setting with its variable and default, but not the default of a secret."""
+    """The help has every setting with its default, but not the default of a secret."""
     told = given("--help").output
-    assert "TITAN_WAIT_S" in told
+    assert "--wait-s" in told
     assert "1.5" in told
     assert "hidden" not in told
 

@@ -4,16 +4,8 @@ from functools import partial
 
 import click
 
-from broker.cli.client_options import (
-    EXIT_CODES,
-    CommandResult,
-    each,
-    group_argument,
-    id_argument,
-    option,
-    with_broker,
-)
-from broker.cli.commands import CommandGroup
+from broker.cli.client_options import CommandResult, each, group_argument, id_argument, option, with_broker
+from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
 from broker.cli.job.consume import fail, next_, release, start, succeed, touch
 from broker.cli.job.enqueue import enqueue
 from broker.cli.job.list import list_
@@ -40,7 +32,7 @@ def job() -> None:
 
 
 @example("titan job show mail 0hYjB6dJb7Pq2Xk9", "titan job show --raw mail 0hYjB6dJb7Pq2Xk9")
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, cls=TitanCommand)
 @group_argument
 @id_argument
 @option("--full", is_flag=True, help="Show the whole payload.")

@@ -3,6 +3,7 @@
 import click
 
 from broker.cli.client_options import group_argument, id_argument, option, with_broker
+from broker.cli.commands import TitanCommand
 from broker.cli.options import RepeatableText, example
 from broker.cli.output import listing, show_json
 from broker.cli.quantities import Duration
@@ -18,7 +19,7 @@ lease_option = option(
 
 
 @example("titan job next --group mail --wait 30 --json")
-@click.command("next")
+@click.command("next", cls=TitanCommand)
 @option("-n", "--n", default=1, type=click.IntRange(1, MAX_JOBS), show_default=True, help="Maximum number of jobs.")
 @option(
     "--group",
@@ -51,7 +52,7 @@ async def next_(
 
 
 @example("titan job start mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN")
-@click.command()
+@click.command(cls=TitanCommand)
 @group_argument
 @id_argument
 @lease_option
@@ -62,7 +63,7 @@ async def start(client: Client, group: str, job_id: str, lease: str, *, as_json:
 
 
 @example("titan job touch mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN")
-@click.command()
+@click.command(cls=TitanCommand)
 @group_argument
 @id_argument
 @lease_option
@@ -77,7 +78,7 @@ async def touch(client: Client, group: str, job_id: str, lease: str, *, as_json:
 
 
 @example("titan job succeed mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN")
-@click.command()
+@click.command(cls=TitanCommand)
 @group_argument
 @id_argument
 @lease_option
@@ -88,7 +89,7 @@ async def succeed(client: Client, group: str, job_id: str, lease: str, *, as_jso
 
 
 @example("titan job fail mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN --reason bad_exit --error 'exit status 3'")
-@click.command()
+@click.command(cls=TitanCommand)
 @group_argument
 @id_argument
 @lease_option
@@ -104,7 +105,7 @@ async def fail(client: Client, group: str, job_id: str, lease: str, reason: str,
 
 
 @example("titan job release mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN --delay 10m")
-@click.command()
+@click.command(cls=TitanCommand)
 @group_argument
 @id_argument
 @lease_option

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import click
 
 from broker.cli.client_options import Refused, Unreachable, from_options, group_argument, option, with_broker
+from broker.cli.commands import TitanCommand
 from broker.cli.job.ndjson import LineCall, read_calls
 from broker.cli.moments import due_at, due_text, wide_option
 from broker.cli.options import example
@@ -26,7 +27,7 @@ from worker.client import Client
     "titan job enqueue report --image nightly --at 'tomorrow 09:00' --timeout 2h",
     "titan job enqueue mail --ndjson jobs.ndjson --key import-7 --quiet",
 )
-@click.command()
+@click.command(cls=TitanCommand)
 @group_argument
 @option("--image", help="Name of the program that runs the job; the default is the image of the group.")
 @option("--payload", help="Input of the job: any text.")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from broker.cli.client_options import EXIT_CODES, option, with_broker
+from broker.cli.client_options import option, with_broker
+from broker.cli.commands import EXIT_CODES, TitanCommand
 from broker.cli.job.all_groups import AllGroups
 from broker.cli.job.page import job_json
 from broker.cli.job.rows import COLUMNS, JobRows, cells, cells_of_group, without_group
@@ -63,7 +64,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "titan job list mail --all --json | jq -r '.jobs[].id'",
     "titan job list --watch",
 )
-@click.command("list", epilog=EXIT_CODES)
+@click.command("list", epilog=EXIT_CODES, cls=TitanCommand)
 @click.argument("group", metavar="[GROUP]", required=False)
 @option(
     "--status", "statuses", multiple=True, type=click.Choice(STATUSES), help="Only jobs in this status; repeatable."

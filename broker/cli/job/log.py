@@ -13,6 +13,7 @@ from typing import BinaryIO
 import click
 
 from broker.cli.client_options import group_argument, id_argument, option, with_broker
+from broker.cli.commands import TitanCommand
 from broker.cli.job.page import ending
 from broker.cli.options import example
 from broker.cli.output import is_terminal, show_json
@@ -38,7 +39,7 @@ _MIN_INTERVAL_S = 1.0
     "titan job log mail 0hYjB6dJb7Pq2Xk9 -o job.log",
     "make 2>&1 | titan job log mail 0hYjB6dJb7Pq2Xk9 --send -",
 )
-@click.command()
+@click.command(cls=TitanCommand)
 @group_argument
 @id_argument
 @option("--tail", type=click.IntRange(min=1), metavar="N", help="Print only the last N lines.")

@@ -2,7 +2,8 @@
 
 import click
 
-from broker.cli.client_options import EXIT_CODES, id_argument, option, with_broker
+from broker.cli.client_options import id_argument, option, with_broker
+from broker.cli.commands import EXIT_CODES, TitanCommand
 from broker.cli.job.page import job_json, receipt_line
 from broker.cli.job.story import tell_story
 from broker.cli.moments import wide_option
@@ -17,7 +18,7 @@ _names_argument = click.argument("names", metavar="[GROUP] ID", nargs=-1, requir
 
 
 @example("titan job why 0hYjB6dJb7Pq2Xk9", "titan job why mail 0hYjB6dJb7Pq2Xk9 --json")
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, cls=TitanCommand)
 @_names_argument
 @with_broker
 async def why(client: Client, names: tuple[str, ...], *, as_json: bool) -> None:
@@ -29,7 +30,7 @@ async def why(client: Client, names: tuple[str, ...], *, as_json: bool) -> None:
 
 
 @example("titan job history 0hYjB6dJb7Pq2Xk9", "titan job history mail 0hYjB6dJb7Pq2Xk9 --json")
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, cls=TitanCommand)
 @_names_argument
 @wide_option
 @with_broker
@@ -49,7 +50,7 @@ async def history(client: Client, names: tuple[str, ...], *, as_json: bool) -> N
 
 
 @example("titan job find 0hYjB6dJb7Pq2Xk9")
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, cls=TitanCommand)
 @id_argument
 @option("--full", is_flag=True, help="Show the whole payload.")
 @wide_option

@@ -8,7 +8,8 @@ import click
 from click.core import ParameterSource
 
 from broker.cli.bulk import begin_bulk, bulk_options
-from broker.cli.client_options import EXIT_CODES, option, with_broker
+from broker.cli.client_options import option, with_broker
+from broker.cli.commands import EXIT_CODES, TitanCommand
 from broker.cli.options import example
 from broker.models.bulk import DEFAULTS, Action
 from worker.client import Client
@@ -34,8 +35,8 @@ def by_ids_or_filters(action: Action, *examples: str) -> Callable[[ByIds], click
         run.__doc__ = f"{inspect.cleandoc(by_ids.__doc__ or '')}\n\n{_about_filters(action)}"
         of_group = option("--group", metavar="GROUP", help="All jobs of this group that match the filters below.")
         arguments = click.argument("names", metavar="[GROUP ID...]", nargs=-1)
-        command = click.command(action, epilog=EXIT_CODES)(arguments(of_group(bulk_options(with_broker(run)))))
-        return example(*examples)(command)
+        command = click.command(action, epilog=EXIT_CODES, cls=TitanCommand)
+        return example(*examples)(command(arguments(of_group(bulk_options(with_broker(run))))))
 
     return decorate
 

@@ -7,6 +7,7 @@ from contextlib import aclosing
 import click
 
 from broker.cli.client_options import REFUSED, TIMED_OUT, group_argument, ids_argument, option, with_broker
+from broker.cli.commands import TitanCommand
 from broker.cli.options import example
 from broker.cli.output import listing
 from broker.cli.quantities import Duration
@@ -25,7 +26,8 @@ _LAST_PAUSE_S = 5.0
 @example("titan job wait mail 0hYjB6dJb7Pq2Xk9 --timeout 10m && echo done")
 @click.command(
     epilog="Exit codes: 0 all succeeded; 1 the last attempt of a job failed, or it was cancelled or does not exist; "
-    "2 wrong usage; 3 the broker cannot be reached; 124 the timeout ended; 130 Ctrl-C."
+    "2 wrong usage; 3 the broker cannot be reached; 124 the timeout ended; 130 Ctrl-C; 141 the reader is gone.",
+    cls=TitanCommand,
 )
 @group_argument
 @ids_argument

@@ -22,11 +22,10 @@ from broker.core.settings_schema import TOKEN_VARIABLE, settings_of, token_from
 from broker.http.request.decoding import convert
 from broker.models.jobs import Job
 from broker.models.results import Problem
-from titan.addresses import tls_of
+from titan.addresses import OPTIONS, broker_address, tls_of
 from titan.errors import BrokerUnavailable, SpeaksDialect
 from worker.client import Client
 from worker.settings import WorkerSettings
-from worker.unreachable import broker_address
 
 DEFAULT_BROKER_URL = "http://127.0.0.1:8080"
 REFUSED, UNREACHABLE, TIMED_OUT = 1, 3, 124
@@ -111,7 +110,7 @@ def _reachable_first(urls: list[str]) -> list[str]:
     """The addresses, those before the first that accepts a connection at the end. One address is not tried."""
     for number, url in enumerate(urls if len(urls) > 1 else ()):
         try:
-            parts = urlsplit(broker_address(url))
+            parts = urlsplit(broker_address(url, OPTIONS))
             port = parts.port or (443 if parts.scheme == "https" else 80)
             socket.create_connection((parts.hostname or "", port), _CONNECT_S).close()
         except OSError:

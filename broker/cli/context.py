@@ -17,7 +17,7 @@ from broker.cli.contexts import (
 )
 from broker.cli.options import example, json_option
 from broker.cli.output import listing
-from worker.unreachable import broker_address
+from titan.addresses import OPTIONS, broker_address
 
 _COLUMNS = ("", "name", "broker_url", "token_file", "ca_file", "cert_file")
 _name_argument = click.argument("name", metavar="NAME")
@@ -67,7 +67,7 @@ def add(
     urls = addresses(broker_url)
     try:
         for url in urls:
-            broker_address(url)
+            broker_address(url, OPTIONS)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--broker-url") from None
     files = [str(file.expanduser().absolute()) if file else "" for file in (token_file, ca_file, cert_file)]

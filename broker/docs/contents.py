@@ -8,7 +8,7 @@ FIRST = "index"
 TUTORIAL = "tutorial"
 CHAPTERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start", (FIRST, "start", TUTORIAL, "concepts")),
-    ("Worker", ("worker",)),
+    ("Use", ("howto", "worker", "compare")),
     (
         "Operate",
         (

@@ -154,7 +154,7 @@ def _session(content: str) -> str:
 
 def _heading_open(_: RendererHTML, tokens: _Tokens, at: int, options: OptionsDict, env: dict[str, Any]) -> str:
     del options, env
-    return f'<{tokens[at].tag} id="{escape(tokens[at].meta["anchor"])}" tabindex="-1">'
+    return f'<{tokens[at].tag} id="{escape(tokens[at].meta["anchor"])}">'
 
 
 def _heading_close(_: RendererHTML, tokens: _Tokens, at: int, options: OptionsDict, env: dict[str, Any]) -> str:

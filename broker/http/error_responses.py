@@ -72,6 +72,9 @@ RETRY_AFTER_S: dict[type[TitanError], int] = {
 }
 """The Retry-After, in s, of errors that end without a change of the request; the error may have another value."""
 
+DOC = "/docs/errors#{code}"
+"""The path of the page that describes an error; its anchors are the codes."""
+
 _log = logging.getLogger(__name__)
 _ENCODER = msgspec.json.Encoder()
 _OF_FRAMEWORK: dict[int, TitanError] = {
@@ -112,7 +115,8 @@ def refusal(error: TitanError) -> Response:
         headers["Retry-After"] = str(retry_after_s)
     if kind is Unauthorized:
         headers["WWW-Authenticate"] = 'Bearer realm="titan"'
-    return Response(STATUS[kind], _ENCODER.encode(ProblemWrapper(problem_of(error))), tuple(headers.items()))
+    problem = msgspec.structs.replace(problem_of(error), doc=DOC.format(code=error.code))
+    return Response(STATUS[kind], _ENCODER.encode(ProblemWrapper(problem)), tuple(headers.items()))
 
 
 def refusal_of_framework(error: web.HTTPException) -> Response:

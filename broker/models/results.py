@@ -1,6 +1,8 @@
 """The outcome of a call, or of one item of a bulk call."""
 
-from msgspec import UNSET, Struct, UnsetType, field
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from broker.models.fields import Time
 
@@ -11,6 +13,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str
     fields: str = ""
     code: str = field(default="internal")
+    doc: Annotated[str, Meta(description="Where a broker with pages describes the error, as a path.")] = ""
 
 
 class ProblemWrapper(Struct, frozen=True):

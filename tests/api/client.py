@@ -36,7 +36,7 @@ class Reply(NamedTuple):
         assert self.headers["Content-Type"] == "application/json", self
         keys = self.json["error"].keys()
         assert self.json.keys() == {"error"}
-        assert keys <= {"message", "fields", "code"}
+        assert keys <= {"message", "fields", "code", "doc"}
         assert keys >= {"message", "code"}
         return msgspec.json.decode(self.text, type=ProblemWrapper).error
 

@@ -6,6 +6,8 @@
 import json
 from typing import Any, NamedTuple
 
+WIDTH = 95
+"""The longest line of a command, in letters, unless a part is longer."""
 BROKER = "http://127.0.0.1:8080"
 _FILTER = {"reason": "bad_exit", "dry_run": True}
 
@@ -100,7 +102,9 @@ def _curl(method: str, address: str, headers: dict[str, str], example: Example) 
     parts += [f"-H {_quoted(f'{name}: {value}')}" for name, value in headers.items()]
     if example.body is not None:
         parts.append(f"{'--data-binary' if isinstance(example.body, str) else '-d'} {_quoted(_text(example.body))}")
-    return " ".join(filter(None, parts)) + (" | head -n 3" if example.is_endless else "")
+    given = [part for part in parts if part]
+    line = " ".join(given) + (" | head -n 3" if example.is_endless else "")
+    return line if len(line) < WIDTH else " \\\n  ".join([" ".join(given[:3]), *given[3:]])
 
 
 def _quoted(text: str) -> str:

@@ -34,6 +34,16 @@ def test_every_error_has_an_anchor() -> None:
     assert set(re.findall(r"^## (\w+)$", page, re.MULTILINE)) == {error.word.lower() for error in ERRORS}
 
 
+async def test_error_names_its_page(http: Http) -> None:
+    """The body of an error leads to a heading of the page of errors, at the broker that sent it."""
+    [job] = await http.enqueue()
+    for method, path in (("GET", "/v1/groups/x/jobs/0000000000000000"), ("DELETE", f"/v1/groups/g/jobs/{job['id']}")):
+        error = (await http(method, path)).json["error"]
+        page, _, anchor = error["doc"].partition("#")
+        assert anchor == error["code"]
+        assert f'<h2 id="{anchor}"' in (await http("GET", page)).text
+
+
 def test_every_call_has_an_anchor_and_an_example() -> None:
     """Each call of the API has a heading and is shown in three languages."""
     page = (FOLDER / "http.md").read_text("utf-8").partition("\n## Bodies")[0]

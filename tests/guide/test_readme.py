@@ -16,6 +16,7 @@ PAGES = {
     TUTORIAL: 25,
     "broker/docs/start.md": 15,
     "broker/docs/concepts.md": 4,
+    "broker/docs/howto.md": 12,
     "broker/docs/upgrade.md": 1,
 }
 """The pages, and how many commands each has at least."""

@@ -3,6 +3,7 @@
 With --wide, and in JSON, times are RFC 3339 in UTC, as the API has them.
 """
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,7 +51,7 @@ def when(at: str) -> str:
     if is_wide():
         return at
     seconds = seconds_since(at)
-    distance = f"{span(int(seconds))} ago" if seconds >= 0 else f"in {span(int(-seconds))}"
+    distance = f"{span(int(seconds))} ago" if seconds >= 0 else f"in {span(math.ceil(-seconds))}"
     return f"{distance} ({clock(at)})"
 
 

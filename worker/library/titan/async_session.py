@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,7 @@ class AsyncSession:
         except (BrokerUnavailable, SpeaksDialect, StoreUnavailable):
             self._use_next_broker(current)
             raise
-        except (_ConnectionDropped, aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (_ConnectionDropped, aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             if may_break:
                 raise BrokerSilent from error
             self._use_next_broker(current)
@@ -128,6 +129,8 @@ def explain_failure(
         return explain_unconnected(fault, base_url, limit_s, names)
     if isinstance(error, aiohttp.ClientResponseError):
         return explain_other_protocol(base_url, names)
+    if isinstance(error, asyncio.TimeoutError):
+        error = TimeoutError()  # before Python 3.11 these are two classes
     return explain_unanswered(error, base_url, limit_s, names, has_answered=has_answered)
 
 

@@ -16,7 +16,11 @@ from broker.cli.moments import when, wide_option
 from broker.cli.options import example, settings_from, settings_options
 from broker.cli.output import listing, page, show_json
 from broker.cli.process_setup import prepare_to_serve
+from broker.cli.table import Column
+from broker.core import timestamps
+from broker.core.errors import TitanError
 from broker.models.fields import MAX_JOBS
+from broker.models.jobs import Job
 from broker.models.workers import Order, Worker, WorkerWrapper
 from titan.addresses import OPTIONS, broker_address
 from worker.client import Client
@@ -27,7 +31,26 @@ from worker.daemon.resilient_loop import run_until_done
 from worker.settings import WorkerSettings
 from worker.table.table import read_table
 
-_COLUMNS = ("name", "host", "state", "order", "busy", "slots", "runner", "version", "seen")
+_COLUMNS = (
+    Column("name", can_cut=True),
+    Column("host", drop=5, can_cut=True),
+    Column("state", styles={"working": "green", "quiet": "magenta", "draining": "magenta"}),
+    Column("order", drop=3),
+    Column("busy"),
+    Column("groups", drop=1, can_cut=True, most=40),
+    Column("images", drop=2, can_cut=True, most=40),
+    Column("up", drop=4),
+    Column("done", drop=6),
+    Column("failed", drop=7),
+    Column("seen", drop=8),
+    Column("version", drop=9),
+)
+_JOBS = (
+    Column("id"),
+    Column("group", can_cut=True),
+    Column("image", drop=1, can_cut=True),
+    Column("age"),
+)
 _name_argument = click.argument("name", metavar="NAME")
 
 
@@ -48,8 +71,8 @@ async def list_(client: Client, *, as_json: bool) -> None:
 @wide_option
 @with_broker
 async def status(client: Client, name: str, *, as_json: bool) -> None:
-    """Show one worker and the ids of its running jobs."""
-    _show(await client.worker(name), as_json=as_json)
+    """Show one worker and its running jobs with their age."""
+    await _show(client, await client.worker(name), as_json=as_json)
 
 
 @example("titan worker quiet build-1")
@@ -93,19 +116,50 @@ async def _order(client: Client, name: str, order: Order, *, as_json: bool) -> N
         click.echo(f"{worker.name} gets the order within seconds: {order}")
 
 
-def _show(worker: Worker, *, as_json: bool) -> None:
+async def _show(client: Client, worker: Worker, *, as_json: bool) -> None:
     if as_json:
         show_json(WorkerWrapper(worker))
         return
-    rows = [(name, getattr(worker, name)) for name in worker.__struct_fields__]
-    shown = {"seen_at": when(worker.seen_at), "running": "\n".join(worker.running)}
-    click.echo(page([(name, shown.get(name, value)) for name, value in rows]))
+    times = {name: when(at) for name in ("since", "seen_at") if (at := getattr(worker, name)) and _is_time(at)}
+    lists = {name: ", ".join(getattr(worker, name)) for name in ("groups", "images")}
+    shown = times | lists | {"running": UNSET}
+    click.echo(page([(name, shown.get(name, getattr(worker, name))) for name in worker.__struct_fields__]))
+    if worker.running:
+        click.echo("\nRunning")
+        with listing("jobs", _JOBS, _job_cells, as_json=False) as table:
+            table.show([await _running(client, job_id) for job_id in worker.running])
+
+
+async def _running(client: Client, job_id: str) -> tuple[str, Job | None]:
+    try:
+        return job_id, await client.find(job_id)
+    except TitanError:  # it is deleted by now, or an older broker cannot find it
+        return job_id, None
+
+
+def _job_cells(row: tuple[str, Job | None]) -> tuple[object, ...]:
+    job_id, job = row
+    if job is None:
+        return job_id, "", "", ""
+    return job_id, job.group_name, job.image, ago(job.started_at) if job.started_at else ""
 
 
 def _row(worker: Worker) -> tuple[object, ...]:
     order = "-" if worker.order is UNSET else worker.order
-    cells = (worker.name, worker.host, worker.state, order, worker.busy, worker.slots)
-    return (*cells, worker.runner or "-", worker.version or "-", ago(worker.seen_at))
+    up = ago(worker.since) if worker.since and _is_time(worker.since) else "-"
+    totals = ("-" if count is UNSET else count for count in (worker.finished, worker.failed))
+    first = worker.name, worker.host, worker.state, order, f"{worker.busy}/{worker.slots}"
+    names = ",".join(worker.groups) or "all", ",".join(worker.images) or "any"
+    return (*first, *names, up, *totals, ago(worker.seen_at), worker.version or "-")
+
+
+def _is_time(text: str) -> bool:
+    """Whether a worker's text is a time."""
+    try:
+        timestamps.milliseconds(text)
+    except ValueError:
+        return False
+    return True
 
 
 COMMANDS = (list_, status, quiet, resume, drain)

@@ -34,6 +34,7 @@ Word = Annotated[str, Meta(max_length=255, pattern=NO_CONTROLS, extra=LINE)]
 ReceiptWord = Annotated[str, Meta(max_length=255, extra_json_schema={"pattern": NO_CONTROLS}, extra=LINE)]
 """A text of which one call may have thousands. The decoder checks no pattern: that would take longer than the rest."""
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Total = Annotated[int, Meta(ge=0, le=2**53)]
 Order = Literal["quiet", "resume", "drain"]
 """quiet: take no jobs until resume. drain: take no jobs, let the running ones end, and stop."""
 _NO_CONTROLS = re.compile(NO_CONTROLS)
@@ -84,6 +85,9 @@ class Announcement(Struct, frozen=True, kw_only=True):
     images: Annotated[
         list[Word], Meta(max_length=MAX_ASKED, description="The images that it asks for; none: any, or more than 100.")
     ] = []
+    since: Annotated[Word, Meta(description="When it started, RFC 3339; empty: not known.")] = ""
+    finished: Annotated[Total, Meta(description="How many jobs it has reported since it started.")] = 0
+    failed: Annotated[Total, Meta(description="How many of them failed.")] = 0
     done: Annotated[Count, Meta(description="The number of the last order that it has carried out; 0: none.")] = 0
 
 
@@ -127,6 +131,9 @@ class Worker(Struct, frozen=True, kw_only=True):
     running: list[str]
     groups: Annotated[list[str], Meta(description="The groups that it asks for; none: all.")] = []
     images: Annotated[list[str], Meta(description="The images that it asks for; none: any.")] = []
+    since: Annotated[str, Meta(description="When it started, RFC 3339.")] | UnsetType = UNSET
+    finished: Annotated[int, Meta(description="How many jobs it has reported since it started.")] | UnsetType = UNSET
+    failed: Annotated[int, Meta(description="How many of them failed.")] | UnsetType = UNSET
     seen_at: Annotated[str, Meta(description="RFC 3339.", extra_json_schema={"format": "date-time"})]
     order: Order | UnsetType = UNSET
 

@@ -82,6 +82,9 @@ def _worker(row: Sequence[Any]) -> Worker:
         running=worker.running,
         groups=worker.groups,
         images=worker.images,
+        since=worker.since or UNSET,
+        finished=worker.finished if worker.since else UNSET,
+        failed=worker.failed if worker.since else UNSET,
         seen_at=rfc3339(int(seen_at)),
         order=order.decode() if order else UNSET,
     )

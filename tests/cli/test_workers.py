@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -47,15 +48,17 @@ def rows(shown: str) -> dict[str, str]:
 
 
 def test_list_table(titan: Titan, name: str, announce: Announce) -> None:
-    """Workers are rows: what they are, how many jobs they run, and what they are still to do."""
-    announce(runner="process", version="1.2", busy=1, running=["x"])
+    """Workers are rows: what they run, for how long, and which order they have not carried out yet."""
+    since = f"{datetime.now(UTC) - timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}"
+    counts = {"busy": 1, "running": ["x"], "finished": 12, "failed": 2, "since": since}
+    announce(runner="process", version="1.2", groups=["a", "b"], images=["send"], **counts)
     titan("worker", "quiet", name)
     head, *lines = (line.split() for line in titan("worker", "list").out.splitlines())
     row = dict(zip(head, next(line for line in lines if line[0] == name), strict=True))
     assert row.pop("SEEN") in {"0s", "1s", "2s", "3s", "4s", "5s"}
     assert row == {
-        "NAME": name, "HOST": "h1", "STATE": "working", "ORDER": "quiet", "BUSY": "1", "SLOTS": "4",
-        "RUNNER": "process", "VERSION": "1.2",
+        "NAME": name, "HOST": "h1", "STATE": "working", "ORDER": "quiet", "BUSY": "1/4", "GROUPS": "a,b",
+        "IMAGES": "send", "UP": "3h", "DONE": "12", "FAILED": "2", "VERSION": "1.2",
     }  # fmt: skip
 
 
@@ -100,12 +103,18 @@ def test_list_control_characters(titan: Titan, name: str, announce: Announce) ->
 
 
 def test_status_page(titan: Titan, name: str, announce: Announce) -> None:
-    """A worker is shown as names and values, its jobs one a line."""
-    announce(runner="python", busy=2, running=["x", "y"])
+    """A worker is shown as names and values, its jobs in a table with their ages."""
+    titan.made(name)
+    job = titan.taken(name)
+    announce(runner="python", busy=2, running=[job["id"], "y"], since="odd")
     shown = titan("worker", "status", name).out
     page = rows(shown)
-    assert (page["name"], page["runner"], page["busy"], page["running"]) == (name, "python", "2", "x")
-    assert shown.split("running")[1].split()[:2] == ["x", "y"]
+    assert (page["name"], page["runner"], page["busy"]) == (name, "python", "2")
+    head, first, second = (line.split() for line in shown.partition("\nRunning\n")[2].splitlines())
+    assert head == ["ID", "GROUP", "IMAGE", "AGE"]
+    assert first[:3] == [job["id"], name, "hello"]
+    assert first[3].endswith("s")
+    assert second == ["y"]
     assert " s ago (today " in page["seen_at"]
     assert "order" not in page
 

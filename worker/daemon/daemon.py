@@ -10,6 +10,7 @@ from functools import partial
 
 from broker.core.service_notifier import ServiceNotifier
 from broker.core.settings_schema import notify_socket
+from broker.core.timestamps import rfc3339
 from broker.core.version import own_version
 from broker.core.words import counted
 from broker.models.jobs import Job
@@ -26,9 +27,10 @@ from worker.daemon.loops.report import FinishLoop
 from worker.daemon.loops.stuck import StuckLoop
 from worker.daemon.loops.upload_logs import LogUploads
 from worker.daemon.signals import until_signalled
+from worker.daemon.start_report import report_start, warn_of_missing_programs
 from worker.daemon.thread_loop import run_in_thread
 from worker.host import host_name, own_name
-from worker.jobs.outcome import Failed, Outcome, Released
+from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
 from worker.jobs.output import Output
 from worker.jobs.texts import MAX_ERROR, clipped, error_text
 from worker.runners import Runner
@@ -99,6 +101,8 @@ class Worker:
         self._finish = FinishLoop(client, self._deliveries, self._uploads, on_event, self._name)
         self._stuck = StuckLoop(self._deliveries, settings.kill_after_s, self._abandon)
         self._has_closed = False
+        self._since = rfc3339(int(time.time() * 1000))
+        self._finished = self._failed = 0
 
     async def serve(self, stop: asyncio.Event) -> int:
         """Work until `stop` is set, then drain; the exit code. An error in a loop ends the worker."""
@@ -111,6 +115,7 @@ class Worker:
                 streams = self._uploads.stream(self._deliveries, self._settings.stream_s)
                 more = (self._notifier.watchdog(), streams, self._stuck.run())
                 others = [loops.create_task(work) for work in (*works, *more)]
+                report_start(self._settings, self._name, self._tables.current)
                 self.resume()
                 self._notifier.notify("READY=1")
                 await stop.wait()
@@ -151,6 +156,7 @@ class Worker:
             _log.error("the table stays as it was: %s", error)
         else:
             _log.info("the table was read again")
+            warn_of_missing_programs(self._tables.current)
 
     async def _renew_leases(self, job_loop: asyncio.AbstractEventLoop) -> None:
         """Renew the leases and send heartbeats, in a separate thread; the jobs run in `job_loop`."""
@@ -186,6 +192,9 @@ class Worker:
             running=running[:MAX_RUNNING],
             groups=_listed(self._settings.group),
             images=_listed(self._tables.current.names or ()),
+            since=self._since,
+            finished=self._finished,
+            failed=self._failed,
         )
 
     def _start(self, job: Job) -> None:
@@ -206,6 +215,8 @@ class Worker:
         if self._has_closed or parent_watch.is_parent_gone():  # the job is requeued when its lease ends
             return
         _log.info("job %s: %s", delivery.job.id, outcome)
+        self._finished += isinstance(outcome, Succeeded | Failed)
+        self._failed += isinstance(outcome, Failed)
         self._on_event(Event("ended", delivery.job, outcome))
         self._finish.put(delivery, outcome)
 

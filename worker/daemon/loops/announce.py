@@ -20,8 +20,8 @@ from worker.daemon.backoff import Backoff
 _LAST_S = 1.0
 _PAUSE_S = 0.4
 """The longest pause between two calls, so that a flood of cancels costs little, s."""
-_NEWER = frozenset({"groups", "images"})
-"""Fields that brokers before the dashboard do not know."""
+_NEWER = (frozenset({"since", "finished", "failed"}), frozenset({"groups", "images", "since", "finished", "failed"}))
+"""Fields that older brokers do not know: first those of brokers before totals, then those before the dashboard."""
 
 _log = logging.getLogger(__name__)
 
@@ -75,12 +75,13 @@ class AnnounceLoop:
 
     async def _announce(self, announcement: Announcement, wait_s: int = 0, seen: str = "") -> Orders:
         """Announce; once more without the newer fields if the broker refuses one of them."""
-        try:
-            return await self._client.announce(announcement, wait_s, seen)
-        except Invalid as refused:
-            if refused.fields not in _NEWER:
-                raise
-        return await self._client.announce(announcement, wait_s, seen, _NEWER)
+        for without in (frozenset[str](), *_NEWER[:-1]):
+            try:
+                return await self._client.announce(announcement, wait_s, seen, without)
+            except Invalid as refused:
+                if refused.fields not in _NEWER[-1]:
+                    raise
+        return await self._client.announce(announcement, wait_s, seen, _NEWER[-1])
 
     def _current_announcement(self) -> Announcement:
         return msgspec.structs.replace(self._announcement(), done=self._done)

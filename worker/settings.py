@@ -42,7 +42,8 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
         Meta(description="NAME='command arguments': jobs of this image run that command, without a shell. Repeatable."),
     ] = ()
     config: Annotated[
-        str, Meta(description="A TOML file with more entries of the table; broker/docs/worker.md has its keys.")
+        str,
+        Meta(description="A TOML file with more entries of the table; the page /docs/worker of a broker has its keys."),
     ] = ""
     app: Annotated[
         tuple[str, ...], Meta(description="A Python module with @job functions: each is an image. Repeatable.")

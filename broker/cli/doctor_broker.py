@@ -15,7 +15,7 @@ _PAUSE_S = 10.0
 _HELD_BACK = (
     "Logs that are followed, and events, arrive late or only when the job ends: switch the buffering of responses off "
     "in the proxy (nginx: `proxy_buffering off`, and no `proxy_ignore_headers X-Accel-Buffering`). "
-    "broker/docs/proxy.md has files for nginx and HAProxy."
+    "The page /docs/proxy of a broker explains files for nginx and HAProxy."
 )
 
 

@@ -24,7 +24,7 @@ from tests.conftest import eventually, listening, server_program, waits
 from tests.deploy.recipes import recipes
 from tests.security.certificates import Authority
 
-PAGE = Path(__file__).resolve().parents[2] / "deploy" / "secure.md"
+PAGE = Path(__file__).resolve().parents[2] / "broker" / "docs" / "secure.md"
 
 pytestmark = [pytest.mark.slow, pytest.mark.service]
 

@@ -5,7 +5,7 @@ import gzip
 from functools import cache
 from http import HTTPStatus
 
-from broker.docs import contents, pages
+from broker.docs import contents
 from broker.http.request.context import Call
 from broker.http.responses import Headers, Response
 from broker.http.ui.assets import assets
@@ -35,6 +35,8 @@ async def docs(call: Call) -> Response:
 
 
 def _document(name: str) -> tuple[int, bytes, Headers]:
+    from broker.docs import pages  # noqa: PLC0415 - a broker starts without the parser, which takes long to load
+
     static = f"ui/static/{assets().version}"
     if name == INDEX:
         return HTTPStatus.OK, pages.index(), _JSON

@@ -47,7 +47,7 @@ def _exists(entry: ProcessEntry) -> bool:
     program = entry.argv[0]
     if "/" in program:
         return os.access(Path(entry.cwd or ".") / program, os.X_OK)
-    return shutil.which(program, path=entry.env.get("PATH") or os.environ.get("PATH")) is not None
+    return shutil.which(program, path=entry.env.get("PATH") or None) is not None
 
 
 def _images(table: Table) -> list[str]:

@@ -56,6 +56,6 @@ def client_settings(
 
 
 def headers_of(token: str, version: str = "python") -> dict[str, str]:
-    """The headers of every request: who sends it, and the token if there is one."""
+    """The headers of every request: the name of its sender, and the token if there is one."""
     agent = {"User-Agent": OWN_CLIENT + version}
     return agent | {"Authorization": f"Bearer {token}"} if token else agent

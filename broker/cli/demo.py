@@ -3,7 +3,7 @@
 import asyncio
 import shlex
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -39,9 +39,8 @@ _LOG_LINES = 20
 _DONE = frozenset({"reported", "refused", "dropped"})
 
 
-def table(entries: Sequence[str]) -> tuple[str, ...]:
-    """The worker's table: the entries of --run, and the sample images that they do not define."""
-    named = {entry.partition("=")[0].strip() for entry in entries}
+def table(entries: Sequence[str], named: Collection[str]) -> tuple[str, ...]:
+    """The entries of --run, and the sample images that are not among those that the worker has."""
     samples = (
         f"{name}={shlex.join([sys.executable, '-c', code])}" for name, code in IMAGES.items() if name not in named
     )

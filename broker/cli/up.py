@@ -33,16 +33,16 @@ T = TypeVar("T")
 @example("titan up --open", "titan up --port 9000 --run thumb='convert - -resize 64x64 /tmp/out.png'")
 @click.command(cls=TitanCommand)
 @settings_options(BrokerSettings, without=("processes", "tokens", "tls_cert", "tls_key", "tls_client_ca", "dialect"))
-@settings_options(WorkerSettings, only=("run", "group", "concurrency"))
+@settings_options(WorkerSettings, without=("broker_url", "token_file", "ca_file", "cert_file", "log_level"))
 @click.option("--sample/--no-sample", default=True, show_default=True, help="Whether to run sample jobs.")
 @click.option("--open", "is_opened", is_flag=True, help="Open the dashboard in a browser.")
 @click.pass_context
 def up(context: click.Context, /, *, sample: bool, is_opened: bool, **_: object) -> None:
     """Run a store, a broker, a worker and a few sample jobs, until Ctrl-C.
 
-    All jobs are kept for the next start. The sample jobs have the images hello, count and fail; --run adds others. The
-    worker takes jobs of the group sample only, unless --run or --group is given. The first Ctrl-C waits for running
-    jobs, a second one kills them. Closing the terminal works like the first Ctrl-C.
+    All jobs are kept for the next start. The sample jobs have the images hello, count and fail; --run, --config and
+    --app add others. The worker takes jobs of the group sample only, unless one of these or --group is given. The first
+    Ctrl-C waits for running jobs, a second one kills them. Closing the terminal works like the first Ctrl-C.
     """
     from worker.daemon.signals import until_signalled
 
@@ -52,7 +52,8 @@ def up(context: click.Context, /, *, sample: bool, is_opened: bool, **_: object)
     log_to_stderr("warning" if sources(context, BrokerSettings)["log_level"] == "default" else settings.log_level)
     others = {signal.SIGHUP: _ignore_hangup} if terminal.is_ignored else {}
     found = sources(context, BrokerSettings)
-    work = partial(_up, settings, worker_settings, terminal, found, is_sample=sample, is_opened=is_opened)
+    is_sample = sample and worker_settings.runner in {"", "process"}
+    work = partial(_up, settings, worker_settings, terminal, found, is_sample=is_sample, is_opened=is_opened)
     code = run(until_signalled(work, others), terminal)
     click.echo(f"Stopped; all jobs are kept in {_store_name(settings)}.")
     sys.exit(READER_GONE if terminal.is_unread else code)
@@ -61,11 +62,12 @@ def up(context: click.Context, /, *, sample: bool, is_opened: bool, **_: object)
 def _worker_settings(context: click.Context) -> WorkerSettings:
     settings = settings_from(context, WorkerSettings)
     try:
-        read_table(settings)
+        table = read_table(settings)
     except ValueError as error:
-        raise click.BadParameter(f"{error}.", param_hint="--run") from None
-    groups = settings.group if settings.run or settings.group else (samples.GROUP,)
-    return msgspec.structs.replace(settings, run=samples.table(settings.run), group=groups)
+        raise click.UsageError(f"--run, --config or --app: {str(error).rstrip('.')}.") from None
+    is_own = any((settings.run, settings.config, settings.app, settings.group))
+    groups = settings.group if is_own else (samples.GROUP,)
+    return msgspec.structs.replace(settings, run=samples.table(settings.run, table.named), group=groups)
 
 
 async def _up(

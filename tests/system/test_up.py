@@ -127,6 +127,16 @@ def test_up_runs_own_commands(titan: Start) -> None:
     assert program.stop() == 0
 
 
+def test_up_takes_the_options_of_a_worker(titan: Start, folder: Path) -> None:
+    """--config adds images, also in place of one of the sample's, and a duration is read as a worker reads it."""
+    table = folder / "worker.toml"
+    table.write_text(f"[process.hello]\nargv = ['{sys.executable}', '-c', 'print(6 * 7)']\n")
+    program = titan("up", "--port", "0", "--config", str(table), "--lease-s", "1m", "--grace-s", "5s")
+    program.says(r"\| 42$")
+    program.says(r"Ctrl-C stops")
+    assert program.stop() == 0
+
+
 def test_up_stopped_at_once(titan: Start) -> None:
     """Ctrl-C while the sample runs lets it end, and nothing is left behind."""
     program = titan("up", "--port", "0")

@@ -12,7 +12,7 @@ _LAST = ("_click_default_help",)
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Jobs": ("name", "run", "config", "app", "runner", "pool_size", "group", "concurrency"),
     "Listen": (
-        *("host", "port", "processes", "allowed_host", "trust_proxy", "base_path", "ui"),
+        *("host", "port", "processes", "allowed_host", "trust_proxy", "base_path", "ui", "dialect"),
         *("max_connections", "keepalive_timeout_s"),
     ),
     "Security": ("tokens", "insecure", "redact", "tls_cert", "tls_key", "tls_client_ca"),

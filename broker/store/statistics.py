@@ -47,15 +47,15 @@ class Statistics:
 
     async def of_group(self, group: str, window: Window) -> Stats:
         """The statistics of a group. Raises NotFound."""
-        found = await self._of_group(group, window)
-        if found is None:
+        exists, kept = await self._of_group(group, window)
+        if not exists:
             raise NotFound("There is no such group.")
-        return _stats([found], window)
+        return _stats([kept], window)
 
     async def of_groups(self, groups: Sequence[str], window: Window) -> Stats:
         """The sum of the statistics of some groups. A group that does not exist counts nothing."""
         numbers = [self._partitions.names.index(self._partitions.of(group)) for group in groups]
-        return await self._summed(numbers, [self._of_group(group, window) for group in groups], window)
+        return await self._summed(numbers, [self._kept_of(group, window) for group in groups], window)
 
     async def of_all(self, window: Window) -> Stats:
         """The statistics of all groups. Partitions that do not answer are left out, and named."""
@@ -63,7 +63,7 @@ class Statistics:
         return await self._summed(range(len(names)), [self._of_partition(name, window) for name in names], window)
 
     async def _summed(
-        self, numbers: Sequence[int], reads: Sequence[Coroutine[Any, Any, _Kept | None]], window: Window
+        self, numbers: Sequence[int], reads: Sequence[Coroutine[Any, Any, _Kept]], window: Window
     ) -> Stats:
         """The sum of what these reads find. `numbers`: the partition of each."""
         replies = await asyncio.gather(*reads, return_exceptions=True)
@@ -75,8 +75,11 @@ class Statistics:
         stats = _stats([reply for reply in replies if isinstance(reply, _Kept)], window)
         return msgspec.structs.replace(stats, away=sorted(away) or UNSET)
 
-    async def _of_group(self, group: str, window: Window) -> _Kept | None:
-        """What is kept of a group; None if it does not exist."""
+    async def _kept_of(self, group: str, window: Window) -> _Kept:
+        return (await self._of_group(group, window))[1]
+
+    async def _of_group(self, group: str, window: Window) -> tuple[bool, _Kept]:
+        """Whether the group exists, and what is kept of it."""
         p = self._partitions.of(group)
         kind = "minutes" if window == "1h" else "halves"
         commands: list[Sequence[Word]] = [
@@ -85,7 +88,7 @@ class Statistics:
             ("HGETALL", keys.statistics(p, group, "times")),
         ]
         now, score, counts, times = await self._read(p, commands)
-        return None if score is None else _found(now, _counts([counts]), times, window)
+        return score is not None, _found(now, _counts([counts]), times, window)
 
     async def _of_partition(self, p: str, window: Window) -> _Kept:
         """What is kept of all groups of a partition."""

@@ -36,8 +36,9 @@ async def test_stats_of_all_groups(http: Http, store: Store) -> None:
     assert len(stats["slots"]) == 48
     assert stats["slots"][-1]["in"] == 2
     assert stats["run"] == {"n": 0}
-    one = (await http("GET", "/v1/stats?group=a")).json
-    assert sum(slot["in"] for slot in one["slots"]) == 1
+    for query, n in (("group=a", 1), ("group=a&group=none", 1), ("group=none", 0)):
+        some = (await http("GET", f"/v1/stats?{query}")).json
+        assert sum(slot["in"] for slot in some["slots"]) == n
 
 
 async def test_stats_with_a_bad_window(http: Http) -> None:

@@ -45,7 +45,8 @@ async def lost(tab: Tab) -> list[str]:
       const { pages } = await import(document.querySelector('script[src]').src.replace('app.js', 'pages/index.js'));
       const base = new URL(document.baseURI).pathname;
       return [...document.querySelectorAll('a[href]')].map((link) => new URL(link.href)).filter((url) => {
-        if (!url.pathname.startsWith(`${base}ui/`)) return !url.pathname.startsWith(`${base}v1/`);
+        const below = url.pathname.slice(base.length);
+        if (!below.startsWith('ui/')) return !below.startsWith('v1/') && !below.startsWith('docs/');
         const path = url.pathname.slice(base.length + 3).replace(/\\/$/, '');
         return pages.findIndex(({ pattern }) => pattern.test(path)) === pages.length - 1;
       }).map((url) => url.href);

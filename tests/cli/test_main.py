@@ -36,6 +36,13 @@ def test_help_is_quick() -> None:
     assert {"aiohttp", "redis", "obstore"}.isdisjoint(shown.stdout.splitlines()[-1].split())
 
 
+def test_serving_loads_nothing_that_only_outputs_need() -> None:
+    """A broker or a worker starts without the libraries for tables and for times in words."""
+    text = "import sys, broker.cli.broker, broker.cli.worker, broker.cli.up; print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert {"rich", "dateparser"}.isdisjoint(shown.stdout.split())
+
+
 def test_module_is_titan() -> None:
     """`python -m broker` is titan."""
     shown = subprocess.run([sys.executable, "-m", "broker", "--version"], capture_output=True, text=True, check=True)

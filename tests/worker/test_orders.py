@@ -48,7 +48,7 @@ def older(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     refused: list[str] = []
 
     async def older_body(call: Call, kind: type) -> object:
-        raw = await call._read()
+        raw = await call.read_body()
         found = {"groups", "images"} & json.loads(raw or "{}").keys() if kind is Announcement else set()
         if found:
             refused.extend(found)

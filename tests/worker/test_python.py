@@ -11,13 +11,13 @@ from broker.models.jobs import Job, NewJob
 from tests.conftest import eventually
 from tests.worker.conftest import Work, read_log
 from tests.worker.watching import is_dead, open_files
+from titan import job
 from worker.client import Client
 from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
 from worker.jobs.output import Output
 from worker.runners.pool import Pool
 from worker.runners.python import PythonRunner
 from worker.settings import WorkerSettings, app_environment
-from worker.table import functions
 from worker.table.entries import PythonEntry
 from worker.table.table import read_table
 
@@ -164,7 +164,7 @@ def test_two_functions_of_one_name_are_refused() -> None:
     """A name has one handler."""
     read_table(WorkerSettings(app=(APP,)))
     with pytest.raises(ValueError, match="'quick' has a handler already"):
-        functions.job("quick")(lambda _: None)
+        job("quick")(lambda _: None)
 
 
 @pytest.mark.parametrize("app", ["tests.worker.no_such_app", "no_such_package.app"])

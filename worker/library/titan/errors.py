@@ -79,11 +79,7 @@ class MethodNotAllowed(TitanError):
 
 
 class Misdirected(TitanError):
-    """The request must go to another broker, or to another name of this one.
-
-    The broker has no tokens and listens on loopback, and the Host header has another name; or it speaks a dialect, and
-    a client of Titan calls it.
-    """
+    """The request must go to another broker, or to another name of this one: see the message."""
 
     word = "MISDIRECTED"
     sentence = "This broker does not answer to the host that the request names."

@@ -38,6 +38,7 @@ FAILING = {
     "job wait": {1},
     "redis": {1},
     "migrate": {1},
+    "context delete": {0, 1},
     "worker": {0, 1, 2},
     "broker": {1},
     "broker list": {0},
@@ -72,6 +73,13 @@ class Scene(NamedTuple):
             ("test",): lambda: ("--version", "-n0"),
             ("redis",): lambda: ("--data-dir", f"{folder}/none"),
             ("token", "new"): lambda: ("--scope", "read", "--tokens", f"{folder}/tokens"),
+            ("token", "list"): lambda: ("--tokens", self._tokens("list")),
+            ("token", "revoke"): lambda: ("web", "--tokens", self._tokens("revoke")),
+            ("context", "add"): lambda: ("d",),
+            ("context", "list"): tuple,
+            ("context", "use"): lambda: ("b",),
+            ("context", "delete"): lambda: ("c",),
+            ("completion",): lambda: ("bash",),
             ("job", "next"): lambda: ("--group", group),
             ("job", "enqueue"): lambda: (group, "--image", "x"),
             ("job", "list"): lambda: (group, "-n", "1"),
@@ -102,6 +110,12 @@ class Scene(NamedTuple):
         assert told.code == 0, told.err
         return str(path)
 
+    def _tokens(self, name: str) -> str:
+        path = str(self.folder / f"tokens-{name}")
+        for owner in ("web", "other"):
+            self.titan("token", "new", "--scope", "read", "--name", owner, "--tokens", path)
+        return path
+
     def _bulk(self) -> str:
         return str(self.titan("bulk", "cancel", self.group, "--dry-run", "--json").json["bulk"]["id"])
 
@@ -120,8 +134,11 @@ class Scene(NamedTuple):
 
 
 @pytest.fixture
-def scene(titan: Titan, group: str, tmp_path: Path) -> Scene:
+def scene(titan: Titan, group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     """A group with jobs, and a folder. Lists of jobs, bulks and acts are longer here than what the command shows."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name in ("a", "b", "c"):
+        titan("context", "add", name)
     for _ in range(2):
         titan.made(group)
         titan("bulk", "cancel", group, "--dry-run")

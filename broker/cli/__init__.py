@@ -74,6 +74,6 @@ class Commands(CommandGroup):
     cls=Commands,
     context_settings={"auto_envvar_prefix": PREFIX, "help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-@click.version_option(package_name="titan-broker", prog_name="titan")
+@click.version_option(package_name="titan-broker", prog_name="titan", allow_from_autoenv=False)
 def main() -> None:
     """Run and use Titan, a job broker over HTTP that stores jobs in Redis or Valkey."""

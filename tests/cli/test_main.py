@@ -43,6 +43,13 @@ def test_serving_loads_nothing_that_only_outputs_need() -> None:
     assert {"rich", "dateparser"}.isdisjoint(shown.stdout.split())
 
 
+def test_variable_version_changes_nothing(titan: Titan) -> None:
+    """TITAN_VERSION, which scripts of deployments use, is not the variable of --version."""
+    for value in ("0.1.0", "1"):
+        assert titan("group", "list", TITAN_VERSION=value) == titan("group", "list")
+    assert "TITAN_VERSION" not in titan("config", "--all").out
+
+
 def test_module_is_titan() -> None:
     """`python -m broker` is titan."""
     shown = subprocess.run([sys.executable, "-m", "broker", "--version"], capture_output=True, text=True, check=True)

@@ -22,6 +22,20 @@ _COMMANDS: dict[str, tuple[click.Command, type[Struct]]] = {
 }
 
 
+class _CommandName(click.Choice[str]):
+    """The name of a command. An option in its place is refused with the order that is right."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name. Raises UsageError for an option of a command, and NoSuchOption for one that no command has."""
+        if not value.startswith("-"):
+            return super().convert(value, param, ctx)
+        option = value.partition("=")[0]
+        for name, (command, _) in _COMMANDS.items():
+            if any(option in (*one.opts, *one.secondary_opts) for one in command.params):
+                raise click.UsageError(f"Name the command first: titan config {name} {value} …", ctx=ctx)
+        raise click.NoSuchOption(option, ctx=ctx)
+
+
 class SettingRow(Struct, frozen=True, kw_only=True):
     """A row of the output. The value of a secret is hidden."""
 
@@ -45,7 +59,7 @@ class OptionRow(Struct, frozen=True, kw_only=True):
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, cls=TitanCommand)
 @json_option
 @click.option("--all", "every", is_flag=True, help="List the options of all commands with their variables instead.")
-@click.argument("command", required=False, type=click.Choice(list(_COMMANDS)))
+@click.argument("command", required=False, type=_CommandName(list(_COMMANDS)))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def config(
@@ -60,7 +74,11 @@ def config(
         with listing("options", ("command", "option", "variable"), _option_cells, as_json=as_json) as shown:
             shown.show(options)
         return
-    rows = [row for name in ([command] if command else _COMMANDS) for row in _rows(context, name, arguments)]
+    try:
+        rows = [row for name in ([command] if command else _COMMANDS) for row in _rows(context, name, arguments)]
+    except click.UsageError as error:
+        error.ctx = context  # otherwise the error has the usage of the command whose settings are asked for
+        raise
     with listing("settings", ("command", "setting", "value", "source", "variable"), _cells, as_json=as_json) as shown:
         shown.show(rows)
 

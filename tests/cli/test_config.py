@@ -1,5 +1,7 @@
 """`titan config`."""
 
+import pytest
+
 from tests.cli.live import Titan
 
 
@@ -36,6 +38,25 @@ def test_config_typo(titan: Titan) -> None:
     shown = titan("config", TITAN_REDIS_ULR="redis://store")
     assert shown.code == 2
     assert "TITAN_REDIS_ULR is not a setting; did you mean TITAN_REDIS_URL?" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--port", "9000"), "Name the command first: titan config broker --port …"),
+        (("--concurrency=2",), "Name the command first: titan config worker --concurrency=2 …"),
+        (("--al",), "No such option '--al'. Did you mean '--all'?"),
+        (("broker", "--prot", "1"), "No such option '--prot'. Did you mean '--port'?"),
+        (("broker", "--port", "x"), "Invalid value for '--port'"),
+        (("nonsense",), "'nonsense' is not one of 'broker', 'worker'"),
+    ],
+)
+def test_config_refuses(titan: Titan, words: tuple[str, ...], said: str) -> None:
+    """An option before the command, and wrong ones after it, are refused under the usage of config."""
+    refused = titan("config", *words)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("Usage: main config [")
+    assert said in refused.err
 
 
 def test_variables_of_other_commands_are_no_typos(titan: Titan) -> None:

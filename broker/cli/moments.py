@@ -5,6 +5,7 @@ With --wide, and in JSON, times are RFC 3339 in UTC, as the API has them.
 
 import math
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -37,6 +38,24 @@ def span(seconds: float) -> str:
     return f"{seconds:.1f} s" if 0 < seconds < 10 and seconds != int(seconds) else f"{int(seconds)} s"
 
 
+def until(seconds: float) -> str:
+    """The time until something that is to come, as one word, rounded up: '45s', '2h' for an hour and a half."""
+    whole = math.ceil(seconds)
+    for (size, unit), (smaller, _) in pairwise((*_AGES, (1, "s"))):
+        if math.ceil(whole / smaller) * smaller >= size:
+            return f"{math.ceil(whole / size)}{unit}"
+    return f"{whole}s"
+
+
+def distance(seconds: float) -> str:
+    """The time until something that is to come, in its two largest units: '1 h 30 min', '2 d'. Never negative."""
+    whole = max(0, math.ceil(seconds))
+    for (size, _), (smaller, _) in pairwise((*_AGES, (1, "s"))):
+        if whole >= size:
+            return exact(round(whole / smaller) * smaller)
+    return exact(whole)
+
+
 def exact(seconds: int) -> str:
     """A whole time span in all its units: '1 min 30 s', '1 d'."""
     parts = []
@@ -51,12 +70,12 @@ def when(at: str) -> str:
     if is_wide():
         return at
     seconds = seconds_since(at)
-    distance = f"{span(int(seconds))} ago" if seconds >= 0 else f"in {span(math.ceil(-seconds))}"
-    return f"{distance} ({clock(at)})"
+    words = f"{span(int(seconds))} ago" if seconds >= 0 else f"in {distance(-seconds)}"
+    return f"{words} ({clock(at)})"
 
 
 def due_text(at: str) -> str:
-    """When a job is due: 'due in 11 h (tomorrow 09:00:00 CET)'; with --wide the time as it is."""
+    """When a job is due: 'due in 11 h 5 min (tomorrow 09:00:00 CET)'; with --wide the time as it is."""
     return f"due {when(at)}"
 
 

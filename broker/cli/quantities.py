@@ -2,9 +2,9 @@
 
 import math
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import click
 
@@ -22,6 +22,9 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800} | {
     for word in words.split()
 }
 _MS = Decimal("0.001")
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+_DAYS = frozenset({"yesterday", "today", "tomorrow"})
+_AROUND_DAYS = frozenset({"the", "day", "before", "after"})
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _POWERS = "kmgt"
 _PART = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]*)\s*", re.ASCII)
@@ -51,8 +54,9 @@ class Duration(click.ParamType[float]):
         return int(seconds) if self._is_whole else float(seconds)
 
     def _bounds(self) -> str:
-        least = f"{self._least:g}s or more" if self._least else ""
-        return " and ".join(filter(None, [least, f"{self._most:g}s or less" if self._most < math.inf else ""]))
+        least = f"{_in_unit(self._least)} or more" if self._least else ""
+        most = f"{_in_unit(self._most)} or less" if self._most < math.inf else ""
+        return " and ".join(filter(None, [least, most]))
 
     @staticmethod
     def _seconds(text: str) -> Decimal | None:
@@ -65,6 +69,12 @@ class Duration(click.ParamType[float]):
         sizes = [_MS if unit == "ms" else _SECONDS.get(unit) for _, unit in parts]
         known = [Decimal(number) * size for (number, _), size in zip(parts, sizes, strict=True) if size is not None]
         return sum(known, Decimal()) if len(known) == len(parts) else None
+
+
+def duration_of(field: Any) -> Duration:
+    """The type of an option for a field of the API, with the bounds of that field, which is an Annotated integer."""
+    meta = get_args(field)[1]
+    return Duration(meta.ge, meta.le)
 
 
 class ByteSize(click.ParamType[int]):
@@ -88,7 +98,8 @@ class ByteSize(click.ParamType[int]):
 class Moment(click.ParamType[datetime]):
     """A time of day or a date, such as '09:00', 'tomorrow 09:00', '2 hours ago' or 2026-12-01T09:00+01:00.
 
-    Without a zone it is in the zone of this machine. `toward` says which day is meant when it names none.
+    Without a zone it is in the zone of this machine. `toward` says which day is meant when it names none. A day without
+    a time is its 00:00. Digits alone are refused: they may be an hour, a day or a number of seconds.
     """
 
     name = "time"
@@ -100,7 +111,7 @@ class Moment(click.ParamType[datetime]):
         """The time with its zone. Fails for other texts."""
         if isinstance(value, datetime):
             return value
-        moment = _iso(value) or _in_words(value, self._toward)
+        moment = None if value.strip().isdigit() else _iso(value) or _in_words(value, self._toward)
         if moment is None:
             self.fail(f"{value!r} is no time, such as '09:00', 'tomorrow 09:00' or 2026-12-01T09:00+01:00.", param, ctx)
         return moment
@@ -150,4 +161,23 @@ def _in_words(text: str, toward: str) -> datetime | None:
         languages=["en"],
         settings={"PREFER_DATES_FROM": toward, "RETURN_AS_TIMEZONE_AWARE": True, "DATE_ORDER": "YMD"},
     )
-    return found.astimezone() if found else None
+    return _of_day(text, found.astimezone()) if found else None
+
+
+def _of_day(text: str, moment: datetime) -> datetime | None:
+    """The time itself, or 00:00 of a day without a time. None where dateparser did not read the time, as in `today 9`.
+
+    For tomorrow and the like dateparser keeps the present time of day, which nearly always has microseconds.
+    """
+    words = set(text.lower().split())
+    if not words & _DAYS:
+        return moment
+    if words <= _DAYS | _AROUND_DAYS:
+        return datetime.combine(moment.date(), time.min).astimezone()
+    return None if moment.microsecond else moment
+
+
+def _in_unit(seconds: float) -> str:
+    """A time span as one types it, in the largest unit of which it is a multiple: 7d, 90s."""
+    size, unit = next((found for found in _UNITS if seconds % found[0] == 0), _UNITS[-1])
+    return f"{seconds / size:g}{unit}"

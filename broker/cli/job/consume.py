@@ -6,8 +6,8 @@ from broker.cli.client_options import group_argument, id_argument, option, with_
 from broker.cli.commands import TitanCommand
 from broker.cli.options import RepeatableText, example
 from broker.cli.output import listing, show_json
-from broker.cli.quantities import Duration
-from broker.models.fields import MAX_JOBS
+from broker.cli.quantities import Duration, duration_of
+from broker.models.fields import MAX_JOBS, Delay
 from broker.models.jobs import Job, JobWrapper
 from worker.client import Client
 
@@ -113,7 +113,7 @@ async def fail(client: Client, group: str, job_id: str, lease: str, reason: str,
     "--delay",
     "delay_s",
     default=0,
-    type=Duration(),
+    type=duration_of(Delay),
     show_default=True,
     help="Delay before the job is queued again, such as 90s or 10m.",
 )

@@ -3,7 +3,7 @@
 import math
 import time
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 import click
 
@@ -13,9 +13,11 @@ from broker.cli.job.ndjson import LineCall, read_calls
 from broker.cli.moments import due_at, due_text, wide_option
 from broker.cli.options import example
 from broker.cli.output import Listing, is_terminal, listing, progress
-from broker.cli.quantities import Duration, Moment
+from broker.cli.quantities import Moment, duration_of
 from broker.core.errors import Invalid, TitanError
 from broker.core.words import counted
+from broker.models.fields import Delay, RetriesDelay, Timeout
+from broker.models.groups import DAY_S
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Job, NewJob
 from titan.errors import BrokerUnavailable
 from worker.client import Client
@@ -32,18 +34,22 @@ from worker.client import Client
 @option("--image", help="Name of the program that runs the job; the default is the image of the group.")
 @option("--payload", help="Input of the job: any text.")
 @option("--payload-file", type=click.File("rb"), help="Read the payload from this file; - is stdin.")
-@option("--delay", type=Duration(), help="Delay before the job is queued, such as 90s, 10m, 2h or 1d.")
-@option("--at", type=Moment("future"), help="When the job is queued: 'tomorrow 09:00', 2026-12-01T09:00+01:00.")
+@option("--delay", type=duration_of(Delay), help="Delay before the job is queued, such as 90s, 10m, 2h or 1d.")
+@option(
+    "--at",
+    type=Moment("future"),
+    help="When the job is queued: 'tomorrow 09:00', 2026-12-01T09:00+01:00. A day without a time is its 00:00.",
+)
 @option(
     "--timeout",
-    type=Duration(),
+    type=duration_of(Timeout),
     help=f"How long a consumer may hold the job; the default is {DEFAULT_TIMEOUT_S}s.",
 )
 @option("--priority", type=int, help="0, 1 or 2; jobs with a higher priority are first.")
 @option("--max-retries", type=int, help="Maximum number of automatic retries after failures.")
 @option(
     "--retries-delay",
-    type=Duration(),
+    type=duration_of(RetriesDelay),
     help=f"Delay before an automatic retry; the default is {DEFAULT_RETRIES_DELAY_S}s.",
 )
 @option(
@@ -144,12 +150,16 @@ def _size_bytes(file: BinaryIO, defaults: NewJob) -> int | None:
 
 
 def _delay_until(at: datetime, delay_s: int | None) -> int:
-    """The seconds from now until a time, rounded up. Raises UsageError for a time in the past."""
+    """The seconds from now until a time, rounded up. Raises UsageError for a time in the past, and one too far away."""
     if delay_s is not None:
         raise click.UsageError("--at and --delay do not go together.")
     seconds = math.ceil(at.timestamp() - time.time())
     if seconds < 0:
         raise click.BadParameter(f"{at:%Y-%m-%d %H:%M:%S %Z} is in the past.", param_hint="--at")
+    most_s = get_args(Delay)[1].le
+    if seconds > most_s:
+        days = most_s // DAY_S
+        raise click.BadParameter(f"{at:%Y-%m-%d %H:%M:%S %Z} is more than {days} days away.", param_hint="--at")
     return seconds
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from broker.cli.job.attempts import AttemptChain
-from broker.cli.moments import age, compact, due_at, is_wide, seconds_between, seconds_since
+from broker.cli.moments import age, compact, due_at, is_wide, seconds_between, seconds_since, until
 from broker.cli.table import STATUS_STYLES, Column
 from broker.core.errors import TitanError
 from broker.core.states import FINISHED
@@ -117,4 +117,4 @@ def _moment(job: Job) -> str:
     if is_wide():
         return at
     seconds = -seconds_since(at)
-    return f"in {compact(int(seconds))}" if job.status == "delayed" and seconds > 0 else f"{age(at)} ago"
+    return f"in {until(seconds)}" if job.status == "delayed" and seconds > 0 else f"{age(at)} ago"

@@ -1,6 +1,7 @@
 """`titan token`: makes tokens, and their entries for the broker's file of tokens."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -38,7 +39,7 @@ def token() -> None:
 
 @example(
     "titan token new --scope produce --scope read --groups 'mail,news-*' --name web --tokens tokens > web.token",
-    "titan token new --scope consume --tokens tokens > worker.token && kill -HUP $(pidof titan)",
+    "titan token new --scope consume --tokens tokens > worker.token && systemctl reload 'titan-broker@*'",
 )
 @token.command(
     "new",
@@ -49,8 +50,9 @@ def token() -> None:
     multiple=True,
     required=True,
     type=click.Choice(SCOPES),
-    help="What the token allows; repeatable. produce: enqueue, cancel, retry, delete. consume: take and finish jobs, "
-    "upload logs. read: show, list, read logs. admin: all of these, and change groups.",
+    help="What the token allows; repeatable. produce: enqueue, cancel, retry, promote, delete; bulks. consume: take "
+    "and finish jobs, send logs. read: show, list and explain jobs and groups, read logs and metrics. admin: all of "
+    "these, configure groups, send orders to workers, read the audit and the doctor.",
 )
 @option(
     "--groups",
@@ -85,6 +87,7 @@ def new(
         if path is None:
             click.echo(entry(made, is_toml=False), nl=False, err=True)
         else:
+            _refuse_used(path, name)
             add_token(path, made)
     except TokensUnreadable as error:
         raise click.UsageError(str(error)) from None
@@ -136,7 +139,7 @@ def revoke(name: str, path: Path, *, as_json: bool) -> None:
         raise click.ClickException(f"There is no token {name!r} in {path}; `titan token list` shows them.")
     if len(found) > 1:
         digests = ", ".join(one.sha256[:_DIGEST_LENGTH] for one in found)
-        raise click.UsageError(f"{path} has several tokens {name!r}. Name one by its SHA-256: {digests}.")
+        raise click.ClickException(f"{path} has several tokens {name!r}. Name one by its SHA-256: {digests}.")
     if len(tokens) == 1:
         raise click.ClickException("It is the last token of the file. Make another one first.")
     try:
@@ -147,6 +150,13 @@ def revoke(name: str, path: Path, *, as_json: bool) -> None:
         show_json({"revoked": found[0].sha256})
     else:
         click.echo(f"{found[0].name or found[0].sha256[:_DIGEST_LENGTH]} revoked; send SIGHUP to the brokers.")
+
+
+def _refuse_used(path: Path, name: str) -> None:
+    """Raise ClickException for a name that the file has, because `titan token revoke` takes names."""
+    with suppress(TokensUnreadable):  # a new file, or an empty one
+        if name and any(one.name == name for one in read_tokens(path)):
+            raise click.ClickException(f"{path} has a token {name!r}: choose another --name, or revoke that one first.")
 
 
 def _read(path: Path) -> tuple[Token, ...]:

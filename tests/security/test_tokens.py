@@ -169,7 +169,7 @@ def test_list_and_revoke(tmp_path: Path, name: str) -> None:
     web, old, last = read_tokens(path)
     shown = CliRunner().invoke(main, ["token", "list", "--tokens", str(path)]).stdout
     assert [line.split()[0] for line in shown.splitlines()] == ["NAME", "web", "old", "-"]
-    assert " in 89 d (" in shown
+    assert " in 90 d (" in shown
     assert CliRunner().invoke(main, ["token", "revoke", "old", "--tokens", str(path)]).exit_code == 0
     assert read_tokens(path) == (web, last)
     assert CliRunner().invoke(main, ["token", "revoke", last.sha256[:12], "--tokens", str(path)]).exit_code == 0
@@ -178,15 +178,15 @@ def test_list_and_revoke(tmp_path: Path, name: str) -> None:
     assert old.expires
 
 
-@pytest.mark.parametrize(("name", "code"), [("nobody", 1), ("twice", 2), ("", 1)])
-def test_revoke_refused(tmp_path: Path, name: str, code: int) -> None:
+@pytest.mark.parametrize("name", ["nobody", "twice", ""])
+def test_revoke_refused(tmp_path: Path, name: str) -> None:
     """An unknown name, a name of two, and the last token change nothing."""
     path = tmp_path / "tokens"
     for _ in range(2 if name else 1):
-        CliRunner().invoke(main, ["token", "new", "--scope", "read", "--name", "twice", "--tokens", str(path)])
+        add_token(path, new_token(["read"], ["*"], "twice")[1])
     before = path.read_text()
     refused = CliRunner().invoke(main, ["token", "revoke", name or "twice", "--tokens", str(path)])
-    assert refused.exit_code == code
+    assert refused.exit_code == 1
     assert path.read_text() == before
 
 

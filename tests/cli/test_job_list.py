@@ -41,6 +41,25 @@ def test_list_status(titan: Titan, group: str, ids: list[str]) -> None:
     assert [job["id"] for job in listed["jobs"]] == ids[:1]
 
 
+def test_list_without_a_match(titan: Titan, group: str, ids: list[str]) -> None:
+    """An empty list with filters has a line on stderr; a list with jobs has none."""
+    assert titan("job", "list", group, "--status", "failed") == (0, "", "No job matches.\n")
+    assert titan("job", "list", group, "--image", "nope") == (
+        0,
+        "",
+        f"No job matches.\n{JOBS} of {JOBS} jobs were read.\n",
+    )
+    first = titan("job", "list", group, "--image", "nope", "--looks", "1")
+    assert first.err.splitlines()[-2:] == ["No job matches so far.", f"1 of {JOBS} jobs were read."]
+    assert titan("job", "list", group, "--status", "cancelled").err == ""
+
+
+def test_list_filters_in_an_empty_group(titan: Titan, group: str) -> None:
+    """A list of a group without jobs has no count."""
+    titan("group", "set", group, "--image", "hello")
+    assert titan("job", "list", group, "--image", "nope") == (0, "", "No job matches.\n")
+
+
 def test_list_newest(titan: Titan, group: str, ids: list[str]) -> None:
     """--newest turns the order round."""
     listed = titan("job", "list", group, "--newest", "--json").json

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from broker.models.jobs import Job
+from broker.models.workers import Receipt
 from tests.cli.live import Titan
 
 RAW = b"\x1b[31mred\x1b[0m\n\x1b]0;title\x07two\r\nthree\xff\n"
@@ -74,13 +76,34 @@ def test_log_to_device(titan: Titan, group: str, logged: str) -> None:
 
 
 def test_log_of_a_job_that_printed_nothing(titan: Titan, group: str, job_id: str, tmp_path: Path) -> None:
-    """A job that printed nothing has an empty log, also in a file and as JSON."""
-    assert titan("job", "log", group, job_id) == (0, "", "")
-    assert titan("job", "log", group, job_id, "--tail", "3") == (0, "", "")
+    """A job that printed nothing has an empty log, also in a file and as JSON; stderr has the reason."""
+    none = (0, "", "The job has no log yet: it is running.\n")
+    assert titan("job", "log", group, job_id) == none
+    assert titan("job", "log", group, job_id, "--tail", "3") == none
     assert titan("job", "log", group, job_id, "--json").json == {"log": ""}
     (tmp_path / "out").write_text("old")
-    assert titan("job", "log", group, job_id, "-o", str(tmp_path / "out")) == (0, "", "")
+    assert titan("job", "log", group, job_id, "-o", str(tmp_path / "out")) == none
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("out", "")]
+
+
+def test_log_of_a_job_that_has_not_run_or_has_ended(titan: Titan, group: str, job_id: str) -> None:
+    """A job without a log says in which status it is, or that none will come."""
+    delayed = titan.made(group, "--delay", "1h")
+    assert titan("job", "log", group, delayed) == (0, "", "The job has no log yet: it is delayed.\n")
+    titan("job", "cancel", group, delayed)
+    assert titan("job", "log", group, delayed) == (0, "", "The job has no log.\n")
+
+
+def test_log_that_is_not_stored_yet(titan: Titan, group: str, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the report of the worker counts a log that does not exist yet, the message asks to try again."""
+
+    async def show(*_: object) -> Job:
+        at = "2026-01-31T12:00:00.000Z"
+        receipts = [Receipt(log_bytes=7)]
+        return Job(id=job_id, group_name=group, status="succeeded", image="x", created_at=at, receipts=receipts)
+
+    monkeypatch.setattr("worker.client.Client.show", show)
+    assert "not stored yet" in titan("job", "log", group, job_id).err
 
 
 def test_log_of_no_job(titan: Titan, group: str, tmp_path: Path) -> None:

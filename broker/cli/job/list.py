@@ -133,6 +133,9 @@ class _Wanted:
         self._parameters += [("order", "desc" if self._is_newest_first else "asc")]
         self._looked = 0, 0
         self._has_more = False
+        self._is_narrowed = bool(filters or statuses or created_after)
+        self._is_cut = False
+        self._n_found = 0
         self.every = every
 
     async def parts(self, *, is_brief: bool) -> AsyncIterator[tuple[list[Job], str]]:
@@ -140,9 +143,12 @@ class _Wanted:
         brief: list[tuple[str, str | int]] = [("brief", 1)] if is_brief else []
         if self._group is None:
             async for jobs in self._of_all([*self._parameters, *brief]):
+                self._n_found += len(jobs)
                 yield jobs, ""
             return
         async for page in self._of_group(self._group, [*self._parameters, *brief]):
+            self._n_found += len(page.jobs)
+            self._is_cut = bool(page.cursor)
             yield page.jobs, page.cursor or ""
 
     async def table(self) -> "Table":
@@ -154,8 +160,10 @@ class _Wanted:
 
     def tell(self) -> None:
         """Say on stderr what the list does not have."""
-        if self._filters:
-            looked, of = self._looked
+        looked, of = self._looked
+        if not self._n_found and self._is_narrowed:
+            click.echo("No job matches so far." if self._has_more or self._is_cut else "No job matches.", err=True)
+        if self._filters and of:
             click.echo(f"{looked:,} of {counted(of, 'job')} were read.", err=True)
         if self._has_more:
             click.echo("There are more: --all, a greater -n, or a group.", err=True)

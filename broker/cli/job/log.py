@@ -21,7 +21,7 @@ from broker.cli.safe_text import TerminalText, line
 from broker.cli.streams import end_with_reader
 from broker.core.errors import NotFound, TitanError
 from broker.core.states import FINISHED
-from broker.models.jobs import JobWrapper
+from broker.models.jobs import Job, JobWrapper
 from titan.errors import BrokerSilent, BrokerUnavailable
 from worker.client import Client
 from worker.daemon.backoff import PASSING, Backoff
@@ -117,12 +117,21 @@ async def stored(client: Client, group: str, job_id: str, tail: int | None = Non
                     position += len(chunk)
                     yield chunk
         except NotFound:
-            await client.show(group, job_id)  # raises NotFound for an unknown job
+            click.echo(_why_no_log(await client.show(group, job_id)), err=True)  # NotFound for an unknown job
         except BrokerSilent as error:
             if tail is not None or position == start:
                 raise BrokerUnavailable("The log broke off before its end; the broker may be gone.") from error
             continue
         return
+
+
+def _why_no_log(job: Job) -> str:
+    """Why a job has no log. A worker stores the log of a job apart from its report, so it may come a little later."""
+    if job.status not in FINISHED:
+        return f"The job has no log yet: it is {job.status}."
+    if job.receipts and job.receipts[-1].log_bytes:
+        return "The log is not stored yet, although the job is finished: try again in a moment."
+    return "The job has no log."
 
 
 async def followed(client: Client, group: str, job_id: str, tail: int | None = None) -> AsyncGenerator[bytes, None]:

@@ -23,7 +23,7 @@ def refused(status: int, code: str, *headers: str) -> str:
 
 def answer(status: int, body: str, *headers: str) -> str:
     """An answer of HTTP."""
-    head = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers]
+    head = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", "Connection: close", *headers]
     return "\r\n".join([*head, "", body])
 
 

@@ -227,7 +227,7 @@ async def test_a_timeout_kills_what_ignores_term() -> None:
     began = time.monotonic()
     assert await ran.end() == Failed("timeout", "ran longer than its timeout of 1 s")
     assert 1.1 <= time.monotonic() - began < 3
-    child = int((await ran.text()).splitlines()[0])
+    [child] = [int(line) for line in (await ran.text()).splitlines() if line.isdigit()]
     await eventually(lambda: is_dead(child))
 
 

@@ -3,9 +3,11 @@
 import asyncio
 import shlex
 import sys
+import uuid
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 import click
 
@@ -16,6 +18,7 @@ from broker.core.words import counted
 from broker.models.jobs import Job, NewJob
 from broker.resp import keys
 from worker.client import Client
+from worker.daemon.backoff import resend
 from worker.daemon.deliveries import Event
 from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
 
@@ -35,6 +38,8 @@ JOBS = (
 LIMIT_S = 30.0
 """How long to wait for the sample jobs, in s; older jobs may be in the queue before them."""
 
+_TRIES = 6
+"""How often a call is sent while the store or a limit refuses it: for about 20 s."""
 _LOG_LINES = 20
 _DONE = frozenset({"reported", "refused", "dropped"})
 
@@ -65,9 +70,17 @@ class Screen:
         while True:
             await self._show(await self._events.get())
 
-    async def sample(self) -> Job:
-        """Enqueue the sample jobs and wait for their reports and logs; the first job."""
-        jobs = await self._client.enqueue(GROUP, JOBS)
+    async def sample(self) -> Job | None:
+        """Enqueue the sample jobs and wait for their reports and logs; the first job, or None if they are refused.
+
+        The store of a busy machine may be slow at first. The key makes a repeat safe.
+        """
+        enqueue = partial(self._client.enqueue, GROUP, JOBS, uuid.uuid4().hex)
+        try:
+            jobs = await resend("enqueuing the sample jobs", enqueue, _TRIES)
+        except TitanError as error:
+            click.echo(f"There are no sample jobs: {line(error.message)}", err=True)
+            return None
         self._waits = {job.id: {"reported", "logged"} for job in jobs}
         for job in jobs:
             _print_status(job, "queued")
@@ -107,9 +120,12 @@ class Screen:
 async def counts(client: Client) -> str:
     """The number of jobs by status, in words."""
     numbers = dict.fromkeys(STATUSES, 0)
-    async for group_counts in _all_counts(client):
-        for status in STATUSES:
-            numbers[status] += group_counts[status]
+    try:
+        async for group_counts in _all_counts(client):
+            for status in STATUSES:
+                numbers[status] += group_counts[status]
+    except TitanError:  # a broker that cannot count yet may still serve
+        return "jobs that could not be counted"
     total = sum(numbers.values())
     by_status = ", ".join(f"{number} {status}" for status, number in numbers.items() if number)
     return f"{counted(total, 'job')}: {by_status}" if total else "no jobs yet"
@@ -134,7 +150,7 @@ def hints(url: str, redis_cli: str, partition: str, job: Job | None) -> list[str
 async def _all_counts(client: Client) -> AsyncIterator[dict[str, int]]:
     cursor, is_more = "", True
     while is_more:
-        groups, cursor = await client.groups(1000, cursor)
+        groups, cursor = await resend("counting the jobs", partial(client.groups, 1000, cursor), _TRIES)
         for group in groups:
             yield {status: getattr(group.counts, status) for status in STATUSES}
         is_more = cursor != ""

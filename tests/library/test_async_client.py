@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.library.conftest import LIBRARY
-from tests.library.test_attempts import BREAK, JOB, OK, Server, answer, keys, refused, server
+from tests.library.test_attempts import BREAK, FINISHED, JOB, OK, Server, answer, keys, refused, server
 from titan import AsyncClient, Client, Conflict, NewJob, NotFound, WrongState
 from titan.async_consuming import AsyncConsumer, AsyncDelivery
 from titan.consuming import Consumer, Delivery
@@ -136,6 +136,14 @@ async def test_it_repeats_what_is_safe(server: Server, caplog: pytest.LogCapture
             async with client.consume("g") as jobs, await anext(jobs) as job:
                 assert job.id == JOB["id"]
         assert "no jobs are taken" in caplog.text
+    assert server.answers == []
+
+
+async def test_a_log_that_is_on_its_way(server: Server) -> None:
+    """The log of a job that has just finished is waited for."""
+    server.answers = [refused(404, "not_found"), answer(200, FINISHED), answer(200, "one\n")]
+    async with AsyncClient(server.url) as client:
+        assert await client.log("g", JOB["id"]) == "one\n"
     assert server.answers == []
 
 

@@ -12,6 +12,10 @@ from titan.errors import BrokerUnreachable
 
 JOB = {"id": "0" * 16, "group_name": "g", "status": "queued", "image": "i", "created_at": "2026-11-29T10:00:00.000Z"}
 OK = json.dumps({"job": JOB, "jobs": [JOB]})
+FINISHED = json.dumps({"job": {**JOB, "status": "succeeded", "receipts": [{"log_bytes": 0}, {"log_bytes": 4}]}})
+"""A job with output."""
+SILENT = json.dumps({"job": {**JOB, "status": "succeeded", "receipts": [{"log_bytes": 4}, {"log_bytes": 0}]}})
+"""A job whose last run had no output."""
 BREAK = ""
 """In place of an answer: the server closes the connection."""
 
@@ -167,3 +171,25 @@ def test_a_connection_that_the_broker_has_closed(server: Server) -> None:
     with Client(server.url, retries=0) as client:
         client.get("g", "0" * 16)
         assert client.retry("g", "0" * 16).id == JOB["id"]
+
+
+def test_a_log_that_is_on_its_way(server: Server) -> None:
+    """The log of a job that has just finished is waited for; that of a job without output is not."""
+    missing = refused(404, "not_found")
+    server.answers = [missing, answer(200, FINISHED), missing, answer(200, FINISHED), answer(200, "one\n")]
+    with Client(server.url) as client:
+        assert client.log("g", JOB["id"]) == "one\n"
+        for job in (SILENT, OK):
+            server.answers = [missing, answer(200, job)]
+            with pytest.raises(NotFound, match="not_found"):
+                client.log("g", JOB["id"])
+    assert server.answers == []
+
+
+def test_a_log_that_does_not_come(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for a short time only: then the error says that there is none."""
+    monkeypatch.setattr("titan.attempts._LOG_S", 0.0)
+    server.answers = [refused(404, "not_found"), answer(200, FINISHED)]
+    with Client(server.url) as client, pytest.raises(NotFound, match="not_found"):
+        client.log("g", JOB["id"])
+    assert server.answers == []

@@ -110,6 +110,27 @@ def test_errors_have_the_text_of_the_broker(client: Client, group: str) -> None:
         client.enqueue_many(group, [{"image": "send", "max_retry": 3}])
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "\udc80", "a b"])
+def test_a_group_that_cannot_be(client: Client, group: str, name: str) -> None:
+    """The error is that of a wrong name or id, also where no path can have it."""
+    for call in (lambda: client.enqueue(name, image="send"), lambda: client.get(name, "0" * 16)):
+        with pytest.raises(Invalid, match=r"^A group's name has 1 to 128 characters"):
+            call()
+    with pytest.raises(NotFound, match=r"^There is no such job"):
+        client.get(group, name)
+
+
+def test_a_text_that_cannot_be_sent(client: Client, group: str) -> None:
+    """Half a surrogate pair, as odd file names have it, is refused by the name of its field; no job is made."""
+    words = r"^jobs\[1\]\.payload is no Unicode text: it has the character '\\udc80'\.$"
+    with pytest.raises(Invalid, match=words) as raised:
+        client.enqueue_many(group, [NewJob("send"), NewJob("send", "ab\udc80")])
+    assert raised.value.fields == "jobs[1].payload"
+    with pytest.raises(Invalid, match=r"^jobs\[0\]\.image is no"):
+        client.enqueue(group, image="\udc80", payload={"a": "\udc80"})
+    assert list(client.list(group)) == []
+
+
 def test_wait_until_a_job_is_finished(client: Client, group: str) -> None:
     """It waits, and returns the job as it ended; a job that does not end in time is a TimeoutError."""
     job = client.enqueue(group, image="send")

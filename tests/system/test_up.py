@@ -14,6 +14,7 @@ import pytest
 
 from tests.pages import ROOT
 from tests.system.conftest import Program
+from titan import Client
 
 Start = Callable[..., Program]
 
@@ -144,6 +145,32 @@ def test_up_stopped_at_once(titan: Start) -> None:
     assert program.stop(signal.SIGINT) == 0
     assert re.search(r"count +succeeded", program.output)
     assert "Try" not in program.output
+
+
+def test_up_without_its_sample_jobs(titan: Start) -> None:
+    """Sample jobs that the broker refuses are one line; the rest works."""
+    program = titan("up", "--port", "0", "--max-payload-bytes", "1")
+    program.says(r"^There are no sample jobs: .*payload.*$")
+    program.says(r"Ctrl-C stops")
+    assert program.stop(signal.SIGINT) == 0
+    assert "Traceback" not in program.output
+
+
+def test_up_repeats_its_sample_jobs(titan: Start) -> None:
+    """Sample jobs that cannot be enqueued yet are enqueued as soon as they can be."""
+    first = titan("up", "--port", "0", "--no-sample")
+    with Client(first.says(r"serves on (\S+);")[1]) as client:
+        job = client.enqueue("sample", image="hello", delay=3600)
+    first.says(r"Ctrl-C stops")
+    assert first.stop(signal.SIGINT) == 0
+    second = titan("up", "--port", "0", "--max-group-jobs", "3")
+    url = second.says(r"serves on (\S+);")[1]
+    second.says(r"trying again")
+    with Client(url) as client:
+        client.cancel("sample", job.id)
+    second.says(r"count +succeeded")
+    second.says(r"Ctrl-C stops")
+    assert second.stop(signal.SIGINT) == 0
 
 
 def test_up_twice_on_one_port(titan: Start, folder: Path) -> None:

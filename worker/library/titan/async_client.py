@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from titan import calls
 from titan.async_consuming import AsyncConsumer
 from titan.async_session import AsyncSession
-from titan.attempts import Attempts, Waiting
-from titan.errors import TitanError
+from titan.attempts import Attempts, LogWaiting, Waiting
+from titan.errors import NotFound, TitanError
 from titan.jobs import NewJob
 from titan.settings import client_settings
 
@@ -141,8 +141,17 @@ class AsyncClient:
         await self._do(calls.delete(group, job_id))
 
     async def log(self, group: str, job_id: str, *, tail: int | None = None) -> str:
-        """The log of the job so far, or its last `tail` lines. Raises NotFound if there is none."""
-        return await self._do(calls.log(group, job_id, tail))
+        """The log of the job so far, or its last `tail` lines. Raises NotFound if there is none.
+
+        The log of a job that has just finished may still be on its way: then it waits for it, up to 5 s.
+        """
+        waiting = LogWaiting()
+        while True:
+            try:
+                return await self._do(calls.log(group, job_id, tail))
+            except NotFound as missing:
+                pause_s = waiting.pause_after(missing, await self.get(group, job_id))
+            await asyncio.sleep(pause_s)
 
     def consume(
         self, *groups: str, images: Sequence[str] = (), n: int = 1, lease_s: int = 30, wait_s: int = 20

@@ -12,6 +12,7 @@ from titan.errors import (
     BrokerUnreachable,
     LimitReached,
     NotDurable,
+    NotFound,
     Overloaded,
     Stopping,
     StoreFull,
@@ -30,6 +31,8 @@ PASSING = (Unavailable, LimitReached, TooSlow)
 """Errors that end without a change of the request."""
 
 _FIRST_S, _LONGEST_S = 0.2, 5.0
+_LOG_S = 5.0
+"""How long to wait for the log of a finished job, s."""
 
 
 class Attempts:
@@ -106,3 +109,19 @@ class Waiting:
             status = f"; it is {self._last.status}" if self._last else ""
             raise TimeoutError(f"The job {self.job_id} did not finish within {self._timeout_s:g} s{status}.")
         return min(pause_s, left_s)
+
+
+class LogWaiting:
+    """Waits for a log that is still on its way: a worker reports a job first, and uploads its log after that."""
+
+    def __init__(self) -> None:
+        self._deadline = time.monotonic() + _LOG_S
+        self._pause_s = 0.05
+
+    def pause_after(self, missing: NotFound, job: Job) -> float:
+        """How long to wait before the next look, s. Raises `missing` if the job has no output, or not soon."""
+        last = job.receipts[-1] if job.receipts else {}
+        if not job.is_finished or not last.get("log_bytes") or time.monotonic() >= self._deadline:
+            raise missing
+        self._pause_s = min(self._pause_s * 1.5, 0.5)
+        return self._pause_s

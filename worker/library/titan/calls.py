@@ -6,6 +6,7 @@ Nothing here sends anything: `Client` and `AsyncClient` do.
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -14,13 +15,14 @@ from typing import Any, Callable, Generic, NamedTuple, TypeVar, Union
 from urllib.parse import quote, urlencode
 
 from titan.answers import Headers, decode_object, not_titan
-from titan.errors import NotFound, TitanError
+from titan.errors import Invalid, NotFound, TitanError
 from titan.jobs import Job, NewJob, Seconds, whole_seconds
 
 T = TypeVar("T")
 Query = Iterable["tuple[str, str | int]"]
 AnyNewJob = Union[NewJob, Mapping[str, Any]]
 
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 _LOST = frozenset({"wrong_state", "lease_lost", "not_found"})
 MAX_JOBS = 1000
 """The most jobs in one call."""
@@ -78,8 +80,9 @@ class Page(NamedTuple):
 
 
 def group_path(group: str) -> str:
-    """The path of a group."""
-    return f"/groups/{quote(group, safe='')}"
+    """The path of a group. Raises Invalid for a name that no path can have."""
+    words = "A group's name has 1 to 128 characters of A-Z a-z 0-9 _ -."
+    return f"/groups/{_segment(group, Invalid(words, fields='group_name'))}"
 
 
 def jobs_path(group: str) -> str:
@@ -88,16 +91,23 @@ def jobs_path(group: str) -> str:
 
 
 def job_path(group: str, job_id: str) -> str:
-    """The path of a job."""
-    return f"{jobs_path(group)}/{quote(job_id, safe='')}"
+    """The path of a job. Raises NotFound for an id that no path can have."""
+    return f"{jobs_path(group)}/{_segment(job_id, NotFound())}"
 
 
 def enqueue(group: str, jobs: Sequence[AnyNewJob], key: str = "", *, is_durable: bool = False) -> Call[list[Job]]:
-    """Enqueue up to 1,000 jobs, all or none. It always has an Idempotency-Key, so a repeat enqueues nothing twice."""
-    body = {"jobs": [_new_job(job) for job in jobs]}
+    """Enqueue up to 1,000 jobs, all or none. It always has an Idempotency-Key, so a repeat enqueues nothing twice.
+
+    Raises Invalid for a text that is no Unicode text.
+    """
+    fields = [_new_job(job) for job in jobs]
     headers = {**JSON, "Idempotency-Key": key or uuid.uuid4().hex}
     query = [("durable", 1)] if is_durable else []
-    return Call(Request("POST", _target(jobs_path(group), query), _encode(body), headers), _read_jobs)
+    try:
+        body = _encode({"jobs": fields})
+    except UnicodeEncodeError:
+        raise _no_text(fields) from None
+    return Call(Request("POST", _target(jobs_path(group), query), body, headers), _read_jobs)
 
 
 def batches(jobs: Iterable[AnyNewJob]) -> Iterator[list[AnyNewJob]]:
@@ -195,6 +205,24 @@ def release(job: Job, delay: Seconds = 0) -> Call[Job]:
 
 def _new_job(job: AnyNewJob) -> dict[str, Any]:
     return (job if isinstance(job, NewJob) else NewJob(**job)).to_json()
+
+
+def _no_text(jobs: Sequence[Mapping[str, Any]]) -> Invalid:
+    """The error for jobs of which one has half a surrogate pair, as texts from odd file names do."""
+    texts = ((f"jobs[{number}].{name}", str(text)) for number, job in enumerate(jobs) for name, text in job.items())
+    part, half = next((part, half) for part, text in texts for half in _HALF_PAIR.findall(text))
+    return Invalid(f"{part} is no Unicode text: it has the character {half!a}.", fields=part)
+
+
+def _segment(text: str, refusal: TitanError) -> str:
+    """A text as a part of a path. Raises the refusal for one that would change the path."""
+    try:
+        quoted = quote(text, safe="")
+    except UnicodeEncodeError:
+        quoted = ""
+    if quoted in {"", ".", ".."}:
+        raise refusal
+    return quoted
 
 
 def _target(path: str, query: Query) -> str:

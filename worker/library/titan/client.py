@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from titan import calls
-from titan.attempts import Attempts, Waiting
+from titan.attempts import Attempts, LogWaiting, Waiting
 from titan.connections import Connections
 from titan.consuming import Consumer
-from titan.errors import TitanError
+from titan.errors import NotFound, TitanError
 from titan.jobs import NewJob
 from titan.settings import client_settings
 
@@ -146,8 +146,17 @@ class Client:
         self._do(calls.delete(group, job_id))
 
     def log(self, group: str, job_id: str, *, tail: int | None = None) -> str:
-        """The log of the job so far, or its last `tail` lines. Raises NotFound if there is none."""
-        return self._do(calls.log(group, job_id, tail))
+        """The log of the job so far, or its last `tail` lines. Raises NotFound if there is none.
+
+        The log of a job that has just finished may still be on its way: then it waits for it, up to 5 s.
+        """
+        waiting = LogWaiting()
+        while True:
+            try:
+                return self._do(calls.log(group, job_id, tail))
+            except NotFound as missing:
+                pause_s = waiting.pause_after(missing, self.get(group, job_id))
+            time.sleep(pause_s)
 
     def consume(
         self, *groups: str, images: Sequence[str] = (), n: int = 1, lease_s: int = 30, wait_s: int = 20

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from broker.cli.client_options import Refused, addresses, broker_url_option
+from broker.cli.client_options import DEFAULT_BROKER_URL, Refused, addresses, broker_url_option
 from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
 from broker.cli.contexts import (
     BrokerContext,
@@ -83,6 +83,10 @@ def add(
 def list_(*, as_json: bool) -> None:
     """List the contexts; > marks the one in use."""
     _show(as_json=as_json)
+    if not _read().context:
+        click.echo(
+            f"There is no context; commands call {DEFAULT_BROKER_URL}. titan context add makes a context.", err=True
+        )
 
 
 @example("titan context use prod")

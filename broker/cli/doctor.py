@@ -1,6 +1,7 @@
 """`titan doctor`: checks that the store is set up to keep jobs safely, and the way to a broker through proxies."""
 
 import ssl
+from shutil import get_terminal_size
 
 import click
 
@@ -9,7 +10,8 @@ from broker.cli.commands import TitanCommand
 from broker.cli.doctor_broker import look_through_proxies
 from broker.cli.event_loop import run
 from broker.cli.options import example, json_option
-from broker.cli.output import listing
+from broker.cli.output import is_terminal, listing
+from broker.cli.safe_text import line as clean
 from broker.cli.store_options import existing_store, names_store, store_options
 from broker.diagnostics.doctor import look
 from broker.models.doctor import DoctorLine
@@ -47,6 +49,8 @@ def doctor(
     lines += run(_lines_of_brokers(urls, token, tls))
     with listing("lines", _COLUMNS, _cells, as_json=as_json) as shown:
         shown.show(lines)
+    if is_terminal() and not as_json:
+        _show_advice(lines)
     context.exit(1 if any(line.state == "wrong" for line in lines) else 0)
 
 
@@ -60,6 +64,14 @@ async def _lines_of_brokers(urls: list[str], token: str, tls: ssl.SSLContext | N
         return [await look_through_proxies(url, token, tls) for url in urls]
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--broker-url") from None
+
+
+def _show_advice(lines: list[DoctorLine]) -> None:
+    """Print what is not ok as text, because the cells of a table are cut on a terminal."""
+    for line in lines:
+        if line.state != "ok":
+            text = clean(f"{line.about}: {line.found}. {line.advice}")
+            click.echo("\n" + click.wrap_text(text, get_terminal_size().columns, subsequent_indent="  "))
 
 
 def _cells(line: DoctorLine) -> tuple[str, ...]:

@@ -42,8 +42,15 @@ async def look_through_proxies(url: str, token: str, tls: ssl.SSLContext | None)
                 "Give a token with the scope `read` in --token-file; else read the logs of the broker and the proxy."
             )
             return DoctorLine(about=about, state="unknown", found=f"refused: {error.message}", advice=advice)
-    found = f"{spread_s:.2f} s between the first line and the last one, which were sent {STREAM_CHECK_S:g} s apart"
-    return line(about, found, _HELD_BACK if spread_s < STREAM_CHECK_S / 2 else "")
+    return spread_line(about, spread_s)
+
+
+def spread_line(about: str, spread_s: float) -> DoctorLine:
+    """The line about an answer whose lines arrived within a time, in s."""
+    times = f"{spread_s:.2f} s from the first line to the last, which were sent {STREAM_CHECK_S:g} s apart"
+    if spread_s < STREAM_CHECK_S / 2:
+        return line(about, f"a proxy holds answers back ({times})", _HELD_BACK)
+    return line(about, f"answers arrive as they are sent; no proxy holds them back ({times})")
 
 
 async def _spread_s(client: Client) -> float:

@@ -47,6 +47,13 @@ def test_context_list_and_delete(titan: Titan, home: Path, tmp_path: Path) -> No
     assert [row["name"] for row in titan("context", "list", "--json").json["contexts"]] == ["b"]
 
 
+def test_context_list_without_a_context(titan: Titan, home: Path) -> None:
+    """An empty list has the broker that is called, on stderr."""
+    none = "There is no context; commands call http://127.0.0.1:8080. titan context add makes a context.\n"
+    assert titan("context", "list") == (0, "", none)
+    assert titan("context", "list", "--json").json == {"contexts": []}
+
+
 def test_context_gives_its_token_to_its_broker_only(titan: Titan, home: Path, tmp_path: Path) -> None:
     """A broker that is named in another way does not get the token of the context, nor is its file read."""
     missing = tmp_path / "missing"

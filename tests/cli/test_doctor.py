@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from broker.cli.doctor_broker import spread_line
 from broker.resp import keys
 from tests.cli.live import Titan
 
@@ -41,6 +42,29 @@ def test_doctor_says_what_to_do(titan: Titan, valkey_url: str) -> None:
     shown = titan("doctor", "--redis-url", valkey_url)
     assert shown.code == 1
     assert "set `appendonly yes`" in shown.out
+
+
+@pytest.mark.slow
+def test_doctor_on_a_terminal_cuts_no_advice(titan: Titan, valkey_url: str) -> None:
+    """Below the table, what is not ok is text in lines that fit the terminal."""
+    [advice] = [
+        line["advice"]
+        for line in titan("doctor", "--redis-url", valkey_url, "--json").json["lines"]
+        if line["about"] == "persistence"
+    ]
+    shown = titan.on_terminal("doctor", "--redis-url", valkey_url)
+    assert advice in " ".join(shown.split())
+    assert max(map(len, shown.partition("\r\n\r\n")[2].splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("spread_s", "state", "words"),
+    [(1.0, "ok", "answers arrive as they are sent; no proxy"), (0.1, "wrong", "a proxy holds answers back")],
+)
+def test_doctor_of_a_proxy(spread_s: float, state: str, words: str) -> None:
+    """The line says in words whether a proxy holds answers back."""
+    line = spread_line("answers of http://x", spread_s)
+    assert (line.state, line.found.partition(" (")[0][: len(words)]) == (state, words)
 
 
 def test_doctor_json(titan: Titan, valkey_url: str) -> None:

@@ -13,7 +13,7 @@ from broker.core.errors import StoreUnavailable, TitanError, TooSlow
 from broker.core.inline_task import in_task, run_inline
 from broker.http.audited import audited
 from broker.http.contract import Contract, contract_of
-from broker.http.error_responses import STATUS, response_to
+from broker.http.error_responses import STATUS, response_to, without_doc
 from broker.http.request.body import WEIGHT, Request, Streamed, header_values
 from broker.http.request.context import AppContext, Broker, Call
 from broker.http.request.query_params import Query, parse
@@ -47,6 +47,7 @@ class RequestDispatcher:
         self.most_body_bytes = min(MAX_BODY_BYTES, context.broker.settings.max_body_bytes)
         self.head_s = context.broker.settings.head_timeout_s
         self.routes = contract.routes
+        self._has_pages = context.broker.settings.ui != "off"
         self._find = contract.find
         self._answer = partial(_marked, self._respond, contract.headers) if contract.headers else self._respond
         self._marks = contract.headers
@@ -128,7 +129,7 @@ class RequestDispatcher:
                 self._note(fault)
             streamed = Streamed(request)
             client_of = partial(self._client_of, streamed, streamed)
-            response = response_of(response_to(fault, request.method, request.path, client_of))
+            response = response_of(self._refusal_of(fault, request.method, request.path, client_of))
             if request.writer.output_size > 0:
                 if request.transport is not None:
                     request.transport.abort()
@@ -152,14 +153,19 @@ class RequestDispatcher:
             response = await self._handle(route.route, request, path, pending)
         except Exception as fault:  # noqa: BLE001 - a client gets nothing but the error body
             self._note(fault)
-            return response_to(fault, request.method, request.path, partial(self._client_of, request, pending))
+            return self._refusal_of(fault, request.method, request.path, partial(self._client_of, request, pending))
         if not isinstance(response, Response):
             raise TypeError(f"{route.route.verb} is streamed")
         return response
 
     def _refuse(self, request: FastRequest, pending: PendingResponse, fault: TitanError) -> None:
-        response = response_to(fault, request.method, request.path, lambda: pending.peer)
+        response = self._refusal_of(fault, request.method, request.path, lambda: pending.peer)
         pending.fill(_with_headers(response, self._marks), None)
+
+    def _refusal_of(self, fault: Exception, method: str, path: str, client_of: Callable[[], str]) -> Response:
+        """The response to a request that raised this; it names a page only if this broker has pages."""
+        response = response_to(fault, method, path, client_of)
+        return response if self._has_pages else without_doc(response)
 
     def _note(self, fault: Exception) -> None:
         """Refuse waiting requests sooner when the store is away. A log store that is away delays no other request."""

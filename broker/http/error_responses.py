@@ -119,6 +119,13 @@ def refusal(error: TitanError) -> Response:
     return Response(STATUS[kind], _ENCODER.encode(ProblemWrapper(problem)), tuple(headers.items()))
 
 
+def without_doc(response: Response) -> Response:
+    """The response of a broker without pages: `doc` would lead nowhere."""
+    problem = msgspec.json.decode(response.body, type=ProblemWrapper).error
+    body = _ENCODER.encode(ProblemWrapper(msgspec.structs.replace(problem, doc="")))
+    return msgspec.structs.replace(response, body=body)
+
+
 def refusal_of_framework(error: web.HTTPException) -> Response:
     """The response in place of one of aiohttp, with the same Allow."""
     response = refusal(_OF_FRAMEWORK.get(error.status) or (Invalid() if error.status < 500 else TitanError()))

@@ -40,6 +40,16 @@ async def test_every_answer_says_the_dialect(http: Http, method: str, path: str,
     assert (reply.status, reply.headers.getall("Titan-Dialect")) == (status, ["2016"])
 
 
+@pytest.mark.parametrize("path", ["/v1/groups/g/tasks?status=done", f"/v1/groups/g/tasks/{NO_JOB}/log", "/v1/nothing"])
+async def test_errors_name_no_page(http: Http, today: Http, path: str) -> None:
+    """This broker has no pages, so its errors lead to none; those of a broker with pages do."""
+    assert (await http("GET", "/docs/")).status == 404
+    problem = (await http("GET", path)).json["error"]
+    assert set(problem) - {"fields"} == {"message", "code"}
+    page, _, anchor = (await today("GET", path.replace("tasks", "jobs"))).json["error"]["doc"].partition("#")
+    assert (anchor, (await today("GET", page)).status) == (problem["code"], 200)
+
+
 async def test_refusal_of_a_busy_broker_says_the_dialect(
     store: Store, logs: Logs, notifier: Notifier, settings: BrokerSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,7 +72,7 @@ async def test_a_job_that_prints_a_gibibyte(client: Client, start: Start) -> Non
 async def test_no_disk_for_a_log(client: Client, start: Start) -> None:
     """A job that prints more than the disk takes succeeds; its log has what there was room for, and what is missing."""
     program = await start("--run", f"much=head -c {MIB} /dev/zero", "--run", "other=echo here")
-    await program.says("takes jobs")
+    await program.says("asks for jobs")
     resource.prlimit(int(children(program.started.pid)), resource.RLIMIT_FSIZE, (ROOM_BYTES, ROOM_BYTES))
     much, other = await enqueue(client, "much", "other")
     assert [(await finished(client, job)).status for job in (much, other)] == ["succeeded", "succeeded"]

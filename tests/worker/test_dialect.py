@@ -23,12 +23,15 @@ class Front:
         self.dialect = ""
         self.asked = 0
         self.polls = 0
+        self.waits: list[str] = []
         self.agents: set[str] = set()
 
     async def answer(self, request: web.Request) -> web.Response:
         """No jobs."""
         self.asked += 1
-        self.polls += request.path == "/v1/jobs"
+        if request.path == "/v1/jobs":
+            self.polls += 1
+            self.waits.append(request.query["wait"])
         self.agents.add(request.headers["User-Agent"].partition("/")[0])
         headers = {DIALECT_HEADER: self.dialect} if self.dialect else {}
         return web.Response(text=EMPTY, content_type="application/json", headers=headers)
@@ -85,8 +88,9 @@ async def test_worker_stays_when_its_broker_begins_to_speak_a_dialect(fronts: li
     await eventually(lambda: front.polls > 0)
     front.dialect, refused = "2016", front.polls
     await eventually(lambda: front.polls > refused + 1)
-    front.dialect, back = "", front.polls
-    await eventually(lambda: front.polls > back + 1)
+    assert front.waits[-1] == "0"
+    front.dialect = ""
+    await eventually(lambda: front.waits[-1] == "20")
     stop.set()
     assert await work == 0
 

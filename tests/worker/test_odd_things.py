@@ -89,7 +89,7 @@ async def started(start: Start, *words: str, **variables: str) -> Program:
     """A worker with two slots."""
     times = ("--lease-s", "3", "--kill-after-s", "0.5", "--grace-s", "1", "--concurrency", "2")
     worker = await start(*words, *times, **variables)
-    await worker.says("takes jobs")
+    await worker.says("asks for jobs")
     return worker
 
 

@@ -114,12 +114,12 @@ async def test_ring_that_cannot_be_written_over(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_refusal_is_said_once_until_it_changes(caplog: pytest.LogCaptureFixture) -> None:
     """A lasting refusal is one error in the log, and another one when the broker changes its message."""
-    backoff = Backoff("announce")
-    for said in ("not so", "not so", "nor so", "nor so"):
+    backoff = Backoff("the heartbeat")
+    for said in ("Not so.", "Not so.", "Nor so.", "Nor so."):
         backoff.failed(Invalid(said))
     assert [(row.levelname, row.getMessage()) for row in caplog.records] == [
-        ("ERROR", "announce: the broker refuses it: not so; trying again until it works"),
-        ("ERROR", "announce: the broker refuses it: nor so; trying again until it works"),
+        ("ERROR", "the heartbeat: the broker refuses it: Not so; trying again until it works"),
+        ("ERROR", "the heartbeat: the broker refuses it: Nor so; trying again until it works"),
     ]
 
 
@@ -137,12 +137,17 @@ def test_waits_double_with_jitter_and_respect_retry_after() -> None:
 def test_one_line_an_outage(caplog: pytest.LogCaptureFixture) -> None:
     """The log has a line when an outage begins and one when it ends."""
     caplog.set_level("INFO")
-    backoff = Backoff("touch")
+    backoff = Backoff("renewing leases")
     for _ in range(3):
-        backoff.failed(BrokerUnavailable("away"))
+        backoff.failed(BrokerUnavailable("It is away."))
+    assert backoff.is_failing
     backoff.succeeded()
     backoff.succeeded()
-    assert caplog.messages == ["touch: away; trying again until it works", "touch: works again after 3 failures"]
+    assert not backoff.is_failing
+    assert caplog.messages == [
+        "renewing leases: It is away; trying again until it works",
+        "renewing leases: works again after 3 failures",
+    ]
 
 
 async def test_resend_only_what_passes(monkeypatch: pytest.MonkeyPatch) -> None:

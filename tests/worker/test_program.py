@@ -21,6 +21,7 @@ async def test_sigterm_drains(client: Client, start: Start, tmp_path: Path) -> N
     await program.says("stopping: 1 job running")
     (tmp_path / "go").touch()
     assert await program.end() == 0
+    assert program.log.endswith(b"stopped: every job is reported or released\n")
     assert (await client.show("g", job.id)).status == "succeeded"
     log = b"".join([piece async for piece in client.read_log("g", job.id)]).decode()
     assert f"TITAN_JOB_ID={job.id}" in log
@@ -34,6 +35,8 @@ async def test_sigterm_while_idle(start: Start, client: Client) -> None:
     await program.says(f"job {job.id}: succeeded")
     program.signal(signal.SIGINT)
     assert await program.end() == 0
+    ends = [line.partition("worker.daemon.daemon: ")[2] for line in program.log.decode().splitlines()[-2:]]
+    assert ends == ["stopping: 0 jobs running", "stopped: every job is reported or released"]
 
 
 async def test_a_second_signal_stops_now(client: Client, start: Start, tmp_path: Path) -> None:

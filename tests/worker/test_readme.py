@@ -62,7 +62,7 @@ async def run(session: list[tuple[str, str]], front: Front, start: Start, folder
     (words,) = [line.split()[2:] for block in blocks("sh") for line in block.splitlines()]
     words = [str(folder / word) if word == "worker.toml" else word for word in words]
     worker = await start(*words, PYTHONPATH=str(folder), **more)
-    await worker.says("takes jobs")
+    await worker.says("asks for jobs")
     script = f'titan() {{ "{sys.executable}" -m broker "$@"; }}\n'
     script += "".join(f"{command}\necho '{MARK}'\n" for command, _ in session).replace("9000", str(port))
     shell = await asyncio.create_subprocess_exec(

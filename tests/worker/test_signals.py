@@ -14,7 +14,7 @@ from worker.client import Client
 async def test_sigtstp_and_sigcont(client: Client, start: Start) -> None:
     """SIGTSTP makes a worker quiet, and does not stop its process; SIGCONT lets it take jobs again."""
     program = await start("--run", "quick=true", "--name", "w1")
-    await program.says("takes jobs")
+    await program.says("asks for jobs")
     program.signal(signal.SIGTSTP)
     await program.says("takes no jobs")
     (job,) = await enqueue(client, "quick")
@@ -30,7 +30,7 @@ async def test_sighup_reads_the_table_again(client: Client, start: Start, tmp_pa
     table = tmp_path / "worker.toml"
     table.write_text('[process.one]\nargv = ["true"]\n')
     program = await start("--config", str(table))
-    await program.says("takes jobs")
+    await program.says("asks for jobs")
     table.write_text('[process.one]\nargv = ["true"]\n[process.two]\nargv = ["true"]\n')
     program.signal(signal.SIGHUP)
     await program.says("the table was read again")
@@ -68,6 +68,6 @@ async def test_titan_group_is_no_setting(start: Start) -> None:
     assert await program.end() == 2
     assert b"TITAN_GROUPS" in program.log
     inner = await start("--run", "quick=true", TITAN_GROUP="mail", TITAN_JOB_ID="0hYjB6dJb7Pq2Xk9", TITAN_GROUPS="g")
-    await inner.says("takes jobs")
+    await inner.says("asks for jobs")
     inner.signal(signal.SIGTERM)
     assert await inner.end() == 0

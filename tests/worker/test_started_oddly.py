@@ -147,7 +147,7 @@ async def test_nohup_outlives_a_hangup(client: Client, start: Start) -> None:
     """Below nohup a SIGHUP only reads the table again."""
     ignoring = after("signal.signal(signal.SIGHUP, signal.SIG_IGN)")
     program = await start("--run", "quick=true", before=ignoring)
-    await program.says("takes jobs")
+    await program.says("asks for jobs")
     program.signal(signal.SIGHUP)
     await program.says("the table was read again")
     (job,) = await enqueue(client, "quick")
@@ -164,7 +164,7 @@ async def test_a_terminal_that_is_closed(client: Client, start: Start, is_kept: 
     ignoring = "signal.signal(signal.SIGHUP, signal.SIG_IGN); " if is_kept else ""
     at = after(f"{ignoring}os.setsid(); t = os.open('{name}', os.O_RDWR); fcntl.ioctl(t, termios.TIOCSCTTY, 0)")
     program = await start("--run", "quick=true", before=at)
-    await program.says("takes jobs")
+    await program.says("asks for jobs")
     os.close(theirs)
     os.close(ours)
     if is_kept:

@@ -35,13 +35,19 @@ class Backoff:
         self._failures = 0
         self._refusal = ""
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last call failed."""
+        return self._failures > 0
+
     def failed(self, error: TitanError) -> float:
         """Note a failure; how long to wait now, in s. A refusal is logged as an error, once until it changes."""
         if isinstance(error, PASSING):
             if not self._failures:
-                _log.warning("%s: %s; trying again until it works", self._verb, error.message)
+                _log.warning("%s: %s; trying again until it works", self._verb, error.message.rstrip("."))
         elif error.message != self._refusal:
-            _log.error("%s: the broker refuses it: %.4096s; trying again until it works", self._verb, error.message)
+            refusal = error.message.rstrip(".")
+            _log.error("%s: the broker refuses it: %.4096s; trying again until it works", self._verb, refusal)
             self._refusal = error.message
         self._failures += 1
         longest_s = min(self._max_s, 0.5 * 2.0 ** min(self._failures - 1, 16))

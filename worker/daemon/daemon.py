@@ -145,7 +145,7 @@ class Worker:
     def resume(self) -> None:
         """Take jobs again."""
         if self._dispatcher is None and self._loops is not None and not self._stop.is_set():
-            _log.info("takes jobs")
+            _log.info("asks for jobs")
             self._dispatcher = self._loops.create_task(self._next.run())
 
     def reload(self) -> None:
@@ -240,8 +240,9 @@ class Worker:
 
     async def _drain(self) -> bool:
         deadline = time.monotonic() + self._settings.grace_s
-        jobs = counted(len(self._deliveries.running), "job")
-        _log.info("stopping: %s running, with %g s to end", jobs, self._settings.grace_s)
+        running = len(self._deliveries.running)
+        limit = f", with {self._settings.grace_s:g} s to end" if running else ""
+        _log.info("stopping: %s running%s", counted(running, "job"), limit)
         try:
             async with asyncio.timeout(self._settings.grace_s):
                 await self._deliveries.wait_until_idle()
@@ -254,10 +255,18 @@ class Worker:
                 await self._deliveries.wait_until_reported()
                 await self._uploads.wait_until_sent()
         except TimeoutError:
-            jobs = counted(len(self._deliveries.unreported), "job")
-            _log.warning("stopped with %s not reported: queued again when the lease ends", jobs)
-            return not self._deliveries.unreported and not self._finish.lost_outcomes
-        return not self._finish.lost_outcomes
+            if not self._deliveries.unreported:
+                _log.warning("stopped before every log was uploaded")
+        return self._is_all_reported()
+
+    def _is_all_reported(self) -> bool:
+        """Whether every job is reported or released; logged as the last line of a stop."""
+        missing = len(self._deliveries.unreported) + self._finish.lost_outcomes
+        if missing:
+            _log.warning("stopped with %s not reported: queued again when the lease ends", counted(missing, "job"))
+        else:
+            _log.info("stopped: every job is reported or released")
+        return not missing
 
     async def _end(self) -> None:
         self._has_closed = True

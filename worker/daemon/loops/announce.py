@@ -40,7 +40,7 @@ class AnnounceLoop:
         self._announcement = announcement
         self._carry_out = carry_out
         self._handle_orders = handle_orders
-        self._backoff = Backoff("announce", max_s=EVERY_S)
+        self._backoff = Backoff("the heartbeat", max_s=EVERY_S)
         self._done = 0
         self._seen = ""
 

@@ -42,7 +42,7 @@ class NextLoop:
         self._start = start
         slots = settings.concurrency
         self._max_jobs = min(MAX_JOBS, slots if slots < _MANY_SLOTS else slots // 2)
-        self._backoff = Backoff("next")
+        self._backoff = Backoff("asking for jobs")
         self._has_answered = False
 
     async def run(self) -> None:
@@ -55,12 +55,16 @@ class NextLoop:
             await self.next_once(await self._deliveries.wait_for_slots())
 
     async def next_once(self, n: int) -> int:
-        """Call once, and wait after a failure or an immediate empty answer; how many jobs were started."""
+        """Call once, and wait after a failure or an immediate empty answer; how many jobs were started.
+
+        The first call after a failure does not wait for jobs, so that the end of an outage is known at once.
+        """
         asked_at = time.monotonic()
         settings = self._settings
+        wait_s = 0 if self._backoff.is_failing else settings.wait_s
         try:
             jobs = await self._client.next(
-                min(n, self._max_jobs), settings.group, self._images, wait_s=settings.wait_s, lease_s=settings.lease_s
+                min(n, self._max_jobs), settings.group, self._images, wait_s=wait_s, lease_s=settings.lease_s
             )
         except SpeaksDialect as error:
             if not self._has_answered:

@@ -53,7 +53,7 @@ class TouchLoop:
         self._stop_grace_s = Orders().stop_grace_s
         self._is_grace_known = False
         self._is_due = asyncio.Event()
-        self._backoff = Backoff("touch", max_s=self._every_s)
+        self._backoff = Backoff("renewing leases", max_s=self._every_s)
 
     async def run(self) -> None:
         """Run until cancelled."""

@@ -88,7 +88,7 @@ class FinishLoop:
             return
         items = [_item(delivery, outcome, self._receipt(delivery, outcome)) for delivery, outcome in reports]
         try:
-            answers = await resend("finish", partial(self._client.finish, items))
+            answers = await resend("reporting outcomes", partial(self._client.finish, items))
         except (*_REJECTIONS, *_ENCODING_ERRORS) as error:
             if len(reports) > 1:  # find out which one it is
                 for report in reports:
@@ -96,7 +96,7 @@ class FinishLoop:
                 return
             answers = [Answer(id=items[0].id, error=_rejection(error))]
         except TitanError as error:
-            _log.error("finish: %.4096r; %s not reported", error.message, counted(len(items), "job"))
+            _log.error("reporting outcomes: %.4096r; %s not reported", error.message, counted(len(items), "job"))
             answers = [Answer(id=item.id, error=Problem(message=error.message)) for item in items]
             self.lost_outcomes += len(items)
         for (delivery, outcome), answer in zip(reports, answers, strict=True):
@@ -124,7 +124,7 @@ class FinishLoop:
             self._client.release, job.group_name, job.id, delivery.lease, delay_s=outcome.delay_s, receipt=receipt
         )
         try:
-            await resend("release", release)
+            await resend("releasing a job", release)
         except (*_REJECTIONS, *_ENCODING_ERRORS) as error:
             if self._replace(delivery, _rejection(error).message):
                 return

@@ -107,7 +107,7 @@ class LogUploads:
     async def _send(self, delivery: Delivery) -> None:
         async with self._free_slots, delivery.log_lock:
             try:
-                await resend("log", partial(self._upload, delivery), tries=_TRIES)
+                await resend("uploading a log", partial(self._upload, delivery), tries=_TRIES)
             except (TitanError, TimeoutError) as error:
                 _log.warning("job %s: its log could not be stored: %.4096r", delivery.job.id, str(error))
             else:

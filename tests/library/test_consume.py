@@ -115,3 +115,10 @@ def test_leases_end_their_thread(client: Client) -> None:
     with client.consume("nothing") as jobs:
         jobs.stop()
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(("names", "images"), [(("",), ()), (("mail", ""), ()), ((), ("",))])
+def test_an_empty_name_is_not_every_name(client: Client, names: tuple[str, ...], images: tuple[str, ...]) -> None:
+    """A group or image that is an empty text, as an unset variable gives it, is refused before anything is taken."""
+    with pytest.raises(Invalid, match="is empty"):
+        client.consume(*names, images=images)

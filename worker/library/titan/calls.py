@@ -171,7 +171,13 @@ def write_log(group: str, job_id: str, text: str, lease: str = "") -> Call[Job]:
 
 
 def next_jobs(groups: Sequence[str], images: Sequence[str], n: int, wait_s: int, lease_s: int) -> Call[list[Job]]:
-    """Up to n jobs to run now. It is not repeated: the jobs of a lost answer come again when their leases end."""
+    """Up to n jobs to run now. It is not repeated: the jobs of a lost answer come again when their leases end.
+
+    Raises Invalid for an empty name, which would mean every group or image.
+    """
+    for field, names in (("group", groups), ("image", images)):
+        if "" in names:
+            raise Invalid(f"A name of {field} is empty. Leave it out to take jobs of every {field}.", fields=field)
     query: list[tuple[str, str | int]] = [("n", n), ("wait", wait_s), ("lease", lease_s)]
     query += [("group", group) for group in groups] + [("image", image) for image in images]
     return Call(Request("GET", _target("/jobs", query), extra_s=wait_s), _read_jobs, may_repeat=False)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from titan import Client
+from titan import Client, Invalid
 from titan.consuming import Leases
 
 pytestmark = pytest.mark.slow

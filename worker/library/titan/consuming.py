@@ -125,10 +125,10 @@ class Consumer:
     ) -> None:
         self._do = do
         self._polling = polling
-        self._call = calls.next_jobs(groups, images, n, wait_s, lease_s)
         self._waiting: deque[Delivery] = deque()
         self._leases = Leases(do, lease_s)
         self._is_stopped = False
+        self._call = calls.next_jobs(groups, images, n, wait_s, lease_s)
 
     def __enter__(self) -> Consumer:
         return self

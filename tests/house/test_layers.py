@@ -45,10 +45,12 @@ READ_ENVIRONMENT = (
 
 RANK = {room.strip(): rank for rank, rooms in enumerate(ORDER.split("<")) for room in rooms.split(",")}
 FILES = sorted(path for folder in ("broker", "worker") for path in (TOP / folder).rglob("*.py"))
+LIBRARY = TOP / "worker/library"
+"""Its packages have names of their own."""
 MODULES = {
-    path: ".".join(path.relative_to(TOP).with_suffix("").parts)
-    .removesuffix(".__init__")
-    .removeprefix("worker.library.")
+    path: ".".join(
+        path.relative_to(LIBRARY if path.is_relative_to(LIBRARY) else TOP).with_suffix("").parts
+    ).removesuffix(".__init__")
     for path in FILES
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.library.conftest import LIBRARY
+from tests.python_client.conftest import LIBRARY
 
 TOP = LIBRARY.parents[1]
 OLDER = ("3.9", "3.10")

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.library.conftest import LIBRARY
-from tests.library.test_attempts import BREAK, FINISHED, JOB, OK, Server, answer, keys, refused, server
+from tests.python_client.conftest import LIBRARY
+from tests.python_client.test_attempts import BREAK, FINISHED, JOB, OK, Server, answer, keys, refused, server
 from titan import AsyncClient, Client, Conflict, NewJob, NotFound, WrongState
 from titan.async_consuming import AsyncConsumer, AsyncDelivery
 from titan.consuming import Consumer, Delivery

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import titan
-from tests.library.conftest import LIBRARY
+from tests.python_client.conftest import LIBRARY
 from tests.system.conftest import Program
 from titan import AsyncClient, Client, NewJob, errors
 

@@ -10,7 +10,7 @@ from msgspec import UNSET
 from broker.core.errors import Invalid
 from broker.core.timestamps import rfc3339
 from broker.diagnostics.alerts import MOST_ALERTS, is_failing, is_stuck
-from broker.diagnostics.snapshot import Reaches, Snapshots
+from broker.diagnostics.snapshot import Reaches, Share, Snapshots
 from broker.models.groups import Counts
 from broker.models.overview import Alert, GroupGlance, Only, Overview, Rates, Sort, Totals
 from broker.store.format.glances import RECENT, GroupRow
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _CURSOR = re.compile(r"([a-z]+\.[a-z]+)\.(-?\d{1,16})\.([A-Za-z0-9_-]{1,128})", re.ASCII)
 _NEVER = -(2**53)
+_MOST_PAGES = 100
 
 _VALUES: dict[Sort, Callable[[GroupRow], int]] = {
     "name": lambda _: 0,
@@ -64,24 +65,38 @@ async def overview(
     """
     begin = _begin_of(chosen)
     snapshot = await snapshots.current()
-    rows, number, total, alerts = snapshot.share_of(reaches)
+    share = snapshot.share_of(reaches)
     now = snapshot.as_of + round(1000 * snapshot.age_s)
-    found = [row for row in rows if _matches(row, chosen, now)] if chosen.q or chosen.only else rows
-    names, cursor = _page(found, chosen, begin)
+    if chosen.q or chosen.only:
+        found: Sequence[GroupRow] = [row for row in share.rows if _matches(row, chosen, now)]
+        names, cursor = _page(found, chosen, begin)
+    else:
+        found = share.rows
+        names, cursor = _page_of_all(share, chosen, begin)
     shown, read_at, away = await store.glances.named(names)
     return Overview(
         as_of=rfc3339(snapshot.as_of),
         is_whole=snapshot.is_whole,
-        totals=Totals(groups=number, **dict(zip(Counts.__struct_fields__, total.counts, strict=True))),
-        rates=_rates(total, now),
-        oldest_s=UNSET if total.oldest_at is None else _since(total.oldest_at, now),
+        totals=Totals(groups=share.n, **dict(zip(Counts.__struct_fields__, share.total.counts, strict=True))),
+        rates=_rates(share.total, now),
+        oldest_s=UNSET if share.total.oldest_at is None else _since(share.total.oldest_at, now),
         workers=snapshot.workers if reaches is None else UNSET,
-        alerts=[*(Alert(code="store", text=text) for text in warnings), *alerts][:MOST_ALERTS],
+        alerts=[*(Alert(code="store", text=text) for text in warnings), *share.alerts][:MOST_ALERTS],
         groups=[_glance(shown[name], read_at) for name in names if name in shown],
         matched=len(found),
         cursor=cursor or UNSET,
         away=sorted(snapshot.away | away) or UNSET,
     )
+
+
+def _page_of_all(share: Share, chosen: GroupFilter, begin: tuple[int, str] | None) -> tuple[list[str], str]:
+    """A page of all groups, sorted once for each sweep."""
+    asked = (chosen.n, chosen.cursor, chosen.sort, chosen.is_rising)
+    if asked not in share.pages:
+        if len(share.pages) >= _MOST_PAGES:
+            share.pages.clear()
+        share.pages[asked] = _page(share.rows, chosen, begin)
+    return share.pages[asked]
 
 
 def _matches(row: GroupRow, chosen: GroupFilter, now: int) -> bool:

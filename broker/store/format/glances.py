@@ -87,7 +87,9 @@ def _row(now: int, row: Sequence[Any], any_asked: int | None, *, is_whole: bool)
     minutes, halves = slots or ((), ())
     minute = now // _MINUTE_MS
     by_minute = _slots(minutes)
-    recent = _sums([by_minute[stamp] for stamp in range(minute - RECENT + 1, minute + 1) if stamp in by_minute])
+    recent = _NONE  # as in most of many groups
+    if by_minute:
+        recent = _sums([by_minute[stamp] for stamp in range(minute - RECENT + 1, minute + 1) if stamp in by_minute])
     spark: tuple[int, ...] | UnsetType = UNSET
     if is_whole:
         last = [by_minute.get(stamp, _NONE) for stamp in range(minute - MINUTES + 1, minute + 1)]
@@ -109,9 +111,11 @@ def _row(now: int, row: Sequence[Any], any_asked: int | None, *, is_whole: bool)
 
 def _last_hour(now: int, by_half: Mapping[int, Sequence[int]]) -> tuple[int, ...]:
     half, rest = divmod(now, _HALF_MS)
-    this, before, first = (by_half.get(half - back, _NONE) for back in range(3))
-    part = [round(n * (1 - rest / _HALF_MS)) for n in first]
-    return _sums([this, before, part])
+    found = [by_half[stamp] for stamp in (half, half - 1) if stamp in by_half]
+    first = by_half.get(half - 2)
+    if first is not None:
+        found.append([round(n * (1 - rest / _HALF_MS)) for n in first])
+    return tuple(found[0]) if len(found) == 1 else _sums(found)
 
 
 def _slots(texts: Iterable[bytes | None]) -> dict[int, Sequence[int]]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 import click
 import pytest
 
-from broker.cli.quantities import ByteSize, Duration, Moment, PastMoment
+from broker.cli.quantities import ByteSize, Duration, Moment, PastMoment, at_time_of_day
 from tests.cli.live import Titan
 
 
@@ -117,6 +117,23 @@ def test_moment_of_a_day() -> None:
     minute = f"{now - timedelta(minutes=2):%H:%M}"
     assert Moment("future").convert(minute, None, None) > now - timedelta(minutes=4)
     assert PastMoment().convert(minute, None, None) < f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@pytest.mark.parametrize(
+    ("now", "at", "toward", "moment"),
+    [
+        ("2026-11-30 20:00", "09:00", "future", "2026-12-01 09:00"),
+        ("2026-11-30 20:00", "21:00", "future", "2026-11-30 21:00"),
+        ("2026-12-31 20:00", "09:00", "future", "2027-01-01 09:00"),
+        ("2026-12-01 08:00", "09:00", "past", "2026-11-30 09:00"),
+        ("2026-12-01 10:00", "09:00", "past", "2026-12-01 09:00"),
+        ("2026-12-01 09:00", "09:00", "future", "2026-12-02 09:00"),
+    ],
+)
+def test_time_of_day_at_the_end_of_a_month(now: str, at: str, toward: str, moment: str) -> None:
+    """The day before or after, whatever its month."""
+    found = at_time_of_day(time.fromisoformat(at), datetime.fromisoformat(now).astimezone(), toward)
+    assert found == datetime.fromisoformat(moment).astimezone()
 
 
 @pytest.mark.parametrize("text", ["soon-ish", "2026-13-01", "blue", "25:99", "1", "20", "2026", "tomorrow at 9"])

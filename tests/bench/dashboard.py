@@ -66,7 +66,7 @@ async def _watched_rates(started: Server, options: Options, verdicts: Verdicts) 
     """The rates of a broker with as many groups, with an open dashboard and without."""
     async with Redis.from_url(started.redis_url) as redis:
         await _fill(redis, options._replace(finished=0, queued=0))
-    await watched_rates.measured(started, options.pairs, 1.0, verdicts)
+    await watched_rates.measured(started, options.pairs, verdicts)
 
 
 async def _measure(started: Server, options: Options, verdicts: Verdicts) -> None:

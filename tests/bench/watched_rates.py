@@ -1,9 +1,15 @@
-"""W1 and W3 during one open dashboard: the rates with it, in pairs with those without it, on the same broker."""
+"""W1 and W3 during one open dashboard: the rates with it, next to those without it, on the same broker.
+
+A machine drifts within seconds by more than a dashboard costs. So a step runs four times in a row, with, without,
+without, with, or the other way round. A drift that is even weighs on both sides alike. The two runs without are
+compared, too: their spread says how far a figure can be believed.
+"""
 
 import asyncio
 import contextlib
 import statistics
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
 
 import aiohttp
 
@@ -11,61 +17,88 @@ from broker.bench.bench_group import BenchGroup
 from broker.bench.http_client import BenchAddress
 from broker.bench.resource_usage import Meters
 from broker.bench.results import Result
-from broker.bench.runner import measure
-from broker.bench.workloads import Bench, steps
+from broker.bench.workloads import Bench, Step, steps
 from tests.bench.server import Server
 from tests.bench.verdicts import Verdicts
 
 LEAST = 0.97
 """The rate with a dashboard, as a share of that without."""
+_LIMIT_S, _JOBS = 2.0, 50_000
+"""The bounds of a run. An open overview is computed every 2 s, so a run has it once."""
 _STATS_S = 20.0
 """How often an open overview asks for the statistics."""
 
 
-async def measured(started: Server, pairs: int, limit_s: float, verdicts: Verdicts) -> None:
-    """Run the steps in pairs, the dashboard first in every other one, and print the medians."""
-    bench = Bench(BenchGroup(BenchAddress.read(started.url)), Meters([started.pid]), limit_s, 20_000, polls=0)
+class Block(NamedTuple):
+    """The four runs of a step: two with a dashboard, two without."""
+
+    watched: list[Result]
+    alone: list[Result]
+
+    @property
+    def ratio(self) -> float:
+        """The rate with a dashboard, as a share of that without."""
+        return rate_of(self.watched) / rate_of(self.alone)
+
+    @property
+    def more_us(self) -> float:
+        """What a dashboard adds to the CPU of broker and store, µs a job."""
+        return cost_of(self.watched) - cost_of(self.alone)
+
+    @property
+    def noise(self) -> float:
+        """How far the two runs without a dashboard differ, as a share."""
+        first, second = (rate_of([each]) for each in self.alone)
+        return abs(first / second - 1)
+
+
+async def measured(started: Server, pairs: int, verdicts: Verdicts) -> None:
+    """Run each step in pairs, two pairs in a row, and print the medians."""
+    bench = Bench(BenchGroup(BenchAddress.read(started.url)), Meters([started.pid]), _LIMIT_S, _JOBS, polls=0)
     chosen = [step for step in steps(0) if step.work in {"W1", "W3"} and "reaper" not in step.what]
-    alone: dict[str, list[Result]] = {step.what: [] for step in chosen}
-    watched: dict[str, list[Result]] = {step.what: [] for step in chosen}
+    title = f"with an open overview, {pairs} pairs"
+    print(f"\n{title:<50} {'jobs/s':>9} {'without':>9} {'ratio':>7} {'noise':>7} {'µs a job':>9}", flush=True)
     async with bench.meters.store(started.redis_url):
-        for pair in range(pairs):
-            for is_open in (pair % 2 == 0, pair % 2 == 1):
-                async with dashboard(started.url) if is_open else contextlib.nullcontext():
-                    report = await measure(bench, chosen, 1, lambda: None, is_profile=False)
-                for result in report.results:
-                    (watched if is_open else alone)[result.what].append(result)
-    print(f"\n{f'with an open overview, {pairs} pairs':<50} {'jobs/s':>9} {'without':>9} {'ratio':>7} {'µs a job':>9}")
-    for step in chosen:
-        with_, without = watched[step.what], alone[step.what]
-        ratio = statistics.median(rate_of(a) / rate_of(b) for a, b in zip(with_, without, strict=True))
-        rates = [statistics.median(map(rate_of, each)) for each in (with_, without)]
-        more_us = statistics.median(cost_of(a) - cost_of(b) for a, b in zip(with_, without, strict=True))
-        word = verdicts.at_least(f"{step.work} {step.what}, with a dashboard", ratio, LEAST, "of the rate without")
-        print(
-            f"{step.work} {step.what:<47} {rates[0]:>9,.0f} {rates[1]:>9,.0f} {ratio:>7.3f} {more_us:>+9.1f} {word}",
-            flush=True,
-        )
+        for step in chosen:
+            blocks = [await _block(started, bench, step, is_first=n % 2 == 0) for n in range(max(1, pairs // 2))]
+            ratio = statistics.median(block.ratio for block in blocks)
+            watched, alone = (statistics.median(map(rate_of, side)) for side in zip(*blocks, strict=True))
+            noise, more_us = (
+                statistics.median(side) for side in zip(*((b.noise, b.more_us) for b in blocks), strict=True)
+            )
+            word = verdicts.at_least(f"{step.work} {step.what}, with a dashboard", ratio, LEAST, "of the rate without")
+            figures = f"{watched:>9,.0f} {alone:>9,.0f} {ratio:>7.3f} {noise:>7.3f} {more_us:>+9.1f}"
+            print(f"{step.work} {step.what:<47} {figures} {word}", flush=True)
 
 
-def rate_of(result: Result) -> float:
-    """Jobs a second."""
-    return result.jobs_per_s or 0.0
+async def _block(started: Server, bench: Bench, step: Step, *, is_first: bool) -> Block:
+    """Run a step with, without, without, with a dashboard; or the other way round if it is not the first."""
+    block = Block([], [])
+    for is_open in (is_first, not is_first, not is_first, is_first):
+        async with dashboard(started.url) if is_open else contextlib.nullcontext():
+            (block.watched if is_open else block.alone).append(await step.measure(bench))
+    return block
 
 
-def cost_of(result: Result) -> float:
+def rate_of(results: Sequence[Result]) -> float:
+    """Jobs a second, of runs of the same length."""
+    return statistics.mean(result.jobs_per_s or 0.0 for result in results)
+
+
+def cost_of(results: Sequence[Result]) -> float:
     """CPU of broker and store together, µs a job."""
-    return (result.front_us or 0.0) + (result.store_us or 0.0)
+    return statistics.mean((result.front_us or 0.0) + (result.store_us or 0.0) for result in results)
 
 
 @contextlib.asynccontextmanager
 async def dashboard(url: str) -> AsyncIterator[None]:
-    """What one open overview asks: its live view, and the statistics now and then."""
+    """What one open overview asks: its live view, and the statistics now and then. It is open after its first answer."""
+    is_seen = asyncio.Event()
 
     async def watch(session: aiohttp.ClientSession) -> None:
         async with session.get("/v1/live?view=overview%3Fn%3D50%26sort%3Doldest") as answer:
             async for _ in answer.content:
-                pass
+                is_seen.set()
 
     async def ask(session: aiohttp.ClientSession) -> None:
         while True:
@@ -75,7 +108,7 @@ async def dashboard(url: str) -> AsyncIterator[None]:
 
     async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=None)) as session:
         tasks = [asyncio.create_task(watch(session)), asyncio.create_task(ask(session))]
-        await asyncio.sleep(3)  # the first sweep and the first answer have come
+        await is_seen.wait()
         yield
         for task in tasks:
             task.cancel()

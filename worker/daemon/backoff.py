@@ -2,26 +2,20 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from broker.core.errors import LimitReached, Overloaded, StoreFull, StoreUnavailable, TitanError, TooSlow
+from broker.core.errors import BY_WORD, TitanError
 from broker.core.words import counted
-from titan.errors import BrokerUnavailable, SpeaksDialect
+from titan import attempts
+from titan.errors import SpeaksDialect
 
 T = TypeVar("T")
 
-PASSING: tuple[type[TitanError], ...] = (
-    BrokerUnavailable,
-    SpeaksDialect,
-    StoreUnavailable,
-    StoreFull,
-    LimitReached,
-    Overloaded,
-    TooSlow,
-)
-"""Errors that end without a change: the same call may succeed later."""
+PASSING: tuple[type[TitanError], ...] = (*attempts.PASSING, SpeaksDialect)
+"""Errors that end without a change: the same call may succeed later, perhaps at another broker."""
+
+_FIRST_S = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -50,8 +44,7 @@ class Backoff:
             _log.error("%s: the broker refuses it: %.4096s; trying again until it works", self._verb, refusal)
             self._refusal = error.message
         self._failures += 1
-        longest_s = min(self._max_s, 0.5 * 2.0 ** min(self._failures - 1, 16))
-        return (error.retry_after_s or 0) + random.uniform(longest_s / 2, longest_s)  # noqa: S311 -- no secret
+        return attempts.backoff_s(self._failures, error, _FIRST_S, self._max_s)
 
     def succeeded(self) -> None:
         """Note that the broker answered."""
@@ -63,7 +56,7 @@ class Backoff:
 
 def is_passing(code: str) -> bool:
     """Whether the `code` in an item of a bulk answer is that of such an error."""
-    return any(code == error.word.lower() for error in PASSING)
+    return issubclass(BY_WORD.get(code.upper(), TitanError), PASSING)
 
 
 async def resend(verb: str, call: Callable[[], Awaitable[T]], tries: int | None = None) -> T:

@@ -15,7 +15,7 @@ import msgspec
 from broker.core.errors import Invalid, TitanError
 from broker.models.workers import EVERY_S, Announcement, Order, Orders
 from worker.client import Client
-from worker.daemon.backoff import Backoff
+from worker.daemon.backoff import Backoff, Outage
 
 _LAST_S = 1.0
 _PAUSE_S = 0.4
@@ -35,12 +35,13 @@ class AnnounceLoop:
         announcement: Callable[[], Announcement],
         carry_out: Callable[[Order], object],
         handle_orders: Callable[[Orders], object],
+        outage: Outage | None = None,
     ) -> None:
         self._client = client
         self._announcement = announcement
         self._carry_out = carry_out
         self._handle_orders = handle_orders
-        self._backoff = Backoff("the heartbeat", max_s=EVERY_S)
+        self._backoff = Backoff("the heartbeat", outage, max_s=EVERY_S)
         self._done = 0
         self._seen = ""
 

@@ -25,7 +25,7 @@ class DeliveryCalls(HttpSession):
         lease_s: int | None = None,
     ) -> list[Job]:
         """Up to n jobs to run now. Waits up to `wait_s` (0..30) for a first one; the lease ends after `lease_s`."""
-        request = calls.next_jobs(groups, images, n, wait_s, lease_s or 0).request
+        request = calls.next_jobs(groups, images, n, wait_s, lease_s).request
         return (await self.ask(request, JobsWrapper)).jobs
 
     async def start(self, group: str, job_id: str, lease: str = "") -> Job:

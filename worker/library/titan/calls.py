@@ -139,10 +139,9 @@ def list_query(
     statuses: str | Sequence[str], created_after: datetime | None, others: Mapping[str, str | int], n: int
 ) -> list[tuple[str, str | int]]:
     """The parameters of a list."""
-    words = [statuses] if isinstance(statuses, str) else list(statuses)
     time = [("created_after", created_after.astimezone().isoformat())] if created_after else []
     given = [(name, value) for name, value in others.items() if value != ""]
-    return [("n", n), *(("status", word) for word in words), *time, *given]
+    return [("n", n), *(("status", word) for word in _several(statuses)), *time, *given]
 
 
 def cancel(group: str, job_id: str) -> Call[Job]:
@@ -184,15 +183,18 @@ def write_log(group: str, job_id: str, text: object, lease: str = "", *, is_more
     return Call(Request("POST", path, text=text, headers=headers), _read_job)
 
 
-def next_jobs(groups: Sequence[str], images: Sequence[str], n: int, wait_s: int, lease_s: int) -> Call[list[Job]]:
+def next_jobs(
+    groups: Sequence[str], images: str | Sequence[str], n: int, wait_s: int, lease_s: int | None
+) -> Call[list[Job]]:
     """Up to n jobs to run now. It is not repeated: the jobs of a lost answer come again when their leases end.
 
-    `lease_s` 0: the default of the broker. Raises Invalid for an empty name, which would mean every group or image.
+    `lease_s` None: the default of the broker. Raises Invalid for an empty name, which would mean every group or image.
     """
+    images = _several(images)
     for field, names in (("group", groups), ("image", images)):
         if "" in names:
             raise Invalid(f"A name of {field} is empty. Leave it out to take jobs of every {field}.", fields=field)
-    query: list[tuple[str, str | int]] = [("n", n), ("wait", wait_s), ("lease", lease_s or "")]
+    query: list[tuple[str, str | int]] = [("n", n), ("wait", wait_s), ("lease", "" if lease_s is None else lease_s)]
     query += [("group", group) for group in groups] + [("image", image) for image in images]
     return Call(Request("GET", target("/jobs", query), extra_s=wait_s), _read_jobs, may_repeat=False)
 
@@ -253,6 +255,11 @@ def _report(
     return Call(Request("POST", f"{job_path(group, job_id)}/{verb}", body), _read_job, may_repeat=may_repeat)
 
 
+def _several(texts: str | Sequence[str]) -> Sequence[str]:
+    """Several texts, or the only one."""
+    return [texts] if isinstance(texts, str) else texts
+
+
 def _check_text(part: str, value: object) -> None:
     """Raise Invalid for a text with half a surrogate pair, as texts from odd file names have."""
     try:
@@ -263,7 +270,9 @@ def _check_text(part: str, value: object) -> None:
 
 
 def _segment(text: str, refusal: TitanError) -> str:
-    """A text as a part of a path. Raises the refusal for one that would change the path."""
+    """A text as a part of a path. Raises the refusal for one that would change the path, and TypeError."""
+    if not isinstance(text, str):
+        raise TypeError(f"A group and an id are texts, and not {type(text).__name__}: the id of a job is job.id.")
     try:
         quoted = quote(text, safe="")
     except UnicodeEncodeError:

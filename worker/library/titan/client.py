@@ -147,9 +147,9 @@ class Client(ConfiguredClient):
             time.sleep(pause_s)
 
     def consume(
-        self, *groups: str, images: Sequence[str] = (), n: int = 1, lease_s: int = 30, wait_s: int = 20
+        self, *groups: str, images: str | Sequence[str] = (), n: int = 1, lease_s: int = 30, wait_s: int = 20
     ) -> Consumer:
-        """Take jobs of these groups, or of all, and of these images, or of all. See `Consumer`.
+        """Take jobs of these groups, or of all, and of this image, these, or all. See `Consumer`.
 
         `n`: how many jobs to take at once. `lease_s`: after how many seconds a job goes back to its queue when this
         process dies; until then its lease is renewed. `wait_s`: how long one call waits for a job, 0 to 30 s.

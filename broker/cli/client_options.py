@@ -40,8 +40,24 @@ T = TypeVar("T")
 
 option = functools.partial(click.option, show_envvar=True)
 group_argument = click.argument("group", metavar="GROUP")
-id_argument = click.argument("job_id", metavar="ID")
-ids_argument = click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+
+
+class _IdArgument(click.Argument):
+    """The id of a job, or several. Without one, the error says what is before it: people type the id alone."""
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """The value. Raises MissingParameter."""
+        try:
+            return super().process_value(ctx, value)
+        except click.MissingParameter as error:
+            if "group" not in ctx.params:
+                raise
+            text = "The group comes before it; titan job find ID finds a job in whichever group."
+            raise click.MissingParameter(text, ctx, self) from error
+
+
+id_argument = click.argument("job_id", metavar="ID", cls=_IdArgument)
+ids_argument = click.argument("job_ids", metavar="ID...", nargs=-1, required=True, cls=_IdArgument)
 
 
 class Refused(click.ClickException):

@@ -56,7 +56,7 @@ def group() -> None:
 @with_broker
 async def list_(client: Client, *, as_json: bool) -> None:
     """List all groups with their number of jobs in each status."""
-    with listing("groups", _COLUMNS, _row, as_json=as_json) as shown:
+    with listing("groups", _COLUMNS, _row, as_json=as_json, empty="There is no group.") as shown:
         async for groups in pages(partial(client.groups, MAX_JOBS)):
             shown.show(groups)
 

@@ -27,7 +27,7 @@ async def audit(client: Client, n: int, cursor: str, *, every: bool, as_json: bo
     The store keeps about 10,000 acts. The same act on several jobs within a tenth of a second is one line.
     """
     n = MAX_JOBS if every else n
-    with listing("entries", _COLUMNS, _row, as_json=as_json) as shown:
+    with listing("entries", _COLUMNS, _row, as_json=as_json, empty="The audit has no act.") as shown:
         page = await client.audit(n, cursor)
         shown.show(page.entries, page.cursor or "")
         while every and page.cursor:

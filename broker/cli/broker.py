@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from broker.service.supervisor import Ready
 
 
-_COLUMNS = ("name", "version", "address", "since", "reads", "writes", "seen")
+_COLUMNS = ("name", "version", "address", "dialect", "since", "reads", "writes", "seen")
 
 
 @example("titan broker list")
@@ -48,7 +48,8 @@ async def list_(client: Client, *, as_json: bool) -> None:
 
 def _row(broker: LiveBroker) -> tuple[object, ...]:
     reads, writes = (" ".join(map(str, layouts)) for layouts in (broker.reads, broker.writes))
-    return broker.name, broker.version, broker.address, when(broker.since), reads, writes, age(broker.seen_at)
+    first = (broker.name, broker.version, broker.address, broker.dialect)
+    return *first, when(broker.since), reads, writes, age(broker.seen_at)
 
 
 COMMANDS = (list_,)

@@ -148,7 +148,7 @@ def _show(shown: Bulk, *, as_json: bool) -> None:
 async def list_(client: Client, n: int, cursor: str, *, every: bool, as_json: bool) -> None:
     """List the bulks of the last 7 days, the newest first."""
     n = MAX_JOBS if every else n
-    with listing("bulks", _COLUMNS, _row, as_json=as_json) as shown:
+    with listing("bulks", _COLUMNS, _row, as_json=as_json, empty="There was no bulk in the last 7 days.") as shown:
         found = await client.bulks(n, cursor)
         shown.show(found.bulks, found.cursor or "")
         while every and found.cursor:

@@ -40,8 +40,24 @@ T = TypeVar("T")
 
 option = functools.partial(click.option, show_envvar=True)
 group_argument = click.argument("group", metavar="GROUP")
-id_argument = click.argument("job_id", metavar="ID")
-ids_argument = click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+
+
+class _IdArgument(click.Argument):
+    """The id of a job, or several. Without one, the error says what is before it: people type the id alone."""
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """The value. Raises MissingParameter."""
+        try:
+            return super().process_value(ctx, value)
+        except click.MissingParameter as error:
+            if "group" not in ctx.params:
+                raise
+            text = "The group comes before it; titan job find ID finds a job in whichever group."
+            raise click.MissingParameter(text, ctx, self) from error
+
+
+id_argument = click.argument("job_id", metavar="ID", cls=_IdArgument)
+ids_argument = click.argument("job_ids", metavar="ID...", nargs=-1, required=True, cls=_IdArgument)
 
 
 class Refused(click.ClickException):
@@ -83,7 +99,7 @@ def credentials_options(command: Callable[..., None]) -> Callable[..., None]:
     def run(token_file: str, ca_file: str, cert_file: str, **arguments: Any) -> None:
         try:
             if context := _context_in_use(arguments.get("broker_url")):
-                arguments["broker_url"] = ";".join(context.broker_url) or DEFAULT_BROKER_URL
+                arguments["broker_url"] = ";".join(context.broker_url) or arguments["broker_url"]
                 token_file = token_file or ("" if os.environ.get(TOKEN_VARIABLE) else context.token_file)
                 ca_file, cert_file = ca_file or context.ca_file, cert_file or context.cert_file
             token, tls = token_from(token_file), tls_of(ca_file, cert_file)
@@ -97,7 +113,7 @@ def credentials_options(command: Callable[..., None]) -> Callable[..., None]:
 def _context_in_use(broker_url: object) -> BrokerContext | None:
     """The context of `titan context use`, unless a broker is named: another broker must not get its token."""
     source = click.get_current_context().get_parameter_source("broker_url")
-    is_named = broker_url != DEFAULT_BROKER_URL or source is not ParameterSource.DEFAULT
+    is_named = broker_url not in ("", DEFAULT_BROKER_URL) or source is not ParameterSource.DEFAULT
     return None if is_named else current_context()
 
 

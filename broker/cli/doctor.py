@@ -4,6 +4,7 @@ import ssl
 from shutil import get_terminal_size
 
 import click
+from click.core import ParameterSource
 
 from broker.cli.client_options import addresses, credentials_options, option
 from broker.cli.commands import TitanCommand
@@ -29,7 +30,7 @@ _COLUMNS = ("about", "state", "found", "what to do")
 @option(
     "--broker-url",
     default="",
-    envvar="TITAN_DOCTOR_BROKER_URL",
+    envvar="TITAN_BROKER_URL",
     allow_from_autoenv=False,
     help="URL of a broker: check also whether a proxy on the way holds answers back. Several with ; between.",
 )
@@ -42,10 +43,15 @@ def doctor(
     """Check the store: version, persistence, eviction, memory, clock, replicas, sentinels, partitions, reaper.
 
     Each line is ok, or has advice. The exit code is 1 when something is wrong. With --broker-url it checks the way to
-    the broker too; then the store is left out unless one is named, or is in the data folder.
+    the broker too; then the store is left out unless one is named, or is in the data folder. Without any of them it
+    checks the broker of TITAN_BROKER_URL, or of the context in use.
     """
-    urls = addresses(broker_url)
-    lines = run(_lines(context)) if not urls or names_store(context) else []
+    has_store, urls = names_store(context), addresses(broker_url)
+    if context.get_parameter_source("broker_url") is not ParameterSource.COMMANDLINE:
+        urls = [] if has_store else urls
+        if urls:
+            click.echo(clean(f"No store is named or found here, so the broker is checked: {', '.join(urls)}"), err=True)
+    lines = run(_lines(context)) if has_store or not urls else []
     lines += run(_lines_of_brokers(urls, token, tls))
     with listing("lines", _COLUMNS, _cells, as_json=as_json) as shown:
         shown.show(lines)

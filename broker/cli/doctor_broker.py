@@ -7,6 +7,7 @@ from broker.core.errors import NotFound, TitanError
 from broker.diagnostics.doctor_line import line
 from broker.http.handlers.health import STREAM_CHECK_LINES, STREAM_CHECK_S
 from broker.models.doctor import DoctorLine
+from titan.calls import Request
 from titan.errors import BrokerSilent, BrokerUnavailable, SpeaksDialect
 from worker.client import Client
 
@@ -56,7 +57,7 @@ def spread_line(about: str, spread_s: float) -> DoctorLine:
 async def _spread_s(client: Client) -> float:
     """The time between the first and the last line of stream_check. Raises BrokerSilent for fewer lines."""
     arrived: list[float] = []
-    async with client.stream("GET", "/stream-check", pause_s=_PAUSE_S) as answer:
+    async with client.stream(Request("GET", "/stream-check"), _PAUSE_S) as answer:
         async for piece in answer.content.iter_any():
             arrived += [time.monotonic()] * piece.count(b"\n")
     if len(arrived) < STREAM_CHECK_LINES:

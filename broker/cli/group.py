@@ -4,10 +4,10 @@
 and reads them again when another client has changed the group meanwhile.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import click
 from msgspec import UNSET
@@ -19,12 +19,12 @@ from broker.cli.group_stats import stats
 from broker.cli.moments import exact, when, wide_option
 from broker.cli.options import RepeatableText, example
 from broker.cli.output import listing, page, show_json
-from broker.cli.quantities import Duration
+from broker.cli.quantities import duration_of
 from broker.cli.table import Column
 from broker.core.errors import Changed, Invalid, NotFound
 from broker.core.states import STATUSES
 from broker.http.request.decoding import convert
-from broker.models.fields import MAX_JOBS
+from broker.models.fields import MAX_JOBS, Retention
 from broker.models.groups import Group, GroupChanges, GroupWrapper, Retentions
 from worker.client import Client
 
@@ -38,6 +38,8 @@ CHANGEABLE = tuple(name for name in GroupChanges.__struct_fields__ if name in Gr
 """The settings that the API returns for a group."""
 _TIMES = 5
 """How often a change of variables is tried while others change the group too."""
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @example("titan group list", "titan group set mail --max-concurrency 4")
@@ -54,7 +56,7 @@ def group() -> None:
 @with_broker
 async def list_(client: Client, *, as_json: bool) -> None:
     """List all groups with their number of jobs in each status."""
-    with listing("groups", _COLUMNS, _row, as_json=as_json) as shown:
+    with listing("groups", _COLUMNS, _row, as_json=as_json, empty="There is no group.") as shown:
         async for groups in pages(partial(client.groups, MAX_JOBS)):
             shown.show(groups)
 
@@ -67,6 +69,11 @@ async def list_(client: Client, *, as_json: bool) -> None:
 async def show(client: Client, group: str, *, as_json: bool) -> None:
     """Show the settings of one group and its number of jobs in each status."""
     _show(await client.group(group), as_json=as_json)
+
+
+def _keep_option(status: str) -> Callable[[F], F]:
+    text = f"How long {status} jobs and their logs are kept, such as 30d."
+    return option(f"--keep-{status}", type=duration_of(Retention), help=text)
 
 
 @example(
@@ -82,9 +89,9 @@ async def show(client: Client, group: str, *, as_json: bool) -> None:
 @option("--paused/--no-paused", default=None, help="Stop or allow the delivery of jobs.")
 @option("--delivery-limit", type=int, metavar="N", help="Deliveries after which a job whose lease ends fails.")
 @option("--require-lease/--no-require-lease", default=None, help="Accept only reports with the lease token, or all.")
-@option("--keep-succeeded", type=Duration(), help="How long succeeded jobs and their logs are kept, such as 30d.")
-@option("--keep-failed", type=Duration(), help="How long failed jobs and their logs are kept, such as 30d.")
-@option("--keep-cancelled", type=Duration(), help="How long cancelled jobs and their logs are kept, such as 30d.")
+@_keep_option("succeeded")
+@_keep_option("failed")
+@_keep_option("cancelled")
 @option(
     "--env", multiple=True, type=RepeatableText(), metavar="NAME=VALUE", help="Set a variable of its jobs; repeatable."
 )

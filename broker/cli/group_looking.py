@@ -4,6 +4,7 @@ import click
 
 from broker.cli.client_options import group_argument, option, with_broker
 from broker.cli.commands import EXIT_CODES, TitanCommand
+from broker.cli.moments import age, is_wide, wide_option
 from broker.cli.options import example
 from broker.cli.output import listing, show_json
 from broker.cli.reasons import show_explanation
@@ -35,6 +36,7 @@ async def why_group(client: Client, group: str, *, as_json: bool) -> None:
     show_default=True,
     help="Maximum number of failed jobs to read, the newest first.",
 )
+@wide_option
 @with_broker
 async def failures(client: Client, group: str, looks: int, *, as_json: bool) -> None:
     """List the causes of a group's failures, the most frequent first.
@@ -46,11 +48,12 @@ async def failures(client: Client, group: str, looks: int, *, as_json: bool) -> 
     if as_json:
         show_json(found)
         return
-    with listing("causes", _COLUMNS, _row, as_json=False) as shown:
+    with listing("causes", _COLUMNS, _row, as_json=False, empty="The group has no failed job.") as shown:
         shown.show(found.causes)
     if found.looked < found.of:
         click.echo(f"These are the last {found.looked:,} of {found.of:,} failed jobs.", err=True)
 
 
 def _row(cause: Cause) -> tuple[object, ...]:
-    return cause.cause, cause.n, cause.reason, cause.signature, cause.first, cause.last, cause.ids[0]
+    first, last = (at if is_wide() else f"{age(at)} ago" for at in (cause.first, cause.last))
+    return cause.cause, cause.n, cause.reason, cause.signature, first, last, cause.ids[0]

@@ -55,18 +55,42 @@ class JsonList:
 
 @contextmanager
 def listing(
-    name: str, columns: Sequence[str | Column], row: Callable[[Any], Sequence[object]], *, as_json: bool
+    name: str,
+    columns: Sequence[str | Column],
+    row: Callable[[Any], Sequence[object]],
+    *,
+    as_json: bool,
+    empty: str = "",
 ) -> Iterator[Listing]:
-    """A table or a JSON list. Its end comes also after an error, but not after one of stdout."""
+    """A table or a JSON list. Its end comes also after an error, but not after one of stdout.
+
+    `empty`: what stderr gets for people if nothing was shown.
+    """
     shown: JsonList | TextTable | FittedTable = JsonList(name) if as_json else table_for(columns, row)
+    counting = _Counting(shown)
     try:
-        yield shown
+        yield counting
     except SystemExit:
         raise
     except BaseException:
         shown.end()
         raise
     shown.end()
+    if empty and not (as_json or counting.n_shown):
+        click.echo(empty, err=True)
+
+
+class _Counting:
+    """A listing that counts its items."""
+
+    def __init__(self, shown: Listing) -> None:
+        self._shown = shown
+        self.n_shown = 0
+
+    def show(self, items: Sequence[Any], cursor: str = "") -> None:
+        """Print items."""
+        self.n_shown += len(items)
+        self._shown.show(items, cursor)
 
 
 def is_terminal() -> bool:

@@ -118,7 +118,8 @@ _path_option = option(
 @json_option
 def list_(path: Path, *, as_json: bool) -> None:
     """List the tokens of a file: what they allow, and the first digits of their SHA-256."""
-    with listing("tokens", ("name", "scopes", "groups", "expires", "sha256"), _cells, as_json=as_json) as shown:
+    columns, empty = ("name", "scopes", "groups", "expires", "sha256"), "The file has no token."
+    with listing("tokens", columns, _cells, as_json=as_json, empty=empty) as shown:
         shown.show(_read(path))
 
 

@@ -60,7 +60,7 @@ _name_argument = click.argument("name", metavar="NAME")
 @with_broker
 async def list_(client: Client, *, as_json: bool) -> None:
     """List the workers that sent a heartbeat within the last minute."""
-    with listing("workers", _COLUMNS, _row, as_json=as_json) as shown:
+    with listing("workers", _COLUMNS, _row, as_json=as_json, empty="No worker is running.") as shown:
         async for workers in pages(partial(client.workers, MAX_JOBS)):
             shown.show(workers)
 

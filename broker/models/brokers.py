@@ -19,6 +19,7 @@ class BrokerAnnouncement(Struct, frozen=True, kw_only=True):
     since: Annotated[str, Meta(description="When it started, RFC 3339.", extra_json_schema={"format": "date-time"})]
     reads: Annotated[list[int], Meta(description="Layouts of a store whose jobs it understands.")]
     writes: Annotated[list[int], Meta(description="Layouts in which it can keep a store.")]
+    dialect: Annotated[str, Meta(description="The dialect that it speaks; empty: the API of today.")] = ""
 
 
 class LiveBroker(BrokerAnnouncement, frozen=True, kw_only=True):

@@ -153,7 +153,7 @@ async def running(
         url = await stack.enter_async_context(_listening(app, settings, condition, tls))
         # Late, so that its messages come after those of the start.
         await stack.enter_async_context(_task(condition.watch.run()))
-        membership = Membership(store, url)
+        membership = Membership(store, url, settings.dialect)
         membership.differs.add_done_callback(condition.stop)
         await stack.enter_async_context(_task(membership.run()))
         yield Serving(url, store, redis_cli, partial(_read_again, access, tls), membership)

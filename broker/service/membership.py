@@ -27,7 +27,7 @@ class Membership:
     `differs` becomes the sentence that says why the broker cannot stay, once that is so.
     """
 
-    def __init__(self, store: JobStore, address: str) -> None:
+    def __init__(self, store: JobStore, address: str, dialect: str = "") -> None:
         self.differs: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._store = store
         self._announcement = BrokerAnnouncement(
@@ -37,6 +37,7 @@ class Membership:
             since=rfc3339(round(time.time() * 1000)),
             reads=list(READS),
             writes=list(WRITES),
+            dialect=dialect,
         )
 
     async def run(self) -> None:

@@ -67,6 +67,23 @@ def test_doctor_of_a_proxy(spread_s: float, state: str, words: str) -> None:
     assert (line.state, line.found.partition(" (")[0][: len(words)]) == (state, words)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("named_by", ["variable", "context"])
+def test_doctor_where_no_store_is(titan: Titan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named_by: str) -> None:
+    """It checks the broker that other commands call, and names it; with a store it checks the store alone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    environment = {} if named_by == "variable" else {"TITAN_BROKER_URL": ""}
+    if named_by == "context":
+        assert titan("doctor", **environment).err.startswith("Error: There is no store in titan-data")
+        titan("context", "add", "here", "--broker-url", titan.broker_url, **environment)
+    shown = titan("doctor", "--json", **environment)
+    assert shown.err == f"No store is named or found here, so the broker is checked: {titan.broker_url}\n"
+    assert (shown.code, [line["about"] for line in shown.json["lines"]]) == (0, [f"answers of {titan.broker_url}"])
+    lines = titan("doctor", "--data-dir", str(tmp_path), "--json", **environment).json["lines"]
+    assert [line["about"] for line in lines] == ABOUT
+
+
 def test_doctor_json(titan: Titan, valkey_url: str) -> None:
     """With --json, the same lines for programs."""
     lines = titan("doctor", "--redis-url", valkey_url, "--json").json["lines"]

@@ -123,7 +123,7 @@ def test_set_last_variable_away(titan: Titan, group: str) -> None:
         ([], "nothing to set"),
         (["--max-concurrency", "0"], "max_concurrency"),
         (["--keep-failed", "-1"], "--keep-failed"),
-        (["--keep-failed", "20000d"], "retention.failed"),
+        (["--keep-failed", "20000d"], "--keep-failed': '20000d' is out of bounds: it must be 3650d or less"),
         (["--env", "A"], "NAME=VALUE"),
         (["--env", "1A=x"], "env_vars"),
         (["--unset", "colour"], "colour"),

@@ -69,6 +69,13 @@ def test_enqueue_wrong_options(titan: Titan, group: str, words: list[str], named
     assert titan("job", "list", group).out == ""
 
 
+def test_enqueue_with_the_image_as_an_argument(titan: Titan, group: str) -> None:
+    """The error says how the image is given."""
+    refused = titan("job", "enqueue", group, "hello")
+    assert refused.code == 2
+    assert "extra argument (hello). The image is given with --image" in refused.err
+
+
 def test_enqueue_without_image(titan: Titan, group: str) -> None:
     """What only the broker can know is refused by it, with the field."""
     made = titan("job", "enqueue", group)

@@ -125,3 +125,24 @@ def test_failures_for_people(titan: Titan, group: str) -> None:
     assert "last 2 of 3" in titan("group", "failures", group, "--looks", "2").err
     assert titan("group", "failures", group, "--json").json["causes"][0]["n"] == 3
     assert titan("group", "failures", group, "--looks", "0").code == 2
+
+
+def test_failures_of_a_group_without_any(titan: Titan, group: str) -> None:
+    """An empty list has a line for people, and none for programs; times are short without --wide."""
+    job_id = titan.made(group)
+    assert titan("group", "failures", group) == (0, "", "The group has no failed job.\n")
+    assert titan("group", "failures", group, "--json").err == ""
+    titan.taken(group)
+    titan("job", "fail", group, job_id, "--reason", "bad_exit")
+    assert "s ago" in titan("group", "failures", group).out
+    assert "Z  " in titan("group", "failures", group, "--wide").out
+
+
+@pytest.mark.parametrize("command", ["show", "log", "wait"])
+def test_an_id_without_its_group(titan: Titan, command: str) -> None:
+    """The error says what to do with an id alone; a group in the place of an id is called what it is not."""
+    refused = titan("job", command, NO_JOB)
+    assert refused.code == 2
+    assert refused.err.endswith("The group comes before it; titan job find ID finds a job in whichever group.\n")
+    for other in ("why", "find", "history"):
+        assert "mail is no id of a job" in titan("job", other, "mail").err

@@ -83,8 +83,8 @@ def test_list_all(titan: Titan, name: str, announce: Announce, monkeypatch: pyte
 
 
 def test_list_no_worker(titan: Titan) -> None:
-    """Without workers nothing is printed; as JSON an empty list."""
-    assert titan("worker", "list") == (0, "", "")
+    """Without workers stderr has a line; as JSON it is an empty list."""
+    assert titan("worker", "list") == (0, "", "No worker is running.\n")
     assert titan("worker", "list", "--json").json == {"workers": []}
 
 

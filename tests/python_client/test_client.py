@@ -120,6 +120,17 @@ def test_a_group_that_cannot_be(client: Client, group: str, name: str) -> None:
         client.get(group, name)
 
 
+def test_an_argument_of_another_type(client: Client, group: str) -> None:
+    """A duration as text and a job in place of its id are refused in words, before anything is sent."""
+    with pytest.raises(TypeError, match=r"^delay is whole seconds or a timedelta, and not '10m'\.$"):
+        client.enqueue(group, image="send", delay="10m")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^retries_delay is whole seconds or a timedelta, and not 0\.5\.$"):
+        client.enqueue(group, image="send", retries_delay=0.5)  # type: ignore[arg-type]
+    assert list(client.list(group)) == []
+    with pytest.raises(TypeError, match=r"and not Job: the id of a job is job\.id\.$"):
+        client.wait(group, client.enqueue(group, image="send"))  # type: ignore[arg-type]
+
+
 def test_a_text_that_cannot_be_sent(client: Client, group: str) -> None:
     """Half a surrogate pair, as odd file names have it, is refused by the name of its field; no job is made."""
     words = r"^jobs\[1\]\.payload is no Unicode text: it has the character '\\udc80'\.$"

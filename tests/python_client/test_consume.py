@@ -117,6 +117,15 @@ def test_leases_end_their_thread(client: Client) -> None:
     assert threading.active_count() == before
 
 
+def test_one_image_may_be_a_text(client: Client, group: str) -> None:
+    """The name of one image needs no list; a lease of 0 s is refused, and is not the default of the broker."""
+    client.enqueue_many(group, [{"image": "other"}, {"image": "send"}])
+    with client.consume(group, images="send") as jobs, next(jobs) as job:
+        assert job.image == "send"
+    with client.consume(group, lease_s=0) as jobs, pytest.raises(Invalid, match=r"^lease must be"):
+        next(jobs)
+
+
 @pytest.mark.parametrize(("names", "images"), [(("",), ()), (("mail", ""), ()), ((), ("",))])
 def test_an_empty_name_is_not_every_name(client: Client, names: tuple[str, ...], images: tuple[str, ...]) -> None:
     """A group or image that is an empty text, as an unset variable gives it, is refused before anything is taken."""

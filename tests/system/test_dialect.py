@@ -98,3 +98,14 @@ def test_dialect_that_does_not_exist(titan: Callable[..., Program]) -> None:
     program = titan("broker", "--dialect", "2017")
     assert program.wait() == 2
     assert program.says("'--dialect'.*It must be empty or 2016")
+
+
+def test_list_of_brokers_says_which_one_speaks_the_dialect(brokers: Brokers, titan: Callable[..., Program]) -> None:
+    """`titan broker list` has the dialect of each broker."""
+    dialects, deadline = {}, time.monotonic() + LIMIT_S
+    while len(dialects) < 2 and time.monotonic() < deadline:  # a broker announces itself just after it listens
+        dialects = {one["address"]: one["dialect"] for one in ask(f"{brokers.today}/v1/brokers")["brokers"]}
+    assert dialects == {brokers.today: "", brokers.old: "2016"}
+    program = titan("broker", "list", "--broker-url", brokers.today)
+    assert program.wait() == 0
+    assert program.says(f" {brokers.old} +2016 ")

@@ -107,6 +107,25 @@ async def test_an_order_is_carried_out_once(client: Client, monkeypatch: pytest.
     assert done == ["quiet"]
 
 
+async def test_a_second_worker_with_the_name_of_another(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """It says once that there is another one. A worker whose name was used by one that is gone says nothing."""
+
+    def worker(host: str, since: str) -> AnnounceLoop:
+        said = Announcement(name="w1", host=host, since=since)
+        return AnnounceLoop(client, lambda: said, lambda _: None, lambda _: None)
+
+    gone, first, second = worker("old", "2026-01-01"), worker("one", "2026-01-02"), worker("two", "2026-01-03")
+    await gone.announce_once()
+    for _ in range(5):
+        await first.announce_once()
+    assert not caplog.messages
+    for _ in range(3):
+        await second.announce_once()
+        await first.announce_once()
+    (said,) = caplog.messages
+    assert said.startswith("another worker, on one, has the name w1 too: ")
+
+
 async def test_a_broker_that_knows_no_workers(client: Client, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker without a list of workers, or one that refuses to have this one on it, still gives it jobs."""
 

@@ -4,16 +4,16 @@ import errno
 import os
 import subprocess
 import tempfile
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import msgspec
 import pytest
 
-from broker.core.errors import Invalid, StoreUnavailable, TitanError
+from broker.core.errors import Invalid, LimitReached, StoreUnavailable, TitanError
 from tests.worker.watching import open_files
 from titan.errors import BrokerUnavailable
 from worker.daemon import linux
-from worker.daemon.backoff import Backoff, is_passing, resend
+from worker.daemon.backoff import Backoff, Outage, is_passing, resend
 from worker.jobs.output import Output
 from worker.settings import WorkerSettings, job_environment
 
@@ -135,19 +135,65 @@ def test_waits_double_with_jitter_and_respect_retry_after() -> None:
 
 
 def test_one_line_an_outage(caplog: pytest.LogCaptureFixture) -> None:
-    """The log has a line when an outage begins and one when it ends."""
+    """The log has a line when an outage begins and one when it ends, whichever loops of the worker notice it."""
     caplog.set_level("INFO")
-    backoff = Backoff("renewing leases")
-    for _ in range(3):
+    outage = Outage()
+    leases, jobs = Backoff("renewing leases", outage), Backoff("asking for jobs", outage)
+    for backoff in (leases, jobs, leases):
         backoff.failed(BrokerUnavailable("It is away."))
-    assert backoff.is_failing
-    backoff.succeeded()
-    backoff.succeeded()
-    assert not backoff.is_failing
+    assert leases.is_failing
+    for backoff in (jobs, leases, leases):
+        backoff.succeeded()
+    assert not leases.is_failing
     assert caplog.messages == [
         "renewing leases: It is away; trying again until it works",
-        "renewing leases: works again after 3 failures",
+        "the broker answers again after 0 s",
     ]
+
+
+def test_an_outage_ends_for_a_loop_that_failed(caplog: pytest.LogCaptureFixture) -> None:
+    """A call that never failed does not end an outage: a part of the store may be away."""
+    caplog.set_level("INFO")
+    outage = Outage()
+    heartbeat, jobs = Backoff("the heartbeat", outage), Backoff("asking for jobs", outage)
+    for _ in range(2):
+        heartbeat.failed(StoreUnavailable())
+        jobs.succeeded()
+    assert len(caplog.messages) == 1
+
+
+def test_a_limit_is_the_trouble_of_one_loop(caplog: pytest.LogCaptureFixture) -> None:
+    """An error that other calls do not meet has its own lines."""
+    caplog.set_level("INFO")
+    outage = Outage()
+    heartbeat, jobs = Backoff("the heartbeat", outage), Backoff("asking for jobs", outage)
+    jobs.failed(BrokerUnavailable("It is away."))
+    heartbeat.failed(LimitReached("There are too many."))
+    heartbeat.succeeded()
+    assert caplog.messages[1:] == [
+        "the heartbeat: There are too many; trying again until it works",
+        "the heartbeat: works again after 1 failure",
+    ]
+
+
+async def test_an_outage_that_a_call_leaves_is_told_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A call that is given up does not hide the next outage."""
+    monkeypatch.setattr("worker.daemon.backoff._FIRST_S", 0)
+    outage = Outage()
+    for last in (Invalid("Not so."), BrokerUnavailable("It is away.")):
+        call = AsyncMock(side_effect=[BrokerUnavailable("It is away."), last])
+        with pytest.raises(type(last)):
+            await resend("uploading a log", call, 2, outage)
+    assert caplog.messages == ["uploading a log: It is away; trying again until it works"] * 2
+    caplog.clear()
+    jobs = Backoff("asking for jobs", outage)
+    jobs.failed(BrokerUnavailable("It is away."))
+    with pytest.raises(BrokerUnavailable):
+        await resend("uploading a log", AsyncMock(side_effect=BrokerUnavailable), 1, outage)
+    jobs.failed(BrokerUnavailable("It is away."))
+    assert len(caplog.messages) == 1
 
 
 async def test_resend_only_what_passes(monkeypatch: pytest.MonkeyPatch) -> None:

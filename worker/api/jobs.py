@@ -7,9 +7,10 @@ from broker.core.states import Status
 from broker.models.history import History
 from broker.models.jobs import Job, JobsWrapper, JobWrapper, NewJob
 from broker.models.why import Explanation
-from titan.calls import group_path, job_path, jobs_path
+from titan import calls
+from titan.calls import Query, group_path, job_path
 from worker.api.fields import set_fields
-from worker.http_session import HttpSession, Query
+from worker.http_session import HttpSession
 
 
 class JobCalls(HttpSession):
@@ -17,49 +18,47 @@ class JobCalls(HttpSession):
 
     async def enqueue(self, group: str, jobs: Sequence[NewJob], key: str = "") -> list[Job]:
         """Enqueue all jobs or none. With a `key` the same call may be repeated for 24 h and enqueues once."""
-        body = {"jobs": [set_fields(job) for job in jobs]}
-        return (await self.request_json("POST", jobs_path(group), JobsWrapper, body, key=key)).jobs
+        request = calls.enqueue_fields(group, [set_fields(job) for job in jobs], key).request
+        return (await self.ask(request, JobsWrapper)).jobs
 
     async def show(self, group: str, job_id: str) -> Job:
         """One job."""
-        return (await self.request_json("GET", job_path(group, job_id), JobWrapper)).job
+        return (await self.ask(calls.get(group, job_id).request, JobWrapper)).job
 
     async def find(self, job_id: str) -> Job:
         """A job in whichever group."""
-        return (await self.request_json("GET", f"/jobs/{quote(job_id, safe='')}", JobWrapper)).job
+        return (await self.get(f"/jobs/{quote(job_id, safe='')}", JobWrapper)).job
 
     async def history(self, group: str, job_id: str) -> History:
         """What happened to the job."""
-        return await self.request_json("GET", f"{job_path(group, job_id)}/history", History)
+        return await self.get(f"{job_path(group, job_id)}/history", History)
 
     async def why(self, group: str, job_id: str = "") -> Explanation:
         """Why the job does not run; without an id, why the first queued job of the group does not."""
-        return await self.request_json(
-            "GET", f"{job_path(group, job_id) if job_id else group_path(group)}/why", Explanation
-        )
+        return await self.get(f"{job_path(group, job_id) if job_id else group_path(group)}/why", Explanation)
 
     async def look(self, group: str, filters: Query) -> JobsWrapper:
         """A page of the jobs that pass: `filters` are parameters of a list, such as ("image", "send").
 
         It may have few jobs, or none, and still a cursor; `looked` and `of` say how many jobs were read.
         """
-        return await self.request_json("GET", jobs_path(group), JobsWrapper, query=filters)
+        return await self.ask(calls.page(group, filters).request, JobsWrapper)
 
     async def cancel(self, group: str, job_id: str) -> Job:
         """Cancel the job; its worker is notified within 2 s."""
-        return (await self.request_json("POST", f"{job_path(group, job_id)}/cancel", JobWrapper)).job
+        return (await self.ask(calls.cancel(group, job_id).request, JobWrapper)).job
 
     async def retry(self, group: str, job_id: str) -> Job:
         """Create a job that repeats a finished one; the new job."""
-        return (await self.request_json("POST", f"{job_path(group, job_id)}/retry", JobWrapper)).job
+        return (await self.ask(calls.retry(group, job_id).request, JobWrapper)).job
 
     async def promote(self, group: str, job_id: str) -> Job:
         """Queue a delayed job now."""
-        return (await self.request_json("POST", f"{job_path(group, job_id)}/promote", JobWrapper)).job
+        return (await self.ask(calls.promote(group, job_id).request, JobWrapper)).job
 
     async def remove(self, group: str, job_id: str) -> None:
         """Delete a finished job and its log."""
-        await self.request_headers("DELETE", job_path(group, job_id))
+        await self.answer(calls.delete(group, job_id).request)
 
     async def list(  # the last method: after it `list` would no longer be the type
         self,
@@ -77,7 +76,5 @@ class JobCalls(HttpSession):
         """
         order = "desc" if newest_first else "asc"
         query: Query = [("n", n), ("created_after", created_after), ("cursor", cursor), ("order", order)]
-        page = await self.request_json(
-            "GET", jobs_path(group), JobsWrapper, query=[*query, *(("status", status) for status in statuses)]
-        )
+        page = await self.look(group, [*query, *(("status", status) for status in statuses)])
         return page.jobs, page.cursor or ""

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from broker.models.jobs import Job, JobWrapper
-from titan.calls import job_path
+from titan import calls
 from worker.http_session import HttpSession
 from worker.responses import decode_answer
 
@@ -28,8 +28,8 @@ class LogCalls(HttpSession):
 
         `is_more`: it is the first part of the log of a running job; the whole log follows later.
         """
-        query = [("more", 1)] if is_more else []
-        async with self.stream("POST", f"{job_path(group, job_id)}/log", content, query=query, lease=lease) as answer:
+        request = calls.write_log(group, job_id, content, lease, is_more=is_more).request
+        async with self.stream(request) as answer:
             return decode_answer(await answer.read(), JobWrapper, str(answer.url)).job
 
     async def read_log(
@@ -39,8 +39,8 @@ class LogCalls(HttpSession):
 
         Raises NotFound without a log, and BrokerSilent if the answer breaks off.
         """
-        query = [("tail", "" if tail is None else tail), ("start", start or "")]
-        async with self.stream("GET", f"{job_path(group, job_id)}/log", query=query, pause_s=self.timeout_s) as answer:
+        request = calls.log(group, job_id, tail, start=start).request
+        async with self.stream(request, self.timeout_s) as answer:
             async for piece in answer.content.iter_chunked(_PIECE_BYTES):
                 yield piece
 
@@ -53,6 +53,6 @@ class LogCalls(HttpSession):
         They begin at position `start`, or with the last `tail` lines. A broker that stops ends them earlier. Raises
         BrokerSilent after a minute without a piece, or if the answer breaks off: follow again from that position.
         """
-        query = [("follow", 1), ("tail", "" if tail is None else tail), ("start", start or "")]
-        async with self.stream("GET", f"{job_path(group, job_id)}/log", query=query, pause_s=_FOLLOW_PAUSE_S) as answer:
+        request = calls.log(group, job_id, tail, start=start, is_followed=True).request
+        async with self.stream(request, _FOLLOW_PAUSE_S) as answer:
             yield int(answer.headers.get("Titan-Log-Start", start)), answer.content.iter_any()

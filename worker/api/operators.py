@@ -6,7 +6,7 @@ from broker.models.audit import AuditWrapper
 from broker.models.brokers import BrokersWrapper
 from broker.models.bulk import Bulk, BulksWrapper, BulkWrapper, NewBulk
 from broker.models.workers import Order, Worker, WorkersWrapper, WorkerWrapper
-from titan.calls import group_path
+from titan.calls import JSON, Request, group_path
 from worker.api.fields import set_fields
 from worker.http_session import HttpSession
 
@@ -16,39 +16,40 @@ class OperatorCalls(HttpSession):
 
     async def workers(self, n: int = 50, cursor: str = "") -> tuple[list[Worker], str]:
         """A page of the workers, and the cursor of the next page; "" is the end."""
-        page = await self.request_json("GET", "/workers", WorkersWrapper, query=[("n", n), ("cursor", cursor)])
+        page = await self.get("/workers", WorkersWrapper, [("n", n), ("cursor", cursor)])
         return page.workers, page.cursor or ""
 
     async def worker(self, name: str) -> Worker:
         """One worker as it last announced itself."""
-        return (await self.request_json("GET", f"/workers/{quote(name, safe='')}", WorkerWrapper)).worker
+        return (await self.get(f"/workers/{quote(name, safe='')}", WorkerWrapper)).worker
 
     async def order(self, name: str, order: Order) -> Worker:
         """Order a worker to be quiet, to resume or to drain; it gets the order within 2 s."""
-        path = f"/workers/{quote(name, safe='')}/order"
-        return (await self.request_json("POST", path, WorkerWrapper, {"order": order})).worker
+        request = Request("POST", f"/workers/{quote(name, safe='')}/order", {"order": order})
+        return (await self.ask(request, WorkerWrapper)).worker
 
     async def brokers(self, n: int = 50, cursor: str = "") -> BrokersWrapper:
         """A page of the brokers of the store, with the layout of the store."""
-        return await self.request_json("GET", "/brokers", BrokersWrapper, query=[("n", n), ("cursor", cursor)])
+        return await self.get("/brokers", BrokersWrapper, [("n", n), ("cursor", cursor)])
 
     async def bulk(self, group: str, given: NewBulk, key: str = "") -> Bulk:
         """Begin a bulk; the broker carries it out. With a `key` the same call may be repeated."""
-        body = set_fields(given)
-        return (await self.request_json("POST", f"{group_path(group)}/bulk", BulkWrapper, body, key=key)).bulk
+        headers = JSON | ({"Idempotency-Key": key} if key else {})
+        request = Request("POST", f"{group_path(group)}/bulk", set_fields(given), headers=headers)
+        return (await self.ask(request, BulkWrapper)).bulk
 
     async def bulks(self, n: int = 50, cursor: str = "") -> BulksWrapper:
         """A page of the bulks, the newest first."""
-        return await self.request_json("GET", "/bulk", BulksWrapper, query=[("n", n), ("cursor", cursor)])
+        return await self.get("/bulk", BulksWrapper, [("n", n), ("cursor", cursor)])
 
     async def show_bulk(self, bulk_id: str) -> Bulk:
         """One bulk."""
-        return (await self.request_json("GET", f"/bulk/{quote(bulk_id, safe='')}", BulkWrapper)).bulk
+        return (await self.get(f"/bulk/{quote(bulk_id, safe='')}", BulkWrapper)).bulk
 
     async def stop_bulk(self, bulk_id: str) -> Bulk:
         """Stop a bulk."""
-        return (await self.request_json("DELETE", f"/bulk/{quote(bulk_id, safe='')}", BulkWrapper)).bulk
+        return (await self.ask(Request("DELETE", f"/bulk/{quote(bulk_id, safe='')}"), BulkWrapper)).bulk
 
     async def audit(self, n: int = 50, cursor: str = "") -> AuditWrapper:
         """A page of the audit, the newest act first."""
-        return await self.request_json("GET", "/audit", AuditWrapper, query=[("n", n), ("cursor", cursor)])
+        return await self.get("/audit", AuditWrapper, [("n", n), ("cursor", cursor)])

@@ -19,6 +19,7 @@ from titan.errors import SpeaksDialect
 from worker.client import Client
 from worker.credentials import credentials_of
 from worker.daemon import parent_watch
+from worker.daemon.backoff import Outage
 from worker.daemon.deliveries import Deliveries, Delivery, Event
 from worker.daemon.loops.announce import AnnounceLoop
 from worker.daemon.loops.dequeue import NextLoop
@@ -96,9 +97,10 @@ class Worker:
         self._loops: asyncio.TaskGroup | None = None
         self._dispatcher: asyncio.Task[None] | None = None
         self._deliveries = Deliveries(settings.concurrency)
-        self._uploads = LogUploads(client, on_event)
-        self._next = NextLoop(client, self._deliveries, self._uploads, settings, tables, self._start)
-        self._finish = FinishLoop(client, self._deliveries, self._uploads, on_event, self._name)
+        self._outage = Outage()
+        self._uploads = LogUploads(client, on_event, self._outage)
+        self._next = NextLoop(client, self._deliveries, self._uploads, settings, tables, self._start, self._outage)
+        self._finish = FinishLoop(client, self._deliveries, self._uploads, on_event, self._name, self._outage)
         self._stuck = StuckLoop(self._deliveries, settings.kill_after_s, self._abandon)
         self._has_closed = False
         self._since = rfc3339(int(time.time() * 1000))
@@ -168,13 +170,16 @@ class Worker:
             Client(self._settings.broker_url, timeout_s=timeout_s, **credentials) as client,
             asyncio.TaskGroup() as loops,
         ):
-            touch = TouchLoop(client, self._deliveries, lease_s, self._on_event, job_loop, self._settings.kill_after_s)
+            touch = TouchLoop(
+                client, self._deliveries, lease_s, self._on_event, job_loop, self._settings.kill_after_s, self._outage
+            )
             loops.create_task(touch.run())
             announce = AnnounceLoop(
                 client,
                 self._current_announcement,
                 lambda order: job_loop.call_soon_threadsafe(orders[order]),
                 touch.handle_orders,
+                self._outage,
             )
             loops.create_task(announce.run())
 

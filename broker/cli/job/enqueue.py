@@ -23,13 +23,27 @@ from titan.errors import BrokerUnavailable
 from worker.client import Client
 
 
+class _EnqueueCommand(TitanCommand):
+    """`titan job enqueue`. An argument too many is the image or the payload, so the error says how these are given."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments. Raises UsageError."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if "extra argument" not in error.message:
+                raise
+            text = f"{error.message}. The image is given with --image, and the payload with --payload."
+            raise click.UsageError(text, ctx) from error
+
+
 @example(
     "titan job enqueue mail --image hello --payload 'to: ann'",
     "pg_dump shop | titan job enqueue backup --image store --payload-file - --max-retries 3",
     "titan job enqueue report --image nightly --at 'tomorrow 09:00' --timeout 2h",
     "titan job enqueue mail --ndjson jobs.ndjson --key import-7 --quiet",
 )
-@click.command(cls=TitanCommand)
+@click.command(cls=_EnqueueCommand)
 @group_argument
 @option("--image", help="Name of the program that runs the job; the default is the image of the group.")
 @option("--payload", help="Input of the job: any text.")

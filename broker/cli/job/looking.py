@@ -1,5 +1,7 @@
 """`titan job why`, `history` and `find`: for people who ask what became of a job."""
 
+import re
+
 import click
 
 from broker.cli.client_options import id_argument, option, with_broker
@@ -10,6 +12,7 @@ from broker.cli.moments import wide_option
 from broker.cli.options import example
 from broker.cli.output import listing, show_json
 from broker.cli.reasons import show_explanation
+from broker.models.fields import JOB_ID
 from broker.models.history import JobEvent
 from worker.client import Client
 
@@ -57,11 +60,18 @@ async def history(client: Client, names: tuple[str, ...], *, as_json: bool) -> N
 @with_broker
 async def find(client: Client, job_id: str, *, full: bool, as_json: bool) -> None:
     """Show a job as `titan job show` does, in whichever group it is."""
+    _check_id(job_id)
     found = await client.find(job_id)
     if as_json:
         show_json({"job": job_json(found)})
     else:
         await tell_story(client, found, is_full=full)
+
+
+def _check_id(text: str) -> None:
+    """Raise UsageError for what is no id of a job, such as the name of a group."""
+    if re.fullmatch(JOB_ID, text) is None:
+        raise click.UsageError(f"{text} is no id of a job: an id has 16 letters and digits.")
 
 
 async def _found(client: Client, names: tuple[str, ...]) -> tuple[str, str]:
@@ -70,6 +80,7 @@ async def _found(client: Client, names: tuple[str, ...]) -> tuple[str, str]:
         raise click.UsageError("Give an id, or a group and an id.")
     if len(names) == 2:
         return names[0], names[1]
+    _check_id(names[0])
     return (await client.find(names[0])).group_name, names[0]
 
 

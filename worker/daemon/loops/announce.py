@@ -15,13 +15,20 @@ import msgspec
 from broker.core.errors import Invalid, TitanError
 from broker.models.workers import EVERY_S, Announcement, Order, Orders
 from worker.client import Client
-from worker.daemon.backoff import Backoff
+from worker.daemon.backoff import Backoff, Outage
 
 _LAST_S = 1.0
 _PAUSE_S = 0.4
 """The longest pause between two calls, so that a flood of cancels costs little, s."""
 _NEWER = (frozenset({"since", "finished", "failed"}), frozenset({"groups", "images", "since", "finished", "failed"}))
 """Fields that older brokers do not know: first those of brokers before totals, then those before the dashboard."""
+
+_LOOKS = 3
+"""How often it looks for another worker with the same name, between its first heartbeats."""
+_NAMESAKE = (
+    "another worker, on %.255s, has the name %.255s too: only one of them is listed, and an order may reach "
+    "either; give each its own --name"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -35,13 +42,15 @@ class AnnounceLoop:
         announcement: Callable[[], Announcement],
         carry_out: Callable[[Order], object],
         handle_orders: Callable[[Orders], object],
+        outage: Outage | None = None,
     ) -> None:
         self._client = client
         self._announcement = announcement
         self._carry_out = carry_out
         self._handle_orders = handle_orders
-        self._backoff = Backoff("the heartbeat", max_s=EVERY_S)
+        self._backoff = Backoff("the heartbeat", outage, max_s=EVERY_S)
         self._done = 0
+        self._heartbeats = 0
         self._seen = ""
 
     async def run(self) -> None:
@@ -58,12 +67,15 @@ class AnnounceLoop:
 
     async def announce_once(self) -> float:
         """Announce once, and carry out a new order; how long to wait until the next call, in s."""
+        if 0 < self._heartbeats <= _LOOKS:
+            await self._look_for_namesake()
         try:
             orders = await self._announce(self._current_announcement(), round(EVERY_S), self._seen)
         except TitanError as error:
             return self._backoff.failed(error)
         self._backoff.succeeded()
         self._handle_orders(orders)
+        self._heartbeats += 1
         self._seen = orders.seen or ""
         if orders.order and orders.number != self._done:
             _log.warning("ordered to %s", orders.order)
@@ -82,6 +94,17 @@ class AnnounceLoop:
                 if refused.fields not in _NEWER[-1]:
                     raise
         return await self._client.announce(announcement, wait_s, seen, _NEWER[-1])
+
+    async def _look_for_namesake(self) -> None:
+        """Warn once of another worker with this name, which has announced itself since this one did."""
+        own = self._announcement()
+        try:
+            found = await self._client.worker(own.name)
+        except TitanError:  # the token may not look, or the broker is older
+            return
+        if found.since and found.since != own.since:
+            self._heartbeats = _LOOKS
+            _log.warning(_NAMESAKE, found.host, own.name)
 
     def _current_announcement(self) -> Announcement:
         return msgspec.structs.replace(self._announcement(), done=self._done)

@@ -10,7 +10,7 @@ from broker.models.fields import MAX_JOBS
 from broker.models.jobs import Job
 from titan.errors import SpeaksDialect
 from worker.client import Client
-from worker.daemon.backoff import Backoff
+from worker.daemon.backoff import Backoff, Outage
 from worker.daemon.deliveries import Deliveries
 from worker.daemon.loops.upload_logs import LogUploads
 from worker.settings import WorkerSettings
@@ -33,6 +33,7 @@ class NextLoop:
         settings: WorkerSettings,
         tables: Tables,
         start: Callable[[Job], None],
+        outage: Outage | None = None,
     ) -> None:
         self._client = client
         self._deliveries = deliveries
@@ -42,7 +43,7 @@ class NextLoop:
         self._start = start
         slots = settings.concurrency
         self._max_jobs = min(MAX_JOBS, slots if slots < _MANY_SLOTS else slots // 2)
-        self._backoff = Backoff("asking for jobs")
+        self._backoff = Backoff("asking for jobs", outage)
         self._has_answered = False
 
     async def run(self) -> None:

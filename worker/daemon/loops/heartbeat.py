@@ -15,7 +15,7 @@ from broker.models.fields import MAX_JOBS
 from broker.models.results import Problem
 from broker.models.workers import Orders
 from worker.client import Client
-from worker.daemon.backoff import Backoff
+from worker.daemon.backoff import Backoff, Outage
 from worker.daemon.deliveries import Deliveries, Delivery, Event
 from worker.jobs.outcome import Dropped, Failed
 
@@ -42,6 +42,7 @@ class TouchLoop:
         on_event: Callable[[Event], None],
         job_loop: asyncio.AbstractEventLoop,
         kill_after_s: float = 0.0,
+        outage: Outage | None = None,
     ) -> None:
         self._client = client
         self._deliveries = deliveries
@@ -53,7 +54,7 @@ class TouchLoop:
         self._stop_grace_s = Orders().stop_grace_s
         self._is_grace_known = False
         self._is_due = asyncio.Event()
-        self._backoff = Backoff("renewing leases", max_s=self._every_s)
+        self._backoff = Backoff("renewing leases", outage, max_s=self._every_s)
 
     async def run(self) -> None:
         """Run until cancelled."""

@@ -14,7 +14,7 @@ from broker.models.results import Outcome as Answer
 from broker.models.results import Problem
 from broker.models.workers import Receipt
 from worker.client import Client
-from worker.daemon.backoff import is_passing, resend
+from worker.daemon.backoff import Outage, is_passing, resend
 from worker.daemon.deliveries import Deliveries, Delivery, Event
 from worker.daemon.loops.upload_logs import LogUploads
 from worker.host import host_name
@@ -45,12 +45,14 @@ class FinishLoop:
         uploads: LogUploads,
         on_event: Callable[[Event], None],
         worker: str,
+        outage: Outage | None = None,
     ) -> None:
         self._client = client
         self._deliveries = deliveries
         self._uploads = uploads
         self._on_event = on_event
         self._worker = worker
+        self._outage = outage
         self._reports: list[Report] = []
         self._has_reports = asyncio.Event()
         self._replaced: set[Delivery] = set()
@@ -88,7 +90,7 @@ class FinishLoop:
             return
         items = [_item(delivery, outcome, self._receipt(delivery, outcome)) for delivery, outcome in reports]
         try:
-            answers = await resend("reporting outcomes", partial(self._client.finish, items))
+            answers = await resend("reporting outcomes", partial(self._client.finish, items), outage=self._outage)
         except (*_REJECTIONS, *_ENCODING_ERRORS) as error:
             if len(reports) > 1:  # find out which one it is
                 for report in reports:
@@ -124,7 +126,7 @@ class FinishLoop:
             self._client.release, job.group_name, job.id, delivery.lease, delay_s=outcome.delay_s, receipt=receipt
         )
         try:
-            await resend("releasing a job", release)
+            await resend("releasing a job", release, outage=self._outage)
         except (*_REJECTIONS, *_ENCODING_ERRORS) as error:
             if self._replace(delivery, _rejection(error).message):
                 return

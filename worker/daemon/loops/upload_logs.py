@@ -10,7 +10,7 @@ from typing import Any
 from broker.core.errors import TitanError
 from broker.core.states import FINISHED
 from worker.client import Client
-from worker.daemon.backoff import resend
+from worker.daemon.backoff import Outage, resend
 from worker.daemon.deliveries import Deliveries, Delivery, Event
 
 _MAX_UPLOADS = 4
@@ -28,9 +28,10 @@ _log = logging.getLogger(__name__)
 class LogUploads:
     """Uploads in the background, a few at once. A failed upload is repeated, then abandoned; the job stays as it is."""
 
-    def __init__(self, client: Client, on_event: Callable[[Event], None]) -> None:
+    def __init__(self, client: Client, on_event: Callable[[Event], None], outage: Outage | None = None) -> None:
         self._client = client
         self._on_event = on_event
+        self._outage = outage
         self._free_slots = asyncio.Semaphore(_MAX_UPLOADS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._streams: set[asyncio.Task[None]] = set()
@@ -107,7 +108,7 @@ class LogUploads:
     async def _send(self, delivery: Delivery) -> None:
         async with self._free_slots, delivery.log_lock:
             try:
-                await resend("uploading a log", partial(self._upload, delivery), tries=_TRIES)
+                await resend("uploading a log", partial(self._upload, delivery), _TRIES, self._outage)
             except (TitanError, TimeoutError) as error:
                 _log.warning("job %s: its log could not be stored: %.4096r", delivery.job.id, str(error))
             else:

@@ -9,12 +9,11 @@ from titan import calls
 from titan.async_consuming import AsyncConsumer
 from titan.async_session import AsyncSession
 from titan.attempts import Attempts, LogWaiting, Waiting
+from titan.configured import ConfiguredClient
 from titan.errors import NotFound, TitanError
 from titan.jobs import NewJob
-from titan.settings import client_settings
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator, Iterable, Sequence
     from datetime import datetime
     from types import TracebackType
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(ConfiguredClient):
     """A client of a broker for one event loop. As an async context manager it closes itself.
 
         async with AsyncClient("http://127.0.0.1:8080", token="…") as client:
@@ -34,18 +33,7 @@ class AsyncClient:
     The arguments, methods and errors are those of `Client`. It needs the package aiohttp.
     """
 
-    def __init__(
-        self,
-        url: str | Sequence[str] | None = None,
-        *,
-        token: str | None = None,
-        ca_file: str = "",
-        cert_file: str = "",
-        tls: ssl.SSLContext | None = None,
-        timeout_s: float = 10.0,
-        retries: int = 5,
-    ) -> None:
-        self._settings = client_settings(url, token, tls, ca_file, cert_file, timeout_s, retries)
+    def _open(self) -> None:
         self._session: AsyncSession | None = None
 
     async def __aenter__(self) -> AsyncClient:
@@ -154,14 +142,15 @@ class AsyncClient:
             await asyncio.sleep(pause_s)
 
     def consume(
-        self, *groups: str, images: Sequence[str] = (), n: int = 1, lease_s: int = 30, wait_s: int = 20
+        self, *groups: str, images: str | Sequence[str] = (), n: int = 1, lease_s: int = 30, wait_s: int = 20
     ) -> AsyncConsumer:
-        """Take jobs of these groups, or of all, and of these images, or of all. See `AsyncConsumer`.
+        """Take jobs of these groups, or of all, and of this image, these, or all. See `AsyncConsumer`.
 
         `n`: how many jobs to take at once. `lease_s`: after how many seconds a job goes back to its queue when this
         process dies; until then its lease is renewed. `wait_s`: how long one call waits for a job, 0 to 30 s.
         """
-        return AsyncConsumer(self._do, self._send, groups, images, n, lease_s, wait_s)
+        call = calls.next_jobs(groups, images, n, wait_s, lease_s)
+        return AsyncConsumer(self._do, self._send, call, lease_s)
 
     async def list(  # the last method: after it `list` would no longer be the type
         self,
@@ -204,7 +193,4 @@ class AsyncClient:
         """Send a request once. The first one opens the session."""
         if self._session is None:
             self._session = await AsyncSession(self._settings).__aenter__()
-        limits = self._session.total_limit(request.extra_s)
-        arguments = (request.method, request.target, request.body, (), request.headers, limits)
-        async with self._session.send(*arguments) as answer:
-            return calls.Answer(await answer.read(), answer.headers, str(answer.url))
+        return await self._session.answer(request)

@@ -36,6 +36,7 @@ class AsyncDelivery:
         self.job = job
         self.lost = ""
         """Why the job is no longer held: it was cancelled, its timeout ended, or its lease did. "" while it is held."""
+        self._held = (job.group_name, job.id, job.lease)
         self._do = do
         self._forget = forget
         self._is_reported = False
@@ -63,19 +64,19 @@ class AsyncDelivery:
 
     async def succeed(self) -> None:
         """Report a success."""
-        await self._report(calls.succeed(self.job))
+        await self._report(calls.succeed(*self._held))
 
     async def fail(self, reason: str = "", error: str = "") -> None:
         """Report a failure: a word for programs, at most 256 characters, and a text for people, at most 4,096."""
-        await self._report(calls.fail(self.job, reason, error))
+        await self._report(calls.fail(*self._held, **calls.failure(reason, error)))
 
     async def release(self, delay: Seconds = 0) -> None:
         """Return the job to its queue, after a delay if given. The delivery is not counted."""
-        await self._report(calls.release(self.job, delay))
+        await self._report(calls.release(*self._held, delay=delay))
 
     async def write_log(self, text: str) -> None:
         """Store the log of the job in place of an earlier one."""
-        await self._do(calls.write_log(self.job.group_name, self.job.id, text, self.job.lease))
+        await self._do(calls.write_log(self.job.group_name, self.job.id, calls.utf8(text).encode(), self.job.lease))
 
     async def _fail_by(self, error: Exception) -> None:
         if self.is_held:
@@ -107,12 +108,10 @@ class AsyncConsumer:
     As an async context manager it releases jobs that were taken and not begun. See `Consumer`.
     """
 
-    def __init__(
-        self, do: Do, send: Send, groups: Sequence[str], images: Sequence[str], n: int, lease_s: int, wait_s: int
-    ) -> None:
+    def __init__(self, do: Do, send: Send, call: calls.Call[list[Job]], lease_s: int) -> None:
         self._do = do
         self._send = send
-        self._call = calls.next_jobs(groups, images, n, wait_s, lease_s)
+        self._call = call
         self._pause_s = lease_s / 3
         self._waiting: deque[AsyncDelivery] = deque()
         self._held: dict[str, AsyncDelivery] = {}
@@ -204,7 +203,7 @@ class AsyncConsumer:
 
     async def _touch(self, held: Sequence[AsyncDelivery]) -> None:
         try:
-            outcomes = await self._do(calls.touch([delivery.job for delivery in held]))
+            outcomes = await self._do(calls.touch([calls.held(delivery.job) for delivery in held]))
         except TitanError as error:
             _log.warning("the leases of %d jobs are not renewed: %s", len(held), error)
             return

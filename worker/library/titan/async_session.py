@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import ssl
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
 
 from titan.addresses import ARGUMENTS, Names, explain_other_protocol, explain_unanswered, explain_unconnected
 from titan.answers import refusal
+from titan.calls import Answer, Request, encode
 from titan.dialect import check_dialect
 from titan.errors import BrokerSilent, BrokerUnavailable, BrokerUnreachable, SpeaksDialect, StoreUnavailable
 from titan.settings import CONNECT_S, ClientSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator
     from types import TracebackType
 
 _UNCONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ssl.SSLError)
@@ -36,6 +37,11 @@ class AsyncSession:
         self._connections = connections
         self._answered: set[int] = set()
         self._current = 0
+
+    @staticmethod
+    def encode(body: object) -> bytes:
+        """The body of a request as JSON. A subclass may have structs as bodies."""
+        return encode(body)
 
     async def __aenter__(self) -> AsyncSession:
         self._session = aiohttp.ClientSession(
@@ -59,29 +65,25 @@ class AsyncSession:
         """The limit of a stream: it may take any time, but may not pause for so long."""
         return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=pause_s)
 
+    async def answer(self, request: Request) -> Answer:
+        """The whole answer to a request, below 300."""
+        async with self.send(request, self.total_limit(request.extra_s)) as answer:
+            return Answer(await answer.read(), answer.headers, str(answer.url))
+
     @asynccontextmanager
     async def send(
-        self,
-        method: str,
-        target: str,
-        content: bytes | AsyncIterator[bytes] | None,
-        query: Iterable[tuple[str, str | int]],
-        headers: Mapping[str, str],
-        limits: aiohttp.ClientTimeout,
-        *,
-        may_pause: bool = False,
+        self, request: Request, limits: aiohttp.ClientTimeout, *, may_pause: bool = False
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer to a request, below 300. `target`: the path below /v1, encoded.
+        """The answer to a request, below 300, to be read.
 
         With `may_pause` an answer that pauses or breaks off raises BrokerSilent.
         """
         current, may_break = self._current, False
-        url = URL(f"{self._settings.urls[current]}/v1{target}", encoded=True)
-        params = [(name, str(value)) for name, value in query if value != ""]
-        arguments: dict[str, Any] = {"params": params} if params else {}
+        url = URL(f"{self._settings.urls[current]}/v1{request.target}", encoded=True)
+        content = request.text if request.body is None else self.encode(request.body)
         try:
             async with self._session.request(
-                method, url, data=content, headers=headers, timeout=limits, allow_redirects=False, **arguments
+                request.method, url, data=content, headers=request.headers, timeout=limits, allow_redirects=False
             ) as answer:
                 self._answered.add(current)
                 check_dialect(answer.headers, self._settings.urls[current])

@@ -60,9 +60,12 @@ class Attempts:
         return backoff_s(self._failures, error)
 
 
-def backoff_s(failures: int, error: TitanError) -> float:
-    """How long to wait after this many failures in a row, s; never shorter than the broker asks for."""
-    longest_s = min(_LONGEST_S, _FIRST_S * 2.0 ** min(failures - 1, 16))
+def backoff_s(failures: int, error: TitanError, first_s: float = _FIRST_S, most_s: float = _LONGEST_S) -> float:
+    """How long to wait after this many failures in a row, s; never shorter than the broker asks for.
+
+    It doubles from `first_s` up to `most_s`, with jitter.
+    """
+    longest_s = min(most_s, first_s * 2.0 ** min(failures - 1, 16))
     return (error.retry_after_s or 0) + random.uniform(longest_s / 2, longest_s)  # noqa: S311 -- no secret
 
 

@@ -1,12 +1,12 @@
-"""The calls of the API: for each the request, how to read its answer, and whether it may be sent again.
+"""The calls about jobs: for each the request, how to read its answer, and whether it may be sent again.
 
-Nothing here sends anything: `Client` and `AsyncClient` do.
+Nothing here sends anything. `Client` and `AsyncClient` do, and the client of the worker and of the command line, which
+reads the answers as structs of its own.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -22,10 +22,11 @@ T = TypeVar("T")
 Query = Iterable["tuple[str, str | int]"]
 AnyNewJob = Union[NewJob, Mapping[str, Any]]
 
-_HALF_PAIR = re.compile("[\ud800-\udfff]")
 _LOST = frozenset({"wrong_state", "lease_lost", "not_found"})
 MAX_JOBS = 1000
 """The most jobs in one call."""
+MAX_REASON, MAX_ERROR = 256, 4096
+"""The most characters of a reason and of an error."""
 JSON = {"Content-Type": "application/json"}
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
@@ -47,7 +48,10 @@ class Request(NamedTuple):
 
     method: str
     target: str
-    body: bytes | None = None
+    body: object = None
+    """What is sent as JSON."""
+    text: Any = None
+    """What is sent in place of JSON: bytes, or for `AsyncSession` an asynchronous iterator of them."""
     headers: Mapping[str, str] = JSON
     extra_s: float = 0.0
     """How long the broker may wait before it answers, s: a long poll."""
@@ -95,19 +99,23 @@ def job_path(group: str, job_id: str) -> str:
     return f"{jobs_path(group)}/{_segment(job_id, NotFound())}"
 
 
-def enqueue(group: str, jobs: Sequence[AnyNewJob], key: str = "", *, is_durable: bool = False) -> Call[list[Job]]:
+def enqueue(group: str, jobs: Iterable[AnyNewJob], key: str = "", *, is_durable: bool = False) -> Call[list[Job]]:
     """Enqueue up to 1,000 jobs, all or none. It always has an Idempotency-Key, so a repeat enqueues nothing twice.
 
     Raises Invalid for a text that is no Unicode text.
     """
-    fields = [_new_job(job) for job in jobs]
-    headers = {**JSON, "Idempotency-Key": key or uuid.uuid4().hex}
-    query = [("durable", 1)] if is_durable else []
-    try:
-        body = _encode({"jobs": fields})
-    except UnicodeEncodeError:
-        raise _no_text(fields) from None
-    return Call(Request("POST", _target(jobs_path(group), query), body, headers), _read_jobs)
+    fields = [(job if isinstance(job, NewJob) else NewJob(**job)).to_json() for job in jobs]
+    for number, job in enumerate(fields):
+        for name, value in job.items():
+            _check_text(f"jobs[{number}].{name}", value)
+    return enqueue_fields(group, fields, key or uuid.uuid4().hex, is_durable=is_durable)
+
+
+def enqueue_fields(group: str, jobs: Sequence[object], key: str = "", *, is_durable: bool = False) -> Call[list[Job]]:
+    """The same for jobs as the API has them. Without a key it may not be repeated."""
+    path = target(jobs_path(group), [("durable", 1 if is_durable else "")])
+    headers = {**JSON, **({"Idempotency-Key": key} if key else {})}
+    return Call(Request("POST", path, {"jobs": jobs}, headers=headers), _read_jobs, may_repeat=bool(key))
 
 
 def batches(jobs: Iterable[AnyNewJob]) -> Iterator[list[AnyNewJob]]:
@@ -124,17 +132,16 @@ def get(group: str, job_id: str) -> Call[Job]:
 
 def page(group: str, query: Query) -> Call[Page]:
     """A page of the jobs of a group."""
-    return Call(Request("GET", _target(jobs_path(group), query)), _read_page)
+    return Call(Request("GET", target(jobs_path(group), query)), _read_page)
 
 
 def list_query(
     statuses: str | Sequence[str], created_after: datetime | None, others: Mapping[str, str | int], n: int
 ) -> list[tuple[str, str | int]]:
     """The parameters of a list."""
-    words = [statuses] if isinstance(statuses, str) else list(statuses)
     time = [("created_after", created_after.astimezone().isoformat())] if created_after else []
     given = [(name, value) for name, value in others.items() if value != ""]
-    return [("n", n), *(("status", word) for word in words), *time, *given]
+    return [("n", n), *(("status", word) for word in _several(statuses)), *time, *given]
 
 
 def cancel(group: str, job_id: str) -> Call[Job]:
@@ -157,71 +164,115 @@ def delete(group: str, job_id: str) -> Call[None]:
     return Call(Request("DELETE", job_path(group, job_id)), _read_nothing, done=(NotFound,))
 
 
-def log(group: str, job_id: str, tail: int | None = None) -> Call[str]:
-    """The log of a job, or its last lines. Bytes that are not UTF-8 are replaced."""
-    query = [("tail", "" if tail is None else tail)]
-    return Call(Request("GET", _target(f"{job_path(group, job_id)}/log", query)), _read_text)
+def log(group: str, job_id: str, tail: int | None = None, *, start: int = 0, is_followed: bool = False) -> Call[str]:
+    """The log of a job: from byte `start` on, or its last lines. Bytes that are not UTF-8 are replaced.
+
+    `is_followed`: the answer continues while the log grows.
+    """
+    query = [("follow", 1 if is_followed else ""), ("tail", "" if tail is None else tail), ("start", start or "")]
+    return Call(Request("GET", target(f"{job_path(group, job_id)}/log", query)), _read_text)
 
 
-def write_log(group: str, job_id: str, text: str, lease: str = "") -> Call[Job]:
-    """Store the log of a job in place of an earlier one."""
+def write_log(group: str, job_id: str, text: object, lease: str = "", *, is_more: bool = False) -> Call[Job]:
+    """Store the log of a job in place of an earlier one. `text`: see `Request.text`.
+
+    `is_more`: it is the first part of the log of a running job; the whole log follows later.
+    """
     headers = {**TEXT, **({"Titan-Lease": lease} if lease else {})}
-    request = Request("POST", f"{job_path(group, job_id)}/log", _utf8(text).encode(), headers)
-    return Call(request, _read_job)
+    path = target(f"{job_path(group, job_id)}/log", [("more", 1 if is_more else "")])
+    return Call(Request("POST", path, text=text, headers=headers), _read_job)
 
 
-def next_jobs(groups: Sequence[str], images: Sequence[str], n: int, wait_s: int, lease_s: int) -> Call[list[Job]]:
+def next_jobs(
+    groups: Sequence[str], images: str | Sequence[str], n: int, wait_s: int, lease_s: int | None
+) -> Call[list[Job]]:
     """Up to n jobs to run now. It is not repeated: the jobs of a lost answer come again when their leases end.
 
-    Raises Invalid for an empty name, which would mean every group or image.
+    `lease_s` None: the default of the broker. Raises Invalid for an empty name, which would mean every group or image.
     """
+    images = _several(images)
     for field, names in (("group", groups), ("image", images)):
         if "" in names:
             raise Invalid(f"A name of {field} is empty. Leave it out to take jobs of every {field}.", fields=field)
-    query: list[tuple[str, str | int]] = [("n", n), ("wait", wait_s), ("lease", lease_s)]
+    query: list[tuple[str, str | int]] = [("n", n), ("wait", wait_s), ("lease", "" if lease_s is None else lease_s)]
     query += [("group", group) for group in groups] + [("image", image) for image in images]
-    return Call(Request("GET", _target("/jobs", query), extra_s=wait_s), _read_jobs, may_repeat=False)
+    return Call(Request("GET", target("/jobs", query), extra_s=wait_s), _read_jobs, may_repeat=False)
 
 
-def touch(jobs: Sequence[Job]) -> Call[list[str]]:
-    """Renew the leases of up to 1,000 jobs; for each of them "", or why it is no longer held."""
-    items = [{"group_name": job.group_name, "id": job.id, "lease": job.lease} for job in jobs]
-    return Call(Request("POST", "/jobs/touch", _encode({"jobs": items})), _read_outcomes)
+def touch(items: Sequence[object]) -> Call[list[str]]:
+    """Renew the leases of up to 1,000 jobs, as `held` has them; for each of them "", or why it is no longer held."""
+    return Call(Request("POST", "/jobs/touch", {"jobs": items}), _read_outcomes)
 
 
-def succeed(job: Job) -> Call[Job]:
+def held(job: Job) -> dict[str, str]:
+    """A job that this process holds, for `touch`."""
+    return {"group_name": job.group_name, "id": job.id, "lease": job.lease}
+
+
+def succeed(group: str, job_id: str, lease: str = "") -> Call[Job]:
     """Report a success."""
-    body = {"lease": job.lease} if job.lease else {}
-    return Call(Request("POST", f"{job_path(job.group_name, job.id)}/success", _encode(body)), _read_job)
+    return _report(group, job_id, "success", lease, {})
 
 
-def fail(job: Job, reason: str, error: str) -> Call[Job]:
-    """Report a failure, with a word for programs and a text for people; too long ones are cut."""
-    fields = {"reason": _utf8(reason)[:256], "error": _utf8(error)[:4096], "lease": job.lease}
-    body = {name: value for name, value in fields.items() if value}
-    return Call(Request("POST", f"{job_path(job.group_name, job.id)}/error", _encode(body)), _read_job)
+def fail(group: str, job_id: str, lease: str = "", *, reason: str = "", error: str = "") -> Call[Job]:
+    """Report a failure, with a word for programs and a text for people."""
+    fields = {"reason": reason, "error": error}
+    return _report(group, job_id, "error", lease, {name: text for name, text in fields.items() if text})
 
 
-def release(job: Job, delay: Seconds = 0) -> Call[Job]:
-    """Give a job back to its queue; the delivery is not counted."""
-    body = {"delay": whole_seconds(delay), **({"lease": job.lease} if job.lease else {})}
-    request = Request("POST", f"{job_path(job.group_name, job.id)}/release", _encode(body))
-    return Call(request, _read_job, may_repeat=False)
+def failure(reason: str, error: str) -> dict[str, str]:
+    """The arguments of `fail` for any texts: what is too long, or cannot be sent, must not prevent a report."""
+    return {"reason": utf8(reason)[:MAX_REASON], "error": utf8(error)[:MAX_ERROR]}
 
 
-def _new_job(job: AnyNewJob) -> dict[str, Any]:
-    return (job if isinstance(job, NewJob) else NewJob(**job)).to_json()
+def release(group: str, job_id: str, lease: str = "", *, delay: Seconds = 0, receipt: object = None) -> Call[Job]:
+    """Give a job back to its queue, after a delay if given; the delivery is not counted."""
+    fields = {"delay": whole_seconds(delay), **({} if receipt is None else {"receipt": receipt})}
+    return _report(group, job_id, "release", lease, fields, may_repeat=False)
 
 
-def _no_text(jobs: Sequence[Mapping[str, Any]]) -> Invalid:
-    """The error for jobs of which one has half a surrogate pair, as texts from odd file names do."""
-    texts = ((f"jobs[{number}].{name}", str(text)) for number, job in enumerate(jobs) for name, text in job.items())
-    part, half = next((part, half) for part, text in texts for half in _HALF_PAIR.findall(text))
-    return Invalid(f"{part} is no Unicode text: it has the character {half!a}.", fields=part)
+def target(path: str, query: Query) -> str:
+    """The path with a query. A parameter without a value is left out."""
+    given = [(name, value) for name, value in query if value != ""]
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def encode(body: object) -> bytes:
+    """The body of a request as JSON."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def utf8(text: str) -> str:
+    """The text, with what cannot be sent escaped: a report must not fail because of it."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _report(
+    group: str, job_id: str, verb: str, lease: str, fields: Mapping[str, object], *, may_repeat: bool = True
+) -> Call[Job]:
+    """Report a job, by the delivery with this lease if there is one."""
+    body = {**fields, **({"lease": lease} if lease else {})}
+    return Call(Request("POST", f"{job_path(group, job_id)}/{verb}", body), _read_job, may_repeat=may_repeat)
+
+
+def _several(texts: str | Sequence[str]) -> Sequence[str]:
+    """Several texts, or the only one."""
+    return [texts] if isinstance(texts, str) else texts
+
+
+def _check_text(part: str, value: object) -> None:
+    """Raise Invalid for a text with half a surrogate pair, as texts from odd file names have."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise Invalid(f"{part} is no Unicode text: it has the character {half!a}.", fields=part) from None
 
 
 def _segment(text: str, refusal: TitanError) -> str:
-    """A text as a part of a path. Raises the refusal for one that would change the path."""
+    """A text as a part of a path. Raises the refusal for one that would change the path, and TypeError."""
+    if not isinstance(text, str):
+        raise TypeError(f"A group and an id are texts, and not {type(text).__name__}: the id of a job is job.id.")
     try:
         quoted = quote(text, safe="")
     except UnicodeEncodeError:
@@ -229,20 +280,6 @@ def _segment(text: str, refusal: TitanError) -> str:
     if quoted in {"", ".", ".."}:
         raise refusal
     return quoted
-
-
-def _target(path: str, query: Query) -> str:
-    given = [(name, value) for name, value in query if value != ""]
-    return f"{path}?{urlencode(given)}" if given else path
-
-
-def _encode(body: object) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _utf8(text: str) -> str:
-    """The text, with what cannot be sent escaped: a report must not fail because of it."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _read_job(answer: Answer) -> Job:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from titan import calls
 from titan.attempts import Attempts, LogWaiting, Waiting
+from titan.configured import ConfiguredClient
 from titan.connections import Connections
 from titan.consuming import Consumer
 from titan.errors import NotFound, TitanError
 from titan.jobs import NewJob
-from titan.settings import client_settings
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from types import TracebackType
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Client:
+class Client(ConfiguredClient):
     """A client of a broker. It may be used by several threads, and as a context manager, which closes it.
 
         with Client("http://127.0.0.1:8080", token="…") as client:
@@ -43,18 +42,7 @@ class Client:
     Every method raises a class of `titan.errors` with the text of the broker. ValueError: an argument is invalid.
     """
 
-    def __init__(
-        self,
-        url: str | Sequence[str] | None = None,
-        *,
-        token: str | None = None,
-        ca_file: str = "",
-        cert_file: str = "",
-        tls: ssl.SSLContext | None = None,
-        timeout_s: float = 10.0,
-        retries: int = 5,
-    ) -> None:
-        self._settings = client_settings(url, token, tls, ca_file, cert_file, timeout_s, retries)
+    def _open(self) -> None:
         self._connections = Connections(self._settings)
 
     def __enter__(self) -> Client:
@@ -159,14 +147,15 @@ class Client:
             time.sleep(pause_s)
 
     def consume(
-        self, *groups: str, images: Sequence[str] = (), n: int = 1, lease_s: int = 30, wait_s: int = 20
+        self, *groups: str, images: str | Sequence[str] = (), n: int = 1, lease_s: int = 30, wait_s: int = 20
     ) -> Consumer:
-        """Take jobs of these groups, or of all, and of these images, or of all. See `Consumer`.
+        """Take jobs of these groups, or of all, and of this image, these, or all. See `Consumer`.
 
         `n`: how many jobs to take at once. `lease_s`: after how many seconds a job goes back to its queue when this
         process dies; until then its lease is renewed. `wait_s`: how long one call waits for a job, 0 to 30 s.
         """
-        return Consumer(self._do, Connections(self._settings), groups, images, n, lease_s, wait_s)
+        call = calls.next_jobs(groups, images, n, wait_s, lease_s)
+        return Consumer(self._do, Connections(self._settings), call, lease_s)
 
     def list(  # the last method: after it `list` would no longer be the type
         self,

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from titan.addresses import explain_other_protocol, explain_unanswered, explain_unconnected
 from titan.answers import refusal
-from titan.calls import Answer, Request
+from titan.calls import Answer, Request, encode
 from titan.dialect import check_dialect
 from titan.errors import BrokerUnavailable, BrokerUnreachable, Stopping, StoreUnavailable
 from titan.settings import CONNECT_S, ClientSettings
@@ -96,13 +96,14 @@ class Connections:
         parts = urlsplit(url)
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
         headers = {**self._settings.headers, **request.headers}
+        body = request.text if request.body is None else encode(request.body)
         with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it read everything
-            connection.request(request.method, target, request.body, headers)
+            connection.request(request.method, target, body, headers)
         answer = connection.getresponse()
-        body = answer.read()
+        content = answer.read()
         if answer.will_close:
             connection.close()
-        return answer.status, answer.headers, body
+        return answer.status, answer.headers, content
 
     def _connect(self, current: int) -> HTTPConnection:
         base_url = self._settings.urls[current]

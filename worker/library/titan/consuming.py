@@ -41,6 +41,7 @@ class Delivery:
         self.job = job
         self.lost = ""
         """Why the job is no longer held: it was cancelled, its timeout ended, or its lease did. "" while it is held."""
+        self._held = (job.group_name, job.id, job.lease)
         self._do = do
         self._forget = forget
         self._is_reported = False
@@ -68,19 +69,19 @@ class Delivery:
 
     def succeed(self) -> None:
         """Report a success."""
-        self._report(calls.succeed(self.job))
+        self._report(calls.succeed(*self._held))
 
     def fail(self, reason: str = "", error: str = "") -> None:
         """Report a failure: a word for programs, at most 256 characters, and a text for people, at most 4,096."""
-        self._report(calls.fail(self.job, reason, error))
+        self._report(calls.fail(*self._held, **calls.failure(reason, error)))
 
     def release(self, delay: Seconds = 0) -> None:
         """Give the job back to its queue, after a delay if given. The delivery is not counted."""
-        self._report(calls.release(self.job, delay))
+        self._report(calls.release(*self._held, delay=delay))
 
     def write_log(self, text: str) -> None:
         """Store the log of the job in place of an earlier one."""
-        self._do(calls.write_log(self.job.group_name, self.job.id, text, self.job.lease))
+        self._do(calls.write_log(self.job.group_name, self.job.id, calls.utf8(text).encode(), self.job.lease))
 
     def _fail_by(self, error: Exception) -> None:
         if self.is_held:
@@ -113,22 +114,13 @@ class Consumer:
     another thread or a signal handler: the loop then ends after the job that runs.
     """
 
-    def __init__(
-        self,
-        do: Do,
-        polling: Connections,
-        groups: Sequence[str],
-        images: Sequence[str],
-        n: int,
-        lease_s: int,
-        wait_s: int,
-    ) -> None:
+    def __init__(self, do: Do, polling: Connections, call: calls.Call[list[Job]], lease_s: int) -> None:
         self._do = do
         self._polling = polling
         self._waiting: deque[Delivery] = deque()
         self._leases = Leases(do, lease_s)
         self._is_stopped = False
-        self._call = calls.next_jobs(groups, images, n, wait_s, lease_s)
+        self._call = call
 
     def __enter__(self) -> Consumer:
         return self
@@ -235,7 +227,7 @@ class Leases:
 
     def _touch(self, held: Sequence[Delivery]) -> None:
         try:
-            outcomes = self._do(calls.touch([delivery.job for delivery in held]))
+            outcomes = self._do(calls.touch([calls.held(delivery.job) for delivery in held]))
         except TitanError as error:
             _log.warning("the leases of %d jobs are not renewed: %s", len(held), error)
             return

@@ -49,7 +49,7 @@ class NewJob:
             "payload": payload_text(self.payload),
             "priority": self.priority,
             "max_retries": self.max_retries,
-            **{name: None if value is None else whole_seconds(value) for name, value in durations.items()},
+            **{name: None if value is None else whole_seconds(value, name) for name, value in durations.items()},
         }
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -126,9 +126,13 @@ def payload_text(payload: Any) -> str | None:
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
 
 
-def whole_seconds(duration: Seconds) -> int:
-    """A duration in whole seconds, rounded up."""
-    return math.ceil(duration.total_seconds()) if isinstance(duration, timedelta) else duration
+def whole_seconds(duration: Seconds, name: str = "delay") -> int:
+    """A duration in whole seconds, rounded up. Raises TypeError with the name for what is neither."""
+    if isinstance(duration, timedelta):
+        return math.ceil(duration.total_seconds())
+    if not isinstance(duration, int):
+        raise TypeError(f"{name} is whole seconds or a timedelta, and not {duration!r}.")
+    return duration
 
 
 def _moment(text: str) -> datetime:

@@ -13,6 +13,7 @@ CHAPTERS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "Operate",
         (
             "operate",
+            "run-a-broker",
             "install",
             "configure",
             "secure",

@@ -106,12 +106,12 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
             ge=0,
             le=3600,
             description="How long after its timeout a job with a short lease may still be touched, while its "
-            "consumer stops it and reports, in s; the same at all brokers.",
+            "consumer stops it and reports, in seconds; the same at all brokers.",
         ),
     ] = 15.0
-    store_timeout_s: Annotated[float, Meta(gt=0, le=60, description="How long the store may take to answer, in s.")] = (
-        1.0
-    )
+    store_timeout_s: Annotated[
+        float, Meta(gt=0, le=60, description="How long the store may take to answer, in seconds.")
+    ] = 1.0
     store_connections: Annotated[int, Meta(ge=1, le=10_000, description="Connections to the store at most.")] = 64
     max_in_progress: Annotated[
         int, Meta(ge=1, description="Requests in progress at most; above it new work is answered 503.")
@@ -127,7 +127,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         bool, Meta(description="Whether a start is refused when the store's settings can lose jobs.")
     ] = False
     durable_limit_s: Annotated[
-        float, Meta(gt=0, le=30, description="How long an enqueue with durable=1 may take in all, in s.")
+        float, Meta(gt=0, le=30, description="How long an enqueue with durable=1 may take in all, in seconds.")
     ] = 1.5
     durable_replicas: Annotated[
         int, Meta(ge=0, le=100, description="On how many replicas' disks jobs of durable=1 must be, too.")
@@ -174,9 +174,9 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     max_idempotency_key_length: Annotated[
         int, Meta(ge=1, le=1000, description="Characters of an Idempotency-Key at most.")
     ] = 255
-    idempotency_ttl_s: Annotated[int, Meta(ge=1, description="How long an Idempotency-Key is remembered, in s.")] = (
-        86_400
-    )
+    idempotency_ttl_s: Annotated[
+        int, Meta(ge=1, description="How long an Idempotency-Key is remembered, in seconds.")
+    ] = 86_400
     max_connections: Annotated[
         int,
         Meta(
@@ -186,22 +186,26 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         ),
     ] = 10_000
     tls_handshake_timeout_s: Annotated[
-        float, Meta(gt=0, le=600, description="How long a client's TLS handshake may take in all, in s.")
+        float, Meta(gt=0, le=600, description="How long a client's TLS handshake may take in all, in seconds.")
     ] = 10.0
     head_timeout_s: Annotated[
-        float, Meta(gt=0, description="How long the head of a connection's first request may take to come, in s.")
+        float, Meta(gt=0, description="How long the head of a connection's first request may take to come, in seconds.")
     ] = 15.0
     body_timeout_s: Annotated[
-        float, Meta(gt=0, description="How long a body, or a client that reads a response, may pause, in s.")
+        float, Meta(gt=0, description="How long a body, or a client that reads a response, may pause, in seconds.")
     ] = 30.0
-    json_timeout_s: Annotated[float, Meta(gt=0, description="How long a JSON body may take in all, in s.")] = 60.0
-    log_timeout_s: Annotated[float, Meta(gt=0, description="How long a log may take to come in all, in s.")] = 900.0
-    keepalive_timeout_s: Annotated[float, Meta(gt=0, description="How long an idle connection is kept, in s.")] = 75.0
+    json_timeout_s: Annotated[float, Meta(gt=0, description="How long a JSON body may take in all, in seconds.")] = 60.0
+    log_timeout_s: Annotated[float, Meta(gt=0, description="How long a log may take to come in all, in seconds.")] = (
+        900.0
+    )
+    keepalive_timeout_s: Annotated[
+        float, Meta(gt=0, description="How long an idle connection is kept, in seconds.")
+    ] = 75.0
     drain_delay_s: Annotated[
-        float, Meta(ge=0, le=300, description="How long a stopping broker, no longer ready, still listens, in s.")
+        float, Meta(ge=0, le=300, description="How long a stopping broker, no longer ready, still listens, in seconds.")
     ] = 0.0
     shutdown_grace_s: Annotated[
-        float, Meta(ge=0, description="How long requests in progress may take at a stop, in s.")
+        float, Meta(ge=0, description="How long requests in progress may take at a stop, in seconds.")
     ] = 25.0
     log_level: Annotated[
         str, Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")

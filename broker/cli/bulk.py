@@ -139,7 +139,7 @@ def _show(shown: Bulk, *, as_json: bool) -> None:
 
 
 @example("titan bulk list")
-@click.command("list", cls=TitanCommand)
+@click.command("list", cls=TitanCommand, short_help="List the bulks of the last 7 days.")
 @option("-n", "--n", default=50, type=click.IntRange(1, MAX_JOBS), show_default=True, help="Maximum number of bulks.")
 @option("--all", "every", is_flag=True, envvar="TITAN_BULK_LIST_ALL", help="List all bulks, without a limit.")
 @option("--cursor", default="", help="Continue an earlier list at its end.")

@@ -21,7 +21,7 @@ _SPANS: dict[Window, str] = {"1h": "the last hour", "24h": "the last 24 hours"}
 
 
 @example("titan group stats mail", "titan group stats mail --window 24h")
-@click.command(cls=TitanCommand)
+@click.command(cls=TitanCommand, short_help="Show a group's jobs and times over a period.")
 @click.argument("group", metavar="[GROUP]", default="")
 @option(
     "--window",

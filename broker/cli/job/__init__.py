@@ -32,7 +32,7 @@ def job() -> None:
 
 
 @example("titan job show mail 0hYjB6dJb7Pq2Xk9", "titan job show --raw mail 0hYjB6dJb7Pq2Xk9")
-@click.command(epilog=EXIT_CODES, cls=TitanCommand)
+@click.command(epilog=EXIT_CODES, cls=TitanCommand, short_help="Show one job, its attempts and its runs.")
 @group_argument
 @id_argument
 @option("--full", is_flag=True, help="Show the whole payload.")

@@ -29,7 +29,7 @@ from worker.client import Client
     "titan job enqueue report --image nightly --at 'tomorrow 09:00' --timeout 2h",
     "titan job enqueue mail --ndjson jobs.ndjson --key import-7 --quiet",
 )
-@click.command(cls=TitanCommand)
+@click.command(cls=TitanCommand, short_help="Enqueue one job, or many with --ndjson.")
 @group_argument
 @option("--image", help="Name of the program that runs the job; the default is the image of the group.")
 @option("--payload", help="Input of the job: any text.")

@@ -50,7 +50,7 @@ async def history(client: Client, names: tuple[str, ...], *, as_json: bool) -> N
 
 
 @example("titan job find 0hYjB6dJb7Pq2Xk9")
-@click.command(epilog=EXIT_CODES, cls=TitanCommand)
+@click.command(epilog=EXIT_CODES, cls=TitanCommand, short_help="Show a job of any group by its id.")
 @id_argument
 @option("--full", is_flag=True, help="Show the whole payload.")
 @wide_option

@@ -28,6 +28,7 @@ _LAST_PAUSE_S = 5.0
     epilog="Exit codes: 0 all succeeded; 1 the last attempt of a job failed, or it was cancelled or does not exist; "
     "2 wrong usage; 3 the broker cannot be reached; 124 the timeout ended; 130 Ctrl-C; 141 the reader is gone.",
     cls=TitanCommand,
+    short_help="Wait until jobs are finished.",
 )
 @group_argument
 @ids_argument

@@ -24,9 +24,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "job": CommandEntry("broker.cli.job", "job", "Enqueue, list, show, wait for, retry and cancel jobs; read logs."),
     "bulk": CommandEntry("broker.cli.bulk", "bulk", "Retry, cancel, delete or promote all jobs that match."),
     "group": CommandEntry("broker.cli.group", "group", "List, show, set, pause and resume groups."),
-    "audit": CommandEntry(
-        "broker.cli.audit", "audit", "List who did what: cancels, retries, deletions, settings, logins."
-    ),
+    "audit": CommandEntry("broker.cli.audit", "audit", "List who did what: cancels, retries, settings, logins."),
     "token": CommandEntry("broker.cli.token", "token", "Make, list and revoke tokens of clients and workers."),
     "context": CommandEntry("broker.cli.context", "context", "Name brokers, and choose the one that commands call."),
     "completion": CommandEntry("broker.cli.completion", "completion", "Print what completes commands in a shell."),

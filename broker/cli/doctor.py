@@ -13,10 +13,17 @@ from broker.cli.options import example, json_option
 from broker.cli.output import is_terminal, listing
 from broker.cli.safe_text import line as clean
 from broker.cli.store_options import existing_store, names_store, store_options
+from broker.cli.table import BAD, GOOD, WAITS, Column
 from broker.diagnostics.doctor import look
 from broker.models.doctor import DoctorLine
 
-_COLUMNS = ("about", "state", "found", "what to do")
+_SHORT = (
+    Column("about"),
+    Column("state", styles={"ok": GOOD, "wrong": BAD, "unknown": WAITS}),
+    Column("found", can_cut=True),
+)
+"""The columns on a terminal, where the advice is text below the table."""
+_COLUMNS = (*_SHORT, Column("what to do"))
 
 
 @example(
@@ -47,9 +54,10 @@ def doctor(
     urls = addresses(broker_url)
     lines = run(_lines(context)) if not urls or names_store(context) else []
     lines += run(_lines_of_brokers(urls, token, tls))
-    with listing("lines", _COLUMNS, _cells, as_json=as_json) as shown:
+    is_short = is_terminal() and not as_json
+    with listing("lines", _SHORT if is_short else _COLUMNS, _cells, as_json=as_json) as shown:
         shown.show(lines)
-    if is_terminal() and not as_json:
+    if is_short:
         _show_advice(lines)
     context.exit(1 if any(line.state == "wrong" for line in lines) else 0)
 

@@ -16,7 +16,7 @@ from broker.cli.moments import when, wide_option
 from broker.cli.options import example, settings_from, settings_options
 from broker.cli.output import listing, page, show_json
 from broker.cli.process_setup import prepare_to_serve
-from broker.cli.table import Column
+from broker.cli.table import GOOD, WAITS, Column
 from broker.core import timestamps
 from broker.core.errors import TitanError
 from broker.models.fields import MAX_JOBS
@@ -34,7 +34,7 @@ from worker.table.table import read_table
 _COLUMNS = (
     Column("name", can_cut=True),
     Column("host", drop=5, can_cut=True),
-    Column("state", styles={"working": "green", "quiet": "magenta", "draining": "magenta"}),
+    Column("state", styles={"working": GOOD, "quiet": WAITS, "draining": WAITS}),
     Column("order", drop=3),
     Column("busy"),
     Column("groups", drop=1, can_cut=True, most=40),

@@ -67,7 +67,7 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     ] = ()
     concurrency: Annotated[int, Meta(ge=1, le=1000, description="Jobs that run at once at most.")] = 4
     lease_s: Annotated[
-        int, Meta(ge=1, le=86_400, description="Lease on a running job, in seconds; touched after each third of it.")
+        int, Meta(ge=1, le=86_400, description="Lease of a running job, in seconds. It is renewed after each third.")
     ] = 30
     wait_s: Annotated[int, Meta(ge=0, le=30, description="How long one call waits for a job, in seconds.")] = 20
     grace_s: Annotated[

@@ -49,7 +49,7 @@ def doctor(
     """Check the store: version, persistence, eviction, memory, clock, replicas, sentinels, partitions, reaper.
 
     Each line is ok, or has advice. The exit code is 1 when something is wrong. With --broker-url it checks the way to
-    the broker too; then the store is left out unless one is named, or is in the data folder.
+    the broker too. Then it checks a store only if one is named, or if the data folder has one.
     """
     urls = addresses(broker_url)
     lines = run(_lines(context)) if not urls or names_store(context) else []

@@ -56,7 +56,7 @@ async def history(client: Client, names: tuple[str, ...], *, as_json: bool) -> N
 @wide_option
 @with_broker
 async def find(client: Client, job_id: str, *, full: bool, as_json: bool) -> None:
-    """Show a job as `titan job show` does, in whichever group it is."""
+    """Show a job as `titan job show` does, without naming its group."""
     found = await client.find(job_id)
     if as_json:
         show_json({"job": job_json(found)})

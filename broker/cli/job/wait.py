@@ -51,8 +51,8 @@ async def wait(
 ) -> int:
     """Wait until jobs are finished, and print each one when it finishes.
 
-    A job that failed and has a retry is not finished: the exit code is that of its last attempt.
-    When the broker or the store is unavailable after the first answer, it keeps waiting.
+    A failed job that has a retry is not finished: the command waits for its last attempt, and exits by that.
+    If the broker or the store becomes unavailable after the first answer, it keeps waiting.
     """
     waiting = dict.fromkeys(job_ids)
     code = 0

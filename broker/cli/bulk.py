@@ -78,8 +78,8 @@ def _action(action: Action, summary: str, *examples: str) -> click.Command:
 
     run.__doc__ = (
         f"{summary}\n\nWithout --status it acts on jobs that are {default}{others}. First it counts the jobs that "
-        "match and asks, then it shows its progress. After Ctrl-C the bulk continues at the broker; `titan bulk show ID` "
-        "shows it, and `titan bulk stop ID` stops it."
+        "match and asks, then it shows its progress. After Ctrl-C the bulk continues at the broker; `titan bulk "
+        "show ID` shows it, and `titan bulk stop ID` stops it."
     )
     run.__name__ = action
     return example(*examples)(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 import click
 import pytest
 
-from broker.cli.quantities import ByteSize, Duration, Moment, PastMoment
+from broker.cli.quantities import ByteSize, Duration, Moment, PastMoment, nearest
 from tests.cli.live import Titan
 
 
@@ -117,6 +117,28 @@ def test_moment_of_a_day() -> None:
     minute = f"{now - timedelta(minutes=2):%H:%M}"
     assert Moment("future").convert(minute, None, None) > now - timedelta(minutes=4)
     assert PastMoment().convert(minute, None, None) < f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@pytest.mark.parametrize(
+    ("toward", "at", "expected"),
+    [
+        ("future", time(1, 33), "2026-12-01T01:33"),
+        ("future", time(23, 0), "2026-11-30T23:00"),
+        ("past", time(1, 33), "2026-11-30T01:33"),
+        ("past", time(23, 0), "2026-11-29T23:00"),
+    ],
+)
+def test_moment_on_the_last_day_of_a_month(toward: str, at: time, expected: str) -> None:
+    """The next time of day may be in the next month."""
+    now = datetime.fromisoformat("2026-11-30T01:36").astimezone()
+    assert nearest(at, now, toward) == datetime.fromisoformat(expected).astimezone()
+
+
+@pytest.mark.parametrize("text", ["9:05", "09:05:30", "9:05pm", "9:05 AM"])
+def test_moment_of_a_day_in_several_ways(text: str) -> None:
+    """Each way to write a time of day is within the next day."""
+    now = datetime.now().astimezone()
+    assert now < Moment("future").convert(text, None, None) <= now + timedelta(days=1, hours=1)
 
 
 @pytest.mark.parametrize("text", ["soon-ish", "2026-13-01", "blue", "25:99", "1", "20", "2026", "tomorrow at 9"])

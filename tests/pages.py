@@ -52,13 +52,15 @@ def _step(part: str) -> Step:
     return Step("\n".join(lines), rest[more.end() :])
 
 
-def run(session: list[Step], folder: Path, port: int) -> list[str]:
-    """Run the commands in one shell in a folder; what each printed. 127.0.0.1:8080 becomes the broker's address.
+def run(session: list[Step], folder: Path, port: int, store_port: int = 6379) -> list[str]:
+    """Run the commands in one shell in a folder; what each printed.
 
-    What they leave running ends with the shell.
+    The pages' ports, 8080 and 6379, are replaced. What the commands leave running ends with the shell.
     """
     script = "".join(f"{step.command}\necho '{_MARK}'\n" for step in session)
-    script = script.replace("./titan ", f'"{sys.executable}" -m broker ').replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+    script = script.replace("./titan ", f'"{sys.executable}" -m broker ')
+    script = re.sub(r"(127\.0\.0\.1:|--port )8080\b", rf"\g<1>{port}", script)
+    script = re.sub(r"\b6379\b", str(store_port), script)
     shell = subprocess.run(
         ["bash", "-s"],
         input=f"trap 'kill $(jobs -p) 2>/dev/null' EXIT\n{script}",

@@ -67,23 +67,24 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     ] = ()
     concurrency: Annotated[int, Meta(ge=1, le=1000, description="Jobs that run at once at most.")] = 4
     lease_s: Annotated[
-        int, Meta(ge=1, le=86_400, description="Lease on a running job, in s; touched after each third of it.")
+        int, Meta(ge=1, le=86_400, description="Lease of a running job, in seconds. It is renewed after each third.")
     ] = 30
-    wait_s: Annotated[int, Meta(ge=0, le=30, description="How long one call waits for a job, in s.")] = 20
+    wait_s: Annotated[int, Meta(ge=0, le=30, description="How long one call waits for a job, in seconds.")] = 20
     grace_s: Annotated[
-        float, Meta(ge=0, le=86_400, description="At a stop: how long running jobs may continue, in s.")
+        float, Meta(ge=0, le=86_400, description="At a stop: how long running jobs may continue, in seconds.")
     ] = 25.0
     kill_after_s: Annotated[
-        float, Meta(ge=0, le=3600, description="At a job's timeout: time between TERM and KILL, in s.")
+        float, Meta(ge=0, le=3600, description="At a job's timeout: time between TERM and KILL, in seconds.")
     ] = 10.0
     give_back_s: Annotated[
-        int, Meta(ge=0, le=86_400, description="Delay of a job that is released because it cannot run here, in s.")
+        int,
+        Meta(ge=0, le=86_400, description="Delay of a job that is released because it cannot run here, in seconds."),
     ] = 30
     keep_log_bytes: Annotated[
         int, Meta(ge=0, description="Output of one job that is kept, half of its head and half of its tail, in bytes.")
     ] = 8 * 1024 * 1024
     stream_s: Annotated[
-        float, Meta(ge=0, le=3600, description="How often a running job's log is sent, in s; 0: only at its end.")
+        float, Meta(ge=0, le=3600, description="How often a running job's log is sent, in seconds; 0: only at its end.")
     ] = 2.0
     log_level: Annotated[
         str, Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")

@@ -156,8 +156,8 @@ def access_of(settings: BrokerSettings) -> Access:
     access = Access(Path(settings.tokens) if settings.tokens else None)
     if access.is_open and not (settings.insecure or is_local(settings.host)):
         raise Exposed(
-            f"Whoever reaches {settings.host or 'any address'} could do everything: give --tokens FILE (titan "
-            "token new makes one), listen on 127.0.0.1, or give --insecure if a proxy before the broker checks "
+            f"Every program that reaches {settings.host or 'any address'} could do everything: give --tokens FILE "
+            "(titan token new makes one), listen on 127.0.0.1, or give --insecure if a proxy before the broker checks "
             "passwords."
         )
     return access

@@ -21,14 +21,10 @@ COMMANDS: dict[str, CommandEntry] = {
     "up": CommandEntry("broker.cli.up", "up", "Run a store, a broker, a worker and sample jobs, to try Titan."),
     "broker": CommandEntry("broker.cli.broker", "broker", "Run a broker (HTTP front end and reaper); list brokers."),
     "worker": CommandEntry("broker.cli.worker", "worker", "Run a worker; list, quiet, resume and drain workers."),
-    "job": CommandEntry(
-        "broker.cli.job", "job", "Enqueue, list, wait for, cancel, retry, promote, delete jobs; read logs."
-    ),
+    "job": CommandEntry("broker.cli.job", "job", "Enqueue, list, show, wait for, retry and cancel jobs; read logs."),
     "bulk": CommandEntry("broker.cli.bulk", "bulk", "Retry, cancel, delete or promote all jobs that match."),
     "group": CommandEntry("broker.cli.group", "group", "List, show, set, pause and resume groups."),
-    "audit": CommandEntry(
-        "broker.cli.audit", "audit", "List who did what: cancels, retries, deletions, settings, logins."
-    ),
+    "audit": CommandEntry("broker.cli.audit", "audit", "List who did what: cancels, retries, settings, logins."),
     "token": CommandEntry("broker.cli.token", "token", "Make, list and revoke tokens of clients and workers."),
     "context": CommandEntry("broker.cli.context", "context", "Name brokers, and choose the one that commands call."),
     "completion": CommandEntry("broker.cli.completion", "completion", "Print what completes commands in a shell."),
@@ -41,9 +37,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "config": CommandEntry("broker.cli.config", "config", "Show each setting, its value and its source."),
     "doctor": CommandEntry("broker.cli.doctor", "doctor", "Check that the store is set up to keep jobs safely."),
     "openapi": CommandEntry("broker.cli.openapi", "openapi", "Print the API as an OpenAPI 3.1 document."),
-    "bench": CommandEntry(
-        "broker.cli.bench", "bench_", "Measure a broker: jobs per second, latency, CPU and memory per job."
-    ),
+    "bench": CommandEntry("broker.cli.bench", "bench_", "Measure a broker: jobs per second, latency, CPU and memory."),
     "test": CommandEntry("broker.cli.test", "test", "Run the tests of a source checkout."),
 }
 

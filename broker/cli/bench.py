@@ -34,7 +34,7 @@ from broker.core.errors import StoreUnavailable
     default=2.0,
     show_default=True,
     type=click.FloatRange(0.1, 60),
-    help="Duration of a step at most, in s.",
+    help="Duration of a step at most, in seconds.",
 )
 @option(
     "--jobs",

@@ -30,7 +30,7 @@ _COLUMNS = ("name", "version", "address", "dialect", "since", "reads", "writes",
 
 
 @example("titan broker list")
-@click.command("list", cls=TitanCommand)
+@click.command("list", cls=TitanCommand, short_help="List the brokers of the store.")
 @wide_option
 @with_broker
 async def list_(client: Client, *, as_json: bool) -> None:

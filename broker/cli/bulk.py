@@ -32,8 +32,8 @@ _DONE = {"retry": "retried", "cancel": "cancelled", "delete": "deleted", "promot
 def bulk() -> None:
     """Retry, cancel, delete or promote all jobs of a group that match.
 
-    The broker carries it out, at most with the given rate, and continues after a crash. Only jobs that exist when it
-    begins are looked at.
+    The broker does the work, at most at the given rate, and continues after a crash. A bulk acts only on jobs that
+    exist when it begins.
     """
 
 
@@ -41,7 +41,13 @@ def bulk_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of the four actions."""
     for decorate in reversed(
         (
-            option("--status", "status", multiple=True, type=click.Choice(STATUSES), help="Only these; repeatable."),
+            option(
+                "--status",
+                "status",
+                multiple=True,
+                type=click.Choice(STATUSES),
+                help="Only jobs in this status; repeatable.",
+            ),
             option("--image", help="Only jobs of this image."),
             option("--reason", help="Only jobs with this reason."),
             option("--cause", help="Only jobs that failed of this cause (titan group failures)."),
@@ -64,16 +70,16 @@ def bulk_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _action(action: Action, summary: str, *examples: str) -> click.Command:
-    takes = ", ".join(TAKES[action])
     default = ", ".join(DEFAULTS[action])
+    others = "" if DEFAULTS[action] == TAKES[action] else f"; --status may name {', '.join(TAKES[action])}"
 
     async def run(client: Client, group: str, *, as_json: bool, **options: Any) -> int:
         return await begin_bulk(client, action, group, options, as_json=as_json)
 
     run.__doc__ = (
-        f"{summary}\n\nIt takes jobs that are {takes}; without --status those that are {default}. First it counts the "
-        "jobs that match, and asks. It shows its progress; when interrupted the bulk continues at the broker: `titan "
-        "bulk show ID`, `titan bulk stop ID`."
+        f"{summary}\n\nWithout --status it acts on jobs that are {default}{others}. First it counts the jobs that "
+        "match and asks, then it shows its progress. After Ctrl-C the bulk continues at the broker; `titan bulk "
+        "show ID` shows it, and `titan bulk stop ID` stops it."
     )
     run.__name__ = action
     return example(*examples)(
@@ -139,7 +145,7 @@ def _show(shown: Bulk, *, as_json: bool) -> None:
 
 
 @example("titan bulk list")
-@click.command("list", cls=TitanCommand)
+@click.command("list", cls=TitanCommand, short_help="List the bulks of the last 7 days.")
 @option("-n", "--n", default=50, type=click.IntRange(1, MAX_JOBS), show_default=True, help="Maximum number of bulks.")
 @option("--all", "every", is_flag=True, envvar="TITAN_BULK_LIST_ALL", help="List all bulks, without a limit.")
 @option("--cursor", default="", help="Continue an earlier list at its end.")

@@ -25,6 +25,8 @@ EXIT_CODES = (
 """The exit codes of all commands. A command that runs others, or that waits, says what it adds."""
 INTERRUPTED = 130
 """128 + SIGINT."""
+_UNCUT = 1000
+"""More letters than a line about a command has."""
 ALIASES = {"success": "succeed", "remove": "delete"}
 """Other spellings of commands, which still work, and are in no help."""
 
@@ -55,6 +57,14 @@ class CommandGroup(click.Group):
         """Write the options, then the commands."""
         write_options(self, ctx, formatter)
         self.format_commands(ctx, formatter)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands. A line that is too long for the terminal continues on the next one, and is never cut."""
+        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        rows = [(name, each.get_short_help_str(_UNCUT)) for name, each in found.items() if each and not each.hidden]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command. A closed or full standard stream never causes a traceback."""

@@ -33,10 +33,13 @@ def context() -> None:
 
     \b
     Each command that calls a broker takes these options:
-      --broker-url URL   the broker; repeatable, the first that can be reached is used
+      --broker-url URL   the broker; repeatable, the first
+                         that can be reached is used
       --token-file FILE  the token; without it TITAN_TOKEN
-      --ca-file FILE     PEM file of the authorities (CAs) that vouch for an https:// broker
-      --cert-file FILE   PEM file of a certificate and its key, for a broker that asks for one
+      --ca-file FILE     PEM file of the authorities (CAs)
+                         that vouch for an https:// broker
+      --cert-file FILE   PEM file of a certificate and its
+                         key, for a broker that asks for one
 
     An option wins, then its variable (TITAN_BROKER_URL, TITAN_TOKEN_FILE, TITAN_CA_FILE, TITAN_CERT_FILE), then the
     context in use. TITAN_CONTEXT names another context for one command. Workers and brokers use no context.

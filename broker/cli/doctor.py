@@ -14,10 +14,17 @@ from broker.cli.options import example, json_option
 from broker.cli.output import is_terminal, listing
 from broker.cli.safe_text import line as clean
 from broker.cli.store_options import existing_store, names_store, store_options
+from broker.cli.table import BAD, GOOD, WAITS, Column
 from broker.diagnostics.doctor import look
 from broker.models.doctor import DoctorLine
 
-_COLUMNS = ("about", "state", "found", "what to do")
+_SHORT = (
+    Column("about"),
+    Column("state", styles={"ok": GOOD, "wrong": BAD, "unknown": WAITS}),
+    Column("found", can_cut=True),
+)
+"""The columns on a terminal, where the advice is text below the table."""
+_COLUMNS = (*_SHORT, Column("what to do"))
 
 
 @example(
@@ -43,7 +50,7 @@ def doctor(
     """Check the store: version, persistence, eviction, memory, clock, replicas, sentinels, partitions, reaper.
 
     Each line is ok, or has advice. The exit code is 1 when something is wrong. With --broker-url it checks the way to
-    the broker too; then the store is left out unless one is named, or is in the data folder. Without any of them it
+    the broker too. Then it checks a store only if one is named, or if the data folder has one. Without any of them it
     checks the broker of TITAN_BROKER_URL, or of the context in use.
     """
     has_store, urls = names_store(context), addresses(broker_url)
@@ -53,9 +60,10 @@ def doctor(
             click.echo(clean(f"No store is named or found here, so the broker is checked: {', '.join(urls)}"), err=True)
     lines = run(_lines(context)) if has_store or not urls else []
     lines += run(_lines_of_brokers(urls, token, tls))
-    with listing("lines", _COLUMNS, _cells, as_json=as_json) as shown:
+    is_short = is_terminal() and not as_json
+    with listing("lines", _SHORT if is_short else _COLUMNS, _cells, as_json=as_json) as shown:
         shown.show(lines)
-    if is_terminal() and not as_json:
+    if is_short:
         _show_advice(lines)
     context.exit(1 if any(line.state == "wrong" for line in lines) else 0)
 

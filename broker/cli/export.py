@@ -59,7 +59,7 @@ def export(
     """Write all groups and jobs of a store as NDJSON, as a backup and for `titan import`.
 
     An export that is cut off continues when the same command is run again. Running jobs are exported as queued, at
-    their rank: where they are imported they run again. Logs of jobs are not in it: copy the log store. The last line
+    their rank: where they are imported they run again. The export has no logs: copy the log store. The last line
     has the numbers of groups and jobs, and a digest that is the same for the same jobs in any store. Exit code 1 when
     jobs are damaged, which `titan check` names.
     """

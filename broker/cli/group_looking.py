@@ -15,7 +15,7 @@ _COLUMNS = ("cause", "jobs", "reason", "error", "first", "last", "newest")
 
 
 @example("titan group why mail")
-@click.command("why", epilog=EXIT_CODES, cls=TitanCommand)
+@click.command("why", epilog=EXIT_CODES, cls=TitanCommand, short_help="Explain why a group's first job does not run.")
 @group_argument
 @with_broker
 async def why_group(client: Client, group: str, *, as_json: bool) -> None:
@@ -27,7 +27,7 @@ async def why_group(client: Client, group: str, *, as_json: bool) -> None:
 
 
 @example("titan group failures mail")
-@click.command(epilog=EXIT_CODES, cls=TitanCommand)
+@click.command(epilog=EXIT_CODES, cls=TitanCommand, short_help="List the causes of a group's failures.")
 @group_argument
 @option(
     "--looks",

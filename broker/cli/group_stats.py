@@ -21,7 +21,7 @@ _SPANS: dict[Window, str] = {"1h": "the last hour", "24h": "the last 24 hours"}
 
 
 @example("titan group stats mail", "titan group stats mail --window 24h")
-@click.command(cls=TitanCommand)
+@click.command(cls=TitanCommand, short_help="Show a group's jobs and times over a period.")
 @click.argument("group", metavar="[GROUP]", default="")
 @option(
     "--window",
@@ -34,8 +34,8 @@ _SPANS: dict[Window, str] = {"1h": "the last hour", "24h": "the last 24 hours"}
 async def stats(client: Client, group: str, *, window: Window, as_json: bool) -> None:
     """Show how many jobs of a group came, ran and failed, and how long they waited and ran.
 
-    Without GROUP: of all groups. Brokers write what they counted each 10 s, and a broker that is killed loses the
-    counts that it has not written. `retried` counts automatic retries.
+    Without GROUP: of all groups. Brokers write their counts every 10 s; a broker that is killed loses the counts since
+    then. `retried` counts automatic retries.
     """
     found = await client.stats(group, window)
     if as_json:

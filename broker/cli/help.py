@@ -32,6 +32,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Logs": ("log_store", "log_level", "keep_log_bytes", "stream_s"),
 }
 """The sections of the settings of a broker and of a worker."""
+_MOST_LETTERS = 50
+"""An option with longer choices has them in its help, which is wrapped, since a narrow terminal would break them."""
 _SERVING = frozenset({"broker", "worker", "up"})
 """Commands of which all options are in sections."""
 
@@ -70,9 +72,12 @@ def _record(option: click.Option, context: click.Context) -> tuple[str, str] | N
     """An option and its help without its variable, which error messages have."""
     shown, option.show_envvar = option.show_envvar, False
     try:
-        return option.get_help_record(context)
+        record = option.get_help_record(context)
     finally:
         option.show_envvar = shown
+    if record is None or len(record[0]) <= _MOST_LETTERS or not isinstance(option.type, click.Choice):
+        return record
+    return f"{option.opts[0]} WORD", f"{record[1]} Words: {', '.join(option.type.choices)}."
 
 
 def _write(formatter: click.HelpFormatter, title: str, records: list[tuple[str, str]]) -> None:

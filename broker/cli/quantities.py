@@ -25,8 +25,8 @@ _MS = Decimal("0.001")
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _DAYS = frozenset({"yesterday", "today", "tomorrow"})
 _AROUND_DAYS = frozenset({"the", "day", "before", "after"})
-_TIME_OF_DAY = re.compile(r"\d{1,2}(:\d{2}){0,2} ?([ap]m)?$", re.ASCII | re.IGNORECASE)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_TIME = re.compile(r"\d{1,2}(:\d\d){0,2}\s*([ap]m)?", re.ASCII | re.IGNORECASE)
 _POWERS = "kmgt"
 _PART = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]*)\s*", re.ASCII)
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(?:([kmgt])(ib|b)?|b|bytes?)?", re.ASCII | re.IGNORECASE)
@@ -162,16 +162,21 @@ def _in_words(text: str, toward: str) -> datetime | None:
         languages=["en"],
         settings={"PREFER_DATES_FROM": toward, "RETURN_AS_TIMEZONE_AWARE": True, "DATE_ORDER": "YMD"},
     )
-    if found and _TIME_OF_DAY.match(text):  # dateparser takes 09:00 on the last day of a month for one of its first
-        return at_time_of_day(found.time(), datetime.now().astimezone(), toward)
+    if found and _TIME.fullmatch(text.strip()):
+        return nearest(found.astimezone().time(), datetime.now().astimezone(), toward)
     return _of_day(text, found.astimezone()) if found else None
 
 
-def at_time_of_day(at: time, now: datetime, toward: str) -> datetime:
-    """The next moment with this time of day, or with `toward` past the last one."""
-    days = (0, 1) if toward == "future" else (0, -1)
-    moments = [datetime.combine(now.date() + timedelta(days=n), at).astimezone(now.tzinfo) for n in days]
-    return next((one for one in moments if (one > now) == (toward == "future")), moments[1])
+def nearest(at: time, now: datetime, toward: str) -> datetime:
+    """The next time of day after now, or the last one.
+
+    dateparser is not asked: on the last day of a month it answers with the first day of the same month.
+    """
+    today = datetime.combine(now.date(), at.replace(tzinfo=None))
+    is_future = today.astimezone() > now
+    if toward == "future":
+        return (today if is_future else today + timedelta(days=1)).astimezone()
+    return (today - timedelta(days=1) if is_future else today).astimezone()
 
 
 def _of_day(text: str, moment: datetime) -> datetime | None:

@@ -16,6 +16,5 @@ def show_explanation(explanation: Explanation, *, as_json: bool) -> None:
     for reason in explanation.reasons[1:]:
         click.echo(f"- {line(reason.text)}")
     for reason in explanation.reasons:
-        for label, names in (("running", reason.ids), ("asked for", reason.images)):
-            if names:
-                click.echo(f"  {label}: {line(', '.join(names))}")
+        if reason.ids:
+            click.echo(f"  running: {line(', '.join(reason.ids))}")

@@ -17,14 +17,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-STATUS_STYLES = {
-    "delayed": "magenta",
-    "running": "cyan",
-    "succeeded": "green",
-    "failed": "bold red",
-    "cancelled": "dim",
-}
-"""Colours that can be read on a dark and on a light terminal. NO_COLOR turns them off."""
+GOOD, BAD, WAITS, BUSY = "color(28)", "bold color(160)", "color(127)", "color(30)"
+"""Green, red, magenta and cyan of the 256 colours, which no theme changes: each can be read on black and on white.
+
+A terminal with fewer colours shows its own. NO_COLOR turns them off.
+"""
+STATUS_STYLES = {"delayed": WAITS, "running": BUSY, "succeeded": GOOD, "failed": BAD, "cancelled": "dim"}
 _GAP = 2
 _LEAST_WIDTH = 8
 """What a column that can be cut keeps, in characters."""

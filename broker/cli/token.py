@@ -112,7 +112,7 @@ _path_option = option(
 
 
 @example("titan token list --tokens tokens")
-@token.command("list")
+@token.command("list", short_help="List the tokens of a file.")
 @_path_option
 @wide_option
 @json_option

@@ -16,7 +16,7 @@ from broker.cli.moments import when, wide_option
 from broker.cli.options import example, settings_from, settings_options
 from broker.cli.output import listing, page, show_json
 from broker.cli.process_setup import prepare_to_serve
-from broker.cli.table import Column
+from broker.cli.table import GOOD, WAITS, Column
 from broker.core import timestamps
 from broker.core.errors import TitanError
 from broker.models.fields import MAX_JOBS
@@ -34,7 +34,7 @@ from worker.table.table import read_table
 _COLUMNS = (
     Column("name", can_cut=True),
     Column("host", drop=5, can_cut=True),
-    Column("state", styles={"working": "green", "quiet": "magenta", "draining": "magenta"}),
+    Column("state", styles={"working": GOOD, "quiet": WAITS, "draining": WAITS}),
     Column("order", drop=3),
     Column("busy"),
     Column("groups", drop=1, can_cut=True, most=40),
@@ -55,7 +55,7 @@ _name_argument = click.argument("name", metavar="NAME")
 
 
 @example("titan worker list")
-@click.command("list", cls=TitanCommand)
+@click.command("list", cls=TitanCommand, short_help="List the workers of the last minute.")
 @wide_option
 @with_broker
 async def list_(client: Client, *, as_json: bool) -> None:
@@ -66,7 +66,7 @@ async def list_(client: Client, *, as_json: bool) -> None:
 
 
 @example("titan worker status build-1")
-@click.command(cls=TitanCommand)
+@click.command(cls=TitanCommand, short_help="Show one worker and its running jobs.")
 @_name_argument
 @wide_option
 @with_broker
@@ -76,7 +76,7 @@ async def status(client: Client, name: str, *, as_json: bool) -> None:
 
 
 @example("titan worker quiet build-1")
-@click.command(cls=TitanCommand)
+@click.command(cls=TitanCommand, short_help="Stop a worker from taking jobs.")
 @_name_argument
 @with_broker
 async def quiet(client: Client, name: str, *, as_json: bool) -> None:
@@ -183,11 +183,13 @@ def worker(context: click.Context, /, **_: object) -> None:
 
     \b
     Results of a command:
-      exit code 0               the job succeeds
-      another exit code         the job fails, reason bad_exit
-      ended by a signal         the job fails, reason killed
-      cannot be started         the job fails, reason not_started
-      exceeds its timeout       TERM, later KILL, to all its processes; the job fails, reason timeout
+      exit code 0          the job succeeds
+      another exit code    the job fails, reason bad_exit
+      ended by a signal    the job fails, reason killed
+      cannot be started    the job fails, reason not_started
+      exceeds its timeout  the job fails, reason timeout
+
+    At the timeout all processes of the command get TERM, and KILL later.
 
     The first SIGTERM or SIGINT: take no more jobs, wait for running jobs, release the rest. A second one kills running
     jobs immediately. SIGTSTP: take no jobs. SIGCONT: take jobs again. SIGHUP: reload the table of images.
@@ -195,8 +197,10 @@ def worker(context: click.Context, /, **_: object) -> None:
     \b
     Exit codes of the worker:
       0  stopped on request; every job is reported or released
-      1  stopped, but at least one job is neither; it is queued again when its lease ends
-      2  the options or TITAN_ variables are wrong, or the broker runs with --dialect
+      1  stopped, but a job is neither: it is queued again
+         when its lease ends
+      2  an option or a TITAN_ variable is wrong, or the
+         broker runs with --dialect
     """  # noqa: D301 -- \b keeps the lines of a paragraph
     if context.invoked_subcommand is not None:
         return

@@ -29,7 +29,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     trust_proxy: Annotated[
         tuple[str, ...],
         Meta(
-            description="Address or network (CIDR) of a proxy before the broker, whose X-Forwarded-For, "
+            description="Address or network (CIDR) of a proxy before the broker. Its X-Forwarded-For, "
             "X-Forwarded-Proto and X-Forwarded-Prefix are believed. Empty: these headers are ignored. Repeatable."
         ),
     ] = ()
@@ -37,7 +37,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern="^(full|read|off)$",
-            description="The dashboard at ui/: full; read: its pages change nothing; or off.",
+            description="The dashboard at ui/: full, read (its pages change nothing) or off.",
         ),
     ] = "full"
     base_path: Annotated[
@@ -67,7 +67,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         Meta(description="PEM file of the certificate to serve https:// with, read again at SIGHUP. Empty: http://."),
     ] = ""
     tls_key: Annotated[
-        str, Meta(description="PEM file of its key, without a passphrase. Empty: it is in the certificate's file.")
+        str, Meta(description="PEM file of its key, without a passphrase. Empty: the certificate's file has it.")
     ] = ""
     tls_client_ca: Annotated[
         str, Meta(description="PEM file of authorities (CAs); callers must have a certificate of one. Empty: no check.")
@@ -105,16 +105,16 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=3600,
-            description="How long after its timeout a job with a short lease may still be touched, while its "
-            "consumer stops it and reports, in s; the same at all brokers.",
+            description="How long after its timeout a job with a short lease may still be touched, in seconds. In this "
+            "time its consumer stops it and reports. Give all brokers the same value.",
         ),
     ] = 15.0
-    store_timeout_s: Annotated[float, Meta(gt=0, le=60, description="How long the store may take to answer, in s.")] = (
-        1.0
-    )
+    store_timeout_s: Annotated[
+        float, Meta(gt=0, le=60, description="How long the store may take to answer, in seconds.")
+    ] = 1.0
     store_connections: Annotated[int, Meta(ge=1, le=10_000, description="Connections to the store at most.")] = 64
     max_in_progress: Annotated[
-        int, Meta(ge=1, description="Requests in progress at most; above it new work is answered 503.")
+        int, Meta(ge=1, description="Most requests in progress. Above that, new work is answered 503.")
     ] = 300
     ready_when: Annotated[
         str,
@@ -127,7 +127,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         bool, Meta(description="Whether a start is refused when the store's settings can lose jobs.")
     ] = False
     durable_limit_s: Annotated[
-        float, Meta(gt=0, le=30, description="How long an enqueue with durable=1 may take in all, in s.")
+        float, Meta(gt=0, le=30, description="How long an enqueue with durable=1 may take in all, in seconds.")
     ] = 1.5
     durable_replicas: Annotated[
         int, Meta(ge=0, le=100, description="On how many replicas' disks jobs of durable=1 must be, too.")
@@ -156,9 +156,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         ),
     ] = 0
     max_log_bytes: Annotated[int, Meta(ge=1, description="Size of one job's log at most, in bytes.")] = 64 * 1024 * 1024
-    max_followers: Annotated[
-        int, Meta(ge=0, description="Clients at most that follow a log at this broker while it grows.")
-    ] = 200
+    max_followers: Annotated[int, Meta(ge=0, description="Most clients that follow growing logs at this broker.")] = 200
     stats_groups: Annotated[
         int,
         Meta(
@@ -168,40 +166,42 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
             "further ones count in the totals only.",
         ),
     ] = 10_000
-    max_listeners: Annotated[int, Meta(ge=0, description="Clients at most that watch a live view at this broker.")] = (
-        200
-    )
+    max_listeners: Annotated[int, Meta(ge=0, description="Most clients that watch live views at this broker.")] = 200
     max_idempotency_key_length: Annotated[
         int, Meta(ge=1, le=1000, description="Characters of an Idempotency-Key at most.")
     ] = 255
-    idempotency_ttl_s: Annotated[int, Meta(ge=1, description="How long an Idempotency-Key is remembered, in s.")] = (
-        86_400
-    )
+    idempotency_ttl_s: Annotated[
+        int, Meta(ge=1, description="How long an Idempotency-Key is remembered, in seconds.")
+    ] = 86_400
     max_connections: Annotated[
         int,
         Meta(
             ge=1,
-            description="Connections of clients at most, TLS handshakes among them, for each process; "
-            "fewer where it may open few files.",
+            description="Most connections of clients to each process, TLS handshakes included. "
+            "It takes fewer if it may open only few files.",
         ),
     ] = 10_000
     tls_handshake_timeout_s: Annotated[
-        float, Meta(gt=0, le=600, description="How long a client's TLS handshake may take in all, in s.")
+        float, Meta(gt=0, le=600, description="How long a client's TLS handshake may take in all, in seconds.")
     ] = 10.0
     head_timeout_s: Annotated[
-        float, Meta(gt=0, description="How long the head of a connection's first request may take to come, in s.")
+        float, Meta(gt=0, description="How long the head of a connection's first request may take to come, in seconds.")
     ] = 15.0
     body_timeout_s: Annotated[
-        float, Meta(gt=0, description="How long a body, or a client that reads a response, may pause, in s.")
+        float, Meta(gt=0, description="How long a body, or a client that reads a response, may pause, in seconds.")
     ] = 30.0
-    json_timeout_s: Annotated[float, Meta(gt=0, description="How long a JSON body may take in all, in s.")] = 60.0
-    log_timeout_s: Annotated[float, Meta(gt=0, description="How long a log may take to come in all, in s.")] = 900.0
-    keepalive_timeout_s: Annotated[float, Meta(gt=0, description="How long an idle connection is kept, in s.")] = 75.0
+    json_timeout_s: Annotated[float, Meta(gt=0, description="How long a JSON body may take in all, in seconds.")] = 60.0
+    log_timeout_s: Annotated[float, Meta(gt=0, description="How long a log may take to come in all, in seconds.")] = (
+        900.0
+    )
+    keepalive_timeout_s: Annotated[
+        float, Meta(gt=0, description="How long an idle connection is kept, in seconds.")
+    ] = 75.0
     drain_delay_s: Annotated[
-        float, Meta(ge=0, le=300, description="How long a stopping broker, no longer ready, still listens, in s.")
+        float, Meta(ge=0, le=300, description="How long a stopping broker, no longer ready, still listens, in seconds.")
     ] = 0.0
     shutdown_grace_s: Annotated[
-        float, Meta(ge=0, description="How long requests in progress may take at a stop, in s.")
+        float, Meta(ge=0, description="How long requests in progress may take at a stop, in seconds.")
     ] = 25.0
     log_level: Annotated[
         str, Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")

@@ -14,7 +14,7 @@ from broker.store.job_store import JobStore
 LEAST_SENTINELS = 3
 LEAST_DOWN_AFTER_MS = 1500
 """Sentinels connect at most once a second, also to a primary that they have just named: `sentinelReconnectInstance` in
-Redis 7.0's sentinel.c. With less time they may take it for dead before they have asked it."""
+Redis 7.0's sentinel.c. With less time they may consider it dead before they have asked it."""
 
 
 async def obstacles(store: JobStore) -> AsyncIterator[DoctorLine]:
@@ -54,7 +54,7 @@ def replicas(info: Mapping[str, Any]) -> DoctorLine | None:
 
 
 def sentinels(address: StoreAddress, report: SentinelReport | None, name: str = "") -> DoctorLine:
-    """Whether a failover takes place, and brokers hear of it, while one sentinel is down."""
+    """Whether a failover takes place, and brokers learn of it, while one sentinel is down."""
     about = f"sentinels{name}"
     if report is None:
         return line(about, "none of them replies", "Start the sentinels, or name those that run in --redis-url.")

@@ -8,11 +8,12 @@ FIRST = "index"
 TUTORIAL = "tutorial"
 CHAPTERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start", (FIRST, "start", TUTORIAL, "concepts")),
-    ("Use", ("howto", "worker", "compare")),
+    ("Use", ("howto", "run-a-worker", "worker", "compare")),
     (
         "Operate",
         (
             "operate",
+            "run-a-broker",
             "install",
             "configure",
             "secure",

@@ -21,7 +21,7 @@ class SentinelReport(NamedTuple):
     """How many sentinels watch it, with the one that replied."""
     replicas: int
     down_after_ms: int
-    """How long it may not reply before the sentinel takes it for dead, in ms."""
+    """How long it may not reply before the sentinel considers it dead, in ms."""
 
 
 class Spread(NamedTuple):

@@ -61,6 +61,18 @@ async def test_paper_has_only_the_text(tab_of: OpenTab, scene: Scene) -> None:
     assert await tab.page.locator(".paper h1").is_visible()
 
 
+async def test_paper_is_white_in_every_theme(tab_of: OpenTab, scene: Scene) -> None:
+    """With the dark theme too, letters are dark and the paper is white. Code leaves no room for a button."""
+    tab = await tab_of(scene.url, "docs/start", width=700)
+    await tab.page.evaluate("() => { document.documentElement.dataset.theme = 'dark' }")
+    await tab.page.emulate_media(media="print")
+    style = "(element, name) => getComputedStyle(element)[name]"
+    paper, code = tab.page.locator("html"), tab.page.locator(".paper .code pre").first
+    assert await paper.evaluate(style, "backgroundColor") == "rgb(255, 255, 255)"
+    assert await tab.page.locator("main").evaluate(style, "color") == "rgb(27, 28, 31)"
+    assert await code.evaluate(style, "paddingTop") == "8px"
+
+
 async def test_documentation_is_linked(tab_of: OpenTab, scene: Scene) -> None:
     """The dashboard's page of calls leads to the documentation, and that one back."""
     tab = await tab_of(scene.url, "ui/docs")

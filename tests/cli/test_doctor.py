@@ -54,6 +54,7 @@ def test_doctor_on_a_terminal_cuts_no_advice(titan: Titan, valkey_url: str) -> N
     ]
     shown = titan.on_terminal("doctor", "--redis-url", valkey_url)
     assert advice in " ".join(shown.split())
+    assert "WHAT TO DO" not in shown, "a column of advice leaves less room for what was found"
     assert max(map(len, shown.partition("\r\n\r\n")[2].splitlines())) <= 80
 
 

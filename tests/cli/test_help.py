@@ -1,10 +1,12 @@
 """What the help of every command has."""
 
 import re
+from collections.abc import Iterator
 
 import click
 import pytest
 
+from broker.cli import main
 from tests.cli.live import Titan
 from tests.cli.tree import commands
 
@@ -22,3 +24,26 @@ def test_every_help_has_an_example_and_json(titan: Titan, words: tuple[str, ...]
     assert examples.startswith("  Example:\n")
     assert f"titan {' '.join(words)}" in shown.out.partition("Example:\n")[2]
     assert (words in WITHOUT_DATA) != any("--json" in parameter.opts for parameter in command.params)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_help_fits_the_terminal(columns: int) -> None:
+    """No line is cut or wider than the terminal. Examples are whole, so that they can be copied."""
+    shown = dict(helps(main, click.Context(main, info_name="titan", **main.context_settings), columns - 2))
+    assert {"titan", "titan job", "titan job list"} <= set(shown)
+    for words, text in shown.items():
+        below_usage = text.partition("\n\n")[2]
+        examples = below_usage.partition("Example:\n")[2].partition("\n\n")[0]
+        lines = below_usage.replace(examples, "").splitlines()
+        assert [line for line in lines if len(line) > columns or line.endswith("...")] == [], words
+
+
+def helps(command: click.Command, context: click.Context, width: int) -> Iterator[tuple[str, str]]:
+    """The help of a command and of all below it, by their words."""
+    context.terminal_width = width
+    yield context.command_path, click.unstyle(command.get_help(context))
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from helps(inner, click.Context(inner, context, name, **inner.context_settings), width)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 import click
 import pytest
 
-from broker.cli.quantities import ByteSize, Duration, Moment, PastMoment, at_time_of_day
+from broker.cli.quantities import ByteSize, Duration, Moment, PastMoment, nearest
 from tests.cli.live import Titan
 
 
@@ -120,20 +120,25 @@ def test_moment_of_a_day() -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "at", "toward", "moment"),
+    ("toward", "at", "expected"),
     [
-        ("2026-11-30 20:00", "09:00", "future", "2026-12-01 09:00"),
-        ("2026-11-30 20:00", "21:00", "future", "2026-11-30 21:00"),
-        ("2026-12-31 20:00", "09:00", "future", "2027-01-01 09:00"),
-        ("2026-12-01 08:00", "09:00", "past", "2026-11-30 09:00"),
-        ("2026-12-01 10:00", "09:00", "past", "2026-12-01 09:00"),
-        ("2026-12-01 09:00", "09:00", "future", "2026-12-02 09:00"),
+        ("future", time(1, 33), "2026-12-01T01:33"),
+        ("future", time(23, 0), "2026-11-30T23:00"),
+        ("past", time(1, 33), "2026-11-30T01:33"),
+        ("past", time(23, 0), "2026-11-29T23:00"),
     ],
 )
-def test_time_of_day_at_the_end_of_a_month(now: str, at: str, toward: str, moment: str) -> None:
-    """The day before or after, whatever its month."""
-    found = at_time_of_day(time.fromisoformat(at), datetime.fromisoformat(now).astimezone(), toward)
-    assert found == datetime.fromisoformat(moment).astimezone()
+def test_moment_on_the_last_day_of_a_month(toward: str, at: time, expected: str) -> None:
+    """The next time of day may be in the next month."""
+    now = datetime.fromisoformat("2026-11-30T01:36").astimezone()
+    assert nearest(at, now, toward) == datetime.fromisoformat(expected).astimezone()
+
+
+@pytest.mark.parametrize("text", ["9:05", "09:05:30", "9:05pm", "9:05 AM"])
+def test_moment_of_a_day_in_several_ways(text: str) -> None:
+    """Each way to write a time of day is within the next day."""
+    now = datetime.now().astimezone()
+    assert now < Moment("future").convert(text, None, None) <= now + timedelta(days=1, hours=1)
 
 
 @pytest.mark.parametrize("text", ["soon-ish", "2026-13-01", "blue", "25:99", "1", "20", "2026", "tomorrow at 9"])

@@ -168,7 +168,7 @@ def test_import_of_a_pipe_that_was_cut_off(titan: Titan, new: Where, file: Path)
 
 
 def test_import_into_a_store_with_other_jobs(titan: Titan, client: Redis, new: Where, file: Path) -> None:
-    """Other jobs are a reason to refuse, unless --merge says that they may mix; an id that both have never is."""
+    """Other jobs are a reason to refuse, unless --merge says that they may mix; an id of both is always refused."""
     fill(client, new[-1], 2, "news")
     said = refused(titan("import", str(file), *new))
     assert "has 2 jobs that this import did not bring" in said

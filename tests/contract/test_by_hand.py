@@ -75,7 +75,7 @@ async def test_next_of_ids_without_jobs(store: Store, run: Run) -> None:
 
 
 async def test_next_of_a_job_whose_run_is_damaged(store: Store) -> None:
-    """A text that no script wrote counts as none."""
+    """A text that no script wrote is ignored."""
     job = await enqueue(store)
     await store.redis.hset(keys.executions(store.partitions[0]), job.id, "?")
     [handed] = await store.next(1)

@@ -66,7 +66,7 @@ async def test_count_of_repeats(store: Store) -> None:
 
 
 async def test_count_of_retries(store: Store) -> None:
-    """A retry is a new job, whoever asked for it."""
+    """A retry is a new job, automatic or requested."""
     job = await running(store, max_retries=1, retries_delay=5)
     await store.fail(GROUP, job.id, job.lease)
     bulk = await running(store, max_retries=1, retries_delay=5)

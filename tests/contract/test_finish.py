@@ -140,7 +140,7 @@ async def test_finish_again_by_another(
 @pytest.mark.parametrize("has_lease", [True, False])
 @pytest.mark.parametrize("first", FINISHING)
 async def test_finish_the_other_way(store: Store, first: str, has_lease: bool) -> None:
-    """A finished job does not change its status, whoever asks."""
+    """A finished job does not change its status at any request."""
     [second] = FINISHING.keys() - {first}
     job = await running(store)
     lease = str(job.lease) if has_lease else ""

@@ -192,7 +192,7 @@ async def test_timer(store: Store, timers: Heard) -> None:
 
 
 async def test_timer_of_a_retry(store: Store, timers: Heard) -> None:
-    """The reaper hears of an automatic retry that comes before all else."""
+    """The reaper is notified of an automatic retry that comes before all else."""
     job = await running(store, max_retries=1, retries_delay=2)
     await timers()
     await store.fail(GROUP, job.id, job.lease)
@@ -200,7 +200,7 @@ async def test_timer_of_a_retry(store: Store, timers: Heard) -> None:
 
 
 async def test_timer_of_a_release(store: Store, timers: Heard) -> None:
-    """The reaper hears of a job that is released with a delay and becomes the first timer."""
+    """The reaper is notified of a job that is released with a delay and becomes the first timer."""
     job = await running(store)
     await timers()
     await store.release(GROUP, job.id, job.lease, delay=7)

@@ -45,7 +45,7 @@ async def told(waiting: asyncio.Task[Heard]) -> Heard:
 
 
 async def test_hear_of_a_cancel(store: Store) -> None:
-    """All waiting workers hear of a running job that is cancelled; of others nobody has to hear."""
+    """All waiting workers are notified of a running job that is cancelled, and not of others."""
     workers = [await waits(store, name) for name in ("w1", "w2")]
     for bring in (queued, delayed):
         await store.cancel(GROUP, (await bring(store)).id)

@@ -179,7 +179,7 @@ async def test_unaddressed_verb_with_nothing_to_do(store: Store, verb: str, brin
 
 @pytest.mark.parametrize("verb", sorted(ACTS.keys() - UNADDRESSED))
 async def test_verb_for_a_job_that_is_not_there(store: Store, verb: str) -> None:
-    """A job that never was, in a group that has others, is not found."""
+    """A job that never existed, in a group that has others, is not found."""
     job = await running(store)
     job.id = "0" * 16
 

@@ -200,7 +200,7 @@ async def test_restore_sets_the_timers(store: Store, target: Store) -> None:
 
 
 async def test_restore_wakes_those_who_wait(store: Store, target: Store) -> None:
-    """A long poll on the store hears of the jobs."""
+    """A long poll on the store is notified of the jobs."""
     await queued(store)
     await somebody_waits(target)
     async for heard in listen(target, keys.notify(target.transfer.partition_of(GROUP))):

@@ -260,7 +260,7 @@ async def test_open_sets_up_an_empty_store_once(url: str, redis: Redis) -> None:
 
 
 async def test_raise_layout_compares_first(redis: Redis, store: JobStore) -> None:
-    """The number rises from the one that was seen only, and whoever comes second changes nothing."""
+    """The number rises from the one that was seen only, and the second caller changes nothing."""
     await store.open()
     assert not await store.raise_layout(PRESENT - 1, PRESENT + 1)
     assert await store.raise_layout(PRESENT, PRESENT + 1)

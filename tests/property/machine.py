@@ -429,7 +429,7 @@ class TitanMachine(RuleBasedStateMachine):
         return answer
 
     def pick(self, which: Which, token: str) -> tuple[str, str, str]:
-        """Group, id and lease token of a job. Without any, those of one that never was."""
+        """Group, id and lease token of a job. Without any, those of a job that never existed."""
         kind, number = which
         kinds = {"running": ("running",), "finished": FINISHED}
         jobs = [job for job in self.model.jobs.values() if job.status in kinds.get(kind, STATUSES)]

@@ -2,7 +2,7 @@
 
 The real scripts run on fakeredis, whose memory is copied before each step and put back after it, so each state is
 reached once: two that differ in names, tokens and the time of day alone are the same. A lease token is all that the
-store knows of a consumer, so whoever holds one stands for each consumer; a crash is a token that is never used again.
+store knows of a consumer, so the holder of one stands for each consumer; a crash is a token that is never used again.
 """
 
 import asyncio
@@ -152,7 +152,7 @@ class World:
             if token.job_id == job_id:
                 assert token.is_given_back or token.ends <= self._now, "two hold the job"
             if token.job_id == _facts(self._memory(), job_id).get("retry_of"):
-                is_cancelled = self._ended.get(token.job_id) == "cancel"  # its holder hears of that later
+                is_cancelled = self._ended.get(token.job_id) == "cancel"  # its holder learns of that later
                 assert token.is_given_back or token.ends <= self._now or is_cancelled, "a retry runs while its job runs"
         assert job_id not in self._ended, "a finished job was delivered"
         self._tokens[lease] = Token(job_id, lease, 0)

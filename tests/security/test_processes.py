@@ -51,7 +51,7 @@ def test_broker_on_every_address_wants_tokens(titan: Callable[..., Program], tok
     """Without tokens 0.0.0.0 is refused in one line; with them, and with --insecure, the broker serves."""
     program = titan("broker", "--port", "0", "--host", "0.0.0.0")
     assert program.wait() == 1
-    assert program.output.startswith("Error: Whoever reaches 0.0.0.0 could do everything")
+    assert program.output.startswith("Error: Every program that reaches 0.0.0.0 could do everything")
     assert len(program.output.splitlines()) == 1
     for words in (("--tokens", str(tokens.path)), ("--insecure",)):
         program = titan("broker", "--port", "0", "--host", "0.0.0.0", *words)

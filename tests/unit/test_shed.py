@@ -85,7 +85,7 @@ async def test_refusals_are_few(monkeypatch):
 
 
 async def test_turn_while_the_store_is_away(monkeypatch):
-    """A store that failed somebody is heard of at once by all who have waited, and soon by who comes later."""
+    """All requests that have waited learn at once that a store failed one of them, and later ones soon."""
     shed = AdmissionControl(1)
     assert shed.admit(SHED_FIRST, 1)
     early = [asyncio.create_task(shed.wait(priority, 1)) for priority in (SHED_FIRST, SHED_LAST, SHED_FIRST)]

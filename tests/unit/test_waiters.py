@@ -1,4 +1,4 @@
-"""Who waits for jobs is woken, by whomever they came, also after the connection was lost."""
+"""A client that waits for jobs is woken, through whichever broker they came, also after the connection was lost."""
 
 import asyncio
 

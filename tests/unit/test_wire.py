@@ -107,7 +107,7 @@ async def test_errors(on, url):
 
 
 async def test_a_script_flush_is_told(on, own_server):
-    """NOSCRIPT is raised for whoever keeps the scripts; loaded again on the same wire, the script runs."""
+    """NOSCRIPT is raised to the keeper of the scripts; loaded again on the same wire, the script runs."""
     wire = on(own_server()[0])
     sha = await wire.call("SCRIPT", "LOAD", "return 'here'")
     await wire.call("SCRIPT", "FLUSH")

@@ -18,7 +18,7 @@ class AllowedUrl:
             raise ValueError("it is not an address like https://host/path or https://host/folder/*")
 
     def allows(self, text: str) -> bool:
-        """Whether this address is allowed; one with a user, a password or a fragment never is."""
+        """Whether this address is allowed; one with a user, a password or a fragment is never allowed."""
         url, own = _parsed(text), self._url
         if url is None or own is None or url.origin() != own.origin():
             return False

@@ -32,7 +32,7 @@ def job() -> None:
 
 
 @example("titan job show mail 0hYjB6dJb7Pq2Xk9", "titan job show --raw mail 0hYjB6dJb7Pq2Xk9")
-@click.command(epilog=EXIT_CODES, cls=TitanCommand)
+@click.command(epilog=EXIT_CODES, cls=TitanCommand, short_help="Show one job, its attempts and its runs.")
 @group_argument
 @id_argument
 @option("--full", is_flag=True, help="Show the whole payload.")
@@ -42,8 +42,8 @@ def job() -> None:
 async def show(client: Client, group: str, job_id: str, *, full: bool, raw: bool, as_json: bool, **_: object) -> None:
     """Show one job: its fields, why it waits, its attempts and its runs.
 
-    The attempts are the jobs that its retries made, and those that it retries; > marks the one that is shown. The runs
-    are its last five deliveries to workers.
+    Attempts: the first job and its retries; > marks the job that is shown. Runs: the last five deliveries of the job
+    to workers.
 
     With --raw, show how the store keeps the job: record, execution, fields and sets, each with the redis-cli command
     that prints it. This reads the store directly, with the same options as `titan check`, and needs no broker.

@@ -52,7 +52,7 @@ async def next_(
 
 
 @example("titan job start mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN")
-@click.command(cls=TitanCommand)
+@click.command(cls=TitanCommand, short_help="Take a job by its id, or restart its lease.")
 @group_argument
 @id_argument
 @lease_option
@@ -63,7 +63,7 @@ async def start(client: Client, group: str, job_id: str, lease: str, *, as_json:
 
 
 @example("titan job touch mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN")
-@click.command(cls=TitanCommand)
+@click.command(cls=TitanCommand, short_help="Renew the lease of a running job.")
 @group_argument
 @id_argument
 @lease_option
@@ -105,7 +105,7 @@ async def fail(client: Client, group: str, job_id: str, lease: str, reason: str,
 
 
 @example("titan job release mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN --delay 10m")
-@click.command(cls=TitanCommand)
+@click.command(cls=TitanCommand, short_help="Return a running job to the queue.")
 @group_argument
 @id_argument
 @lease_option

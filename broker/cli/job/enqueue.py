@@ -43,7 +43,7 @@ class _EnqueueCommand(TitanCommand):
     "titan job enqueue report --image nightly --at 'tomorrow 09:00' --timeout 2h",
     "titan job enqueue mail --ndjson jobs.ndjson --key import-7 --quiet",
 )
-@click.command(cls=_EnqueueCommand)
+@click.command(cls=_EnqueueCommand, short_help="Enqueue one job, or many with --ndjson.")
 @group_argument
 @option("--image", help="Name of the program that runs the job; the default is the image of the group.")
 @option("--payload", help="Input of the job: any text.")

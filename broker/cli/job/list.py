@@ -64,7 +64,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "titan job list mail --all --json | jq -r '.jobs[].id'",
     "titan job list --watch",
 )
-@click.command("list", epilog=EXIT_CODES, cls=TitanCommand)
+@click.command("list", epilog=EXIT_CODES, cls=TitanCommand, short_help="List the jobs of a group, or of all groups.")
 @click.argument("group", metavar="[GROUP]", required=False)
 @option(
     "--status", "statuses", multiple=True, type=click.Choice(STATUSES), help="Only jobs in this status; repeatable."

@@ -61,7 +61,7 @@ async def log(
     """Print the log of a job, or store one.
 
     On a terminal, colours and control characters are removed. A pipe or a file gets the unchanged bytes. With --follow,
-    stderr has what a job waits for that does not run yet, and how it ended.
+    stderr says why the job does not run yet, and later how it ended.
     """
     if send is not None:
         if tail is not None or output is not None or follow:

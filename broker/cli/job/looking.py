@@ -53,13 +53,13 @@ async def history(client: Client, names: tuple[str, ...], *, as_json: bool) -> N
 
 
 @example("titan job find 0hYjB6dJb7Pq2Xk9")
-@click.command(epilog=EXIT_CODES, cls=TitanCommand)
+@click.command(epilog=EXIT_CODES, cls=TitanCommand, short_help="Show a job of any group by its id.")
 @id_argument
 @option("--full", is_flag=True, help="Show the whole payload.")
 @wide_option
 @with_broker
 async def find(client: Client, job_id: str, *, full: bool, as_json: bool) -> None:
-    """Show a job as `titan job show` does, in whichever group it is."""
+    """Show a job as `titan job show` does, without naming its group."""
     _check_id(job_id)
     found = await client.find(job_id)
     if as_json:

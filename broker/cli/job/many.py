@@ -43,9 +43,9 @@ def by_ids_or_filters(action: Action, *examples: str) -> Callable[[ByIds], click
 
 def _about_filters(action: Action) -> str:
     return (
-        f"With --group instead of ids it takes all jobs of the group that match, by default those that are "
-        f"{', '.join(DEFAULTS[action])}. It counts them first and asks; --dry-run only counts. The broker carries it "
-        "out, as with `titan bulk`."
+        "With --group instead of ids it acts on all jobs of the group that match, by default on those that are "
+        f"{', '.join(DEFAULTS[action])}. First it counts the jobs and asks; with --dry-run it only counts. The broker "
+        "does the work, as with `titan bulk`."
     )
 
 

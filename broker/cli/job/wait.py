@@ -28,6 +28,7 @@ _LAST_PAUSE_S = 5.0
     epilog="Exit codes: 0 all succeeded; 1 the last attempt of a job failed, or it was cancelled or does not exist; "
     "2 wrong usage; 3 the broker cannot be reached; 124 the timeout ended; 130 Ctrl-C; 141 the reader is gone.",
     cls=TitanCommand,
+    short_help="Wait until jobs are finished.",
 )
 @group_argument
 @ids_argument
@@ -50,8 +51,8 @@ async def wait(
 ) -> int:
     """Wait until jobs are finished, and print each one when it finishes.
 
-    A job that failed and has a retry is not finished: the exit code is that of its last attempt.
-    When the broker or the store is unavailable after the first answer, it keeps waiting.
+    A failed job that has a retry is not finished: the command waits for its last attempt, and exits by that.
+    If the broker or the store becomes unavailable after the first answer, it keeps waiting.
     """
     waiting = dict.fromkeys(job_ids)
     code = 0

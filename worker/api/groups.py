@@ -46,6 +46,10 @@ class GroupCalls(HttpSession):
         answer, tag = await self.request_tagged("GET", group_path(name), GroupWrapper)
         return answer.group, tag
 
+    async def delete_group(self, name: str) -> None:
+        """Delete a group with its finished jobs. Raises WrongState; StoreUnavailable when a repeat continues."""
+        await self.request_headers("DELETE", group_path(name))
+
     async def adjust(self, name: str, changes: GroupChanges, if_match: str = "") -> Group:
         """Change some settings of the group; the others keep their values. Raises Changed if it has another tag."""
         body = GroupPatch(changes)

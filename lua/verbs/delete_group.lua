@@ -11,6 +11,7 @@
 -- flags   allow-oom
 -- with    record job completion
 local p, now, group, limit = KEYS[1], clock(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local MOST_IMAGES = 1000
 
 -- The refusal when the group has jobs that are not finished, or jobs that are in no set; nil to continue.
 local function refuse_jobs()
@@ -43,7 +44,7 @@ for _, set in ipairs({ 'delayed', 'running', 'succeeded', 'failed', 'cancelled',
   call('ZREM', p .. ':due', set .. ':' .. group)
 end
 for _, index in ipairs({ 'ready', 'rates', 'bytes', 'counted', 'asked', 'groups' }) do call('ZREM', p .. ':' .. index, group) end
-for _, asked in ipairs(call('ZRANGE', p .. ':asked_images', 0, -1)) do -- 1,000 at most
+for _, asked in ipairs(call('ZRANGE', p .. ':asked_images', 0, MOST_IMAGES - 1)) do
   if string.match(asked, '^%S+') == group then call('ZREM', p .. ':asked_images', asked) end
 end
 for _, kind in ipairs({ 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end

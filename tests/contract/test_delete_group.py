@@ -229,9 +229,9 @@ async def test_delete_group_keeps_the_answers_of_the_next(store: Store, monkeypa
     wait(store, 1)
     inner, made = store.groups._forget_answers, []
 
-    async def enqueue_before(name: str, before: int) -> None:
+    async def enqueue_before(name: str, before: int, end: float) -> None:
         made.append(await store.enqueue(GROUP, [new()], "letter 2"))
-        await inner(name, before)
+        await inner(name, before, end)
 
     monkeypatch.setattr(store.groups, "_forget_answers", enqueue_before)
     await store.groups.delete_group(GROUP)

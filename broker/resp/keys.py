@@ -134,7 +134,7 @@ def workers(p: str) -> str:
 
 
 def departed(p: str) -> str:
-    """The hash of workers that stopped just now: when, in ms, and their last words; expires. In the first partition."""
+    """The hash of workers that stopped: when, in ms, and the last announcement; expires. First partition only."""
     return f"{p}:departed"
 
 

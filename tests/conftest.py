@@ -32,7 +32,7 @@ NOW = 1_795_461_794_165
 """A time for tests that pass their own: 2026-11-23T19:23:14.165Z."""
 
 EXPIRING = {"answer", "brokers", "worker", "workers", "pollers", "image_pollers"}
-EXPIRING |= {"session", "sessions", "total", "counted", "flushed", "asked", "asked_images"}
+EXPIRING |= {"session", "sessions", "total", "counted", "flushed", "asked", "asked_images", "departed"}
 """Kinds of keys that no group leads to, and that expire."""
 
 SERVICES = frozenset({"valkey_url", "redis_url", "cluster_url", "store_server", "broker", "up", "server", "s3"})

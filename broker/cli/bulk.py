@@ -94,7 +94,7 @@ async def begin_bulk(client: Client, action: Action, group: str, options: Mappin
         given = await _confirmed(client, group, given)
     begun = await client.bulk(group, given, options["key"])
     if not options["detach"]:
-        begun = await _followed(client, begun, is_quiet=as_json)
+        begun = await followed(client, begun, is_quiet=as_json)
     _show(begun, as_json=as_json)
     return REFUSED if begun.state == "stopped" or begun.refused else 0
 
@@ -113,14 +113,14 @@ async def _confirmed(client: Client, group: str, given: NewBulk) -> NewBulk:
     if not sys.stdin.isatty():
         raise click.UsageError("Without a terminal to ask on it needs --yes; --dry-run only counts.")
     counting = await client.bulk(group, msgspec.structs.replace(given, dry_run=True))
-    matched = (await _followed(client, counting)).matched
+    matched = (await followed(client, counting)).matched
     click.confirm(f"{given.action.capitalize()} {counted(matched, 'job')} of {group}?", abort=True, err=True)
     at_most = matched if given.at_most is None else given.at_most
     return given if given.limit is not None else msgspec.structs.replace(given, at_most=at_most)
 
 
-async def _followed(client: Client, shown: Bulk, *, is_quiet: bool = False) -> Bulk:
-    """The bulk when it has ended. Progress is on stderr."""
+async def followed(client: Client, shown: Bulk, *, is_quiet: bool = False) -> Bulk:
+    """Wait until a bulk has ended; the bulk then. Progress is on stderr."""
     with progress(shown.about, f"{shown.action} {shown.group}", is_wanted=not is_quiet) as bar:
         while shown.state not in {"done", "stopped"}:
             await asyncio.sleep(_LOOK_S if shown.looked else 0.05)
@@ -182,7 +182,7 @@ async def stop(client: Client, bulk_id: str, *, as_json: bool) -> None:
     The jobs that it was done to stay as they are.
     """
     shown = await client.stop_bulk(bulk_id)
-    _show(await _followed(client, shown, is_quiet=True), as_json=as_json)
+    _show(await followed(client, shown, is_quiet=True), as_json=as_json)
 
 
 def _page(shown: Bulk, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`titan group`: lists and shows groups, changes their settings, pauses and resumes them.
+"""`titan group`: lists and shows groups, changes their settings, pauses, resumes and deletes them.
 
 `set`, `pause` and `resume` send their changes alone (PATCH). Variables are sent as a whole: so `set` reads them first,
 and reads them again when another client has changed the group meanwhile.
@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from broker.cli.client_options import error_text, from_options, group_argument, option, pages, with_broker
 from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
+from broker.cli.group_delete import delete
 from broker.cli.group_looking import failures, why_group
 from broker.cli.group_stats import stats
 from broker.cli.moments import exact, when, wide_option
@@ -48,7 +49,7 @@ F = TypeVar("F", bound=Callable[..., Any])
     epilog=EXIT_CODES,
 )
 def group() -> None:
-    """List groups of jobs and change their settings."""
+    """List groups of jobs, change their settings and delete them."""
 
 
 @example("titan group list")
@@ -242,5 +243,5 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-for _command in (list_, show, set_, pause, resume, stats, why_group, failures):
+for _command in (list_, show, set_, pause, resume, delete, stats, why_group, failures):
     group.add_command(_command)

@@ -1,7 +1,7 @@
-"""What needs a person: rules over the groups of a snapshot, the worst five."""
+"""What needs a person: rules over the groups of a snapshot, the worst five. Each fault of a group is an alert."""
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from broker.core.words import counted
 from broker.models.overview import Alert
@@ -22,7 +22,7 @@ Ranked = tuple[int, float, Alert]
 
 def alerts_of(rows: Iterable[GroupRow], now: int) -> list[Alert]:
     """The worst alerts. `now`: by the store's clock, ms."""
-    ranked = (alert for row in rows if (alert := _worst(row, now)) is not None)
+    ranked = (alert for row in rows for alert in _faults(row, now))
     worst = heapq.nsmallest(MOST_ALERTS, ranked, key=lambda one: (one[0], -one[1], one[2].group))
     return [alert for _, _, alert in worst]
 
@@ -37,27 +37,32 @@ def is_stuck(row: GroupRow, now: int) -> bool:
     return row.queued > 0 and not row.limits.paused and row.recent[OUT] == 0 and _waits_s(row, now) > OLD_S
 
 
-def _worst(row: GroupRow, now: int) -> Ranked | None:
-    """The alert of a group that is worst, if there is any."""
-    waits_s, failed, lost = _waits_s(row, now), row.hour[FAILED], row.hour[LOST]
+def _faults(row: GroupRow, now: int) -> Iterator[Ranked]:
+    """An alert for each fault of a group."""
+    failed, lost = row.hour[FAILED], row.hour[LOST]
     ended = failed + row.hour[SUCCEEDED]
-    if is_stuck(row, now):
-        return 0, waits_s, _stuck(row, now)
     if is_failing(row) and ended >= _LEAST_ENDED:
         text = f"{failed} of {counted(ended, 'job')} of {row.name} failed in the last hour."
-        return 1, failed / ended, Alert(code="failing", group=row.name, text=text)
+        yield 1, failed / ended, Alert(code="failing", group=row.name, text=text)
     if lost:
         text = f"{counted(lost, 'lease')} of {row.name} ended without a report in the last hour."
-        return 2, lost, Alert(code="leases_lost", group=row.name, text=text)
-    if row.limits.paused and row.queued:
+        yield 2, lost, Alert(code="leases_lost", group=row.name, text=text)
+    yield from _delays(row, now)
+
+
+def _delays(row: GroupRow, now: int) -> Iterator[Ranked]:
+    """The alert of a group whose jobs wait, by the cause: one of these explains the others."""
+    waits_s = _waits_s(row, now)
+    if is_stuck(row, now):
+        yield 0, waits_s, _stuck(row, now)
+    elif row.limits.paused and row.queued:
         text = f"{_waiting(row, f' of {row.name}')}: the group is paused."
-        return 3, row.queued, Alert(code="paused", group=row.name, text=text)
-    if waits_s > OLD_S:
+        yield 3, row.queued, Alert(code="paused", group=row.name, text=text)
+    elif waits_s > OLD_S:
         limit = row.limits.max_concurrency
         full = f"; {row.running} run, and max_concurrency is {limit}" if limit and row.running >= limit else ""
         text = f"The oldest job of {row.name} waits for {_span(waits_s)}{full}."
-        return 4, waits_s, Alert(code="oldest", group=row.name, text=text)
-    return None
+        yield 4, waits_s, Alert(code="oldest", group=row.name, text=text)
 
 
 def _waiting(row: GroupRow, whose: str = "") -> str:

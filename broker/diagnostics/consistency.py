@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from broker.core.errors import StoreDamaged
 from broker.core.states import STATUSES
-from broker.diagnostics.key_types import literal, parts_of, scan, wrong_types
+from broker.diagnostics.key_types import parts_of, wrong_types
 from broker.resp import keys
+from broker.resp.key_scan import literal, scan
 from broker.resp.replies_to_errors import translate_errors
 from broker.resp.topology import Server
 from broker.store.format.replies import Finding

@@ -1,18 +1,16 @@
 """Finds keys of another type than Titan gives them. Somebody wrote them by hand, and scripts that meet one fail."""
 
-from collections.abc import AsyncIterator, Sequence
-from typing import cast
+from collections.abc import Sequence
 
 from broker.core.states import STATUSES
 from broker.resp import keys
+from broker.resp.key_scan import literal, scan
 from broker.resp.replies_to_errors import translate_errors
 from broker.resp.topology import Server
 from broker.store.format.replies import Finding
 
-SCANNED = 1000
-"""Keys that one SCAN looks at."""
 _KINDS = {
-    "hash": ("jobs", "executions", "job", "worker", "session", "bulk", "total", "brokers"),
+    "hash": ("jobs", "executions", "job", "worker", "session", "bulk", "total", "brokers", "departed"),
     "string": ("sequence", "answer", "imported", "fence", "flushed", "format", "version", "partitions"),
     "stream": ("audit",),
     "zset": (
@@ -21,17 +19,6 @@ _KINDS = {
     ),
 }
 _TYPE_OF_KIND = {kind: type_ for type_, kinds in _KINDS.items() for kind in kinds}
-
-
-async def scan(server: Server, pattern: str) -> AsyncIterator[list[str]]:
-    """The names of keys, piece by piece; a name may come twice. Raises StoreUnavailable."""
-    cursor = 0
-    while True:
-        cursor, names = await translate_errors(server.redis.scan(cursor, pattern, SCANNED))
-        if names:
-            yield [cast("bytes", name).decode(errors="replace") for name in names]
-        if not cursor:
-            return
 
 
 async def wrong_types(server: Server, names: Sequence[str], prefix: str, group: str = "") -> list[Finding]:
@@ -60,11 +47,6 @@ def group_of(rest: str) -> str:
     """The group of a key by what follows the partition, or ''."""
     kind, _, more = rest.partition(":")
     return more.partition(":")[0] if kind == "group" else ""
-
-
-def literal(name: str) -> str:
-    """A name as a pattern of SCAN that matches only itself."""
-    return "".join(f"\\{letter}" if letter in "*?[]\\^" else letter for letter in name)
 
 
 def type_of(rest: str) -> str | None:

@@ -47,7 +47,8 @@ class RequestDispatcher:
         self.most_body_bytes = min(MAX_BODY_BYTES, context.broker.settings.max_body_bytes)
         self.head_s = context.broker.settings.head_timeout_s
         self.routes = contract.routes
-        self._has_pages = context.broker.settings.ui != "off"
+        self._has_pages = contract.has_pages
+        self.refusal = contract.refusal
         self._find = contract.find
         self._answer = partial(_marked, self._respond, contract.headers) if contract.headers else self._respond
         self._marks = contract.headers

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from broker.core.errors import TitanError
 from broker.core.settings import BrokerSettings
 from broker.http.dialect.routes import rows_of_2016
+from broker.http.error_responses import refusal, without_doc
 from broker.http.openapi import document
-from broker.http.responses import Headers
+from broker.http.responses import Headers, Response
 from broker.http.route import Route
 from broker.http.routes import ROUTES
 from broker.http.server.fast_router import FastRoute, FastRouter
@@ -20,12 +22,18 @@ Find = Callable[[str, str], tuple[FastRoute, dict[str, str]] | None]
 
 
 class Contract(NamedTuple):
-    """The rows, of which `find` finds those of the API; the OpenAPI document; and the headers that each answer has."""
+    """The rows, of which `find` finds those of the API; the OpenAPI document; the headers that each answer has."""
 
     routes: tuple[Route, ...]
     find: Find
     document: bytes
     headers: Headers = ()
+    has_pages: bool = True
+
+    def refusal(self, error: TitanError) -> Response:
+        """The response to input that is no request, or that nobody reads."""
+        response = refusal(error) if self.has_pages else without_doc(refusal(error))
+        return msgspec.structs.replace(response, headers=(*response.headers, *self.headers))
 
 
 def contract_of(settings: BrokerSettings) -> Contract:
@@ -33,7 +41,8 @@ def contract_of(settings: BrokerSettings) -> Contract:
     base_path = base_path_of(settings.base_path)
     if not settings.dialect:
         routes = ROUTES if settings.ui == "off" else (*ROUTES, *UI_ROUTES)
-        return Contract(routes, FastRouter(ROUTES, base_path).find, msgspec.json.encode(document()))
+        find = FastRouter(ROUTES, base_path).find
+        return Contract(routes, find, msgspec.json.encode(document()), has_pages=settings.ui != "off")
     of_jobs, of_tasks = rows_of_2016(ROUTES)
     finds = FastRouter(of_jobs, base_path).find, FastRouter(of_tasks, base_path, len(of_jobs)).find
     return Contract(
@@ -41,6 +50,7 @@ def contract_of(settings: BrokerSettings) -> Contract:
         lambda method, path: finds[0](method, path) or finds[1](method, path),
         msgspec.json.encode(_document((*of_jobs, *of_tasks), settings.dialect)),
         ((DIALECT_HEADER, settings.dialect),),
+        has_pages=False,
     )
 
 

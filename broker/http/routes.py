@@ -230,6 +230,7 @@ ROUTES: tuple[Route, ...] = (
         is_quick=True,
         act="configure",
     ),
+    Route("DELETE", GROUP, groups.delete_group, None, None, 204, (NotFound, WrongState), act="delete_group"),
     Route(
         "POST",
         WORKERS,

@@ -50,7 +50,9 @@ class WhyReason(Struct, frozen=True, kw_only=True, omit_defaults=True):
     limit: Annotated[int | UnsetType, Meta(description="How many there may be: of n, or a second.")] = UNSET
     ids: Annotated[list[str], Meta(description="Up to 10 of the running jobs.")] = []
     images: Annotated[list[str], Meta(description="Up to 10 images that are asked for.")] = []
-    worker: Annotated[str, Meta(description="The worker that holds the job, if it announced that.")] = ""
+    worker: Annotated[
+        str, Meta(description="The worker that holds the job, if it announced that; or the last one that left.")
+    ] = ""
     job: Annotated[str, Meta(description="The job that this one retries, or that retries it.")] = ""
     status: str = ""
     reason: Annotated[str, Meta(description="The reason of a finished job.")] = ""

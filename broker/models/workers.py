@@ -1,7 +1,7 @@
 """Workers: their announcements and receipts, and their orders. A worker without a heartbeat for a minute is removed."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -89,6 +89,13 @@ class Announcement(Struct, frozen=True, kw_only=True):
     finished: Annotated[Total, Meta(description="How many jobs it has reported since it started.")] = 0
     failed: Annotated[Total, Meta(description="How many of them failed.")] = 0
     done: Annotated[Count, Meta(description="The number of the last order that it has carried out; 0: none.")] = 0
+
+
+class Departed(NamedTuple):
+    """A worker that has stopped: its last announcement before that, and when it stopped, ms."""
+
+    worker: Announcement
+    at: int
 
 
 class Orders(Struct, frozen=True, kw_only=True):

@@ -133,6 +133,11 @@ def workers(p: str) -> str:
     return f"{p}:workers"
 
 
+def departed(p: str) -> str:
+    """The hash of workers that stopped: when, in ms, and the last announcement; expires. First partition only."""
+    return f"{p}:departed"
+
+
 def worker(p: str, name: str) -> str:
     """The hash of a worker's announcement and of its pending order; expires. In the first partition only."""
     return f"{p}:worker:{name}"

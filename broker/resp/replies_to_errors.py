@@ -17,6 +17,9 @@ REPEATED_S = 1.0
 _PAUSE_S = 0.05
 _AWAY = re.compile(r"READONLY|LOADING|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|MISCONF|BUSY|UNKILLABLE|TRYAGAIN|NOAUTH|NOPERM")
 
+_OF_JOB = re.compile(r"([a-z]+) (\d+)( .*|)")
+"""The detail of WRONG_STATE when it is about a job: status, since when in ms, a note. Another detail is a sentence."""
+
 
 async def translate_errors(work: Awaitable[T]) -> T:
     """Await a call of the store. Its errors are raised as TitanError.
@@ -67,10 +70,10 @@ def refusal(text: str) -> errors.TitanError:
     error = errors.BY_WORD.get(word)
     if error is None:
         return errors.TitanError(f"The store answered: {text}")
-    if error is errors.WrongState:
-        status, since, *note = detail.split(" ", 2)
+    if error is errors.WrongState and (of_job := _OF_JOB.fullmatch(detail)):
+        status, since, note = of_job.groups()
         verb = "created at" if status in {"delayed", "queued"} else "since"
-        return error(f"The job is {status}, {verb} {rfc3339(int(since))}.{' ' + note[0] if note else ''}")
+        return error(f"The job is {status}, {verb} {rfc3339(int(since))}.{note}")
     if error is errors.LeaseLost:
         delivery, until = detail.split(" ")
         return error(f"Delivery {delivery} holds the job, until {rfc3339(int(until))}; the lease token is not its.")

@@ -1,17 +1,26 @@
-"""Groups: their settings, their counts, and the list of them."""
+"""Groups: their settings, their counts, the list of them, and their end."""
 
 import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
-from broker.core.errors import Changed, NotFound
+from broker.core.errors import Changed, NotFound, StoreUnavailable
+from broker.core.words import counted
 from broker.models.groups import Group, GroupChanges, GroupSettings
+from broker.resp import keys
+from broker.resp.key_scan import literal, scan
 from broker.resp.partitions import ROUND_S, Partitions
 from broker.resp.resp_connection import Word
+from broker.resp.topology import Topology
 from broker.store.clock import Clock
 from broker.store.format.group_changes import SETTINGS_AT, changes_of, matches, tag_of
 from broker.store.format.replies import fields_of, group_of
 from broker.store.pagination import PIECE, cursor_of, position
+
+DELETED = 500
+"""Jobs that one script deletes with their group."""
+DELETE_S = 5.0
+"""How long one call deletes jobs of a group, s; a repeat continues. Clients wait for an answer for 10 s."""
 
 
 class TaggedGroup(NamedTuple):
@@ -22,9 +31,10 @@ class TaggedGroup(NamedTuple):
 
 
 class Groups:
-    """Configures, adjusts and shows groups."""
+    """Configures, adjusts, shows and deletes groups."""
 
-    def __init__(self, partitions: Partitions, clock: Clock) -> None:
+    def __init__(self, topology: Topology, partitions: Partitions, clock: Clock) -> None:
+        self._topology = topology
         self._partitions = partitions
         self._clock = clock
 
@@ -45,6 +55,39 @@ class Groups:
             expected = list(row[SETTINGS_AT:])
         arguments = (self._clock.now, group, by, len(expected) if if_match else "", *expected, *changes_of(changes))
         return _tagged(await self._run("adjust", group, *arguments))
+
+    async def delete_group(self, name: str) -> None:
+        """Delete a group with its finished jobs and their logs. Nothing of it stays, and its name may be used again.
+
+        Raises NotFound, WrongState if a job is not finished, and StoreUnavailable when DELETE_S was too short for all
+        jobs. An enqueue meanwhile has its job: the group then stays, without the jobs that were deleted before.
+        """
+        end = time.monotonic() + DELETE_S
+        deleted_at, left = await self._delete_some(name)
+        while left:
+            if time.monotonic() > end:
+                jobs = counted(left, "job")
+                raise StoreUnavailable(f"The group still has {jobs}: repeat the call, and it continues.")
+            deleted_at, left = await self._delete_some(name)
+        await self._forget_answers(name, deleted_at, end)
+
+    async def _delete_some(self, name: str) -> tuple[int, int]:
+        """Delete DELETED jobs at most, and the group with its last job: when, ms, and how many jobs are left."""
+        now, left = await self._run("delete_group", name, self._clock.now, name, DELETED)
+        return now, left
+
+    async def _forget_answers(self, name: str, before: int, end: float) -> None:
+        """Delete the idempotency records of a group that was deleted at this time, ms.
+
+        It looks at the names of all keys of a server. Those that it has not reached at the end of its time expire.
+        """
+        p = self._partitions.of(name)
+        begin = keys.answer(p, name, "")
+        at = len(begin) - len(f"{name}:")
+        async for found in scan(self._topology.of(p), f"{literal(begin)}*"):
+            await self._run("forget_answers", name, before, *(key[at:] for key in found))
+            if time.monotonic() > end:
+                return
 
     async def show_tagged(self, name: str) -> TaggedGroup:
         """A group with the tag of its settings. Raises NotFound."""

@@ -58,7 +58,7 @@ class JobStore:
         self.dispatcher = Dispatcher(partitions, self.clock, tally, broker, grace_ms)
         self.completer = Completer(partitions, self.clock, ids, tally, grace_ms)
         self.jobs = Jobs(partitions, self.clock, ids, tally, limits_of(settings))
-        self.groups = Groups(partitions, self.clock)
+        self.groups = Groups(topology, partitions, self.clock)
         self.workers = Workers(partitions, self.clock, settings.stop_grace_s)
         self.looks = Looks(partitions, self.workers)
         self.why = Why(partitions, self.clock, self.workers, self.dispatcher.asked)

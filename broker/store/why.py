@@ -7,7 +7,7 @@ import msgspec
 
 from broker.models.fields import MAX_JOBS
 from broker.models.why import Explanation
-from broker.models.workers import Worker
+from broker.models.workers import Departed, Worker
 from broker.resp.partitions import Partitions
 from broker.store.asked import Asked
 from broker.store.clock import Clock
@@ -28,6 +28,7 @@ class Why:
         self._workers = workers
         self._asked = asked
         self._listed: Sequence[Worker] = ()
+        self._departed: Sequence[Departed] = ()
         self._listed_at = -WORKERS_S
 
     async def why(self, group: str, job_id: str = "", waiting_requests: int = 0) -> Explanation:
@@ -37,12 +38,16 @@ class Why:
         """
         reply = await self._partitions.run("why", self._partitions.of(group), self._clock.now, group, job_id)
         facts = facts_of(group, reply, self._asked.pairs, is_of_group=not job_id)
-        known = msgspec.structs.replace(facts, workers=await self._seen(), waiting_requests=waiting_requests)
+        workers = await self._seen()
+        known = msgspec.structs.replace(
+            facts, workers=workers, departed=self._departed, waiting_requests=waiting_requests
+        )
         return explanation_of(known)
 
     async def _seen(self) -> Sequence[Worker]:
         now = time.monotonic()
         if now - self._listed_at >= WORKERS_S:
             self._listed, _ = await self._workers.list(MAX_JOBS)
+            self._departed = await self._workers.departed()
             self._listed_at = now
         return self._listed

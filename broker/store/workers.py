@@ -8,7 +8,8 @@ from msgspec import UNSET
 
 from broker.core.errors import NotFound
 from broker.core.timestamps import rfc3339
-from broker.models.workers import ENDING, KEPT_S, MAX_WORKERS, Announcement, Order, Orders, Worker
+from broker.models.workers import ENDING, KEPT_S, MAX_WORKERS, Announcement, Departed, Order, Orders, Worker
+from broker.resp import keys
 from broker.resp.partitions import Partitions
 from broker.store.clock import Clock
 from broker.store.notices import Notices
@@ -53,6 +54,12 @@ class Workers:
     async def order(self, name: str, order: Order) -> Worker:
         """Store an order for the worker, which gets it with its next announcement. Raises NotFound."""
         return _worker(await self._partitions.run("order", self._partition, name, order))
+
+    async def departed(self) -> Sequence[Departed]:
+        """The workers that stopped in the last minute, a hundred at most."""
+        [values] = await self._partitions.read(self._partition, [("HVALS", keys.departed(self._partition))])
+        pairs = [value.partition(b" ") for value in values]
+        return [Departed(_said(said), int(at)) for at, _, said in pairs]
 
     async def show(self, name: str) -> Worker:
         """One worker. Raises NotFound."""

@@ -14,6 +14,7 @@
 -- flags   allow-oom
 local p, now, name, announcement = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 local last_order, ttl_ms, max_workers = ARGV[4], ARGV[5], ARGV[6]
+local MOST_DEPARTED = 100
 local workers, worker = p .. ':workers', p .. ':worker:' .. name
 
 local expired_at = now - ttl_ms
@@ -29,6 +30,12 @@ for i = 1, #future do
   call('PEXPIRE', p .. ':worker:' .. future[i], ttl_ms)
 end
 if announcement == '' then
+  local said, departed = call('HGET', worker, 'said'), p .. ':departed'
+  if said then
+    if call('HLEN', departed) >= MOST_DEPARTED then call('DEL', departed) end
+    call('HSET', departed, name, digits(now) .. ' ' .. said)
+    call('PEXPIRE', departed, ttl_ms)
+  end
   call('ZREM', workers, name)
   call('DEL', worker)
   return {}

@@ -4,7 +4,7 @@
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] broker     the sender
 -- ARGV[3] number     of this call; a second call of the broker with the same number counts nothing
--- ARGV[4] most       the most groups that have statistics of their own; further ones are in the totals only
+-- ARGV[4] most       the most groups that have statistics of their own; further and deleted ones are in the totals only
 -- ARGV[5] rows       the totals, then the groups, each with: name ('' for the totals), counts, waits, runs. counts: in out succeeded
 --                    failed back cancelled lost retried; waits and runs: bucket:n…, or ''
 --
@@ -49,7 +49,7 @@ for at = first, #ARGV, 4 do
     add_times(p .. ':total:times', waits, runs)
   else
     local is_new = call('ZADD', counted, now, group) == 1
-    if is_new and n >= most then
+    if is_new and (n >= most or not call('ZSCORE', p .. ':groups', group)) then -- too many, or it was deleted meanwhile
       call('ZREM', counted, group)
     else
       if is_new then n = n + 1 end

@@ -30,7 +30,7 @@ def fields(entry: dict[str, Any]) -> tuple[Any, ...]:
 
 
 async def test_audit_of_each_act(http: Http) -> None:
-    """Each act is noted: cancel, retry, delete, promote, settings of a group, an order; and a refusal with its code."""
+    """Each act is noted: cancel, retry, delete, promote, settings of a group, its end, an order; and a refusal."""
     first, later = await http.enqueue({}, {"delay": 60})
     await http("POST", "/v1/workers", {"name": "w1", "host": "h"})
     calls: list[tuple[str, str, Any, tuple[Any, ...]]] = [
@@ -42,6 +42,8 @@ async def test_audit_of_each_act(http: Http) -> None:
         ("PUT", "/v1/groups/h", {"group": {}}, ("configure", "h", None, 1, "ok")),
         ("POST", "/v1/groups", {"group": {"name": "i"}}, ("configure", "i", None, 1, "ok")),
         ("PATCH", "/v1/groups/g", {"group": {"paused": True}}, ("configure", "g", None, 1, "ok")),
+        ("DELETE", "/v1/groups/h", None, ("delete_group", "h", None, 1, "ok")),
+        ("DELETE", "/v1/groups/g", None, ("delete_group", "g", None, 1, "wrong_state")),
         ("POST", "/v1/workers/w1/order", {"order": "quiet"}, ("order", None, ["w1"], 1, "ok")),
         ("POST", f"{JOBS}/{NO_JOB}/cancel", None, ("cancel", "g", [NO_JOB], 1, "not_found")),
     ]

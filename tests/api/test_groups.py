@@ -1,4 +1,4 @@
-"""list_groups, show_group, create_group, configure."""
+"""list_groups, show_group, create_group, configure, adjust, delete_group."""
 
 from typing import Any
 
@@ -187,3 +187,46 @@ async def test_adjust_with_a_bad_if_match(http: Http, tag: str) -> None:
     """An If-Match that has no tags is a 400 that names it."""
     reply = await http("PATCH", "/v1/groups/g", {"group": {}}, If_Match=tag)
     assert (reply.status, reply.problem.fields) == (400, "If-Match")
+
+
+async def test_delete_group(http: Http) -> None:
+    """It answers without a body, and the group, its jobs and its logs are not found any more; nor is it again."""
+    [job] = await http.running()
+    await http("POST", f"/v1/groups/g/jobs/{job['id']}/log", "hello\n", Content_Type="text/plain")
+    await http("POST", f"/v1/groups/g/jobs/{job['id']}/success")
+    reply = await http("DELETE", "/v1/groups/g")
+    assert (reply.status, reply.text) == (204, "")
+    for path in ("/v1/groups/g", f"/v1/groups/g/jobs/{job['id']}", f"/v1/groups/g/jobs/{job['id']}/log"):
+        assert (await http("GET", path)).status == 404
+    again = await http("DELETE", "/v1/groups/g")
+    assert (again.status, again.problem.code, again.problem.message) == (404, "not_found", "There is no such group.")
+    assert (await http("GET", "/v1/groups")).json["groups"] == []
+
+
+async def test_delete_group_with_unfinished_jobs(http: Http) -> None:
+    """A group with work to do is a 409 that says how much, and nothing is deleted."""
+    await http.enqueue({}, {}, {"delay": 60})
+    await http("GET", "/v1/jobs")
+    reply = await http("DELETE", "/v1/groups/g")
+    assert (reply.status, reply.problem.code) == (409, "wrong_state")
+    assert reply.problem.message == "The group has unfinished jobs: 1 delayed, 1 queued, 1 running. Cancel them first."
+    assert len((await http("GET", "/v1/groups/g/jobs")).json["jobs"]) == 3
+
+
+async def test_delete_group_that_takes_too_long(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that is over before the last job is a 503 with Retry-After; a repeat continues."""
+    for job in await http.enqueue({}, {}):
+        await http("POST", f"/v1/groups/g/jobs/{job['id']}/cancel")
+    monkeypatch.setattr("broker.store.groups.DELETED", 1)
+    monkeypatch.setattr("broker.store.groups.DELETE_S", -1.0)
+    reply = await http("DELETE", "/v1/groups/g")
+    assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
+    assert reply.problem.message == "The group still has 1 job: repeat the call, and it continues."
+    assert (await http("DELETE", "/v1/groups/g")).status == 204
+
+
+async def test_delete_group_with_a_parameter(http: Http) -> None:
+    """An unknown parameter is a 400: nobody deletes with a wish that is not heard."""
+    await http("PUT", "/v1/groups/g", {"group": {}})
+    assert (await http("DELETE", "/v1/groups/g?cancel=1")).status == 400
+    assert (await http("GET", "/v1/groups/g")).status == 200

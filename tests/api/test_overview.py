@@ -178,15 +178,29 @@ def row(**changes: Any) -> GroupRow:
     ],
 )
 def test_alerts_by_rule(found: GroupRow, code: str | None, text: str) -> None:
-    """A group has one alert at most, that of the worst rule; a sentence says what is wrong."""
+    """A group with one fault has one alert; a sentence says what is wrong."""
     alerts = alerts_of([found], NOW)
     assert [(alert.code, alert.text, alert.group) for alert in alerts] == ([(code, text, "mail")] if code else [])
 
 
+@pytest.mark.parametrize(
+    ("found", "codes"),
+    [
+        (row(hour={FAILED: 20, LOST: 3}), ["failing", "leases_lost"]),
+        (row(hour={FAILED: 20}, waits_s=300, recent={}), ["stuck", "failing"]),
+        (row(hour={LOST: 1, FAILED: 20}, waits_s=300), ["failing", "leases_lost", "oldest"]),
+        (row(hour={LOST: 1}, waits_s=300, limits=DispatchLimits(paused=True)), ["leases_lost", "paused"]),
+    ],
+)
+def test_alerts_of_a_group_with_several_faults(found: GroupRow, codes: list[str]) -> None:
+    """Each fault has its alert, the worst first; why its jobs wait is one fault."""
+    assert [alert.code for alert in alerts_of([found], NOW)] == codes
+
+
 def test_alerts_are_the_five_worst() -> None:
     """The worst rule comes first, then the worst group of a rule."""
-    rows = [row(name=f"g{n}", waits_s=200 + n) for n in range(9)] + [row(name="bad", hour={FAILED: 50})]
-    assert [alert.group for alert in alerts_of(rows, NOW)] == ["bad", "g8", "g7", "g6", "g5"]
+    rows = [row(name=f"g{n}", waits_s=200 + n) for n in range(9)] + [row(name="bad", hour={FAILED: 50, LOST: 1})]
+    assert [alert.group for alert in alerts_of(rows, NOW)] == ["bad", "bad", "g8", "g7", "g6"]
 
 
 async def test_overview_begins_with_warnings_of_the_store(store: Store, snapshots: Snapshots) -> None:

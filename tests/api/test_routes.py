@@ -143,6 +143,11 @@ async def _adjust(http: Http) -> Reply:
     return await http("PATCH", "/v1/groups/g", {"group": {"paused": True}})
 
 
+async def _delete_group(http: Http) -> Reply:
+    await _remove(http)
+    return await http("DELETE", "/v1/groups/g")
+
+
 async def _announce(http: Http) -> Reply:
     return await http("POST", "/v1/workers", {"name": "w1", "host": "h"})
 
@@ -263,6 +268,7 @@ EXAMPLES: dict[str, Example] = {
             _configure,
             *(_show_stats, _show_group_stats, _show_overview, _watch),
             _adjust,
+            _delete_group,
             *_WORKERS,
             _list_audit,
             _doctor,

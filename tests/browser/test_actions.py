@@ -190,6 +190,24 @@ async def test_pause_with_a_note_and_resume(tab_of: OpenTab, scene: Scene) -> No
     assert read(f"{scene.url}/v1/groups/halt")["group"]["paused"] is False
 
 
+async def test_delete_a_group(tab_of: OpenTab, scene: Scene) -> None:
+    """A group with work to do offers to cancel it; once all is finished it is deleted, after its name was typed."""
+    enqueue(scene.url, {}, {"delay": 600}, group="doomed")
+    tab = await tab_of(scene.url, "ui/groups/doomed/settings")
+    await tab.shows("2 jobs are not.")
+    await press(tab, "Cancel all…")
+    await tab.confirm("Cancel 2 jobs")
+    await tab.page.locator(".page-head .badge", has_text="done").wait_for()
+    await tab.go("ui/groups/doomed/settings")
+    await press(tab, "Delete group…")
+    await tab.shows("with 2 finished jobs")
+    await tab.page.get_by_label("Type doomed to go on").fill("doomed")
+    await tab.confirm("Delete the group")
+    await tab.page.wait_for_url("**/ui/")
+    await tab.shows("doomed is deleted.")
+    assert "doomed" not in [group["name"] for group in read(f"{scene.url}/v1/groups?n=1000")["groups"]]
+
+
 async def test_change_settings_that_another_changed(tab_of: OpenTab, scene: Scene) -> None:
     """Settings are saved field by field; what another changed meanwhile is told, and not overwritten."""
     path = f"{scene.url}/v1/groups/tuned"

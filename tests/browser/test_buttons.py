@@ -12,7 +12,15 @@ KNOWN = {
     "test_actions": {
         *("Retry…", "Cancel…", "Delete…", "Promote…", "Retry all…", "Cancel all…", "Delete all…", "Promote all…"),
         *("Enqueue", "As curl", "Filter", "Save", "Pause…", "Resume", "Pause NAME", "Resume NAME", "Retry these…"),
-        *("Quiet NAME", "Resume NAME", "Drain NAME", "Stop NAME", "Pause the live view", "Resume the live view"),
+        *(
+            "Delete group…",
+            "Quiet NAME",
+            "Resume NAME",
+            "Drain NAME",
+            "Stop NAME",
+            "Pause the live view",
+            "Resume the live view",
+        ),
     },
     "test_keyboard": {"Skip to the page", "Keyboard"},
     "test_live": {"Time zone: ZONE", "Colours: Auto"},

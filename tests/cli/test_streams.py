@@ -89,6 +89,7 @@ class Scene(NamedTuple):
             ("job", "find"): lambda: (self._job_for("find"),),
             **{("bulk", name): lambda: (group, "--dry-run") for name in ("retry", "cancel", "delete", "promote")},
             ("audit",): lambda: ("-n", "1"),
+            ("group", "delete"): lambda: (group, "--cancel-jobs", "--dry-run"),
             ("group", "set"): lambda: (group, "--image", "hello"),
         }
         if command in known:

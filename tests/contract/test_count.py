@@ -190,6 +190,7 @@ async def test_count_of_a_repeated_call(store: Store, run: Run) -> None:
 
 async def test_count_adds_each_count(store: Store, run: Run) -> None:
     """Each of the eight counts adds up, in the slots of the group and in the totals."""
+    await configure(store)
     for number, added in enumerate(("1 2 3 4 5 6 7 8", "10 200 30 400 50 600 70 800")):
         await run("count", now_ms(store), "broker", number, 10, "", added, "", "", GROUP, added, "", "")
     p = store.partitions[0]
@@ -201,6 +202,7 @@ async def test_count_adds_each_count(store: Store, run: Run) -> None:
 
 async def test_count_names_slots_by_the_clock(store: Store, run: Run) -> None:
     """A slot is that of the minute, ten minutes, half hour and hour that begin now, with its number since 1970."""
+    await configure(store)
     hour, p = now_ms(store) // 3_600_000, store.partitions[0]
     half, ten, minute = 2 * hour, 6 * hour, 60 * hour
     counts = "0 1 1 0 0 0 0 0"

@@ -46,6 +46,7 @@ WHILE_FULL: list[tuple[str, Callable[[Store], Awaitable[Job]], Act]] = [
     ("reap", delayed, lambda store, _: reap_after(store, 60)),
     ("configure", queued, lambda store, _: store.configure(GROUP, GroupSettings(paused=True))),
     ("adjust", queued, lambda store, _: store.groups.adjust(GROUP, GroupChanges(paused=True))),
+    ("delete_group", succeeded, lambda store, _: store.groups.delete_group(GROUP)),
     ("show", queued, lambda store, job: store.show(GROUP, job.id)),
     ("list", queued, lambda store, _: store.list(GROUP, 10)),
     ("groups", queued, lambda store, _: store.groups.list(10)),

@@ -49,6 +49,7 @@ ACTS: dict[str, Act] = {
     "retry": lambda store, job: store.retry(job.group_name, job.id),
     "promote": lambda store, job: store.promote(job.group_name, job.id, "ann"),
     "remove": lambda store, job: store.remove(job.group_name, job.id),
+    "delete_group": lambda store, job: store.groups.delete_group(job.group_name),
     "log": lambda store, job: store.log(job.group_name, job.id, 12),
     "reap": lambda store, _: reap_after(store, 8 * DAY_S),
 }
@@ -81,13 +82,15 @@ MADE |= {("restore", None, status): _restored(WAYS_TO[status][0]) for status in 
 
 UNADDRESSED = {"next", "reap"}
 """Verbs that name no job: where there is nothing for them they are not refused, they do nothing."""
+OF_JOBS = sorted(ACTS.keys() - UNADDRESSED - {"delete_group"})
+"""Verbs that name a job."""
 
 SOURCES = {(move.verb, move.before) for move in MOVES}
 MOVED = [(move, way) for move in MOVES if move.before is not None for way in WAYS_TO[move.before]]
 NOT_MOVED = [
     (verb, way) for verb in ACTS for status in STATUSES if (verb, status) not in SOURCES for way in WAYS_TO[status]
 ]
-REFUSED = [(verb, way) for verb, way in NOT_MOVED if verb not in UNADDRESSED]
+REFUSED = [(verb, way) for verb, way in NOT_MOVED if verb in OF_JOBS]
 IDLE = [(verb, way) for verb, way in NOT_MOVED if verb in UNADDRESSED]
 
 
@@ -155,6 +158,18 @@ async def test_verb_in_another_status(store: Store, verb: str, bring: Bring) -> 
     assert await dump(store) == before
 
 
+@pytest.mark.parametrize(("verb", "bring"), [pair for pair in NOT_MOVED if pair[0] == "delete_group"], ids=_names)
+async def test_verb_of_a_group_in_another_status(store: Store, verb: str, bring: Bring) -> None:
+    """A group with such a job is not deleted: the message says how many jobs have which status."""
+    job = await bring(store)
+    before = await dump(store)
+
+    with pytest.raises(WrongState, match=rf"unfinished jobs: 1 {job.status}\."):
+        await ACTS[verb](store, job)
+
+    assert await dump(store) == before
+
+
 async def test_refusal_of_a_finished_job_says_when_it_ended(store: Store) -> None:
     """Without the time of its delivery or of its creation."""
     job = await running(store)
@@ -177,7 +192,7 @@ async def test_unaddressed_verb_with_nothing_to_do(store: Store, verb: str, brin
     assert await dump(store) == before
 
 
-@pytest.mark.parametrize("verb", sorted(ACTS.keys() - UNADDRESSED))
+@pytest.mark.parametrize("verb", OF_JOBS)
 async def test_verb_for_a_job_that_is_not_there(store: Store, verb: str) -> None:
     """A job that never existed, in a group that has others, is not found."""
     job = await running(store)
@@ -186,7 +201,7 @@ async def test_verb_for_a_job_that_is_not_there(store: Store, verb: str) -> None
     await _assert_not_found(store, verb, job)
 
 
-@pytest.mark.parametrize("verb", sorted(ACTS.keys() - UNADDRESSED))
+@pytest.mark.parametrize("verb", OF_JOBS)
 async def test_verb_for_a_removed_job(store: Store, verb: str) -> None:
     """A removed job is not found, whatever is asked of it."""
     job = await running(store)
@@ -201,7 +216,7 @@ async def test_verb_for_a_job_of_another_group(store: Store, bring: Bring) -> No
     job = await bring(store)
     await queued(store, "elsewhere")
     job.group_name = "elsewhere"
-    for verb in ACTS.keys() - UNADDRESSED:
+    for verb in OF_JOBS:
         await _assert_not_found(store, verb, job)
 
 

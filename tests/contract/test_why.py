@@ -249,6 +249,57 @@ async def test_why_workers_are_quiet(store: Store) -> None:
     assert await codes(store, job) == ["next_up"]
 
 
+@pytest.mark.parametrize("images", [[], ["post", "x"]])
+async def test_why_when_the_last_worker_has_left(store: Store, images: list[str]) -> None:
+    """As soon as the only worker for it has stopped, no worker takes it, though its last call is noted after that."""
+    job = await queued(store)
+    await announce(store, "w1", groups=[GROUP], images=images)
+    await ask(store, GROUP, images=tuple(images))
+    assert await codes(store, job) == ["next_up"]
+    store.dispatcher.asked.note((GROUP,), tuple(images))
+    await announce(store, "w1", state="stopped")
+    at = clock(store)
+    for seconds in (0, 10):
+        wait(store, seconds)
+        found = await reasons(store, job)
+        assert list(found) == ["no_worker_for_image"]
+        assert (found["no_worker_for_image"].worker, found["no_worker_for_image"].since) == ("w1", at)
+        await store.dispatcher.asked.flush()
+    assert "with the image post now: the last one, w1, left 10 s ago (" in found["no_worker_for_image"].text
+    wait(store, 2)
+    await ask(store, GROUP, images=tuple(images))
+    assert await codes(store, job) == ["next_up"], "somebody else asks"
+
+
+async def test_why_when_another_worker_has_left(store: Store) -> None:
+    """A worker that stopped is no news while another one takes the job, or if it took other jobs."""
+    job = await queued(store)
+    await ask(store)
+    for name, given in (("w1", {"groups": ["other"]}), ("w2", {"images": ["x"]})):
+        await announce(store, name, **given)
+        await announce(store, name, state="stopped")
+    assert await codes(store, job) == ["next_up"]
+    await announce(store, "w3")
+    await announce(store, "w4")
+    await announce(store, "w3", state="stopped")
+    assert await codes(store, job) == ["next_up"]
+    await announce(store, "w4", state="stopped")
+    assert await codes(store, job) == ["no_worker_for_image"]
+    await announce(store, "w3")
+    assert await codes(store, job) == ["next_up"], "it is back"
+
+
+async def test_announce_remembers_a_hundred_that_left(store: Store) -> None:
+    """Those that stopped are kept for a minute, and a hundred of them at most."""
+    for number in range(101):
+        await announce(store, f"w{number}")
+        await announce(store, f"w{number}", state="stopped")
+        assert len(await store.workers.departed()) == (1 if number == 100 else number + 1)
+    assert 0 < await store.redis.pttl(keys.departed(store.partitions[0])) <= 60_000
+    await announce(store, "unseen", state="stopped")
+    assert len(await store.workers.departed()) == 1
+
+
 async def test_why_behind_others(store: Store) -> None:
     """The jobs before it in its group, and the groups with a job before its group's first one, are counted."""
     await queued(store, "first")

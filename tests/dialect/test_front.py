@@ -64,6 +64,42 @@ async def test_refusal_of_a_busy_broker_says_the_dialect(
         assert (reply.status, reply.headers.get("Titan-Dialect")) == (503, "2016")
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [b"\x16\x03\x01\x02\x00", b"EHLO example.org\r\n", b"GET /v1/groups HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n"],
+    ids=["TLS", "no HTTP", "a bad head"],
+)
+async def test_answer_to_input_that_is_no_http_says_the_dialect(http: Http, sent: bytes) -> None:
+    """What is no request is a 400 with the header, and leads to no page."""
+    head, body = await _answer_to(http, sent)
+    assert head[0].endswith(b" 400 Bad Request")
+    assert head.count(b"Titan-Dialect: 2016") == 1
+    assert set(msgspec.json.decode(body)["error"]) == {"message", "code"}
+
+
+async def test_answer_above_the_most_connections_says_the_dialect(
+    store: Store, logs: Logs, notifier: Notifier, settings: BrokerSettings
+) -> None:
+    """A connection that is one too many gets a 503 with the header."""
+    full = msgspec.structs.replace(settings, dialect="2016", max_connections=1)
+    async with front(store, logs, notifier, full) as http:
+        assert (await http("GET", "/healthz")).status == 200  # its connection stays open, and is in use
+        head, body = await _answer_to(http, b"")
+    assert head[0] == b"HTTP/1.1 503 Service Unavailable"
+    assert {b"Titan-Dialect: 2016", b"Retry-After: 1", b"Connection: close"} <= set(head)
+    assert msgspec.json.decode(body)["error"]["message"] == "The broker has too many connections."
+
+
+async def _answer_to(http: Http, sent: bytes) -> tuple[list[bytes], bytes]:
+    """The lines of the head, and the body, of what the broker answers to these bytes."""
+    reader, writer = await asyncio.open_connection(*http.address)
+    writer.write(sent)
+    async with asyncio.timeout(10):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    return head.split(b"\r\n"), body
+
+
 @pytest.mark.parametrize("path", ["/v1/tasks", "/v1/jobs"])
 async def test_client_of_titan_is_refused_before_it_takes_a_job(http: Http, path: str) -> None:
     """A command or worker of Titan is told what to do, and no job is dispatched to it."""

@@ -56,6 +56,7 @@ EXAMPLES: dict[str, Example] = {
     "adjust": Example(
         {"group": {"paused": True, "note": "provider down"}}, headers=(("If-Match", "ETAG"),), needs="etag"
     ),
+    "delete_group": Example(needs="finished group"),
     "show_group": Example(needs="queued"),
     "failures": Example(needs="failed"),
     "why_group": Example(needs="queued"),

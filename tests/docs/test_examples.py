@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from itertools import count
@@ -52,6 +53,10 @@ def prepare(url: str, needs: str) -> dict[str, str]:
         return {"BULK_ID": begun["bulk"]["id"]}
     if needs == "worker":
         call(url, "POST", "/v1/workers", {"name": "w-1", "host": "host-a"})
+    if needs == "finished group":
+        bulk = call(url, "POST", "/v1/groups/mail/bulk", {"action": "cancel"})["bulk"]
+        while call(url, "GET", f"/v1/bulk/{bulk['id']}")["bulk"]["state"] != "done":
+            time.sleep(0.05)
     return prepare_job(url, needs) if needs in {"queued", "delayed", "running", "succeeded", "failed", "logged"} else {}
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import msgspec
@@ -124,7 +125,7 @@ class TitanMachine(RuleBasedStateMachine):
         self.leases: dict[str, list[str]] = {}
         self.seen: list[str] = []
         self.groups: set[str] = set()
-        self.configured = 0
+        self.configured = self.deleted = 0
 
     @initialize(limits=LIMITS, settings=SETTINGS)
     def open(self, limits: GroupLimits, settings: GroupSettings) -> None:
@@ -265,6 +266,17 @@ class TitanMachine(RuleBasedStateMachine):
         self.model.adjust(group, changes, "bob")
         assert self.pause_of(shown) == self.model.paused.get(group, NOT_PAUSED)
         assert shown.max_concurrency == (self.model.of(group).max_concurrency or UNSET)
+
+    @precondition(lambda self: self.deleted < 1)  # not often: with it goes much that other rules could meet
+    @rule(group=GROUP)
+    def delete_group(self, group: str) -> None:
+        """A group without unfinished jobs goes with all that was its own; an enqueue makes it again."""
+        is_known = group in self.groups
+        expected = partial(self.model.delete_group, group, is_known=is_known)
+        self.agree(self.store.groups.delete_group(group), expected)
+        if is_known and not any(job.group == group for job in self.model.jobs.values()):
+            self.deleted += 1
+            self.groups.remove(group)
 
     @rule(ms=st.sampled_from((1, 500, 1000, 86_400_000, -700, -3_600_000)))
     def advance(self, ms: int) -> None:

@@ -199,6 +199,17 @@ class Model:
             kept = msgspec.structs.replace(kept, failed=Retentions().failed if failed is None else failed)
         self.configure(group, msgspec.structs.replace(old, **given, retention=kept), by)
 
+    def delete_group(self, group: str, *, is_known: bool) -> None:
+        """The group goes, with its jobs, if it is known and none of them is unfinished."""
+        if not is_known:
+            raise Refused("NOT_FOUND")
+        if self._unfinished(group):
+            raise Refused("WRONG_STATE")
+        for job in [job for job in self.jobs.values() if job.group == group]:
+            self._discard(job)
+        self.configure(group, GroupSettings(), "")
+        del self.settings[group]
+
     def retried(self, old: ModelJob, new_id: str, *, by_hand: bool = False) -> ModelJob:
         """The new job that does the work of a finished one again."""
         given = old.given

@@ -37,8 +37,13 @@ TEXTS = [
     ("apikey: v", "apikey: ••••"),
     ('{"note":"the token: abc"}', '{"note":"the token: ••••"}'),
     ("privateKey=x", "privateKey=••••"),
+    (r'{"pass\u0077ord":"x","a":1}', r'{"pass\u0077ord":"••••","a":1}'),
+    (r'{"PASS\u0057ORD\u0032" : "x"}', r'{"PASS\u0057ORD\u0032" : "••••"}'),
+    (r'{"api\u005Fkey": 5}', r'{"api\u005Fkey": "••••"}'),
+    (r'{"body":"{\"s\\u0065cret\":\"v\",\"z\":1}"}', r'{"body":"{\"s\\u0065cret\":\"••••\",\"z\":1}"}'),
 ]
 UNTOUCHED = [
+    r'{"pass\u0078ord":"x","n\u00e4me":"y"}',
     "",
     "no word of it",
     "token",
@@ -74,9 +79,9 @@ def test_mask_in_a_log(text: str) -> None:
     [
         '"token"' * 100_000, '{"secret":' * 100_000, '{"token":"a\\\\' * 100_000, "secret=" + "[" * 500_000,
         "token:" * 100_000, "token" * 100_000, r"token\\\"=\"" * 50_000, "token" + "\\" * 500_000 + '"',
-        "password=" + "x" * 10**6,
+        "password=" + "x" * 10**6, r"pass\u0077or" * 50_000, r"\u00" * 100_000, "\\" * 500_000 + "u0070",
     ],
-    ids=range(9),
+    ids=range(12),
 )  # fmt: skip
 def test_mask_a_hostile_text(text: str) -> None:
     """A text of any form is masked, in whatever depth."""

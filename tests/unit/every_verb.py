@@ -51,6 +51,9 @@ async def call_every_verb(store):
     await store.sessions.use("5e55")
     await store.sessions.list()
     await store.sessions.end("5e55")
+    [mine, *_] = (await store.enqueue("films", [NewJob(image="x")], "key")).jobs
+    await store.cancel("films", mine.id)
+    await store.groups.delete_group("films")
     return await store.reap(100)
 
 

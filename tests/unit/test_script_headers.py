@@ -11,8 +11,8 @@ from broker.resp.script_source import LIB, SCRIPTS, VERBS
 WORDS = ("moves", "reply", "refuses", "flags", "with")
 ALLOW_OOM = {
     "adjust", "announce", "announce_broker", "ask", "audit", "bulk_note", "bulk_stop", "bulk_take", "cancel", "check",
-    "configure", "end_sessions", "finish", "log", "next", "next_image", "open_session", "order", "promote", "reap",
-    "release", "remove", "start", "touch", "use_session",
+    "configure", "delete_group", "end_sessions", "finish", "forget_answers", "log", "next", "next_image",
+    "open_session", "order", "promote", "reap", "release", "remove", "start", "touch", "use_session",
 }  # fmt: skip
 """What frees memory, ends work or needs none must run in a full store; enqueue and retry must not."""
 NO_WRITES = {

@@ -98,6 +98,7 @@ def test_scripts_use_only_the_keys_of_python():
         keys.executions(""),
         keys.brokers(""),
         ":workers",
+        keys.departed(""),
         ":worker",
         ":pollers",
         ":image_pollers",

@@ -47,6 +47,10 @@ class GroupCalls(HttpSession):
         answer = await self.answer(Request("GET", group_path(name)))
         return decode_answer(answer.body, GroupWrapper, answer.url).group, answer.headers.get("ETag") or ""
 
+    async def delete_group(self, name: str) -> None:
+        """Delete a group with its finished jobs. Raises WrongState; StoreUnavailable when a repeat continues."""
+        await self.request_headers("DELETE", group_path(name))
+
     async def adjust(self, name: str, changes: GroupChanges, if_match: str = "") -> Group:
         """Change some settings of the group; the others keep their values. Raises Changed if it has another tag."""
         headers = JSON | ({"If-Match": if_match} if if_match else {})

@@ -1,11 +1,11 @@
-"""The verbs of groups: list_groups, show_group, create_group, configure, adjust."""
+"""The verbs of groups: list_groups, show_group, create_group, configure, adjust, delete_group."""
 
 from msgspec import UNSET
 
 from broker.core.errors import Invalid
 from broker.http.request.context import Call
 from broker.http.request.query_params import GroupsQuery
-from broker.http.responses import Response, json
+from broker.http.responses import Response, json, nothing
 from broker.http.ui.masking import MASK
 from broker.models.groups import (
     GroupChanges,
@@ -56,6 +56,17 @@ async def adjust(call: Call) -> Response:
     call.acted_on = call.acted_on._replace(detail=_detail(changes))
     _check(changes)
     return _tagged(await call.store.groups.adjust(call.group, changes, call.grant.name, call.if_match()))
+
+
+async def delete_group(call: Call) -> Response:
+    """Delete a group with its finished jobs, their logs, its settings and statistics.
+
+    A group with jobs that are delayed, queued or running is a 409 that says how many; cancel these first. Nothing of
+    the group stays but its acts in the audit. Its name may be used again. A group with very many jobs may get a 503
+    that says how many are left: repeat the call, and it continues.
+    """
+    await call.store.groups.delete_group(call.group)
+    return nothing()
 
 
 def _check(given: GroupSettings | GroupChanges) -> None:

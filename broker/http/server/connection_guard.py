@@ -6,12 +6,14 @@ client that reads its response slowly. The guard checks all connections about on
 
 import asyncio
 import resource
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import islice
 
-from broker.core.errors import TooSlow
+from broker.core.errors import Overloaded, TitanError, TooSlow
 from broker.core.settings import BrokerSettings
+from broker.http.error_responses import refusal
+from broker.http.responses import Response, encoded
 from broker.http.server.aiohttp_private import Connection
 
 _CHECK_S = 1.0
@@ -19,12 +21,7 @@ _SPARE_FILES = 128
 """File descriptors left for the store, the logs and the listening sockets."""
 _SEARCHED = 1000
 """How many connections are searched for an unused one, when there are too many."""
-_REFUSAL = b'{"error":{"message":"The broker has too many connections.","code":"overloaded"}}'
 _FIRST_LOOK_S = 0.01
-_FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (len(_REFUSAL), _REFUSAL)
-)
 
 
 @asynccontextmanager
@@ -52,7 +49,8 @@ class _Watched:
 class ConnectionGuard:
     """All connections of one front end. Use it inside the running loop."""
 
-    def __init__(self, settings: BrokerSettings) -> None:
+    def __init__(self, settings: BrokerSettings, refuse: Callable[[TitanError], Response] = refusal) -> None:
+        self._refuse = refuse
         self.most = min(settings.max_connections, _allowed_files() - _SPARE_FILES)
         self._head_s = settings.head_timeout_s
         self._unread_s = settings.body_timeout_s
@@ -68,7 +66,8 @@ class ConnectionGuard:
         """Watch a new connection. When there are too many, close an unused one, or else this one."""
         if len(self._watched) >= self.most and not self.make_room():
             if connection.transport is not None:
-                connection.transport.write(_FULL)
+                fault = Overloaded("The broker has too many connections.")
+                connection.transport.write(encoded(self._refuse(fault), is_last=True))
             connection.force_close()
             return
         loop = asyncio.get_running_loop()

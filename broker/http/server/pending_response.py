@@ -3,6 +3,7 @@
 from time import perf_counter
 from typing import Protocol
 
+from broker.core.errors import TitanError
 from broker.http.responses import Response
 from broker.http.server.fast_request import FastRequest
 
@@ -27,6 +28,9 @@ class DispatchesRequests(Protocol):
 
     def start(self, request: FastRequest, pending: "PendingResponse") -> bool:
         """Start to answer, and fill the response later. Returns False for a request that aiohttp must answer."""
+
+    def refusal(self, error: TitanError) -> Response:
+        """The response to input that is no request."""
 
     def ended(self, pending: "PendingResponse", status: int) -> None:
         """Count a request whose response was written, or whose client is gone."""

@@ -16,7 +16,6 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from broker.core.errors import Invalid
-from broker.http.error_responses import refusal
 from broker.http.responses import Response, encoded
 from broker.http.server.aiohttp_private import Connection
 from broker.http.server.fast_request import NotFast, read_fast_request, whole_length
@@ -171,7 +170,7 @@ class HttpConnection(Connection):
         if self._pending or transport is None:
             return None
         self._is_refused = True
-        transport.write(encoded(refusal(fault), is_last=True))
+        transport.write(encoded(self._dispatcher.refusal(fault), is_last=True))
         if transport.can_write_eof():
             transport.write_eof()
             self.loop.call_later(_LINGER_S, transport.close)

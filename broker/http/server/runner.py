@@ -10,7 +10,7 @@ from aiohttp.web_request import BaseRequest
 from broker.core.errors import Invalid, TitanError, TooSlow
 from broker.core.settings import BrokerSettings
 from broker.http.app import DISPATCHER, response_of
-from broker.http.error_responses import STATUS, refusal, refusal_of_framework
+from broker.http.error_responses import STATUS, refusal_of_framework
 from broker.http.forwarded import TrustedProxies
 from broker.http.server.aiohttp_private import ConnectionRunner
 from broker.http.server.connection_guard import ConnectionGuard
@@ -33,7 +33,7 @@ class BrokerRunner(ConnectionRunner):
             keepalive_timeout=settings.keepalive_timeout_s,
             **options,
         )
-        self.guard = ConnectionGuard(settings)
+        self.guard = ConnectionGuard(settings, app[DISPATCHER].refusal)
 
     def make_connection(self, server: web.Server, **options: Any) -> HttpConnection:
         """Make the protocol of a new connection."""
@@ -77,7 +77,7 @@ class _GuardedConnection(HttpConnection):
         else:
             _log.debug("not HTTP, from %s: %r %r", client, message, exc)
         error = TitanError() if status >= 500 else Invalid("The request is not valid HTTP.")
-        response = response_of(refusal(error))
+        response = response_of(self._dispatcher.refusal(error))
         response.force_close()
         return response
 

@@ -7,7 +7,7 @@ places where a word occurs, and follows the text from there, so its time grows w
 
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -36,8 +36,11 @@ _BARE = {
     (True, "="): _OF_PAIR_IN_STRING,
 }
 """A value after a name without quotes, by whether that is in a string of JSON, and by the sign."""
-_AFTER = r"[\w.-]{0,64}(?P<quote>\\{0,64}[\"'])?[ \t\r\n]{0,64}(?P<sign>=>?|:)[ \t\r\n]{0,64}"
-"""From the word to the value: the rest of the name, the quote that ends it, and a sign."""
+_AFTER = r"{0,64}(?P<quote>\\{0,64}[\"'])?[ \t\r\n]{0,64}(?P<sign>=>?|:)[ \t\r\n]{0,64}"
+"""From the word to the value, after what a letter of a name may be: the rest of the name, its quote, and a sign."""
+_ESCAPE = "\\u00"
+_ESCAPED_LETTER = r"\\{1,8}u00(?:2[de]|3\d|[46][1-9a-f]|[57][\da]|5f)"
+"""A letter, digit, _, - or . as an escape of JSON, or of JSON inside a text of JSON."""
 
 Fill = Callable[[str], str]
 """Makes the text that replaces a value."""
@@ -56,26 +59,33 @@ def short(_: str) -> str:
     return MASK
 
 
+class _Finder(NamedTuple):
+    """Finds a word, and a name with a word in it up to its value."""
+
+    word: re.Pattern[str]
+    place: re.Pattern[str]
+
+
 class Masking:
     """Masks the values of names that contain one of WORDS or of `more`. `_` in a word stands for -, _ or nothing."""
 
     def __init__(self, more: Sequence[str] = ()) -> None:
         words = [*WORDS, *filter(None, map(str.strip, more))]
-        text = "|".join(re.escape(word.lower()).replace("_", "[_-]?") for word in words)
-        self._word = re.compile(text, re.IGNORECASE | re.ASCII)
-        self._place = re.compile(f"(?:{text}){_AFTER}", re.IGNORECASE)
+        plain = "|".join(re.escape(word.lower()).replace("_", "[_-]?") for word in words)
+        self._plain = _finder_of(plain, r"[\w.-]")
+        self._escaped = _finder_of("|".join(map(_escapable, words)), rf"(?:[\w.-]|{_ESCAPED_LETTER})")
 
     def json(self, body: bytes) -> bytes:
         """The body of an answer. One that has nothing to mask stays as it is."""
-        if self._word.search(body.decode("utf-8", "replace")) is None and _ALWAYS.encode() not in body:
+        if self._word_in(body.decode("utf-8", "replace")) is None and _ALWAYS.encode() not in body:
             return body
         return _encode(self._value(_decode(body)))
 
     def text(self, text: str, fill: Fill = short) -> str:
         """A text: JSON, a part of it, or anything else."""
         is_json = _JSON_BEGINS.match(text) is not None
-        pieces, at = [], 0
-        while (found := self._place.search(text, at)) is not None:
+        pieces, at, place = [], 0, self._finder(text).place
+        while (found := place.search(text, at)) is not None:
             begin, end, is_bare = _span(text, found, in_string=is_json and found["quote"] is None)
             value = fill(text[begin:end]) if end > begin else ""
             pieces += [text[at:begin], f'"{value}"' if value and is_bare and fill is short else value]
@@ -98,13 +108,20 @@ class Masking:
     def in_log(self, lines: bytes) -> bytes:
         """Lines of a log, of the same length. Each is masked alone."""
         text = lines.decode("latin-1")
-        if self._word.search(text) is None:
+        if self._word_in(text) is None:
             return lines
         return "\n".join(self.text(line, same_length) for line in text.split("\n")).encode("latin-1")
 
     def has_word(self, text: bytes) -> bool:
         """Whether one of the words occurs."""
-        return self._word.search(text.decode("latin-1")) is not None
+        return self._word_in(text.decode("latin-1")) is not None
+
+    def _finder(self, text: str) -> "_Finder":
+        """What finds a word in this text: JSON may have any of its letters as an escape."""
+        return self._escaped if _ESCAPE in text else self._plain
+
+    def _word_in(self, text: str) -> re.Match[str] | None:
+        return self._finder(text).word.search(text)
 
     def _value(self, value: Any) -> Any:
         """A value of an answer. The answers' own structure is flat: depth comes only inside of texts."""
@@ -119,7 +136,7 @@ class Masking:
     def _field(self, name: str, value: Any) -> Any:
         if name == _ALWAYS and isinstance(value, dict):
             return dict.fromkeys(value, MASK)
-        if value is not None and not isinstance(value, bool) and self._word.search(name):
+        if value is not None and not isinstance(value, bool) and self._word_in(name):
             return MASK
         return self._value(value)
 
@@ -146,6 +163,23 @@ class LogMask:
         """What is held, at the end of the log."""
         text, self.held = self.held, b""
         return self._masking.in_log(text)
+
+
+def _finder_of(words: str, letter: str) -> _Finder:
+    """A finder of these alternatives. `letter`: what a letter of a name may be."""
+    word = re.compile(words, re.IGNORECASE | re.ASCII)
+    return _Finder(word, re.compile(f"(?:{words}){letter}{_AFTER}", re.IGNORECASE))
+
+
+def _escapable(word: str) -> str:
+    """The pattern of a word, each of whose letters may be an escape."""
+    letters = []
+    for letter in word.lower():
+        forms = {letter, letter.upper()} if letter != "_" else {"_", "-"}
+        codes = "|".join(sorted(f"{ord(form):02x}" for form in forms))
+        plain = "|".join(sorted(map(re.escape, forms)))
+        letters.append(rf"(?:{plain}|\\{{1,8}}u00(?:{codes}))" + "?" * (letter == "_"))
+    return "".join(letters)
 
 
 def _span(text: str, found: re.Match[str], *, in_string: bool) -> tuple[int, int, bool]:

@@ -10,10 +10,10 @@ from broker.core.timestamps import milliseconds, rfc3339
 from broker.core.words import counted
 from broker.models.jobs import Job
 from broker.models.why import Explanation, WhyReason
-from broker.models.workers import Worker
+from broker.models.workers import Announcement, Departed, Worker
 from broker.store.asked import ANY
 from broker.store.format.prose_times import clock, distance, span
-from broker.store.format.why_facts import MOST_IMAGES, Facts
+from broker.store.format.why_facts import MOST_IMAGES, NOTED_MS, Facts
 
 SIGHT = 200
 """How many jobs at the front of a queue `next` with images reads."""
@@ -91,7 +91,12 @@ def _of_workers(facts: Facts) -> Iterator[WhyReason]:
     working = [worker for worker in own if worker.state == "working"]
     quiet = [worker for worker in own if worker.state in {"quiet", "draining"}]
     has_free = any(worker.busy < worker.slots for worker in working)
-    if not own or has_free:
+    gone = None if own else _last_gone(facts, job)
+    if gone is not None:
+        text = f"No worker takes jobs of {facts.group} with the image {job.image} now: "
+        text += f"the last one, {gone.worker.name}, left {distance(gone.at, facts.now)}."
+        yield WhyReason(code="no_worker_for_image", text=text, since=_time(gone.at), worker=gone.worker.name)
+    elif not own or has_free:
         yield from _of_asking(facts, job)
     if working and not has_free:
         busy, slots = sum(worker.busy for worker in working), sum(worker.slots for worker in working)
@@ -100,6 +105,15 @@ def _of_workers(facts: Facts) -> Iterator[WhyReason]:
     if quiet and not has_free:
         text = f"Workers for it take no jobs: {len(quiet):,} quiet or draining."
         yield WhyReason(code="workers_quiet", text=text, n=len(quiet))
+
+
+def _last_gone(facts: Facts, job: Job) -> Departed | None:
+    """The last worker for the job that has stopped, if nobody else has surely asked since."""
+    image = msgspec.json.encode(job.image).decode()
+    asked_at = facts.image_asked_at(ANY, image)
+    own = [one for one in facts.departed if _serves(one.worker, job) and facts.is_recent(one.at)]
+    last = max(own, key=lambda one: one.at, default=None)
+    return None if last is None or (asked_at is not None and asked_at > last.at + NOTED_MS) else last
 
 
 def _of_asking(facts: Facts, job: Job) -> Iterator[WhyReason]:
@@ -202,7 +216,7 @@ def _finished(facts: Facts) -> Iterator[WhyReason]:
     )
 
 
-def _serves(worker: Worker, job: Job) -> bool:
+def _serves(worker: Worker | Announcement, job: Job) -> bool:
     """Whether the worker takes jobs of this group and image. Older workers do not say: then it may."""
     is_of_group = not worker.groups or job.group_name in worker.groups
     return is_of_group and (not worker.images or job.image in worker.images)

@@ -9,12 +9,14 @@ from msgspec import Struct
 from broker.core.timestamps import milliseconds
 from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Retentions
 from broker.models.jobs import Job
-from broker.models.workers import Worker
+from broker.models.workers import Departed, Worker
 from broker.store.asked import ALL, ANY, Pair
 from broker.store.format.replies import job_of, values_of
 
 ASKED_MS = 30_000
 """Somebody asks for jobs if that was noted in this time, ms: twice the interval of the notes, and some polls."""
+NOTED_MS = 11_000
+"""What somebody asks for is noted at most so much later, ms."""
 MOST_IMAGES = 1000
 """The store keeps no more. When it has as many, an image that is not among them may have been asked for."""
 RATE_MINUTES = 5
@@ -51,6 +53,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     asked: Mapping[Pair, int]
     out_per_s: float | None
     workers: Sequence[Worker] = ()
+    departed: Sequence[Departed] = ()
     waiting_requests: int = 0
 
     def number(self, setting: str) -> int | None:

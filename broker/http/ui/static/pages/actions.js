@@ -1,6 +1,6 @@
 /** What a person can do to jobs and groups. Each asks first, and says what it will do to how many. */
 
-import { change, get, groupApi, jobApi, newKey, query } from '../api.js';
+import { Refusal, change, get, groupApi, jobApi, newKey, query } from '../api.js';
 import { ask, openDialog, problem, toast, typed } from '../dialog.js';
 import { h } from '../dom.js';
 import { counted, exact } from '../format.js';
@@ -103,6 +103,43 @@ export function pauseGroup(context, group, isPaused) {
     },
     after: () => context.reload(),
   });
+}
+
+/** @param {Record<string, number>} counts */
+const jobsIn = (counts) => Object.values(counts).reduce((sum, n) => sum + n, 0);
+
+/** Delete a group whose jobs are all finished. @param {string} group @param {Record<string, number>} counts its jobs by status */
+export function askDeleteGroup(context, group, counts) {
+  const jobs = jobsIn(counts);
+  ask({
+    title: `Delete ${group}?`,
+    verb: 'Delete the group',
+    isDangerous: true,
+    type: group,
+    text: [
+      h('p', `The group is gone for good, with ${counted(jobs, 'finished job')}, their logs, its settings and its statistics.`),
+      h('p', 'A job that is enqueued later makes the group again, with default settings.'),
+    ],
+    act: async () => {
+      await deleteGroup(group, jobs);
+      return `${group} is deleted.`;
+    },
+    after: () => context.go('ui/'),
+  });
+}
+
+/** The broker deletes a very large group in several calls: as long as jobs go, the call is repeated. @param {string} group @param {number} left */
+async function deleteGroup(group, left) {
+  for (;;) {
+    try {
+      return await change('DELETE', groupApi(group));
+    } catch (error) {
+      const isUnfinished = error instanceof Refusal && error.code === 'store_unavailable';
+      const now = isUnfinished ? jobsIn((await get(groupApi(group))).data.group.counts) : left;
+      if (now >= left) throw error;
+      left = now;
+    }
+  }
 }
 
 /**

@@ -6,7 +6,7 @@ import { h } from '../dom.js';
 import { counted, exact, line, span } from '../format.js';
 import { ago, button, empty, field, icon, jobPage, link, panel, small, theirs } from '../parts.js';
 import { description, fieldsOf } from '../spec.js';
-import { askBulk, listHref } from './actions.js';
+import { ACTIONS, askBulk, askDeleteGroup, listHref } from './actions.js';
 import { groupHead } from './group_head.js';
 
 export function causes(context) {
@@ -122,9 +122,29 @@ export function groupSettings(context) {
       return [
         groupHead(context, name, main?.group, '/settings'),
         form.group && spec && panel('Settings', settingsForm(context, name, spec), main?.group && changedMeanwhile(context, main.group)),
+        main?.group && may('admin', name) && deletion(context, name, main.group.counts),
       ];
     },
   };
+}
+
+/** Delete the group, or first cancel what is not finished. @param {string} name @param {Record<string, number>} counts */
+function deletion(context, name, counts) {
+  const status = ACTIONS.cancel.from.filter((key) => counts[key]);
+  const unfinished = status.reduce((sum, key) => sum + counts[key], 0);
+  const words = unfinished
+    ? `It can be deleted once its jobs are finished; ${counted(unfinished, 'job')} ${unfinished === 1 ? 'is' : 'are'} not.`
+    : 'Its jobs are finished, so it can be deleted, with their logs, its settings and its statistics.';
+  return panel(
+    'Delete this group',
+    h(
+      'div.delete-group',
+      h('p', words),
+      unfinished
+        ? button('Cancel all…', () => askBulk(context, 'cancel', name, { status }))
+        : button('Delete group…', () => askDeleteGroup(context, name, counts), { class: 'button danger' }),
+    ),
+  );
 }
 
 function changedMeanwhile(context, group) {

@@ -1,0 +1,52 @@
+-- delete_group: delete some finished jobs of a group without unfinished ones; with the last of them all that is kept of the group.
+--
+-- KEYS[1] partition  name    every key of the partition begins with it
+-- ARGV[1] now        ms, or '' for the server's own clock
+-- ARGV[2] group      name
+-- ARGV[3] limit      jobs to delete at most
+--
+-- moves   succeeded -> -, failed -> -, cancelled -> -
+-- reply   now, ms; how many jobs are left: with 0 the group is gone
+-- refuses NOT_FOUND WRONG_STATE
+-- flags   allow-oom
+-- with    record job completion
+local p, now, group, limit = KEYS[1], clock(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local MOST_IMAGES = 1000
+
+-- The refusal when the group has jobs that are not finished, or jobs that are in no set; nil to continue.
+local function refuse_jobs()
+  local unfinished, known = {}, 0
+  for _, set in ipairs({ 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }) do
+    local n = call('ZCARD', set_key(p, group, set))
+    if n > 0 and not RETENTION_S[set] then unfinished[#unfinished + 1] = n .. ' ' .. set end
+    known = known + n
+  end
+  if #unfinished > 0 then
+    return refuse('WRONG_STATE', 'The group has unfinished jobs: ' .. table.concat(unfinished, ', ') .. '. Cancel them first.')
+  end
+  local lost = call('ZCARD', set_key(p, group, 'jobs')) - known
+  if lost > 0 then return refuse('WRONG_STATE', 'Jobs without a status: ' .. lost .. '. `titan check --repair` gives them one.') end
+end
+
+if not call('ZSCORE', p .. ':groups', group) then return refuse('NOT_FOUND', 'There is no such group.') end
+local refused = refuse_jobs()
+if refused then return refused end
+
+local left = 0
+for status in pairs(RETENTION_S) do
+  local ids = limit > 0 and call('ZRANGE', set_key(p, group, status), 0, limit - 1) or {}
+  delete_jobs(p, group, ids, status, now)
+  limit, left = limit - #ids, left + call('ZCARD', set_key(p, group, status))
+end
+if left > 0 then return { now, left } end
+
+for _, set in ipairs({ 'delayed', 'running', 'succeeded', 'failed', 'cancelled', 'rate' }) do
+  call('ZREM', p .. ':due', set .. ':' .. group)
+end
+for _, index in ipairs({ 'ready', 'rates', 'bytes', 'counted', 'asked', 'groups' }) do call('ZREM', p .. ':' .. index, group) end
+for _, asked in ipairs(call('ZRANGE', p .. ':asked_images', 0, MOST_IMAGES - 1)) do
+  if string.match(asked, '^%S+') == group then call('ZREM', p .. ':asked_images', asked) end
+end
+for _, kind in ipairs({ 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end
+call('DEL', group_key(p, group))
+return { now, 0 }

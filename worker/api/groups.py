@@ -49,7 +49,7 @@ class GroupCalls(HttpSession):
 
     async def delete_group(self, name: str) -> None:
         """Delete a group with its finished jobs. Raises WrongState; StoreUnavailable when a repeat continues."""
-        await self.request_headers("DELETE", group_path(name))
+        await self.answer(Request("DELETE", group_path(name)))
 
     async def adjust(self, name: str, changes: GroupChanges, if_match: str = "") -> Group:
         """Change some settings of the group; the others keep their values. Raises Changed if it has another tag."""

@@ -30,8 +30,9 @@ BIG = "big"
 P = "titan:{0}"
 P95_MS, AGE_S = 100.0, 15.0
 """The bounds of a GET, and of the age of the sweep that the overview answers from."""
-STORE_CPU, MORE_CPU = 2.0, 1.2
-"""The bounds of the store's CPU while clients watch, in %, and how many times as much many clients may cost as one."""
+STORE_CPU, MORE_CPU, ONE_CPU = 2.0, 1.2, 3.0
+"""The bounds of the store's CPU while clients watch, in %, how many times as much many clients may cost as one, and how
+much of a core one client may cost the store, and the broker: this is what a dashboard takes away from the jobs."""
 _FIRST_S = 60.0
 _MORE = 5000
 """Commands of one pipeline."""
@@ -191,14 +192,19 @@ async def _watchers(started: Server, redis: Redis, options: Options, verdicts: V
     heads = ("watchers of the overview", "store CPU %", "broker CPU %", "events", "oldest, s")
     print("\n{:<25} {:>12} {:>13} {:>8} {:>10}".format(*heads))
     stores: list[float] = []
+    brokers: list[float] = []
     for n in (0, 1, options.watchers):
         if n == 0:
             await asyncio.sleep(61)  # a minute after the last question nothing is read any more
         store, broker, ages_s = await _watched(started, redis, n, options.watch_s)
         stores.append(store)
+        brokers.append(broker)
         oldest_s = max(ages_s, default=0)
         print(f"{n:<25} {store:>12.2f} {broker:>13.2f} {len(ages_s):>8} {oldest_s:>10.1f}", flush=True)
-    _, one, many = stores
+    none, one, many = stores
+    for name, more in (("store", one - none), ("broker", brokers[1] - brokers[0])):
+        word = verdicts.at_most(f"{name} CPU that one watcher adds", more, ONE_CPU, "% of a core")
+        print(f"one watcher adds {more:.2f} % of a core to the {name} {word}")
     words = (
         verdicts.at_most(f"store CPU of {options.watchers} watchers", many, STORE_CPU, "%"),
         verdicts.at_most(f"{options.watchers} watchers to one", many / one, MORE_CPU, "times the store's CPU"),

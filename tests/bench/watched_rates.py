@@ -1,7 +1,7 @@
 """W1 and W3 during one open dashboard: the rates with it, next to those without it, on the same broker.
 
 A machine drifts within seconds by more than a dashboard costs. So a step runs four times in a row, with, without,
-without, with, or the other way round. A drift that is even weighs on both sides alike. What is left of it makes the
+without, with, or the other way round. A drift that is even weighs on both sides alike. The rest of it makes the
 median of a few pairs uncertain by more than the bound: the standard error says how far a figure can be believed. What a
 dashboard costs a busy broker is the CPU that `dashboard` measures while nobody else asks.
 """

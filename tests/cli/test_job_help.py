@@ -15,7 +15,7 @@ COMMANDS = [
 ] + [("worker", str(command.name), command) for command in WORKER_COMMANDS]
 JOB = ["enqueue", "show", "list", "wait", "log", "cancel", "retry", "promote", "delete", "why", "history", "find"]
 CONSUMER = ["next", "start", "touch", "succeed", "fail", "release"]
-GROUP = ["list", "show", "set", "pause", "resume", "stats", "why", "failures"]
+GROUP = ["list", "show", "set", "pause", "resume", "delete", "stats", "why", "failures"]
 WORKER = ["list", "status", "quiet", "resume", "drain"]
 
 

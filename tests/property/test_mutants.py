@@ -28,6 +28,15 @@ MUTANTS = {
     "a bucket is never full again": ("next", "math.min(math.max(tonumber(", "math.min(math.min(tonumber("),
     "remove forgets the log": ("remove", "'log_bytes') == 1 then", "'log_bytes') == 2 then"),
 }
+
+
+class Quick(FakeMachine):
+    """Leaves out `titan check` after each call: what is broken here differs from the model, and is found much sooner."""
+
+    def is_sound(self):
+        """Not looked at."""
+
+
 DIFFERENCES = (AssertionError, TitanError, TypeError, KeyError)
 """Not of one mind; the script fails; a job is not in the queue, or was not made, where it must be."""
 
@@ -50,4 +59,4 @@ def test_model_finds_a_broken_script(name, monkeypatch):
         report_multiple_bugs=False,
     )
     with pytest.raises(DIFFERENCES):
-        run_state_machine_as_test(FakeMachine, settings=search)
+        run_state_machine_as_test(Quick, settings=search)

@@ -31,7 +31,7 @@ MUTANTS = {
 
 
 class Quick(FakeMachine):
-    """Leaves out `titan check` after each call: what is broken here differs from the model, and is found much sooner."""
+    """Leaves out `titan check` after each call: what is broken differs from the model, and is found much sooner."""
 
     def is_sound(self):
         """Not looked at."""

@@ -214,7 +214,7 @@ def assert_refused(answers: list[Answer], but: set[str] = frozenset()) -> None: 
 
 
 async def faults_of(url: str, job_id: str) -> list[Answer]:
-    """Answers of all routes that are faults. The log is read on its own: others replace and delete it at the same time."""
+    """Answers of all routes that are faults. The log is read on its own: others replace and delete it meanwhile."""
     answers = [
         *await walk(url, job_id, without={"read_log"}),
         *await walk(url, job_id, without={route.verb for route in ROUTES} - {"read_log"}),

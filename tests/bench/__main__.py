@@ -21,6 +21,8 @@ from tests.bench.server import Server, server
 from tests.bench.yardstick import yardstick_us
 
 T = TypeVar("T")
+AGAIN = 2
+"""How often a check measures again after a cost above the budget: a step is short, so one disturbance counts."""
 
 
 class Form(NamedTuple):
@@ -41,6 +43,19 @@ FULL = Form(works=WORKS, limit_s=2.0, jobs=20_000, polls=200, backlog=100_000, r
 def main() -> int:
     """Measure, print the tables and check the budget; the exit code."""
     options = _options()
+    faults = _run(options)
+    for _ in range(AGAIN if options.check else 0):
+        if not faults:
+            break
+        print("\n".join(["", *faults, "That is measured again: a machine with other work only adds to a cost.", ""]))
+        faults = _run(options)
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
+
+
+def _run(options: argparse.Namespace) -> list[str]:
+    """Measure once and print the tables; a line for each fault, and for each cost above a budget that is checked."""
     form = FULL if options.full else SHORT
     before_us = yardstick_us()
     with server() as started:
@@ -61,9 +76,7 @@ def main() -> int:
         slowness = kept.slowness((before_us + yardstick_us()) / 2)
         print(f"This machine is now {slowness:.2f} times as slow as the machine of the budget.")
         faults += budget.overruns(report, kept, slowness)
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    return 1 if faults else 0
+    return faults
 
 
 async def _measured(started: Server, form: Form, *, is_profile: bool) -> Report:

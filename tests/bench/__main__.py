@@ -43,19 +43,20 @@ FULL = Form(works=WORKS, limit_s=2.0, jobs=20_000, polls=200, backlog=100_000, r
 def main() -> int:
     """Measure, print the tables and check the budget; the exit code."""
     options = _options()
-    faults = _run(options)
-    for _ in range(AGAIN if options.check else 0):
-        if not faults:
+    refused, overruns = _run(options)
+    for _ in range(AGAIN):
+        if refused or not overruns:
             break
-        print("\n".join(["", *faults, "That is measured again: a machine with other work only adds to a cost.", ""]))
-        faults = _run(options)
+        print("\n".join(["", *overruns, "That is measured again: a machine with other work only adds to a cost.", ""]))
+        refused, overruns = _run(options)
+    faults = refused + overruns
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0
 
 
-def _run(options: argparse.Namespace) -> list[str]:
-    """Measure once and print the tables; a line for each fault, and for each cost above a budget that is checked."""
+def _run(options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Measure and print the tables; a line for each step with refusals, and for each cost above a checked budget."""
     form = FULL if options.full else SHORT
     before_us = yardstick_us()
     with server() as started:
@@ -75,8 +76,8 @@ def _run(options: argparse.Namespace) -> list[str]:
         kept = budget.read()
         slowness = kept.slowness((before_us + yardstick_us()) / 2)
         print(f"This machine is now {slowness:.2f} times as slow as the machine of the budget.")
-        faults += budget.overruns(report, kept, slowness)
-    return faults
+        return faults, list(budget.overruns(report, kept, slowness))
+    return faults, []
 
 
 async def _measured(started: Server, form: Form, *, is_profile: bool) -> Report:

@@ -60,8 +60,8 @@ async def measured(started: Server, pairs: int, verdicts: Verdicts) -> None:
             ratio, error = statistics.median(ratios), error_of(ratios)
             watched, alone = (statistics.median(map(rate_of, side)) for side in zip(*blocks, strict=True))
             more_us = statistics.median(block.more_us for block in blocks)
-            what = f"{step.work} {step.what}, with a dashboard, at the best"
-            word = verdicts.at_least(what, ratio + 2 * error, LEAST, "of the rate without")
+            what = f"{step.work} {step.what}, with a dashboard"
+            word = verdicts.at_least(what, ratio, LEAST, "of the rate without")
             figures = f"{watched:>9,.0f} {alone:>9,.0f} {ratio:>7.3f} {error:>7.3f} {more_us:>+9.1f}"
             print(f"{step.work} {step.what:<47} {figures} {word}", flush=True)
 
@@ -76,7 +76,7 @@ async def _block(started: Server, bench: Bench, step: Step, *, is_first: bool) -
 
 
 def error_of(ratios: Sequence[float]) -> float:
-    """The standard error of the median of ratios, as if they were distributed normally; 1 for too few."""
+    """The standard error of the median of ratios, as if they were distributed normally; 1 for a single one."""
     return 1.2533 * statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else 1.0
 
 

@@ -216,8 +216,8 @@ def assert_refused(answers: list[Answer], but: set[str] = frozenset()) -> None: 
 async def faults_of(url: str, job_id: str) -> list[Answer]:
     """Answers of all routes that are faults. The log is read on its own: others replace and delete it meanwhile."""
     answers = [
-        *await walk(url, job_id, without={"read_log"}),
         *await walk(url, job_id, without={route.verb for route in ROUTES} - {"read_log"}),
+        *await walk(url, job_id, without={"read_log"}),
     ]
     return [answer for answer in answers if answer.status >= 500]
 

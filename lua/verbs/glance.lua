@@ -9,34 +9,16 @@
 --
 -- moves   -
 -- reply   now, ms; when consumers last asked for jobs of all groups, ms, or nil; 1 if it is known for which groups they asked, or 0;
---           then for each group: name, created_at, the six counts, since when its oldest queued job is due, ms, or nil, when consumers
---           last asked for its jobs, ms, or nil; values of SETTINGS; if it has statistics, slots of the last five minutes (or all
---           fields of the minutes), and slots of this half hour and the two before
+--           then for each group: name, created_at; for one that has any of the following: when consumers last asked for its jobs, ms,
+--           or nil; the values of SETTINGS, or nil; the six counts, and if a job is queued since when the oldest is due, ms, or nil
+--           for no jobs; if it has statistics, slots of the last five minutes (or all fields), and of this half hour and the two before
 -- refuses -
 -- flags   no-writes
--- with    record paging
+-- with    record paging existing queue_age
 local p, now, n, score, after, first = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], 5
 local SETTINGS = { 'paused', 'max_concurrency', 'rate_limit', 'paused_at', 'paused_by', 'note' }
 local STATUSES = { 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }
 local minute, half, asked, is_whole = math.floor(now / 60000), math.floor(now / 1800000), p .. ':asked', #ARGV >= first
-
--- Since when the first job of a priority is due. Ranks of a priority are below the next multiple of STEP.
-local function first_due(queued, priority)
-  local low = (2 - priority) * STEP
-  local id = call('ZRANGEBYSCORE', queued, digits(low), '(' .. digits(low + STEP), 'LIMIT', 0, 1)[1]
-  local record = id and call('HGET', jobs_key(p), id)
-  local _, created_at = parse_record(record or '')
-  return created_at and created_at + (setting_in(record, 'delay') or 0) * 1000
-end
-
-local function oldest_due(queued)
-  local oldest
-  for priority = 0, 2 do
-    local due = first_due(queued, priority)
-    if due and due < (oldest or math.huge) then oldest = due end
-  end
-  return oldest and digits(oldest) or false
-end
 
 local function last_fields(stamp, number, size)
   local fields = {}
@@ -44,11 +26,11 @@ local function last_fields(stamp, number, size)
   return unpack(fields)
 end
 
--- Adds the counts of jobs to a row, and since when the oldest queued one is due. A group without jobs costs one command.
-local function add_jobs(row, name)
-  local has_jobs = call('EXISTS', set_key(p, name, 'jobs')) == 1
-  for i = 1, #STATUSES do row[#row + 1] = has_jobs and call('ZCARD', set_key(p, name, STATUSES[i])) or 0 end
-  row[#row + 1] = row[4] > 0 and oldest_due(set_key(p, name, 'queued')) -- row[4]: the number of queued jobs
+local function jobs_of(name)
+  local jobs = {}
+  for i = 1, #STATUSES do jobs[i] = call('ZCARD', set_key(p, name, STATUSES[i])) end
+  if jobs[2] > 0 then jobs[#jobs + 1] = oldest_due(p, name) end
+  return jobs
 end
 
 local function add_slots(row, name)
@@ -57,24 +39,40 @@ local function add_slots(row, name)
   row[#row + 1] = call('HMGET', set_key(p, name, 'halves'), last_fields(half, 3, 48))
 end
 
-local function row_of(name, created_at)
-  local row = { name, created_at }
-  add_jobs(row, name)
-  row[#row + 1] = call('ZSCORE', asked, name)
-  row[#row + 1] = call('HMGET', group_key(p, name), unpack(SETTINGS))
-  if call('ZSCORE', p .. ':counted', name) then add_slots(row, name) end
-  return row
+-- The groups with the times of their creation, read together: most of many groups have nothing but these.
+local function rows_of(names, created_at)
+  local job_sets, groups, rows = {}, {}, {}
+  if #names == 0 then return rows end
+  for i = 1, #names do job_sets[i], groups[i] = set_key(p, names[i], 'jobs'), group_key(p, names[i]) end
+  local have_jobs, are_set = existing(job_sets), existing(groups)
+  local asked_at, counted = call('ZMSCORE', asked, unpack(names)), call('ZMSCORE', p .. ':counted', unpack(names))
+  for i = 1, #names do
+    rows[i] = { names[i], created_at[i] }
+    if asked_at[i] or are_set[i] or have_jobs[i] or counted[i] then
+      rows[i][3] = asked_at[i]
+      rows[i][4] = are_set[i] and call('HMGET', groups[i], unpack(SETTINGS)) or false
+      rows[i][5] = have_jobs[i] and jobs_of(names[i]) or false
+      if counted[i] then add_slots(rows[i], names[i]) end
+    end
+  end
+  return rows
 end
 
-local reply = { now, call('ZSCORE', asked, '*'), call('EXISTS', asked) }
-if is_whole then
-  for i = first, #ARGV do
-    local created_at = call('ZSCORE', p .. ':groups', ARGV[i])
-    if created_at then reply[#reply + 1] = row_of(ARGV[i], created_at) end
+-- The names of the groups to read, and when they were created.
+local function chosen()
+  local names, created_at = {}, {}
+  if is_whole then
+    local named = { unpack(ARGV, first) }
+    local scores = call('ZMSCORE', p .. ':groups', unpack(named))
+    for i = 1, #named do
+      if scores[i] then names[#names + 1], created_at[#names + 1] = named[i], scores[i] end
+    end
+    return names, created_at
   end
-else
   local begin = score == '' and 0 or position(p .. ':groups', score, after, true)
-  local names = call('ZRANGE', p .. ':groups', begin, begin + n - 1, 'WITHSCORES')
-  for i = 1, #names, 2 do reply[#reply + 1] = row_of(names[i], names[i + 1]) end
+  local page = call('ZRANGE', p .. ':groups', begin, begin + n - 1, 'WITHSCORES')
+  for i = 1, #page, 2 do names[#names + 1], created_at[#names + 1] = page[i], page[i + 1] end
+  return names, created_at
 end
-return reply
+
+return { now, call('ZSCORE', asked, '*'), call('EXISTS', asked), unpack(rows_of(chosen())) }

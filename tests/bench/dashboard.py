@@ -7,11 +7,9 @@ takes ten minutes. The exit code is 1 if a figure is out of its bound.
 
 import argparse
 import asyncio
-import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -21,7 +19,7 @@ from redis.asyncio import Redis
 from broker.core.ids import Ids
 from broker.core.timestamps import milliseconds
 from broker.resp import keys
-from tests.bench import watched_rates
+from tests.bench import watched_rates, watching
 from tests.bench.server import Server, server
 from tests.bench.verdicts import Verdicts, p50_p95
 
@@ -30,13 +28,9 @@ BIG = "big"
 P = "titan:{0}"
 P95_MS, AGE_S = 100.0, 15.0
 """The bounds of a GET, and of the age of the sweep that the overview answers from."""
-STORE_CPU, MORE_CPU, ONE_CPU = 2.0, 1.2, 3.0
-"""The bounds of the store's CPU while clients watch, in %, how many times as much many clients may cost as one, and how
-much of a core one client may cost the store, and the broker: this is what a dashboard takes away from the jobs."""
 _FIRST_S = 60.0
 _MORE = 5000
 """Commands of one pipeline."""
-_AS_OF = re.compile(rb'data: {"as_of":"([^"]+)"')
 
 
 class Options(NamedTuple):
@@ -80,7 +74,7 @@ async def _measure(started: Server, options: Options, verdicts: Verdicts) -> Non
         await _count(session)
         print(f"the first overview after {await _first_overview_s(session):.1f} s\n", flush=True)
         await _gets(session, options, verdicts)
-        await _watchers(started, redis, options, verdicts)
+        await watching.measured(started, redis, options.watchers, options.watch_s, verdicts)
 
 
 async def _fill(redis: Redis, options: Options) -> None:
@@ -185,71 +179,6 @@ async def _gets(session: aiohttp.ClientSession, options: Options, verdicts: Verd
     print(
         f"\nthe overview is {age_s:.1f} s old {word}: {found['matched']:,} groups, {found['totals']['queued']:,} queued"
     )
-
-
-async def _watchers(started: Server, redis: Redis, options: Options, verdicts: Verdicts) -> None:
-    """The CPU time of store and broker while clients watch the overview."""
-    heads = ("watchers of the overview", "store CPU %", "broker CPU %", "events", "oldest, s")
-    print("\n{:<25} {:>12} {:>13} {:>8} {:>10}".format(*heads))
-    stores: list[float] = []
-    brokers: list[float] = []
-    for n in (0, 1, options.watchers):
-        if n == 0:
-            await asyncio.sleep(61)  # a minute after the last question nothing is read any more
-        store, broker, ages_s = await _watched(started, redis, n, options.watch_s)
-        stores.append(store)
-        brokers.append(broker)
-        oldest_s = max(ages_s, default=0)
-        print(f"{n:<25} {store:>12.2f} {broker:>13.2f} {len(ages_s):>8} {oldest_s:>10.1f}", flush=True)
-    none, one, many = stores
-    for name, more in (("store", one - none), ("broker", brokers[1] - brokers[0])):
-        word = verdicts.at_most(f"{name} CPU that one watcher adds", more, ONE_CPU, "% of a core")
-        print(f"one watcher adds {more:.2f} % of a core to the {name} {word}")
-    words = (
-        verdicts.at_most(f"store CPU of {options.watchers} watchers", many, STORE_CPU, "%"),
-        verdicts.at_most(f"{options.watchers} watchers to one", many / one, MORE_CPU, "times the store's CPU"),
-        verdicts.at_most("age of what watchers see", oldest_s, AGE_S, "s"),
-    )
-    print(
-        f"{options.watchers} watchers: {many:.2f} % {words[0]}, {many / one:.2f} times one {words[1]}, age {words[2]}"
-    )
-
-
-async def _watched(started: Server, redis: Redis, n: int, watch_s: float) -> tuple[float, float, list[float]]:
-    """The CPU of the store and of the broker in % while n clients watch, and how old each sweep was that they saw."""
-    ages_s: list[float] = []
-    async with aiohttp.ClientSession(started.url, connector=aiohttp.TCPConnector(limit=0)) as session:
-        watching = [asyncio.create_task(_watch(session, ages_s)) for _ in range(n)]
-        await asyncio.sleep(3)
-        store_s, broker_s, began = await _cpu_s(redis), _process_s(started.pid), time.monotonic()
-        await asyncio.sleep(watch_s)
-        took_s = time.monotonic() - began
-        store = (await _cpu_s(redis) - store_s) / took_s * 100
-        broker = (_process_s(started.pid) - broker_s) / took_s * 100
-        for task in watching:
-            task.cancel()
-        await asyncio.gather(*watching, return_exceptions=True)
-    return store, broker, ages_s
-
-
-async def _watch(session: aiohttp.ClientSession, ages_s: list[float]) -> None:
-    """Watch, and note how old the sweep of each answer is."""
-    async with session.get("/v1/live?view=overview", timeout=aiohttp.ClientTimeout(total=None)) as answer:
-        async for line in answer.content:
-            found = _AS_OF.match(line)
-            ages_s += [time.time() - milliseconds(found[1].decode()) / 1000] if found else []
-
-
-async def _cpu_s(redis: Redis) -> float:
-    """CPU time of the store, s."""
-    used = await redis.info("cpu")
-    return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
-
-
-def _process_s(pid: int) -> float:
-    """CPU time of a process, s."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
 
 
 def _options() -> Options:

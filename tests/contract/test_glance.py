@@ -1,6 +1,7 @@
 """`glance`: what the overview knows of each group, page by page and by name."""
 
 import pytest
+from msgspec import UNSET, structs
 
 from broker.resp import keys
 from broker.store.format.glances import GroupRow
@@ -125,6 +126,29 @@ async def test_glance_reads_the_slots_of_now(store: Store, run: Run) -> None:
     [*_, row] = await run("glance", at, 9, "", "", GROUP)
     assert sorted(map(int, row[-2])) == list(range(60))
     await store.redis.delete(minutes, halves, keys.counted(store.partitions[0]))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8])
+async def test_glance_tells_groups_with_jobs_from_groups_without(store: Store, n: int) -> None:
+    """Many groups are read together, and each has its own jobs and settings, whichever of its neighbours have some."""
+    with_jobs, with_settings = {2, 3, 7, 12}, {0, 3, 4, 5, 6, 7, 12}
+    for number in range(13):
+        await configure(
+            store, f"group-{number:02}", **({"max_concurrency": 1 + number} if number in with_settings else {})
+        )
+        for _ in range(number if number in with_jobs else 0):
+            await enqueue(store, f"group-{number:02}")
+    found: list[GroupRow] = []
+    while len(found) < 13:
+        after = (found[-1].created_at, found[-1].name) if found else ("", "")
+        replies, _ = await store.glances.page(n, {0: after})
+        found += replies[0].rows  # type: ignore[union-attr]
+    named, _, _ = await store.glances.named([row.name for row in found])
+    assert found == [structs.replace(row, spark=UNSET) for row in named.values()]
+    assert {row.spark for row in named.values()} == {(0,) * 60}
+    assert [row.queued for row in found] == [number if number in with_jobs else 0 for number in range(13)]
+    limits = [1 + number if number in with_settings else UNSET for number in range(13)]
+    assert [row.limits.max_concurrency for row in found] == limits
 
 
 async def test_glance_of_a_group_whose_jobs_are_deleted(store: Store) -> None:

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from broker.core.timestamps import rfc3339
 from broker.models.overview import DispatchLimits
@@ -68,7 +67,7 @@ def total_of(rows: Iterable[GroupRow]) -> GroupRow:
         hour.append(row.hour)
         if row.oldest_at is not None:
             oldest.append(row.oldest_at)
-    return msgspec.structs.replace(
+    return structs.replace(
         EMPTY, counts=_sums(counts), recent=_sums(recent), hour=_sums(hour), oldest_at=min(oldest, default=None)
     )
 
@@ -82,8 +81,11 @@ def glanced(reply: Sequence[Any], *, is_whole: bool = False) -> Glanced:
 
 
 def _row(now: int, row: Sequence[Any], any_asked: int | None, *, is_whole: bool) -> GroupRow:
-    name, created_at, *counts = row[:8]
-    oldest, asked, settings, *slots = row[8:]
+    name, created_at, *rest = row
+    if not rest and not is_whole:  # as most of many groups
+        return structs.replace(EMPTY, name=name.decode(), created_at=created_at.decode(), asked_at=any_asked)
+    asked, settings, jobs, *slots = rest or (None, None, None)
+    counts, oldest = (jobs[: len(EMPTY.counts)], jobs[len(EMPTY.counts) :]) if jobs else (EMPTY.counts, ())
     minutes, halves = slots or ((), ())
     minute = now // _MINUTE_MS
     by_minute = _slots(minutes)
@@ -100,9 +102,9 @@ def _row(now: int, row: Sequence[Any], any_asked: int | None, *, is_whole: bool)
         name.decode(),
         created_at.decode(),
         tuple(counts),
-        int(oldest) if oldest else None,
+        int(oldest[0]) if oldest and oldest[0] else None,
         max(int(asked or 0), any_asked or 0) if any_asked is not None else None,
-        _limits(settings) if any(settings) else _NO_LIMITS,
+        _limits(settings) if settings else _NO_LIMITS,
         recent,
         hour,
         spark,

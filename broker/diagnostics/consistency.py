@@ -26,7 +26,7 @@ SURVEYED = 1000
 """Ids that one survey reads."""
 _AT_ONCE = 16
 """Groups that are checked at the same time: small groups cost a call each."""
-_KNOWN = frozenset({"", "jobs", *STATUSES})
+_KNOWN = frozenset({"", "jobs", "expiring", *STATUSES})
 """What follows a group in the names of its keys: others are statistics, or of a newer build."""
 T = TypeVar("T")
 _FOREIGN = "is not in its group's partition"

@@ -55,6 +55,6 @@ def type_of(rest: str) -> str | None:
     if kind != "group":
         return _TYPE_OF_KIND.get(kind)
     set_name = rest.partition(":")[2]
-    if set_name in {"jobs", *STATUSES}:
+    if set_name in {"jobs", "expiring", *STATUSES}:
         return "zset"
     return "hash" if set_name in {"", *keys.STATISTICS} else None

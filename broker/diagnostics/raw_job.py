@@ -65,6 +65,7 @@ def _commands(partition: str, group: str, job_id: str) -> list[tuple[str, tuple[
         ("fields", ("HGETALL", keys.job(partition, job_id))),
         *((status, ("ZSCORE", keys.members(partition, group, status), job_id)) for status in STATUSES),
         ("all jobs", ("ZSCORE", keys.jobs_of(partition, group), job_id)),
+        ("expiring", ("ZSCORE", keys.expiring(partition, group), job_id)),
         ("deleted", ("ZSCORE", keys.discarded(partition), job_id)),
     ]
 
@@ -99,6 +100,8 @@ def execution_of(text: str) -> dict[str, str]:
     meaning, more = execution_fields(text), text.split(" ")[3:]
     if more[-2:-1] and more[-2] in FINISHED:
         meaning["status"], more = more[-2], more[:-2]
+    if more[-1:] == ["+"]:
+        more = more[:-1]
     if len(more) > 1:
         meaning["lease_s"], meaning["deadline"] = more
     elif more:
@@ -122,7 +125,13 @@ _RULES = {"record": _record, "execution": _execution}
 def _score(label: str, score: int) -> dict[str, str]:
     if label == "queued":
         return _rank(score)
-    names = {"delayed": "due_at", "running": "lease_ends_at", "all jobs": "created_at", "deleted": "deleted_at"}
+    names = {
+        "delayed": "due_at",
+        "running": "lease_ends_at",
+        "all jobs": "created_at",
+        "expiring": "deadline",
+        "deleted": "deleted_at",
+    }
     return {names.get(label, "completed_at"): rfc3339(score)}
 
 

@@ -52,6 +52,34 @@ NewPayload = Annotated[
     ),
 ]
 Delay = Annotated[int, Meta(ge=0, le=31_536_000, description="Wait before the job is queued, in s.")]
+RunAt = Annotated[
+    str,
+    Meta(
+        description="When the job is queued, RFC 3339, in place of `delay`; a time in the past is now.",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+StartWithin = Annotated[
+    int,
+    Meta(ge=1, le=31_536_000, description="Fail the job, reason `expired`, if it is not delivered in this time, s."),
+]
+StartBefore = Annotated[
+    str,
+    Meta(description="The same as a time, RFC 3339.", extra_json_schema={"format": "date-time"}),
+]
+EndWithin = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=31_536_000,
+        description="Fail the job, reason `timeout`, if it is not finished within this time, s. No lease and no "
+        "automatic retry goes past it.",
+    ),
+]
+EndBefore = Annotated[
+    str,
+    Meta(description="The same as a time, RFC 3339.", extra_json_schema={"format": "date-time"}),
+]
 Timeout = Annotated[int, Meta(ge=1, le=604_800, description="How long a consumer may hold the job, in s.")]
 Priority = Annotated[int, Meta(ge=0, le=2, description="Higher first; first in, first out inside one priority.")]
 MaxRetries = Annotated[int, Meta(ge=0, le=25, description="How many new jobs failures may still make.")]

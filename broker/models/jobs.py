@@ -10,11 +10,16 @@ from broker.models.fields import (
     JOB_ID,
     MAX_JOBS,
     Delay,
+    EndBefore,
+    EndWithin,
     MaxRetries,
     NewImage,
     NewPayload,
     Priority,
     RetriesDelay,
+    RunAt,
+    StartBefore,
+    StartWithin,
     Time,
     Timeout,
 )
@@ -43,6 +48,11 @@ class NewJob(Struct, frozen=True, kw_only=True):
     priority: Priority | None = None
     max_retries: MaxRetries | None = None
     retries_delay: RetriesDelay | None = None
+    run_at: RunAt | None = None
+    start_within: StartWithin | None = None
+    start_before: StartBefore | None = None
+    end_within: EndWithin | None = None
+    end_before: EndBefore | None = None
 
 
 class NewJobs(Struct, frozen=True):
@@ -69,6 +79,8 @@ class Job(Struct, kw_only=True):
     started_at: Time | UnsetType = UNSET
     completed_at: Time | UnsetType = UNSET
     expires_at: Annotated[Time, Meta(description="While running: when the lease ends.")] | UnsetType = UNSET
+    start_before: Annotated[Time, Meta(description="When it must have been delivered.")] | UnsetType = UNSET
+    end_before: Annotated[Time, Meta(description="When it must have finished.")] | UnsetType = UNSET
     reason: str | UnsetType = UNSET
     error: str | UnsetType = UNSET
     retry_of: Annotated[str, Meta(description="The id of the job that this one retries.")] | UnsetType = UNSET

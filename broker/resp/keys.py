@@ -54,6 +54,11 @@ def jobs_of(p: str, name: str) -> str:
     return f"{p}:group:{name}:jobs"
 
 
+def expiring(p: str, name: str) -> str:
+    """The sorted set of a group's unfinished jobs with deadlines, by the next one."""
+    return f"{p}:group:{name}:expiring"
+
+
 def groups(p: str) -> str:
     """The sorted set of groups by creation time."""
     return f"{p}:groups"

@@ -58,9 +58,13 @@ def _script(name: str) -> Script:
     summary = header[0].removeprefix(f"-- {name}: ")
     slots: dict[str, list[Slot]] = {"KEYS": [], "ARGV": []}
     fields: dict[str, str] = {}
+    last = ""
     for line in header[1:]:
         if (found := _HEADER.match(line)) is None:
+            if last == "moves":
+                fields[last] += " " + line.removeprefix("--").strip()
             continue
+        last = found[1]
         if slot := _SLOT.match(found[1]):
             name_, _, meaning = found[2].partition(" ")
             slots[slot[1]].append(Slot(name_, meaning.strip()))

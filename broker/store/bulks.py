@@ -10,9 +10,9 @@ from broker.models.bulk import KEPT_S, MOST_RUNNING, Action
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.store.clock import Clock
-from broker.store.enqueuer import GroupLimits
 from broker.store.format.bulk_record import BulkProgress, BulkSpec, KeptBulk, encode, kept_bulk
 from broker.store.format.replies import field_of
+from broker.store.group_limits import GroupLimits
 from broker.store.pagination import cursor_of, position
 from broker.store.tally import Tally
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from broker.core.errors import Invalid, LimitReached, TooLarge
+from broker.core.errors import LimitReached
 from broker.core.ids import Ids
 from broker.core.inline_task import start_inline
 from broker.core.settings import BrokerSettings
@@ -17,39 +17,17 @@ from broker.resp import keys
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.resp.write_barrier import WriteBarrier
+from broker.store.admitter import admission, admit, is_plain
 from broker.store.batcher import Batcher
 from broker.store.clock import Clock
 from broker.store.format.job_json import EncodedJobs, new_jobs
 from broker.store.format.script_args import NewBatch, enqueue_words, merged, new_batches
+from broker.store.group_limits import limits_of
+from broker.store.staging import are_large, bytes_of, stage
 from broker.store.tally import Tally
 
-LARGE_BYTES = 1024 * 1024
-"""Specs of one call with more bytes in all are staged: sent before the script.
-
-A script that carries megabytes blocks the store while it copies them several times. A staged spec goes into the hash of
-its job by a command of its own, and the store serves other clients between two of them.
-"""
-KEPT_MS = 60_000
-"""A staged spec expires after this time, unless the script creates its job, ms."""
-
-
-class GroupLimits(NamedTuple):
-    """Limits for the unfinished jobs of a group: their number, and the bytes of images and payloads; 0: no limit."""
-
-    jobs: int
-    bytes: int
-
-    def check(self, jobs: int, size_bytes: int) -> None:
-        """Raise Invalid or TooLarge for one enqueue that alone exceeds a limit: a client must not repeat it."""
-        if 0 < self.jobs < jobs:
-            raise Invalid(f"A group may have {self.jobs} unfinished jobs at most.", fields="jobs")
-        if 0 < self.bytes < size_bytes:
-            raise TooLarge(f"The unfinished jobs of a group may have {self.bytes} bytes at most.")
-
-
-def limits_of(settings: BrokerSettings) -> GroupLimits:
-    """The limits of every group at this broker."""
-    return GroupLimits(settings.max_group_jobs, settings.max_group_bytes)
+_PLAIN = ("image", "payload", "delay", "timeout", "priority", "max_retries", "retries_delay")
+_encode = msgspec.json.Encoder().encode
 
 
 class Enqueuer:
@@ -88,32 +66,54 @@ class Enqueuer:
         Raises Invalid (no image), IdempotencyMismatch, LimitReached; Invalid, TooLarge for more than a group may have.
         """
         missing = next((i for i, job in enumerate(jobs) if not job.image), None)
+        are_plain = all(map(is_plain, jobs))
         ids = self._ids.take(len(jobs))
-        if missing is None and not key:
+        if missing is None and not key and are_plain:
             batches = new_batches(group, jobs, ids, "")
             return EncodedJobs(new_jobs(batches, await self._batched(group, batches)), is_replayed=False)
         image = "" if missing is None else await self._image(group)
-        batches = new_batches(group, jobs, ids, image)
-        immediate = len(jobs) - sum(1 for job in jobs if job.delay)
-        arguments: list[Word] = [self._clock.now, "", "", "", "", "", immediate]
+        first: list[Word] = [self._clock.now, "", "", "", "", ""]
         if key:
-            digest = hashlib.sha256(msgspec.json.encode(jobs)).hexdigest()
-            note = f"{','.join(ids)} {image}"
-            arguments[1:5] = [f"{group}:{key}", digest, self._idempotency_ttl_ms, note]
+            digest = _digest(jobs, are_plain=are_plain)
+            first[1:5] = [f"{group}:{key}", digest, self._idempotency_ttl_ms, f"{','.join(ids)} {image}"]
         if missing is not None and not image:
-            arguments[5] = f"jobs[{missing}].image"
+            first[5] = f"jobs[{missing}].image"
+        create = self._enqueue_alone if are_plain else self._admit
         try:
-            p = self._partitions.of(group)
-            created_at, *noted = await run_enqueue(self._partitions, p, [*arguments, *self._limits], batches)
+            created_at, *noted = await create(group, jobs, ids, image, first)
         except LimitReached:
-            self._limits.check(len(jobs), _bytes_of(batches))
+            self._limits.check(len(jobs), bytes_of(new_batches(group, jobs, ids, image)))
             raise
         if noted:
             first_ids, _, image = noted[0].decode().partition(" ")
-            batches = new_batches(group, jobs, first_ids.split(","), image)
+            ids = first_ids.split(",")
         else:
             self._tally.enqueued(group, len(jobs))
+        if are_plain:
+            batches = new_batches(group, jobs, ids, image)
+        else:
+            batches = admission(group, jobs, ids, image).created(int(created_at))
         return EncodedJobs(new_jobs(batches, int(created_at)), is_replayed=bool(noted))
+
+    async def _enqueue_alone(
+        self, group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str, first: Sequence[Word]
+    ) -> Any:
+        n_queued = sum(1 for job in jobs if not job.delay)
+        batches = new_batches(group, jobs, ids, image)
+        return await run_enqueue(
+            self._partitions, self._partitions.of(group), (*first, n_queued, *self._limits), batches
+        )
+
+    async def _admit(
+        self, group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str, first: Sequence[Word]
+    ) -> Any:
+        broker = "" if self.on_enqueue is None else self._broker
+        admitting = start_inline(
+            admit(self._partitions, first, self._limits, broker, admission(group, jobs, ids, image))
+        )
+        if self.on_enqueue is not None:
+            self.on_enqueue(group)
+        return await admitting
 
     async def enqueue_durably(self, group: str, jobs: Sequence[NewJob], key: str = "") -> EncodedJobs:
         """Enqueue, and return once the jobs are on the store's disk. Raises NotDurable as well.
@@ -140,7 +140,7 @@ class Enqueuer:
     def _batched(self, group: str, batches: Sequence[NewBatch]) -> asyncio.Future[int]:
         """The creation time of the jobs, ms. Raises Invalid, TooLarge, LimitReached."""
         jobs = sum([len(batch.ids) for batch in batches])
-        size_bytes = _bytes_of(batches)
+        size_bytes = bytes_of(batches)
         self._limits.check(jobs, size_bytes)
         return self._batches[self._partitions.of(group)].call(batches, jobs, size_bytes)
 
@@ -184,20 +184,13 @@ async def run_enqueue(
 
     Commands that this broker sends after this call batch after it, unless the specs are staged.
     """
-    is_large = _bytes_of(batches) > LARGE_BYTES
-    if is_large:
-        await partitions.send(partition, list(_staging(partition, batches)))
-        broker = ""
-    return await partitions.run("enqueue", partition, *first, broker, *enqueue_words(batches, is_staged=is_large))
+    if not are_large(batches):
+        return await partitions.run("enqueue", partition, *first, broker, *enqueue_words(batches))
+    await stage(partitions, partition, batches)
+    return await partitions.run("enqueue", partition, *first, "", *enqueue_words(batches, is_staged=True))
 
 
-def _staging(partition: str, batches: Sequence[NewBatch]) -> Iterator[Sequence[Word]]:
-    for batch in batches:
-        for job_id, spec in zip(batch.ids, batch.specs, strict=True):
-            key = keys.job(partition, job_id)
-            yield "HSET", key, "spec", spec
-            yield "PEXPIRE", key, KEPT_MS
-
-
-def _bytes_of(batches: Sequence[NewBatch]) -> int:
-    return sum([len(spec) for batch in batches for spec in batch.specs])
+def _digest(jobs: Sequence[NewJob], *, are_plain: bool) -> str:
+    """The SHA-256 of a body. That of plain jobs is of the fields that they always had: older builds have the same."""
+    fields = [{name: getattr(job, name) for name in _PLAIN} for job in jobs] if are_plain else jobs
+    return hashlib.sha256(_encode(fields)).hexdigest()

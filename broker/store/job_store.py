@@ -22,8 +22,9 @@ from broker.store.clock import Clock
 from broker.store.completer import Completer
 from broker.store.count_flusher import CountFlusher
 from broker.store.dispatcher import Dispatcher
-from broker.store.enqueuer import Enqueuer, limits_of
+from broker.store.enqueuer import Enqueuer
 from broker.store.glances import Glances
+from broker.store.group_limits import limits_of
 from broker.store.groups import Groups
 from broker.store.jobs import Jobs
 from broker.store.looks import Looks

@@ -14,10 +14,10 @@ from broker.resp import keys
 from broker.resp.partitions import ROUND_S, Partitions
 from broker.resp.resp_connection import Word
 from broker.store.clock import Clock
-from broker.store.enqueuer import GroupLimits
 from broker.store.format.history import history_of
 from broker.store.format.record import parts_of, split
 from broker.store.format.replies import Followed, field_of, followed_of, job_of
+from broker.store.group_limits import GroupLimits
 from broker.store.pagination import ANSWER_BYTES, PIECE, cursor_in, cursor_of, position, set_of
 from broker.store.tally import Tally
 

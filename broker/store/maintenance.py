@@ -12,7 +12,7 @@ from broker.resp.replies_to_errors import translate_errors
 from broker.resp.resp_connection import Word
 from broker.resp.topology import Topology
 from broker.store.clock import Clock
-from broker.store.format.replies import Finding, Reaped, Surveyed, lost_of, reaped_of
+from broker.store.format.replies import Finding, Reaped, Surveyed, ends_of, reaped_of
 from broker.store.tally import Tally
 
 
@@ -37,8 +37,8 @@ class Maintenance:
         if faults and not answers:
             raise faults[0]
         for reply in answers:
-            for lost in lost_of(reply):
-                self._tally.lost(*lost)
+            for ends in ends_of(reply):
+                self._tally.lost(*ends)
         return reaped_of(answers)._replace(away=len(faults))
 
     async def ready(self) -> list[str]:

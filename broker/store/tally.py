@@ -145,12 +145,15 @@ class Tally:
         """Count a job that was cancelled."""
         self.of(group).counts[CANCELLED] += 1
 
-    def lost(self, group: str, requeued: int, failed: int, retried: int) -> None:
-        """Count jobs whose lease ended: those that were queued again, those that failed, and the retries of these."""
+    def lost(self, group: str, requeued: int, failed: int, retried: int, late: int = 0) -> None:
+        """Count jobs whose lease ended: those that were queued again, those that failed, and the retries of these.
+
+        `late`: waiting jobs that failed because they did not start or end in time.
+        """
         counts = self.of(group).counts
         counts[LOST] += requeued + failed
         counts[BACK] += requeued
-        counts[FAILED] += failed
+        counts[FAILED] += failed + late
         counts[RETRIED] += retried
         counts[IN] += retried
 

@@ -20,14 +20,14 @@ local function move_to_finished(p, group, ids, status, retention_s, now, timers)
   timers[#timers + 1] = now + (retention_s or RETENTION_S[status]) * 1000; timers[#timers + 1] = status .. ':' .. group
 end
 
--- Finishes one job that no consumer reported on: a cancelled or a timed-out one. `before` is the set that it leaves.
-local function finish_without_report(p, group, id, before, status, reason, now)
-  local timers, job = {}, {}
-  parse_execution(job, call('HGET', executions_key(p), id))
+-- Finishes one job that no consumer reported on: one that is cancelled, or was too late.
+local function finish_without_report(p, group, id, job, status, reason, now)
+  local timers = {}
   local started_at = job.started_at and digits(job.started_at) or '-'
   call('HSET', executions_key(p), id, table.concat({ '*', job.deliveries, started_at, status, digits(now) }, ' '))
   call('HSET', job_key(p, id), 'reason', reason)
-  call('ZREM', set_key(p, group, before), id)
+  call('ZREM', set_key(p, group, job.status), id)
+  if job.hooks then call('ZREM', set_key(p, group, 'expiring'), id) end
   move_to_finished(p, group, { id }, status, call('HGET', group_key(p, group), 'retention_' .. status), now, timers)
   set_timers(p, timers)
 end

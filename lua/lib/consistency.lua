@@ -9,7 +9,7 @@ end
 -- Reports each key that still has this id although no such job exists: the sets of the group, if one is named, and the hashes.
 -- It calls add_finding(id, problem, fix) for each; fix is a function that repairs it.
 local function check_leftovers(p, now, group, id, add_finding)
-  for _, set in ipairs(group ~= '' and { 'jobs', unpack(STATUSES) } or {}) do
+  for _, set in ipairs(group ~= '' and { 'jobs', 'expiring', unpack(STATUSES) } or {}) do
     if call('ZSCORE', set_key(p, group, set), id) then
       add_finding(id, 'is in ' .. set .. ' but is no job', function() return call('ZREM', set_key(p, group, set), id) end)
     end

@@ -58,8 +58,7 @@ local function apply_report(p, now, group, id, record, status, reason, error_tex
   local _, created_at = parse_record(record or '')
   if created_at then call_many('HSET', key, fields) end
   local settings = record and settings_of(record) or {}
-  local is_retried = status == 'failed' and new_id ~= '' and settings.max_retries
-  if is_retried then retry_failed(p, group, id, settings, new_id, now) end
+  local is_retried = status == 'failed' and new_id ~= '' and retry_failed(p, group, id, settings, new_id, now)
   return ' ' .. status .. ' ' .. digits(plausible(tonumber(completed_at), created_at or now, now)), is_retried
 end
 

@@ -31,19 +31,21 @@ end
 -- The settings of a retry as JSON for its record.
 local function settings_text(settings, retry_of)
   local words = {}
-  for _, name in ipairs({ 'delay', 'timeout', 'priority', 'max_retries', 'retries_delay', 'bytes' }) do
+  for _, name in ipairs({ 'hooks', 'delay', 'timeout', 'priority', 'max_retries', 'retries_delay', 'end_before', 'bytes' }) do
     if settings[name] then words[#words + 1] = '"' .. name .. '":' .. digits(settings[name]) end
   end
   words[#words + 1] = '"retry_of":"' .. retry_of .. '"'
   return '{' .. table.concat(words, ',') .. '}'
 end
 
--- Creates a new job that repeats an old one. Its bytes count if those of the old job did, or if `counts` is true.
-local function create_retry(p, group, id, new_id, delay_s, max_retries, now, counts)
+-- Creates a new job that repeats an old one. Its bytes count if those of the old job did, or if `counts` is true. Of the deadlines
+-- it has only the one given here.
+local function create_retry(p, group, id, new_id, delay_s, max_retries, now, counts, end_before)
   local record = with_spec(p, id, call('HGET', jobs_key(p), id))
   local settings, _, _, spec = settings_of(record), parse_record(record)
   local status = delay_s > 0 and 'delayed' or 'queued'
   settings.delay, settings.max_retries = delay_s > 0 and delay_s, max_retries > 0 and max_retries
+  settings.hooks, settings.end_before = end_before and 1, end_before
   settings.bytes = (settings.bytes or counts) and #spec
   record = build_record(settings_text(settings, id), group, digits(now), store_large_spec(p, new_id, spec))
   call('HSET', jobs_key(p), new_id, record)
@@ -52,10 +54,15 @@ local function create_retry(p, group, id, new_id, delay_s, max_retries, now, cou
   call('ZADD', set_key(p, group, status), score, new_id)
   if settings.bytes then call('ZINCRBY', p .. ':bytes', settings.bytes, group) end
   if delay_s > 0 then set_timer(p, 'delayed', group, score) else notify_image_pollers(p, group) end
+  if end_before then set_deadline(p, group, new_id, settings, 0) end
   call('HSET', job_key(p, id), 'retry_at', new_id)
 end
 
--- Creates the automatic retry of a job with these settings that has just failed.
+-- Creates the automatic retry of a job with these settings that has just failed. Returns whether there is one: a job without
+-- retries has none, nor one that would begin after end_before.
 local function retry_failed(p, group, id, settings, new_id, now)
-  create_retry(p, group, id, new_id, settings.retries_delay or RETRIES_DELAY_S, settings.max_retries - 1, now)
+  local delay_s, end_before = settings.retries_delay or RETRIES_DELAY_S, settings.end_before
+  if not settings.max_retries or end_before and now + delay_s * 1000 >= end_before then return false end
+  create_retry(p, group, id, new_id, delay_s, settings.max_retries - 1, now, false, end_before)
+  return true
 end

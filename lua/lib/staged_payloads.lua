@@ -1,5 +1,5 @@
--- For enqueue and retry: staged payloads, large specs that the broker sends before its enqueue. Each is a P:job:<id> that has
--- only the field `spec` and expires. In the batches of enqueue the spec of such a job is ''; all jobs are staged, or none.
+-- For enqueue, admit and retry: staged payloads, large specs that the broker sends before its enqueue. Each is a P:job:<id> that
+-- has only the field `spec` and expires. In the words of a script the spec of such a job is ''; all jobs are staged, or none.
 
 local function are_staged(batches) return batches[#batches] == '' end
 
@@ -12,17 +12,23 @@ local function each_new_job(batches, at, visit)
   end
 end
 
-local function staged_keys(p, batches, at)
+-- The ids of the jobs in the batches of enqueue.
+local function ids_in(batches, at)
+  local ids = {}
+  each_new_job(batches, at, function(_, id) ids[#ids + 1] = id end)
+  return ids
+end
+
+local function staged_keys(p, ids)
   local keys = {}
-  each_new_job(batches, at, function(_, id) keys[#keys + 1] = job_key(p, id) end)
+  for i = 1, #ids do keys[i] = job_key(p, ids[i]) end
   return keys
 end
 
 -- The refusal if a staged payload is missing, else nil.
-local function lost_staged(p, batches, at)
-  local keys = staged_keys(p, batches, at)
-  if call('EXISTS', unpack(keys)) == #keys then return nil end
+local function lost_staged(p, ids)
+  if call('EXISTS', unpack(staged_keys(p, ids))) == #ids then return nil end
   return refuse('STORE_UNAVAILABLE', 'The store lost what was sent ahead of the jobs; nothing was enqueued.')
 end
 
-local function delete_staged(p, batches, at) call('DEL', unpack(staged_keys(p, batches, at))) end
+local function delete_staged(p, ids) call('DEL', unpack(staged_keys(p, ids))) end

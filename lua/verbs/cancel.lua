@@ -10,7 +10,7 @@
 -- reply   id field value field value…; repeated 1 if it was cancelled before
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
--- with    record job requeue completion notices_stream history
+-- with    record deadlines job requeue completion notices_stream history
 local p, now, group, id, actor = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 
 local job = find_job(p, group, id)
@@ -18,7 +18,7 @@ if not job then return not_found() end
 if job.status == 'succeeded' or job.status == 'failed' then return wrong_state(job) end
 
 if job.status ~= 'cancelled' then
-  finish_without_report(p, group, id, job.status, 'cancelled', 'client_request', now)
+  finish_without_report(p, group, id, job, 'cancelled', 'client_request', now)
   note_move(p, id, now, 'cancelled', actor, job, 'cancelled')
   if job.status == 'running' then add_notice(p, 'cancelled ' .. group .. ' ' .. id) end
   refresh_ready(p, group)

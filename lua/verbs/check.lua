@@ -10,7 +10,7 @@
 -- reply   for each finding: id or '', the problem, 1 when it is repaired now, else 0
 -- refuses -
 -- flags   allow-oom
--- with    record job requeue consistency
+-- with    record deadlines job requeue consistency
 local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
 local findings = {}
 
@@ -19,7 +19,7 @@ local function add_finding(id, problem, fix)
 end
 
 -- When a job without a delivery is due, ms.
-local function due_at(job) return job.created_at + (job.delay or 0) * 1000 end
+local function due_at(job) return job.due or job.created_at + (job.delay or 0) * 1000 end
 
 -- The statuses that agree with the other fields of the job, the likelier one first.
 local function expected_statuses(id, job)
@@ -75,6 +75,17 @@ local function check_index(id, job)
   end
 end
 
+local function check_deadline(id, job)
+  local deliveries = job.status == 'running' and math.max(1, job.deliveries) or job.deliveries
+  local at, score = not RETENTION_S[job.status] and deadline_of(job, deliveries), call('ZSCORE', set_key(p, group, 'expiring'), id)
+  if (at and digits(at)) ~= (score and digits(score)) then
+    local problem = at and 'is not in expiring by its next deadline' or 'is in expiring without a deadline'
+    add_finding(id, problem, function()
+      if at then set_deadline(p, group, id, job, deliveries) else call('ZREM', set_key(p, group, 'expiring'), id) end
+    end)
+  end
+end
+
 local function check_timer(set)
   local retention_s = RETENTION_S[set] and (call('HGET', group_key(p, group), 'retention_' .. set) or RETENTION_S[set]) or 0
   local head = call('ZRANGE', set_key(p, group, set), 0, 0, 'WITHSCORES')[2]
@@ -104,7 +115,7 @@ local function check_group()
     local problem = 'has a sum of ' .. (bytes or 0) .. ' bytes; its unfinished jobs have ' .. digits(sum)
     add_finding('', problem, function() store_sum(p, group, sum) end)
   end
-  for _, set in ipairs({ 'delayed', 'running', 'succeeded', 'failed', 'cancelled' }) do check_timer(set) end
+  for _, set in ipairs({ 'delayed', 'running', 'expiring', 'succeeded', 'failed', 'cancelled' }) do check_timer(set) end
 end
 
 if #ARGV < first then check_group() end
@@ -116,6 +127,7 @@ for at = first, #ARGV do
   else
     check_sets(id, job)
     check_index(id, job)
+    check_deadline(id, job)
   end
 end
 return findings

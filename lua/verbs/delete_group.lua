@@ -40,13 +40,13 @@ for status in pairs(RETENTION_S) do
 end
 if left > 0 then return { now, left } end
 
-for _, set in ipairs({ 'delayed', 'running', 'succeeded', 'failed', 'cancelled', 'rate' }) do
+for _, set in ipairs({ 'delayed', 'running', 'expiring', 'succeeded', 'failed', 'cancelled', 'rate' }) do
   call('ZREM', p .. ':due', set .. ':' .. group)
 end
 for _, index in ipairs({ 'ready', 'rates', 'bytes', 'counted', 'asked', 'groups' }) do call('ZREM', p .. ':' .. index, group) end
 for _, asked in ipairs(call('ZRANGE', p .. ':asked_images', 0, MOST_IMAGES - 1)) do
   if string.match(asked, '^%S+') == group then call('ZREM', p .. ':asked_images', asked) end
 end
-for _, kind in ipairs({ 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end
+for _, kind in ipairs({ 'expiring', 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end
 call('DEL', group_key(p, group))
 return { now, 0 }

@@ -17,24 +17,15 @@
 -- moves   - -> delayed, - -> queued
 -- reply   now, ms; for a repeat with the same Idempotency-Key: now and note of the first answer
 -- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE
--- with    record idempotency staged_payloads group_settings group_limits notify
+-- with    record idempotency staged_payloads admission group_settings group_limits notify
 local p, now, idempotency_key, digest, ttl_ms, note = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local missing, n_queued, max_jobs, max_bytes, broker, first = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], 11
-local is_staged, bytes = are_staged(ARGV)
+local staged, bytes = are_staged(ARGV) and ids_in(ARGV, first), nil
 
--- The first answer to this Idempotency-Key, or the refusal; nil to continue.
-local function answer_early()
-  local before = idempotency_key ~= '' and stored_answer(p, idempotency_key, digest)
-  if before then return before end
-  if missing ~= '' then return refuse('INVALID', missing .. ' An image is needed: the group has none of its own.') end
-  local refused = is_staged and lost_staged(p, ARGV, first)
-  if not refused and max_jobs + max_bytes > 0 then refused, bytes = any_over_limit(p, ARGV, first, max_jobs, max_bytes) end
-  return refused
-end
-
-local early = answer_early()
+local early = answer_early(p, idempotency_key, digest, missing, staged)
+if not early and max_jobs + max_bytes > 0 then early, bytes = any_over_limit(p, ARGV, first, max_jobs, max_bytes) end
 if early then
-  if is_staged then delete_staged(p, ARGV, first) end
+  if staged then delete_staged(p, staged) end
   return early
 end
 
@@ -52,7 +43,7 @@ while at < #ARGV do
     local id, spec = ARGV[at], ARGV[at + 1]
     at, score = at + 2, score + step
     if max_bytes > 0 then begin = build_record(with_bytes(settings, spec_bytes(p, id, spec)), group, created_at, '') end
-    if is_staged then call('PERSIST', job_key(p, id)) end
+    if staged then call('PERSIST', job_key(p, id)) end
     records[n_records + 1], records[n_records + 2], n_records = id, begin .. store_large_spec(p, id, spec), n_records + 2
     index[i], index[i + 1], scores[i], scores[i + 1] = created_at, id, score, id
   end

@@ -12,7 +12,7 @@
 --           execution, and 1 if it is retried. with_jobs: record status execution FINISHED_FIELDS (nil if not set), and 1 for a repeat
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    group_settings record job lease requeue completion reports
+-- with    group_settings record deadlines job lease requeue completion reports
 local p, now, with_jobs, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local rounds = split_into_rounds(ARGV, first)
 local are_set, items, n_items, timers, step = any_set(p, rounds.groups), {}, 0, {}, math.ceil(rounds.n / 16)
@@ -30,10 +30,11 @@ end
 local function finish(round, part, is_strict)
   local group, status, at, words = part.group, part.status, part.at, part.words
   local finished, n = round.finished, #round.finished
-  local is_held, ended, any_retried = remove_held(p, round, part, is_strict), {}, false
+  local is_held, ended, hooked, any_retried = remove_held(p, round, part, is_strict), {}, {}, false
   for i = part.first, part.last do
     local id, lease, execution, ending, is_retried = round.ids[i], ARGV[at + 1], round.executions[i], endings[status], false
     if is_held[i] then
+      if byte(execution, -1) == PLUS then hooked[#hooked + 1] = id end
       if words ~= 2 then
         local record = with_spec(p, id, round.records[i])
         ending, is_retried = apply_report(p, now, group, id, record, status, unpack(ARGV, at + 2, at + words - 1))
@@ -51,6 +52,7 @@ local function finish(round, part, is_strict)
     end
     at, n_items = at + words, n_items + 1
   end
+  call_many('ZREM', set_key(p, group, 'expiring'), hooked)
   return ended, any_retried
 end
 

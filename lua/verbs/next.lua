@@ -13,7 +13,7 @@
 -- reply   now, ms; for each sequence of jobs of one group: name, env_vars or nil, and for each job: id rank record deliveries
 -- refuses -
 -- flags   allow-oom
--- with    record group_settings rate_limit dispatch long_pollers queue_merge selection
+-- with    record deadlines group_settings rate_limit dispatch long_pollers queue_merge selection
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local grace_ms, broker, names, reply = tonumber(ARGV[5]), ARGV[6], { unpack(ARGV, 7) }, { now }
 local batch = new_batch(now, lease, lease_s, grace_ms)

@@ -14,7 +14,7 @@
 -- reply   now, ms; for each sequence of jobs of one group: name, env_vars or nil, and for each job: id rank record deliveries
 -- refuses -
 -- flags   allow-oom
--- with    record rate_limit dispatch long_pollers queue_merge
+-- with    record deadlines rate_limit dispatch long_pollers queue_merge
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local grace_ms, broker, n_groups, first = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), 8
 -- Limits of one call: groups, jobs read from one queue, jobs read in all, bytes of records read in all.

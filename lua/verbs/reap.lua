@@ -5,31 +5,16 @@
 -- ARGV[2] limit      jobs to handle at most
 -- ARGV[3] new_ids    as many as limit: ids for the automatic retries
 --
--- moves   delayed -> queued, running -> queued, running -> failed, succeeded -> -, failed -> -, cancelled -> -
+-- moves   delayed -> queued, delayed -> failed, queued -> failed, running -> queued, running -> failed, succeeded -> -,
+--           failed -> -, cancelled -> -
 -- reply   numbers of jobs queued, requeued, failed, deleted; number of logs to delete; now, ms; the next timer, ms, or -1;
---           lost leases: for each group that had some: group requeued failed retried
+--           for each group with lost leases or late jobs: group requeued failed retried late
 -- refuses -
 -- flags   allow-oom
--- with    record job requeue promotion completion rate_limit history lost_leases
+-- with    record deadlines job requeue promotion completion rate_limit history lost_leases
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
-local due, counts = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0 }
-local left, n_retries, lost = limit, 0, {}
-
-local function requeue_or_fail(group, id, job)
-  local delivery_limit = call('HGET', group_key(p, group), 'delivery_limit') or DELIVERY_LIMIT
-  local is_over = job.deadline and tonumber(job.deadline) <= now or job.deliveries >= tonumber(delivery_limit)
-  note_move(p, id, now, 'lease_lost', '', job, is_over and 'failed' or 'queued')
-  if is_over then
-    finish_without_report(p, group, id, 'running', 'failed', 'timeout', now)
-    if job.max_retries then
-      retry_failed(p, group, id, job, ARGV[first_id + n_retries], now)
-      n_retries = n_retries + 1
-    end
-    return 'failed'
-  end
-  requeue(p, group, id, rank_in_token(job.lease) or new_rank(p, job.priority), job.deliveries, 0, now)
-  return 'requeued'
-end
+local due, counts = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0, noted = 0 }
+local left, n_retries, ends = limit, 0, {}
 
 local function reap(set, group, id)
   local job = find_job(p, group, id, 'rank')
@@ -41,9 +26,14 @@ local function reap(set, group, id)
     queue_delayed(p, group, id, job.rank, job.priority)
     return 'queued'
   end
-  local retries = n_retries
-  local outcome = requeue_or_fail(group, id, job)
-  count_lost(lost, group, outcome, n_retries - retries)
+  if set == 'expiring' and not (job.status == 'running' and is_past_end(job, now)) then
+    if not fail_late(p, group, id, job, now) then return 'noted' end
+    count_end(ends, group, 'failed', 0, true)
+    return 'failed'
+  end
+  local outcome, is_retried = end_lease(p, group, id, job, ARGV[first_id + n_retries], now)
+  if is_retried then n_retries = n_retries + 1 end
+  count_end(ends, group, outcome, is_retried and 1 or 0)
   return outcome
 end
 
@@ -82,4 +72,4 @@ end
 
 local first = call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] or '-1'
 local n_logs = call('ZCARD', p .. ':discarded')
-return { counts.queued, counts.requeued, counts.failed, counts.expired, n_logs, now, tonumber(first), unpack(lost) }
+return { counts.queued, counts.requeued, counts.failed, counts.expired, n_logs, now, tonumber(first), unpack(ends) }

@@ -10,7 +10,7 @@
 -- moves   - -> delayed, - -> queued, - -> succeeded, - -> failed, - -> cancelled
 -- reply   how many groups were made, how many exist with other settings, how many jobs were made
 -- refuses INVALID
--- with    record job requeue
+-- with    record deadlines job requeue
 local p, now, n_groups, first = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local groups, jobs, ids, at = {}, {}, {}, first
 for i = 1, n_groups do
@@ -69,6 +69,8 @@ local function restore_job(id, item)
   call('ZADD', p .. ':groups', 'NX', created_at, item.group)
   local size = not RETENTION_S[item.status] and setting_in(text, 'bytes')
   if size then call('ZINCRBY', p .. ':bytes', size, item.group) end
+  local settings = settings_of(text)
+  if settings.hooks and not RETENTION_S[item.status] then set_deadline(p, item.group, id, settings, tonumber(item.execution) or 0) end
   if item.status == 'queued' then note_rank(item.score) end
   if item.status == 'delayed' then note_rank(call('HGET', key, 'rank')) end
   local due = due_of(item)

@@ -13,7 +13,7 @@
 -- reply   id field value field value…, with the group's env_vars
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST LIMIT_REACHED
 -- flags   allow-oom
--- with    record job lease rate_limit
+-- with    record deadlines job lease rate_limit
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 local lease, new_lease, started_at, grace_ms = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 
@@ -22,6 +22,8 @@ local is_queued = job and job.status == 'queued' and lease == ''
 local free, _, rate
 if is_queued then
   free, _, rate = room(p, group)
+  local deadline = deadline_of(job, job.deliveries)
+  if deadline and deadline <= now then return wrong_state(job, 'Its deadline has passed.') end
   if free == 0 then return refuse('LIMIT_REACHED', 'The group is paused, or at its max_concurrency or rate_limit.') end
 else
   local refused = refusal(p, group, id, job, lease)
@@ -40,6 +42,10 @@ elseif job.deadline then
 end
 local lease_end = new_lease_end(job, now, grace_ms)
 local words = { job.lease, job.deliveries, digits(plausible(started_at, job.created_at, now)), how }
+if job.hooks then
+  words[#words + 1] = '+'
+  set_deadline(p, group, id, job, job.deliveries)
+end
 call('HSET', executions_key(p), id, table.concat(words, ' '))
 call('ZADD', set_key(p, group, 'running'), lease_end, id)
 set_timer(p, 'running', group, lease_end)

@@ -12,7 +12,7 @@
 --           for each group with such ids, '' for executions: its name, and the ids
 -- refuses -
 -- flags   no-writes
--- with    record job requeue consistency paging
+-- with    record deadlines job requeue consistency paging
 local p, kind, n, cursor, only, first = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], 5
 local reply, found = { cursor, '', '', 0 }, {}
 
@@ -33,8 +33,7 @@ end
 
 -- jobs of a group: in one set, in the index by their creation, with a spec, and with an execution that fits
 local function survey_jobs(group, ids, created, specs, executions)
-  local index, statuses = call('ZMSCORE', set_key(p, group, 'jobs'), unpack(ids)), {}
-  local counts = {}
+  local index, statuses, counts = call('ZMSCORE', set_key(p, group, 'jobs'), unpack(ids)), {}, {}
   for _, set in ipairs(STATUSES) do
     local scores = call('EXISTS', set_key(p, group, set)) == 1 and call('ZMSCORE', set_key(p, group, set), unpack(ids)) or {}
     for i = 1, #ids do
@@ -56,6 +55,8 @@ local function survey_records(pairs_)
     local own = group and groups[group] or { ids = {}, created = {}, specs = {}, executions = {} }
     if not group then
       suspect('', ids[i])
+    elseif (only == '' or only == group) and is_hooked(pairs_[2 * i]) then
+      suspect(group, ids[i])
     elseif only == '' or only == group then
       local k = #own.ids + 1
       groups[group], own.ids[k], own.created[k], own.specs[k], own.executions[k] = own, ids[i], created_at, spec, executions[i]
@@ -64,12 +65,12 @@ local function survey_records(pairs_)
   for group, own in pairs(groups) do survey_jobs(group, own.ids, own.created, own.specs, own.executions) end
 end
 
--- ids of whatever is no job of the group; '' for any group
-local function survey_ids(group, ids)
+-- ids of whatever is no job of the group, '' for any group; and of what is in `expiring` without a deadline
+local function survey_ids(group, ids, set)
   local texts = #ids > 0 and call('HMGET', jobs_key(p), unpack(ids)) or {}
   for i = 1, #ids do
     local its = texts[i] and parse_record(texts[i])
-    if not its or (group ~= '' and its ~= group) then suspect(group, ids[i]) end
+    if not its or (group ~= '' and its ~= group) or (set == 'expiring' and not is_hooked(texts[i])) then suspect(group, ids[i]) end
   end
 end
 
@@ -81,7 +82,7 @@ local function survey_sets(left)
     local from, ids = score == '' and 0 or position(key, score, id, true), {}
     local page = call('ZRANGE', key, from, from + left - 1, 'WITHSCORES')
     for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
-    survey_ids(group, ids)
+    survey_ids(group, ids, set)
     reply[4], left = reply[4] + #ids, left - #ids
     if left == 0 then
       reply[1], reply[2], reply[3] = digits(number), page[#page], page[#page - 1]

@@ -10,7 +10,7 @@
 -- reply   for each job: the new end of its lease, ms; or its refusal
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    record job lease
+-- with    record deadlines job lease
 local p, now, grace_ms, at = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 
 -- A job that runs in the group, from its execution; any other job is searched for.
@@ -32,9 +32,11 @@ while at < #ARGV do
   for i = 1, n do
     local id, lease = ARGV[at], ARGV[at + 1]
     local job = read_job(group, id, scores[i], executions[i])
-    if scores[i] and not job.lease_s then
+    local has_hooks = scores[i] and byte(executions[i] or '', -1) == PLUS
+    if scores[i] and not job.lease_s or has_hooks then
       records = records or call('HMGET', jobs_key(p), unpack(ids))
       job.timeout = timeout_s(records[i] or '')
+      if has_hooks then job.end_before = setting_in(records[i] or '', 'end_before') end
     end
     local refused = refusal(p, group, id, job, lease)
     if not refused then

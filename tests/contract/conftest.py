@@ -60,7 +60,7 @@ async def timers(store: Store) -> AsyncIterator[Heard]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How an enqueue sends its specs: with the script, or as staged payloads."""
     if request.param == "ahead":
-        monkeypatch.setattr("broker.store.enqueuer.LARGE_BYTES", 0)
+        monkeypatch.setattr("broker.store.staging.LARGE_BYTES", 0)
     return str(request.param)
 
 

@@ -10,7 +10,8 @@ from broker.core.errors import IdempotencyMismatch, Invalid, LimitReached, Store
 from broker.diagnostics.consistency import check
 from broker.models.jobs import NewJob
 from broker.resp import keys
-from broker.store.enqueuer import KEPT_MS, LARGE_BYTES, GroupLimits
+from broker.store.group_limits import GroupLimits
+from broker.store.staging import KEPT_MS, LARGE_BYTES
 from tests.contract.building import GROUP, ids, new, partition
 from tests.stores import Store
 

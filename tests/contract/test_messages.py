@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from broker.resp import keys
-from broker.store.enqueuer import LARGE_BYTES
+from broker.store.staging import LARGE_BYTES
 from tests.contract.building import (
     GROUP,
     cancelled,

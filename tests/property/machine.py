@@ -22,8 +22,8 @@ from broker.models.groups import Group, GroupChanges, GroupSettings, RetentionCh
 from broker.models.jobs import Job, NewJob
 from broker.models.reports import Finish, Held
 from broker.resp import keys
-from broker.store.enqueuer import GroupLimits
 from broker.store.format.exported import read_line
+from broker.store.group_limits import GroupLimits
 from tests.conftest import NOW, assert_known_keys
 from tests.property.kept import kept_of
 from tests.property.model import FACTS, NOT_PAUSED, Model, ModelJob, Pause, Refused

@@ -14,7 +14,7 @@ from msgspec import UNSET
 from broker.core.states import FINISHED, Status
 from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import NewJob
-from broker.store.enqueuer import GroupLimits
+from broker.store.group_limits import GroupLimits
 
 FACTS = ("bytes", "created_at", "reason", "retry_of", "retry_at")
 

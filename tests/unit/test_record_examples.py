@@ -16,7 +16,10 @@ PAGE = Path(__file__).parents[2] / "lua" / "README.md"
 ROWS = re.findall(r"^\| `([^`]+)` \| (record|execution) \| `([^`]+)` \|$", PAGE.read_text("utf-8"), re.MULTILINE)
 RECORDS = [(text, json.loads(means)) for text, kind, means in ROWS if kind == "record"]
 EXECUTIONS = [(text, json.loads(means)) for text, kind, means in ROWS if kind == "execution"]
-NUMBERS = ("delay", "timeout", "priority", "max_retries", "retries_delay", "bytes")
+NUMBERS = (
+    *("hooks", "delay", "due", "timeout", "priority", "max_retries", "retries_delay"),
+    *("start_before", "end_before", "bytes"),
+)
 """The settings that scripts read. `retry_of` is for the broker alone, `bytes` for the scripts alone."""
 
 PARTS = SCRIPTS["show"].plain.partition("\nlocal p, group, id = KEYS[1]")[0]

@@ -27,6 +27,7 @@ REFUSERS = {
     "over_limit": {"LIMIT_REACHED"},
     "stored_answer": {"IDEMPOTENCY_MISMATCH"},
     "lost_staged": {"STORE_UNAVAILABLE"},
+    "answer_early": {"IDEMPOTENCY_MISMATCH", "INVALID", "STORE_UNAVAILABLE"},
     "any_over_limit": {"LIMIT_REACHED"},
 }
 """What the shared functions refuse."""

@@ -197,7 +197,7 @@ def test_body_that_is_no_json(kind: type[Struct], body: bytes) -> None:
             {"jobs": [{"depends_on": 3}]},
             (
                 "There is no field depends_on in jobs[0]; known are image, payload, delay, timeout, priority, "
-                "max_retries, retries_delay."
+                "max_retries, retries_delay, run_at, start_within, start_before, end_within, end_before."
             ),
         ),
         (Finishes, {"jobs": [{"id": "x"}]}, "jobs[0].group_name is missing."),

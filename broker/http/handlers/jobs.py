@@ -15,9 +15,11 @@ from broker.http.request.query_params import EnqueueQuery, ListQuery
 from broker.http.responses import Response, document, json, nothing
 from broker.models.fields import LINE, NO_CONTROLS
 from broker.models.jobs import JobsWrapper, JobWrapper, NewJob, NewJobs
+from broker.store.admitter import is_plain
 from broker.store.format.job_json import listed
 
 _IMAGE = re.compile(NO_CONTROLS)
+_TIMES = (("delay", "run_at"), ("start_within", "start_before"), ("end_within", "end_before"))
 _REPLAYED = (("Idempotency-Replayed", "true"),)
 
 
@@ -29,6 +31,7 @@ async def enqueue(call: Call) -> Response:
     _check_number(body.jobs, call.settings.max_batch)
     _check_images(body.jobs)
     _check_payloads(body.jobs, call.settings.max_payload_bytes)
+    _check_times(body.jobs)
     enqueue_ = call.store.enqueuer.enqueue_durably if is_durable else call.store.enqueuer.enqueue
     enqueued = await enqueue_(call.group, body.jobs, key)
     return document(listed(enqueued.jobs), 201, _REPLAYED if enqueued.is_replayed else ())
@@ -88,6 +91,16 @@ def _check_images(jobs: Sequence[NewJob]) -> None:
             i = next(i for i, job in enumerate(jobs) if job.image == image)
             field = f"jobs[{i}].image"
             raise Invalid(f"{field} must be {LINE['words']}.", fields=field)
+
+
+def _check_times(jobs: Sequence[NewJob]) -> None:
+    for i, job in enumerate(jobs):
+        if is_plain(job):
+            continue
+        for span, time in _TIMES:
+            at = moment(getattr(job, time), f"jobs[{i}].{time}")
+            if at is not None and getattr(job, span):
+                raise Invalid(f"A job has {span} or {time}, not both.", fields=f"jobs[{i}].{time}")
 
 
 def _check_payloads(jobs: Sequence[NewJob], limit_bytes: int) -> None:

@@ -56,7 +56,7 @@ def new_jobs(batches: Iterable[NewBatch], created_at: int) -> list[bytes]:
             batch.group.encode(),
             b"delayed" if batch.settings.delay else b"queued",
         )
-        end = b'%b0,"created_at":"%b"}' % (_settings_json(batch.settings), at)
+        end = b'%b0,"created_at":"%b"%b}' % (_settings_json(batch.settings), at, _deadlines(batch.settings))
         jobs += [
             b'{"id":"' + job_id.encode() + begin + spec[1:-1] + end
             for job_id, spec in zip(batch.ids, batch.specs, strict=True)
@@ -69,6 +69,14 @@ def _settings_json(settings: Settings) -> bytes:
     """The part of a job between its spec and its deliveries. Cached, since most jobs have the same settings."""
     words = (settings.delay, settings.timeout, settings.priority, settings.max_retries, settings.retries_delay)
     return _SETTINGS % words
+
+
+def _deadlines(settings: Settings) -> bytes:
+    """The times by which a job must have started and finished, as a part of its JSON; most jobs have none."""
+    if not settings.hooks:
+        return b""
+    times = (("start_before", settings.start_before), ("end_before", settings.end_before))
+    return b"".join(b',"%b":"%b"' % (name.encode(), rfc3339(ms).encode()) for name, ms in times if ms)
 
 
 def _retry_of(settings: Settings) -> bytes:
@@ -113,6 +121,7 @@ def finished(job_id: str, row: Sequence[Any]) -> bytes:
             [
                 b',"started_at":"%b"' % rfc3339(int(started_at)).encode(),
                 b',"completed_at":"%b"' % rfc3339(int(completed_at)).encode(),
+                _deadlines(settings),
                 b',"reason":' + _text(reason.decode()) if reason else b"",
                 b',"error":' + _text(error.decode()) if error else b"",
                 _retry_of(settings),
@@ -170,11 +179,13 @@ class _Ends(dict[tuple[bytes, int], bytes]):
         held_ms = settings.timeout * 1000
         if self._lease_s is not None:
             held_ms = min(held_ms + self._grace_ms, self._lease_s * 1000)
-        times = (int(created_at), self._now, self._now + held_ms)
-        return b'%b%d%b%b%b,"lease":"' % (
+        expires_at = min(self._now + held_ms, settings.end_before or self._now + held_ms)
+        times = (int(created_at), self._now, expires_at)
+        return b'%b%d%b%b%b%b,"lease":"' % (
             _settings_json(settings),
             deliveries,
             _TIMES % tuple(rfc3339(ms).encode() for ms in times),
+            _deadlines(settings),
             _retry_of(settings),
             self._env_vars,
         )

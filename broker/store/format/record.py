@@ -21,7 +21,11 @@ class Spec(Struct, frozen=True, omit_defaults=True):
 
 
 class Settings(Struct, frozen=True, omit_defaults=True):
-    """The other settings of a job, times in s; and the job that this one retries."""
+    """The other settings of a job, times in s; and the job that this one retries.
+
+    `due`, `start_before` and `end_before` are ms since 1970; 0: not given. `due` says when a delay ends that is not a
+    whole number of seconds. `hooks`: 1 for a job with a deadline.
+    """
 
     delay: int = 0
     timeout: int = DEFAULT_TIMEOUT_S
@@ -29,6 +33,10 @@ class Settings(Struct, frozen=True, omit_defaults=True):
     max_retries: int = 0
     retries_delay: int = DEFAULT_RETRIES_DELAY_S
     retry_of: str = ""
+    hooks: int = 0
+    due: int = 0
+    start_before: int = 0
+    end_before: int = 0
 
 
 class Parts(NamedTuple):

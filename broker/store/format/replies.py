@@ -17,6 +17,8 @@ _TEXTS = {"reason", "error", "retry_at"}
 _TIMES = ("started_at", "completed_at", "expires_at")
 _EXECUTION = ("lease", "deliveries", "started_at")
 _RETENTION = "retention_"
+_SETTINGS = ("delay", "timeout", "priority", "max_retries", "retries_delay")
+_DEADLINES = ("start_before", "end_before")
 _REAPED = 7
 """Words in the reply of reap.lua before those of groups."""
 
@@ -119,9 +121,14 @@ def _recorded(values: Mapping[str, str]) -> Job:
     )
     if spec.payload:
         job.payload = spec.payload
-    for name, value in msgspec.structs.asdict(settings_of(parts.settings)).items():
-        if value != "":  # of no other job
-            setattr(job, name, value)
+    settings = settings_of(parts.settings)
+    for name in _SETTINGS:
+        setattr(job, name, getattr(settings, name))
+    if settings.retry_of:
+        job.retry_of = settings.retry_of
+    for name in _DEADLINES:
+        if getattr(settings, name):
+            setattr(job, name, rfc3339(getattr(settings, name)))
     return job
 
 
@@ -200,11 +207,18 @@ def reaped_of(replies: Iterable[Sequence[Any]]) -> Reaped:
     return Reaped(queued, requeued, failed, expired, discarded, wait_ms, late_ms)
 
 
-def lost_of(reply: Sequence[Any]) -> list[tuple[str, int, int, int]]:
-    """The leases that ended, in the reply of reap.lua: group, and how many jobs were requeued, failed and retried."""
+def ends_of(reply: Sequence[Any]) -> list[tuple[str, int, int, int, int]]:
+    """What the reply of reap.lua says of groups with lost leases or late jobs.
+
+    Group, and how many jobs with lost leases were requeued and failed, how many of these were retried; and how many
+    waiting jobs were too late.
+    """
     words = iter(reply[_REAPED:])
-    rows = zip(words, words, words, words, strict=True)
-    return [(_text(group), int(requeued), int(failed), int(retried)) for group, requeued, failed, retried in rows]
+    rows = zip(words, words, words, words, words, strict=True)
+    return [
+        (_text(group), int(requeued), int(failed), int(retried), int(late))
+        for group, requeued, failed, retried, late in rows
+    ]
 
 
 def fields_of(settings: GroupSettings) -> list[str]:

@@ -77,8 +77,8 @@ end
 
 local function check_deadline(id, job)
   local deliveries = job.status == 'running' and math.max(1, job.deliveries) or job.deliveries
-  local at, score = not RETENTION_S[job.status] and deadline_of(job, deliveries), call('ZSCORE', set_key(p, group, 'expiring'), id)
-  if (at and digits(at)) ~= (score and digits(score)) then
+  local at = not RETENTION_S[job.status] and deadline_of(job, deliveries) or nil
+  if at ~= tonumber(call('ZSCORE', set_key(p, group, 'expiring'), id) or nil) then
     local problem = at and 'is not in expiring by its next deadline' or 'is in expiring without a deadline'
     add_finding(id, problem, function()
       if at then set_deadline(p, group, id, job, deliveries) else call('ZREM', set_key(p, group, 'expiring'), id) end

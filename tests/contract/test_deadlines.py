@@ -1,0 +1,284 @@
+"""When a job runs at the earliest, and by when it must have started and ended. Traps of other queues are named."""
+
+import pytest
+
+from broker.core.errors import WrongState
+from broker.core.timestamps import rfc3339
+from broker.models.jobs import NewJob
+from broker.resp import keys
+from tests.contract.building import (
+    GROUP,
+    clock,
+    configure,
+    enqueue,
+    ids,
+    new,
+    now_ms,
+    queued,
+    reap_after,
+    running,
+    status_of,
+    touch,
+    wait,
+)
+from tests.stores import Store
+
+
+async def expiring(store: Store, group: str = GROUP) -> dict[str, int]:
+    """The ids that wait for a deadline, with seconds from now."""
+    pairs = await store.redis.zrange(keys.expiring(store.partitions[0], group), 0, -1, withscores=True)
+    return {job_id.decode(): round((score - now_ms(store)) / 1000) for job_id, score in pairs}
+
+
+async def test_plain_jobs_have_no_new_keys(store: Store) -> None:
+    """A store whose jobs have no deadlines has none of their keys and words."""
+    job = await running(store, delay=0, timeout=5)
+    await store.succeed(GROUP, job.id, job.lease)
+    await enqueue(store, delay=5)
+    assert not await store.redis.exists(keys.expiring(store.partitions[0], GROUP))
+    timers = await store.redis.zrange(keys.due(store.partitions[0]), 0, -1)
+    assert not [timer for timer in timers if timer.startswith(b"expiring")]
+    record = await store.redis.hget(keys.jobs(store.partitions[0]), job.id)
+    assert b"hooks" not in record
+    assert not (await store.redis.hget(keys.executions(store.partitions[0]), job.id)).count(b"+")
+
+
+@pytest.mark.parametrize("ahead_s", [0, -1, -86_400])
+async def test_run_at_in_the_past_is_now(store: Store, ahead_s: int) -> None:
+    """A job whose time has come is queued, without a delay."""
+    job = await enqueue(store, run_at=clock(store, ahead_s))
+    assert (job.status, job.delay) == ("queued", 0)
+    assert ids(await store.next(1)) == [job.id]
+
+
+@pytest.mark.parametrize("ahead_s", [1, 30, 90.25, 40 * 365 * 86_400])
+async def test_run_at_queues_at_that_time(store: Store, ahead_s: float) -> None:
+    """A job is queued at its time to the ms, however far away that is; `delay` is rounded up."""
+    job = await enqueue(store, run_at=clock(store, ahead_s))
+    assert (job.status, job.delay) == ("delayed", -int(-ahead_s // 1))
+    await reap_after(store, ahead_s - 0.001)
+    assert await status_of(store, job) == "delayed"
+    await reap_after(store, 0.001)
+    assert await status_of(store, job) == "queued"
+
+
+async def test_answer_of_enqueue_is_the_job_as_it_is_shown(store: Store) -> None:
+    """What enqueue answers is what show answers right after it, for every combination of times."""
+    times = [{}, {"run_at": clock(store, 90.25)}, {"delay": 5}]
+    starts = [{}, {"start_within": 120}, {"start_before": clock(store, 7.5)}]
+    ends = [{}, {"end_within": 300}, {"end_before": clock(store, -5)}]
+    for time in times:
+        for start in starts:
+            for end in ends:
+                job = await enqueue(store, timeout=30, priority=1, **time, **start, **end)
+                assert job == await store.show(GROUP, job.id), (time, start, end)
+
+
+async def test_deadlines_are_times_of_the_store(store: Store) -> None:
+    """A span begins with the creation of the job, by the store's clock; a time is shown in UTC."""
+    spans = await enqueue(store, start_within=120, end_within=300)
+    times = await enqueue(store, start_before="2126-01-31T13:00:00+01:00", end_before=clock(store, 300))
+    assert (spans.start_before, spans.end_before) == (clock(store, 120), clock(store, 300))
+    assert (times.start_before, times.end_before) == ("2126-01-31T12:00:00.000Z", clock(store, 300))
+
+
+async def test_start_within_fails_what_was_not_delivered(store: Store) -> None:
+    """A job that nobody took in time fails with reason expired, and the one after it in time is delivered."""
+    late, kept = await queued(store, start_within=120), await queued(store, start_within=121)
+    await reap_after(store, 119.999)
+    assert await status_of(store, late) == "queued"
+    await reap_after(store, 0.001)
+    failed = await store.show(GROUP, late.id)
+    assert (failed.status, failed.reason, failed.deliveries, failed.completed_at) == (
+        "failed",
+        "expired",
+        0,
+        clock(store),
+    )
+    assert ids(await store.next(2)) == [kept.id]
+    assert not await expiring(store)
+
+
+async def test_start_within_ends_with_the_delivery(store: Store) -> None:
+    """A delivered job has started: it is not failed when its time passes, nor after its lease was lost."""
+    job = await running(store, timeout=60, start_within=30)
+    assert not await expiring(store)
+    await reap_after(store, 60)
+    assert await status_of(store, job) == "queued"
+    await reap_after(store, 600)
+    assert await status_of(store, job) == "queued"
+
+
+async def test_start_within_counts_again_after_a_release(store: Store) -> None:
+    """A released delivery counts for nothing, so the job must be delivered in time again."""
+    job = await running(store, start_within=30)
+    await store.release(GROUP, job.id, job.lease)
+    assert await expiring(store) == {job.id: 30}
+    await reap_after(store, 30)
+    assert (await store.show(GROUP, job.id)).reason == "expired"
+
+
+async def test_start_refuses_a_job_whose_deadline_passed(store: Store) -> None:
+    """A client that starts an expired job before the reaper saw it is refused, and the reaper fails the job."""
+    for field in ("start_within", "end_within"):
+        job = await queued(store, **{field: 5})
+        wait(store, 5)
+        with pytest.raises(WrongState, match="deadline"):
+            await store.start(GROUP, job.id)
+        await store.reap(10)
+        assert await status_of(store, job) == "failed"
+
+
+async def test_start_by_id_keeps_deadlines(store: Store) -> None:
+    """A job that a client started by its id has the lease and the deadline that a delivered one has."""
+    job = await queued(store, timeout=60, start_within=10, end_within=30)
+    started = await store.start(GROUP, job.id)
+    assert started.expires_at == clock(store, 30)
+    assert await expiring(store) == {job.id: 30}
+    again = await store.start(GROUP, job.id, started.lease)
+    assert (again.expires_at, await expiring(store)) == (clock(store, 30), {job.id: 30})
+    await store.succeed(GROUP, job.id, started.lease)
+    assert not await expiring(store)
+
+
+@pytest.mark.parametrize("lease_s", [None, 5, 600])
+async def test_end_within_bounds_leases(store: Store, lease_s: int | None) -> None:
+    """No lease goes past the end of the job, neither the first nor a renewed one; then the job fails."""
+    job = await running(store, lease_s=lease_s, timeout=60, max_retries=3, retries_delay=0, end_within=90)
+    assert job.expires_at <= clock(store, 90)
+    wait(store, 4)
+    for _ in range(30):
+        end = await touch(store, job)
+        assert end <= now_ms(store) + 1000 * (90 - 4)
+        if end - now_ms(store) <= 3000:
+            break
+        wait(store, 3)
+    assert (await store.show(GROUP, job.id)).expires_at <= job.end_before
+    await store.reap(10)
+    wait(store, 90)
+    await store.reap(10)
+    ended = await store.show(GROUP, job.id)
+    assert ended.status == "failed"
+    assert ended.reason == "timeout"
+    assert not await expiring(store)
+
+
+async def test_end_within_ends_a_lease_at_its_time(store: Store) -> None:
+    """A lease that would be longer ends with the job, to the ms, and the answer of next says so."""
+    job = await running(store, timeout=600, max_retries=3, end_within=90)
+    assert job.expires_at == job.end_before == clock(store, 90)
+    await reap_after(store, 89.999)
+    assert await status_of(store, job) == "running"
+    await reap_after(store, 0.001)
+    ended = await store.show(GROUP, job.id)
+    assert (ended.status, ended.reason, ended.retry_at) == ("failed", "timeout", ended.retry_at)
+    assert not ended.retry_at
+
+
+@pytest.mark.parametrize("delay", [0, 3600])
+async def test_end_within_ends_what_waits(store: Store, delay: int) -> None:
+    """It also ends jobs that are queued or delayed."""
+    job = await enqueue(store, delay=delay, end_within=90)
+    await reap_after(store, 90)
+    ended = await store.show(GROUP, job.id)
+    assert (ended.status, ended.reason, ended.started_at) == ("failed", "timeout", ended.started_at)
+    assert not ended.started_at
+
+
+async def test_end_before_start_is_the_earlier_one(store: Store) -> None:
+    """Of two deadlines the earlier one counts, whichever it is."""
+    job = await enqueue(store, start_within=600, end_within=60)
+    assert await expiring(store) == {job.id: 60}
+    await reap_after(store, 60)
+    assert (await store.show(GROUP, job.id)).reason == "timeout"
+
+
+async def test_automatic_retry_keeps_the_end(store: Store) -> None:
+    """The retry of a failed job ends with the whole job; one that would begin later is not made."""
+    job = await running(store, max_retries=5, retries_delay=60, start_within=10, end_within=100)
+    failed = await store.fail(GROUP, job.id, job.lease, "bad_exit")
+    retry = await store.show(GROUP, failed.retry_at)
+    assert (retry.end_before, bool(retry.start_before)) == (job.end_before, False)
+    await reap_after(store, 60)
+    [again] = await store.next(1)
+    assert again.id == retry.id
+    last = await store.fail(GROUP, again.id, again.lease, "bad_exit")
+    assert not last.retry_at
+    assert not await expiring(store)
+
+
+async def test_retry_by_hand_drops_the_limits(store: Store) -> None:
+    """A retry by hand has neither deadline, so that the retention of a dead letter does not kill it (rabbitmq#18)."""
+    job = await enqueue(store, start_within=5, end_within=9, timeout=7)
+    await reap_after(store, 5)
+    retry = await store.retry(GROUP, job.id)
+    assert (retry.status, retry.timeout, bool(retry.start_before), bool(retry.end_before)) == (
+        "queued",
+        7,
+        False,
+        False,
+    )
+    await reap_after(store, 600)
+    assert await status_of(store, retry) == "queued"
+
+
+async def test_expires_anywhere_in_the_queue(store: Store) -> None:
+    """A job expires anywhere in the queue, in a paused group, with nobody polling (rabbitmq#2007, #10718)."""
+    first = await queued(store)
+    middle = await queued(store, start_within=5)
+    last = await queued(store)
+    await configure(store, paused=True)
+    await reap_after(store, 5)
+    assert [await status_of(store, job) for job in (first, middle, last)] == ["queued", "failed", "queued"]
+
+
+async def test_expired_jobs_are_not_counted(store: Store) -> None:
+    """What has expired is not counted as waiting any more (azure-storage-net#645)."""
+    await queued(store, start_within=5)
+    await reap_after(store, 5)
+    group = await store.groups.show(GROUP)
+    assert (group.counts.queued, group.counts.failed) == (0, 1)
+
+
+async def test_finished_jobs_leave_no_entry(store: Store) -> None:
+    """Each way to finish a job with deadlines takes its entry away."""
+    done = await running(store, end_within=90)
+    assert await expiring(store) == {done.id: 90}
+    await store.succeed(GROUP, done.id, done.lease)
+    lost = await running(store, end_within=90)
+    await store.fail(GROUP, lost.id, lost.lease, "bad_exit")
+    ran, waits = await running(store, end_within=90), await queued(store, start_within=5)
+    later = await enqueue(store, delay=5, end_within=9)
+    for job in (ran, waits, later):
+        await store.cancel(GROUP, job.id)
+    assert not await expiring(store)
+
+
+async def test_idempotent_enqueue_answers_as_before(store: Store) -> None:
+    """A repeat of the call is answered with the same times although the clock went on."""
+    jobs = [new(run_at=clock(store, 90.25), end_within=300), new(start_within=5), NewJob(image="post")]
+    first = await store.enqueue(GROUP, jobs, "key")
+    wait(store, 50)
+    again = await store.enqueue(GROUP, jobs, "key")
+    assert (again.jobs, again.is_replayed) == (first.jobs, True)
+
+
+async def test_many_expire_in_steps(store: Store) -> None:
+    """A reap of a limit fails no more jobs than that, and the rest at once after it."""
+    await store.enqueue(GROUP, [new(start_within=5)] * 25)
+    wait(store, 6)
+    reaped = [await store.reap(10) for _ in range(3)]
+    assert [one.failed for one in reaped] == [10, 10, 5]
+    assert [one.wait_ms for one in reaped[:2]] == [0, 0]
+
+
+async def test_clock_that_goes_back_expires_nothing(store: Store) -> None:
+    """A deadline is a time: when the clock goes back, it is further away."""
+    job = await queued(store, start_within=5)
+    wait(store, -3600)
+    await store.reap(10)
+    await reap_after(store, 3604.999)
+    assert await status_of(store, job) == "queued"
+    await reap_after(store, 0.001)
+    assert await status_of(store, job) == "failed"
+    assert (await store.show(GROUP, job.id)).completed_at == rfc3339(now_ms(store))

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from broker.core.errors import TitanError
 from broker.core.settings import BrokerSettings
 from broker.core.states import FINISHED, STATUSES, Status
-from broker.core.timestamps import milliseconds
+from broker.core.timestamps import milliseconds, rfc3339
 from broker.diagnostics.consistency import check
 from broker.models.bulk import Action
 from broker.models.groups import Group, GroupChanges, GroupSettings, RetentionChanges, Retentions
@@ -34,16 +34,22 @@ GROUPS = ("maps", "mail")
 GRACE_MS = 700
 """How much longer than a job's timeout a short lease may last."""
 FEW_S = st.sampled_from((0, 2, 86_400))
-NEW_JOBS = st.builds(
-    NewJob,
-    image=st.just("x"),
-    payload=st.sampled_from((None, None, "12345678")),
-    delay=st.sampled_from((None, 0, 0, 1)),
-    timeout=st.sampled_from((None, 1, 2)),
-    priority=st.sampled_from((None, 0, 1, 2)),
-    max_retries=st.sampled_from((None, 0, 1, 2)),
-    retries_delay=st.sampled_from((None, 0, 2)),
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "image": st.just("x"),
+    "payload": st.sampled_from((None, None, "12345678")),
+    "timeout": st.sampled_from((None, 1, 2)),
+    "priority": st.sampled_from((None, 0, 1, 2)),
+    "max_retries": st.sampled_from((None, 0, 1, 2)),
+    "retries_delay": st.sampled_from((None, 0, 2)),
+}
+DELAY = st.sampled_from((None, 0, 0, 1))
+PLAIN_JOBS = st.builds(NewJob, delay=DELAY, **FIELDS)
+LIMITED_JOBS = st.builds(
+    NewJob, delay=DELAY, start_within=st.sampled_from((None, 1, 3)), end_within=st.sampled_from((None, 1, 4)), **FIELDS
 )
+TIMES = [rfc3339(NOW + ms) for ms in (-5, 700, 86_400_500)]
+TIMED_JOBS = st.builds(NewJob, run_at=st.sampled_from(TIMES), **FIELDS)
+NEW_JOBS = PLAIN_JOBS | PLAIN_JOBS | LIMITED_JOBS | TIMED_JOBS
 SETTINGS = st.builds(
     GroupSettings,
     paused=st.sampled_from((None, None, None, True)),
@@ -154,7 +160,7 @@ class TitanMachine(RuleBasedStateMachine):
         self.enqueued(group, jobs, self.agree(self.store.enqueue(group, jobs), self.would_enqueue(group, jobs)))
 
     @precondition(lambda self: self.is_plain)  # without a wire only the fake takes refused calls again in their order
-    @rule(group=GROUP, calls=st.lists(st.lists(NEW_JOBS, min_size=1, max_size=3), min_size=2, max_size=3))
+    @rule(group=GROUP, calls=st.lists(st.lists(PLAIN_JOBS, min_size=1, max_size=3), min_size=2, max_size=3))
     def enqueue_at_once(self, group: str, calls: list[list[NewJob]]) -> None:
         """Calls that share a run of the script: it is as if they had come one after the other."""
 

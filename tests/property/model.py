@@ -12,11 +12,12 @@ import msgspec
 from msgspec import UNSET
 
 from broker.core.states import FINISHED, Status
+from broker.core.timestamps import milliseconds
 from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import NewJob
 from broker.store.group_limits import GroupLimits
 
-FACTS = ("bytes", "created_at", "reason", "retry_of", "retry_at")
+FACTS = ("bytes", "created_at", "reason", "retry_of", "retry_at", "start_before", "end_before")
 
 Pause: TypeAlias = tuple[int, str]
 """Since when a group is paused, ms, and by whom."""
@@ -51,6 +52,8 @@ class ModelJob:
     retry_at: str | None = None
     has_log: bool = False
     bytes: int | None = None
+    start_before: int = 0
+    end_before: int = 0
 
     @property
     def size(self) -> int:
@@ -61,6 +64,17 @@ class ModelJob:
     @property
     def timeout_ms(self) -> int:
         return (self.given.timeout or 60) * 1000
+
+    @property
+    def deadline_at(self) -> float:
+        """Its next deadline, ms; infinity for none."""
+        times = [self.end_before, 0 if self.deliveries else self.start_before]
+        return min((at for at in times if at), default=float("inf"))
+
+    def will_retry(self, now: int) -> bool:
+        """Whether a failure makes a retry: one that would begin before the end of the whole job."""
+        delay = 60 if self.given.retries_delay is None else self.given.retries_delay
+        return bool(self.given.max_retries) and not 0 < self.end_before <= now + delay * 1000
 
     def facts(self) -> dict[str, str]:
         """The fields of the job that the model has, without its execution, as the store writes them."""
@@ -75,6 +89,7 @@ class ModelJob:
         elif self.status == "running":
             words = [self.lease, self.deliveries, *([self.lease_s, self.deadline] if self.lease_s else [])]
             words += ["start"] if self.handed_out_by == "start" else []
+            words += ["+"] if self.start_before or self.end_before else []
         return [str(word) for word in words]
 
 
@@ -95,7 +110,10 @@ class Model:
 
     def enqueue(self, group: str, given: Sequence[NewJob], ids: Sequence[str]) -> None:
         for new, job_id in zip(given, ids, strict=True):
-            self._add(self._counting(ModelJob(job_id, group, new, self.now)), new.delay or 0)
+            job = self._counting(ModelJob(job_id, group, new, self.now))
+            job.start_before = self.now + new.start_within * 1000 if new.start_within else 0
+            job.end_before = self.now + new.end_within * 1000 if new.end_within else 0
+            self._add(job, milliseconds(new.run_at) if new.run_at else self.now + (new.delay or 0) * 1000)
 
     def check_enqueue(self, group: str, given: Sequence[NewJob]) -> None:
         """Whether this number of new jobs is accepted; then `enqueue` adds them."""
@@ -121,6 +139,8 @@ class Model:
     def start(self, group: str, job_id: str, lease: str) -> ModelJob:
         job = self.jobs.get(job_id)
         if job and job.group == group and job.status == "queued" and not lease:
+            if job.deadline_at <= self.now:
+                raise Refused("WRONG_STATE")
             if not self.room(group):
                 raise Refused("LIMIT_REACHED")
             self._hand_out(job, None, "start")
@@ -162,7 +182,7 @@ class Model:
     def check_retry(self, group: str, job_id: str) -> ModelJob:
         """The job, when it may be retried by hand; then `retried` adds the new one."""
         job = self._find(group, job_id, *FINISHED)
-        if job.retry_at or (job.status == "failed" and job.given.max_retries):
+        if job.retry_at:
             raise Refused("WRONG_STATE")
         self._check_limits(group, 1, job.size)
         return job
@@ -226,7 +246,9 @@ class Model:
         )
         old.retry_at = new_id
         new = ModelJob(new_id, old.group, given, self.now, retry_of=old.id, bytes=old.bytes)
-        return self._add(self._counting(new) if by_hand else new, delay)
+        new.end_before = 0 if by_hand else old.end_before
+        assert by_hand or old.will_retry(self.now)
+        return self._add(self._counting(new) if by_hand else new, self.now + delay * 1000)
 
     def reap(self, new_ids: Mapping[str, str], score: Callable[[str], float]) -> None:
         """All that is due. `new_ids` has, by old id, the jobs that retry others; `score` the places that jobs came to.
@@ -237,6 +259,7 @@ class Model:
             if full_at > self.now + 1001:  # the clock fell back
                 self.full_at[group] = self.now + 500
                 self.held_until.pop(group, None)
+        self._fail_late()
         delayed = self._due("delayed", "due_at")
         for job in delayed:
             job.status = "queued"
@@ -268,6 +291,7 @@ class Model:
         """When the reaper has something to do next, ms; infinity for never."""
         times: list[float] = [self.kept_until(job) for job in self.jobs.values()]
         times += [job.due_at for job in self.jobs.values() if job.status == "delayed"]
+        times += [job.deadline_at for job in self.jobs.values() if job.status not in FINISHED]
         times += self.held_until.values()
         times += [job.expires_at or 0 for job in self.jobs.values() if job.status == "running"]
         return min(times, default=float("inf"))
@@ -353,10 +377,10 @@ class Model:
             raise Refused("LEASE_LOST")
         return job
 
-    def _add(self, job: ModelJob, delay: int) -> ModelJob:
+    def _add(self, job: ModelJob, due_at: int) -> ModelJob:
         self.jobs[job.id] = job
-        job.status, job.due_at = ("delayed" if delay else "queued"), self.now + delay * 1000
-        if not delay:
+        job.status, job.due_at = ("delayed" if due_at > self.now else "queued"), due_at
+        if due_at <= self.now:
             self._new_place(job)
         return job
 
@@ -372,7 +396,7 @@ class Model:
 
     def _renew(self, job: ModelJob) -> int:
         ends = self.now + (job.lease_s * 1000 if job.lease_s else job.timeout_ms)
-        job.expires_at = min(ends, job.deadline + self.grace_ms if job.deadline else ends)
+        job.expires_at = min(ends, job.deadline + self.grace_ms if job.deadline else ends, job.end_before or ends)
         return job.expires_at
 
     def _forget_run(self, job: ModelJob) -> None:
@@ -380,13 +404,18 @@ class Model:
         job.handed_out_by = ""
 
     def _take_back(self, job: ModelJob, new_ids: Mapping[str, str]) -> ModelJob | None:
-        is_over = job.deadline is not None and job.deadline <= self.now
+        is_over = 0 < job.end_before <= self.now or (job.deadline is not None and job.deadline <= self.now)
         if not is_over and job.deliveries < (self.of(job.group).delivery_limit or 5):
             self._forget_run(job)
             job.status = "queued"
             return None
         self._end(job, "failed", "timeout")
-        return self.retried(job, new_ids[job.id]) if job.given.max_retries else None
+        return self.retried(job, new_ids[job.id]) if job.will_retry(self.now) else None
+
+    def _fail_late(self) -> None:
+        for job in [job for job in self.jobs.values() if job.status in {"delayed", "queued"}]:
+            if job.deadline_at <= self.now:
+                self._end(job, "failed", "timeout" if 0 < job.end_before <= self.now else "expired")
 
     def _end(self, job: ModelJob, status: Status, reason: str | None) -> None:
         self._forget_run(job)

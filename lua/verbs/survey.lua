@@ -8,8 +8,8 @@
 -- ARGV[5] sets       for each: group, set, and score and id of the last member that was read, or two ''
 --
 -- moves   -
--- reply   the next cursor; score and id of the last member in the set that it points to, or ''; how many ids were read; then
---           for each group with such ids, '' for executions: its name, and the ids
+-- reply   the next cursor; score and id of the last member in the set that it points to, or ''; how many ids were read, without
+--           those in `expiring`; then for each group with such ids, '' for executions: its name, and the ids
 -- refuses -
 -- flags   no-writes
 -- with    record deadlines job requeue consistency paging
@@ -83,7 +83,7 @@ local function survey_sets(left)
     local page = call('ZRANGE', key, from, from + left - 1, 'WITHSCORES')
     for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
     survey_ids(group, ids, set)
-    reply[4], left = reply[4] + #ids, left - #ids
+    reply[4], left = reply[4] + (set == 'expiring' and 0 or #ids), left - #ids
     if left == 0 then
       reply[1], reply[2], reply[3] = digits(number), page[#page], page[#page - 1]
       return

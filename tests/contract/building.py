@@ -14,6 +14,8 @@ from tests.stores import Store
 
 GROUP = "letters"
 DAY_S = 86_400
+DEADLINES = {"start_within": 7 * DAY_S, "end_within": 10 * DAY_S}
+"""Longer than every lease and delay."""
 Run = Callable[..., Awaitable[Any]]
 """Runs a script: its verb, then the values of ARGV."""
 
@@ -50,6 +52,18 @@ async def started(store: Store, group: str = GROUP, **fields: int | str) -> Job:
     return await store.start(group, job.id)
 
 
+async def delayed_with_deadline(store: Store) -> Job:
+    return await enqueue(store, delay=30, **DEADLINES)
+
+
+async def queued_with_deadline(store: Store) -> Job:
+    return await enqueue(store, **DEADLINES)
+
+
+async def running_with_deadline(store: Store) -> Job:
+    return await running(store, **DEADLINES)
+
+
 async def succeeded(store: Store, **fields: int | str) -> Job:
     job = await running(store, **fields)
     return await store.succeed(job.group_name, job.id, job.lease)
@@ -66,9 +80,9 @@ async def cancelled(store: Store, **fields: int | str) -> Job:
 
 
 WAYS_TO: dict[Status, tuple[Callable[[Store], Awaitable[Job]], ...]] = {
-    "delayed": (delayed,),
-    "queued": (queued,),
-    "running": (running, started),
+    "delayed": (delayed, delayed_with_deadline),
+    "queued": (queued, queued_with_deadline),
+    "running": (running, started, running_with_deadline),
     "succeeded": (succeeded,),
     "failed": (failed,),
     "cancelled": (cancelled,),

@@ -1,13 +1,17 @@
 """When a job runs at the earliest, and by when it must have started and ended. Traps of other queues are named."""
 
+import msgspec
 import pytest
 
 from broker.core.errors import WrongState
 from broker.core.timestamps import rfc3339
-from broker.models.jobs import NewJob
+from broker.diagnostics.consistency import check
+from broker.models.jobs import Job, NewJob
 from broker.resp import keys
+from broker.store.format.exported import read_line
 from tests.contract.building import (
     GROUP,
+    Run,
     clock,
     configure,
     enqueue,
@@ -164,7 +168,7 @@ async def test_end_within_bounds_leases(store: Store, lease_s: int | None) -> No
 
 
 async def test_end_within_ends_a_lease_at_its_time(store: Store) -> None:
-    """A lease that would be longer ends with the job, to the ms, and the answer of next says so."""
+    """A lease that would be longer ends with the job, to the ms, as the answer of next shows."""
     job = await running(store, timeout=600, max_retries=3, end_within=90)
     assert job.expires_at == job.end_before == clock(store, 90)
     await reap_after(store, 89.999)
@@ -255,7 +259,7 @@ async def test_finished_jobs_leave_no_entry(store: Store) -> None:
 
 
 async def test_idempotent_enqueue_answers_as_before(store: Store) -> None:
-    """A repeat of the call is answered with the same times although the clock went on."""
+    """A repeat of the call is answered with the same times, although they are nearer now."""
     jobs = [new(run_at=clock(store, 90.25), end_within=300), new(start_within=5), NewJob(image="post")]
     first = await store.enqueue(GROUP, jobs, "key")
     wait(store, 50)
@@ -282,3 +286,80 @@ async def test_clock_that_goes_back_expires_nothing(store: Store) -> None:
     await reap_after(store, 0.001)
     assert await status_of(store, job) == "failed"
     assert (await store.show(GROUP, job.id)).completed_at == rfc3339(now_ms(store))
+
+
+async def test_check_finds_and_repairs_entries(store: Store) -> None:
+    """An entry that is missing, at another time, of a plain job or of a finished one is found and repaired."""
+    p = store.partitions[0]
+    waits, moved, _ = [await queued(store, start_within=90, end_within=300) for _ in range(3)]
+    plain, ended = await enqueue(store, delay=600), await queued(store, end_within=90)
+    await store.cancel(GROUP, ended.id)
+    before = await expiring(store)
+    key = keys.expiring(p, GROUP)
+    await store.redis.zrem(key, waits.id)
+    await store.redis.zadd(key, {moved.id: 5, plain.id: 5, ended.id: 5, "0" * 16: 5})
+    found = {(finding.job_id, finding.what) for finding in await check(store)}
+    assert found == {
+        (waits.id, "is not in expiring by its next deadline"),
+        (moved.id, "is not in expiring by its next deadline"),
+        (plain.id, "is in expiring without a deadline"),
+        (ended.id, "is in expiring without a deadline"),
+        ("0" * 16, "is in expiring but is no job"),
+        ("", "has no timer, or a late one, for expiring"),
+    }
+    assert all(finding.is_repaired for finding in await check(store, is_repair=True))
+    assert await check(store) == []
+    assert await expiring(store) == before
+
+
+async def test_check_sets_a_missing_timer(store: Store) -> None:
+    """A lost timer is found; without it no deadline would be seen."""
+    job = await queued(store, start_within=90)
+    await store.redis.zrem(keys.due(store.partitions[0]), f"expiring:{GROUP}")
+    [finding] = await check(store, is_repair=True)
+    assert finding.what == "has no timer, or a late one, for expiring"
+    await reap_after(store, 90)
+    assert await status_of(store, job) == "failed"
+
+
+async def test_entries_that_nobody_should_have_are_dropped(store: Store) -> None:
+    """The reaper takes a due entry of a job that is gone, finished or plain away, and leaves the job as it is."""
+    ran, plain, ended = await running(store), await queued(store), await queued(store, end_within=900)
+    await store.cancel(GROUP, ended.id)
+    past = now_ms(store) - 1
+    await store.redis.zadd(
+        keys.expiring(store.partitions[0], GROUP), dict.fromkeys((plain.id, ended.id, ran.id, "0" * 16), past)
+    )
+    await store.redis.zadd(keys.due(store.partitions[0]), {f"expiring:{GROUP}": past})
+    reaped = await store.reap(100)
+    assert (reaped.failed, reaped.queued, reaped.requeued) == (0, 0, 0)
+    assert not await expiring(store)
+    assert [await status_of(store, job) for job in (ran, plain, ended)] == ["running", "queued", "cancelled"]
+
+
+async def test_deadlines_move_to_another_store(store: Store) -> None:
+    """Deadlines are exported, and restored with their entries; a running job has only its end."""
+    waits, ran = await enqueue(store, delay=5, start_within=90, end_within=300), await running(store, end_within=200)
+    pieces = [piece async for piece in store.transfer.export()]
+    await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
+    lines = [read_line(line) for piece in pieces for line in piece.jobs]
+    await store.transfer.restore(store.partitions[0], [], [line.job for line in lines if line.job])
+    assert await expiring(store) == {waits.id: 90, ran.id: 200}
+    assert await check(store) == []
+    await reap_after(store, 300)
+    assert [(await store.show(GROUP, job.id)).reason for job in (waits, ran)] == ["timeout", "timeout"]
+
+
+async def test_late_jobs_are_counted_and_noted(store: Store, run: Run) -> None:
+    """The reply of reap counts late jobs by group, and the history of each has a line."""
+    late, ran = await enqueue(store, delay=60, start_within=5), await running(store, "other", timeout=60, end_within=5)
+    wait(store, 5)
+    reply = await run("reap", now_ms(store), 10, *(f"{number:016}" for number in range(10)))
+    assert sorted([reply[7:12], reply[12:]]) == [[GROUP.encode(), 0, 0, 0, 1], [b"other", 0, 1, 0, 0]]
+    [note] = [msgspec.json.decode(line) for line in (await _field(store, late, "history")).splitlines()]
+    assert note == {"at": now_ms(store), "what": "late", "from": "delayed", "to": "failed"}
+    assert b'"lease_lost"' in await _field(store, ran, "history")
+
+
+async def _field(store: Store, job: Job, name: str) -> bytes:
+    return await store.redis.hget(keys.job(store.partitions[0], job.id), name)

@@ -126,7 +126,7 @@ async def test_delete_group_with_unfinished_jobs(store: Store) -> None:
     """The refusal says how many jobs are in which status; nothing is deleted, no finished job either."""
     await of_each_status(store)
     before = await dump(store)
-    with pytest.raises(WrongState, match=r"unfinished jobs: 1 delayed, 1 queued, 2 running\. Cancel them first"):
+    with pytest.raises(WrongState, match=r"unfinished jobs: 2 delayed, 2 queued, 3 running\. Cancel them first"):
         await store.groups.delete_group(GROUP)
     assert await dump(store) == before
 

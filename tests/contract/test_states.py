@@ -17,8 +17,10 @@ from tests.contract.building import (
     clock,
     configure,
     delayed,
+    delayed_with_deadline,
     dump,
     queued,
+    queued_with_deadline,
     reap_after,
     running,
     started,
@@ -86,7 +88,14 @@ OF_JOBS = sorted(ACTS.keys() - UNADDRESSED - {"delete_group"})
 """Verbs that name a job."""
 
 SOURCES = {(move.verb, move.before) for move in MOVES}
-MOVED = [(move, way) for move in MOVES if move.before is not None for way in WAYS_TO[move.before]]
+LATE = (delayed_with_deadline, queued_with_deadline)
+MOVED = [
+    (move, way)
+    for move in MOVES
+    if move.before is not None
+    for way in WAYS_TO[move.before]
+    if move.verb != "reap" or move.before not in {"delayed", "queued"} or (move.after == "failed") == (way in LATE)
+]
 NOT_MOVED = [
     (verb, way) for verb in ACTS for status in STATUSES if (verb, status) not in SOURCES for way in WAYS_TO[status]
 ]

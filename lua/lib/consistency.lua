@@ -1,6 +1,8 @@
 -- For check: finds remains of deleted jobs, and counts the bytes of a group again.
 local STATUSES = { 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }
 
+local function is_hooked(record) return byte(record, 3) == H and byte(record) == BRACE end
+
 local function is_job(p, id)
   local group_name, _, spec = parse_record(call('HGET', jobs_key(p), id) or '')
   return group_name and spec_bytes(p, id, spec) > 0

@@ -8,12 +8,11 @@ end
 
 -- What all jobs share that one call dispatches: time, first part of their tokens, length of short leases (s, or ''), how much
 -- longer than the job's timeout these may last (ms), text of a first start. It also collects what write_running writes.
-local function new_batch(now, lease, lease_s, grace_ms)
+local function new_batch(p, now, lease, lease_s, grace_ms)
   local first_start = ' 1 ' .. digits(now)
-  return {
-    now = now, lease = lease .. '-', lease_s = lease_s, grace_ms = grace_ms, first_start = first_start,
-    bytes = 0, executions = {}, hooked = {},
-  }
+  local batch = { p = p, now = now, lease = lease .. '-', lease_s = lease_s, grace_ms = grace_ms, first_start = first_start }
+  batch.bytes, batch.executions = 0, {}
+  return batch
 end
 
 -- The number of deliveries in an execution.
@@ -45,7 +44,9 @@ local function dispatch(batch, reply, group, id, rank, record, before)
     deliveries = deliveries_in(before) + 1
     started = ' ' .. deliveries .. ' ' .. digits(now)
   end
-  if is_hooked(record) then lease_end, how = deliver_hooked(batch, group, id, record, deliveries, lease_end), how .. ' +' end
+  if byte(record, 3) == H and byte(record) == BRACE then
+    lease_end, how = limit_lease(batch.p, group.name, id, record, lease_end), how .. ' +'
+  end
   local n = #executions
   if running then
     local k = #running
@@ -76,5 +77,4 @@ local function write_running(p, batch, groups)
     if rate then spend(p, name, rate, running and #running / 2 or 0, batch.now) end
   end
   set_timers(p, timers)
-  write_deadlines(p, batch.hooked)
 end

@@ -3,7 +3,8 @@
 -- Its parts have a space between them: settings (JSON of those that are not the default; missing if there are none), group_name,
 -- created_at (ms), spec (JSON). A large spec is not in the record, but in the field `spec` of P:job:<id>.
 local LARGE = 4096 -- bytes; a longer spec is large
-local SPACE, BRACE, H, byte = 32, 123, 104, string.byte
+local SPACE, BRACE, byte = 32, 123, string.byte
+local H, PLUS = 104, 43 -- the settings of a job with hooks begin with `{"h`, and its execution ends with ` +` while it runs
 
 local function build_record(settings, group, created_at, spec)
   return (settings == '' and '' or settings .. ' ') .. group .. ' ' .. created_at .. ' ' .. spec
@@ -13,8 +14,6 @@ end
 local function settings_json(record) return byte(record) == BRACE and string.match(record, '^%S+') or '' end
 -- One numeric setting; nil if it is the default.
 local function setting_in(record, name) return tonumber(string.match(settings_json(record), '"' .. name .. '":(%d+)')) end
--- Whether its delivery and its end matter to something: then `hooks` is its first setting, the only one that begins with h.
-local function is_hooked(record) return byte(record, 3) == H and byte(record) == BRACE end
 local function timeout_s(record) return byte(record) == BRACE and setting_in(record, 'timeout') or TIMEOUT_S end
 
 -- group_name, created_at and spec; nil if it is no record.

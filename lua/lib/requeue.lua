@@ -54,7 +54,10 @@ local function create_retry(p, group, id, new_id, delay_s, max_retries, now, cou
   call('ZADD', set_key(p, group, status), score, new_id)
   if settings.bytes then call('ZINCRBY', p .. ':bytes', settings.bytes, group) end
   if delay_s > 0 then set_timer(p, 'delayed', group, score) else notify_image_pollers(p, group) end
-  if end_before then set_deadline(p, group, new_id, settings, 0) end
+  if end_before then
+    call('ZADD', set_key(p, group, 'expiring'), digits(end_before), new_id)
+    set_timer(p, 'expiring', group, end_before)
+  end
   call('HSET', job_key(p, id), 'retry_at', new_id)
 end
 

@@ -12,7 +12,7 @@
 --           execution, and 1 if it is retried. with_jobs: record status execution FINISHED_FIELDS (nil if not set), and 1 for a repeat
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    group_settings record deadlines job lease requeue completion reports
+-- with    group_settings record job lease requeue completion reports
 local p, now, with_jobs, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local rounds = split_into_rounds(ARGV, first)
 local are_set, items, n_items, timers, step = any_set(p, rounds.groups), {}, 0, {}, math.ceil(rounds.n / 16)

@@ -1,4 +1,4 @@
--- next: dispatch the first jobs by rank, over all groups that may dispatch.
+-- next: lease_limit dispatch the first jobs by rank, over all groups that may dispatch.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
@@ -13,10 +13,10 @@
 -- reply   now, ms; for each sequence of jobs of one group: name, env_vars or nil, and for each job: id rank record deliveries
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines group_settings rate_limit dispatch long_pollers queue_merge selection
+-- with    record group_settings rate_limit lease_limit dispatch long_pollers queue_merge selection
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local grace_ms, broker, names, reply = tonumber(ARGV[5]), ARGV[6], { unpack(ARGV, 7) }, { now }
-local batch = new_batch(now, lease, lease_s, grace_ms)
+local batch = new_batch(p, now, lease, lease_s, grace_ms)
 local groups_left = 100 -- one call opens no more queues than this
 
 -- Removes dispatched jobs from the queues, and ids without a record. A group with another job, and room for it, stays in `ready`.

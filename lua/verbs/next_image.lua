@@ -1,4 +1,4 @@
--- next_image: dispatch the first jobs of some images; reads a limited number of jobs from the front of each queue.
+-- next_image: lease_limit dispatch the first jobs of some images; reads a limited number of jobs from the front of each queue.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
@@ -14,7 +14,7 @@
 -- reply   now, ms; for each sequence of jobs of one group: name, env_vars or nil, and for each job: id rank record deliveries
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines rate_limit dispatch long_pollers queue_merge
+-- with    record rate_limit lease_limit dispatch long_pollers queue_merge
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local grace_ms, broker, n_groups, first = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), 8
 -- Limits of one call: groups, jobs read from one queue, jobs read in all, bytes of records read in all.
@@ -56,7 +56,7 @@ for i = 1, math.min(#ready, 2 * GROUPS), 2 do
 end
 table.sort(found, function(a, b) return a.score < b.score end)
 
-local reply, batch = { now }, new_batch(now, lease, lease_s, grace_ms)
+local reply, batch = { now }, new_batch(p, now, lease, lease_s, grace_ms)
 for i = 1, math.min(n, #found) do
   local group, id = found[i].group, found[i].id
   group.taken[#group.taken + 1] = id

@@ -12,7 +12,7 @@
 -- moves   succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   the new job: id field value field value…
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED
--- with    record deadlines job requeue staged_payloads group_limits history
+-- with    record job requeue staged_payloads group_limits history
 local p, now, group, id, new_id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local max_jobs, max_bytes, actor = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 

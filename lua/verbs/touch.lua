@@ -10,7 +10,7 @@
 -- reply   for each job: the new end of its lease, ms; or its refusal
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    record deadlines job lease
+-- with    record job lease
 local p, now, grace_ms, at = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 
 -- A job that runs in the group, from its execution; any other job is searched for.

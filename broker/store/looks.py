@@ -36,6 +36,8 @@ class Filters(Struct, frozen=True, kw_only=True):
 
     created_after: int | None = None
     created_before: int | None = None
+    completed_after: int | None = None
+    completed_before: int | None = None
     image: str = ""
     text: str = ""
     reason: str = ""
@@ -68,12 +70,13 @@ class _Request(NamedTuple):
         wanted = self.filters
         return (
             *(self.group, " ".join(self.sets), self.sets[i], n, looks, self.order, *position(begin), self.form),
-            *("" if at is None else at for at in (wanted.created_after, wanted.created_before)),
+            *_times(wanted.created_after, wanted.created_before),
             _json(wanted.image),
             _encode(wanted.text)[1:-1],
             wanted.reason,
             _json(wanted.worker),
             1 if wanted.is_unretried else "",
+            *_times(wanted.completed_after, wanted.completed_before),
             *self.held,
         )
 
@@ -184,6 +187,10 @@ def _cut(job: Job) -> Job:
     if job.payload is not UNSET:
         job.payload = job.payload[:BRIEF_LENGTH]
     return job
+
+
+def _times(*times: int | None) -> tuple[Word, ...]:
+    return tuple("" if at is None else at for at in times)
 
 
 def _json(text: str) -> bytes:

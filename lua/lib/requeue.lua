@@ -38,10 +38,11 @@ local function settings_text(settings, retry_of)
   return '{' .. table.concat(words, ',') .. '}'
 end
 
--- Creates a new job that repeats an old one. Its bytes count if those of the old job did, or if `counts` is true.
-local function create_retry(p, group, id, new_id, delay_s, max_retries, now, counts)
-  local record = with_spec(p, id, call('HGET', jobs_key(p), id))
-  local settings, _, _, spec = settings_of(record), parse_record(record)
+-- Creates a new job that repeats an old one. Its bytes count if those of the old job did, or if `counts` is true. It has the
+-- settings and the spec of the old job, unless others are given.
+local function create_retry(p, group, id, new_id, delay_s, max_retries, now, counts, settings, spec)
+  local record = not settings and with_spec(p, id, call('HGET', jobs_key(p), id))
+  if record then settings, spec = settings_of(record), select(3, parse_record(record)) end
   local status = delay_s > 0 and 'delayed' or 'queued'
   settings.delay, settings.max_retries = delay_s > 0 and delay_s, max_retries > 0 and max_retries
   settings.bytes = (settings.bytes or counts) and #spec

@@ -70,13 +70,13 @@ class _Request(NamedTuple):
         wanted = self.filters
         return (
             *(self.group, " ".join(self.sets), self.sets[i], n, looks, self.order, *position(begin), self.form),
-            *_times(wanted.created_after, wanted.created_before),
+            *("" if at is None else at for at in (wanted.created_after, wanted.created_before)),
             _json(wanted.image),
             _encode(wanted.text)[1:-1],
             wanted.reason,
             _json(wanted.worker),
             1 if wanted.is_unretried else "",
-            *_times(wanted.completed_after, wanted.completed_before),
+            _times(wanted.completed_after, wanted.completed_before),
             *self.held,
         )
 
@@ -189,8 +189,9 @@ def _cut(job: Job) -> Job:
     return job
 
 
-def _times(*times: int | None) -> tuple[Word, ...]:
-    return tuple("" if at is None else at for at in times)
+def _times(*times: int | None) -> str:
+    """The times with a space between them, - for None; '' for none at all."""
+    return " ".join("-" if at is None else str(at) for at in times) if any(at is not None for at in times) else ""
 
 
 def _json(text: str) -> bytes:

@@ -1,7 +1,7 @@
 -- For the scripts of bulks: what is kept of one in P:bulk:<id>, who owns it, and which of them run.
 --
--- A bulk with a field that older versions do not know has a `level` in its hash, and stands in P:bulks_extended while it runs,
--- where those do not look: they would carry it out without that field.
+-- A bulk with a field that older versions do not know has a `level` in its hash. While it runs it is in P:bulks_extended,
+-- where those versions do not look: they would carry it out without that field.
 local function bulk_key(p, id) return p .. ':bulk:' .. id end
 local function running_key(p) return p .. ':bulks_running' end
 local function extended_key(p) return p .. ':bulks_extended' end

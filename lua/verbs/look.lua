@@ -17,9 +17,8 @@
 -- ARGV[14] reason         or ''
 -- ARGV[15] worker         as a JSON string, or ''
 -- ARGV[16] is_unretried   1 to leave out jobs that were retried, or ''
--- ARGV[17] done_after     only jobs completed after this time, ms; or ''
--- ARGV[18] done_before    only jobs completed before this time, ms; or ''
--- ARGV[19] held           ids of jobs that the worker runs
+-- ARGV[17] ended          only jobs completed after a time and before another: both in ms, or - for any; or ''
+-- ARGV[18] held           ids of jobs that the worker runs
 --
 -- moves   -
 -- reply   score and id of the last job that was read ('' '' at the end), number of jobs read, number of jobs in all sets; for
@@ -29,12 +28,12 @@
 -- with    record job paging filters
 local p, group, sets, set, n, looks, order = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local score, id, form, after, before, image = ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]
-local text, reason, worker, is_unretried = ARGV[13], ARGV[14], ARGV[15], ARGV[16]
-local done_after, done_before, held = tonumber(ARGV[17]), tonumber(ARGV[18]), { unpack(ARGV, 19) }
+local text, reason, worker, is_unretried, ended, held = ARGV[13], ARGV[14], ARGV[15], ARGV[16], ARGV[17], { unpack(ARGV, 18) }
 local key, LOOK_BYTES, n_read, bytes, ids = set_key(p, group, set), 524288, 0, 0, {}
 local filters = { image = image, text = text, reason = reason, worker = worker, is_unretried = is_unretried, held = {} }
 for i = 1, #held do filters.held[held[i]] = true end
 
+local done_after, done_before = tonumber(string.match(ended, '^%d+')), tonumber(string.match(ended, '%d+$', 2))
 local first, last, of, least = 0, call('ZCARD', key) - 1, 0, done_after and '(' .. digits(done_after) or '-inf'
 if set == 'jobs' and after then first = call('ZCOUNT', key, '-inf', after) end
 if RETENTION_S[set] and done_after then first = call('ZCOUNT', key, '-inf', done_after) end -- its score, or before

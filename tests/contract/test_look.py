@@ -189,7 +189,7 @@ async def test_look_replies_with_payloads_that_have_the_text(store: Store, run: 
     made = [("post", "to: ann"), ("post", "bob"), ("ann", "bob"), ("ann", ""), ('","payload":"', "bob")]
     jobs = [(await enqueue(store, image=image, payload=payload)).id for image, payload in made]
     for text, numbers in (("ann", [0]), ("to: ann", [0]), ("bob", [1, 2, 4]), ("payload", []), ("", [0, 1, 2, 3, 4])):
-        asked = (GROUP, "jobs", "jobs", 99, 99, "asc", "", "", "whole", "", "", "", text, "", "", "", "", "")
+        asked = (GROUP, "jobs", "jobs", 99, 99, "asc", "", "", "whole", "", "", "", text, "", "", "", "")
         [_, _, n_read, of, *rows] = await run("look", *asked)
         assert (n_read, of) == (5, 5)
         assert [row[1].decode() for row in rows] == [jobs[number] for number in numbers], text
@@ -297,7 +297,7 @@ async def test_look_sends_no_receipts(store: Store, run: Run) -> None:
     """Receipts are read for the filter, and are not in the reply."""
     job = await running(store)
     await store.fail(GROUP, job.id, job.lease, "r", "e", receipt=Receipt(worker="w"))
-    asked = (GROUP, "jobs", "jobs", 9, 9, "asc", "", "", "whole", "", "", "", "", "", '"w"', "", "", "")
+    asked = (GROUP, "jobs", "jobs", 9, 9, "asc", "", "", "whole", "", "", "", "", "", '"w"', "", "")
     [*_, row] = await run("look", *asked)
     assert row[::2] == [b"id", b"job", b"status", b"run", b"reason", b"error"]
 
@@ -333,14 +333,14 @@ async def test_look_at_large_jobs(store: Store) -> None:
     jobs = [await enqueue(store, payload="y" * size) for size in (600_000, 10, 300_000, 300_000, 10)]
     assert await found(store) == ids(jobs)
     [score, last, n_read, of, *rows] = await store.looks._partitions.run(
-        "look", store.partitions[0], GROUP, "jobs", "jobs", 99, 99, "asc", "", "", "brief", *[""] * 9
+        "look", store.partitions[0], GROUP, "jobs", "jobs", 99, 99, "asc", "", "", "brief", *[""] * 8
     )
     assert (last.decode(), n_read, of, len(rows)) == (jobs[0].id, 1, 5, 1)
     assert int(score) == now_ms(store)
     assert sum(map(len, rows[0])) < 5000
     await store.enqueue("small", [new(payload="z" * 4000)] * 200)
     reply = await store.looks._partitions.run(
-        "look", store.partitions[0], "small", "jobs", "jobs", 999, 999, "asc", "", "", "whole", *[""] * 9
+        "look", store.partitions[0], "small", "jobs", "jobs", 999, 999, "asc", "", "", "whole", *[""] * 8
     )
     assert 125 <= reply[2] < 135
 

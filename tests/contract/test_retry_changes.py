@@ -99,7 +99,7 @@ async def test_retry_with_a_priority(store: Store, priority: int) -> None:
 @pytest.mark.parametrize("payload", HARD, ids=lambda text: repr(text)[:12])
 @pytest.mark.parametrize("image", ["i", '","payload":"', "\\", "ü"])
 async def test_retry_with_texts_that_look_like_json(store: Store, image: str, payload: str) -> None:
-    """Image and payload are changed each by itself, whatever the other one is, small or large."""
+    """Image and payload are changed one without the other, whatever the other one is, small or large."""
     for old_payload in ("", LONG):
         old = await cancelled(store, image=image, payload=old_payload)
         new = await retried(store, old, RetryChanges(payload=payload))

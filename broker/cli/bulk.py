@@ -17,7 +17,7 @@ from broker.cli.options import example
 from broker.cli.output import listing, page, progress, show_json
 from broker.cli.safe_text import line
 from broker.core.words import counted
-from broker.models.bulk import DEFAULTS, TAKES, Action, Bulk, BulkWrapper, NewBulk, RetryChanges
+from broker.models.bulk import DEFAULTS, ENDED, TAKES, Action, Bulk, BulkWrapper, NewBulk, RetryChanges
 from broker.models.fields import MAX_JOBS
 from worker.client import Client
 
@@ -65,7 +65,7 @@ async def begin_bulk(client: Client, action: Action, group: str, options: Mappin
     if not options["detach"]:
         begun = await followed(client, begun, is_quiet=as_json)
     _show(begun, as_json=as_json)
-    return REFUSED if begun.state == "stopped" or begun.refused else 0
+    return REFUSED if begun.state in {"stopped", "failed"} or begun.refused else 0
 
 
 def _fields(action: Action, options: Mapping[str, Any]) -> dict[str, object]:
@@ -93,7 +93,7 @@ async def _confirmed(client: Client, group: str, given: NewBulk) -> NewBulk:
 async def followed(client: Client, shown: Bulk, *, is_quiet: bool = False) -> Bulk:
     """Wait until a bulk has ended; the bulk then. Progress is on stderr."""
     with progress(shown.about, f"{shown.action} {shown.group}", is_wanted=not is_quiet) as bar:
-        while shown.state not in {"done", "stopped"}:
+        while shown.state not in ENDED:
             await asyncio.sleep(_LOOK_S if shown.looked else 0.05)
             before, shown = shown, await client.show_bulk(shown.id)
             bar.update(min(shown.looked, shown.about) - min(before.looked, before.about))

@@ -38,7 +38,9 @@ MOST_JOBS = 1_000_000_000
 KEPT_S = 7 * 86_400
 """How long a bulk is kept after its end, in s."""
 
-State = Literal["running", "waiting", "paused", "stopping", "done", "stopped"]
+State = Literal["running", "waiting", "paused", "stopping", "done", "stopped", "failed"]
+ENDED = frozenset({"done", "stopped", "failed"})
+"""The states in which a bulk stays."""
 Number = Annotated[int, Meta(ge=0)]
 
 
@@ -126,10 +128,13 @@ class Bulk(NewBulk, frozen=True, kw_only=True):
     state: Annotated[
         State,
         Meta(
-            description="waiting: `why` says for what. paused: the group is at its limit. Both continue automatically."
+            description="waiting: `why` says for what. paused: the group is at its limit. Both continue automatically. "
+            "failed: `why` has the error that ended it."
         ),
     ]
-    why: Annotated[str, Meta(description="Why it waits or stopped: too_many, asked, or a text.")] | UnsetType = UNSET
+    why: (
+        Annotated[str, Meta(description="Why it waits, stopped or failed: too_many, asked, or a text.")] | UnsetType
+    ) = UNSET
     paused_because: Annotated[str, Meta(description="Which limit of the group it waits at.")] | UnsetType = UNSET
     by: Annotated[str, Meta(description="The name of the token that began it.")] | UnsetType = UNSET
     stopped_by: str | UnsetType = UNSET

@@ -12,7 +12,7 @@ import time
 from functools import partial
 from typing import TypeGuard
 
-from broker.core.errors import LimitReached, NotFound, StoreFull, StoreUnavailable, TitanError, WrongState
+from broker.core.errors import LeaseLost, LimitReached, NotFound, StoreFull, StoreUnavailable, TitanError, WrongState
 from broker.core.states import Status
 from broker.models.bulk import DEFAULTS, TAKES, NewBulk
 from broker.reaper.bulk_pace import BulkPace
@@ -52,13 +52,21 @@ class BulkWork:
         self._most = max(1, LARGE_BYTES // (1 + sum(map(len, self._changes))))
 
     async def run(self) -> None:
-        """Work until the bulk has ended. Raises LeaseLost or NotFound when it is no longer ours."""
+        """Work until the bulk has ended. Raises LeaseLost or NotFound when it is no longer ours.
+
+        An error that waiting does not change ends it as failed.
+        """
         ended = ""
         while not ended:
             try:
                 ended = await self._step()
             except (StoreUnavailable, StoreFull) as fault:
                 await self._wait(fault)
+            except (LeaseLost, NotFound):
+                raise
+            except TitanError as fault:  # it would be the same the next time: the store is damaged
+                _log.error("bulk %s fails: %s", self.kept.id, fault.message)
+                ended = await self._end("failed", fault.message)
 
     async def _step(self) -> str:
         """Look for a page, or act on a chunk of one; how the bulk ended, or ''."""

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from broker.models.bulk import ENDED
 from tests.api.client import Http, Reply
 
 BULK = "/v1/groups/g/bulk"
 JOBS = "/v1/groups/g/jobs"
-ENDED = {"done", "stopped"}
 
 
 async def until(http: Http, reply: Reply, *states: str) -> dict[str, Any]:

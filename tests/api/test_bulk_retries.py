@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from broker.core.errors import StoreDamaged
 from broker.core.timestamps import milliseconds, rfc3339
 from broker.reaper import bulk_work
 from broker.store import bulk_look
+from broker.store.bulk_look import Looked
 from broker.store.enqueuer import GroupLimits
 from tests.api.bulk_client import BULK, JOBS, bulk, ended, failed, jobs_of, payloads, until
 from tests.api.client import NO_JOB, Http
@@ -182,6 +184,19 @@ async def test_bulk_of_a_job_that_is_too_large(http: Http, monkeypatch: pytest.M
     monkeypatch.setattr(store.bulks, "_limits", GroupLimits(0, 100))
     found = await bulk(http, "retry")
     assert (found["state"], found["done"], found["refused"]) == ("done", 1, {"limit_reached": 1})
+
+
+async def test_bulk_of_a_damaged_store(http: Http, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that does not go away ends the bulk: it is failed, says why, and runs no longer."""
+    await failed(http, {})
+    monkeypatch.setattr(bulk_work, "look", _damaged)
+    found = await bulk(http, "retry")
+    assert (found["state"], found["why"], "ended_at" in found) == ("failed", StoreDamaged.sentence, True)
+    assert await store.bulks.take("other") is None
+
+
+async def _damaged(*_: object) -> Looked:
+    raise StoreDamaged
 
 
 async def test_bulk_is_audited_with_its_changes(http: Http) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from redis import Redis
 
 from broker.core.states import Status
-from broker.models.bulk import Bulk, NewBulk, RetryChanges
+from broker.models.bulk import ENDED, Bulk, NewBulk, RetryChanges
 from broker.models.jobs import Job, NewJob
 from broker.models.reports import Finish
 from tests.conftest import server_program, start_server
@@ -61,7 +61,7 @@ async def until(client: Client, bulk_id: str, done: int, limit_s: float) -> Bulk
     async with asyncio.timeout(limit_s):
         while True:
             shown = await client.show_bulk(bulk_id)
-            if shown.done >= done or shown.state in {"done", "stopped"}:
+            if shown.done >= done or shown.state in ENDED:
                 return shown
             await asyncio.sleep(0.05)
 

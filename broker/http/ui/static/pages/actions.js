@@ -221,7 +221,7 @@ async function dryRun(group, body, state, update) {
   try {
     let { bulk } = await change('POST', `${groupApi(group)}/bulk`, { ...body, dry_run: true });
     for (;;) {
-      state.dry = { ...bulk, isOver: ['done', 'stopped'].includes(bulk.state) };
+      state.dry = { ...bulk, isOver: ['done', 'stopped', 'failed'].includes(bulk.state) };
       update();
       if (state.dry.isOver) return;
       await new Promise((resolve) => setTimeout(resolve, 500));

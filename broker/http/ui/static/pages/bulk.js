@@ -84,7 +84,7 @@ const total = (counts) => Object.values(counts ?? {}).reduce((sum, n) => sum + n
 function howFar(bulk) {
   if (bulk.dry_run) return `${counted(bulk.matched, 'job')} would be touched`;
   const left = Math.max(0, bulk.matched - bulk.done - total(bulk.skipped) - total(bulk.refused));
-  const ofAll = bulk.state === 'stopped' ? [bulk.done, bulk.matched] : [bulk.looked - left, Math.max(bulk.about, bulk.looked)];
+  const ofAll = ['stopped', 'failed'].includes(bulk.state) ? [bulk.done, bulk.matched] : [bulk.looked - left, Math.max(bulk.about, bulk.looked)];
   const [seen, all] = bulk.state === 'done' ? [1, 1] : ofAll;
   return h(
     'span.far',
@@ -94,7 +94,7 @@ function howFar(bulk) {
   );
 }
 
-const sign = (bulk) => badge({ running: 'running', waiting: 'delayed', paused: 'paused', done: 'succeeded', stopped: 'cancelled' }[bulk.state] ?? 'queued', bulk.state);
+const sign = (bulk) => badge({ running: 'running', waiting: 'delayed', paused: 'paused', done: 'succeeded', stopped: 'cancelled', failed: 'failed' }[bulk.state] ?? 'queued', bulk.state);
 
 /** @param {string} tail */
 const sums = (words, tail) =>

@@ -208,5 +208,6 @@ async def assert_known_keys(store: Store) -> None:
                 "audit",
                 "bulks",
                 "bulks_running",
+                "bulks_extended",
             }, key
     await store.redis.unlink(*known)  # so that the next tests' scans stay short

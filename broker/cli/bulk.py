@@ -2,23 +2,22 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import click
 import msgspec
 from msgspec import UNSET
 
+from broker.cli.bulk_options import bulk_options
 from broker.cli.client_options import REFUSED, from_options, group_argument, option, with_broker
 from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
 from broker.cli.moments import age, when, wide_option
 from broker.cli.options import example
 from broker.cli.output import listing, page, progress, show_json
-from broker.cli.quantities import Duration, PastMoment
 from broker.cli.safe_text import line
-from broker.core.states import STATUSES
 from broker.core.words import counted
-from broker.models.bulk import DEFAULTS, TAKES, Action, Bulk, BulkWrapper, NewBulk
+from broker.models.bulk import DEFAULTS, ENDED, TAKES, Action, Bulk, BulkWrapper, NewBulk, RetryChanges
 from broker.models.fields import MAX_JOBS
 from worker.client import Client
 
@@ -37,38 +36,6 @@ def bulk() -> None:
     """
 
 
-def bulk_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of the four actions."""
-    for decorate in reversed(
-        (
-            option(
-                "--status",
-                "status",
-                multiple=True,
-                type=click.Choice(STATUSES),
-                help="Only jobs in this status; repeatable.",
-            ),
-            option("--image", help="Only jobs of this image."),
-            option("--reason", help="Only jobs with this reason."),
-            option("--cause", help="Only jobs that failed of this cause (titan group failures)."),
-            option("--text", help="Only jobs whose payload has this text."),
-            option("--created-before", type=PastMoment(), help="Only jobs created before this time (yesterday)."),
-            option("--created-after", type=PastMoment(), help="Only jobs created after this time (2 hours ago)."),
-            option("--older-than", type=Duration(), help="Only jobs older than 90s, 15min, 12h or 7d."),
-            option("--retried/--not-retried", default=None, help="Only jobs that were retried, or only others."),
-            option("--rate", type=int, metavar="N", help="The most jobs a second."),
-            option("--limit", type=int, metavar="N", help="How many jobs at most."),
-            option("--at-most", type=int, metavar="N", help="Stop when more jobs than this match."),
-            option("--dry-run", is_flag=True, help="Only count the jobs that match."),
-            option("--yes", is_flag=True, help="Do not ask."),
-            option("--detach", is_flag=True, help="Do not wait for its end."),
-            option("--key", default="", help="Idempotency-Key: a repeat with the same key is the same bulk."),
-        )
-    ):
-        command = decorate(command)
-    return command
-
-
 def _action(action: Action, summary: str, *examples: str) -> click.Command:
     default = ", ".join(DEFAULTS[action])
     others = "" if DEFAULTS[action] == TAKES[action] else f"; --status may name {', '.join(TAKES[action])}"
@@ -83,7 +50,9 @@ def _action(action: Action, summary: str, *examples: str) -> click.Command:
     )
     run.__name__ = action
     return example(*examples)(
-        click.command(action, epilog=EXIT_CODES, cls=TitanCommand)(group_argument(bulk_options(with_broker(run))))
+        click.command(action, epilog=EXIT_CODES, cls=TitanCommand)(
+            group_argument(bulk_options(action)(with_broker(run)))
+        )
     )
 
 
@@ -96,7 +65,7 @@ async def begin_bulk(client: Client, action: Action, group: str, options: Mappin
     if not options["detach"]:
         begun = await followed(client, begun, is_quiet=as_json)
     _show(begun, as_json=as_json)
-    return REFUSED if begun.state == "stopped" or begun.refused else 0
+    return REFUSED if begun.state in {"stopped", "failed"} or begun.refused else 0
 
 
 def _fields(action: Action, options: Mapping[str, Any]) -> dict[str, object]:
@@ -105,6 +74,8 @@ def _fields(action: Action, options: Mapping[str, Any]) -> dict[str, object]:
         {"action": action}
         | {name: value for name, value in options.items() if name in names}
         | {"status": list(dict.fromkeys(options["status"]))}
+        | {"ids": [job_id for ids in options["ids"] for job_id in ids] or None}
+        | {"set": dict(options.get("set", ())) or None}
     )
 
 
@@ -122,12 +93,14 @@ async def _confirmed(client: Client, group: str, given: NewBulk) -> NewBulk:
 async def followed(client: Client, shown: Bulk, *, is_quiet: bool = False) -> Bulk:
     """Wait until a bulk has ended; the bulk then. Progress is on stderr."""
     with progress(shown.about, f"{shown.action} {shown.group}", is_wanted=not is_quiet) as bar:
-        while shown.state not in {"done", "stopped"}:
+        while shown.state not in ENDED:
             await asyncio.sleep(_LOOK_S if shown.looked else 0.05)
             before, shown = shown, await client.show_bulk(shown.id)
             bar.update(min(shown.looked, shown.about) - min(before.looked, before.about))
             if shown.state == "waiting" and before.state != "waiting":
                 click.echo(f"waiting: {line(shown.why or '')}", err=True)
+            if shown.state == "paused" and before.state != "paused":
+                click.echo(f"paused: {line(shown.paused_because or '')} It continues when there is room.", err=True)
     return shown
 
 
@@ -139,6 +112,8 @@ def _show(shown: Bulk, *, as_json: bool) -> None:
     parts = [f"{shown.id} {shown.state}: {count}"]
     parts += [f"{number:,} skipped ({word})" for word, number in shown.skipped.items()]
     parts += [f"{number:,} refused ({word})" for word, number in shown.refused.items()]
+    if shown.paused_because:
+        parts.append(shown.paused_because)
     if shown.why:
         parts.append(f"{shown.why}: {shown.matched:,} match" if shown.why == "too_many" else shown.why)
     click.echo(line(", ".join(parts)))
@@ -203,6 +178,9 @@ def _value(name: str, value: Any) -> object:
 
 
 def _words(value: Any) -> object:
+    if isinstance(value, RetryChanges):
+        given = msgspec.to_builtins(value)
+        return ", ".join(f"{name} {'default' if new is None else line(new)}" for name, new in given.items())
     if isinstance(value, dict):
         return ", ".join(f"{word} {number:,}" for word, number in value.items())
     return ", ".join(value) if isinstance(value, list) else value
@@ -219,6 +197,8 @@ retry = _action(
     "retry",
     "Enqueue all failed jobs that match again, as new jobs.",
     "titan bulk retry mail --reason smtp_down --rate 100",
+    "titan bulk retry mail --since 10:00 --completed-before 12:30 --set timeout=120 --dry-run",
+    "titan bulk retry mail --ids 0hYjB6dJb7Pq2Xk9,0hYjB6dJb7Pq2XkA --set payload=@fixed.json --yes",
     "titan bulk retry mail --cause 3f0a9b1c22de --not-retried",
     "titan bulk retry mail --older-than 1h --yes --json",
 )

@@ -87,6 +87,7 @@ def _sentence(kind: Any, path: str, *, of_key: bool = False) -> str:
 @cache
 def _fields_at(kind: Any, path: str) -> tuple[str, ...]:
     found = _at(inspect.type_info(kind), path)
+    found = found.type if isinstance(found, inspect.Metadata) else found
     return tuple(field.encode_name for field in found.fields) if isinstance(found, inspect.StructType) else ()
 
 

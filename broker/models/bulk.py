@@ -5,7 +5,20 @@ from typing import Annotated, Literal, get_args
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from broker.core.states import STATUSES, Status
-from broker.models.fields import CauseId, Image, Reason, Time
+from broker.models.fields import (
+    MAX_JOBS,
+    CauseId,
+    Delay,
+    Image,
+    JobId,
+    MaxRetries,
+    NewPayload,
+    Priority,
+    Reason,
+    RetriesDelay,
+    Time,
+    Timeout,
+)
 
 Action = Literal["retry", "cancel", "delete", "promote"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -25,7 +38,9 @@ MOST_JOBS = 1_000_000_000
 KEPT_S = 7 * 86_400
 """How long a bulk is kept after its end, in s."""
 
-State = Literal["running", "waiting", "stopping", "done", "stopped"]
+State = Literal["running", "waiting", "paused", "stopping", "done", "stopped", "failed"]
+ENDED = frozenset({"done", "stopped", "failed"})
+"""The states in which a bulk stays."""
 Number = Annotated[int, Meta(ge=0)]
 
 
@@ -45,10 +60,39 @@ class Filters(Struct, frozen=True, kw_only=True):
     text: Annotated[str, Meta(max_length=256, description="Only jobs whose payload has this text.")] | None = None
     created_before: Time | None = None
     created_after: Time | None = None
+    completed_before: (
+        Annotated[Time, Meta(description="Only finished jobs that ended before this time, RFC 3339.")] | None
+    ) = None
+    completed_after: (
+        Annotated[Time, Meta(description="Only finished jobs that ended after this time, RFC 3339.")] | None
+    ) = None
     older_than: (
         Annotated[int, Meta(ge=0, le=315_360_000, description="Only jobs that are older than this, in s.")] | None
     ) = None
     retried: Annotated[bool, Meta(description="Only jobs that were retried, or only others.")] | None = None
+    ids: (
+        Annotated[
+            list[JobId],
+            Meta(min_length=1, max_length=MAX_JOBS, description="Exactly these jobs of the group; no other filter."),
+        ]
+        | None
+    ) = None
+
+
+class RetryChanges(Struct, frozen=True, kw_only=True):
+    """What a retry has in place of what the old job had. Fields that are not given stay; null is the default."""
+
+    image: (
+        Annotated[Image, Meta(description="The image of the new jobs; null is that of the group.")] | UnsetType | None
+    ) = UNSET
+    payload: (
+        Annotated[NewPayload, Meta(description="The payload of the new jobs; null is none.")] | UnsetType | None
+    ) = UNSET
+    delay: Delay | UnsetType | None = UNSET
+    timeout: Timeout | UnsetType | None = UNSET
+    priority: Priority | UnsetType | None = UNSET
+    max_retries: MaxRetries | UnsetType | None = UNSET
+    retries_delay: RetriesDelay | UnsetType | None = UNSET
 
 
 class NewBulk(Filters, frozen=True, kw_only=True):
@@ -69,6 +113,11 @@ class NewBulk(Filters, frozen=True, kw_only=True):
         | None
     ) = None
     dry_run: Annotated[bool, Meta(description="Only count the jobs that match.")] = False
+    set: Annotated[RetryChanges, Meta(description="What is changed in the new jobs; only with retry.")] | None = None
+
+
+EXTENDED = ("completed_before", "completed_after", "ids", "set")
+"""The fields that came after the first brokers with bulks: those brokers would carry a bulk out as if it had none."""
 
 
 class Bulk(NewBulk, frozen=True, kw_only=True):
@@ -76,8 +125,17 @@ class Bulk(NewBulk, frozen=True, kw_only=True):
 
     id: str
     group: str
-    state: Annotated[State, Meta(description="waiting: `why` says for what; it continues automatically.")]
-    why: Annotated[str, Meta(description="Why it waits or stopped: too_many, asked, or a text.")] | UnsetType = UNSET
+    state: Annotated[
+        State,
+        Meta(
+            description="waiting: `why` says for what. paused: the group is at its limit. Both continue automatically. "
+            "failed: `why` has the error that ended it."
+        ),
+    ]
+    why: (
+        Annotated[str, Meta(description="Why it waits, stopped or failed: too_many, asked, or a text.")] | UnsetType
+    ) = UNSET
+    paused_because: Annotated[str, Meta(description="Which limit of the group it waits at.")] | UnsetType = UNSET
     by: Annotated[str, Meta(description="The name of the token that began it.")] | UnsetType = UNSET
     stopped_by: str | UnsetType = UNSET
     created_at: Time

@@ -92,6 +92,10 @@ Reason = Annotated[
         "bundled worker has not_started, exception, invalid_outcome, http_500, http_error and worker_error.",
     ),
 ]
+JobId = Annotated[
+    str,
+    Meta(pattern=f"^{JOB_ID}{END}", extra={"words": "the id of a job: 16 characters of 0-9 A-Z a-z"}),
+]
 CauseId = Annotated[
     str,
     Meta(

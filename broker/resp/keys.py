@@ -203,6 +203,11 @@ def bulks_running(p: str) -> str:
     return f"{p}:bulks_running"
 
 
+def bulks_extended(p: str) -> str:
+    """The same of bulks with fields that older versions do not know, so that those do not continue them."""
+    return f"{p}:bulks_extended"
+
+
 def audit(p: str) -> str:
     """The stream of acts of people and programs. First partition only."""
     return f"{p}:audit"

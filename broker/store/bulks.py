@@ -10,7 +10,17 @@ from broker.models.bulk import KEPT_S, MOST_RUNNING, Action
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.store.clock import Clock
-from broker.store.format.bulk_record import BulkProgress, BulkSpec, KeptBulk, encode, kept_bulk
+from broker.store.format.bulk_record import (
+    LEVEL,
+    BulkProgress,
+    BulkSpec,
+    KeptBulk,
+    encode,
+    kept_bulk,
+    level_of,
+    plain_of,
+    spec_text,
+)
 from broker.store.format.replies import field_of
 from broker.store.group_limits import GroupLimits
 from broker.store.pagination import cursor_of, position
@@ -53,10 +63,10 @@ class Bulks:
     async def begin(self, spec: BulkSpec, owner: str, key: str = "") -> Begun:
         """Begin a bulk that `owner` carries out. Raises LimitReached, IdempotencyMismatch."""
         [bulk_id] = self._ids.take(1)
-        digest = hashlib.sha256(encode(spec.given)).hexdigest()
+        digest = hashlib.sha256(encode(plain_of(spec.given))).hexdigest()
         named = f"*bulk:{spec.group}:{key}" if key else ""
-        lasting = (MOST_RUNNING, KEPT_S * 1000, named, digest, self._key_ttl_s * 1000)
-        arguments = (self._clock.now, bulk_id, encode(spec), owner, LEASE_MS, *lasting)
+        lasting = (MOST_RUNNING, KEPT_S * 1000, named, digest, self._key_ttl_s * 1000, level_of(spec.given))
+        arguments = (self._clock.now, bulk_id, spec_text(spec), owner, LEASE_MS, *lasting)
         is_replayed, row = await self._partitions.run("bulk", self._partition, *arguments)
         return Begun(kept_bulk(row), bool(is_replayed))
 
@@ -73,8 +83,8 @@ class Bulks:
         return kept_bulk(await self._partitions.run("bulk_note", self._partition, *arguments))
 
     async def take(self, owner: str) -> KeptBulk | None:
-        """Own a bulk whose broker is silent; None if there is none."""
-        row = await self._partitions.run("bulk_take", self._partition, self._clock.now, owner, LEASE_MS)
+        """Own a bulk whose broker is silent, and that this version can carry out; None if there is none."""
+        row = await self._partitions.run("bulk_take", self._partition, self._clock.now, owner, LEASE_MS, LEVEL)
         return kept_bulk(row) if row else None
 
     async def stop(self, bulk_id: str, by: str = "") -> KeptBulk:
@@ -88,15 +98,20 @@ class Bulks:
             raise NotFound(_NO_BULK)
         return kept_bulk(rows[0])
 
-    async def act(self, action: Action, group: str, job_ids: Sequence[str], actor: str) -> Acted:
+    async def act(
+        self, action: Action, group: str, job_ids: Sequence[str], actor: str, changes: Sequence[Word] = ()
+    ) -> Acted:
         """Do the action to jobs of a group, in one pipeline. A refusal is the outcome of its job.
 
-        `actor` is named in the history of each job.
+        `actor` is named in the history of each job. `changes`: what a retry changes, from `change_words`.
         """
         partition = self._partitions.of(group)
         new_ids = self._ids.take(len(job_ids)) if action == "retry" else []
         words: list[tuple[str, Sequence[Word]]] = [
-            (_VERBS.get(action, action), (self._clock.now, group, job_id, *self._more(new_ids[i : i + 1]), actor))
+            (
+                _VERBS.get(action, action),
+                (self._clock.now, group, job_id, *self._more(new_ids[i : i + 1]), actor, *changes),
+            )
             for i, job_id in enumerate(job_ids)
         ]
         began, *replies, ended = await self._partitions.run_in(partition, [("clock", ()), *words, ("clock", ())])

@@ -16,7 +16,7 @@ from broker.resp.resp_connection import Word
 from broker.store.clock import Clock
 from broker.store.format.history import history_of
 from broker.store.format.record import parts_of, split
-from broker.store.format.replies import Followed, field_of, followed_of, job_of
+from broker.store.format.replies import Followed, field_of, followed_of, job_of, status_of
 from broker.store.group_limits import GroupLimits
 from broker.store.pagination import ANSWER_BYTES, PIECE, cursor_in, cursor_of, position, set_of
 from broker.store.tally import Tally
@@ -47,11 +47,21 @@ class Jobs:
         )
         for record in records:
             if isinstance(record, bytes):
-                return parts_of(split(record)[0]).group_name.decode()
+                return _group_of(record)
         for fault in records:
             if isinstance(fault, BaseException):
                 raise fault
         raise NotFound("There is no such job.")
+
+    async def statuses(self, group: str, job_ids: Sequence[str]) -> list[Status | None]:
+        """The statuses of jobs, up to 1,000; None for one that the group does not have."""
+        p = self._partitions.of(group)
+        reads = [("HMGET", keys.jobs(p)), ("HMGET", keys.executions(p)), ("ZMSCORE", keys.members(p, group, "delayed"))]
+        replies = await self._partitions.read(p, [(*read, *job_ids) for read in reads])
+        return [
+            status_of(execution, is_delayed=due is not None) if record and _group_of(record) == group else None
+            for record, execution, due in zip(*replies, strict=True)
+        ]
 
     async def has_log(self, group: str, job_id: str) -> bool:
         """Whether a log is stored for the job. Raises NotFound."""
@@ -150,3 +160,8 @@ class Jobs:
                 return jobs, cursor_in(sets, i, begin)
             i += not begin
         return jobs, ""
+
+
+def _group_of(record: bytes) -> str:
+    """The group in a record."""
+    return parts_of(split(record)[0]).group_name.decode()

@@ -36,6 +36,8 @@ class Filters(Struct, frozen=True, kw_only=True):
 
     created_after: int | None = None
     created_before: int | None = None
+    completed_after: int | None = None
+    completed_before: int | None = None
     image: str = ""
     text: str = ""
     reason: str = ""
@@ -74,6 +76,7 @@ class _Request(NamedTuple):
             wanted.reason,
             _json(wanted.worker),
             1 if wanted.is_unretried else "",
+            _times(wanted.completed_after, wanted.completed_before),
             *self.held,
         )
 
@@ -184,6 +187,11 @@ def _cut(job: Job) -> Job:
     if job.payload is not UNSET:
         job.payload = job.payload[:BRIEF_LENGTH]
     return job
+
+
+def _times(*times: int | None) -> str:
+    """The times with a space between them, - for None; '' for none at all."""
+    return " ".join("-" if at is None else str(at) for at in times) if any(at is not None for at in times) else ""
 
 
 def _json(text: str) -> bytes:

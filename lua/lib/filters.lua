@@ -10,6 +10,13 @@ local function is_in_range(record, group, created_after, created_before)
   return not (created_before and created_at >= created_before), spec
 end
 
+-- Whether a job with this execution was completed between two times (ms, or nil). One that is not finished was not.
+local function is_completed_in(execution, after, before)
+  if not after and not before then return true end
+  local at = tonumber(string.match(execution or '', ' %a+ (%d+)$'))
+  return at and not (after and at <= after or before and at >= before)
+end
+
 -- Whether the text occurs in the payload of a spec. Both are JSON, so a part of an escape is found as well.
 local function has_text(spec, text)
   local at = string.find(spec, BEFORE_PAYLOAD, 1, true)

@@ -38,15 +38,15 @@ local function settings_text(settings, retry_of)
   return '{' .. table.concat(words, ',') .. '}'
 end
 
--- Creates a new job that repeats an old one. Its bytes count if those of the old job did, or if `counts` is true. Of the deadlines
--- it has only the one given here.
-local function create_retry(p, group, id, new_id, delay_s, max_retries, now, counts, end_before)
+-- Creates a new job that repeats an old one. `how` may have: `counts`, so that its bytes count though those of the old job did not;
+-- `end_before`, the deadline that it keeps; `settings` and `spec` in place of those of the old job.
+local function create_retry(p, group, id, new_id, delay_s, max_retries, now, how)
   local record = with_spec(p, id, call('HGET', jobs_key(p), id))
-  local settings, _, _, spec = settings_of(record), parse_record(record)
+  local settings, spec = how.settings or settings_of(record), how.spec or select(3, parse_record(record))
   local status = delay_s > 0 and 'delayed' or 'queued'
   settings.delay, settings.max_retries = delay_s > 0 and delay_s, max_retries > 0 and max_retries
-  settings.hooks, settings.end_before = end_before and 1, end_before
-  settings.bytes = (settings.bytes or counts) and #spec
+  settings.hooks, settings.end_before = how.end_before and 1, how.end_before
+  settings.bytes = (settings.bytes or how.counts) and #spec
   record = build_record(settings_text(settings, id), group, digits(now), store_large_spec(p, new_id, spec))
   call('HSET', jobs_key(p), new_id, record)
   local score = delay_s > 0 and now + delay_s * 1000 or new_rank(p, settings.priority)
@@ -54,9 +54,9 @@ local function create_retry(p, group, id, new_id, delay_s, max_retries, now, cou
   call('ZADD', set_key(p, group, status), score, new_id)
   if settings.bytes then call('ZINCRBY', p .. ':bytes', settings.bytes, group) end
   if delay_s > 0 then set_timer(p, 'delayed', group, score) else notify_image_pollers(p, group) end
-  if end_before then
-    call('ZADD', set_key(p, group, 'expiring'), digits(end_before), new_id)
-    set_timer(p, 'expiring', group, end_before)
+  if how.end_before then
+    call('ZADD', set_key(p, group, 'expiring'), digits(how.end_before), new_id)
+    set_timer(p, 'expiring', group, how.end_before)
   end
   call('HSET', job_key(p, id), 'retry_at', new_id)
 end
@@ -66,6 +66,6 @@ end
 local function retry_failed(p, group, id, settings, new_id, now)
   local delay_s, end_before = settings.retries_delay or RETRIES_DELAY_S, settings.end_before
   if not settings.max_retries or end_before and now + delay_s * 1000 >= end_before then return false end
-  create_retry(p, group, id, new_id, delay_s, settings.max_retries - 1, now, false, end_before)
+  create_retry(p, group, id, new_id, delay_s, settings.max_retries - 1, now, { end_before = end_before })
   return true
 end

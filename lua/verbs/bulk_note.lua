@@ -27,9 +27,9 @@ if ended == '' then
 else
   call('HSET', key, 'state', ended, 'ended_at', digits(now))
   call('HDEL', key, 'owner')
-  call('ZREM', running_key(p), id)
+  call('ZREM', set_of_bulk(p, id), id)
   call('PEXPIRE', key, kept_ms)
-  if call('ZCARD', running_key(p)) == 0 then call('PEXPIRE', p .. ':bulks', kept_ms) end
+  if count_running(p) == 0 then call('PEXPIRE', p .. ':bulks', kept_ms) end
 end
 
 return bulk_row(p, id)

@@ -17,7 +17,8 @@
 -- ARGV[14] reason         or ''
 -- ARGV[15] worker         as a JSON string, or ''
 -- ARGV[16] is_unretried   1 to leave out jobs that were retried, or ''
--- ARGV[17] held           ids of jobs that the worker runs
+-- ARGV[17] ended          only jobs completed after a time and before another: both in ms, or - for any; or ''
+-- ARGV[18] held           ids of jobs that the worker runs
 --
 -- moves   -
 -- reply   score and id of the last job that was read ('' '' at the end), number of jobs read, number of jobs in all sets; for
@@ -27,16 +28,18 @@
 -- with    record job paging filters
 local p, group, sets, set, n, looks, order = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local score, id, form, after, before, image = ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]
-local text, reason, worker, is_unretried, held = ARGV[13], ARGV[14], ARGV[15], ARGV[16], { unpack(ARGV, 17) }
+local text, reason, worker, is_unretried, ended, held = ARGV[13], ARGV[14], ARGV[15], ARGV[16], ARGV[17], { unpack(ARGV, 18) }
 local key, LOOK_BYTES, n_read, bytes, ids = set_key(p, group, set), 524288, 0, 0, {}
 local filters = { image = image, text = text, reason = reason, worker = worker, is_unretried = is_unretried, held = {} }
 for i = 1, #held do filters.held[held[i]] = true end
 
-local first, last, of = 0, call('ZCARD', key) - 1, 0
+local done_after, done_before = tonumber(string.match(ended, '^%d+')), tonumber(string.match(ended, '%d+$', 2))
+local first, last, of, least = 0, call('ZCARD', key) - 1, 0, done_after and '(' .. digits(done_after) or '-inf'
 if set == 'jobs' and after then first = call('ZCOUNT', key, '-inf', after) end
+if RETENTION_S[set] and done_after then first = call('ZCOUNT', key, '-inf', done_after) end -- its score, or before
 if set == 'jobs' and before then last = call('ZCOUNT', key, '-inf', '(' .. digits(before)) - 1 end
 for name in string.gmatch(sets, '%S+') do
-  of = of + (name == 'jobs' and math.max(0, last - first + 1) or call('ZCARD', set_key(p, group, name)))
+  of = of + (name == 'jobs' and math.max(0, last - first + 1) or call('ZCOUNT', set_key(p, group, name), least, '+inf'))
 end
 local page, has_more = read_page(key, looks, order, score, id, first, last)
 for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
@@ -48,6 +51,7 @@ local due_times = #ids > 0 and call('ZMSCORE', set_key(p, group, 'delayed'), unp
 -- The spec; of a large one only the beginning if that is enough. nil for no job of the group, or one of another time.
 local function read_spec(i)
   local is_wanted, spec = is_in_range(records[i], group, after, before)
+  is_wanted = is_wanted and is_completed_in(executions[i], done_after, done_before)
   bytes = bytes + #(records[i] or '')
   if spec ~= '' then return is_wanted and spec end
   spec = is_wanted and call('HGET', job_key(p, ids[i]), 'spec')

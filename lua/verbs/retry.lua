@@ -8,23 +8,30 @@
 -- ARGV[5] max_jobs   how many unfinished jobs the group may have, or 0
 -- ARGV[6] max_bytes  how many bytes these may have, or 0
 -- ARGV[7] actor      who does it, for the history; or ''
+-- ARGV[8] set        settings of the new job, JSON: a number, or null for the default; or nothing for those of the old one
+-- ARGV[9] image      of the new job as a JSON string, or '' for that of the old one
+-- ARGV[10] payload   of the new job as a JSON string, null for none, or '' for that of the old one
 --
 -- moves   succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   the new job: id field value field value…
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED
--- with    record job requeue staged_payloads group_limits history
+-- with    record job requeue staged_payloads group_limits history retry_changes
 local p, now, group, id, new_id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local max_jobs, max_bytes, actor = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local set, image, payload = ARGV[8], ARGV[9], ARGV[10]
 
 local job = find_job(p, group, id, 'retry_at')
 if not job then return not_found() end
 if not RETENTION_S[job.status] then return wrong_state(job) end
 if job.retry_at then return wrong_state(job, 'It was retried already, as ' .. job.retry_at .. '.') end
+local settings, spec
+if set then settings, spec = changed_job(p, id, job.record, set, image, payload) end
 local refused = max_jobs + max_bytes > 0
-  and over_limit(p, group, 1, job.size, max_jobs, max_bytes)
+  and over_limit(p, group, 1, spec and #spec or job.size, max_jobs, max_bytes)
 if refused then return refused end
 
-create_retry(p, group, id, new_id, 0, job.max_retries or 0, now, max_bytes > 0)
+local delay_s, max_retries = set and settings.delay or 0, (settings or job).max_retries or 0
+create_retry(p, group, id, new_id, delay_s, max_retries, now, { counts = max_bytes > 0, settings = settings, spec = spec })
 note_move(p, id, now, 'retried', actor, job, job.status, 'job', new_id)
 refresh_ready(p, group)
 

@@ -1,52 +1,15 @@
 """Bulks over HTTP: begin, watch, stop; filters, limits and refusals."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from broker.reaper import bulk_pace
 from broker.store import bulk_look
-from tests.api.client import NO_JOB, Http, Reply
+from tests.api.bulk_client import BULK, JOBS, bulk, ended, failed, jobs_of, payloads
+from tests.api.client import NO_JOB, Http
 from tests.stores import Store
-
-BULK = "/v1/groups/g/bulk"
-JOBS = "/v1/groups/g/jobs"
-
-
-async def ended(http: Http, reply: Reply) -> dict[str, Any]:
-    """The bulk of a POST, once it has ended."""
-    assert reply.status == 202, reply
-    bulk = reply.json["bulk"]
-    async with asyncio.timeout(20):
-        while bulk["state"] not in {"done", "stopped"}:
-            await asyncio.sleep(0.01)
-            bulk = (await http("GET", f"/v1/bulk/{bulk['id']}")).json["bulk"]
-    return bulk
-
-
-async def bulk(http: Http, action: str, **fields: Any) -> dict[str, Any]:
-    """A bulk that has ended."""
-    return await ended(http, await http("POST", BULK, {"action": action, **fields}))
-
-
-async def jobs_of(http: Http, *statuses: str) -> list[dict[str, Any]]:
-    query = "&".join(f"status={status}" for status in statuses)
-    return (await http("GET", f"{JOBS}?n=1000&{query}")).json["jobs"]
-
-
-async def failed(http: Http, *jobs: dict[str, Any], reasons: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Jobs that failed."""
-    taken = await http.running(*jobs)
-    for i, job in enumerate(taken):
-        body = {"reason": reasons[i]} if reasons else {}
-        await http("POST", f"{JOBS}/{job['id']}/error", body)
-    return taken
-
-
-def payloads(jobs: list[dict[str, Any]]) -> list[str]:
-    return sorted(job.get("payload", "") for job in jobs)
 
 
 async def test_bulk_retries_what_failed(http: Http) -> None:
@@ -297,6 +260,37 @@ async def test_bulk_that_does_not_exist(http: Http) -> None:
             "created_before",
         ),
         ({"action": "cancel", "dryrun": True}, "dryrun"),
+        ({"action": "retry", "completed_before": "yesterday"}, "completed_before"),
+        ({"action": "delete", "completed_after": "10:00"}, "completed_after"),
+        ({"action": "cancel", "completed_after": "2026-01-02T00:00:00Z"}, "completed_after"),
+        ({"action": "promote", "completed_before": "2026-01-02T00:00:00Z"}, "completed_before"),
+        (
+            {
+                "action": "retry",
+                "completed_after": "2026-01-02T00:00:00Z",
+                "completed_before": "2026-01-02T00:00:00Z",
+            },
+            "completed_before",
+        ),
+        ({"action": "retry", "ids": []}, "ids"),
+        ({"action": "retry", "ids": [NO_JOB] * 1001}, "ids"),
+        ({"action": "retry", "ids": [NO_JOB, "x"]}, "ids[1]"),
+        ({"action": "retry", "ids": [NO_JOB], "reason": "killed"}, "reason"),
+        ({"action": "retry", "ids": [NO_JOB], "status": ["failed"]}, "status"),
+        ({"action": "retry", "ids": [NO_JOB], "retried": False}, "retried"),
+        ({"action": "cancel", "set": {"timeout": 5}}, "set"),
+        ({"action": "delete", "set": {}}, "set"),
+        ({"action": "retry", "set": {"timeot": 5}}, "set.timeot"),
+        ({"action": "retry", "set": {"id": NO_JOB}}, "set.id"),
+        ({"action": "retry", "set": {"timeout": 0}}, "set.timeout"),
+        ({"action": "retry", "set": {"priority": 3}}, "set.priority"),
+        ({"action": "retry", "set": {"max_retries": 26}}, "set.max_retries"),
+        ({"action": "retry", "set": {"retries_delay": -1}}, "set.retries_delay"),
+        ({"action": "retry", "set": {"delay": "5"}}, "set.delay"),
+        ({"action": "retry", "set": {"image": "a\nb"}}, "set.image"),
+        ({"action": "retry", "set": {"payload": {"to": "ann"}}}, "set.payload"),
+        ({"action": "retry", "set": {"payload": "x" * (1024 * 1024 + 1)}}, "set.payload"),
+        ({"action": "retry", "set": {"image": None}}, "set.image"),
     ],
 )
 async def test_bulk_with_a_bad_body(http: Http, body: dict[str, Any], field: str) -> None:
@@ -338,11 +332,3 @@ async def test_bulk_is_audited(http: Http) -> None:
     assert first["detail"] == "cancel of delayed, queued, running"
     assert (last["act"], last["n"], last["outcome"], last["ids"]) == ("bulk", 2, "done", [found["id"]])
     assert last["detail"] == "end of cancel"
-
-
-async def test_bulk_counts_refusals(http: Http, monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
-    """A retry for which the group has no room is counted by its code."""
-    await failed(http, {}, {}, {})
-    monkeypatch.setattr(store.bulks, "_limits", (2, 0))
-    found = await bulk(http, "retry")
-    assert (found["done"], found["refused"]) == (2, {"limit_reached": 1})

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import uvloop
 from redis.asyncio import Redis
 
-from broker.models.bulk import NewBulk
+from broker.models.bulk import ENDED, NewBulk
 from broker.models.jobs import NewJob
 from broker.models.reports import Finish
 from tests.bench.server import Server, server
@@ -99,7 +99,7 @@ async def _during(client: Client, options: Options, group: str) -> Part:
     await asyncio.sleep(1)  # progress is noted once a second
     rate = ((await client.show_bulk(begun.id)).done - before) / (time.monotonic() - began)
     await client.stop_bulk(begun.id)
-    while (await client.show_bulk(begun.id)).state not in {"done", "stopped"}:
+    while (await client.show_bulk(begun.id)).state not in ENDED:
         await asyncio.sleep(0.1)
     return part._replace(bulk_rate=rate)
 

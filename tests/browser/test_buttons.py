@@ -22,6 +22,7 @@ KNOWN = {
             "Resume the live view",
         ),
     },
+    "test_bulk": {"New…"},
     "test_keyboard": {"Skip to the page", "Keyboard"},
     "test_live": {"Time zone: ZONE", "Colours: Auto"},
     "test_access": {"Log in", "End NAME"},

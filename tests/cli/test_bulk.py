@@ -2,6 +2,7 @@
 
 import os
 import pty
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,85 @@ def test_bulk_dry_run(titan: Titan, group: str) -> None:
     assert ran.code == 0
     assert (ran.json["bulk"]["matched"], ran.json["bulk"]["done"], ran.json["bulk"]["dry_run"]) == (1, 0, True)
     assert len(titan("job", "list", group, "--status", "queued", "--json").json["jobs"]) == 2
+
+
+def failed(titan: Titan, group: str, *reasons: str) -> list[str]:
+    """The ids of jobs that failed with these reasons."""
+    ids = []
+    for reason in reasons:
+        titan.made(group)
+        job = titan.taken(group)
+        titan("job", "fail", group, job["id"], "--lease", job["lease"], "--reason", reason)
+        ids.append(job["id"])
+    return ids
+
+
+def test_bulk_retry_after_an_outage(titan: Titan, group: str, tmp_path: Path) -> None:
+    """Jobs that ended since a time are put back with another timeout and payload; --since is --completed-after."""
+    failed(titan, group, "bad_exit", "killed")
+    payload = tmp_path / "payload"
+    payload.write_text("to: ümit")
+    ended = ("--reason", "bad_exit", "--since", "10 minutes ago")
+    counted = titan("bulk", "retry", group, *ended, "--completed-before", "9 minutes ago", "--dry-run", "--json")
+    assert counted.json["bulk"]["matched"] == 0
+    assert counted.json["bulk"]["completed_after"] < counted.json["bulk"]["completed_before"]
+    assert titan("bulk", "retry", group, *ended, "--dry-run").out.split(" ", 1)[1] == "done: 1 match\n"
+    changes = (
+        "--set",
+        "timeout=2min",
+        "--set",
+        f"payload=@{payload}",
+        "--set",
+        "retries-delay=",
+        "--set",
+        "priority=2",
+    )
+    ran = titan("bulk", "retry", group, *ended, *changes, "--yes", "--json")
+    changed = {"timeout": 120, "payload": "to: ümit", "retries_delay": None, "priority": 2}
+    assert (ran.json["bulk"]["done"], ran.json["bulk"]["set"]) == (1, changed)
+    [new] = titan("job", "list", group, "--status", "queued", "--json").json["jobs"]
+    assert (new["timeout"], new["payload"], new["priority"]) == (120, "to: ümit", 2)
+    page = titan("bulk", "show", ran.json["bulk"]["id"]).out
+    assert "payload to: ümit, timeout 120, priority 2, retries_delay default" in page
+    listed = titan("job", "list", group, "--completed-after", "10 minutes ago", "--json").json["jobs"]
+    assert [job["status"] for job in listed] == ["failed", "failed"]
+
+
+def test_bulk_of_ids(titan: Titan, group: str, tmp_path: Path) -> None:
+    """--ids takes ids with commas or spaces between them, several times, or from a file."""
+    first, second, third, other = failed(titan, group, "a", "b", "c", "d")
+    (tmp_path / "ids").write_text(f"{second}\n{third}\n")
+    ran = titan("bulk", "retry", group, "--ids", f"{first}, {'0' * 16}", "--ids", f"@{tmp_path / 'ids'}", "--yes")
+    assert (ran.code, ran.out.split(" ", 1)[1]) == (0, "done: 3 retried, 1 skipped (gone)\n")
+    assert not titan("job", "show", group, other, "--json").json["job"].get("retry_at")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--set", "timeot=5"], "did you mean timeout?"),
+        (["--set", "timeout"], "--set timeout=VALUE"),
+        (["--set", "timeout=soon"], "no duration"),
+        (["--set", "timeout=0"], "set.timeout must be a whole number from 1"),
+        (["--set", "priority=high"], "set.priority must be a whole number from 0 to 2"),
+        (["--set", "payload=@/no/such/file"], "No such file"),
+        (["--ids", "x"], "ids[0] must be the id of a job"),
+        (["--since", "soon"], "is no time"),
+    ],
+)
+def test_bulk_retry_with_wrong_options(titan: Titan, group: str, words: list[str], named: str) -> None:
+    """A value that is wrong is wrong usage, and says what is right."""
+    refused = titan("bulk", "retry", group, "--yes", *words)
+    assert refused.code == 2
+    assert named in refused.err
+
+
+def test_bulk_options_of_each_action(titan: Titan) -> None:
+    """Only a retry changes jobs, and only finished jobs have an end."""
+    for action, known in (("retry", "--set --since"), ("delete", "--since"), ("cancel", ""), ("promote", "")):
+        shown = titan("bulk", action, "--help").out
+        assert [name for name in ("--set", "--since") if f"{name} " in shown] == known.split()
+        assert "--ids" in shown
 
 
 @pytest.mark.parametrize("action", ["retry", "cancel", "delete", "promote"])

@@ -1,13 +1,15 @@
 """Bulks in the store: the owner of one, its progress, and its end."""
 
+import json
+
 import pytest
 
 from broker.core.errors import IdempotencyMismatch, LeaseLost, LimitReached, NotFound, TitanError
-from broker.models.bulk import KEPT_S, NewBulk
+from broker.models.bulk import KEPT_S, Filters, NewBulk, RetryChanges
 from broker.resp import keys
 from broker.store.bulks import LEASE_MS
 from broker.store.format.bulk_record import BulkProgress, BulkSpec, KeptBulk
-from tests.contract.building import GROUP, cancelled, delayed, failed, new, now_ms, queued, wait
+from tests.contract.building import GROUP, Run, cancelled, delayed, failed, new, now_ms, queued, wait
 from tests.stores import Store
 
 SPEC = BulkSpec(group=GROUP, given=NewBulk(action="cancel", rate=5), by="ann", about=7)
@@ -90,6 +92,74 @@ async def test_bulk_take_of_several(store: Store) -> None:
     wait(store, 10)
     assert {await taken(store) for _ in range(3)} == made
     assert await taken(store) == ""
+
+
+EXTENDED = [
+    NewBulk(action="retry", set=RetryChanges(timeout=5)),
+    NewBulk(action="retry", ids=["0" * 16]),
+    NewBulk(action="retry", completed_after="2026-01-02T00:00:00Z"),
+    NewBulk(action="delete", completed_before="2026-01-02T00:00:00Z"),
+]
+
+
+@pytest.mark.parametrize("given", EXTENDED, ids=lambda given: given.action)
+async def test_bulk_that_older_versions_do_not_know(store: Store, run: Run, given: NewBulk) -> None:
+    """One with a field that came later is not in the set where older versions look for bulks without an owner.
+
+    It is taken, with that field, by a broker that knows its level, and by no other.
+    """
+    p = store.partitions[0]
+    plain, later = await begun(store), await begun(store, spec=BulkSpec(group=GROUP, given=given))
+    assert await store.redis.zrange(keys.bulks_running(p), 0, -1) == [plain.id.encode()]
+    assert await store.redis.zrange(keys.bulks_extended(p), 0, -1) == [later.id.encode()]
+    wait(store, LEASE_MS / 1000)
+    for found in ([plain.id.encode()], []):
+        assert (await run("bulk_take", store.now, "older", LEASE_MS, 0))[:1] == found
+    again = await store.bulks.take("them")
+    assert again is not None
+    assert (again.id, again.spec.given, again.n_running) == (later.id, given, 2)
+
+
+async def test_bulk_of_a_level_that_is_not_known(store: Store, run: Run) -> None:
+    """A bulk of a newer version stays where it is, and does not hide those behind it."""
+    given = NewBulk(action="retry", ids=["0" * 16])
+    newer, known = [await begun(store, spec=BulkSpec(group=GROUP, given=given)) for _ in range(2)]
+    await store.redis.hset(keys.bulk(store.partitions[0], newer.id), "level", 2)
+    wait(store, LEASE_MS / 1000)
+    assert await taken(store) == known.id
+    assert await taken(store) == ""
+    assert (await run("bulk_take", store.now, "newer", LEASE_MS, 2))[0] == newer.id.encode()
+
+
+async def test_bulk_with_a_level_is_like_any_other(store: Store) -> None:
+    """It is owned, counts among those that run, is released, and ends."""
+    given = NewBulk(action="retry", ids=["0" * 16])
+    made = [await begun(store, spec=BulkSpec(group=GROUP, given=given)) for _ in range(5)]
+    with pytest.raises(LimitReached):
+        await begun(store)
+    kept = made[0]
+    wait(store, 8)
+    await store.bulks.note(kept.id, "us", BulkProgress(done=1))
+    wait(store, 8)
+    assert {await taken(store) for _ in range(4)} == {other.id for other in made[1:]}
+    assert await taken(store) == ""
+    await store.bulks.release(kept.id, "us", BulkProgress(done=2))
+    assert await taken(store) == kept.id
+    for number, other in enumerate(made):
+        over = await store.bulks.note(other.id, "them", BulkProgress(), "done")
+        assert over.n_running == 4 - number
+        left_ms = await store.redis.pttl(keys.bulks(store.partitions[0]))
+        assert (left_ms == -1) == (over.n_running > 0)
+
+
+async def test_spec_of_a_bulk_is_as_ever(store: Store) -> None:
+    """What older versions know has the same text, so that they find the same Idempotency-Key."""
+    kept = await begun(store)
+    spec = json.loads(await store.redis.hget(keys.bulk(store.partitions[0], kept.id), "spec"))
+    older = {*Filters.__struct_fields__, "action", "rate", "limit", "at_most", "dry_run"}
+    assert spec.keys() == {"group", "given", "by", "about"}
+    assert spec["given"].keys() == older - {"completed_before", "completed_after", "ids"}
+    assert await store.redis.hget(keys.bulk(store.partitions[0], kept.id), "level") is None
 
 
 @pytest.mark.parametrize("ended", ["done", "stopped"])

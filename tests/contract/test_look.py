@@ -32,6 +32,7 @@ from tests.contract.building import (
     reap_after,
     running,
     spread,
+    started,
     wait,
 )
 from tests.stores import Store
@@ -139,6 +140,41 @@ async def test_look_created_between(store: Store, newest_first: bool) -> None:
         assert (ids(in_status.rows), in_status.looked, in_status.of) == (order, 10, 10)
 
 
+@each_order
+async def test_look_completed_between(store: Store, newest_first: bool) -> None:
+    """Both times are exclusive and those that jobs show, in the list of all jobs and in those of statuses.
+
+    A job that is not finished matches neither, however it runs; one that began before the first time is not read.
+    """
+    began, ended = now_ms(store), []
+    for number, status in enumerate(["succeeded", "failed", "failed", "succeeded", "failed"]):
+        job = await running(store)
+        wait(store, 0.001)
+        finish = store.succeed if status == "succeeded" else store.fail
+        early = now_ms(store) - 1 if number == 4 else None
+        ended.append((await finish(GROUP, job.id, job.lease, completed_at=early)).id)
+    at = [1, 2, 3, 4, 4]
+    for way in (running, started):
+        await way(store)
+    await running(store, lease_s=5)
+    await queued(store)
+    for after, before in product((None, 0, 1, 2, 3, 4, 9), repeat=2):
+        low, high = -1 if after is None else after, 99 if before is None else before
+        if (after, before) == (None, None):
+            continue
+        times = {
+            "completed_after": None if after is None else began + after,
+            "completed_before": None if before is None else began + before,
+        }
+        wanted = {job for job, when in zip(ended, at, strict=True) if low < when < high}
+        assert set(await found(store, newest_first=newest_first, **times)) == wanted
+        pages, _ = await every_page(store, 1, 2, newest_first=newest_first, statuses=STATUSES, **times)
+        assert (set(pages), len(pages)) == (wanted, len(wanted))
+        page = await look(store, statuses=["failed", "queued"], **times)
+        assert page.looked == sum(low < when for when in (2, 3, 5)) + 1
+        assert page.of == page.looked
+
+
 @pytest.mark.parametrize("payload", ["", "p", LONG])
 async def test_look_for_an_image(store: Store, payload: str) -> None:
     """An image is compared whole, whatever characters it has, also where the spec is large."""
@@ -154,7 +190,7 @@ async def test_look_replies_with_payloads_that_have_the_text(store: Store, run: 
     made = [("post", "to: ann"), ("post", "bob"), ("ann", "bob"), ("ann", ""), ('","payload":"', "bob")]
     jobs = [(await enqueue(store, image=image, payload=payload)).id for image, payload in made]
     for text, numbers in (("ann", [0]), ("to: ann", [0]), ("bob", [1, 2, 4]), ("payload", []), ("", [0, 1, 2, 3, 4])):
-        asked = (GROUP, "jobs", "jobs", 99, 99, "asc", "", "", "whole", "", "", "", text, "", "", "")
+        asked = (GROUP, "jobs", "jobs", 99, 99, "asc", "", "", "whole", "", "", "", text, "", "", "", "")
         [_, _, n_read, of, *rows] = await run("look", *asked)
         assert (n_read, of) == (5, 5)
         assert [row[1].decode() for row in rows] == [jobs[number] for number in numbers], text
@@ -262,7 +298,7 @@ async def test_look_sends_no_receipts(store: Store, run: Run) -> None:
     """Receipts are read for the filter, and are not in the reply."""
     job = await running(store)
     await store.fail(GROUP, job.id, job.lease, "r", "e", receipt=Receipt(worker="w"))
-    asked = (GROUP, "jobs", "jobs", 9, 9, "asc", "", "", "whole", "", "", "", "", "", '"w"', "")
+    asked = (GROUP, "jobs", "jobs", 9, 9, "asc", "", "", "whole", "", "", "", "", "", '"w"', "", "")
     [*_, row] = await run("look", *asked)
     assert row[::2] == [b"id", b"job", b"status", b"run", b"reason", b"error"]
 
@@ -298,14 +334,14 @@ async def test_look_at_large_jobs(store: Store) -> None:
     jobs = [await enqueue(store, payload="y" * size) for size in (600_000, 10, 300_000, 300_000, 10)]
     assert await found(store) == ids(jobs)
     [score, last, n_read, of, *rows] = await store.looks._partitions.run(
-        "look", store.partitions[0], GROUP, "jobs", "jobs", 99, 99, "asc", "", "", "brief", *[""] * 7
+        "look", store.partitions[0], GROUP, "jobs", "jobs", 99, 99, "asc", "", "", "brief", *[""] * 8
     )
     assert (last.decode(), n_read, of, len(rows)) == (jobs[0].id, 1, 5, 1)
     assert int(score) == now_ms(store)
     assert sum(map(len, rows[0])) < 5000
     await store.enqueue("small", [new(payload="z" * 4000)] * 200)
     reply = await store.looks._partitions.run(
-        "look", store.partitions[0], "small", "jobs", "jobs", 999, 999, "asc", "", "", "whole", *[""] * 7
+        "look", store.partitions[0], "small", "jobs", "jobs", 999, 999, "asc", "", "", "whole", *[""] * 8
     )
     assert 125 <= reply[2] < 135
 

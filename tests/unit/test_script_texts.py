@@ -111,6 +111,7 @@ def test_scripts_use_only_the_keys_of_python():
         keys.bulk("", "").rstrip(":"),
         keys.bulks(""),
         keys.bulks_running(""),
+        keys.bulks_extended(""),
         keys.sessions(""),
         keys.session("", "").rstrip(":"),
         ":sequence",

@@ -62,7 +62,7 @@ def right(schema: dict[str, Any]) -> Any:
         return {name: right(schema["properties"][name]) for name in schema.get("required", [])}
     if schema["type"] == "array":
         return [right(schema["items"])] * schema.get("minItems", 0)
-    return {"string": "x" if "pattern" in schema else "", "integer": schema.get("minimum", 0), "boolean": True}[
+    return {"string": "x" * 16 if "pattern" in schema else "", "integer": schema.get("minimum", 0), "boolean": True}[
         schema["type"]
     ]
 

@@ -33,6 +33,8 @@ _TEXT_FILTERS = {
     "worker": "Only jobs that this worker runs or reported.",
     "text": "Only jobs with this text in their payload.",
     "created_before": "Only jobs created before this time (yesterday).",
+    "completed_after": "Only jobs that ended after this time ('10:00').",
+    "completed_before": "Only jobs that ended before this time ('12:30').",
 }
 
 
@@ -52,7 +54,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     decorated = option("--not-retried", is_flag=True, help="Without jobs that were retried.")(decorated)
     for name, words in reversed(_TEXT_FILTERS.items()):
-        kind = PastMoment() if name == "created_before" else click.STRING
+        kind = PastMoment() if name.endswith(("_before", "_after")) else click.STRING
         decorated = option(f"--{name.replace('_', '-')}", default="", type=kind, help=words)(decorated)
     return decorated
 

@@ -7,7 +7,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from broker.cli.bulk import begin_bulk, bulk_options
+from broker.cli.bulk import begin_bulk
+from broker.cli.bulk_options import bulk_options
 from broker.cli.client_options import option, with_broker
 from broker.cli.commands import EXIT_CODES, TitanCommand
 from broker.cli.options import example
@@ -36,7 +37,7 @@ def by_ids_or_filters(action: Action, *examples: str) -> Callable[[ByIds], click
         of_group = option("--group", metavar="GROUP", help="All jobs of this group that match the filters below.")
         arguments = click.argument("names", metavar="[GROUP ID...]", nargs=-1)
         command = click.command(action, epilog=EXIT_CODES, cls=TitanCommand)
-        return example(*examples)(command(arguments(of_group(bulk_options(with_broker(run))))))
+        return example(*examples)(command(arguments(of_group(bulk_options(action)(with_broker(run))))))
 
     return decorate
 

@@ -5,12 +5,13 @@ from msgspec import UNSET
 
 from broker.core.errors import Invalid, TooMany
 from broker.core.words import counted
+from broker.http.request.bulk_check import check
 from broker.http.request.context import Call
-from broker.http.request.decoding import moment
 from broker.http.request.query_params import BulksQuery
 from broker.http.responses import Response, json
-from broker.models.bulk import TAKES, Bulk, BulksWrapper, BulkWrapper, Filters, NewBulk
-from broker.models.groups import Counts
+from broker.models.bulk import Bulk, BulksWrapper, BulkWrapper, Filters, NewBulk
+from broker.models.groups import Counts, Group
+from broker.models.jobs import BRIEF_LENGTH
 from broker.reaper.bulk_work import statuses_of
 from broker.store.format.bulk_record import BulkSpec, KeptBulk, shown_bulk
 
@@ -21,12 +22,12 @@ async def begin_bulk(call: Call) -> Response:
     """Retry, cancel, delete or promote all jobs of a group that match. The broker works on it after the answer."""
     key = call.idempotency_key()
     given = await call.body(NewBulk)
-    _check(given)
-    counts = (await call.store.groups.show(call.group)).counts
-    about = _about(given, counts)
+    check(given, call.settings.max_payload_bytes)
+    shown = await call.store.groups.show(call.group)
+    about = _about(given, shown.counts)
     if given.at_most is not None and not given.dry_run and not _has_filters(given) and about > given.at_most:
         raise TooMany(f"{counted(about, 'job')} match, more than at_most, {given.at_most:,}. Nothing was done.")
-    spec = BulkSpec(group=call.group, given=given, by=call.grant.name, about=about)
+    spec = BulkSpec(group=call.group, given=given, by=call.grant.name, about=about, image=_image(given, shown))
     runner = call.context.bulks
     begun = await call.store.bulks.begin(spec, runner.owner, key)
     if not begun.is_replayed:
@@ -39,7 +40,7 @@ async def list_bulks(call: Call) -> Response:
     """List the bulks of the last 7 days, the newest first."""
     query = call.query(BulksQuery)
     bulks, cursor = await call.store.bulks.list(query.n, query.cursor)
-    reachable = [_answer(kept) for kept in bulks if call.grant.reaches(kept.spec.group)]
+    reachable = [_brief(_answer(kept)) for kept in bulks if call.grant.reaches(kept.spec.group)]
     return json(BulksWrapper(reachable, cursor or UNSET))
 
 
@@ -64,30 +65,33 @@ def _answer(kept: KeptBulk) -> Bulk:
     return msgspec.structs.replace(shown, **absent)
 
 
+def _brief(shown: Bulk) -> Bulk:
+    """A bulk in a list: with the beginning of the payload that it gives to new jobs."""
+    if not shown.set or not shown.set.payload:
+        return shown
+    cut = msgspec.structs.replace(shown.set, payload=shown.set.payload[:BRIEF_LENGTH])
+    return msgspec.structs.replace(shown, set=cut)
+
+
 async def _found(call: Call) -> KeptBulk:
     kept = await call.store.bulks.show(call.bulk)
     call.grant.check(kept.spec.group)
     return kept
 
 
-def _check(given: NewBulk) -> None:
-    """Raise Invalid for a status that the action does not take, an empty filter, and a text that is no time."""
-    wrong = [status for status in given.status if status not in TAKES[given.action]]
-    if wrong:
-        takes = ", ".join(TAKES[given.action])
-        raise Invalid(f"{given.action} takes jobs that are {takes}, not {wrong[0]}.", fields="status")
-    empty = [name for name in ("image", "reason", "text") if getattr(given, name) == ""]
-    if empty:
-        raise Invalid(f"{empty[0]} must not be empty: leave it out for all jobs.", fields=empty[0])
-    for name in ("created_before", "created_after"):
-        moment(getattr(given, name), name)
-    first, last = (moment(time, "") for time in (given.created_after, given.created_before))
-    if first is not None and last is not None and last <= first:
-        raise Invalid("created_before must be later than created_after.", fields="created_before")
+def _image(given: NewBulk, group: Group) -> str:
+    """The image of the group, if new jobs are to have it. Raises Invalid if it has none."""
+    if given.set is None or given.set.image is UNSET or given.set.image:
+        return ""
+    if not group.image:
+        raise Invalid("set.image is missing, and the group has no image.", fields="set.image")
+    return group.image
 
 
 def _about(given: NewBulk, counts: Counts) -> int:
-    return sum(getattr(counts, status) for status in statuses_of(given.action, given.status))
+    if given.ids is not None:
+        return len(set(given.ids))
+    return sum(getattr(counts, status) for status in statuses_of(given))
 
 
 def _has_filters(given: NewBulk) -> bool:
@@ -96,6 +100,7 @@ def _has_filters(given: NewBulk) -> bool:
 
 
 def _detail(given: NewBulk) -> str:
-    """What the audit says: `retry of failed`, `dry run of cancel of queued`."""
-    statuses = ", ".join(statuses_of(given.action, given.status))
-    return f"{'dry run of ' if given.dry_run else ''}{given.action} of {statuses}"
+    """What the audit says: `retry of failed, with another timeout`, `dry run of cancel of queued`."""
+    jobs = ", ".join(statuses_of(given)) if given.ids is None else counted(len(set(given.ids)), "job")
+    changed = ", ".join(msgspec.to_builtins(given.set)) if given.set is not None else ""
+    return f"{'dry run of ' * given.dry_run}{given.action} of {jobs}{', with another ' * bool(changed)}{changed}"

@@ -50,6 +50,8 @@ async def look(call: Call, query: ListQuery) -> Response:
     filters = Filters(
         created_after=moment(query.created_after, "created_after"),
         created_before=moment(query.created_before, "created_before"),
+        completed_after=moment(query.completed_after, "completed_after"),
+        completed_before=moment(query.completed_before, "completed_before"),
         image=query.image,
         text=query.text,
         reason=query.reason,

@@ -51,6 +51,12 @@ class ListQuery(Query, frozen=True, kw_only=True):
     order: Annotated[Literal["asc", "desc"], Meta(description="Oldest first, or newest first.")] = "asc"
 
     created_before: Annotated[Time, Meta(description="Only jobs created before this time, RFC 3339.")] | None = None
+    completed_after: (
+        Annotated[Time, Meta(description="Only finished jobs that ended after this time, RFC 3339.")] | None
+    ) = None
+    completed_before: (
+        Annotated[Time, Meta(description="Only finished jobs that ended before this time, RFC 3339.")] | None
+    ) = None
     image: Annotated[Image, Meta(description="Only jobs of this image.")] = ""
     reason: Annotated[Reason, Meta(description="Only jobs with this reason.")] = ""
     cause: CauseId | None = None

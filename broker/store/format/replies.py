@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from broker.core.states import FINISHED, STATUSES
+from broker.core.states import FINISHED, STATUSES, Status
 from broker.core.timestamps import rfc3339
 from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Counts, Group, GroupSettings, Retentions
 from broker.models.jobs import Job
@@ -158,6 +158,14 @@ def field_of(row: Sequence[Any], name: str) -> str | None:
 def values_of(row: Sequence[Any]) -> dict[str, str]:
     """The fields of a row by name."""
     return _pairs(row)
+
+
+def status_of(execution: bytes | None, *, is_delayed: bool) -> Status:
+    """The status of a job with this execution text. `is_delayed`: it is in the set of delayed jobs."""
+    words = (execution or b"").decode().split(" ")
+    if len(words) > 1:
+        return words[-2] if words[-2] in FINISHED else "running"
+    return "delayed" if is_delayed else "queued"
 
 
 def execution_fields(text: str) -> dict[str, str]:

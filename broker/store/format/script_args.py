@@ -6,7 +6,9 @@ from itertools import chain, groupby
 from typing import NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
+from broker.models.bulk import RetryChanges
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, NewJob
 from broker.models.reports import Finish
 from broker.models.workers import Receipt
@@ -15,6 +17,13 @@ from broker.store.format.record import Settings, Spec, settings_text
 Word = str | int | bytes
 Words = list[Word]
 _encode = msgspec.json.Encoder().encode
+_DEFAULTS = {
+    "delay": 0,
+    "timeout": DEFAULT_TIMEOUT_S,
+    "priority": 0,
+    "max_retries": 0,
+    "retries_delay": DEFAULT_RETRIES_DELAY_S,
+}
 
 
 class NewBatch(NamedTuple):
@@ -130,6 +139,15 @@ def receipt_text(receipt: Receipt | None, outcome: str) -> bytes:
         return b""
     words = _encode(receipt if not receipt.outcome else msgspec.structs.replace(receipt, outcome=""))
     return b'{"outcome":"%b"%b%b' % (outcome.encode(), b"," if len(words) > len("{}") else b"", words[1:])
+
+
+def change_words(changes: RetryChanges, image: str) -> tuple[bytes, bytes, bytes]:
+    """The words of retry.lua for what is changed in the new job; `image`: that of the group."""
+    numbers = {name: getattr(changes, name) for name in _DEFAULTS if getattr(changes, name) is not UNSET}
+    settings = {name: None if value == _DEFAULTS[name] else value for name, value in numbers.items()}
+    new_image = b"" if changes.image is UNSET else _encode(changes.image or image)
+    new_payload = b"" if changes.payload is UNSET else _encode(changes.payload or None)
+    return _encode(settings), new_image, new_payload
 
 
 @lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from broker.models.bulk import ENDED
 from tests.system.chaos.ledger import Answer
 
 GROUPS = ("bulk-0", "bulk-1", "bulk-2")
@@ -86,7 +87,7 @@ class BulkLoad:
 
     async def _run_bulk(self, group: str, action: str, **filters: Any) -> None:
         bulk = await self._begin(group, action, filters)
-        while bulk["state"] not in {"done", "stopped"}:
+        while bulk["state"] not in ENDED:
             await asyncio.sleep(1)
             shown = (await self._ask("GET", f"/v1/bulk/{bulk['id']}")).told or {}
             if "bulk" not in shown:

@@ -5,6 +5,7 @@ import { ask, openDialog, problem, toast, typed } from '../dialog.js';
 import { h } from '../dom.js';
 import { counted, exact } from '../format.js';
 import { field, jobPage } from '../parts.js';
+import { changeFields, changesOf } from './bulk_changes.js';
 
 /** @typedef {'retry' | 'cancel' | 'delete' | 'promote'} Action */
 
@@ -156,7 +157,7 @@ export function askBulk(context, action, group, filters) {
       const form = new FormData(event.currentTarget);
       const matched = state.dry?.matched ?? 0;
       if (state.isBusy || !matched || (matched > 1000 && form.get('typed') !== group)) return;
-      const body = { action, ...filters, rate: Number(form.get('rate')) || undefined, limit: Number(form.get('limit')) || undefined, at_most: matched };
+      const body = { action, ...filters, rate: Number(form.get('rate')) || undefined, limit: Number(form.get('limit')) || undefined, at_most: matched, set: changesOf(form) };
       startBulk(context, group, body, key, state, update, close);
     };
     return h(
@@ -165,7 +166,7 @@ export function askBulk(context, action, group, filters) {
       h('p', text),
       described(group, filters),
       matchedNow(state, filters),
-      state.dry?.matched ? pace() : null,
+      state.dry?.matched ? [pace(), action === 'retry' && changeFields()] : null,
       state.dry?.matched > 1000 ? typed(group) : null,
       state.error && problem(state.error),
       h(
@@ -199,7 +200,7 @@ function described(group, filters) {
     'Jobs of ',
     h('b', group),
     parts.length ? ' with ' : '',
-    parts.map(([name, value], at) => [at ? ', ' : '', ...(name === 'retried' ? [value ? 'retried' : 'not retried yet'] : [`${name.replaceAll('_', ' ')} `, h('code', String(value))])]),
+    parts.map(([name, value], at) => [at ? ', ' : '', ...(name === 'retried' ? [value ? 'retried' : 'not retried yet'] : [`${name.replaceAll('_', ' ')} `, h('code', name === 'ids' ? exact(value.length) : String(value))])]),
   );
 }
 
@@ -220,7 +221,7 @@ async function dryRun(group, body, state, update) {
   try {
     let { bulk } = await change('POST', `${groupApi(group)}/bulk`, { ...body, dry_run: true });
     for (;;) {
-      state.dry = { ...bulk, isOver: ['done', 'stopped'].includes(bulk.state) };
+      state.dry = { ...bulk, isOver: ['done', 'stopped', 'failed'].includes(bulk.state) };
       update();
       if (state.dry.isOver) return;
       await new Promise((resolve) => setTimeout(resolve, 500));

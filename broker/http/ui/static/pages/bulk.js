@@ -6,6 +6,8 @@ import { h } from '../dom.js';
 import { counted, exact, percent, rate } from '../format.js';
 import { ago, badge, empty, facts, groupPage, panel, progress, small, theirs } from '../parts.js';
 import { table } from '../table.js';
+import { changeWords } from './bulk_changes.js';
+import { askNewBulk } from './bulk_form.js';
 import { pager } from './overview.js';
 
 export function bulks(context) {
@@ -14,13 +16,13 @@ export function bulks(context) {
     title: 'Bulk',
     sources: { main: { url: `v1/bulk${cursor ? `?cursor=${encodeURIComponent(cursor)}` : ''}`, every: 2 } },
     view: ({ main }) => [
-      h('div.page-head', h('h1', 'Bulk')),
+      h('div.page-head', h('h1', 'Bulk'), may('produce') && h('div.actions', small('New…', () => askNewBulk(context)))),
       main && h('section.panel', main.bulks.length ? rows(context, main.bulks) : none(), pager(context, main)),
     ],
   };
 }
 
-const FILTERS = ['status', 'image', 'reason', 'cause', 'text', 'created_after', 'created_before', 'older_than', 'retried'];
+const FILTERS = ['status', 'image', 'reason', 'cause', 'text', 'created_after', 'created_before', 'completed_after', 'completed_before', 'older_than', 'retried', 'ids'];
 
 const none = () =>
   empty(
@@ -39,7 +41,7 @@ const none = () =>
 
 function about(bulk) {
   const words = FILTERS.filter((key) => ![undefined, null, ''].includes(bulk[key]) && bulk[key].length !== 0).map(
-    (key) => key === 'retried' ? (bulk.retried ? 'retried' : 'not retried') : `${key.replace('_', ' ')} ${bulk[key]}`,
+    (key) => wordsOf(key, bulk[key]),
   );
   return [
     bulk.dry_run && h('span.muted', 'dry run: '),
@@ -50,7 +52,12 @@ function about(bulk) {
   ];
 }
 
-const isRunning = (bulk) => ['running', 'waiting'].includes(bulk.state);
+function wordsOf(key, value) {
+  if (key === 'retried') return value ? 'retried' : 'not retried';
+  return key === 'ids' ? counted(value.length, 'id') : `${key.replace('_', ' ')} ${value}`;
+}
+
+const isRunning = (bulk) => ['running', 'waiting', 'paused'].includes(bulk.state);
 
 function stop(context, bulk) {
   if (!isRunning(bulk) || !may('produce', bulk.group)) return null;
@@ -77,7 +84,7 @@ const total = (counts) => Object.values(counts ?? {}).reduce((sum, n) => sum + n
 function howFar(bulk) {
   if (bulk.dry_run) return `${counted(bulk.matched, 'job')} would be touched`;
   const left = Math.max(0, bulk.matched - bulk.done - total(bulk.skipped) - total(bulk.refused));
-  const ofAll = bulk.state === 'stopped' ? [bulk.done, bulk.matched] : [bulk.looked - left, Math.max(bulk.about, bulk.looked)];
+  const ofAll = ['stopped', 'failed'].includes(bulk.state) ? [bulk.done, bulk.matched] : [bulk.looked - left, Math.max(bulk.about, bulk.looked)];
   const [seen, all] = bulk.state === 'done' ? [1, 1] : ofAll;
   return h(
     'span.far',
@@ -87,7 +94,7 @@ function howFar(bulk) {
   );
 }
 
-const sign = (bulk) => badge({ running: 'running', waiting: 'delayed', done: 'succeeded', stopped: 'cancelled' }[bulk.state] ?? 'queued', bulk.state);
+const sign = (bulk) => badge({ running: 'running', waiting: 'delayed', paused: 'paused', done: 'succeeded', stopped: 'cancelled', failed: 'failed' }[bulk.state] ?? 'queued', bulk.state);
 
 /** @param {string} tail */
 const sums = (words, tail) =>
@@ -150,6 +157,8 @@ function one(bulk) {
         ['Refused', sums(bulk.refused, '')],
         ['By', theirs(bulk.by || '–')],
         ['Started', ago(bulk.created_at)],
+        bulk.set && ['Changed in the new jobs', theirs(changeWords(bulk.set))],
+        bulk.paused_because && ['Paused because', theirs(bulk.paused_because)],
         bulk.why && [isRunning(bulk) ? 'Waits for' : 'Why', WHY[bulk.why] ?? theirs(bulk.why)],
         bulk.stopped_by && ['Stopped by', theirs(bulk.stopped_by)],
         bulk.ended_at && ['Ended', ago(bulk.ended_at)],

@@ -11,14 +11,14 @@ import { groupHead } from './group_head.js';
 import { pager } from './overview.js';
 
 export const STATUSES = ['delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled'];
-const FILTERS = ['image', 'reason', 'cause', 'worker', 'text', 'created_after', 'created_before'];
+const FILTERS = ['image', 'reason', 'cause', 'worker', 'text', 'created_after', 'created_before', 'completed_after', 'completed_before'];
 
 /** The filters of the address, as the API takes them. @param {URLSearchParams} q */
 export function filtersOf(q) {
   const filters = { status: q.get('status') ? [q.get('status')] : undefined };
   for (const key of FILTERS) {
     const value = q.get(key);
-    if (value) filters[key] = key.startsWith('created') && !/Z|[+-]\d\d:\d\d$/.test(value) ? new Date(value).toISOString() : value;
+    if (value) filters[key] = /_(after|before)$/.test(key) && !/Z|[+-]\d\d:\d\d$/.test(value) ? new Date(value).toISOString() : value;
   }
   if (q.get('retried') === '0') filters.retried = 0;
   return filters;
@@ -131,6 +131,8 @@ function filters(context) {
     text('worker', 'Worker'),
     text('created_after', 'Created after', { type: 'datetime-local' }),
     text('created_before', 'Created before', { type: 'datetime-local' }),
+    text('completed_after', 'Ended after', { type: 'datetime-local' }),
+    text('completed_before', 'Ended before', { type: 'datetime-local' }),
     order(context),
     h('label.check-line', h('input', { type: 'checkbox', name: 'hide', checked: q.get('retried') === '0', onChange: apply }), ' hide retried'),
     h(

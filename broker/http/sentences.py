@@ -23,6 +23,7 @@ _MALFORMED_AT = re.compile(r"\(byte ([0-9]+)\)$")
 _KINDS: dict[Any, tuple[str, str]] = {
     inspect.StrType: ("a text", " characters"),
     inspect.ListType: ("a list", " items"),
+    inspect.VarTupleType: ("a list", " items"),
     inspect.DictType: ("an object", " entries"),
 }
 _NEAR = 0.75
@@ -87,6 +88,7 @@ def _sentence(kind: Any, path: str, *, of_key: bool = False) -> str:
 @cache
 def _fields_at(kind: Any, path: str) -> tuple[str, ...]:
     found = _at(inspect.type_info(kind), path)
+    found = found.type if isinstance(found, inspect.Metadata) else found
     return tuple(field.encode_name for field in found.fields) if isinstance(found, inspect.StructType) else ()
 
 

@@ -6,3 +6,13 @@ local function count_lost(lost, group, outcome, retries)
   local at = outcome == 'failed' and n - 1 or n - 2
   lost[at], lost[n] = lost[at] + 1, lost[n] + retries
 end
+
+-- Ends a running job whose lease was lost for the last time, under its policy: it failed by `timeout`. Whether it is tried again;
+-- if not, the job still runs.
+local function lose_under_policy(p, group, id, policy, job, now)
+  local failure = { reason = 'timeout', what = 'lease_lost', token = '*', receipts = 0, created_at = job.created_at }
+  failure.deliveries, failure.started_at = job.deliveries, job.started_at
+  local at = count_failure(p, group, id, policy, failure, now)
+  if at then call('ZREM', set_key(p, group, 'running'), id) end
+  return at ~= nil
+end

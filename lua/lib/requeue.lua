@@ -28,13 +28,15 @@ local function requeue(p, group, id, rank, deliveries, delay_ms, now)
   end
 end
 
--- The settings of a retry as JSON for its record.
-local function settings_text(settings, retry_of)
+-- The settings of a retry as JSON for its record. `before`: those of the job that it repeats, whose policy it has.
+local function settings_text(settings, retry_of, before)
   local words = {}
   for _, name in ipairs({ 'delay', 'timeout', 'priority', 'max_retries', 'retries_delay', 'bytes' }) do
     if settings[name] then words[#words + 1] = '"' .. name .. '":' .. digits(settings[name]) end
   end
   words[#words + 1] = '"retry_of":"' .. retry_of .. '"'
+  for text in string.gmatch(before, '"retry_[a-z_]+":%d+') do words[#words + 1] = text end
+  for text in string.gmatch(before, '"retry_[eo][xn][cl][a-z]+":"[^"]*"') do words[#words + 1] = text end
   return '{' .. table.concat(words, ',') .. '}'
 end
 
@@ -45,7 +47,7 @@ local function create_retry(p, group, id, new_id, delay_s, max_retries, now, cou
   local status = delay_s > 0 and 'delayed' or 'queued'
   settings.delay, settings.max_retries = delay_s > 0 and delay_s, max_retries > 0 and max_retries
   settings.bytes = (settings.bytes or counts) and #spec
-  record = build_record(settings_text(settings, id), group, digits(now), store_large_spec(p, new_id, spec))
+  record = build_record(settings_text(settings, id, settings_json(record)), group, digits(now), store_large_spec(p, new_id, spec))
   call('HSET', jobs_key(p), new_id, record)
   local score = delay_s > 0 and now + delay_s * 1000 or new_rank(p, settings.priority)
   call('ZADD', set_key(p, group, 'jobs'), now, new_id)

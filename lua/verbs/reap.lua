@@ -5,34 +5,36 @@
 -- ARGV[2] limit      jobs to handle at most
 -- ARGV[3] new_ids    as many as limit: ids for the automatic retries
 --
--- moves   delayed -> queued, running -> queued, running -> failed, succeeded -> -, failed -> -, cancelled -> -
+-- moves   delayed -> queued, running -> queued, running -> failed, running -> delayed, succeeded -> -, failed -> -, cancelled -> -
 -- reply   numbers of jobs queued, requeued, failed, deleted; number of logs to delete; now, ms; the next timer, ms, or -1;
 --           lost leases: for each group that had some: group requeued failed retried
 -- refuses -
 -- flags   allow-oom
--- with    record job requeue promotion completion rate_limit history lost_leases
+-- with    record job requeue promotion completion rate_limit history retry_policy lost_leases
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, counts = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0 }
 local left, n_retries, lost = limit, 0, {}
 
+-- Returns the outcome, and how many retries there are. delivery_limit does not count deliveries that ended with a failure.
 local function requeue_or_fail(group, id, job)
-  local delivery_limit = call('HGET', group_key(p, group), 'delivery_limit') or DELIVERY_LIMIT
-  local is_over = job.deadline and tonumber(job.deadline) <= now or job.deliveries >= tonumber(delivery_limit)
+  local delivery_limit, default = unpack(call('HMGET', group_key(p, group), 'delivery_limit', 'retry'))
+  local n_lost, policy = job.deliveries - (job.attempts or 0), policy_for(job, job.record, default)
+  local is_over = job.deadline and tonumber(job.deadline) <= now or n_lost >= tonumber(delivery_limit or DELIVERY_LIMIT)
+  if is_over and policy and lose_under_policy(p, group, id, policy, job, now) then return 'failed', 1 end
   note_move(p, id, now, 'lease_lost', '', job, is_over and 'failed' or 'queued')
   if is_over then
     finish_without_report(p, group, id, 'running', 'failed', 'timeout', now)
-    if job.max_retries then
-      retry_failed(p, group, id, job, ARGV[first_id + n_retries], now)
-      n_retries = n_retries + 1
-    end
-    return 'failed'
+    if policy or not job.max_retries then return 'failed', 0 end
+    n_retries = n_retries + 1
+    retry_failed(p, group, id, job, ARGV[first_id + n_retries - 1], now)
+    return 'failed', 1
   end
   requeue(p, group, id, rank_in_token(job.lease) or new_rank(p, job.priority), job.deliveries, 0, now)
-  return 'requeued'
+  return 'requeued', 0
 end
 
 local function reap(set, group, id)
-  local job = find_job(p, group, id, 'rank')
+  local job = find_job(p, group, id, 'rank', 'attempts')
   if not job then
     call('ZREM', set_key(p, group, set), id)
     return 'expired'
@@ -41,10 +43,8 @@ local function reap(set, group, id)
     queue_delayed(p, group, id, job.rank, job.priority)
     return 'queued'
   end
-  local retries = n_retries
-  local outcome = requeue_or_fail(group, id, job)
-  count_lost(lost, group, outcome, n_retries - retries)
-  return outcome
+  local outcome, retries = requeue_or_fail(group, id, job)
+  return outcome, count_lost(lost, group, outcome, retries)
 end
 
 -- Handles one timer. A lease or delay that ends at `now` has ended. Finished jobs are deleted when their retention ends.

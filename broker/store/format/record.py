@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
+from broker.models.retries import DEFAULT_CAP_S, DEFAULT_DELAY_S, DEFAULT_JITTER
 
 
 class Spec(Struct, frozen=True, omit_defaults=True):
@@ -21,7 +22,11 @@ class Spec(Struct, frozen=True, omit_defaults=True):
 
 
 class Settings(Struct, frozen=True, omit_defaults=True):
-    """The other settings of a job, times in s; and the job that this one retries."""
+    """The other settings of a job, times in s; and the job that this one retries.
+
+    Without a retry policy retry_max is -1. retry_factor is in thousandths; retry_backoff is 0 for constant, 1 for
+    linear and 2 for exponential; reasons have a comma between them.
+    """
 
     delay: int = 0
     timeout: int = DEFAULT_TIMEOUT_S
@@ -29,6 +34,15 @@ class Settings(Struct, frozen=True, omit_defaults=True):
     max_retries: int = 0
     retries_delay: int = DEFAULT_RETRIES_DELAY_S
     retry_of: str = ""
+    retry_max: int = -1
+    retry_backoff: int = 2
+    retry_factor: int = 2000
+    retry_delay: int = DEFAULT_DELAY_S
+    retry_cap: int = DEFAULT_CAP_S
+    retry_jitter: int = DEFAULT_JITTER
+    retry_max_age: int = 0
+    retry_except: str = ""
+    retry_only: str = ""
 
 
 class Parts(NamedTuple):

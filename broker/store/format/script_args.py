@@ -123,7 +123,7 @@ def report_of(item: Finish, completed_at: int | str, new_id: str) -> Report:
     if status == "succeeded" and completed_at == "" and item.receipt is None:
         return group, status, (job_id, lease)
     words = (job_id, lease, item.reason or "", item.error or "", completed_at, new_id)
-    if item.retry_after is not None:
+    if isinstance(item.retry_after, int):
         return group, status, (*words, receipt_text(item.receipt, status), item.retry_after, "")
     if item.receipt is None:
         return group, status, words

@@ -1,14 +1,17 @@
 """Retry policies: the same job is tried again, when its policy says, and as often as it says."""
 
+import re
 import statistics
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import UNSET
 
 from broker.core.errors import LeaseLost, TitanError, WrongState
 from broker.diagnostics.consistency import check
-from broker.models.jobs import Job, NewJob
+from broker.models.jobs import Job, NewJob, NewJobs
 from broker.models.reports import Finish
 from broker.models.retries import Retry
 from broker.models.workers import Receipt
@@ -32,6 +35,7 @@ from tests.stores import Store
 STEADY: dict[str, Any] = {"jitter": 0, "delay": 10}
 """A policy without chance."""
 YEAR_S = 31_536_000
+PAGES = Path(__file__).parents[2] / "broker" / "docs"
 
 
 def policy(**fields: Any) -> Retry:
@@ -541,6 +545,16 @@ async def test_statistics(store: Store) -> None:
     await reap_after(store, 60)
     assert counts[:4] == [4, 3, 0, 3]
     assert counts[6:] == [1, 3]
+
+
+async def test_d10_an_outage_does_not_burn_all_attempts_at_once(store: Store) -> None:
+    """Trap D10: with the policy of the docs' example the tries last a quarter of an hour, and a day at most."""
+    text = (PAGES / "failures.md").read_text("utf-8")
+    [example] = re.findall(r"^```json\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
+    retry = msgspec.json.decode(example, type=NewJobs).jobs[0].retry
+    assert isinstance(retry, Retry)
+    assert retry.max_age == 86_400
+    assert sum(await waits_of(store, retry, retry.max or 0)) > 15 * 60 * 1000
 
 
 async def test_what_the_store_keeps_of_a_job_that_waits(store: Store) -> None:

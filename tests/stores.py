@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -129,9 +130,10 @@ class Store(JobStore):
         error: str = "",
         completed_at: int | None = None,
         receipt: Receipt | None = None,
+        **retries: Any,
     ) -> Job:
         report = _report("failed", group, job_id, lease, completed_at, receipt)
-        given = msgspec.structs.replace(report, reason=reason or None, error=error or None)
+        given = msgspec.structs.replace(report, reason=reason or None, error=error or None, **retries)
         return struct_of(await self.completer.fail(given))
 
     async def release_all(self, jobs: Sequence[EncodedDelivery | Job]) -> None:

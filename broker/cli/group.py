@@ -20,6 +20,7 @@ from broker.cli.group_stats import stats
 from broker.cli.moments import exact, when, wide_option
 from broker.cli.options import RepeatableText, example
 from broker.cli.output import listing, page, show_json
+from broker.cli.policies import RETRY_HELP, RetryPolicy, in_words
 from broker.cli.quantities import duration_of
 from broker.cli.table import Column
 from broker.core.errors import Changed, Invalid, NotFound
@@ -97,6 +98,7 @@ def _keep_option(status: str) -> Callable[[F], F]:
     "--env", multiple=True, type=RepeatableText(), metavar="NAME=VALUE", help="Set a variable of its jobs; repeatable."
 )
 @option("--unset-env", multiple=True, type=RepeatableText(), metavar="NAME", help="Remove a variable; repeatable.")
+@option("--retry", type=RetryPolicy(), help=f"Of jobs without retries of their own. {RETRY_HELP}")
 @option("--note", metavar="TEXT", help="A note for people; it goes when a pause ends.")
 @option("--unset", multiple=True, type=click.Choice(CHANGEABLE), help="Reset to the default; repeatable.")
 @wide_option
@@ -175,6 +177,8 @@ def _rows(name: str, value: Any) -> list[tuple[str, object]]:
         return [(name, "\n".join(f"{variable}={text}" for variable, text in value.items()))]
     if name == "retention":
         return [(f"keep {status}", exact(getattr(value, status))) for status in value.__struct_fields__]
+    if name == "retry" and value is not UNSET:
+        return [(name, in_words(value))]
     if name == "counts":
         return [(status, getattr(value, status)) for status in STATUSES]
     return [(name, ("yes" if value else "no") if isinstance(value, bool) else value)]

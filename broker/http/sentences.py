@@ -23,6 +23,7 @@ _MALFORMED_AT = re.compile(r"\(byte ([0-9]+)\)$")
 _KINDS: dict[Any, tuple[str, str]] = {
     inspect.StrType: ("a text", " characters"),
     inspect.ListType: ("a list", " items"),
+    inspect.VarTupleType: ("a list", " items"),
     inspect.DictType: ("an object", " entries"),
 }
 _NEAR = 0.75

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from broker.models.fields import EnvVars, GroupName, Image, Note, Retention, Time
+from broker.models.retries import Retry
 
 DEFAULT_DELIVERY_LIMIT = 5
 DAY_S = 86_400
@@ -31,6 +32,7 @@ Paused = Annotated[bool, Meta(description="While true no job is dispatched.")]
 RateLimit = Annotated[int, Meta(ge=1, le=1_000_000, description="The most jobs that are dispatched a second.")]
 DeliveryLimit = Annotated[int, Meta(ge=1, le=1000, description="Deliveries after which a lost job fails.")]
 RequireLease = Annotated[bool, Meta(description="Whether every report needs its lease token.")]
+GroupRetry = Annotated[Retry, Meta(description="The retry policy of jobs that have neither one nor max_retries.")]
 
 
 class GroupSettings(Struct, frozen=True, kw_only=True):
@@ -44,6 +46,7 @@ class GroupSettings(Struct, frozen=True, kw_only=True):
     delivery_limit: DeliveryLimit | None = None
     require_lease: RequireLease | None = None
     retention: Retentions | None = None
+    retry: GroupRetry | None = None
 
 
 class GroupPut(Struct, frozen=True):
@@ -75,6 +78,7 @@ class GroupChanges(Struct, frozen=True, kw_only=True):
     delivery_limit: DeliveryLimit | UnsetType | None = UNSET
     require_lease: RequireLease | UnsetType | None = UNSET
     retention: RetentionChanges | UnsetType | None = UNSET
+    retry: GroupRetry | UnsetType | None = UNSET
     note: Note | UnsetType | None = UNSET
 
 
@@ -111,6 +115,7 @@ class Group(Struct, frozen=True, kw_only=True):
     delivery_limit: int = DEFAULT_DELIVERY_LIMIT
     require_lease: bool = False
     retention: Retentions = Retentions()
+    retry: GroupRetry | UnsetType = UNSET
     counts: Counts = Counts()
 
 

@@ -31,7 +31,7 @@ class JobEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     delivery: Annotated[int, Meta(description="Which delivery began or ended.")] = 0
     from_: Status | None = field(default=None, name="from")
     to: Status | None = None
-    reason: Annotated[str, Meta(description="Of an end: the reason of the job.")] = ""
+    reason: Annotated[str, Meta(description="Of an end, or a failure that was forgiven: why.")] = ""
     job: Annotated[str, Meta(description="The job that this one retries, or the one that retries it.")] = ""
     receipt: Annotated[Receipt, Meta(description="What the worker reported of the delivery that ended.")] | None = None
 

@@ -23,6 +23,7 @@ from broker.models.fields import (
     Time,
     Timeout,
 )
+from broker.models.retries import RETRY, Retry
 from broker.models.workers import Receipt
 
 DEFAULT_TIMEOUT_S = 60
@@ -53,6 +54,7 @@ class NewJob(Struct, frozen=True, kw_only=True):
     start_before: StartBefore | None = None
     end_within: EndWithin | None = None
     end_before: EndBefore | None = None
+    retry: Annotated[Retry, Meta(description=RETRY)] | UnsetType | None = UNSET
 
 
 class NewJobs(Struct, frozen=True):
@@ -84,7 +86,16 @@ class Job(Struct, kw_only=True):
     reason: str | UnsetType = UNSET
     error: str | UnsetType = UNSET
     retry_of: Annotated[str, Meta(description="The id of the job that this one retries.")] | UnsetType = UNSET
+    retry: Annotated[Retry, Meta(description=RETRY)] | UnsetType = UNSET
     retry_at: Annotated[str, Meta(description="The id of the job that retries this one.")] | UnsetType = UNSET
+    attempts: (
+        Annotated[
+            int,
+            Meta(description="With a retry policy: how often it failed. Not in replies to next and start."),
+        ]
+        | UnsetType
+    ) = UNSET
+    dead_at: Annotated[Time, Meta(description="With a retry policy: when it failed for good.")] | UnsetType = UNSET
     env_vars: Annotated[dict[str, str], Meta(description="The group's, for the consumer.")] | UnsetType = UNSET
     receipts: (
         Annotated[list[Receipt], Meta(description="Those of the last five deliveries; not in lists.")] | UnsetType

@@ -1,10 +1,11 @@
 """The bodies of a consumer's reports about jobs that it holds, for one job or for many."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from broker.models.fields import MAX_JOBS, Delay, ErrorText, LeaseToken, Reason, Time
+from broker.models.retries import MayRetry, RetryAfter
 from broker.models.workers import Receipt
 
 
@@ -37,6 +38,8 @@ class Failure(Struct, frozen=True):
     completed_at: Time | None = None
     lease: LeaseToken | None = None
     receipt: Receipt | None = None
+    retry: MayRetry | dict[str, Any] | None = None
+    retry_after: RetryAfter | None = None
 
 
 class Release(Struct, frozen=True):
@@ -58,6 +61,8 @@ class Finish(Struct, frozen=True, kw_only=True):
     completed_at: Time | None = None
     lease: LeaseToken | None = None
     receipt: Receipt | None = None
+    retry: MayRetry | dict[str, Any] | UnsetType | None = UNSET
+    retry_after: RetryAfter | UnsetType | None = UNSET
 
 
 class Finishes(Struct, frozen=True):

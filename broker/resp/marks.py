@@ -14,10 +14,12 @@ from broker.resp.replies_to_errors import repeat_refused, translate_errors
 from broker.resp.topology import ClientOf, Server, Topology, topology_of
 from broker.resp.url import StoreAddress
 
-READS: tuple[int, ...] = (1,)
+READS: tuple[int, ...] = (1, 2)
 """Layouts whose jobs this version understands. lua/README.md has the list of layouts."""
-WRITES: tuple[int, ...] = (1,)
+WRITES: tuple[int, ...] = (1, 2)
 """Layouts in which this version can keep a store, the newest last: an empty store gets that one."""
+POLICIES = 2
+"""From this layout on every broker of the store knows retry policies."""
 
 
 class StoreDiffers(Exception):

@@ -52,7 +52,10 @@ class Completer:
         return await self._finish_one(report)
 
     async def fail(self, report: Finish) -> bytes:
-        """Mark a running job as failed, with its automatic retry; the job as JSON. Raises as `succeed` does."""
+        """Mark a running job as failed, with its automatic retry, or have it wait for its next try; the job as JSON.
+
+        Raises as `succeed` does.
+        """
         return await self._finish_one(report)
 
     async def finish(self, items: Sequence[Finish]) -> list[TitanError | None]:
@@ -86,7 +89,8 @@ class Completer:
 
     def _report(self, item: Finish) -> Report:
         completed_at = milliseconds(item.completed_at) if item.completed_at else ""
-        return report_of(item, completed_at, self._ids.take(1)[0] if item.status == "failed" else "")
+        may_retry = item.status == "failed" and item.retry is not False
+        return report_of(item, completed_at, self._ids.take(1)[0] if may_retry else "")
 
     def _batches(self, send: Callable[[str, Sequence[Any]], Coroutine[Any, Any, Any]]) -> _Batches:
         return {name: Batcher(partial(send, name)) for name in self._partitions.names}

@@ -43,6 +43,7 @@ class JobStore:
     """All that Titan keeps, but for logs. `is_plain` leaves `#!lua` out of the scripts, for fakeredis."""
 
     def __init__(self, topology: Topology, settings: BrokerSettings, *, is_plain: bool = False) -> None:
+        self._layout = 0
         self.topology = topology
         self.settings = settings
         self.clock = Clock()
@@ -108,6 +109,15 @@ class JobStore:
     async def layout(self) -> int | None:
         """The number of the store's layout, the lowest of its servers; None before the first start."""
         return (await lowest_marks(self.topology, self.settings.key_prefix)).layout
+
+    async def require_layout(self, number: int, what: str) -> None:
+        """Raise StoreUnavailable while the store has an older layout: brokers that do not know `what` may serve it."""
+        if self._layout >= number:
+            return
+        self._layout = await self.layout() or 0
+        if self._layout < number:
+            text = f"{what} need layout {number} of the store, which has layout {self._layout}"
+            raise StoreUnavailable(f"{text}: brokers of an older version serve it, or did just now.", retry_after_s=5)
 
     async def raise_layout(self, before: int, after: int) -> bool:
         """Give the servers the number of the next layout where they have the one before; whether any changed."""

@@ -6,12 +6,17 @@ A store gets the number after all steps, so an interrupted migration starts agai
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple, cast
 
+import msgspec
+
+from broker.models.brokers import KEPT_S, BrokerAnnouncement
+from broker.resp import keys
 from broker.resp.bootstrap import raise_layout
 from broker.resp.marks import check_partitions, lowest_marks
 from broker.resp.replies_to_errors import translate_errors
 from broker.resp.topology import Server
 from broker.store.job_store import JobStore
 
+_POLICIES = 2
 STEP = 500
 """Fields that one command moves."""
 
@@ -117,7 +122,23 @@ async def _merge(server: Server, source: str, target: str, progress: Progress) -
         progress(len(found))
 
 
+async def _brokers_of_layout_1(server: Server, partition: str) -> str:
+    """Brokers that do not know layout 2, by what they announced in the last seconds."""
+    seconds, _ = await translate_errors(server.redis.time())
+    for said in (await translate_errors(server.redis.hgetall(keys.brokers(partition)))).values():
+        seen_at, _, announcement = cast("bytes", said).partition(b" ")
+        broker = msgspec.json.decode(announcement, type=BrokerAnnouncement)
+        if _POLICIES not in broker.writes and int(seen_at) > (seconds - KEPT_S) * 1000:
+            return f"{broker.name} is a broker of an older version, which does not know layout 2: stop it first."
+    return ""
+
+
+async def _change_nothing(server: Server, partition: str, progress: Progress) -> None:
+    """Layout 2 adds fields to jobs and groups; what a store of layout 1 has stays as it is."""
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(0, 1, "keys and fields were renamed: runs, waiting, awaited and place", _older_brokers, _rename_keys),
+    Migration(1, 2, "the number alone: jobs may have retry policies", _brokers_of_layout_1, _change_nothing),
 )
 """In order, one a layout."""

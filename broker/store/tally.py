@@ -25,7 +25,7 @@ MOST_GROUPS = 50_000
 """The most groups that have counts of their own between two flushes. Further ones are in the totals only."""
 
 IN, OUT, SUCCEEDED, FAILED, BACK, CANCELLED, LOST, RETRIED = range(8)
-_PLAIN_ROW = 7
+_PLAIN_ROW = 8
 """Words of a finished job in the reply of finish.lua; a repeat has one more."""
 
 Words = Sequence[Any]
@@ -99,7 +99,11 @@ class Tally:
             counts.wait(ms, weight)
 
     def finished(self, words: Words, reply: Words) -> None:
-        """Count what finish.lua replied to these words, without the jobs in the reply."""
+        """Count what finish.lua replied to these words, without the jobs in the reply.
+
+        A failure that is followed by an automatic retry counts as failed and as retried, and the retry as a job that
+        came in: also if it is the same job that will be tried again.
+        """
         step = step_of(len(reply))
         at = first = 0
         while at < len(words):
@@ -129,7 +133,7 @@ class Tally:
             for row in rows:
                 if type(row) is list and len(row) == _PLAIN_ROW:
                     done += 1
-                    retried += row[5] is not None
+                    retried += row[5] is not None or row[1] == b"delayed"
             step = step_of(n, counts.runs)
             for row in rows[::step]:
                 if type(row) is list and len(row) == _PLAIN_ROW:

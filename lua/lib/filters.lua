@@ -1,5 +1,5 @@
 -- For look: which jobs pass its filters, and a job as its reply.
-local FIELDS = { 'reason', 'error', 'retry_at', 'receipts' } -- of P:job:<id>; a reply has the first three
+local FIELDS = { 'reason', 'error', 'retry_at', 'receipts', 'attempts' } -- of P:job:<id>; a reply has all but the receipts
 local BEFORE_IMAGE, BEFORE_PAYLOAD = '{"image":', '","payload":"' -- in every spec with a payload
 
 -- Whether a job with this record is of the group, and was created between two times (ms, or nil); and its spec, '' if large.
@@ -43,5 +43,6 @@ local function found_row(id, record, status, execution, lease_end, spec, fields)
   add('expires_at', lease_end)
   add('spec', byte(record, -1) == SPACE and spec)
   for k = 1, 3 do add(FIELDS[k], fields[k]) end
+  add(FIELDS[5], fields[5])
   return row
 end

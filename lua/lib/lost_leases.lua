@@ -13,18 +13,31 @@ end
 
 local function is_past_end(job, now) return job.end_before and job.end_before <= now end
 
--- Queues a running job whose lease has ended, or fails it and creates its automatic retry. Returns the outcome, and whether there
--- is a retry.
-local function end_lease(p, group, id, job, new_id, now)
-  local delivery_limit = call('HGET', group_key(p, group), 'delivery_limit') or DELIVERY_LIMIT
-  local is_over = is_past_end(job, now) or job.deadline and tonumber(job.deadline) <= now or job.deliveries >= tonumber(delivery_limit)
+-- Ends a running job whose lease was lost for the last time, under its policy: it failed by `timeout`. Whether it is tried again;
+-- if not, the job still runs.
+local function lose_under_policy(p, group, id, policy, job, now)
+  local failure = { reason = 'timeout', what = 'lease_lost', token = '*', receipts = 0, created_at = job.created_at }
+  failure.deliveries, failure.started_at, failure.end_before = job.deliveries, job.started_at, job.end_before
+  local at = count_failure(p, group, id, policy, failure, now)
+  if at then call('ZREM', set_key(p, group, 'running'), id) end
+  return at ~= nil
+end
+
+-- Queues a running job whose lease has ended, or fails it and creates its automatic retry, or has it wait for its next try.
+-- Returns the outcome, and whether it is retried. delivery_limit does not count deliveries that ended with a failure.
+local function end_lease(p, group, id, job, attempts, new_id, now)
+  local delivery_limit, default = unpack(call('HMGET', group_key(p, group), 'delivery_limit', 'retry'))
+  local n_lost, policy, is_late = job.deliveries - (attempts or 0), policy_for(job, job.record, default), is_past_end(job, now)
+  local has_ended = is_late or job.deadline and tonumber(job.deadline) <= now
+  local is_over = has_ended or n_lost >= tonumber(delivery_limit or DELIVERY_LIMIT)
+  if is_over and policy and not is_late and lose_under_policy(p, group, id, policy, job, now) then return 'failed', true end
   note_move(p, id, now, 'lease_lost', '', job, is_over and 'failed' or 'queued')
   if not is_over then
     requeue(p, group, id, rank_in_token(job.lease) or new_rank(p, job.priority), job.deliveries, 0, now)
     return 'requeued', false
   end
   finish_without_report(p, group, id, job, 'failed', 'timeout', now)
-  return 'failed', retry_failed(p, group, id, job, new_id, now)
+  return 'failed', not policy and retry_failed(p, group, id, job, new_id, now)
 end
 
 -- Fails a waiting job whose deadline has passed, and notes the next one of another job. Returns whether it failed.

@@ -34,52 +34,40 @@ local function read_jobs(p, round, needs_records)
   round.records = needs_records and call('HMGET', jobs_key(p), unpack(round.ids)) or {}
 end
 
-local FINISHED_FIELDS = { 'reason', 'error', 'retry_at', 'spec' }
+local FINISHED_FIELDS = { 'reason', 'error', 'retry_at', 'spec', 'attempts' }
 
 -- A finished job as a reply: record, status, execution and FINISHED_FIELDS of P:job:<id>; the refusal if the job is gone. A job
--- whose report has no details has none of these fields but a large spec, so they are not read. `repeated`: 1 for a repeat.
+-- whose first delivery is reported without details has none of them but a large spec. `repeated`: 1 for a repeat.
 local function finished_row(p, id, record, status, execution, has_details, repeated)
   local is_large = record and byte(record, -1) == SPACE
-  if record and not has_details and not is_large then return { record, status, execution, false, false, false, false } end
+  has_details = has_details or is_large or not string.find(execution, '^%S+ 1 ')
+  if record and not has_details then return { record, status, execution, false, false, false, false, false } end
   local fields = call('HMGET', job_key(p, id), unpack(FINISHED_FIELDS))
-  if not record or is_large and not fields[#FINISHED_FIELDS] then return not_found() end
+  if not record or is_large and not fields[4] then return not_found() end
   fields[#FINISHED_FIELDS + 1] = repeated
   return { record, status, execution, unpack(fields) }
 end
 
--- Writes what a report says to P:job:<id>, and creates the automatic retry. Returns the end of the execution, and whether there
--- is a retry. `record` includes the spec; it is nil if the job is gone.
-local function apply_report(p, now, group, id, record, status, reason, error_text, completed_at, new_id, receipt)
+-- Writes what a report says to P:job:<id>, and creates the automatic retry, or has the job wait for its next try. Returns the end
+-- of the execution, whether the job is retried, and until when it waits, ms. `record` includes the spec; it is nil if the job is
+-- gone. `run` has the execution, the token of the report, and the retry policy of the group.
+local function apply_report(p, now, group, id, record, status, run, reason, error_text, completed_at, new_id, receipt, after_s)
   local key, fields = job_key(p, id), {}
   local function set(field, value) fields[#fields + 1] = field; fields[#fields + 1] = value end
+  local has_receipt = receipt and receipt ~= ''
   if reason ~= '' then set('reason', reason) end
   if error_text ~= '' then set('error', error_text) end
-  if receipt then set('receipts', receipts_with(call('HGET', key, 'receipts'), receipt)) end
+  if has_receipt then set('receipts', receipts_with(call('HGET', key, 'receipts'), receipt)) end
   local _, created_at = parse_record(record or '')
-  if created_at then call_many('HSET', key, fields) end
   local settings = record and settings_of(record) or {}
-  local is_retried = status == 'failed' and new_id ~= '' and retry_failed(p, group, id, settings, new_id, now)
-  return ' ' .. status .. ' ' .. digits(plausible(tonumber(completed_at), created_at or now, now)), is_retried
-end
-
--- Removes the jobs of a part from `running` whose reports have the right token, and returns which ones these are. The first word
--- of an execution is its token.
-local function remove_held(p, round, part, is_strict)
-  local held, n, is_held, at, words, ids, executions = {}, 0, {}, part.at, part.words, round.ids, round.executions
-  local find_in = string.find
-  for i = part.first, part.last do
-    local execution, lease = executions[i], ARGV[at + 1]
-    local is_any_token = lease == '' and not is_strict
-    if execution and (is_any_token or find_in(execution, lease, 1, true) == 1 and byte(execution, #lease + 1) == SPACE) then
-      n = n + 1
-      held[n], is_held[i] = ids[i], true
-    end
-    at = at + words
-  end
-  if n == 0 or call('ZREM', set_key(p, part.group, 'running'), unpack(held)) == n then return is_held end
-  for i = part.first, part.last do -- some had ended already, or are of another group
-    is_held[i] = is_held[i] and status_in(round.executions[i]) == 'running'
-      and parse_record(call('HGET', jobs_key(p), round.ids[i]) or '') == part.group
-  end
-  return is_held
+  local policy = created_at and status == 'failed' and policy_for(settings, record, run.default)
+  local failure = { reason = reason, is_final = new_id == '', retry_after = after_s, what = 'failed', token = run.token }
+  failure.created_at, failure.end_before, failure.receipts = created_at, settings.end_before, has_receipt and 1 or 0
+  if policy then parse_execution(failure, run.execution) end
+  local tried_at = policy and count_failure(p, group, id, policy, failure, now)
+  if created_at then call_many('HSET', key, fields) end
+  local may_retry = not policy and status == 'failed' and new_id ~= ''
+  local has_retry = may_retry and retry_failed(p, group, id, settings, new_id, now)
+  local ended_at = plausible(tonumber(completed_at), created_at or now, now)
+  return ' ' .. status .. ' ' .. digits(ended_at), has_retry or tried_at, tried_at
 end

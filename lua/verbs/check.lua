@@ -25,7 +25,7 @@ local function due_at(job) return job.due or job.created_at + (job.delay or 0) *
 local function expected_statuses(id, job)
   local status = status_in(call('HGET', executions_key(p), id))
   if status then return { status } end
-  return (job.rank or due_at(job) > now) and { 'delayed', 'queued' } or { 'queued', 'delayed' }
+  return (job.rank or job.attempts or due_at(job) > now) and { 'delayed', 'queued' } or { 'queued', 'delayed' }
 end
 
 -- Adds a job to the set of its status; a running one is queued, because the end of its lease is unknown.
@@ -34,7 +34,7 @@ local function restore(id, job, status)
     local rank = rank_in_token(job.lease) or new_rank(p, job.priority)
     return requeue(p, group, id, rank, job.deliveries, 0, now)
   end
-  return call('ZADD', set_key(p, group, status), job.completed_at or job.rank and now or due_at(job), id)
+  return call('ZADD', set_key(p, group, status), job.completed_at or (job.rank or job.attempts) and now or due_at(job), id)
 end
 
 -- Writes an execution that agrees with the set that has the job.
@@ -121,7 +121,7 @@ end
 if #ARGV < first then check_group() end
 for at = first, #ARGV do
   local id = ARGV[at]
-  local job = find_job(p, group, id, 'rank')
+  local job = find_job(p, group, id, 'rank', 'attempts')
   if not job then
     check_leftovers(p, now, group, id, add_finding)
   else

@@ -1,18 +1,19 @@
--- finish: succeed or fail running jobs; a failed job that has retries left is retried.
+-- finish: succeed or fail running jobs; a failed job that has retries left is retried, or waits for its next try.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] with_jobs  'job' to have the jobs in the reply, or ''
 -- ARGV[3] reports    in parts, of one group and one new status: group, status, number of jobs, words for each job; then for
---                    each job: id lease, or id lease reason error completed_at new_id, or these and receipt; '' if not given.
---                    completed_at: ms, stored for display if plausible. new_id: id for the automatic retry; '' for no retry
+--                    each job: id lease, or id lease reason error completed_at new_id, or these and receipt, or these and
+--                    retry_after result; '' if not given. completed_at: ms, stored for display if plausible. new_id: id for
+--                    the automatic retry; '' for no retry, also by a policy. retry_after: wait before the next try, s
 --
--- moves   running -> succeeded, running -> failed
+-- moves   running -> succeeded, running -> failed, running -> delayed
 -- reply   for each: 1, 2 if it is retried, 0 for a repeat; or its refusal. A sample of 16 jobs at most has instead of 1 and 2:
 --           execution, and 1 if it is retried. with_jobs: record status execution FINISHED_FIELDS (nil if not set), and 1 for a repeat
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    group_settings record job lease requeue completion reports
+-- with    group_settings record job lease requeue completion history retry_policy held_jobs reports
 local p, now, with_jobs, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local rounds = split_into_rounds(ARGV, first)
 local are_set, items, n_items, timers, step = any_set(p, rounds.groups), {}, 0, {}, math.ceil(rounds.n / 16)
@@ -20,30 +21,32 @@ local endings = { succeeded = ' succeeded ' .. digits(now), failed = ' failed ' 
 
 -- The item of a job that this token does not hold: as for the first report if this one repeats it, else the refusal.
 local function late_report(group, status, id, lease)
-  local job = find_job(p, group, id)
-  local is_repeat = job and job.status == status and job.lease == (lease ~= '' and lease or '-') and lease ~= '*'
-  if not is_repeat then return refusal(p, group, id, job, lease) end
-  return with_jobs == 'job' and finished_row(p, id, job.record, status, job.execution, true, 1) or 0
+  local job, token = find_job(p, group, id, 'reported'), lease ~= '' and lease or '-'
+  local is_repeat = job and (job.status == status and job.lease == token or status == 'failed' and job.reported == token)
+  if not is_repeat or lease == '*' then return refusal(p, group, id, job, lease) end
+  return with_jobs == 'job' and finished_row(p, id, job.record, job.status, job.execution or '0', true, 1) or 0
 end
 
--- Finishes the jobs of a part of a round. Returns the ids of those that it finished, and whether one is retried.
-local function finish(round, part, is_strict)
-  local group, status, at, words = part.group, part.status, part.at, part.words
-  local finished, n = round.finished, #round.finished
-  local is_held, ended, hooked, any_retried = remove_held(p, round, part, is_strict), {}, {}, false
+-- Finishes the jobs of a part of a round. Returns the ids of those that are finished, and whether any is retried, and whether any ran.
+local function finish(round, part, is_strict, default)
+  local group, status, at, words, finished = part.group, part.status, part.at, part.words, round.finished
+  local n, is_held, ended, hooked, any_retried, any_held = #finished, remove_held(p, round, part, is_strict), {}, {}, false, false
   for i = part.first, part.last do
-    local id, lease, execution, ending, is_retried = round.ids[i], ARGV[at + 1], round.executions[i], endings[status], false
+    local id, lease, execution, ending, is_retried, due = round.ids[i], ARGV[at + 1], round.executions[i], endings[status]
     if is_held[i] then
-      if byte(execution, -1) == PLUS then hooked[#hooked + 1] = id end
       if words ~= 2 then
         local record = with_spec(p, id, round.records[i])
-        ending, is_retried = apply_report(p, now, group, id, record, status, unpack(ARGV, at + 2, at + words - 1))
+        local run = { execution = execution, token = lease ~= '' and lease or '-', default = default }
+        ending, is_retried, due = apply_report(p, now, group, id, record, status, run, unpack(ARGV, at + 2, at + words - 1))
       end
-      execution = (lease ~= '' and execution or string.gsub(execution, '^%S+', '-')) .. ending
-      finished[n + 1], finished[n + 2], n = id, execution, n + 2
-      ended[#ended + 1], any_retried = id, any_retried or is_retried
+      execution, any_held = (lease ~= '' and execution or string.gsub(execution, '^%S+', '-')) .. ending, true
+      if not due then
+        finished[n + 1], finished[n + 2], n = id, execution, n + 2
+        ended[#ended + 1], any_retried = id, any_retried or is_retried
+        if byte(round.executions[i], -1) == PLUS then hooked[#hooked + 1] = id end
+      end
       if with_jobs == 'job' then
-        items[n_items + 1] = finished_row(p, id, round.records[i], status, execution, words ~= 2)
+        items[n_items + 1] = finished_row(p, id, round.records[i], due and 'delayed' or status, execution, words ~= 2)
       else
         items[n_items + 1] = n_items % step == 0 and { execution, is_retried and 1 or nil } or is_retried and 2 or 1
       end
@@ -53,20 +56,18 @@ local function finish(round, part, is_strict)
     at, n_items = at + words, n_items + 1
   end
   call_many('ZREM', set_key(p, group, 'expiring'), hooked)
-  return ended, any_retried
+  return ended, any_retried, any_held
 end
 
 local function finish_part(round, part)
-  local has_limit, is_strict, retention_s
+  local has_limit, is_strict, retention_s, default
   if are_set then
-    local settings = call('HMGET', group_key(p, part.group), 'max_concurrency', 'require_lease', 'retention_' .. part.status)
-    has_limit, is_strict, retention_s = unpack(settings)
+    local fields = { 'max_concurrency', 'require_lease', 'retention_' .. part.status, 'retry' }
+    has_limit, is_strict, retention_s, default = unpack(call('HMGET', group_key(p, part.group), unpack(fields)))
   end
-  local ended, is_retried = finish(round, part, is_strict)
-  if #ended > 0 then
-    move_to_finished(p, part.group, ended, part.status, retention_s, now, timers)
-    if has_limit or is_retried then refresh_ready(p, part.group) end
-  end
+  local ended, is_retried, any_held = finish(round, part, is_strict, default)
+  if #ended > 0 then move_to_finished(p, part.group, ended, part.status, retention_s, now, timers) end
+  if has_limit and any_held or is_retried then refresh_ready(p, part.group) end
 end
 
 for i = 1, #rounds do

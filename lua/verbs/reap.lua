@@ -5,19 +5,19 @@
 -- ARGV[2] limit      jobs to handle at most
 -- ARGV[3] new_ids    as many as limit: ids for the automatic retries
 --
--- moves   delayed -> queued, delayed -> failed, queued -> failed, running -> queued, running -> failed, succeeded -> -,
---           failed -> -, cancelled -> -
+-- moves   delayed -> queued, delayed -> failed, queued -> failed, running -> queued, running -> failed, running -> delayed,
+--           succeeded -> -, failed -> -, cancelled -> -
 -- reply   numbers of jobs queued, requeued, failed, deleted; number of logs to delete; now, ms; the next timer, ms, or -1;
 --           for each group with lost leases or late jobs: group requeued failed retried late
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job requeue promotion completion rate_limit history lost_leases
+-- with    record deadlines job requeue promotion completion rate_limit history retry_policy lost_leases
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, counts = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0, noted = 0 }
 local left, n_retries, ends = limit, 0, {}
 
 local function reap(set, group, id)
-  local job = find_job(p, group, id, 'rank')
+  local job = find_job(p, group, id, 'rank', 'attempts')
   if not job then
     call('ZREM', set_key(p, group, set), id)
     return 'expired'
@@ -31,7 +31,7 @@ local function reap(set, group, id)
     count_end(ends, group, 'failed', 0, true)
     return 'failed'
   end
-  local outcome, is_retried = end_lease(p, group, id, job, ARGV[first_id + n_retries], now)
+  local outcome, is_retried = end_lease(p, group, id, job, job.attempts, ARGV[first_id + n_retries], now)
   if is_retried then n_retries = n_retries + 1 end
   count_end(ends, group, outcome, is_retried and 1 or 0)
   return outcome

@@ -8,6 +8,7 @@ from broker.core.errors import NotFound, WrongState
 from broker.core.states import MOVES, STATUSES, Move, Status
 from broker.models.groups import Counts
 from broker.models.jobs import Job
+from broker.models.retries import Retry
 from broker.store.format.exported import read_line
 from tests.contract.building import (
     DAY_S,
@@ -40,6 +41,16 @@ async def _reap_at_the_limit(store: Store, job: Job) -> None:
     await reap_after(store, 60)
 
 
+async def _reap_under_a_policy(store: Store, _: Job) -> None:
+    await configure(store, delivery_limit=1, retry=Retry())
+    await reap_after(store, 60)
+
+
+async def _fail_under_a_policy(store: Store, job: Job) -> None:
+    await configure(store, retry=Retry())
+    await store.fail(job.group_name, job.id, job.lease or "")
+
+
 ACTS: dict[str, Act] = {
     "next": lambda store, job: store.next(1, [job.group_name]),
     "start": lambda store, job: store.start(job.group_name, job.id, job.lease or ""),
@@ -60,8 +71,10 @@ ACTS: dict[str, Act] = {
 SECOND_ACTS: dict[Edge, Act] = {
     ("release", "running", "delayed"): lambda store, job: store.release(job.group_name, job.id, job.lease or "", 30),
     ("reap", "running", "failed"): _reap_at_the_limit,
+    ("reap", "running", "delayed"): _reap_under_a_policy,
+    ("fail", "running", "delayed"): _fail_under_a_policy,
 }
-"""Where a verb takes one status to two, the act for the second."""
+"""Where a verb takes one status to several, the acts for the others than the first."""
 
 
 def _restored(bring: Bring) -> Bring:

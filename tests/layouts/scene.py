@@ -41,6 +41,7 @@ def fill(url: str) -> None:
             "rate_limit": 1000,
             "delivery_limit": 3,
             "require_lease": True,
+            "retry": {"max": 2, "except": ["timeout"]},
         },
         "paused": {"paused": True},
     }
@@ -72,10 +73,21 @@ def _fill_group(url: str, group: str) -> None:
     call(url, "POST", f"{path}/{removed['id']}/log", b"out")
     call(url, "DELETE", f"{path}/{removed['id']}")
     call(url, "POST", f"{path}/{touched['id']}/touch", **_held(touched))
+    _fill_with_policies(url, path, image)
     more = [{"image": "large", "payload": LARGE, "priority": 2}] * 4 + [{"image": "later", "delay": 100_000}]
     call(url, "POST", path, {"jobs": more})
     if group == "paused":
         call(url, "PUT", f"/groups/{group}", _unpaused(url, group, paused=True))
+
+
+def _fill_with_policies(url: str, path: str, image: dict[str, str]) -> None:
+    """A job that failed under a policy and waits for its next try."""
+    policy = {"max": 9, "delay": 100_000, "cap": 200_000, "jitter": 0, "except": ["bad_input", "auth_*"]}
+    body = {"jobs": [{**image, "priority": 2, "retry": policy}]}
+    [job] = call(url, "POST", path, body)["jobs"]
+    group = job["group_name"]
+    [taken] = call(url, "GET", f"/jobs?n=1&group={group}&lease=3600")["jobs"]
+    call(url, "POST", f"{path}/{taken['id']}/error", {"reason": "busy"}, **_held(taken))
 
 
 def _held(job: dict[str, Any]) -> dict[str, str]:
@@ -114,7 +126,7 @@ def load(redis: Redis, rows: list[dict[str, Any]]) -> None:
             redis.hset(key, mapping={_bytes(field): _bytes(text) for field, text in value.items()})
         elif row["type"] == "zset":
             redis.zadd(key, {_bytes(member): score for member, score in value.items()})
-        else:
+        elif row["type"] != "stream":  # the audit, of which a dump has the length alone
             raise ValueError(f"{row['key']} is a {row['type']}")
         if row["pttl"] >= 0:
             redis.expire(key, 86_400)

@@ -21,6 +21,7 @@ from broker.models.bulk import Action
 from broker.models.groups import Group, GroupChanges, GroupSettings, RetentionChanges, Retentions
 from broker.models.jobs import Job, NewJob
 from broker.models.reports import Finish, Held
+from broker.models.retries import Retry
 from broker.resp import keys
 from broker.store.format.exported import read_line
 from broker.store.group_limits import GroupLimits
@@ -34,6 +35,11 @@ GROUPS = ("maps", "mail")
 GRACE_MS = 700
 """How much longer than a job's timeout a short lease may last."""
 FEW_S = st.sampled_from((0, 2, 86_400))
+POLICIES = (
+    Retry(max=2, delay=1, jitter=50, cap=3),
+    Retry(max=9, delay=0, except_=("bad_exit",), max_age=4),
+    Retry(max=1, delay=2, jitter=0, only=("busy", "timeout")),
+)
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "image": st.just("x"),
     "payload": st.sampled_from((None, None, "12345678")),
@@ -41,6 +47,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "priority": st.sampled_from((None, 0, 1, 2)),
     "max_retries": st.sampled_from((None, 0, 1, 2)),
     "retries_delay": st.sampled_from((None, 0, 2)),
+    "retry": st.sampled_from((None, None, None, *POLICIES)),
 }
 DELAY = st.sampled_from((None, 0, 0, 1))
 PLAIN_JOBS = st.builds(NewJob, delay=DELAY, **FIELDS)
@@ -57,6 +64,7 @@ SETTINGS = st.builds(
     rate_limit=st.sampled_from((None, None, None, None, 1, 4)),
     delivery_limit=st.sampled_from((None, 1, 2)),
     require_lease=st.sampled_from((None, True)),
+    retry=st.sampled_from((None, None, None, None, *POLICIES)),
     retention=st.none() | st.none() | st.builds(Retentions, succeeded=FEW_S, failed=FEW_S, cancelled=FEW_S),
 )
 CHANGES = st.fixed_dictionaries(
@@ -67,6 +75,7 @@ CHANGES = st.fixed_dictionaries(
         "rate_limit": st.sampled_from((None, None, 4)),
         "delivery_limit": st.sampled_from((None, 2)),
         "require_lease": st.sampled_from((None, True)),
+        "retry": st.sampled_from((None, *POLICIES)),
         "retention": st.none() | st.builds(RetentionChanges, failed=FEW_S | st.none()),
     },
 )
@@ -215,6 +224,23 @@ class TitanMachine(RuleBasedStateMachine):
     @rule(verb=st.sampled_from(("start", "succeed", "fail", "release")), which=HELD, token=TOKEN)
     def report(self, verb: str, which: Which, token: str) -> None:
         getattr(self, verb)(*self.pick(which, token))
+
+    @rule(
+        which=HELD,
+        token=TOKEN,
+        reason=st.sampled_from(("", "busy", "bad_exit")),
+        may_retry=st.sampled_from((True, True, True, False)),
+        retry_after=st.sampled_from((None, None, 0, 2)),
+    )
+    def fail_as_said(self, which: Which, token: str, reason: str, may_retry: bool, retry_after: int | None) -> None:
+        """A failure that says whether and when its job is tried again."""
+        group, job_id, lease = self.pick(which, token)
+        retries: dict[str, Any] = {} if may_retry else {"retry": False}
+        retries |= {} if retry_after is None else {"retry_after": retry_after}
+        call = self.store.fail(group, job_id, lease, reason, **retries)
+        more = {"may_retry": may_retry, "retry_after": retry_after}
+        job = self.agree(call, lambda: self.model.finish(group, job_id, lease, "failed", reason, **more))
+        self.note_retry(job_id, job)
 
     @rule(verbs=st.sampled_from(("cancel", "retry", "remove", "promote", "log", "log remove")), which=KEPT)
     def by_hand(self, verbs: str, which: Which) -> None:
@@ -403,6 +429,11 @@ class TitanMachine(RuleBasedStateMachine):
     def fail(self, group: str, job_id: str, lease: str) -> None:
         call = self.store.fail(group, job_id, lease, "bad_exit")
         job = self.agree(call, lambda: self.model.finish(group, job_id, lease, "failed", "bad_exit"))
+        self.note_retry(job_id, job)
+
+    def note_retry(self, job_id: str, job: Job | None) -> None:
+        """Note the new job that an automatic retry made; and that the answer says how often the job failed."""
+        assert job is None or (job.attempts or 0) == self.model.jobs[job_id].attempts
         if job is not None and job.retry_at and job.retry_at not in self.seen:
             self.seen.append(job.retry_at)
             self.model.retried(self.model.jobs[job_id], job.retry_at)

@@ -4,6 +4,7 @@ Times are ms. The model makes no ids and no lease tokens: it is given those that
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -15,9 +16,13 @@ from broker.core.states import FINISHED, Status
 from broker.core.timestamps import milliseconds
 from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import NewJob
+from broker.models.retries import Retry
 from broker.store.group_limits import GroupLimits
 
-FACTS = ("bytes", "created_at", "reason", "retry_of", "retry_at", "start_before", "end_before")
+FACTS = (
+    *("bytes", "created_at", "reason", "retry_of", "retry_at", "attempts", "reported"),
+    *("start_before", "end_before"),
+)
 
 Pause: TypeAlias = tuple[int, str]
 """Since when a group is paused, ms, and by whom."""
@@ -50,6 +55,8 @@ class ModelJob:
     reason: str | None = None
     retry_of: str | None = None
     retry_at: str | None = None
+    attempts: int = 0
+    reported: str | None = None
     has_log: bool = False
     bytes: int | None = None
     start_before: int = 0
@@ -156,12 +163,35 @@ class Model:
     def touch(self, group: str, job_id: str, lease: str) -> int:
         return self._renew(self._held(group, job_id, lease))
 
-    def finish(self, group: str, job_id: str, lease: str, status: Status, reason: str) -> ModelJob:
+    def finish(
+        self,
+        group: str,
+        job_id: str,
+        lease: str,
+        status: Status,
+        reason: str,
+        *,
+        may_retry: bool = True,
+        retry_after: int | None = None,
+    ) -> ModelJob:
         """The job; one that an automatic retry makes is for `retried` to add."""
         job = self.jobs.get(job_id)
-        if job and job.group == group and (job.status, job.lease) == (status, lease or "-"):
+        token = lease or "-"
+        is_reported = job is not None and status == "failed" and job.status != "running" and job.reported == token
+        if job and job.group == group and (is_reported or (job.status, job.lease) == (status, token)):
             return job
+        if job and job.group == group and status == "failed" and lease and job.reported == lease:
+            return job  # a late repeat: the job runs again
         job = self._held(group, job_id, lease)
+        policy = self.policy(job)
+        if status == "failed" and policy is not None:
+            job.attempts += 1
+            job.reason = None
+            waits_ms = self._waits_ms(job, policy, reason, retry_after) if may_retry else None
+            if waits_ms is not None:
+                job.reported = token
+                self._wait(job, waits_ms, reason or None)
+                return job
         self._end(job, status, reason or None)
         job.lease = lease or "-"
         return job
@@ -243,6 +273,7 @@ class Model:
             priority=given.priority,
             max_retries=left,
             retries_delay=given.retries_delay,
+            retry=given.retry,
         )
         old.retry_at = new_id
         new = ModelJob(new_id, old.group, given, self.now, retry_of=old.id, bytes=old.bytes)
@@ -404,13 +435,46 @@ class Model:
         job.handed_out_by = ""
 
     def _take_back(self, job: ModelJob, new_ids: Mapping[str, str]) -> ModelJob | None:
-        is_over = 0 < job.end_before <= self.now or (job.deadline is not None and job.deadline <= self.now)
-        if not is_over and job.deliveries < (self.of(job.group).delivery_limit or 5):
+        is_late = 0 < job.end_before <= self.now
+        is_over = is_late or (job.deadline is not None and job.deadline <= self.now)
+        if not is_over and job.deliveries - job.attempts < (self.of(job.group).delivery_limit or 5):
             self._forget_run(job)
             job.status = "queued"
             return None
+        policy = self.policy(job)
+        if policy is not None and not is_late:
+            job.attempts += 1
+            waits_ms = self._waits_ms(job, policy, "timeout", None)
+            if waits_ms is not None:
+                job.reported = "*"
+                self._wait(job, waits_ms, "timeout")
+                return None
         self._end(job, "failed", "timeout")
-        return self.retried(job, new_ids[job.id]) if job.will_retry(self.now) else None
+        return self.retried(job, new_ids[job.id]) if policy is None and job.will_retry(self.now) else None
+
+    def policy(self, job: ModelJob) -> Retry | None:
+        """The retry policy that holds for a job now: its own, or that of its group if it has no retries at all."""
+        return job.given.retry or (None if job.given.max_retries else self.of(job.group).retry)
+
+    def _waits_ms(self, job: ModelJob, policy: Retry, reason: str, retry_after: int | None) -> int | None:
+        """How long a job waits that has failed now, ms; None if it failed for good."""
+        jitter, cap = policy.jitter or 0, policy.cap or 0
+        is_final = job.attempts > (policy.max or 0) or reason in (policy.except_ or ())
+        if is_final or (policy.only and reason not in policy.only):
+            return None
+        wait_s = (policy.delay or 0) * (policy.factor or 1) ** (job.attempts - 1)
+        wait_s = float(min(wait_s, cap))
+        waits_ms = math.floor(wait_s * 1000 + wait_s * 10 * jitter * jitter_of(job.id, job.attempts))
+        if retry_after is not None:
+            waits_ms = min(retry_after, cap) * 1000
+        is_late = policy.max_age and self.now + waits_ms > job.created_at + policy.max_age * 1000
+        is_late = is_late or 0 < job.end_before <= self.now + waits_ms
+        return None if is_late else waits_ms
+
+    def _wait(self, job: ModelJob, waits_ms: int, reason: str | None) -> None:
+        """The job waits for its next try, without its place in the queue."""
+        self._forget_run(job)
+        job.status, job.due_at, job.reason, job.place = "delayed", self.now + waits_ms, reason, None
 
     def _fail_late(self) -> None:
         for job in [job for job in self.jobs.values() if job.status in {"delayed", "queued"}]:
@@ -419,7 +483,8 @@ class Model:
 
     def _end(self, job: ModelJob, status: Status, reason: str | None) -> None:
         self._forget_run(job)
-        job.status, job.ended_at, job.reason = status, self.now, reason
+        before = job.reason if job.attempts else None
+        job.status, job.ended_at, job.reason = status, self.now, reason or before
 
     def _discard(self, job: ModelJob) -> bool:
         del self.jobs[job.id]
@@ -430,6 +495,14 @@ class Model:
     def _due(self, status: Status, at: str) -> list[ModelJob]:
         due = [job for job in self.jobs.values() if job.status == status and getattr(job, at) <= self.now]
         return sorted(due, key=lambda job: (getattr(job, at), job.id))
+
+
+def jitter_of(job_id: str, attempt: int) -> float:
+    """The chance in a wait, from -1 to 1, as lua/lib/retry_policy.lua describes it."""
+    total = 1
+    for letter in f"{job_id} {attempt}".encode():
+        total = (total * 16_807 + letter) % 2_147_483_647
+    return 2 * (total * 16_807**2 % 2_147_483_647) / 2_147_483_647 - 1
 
 
 def _place(job: ModelJob) -> tuple[int, int]:

@@ -13,9 +13,18 @@ MUTANTS = {
     "a stale token finishes a job": ("finish", "if execution and (is_any_token or", "if execution and (true or"),
     "a lost job has deliveries without end": (
         "reap",
-        "job.deliveries >= tonumber(delivery_limit)",
+        "n_lost >= tonumber(delivery_limit or DELIVERY_LIMIT)",
         "false",
     ),
+    "a failure counts as a lost delivery": ("reap", "job.deliveries - (job.attempts or 0)", "job.deliveries"),
+    "a policy forgives one failure too many": (
+        "finish",
+        "attempt > settings.retry_max",
+        "attempt - 1 > settings.retry_max",
+    ),
+    "the jitter is left out": ("finish", "(settings.retry_jitter or RETRY_JITTER)", "0"),
+    "a repeated failure is refused": ("finish", "status == 'failed' and job.reported == token", "false"),
+    "the policy of the group is forgotten": ("finish", "not settings.max_retries and default or nil", "nil"),
     "the reaper is a millisecond late": (
         "reap",
         "now - retention_s * 1000, 'LIMIT'",

@@ -90,6 +90,19 @@ def test_books_of_a_delivery_that_nobody_saw(ledger: Ledger) -> None:
     assert (figures["unseen deliveries"], figures["redelivered"], figures["redelivery lag max s"]) == (1, 0, None)
 
 
+def test_books_of_a_failure_that_was_forgiven(ledger: Ledger) -> None:
+    """After a failure the job may be handed out within the lease; one that counted too often shows."""
+    ledger.failed(delivery("1", 1, 0))
+    ledger.deliveries["1"].append(delivery("1", 2, 1))
+    jobs = kept("b.0", "b.1")
+    jobs[0]["attempts"] = 1
+    figures = ledger.judge(jobs)
+    assert not_zero(ledger, jobs) == set()
+    assert (figures["failures reported"], figures["failures forgiven"], figures["redelivered"]) == (1, 1, 0)
+    jobs[0]["attempts"] = 2
+    assert not_zero(ledger, jobs) == {"failures counted twice"}
+
+
 def test_overdue_leases() -> None:
     """A lease is overdue from its end on, or from when the store could write again: until then nobody could help it."""
     lateness = Lateness()

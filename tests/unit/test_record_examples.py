@@ -18,9 +18,11 @@ RECORDS = [(text, json.loads(means)) for text, kind, means in ROWS if kind == "r
 EXECUTIONS = [(text, json.loads(means)) for text, kind, means in ROWS if kind == "execution"]
 NUMBERS = (
     *("hooks", "delay", "due", "timeout", "priority", "max_retries", "retries_delay"),
-    *("start_before", "end_before", "bytes"),
+    *("start_before", "end_before", "bytes", "retry_max", "retry_delay"),
 )
 """The settings that scripts read. `retry_of` is for the broker alone, `bytes` for the scripts alone."""
+TEXTS = {"retry_of", "retry_except"}
+"""Settings that are texts: the scripts look for those of a retry policy only when the job has failed."""
 
 PARTS = SCRIPTS["show"].plain.partition("\nlocal p, group, id = KEYS[1]")[0]
 """The scripts' parsers: show with the parts that it needs, without its own code."""
@@ -85,7 +87,7 @@ def test_records_as_the_broker_reads_them(text, means):
 @pytest.mark.parametrize("backend", ["fake", "valkey"])
 @pytest.mark.parametrize(("text", "means"), RECORDS)
 async def test_records_as_the_scripts_read_them(redis, text, means):
-    """The scripts read the same, but for `retry_of`, which only the broker needs."""
+    """The scripts read the same, but for the texts."""
     reply = await redis.eval(PARTS + RECORD_PROBE, 1, "titan:{0}", text)
     if means is None:
         assert reply == b""
@@ -93,7 +95,7 @@ async def test_records_as_the_scripts_read_them(redis, text, means):
     group, created_at, spec, *settings = reply
     found = {"group_name": group.decode(), "created_at": int(created_at)} | pairs(settings)
     found |= json.loads(spec) if spec else {}
-    assert found == {name: value for name, value in means.items() if name != "retry_of"}
+    assert found == {name: value for name, value in means.items() if name not in TEXTS}
     assert pairs(settings).keys() <= set(NUMBERS)
 
 

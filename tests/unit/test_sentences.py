@@ -69,11 +69,12 @@ def right(schema: dict[str, Any]) -> Any:
 
 def wrong(schema: dict[str, Any]) -> Iterator[tuple[str, Any, list[str]]]:
     """Values that break the schema: where, the value, and what the refusal must name."""
+    taken = {choice.get("type") for choice in schema.get("anyOf", [])}
     schema = plain(schema)
     words = [str(schema[name]) for name in NUMBERS if name in schema] + [str(word) for word in schema.get("enum", [])]
     kind = schema.get("type", "string")
     for other, value in OF_EACH_TYPE.items():
-        if other != kind:
+        if other != kind and other not in taken and (other, kind) != ("integer", "number"):
             yield "", value, words
     if "minimum" in schema:
         yield "", schema["minimum"] - 1, words
@@ -197,7 +198,7 @@ def test_body_that_is_no_json(kind: type[Struct], body: bytes) -> None:
             {"jobs": [{"depends_on": 3}]},
             (
                 "There is no field depends_on in jobs[0]; known are image, payload, delay, timeout, priority, "
-                "max_retries, retries_delay, run_at, start_within, start_before, end_within, end_before."
+                "max_retries, retries_delay, run_at, start_within, start_before, end_within, end_before, retry."
             ),
         ),
         (Finishes, {"jobs": [{"id": "x"}]}, "jobs[0].group_name is missing."),

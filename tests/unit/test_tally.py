@@ -60,7 +60,7 @@ def test_next_takes_a_sample_of_waits(ages_ms: list[int], taken: list[int]) -> N
 
 def test_busy_group_has_fewer_times() -> None:
     """With many times since the last flush, one job in eight is taken, four of a call at most."""
-    row = [b"record", b"succeeded", ran(30), None, None, None, None]
+    row = [b"record", b"succeeded", ran(30), None, None, None, None, None]
     tally = Tally()
     taken = []
     for n in (*[16] * 62, 8, 24, 80, 1):  # 62 * 16 + 8 times: as many as fill it

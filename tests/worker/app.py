@@ -5,7 +5,9 @@ import os
 import signal
 import sys
 import time
+from datetime import timedelta
 
+import titan
 from broker.models.jobs import Job
 from worker import Failed, Released, Succeeded, job
 
@@ -37,6 +39,26 @@ async def times_out(payload: str) -> None:
 async def chooses(payload: str, job: Job) -> Succeeded | Failed | Released:
     """An outcome."""
     return {"ok": Succeeded(), "bad": Failed("no_host", f"of {job.id}"), "later": Released(3600)}[payload]
+
+
+@job("fails/here")
+async def fails_here(payload: str) -> None:
+    """A failure as the function wants it."""
+    _fail(payload)
+
+
+@job("fails/there")
+def fails_there(payload: str) -> None:
+    """The same in a process of the pool."""
+    _fail(payload)
+
+
+def _fail(payload: str) -> None:
+    if payload == "fail":
+        raise titan.Fail("bad_input", "no such address", retry=False)
+    if payload == "retry":
+        raise titan.Retry("busy", after=timedelta(seconds=1.5))
+    raise titan.Retry(after=float(payload))
 
 
 @job

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.models.jobs import NewJob
+from broker.models.jobs import Job, NewJob
 from tests.conftest import eventually
 from tests.worker.conftest import Work, read_log
 from tests.worker.containers import Running
@@ -67,7 +67,8 @@ async def test_out_of_memory_is_killed(containers: Running) -> None:
     entry = {"memory_bytes": 16 << 20, "tmp_bytes": 0}
     outcome = await containers.sh("x=$(head -c 100000000 /dev/zero | cat -v); echo ${#x}", entry=entry)
     assert outcome in (Failed("killed", OUT_OF_MEMORY), Failed("killed", "killed by SIGKILL"))
-    said = ending({"ExitCode": 137, "OOMKilled": True}, ContainerEntry(memory_bytes=16 << 20), Output(0))
+    job = Job(id="x" * 16, group_name="g", status="running", image="i", created_at="")
+    said = ending({"ExitCode": 137, "OOMKilled": True}, ContainerEntry(memory_bytes=16 << 20), job, Output(0))
     assert isinstance(said, Failed)
     assert (said.reason, said.error) == ("killed", OUT_OF_MEMORY)
 

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from broker.models.jobs import Job, NewJob
+from broker.models.retries import Retry
 from tests.worker.conftest import Work, read_log
 from worker.client import Client
 from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
@@ -107,6 +108,18 @@ async def test_an_answer_is_an_outcome(
     """2xx succeeded; 429 and 503 that say when go back until then; everything else failed."""
     site.answer = web.Response(status=status, headers={"Retry-After": retry_after} if retry_after else {})
     assert await run(site.url, log) == outcome
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "after_s"), [(503, "7", 7), (429, "0", 0), (500, "7", 7), (503, None, None)]
+)
+async def test_an_answer_to_a_job_with_a_policy(
+    site: Site, log: Output, status: int, retry_after: str | None, after_s: int | None
+) -> None:
+    """A Retry-After is then the wait of a failure that counts: a site that is busy for ever ends the tries."""
+    site.answer = web.Response(status=status, headers={"Retry-After": retry_after} if retry_after else {})
+    failed = Failed(f"http_{status}", f"answered {status}", retry_after_s=after_s)
+    assert await run(site.url, log, retry=Retry()) == failed
 
 
 async def test_a_date_to_come_back(site: Site, log: Output) -> None:

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from broker.models.jobs import Job
+from broker.models.retries import Retry
 from tests.conftest import eventually
 from tests.worker.watching import children, is_dead, open_files
 from worker.jobs.outcome import Dropped, Failed, Outcome, Released, Succeeded, Usage
@@ -86,6 +87,23 @@ async def test_exit_0_is_a_success() -> None:
 async def test_another_exit_code_is_a_bad_exit() -> None:
     """Any other exit code is a failure that names the code."""
     assert await sh("exit 3").end() == Failed("bad_exit", "exit code 3")
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [
+        ("exit 65", Failed("bad_exit", "exit code 65", retry=False)),
+        ("exit 75", Failed("temporary", "exit code 75")),
+        ("echo Retry-After: 30; exit 75", Failed("temporary", "exit code 75: Retry-After: 30", retry_after_s=30)),
+        ("echo Retry-After: soon; exit 75", Failed("temporary", "exit code 75: Retry-After: soon")),
+        ("echo Retry-After: 30; exit 3", Failed("bad_exit", "exit code 3: Retry-After: 30")),
+    ],
+)
+async def test_exit_codes_that_speak_of_retries(script: str, outcome: Failed) -> None:
+    """With a retry policy 65 ends the job, and 75 is worth another try, after a wait that the last line may name."""
+    assert await sh(script, retry=Retry()).end() == outcome
+    plain = await sh(script).end()
+    assert plain == Failed("bad_exit", outcome.error)
 
 
 @pytest.mark.parametrize(

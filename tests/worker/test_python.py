@@ -69,6 +69,18 @@ async def test_a_coroutine_that_raises_failed(python: Running, handler: str, tex
     assert "app.py" in await python.text()
 
 
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_a_function_says_how_it_failed(python: Running, where: str) -> None:
+    """`titan.Fail` and `titan.Retry` have a reason, and say whether and when the job is tried again."""
+    bad_input = Failed("bad_input", "no such address", retry=False)
+    assert await python.run(f"fails/{where}", "fail") == bad_input
+    assert await python.run(f"fails/{where}", "retry") == Failed("temporary", "busy", retry_after_s=2)
+    assert await python.run(f"fails/{where}", "0") == Failed("temporary", "temporary", retry_after_s=0)
+    invalid = await python.run(f"fails/{where}", "-1")
+    assert isinstance(invalid, Failed)
+    assert (invalid.reason, "a wait is 0 to" in invalid.error) == ("invalid_outcome", True)
+
+
 async def test_a_function_may_choose_its_outcome(python: Running) -> None:
     """What is returned stands, in this process and in one of the pool."""
     assert await python.run("chooses", "ok") == Succeeded()

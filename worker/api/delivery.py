@@ -46,9 +46,22 @@ class DeliveryCalls(HttpSession):
         """Report a success. May be repeated with the same lease."""
         return (await self.ask(calls.succeed(group, job_id, lease).request, JobWrapper)).job
 
-    async def fail(self, group: str, job_id: str, lease: str = "", *, reason: str = "", error: str = "") -> Job:
-        """Report a failure. May be repeated with the same lease."""
-        call = calls.fail(group, job_id, lease, reason=reason, error=error)
+    async def fail(
+        self,
+        group: str,
+        job_id: str,
+        lease: str = "",
+        *,
+        reason: str = "",
+        error: str = "",
+        retry: bool = True,
+        retry_after_s: int | None = None,
+    ) -> Job:
+        """Report a failure. May be repeated with the same lease.
+
+        `retry` False: the job is not tried again. `retry_after_s`: the wait before the next try under a retry policy.
+        """
+        call = calls.fail(group, job_id, lease, reason=reason, error=error, retry=retry, retry_after=retry_after_s)
         return (await self.ask(call.request, JobWrapper)).job
 
     async def finish(self, items: Sequence[Finish]) -> list[Outcome]:

@@ -3,9 +3,9 @@
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 
 def set_fields(struct: Struct) -> dict[str, Any]:
-    """The fields that have a value."""
-    return {name: value for name, value in msgspec.structs.asdict(struct).items() if value is not None}
+    """The fields that have a value, and are set."""
+    return {name: value for name, value in msgspec.structs.asdict(struct).items() if value not in (None, UNSET)}

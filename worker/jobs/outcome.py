@@ -3,10 +3,13 @@
 end of the job                     outcome                            reported as
 exit code 0                        Succeeded                          succeeded
 another exit code                  Failed("bad_exit", ...)            failed
+  65, of a job with a retry policy Failed("bad_exit", retry=False)    failed, and not tried again
+  75, of a job with a retry policy Failed("temporary", ...)           failed, and tried again
 cannot be started                  Failed("not_started", ...)         failed
 died by a signal                   Failed("killed", ...)              failed
 ran longer than its timeout        Failed("timeout", ...)             failed
 the function raised                Failed("exception", ...)           failed
+the function raised titan.Fail     Failed(its reason, ...)            failed, as it says
 the result is no valid outcome     Failed("invalid_outcome", ...)     failed
 the address answered 500           Failed("http_…", ...)              failed
 the address did not answer         Failed("http_error", ...)          failed
@@ -49,6 +52,10 @@ class Failed(Struct, frozen=True):
     reason: str
     error: str
     usage: Usage | None = None
+    retry: bool = True
+    """False: the job is not tried again, whatever its retry policy or max_retries says."""
+    retry_after_s: int | None = None
+    """With a retry policy: how long to wait before the next try, s."""
 
     def __str__(self) -> str:
         return f"failed, {self.reason}: {self.error!r}"

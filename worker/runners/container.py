@@ -19,7 +19,7 @@ from worker.jobs.texts import MAX_ERROR, class_name, clipped, error_text, safe_t
 from worker.runners.aiodocker_private import close_stdin, mark_closed
 from worker.runners.container_config import config_of
 from worker.runners.engine import Engine
-from worker.runners.exit_status import exit_text
+from worker.runners.exit_status import bad_exit
 from worker.table.entries import ContainerEntry
 
 _LAST_OUTPUT_S = 2.0
@@ -88,7 +88,7 @@ class ContainerRunner:
                         raise
                     await self._stop(container, job)
                     return _timed_out(job)
-            return ending((await container.show())["State"], entry, log)
+            return ending((await container.show())["State"], entry, job, log)
         except _ENGINE_ERRORS as error:
             return _engine_failure(error) if has_started else self._not_started(job, error)
         finally:
@@ -119,7 +119,7 @@ class ContainerRunner:
             _log.warning("job %s: its container is not removed: %s", job.id, error)
 
 
-def ending(state: Mapping[str, Any], entry: ContainerEntry, log: Output) -> Outcome:
+def ending(state: Mapping[str, Any], entry: ContainerEntry, job: Job, log: Output) -> Outcome:
     """The outcome for the State of a container that has ended; `log` has its output."""
     code = int(state["ExitCode"])
     if state.get("OOMKilled"):
@@ -129,7 +129,7 @@ def ending(state: Mapping[str, Any], entry: ContainerEntry, log: Output) -> Outc
     if code - _SIGNALLED in _SIGNALS:
         name = signal.Signals(code - _SIGNALLED).name
         return Failed("killed", f"killed by {name}", Usage(signal=name))
-    return Failed("bad_exit", exit_text(code, log), Usage(exit_code=code))
+    return bad_exit(code, log, job, Usage(exit_code=code))
 
 
 @asynccontextmanager

@@ -1,10 +1,13 @@
 """The outcome for the end of a process, and for an error at its start."""
 
 import errno
+import os
 import signal
 
+from broker.models.jobs import Job
 from worker.jobs.outcome import Failed, Succeeded, Usage
 from worker.jobs.output import Output
+from worker.jobs.retry_after import wait_in
 from worker.jobs.texts import clipped
 from worker.runners.child_process import Child
 
@@ -20,13 +23,28 @@ def is_no_room(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in _NO_ROOM
 
 
-def ending(child: Child, cpu_limit_s: int | None = None) -> Succeeded | Failed:
+def bad_exit(code: int, output: Output, job: Job, used: Usage) -> Failed:
+    """The outcome of a command or container that ended with this exit code, which is not 0.
+
+    Two codes mean more for a job with a retry policy of its own. 65 (EX_DATAERR): the payload is wrong, so it is not
+    tried again. 75 (EX_TEMPFAIL): it is worth another try; the reason is `temporary`, and a last line of the output
+    such as `Retry-After: 30` is the wait.
+    """
+    error = exit_text(code, output)
+    if job.retry and code == os.EX_DATAERR:
+        return Failed("bad_exit", error, used, retry=False)
+    if job.retry and code == os.EX_TEMPFAIL:
+        return Failed("temporary", error, used, retry_after_s=wait_in(output.last_line))
+    return Failed("bad_exit", error, used)
+
+
+def ending(child: Child, job: Job, cpu_limit_s: int | None = None) -> Succeeded | Failed:
     """The outcome of a command that has exited, or was killed by a signal."""
     returncode, used = child.returncode, usage(child)
     if returncode == 0:
         return Succeeded(used)
     if returncode > 0:
-        return Failed("bad_exit", exit_text(returncode, child.output), used)
+        return bad_exit(returncode, child.output, job, used)
     why = f": used more than its {cpu_limit_s} s of CPU" if used.signal == "SIGXCPU" and cpu_limit_s else ""
     return Failed("killed", f"killed by {used.signal}{why}", used)
 

@@ -5,8 +5,12 @@ import re
 import traceback
 from asyncio import CancelledError
 from collections.abc import AsyncGenerator, Awaitable, Generator
+from datetime import timedelta
 from typing import Any
 
+import msgspec
+
+from titan.failing import Fail
 from worker.jobs.outcome import MAX_DELAY_S, Dropped, Failed, Outcome, Released, Succeeded, Usage
 from worker.jobs.texts import MAX_ERROR, MAX_REASON, class_name, clipped, encoded, error_text, safe_text
 from worker.runners.async_calls import Interrupted
@@ -37,8 +41,20 @@ def outcome_of(result: object) -> tuple[Outcome, bytes]:
 
 def exception_outcome(error: BaseException) -> Failed:
     """The outcome for an exception of a function."""
+    if isinstance(error, Fail):
+        return _raised(error)
     how = "; nobody cancelled it but the function itself" if isinstance(error, CancelledError) else ""
     return Failed("exception", clipped(error_text(error), MAX_ERROR - len(how)) + how)
+
+
+def _raised(error: Fail) -> Failed:
+    """The outcome for a Fail or Retry."""
+    after: Any = error.after
+    after_s = after.total_seconds() if isinstance(after, timedelta) else after
+    if after_s is not None and (isinstance(after_s, bool) or not _is_number(after_s, int | float, 0, MAX_DELAY_S)):
+        return _invalid(f"it raised Retry(after={clipped(safe_text(after), 100)}): a wait is 0 to {MAX_DELAY_S} s")
+    wait_s = None if after_s is None else math.ceil(after_s)
+    return _failed(Failed(error.reason, safe_text(error), retry=error.retry is not False, retry_after_s=wait_s))
 
 
 def traceback_of(error: BaseException) -> bytes:
@@ -68,7 +84,15 @@ def _failed(outcome: Failed) -> Failed:
         return _invalid(
             f"it returned Failed with the reason {clipped(safe_text(reason), MAX_REASON)}, not a text: {text}"
         )
-    return Failed(clipped(safe_text(reason), MAX_REASON), clipped(text, MAX_ERROR), outcome.usage)
+    texts = {"reason": clipped(safe_text(reason), MAX_REASON), "error": clipped(text, MAX_ERROR)}
+    return msgspec.structs.replace(outcome, **texts, retry=outcome.retry is not False, retry_after_s=_wait_s(outcome))
+
+
+def _wait_s(outcome: Failed) -> int | None:
+    """The wait that the outcome asks for; None for none, and for what is none."""
+    wait: object = outcome.retry_after_s
+    is_wait = isinstance(wait, int | float) and not isinstance(wait, bool) and 0 <= wait <= MAX_DELAY_S
+    return math.ceil(wait) if is_wait and isinstance(wait, int | float) else None
 
 
 def _released(delay_s: object) -> Outcome:

@@ -1,8 +1,6 @@
 """The http runner: the image of a job is an address of the table, which gets the payload in a POST."""
 
 import asyncio
-import time
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -10,8 +8,9 @@ import aiohttp
 from yarl import URL
 
 from broker.models.jobs import Job
-from worker.jobs.outcome import MAX_DELAY_S, Failed, Outcome, Released, Succeeded
+from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
 from worker.jobs.output import Output
+from worker.jobs.retry_after import wait_s
 from worker.jobs.texts import MAX_ERROR, class_name, clipped, safe_text
 from worker.table.entries import HttpEntry
 
@@ -60,7 +59,7 @@ class HttpRunner:
         ) as answer:
             async for piece in answer.content.iter_chunked(_PIECE_BYTES):
                 log.write(piece)
-            return _outcome(answer.status, answer.headers.get("Retry-After", ""))
+            return _outcome(answer.status, wait_s(answer.headers.get("Retry-After", "")), job)
 
 
 def _headers(entry: HttpEntry, job: Job) -> dict[str, str]:
@@ -74,20 +73,11 @@ def _headers(entry: HttpEntry, job: Job) -> dict[str, str]:
     }
 
 
-def _outcome(status: int, retry_after: str) -> Outcome:
+def _outcome(status: int, retry_after_s: int | None, job: Job) -> Outcome:
+    """The outcome of an answer. Under a retry policy of the job a Retry-After is the wait of a failure that counts."""
     if 200 <= status < 300:
         return Succeeded()
-    if status in _LATER and (delay_s := _delay_s(retry_after)) is not None:
-        return Released(delay_s)
-    return Failed(f"http_{status}", f"answered {status}{'; redirects are not followed' if 300 <= status < 400 else ''}")
-
-
-def _delay_s(text: str) -> int | None:
-    """Retry-After, in seconds or as a date, as seconds from now."""
-    if text.isascii() and text.isdigit():
-        return min(int(text[:9]), MAX_DELAY_S)
-    try:
-        at = parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return min(max(0, round(at - time.time())), MAX_DELAY_S)
+    if status in _LATER and retry_after_s is not None and not job.retry:
+        return Released(retry_after_s)
+    error = f"answered {status}{'; redirects are not followed' if 300 <= status < 400 else ''}"
+    return Failed(f"http_{status}", error, retry_after_s=retry_after_s if job.retry else None)

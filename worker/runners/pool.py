@@ -90,7 +90,7 @@ class Pool:
             await pooled.child.stop(self._kill_after_s)
             return _timed_out(request.job)
         except (asyncio.IncompleteReadError, ConnectionError):
-            return await pooled.ending()
+            return await pooled.ending(request.job)
         except msgspec.MsgspecError:
             return Failed("worker_error", "the function wrote into the socket of its process")
         finally:
@@ -149,10 +149,10 @@ class _PooledChild:
         self.child.read_all()
         return reply
 
-    async def ending(self) -> Outcome:
+    async def ending(self, job: Job) -> Outcome:
         """The outcome for the end of the process: never a success, whatever its exit code."""
         await self.child.exited()
-        outcome = ending(self.child)
+        outcome = ending(self.child, job)
         return Failed("bad_exit", "its process ended", outcome.usage) if isinstance(outcome, Succeeded) else outcome
 
     async def close(self) -> None:

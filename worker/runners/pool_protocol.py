@@ -28,6 +28,8 @@ class Reply(Struct, frozen=True):
     reason: str = ""
     error: str = ""
     delay_s: int = 0
+    retry: bool = True
+    retry_after_s: int | None = None
     needs_replacement: bool = False
     """The job changed the state of the process: the next job needs another one."""
 
@@ -50,7 +52,14 @@ def length_of(header: bytes) -> int:
 def reply_of(outcome: Outcome, *, needs_replacement: bool) -> Reply:
     """The reply with this outcome."""
     if isinstance(outcome, Failed):
-        return Reply("failed", outcome.reason, outcome.error, needs_replacement=needs_replacement)
+        return Reply(
+            "failed",
+            outcome.reason,
+            outcome.error,
+            retry=outcome.retry,
+            retry_after_s=outcome.retry_after_s,
+            needs_replacement=needs_replacement,
+        )
     if isinstance(outcome, Released):
         return Reply("released", delay_s=outcome.delay_s, needs_replacement=needs_replacement)
     return Reply("succeeded", needs_replacement=needs_replacement)
@@ -59,5 +68,5 @@ def reply_of(outcome: Outcome, *, needs_replacement: bool) -> Reply:
 def outcome_of(reply: Reply) -> Outcome:
     """The outcome of a reply."""
     if reply.kind == "failed":
-        return Failed(reply.reason, reply.error)
+        return Failed(reply.reason, reply.error, retry=reply.retry, retry_after_s=reply.retry_after_s)
     return Released(reply.delay_s) if reply.kind == "released" else Succeeded()

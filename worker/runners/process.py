@@ -113,7 +113,7 @@ class ProcessRunner:
         if error_pipe and (message := error_pipe.message()):
             return Failed("not_started", clipped(utf8_text(message), MAX_ERROR), usage(child))
         child.read_all()  # the error has the last line
-        return ending(child, entry.limits.cpu_s)
+        return ending(child, job, entry.limits.cpu_s)
 
     async def _close(self, child: Child, job: Job) -> None:
         """Kill the remaining processes, also when this is cancelled meanwhile."""

@@ -1,5 +1,7 @@
 """The verbs of a consumer, for use by hand: `titan job next|start|touch|succeed|fail|release`."""
 
+from typing import Any
+
 import click
 
 from broker.cli.client_options import group_argument, id_argument, option, with_broker
@@ -9,6 +11,7 @@ from broker.cli.output import listing, show_json
 from broker.cli.quantities import Duration, duration_of
 from broker.models.fields import MAX_JOBS, Delay
 from broker.models.jobs import Job, JobWrapper
+from broker.models.retries import RetryAfter
 from worker.client import Client
 
 _COLUMNS = ("id", "group", "image", "expires", "lease")
@@ -95,13 +98,22 @@ async def succeed(client: Client, group: str, job_id: str, lease: str, *, as_jso
 @lease_option
 @option("--reason", default="", help="Kind of failure: timeout, killed, bad_exit, exception or any other word.")
 @option("--error", default="", help="Description of the failure, for people.")
+@option("--no-retry", is_flag=True, help="The job fails for good: it is not tried again.")
+@option(
+    "--retry-after",
+    "retry_after_s",
+    type=duration_of(RetryAfter),
+    help="Wait before the next try, such as 90s or 10m, in place of that of the retry policy.",
+)
 @with_broker
-async def fail(client: Client, group: str, job_id: str, lease: str, reason: str, error: str, *, as_json: bool) -> None:
+async def fail(
+    client: Client, group: str, job_id: str, lease: str, *, no_retry: bool, as_json: bool, **how: Any
+) -> None:
     """Report that a running job failed.
 
-    If the job has a retry left, the new job is created immediately.
+    By its retry policy the job waits for its next try. If it has max_retries left, the new job is created immediately.
     """
-    _show(await client.fail(group, job_id, lease, reason=reason, error=error), as_json=as_json)
+    _show(await client.fail(group, job_id, lease, retry=not no_retry, **how), as_json=as_json)
 
 
 @example("titan job release mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN --delay 10m")

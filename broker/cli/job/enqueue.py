@@ -13,6 +13,7 @@ from broker.cli.job.ndjson import LineCall, read_calls
 from broker.cli.moments import due_at, due_text, wide_option
 from broker.cli.options import example
 from broker.cli.output import Listing, is_terminal, listing, progress
+from broker.cli.policies import RETRY_HELP, RetryPolicy
 from broker.cli.quantities import Moment, duration_of
 from broker.core.errors import Invalid, TitanError
 from broker.core.words import counted
@@ -41,6 +42,7 @@ class _EnqueueCommand(TitanCommand):
     "titan job enqueue mail --image hello --payload 'to: ann'",
     "pg_dump shop | titan job enqueue backup --image store --payload-file - --max-retries 3",
     "titan job enqueue report --image nightly --at 'tomorrow 09:00' --timeout 2h",
+    "titan job enqueue sync --image fetch --retry max=8,delay=5s,cap=15m,except=bad_input+auth_*",
     "titan job enqueue mail --ndjson jobs.ndjson --key import-7 --quiet",
 )
 @click.command(cls=_EnqueueCommand, short_help="Enqueue one job, or many with --ndjson.")
@@ -66,6 +68,7 @@ class _EnqueueCommand(TitanCommand):
     type=duration_of(RetriesDelay),
     help=f"Delay before an automatic retry; the default is {DEFAULT_RETRIES_DELAY_S}s.",
 )
+@option("--retry", type=RetryPolicy(), help=RETRY_HELP)
 @option(
     "--ndjson",
     type=click.File("rb"),

@@ -42,16 +42,18 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of filters. The command gets `filters`: the parameters of the list that were given."""
 
     @functools.wraps(command)
-    def run(*, looks: int | None, not_retried: bool, **arguments: Any) -> Any:
+    def run(*, looks: int | None, not_retried: bool, dead: bool, **arguments: Any) -> Any:
         given = [(name, arguments.pop(name)) for name in _TEXT_FILTERS]
         filters = [(name, value) for name, value in given if value]
         filters += [("retried", 0)] if not_retried else []
+        filters += [("dead", 1)] if dead else []
         filters += [("looks", looks)] if looks is not None else []
         return command(filters=filters, **arguments)
 
     decorated = option("--looks", type=click.IntRange(1, MAX_LOOKS), help="Maximum number of jobs to read for a page.")(
         run
     )
+    decorated = option("--dead", is_flag=True, help="Only jobs that failed and were not retried.")(decorated)
     decorated = option("--not-retried", is_flag=True, help="Without jobs that were retried.")(decorated)
     for name, words in reversed(_TEXT_FILTERS.items()):
         kind = PastMoment() if name.endswith(("_before", "_after")) else click.STRING

@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from broker.cli.moments import due_at, exact, seconds_between, span, when
 from broker.cli.output import page
+from broker.cli.policies import in_words
 from broker.models.jobs import Job
 from broker.models.workers import Receipt
 
@@ -32,6 +33,8 @@ def _shown(job: Job, name: str, *, is_full: bool) -> object:
     value = getattr(job, name)
     if value is UNSET or value == {} or name == "receipts":
         return UNSET
+    if name == "retry":
+        return in_words(value)
     if name == "payload":
         return value if is_full else cut_payload(value)
     if name == "env_vars":
@@ -50,7 +53,11 @@ def _moment(job: Job, name: str) -> str:
 
 def _span(job: Job, name: str) -> str:
     text = exact(getattr(job, name))
-    return f"{text}, until {when(due_at(job))}" if name == "delay" and job.status == "delayed" else text
+    return (
+        f"{text}, until {when(due_at(job))}"
+        if name == "delay" and job.status == "delayed" and not job.attempts
+        else text
+    )
 
 
 def cut_payload(payload: str) -> str:

@@ -112,9 +112,10 @@ def took(job: Job) -> str:
 
 
 def _moment(job: Job) -> str:
-    """When a delayed job is due, or since when another exists."""
-    at = due_at(job) if job.status == "delayed" else job.created_at
+    """When a delayed job is due, or since when another exists. A list does not say when a job is tried again."""
+    is_delayed = job.status == "delayed" and not job.attempts
+    at = due_at(job) if is_delayed else job.created_at
     if is_wide():
         return at
     seconds = -seconds_since(at)
-    return f"in {until(seconds)}" if job.status == "delayed" and seconds > 0 else f"{age(at)} ago"
+    return f"in {until(seconds)}" if is_delayed and seconds > 0 else f"{age(at)} ago"

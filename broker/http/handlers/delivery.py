@@ -60,7 +60,7 @@ async def succeed(call: Call) -> Response:
 
 
 async def fail(call: Call) -> Response:
-    """Mark a running job as failed, and create its automatic retry."""
+    """Mark a running job as failed, and create its automatic retry; or have it wait for its next try."""
     body = await call.failure()
     report = Finish(
         group_name=call.group,
@@ -71,6 +71,8 @@ async def fail(call: Call) -> Response:
         completed_at=_checked(body.completed_at),
         lease=call.lease(body.lease),
         receipt=body.receipt,
+        retry=body.retry,
+        retry_after=body.retry_after,
     )
     return document(wrapped(await call.store.completer.fail(report)))
 

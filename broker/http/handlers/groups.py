@@ -16,6 +16,7 @@ from broker.models.groups import (
     GroupsWrapper,
     GroupWrapper,
 )
+from broker.resp.marks import POLICIES
 from broker.store.groups import TaggedGroup
 
 
@@ -38,7 +39,7 @@ async def create_group(call: Call) -> Response:
     name = settings.name
     call.acted_on = call.acted_on._replace(group=name, detail=_detail(settings))
     call.grant.check(name)
-    _check(settings)
+    await _check(call, settings)
     return json(GroupWrapper(await call.store.groups.configure(name, settings, call.grant.name)), 201)
 
 
@@ -46,7 +47,7 @@ async def configure(call: Call) -> Response:
     """Replace all settings of a group. A setting that is left out gets its default."""
     settings = (await call.body(GroupPut)).group
     call.acted_on = call.acted_on._replace(detail=_detail(settings))
-    _check(settings)
+    await _check(call, settings)
     return json(GroupWrapper(await call.store.groups.configure(call.group, settings, call.grant.name)))
 
 
@@ -54,7 +55,7 @@ async def adjust(call: Call) -> Response:
     """Change some settings of a group. A setting that is left out keeps its value, and null is the default."""
     changes = (await call.body(GroupPatch)).group
     call.acted_on = call.acted_on._replace(detail=_detail(changes))
-    _check(changes)
+    await _check(call, changes)
     return _tagged(await call.store.groups.adjust(call.group, changes, call.grant.name, call.if_match()))
 
 
@@ -69,8 +70,13 @@ async def delete_group(call: Call) -> Response:
     return nothing()
 
 
-def _check(given: GroupSettings | GroupChanges) -> None:
-    """Raise Invalid for a mask in the place of a value: a page showed it, and would store it."""
+async def _check(call: Call, given: GroupSettings | GroupChanges) -> None:
+    """Raise Invalid for a mask in the place of a value: a page showed it, and would store it.
+
+    Raise StoreUnavailable for a retry policy while brokers that know none serve the store.
+    """
+    if given.retry:
+        await call.store.require_layout(POLICIES, "Retry policies")
     masked = [name for name, value in (given.env_vars or {}).items() if value == MASK]
     if masked:
         raise Invalid(f"{masked[0]} is masked, so its value would be lost: reveal it first.", fields="group.env_vars")

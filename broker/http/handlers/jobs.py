@@ -14,12 +14,14 @@ from broker.http.request.decoding import moment
 from broker.http.request.query_params import EnqueueQuery, ListQuery
 from broker.http.responses import Response, document, json, nothing
 from broker.models.fields import LINE, NO_CONTROLS
-from broker.models.jobs import JobsWrapper, JobWrapper, NewJob, NewJobs
+from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, JobsWrapper, JobWrapper, NewJob, NewJobs
+from broker.resp.marks import POLICIES
 from broker.store.admitter import is_plain
 from broker.store.format.job_json import listed
 
 _IMAGE = re.compile(NO_CONTROLS)
 _TIMES = (("delay", "run_at"), ("start_within", "start_before"), ("end_within", "end_before"))
+_NO_DELAYS = {None, DEFAULT_RETRIES_DELAY_S}
 _REPLAYED = (("Idempotency-Replayed", "true"),)
 
 
@@ -30,6 +32,8 @@ async def enqueue(call: Call) -> Response:
     body = await call.body(NewJobs)
     _check_number(body.jobs, call.settings.max_batch)
     _check_images(body.jobs)
+    if _have_policies(body.jobs):
+        await call.store.require_layout(POLICIES, "Retry policies")
     _check_payloads(body.jobs, call.settings.max_payload_bytes)
     _check_times(body.jobs)
     enqueue_ = call.store.enqueuer.enqueue_durably if is_durable else call.store.enqueuer.enqueue
@@ -101,6 +105,19 @@ def _check_times(jobs: Sequence[NewJob]) -> None:
             at = moment(getattr(job, time), f"jobs[{i}].{time}")
             if at is not None and getattr(job, span):
                 raise Invalid(f"A job has {span} or {time}, not both.", fields=f"jobs[{i}].{time}")
+
+
+def _have_policies(jobs: Sequence[NewJob]) -> bool:
+    """Whether a job has a retry policy. Raises Invalid for one that has max_retries as well, if not by default."""
+    has_policy = False
+    for i, job in enumerate(jobs):
+        if not job.retry:
+            continue
+        has_policy = True
+        if job.max_retries or job.retries_delay not in _NO_DELAYS:
+            field = f"jobs[{i}].{'max_retries' if job.max_retries else 'retries_delay'}"
+            raise Invalid(f"{field} must not be given together with retry.", fields=field)
+    return has_policy
 
 
 def _check_payloads(jobs: Sequence[NewJob], limit_bytes: int) -> None:

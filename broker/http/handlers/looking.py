@@ -2,7 +2,7 @@
 
 from msgspec import UNSET
 
-from broker.core.errors import NotFound
+from broker.core.errors import Invalid, NotFound
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
 from broker.http.request.query_params import FailuresQuery, ListQuery
@@ -47,6 +47,8 @@ async def failures(call: Call) -> Response:
 
 async def look(call: Call, query: ListQuery) -> Response:
     """List the jobs of a group that pass the filters of the query."""
+    if query.dead and query.status not in ([], ["failed"]):
+        raise Invalid("dead is about failed jobs: leave status out.", fields="dead")
     filters = Filters(
         created_after=moment(query.created_after, "created_after"),
         created_before=moment(query.created_before, "created_before"),
@@ -57,7 +59,7 @@ async def look(call: Call, query: ListQuery) -> Response:
         reason=query.reason,
         worker=query.worker,
         cause=query.cause or "",
-        is_unretried=query.retried == 0,
+        is_unretried=query.retried == 0 or query.dead == 1,
     )
     found = await call.store.looks.jobs(
         call.group,
@@ -65,7 +67,7 @@ async def look(call: Call, query: ListQuery) -> Response:
         filters,
         looks=query.looks or DEFAULT_LOOKS,
         cursor=query.cursor,
-        statuses=query.status,
+        statuses=["failed"] if query.dead else query.status,
         newest_first=query.order == "desc",
         is_brief=query.brief == 1,
     )

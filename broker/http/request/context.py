@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from aiohttp import web
 from msgspec import Struct
@@ -97,6 +97,11 @@ def _ended(bulk: EndedBulk) -> str:
     return f"end of the dry run of {bulk.action}" if bulk.dry_run else f"end of {bulk.action}"
 
 
+def _given(value: Any, query: query_params.FailQuery, name: str) -> Any:
+    """The value of a field of the body, or else of the query: an empty text is none, but 0 and false are values."""
+    return getattr(query, name, None) if value in (None, "") else value
+
+
 class Call:
     """One request. Raises Invalid for an invalid group name, NotFound for a text that cannot be an id."""
 
@@ -158,7 +163,7 @@ class Call:
         is_form = media_type(self.request) == FORM and not raw.lstrip().startswith(b"{")
         body = form(Failure, raw) if is_form else decode(Failure, raw)
         query = self.query(query_params.FailQuery)
-        return Failure(*(getattr(body, name) or getattr(query, name, None) for name in Failure.__struct_fields__))
+        return Failure(*(_given(getattr(body, name), query, name) for name in Failure.__struct_fields__))
 
     async def read_body(self, types: tuple[str, ...] = (JSON,)) -> bytes:
         """The body as it was sent. Raises what `broker.http.request.body.read_body` raises."""

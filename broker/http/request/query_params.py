@@ -15,6 +15,7 @@ from broker.models.failures import MAX_FAILURE_LOOKS
 from broker.models.fields import MAX_JOBS, CauseId, ErrorText, GroupName, Image, LeaseToken, Reason, Time, Timeout
 from broker.models.jobs import MAX_LOOKS
 from broker.models.overview import Only, Sort
+from broker.models.retries import RetryAfter
 from broker.models.stats import Window
 from broker.models.workers import Word
 
@@ -66,6 +67,9 @@ class ListQuery(Query, frozen=True, kw_only=True):
     ] = ""
     text: Annotated[str, Meta(max_length=256, description="Only jobs with this text in their payload.")] = ""
     retried: Annotated[int, Meta(ge=0, le=1, description="0: without jobs that were retried.")] = 1
+    dead: Annotated[
+        int, Meta(ge=0, le=1, description="1: only jobs that failed and were not retried. Not with status.")
+    ] = 0
     looks: (
         Annotated[
             int,
@@ -229,6 +233,7 @@ class FailQuery(Query, frozen=True, kw_only=True):
     error: ErrorText | None = None
     completed_at: Time | None = None
     lease: LeaseToken | None = None
+    retry_after: RetryAfter | None = None
 
 
 Parameters = TypeVar("Parameters", bound=Query)

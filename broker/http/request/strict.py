@@ -71,6 +71,8 @@ def _twin_of_struct(kind: type[Struct], *, is_forgiving: bool) -> type[Struct]:
 
 
 def _default(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:
+    if field.encode_name != field.name:
+        return (msgspec.field(default=field.default, name=field.encode_name),)
     if field.default is not NODEFAULT:
         return (field.default,)
     return () if field.required else (msgspec.field(default_factory=field.default_factory),)

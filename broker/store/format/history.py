@@ -1,7 +1,7 @@
 """The history of a job, from its row: what is kept of every job, and the lines that rare events add.
 
 Creation, due time, last delivery and end are in the record and the execution. The field `history` has a line for each
-lost lease, release, cancel, retry and promotion (lua/lib/history.lua).
+lost lease, forgiven failure, release, cancel, retry and promotion (lua/lib/history.lua).
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,6 +30,7 @@ class HistoryLine(Struct, frozen=True, kw_only=True):
     from_: Status | None = msgspec.field(default=None, name="from")
     to: Status | None = None
     job: str = ""
+    reason: str = ""
     receipts: int = 0
 
 
@@ -95,7 +96,7 @@ def _of_line(line: HistoryLine, job: Job) -> Iterator[_Step]:
         delivery=line.delivery,
         from_=line.from_,
         to=line.to,
-        reason=job.reason or "" if line.what == "cancelled" else "",
+        reason=job.reason or "" if line.what == "cancelled" else line.reason,
         job=line.job,
     )
     yield _Step(event, line.receipts > 0)
@@ -104,7 +105,8 @@ def _of_line(line: HistoryLine, job: Job) -> Iterator[_Step]:
 def _end(job: Job, lines: Sequence[HistoryLine]) -> Iterator[_Step]:
     """The end of the job, and its retry. A cancel by this version has a line already."""
     kinds = {line.what for line in lines}
-    if job.completed_at and job.status in FINISHED and job.status not in kinds:
+    ends = {line.to for line in lines if line.what == line.to}
+    if job.completed_at and job.status in FINISHED and job.status not in ends:
         event = JobEvent(
             at=job.completed_at,
             what=job.status,  # type: ignore[arg-type]  # the name of each finished status is an event

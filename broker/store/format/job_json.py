@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from broker.core.timestamps import rfc3339
 from broker.models.jobs import Job
+from broker.store.format.policies import policy_json
 from broker.store.format.record import Settings, parts_of, settings_of, split
 from broker.store.format.script_args import NewBatch
 from broker.store.tally import Tally, step_of
@@ -28,6 +29,7 @@ struct_of = msgspec.json.Decoder(Job).decode
 """Decodes the JSON of a job."""
 
 _FINISHED = b'{"id":"%b","group_name":"%b","status":"%b",%b%b%d,"created_at":"%b"%b}'
+_HAVE_RUN = {b"running", b"succeeded", b"failed", b"cancelled"}
 _text = msgspec.json.Encoder().encode
 
 
@@ -56,7 +58,8 @@ def new_jobs(batches: Iterable[NewBatch], created_at: int) -> list[bytes]:
             batch.group.encode(),
             b"delayed" if batch.settings.delay else b"queued",
         )
-        end = b'%b0,"created_at":"%b"%b}' % (_settings_json(batch.settings), at, _deadlines(batch.settings))
+        after = _deadlines(batch.settings) + policy_json(batch.settings)
+        end = b'%b0,"created_at":"%b"%b}' % (_settings_json(batch.settings), at, after)
         jobs += [
             b'{"id":"' + job_id.encode() + begin + spec[1:-1] + end
             for job_id, spec in zip(batch.ids, batch.specs, strict=True)
@@ -79,8 +82,11 @@ def _deadlines(settings: Settings) -> bytes:
     return b"".join(b',"%b":"%b"' % (name.encode(), rfc3339(ms).encode()) for name, ms in times if ms)
 
 
-def _retry_of(settings: Settings) -> bytes:
-    return b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b""
+@lru_cache(maxsize=1024)
+def _retries(settings: Settings) -> bytes:
+    """The job that this one retries, and its retry policy."""
+    retry_of = b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b""
+    return retry_of + policy_json(settings)
 
 
 def dispatched_jobs(
@@ -103,32 +109,50 @@ def dispatched_jobs(
 
 
 def finished(job_id: str, row: Sequence[Any]) -> bytes:
-    """The JSON of a job in the reply of finish.lua."""
-    record, status, execution, reason, error, retry_at, large, *_ = row
+    """The JSON of a job in the reply of finish.lua: it is finished, or waits for its next try.
+
+    A repeated report may find it in any status.
+    """
+    record, status, execution, reason, error, retry_at, large, attempts, *_ = row
     header, spec_body = split(record)
     given, group, created_at = parts_of(header)
     settings = settings_of(given)
-    _, deliveries, started_at, *_, completed_at = execution.split(b" ")
+    deliveries, times, dead_at = _times(status, execution.split(b" "))
     return _FINISHED % (
         job_id.encode(),
         group,
         status,
         large[1:-1] if large else spec_body,
         _settings_json(settings),
-        int(deliveries),
+        deliveries,
         rfc3339(int(created_at)).encode(),
         b"".join(
             [
-                b',"started_at":"%b"' % rfc3339(int(started_at)).encode(),
-                b',"completed_at":"%b"' % rfc3339(int(completed_at)).encode(),
+                times,
                 _deadlines(settings),
                 b',"reason":' + _text(reason.decode()) if reason else b"",
                 b',"error":' + _text(error.decode()) if error else b"",
-                _retry_of(settings),
+                _retries(settings),
                 b',"retry_at":"%b"' % retry_at if retry_at else b"",
+                b',"attempts":%b' % attempts if attempts else b"",
+                b',"dead_at":"%b"' % dead_at if attempts and status == b"failed" else b"",
             ]
         ),
     )
+
+
+def _times(status: bytes, words: list[bytes]) -> tuple[int, bytes, bytes]:
+    """The deliveries in an execution, the times of the job as far as it has any now, and when it ended."""
+    if len(words) == 1:
+        return int(words[0]), b"", b""
+    deliveries = int(words[1])
+    if status not in _HAVE_RUN:
+        return deliveries, b"", b""
+    started = b"" if words[2] == b"-" else b',"started_at":"%b"' % rfc3339(int(words[2])).encode()
+    if status == b"running":
+        return deliveries, started, b""
+    ended_at = rfc3339(int(words[-1])).encode()
+    return deliveries, started + b',"completed_at":"%b"' % ended_at, ended_at
 
 
 def wrapped(job: bytes) -> bytes:
@@ -186,6 +210,6 @@ class _Ends(dict[tuple[bytes, int], bytes]):
             deliveries,
             _TIMES % tuple(rfc3339(ms).encode() for ms in times),
             _deadlines(settings),
-            _retry_of(settings),
+            _retries(settings),
             self._env_vars,
         )

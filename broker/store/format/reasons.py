@@ -165,6 +165,18 @@ def _delayed(facts: Facts) -> Iterator[WhyReason]:
     due = f"{'is' if late_ms < 0 else 'was'} due {distance(due_at, facts.now)}"
     if facts.is_released:
         yield WhyReason(code="released_until", text=f"It was released with a delay, and {due}.", until=_time(due_at))
+    elif job.attempts:
+        text = f"It failed {counted(job.attempts, 'time')}{f', last with {job.reason}' if job.reason else ''}, and "
+        text += f"is tried again {distance(due_at, facts.now)}." if late_ms < 0 else f"{due}."
+        limit = job.retry.max if job.retry else facts.retry_max
+        yield WhyReason(
+            code="retry_delay",
+            text=text,
+            until=_time(due_at),
+            n=job.attempts,
+            limit=UNSET if limit is None else limit,
+            reason=job.reason or "",
+        )
     elif job.retry_of:
         text = f"It retries {job.retry_of}, and {due}."
         yield WhyReason(code="retry_delay", text=text, until=_time(due_at), job=job.retry_of)
@@ -204,6 +216,7 @@ def _finished(facts: Facts) -> Iterator[WhyReason]:
     text = f"It {'was cancelled' if job.status == 'cancelled' else job.status}"
     text += f" {distance(milliseconds(job.completed_at), facts.now)}" if job.completed_at else ""
     text += f", reason {job.reason}" if job.reason else ""
+    text += f", after {counted(job.attempts, 'failure')}" if job.attempts else ""
     text += f"; retried as {job.retry_at}" if job.retry_at else ""
     yield WhyReason(
         code="finished",

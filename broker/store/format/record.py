@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S
+from broker.models.retries import DEFAULT_CAP_S, DEFAULT_DELAY_S, DEFAULT_JITTER
 
 
 class Spec(Struct, frozen=True, omit_defaults=True):
@@ -25,6 +26,8 @@ class Settings(Struct, frozen=True, omit_defaults=True):
 
     `due`, `start_before` and `end_before` are ms since 1970; 0: not given. `due` says when a delay ends that is not a
     whole number of seconds. `hooks`: 1 for a job with a deadline.
+    Without a retry policy retry_max is -1. retry_factor is in thousandths; retry_backoff is 0 for constant, 1 for
+    linear and 2 for exponential; reasons have a comma between them.
     """
 
     delay: int = 0
@@ -37,6 +40,15 @@ class Settings(Struct, frozen=True, omit_defaults=True):
     due: int = 0
     start_before: int = 0
     end_before: int = 0
+    retry_max: int = -1
+    retry_backoff: int = 2
+    retry_factor: int = 2000
+    retry_delay: int = DEFAULT_DELAY_S
+    retry_cap: int = DEFAULT_CAP_S
+    retry_jitter: int = DEFAULT_JITTER
+    retry_max_age: int = 0
+    retry_except: str = ""
+    retry_only: str = ""
 
 
 class Parts(NamedTuple):

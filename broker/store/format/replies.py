@@ -11,13 +11,14 @@ from broker.core.timestamps import rfc3339
 from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Counts, Group, GroupSettings, Retentions
 from broker.models.jobs import Job
 from broker.models.workers import Receipt
+from broker.store.format.policies import policy_in, policy_of, policy_text
 from broker.store.format.record import parts_of, settings_of, spec_of, split
 
 _TEXTS = {"reason", "error", "retry_at"}
 _TIMES = ("started_at", "completed_at", "expires_at")
+_SETTINGS = ("delay", "timeout", "priority", "max_retries", "retries_delay")
 _EXECUTION = ("lease", "deliveries", "started_at")
 _RETENTION = "retention_"
-_SETTINGS = ("delay", "timeout", "priority", "max_retries", "retries_delay")
 _DEADLINES = ("start_before", "end_before")
 _REAPED = 7
 """Words in the reply of reap.lua before those of groups."""
@@ -99,6 +100,10 @@ def job_of(row: Sequence[Any], *, is_dispatched: bool = False, is_shown: bool = 
             setattr(job, name, rfc3339(int(values[name])))
     for name in _TEXTS & values.keys():
         setattr(job, name, values[name])
+    if "attempts" in values:
+        job.attempts = int(values["attempts"])
+        if job.status == "failed" and job.completed_at:
+            job.dead_at = job.completed_at
     if is_dispatched:
         job.lease = values["lease"]
     if "env_vars" in values:
@@ -129,6 +134,8 @@ def _recorded(values: Mapping[str, str]) -> Job:
     for name in _DEADLINES:
         if getattr(settings, name):
             setattr(job, name, rfc3339(getattr(settings, name)))
+    if (policy := policy_of(settings)) is not None:
+        job.retry = policy
     return job
 
 
@@ -203,6 +210,7 @@ def group_of(row: Sequence[Any]) -> Group:
         delivery_limit=int(settings.get("delivery_limit", DEFAULT_DELIVERY_LIMIT)),
         require_lease="require_lease" in settings,
         retention=Retentions(**kept),
+        retry=policy_in(settings["retry"]) or UNSET if "retry" in settings else UNSET,
     )
 
 
@@ -239,6 +247,7 @@ def fields_of(settings: GroupSettings) -> list[str]:
         "paused": "true" if settings.paused else None,
         "delivery_limit": settings.delivery_limit,
         "require_lease": "true" if settings.require_lease else None,
+        "retry": policy_text(settings.retry) if settings.retry else None,
     }
     for status, kept_s in msgspec.structs.asdict(settings.retention or Retentions()).items():
         given[_RETENTION + status] = None if kept_s == getattr(Retentions(), status) else kept_s

@@ -11,7 +11,9 @@ from msgspec import UNSET
 from broker.models.bulk import RetryChanges
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, NewJob
 from broker.models.reports import Finish
+from broker.models.retries import Retry
 from broker.models.workers import Receipt
+from broker.store.format.policies import members_of
 from broker.store.format.record import Settings, Spec, settings_text
 
 Word = str | int | bytes
@@ -43,7 +45,10 @@ Report = tuple[str, str, tuple[Word, ...]]
 
 def new_batches(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str) -> list[NewBatch]:
     """New jobs in order. `image`: that of the group, for jobs without one."""
-    settings = [_settings(job.priority, job.delay, job.timeout, job.max_retries, job.retries_delay) for job in jobs]
+    settings = [
+        _settings(job.priority, job.delay, job.timeout, job.max_retries, job.retries_delay, job.retry or None)
+        for job in jobs
+    ]
     specs = [_encode(Spec(job.image or image, job.payload or "")) for job in jobs]
     if len(jobs) == 1:
         return [NewBatch(group, settings[0], ids, specs)]
@@ -126,11 +131,12 @@ def report_of(item: Finish, completed_at: int | str, new_id: str) -> Report:
     group, status, job_id, lease = item.group_name, item.status, item.id, item.lease or ""
     if status == "succeeded" and completed_at == "" and item.receipt is None:
         return group, status, (job_id, lease)
-    reason, error = item.reason or "", item.error or ""
+    words = (job_id, lease, item.reason or "", item.error or "", completed_at, new_id)
+    if isinstance(item.retry_after, int):
+        return group, status, (*words, receipt_text(item.receipt, status), item.retry_after, "")
     if item.receipt is None:
-        return group, status, (job_id, lease, reason, error, completed_at, new_id)
-    receipt = receipt_text(item.receipt, status)
-    return group, status, (job_id, lease, reason, error, completed_at, new_id, receipt)
+        return group, status, words
+    return group, status, (*words, receipt_text(item.receipt, status))
 
 
 def receipt_text(receipt: Receipt | None, outcome: str) -> bytes:
@@ -152,7 +158,12 @@ def change_words(changes: RetryChanges, image: str) -> tuple[bytes, bytes, bytes
 
 @lru_cache(maxsize=1024)
 def _settings(
-    priority: int | None, delay: int | None, timeout: int | None, max_retries: int | None, retries_delay: int | None
+    priority: int | None,
+    delay: int | None,
+    timeout: int | None,
+    max_retries: int | None,
+    retries_delay: int | None,
+    retry: Retry | None,
 ) -> Settings:
     """The settings that a producer gave, with the defaults. Cached, since most jobs have the same settings."""
     return Settings(
@@ -161,6 +172,7 @@ def _settings(
         priority or 0,
         max_retries or 0,
         DEFAULT_RETRIES_DELAY_S if retries_delay is None else retries_delay,
+        **({} if retry is None else members_of(retry)),
     )
 
 

@@ -11,6 +11,7 @@ from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Retentions
 from broker.models.jobs import Job
 from broker.models.workers import Departed, Worker
 from broker.store.asked import ALL, ANY, Pair
+from broker.store.format.policies import policy_in
 from broker.store.format.replies import job_of, values_of
 
 ASKED_MS = 30_000
@@ -20,7 +21,7 @@ NOTED_MS = 11_000
 MOST_IMAGES = 1000
 """The store keeps no more. When it has as many, an image that is not among them may have been asked for."""
 RATE_MINUTES = 5
-_SETTINGS = ("paused", "paused_at", "paused_by", "note", "max_concurrency", "rate_limit", "delivery_limit")
+_SETTINGS = ("paused", "paused_at", "paused_by", "note", "max_concurrency", "rate_limit", "delivery_limit", "retry")
 _RETENTIONS = tuple(f"retention_{name}" for name in Retentions.__struct_fields__)
 _OUT = 2
 """Where the counts of a minute have the jobs that were taken; the first number is the minute."""
@@ -64,6 +65,12 @@ class Facts(Struct, frozen=True, kw_only=True):
     def delivery_limit(self) -> int:
         """How often a job of the group is delivered at most."""
         return self.number("delivery_limit") or DEFAULT_DELIVERY_LIMIT
+
+    @property
+    def retry_max(self) -> int | None:
+        """How many failures the policy of the group forgives; None without one."""
+        policy = policy_in(self.settings.get("retry", ""))
+        return policy.max if policy else None
 
     @property
     def kept_until(self) -> int | None:

@@ -37,6 +37,7 @@ class Ledger:
         self.spans: dict[str, Span] = {}
         self.deliveries: dict[str, list[Delivery]] = defaultdict(list)
         self.successes: dict[str, dict[str, Span | None]] = defaultdict(dict)
+        self.failures: dict[str, set[str]] = defaultdict(set)
         self.statuses: Counter[int] = Counter()
         self.slowest_503_s = 0.0
         self.stale_sent = self.stale_refused = 0
@@ -74,6 +75,10 @@ class Ledger:
         if status == 200:
             self.successes[delivery.job_id][delivery.lease] = span
 
+    def failed(self, delivery: Delivery) -> None:
+        """A failure is being reported, which the policy of the group forgives; it may never arrive."""
+        self.failures[delivery.job_id].add(delivery.lease)
+
     @property
     def backlog(self) -> int:
         """How many acknowledged jobs were not reported as finished."""
@@ -84,7 +89,9 @@ class Ledger:
         windows = windows or Windows()
         ids: dict[str, list[str]] = defaultdict(list)
         statuses: dict[str, str] = {}
+        attempts: dict[str, int] = {}
         for job in kept:
+            attempts[job["id"]] = job.get("attempts", 0)
             ids[job["payload"]].append(job["id"])
             statuses[job["id"]] = job["status"]
         there = {batch: [f"{batch}.{i}" for i in range(n) if f"{batch}.{i}" in ids] for batch, n in self.sent.items()}
@@ -99,6 +106,9 @@ class Ledger:
             "recovered": sum(bool(there[batch]) for batch in self.sent if batch not in self.acknowledged),
             "batches": len(self.sent),
             **self._redeliveries(),
+            "failures reported": sum(map(len, self.failures.values())),
+            "failures forgiven": sum(attempts.values()),
+            "failures counted twice": sum(n > len(self.failures[job_id]) for job_id, n in attempts.items()),
             "stale reports": self.stale_sent,
             "stale reports refused": self.stale_refused,
             "slowest 503 s": round(self.slowest_503_s, 2),
@@ -113,7 +123,11 @@ class Ledger:
             for job_id in job_ids
             if statuses.get(job_id) in {None, "failed", "cancelled"}
         ]
-        double = [self._span_of(before) for before, after in self._pairs() if after.at < before.ends]
+        double = [
+            self._span_of(before)
+            for before, after in self._pairs()
+            if after.at < before.ends and not self._has_failed(before)
+        ]
         twice = [list(spans.values()) for spans in self.successes.values() if len(spans) > 1]
         is_excused = windows.covering
         return {
@@ -166,8 +180,12 @@ class Ledger:
         return (
             round((after.at - before.ends) / 1000, 3)
             for before, after in self._pairs()
-            if after.number <= before.number + 1
+            if after.number <= before.number + 1 and not self._has_failed(before)
         )
+
+    def _has_failed(self, delivery: Delivery) -> bool:
+        """Whether its consumer reported a failure, after which the job may be handed out before the lease's end."""
+        return delivery.lease in self.failures[delivery.job_id]
 
 
 def _shown(window: Window, lost: list[Span | None], double: list[Span]) -> dict[str, Any]:

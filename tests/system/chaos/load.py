@@ -15,6 +15,8 @@ from tests.system.chaos.outages import Outages
 from tests.system.chaos.windows import Span
 
 LEASE_S = 2
+POLICY = {"max": 100, "backoff": "constant", "delay": 1, "jitter": 50}
+"""Of one group of each partition, whose consumers report failures: each must be forgiven, and once."""
 MAX_BACKLOG = 500
 """Producers wait while so many jobs wait, so that a slow machine can finish them all in the end."""
 WAITING = ("delayed", "queued", "running")
@@ -35,6 +37,7 @@ class Load:
         self._urls = urls
         self._groups = groups
         self._names = [name for names in groups for name in names]
+        self._forgiving = {names[-1] for names in groups}
         self._ledger = ledger
         self._random = random.Random(seed)
         self._producer_count = max(2, len(groups))
@@ -50,7 +53,8 @@ class Load:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20))
         for name in self._names:
-            await self.ask_until_told("PUT", f"/v1/groups/{name}", {"group": {"delivery_limit": 1000}}, group=name)
+            settings = {"delivery_limit": 1000} | ({"retry": POLICY} if name in self._forgiving else {})
+            await self.ask_until_told("PUT", f"/v1/groups/{name}", {"group": settings}, group=name)
         own = [names for names in self._groups if len(self._groups) > 1]
         everything = [self._names if len(self._groups) == 1 else []] * _CONSUMERS
         self._producers = [asyncio.create_task(self._produce(number)) for number in range(self._producer_count)]
@@ -183,9 +187,18 @@ class Load:
             return  # it is forgotten
         if chance < 0.03:
             await asyncio.sleep(LEASE_S + self._random.uniform(0, 2))  # it hangs, and reports too late
+        if chance > 0.9 and delivery.group in self._forgiving:
+            await self._fail(delivery)
+            return
         path = f"/v1/groups/{delivery.group}/jobs/{delivery.job_id}/success"
         answer = await self.ask_until_told("POST", path, {}, delivery.group, Titan_Lease=delivery.lease)
         self._ledger.reported(delivery, answer.status, answer.span)
+
+    async def _fail(self, delivery: Delivery) -> None:
+        """Report a failure until told, so that it is repeated; its job must be done in the end all the same."""
+        self._ledger.failed(delivery)
+        path = f"/v1/groups/{delivery.group}/jobs/{delivery.job_id}/error"
+        await self.ask_until_told("POST", path, {"reason": "chaos"}, delivery.group, Titan_Lease=delivery.lease)
 
 
 async def victim(urls: list[str]) -> None:

@@ -13,6 +13,7 @@ ZERO = (
     "duplicated",
     "torn",
     "unexpected",
+    "failures counted twice",
     "bad exits",
     "findings",
     "crashes",

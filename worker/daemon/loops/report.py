@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 
+from msgspec import UNSET
+
 from broker.core.errors import Invalid, TitanError, TooLarge
 from broker.core.timestamps import milliseconds
 from broker.core.words import counted
@@ -167,7 +169,17 @@ def _item(delivery: Delivery, outcome: Succeeded | Failed, receipt: Receipt | No
     if isinstance(outcome, Succeeded):
         return Finish(group_name=name, id=job_id, lease=lease, status="succeeded", receipt=receipt)
     reason, error = clipped(utf8_text(outcome.reason), MAX_REASON), clipped(utf8_text(outcome.error), MAX_ERROR)
-    return Finish(group_name=name, id=job_id, lease=lease, status="failed", reason=reason, error=error, receipt=receipt)
+    return Finish(
+        group_name=name,
+        id=job_id,
+        lease=lease,
+        status="failed",
+        reason=reason,
+        error=error,
+        receipt=receipt,
+        retry=UNSET if outcome.retry else False,
+        retry_after=UNSET if outcome.retry_after_s is None else outcome.retry_after_s,
+    )
 
 
 def _receipt_of(delivery: Delivery, outcome: Outcome, worker: str) -> Receipt:

@@ -31,6 +31,7 @@ from titan.errors import (
     Unavailable,
     WrongState,
 )
+from titan.failing import Fail, Retry
 from titan.functions import job
 from titan.jobs import Job, NewJob
 
@@ -44,6 +45,7 @@ __all__ = [
     "Conflict",
     "Consumer",
     "Delivery",
+    "Fail",
     "Forbidden",
     "IdempotencyMismatch",
     "Invalid",
@@ -52,6 +54,7 @@ __all__ = [
     "LimitReached",
     "NewJob",
     "NotFound",
+    "Retry",
     "TitanError",
     "TooLarge",
     "Unauthorized",

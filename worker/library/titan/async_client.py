@@ -14,7 +14,7 @@ from titan.errors import NotFound, TitanError
 from titan.jobs import NewJob
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -61,6 +61,7 @@ class AsyncClient(ConfiguredClient):
         priority: int | None = None,
         max_retries: int | None = None,
         retries_delay: Seconds | None = None,
+        retry: Mapping[str, Any] | None = None,
         key: str = "",
         is_durable: bool = False,
     ) -> Job:
@@ -69,7 +70,7 @@ class AsyncClient(ConfiguredClient):
         A payload that is no str is sent as JSON text. `key`: an Idempotency-Key; calls with the same key and the same
         job enqueue one job within 24 h. `is_durable`: wait until the job is on the disk of the store.
         """
-        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay)
+        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay, retry)
         return (await self._do(calls.enqueue(group, [job], key, is_durable=is_durable)))[0]
 
     async def enqueue_many(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from titan import calls
 from titan.attempts import PASSING, backoff_s
 from titan.errors import Conflict, NotFound, TitanError
+from titan.failing import Fail
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -49,6 +50,8 @@ class AsyncDelivery:
     ) -> bool:
         if error is None:
             await self.succeed()
+        elif isinstance(error, Fail):
+            await self._report(calls.fail(*self._held, **calls.failure_of(error)))
         elif isinstance(error, Exception):
             _log.error("job %s of %s failed", self.job.id, self.job.group_name, exc_info=error)
             await self._fail_by(error)
@@ -66,9 +69,16 @@ class AsyncDelivery:
         """Report a success."""
         await self._report(calls.succeed(*self._held))
 
-    async def fail(self, reason: str = "", error: str = "") -> None:
-        """Report a failure: a word for programs, at most 256 characters, and a text for people, at most 4,096."""
-        await self._report(calls.fail(*self._held, **calls.failure(reason, error)))
+    async def fail(
+        self, reason: str = "", error: str = "", *, retry: bool = True, retry_after: Seconds | None = None
+    ) -> None:
+        """Report a failure: a word for programs, at most 256 characters, and a text for people, at most 4,096.
+
+        `retry` False: the job is not tried again. `retry_after`: the wait before the next try under a retry policy.
+        """
+        await self._report(
+            calls.fail(*self._held, **calls.failure(reason, error, retry=retry, retry_after=retry_after))
+        )
 
     async def release(self, delay: Seconds = 0) -> None:
         """Return the job to its queue, after a delay if given. The delivery is not counted."""

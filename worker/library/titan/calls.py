@@ -7,15 +7,17 @@ reads the answers as structs of its own.
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Callable, Generic, NamedTuple, TypeVar, Union
 from urllib.parse import quote, urlencode
 
 from titan.answers import Headers, decode_object, not_titan
 from titan.errors import Invalid, NotFound, TitanError
+from titan.failing import Fail
 from titan.jobs import Job, NewJob, Seconds, whole_seconds
 
 T = TypeVar("T")
@@ -214,15 +216,44 @@ def succeed(group: str, job_id: str, lease: str = "") -> Call[Job]:
     return _report(group, job_id, "success", lease, {})
 
 
-def fail(group: str, job_id: str, lease: str = "", *, reason: str = "", error: str = "") -> Call[Job]:
-    """Report a failure, with a word for programs and a text for people."""
-    fields = {"reason": reason, "error": error}
-    return _report(group, job_id, "error", lease, {name: text for name, text in fields.items() if text})
+def fail(
+    group: str,
+    job_id: str,
+    lease: str = "",
+    *,
+    reason: str = "",
+    error: str = "",
+    retry: bool = True,
+    retry_after: Seconds | None = None,
+) -> Call[Job]:
+    """Report a failure, with a word for programs and a text for people.
+
+    `retry` False: the job is not tried again. `retry_after`: the wait before the next try, if it has a retry policy.
+    """
+    fields: dict[str, object] = {"reason": reason, "error": error}
+    fields = {name: text for name, text in fields.items() if text}
+    if not retry:
+        fields["retry"] = False
+    if retry_after is not None:
+        fields["retry_after"] = whole_seconds(retry_after, "retry_after")
+    return _report(group, job_id, "error", lease, fields)
 
 
-def failure(reason: str, error: str) -> dict[str, str]:
+def failure(reason: str, error: str, *, retry: bool = True, retry_after: Seconds | None = None) -> dict[str, Any]:
     """The arguments of `fail` for any texts: what is too long, or cannot be sent, must not prevent a report."""
-    return {"reason": utf8(reason)[:MAX_REASON], "error": utf8(error)[:MAX_ERROR]}
+    return {
+        "reason": utf8(reason)[:MAX_REASON],
+        "error": utf8(error)[:MAX_ERROR],
+        "retry": retry,
+        "retry_after": retry_after,
+    }
+
+
+def failure_of(error: Fail) -> dict[str, Any]:
+    """The arguments of `fail` for an exception by which a handler says how its job failed."""
+    after = error.after
+    after_s = after if after is None or isinstance(after, timedelta) else max(0, math.ceil(after))
+    return failure(error.reason, str(error), retry=error.retry, retry_after=after_s)
 
 
 def release(group: str, job_id: str, lease: str = "", *, delay: Seconds = 0, receipt: object = None) -> Call[Job]:

@@ -14,7 +14,7 @@ from titan.errors import NotFound, TitanError
 from titan.jobs import NewJob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -68,6 +68,7 @@ class Client(ConfiguredClient):
         priority: int | None = None,
         max_retries: int | None = None,
         retries_delay: Seconds | None = None,
+        retry: Mapping[str, Any] | None = None,
         key: str = "",
         is_durable: bool = False,
     ) -> Job:
@@ -76,7 +77,7 @@ class Client(ConfiguredClient):
         A payload that is no str is sent as JSON text. `key`: an Idempotency-Key; calls with the same key and the same
         job enqueue one job within 24 h. `is_durable`: wait until the job is on the disk of the store.
         """
-        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay)
+        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay, retry)
         return self._do(calls.enqueue(group, [job], key, is_durable=is_durable))[0]
 
     def enqueue_many(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from titan import calls
 from titan.attempts import PASSING, backoff_s
 from titan.errors import Conflict, NotFound, TitanError
+from titan.failing import Fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +34,8 @@ class Delivery:
             send(job.json())
 
     At the end of the block the job has succeeded. An exception in the block fails the job with the reason `exception`
-    and its traceback as the log; it is logged and not raised, so that the next job is taken. KeyboardInterrupt and
+    and its traceback as the log; it is logged and not raised, so that the next job is taken. `Fail` and `Retry` say how
+    the job failed. KeyboardInterrupt and
     SystemExit give the job back to its queue and are raised. `succeed`, `fail` and `release` report it earlier.
     """
 
@@ -54,6 +56,8 @@ class Delivery:
     ) -> bool:
         if error is None:
             self.succeed()
+        elif isinstance(error, Fail):
+            self._report(calls.fail(*self._held, **calls.failure_of(error)))
         elif isinstance(error, Exception):
             _log.error("job %s of %s failed", self.job.id, self.job.group_name, exc_info=error)
             self._fail_by(error)
@@ -71,9 +75,14 @@ class Delivery:
         """Report a success."""
         self._report(calls.succeed(*self._held))
 
-    def fail(self, reason: str = "", error: str = "") -> None:
-        """Report a failure: a word for programs, at most 256 characters, and a text for people, at most 4,096."""
-        self._report(calls.fail(*self._held, **calls.failure(reason, error)))
+    def fail(
+        self, reason: str = "", error: str = "", *, retry: bool = True, retry_after: Seconds | None = None
+    ) -> None:
+        """Report a failure: a word for programs, at most 256 characters, and a text for people, at most 4,096.
+
+        `retry` False: the job is not tried again. `retry_after`: the wait before the next try under a retry policy.
+        """
+        self._report(calls.fail(*self._held, **calls.failure(reason, error, retry=retry, retry_after=retry_after)))
 
     def release(self, delay: Seconds = 0) -> None:
         """Give the job back to its queue, after a delay if given. The delivery is not counted."""

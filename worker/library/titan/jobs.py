@@ -15,7 +15,7 @@ Seconds = Union[int, timedelta]
 FINISHED = ("succeeded", "failed", "cancelled")
 """The statuses of jobs that are finished. A finished job never changes its status."""
 
-_TIMES = ("created_at", "started_at", "completed_at", "expires_at")
+_TIMES = ("created_at", "started_at", "completed_at", "expires_at", "dead_at")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class NewJob:
     """How often a failed job is repeated automatically: 0 to 25. Default: 0."""
     retries_delay: Seconds | None = None
     """Wait before each automatic retry: 0 to 31,536,000 s. Default: 60 s."""
+    retry: Mapping[str, Any] | None = None
+    """When the same job is tried again after a failure, as the API has it: {"max": 8, "delay": 5, "cap": 900}.
+
+    Not together with max_retries.
+    """
 
     def to_json(self) -> dict[str, Any]:
         """The fields that are set, as the API has them."""
@@ -49,6 +54,7 @@ class NewJob:
             "payload": payload_text(self.payload),
             "priority": self.priority,
             "max_retries": self.max_retries,
+            "retry": self.retry,
             **{name: None if value is None else whole_seconds(value, name) for name, value in durations.items()},
         }
         return {name: value for name, value in fields.items() if value is not None}
@@ -85,6 +91,12 @@ class Job:
     """The id of the job that this one retries."""
     retried_by: str = ""
     """The id of the job that retries this one."""
+    retry: Mapping[str, Any] = field(default_factory=dict)
+    """The retry policy of the job, with its defaults; empty without one."""
+    attempts: int = 0
+    """With a retry policy: how often it failed. Not in jobs that `consume` and `next` deliver."""
+    dead_at: datetime | None = None
+    """With a retry policy: when it failed for good."""
     lease: str = field(default="", repr=False)
     """The token of the delivery, for the consumer that holds the job."""
     env_vars: Mapping[str, str] = field(default_factory=dict)

@@ -84,8 +84,25 @@ function fieldsOfJob(name, bounds, workers, copied) {
     ),
     field('Payload', h('textarea', { name: 'payload', rows: 6, spellcheck: 'false', value: copied?.payload ?? '' }), 'Any text; JSON is common.', 'whole'),
     NUMBERS.map(number),
+    policyField(copied?.retry),
     field('How many', h('input', { name: 'count', type: 'number', min: 1, max: 1000, value: 1 }), 'The same job so many times, all or none.'),
   );
+}
+
+/** A retry policy as JSON, in place of a number of retries. */
+export function policyField(retry) {
+  const value = retry ? JSON.stringify(retry) : '';
+  const hint = 'When a failed job is tried again, as the same job: JSON, such as {"max": 8, "delay": 5, "cap": 900}.';
+  return field('Retry policy', h('input', { name: 'retry', value, spellcheck: 'false', autocomplete: 'off', placeholder: 'none' }), hint, 'whole');
+}
+
+/** The JSON in a text; the text itself if it is none, which the broker refuses. @param {string} text */
+export function jsonOf(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 /** The body of a form. @param {FormData} form */
@@ -93,6 +110,7 @@ export function bodyOf(form) {
   const job = {};
   for (const key of ['image', 'payload']) if (form.get(key)) job[key] = String(form.get(key));
   for (const key of NUMBERS) if (form.get(key)) job[key] = Number(form.get(key));
+  if (String(form.get('retry') ?? '').trim()) job.retry = jsonOf(String(form.get('retry')));
   return { jobs: Array.from({ length: Number(form.get('count')) || 1 }, () => job) };
 }
 

@@ -7,6 +7,7 @@ import { counted, exact, line, span } from '../format.js';
 import { ago, button, empty, field, icon, jobPage, link, panel, small, theirs } from '../parts.js';
 import { description, fieldsOf } from '../spec.js';
 import { ACTIONS, askBulk, askDeleteGroup, listHref } from './actions.js';
+import { jsonOf, policyField } from './enqueue.js';
 import { groupHead } from './group_head.js';
 
 export function causes(context) {
@@ -189,6 +190,7 @@ function settingsForm(context, name, spec) {
           span(state.group.retention?.[key]),
         ),
       ),
+      policyField(state.group.retry),
       environment(Object.entries(state.group.env_vars ?? {})),
     ),
     state.error &&
@@ -236,6 +238,8 @@ export function differences(form, group) {
     if (text !== String(group.retention?.[key] ?? '')) kept[key] = text === '' ? null : Number(text);
   }
   if (Object.keys(kept).length) changes.retention = kept;
+  const policy = String(form.get('retry') ?? '').trim();
+  if (policy !== (group.retry ? JSON.stringify(group.retry) : '')) changes.retry = policy === '' ? null : jsonOf(policy);
   const before = group.env_vars ?? {};
   const env = Object.fromEntries(
     String(form.get('env_vars') ?? '')

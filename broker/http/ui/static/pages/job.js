@@ -56,7 +56,7 @@ function view(context, one, why, history) {
   }
   return [
     crumbs(one.group_name),
-    h('div.page-head', h('h1.mono', one.id), badge(one.status), h('span.muted', doing(one)), actions(context, one)),
+    h('div.page-head', h('h1.mono', one.id), badge(one.status), h('span.muted', doing(one, why)), actions(context, one)),
     (why?.verdict || one.error) && h('section.panel', why?.verdict && reasons(why), one.error && theirs(one.error, 'error-text mono')),
     h(
       'div.split',
@@ -66,10 +66,15 @@ function view(context, one, why, history) {
   ];
 }
 
-function doing(one) {
+/** What it does now. When a job that failed is tried again, only `why` says. */
+function doing(one, why) {
   const held = one.expires_at ? `, lease ${span((ms(one.expires_at) - now()) / 1000)}` : '';
   if (one.status === 'running') return `${span((now() - ms(one.started_at ?? one.created_at)) / 1000)}${held}, delivery ${one.deliveries}`;
   if (isOver(one.status) && one.started_at) return `ran ${span((ms(one.completed_at) - ms(one.started_at)) / 1000)}`;
+  if (one.status === 'delayed' && one.attempts) {
+    const next = why?.reasons?.find((reason) => reason.code === 'retry_delay')?.until;
+    return next ? `tried again in ${span((ms(next) - now()) / 1000)}` : 'tried again';
+  }
   if (one.status === 'delayed') return `due in ${span((ms(one.created_at) + one.delay * 1000 - now()) / 1000)}`;
   return one.status === 'queued' ? `since ${span((now() - ms(one.created_at)) / 1000)}` : '';
 }
@@ -100,6 +105,8 @@ function about(one) {
         one.started_at && ['Started', when(one.started_at)],
         one.completed_at && ['Ended', when(one.completed_at)],
         one.reason && ['Reason', h('code.reason', one.reason)],
+        one.attempts && ['Failed', counted(one.attempts, 'time')],
+        one.dead_at && ['Failed for good', when(one.dead_at)],
         one.retry_of && ['Retry of', h('a.mono', { href: jobPage(one.group_name, one.retry_of) }, one.retry_of)],
         one.retry_at && ['Retried by', h('a.mono', { href: jobPage(one.group_name, one.retry_at) }, one.retry_at)],
         one.traceparent
@@ -124,18 +131,30 @@ function settings(one) {
         ['Timeout', span(one.timeout)],
         ['Delay', span(one.delay)],
         ['Priority', one.priority],
-        ['Retries left', `${one.max_retries}, after ${span(one.retries_delay)}`],
+        one.retry ? ['Retries', policy(one.retry)] : ['Retries left', `${one.max_retries}, after ${span(one.retries_delay)}`],
         ['Delivered', counted(one.deliveries, 'time')],
         env.length && ['Environment', env.map((key) => h('code.word', key))],
     ]),
   );
 }
 
+/** A retry policy in words. */
+export function policy(retry) {
+  if (!retry.max) return 'never';
+  const grows = { constant: '', linear: ', then each time as much longer', exponential: `, then each time ${retry.factor} times as long` };
+  const most = retry.backoff === 'constant' ? '' : `, at most ${span(retry.cap)}`;
+  const words = [`up to ${counted(retry.max, 'time')}, after ${span(retry.delay)}${grows[retry.backoff]}${most}${retry.jitter ? ` (±${retry.jitter} %)` : ''}`];
+  if (retry.except) words.push(`not after ${retry.except.join(', ')}`);
+  if (retry.only) words.push(`only after ${retry.only.join(', ')}`);
+  if (retry.max_age) words.push(`not later than ${span(retry.max_age)} after its creation`);
+  return words.join('; ');
+}
+
 const SIGNS = { created: 'queued', due: 'delayed', taken: 'running', lease_lost: 'warn', released: 'queued', promoted: 'queued', retried: 'queued' };
 
 /** The events of a job, from its own fields where the broker keeps no history; a delayed one gets the time when it is due. */
 export function eventsOf(one, history) {
-  const due = one.delay ? { at: new Date(ms(one.created_at) + one.delay * 1000).toISOString(), what: 'due' } : null;
+  const due = one.delay && !one.attempts ? { at: new Date(ms(one.created_at) + one.delay * 1000).toISOString(), what: 'due' } : null;
   if (history?.events) return one.status === 'delayed' && due ? [...history.events, due] : history.events;
   return [
     { at: one.created_at, what: 'created' },

@@ -1,0 +1,74 @@
+-- For finish and reap: retry policies, by which a job that failed is tried again. A policy is JSON without spaces, as in the
+-- settings of a record. So is the default of a group, its field `retry`.
+local RETRY_DELAY_S, RETRY_CAP_S, RETRY_FACTOR, RETRY_JITTER, RETRY_BACKOFF = 10, 3600, 2000, 20, 2
+local LINEAR, EXPONENTIAL, STAR = 1, 2, 42
+local FACTOR, PRIME = 16807, 2147483647
+
+-- The policy of a job with this record: its own or the group's, JSON; nil if it has none.
+local function policy_for(settings, record, default)
+  if settings.retry_max then return settings_json(record) end
+  return not settings.max_retries and default or nil
+end
+
+-- Whether words with a comma between them have the reason. A word that ends with a star stands for all that begin so.
+local function is_listed(words, reason)
+  for word in string.gmatch(words, '[^,]+') do
+    local begin = string.sub(word, 1, -2)
+    if word == reason or byte(word, -1) == STAR and string.sub(reason, 1, #begin) == begin then return true end
+  end
+  return false
+end
+
+local function is_final(policy, reason)
+  local except, only = string.match(policy, '"retry_except":"([^"]*)"'), string.match(policy, '"retry_only":"([^"]*)"')
+  return except and is_listed(except, reason) or only and not is_listed(only, reason)
+end
+
+-- A number from -1 to 1: always the same for this attempt of this job, and evenly spread over jobs and attempts. The last two
+-- rounds part texts that differ in their last letter.
+local function jitter_of(id, attempt)
+  local text, sum = id .. ' ' .. attempt, 1
+  for i = 1, #text do sum = (sum * FACTOR + byte(text, i)) % PRIME end
+  for _ = 1, 2 do sum = sum * FACTOR % PRIME end
+  return 2 * sum / PRIME - 1
+end
+
+-- How long a job waits after this many failures, ms. The cap is applied while the number is small enough to be exact, and the
+-- jitter after the cap: jobs that all wait for the cap must not come back at once.
+local function wait_after(settings, id, attempt)
+  local delay_s, backoff = settings.retry_delay or RETRY_DELAY_S, settings.retry_backoff or RETRY_BACKOFF
+  if backoff == LINEAR then delay_s = delay_s * attempt end
+  if backoff == EXPONENTIAL then delay_s = delay_s * ((settings.retry_factor or RETRY_FACTOR) / 1000) ^ (attempt - 1) end
+  delay_s = math.min(delay_s, settings.retry_cap or RETRY_CAP_S)
+  return math.floor(delay_s * 1000 + delay_s * 10 * (settings.retry_jitter or RETRY_JITTER) * jitter_of(id, attempt))
+end
+
+-- When a job is tried again that fails now for the n-th time, ms; nil if it is not.
+local function next_try(policy, id, attempt, failure, now)
+  local settings = settings_of(policy)
+  if attempt > settings.retry_max or is_final(policy, failure.reason) then return nil end
+  local asked_s, created_at = tonumber(failure.retry_after), tonumber(failure.created_at)
+  local at = now + (asked_s and math.min(asked_s, settings.retry_cap or RETRY_CAP_S) * 1000 or wait_after(settings, id, attempt))
+  local is_late = settings.retry_max_age and at > created_at + settings.retry_max_age * 1000
+    or failure.end_before and at >= failure.end_before
+  return not is_late and at or nil
+end
+
+-- Counts a failure of a running job with a policy. If the policy forgives it, the job waits in `delayed`: returns until when, ms;
+-- else nil. `failure` has reason, is_final, retry_after (s, or '' for the policy's delay), what (for the history), token,
+-- receipts; and the job's created_at, end_before, deliveries and started_at. The caller takes the job out of `running`.
+local function count_failure(p, group, id, policy, failure, now)
+  local key = job_key(p, id)
+  local attempts = call('HINCRBY', key, 'attempts', 1)
+  call('HDEL', key, 'reason', 'error') -- of the failure before
+  if failure.reason ~= '' then call('HSET', key, 'reason', failure.reason) end
+  local at = not failure.is_final and next_try(policy, id, attempts, failure, now)
+  if not at then return nil end
+  local run = { status = 'running', deliveries = failure.deliveries, started_at = failure.started_at }
+  note_move(p, id, now, failure.what, '', run, 'delayed', 'reason', failure.reason, 'receipts', failure.receipts)
+  call('HSET', key, 'reported', failure.token)
+  call('HSET', executions_key(p), id, failure.deliveries)
+  call('ZADD', set_key(p, group, 'delayed'), at, id)
+  set_timer(p, 'delayed', group, at)
+  return at
+end

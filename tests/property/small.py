@@ -336,7 +336,7 @@ WORLDS: dict[str, tuple[GroupSettings, list[NewJob], int | None]] = {
         [NewJob(image="x", timeout=1, priority=2), NewJob(image="x", timeout=2, max_retries=1, retries_delay=1)],
         None,
     ),
-    "a retry policy beside a job without one": (
+    "a retry policy, and a job without one": (
         GroupSettings(delivery_limit=1),
         [NewJob(image="x", timeout=1, retry=Retry(max=1, delay=1, jitter=0)), NewJob(image="x", timeout=1)],
         None,

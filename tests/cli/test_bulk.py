@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from broker.cli import bulk as bulk_cli
+from broker.models.bulk import Bulk
 from tests.cli.live import Titan
+from worker.client import Client
 
 
 def test_bulk_retry(titan: Titan, group: str) -> None:
@@ -171,6 +174,28 @@ def test_bulk_list_show_stop(titan: Titan, group: str) -> None:
     assert f"{bulk_id} stopped: " in stopped.out
     assert titan("bulk", "show", bulk_id, "--json").json["bulk"]["state"] == "stopped"
     assert titan("bulk", "show", "0" * 16).code == 1
+
+
+async def test_bulk_that_is_paused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The progress says once why a bulk is paused, and continues to its end; --detach and `show` say it too."""
+    monkeypatch.setattr(bulk_cli, "_LOOK_S", 0)
+    why = "The group has 2 unfinished jobs, and may have 2."
+    fields = {"action": "retry", "id": "0" * 16, "group": "mail", "created_at": "2026-01-02T10:00:00Z", "looked": 5}
+    paused = Bulk(**fields, state="paused", paused_because=why)
+    answers = iter([paused, paused, Bulk(**fields, state="done", done=5)])
+
+    class Waiting(Client):
+        async def show_bulk(self, _: str) -> Bulk:
+            """The bulk as it is by now."""
+            return next(answers)
+
+    assert (await bulk_cli.followed(Waiting(["http://x"]), Bulk(**fields, state="running"))).done == 5
+    assert capsys.readouterr().err == f"paused: {why} It continues when there is room.\n"
+    bulk_cli._show(paused, as_json=False)
+    bulk_cli._page(paused, as_json=False)
+    shown, page = capsys.readouterr().out.split("\n", 1)
+    assert shown == f"{'0' * 16} paused: 0 retried, {why}"
+    assert why in page
 
 
 @pytest.mark.parametrize(

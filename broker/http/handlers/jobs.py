@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import UNSET
 
 from broker.core.errors import Invalid
@@ -31,9 +32,9 @@ async def enqueue(call: Call) -> Response:
     _check_number(body.jobs, call.settings.max_batch)
     _check_images(body.jobs)
     _check_payloads(body.jobs, call.settings.max_payload_bytes)
-    _check_times(body.jobs)
+    jobs = [job if is_plain(job) else _timed(job, f"jobs[{i}]") for i, job in enumerate(body.jobs)]
     enqueue_ = call.store.enqueuer.enqueue_durably if is_durable else call.store.enqueuer.enqueue
-    enqueued = await enqueue_(call.group, body.jobs, key)
+    enqueued = await enqueue_(call.group, jobs, key)
     return document(listed(enqueued.jobs), 201, _REPLAYED if enqueued.is_replayed else ())
 
 
@@ -93,14 +94,15 @@ def _check_images(jobs: Sequence[NewJob]) -> None:
             raise Invalid(f"{field} must be {LINE['words']}.", fields=field)
 
 
-def _check_times(jobs: Sequence[NewJob]) -> None:
-    for i, job in enumerate(jobs):
-        if is_plain(job):
-            continue
-        for span, time in _TIMES:
-            at = moment(getattr(job, time), f"jobs[{i}].{time}")
-            if at is not None and getattr(job, span):
-                raise Invalid(f"A job has {span} or {time}, not both.", fields=f"jobs[{i}].{time}")
+def _timed(job: NewJob, path: str) -> NewJob:
+    """The job without times that are not given: "" and Go's zero time. Raises Invalid for a time that is given twice."""
+    for span, time in _TIMES:
+        text = getattr(job, time)
+        if moment(text, f"{path}.{time}") is None:
+            job = msgspec.structs.replace(job, **{time: None}) if text is not None else job
+        elif getattr(job, span):
+            raise Invalid(f"{path} has {span} and {time}, which mean the same: send one.", fields=f"{path}.{time}")
+    return job
 
 
 def _check_payloads(jobs: Sequence[NewJob], limit_bytes: int) -> None:

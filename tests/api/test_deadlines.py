@@ -122,7 +122,9 @@ async def test_times_are_shown_in_utc(http: Http, sent: str, shown: str) -> None
 
 async def test_run_at_of_a_delayed_job(http: Http) -> None:
     """A job with run_at is delayed until then; `delay` is what remains, rounded up, and run_at in the past is now."""
-    later, now, past = await http.enqueue({"run_at": _at(90.25)}, {"run_at": _at(0)}, {"run_at": "1970-01-01T00:00:00Z"})
+    later, now, past = await http.enqueue(
+        {"run_at": _at(90.25)}, {"run_at": _at(0)}, {"run_at": "1970-01-01T00:00:00Z"}
+    )
     assert (later["status"], later["delay"]) == ("delayed", 91)
     assert [(job["status"], job["delay"]) for job in (now, past)] == [("queued", 0)] * 2
     assert not [job for job in (later, now, past) if "run_at" in job]
@@ -181,6 +183,40 @@ async def test_late_job_over_http(http: Http, store: Store) -> None:
     [cause] = (await http("GET", "/v1/groups/g/failures")).json["causes"]
     assert (cause["reason"], cause["n"]) == ("expired", 1)
     assert [job["id"] for job in (await http("GET", "/v1/jobs?n=5")).json["jobs"]] == [kept["id"]]
+
+
+async def test_why_names_the_deadlines(http: Http, store: Store) -> None:
+    """Why says by when a job must be taken and end, of a job and of the first one of a group, until it is finished."""
+    [job] = await http.enqueue({"start_within": 130, "end_within": 90_000})
+
+    async def reasons(path: str) -> list[dict[str, Any]]:
+        found = (await http("GET", f"{path}/why")).json["reasons"]
+        return [reason for reason in found if reason["code"] in {"must_start", "must_end"}]
+
+    path = f"{JOBS}/{job['id']}"
+    assert await reasons(path) == [
+        {
+            "code": "must_start",
+            "text": "It must be taken within 2 min 10 s (19:25:24 UTC), or fails with the reason expired.",
+            "until": _at(130),
+        },
+        {
+            "code": "must_end",
+            "text": "It must end within 1 d 1 h (2026-11-24 20:23:14 UTC), or fails with the reason timeout.",
+            "until": _at(90_000),
+        },
+    ]
+    assert [reason["text"][:23] for reason in await reasons("/v1/groups/g")] == ["The next job of g must "] * 2
+    wait(store, 140)
+    [late, _] = await reasons(path)
+    text = "It had to be taken 10 s ago (19:25:24 UTC), and fails with the reason expired as soon as a reaper sees it."
+    assert late["text"] == text
+    wait(store, -140)
+    await http("GET", "/v1/jobs")
+    assert [reason["code"] for reason in await reasons(path)] == ["must_end"]
+    await http("POST", f"{path}/success")
+    assert await reasons(path) == []
+    assert await reasons("/v1/groups/g") == []
 
 
 async def test_touch_of_a_job_that_must_end(http: Http, store: Store) -> None:

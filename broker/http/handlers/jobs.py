@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 
-import msgspec
 from msgspec import UNSET
 
 from broker.core.errors import Invalid
@@ -12,6 +11,7 @@ from broker.http.handlers.looking import look
 from broker.http.log_upload import discard_log
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
+from broker.http.request.job_times import with_times
 from broker.http.request.query_params import EnqueueQuery, ListQuery
 from broker.http.responses import Response, document, json, nothing
 from broker.models.fields import LINE, NO_CONTROLS
@@ -20,7 +20,6 @@ from broker.store.admitter import is_plain
 from broker.store.format.job_json import listed
 
 _IMAGE = re.compile(NO_CONTROLS)
-_TIMES = (("delay", "run_at"), ("start_within", "start_before"), ("end_within", "end_before"))
 _REPLAYED = (("Idempotency-Replayed", "true"),)
 
 
@@ -32,7 +31,7 @@ async def enqueue(call: Call) -> Response:
     _check_number(body.jobs, call.settings.max_batch)
     _check_images(body.jobs)
     _check_payloads(body.jobs, call.settings.max_payload_bytes)
-    jobs = [job if is_plain(job) else _timed(job, f"jobs[{i}]") for i, job in enumerate(body.jobs)]
+    jobs = [job if is_plain(job) else with_times(job, f"jobs[{i}]") for i, job in enumerate(body.jobs)]
     enqueue_ = call.store.enqueuer.enqueue_durably if is_durable else call.store.enqueuer.enqueue
     enqueued = await enqueue_(call.group, jobs, key)
     return document(listed(enqueued.jobs), 201, _REPLAYED if enqueued.is_replayed else ())
@@ -92,17 +91,6 @@ def _check_images(jobs: Sequence[NewJob]) -> None:
             i = next(i for i, job in enumerate(jobs) if job.image == image)
             field = f"jobs[{i}].image"
             raise Invalid(f"{field} must be {LINE['words']}.", fields=field)
-
-
-def _timed(job: NewJob, path: str) -> NewJob:
-    """The job without times that are not given: "" and Go's zero time. Raises Invalid for a time that is given twice."""
-    for span, time in _TIMES:
-        text = getattr(job, time)
-        if moment(text, f"{path}.{time}") is None:
-            job = msgspec.structs.replace(job, **{time: None}) if text is not None else job
-        elif getattr(job, span):
-            raise Invalid(f"{path} has {span} and {time}, which mean the same: send one.", fields=f"{path}.{time}")
-    return job
 
 
 def _check_payloads(jobs: Sequence[NewJob], limit_bytes: int) -> None:

@@ -52,7 +52,7 @@ class BrokerThread:
         assert asyncio.run_coroutine_threadsafe(self._store.counts.flush(), self._loop).result(10)
 
     def reap(self, seconds: float) -> None:
-        """Run the reaper as if so many seconds had passed."""
+        """Run the reaper as if this number of seconds had passed."""
         assert asyncio.run_coroutine_threadsafe(self._reap(seconds), self._loop).result(10) is None
 
     async def _reap(self, seconds: float) -> None:

@@ -164,7 +164,7 @@ async def test_end_within_bounds_leases(store: Store, lease_s: int | None) -> No
 
 
 async def test_end_within_ends_a_lease_at_its_time(store: Store) -> None:
-    """A lease that would be longer ends with the job, to the ms, and the answer of next says so."""
+    """A lease that would be longer ends with the job, to the ms, as in the answer of next."""
     job = await running(store, timeout=600, max_retries=3, end_within=90)
     assert job.expires_at == job.end_before == clock(store, 90)
     await reap_after(store, 89.999)
@@ -255,7 +255,7 @@ async def test_finished_jobs_leave_no_entry(store: Store) -> None:
 
 
 async def test_idempotent_enqueue_answers_as_before(store: Store) -> None:
-    """A repeat of the call is answered with the same times although the clock went on."""
+    """A repeat of the call is answered with the same times although the clock continued."""
     jobs = [new(run_at=clock(store, 90.25), end_within=300), new(start_within=5), NewJob(image="post")]
     first = await store.enqueue(GROUP, jobs, "key")
     wait(store, 50)

@@ -180,6 +180,9 @@ async def test_late_job_over_http(http: Http, store: Store) -> None:
         ("failed", None, "failed"),
     ]
     assert (events[1]["at"], events[2]["reason"]) == (_at(5), "expired")
+    await store.counts.flush()
+    last = (await http("GET", "/v1/groups/g/stats")).json["slots"][-1]
+    assert (last["in"], last["out"], last["failed"]) == (2, 0, 1)
     [cause] = (await http("GET", "/v1/groups/g/failures")).json["causes"]
     assert (cause["reason"], cause["n"]) == ("expired", 1)
     assert [job["id"] for job in (await http("GET", "/v1/jobs?n=5")).json["jobs"]] == [kept["id"]]

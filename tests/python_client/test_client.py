@@ -62,7 +62,7 @@ def test_enqueue_with_times(client: Client, group: str) -> None:
 
 
 def test_enqueue_with_wrong_times(client: Client, group: str) -> None:
-    """What is no time is a TypeError here, and a text that is none an Invalid of the broker."""
+    """What is no time is a TypeError here, and a wrong text an Invalid of the broker."""
     with pytest.raises(TypeError, match="run_at is a datetime or an RFC 3339 text, and not 5"):
         client.enqueue(group, image="send", run_at=5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="start_within is whole seconds"):

@@ -118,6 +118,20 @@ class Moment(click.ParamType[datetime]):
         return moment
 
 
+class FutureMoment(Moment):
+    """A time of a new job, as the API takes it: RFC 3339 in UTC. A time in the past is refused: it is a mistake."""
+
+    def __init__(self) -> None:
+        super().__init__("future")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """RFC 3339. Fails for other texts."""
+        moment = super().convert(value, param, ctx)
+        if moment.timestamp() <= datetime.now(UTC).timestamp() - 1:
+            self.fail(f"{moment:%Y-%m-%d %H:%M:%S %Z} is in the past.", param, ctx)
+        return timestamps.rfc3339(int(moment.timestamp() * 1000))
+
+
 class PastMoment(Moment):
     """A time of a filter, as the API takes it: RFC 3339 in UTC. '' is none."""
 

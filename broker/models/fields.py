@@ -88,8 +88,8 @@ Reason = Annotated[
     str,
     Meta(
         max_length=256,
-        description="Why the job is in this status: timeout, killed, bad_exit, client_request, or another text. The "
-        "bundled worker has not_started, exception, invalid_outcome, http_500, http_error and worker_error.",
+        description="Why the job is in this status: timeout, killed, bad_exit, expired, client_request, or another "
+        "text. The bundled worker has not_started, exception, invalid_outcome, http_500, http_error and worker_error.",
     ),
 ]
 JobId = Annotated[

@@ -13,6 +13,7 @@ What = Literal[
     "due",
     "taken",
     "lease_lost",
+    "late",
     "released",
     "promoted",
     "succeeded",

@@ -36,11 +36,8 @@ MAX_LOOKS = 10_000
 DEFAULT_LOOKS = 1000
 
 
-class NewJob(Struct, frozen=True, kw_only=True):
-    """A job as a producer sends it. It may also be a whole Job: the fields that only a Job has are ignored.
-
-    Fields that neither has are refused.
-    """
+class PlainJob(Struct, frozen=True, kw_only=True):
+    """A new job with the fields that nearly all jobs have alone; it costs the least to enqueue."""
 
     image: NewImage | None = None
     payload: NewPayload | None = None
@@ -49,12 +46,26 @@ class NewJob(Struct, frozen=True, kw_only=True):
     priority: Priority | None = None
     max_retries: MaxRetries | None = None
     retries_delay: RetriesDelay | None = None
+
+
+class NewJob(PlainJob, frozen=True, kw_only=True):
+    """A job as a producer sends it. It may also be a whole Job: the fields that only a Job has are ignored.
+
+    Fields that neither has are refused.
+    """
+
     run_at: RunAt | None = None
     start_within: StartWithin | None = None
     start_before: StartBefore | None = None
     end_within: EndWithin | None = None
     end_before: EndBefore | None = None
     retry: Annotated[Retry, Meta(description=RETRY)] | UnsetType | None = UNSET
+
+
+class PlainJobs(Struct, frozen=True):
+    """The body of enqueue when all of its jobs are plain."""
+
+    jobs: Annotated[list[PlainJob], Meta(min_length=1, max_length=MAX_JOBS)]
 
 
 class NewJobs(Struct, frozen=True):

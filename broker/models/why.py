@@ -27,6 +27,8 @@ WhyCode = Literal[
     "released_until",
     "lease_over",
     "held",
+    "must_start",
+    "must_end",
     "finished",
 ]
 

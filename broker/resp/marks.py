@@ -20,6 +20,8 @@ WRITES: tuple[int, ...] = (1, 2)
 """Layouts in which this version can keep a store, the newest last: an empty store gets that one."""
 POLICIES = 2
 """From this layout on every broker of the store knows retry policies."""
+DEADLINES = 2
+"""The same for deadlines, and for jobs that are queued at a time."""
 
 
 class StoreDiffers(Exception):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from broker.core.timestamps import NOT_GIVEN, milliseconds
-from broker.models.jobs import NewJob
+from broker.models.jobs import NewJob, PlainJob
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.store.format.record import Settings, settings_text
@@ -15,9 +15,14 @@ from broker.store.group_limits import GroupLimits
 from broker.store.staging import are_large, stage
 
 
-def is_plain(job: NewJob) -> bool:
+def are_plain(jobs: Sequence[PlainJob]) -> bool:
+    """Whether enqueue.lua can create them. Jobs of a body that are all plain have a type of their own."""
+    return not isinstance(jobs[0], NewJob) or all(map(is_plain, jobs))
+
+
+def is_plain(job: PlainJob) -> bool:
     """Whether enqueue.lua can create it."""
-    return (
+    return not isinstance(job, NewJob) or (
         job.run_at is None
         and job.start_within is None
         and job.start_before is None
@@ -54,7 +59,7 @@ class Admission(NamedTuple):
         ]
 
 
-def admission(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str) -> Admission:
+def admission(group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str) -> Admission:
     """What `admit` creates. `image`: that of the group, for jobs without one."""
     batches = new_batches(group, [msgspec.structs.replace(job, delay=None) for job in jobs], ids, image)
     return Admission(group, batches, [_times(job) for job in jobs])

@@ -12,12 +12,12 @@ from broker.core.errors import LimitReached
 from broker.core.ids import Ids
 from broker.core.inline_task import start_inline
 from broker.core.settings import BrokerSettings
-from broker.models.jobs import NewJob
+from broker.models.jobs import PlainJob
 from broker.resp import keys
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.resp.write_barrier import WriteBarrier
-from broker.store.admitter import admission, admit, is_plain
+from broker.store.admitter import admission, admit, are_plain
 from broker.store.batcher import Batcher
 from broker.store.clock import Clock
 from broker.store.format.job_json import EncodedJobs, new_jobs
@@ -60,25 +60,25 @@ class Enqueuer:
             name: Batcher(partial(self._send, name)) for name in partitions.names
         }
 
-    async def enqueue(self, group: str, jobs: Sequence[NewJob], key: str = "") -> EncodedJobs:
+    async def enqueue(self, group: str, jobs: Sequence[PlainJob], key: str = "") -> EncodedJobs:
         """Add new jobs to a group, all or none; the jobs as the JSON of the answer. `key`: an Idempotency-Key.
 
         Raises Invalid (no image), IdempotencyMismatch, LimitReached; Invalid, TooLarge for more than a group may have.
         """
         missing = next((i for i, job in enumerate(jobs) if not job.image), None)
-        are_plain = all(map(is_plain, jobs))
+        plain = are_plain(jobs)
         ids = self._ids.take(len(jobs))
-        if missing is None and not key and are_plain:
+        if missing is None and not key and plain:
             batches = new_batches(group, jobs, ids, "")
             return EncodedJobs(new_jobs(batches, await self._batched(group, batches)), is_replayed=False)
         image = "" if missing is None else await self._image(group)
         first: list[Word] = [self._clock.now, "", "", "", "", ""]
         if key:
-            digest = _digest(jobs, are_plain=are_plain)
+            digest = _digest(jobs, is_plain=plain)
             first[1:5] = [f"{group}:{key}", digest, self._idempotency_ttl_ms, f"{','.join(ids)} {image}"]
         if missing is not None and not image:
             first[5] = f"jobs[{missing}].image"
-        create = self._enqueue_alone if are_plain else self._admit
+        create = self._enqueue_alone if plain else self._admit
         try:
             created_at, *noted = await create(group, jobs, ids, image, first)
         except LimitReached:
@@ -89,14 +89,14 @@ class Enqueuer:
             ids = first_ids.split(",")
         else:
             self._tally.enqueued(group, len(jobs))
-        if are_plain:
+        if plain:
             batches = new_batches(group, jobs, ids, image)
         else:
             batches = admission(group, jobs, ids, image).created(int(created_at))
         return EncodedJobs(new_jobs(batches, int(created_at)), is_replayed=bool(noted))
 
     async def _enqueue_alone(
-        self, group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str, first: Sequence[Word]
+        self, group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, first: Sequence[Word]
     ) -> Any:
         n_queued = sum(1 for job in jobs if not job.delay)
         batches = new_batches(group, jobs, ids, image)
@@ -105,7 +105,7 @@ class Enqueuer:
         )
 
     async def _admit(
-        self, group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str, first: Sequence[Word]
+        self, group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, first: Sequence[Word]
     ) -> Any:
         broker = "" if self.on_enqueue is None else self._broker
         admitting = start_inline(
@@ -115,7 +115,7 @@ class Enqueuer:
             self.on_enqueue(group)
         return await admitting
 
-    async def enqueue_durably(self, group: str, jobs: Sequence[NewJob], key: str = "") -> EncodedJobs:
+    async def enqueue_durably(self, group: str, jobs: Sequence[PlainJob], key: str = "") -> EncodedJobs:
         """Enqueue, and return once the jobs are on the store's disk. Raises NotDurable as well.
 
         If the disk was too slow, the jobs are enqueued nevertheless; if the store cannot confirm writes, none is.
@@ -123,7 +123,7 @@ class Enqueuer:
         # A task, since the barrier uses asyncio.timeout, which an inline task cannot.
         return await asyncio.get_running_loop().create_task(self._enqueue_durably(group, jobs, key))
 
-    async def _enqueue_durably(self, group: str, jobs: Sequence[NewJob], key: str) -> EncodedJobs:
+    async def _enqueue_durably(self, group: str, jobs: Sequence[PlainJob], key: str) -> EncodedJobs:
         p = self._partitions.of(group)
         barrier = self._barriers(p)
         due = barrier.due()
@@ -190,7 +190,7 @@ async def run_enqueue(
     return await partitions.run("enqueue", partition, *first, "", *enqueue_words(batches, is_staged=True))
 
 
-def _digest(jobs: Sequence[NewJob], *, are_plain: bool) -> str:
+def _digest(jobs: Sequence[PlainJob], *, is_plain: bool) -> str:
     """The SHA-256 of a body. That of plain jobs is of the fields that they always had: older builds have the same."""
-    fields = [{name: getattr(job, name) for name in _PLAIN} for job in jobs] if are_plain else jobs
+    fields = [{name: getattr(job, name) for name in _PLAIN} for job in jobs] if is_plain else jobs
     return hashlib.sha256(_encode(fields)).hexdigest()

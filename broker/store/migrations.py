@@ -139,6 +139,8 @@ async def _change_nothing(server: Server, partition: str, progress: Progress) ->
 
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(0, 1, "keys and fields were renamed: runs, waiting, awaited and place", _older_brokers, _rename_keys),
-    Migration(1, 2, "the number alone: jobs may have retry policies", _brokers_of_layout_1, _change_nothing),
+    Migration(
+        1, 2, "the number alone: jobs may have retry policies and deadlines", _brokers_of_layout_1, _change_nothing
+    ),
 )
 """In order, one a layout."""

@@ -1,5 +1,7 @@
 """What each button does, pressed in the page and looked up in the API: jobs, bulk actions, groups, workers, forms."""
 
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -47,6 +49,52 @@ async def test_enqueue_by_the_form(tab_of: OpenTab, scene: Scene) -> None:
     jobs = read(f"{scene.url}/v1/groups/forms/jobs")["jobs"]
     assert [(one["image"], one["payload"]) for one in jobs] == [("hello", '{"to": "ann"}')] * 3
     assert job in {one["id"] for one in jobs}
+
+
+async def test_enqueue_with_deadlines(tab_of: OpenTab, scene: Scene) -> None:
+    """Spans and times of the form are those of the job, whose page counts them down; a copy has no deadlines."""
+    tab = await tab_of(scene.url, "ui/groups/times/enqueue", timezone_id="Asia/Tokyo")
+    await tab.page.get_by_label("Image").fill("otp")
+    await tab.page.get_by_label("Start within, s").fill("120")
+    at = (datetime.now(UTC) + timedelta(days=2)).replace(second=0, microsecond=0)
+    await tab.page.get_by_label("Run at").fill(f"{at + timedelta(hours=9):%Y-%m-%dT%H:%M}")
+    await tab.page.get_by_label("End before").fill("2126-01-31T22:00")
+    await press(tab, "As curl")
+    await tab.shows(
+        f'"start_within":120,"run_at":"{at:%Y-%m-%dT%H:%M}:00.000Z","end_before":"2126-01-31T13:00:00.000Z"'
+    )
+    await press(tab, "Enqueue")
+    await tab.page.wait_for_url("**/ui/groups/times/jobs/*")
+    await (
+        tab.page.locator("dl.facts div", has_text="Must start")
+        .get_by_text(re.compile(r"in (2 m|1 m \d+ s)$"))
+        .wait_for()
+    )
+    await tab.page.locator("dl.facts div", has_text="Must end").get_by_text("2126-01-31 22:00").wait_for()
+    await tab.shows("or fails with the reason expired.")
+    job = read(f"{scene.url}/v1/groups/times/jobs/{tab.page.url.rpartition('/')[2]}")["job"]
+    assert (job["status"], job["end_before"]) == ("delayed", "2126-01-31T13:00:00.000Z")
+    await tab.page.get_by_role("link", name="Copy…").click()
+    await tab.shows("A copy, to edit")
+    for label in ("Start within, s", "Start before", "End within, s", "End before"):
+        assert await tab.page.get_by_label(label).input_value() == ""
+    await tab.page.get_by_label("End within, s").fill("60")
+    await tab.page.get_by_label("End before").fill("2126-01-31T22:00")
+    await press(tab, "Enqueue")
+    await tab.page.locator(".problem").get_by_text("end_within and end_before").first.wait_for()
+
+
+async def test_late_job_on_its_page(tab_of: OpenTab, scene: Scene) -> None:
+    """The page follows a job that nobody takes in time: it fails without a reload, and says what its reason means."""
+    late, ended = enqueue(scene.url, {"start_within": 1}, {"end_within": 1}, group="late")
+    tab = await tab_of(scene.url, f"ui/groups/late/jobs/{late}")
+    await tab.page.locator(".page-head .badge", has_text="failed").wait_for()
+    await tab.page.locator("dl.facts div", has_text="Reason").get_by_text("expired nobody took it in time").wait_for()
+    words = tab.page.locator(".timeline li .strong")
+    await words.nth(2).wait_for()
+    assert await words.all_inner_texts() == ["created", "late", "failed"]
+    await tab.go(f"ui/groups/late/jobs/{ended}")
+    await tab.page.locator("dl.facts div", has_text="Reason").get_by_text("timeout it did not end in time").wait_for()
 
 
 async def test_enqueue_what_is_refused(tab_of: OpenTab, scene: Scene) -> None:

@@ -7,6 +7,7 @@ import pty
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -49,6 +50,15 @@ class BrokerThread:
     def flush(self) -> None:
         """Write the counts of the statistics now."""
         assert asyncio.run_coroutine_threadsafe(self._store.counts.flush(), self._loop).result(10)
+
+    def reap(self, seconds: float) -> None:
+        """Run the reaper as if this number of seconds had passed."""
+        assert asyncio.run_coroutine_threadsafe(self._reap(seconds), self._loop).result(10) is None
+
+    async def _reap(self, seconds: float) -> None:
+        self._store.now = str(int((time.time() + seconds) * 1000))
+        await self._store.reap(1000)
+        self._store.now = ""
 
     def stop(self) -> None:
         """Listen no more."""

@@ -163,7 +163,7 @@ def test_enqueue_with_durations(titan: Titan, group: str) -> None:
 
 
 def test_enqueue_at(titan: Titan, group: str) -> None:
-    """--at becomes the delay until then; the answer has the distance, the time and its zone."""
+    """--at is another name of --run-at; the answer has the distance, the time and its zone."""
     at = datetime.now().astimezone() + timedelta(hours=3)
     made = titan("job", "enqueue", group, "--image", "hello", "--at", f"{at:%Y-%m-%dT%H:%M:%S%z}")
     assert " delayed due in 3 h (" in made.out
@@ -186,8 +186,8 @@ def test_enqueue_due_in_two_units(titan: Titan, group: str) -> None:
         (("--delay", "400d"), "it must be 365d or less."),
         (("--timeout", "8d"), "'8d' is out of bounds: it must be 1s or more and 7d or less."),
         (("--retries-delay", "53w"), "'53w' is out of bounds: it must be 365d or less."),
-        (("--at", "2999-01-01"), "2999-01-01 00:00:00"),
-        (("--at", "2999-01-01"), "is more than 365 days away."),
+        (("--start-within", "0s"), "'0s' is out of bounds: it must be 1s or more and 365d or less."),
+        (("--end-within", "366d"), "'366d' is out of bounds: it must be 1s or more and 365d or less."),
     ],
 )
 def test_enqueue_out_of_bounds(titan: Titan, group: str, words: tuple[str, ...], said: str) -> None:

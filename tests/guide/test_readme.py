@@ -14,12 +14,12 @@ OPERATOR = "broker/docs/run-a-broker.md"
 TUTORIAL = "broker/http/ui/tutorial/tutorial.md"
 PAGES = {
     "README.md": 12,
-    "broker/README.md": 20,
+    "broker/README.md": 22,
     "lua/README.md": 9,
     TUTORIAL: 25,
     "broker/docs/start.md": 15,
     "broker/docs/concepts.md": 4,
-    "broker/docs/howto.md": 12,
+    "broker/docs/howto.md": 22,
     "broker/docs/failures.md": 12,
     "broker/docs/run-a-worker.md": 35,
     "broker/docs/upgrade.md": 1,

@@ -89,6 +89,16 @@ async def test_the_lease_is_renewed_by_a_task(aclient: AsyncClient, group: str) 
     assert [(job.status, job.deliveries) for job in ended] == [("succeeded", 1), ("cancelled", 1)]
 
 
+async def test_enqueue_with_times(aclient: AsyncClient, group: str) -> None:
+    """The coroutine takes the same times as the method of Client."""
+    at = datetime(2126, 1, 31, 12, tzinfo=UTC)
+    job = await aclient.enqueue(group, image="send", run_at=at, start_before=at, end_before=at)
+    assert (job.status, job.start_before, job.end_before) == ("delayed", at, at)
+    spans = await aclient.enqueue(group, image="send", start_within=5, end_within=timedelta(minutes=1))
+    assert spans.start_before == spans.created_at + timedelta(seconds=5)
+    assert spans.end_before == spans.created_at + timedelta(minutes=1)
+
+
 async def test_a_cancelled_task_releases_its_jobs(aclient: AsyncClient, group: str) -> None:
     """The job of the block and those that were taken with it are queued again; no task is left."""
     made = await aclient.enqueue_many(group, [NewJob("send")] * 3)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -43,6 +43,35 @@ def test_enqueue_has_all_fields(client: Client, group: str) -> None:
     plain = client.enqueue(group, image="send")
     assert (plain.status, plain.payload, plain.timeout, plain.completed_at) == ("queued", "", 60, None)
     assert abs(plain.created_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_enqueue_with_times(client: Client, group: str) -> None:
+    """Times are datetimes of any zone, or texts; spans are seconds or timedeltas. A job has its deadlines in UTC."""
+    at = datetime(2126, 1, 31, 13, 0, 0, 123456, timezone(timedelta(hours=1)))
+    job = client.enqueue(group, image="send", run_at=at, start_before=at, end_before="2126-01-31T12:00:01.5Z")
+    assert (job.status, job.start_before) == ("delayed", datetime(2126, 1, 31, 12, 0, 0, 123000, UTC))
+    assert job.end_before == datetime(2126, 1, 31, 12, 0, 1, 500000, UTC)
+    assert client.get(group, job.id) == job
+    local = client.enqueue(group, image="send", start_before=datetime(2126, 1, 31, 12))  # noqa: DTZ001 - the case
+    assert local.start_before == datetime(2126, 1, 31, 12).astimezone(UTC)
+    spans = client.enqueue(group, image="send", start_within=120, end_within=timedelta(minutes=5))
+    assert spans.start_before == spans.created_at + timedelta(seconds=120)
+    assert spans.end_before == spans.created_at + timedelta(minutes=5)
+    plain = client.enqueue(group, image="send")
+    assert (plain.start_before, plain.end_before) == (None, None)
+
+
+def test_enqueue_with_wrong_times(client: Client, group: str) -> None:
+    """What is no time is a TypeError here, and a wrong text an Invalid of the broker."""
+    with pytest.raises(TypeError, match="run_at is a datetime or an RFC 3339 text, and not 5"):
+        client.enqueue(group, image="send", run_at=5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="start_within is whole seconds"):
+        client.enqueue(group, image="send", start_within=1.5)  # type: ignore[arg-type]
+    with pytest.raises(Invalid, match=r"jobs\[0\]\.run_at must be an RFC 3339 time"):
+        client.enqueue(group, image="send", run_at="soon")
+    with pytest.raises(Invalid) as raised:
+        client.enqueue_many(group, [NewJob("send", end_within=5, end_before="2126-01-31T12:00:00Z")])
+    assert raised.value.fields == "jobs[0].end_before"
 
 
 @pytest.mark.parametrize("payload", [{"to": "Zoë", "n": [1, 2.5, None]}, ["a"], 5, 0.5, True])

@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
+from broker.core.timestamps import milliseconds
 from broker.models.jobs import Job
 from broker.models.reports import Held
 from worker.jobs.outcome import Outcome
@@ -35,6 +36,10 @@ class Delivery:
         self.ended_at = 0.0
         self.lease_until: float | None = self.started_at + lease_s
         """The known end of the lease, by the monotonic clock; None once the lease is considered lost."""
+        self.end_at = self.started_at + _left_s(job) if job.end_before and job.started_at else None
+        """When the job must have ended, by the monotonic clock; None if it has no such time."""
+        self.is_late = False
+        """Whether it was stopped at that time. The broker fails it then, too."""
         self.log_lock = asyncio.Lock()
         """Locked while its log is being sent."""
         self.log_sent_bytes = 0
@@ -144,3 +149,8 @@ class Deliveries:
     async def wait_until_reported(self) -> None:
         """Wait until every outcome is reported."""
         await self._is_empty.wait()
+
+
+def _left_s(job: Job) -> float:
+    """The time from delivery until the job must have ended, s. Both times are those of the store's clock."""
+    return (milliseconds(str(job.end_before)) - milliseconds(str(job.started_at))) / 1000

@@ -1,9 +1,6 @@
 """`titan job enqueue`: enqueues one job from options, or many from an NDJSON file."""
 
-import math
-import time
-from datetime import datetime
-from typing import Any, BinaryIO, get_args
+from typing import Any, BinaryIO
 
 import click
 
@@ -14,11 +11,11 @@ from broker.cli.moments import due_at, due_text, wide_option
 from broker.cli.options import example
 from broker.cli.output import Listing, is_terminal, listing, progress
 from broker.cli.policies import RETRY_HELP, RetryPolicy
-from broker.cli.quantities import Moment, duration_of
+from broker.cli.quantities import FutureMoment, duration_of
 from broker.core.errors import Invalid, TitanError
 from broker.core.words import counted
-from broker.models.fields import Delay, RetriesDelay, Timeout
-from broker.models.groups import DAY_S
+from broker.http.request.job_times import PAIRS
+from broker.models.fields import Delay, EndWithin, RetriesDelay, StartWithin, Timeout
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Job, NewJob
 from titan.errors import BrokerUnavailable
 from worker.client import Client
@@ -41,7 +38,9 @@ class _EnqueueCommand(TitanCommand):
 @example(
     "titan job enqueue mail --image hello --payload 'to: ann'",
     "pg_dump shop | titan job enqueue backup --image store --payload-file - --max-retries 3",
-    "titan job enqueue report --image nightly --at 'tomorrow 09:00' --timeout 2h",
+    "titan job enqueue report --image nightly --run-at 'tomorrow 09:00' --timeout 2h",
+    "titan job enqueue code --image otp --start-within 2m --end-within 5m",
+    "titan job enqueue mail --image hello --run-at '2027-01-05 08:00' --start-before '2027-01-05 12:00'",
     "titan job enqueue sync --image fetch --retry max=8,delay=5s,cap=15m,except=bad_input+auth_*",
     "titan job enqueue mail --ndjson jobs.ndjson --key import-7 --quiet",
 )
@@ -52,10 +51,24 @@ class _EnqueueCommand(TitanCommand):
 @option("--payload-file", type=click.File("rb"), help="Read the payload from this file; - is stdin.")
 @option("--delay", type=duration_of(Delay), help="Delay before the job is queued, such as 90s, 10m, 2h or 1d.")
 @option(
+    "--run-at",
     "--at",
-    type=Moment("future"),
+    "run_at",
+    type=FutureMoment(),
     help="When the job is queued: 'tomorrow 09:00', 2026-12-01T09:00+01:00. A day without a time is its 00:00.",
 )
+@option(
+    "--start-within",
+    type=duration_of(StartWithin),
+    help="Fail the job, reason expired, if no consumer takes it in this time from now.",
+)
+@option("--start-before", type=FutureMoment(), help="The same as a time.")
+@option(
+    "--end-within",
+    type=duration_of(EndWithin),
+    help="Fail the job, reason timeout, if it is not finished in this time from now. It has no retry after that.",
+)
+@option("--end-before", type=FutureMoment(), help="The same as a time.")
 @option(
     "--timeout",
     type=duration_of(Timeout),
@@ -143,9 +156,11 @@ class _Bulk:
         return f"{place}: {error.message.rstrip('.')}. {done}{again}"
 
 
-def _new_job(payload_file: BinaryIO | None, at: datetime | None, **options: Any) -> NewJob:
-    if at is not None:
-        options["delay"] = _delay_until(at, options["delay"])
+def _new_job(payload_file: BinaryIO | None, **options: Any) -> NewJob:
+    for names in PAIRS:
+        if all(options[name] is not None for name in names):
+            words = " and ".join(f"--{name.replace('_', '-')}" for name in reversed(names))
+            raise click.UsageError(f"{words} do not go together.")
     if payload_file is None:
         return from_options(NewJob, options)
     if options["payload"] is not None:
@@ -164,20 +179,6 @@ def _size_bytes(file: BinaryIO, defaults: NewJob) -> int | None:
     size_bytes = sum(call.size_bytes for call in read_calls(file, defaults))
     file.seek(start)
     return size_bytes
-
-
-def _delay_until(at: datetime, delay_s: int | None) -> int:
-    """The seconds from now until a time, rounded up. Raises UsageError for a time in the past, and one too far away."""
-    if delay_s is not None:
-        raise click.UsageError("--at and --delay do not go together.")
-    seconds = math.ceil(at.timestamp() - time.time())
-    if seconds < 0:
-        raise click.BadParameter(f"{at:%Y-%m-%d %H:%M:%S %Z} is in the past.", param_hint="--at")
-    most_s = get_args(Delay)[1].le
-    if seconds > most_s:
-        days = most_s // DAY_S
-        raise click.BadParameter(f"{at:%Y-%m-%d %H:%M:%S %Z} is more than {days} days away.", param_hint="--at")
-    return seconds
 
 
 def _row(job: Job) -> tuple[object, ...]:

@@ -65,6 +65,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "titan job list --status failed",
     "titan job list mail --status failed --status cancelled --newest",
     "titan job list mail --status failed --text ann@example.com --not-retried",
+    "titan job list code --status failed --reason expired",
     "titan job list mail --all --json | jq -r '.jobs[].id'",
     "titan job list --watch",
 )
@@ -87,7 +88,7 @@ async def list_(client: Client, group: str | None, *, watch: bool, as_json: bool
 
     With filters such as --image or --text the broker reads a limited number of jobs (--looks) for each page.
     On a terminal, columns that do not fit are left out; --wide shows all of them. WHEN is the time since the job was
-    created, or until a delayed job is due.
+    created, or until a delayed job is due. DEADLINE is by when a job must start or end, if it must.
     """
     wanted = _Wanted(client, group, **options)
     if watch:

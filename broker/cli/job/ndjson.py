@@ -12,6 +12,7 @@ from msgspec.structs import asdict, replace
 
 from broker.core.errors import Invalid, TitanError
 from broker.http.request.decoding import decode
+from broker.http.request.job_times import PAIRS, with_times
 from broker.models.fields import MAX_JOBS
 from broker.models.jobs import NewJob
 
@@ -83,13 +84,14 @@ def _lines(file: BinaryIO, defaults: NewJob) -> Iterator[NdjsonLine]:
 
 def _job(text: bytes, number: int) -> NewJob:
     try:
-        return decode(NewJob, text)
+        return with_times(decode(NewJob, text))
     except Invalid as error:
         raise Invalid(error.message, fields=": ".join(filter(None, (f"line {number}", error.fields)))) from None
 
 
 def _filled(job: NewJob, defaults: NewJob) -> NewJob:
-    missing = {
-        name: value for name, value in asdict(defaults).items() if value is not None and getattr(job, name) is None
-    }
+    """The job with the defaults of what it does not have. A span and a time for the same are one field here."""
+    has = {name for name, value in asdict(job).items() if value is not None}
+    has |= {name for pair in PAIRS if has.intersection(pair) for name in pair}
+    missing = {name: value for name, value in asdict(defaults).items() if value is not None and name not in has}
     return replace(job, **missing) if missing else job

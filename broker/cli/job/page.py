@@ -39,7 +39,7 @@ def _shown(job: Job, name: str, *, is_full: bool) -> object:
         return value if is_full else cut_payload(value)
     if name == "env_vars":
         return "\n".join(f"{variable}={text}" for variable, text in value.items())
-    if name.endswith("_at") and name != "retry_at":
+    if name.endswith(("_at", "_before")) and name != "retry_at":
         return _moment(job, name)
     return _span(job, name) if name in {"delay", "timeout", "retries_delay"} else value
 

@@ -9,6 +9,7 @@ from broker.cli.moments import age, compact, due_at, is_wide, seconds_between, s
 from broker.cli.table import STATUS_STYLES, Column
 from broker.core.errors import TitanError
 from broker.core.states import FINISHED
+from broker.core.timestamps import milliseconds
 from broker.models.fields import MAX_JOBS
 from broker.models.jobs import Job
 from worker.client import Client
@@ -20,6 +21,7 @@ COLUMNS = (
     Column("image", drop=3, can_cut=True),
     Column("attempt", drop=5),
     Column("when", drop=2),
+    Column("deadline", drop=3),
     Column("took", drop=4),
     Column("worker", drop=7, can_cut=True),
     Column("reason", drop=1, can_cut=True),
@@ -93,7 +95,8 @@ def cells(row: ListedJob) -> tuple[object, ...]:
     """The cells of a row, for COLUMNS."""
     job = row.job
     first = (job.id, job.group_name, job.status, job.image, row.attempt)
-    return (*first, _moment(job), took(job), row.worker, job.reason or "", job.payload or "")
+    times = (_moment(job), deadline(job), took(job))
+    return (*first, *times, row.worker, job.reason or "", job.payload or "")
 
 
 def cells_of_group(row: ListedJob) -> tuple[object, ...]:
@@ -109,6 +112,17 @@ def took(job: Job) -> str:
     if job.completed_at:
         return compact(max(0.0, seconds_between(job.started_at, job.completed_at)))
     return compact(int(seconds_since(job.started_at)))
+
+
+def deadline(job: Job) -> str:
+    """The next deadline of a job that is not finished: `start in 2min` or `end in 5min`; '' for one without."""
+    has_started = job.status == "running" or job.deliveries > 0
+    times = {"start": "" if has_started else job.start_before, "end": job.end_before}
+    given = [(milliseconds(at), verb, at) for verb, at in times.items() if at]
+    if job.status in FINISHED or not given:
+        return ""
+    _, verb, at = min(given)
+    return f"{verb} {at}" if is_wide() else f"{verb} in {until(max(0.0, -seconds_since(at)))}"
 
 
 def _moment(job: Job) -> str:

@@ -11,16 +11,16 @@ from broker.http.handlers.looking import look
 from broker.http.log_upload import discard_log
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
+from broker.http.request.job_times import with_times
 from broker.http.request.query_params import EnqueueQuery, ListQuery
 from broker.http.responses import Response, document, json, nothing
 from broker.models.fields import LINE, NO_CONTROLS
-from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, JobsWrapper, JobWrapper, NewJob, NewJobs
-from broker.resp.marks import POLICIES
-from broker.store.admitter import is_plain
+from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, JobsWrapper, JobWrapper, NewJob, NewJobs, PlainJob
+from broker.resp.marks import DEADLINES, POLICIES
+from broker.store.admitter import are_plain
 from broker.store.format.job_json import listed
 
 _IMAGE = re.compile(NO_CONTROLS)
-_TIMES = (("delay", "run_at"), ("start_within", "start_before"), ("end_within", "end_before"))
 _NO_DELAYS = {None, DEFAULT_RETRIES_DELAY_S}
 _REPLAYED = (("Idempotency-Replayed", "true"),)
 
@@ -29,15 +29,19 @@ async def enqueue(call: Call) -> Response:
     """Enqueue new jobs in a group, all or none."""
     is_durable = call.query(EnqueueQuery).durable
     key = call.idempotency_key()
-    body = await call.body(NewJobs)
-    _check_number(body.jobs, call.settings.max_batch)
-    _check_images(body.jobs)
-    if _have_policies(body.jobs):
-        await call.store.require_layout(POLICIES, "Retry policies")
-    _check_payloads(body.jobs, call.settings.max_payload_bytes)
-    _check_times(body.jobs)
+    body = await call.new_jobs()
+    jobs: Sequence[PlainJob] = body.jobs
+    _check_number(jobs, call.settings.max_batch)
+    _check_images(jobs)
+    _check_payloads(jobs, call.settings.max_payload_bytes)
+    if isinstance(body, NewJobs):
+        jobs = [with_times(job, f"jobs[{i}]") for i, job in enumerate(body.jobs)]
+        if _have_policies(body.jobs):
+            await call.store.require_layout(POLICIES, "Retry policies")
+        if not are_plain(jobs):
+            await call.store.require_layout(DEADLINES, "Deadlines and run_at")
     enqueue_ = call.store.enqueuer.enqueue_durably if is_durable else call.store.enqueuer.enqueue
-    enqueued = await enqueue_(call.group, body.jobs, key)
+    enqueued = await enqueue_(call.group, jobs, key)
     return document(listed(enqueued.jobs), 201, _REPLAYED if enqueued.is_replayed else ())
 
 
@@ -84,20 +88,18 @@ async def promote(call: Call) -> Response:
     return json(JobWrapper(await call.store.jobs.promote(call.group, call.job_id, call.grant.name)))
 
 
-def _check_number(jobs: Sequence[NewJob], limit: int) -> None:
+def _check_number(jobs: Sequence[PlainJob], limit: int) -> None:
     if len(jobs) > limit:
         raise Invalid(f"One call may have {counted(limit, 'job')} at most.", fields="jobs")
 
 
-def _check_images(jobs: Sequence[NewJob]) -> None:
+def _check_images(jobs: Sequence[PlainJob]) -> None:
     for image in {job.image for job in jobs}:
         if image and _IMAGE.fullmatch(image) is None:
             i = next(i for i, job in enumerate(jobs) if job.image == image)
             field = f"jobs[{i}].image"
             raise Invalid(f"{field} must be {LINE['words']}.", fields=field)
 
-
-def _check_times(jobs: Sequence[NewJob]) -> None:
     for i, job in enumerate(jobs):
         if is_plain(job):
             continue
@@ -120,7 +122,7 @@ def _have_policies(jobs: Sequence[NewJob]) -> bool:
     return has_policy
 
 
-def _check_payloads(jobs: Sequence[NewJob], limit_bytes: int) -> None:
+def _check_payloads(jobs: Sequence[PlainJob], limit_bytes: int) -> None:
     for i, job in enumerate(jobs):
         payload = job.payload or ""
         if len(payload) * 4 > limit_bytes and len(payload.encode()) > limit_bytes:

@@ -20,7 +20,7 @@ from broker.http.long_poll import LongPolls
 from broker.http.request import query_params
 from broker.http.request.body import FORM, JSON, WEIGHT, Request, Streamed, media_type, read_body
 from broker.http.request.bulk_items import Bulk, Item, Items, read_items
-from broker.http.request.decoding import decode, form
+from broker.http.request.decoding import decode, decode_plain, form
 from broker.http.request.path_params import bulk_id, group_name, job_id, worker_name
 from broker.http.server.admission import AdmissionControl, InProgress
 from broker.http.server.fast_request import FastRequest
@@ -29,6 +29,7 @@ from broker.http.ui.masking import Masking
 from broker.logs.follower import Followers
 from broker.models.bulk import Bulk as EndedBulk
 from broker.models.doctor import Source
+from broker.models.jobs import NewJobs, PlainJobs
 from broker.models.reports import Failure
 from broker.reaper.bulk_runner import BulkRunner
 from broker.store.audit import Act
@@ -149,6 +150,11 @@ class Call:
     async def body(self, kind: type[Body]) -> Body:
         """The JSON body. A missing body counts as {}."""
         return decode(kind, await self.read_body())
+
+    async def new_jobs(self) -> PlainJobs | NewJobs:
+        """The JSON body of enqueue, with the lesser type where that has all fields of its jobs."""
+        raw = await self.read_body()
+        return decode_plain(PlainJobs, raw) or decode(NewJobs, raw)
 
     async def items(self, bulk: type[Bulk[Item]], kind: type[Item]) -> Items[Item]:
         """The items of a bulk body."""

@@ -39,6 +39,14 @@ def decode(kind: type[Model], body: bytes) -> Model:
         raise _refusal(kind, error) from None
 
 
+def decode_plain(kind: type[Model], body: bytes) -> Model | None:
+    """A JSON body as a struct that has all of its fields; None for any other body."""
+    try:
+        return cast("Model", _decoder(kind, strict).decode(body))  # type: ignore[arg-type]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def convert(kind: type[Model], values: dict[str, Any]) -> Model:
     """Values of a query or a form as a struct. Their types stay as they are: a text is not converted to a number."""
     try:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import chain, groupby
+from itertools import chain, groupby, repeat
 from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
 from broker.models.bulk import RetryChanges
-from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, NewJob
+from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, NewJob, PlainJob
 from broker.models.reports import Finish
 from broker.models.retries import Retry
 from broker.models.workers import Receipt
@@ -43,11 +43,13 @@ Report = tuple[str, str, tuple[Word, ...]]
 """The report of a consumer: group, status, and the words of finish.lua for the job, its id first."""
 
 
-def new_batches(group: str, jobs: Sequence[NewJob], ids: Sequence[str], image: str) -> list[NewBatch]:
+def new_batches(group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str) -> list[NewBatch]:
     """New jobs in order. `image`: that of the group, for jobs without one."""
+    have_policies = isinstance(jobs[0], NewJob)
+    policies = [getattr(job, "retry", None) or None for job in jobs] if have_policies else repeat(None)
     settings = [
-        _settings(job.priority, job.delay, job.timeout, job.max_retries, job.retries_delay, job.retry or None)
-        for job in jobs
+        _settings(job.priority, job.delay, job.timeout, job.max_retries, job.retries_delay, policy)
+        for job, policy in zip(jobs, policies, strict=False)
     ]
     specs = [_encode(Spec(job.image or image, job.payload or "")) for job in jobs]
     if len(jobs) == 1:

@@ -61,11 +61,15 @@ class TouchLoop:
         touch_at = time.monotonic() + self._every_s
         while True:
             ends = [
-                delivery.lease_until for delivery in self._deliveries.unreported if delivery.lease_until is not None
+                at
+                for delivery in self._deliveries.unreported
+                for at in (delivery.lease_until, delivery.end_at)
+                if at is not None and not delivery.is_late
             ]
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(_CHECK_S, max(0.0, min([touch_at, *ends]) - time.monotonic()))):
                     await self._is_due.wait()
+            self.stop_late()
             self.drop_expired()
             self.kill_overdue()
             if self._is_due.is_set() or time.monotonic() >= touch_at:
@@ -100,6 +104,14 @@ class TouchLoop:
             return self._backoff.failed(error)
         self._backoff.succeeded()
         return self._every_s
+
+    def stop_late(self) -> None:
+        """Stop jobs that had to end by now. No lease goes past that time: the broker fails the job then."""
+        now = time.monotonic()
+        for delivery in self._deliveries.unreported:
+            if delivery.end_at is not None and now >= delivery.end_at and not delivery.is_late:
+                delivery.is_late = True
+                self._job_loop.call_soon_threadsafe(self._stop_late, delivery)
 
     def drop_expired(self) -> None:
         """Stop jobs whose leases have ended by the clock of this machine: another worker may run them now."""
@@ -146,9 +158,16 @@ class TouchLoop:
         if delivery.forced_outcome is not None and delivery.task is not None and not delivery.task.done():
             delivery.stop(delivery.forced_outcome)
 
+    def _stop_late(self, delivery: Delivery) -> None:
+        if delivery.task is not None and not delivery.task.done():
+            _log.info("job %s: stopped, it had to end before %s", delivery.job.id, delivery.job.end_before)
+            delivery.stop(Failed("timeout", f"did not end before {delivery.job.end_before}"))
+
     def _drop(self, delivery: Delivery, why: str) -> None:
         if delivery.task is None or delivery.task.done():
             return  # it has ended: its report decides
+        if delivery.is_late:
+            return  # it is being stopped
         _log.warning("job %s: killed, it is no longer held: %.4096r", delivery.job.id, why)
         delivery.stop(Dropped())
         self._on_event(Event("dropped", delivery.job))

@@ -118,8 +118,12 @@ class FinishLoop:
             self._on_event(Event("reported", delivery.job, outcome))
             self._uploads.put(delivery)
             return
-        _log.warning("job %s: the broker refused its outcome: %.4096r", delivery.job.id, problem.message)
-        self._on_event(Event("refused", delivery.job, outcome))
+        if delivery.is_late:  # the broker failed it first, for the same reason
+            _log.info("job %s: the broker has failed it already: %.4096r", delivery.job.id, problem.message)
+            self._on_event(Event("dropped", delivery.job, outcome))
+        else:
+            _log.warning("job %s: the broker refused its outcome: %.4096r", delivery.job.id, problem.message)
+            self._on_event(Event("refused", delivery.job, outcome))
         self._uploads.put_if_last_delivery(delivery)
 
     async def _release(self, delivery: Delivery, outcome: Released) -> None:

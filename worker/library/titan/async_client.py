@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from titan.jobs import Job, Seconds
+    from titan.jobs import Job, Seconds, Time
 
 T = TypeVar("T")
 
@@ -61,6 +61,11 @@ class AsyncClient(ConfiguredClient):
         priority: int | None = None,
         max_retries: int | None = None,
         retries_delay: Seconds | None = None,
+        run_at: Time | None = None,
+        start_within: Seconds | None = None,
+        start_before: Time | None = None,
+        end_within: Seconds | None = None,
+        end_before: Time | None = None,
         retry: Mapping[str, Any] | None = None,
         key: str = "",
         is_durable: bool = False,
@@ -70,7 +75,8 @@ class AsyncClient(ConfiguredClient):
         A payload that is no str is sent as JSON text. `key`: an Idempotency-Key; calls with the same key and the same
         job enqueue one job within 24 h. `is_durable`: wait until the job is on the disk of the store.
         """
-        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay, retry)
+        times = (run_at, start_within, start_before, end_within, end_before)
+        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay, *times, retry)
         return (await self._do(calls.enqueue(group, [job], key, is_durable=is_durable)))[0]
 
     async def enqueue_many(

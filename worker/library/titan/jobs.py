@@ -6,16 +6,19 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, Union
 
 Seconds = Union[int, timedelta]
 """A duration: whole seconds, or a timedelta, which is rounded up to whole seconds."""
 
+Time = Union[datetime, str]
+"""A time: a datetime, which is in the zone of this machine if it has none, or an RFC 3339 text."""
+
 FINISHED = ("succeeded", "failed", "cancelled")
 """The statuses of jobs that are finished. A finished job never changes its status."""
 
-_TIMES = ("created_at", "started_at", "completed_at", "expires_at", "dead_at")
+_TIMES = ("created_at", "started_at", "completed_at", "expires_at", "start_before", "end_before", "dead_at")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,16 @@ class NewJob:
     """How often a failed job is repeated automatically: 0 to 25. Default: 0."""
     retries_delay: Seconds | None = None
     """Wait before each automatic retry: 0 to 31,536,000 s. Default: 60 s."""
+    run_at: Time | None = None
+    """When the job is queued, in place of `delay`; a time in the past is now."""
+    start_within: Seconds | None = None
+    """The job fails with the reason `expired` if no consumer takes it in this time: 1 to 31,536,000 s."""
+    start_before: Time | None = None
+    """The same as a time."""
+    end_within: Seconds | None = None
+    """The job fails with the reason `timeout` if it, with its automatic retries, is not finished in this time."""
+    end_before: Time | None = None
+    """The same as a time."""
     retry: Mapping[str, Any] | None = None
     """When the same job is tried again after a failure, as the API has it: {"max": 8, "delay": 5, "cap": 900}.
 
@@ -48,15 +61,19 @@ class NewJob:
 
     def to_json(self) -> dict[str, Any]:
         """The fields that are set, as the API has them."""
-        durations = {"delay": self.delay, "timeout": self.timeout, "retries_delay": self.retries_delay}
-        fields = {
+        fields: dict[str, Any] = {
             "image": self.image,
             "payload": payload_text(self.payload),
             "priority": self.priority,
             "max_retries": self.max_retries,
             "retry": self.retry,
-            **{name: None if value is None else whole_seconds(value, name) for name, value in durations.items()},
         }
+        for name in ("delay", "timeout", "retries_delay", "start_within", "end_within"):
+            duration = getattr(self, name)
+            fields[name] = None if duration is None else whole_seconds(duration, name)
+        for name in ("run_at", "start_before", "end_before"):
+            time = getattr(self, name)
+            fields[name] = None if time is None else time_text(time, name)
         return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -83,8 +100,12 @@ class Job:
     completed_at: datetime | None = None
     expires_at: datetime | None = None
     """When the lease ends, while the job runs."""
+    start_before: datetime | None = None
+    """When a consumer must have taken it, if it must."""
+    end_before: datetime | None = None
+    """When it must have finished, if it must."""
     reason: str = ""
-    """Why the job is in this status, for programs: timeout, killed, bad_exit, client_request, or another word."""
+    """Why the job is in this status, for programs: timeout, killed, bad_exit, expired, client_request, or another."""
     error: str = ""
     """What went wrong, for people."""
     retry_of: str = ""
@@ -145,6 +166,15 @@ def whole_seconds(duration: Seconds, name: str = "delay") -> int:
     if not isinstance(duration, int):
         raise TypeError(f"{name} is whole seconds or a timedelta, and not {duration!r}.")
     return duration
+
+
+def time_text(time: Time, name: str) -> str:
+    """A time as the API takes it: RFC 3339. Raises TypeError with the name for what is no time."""
+    if isinstance(time, datetime):
+        return time.astimezone(timezone.utc).isoformat(timespec="microseconds")
+    if not isinstance(time, str):
+        raise TypeError(f"{name} is a datetime or an RFC 3339 text, and not {time!r}.")
+    return time
 
 
 def _moment(text: str) -> datetime:

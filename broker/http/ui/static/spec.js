@@ -25,7 +25,7 @@ export function fieldsOf(spec, ...names) {
 
 /** "The most jobs that run at once. 1 to 1000000." */
 export function description(schema) {
-  return [schema.description, range(schema)].filter(Boolean).join(' ');
+  return [schema.description?.replaceAll('`', ''), range(schema)].filter(Boolean).join(' ');
 }
 
 export function range({ minimum, maximum, maxLength, minLength, minItems, maxItems }) {

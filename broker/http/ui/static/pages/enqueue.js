@@ -8,8 +8,18 @@ import { code, field, groupPage, jobPage, panel } from '../parts.js';
 import { description, fieldsOf } from '../spec.js';
 import { groupHead } from './group_head.js';
 
-const NUMBERS = ['delay', 'priority', 'timeout', 'max_retries', 'retries_delay'];
-const LABELS = { delay: 'Delay, s', priority: 'Priority', timeout: 'Timeout, s', max_retries: 'Retries', retries_delay: 'Before a retry, s' };
+const LABELS = {
+  delay: 'Delay, s',
+  priority: 'Priority',
+  timeout: 'Timeout, s',
+  max_retries: 'Retries',
+  retries_delay: 'Before a retry, s',
+  start_within: 'Start within, s',
+  end_within: 'End within, s',
+};
+const NUMBERS = Object.keys(LABELS);
+/** Times in the zone of the browser: the label, and the number that means the same. */
+const TIMES = { run_at: ['Run at', 'delay'], start_before: ['Start before', 'start_within'], end_before: ['End before', 'end_within'] };
 
 export function enqueue(context) {
   const [name] = context.args;
@@ -60,7 +70,7 @@ function fieldsOfJob(name, bounds, workers, copied) {
   const number = (key) =>
     field(
       LABELS[key],
-      h('input', { name: key, type: 'number', min: bounds[key]?.minimum, max: bounds[key]?.maximum, value: copied?.[key] ?? '', placeholder: 'default' }),
+      h('input', { name: key, type: 'number', min: bounds[key]?.minimum, max: bounds[key]?.maximum, value: copied?.[key] ?? '', placeholder: key.endsWith('within') ? 'none' : 'default' }),
       description(bounds[key] ?? {}),
     );
   return h(
@@ -85,6 +95,9 @@ function fieldsOfJob(name, bounds, workers, copied) {
     field('Payload', h('textarea', { name: 'payload', rows: 6, spellcheck: 'false', value: copied?.payload ?? '' }), 'Any text; JSON is common.', 'whole'),
     NUMBERS.map(number),
     policyField(copied?.retry),
+    Object.entries(TIMES).map(([key, [label, other]]) =>
+      field(label, h('input', { name: key, type: 'datetime-local' }), `In local time, in place of ${LABELS[other].replace(', s', '')}.`),
+    ),
     field('How many', h('input', { name: 'count', type: 'number', min: 1, max: 1000, value: 1 }), 'The same job so many times, all or none.'),
   );
 }
@@ -111,6 +124,7 @@ export function bodyOf(form) {
   for (const key of ['image', 'payload']) if (form.get(key)) job[key] = String(form.get(key));
   for (const key of NUMBERS) if (form.get(key)) job[key] = Number(form.get(key));
   if (String(form.get('retry') ?? '').trim()) job.retry = jsonOf(String(form.get('retry')));
+  for (const key of Object.keys(TIMES)) if (form.get(key)) job[key] = new Date(String(form.get(key))).toISOString();
   return { jobs: Array.from({ length: Number(form.get('count')) || 1 }, () => job) };
 }
 

@@ -65,7 +65,7 @@ function causeRow(context, name, cause, main) {
 /** The sign of a reason: what is wrong, what only takes its time, or how the job ended. */
 function signOf({ code, status }) {
   if (code === 'finished') return status || 'ok';
-  if (/delay|until/.test(code)) return 'delayed';
+  if (/delay|until|must_/.test(code)) return 'delayed';
   return /held|next_up|nothing_queued/.test(code) ? 'ok' : 'warn';
 }
 

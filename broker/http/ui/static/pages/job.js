@@ -104,7 +104,8 @@ function about(one) {
         ['Created', when(one.created_at)],
         one.started_at && ['Started', when(one.started_at)],
         one.completed_at && ['Ended', when(one.completed_at)],
-        one.reason && ['Reason', h('code.reason', one.reason)],
+        ...deadlines(one),
+        one.reason && ['Reason', [h('code.reason', one.reason), h('span.muted', meaning(one))]],
         one.attempts && ['Failed', counted(one.attempts, 'time')],
         one.dead_at && ['Failed for good', when(one.dead_at)],
         one.retry_of && ['Retry of', h('a.mono', { href: jobPage(one.group_name, one.retry_of) }, one.retry_of)],
@@ -121,6 +122,19 @@ function about(one) {
           : null,
     ]),
   );
+}
+
+/** By when it must start and end, and how much of that time remains. */
+function deadlines(one) {
+  const row = (name, at, ends) => at && [name, [when(at), h('span.muted', ends ? '' : ms(at) > now() ? ` in ${span((ms(at) - now()) / 1000)}` : ' passed')]];
+  const ended = isOver(one.status);
+  return [row('Must start', one.start_before, ended || one.deliveries), row('Must end', one.end_before, ended)];
+}
+
+/** What a reason means that is about a deadline. */
+function meaning(one) {
+  if (one.reason === 'expired') return ' nobody took it in time';
+  return one.reason === 'timeout' && one.end_before && ms(one.completed_at) >= ms(one.end_before) ? ' it did not end in time' : '';
 }
 
 function settings(one) {
@@ -150,7 +164,7 @@ export function policy(retry) {
   return words.join('; ');
 }
 
-const SIGNS = { created: 'queued', due: 'delayed', taken: 'running', lease_lost: 'warn', released: 'queued', promoted: 'queued', retried: 'queued' };
+const SIGNS = { created: 'queued', due: 'delayed', taken: 'running', lease_lost: 'warn', late: 'warn', released: 'queued', promoted: 'queued', retried: 'queued' };
 
 /** The events of a job, from its own fields where the broker keeps no history; a delayed one gets the time when it is due. */
 export function eventsOf(one, history) {

@@ -100,14 +100,6 @@ def _check_images(jobs: Sequence[PlainJob]) -> None:
             field = f"jobs[{i}].image"
             raise Invalid(f"{field} must be {LINE['words']}.", fields=field)
 
-    for i, job in enumerate(jobs):
-        if is_plain(job):
-            continue
-        for span, time in _TIMES:
-            at = moment(getattr(job, time), f"jobs[{i}].{time}")
-            if at is not None and getattr(job, span):
-                raise Invalid(f"A job has {span} or {time}, not both.", fields=f"jobs[{i}].{time}")
-
 
 def _have_policies(jobs: Sequence[NewJob]) -> bool:
     """Whether a job has a retry policy. Raises Invalid for one that has max_retries as well, if not by default."""

@@ -10,7 +10,10 @@ from tests.stores import Store
 
 
 async def fill(url: str) -> str:
-    """Put jobs in every status into the group mail, one into the paused group slow; the delayed one has a deadline; the id of a running job."""
+    """Put jobs in every status into the group mail, one into the paused group slow; the id of a running job.
+
+    The delayed job has a deadline.
+    """
     redis = connect(url, 5, 4)
     try:
         store = Store(redis, BrokerSettings())

@@ -10,7 +10,7 @@
 --           lost leases: for each group that had some: group requeued failed retried
 -- refuses -
 -- flags   allow-oom
--- with    record job requeue promotion completion rate_limit history retry_policy lost_leases
+-- with    record job lease requeue promotion completion rate_limit history retry_policy lost_leases
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, counts = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0 }
 local left, n_retries, lost = limit, 0, {}

@@ -88,7 +88,9 @@ def _words(asked: Admission, *, is_staged: bool) -> Iterator[Word]:
             yield from (job_id, "" if is_staged else spec, batch.settings.priority, settings, *next(times))
 
 
-def _times(job: NewJob) -> Times:
+def _times(job: PlainJob) -> Times:
+    if not isinstance(job, NewJob):
+        return Times(_time(job.delay or None, None), "", "")
     return Times(
         _time(job.delay or None, job.run_at),
         _time(job.start_within, job.start_before),

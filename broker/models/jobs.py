@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from broker.core.states import Status
 from broker.models.fields import (
@@ -76,6 +76,13 @@ class Job(Struct, kw_only=True):
     env_vars: Annotated[dict[str, str], Meta(description="The group's, for the consumer.")] | UnsetType = UNSET
     receipts: (
         Annotated[list[Receipt], Meta(description="Those of the last five deliveries; not in lists.")] | UnsetType
+    ) = UNSET
+    result: (
+        Annotated[
+            Raw,
+            Meta(description="What the job made, any JSON. In lists only with `fields=result`."),
+        ]
+        | UnsetType
     ) = UNSET
     lease: Annotated[str, Meta(description="The fencing token, in replies to next and start.")] | UnsetType = UNSET
 

@@ -2,10 +2,18 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from broker.models.fields import MAX_JOBS, Delay, ErrorText, LeaseToken, Reason, Time
 from broker.models.workers import Receipt
+
+Result = Annotated[
+    Raw,
+    Meta(
+        description="What the job made, any JSON; null is ignored. At most 16 KiB unless the broker has another "
+        "--max-result-bytes. It is kept with the job."
+    ),
+]
 
 
 class Start(Struct, frozen=True):
@@ -27,6 +35,7 @@ class Success(Struct, frozen=True):
     completed_at: Time | None = None
     lease: LeaseToken | None = None
     receipt: Receipt | None = None
+    result: Result | UnsetType = UNSET
 
 
 class Failure(Struct, frozen=True):
@@ -58,6 +67,7 @@ class Finish(Struct, frozen=True, kw_only=True):
     completed_at: Time | None = None
     lease: LeaseToken | None = None
     receipt: Receipt | None = None
+    result: Result | UnsetType = UNSET
 
 
 class Finishes(Struct, frozen=True):

@@ -124,11 +124,13 @@ class Jobs:
         cursor: str = "",
         statuses: Sequence[Status] = (),
         newest_first: bool = False,
+        has_results: bool = False,
     ) -> tuple[list[Job], str]:
         """A page of a group's jobs by creation, or of some statuses; and the cursor, '' at the end.
 
         Statuses follow each other in the given order, each in the order of its set. It reads n jobs at most: a page
-        with both filters may have fewer than n, and so may a page of large jobs or of a slow store.
+        with both filters may have fewer than n, and so may a page of large jobs or of a slow store. `has_results`: each
+        job has its result.
         """
         after: str | int = "" if created_after is None else created_after
         order = "desc" if newest_first else "asc"
@@ -138,11 +140,12 @@ class Jobs:
         left, size_bytes, end, is_full = n, 0, time.monotonic() + ROUND_S, False
         while i < len(sets):
             # the page is full: one job of the next set shows whether a cursor is needed
-            arguments = (group, sets[i], 1 if is_full else min(left, PIECE), after, order, *position(begin))
+            most = 1 if is_full else min(left, PIECE)
+            arguments = (group, sets[i], most, after, order, *position(begin), "result" if has_results else "")
             score, last, looked, piece_bytes, *rows = await self._run("list", group, *arguments)
             if is_full and looked:
                 return jobs, cursor_in(sets, i, "")
-            jobs += [job_of(row) for row in rows]
+            jobs += [job_of(row, has_result=has_results) for row in rows]
             begin = cursor_of(score, last)
             left, size_bytes = left - looked, size_bytes + piece_bytes
             is_full = left <= 0 or size_bytes >= ANSWER_BYTES or time.monotonic() > end

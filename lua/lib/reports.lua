@@ -49,12 +49,13 @@ end
 
 -- Writes what a report says to P:job:<id>, and creates the automatic retry. Returns the end of the execution, and whether there
 -- is a retry. `record` includes the spec; it is nil if the job is gone.
-local function apply_report(p, now, group, id, record, status, reason, error_text, completed_at, new_id, receipt)
+local function apply_report(p, now, group, id, record, status, reason, error_text, completed_at, new_id, receipt, _, result)
   local key, fields = job_key(p, id), {}
   local function set(field, value) fields[#fields + 1] = field; fields[#fields + 1] = value end
   if reason ~= '' then set('reason', reason) end
   if error_text ~= '' then set('error', error_text) end
-  if receipt then set('receipts', receipts_with(call('HGET', key, 'receipts'), receipt)) end
+  if (receipt or '') ~= '' then set('receipts', receipts_with(call('HGET', key, 'receipts'), receipt)) end
+  if result then set('result', result) end
   local _, created_at = parse_record(record or '')
   if created_at then call_many('HSET', key, fields) end
   local settings = record and settings_of(record) or {}

@@ -4,7 +4,8 @@
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] with_jobs  'job' to have the jobs in the reply, or ''
 -- ARGV[3] reports    in parts, of one group and one new status: group, status, number of jobs, words for each job; then for
---                    each job: id lease, or id lease reason error completed_at new_id, or these and receipt; '' if not given.
+--                    each job: id lease, or id lease reason error completed_at new_id, or these and receipt, or these and
+--                    retry_after result; '' if not given. result: JSON, of a job that succeeded.
 --                    completed_at: ms, stored for display if plausible. new_id: id for the automatic retry; '' for no retry
 --
 -- moves   running -> succeeded, running -> failed

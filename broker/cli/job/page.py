@@ -24,7 +24,9 @@ def job_page(job: Job, *, is_full: bool = False) -> str:
 
 def job_json(job: Job) -> dict[str, Any]:
     """A job as JSON has it: the API's fields, and `retried_by` with the id of its retry."""
-    fields: dict[str, Any] = msgspec.to_builtins(job)
+    fields: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(job, result=UNSET))
+    if job.result is not UNSET:
+        fields["result"] = msgspec.json.decode(job.result)
     return fields | ({"retried_by": job.retry_at} if job.retry_at else {})
 
 
@@ -32,6 +34,9 @@ def _shown(job: Job, name: str, *, is_full: bool) -> object:
     value = getattr(job, name)
     if value is UNSET or value == {} or name == "receipts":
         return UNSET
+    if name == "result":
+        text = bytes(value).decode()
+        return text if is_full else cut_payload(text)
     if name == "payload":
         return value if is_full else cut_payload(value)
     if name == "env_vars":

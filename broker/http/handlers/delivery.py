@@ -2,12 +2,15 @@
 
 from functools import partial
 
+from msgspec import UNSET
+
 from broker.core.errors import TitanError
 from broker.core.timestamps import rfc3339
 from broker.http.long_poll import PAUSE_S
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
 from broker.http.request.query_params import NextQuery
+from broker.http.request.results import checked_result
 from broker.http.responses import Response, delivered, document, json, nothing
 from broker.models.jobs import JobWrapper
 from broker.models.reports import Finish, Held, Release, Start, Success, Touch
@@ -55,6 +58,7 @@ async def succeed(call: Call) -> Response:
         completed_at=_checked(body.completed_at),
         lease=call.lease(body.lease),
         receipt=body.receipt,
+        result=body.result if body.result is UNSET else checked_result(body.result, call.settings.max_result_bytes),
     )
     return document(wrapped(await call.store.completer.succeed(report)))
 

@@ -38,6 +38,8 @@ async def list_jobs(call: Call) -> Response:
     """List a group's jobs."""
     query = call.query(ListQuery)
     if query.is_look:
+        if query.fields is not None:
+            raise Invalid("fields=result goes with the filters status and created_after only.", fields="fields")
         return await look(call, query)
     jobs, cursor = await call.store.jobs.list(
         call.group,
@@ -46,6 +48,7 @@ async def list_jobs(call: Call) -> Response:
         cursor=query.cursor,
         statuses=query.status,
         newest_first=query.order == "desc",
+        has_results=query.fields == "result",
     )
     return json(JobsWrapper(jobs, cursor or UNSET))
 

@@ -147,7 +147,7 @@ class Call:
 
     async def items(self, bulk: type[Bulk[Item]], kind: type[Item]) -> Items[Item]:
         """The items of a bulk body."""
-        return read_items(bulk, kind, await self.read_body(), self.grant)
+        return read_items(bulk, kind, await self.read_body(), self.grant, self.settings.max_result_bytes)
 
     async def failure(self) -> Failure:
         """The body of fail: JSON, a form, the query, or nothing. A field of the body has priority over the query.

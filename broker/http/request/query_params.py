@@ -49,6 +49,13 @@ class ListQuery(Query, frozen=True, kw_only=True):
         ),
     ] = []
     order: Annotated[Literal["asc", "desc"], Meta(description="Oldest first, or newest first.")] = "asc"
+    fields: (
+        Annotated[
+            Literal["result"],
+            Meta(description="result: each job has its result. Not with filters other than status and created_after."),
+        ]
+        | None
+    ) = None
 
     created_before: Annotated[Time, Meta(description="Only jobs created before this time, RFC 3339.")] | None = None
     image: Annotated[Image, Meta(description="Only jobs of this image.")] = ""
@@ -78,7 +85,12 @@ class ListQuery(Query, frozen=True, kw_only=True):
     def is_look(self) -> bool:
         """Whether jobs must be read to know which ones are wanted, or how much of them."""
         return self != ListQuery(
-            created_after=self.created_after, n=self.n, cursor=self.cursor, status=self.status, order=self.order
+            created_after=self.created_after,
+            n=self.n,
+            cursor=self.cursor,
+            status=self.status,
+            order=self.order,
+            fields=self.fields,
         )
 
 

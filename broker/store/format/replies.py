@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from broker.core.states import FINISHED, STATUSES
 from broker.core.timestamps import rfc3339
@@ -86,8 +86,11 @@ _receipt = msgspec.json.Decoder(Receipt).decode
 _env_vars = msgspec.json.Decoder(dict[str, str]).decode
 
 
-def job_of(row: Sequence[Any], *, is_dispatched: bool = False, is_shown: bool = False) -> Job:
-    """A row as a job; its lease token only if it was dispatched, its receipts only if it is shown."""
+def job_of(row: Sequence[Any], *, is_dispatched: bool = False, is_shown: bool = False, has_result: bool = False) -> Job:
+    """A row as a job; its lease token only if it was dispatched, its receipts and its result only if it is shown.
+
+    `has_result`: with its result, in a list of results.
+    """
     values = _with_execution(_pairs(row))
     job = _recorded(values)
     if "deliveries" in values:
@@ -101,6 +104,8 @@ def job_of(row: Sequence[Any], *, is_dispatched: bool = False, is_shown: bool = 
         job.lease = values["lease"]
     if "env_vars" in values:
         job.env_vars = _env_vars(values["env_vars"])
+    if (is_shown or has_result) and "result" in values:
+        job.result = Raw(values["result"])
     if is_shown:
         job.receipts = _receipts(values)
     return job

@@ -6,6 +6,7 @@ from itertools import chain, groupby
 from typing import NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, NewJob
 from broker.models.reports import Finish
@@ -115,9 +116,12 @@ def touch_words(items: Iterable[tuple[str, str, str]]) -> tuple[Words, list[int]
 def report_of(item: Finish, completed_at: int | str, new_id: str) -> Report:
     """The report in an item of finish. It has the fewest words that say everything: most reports have no fields."""
     group, status, job_id, lease = item.group_name, item.status, item.id, item.lease or ""
-    if status == "succeeded" and completed_at == "" and item.receipt is None:
+    if status == "succeeded" and completed_at == "" and item.receipt is None and item.result is UNSET:
         return group, status, (job_id, lease)
     reason, error = item.reason or "", item.error or ""
+    if item.result is not UNSET:
+        receipt = receipt_text(item.receipt, status)
+        return group, status, (job_id, lease, "", "", completed_at, "", receipt, "", bytes(item.result))
     if item.receipt is None:
         return group, status, (job_id, lease, reason, error, completed_at, new_id)
     receipt = receipt_text(item.receipt, status)

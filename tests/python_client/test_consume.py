@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import math
 import os
 import signal
 import threading
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from titan import Client, Invalid
+from titan import Client, Invalid, TooLarge
 from titan.consuming import Leases
 
 pytestmark = pytest.mark.slow
@@ -45,6 +46,38 @@ def test_a_block_may_report_earlier(client: Client, group: str) -> None:
         with (second := next(jobs)) as job:
             second.release(delay=60)
         assert client.get(group, job.id).status == "delayed"
+
+
+def test_a_result(client: Client, group: str) -> None:
+    """What a job made is any JSON, shown with the job and not in lists."""
+    for result in ({"pages": [1, 2.5, "ü"]}, 0, "", False, [], None):
+        job = client.enqueue(group, image="send")
+        with client.consume(group) as jobs, (delivery := next(jobs)):
+            delivery.succeed(result)
+        found = client.get(group, job.id)
+        assert (found.status, found.result) == ("succeeded", result)
+    assert [job.result for job in client.list(group)] == [None] * 6
+
+
+@pytest.mark.parametrize(("result", "error"), [("x" * 16_383, TooLarge), ({1, 2}, TypeError), (math.nan, ValueError)])
+def test_a_result_that_is_refused(client: Client, group: str, result: object, error: type[Exception]) -> None:
+    """The job is still held, and may be reported without it; an exception that leaves the block fails the job."""
+    first, second = client.enqueue_many(group, [{"image": "send"}] * 2)
+    with client.consume(group) as jobs:
+        with (delivery := next(jobs)):
+            with pytest.raises(error):
+                delivery.succeed(result)
+            assert delivery.is_held
+            delivery.succeed("smaller")
+        with (delivery := next(jobs)):
+            delivery.succeed(result)
+    assert client.get(group, first.id).result == "smaller"
+    failed = client.get(group, second.id)
+    assert (failed.status, failed.reason, failed.error.partition(":")[0][-len(error.__name__) :]) == (
+        "failed",
+        "exception",
+        error.__name__,
+    )
 
 
 def test_the_lease_is_renewed(client: Client, group: str) -> None:

@@ -40,6 +40,18 @@ async def chooses(payload: str, job: Job) -> Succeeded | Failed | Released:
 
 
 @job
+async def pages(payload: str) -> dict[str, str]:
+    """A result."""
+    return {"pages": "x" * int(payload)}
+
+
+@job
+def pages_there(payload: str) -> dict[str, str]:
+    """A result of another process."""
+    return {"pages": "x" * int(payload)}
+
+
+@job
 async def hangs(payload: str) -> None:
     """Too long."""
     await asyncio.sleep(60)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from titan import calls
 from titan.attempts import PASSING, backoff_s
-from titan.errors import Conflict, NotFound, TitanError
+from titan.errors import Conflict, Invalid, NotFound, TitanError, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -62,9 +62,12 @@ class AsyncDelivery:
         """Whether the job is still this consumer's. A long function may stop when it is not."""
         return not self.lost and not self._is_reported
 
-    async def succeed(self) -> None:
-        """Report a success."""
-        await self._report(calls.succeed(*self._held))
+    async def succeed(self, result: object = None) -> None:
+        """Report a success. `result`: what the job made, any JSON; 16 KiB unless the broker has another limit.
+
+        Raises TooLarge for a larger one, and TypeError or ValueError for what is no JSON: the job is still held then.
+        """
+        await self._report(calls.succeed(*self._held, result=result))
 
     async def fail(self, reason: str = "", error: str = "") -> None:
         """Report a failure: a word for programs, at most 256 characters, and a text for people, at most 4,096."""
@@ -96,8 +99,12 @@ class AsyncDelivery:
                 await self._do(call)
         except (Conflict, NotFound) as error:
             self.lost = str(error)
+        except (Invalid, TooLarge):  # nothing was done: the job may be reported in another way
+            self._is_reported = False
+            raise
         finally:
-            self._forget(self)
+            if self._is_reported:
+                self._forget(self)
         if self.lost:
             _log.warning("job %s of %s is no longer held: %s", self.job.id, self.job.group_name, self.lost)
 

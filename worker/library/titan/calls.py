@@ -209,9 +209,10 @@ def held(job: Job) -> dict[str, str]:
     return {"group_name": job.group_name, "id": job.id, "lease": job.lease}
 
 
-def succeed(group: str, job_id: str, lease: str = "") -> Call[Job]:
-    """Report a success."""
-    return _report(group, job_id, "success", lease, {})
+def succeed(group: str, job_id: str, lease: str = "", *, result: object = None) -> Call[Job]:
+    """Report a success, with what the job made, any JSON. Raises TypeError or ValueError for what is no JSON."""
+    json.dumps(result, allow_nan=False)
+    return _report(group, job_id, "success", lease, {} if result is None else {"result": result})
 
 
 def fail(group: str, job_id: str, lease: str = "", *, reason: str = "", error: str = "") -> Call[Job]:

@@ -14,6 +14,7 @@ from broker.resp import keys
 from broker.resp.partitions import ROUND_S, Partitions
 from broker.resp.resp_connection import Word
 from broker.store.clock import Clock
+from broker.store.ends import Ends, JobEnd
 from broker.store.enqueuer import GroupLimits
 from broker.store.format.history import history_of
 from broker.store.format.record import parts_of, split
@@ -25,12 +26,15 @@ from broker.store.tally import Tally
 class Jobs:
     """Shows, cancels, retries, promotes, removes and lists jobs, and notes their logs."""
 
-    def __init__(self, partitions: Partitions, clock: Clock, ids: Ids, tally: Tally, limits: GroupLimits) -> None:
+    def __init__(
+        self, partitions: Partitions, clock: Clock, ids: Ids, tally: Tally, limits: GroupLimits, ends: Ends
+    ) -> None:
         self._partitions = partitions
         self._clock = clock
         self._ids = ids
         self._tally = tally
         self._limits = limits
+        self._ends = ends
 
     async def show(self, group: str, job_id: str) -> Job:
         """The job. Raises NotFound."""
@@ -70,6 +74,7 @@ class Jobs:
         job = job_of(row)
         if field_of(row, "repeated") is None:
             self._tally.cancelled(group)
+            self._ends.ended(group, job_id, JobEnd("cancelled", reason=job.reason or ""))
         elif not may_repeat:
             raise WrongState(f"The job is cancelled, since {job.completed_at}.")
         return job

@@ -16,6 +16,7 @@ from broker.models.fields import MAX_JOBS, CauseId, ErrorText, GroupName, Image,
 from broker.models.jobs import MAX_LOOKS
 from broker.models.overview import Only, Sort
 from broker.models.stats import Window
+from broker.models.waits import MAX_WAIT_S, WaitS
 from broker.models.workers import Word
 
 Cursor = Annotated[
@@ -32,6 +33,21 @@ class EnqueueQuery(Query, frozen=True, kw_only=True):
     """The parameters of enqueue."""
 
     durable: Annotated[int, Meta(ge=0, le=1, description="1: answer only when the jobs are on the store's disk.")] = 0
+    wait: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=MAX_WAIT_S,
+            description="How long to wait for the end of the job, in s; for one job only. Then the answer is 200 with "
+            "the finished job, or 201 with the job as it is.",
+        ),
+    ] = 0
+
+
+class ShowQuery(Query, frozen=True, kw_only=True):
+    """The parameters of show."""
+
+    wait: WaitS = 0
 
 
 class ListQuery(Query, frozen=True, kw_only=True):

@@ -77,6 +77,8 @@ class Job(Struct, kw_only=True):
     receipts: (
         Annotated[list[Receipt], Meta(description="Those of the last five deliveries; not in lists.")] | UnsetType
     ) = UNSET
+    progress: Annotated[int, Meta(ge=0, le=100, description="How far its delivery is, in percent.")] | UnsetType = UNSET
+    note: Annotated[str, Meta(description="What its delivery does now, for people.")] | UnsetType = UNSET
     result: (
         Annotated[
             Raw,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from broker.models.fields import MAX_JOBS, Delay, ErrorText, LeaseToken, Reason, Time
 from broker.models.workers import Receipt
@@ -12,6 +12,19 @@ Result = Annotated[
     Meta(
         description="What the job made, any JSON; null is ignored. At most 16 KiB unless the broker has another "
         "--max-result-bytes. It is kept with the job."
+    ),
+]
+
+
+Progress = Annotated[int, Meta(ge=0, le=100, description="How far the job is, in percent.")]
+ProgressNote = Annotated[str, Meta(max_length=256, description="What the job does now, for people.")]
+LeaseS = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=43_200,
+        description="How long the lease lasts from now, in s; it never becomes shorter by this. A short lease is "
+        "bounded by the timeout of its job.",
     ),
 ]
 
@@ -27,6 +40,9 @@ class Touch(Struct, frozen=True):
     """The body of touch."""
 
     lease: LeaseToken | None = None
+    progress: Progress | None = None
+    note: ProgressNote | None = None
+    lease_s: LeaseS | None = field(default=None, name="for")
 
 
 class Success(Struct, frozen=True):
@@ -82,6 +98,9 @@ class Held(Struct, frozen=True, kw_only=True):
     group_name: str
     id: str
     lease: LeaseToken | None = None
+    progress: Progress | None = None
+    note: ProgressNote | None = None
+    lease_s: LeaseS | None = field(default=None, name="for")
 
 
 class HeldJobs(Struct, frozen=True):

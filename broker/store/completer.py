@@ -21,7 +21,15 @@ from broker.store.clock import Clock
 from broker.store.ends import Ends, end_of
 from broker.store.format.job_json import finished
 from broker.store.format.replies import job_of
-from broker.store.format.script_args import HeldWords, Report, finish_words, receipt_text, report_of, touch_words
+from broker.store.format.script_args import (
+    HeldWords,
+    Report,
+    finish_words,
+    held_words,
+    receipt_text,
+    report_of,
+    touch_words,
+)
 from broker.store.tally import Tally
 
 _Batches = Mapping[str, Batcher[Sequence[Any], list[Any]]]
@@ -46,8 +54,7 @@ class Completer:
 
     async def touch(self, items: Sequence[Held]) -> list[int | TitanError]:
         """Renew leases: for each item the end of its lease, ms, or NotFound, WrongState, LeaseLost."""
-        held: list[HeldWords] = [(item.group_name, item.id, item.lease or "") for item in items]
-        return await self._spread(self._touches, held)
+        return await self._spread(self._touches, [held_words(item) for item in items])
 
     async def succeed(self, report: Finish) -> bytes:
         """Mark a running job as succeeded; the job as JSON. Raises NotFound, WrongState, LeaseLost."""

@@ -27,8 +27,8 @@ local function receipts_with(before, receipt)
 end
 
 -- The end of a lease that begins now (ms). A short lease ends grace_ms after the job's deadline at the latest: in that time its
--- consumer stops the job and reports.
-local function new_lease_end(job, now, grace_ms)
-  local at = now + (job.lease_s or job.timeout or TIMEOUT_S) * 1000
+-- consumer stops the job and reports. `lease_s`: its length if the consumer gave one.
+local function new_lease_end(job, now, grace_ms, lease_s)
+  local at = now + (lease_s or job.lease_s or job.timeout or TIMEOUT_S) * 1000
   return job.deadline and math.min(at, job.deadline + grace_ms) or at
 end

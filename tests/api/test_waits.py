@@ -29,7 +29,7 @@ def other(store: Store, redis: Redis, settings: BrokerSettings, backend: str) ->
 
 @pytest.fixture
 def no_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The broker does not ask the store by itself while the test runs."""
+    """The broker does not ask the store while the test runs."""
     monkeypatch.setattr(ends, "LOOK_S", 60)
 
 
@@ -83,7 +83,7 @@ ENDS = pytest.mark.parametrize(
 @ENDS
 @pytest.mark.usefixtures("no_looks")
 async def test_an_end_at_this_broker_wakes_at_once(http: Http, store: Store, end: End, status: str) -> None:
-    """Trap G5: whoever waits is answered as soon as the job ends here, and then its result is stored."""
+    """Trap G5: a client that waits is answered as soon as the job ends here, and then its result is stored."""
     [job] = await http.running()
     task = await waiting(http, store, path_of(job, "?wait=20"))
     await end(http, job)
@@ -242,7 +242,7 @@ async def test_a_wait_at_a_stop(http: Http, store: Store) -> None:
 
 @pytest.mark.usefixtures("no_looks")
 async def test_wait_for_all(http: Http, store: Store) -> None:
-    """All of the jobs are finished, or do not exist; each answer stands in the place of its job."""
+    """All of the jobs are finished, or do not exist; each answer is in the place of its job."""
     first, second, third = await http.running({}, {}, {})
     [elsewhere] = await http.running(group="h")
     items = [key_of(job) for job in (first, second, elsewhere, first)] + [{"group_name": "h", "id": third["id"]}]

@@ -59,6 +59,24 @@ def test_a_result(client: Client, group: str) -> None:
     assert [job.result for job in client.list(group)] == [None] * 6
 
 
+def test_progress(client: Client, group: str) -> None:
+    """How far a job is is shown while it runs; a job that was cancelled is no longer held."""
+    job = client.enqueue(group, image="send")
+    with client.consume(group) as jobs, (delivery := next(jobs)):
+        assert client.get(group, job.id).progress is None
+        delivery.progress(0)
+        delivery.progress(40, "half of it")
+        delivery.progress(note="the rest")
+        found = client.get(group, job.id)
+        assert (found.progress, found.note) == (40, "the rest")
+        with pytest.raises(Invalid):
+            delivery.progress(101)
+        assert delivery.is_held
+        client.cancel(group, job.id)
+        delivery.progress(50)
+        assert not delivery.is_held
+
+
 @pytest.mark.parametrize(("result", "error"), [("x" * 16_383, TooLarge), ({1, 2}, TypeError), (math.nan, ValueError)])
 def test_a_result_that_is_refused(client: Client, group: str, result: object, error: type[Exception]) -> None:
     """The job is still held, and may be reported without it; an exception that leaves the block fails the job."""

@@ -7,7 +7,7 @@ import sys
 import time
 
 from broker.models.jobs import Job
-from worker import Failed, Released, Succeeded, job
+from worker import Failed, Released, RunningJob, Succeeded, job
 
 
 @job
@@ -49,6 +49,21 @@ async def pages(payload: str) -> dict[str, str]:
 def pages_there(payload: str) -> dict[str, str]:
     """A result of another process."""
     return {"pages": "x" * int(payload)}
+
+
+@job
+async def halfway(payload: str, job: RunningJob) -> None:
+    """Half of the work."""
+    job.progress(40, "half of it")
+    await asyncio.sleep(float(payload))
+
+
+@job
+def halfway_there(payload: str, job: RunningJob) -> None:
+    """Half of the work, in another process."""
+    job.progress(12.7, "first\nthings")
+    job.progress(40, "half of it")
+    time.sleep(float(payload))
 
 
 @job

@@ -186,7 +186,11 @@ async def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             "TITAN_GROUP=g",
             "TITAN_DELIVERY=2",
             "TITAN_IMAGE=it",
-            *[line for line in (await ran.text()).splitlines() if line.startswith("TITAN_RESULT=/")],
+            *[
+                line
+                for line in (await ran.text()).splitlines()
+                if line.startswith(("TITAN_RESULT=/", "TITAN_PROGRESS=/"))
+            ],
         ]
     )
 

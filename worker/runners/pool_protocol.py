@@ -20,6 +20,8 @@ class Request(Struct, frozen=True):
 
     handler: str
     job: Job
+    progress_path: str = ""
+    """The file into which the job may say how far it is."""
 
 
 class Reply(Struct, frozen=True):

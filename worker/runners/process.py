@@ -17,7 +17,7 @@ from worker.runners.deadlines import DeadlinePassed, Deadlines
 from worker.runners.exit_status import ending, is_no_room, usage
 from worker.runners.orphans import Orphans, delivery_in
 from worker.runners.payload import payload_file
-from worker.runners.result_file import RESULT, ReportFile, report_file, result_in
+from worker.runners.result_file import PROGRESS, RESULT, ReportFile, follow_progress, report_file, result_in
 from worker.table.entries import Limits, ProcessEntry
 
 _NONE = Limits()
@@ -97,8 +97,10 @@ class ProcessRunner:
             command.environment["TITAN_PAYLOAD_FILE"] = path
             payload = b""
         result = files.enter_context(report_file(command.owner_uid, "titan-result-"))
-        if result.path:
-            command.environment[RESULT] = result.path
+        progress = files.enter_context(report_file(command.owner_uid, "titan-progress-"))
+        paths = {RESULT: result.path, PROGRESS: progress.path}
+        command.environment.update({name: path for name, path in paths.items() if path})
+        follow_progress(log.progress, progress)
         child = Child(command, payload, log, keep_open=shared)
         if error_pipe:
             error_pipe.started()

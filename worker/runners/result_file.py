@@ -1,15 +1,17 @@
-"""The file that TITAN_RESULT names: a command writes its result into it."""
+"""The files that TITAN_RESULT and TITAN_PROGRESS name: a command writes its result, and how far it is, into them."""
 
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import NamedTuple
 
+from worker.jobs.progress import LAST_BYTES, JobProgress
 from worker.runners.results import MAX_RESULT_BYTES, NO_RESULT, JobResult, result_of_text
 
-RESULT = "TITAN_RESULT"
+RESULT, PROGRESS = "TITAN_RESULT", "TITAN_PROGRESS"
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -19,8 +21,8 @@ class ReportFile(NamedTuple):
     path: str
     uid: int
 
-    def read(self, most_bytes: int) -> bytes:
-        """The first bytes of it; b"" if it is gone, or no longer a file of the command's user.
+    def read(self, most_bytes: int, *, is_end: bool = False) -> bytes:
+        """The first bytes of it, or the last; b"" if it is gone, or no longer a file of the command's user.
 
         The command may have put anything in its place, such as a link to a file that only this process may read.
         """
@@ -31,7 +33,8 @@ class ReportFile(NamedTuple):
         try:
             found = os.fstat(descriptor)
             is_own_file = stat.S_ISREG(found.st_mode) and found.st_uid == self.uid
-            return os.read(descriptor, most_bytes) if is_own_file else b""
+            start = max(0, found.st_size - most_bytes) if is_end else 0
+            return os.pread(descriptor, most_bytes, start) if is_own_file else b""
         finally:
             os.close(descriptor)
 
@@ -52,6 +55,12 @@ def report_file(uid: int | None, prefix: str) -> Iterator[ReportFile]:
         if path:
             with suppress(OSError):
                 os.unlink(path)  # noqa: PTH108 -- a name, not a Path
+
+
+def follow_progress(progress: JobProgress, file: ReportFile) -> None:
+    """Read from now on how far the command is from this file."""
+    if file.path:
+        progress.read = partial(file.read, LAST_BYTES, is_end=True)
 
 
 def result_in(file: ReportFile) -> JobResult:

@@ -38,10 +38,19 @@ async def start(call: Call) -> Response:
 
 
 async def touch(call: Call) -> Response:
-    """Renew the lease of the delivery that holds a job."""
+    """Renew the lease of the delivery that holds a job. It may say how far the job is."""
     body = await call.body(Touch)
     [end] = await call.store.completer.touch(
-        [Held(group_name=call.group, id=call.job_id, lease=call.lease(body.lease))]
+        [
+            Held(
+                group_name=call.group,
+                id=call.job_id,
+                lease=call.lease(body.lease),
+                progress=body.progress,
+                note=body.note,
+                lease_s=body.lease_s,
+            )
+        ]
     )
     if isinstance(end, TitanError):
         raise end

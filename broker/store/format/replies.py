@@ -104,6 +104,8 @@ def job_of(row: Sequence[Any], *, is_dispatched: bool = False, is_shown: bool = 
         job.lease = values["lease"]
     if "env_vars" in values:
         job.env_vars = _env_vars(values["env_vars"])
+    if "progress" in values or "note" in values:
+        _set_progress(job, values)
     if (is_shown or has_result) and "result" in values:
         job.result = Raw(values["result"])
     if is_shown:
@@ -128,6 +130,16 @@ def _recorded(values: Mapping[str, str]) -> Job:
         if value != "":  # of no other job
             setattr(job, name, value)
     return job
+
+
+def _set_progress(job: Job, values: Mapping[str, str]) -> None:
+    """Set what the present delivery noted. Each text begins with the number of the delivery that did."""
+    if job.status in {"delayed", "queued"}:
+        return
+    for name in ("progress", "note"):
+        delivery, _, text = values.get(name, "").partition(" ")
+        if delivery == str(job.deliveries):
+            setattr(job, name, int(text) if name == "progress" else text)
 
 
 def _receipts(values: Mapping[str, str]) -> list[Receipt] | UnsetType:

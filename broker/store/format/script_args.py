@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, NewJob
-from broker.models.reports import Finish
+from broker.models.reports import Finish, Held
 from broker.models.workers import Receipt
 from broker.store.format.record import Settings, Spec, settings_text
 
@@ -27,8 +27,8 @@ class NewBatch(NamedTuple):
     specs: Sequence[bytes]
 
 
-HeldWords = tuple[str, str, str]
-"""A job to touch: group, id, lease."""
+HeldWords = tuple[Word, ...]
+"""A job to touch: group, id, lease; and lease_s, progress and note if any of them is given."""
 Report = tuple[str, str, tuple[Word, ...]]
 """The report of a consumer: group, status, and the words of finish.lua for the job, its id first."""
 
@@ -99,15 +99,24 @@ def _finish_batch(kind: tuple[str, str, int], jobs: Sequence[tuple[Word, ...]]) 
     return [group, status, len(jobs), width, *chain.from_iterable(jobs)]
 
 
-def touch_words(items: Iterable[tuple[str, str, str]]) -> tuple[Words, list[int]]:
-    """The words of touch.lua for (group, id, lease), and the positions in `items` in the order of its reply."""
+def held_words(item: Held) -> HeldWords:
+    """A job to touch. Most touches say no more than that the job is held."""
+    if item.progress is None and not item.note and item.lease_s is None:
+        return item.group_name, item.id, item.lease or ""
+    lease_s = "" if item.lease_s is None else item.lease_s
+    progress = "" if item.progress is None else item.progress
+    return item.group_name, item.id, item.lease or "", lease_s, progress, item.note or ""
+
+
+def touch_words(items: Iterable[HeldWords]) -> tuple[Words, list[int]]:
+    """The words of touch.lua for these jobs, and the positions in `items` in the order of its reply."""
     listed = list(items)
-    alike: dict[str, list[int]] = {}
-    for i, (group, _, _) in enumerate(listed):
-        alike.setdefault(group, []).append(i)
+    alike: dict[tuple[Word, int], list[int]] = {}
+    for i, item in enumerate(listed):
+        alike.setdefault((item[0], len(item)), []).append(i)
     words: Words = []
-    for group, positions in alike.items():
-        words += (group, len(positions))
+    for (group, width), positions in alike.items():
+        words += (group, len(positions), width - 1)
         for i in positions:
             words += listed[i][1:]
     return words, [i for positions in alike.values() for i in positions]

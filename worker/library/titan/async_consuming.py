@@ -77,6 +77,19 @@ class AsyncDelivery:
         """Return the job to its queue, after a delay if given. The delivery is not counted."""
         await self._report(calls.release(*self._held, delay=delay))
 
+    async def progress(self, percent: int | None = None, note: str = "") -> None:
+        """Say how far the job is: 0 to 100 percent, and for people what it does now. It is shown with the job.
+
+        A job that is no longer held is logged, as by a report.
+        """
+        if not self.is_held:
+            return
+        try:
+            await self._do(calls.progress(*self._held, percent=percent, note=note))
+        except (Conflict, NotFound) as error:
+            self.lost = str(error)
+            self._forget(self)
+
     async def write_log(self, text: str) -> None:
         """Store the log of the job in place of an earlier one."""
         await self._do(calls.write_log(self.job.group_name, self.job.id, calls.utf8(text).encode(), self.job.lease))

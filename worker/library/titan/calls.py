@@ -25,8 +25,8 @@ AnyNewJob = Union[NewJob, Mapping[str, Any]]
 _LOST = frozenset({"wrong_state", "lease_lost", "not_found"})
 MAX_JOBS = 1000
 """The most jobs in one call."""
-MAX_REASON, MAX_ERROR = 256, 4096
-"""The most characters of a reason and of an error."""
+MAX_REASON, MAX_ERROR, MAX_NOTE = 256, 4096, 256
+"""The most characters of a reason, of an error and of a note on the progress."""
 JSON = {"Content-Type": "application/json"}
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
@@ -202,6 +202,13 @@ def next_jobs(
 def touch(items: Sequence[object]) -> Call[list[str]]:
     """Renew the leases of up to 1,000 jobs, as `held` has them; for each of them "", or why it is no longer held."""
     return Call(Request("POST", "/jobs/touch", {"jobs": items}), _read_outcomes)
+
+
+def progress(group: str, job_id: str, lease: str = "", *, percent: int | None = None, note: str = "") -> Call[None]:
+    """Renew the lease of a job, and say how far it is: 0 to 100 percent, and for people what it does now."""
+    body = {"lease": lease, "progress": percent, "note": utf8(note)[:MAX_NOTE]}
+    given = {name: value for name, value in body.items() if value not in {"", None}}
+    return Call(Request("POST", f"{job_path(group, job_id)}/touch", given), _read_nothing)
 
 
 def held(job: Job) -> dict[str, str]:

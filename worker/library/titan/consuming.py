@@ -82,6 +82,19 @@ class Delivery:
         """Give the job back to its queue, after a delay if given. The delivery is not counted."""
         self._report(calls.release(*self._held, delay=delay))
 
+    def progress(self, percent: int | None = None, note: str = "") -> None:
+        """Say how far the job is: 0 to 100 percent, and for people what it does now. It is shown with the job.
+
+        A job that is no longer held is logged, as by a report.
+        """
+        if not self.is_held:
+            return
+        try:
+            self._do(calls.progress(*self._held, percent=percent, note=note))
+        except (Conflict, NotFound) as error:
+            self.lost = str(error)
+            self._forget(self)
+
     def write_log(self, text: str) -> None:
         """Store the log of the job in place of an earlier one."""
         self._do(calls.write_log(self.job.group_name, self.job.id, calls.utf8(text).encode(), self.job.lease))

@@ -85,6 +85,16 @@ async def test_a_result(aclient: AsyncClient, group: str) -> None:
     assert (await aclient.get(group, job.id)).result == {"pages": 3}
 
 
+async def test_enqueue_and_wait(aclient: AsyncClient, group: str) -> None:
+    """One call enqueues a job and answers with it when it is finished."""
+    waiting = asyncio.create_task(aclient.enqueue_and_wait(group, image="send", timeout_s=30))
+    async with aclient.consume(group) as jobs, (delivery := await anext(jobs)):
+        await delivery.progress(40, "half")
+        await delivery.succeed({"pages": 3})
+    done = await waiting
+    assert (done.id, done.result, done.progress, done.note) == (delivery.job.id, {"pages": 3}, 40, "half")
+
+
 async def test_the_lease_is_renewed_by_a_task(aclient: AsyncClient, group: str) -> None:
     """A job that runs longer than its lease is delivered once; one that is cancelled is no longer held."""
     jobs = await aclient.enqueue_many(group, [NewJob("send")] * 2)

@@ -59,6 +59,37 @@ def test_a_result(client: Client, group: str) -> None:
     assert [job.result for job in client.list(group)] == [None] * 6
 
 
+def test_enqueue_and_wait(client: Client, group: str) -> None:
+    """One call enqueues a job and answers with it when it is finished; its retry is waited for, too."""
+    begun = time.monotonic()
+
+    def consume() -> None:
+        with client.consume(group) as jobs:
+            for delivery in jobs:
+                if delivery.job.payload == "fail" and not delivery.job.retry_of:
+                    delivery.fail("bad_exit")
+                else:
+                    delivery.succeed({"of": delivery.job.payload})
+                if delivery.job.payload == "last":
+                    return
+
+    thread = threading.Thread(target=consume)
+    thread.start()
+    done = client.enqueue_and_wait(group, image="send", payload="a", timeout_s=30)
+    assert (done.status, done.result) == ("succeeded", {"of": "a"})
+    failed = client.enqueue_and_wait(
+        group, image="send", payload="fail", max_retries=1, retries_delay=0, timeout_s=30, follow_retries=False
+    )
+    assert failed.status == "failed"
+    retried = client.enqueue_and_wait(group, image="send", payload="fail", max_retries=1, retries_delay=0, timeout_s=30)
+    assert (retried.status, retried.result) == ("succeeded", {"of": "fail"})
+    client.enqueue_and_wait(group, image="send", payload="last", timeout_s=30)
+    thread.join(30)
+    assert time.monotonic() - begun < 30
+    with pytest.raises(TimeoutError):
+        client.enqueue_and_wait(group, image="send", timeout_s=1)
+
+
 def test_progress(client: Client, group: str) -> None:
     """How far a job is is shown while it runs; a job that was cancelled is no longer held."""
     job = client.enqueue(group, image="send")

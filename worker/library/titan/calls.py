@@ -99,23 +99,29 @@ def job_path(group: str, job_id: str) -> str:
     return f"{jobs_path(group)}/{_segment(job_id, NotFound())}"
 
 
-def enqueue(group: str, jobs: Iterable[AnyNewJob], key: str = "", *, is_durable: bool = False) -> Call[list[Job]]:
+def enqueue(
+    group: str, jobs: Iterable[AnyNewJob], key: str = "", *, is_durable: bool = False, wait_s: int = 0
+) -> Call[list[Job]]:
     """Enqueue up to 1,000 jobs, all or none. It always has an Idempotency-Key, so a repeat enqueues nothing twice.
 
-    Raises Invalid for a text that is no Unicode text.
+    `wait_s`: how long the broker waits for the end of the only job, up to 30 s. Raises Invalid for a text that is no
+    Unicode text.
     """
     fields = [(job if isinstance(job, NewJob) else NewJob(**job)).to_json() for job in jobs]
     for number, job in enumerate(fields):
         for name, value in job.items():
             _check_text(f"jobs[{number}].{name}", value)
-    return enqueue_fields(group, fields, key or uuid.uuid4().hex, is_durable=is_durable)
+    return enqueue_fields(group, fields, key or uuid.uuid4().hex, is_durable=is_durable, wait_s=wait_s)
 
 
-def enqueue_fields(group: str, jobs: Sequence[object], key: str = "", *, is_durable: bool = False) -> Call[list[Job]]:
+def enqueue_fields(
+    group: str, jobs: Sequence[object], key: str = "", *, is_durable: bool = False, wait_s: int = 0
+) -> Call[list[Job]]:
     """The same for jobs as the API has them. Without a key it may not be repeated."""
-    path = target(jobs_path(group), [("durable", 1 if is_durable else "")])
+    path = target(jobs_path(group), [("durable", 1 if is_durable else ""), ("wait", wait_s or "")])
     headers = {**JSON, **({"Idempotency-Key": key} if key else {})}
-    return Call(Request("POST", path, {"jobs": jobs}, headers=headers), _read_jobs, may_repeat=bool(key))
+    request = Request("POST", path, {"jobs": jobs}, headers=headers, extra_s=wait_s)
+    return Call(request, _read_jobs, may_repeat=bool(key))
 
 
 def batches(jobs: Iterable[AnyNewJob]) -> Iterator[list[AnyNewJob]]:
@@ -125,9 +131,9 @@ def batches(jobs: Iterable[AnyNewJob]) -> Iterator[list[AnyNewJob]]:
         yield batch
 
 
-def get(group: str, job_id: str) -> Call[Job]:
-    """One job."""
-    return Call(Request("GET", job_path(group, job_id)), _read_job)
+def get(group: str, job_id: str, wait_s: int = 0) -> Call[Job]:
+    """One job. The broker waits for its end for up to `wait_s`, at most 30 s."""
+    return Call(Request("GET", target(job_path(group, job_id), [("wait", wait_s or "")]), extra_s=wait_s), _read_job)
 
 
 def page(group: str, query: Query) -> Call[Page]:

@@ -2,5 +2,6 @@
 
 from titan.functions import job
 from worker.jobs.outcome import Failed, Released, Succeeded
+from worker.jobs.running_job import RunningJob
 
-__all__ = ["Failed", "Released", "Succeeded", "job"]
+__all__ = ["Failed", "Released", "RunningJob", "Succeeded", "job"]

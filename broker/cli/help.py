@@ -21,7 +21,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("require_durable", "durable_limit_s", "durable_replicas", "ready_when", "reaper", "reap_batch"),
     ),
     "Limits": (
-        *("max_in_progress", "max_body_bytes", "max_payload_bytes", "max_batch", "max_group_jobs", "max_group_bytes"),
+        *("max_in_progress", "max_body_bytes", "max_payload_bytes", "max_result_bytes", "max_batch"),
+        *("max_group_jobs", "max_group_bytes"),
         *("max_log_bytes", "max_followers", "max_listeners", "max_idempotency_key_length", "stats_groups"),
     ),
     "Timeouts": (

@@ -138,6 +138,10 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     max_payload_bytes: Annotated[int, Meta(ge=1, description="Size of one payload at most, in bytes of UTF-8.")] = (
         1024 * 1024
     )
+    max_result_bytes: Annotated[
+        int,
+        Meta(ge=1, le=262_144, description="Size of the result of one job at most, as JSON without spaces, in bytes."),
+    ] = 16 * 1024
     max_batch: Annotated[
         int,
         Meta(ge=1, le=1000, description="Jobs of one enqueue at most; reports and next may have 1,000 at any time."),

@@ -278,6 +278,7 @@ async def _expect_later(_: web.Request) -> None:
 def _stop_waiting(context: AppContext) -> Hook:
     async def stop(_: web.Application) -> None:
         context.polls.stop()
+        context.broker.store.ends.stop()
         context.followers.stop()
         context.live.stop()
         context.broker.store.workers.notices.stop()

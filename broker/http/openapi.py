@@ -125,7 +125,7 @@ def _operation(route: Route) -> dict[str, Any]:
         **_scope(route),
         "parameters": [*_path_parameters(route), *_query_parameters(route), *_header_parameters(route)],
         "security": [{}, {"token": [route.scope]}] if route.scope else [],
-        "responses": {str(route.status): _answer(route), **_refusals(route)},
+        "responses": {**_answers(route), **_refusals(route)},
     }
     if route.takes is not None:
         operation["requestBody"] = _request_body(route)
@@ -206,8 +206,13 @@ def _has_required(kind: Any) -> bool:
     return any(field.required for field in msgspec.structs.fields(kind))
 
 
-def _answer(route: Route) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": HTTPStatus(route.status).phrase}
+def _answers(route: Route) -> dict[str, Any]:
+    statuses = sorted(status for status in (route.status, route.or_status) if status)
+    return {str(status): _answer(route, status) for status in statuses}
+
+
+def _answer(route: Route, status: int) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if route.answers:
         answer["headers"] = {
             name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in route.answers

@@ -34,7 +34,12 @@ _EXAMPLES: dict[str, Any] = {
 }
 """The example of a field, or of Struct.field. In a list it is one item."""
 _TIME = "2026-11-29T10:00:00.000Z"
-_LEFT_OUT = frozenset({"cursor", "retry_at", "retry_of", "completed_at", "receipts", "looked", "of", "reason", "error"})
+_LEFT_OUT = frozenset(
+    {
+        *("cursor", "note", "progress", "retry_at", "retry_of", "completed_at", "receipts", "looked", "of"),
+        *("reason", "error"),
+    }
+)
 """Optional fields that would make an example longer, or contradict the others."""
 
 

@@ -43,6 +43,8 @@ class Route(NamedTuple):
     """Whether a GET changes something."""
     act: str = ""
     """The word under which the audit has it; '' for what is not audited."""
+    or_status: int | None = None
+    """The status of a success of another kind."""
     operation: str = ""
     """The name of the operation in the OpenAPI document; '' for the verb."""
 

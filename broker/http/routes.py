@@ -26,6 +26,7 @@ from broker.models.groups import GroupPatch, GroupPost, GroupPut, GroupsWrapper,
 from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs
 from broker.models.reports import Failure, Finishes, HeldJobs, Release, Start, Success, Touch
 from broker.models.results import Outcomes
+from broker.models.waits import AwaitedJobs, AwaitedWrapper
 from broker.models.workers import Announcement, Orders, WorkersWrapper, WorkerWrapper
 
 __all__ = ["LOG_TYPES", "ROUTES", "Route"]
@@ -51,9 +52,21 @@ ROUTES: tuple[Route, ...] = (
         answers=("Idempotency-Replayed",),
         scope="produce",
         is_quick=True,
+        or_status=200,
     ),
     Route("GET", JOBS, jobs.list_jobs, None, JobsWrapper, query=query_params.ListQuery, scope="read", is_quick=True),
-    Route("GET", JOB, jobs.show, None, JobWrapper, refuses=(NotFound,), scope="read", is_quick=True),
+    Route(
+        "GET",
+        JOB,
+        jobs.show,
+        None,
+        JobWrapper,
+        refuses=(NotFound,),
+        query=query_params.ShowQuery,
+        scope="read",
+        is_quick=True,
+    ),
+    Route("POST", "/v1/jobs/wait", jobs.await_jobs, AwaitedJobs, AwaitedWrapper, scope="read"),
     Route("DELETE", JOB, jobs.remove, None, None, 204, (NotFound, WrongState), scope="produce", act="delete"),
     Route(
         "POST",

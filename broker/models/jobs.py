@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from broker.core.states import Status
 from broker.models.fields import (
@@ -110,6 +110,15 @@ class Job(Struct, kw_only=True):
     env_vars: Annotated[dict[str, str], Meta(description="The group's, for the consumer.")] | UnsetType = UNSET
     receipts: (
         Annotated[list[Receipt], Meta(description="Those of the last five deliveries; not in lists.")] | UnsetType
+    ) = UNSET
+    progress: Annotated[int, Meta(ge=0, le=100, description="How far its delivery is, in percent.")] | UnsetType = UNSET
+    note: Annotated[str, Meta(description="What its delivery does now, for people.")] | UnsetType = UNSET
+    result: (
+        Annotated[
+            Raw,
+            Meta(description="What the job made, any JSON. In lists only with `fields=result`."),
+        ]
+        | UnsetType
     ) = UNSET
     lease: Annotated[str, Meta(description="The fencing token, in replies to next and start.")] | UnsetType = UNSET
 

@@ -2,11 +2,32 @@
 
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from broker.models.fields import MAX_JOBS, Delay, ErrorText, LeaseToken, Reason, Time
 from broker.models.retries import MayRetry, RetryAfter
 from broker.models.workers import Receipt
+
+Result = Annotated[
+    Raw,
+    Meta(
+        description="What the job made, any JSON; null is ignored. At most 16 KiB unless the broker has another "
+        "--max-result-bytes. It is kept with the job."
+    ),
+]
+
+
+Progress = Annotated[int, Meta(ge=0, le=100, description="How far the job is, in percent.")]
+ProgressNote = Annotated[str, Meta(max_length=256, description="What the job does now, for people.")]
+LeaseS = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=43_200,
+        description="How long the lease lasts from now, in s; it never becomes shorter by this. A short lease is "
+        "bounded by the timeout of its job.",
+    ),
+]
 
 
 class Start(Struct, frozen=True):
@@ -20,6 +41,9 @@ class Touch(Struct, frozen=True):
     """The body of touch."""
 
     lease: LeaseToken | None = None
+    progress: Progress | None = None
+    note: ProgressNote | None = None
+    lease_s: LeaseS | None = field(default=None, name="for")
 
 
 class Success(Struct, frozen=True):
@@ -28,6 +52,7 @@ class Success(Struct, frozen=True):
     completed_at: Time | None = None
     lease: LeaseToken | None = None
     receipt: Receipt | None = None
+    result: Result | UnsetType = UNSET
 
 
 class Failure(Struct, frozen=True):
@@ -63,6 +88,7 @@ class Finish(Struct, frozen=True, kw_only=True):
     receipt: Receipt | None = None
     retry: MayRetry | dict[str, Any] | UnsetType | None = UNSET
     retry_after: RetryAfter | UnsetType | None = UNSET
+    result: Result | UnsetType = UNSET
 
 
 class Finishes(Struct, frozen=True):
@@ -77,6 +103,9 @@ class Held(Struct, frozen=True, kw_only=True):
     group_name: str
     id: str
     lease: LeaseToken | None = None
+    progress: Progress | None = None
+    note: ProgressNote | None = None
+    lease_s: LeaseS | None = field(default=None, name="for")
 
 
 class HeldJobs(Struct, frozen=True):

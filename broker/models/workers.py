@@ -58,12 +58,13 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_rss_bytes: Bytes | None = None
     cpu_ms: Annotated[Ms, Meta(description="User and system time together.")] | None = None
     log_bytes: Annotated[Bytes, Meta(description="The size of its output.")] = 0
+    note: Annotated[ReceiptWord, Meta(description="Why a job that succeeded has no result.")] = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError with the name of a field that has a control character."""
-        words = self.worker + self.host + self.outcome + self.signal
+        words = self.worker + self.host + self.outcome + self.signal + self.note
         if not words.isprintable() and _NO_CONTROLS.fullmatch(words) is None:
-            names = ("worker", "host", "outcome", "signal")
+            names = ("worker", "host", "outcome", "signal", "note")
             raise ValueError(next(name for name in names if _NO_CONTROLS.fullmatch(getattr(self, name)) is None))
 
 

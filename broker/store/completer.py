@@ -18,9 +18,18 @@ from broker.resp.partitions import Partitions, outcome
 from broker.resp.resp_connection import Word
 from broker.store.batcher import MOST_JOBS, Batcher
 from broker.store.clock import Clock
+from broker.store.ends import Ends, end_of
 from broker.store.format.job_json import finished
 from broker.store.format.replies import job_of
-from broker.store.format.script_args import HeldWords, Report, finish_words, receipt_text, report_of, touch_words
+from broker.store.format.script_args import (
+    HeldWords,
+    Report,
+    finish_words,
+    held_words,
+    receipt_text,
+    report_of,
+    touch_words,
+)
 from broker.store.tally import Tally
 
 _Batches = Mapping[str, Batcher[Sequence[Any], list[Any]]]
@@ -32,20 +41,20 @@ class Completer:
     `grace_ms`: how much longer than a job's timeout a short lease may last.
     """
 
-    def __init__(self, partitions: Partitions, clock: Clock, ids: Ids, tally: Tally, grace_ms: int) -> None:
+    def __init__(self, partitions: Partitions, clock: Clock, ids: Ids, tally: Tally, grace_ms: int, ends: Ends) -> None:
         self._partitions = partitions
         self._clock = clock
         self._ids = ids
         self._tally = tally
         self._grace_ms = grace_ms
+        self._ends = ends
         self._touches = self._batches(self._send_touches)
         self._finishes = self._batches(self._send_finishes)
         self._finishes_with_job = self._batches(partial(self._send_finishes, reply_with="job"))
 
     async def touch(self, items: Sequence[Held]) -> list[int | TitanError]:
         """Renew leases: for each item the end of its lease, ms, or NotFound, WrongState, LeaseLost."""
-        held: list[HeldWords] = [(item.group_name, item.id, item.lease or "") for item in items]
-        return await self._spread(self._touches, held)
+        return await self._spread(self._touches, [held_words(item) for item in items])
 
     async def succeed(self, report: Finish) -> bytes:
         """Mark a running job as succeeded; the job as JSON. Raises NotFound, WrongState, LeaseLost."""
@@ -132,7 +141,17 @@ class Completer:
         words, positions = finish_words([item for part in parts for item in part])
         count = self._tally.finished_with_jobs if reply_with else self._tally.finished
         arguments = (self._clock.now, reply_with, *words)
-        return await self._outcomes("finish", partition, arguments, positions, parts, partial(count, words))
+        outcomes = await self._outcomes("finish", partition, arguments, positions, parts, partial(count, words))
+        if self._ends.is_awaited:
+            self._wake(parts, outcomes)
+        return outcomes
+
+    def _wake(self, parts: Sequence[Sequence[Report]], outcomes: Sequence[Sequence[Any]]) -> None:
+        """Wake the clients that wait for jobs that have just ended."""
+        for part, ended in zip(parts, outcomes, strict=True):
+            for (group, status, words), reply in zip(part, ended, strict=True):
+                if not isinstance(reply, TitanError):
+                    self._ends.ended(group, str(words[0]), end_of(status, words))
 
     async def _outcomes(
         self,

@@ -22,6 +22,7 @@ from broker.store.clock import Clock
 from broker.store.completer import Completer
 from broker.store.count_flusher import CountFlusher
 from broker.store.dispatcher import Dispatcher
+from broker.store.ends import Ends
 from broker.store.enqueuer import Enqueuer
 from broker.store.glances import Glances
 from broker.store.group_limits import limits_of
@@ -58,8 +59,9 @@ class JobStore:
         self.enqueuer = Enqueuer(partitions, self.clock, ids, tally, settings, self._barrier, broker)
         grace_ms = round(settings.stop_grace_s * 1000)
         self.dispatcher = Dispatcher(partitions, self.clock, tally, broker, grace_ms)
-        self.completer = Completer(partitions, self.clock, ids, tally, grace_ms)
-        self.jobs = Jobs(partitions, self.clock, ids, tally, limits_of(settings))
+        self.ends = Ends(partitions)
+        self.completer = Completer(partitions, self.clock, ids, tally, grace_ms, self.ends)
+        self.jobs = Jobs(partitions, self.clock, ids, tally, limits_of(settings), self.ends)
         self.groups = Groups(topology, partitions, self.clock)
         self.workers = Workers(partitions, self.clock, settings.stop_grace_s)
         self.looks = Looks(partitions, self.workers)

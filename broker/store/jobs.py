@@ -14,6 +14,7 @@ from broker.resp import keys
 from broker.resp.partitions import ROUND_S, Partitions
 from broker.resp.resp_connection import Word
 from broker.store.clock import Clock
+from broker.store.ends import Ends, JobEnd
 from broker.store.format.history import history_of
 from broker.store.format.record import parts_of, split
 from broker.store.format.replies import Followed, field_of, followed_of, job_of, status_of
@@ -25,12 +26,15 @@ from broker.store.tally import Tally
 class Jobs:
     """Shows, cancels, retries, promotes, removes and lists jobs, and notes their logs."""
 
-    def __init__(self, partitions: Partitions, clock: Clock, ids: Ids, tally: Tally, limits: GroupLimits) -> None:
+    def __init__(
+        self, partitions: Partitions, clock: Clock, ids: Ids, tally: Tally, limits: GroupLimits, ends: Ends
+    ) -> None:
         self._partitions = partitions
         self._clock = clock
         self._ids = ids
         self._tally = tally
         self._limits = limits
+        self._ends = ends
 
     async def show(self, group: str, job_id: str) -> Job:
         """The job. Raises NotFound."""
@@ -80,6 +84,7 @@ class Jobs:
         job = job_of(row)
         if field_of(row, "repeated") is None:
             self._tally.cancelled(group)
+            self._ends.ended(group, job_id, JobEnd("cancelled", reason=job.reason or ""))
         elif not may_repeat:
             raise WrongState(f"The job is cancelled, since {job.completed_at}.")
         return job
@@ -134,11 +139,13 @@ class Jobs:
         cursor: str = "",
         statuses: Sequence[Status] = (),
         newest_first: bool = False,
+        has_results: bool = False,
     ) -> tuple[list[Job], str]:
         """A page of a group's jobs by creation, or of some statuses; and the cursor, '' at the end.
 
         Statuses follow each other in the given order, each in the order of its set. It reads n jobs at most: a page
-        with both filters may have fewer than n, and so may a page of large jobs or of a slow store.
+        with both filters may have fewer than n, and so may a page of large jobs or of a slow store. `has_results`: each
+        job has its result.
         """
         after: str | int = "" if created_after is None else created_after
         order = "desc" if newest_first else "asc"
@@ -148,11 +155,12 @@ class Jobs:
         left, size_bytes, end, is_full = n, 0, time.monotonic() + ROUND_S, False
         while i < len(sets):
             # the page is full: one job of the next set shows whether a cursor is needed
-            arguments = (group, sets[i], 1 if is_full else min(left, PIECE), after, order, *position(begin))
+            most = 1 if is_full else min(left, PIECE)
+            arguments = (group, sets[i], most, after, order, *position(begin), "result" if has_results else "")
             score, last, looked, piece_bytes, *rows = await self._run("list", group, *arguments)
             if is_full and looked:
                 return jobs, cursor_in(sets, i, "")
-            jobs += [job_of(row) for row in rows]
+            jobs += [job_of(row, has_result=has_results) for row in rows]
             begin = cursor_of(score, last)
             left, size_bytes = left - looked, size_bytes + piece_bytes
             is_full = left <= 0 or size_bytes >= ANSWER_BYTES or time.monotonic() > end

@@ -1,5 +1,5 @@
 -- For look: which jobs pass its filters, and a job as its reply.
-local FIELDS = { 'reason', 'error', 'retry_at', 'receipts', 'attempts' } -- of P:job:<id>; a reply has all but the receipts
+local FIELDS = { 'reason', 'error', 'retry_at', 'attempts', 'progress', 'note', 'receipts' } -- of P:job:<id>; a reply has all but the last
 local BEFORE_IMAGE, BEFORE_PAYLOAD = '{"image":', '","payload":"' -- in every spec with a payload
 
 -- Whether a job with this record is of the group, and was created between two times (ms, or nil); and its spec, '' if large.
@@ -32,7 +32,7 @@ local function is_match(filters, id, spec, fields, is_running)
   if filters.reason ~= '' and fields[1] ~= filters.reason then return false end
   if filters.is_unretried ~= '' and fields[3] then return false end
   if worker == '' or is_running and filters.held[id] then return true end
-  return fields[4] and string.find(fields[4], '"worker":' .. worker, 1, true)
+  return fields[#FIELDS] and string.find(fields[#FIELDS], '"worker":' .. worker, 1, true)
 end
 
 -- A job as a reply, with its large spec if it has one.
@@ -42,7 +42,6 @@ local function found_row(id, record, status, execution, lease_end, spec, fields)
   add('run', execution)
   add('expires_at', lease_end)
   add('spec', byte(record, -1) == SPACE and spec)
-  for k = 1, 3 do add(FIELDS[k], fields[k]) end
-  add(FIELDS[5], fields[5])
+  for k = 1, #FIELDS - 1 do add(FIELDS[k], fields[k]) end
   return row
 end

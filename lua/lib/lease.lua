@@ -26,10 +26,10 @@ local function receipts_with(before, receipt)
   return table.concat(lines, '\n', math.max(1, #lines - 4))
 end
 
--- The end of a lease that begins now (ms), never after end_before. A short lease ends grace_ms after the job's deadline at the latest: in that time its
--- consumer stops the job and reports.
-local function new_lease_end(job, now, grace_ms)
-  local at = now + (job.lease_s or job.timeout or TIMEOUT_S) * 1000
+-- The end of a lease that begins now (ms), never after end_before. A short lease ends grace_ms after the job's deadline at the
+-- latest: in that time its consumer stops the job and reports. `lease_s`: its length if the consumer gave one.
+local function new_lease_end(job, now, grace_ms, lease_s)
+  local at = now + (lease_s or job.lease_s or job.timeout or TIMEOUT_S) * 1000
   if job.deadline then at = math.min(at, job.deadline + grace_ms) end
   return job.end_before and math.min(at, job.end_before) or at
 end

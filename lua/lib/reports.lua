@@ -51,7 +51,7 @@ end
 -- Writes what a report says to P:job:<id>, and creates the automatic retry, or has the job wait for its next try. Returns the end
 -- of the execution, whether the job is retried, and until when it waits, ms. `record` includes the spec; it is nil if the job is
 -- gone. `run` has the execution, the token of the report, and the retry policy of the group.
-local function apply_report(p, now, group, id, record, status, run, reason, error_text, completed_at, new_id, receipt, after_s)
+local function apply_report(p, now, group, id, record, status, run, reason, error_text, completed_at, new_id, receipt, after_s, result)
   local key, fields, tried_at, has_retry = job_key(p, id), {}, nil, false
   local function set(field, value) fields[#fields + 1] = field; fields[#fields + 1] = value end
   if receipt == '' then receipt = nil end
@@ -67,6 +67,7 @@ local function apply_report(p, now, group, id, record, status, run, reason, erro
     if reason ~= '' then set('reason', reason) end
     if error_text ~= '' then set('error', error_text) end
     if receipt then set('receipts', receipts_with(call('HGET', key, 'receipts'), receipt)) end
+    if result and result ~= '' then set('result', result) end
     if created_at then call_many('HSET', key, fields) end
     has_retry = status == 'failed' and new_id ~= '' and retry_failed(p, group, id, settings, new_id, now)
   end

@@ -6,7 +6,8 @@
 -- ARGV[3] reports    in parts, of one group and one new status: group, status, number of jobs, words for each job; then for
 --                    each job: id lease, or id lease reason error completed_at new_id, or these and receipt, or these and
 --                    retry_after result; '' if not given. completed_at: ms, stored for display if plausible. new_id: id for
---                    the automatic retry; '' for no retry, also by a policy. retry_after: wait before the next try, s
+--                    the automatic retry; '' for no retry, also by a policy. retry_after: wait before the next try, s.
+--                    result: JSON, of a job that succeeded
 --
 -- moves   running -> succeeded, running -> failed, running -> delayed
 -- reply   for each: 1, 2 if it is retried, 0 for a repeat; or its refusal. A sample of 16 jobs at most has instead of 1 and 2:

@@ -14,7 +14,7 @@ local p, now, actor, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local changed = {}
 
 local function release(group, id, lease, delay, receipt)
-  local job = find_job(p, group, id, 'receipts')
+  local job = find_job(p, group, id, 'receipts', 'progress', 'note')
   local refused = refusal(p, group, id, job, lease)
   if refused then return refused end
 
@@ -23,6 +23,7 @@ local function release(group, id, lease, delay, receipt)
   local to = tonumber(delay) > 0 and 'delayed' or 'queued'
   note_move(p, id, now, 'released', actor, job, to, 'receipts', receipt ~= '' and 1 or 0)
   if receipt ~= '' then call('HSET', job_key(p, id), 'receipts', receipts_with(job.receipts, receipt)) end
+  if job.progress or job.note then call('HDEL', job_key(p, id), 'progress', 'note') end -- the next delivery has this number
   changed[group] = true
 
   return read_row(p, group, id)

@@ -31,6 +31,11 @@ async def _show(http: Http) -> Reply:
     return await _on(http, "GET", "", *await http.enqueue())
 
 
+async def _await_jobs(http: Http) -> Reply:
+    [job] = await http.enqueue()
+    return await http("POST", "/v1/jobs/wait", {"jobs": [{"group_name": "g", "id": job["id"]}]})
+
+
 async def _find(http: Http) -> Reply:
     [job] = await http.enqueue()
     return await http("GET", f"/v1/jobs/{job['id']}")
@@ -245,6 +250,7 @@ EXAMPLES: dict[str, Example] = {
             _enqueue,
             _list_jobs,
             _show,
+            _await_jobs,
             _remove,
             _cancel,
             _retry,

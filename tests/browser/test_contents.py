@@ -39,6 +39,26 @@ async def unharmed(tab: Tab) -> bool:
     return bool(await tab.page.evaluate(script, elements))
 
 
+async def test_result_and_progress(tab_of: OpenTab, scene: Scene) -> None:
+    """A running job has a bar with its note, in the list too; a finished one has a panel with its result."""
+    url, group = scene.url, "made"
+    enqueue(url, {}, {}, group=group)
+    done, runs = take(url, group), take(url, group)
+    end(url, done, "success", {"result": {MARKUP: [1.5, HOSTILE]}, "receipt": {"note": MARKUP}})
+    path = f"v1/groups/{group}/jobs/{runs['id']}/touch"
+    call(f"{url}/{path}", {"lease": runs["lease"], "progress": 40, "note": f"half of {MARKUP}"})
+    tab = await tab_of(url, f"ui/groups/{group}/jobs/{done['id']}")
+    await tab.shows("Result")
+    await tab.shows(MARKUP)
+    assert await tab.page.locator("section.panel:has(h2:text-is('Result')) .tree").count() > 0
+    assert await unharmed(tab)
+    for page in (f"ui/groups/{group}/jobs/{runs['id']}", f"ui/groups/{group}"):
+        await tab.page.goto(f"{url}/{page}")
+        await tab.shows("half of")
+        assert await tab.page.locator("progress[aria-label='how far it is']").evaluate("(bar) => bar.value") == 40
+        assert await unharmed(tab)
+
+
 @pytest.mark.parametrize("kind", PAYLOADS)
 async def test_hostile_job(tab_of: OpenTab, scene: Scene, kind: str) -> None:
     """Hostile texts in every field of a job are shown as they are, on every page that shows them."""

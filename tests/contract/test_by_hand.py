@@ -34,7 +34,7 @@ async def test_many_at_once(store: Store, run: Run) -> None:
     assert [job_id.decode() for job_id in handed[::4]] == ids
     leases = [f"token-{place.decode()}" for place in handed[1::4]]
     words = [word for pair in zip(ids, leases, strict=True) for word in pair]
-    assert len(await run("touch", NOW + 1000, 0, GROUP, len(ids), *words)) == len(ids)
+    assert len(await run("touch", NOW + 1000, 0, GROUP, len(ids), 2, *words)) == len(ids)
     assert await store.redis.zcount(members_key(store, GROUP, "running"), NOW + 61_000, NOW + 61_000) == len(ids)
     done = await run("finish", NOW + 1000, "", GROUP, "succeeded", len(ids), 2, *words)
     assert all(item == 1 or b" succeeded " in item[0] for item in done)
@@ -95,10 +95,10 @@ async def test_refusal_of_one_and_of_many(store: Store, run: Run) -> None:
     job = await running(store)
     missing = ("0" * 16, "")
     with pytest.raises(NotFound):
-        await run("touch", NOW, 0, GROUP, 1, *missing)
-    ends, refused = await run("touch", NOW, 0, GROUP, 2, job.id, job.lease, *missing)
+        await run("touch", NOW, 0, GROUP, 1, 2, *missing)
+    ends, refused = await run("touch", NOW, 0, GROUP, 2, 2, job.id, job.lease, *missing)
     assert (ends, refused.partition(b" ")[0]) == (NOW + 60_000, b"NOT_FOUND")
-    assert [text.partition(b" ")[0] for text in await run("touch", NOW, 0, GROUP, 2, *missing, *missing)] == [
+    assert [text.partition(b" ")[0] for text in await run("touch", NOW, 0, GROUP, 2, 2, *missing, *missing)] == [
         b"NOT_FOUND"
     ] * 2
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+from msgspec import Raw
 from redis.asyncio import Redis
 
 from broker.core.errors import Invalid
@@ -12,6 +13,7 @@ from broker.core.states import STATUSES
 from broker.diagnostics.consistency import check
 from broker.models.groups import Retentions
 from broker.models.jobs import Job
+from broker.models.reports import Finish
 from broker.resp import keys
 from broker.store import transfer
 from broker.store.format.exported import Digest, Line, read_line
@@ -162,6 +164,16 @@ async def test_restore_of_another_job_with_the_same_id(store: Store, target: Sto
         await restore(target, [more, other])
     assert refused.value.fields == job.id
     assert await dump(target) == before
+
+
+async def test_restore_of_a_result(store: Store, target: Store) -> None:
+    """What a job made is in the export, and comes back as it was."""
+    job = await running(store)
+    result = Raw(b'{"pages":[1.50,null]}')
+    report = Finish(group_name=GROUP, id=job.id, lease=job.lease or None, status="succeeded", result=result)
+    assert await store.finish([report]) == [None]
+    await move(store, target)
+    assert (await shown(target, job)).result == result
 
 
 async def test_restore_keeps_the_order(store: Store, target: Store) -> None:

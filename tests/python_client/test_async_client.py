@@ -13,7 +13,7 @@ import pytest
 
 from tests.python_client.conftest import LIBRARY
 from tests.python_client.test_attempts import BREAK, FINISHED, JOB, OK, Server, answer, keys, refused, server
-from titan import AsyncClient, Client, Conflict, NewJob, NotFound, WrongState
+from titan import AsyncClient, Client, Conflict, NewJob, NotFound, TooLarge, WrongState
 from titan.async_consuming import AsyncConsumer, AsyncDelivery
 from titan.consuming import Consumer, Delivery
 from titan.errors import BrokerUnavailable, BrokerUnreachable
@@ -72,6 +72,27 @@ async def test_the_life_of_jobs(aclient: AsyncClient, group: str) -> None:
         await aclient.wait(group, made[1].id, timeout_s=0.1)
     with pytest.raises(WrongState):
         await aclient.retry(group, made[1].id)
+
+
+async def test_a_result(aclient: AsyncClient, group: str) -> None:
+    """What a job made is shown with it; one that is too large is refused, and the job is still held."""
+    job = await aclient.enqueue(group, image="send")
+    async with aclient.consume(group) as jobs, (delivery := await anext(jobs)):
+        with pytest.raises(TooLarge):
+            await delivery.succeed("x" * 16_383)
+        assert delivery.is_held
+        await delivery.succeed({"pages": 3})
+    assert (await aclient.get(group, job.id)).result == {"pages": 3}
+
+
+async def test_enqueue_and_wait(aclient: AsyncClient, group: str) -> None:
+    """One call enqueues a job and answers with it when it is finished."""
+    waiting = asyncio.create_task(aclient.enqueue_and_wait(group, image="send", timeout_s=30))
+    async with aclient.consume(group) as jobs, (delivery := await anext(jobs)):
+        await delivery.progress(40, "half")
+        await delivery.succeed({"pages": 3})
+    done = await waiting
+    assert (done.id, done.result, done.progress, done.note) == (delivery.job.id, {"pages": 3}, 40, "half")
 
 
 async def test_the_lease_is_renewed_by_a_task(aclient: AsyncClient, group: str) -> None:

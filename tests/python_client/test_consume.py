@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import math
 import os
 import signal
 import threading
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from titan import Client, Invalid
+from titan import Client, Invalid, TooLarge
 from titan.consuming import Leases
 
 pytestmark = pytest.mark.slow
@@ -45,6 +46,87 @@ def test_a_block_may_report_earlier(client: Client, group: str) -> None:
         with (second := next(jobs)) as job:
             second.release(delay=60)
         assert client.get(group, job.id).status == "delayed"
+
+
+def test_a_result(client: Client, group: str) -> None:
+    """What a job made is any JSON, shown with the job and not in lists."""
+    for result in ({"pages": [1, 2.5, "ü"]}, 0, "", False, [], None):
+        job = client.enqueue(group, image="send")
+        with client.consume(group) as jobs, (delivery := next(jobs)):
+            delivery.succeed(result)
+        found = client.get(group, job.id)
+        assert (found.status, found.result) == ("succeeded", result)
+    assert [job.result for job in client.list(group)] == [None] * 6
+
+
+def test_enqueue_and_wait(client: Client, group: str) -> None:
+    """One call enqueues a job and answers with it when it is finished; its retry is waited for, too."""
+    begun = time.monotonic()
+
+    def consume() -> None:
+        with client.consume(group) as jobs:
+            for delivery in jobs:
+                if delivery.job.payload == "fail" and not delivery.job.retry_of:
+                    delivery.fail("bad_exit")
+                else:
+                    delivery.succeed({"of": delivery.job.payload})
+                if delivery.job.payload == "last":
+                    return
+
+    thread = threading.Thread(target=consume)
+    thread.start()
+    done = client.enqueue_and_wait(group, image="send", payload="a", timeout_s=30)
+    assert (done.status, done.result) == ("succeeded", {"of": "a"})
+    failed = client.enqueue_and_wait(
+        group, image="send", payload="fail", max_retries=1, retries_delay=0, timeout_s=30, follow_retries=False
+    )
+    assert failed.status == "failed"
+    retried = client.enqueue_and_wait(group, image="send", payload="fail", max_retries=1, retries_delay=0, timeout_s=30)
+    assert (retried.status, retried.result) == ("succeeded", {"of": "fail"})
+    client.enqueue_and_wait(group, image="send", payload="last", timeout_s=30)
+    thread.join(30)
+    assert time.monotonic() - begun < 30
+    with pytest.raises(TimeoutError):
+        client.enqueue_and_wait(group, image="send", timeout_s=1)
+
+
+def test_progress(client: Client, group: str) -> None:
+    """How far a job is is shown while it runs; a job that was cancelled is no longer held."""
+    job = client.enqueue(group, image="send")
+    with client.consume(group) as jobs, (delivery := next(jobs)):
+        assert client.get(group, job.id).progress is None
+        delivery.progress(0)
+        delivery.progress(40, "half of it")
+        delivery.progress(note="the rest")
+        found = client.get(group, job.id)
+        assert (found.progress, found.note) == (40, "the rest")
+        with pytest.raises(Invalid):
+            delivery.progress(101)
+        assert delivery.is_held
+        client.cancel(group, job.id)
+        delivery.progress(50)
+        assert not delivery.is_held
+
+
+@pytest.mark.parametrize(("result", "error"), [("x" * 16_383, TooLarge), ({1, 2}, TypeError), (math.nan, ValueError)])
+def test_a_result_that_is_refused(client: Client, group: str, result: object, error: type[Exception]) -> None:
+    """The job is still held, and may be reported without it; an exception that leaves the block fails the job."""
+    first, second = client.enqueue_many(group, [{"image": "send"}] * 2)
+    with client.consume(group) as jobs:
+        with (delivery := next(jobs)):
+            with pytest.raises(error):
+                delivery.succeed(result)
+            assert delivery.is_held
+            delivery.succeed("smaller")
+        with (delivery := next(jobs)):
+            delivery.succeed(result)
+    assert client.get(group, first.id).result == "smaller"
+    failed = client.get(group, second.id)
+    assert (failed.status, failed.reason, failed.error.partition(":")[0][-len(error.__name__) :]) == (
+        "failed",
+        "exception",
+        error.__name__,
+    )
 
 
 def test_the_lease_is_renewed(client: Client, group: str) -> None:

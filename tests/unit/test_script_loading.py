@@ -150,8 +150,8 @@ async def test_scripts_run_by_hand(store, backend, request, tmp_path):
     assert by_hand("enqueue", "", "", "", "", "", "", "1", "0", "0", "", *run)[0].isdigit()
     _, group, _, handed_out, place, text, *_ = by_hand("next", "", "1", "token", "", "0", "")
     assert (group, text.split(" ")[2], handed_out) == ("maps", SPEC, job_id)
-    assert by_hand("touch", "", "0", "maps", "1", job_id, f"token-{place}")[0].isdigit()
-    assert by_hand("touch", "", "0", "maps", "1", job_id, "stale")[0].startswith("LEASE_LOST 1 ")
+    assert by_hand("touch", "", "0", "maps", "1", "2", job_id, f"token-{place}")[0].isdigit()
+    assert by_hand("touch", "", "0", "maps", "1", "2", job_id, "stale")[0].startswith("LEASE_LOST 1 ")
     report = by_hand("finish", "", "", "maps", "succeeded", "1", "2", job_id, f"token-{place}")[0]
     assert report.split(" ")[3] == "succeeded"
     assert (await store.show("maps", job_id)).status == "succeeded"

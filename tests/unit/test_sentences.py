@@ -71,6 +71,8 @@ def wrong(schema: dict[str, Any]) -> Iterator[tuple[str, Any, list[str]]]:
     """Values that break the schema: where, the value, and what the refusal must name."""
     taken = {choice.get("type") for choice in schema.get("anyOf", [])}
     schema = plain(schema)
+    if schema.keys().isdisjoint({"type", "enum"}):  # any JSON
+        return
     words = [str(schema[name]) for name in NUMBERS if name in schema] + [str(word) for word in schema.get("enum", [])]
     kind = schema.get("type", "string")
     for other, value in OF_EACH_TYPE.items():

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import titan
 from broker.models.jobs import Job
-from worker import Failed, Released, Succeeded, job
+from worker import Failed, Released, RunningJob, Succeeded, job
 
 
 @job
@@ -59,6 +59,33 @@ def _fail(payload: str) -> None:
     if payload == "retry":
         raise titan.Retry("busy", after=timedelta(seconds=1.5))
     raise titan.Retry(after=float(payload))
+
+
+@job
+async def pages(payload: str) -> dict[str, str]:
+    """A result."""
+    return {"pages": "x" * int(payload)}
+
+
+@job
+def pages_there(payload: str) -> dict[str, str]:
+    """A result of another process."""
+    return {"pages": "x" * int(payload)}
+
+
+@job
+async def halfway(payload: str, job: RunningJob) -> None:
+    """Half of the work."""
+    job.progress(40, "half of it")
+    await asyncio.sleep(float(payload))
+
+
+@job
+def halfway_there(payload: str, job: RunningJob) -> None:
+    """Half of the work, in another process."""
+    job.progress(12.7, "first\nthings")
+    job.progress(40, "half of it")
+    time.sleep(float(payload))
 
 
 @job

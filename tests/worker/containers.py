@@ -18,6 +18,7 @@ class Running:
         self.runner = ContainerRunner(Engine(address), **({"kill_after_s": 1, "give_back_s": 30} | options))
         self.logs: list[Output] = []
         self.usage: object = None
+        self.result, self.note = b"", ""
 
     async def run(self, *command: str, image: str = IMAGE, entry: Any = None, **fields: Any) -> Outcome:
         """Run one job; its outcome apart from what it used."""
@@ -26,6 +27,7 @@ class Running:
         container = ContainerEntry(command=command, **({"pull": "never"} | (entry or {})))
         outcome = await self.runner.run(container, Job(image=image, **(given | fields)), self.logs[-1])
         if isinstance(outcome, Succeeded):
+            self.result, self.note = outcome.result, outcome.note
             return Succeeded()
         return Failed(outcome.reason, outcome.error) if isinstance(outcome, Failed) else outcome
 

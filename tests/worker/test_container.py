@@ -37,6 +37,19 @@ async def test_the_payload_is_stdin_and_the_output_the_log(containers: Running) 
     assert await containers.text() == "err\n"
 
 
+async def test_the_result_of_a_container(containers: Running) -> None:
+    """With `reports` a container has a file for its result. One that is too large is left out."""
+    reports = {"entry": {"reports": True}}
+    assert await containers.sh("echo '{\"pages\": 3}' >$TITAN_RESULT", **reports) == Succeeded()
+    assert containers.result == b'{"pages":3}'
+    assert await containers.sh("true", **reports) == Succeeded()
+    assert containers.result == b""
+    assert await containers.sh("head -c 300000 /dev/zero >$TITAN_RESULT", **reports) == Succeeded()
+    assert (containers.result, containers.note) == (b"", "no result: it had 300000 bytes")
+    assert await containers.sh('echo "<$TITAN_RESULT>"') == Succeeded()
+    assert await containers.text() == "<>\n"
+
+
 async def test_no_payload_is_an_empty_stdin(containers: Running) -> None:
     """A container that reads does not hang."""
     assert await containers.run("/bin/cat") == Succeeded()

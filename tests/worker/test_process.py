@@ -54,6 +54,7 @@ class Ran:
         self.runner = ProcessRunner(PASSED_ON, kill_after_s=kill_after_s, give_back_s=30)
         self.entry = ProcessEntry(argv, **(entry or {}))
         self.usage: Usage | None = None
+        self.result, self.note = b"", ""
         self.job = job(**fields)
 
     async def end(self) -> Outcome:
@@ -62,6 +63,9 @@ class Ran:
         if isinstance(outcome, Released | Dropped):
             return outcome
         self.usage = outcome.usage
+        if isinstance(outcome, Succeeded):
+            self.result, self.note = outcome.result, outcome.note
+            return Succeeded()
         return msgspec.structs.replace(outcome, usage=None)
 
     async def text(self) -> str:
@@ -200,6 +204,11 @@ async def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             "TITAN_GROUP=g",
             "TITAN_DELIVERY=2",
             "TITAN_IMAGE=it",
+            *[
+                line
+                for line in (await ran.text()).splitlines()
+                if line.startswith(("TITAN_RESULT=/", "TITAN_PROGRESS=/"))
+            ],
         ]
     )
 

@@ -31,13 +31,18 @@ class Running:
         read_table(WorkerSettings(app=(APP,)))
         self.runner = PythonRunner(Pool((APP,), app_environment(), 2, kill_after_s=0.1), grace_s=1)
         self.logs: list[Output] = []
+        self.result, self.note = b"", ""
 
     async def run(self, handler: str, payload: str = "", **fields: Any) -> Outcome:
-        """Run one job."""
+        """Run one job; its outcome apart from its result, which is kept."""
         given = {"id": "0" * 16, "group_name": "g", "status": "running", "created_at": "2026-11-23T00:00:00.000Z"}
         self.logs.append(Output(1 << 20))
         job = Job(image=handler, payload=payload, **(given | fields))
-        return await self.runner.run(PythonEntry(handler), job, self.logs[-1])
+        outcome = await self.runner.run(PythonEntry(handler), job, self.logs[-1])
+        if not isinstance(outcome, Succeeded):
+            return outcome
+        self.result, self.note = outcome.result, outcome.note
+        return Succeeded(outcome.usage)
 
     async def text(self, at: int = -1) -> str:
         """What a job's log has."""

@@ -42,9 +42,9 @@ class DeliveryCalls(HttpSession):
         """Renew the leases of up to 1,000 jobs; one outcome each, in order."""
         return (await self.ask(calls.touch(items).request, Outcomes)).jobs
 
-    async def succeed(self, group: str, job_id: str, lease: str = "") -> Job:
-        """Report a success. May be repeated with the same lease."""
-        return (await self.ask(calls.succeed(group, job_id, lease).request, JobWrapper)).job
+    async def succeed(self, group: str, job_id: str, lease: str = "", *, result: object = None) -> Job:
+        """Report a success, with what the job made, any JSON. May be repeated with the same lease."""
+        return (await self.ask(calls.succeed(group, job_id, lease, result=result).request, JobWrapper)).job
 
     async def fail(
         self,

@@ -16,14 +16,17 @@ from worker.http_session import HttpSession
 class JobCalls(HttpSession):
     """Calls about jobs: enqueue, look, change."""
 
-    async def enqueue(self, group: str, jobs: Sequence[NewJob], key: str = "") -> list[Job]:
-        """Enqueue all jobs or none. With a `key` the same call may be repeated for 24 h and enqueues once."""
-        request = calls.enqueue_fields(group, [set_fields(job) for job in jobs], key).request
+    async def enqueue(self, group: str, jobs: Sequence[NewJob], key: str = "", *, wait_s: int = 0) -> list[Job]:
+        """Enqueue all jobs or none. With a `key` the same call may be repeated for 24 h and enqueues once.
+
+        `wait_s` (0..30): how long the broker waits for the end of the only job.
+        """
+        request = calls.enqueue_fields(group, [set_fields(job) for job in jobs], key, wait_s=wait_s).request
         return (await self.ask(request, JobsWrapper)).jobs
 
-    async def show(self, group: str, job_id: str) -> Job:
-        """One job."""
-        return (await self.ask(calls.get(group, job_id).request, JobWrapper)).job
+    async def show(self, group: str, job_id: str, *, wait_s: int = 0) -> Job:
+        """One job. The broker waits for its end for up to `wait_s` (0..30)."""
+        return (await self.ask(calls.get(group, job_id, wait_s).request, JobWrapper)).job
 
     async def find(self, job_id: str) -> Job:
         """A job in whichever group."""

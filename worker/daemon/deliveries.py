@@ -62,8 +62,15 @@ class Delivery:
 
     @property
     def touch_item(self) -> Held:
-        """The item for touch_all."""
-        return Held(group_name=self.job.group_name, id=self.job.id, lease=self.lease or None)
+        """The item for touch_all, with how far the job is, if the broker does not have that yet."""
+        said = self.output.progress.unsent()
+        return Held(
+            group_name=self.job.group_name,
+            id=self.job.id,
+            lease=self.lease or None,
+            progress=said.percent,
+            note=said.note or None,
+        )
 
     def stop(self, outcome: Outcome) -> None:
         """Stop the job with this outcome; a job that has ended keeps its own."""

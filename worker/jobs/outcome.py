@@ -38,9 +38,11 @@ class Usage(Struct, frozen=True, kw_only=True):
 
 
 class Succeeded(Struct, frozen=True):
-    """The job did its work."""
+    """The job did its work. `result`: what it made, as JSON; b"" is none, and `note` may say why."""
 
     usage: Usage | None = None
+    result: bytes = b""
+    note: str = ""
 
     def __str__(self) -> str:
         return "succeeded"

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from functools import cached_property
 
+from worker.jobs.progress import JobProgress
+
 _IN_MEMORY_BYTES = 64 * 1024
 _PIECE_BYTES = 256 * 1024
 _LAST_BYTES = 1024
@@ -23,6 +25,7 @@ class Output:
 
     def __init__(self, keep_bytes: int) -> None:
         self._keep_bytes = keep_bytes
+        self.progress = JobProgress()
         self.size_bytes = 0
         """How much the job printed."""
         self._last = b""

@@ -4,7 +4,13 @@ aiodocker may change these parts in any release. No other module of the worker u
 `tests/unit/test_aiodocker_private.py` checks each. After an update, compare this module with aiodocker's stream.py.
 """
 
+import base64
+import json
+
+from aiodocker.containers import DockerContainer
 from aiodocker.stream import Stream
+
+_STAT = "X-Docker-Container-Path-Stat"
 
 
 def mark_closed(stream: Stream) -> None:
@@ -17,3 +23,10 @@ def close_stdin(stream: Stream) -> None:
     response = stream._resp  # noqa: SLF001  # its own `close` closes both directions
     if response and response.connection and response.connection.transport:
         response.connection.transport.write_eof()
+
+
+async def size_of(container: DockerContainer, path: str) -> int:
+    """The size of a file of a container, in bytes. aiodocker can only read a file as a whole. Raises DockerError."""
+    query = container.docker._query(f"containers/{container.id}/archive", "HEAD", params={"path": path})  # noqa: SLF001
+    async with query as response:
+        return int(json.loads(base64.b64decode(response.headers[_STAT]))["size"])

@@ -18,8 +18,10 @@ from worker.jobs.output import Output
 from worker.jobs.texts import MAX_ERROR, class_name, clipped, error_text, safe_text
 from worker.runners.aiodocker_private import close_stdin, mark_closed
 from worker.runners.container_config import config_of
+from worker.runners.container_files import add_files, result_in
 from worker.runners.engine import Engine
 from worker.runners.exit_status import bad_exit
+from worker.runners.results import JobResult
 from worker.table.entries import ContainerEntry
 
 _LAST_OUTPUT_S = 2.0
@@ -77,6 +79,8 @@ class ContainerRunner:
         has_started = False
         limit = asyncio.timeout_at(until)
         try:
+            if entry.reports:
+                await add_files(container)
             async with _attached(container) as stream, _streaming(stream, job, log):
                 try:
                     async with limit:
@@ -88,11 +92,27 @@ class ContainerRunner:
                         raise
                     await self._stop(container, job)
                     return _timed_out(job)
-            return ending((await container.show())["State"], entry, job, log)
+            return await self._with_result(
+                container, entry, job, ending((await container.show())["State"], entry, job, log)
+            )
         except _ENGINE_ERRORS as error:
             return _engine_failure(error) if has_started else self._not_started(job, error)
         finally:
             await self._remove(container, job)
+
+    async def _with_result(
+        self, container: DockerContainer, entry: ContainerEntry, job: Job, outcome: Outcome
+    ) -> Outcome:
+        """The outcome; that of a success with its result. An engine that cannot read it does not change the success."""
+        if not entry.reports or not isinstance(outcome, Succeeded):
+            return outcome
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                result = await result_in(container)
+        except _ENGINE_ERRORS as error:
+            _log.warning("job %s: its result cannot be read: %s", job.id, safe_text(error) or class_name(error))
+            result = JobResult(note=f"no result: the engine could not read it: {class_name(error)}")
+        return Succeeded(outcome.usage, *result)
 
     def _not_started(self, job: Job, error: Exception) -> Outcome:
         """The outcome for an error of the engine: a refusal fails the job, a missing engine releases it."""

@@ -14,6 +14,7 @@ from titan.failing import Fail
 from worker.jobs.outcome import MAX_DELAY_S, Dropped, Failed, Outcome, Released, Succeeded, Usage
 from worker.jobs.texts import MAX_ERROR, MAX_REASON, class_name, clipped, encoded, error_text, safe_text
 from worker.runners.async_calls import Interrupted
+from worker.runners.results import NO_RESULT, JobResult, result_of_text, result_of_value
 
 _SUCCEEDED = Succeeded()
 _OUTCOMES = (Succeeded, Failed, Released, Dropped)
@@ -22,7 +23,10 @@ _SIGNAL = re.compile(r"[A-Za-z0-9 +-]{0,64}")
 
 
 def outcome_of(result: object) -> tuple[Outcome, bytes]:
-    """The outcome, and the text or bytes for the log. Never raises, whatever the code of the result does."""
+    """The outcome, and the text or bytes for the log. Never raises, whatever the code of the result does.
+
+    What is JSON, and not None, is the result of the job too.
+    """
     if result is None:
         return _SUCCEEDED, b""
     try:
@@ -32,7 +36,8 @@ def outcome_of(result: object) -> tuple[Outcome, bytes]:
             return _invalid(why), b""
         if isinstance(result, bytes | bytearray | memoryview):
             return _SUCCEEDED, bytes(result)
-        return _SUCCEEDED, encoded(str(result))
+        text = encoded(str(result))
+        return Succeeded(None, *result_of_value(result)), text
     except Interrupted:
         raise
     except BaseException as error:  # noqa: BLE001 -- the result's own code, whatever it raises
@@ -73,7 +78,15 @@ def _checked(outcome: Outcome) -> Outcome:
         return _released(outcome.delay_s)
     if outcome.usage is not None and not _is_usage(outcome.usage):
         return _invalid(f"it returned an outcome whose usage is {class_name(outcome.usage)}, not Usage")
-    return _failed(outcome) if isinstance(outcome, Failed) else outcome
+    return _failed(outcome) if isinstance(outcome, Failed) else _succeeded(outcome)
+
+
+def _succeeded(outcome: Succeeded) -> Outcome:
+    result: object = outcome.result
+    if not isinstance(result, bytes):
+        return _invalid(f"it returned Succeeded with the result {class_name(result)}, not the bytes of a JSON text")
+    found: JobResult = result_of_text(result) if result else NO_RESULT
+    return Succeeded(outcome.usage, *found)
 
 
 def _failed(outcome: Failed) -> Failed:

@@ -12,6 +12,7 @@ from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
 from worker.jobs.output import Output
 from worker.jobs.retry_after import wait_s
 from worker.jobs.texts import MAX_ERROR, class_name, clipped, safe_text
+from worker.runners.results import MAX_RESULT_BYTES, result_of_text
 from worker.table.entries import HttpEntry
 
 _CONNECT_S = 10.0
@@ -20,7 +21,10 @@ _LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class HttpRunner:
-    """Calls addresses. It follows no redirect and uses no proxy, so that only the table decides who is called."""
+    """Calls addresses. The body of an answer is the log; one that is JSON by its Content-Type is the result too.
+
+    It follows no redirect and uses no proxy, so that only the table decides who is called.
+    """
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
@@ -57,9 +61,13 @@ class HttpRunner:
         async with session.post(
             URL(job.image), data=(job.payload or "").encode(), headers=_headers(entry, job), allow_redirects=False
         ) as answer:
+            body, is_json = bytearray(), _is_json(answer.content_type)
             async for piece in answer.content.iter_chunked(_PIECE_BYTES):
                 log.write(piece)
-            return _outcome(answer.status, wait_s(answer.headers.get("Retry-After", "")), job)
+                if is_json and len(body) <= MAX_RESULT_BYTES:
+                    body += piece
+            outcome = _outcome(answer.status, wait_s(answer.headers.get("Retry-After", "")), job)
+            return Succeeded(None, *result_of_text(bytes(body))) if isinstance(outcome, Succeeded) else outcome
 
 
 def _headers(entry: HttpEntry, job: Job) -> dict[str, str]:
@@ -71,6 +79,10 @@ def _headers(entry: HttpEntry, job: Job) -> dict[str, str]:
         "Titan-Group": job.group_name,
         "Titan-Delivery": str(job.deliveries),
     }
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type == "application/json" or content_type.endswith("+json")
 
 
 def _outcome(status: int, retry_after_s: int | None, job: Job) -> Outcome:

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 
 import msgspec
 
@@ -26,6 +27,7 @@ from worker.runners.pool_protocol import (
     length_of,
     outcome_of,
 )
+from worker.runners.result_file import PROGRESS, ReportFile, follow_progress, report_file
 
 _log = logging.getLogger(__name__)
 
@@ -112,12 +114,19 @@ class Pool:
         own_socket, child_socket = socket.socketpair()
         with child_socket:
             argv = (sys.executable, "-m", "worker.runners.pool_child", str(child_socket.fileno()), *self._apps)
+            files = ExitStack()
+            progress = files.enter_context(report_file(None, "titan-progress-"))
             environment = {"PYTHONPATH": os.pathsep.join(sys.path), **self._environment}
+            environment |= {PROGRESS: progress.path} if progress.path else {}
             command = Command(argv, sys.executable, environment, None, None, None)
-            child = Child(command, b"", log, keep_open=(child_socket.fileno(),))
+            try:
+                child = Child(command, b"", log, keep_open=(child_socket.fileno(),))
+            except BaseException:
+                files.close()
+                raise
         if self._orphans:
             self._orphans.started(child.pid)
-        return _PooledChild(child, own_socket)
+        return _PooledChild(child, own_socket, progress, files)
 
     async def _end(self, pooled: "_PooledChild") -> None:
         await pooled.close()
@@ -128,8 +137,10 @@ class Pool:
 class _PooledChild:
     """One process, and the socket for its requests."""
 
-    def __init__(self, child: Child, own_socket: socket.socket) -> None:
+    def __init__(self, child: Child, own_socket: socket.socket, progress: ReportFile, files: ExitStack) -> None:
         self.child = child
+        self._progress = progress
+        self._files = files
         self._socket = own_socket
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
@@ -139,8 +150,18 @@ class _PooledChild:
         Raises IncompleteReadError or ConnectionError if the process ends, MsgspecError for an invalid reply.
         """
         self.child.output = log
+        with suppress(OSError):
+            os.truncate(self._progress.path, 0)
+        follow_progress(log.progress, self._progress)
+        try:
+            return await self._ask(request)
+        finally:
+            log.progress.unsent()  # what it said last; the file is for the next job now
+            log.progress.read = None
+
+    async def _ask(self, request: Request) -> Reply:
         reader, writer = self._streams = self._streams or await asyncio.open_connection(sock=self._socket)
-        writer.write(encode(request))
+        writer.write(encode(msgspec.structs.replace(request, progress_path=self._progress.path)))
         await writer.drain()
         size = length_of(await reader.readexactly(LENGTH.size))
         if size > MAX_REPLY_BYTES:
@@ -157,6 +178,7 @@ class _PooledChild:
 
     async def close(self) -> None:
         """Kill the process, with its group."""
+        self._files.close()
         if self._streams:
             self._streams[1].close()
         else:

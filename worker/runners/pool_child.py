@@ -4,11 +4,14 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
-from broker.models.jobs import Job
 from worker.jobs.outcome import Outcome
+from worker.jobs.progress import said_of
+from worker.jobs.texts import encoded
 from worker.runners.environment import as_bytes, environment_of
 from worker.runners.function_result import exception_outcome, outcome_of, traceback_of
 from worker.runners.pool_protocol import LENGTH, Reply, Request, decode_request, encode, length_of, reply_of
@@ -33,19 +36,28 @@ def main(arguments: list[str]) -> None:
 def _run_request(request: Request) -> Reply:
     before, pid = _changeable_state(), os.getpid()
     with with_variables(as_bytes(environment_of(request.job, {}))):
-        outcome, text = _outcome(request.handler, request.job)
+        outcome, text = _outcome(request)
     if os.getpid() != pid:
         os._exit(0)  # a child that the function forked
     is_whole = _flush(text)
     return reply_of(outcome, needs_replacement=not is_whole or _changeable_state() != before)
 
 
-def _outcome(name: str, job: Job) -> tuple[Outcome, bytes]:
+def _outcome(request: Request) -> tuple[Outcome, bytes]:
     """The outcome of the function, and the text that is added to its output."""
     try:
-        return outcome_of(functions.call(functions.find(name), job))
+        say = partial(_say, Path(request.progress_path))
+        return outcome_of(functions.call(functions.find(request.handler), request.job, say))
     except BaseException as error:  # noqa: BLE001 -- the handler's own, whatever it is
         return exception_outcome(error), traceback_of(error)
+
+
+def _say(path: Path, percent: float | None = None, note: str = "") -> None:
+    """Write how far the job is into the file that the worker reads. Without the file nobody learns it."""
+    said = said_of(percent, note)
+    line = f"{'' if said.percent is None else said.percent} {' '.join(said.note.split())}\n"
+    with suppress(OSError):
+        path.write_bytes(encoded(line))
 
 
 def _flush(text: bytes) -> bool:

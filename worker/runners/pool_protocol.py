@@ -8,9 +8,10 @@ from msgspec import Struct
 
 from broker.models.jobs import Job
 from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
+from worker.runners.results import MAX_RESULT_BYTES
 
 LENGTH = struct.Struct("!I")
-MAX_REPLY_BYTES = 64 * 1024
+MAX_REPLY_BYTES = MAX_RESULT_BYTES + 64 * 1024
 """A longer reply was written by the job, not by the process of the pool."""
 
 
@@ -19,6 +20,8 @@ class Request(Struct, frozen=True):
 
     handler: str
     job: Job
+    progress_path: str = ""
+    """The file into which the job may say how far it is."""
 
 
 class Reply(Struct, frozen=True):
@@ -32,6 +35,8 @@ class Reply(Struct, frozen=True):
     retry_after_s: int | None = None
     needs_replacement: bool = False
     """The job changed the state of the process: the next job needs another one."""
+    result: bytes = b""
+    note: str = ""
 
 
 decode_reply = msgspec.msgpack.Decoder(Reply).decode
@@ -62,11 +67,12 @@ def reply_of(outcome: Outcome, *, needs_replacement: bool) -> Reply:
         )
     if isinstance(outcome, Released):
         return Reply("released", delay_s=outcome.delay_s, needs_replacement=needs_replacement)
-    return Reply("succeeded", needs_replacement=needs_replacement)
+    result, note = (outcome.result, outcome.note) if isinstance(outcome, Succeeded) else (b"", "")
+    return Reply("succeeded", needs_replacement=needs_replacement, result=result, note=note)
 
 
 def outcome_of(reply: Reply) -> Outcome:
     """The outcome of a reply."""
     if reply.kind == "failed":
         return Failed(reply.reason, reply.error, retry=reply.retry, retry_after_s=reply.retry_after_s)
-    return Released(reply.delay_s) if reply.kind == "released" else Succeeded()
+    return Released(reply.delay_s) if reply.kind == "released" else Succeeded(None, reply.result, reply.note)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Any, Self
 
 from broker.models.jobs import Job
-from worker.jobs.outcome import Failed, Outcome, Released
+from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
 from worker.jobs.output import Output
 from worker.jobs.texts import MAX_ERROR, clipped, utf8_text
 from worker.runners.child_process import Child
@@ -17,6 +17,7 @@ from worker.runners.deadlines import DeadlinePassed, Deadlines
 from worker.runners.exit_status import ending, is_no_room, usage
 from worker.runners.orphans import Orphans, delivery_in
 from worker.runners.payload import payload_file
+from worker.runners.result_file import PROGRESS, RESULT, ReportFile, follow_progress, report_file, result_in
 from worker.table.entries import Limits, ProcessEntry
 
 _NONE = Limits()
@@ -68,11 +69,11 @@ class ProcessRunner:
         with ExitStack() as files:
             try:
                 error_pipe = files.enter_context(StartErrorPipe()) if entry.limits != _NONE else None
-                child = self._start(entry, job, log, files, error_pipe)
+                child, result = self._start(entry, job, log, files, error_pipe)
             except (OSError, ValueError) as error:
                 return self._not_started(entry, job, error)
             try:
-                return await self._end(child, entry, job, error_pipe)
+                return _with_result(await self._end(child, entry, job, error_pipe), result)
             finally:
                 await self._close(child, job)
 
@@ -87,7 +88,7 @@ class ProcessRunner:
 
     def _start(
         self, entry: ProcessEntry, job: Job, log: Output, files: ExitStack, error_pipe: StartErrorPipe | None
-    ) -> Child:
+    ) -> tuple[Child, ReportFile]:
         shared = [error_pipe.descriptor] if error_pipe else []
         command = command_of(entry, job, self._inherited, *(shared or [-1]))
         payload = (job.payload or "").encode()
@@ -95,12 +96,17 @@ class ProcessRunner:
             path = files.enter_context(payload_file(payload, command.owner_uid))
             command.environment["TITAN_PAYLOAD_FILE"] = path
             payload = b""
+        result = files.enter_context(report_file(command.owner_uid, "titan-result-"))
+        progress = files.enter_context(report_file(command.owner_uid, "titan-progress-"))
+        paths = {RESULT: result.path, PROGRESS: progress.path}
+        command.environment.update({name: path for name, path in paths.items() if path})
+        follow_progress(log.progress, progress)
         child = Child(command, payload, log, keep_open=shared)
         if error_pipe:
             error_pipe.started()
         if self._orphans:
             self._orphans.started(child.pid, _delivery(job))
-        return child
+        return child, result
 
     async def _end(self, child: Child, entry: ProcessEntry, job: Job, error_pipe: StartErrorPipe | None) -> Outcome:
         try:
@@ -132,6 +138,11 @@ class ProcessRunner:
             "not_started",
             clipped(f"cannot run {utf8_text(entry.argv[0])!r}: {utf8_text(message or str(error))}", MAX_ERROR),
         )
+
+
+def _with_result(outcome: Outcome, file: ReportFile) -> Outcome:
+    """The outcome of a command; that of a success with its result."""
+    return Succeeded(outcome.usage, *result_in(file)) if isinstance(outcome, Succeeded) else outcome
 
 
 def _delivery(job: Job) -> str:

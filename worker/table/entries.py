@@ -31,7 +31,10 @@ class ProcessEntry(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ContainerEntry(Struct, frozen=True, forbid_unknown_fields=True):
-    """A container of the job's image. The defaults give it no network, no capability, no writable root and no root."""
+    """A container of the job's image. The defaults give it no network, no capability, no writable root and no root.
+
+    `reports`: it has a folder with the file that TITAN_RESULT names. To make and to read it takes the engine some time.
+    """
 
     pull: Literal["always", "missing", "never"] = "missing"
     command: Argv = ()
@@ -43,6 +46,7 @@ class ContainerEntry(Struct, frozen=True, forbid_unknown_fields=True):
     processes: Annotated[int, Meta(ge=1)] = 256
     read_only: bool = True
     tmp_bytes: Annotated[int, Meta(ge=0)] = 64 * _MIB
+    reports: bool = False
 
 
 class HttpEntry(Struct, frozen=True, forbid_unknown_fields=True):

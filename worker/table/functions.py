@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from broker.models.jobs import Job
 from titan.functions import registered
+from worker.jobs.running_job import Say, running_job
 from worker.jobs.texts import error_text
 
 
@@ -45,10 +46,10 @@ def find(name: str) -> Handler:
     return _handler(registered[name])
 
 
-def call(handler: Handler, job: Job) -> Any:
-    """The result of the function for this job; of an async one, the coroutine."""
+def call(handler: Handler, job: Job, say: Say) -> Any:
+    """The result of the function for this job; of an async one, the coroutine. `say` becomes its `job.progress`."""
     payload = job.payload or ""
-    return handler.call(payload, job) if handler.takes_job else handler.call(payload)
+    return handler.call(payload, running_job(job, say)) if handler.takes_job else handler.call(payload)
 
 
 @cache

@@ -14,6 +14,7 @@ from broker.cli.job.looking import find, history, why
 from broker.cli.job.many import by_ids_or_filters
 from broker.cli.job.page import job_json
 from broker.cli.job.raw import raw_options, show_raw
+from broker.cli.job.result import result
 from broker.cli.job.story import tell_story
 from broker.cli.job.wait import wait
 from broker.cli.moments import wide_option
@@ -114,7 +115,7 @@ def _new_id(answer: CommandResult) -> str:
     return f"{answer.id} retried as {answer.job.id} {answer.job.status}" if answer.job else answer.id
 
 
-_FOR_PRODUCERS = (enqueue, show, list_, wait, log, cancel, retry, promote, remove)
+_FOR_PRODUCERS = (enqueue, show, list_, wait, result, log, cancel, retry, promote, remove)
 _FOR_CONSUMERS = (next_, start, touch, succeed, fail, release)
 _LOOKING = (why, history, find)
 for _command in (*_FOR_PRODUCERS, *_LOOKING, *_FOR_CONSUMERS):

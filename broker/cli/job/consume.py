@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+import msgspec
 
 from broker.cli.client_options import group_argument, id_argument, option, with_broker
 from broker.cli.commands import TitanCommand
@@ -85,10 +86,11 @@ async def touch(client: Client, group: str, job_id: str, lease: str, *, as_json:
 @group_argument
 @id_argument
 @lease_option
+@option("--result", help="What the job made: JSON, or any other text.")
 @with_broker
-async def succeed(client: Client, group: str, job_id: str, lease: str, *, as_json: bool) -> None:
+async def succeed(client: Client, group: str, job_id: str, lease: str, result: str | None, *, as_json: bool) -> None:
     """Report that a running job succeeded."""
-    _show(await client.succeed(group, job_id, lease), as_json=as_json)
+    _show(await client.succeed(group, job_id, lease, result=_value(result)), as_json=as_json)
 
 
 @example("titan job fail mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN --reason bad_exit --error 'exit status 3'")
@@ -147,3 +149,13 @@ def _show(job: Job, *, as_json: bool) -> None:
 
 def _row(job: Job) -> tuple[object, ...]:
     return job.id, job.group_name, job.image, job.expires_at or "", job.lease or ""
+
+
+def _value(text: str | None) -> object:
+    """A text as JSON, or as it is if it is none."""
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.MsgspecError:
+        return text

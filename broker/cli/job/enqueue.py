@@ -11,7 +11,7 @@ from broker.cli.moments import due_at, due_text, wide_option
 from broker.cli.options import example
 from broker.cli.output import Listing, is_terminal, listing, progress
 from broker.cli.policies import RETRY_HELP, RetryPolicy
-from broker.cli.quantities import FutureMoment, duration_of
+from broker.cli.quantities import Duration, FutureMoment, duration_of
 from broker.core.errors import Invalid, TitanError
 from broker.core.words import counted
 from broker.http.request.job_times import PAIRS
@@ -88,11 +88,26 @@ class _EnqueueCommand(TitanCommand):
     help="Enqueue many jobs: a file (- is stdin) with one JSON object per line, with the fields of the API.",
 )
 @option("--key", default="", help="Idempotency-Key: for 24 h, a repeat of the same command enqueues nothing.")
+@option(
+    "--wait",
+    "wait_s",
+    default=0,
+    type=Duration(0, 30),
+    help="Wait for the end of the one job, up to 30s, and print the job as it is then.",
+)
 @option("-q", "--quiet", is_flag=True, help="Print no ids.")
 @wide_option
 @with_broker
 async def enqueue(
-    client: Client, group: str, key: str, ndjson: BinaryIO | None, *, quiet: bool, as_json: bool, **options: Any
+    client: Client,
+    group: str,
+    key: str,
+    ndjson: BinaryIO | None,
+    wait_s: int,
+    *,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Enqueue one job, or many with --ndjson, and print ids and statuses.
 
@@ -104,8 +119,10 @@ async def enqueue(
     job = _new_job(**options)
     with listing("jobs", (), _row, as_json=as_json) as shown:
         if ndjson is None:
-            jobs = await client.enqueue(group, [job], key)
+            jobs = await client.enqueue(group, [job], key, wait_s=wait_s)
             shown.show([] if quiet else jobs)
+        elif wait_s:
+            raise click.UsageError("--wait is for one job; `titan job wait` waits for several.")
         elif job.payload is not None:
             raise click.UsageError("With --ndjson, the payloads come from its lines.")
         else:

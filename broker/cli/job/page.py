@@ -25,7 +25,9 @@ def job_page(job: Job, *, is_full: bool = False) -> str:
 
 def job_json(job: Job) -> dict[str, Any]:
     """A job as JSON has it: the API's fields, and `retried_by` with the id of its retry."""
-    fields: dict[str, Any] = msgspec.to_builtins(job)
+    fields: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(job, result=UNSET))
+    if job.result is not UNSET:
+        fields["result"] = msgspec.json.decode(job.result)
     return fields | ({"retried_by": job.retry_at} if job.retry_at else {})
 
 
@@ -33,12 +35,11 @@ def _shown(job: Job, name: str, *, is_full: bool) -> object:
     value = getattr(job, name)
     if value is UNSET or value == {} or name == "receipts":
         return UNSET
-    if name == "retry":
-        return in_words(value)
-    if name == "payload":
-        return value if is_full else cut_payload(value)
-    if name == "env_vars":
-        return "\n".join(f"{variable}={text}" for variable, text in value.items())
+    if name in {"result", "payload"}:
+        text = value if name == "payload" else bytes(value).decode()
+        return text if is_full else cut_payload(text)
+    if name in {"retry", "env_vars"}:
+        return in_words(value) if name == "retry" else "\n".join(f"{one}={text}" for one, text in value.items())
     if name.endswith(("_at", "_before")) and name != "retry_at":
         return _moment(job, name)
     return _span(job, name) if name in {"delay", "timeout", "retries_delay"} else value

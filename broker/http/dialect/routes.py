@@ -54,7 +54,7 @@ class TasksQuery(JobsQuery2016, frozen=True, kw_only=True):
 
 def rows_of_2016(routes: tuple[Route, ...]) -> tuple[tuple[Route, ...], tuple[Route, ...]]:
     """The rows under today's paths, and those under /tasks."""
-    of_jobs = tuple(_row(route, has_tasks=False) for route in routes)
+    of_jobs = tuple(_row(route, has_tasks=False) for route in routes if route.verb != "await_jobs")
     of_tasks = tuple(_row(route, has_tasks=True) for route in routes if route.verb in _OF_SEED)
     return of_jobs, of_tasks
 

@@ -2,12 +2,15 @@
 
 from functools import partial
 
+from msgspec import UNSET
+
 from broker.core.errors import TitanError
 from broker.core.timestamps import rfc3339
 from broker.http.long_poll import PAUSE_S
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
 from broker.http.request.query_params import NextQuery
+from broker.http.request.results import checked_result
 from broker.http.responses import Response, delivered, document, json, nothing
 from broker.models.jobs import JobWrapper
 from broker.models.reports import Finish, Held, Release, Start, Success, Touch
@@ -35,10 +38,19 @@ async def start(call: Call) -> Response:
 
 
 async def touch(call: Call) -> Response:
-    """Renew the lease of the delivery that holds a job."""
+    """Renew the lease of the delivery that holds a job. It may say how far the job is."""
     body = await call.body(Touch)
     [end] = await call.store.completer.touch(
-        [Held(group_name=call.group, id=call.job_id, lease=call.lease(body.lease))]
+        [
+            Held(
+                group_name=call.group,
+                id=call.job_id,
+                lease=call.lease(body.lease),
+                progress=body.progress,
+                note=body.note,
+                lease_s=body.lease_s,
+            )
+        ]
     )
     if isinstance(end, TitanError):
         raise end
@@ -55,6 +67,7 @@ async def succeed(call: Call) -> Response:
         completed_at=_checked(body.completed_at),
         lease=call.lease(body.lease),
         receipt=body.receipt,
+        result=body.result if body.result is UNSET else checked_result(body.result, call.settings.max_result_bytes),
     )
     return document(wrapped(await call.store.completer.succeed(report)))
 

@@ -1,24 +1,27 @@
-"""The verbs of a producer: enqueue, list, show, remove, cancel, retry, promote."""
+"""The verbs of a producer: enqueue, list, show, remove, cancel, retry, promote; and those who wait for its end."""
 
 import re
 from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from broker.core.errors import Invalid
+from broker.core.errors import Invalid, TitanError
+from broker.core.states import FINISHED
 from broker.core.words import counted
+from broker.http.error_responses import problem_of
 from broker.http.handlers.looking import look
 from broker.http.log_upload import discard_log
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
 from broker.http.request.job_times import with_times
-from broker.http.request.query_params import EnqueueQuery, ListQuery
+from broker.http.request.query_params import EnqueueQuery, ListQuery, ShowQuery
 from broker.http.responses import Response, document, json, nothing
 from broker.models.fields import LINE, NO_CONTROLS
-from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, JobsWrapper, JobWrapper, NewJob, NewJobs, PlainJob
+from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, Job, JobsWrapper, JobWrapper, NewJob, NewJobs, PlainJob
+from broker.models.waits import Awaited, AwaitedJobs, AwaitedWrapper
 from broker.resp.marks import DEADLINES, POLICIES
 from broker.store.admitter import are_plain
-from broker.store.format.job_json import listed
+from broker.store.format.job_json import listed, struct_of
 
 _IMAGE = re.compile(NO_CONTROLS)
 _NO_DELAYS = {None, DEFAULT_RETRIES_DELAY_S}
@@ -26,29 +29,38 @@ _REPLAYED = (("Idempotency-Replayed", "true"),)
 
 
 async def enqueue(call: Call) -> Response:
-    """Enqueue new jobs in a group, all or none."""
-    is_durable = call.query(EnqueueQuery).durable
+    """Enqueue new jobs in a group, all or none. With `wait` and one job, wait until it is finished."""
+    query = call.query(EnqueueQuery)
     key = call.idempotency_key()
     body = await call.new_jobs()
     jobs: Sequence[PlainJob] = body.jobs
     _check_number(jobs, call.settings.max_batch)
     _check_images(jobs)
     _check_payloads(jobs, call.settings.max_payload_bytes)
+    if query.wait and len(jobs) > 1:
+        raise Invalid("wait is for one job; POST /v1/jobs/wait is for several.", fields="wait")
     if isinstance(body, NewJobs):
         jobs = [with_times(job, f"jobs[{i}]") for i, job in enumerate(body.jobs)]
         if _have_policies(body.jobs):
             await call.store.require_layout(POLICIES, "Retry policies")
         if not are_plain(jobs):
             await call.store.require_layout(DEADLINES, "Deadlines and run_at")
-    enqueue_ = call.store.enqueuer.enqueue_durably if is_durable else call.store.enqueuer.enqueue
+    enqueue_ = call.store.enqueuer.enqueue_durably if query.durable else call.store.enqueuer.enqueue
     enqueued = await enqueue_(call.group, jobs, key)
-    return document(listed(enqueued.jobs), 201, _REPLAYED if enqueued.is_replayed else ())
+    headers = _REPLAYED if enqueued.is_replayed else ()
+    if query.wait:
+        made = struct_of(enqueued.jobs[0])
+        job = await call.context.waits.one(call.group, made.id, query.wait, made)
+        return json(JobsWrapper([job]), 200 if job.status in FINISHED else 201, headers)
+    return document(listed(enqueued.jobs), 201, headers)
 
 
 async def list_jobs(call: Call) -> Response:
     """List a group's jobs."""
     query = call.query(ListQuery)
     if query.is_look:
+        if query.fields is not None:
+            raise Invalid("fields=result goes with the filters status and created_after only.", fields="fields")
         return await look(call, query)
     jobs, cursor = await call.store.jobs.list(
         call.group,
@@ -57,13 +69,27 @@ async def list_jobs(call: Call) -> Response:
         cursor=query.cursor,
         statuses=query.status,
         newest_first=query.order == "desc",
+        has_results=query.fields == "result",
     )
     return json(JobsWrapper(jobs, cursor or UNSET))
 
 
 async def show(call: Call) -> Response:
-    """Show one job."""
+    """Show one job. With `wait`, wait until it is finished."""
+    wait_s = call.query(ShowQuery).wait
+    if wait_s:
+        return json(JobWrapper(await call.context.waits.one(call.group, call.job_id, wait_s)))
     return json(JobWrapper(await call.store.jobs.show(call.group, call.job_id)))
+
+
+async def await_jobs(call: Call) -> Response:
+    """Wait until all of several jobs are finished, or any of them."""
+    body = await call.body(AwaitedJobs)
+    for item in body.jobs:
+        call.grant.check(item.group_name)
+    jobs = [(item.group_name, item.id) for item in body.jobs]
+    found = await call.context.waits.several(jobs, body.wait, is_any_enough=body.needs == "any")
+    return json(AwaitedWrapper([_awaited(job_id, job) for (_, job_id), job in zip(jobs, found, strict=True)]))
 
 
 async def remove(call: Call) -> Response:
@@ -86,6 +112,10 @@ async def retry(call: Call) -> Response:
 async def promote(call: Call) -> Response:
     """Queue a delayed job now, before its delay ends."""
     return json(JobWrapper(await call.store.jobs.promote(call.group, call.job_id, call.grant.name)))
+
+
+def _awaited(job_id: str, job: Job | TitanError) -> Awaited:
+    return Awaited(id=job_id, error=problem_of(job)) if isinstance(job, TitanError) else Awaited(id=job_id, job=job)
 
 
 def _check_number(jobs: Sequence[PlainJob], limit: int) -> None:

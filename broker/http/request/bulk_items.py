@@ -4,14 +4,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Generic, Protocol, TypeVar
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct
 
 from broker.auth.grants import Grant
-from broker.core.errors import Forbidden, Invalid, NotFound, TitanError
+from broker.core.errors import Forbidden, Invalid, NotFound, TitanError, TooLarge
 from broker.core.timestamps import rfc3339
 from broker.http.error_responses import problem_of
 from broker.http.request.decoding import decode, moment
 from broker.http.request.path_params import group_name, job_id
+from broker.http.request.results import checked_result
 from broker.models.fields import MAX_JOBS
 from broker.models.reports import Finish, Held
 from broker.models.results import Outcome
@@ -62,33 +63,42 @@ class Items(Generic[Item]):
         ]
 
 
-def read_items(bulk: type[Bulk[Item]], kind: type[Item], body: bytes, grant: Grant) -> Items[Item]:
+def read_items(
+    bulk: type[Bulk[Item]], kind: type[Item], body: bytes, grant: Grant, max_result_bytes: int
+) -> Items[Item]:
     """The items of a bulk body. Raises Invalid when the body is not {"jobs": [1 to 1000 of anything]}."""
     try:
         items = decode(bulk, body).jobs
         for group in {item.group_name for item in items}:
             grant.check(group_name(group))
-        return Items([(job_id(item.id), _timed(item)) for item in items])
+        return Items([(job_id(item.id), _checked(item, max_result_bytes)) for item in items])
     except TitanError:  # an item is invalid: check each alone
-        return Items([_read(kind, i, bytes(raw), grant) for i, raw in enumerate(decode(RawItems, body).jobs)])
+        listed = decode(RawItems, body).jobs
+        return Items([_read(kind, i, bytes(raw), grant, max_result_bytes) for i, raw in enumerate(listed)])
 
 
-def _read(kind: type[Item], i: int, raw: bytes, grant: Grant) -> tuple[str, Item | TitanError]:
+def _read(kind: type[Item], i: int, raw: bytes, grant: Grant, max_result_bytes: int) -> tuple[str, Item | TitanError]:
     try:
         item = decode(kind, raw)
         grant.check(group_name(item.group_name))
-        return job_id(item.id), _timed(item)
+        return job_id(item.id), _checked(item, max_result_bytes)
     except Invalid as error:
         return _id_in(raw), Invalid(error.message, fields=f"jobs[{i}].{error.fields}".rstrip("."))
-    except (Forbidden, NotFound) as error:
+    except (Forbidden, NotFound, TooLarge) as error:
         return _id_in(raw), error
 
 
-def _timed(item: Item) -> Item:
-    if not isinstance(item, Finish) or item.completed_at is None:
+def _checked(item: Item, max_result_bytes: int) -> Item:
+    """The item with its time and result in the form that is stored. Raises Invalid, TooLarge."""
+    if not isinstance(item, Finish) or (item.completed_at is None and item.result is UNSET):
         return item
     completed_at = moment(item.completed_at, "completed_at")
-    return msgspec.structs.replace(item, completed_at=None if completed_at is None else rfc3339(completed_at))
+    result = item.result if item.result is UNSET else checked_result(item.result, max_result_bytes)
+    if item.status == "failed" and result is not UNSET:
+        raise Invalid("A failed job has no result.", fields="result")
+    return msgspec.structs.replace(
+        item, completed_at=None if completed_at is None else rfc3339(completed_at), result=result
+    )
 
 
 def _id_in(raw: bytes) -> str:

@@ -15,6 +15,7 @@ from broker.diagnostics.metrics_report import MetricsReport
 from broker.http.audit import Audit
 from broker.http.browser_guard import Browsers
 from broker.http.forwarded import TrustedProxies
+from broker.http.job_waits import JobWaits
 from broker.http.live import LiveViews
 from broker.http.long_poll import LongPolls
 from broker.http.request import query_params
@@ -78,6 +79,7 @@ class AppContext:
         self.browsers = Browsers(broker.settings, broker.access, self.proxies)
         self.admission = AdmissionControl(broker.settings.max_in_progress)
         self.polls = LongPolls(broker.notifier, self.admission, broker.store.dispatcher.give_back)
+        self.waits = JobWaits(broker.store, self.admission)
         self.in_progress = InProgress()
         self.followers = Followers(broker.settings.max_followers)
         self.audit = Audit(broker.store.audit)
@@ -158,7 +160,7 @@ class Call:
 
     async def items(self, bulk: type[Bulk[Item]], kind: type[Item]) -> Items[Item]:
         """The items of a bulk body."""
-        return read_items(bulk, kind, await self.read_body(), self.grant)
+        return read_items(bulk, kind, await self.read_body(), self.grant, self.settings.max_result_bytes)
 
     async def failure(self) -> Failure:
         """The body of fail: JSON, a form, the query, or nothing. A field of the body has priority over the query.

@@ -17,6 +17,7 @@ from broker.models.jobs import MAX_LOOKS
 from broker.models.overview import Only, Sort
 from broker.models.retries import RetryAfter
 from broker.models.stats import Window
+from broker.models.waits import MAX_WAIT_S, WaitS
 from broker.models.workers import Word
 
 Cursor = Annotated[
@@ -33,6 +34,21 @@ class EnqueueQuery(Query, frozen=True, kw_only=True):
     """The parameters of enqueue."""
 
     durable: Annotated[int, Meta(ge=0, le=1, description="1: answer only when the jobs are on the store's disk.")] = 0
+    wait: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=MAX_WAIT_S,
+            description="How long to wait for the end of the job, in s; for one job only. Then the answer is 200 with "
+            "the finished job, or 201 with the job as it is.",
+        ),
+    ] = 0
+
+
+class ShowQuery(Query, frozen=True, kw_only=True):
+    """The parameters of show."""
+
+    wait: WaitS = 0
 
 
 class ListQuery(Query, frozen=True, kw_only=True):
@@ -50,6 +66,13 @@ class ListQuery(Query, frozen=True, kw_only=True):
         ),
     ] = []
     order: Annotated[Literal["asc", "desc"], Meta(description="Oldest first, or newest first.")] = "asc"
+    fields: (
+        Annotated[
+            Literal["result"],
+            Meta(description="result: each job has its result. Not with filters other than status and created_after."),
+        ]
+        | None
+    ) = None
 
     created_before: Annotated[Time, Meta(description="Only jobs created before this time, RFC 3339.")] | None = None
     completed_after: (
@@ -88,7 +111,12 @@ class ListQuery(Query, frozen=True, kw_only=True):
     def is_look(self) -> bool:
         """Whether jobs must be read to know which ones are wanted, or how much of them."""
         return self != ListQuery(
-            created_after=self.created_after, n=self.n, cursor=self.cursor, status=self.status, order=self.order
+            created_after=self.created_after,
+            n=self.n,
+            cursor=self.cursor,
+            status=self.status,
+            order=self.order,
+            fields=self.fields,
         )
 
 

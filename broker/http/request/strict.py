@@ -22,7 +22,8 @@ _REPORTED = _OF_JOB | {"job"}
 IGNORED: dict[type[Struct], frozenset[str]] = {
     NewJob: _OF_JOB,
     NewJobs: frozenset({"cursor"}),
-    **dict.fromkeys((Start, Touch, Success, Failure, Release), _REPORTED),
+    **dict.fromkeys((Start, Touch, Success, Release), _REPORTED),
+    Failure: _REPORTED - {"result"},  # it would be lost: a failed job keeps none
     **dict.fromkeys((Finish, Held), _OF_JOB),
     **dict.fromkeys((Finishes, HeldJobs), frozenset({"cursor"})),
     **dict.fromkeys((GroupSettings, NamedSettings, GroupChanges), frozenset(Group.__struct_fields__)),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from broker.core.states import FINISHED, STATUSES, Status
 from broker.core.timestamps import rfc3339
@@ -89,8 +89,11 @@ _receipt = msgspec.json.Decoder(Receipt).decode
 _env_vars = msgspec.json.Decoder(dict[str, str]).decode
 
 
-def job_of(row: Sequence[Any], *, is_dispatched: bool = False, is_shown: bool = False) -> Job:
-    """A row as a job; its lease token only if it was dispatched, its receipts only if it is shown."""
+def job_of(row: Sequence[Any], *, is_dispatched: bool = False, is_shown: bool = False, has_result: bool = False) -> Job:
+    """A row as a job; its lease token only if it was dispatched, its receipts and its result only if it is shown.
+
+    `has_result`: with its result, in a list of results.
+    """
     values = _with_execution(_pairs(row))
     job = _recorded(values)
     if "deliveries" in values:
@@ -100,17 +103,24 @@ def job_of(row: Sequence[Any], *, is_dispatched: bool = False, is_shown: bool = 
             setattr(job, name, rfc3339(int(values[name])))
     for name in _TEXTS & values.keys():
         setattr(job, name, values[name])
-    if "attempts" in values:
-        job.attempts = int(values["attempts"])
-        if job.status == "failed" and job.completed_at:
-            job.dead_at = job.completed_at
+    _set_attempts(job, values)
     if is_dispatched:
         job.lease = values["lease"]
     if "env_vars" in values:
         job.env_vars = _env_vars(values["env_vars"])
+    _set_progress(job, values)
+    if (is_shown or has_result) and "result" in values:
+        job.result = Raw(values["result"])
     if is_shown:
         job.receipts = _receipts(values)
     return job
+
+
+def _set_attempts(job: Job, values: Mapping[str, str]) -> None:
+    if "attempts" in values:
+        job.attempts = int(values["attempts"])
+        if job.status == "failed" and job.completed_at:
+            job.dead_at = job.completed_at
 
 
 def _recorded(values: Mapping[str, str]) -> Job:
@@ -137,6 +147,16 @@ def _recorded(values: Mapping[str, str]) -> Job:
     if (policy := policy_of(settings)) is not None:
         job.retry = policy
     return job
+
+
+def _set_progress(job: Job, values: Mapping[str, str]) -> None:
+    """Set what the present delivery noted. Each text begins with the number of the delivery that did."""
+    if job.status in {"delayed", "queued"}:
+        return
+    for name in ("progress", "note"):
+        delivery, _, text = values.get(name, "").partition(" ")
+        if delivery == str(job.deliveries):
+            setattr(job, name, int(text) if name == "progress" else text)
 
 
 def _receipts(values: Mapping[str, str]) -> list[Receipt] | UnsetType:

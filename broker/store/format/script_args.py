@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from broker.models.bulk import RetryChanges
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, NewJob, PlainJob
-from broker.models.reports import Finish
+from broker.models.reports import Finish, Held
 from broker.models.retries import Retry
 from broker.models.workers import Receipt
 from broker.store.format.policies import members_of
@@ -37,8 +37,8 @@ class NewBatch(NamedTuple):
     specs: Sequence[bytes]
 
 
-HeldWords = tuple[str, str, str]
-"""A job to touch: group, id, lease."""
+HeldWords = tuple[Word, ...]
+"""A job to touch: group, id, lease; and lease_s, progress and note if any of them is given."""
 Report = tuple[str, str, tuple[Word, ...]]
 """The report of a consumer: group, status, and the words of finish.lua for the job, its id first."""
 
@@ -114,15 +114,24 @@ def _finish_batch(kind: tuple[str, str, int], jobs: Sequence[tuple[Word, ...]]) 
     return [group, status, len(jobs), width, *chain.from_iterable(jobs)]
 
 
-def touch_words(items: Iterable[tuple[str, str, str]]) -> tuple[Words, list[int]]:
-    """The words of touch.lua for (group, id, lease), and the positions in `items` in the order of its reply."""
+def held_words(item: Held) -> HeldWords:
+    """A job to touch. Most touches say no more than that the job is held."""
+    if item.progress is None and not item.note and item.lease_s is None:
+        return item.group_name, item.id, item.lease or ""
+    lease_s = "" if item.lease_s is None else item.lease_s
+    progress = "" if item.progress is None else item.progress
+    return item.group_name, item.id, item.lease or "", lease_s, progress, item.note or ""
+
+
+def touch_words(items: Iterable[HeldWords]) -> tuple[Words, list[int]]:
+    """The words of touch.lua for these jobs, and the positions in `items` in the order of its reply."""
     listed = list(items)
-    alike: dict[str, list[int]] = {}
-    for i, (group, _, _) in enumerate(listed):
-        alike.setdefault(group, []).append(i)
+    alike: dict[tuple[Word, int], list[int]] = {}
+    for i, item in enumerate(listed):
+        alike.setdefault((item[0], len(item)), []).append(i)
     words: Words = []
-    for group, positions in alike.items():
-        words += (group, len(positions))
+    for (group, width), positions in alike.items():
+        words += (group, len(positions), width - 1)
         for i in positions:
             words += listed[i][1:]
     return words, [i for positions in alike.values() for i in positions]
@@ -131,11 +140,13 @@ def touch_words(items: Iterable[tuple[str, str, str]]) -> tuple[Words, list[int]
 def report_of(item: Finish, completed_at: int | str, new_id: str) -> Report:
     """The report in an item of finish. It has the fewest words that say everything: most reports have no fields."""
     group, status, job_id, lease = item.group_name, item.status, item.id, item.lease or ""
-    if status == "succeeded" and completed_at == "" and item.receipt is None:
+    if status == "succeeded" and completed_at == "" and item.receipt is None and item.result is UNSET:
         return group, status, (job_id, lease)
     words = (job_id, lease, item.reason or "", item.error or "", completed_at, new_id)
-    if isinstance(item.retry_after, int):
-        return group, status, (*words, receipt_text(item.receipt, status), item.retry_after, "")
+    wait_s = item.retry_after if isinstance(item.retry_after, int) else ""
+    if wait_s != "" or item.result is not UNSET:
+        result = b"" if item.result is UNSET else bytes(item.result)
+        return group, status, (*words, receipt_text(item.receipt, status), wait_s, result)
     if item.receipt is None:
         return group, status, words
     return group, status, (*words, receipt_text(item.receipt, status))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 
-from broker.core.errors import LeaseLost, NotFound, TitanError, WrongState
+from broker.core.errors import Invalid, LeaseLost, NotFound, TitanError, WrongState
 from broker.models.fields import MAX_JOBS
 from broker.models.results import Problem
 from broker.models.workers import Orders
@@ -18,6 +18,7 @@ from worker.client import Client
 from worker.daemon.backoff import Backoff, Outage
 from worker.daemon.deliveries import Deliveries, Delivery, Event
 from worker.jobs.outcome import Dropped, Failed
+from worker.jobs.progress import NOTHING, Said
 
 _LOST = frozenset(error.word.lower() for error in (NotFound, WrongState, LeaseLost))
 
@@ -142,12 +143,21 @@ class TouchLoop:
 
     async def _touch(self, part: Sequence[Delivery]) -> None:
         asked_at = time.monotonic()
-        outcomes = await self._client.touch_all([delivery.touch_item for delivery in part])
-        for delivery, outcome in zip(part, outcomes, strict=True):
-            if outcome.error:
+        items = [delivery.touch_item for delivery in part]
+        outcomes = await self._client.touch_all(items)
+        again = []
+        for delivery, item, outcome in zip(part, items, outcomes, strict=True):
+            said = Said(item.progress, item.note or "")
+            if outcome.error and outcome.error.code == Invalid.word.lower() and said != NOTHING:
+                delivery.output.progress.is_refused = True
+                again.append(delivery)
+            elif outcome.error:
                 self._job_loop.call_soon_threadsafe(self._refused, delivery, outcome.error)
             elif delivery.lease_until is not None:
+                delivery.output.progress.sent(said)
                 delivery.lease_until = asked_at + self._lease_s
+        if again:  # an older broker, which knows no progress
+            await self._touch(again)
 
     def _refused(self, delivery: Delivery, problem: Problem) -> None:
         if problem.code not in _LOST:

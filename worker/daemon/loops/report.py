@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from broker.core.errors import Invalid, TitanError, TooLarge
 from broker.core.timestamps import milliseconds
@@ -24,6 +24,7 @@ from worker.jobs.outcome import Dropped, Failed, Outcome, Released, Succeeded
 from worker.jobs.texts import MAX_ERROR, MAX_REASON, clipped, error_text, utf8_text
 
 _AGAIN_S = 1.0
+_MAX_NOTE = 255
 _REJECTIONS = (Invalid, TooLarge)
 """Errors for an outcome that the broker will never accept."""
 _REJECTION_CODES = frozenset(error.word.lower() for error in _REJECTIONS)
@@ -110,8 +111,12 @@ class FinishLoop:
         if problem is not None and is_passing(problem.code):
             asyncio.get_running_loop().call_later(_AGAIN_S, self.put, delivery, outcome)
             return
-        if problem is not None and problem.code in _REJECTION_CODES and self._replace(delivery, problem.message):
-            return
+        if problem is not None and problem.code in _REJECTION_CODES:
+            if isinstance(outcome, Succeeded) and outcome.result:
+                self.put(delivery, _without_result(delivery, outcome, problem.message))
+                return
+            if self._replace(delivery, problem.message):
+                return
         self._replaced.discard(delivery)
         self._deliveries.reported(delivery)
         if problem is None:
@@ -163,6 +168,12 @@ class FinishLoop:
         return True
 
 
+def _without_result(delivery: Delivery, outcome: Succeeded, why: str) -> Succeeded:
+    """The outcome without a result that the broker refused: the job did its work, and a retry would do it again."""
+    _log.warning("job %s: the broker refused its result, so it has none: %.4096r", delivery.job.id, why)
+    return Succeeded(outcome.usage, note=f"no result: {why}")
+
+
 def _rejection(error: Exception) -> Problem:
     message = error.message if isinstance(error, TitanError) else error_text(error)
     return Problem(message=message, code=Invalid.word.lower())
@@ -171,7 +182,8 @@ def _rejection(error: Exception) -> Problem:
 def _item(delivery: Delivery, outcome: Succeeded | Failed, receipt: Receipt | None) -> Finish:
     name, job_id, lease = delivery.job.group_name, delivery.job.id, delivery.lease or None
     if isinstance(outcome, Succeeded):
-        return Finish(group_name=name, id=job_id, lease=lease, status="succeeded", receipt=receipt)
+        result = Raw(outcome.result) if outcome.result else UNSET
+        return Finish(group_name=name, id=job_id, lease=lease, status="succeeded", receipt=receipt, result=result)
     reason, error = clipped(utf8_text(outcome.reason), MAX_REASON), clipped(utf8_text(outcome.error), MAX_ERROR)
     return Finish(
         group_name=name,
@@ -200,7 +212,13 @@ def _receipt_of(delivery: Delivery, outcome: Outcome, worker: str) -> Receipt:
         max_rss_bytes=usage.max_rss_bytes if usage else None,
         cpu_ms=None if usage is None or usage.cpu_s is None else round(usage.cpu_s * 1000),
         log_bytes=delivery.output.size_bytes,
+        note=_line(outcome.note) if isinstance(outcome, Succeeded) else "",
     )
+
+
+def _line(note: str) -> str:
+    """A note as a receipt may have it."""
+    return clipped("".join(c if c.isprintable() else " " for c in utf8_text(note)), _MAX_NOTE)
 
 
 def _wait_ms(delivery: Delivery) -> int:

@@ -10,6 +10,7 @@ from titan.calls import Call
 from titan.errors import (
     BrokerUnavailable,
     BrokerUnreachable,
+    Invalid,
     LimitReached,
     NotDurable,
     NotFound,
@@ -31,6 +32,7 @@ PASSING = (Unavailable, LimitReached, TooSlow)
 """Errors that end without a change of the request."""
 
 _FIRST_S, _LONGEST_S = 0.2, 5.0
+_WAIT_S = 20
 _LOG_S = 5.0
 """How long to wait for the log of a finished job, s."""
 
@@ -72,7 +74,8 @@ def backoff_s(failures: int, error: TitanError, first_s: float = _FIRST_S, most_
 class Waiting:
     """What `wait` waits for: the end of a job, or of the last job that retries it.
 
-    It asks with growing intervals, from 0.05 s up to 2 s. While the broker is away it continues, once it has answered.
+    The broker waits for the end, 20 s in each call. A broker that is older knows no wait: then it asks with growing
+    intervals, from 0.05 s up to 2 s. While the broker is away it continues, once it has answered.
     """
 
     def __init__(self, job_id: str, timeout_s: float | None, *, follow_retries: bool) -> None:
@@ -83,6 +86,20 @@ class Waiting:
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._pause_s = 0.05
         self._failures = 0
+        self._may_wait = True
+
+    @property
+    def wait_s(self) -> int:
+        """How long the broker may wait in the next call, s."""
+        if not self._may_wait:
+            return 0
+        left_s = _WAIT_S if self._deadline is None else self._deadline - time.monotonic()
+        return max(0, min(_WAIT_S, int(left_s)))
+
+    @property
+    def left_s(self) -> float | None:
+        """How much of the timeout is left, s; None without one."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def pause_after(self, job: Job) -> float | None:
         """How long to wait before the next look, s; None: this job is the result. Raises TimeoutError."""
@@ -93,11 +110,15 @@ class Waiting:
             return self._within(0.0)
         if job.is_finished:
             return None
-        self._pause_s = min(self._pause_s * 1.5, 2.0)
+        if not self._may_wait:
+            self._pause_s = min(self._pause_s * 1.5, 2.0)
         return self._within(self._pause_s)
 
     def pause_after_failure(self, error: TitanError) -> float:
         """The same after an error. Raises the error if it does not pass, or if the broker has never answered."""
+        if self._may_wait and isinstance(error, Invalid) and error.fields == "wait":
+            self._may_wait = False
+            return 0.0
         if self._last is None or not isinstance(error, PASSING):
             raise error
         self._failures += 1

@@ -27,8 +27,8 @@ AnyNewJob = Union[NewJob, Mapping[str, Any]]
 _LOST = frozenset({"wrong_state", "lease_lost", "not_found"})
 MAX_JOBS = 1000
 """The most jobs in one call."""
-MAX_REASON, MAX_ERROR = 256, 4096
-"""The most characters of a reason and of an error."""
+MAX_REASON, MAX_ERROR, MAX_NOTE = 256, 4096, 256
+"""The most characters of a reason, of an error and of a note on the progress."""
 JSON = {"Content-Type": "application/json"}
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
@@ -101,23 +101,29 @@ def job_path(group: str, job_id: str) -> str:
     return f"{jobs_path(group)}/{_segment(job_id, NotFound())}"
 
 
-def enqueue(group: str, jobs: Iterable[AnyNewJob], key: str = "", *, is_durable: bool = False) -> Call[list[Job]]:
+def enqueue(
+    group: str, jobs: Iterable[AnyNewJob], key: str = "", *, is_durable: bool = False, wait_s: int = 0
+) -> Call[list[Job]]:
     """Enqueue up to 1,000 jobs, all or none. It always has an Idempotency-Key, so a repeat enqueues nothing twice.
 
-    Raises Invalid for a text that is no Unicode text.
+    `wait_s`: how long the broker waits for the end of the only job, up to 30 s. Raises Invalid for a text that is no
+    Unicode text.
     """
     fields = [(job if isinstance(job, NewJob) else NewJob(**job)).to_json() for job in jobs]
     for number, job in enumerate(fields):
         for name, value in job.items():
             _check_text(f"jobs[{number}].{name}", value)
-    return enqueue_fields(group, fields, key or uuid.uuid4().hex, is_durable=is_durable)
+    return enqueue_fields(group, fields, key or uuid.uuid4().hex, is_durable=is_durable, wait_s=wait_s)
 
 
-def enqueue_fields(group: str, jobs: Sequence[object], key: str = "", *, is_durable: bool = False) -> Call[list[Job]]:
+def enqueue_fields(
+    group: str, jobs: Sequence[object], key: str = "", *, is_durable: bool = False, wait_s: int = 0
+) -> Call[list[Job]]:
     """The same for jobs as the API has them. Without a key it may not be repeated."""
-    path = target(jobs_path(group), [("durable", 1 if is_durable else "")])
+    path = target(jobs_path(group), [("durable", 1 if is_durable else ""), ("wait", wait_s or "")])
     headers = {**JSON, **({"Idempotency-Key": key} if key else {})}
-    return Call(Request("POST", path, {"jobs": jobs}, headers=headers), _read_jobs, may_repeat=bool(key))
+    request = Request("POST", path, {"jobs": jobs}, headers=headers, extra_s=wait_s)
+    return Call(request, _read_jobs, may_repeat=bool(key))
 
 
 def batches(jobs: Iterable[AnyNewJob]) -> Iterator[list[AnyNewJob]]:
@@ -127,9 +133,9 @@ def batches(jobs: Iterable[AnyNewJob]) -> Iterator[list[AnyNewJob]]:
         yield batch
 
 
-def get(group: str, job_id: str) -> Call[Job]:
-    """One job."""
-    return Call(Request("GET", job_path(group, job_id)), _read_job)
+def get(group: str, job_id: str, wait_s: int = 0) -> Call[Job]:
+    """One job. The broker waits for its end for up to `wait_s`, at most 30 s."""
+    return Call(Request("GET", target(job_path(group, job_id), [("wait", wait_s or "")]), extra_s=wait_s), _read_job)
 
 
 def page(group: str, query: Query) -> Call[Page]:
@@ -206,14 +212,22 @@ def touch(items: Sequence[object]) -> Call[list[str]]:
     return Call(Request("POST", "/jobs/touch", {"jobs": items}), _read_outcomes)
 
 
+def progress(group: str, job_id: str, lease: str = "", *, percent: int | None = None, note: str = "") -> Call[None]:
+    """Renew the lease of a job, and say how far it is: 0 to 100 percent, and for people what it does now."""
+    body = {"lease": lease, "progress": percent, "note": utf8(note)[:MAX_NOTE]}
+    given = {name: value for name, value in body.items() if value not in {"", None}}
+    return Call(Request("POST", f"{job_path(group, job_id)}/touch", given), _read_nothing)
+
+
 def held(job: Job) -> dict[str, str]:
     """A job that this process holds, for `touch`."""
     return {"group_name": job.group_name, "id": job.id, "lease": job.lease}
 
 
-def succeed(group: str, job_id: str, lease: str = "") -> Call[Job]:
-    """Report a success."""
-    return _report(group, job_id, "success", lease, {})
+def succeed(group: str, job_id: str, lease: str = "", *, result: object = None) -> Call[Job]:
+    """Report a success, with what the job made, any JSON. Raises TypeError or ValueError for what is no JSON."""
+    json.dumps(result, allow_nan=False)
+    return _report(group, job_id, "success", lease, {} if result is None else {"result": result})
 
 
 def fail(

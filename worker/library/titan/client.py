@@ -113,13 +113,28 @@ class Client(ConfiguredClient):
         waiting = Waiting(job_id, timeout_s, follow_retries=follow_retries)
         while True:
             try:
-                job = self.get(group, waiting.job_id)
+                job = self._do(calls.get(group, waiting.job_id, waiting.wait_s))
                 pause_s = waiting.pause_after(job)
             except TitanError as error:
                 pause_s = waiting.pause_after_failure(error)
             if pause_s is None:
                 return job
             time.sleep(pause_s)
+
+    def enqueue_and_wait(
+        self, group: str, *, timeout_s: float | None = None, follow_retries: bool = True, **fields: Any
+    ) -> Job:
+        """Enqueue one job, and wait until it is finished; the job, with its `result` if it succeeded.
+
+        `fields` are the arguments of `enqueue`. In most cases this is one call. Raises what `enqueue` and `wait` raise.
+        """
+        key, is_durable = fields.pop("key", ""), fields.pop("is_durable", False)
+        waiting = Waiting("", timeout_s, follow_retries=follow_retries)
+        call = calls.enqueue(group, [NewJob(**fields)], key, is_durable=is_durable, wait_s=waiting.wait_s)
+        job = (self._do(call))[0]
+        if job.is_finished and not (follow_retries and job.retried_by):
+            return job
+        return self.wait(group, job.id, timeout_s=waiting.left_s, follow_retries=follow_retries)
 
     def cancel(self, group: str, job_id: str) -> Job:
         """Cancel a job that is not finished; its worker stops within 2 s. A cancelled one stays as it is.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from titan import calls
 from titan.attempts import PASSING, backoff_s
-from titan.errors import Conflict, NotFound, TitanError
+from titan.errors import Conflict, Invalid, NotFound, TitanError, TooLarge
 from titan.failing import Fail
 
 if TYPE_CHECKING:
@@ -71,9 +71,12 @@ class Delivery:
         """Whether the job is still this consumer's. A long function may stop when it is not."""
         return not self.lost and not self._is_reported
 
-    def succeed(self) -> None:
-        """Report a success."""
-        self._report(calls.succeed(*self._held))
+    def succeed(self, result: object = None) -> None:
+        """Report a success. `result`: what the job made, any JSON; 16 KiB unless the broker has another limit.
+
+        Raises TooLarge for a larger one, and TypeError or ValueError for what is no JSON: the job is still held then.
+        """
+        self._report(calls.succeed(*self._held, result=result))
 
     def fail(
         self, reason: str = "", error: str = "", *, retry: bool = True, retry_after: Seconds | None = None
@@ -87,6 +90,19 @@ class Delivery:
     def release(self, delay: Seconds = 0) -> None:
         """Give the job back to its queue, after a delay if given. The delivery is not counted."""
         self._report(calls.release(*self._held, delay=delay))
+
+    def progress(self, percent: int | None = None, note: str = "") -> None:
+        """Say how far the job is: 0 to 100 percent, and for people what it does now. It is shown with the job.
+
+        A job that is no longer held is logged, as by a report.
+        """
+        if not self.is_held:
+            return
+        try:
+            self._do(calls.progress(*self._held, percent=percent, note=note))
+        except (Conflict, NotFound) as error:
+            self.lost = str(error)
+            self._forget(self)
 
     def write_log(self, text: str) -> None:
         """Store the log of the job in place of an earlier one."""
@@ -110,8 +126,12 @@ class Delivery:
                 self._do(call)
         except (Conflict, NotFound) as error:
             self.lost = str(error)
+        except (Invalid, TooLarge):  # nothing was done: the job may be reported in another way
+            self._is_reported = False
+            raise
         finally:
-            self._forget(self)
+            if self._is_reported:
+                self._forget(self)
         if self.lost:
             _log.warning("job %s of %s is no longer held: %s", self.job.id, self.job.group_name, self.lost)
 

@@ -122,6 +122,12 @@ class Job:
     """The token of the delivery, for the consumer that holds the job."""
     env_vars: Mapping[str, str] = field(default_factory=dict)
     """The environment of the group, for the consumer."""
+    progress: int | None = None
+    """How far the job is, 0 to 100 percent, as its consumer said last."""
+    note: str = ""
+    """What the job does now, for people."""
+    result: Any = None
+    """What the job made: any JSON, decoded. None if it made nothing, and in lists."""
     receipts: Sequence[Mapping[str, Any]] = ()
     """What the last five deliveries used, and how they ended; not in lists."""
     received: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)

@@ -8,6 +8,7 @@ import { table } from '../table.js';
 import { ACTIONS, askBulk, askSome } from './actions.js';
 import { flowPanel, windowOf } from './flow_panel.js';
 import { groupHead } from './group_head.js';
+import { far } from './job_result.js';
 import { pager } from './overview.js';
 
 export const STATUSES = ['delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled'];
@@ -228,7 +229,7 @@ function rows(context, jobs, name) {
     select: select_,
     columns: [
       { label: 'Job', isHead: true, cell: (job) => h('a.mono', { href: jobPage(name, job.id) }, job.id) },
-      { label: 'Status', cell: (job) => badge(job.status) },
+      { label: 'Status', cell: (job) => [badge(job.status), job.status === 'running' && [' ', far(job, true)]] },
       { label: 'Image', kind: 'cut', cell: (job) => theirs(line(job.image ?? '', 60)) },
       { label: 'Created', isNumber: true, cell: (job) => when(job.created_at) },
       { label: 'Ran', isNumber: true, cell: ran },

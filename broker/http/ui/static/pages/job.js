@@ -9,6 +9,7 @@ import { badge, button, copy, empty, facts, groupPage, icon, jobPage, link, pane
 import { parsed, tree } from '../tree.js';
 import { ACTIONS, askOne } from './actions.js';
 import { reasons } from './group_more.js';
+import { far, result } from './job_result.js';
 
 /** @param {string} status */
 const isOver = (status) => ['succeeded', 'failed', 'cancelled'].includes(status);
@@ -56,11 +57,11 @@ function view(context, one, why, history) {
   }
   return [
     crumbs(one.group_name),
-    h('div.page-head', h('h1.mono', one.id), badge(one.status), h('span.muted', doing(one, why)), actions(context, one)),
+    h('div.page-head', h('h1.mono', one.id), badge(one.status), h('span.muted', doing(one, why)), one.status === 'running' && far(one), actions(context, one)),
     (why?.verdict || one.error) && h('section.panel', why?.verdict && reasons(why), one.error && theirs(one.error, 'error-text mono')),
     h(
       'div.split',
-      h('div.grow.stack', timeline(one, history), payload(context, one), h('section.panel', h('header.panel-head', h('h2', 'Log')), hold(state.log.element))),
+      h('div.grow.stack', timeline(one, history), result(context, one, reveal), payload(context, one), h('section.panel', h('header.panel-head', h('h2', 'Log')), hold(state.log.element))),
       h('div.stack.side-stack', about(one), deliveries(one), settings(one)),
     ),
   ];
@@ -213,6 +214,7 @@ function deliveries(one) {
             receipt.cpu_ms !== undefined ? ['CPU', span(receipt.cpu_ms / 1000)] : null,
             receipt.max_rss_bytes !== undefined ? ['Memory', bytes(receipt.max_rss_bytes)] : null,
             receipt.log_bytes && ['Output', bytes(receipt.log_bytes)],
+            receipt.note && ['Note', theirs(receipt.note)],
         ]),
       ),
     ),
@@ -271,7 +273,7 @@ function reveal(context, one) {
     text: h('p', 'The audit notes that you saw them. Masking is a curtain, not a wall: a token with the scope read sees all of it through the API.'),
     act: async () => {
       const { data } = await get(`${jobApi(one.group_name, one.id)}?reveal=1`);
-      Object.assign(context.state, { revealed: data.job.payload ?? '', mode: undefined });
+      Object.assign(context.state, { revealed: data.job.payload ?? '', revealedResult: data.job.result, mode: undefined });
       context.update();
     },
   });

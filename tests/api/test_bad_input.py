@@ -46,6 +46,22 @@ NEW_JOB: list[tuple[str, Any]] = [
     ("retries_delay", -1),
     ("retries_delay", 31_536_001),
     ("retries_delay", "60"),
+    ("ref", ""),
+    ("ref", "x" * 65),
+    ("after", "x"),
+    ("after", ["x"] * 101),
+    ("after", ["VbpLuuIC3BdKEe89"]),
+    ("after_on", "failed"),
+    ("unique", {}),
+    ("unique", {"key": ""}),
+    ("unique", {"key": "x" * 256}),
+    ("unique", {"key": "a\nb"}),
+    ("unique", {"key": "k", "until": "failed"}),
+    ("unique", {"key": "k", "for": 0}),
+    ("unique", {"key": "k", "on_conflict": "wait"}),
+    ("unique", {"key": "k", "untill": "over"}),
+    ("unique", {"key": "k", "until": "over", "for": 5}),
+    ("unique", {"key": "k", "max_wait": 5}),
 ]
 
 GROUP: list[tuple[str, Any]] = [

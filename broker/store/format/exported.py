@@ -26,10 +26,28 @@ JobId = Annotated[str, Meta(pattern=f"^{JOB_ID}$")]
 Number = Annotated[int, Meta(ge=0, le=2**53)]
 Status = Literal["delayed", "queued", "succeeded", "failed", "cancelled"]
 JobField = Literal[
-    "rank", "reason", "error", "receipts", "retry_at", "log_bytes", "log_more", "history", "attempts", "reported"
+    "rank",
+    "reason",
+    "error",
+    "receipts",
+    "retry_at",
+    "log_bytes",
+    "log_more",
+    "history",
+    "attempts",
+    "reported",
+    "after",
+    "after_on",
+    "needs",
+    "leader",
+    "unique",
+    "unique_key",
+    "unique_until",
+    "dependants",
+    "holds",
 ]
 _WAITS = re.compile(r"\d{0,9}")
-_FINISHED = re.compile(r"\S{1,80} \d{1,9} (\d{1,16}|-)( \d{1,9} \d{1,16}| start)?( \+)? (?P<status>[a-z]+) \d{1,16}")
+_FINISHED = re.compile(r"\S{1,80} \d{1,9} (\d{1,16}|-)( \d{1,9} \d{1,16}| start)?( \+\+?)? (?P<status>[a-z]+) \d{1,16}")
 _MODULUS = 2**256
 
 

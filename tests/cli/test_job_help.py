@@ -13,7 +13,21 @@ COMMANDS = [
     for commands in (job_commands, group_commands)
     for name, command in commands.commands.items()
 ] + [("worker", str(command.name), command) for command in WORKER_COMMANDS]
-JOB = ["enqueue", "show", "list", "wait", "log", "cancel", "retry", "promote", "delete", "why", "history", "find"]
+JOB = [
+    "enqueue",
+    "show",
+    "list",
+    "wait",
+    "log",
+    "cancel",
+    "retry",
+    "promote",
+    "delete",
+    "why",
+    "history",
+    "tree",
+    "find",
+]
 CONSUMER = ["next", "start", "touch", "succeed", "fail", "release"]
 GROUP = ["list", "show", "set", "pause", "resume", "delete", "stats", "why", "failures"]
 WORKER = ["list", "status", "quiet", "resume", "drain"]

@@ -128,8 +128,8 @@ async def test_e4_a_key_without_a_job_is_free(store: Store) -> None:
 
 
 @pytest.mark.parametrize("ended", [False, True])
-async def test_e5_a_window_counts_from_the_first_job(store: Store, *, ended: bool) -> None:
-    """E5 a throttle: for its time the key is held, whether the job has ended or not; then it is free."""
+async def test_e7_a_window_counts_from_the_first_job(store: Store, *, ended: bool) -> None:
+    """E7 a throttle: for its time the key is held, whether the job has ended or not; then it is free."""
     first = await enqueue(store, keyed("first", for_=60))
     if ended:
         job = await take(store)
@@ -142,8 +142,8 @@ async def test_e5_a_window_counts_from_the_first_job(store: Store, *, ended: boo
     assert not (await enqueue(store, keyed("third", for_=60))).duplicate
 
 
-async def test_e6_a_window_that_ended_leaves_nothing(store: Store) -> None:
-    """E6 the reaper deletes what is kept of a window after its end."""
+async def test_e5_a_window_that_ended_leaves_nothing(store: Store) -> None:
+    """E5 the reaper deletes what is kept of a window after its end."""
     await enqueue(store, keyed("first", for_=60))
     job = await take(store)
     await store.succeed(GROUP, job.id, job.lease)
@@ -398,3 +398,16 @@ async def test_e2_a_failure_that_a_policy_forgives_keeps_the_key(store: Store) -
     assert (job.id, job.payload) == (first.id, "second")
     await store.fail(GROUP, job.id, job.lease)
     assert not (await enqueue(store, keyed("third"))).duplicate
+
+
+async def test_e6_a_window_that_ended_holds_no_key_though_its_job_waits(store: Store) -> None:
+    """E6 E8 a second job is made then; that both are due later refuses neither, and stops no other job."""
+    first = await enqueue(store, keyed("first", for_=5, delay=60))
+    wait(store, 5)
+    second = await enqueue(store, keyed("second", for_=100, delay=55))
+    other = await enqueue(store, named("other", delay=55))
+    assert not second.duplicate
+    await reap_after(store, 55)
+    assert {await status_of(store, job) for job in (first, second, other)} == {"queued"}
+    assert (await enqueue(store, keyed("third", "refuse", for_=5, key="free"))).status == "queued"
+    assert (await enqueue(store, keyed("fourth"))).id == second.id

@@ -151,7 +151,9 @@ def _words(asked: Admission, *, is_staged: bool) -> Iterator[Word]:
             yield from (*next(times), *next(ties))
 
 
-def _times(job: NewJob) -> Times:
+def _times(job: PlainJob) -> Times:
+    if not isinstance(job, NewJob):
+        return Times(_time(job.delay or None, None), "", "")
     return Times(
         _time(job.delay or None, job.run_at),
         _time(job.start_within, job.start_before),

@@ -7,10 +7,11 @@ local function json_text(text)
   return '"' .. escaped .. '"'
 end
 
--- Appends a line {"at":ms,"what":word,"by":actor,"n":number,…}; without an actor ('') it has no `by`, and the first line of the
--- job no `n`. `...` are more names and values. The last 10 lines are kept, and fewer if they have more than 2,048 bytes.
-local function note(key, now, what, by, ...)
-  local before, more, lines = call('HGET', key, 'history') or '', { ... }, {}
+-- A history with one more line {"at":ms,"what":word,"by":actor,"n":number,…}; without an actor ('') it has no `by`, and the
+-- first line of the job no `n`. `...` are more names and values. The last 10 lines are kept, and fewer if they have more than
+-- 2,048 bytes.
+local function history_with(before, now, what, by, ...)
+  local more, lines = { ... }, {}
   local line = '{"at":' .. digits(now) .. ',"what":' .. json_text(what)
   if by ~= '' then line = line .. ',"by":' .. json_text(by) end
   local newest = string.match(before, '[^\n]+$')
@@ -25,8 +26,9 @@ local function note(key, now, what, by, ...)
     first = first - 1
     size = size + 1 + #lines[first]
   end
-  call('HSET', key, 'history', table.concat(lines, '\n', first))
+  return table.concat(lines, '\n', first)
 end
+local function note(key, ...) call('HSET', key, 'history', history_with(call('HGET', key, 'history') or '', ...)) end
 
 -- Notes something that happened to a job while it was in a status; of a running one also which delivery ends, and when it began.
 local function note_move(p, id, now, what, by, job, to, ...)

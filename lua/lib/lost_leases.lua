@@ -16,11 +16,14 @@ local function is_past_end(job, now) return job.end_before and job.end_before <=
 -- Ends a running job whose lease was lost for the last time, under its policy: it failed by `timeout`. Whether it is tried again;
 -- if not, the job still runs.
 local function lose_under_policy(p, group, id, policy, job, now)
-  local failure = { reason = 'timeout', what = 'lease_lost', token = '*', receipts = 0, created_at = job.created_at }
+  local failure = { reason = 'timeout', error = '', what = 'lease_lost', token = '*', created_at = job.created_at }
   failure.deliveries, failure.started_at, failure.end_before = job.deliveries, job.started_at, job.end_before
   local at = count_failure(p, group, id, policy, failure, now)
-  if at then call('ZREM', set_key(p, group, 'running'), id) end
-  return at ~= nil
+  if not at then return false end
+  call('ZREM', set_key(p, group, 'running'), id)
+  call('HSET', executions_key(p), id, job.deliveries)
+  set_timer(p, 'delayed', group, at)
+  return true
 end
 
 -- Queues a running job whose lease has ended, or fails it and creates its automatic retry, or has it wait for its next try.

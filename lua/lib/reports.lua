@@ -52,22 +52,24 @@ end
 -- of the execution, whether the job is retried, and until when it waits, ms. `record` includes the spec; it is nil if the job is
 -- gone. `run` has the execution, the token of the report, and the retry policy of the group.
 local function apply_report(p, now, group, id, record, status, run, reason, error_text, completed_at, new_id, receipt, after_s)
-  local key, fields = job_key(p, id), {}
+  local key, fields, tried_at, has_retry = job_key(p, id), {}, nil, false
   local function set(field, value) fields[#fields + 1] = field; fields[#fields + 1] = value end
-  local has_receipt = receipt and receipt ~= ''
-  if reason ~= '' then set('reason', reason) end
-  if error_text ~= '' then set('error', error_text) end
-  if has_receipt then set('receipts', receipts_with(call('HGET', key, 'receipts'), receipt)) end
+  if receipt == '' then receipt = nil end
   local _, created_at = parse_record(record or '')
   local settings = record and settings_of(record) or {}
   local policy = created_at and status == 'failed' and policy_for(settings, record, run.default)
-  local failure = { reason = reason, is_final = new_id == '', retry_after = after_s, what = 'failed', token = run.token }
-  failure.created_at, failure.end_before, failure.receipts = created_at, settings.end_before, has_receipt and 1 or 0
-  if policy then parse_execution(failure, run.execution) end
-  local tried_at = policy and count_failure(p, group, id, policy, failure, now)
-  if created_at then call_many('HSET', key, fields) end
-  local may_retry = not policy and status == 'failed' and new_id ~= ''
-  local has_retry = may_retry and retry_failed(p, group, id, settings, new_id, now)
+  if policy then
+    local failure = { reason = reason, error = error_text, is_final = new_id == '', retry_after = after_s, what = 'failed' }
+    failure.token, failure.receipt, failure.created_at, failure.end_before = run.token, receipt, created_at, settings.end_before
+    parse_execution(failure, run.execution)
+    tried_at = count_failure(p, group, id, policy, failure, now)
+  else
+    if reason ~= '' then set('reason', reason) end
+    if error_text ~= '' then set('error', error_text) end
+    if receipt then set('receipts', receipts_with(call('HGET', key, 'receipts'), receipt)) end
+    if created_at then call_many('HSET', key, fields) end
+    has_retry = status == 'failed' and new_id ~= '' and retry_failed(p, group, id, settings, new_id, now)
+  end
   local ended_at = plausible(tonumber(completed_at), created_at or now, now)
   return ' ' .. status .. ' ' .. digits(ended_at), has_retry or tried_at, tried_at
 end

@@ -55,20 +55,26 @@ local function next_try(policy, id, attempt, failure, now)
 end
 
 -- Counts a failure of a running job with a policy. If the policy forgives it, the job waits in `delayed`: returns until when, ms;
--- else nil. `failure` has reason, is_final, retry_after (s, or '' for the policy's delay), what (for the history), token,
--- receipts; and the job's created_at, end_before, deliveries and started_at. The caller takes the job out of `running`.
+-- else nil. `failure` has reason, error, is_final, retry_after, what (for the history), token, receipt (or nil), and the job's
+-- created_at, end_before, deliveries and started_at. The caller takes the job out of `running`, and writes its execution and the timer.
 local function count_failure(p, group, id, policy, failure, now)
-  local key = job_key(p, id)
-  local attempts = call('HINCRBY', key, 'attempts', 1)
-  call('HDEL', key, 'reason', 'error') -- of the failure before
-  if failure.reason ~= '' then call('HSET', key, 'reason', failure.reason) end
-  local at = not failure.is_final and next_try(policy, id, attempts, failure, now)
-  if not at then return nil end
-  local run = { status = 'running', deliveries = failure.deliveries, started_at = failure.started_at }
-  note_move(p, id, now, failure.what, '', run, 'delayed', 'reason', failure.reason, 'receipts', failure.receipts)
-  call('HSET', key, 'reported', failure.token)
-  call('HSET', executions_key(p), id, failure.deliveries)
-  call('ZADD', set_key(p, group, 'delayed'), at, id)
-  set_timer(p, 'delayed', group, at)
+  local key, reason = job_key(p, id), failure.reason
+  local attempts, history, receipts = unpack(call('HMGET', key, 'attempts', 'history', 'receipts'))
+  local n, is_final = (attempts or 0) + 1, failure.is_final
+  local at = not is_final and next_try(policy, id, n, failure, now) or nil
+  local fields = { 'attempts', n }
+  local function set(name, value) fields[#fields + 1] = name; fields[#fields + 1] = value end
+  if attempts and (reason == '' or failure.error == '') then call('HDEL', key, 'reason', 'error') end -- of the one before
+  if reason ~= '' then set('reason', reason) end
+  if failure.error ~= '' then set('error', failure.error) end
+  if failure.receipt then set('receipts', receipts_with(receipts, failure.receipt)) end
+  if at then
+    local more = { 'delivery', failure.deliveries, 'started_at', failure.started_at or now, 'reason', reason }
+    more[7], more[8] = 'receipts', failure.receipt and 1 or 0
+    set('history', history_with(history or '', now, failure.what, '', 'from', 'running', 'to', 'delayed', unpack(more)))
+    set('reported', failure.token)
+    call('ZADD', set_key(p, group, 'delayed'), at, id)
+  end
+  call('HSET', key, unpack(fields))
   return at
 end

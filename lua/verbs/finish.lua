@@ -27,7 +27,7 @@ local function late_report(group, status, id, lease)
   return with_jobs == 'job' and finished_row(p, id, job.record, job.status, job.execution or '0', true, 1) or 0
 end
 
--- Finishes the jobs of a part of a round. Returns the ids of those that are finished, and whether any is retried, and whether any ran.
+-- Finishes the jobs of a part of a round. Returns the ids of those that ended, whether one is retried, and whether any ran.
 local function finish(round, part, is_strict, default)
   local group, status, at, words, finished = part.group, part.status, part.at, part.words, round.finished
   local n, is_held, ended, hooked, any_retried, any_held = #finished, remove_held(p, round, part, is_strict), {}, {}, false, false
@@ -40,11 +40,11 @@ local function finish(round, part, is_strict, default)
         ending, is_retried, due = apply_report(p, now, group, id, record, status, run, unpack(ARGV, at + 2, at + words - 1))
       end
       execution, any_held = (lease ~= '' and execution or string.gsub(execution, '^%S+', '-')) .. ending, true
-      if not due then
-        finished[n + 1], finished[n + 2], n = id, execution, n + 2
-        ended[#ended + 1], any_retried = id, any_retried or is_retried
-        if byte(round.executions[i], -1) == PLUS then hooked[#hooked + 1], unsettled[#unsettled + 1] = id, byte(round.executions[i], -2) == PLUS and id or nil end
-      end
+      finished[n + 1], finished[n + 2], n = id, due and string.match(execution, '^%S+ (%d+)') or execution, n + 2
+      if due then timers[#timers + 1], timers[#timers + 2] = due, 'delayed:' .. group end
+      if not due then ended[#ended + 1], any_retried = id, any_retried or is_retried end
+      local run = not due and round.executions[i] or ''
+      if byte(run, -1) == PLUS then hooked[#hooked + 1], unsettled[#unsettled + 1] = id, byte(run, -2) == PLUS and id or nil end
       if with_jobs == 'job' then
         items[n_items + 1] = finished_row(p, id, round.records[i], due and 'delayed' or status, execution, words ~= 2)
       else

@@ -177,7 +177,7 @@ def test_bulk_list_show_stop(titan: Titan, group: str) -> None:
 
 
 async def test_bulk_that_is_paused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The progress says once why a bulk is paused, and continues to its end; --detach and `show` say it too."""
+    """The progress shows once why a bulk is paused, and continues to its end; --detach and `show` show the same."""
     monkeypatch.setattr(bulk_cli, "_LOOK_S", 0)
     why = "The group has 2 unfinished jobs, and may have 2."
     fields = {"action": "retry", "id": "0" * 16, "group": "mail", "created_at": "2026-01-02T10:00:00Z", "looked": 5}

@@ -141,7 +141,7 @@ def test_export_begins_again(titan: Titan, old: Where, file: Path, tmp_path: Pat
         (lambda lines: lines[1:], "line 1: This is no export of Titan"),
         (lambda lines: [lines[0], *lines], "line 2: A second export begins here"),
         (lambda lines: [lines[0].replace(b'"format":1', b'"format":2'), *lines[1:]], "has format 2"),
-        (lambda lines: [lines[0].replace(b'"layout":1', b'"layout":9'), *lines[1:]], "with layout 9; .* use Titan 0"),
+        (lambda lines: [lines[0].replace(b'"layout":2', b'"layout":9'), *lines[1:]], "with layout 9; .* use Titan 0"),
         (lambda lines: [*lines[:2], lines[2].replace(b'"score"', b'"scores"'), *lines[3:]], "line 3: .*scores"),
         (lambda _: [], "The file is empty"),
     ],

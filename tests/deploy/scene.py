@@ -10,7 +10,10 @@ from tests.stores import Store
 
 
 async def fill(url: str) -> str:
-    """Put jobs in every status into the group mail, one into the paused group slow; the id of a running job."""
+    """Put jobs in every status into the group mail, one into the paused group slow; the id of a running job.
+
+    The delayed job has a deadline.
+    """
     redis = connect(url, 5, 4)
     try:
         store = Store(redis, BrokerSettings())
@@ -18,7 +21,7 @@ async def fill(url: str) -> str:
         await store.configure("slow", GroupSettings(image="cat", paused=True))
         await store.enqueue("slow", [NewJob()])
         await store.enqueue("mail", [NewJob(image="cat", payload=f"letter {i}") for i in range(8)])
-        await store.enqueue("mail", [NewJob(image="cat", delay=3600)])
+        await store.enqueue("mail", [NewJob(image="cat", delay=3600, end_within=7200)])
         running, _, good, bad = await store.next(4)
         await store.succeed("mail", good.id, str(good.lease))
         await store.fail("mail", bad.id, str(bad.lease), "bad_exit", "no such address")

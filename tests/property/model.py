@@ -302,6 +302,9 @@ class Model:
             new = self._take_back(job, new_ids)
             if new is not None and new.status == "queued":
                 fresh.append(new)
+        for job in self._due("delayed", "due_at"):  # those that a policy lets try again at once
+            job.status = "queued"
+            fresh.append(job)
         for job in sorted(fresh, key=lambda job: score(job.id)):
             self._new_place(job)
         for job in [job for job in self.jobs.values() if self.kept_until(job) <= self.now]:

@@ -182,7 +182,7 @@ def test_doctor_names_the_server_that_is_away(scene: Scene, number: int) -> None
     assert {"layout", "partitions", "reaper", "spread"} <= lines.keys()
 
 
-def started_without_one(broker: Start, fleet: Fleet, layout: int = 1) -> tuple[Program, str, list[int]]:
+def started_without_one(broker: Start, fleet: Fleet, layout: int = 2) -> tuple[Program, str, list[int]]:
     """Fill two servers, freeze the second one, which has this layout, and start a new broker on them."""
     ports = [fleet.start() for _ in range(2)]
     words = ("--redis-url", ",".join(f"redis://127.0.0.1:{port}/0" for port in ports), "--partitions", "2")

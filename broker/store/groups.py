@@ -74,8 +74,8 @@ class Groups:
 
     async def _delete_some(self, name: str) -> tuple[int, int]:
         """Delete DELETED jobs at most, and the group with its last job: when, ms, and how many jobs are left."""
-        now, left = await self._run("delete_group", name, self._clock.now, name, DELETED)
-        if left:
+        now, left, unsettled = await self._run("delete_group", name, self._clock.now, name, DELETED)
+        if unsettled:
             await self._run("settle", name, self._clock.now, SETTLED)
         return now, left
 

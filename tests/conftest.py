@@ -208,6 +208,8 @@ async def assert_known_keys(store: Store) -> None:
                 "audit",
                 "bulks",
                 "bulks_running",
+                "settle",
+                "after",
                 "bulks_extended",
             }, key
     await store.redis.unlink(*known)  # so that the next tests' scans stay short

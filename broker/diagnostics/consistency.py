@@ -124,7 +124,7 @@ class _Checker:
             job_ids: dict[str, list[str]] = {}
             for partition, name in map(parts_of, found):
                 kind, _, rest = name.partition(":")
-                if partition in names and kind == "job" and not self._group:
+                if partition in names and kind in {"job", "after"} and not self._group:
                     job_ids.setdefault(partition, []).append(rest)
                 elif partition in names and kind == "group":
                     group, _, set_name = rest.partition(":")
@@ -157,7 +157,7 @@ class _Checker:
         return bool(group) and keys.partition_of(group, len(self._store.partitions)) == number
 
     def _note(self, seen: _Seen, group: str, set_name: str) -> None:
-        if self._group and group != self._group:
+        if not group or (self._group and group != self._group):  # the timer `settle:` is of no group
             return
         seen.groups[group] = None
         if set_name:

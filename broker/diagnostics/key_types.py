@@ -16,6 +16,7 @@ _KINDS = {
     "zset": (
         *("groups", "ready", "due", "rates", "bytes", "discarded", "workers", "sessions", "notices", "pollers"),
         *("image_pollers", "asked", "asked_images", "counted", "bulks", "bulks_running", "bulks_extended"),
+        *("settle", "after"),
     ),
 }
 _TYPE_OF_KIND = {kind: type_ for type_, kinds in _KINDS.items() for kind in kinds}
@@ -55,6 +56,6 @@ def type_of(rest: str) -> str | None:
     if kind != "group":
         return _TYPE_OF_KIND.get(kind)
     set_name = rest.partition(":")[2]
-    if set_name in {"jobs", "expiring", *STATUSES}:
+    if set_name in {"jobs", "expiring", "windows", *STATUSES}:
         return "zset"
-    return "hash" if set_name in {"", *keys.STATISTICS} else None
+    return "hash" if set_name in {"", "unique", *keys.STATISTICS} else None

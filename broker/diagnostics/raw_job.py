@@ -100,7 +100,7 @@ def execution_of(text: str) -> dict[str, str]:
     meaning, more = execution_fields(text), text.split(" ")[3:]
     if more[-2:-1] and more[-2] in FINISHED:
         meaning["status"], more = more[-2], more[:-2]
-    if more[-1:] == ["+"]:
+    if more[-1:] in (["+"], ["++"]):
         more = more[:-1]
     if len(more) > 1:
         meaning["lease_s"], meaning["deadline"] = more
@@ -119,12 +119,16 @@ def _execution(text: bytes) -> dict[str, str]:
         return {}
 
 
+HELD = 2**53
+"""The score in `delayed` of a job that waits for others."""
 _RULES = {"record": _record, "execution": _execution}
 
 
 def _score(label: str, score: int) -> dict[str, str]:
     if label == "queued":
         return _rank(score)
+    if label == "delayed" and score >= HELD:
+        return {"held": "it waits for other jobs"}
     names = {
         "delayed": "due_at",
         "running": "lease_ends_at",

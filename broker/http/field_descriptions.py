@@ -96,6 +96,7 @@ DESCRIPTIONS = {
     "warnings": "What may lose jobs with this store.",
     "what": "What happened.",
     "window": "The time that it is about: the last hour or the last day.",
+    "unique": "The unique key.",
     "worker": "Name of the worker.",
     "workers": "The workers of this page.",
     "about": "What was checked.",

@@ -31,6 +31,7 @@ from broker.http.request.query_params import Query
 from broker.http.routes import LOG_TYPES, ROUTES, Route
 from broker.models.fields import GROUP_NAME, JOB_ID
 from broker.models.results import ProblemWrapper
+from broker.models.unique import UNIQUE_KEY
 from broker.models.workers import WORKER_NAME
 
 _HEADERS = {
@@ -50,6 +51,7 @@ _PATH = {
     "group_name": ("Name of the group.", f"^{GROUP_NAME}$"),
     "id": ("The job's id.", f"^{JOB_ID}$"),
     "bulk": ("The bulk's id.", f"^{JOB_ID}$"),
+    "unique_key": ("The unique key.", f"^{UNIQUE_KEY}$"),
     "worker": ("Name of the worker.", f"^{WORKER_NAME}$"),
 }
 _TAGS = {
@@ -73,6 +75,7 @@ _TAG_OF_MODULE = {
     "overview": "looking",
     "stats": "looking",
     "live": "looking",
+    "unique_keys": "jobs",
     "workers": "workers",
     "brokers": "broker",
     "health": "broker",

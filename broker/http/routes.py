@@ -5,6 +5,7 @@ Only this module has the words that the URLs use for verbs (success, error).
 
 from broker.core.errors import (
     Changed,
+    Duplicate,
     IdempotencyMismatch,
     LeaseLost,
     LimitReached,
@@ -15,17 +16,18 @@ from broker.core.errors import (
     StoreUnavailable,
     WrongState,
 )
-from broker.http.handlers import brokers, bulk, delivery, groups, health, jobs, logs, workers
+from broker.http.handlers import brokers, bulk, delivery, groups, health, jobs, logs, unique_keys, workers
 from broker.http.looking_routes import LOOKING_ROUTES
 from broker.http.operator_routes import OPERATOR_ROUTES
 from broker.http.request import query_params
 from broker.http.request.body import FORM, JSON
-from broker.http.route import BROKERS, GROUP, GROUPS, JOB, JOBS, WORKER, WORKERS, Route
+from broker.http.route import BROKERS, GROUP, GROUPS, JOB, JOBS, UNIQUE_KEY, WORKER, WORKERS, Route
 from broker.models.brokers import BrokersWrapper
 from broker.models.groups import GroupPatch, GroupPost, GroupPut, GroupsWrapper, GroupWrapper
 from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs
 from broker.models.reports import Failure, Finishes, HeldJobs, Release, Start, Success, Touch
 from broker.models.results import Outcomes
+from broker.models.unique import HeldKeysWrapper, HeldKeyWrapper
 from broker.models.waits import AwaitedJobs, AwaitedWrapper
 from broker.models.workers import Announcement, Orders, WorkersWrapper, WorkerWrapper
 
@@ -46,7 +48,7 @@ ROUTES: tuple[Route, ...] = (
         NewJobs,
         JobsWrapper,
         201,
-        (IdempotencyMismatch, LimitReached, StoreFull, NotDurable),
+        (IdempotencyMismatch, LimitReached, Duplicate, StoreFull, NotDurable),
         query_params.EnqueueQuery,
         headers=(KEY,),
         answers=("Idempotency-Replayed",),
@@ -85,7 +87,7 @@ ROUTES: tuple[Route, ...] = (
         jobs.retry,
         None,
         JobWrapper,
-        refuses=(NotFound, WrongState, LimitReached, StoreFull),
+        refuses=(NotFound, WrongState, LimitReached, Duplicate, StoreFull),
         scope="produce",
         is_quick=True,
         act="retry",
@@ -244,6 +246,26 @@ ROUTES: tuple[Route, ...] = (
         act="configure",
     ),
     Route("DELETE", GROUP, groups.delete_group, None, None, 204, (NotFound, WrongState), act="delete_group"),
+    Route(
+        "GET",
+        GROUP + "/unique",
+        unique_keys.list_unique_keys,
+        None,
+        HeldKeysWrapper,
+        query=query_params.UniqueKeysQuery,
+        scope="read",
+    ),
+    Route("GET", UNIQUE_KEY, unique_keys.show_unique_key, None, HeldKeyWrapper, refuses=(NotFound,), scope="read"),
+    Route(
+        "DELETE",
+        UNIQUE_KEY,
+        unique_keys.free_unique_key,
+        None,
+        HeldKeyWrapper,
+        refuses=(NotFound,),
+        scope="produce",
+        act="free_key",
+    ),
     Route(
         "POST",
         WORKERS,

@@ -1,6 +1,6 @@
 """Jobs: as a producer sends them, and as the broker shows them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
@@ -24,6 +24,7 @@ from broker.models.fields import (
     Timeout,
 )
 from broker.models.retries import RETRY, Retry
+from broker.models.unique import Unique
 from broker.models.workers import Receipt
 
 DEFAULT_TIMEOUT_S = 60
@@ -34,6 +35,26 @@ BRIEF_LENGTH = 256
 """How many characters of its payload a job in a brief list has."""
 MAX_LOOKS = 10_000
 DEFAULT_LOOKS = 1000
+
+
+MOST_PARENTS = 100
+After = Annotated[
+    list[Annotated[str, Meta(min_length=1, max_length=64)]],
+    Meta(
+        max_length=MOST_PARENTS,
+        description="The jobs that it waits for: ids of jobs in groups of the same partition, or `ref`s of the call.",
+    ),
+]
+AfterOn = Annotated[
+    Literal["succeeded", "over"],
+    Meta(description="Whether these jobs must succeed (default), or only end."),
+]
+
+
+class WaitsFor(Struct):
+    """What a held job waits for."""
+
+    jobs: Annotated[int, Meta(description="The number of jobs.")]
 
 
 class PlainJob(Struct, frozen=True, kw_only=True):
@@ -60,6 +81,13 @@ class NewJob(PlainJob, frozen=True, kw_only=True):
     end_within: EndWithin | None = None
     end_before: EndBefore | None = None
     retry: Annotated[Retry, Meta(description=RETRY)] | UnsetType | None = UNSET
+    ref: (
+        Annotated[str, Meta(min_length=1, max_length=64, description="A name for `after` of other jobs of the call.")]
+        | None
+    ) = None
+    after: After | None = None
+    after_on: AfterOn | None = None
+    unique: Unique | None = None
 
 
 class PlainJobs(Struct, frozen=True):
@@ -94,6 +122,15 @@ class Job(Struct, kw_only=True):
     expires_at: Annotated[Time, Meta(description="While running: when the lease ends.")] | UnsetType = UNSET
     start_before: Annotated[Time, Meta(description="When it must have been delivered.")] | UnsetType = UNSET
     end_before: Annotated[Time, Meta(description="When it must have finished.")] | UnsetType = UNSET
+    after: Annotated[list[str], Meta(description="The ids of the jobs that it waited for.")] | UnsetType = UNSET
+    after_on: AfterOn | UnsetType = UNSET
+    waits_for: (
+        Annotated[WaitsFor, Meta(description="While it is held: for how many jobs it still waits.")] | UnsetType
+    ) = UNSET
+    unique: Unique | UnsetType = UNSET
+    duplicate: (
+        Annotated[bool, Meta(description="The job existed already and has the key of the new one.")] | UnsetType
+    ) = UNSET
     reason: str | UnsetType = UNSET
     error: str | UnsetType = UNSET
     retry_of: Annotated[str, Meta(description="The id of the job that this one retries.")] | UnsetType = UNSET

@@ -21,6 +21,7 @@ WhyCode = Literal[
     "not_in_ready",
     "next_up",
     "nothing_queued",
+    "waits_for_jobs",
     "reaper_late",
     "delayed_until",
     "retry_delay",
@@ -50,12 +51,12 @@ class WhyReason(Struct, frozen=True, kw_only=True, omit_defaults=True):
         ),
     ] = UNSET
     limit: Annotated[int | UnsetType, Meta(description="How many there may be: of n, or a second.")] = UNSET
-    ids: Annotated[list[str], Meta(description="Up to 10 of the running jobs.")] = []
+    ids: Annotated[list[str], Meta(description="Up to 10 of the running jobs, or of those that it waits for.")] = []
     images: Annotated[list[str], Meta(description="Up to 10 images that are asked for.")] = []
     worker: Annotated[
         str, Meta(description="The worker that holds the job, if it announced that; or the last one that left.")
     ] = ""
-    job: Annotated[str, Meta(description="The job that this one retries, or that retries it.")] = ""
+    job: Annotated[str, Meta(description="The job that this one retries or follows, or that retries it.")] = ""
     status: str = ""
     reason: Annotated[str, Meta(description="The reason of a finished job.")] = ""
 

@@ -15,6 +15,7 @@ from broker.reaper.log_cleaner import LogCleaner
 from broker.resp.notifier import Notifier
 from broker.store.format.replies import Reaped
 from broker.store.job_store import JobStore
+from broker.store.maintenance import SETTLED
 
 _log = logging.getLogger(__name__)
 LONGEST_SLEEP_S = 0.5
@@ -26,13 +27,15 @@ AFTER_FAULT_S = 0.5
 class Reaper:
     """Runs until cancelled. It runs the log cleaner as well.
 
-    `fault`: why it does not work now, or ''. `late_ms`: how late the oldest timer was at the last step. `done`: the
+    `fault`: why it does not work now, or ''. `unsettled`: ends of jobs that the last step left to be
+    settled. `late_ms`: how late the oldest timer was at the last step. `done`: the
     number of jobs that it moved, by kind.
     """
 
     def __init__(self, store: JobStore, logs: Logs, notifier: Notifier) -> None:
         self.fault = ""
         self.late_ms = 0
+        self.unsettled = 0
         self._away = 0
         self.done = {"queued": 0, "requeued": 0, "failed": 0, "expired": 0}
         self._store = store
@@ -78,6 +81,10 @@ class Reaper:
         self._wake.clear()
         reaped = await self._store.maintenance.reap(self._store.settings.reap_batch)
         self.late_ms = reaped.late_ms
+        self.unsettled = reaped.unsettled
+        if reaped.unsettled:
+            self.unsettled = await self._store.maintenance.settle(SETTLED)
+            reaped = reaped._replace(wait_ms=0)  # what was settled may have made a timer
         if reaped.away != self._away:
             self._away = reaped.away
             _log.warning("partitions whose server does not answer: %d", reaped.away)
@@ -96,6 +103,11 @@ class Reaper:
                 "titan_reaper_late_seconds",
                 "How late the oldest timer was at its last step.",
                 [Sample(self.late_ms / 1000)],
+            ),
+            gauge(
+                "titan_settle_waiting",
+                "Ends of jobs that were left to be settled at its last step.",
+                [Sample(self.unsettled)],
             ),
             counter("titan_reaped_total", "Jobs that this broker's reaper moved, by kind.", done),
         ]

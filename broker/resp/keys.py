@@ -168,6 +168,26 @@ def answer(p: str, name: str, key: str) -> str:
     return f"{p}:answer:{name}:{key}"
 
 
+def unique(p: str, name: str) -> str:
+    """The hash of a group's unique keys: for each its holder, its follower, and when its window ends, in ms."""
+    return f"{p}:group:{name}:unique"
+
+
+def windows(p: str, name: str) -> str:
+    """The sorted set of a group's unique keys with a window, by when that ends, in ms."""
+    return f"{p}:group:{name}:windows"
+
+
+def settle(p: str) -> str:
+    """The sorted set of jobs whose end must still be settled, by when they ended, in ms."""
+    return f"{p}:settle"
+
+
+def after(p: str, job_id: str) -> str:
+    """The sorted set of the jobs that wait for a job: `group id`, 0 for its success or 1 for its end."""
+    return f"{p}:after:{job_id}"
+
+
 def imported(p: str) -> str:
     """The id of the export that was imported last. First partition only."""
     return f"{p}:imported"

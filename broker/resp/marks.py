@@ -22,6 +22,8 @@ POLICIES = 2
 """From this layout on every broker of the store knows retry policies."""
 DEADLINES = 2
 """The same for deadlines, and for jobs that are queued at a time."""
+FLOWS = 2
+"""The same for jobs that wait for others, and for unique keys."""
 
 
 class StoreDiffers(Exception):

@@ -61,7 +61,7 @@ def _script(name: str) -> Script:
     last = ""
     for line in header[1:]:
         if (found := _HEADER.match(line)) is None:
-            if last == "moves":
+            if last in {"moves", "with"}:
                 fields[last] += " " + line.removeprefix("--").strip()
             continue
         last = found[1]

@@ -1,18 +1,24 @@
-"""Creates jobs with fields that enqueue.lua does not know: when they are queued, and their deadlines."""
+"""Creates jobs with fields that enqueue.lua does not know: times, jobs that they wait for, and unique keys."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from broker.core.errors import Invalid
 from broker.core.timestamps import NOT_GIVEN, milliseconds
 from broker.models.jobs import NewJob, PlainJob
+from broker.models.unique import MAX_WAIT_DELAYS
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
+from broker.store.format.job_json import new_jobs, tied
 from broker.store.format.record import Settings, settings_text
+from broker.store.format.references import in_order, resolved
 from broker.store.format.script_args import NewBatch, new_batches
 from broker.store.group_limits import GroupLimits
 from broker.store.staging import are_large, stage
+
+_encode = msgspec.json.Encoder().encode
 
 
 def are_plain(jobs: Sequence[PlainJob]) -> bool:
@@ -28,6 +34,9 @@ def is_plain(job: PlainJob) -> bool:
         and job.start_before is None
         and job.end_within is None
         and job.end_before is None
+        and not job.after
+        and job.ref is None
+        and job.unique is None
     )
 
 
@@ -43,12 +52,29 @@ class Times(NamedTuple):
         return [int(text) + (created_at if text.startswith("+") else 0) if text else 0 for text in self]
 
 
+class Ties(NamedTuple):
+    """What ties a new job to others, as admit.lua takes it: ids that it waits for, and its key."""
+
+    after: str
+    after_on: str
+    key: str
+    unique: bytes
+    unique_until: str | int
+    on_conflict: str
+    max_wait_ms: int | str
+
+
 class Admission(NamedTuple):
-    """New jobs of one group. Their settings have no times: those come from the store's clock."""
+    """New jobs of one group, each behind those that it waits for; `order` has their positions in the call.
+
+    Their settings have no times: those come from the store's clock.
+    """
 
     group: str
     batches: Sequence[NewBatch]
     times: Sequence[Times]
+    ties: Sequence[Ties]
+    order: Sequence[int]
 
     def created(self, created_at: int) -> list[NewBatch]:
         """Each job with all its settings, as the store has it. created_at: ms."""
@@ -58,34 +84,71 @@ class Admission(NamedTuple):
             for (settings, job_id, spec), times in zip(jobs, self.times, strict=True)
         ]
 
+    def encoded(self, created_at: int, outcomes: Sequence[str]) -> list[bytes | str]:
+        """The JSON of each job in the order of the call; in place of one that was not created the id of its holder.
+
+        created_at: ms. `outcomes` are those of admit.lua, in the order of its words.
+        """
+        batches = self.created(created_at)
+        holders = {
+            batch.ids[0]: word[1:] for batch, word in zip(batches, outcomes, strict=True) if word.startswith("=")
+        }
+        jobs: dict[int, bytes | str] = {}
+        for at, encoded, ties, word in zip(self.order, new_jobs(batches, created_at), self.ties, outcomes, strict=True):
+            after = [holders.get(job_id, job_id) for job_id in ties.after.split()]
+            waits = 0 if word.startswith("=") else int(word)
+            jobs[at] = word[1:] if word.startswith("=") else tied(encoded, after, ties.after_on, waits, ties.unique)
+        return [jobs[at] for at in range(len(jobs))]
+
+    def located(self, error: Invalid) -> Invalid:
+        """The refusal with the field that names the job which does not exist."""
+        for at, ties in zip(self.order, self.ties, strict=True):
+            names = ties.after.split()
+            if error.fields in names:
+                fields = f"jobs[{at}].after[{names.index(error.fields)}]"
+                return Invalid(f"{fields}: {error.message}", fields=fields)
+        return error
+
 
 def admission(group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str) -> Admission:
-    """What `admit` creates. `image`: that of the group, for jobs without one."""
-    batches = new_batches(group, [msgspec.structs.replace(job, delay=None) for job in jobs], ids, image)
-    return Admission(group, batches, [_times(job) for job in jobs])
+    """What `admit` creates. `image`: that of the group, for jobs without one. Raises Invalid for refs."""
+    given = cast("Sequence[NewJob]", jobs)
+    order, after = in_order(given), resolved(given, ids)
+    own = [msgspec.structs.replace(given[at], delay=None) for at in order]
+    return Admission(
+        group,
+        new_batches(group, own, [ids[at] for at in order], image),
+        [_times(given[at]) for at in order],
+        [_ties(given[at], after[at]) for at in order],
+        order,
+    )
 
 
 async def admit(
     partitions: Partitions, first: Sequence[Word], limits: GroupLimits, broker: str, asked: Admission
-) -> Sequence[int | bytes]:
+) -> Sequence[Any]:
     """The reply of admit.lua; `first`: its arguments before the limits. Raises its refusal."""
     partition = partitions.of(asked.group)
     is_staged = are_large(asked.batches)
     if is_staged:
         await stage(partitions, partition, asked.batches)
     words = (*limits, "" if is_staged else broker, asked.group, "staged" if is_staged else "")
-    reply: Sequence[int | bytes] = await partitions.run(
-        "admit", partition, *first, *words, *_words(asked, is_staged=is_staged)
-    )
+    try:
+        reply: Sequence[Any] = await partitions.run(
+            "admit", partition, *first, *words, *_words(asked, is_staged=is_staged)
+        )
+    except Invalid as error:
+        raise asked.located(error) from None
     return reply
 
 
 def _words(asked: Admission, *, is_staged: bool) -> Iterator[Word]:
-    times = iter(asked.times)
+    times, ties = iter(asked.times), iter(asked.ties)
     for batch in asked.batches:
         settings = settings_text(batch.settings)
         for job_id, spec in zip(batch.ids, batch.specs, strict=True):
-            yield from (job_id, "" if is_staged else spec, batch.settings.priority, settings, *next(times))
+            yield from (job_id, "" if is_staged else spec, batch.settings.priority, settings)
+            yield from (*next(times), *next(ties))
 
 
 def _times(job: PlainJob) -> Times:
@@ -96,6 +159,16 @@ def _times(job: PlainJob) -> Times:
         _time(job.start_within, job.start_before),
         _time(job.end_within, job.end_before),
     )
+
+
+def _ties(job: NewJob, after: Sequence[str]) -> Ties:
+    unique, after_on = job.unique, job.after_on or "succeeded"
+    if unique is None:
+        return Ties(" ".join(after), after_on, "", b"", "", "", "")
+    until = unique.for_ * 1000 if unique.for_ else unique.until or "over"
+    max_wait_s = unique.max_wait or MAX_WAIT_DELAYS * (job.delay or 0)
+    conflict = unique.on_conflict or "existing"
+    return Ties(" ".join(after), after_on, unique.key, _encode(unique), until, conflict, max_wait_s * 1000)
 
 
 def _time(within_s: int | None, at: str | None) -> str:

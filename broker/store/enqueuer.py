@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from broker.core.errors import LimitReached
+from broker.core.errors import Duplicate, LimitReached, NotFound
 from broker.core.ids import Ids
 from broker.core.inline_task import start_inline
 from broker.core.settings import BrokerSettings
@@ -21,6 +21,7 @@ from broker.store.admitter import admission, admit, are_plain
 from broker.store.batcher import Batcher
 from broker.store.clock import Clock
 from broker.store.format.job_json import EncodedJobs, new_jobs
+from broker.store.format.replies import job_of
 from broker.store.format.script_args import NewBatch, enqueue_words, merged, new_batches
 from broker.store.group_limits import limits_of
 from broker.store.staging import are_large, bytes_of, stage
@@ -63,7 +64,8 @@ class Enqueuer:
     async def enqueue(self, group: str, jobs: Sequence[PlainJob], key: str = "") -> EncodedJobs:
         """Add new jobs to a group, all or none; the jobs as the JSON of the answer. `key`: an Idempotency-Key.
 
-        Raises Invalid (no image), IdempotencyMismatch, LimitReached; Invalid, TooLarge for more than a group may have.
+        Raises Invalid (no image, no such job), IdempotencyMismatch, LimitReached, Duplicate; Invalid, TooLarge for more
+        than a group may have.
         """
         missing = next((i for i, job in enumerate(jobs) if not job.image), None)
         plain = are_plain(jobs)
@@ -78,9 +80,10 @@ class Enqueuer:
             first[1:5] = [f"{group}:{key}", digest, self._idempotency_ttl_ms, f"{','.join(ids)} {image}"]
         if missing is not None and not image:
             first[5] = f"jobs[{missing}].image"
-        create = self._enqueue_alone if plain else self._admit
+        if not plain:
+            return await self._admit(group, jobs, ids, image, first)
         try:
-            created_at, *noted = await create(group, jobs, ids, image, first)
+            created_at, *noted = await self._enqueue_alone(group, jobs, ids, image, first)
         except LimitReached:
             self._limits.check(len(jobs), bytes_of(new_batches(group, jobs, ids, image)))
             raise
@@ -89,10 +92,7 @@ class Enqueuer:
             ids = first_ids.split(",")
         else:
             self._tally.enqueued(group, len(jobs))
-        if plain:
-            batches = new_batches(group, jobs, ids, image)
-        else:
-            batches = admission(group, jobs, ids, image).created(int(created_at))
+        batches = new_batches(group, jobs, ids, image)
         return EncodedJobs(new_jobs(batches, int(created_at)), is_replayed=bool(noted))
 
     async def _enqueue_alone(
@@ -106,14 +106,37 @@ class Enqueuer:
 
     async def _admit(
         self, group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, first: Sequence[Word]
-    ) -> Any:
+    ) -> EncodedJobs:
         broker = "" if self.on_enqueue is None else self._broker
-        admitting = start_inline(
-            admit(self._partitions, first, self._limits, broker, admission(group, jobs, ids, image))
-        )
+        asked = admission(group, jobs, ids, image)
+        admitting = start_inline(admit(self._partitions, first, self._limits, broker, asked))
         if self.on_enqueue is not None:
             self.on_enqueue(group)
-        return await admitting
+        try:
+            created_at, noted, *new = await admitting
+        except LimitReached:
+            self._limits.check(len(jobs), bytes_of(asked.batches))
+            raise
+        words, _, note = (new[0] if new else noted).decode().partition(" ")
+        if not new:
+            first_ids, _, image = note.partition(" ")
+            asked = admission(group, jobs, first_ids.split(","), image)
+        outcomes = words.split(",")
+        if new:
+            self._tally.enqueued(group, sum(not word.startswith("=") for word in outcomes))
+        encoded = asked.encoded(int(created_at), outcomes)
+        return EncodedJobs(
+            [await self._duplicate(group, job) if isinstance(job, str) else job for job in encoded], not new
+        )
+
+    async def _duplicate(self, group: str, job_id: str) -> bytes:
+        """The JSON of a job that existed already and has the key of a new one. Raises Duplicate if it is gone."""
+        try:
+            job = job_of(await self._partitions.run("show", self._partitions.of(group), group, job_id))
+        except NotFound:
+            raise Duplicate(f"The job {job_id} that has the key was deleted meanwhile.") from None
+        job.duplicate = True
+        return _encode(job)
 
     async def enqueue_durably(self, group: str, jobs: Sequence[PlainJob], key: str = "") -> EncodedJobs:
         """Enqueue, and return once the jobs are on the store's disk. Raises NotDurable as well.

@@ -15,6 +15,7 @@ from broker.resp.topology import Topology
 from broker.store.clock import Clock
 from broker.store.format.group_changes import SETTINGS_AT, changes_of, matches, tag_of
 from broker.store.format.replies import fields_of, group_of
+from broker.store.maintenance import SETTLED
 from broker.store.pagination import PIECE, cursor_of, position
 
 DELETED = 500
@@ -73,7 +74,9 @@ class Groups:
 
     async def _delete_some(self, name: str) -> tuple[int, int]:
         """Delete DELETED jobs at most, and the group with its last job: when, ms, and how many jobs are left."""
-        now, left = await self._run("delete_group", name, self._clock.now, name, DELETED)
+        now, left, unsettled = await self._run("delete_group", name, self._clock.now, name, DELETED)
+        if unsettled:
+            await self._run("settle", name, self._clock.now, SETTLED)
         return now, left
 
     async def _forget_answers(self, name: str, before: int, end: float) -> None:

@@ -34,6 +34,7 @@ from broker.store.sessions import StoredSessions
 from broker.store.statistics import Statistics
 from broker.store.tally import Tally
 from broker.store.transfer import Transfer
+from broker.store.unique_keys import UniqueKeys
 from broker.store.why import Why
 from broker.store.workers import Workers
 
@@ -66,6 +67,7 @@ class JobStore:
         self.workers = Workers(partitions, self.clock, settings.stop_grace_s)
         self.looks = Looks(partitions, self.workers)
         self.why = Why(partitions, self.clock, self.workers, self.dispatcher.asked)
+        self.unique_keys = UniqueKeys(partitions, self.clock)
         self.brokers = Brokers(partitions, self.clock)
         self.audit = AuditTrail(partitions)
         self.bulks = Bulks(partitions, self.clock, ids, tally, limits_of(settings), settings.idempotency_ttl_s)

@@ -1,4 +1,4 @@
-"""Reaps jobs that are due, checks the store for contradictions, and lists the logs of deleted jobs."""
+"""Reaps jobs that are due, settles the ends of jobs, checks the store, and lists the logs of deleted jobs."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -15,9 +15,12 @@ from broker.store.clock import Clock
 from broker.store.format.replies import Finding, Reaped, Surveyed, ends_of, reaped_of
 from broker.store.tally import Tally
 
+SETTLED = 100
+"""Ends of jobs, and jobs that wait for them, that one step settles at most."""
+
 
 class Maintenance:
-    """Reaps, checks, and keeps the list of logs to delete."""
+    """Reaps, settles, checks, and keeps the list of logs to delete."""
 
     def __init__(self, topology: Topology, partitions: Partitions, clock: Clock, ids: Ids, tally: Tally) -> None:
         self._topology = topology
@@ -40,6 +43,21 @@ class Maintenance:
             for ends in ends_of(reply):
                 self._tally.lost(*ends)
         return reaped_of(answers)._replace(away=len(faults))
+
+    async def settle(self, limit: int) -> int:
+        """Carry out what the ends of jobs mean for those that wait for them, `limit` jobs a partition at most.
+
+        Returns how many ends must still be settled. Raises StoreUnavailable if no partition answers.
+        """
+        arguments: list[list[Word]] = [[self._clock.now, limit] for _ in self._partitions.names]
+        replies = await self._partitions.run_where("settle", self._partitions.names, arguments)
+        answers = [reply for reply in replies if not isinstance(reply, TitanError)]
+        if not answers:
+            raise replies[0]
+        for _, *words in answers:
+            for group, number in zip(words[::2], words[1::2], strict=True):
+                self._tally.cancelled(group.decode(), number)
+        return sum(left for left, *_ in answers)
 
     async def ready(self) -> list[str]:
         """Run a script that may write on every server; those that do not answer. Raises StoreUnavailable for all."""

@@ -145,9 +145,9 @@ class Tally:
         """Count a running job that was released."""
         self.of(group).counts[BACK] += 1
 
-    def cancelled(self, group: str) -> None:
-        """Count a job that was cancelled."""
-        self.of(group).counts[CANCELLED] += 1
+    def cancelled(self, group: str, jobs: int = 1) -> None:
+        """Count jobs that were cancelled."""
+        self.of(group).counts[CANCELLED] += jobs
 
     def lost(self, group: str, requeued: int, failed: int, retried: int, late: int = 0) -> None:
         """Count jobs whose lease ended: those that were queued again, those that failed, and the retries of these.

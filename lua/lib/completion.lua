@@ -27,7 +27,9 @@ local function finish_without_report(p, group, id, job, status, reason, now)
   call('HSET', executions_key(p), id, table.concat({ '*', job.deliveries, started_at, status, digits(now) }, ' '))
   call('HSET', job_key(p, id), 'reason', reason)
   call('ZREM', set_key(p, group, job.status), id)
+  if job.status == 'delayed' then call('HDEL', job_key(p, id), 'needs') end
   if job.hooks then call('ZREM', set_key(p, group, 'expiring'), id) end
+  if job.hooks and job.hooks >= 2 then settle_later(p, { id }, now, {}) end
   move_to_finished(p, group, { id }, status, call('HGET', group_key(p, group), 'retention_' .. status), now, timers)
   set_timers(p, timers)
 end

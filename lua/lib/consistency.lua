@@ -1,11 +1,24 @@
--- For check: finds remains of deleted jobs, and counts the bytes of a group again.
+-- For check: finds remains of deleted jobs, ends that are not settled, and counts the bytes of a group again.
 local STATUSES = { 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }
-
-local function is_hooked(record) return byte(record, 3) == H and byte(record) == BRACE end
 
 local function is_job(p, id)
   local group_name, _, spec = parse_record(call('HGET', jobs_key(p), id) or '')
   return group_name and spec_bytes(p, id, spec) > 0
+end
+
+-- The end of a job that has dependants, or that has hooks for it, is settled, or will be.
+local function check_end(p, now, id, add_finding)
+  local record = call('HGET', jobs_key(p), id)
+  local group = record and parse_record(record)
+  local execution = call('HGET', executions_key(p), id)
+  local status = group and status_of(p, group, id, execution)
+  local has_hooks, is_over = group and needs_settling(record), not group or RETENTION_S[status]
+  if not has_hooks and call('EXISTS', after_key(p, id)) == 0 then return end
+  if call('ZSCORE', p .. ':settle', id) or not is_over and has_hooks then return end
+  add_finding(id, is_over and 'has ended, but its end is not settled' or 'has dependants, but its end would not be settled', function()
+    if not is_over then return hook(p, id, record, execution, status == 'running') end
+    settle_later(p, { id }, now, {})
+  end)
 end
 
 -- Reports each key that still has this id although no such job exists: the sets of the group, if one is named, and the hashes.
@@ -16,6 +29,7 @@ local function check_leftovers(p, now, group, id, add_finding)
       add_finding(id, 'is in ' .. set .. ' but is no job', function() return call('ZREM', set_key(p, group, set), id) end)
     end
   end
+  check_end(p, now, id, add_finding)
   if is_job(p, id) then return end
   if call('HEXISTS', executions_key(p), id) == 1 then
     add_finding(id, 'is in executions but is no job', function() return call('HDEL', executions_key(p), id) end)

@@ -45,7 +45,7 @@ local function dispatch(batch, reply, group, id, rank, record, before)
     started = ' ' .. deliveries .. ' ' .. digits(now)
   end
   if byte(record, 3) == H and byte(record) == BRACE then
-    lease_end, how = limit_lease(batch.p, group.name, id, record, lease_end), how .. ' +'
+    lease_end, how = limit_lease(batch.p, group.name, id, record, lease_end, how)
   end
   local n = #executions
   if running then

@@ -4,7 +4,7 @@
 -- created_at (ms), spec (JSON). A large spec is not in the record, but in the field `spec` of P:job:<id>.
 local LARGE = 4096 -- bytes; a longer spec is large
 local SPACE, BRACE, byte = 32, 123, string.byte
-local H, PLUS = 104, 43 -- the settings of a job with hooks begin with `{"h`, and its execution ends with ` +` while it runs
+local H, PLUS = 104, 43 -- the settings of a job with hooks begin with `{"h`, and its execution ends with ` +` or ` ++`
 
 local function build_record(settings, group, created_at, spec)
   return (settings == '' and '' or settings .. ' ') .. group .. ' ' .. created_at .. ' ' .. spec

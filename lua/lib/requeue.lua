@@ -41,13 +41,13 @@ local function settings_text(settings, retry_of, before)
 end
 
 -- Creates a new job that repeats an old one. `how` may have: `counts`, so that its bytes count though those of the old job did not;
--- `end_before`, the deadline that it keeps; `settings` and `spec` in place of those of the old job.
+-- `end_before` and `hooks`, those that it keeps; `settings` and `spec` in place of those of the old job.
 local function create_retry(p, group, id, new_id, delay_s, max_retries, now, how)
   local record = with_spec(p, id, call('HGET', jobs_key(p), id))
   local settings, spec = how.settings or settings_of(record), how.spec or select(3, parse_record(record))
   local status = delay_s > 0 and 'delayed' or 'queued'
   settings.delay, settings.max_retries = delay_s > 0 and delay_s, max_retries > 0 and max_retries
-  settings.hooks, settings.end_before = how.end_before and 1, how.end_before
+  settings.hooks, settings.end_before = how.hooks or how.end_before and 1, how.end_before
   settings.bytes = (settings.bytes or how.counts) and #spec
   local policy = settings.max_retries and '' or settings_json(record)
   record = build_record(settings_text(settings, id, policy), group, digits(now), store_large_spec(p, new_id, spec))
@@ -62,13 +62,4 @@ local function create_retry(p, group, id, new_id, delay_s, max_retries, now, how
     set_timer(p, 'expiring', group, how.end_before)
   end
   call('HSET', job_key(p, id), 'retry_at', new_id)
-end
-
--- Creates the automatic retry of a job with these settings that has just failed. Returns whether there is one: a job without
--- retries has none, nor one that would begin after end_before.
-local function retry_failed(p, group, id, settings, new_id, now)
-  local delay_s, end_before = settings.retries_delay or RETRIES_DELAY_S, settings.end_before
-  if not settings.max_retries or end_before and now + delay_s * 1000 >= end_before then return false end
-  create_retry(p, group, id, new_id, delay_s, settings.max_retries - 1, now, { end_before = end_before })
-  return true
 end

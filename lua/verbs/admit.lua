@@ -12,53 +12,65 @@
 -- ARGV[9] broker           the sender, if it calls next after this and needs no notification; or ''
 -- ARGV[10] group           name
 -- ARGV[11] staged          'staged' if the specs are staged payloads, or ''
--- ARGV[12] jobs            for each: id spec priority settings due start_before end_before. settings: JSON, or '' for the
---                          defaults. The last three: ms; or + and ms from now on; or ''
+-- ARGV[12] jobs            for each NEW_FIELDS; those that it waits for come before it. settings: JSON of those that are not the
+--                          default, or ''; due, start_before, end_before: ms, or + and ms from now on; after: ids, with spaces;
+--                          after_on: over or succeeded; unique_until: over, started, or ms; max_wait: ms; each may be ''
 --
--- moves   - -> delayed, - -> queued
--- reply   now, ms; for a repeat with the same Idempotency-Key: now and note of the first answer
--- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE
--- with    record deadlines creation idempotency staged_payloads admission job requeue group_settings group_limits notify
+-- moves   - -> delayed, - -> queued, delayed -> delayed, queued -> queued, delayed -> cancelled
+-- reply   now, ms, nil, OUTCOMES; for a repeat with the same Idempotency-Key: now of the first answer, OUTCOMES with a space and
+--           note. OUTCOMES: for each job, with commas, for how many jobs it waits, or = and the id of the job that has its key
+-- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE DUPLICATE
+-- with    record deadlines idempotency staged_payloads admission job requeue hooks settling completion dependencies awaiting unique
+--           creation conflicts group_settings group_limits notify
 local p, now, idempotency_key, digest, ttl_ms, note = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local missing, max_jobs, max_bytes, broker, group = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]
 local staged, first = ARGV[11], 12
-local WORDS, created_at = 7, digits(now)
-
-local ids, bytes = {}, 0
-for at = first, #ARGV, WORDS do
-  ids[#ids + 1], bytes = ARGV[at], bytes + spec_bytes(p, ARGV[at], ARGV[at + 1])
-end
-local early = answer_early(p, idempotency_key, digest, missing, staged ~= '' and ids)
+local is_staged, counts = staged ~= '', max_bytes > 0 or nil
+local new_jobs, ids, is_new, bytes = new_jobs_in(p, ARGV, first), {}, {}, 0
+for i, new in ipairs(new_jobs) do ids[i], is_new[new.id], bytes = new.id, true, bytes + new.size end
+local early = answer_early(p, idempotency_key, digest, missing, is_staged and ids)
 if not early and max_jobs + max_bytes > 0 then early = over_limit(p, group, #ids, bytes, max_jobs, max_bytes) end
+early = early or refused_parents(p, new_jobs, is_new) or refused_key(p, group, new_jobs, now)
 if early then
-  if staged ~= '' then delete_staged(p, ids) end
+  if is_staged then delete_staged(p, ids) end
   return early
 end
 
-local first_rank
-local function create(id, spec, priority, settings, due, start_before, end_before)
-  local deadlines = { start_before = time_in(start_before, now), end_before = time_in(end_before, now) }
-  local size = max_bytes > 0 and spec_bytes(p, id, spec)
-  due = time_in(due, now) or now
-  local head = build_record(full_settings(settings, now, due, deadlines, size), group, created_at, '')
-  if staged ~= '' then call('PERSIST', job_key(p, id)) end
-  call('HSET', jobs_key(p), id, head .. store_large_spec(p, id, spec))
-  call('ZADD', set_key(p, group, 'jobs'), created_at, id)
-  if due > now then
-    call('ZADD', set_key(p, group, 'delayed'), digits(due), id)
-    set_timer(p, 'delayed', group, due)
-  else
-    local rank = new_rank(p, tonumber(priority))
-    call('ZADD', set_key(p, group, 'queued'), rank, id)
-    first_rank = math.min(first_rank or rank, rank)
+local first_rank, outcomes, made_as = nil, {}, {}
+bytes = 0
+
+-- Creates a job, or not if another one has its key. Returns its outcome.
+local function create(new)
+  local holder, follower, ends, holder_id = nil, nil, nil, nil
+  if new.key ~= '' then holder, follower, ends, holder_id = holder_of(p, group, new.key, now) end
+  local conflict = holder and conflict_with(holder, new.on_conflict)
+  if conflict and conflict ~= 'follow' then
+    if conflict ~= 'existing' then replace_holder(p, group, holder_id, holder, new, now, counts) end
+    if is_staged then call('DEL', job_key(p, new.id)) end
+    made_as[new.id] = holder_id
+    return '=' .. holder_id
   end
-  if deadlines.start_before or deadlines.end_before then set_deadline(p, group, id, deadlines, 0) end
+  local parents, member, is_known = {}, group .. ' ' .. new.id, {}
+  for id in string.gmatch(new.after, '%S+') do parents[#parents + 1] = made_as[id] or id end
+  new.after = table.concat(parents, ' ')
+  local waits = wait_for(p, member, parents, new.after_on == 'over', now, is_known)
+  if conflict then
+    waits = waits + wait_for(p, member, { holder_id }, true, now, is_known)
+    follow(p, group, new, holder_id, follower, ends, now)
+  elseif new.key ~= '' then
+    write_key(p, group, new.key, new.id, nil, window_end(new.unique_until, now))
+  end
+  local rank = create_job(p, group, new, waits, now, counts)
+  if rank then first_rank = math.min(first_rank or rank, rank) end
+  bytes = bytes + new.size
+  return digits(waits)
 end
 
-for at = first, #ARGV, WORDS do create(unpack(ARGV, at, at + WORDS - 1)) end
-if max_bytes > 0 then call('ZINCRBY', p .. ':bytes', bytes, group) end
-call('ZADD', p .. ':groups', 'NX', created_at, group)
-if first_rank then notify_enqueued(p, { [group] = first_rank }, {}, created_at, broker) end
-if idempotency_key ~= '' then store_answer(p, idempotency_key, digest, created_at, note, ttl_ms) end
+for i, new in ipairs(new_jobs) do outcomes[i] = create(new) end
+if counts and bytes > 0 then call('ZINCRBY', p .. ':bytes', bytes, group) end
+call('ZADD', p .. ':groups', 'NX', digits(now), group)
+if first_rank then notify_enqueued(p, { [group] = first_rank }, {}, digits(now), broker) end
+outcomes = table.concat(outcomes, ',')
+if idempotency_key ~= '' then store_answer(p, idempotency_key, digest, digits(now), outcomes .. ' ' .. note, ttl_ms) end
 
-return { now }
+return { now, false, outcomes }

@@ -10,7 +10,7 @@
 -- reply   id field value field value…; repeated 1 if it was cancelled before
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
--- with    record job requeue completion notices_stream history
+-- with    record job requeue settling completion notices_stream history
 local p, now, group, id, actor = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 
 local job = find_job(p, group, id)

@@ -10,7 +10,7 @@
 -- reply   for each finding: id or '', the problem, 1 when it is repaired now, else 0
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job requeue consistency
+-- with    record deadlines job requeue hooks settling dependencies awaiting unique consistency promises
 local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
 local findings = {}
 
@@ -25,7 +25,7 @@ local function due_at(job) return job.due or job.created_at + (job.delay or 0) *
 local function expected_statuses(id, job)
   local status = status_in(call('HGET', executions_key(p), id))
   if status then return { status } end
-  return (job.rank or job.attempts or due_at(job) > now) and { 'delayed', 'queued' } or { 'queued', 'delayed' }
+  return (job.rank or job.needs or job.attempts or due_at(job) > now) and { 'delayed', 'queued' } or { 'queued', 'delayed' }
 end
 
 -- Adds a job to the set of its status; a running one is queued, because the end of its lease is unknown.
@@ -34,6 +34,7 @@ local function restore(id, job, status)
     local rank = rank_in_token(job.lease) or new_rank(p, job.priority)
     return requeue(p, group, id, rank, job.deliveries, 0, now)
   end
+  if job.needs and status == 'delayed' then return hold(p, group, id) end
   return call('ZADD', set_key(p, group, status), job.completed_at or (job.rank or job.attempts) and now or due_at(job), id)
 end
 
@@ -77,8 +78,8 @@ end
 
 local function check_deadline(id, job)
   local deliveries = job.status == 'running' and math.max(1, job.deliveries) or job.deliveries
-  local at = not RETENTION_S[job.status] and deadline_of(job, deliveries) or nil
-  if at ~= tonumber(call('ZSCORE', set_key(p, group, 'expiring'), id) or nil) then
+  local at, score = not RETENTION_S[job.status] and deadline_of(job, deliveries), call('ZSCORE', set_key(p, group, 'expiring'), id)
+  if (at and digits(at) or '') ~= (score and digits(score) or '') then
     local problem = at and 'is not in expiring by its next deadline' or 'is in expiring without a deadline'
     add_finding(id, problem, function()
       if at then set_deadline(p, group, id, job, deliveries) else call('ZREM', set_key(p, group, 'expiring'), id) end
@@ -91,7 +92,7 @@ local function check_timer(set)
   local head = call('ZRANGE', set_key(p, group, set), 0, 0, 'WITHSCORES')[2]
   local timer = call('ZSCORE', p .. ':due', set .. ':' .. group)
   -- A timer in the past is not late: the next reap handles it.
-  if head and (not timer or tonumber(timer) > math.max(now, head + retention_s * 1000)) then
+  if head and tonumber(head) < HELD and (not timer or tonumber(timer) > math.max(now, head + retention_s * 1000)) then
     local problem = 'has no timer, or a late one, for ' .. set
     add_finding('', problem, function() set_timer(p, set, group, head + retention_s * 1000) end)
   end
@@ -118,16 +119,17 @@ local function check_group()
   for _, set in ipairs({ 'delayed', 'running', 'expiring', 'succeeded', 'failed', 'cancelled' }) do check_timer(set) end
 end
 
-if #ARGV < first then check_group() end
+if #ARGV < first then check_group() check_keys(p, group, add_finding) end
 for at = first, #ARGV do
   local id = ARGV[at]
-  local job = find_job(p, group, id, 'rank', 'attempts')
+  local job, before = find_job(p, group, id, 'rank', 'attempts', 'needs'), #findings
   if not job then
     check_leftovers(p, now, group, id, add_finding)
   else
     check_sets(id, job)
     check_index(id, job)
     check_deadline(id, job)
+    if #findings == before then check_promises(p, now, group, id, job, add_finding) end
   end
 end
 return findings

@@ -6,10 +6,10 @@
 -- ARGV[3] limit      jobs to delete at most
 --
 -- moves   succeeded -> -, failed -> -, cancelled -> -
--- reply   now, ms; how many jobs are left: with 0 the group is gone
+-- reply   now, ms; how many jobs are left: with 0 the group is gone; how many of those that it read must be settled first
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
--- with    record job completion
+-- with    record job unsettled settling completion
 local p, now, group, limit = KEYS[1], clock(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local MOST_IMAGES = 1000
 
@@ -32,21 +32,23 @@ if not call('ZSCORE', p .. ':groups', group) then return refuse('NOT_FOUND', 'Th
 local refused = refuse_jobs()
 if refused then return refused end
 
-local left = 0
+local left, unsettled = 0, 0
 for status in pairs(RETENTION_S) do
   local ids = limit > 0 and call('ZRANGE', set_key(p, group, status), 0, limit - 1) or {}
-  delete_jobs(p, group, ids, status, now)
+  local settled = settled_of(p, ids)
+  delete_jobs(p, group, settled, status, now)
+  unsettled = unsettled + #ids - #settled
   limit, left = limit - #ids, left + call('ZCARD', set_key(p, group, status))
 end
-if left > 0 then return { now, left } end
+if left > 0 then return { now, left, unsettled } end
 
-for _, set in ipairs({ 'delayed', 'running', 'expiring', 'succeeded', 'failed', 'cancelled', 'rate' }) do
+for _, set in ipairs({ 'delayed', 'running', 'expiring', 'succeeded', 'failed', 'cancelled', 'rate', 'windows' }) do
   call('ZREM', p .. ':due', set .. ':' .. group)
 end
 for _, index in ipairs({ 'ready', 'rates', 'bytes', 'counted', 'asked', 'groups' }) do call('ZREM', p .. ':' .. index, group) end
 for _, asked in ipairs(call('ZRANGE', p .. ':asked_images', 0, MOST_IMAGES - 1)) do
   if string.match(asked, '^%S+') == group then call('ZREM', p .. ':asked_images', asked) end
 end
-for _, kind in ipairs({ 'expiring', 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end
+for _, kind in ipairs({ 'expiring', 'unique', 'windows', 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end
 call('DEL', group_key(p, group))
-return { now, 0 }
+return { now, 0, 0 }

@@ -14,10 +14,10 @@
 --           execution, and 1 if it is retried. with_jobs: record status execution FINISHED_FIELDS (nil if not set), and 1 for a repeat
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    group_settings record job lease requeue completion history retry_policy held_jobs reports
+-- with    group_settings record job lease requeue settling completion history retry_policy held_jobs automatic_retries reports
 local p, now, with_jobs, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local rounds = split_into_rounds(ARGV, first)
-local are_set, items, n_items, timers, step = any_set(p, rounds.groups), {}, 0, {}, math.ceil(rounds.n / 16)
+local are_set, items, n_items, timers, unsettled, step = any_set(p, rounds.groups), {}, 0, {}, {}, math.ceil(rounds.n / 16)
 local endings = { succeeded = ' succeeded ' .. digits(now), failed = ' failed ' .. digits(now) }
 
 -- The item of a job that this token does not hold: as for the first report if this one repeats it, else the refusal.
@@ -44,7 +44,8 @@ local function finish(round, part, is_strict, default)
       finished[n + 1], finished[n + 2], n = id, due and string.match(execution, '^%S+ (%d+)') or execution, n + 2
       if due then timers[#timers + 1], timers[#timers + 2] = due, 'delayed:' .. group end
       if not due then ended[#ended + 1], any_retried = id, any_retried or is_retried end
-      if not due and byte(round.executions[i], -1) == PLUS then hooked[#hooked + 1] = id end
+      local run = not due and round.executions[i] or ''
+      if byte(run, -1) == PLUS then hooked[#hooked + 1], unsettled[#unsettled + 1] = id, byte(run, -2) == PLUS and id or nil end
       if with_jobs == 'job' then
         items[n_items + 1] = finished_row(p, id, round.records[i], due and 'delayed' or status, execution, words ~= 2)
       else
@@ -76,5 +77,5 @@ for i = 1, #rounds do
   for j = 1, #round.parts do finish_part(round, round.parts[j]) end
   call_many('HSET', executions_key(p), round.finished)
 end
-set_timers(p, timers)
+settle_later(p, unsettled, now, timers)
 return replies(items)

@@ -1,4 +1,4 @@
--- next: lease_limit dispatch the first jobs by rank, over all groups that may dispatch.
+-- next: dispatch the first jobs by rank, over all groups that may dispatch.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock

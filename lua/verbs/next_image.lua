@@ -1,4 +1,4 @@
--- next_image: lease_limit dispatch the first jobs of some images; reads a limited number of jobs from the front of each queue.
+-- next_image: dispatch the first jobs of some images; reads a limited number of jobs from the front of each queue.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock

@@ -10,12 +10,13 @@
 -- reply   id field value field value…
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
--- with    record job requeue promotion history
+-- with    record job requeue dependencies promotion history
 local p, now, group, id, actor = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 
 local job = find_job(p, group, id, 'rank')
 if not job then return not_found() end
 if job.status ~= 'delayed' then return wrong_state(job) end
+if is_held(p, group, id) then return wrong_state(job, 'It waits for other jobs.') end
 
 note_move(p, id, now, 'promoted', actor, job, 'queued')
 queue_delayed(p, group, id, job.rank, job.priority)

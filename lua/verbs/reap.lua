@@ -7,16 +7,21 @@
 --
 -- moves   delayed -> queued, delayed -> failed, queued -> failed, running -> queued, running -> failed, running -> delayed,
 --           succeeded -> -, failed -> -, cancelled -> -
--- reply   numbers of jobs queued, requeued, failed, deleted; number of logs to delete; now, ms; the next timer, ms, or -1;
---           for each group with lost leases or late jobs: group requeued failed retried late
+-- reply   numbers of jobs queued, requeued, failed, deleted, of logs to delete, of ends to settle; now, ms; the next timer, ms,
+--           or -1; for each group with lost leases or late jobs: group requeued failed retried late
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job lease requeue promotion completion rate_limit history retry_policy lost_leases
+-- with    record deadlines job lease requeue promotion unsettled settling completion unique automatic_retries rate_limit history
+--           retry_policy lost_leases
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, counts = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0, noted = 0 }
 local left, n_retries, ends = limit, 0, {}
 
 local function reap(set, group, id)
+  if set == 'windows' then
+    refresh_key(p, group, id, now)
+    return 'noted'
+  end
   local job = find_job(p, group, id, 'rank', 'attempts')
   if not job then
     call('ZREM', set_key(p, group, set), id)
@@ -46,6 +51,7 @@ local function reap_set(set, group)
   local retention_s = RETENTION_S[set] and (call('HGET', group_key(p, group), 'retention_' .. set) or RETENTION_S[set]) or 0
   local ids = call('ZRANGEBYSCORE', set_key(p, group, set), '-inf', now - retention_s * 1000, 'LIMIT', 0, left)
   if RETENTION_S[set] then
+    ids = settled_of(p, ids)
     delete_jobs(p, group, ids, set, now)
     counts.expired, left = counts.expired + #ids, left - #ids
   else
@@ -70,6 +76,5 @@ for i = 1, #timers do
   reap_set(string.match(timers[i], '^(%a+):(.*)$'))
 end
 
-local first = call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] or '-1'
-local n_logs = call('ZCARD', p .. ':discarded')
-return { counts.queued, counts.requeued, counts.failed, counts.expired, n_logs, now, tonumber(first), unpack(ends) }
+local n_logs, n_ends, timer = call('ZCARD', p .. ':discarded'), call('ZCARD', p .. ':settle'), call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
+return { counts.queued, counts.requeued, counts.failed, counts.expired, n_logs, n_ends, now, tonumber(timer or '-1'), unpack(ends) }

@@ -14,13 +14,13 @@
 --
 -- moves   succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   the new job: id field value field value…
--- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED
--- with    record job requeue staged_payloads group_limits history retry_changes
+-- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED DUPLICATE
+-- with    record job requeue staged_payloads group_limits history retry_changes unique
 local p, now, group, id, new_id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local max_jobs, max_bytes, actor = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local set, image, payload = ARGV[8], ARGV[9], ARGV[10]
 
-local job = find_job(p, group, id, 'retry_at')
+local job = find_job(p, group, id, 'retry_at', 'unique_key')
 if not job then return not_found() end
 if not RETENTION_S[job.status] then return wrong_state(job) end
 if job.retry_at then return wrong_state(job, 'It was retried already, as ' .. job.retry_at .. '.') end
@@ -29,9 +29,13 @@ if set then settings, spec = changed_job(p, id, job.record, set, image, payload)
 local refused = max_jobs + max_bytes > 0
   and over_limit(p, group, 1, spec and #spec or job.size, max_jobs, max_bytes)
 if refused then return refused end
+local _, _, _, holder_id = holder_of(p, group, job.unique_key or '', now)
+if holder_id and holder_id ~= id then return refuse('DUPLICATE', 'The job ' .. holder_id .. ' holds its unique key.') end
 
 local delay_s, max_retries = set and settings.delay or 0, (settings or job).max_retries or 0
-create_retry(p, group, id, new_id, delay_s, max_retries, now, { counts = max_bytes > 0, settings = settings, spec = spec })
+local how = { counts = max_bytes > 0, settings = settings, spec = spec, hooks = job.unique_key and 2 }
+create_retry(p, group, id, new_id, delay_s, max_retries, now, how)
+move_key(p, group, id, new_id, now)
 note_move(p, id, now, 'retried', actor, job, job.status, 'job', new_id)
 refresh_ready(p, group)
 

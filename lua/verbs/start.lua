@@ -43,7 +43,7 @@ end
 local lease_end = new_lease_end(job, now, grace_ms)
 local words = { job.lease, job.deliveries, digits(plausible(started_at, job.created_at, now)), how }
 if job.hooks then
-  words[#words + 1] = '+'
+  words[#words + 1] = job.hooks >= 2 and '++' or '+'
   set_deadline(p, group, id, job, job.deliveries)
 end
 call('HSET', executions_key(p), id, table.concat(words, ' '))

@@ -12,7 +12,7 @@
 --           those in `expiring`; then for each group with such ids, '' for executions: its name, and the ids
 -- refuses -
 -- flags   no-writes
--- with    record job requeue consistency paging
+-- with    record job requeue hooks dependencies awaiting settling consistency paging
 local p, kind, n, cursor, only, first = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], 5
 local reply, found = { cursor, '', '', 0 }, {}
 
@@ -33,15 +33,15 @@ end
 
 -- jobs of a group: in one set, in the index by their creation, with a spec, and with an execution that fits
 local function survey_jobs(group, ids, created, specs, executions)
-  local index, statuses, counts = call('ZMSCORE', set_key(p, group, 'jobs'), unpack(ids)), {}, {}
+  local index, statuses, counts, is_held = call('ZMSCORE', set_key(p, group, 'jobs'), unpack(ids)), {}, {}, {}
   for _, set in ipairs(STATUSES) do
     local scores = call('EXISTS', set_key(p, group, set)) == 1 and call('ZMSCORE', set_key(p, group, set), unpack(ids)) or {}
     for i = 1, #ids do
-      if scores[i] then statuses[i], counts[i] = set, (counts[i] or 0) + 1 end
+      if scores[i] then statuses[i], counts[i], is_held[i] = set, (counts[i] or 0) + 1, tonumber(scores[i]) == HELD end
     end
   end
   for i = 1, #ids do
-    local is_whole = counts[i] == 1 and index[i] == created[i] and fits(statuses[i], executions[i])
+    local is_whole = counts[i] == 1 and index[i] == created[i] and fits(statuses[i], executions[i]) and not is_held[i]
     if not is_whole or spec_bytes(p, ids[i], specs[i]) == 0 then suspect(group, ids[i]) end
   end
 end

@@ -46,7 +46,29 @@ NEW_JOB: list[tuple[str, Any]] = [
     ("retries_delay", -1),
     ("retries_delay", 31_536_001),
     ("retries_delay", "60"),
+    ("ref", ""),
+    ("ref", "x" * 65),
+    ("after", "x"),
+    ("after", ["x"] * 101),
+    ("after_on", "failed"),
 ]
+
+TIES: list[tuple[str, dict[str, Any]]] = [
+    ("after[0]", {"after": ["VbpLuuIC3BdKEe89"]}),
+    ("unique.key", {"unique": {}}),
+    ("unique.key", {"unique": {"key": ""}}),
+    ("unique.key", {"unique": {"key": "x" * 256}}),
+    ("unique.key", {"unique": {"key": "a\nb"}}),
+    ("unique.until", {"unique": {"key": "k", "until": "failed"}}),
+    ("unique.for", {"unique": {"key": "k", "for": 0}}),
+    ("unique.on_conflict", {"unique": {"key": "k", "on_conflict": "wait"}}),
+    ("unique.untill", {"unique": {"key": "k", "untill": "over"}}),
+    ("unique.until", {"unique": {"key": "k", "until": "over", "for": 5}}),
+    ("unique.max_wait", {"unique": {"key": "k", "max_wait": 5}}),
+    ("delay", {"unique": {"key": "k", "on_conflict": "push"}}),
+    ("unique.max_wait", {"delay": 9, "unique": {"key": "k", "on_conflict": "push", "max_wait": 5}}),
+]
+"""Fields about other jobs, and what is wrong with them."""
 
 GROUP: list[tuple[str, Any]] = [
     ("image", "x" * 256),
@@ -181,6 +203,16 @@ async def test_enqueue_with_a_wrong_field(http: Http, snapshot: Snapshot, field:
     await http.enqueue()
     before = await snapshot()
     reply = await http("POST", JOBS, {"jobs": [{"image": "i"}, {"image": "i", field: value}]})
+    _refused(reply, f"jobs[1].{field}")
+    assert await snapshot() == before
+
+
+@pytest.mark.parametrize(("field", "job"), TIES)
+async def test_enqueue_with_wrong_ties(http: Http, snapshot: Snapshot, field: str, job: dict[str, Any]) -> None:
+    """What is wrong about other jobs or a unique key is named with its place, and none of the jobs is there."""
+    await http.enqueue()
+    before = await snapshot()
+    reply = await http("POST", JOBS, {"jobs": [{"image": "i"}, {"image": "i", **job}]})
     _refused(reply, f"jobs[1].{field}")
     assert await snapshot() == before
 

@@ -79,6 +79,21 @@ async def _promote(http: Http) -> Reply:
     return await _on(http, "POST", "/promote", *await http.enqueue({"delay": 60}))
 
 
+async def _list_unique_keys(http: Http) -> Reply:
+    await http.enqueue({"unique": {"key": "doc-7"}})
+    return await http("GET", "/v1/groups/g/unique")
+
+
+async def _show_unique_key(http: Http) -> Reply:
+    await http.enqueue({"unique": {"key": "doc/7"}})
+    return await http("GET", "/v1/groups/g/unique/doc%2F7")
+
+
+async def _free_unique_key(http: Http) -> Reply:
+    await http.enqueue({"unique": {"key": "doc-7"}})
+    return await http("DELETE", "/v1/groups/g/unique/doc-7")
+
+
 async def _next(http: Http) -> Reply:
     await http.enqueue()
     return await http("GET", "/v1/jobs")
@@ -275,6 +290,7 @@ EXAMPLES: dict[str, Example] = {
             *(_show_stats, _show_group_stats, _show_overview, _watch),
             _adjust,
             _delete_group,
+            *(_list_unique_keys, _show_unique_key, _free_unique_key),
             *_WORKERS,
             _list_audit,
             _doctor,
@@ -311,7 +327,7 @@ async def test_route_in_use(http: Http, route: Route, backend: str) -> None:
 @of_every_row
 async def test_route_with_a_method_it_does_not_have(http: Http, route: Route) -> None:
     """HEAD, and any other method without a row, is a 405 that says in Allow what there is."""
-    path = route.path.format(group_name="g", id=NO_JOB, worker="w", bulk=NO_JOB)
+    path = route.path.format(group_name="g", id=NO_JOB, worker="w", bulk=NO_JOB, unique_key="k")
     allowed = {row.method for row in ROUTES if row.path == route.path}
     for method in {"HEAD", "GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"} - allowed:
         reply = await http(method, path)

@@ -26,6 +26,7 @@ JOB = [
     "delete",
     "why",
     "history",
+    "tree",
     "find",
 ]
 CONSUMER = ["next", "start", "touch", "succeed", "fail", "release"]

@@ -89,6 +89,10 @@ class Scene(NamedTuple):
             ("job", "find"): lambda: (self._job_for("find"),),
             **{("bulk", name): lambda: (group, "--dry-run") for name in ("retry", "cancel", "delete", "promote")},
             ("audit",): lambda: ("-n", "1"),
+            ("flow", "run"): lambda: (group, self._flow()),
+            ("flow", "show"): lambda: (group, self._job_for("show")),
+            ("unique", "list"): lambda: (self._with_key(),),
+            **{("unique", name): lambda: (self._with_key(), "k") for name in ("show", "free")},
             ("group", "delete"): lambda: (group, "--cancel-jobs", "--dry-run"),
             ("group", "set"): lambda: (group, "--image", "hello"),
         }
@@ -119,6 +123,16 @@ class Scene(NamedTuple):
 
     def _bulk(self) -> str:
         return str(self.titan("bulk", "cancel", self.group, "--dry-run", "--json").json["bulk"]["id"])
+
+    def _flow(self) -> str:
+        path = self.folder / "flow.toml"
+        path.write_text('[[jobs]]\nimage = "x"\nunique = { key = "k" }\n', "utf-8")
+        return str(path)
+
+    def _with_key(self) -> str:
+        """The group, with a job that has the key k."""
+        assert self.titan("flow", "run", self.group, self._flow()).code == 0
+        return self.group
 
     def _job_for(self, verb: str) -> str:
         if verb == "promote":

@@ -7,7 +7,8 @@ from msgspec import UNSET
 
 from broker.core.errors import NotFound
 from broker.models.groups import Retentions
-from broker.models.jobs import Job
+from broker.models.jobs import Job, NewJob
+from broker.models.unique import Unique
 from broker.models.why import Explanation, WhyReason
 from broker.models.workers import Announcement
 from broker.resp import keys
@@ -513,3 +514,17 @@ async def test_why_takes_few_commands(store: Store, payload: str) -> None:
         assert taken["evalsha"] == 2
         assert n <= 25, taken
     assert await store.redis.zcard(members_key(store, GROUP, "queued")) == 1
+
+
+async def test_why_waits_for_jobs(store: Store) -> None:
+    """A held job says for how many jobs it waits, and which; a follower names the job that has its key."""
+    parents = [await queued(store, payload=str(n)) for n in range(2)]
+    unique = Unique(key="k", on_conflict="follow")
+    [child] = (await store.enqueue(GROUP, [NewJob(image="x", after=[job.id for job in parents])])).jobs
+    [holder] = (await store.enqueue(GROUP, [NewJob(image="x", unique=unique)])).jobs
+    [follower] = (await store.enqueue(GROUP, [NewJob(image="x", unique=unique)])).jobs
+    told = await store.why.why(GROUP, child.id)
+    assert told.verdict == "It waits for 2 jobs."
+    assert [(reason.code, reason.ids) for reason in told.reasons] == [("waits_for_jobs", [job.id for job in parents])]
+    told = await store.why.why(GROUP, follower.id)
+    assert told.verdict == f"It waits for 1 job: {holder.id}, which has its unique key."

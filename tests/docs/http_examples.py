@@ -35,6 +35,9 @@ EXAMPLES: dict[str, Example] = {
     "cancel": Example(needs="queued"),
     "retry": Example(needs="failed"),
     "promote": Example(needs="delayed"),
+    "list_unique_keys": Example(needs="unique key"),
+    "show_unique_key": Example(needs="unique key"),
+    "free_unique_key": Example(needs="unique key"),
     "find": Example(needs="queued"),
     "why": Example(needs="queued"),
     "history": Example(needs="failed"),
@@ -89,7 +92,8 @@ def snippets(method: str, path: str, example: Example, content_type: str, gives:
 
 
 def _address(path: str, query: str) -> str:
-    for name, value in (("group_name", "mail"), ("id", "JOB_ID"), ("worker", "w-1"), ("bulk", "BULK_ID")):
+    names = {"group_name": "mail", "id": "JOB_ID", "worker": "w-1", "bulk": "BULK_ID", "unique_key": "doc-7"}
+    for name, value in names.items():
         path = path.replace(f"{{{name}}}", value)
     return f"{BROKER}{path}" + (f"?{query}" if query else "")
 

@@ -51,6 +51,8 @@ def prepare(url: str, needs: str) -> dict[str, str]:
     if needs == "bulk":
         begun = call(url, "POST", "/v1/groups/mail/bulk", {"action": "retry", "dry_run": True})
         return {"BULK_ID": begun["bulk"]["id"]}
+    if needs == "unique key":
+        call(url, "POST", "/v1/groups/mail/jobs", {"jobs": [{"image": "send", "unique": {"key": "doc-7"}}]})
     if needs == "worker":
         call(url, "POST", "/v1/workers", {"name": "w-1", "host": "host-a"})
     if needs == "finished group":

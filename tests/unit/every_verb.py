@@ -45,6 +45,8 @@ async def call_every_verb(store):
     await store.workers.announce(Announcement(name="w", host="h"))
     await store.workers.order("w", "quiet")
     await store.workers.list(3)
+    await store.unique_keys.list("maps", 3)
+    await store.maintenance.settle(10)
     await store.audit.note("batch", [Act("cancel", "ann")])
     await store.audit.list(3)
     await store.sessions.open("5e55", b"token", "csrf")

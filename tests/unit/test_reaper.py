@@ -261,3 +261,17 @@ async def test_two_reapers_do_the_work_once(store, reaper, logs, notifier):
     steps = await asyncio.gather(*(one.reap_once() for one in (reaper, other) * 3))
     assert sum(step.requeued for step in steps) == 50
     assert (await store.groups.show("maps")).counts.queued == 50
+
+
+async def test_reaper_settles(reaper, store):
+    """A step settles the ends of jobs as well: a dependant is queued, and the next step finds nothing left."""
+    [parent] = (await store.enqueue("g", [NewJob(image="x")])).jobs
+    [child] = (await store.enqueue("g", [NewJob(image="x", after=[parent.id])])).jobs
+    [parent] = await store.next(1)
+    await store.succeed("g", parent.id, parent.lease)
+    reaped = await reaper.reap_once()
+    assert (reaped.unsettled, reaped.wait_ms, reaper.unsettled) == (1, 0, 0)
+    assert (await store.show("g", child.id)).status == "queued"
+    assert (await reaper.reap_once()).unsettled == 0
+    [waiting] = [family for family in reaper.families() if family.name == "titan_settle_waiting"]
+    assert [sample.value for sample in waiting.samples] == [0]

@@ -12,7 +12,8 @@ WORDS = ("moves", "reply", "refuses", "flags", "with")
 ALLOW_OOM = {
     "adjust", "announce", "announce_broker", "ask", "audit", "bulk_note", "bulk_stop", "bulk_take", "cancel", "check",
     "configure", "delete_group", "end_sessions", "finish", "forget_answers", "log", "next", "next_image",
-    "open_session", "order", "promote", "reap", "release", "remove", "start", "touch", "use_session",
+    "open_session", "order", "promote", "reap", "release", "remove", "settle", "start", "touch", "unique_keys",
+    "use_session",
 }  # fmt: skip
 """What frees memory, ends work or needs none must run in a full store; enqueue and retry must not."""
 NO_WRITES = {
@@ -29,6 +30,8 @@ REFUSERS = {
     "lost_staged": {"STORE_UNAVAILABLE"},
     "answer_early": {"IDEMPOTENCY_MISMATCH", "INVALID", "STORE_UNAVAILABLE"},
     "any_over_limit": {"LIMIT_REACHED"},
+    "refused_parents": {"INVALID", "LIMIT_REACHED"},
+    "refused_key": {"DUPLICATE"},
 }
 """What the shared functions refuse."""
 

@@ -117,6 +117,8 @@ def test_scripts_use_only_the_keys_of_python():
         ":sequence",
         keys.notices(""),
         keys.answer("", "", "").rstrip(":"),
+        keys.settle(""),
+        keys.after("", "").rstrip(":"),
     }
     used = set()
     for path in FILES:

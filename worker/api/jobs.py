@@ -6,9 +6,10 @@ from urllib.parse import quote
 from broker.core.states import Status
 from broker.models.history import History
 from broker.models.jobs import Job, JobsWrapper, JobWrapper, NewJob
+from broker.models.unique import HeldKey, HeldKeysWrapper, HeldKeyWrapper
 from broker.models.why import Explanation
 from titan import calls
-from titan.calls import Query, group_path, job_path
+from titan.calls import Query, Request, group_path, job_path
 from worker.api.fields import set_fields
 from worker.http_session import HttpSession
 
@@ -46,6 +47,19 @@ class JobCalls(HttpSession):
         It may have few jobs, or none, and still a cursor; `looked` and `of` say how many jobs were read.
         """
         return await self.ask(calls.page(group, filters).request, JobsWrapper)
+
+    async def unique_key(self, group: str, key: str) -> HeldKey:
+        """Which job holds a unique key."""
+        return (await self.get(f"{group_path(group)}/unique/{quote(key, safe='')}", HeldKeyWrapper)).unique
+
+    async def unique_keys(self, group: str, n: int = 50, cursor: str = "") -> HeldKeysWrapper:
+        """A page of the unique keys of a group that jobs hold."""
+        return await self.get(f"{group_path(group)}/unique", HeldKeysWrapper, [("n", n), ("cursor", cursor)])
+
+    async def free_unique_key(self, group: str, key: str) -> HeldKey:
+        """Free a unique key; which job held it."""
+        request = Request("DELETE", f"{group_path(group)}/unique/{quote(key, safe='')}")
+        return (await self.ask(request, HeldKeyWrapper)).unique
 
     async def cancel(self, group: str, job_id: str) -> Job:
         """Cancel the job; its worker is notified within 2 s."""

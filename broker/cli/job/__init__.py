@@ -16,6 +16,7 @@ from broker.cli.job.page import job_json
 from broker.cli.job.raw import raw_options, show_raw
 from broker.cli.job.result import result
 from broker.cli.job.story import tell_story
+from broker.cli.job.tree import tree
 from broker.cli.job.wait import wait
 from broker.cli.moments import wide_option
 from broker.cli.options import example
@@ -117,6 +118,6 @@ def _new_id(answer: CommandResult) -> str:
 
 _FOR_PRODUCERS = (enqueue, show, list_, wait, result, log, cancel, retry, promote, remove)
 _FOR_CONSUMERS = (next_, start, touch, succeed, fail, release)
-_LOOKING = (why, history, find)
+_LOOKING = (why, history, tree, find)
 for _command in (*_FOR_PRODUCERS, *_LOOKING, *_FOR_CONSUMERS):
     job.add_command(_command)

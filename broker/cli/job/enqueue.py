@@ -199,5 +199,5 @@ def _size_bytes(file: BinaryIO, defaults: NewJob) -> int | None:
 
 
 def _row(job: Job) -> tuple[object, ...]:
-    due = f" {due_text(due_at(job))}" if job.status == "delayed" else ""
+    due = f" {due_text(due_at(job))}" if job.status == "delayed" and not job.waits_for else ""
     return (f"{job.id} {job.status}{due}",)

@@ -10,6 +10,7 @@ from broker.cli.table import STATUS_STYLES, Column
 from broker.core.errors import TitanError
 from broker.core.states import FINISHED
 from broker.core.timestamps import milliseconds
+from broker.core.words import counted
 from broker.models.fields import MAX_JOBS
 from broker.models.jobs import Job
 from worker.client import Client
@@ -127,6 +128,8 @@ def deadline(job: Job) -> str:
 
 def _moment(job: Job) -> str:
     """When a delayed job is due, or since when another exists. A list does not say when a job is tried again."""
+    if job.waits_for:
+        return f"after {counted(job.waits_for.jobs, 'job')}"
     is_delayed = job.status == "delayed" and not job.attempts
     at = due_at(job) if is_delayed else job.created_at
     if is_wide():

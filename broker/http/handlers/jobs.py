@@ -19,7 +19,7 @@ from broker.http.responses import Response, document, json, nothing
 from broker.models.fields import LINE, NO_CONTROLS
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, Job, JobsWrapper, JobWrapper, NewJob, NewJobs, PlainJob
 from broker.models.waits import Awaited, AwaitedJobs, AwaitedWrapper
-from broker.resp.marks import DEADLINES, POLICIES
+from broker.resp.marks import DEADLINES, FLOWS, POLICIES
 from broker.store.admitter import are_plain
 from broker.store.format.job_json import listed, struct_of
 
@@ -43,6 +43,9 @@ async def enqueue(call: Call) -> Response:
         jobs = [with_times(job, f"jobs[{i}]") for i, job in enumerate(body.jobs)]
         if _have_policies(body.jobs):
             await call.store.require_layout(POLICIES, "Retry policies")
+        _check_unique(body.jobs)
+        if any(job.after or job.ref or job.unique for job in body.jobs):
+            await call.store.require_layout(FLOWS, "Jobs with after or unique")
         if not are_plain(jobs):
             await call.store.require_layout(DEADLINES, "Deadlines and run_at")
     enqueue_ = call.store.enqueuer.enqueue_durably if query.durable else call.store.enqueuer.enqueue
@@ -129,6 +132,21 @@ def _check_images(jobs: Sequence[PlainJob]) -> None:
             i = next(i for i, job in enumerate(jobs) if job.image == image)
             field = f"jobs[{i}].image"
             raise Invalid(f"{field} must be {LINE['words']}.", fields=field)
+
+
+def _check_unique(jobs: Sequence[NewJob]) -> None:
+    for i, job in enumerate(jobs):
+        unique, field = job.unique, f"jobs[{i}].unique"
+        if unique is None:
+            continue
+        if unique.until and unique.for_:
+            raise Invalid("A key has until or for, not both.", fields=f"{field}.until")
+        if unique.max_wait and unique.on_conflict != "push":
+            raise Invalid("Only on_conflict push has max_wait.", fields=f"{field}.max_wait")
+        if unique.on_conflict == "push" and not job.delay:
+            raise Invalid("on_conflict push needs a delay.", fields=f"jobs[{i}].delay")
+        if unique.max_wait and unique.max_wait < (job.delay or 0):
+            raise Invalid("max_wait is the delay at least.", fields=f"{field}.max_wait")
 
 
 def _have_policies(jobs: Sequence[NewJob]) -> bool:

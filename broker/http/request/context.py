@@ -22,7 +22,7 @@ from broker.http.request import query_params
 from broker.http.request.body import FORM, JSON, WEIGHT, Request, Streamed, media_type, read_body
 from broker.http.request.bulk_items import Bulk, Item, Items, read_items
 from broker.http.request.decoding import decode, decode_plain, form
-from broker.http.request.path_params import bulk_id, group_name, job_id, worker_name
+from broker.http.request.path_params import bulk_id, group_name, job_id, unique_key, worker_name
 from broker.http.server.admission import AdmissionControl, InProgress
 from broker.http.server.fast_request import FastRequest
 from broker.http.ui.dashboard import Dashboard
@@ -110,7 +110,7 @@ class Call:
 
     __slots__ = (
         *("acted_on", "bulk", "context", "grant", "group", "job_id", "logs", "masking", "request", "settings"),
-        *("store", "worker"),
+        *("store", "unique_key", "worker"),
     )
     acted_on: Act
     """What the audit notes, of an audited route: a handler may say more."""
@@ -132,6 +132,7 @@ class Call:
         self.job_id = job_id(path["id"]) if "id" in path else ""
         self.worker = worker_name(path["worker"]) if "worker" in path else ""
         self.bulk = bulk_id(path["bulk"]) if "bulk" in path else ""
+        self.unique_key = unique_key(path["unique_key"]) if "unique_key" in path else ""
 
     @property
     def web(self) -> web.Request:

@@ -6,10 +6,12 @@ from functools import lru_cache
 from broker.core.errors import Invalid, NotFound
 from broker.core.ids import is_id
 from broker.models.fields import GROUP_NAME
+from broker.models.unique import UNIQUE_KEY
 from broker.models.workers import WORKER_NAME
 
 NO_BULK = "There is no such bulk, or it was more than 7 days ago."
 _GROUP_NAME = re.compile(GROUP_NAME, re.ASCII)
+_UNIQUE_KEY = re.compile(UNIQUE_KEY)
 _WORKER_NAME = re.compile(WORKER_NAME, re.ASCII)
 
 
@@ -32,6 +34,13 @@ def bulk_id(text: str) -> str:
     """The id of a bulk. Raises NotFound for a text that cannot be an id."""
     if not is_id(text):
         raise NotFound(NO_BULK)
+    return text
+
+
+def unique_key(text: str) -> str:
+    """A unique key. Raises NotFound for a text that cannot be one."""
+    if _UNIQUE_KEY.fullmatch(text) is None:
+        raise NotFound("No job holds this key.")
     return text
 
 

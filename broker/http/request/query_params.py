@@ -145,6 +145,13 @@ class GroupsQuery(Query, frozen=True, kw_only=True):
     cursor: Cursor = ""
 
 
+class UniqueKeysQuery(Query, frozen=True, kw_only=True):
+    """The parameters of list_unique_keys."""
+
+    n: Page = 50
+    cursor: Annotated[str, Meta(pattern=r"^\d{0,20}$", description="The cursor of the page before.")] = ""
+
+
 class StatsQuery(Query, frozen=True, kw_only=True):
     """The parameters of the statistics."""
 

@@ -22,7 +22,8 @@ class FastRoute(NamedTuple):
 class FastRouter:
     """Finds routes, numbered from `first` on.
 
-    aiohttp's router gets a path without a route or with an invalid name, for its 404 or 405.
+    aiohttp's router gets a path without a route or with an invalid name, for its 404 or 405. Of paths with the same
+    form the first route is found here.
     """
 
     def __init__(self, routes: Iterable[Route], base_path: str = "", first: int = 0) -> None:
@@ -32,7 +33,7 @@ class FastRouter:
             words = route.path.split("/")
             last = "" if words[-1].startswith("{") else words[-1]
             pattern = re.compile(_PARAMETER.sub(_group, route.path), re.ASCII)
-            self._routes[route.method, len(words), last] = FastRoute(number, route, pattern)
+            self._routes.setdefault((route.method, len(words), last), FastRoute(number, route, pattern))
 
     def find(self, method: str, path: str) -> tuple[FastRoute, dict[str, str]] | None:
         """The route and the parameters of its path, which may have the base path or not."""

@@ -39,9 +39,18 @@ JobField = Literal[
     "history",
     "attempts",
     "reported",
+    "after",
+    "after_on",
+    "needs",
+    "leader",
+    "unique",
+    "unique_key",
+    "unique_until",
+    "dependants",
+    "holds",
 ]
 _WAITS = re.compile(r"\d{0,9}")
-_FINISHED = re.compile(r"\S{1,80} \d{1,9} (\d{1,16}|-)( \d{1,9} \d{1,16}| start)?( \+)? (?P<status>[a-z]+) \d{1,16}")
+_FINISHED = re.compile(r"\S{1,80} \d{1,9} (\d{1,16}|-)( \d{1,9} \d{1,16}| start)?( \+\+?)? (?P<status>[a-z]+) \d{1,16}")
 _MODULUS = 2**256
 
 

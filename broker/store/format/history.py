@@ -71,14 +71,16 @@ def _ends_delivery(line: HistoryLine) -> bool:
 
 def _beginning(job: Job, lines: Sequence[HistoryLine]) -> Iterator[_Step]:
     """Creation, and the end of the delay if the job was queued by it."""
-    yield _Step(
-        JobEvent(at=job.created_at, what="created", to="delayed" if job.delay else "queued", job=job.retry_of or "")
-    )
+    yield _Step(JobEvent(at=job.created_at, what="created", to=_first_status(job), job=job.retry_of or ""))
     first = lines[0] if lines else None
     has_left_early = first.from_ == "delayed" if first else job.status == "delayed"
-    if job.delay and not has_left_early:
+    if job.delay and not job.after and not has_left_early:
         due_at = rfc3339(milliseconds(job.created_at) + job.delay * 1000)
         yield _Step(JobEvent(at=due_at, what="due", from_="delayed", to="queued"))
+
+
+def _first_status(job: Job) -> Status:
+    return "delayed" if job.delay or job.after else "queued"
 
 
 def _taken(delivery: int, at: str) -> _Step:

@@ -82,6 +82,21 @@ def _deadlines(settings: Settings) -> bytes:
     return b"".join(b',"%b":"%b"' % (name.encode(), rfc3339(ms).encode()) for name, ms in times if ms)
 
 
+def tied(encoded: bytes, after: Sequence[str], after_on: str, waits: int, unique: bytes) -> bytes:
+    """The JSON of a new job with the ids of the jobs that it waits for, how many these are now, and its unique key."""
+    parts = [encoded[:-1]]
+    if waits:
+        parts[0] = parts[0].replace(b'"status":"queued"', b'"status":"delayed"', 1)
+    if after:
+        parts.append(b',"after":' + _text(after))
+        parts.append(b',"after_on":"over"' if after_on == "over" else b"")
+    if waits:
+        parts.append(b',"waits_for":{"jobs":%d}' % waits)
+    if unique:
+        parts.append(b',"unique":' + unique)
+    return b"".join(parts) + b"}"
+
+
 @lru_cache(maxsize=1024)
 def _retries(settings: Settings) -> bytes:
     """The job that this one retries, and its retry policy."""

@@ -158,6 +158,9 @@ def _delayed(facts: Facts) -> Iterator[WhyReason]:
     job, due_at = facts.job, facts.due_at
     if job is None or due_at is None:
         return
+    if job.waits_for:
+        yield _of_ties(job, facts.leader)
+        return
     late_ms = facts.now - due_at
     if late_ms > LATE_MS:
         text = f"Its delay ended {span(late_ms / 1000)} ago, but no broker has queued it: is a reaper running?"
@@ -182,6 +185,15 @@ def _delayed(facts: Facts) -> Iterator[WhyReason]:
         yield WhyReason(code="retry_delay", text=text, until=_time(due_at), job=job.retry_of)
     else:
         yield WhyReason(code="delayed_until", text=f"It is delayed, and {due}.", until=_time(due_at))
+
+
+def _of_ties(job: Job, leader: str) -> WhyReason:
+    """For which jobs a held job waits; `leader` holds its unique key."""
+    n = job.waits_for.jobs if job.waits_for else 0
+    text = f"It waits for {counted(n, 'job')}"
+    if leader:
+        text += f", among them {leader}, which has its unique key" if n > 1 else f": {leader}, which has its unique key"
+    return WhyReason(code="waits_for_jobs", text=f"{text}.", n=n, ids=(job.after or [])[:10], job=leader)
 
 
 def _running(facts: Facts) -> Iterator[WhyReason]:

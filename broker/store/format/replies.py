@@ -9,7 +9,8 @@ from msgspec import UNSET, Raw, UnsetType
 from broker.core.states import FINISHED, STATUSES, Status
 from broker.core.timestamps import rfc3339
 from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Counts, Group, GroupSettings, Retentions
-from broker.models.jobs import Job
+from broker.models.jobs import Job, WaitsFor
+from broker.models.unique import Unique
 from broker.models.workers import Receipt
 from broker.store.format.policies import policy_in, policy_of, policy_text
 from broker.store.format.record import parts_of, settings_of, spec_of, split
@@ -20,7 +21,7 @@ _SETTINGS = ("delay", "timeout", "priority", "max_retries", "retries_delay")
 _EXECUTION = ("lease", "deliveries", "started_at")
 _RETENTION = "retention_"
 _DEADLINES = ("start_before", "end_before")
-_REAPED = 7
+_REAPED = 8
 """Words in the reply of reap.lua before those of groups."""
 
 
@@ -35,6 +36,8 @@ class Reaped(NamedTuple):
     failed: int = 0
     expired: int = 0
     discarded: int = 0
+    unsettled: int = 0
+    """Jobs whose end must still be settled."""
     wait_ms: int | None = None
     late_ms: int = 0
     away: int = 0
@@ -86,6 +89,7 @@ AHEAD_MS = 60_000
 
 _encode = msgspec.json.Encoder().encode
 _receipt = msgspec.json.Decoder(Receipt).decode
+_unique = msgspec.json.Decoder(Unique).decode
 _env_vars = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -104,6 +108,7 @@ def job_of(row: Sequence[Any], *, is_dispatched: bool = False, is_shown: bool = 
     for name in _TEXTS & values.keys():
         setattr(job, name, values[name])
     _set_attempts(job, values)
+    _tie(job, values)
     if is_dispatched:
         job.lease = values["lease"]
     if "env_vars" in values:
@@ -121,6 +126,18 @@ def _set_attempts(job: Job, values: Mapping[str, str]) -> None:
         job.attempts = int(values["attempts"])
         if job.status == "failed" and job.completed_at:
             job.dead_at = job.completed_at
+
+
+def _tie(job: Job, values: Mapping[str, str]) -> None:
+    """Set the fields about other jobs: those that it waits for, and its unique key."""
+    if "after" in values:
+        job.after = values["after"].split(" ")
+        if values["after_on"] == "over":
+            job.after_on = "over"
+    if "needs" in values:
+        job.waits_for = WaitsFor(int(values["needs"]))
+    if "unique" in values:
+        job.unique = _unique(values["unique"])
 
 
 def _recorded(values: Mapping[str, str]) -> Job:
@@ -237,10 +254,10 @@ def group_of(row: Sequence[Any]) -> Group:
 def reaped_of(replies: Iterable[Sequence[Any]]) -> Reaped:
     """The replies of reap.lua in all partitions, added up."""
     numbers = [[int(value) for value in reply[:_REAPED]] for reply in replies]
-    queued, requeued, failed, expired, discarded = (sum(column) for column in list(zip(*numbers, strict=True))[:5])
+    counts = Reaped._make([*(sum(column) for column in list(zip(*numbers, strict=True))[:6]), None, 0, 0])
     waits = [timer - now for *_, now, timer in numbers if timer >= 0]
     wait_ms, late_ms = max(0, min(waits)) if waits else None, max(0, -min(waits, default=0))
-    return Reaped(queued, requeued, failed, expired, discarded, wait_ms, late_ms)
+    return counts._replace(wait_ms=wait_ms, late_ms=late_ms)
 
 
 def ends_of(reply: Sequence[Any]) -> list[tuple[str, int, int, int, int]]:

@@ -31,7 +31,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """What decides when a job runs. Times are ms by the store's clock; None where there is none.
 
     `is_of_group`: the job is the first queued one of the group, None without one. `place` is how many jobs of the group
-    are before it. `has_rank`: the group is in the ready index, after `groups_ahead` others. `asked` has for each group
+    are before it. `leader`: the job that it follows. `has_rank`: the group is in the ready index, after `groups_ahead`
+    others. `asked` has for each group
     or ALL, and image or ANY, when somebody asked for it last.
     """
 
@@ -40,6 +41,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     now: int
     job: Job | None
     is_released: bool
+    leader: str
     settings: Mapping[str, str]
     due_at: int | None
     delayed: int
@@ -118,6 +120,7 @@ def facts_of(group: str, reply: Sequence[Any], pending: Iterable[Pair], *, is_of
         now=at,
         job=job_of(row) if row else None,
         is_released="rank" in values_of(row),
+        leader=values_of(row).get("leader", ""),
         settings={name: value.decode() for name, value in zip(names, settings, strict=True) if value is not None},
         due_at=_number(due_at),
         delayed=counts[0],

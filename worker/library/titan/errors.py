@@ -148,6 +148,13 @@ class TooMany(Conflict):
     sentence = "More jobs match than at_most."
 
 
+class Duplicate(Conflict):
+    """Another job has the unique key of the job. Nothing was done."""
+
+    word = "DUPLICATE"
+    sentence = "Another job has the same unique key."
+
+
 class Overloaded(Unavailable):
     """The broker has more requests in progress than max_in_progress. Nothing was done."""
 
@@ -233,6 +240,7 @@ ERRORS: tuple[type[TitanError], ...] = (
     IdempotencyMismatch,
     LimitReached,
     TooMany,
+    Duplicate,
     Overloaded,
     StoreUnavailable,
     StoreFull,

@@ -1,0 +1,78 @@
+"""`titan flow`: enqueues the jobs of a file, which wait for each other, and shows them as a tree."""
+
+import tomllib
+from pathlib import Path
+
+import click
+import msgspec
+
+from broker.cli.client_options import group_argument, id_argument, with_broker
+from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
+from broker.cli.job.tree import show_tree, state_of
+from broker.cli.moments import wide_option
+from broker.cli.options import example
+from broker.cli.output import show_json
+from broker.cli.safe_text import line
+from broker.models.jobs import JobsWrapper, NewJobs
+from worker.client import Client
+
+
+@example("titan flow run docs flow.toml", "titan flow show docs 0hYjB6dJb7Pq2Xk9")
+@click.group(cls=CommandGroup, epilog=EXIT_CODES)
+def flow() -> None:
+    """Run jobs that wait for each other."""
+
+
+@example("titan flow run docs flow.toml", "titan flow run docs flow.json --json")
+@click.command(cls=TitanCommand)
+@group_argument
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@wide_option
+@with_broker
+async def run(client: Client, group: str, file: Path, *, as_json: bool) -> None:
+    r"""Enqueue the jobs of a file in TOML or JSON, all or none.
+
+    A job has the fields of the API. `ref` is its name in the file, and `after` names the jobs that it waits for:
+
+    \b
+        [[jobs]]
+        ref = "pull"
+        image = "pull"
+
+    \b
+        [[jobs]]
+        image = "publish"
+        after = ["pull"]
+    """
+    jobs = _read(file).jobs
+    made = await client.enqueue(group, jobs)
+    if as_json:
+        show_json(JobsWrapper(made))
+        return
+    for given, job in zip(jobs, made, strict=True):
+        click.echo(line(f"{job.id} {given.ref or job.image} {state_of(job)}"))
+
+
+@example("titan flow show docs 0hYjB6dJb7Pq2Xk9")
+@click.command(cls=TitanCommand)
+@group_argument
+@id_argument
+@wide_option
+@with_broker
+async def show(client: Client, group: str, job_id: str, *, as_json: bool) -> None:
+    """Show a job and the jobs that it waits for, as a tree with their states."""
+    await show_tree(client, group, job_id, as_json=as_json)
+
+
+def _read(file: Path) -> NewJobs:
+    """The jobs of a file. Raises UsageError for one that is not valid."""
+    try:
+        content = file.read_bytes()
+        given = msgspec.json.decode(content) if file.suffix == ".json" else tomllib.loads(content.decode())
+        return msgspec.convert(given, NewJobs)
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"{file}: {error}") from None
+
+
+for _command in (run, show):
+    flow.add_command(_command)

@@ -1,0 +1,24 @@
+-- For scripts about jobs that wait for others. P:after:<id> has the dependants of a job, `group id`: with the score 0 those that
+-- wait for its success, with 1 those that wait for its end. A dependant is held: it is in `delayed` with the score HELD, which no
+-- clock comes to. Its field `needs` has for how many jobs it waits.
+local HELD = 9007199254740992 -- 2^53
+local MOST_DEPENDANTS = 10000
+local function after_key(p, id) return p .. ':after:' .. id end
+
+local function hold(p, group, id)
+  call('ZADD', set_key(p, group, 'delayed'), digits(HELD), id)
+end
+local function is_held(p, group, id) return tonumber(call('ZSCORE', set_key(p, group, 'delayed'), id) or 0) >= HELD end
+
+-- A held job that waits for nothing any more comes into the queue, or its own delay begins.
+local function enter(p, group, id, dependant, now)
+  local at = dependant.due or now + (dependant.delay or 0) * 1000
+  call('HDEL', job_key(p, id), 'needs')
+  if at > now then
+    call('ZADD', set_key(p, group, 'delayed'), digits(at), id)
+    return set_timer(p, 'delayed', group, at)
+  end
+  call('ZREM', set_key(p, group, 'delayed'), id)
+  call('ZADD', set_key(p, group, 'queued'), new_rank(p, dependant.priority), id)
+  notify_image_pollers(p, group)
+end

@@ -1,0 +1,6 @@
+-- For scripts that look at jobs with hooks: their delivery or their end matters to something. Then `hooks` is their first setting,
+-- the only one that begins with h.
+local function is_hooked(record) return byte(record, 3) == H and byte(record) == BRACE end
+
+-- Whether the end of a job must be settled (settling.lua), not only forgotten in `expiring`.
+local function needs_settling(record) return is_hooked(record) and setting_in(record, 'hooks') >= 2 end

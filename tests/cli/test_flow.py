@@ -1,0 +1,87 @@
+"""`titan flow`, `titan job tree` and `titan unique`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.live import Titan
+
+FLOW = """
+[[jobs]]
+ref = "pull"
+image = "pull"
+
+[[jobs]]
+ref = "thumb"
+image = "thumb"
+after = ["pull"]
+
+[[jobs]]
+ref = "text"
+image = "text"
+after = ["pull"]
+
+[[jobs]]
+image = "publish"
+after = ["thumb", "text"]
+unique = { key = "doc-7" }
+"""
+
+
+@pytest.fixture
+def flow(tmp_path: Path) -> Path:
+    """A file with a diamond."""
+    file = tmp_path / "flow.toml"
+    file.write_text(FLOW, "utf-8")
+    return file
+
+
+def test_flow_run_and_tree(titan: Titan, group: str, flow: Path) -> None:
+    """A line a job with its ref and its state; the tree has each job once with its parents."""
+    ran = titan("flow", "run", group, str(flow))
+    assert ran.code == 0
+    lines = [line.split(" ", 1) for line in ran.out.splitlines()]
+    assert [text for _, text in lines] == [
+        "pull queued",
+        "thumb delayed, after 1 job",
+        "text delayed, after 1 job",
+        "publish delayed, after 2 jobs",
+    ]
+    pull, thumb, text, publish = [job_id for job_id, _ in lines]
+    wanted = [
+        f"{publish} publish delayed, after 2 jobs",
+        f"  {thumb} thumb delayed, after 1 job",
+        f"    {pull} pull queued",
+        f"  {text} text delayed, after 1 job",
+        f"    {pull} pull queued",
+    ]
+    for command in (("job", "tree"), ("flow", "show")):
+        assert titan(*command, group, publish).out.splitlines() == wanted
+    assert {job["id"] for job in titan("job", "tree", group, publish, "--json").json["jobs"]} == {
+        pull,
+        thumb,
+        text,
+        publish,
+    }
+
+
+def test_flow_run_refuses(titan: Titan, group: str, tmp_path: Path) -> None:
+    """A file that is not valid is wrong usage; a ring is refused by the broker, and nothing is made."""
+    file = tmp_path / "flow.json"
+    file.write_text('{"jobs": 3}', "utf-8")
+    assert titan("flow", "run", group, str(file)).code == 2
+    file.write_text('{"jobs": [{"ref": "a", "image": "x", "after": ["a"]}]}', "utf-8")
+    refused = titan("flow", "run", group, str(file))
+    assert refused.code == 1
+    assert "goes round by a" in refused.err
+
+
+def test_unique(titan: Titan, group: str, flow: Path) -> None:
+    """A key is shown, listed and freed; a free one is an error."""
+    publish = titan("flow", "run", group, str(flow), "--json").json["jobs"][-1]["id"]
+    shown = titan("unique", "show", group, "doc-7", "--json").json["unique"]
+    assert shown == {"key": "doc-7", "holder": publish, "status": "delayed"}
+    assert titan("unique", "list", group, "--json").json["keys"] == [shown]
+    assert f"holder  {publish}" in titan("unique", "free", group, "doc-7").out
+    refused = titan("unique", "show", group, "doc-7")
+    assert (refused.code, "No job holds this key" in refused.err) == (1, True)

@@ -1,0 +1,435 @@
+"""Jobs that wait for others: when they are queued, when they are cancelled, and what is refused."""
+
+import pytest
+
+from broker.core.errors import Invalid, LimitReached, WrongState
+from broker.models.groups import Retentions
+from broker.models.jobs import Job
+from broker.models.retries import Retry
+from broker.resp import keys
+from tests.contract.building import (
+    GROUP,
+    configure,
+    enqueue,
+    ids,
+    members_key,
+    names,
+    partition,
+    queued,
+    reap_after,
+    running,
+    shown,
+    spread,
+    status_of,
+    succeeded,
+    wait,
+)
+from tests.contract.flows import enqueue_flow, named, needs, settle
+from tests.stores import Store
+
+
+async def end(store: Store, job: Job, how: str) -> Job:
+    """End a job that runs, or one that does not."""
+    if how == "cancelled":
+        return await store.cancel(job.group_name, job.id)
+    if how == "failed":
+        return await store.fail(job.group_name, job.id, job.lease, "bad_exit")
+    return await store.succeed(job.group_name, job.id, job.lease)
+
+
+async def test_a_dependant_is_held_until_its_parent_succeeds(store: Store) -> None:
+    """It is delayed and says for how many jobs it waits; the settlement of its parent queues it."""
+    parent = await running(store)
+    [job] = await enqueue_flow(store, named("child", after=[parent.id]))
+    assert (job.status, job.waits_for.jobs, job.after) == ("delayed", 1, [parent.id])
+    kept = await store.show(GROUP, job.id)
+    assert (kept.status, kept.waits_for.jobs, kept.after) == ("delayed", 1, [parent.id])
+    await reap_after(store, 86_400 * 365 * 10, limit=0)
+    await end(store, parent, "succeeded")
+    assert await status_of(store, job) == "delayed"
+    await settle(store)
+    assert await names(store) == ["child"]
+    assert not (await store.show(GROUP, job.id)).waits_for
+
+
+async def test_no_time_promotes_a_held_job(store: Store) -> None:
+    """The reaper never comes to a held job, and another delayed job is still queued in time."""
+    parent = await running(store, timeout=604_800)
+    [held] = await enqueue_flow(store, named("held", after=[parent.id]))
+    await enqueue(store, delay=5, payload="delayed")
+    await reap_after(store, 5)
+    assert await names(store) == ["delayed"]
+    assert await status_of(store, held) == "delayed"
+
+
+async def test_a_diamond(store: Store) -> None:
+    """Refs name jobs of the call, in any order; the last job waits for both in the middle."""
+    last, a, b, first = await enqueue_flow(
+        store,
+        named("last", after=["a", "b"]),
+        named("a", ref="a", after=["first"]),
+        named("b", ref="b", after=["first"]),
+        named("first", ref="first"),
+    )
+    assert [job.payload for job in (last, a, b, first)] == ["last", "a", "b", "first"]
+    assert [job.status for job in (last, a, b, first)] == ["delayed", "delayed", "delayed", "queued"]
+    assert last.after == [a.id, b.id]
+    order = []
+    while taken := await store.next(10):
+        order.append(sorted(str(job.payload) for job in taken))
+        for job in taken:
+            await end(store, job, "succeeded")
+        await settle(store)
+    assert order == [["first"], ["a", "b"], ["last"]]
+
+
+async def test_a_fan_in_waits_for_each(store: Store) -> None:
+    """It waits for each parent once, though one is named twice."""
+    parents = [await queued(store, payload=str(n)) for n in range(3)]
+    [job] = await enqueue_flow(store, named("last", after=[parent.id for parent in parents * 2]))
+    for left in (2, 1, 0):
+        [taken] = await store.next(1)
+        await end(store, taken, "succeeded")
+        await settle(store)
+        assert await needs(store, job) == left
+    assert await names(store) == ["last"]
+
+
+@pytest.mark.parametrize("how", ["failed", "cancelled"])
+async def test_a_parent_that_does_not_succeed_cancels_its_dependants(store: Store, how: str) -> None:
+    """B1 a parent that failed leaves nobody waiting: reason `dependency`, and the error names the parent."""
+    parent = await running(store)
+    child, grandchild = await enqueue_flow(
+        store, named("child", ref="child", after=[parent.id]), named("grandchild", after=["child"])
+    )
+    await end(store, parent, how)
+    await settle(store)
+    child = await store.show(GROUP, child.id)
+    grandchild = await store.show(GROUP, grandchild.id)
+    assert [(job.status, job.reason) for job in (child, grandchild)] == [("cancelled", "dependency")] * 2
+    assert parent.id in child.error
+    assert child.id in grandchild.error
+    assert await store.next(10) == []
+
+
+@pytest.mark.parametrize("how", ["succeeded", "failed", "cancelled"])
+async def test_after_on_over_takes_any_end(store: Store, how: str) -> None:
+    """With after_on over the end of the parent is enough."""
+    parent = await running(store)
+    await enqueue_flow(store, named("cleanup", after=[parent.id], after_on="over"))
+    await end(store, parent, how)
+    await settle(store)
+    assert await names(store) == ["cleanup"]
+
+
+async def test_a_chain_that_is_cancelled_is_settled_in_bounded_steps(store: Store) -> None:
+    """B24 each step cancels a limited number of jobs; what a step ends is settled by the next."""
+    n = 60
+    chain = await enqueue_flow(
+        store, named("0", ref="0"), *(named(str(i), ref=str(i), after=[str(i - 1)]) for i in range(1, n))
+    )
+    await store.cancel(GROUP, chain[0].id)
+    steps = 0
+    while await store.maintenance.settle(4):
+        steps += 1
+    assert steps >= n / 4
+    assert {await status_of(store, job) for job in chain} == {"cancelled"}
+
+
+async def test_a_step_takes_a_limited_number_of_dependants(store: Store) -> None:
+    """B10 the rest of the dependants stays for the next step, and each is queued once."""
+    parent = await running(store)
+    await enqueue_flow(store, *(named(str(i), after=[parent.id]) for i in range(5)))
+    await end(store, parent, "succeeded")
+    assert await store.maintenance.settle(2) == 1
+    assert sorted(await names(store, 10)) == ["0", "1"]
+    await settle(store, 2)
+    assert sorted(await names(store, 10)) == ["2", "3", "4"]
+
+
+async def test_an_automatic_retry_takes_the_dependants(store: Store) -> None:
+    """B16 a failure that is retried releases nothing and cancels nothing; the success of the retry releases."""
+    parent = await running(store, max_retries=1, retries_delay=0)
+    [job] = await enqueue_flow(store, named("child", after=[parent.id]))
+    await end(store, parent, "failed")
+    await settle(store)
+    assert (await status_of(store, job), await needs(store, job)) == ("delayed", 1)
+    [retry] = await store.next(1)
+    assert retry.retry_of == parent.id
+    await end(store, retry, "succeeded")
+    await settle(store)
+    assert await names(store) == ["child"]
+
+
+async def test_the_last_failure_of_retries_cancels(store: Store) -> None:
+    """B14 the dependants are cancelled when no automatic retry is left."""
+    parent = await running(store, max_retries=1, retries_delay=0)
+    [job] = await enqueue_flow(store, named("child", after=[parent.id]))
+    await end(store, parent, "failed")
+    [retry] = await store.next(1)
+    await end(store, retry, "failed")
+    await settle(store)
+    assert (await store.show(GROUP, job.id)).reason == "dependency"
+
+
+async def test_a_dependant_of_a_job_that_was_retried_waits_for_the_retry(store: Store) -> None:
+    """B18 `after` may name a job that failed and was retried automatically: its retry decides."""
+    parent = await running(store, max_retries=1, retries_delay=0)
+    await end(store, parent, "failed")
+    [job] = await enqueue_flow(store, named("child", after=[parent.id]))
+    [retry] = await store.next(1)
+    await end(store, retry, "succeeded")
+    await settle(store)
+    assert await names(store) == ["child"]
+    assert await needs(store, job) == 0
+
+
+async def test_a_parent_that_is_over_counts_at_once(store: Store) -> None:
+    """B21 a job whose parent has succeeded already is queued at once."""
+    parent = await succeeded(store)
+    [job] = await enqueue_flow(store, named("child", after=[parent.id]))
+    assert (job.status, shown(job, "waits_for")) == ("queued", [])
+    assert await names(store) == ["child"]
+
+
+async def test_a_parent_that_failed_before_cancels_at_once(store: Store) -> None:
+    """B1 a job whose parent has failed already is cancelled by the next settlement."""
+    parent = await running(store)
+    await end(store, parent, "failed")
+    [job] = await enqueue_flow(store, named("child", after=[parent.id]))
+    await settle(store)
+    assert (await store.show(GROUP, job.id)).reason == "dependency"
+
+
+async def test_the_delay_of_a_dependant_begins_when_its_parents_are_over(store: Store) -> None:
+    """Its own delay begins then, not at its creation."""
+    parent = await running(store)
+    [job] = await enqueue_flow(store, named("child", after=[parent.id], delay=30))
+    wait(store, 20)
+    await end(store, parent, "succeeded")
+    await settle(store)
+    await reap_after(store, 29.999)
+    assert await status_of(store, job) == "delayed"
+    await reap_after(store, 0.001)
+    assert await names(store) == ["child"]
+
+
+@pytest.mark.parametrize("lease_s", [None, 10])
+async def test_a_parent_that_runs_already_is_settled(store: Store, lease_s: int | None) -> None:
+    """A job that was delivered before its first dependant came is settled, also after a start."""
+    parent = await running(store, lease_s=lease_s)
+    await enqueue_flow(store, named("child", after=[parent.id]))
+    await store.start(GROUP, parent.id, parent.lease)
+    await end(store, parent, "succeeded")
+    await settle(store)
+    assert await names(store) == ["child"]
+
+
+async def test_a_parent_that_is_delivered_again_is_settled(store: Store) -> None:
+    """B15 a parent whose lease was lost, or that was released, still has its end settled."""
+    parent = await running(store, timeout=5)
+    await enqueue_flow(store, named("child", after=[parent.id]))
+    await reap_after(store, 5)
+    [parent] = await store.next(1)
+    await store.release(GROUP, parent.id, parent.lease)
+    [parent] = await store.next(1)
+    await end(store, parent, "succeeded")
+    await settle(store)
+    assert await names(store) == ["child"]
+
+
+async def test_a_parent_whose_consumers_all_die_cancels(store: Store) -> None:
+    """B15 the last lost lease ends the parent, and that is settled too."""
+    await configure(store, delivery_limit=1)
+    parent = await running(store, timeout=5)
+    [job] = await enqueue_flow(store, named("child", after=[parent.id]))
+    await reap_after(store, 5)
+    await settle(store)
+    assert (await store.show(GROUP, job.id)).reason == "dependency"
+
+
+async def test_a_dependant_that_was_cancelled_stays_so(store: Store) -> None:
+    """B17 a held job may be cancelled; the end of its parent changes nothing then."""
+    parent = await running(store)
+    [job] = await enqueue_flow(store, named("child", after=[parent.id]))
+    await store.cancel(GROUP, job.id)
+    await store.remove(GROUP, job.id)
+    await end(store, parent, "succeeded")
+    await settle(store)
+    assert await store.next(1) == []
+
+
+@pytest.mark.parametrize("how", ["succeeded", "failed"])
+async def test_retention_waits_for_the_settlement(store: Store, how: str) -> None:
+    """B5 with a retention of 0 too, a parent is deleted only when its dependants know how it ended."""
+    await configure(store, retention=Retentions(succeeded=0, failed=0, cancelled=0))
+    parent = await running(store)
+    [job] = await enqueue_flow(store, named("child", after=[parent.id]))
+    await end(store, parent, how)
+    await reap_after(store, 1)
+    assert await status_of(store, parent) == how
+    await settle(store)
+    assert await status_of(store, job) == ("queued" if how == "succeeded" else "cancelled")
+    await reap_after(store, 1)
+    assert await status_of(store, parent) is None
+
+
+async def test_remove_settles_first(store: Store) -> None:
+    """B1 deleting a parent by hand queues its dependants first."""
+    parent = await running(store)
+    await enqueue_flow(store, *(named(str(i), after=[parent.id]) for i in range(3)))
+    await end(store, parent, "succeeded")
+    await store.remove(GROUP, parent.id)
+    assert sorted(await names(store, 10)) == ["0", "1", "2"]
+
+
+async def test_delete_group_settles_first(store: Store) -> None:
+    """B1 deleting the group of a parent queues its dependants of another group first."""
+    parent = await running(store, "parents")
+    await enqueue_flow(store, named("child", after=[parent.id]))
+    await end(store, parent, "succeeded")
+    await store.groups.delete_group("parents")
+    assert await names(store) == ["child"]
+
+
+async def test_promote_refuses_a_held_job(store: Store) -> None:
+    """A job that waits for others is not queued by hand."""
+    parent = await running(store)
+    [job] = await enqueue_flow(store, named("child", after=[parent.id]))
+    with pytest.raises(WrongState, match="waits for other jobs"):
+        await store.promote(GROUP, job.id)
+
+
+async def test_enqueue_refuses_an_unknown_parent(store: Store) -> None:
+    """B19 nothing of the call is made; the refusal names the place of the id."""
+    parent = await queued(store)
+    with pytest.raises(Invalid) as refused:
+        await enqueue_flow(store, named("a"), named("b", after=[parent.id, "VbpLuuIC3BdKEe89"]))
+    assert refused.value.fields == "jobs[1].after[1]"
+    assert ids((await store.list(GROUP, 10))[0]) == [parent.id]
+
+
+async def test_enqueue_refuses_a_ring(store: Store) -> None:
+    """Refs that wait for each other are refused, and named."""
+    with pytest.raises(Invalid, match="goes round by a, b") as refused:
+        await enqueue_flow(store, named("a", ref="a", after=["b"]), named("b", ref="b", after=["a"]))
+    assert refused.value.fields in {"jobs[0].after", "jobs[1].after"}
+    with pytest.raises(Invalid, match="goes round by a"):
+        await enqueue_flow(store, named("a", ref="a", after=["a"]))
+
+
+async def test_enqueue_refuses_a_ref_that_two_jobs_have(store: Store) -> None:
+    """Two jobs of a call with the same ref are refused."""
+    with pytest.raises(Invalid) as refused:
+        await enqueue_flow(store, named("a", ref="a"), named("b", ref="a"))
+    assert refused.value.fields == "jobs[1].ref"
+
+
+async def test_a_job_may_have_ten_thousand_dependants(store: Store) -> None:
+    """The next one is refused with 429, and nothing is made."""
+    parent = await running(store)
+    [job] = await enqueue_flow(store, named("first", after=[parent.id]))
+    key = keys.after(store.partitions[0], parent.id)
+    await store.redis.zadd(key, {f"{GROUP} none{n}": 0 for n in range(9_999)})
+    with pytest.raises(LimitReached, match="10000 jobs wait already"):
+        await enqueue_flow(store, named("second", after=[parent.id]))
+    await end(store, parent, "succeeded")
+    await settle(store)
+    assert await status_of(store, job) == "queued"
+
+
+@pytest.mark.parametrize("partitions", [3])
+async def test_parents_are_in_the_partition_of_the_group(store: Store) -> None:
+    """A job may wait for one of another group of its partition; one of another partition is unknown."""
+    group, near, far = "", "", ""
+    own = spread(store, 2)
+    group, near, far = own[0], own[1], own[2]
+    assert partition(store, group) == partition(store, near) != partition(store, far)
+    parent, stranger = await running(store, near), await queued(store, far)
+    [job] = await enqueue_flow(store, named("child", after=[parent.id]), group=group)
+    with pytest.raises(Invalid, match="partition"):
+        await enqueue_flow(store, named("child", after=[stranger.id]), group=group)
+    await end(store, parent, "succeeded")
+    await settle(store)
+    assert await status_of(store, job) == "queued"
+
+
+async def test_a_repeat_with_an_idempotency_key_gives_the_same_answer(store: Store) -> None:
+    """The first answer, though the dependant is queued meanwhile; and no second job waits."""
+    parent = await running(store)
+    jobs = [named("a", after=[parent.id]), named("b")]
+    first = (await store.enqueue(GROUP, jobs, "key")).jobs
+    await end(store, parent, "succeeded")
+    await settle(store)
+    second = await store.enqueue(GROUP, jobs, "key")
+    assert second.is_replayed
+    assert second.jobs == first
+    assert len((await store.list(GROUP, 10))[0]) == 3
+
+
+async def test_settled_jobs_have_no_hooks(store: Store) -> None:
+    """What is settled is as if it had never had dependants: no key of a feature stays."""
+    parent = await running(store)
+    [job] = await enqueue_flow(store, named("child", after=[parent.id]))
+    await end(store, parent, "succeeded")
+    await settle(store)
+    [p] = store.partitions
+    assert b"hooks" not in await store.redis.hget(keys.jobs(p), parent.id)
+    assert await store.redis.exists(keys.settle(p), keys.after(p, parent.id)) == 0
+    assert await store.redis.zscore(members_key(store, GROUP, "queued"), job.id) is not None
+
+
+async def test_a_cancelled_dependant_waits_for_nothing(store: Store) -> None:
+    """What a job waited for is not shown after its end."""
+    parent = await running(store)
+    [job] = await enqueue_flow(store, named("child", after=[parent.id]))
+    assert shown(await store.cancel(GROUP, job.id), "waits_for") == []
+
+
+async def test_a_held_job_expires(store: Store) -> None:
+    """F6 a deadline counts while a job is held, and the jobs that wait for it are cancelled."""
+    parent = await running(store)
+    child, grandchild = await enqueue_flow(
+        store, named("child", ref="c", after=[parent.id], start_within=5), named("grandchild", after=["c"])
+    )
+    await reap_after(store, 5)
+    await settle(store)
+    assert [(await store.show(GROUP, job.id)).reason for job in (child, grandchild)] == ["expired", "dependency"]
+
+
+async def test_a_job_and_its_retry_are_one(store: Store) -> None:
+    """A job that names a failed job and the automatic retry of that waits for one job."""
+    parent = await running(store, max_retries=1, retries_delay=0)
+    failed = await end(store, parent, "failed")
+    [job] = await enqueue_flow(store, named("child", after=[parent.id, str(failed.retry_at)]))
+    assert job.waits_for.jobs == 1
+    [retry] = await store.next(1)
+    await end(store, retry, "succeeded")
+    await settle(store)
+    assert await names(store) == ["child"]
+
+
+async def test_large_payloads_wait_too(store: Store, way: str) -> None:
+    """Jobs with large payloads, sent before the script or in it, wait like others."""
+    first, second = await enqueue_flow(store, named("x" * 5000, ref="a"), named("y" * 5000, after=["a"]))
+    [taken] = await store.next(10)
+    assert taken.id == first.id
+    await end(store, taken, "succeeded")
+    await settle(store)
+    assert ids(await store.next(10)) == [second.id]
+
+
+async def test_a_retry_policy_decides_when_a_parent_has_failed(store: Store) -> None:
+    """B14 a failure that the policy of the parent forgives releases and cancels nothing; the last one cancels."""
+    [parent] = await enqueue_flow(store, named("parent", retry=Retry(max=1, delay=1, jitter=0)))
+    [job] = await enqueue_flow(store, named("child", after=[parent.id]))
+    [taken] = await store.next(1)
+    assert (await end(store, taken, "failed")).status == "delayed"
+    await settle(store)
+    assert (await status_of(store, job), await needs(store, job)) == ("delayed", 1)
+    await reap_after(store, 1)
+    [taken] = await store.next(1)
+    assert taken.id == parent.id
+    await end(store, taken, "failed")
+    await settle(store)
+    assert (await store.show(GROUP, job.id)).reason == "dependency"

@@ -1,0 +1,160 @@
+"""What `titan check` finds about jobs that wait for others and about unique keys; and that an export has all of it."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from broker.diagnostics.consistency import check
+from broker.models.jobs import Job
+from broker.models.unique import Unique
+from broker.resp import keys
+from broker.store.format.exported import read_line
+from tests.contract.building import GROUP, members_key, names, reap_after, running, status_of
+from tests.contract.flows import enqueue_flow, named, settle
+from tests.stores import Store
+
+Damage = Callable[[Store, Job, Job], Awaitable[object]]
+
+
+async def _wrong_number(store: Store, parent: Job, child: Job) -> None:
+    await store.redis.hset(keys.job(store.partitions[0], child.id), "needs", 7)
+
+
+async def _no_number(store: Store, parent: Job, child: Job) -> None:
+    await store.redis.hdel(keys.job(store.partitions[0], child.id), "needs")
+
+
+async def _not_held(store: Store, parent: Job, child: Job) -> None:
+    await store.redis.zadd(members_key(store, GROUP, "delayed"), {child.id: int(store.now) + 86_400_000})
+    await store.redis.zadd(keys.due(store.partitions[0]), {f"delayed:{GROUP}": int(store.now)})
+
+
+async def _in_no_set(store: Store, parent: Job, child: Job) -> None:
+    await store.redis.zrem(members_key(store, GROUP, "delayed"), child.id)
+
+
+async def _no_hooks(store: Store, parent: Job, child: Job) -> None:
+    p = store.partitions[0]
+    record = await store.redis.hget(keys.jobs(p), parent.id)
+    await store.redis.hset(keys.jobs(p), parent.id, record.replace(b'{"hooks":2} ', b""))
+    execution = await store.redis.hget(keys.executions(p), parent.id)
+    await store.redis.hset(keys.executions(p), parent.id, execution.replace(b" ++", b""))
+
+
+DAMAGES: dict[str, Damage] = {
+    "says that it waits for 7 jobs; it waits for 1": _wrong_number,
+    "says that it waits for 0 jobs; it waits for 1": _no_number,
+    "waits for other jobs, but is not held": _not_held,
+    "is in no set; its status is delayed": _in_no_set,
+    "has dependants, but its end would not be settled": _no_hooks,
+}
+
+
+@pytest.mark.parametrize("problem", DAMAGES)
+async def test_check_repairs_a_job_that_waits(store: Store, problem: str) -> None:
+    """Each damage is found and repaired, and the end of the parent queues the child then."""
+    parent = await running(store)
+    [child] = await enqueue_flow(store, named("child", after=[parent.id]))
+    await DAMAGES[problem](store, parent, child)
+    assert problem in [finding.what for finding in await check(store)]
+    await check(store, is_repair=True)
+    assert await check(store) == []
+    await store.succeed(GROUP, parent.id, parent.lease)
+    await settle(store)
+    assert await status_of(store, child) == "queued"
+
+
+async def test_check_releases_a_job_that_waits_for_nobody(store: Store) -> None:
+    """A held job that no job has as a dependant would never run: it is queued."""
+    parent = await running(store)
+    await enqueue_flow(store, named("child", after=[parent.id]))
+    await store.redis.delete(keys.after(store.partitions[0], parent.id))
+    assert [finding.what for finding in await check(store)] == ["is held, but waits for no job"]
+    await check(store, is_repair=True)
+    assert await names(store) == ["child"]
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_check_settles_an_end_that_was_forgotten(store: Store, *, is_gone: bool) -> None:
+    """An end that an older broker did not note is settled; of a parent that is gone the dependants are cancelled."""
+    parent = await running(store)
+    [child] = await enqueue_flow(store, named("child", after=[parent.id]))
+    await store.succeed(GROUP, parent.id, parent.lease)
+    p = store.partitions[0]
+    await store.redis.delete(keys.settle(p))
+    if is_gone:
+        await reap_after(store, 86_400)
+        assert await status_of(store, parent) is None
+    assert {finding.what for finding in await check(store)} == {"has ended, but its end is not settled"}
+    await check(store, is_repair=True)
+    await settle(store)
+    assert await status_of(store, child) == ("cancelled" if is_gone else "queued")
+
+
+async def test_check_finds_keys_of_no_job(store: Store) -> None:
+    """A key whose job is gone is freed, and a job without its key gets it."""
+    p = store.partitions[0]
+    [job] = await enqueue_flow(store, named("x", unique=Unique(key="k")))
+    await store.redis.hset(keys.unique(p, GROUP), mapping={"k": "VbpLuuIC3BdKEe89 - 0", "old": "VbpLuuIC3BdKEe89 - 0"})
+    assert {finding.what for finding in await check(store)} == {
+        "has a unique key that no job holds: k",
+        "has a unique key that no job holds: old",
+        "does not hold its unique key",
+    }
+    await check(store, is_repair=True)
+    await check(store, is_repair=True)
+    assert (await store.unique_keys.show(GROUP, "k")).holder == job.id
+    assert (await store.unique_keys.list(GROUP, 10))[0] == [await store.unique_keys.show(GROUP, "k")]
+
+
+async def test_check_finds_a_window_without_an_end(store: Store) -> None:
+    """A window that the reaper would not end is found."""
+    await enqueue_flow(store, named("x", unique=Unique(key="k", for_=60)))
+    await store.redis.delete(keys.windows(store.partitions[0], GROUP))
+    assert [finding.what for finding in await check(store)] == ["has a unique key whose window never ends: k"]
+    await check(store, is_repair=True)
+    await reap_after(store, 60)
+    assert (await store.unique_keys.list(GROUP, 10))[0] == []
+
+
+async def test_an_export_has_flows_and_keys(store: Store) -> None:
+    """After a restore held jobs wait as before, keys are held, and ends that were not settled are settled."""
+    over = await running(store)
+    parent = await running(store)
+    await enqueue_flow(
+        store,
+        named("after over", after=[over.id]),
+        named("after parent", after=[parent.id]),
+        named("holder", unique=Unique(key="k", on_conflict="follow")),
+    )
+    [follower] = await enqueue_flow(store, named("follower", unique=Unique(key="k", on_conflict="follow")))
+    [window] = await enqueue_flow(store, named("window", unique=Unique(key="w", for_=60)))
+    await store.succeed(GROUP, over.id, over.lease)
+    before = sorted((await store.unique_keys.list(GROUP, 10))[0], key=lambda held: held.key)
+    pieces = [piece async for piece in store.transfer.export()]
+    assert [piece.damaged for piece in pieces] == [[]]
+    await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
+
+    lines = [read_line(line) for piece in pieces for line in piece.jobs]
+    await store.transfer.restore(store.partitions[0], [], [line.job for line in lines if line.job])
+
+    assert await check(store) == []
+    assert sorted((await store.unique_keys.list(GROUP, 10))[0], key=lambda held: held.key) == before
+    assert {held.holder for held in before} >= {window.id}
+    await settle(store)
+    assert await status_of(store, follower) == "delayed"
+    again = await store.start(GROUP, parent.id)
+    await store.succeed(GROUP, parent.id, again.lease)
+    await settle(store)
+    assert sorted(await names(store, 10)) == ["after over", "after parent", "holder", "window"]
+
+
+async def test_freeing_a_key(store: Store) -> None:
+    """The holder stays as a job without a key, and its follower still waits for its end."""
+    [first] = await enqueue_flow(store, named("a", unique=Unique(key="k", on_conflict="follow")))
+    [second] = await enqueue_flow(store, named("b", unique=Unique(key="k", on_conflict="follow")))
+    freed = await store.unique_keys.free(GROUP, "k")
+    assert (freed.holder, freed.follower) == (first.id, second.id)
+    [third] = await enqueue_flow(store, named("c", unique=Unique(key="k")))
+    assert (await store.unique_keys.show(GROUP, "k")).holder == third.id
+    assert await status_of(store, second) == "delayed"

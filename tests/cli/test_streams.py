@@ -89,10 +89,11 @@ class Scene(NamedTuple):
             ("job", "find"): lambda: (self._job_for("find"),),
             **{("bulk", name): lambda: (group, "--dry-run") for name in ("retry", "cancel", "delete", "promote")},
             ("audit",): lambda: ("-n", "1"),
-            ("flow", "run"): lambda: (group, self._flow()),
+            ("flow", "run"): lambda: (group, self._flow("run")),
             ("flow", "show"): lambda: (group, self._job_for("show")),
-            ("unique", "list"): lambda: (self._with_key(),),
-            **{("unique", name): lambda: (self._with_key(), "k") for name in ("show", "free")},
+            ("unique", "list"): lambda: (group,) if self._with_key("list") else (),
+            ("unique", "show"): lambda: (group, self._with_key("show")),
+            ("unique", "free"): lambda: (group, self._with_key("free")),
             ("group", "delete"): lambda: (group, "--cancel-jobs", "--dry-run"),
             ("group", "set"): lambda: (group, "--image", "hello"),
         }
@@ -124,15 +125,15 @@ class Scene(NamedTuple):
     def _bulk(self) -> str:
         return str(self.titan("bulk", "cancel", self.group, "--dry-run", "--json").json["bulk"]["id"])
 
-    def _flow(self) -> str:
-        path = self.folder / "flow.toml"
-        path.write_text('[[jobs]]\nimage = "x"\nunique = { key = "k" }\n', "utf-8")
+    def _flow(self, key: str) -> str:
+        path = self.folder / f"flow-{key}.toml"
+        path.write_text(f'[[jobs]]\nimage = "x"\nunique = {{ key = "{key}" }}\n', "utf-8")
         return str(path)
 
-    def _with_key(self) -> str:
-        """The group, with a job that has the key k."""
-        assert self.titan("flow", "run", self.group, self._flow()).code == 0
-        return self.group
+    def _with_key(self, key: str) -> str:
+        """A key that a job of the group holds."""
+        assert self.titan("flow", "run", self.group, self._flow(key)).code == 0
+        return key
 
     def _job_for(self, verb: str) -> str:
         if verb == "promote":

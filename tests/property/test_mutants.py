@@ -17,13 +17,6 @@ MUTANTS = {
         "false",
     ),
     "a failure counts as a lost delivery": ("reap", "job.deliveries - (job.attempts or 0)", "job.deliveries"),
-    "a policy forgives one failure too many": (
-        "finish",
-        "attempt > settings.retry_max",
-        "attempt - 1 > settings.retry_max",
-    ),
-    "the jitter is left out": ("finish", "(settings.retry_jitter or RETRY_JITTER)", "0"),
-    "a repeated failure is refused": ("finish", "status == 'failed' and job.reported == token", "false"),
     "the policy of the group is forgotten": ("finish", "not settings.max_retries and default or nil", "nil"),
     "the reaper is a millisecond late": (
         "reap",

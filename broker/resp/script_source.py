@@ -6,6 +6,7 @@ A script consists of `lib/prelude.lua`, the parts of `lib/` that its header name
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +49,20 @@ class Script(NamedTuple):
         return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
+def _plain(parts: Sequence[str]) -> str:
+    return "".join(_read(LIB / f"{part}.lua") + "\n" for part in parts)
+
+
+def _made_later(parts: Sequence[str]) -> str:
+    """Parts that few calls need: a function that makes their functions, and returns that of the last part.
+
+    Each function of a script is made at each call, which takes the store about half a microsecond.
+    """
+    if not parts:
+        return ""
+    return f"local function load_{parts[-1]}()\n{_plain(parts)}return {parts[-1]}\nend\n"
+
+
 def _read(path: Path) -> str:
     return path.read_text("utf-8")
 
@@ -70,7 +85,7 @@ def _script(name: str) -> Script:
             slots[slot[1]].append(Slot(name_, meaning.strip()))
         elif found[1] in {"moves", "refuses", "flags", "with"}:
             fields[found[1]] = found[2].strip()
-    parts = ["prelude", *fields.get("with", "").split()]
+    parts, _, later = fields.get("with", "").partition("(")
     return Script(
         name=name,
         summary=summary,
@@ -79,7 +94,7 @@ def _script(name: str) -> Script:
         moves=tuple(fields["moves"].split(", ")) if fields["moves"] != "-" else (),
         refuses=tuple(fields["refuses"].split()) if fields["refuses"] != "-" else (),
         flags=fields.get("flags", ""),
-        plain="\n".join(_read(LIB / f"{part}.lua") for part in parts) + "\n" + text,
+        plain=_plain(["prelude", *parts.split()]) + _made_later(later.strip(")").split()) + text,
     )
 
 

@@ -6,27 +6,20 @@
 -- ARGV[3] reports    in parts, of one group and one new status: group, status, number of jobs, words for each job; then for
 --                    each job: id lease, or id lease reason error completed_at new_id, or these and receipt, or these and
 --                    retry_after result; '' if not given. completed_at: ms, stored for display if plausible. new_id: id for
---                    the automatic retry; '' for no retry, also by a policy. retry_after: wait before the next try, s.
---                    result: JSON, of a job that succeeded
+--                    the automatic retry; '' for no retry, also by a policy. retry_after: wait before the next try, s. result: JSON
 --
 -- moves   running -> succeeded, running -> failed, running -> delayed
 -- reply   for each: 1, 2 if it is retried, 0 for a repeat; or its refusal. A sample of 16 jobs at most has instead of 1 and 2:
 --           execution, and 1 if it is retried. with_jobs: record status execution FINISHED_FIELDS (nil if not set), and 1 for a repeat
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    group_settings record job lease requeue settling completion history retry_policy held_jobs automatic_retries reports
+-- with    group_settings record job lease settling completion held_jobs reports
+--           (requeue history retry_policy automatic_retries report_details)
 local p, now, with_jobs, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local rounds = split_into_rounds(ARGV, first)
 local are_set, items, n_items, timers, unsettled, step = any_set(p, rounds.groups), {}, 0, {}, {}, math.ceil(rounds.n / 16)
+local details
 local endings = { succeeded = ' succeeded ' .. digits(now), failed = ' failed ' .. digits(now) }
-
--- The item of a job that this token does not hold: as for the first report if this one repeats it, else the refusal.
-local function late_report(group, status, id, lease)
-  local job, token = find_job(p, group, id, 'reported'), lease ~= '' and lease or '-'
-  local is_repeat = job and (job.status == status and job.lease == token or status == 'failed' and job.reported == token)
-  if not is_repeat or lease == '*' then return refusal(p, group, id, job, lease) end
-  return with_jobs == 'job' and finished_row(p, id, job.record, job.status, job.execution or '0', true, 1) or 0
-end
 
 -- Finishes the jobs of a part of a round. Returns the ids of those that ended, whether one is retried, and whether any ran.
 local function finish(round, part, is_strict, default)
@@ -38,7 +31,8 @@ local function finish(round, part, is_strict, default)
       if words ~= 2 then
         local record = with_spec(p, id, round.records[i])
         local run = { execution = execution, token = lease ~= '' and lease or '-', default = default }
-        ending, is_retried, due = apply_report(p, now, group, id, record, status, run, unpack(ARGV, at + 2, at + words - 1))
+        details = details or load_report_details()
+        ending, is_retried, due = details(p, now, group, id, record, status, run, unpack(ARGV, at + 2, at + words - 1))
       end
       execution, any_held = (lease ~= '' and execution or string.gsub(execution, '^%S+', '-')) .. ending, true
       finished[n + 1], finished[n + 2], n = id, due and string.match(execution, '^%S+ (%d+)') or execution, n + 2
@@ -52,7 +46,7 @@ local function finish(round, part, is_strict, default)
         items[n_items + 1] = n_items % step == 0 and { execution, is_retried and 1 or nil } or is_retried and 2 or 1
       end
     else
-      items[n_items + 1] = late_report(group, status, id, lease)
+      items[n_items + 1] = late_report(p, group, status, id, lease, with_jobs == 'job')
     end
     at, n_items = at + words, n_items + 1
   end

@@ -25,6 +25,7 @@ REFUSERS = {
     "wrong_state": {"WRONG_STATE"},
     "lease_lost": {"LEASE_LOST"},
     "refusal": {"NOT_FOUND", "WRONG_STATE", "LEASE_LOST"},
+    "late_report": {"NOT_FOUND", "WRONG_STATE", "LEASE_LOST"},
     "over_limit": {"LIMIT_REACHED"},
     "stored_answer": {"IDEMPOTENCY_MISMATCH"},
     "lost_staged": {"STORE_UNAVAILABLE"},

@@ -35,11 +35,14 @@ local function finish(round, part, is_strict, default)
         ending, is_retried, due = details(p, now, group, id, record, status, run, unpack(ARGV, at + 2, at + words - 1))
       end
       execution, any_held = (lease ~= '' and execution or string.gsub(execution, '^%S+', '-')) .. ending, true
-      finished[n + 1], finished[n + 2], n = id, due and string.match(execution, '^%S+ (%d+)') or execution, n + 2
-      if due then timers[#timers + 1], timers[#timers + 2] = due, 'delayed:' .. group end
-      if not due then ended[#ended + 1], any_retried = id, any_retried or is_retried end
-      local run = not due and round.executions[i] or ''
-      if byte(run, -1) == PLUS then hooked[#hooked + 1], unsettled[#unsettled + 1] = id, byte(run, -2) == PLUS and id or nil end
+      finished[n + 1], finished[n + 2], n = id, execution, n + 2
+      if due then
+        finished[n], timers[#timers + 1], timers[#timers + 2] = string.match(execution, '^%S+ (%d+)'), due, 'delayed:' .. group
+      else
+        local run = round.executions[i]
+        ended[#ended + 1], any_retried = id, any_retried or is_retried
+        if byte(run, -1) == PLUS then hooked[#hooked + 1], unsettled[#unsettled + 1] = id, byte(run, -2) == PLUS and id or nil end
+      end
       if with_jobs == 'job' then
         items[n_items + 1] = finished_row(p, id, round.records[i], due and 'delayed' or status, execution, words ~= 2)
       else

@@ -209,6 +209,7 @@ class TitanMachine(RuleBasedStateMachine):
         self.store.now = old.now
 
         async def move() -> None:
+            await self.store.open()
             pieces = [piece async for piece in old.transfer.export()]
             for piece in [*pieces, *pieces]:
                 assert not piece.damaged

@@ -16,7 +16,6 @@ MUTANTS = {
         "n_lost >= tonumber(delivery_limit or DELIVERY_LIMIT)",
         "false",
     ),
-    "a failure counts as a lost delivery": ("reap", "job.deliveries - (attempts or 0)", "job.deliveries"),
     "the policy of the group is forgotten": ("finish", "not settings.max_retries and default or nil", "nil"),
     "the reaper is a millisecond late": (
         "reap",

@@ -10,7 +10,7 @@ from broker.core.timestamps import milliseconds, rfc3339
 from broker.reaper import bulk_work
 from broker.store import bulk_look
 from broker.store.bulk_look import Looked
-from broker.store.enqueuer import GroupLimits
+from broker.store.group_limits import GroupLimits
 from tests.api.bulk_client import BULK, JOBS, bulk, ended, failed, jobs_of, payloads, until
 from tests.api.client import NO_JOB, Http
 from tests.stores import Store

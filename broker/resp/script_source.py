@@ -36,6 +36,7 @@ class Script(NamedTuple):
     moves: tuple[str, ...]
     refuses: tuple[str, ...]
     flags: str
+    parts: tuple[str, ...]
     plain: str
 
     @property
@@ -85,7 +86,7 @@ def _script(name: str) -> Script:
             slots[slot[1]].append(Slot(name_, meaning.strip()))
         elif found[1] in {"moves", "refuses", "flags", "with"}:
             fields[found[1]] = found[2].strip()
-    parts, _, later = fields.get("with", "").partition("(")
+    now, _, later = (named.strip(")").split() for named in fields.get("with", "").partition("("))
     return Script(
         name=name,
         summary=summary,
@@ -94,7 +95,8 @@ def _script(name: str) -> Script:
         moves=tuple(fields["moves"].split(", ")) if fields["moves"] != "-" else (),
         refuses=tuple(fields["refuses"].split()) if fields["refuses"] != "-" else (),
         flags=fields.get("flags", ""),
-        plain=_plain(["prelude", *parts.split()]) + _made_later(later.strip(")").split()) + text,
+        parts=("prelude", *now, *later),
+        plain=_plain(["prelude", *now]) + _made_later(later) + text,
     )
 
 

@@ -1,7 +1,6 @@
 """Runs the contract tests on mutants: collected once, then a forked process for each, until a test fails."""
 
 import os
-import re
 import selectors
 import signal
 import time
@@ -24,12 +23,7 @@ NEAR_QUICK_S = 2.0
 """The same for tests that are about the verb, or found other mutants of the file: they are tried first."""
 
 
-def _parts(verb: str) -> set[str]:
-    told = re.search(r"^-- with +(.*)$", script_source.SCRIPTS[verb].plain, re.MULTILINE)
-    return {verb, "prelude", *(told[1].split() if told else ())}
-
-
-_PARTS = {name: _parts(name) for name in script_source.SCRIPTS}
+_PARTS = {name: {name, *script.parts} for name, script in script_source.SCRIPTS.items()}
 """The files that a verb's script is made of."""
 Told = Callable[[Mutant, str], None]
 

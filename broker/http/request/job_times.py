@@ -1,7 +1,5 @@
 """Checks the times of a new job, which its struct has as texts: when it is queued, and its deadlines."""
 
-import time as clock
-
 import msgspec
 
 from broker.core.errors import Invalid
@@ -10,8 +8,6 @@ from broker.models.jobs import NewJob
 
 PAIRS = (("delay", "run_at"), ("start_within", "start_before"), ("end_within", "end_before"))
 """A span in s, and the time for the same."""
-MAX_DELAY_MS = 31_536_000 * 1000
-"""As for `delay`, so that an answer can be sent back. By the broker's clock, which need not be exact here."""
 
 
 def with_times(job: NewJob, path: str = "") -> NewJob:
@@ -19,13 +15,10 @@ def with_times(job: NewJob, path: str = "") -> NewJob:
 
     Raises Invalid for what is no time, and for a span and a time for the same.
     """
-    now_ms = clock.time() * 1000
     for span, time in PAIRS:
         text, field = getattr(job, time), f"{path}.{time}".lstrip(".")
-        if (at := moment(text, field)) is None:
+        if moment(text, field) is None:
             job = msgspec.structs.replace(job, **{time: None}) if text is not None else job
-        elif time == "run_at" and (at or 0) > now_ms + MAX_DELAY_MS:
-            raise Invalid(f"{field} must be at most 365 days ahead.", fields=field)
         elif getattr(job, span):
             what = path or "The job"
             raise Invalid(f"{what} has {span} and {time}, which mean the same: send one.", fields=field)

@@ -90,11 +90,12 @@ async def test_late_job_on_its_page(tab_of: OpenTab, scene: Scene) -> None:
     tab = await tab_of(scene.url, f"ui/groups/late/jobs/{late}")
     await tab.page.locator(".page-head .badge", has_text="failed").wait_for()
     await tab.page.locator("dl.facts div", has_text="Reason").get_by_text("expired nobody took it in time").wait_for()
+    await tab.go(f"ui/groups/late/jobs/{ended}")
+    await tab.page.locator("dl.facts div", has_text="Reason").get_by_text("timeout it did not end in time").wait_for()
+    await tab.go(f"ui/groups/late/jobs/{late}")
     words = tab.page.locator(".timeline li .strong")
     await words.nth(2).wait_for()
     assert await words.all_inner_texts() == ["created", "late", "failed"]
-    await tab.go(f"ui/groups/late/jobs/{ended}")
-    await tab.page.locator("dl.facts div", has_text="Reason").get_by_text("timeout it did not end in time").wait_for()
 
 
 async def test_enqueue_what_is_refused(tab_of: OpenTab, scene: Scene) -> None:

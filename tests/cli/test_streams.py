@@ -140,10 +140,12 @@ class Scene(NamedTuple):
             later = self.titan("job", "enqueue", self.group, "--image", "x", "--delay", "600", "--json")
             return str(later.json["jobs"][0]["id"])
         job_id = self.titan.made(self.group)
-        if verb in {"touch", "succeed", "fail", "release", "log"}:
+        if verb in {"touch", "succeed", "fail", "release", "log", "result"}:
             job_id = str(self.titan("job", "start", self.group, job_id, "--json").json["job"]["id"])
         if verb == "log":
             self.titan("job", "log", self.group, job_id, "--send", "-", stdin="text\n")
+        if verb == "result":
+            self.titan("job", "succeed", self.group, job_id, "--result", "3")
         if verb in {"wait", "retry", "delete"}:
             self.titan("job", "cancel", self.group, job_id)
         return job_id

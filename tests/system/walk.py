@@ -21,6 +21,7 @@ _LEASE = "0" * 12
 _BODIES: dict[str, Any] = {
     "enqueue": {"jobs": [{"image": "x"}]},
     "finish": {"jobs": [{"group_name": "g", "id": "{id}", "status": "succeeded", "lease": _LEASE}]},
+    "await_jobs": {"jobs": [{"group_name": "g", "id": "{id}"}]},
     "touch_many": {"jobs": [{"group_name": "g", "id": "{id}", "lease": _LEASE}]},
     "create_group": {"group": {"name": "g"}},
     "configure": {"group": {}},

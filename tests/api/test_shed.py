@@ -77,8 +77,8 @@ class TestEveryRoute:
 
     @pytest.fixture
     def settings(self) -> BrokerSettings:
-        """Room for every route at once."""
-        return BrokerSettings(max_in_progress=ROOM)
+        """Room for every route at once; on a fake store they wait for each other."""
+        return BrokerSettings(max_in_progress=ROOM, store_timeout_s=20)
 
     @pytest.fixture
     async def job_id(self, http: Http, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -94,7 +94,7 @@ class TestEveryRoute:
         answers = await walk(f"http://{http.address[0]}:{http.address[1]}", job_id)
         shed.leave(taken)
         refused = [answer for answer in answers if answer.status == 503]
-        assert all(answer.body["error"]["code"] == "overloaded" for answer in refused)
+        assert [answer for answer in refused if answer.body["error"]["code"] != "overloaded"] == []
         assert all(answer.retry_after == "1" for answer in refused)
         assert shed.in_progress == 0
         return {answer.verb for answer in answers} - {answer.verb for answer in refused}

@@ -50,6 +50,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "retry": st.sampled_from((None, None, None, *POLICIES)),
 }
 DELAY = st.sampled_from((None, 0, 0, 1))
+OLD_JOBS = st.builds(NewJob, delay=DELAY, **{name: field for name, field in FIELDS.items() if name != "retry"})
+"""Jobs without a policy and without deadlines."""
 PLAIN_JOBS = st.builds(NewJob, delay=DELAY, **FIELDS)
 LIMITED_JOBS = st.builds(
     NewJob, delay=DELAY, start_within=st.sampled_from((None, 1, 3)), end_within=st.sampled_from((None, 1, 4)), **FIELDS

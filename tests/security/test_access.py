@@ -106,7 +106,8 @@ class TestGroups:
             if is_in_reach:
                 access.admit(f"Bearer {tokens.by_name['all-scopes']}", route.scope, group)
                 continue
-            reply = await http(route.method, route.path.format(group_name=group, id=NO_JOB), **tokens.headers("named"))
+            path = route.path.format(group_name=group, id=NO_JOB, unique_key="k")
+            reply = await http(route.method, path, **tokens.headers("named"))
             assert (reply.status, reply.problem.code) == (403, "forbidden"), group
 
     async def test_create_another_group(self, http: Http, tokens: Tokens) -> None:

@@ -13,7 +13,7 @@ LOCAL = {"healthz", "openapi", "metrics", "stream_check"}
 """These ask nothing of the store, or answer what they can without it."""
 READS = {"list_jobs", "show", "find", "read_log", "list_groups", "show_group", "show_overview", "show_stats"}
 READS |= {"list_workers", "show_worker", "list_brokers", "history", "why", "why_group", "failures", "show_group_stats"}
-READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor"}
+READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor", "await_jobs"}
 NEW = {"enqueue", "retry", "create_group", "configure", "adjust", "log", "begin_bulk"}
 """These may make the store larger, and be refused when it is full."""
 

@@ -69,6 +69,16 @@ async def test_progress_ends_with_its_delivery(store: Store) -> None:
     assert await shown(store, job) == (None, None)
 
 
+@pytest.mark.parametrize("said", [{"progress": 7}, {"note": "half"}])
+async def test_release_takes_what_was_said(store: Store, said: dict[str, Any]) -> None:
+    """The next delivery has the number of a released one, and shows nothing of it, whichever of the two was said."""
+    job = await running(store)
+    await say(store, job, **said)
+    await store.release(GROUP, job.id, job.lease or "")
+    await store.next(1, [GROUP])
+    assert await shown(store, job) == (None, None)
+
+
 async def test_touch_many_with_progress(store: Store) -> None:
     """In one call some items have it and some do not; each has its own end and its own refusal."""
     jobs = await running_many(store, 4, timeout=50)

@@ -68,6 +68,7 @@ async def test_check_repairs_a_job_that_waits(store: Store, problem: str) -> Non
     assert problem in [finding.what for finding in await check(store)]
     await check(store, is_repair=True)
     assert await check(store) == []
+    assert not await store.redis.exists(keys.settle(store.partitions[0]))  # nothing has ended yet
     await store.succeed(GROUP, parent.id, parent.lease)
     await settle(store)
     assert await status_of(store, child) == "queued"

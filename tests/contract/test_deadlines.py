@@ -323,17 +323,18 @@ async def test_check_sets_a_missing_timer(store: Store) -> None:
 
 
 async def test_entries_that_nobody_should_have_are_dropped(store: Store) -> None:
-    """The reaper takes a due entry of a job that is gone, finished or plain away, and leaves the job as it is."""
+    """The reaper drops a due entry of a job that is gone, finished or plain; one with a later deadline is put there."""
     ran, plain, ended = await running(store), await queued(store), await queued(store, end_within=900)
     await store.cancel(GROUP, ended.id)
-    past = now_ms(store) - 1
+    limited, past = await queued(store, end_within=900), now_ms(store) - 1
     await store.redis.zadd(
-        keys.expiring(store.partitions[0], GROUP), dict.fromkeys((plain.id, ended.id, ran.id, "0" * 16), past)
+        keys.expiring(store.partitions[0], GROUP),
+        dict.fromkeys((plain.id, ended.id, ran.id, limited.id, "0" * 16), past),
     )
     await store.redis.zadd(keys.due(store.partitions[0]), {f"expiring:{GROUP}": past})
     reaped = await store.reap(100)
     assert (reaped.failed, reaped.queued, reaped.requeued) == (0, 0, 0)
-    assert not await expiring(store)
+    assert await expiring(store) == {limited.id: 900}
     assert [await status_of(store, job) for job in (ran, plain, ended)] == ["running", "queued", "cancelled"]
 
 

@@ -215,5 +215,10 @@ async def run_enqueue(
 
 def _digest(jobs: Sequence[PlainJob], *, is_plain: bool) -> str:
     """The SHA-256 of a body. That of plain jobs is of the fields that they always had: older builds have the same."""
-    fields = [{name: getattr(job, name) for name in _PLAIN} for job in jobs] if is_plain else jobs
+    fields = [_fields(job) for job in jobs] if is_plain else jobs
     return hashlib.sha256(_encode(fields)).hexdigest()
+
+
+def _fields(job: PlainJob) -> dict[str, Any]:
+    policy = getattr(job, "retry", None)
+    return {name: getattr(job, name) for name in _PLAIN} | ({"retry": policy} if policy else {})

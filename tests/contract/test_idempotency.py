@@ -6,6 +6,7 @@ import pytest
 
 from broker.core.errors import IdempotencyMismatch, Invalid
 from broker.models.jobs import NewJob
+from broker.models.retries import Retry
 from broker.resp import keys
 from tests.contract.building import GROUP, configure, dump, ids, new, partition, reap_after, wait
 from tests.stores import Store
@@ -104,3 +105,12 @@ async def test_enqueue_refused_does_not_use_the_key(store: Store) -> None:
     with pytest.raises(Invalid):
         await store.enqueue(GROUP, [NewJob()], KEY)
     assert not (await store.enqueue(GROUP, BODY, KEY)).is_replayed
+
+
+async def test_another_policy_is_another_body(store: Store) -> None:
+    """A body that differs in the retry policy alone is another one; the same policy is a repeat."""
+    first = await store.enqueue(GROUP, [new(retry=Retry(max=2))], KEY)
+    assert (await store.enqueue(GROUP, [new(retry=Retry(max=2))], KEY)).jobs == first.jobs
+    for other in (new(retry=Retry(max=3)), new()):
+        with pytest.raises(IdempotencyMismatch):
+            await store.enqueue(GROUP, [other], KEY)

@@ -23,6 +23,7 @@ from broker.store.format.bulk_record import (
 )
 from broker.store.format.replies import field_of
 from broker.store.group_limits import GroupLimits
+from broker.store.maintenance import SETTLED, UNSETTLED
 from broker.store.pagination import cursor_of, position
 from broker.store.tally import Tally
 
@@ -115,6 +116,10 @@ class Bulks:
             for i, job_id in enumerate(job_ids)
         ]
         began, *replies, ended = await self._partitions.run_in(partition, [("clock", ()), *words, ("clock", ())])
+        while left := [i for i, reply in enumerate(replies) if action == "delete" and reply == UNSETTLED]:
+            again = [("settle", (self._clock.now, SETTLED)), *(words[i] for i in left)]
+            for i, reply in zip(left, (await self._partitions.run_in(partition, again))[1:], strict=True):
+                replies[i] = reply
         outcomes = [reply if isinstance(reply, TitanError) else None for reply in replies]
         self._count(action, group, [reply for reply in replies if not isinstance(reply, TitanError)])
         return Acted(outcomes, max(0, int(ended) - int(began)) / 1e6)

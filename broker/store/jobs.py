@@ -19,12 +19,9 @@ from broker.store.format.history import history_of
 from broker.store.format.record import parts_of, split
 from broker.store.format.replies import Followed, field_of, followed_of, job_of, status_of
 from broker.store.group_limits import GroupLimits
-from broker.store.maintenance import SETTLED
+from broker.store.maintenance import SETTLED, UNSETTLED
 from broker.store.pagination import ANSWER_BYTES, PIECE, cursor_in, cursor_of, position, set_of
 from broker.store.tally import Tally
-
-_UNSETTLED = 2
-"""The reply of remove.lua for a job whose end must be settled first."""
 
 
 class Jobs:
@@ -109,7 +106,7 @@ class Jobs:
 
     async def remove(self, group: str, job_id: str) -> bool:
         """Delete a finished job; True if it has a log to delete. Raises NotFound, WrongState."""
-        while (reply := await self._run("remove", group, self._clock.now, group, job_id)) == _UNSETTLED:
+        while (reply := await self._run("remove", group, self._clock.now, group, job_id)) == UNSETTLED:
             await self._run("settle", group, self._clock.now, SETTLED)
         return bool(reply)
 

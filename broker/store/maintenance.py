@@ -17,6 +17,8 @@ from broker.store.tally import Tally
 
 SETTLED = 100
 """Ends of jobs, and jobs that wait for them, that one step settles at most."""
+UNSETTLED = 2
+"""The reply of remove.lua for a job whose end must be settled first."""
 
 
 class Maintenance:

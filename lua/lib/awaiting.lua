@@ -54,11 +54,8 @@ local function wait_for(p, member, parents, is_any_end, now, is_known)
     if not is_known[id] and not (is_over and (is_any_end or parent.status == 'succeeded')) then
       needs, is_known[id] = needs + 1, true
       call('ZADD', after_key(p, id), is_any_end and 1 or 0, member)
-      if is_over then
-        settle_later(p, { id }, now, {})
-      else
-        hook(p, id, parent.record, parent.execution, parent.status == 'running')
-      end
+      hook(p, id, parent.record, parent.execution, parent.status == 'running')
+      if is_over then settle_later(p, { id }, now, {}) end
     end
   end
   return needs

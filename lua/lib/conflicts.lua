@@ -40,7 +40,7 @@ local function replace_holder(p, group, id, holder, new, now, counts)
   call('HSET', jobs_key(p), id, build_record(settings, group, holder.created_at, store_large_spec(p, id, spec)))
   set_deadline(p, group, id, deadlines, holder.deliveries)
   local more = (counts and new.size or 0) - (setting_in(holder.record, 'bytes') or 0)
-  if more ~= 0 then call('ZINCRBY', p .. ':bytes', more, group) end
+  if more ~= 0 and tonumber(call('ZINCRBY', p .. ':bytes', more, group)) <= 0 then call('ZREM', p .. ':bytes', group) end
   if holder.status == 'queued' and (holder.priority or 0) ~= tonumber(new.priority) then
     call('ZADD', set_key(p, group, 'queued'), new_rank(p, tonumber(new.priority)), id)
     refresh_ready(p, group)

@@ -40,13 +40,13 @@ local function check_dependants(p, id, add_finding)
   end
 end
 
--- An unfinished job holds its key or follows the job that does; one with a window may have lost it, and so may one that was
--- delivered when it holds the key until then.
+-- An unfinished job holds its key or follows the job that does; one with a window may have lost it, and so may one that holds
+-- it until its delivery: it may have been delivered and released.
 local function check_key(p, now, group, id, found, add_finding)
   local key, unique_until = unpack(call('HMGET', job_key(p, id), 'unique_key', 'unique_until'))
-  if not key or RETENTION_S[found.status] or tonumber(unique_until) then return end
+  if not key or RETENTION_S[found.status] or unique_until ~= 'over' then return end
   local holder, follower = stored_key(p, group, key)
-  if holder == id or follower == id or unique_until == 'started' and found.deliveries > 0 then return end
+  if holder == id or follower == id then return end
   add_finding(id, 'does not hold its unique key', function()
     if holder_of(p, group, key, now) then return call('HDEL', job_key(p, id), unpack(UNIQUE_FIELDS)) end
     write_key(p, group, key, id, nil, 0)

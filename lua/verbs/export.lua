@@ -48,7 +48,7 @@ for i = 1, #ids do
   if status and at and text and parse_record(text) == group then
     local row, fields = { ids[i], status, at, text, execution }, call('HGETALL', job_key(p, ids[i]))
     for k = 1, #fields do row[#row + 1] = fields[k] end
-    if needs_settling(text) then append_ties(p, group, ids[i], row) end
+    if needs_settling(text) or #fields > 0 then append_ties(p, group, ids[i], row) end
     rows[#rows + 1], bytes = row, bytes + #text
   else
     rows[#rows + 1] = { ids[i] }

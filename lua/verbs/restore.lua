@@ -71,7 +71,7 @@ local function restore_job(id, item)
   if size then call('ZINCRBY', p .. ':bytes', size, item.group) end
   local settings = settings_of(text)
   if settings.hooks and not RETENTION_S[item.status] then set_deadline(p, item.group, id, settings, tonumber(item.execution) or 0) end
-  if needs_settling(text) then restore_ties(p, item.group, id, text, item.status, now) end
+  if needs_settling(text) or item.to > item.from then restore_ties(p, item.group, id, text, item.status, now) end
   if item.status == 'queued' then note_rank(item.score) end
   if item.status == 'delayed' then note_rank(call('HGET', key, 'rank')) end
   local due = due_of(item)

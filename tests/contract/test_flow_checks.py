@@ -50,6 +50,15 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
+async def move(store: Store) -> None:
+    """Export all jobs, and bring them into the empty store."""
+    pieces = [piece async for piece in store.transfer.export()]
+    assert [piece.damaged for piece in pieces] == [[]]
+    await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
+    lines = [read_line(line) for piece in pieces for line in piece.jobs]
+    await store.transfer.restore(store.partitions[0], [], [line.job for line in lines if line.job])
+
+
 @pytest.mark.parametrize("problem", DAMAGES)
 async def test_check_repairs_a_job_that_waits(store: Store, problem: str) -> None:
     """Each damage is found and repaired, and the end of the parent queues the child then."""
@@ -131,12 +140,7 @@ async def test_an_export_has_flows_and_keys(store: Store) -> None:
     [window] = await enqueue_flow(store, named("window", unique=Unique(key="w", for_=60)))
     await store.succeed(GROUP, over.id, over.lease)
     before = sorted((await store.unique_keys.list(GROUP, 10))[0], key=lambda held: held.key)
-    pieces = [piece async for piece in store.transfer.export()]
-    assert [piece.damaged for piece in pieces] == [[]]
-    await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
-
-    lines = [read_line(line) for piece in pieces for line in piece.jobs]
-    await store.transfer.restore(store.partitions[0], [], [line.job for line in lines if line.job])
+    await move(store)
 
     assert await check(store) == []
     assert sorted((await store.unique_keys.list(GROUP, 10))[0], key=lambda held: held.key) == before
@@ -147,6 +151,33 @@ async def test_an_export_has_flows_and_keys(store: Store) -> None:
     await store.succeed(GROUP, parent.id, again.lease)
     await settle(store)
     assert sorted(await names(store, 10)) == ["after over", "after parent", "holder", "window"]
+
+
+async def test_an_export_has_windows_of_jobs_that_have_ended(store: Store) -> None:
+    """A key whose job is over and settled is held in the other store too, until its window ends."""
+    [job] = await enqueue_flow(store, named("once", unique=Unique(key="w", for_=60)))
+    [taken] = await store.next(1)
+    await store.succeed(GROUP, taken.id, taken.lease)
+    await settle(store)
+    await move(store)
+
+    [again] = await enqueue_flow(store, named("again", unique=Unique(key="w", for_=60)))
+    assert (again.id, again.duplicate) == (job.id, True)
+    await reap_after(store, 61)
+    assert (await store.unique_keys.list(GROUP, 10))[0] == []
+    assert await check(store) == []
+
+
+async def test_an_export_has_dependants_of_a_job_that_failed_before(store: Store) -> None:
+    """A job that waits for a failed one is cancelled, also when the export comes before the settlement."""
+    parent = await running(store)
+    await store.fail(GROUP, parent.id, parent.lease, "bad_exit")
+    await settle(store)
+    [child] = await enqueue_flow(store, named("child", after=[parent.id]))
+    await move(store)
+    await settle(store)
+    assert await status_of(store, child) == "cancelled"
+    assert await check(store) == []
 
 
 async def test_freeing_a_key(store: Store) -> None:

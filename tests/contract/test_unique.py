@@ -3,9 +3,13 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
+from redis.asyncio import Redis
 
-from broker.core.errors import Duplicate
+from broker.core.errors import Duplicate, NotFound
+from broker.core.settings import BrokerSettings
+from broker.diagnostics.consistency import check
 from broker.models.groups import Retentions
 from broker.models.jobs import Job, NewJob
 from broker.models.retries import Retry
@@ -411,3 +415,43 @@ async def test_e6_a_window_that_ended_holds_no_key_though_its_job_waits(store: S
     assert {await status_of(store, job) for job in (first, second, other)} == {"queued"}
     assert (await enqueue(store, keyed("third", "refuse", for_=5, key="free"))).status == "queued"
     assert (await enqueue(store, keyed("fourth"))).id == second.id
+
+
+async def test_a_delivery_that_is_released_leaves_the_key_to_another_job(store: Store) -> None:
+    """A key until the delivery is free with it: whether another job took it meanwhile or not, nothing is wrong then."""
+    first = await enqueue(store, keyed("first", until="started"))
+    running = await take(store)
+    await enqueue(store, keyed("second", until="started"))
+    await store.release(GROUP, first.id, running.lease)
+    assert await check(store) == []
+
+    [second] = (await store.list(GROUP, 10, statuses=["queued"]))[0][:1]
+    await store.cancel(GROUP, second.id)
+    await settle(store)
+    assert await check(store) == []
+
+
+async def test_a_replacement_without_counted_bytes_leaves_no_sum(
+    store: Store, redis: Redis, settings: BrokerSettings, backend: str
+) -> None:
+    """A broker without a limit of bytes replaces a job that one with a limit made: the group has no bytes then."""
+    limited = Store(redis, msgspec.structs.replace(settings, max_group_bytes=1000), is_plain=backend == "fake")
+    limited.now = store.now
+    await enqueue(limited, keyed("first"))
+    await enqueue(store, keyed("second", "replace"))
+    assert not await redis.exists(f"{store.partitions[0]}:bytes")
+    assert await check(store) == []
+
+
+@pytest.mark.parametrize("how", ["alone", "bulk"])
+async def test_deleting_a_holder_settles_it_first(store: Store, how: str) -> None:
+    """Also where many jobs are deleted at once: a job that is deleted is gone, and its key free."""
+    job = await enqueue(store, keyed("first"))
+    await store.cancel(GROUP, job.id)
+    if how == "alone":
+        await store.remove(GROUP, job.id)
+    else:
+        assert (await store.bulks.act("delete", GROUP, [job.id], "ann")).outcomes == [None]
+    with pytest.raises(NotFound):
+        await store.show(GROUP, job.id)
+    assert await check(store) == []

@@ -355,7 +355,17 @@ def test_model_of_ties_finds_a_broken_script(name: str, valkey_url: str, monkeyp
     monkeypatch.setitem(SCRIPTS, verb, script._replace(plain=script.plain.replace(right, wrong)))
     search = settings(SEARCH, max_examples=100, stateful_step_count=50, phases=[Phase.generate], derandomize=True)
     with pytest.raises((AssertionError, TitanError, KeyError)):
-        run_state_machine_as_test(machine(valkey_url), settings=search)
+        run_state_machine_as_test(_quick(valkey_url), settings=search)
+
+
+def _quick(url: str) -> type[TiesMachine]:
+    """Leaves out `titan check` after each call: what is broken differs from the model, and is found much sooner."""
+
+    class Quick(machine(url)):  # type: ignore[misc]
+        def is_sound(self) -> None:
+            """Not looked at."""
+
+    return Quick
 
 
 def test_flows_and_keys_agree_with_their_model(valkey_url: str) -> None:

@@ -323,7 +323,6 @@ def machine(url: str) -> type[TiesMachine]:
 MUTANTS = {
     "a dependant waits for one job less": ("admit", "needs, is_known[id] = needs + 1, true", "is_known[id] = true"),
     "any end is enough": ("settle", "status ~= 'succeeded' and not is_any_end", "false"),
-    "the same end counts twice": ("settle", "    call('ZREM', key, members[i])\n", ""),
     "an automatic retry leaves the dependants": ("finish", "call('EXISTS', dependants) == 1", "false"),
     "an automatic retry leaves the key": ("finish", "~= id or fields[3] == 'started' then", "~= '' then"),
     "a key is free with the first end of two": ("settle", "if id then write_key", "if false then write_key"),

@@ -323,23 +323,7 @@ def machine(url: str) -> type[TiesMachine]:
 MUTANTS = {
     "a dependant waits for one job less": ("admit", "needs, is_known[id] = needs + 1, true", "is_known[id] = true"),
     "any end is enough": ("settle", "status ~= 'succeeded' and not is_any_end", "false"),
-    "an automatic retry leaves the dependants": ("finish", "call('EXISTS', dependants) == 1", "false"),
-    "an automatic retry leaves the key": ("finish", "~= id or fields[3] == 'started' then", "~= '' then"),
-    "a key is free with the first end of two": ("settle", "if id then write_key", "if false then write_key"),
-    "a follower stays when it is replaced": (
-        "admit",
-        "    call('ZREM', after_key(p, holder_id), group",
-        "    call('ZREM', p, group",
-    ),
-    "a window lasts as long as the job": ("admit", "if ends > 0 then return now < ends end", ""),
-    "a held job that is cancelled is held still": ("cancel", "call('HDEL', job_key(p, id), 'needs')", "return"),
-    "a parent that failed before is not settled": (
-        "admit",
-        "if is_over then settle_later",
-        "if false then settle_later",
-    ),
     "a retry by hand takes any key": ("retry", "if holder_id and holder_id ~= id then", "if false then"),
-    "an export has no dependants": ("export", "if needs_settling(text) or #fields > 0 then", "if false then"),
 }
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.flows`: what jobs that wait for others and unique keys cost beside plain ones; the figures.
+"""`python -m tests.bench.flows`: what jobs that wait for others and unique keys cost next to plain ones; the figures.
 
 Exit code 1 when a figure is out of its bound. Costs are CPU of the store, and their bounds are ratios to the
 cost of plain jobs, so they hold on any machine. A chain and a tree of 10,000 jobs are settled by a broker.
@@ -24,9 +24,9 @@ from tests.bench.verdicts import Verdicts
 CALL, MOST, ROUNDS = 100, 1000, 3
 """Jobs of one enqueue; of one call that takes or finishes them; and how often a cost is measured."""
 ADMIT_ONE, ADMIT_MANY, UNIQUE, CHAIN, TREE = 2.4, 13.0, 1.8, 30.0, 10.0
-"""Bounds, half as much again as was measured. A job with a time beside a plain one, in calls of one job and of a
-hundred; with a key beside one with a time; a link of a cancelled chain beside a plain job of a hundred; all of a fan-in
-beside plain jobs that are enqueued, taken and finished."""
+"""Bounds, half as much again as was measured. A job with a time next to a plain one, in calls of one job and of a
+hundred; with a key next to one with a time; a link of a cancelled chain next to a plain job of a hundred; all of a fan-in
+next to plain jobs that are enqueued, taken and finished."""
 TREE_S, LIMIT_S = 2.0, 60.0
 """How long after the last of its 10,000 parents the end of a tree may be taken; when a measurement is given up, s."""
 
@@ -121,13 +121,13 @@ async def measured(redis_url: str, jobs: int) -> int:
         plain, timed, keyed = await flows.least(CALL, "g", *kinds)
         taken = await flows.cost_us(flows.finish("g-0-0", jobs), jobs)
         print(f"enqueue             {plain:.1f} µs of the store a job; taken and finished {taken:.1f}")
-        for what, cost, beside, bound in (
+        for what, cost, compared, bound in (
             ("alone with a time", alone_timed, alone, ADMIT_ONE),
             ("with a time", timed, plain, ADMIT_MANY),
             ("with a unique key", keyed, timed, UNIQUE),
         ):
-            word = verdicts.at_most(what, cost / beside, bound, "")
-            print(f"{what:19} {cost:.1f} µs, {cost / beside:.2f} times; {word}")
+            word = verdicts.at_most(what, cost / compared, bound, "")
+            print(f"{what:19} {cost:.1f} µs, {cost / compared:.2f} times; {word}")
 
         head = await flows.chain("chain")
         began = time.monotonic()

@@ -206,7 +206,7 @@ class TiesMachine(RuleBasedStateMachine):
 
     @rule(group=GROUP)
     def remove_all(self, group: str) -> None:
-        """A bulk deletes all jobs of a group that are over."""
+        """A bulk deletes all jobs of a group that have ended."""
         over = [job.id for job in self.model.jobs.values() if job.group == group and job.is_over]
         if over:
             assert not any(self.run(self.store.bulks.act("delete", group, over, "ann")).outcomes)
@@ -223,7 +223,7 @@ class TiesMachine(RuleBasedStateMachine):
 
     @rule(ms=st.sampled_from((1, 1000, 1000, 5000, -700)))
     def advance(self, ms: int) -> None:
-        """Time passes, and what is due then is reaped; or the clock goes back."""
+        """Time passes, and timers that are due then are handled; or the clock goes back."""
         self.model.now += ms
         self.latest = max(self.latest, self.model.now)
         self.store.now = str(self.model.now)

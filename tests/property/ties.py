@@ -79,7 +79,7 @@ class Ties:
         self.keys: dict[tuple[str, str], Held] = {}
 
     def check(self, group: str, given: Sequence[Given]) -> None:
-        """Whether a call is accepted. A parent that is none of its own must exist."""
+        """Whether a call is accepted. A parent that is not in the call must exist."""
         taken: set[str] = set()
         for new in given:
             if any(parent[0] != "#" and self.deciding(parent) is None for parent in new.after):
@@ -269,7 +269,7 @@ class Ties:
         self.jobs[job_id].status = "queued"
 
     def remove(self, job_ids: Iterable[str]) -> None:
-        """Delete jobs that are over; their ends are settled first."""
+        """Delete jobs that have ended; their ends are settled first."""
         left = list(job_ids)
         while left:
             for job_id in [job_id for job_id in left if job_id not in self.unsettled]:

@@ -49,7 +49,7 @@ class FlowLoad:
     async def judged(
         self, limit_s: float, deliveries: Mapping[str, Sequence[Delivery]], *, may_lose: bool
     ) -> dict[str, int]:
-        """The figures, when all jobs are over, or when the time is. `deliveries`: those that consumers saw, by job.
+        """The figures, when all jobs have ended, or when the time has passed. `deliveries`: those that consumers saw, by job.
 
         `may_lose`: the store may have lost what was acknowledged, so that nothing is promised.
         """
@@ -141,7 +141,7 @@ def _parents_of(payload: str) -> list[str]:
 
 
 def _first(deliveries: Sequence[Delivery]) -> float:
-    """When a job was handed out first, ms; of one that nobody saw never."""
+    """When a job was delivered first, ms; of one that nobody saw never."""
     return min((delivery.at for delivery in deliveries), default=float("inf"))
 
 

@@ -25,7 +25,7 @@ CALL, MOST, ROUNDS = 100, 1000, 3
 """Jobs of one enqueue; of one call that takes or finishes them; and how often a cost is measured."""
 ADMIT_ONE, ADMIT_MANY, UNIQUE, CHAIN, TREE = 2.4, 13.0, 1.8, 30.0, 10.0
 """Bounds, half as much again as was measured. A job with a time next to a plain one, in calls of one job and of a
-hundred; with a key next to one with a time; a link of a cancelled chain next to a plain job of a hundred; all of a fan-in
+hundred; with a key next to one with a time; a link of a cancelled chain next to a plain job of a hundred; a fan-in
 next to plain jobs that are enqueued, taken and finished."""
 TREE_S, LIMIT_S = 2.0, 60.0
 """How long after the last of its 10,000 parents the end of a tree may be taken; when a measurement is given up, s."""

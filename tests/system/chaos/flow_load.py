@@ -49,7 +49,7 @@ class FlowLoad:
     async def judged(
         self, limit_s: float, deliveries: Mapping[str, Sequence[Delivery]], *, may_lose: bool
     ) -> dict[str, int]:
-        """The figures, when all jobs have ended, or when the time has passed. `deliveries`: those that consumers saw, by job.
+        """The figures, when all jobs have ended or the time has. `deliveries`: those that consumers saw, by job.
 
         `may_lose`: the store may have lost what was acknowledged, so that nothing is promised.
         """

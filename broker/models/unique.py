@@ -33,7 +33,8 @@ class Unique(Struct, frozen=True, kw_only=True, rename={"for_": "for"}, omit_def
             Meta(
                 ge=1,
                 le=31_536_000,
-                description="In place of `until`: it holds the key for this time from its creation on, over or not, s.",
+                description="In place of `until`: it holds the key for this time from its creation on, over or "
+                "not, as long as it is kept, s.",
             ),
         ]
         | None

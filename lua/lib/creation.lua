@@ -45,7 +45,7 @@ end
 local function create_job(p, group, new, waits, now, counts)
   local id, key, deadlines, due = new.id, job_key(p, new.id), deadlines_of(new, now), time_in(new.due, now) or now
   local head = build_record(full_settings(new, deadlines, waits > 0, now, counts), group, digits(now), '')
-  call('PERSIST', key) -- of a staged payload
+  if new.spec == '' then call('PERSIST', key) end -- of a staged payload
   call('HSET', jobs_key(p), id, head .. store_large_spec(p, id, new.spec))
   call('ZADD', set_key(p, group, 'jobs'), digits(now), id)
   if new.after ~= '' then call('HSET', key, 'after', new.after, 'after_on', new.after_on) end

@@ -155,7 +155,7 @@ async def test_an_export_has_flows_and_keys(store: Store) -> None:
 
 
 async def test_an_export_has_windows_of_jobs_that_have_ended(store: Store) -> None:
-    """A key whose job has ended and settled is held in the other store too, until its window ends."""
+    """A key whose job has ended and is settled is held in the other store too, until its window ends."""
     [job] = await enqueue_flow(store, named("once", unique=Unique(key="w", for_=60)))
     [taken] = await store.next(1)
     await store.succeed(GROUP, taken.id, taken.lease)

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from broker.core.timestamps import rfc3339
+from tests.system.chaos.flow_load import judge
 from tests.system.chaos.ledger import Delivery, Ledger
 from tests.system.chaos.outages import Outages
 from tests.system.chaos.overdue import Lateness
-from tests.system.chaos.promises import AT_MOST, BULK, ZERO, broken, summary
+from tests.system.chaos.promises import AT_MOST, BULK, FLOWS, ZERO, broken, summary
 from tests.system.chaos.windows import Loss, Span, Windows
 
 AT = 1_795_461_794_000
@@ -197,10 +199,43 @@ def test_outages() -> None:
 
 def test_summary_of_a_run(ledger: Ledger) -> None:
     """One line has the counts; a run that drained nothing, or was away for too long, broke a promise."""
-    figures = ledger.judge(kept("b.0"), window(1, 1)) | dict.fromkeys(("bad exits", "findings", *BULK), 0)
+    figures = ledger.judge(kept("b.0"), window(1, 1)) | dict.fromkeys(("bad exits", "findings", *BULK, *FLOWS), 0)
     figures |= {"topology": "cluster", "seconds": 60.0, "faults": {"primary killed": 2}, "crashes": [], "drained": True}
     figures |= dict.fromkeys(AT_MOST, 1.5) | {"torn": 0}
     line = "cluster: 60 s, 2 faults, 2 acknowledged, 1 lost (0 outside windows), 0 double, longest 503s 1.5 s"
     assert summary(figures) == line
     assert broken(figures) == []
     assert broken(figures | {"longest 503s s": 9.0, "drained": False}) == ["longest 503s s", "drained"]
+
+
+def ended(name: str, at_s: float, **fields: str) -> dict[str, Any]:
+    """A job that the store has in the end; its id is its payload."""
+    at = rfc3339(AT + round(at_s * 1000))
+    return {"id": name, "payload": name, "status": "succeeded", "completed_at": at, **fields}
+
+
+@pytest.mark.parametrize(
+    ("last", "more", "broken_one"),
+    [
+        (3.0, [], ""),
+        (2.5, [], "flow jobs early"),
+        (3.0, [ended("d.left", 3, id="other")], "flow jobs twice"),
+        (3.0, [ended("e.top", 3, status="delayed")], "flow jobs left"),
+    ],
+)
+def test_books_of_flows(last: float, more: list[dict[str, Any]], broken_one: str) -> None:
+    """A dependant runs after all of its parents, once, and none is left."""
+    starts = {"d.top": 0.0, "d.left": 1.0, "d.right": 1.2, "d.last": last}
+    jobs = [ended("d.top", 1), ended("d.left", 2), ended("d.right", 3), ended("d.last", 4)]
+    figures = judge(jobs + more, [], set(starts), {name: [delivery(name, 1, at_s)] for name, at_s in starts.items()})
+    assert {name for name in FLOWS if figures.get(name)} == {broken_one} - {""}
+
+
+@pytest.mark.parametrize(("second", "are_overlapping"), [(1.0, False), (0.9, True)])
+def test_books_of_unique_keys(second: float, *, are_overlapping: bool) -> None:
+    """Jobs of one key run one after the other; those of another key at any time."""
+    jobs = [ended("a.1", 1), ended("a.2", 2), ended("b.1", 5), ended("a.3", 0, status="cancelled", reason="replaced")]
+    runs = {"a.1": [delivery("a.1", 1, 0)], "a.2": [delivery("a.2", 1, second)], "b.1": [delivery("b.1", 1, 0)]}
+    figures = judge([], jobs, runs, runs)
+    assert figures["keys run twice"] == are_overlapping
+    assert not figures["flow jobs left"]

@@ -10,6 +10,7 @@ from typing import Any, Self
 import aiohttp
 
 from tests.system.chaos.bulk_load import BulkLoad
+from tests.system.chaos.flow_load import FLOWS, KEYED, FlowLoad
 from tests.system.chaos.ledger import Answer, Delivery, Ledger
 from tests.system.chaos.outages import Outages
 from tests.system.chaos.windows import Span
@@ -37,7 +38,7 @@ class Load:
         self._urls = urls
         self._groups = groups
         self._names = [name for names in groups for name in names]
-        self._forgiving = {names[-1] for names in groups}
+        self._forgiving = {FLOWS, KEYED, *(names[-1] for names in groups)}
         self._ledger = ledger
         self._random = random.Random(seed)
         self._producer_count = max(2, len(groups))
@@ -47,19 +48,21 @@ class Load:
         self._gone = 0
         self.outages = Outages()
         self.bulk = BulkLoad(self.ask_until_told)
+        self.flows = FlowLoad(self.ask_until_told, LEASE_S, seed)
         self._tasks: list[asyncio.Task[None]] = []
         self._producers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20))
-        for name in self._names:
+        for name in (*self._names, FLOWS, KEYED):
             settings = {"delivery_limit": 1000} | ({"retry": POLICY} if name in self._forgiving else {})
             await self.ask_until_told("PUT", f"/v1/groups/{name}", {"group": settings}, group=name)
         own = [names for names in self._groups if len(self._groups) > 1]
         everything = [self._names if len(self._groups) == 1 else []] * _CONSUMERS
         self._producers = [asyncio.create_task(self._produce(number)) for number in range(self._producer_count)]
-        self._tasks = [asyncio.create_task(self._consume(names)) for names in [*own, *everything]]
-        self._tasks += [asyncio.create_task(self._count_gone()), await self.bulk.start()]
+        consumers = [*own, *everything, [FLOWS], [KEYED]]
+        self._tasks = [asyncio.create_task(self._consume(names)) for names in consumers]
+        self._tasks += [asyncio.create_task(self._count_gone()), await self.bulk.start(), self.flows.start()]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -71,6 +74,7 @@ class Load:
     async def stop_producing(self) -> None:
         """No more jobs; those on their way are acknowledged or given up."""
         self._is_producing = False
+        self.flows.stop()
         await asyncio.gather(*self._producers)
 
     async def drained(self, limit_s: float) -> bool:

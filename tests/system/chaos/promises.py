@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 BULK = ("bulk left", "bulk twice", "bulk unended", "bulk gone", "bulk miscounted")
+FLOWS = ("flow jobs early", "flow jobs twice", "flow jobs left", "keys run twice", "keys held in the end")
 ZERO = (
     "lost outside windows",
     "double outside windows",
@@ -18,6 +19,7 @@ ZERO = (
     "findings",
     "crashes",
     *BULK,
+    *FLOWS,
 )
 """What may never be anything else. Windows are in `windows.py`; a single server and several servers have none."""
 

@@ -57,6 +57,8 @@ async def _run(scene: Scene, plan: Plan, say: Callable[[str], None]) -> dict[str
         say("all is healed; the last jobs are finished")
         is_drained = await load.drained(DRAIN_S)
         bulk = await load.bulk.judged(DRAIN_S, may_lose=bool(faults.windows.all))
+        may_lose = bool(faults.windows.all)
+        flows = await load.flows.judged(DRAIN_S, ledger.deliveries, may_lose=may_lose)
         kept, crashes = await load.kept(), load.crashes()
     figures = {"topology": plan.topology, "server": plan.server, "partitions": scene.partitions}
     figures |= {"seconds": plan.seconds, "seed": plan.seed} | ledger.judge(kept, faults.windows)
@@ -68,7 +70,7 @@ async def _run(scene: Scene, plan: Plan, say: Callable[[str], None]) -> dict[str
     figures["bad exits"] = len(scene.bad_exits)
     figures["findings"] = await _findings(scene)
     figures["crashes"] = crashes
-    figures |= bulk | scene.figures()
+    figures |= bulk | flows | scene.figures()
     figures["faults"] = dict(faults.counts)
     return figures
 

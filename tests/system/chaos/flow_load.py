@@ -1,0 +1,161 @@
+"""A part of the load: diamonds of jobs that wait for each other, and jobs with a few unique keys; each is counted."""
+
+import asyncio
+import random
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from typing import Any
+
+from broker.core.states import FINISHED
+from broker.core.timestamps import milliseconds
+from tests.system.chaos.ledger import Answer, Delivery
+
+FLOWS, KEYED = "flow-0", "keyed-0"
+"""The groups. They may be in different partitions."""
+PARENTS: Mapping[str, Sequence[str]] = {"top": (), "left": ("top",), "right": ("top",), "last": ("left", "right")}
+"""The jobs of a diamond, and for which others of it each waits."""
+KEYS = ("a", "b", "c")
+POLICIES = ("existing", "follow", "follow", "replace")
+_PAGE = 1000
+_PAUSE_S = 0.4
+
+Ask = Callable[..., Awaitable[Answer]]
+Jobs = list[dict[str, Any]]
+
+
+class FlowLoad:
+    """Makes diamonds and jobs with keys until `judged`; others take and finish them. `lease_s`: of each job."""
+
+    def __init__(self, ask_until_told: Ask, lease_s: int, seed: int) -> None:
+        self._ask = ask_until_told
+        self._lease_s = lease_s
+        self._random = random.Random(seed)
+        self._is_last = False
+        self._made = 0
+        self._acknowledged: set[str] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> asyncio.Task[None]:
+        """Begin to produce."""
+        self._task = asyncio.create_task(self._produce())
+        return self._task
+
+    def stop(self) -> None:
+        """No more jobs."""
+        self._is_last = True
+
+    async def judged(
+        self, limit_s: float, deliveries: Mapping[str, Sequence[Delivery]], *, may_lose: bool
+    ) -> dict[str, int]:
+        """The figures, when all jobs have ended or the time has. `deliveries`: those that consumers saw, by job.
+
+        `may_lose`: the store may have lost what was acknowledged, so that nothing is promised.
+        """
+        assert self._task is not None
+        self._is_last = True
+        flows: Jobs = []
+        keyed: Jobs = []
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._task
+                while not flows or any(job["status"] not in FINISHED for job in flows + keyed):
+                    flows, keyed = await self._jobs(FLOWS), await self._jobs(KEYED)
+        unique = await self._ask("GET", f"/v1/groups/{KEYED}/unique", group=KEYED)
+        figures = judge(flows, keyed, self._acknowledged, deliveries)
+        figures |= {"keys held in the end": len(unique.told["keys"])}
+        return dict.fromkeys(figures, 0) if may_lose else figures
+
+    async def _produce(self) -> None:
+        while not self._is_last:
+            self._made += 1
+            await self._diamond(f"d{self._made}")
+            for _ in range(3):
+                await self._keyed(f"k{self._made}.{self._random.randrange(10**9)}")
+            await asyncio.sleep(self._random.uniform(0, 2) * _PAUSE_S)
+
+    async def _diamond(self, name: str) -> None:
+        jobs = [
+            {"ref": ref, "image": "x", "payload": f"{name}.{ref}", "timeout": self._lease_s} | _after(parents)
+            for ref, parents in PARENTS.items()
+        ]
+        await self._enqueue(FLOWS, self._random.sample(jobs, len(jobs)), name)
+
+    async def _keyed(self, name: str) -> None:
+        unique = {"key": self._random.choice(KEYS), "on_conflict": self._random.choice(POLICIES)}
+        job = {"image": "x", "payload": f"{unique['key']}.{name}", "timeout": self._lease_s, "unique": unique}
+        await self._enqueue(KEYED, [job], name)
+
+    async def _enqueue(self, group: str, jobs: Jobs, name: str) -> None:
+        answer = await self._ask("POST", f"/v1/groups/{group}/jobs", {"jobs": jobs}, group=group, Idempotency_Key=name)
+        if answer.status == 201:
+            self._acknowledged |= {job["id"] for job in answer.told["jobs"]}
+
+    async def _jobs(self, group: str) -> Jobs:
+        found: Jobs = []
+        cursor, is_more = "", True
+        while is_more:
+            page = (await self._ask("GET", f"/v1/groups/{group}/jobs?n={_PAGE}&cursor={cursor}", group=group)).told
+            found += page["jobs"]
+            cursor = page.get("cursor", "")
+            is_more = bool(cursor)
+        return found
+
+
+def judge(
+    flows: Jobs, keyed: Jobs, acknowledged: Iterable[str], deliveries: Mapping[str, Sequence[Delivery]]
+) -> dict[str, int]:
+    """The figures that must be 0, and how many jobs there were, given all jobs in the end and what consumers saw."""
+    kept = {job["id"]: job for job in flows + keyed}
+    names = Counter(job["payload"] for job in flows)
+    whole = {name: job for job in flows for name in [job["payload"]]}
+    early = [
+        job
+        for job in flows
+        for parent in _parents_of(job["payload"])
+        if parent not in whole or _first(deliveries.get(job["id"], ())) < _end(whole[parent])
+    ]
+    left = [job for job in flows if job["status"] != "succeeded"]
+    left += [job for job in keyed if job["status"] != "succeeded" and job.get("reason") != "replaced"]
+    runs: dict[str, list[tuple[int, float, str]]] = defaultdict(list)
+    for job in keyed:
+        runs[job["payload"][0]] += [(*run, job["id"]) for run in _runs(job, deliveries.get(job["id"], ()))]
+    return {
+        "jobs of flows": len(flows),
+        "jobs with keys": len(keyed),
+        "flow jobs early": len(early),
+        "flow jobs twice": sum(n > 1 for n in names.values()),
+        "flow jobs left": len(left) + sum(job_id not in kept for job_id in acknowledged),
+        "keys run twice": sum(_overlaps(found) for found in runs.values()),
+    }
+
+
+def _after(parents: Sequence[str]) -> dict[str, Any]:
+    return {"after": list(parents)} if parents else {}
+
+
+def _parents_of(payload: str) -> list[str]:
+    name, _, ref = payload.partition(".")
+    return [f"{name}.{parent}" for parent in PARENTS[ref]]
+
+
+def _first(deliveries: Sequence[Delivery]) -> float:
+    """When a job was delivered first, ms; of one that nobody saw never."""
+    return min((delivery.at for delivery in deliveries), default=float("inf"))
+
+
+def _end(job: dict[str, Any]) -> float:
+    return milliseconds(job["completed_at"]) if job.get("completed_at") else float("inf")
+
+
+def _runs(job: dict[str, Any], deliveries: Sequence[Delivery]) -> list[tuple[int, float]]:
+    """From when until when a job ran, ms: to the end of its lease, to its next delivery, or to its own end."""
+    in_order = sorted(deliveries, key=lambda delivery: delivery.number)
+    ends = [*(after.at for after in in_order[1:]), _end(job)]
+    return [(run.at, min(run.ends, end)) for run, end in zip(in_order, ends, strict=True)] if in_order else []
+
+
+def _overlaps(runs: list[tuple[int, float, str]]) -> int:
+    """How often another job ran before the one before it had ended."""
+    return sum(after[0] < before[1] and after[2] != before[2] for before, after in pairwise(sorted(runs)))

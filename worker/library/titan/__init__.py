@@ -19,6 +19,7 @@ from titan.consuming import Consumer, Delivery
 from titan.errors import (
     BrokerUnavailable,
     Conflict,
+    Duplicate,
     Forbidden,
     IdempotencyMismatch,
     Invalid,
@@ -45,6 +46,7 @@ __all__ = [
     "Conflict",
     "Consumer",
     "Delivery",
+    "Duplicate",
     "Fail",
     "Forbidden",
     "IdempotencyMismatch",

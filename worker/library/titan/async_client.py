@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from titan.jobs import Job, Seconds, Time
+    from titan.jobs import Job, Parents, Seconds, Time, UniqueKey
 
 T = TypeVar("T")
 
@@ -67,16 +67,21 @@ class AsyncClient(ConfiguredClient):
         end_within: Seconds | None = None,
         end_before: Time | None = None,
         retry: Mapping[str, Any] | None = None,
+        after: Parents | None = None,
+        after_on: str | None = None,
+        unique: UniqueKey | None = None,
         key: str = "",
         is_durable: bool = False,
     ) -> Job:
         """Enqueue one job. The fields are those of `NewJob`; a group may have a default image.
 
         A payload that is no str is sent as JSON text. `key`: an Idempotency-Key; calls with the same key and the same
-        job enqueue one job within 24 h. `is_durable`: wait until the job is on the disk of the store.
+        job enqueue one job within 24 h. `is_durable`: wait until the job is on the disk of the store. With `unique`,
+        `duplicate` of the job says that it existed already. Raises Duplicate if the conflict is refused.
         """
         times = (run_at, start_within, start_before, end_within, end_before)
-        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay, *times, retry)
+        ties = (retry, None, after, after_on, unique)
+        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay, *times, *ties)
         return (await self._do(calls.enqueue(group, [job], key, is_durable=is_durable)))[0]
 
     async def enqueue_many(
@@ -84,8 +89,8 @@ class AsyncClient(ConfiguredClient):
     ) -> list[Job]:
         """Enqueue any number of jobs, in order: `NewJob`s, or dicts of their fields.
 
-        Each call has up to 1,000 jobs, and enqueues all of them or none. With a `key` the whole may be repeated after
-        an error in between: what is enqueued already is not enqueued again.
+        Each call has up to 1,000 jobs, and enqueues all of them or none; a `ref` is known in its call. With a `key` the
+        whole may be repeated after an error in between: what is enqueued already is not enqueued again.
         """
         made: list[Job] = []
         for number, batch in enumerate(calls.batches(jobs)):

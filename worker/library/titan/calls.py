@@ -308,7 +308,7 @@ def _several(texts: str | Sequence[str]) -> Sequence[str]:
 def _check_text(part: str, value: object) -> None:
     """Raise Invalid for a text with half a surrogate pair, as texts from odd file names have."""
     try:
-        str(value).encode()
+        (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).encode()
     except UnicodeEncodeError as error:
         half = error.object[error.start]
         raise Invalid(f"{part} is no Unicode text: it has the character {half!a}.", fields=part) from None

@@ -10,7 +10,7 @@ from broker.resp.topology import Server
 from broker.store.format.replies import Finding
 
 _KINDS = {
-    "hash": ("jobs", "executions", "job", "worker", "session", "bulk", "total", "brokers", "departed"),
+    "hash": ("jobs", "executions", "job", "inputs", "worker", "session", "bulk", "total", "brokers", "departed"),
     "string": ("sequence", "answer", "imported", "fence", "flushed", "format", "version", "partitions"),
     "stream": ("audit",),
     "zset": (

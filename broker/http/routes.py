@@ -24,6 +24,7 @@ from broker.http.request.body import FORM, JSON
 from broker.http.route import BROKERS, GROUP, GROUPS, JOB, JOBS, UNIQUE_KEY, WORKER, WORKERS, Route
 from broker.models.brokers import BrokersWrapper
 from broker.models.groups import GroupPatch, GroupPost, GroupPut, GroupsWrapper, GroupWrapper
+from broker.models.inputs import InputsWrapper
 from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs
 from broker.models.reports import Failure, Finishes, HeldJobs, Release, Start, Success, Touch
 from broker.models.results import Outcomes
@@ -67,6 +68,9 @@ ROUTES: tuple[Route, ...] = (
         query=query_params.ShowQuery,
         scope="read",
         is_quick=True,
+    ),
+    Route(
+        "GET", JOB + "/inputs", jobs.inputs, None, InputsWrapper, refuses=(NotFound,), scope="consume", is_quick=True
     ),
     Route("POST", "/v1/jobs/wait", jobs.await_jobs, AwaitedJobs, AwaitedWrapper, scope="read"),
     Route("DELETE", JOB, jobs.remove, None, None, 204, (NotFound, WrongState), scope="produce", act="delete"),

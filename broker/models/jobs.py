@@ -131,6 +131,12 @@ class Job(Struct, kw_only=True):
     duplicate: (
         Annotated[bool, Meta(description="The job existed already and has the key of the new one.")] | UnsetType
     ) = UNSET
+    has_inputs: (
+        Annotated[
+            bool, Meta(description="In replies to next and start: it waited for others, and may read its inputs.")
+        ]
+        | UnsetType
+    ) = UNSET
     reason: str | UnsetType = UNSET
     error: str | UnsetType = UNSET
     retry_of: Annotated[str, Meta(description="The id of the job that this one retries.")] | UnsetType = UNSET

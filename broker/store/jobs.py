@@ -9,6 +9,7 @@ from broker.core.errors import NotFound, WrongState
 from broker.core.ids import Ids
 from broker.core.states import Status
 from broker.models.history import History
+from broker.models.inputs import Input
 from broker.models.jobs import Job
 from broker.resp import keys
 from broker.resp.partitions import ROUND_S, Partitions
@@ -17,7 +18,7 @@ from broker.store.clock import Clock
 from broker.store.ends import Ends, JobEnd
 from broker.store.format.history import history_of
 from broker.store.format.record import parts_of, split
-from broker.store.format.replies import Followed, field_of, followed_of, job_of, status_of
+from broker.store.format.replies import Followed, field_of, followed_of, inputs_of, job_of, status_of
 from broker.store.group_limits import GroupLimits
 from broker.store.maintenance import SETTLED
 from broker.store.pagination import ANSWER_BYTES, PIECE, cursor_in, cursor_of, position, set_of
@@ -78,6 +79,10 @@ class Jobs:
     async def history(self, group: str, job_id: str) -> History:
         """What happened to the job. Raises NotFound."""
         return history_of(await self._run("show", group, group, job_id))
+
+    async def inputs(self, group: str, job_id: str) -> list[Input]:
+        """What the job got from those that it waits for, in the order of `after`. Raises NotFound."""
+        return inputs_of(await self._run("inputs", group, group, job_id))
 
     async def cancel(self, group: str, job_id: str, actor: str = "", *, may_repeat: bool = True) -> Job:
         """Cancel an unfinished job. `actor` is named in its history. Raises NotFound, WrongState.

@@ -8,7 +8,7 @@
 -- reply   how many jobs still wait to be settled; then for each group with jobs that were cancelled: group, how many
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job requeue hooks settling completion dependencies unique
+-- with    record deadlines job requeue hooks settling completion dependencies inputs unique
 local p, now, limit = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2])
 local settle, left, touched, cancelled = p .. ':settle', limit, {}, {}
 
@@ -20,7 +20,8 @@ end
 
 -- A dependant that was cancelled or deleted meanwhile waits no more.
 local function settle_dependant(group, id, parent_id, status, is_any_end)
-  local dependant = find_job(p, group, id, 'needs')
+  local dependant = find_job(p, group, id, 'needs', 'after')
+  if dependant and dependant.after then keep_input(p, id, dependant.after, parent_id, status) end
   if not dependant or dependant.status ~= 'delayed' or not dependant.needs then return end
   if status ~= 'succeeded' and not is_any_end then
     return cancel(group, id, dependant, parent_id, status == 'failed' and 'failed' or status == 'cancelled' and 'was cancelled' or 'is gone')

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from broker.core.states import Status
 from broker.models.history import History
+from broker.models.inputs import Input, InputsWrapper
 from broker.models.jobs import Job, JobsWrapper, JobWrapper, NewJob
 from broker.models.unique import HeldKey, HeldKeysWrapper, HeldKeyWrapper
 from broker.models.why import Explanation
@@ -60,6 +61,10 @@ class JobCalls(HttpSession):
         """Free a unique key; which job held it."""
         request = Request("DELETE", f"{group_path(group)}/unique/{quote(key, safe='')}")
         return (await self.ask(request, HeldKeyWrapper)).unique
+
+    async def inputs(self, group: str, job_id: str) -> list[Input]:
+        """What the job got from those that it waited for, in the order of its `after`."""
+        return (await self.get(f"{job_path(group, job_id)}/inputs", InputsWrapper)).inputs
 
     async def cancel(self, group: str, job_id: str) -> Job:
         """Cancel the job; its worker is notified within 2 s."""

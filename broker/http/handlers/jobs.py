@@ -17,6 +17,7 @@ from broker.http.request.job_times import with_times
 from broker.http.request.query_params import EnqueueQuery, ListQuery, ShowQuery
 from broker.http.responses import Response, document, json, nothing
 from broker.models.fields import LINE, NO_CONTROLS
+from broker.models.inputs import InputsWrapper
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, Job, JobsWrapper, JobWrapper, NewJob, NewJobs, PlainJob
 from broker.models.waits import Awaited, AwaitedJobs, AwaitedWrapper
 from broker.resp.marks import DEADLINES, FLOWS, POLICIES
@@ -93,6 +94,11 @@ async def await_jobs(call: Call) -> Response:
     jobs = [(item.group_name, item.id) for item in body.jobs]
     found = await call.context.waits.several(jobs, body.wait, is_any_enough=body.needs == "any")
     return json(AwaitedWrapper([_awaited(job_id, job) for (_, job_id), job in zip(jobs, found, strict=True)]))
+
+
+async def inputs(call: Call) -> Response:
+    """Show what a job got from the jobs that it waited for: how each ended, and its result."""
+    return json(InputsWrapper(await call.store.jobs.inputs(call.group, call.job_id)))
 
 
 async def remove(call: Call) -> Response:

@@ -34,7 +34,7 @@ from titan.errors import (
 )
 from titan.failing import Fail, Retry
 from titan.functions import job
-from titan.jobs import Job, NewJob
+from titan.jobs import Input, Job, NewJob
 
 if TYPE_CHECKING:
     from titan.async_client import AsyncClient
@@ -50,6 +50,7 @@ __all__ = [
     "Fail",
     "Forbidden",
     "IdempotencyMismatch",
+    "Input",
     "Invalid",
     "Job",
     "LeaseLost",

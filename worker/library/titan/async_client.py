@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from titan.jobs import Job, Parents, Seconds, Time, UniqueKey
+    from titan.jobs import Input, Job, Parents, Seconds, Time, UniqueKey
 
 T = TypeVar("T")
 
@@ -135,6 +135,10 @@ class AsyncClient(ConfiguredClient):
         if job.is_finished and not (follow_retries and job.retried_by):
             return job
         return await self.wait(group, job.id, timeout_s=waiting.left_s, follow_retries=follow_retries)
+
+    async def inputs(self, group: str, job_id: str) -> list[Input]:
+        """What the job got from those in its `after`, in their order. Results stay when these are gone."""
+        return await self._do(calls.inputs(group, job_id))
 
     async def cancel(self, group: str, job_id: str) -> Job:
         """Cancel a job that is not finished; its worker stops within 2 s. A cancelled one stays as it is.

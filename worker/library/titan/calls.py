@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 from titan.answers import Headers, decode_object, not_titan
 from titan.errors import Invalid, NotFound, TitanError
 from titan.failing import Fail
-from titan.jobs import Job, NewJob, Seconds, whole_seconds
+from titan.jobs import Input, Job, NewJob, Seconds, whole_seconds
 
 T = TypeVar("T")
 Query = Iterable["tuple[str, str | int]"]
@@ -160,6 +160,11 @@ def cancel(group: str, job_id: str) -> Call[Job]:
 def retry(group: str, job_id: str) -> Call[Job]:
     """Make a job that repeats a finished one; the new job. A second one would be refused."""
     return Call(Request("POST", f"{job_path(group, job_id)}/retry"), _read_job, may_repeat=False)
+
+
+def inputs(group: str, job_id: str) -> Call[list[Input]]:
+    """What a job got from those that it waited for."""
+    return Call(Request("GET", f"{job_path(group, job_id)}/inputs"), _read_inputs)
 
 
 def promote(group: str, job_id: str) -> Call[Job]:
@@ -333,6 +338,10 @@ def _read_job(answer: Answer) -> Job:
 
 def _read_jobs(answer: Answer) -> list[Job]:
     return _read(answer, lambda body: [Job.from_json(job) for job in body["jobs"]])
+
+
+def _read_inputs(answer: Answer) -> list[Input]:
+    return _read(answer, lambda body: [Input.from_json(one) for one in body["inputs"]])
 
 
 def _read_page(answer: Answer) -> Page:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from titan.jobs import Job, Parents, Seconds, Time, UniqueKey
+    from titan.jobs import Input, Job, Parents, Seconds, Time, UniqueKey
 
 T = TypeVar("T")
 
@@ -140,6 +140,10 @@ class Client(ConfiguredClient):
         if job.is_finished and not (follow_retries and job.retried_by):
             return job
         return self.wait(group, job.id, timeout_s=waiting.left_s, follow_retries=follow_retries)
+
+    def inputs(self, group: str, job_id: str) -> list[Input]:
+        """What the job got from those in its `after`, in their order. Results stay when these are gone."""
+        return self._do(calls.inputs(group, job_id))
 
     def cancel(self, group: str, job_id: str) -> Job:
         """Cancel a job that is not finished; its worker stops within 2 s. A cancelled one stays as it is.

@@ -126,6 +126,8 @@ class Job:
     """The ids of the jobs that it waited for."""
     after_on: str = ""
     """Which end of these was enough: "over" means any; "" that they had to succeed."""
+    has_inputs: bool = False
+    """Of a delivered job: whether it waited for others, so that `client.inputs` has what they made."""
     waits_for: Mapping[str, Any] = field(default_factory=dict)
     """While it is held: for how many jobs it still waits, {"jobs": 2}."""
     unique: Mapping[str, Any] = field(default_factory=dict)
@@ -182,6 +184,25 @@ class Job:
     def json(self) -> Any:
         """The payload decoded from JSON. Raises ValueError if it is not JSON."""
         return json.loads(self.payload)
+
+
+@dataclass(frozen=True)
+class Input:
+    """What became of a job that another one waited for."""
+
+    id: str
+    """As it is in `after`; if that job was retried automatically, the rest is of its retry."""
+    status: str = ""
+    """How it ended: succeeded, failed or cancelled; "" while it has not."""
+    result: Any = None
+    """What it made: any JSON, decoded. None if it made nothing, or too much."""
+    left_out_bytes: int = 0
+    """The size of its result, if that is too large: more than 16 KiB, or 256 KiB with the others."""
+
+    @classmethod
+    def from_json(cls, received: Mapping[str, Any]) -> Input:
+        """The input of an answer. Raises LookupError or TypeError if it is none."""
+        return cls(**{name: received[name] for name in cls.__dataclass_fields__ if name in received})
 
 
 def payload_text(payload: Any) -> str | None:

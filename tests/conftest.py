@@ -211,6 +211,7 @@ async def assert_known_keys(store: Store) -> None:
                 "settle",
                 "after",
                 "inputs",
+                "undone",
                 "bulks_extended",
             }, key
     await store.redis.unlink(*known)  # so that the next tests' scans stay short

@@ -25,7 +25,7 @@ from broker.http.route import BROKERS, GROUP, GROUPS, JOB, JOBS, UNIQUE_KEY, WOR
 from broker.models.brokers import BrokersWrapper
 from broker.models.groups import GroupPatch, GroupPost, GroupPut, GroupsWrapper, GroupWrapper
 from broker.models.inputs import InputsWrapper
-from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs
+from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs, RetriedWrapper
 from broker.models.reports import Failure, Finishes, HeldJobs, Release, Start, Success, Touch
 from broker.models.results import Outcomes
 from broker.models.unique import HeldKeysWrapper, HeldKeyWrapper
@@ -90,8 +90,9 @@ ROUTES: tuple[Route, ...] = (
         JOB + "/retry",
         jobs.retry,
         None,
-        JobWrapper,
+        RetriedWrapper,
         refuses=(NotFound, WrongState, LimitReached, Duplicate, StoreFull),
+        query=query_params.RetryQuery,
         scope="produce",
         is_quick=True,
         act="retry",

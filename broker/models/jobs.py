@@ -172,6 +172,25 @@ class JobWrapper(Struct):
     job: Job
 
 
+MOST_DEPENDANTS = 1000
+"""How many jobs that were cancelled are made again at most with the job that they waited for."""
+
+
+class RetriedJob(Struct, frozen=True):
+    """A job that repeats another one."""
+
+    group_name: str
+    retry_of: Annotated[str, Meta(description="The id of the job that it repeats.")]
+    id: str
+
+
+class RetriedWrapper(Struct):
+    """The new job. With `dependants=1` also those that repeat the jobs which were cancelled with the old one."""
+
+    job: Job
+    dependants: list[RetriedJob] | UnsetType = UNSET
+
+
 class JobsWrapper(Struct):
     """Jobs; `cursor` if a list continues."""
 

@@ -193,6 +193,11 @@ def inputs(p: str, job_id: str) -> str:
     return f"{p}:inputs:{job_id}"
 
 
+def undone(p: str, job_id: str) -> str:
+    """The sorted set of the jobs that were cancelled since a job did not succeed: `group id`, by when, in ms."""
+    return f"{p}:undone:{job_id}"
+
+
 def imported(p: str) -> str:
     """The id of the export that was imported last. First partition only."""
     return f"{p}:imported"

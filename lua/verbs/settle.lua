@@ -8,13 +8,14 @@
 -- reply   how many jobs still wait to be settled; then for each group with jobs that were cancelled: group, how many
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job requeue hooks settling completion dependencies inputs unique
+-- with    record deadlines job requeue hooks settling completion dependencies inputs awaiting undone unique
 local p, now, limit = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2])
 local settle, left, touched, cancelled = p .. ':settle', limit, {}, {}
 
 local function cancel(group, id, dependant, parent_id, status)
   finish_without_report(p, group, id, dependant, 'cancelled', 'dependency', now)
   call('HSET', job_key(p, id), 'error', 'It waited for the job ' .. parent_id .. ', which ' .. status .. '.')
+  if status ~= 'is gone' then note_undone(p, group, id, parent_id, now) end
   cancelled[group] = (cancelled[group] or 0) + 1
 end
 

@@ -28,6 +28,7 @@ async def call_every_verb(store):
     await store.finish([finished(job) for job in (fifth, *rest[:3])])
     await store.release_all(rest[3:])
     await store.retry(first.group_name, first.id)
+    await refused(store.jobs.retry_flow(first.group_name, first.id))
     [later, *_], _ = await store.list("maps", 1, statuses=["delayed"])
     await store.promote("maps", later.id)
     await store.remove(first.group_name, first.id)

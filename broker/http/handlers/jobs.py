@@ -14,11 +14,20 @@ from broker.http.log_upload import discard_log
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
 from broker.http.request.job_times import with_times
-from broker.http.request.query_params import EnqueueQuery, ListQuery, ShowQuery
+from broker.http.request.query_params import EnqueueQuery, ListQuery, RetryQuery, ShowQuery
 from broker.http.responses import Response, document, json, nothing
 from broker.models.fields import LINE, NO_CONTROLS
 from broker.models.inputs import InputsWrapper
-from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, Job, JobsWrapper, JobWrapper, NewJob, NewJobs, PlainJob
+from broker.models.jobs import (
+    DEFAULT_RETRIES_DELAY_S,
+    Job,
+    JobsWrapper,
+    JobWrapper,
+    NewJob,
+    NewJobs,
+    PlainJob,
+    RetriedWrapper,
+)
 from broker.models.waits import Awaited, AwaitedJobs, AwaitedWrapper
 from broker.resp.marks import DEADLINES, FLOWS, POLICIES
 from broker.store.admitter import are_plain
@@ -115,6 +124,9 @@ async def cancel(call: Call) -> Response:
 
 async def retry(call: Call) -> Response:
     """Create a new job that repeats a finished one. Returns the new job."""
+    if call.query(RetryQuery).dependants:
+        job, dependants = await call.store.jobs.retry_flow(call.group, call.job_id, call.grant.name)
+        return json(RetriedWrapper(job, dependants))
     return json(JobWrapper(await call.store.jobs.retry(call.group, call.job_id, call.grant.name)))
 
 

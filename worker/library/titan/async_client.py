@@ -147,9 +147,12 @@ class AsyncClient(ConfiguredClient):
         """
         return await self._do(calls.cancel(group, job_id))
 
-    async def retry(self, group: str, job_id: str) -> Job:
-        """Make a job that repeats a finished one, and return it. Raises WrongState if it was retried already."""
-        return await self._do(calls.retry(group, job_id))
+    async def retry(self, group: str, job_id: str, *, dependants: bool = False) -> Job:
+        """Make a job that repeats a finished one, and return it. Raises WrongState if it was retried already.
+
+        `dependants`: repeat the jobs too that were cancelled since it did not succeed; they wait as before.
+        """
+        return await self._do(calls.retry(group, job_id, has_dependants=dependants))
 
     async def promote(self, group: str, job_id: str) -> Job:
         """Queue a delayed job now."""

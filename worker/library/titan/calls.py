@@ -157,9 +157,13 @@ def cancel(group: str, job_id: str) -> Call[Job]:
     return Call(Request("POST", f"{job_path(group, job_id)}/cancel"), _read_job)
 
 
-def retry(group: str, job_id: str) -> Call[Job]:
-    """Make a job that repeats a finished one; the new job. A second one would be refused."""
-    return Call(Request("POST", f"{job_path(group, job_id)}/retry"), _read_job, may_repeat=False)
+def retry(group: str, job_id: str, *, has_dependants: bool = False) -> Call[Job]:
+    """Make a job that repeats a finished one; the new job. A second one would be refused.
+
+    `has_dependants`: repeat the jobs too that were cancelled since it did not succeed.
+    """
+    path = target(f"{job_path(group, job_id)}/retry", [("dependants", 1 if has_dependants else "")])
+    return Call(Request("POST", path), _read_job, may_repeat=False)
 
 
 def inputs(group: str, job_id: str) -> Call[list[Input]]:

@@ -64,6 +64,27 @@ async def show(client: Client, group: str, job_id: str, *, as_json: bool) -> Non
     await show_tree(client, group, job_id, as_json=as_json)
 
 
+@example("titan flow retry docs 0hYjB6dJb7Pq2Xk9")
+@click.command(cls=TitanCommand)
+@group_argument
+@id_argument
+@wide_option
+@with_broker
+async def retry(client: Client, group: str, job_id: str, *, as_json: bool) -> None:
+    """Repeat a job that failed, with the jobs that were cancelled because of that.
+
+    The new jobs wait for each other as the old ones did, and have the results of those that had succeeded. Prints the
+    id of each new job, and which job it repeats.
+    """
+    made = await client.retry_flow(group, job_id)
+    if as_json:
+        show_json(made)
+        return
+    click.echo(line(f"{made.job.id} repeats {job_id}"))
+    for other in made.dependants or []:
+        click.echo(line(f"{other.id} repeats {other.retry_of}"))
+
+
 def _read(file: Path) -> NewJobs:
     """The jobs of a file. Raises UsageError for one that is not valid."""
     try:
@@ -74,5 +95,5 @@ def _read(file: Path) -> NewJobs:
         raise click.UsageError(f"{file}: {error}") from None
 
 
-for _command in (run, show):
+for _command in (run, show, retry):
     flow.add_command(_command)

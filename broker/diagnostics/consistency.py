@@ -124,7 +124,7 @@ class _Checker:
             job_ids: dict[str, list[str]] = {}
             for partition, name in map(parts_of, found):
                 kind, _, rest = name.partition(":")
-                if partition in names and kind in {"job", "after"} and not self._group:
+                if partition in names and kind in {"job", "after", "inputs", "undone"} and not self._group:
                     job_ids.setdefault(partition, []).append(rest)
                 elif partition in names and kind == "group":
                     group, _, set_name = rest.partition(":")

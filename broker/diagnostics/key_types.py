@@ -10,13 +10,13 @@ from broker.resp.topology import Server
 from broker.store.format.replies import Finding
 
 _KINDS = {
-    "hash": ("jobs", "executions", "job", "worker", "session", "bulk", "total", "brokers", "departed"),
+    "hash": ("jobs", "executions", "job", "inputs", "worker", "session", "bulk", "total", "brokers", "departed"),
     "string": ("sequence", "answer", "imported", "fence", "flushed", "format", "version", "partitions"),
     "stream": ("audit",),
     "zset": (
         *("groups", "ready", "due", "rates", "bytes", "discarded", "workers", "sessions", "notices", "pollers"),
         *("image_pollers", "asked", "asked_images", "counted", "bulks", "bulks_running", "bulks_extended"),
-        *("settle", "after"),
+        *("settle", "after", "undone"),
     ),
 }
 _TYPE_OF_KIND = {kind: type_ for type_, kinds in _KINDS.items() for kind in kinds}

@@ -24,7 +24,8 @@ from broker.http.request.body import FORM, JSON
 from broker.http.route import BROKERS, GROUP, GROUPS, JOB, JOBS, UNIQUE_KEY, WORKER, WORKERS, Route
 from broker.models.brokers import BrokersWrapper
 from broker.models.groups import GroupPatch, GroupPost, GroupPut, GroupsWrapper, GroupWrapper
-from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs
+from broker.models.inputs import InputsWrapper
+from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs, RetriedWrapper
 from broker.models.reports import Failure, Finishes, HeldJobs, Release, Start, Success, Touch
 from broker.models.results import Outcomes
 from broker.models.unique import HeldKeysWrapper, HeldKeyWrapper
@@ -68,6 +69,9 @@ ROUTES: tuple[Route, ...] = (
         scope="read",
         is_quick=True,
     ),
+    Route(
+        "GET", JOB + "/inputs", jobs.inputs, None, InputsWrapper, refuses=(NotFound,), scope="consume", is_quick=True
+    ),
     Route("POST", "/v1/jobs/wait", jobs.await_jobs, AwaitedJobs, AwaitedWrapper, scope="read"),
     Route("DELETE", JOB, jobs.remove, None, None, 204, (NotFound, WrongState), scope="produce", act="delete"),
     Route(
@@ -86,8 +90,9 @@ ROUTES: tuple[Route, ...] = (
         JOB + "/retry",
         jobs.retry,
         None,
-        JobWrapper,
+        RetriedWrapper,
         refuses=(NotFound, WrongState, LimitReached, Duplicate, StoreFull),
+        query=query_params.RetryQuery,
         scope="produce",
         is_quick=True,
         act="retry",

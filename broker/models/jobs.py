@@ -131,6 +131,12 @@ class Job(Struct, kw_only=True):
     duplicate: (
         Annotated[bool, Meta(description="The job existed already and has the key of the new one.")] | UnsetType
     ) = UNSET
+    has_inputs: (
+        Annotated[
+            bool, Meta(description="In replies to next and start: it waited for others, and may read its inputs.")
+        ]
+        | UnsetType
+    ) = UNSET
     reason: str | UnsetType = UNSET
     error: str | UnsetType = UNSET
     retry_of: Annotated[str, Meta(description="The id of the job that this one retries.")] | UnsetType = UNSET
@@ -164,6 +170,25 @@ class JobWrapper(Struct):
     """One job."""
 
     job: Job
+
+
+MOST_DEPENDANTS = 1000
+"""How many jobs that were cancelled are made again at most with the job that they waited for."""
+
+
+class RetriedJob(Struct, frozen=True):
+    """A job that repeats another one."""
+
+    group_name: str
+    retry_of: Annotated[str, Meta(description="The id of the job that it repeats.")]
+    id: str
+
+
+class RetriedWrapper(Struct):
+    """The new job. With `dependants=1` also those that repeat the jobs which were cancelled with the old one."""
+
+    job: Job
+    dependants: list[RetriedJob] | UnsetType = UNSET
 
 
 class JobsWrapper(Struct):

@@ -188,6 +188,16 @@ def after(p: str, job_id: str) -> str:
     return f"{p}:after:{job_id}"
 
 
+def inputs(p: str, job_id: str) -> str:
+    """The hash of what a job got from the jobs that it waited for: by id how each ended, and its result."""
+    return f"{p}:inputs:{job_id}"
+
+
+def undone(p: str, job_id: str) -> str:
+    """The sorted set of the jobs that were cancelled since a job did not succeed: `group id`, by when, in ms."""
+    return f"{p}:undone:{job_id}"
+
+
 def imported(p: str) -> str:
     """The id of the export that was imported last. First partition only."""
     return f"{p}:imported"

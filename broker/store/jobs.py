@@ -9,7 +9,8 @@ from broker.core.errors import NotFound, WrongState
 from broker.core.ids import Ids
 from broker.core.states import Status
 from broker.models.history import History
-from broker.models.jobs import Job
+from broker.models.inputs import Input
+from broker.models.jobs import MOST_DEPENDANTS, Job, RetriedJob
 from broker.resp import keys
 from broker.resp.partitions import ROUND_S, Partitions
 from broker.resp.resp_connection import Word
@@ -17,7 +18,7 @@ from broker.store.clock import Clock
 from broker.store.ends import Ends, JobEnd
 from broker.store.format.history import history_of
 from broker.store.format.record import parts_of, split
-from broker.store.format.replies import Followed, field_of, followed_of, job_of, status_of
+from broker.store.format.replies import Followed, field_of, followed_of, inputs_of, job_of, status_of
 from broker.store.group_limits import GroupLimits
 from broker.store.maintenance import SETTLED, UNSETTLED
 from broker.store.pagination import ANSWER_BYTES, PIECE, cursor_in, cursor_of, position, set_of
@@ -76,6 +77,10 @@ class Jobs:
         """What happened to the job. Raises NotFound."""
         return history_of(await self._run("show", group, group, job_id))
 
+    async def inputs(self, group: str, job_id: str) -> list[Input]:
+        """What the job got from those that it waits for, in the order of `after`. Raises NotFound."""
+        return inputs_of(await self._run("inputs", group, group, job_id))
+
     async def cancel(self, group: str, job_id: str, actor: str = "", *, may_repeat: bool = True) -> Job:
         """Cancel an unfinished job. `actor` is named in its history. Raises NotFound, WrongState.
 
@@ -99,6 +104,21 @@ class Jobs:
         row = await self._run("retry", group, self._clock.now, group, job_id, new_id, *self._limits, actor)
         self._tally.enqueued(group, 1)
         return job_of(row)
+
+    async def retry_flow(self, group: str, job_id: str, actor: str = "") -> tuple[Job, list[RetriedJob]]:
+        """Repeat a finished job, and the jobs that were cancelled since it did not succeed; they are wired as before.
+
+        The new job, and which job repeats which of the others. Raises NotFound, WrongState, LimitReached, Duplicate.
+        """
+        new_ids = self._ids.take(1 + MOST_DEPENDANTS)
+        row, *words = await self._run(
+            "retry_flow", group, self._clock.now, group, job_id, *self._limits, actor, *new_ids
+        )
+        texts = [word.decode() for word in words]
+        others = [RetriedJob(*three) for three in zip(*[iter(texts)] * 3, strict=True)]
+        for name in (group, *(other.group_name for other in others)):
+            self._tally.enqueued(name, 1)
+        return job_of(row), others
 
     async def promote(self, group: str, job_id: str, actor: str = "") -> Job:
         """Queue a delayed job now. `actor` is named in its history. Raises NotFound, WrongState."""

@@ -45,12 +45,13 @@ local function refused_parents(p, new_jobs, is_new)
 end
 
 -- Has a job, `group id`, wait for these jobs, unless it waits for them already; for how many more. One that failed already has its
--- end settled once more. `is_known` has the jobs that it waits for.
-local function wait_for(p, member, parents, is_any_end, now, is_known)
+-- end settled once more. `is_known` has the jobs that it waits for; `after` their ids, if it keeps their results.
+local function wait_for(p, member, parents, is_any_end, now, is_known, after)
   local needs = 0
   for i = 1, #parents do
     local id, _, parent = deciding_job(p, parents[i])
     local is_over = RETENTION_S[parent.status]
+    if after and is_over then keep_input(p, string.match(member, '%S+$'), after, id, parent.status) end
     if not is_known[id] and not (is_over and (is_any_end or parent.status == 'succeeded')) then
       needs, is_known[id] = needs + 1, true
       call('ZADD', after_key(p, id), is_any_end and 1 or 0, member)

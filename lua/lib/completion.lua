@@ -42,9 +42,10 @@ local function delete_jobs(p, group, ids, status, now)
     for i = first, math.min(first + 999, #ids) do keys[#keys + 1] = job_key(p, ids[i]) end
     if call('EXISTS', unpack(keys)) > 0 then
       for i = 1, #keys do
-        if call('HEXISTS', keys[i], 'log_bytes') == 1 then
-          logs[#logs + 1] = digits(now); logs[#logs + 1] = ids[first + i - 1]
-        end
+        local id, has = ids[first + i - 1], call('HMGET', keys[i], 'log_bytes', 'after', 'undone')
+        if has[1] then logs[#logs + 1] = digits(now); logs[#logs + 1] = id end
+        if has[2] then keys[#keys + 1] = p .. ':inputs:' .. id end
+        if has[3] then keys[#keys + 1] = p .. ':undone:' .. id end
       end
       call('DEL', unpack(keys))
     end

@@ -31,6 +31,7 @@ end
 -- A job that does not run gets what the new one has, but for its id, its creation and its key.
 local function replace_holder(p, group, id, holder, new, now, counts)
   local key, deadlines, spec = job_key(p, id), deadlines_of(new, now), new.spec
+  new.inputs = holder.inputs
   if spec == '' then
     spec = call('HGET', job_key(p, new.id), 'spec')
     call('DEL', job_key(p, new.id))

@@ -31,6 +31,10 @@ local function check_leftovers(p, now, group, id, add_finding)
   end
   check_end(p, now, id, add_finding)
   if is_job(p, id) then return end
+  for _, kind in ipairs({ 'inputs', 'undone' }) do
+    local key = p .. ':' .. kind .. ':' .. id
+    if call('EXISTS', key) == 1 then add_finding(id, 'has ' .. kind .. ' but is no job', function() return call('DEL', key) end) end
+  end
   if call('HEXISTS', executions_key(p), id) == 1 then
     add_finding(id, 'is in executions but is no job', function() return call('HDEL', executions_key(p), id) end)
   end

@@ -37,12 +37,14 @@ local function full_settings(new, deadlines, is_waiting, now, counts, retry_of)
   add('start_before', deadlines.start_before)
   add('end_before', deadlines.end_before)
   add('bytes', counts and new.size)
+  add('inputs', new.inputs)
   if retry_of then words[#words + 1] = '"retry_of":"' .. retry_of .. '"' end
   return #words > 0 and '{' .. table.concat(words, ',') .. '}' or ''
 end
 
 -- Creates a job that waits for a number of others, or for none. Returns its rank if it is queued.
 local function create_job(p, group, new, waits, now, counts)
+  new.inputs = new.after ~= '' and 1 or nil
   local id, key, deadlines, due = new.id, job_key(p, new.id), deadlines_of(new, now), time_in(new.due, now) or now
   local head = build_record(full_settings(new, deadlines, waits > 0, now, counts), group, digits(now), '')
   if new.spec == '' then call('PERSIST', key) end -- of a staged payload

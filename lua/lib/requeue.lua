@@ -31,7 +31,7 @@ end
 -- The settings of a retry as JSON for its record. `before`: those of the job that it repeats, whose policy it has.
 local function settings_text(settings, retry_of, before)
   local words = {}
-  for _, name in ipairs({ 'hooks', 'delay', 'timeout', 'priority', 'max_retries', 'retries_delay', 'end_before', 'bytes' }) do
+  for _, name in ipairs({ 'hooks', 'delay', 'timeout', 'priority', 'max_retries', 'retries_delay', 'end_before', 'bytes', 'inputs' }) do
     if settings[name] then words[#words + 1] = '"' .. name .. '":' .. digits(settings[name]) end
   end
   words[#words + 1] = '"retry_of":"' .. retry_of .. '"'
@@ -60,6 +60,11 @@ local function create_retry(p, group, id, new_id, delay_s, max_retries, now, how
   if how.end_before then
     call('ZADD', set_key(p, group, 'expiring'), digits(how.end_before), new_id)
     set_timer(p, 'expiring', group, how.end_before)
+  end
+  if settings.inputs then -- it has waited already, and has what it got
+    local ties, kept = call('HMGET', job_key(p, id), 'after', 'after_on'), call('HGETALL', p .. ':inputs:' .. id)
+    call('HSET', job_key(p, new_id), 'after', ties[1] or '', 'after_on', ties[2] or 'succeeded')
+    if kept[1] then call('HSET', p .. ':inputs:' .. new_id, unpack(kept)) end
   end
   call('HSET', job_key(p, id), 'retry_at', new_id)
 end

@@ -20,7 +20,7 @@
 -- reply   now, ms, nil, OUTCOMES; for a repeat with the same Idempotency-Key: now of the first answer, OUTCOMES with a space and
 --           note. OUTCOMES: for each job, with commas, for how many jobs it waits, or = and the id of the job that has its key
 -- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE DUPLICATE
--- with    record deadlines idempotency staged_payloads admission job requeue hooks settling completion dependencies awaiting unique
+-- with    record deadlines idempotency staged_payloads admission job requeue hooks settling completion dependencies inputs awaiting unique
 --           creation conflicts group_settings group_limits notify
 local p, now, idempotency_key, digest, ttl_ms, note = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local missing, max_jobs, max_bytes, broker, group = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]
@@ -53,7 +53,7 @@ local function create(new)
   local parents, member, is_known = {}, group .. ' ' .. new.id, {}
   for id in string.gmatch(new.after, '%S+') do parents[#parents + 1] = made_as[id] or id end
   new.after = table.concat(parents, ' ')
-  local waits = wait_for(p, member, parents, new.after_on == 'over', now, is_known)
+  local waits = wait_for(p, member, parents, new.after_on == 'over', now, is_known, new.after)
   if conflict then
     waits = waits + wait_for(p, member, { holder_id }, true, now, is_known)
     follow(p, group, new, holder_id, follower, ends, now)

@@ -10,7 +10,7 @@
 -- reply   for each finding: id or '', the problem, 1 when it is repaired now, else 0
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job requeue hooks settling dependencies awaiting unique consistency promises
+-- with    record deadlines job requeue hooks settling dependencies inputs awaiting unique consistency promises
 local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
 local findings = {}
 

@@ -11,7 +11,7 @@
 --           score in the set of that status, record with its spec, execution or '', field value…; of a damaged one: id alone
 -- refuses -
 -- flags   no-writes
--- with    record job requeue hooks dependencies awaiting settling unique ties consistency paging
+-- with    record job requeue hooks dependencies inputs awaiting undone settling unique ties consistency paging
 local p, group, n, score, id = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local key, LARGEST = set_key(p, group, 'jobs'), 1048576
 
@@ -47,8 +47,12 @@ for i = 1, #ids do
   end
   if status and at and text and parse_record(text) == group then
     local row, fields = { ids[i], status, at, text, execution }, call('HGETALL', job_key(p, ids[i]))
-    for k = 1, #fields do row[#row + 1] = fields[k] end
+    for k = 1, #fields, 2 do
+      row[#row + 1] = fields[k]; row[#row + 1] = fields[k + 1]
+      if fields[k] == 'undone' then append_undone(p, ids[i], row) end
+    end
     if needs_settling(text) or #fields > 0 then append_ties(p, group, ids[i], row) end
+    if setting_in(text, 'inputs') then bytes = bytes + append_inputs(p, ids[i], row) end
     rows[#rows + 1], bytes = row, bytes + #text
   else
     rows[#rows + 1] = { ids[i] }

@@ -8,19 +8,21 @@
 -- reply   how many jobs still wait to be settled; then for each group with jobs that were cancelled: group, how many
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job requeue hooks settling completion dependencies unique
+-- with    record deadlines job requeue hooks settling completion dependencies inputs awaiting undone unique
 local p, now, limit = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2])
 local settle, left, touched, cancelled = p .. ':settle', limit, {}, {}
 
 local function cancel(group, id, dependant, parent_id, status)
   finish_without_report(p, group, id, dependant, 'cancelled', 'dependency', now)
   call('HSET', job_key(p, id), 'error', 'It waited for the job ' .. parent_id .. ', which ' .. status .. '.')
+  if status ~= 'is gone' then note_undone(p, group, id, parent_id, now) end
   cancelled[group] = (cancelled[group] or 0) + 1
 end
 
 -- A dependant that was cancelled or deleted meanwhile waits no more.
 local function settle_dependant(group, id, parent_id, status, is_any_end)
-  local dependant = find_job(p, group, id, 'needs')
+  local dependant = find_job(p, group, id, 'needs', 'after')
+  if dependant and dependant.after then keep_input(p, id, dependant.after, parent_id, status) end
   if not dependant or dependant.status ~= 'delayed' or not dependant.needs then return end
   if status ~= 'succeeded' and not is_any_end then
     return cancel(group, id, dependant, parent_id, status == 'failed' and 'failed' or status == 'cancelled' and 'was cancelled' or 'is gone')

@@ -12,7 +12,7 @@
 --           those in `expiring`; then for each group with such ids, '' for executions: its name, and the ids
 -- refuses -
 -- flags   no-writes
--- with    record job requeue hooks dependencies awaiting settling consistency paging
+-- with    record job requeue hooks dependencies inputs awaiting settling consistency paging
 local p, kind, n, cursor, only, first = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], 5
 local reply, found = { cursor, '', '', 0 }, {}
 

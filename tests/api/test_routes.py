@@ -65,6 +65,13 @@ async def _remove(http: Http) -> Reply:
     return await _on(http, "DELETE", "", job)
 
 
+async def _inputs(http: Http) -> Reply:
+    [parent] = await http.running()
+    [child] = await http.enqueue({"after": [parent["id"]]})
+    await _on(http, "POST", "/success", parent)
+    return await _on(http, "GET", "/inputs", child)
+
+
 async def _cancel(http: Http) -> Reply:
     return await _on(http, "POST", "/cancel", *await http.enqueue())
 
@@ -267,6 +274,7 @@ EXAMPLES: dict[str, Example] = {
             _show,
             _await_jobs,
             _remove,
+            _inputs,
             _cancel,
             _retry,
             _promote,

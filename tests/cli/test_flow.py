@@ -76,6 +76,15 @@ def test_flow_run_refuses(titan: Titan, group: str, tmp_path: Path) -> None:
     assert "goes round by a" in refused.err
 
 
+def test_flow_retry(titan: Titan, group: str, flow: Path) -> None:
+    """A line for each new job, with the one that it repeats; a job that is not finished is refused."""
+    pull, *_ = [line.split()[0] for line in titan("flow", "run", group, str(flow)).out.splitlines()]
+    refused = titan("flow", "retry", group, pull)
+    assert (refused.code, "queued" in refused.err) == (1, True)
+    titan("job", "cancel", group, pull)
+    assert titan("flow", "retry", group, pull).out.splitlines()[0].endswith(f" repeats {pull}")
+
+
 def test_unique(titan: Titan, group: str, flow: Path) -> None:
     """A key is shown, listed and freed; a free one is an error."""
     publish = titan("flow", "run", group, str(flow), "--json").json["jobs"][-1]["id"]

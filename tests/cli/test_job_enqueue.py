@@ -92,6 +92,32 @@ def test_enqueue_same_key(titan: Titan, group: str) -> None:
     assert "Idempotency-Key" in refused.err
 
 
+def test_enqueue_after_others(titan: Titan, group: str) -> None:
+    """--after names jobs that it waits for, and --after-on which end of them is enough."""
+    first, second = (titan("job", "enqueue", group, "--image", "x").out.split()[0] for _ in range(2))
+    words = ["--image", "x", "--after", first, "--after", second, "--after-on", "over", "--json"]
+    made = titan("job", "enqueue", group, *words).json["jobs"][0]
+    assert (made["after"], made["after_on"], made["waits_for"]) == ([first, second], "over", {"jobs": 2})
+    unknown = titan("job", "enqueue", group, "--image", "x", "--after", "0" * 16)
+    assert (unknown.code, "after[0]" in unknown.err) == (1, True)
+
+
+def test_enqueue_unique(titan: Titan, group: str) -> None:
+    """--unique gives a key: a second job is the first one, and its line says so; or --on-conflict decides."""
+    words = ["job", "enqueue", group, "--image", "x", "--unique", "doc-7"]
+    first = titan(*words).out.split()[0]
+    assert titan(*words).out == f"{first} queued, duplicate\n"
+    assert titan(*words, "--on-conflict", "refuse").code == 1
+    followed = titan(*words, "--on-conflict", "follow", "--json").json["jobs"][0]
+    assert (followed["unique"], followed["waits_for"]) == ({"key": "doc-7", "on_conflict": "follow"}, {"jobs": 1})
+
+
+def test_enqueue_ties_for_nothing(titan: Titan, group: str) -> None:
+    """What belongs to an option that is missing is wrong usage."""
+    for words in (["--on-conflict", "refuse"], ["--after-on", "over"]):
+        assert titan("job", "enqueue", group, "--image", "x", *words).code == 2
+
+
 def test_enqueue_from_environment(titan: Titan, group: str) -> None:
     """An option that is not given comes from its variable."""
     made = titan("job", "enqueue", group, TITAN_JOB_ENQUEUE_IMAGE="hello", TITAN_JSON="1")

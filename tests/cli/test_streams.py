@@ -90,7 +90,7 @@ class Scene(NamedTuple):
             **{("bulk", name): lambda: (group, "--dry-run") for name in ("retry", "cancel", "delete", "promote")},
             ("audit",): lambda: ("-n", "1"),
             ("flow", "run"): lambda: (group, self._flow("run")),
-            ("flow", "show"): lambda: (group, self._job_for("show")),
+            **{("flow", name): lambda name=name: (group, self._job_for(name)) for name in ("show", "retry")},
             ("unique", "list"): lambda: (group,) if self._with_key("list") else (),
             ("unique", "show"): lambda: (group, self._with_key("show")),
             ("unique", "free"): lambda: (group, self._with_key("free")),

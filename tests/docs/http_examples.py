@@ -31,6 +31,7 @@ EXAMPLES: dict[str, Example] = {
     "list_jobs": Example(query="status=failed&n=20", needs="failed"),
     "show": Example(needs="queued"),
     "await_jobs": Example({"jobs": [{"group_name": "mail", "id": "JOB_ID"}], "wait": 20}, needs="succeeded"),
+    "inputs": Example(needs="queued"),
     "remove": Example(needs="succeeded"),
     "cancel": Example(needs="queued"),
     "retry": Example(needs="failed"),

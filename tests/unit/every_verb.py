@@ -28,6 +28,7 @@ async def call_every_verb(store):
     await store.finish([finished(job) for job in (fifth, *rest[:3])])
     await store.release_all(rest[3:])
     await store.retry(first.group_name, first.id)
+    await refused(store.jobs.retry_flow(first.group_name, first.id))
     [later, *_], _ = await store.list("maps", 1, statuses=["delayed"])
     await store.promote("maps", later.id)
     await store.remove(first.group_name, first.id)
@@ -39,6 +40,7 @@ async def call_every_verb(store):
         await store.looks.causes(group, 3)
         await store.why.why(group)
     assert await store.jobs.find(third.id) == third.group_name
+    await store.jobs.inputs(third.group_name, third.id)
     await store.jobs.history(third.group_name, third.id)
     await store.dispatcher.asked.flush()
     await store.groups.list(3)

@@ -5,7 +5,8 @@ from urllib.parse import quote
 
 from broker.core.states import Status
 from broker.models.history import History
-from broker.models.jobs import Job, JobsWrapper, JobWrapper, NewJob
+from broker.models.inputs import Input, InputsWrapper
+from broker.models.jobs import Job, JobsWrapper, JobWrapper, NewJob, RetriedWrapper
 from broker.models.unique import HeldKey, HeldKeysWrapper, HeldKeyWrapper
 from broker.models.why import Explanation
 from titan import calls
@@ -61,6 +62,10 @@ class JobCalls(HttpSession):
         request = Request("DELETE", f"{group_path(group)}/unique/{quote(key, safe='')}")
         return (await self.ask(request, HeldKeyWrapper)).unique
 
+    async def inputs(self, group: str, job_id: str) -> list[Input]:
+        """What the job got from those that it waited for, in the order of its `after`."""
+        return (await self.get(f"{job_path(group, job_id)}/inputs", InputsWrapper)).inputs
+
     async def cancel(self, group: str, job_id: str) -> Job:
         """Cancel the job; its worker is notified within 2 s."""
         return (await self.ask(calls.cancel(group, job_id).request, JobWrapper)).job
@@ -68,6 +73,10 @@ class JobCalls(HttpSession):
     async def retry(self, group: str, job_id: str) -> Job:
         """Create a job that repeats a finished one; the new job."""
         return (await self.ask(calls.retry(group, job_id).request, JobWrapper)).job
+
+    async def retry_flow(self, group: str, job_id: str) -> RetriedWrapper:
+        """The same, and the jobs that were cancelled since it did not succeed; they wait for each other as before."""
+        return await self.ask(calls.retry(group, job_id, has_dependants=True).request, RetriedWrapper)
 
     async def promote(self, group: str, job_id: str) -> Job:
         """Queue a delayed job now."""

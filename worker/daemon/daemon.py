@@ -21,6 +21,7 @@ from worker.credentials import credentials_of
 from worker.daemon import parent_watch
 from worker.daemon.backoff import Outage
 from worker.daemon.deliveries import Deliveries, Delivery, Event
+from worker.daemon.inputs import inputs_of
 from worker.daemon.loops.announce import AnnounceLoop
 from worker.daemon.loops.dequeue import NextLoop
 from worker.daemon.loops.heartbeat import TouchLoop
@@ -88,6 +89,7 @@ class Worker:
         on_event: Callable[[Event], None],
     ) -> None:
         self._settings = settings
+        self._client = client
         self._runner = runner
         self._tables = tables
         self._on_event = on_event
@@ -205,10 +207,18 @@ class Worker:
     def _start(self, job: Job) -> None:
         delivery = Delivery(job, Output(self._settings.keep_log_bytes), self._settings.lease_s)
         _log.info("job %s: started, image %.255r", job.id, job.image)
-        delivery.task = asyncio.create_task(self._runner.run(job, delivery.output))
+        delivery.task = asyncio.create_task(
+            self._run_with_inputs(job, delivery.output)
+            if job.has_inputs is True
+            else self._runner.run(job, delivery.output)
+        )
         delivery.task.add_done_callback(partial(self._ended, delivery))
         self._deliveries.started(delivery)
         self._on_event(Event("started", job))
+
+    async def _run_with_inputs(self, job: Job, output: Output) -> Outcome:
+        output.inputs = await inputs_of(self._client, job, self._outage)
+        return await self._runner.run(job, output)
 
     def _ended(self, delivery: Delivery, task: asyncio.Task[Outcome]) -> None:
         outcome = self._outcome(delivery, task)

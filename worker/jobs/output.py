@@ -26,6 +26,8 @@ class Output:
     def __init__(self, keep_bytes: int) -> None:
         self._keep_bytes = keep_bytes
         self.progress = JobProgress()
+        self.inputs = b""
+        """What the job gets from those that it waited for, a JSON list; b"" for a job that waited for none."""
         self.size_bytes = 0
         """How much the job printed."""
         self._last = b""

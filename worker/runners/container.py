@@ -80,7 +80,7 @@ class ContainerRunner:
         limit = asyncio.timeout_at(until)
         try:
             if entry.reports:
-                await add_files(container)
+                await add_files(container, log.inputs)
             async with _attached(container) as stream, _streaming(stream, job, log):
                 try:
                     async with limit:

@@ -1,4 +1,4 @@
-"""The files that a container writes for the worker, in a volume: put there before its start, and read after it."""
+"""The files of a container, in a volume: put there before its start; what it writes is read after it."""
 
 import io
 import tarfile
@@ -7,20 +7,25 @@ from aiodocker import DockerError
 from aiodocker.containers import DockerContainer
 
 from worker.runners.aiodocker_private import size_of
-from worker.runners.container_config import FOLDER, RESULT_PATH
+from worker.runners.container_config import FOLDER, INPUTS_PATH, RESULT_PATH
 from worker.runners.results import MAX_RESULT_BYTES, NO_RESULT, JobResult, result_of_text
 
 _MISSING = 404
-_FOR_ALL = 0o666
+_FOR_ALL, _TO_READ = 0o666, 0o444
 
 
-async def add_files(container: DockerContainer) -> None:
-    """Put the empty files into the folder; the user of the container may write them. Raises DockerError."""
+async def add_files(container: DockerContainer, inputs: bytes) -> None:
+    """Put the files into the folder: one for the result, and one with the inputs if there are any. Raises DockerError.
+
+    The user of the container may write the first, and read the other.
+    """
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as files:
-        file = tarfile.TarInfo(RESULT_PATH.removeprefix(f"{FOLDER}/"))
-        file.mode = _FOR_ALL
-        files.addfile(file)
+        for path, content, mode in ((RESULT_PATH, b"", _FOR_ALL), (INPUTS_PATH, inputs, _TO_READ)):
+            if content or path == RESULT_PATH:
+                file = tarfile.TarInfo(path.removeprefix(f"{FOLDER}/"))
+                file.mode, file.size = mode, len(content)
+                files.addfile(file, io.BytesIO(content))
     await container.put_archive(FOLDER, archive.getvalue())  # type: ignore[no-untyped-call]
 
 

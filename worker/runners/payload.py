@@ -17,22 +17,22 @@ def stdin_of(payload: bytes) -> Iterator[int]:
 
 
 @contextmanager
-def payload_file(payload: bytes, uid: int | None) -> Iterator[str]:
-    """The path of a file with the payload, readable for that user; it is deleted after the block.
+def payload_file(payload: bytes, uid: int | None, what: str = "payload") -> Iterator[str]:
+    """The path of a file with the payload, or the inputs, readable for that user; it is deleted after the block.
 
     Raises OSError that says what failed.
     """
     path = ""
     try:
         try:
-            descriptor, path = tempfile.mkstemp(prefix="titan-payload-")
+            descriptor, path = tempfile.mkstemp(prefix=f"titan-{what}-")
             with os.fdopen(descriptor, "wb") as file:
                 file.write(payload)
                 if uid is not None:
                     os.fchown(file.fileno(), uid, -1)
         except OSError as error:
             folder = f" in {tempfile.tempdir!r}" if tempfile.tempdir else ""
-            said = f"its payload cannot be put into a file{folder}: {error.strerror}"
+            said = f"its {what} cannot be put into a file{folder}: {error.strerror}"
             raise OSError(error.errno, said) from error
         yield path
     finally:

@@ -65,7 +65,7 @@ class Pool:
         except TimeoutError:
             return _timed_out(job)
         try:
-            return await self._run(Request(handler, job), log, until)
+            return await self._run(Request(handler, job, inputs=log.inputs), log, until)
         finally:
             self._free_slots.release()
 

@@ -47,7 +47,7 @@ def _outcome(request: Request) -> tuple[Outcome, bytes]:
     """The outcome of the function, and the text that is added to its output."""
     try:
         say = partial(_say, Path(request.progress_path))
-        return outcome_of(functions.call(functions.find(request.handler), request.job, say))
+        return outcome_of(functions.call(functions.find(request.handler), request.job, say, request.inputs))
     except BaseException as error:  # noqa: BLE001 -- the handler's own, whatever it is
         return exception_outcome(error), traceback_of(error)
 

@@ -22,6 +22,8 @@ class Request(Struct, frozen=True):
     job: Job
     progress_path: str = ""
     """The file into which the job may say how far it is."""
+    inputs: bytes = b""
+    """What it got from the jobs that it waited for, JSON; b"" for a job that waited for none."""
 
 
 class Reply(Struct, frozen=True):

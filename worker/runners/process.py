@@ -17,7 +17,7 @@ from worker.runners.deadlines import DeadlinePassed, Deadlines
 from worker.runners.exit_status import ending, is_no_room, usage
 from worker.runners.orphans import Orphans, delivery_in
 from worker.runners.payload import payload_file
-from worker.runners.result_file import PROGRESS, RESULT, ReportFile, follow_progress, report_file, result_in
+from worker.runners.result_file import INPUTS, PROGRESS, RESULT, ReportFile, follow_progress, report_file, result_in
 from worker.table.entries import Limits, ProcessEntry
 
 _NONE = Limits()
@@ -96,6 +96,9 @@ class ProcessRunner:
             path = files.enter_context(payload_file(payload, command.owner_uid))
             command.environment["TITAN_PAYLOAD_FILE"] = path
             payload = b""
+        if log.inputs:
+            path = files.enter_context(payload_file(log.inputs, command.owner_uid, "inputs"))
+            command.environment[INPUTS] = path
         result = files.enter_context(report_file(command.owner_uid, "titan-result-"))
         progress = files.enter_context(report_file(command.owner_uid, "titan-progress-"))
         paths = {RESULT: result.path, PROGRESS: progress.path}

@@ -34,7 +34,7 @@ class PythonRunner:
         try:
             with self._deadlines.within(job.timeout), self._calls.call(job.timeout) as call:
                 _set_owner(call)
-                outcome, text = outcome_of(await functions.call(handler, job, log.progress.say))
+                outcome, text = outcome_of(await functions.call(handler, job, log.progress.say, log.inputs))
         except DeadlinePassed:
             return _timed_out(job)
         except BaseException as error:

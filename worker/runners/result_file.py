@@ -11,7 +11,7 @@ from typing import NamedTuple
 from worker.jobs.progress import LAST_BYTES, JobProgress
 from worker.runners.results import MAX_RESULT_BYTES, NO_RESULT, JobResult, result_of_text
 
-RESULT, PROGRESS = "TITAN_RESULT", "TITAN_PROGRESS"
+RESULT, PROGRESS, INPUTS = "TITAN_RESULT", "TITAN_PROGRESS", "TITAN_INPUTS"
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 

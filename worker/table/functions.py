@@ -46,10 +46,13 @@ def find(name: str) -> Handler:
     return _handler(registered[name])
 
 
-def call(handler: Handler, job: Job, say: Say) -> Any:
-    """The result of the function for this job; of an async one, the coroutine. `say` becomes its `job.progress`."""
+def call(handler: Handler, job: Job, say: Say, inputs: bytes = b"") -> Any:
+    """The result of the function for this job; of an async one, the coroutine.
+
+    `say` becomes its `job.progress`, and `inputs`, a JSON list, its `job.inputs`.
+    """
     payload = job.payload or ""
-    return handler.call(payload, running_job(job, say)) if handler.takes_job else handler.call(payload)
+    return handler.call(payload, running_job(job, say, inputs)) if handler.takes_job else handler.call(payload)
 
 
 @cache

@@ -1,6 +1,6 @@
 """`titan job enqueue`: enqueues one job from options, or many from an NDJSON file."""
 
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 import click
 
@@ -16,7 +16,8 @@ from broker.core.errors import Invalid, TitanError
 from broker.core.words import counted
 from broker.http.request.job_times import PAIRS
 from broker.models.fields import Delay, EndWithin, RetriesDelay, StartWithin, Timeout
-from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, Job, NewJob
+from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, AfterOn, Job, NewJob
+from broker.models.unique import OnConflict
 from titan.errors import BrokerUnavailable
 from worker.client import Client
 
@@ -42,6 +43,8 @@ class _EnqueueCommand(TitanCommand):
     "titan job enqueue code --image otp --start-within 2m --end-within 5m",
     "titan job enqueue mail --image hello --run-at '2027-01-05 08:00' --start-before '2027-01-05 12:00'",
     "titan job enqueue sync --image fetch --retry max=8,delay=5s,cap=15m,except=bad_input+auth_*",
+    "titan job enqueue docs --image publish --after 0hYjB6dJb7Pq2Xk9 --after 0hYjB6dJb7Pq2XkA --after-on over",
+    "titan job enqueue search --image index --payload 'doc 7' --unique doc-7 --on-conflict follow",
     "titan job enqueue mail --ndjson jobs.ndjson --key import-7 --quiet",
 )
 @click.command(cls=_EnqueueCommand, short_help="Enqueue one job, or many with --ndjson.")
@@ -82,6 +85,20 @@ class _EnqueueCommand(TitanCommand):
     help=f"Delay before an automatic retry; the default is {DEFAULT_RETRIES_DELAY_S}s.",
 )
 @option("--retry", type=RetryPolicy(), help=RETRY_HELP)
+@option(
+    "--after", "after", multiple=True, metavar="ID", help="A job that it waits for. Repeat the option for more of them."
+)
+@option(
+    "--after-on",
+    type=click.Choice(get_args(get_args(AfterOn)[0])),
+    help="Which end of these jobs is enough; the default is succeeded.",
+)
+@option("--unique", help="Unique key: no other unfinished job of the group has it.")
+@option(
+    "--on-conflict",
+    type=click.Choice(get_args(OnConflict)),
+    help="With --unique: what the job does if another one has the key; the default is existing.",
+)
 @option(
     "--ndjson",
     type=click.File("rb"),
@@ -178,6 +195,14 @@ def _new_job(payload_file: BinaryIO | None, **options: Any) -> NewJob:
         if all(options[name] is not None for name in names):
             words = " and ".join(f"--{name.replace('_', '-')}" for name in reversed(names))
             raise click.UsageError(f"{words} do not go together.")
+    unique, on_conflict = options.pop("unique"), options.pop("on_conflict")
+    if unique is not None:
+        options["unique"] = {"key": unique} | ({"on_conflict": on_conflict} if on_conflict else {})
+    elif on_conflict:
+        raise click.UsageError("--on-conflict is for a job with --unique.")
+    options["after"] = list(options["after"]) or None
+    if options["after_on"] and not options["after"]:
+        raise click.UsageError("--after-on is for a job with --after.")
     if payload_file is None:
         return from_options(NewJob, options)
     if options["payload"] is not None:
@@ -200,4 +225,4 @@ def _size_bytes(file: BinaryIO, defaults: NewJob) -> int | None:
 
 def _row(job: Job) -> tuple[object, ...]:
     due = f" {due_text(due_at(job))}" if job.status == "delayed" and not job.waits_for else ""
-    return (f"{job.id} {job.status}{due}",)
+    return (f"{job.id} {job.status}{due}{', duplicate' if job.duplicate is True else ''}",)

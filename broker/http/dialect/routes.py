@@ -17,7 +17,7 @@ from broker.http.request.query_params import ListQuery
 from broker.http.responses import Response, json
 from broker.http.route import GROUP, Handler, Route
 from broker.http.server.fast_request import FastRequest
-from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs
+from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs, RetriedWrapper
 from broker.models.tasks import Job2016Wrapper, Jobs2016Wrapper, NewTasks, TasksWrapper, TaskWrapper
 from titan.dialect import OWN_CLIENT, refusal_of_dialect
 
@@ -28,9 +28,14 @@ _OF_SEED |= {"start", "touch", "succeed", "fail", "log", "read_log"}
 _TASK_TYPES: dict[object, type[Struct]] = {
     JobsWrapper: TasksWrapper,
     JobWrapper: TaskWrapper,
+    RetriedWrapper: TaskWrapper,
     NewJobs: NewTasks,
 }
-_JOB_TYPES: dict[object, type[Struct]] = {JobsWrapper: Jobs2016Wrapper, JobWrapper: Job2016Wrapper}
+_JOB_TYPES: dict[object, type[Struct]] = {
+    JobsWrapper: Jobs2016Wrapper,
+    JobWrapper: Job2016Wrapper,
+    RetriedWrapper: Job2016Wrapper,
+}
 _STATUSES = Annotated[
     list[Status | Literal["success", "error"]],
     Meta(

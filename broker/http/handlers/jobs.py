@@ -14,10 +14,20 @@ from broker.http.log_upload import discard_log
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
 from broker.http.request.job_times import with_times
-from broker.http.request.query_params import EnqueueQuery, ListQuery, ShowQuery
+from broker.http.request.query_params import EnqueueQuery, ListQuery, RetryQuery, ShowQuery
 from broker.http.responses import Response, document, json, nothing
 from broker.models.fields import LINE, NO_CONTROLS
-from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, Job, JobsWrapper, JobWrapper, NewJob, NewJobs, PlainJob
+from broker.models.inputs import InputsWrapper
+from broker.models.jobs import (
+    DEFAULT_RETRIES_DELAY_S,
+    Job,
+    JobsWrapper,
+    JobWrapper,
+    NewJob,
+    NewJobs,
+    PlainJob,
+    RetriedWrapper,
+)
 from broker.models.waits import Awaited, AwaitedJobs, AwaitedWrapper
 from broker.resp.marks import DEADLINES, FLOWS, POLICIES
 from broker.store.admitter import are_plain
@@ -95,6 +105,11 @@ async def await_jobs(call: Call) -> Response:
     return json(AwaitedWrapper([_awaited(job_id, job) for (_, job_id), job in zip(jobs, found, strict=True)]))
 
 
+async def inputs(call: Call) -> Response:
+    """Show what a job got from the jobs that it waited for: how each ended, and its result."""
+    return json(InputsWrapper(await call.store.jobs.inputs(call.group, call.job_id)))
+
+
 async def remove(call: Call) -> Response:
     """Delete a finished job and its log."""
     if await call.store.jobs.remove(call.group, call.job_id):
@@ -109,6 +124,9 @@ async def cancel(call: Call) -> Response:
 
 async def retry(call: Call) -> Response:
     """Create a new job that repeats a finished one. Returns the new job."""
+    if call.query(RetryQuery).dependants:
+        job, dependants = await call.store.jobs.retry_flow(call.group, call.job_id, call.grant.name)
+        return json(RetriedWrapper(job, dependants))
     return json(JobWrapper(await call.store.jobs.retry(call.group, call.job_id, call.grant.name)))
 
 

@@ -51,6 +51,15 @@ class ShowQuery(Query, frozen=True, kw_only=True):
     wait: WaitS = 0
 
 
+class RetryQuery(Query, frozen=True, kw_only=True):
+    """The parameters of retry."""
+
+    dependants: Annotated[
+        int,
+        Meta(ge=0, le=1, description="1: repeat the jobs too that were cancelled since this one did not succeed."),
+    ] = 0
+
+
 class ListQuery(Query, frozen=True, kw_only=True):
     """The parameters of list_jobs."""
 

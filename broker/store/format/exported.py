@@ -48,6 +48,9 @@ JobField = Literal[
     "unique_until",
     "dependants",
     "holds",
+    "inputs",
+    "undone",
+    "undone_jobs",
 ]
 _WAITS = re.compile(r"\d{0,9}")
 _FINISHED = re.compile(r"\S{1,80} \d{1,9} (\d{1,16}|-)( \d{1,9} \d{1,16}| start)?( \+\+?)? (?P<status>[a-z]+) \d{1,16}")

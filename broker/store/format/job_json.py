@@ -220,11 +220,12 @@ class _Ends(dict[tuple[bytes, int], bytes]):
             held_ms = min(held_ms + self._grace_ms, self._lease_s * 1000)
         expires_at = min(self._now + held_ms, settings.end_before or self._now + held_ms)
         times = (int(created_at), self._now, expires_at)
-        return b'%b%d%b%b%b%b,"lease":"' % (
+        return b'%b%d%b%b%b%b%b,"lease":"' % (
             _settings_json(settings),
             deliveries,
             _TIMES % tuple(rfc3339(ms).encode() for ms in times),
             _deadlines(settings),
             _retries(settings),
+            b',"has_inputs":true' if settings.inputs else b"",
             self._env_vars,
         )

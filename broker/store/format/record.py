@@ -25,7 +25,7 @@ class Settings(Struct, frozen=True, omit_defaults=True):
     """The other settings of a job, times in s; and the job that this one retries.
 
     `due`, `start_before` and `end_before` are ms since 1970; 0: not given. `due` says when a delay ends that is not a
-    whole number of seconds. `hooks`: 1 for a job with a deadline.
+    whole number of seconds. `hooks`: 1 for a job with a deadline. `inputs`: 1 for a job that waits for others.
     Without a retry policy retry_max is -1. retry_factor is in thousandths; retry_backoff is 0 for constant, 1 for
     linear and 2 for exponential; reasons have a comma between them.
     """
@@ -40,6 +40,7 @@ class Settings(Struct, frozen=True, omit_defaults=True):
     due: int = 0
     start_before: int = 0
     end_before: int = 0
+    inputs: int = 0
     retry_max: int = -1
     retry_backoff: int = 2
     retry_factor: int = 2000

@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 from broker.core.states import FINISHED, STATUSES, Status
 from broker.core.timestamps import rfc3339
 from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Counts, Group, GroupSettings, Retentions
+from broker.models.inputs import Input
 from broker.models.jobs import Job, WaitsFor
 from broker.models.unique import Unique
 from broker.models.workers import Receipt
@@ -111,6 +112,8 @@ def job_of(row: Sequence[Any], *, is_dispatched: bool = False, is_shown: bool = 
     _tie(job, values)
     if is_dispatched:
         job.lease = values["lease"]
+        if "after" in values:
+            job.has_inputs = True
     if "env_vars" in values:
         job.env_vars = _env_vars(values["env_vars"])
     _set_progress(job, values)
@@ -119,6 +122,26 @@ def job_of(row: Sequence[Any], *, is_dispatched: bool = False, is_shown: bool = 
     if is_shown:
         job.receipts = _receipts(values)
     return job
+
+
+def inputs_of(reply: Sequence[bytes]) -> list[Input]:
+    """The reply of inputs.lua as inputs, in the order of `after`."""
+    after, *words = reply
+    kept = dict(zip(words[::2], words[1::2], strict=True))
+    return [_input(job_id, kept.get(job_id)) for job_id in after.split()]
+
+
+def _input(job_id: bytes, kept: bytes | None) -> Input:
+    if kept is None:
+        return Input(id=job_id.decode())
+    word, _, result = kept.partition(b" ")
+    is_left_out = result.startswith(b"!")
+    return Input(
+        id=job_id.decode(),
+        status=word.decode(),  # type: ignore[arg-type]  # the scripts write no other words
+        result=UNSET if is_left_out or not result else Raw(result),
+        left_out_bytes=int(result[1:]) if is_left_out else UNSET,
+    )
 
 
 def _set_attempts(job: Job, values: Mapping[str, str]) -> None:

@@ -19,6 +19,7 @@ from titan.consuming import Consumer, Delivery
 from titan.errors import (
     BrokerUnavailable,
     Conflict,
+    Duplicate,
     Forbidden,
     IdempotencyMismatch,
     Invalid,
@@ -33,7 +34,7 @@ from titan.errors import (
 )
 from titan.failing import Fail, Retry
 from titan.functions import job
-from titan.jobs import Job, NewJob
+from titan.jobs import Input, Job, NewJob
 
 if TYPE_CHECKING:
     from titan.async_client import AsyncClient
@@ -45,9 +46,11 @@ __all__ = [
     "Conflict",
     "Consumer",
     "Delivery",
+    "Duplicate",
     "Fail",
     "Forbidden",
     "IdempotencyMismatch",
+    "Input",
     "Invalid",
     "Job",
     "LeaseLost",

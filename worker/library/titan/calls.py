@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 from titan.answers import Headers, decode_object, not_titan
 from titan.errors import Invalid, NotFound, TitanError
 from titan.failing import Fail
-from titan.jobs import Job, NewJob, Seconds, whole_seconds
+from titan.jobs import Input, Job, NewJob, Seconds, whole_seconds
 
 T = TypeVar("T")
 Query = Iterable["tuple[str, str | int]"]
@@ -157,9 +157,18 @@ def cancel(group: str, job_id: str) -> Call[Job]:
     return Call(Request("POST", f"{job_path(group, job_id)}/cancel"), _read_job)
 
 
-def retry(group: str, job_id: str) -> Call[Job]:
-    """Make a job that repeats a finished one; the new job. A second one would be refused."""
-    return Call(Request("POST", f"{job_path(group, job_id)}/retry"), _read_job, may_repeat=False)
+def retry(group: str, job_id: str, *, has_dependants: bool = False) -> Call[Job]:
+    """Make a job that repeats a finished one; the new job. A second one would be refused.
+
+    `has_dependants`: repeat the jobs too that were cancelled since it did not succeed.
+    """
+    path = target(f"{job_path(group, job_id)}/retry", [("dependants", 1 if has_dependants else "")])
+    return Call(Request("POST", path), _read_job, may_repeat=False)
+
+
+def inputs(group: str, job_id: str) -> Call[list[Input]]:
+    """What a job got from those that it waited for."""
+    return Call(Request("GET", f"{job_path(group, job_id)}/inputs"), _read_inputs)
 
 
 def promote(group: str, job_id: str) -> Call[Job]:
@@ -308,7 +317,7 @@ def _several(texts: str | Sequence[str]) -> Sequence[str]:
 def _check_text(part: str, value: object) -> None:
     """Raise Invalid for a text with half a surrogate pair, as texts from odd file names have."""
     try:
-        str(value).encode()
+        (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).encode()
     except UnicodeEncodeError as error:
         half = error.object[error.start]
         raise Invalid(f"{part} is no Unicode text: it has the character {half!a}.", fields=part) from None
@@ -333,6 +342,10 @@ def _read_job(answer: Answer) -> Job:
 
 def _read_jobs(answer: Answer) -> list[Job]:
     return _read(answer, lambda body: [Job.from_json(job) for job in body["jobs"]])
+
+
+def _read_inputs(answer: Answer) -> list[Input]:
+    return _read(answer, lambda body: [Input.from_json(one) for one in body["inputs"]])
 
 
 def _read_page(answer: Answer) -> Page:

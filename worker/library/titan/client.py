@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from titan.jobs import Job, Seconds, Time
+    from titan.jobs import Input, Job, Parents, Seconds, Time, UniqueKey
 
 T = TypeVar("T")
 
@@ -74,16 +74,21 @@ class Client(ConfiguredClient):
         end_within: Seconds | None = None,
         end_before: Time | None = None,
         retry: Mapping[str, Any] | None = None,
+        after: Parents | None = None,
+        after_on: str | None = None,
+        unique: UniqueKey | None = None,
         key: str = "",
         is_durable: bool = False,
     ) -> Job:
         """Enqueue one job. The fields are those of `NewJob`; a group may have a default image.
 
         A payload that is no str is sent as JSON text. `key`: an Idempotency-Key; calls with the same key and the same
-        job enqueue one job within 24 h. `is_durable`: wait until the job is on the disk of the store.
+        job enqueue one job within 24 h. `is_durable`: wait until the job is on the disk of the store. With `unique`,
+        `duplicate` of the job says that it existed already. Raises Duplicate if the conflict is refused.
         """
         times = (run_at, start_within, start_before, end_within, end_before)
-        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay, *times, retry)
+        ties = (retry, None, after, after_on, unique)
+        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay, *times, *ties)
         return self._do(calls.enqueue(group, [job], key, is_durable=is_durable))[0]
 
     def enqueue_many(
@@ -91,8 +96,8 @@ class Client(ConfiguredClient):
     ) -> list[Job]:
         """Enqueue any number of jobs, in order: `NewJob`s, or dicts of their fields.
 
-        Each call has up to 1,000 jobs, and enqueues all of them or none. With a `key` the whole may be repeated after
-        an error in between: what is enqueued already is not enqueued again.
+        Each call has up to 1,000 jobs, and enqueues all of them or none; a `ref` is known in its call. With a `key` the
+        whole may be repeated after an error in between: what is enqueued already is not enqueued again.
         """
         made: list[Job] = []
         for number, batch in enumerate(calls.batches(jobs)):
@@ -136,6 +141,10 @@ class Client(ConfiguredClient):
             return job
         return self.wait(group, job.id, timeout_s=waiting.left_s, follow_retries=follow_retries)
 
+    def inputs(self, group: str, job_id: str) -> list[Input]:
+        """What the job got from those in its `after`, in their order. Results stay when these are gone."""
+        return self._do(calls.inputs(group, job_id))
+
     def cancel(self, group: str, job_id: str) -> Job:
         """Cancel a job that is not finished; its worker stops within 2 s. A cancelled one stays as it is.
 
@@ -143,9 +152,12 @@ class Client(ConfiguredClient):
         """
         return self._do(calls.cancel(group, job_id))
 
-    def retry(self, group: str, job_id: str) -> Job:
-        """Make a job that repeats a finished one, and return it. Raises WrongState if it was retried already."""
-        return self._do(calls.retry(group, job_id))
+    def retry(self, group: str, job_id: str, *, dependants: bool = False) -> Job:
+        """Make a job that repeats a finished one, and return it. Raises WrongState if it was retried already.
+
+        `dependants`: repeat the jobs too that were cancelled since it did not succeed; they wait as before.
+        """
+        return self._do(calls.retry(group, job_id, has_dependants=dependants))
 
     def promote(self, group: str, job_id: str) -> Job:
         """Queue a delayed job now."""

@@ -15,6 +15,12 @@ Seconds = Union[int, timedelta]
 Time = Union[datetime, str]
 """A time: a datetime, which is in the zone of this machine if it has none, or an RFC 3339 text."""
 
+Parents = Union[str, "Job", Sequence[Union[str, "Job"]]]
+"""The jobs that a job waits for: `Job`s, ids, or in one call of `enqueue_many` `ref`s; or one of these."""
+
+UniqueKey = Union[str, Mapping[str, Any]]
+"""A unique key: the key alone, or as the API has it: {"key": "doc-7", "on_conflict": "follow"}."""
+
 FINISHED = ("succeeded", "failed", "cancelled")
 """The statuses of jobs that are finished. A finished job never changes its status."""
 
@@ -58,6 +64,14 @@ class NewJob:
 
     Not together with max_retries.
     """
+    ref: str | None = None
+    """A name for `after` of other jobs of the same call: 1 to 64 characters."""
+    after: Parents | None = None
+    """The jobs that it waits for: up to 100."""
+    after_on: str | None = None
+    """Whether these must succeed, "succeeded", or only end, "over". Default: succeeded."""
+    unique: UniqueKey | None = None
+    """The key that no other job of the group may have at the same time."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields that are set, as the API has them."""
@@ -67,6 +81,10 @@ class NewJob:
             "priority": self.priority,
             "max_retries": self.max_retries,
             "retry": self.retry,
+            "ref": self.ref,
+            "after": None if self.after is None else parent_names(self.after),
+            "after_on": self.after_on,
+            "unique": {"key": self.unique} if isinstance(self.unique, str) else self.unique,
         }
         for name in ("delay", "timeout", "retries_delay", "start_within", "end_within"):
             duration = getattr(self, name)
@@ -104,6 +122,18 @@ class Job:
     """When a consumer must have taken it, if it must."""
     end_before: datetime | None = None
     """When it must have finished, if it must."""
+    after: Sequence[str] = ()
+    """The ids of the jobs that it waited for."""
+    after_on: str = ""
+    """Which end of these was enough: "over" means any; "" that they had to succeed."""
+    has_inputs: bool = False
+    """Of a delivered job: whether it waited for others, so that `client.inputs` has what they made."""
+    waits_for: Mapping[str, Any] = field(default_factory=dict)
+    """While it is held: for how many jobs it still waits, {"jobs": 2}."""
+    unique: Mapping[str, Any] = field(default_factory=dict)
+    """Its unique key, as the API has it; empty without one."""
+    duplicate: bool = False
+    """In the answer to an enqueue: the job existed already, and has the unique key of the new one."""
     reason: str = ""
     """Why the job is in this status, for programs: timeout, killed, bad_exit, expired, client_request, or another."""
     error: str = ""
@@ -156,6 +186,25 @@ class Job:
         return json.loads(self.payload)
 
 
+@dataclass(frozen=True)
+class Input:
+    """What became of a job that another one waited for."""
+
+    id: str
+    """As it is in `after`; if that job was retried automatically, the rest is of its retry."""
+    status: str = ""
+    """How it ended: succeeded, failed or cancelled; "" while it has not."""
+    result: Any = None
+    """What it made: any JSON, decoded. None if it made nothing, or too much."""
+    left_out_bytes: int = 0
+    """The size of its result, if that is too large: more than 16 KiB, or 256 KiB with the others."""
+
+    @classmethod
+    def from_json(cls, received: Mapping[str, Any]) -> Input:
+        """The input of an answer. Raises LookupError or TypeError if it is none."""
+        return cls(**{name: received[name] for name in cls.__dataclass_fields__ if name in received})
+
+
 def payload_text(payload: Any) -> str | None:
     """The payload as text: a str as it is, None as None, everything else as JSON. Raises TypeError."""
     if payload is None or isinstance(payload, str):
@@ -163,6 +212,16 @@ def payload_text(payload: Any) -> str | None:
     if isinstance(payload, (bytes, bytearray, memoryview)):
         raise TypeError("A payload is text: decode the bytes, or encode them with base64, first.")
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+
+
+def parent_names(parents: Parents) -> list[str]:
+    """The ids and refs of jobs to wait for. Raises TypeError for what is no text and no Job."""
+    given = [parents] if isinstance(parents, (str, Job)) else parents
+    names = [job.id if isinstance(job, Job) else job for job in given]
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"after has ids, refs or Jobs, and not {name!r}.")
+    return names
 
 
 def whole_seconds(duration: Seconds, name: str = "delay") -> int:

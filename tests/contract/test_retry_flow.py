@@ -1,0 +1,133 @@
+"""A job that failed, and all that was cancelled because of that, are made again and wait for each other as before."""
+
+import pytest
+
+from broker.core.errors import Duplicate, LimitReached, WrongState
+from broker.diagnostics.consistency import check
+from broker.models.jobs import Job
+from broker.models.unique import Unique
+from broker.resp import keys
+from broker.store.format.exported import read_line
+from tests.contract.building import GROUP, running
+from tests.contract.flows import enqueue_flow, named, settle
+from tests.contract.test_inputs import end_with
+from tests.stores import Store
+
+
+async def failed_diamond(store: Store) -> list[Job]:
+    """A diamond whose job `a` failed, a job that only waits for the end of its last one, and one behind it."""
+    first = await running(store, payload="first")
+    jobs = await enqueue_flow(
+        store,
+        named("a", ref="a", after=[first.id]),
+        named("b", ref="b", after=[first.id]),
+        named("last", ref="last", after=["a", "b"]),
+        named("after last", after=["last"], after_on="over"),
+        named("far", after=["last"]),
+    )
+    await end_with(store, first, '"first"')
+    await settle(store)
+    for job in await store.next(2, [GROUP]):
+        if job.payload == "a":
+            await store.fail(GROUP, job.id, job.lease, "bad_exit")
+        else:
+            await end_with(store, job, '"b"')
+    await settle(store)
+    return [first, *jobs]
+
+
+async def run_all(store: Store) -> list[str]:
+    """Run what is queued until nothing is; the payloads in their order."""
+    order = []
+    while taken := await store.next(10, [GROUP]):
+        for job in taken:
+            order.append(str(job.payload))
+            await end_with(store, job, f'"{job.payload} again"')
+        await settle(store)
+    return order
+
+
+async def test_a_flow_continues_where_it_failed(store: Store) -> None:
+    """What had succeeded is not run again, and its results are inputs; what was cancelled runs in its order."""
+    _, a, b, last, after_last, far = await failed_diamond(store)
+    assert [(await store.show(GROUP, job.id)).status for job in (last, far)] == ["cancelled", "cancelled"]
+    await store.start(GROUP, after_last.id)
+    await store.remove(GROUP, b.id)
+
+    new, others = await store.jobs.retry_flow(GROUP, a.id)
+
+    made = {other.retry_of: other.id for other in others}
+    assert (new.retry_of, new.status, set(made)) == (a.id, "queued", {last.id, far.id})
+    again = await store.show(GROUP, made[last.id])
+    assert (again.status, again.after, again.waits_for.jobs) == ("delayed", [new.id, b.id], 1)
+    assert (await store.show(GROUP, made[far.id])).after == [made[last.id]]
+    assert await run_all(store) == ["a", "last", "far"]
+    kept = await store.jobs.inputs(GROUP, made[last.id])
+    assert [bytes(one.result) for one in kept] == [b'"a again"', b'"b"']
+
+
+async def test_a_flow_that_fails_again_is_repeated_again(store: Store) -> None:
+    """The new jobs are cancelled as the old ones were, and made again from the new job."""
+    _, a, *_ = await failed_diamond(store)
+    new, others = await store.jobs.retry_flow(GROUP, a.id)
+    await store.cancel(GROUP, new.id)
+    await settle(store)
+    assert {(await store.show(GROUP, other.id)).reason for other in others} == {"dependency"}
+    third, more = await store.jobs.retry_flow(GROUP, new.id)
+    assert ({one.retry_of for one in more}, third.retry_of) == ({one.id for one in others}, new.id)
+
+
+async def test_two_that_failed(store: Store) -> None:
+    """Of two parents that failed one is repeated: the dependant is cancelled again, and comes with the other one."""
+    x, y = await running(store, payload="x"), await running(store, payload="y")
+    await enqueue_flow(store, named("both", after=[x.id, y.id]))
+    for job in (x, y):
+        await store.fail(GROUP, job.id, job.lease, "bad_exit")
+    await settle(store)
+    new_x, [both] = await store.jobs.retry_flow(GROUP, x.id)
+    await settle(store)
+    assert (await store.show(GROUP, both.id)).status == "cancelled"
+    _, [again] = await store.jobs.retry_flow(GROUP, y.id)
+    assert (again.retry_of, (await store.show(GROUP, again.id)).after[0]) == (both.id, new_x.id)
+    assert sorted(await run_all(store)) == ["both", "x", "y"]
+
+
+async def test_a_job_without_dependants(store: Store) -> None:
+    """Then it is a retry as any other; a second one is refused, and so is one of a job that is not finished."""
+    job = await running(store)
+    with pytest.raises(WrongState):
+        await store.jobs.retry_flow(GROUP, job.id)
+    await store.fail(GROUP, job.id, job.lease, "bad_exit")
+    new, others = await store.jobs.retry_flow(GROUP, job.id)
+    assert (new.retry_of, others) == (job.id, [])
+    with pytest.raises(WrongState):
+        await store.jobs.retry_flow(GROUP, job.id)
+
+
+async def test_nothing_is_made_when_one_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When another job holds the unique key of one of them, or the group has no room, nothing is made."""
+    parent = await running(store)
+    await enqueue_flow(store, named("child", after=[parent.id], unique=Unique(key="k")))
+    await store.fail(GROUP, parent.id, parent.lease, "bad_exit")
+    await settle(store)
+    await enqueue_flow(store, named("holder", unique=Unique(key="k")))
+    with pytest.raises(Duplicate):
+        await store.jobs.retry_flow(GROUP, parent.id)
+    monkeypatch.setattr("broker.store.jobs.MOST_DEPENDANTS", 0)
+    with pytest.raises(LimitReached):
+        await store.jobs.retry_flow(GROUP, parent.id)
+    assert not (await store.show(GROUP, parent.id)).retry_at
+
+
+async def test_what_was_undone_is_exported_and_deleted(store: Store) -> None:
+    """It is brought into another store, and goes with its job."""
+    _, a, *_ = await failed_diamond(store)
+    pieces = [piece async for piece in store.transfer.export()]
+    await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
+    lines = [read_line(line) for piece in pieces for line in piece.jobs]
+    await store.transfer.restore(store.partitions[0], [], [line.job for line in lines if line.job])
+    assert await check(store) == []
+    _, others = await store.jobs.retry_flow(GROUP, a.id)
+    assert len(others) == 2
+    await store.remove(GROUP, a.id)
+    assert not await store.redis.exists(keys.undone(store.partitions[0], a.id))

@@ -210,6 +210,7 @@ async def assert_known_keys(store: Store) -> None:
                 "bulks_running",
                 "settle",
                 "after",
+                "batch",
                 "bulks_extended",
             }, key
     await store.redis.unlink(*known)  # so that the next tests' scans stay short

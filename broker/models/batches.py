@@ -35,7 +35,9 @@ class NewBatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[CallbackJob, Meta(description="Created when it is closed and all members have ended.")] | None
     ) = None
     end_within: (
-        Annotated[EndWithin, Meta(description="It is closed after this time, and its unfinished members are cancelled, s.")]
+        Annotated[
+            EndWithin, Meta(description="It is closed after this time, and its unfinished members are cancelled, s.")
+        ]
         | None
     ) = None
 
@@ -67,9 +69,7 @@ class Batch(Struct, kw_only=True):
         ),
     ]
     counts: BatchCounts
-    callbacks: Annotated[
-        dict[Callback, str], Meta(description="The ids of the callback jobs that were created.")
-    ]
+    callbacks: Annotated[dict[Callback, str], Meta(description="The ids of the callback jobs that were created.")]
     created_at: Time
     name: str | UnsetType = UNSET
     end_before: Annotated[Time, Meta(description="When its unfinished members are cancelled.")] | UnsetType = UNSET

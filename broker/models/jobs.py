@@ -77,9 +77,7 @@ class JobBatch(Struct, frozen=True, kw_only=True):
     callback: (
         Annotated[Callback, Meta(description="Which callback it is; not for a member of the batch.")] | UnsetType
     ) = UNSET
-    counts: (
-        Annotated[BatchCounts, Meta(description="The members, when this callback was created.")] | UnsetType
-    ) = UNSET
+    counts: Annotated[BatchCounts, Meta(description="The members, when this callback was created.")] | UnsetType = UNSET
 
 
 class PlainJob(Struct, frozen=True, kw_only=True):

@@ -74,6 +74,10 @@ class Membership(NamedTuple):
     fields: Sequence[Word] = ()
 
 
+NO_BATCH = Membership()
+"""The membership of jobs of no batch."""
+
+
 class Admission(NamedTuple):
     """New jobs of one group, each behind those that it waits for; `order` has their positions in the call.
 
@@ -85,7 +89,7 @@ class Admission(NamedTuple):
     times: Sequence[Times]
     ties: Sequence[Ties]
     order: Sequence[int]
-    membership: Membership = Membership()
+    membership: Membership = NO_BATCH
 
     def created(self, created_at: int) -> list[NewBatch]:
         """Each job with all its settings, as the store has it. created_at: ms."""
@@ -127,7 +131,7 @@ class Admission(NamedTuple):
 
 
 def admission(
-    group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, membership: Membership = Membership()
+    group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, membership: Membership = NO_BATCH
 ) -> Admission:
     """What `admit` creates. `image`: that of the group, for jobs without one. Raises Invalid for refs."""
     given = cast("Sequence[NewJob]", jobs)

@@ -3,7 +3,7 @@
 -- KEYS[1] partition   name    every key of the partition begins with it
 -- ARGV[1] now         ms, or '' for the server's own clock
 -- ARGV[2] group       name
--- ARGV[3] id          of the batch
+-- ARGV[3] batch_id    of the batch
 -- ARGV[4] new_batch   id of the new batch: the first call opens it, the last one closes it
 -- ARGV[5] score       of the last member that the call before read, or ''
 -- ARGV[6] after       its id, or ''
@@ -17,21 +17,21 @@
 -- reply   score and id of the last member that was read ('' '' at the end), how many jobs were created
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED
 -- with    record job requeue staged_payloads group_settings group_limits history settling batches members lease paging
-local p, now, group, id, new_batch, score, after = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local p, now, group, batch_id, new_batch, score, after = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local max_jobs, max_bytes, actor, callbacks, first = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10], 11
 local n, NAMES = #ARGV - first + 1, { 'on_failed', 'on_succeeded', 'on_over' }
 
-local batch = find_batch(p, group, id)
+local batch = find_batch(p, group, batch_id)
 if not batch then return no_batch() end
 if not batch.ended_at then return refuse('WRONG_STATE', 'The batch is not over.') end
 if batch.failed == 0 then return refuse('WRONG_STATE', 'No member of the batch failed.') end
-local key = members_key(p, id)
+local key = members_key(p, batch_id)
 
 -- The fields of the new batch: those of the old one, but its callbacks will be other jobs.
 local function fields_of_batch()
-  local words, ids = { 'open', 1, 'retry_of', id }, string.gmatch(callbacks, '%S+')
+  local words, ids = { 'open', 1, 'retry_of', batch_id }, string.gmatch(callbacks, '%S+')
   for _, name in ipairs({ 'name', 'counts', 'end_within', unpack(NAMES) }) do
-    local value = call('HGET', batch_key(p, id), name)
+    local value = call('HGET', batch_key(p, batch_id), name)
     if value and string.sub(name, 1, 3) == 'on_' then
       value = string.gsub(value, '^(%S+) %S+', '%1 ' .. ids())
     end
@@ -40,11 +40,18 @@ local function fields_of_batch()
   return words
 end
 
+-- Appends a member to `old` if it failed and was not retried; its bytes.
+local function note_failed(old, id)
+  local job = find_job(p, group, id, 'retry_at')
+  if not job or job.status ~= 'failed' or job.retry_at then return 0 end
+  old[#old + 1] = { id = id, job = job }
+  return job.size
+end
+
 local from = score == '' and 0 or position(key, score, after, true)
 local page, old, bytes, new_ids = call('ZRANGE', key, from, from + n - 1, 'WITHSCORES'), {}, 0, {}
 for i = 1, #page, 2 do
-  local job = find_job(p, group, page[i], 'retry_at')
-  if job and job.status == 'failed' and not job.retry_at then old[#old + 1], bytes = { id = page[i], job = job }, bytes + job.size end
+  bytes = bytes + note_failed(old, page[i])
 end
 local refused = max_jobs + max_bytes > 0 and over_limit(p, group, #old, bytes, max_jobs, max_bytes)
 if refused then return refused end

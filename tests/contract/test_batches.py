@@ -216,7 +216,6 @@ async def test_a_cancelled_member_counts(store: Store) -> None:
 
 async def test_retention_0_loses_no_callback(store: Store) -> None:
     """B5 members that are deleted at once are counted before."""
-
     await configure(store, retention=Retentions(succeeded=0, failed=0, cancelled=0))
     batch = await create(store, named("a"), **ALL)
     job = await end_next(store)

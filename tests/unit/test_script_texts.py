@@ -119,6 +119,7 @@ def test_scripts_use_only_the_keys_of_python():
         keys.answer("", "", "").rstrip(":"),
         keys.settle(""),
         keys.after("", "").rstrip(":"),
+        keys.batch("", "").rstrip(":"),
     }
     used = set()
     for path in FILES:

@@ -129,10 +129,11 @@ async def _cancel_batch(http: Http) -> Reply:
 
 
 async def _retry_batch(http: Http) -> Reply:
-    created = await http("POST", "/v1/groups/g/batches", {"batch": {"jobs": [{"image": "i"}]}})
-    [job] = (await http("GET", "/v1/jobs")).json["jobs"]
-    await _on(http, "POST", "/error", job)
-    await http.store.maintenance.settle(10)
+    created = await http("POST", "/v1/groups/g/batches", {"batch": {"jobs": [{"image": "i"}] * 2}})
+    failed, succeeded = (await http("GET", "/v1/jobs?n=2")).json["jobs"]
+    await _on(http, "POST", "/error", failed)
+    await _on(http, "POST", "/success", succeeded)
+    await _on(http, "DELETE", "", succeeded)  # its end, and that of the other one, is settled before
     return await http("POST", f"/v1/groups/g/batches/{created.json['batch']['id']}/retry")
 
 

@@ -78,12 +78,12 @@ async def test_a_closed_batch_takes_no_jobs(http: Http) -> None:
 
 async def test_a_repeated_call_is_marked(http: Http) -> None:
     """With an Idempotency-Key the second call gets the first batch, and another body is refused."""
-    body, key = {"batch": {"jobs": [{"image": "i"}]}}, {"Idempotency-Key": "k"}
-    first = await http("POST", BATCHES, body, key)
-    second = await http("POST", BATCHES, body, key)
+    body, key = {"batch": {"jobs": [{"image": "i"}]}}, {"Idempotency_Key": "k"}
+    first = await http("POST", BATCHES, body, **key)
+    second = await http("POST", BATCHES, body, **key)
     assert (second.status, second.headers["Idempotency-Replayed"]) == (201, "true")
     assert first.json["batch"]["id"] == second.json["batch"]["id"]
-    assert (await http("POST", BATCHES, {"batch": {}}, key)).status == 422
+    assert (await http("POST", BATCHES, {"batch": {}}, **key)).status == 422
 
 
 async def test_a_payload_has_its_limit(http: Http, settings: BrokerSettings) -> None:

@@ -91,6 +91,11 @@ class Scene(NamedTuple):
             ("audit",): lambda: ("-n", "1"),
             ("flow", "run"): lambda: (group, self._flow("run")),
             ("flow", "show"): lambda: (group, self._job_for("show")),
+            ("batch", "new"): lambda: (group, self._flow("batch")),
+            ("batch", "add"): lambda: (group, self._batch(), self._flow("added")),
+            ("batch", "list"): lambda: (group,),
+            ("batch", "retry"): lambda: (group, self._failed_batch()),
+            **{("batch", name): lambda: (group, self._batch()) for name in ("show", "close", "cancel")},
             ("unique", "list"): lambda: (group,) if self._with_key("list") else (),
             ("unique", "show"): lambda: (group, self._with_key("show")),
             ("unique", "free"): lambda: (group, self._with_key("free")),
@@ -129,6 +134,11 @@ class Scene(NamedTuple):
         path = self.folder / f"flow-{key}.toml"
         path.write_text(f'[[jobs]]\nimage = "x"\nunique = {{ key = "{key}" }}\n', "utf-8")
         return str(path)
+
+    def _batch(self) -> str:
+        """An open batch with a job."""
+        told = self.titan("batch", "new", self.group, self._flow("batch"), "--open", "--json")
+        return str(told.json["batch"]["id"])
 
     def _with_key(self, key: str) -> str:
         """A key that a job of the group holds."""

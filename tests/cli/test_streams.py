@@ -140,6 +140,18 @@ class Scene(NamedTuple):
         told = self.titan("batch", "new", self.group, self._flow("batch"), "--open", "--json")
         return str(told.json["batch"]["id"])
 
+    def _failed_batch(self) -> str:
+        """A batch that is over, and has a member that failed."""
+        batch = self._batch()
+        [job] = self.titan("batch", "add", self.group, batch, self._flow("failed"), "--json").json["jobs"]
+        self.titan("job", "start", self.group, job["id"])
+        self.titan("job", "fail", self.group, job["id"])
+        for found in self.titan("job", "list", self.group, "--status", "queued", "--json").json["jobs"]:
+            self.titan("job", "cancel", self.group, found["id"])
+        self.titan("batch", "close", self.group, batch)
+        self.titan("batch", "show", self.group, batch, "--wait", "20")
+        return batch
+
     def _with_key(self, key: str) -> str:
         """A key that a job of the group holds."""
         assert self.titan("flow", "run", self.group, self._flow(key)).code == 0

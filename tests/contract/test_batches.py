@@ -3,6 +3,7 @@
 import pytest
 
 from broker.core.errors import Invalid, LeaseLost, LimitReached, NotFound, WrongState
+from broker.diagnostics.consistency import check
 from broker.models.batches import Batch, CallbackJob, NewBatch
 from broker.models.groups import Retentions
 from broker.models.jobs import Job, NewJob
@@ -497,3 +498,49 @@ async def test_running_is_unused(store: Store) -> None:
     job = await running(store)
     assert not job.batch
     assert b"batch" not in await store.redis.hget(f"{store.partitions[0]}:jobs", job.id)
+
+
+async def broken(store: Store) -> list[str]:
+    """What a check of everything finds and repairs; after the next settlement it finds nothing."""
+    found = [finding.what for finding in await check(store, is_repair=True)]
+    await settle(store)
+    assert await check(store) == []
+    return found
+
+
+async def test_check_counts_members_again(store: Store) -> None:
+    """A batch with a wrong total is repaired, and ends like any other."""
+    batch = await create(store, named("a"), **ALL)
+    await store.redis.hset(f"{store.partitions[0]}:batch:{batch.id}", "total", 3)
+    [problem] = await broken(store)
+    assert "counts 3 members and has 1" in problem
+    await end_next(store)
+    await settle(store)
+    assert (await shown(store, batch)).state == "succeeded"
+
+
+async def test_check_finds_a_member_that_is_not_counted(store: Store) -> None:
+    """A member whose end was lost to the batch is settled once more, and the callbacks follow."""
+    batch = await create(store, named("a"), **ALL)
+    job = await end_next(store)
+    p = store.partitions[0]
+    await store.redis.zrem(f"{p}:settle", job.id)
+    assert await broken(store)
+    assert set((await shown(store, batch)).callbacks) == {"on_succeeded", "on_over"}
+
+
+async def test_check_finds_an_end_that_is_not_settled(store: Store) -> None:
+    """A closed batch without unfinished members stands in `settle`, or is over."""
+    batch = await create(store, **ALL)
+    await store.redis.zrem(f"{store.partitions[0]}:settle", f"batch:{batch.id}")
+    [problem] = await broken(store)
+    assert "not settled" in problem
+    assert set((await shown(store, batch)).callbacks) == {"on_succeeded", "on_over"}
+
+
+async def test_check_removes_a_batch_that_is_gone(store: Store) -> None:
+    """An entry in the list of batches without a batch is removed."""
+    batch = await create(store, open=True)
+    await store.redis.unlink(f"{store.partitions[0]}:batch:{batch.id}")
+    [problem] = await broken(store)
+    assert "gone" in problem

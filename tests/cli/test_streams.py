@@ -137,8 +137,8 @@ class Scene(NamedTuple):
 
     def _batch(self) -> str:
         """An open batch with a job."""
-        told = self.titan("batch", "new", self.group, self._flow("batch"), "--open", "--json")
-        return str(told.json["batch"]["id"])
+        made = self.titan("batch", "new", self.group, self._flow("batch"), "--open", "--json")
+        return str(made.json["batch"]["id"])
 
     def _failed_batch(self) -> str:
         """A batch that is over, and has a member that failed."""

@@ -55,7 +55,7 @@ async def test_all_members_succeed(store: Store) -> None:
     assert await names(store, 5) == ["on_succeeded", "on_over"]
 
 
-async def test_a_failure_is_told_once(store: Store) -> None:
+async def test_the_first_failure_counts_once(store: Store) -> None:
     """B4 on_failed is created at the first final failure, and not again at the second."""
     batch = await create(store, *(named(str(n)) for n in range(3)), **ALL)
     await end_next(store, "failed")
@@ -480,7 +480,7 @@ async def test_each_effect_happens_once_with_two_brokers(store: Store, other: St
     assert sorted(await names(store, 10)) == ["on_failed", "on_over"]
 
 
-async def test_a_running_member_that_is_cancelled_is_told(store: Store) -> None:
+async def test_the_worker_of_a_cancelled_member_is_notified(store: Store) -> None:
     """The worker of a member that a cancelled batch ends is notified, and its late report is refused."""
     batch = await create(store, named("a"))
     [job] = await store.next(1)

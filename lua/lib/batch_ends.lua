@@ -1,5 +1,5 @@
 -- For settle: counts members that have ended, creates callback jobs, and ends batches.
-local SHORTEST_KEPT_S = 3600 -- how long a batch is kept at least once it is over
+local SHORTEST_KEPT_S = 3600 -- how long a batch is kept at least once it has ended
 
 -- Creates the callback job of this name, unless there is one already or the batch has none. A callback has these words:
 -- group id priority due settings spec; '-' for nothing.
@@ -19,7 +19,7 @@ local function make_callback(p, batch, name, now)
   batch['made_' .. name] = id
 end
 
--- How long a batch is kept that is over: as long as the last of its members.
+-- How long a batch is kept that has ended: as long as the last of its members.
 local function kept_s(p, batch)
   local longest = SHORTEST_KEPT_S
   for status, default in pairs(RETENTION_S) do
@@ -29,7 +29,7 @@ local function kept_s(p, batch)
   return longest
 end
 
--- Creates the callback jobs that are due by now, and ends the batch when it is closed and all members are over.
+-- Creates the callback jobs that are due by now, and ends the batch when it is closed and all members have ended.
 local function advance_batch(p, id, now)
   local batch = read_batch(p, id)
   if not batch or batch.ended_at then return end

@@ -1,6 +1,6 @@
--- For reap: what is due of batches.
+-- For reap: ends and deletes batches in time.
 
--- A batch that is over is deleted when its retention ends. One that is not over in time is stopped.
+-- A batch that has ended is deleted when its retention ends. One that is not over in time is stopped.
 local function end_batch(p, group, id, now)
   local batch = read_batch(p, id)
   if not batch or batch.ended_at then return delete_batch(p, group, id) end

@@ -17,7 +17,7 @@ local batch = find_batch(p, group, id)
 if not batch then return no_batch() end
 if what == 'cancel' and batch.stopped ~= 'client_request' then
   if batch.ended_at or batch.open ~= '1' and batch.over == batch.total then
-    return refuse('WRONG_STATE', 'The batch is over.')
+    return refuse('WRONG_STATE', 'The batch has ended.')
   end
   stop_batch(p, id, 'client_request', now)
 elseif what == 'close' and batch.open == '1' then

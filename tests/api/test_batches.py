@@ -34,7 +34,7 @@ async def create(http: Http, **fields: Any) -> dict[str, Any]:
     ],
 )
 async def test_a_field_that_is_wrong_is_named(http: Http, field: str, batch: dict[str, Any]) -> None:
-    """It is a 400 that names the field with its path, and no batch is there."""
+    """It is a 400 that names the field with its path, and no batch exists."""
     reply = await http("POST", BATCHES, {"batch": batch})
     assert (reply.status, reply.problem.code) == (400, "invalid"), reply
     assert field in (reply.problem.fields or reply.problem.message)
@@ -50,7 +50,7 @@ async def test_a_batch_that_is_not_there(http: Http, batch_id: str) -> None:
 
 
 async def test_waiting_for_a_batch(http: Http, store: Store) -> None:
-    """A wait ends with the batch, once its callbacks are there; one that takes too long shows it as it is."""
+    """A wait ends with the batch, once its callbacks exist; one that takes too long shows it as it is."""
     batch = await create(http, jobs=[{"image": "i"}], on_over={"image": "done"})
     path = f"{BATCHES}/{batch['id']}"
     assert (await http("GET", f"{path}?wait=1")).json["batch"]["state"] == "running"

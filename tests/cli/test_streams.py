@@ -141,7 +141,7 @@ class Scene(NamedTuple):
         return str(made.json["batch"]["id"])
 
     def _failed_batch(self) -> str:
-        """A batch that is over, and has a member that failed."""
+        """A batch that has ended, and has a member that failed."""
         batch = self._batch()
         [job] = self.titan("batch", "add", self.group, batch, self._flow("failed"), "--json").json["jobs"]
         self.titan("job", "start", self.group, job["id"])

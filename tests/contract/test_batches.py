@@ -107,7 +107,7 @@ async def test_the_retry_of_a_callback_has_the_counts(store: Store) -> None:
 
 
 async def test_an_empty_batch_succeeds_at_once(store: Store) -> None:
-    """One that is closed and has no members is over; an open one is not until it is closed."""
+    """One that is closed and has no members has ended; an open one is not until it is closed."""
     batch = await create(store, **ALL)
     assert batch.state == "succeeded"
     await settle(store)
@@ -121,7 +121,7 @@ async def test_an_empty_batch_succeeds_at_once(store: Store) -> None:
 
 
 async def test_members_that_end_before_the_batch_is_closed(store: Store) -> None:
-    """B13 members that are over do not end an open batch; the call that closes it does."""
+    """B13 members that have ended do not end an open batch; the call that closes it does."""
     batch = await create(store, named("a"), open=True, **ALL)
     await end_next(store)
     await settle(store)
@@ -150,7 +150,7 @@ async def test_jobs_are_added_in_several_calls(store: Store) -> None:
 
 
 async def test_a_running_member_adds_jobs(store: Store) -> None:
-    """Its lease opens a closed batch to its jobs; nothing else does, and nobody's once it is over."""
+    """Its lease opens a closed batch to its jobs; nothing else does, and nobody's once it has ended."""
     batch = await create(store, named("a"), **ALL)
     [member] = await store.next(1)
     stranger = await queued(store)
@@ -276,7 +276,7 @@ async def test_end_within_cancels_what_is_unfinished(store: Store) -> None:
 
 
 async def test_end_within_of_a_batch_that_is_over(store: Store) -> None:
-    """Nothing happens to a batch that was over in time."""
+    """Nothing happens to a batch that had ended in time."""
     batch = await create(store, named("a"), end_within=10, **ALL)
     await end_next(store)
     await settle(store)
@@ -530,7 +530,7 @@ async def test_check_finds_a_member_that_is_not_counted(store: Store) -> None:
 
 
 async def test_check_finds_an_end_that_is_not_settled(store: Store) -> None:
-    """A closed batch without unfinished members stands in `settle`, or is over."""
+    """A closed batch without unfinished members is in `settle`, or has ended."""
     batch = await create(store, **ALL)
     await store.redis.zrem(f"{store.partitions[0]}:settle", f"batch:{batch.id}")
     [problem] = await broken(store)

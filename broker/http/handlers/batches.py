@@ -44,7 +44,7 @@ async def list_batches(call: Call) -> Response:
 
 
 async def show_batch(call: Call) -> Response:
-    """Show a batch. With `wait`, wait until it is over."""
+    """Show a batch. With `wait`, wait until it has ended."""
     wait_s = call.query(ShowQuery).wait
     return json(BatchWrapper(await call.context.waits.batch(call.group, call.batch, wait_s)))
 

@@ -39,7 +39,7 @@ class JobWaits:
             return await start_inline(self._one(waiter, group, job_id, end, known))
 
     async def batch(self, group: str, batch_id: str, wait_s: float) -> Batch:
-        """The batch as soon as it has ended, or after `wait_s` as it is. It looks again each LOOK_S. Raises NotFound."""
+        """The batch as soon as it has ended, or after `wait_s` as it is. It looks each LOOK_S. Raises NotFound."""
         end = asyncio.get_running_loop().time() + wait_s
         while True:
             batch = await self._store.batches.show(group, batch_id)

@@ -212,6 +212,7 @@ async def assert_known_keys(store: Store) -> None:
                 "after",
                 "inputs",
                 "undone",
+                "batch",
                 "bulks_extended",
             }, key
     await store.redis.unlink(*known)  # so that the next tests' scans stay short

@@ -53,9 +53,11 @@ def group_of(rest: str) -> str:
 def type_of(rest: str) -> str | None:
     """The type of a key, as TYPE answers it, by what follows the partition in its name; None for an unknown key."""
     kind, _, rest = rest.partition(":")
+    if kind == "batch":
+        return "zset" if ":" in rest else "hash"
     if kind != "group":
         return _TYPE_OF_KIND.get(kind)
     set_name = rest.partition(":")[2]
-    if set_name in {"jobs", "expiring", "windows", *STATUSES}:
+    if set_name in {"jobs", "expiring", "windows", "batches", "ending", *STATUSES}:
         return "zset"
     return "hash" if set_name in {"", "unique", *keys.STATISTICS} else None

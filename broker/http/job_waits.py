@@ -8,8 +8,9 @@ from broker.core.ids import is_id
 from broker.core.inline_task import start_inline
 from broker.core.states import FINISHED
 from broker.http.server.admission import AdmissionControl
+from broker.models.batches import Batch
 from broker.models.jobs import Job
-from broker.store.ends import Waiter
+from broker.store.ends import LOOK_S, Waiter
 from broker.store.job_store import JobStore
 
 JobKey = tuple[str, str]
@@ -36,6 +37,17 @@ class JobWaits:
         end = asyncio.get_running_loop().time() + wait_s
         with self._store.ends.waiting([(group, job_id)]) as waiter:
             return await start_inline(self._one(waiter, group, job_id, end, known))
+
+    async def batch(self, group: str, batch_id: str, wait_s: float) -> Batch:
+        """The batch as soon as it has ended, or after `wait_s` as it is. It looks each LOOK_S. Raises NotFound."""
+        end = asyncio.get_running_loop().time() + wait_s
+        while True:
+            batch = await self._store.batches.show(group, batch_id)
+            left_s = end - asyncio.get_running_loop().time()
+            if batch.ended_at or left_s <= 0 or self._store.ends.is_stopped:
+                return batch
+            with self._admission.waiting(1):
+                await asyncio.sleep(min(left_s, LOOK_S))
 
     async def several(self, jobs: Sequence[JobKey], wait_s: float, *, is_any_enough: bool) -> list[Job | TitanError]:
         """The jobs in order, once all or any of them are finished, or after `wait_s` as they are. NotFound is an end.

@@ -50,12 +50,14 @@ _BEARER = {
 _PATH = {
     "group_name": ("Name of the group.", f"^{GROUP_NAME}$"),
     "id": ("The job's id.", f"^{JOB_ID}$"),
+    "batch": ("The batch's id.", f"^{JOB_ID}$"),
     "bulk": ("The bulk's id.", f"^{JOB_ID}$"),
     "unique_key": ("The unique key.", f"^{UNIQUE_KEY}$"),
     "worker": ("Name of the worker.", f"^{WORKER_NAME}$"),
 }
 _TAGS = {
     "jobs": "Enqueue, look, cancel, retry and delete jobs.",
+    "batches": "Jobs whose ends are counted, and jobs that are created when they have ended.",
     "consume": "Take jobs, renew their leases and report them.",
     "logs": "Store and read the output of jobs.",
     "groups": "The settings and counts of groups.",
@@ -76,6 +78,7 @@ _TAG_OF_MODULE = {
     "stats": "looking",
     "live": "looking",
     "unique_keys": "jobs",
+    "batches": "batches",
     "workers": "workers",
     "brokers": "broker",
     "health": "broker",

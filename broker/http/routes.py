@@ -16,6 +16,7 @@ from broker.core.errors import (
     StoreUnavailable,
     WrongState,
 )
+from broker.http.batch_routes import BATCH_ROUTES
 from broker.http.handlers import brokers, bulk, delivery, groups, health, jobs, logs, unique_keys, workers
 from broker.http.looking_routes import LOOKING_ROUTES
 from broker.http.operator_routes import OPERATOR_ROUTES
@@ -287,6 +288,7 @@ ROUTES: tuple[Route, ...] = (
         "POST", WORKER + "/order", workers.order, workers.OrderGiven, WorkerWrapper, refuses=(NotFound,), act="order"
     ),
     Route("GET", BROKERS, brokers.list_brokers, None, BrokersWrapper, query=query_params.BrokersQuery, scope="read"),
+    *BATCH_ROUTES,
     *LOOKING_ROUTES,
     *OPERATOR_ROUTES,
     Route("GET", "/healthz", health.healthz, None, health.Health, scope=None),

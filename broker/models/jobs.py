@@ -57,6 +57,29 @@ class WaitsFor(Struct):
     jobs: Annotated[int, Meta(description="The number of jobs.")]
 
 
+Callback = Literal["on_failed", "on_succeeded", "on_over"]
+
+
+class BatchCounts(Struct, frozen=True, kw_only=True):
+    """How many members a batch has, and how many of them ended how."""
+
+    total: int
+    over: int
+    succeeded: int
+    failed: int
+    cancelled: int
+
+
+class JobBatch(Struct, frozen=True, kw_only=True):
+    """The batch that a job is a member of, or whose callback it is."""
+
+    id: str
+    callback: (
+        Annotated[Callback, Meta(description="Which callback it is; not for a member of the batch.")] | UnsetType
+    ) = UNSET
+    counts: Annotated[BatchCounts, Meta(description="The members, when this callback was created.")] | UnsetType = UNSET
+
+
 class PlainJob(Struct, frozen=True, kw_only=True):
     """A new job with the fields that nearly all jobs have alone; it costs the least to enqueue."""
 
@@ -150,6 +173,7 @@ class Job(Struct, kw_only=True):
         | UnsetType
     ) = UNSET
     dead_at: Annotated[Time, Meta(description="With a retry policy: when it failed for good.")] | UnsetType = UNSET
+    batch: JobBatch | UnsetType = UNSET
     env_vars: Annotated[dict[str, str], Meta(description="The group's, for the consumer.")] | UnsetType = UNSET
     receipts: (
         Annotated[list[Receipt], Meta(description="Those of the last five deliveries; not in lists.")] | UnsetType

@@ -198,6 +198,11 @@ def undone(p: str, job_id: str) -> str:
     return f"{p}:undone:{job_id}"
 
 
+def batch(p: str, batch_id: str) -> str:
+    """The hash of a batch: what it is, its counts, and its callbacks."""
+    return f"{p}:batch:{batch_id}"
+
+
 def imported(p: str) -> str:
     """The id of the export that was imported last. First partition only."""
     return f"{p}:imported"

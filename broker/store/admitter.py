@@ -64,6 +64,20 @@ class Ties(NamedTuple):
     max_wait_ms: int | str
 
 
+class Membership(NamedTuple):
+    """Which batch new jobs are members of. `asked`: its id, and with spaces the id and lease of a running member.
+
+    `fields`: those of a batch that the call opens, and their values.
+    """
+
+    asked: str = ""
+    fields: Sequence[Word] = ()
+
+
+NO_BATCH = Membership()
+"""The membership of jobs of no batch."""
+
+
 class Admission(NamedTuple):
     """New jobs of one group, each behind those that it waits for; `order` has their positions in the call.
 
@@ -75,14 +89,20 @@ class Admission(NamedTuple):
     times: Sequence[Times]
     ties: Sequence[Ties]
     order: Sequence[int]
+    membership: Membership = NO_BATCH
 
     def created(self, created_at: int) -> list[NewBatch]:
         """Each job with all its settings, as the store has it. created_at: ms."""
         jobs = [(batch.settings, *pair) for batch in self.batches for pair in zip(batch.ids, batch.specs, strict=True)]
         return [
-            NewBatch(self.group, _with_times(settings, times.at(created_at), created_at), [job_id], [spec])
+            NewBatch(self.group, self._settings(settings, times.at(created_at), created_at), [job_id], [spec])
             for (settings, job_id, spec), times in zip(jobs, self.times, strict=True)
         ]
+
+    def _settings(self, settings: Settings, times: Sequence[int], created_at: int) -> Settings:
+        whole = _with_times(settings, times, created_at)
+        batch = self.membership.asked.partition(" ")[0]
+        return msgspec.structs.replace(whole, batch=batch) if batch else whole
 
     def encoded(self, created_at: int, outcomes: Sequence[str]) -> list[bytes | str]:
         """The JSON of each job in the order of the call; in place of one that was not created the id of its holder.
@@ -110,9 +130,13 @@ class Admission(NamedTuple):
         return error
 
 
-def admission(group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str) -> Admission:
+def admission(
+    group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, membership: Membership = NO_BATCH
+) -> Admission:
     """What `admit` creates. `image`: that of the group, for jobs without one. Raises Invalid for refs."""
     given = cast("Sequence[NewJob]", jobs)
+    if not given:
+        return Admission(group, [], [], [], [], membership)
     order, after = in_order(given), resolved(given, ids)
     own = [msgspec.structs.replace(given[at], delay=None) for at in order]
     return Admission(
@@ -121,6 +145,7 @@ def admission(group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: s
         [_times(given[at]) for at in order],
         [_ties(given[at], after[at]) for at in order],
         order,
+        membership,
     )
 
 
@@ -133,9 +158,10 @@ async def admit(
     if is_staged:
         await stage(partitions, partition, asked.batches)
     words = (*limits, "" if is_staged else broker, asked.group, "staged" if is_staged else "")
+    batch = (asked.membership.asked, len(asked.membership.fields), *asked.membership.fields)
     try:
         reply: Sequence[Any] = await partitions.run(
-            "admit", partition, *first, *words, *_words(asked, is_staged=is_staged)
+            "admit", partition, *first, *words, *batch, *_words(asked, is_staged=is_staged)
         )
     except Invalid as error:
         raise asked.located(error) from None

@@ -73,7 +73,7 @@ class Enqueuer:
         if missing is None and not key and plain:
             batches = new_batches(group, jobs, ids, "")
             return EncodedJobs(new_jobs(batches, await self._batched(group, batches)), is_replayed=False)
-        image = "" if missing is None else await self._image(group)
+        image = "" if missing is None else await self.image_of(group)
         first: list[Word] = [self._clock.now, "", "", "", "", ""]
         if key:
             digest = _digest(jobs, is_plain=plain)
@@ -155,7 +155,8 @@ class Enqueuer:
         await barrier.wait(p, due)
         return enqueued
 
-    async def _image(self, group: str) -> str:
+    async def image_of(self, group: str) -> str:
+        """The image of the group for jobs without one; '' if it has none."""
         p = self._partitions.of(group)
         image = await self._partitions.field(p, keys.group(p, group), "image")
         return (image or b"").decode()

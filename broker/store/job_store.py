@@ -16,6 +16,7 @@ from broker.resp.partitions import Partitions
 from broker.resp.topology import Server, Topology
 from broker.resp.write_barrier import WriteBarrier
 from broker.store.audit import AuditTrail
+from broker.store.batches import Batches
 from broker.store.brokers import Brokers
 from broker.store.bulks import Bulks
 from broker.store.clock import Clock
@@ -68,6 +69,7 @@ class JobStore:
         self.looks = Looks(partitions, self.workers)
         self.why = Why(partitions, self.clock, self.workers, self.dispatcher.asked)
         self.unique_keys = UniqueKeys(partitions, self.clock)
+        self.batches = Batches(partitions, self.clock, ids, tally, settings, self.enqueuer.image_of, broker)
         self.brokers = Brokers(partitions, self.clock)
         self.audit = AuditTrail(partitions)
         self.bulks = Bulks(partitions, self.clock, ids, tally, limits_of(settings), settings.idempotency_ttl_s)

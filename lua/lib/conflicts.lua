@@ -36,6 +36,7 @@ local function replace_holder(p, group, id, holder, new, now, counts)
     spec = call('HGET', job_key(p, new.id), 'spec')
     call('DEL', job_key(p, new.id))
   end
+  new.batch = batch_text(holder.record)
   local settings = full_settings(new, deadlines, true, now, counts, string.match(holder.record, '^%S*"retry_of":"(%w+)"'))
   call('HDEL', key, 'spec')
   call('HSET', jobs_key(p), id, build_record(settings, group, holder.created_at, store_large_spec(p, id, spec)))

@@ -24,11 +24,11 @@ local function deadlines_of(new, now)
 end
 
 -- The settings of a job with its times. A delay is in s, rounded up; `due` has the ms if it is no number of s from now, or if the
--- job is held. `retry_of` and `counts` are nil unless they are settings of the job.
+-- job is held. `retry_of`, `counts` and the `batch` of `new` are nil unless they are settings of the job.
 local function full_settings(new, deadlines, is_waiting, now, counts, retry_of)
   local words, due = {}, time_in(new.due, now) or now
   local function add(name, value) if value then words[#words + 1] = '"' .. name .. '":' .. digits(value) end end
-  add('hooks', new.key ~= '' and 2 or (deadlines.start_before or deadlines.end_before) and 1)
+  add('hooks', (new.key ~= '' or new.batch and not string.find(new.batch, ':')) and 2 or (deadlines.start_before or deadlines.end_before) and 1)
   if new.settings ~= '' then words[#words + 1] = string.sub(new.settings, 2, -2) end
   if due > now then
     add('delay', math.ceil((due - now) / 1000))
@@ -39,6 +39,7 @@ local function full_settings(new, deadlines, is_waiting, now, counts, retry_of)
   add('bytes', counts and new.size)
   add('inputs', new.inputs)
   if retry_of then words[#words + 1] = '"retry_of":"' .. retry_of .. '"' end
+  if new.batch then words[#words + 1] = '"batch":"' .. new.batch .. '"' end
   return #words > 0 and '{' .. table.concat(words, ',') .. '}' or ''
 end
 

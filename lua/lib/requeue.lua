@@ -35,13 +35,18 @@ local function settings_text(settings, retry_of, before)
     if settings[name] then words[#words + 1] = '"' .. name .. '":' .. digits(settings[name]) end
   end
   words[#words + 1] = '"retry_of":"' .. retry_of .. '"'
+  if settings.batch then words[#words + 1] = '"batch":"' .. settings.batch .. '"' end
   for text in string.gmatch(before, '"retry_[a-z_]+":%d+') do words[#words + 1] = text end
   for text in string.gmatch(before, '"retry_[eo][xn][cl][a-z]+":"[^"]*"') do words[#words + 1] = text end
   return '{' .. table.concat(words, ',') .. '}'
 end
 
+-- The batch of a job as its settings have it: the id, or of a callback the id, its name and the counts; nil for none.
+local function batch_text(record) return string.match(settings_json(record), '"batch":"([^"]*)"') end
+
 -- Creates a new job that repeats an old one. `how` may have: `counts`, so that its bytes count though those of the old job did not;
--- `end_before` and `hooks`, those that it keeps; `settings` and `spec` in place of those of the old job.
+-- `end_before` and `hooks`, those that it keeps; `settings` and `spec` in place of those of the old job; `batch`, that of which the
+-- new job is a member: else a callback keeps its counts, but no member its batch.
 local function create_retry(p, group, id, new_id, delay_s, max_retries, now, how)
   local record = with_spec(p, id, call('HGET', jobs_key(p), id))
   local settings, spec = how.settings or settings_of(record), how.spec or select(3, parse_record(record))
@@ -49,6 +54,7 @@ local function create_retry(p, group, id, new_id, delay_s, max_retries, now, how
   settings.delay, settings.max_retries = delay_s > 0 and delay_s, max_retries > 0 and max_retries
   settings.hooks, settings.end_before = how.hooks or how.end_before and 1, how.end_before
   settings.bytes = (settings.bytes or how.counts) and #spec
+  settings.batch = how.batch or string.match(batch_text(record) or '', '^.*:.*$')
   local policy = settings.max_retries and '' or settings_json(record)
   record = build_record(settings_text(settings, id, policy), group, digits(now), store_large_spec(p, new_id, spec))
   call('HSET', jobs_key(p), new_id, record)

@@ -10,7 +10,7 @@
 -- reply   for each finding: id or '', the problem, 1 when it is repaired now, else 0
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job requeue hooks settling dependencies inputs awaiting unique consistency promises
+-- with    record deadlines job requeue hooks settling dependencies inputs awaiting unique consistency promises batches batch_promises
 local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
 local findings = {}
 
@@ -116,10 +116,10 @@ local function check_group()
     local problem = 'has a sum of ' .. (bytes or 0) .. ' bytes; its unfinished jobs have ' .. digits(sum)
     add_finding('', problem, function() store_sum(p, group, sum) end)
   end
-  for _, set in ipairs({ 'delayed', 'running', 'expiring', 'succeeded', 'failed', 'cancelled' }) do check_timer(set) end
+  for _, set in ipairs({ 'delayed', 'running', 'expiring', 'ending', 'succeeded', 'failed', 'cancelled' }) do check_timer(set) end
 end
 
-if #ARGV < first then check_group() check_keys(p, group, add_finding) end
+if #ARGV < first then check_group() check_keys(p, group, add_finding) check_batches(p, now, group, add_finding) end
 for at = first, #ARGV do
   local id = ARGV[at]
   local job, before = find_job(p, group, id, 'rank', 'attempts', 'needs'), #findings

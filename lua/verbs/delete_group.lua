@@ -9,7 +9,7 @@
 -- reply   now, ms; how many jobs are left: with 0 the group is gone; how many of those that it read must be settled first
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
--- with    record job unsettled settling completion
+-- with    record job unsettled settling completion batches
 local p, now, group, limit = KEYS[1], clock(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local MOST_IMAGES = 1000
 
@@ -40,15 +40,17 @@ for status in pairs(RETENTION_S) do
   unsettled = unsettled + #ids - #settled
   limit, left = limit - #ids, left + call('ZCARD', set_key(p, group, status))
 end
+for _, id in ipairs(limit > 0 and call('ZRANGE', set_key(p, group, 'batches'), 0, limit - 1) or {}) do delete_batch(p, group, id) end
+left = left + call('ZCARD', set_key(p, group, 'batches'))
 if left > 0 then return { now, left, unsettled } end
 
-for _, set in ipairs({ 'delayed', 'running', 'expiring', 'succeeded', 'failed', 'cancelled', 'rate', 'windows' }) do
+for _, set in ipairs({ 'delayed', 'running', 'expiring', 'succeeded', 'failed', 'cancelled', 'rate', 'windows', 'ending' }) do
   call('ZREM', p .. ':due', set .. ':' .. group)
 end
 for _, index in ipairs({ 'ready', 'rates', 'bytes', 'counted', 'asked', 'groups' }) do call('ZREM', p .. ':' .. index, group) end
 for _, asked in ipairs(call('ZRANGE', p .. ':asked_images', 0, MOST_IMAGES - 1)) do
   if string.match(asked, '^%S+') == group then call('ZREM', p .. ':asked_images', asked) end
 end
-for _, kind in ipairs({ 'expiring', 'unique', 'windows', 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end
+for _, kind in ipairs({ 'expiring', 'unique', 'windows', 'batches', 'ending', 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end
 call('DEL', group_key(p, group))
 return { now, 0, 0 }

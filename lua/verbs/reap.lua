@@ -12,7 +12,7 @@
 -- refuses -
 -- flags   allow-oom
 -- with    record deadlines job lease requeue promotion unsettled settling completion unique automatic_retries rate_limit history
---           retry_policy lost_leases
+--           retry_policy lost_leases batches batch_timers
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, counts = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0, noted = 0 }
 local left, n_retries, ends = limit, 0, {}
@@ -20,6 +20,10 @@ local left, n_retries, ends = limit, 0, {}
 local function reap(set, group, id)
   if set == 'windows' then
     refresh_key(p, group, id, now)
+    return 'noted'
+  end
+  if set == 'ending' then
+    end_batch(p, group, id, now)
     return 'noted'
   end
   local job = find_job(p, group, id, 'rank', 'attempts')

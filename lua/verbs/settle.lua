@@ -1,14 +1,16 @@
--- settle: carry out what the ends of jobs mean for the jobs that wait for them, and for their unique keys.
+-- settle: carry out what the ends of jobs mean for the jobs that wait for them, for their unique keys and their batches.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
--- ARGV[2] limit      jobs and dependants to handle at most
+-- ARGV[2] limit      jobs, dependants and members to handle at most
 --
--- moves   delayed -> queued, delayed -> delayed, delayed -> cancelled
+-- moves   delayed -> queued, delayed -> delayed, delayed -> cancelled, queued -> cancelled, running -> cancelled, - -> delayed,
+--           - -> queued
 -- reply   how many jobs still wait to be settled; then for each group with jobs that were cancelled: group, how many
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job requeue hooks settling completion dependencies inputs awaiting undone unique
+-- with    record deadlines job requeue hooks settling completion dependencies inputs awaiting undone unique creation
+--           batches notices_stream batch_ends
 local p, now, limit = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2])
 local settle, left, touched, cancelled = p .. ':settle', limit, {}, {}
 
@@ -50,19 +52,28 @@ local function settle_job(id)
   local record = call('HGET', jobs_key(p), id) or nil
   local group = record and parse_record(record)
   if group then settle_key(p, group, id, now) end
-  if not settle_dependants(id, group and status_of(p, group, id, call('HGET', executions_key(p), id)) or 'gone') then return end
+  local status = group and status_of(p, group, id, call('HGET', executions_key(p), id)) or 'gone'
+  if not settle_dependants(id, status) then return end
   if record and needs_settling(record) then
     local plain = string.gsub(string.gsub(record, '^{"hooks":%d+,?', '{'), '^{} ', '')
     call('HSET', jobs_key(p), id, plain)
   end
+  local batch = record and batch_of(record)
+  if batch then count_member(p, batch, id, status, now) end
   call('ZREM', settle, id)
   left = left - 1
 end
-
 while left > 0 do
   local id = call('ZRANGE', settle, 0, 0)[1]
   if not id then break end
-  settle_job(id)
+  local batch = string.match(id, '^batch:(%w+)$')
+  if not batch then
+    settle_job(id)
+  else
+    local looked, n, group = settle_batch(p, batch, left, now)
+    if n > 0 then cancelled[group], touched[group] = (cancelled[group] or 0) + n, true end
+    left = left - looked
+  end
 end
 for group in pairs(touched) do refresh_ready(p, group) end
 if call('EXISTS', settle) == 0 then call('ZREM', p .. ':due', 'settle:') end

@@ -101,6 +101,49 @@ async def _free_unique_key(http: Http) -> Reply:
     return await http("DELETE", "/v1/groups/g/unique/doc-7")
 
 
+async def _create_batch(http: Http) -> Reply:
+    return await http("POST", "/v1/groups/g/batches", {"batch": {"jobs": [{"image": "i"}], "open": True}})
+
+
+async def _on_batch(http: Http, method: str, verb: str = "", *body: Any) -> Reply:
+    created = await _create_batch(http)
+    return await http(method, f"/v1/groups/g/batches/{created.json['batch']['id']}{verb}", *body)
+
+
+async def _list_batches(http: Http) -> Reply:
+    await _create_batch(http)
+    return await http("GET", "/v1/groups/g/batches")
+
+
+async def _show_batch(http: Http) -> Reply:
+    return await _on_batch(http, "GET")
+
+
+async def _list_members(http: Http) -> Reply:
+    return await _on_batch(http, "GET", "/jobs")
+
+
+async def _add_to_batch(http: Http) -> Reply:
+    return await _on_batch(http, "POST", "/jobs", {"jobs": [{"image": "i"}]})
+
+
+async def _close_batch(http: Http) -> Reply:
+    return await _on_batch(http, "POST", "/close")
+
+
+async def _cancel_batch(http: Http) -> Reply:
+    return await _on_batch(http, "POST", "/cancel")
+
+
+async def _retry_batch(http: Http) -> Reply:
+    created = await http("POST", "/v1/groups/g/batches", {"batch": {"jobs": [{"image": "i"}] * 2}})
+    failed, succeeded = (await http("GET", "/v1/jobs?n=2")).json["jobs"]
+    await _on(http, "POST", "/error", failed)
+    await _on(http, "POST", "/success", succeeded)
+    await _on(http, "DELETE", "", succeeded)  # its end, and that of the other one, is settled before
+    return await http("POST", f"/v1/groups/g/batches/{created.json['batch']['id']}/retry")
+
+
 async def _next(http: Http) -> Reply:
     await http.enqueue()
     return await http("GET", "/v1/jobs")
@@ -298,6 +341,8 @@ EXAMPLES: dict[str, Example] = {
             *(_show_stats, _show_group_stats, _show_overview, _watch),
             _adjust,
             _delete_group,
+            *(_create_batch, _list_batches, _show_batch, _list_members),
+            *(_add_to_batch, _close_batch, _cancel_batch, _retry_batch),
             *(_list_unique_keys, _show_unique_key, _free_unique_key),
             *_WORKERS,
             _list_audit,
@@ -335,7 +380,7 @@ async def test_route_in_use(http: Http, route: Route, backend: str) -> None:
 @of_every_row
 async def test_route_with_a_method_it_does_not_have(http: Http, route: Route) -> None:
     """HEAD, and any other method without a row, is a 405 that says in Allow what there is."""
-    path = route.path.format(group_name="g", id=NO_JOB, worker="w", bulk=NO_JOB, unique_key="k")
+    path = route.path.format(group_name="g", id=NO_JOB, worker="w", batch=NO_JOB, bulk=NO_JOB, unique_key="k")
     allowed = {row.method for row in ROUTES if row.path == route.path}
     for method in {"HEAD", "GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"} - allowed:
         reply = await http(method, path)

@@ -91,6 +91,11 @@ class Scene(NamedTuple):
             ("audit",): lambda: ("-n", "1"),
             ("flow", "run"): lambda: (group, self._flow("run")),
             **{("flow", name): lambda name=name: (group, self._job_for(name)) for name in ("show", "retry")},
+            ("batch", "new"): lambda: (group, self._flow("batch")),
+            ("batch", "add"): lambda: (group, self._batch(), self._flow("added")),
+            ("batch", "list"): lambda: (group,),
+            ("batch", "retry"): lambda: (group, self._failed_batch()),
+            **{("batch", name): lambda: (group, self._batch()) for name in ("show", "close", "cancel")},
             ("unique", "list"): lambda: (group,) if self._with_key("list") else (),
             ("unique", "show"): lambda: (group, self._with_key("show")),
             ("unique", "free"): lambda: (group, self._with_key("free")),
@@ -129,6 +134,23 @@ class Scene(NamedTuple):
         path = self.folder / f"flow-{key}.toml"
         path.write_text(f'[[jobs]]\nimage = "x"\nunique = {{ key = "{key}" }}\n', "utf-8")
         return str(path)
+
+    def _batch(self) -> str:
+        """An open batch with a job."""
+        made = self.titan("batch", "new", self.group, self._flow("batch"), "--open", "--json")
+        return str(made.json["batch"]["id"])
+
+    def _failed_batch(self) -> str:
+        """A batch that has ended, and has a member that failed."""
+        batch = self._batch()
+        [job] = self.titan("batch", "add", self.group, batch, self._flow("failed"), "--json").json["jobs"]
+        self.titan("job", "start", self.group, job["id"])
+        self.titan("job", "fail", self.group, job["id"])
+        for found in self.titan("job", "list", self.group, "--status", "queued", "--json").json["jobs"]:
+            self.titan("job", "cancel", self.group, found["id"])
+        self.titan("batch", "close", self.group, batch)
+        self.titan("batch", "show", self.group, batch, "--wait", "20")
+        return batch
 
     def _with_key(self, key: str) -> str:
         """A key that a job of the group holds."""

@@ -6,6 +6,7 @@ import pytest
 
 from broker.core.errors import NotFound, WrongState
 from broker.core.states import MOVES, STATUSES, Move, Status
+from broker.models.batches import CallbackJob, NewBatch
 from broker.models.groups import Counts
 from broker.models.jobs import Job
 from broker.models.retries import Retry
@@ -91,8 +92,21 @@ def _restored(bring: Bring) -> Bring:
     return bring_again
 
 
+def _callback(delay_s: int) -> Bring:
+    """Have a batch without members create its callback."""
+
+    async def bring(store: Store) -> Job:
+        new = NewBatch(on_over=CallbackJob(image="post", delay=delay_s))
+        batch, _ = await store.batches.create(GROUP, new)
+        await store.maintenance.settle(10)
+        return await store.show(GROUP, (await store.batches.show(GROUP, batch.id)).callbacks["on_over"])
+
+    return bring
+
+
 MADE: dict[Edge, Bring] = {("enqueue", None, "delayed"): delayed, ("enqueue", None, "queued"): queued}
 MADE |= {("restore", None, status): _restored(WAYS_TO[status][0]) for status in STATUSES if status != "running"}
+MADE |= {("settle", None, "delayed"): _callback(30), ("settle", None, "queued"): _callback(0)}
 """The moves that begin a job's life."""
 
 UNADDRESSED = {"next", "reap"}
@@ -101,8 +115,8 @@ OF_JOBS = sorted(ACTS.keys() - UNADDRESSED - {"delete_group"})
 """Verbs that name a job."""
 
 SOURCES = {(move.verb, move.before) for move in MOVES}
-OF_OTHERS = {"enqueue", "settle"}
-"""Verbs that move a job because of another one; test_dependencies and test_unique have them."""
+OF_OTHERS = {"enqueue", "settle", "retry_batch"}
+"""Verbs that move a job because of another one; test_dependencies, test_unique and test_batches have them."""
 LATE = (delayed_with_deadline, queued_with_deadline)
 MOVED = [
     (move, way)
@@ -255,6 +269,6 @@ def test_moves_are_all_taken() -> None:
     """Every row of MOVES is tried above, and so is every verb in every status that it does not take."""
     tried = {_edge(move) for move, _ in MOVED} | MADE.keys()
     assert tried == {_edge(move) for move in MOVES if move.before is None or move.verb not in OF_OTHERS}
-    assert ACTS.keys() | {"enqueue", "restore", "settle"} == {move.verb for move in MOVES}
+    assert ACTS.keys() | {"enqueue", "restore", "settle", "retry_batch"} == {move.verb for move in MOVES}
     for edge in SECOND_ACTS:
         assert len([move for move in MOVES if (move.verb, move.before) == edge[:2]]) > 1

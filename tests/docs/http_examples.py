@@ -1,6 +1,6 @@
 """An example of each call in curl, Python and JavaScript.
 
-`JOB_ID`, `LEASE`, `BULK_ID` and `ETAG` in an example are names that its reader replaces, as the test does.
+`JOB_ID`, `LEASE`, `BATCH_ID`, `BULK_ID` and `ETAG` in an example are names that its reader replaces, as the test does.
 """
 
 import json
@@ -36,6 +36,17 @@ EXAMPLES: dict[str, Example] = {
     "cancel": Example(needs="queued"),
     "retry": Example(needs="failed"),
     "promote": Example(needs="delayed"),
+    "create_batch": Example(
+        {"batch": {"jobs": [{"image": "send"}], "open": True, "on_over": {"image": "report"}}},
+        headers=(("Idempotency-Key", "batch-7"),),
+    ),
+    "list_batches": Example(needs="batch"),
+    "show_batch": Example(query="wait=1", needs="batch"),
+    "list_members": Example(query="status=queued", needs="batch"),
+    "add_to_batch": Example({"jobs": [{"image": "send"}]}, needs="batch"),
+    "close_batch": Example(needs="batch"),
+    "cancel_batch": Example(needs="batch"),
+    "retry_batch": Example(needs="failed batch"),
     "list_unique_keys": Example(needs="unique key"),
     "show_unique_key": Example(needs="unique key"),
     "free_unique_key": Example(needs="unique key"),
@@ -93,7 +104,14 @@ def snippets(method: str, path: str, example: Example, content_type: str, gives:
 
 
 def _address(path: str, query: str) -> str:
-    names = {"group_name": "mail", "id": "JOB_ID", "worker": "w-1", "bulk": "BULK_ID", "unique_key": "doc-7"}
+    names = {
+        "group_name": "mail",
+        "id": "JOB_ID",
+        "worker": "w-1",
+        "batch": "BATCH_ID",
+        "bulk": "BULK_ID",
+        "unique_key": "doc-7",
+    }
     for name, value in names.items():
         path = path.replace(f"{{{name}}}", value)
     return f"{BROKER}{path}" + (f"?{query}" if query else "")

@@ -51,6 +51,8 @@ def prepare(url: str, needs: str) -> dict[str, str]:
     if needs == "bulk":
         begun = call(url, "POST", "/v1/groups/mail/bulk", {"action": "retry", "dry_run": True})
         return {"BULK_ID": begun["bulk"]["id"]}
+    if needs in {"batch", "failed batch"}:
+        return {"BATCH_ID": prepare_batch(url, is_failed=needs == "failed batch")}
     if needs == "unique key":
         call(url, "POST", "/v1/groups/mail/jobs", {"jobs": [{"image": "send", "unique": {"key": "doc-7"}}]})
     if needs == "worker":
@@ -60,6 +62,18 @@ def prepare(url: str, needs: str) -> dict[str, str]:
         while call(url, "GET", f"/v1/bulk/{bulk['id']}")["bulk"]["state"] != "done":
             time.sleep(0.05)
     return prepare_job(url, needs) if needs in {"queued", "delayed", "running", "succeeded", "failed", "logged"} else {}
+
+
+def prepare_batch(url: str, *, is_failed: bool) -> str:
+    """The id of an open batch of the group mail, or of one whose only job failed."""
+    new = {"jobs": [{"image": "send"}], "open": not is_failed}
+    batch = call(url, "POST", "/v1/groups/mail/batches", {"batch": new})["batch"]["id"]
+    if is_failed:
+        [job] = call(url, "GET", f"/v1/groups/mail/batches/{batch}/jobs")["jobs"]
+        for verb in ("start", "error"):
+            call(url, "POST", f"/v1/groups/mail/jobs/{job['id']}/{verb}")
+        call(url, "GET", f"/v1/groups/mail/batches/{batch}?wait=20")
+    return str(batch)
 
 
 def prepare_job(url: str, status: str) -> dict[str, str]:

@@ -53,7 +53,10 @@ async def walk(url: str, job_id: str, *, without: set[str] = frozenset()) -> lis
 async def _ask(session: aiohttp.ClientSession, url: str, route: Route, job_id: str) -> Answer:
     query = "?view=group:none" if route.verb == "watch" else ""  # a view that is refused: others do not end
     path = route.path.replace("{group_name}", "g").replace("{worker}", "w")
-    path = path.replace("{id}", job_id).replace("{bulk}", job_id).replace("{unique_key}", "k") + query
+    path = (
+        path.replace("{id}", job_id).replace("{batch}", job_id).replace("{bulk}", job_id).replace("{unique_key}", "k")
+        + query
+    )
     body = _BODIES.get(route.verb, {} if route.takes else None)
     text = body if isinstance(body, str) else json.dumps(body).replace("{id}", job_id)
     kind = "text/plain" if isinstance(body, str) else "application/json"

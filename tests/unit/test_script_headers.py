@@ -10,14 +10,14 @@ from broker.resp.script_source import LIB, SCRIPTS, VERBS
 
 WORDS = ("moves", "reply", "refuses", "flags", "with")
 ALLOW_OOM = {
-    "adjust", "announce", "announce_broker", "ask", "audit", "bulk_note", "bulk_stop", "bulk_take", "cancel", "check",
-    "configure", "delete_group", "end_sessions", "finish", "forget_answers", "log", "next", "next_image",
-    "open_session", "order", "promote", "reap", "release", "remove", "settle", "start", "touch", "unique_keys",
-    "use_session",
+    "adjust", "announce", "announce_broker", "ask", "audit", "batch", "bulk_note", "bulk_stop", "bulk_take",
+    "cancel", "check", "configure", "delete_group", "end_sessions", "finish", "forget_answers", "log", "next",
+    "next_image", "open_session", "order", "promote", "reap", "release", "remove", "settle", "start", "touch",
+    "unique_keys", "use_session",
 }  # fmt: skip
 """What frees memory, ends work or needs none must run in a full store; enqueue and retry must not."""
 NO_WRITES = {
-    "audits", "brokers", "bulks", "clock", "inputs", "show", "list", "glance", "look", "why", "sessions",
+    "audits", "batches", "batch_jobs", "brokers", "bulks", "clock", "inputs", "show", "list", "glance", "look", "why", "sessions",
     "follow", "groups", "workers", "notices", "survey", "export",
 }  # fmt: skip
 REFUSERS = {
@@ -33,6 +33,8 @@ REFUSERS = {
     "any_over_limit": {"LIMIT_REACHED"},
     "refused_parents": {"INVALID", "LIMIT_REACHED"},
     "refused_key": {"DUPLICATE"},
+    "refused_members": {"LEASE_LOST", "LIMIT_REACHED", "NOT_FOUND", "WRONG_STATE"},
+    "no_batch": {"NOT_FOUND"},
 }
 """What the shared functions refuse."""
 

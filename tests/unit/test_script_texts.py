@@ -121,6 +121,7 @@ def test_scripts_use_only_the_keys_of_python():
         keys.after("", "").rstrip(":"),
         keys.inputs("", "").rstrip(":"),
         keys.undone("", "").rstrip(":"),
+        keys.batch("", "").rstrip(":"),
     }
     used = set()
     for path in FILES:

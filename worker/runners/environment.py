@@ -3,7 +3,11 @@
 import os
 from collections.abc import Mapping
 
+import msgspec
+
 from broker.models.jobs import Job
+
+_encode = msgspec.json.Encoder().encode
 
 
 def environment_of(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -15,6 +19,7 @@ def environment_of(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
         "TITAN_GROUP": job.group_name,
         "TITAN_DELIVERY": str(job.deliveries),
         "TITAN_IMAGE": job.image,
+        **({"TITAN_BATCH": _encode(job.batch).decode()} if job.batch else {}),
     }
 
 

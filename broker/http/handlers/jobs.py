@@ -1,40 +1,24 @@
 """The verbs of a producer: enqueue, list, show, remove, cancel, retry, promote; and those who wait for its end."""
 
-import re
 from collections.abc import Sequence
 
 from msgspec import UNSET
 
 from broker.core.errors import Invalid, TitanError
 from broker.core.states import FINISHED
-from broker.core.words import counted
 from broker.http.error_responses import problem_of
 from broker.http.handlers.looking import look
 from broker.http.log_upload import discard_log
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
-from broker.http.request.job_times import with_times
+from broker.http.request.new_jobs import check_plain, checked
 from broker.http.request.query_params import EnqueueQuery, ListQuery, RetryQuery, ShowQuery
 from broker.http.responses import Response, document, json, nothing
-from broker.models.fields import LINE, NO_CONTROLS
 from broker.models.inputs import InputsWrapper
-from broker.models.jobs import (
-    DEFAULT_RETRIES_DELAY_S,
-    Job,
-    JobsWrapper,
-    JobWrapper,
-    NewJob,
-    NewJobs,
-    PlainJob,
-    RetriedWrapper,
-)
+from broker.models.jobs import Job, JobsWrapper, JobWrapper, NewJobs, PlainJob, RetriedWrapper
 from broker.models.waits import Awaited, AwaitedJobs, AwaitedWrapper
-from broker.resp.marks import DEADLINES, FLOWS, POLICIES
-from broker.store.admitter import are_plain
 from broker.store.format.job_json import listed, struct_of
 
-_IMAGE = re.compile(NO_CONTROLS)
-_NO_DELAYS = {None, DEFAULT_RETRIES_DELAY_S}
 _REPLAYED = (("Idempotency-Replayed", "true"),)
 
 
@@ -44,20 +28,11 @@ async def enqueue(call: Call) -> Response:
     key = call.idempotency_key()
     body = await call.new_jobs()
     jobs: Sequence[PlainJob] = body.jobs
-    _check_number(jobs, call.settings.max_batch)
-    _check_images(jobs)
-    _check_payloads(jobs, call.settings.max_payload_bytes)
+    check_plain(call, jobs)
     if query.wait and len(jobs) > 1:
         raise Invalid("wait is for one job; POST /v1/jobs/wait is for several.", fields="wait")
     if isinstance(body, NewJobs):
-        jobs = [with_times(job, f"jobs[{i}]") for i, job in enumerate(body.jobs)]
-        if _have_policies(body.jobs):
-            await call.store.require_layout(POLICIES, "Retry policies")
-        _check_unique(body.jobs)
-        if any(job.after or job.ref or job.unique for job in body.jobs):
-            await call.store.require_layout(FLOWS, "Jobs with after or unique")
-        if not are_plain(jobs):
-            await call.store.require_layout(DEADLINES, "Deadlines and run_at")
+        jobs = await checked(call, body.jobs)
     enqueue_ = call.store.enqueuer.enqueue_durably if query.durable else call.store.enqueuer.enqueue
     enqueued = await enqueue_(call.group, jobs, key)
     headers = _REPLAYED if enqueued.is_replayed else ()
@@ -137,51 +112,3 @@ async def promote(call: Call) -> Response:
 
 def _awaited(job_id: str, job: Job | TitanError) -> Awaited:
     return Awaited(id=job_id, error=problem_of(job)) if isinstance(job, TitanError) else Awaited(id=job_id, job=job)
-
-
-def _check_number(jobs: Sequence[PlainJob], limit: int) -> None:
-    if len(jobs) > limit:
-        raise Invalid(f"One call may have {counted(limit, 'job')} at most.", fields="jobs")
-
-
-def _check_images(jobs: Sequence[PlainJob]) -> None:
-    for image in {job.image for job in jobs}:
-        if image and _IMAGE.fullmatch(image) is None:
-            i = next(i for i, job in enumerate(jobs) if job.image == image)
-            field = f"jobs[{i}].image"
-            raise Invalid(f"{field} must be {LINE['words']}.", fields=field)
-
-
-def _check_unique(jobs: Sequence[NewJob]) -> None:
-    for i, job in enumerate(jobs):
-        unique, field = job.unique, f"jobs[{i}].unique"
-        if unique is None:
-            continue
-        if unique.until and unique.for_:
-            raise Invalid("A key has until or for, not both.", fields=f"{field}.until")
-        if unique.max_wait and unique.on_conflict != "push":
-            raise Invalid("Only on_conflict push has max_wait.", fields=f"{field}.max_wait")
-        if unique.on_conflict == "push" and not job.delay:
-            raise Invalid("on_conflict push needs a delay.", fields=f"jobs[{i}].delay")
-        if unique.max_wait and unique.max_wait < (job.delay or 0):
-            raise Invalid("max_wait is the delay at least.", fields=f"{field}.max_wait")
-
-
-def _have_policies(jobs: Sequence[NewJob]) -> bool:
-    """Whether a job has a retry policy. Raises Invalid for one that has max_retries as well, if not by default."""
-    has_policy = False
-    for i, job in enumerate(jobs):
-        if not job.retry:
-            continue
-        has_policy = True
-        if job.max_retries or job.retries_delay not in _NO_DELAYS:
-            field = f"jobs[{i}].{'max_retries' if job.max_retries else 'retries_delay'}"
-            raise Invalid(f"{field} must not be given together with retry.", fields=field)
-    return has_policy
-
-
-def _check_payloads(jobs: Sequence[PlainJob], limit_bytes: int) -> None:
-    for i, job in enumerate(jobs):
-        payload = job.payload or ""
-        if len(payload) * 4 > limit_bytes and len(payload.encode()) > limit_bytes:
-            raise Invalid(f"A payload may have {limit_bytes} bytes at most.", fields=f"jobs[{i}].payload")

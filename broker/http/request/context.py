@@ -22,7 +22,7 @@ from broker.http.request import query_params
 from broker.http.request.body import FORM, JSON, WEIGHT, Request, Streamed, media_type, read_body
 from broker.http.request.bulk_items import Bulk, Item, Items, read_items
 from broker.http.request.decoding import decode, decode_plain, form
-from broker.http.request.path_params import bulk_id, group_name, job_id, unique_key, worker_name
+from broker.http.request.path_params import batch_id, bulk_id, group_name, job_id, unique_key, worker_name
 from broker.http.server.admission import AdmissionControl, InProgress
 from broker.http.server.fast_request import FastRequest
 from broker.http.ui.dashboard import Dashboard
@@ -109,7 +109,7 @@ class Call:
     """One request. Raises Invalid for an invalid group name, NotFound for a text that cannot be an id."""
 
     __slots__ = (
-        *("acted_on", "bulk", "context", "grant", "group", "job_id", "logs", "masking", "request", "settings"),
+        *("acted_on", "batch", "bulk", "context", "grant", "group", "job_id", "logs", "masking", "request", "settings"),
         *("store", "unique_key", "worker"),
     )
     acted_on: Act
@@ -132,6 +132,7 @@ class Call:
         self.job_id = job_id(path["id"]) if "id" in path else ""
         self.worker = worker_name(path["worker"]) if "worker" in path else ""
         self.bulk = bulk_id(path["bulk"]) if "bulk" in path else ""
+        self.batch = batch_id(path["batch"]) if "batch" in path else ""
         self.unique_key = unique_key(path["unique_key"]) if "unique_key" in path else ""
 
     @property

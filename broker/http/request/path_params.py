@@ -37,6 +37,13 @@ def bulk_id(text: str) -> str:
     return text
 
 
+def batch_id(text: str) -> str:
+    """The id of a batch. Raises NotFound for a text that cannot be an id."""
+    if not is_id(text):
+        raise NotFound("There is no such batch in this group.")
+    return text
+
+
 def unique_key(text: str) -> str:
     """A unique key. Raises NotFound for a text that cannot be one."""
     if _UNIQUE_KEY.fullmatch(text) is None:

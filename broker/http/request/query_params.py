@@ -161,6 +161,28 @@ class UniqueKeysQuery(Query, frozen=True, kw_only=True):
     cursor: Annotated[str, Meta(pattern=r"^\d{0,20}$", description="The cursor of the page before.")] = ""
 
 
+class BatchesQuery(Query, frozen=True, kw_only=True):
+    """The parameters of list_batches."""
+
+    n: Page = 50
+    cursor: Cursor = ""
+    order: Annotated[Literal["asc", "desc"], Meta(description="Oldest first, or newest first.")] = "asc"
+
+
+class MembersQuery(Query, frozen=True, kw_only=True):
+    """The parameters of list_members."""
+
+    n: Annotated[int, Meta(ge=1, le=MAX_JOBS, description="The most members to read for one answer.")] = 50
+    cursor: Cursor = ""
+    status: Annotated[
+        list[Status],
+        Meta(
+            max_length=len(STATUSES),
+            description="Only members in any of these statuses. A page may have fewer than n, or none, and a cursor.",
+        ),
+    ] = []
+
+
 class StatsQuery(Query, frozen=True, kw_only=True):
     """The parameters of the statistics."""
 

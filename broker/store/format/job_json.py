@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from broker.core.timestamps import rfc3339
 from broker.models.jobs import Job
+from broker.store.format.batches import batch_in
 from broker.store.format.policies import policy_json
 from broker.store.format.record import Settings, parts_of, settings_of, split
 from broker.store.format.script_args import NewBatch
@@ -58,7 +59,7 @@ def new_jobs(batches: Iterable[NewBatch], created_at: int) -> list[bytes]:
             batch.group.encode(),
             b"delayed" if batch.settings.delay else b"queued",
         )
-        after = _deadlines(batch.settings) + policy_json(batch.settings)
+        after = _deadlines(batch.settings) + _retries(batch.settings)
         end = b'%b0,"created_at":"%b"%b}' % (_settings_json(batch.settings), at, after)
         jobs += [
             b'{"id":"' + job_id.encode() + begin + spec[1:-1] + end
@@ -99,9 +100,10 @@ def tied(encoded: bytes, after: Sequence[str], after_on: str, waits: int, unique
 
 @lru_cache(maxsize=1024)
 def _retries(settings: Settings) -> bytes:
-    """The job that this one retries, and its retry policy."""
+    """The job that this one retries, its retry policy, and its batch."""
     retry_of = b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b""
-    return retry_of + policy_json(settings)
+    batch = b',"batch":' + _text(batch_in(settings.batch)) if settings.batch else b""
+    return retry_of + policy_json(settings) + batch
 
 
 def dispatched_jobs(

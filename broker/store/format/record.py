@@ -27,7 +27,8 @@ class Settings(Struct, frozen=True, omit_defaults=True):
     `due`, `start_before` and `end_before` are ms since 1970; 0: not given. `due` says when a delay ends that is not a
     whole number of seconds. `hooks`: 1 for a job with a deadline. `inputs`: 1 for a job that waits for others.
     Without a retry policy retry_max is -1. retry_factor is in thousandths; retry_backoff is 0 for constant, 1 for
-    linear and 2 for exponential; reasons have a comma between them.
+    linear and 2 for exponential; reasons have a comma between them. `batch` is the id of the batch of a member; of a
+    callback there are colons, its name, and the counts total, succeeded, failed and cancelled behind the id.
     """
 
     delay: int = 0
@@ -50,6 +51,7 @@ class Settings(Struct, frozen=True, omit_defaults=True):
     retry_max_age: int = 0
     retry_except: str = ""
     retry_only: str = ""
+    batch: str = ""
 
 
 class Parts(NamedTuple):

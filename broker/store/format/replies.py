@@ -13,6 +13,7 @@ from broker.models.inputs import Input
 from broker.models.jobs import Job, WaitsFor
 from broker.models.unique import Unique
 from broker.models.workers import Receipt
+from broker.store.format.batches import batch_in
 from broker.store.format.policies import policy_in, policy_of, policy_text
 from broker.store.format.record import parts_of, settings_of, spec_of, split
 
@@ -181,6 +182,8 @@ def _recorded(values: Mapping[str, str]) -> Job:
         setattr(job, name, getattr(settings, name))
     if settings.retry_of:
         job.retry_of = settings.retry_of
+    if settings.batch:
+        job.batch = batch_in(settings.batch)
     for name in _DEADLINES:
         if getattr(settings, name):
             setattr(job, name, rfc3339(getattr(settings, name)))

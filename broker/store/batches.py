@@ -1,0 +1,194 @@
+"""Batches: groups of jobs whose ends are counted; callback jobs follow."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from broker.core.errors import Invalid, LimitReached
+from broker.core.ids import Ids
+from broker.core.settings import BrokerSettings
+from broker.core.states import Status
+from broker.models.batches import Batch, CallbackJob, NewBatch
+from broker.models.jobs import Job, NewJob
+from broker.resp.partitions import Partitions
+from broker.resp.resp_connection import Word
+from broker.store.admitter import Membership, admission, admit
+from broker.store.clock import Clock
+from broker.store.format.batches import CALLBACKS, batch_of
+from broker.store.format.job_json import EncodedJobs, struct_of
+from broker.store.format.record import settings_text
+from broker.store.format.replies import job_of
+from broker.store.format.script_args import new_batches
+from broker.store.group_limits import limits_of
+from broker.store.pagination import cursor_of, position
+from broker.store.staging import bytes_of
+from broker.store.tally import Tally
+
+RETRIED = 500
+"""Members that one call of batch_retry.lua reads."""
+NO_FIELDS = ("after", "after_on", "ref", "unique", "run_at", "start_within", "start_before", "end_within", "end_before")
+"""Fields that a callback may not have."""
+_encode = msgspec.json.Encoder().encode
+
+
+class Batches:
+    """Creates, shows, lists, closes, cancels and retries batches, and adds members."""
+
+    def __init__(
+        self,
+        partitions: Partitions,
+        clock: Clock,
+        ids: Ids,
+        tally: Tally,
+        settings: BrokerSettings,
+        image_of: Callable[[str], Awaitable[str]],
+        broker: str,
+    ) -> None:
+        self._partitions = partitions
+        self._clock = clock
+        self._ids = ids
+        self._tally = tally
+        self._ttl_ms = settings.idempotency_ttl_s * 1000
+        self._limits = limits_of(settings)
+        self._image_of = image_of
+        self._broker = broker
+
+    async def create(self, group: str, new: NewBatch, key: str = "") -> tuple[Batch, bool]:
+        """Open a batch with its first members, all or nothing; whether the answer is of an earlier call with the key.
+
+        Raises Invalid, IdempotencyMismatch, LimitReached, Duplicate.
+        """
+        [batch_id] = self._ids.take(1)
+        fields: list[Word] = ["open", int(new.open)]
+        if new.name:
+            fields += ["name", new.name]
+        if new.end_within:
+            fields += ["end_within", new.end_within]
+        if self._limits.bytes:
+            fields += ["counts", 1]
+        for name in CALLBACKS:
+            job = getattr(new, name)
+            if job is not None:
+                fields += [name, await self._callback(group, name, job)]
+        digest = hashlib.sha256(_encode(new)).hexdigest()
+        membership = Membership(batch_id, fields)
+        found, is_replayed = await self._admit(group, new.jobs, membership, key, digest, "batch.jobs")
+        return await self.show(group, found[0]), is_replayed
+
+    async def add(
+        self, group: str, batch_id: str, jobs: Sequence[NewJob], member: str = "", lease: str = "", key: str = ""
+    ) -> tuple[EncodedJobs, bool]:
+        """Add members to an open batch, or with the lease of a running member to any unfinished one.
+
+        Raises NotFound, WrongState, LeaseLost, Invalid, IdempotencyMismatch, LimitReached, Duplicate.
+        """
+        digest = hashlib.sha256(_encode((batch_id, jobs))).hexdigest()
+        asked = f"{batch_id} {member} {lease}" if member else batch_id
+        (_, encoded), is_replayed = await self._admit(group, jobs, Membership(asked), key, digest, "jobs")
+        return encoded, is_replayed
+
+    async def show(self, group: str, batch_id: str) -> Batch:
+        """The batch. Raises NotFound."""
+        return await self._batch(group, batch_id, "show")
+
+    async def close(self, group: str, batch_id: str) -> Batch:
+        """Add no more members. Raises NotFound."""
+        return await self._batch(group, batch_id, "close")
+
+    async def cancel(self, group: str, batch_id: str) -> Batch:
+        """Have the unfinished members cancelled, step by step. Raises NotFound, WrongState."""
+        return await self._batch(group, batch_id, "cancel")
+
+    async def retry(self, group: str, batch_id: str, actor: str = "") -> Batch:
+        """Create a new batch that repeats the members that failed. Raises NotFound, WrongState, LimitReached."""
+        new_batch, *callbacks = self._ids.take(1 + len(CALLBACKS))
+        score, after = "", ""
+        while True:
+            words = (group, batch_id, new_batch, score, after, *self._limits, actor, " ".join(callbacks))
+            reply = await self._run("batch_retry", group, self._clock.now, *words, *self._ids.take(RETRIED))
+            self._tally.enqueued(group, int(reply[2]))
+            score, after = reply[0].decode(), reply[1].decode()
+            if not after:
+                return await self.show(group, new_batch)
+
+    async def members(
+        self, group: str, batch_id: str, n: int, cursor: str = "", statuses: Sequence[Status] = ()
+    ) -> tuple[list[Job], str]:
+        """A page of its members by creation, n of them read at most, and the cursor. Raises NotFound."""
+        words = (group, batch_id, n, " ".join(statuses), *position(cursor))
+        score, after, *rows = await self._run("batch_jobs", group, *words)
+        return [job_of(row) for row in rows], cursor_of(score, after)
+
+    async def list(self, group: str, n: int, cursor: str = "", order: str = "asc") -> tuple[list[Batch], str]:
+        """A page of the batches of a group by creation, and the cursor."""
+        score, after, *rows = await self._run("batches", group, group, n, order, *position(cursor))
+        return [batch_of(row) for row in rows], cursor_of(score, after)
+
+    async def _batch(self, group: str, batch_id: str, what: str) -> Batch:
+        return batch_of(await self._run("batch", group, self._clock.now, group, batch_id, what))
+
+    async def _run(self, verb: str, group: str, *words: Word) -> Any:
+        return await self._partitions.run(verb, self._partitions.of(group), *words)
+
+    async def _callback(self, group: str, name: str, job: CallbackJob) -> bytes:
+        """The words of a callback job, as settle.lua creates it."""
+        path, of = f"batch.{name}", job.group_name or group
+        refused = next((field for field in NO_FIELDS if getattr(job, field)), None)
+        if refused:
+            raise Invalid(f"A callback may not have {refused}.", fields=f"{path}.{refused}")
+        if self._partitions.of(of) != self._partitions.of(group):
+            raise Invalid(f"The group {of} is in another partition.", fields=f"{path}.group_name")
+        image = job.image or await self._image_of(of)
+        if not image:
+            raise Invalid("An image is needed: the group has none of its own.", fields=f"{path}.image")
+        [job_id], own = self._ids.take(1), msgspec.structs.replace(job, delay=None)
+        [made] = new_batches(of, [own], [job_id], image)
+        due = f"+{job.delay * 1000}" if job.delay else "-"
+        words = (of, job_id, str(made.settings.priority), due, settings_text(made.settings).decode() or "-")
+        return " ".join(words).encode() + b" " + made.specs[0]
+
+    async def _admit(
+        self, group: str, jobs: Sequence[NewJob], membership: Membership, key: str, digest: str, field: str
+    ) -> tuple[tuple[str, EncodedJobs], bool]:
+        """The id of the batch and its new members; whether they are of an earlier call."""
+        missing = next((i for i, job in enumerate(jobs) if not job.image), None)
+        image = "" if missing is None else await self._image_of(group)
+        ids = self._ids.take(len(jobs))
+        first: list[Word] = [self._clock.now, "", "", "", "", ""]
+        batch_id = membership.asked.partition(" ")[0]
+        if key:
+            note = f"{','.join([batch_id, *ids])} {image}"
+            first[1:5] = [f"{group}:{key}", digest, self._ttl_ms, note]
+        if missing is not None and not image:
+            first[5] = f"{field}[{missing}].image"
+        asked = admission(group, jobs, ids, image, membership)
+        try:
+            created_at, noted, *new = await admit(self._partitions, first, self._limits, "", asked)
+        except LimitReached:
+            self._limits.check(len(jobs), bytes_of(asked.batches))
+            raise
+        words, _, note = (new[0] if new else noted).decode().partition(" ")
+        if not new:
+            first_ids, _, image = note.partition(" ")
+            batch_id, *ids = first_ids.split(",")
+            asked = admission(group, jobs, ids, image, membership._replace(asked=batch_id))
+        outcomes = words.split(",") if words else []
+        if new:
+            self._tally.enqueued(group, sum(not word.startswith("=") for word in outcomes))
+        encoded = [await self._holder(group, one) for one in asked.encoded(int(created_at), outcomes)]
+        return (batch_id, EncodedJobs(encoded, is_replayed=not new)), not new
+
+    async def _holder(self, group: str, job: bytes | str) -> bytes:
+        """The JSON of a new job; of the one that has its unique key, if it was not created. Raises NotFound."""
+        if isinstance(job, bytes):
+            return job
+        holder = job_of(await self._run("show", group, group, job))
+        holder.duplicate = True
+        return _encode(holder)
+
+
+def members_of(encoded: EncodedJobs) -> list[Job]:
+    """The new members as structs."""
+    return [struct_of(job) for job in encoded.jobs]

@@ -24,6 +24,7 @@ from broker.store.count_flusher import CountFlusher
 from broker.store.dispatcher import Dispatcher
 from broker.store.ends import Ends
 from broker.store.enqueuer import Enqueuer
+from broker.store.flows import Flows
 from broker.store.glances import Glances
 from broker.store.group_limits import limits_of
 from broker.store.groups import Groups
@@ -67,6 +68,7 @@ class JobStore:
         self.workers = Workers(partitions, self.clock, settings.stop_grace_s)
         self.looks = Looks(partitions, self.workers)
         self.why = Why(partitions, self.clock, self.workers, self.dispatcher.asked)
+        self.flows = Flows(partitions)
         self.unique_keys = UniqueKeys(partitions, self.clock)
         self.brokers = Brokers(partitions, self.clock)
         self.audit = AuditTrail(partitions)

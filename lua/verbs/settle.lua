@@ -5,7 +5,8 @@
 -- ARGV[2] limit      jobs and dependants to handle at most
 --
 -- moves   delayed -> queued, delayed -> delayed, delayed -> cancelled
--- reply   how many jobs still wait to be settled; then for each group with jobs that were cancelled: group, how many
+-- reply   how many jobs still wait to be settled; for how long the first of them does, ms; then for each group with jobs that were
+--           cancelled: group, how many
 -- refuses -
 -- flags   allow-oom
 -- with    record deadlines job requeue hooks settling completion dependencies unique
@@ -33,13 +34,15 @@ end
 -- Settles dependants of a job that has ended; whether all of them are settled.
 local function settle_dependants(id, status)
   local key = after_key(p, id)
-  local members = call('ZRANGE', key, 0, left - 1, 'WITHSCORES')
+  local members, ended = call('ZRANGE', key, 0, left - 1, 'WITHSCORES'), {}
   for i = 1, #members, 2 do
     local group, dependant_id = string.match(members[i], '^(%S+) (%S+)$')
     settle_dependant(group, dependant_id, id, status, members[i + 1] == '1')
     call('ZREM', key, members[i])
+    ended[#ended + 1] = members[i]
     left = left - 1
   end
+  if status ~= 'gone' then note_before(p, id, ended) end
   return call('EXISTS', key) == 0
 end
 
@@ -65,6 +68,7 @@ end
 for group in pairs(touched) do refresh_ready(p, group) end
 if call('EXISTS', settle) == 0 then call('ZREM', p .. ':due', 'settle:') end
 
-local reply = { call('ZCARD', settle) }
+local first = call('ZRANGE', settle, 0, 0, 'WITHSCORES')[2]
+local reply = { call('ZCARD', settle), first and math.max(0, now - first) or 0 }
 for group, n in pairs(cancelled) do reply[#reply + 1] = group; reply[#reply + 1] = n end
 return reply

@@ -79,6 +79,10 @@ async def _promote(http: Http) -> Reply:
     return await _on(http, "POST", "/promote", *await http.enqueue({"delay": 60}))
 
 
+async def _flow(http: Http) -> Reply:
+    return await _on(http, "GET", "/flow", *await http.enqueue())
+
+
 async def _list_unique_keys(http: Http) -> Reply:
     await http.enqueue({"unique": {"key": "doc-7"}})
     return await http("GET", "/v1/groups/g/unique")
@@ -290,6 +294,7 @@ EXAMPLES: dict[str, Example] = {
             *(_show_stats, _show_group_stats, _show_overview, _watch),
             _adjust,
             _delete_group,
+            _flow,
             *(_list_unique_keys, _show_unique_key, _free_unique_key),
             *_WORKERS,
             _list_audit,

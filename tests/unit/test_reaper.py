@@ -270,7 +270,7 @@ async def test_reaper_settles(reaper, store):
     [parent] = await store.next(1)
     await store.succeed("g", parent.id, parent.lease)
     reaped = await reaper.reap_once()
-    assert (reaped.unsettled, reaped.wait_ms, reaper.unsettled) == (1, 0, 0)
+    assert (reaped.unsettled, reaped.wait_ms, reaper.unsettled.n) == (1, 0, 0)
     assert (await store.show("g", child.id)).status == "queued"
     assert (await reaper.reap_once()).unsettled == 0
     [waiting] = [family for family in reaper.families() if family.name == "titan_settle_waiting"]

@@ -17,7 +17,7 @@ ALLOW_OOM = {
 }  # fmt: skip
 """What frees memory, ends work or needs none must run in a full store; enqueue and retry must not."""
 NO_WRITES = {
-    "audits", "brokers", "bulks", "clock", "show", "list", "glance", "look", "why", "sessions",
+    "audits", "brokers", "bulks", "clock", "show", "list", "glance", "look", "why", "flow", "sessions",
     "follow", "groups", "workers", "notices", "survey", "export",
 }  # fmt: skip
 REFUSERS = {

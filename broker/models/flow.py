@@ -22,8 +22,8 @@ class FlowJob(Struct, kw_only=True, omit_defaults=True):
     parents: Annotated[
         list[str],
         Meta(
-            description="The jobs of `after`; in place of one that was retried by itself that retry. A retry has the "
-            "job that it repeats."
+            description="The jobs of `after`; in place of one that was retried automatically that retry. "
+            "A retry has the job that it repeats."
         ),
     ] = []
     leader: Annotated[str, Meta(description="The job that had its unique key when it was enqueued.")] = ""

@@ -75,7 +75,7 @@ def _image_in(spec: str) -> str:
 
 
 def _tied(jobs: Mapping[str, FlowJob], retries: Mapping[str, str]) -> list[FlowJob]:
-    """The jobs: a parent that was retried by itself is its last retry, and one that is gone is somebody's parent."""
+    """The jobs: a parent that was retried automatically is its last retry; one that is gone is somebody's parent."""
     for job in jobs.values():
         job.parents = list(dict.fromkeys(_last_retry(parent, retries) for parent in job.parents))
     for job_id, retry_id in retries.items():

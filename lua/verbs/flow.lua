@@ -8,13 +8,13 @@
 --
 -- moves   -
 -- reply   ids that are still to be read, with spaces; then for each job that was read: its id, and unless it is gone: group, status,
---           the beginning of its spec, reason, needs, ids in `after`, leader, the retry that repeats it by itself, how many more
+--           the beginning of its spec, reason, needs, ids in `after`, leader, its automatic retry, how many more
 --           dependants it has; each of the last six or ''
 -- refuses -
 -- flags   no-writes
--- with    record job dependencies
+-- with    record job
 local p, n, most, known, open = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local BEGINNING, MOST_BYTES, FIELDS = 2048, 524288, { 'reason', 'needs', 'after', 'leader', 'retry_at', 'before', 'spec' }
+local BEGINNING, MOST_BYTES = 2048, 524288
 local is_known, ids, next_id, rows, bytes = {}, {}, 1, { '' }, 0
 
 local function add(id)
@@ -24,16 +24,17 @@ local function add_all(text) for id in string.gmatch(text or '', '%S+') do add(i
 
 -- Adds the jobs that wait for a job, or did before its end was settled; how many of them are too many.
 local function add_dependants(id, before)
-  local members = call('ZRANGE', after_key(p, id), 0, most - 1)
+  local key = p .. ':after:' .. id
+  local members = call('ZRANGE', key, 0, most - 1)
   for i = 1, #members do add(string.match(members[i], '%S+$')) end
   add_all(before)
-  return #members < most and 0 or call('ZCARD', after_key(p, id)) - most
+  return #members < most and 0 or call('ZCARD', key) - most
 end
 
 -- A job as it is in the reply, and its neighbours among those to be read.
 local function read(id)
   local group, _, spec = parse_record(call('HGET', jobs_key(p), id) or '')
-  local job = group and find_job(p, group, id, unpack(FIELDS))
+  local job = group and find_job(p, group, id, 'reason', 'needs', 'after', 'leader', 'retry_at', 'before', 'spec')
   if not job then return { id } end
   local retry_id = job.status == 'failed' and job.max_retries and job.retry_at or ''
   bytes = bytes + job.size

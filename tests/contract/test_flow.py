@@ -66,7 +66,7 @@ async def test_flow_of_a_job_that_waited_for_an_end_before_it(store: Store) -> N
 
 
 async def test_flow_of_a_retry(store: Store) -> None:
-    """In place of a job that was retried by itself its dependants wait for the retry."""
+    """In place of a job that was retried automatically its dependants wait for the retry."""
     [first] = await enqueue_flow(store, named("first", max_retries=1, retries_delay=1))
     [last] = await enqueue_flow(store, named("last", after=[first.id]))
     [taken] = await store.next(1)

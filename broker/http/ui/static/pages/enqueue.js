@@ -165,7 +165,7 @@ async function submit(event, context, name) {
   state.isBusy = true;
   try {
     const { jobs } = await change('POST', `${groupApi(group)}/jobs`, bodyOf(form), { 'Idempotency-Key': state.key });
-    toast(`${counted(jobs.length, 'job')} enqueued.`);
+    toast(jobs[0].duplicate ? 'A job has this unique key already: nothing was made.' : `${counted(jobs.length, 'job')} enqueued.`);
     context.go(jobs.length === 1 ? jobPage(group, jobs[0].id) : groupPage(group));
   } catch (error) {
     state.error = error;

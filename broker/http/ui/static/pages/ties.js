@@ -17,7 +17,7 @@ function waitsFor(one, jobs) {
   const own = known.get(one.id);
   const all = [...(own?.parents ?? one.after ?? []), ...(own?.leader ? [own.leader] : [])].map((id) => known.get(id) ?? { id, group_name: one.group_name });
   const open = all.filter((job) => !job.status || !OVER.includes(job.status));
-  return h('ul.ties', (open.length ? open : all).map((job) => h('li', { key: job.id }, jobLink(job), job.status && badge(job.status), job.id === own?.leader && h('span.muted', 'has its unique key'))));
+  return h('ul.ties', (open.length ? open : all).map((job) => h('li', { key: job.id }, jobLink(job), job.status && badge(job.status))));
 }
 
 /** The facts of a job about other jobs. @param {any} one @param {any} flow */
@@ -29,7 +29,7 @@ export function ties(one, flow) {
   if (!one.unique) return rows;
   const { until, on_conflict: conflict } = one.unique;
   const hold = one.unique.for ? `for ${span(one.unique.for)} from its creation` : until === 'started' ? 'until it is delivered' : 'until it has ended';
-  rows.push(['Unique key', [h('code.reason', theirs(one.unique.key)), h('span.muted', ` ${hold}; ${CONFLICTS[conflict ?? 'existing']}`)]]);
+  rows.push(['Unique key', [h('code', theirs(one.unique.key)), h('span.muted', ` ${hold}; ${CONFLICTS[conflict ?? 'existing']}`)]]);
   const own = jobs.find((job) => job.id === one.id);
   const leader = one.waits_for && jobs.find((job) => job.id === own?.leader && !OVER.includes(job.status));
   const follower = jobs.find((job) => job.leader === one.id && !OVER.includes(job.status));
@@ -48,7 +48,7 @@ export function keysPanel(context, name, held) {
     { label: 'Holder', cell: (one) => [job(one.holder), ' ', badge(one.status)] },
     { label: 'Follower', cell: (one) => job(one.follower) },
     { label: 'Until', cell: (one) => (one.ends_at ? when(one.ends_at) : 'its end') },
-    ...(may('produce', name) ? [{ label: '', kind: 'act', cell: (one) => small('Free…', () => free(context, name, one), { 'aria-label': `Free ${one.key}` }) }] : []),
+    ...(may('produce', name) ? [{ label: 'Action', kind: 'act', cell: (one) => small('Free…', () => free(context, name, one), { 'aria-label': `Free ${one.key}` }) }] : []),
   ];
   const rows = held?.keys ?? [];
   return panel(

@@ -71,16 +71,17 @@ function view(context, one, why, history, flow) {
   ];
 }
 
-/** What it does now. When a job that failed is tried again, only `why` says. */
+/** What it does now. When a job that failed is tried again, or one that waited for others is due, only `why` says. */
 function doing(one, why) {
   const held = one.expires_at ? `, lease ${span((ms(one.expires_at) - now()) / 1000)}` : '';
   if (one.status === 'running') return `${span((now() - ms(one.started_at ?? one.created_at)) / 1000)}${held}, delivery ${one.deliveries}`;
   if (isOver(one.status) && one.started_at) return `ran ${span((ms(one.completed_at) - ms(one.started_at)) / 1000)}`;
-  if (one.status === 'delayed' && one.attempts) {
-    const next = why?.reasons?.find((reason) => reason.code === 'retry_delay')?.until;
-    return next ? `tried again in ${span((ms(next) - now()) / 1000)}` : 'tried again';
-  }
   if (one.waits_for) return `waits for ${counted(one.waits_for.jobs, 'job')}`;
+  if (one.status === 'delayed' && (one.attempts || one.after)) {
+    const next = why?.reasons?.find((reason) => /^(retry_delay|delayed_until)$/.test(reason.code))?.until;
+    const word = one.attempts ? 'tried again' : 'due';
+    return next ? `${word} in ${span((ms(next) - now()) / 1000)}` : word;
+  }
   if (one.status === 'delayed') return `due in ${span((ms(one.created_at) + one.delay * 1000 - now()) / 1000)}`;
   return one.status === 'queued' ? `since ${span((now() - ms(one.created_at)) / 1000)}` : '';
 }

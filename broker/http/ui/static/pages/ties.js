@@ -45,8 +45,8 @@ export function keysPanel(context, name, held) {
   const job = (id) => (id ? h('a.mono', { href: jobPage(name, id) }, id) : h('span.muted', '–'));
   const columns = [
     { label: 'Unique key', isHead: true, kind: 'grow', cell: (one) => theirs(one.key, 'mono') },
-    { label: 'Holder', cell: (one) => [job(one.holder), ' ', badge(one.status)] },
-    { label: 'Follower', cell: (one) => job(one.follower) },
+    { label: 'Holder', kind: 'grow', cell: (one) => [job(one.holder), ' ', badge(one.status)] },
+    { label: 'Follower', kind: 'grow', cell: (one) => job(one.follower) },
     { label: 'Until', cell: (one) => (one.ends_at ? when(one.ends_at) : 'its end') },
     ...(may('produce', name) ? [{ label: 'Action', kind: 'act', cell: (one) => small('Free…', () => free(context, name, one), { 'aria-label': `Free ${one.key}` }) }] : []),
   ];

@@ -11,6 +11,8 @@ from broker.store.tally import FAILED, LOST, OUT, SUCCEEDED
 MOST_ALERTS = 5
 OLD_S = 120.0
 """A queued job that waits for longer is too old."""
+UNSETTLED_S = 5.0
+"""The end of a job that is settled later is too late."""
 FAILING = 0.05
 """The part of the jobs that may fail."""
 _LEAST_ENDED = 10
@@ -25,6 +27,14 @@ def alerts_of(rows: Iterable[GroupRow], now: int) -> list[Alert]:
     ranked = (alert for row in rows for alert in _faults(row, now))
     worst = heapq.nsmallest(MOST_ALERTS, ranked, key=lambda one: (one[0], -one[1], one[2].group))
     return [alert for _, _, alert in worst]
+
+
+def unsettled(age_s: float) -> list[Alert]:
+    """The alert of ends of jobs that wait too long to be settled. `age_s`: how long the first of them does, s."""
+    if age_s <= UNSETTLED_S:
+        return []
+    text = f"The end of a job waits for {_span(age_s)} to be settled: jobs that wait for it, and its key, are late."
+    return [Alert(code="unsettled", text=text)]
 
 
 def is_failing(row: GroupRow) -> bool:

@@ -12,7 +12,7 @@ from broker.core.errors import StoreUnavailable, TitanError
 from broker.diagnostics.clock_skew import ahead_ms
 from broker.diagnostics.doctor_line import line
 from broker.diagnostics.obstacles import obstacles, replicas
-from broker.diagnostics.overdue import reaper_lag_ms
+from broker.diagnostics.overdue import reaper_lag_ms, unsettled_ms
 from broker.models.doctor import DoctorLine
 from broker.resp.marks import READS, LayoutDiffers, Marks, check_marks, lowest, read_each
 from broker.resp.replies_to_errors import translate_errors
@@ -25,7 +25,7 @@ MEMORY_SHARE = 0.8
 
 T = TypeVar("T")
 
-SKEW_S, LATE_S, AHEAD_S = 1.0, 1.0, 2.0
+SKEW_S, LATE_S, AHEAD_S, UNSETTLED_S = 1.0, 1.0, 2.0, 5.0
 
 
 async def look(store: JobStore) -> AsyncIterator[DoctorLine]:
@@ -162,6 +162,17 @@ def reaper(late_s: float) -> DoctorLine:
     return line("reaper", found, advice)
 
 
+def settlement(age_s: float) -> DoctorLine:
+    """For how long the first end of a job has waited to be settled."""
+    found = f"the oldest end was {age_s:.1f} s ago" if age_s > 0 else "no end of a job waits"
+    advice = (
+        ""
+        if age_s <= UNSETTLED_S
+        else "Jobs that wait for others, and unique keys, are late: run a broker with --reaper, and read its log."
+    )
+    return line("settlement", found, advice)
+
+
 async def _within(store: JobStore, work: Coroutine[Any, Any, T]) -> T | StoreUnavailable:
     """What comes of calls of one server; or that it does not answer in the time of two calls."""
     try:
@@ -191,6 +202,7 @@ async def _of_all(store: JobStore, servers: Sequence[Server]) -> AsyncIterator[D
     yield partitions(marks.partitions, store.settings.partitions)
     names = [partition for server in servers for partition in store.topology.partitions_of(server)]
     yield reaper(max([await reaper_lag_ms(store, partition) for partition in names]) / 1000)
+    yield settlement(max([await unsettled_ms(store, partition) for partition in names]) / 1000)
 
 
 async def _persistence(server: Server, info: Mapping[str, Any]) -> DoctorLine:

@@ -1,5 +1,6 @@
 """The overview: totals and alerts from the last sweep, and a page of groups, read again."""
 
+import asyncio
 import heapq
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -9,7 +10,8 @@ from msgspec import UNSET
 
 from broker.core.errors import Invalid
 from broker.core.timestamps import rfc3339
-from broker.diagnostics.alerts import MOST_ALERTS, is_failing, is_stuck
+from broker.diagnostics.alerts import MOST_ALERTS, is_failing, is_stuck, unsettled
+from broker.diagnostics.overdue import unsettled_ms
 from broker.diagnostics.snapshot import Reaches, Share, Snapshots
 from broker.models.groups import Counts
 from broker.models.overview import Alert, GroupGlance, Only, Overview, Rates, Sort, Totals
@@ -74,6 +76,7 @@ async def overview(
         found = share.rows
         names, cursor = _page_of_all(share, chosen, begin)
     shown, read_at, away = await store.glances.named(names)
+    late = unsettled(await _unsettled_s(store)) if reaches is None else []
     return Overview(
         as_of=rfc3339(snapshot.as_of),
         is_whole=snapshot.is_whole,
@@ -81,12 +84,19 @@ async def overview(
         rates=_rates(share.total, now),
         oldest_s=UNSET if share.total.oldest_at is None else _since(share.total.oldest_at, now),
         workers=snapshot.workers if reaches is None else UNSET,
-        alerts=[*(Alert(code="store", text=text) for text in warnings), *share.alerts][:MOST_ALERTS],
+        alerts=[*(Alert(code="store", text=text) for text in warnings), *late, *share.alerts][:MOST_ALERTS],
         groups=[_glance(shown[name], read_at) for name in names if name in shown],
         matched=len(found),
         cursor=cursor or UNSET,
         away=sorted(snapshot.away | away) or UNSET,
     )
+
+
+async def _unsettled_s(store: "JobStore") -> float:
+    """How long the first end of a job waits to be settled, in s. Partitions that do not answer count as 0."""
+    asked = [unsettled_ms(store, name) for name in store.partitions]
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    return max((age for age in found if isinstance(age, float)), default=0.0) / 1000
 
 
 def _page_of_all(share: Share, chosen: GroupFilter, begin: tuple[int, str] | None) -> tuple[list[str], str]:

@@ -5,6 +5,7 @@ from broker.http.handlers import live, looking, overview, stats
 from broker.http.request import query_params
 from broker.http.route import ANY_JOB, GROUP, JOB, Route
 from broker.models.failures import Failures
+from broker.models.flow import Flow
 from broker.models.history import History
 from broker.models.jobs import JobWrapper
 from broker.models.overview import Overview
@@ -15,6 +16,17 @@ LOOKING_ROUTES: tuple[Route, ...] = (
     Route("GET", ANY_JOB, looking.find, None, JobWrapper, refuses=(NotFound,), scope="read", is_quick=True),
     Route("GET", JOB + "/history", looking.history, None, History, refuses=(NotFound,), scope="read", is_quick=True),
     Route("GET", JOB + "/why", looking.why, None, Explanation, refuses=(NotFound,), scope="read", is_quick=True),
+    Route(
+        "GET",
+        JOB + "/flow",
+        looking.flow,
+        None,
+        Flow,
+        refuses=(NotFound,),
+        query=query_params.FlowQuery,
+        scope="read",
+        is_quick=True,
+    ),
     Route(
         "GET", GROUP + "/why", looking.why_group, None, Explanation, refuses=(NotFound,), scope="read", is_quick=True
     ),

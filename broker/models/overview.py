@@ -71,7 +71,7 @@ class WorkerTotals(Struct, frozen=True, kw_only=True):
     quiet: Annotated[int, Meta(description="Workers that take no more jobs, for now or until they stop.")] = 0
 
 
-AlertCode = Literal["store", "stuck", "nobody_asks", "failing", "leases_lost", "paused", "oldest"]
+AlertCode = Literal["store", "unsettled", "stuck", "nobody_asks", "failing", "leases_lost", "paused", "oldest"]
 
 
 class Alert(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from broker.logs.storage import Logs
 from broker.metrics.exposition import Family, Sample, counter, gauge
 from broker.reaper.log_cleaner import LogCleaner
 from broker.resp.notifier import Notifier
-from broker.store.format.replies import Reaped
+from broker.store.format.replies import Reaped, Unsettled
 from broker.store.job_store import JobStore
 from broker.store.maintenance import SETTLED
 
@@ -28,14 +28,14 @@ class Reaper:
     """Runs until cancelled. It runs the log cleaner as well.
 
     `fault`: why it does not work now, or ''. `unsettled`: ends of jobs that the last step left to be
-    settled. `late_ms`: how late the oldest timer was at the last step. `done`: the
-    number of jobs that it moved, by kind.
+    settled, and how old they are. `late_ms`: how late the oldest timer was at the last step. `done`: the number of
+    jobs that it moved, by kind.
     """
 
     def __init__(self, store: JobStore, logs: Logs, notifier: Notifier) -> None:
         self.fault = ""
         self.late_ms = 0
-        self.unsettled = 0
+        self.unsettled = Unsettled()
         self._away = 0
         self.done = {"queued": 0, "requeued": 0, "failed": 0, "expired": 0}
         self._store = store
@@ -81,8 +81,9 @@ class Reaper:
         self._wake.clear()
         reaped = await self._store.maintenance.reap(self._store.settings.reap_batch)
         self.late_ms = reaped.late_ms
-        self.unsettled = reaped.unsettled
-        if reaped.unsettled:
+        if not reaped.unsettled:
+            self.unsettled = Unsettled()
+        else:
             self.unsettled = await self._store.maintenance.settle(SETTLED)
             reaped = reaped._replace(wait_ms=0)  # what was settled may have made a timer
         if reaped.away != self._away:
@@ -107,7 +108,12 @@ class Reaper:
             gauge(
                 "titan_settle_waiting",
                 "Ends of jobs that were left to be settled at its last step.",
-                [Sample(self.unsettled)],
+                [Sample(self.unsettled.n)],
+            ),
+            gauge(
+                "titan_settle_waiting_seconds",
+                "How long ago the first of these ends was, at its last step.",
+                [Sample(self.unsettled.age_ms / 1000)],
             ),
             counter("titan_reaped_total", "Jobs that this broker's reaper moved, by kind.", done),
         ]

@@ -25,6 +25,7 @@ from broker.store.count_flusher import CountFlusher
 from broker.store.dispatcher import Dispatcher
 from broker.store.ends import Ends
 from broker.store.enqueuer import Enqueuer
+from broker.store.flows import Flows
 from broker.store.glances import Glances
 from broker.store.group_limits import limits_of
 from broker.store.groups import Groups
@@ -68,6 +69,7 @@ class JobStore:
         self.workers = Workers(partitions, self.clock, settings.stop_grace_s)
         self.looks = Looks(partitions, self.workers)
         self.why = Why(partitions, self.clock, self.workers, self.dispatcher.asked)
+        self.flows = Flows(partitions)
         self.unique_keys = UniqueKeys(partitions, self.clock)
         self.batches = Batches(partitions, self.clock, ids, tally, settings, self.enqueuer.image_of, broker)
         self.brokers = Brokers(partitions, self.clock)

@@ -12,7 +12,7 @@ from broker.resp.replies_to_errors import translate_errors
 from broker.resp.resp_connection import Word
 from broker.resp.topology import Topology
 from broker.store.clock import Clock
-from broker.store.format.replies import Finding, Reaped, Surveyed, ends_of, reaped_of
+from broker.store.format.replies import Finding, Reaped, Surveyed, Unsettled, ends_of, reaped_of
 from broker.store.tally import Tally
 
 SETTLED = 100
@@ -46,20 +46,20 @@ class Maintenance:
                 self._tally.lost(*ends)
         return reaped_of(answers)._replace(away=len(faults))
 
-    async def settle(self, limit: int) -> int:
+    async def settle(self, limit: int) -> Unsettled:
         """Carry out what the ends of jobs mean for those that wait for them, `limit` jobs a partition at most.
 
-        Returns how many ends must still be settled. Raises StoreUnavailable if no partition answers.
+        Returns which ends must still be settled. Raises StoreUnavailable if no partition answers.
         """
         arguments: list[list[Word]] = [[self._clock.now, limit] for _ in self._partitions.names]
         replies = await self._partitions.run_where("settle", self._partitions.names, arguments)
         answers = [reply for reply in replies if not isinstance(reply, TitanError)]
         if not answers:
             raise replies[0]
-        for _, *words in answers:
+        for _, _, *words in answers:
             for group, number in zip(words[::2], words[1::2], strict=True):
                 self._tally.cancelled(group.decode(), number)
-        return sum(left for left, *_ in answers)
+        return Unsettled(sum(left for left, *_ in answers), max(age_ms for _, age_ms, *_ in answers))
 
     async def ready(self) -> list[str]:
         """Run a script that may write on every server; those that do not answer. Raises StoreUnavailable for all."""

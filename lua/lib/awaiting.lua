@@ -52,7 +52,9 @@ local function wait_for(p, member, parents, is_any_end, now, is_known, after)
     local id, _, parent = deciding_job(p, parents[i])
     local is_over = RETENTION_S[parent.status]
     if after and is_over then keep_input(p, string.match(member, '%S+$'), after, id, parent.status) end
-    if not is_known[id] and not (is_over and (is_any_end or parent.status == 'succeeded')) then
+    if is_over and (is_any_end or parent.status == 'succeeded') then
+      note_before(p, id, { member })
+    elseif not is_known[id] then
       needs, is_known[id] = needs + 1, true
       call('ZADD', after_key(p, id), is_any_end and 1 or 0, member)
       hook(p, id, parent.record, parent.execution, parent.status == 'running')

@@ -6,46 +6,14 @@
 --
 -- moves   delayed -> queued, delayed -> delayed, delayed -> cancelled, queued -> cancelled, running -> cancelled, - -> delayed,
 --           - -> queued
--- reply   how many jobs still wait to be settled; then for each group with jobs that were cancelled: group, how many
+-- reply   how many jobs still wait to be settled; for how long the first of them does, ms; then for each group with jobs that were
+--           cancelled: group, how many
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job requeue hooks settling completion dependencies inputs awaiting undone unique creation
---           batches notices_stream batch_ends
+-- with    record deadlines job requeue hooks settling completion dependencies inputs awaiting undone dependants unique
+--           creation batches notices_stream batch_ends
 local p, now, limit = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2])
-local settle, left, touched, cancelled = p .. ':settle', limit, {}, {}
-
-local function cancel(group, id, dependant, parent_id, status)
-  finish_without_report(p, group, id, dependant, 'cancelled', 'dependency', now)
-  call('HSET', job_key(p, id), 'error', 'It waited for the job ' .. parent_id .. ', which ' .. status .. '.')
-  if status ~= 'is gone' then note_undone(p, group, id, parent_id, now) end
-  cancelled[group] = (cancelled[group] or 0) + 1
-end
-
--- A dependant that was cancelled or deleted meanwhile waits no more.
-local function settle_dependant(group, id, parent_id, status, is_any_end)
-  local dependant = find_job(p, group, id, 'needs', 'after')
-  if dependant and dependant.after then keep_input(p, id, dependant.after, parent_id, status) end
-  if not dependant or dependant.status ~= 'delayed' or not dependant.needs then return end
-  if status ~= 'succeeded' and not is_any_end then
-    return cancel(group, id, dependant, parent_id, status == 'failed' and 'failed' or status == 'cancelled' and 'was cancelled' or 'is gone')
-  end
-  if call('HINCRBY', job_key(p, id), 'needs', -1) > 0 then return end
-  enter(p, group, id, dependant, now)
-  touched[group] = true
-end
-
--- Settles dependants of a job that has ended; whether all of them are settled.
-local function settle_dependants(id, status)
-  local key = after_key(p, id)
-  local members = call('ZRANGE', key, 0, left - 1, 'WITHSCORES')
-  for i = 1, #members, 2 do
-    local group, dependant_id = string.match(members[i], '^(%S+) (%S+)$')
-    settle_dependant(group, dependant_id, id, status, members[i + 1] == '1')
-    call('ZREM', key, members[i])
-    left = left - 1
-  end
-  return call('EXISTS', key) == 0
-end
+local settle, step = p .. ':settle', { now = now, left = limit, touched = {}, cancelled = {} }
 
 -- Once its end is settled, a job has no `hooks`.
 local function settle_job(id)
@@ -53,7 +21,7 @@ local function settle_job(id)
   local group = record and parse_record(record)
   if group then settle_key(p, group, id, now) end
   local status = group and status_of(p, group, id, call('HGET', executions_key(p), id)) or 'gone'
-  if not settle_dependants(id, status) then return end
+  if not settle_dependants(p, id, status, step) then return end
   if record and needs_settling(record) then
     local plain = string.gsub(string.gsub(record, '^{"hooks":%d+,?', '{'), '^{} ', '')
     call('HSET', jobs_key(p), id, plain)
@@ -61,23 +29,25 @@ local function settle_job(id)
   local batch = record and batch_of(record)
   if batch then count_member(p, batch, id, status, now) end
   call('ZREM', settle, id)
-  left = left - 1
+  step.left = step.left - 1
 end
-while left > 0 do
+
+while step.left > 0 do
   local id = call('ZRANGE', settle, 0, 0)[1]
   if not id then break end
   local batch = string.match(id, '^batch:(%w+)$')
   if not batch then
     settle_job(id)
   else
-    local looked, n, group = settle_batch(p, batch, left, now)
-    if n > 0 then cancelled[group], touched[group] = (cancelled[group] or 0) + n, true end
-    left = left - looked
+    local looked, n, group = settle_batch(p, batch, step.left, now)
+    if n > 0 then step.cancelled[group], step.touched[group] = (step.cancelled[group] or 0) + n, true end
+    step.left = step.left - looked
   end
 end
-for group in pairs(touched) do refresh_ready(p, group) end
+for group in pairs(step.touched) do refresh_ready(p, group) end
 if call('EXISTS', settle) == 0 then call('ZREM', p .. ':due', 'settle:') end
 
-local reply = { call('ZCARD', settle) }
-for group, n in pairs(cancelled) do reply[#reply + 1] = group; reply[#reply + 1] = n end
+local first = call('ZRANGE', settle, 0, 0, 'WITHSCORES')[2]
+local reply = { call('ZCARD', settle), first and math.max(0, now - first) or 0 }
+for group, n in pairs(step.cancelled) do reply[#reply + 1] = group; reply[#reply + 1] = n end
 return reply

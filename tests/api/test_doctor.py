@@ -18,7 +18,17 @@ async def test_doctor(http: Http) -> None:
     """It has the conditions of the store, and every setting with its value, source and variable."""
     report = (await http("GET", "/v1/doctor")).json
     about = [line["about"] for line in report["lines"]]
-    assert about == ["version", "persistence", "eviction", "memory", "clock", "layout", "partitions", "reaper"]
+    assert about == [
+        "version",
+        "persistence",
+        "eviction",
+        "memory",
+        "clock",
+        "layout",
+        "partitions",
+        "reaper",
+        "settlement",
+    ]
     assert {line["state"] for line in report["lines"]} <= {"ok", "wrong"}
     settings = {row["setting"]: row for row in report["config"]}
     assert settings.keys() == set(BrokerSettings.__struct_fields__)

@@ -46,6 +46,15 @@ async def test_overview_of_an_empty_store(http: Http) -> None:
     assert not answer.keys() & {"cursor", "away", "oldest_s"}
 
 
+async def test_alert_of_ends_that_are_settled_late(http: Http, store: Store) -> None:
+    """The end of a job that waits for more than 5 s to be settled is an alert, the first one after the store's."""
+    for age_s, codes in ((4, []), (90, ["unsettled"])):
+        await store.redis.zadd(keys.settle(store.partitions[0]), {"0" * 16: time.time() * 1000 - 1000 * age_s})
+        alerts = (await http("GET", "/v1/overview")).json["alerts"]
+        assert [alert["code"] for alert in alerts] == codes
+    assert alerts[0]["text"].startswith("The end of a job waits for 90 s to be settled")
+
+
 async def test_overview_of_some_groups(http: Http, store: Store) -> None:
     """Totals and rates are sums over the groups; each group has its counts, settings, rates and 60 minutes."""
     await http.running({}, {}, group="a")

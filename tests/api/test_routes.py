@@ -86,6 +86,10 @@ async def _promote(http: Http) -> Reply:
     return await _on(http, "POST", "/promote", *await http.enqueue({"delay": 60}))
 
 
+async def _flow(http: Http) -> Reply:
+    return await _on(http, "GET", "/flow", *await http.enqueue())
+
+
 async def _list_unique_keys(http: Http) -> Reply:
     await http.enqueue({"unique": {"key": "doc-7"}})
     return await http("GET", "/v1/groups/g/unique")
@@ -343,6 +347,7 @@ EXAMPLES: dict[str, Example] = {
             _delete_group,
             *(_create_batch, _list_batches, _show_batch, _list_members),
             *(_add_to_batch, _close_batch, _cancel_batch, _retry_batch),
+            _flow,
             *(_list_unique_keys, _show_unique_key, _free_unique_key),
             *_WORKERS,
             _list_audit,

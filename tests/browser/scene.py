@@ -81,6 +81,7 @@ def fill(url: str, token: str = "") -> Scene:
     ids["running"] = take(url)["id"]
     [ids["delayed"]] = enqueue(url, {"delay": 3000})
     [ids["queued"], *_] = enqueue(url, *[{"payload": "plain text", "priority": 1}] * 60)
+    ids |= _flow(url)
     call(f"{url}/v1/groups/reports", {"group": {"paused": True, "env_vars": {"LEVEL": "debug"}}}, "PUT")
     enqueue(url, {"image": "render"}, group="reports")
     dry = call(f"{url}/v1/groups/mail/bulk", {"action": "promote", "status": ["delayed"], "dry_run": True})["bulk"]
@@ -89,6 +90,26 @@ def fill(url: str, token: str = "") -> Scene:
     made = Scene(url, ids)
     made.announce()
     return made
+
+
+def _flow(url: str) -> dict[str, str]:
+    """Jobs of the group `docs` that wait for each other, in every status, and a unique key with a follower."""
+    jobs = [
+        {"ref": "pull", "image": "pull"},
+        {"ref": "thumb", "image": "thumb", "after": ["pull"]},
+        {"ref": "text", "image": "text", "after": ["pull"]},
+        {"ref": "index", "image": "index", "after": ["text"]},
+        {"ref": "publish", "image": "publish", "after": ["thumb", "index"]},
+        {"image": "tidy", "after": ["publish", "index"], "after_on": "over"},
+    ]
+    ids = dict(zip(("pull", "thumb", "text", "index", "held", "tidy"), enqueue(url, *jobs, group="docs"), strict=True))
+    end(url, take(url, "docs"), "success")
+    until(lambda: read(f"{url}/v1/groups/docs")["group"]["counts"]["queued"] == 2)
+    ids["thumb_running"] = take(url, "docs")["id"]
+    for name in ("holder", "follower"):
+        unique = {"key": "doc-7", "on_conflict": "follow"}
+        [ids[name]] = enqueue(url, {"image": name, "unique": unique, "delay": 3000}, group="docs")
+    return ids
 
 
 def until(holds: Any, limit_s: float = 10.0) -> None:

@@ -18,6 +18,8 @@ DIALOGS = {
     "ui/groups/mail/jobs/{running}": ("Cancel…",),
     "ui/groups/mail/jobs/{delayed}": ("Promote…",),
     "ui/groups/mail?status=failed": ("Pause…", "Retry all…", "Delete all…"),
+    "ui/groups/mail?dead=1": ("Retry all…",),
+    "ui/groups/docs": ("Free doc-7",),
     "ui/groups/reports": ("Resume",),
     "ui/workers": ("Drain w-1",),
 }

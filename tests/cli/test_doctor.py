@@ -12,7 +12,7 @@ from broker.cli.doctor_broker import spread_line
 from broker.resp import keys
 from tests.cli.live import Titan
 
-ABOUT = ["version", "persistence", "eviction", "memory", "clock", "layout", "partitions", "reaper"]
+ABOUT = ["version", "persistence", "eviction", "memory", "clock", "layout", "partitions", "reaper", "settlement"]
 
 
 @pytest.fixture
@@ -96,8 +96,17 @@ def test_doctor_late_reaper(titan: Titan, client: Redis, valkey_url: str, group:
     """A timer that nobody looks at is found, in whichever partition it is."""
     client.zadd(f"{group}:{{1}}:due", {"delayed:g": time.time() * 1000 - 60_000})
     report = titan("doctor", "--redis-url", valkey_url, "--key-prefix", group, "--partitions", "2", "--json").json
-    line = report["lines"][-1]
+    line = report["lines"][-2]
     assert (line["about"], line["state"]) == ("reaper", "wrong")
+    assert "60." in line["found"]
+
+
+def test_doctor_late_settlement(titan: Titan, client: Redis, valkey_url: str, group: str) -> None:
+    """An end of a job that nobody settles is found, in whichever partition it is."""
+    client.zadd(f"{group}:{{1}}:settle", {"0" * 16: time.time() * 1000 - 60_000})
+    report = titan("doctor", "--redis-url", valkey_url, "--key-prefix", group, "--partitions", "2", "--json").json
+    line = report["lines"][-1]
+    assert (line["about"], line["state"]) == ("settlement", "wrong")
     assert "60." in line["found"]
 
 

@@ -19,7 +19,7 @@ def named(payload: str, **fields: Any) -> NewJob:
 
 async def settle(store: Store, limit: int = 100) -> None:
     """Settle until nothing is left to be settled."""
-    while await store.maintenance.settle(limit):
+    while (await store.maintenance.settle(limit)).n:
         pass
 
 

@@ -52,6 +52,7 @@ EXAMPLES: dict[str, Example] = {
     "free_unique_key": Example(needs="unique key"),
     "find": Example(needs="queued"),
     "why": Example(needs="queued"),
+    "flow": Example(needs="queued"),
     "history": Example(needs="failed"),
     "log": Example("hello\nworld\n", needs="succeeded"),
     "read_log": Example(query="tail=20", needs="logged"),

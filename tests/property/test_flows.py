@@ -99,7 +99,7 @@ class World:
             await self._perhaps_settle()
             if taken:
                 await self._end(taken.pop(self.random.randrange(len(taken))))
-            elif not await self.store.maintenance.settle(1) and not new and not await self._has_queued():
+            elif not (await self.store.maintenance.settle(1)).n and not new and not await self._has_queued():
                 return
             await self._perhaps_settle()
 

@@ -41,6 +41,7 @@ async def call_every_verb(store):
         await store.why.why(group)
     assert await store.jobs.find(third.id) == third.group_name
     await store.jobs.inputs(third.group_name, third.id)
+    await store.flows.around(third.group_name, third.id, 9)
     await store.jobs.history(third.group_name, third.id)
     await store.dispatcher.asked.flush()
     await store.groups.list(3)

@@ -99,3 +99,9 @@ def test_partitions(kept: int | None, ours: int, ok: bool) -> None:
 def test_reaper(late_s: float, ok: bool) -> None:
     """A timer that is more than a second late means that nobody reaps."""
     assert is_ok(doctor.reaper(late_s)) == ok
+
+
+@pytest.mark.parametrize(("age_s", "ok"), [(0.0, True), (5.0, True), (5.1, False)])
+def test_settlement(age_s: float, ok: bool) -> None:
+    """An end of a job that waits for more than five seconds means that nobody settles."""
+    assert is_ok(doctor.settlement(age_s)) == ok

@@ -14,6 +14,7 @@ from broker.reaper import reaper as reaper_module
 from broker.reaper.reaper import LONGEST_SLEEP_S, Reaper
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Notifier
+from broker.store.format.replies import Unsettled
 from tests.conftest import NOW, eventually, listening, somebody_waits, waits
 from tests.stores import Store
 
@@ -270,8 +271,11 @@ async def test_reaper_settles(reaper, store):
     [parent] = await store.next(1)
     await store.succeed("g", parent.id, parent.lease)
     reaped = await reaper.reap_once()
-    assert (reaped.unsettled, reaped.wait_ms, reaper.unsettled) == (1, 0, 0)
+    assert (reaped.unsettled, reaped.wait_ms, reaper.unsettled.n) == (1, 0, 0)
     assert (await store.show("g", child.id)).status == "queued"
     assert (await reaper.reap_once()).unsettled == 0
     [waiting] = [family for family in reaper.families() if family.name == "titan_settle_waiting"]
     assert [sample.value for sample in waiting.samples] == [0]
+    reaper.unsettled = Unsettled(3, 7500)
+    shown = {family.name: family.samples[0].value for family in reaper.families()}
+    assert (shown["titan_settle_waiting"], shown["titan_settle_waiting_seconds"]) == (3, 7.5)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from broker.core.states import Status
+from broker.models.flow import DEFAULT_FLOW_JOBS, Flow
 from broker.models.history import History
 from broker.models.inputs import Input, InputsWrapper
 from broker.models.jobs import Job, JobsWrapper, JobWrapper, NewJob, RetriedWrapper
@@ -37,6 +38,10 @@ class JobCalls(HttpSession):
     async def history(self, group: str, job_id: str) -> History:
         """What happened to the job."""
         return await self.get(f"{job_path(group, job_id)}/history", History)
+
+    async def flow(self, group: str, job_id: str, n: int = DEFAULT_FLOW_JOBS) -> Flow:
+        """The jobs that wait for each other around a job, n (1..1000) at most."""
+        return await self.get(f"{job_path(group, job_id)}/flow", Flow, [("n", n)])
 
     async def why(self, group: str, job_id: str = "") -> Explanation:
         """Why the job does not run; without an id, why the first queued job of the group does not."""

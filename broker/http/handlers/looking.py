@@ -1,4 +1,4 @@
-"""The verbs of people who look for jobs and causes: find, history, why, why_group, failures; a list with filters."""
+"""The verbs of people who look for jobs and causes: find, history, flow, why, why_group, failures; and lists."""
 
 from msgspec import UNSET
 
@@ -6,9 +6,10 @@ from broker.core.errors import Invalid, NotFound
 from broker.http.deadline_reasons import with_deadlines
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
-from broker.http.request.query_params import FailuresQuery, ListQuery
+from broker.http.request.query_params import FailuresQuery, FlowQuery, ListQuery
 from broker.http.responses import Response, json
 from broker.models.failures import Failures
+from broker.models.flow import FlowJob
 from broker.models.jobs import DEFAULT_LOOKS, JobsWrapper, JobWrapper
 from broker.models.why import Explanation
 from broker.store.failures import causes_of
@@ -26,6 +27,14 @@ async def find(call: Call) -> Response:
 async def history(call: Call) -> Response:
     """Show what happened to a job, in order: deliveries with their receipts, and who cancelled or retried it."""
     return json(await call.store.jobs.history(call.group, call.job_id))
+
+
+async def flow(call: Call) -> Response:
+    """Show the jobs that a job waits for, those that wait for it, and theirs, also in other groups."""
+    found = await call.store.flows.around(call.group, call.job_id, call.query(FlowQuery).n)
+    if call.grant.is_limited:
+        found.jobs = [job if call.grant.reaches(job.group_name) else FlowJob(id=job.id) for job in found.jobs]
+    return json(found)
 
 
 async def why(call: Call) -> Response:

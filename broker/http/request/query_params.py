@@ -13,6 +13,7 @@ from broker.http.request.decoding import convert
 from broker.http.sentences import must_be, unknown
 from broker.models.failures import MAX_FAILURE_LOOKS
 from broker.models.fields import MAX_JOBS, CauseId, ErrorText, GroupName, Image, LeaseToken, Reason, Time, Timeout
+from broker.models.flow import DEFAULT_FLOW_JOBS, MAX_FLOW_JOBS
 from broker.models.jobs import MAX_LOOKS
 from broker.models.overview import Only, Sort
 from broker.models.retries import RetryAfter
@@ -236,6 +237,14 @@ class LiveQuery(Query, frozen=True, kw_only=True):
             "job:NAME/ID or bulk:ID.",
         ),
     ] = ""
+
+
+class FlowQuery(Query, frozen=True, kw_only=True):
+    """The parameters of flow."""
+
+    n: Annotated[int, Meta(ge=1, le=MAX_FLOW_JOBS, description="How many jobs to read at most, the nearest first.")] = (
+        DEFAULT_FLOW_JOBS
+    )
 
 
 class FailuresQuery(Query, frozen=True, kw_only=True):

@@ -46,6 +46,7 @@ JobField = Literal[
     "unique",
     "unique_key",
     "unique_until",
+    "before",
     "dependants",
     "holds",
     "inputs",

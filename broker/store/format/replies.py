@@ -45,6 +45,13 @@ class Reaped(NamedTuple):
     away: int = 0
 
 
+class Unsettled(NamedTuple):
+    """Ends of jobs that must still be settled: how many, and for how long the first of them has waited, ms."""
+
+    n: int = 0
+    age_ms: int = 0
+
+
 class Followed(NamedTuple):
     """The fields of a job that a follower of its log needs. Times are ms."""
 

@@ -1,7 +1,7 @@
 /** Elements, made by one function and kept up to date by another. No markup is ever parsed from a text. */
 
 const SVG = 'http://www.w3.org/2000/svg';
-const SHAPES = new Set(['svg', 'path', 'rect', 'circle', 'line', 'polyline', 'polygon', 'g', 'desc']);
+const SHAPES = new Set(['svg', 'path', 'rect', 'circle', 'line', 'polyline', 'polygon', 'g', 'desc', 'foreignObject']);
 
 /** What an element has unless it is given; a table says what it is, since a phone shows it as cards. */
 const DEFAULTS = {

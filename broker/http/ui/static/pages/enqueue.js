@@ -6,6 +6,7 @@ import { h } from '../dom.js';
 import { counted, isMasked, quoted } from '../format.js';
 import { code, field, groupPage, jobPage, panel } from '../parts.js';
 import { description, fieldsOf } from '../spec.js';
+import { tieFields, tiesOf } from './enqueue_ties.js';
 import { groupHead } from './group_head.js';
 
 const LABELS = {
@@ -95,6 +96,7 @@ function fieldsOfJob(name, bounds, workers, copied) {
     field('Payload', h('textarea', { name: 'payload', rows: 6, spellcheck: 'false', value: copied?.payload ?? '' }), 'Any text; JSON is common.', 'whole'),
     NUMBERS.map(number),
     policyField(copied?.retry),
+    tieFields(copied),
     Object.entries(TIMES).map(([key, [label, other]]) =>
       field(label, h('input', { name: key, type: 'datetime-local' }), `In local time, in place of ${LABELS[other].replace(', s', '')}.`),
     ),
@@ -124,6 +126,7 @@ export function bodyOf(form) {
   for (const key of ['image', 'payload']) if (form.get(key)) job[key] = String(form.get(key));
   for (const key of NUMBERS) if (form.get(key)) job[key] = Number(form.get(key));
   if (String(form.get('retry') ?? '').trim()) job.retry = jsonOf(String(form.get('retry')));
+  Object.assign(job, tiesOf(form));
   for (const key of Object.keys(TIMES)) if (form.get(key)) job[key] = new Date(String(form.get(key))).toISOString();
   return { jobs: Array.from({ length: Number(form.get('count')) || 1 }, () => job) };
 }
@@ -162,7 +165,7 @@ async function submit(event, context, name) {
   state.isBusy = true;
   try {
     const { jobs } = await change('POST', `${groupApi(group)}/jobs`, bodyOf(form), { 'Idempotency-Key': state.key });
-    toast(`${counted(jobs.length, 'job')} enqueued.`);
+    toast(jobs[0].duplicate ? 'A job has this unique key already: nothing was made.' : `${counted(jobs.length, 'job')} enqueued.`);
     context.go(jobs.length === 1 ? jobPage(group, jobs[0].id) : groupPage(group));
   } catch (error) {
     state.error = error;

@@ -10,18 +10,26 @@ import { flowPanel, windowOf } from './flow_panel.js';
 import { groupHead } from './group_head.js';
 import { far } from './job_result.js';
 import { pager } from './overview.js';
+import { keysPanel } from './ties.js';
 
 export const STATUSES = ['delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled'];
 const FILTERS = ['image', 'reason', 'cause', 'worker', 'text', 'created_after', 'created_before', 'completed_after', 'completed_before'];
 
+/** Whether only jobs are wanted that failed for good: they were not retried, neither by a policy nor by hand. @param {URLSearchParams} q */
+const isDead = (q) => q.get('dead') === '1';
+/** The status of the jobs that are wanted, or ''. @param {URLSearchParams} q */
+const statusOf = (q) => (isDead(q) ? 'failed' : (q.get('status') ?? ''));
+
 /** The filters of the address, as the API takes them. @param {URLSearchParams} q */
 export function filtersOf(q) {
+  /** @type {Record<string, any>} */
   const filters = { status: q.get('status') ? [q.get('status')] : undefined };
   for (const key of FILTERS) {
     const value = q.get(key);
     if (value) filters[key] = /_(after|before)$/.test(key) && !/Z|[+-]\d\d:\d\d$/.test(value) ? new Date(value).toISOString() : value;
   }
   if (q.get('retried') === '0') filters.retried = 0;
+  if (isDead(q)) Object.assign(filters, { status: undefined, dead: 1 });
   return filters;
 }
 
@@ -39,43 +47,59 @@ export function group(context) {
       main: { url: groupApi(name), live: `group:${name}` },
       jobs: { url: list, every: q.get('cursor') ? 0 : 5, follows: 'main' },
       stats: { url: `${groupApi(name)}/stats?window=${window}`, every: 20, fallback: {} },
+      keys: { url: `${groupApi(name)}/unique${query({ n: 20, cursor: q.get('keys') ?? '' })}`, every: 5, follows: 'main', fallback: {} },
     },
     keys: { r: key('retry'), c: key('cancel'), d: key('delete') },
-    missing: () => [
-      groupHead(context, name, null, ''),
-      empty(
-        'There is no such group yet.',
-        h('p', 'A group is made by its first job, or by its settings.'),
-        may('produce', name) && link('Enqueue a job', `${groupPage(name)}/enqueue`),
-      ),
-    ],
+    missing: () => missing(context, name),
     say: ({ main }) => `${name}: ${counted(main.group.counts.queued, 'job')} queued, ${main.group.counts.running} running, ${main.group.counts.failed} failed`,
-    view: ({ main, jobs, stats }) => [
+    view: ({ main, jobs, stats, keys }) => [
       groupHead(context, name, main?.group, ''),
       statusTabs(context, main?.group),
       h('div.split', flowPanel(context, stats, 'No counts in this time.'), settingsFacts(name, main?.group, stats)),
       h(
         'section.panel',
+        failedChoice(context),
         filters(context),
         selectionBar(context, name, jobs, main?.group),
         jobs && (jobs.jobs.length ? rows(context, jobs, name) : nothing(context, jobs, name)),
         jobs && pager(context, jobs),
       ),
+      keysPanel(context, name, keys),
     ],
   };
 }
 
+/** @param {string} name */
+function missing(context, name) {
+  const words = h('p', 'A group is made by its first job, or by its settings.');
+  const offer = may('produce', name) && link('Enqueue a job', `${groupPage(name)}/enqueue`);
+  return [groupHead(context, name, null, ''), empty('There is no such group yet.', words, offer)];
+}
+
 function statusTabs(context, group) {
-  const now_ = context.query.get('status') ?? '';
+  const now_ = statusOf(context.query);
   const tab = (status) =>
     h(
       'a.status-tab',
-      { href: context.href({ status: status === now_ ? '' : status, cursor: '' }), 'aria-current': status === now_ ? 'true' : null },
+      { href: context.href({ status: status === now_ ? '' : status, dead: '', cursor: '' }), 'aria-current': status === now_ ? 'true' : null },
       icon(status),
       h('span', status),
       h('b', group ? num(group.counts[status]) : '–'),
     );
   return h('nav.status-tabs', { 'aria-label': 'Status' }, STATUSES.map(tab));
+}
+
+/** Of the failed jobs all, or those that nobody and nothing tried again. */
+function failedChoice(context) {
+  const q = context.query;
+  if (statusOf(q) !== 'failed') return null;
+  const to = (text, href, isHere) => h('a', { href, 'aria-current': isHere ? 'true' : null }, text);
+  return h(
+    'nav.choice.failed-choice',
+    { 'aria-label': 'Failed jobs' },
+    to('all failed', context.href({ status: 'failed', dead: '', cursor: '' }), !isDead(q)),
+    to('failed for good', context.href({ status: '', dead: 1, cursor: '' }), isDead(q)),
+  );
 }
 
 /** @param {string} name */
@@ -174,6 +198,7 @@ function offer(context, action, name, chosen) {
 function bulkFilters(context, action) {
   const filters = filtersOf(context.query);
   delete filters.worker;
+  if (filters.dead) Object.assign(filters, { dead: undefined, status: ['failed'], retried: 0 });
   if (filters.retried === 0) filters.retried = false;
   return { ...filters, status: filters.status ?? (action === 'retry' ? ['failed'] : ACTIONS[action].from) };
 }
@@ -181,9 +206,9 @@ function bulkFilters(context, action) {
 /** @param {string} name */
 function selectionBar(context, name, jobs, group) {
   const chosen = (jobs?.jobs ?? []).filter((job) => context.state.chosen.has(job.id));
-  const status = context.query.get('status');
+  const status = statusOf(context.query);
   const fit = Object.entries(ACTIONS).filter(([, { from }]) => !status || from.includes(status));
-  const searches = [...FILTERS, 'retried'].some((key) => context.query.get(key));
+  const searches = [...FILTERS, 'retried', 'dead'].some((key) => context.query.get(key));
   const total = group && !searches ? STATUSES.reduce((sum, key) => sum + (!status || key === status ? group.counts[key] : 0), 0) : undefined;
   const looked =
     searches && jobs?.looked !== undefined
@@ -255,7 +280,7 @@ function rows(context, jobs, name) {
 /** @param {string} name */
 function nothing(context, jobs, name) {
   if (jobs.cursor) return empty(`None of the ${exact(jobs.looked ?? 0)} jobs looked at matches.`, link('Look further', context.href({ cursor: jobs.cursor })));
-  const isFiltered = FILTERS.some((key) => context.query.get(key)) || context.query.get('status');
+  const isFiltered = FILTERS.some((key) => context.query.get(key)) || statusOf(context.query);
   return empty(
     isFiltered ? 'No job matches.' : 'This group has no jobs.',
     isFiltered ? link('Show all jobs', groupPage(name)) : may('produce', name) && link('Enqueue one', `${groupPage(name)}/enqueue`),

@@ -69,13 +69,20 @@ function signOf({ code, status }) {
   return /held|next_up|nothing_queued/.test(code) ? 'ok' : 'warn';
 }
 
-/** The reasons of an answer of `why`, the worst first. */
-export function reasons(why) {
+/** The jobs that a job waits for, which `why` names. @param {string} [group] */
+function awaited(reason, group) {
+  if (!group || reason.code !== 'waits_for_jobs') return null;
+  const ids = [...new Set([...(reason.ids ?? []), reason.job])].filter(Boolean);
+  return ids.map((id) => [' ', h('a.mono', { href: jobPage(group, id) }, id)]);
+}
+
+/** The reasons of an answer of `why`, the worst first; with links to the jobs in them, for a job of a group. @param {string} [group] */
+export function reasons(why, group) {
   const eta = why.eta_s ? `${counted(why.ahead ?? 0, 'job')} ahead, about ${span(why.eta_s)} at the rate of the last 5 minutes` : '';
   const isSaid = why.reasons?.length === 1 && why.reasons[0].text === why.verdict;
   return h(
     'div.why',
-    h('p.verdict', isSaid && [icon(signOf(why.reasons[0])), ' '], why.verdict, isSaid && [' ', h('code.muted', why.reasons[0].code)]),
+    h('p.verdict', isSaid && [icon(signOf(why.reasons[0])), ' '], why.verdict, isSaid && [' ', h('code.muted', why.reasons[0].code), awaited(why.reasons[0], group)]),
     !isSaid &&
       (why.reasons ?? []).length > 0 &&
       h(
@@ -84,7 +91,7 @@ export function reasons(why) {
           h(
             'li',
             icon(signOf(reason)),
-            h('span', reason.text ?? reason.code, ' ', h('code.muted', reason.code)),
+            h('span', reason.text ?? reason.code, ' ', h('code.muted', reason.code), awaited(reason, group)),
           ),
         ),
       ),

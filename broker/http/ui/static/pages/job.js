@@ -8,8 +8,10 @@ import { LogView } from '../log.js';
 import { badge, button, copy, empty, facts, groupPage, icon, jobPage, link, panel, small, theirs, when } from '../parts.js';
 import { parsed, tree } from '../tree.js';
 import { ACTIONS, askOne } from './actions.js';
+import { MOST, flowPicture } from './flow.js';
 import { reasons } from './group_more.js';
 import { far, result } from './job_result.js';
+import { ties } from './ties.js';
 
 /** @param {string} status */
 const isOver = (status) => ['succeeded', 'failed', 'cancelled'].includes(status);
@@ -28,6 +30,7 @@ export function job(context) {
       main: { url: path, live: `job:${name}/${id}` },
       why: { url: `${path}/why`, follows: 'main', every: 5, fallback: {} },
       history: { url: `${path}/history`, follows: 'main', fallback: {} },
+      flow: { url: `${path}/flow?n=${MOST}`, follows: 'main', every: 5, fallback: {} },
     },
     keys: { r: key('retry'), c: key('cancel'), d: key('delete'), p: key('promote') },
     missing: () => [
@@ -42,14 +45,14 @@ export function job(context) {
     say: ({ main }) => `Job ${id} is ${main.job.status}`,
     stop: () => state.log?.stop(),
     seen: (isSeen) => (isSeen ? state.log?.start() : state.log?.stop()),
-    view: ({ main, why, history }) => (main ? view(context, main.job, why, history) : [crumbs(name), h('div.page-head', h('h1.mono', id))]),
+    view: ({ main, why, history, flow }) => (main ? view(context, main.job, why, history, flow) : [crumbs(name), h('div.page-head', h('h1.mono', id))]),
   };
 }
 
 /** @param {string} name */
 const crumbs = (name) => h('p.crumbs', h('a', { href: 'ui/groups' }, 'Groups'), ' / ', h('a', { href: groupPage(name) }, theirs(name)));
 
-function view(context, one, why, history) {
+function view(context, one, why, history, flow) {
   const { state } = context;
   if (!state.log || (state.log.isOver && !isOver(one.status))) {
     state.log = new LogView(one.group_name, one.id, isOver(one.status));
@@ -58,23 +61,26 @@ function view(context, one, why, history) {
   return [
     crumbs(one.group_name),
     h('div.page-head', h('h1.mono', one.id), badge(one.status), h('span.muted', doing(one, why)), one.status === 'running' && far(one), actions(context, one)),
-    (why?.verdict || one.error) && h('section.panel', why?.verdict && reasons(why), one.error && theirs(one.error, 'error-text mono')),
+    (why?.verdict || one.error) && h('section.panel', why?.verdict && reasons(why, one.group_name), one.error && theirs(one.error, 'error-text mono')),
+    flowPicture(context, one, flow),
     h(
       'div.split',
       h('div.grow.stack', timeline(one, history), result(context, one, reveal), payload(context, one), h('section.panel', h('header.panel-head', h('h2', 'Log')), hold(state.log.element))),
-      h('div.stack.side-stack', about(one), deliveries(one), settings(one)),
+      h('div.stack.side-stack', about(one, flow), deliveries(one), settings(one)),
     ),
   ];
 }
 
-/** What it does now. When a job that failed is tried again, only `why` says. */
+/** What it does now. When a job that failed is tried again, or one that waited for others is due, only `why` says. */
 function doing(one, why) {
   const held = one.expires_at ? `, lease ${span((ms(one.expires_at) - now()) / 1000)}` : '';
   if (one.status === 'running') return `${span((now() - ms(one.started_at ?? one.created_at)) / 1000)}${held}, delivery ${one.deliveries}`;
   if (isOver(one.status) && one.started_at) return `ran ${span((ms(one.completed_at) - ms(one.started_at)) / 1000)}`;
-  if (one.status === 'delayed' && one.attempts) {
-    const next = why?.reasons?.find((reason) => reason.code === 'retry_delay')?.until;
-    return next ? `tried again in ${span((ms(next) - now()) / 1000)}` : 'tried again';
+  if (one.waits_for) return `waits for ${counted(one.waits_for.jobs, 'job')}`;
+  if (one.status === 'delayed' && (one.attempts || one.after)) {
+    const next = why?.reasons?.find((reason) => /^(retry_delay|delayed_until)$/.test(reason.code))?.until;
+    const word = one.attempts ? 'tried again' : 'due';
+    return next ? `${word} in ${span((ms(next) - now()) / 1000)}` : word;
   }
   if (one.status === 'delayed') return `due in ${span((ms(one.created_at) + one.delay * 1000 - now()) / 1000)}`;
   return one.status === 'queued' ? `since ${span((now() - ms(one.created_at)) / 1000)}` : '';
@@ -83,7 +89,7 @@ function doing(one, why) {
 function actions(context, one) {
   const raw = h('a.button', { href: address(jobApi(one.group_name, one.id)).href, target: '_blank', rel: 'noopener' }, 'Raw JSON');
   if (!may('produce', one.group_name)) return h('div.actions', raw);
-  const fit = Object.entries(ACTIONS).filter(([, { from }]) => from.includes(one.status));
+  const fit = Object.entries(ACTIONS).filter(([action, { from }]) => from.includes(one.status) && !(action === 'promote' && one.waits_for));
   return h(
     'div.actions',
     fit.map(([action, { verb }]) =>
@@ -96,7 +102,7 @@ function actions(context, one) {
   );
 }
 
-function about(one) {
+function about(one, flow) {
   return panel(
     'About',
     facts([
@@ -105,6 +111,7 @@ function about(one) {
         ['Created', when(one.created_at)],
         one.started_at && ['Started', when(one.started_at)],
         one.completed_at && ['Ended', when(one.completed_at)],
+        ...ties(one, flow),
         ...deadlines(one),
         one.reason && ['Reason', [h('code.reason', one.reason), h('span.muted', meaning(one))]],
         one.attempts && ['Failed', counted(one.attempts, 'time')],
@@ -169,7 +176,7 @@ const SIGNS = { created: 'queued', due: 'delayed', taken: 'running', lease_lost:
 
 /** The events of a job, from its own fields where the broker keeps no history; a delayed one gets the time when it is due. */
 export function eventsOf(one, history) {
-  const due = one.delay && !one.attempts ? { at: new Date(ms(one.created_at) + one.delay * 1000).toISOString(), what: 'due' } : null;
+  const due = one.delay && !one.attempts && !one.waits_for && !one.after ? { at: new Date(ms(one.created_at) + one.delay * 1000).toISOString(), what: 'due' } : null;
   if (history?.events) return one.status === 'delayed' && due ? [...history.events, due] : history.events;
   return [
     { at: one.created_at, what: 'created' },

@@ -7,11 +7,10 @@ local function make_callback(p, batch, name, now)
   local words, counts = unpack(call('HMGET', batch_key(p, batch.id), name, 'counts'))
   if not words or batch['made_' .. name] then return end
   local group, id, priority, due, settings, spec = string.match(words, '^(%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
-  local new = { id = id, spec = spec, priority = priority, size = #spec, key = '', after = '', start_before = '', end_before = '' }
-  new.settings, new.due = settings ~= '-' and settings or '', due ~= '-' and due or ''
-  new.batch = table.concat({ batch.id, name, batch.total, batch.succeeded, batch.failed, batch.cancelled }, ':')
-  local rank = create_job(p, group, new, 0, now, counts or nil)
-  if counts then call('ZINCRBY', p .. ':bytes', new.size, group) end
+  local kind = kind_in({ priority, settings ~= '-' and settings or '', due ~= '-' and due or '' }, 1, now)
+  local new = { id = id, spec = spec, kind = kind, after = '', key = '' }
+  local ended = table.concat({ batch.id, name, batch.total, batch.succeeded, batch.failed, batch.cancelled }, ':')
+  local rank = create_jobs(p, group, { new }, now, counts or nil, ended)
   call('ZADD', p .. ':groups', 'NX', digits(now), group)
   if rank then notify_image_pollers(p, group) end
   refresh_ready(p, group)
@@ -77,3 +76,5 @@ local function settle_batch(p, id, n, now)
   end
   return math.max(1, looked), cancelled, batch and batch.group
 end
+
+local batch_ends = { count_member = count_member, settle_batch = settle_batch, refresh_key = refresh_key }

@@ -2,11 +2,6 @@
 -- ms, and the job has the field `undone`. They go with the job.
 local function undone_key(p, id) return p .. ':undone:' .. id end
 
-local function note_undone(p, group, id, parent_id, now)
-  call('ZADD', undone_key(p, parent_id), digits(now), group .. ' ' .. id)
-  call('HSET', job_key(p, parent_id), 'undone', 1)
-end
-
 -- For export and restore: they are one more field there, lines of group, id and time.
 local function append_undone(p, id, row)
   local members, lines = call('ZRANGE', undone_key(p, id), 0, MOST_DEPENDANTS, 'WITHSCORES'), {}

@@ -234,7 +234,7 @@ async def test_a_cancelled_batch_is_over(store: Store) -> None:
     await end_next(store, "failed")
     [job] = await store.next(1)
     assert (await store.batches.cancel(GROUP, batch.id)).stopped == "client_request"
-    assert await store.maintenance.settle(3) > 0
+    assert (await store.maintenance.settle(3)).n > 0
     assert (await shown(store, batch)).state == "running"
     await settle(store, 3)
     found = await shown(store, batch)
@@ -473,7 +473,7 @@ async def test_each_effect_happens_once_with_two_brokers(store: Store, other: St
     batch = await create(store, *(named(str(n)) for n in range(4)), **ALL)
     for how in ("failed", "succeeded", "failed", "succeeded"):
         await end_next(store, how)
-    while await store.maintenance.settle(1) + await other.maintenance.settle(1):
+    while (await store.maintenance.settle(1)).n + (await other.maintenance.settle(1)).n:
         pass
     found = await shown(store, batch)
     assert (found.counts.over, set(found.callbacks)) == (4, {"on_failed", "on_over"})

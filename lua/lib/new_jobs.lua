@@ -1,0 +1,34 @@
+-- For admit: the new jobs in its words.
+
+-- The new jobs, and whether any of them waits for others or has a key.
+local function new_jobs_in(words, at, now)
+  local new_jobs, n, last, is_tied = {}, 0, #words, false
+  while at < last do
+    local n_alike, width, kind = tonumber(words[at]), tonumber(words[at + 1]), kind_in(words, at + 2, now)
+    at = at + 2 + #KIND_WORDS
+    for i = at, at + n_alike * width - 1, width do
+      n = n + 1
+      if width == 2 then
+        new_jobs[n] = { id = words[i], spec = words[i + 1], kind = kind, after = '', key = '' }
+      else
+        new_jobs[n] = { id = words[i], spec = words[i + 1], kind = kind, after = words[i + 2], key = words[i + 3], unique = words[i + 4] }
+      end
+    end
+    at, is_tied = at + n_alike * width, is_tied or width > 2
+  end
+  return new_jobs, is_tied
+end
+
+-- Their ids.
+local function new_ids(new_jobs)
+  local ids = {}
+  for i = 1, #new_jobs do ids[i] = new_jobs[i].id end
+  return ids
+end
+
+-- The bytes of their specs.
+local function new_bytes(p, new_jobs)
+  local bytes = 0
+  for i = 1, #new_jobs do bytes = bytes + spec_bytes(p, new_jobs[i].id, new_jobs[i].spec) end
+  return bytes
+end

@@ -310,13 +310,13 @@ async def test_a_retry_repeats_what_failed(store: Store) -> None:
     """A new batch has the failed members again, with callbacks of its own; the old one stays as it is."""
     batch = await create(store, named("a"), named("b"), name="n", **ALL)
     with pytest.raises(WrongState, match="not over"):
-        await store.batches.retry(GROUP, batch.id)
+        await store.batches.retry_batch(GROUP, batch.id)
     await end_next(store, "failed")
     await end_next(store)
     await settle(store)
     while await store.next(1):
         pass
-    again = await store.batches.retry(GROUP, batch.id)
+    again = await store.batches.retry_batch(GROUP, batch.id)
     assert (again.state, again.counts.total, again.retry_of, again.name) == ("running", 1, batch.id, "n")
     retried = await end_next(store)
     assert (retried.payload, retried.batch.id) == ("a", again.id)
@@ -335,7 +335,7 @@ async def test_a_retry_in_several_calls(store: Store, monkeypatch: pytest.Monkey
     for _ in range(5):
         await end_next(store, "failed")
     await settle(store)
-    again = await store.batches.retry(GROUP, batch.id)
+    again = await store.batches.retry_batch(GROUP, batch.id)
     assert (again.state, again.counts.total) == ("running", 5)
     assert sorted(await names(store, 10)) == ["0", "1", "2", "3", "4"]
 
@@ -346,7 +346,7 @@ async def test_only_a_batch_with_failures_is_retried(store: Store) -> None:
     await end_next(store)
     await settle(store)
     with pytest.raises(WrongState, match="failed"):
-        await store.batches.retry(GROUP, batch.id)
+        await store.batches.retry_batch(GROUP, batch.id)
 
 
 async def test_members_are_listed(store: Store) -> None:
@@ -384,7 +384,7 @@ async def test_a_repeated_call_gives_the_same_batch(store: Store) -> None:
 async def test_what_is_refused(store: Store) -> None:
     """An unknown batch, one of another group, and callbacks with fields that they may not have."""
     batch = await create(store, named("a"), open=True)
-    for call in (store.batches.show, store.batches.close, store.batches.cancel, store.batches.retry):
+    for call in (store.batches.show, store.batches.close, store.batches.cancel, store.batches.retry_batch):
         for group, batch_id in ((GROUP, "0" * 16), ("other", batch.id)):
             with pytest.raises(NotFound):
                 await call(group, batch_id)

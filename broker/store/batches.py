@@ -54,6 +54,8 @@ class Batches:
         self._limits = limits_of(settings)
         self._image_of = image_of
         self._broker = broker
+        self.created = 0
+        """How many batches were created at this broker."""
 
     async def create(self, group: str, new: NewBatch, key: str = "") -> tuple[Batch, bool]:
         """Open a batch with its first members, all or nothing; whether the answer is of an earlier call with the key.
@@ -75,6 +77,7 @@ class Batches:
         digest = hashlib.sha256(_encode(new)).hexdigest()
         membership = BatchMembership(batch_id, fields)
         found, is_replayed = await self._admit(group, new.jobs, membership, key, digest, "batch.jobs")
+        self.created += not is_replayed
         return await self.show(group, found[0]), is_replayed
 
     async def add(
@@ -101,17 +104,20 @@ class Batches:
         """Have the unfinished members cancelled, step by step. Raises NotFound, WrongState."""
         return await self._batch(group, batch_id, "cancel")
 
-    async def retry_batch(self, group: str, batch_id: str, actor: str = "") -> Batch:
-        """Create a new batch that repeats the members that failed. Raises NotFound, WrongState, LimitReached."""
+    async def retry_batch(self, group: str, batch_id: str, actor: str = "", key: str = "") -> tuple[Batch, bool]:
+        """Create a new batch that repeats the members that failed; whether an earlier call with the key did so.
+
+        A call that was cut off is continued by the next one. Raises NotFound, WrongState, LimitReached.
+        """
         new_batch, *callbacks = self._ids.take(1 + len(CALLBACKS))
-        score, after = "", ""
+        words = (group, batch_id, new_batch, key, *self._limits, actor, " ".join(callbacks))
         while True:
-            words = (group, batch_id, new_batch, score, after, *self._limits, actor, " ".join(callbacks))
             reply = await self._run("batch_retry", group, self._clock.now, *words, *self._ids.take(RETRIED))
-            self._tally.enqueued(group, int(reply[2]))
-            score, after = reply[0].decode(), reply[1].decode()
-            if not after:
-                return await self.show(group, new_batch)
+            made, what, n = reply[0].decode(), reply[1].decode(), int(reply[2])
+            self._tally.enqueued(group, n)
+            if what != "more":
+                self.created += what == "last"
+                return await self.show(group, made), what == "replayed"
 
     async def members(
         self, group: str, batch_id: str, n: int, cursor: str = "", statuses: Sequence[Status] = ()

@@ -1,5 +1,6 @@
 -- For settle: counts members that have ended, creates callback jobs, and ends batches.
 local SHORTEST_KEPT_S = 3600 -- how long a batch is kept at least once it has ended
+local n_ended, n_callbacks = 0, 0 -- batches that this call has ended, and callbacks that it has created
 
 -- Creates the callback job of this name, unless there is one already or the batch has none. A callback has these words:
 -- group id priority due settings spec; '-' for nothing.
@@ -16,7 +17,7 @@ local function make_callback(p, batch, name, now)
   if rank then notify_image_pollers(p, group) end
   refresh_ready(p, group)
   call('HSET', batch_key(p, batch.id), 'made_' .. name, id)
-  batch['made_' .. name] = id
+  batch['made_' .. name], n_callbacks = id, n_callbacks + 1
 end
 
 -- How long a batch is kept that has ended: as long as the last of its members.
@@ -38,6 +39,7 @@ local function advance_batch(p, id, now)
   if batch.succeeded == batch.total and batch.stopped ~= 'client_request' then make_callback(p, batch, 'on_succeeded', now) end
   make_callback(p, batch, 'on_over', now)
   call('HSET', batch_key(p, id), 'ended_at', digits(now))
+  n_ended = n_ended + 1
   set_batch_timer(p, batch.group, id, now + kept_s(p, batch) * 1000)
 end
 

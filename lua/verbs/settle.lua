@@ -6,8 +6,8 @@
 --
 -- moves   delayed -> queued, delayed -> delayed, delayed -> cancelled, queued -> cancelled, running -> cancelled, - -> delayed,
 --           - -> queued
--- reply   how many jobs still wait to be settled; for how long the first of them does, ms; then for each group with jobs that were
---           cancelled: group, how many
+-- reply   how many jobs still wait to be settled; for how long the first of them does, ms; how many batches ended, and how many
+--           callbacks were created; then for each group with jobs that were cancelled: group, how many
 -- refuses -
 -- flags   allow-oom
 -- with    record deadlines job requeue hooks settling completion dependencies inputs awaiting undone dependants unique
@@ -48,6 +48,6 @@ for group in pairs(step.touched) do refresh_ready(p, group) end
 if call('EXISTS', settle) == 0 then call('ZREM', p .. ':due', 'settle:') end
 
 local first = call('ZRANGE', settle, 0, 0, 'WITHSCORES')[2]
-local reply = { call('ZCARD', settle), first and math.max(0, now - first) or 0 }
+local reply = { call('ZCARD', settle), first and math.max(0, now - first) or 0, n_ended, n_callbacks }
 for group, n in pairs(step.cancelled) do reply[#reply + 1] = group; reply[#reply + 1] = n end
 return reply

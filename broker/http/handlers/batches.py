@@ -78,8 +78,10 @@ async def cancel_batch(call: Call) -> Response:
 
 
 async def retry_batch(call: Call) -> Response:
-    """Create a new batch that repeats the members that failed. Returns the new batch."""
-    return json(BatchWrapper(await call.store.batches.retry_batch(call.group, call.batch, call.grant.name)), 201)
+    """Create a new batch that repeats the members that failed, once. Returns the new batch."""
+    key = call.idempotency_key()
+    batch, is_replayed = await call.store.batches.retry_batch(call.group, call.batch, call.grant.name, key)
+    return json(BatchWrapper(batch), 201, _REPLAYED if is_replayed else ())
 
 
 async def _with_callback(call: Call, new: NewBatch, name: str) -> NewBatch:

@@ -1,6 +1,5 @@
 """Batches by the Python client."""
 
-from collections.abc import Iterator
 
 import pytest
 
@@ -21,10 +20,9 @@ def end_all(client: Client, group: str, *failing: str) -> None:
 
 
 @pytest.fixture
-def small_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call has 2 jobs at most."""
     monkeypatch.setattr(calls, "MAX_JOBS", 2)
-    yield
 
 
 @pytest.mark.usefixtures("small_calls")

@@ -40,7 +40,9 @@ class JobWaits:
 
     async def batch(self, group: str, batch_id: str, wait_s: float) -> Batch:
         """The batch as soon as it has ended, or after `wait_s` as it is. It looks each LOOK_S. Raises NotFound."""
-        end = asyncio.get_running_loop().time() + wait_s
+        return await start_inline(self._batch(group, batch_id, asyncio.get_running_loop().time() + wait_s))
+
+    async def _batch(self, group: str, batch_id: str, end: float) -> Batch:
         while True:
             batch = await self._store.batches.show(group, batch_id)
             left_s = end - asyncio.get_running_loop().time()

@@ -115,6 +115,21 @@ class Reaper:
                 "How long ago the first of these ends was, at its last step.",
                 [Sample(self.unsettled.age_ms / 1000)],
             ),
+            counter(
+                "titan_batches_created_total",
+                "Batches that were created at this broker.",
+                [Sample(self._store.batches.created)],
+            ),
+            counter(
+                "titan_batches_ended_total",
+                "Batches that this broker's reaper has ended.",
+                [Sample(self._store.maintenance.batches["ended"])],
+            ),
+            counter(
+                "titan_batch_callbacks_total",
+                "Callbacks of batches that this broker's reaper has created.",
+                [Sample(self._store.maintenance.batches["callbacks"])],
+            ),
             counter("titan_reaped_total", "Jobs that this broker's reaper moved, by kind.", done),
         ]
 

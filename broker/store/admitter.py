@@ -68,7 +68,7 @@ class Ties(NamedTuple):
     max_wait_ms: int | str
 
 
-class Membership(NamedTuple):
+class BatchMembership(NamedTuple):
     """Which batch new jobs are members of. `asked`: its id, and with spaces the id and lease of a running member.
 
     `fields`: those of a batch that the call opens, and their values.
@@ -78,7 +78,7 @@ class Membership(NamedTuple):
     fields: Sequence[Word] = ()
 
 
-NO_BATCH = Membership()
+NO_BATCH = BatchMembership()
 """The membership of jobs of no batch."""
 
 
@@ -93,7 +93,7 @@ class Admission(NamedTuple):
     times: Sequence[Times]
     ties: Sequence[Ties]
     order: Sequence[int]
-    membership: Membership = NO_BATCH
+    membership: BatchMembership = NO_BATCH
 
     def created(self, created_at: int) -> list[NewBatch]:
         """Each job with all its settings, as the store has it. created_at: ms."""
@@ -135,7 +135,7 @@ class Admission(NamedTuple):
 
 
 def admission(
-    group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, membership: Membership = NO_BATCH
+    group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, membership: BatchMembership = NO_BATCH
 ) -> Admission:
     """What `admit` creates. `image`: that of the group, for jobs without one. Raises Invalid for refs."""
     given = cast("Sequence[NewJob]", jobs)

@@ -30,6 +30,8 @@ class Maintenance:
         self._clock = clock
         self._ids = ids
         self._tally = tally
+        self.batches = {"ended": 0, "callbacks": 0}
+        """How many batches this broker has ended, and how many callbacks it has created."""
 
     async def reap(self, limit: int) -> Reaped:
         """Handle jobs that are due, `limit` a partition at most. `away` counts partitions that do not answer.
@@ -56,7 +58,9 @@ class Maintenance:
         answers = [reply for reply in replies if not isinstance(reply, TitanError)]
         if not answers:
             raise replies[0]
-        for _, _, *words in answers:
+        for _, _, ended, callbacks, *words in answers:
+            self.batches["ended"] += ended
+            self.batches["callbacks"] += callbacks
             for group, number in zip(words[::2], words[1::2], strict=True):
                 self._tally.cancelled(group.decode(), number)
         return Unsettled(sum(left for left, *_ in answers), max(age_ms for _, age_ms, *_ in answers))

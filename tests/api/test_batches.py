@@ -23,7 +23,10 @@ async def create(http: Http, **fields: Any) -> dict[str, Any]:
     ("field", "batch"),
     [
         ("batch.jobs[0].image", {"jobs": [{"image": "a\nb"}]}),
+        ("batch.on_failed.image", {"on_failed": {"image": "a\x00b"}}),
+        ("batch.on_over.payload", {"on_over": {"image": "a", "payload": "x" * (1024 * 1024 + 1)}}),
         ("batch.jobs[1].image", {"jobs": [{"image": "a"}, {}]}),
+        ("batch.jobs[0].after[0]", {"jobs": [{"image": "a", "after": ["0123456789abcdef"]}]}),
         ("batch.jobs[0].unique.until", {"jobs": [{"image": "a", "unique": {"key": "k", "until": "over", "for": 5}}]}),
         ("batch.opne", {"opne": True}),
         ("batch.end_within", {"end_within": 0}),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.core.errors import Invalid, LeaseLost, LimitReached, NotFound, WrongState
+from broker.core.errors import Invalid, LeaseLost, LimitReached, NotFound, StoreUnavailable, WrongState
 from broker.diagnostics.consistency import check
 from broker.models.batches import Batch, CallbackJob, NewBatch
 from broker.models.groups import Retentions
@@ -310,13 +310,13 @@ async def test_a_retry_repeats_what_failed(store: Store) -> None:
     """A new batch has the failed members again, with callbacks of its own; the old one stays as it is."""
     batch = await create(store, named("a"), named("b"), name="n", **ALL)
     with pytest.raises(WrongState, match="not over"):
-        await store.batches.retry(GROUP, batch.id)
+        await store.batches.retry_batch(GROUP, batch.id)
     await end_next(store, "failed")
     await end_next(store)
     await settle(store)
     while await store.next(1):
         pass
-    again = await store.batches.retry(GROUP, batch.id)
+    again, _ = await store.batches.retry_batch(GROUP, batch.id)
     assert (again.state, again.counts.total, again.retry_of, again.name) == ("running", 1, batch.id, "n")
     retried = await end_next(store)
     assert (retried.payload, retried.batch.id) == ("a", again.id)
@@ -335,9 +335,63 @@ async def test_a_retry_in_several_calls(store: Store, monkeypatch: pytest.Monkey
     for _ in range(5):
         await end_next(store, "failed")
     await settle(store)
-    again = await store.batches.retry(GROUP, batch.id)
+    again, _ = await store.batches.retry_batch(GROUP, batch.id)
     assert (again.state, again.counts.total) == ("running", 5)
     assert sorted(await names(store, 10)) == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_batch_is_retried_once(store: Store) -> None:
+    """A second retry is refused and names the new batch; with the Idempotency-Key of the first it gets that again."""
+    batch = await create(store, named("a"))
+    await end_next(store, "failed")
+    await settle(store)
+    again, is_replayed = await store.batches.retry_batch(GROUP, batch.id, key="k")
+    assert not is_replayed
+    assert (await shown(store, batch)).retry_at == again.id
+    for key in ("", "other"):
+        with pytest.raises(WrongState, match=again.id):
+            await store.batches.retry_batch(GROUP, batch.id, key=key)
+    assert await store.batches.retry_batch(GROUP, batch.id, key="k") == (again, True)
+    assert await names(store, 9) == ["a"]
+
+
+async def test_a_retry_that_was_cut_off_is_continued(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B11 the broker dies after the first call: the next retry has the rest as members of the same batch, each once."""
+    monkeypatch.setattr("broker.store.batches.RETRIED", 2)
+    batch = await create(store, *(named(str(n)) for n in range(5)), **ALL)
+    for _ in range(5):
+        await end_next(store, "failed")
+    await settle(store)
+    calls, run = [], store.batches._run
+
+    async def dies(verb: str, *words: object) -> object:
+        calls.append(verb)
+        if len(calls) == 2:
+            raise StoreUnavailable
+        return await run(verb, *words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store.batches, "_run", dies)
+    with pytest.raises(StoreUnavailable):
+        await store.batches.retry_batch(GROUP, batch.id)
+    cut = (await shown(store, batch)).retry_at
+    again, _ = await store.batches.retry_batch(GROUP, batch.id)
+    assert (again.id, again.state, again.counts.total) == (cut, "running", 5)
+    assert sorted(await names(store, 20)) == sorted(["on_failed", "on_over", *map(str, range(5))])
+
+
+async def test_a_retry_that_was_cut_off_and_closed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once somebody has closed the new batch, no more members are added to it."""
+    monkeypatch.setattr("broker.store.batches.RETRIED", 1)
+    batch = await create(store, named("a"), named("b"))
+    for _ in range(2):
+        await end_next(store, "failed")
+    await settle(store)
+    words = (GROUP, batch.id, "0" * 16, "", 0, 0, "", f"{'1' * 16} {'2' * 16} {'3' * 16}", "4" * 16)
+    assert (await store.batches._run("batch_retry", GROUP, store.now, *words))[1] == b"more"
+    await store.batches.close(GROUP, "0" * 16)
+    with pytest.raises(WrongState, match="already"):
+        await store.batches.retry_batch(GROUP, batch.id)
+    assert (await store.batches.show(GROUP, "0" * 16)).counts.total == 1
 
 
 async def test_only_a_batch_with_failures_is_retried(store: Store) -> None:
@@ -346,7 +400,7 @@ async def test_only_a_batch_with_failures_is_retried(store: Store) -> None:
     await end_next(store)
     await settle(store)
     with pytest.raises(WrongState, match="failed"):
-        await store.batches.retry(GROUP, batch.id)
+        await store.batches.retry_batch(GROUP, batch.id)
 
 
 async def test_members_are_listed(store: Store) -> None:
@@ -384,7 +438,7 @@ async def test_a_repeated_call_gives_the_same_batch(store: Store) -> None:
 async def test_what_is_refused(store: Store) -> None:
     """An unknown batch, one of another group, and callbacks with fields that they may not have."""
     batch = await create(store, named("a"), open=True)
-    for call in (store.batches.show, store.batches.close, store.batches.cancel, store.batches.retry):
+    for call in (store.batches.show, store.batches.close, store.batches.cancel, store.batches.retry_batch):
         for group, batch_id in ((GROUP, "0" * 16), ("other", batch.id)):
             with pytest.raises(NotFound):
                 await call(group, batch_id)

@@ -52,7 +52,7 @@ class World:
                 await self._end()
                 await self._perhaps_settle()
             await self.store.maintenance.settle(1)
-        while await self.store.maintenance.settle(10):
+        while (await self.store.maintenance.settle(10)).n:
             pass
         return found
 

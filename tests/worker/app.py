@@ -144,3 +144,21 @@ def stuck(payload: str) -> None:
         print(os.getpid(), child, flush=True)
     while True:
         time.sleep(1)
+
+
+@job
+async def counts(payload: str, job: Job) -> dict[str, object]:
+    """What its batch is."""
+    return _batch_of(job)
+
+
+@job
+def counts_there(payload: str, job: Job) -> dict[str, object]:
+    """The same in a process of the pool."""
+    return _batch_of(job)
+
+
+def _batch_of(job: Job) -> dict[str, object]:
+    batch = job.batch
+    assert batch
+    return {"callback": batch.callback, "over": batch.counts.over if batch.counts else 0}

@@ -8,7 +8,7 @@ from msgspec import UNSET
 from broker.cli.moments import due_at, exact, seconds_between, span, when
 from broker.cli.output import page
 from broker.cli.policies import in_words
-from broker.models.jobs import Job
+from broker.models.jobs import Job, JobBatch
 from broker.models.workers import Receipt
 
 PAYLOAD_LINES = 5
@@ -38,6 +38,8 @@ def _shown(job: Job, name: str, *, is_full: bool) -> object:
     if name in {"result", "payload"}:
         text = value if name == "payload" else bytes(value).decode()
         return text if is_full else cut_payload(text)
+    if name == "batch":
+        return batch_text(value)
     if name in {"retry", "env_vars"}:
         return in_words(value) if name == "retry" else "\n".join(f"{one}={text}" for one, text in value.items())
     if name.endswith(("_at", "_before")) and name != "retry_at":
@@ -59,6 +61,15 @@ def _span(job: Job, name: str) -> str:
         if name == "delay" and job.status == "delayed" and not job.attempts
         else text
     )
+
+
+def batch_text(batch: JobBatch) -> str:
+    """The batch of a member: its id; of a callback with its name and the counts."""
+    if not batch.callback or not batch.counts:
+        return batch.id
+    ends = {name: n for name, n in msgspec.structs.asdict(batch.counts).items() if name not in {"total", "over"} and n}
+    words = ", ".join(f"{n} {name}" for name, n in ends.items()) or "no ends"
+    return f"{batch.id}, {batch.callback} of {batch.counts.total}: {words}"
 
 
 def cut_payload(payload: str) -> str:

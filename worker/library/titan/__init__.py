@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from titan.batches import Batch
 from titan.client import Client
 from titan.consuming import Consumer, Delivery
 from titan.errors import (
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncClient",
+    "Batch",
     "BrokerUnavailable",
     "Client",
     "Conflict",

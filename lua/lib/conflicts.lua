@@ -1,19 +1,5 @@
 -- For admit: what becomes of a new job whose key another job holds.
 
--- Which keys of new jobs are stored; perhaps no job holds them now.
-local function stored_keys(p, group, new_jobs)
-  local keys, is_stored = {}, {}
-  for i = 1, #new_jobs do
-    if new_jobs[i].key ~= '' then keys[#keys + 1] = new_jobs[i].key end
-  end
-  for first = 1, #keys, 1000 do
-    local last = math.min(first + 999, #keys)
-    local found = call('HMGET', set_key(p, group, 'unique'), unpack(keys, first, last))
-    for i = first, last do is_stored[keys[i]] = found[i - first + 1] end
-  end
-  return is_stored
-end
-
 -- The refusal of a job that must not have the key of another one; nil if none is refused.
 local function refused_key(p, group, new_jobs, is_stored, now)
   local is_taken = {}

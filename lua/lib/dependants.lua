@@ -61,7 +61,10 @@ local function settle_dependants(p, parent, members, step)
   end
   step.left = step.left - #ids
   if parent.status ~= 'gone' then note_dependants(p, parent, ids, undone) end
-  if #ids < most then return call('DEL', key) == 1 end
+  if #ids < most then
+    step.keys[#step.keys + 1] = key
+    return true
+  end
   local ended = {}
   for i = 1, #ids do ended[i] = members[2 * i - 1] end
   call_many('ZREM', key, ended)

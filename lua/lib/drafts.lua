@@ -1,18 +1,9 @@
 -- For admit: a draft has new jobs that are not written yet, so that few commands write many: `jobs`, in `by_id` too; `dependants`,
--- scores and members of P:after:<id> by that id; `keys`, `windows` and `first_end` of unique keys.
-local function new_draft() return { jobs = {}, by_id = {}, dependants = {}, keys = {}, windows = {}, first_end = math.huge } end
+-- scores and members of P:after:<id> by that id.
+local function new_draft() return { jobs = {}, by_id = {}, dependants = {} } end
 
 local function add_job(draft, new)
   draft.jobs[#draft.jobs + 1], draft.by_id[new.id] = new, new
-end
-
--- A job of the draft holds its key.
-local function add_key(draft, new, now)
-  local ends = window_end(new.kind.unique_until, now)
-  draft.keys[#draft.keys + 1] = new.key; draft.keys[#draft.keys + 1] = new.id .. ' - ' .. digits(ends)
-  if ends == 0 then return end
-  draft.windows[#draft.windows + 1] = digits(ends); draft.windows[#draft.windows + 1] = new.key
-  draft.first_end = math.min(draft.first_end, ends)
 end
 
 -- Has a new job wait for those in its `after`; for how many. `unfinished` has jobs that were there before, with their records and
@@ -42,8 +33,6 @@ end
 local function write_draft(p, group, draft, now, counts, batch)
   local rank = create_jobs(p, group, draft.jobs, now, counts, batch)
   for id, members in pairs(draft.dependants) do call_many('ZADD', after_key(p, id), members) end
-  call_many('HSET', set_key(p, group, 'unique'), draft.keys)
-  call_many('ZADD', set_key(p, group, 'windows'), draft.windows)
-  if draft.windows[1] then set_timer(p, 'windows', group, draft.first_end) end
+  hold_keys(p, group, draft.jobs, now)
   return rank
 end

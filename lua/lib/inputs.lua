@@ -5,7 +5,7 @@ local LARGEST_INPUT, LARGEST_INPUTS, MOST_RETRIES, MARK = 16384, 262144, 25, 33
 local function inputs_key(p, id) return p .. ':inputs:' .. id end
 
 -- Whether a text of ids, with spaces, has this one.
-local function has_id(ids, id) return string.find(' ' .. ids .. ' ', ' ' .. id .. ' ', 1, true) ~= nil end
+local function has_id(ids, id) return ids == id or string.find(' ' .. ids .. ' ', ' ' .. id .. ' ', 1, true) ~= nil end
 
 -- The id under which a job waits for this one: its own, or that of a job which it retries; nil if the job waits for none of these.
 local function id_in_after(p, after, id)

@@ -1,6 +1,7 @@
 -- For admit and settle: kinds of new jobs, with fields that enqueue does not know.
 --
--- A kind is what jobs have in common that are alike: its words, with `due`, `start_before` and `end_before` as ms. A new job has `id`,
+-- A kind is what jobs have in common that are alike: its words, with `due`, `start_before` and `end_before` as ms; `deadline`, the first of
+-- these, ms, as text `expires_at`; and `first_rank`, the beginning of its priority. A new job has `id`,
 -- `spec`, `kind`, `after` and `key`, both '' for none, and `unique`; once it is known also `waits`, for how many jobs it waits, and
 -- `is_awaited`, whether others wait for it.
 local KIND_WORDS = { 'priority', 'settings', 'due', 'start_before', 'end_before', 'after_on', 'unique_until', 'on_conflict', 'max_wait' }
@@ -15,7 +16,8 @@ local function kind_in(words, at, now)
   kind.is_delay = byte(kind.due) == PLUS
   kind.due = time_in(kind.due, now) or now
   kind.start_before, kind.end_before = time_in(kind.start_before, now), time_in(kind.end_before, now)
-  kind.deadline = deadline_of(kind, 0)
+  kind.deadline, kind.first_rank = deadline_of(kind, 0), (2 - kind.priority) * STEP
+  kind.expires_at = kind.deadline and digits(kind.deadline)
   return kind
 end
 

@@ -1,8 +1,8 @@
 -- For admit: the new jobs in its words.
 
--- The new jobs, and whether any of them waits for others or has a key.
+-- The new jobs, and whether any of them has a key, and waits for others.
 local function new_jobs_in(words, at, now)
-  local new_jobs, n, last, is_tied = {}, 0, #words, false
+  local new_jobs, n, last, have_keys, is_waiting = {}, 0, #words, false, false
   while at < last do
     local n_alike, width, kind = tonumber(words[at]), tonumber(words[at + 1]), kind_in(words, at + 2, now)
     at = at + 2 + #KIND_WORDS
@@ -11,12 +11,14 @@ local function new_jobs_in(words, at, now)
       if width == 2 then
         new_jobs[n] = { id = words[i], spec = words[i + 1], kind = kind, after = '', key = '' }
       else
-        new_jobs[n] = { id = words[i], spec = words[i + 1], kind = kind, after = words[i + 2], key = words[i + 3], unique = words[i + 4] }
+        local after, key = words[i + 2], words[i + 3]
+        new_jobs[n] = { id = words[i], spec = words[i + 1], kind = kind, after = after, key = key, unique = words[i + 4] }
+        have_keys, is_waiting = have_keys or key ~= '', is_waiting or after ~= ''
       end
     end
-    at, is_tied = at + n_alike * width, is_tied or width > 2
+    at = at + n_alike * width
   end
-  return new_jobs, is_tied
+  return new_jobs, have_keys, is_waiting
 end
 
 -- Their ids.

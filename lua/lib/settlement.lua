@@ -1,14 +1,15 @@
 -- For settle: what one step writes. It gathers most of that, so that few commands write what many ends mean.
 --
 -- A step has `now`, ms, and `left`, how many jobs it may handle yet; by group `cancelled`, ids, `entered`, jobs that come into the
--- queue, and `freed`, unique keys; by id `dependants`, with `needs` as it will be and `stored` as it is; `records`, `executions` and `settled` as words; `ends`, what is to be settled in this step;
+-- queue, and `freed`, unique keys; by id `dependants`, with `needs` as it will be and `stored` as it is; `records`, `executions` and `settled` as words; `keys` to delete; `ends`, what is to be settled in this step;
 -- over all of it by group `n_cancelled`, and `touched`, whether jobs may have been made ready.
+local function clear_step(step)
+  step.cancelled, step.entered, step.freed, step.dependants = {}, {}, {}, {}
+  step.records, step.executions, step.settled, step.keys = {}, {}, {}, {}
+end
 local function begin_step(now, left)
   local step = { now = now, at = digits(now), left = left, ends = {}, n_cancelled = {}, touched = {} }
-  function step.reset()
-    step.cancelled, step.entered, step.freed, step.records, step.executions, step.settled, step.dependants = {}, {}, {}, {}, {}, {}, {}
-  end
-  step.reset()
+  clear_step(step)
   return step
 end
 
@@ -19,14 +20,15 @@ local function gather(lists, name, value)
 end
 
 -- Held jobs that wait for nothing any more come into the queue, or their own delays begin.
-local function write_entered(p, group, jobs, now, timers)
+local function write_entered(p, group, entered, now, timers)
   local queued, delayed, ids, first_due = {}, {}, {}, math.huge
-  for _, job in ipairs(jobs) do
-    if job.due > now then
-      delayed[#delayed + 1] = digits(job.due); delayed[#delayed + 1] = job.id
-      first_due = math.min(first_due, job.due)
+  for i = 1, #entered do
+    local id, due = entered[i].id, entered[i].due
+    if due > now then
+      delayed[#delayed + 1] = digits(due); delayed[#delayed + 1] = id
+      first_due = math.min(first_due, due)
     else
-      ids[#ids + 1], queued[2 * #ids + 1], queued[2 * #ids + 2] = job.id, (2 - job.priority) * STEP, job.id
+      ids[#ids + 1], queued[2 * #ids + 1], queued[2 * #ids + 2] = id, (2 - entered[i].priority) * STEP, id
     end
   end
   call_many('ZADD', set_key(p, group, 'delayed'), delayed)
@@ -55,14 +57,15 @@ local function write_step(p, step)
     move_to_finished(p, group, ids, 'cancelled', call('HGET', group_key(p, group), 'retention_cancelled'), step.now, timers)
     step.n_cancelled[group] = (step.n_cancelled[group] or 0) + #ids
   end
-  for group, jobs in pairs(step.entered) do
-    write_entered(p, group, jobs, step.now, timers)
+  for group, entered in pairs(step.entered) do
+    write_entered(p, group, entered, step.now, timers)
     step.touched[group] = true
   end
   for group, keys in pairs(step.freed) do call_many('HDEL', set_key(p, group, 'unique'), keys) end
   call_many('HSET', executions_key(p), step.executions)
   call_many('HSET', jobs_key(p), step.records)
   call_many('ZREM', p .. ':settle', step.settled)
+  if step.keys[1] then call('DEL', unpack(step.keys)) end
   set_timers(p, timers)
-  step.reset()
+  clear_step(step)
 end

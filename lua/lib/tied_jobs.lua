@@ -1,11 +1,12 @@
 -- For admit: jobs that wait for others, have unique keys or are members of a batch.
 
--- Creates these jobs, all of them or none. `batch`: as in admit; `fields`: those of a new batch. Returns a refusal, or nil, the
+-- Creates these jobs, all of them or none. `is_stored`: which of their keys are; `batch`: as in admit; `fields`: those of a new batch.
+-- Returns a refusal, or nil, the
 -- outcome of each, and the first rank of those that are queued, if any is.
-local function tied_jobs(p, group, new_jobs, now, counts, batch, fields)
+local function tied_jobs(p, group, new_jobs, is_stored, now, counts, batch, fields)
   local is_new, made, made_as, outcomes, first_rank, draft = {}, {}, {}, {}, nil, new_draft()
   for i = 1, #new_jobs do is_new[new_jobs[i].id] = true end
-  local unfinished, is_stored = unfinished_parents(p, new_jobs, is_new), stored_keys(p, group, new_jobs)
+  local unfinished = unfinished_parents(p, new_jobs, is_new)
   local refused = refused_parents(p, new_jobs, is_new, unfinished) or refused_key(p, group, new_jobs, is_stored, now)
     or refused_members(p, group, batch, #new_jobs, #fields > 0)
   if refused then return refused end
@@ -32,14 +33,15 @@ local function tied_jobs(p, group, new_jobs, now, counts, batch, fields)
       made_as[new.id] = holder_id
       return '=' .. holder_id
     end
-    local is_known = {}
-    new.after = string.gsub(new.after, '%S+', made_as)
-    local waits = wait_for_parents(p, group, draft, new, unfinished, is_known, now)
+    local is_known, waits = {}, 0
+    if new.after ~= '' then
+      new.after = string.gsub(new.after, '%S+', made_as)
+      waits = wait_for_parents(p, group, draft, new, unfinished, is_known, now)
+    end
     if conflict then
       waits = waits + wait_for(p, group .. ' ' .. new.id, { holder_id }, true, now, is_known)
       follow(p, group, new, holder_id, follower, ends, now)
-    elseif new.key ~= '' then
-      add_key(draft, new, now)
+      new.follows = true
     end
     if waits > 0 then new.waits, new.score = waits, digits(HELD) end
     add_job(draft, new)

@@ -23,24 +23,34 @@
 -- reply   now, ms, nil, OUTCOMES; for a repeat with the same Idempotency-Key: now of the first answer, OUTCOMES with a space and
 --           note. OUTCOMES: for each job, with commas, for how many jobs it waits, or = and the id of the job that has its key
 -- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE DUPLICATE NOT_FOUND WRONG_STATE LEASE_LOST
--- with    record deadlines idempotency staged_payloads admission group_settings group_limits notify kinds creation new_jobs
+-- with    record deadlines idempotency staged_payloads admission group_settings group_limits notify kinds creation new_jobs new_keys
 --           (job requeue hooks settling completion dependencies inputs awaiting unique conflicts batches lease members new_parents
 --           drafts tied_jobs)
 local p, now, idempotency_key, digest, ttl_ms, note = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local missing, max_jobs, max_bytes, broker, group = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]
-local batch, n_fields, first = ARGV[12], tonumber(ARGV[13]), 14
-local new_jobs, is_tied = new_jobs_in(ARGV, first + n_fields, now)
-local staged, counts, outcomes, first_rank = ARGV[11] ~= '' and new_ids(new_jobs), max_bytes > 0 or nil, nil, nil
+local staged, batch, n_words, first = ARGV[11], ARGV[12], tonumber(ARGV[13]), 14
+
+local new_jobs, have_keys, is_tied = new_jobs_in(ARGV, first + n_words, now)
+local is_stored, counts, outcomes, first_rank = {}, max_bytes > 0 or nil, nil, nil
+staged = staged ~= '' and new_ids(new_jobs)
 
 local early = answer_early(p, idempotency_key, digest, missing, staged)
 if not early and max_jobs + max_bytes > 0 then
   early = over_limit(p, group, #new_jobs, counts and new_bytes(p, new_jobs) or 0, max_jobs, max_bytes)
 end
-if not early and (is_tied or batch ~= '') then
-  local fields = { unpack(ARGV, first, first + n_fields - 1) }
-  early, outcomes, first_rank = load_tied_jobs()(p, group, new_jobs, now, counts, batch, fields)
-elseif not early then
-  first_rank = create_jobs(p, group, new_jobs, now, counts)
+if not early then
+  if have_keys then
+    local is_any
+    is_stored, is_any = stored_keys(p, group, new_jobs)
+    is_tied = is_tied or is_any
+  end
+  if is_tied or batch ~= '' then
+    local fields = { unpack(ARGV, first, first + n_words - 1) }
+    early, outcomes, first_rank = load_tied_jobs()(p, group, new_jobs, is_stored, now, counts, batch, fields)
+  else
+    first_rank = create_jobs(p, group, new_jobs, now, counts)
+    if have_keys then hold_keys(p, group, new_jobs, now) end
+  end
 end
 if early then
   if staged then delete_staged(p, staged) end

@@ -39,7 +39,7 @@ local function settle_job(ended)
   if record and needs_settling(record) then
     step.records[#step.records + 1] = ended.id; step.records[#step.records + 1] = without_hooks(record)
   end
-  local batch = record and string.match(settings_json(record), '"batch":"(%w+)"')
+  local batch = record and string.find(record, '"batch"', 1, true) and string.match(settings_json(record), '"batch":"(%w+)"')
   if batch then seldom().count_member(p, batch, ended.id, ended.status, now) end
   if ended.is_stored then step.settled[#step.settled + 1] = ended.id end
   step.left = step.left - 1

@@ -33,6 +33,7 @@ REFUSERS = {
     "any_over_limit": {"LIMIT_REACHED"},
     "refused_parents": {"INVALID", "LIMIT_REACHED"},
     "refused_key": {"DUPLICATE"},
+    "load_tied_jobs": {"DUPLICATE", "INVALID", "LEASE_LOST", "LIMIT_REACHED", "NOT_FOUND", "WRONG_STATE"},
     "refused_members": {"LEASE_LOST", "LIMIT_REACHED", "NOT_FOUND", "WRONG_STATE"},
     "no_batch": {"NOT_FOUND"},
 }

@@ -1,163 +1,117 @@
-"""`python -m tests.bench.flows`: what jobs that wait for others and unique keys cost next to plain ones; the figures.
+"""`python -m tests.bench.flows`: what deadlines, jobs that wait for others, unique keys and results cost; the figures.
 
-Exit code 1 when a figure is out of its bound. Costs are CPU of the store, and their bounds are ratios to the
-cost of plain jobs, so they hold on any machine. A chain and a tree of 10,000 jobs are settled by a broker.
+Exit code 1 when a figure is out of its bound. Most are CPU of the store, and their bounds are ratios to the cost of
+plain jobs, so they hold on any machine; those in µs and ms are multiplied by how slow the machine is, as with --check
+of tests.bench. It takes three minutes.
 """
 
 import argparse
 import asyncio
 import sys
-import time
-from collections.abc import Awaitable, Sequence
-from typing import Any
 
 from broker.core.settings import BrokerSettings
-from broker.models.jobs import Job, NewJob
-from broker.models.reports import Finish
-from broker.models.unique import Unique
 from broker.store.connect import opened
-from broker.store.format.job_json import struct_of
-from broker.store.job_store import JobStore
-from tests.bench.server import server
-from tests.bench.verdicts import Verdicts
+from tests.bench import budget
+from tests.bench.flow_costs import FlowCosts, keyed, plain, timed
+from tests.bench.flow_times import cancelled_chain_s, chain_steps_ms, fan_in_s
+from tests.bench.server import Server, server
+from tests.bench.verdicts import Verdicts, p50_p95
+from tests.bench.yardstick import yardstick_us
 
-CALL, MOST, ROUNDS = 100, 1000, 3
-"""Jobs of one enqueue; of one call that takes or finishes them; and how often a cost is measured."""
-ADMIT_ONE, ADMIT_MANY, UNIQUE, CHAIN, TREE = 2.4, 13.0, 1.8, 30.0, 10.0
-"""Bounds, half as much again as was measured. A job with a time next to a plain one, in calls of one job and of a
-hundred; with a key next to one with a time; a link of a cancelled chain next to a plain job of a hundred; a fan-in
-next to plain jobs that are enqueued, taken and finished."""
-TREE_S, LIMIT_S = 2.0, 60.0
-"""How long after the last of its 10,000 parents the end of a tree may be taken; when a measurement is given up, s."""
-
-
-class Flows:
-    """A store, and the costs of what is done to it."""
-
-    def __init__(self, store: JobStore, redis: Any, jobs: int) -> None:
-        self.store, self._redis, self._jobs = store, redis, jobs
-
-    async def cost_us(self, work: Awaitable[object], jobs: int) -> float:
-        """CPU of the store that the work took, µs a job."""
-        before = await self._cpu_s()
-        await work
-        return (await self._cpu_s() - before) * 1e6 / jobs
-
-    async def _cpu_s(self) -> float:
-        used = await self._redis.info("cpu")
-        return float(used["used_cpu_user_main_thread"]) + float(used["used_cpu_sys_main_thread"])
-
-    async def least(self, call: int, group: str, *kinds: dict[str, Any]) -> list[float]:
-        """The least cost of enqueueing jobs of each kind, `call` at a time, µs a job: a disturbance only adds to it."""
-        costs = [
-            [
-                await self.cost_us(
-                    self.enqueue(f"{group}-{kind}-{turn}", call=call, **fields), self._jobs * call // CALL
-                )
-                for kind, fields in enumerate(kinds)
-            ]
-            for turn in range(ROUNDS)
-        ]
-        return [min(column) for column in zip(*costs, strict=True)]
-
-    async def enqueue(self, group: str, **fields: Any) -> None:
-        """Plain jobs, or with these fields; `key` is made a key of its own for each."""
-        is_keyed, call = fields.pop("is_keyed", False), fields.pop("call", CALL)
-        for first in range(0, self._jobs * call // CALL, call):
-            keys = [{"unique": Unique(key=f"k{first + i}")} if is_keyed else {} for i in range(call)]
-            await self.put(group, [NewJob(image="x", payload="p" * 100, **fields, **key) for key in keys])
-
-    async def put(self, group: str, jobs: Sequence[NewJob]) -> list[str]:
-        """The ids of these jobs, enqueued in one call."""
-        return [struct_of(encoded).id for encoded in (await self.store.enqueuer.enqueue(group, jobs)).jobs]
-
-    async def finish(self, group: str, n: int) -> None:
-        """Take and finish n jobs."""
-        while n > 0:
-            taken: list[Job] = [
-                struct_of(one.encoded) for one in await self.store.dispatcher.next(min(n, MOST), [group])
-            ]
-            if not taken:
-                await asyncio.sleep(0.005)
-                continue
-            n -= len(taken)
-            await self.store.completer.finish(
-                [Finish(group_name=group, id=job.id, lease=job.lease, status="succeeded") for job in taken]
-            )
-
-    async def chain(self, group: str) -> str:
-        """A chain of jobs; the id of its head."""
-        head = last = ""
-        for _ in range(0, self._jobs, CALL):
-            before = [last, *(f"r{i}" for i in range(CALL - 1))]
-            jobs = [NewJob(image="x", ref=f"r{i}", after=[before[i]] if before[i] else None) for i in range(CALL)]
-            ids = await self.put(group, jobs)
-            head, last = head or ids[0], ids[-1]
-        return head
-
-    async def tree(self, group: str) -> None:
-        """Leaves in hundreds, a job behind each hundred, and one behind all of these."""
-        middle = []
-        for _ in range(0, self._jobs, CALL):
-            leaves = await self.put(group, [NewJob(image="x")] * CALL)
-            middle += await self.put(group, [NewJob(image="x", after=leaves)])
-        await self.put(group, [NewJob(image="x", after=middle)])
-
-    async def cancel(self, group: str, job_id: str) -> None:
-        """Cancel the head of a chain, and wait until all of it is cancelled."""
-        await self.store.jobs.cancel(group, job_id)
-        async with asyncio.timeout(LIMIT_S):
-            while (await self.store.groups.show(group)).counts.cancelled < self._jobs:
-                await asyncio.sleep(0.05)
+ADMIT = {1: (20, 60), 100: (200, 40), 1000: (1000, 15)}
+"""By jobs of a call: how many are enqueued in a round, and how many rounds there are."""
+TIMED, KEYED, WAITING = 1.9, {1: 1.5, 100: 3.0, 1000: 2.6}, {1: 4.5, 100: 7.0, 1000: 6.5}
+"""Bounds. A job with a deadline next to a plain one; with a key next to one with a deadline; one that waits for another
+next to a plain one."""
+SETTLED = {"keyed": 15.0, "dependants": 15.0, "fan-in": 30.0, "chain": 42.0}
+"""What the end of a job may cost, µs: with a key; a dependant of ten jobs; each parent of one job; a cancelled link."""
+RESULT, FORGIVEN, SELDOM, LATE_US, BYTES, WATCHED = 1.8, 1.6, 1.15, 25.0, {"timed": 250, "keyed": 400}, 0.03
+"""A report with 1 KiB next to one without; a failure that is forgiven next to a retry; lives of jobs of which one in a
+hundred has a key, next to plain ones; a job that did not start in time; bytes more than a plain job; waiting clients."""
+STEP_MS, TREE_S, CHAIN_S = 3.0, 2.0, 5.0
+"""A step of a chain beside W3, p50; a fan-in; a cancelled chain."""
 
 
-async def measured(redis_url: str, jobs: int) -> int:
-    """Measure and print; the exit code."""
-    verdicts = Verdicts()
-    async with opened(BrokerSettings(redis_url=redis_url, store_timeout_s=30)) as found:
-        flows = Flows(found.store, found.store.topology.of(found.store.partitions[0]).redis, jobs)
-        kinds: list[dict[str, Any]] = [{}, {"start_within": 86_400}, {"is_keyed": True}]
-        alone, alone_timed, _ = await flows.least(1, "one", *kinds)
-        plain, timed, keyed = await flows.least(CALL, "g", *kinds)
-        taken = await flows.cost_us(flows.finish("g-0-0", jobs), jobs)
-        print(f"enqueue             {plain:.1f} µs of the store a job; taken and finished {taken:.1f}")
-        for what, cost, compared, bound in (
-            ("alone with a time", alone_timed, alone, ADMIT_ONE),
-            ("with a time", timed, plain, ADMIT_MANY),
-            ("with a unique key", keyed, timed, UNIQUE),
-        ):
-            word = verdicts.at_most(what, cost / compared, bound, "")
-            print(f"{what:19} {cost:.1f} µs, {cost / compared:.2f} times; {word}")
+class Figures:
+    """Prints figures, each with its bound."""
 
-        head = await flows.chain("chain")
-        began = time.monotonic()
-        cost = await flows.cost_us(flows.cancel("chain", head), jobs)
-        took_s, ratio = time.monotonic() - began, cost / plain
-        word = verdicts.at_most("a cancelled chain", ratio, CHAIN, "enqueues a job")
-        print(f"cancelled chain     {took_s:.2f} s for {jobs:,}, {cost:.1f} µs a job, {ratio:.2f} enqueues; {word}")
+    def __init__(self, slowness: float) -> None:
+        self.verdicts, self.slowness = Verdicts(), slowness
 
-        made = await flows.cost_us(flows.tree("tree"), jobs)
-        leaves = await flows.cost_us(flows.finish("tree", jobs), jobs)
-        began = time.monotonic()
-        async with asyncio.timeout(LIMIT_S):
-            rest = await flows.cost_us(flows.finish("tree", jobs // CALL + 1), jobs)
-        took_s, ratio = time.monotonic() - began, (made + leaves + rest) / (plain + taken)
-        words = (
-            verdicts.at_most("a fan-in", ratio, TREE, "plain jobs"),
-            verdicts.at_most("its end", took_s, TREE_S, "s"),
-        )
-        print(f"fan-in of {jobs:<9,} {made + leaves + rest:.1f} µs a job, {ratio:.2f} plain jobs; {words[0]}")
-        print(f"its end             {took_s:.2f} s after the last of its parents; {words[1]}")
-    return verdicts.close()
+    def ratio(self, what: str, cost_us: float, to_us: float, bound: float) -> None:
+        """A cost and its ratio to another one."""
+        word = self.verdicts.at_most(what, cost_us / to_us, bound, "times")
+        print(f"{what:44} {cost_us:7.2f} µs, {cost_us / to_us:5.2f} times; {word}", flush=True)
+
+    def value(self, what: str, value: float, bound: float, unit: str) -> None:
+        """A figure that depends on the speed of the machine."""
+        word = self.verdicts.at_most(what, value, bound * self.slowness, unit)
+        print(f"{what:44} {value:7.2f} {unit}; {word}", flush=True)
+
+    def fixed(self, what: str, value: float, bound: float, unit: str) -> None:
+        """A figure that does not."""
+        print(f"{what:44} {value:7.2f} {unit}; {self.verdicts.at_most(what, value, bound, unit)}", flush=True)
+
+
+async def measured_costs(costs: FlowCosts, figures: Figures, jobs: int, late: int) -> None:
+    """What the store spends. No reaper runs."""
+    for call, (some, rounds) in ADMIT.items():
+        found = await costs.admitted(call, some, rounds)
+        print(f"enqueue, {call:,} a call {'':22} {found['plain']:7.2f} µs")
+        figures.ratio(f"  with a deadline, {call:,} a call", found["timed"], found["plain"], TIMED)
+        figures.ratio(f"  with a key, next to a deadline, {call:,} a call", found["keyed"], found["timed"], KEYED[call])
+        figures.ratio(f"  waiting for another, {call:,} a call", found["waiting"], found["plain"], WAITING[call])
+    for name, cost in (await costs.settled(jobs // 10, 7)).items():
+        figures.value(f"settle: {name}", cost, SETTLED[name], "µs")
+    found = await costs.finished(jobs // 10, 7)
+    figures.ratio("finish with a result of 1 KiB", found["result"], found["plain"], RESULT)
+    figures.ratio("a forgiven failure, next to a retry", found["forgiven"], found["retried"], FORGIVEN)
+    found = await costs.lives(jobs // 10, 7)
+    figures.ratio("lives of jobs, one in a hundred has a key", found["seldom"], found["plain"], SELDOM)
+    base = await costs.bytes_each(plain, "memory-plain", jobs)
+    for name, kind in (("timed", timed), ("keyed", keyed)):
+        more = await costs.bytes_each(kind, f"memory-{name}", jobs) - base
+        figures.fixed(f"bytes more than a plain job: {name}", more, BYTES[name], "B")
+    figures.fixed(
+        f"CPU for {jobs:,} waiting clients", await costs.watched(jobs, 5), WATCHED * figures.slowness, "of a core"
+    )
+    figures.value(f"{late:,} jobs that did not start in time", await costs.late(late), LATE_US, "µs")
+
+
+async def measured_times(costs: FlowCosts, broker: Server, figures: Figures, jobs: int) -> None:
+    """What takes how long, with a reaper."""
+    for is_busy in (False, True):
+        p50_ms, p95_ms = p50_p95(await chain_steps_ms(costs, broker, 200, is_busy=is_busy))
+        print(f"{'a step of a chain' + (', beside W3' if is_busy else ''):44} p95 {p95_ms:.2f} ms")
+        figures.value("  p50", p50_ms, STEP_MS, "ms")
+    figures.value(f"fan-in of {jobs:,}", await fan_in_s(costs, jobs), TREE_S, "s")
+    figures.value(f"a cancelled chain of {jobs:,}", await cancelled_chain_s(costs, jobs), CHAIN_S, "s")
+
+
+async def _with_store(started: Server, figures: Figures, given: argparse.Namespace, *, are_costs: bool) -> None:
+    async with opened(BrokerSettings(redis_url=started.redis_url, store_timeout_s=30)) as found:
+        costs = FlowCosts(found.store, found.store.topology.of(found.store.partitions[0]).redis)
+        if are_costs:
+            await measured_costs(costs, figures, given.jobs, given.late)
+        else:
+            await measured_times(costs, started, figures, given.jobs)
 
 
 def main() -> int:
     """Read the arguments, run, print."""
     parser = argparse.ArgumentParser("python -m tests.bench.flows", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=10_000, help="jobs of each kind, in hundreds (10000)")
+    parser.add_argument("--jobs", type=int, default=10_000, help="jobs of most kinds, in thousands (10000)")
+    parser.add_argument(
+        "--late", type=int, default=100_000, help="jobs that do not start in time, in thousands (100000)"
+    )
     given = parser.parse_args()
-    with server() as started:
-        return asyncio.run(measured(started.redis_url, given.jobs))
+    slowness = budget.read().slowness(yardstick_us())
+    print(f"This machine is now {slowness:.2f} times as slow as the machine of the budget.")
+    figures = Figures(max(1.0, slowness))
+    for are_costs, options in ((True, ("--no-reaper",)), (False, ())):
+        with server(*options) as started:
+            asyncio.run(_with_store(started, figures, given, are_costs=are_costs))
+    return figures.verdicts.close()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 local MOST_NOTES, MOST_NOTES_BYTES = 10, 2048
 
 local function json_text(text)
+  if not string.find(text, '[%z\1-\31"\\]') then return '"' .. text .. '"' end
   local escaped = string.gsub(text, '[%z\1-\31"\\]', function(letter) return string.format('\\u%04x', byte(letter)) end)
   return '"' .. escaped .. '"'
 end
@@ -20,6 +21,7 @@ local function history_with(before, now, what, by, ...)
     local value = more[i + 1]
     line = line .. ',"' .. more[i] .. '":' .. (type(value) == 'number' and digits(value) or json_text(value))
   end
+  if not newest then return line .. '}' end
   for each in string.gmatch(before .. '\n' .. line .. '}', '[^\n]+') do lines[#lines + 1] = each end
   local first, size = #lines, #lines[#lines]
   while first > 1 and #lines - first + 1 < MOST_NOTES and size + 1 + #lines[first - 1] <= MOST_NOTES_BYTES do

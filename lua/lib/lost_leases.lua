@@ -1,14 +1,14 @@
 -- For reap: ends leases and jobs that are too late, and counts that in their groups.
 
 -- Counts in a list of group requeued failed retried late. Timers come in the order of their times, so a group may come twice.
-local function count_end(ends, group, outcome, retries, is_late)
+local function count_end(ends, group, outcome, retries, n_late)
   local n = #ends
   if ends[n - 4] ~= group then
     for i, word in ipairs({ group, 0, 0, 0, 0 }) do ends[n + i] = word end
     n = n + 5
   end
-  local at = is_late and n or outcome == 'failed' and n - 2 or n - 3
-  ends[at], ends[n - 1] = ends[at] + 1, ends[n - 1] + retries
+  local at = n_late and n or outcome == 'failed' and n - 2 or n - 3
+  ends[at], ends[n - 1] = ends[at] + (n_late or 1), ends[n - 1] + retries
 end
 
 local function is_past_end(job, now) return job.end_before and job.end_before <= now end

@@ -4,6 +4,10 @@
 -- of the execution, whether the job is retried, and until when it waits, ms. `record` includes the spec; it is nil if the job is
 -- gone. `run` has the execution, the token of the report, and the retry policy of the group.
 local function report_details(p, now, group, id, record, status, run, reason, error_text, completed_at, new_id, receipt, after_s, result)
+  if status == 'succeeded' and record and result and reason .. error_text .. completed_at .. receipt == '' then
+    if result ~= '' then call('HSET', job_key(p, id), 'result', result) end -- most reports with a result say no more
+    return ' succeeded ' .. digits(now), false
+  end
   local key, fields, tried_at, has_retry = job_key(p, id), {}, nil, false
   local function set(field, value) fields[#fields + 1] = field; fields[#fields + 1] = value end
   if receipt == '' then receipt = nil end
@@ -13,6 +17,7 @@ local function report_details(p, now, group, id, record, status, run, reason, er
   if policy then
     local failure = { reason = reason, error = error_text, is_final = new_id == '', retry_after = after_s, what = 'failed' }
     failure.token, failure.receipt, failure.created_at, failure.end_before = run.token, receipt, created_at, settings.end_before
+    failure.settings = settings.retry_max and settings
     parse_execution(failure, run.execution)
     tried_at = count_failure(p, group, id, policy, failure, now)
   else

@@ -45,7 +45,7 @@ end
 
 -- When a job is tried again that fails now for the n-th time, ms; nil if it is not.
 local function next_try(policy, id, attempt, failure, now)
-  local settings = settings_of(policy)
+  local settings = failure.settings or settings_of(policy)
   if attempt > settings.retry_max or is_final(policy, failure.reason) then return nil end
   local asked_s, created_at = tonumber(failure.retry_after), tonumber(failure.created_at)
   local at = now + (asked_s and math.min(asked_s, settings.retry_cap or RETRY_CAP_S) * 1000 or wait_after(settings, id, attempt))
@@ -56,7 +56,7 @@ end
 
 -- Counts a failure of a running job with a policy. If the policy forgives it, the job waits in `delayed`: returns until when, ms;
 -- else nil. `failure` has reason, error, is_final, retry_after, what (for the history), token, receipt (or nil), and the job's
--- created_at, end_before, deliveries and started_at. The caller takes the job out of `running`, and writes its execution and the timer.
+-- created_at, end_before, deliveries and started_at; settings if these have the policy. The caller takes the job out of `running`, and writes its execution and the timer.
 local function count_failure(p, group, id, policy, failure, now)
   local key, reason = job_key(p, id), failure.reason
   local attempts, history, receipts = unpack(call('HMGET', key, 'attempts', 'history', 'receipts'))

@@ -12,18 +12,15 @@
 -- refuses -
 -- flags   allow-oom
 -- with    record deadlines job lease requeue promotion unsettled settling completion unique automatic_retries rate_limit history
---           retry_policy lost_leases batches batch_timers
+--           retry_policy lost_leases late_jobs batches batch_timers
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, counts = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0, noted = 0 }
 local left, n_retries, ends = limit, 0, {}
 
 local function reap(set, group, id)
-  if set == 'windows' then
-    refresh_key(p, group, id, now)
-    return 'noted'
-  end
-  if set == 'ending' then
-    end_batch(p, group, id, now)
+  if set == 'windows' or set == 'ending' then
+    local settle_end = set == 'windows' and refresh_key or end_batch
+    settle_end(p, group, id, now)
     return 'noted'
   end
   local job = find_job(p, group, id, 'rank', 'attempts')
@@ -37,7 +34,7 @@ local function reap(set, group, id)
   end
   if set == 'expiring' and not (job.status == 'running' and is_past_end(job, now)) then
     if not fail_late(p, group, id, job, now) then return 'noted' end
-    count_end(ends, group, 'failed', 0, true)
+    count_end(ends, group, 'failed', 0, 1)
     return 'failed'
   end
   local outcome, is_retried = end_lease(p, group, id, job, job.attempts, ARGV[first_id + n_retries], now)
@@ -59,8 +56,10 @@ local function reap_set(set, group)
     delete_jobs(p, group, ids, set, now)
     counts.expired, left = counts.expired + #ids, left - #ids
   else
-    for i = 1, #ids do
-      local outcome = reap(set, group, ids[i])
+    local n_late, others = fail_unstarted(p, set, group, ids, now, ends)
+    counts.failed, left = counts.failed + n_late, left - n_late
+    for i = 1, #others do
+      local outcome = reap(set, group, others[i])
       counts[outcome], left = counts[outcome] + 1, left - 1
     end
   end

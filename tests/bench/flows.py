@@ -26,8 +26,8 @@ next to a plain one."""
 SETTLED = {"keyed": 15.0, "dependants": 15.0, "fan-in": 30.0, "chain": 42.0}
 """What the end of a job may cost, µs: with a key; a dependant of ten jobs; each parent of one job; a cancelled link."""
 RESULT, FORGIVEN, SELDOM, LATE_US, BYTES, WATCHED = 1.8, 1.6, 1.15, 25.0, {"timed": 250, "keyed": 400}, 0.03
-"""A report with 1 KiB next to one without; a failure that is forgiven next to a retry; lives of jobs of which one in a
-hundred has a key, next to plain ones; a job that did not start in time; bytes more than a plain job; waiting clients."""
+"""A report with 1 KiB next to one without; a failure that is forgiven next to a retry; lives of jobs, one in a hundred
+with a key, next to plain ones; a job that did not start in time; bytes more than a plain job; waiting clients."""
 STEP_MS, TREE_S, CHAIN_S = 3.0, 2.0, 5.0
 """A step of a chain beside W3, p50; a fan-in; a cancelled chain."""
 
@@ -101,9 +101,7 @@ def main() -> int:
     """Read the arguments, run, print."""
     parser = argparse.ArgumentParser("python -m tests.bench.flows", description=__doc__)
     parser.add_argument("--jobs", type=int, default=10_000, help="jobs of most kinds, in thousands (10000)")
-    parser.add_argument(
-        "--late", type=int, default=100_000, help="jobs that do not start in time, in thousands (100000)"
-    )
+    parser.add_argument("--late", type=int, default=100_000, help="jobs that start too late, in thousands (100000)")
     given = parser.parse_args()
     slowness = budget.read().slowness(yardstick_us())
     print(f"This machine is now {slowness:.2f} times as slow as the machine of the budget.")

@@ -1,4 +1,4 @@
--- For admit and check: what new jobs wait for.
+-- For admit, wait and check: what jobs wait for.
 
 -- Whether a job has ended, and can no longer be retried automatically. `retry_at` is that field of the job.
 local function is_final(parent, retry_at)

@@ -9,7 +9,7 @@ end
 
 -- A dependant that was cancelled or deleted meanwhile waits no more.
 local function settle_dependant(p, group, id, parent_id, status, is_any_end, step)
-  local dependant = find_job(p, group, id, 'needs', 'after')
+  local dependant = find_job(p, group, id, 'needs', 'after', 'rank')
   if dependant and dependant.after then keep_input(p, id, dependant.after, parent_id, status) end
   if not dependant or dependant.status ~= 'delayed' or not dependant.needs then return end
   if status ~= 'succeeded' and not is_any_end then

@@ -83,7 +83,9 @@ class WaitFor(Struct, frozen=True):
 
     after: Annotated[
         list[Annotated[str, Meta(pattern=_ID)]],
-        Meta(min_length=1, max_length=MOST_PARENTS, description="The ids of the jobs, in groups of the same partition."),
+        Meta(
+            min_length=1, max_length=MOST_PARENTS, description="The ids of the jobs, in groups of the same partition."
+        ),
     ]
     after_on: (
         Annotated[

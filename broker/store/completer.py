@@ -20,7 +20,7 @@ from broker.store.batcher import MOST_JOBS, Batcher
 from broker.store.clock import Clock
 from broker.store.ends import Ends, end_of
 from broker.store.format.job_json import finished
-from broker.store.format.replies import job_of
+from broker.store.format.replies import field_of, job_of
 from broker.store.format.script_args import (
     HeldWords,
     Report,
@@ -114,7 +114,8 @@ class Completer:
                 raise
             fields = f"after[{after.index(error.fields)}]"
             raise Invalid(f"{fields}: {error.message}", fields=fields) from None
-        self._tally.released(group)
+        if field_of(row, "repeated") is None:
+            self._tally.released(group)
         return job_of(row)
 
     async def _finish_one(self, report: Finish) -> bytes:

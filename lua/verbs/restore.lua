@@ -10,7 +10,7 @@
 -- moves   - -> delayed, - -> queued, - -> succeeded, - -> failed, - -> cancelled
 -- reply   how many groups were made, how many exist with other settings, how many jobs were made
 -- refuses INVALID
--- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique ties
+-- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique ties rejoining
 local p, now, n_groups, first = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local groups, jobs, ids, at = {}, {}, {}, first
 for i = 1, n_groups do
@@ -74,6 +74,7 @@ local function restore_job(id, item)
   if needs_settling(text) or item.to > item.from then restore_ties(p, item.group, id, text, item.status, now) end
   if settings.inputs then restore_inputs(p, id) end
   if RETENTION_S[item.status] then restore_undone(p, id) end
+  if item.status == 'delayed' then rejoin_all(p, item.group, id, now) end
   if item.status == 'queued' then note_rank(item.score) end
   if item.status == 'delayed' then note_rank(call('HGET', key, 'rank')) end
   local due = due_of(item)

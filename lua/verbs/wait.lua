@@ -11,12 +11,11 @@
 -- ARGV[8] receipt    JSON, or ''
 --
 -- moves   running -> delayed, running -> queued
--- reply   id field value field value…
+-- reply   id field value field value…; repeated 1 if this delivery waits already
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST INVALID LIMIT_REACHED
--- with    record deadlines job lease requeue hooks settling dependencies inputs awaiting history
+-- with    record deadlines job lease requeue hooks settling dependencies inputs awaiting circles history
 local p, now, actor, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local lease, after, after_on, receipt = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-local MOST = 1000 -- jobs that may wait for it, and jobs for which it may have waited
 
 -- The record of a job that has waited: it has inputs, and as it has begun, nothing has to begin it in time.
 local function waiting_record(record)
@@ -27,36 +26,25 @@ local function waiting_record(record)
   return '{' .. words .. inputs .. '} ' .. rest
 end
 
--- The refusal of a job that would wait for itself: one of these jobs, ids, is it, or waits for it, directly or through others.
-local function refused_circle(job, awaited)
-  local walk, is_found, at = { id }, { [id] = true }, 0
-  while walk[at + 1] do
-    at = at + 1
-    if has_id(awaited, walk[at]) then return wrong_state(job, 'It would wait for the job ' .. walk[at] .. ', which waits for it.') end
-    local members = call('ZRANGE', after_key(p, walk[at]), 0, MOST)
-    for i = 1, #members do
-      local found_id = string.match(members[i], '%S+$')
-      if not is_found[found_id] then is_found[found_id], walk[#walk + 1] = true, found_id end
-    end
-    if #walk > MOST + 1 then return wrong_state(job, 'More than ' .. MOST .. ' jobs wait for it.') end
-  end
-end
-
 local job = find_job(p, group, id, 'after', 'waited', 'receipts', 'progress', 'note')
 local all, parents, open, is_repeat = job and job.after or '', {}, {}, job and lease ~= '' and job.waited == lease
 for name in string.gmatch(after, '%S+') do
   parents[#parents + 1] = name
   if not has_id(all, name) then all, is_repeat = all == '' and name or all .. ' ' .. name, false end
 end
-if is_repeat then return row_of(p, group, id, job) end
+if is_repeat then
+  local row = row_of(p, group, id, job)
+  row[#row + 1] = 'repeated'; row[#row + 1] = '1'
+  return row
+end
 local refused = refusal(p, group, id, job, lease) or refused_parents(p, { { after = after } }, {})
 if refused then return refused end
-if select(2, string.gsub(all, '%S+', '')) > MOST then return wrong_state(job, 'It has waited for too many jobs.') end
+if select(2, string.gsub(all, '%S+', '')) > MOST_AWAITED then return wrong_state(job, 'It has waited for too many jobs.') end
 for i = 1, #parents do
   local parent_id, _, parent = deciding_job(p, parents[i])
   if not RETENTION_S[parent.status] then open[#open + 1] = parent_id end
 end
-local circle = open[1] and refused_circle(job, table.concat(open, ' '))
+local circle = open[1] and refused_circle(p, id, job, table.concat(open, ' '))
 if circle then return circle end
 
 local key, deliveries, rank = job_key(p, id), job.deliveries - 1, rank_in_token(job.lease)

@@ -3,7 +3,7 @@
 import pytest
 from msgspec import UNSET, Raw
 
-from broker.core.errors import Duplicate, Invalid, LeaseLost, LimitReached, NotFound, WrongState
+from broker.core.errors import GAVE_BACK, Duplicate, Invalid, LeaseLost, LimitReached, NotFound, WrongState
 from broker.models.jobs import Job, WaitsFor
 from broker.models.reports import Finish, Held
 from broker.models.retries import Retry
@@ -132,7 +132,7 @@ async def test_another_wait_with_the_same_lease_is_refused(store: Store) -> None
     """A repeat names the same jobs; and without a lease nothing shows that it is one."""
     parent, child, other = await running(store), await queued(store, "others"), await queued(store, "others")
     await hold(store, parent, child)
-    with pytest.raises(WrongState, match="delayed"):
+    with pytest.raises(LeaseLost, match=GAVE_BACK):
         await hold(store, parent, other)
     with pytest.raises(WrongState, match="delayed"):
         await hold(store, parent, child, lease="")
@@ -142,14 +142,22 @@ async def test_a_late_report_is_refused(store: Store) -> None:
     """The delivery that waited holds the job no more: its success, failure or touch changes nothing."""
     parent, child = await running(store), await queued(store, "others")
     await hold(store, parent, child)
-    for report in (store.succeed, store.fail, store.release):
-        with pytest.raises(WrongState, match="delayed"):
+    late = (store.succeed, store.fail, store.release, store.start)
+    for report in late:
+        with pytest.raises(LeaseLost, match=GAVE_BACK):
             await report(GROUP, parent.id, parent.lease)
+    [touched] = await store.touch([Held(group_name=GROUP, id=parent.id, lease=parent.lease)])
+    assert isinstance(touched, LeaseLost)
+    with pytest.raises(WrongState):
+        await store.succeed(GROUP, parent.id)
     await end(store, child)
-    await take(store)
-    for report in (store.succeed, store.fail, store.release):
-        with pytest.raises(LeaseLost):
+    again = await take(store)
+    for report in late:
+        with pytest.raises(LeaseLost, match=GAVE_BACK):
             await report(GROUP, parent.id, parent.lease)
+    await end(store, again)
+    with pytest.raises(LeaseLost, match=GAVE_BACK):
+        await store.succeed(GROUP, parent.id, parent.lease)
 
 
 async def test_a_wait_needs_the_lease(store: Store) -> None:

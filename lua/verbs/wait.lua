@@ -1,4 +1,4 @@
--- wait: give a running job back until other jobs have ended; the delivery is not counted.
+-- wait: hold a running job until other jobs have ended; the delivery is not counted.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock

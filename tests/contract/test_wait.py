@@ -1,4 +1,4 @@
-"""`wait`: a running job is given back until other jobs have ended, and continues with what they made."""
+"""`wait`: a running job is held until other jobs have ended, and continues with what they made."""
 
 import pytest
 from msgspec import UNSET, Raw
@@ -88,7 +88,7 @@ async def test_a_job_that_waited_has_its_old_rank(store: Store) -> None:
 
 
 async def test_a_wait_for_jobs_that_have_ended_queues_at_once(store: Store) -> None:
-    """Nothing is held then, and the inputs are there."""
+    """Nothing is held then, and the inputs are known."""
     parent, child = await running(store), await queued(store, "others")
     await end(store, child, result='"x"')
     assert (await hold(store, parent, child)).status == "queued"

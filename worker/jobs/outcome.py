@@ -78,7 +78,7 @@ class Released(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """The job is given back until these jobs, ids, have ended; the delivery is not counted."""
+    """The job is held until these jobs, ids, have ended; the delivery is not counted."""
 
     after: tuple[str, ...]
     after_on: str = "over"

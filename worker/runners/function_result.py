@@ -130,7 +130,7 @@ def _waiting(after: object, after_on: object) -> Outcome:
     if not 0 < len(ids) <= MOST_PARENTS or not all(isinstance(one, str) for one in ids):
         return _invalid(f"it waits for {clipped(safe_text(after), 100)}: a job waits for 1 to {MOST_PARENTS} jobs")
     if after_on not in {"over", "succeeded"}:
-        return _invalid(f"it waits with after_on {clipped(safe_text(after_on), 100)}: that is over or succeeded")
+        return _invalid(f"it waits with after_on {clipped(safe_text(after_on), 100)}: say succeeded, or over")
     return Waiting(tuple(map(str, ids)), str(after_on))
 
 

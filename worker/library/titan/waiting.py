@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class WaitFor(Exception):
-    """The job is given back, and runs again once these jobs have ended: at most 100 jobs, or their ids.
+    """The job waits, and runs again once these jobs have ended: at most 100 jobs, or their ids.
 
     Then its `inputs` have how each of them ended, and what it made. `after_on` "succeeded": when one of them does not
     succeed, the job is cancelled.

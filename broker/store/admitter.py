@@ -179,7 +179,7 @@ def _words(asked: Admission, *, is_staged: bool) -> Iterator[Word]:
         same = (batch.settings.priority, settings_text(batch.settings))
         for job_id, spec in zip(batch.ids, batch.specs, strict=True):
             own = next(ties)
-            job = (job_id, "" if is_staged else spec)
+            job: tuple[Word, ...] = (job_id, "" if is_staged else spec)
             if own.after or own.key:
                 job = (*job, own.after, own.key, own.unique)
             how = (own.after_on, own.unique_until, own.on_conflict, own.max_wait_ms) if len(job) > _PLAIN else ("",) * 4

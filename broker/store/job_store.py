@@ -65,7 +65,7 @@ class JobStore:
         self.ends = Ends(partitions)
         self.completer = Completer(partitions, self.clock, ids, tally, grace_ms, self.ends)
         self.jobs = Jobs(partitions, self.clock, ids, tally, limits_of(settings), self.ends)
-        self.groups = Groups(topology, partitions, self.clock)
+        self.groups = Groups(topology, partitions, self.clock, tally)
         self.workers = Workers(partitions, self.clock, settings.stop_grace_s)
         self.looks = Looks(partitions, self.workers)
         self.why = Why(partitions, self.clock, self.workers, self.dispatcher.asked)

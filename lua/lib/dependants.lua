@@ -13,13 +13,13 @@ local function cancel_dependant(p, group, dependant, parent, step)
   end
 end
 
--- A job that waits for no other any more: its rank or its delay come from its settings.
+-- A job that waits for no other any more: its rank or its delay come from its settings. One that ran before has its rank.
 local function enter_dependant(p, group, dependant, step)
-  local settings, due = settings_json(dependant.record), step.now
-  if string.find(settings, '"d', 1, true) then
+  local settings, due, rank = settings_json(dependant.record), step.now, dependant.rank
+  if not rank and string.find(settings, '"d', 1, true) then
     due = setting_in(settings, 'due') or step.now + (setting_in(settings, 'delay') or 0) * 1000
   end
-  gather(step.entered, group, { id = dependant.id, due = due, priority = setting_in(settings, 'priority') or 0 })
+  gather(step.entered, group, { id = dependant.id, due = due, rank = rank, priority = setting_in(settings, 'priority') or 0 })
 end
 
 -- A dependant that was cancelled meanwhile waits no more.

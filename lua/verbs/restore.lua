@@ -12,7 +12,7 @@
 -- moves   - -> delayed, - -> queued, - -> succeeded, - -> failed, - -> cancelled
 -- reply   how many groups were made, how many exist with other settings, how many jobs were made
 -- refuses INVALID
--- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique ties batches
+-- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique ties rejoining batches
 --           batch_transfer
 local p, now, n_groups, n_batches, first = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), 4
 local groups, jobs, ids, at, batches = {}, {}, {}, first, nil
@@ -79,7 +79,7 @@ local function restore_job(id, item)
   restore_seat(p, id, text, now)
   if RETENTION_S[item.status] then restore_undone(p, id) end
   if item.status == 'queued' then note_rank(item.score) end
-  if item.status == 'delayed' then note_rank(call('HGET', key, 'rank')) end
+  if item.status == 'delayed' then note_rank(call('HGET', key, 'rank')); rejoin_all(p, item.group, id, now) end
   local due = due_of(item)
   if due then timers[#timers + 1] = due; timers[#timers + 1] = item.status .. ':' .. item.group end
   touched[item.group] = true

@@ -60,6 +60,11 @@ def _check_unique(jobs: Sequence[NewJob], path: str) -> None:
             continue
         if unique.until and unique.for_:
             raise Invalid("A key has until or for, not both.", fields=f"{field}.until")
+        if job.after and unique.on_conflict in {"replace", "push"}:
+            raise Invalid(
+                "A job whose unique key may replace another one cannot have after: what a job waits for never changes.",
+                fields=f"{path}[{i}].after",
+            )
         if unique.max_wait and unique.on_conflict != "push":
             raise Invalid("Only on_conflict push has max_wait.", fields=f"{field}.max_wait")
         if unique.on_conflict == "push" and not job.delay:

@@ -48,6 +48,7 @@ JobField = Literal[
     "unique_key",
     "unique_until",
     "before",
+    "waited",
     "dependants",
     "holds",
     "inputs",

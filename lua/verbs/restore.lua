@@ -10,7 +10,7 @@
 -- moves   - -> delayed, - -> queued, - -> succeeded, - -> failed, - -> cancelled
 -- reply   how many groups were made, how many exist with other settings, how many jobs were made
 -- refuses INVALID
--- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique ties
+-- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique ties settings_check
 local p, now, n_groups, first = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local groups, jobs, ids, at = {}, {}, {}, first
 for i = 1, n_groups do
@@ -39,6 +39,8 @@ local function restore_group(group)
   if call('ZADD', p .. ':groups', 'NX', group.created_at, group.name) == 1 then
     made = made + 1
     if #group.settings > 0 then call('HSET', key, unpack(group.settings)) end
+    if refused_dead_letters(p, group.name, call('HGET', key, 'dead_letter_to')) then call('HDEL', key, 'dead_letter_to') end
+    note_mode(p, group.name)
     touched[group.name] = true
     return
   end

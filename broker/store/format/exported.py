@@ -34,6 +34,7 @@ JobField = Literal[
     "progress",
     "note",
     "retry_at",
+    "dead_letter",
     "log_bytes",
     "log_more",
     "history",

@@ -38,6 +38,8 @@ def _shown(job: Job, name: str, *, is_full: bool) -> object:
     if name in {"result", "payload"}:
         text = value if name == "payload" else bytes(value).decode()
         return text if is_full else cut_payload(text)
+    if name == "dead_letter":
+        return f"{value.id} in {value.group_name}"
     if name in {"retry", "env_vars"}:
         return in_words(value) if name == "retry" else "\n".join(f"{one}={text}" for one, text in value.items())
     if name.endswith(("_at", "_before")) and name != "retry_at":

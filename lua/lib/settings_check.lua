@@ -16,12 +16,14 @@ local function refused_dead_letters(p, group, to)
   return at ~= '' and refuse('INVALID', 'group.dead_letter_to Dead letters pass through ' .. MOST_STEPS .. ' groups at most.') or nil
 end
 
--- Brings P:modes up to date, by which brokers know how to create the jobs of a group.
-local function note_mode(p, group)
+-- What brokers must know to create the jobs of a group, JSON; nil if it is nothing.
+local function mode_of(p, group)
   local start_within = call('HGET', group_key(p, group), 'start_within')
-  if start_within then
-    call('HSET', p .. ':modes', 'group:' .. group, '{"start_within":' .. start_within .. '}')
-  else
-    call('HDEL', p .. ':modes', 'group:' .. group)
-  end
+  return start_within and '{"start_within":' .. start_within .. '}' or nil
+end
+
+-- Brings P:modes up to date.
+local function note_mode(p, group)
+  local mode = mode_of(p, group)
+  if mode then call('HSET', p .. ':modes', 'group:' .. group, mode) else call('HDEL', p .. ':modes', 'group:' .. group) end
 end

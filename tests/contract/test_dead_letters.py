@@ -14,6 +14,8 @@ from broker.models.reports import Finish
 from broker.models.retries import Retry
 from broker.models.unique import Unique
 from broker.resp import keys
+from broker.store.format.exported import ExportedGroup, read_line
+from tests.conftest import assert_known_keys
 from tests.contract.building import GROUP, enqueue, reap_after, running, running_many
 from tests.stores import Store
 
@@ -35,7 +37,7 @@ async def fail(store: Store, job: Job, **more: Any) -> Job:
 
 
 async def test_a_job_that_failed_is_copied(store: Store) -> None:
-    """The copy has image, payload, timeout and priority, and says of which job it is; the job says where its copy is."""
+    """The copy has image, payload, timeout and priority, and says of which job it is; the job says where it is."""
     await send_to(store)
     job = await running(store, payload="order 7", timeout=9, priority=2, retries_delay=5)
     assert (await fail(store, job)).status == "failed"
@@ -252,3 +254,37 @@ async def test_groups_of_other_partitions_are_refused(store: Store) -> None:
         await send_to(store, other)
     assert refused.value.fields == "group.dead_letter_to"
     await send_to(store, near)
+
+
+async def test_check_ends_a_ring(store: Store) -> None:
+    """A ring that somebody wrote by hand is a finding; the repair takes the setting out of it."""
+    p = store.partitions[0]
+    await send_to(store)
+    await send_to(store, "graves", DEAD)
+    await store.groups.configure("graves", GroupSettings())
+    await store.redis.hset(keys.group(p, "graves"), "dead_letter_to", GROUP)
+    assert {one.what for one in await check(store)} == {"has dead letters that come back"}
+    await check(store, is_repair=True)
+    assert await check(store) == []
+
+
+async def test_copies_are_exported(store: Store, backend: str) -> None:
+    """An export has what job and copy say of each other, and an import what the groups say; a ring comes in open."""
+    await send_to(store, start_within=60)
+    await fail(store, await running(store))
+    lines = [line async for piece in store.transfer.export() for line in (piece.group, *piece.jobs) if line]
+    read = [read_line(line) for line in lines]
+    settings = msgspec.structs.replace(store.settings, key_prefix=f"{store.settings.key_prefix}-b")
+    into = Store(store.redis, settings, is_plain=backend == "fake")
+    ring = [ExportedGroup(name=name, created_at=1, settings={"dead_letter_to": to}) for name, to in ("ab", "ba")]
+    groups, jobs = [line.group for line in read if line.group], [line.job for line in read if line.job]
+    [p] = into.partitions
+    await into.transfer.restore(p, [*groups, *ring], jobs)
+    assert [await into.jobs.show(job.group, job.id) for job in jobs] == [
+        await store.jobs.show(job.group, job.id) for job in jobs
+    ]
+    assert [(await into.groups.show(name)).dead_letter_to for name in (GROUP, "a", "b")] == [DEAD, "b", UNSET]
+    await into.modes.read()
+    assert into.modes.start_within(GROUP) == 60
+    assert not await check(into)
+    await assert_known_keys(into)

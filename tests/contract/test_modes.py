@@ -77,7 +77,7 @@ async def test_retries_are_not_new_jobs(store: Store) -> None:
 
 
 async def test_another_broker_reads_it(store: Store, other: Store) -> None:
-    """A broker creates jobs as before until it has read what the group says, and forgets what the group says no more."""
+    """A broker creates jobs as before until it has read what the group says, and forgets it when it is gone."""
     await configure(store, start_within=60)
     assert await start_before(other) is UNSET
     await other.modes.read()
@@ -118,3 +118,17 @@ async def test_a_repeated_call_gets_the_first_answer(store: Store) -> None:
     await configure(store)
     assert (await again(store, "before"), await again(store, "during")) == (before, during)
     assert during.start_before == rfc3339(int(store.now) + 60_000)
+
+
+async def test_check_finds_what_brokers_are_not_told(store: Store) -> None:
+    """An entry that differs from the group is a finding, and is repaired from the group."""
+    await configure(store, start_within=60)
+    await configure(store, "other", paused=True)
+    key = keys.modes(store.partitions[0])
+    await store.redis.hset(key, mapping={f"group:{GROUP}": "{}", "group:other": '{"start_within":3}'})
+    assert sorted((one.group, one.what) for one in await check(store)) == [
+        (group, "has a wrong or missing entry in modes") for group in (GROUP, "other")
+    ]
+    await check(store, is_repair=True)
+    assert await check(store) == []
+    assert await store.redis.hgetall(key) == {f"group:{GROUP}".encode(): b'{"start_within":60}'}

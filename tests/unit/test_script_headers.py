@@ -17,8 +17,8 @@ ALLOW_OOM = {
 }  # fmt: skip
 """What frees memory, ends work or needs none must run in a full store; enqueue and retry must not."""
 NO_WRITES = {
-    "audits", "batches", "batch_jobs", "brokers", "bulks", "clock", "flow", "inputs", "show", "list", "glance", "look", "why",
-    "sessions",
+    "audits", "batches", "batch_jobs", "brokers", "bulks", "clock", "flow", "inputs", "show", "list", "glance", "look",
+    "why", "sessions",
     "follow", "groups", "workers", "notices", "survey", "export",
 }  # fmt: skip
 REFUSERS = {
@@ -36,6 +36,7 @@ REFUSERS = {
     "refused_key": {"DUPLICATE"},
     "refused_members": {"LEASE_LOST", "LIMIT_REACHED", "NOT_FOUND", "WRONG_STATE"},
     "no_batch": {"NOT_FOUND"},
+    "refused_dead_letters": {"INVALID"},
 }
 """What the shared functions refuse."""
 

@@ -57,7 +57,8 @@ Delay = Annotated[int, Meta(ge=0, le=MAX_DELAY_S, description="Wait before the j
 RunAt = Annotated[
     str,
     Meta(
-        description="When the job is queued, RFC 3339, in place of `delay`; a time in the past is now, and at most 365 days from now.",
+        description="When the job is queued, RFC 3339, in place of `delay`; a time in the past is now. "
+        "At most 365 days from now.",
         extra_json_schema={"format": "date-time"},
     ),
 ]

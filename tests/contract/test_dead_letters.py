@@ -132,7 +132,7 @@ async def test_a_lease_that_was_lost_for_the_last_time(store: Store) -> None:
 
 
 async def test_deadlines_do_not_go_along(store: Store) -> None:
-    """D6, rabbitmq#18: the time of a job that expired does not kill its copy; nor does that of one that failed."""
+    """D6, F4, rabbitmq#18: the time of a job that expired does not kill its copy; nor does that of one that failed."""
     await send_to(store)
     late = await enqueue(store, start_within=5, end_within=9)
     await reap_after(store, 5)

@@ -126,8 +126,10 @@ class Completer:
 
     def _report(self, item: Finish) -> Report:
         completed_at = milliseconds(item.completed_at) if item.completed_at else ""
-        may_retry = item.status == "failed" and item.retry is not False
-        return report_of(item, completed_at, self._ids.take(1)[0] if may_retry else "")
+        if item.status != "failed":
+            return report_of(item, completed_at, "")
+        [new_id] = self._ids.take(1)
+        return report_of(item, completed_at, f"!{new_id}" if item.retry is False else new_id)
 
     def _batches(self, send: Callable[[str, Sequence[Any]], Coroutine[Any, Any, Any]]) -> _Batches:
         return {name: Batcher(partial(send, name)) for name in self._partitions.names}

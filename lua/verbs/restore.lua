@@ -13,7 +13,7 @@
 -- reply   how many groups were made, how many exist with other settings, how many jobs were made
 -- refuses INVALID
 -- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique ties rejoining batches
---           batch_transfer
+--           batch_transfer settings_check
 local p, now, n_groups, n_batches, first = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), 4
 local groups, jobs, ids, at, batches = {}, {}, {}, first, nil
 for i = 1, n_groups do
@@ -43,14 +43,12 @@ local function restore_group(group)
   if call('ZADD', p .. ':groups', 'NX', group.created_at, group.name) == 1 then
     made = made + 1
     if #group.settings > 0 then call('HSET', key, unpack(group.settings)) end
+    if refused_dead_letters(p, group.name, call('HGET', key, 'dead_letter_to')) then call('HDEL', key, 'dead_letter_to') end
+    note_mode(p, group.name)
     touched[group.name] = true
     return
   end
-  local is_same = call('HLEN', key) == #group.settings / 2
-  for i = 1, #group.settings, 2 do
-    is_same = is_same and call('HGET', key, group.settings[i]) == group.settings[i + 1]
-  end
-  if not is_same then others = others + 1 end
+  if not has_settings(p, group.name, group.settings) then others = others + 1 end
 end
 local function note_rank(rank) sequence = math.max(sequence, math.fmod(tonumber(rank or 0), STEP)) end
 

@@ -29,7 +29,8 @@ def check_plain(call: Call, jobs: Sequence[PlainJob], path: str = JOBS) -> None:
 
 async def checked(call: Call, given: Sequence[NewJob], path: str = JOBS) -> Sequence[NewJob]:
     """The new jobs without times that are not given. Raises Invalid, and NotReady for what the layout does not have."""
-    jobs = [with_times(job, path.format(i)) for i, job in enumerate(given)]
+    now_ms = call.store.clock.own_ms
+    jobs = [with_times(job, path.format(i), now_ms) for i, job in enumerate(given)]
     if _have_policies(given, path):
         await call.store.require_layout(POLICIES, "Retry policies")
     _check_unique(given, path)

@@ -35,6 +35,7 @@ JobField = Literal[
     "progress",
     "note",
     "retry_at",
+    "dead_letter",
     "log_bytes",
     "log_more",
     "history",

@@ -118,6 +118,8 @@ function settingsFacts(name, group, stats) {
         ['Deliveries', group ? `${group.delivery_limit} at most` : '–'],
         ['Kept', group ? `failed ${span(group.retention.failed)}, others ${span(group.retention.succeeded)}` : '–'],
         group?.image ? ['Image', theirs(group.image)] : null,
+        group?.start_within && ['Must start within', span(group.start_within)],
+        group?.dead_letter_to && ['Dead letters', h('a', { href: groupPage(group.dead_letter_to) }, theirs(group.dead_letter_to))],
         group?.note && !group.paused ? ['Note', theirs(group.note)] : null,
     ]),
     may('admin', name) && h('a', { href: `${groupPage(name)}/settings` }, 'Change'),
@@ -267,7 +269,7 @@ function rows(context, jobs, name) {
       {
         label: 'Retry',
         cell: (job) => [
-          job.retry_of && h('a', { href: jobPage(name, job.retry_of), 'aria-label': `retries ${job.retry_of}`, title: `retries ${job.retry_of}` }, 'a retry'),
+          job.retry_of && h('a', { href: jobPage(job.dead_letter_of ?? name, job.retry_of), 'aria-label': `retries ${job.retry_of}`, title: `retries ${job.retry_of}` }, 'a retry'),
           ' ',
           job.retry_at &&
             h('a', { href: jobPage(name, job.retry_at), 'aria-label': `retried by ${job.retry_at}`, title: `retried by ${job.retry_at}` }, 'retried'),

@@ -77,7 +77,7 @@ function rows(name, all) {
     keyOf: (batch) => batch.id,
     columns: [
       { label: 'Batch', isHead: true, cell: (batch) => h('a.mono', { href: batchPage(name, batch.id) }, batch.id) },
-      { label: 'Name', kind: 'cut', cell: (batch) => (batch.name ? theirs(batch.name) : h('span.muted', '–')) },
+      { label: 'Name', kind: 'cut grow', cell: (batch) => (batch.name ? theirs(batch.name) : h('span.muted', '–')) },
       { label: 'State', cell: sign },
       { label: 'Members', kind: 'grow', cell: (batch) => howFar(batch, true) },
       { label: 'Created', isNumber: true, cell: (batch) => when(batch.created_at) },

@@ -1,6 +1,6 @@
 /** The jobs that wait for each other: a picture of them by layers, and the same as a list. */
 
-import { find, h } from '../dom.js';
+import { find, h, hold } from '../dom.js';
 import { counted } from '../format.js';
 import { badge, icon, jobPage, panel, small, theirs } from '../parts.js';
 
@@ -146,12 +146,22 @@ function list(jobs, here) {
   return h('ul.flow-list', jobs.map(row));
 }
 
+/** The picture and the list, made anew only when they change: a large one takes time. @param {string} here @param {FlowJob[]} jobs */
+function drawn(state, here, jobs) {
+  const zoom = ZOOMS[state.zoom ?? WHOLE];
+  const key = `${zoom}${JSON.stringify(jobs)}`;
+  if (state.drawn?.key !== key) {
+    const layers = layersOf(jobs);
+    state.drawn = { key, boxes: picture(layers, here, zoom), rows: list(jobsIn(layers), here) };
+  }
+  return state.drawn;
+}
+
 /** The panel with the flow around a job; null for a job without one. @param {{jobs: FlowJob[], more?: number} | undefined} flow */
 export function flowPicture(context, one, flow) {
   const { state } = context;
   if (!flow?.jobs || (flow.jobs.length < 2 && !flow.more)) return null;
-  const layers = layersOf(flow.jobs);
-  const drawn = JSON.stringify(flow.jobs);
+  const { boxes, rows } = drawn(state, one.id, flow.jobs);
   if (!state.hasShownFlow) setTimeout(() => showHere(state));
   return panel(
     'Flow',
@@ -160,9 +170,9 @@ export function flowPicture(context, one, flow) {
       h(
         'div.flow-box',
         { tabindex: 0, role: 'region', 'aria-label': 'The picture of the flow; the list has the same jobs' },
-        h('div', { 'data-keep': `${one.id}${state.zoom ?? WHOLE}${drawn}` }, picture(layers, one.id, ZOOMS[state.zoom ?? WHOLE])),
+        hold(boxes),
       ),
-      h('details.numbers.flow-numbers', h('summary', 'As a list'), list(jobsIn(layers), one.id)),
+      h('details.numbers.flow-numbers', h('summary', 'As a list'), hold(rows)),
     ],
     [summary(flow), ' ', zoom(context)],
   );

@@ -95,8 +95,8 @@ def fill(url: str, token: str = "") -> Scene:
 def _flow(url: str) -> dict[str, str]:
     """Jobs of the group `docs` that wait for each other, in every status, and a unique key with a follower."""
     jobs = [
-        {"ref": "pull", "image": "pull"},
-        {"ref": "thumb", "image": "thumb", "after": ["pull"]},
+        {"ref": "pull", "image": "pull", "timeout": 3600},
+        {"ref": "thumb", "image": "thumb", "after": ["pull"], "timeout": 3600},
         {"ref": "text", "image": "text", "after": ["pull"]},
         {"ref": "index", "image": "index", "after": ["text"]},
         {"ref": "publish", "image": "publish", "after": ["thumb", "index"]},
@@ -114,7 +114,11 @@ def _flow(url: str) -> dict[str, str]:
 
 def _batch(url: str) -> dict[str, str]:
     """A batch of the group `scans`: one member succeeded, one failed, one runs and one is queued."""
-    new = {"name": "night", "jobs": [{"image": "scan"}] * 4, "on_failed": {"image": "warn", "delay": 3000}}
+    new = {
+        "name": "night",
+        "jobs": [{"image": "scan", "timeout": 3600}] * 4,
+        "on_failed": {"image": "warn", "delay": 3000},
+    }
     batch = call(f"{url}/v1/groups/scans/batches", {"batch": new})["batch"]
     end(url, take(url, "scans"), "success", {"result": {"pages": 3}})
     end(url, take(url, "scans"), "error", {"reason": "bad_exit", "error": "no paper"})

@@ -166,9 +166,9 @@ async def test_retry_all_that_failed_for_good(tab_of: OpenTab, scene: Scene) -> 
 
 async def test_enqueue_a_job_that_waits_with_a_key(tab_of: OpenTab, scene: Scene) -> None:
     """The form takes the jobs to wait for and a key; a second job with the key is not made, and the page says so."""
-    [parent] = enqueue(scene.url, {}, group="forms")
+    [parent] = enqueue(scene.url, {}, group="tied")
     for text in ("1 job enqueued.", "A job has this unique key already: nothing was made."):
-        tab = await tab_of(scene.url, "ui/groups/forms/enqueue")
+        tab = await tab_of(scene.url, "ui/groups/tied/enqueue")
         await tab.page.get_by_label("Image").fill("post")
         await tab.page.get_by_label("After", exact=False).first.fill(parent)
         await tab.page.locator("[name=after_on]").select_option("over")
@@ -178,8 +178,8 @@ async def test_enqueue_a_job_that_waits_with_a_key(tab_of: OpenTab, scene: Scene
         await tab.page.get_by_role("button", name="Enqueue", exact=True).click()
         await tab.page.wait_for_url("**/jobs/*")
         await tab.shows(text)
-    held = read(f"{scene.url}/v1/groups/forms/unique/{quote('doc 9')}")["unique"]
-    job = read(f"{scene.url}/v1/groups/forms/jobs/{held['holder']}")["job"]
+    held = read(f"{scene.url}/v1/groups/tied/unique/{quote('doc 9')}")["unique"]
+    job = read(f"{scene.url}/v1/groups/tied/jobs/{held['holder']}")["job"]
     assert (job["after"], job["after_on"]) == ([parent], "over")
     assert job["unique"] == {"key": "doc 9", "for": 600}
-    assert read(f"{scene.url}/v1/groups/forms")["group"]["counts"]["delayed"] == 1
+    assert read(f"{scene.url}/v1/groups/tied")["group"]["counts"]["delayed"] == 1

@@ -32,14 +32,6 @@ def job_json(job: Job) -> dict[str, Any]:
     return fields | ({"retried_by": job.retry_at} if job.retry_at else {})
 
 
-_IN_WORDS: dict[str, Callable[[Any], str]] = {
-    "batch": batch_text,
-    "dead_letter": lambda copy: f"{copy.id} in {copy.group_name}",
-    "retry": in_words,
-    "env_vars": lambda variables: "\n".join(f"{name}={value}" for name, value in variables.items()),
-}
-
-
 def _shown(job: Job, name: str, *, is_full: bool) -> object:
     value = getattr(job, name)
     if value is UNSET or value == {} or name == "receipts":
@@ -108,3 +100,11 @@ def receipt_line(receipt: Receipt) -> str:
     first = f"delivery {values.pop('delivery')}: {values.pop('outcome')}"
     fields = [f"{name} {value}" for name, value in values.items() if value not in ("", None)]
     return ", ".join([first, *fields])
+
+
+_IN_WORDS: dict[str, Callable[[Any], str]] = {
+    "batch": batch_text,
+    "dead_letter": lambda copy: f"{copy.id} in {copy.group_name}",
+    "retry": in_words,
+    "env_vars": lambda variables: "\n".join(f"{name}={value}" for name, value in variables.items()),
+}

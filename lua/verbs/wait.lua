@@ -13,7 +13,7 @@
 -- moves   running -> delayed, running -> queued
 -- reply   id field value field value…; repeated 1 if this delivery waits already
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST INVALID LIMIT_REACHED
--- with    record deadlines job lease requeue hooks settling dependencies inputs awaiting circles history
+-- with    record deadlines job lease requeue hooks settling dependencies inputs awaiting new_parents circles history
 local p, now, actor, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local lease, after, after_on, receipt = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
@@ -37,7 +37,7 @@ if is_repeat then
   row[#row + 1] = 'repeated'; row[#row + 1] = '1'
   return row
 end
-local refused = refusal(p, group, id, job, lease) or refused_parents(p, { { after = after } }, {})
+local refused = refusal(p, group, id, job, lease) or refused_parents(p, { { after = after } }, {}, {})
 if refused then return refused end
 if select(2, string.gsub(all, '%S+', '')) > MOST_AWAITED then return wrong_state(job, 'It has waited for too many jobs.') end
 for i = 1, #parents do

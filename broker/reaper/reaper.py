@@ -15,7 +15,7 @@ from broker.reaper.log_cleaner import LogCleaner
 from broker.resp.notifier import Notifier
 from broker.store.format.replies import Reaped, Unsettled
 from broker.store.job_store import JobStore
-from broker.store.maintenance import SETTLED
+from broker.store.settlement import SETTLED
 
 _log = logging.getLogger(__name__)
 LONGEST_SLEEP_S = 0.5

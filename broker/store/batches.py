@@ -16,12 +16,14 @@ from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.store.admitter import BatchMembership, admission, admit
 from broker.store.clock import Clock
+from broker.store.format.answer_note import note_in, note_text
 from broker.store.format.batches import CALLBACKS, batch_of
 from broker.store.format.job_json import EncodedJobs
 from broker.store.format.record import settings_text
 from broker.store.format.replies import job_of
 from broker.store.format.script_args import new_batches
 from broker.store.group_limits import limits_of
+from broker.store.modes import Modes, with_default
 from broker.store.pagination import cursor_of, position
 from broker.store.staging import bytes_of
 from broker.store.tally import Tally
@@ -45,6 +47,7 @@ class Batches:
         settings: BrokerSettings,
         image_of: Callable[[str], Awaitable[str]],
         broker: str,
+        modes: Modes,
     ) -> None:
         self._partitions = partitions
         self._clock = clock
@@ -56,6 +59,7 @@ class Batches:
         self._broker = broker
         self.created = 0
         """How many batches were created at this broker."""
+        self._modes = modes
 
     async def create(self, group: str, new: NewBatch, key: str = "") -> tuple[Batch, bool]:
         """Open a batch with its first members, all or nothing; whether the answer is of an earlier call with the key.
@@ -161,28 +165,28 @@ class Batches:
         """The id of the batch and its new members; whether they are of an earlier call."""
         missing = next((i for i, job in enumerate(jobs) if not job.image), None)
         image = "" if missing is None else await self._image_of(group)
-        ids = self._ids.take(len(jobs))
+        ids, start_within_s = self._ids.take(len(jobs)), self._modes.start_within(group)
         first: list[Word] = [self._clock.now, "", "", "", "", ""]
         batch_id = membership.asked.partition(" ")[0]
         if key:
-            note = f"{','.join([batch_id, *ids])} {image}"
+            note = note_text([batch_id, *ids], image, start_within_s)
             first[1:5] = [f"{group}:{key}", digest, self._ttl_ms, note]
         if missing is not None and not image:
             first[5] = f"{field}[{missing}].image"
         try:
-            asked = admission(group, jobs, ids, image, membership)
+            asked = admission(group, with_default(jobs, start_within_s), ids, image, membership)
             created_at, noted, *new = await admit(self._partitions, first, self._limits, "", asked)
         except LimitReached:
             self._limits.check(len(jobs), bytes_of(asked.batches))
             raise
         except Invalid as error:
             raise _placed(error, field) from None
-        words, _, note = (new[0] if new else noted).decode().partition(" ")
-        if not new:
-            first_ids, _, image = note.partition(" ")
-            batch_id, *ids = first_ids.split(",")
-            asked = admission(group, jobs, ids, image, membership._replace(asked=batch_id))
-        outcomes = words.split(",") if words else []
+        if new:
+            outcomes = new[0].decode().split(",") if new[0] else []
+        else:
+            (batch_id, *ids), image, start_within_s, outcomes = note_in(noted.decode())
+            own = membership._replace(asked=batch_id)
+            asked = admission(group, with_default(jobs, start_within_s), ids, image, own)
         if new:
             self._tally.enqueued(group, sum(not word.startswith("=") for word in outcomes))
         encoded = [await self._holder(group, one) for one in asked.encoded(int(created_at), outcomes)]

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from broker.core.errors import Invalid
 from broker.resp import keys
 from broker.resp.partitions import Partitions
@@ -140,12 +142,20 @@ class Transfer:
         """
         words: list[Word] = [self._clock.now, len(groups), len(batches)]
         for group in groups:
-            words += words_of_group(group)
+            words += words_of_group(self._placed(group))
         for batch in batches:
             words += words_of_batch(batch)
         for job in jobs:
             words += words_of_job(job)
         return Restored(*await self._partitions.run("restore", partition, *words))
+
+    def _placed(self, group: ExportedGroup) -> ExportedGroup:
+        """The group without a dead_letter_to that is in another partition here."""
+        to = group.settings.get("dead_letter_to")
+        if to is None or self._partitions.of(to) == self._partitions.of(group.name):
+            return group
+        settings = {name: value for name, value in group.settings.items() if name != "dead_letter_to"}
+        return msgspec.structs.replace(group, settings=settings)
 
     def partition_of(self, group: str) -> str:
         """The partition that a group is restored into."""

@@ -15,10 +15,11 @@ local function refused_key(p, group, new_jobs, is_stored, now)
   end
 end
 
--- What happens to a new job: existing, follow, replace or push. Within its window a job that has ended holds its key too.
+-- What happens to a new job: existing, follow, replace or push. Within its window a job that has ended holds its key too. One that
+-- waits in the middle of its work cannot be replaced.
 local function conflict_with(holder, on_conflict)
   if RETENTION_S[holder.status] or on_conflict == 'refuse' then return 'existing' end
-  return holder.status == 'running' and on_conflict ~= 'existing' and 'follow' or on_conflict
+  return (holder.status == 'running' or holder.waited) and on_conflict ~= 'existing' and 'follow' or on_conflict
 end
 
 -- A push begins the delay of a job again, but never past max_wait from its creation on.

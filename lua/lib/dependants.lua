@@ -3,23 +3,24 @@ local HOW = { failed = 'failed', cancelled = 'was cancelled', gone = 'is gone' }
 
 -- Its end is settled in this step too. Others must find it cancelled, once what is gathered is written.
 local function cancel_dependant(p, group, dependant, parent, step)
-  local id, key = dependant.id, job_key(p, dependant.id)
+  local id, key, deliveries = dependant.id, job_key(p, dependant.id), '0'
+  if dependant.rank then deliveries = string.match(call('HGET', executions_key(p), id) or '', '^%d+$') or '0' end -- it ran before
   call('HSET', key, 'reason', 'dependency', 'error', 'It waited for the job ' .. parent.id .. ', which ' .. HOW[parent.status] .. '.')
   gather(step.cancelled, group, id)
-  step.executions[#step.executions + 1] = id; step.executions[#step.executions + 1] = '* 0 - cancelled ' .. step.at
+  step.executions[#step.executions + 1] = id; step.executions[#step.executions + 1] = '* ' .. deliveries .. ' - cancelled ' .. step.at
   if needs_settling(dependant.record) then
     dependant.status, dependant.group = 'cancelled', group
     step.ends[#step.ends + 1] = dependant
   end
 end
 
--- A job that waits for no other any more: its rank or its delay come from its settings.
+-- A job that waits for no other any more: its rank or its delay come from its settings. One that ran before has its rank.
 local function enter_dependant(p, group, dependant, step)
-  local settings, due = settings_json(dependant.record), step.now
-  if string.find(settings, '"d', 1, true) then
+  local settings, due, rank = settings_json(dependant.record), step.now, dependant.rank
+  if not rank and string.find(settings, '"d', 1, true) then
     due = setting_in(settings, 'due') or step.now + (setting_in(settings, 'delay') or 0) * 1000
   end
-  gather(step.entered, group, { id = dependant.id, due = due, priority = setting_in(settings, 'priority') or 0 })
+  gather(step.entered, group, { id = dependant.id, due = due, rank = rank, priority = setting_in(settings, 'priority') or 0 })
 end
 
 -- A dependant that was cancelled meanwhile waits no more.

@@ -17,15 +17,15 @@ local function hold(p, group, id)
 end
 local function is_held(p, group, id) return tonumber(call('ZSCORE', set_key(p, group, 'delayed'), id) or 0) >= HELD end
 
--- A held job that waits for nothing any more comes into the queue, or its own delay begins.
+-- A held job that waits for nothing any more comes into the queue, or its own delay begins. One that ran before has a rank.
 local function enter(p, group, id, dependant, now)
-  local at = dependant.due or now + (dependant.delay or 0) * 1000
-  call('HDEL', job_key(p, id), 'needs')
+  local at = dependant.rank and now or dependant.due or now + (dependant.delay or 0) * 1000
+  call('HDEL', job_key(p, id), 'needs', 'rank')
   if at > now then
     call('ZADD', set_key(p, group, 'delayed'), digits(at), id)
     return set_timer(p, 'delayed', group, at)
   end
   call('ZREM', set_key(p, group, 'delayed'), id)
-  call('ZADD', set_key(p, group, 'queued'), new_rank(p, dependant.priority), id)
+  call('ZADD', set_key(p, group, 'queued'), dependant.rank or new_rank(p, dependant.priority), id)
   notify_image_pollers(p, group)
 end

@@ -36,9 +36,11 @@ local function read_dependants(p, ids, step)
   for i = 1, #missing do
     local id, record = missing[i], records[i]
     if record then
-      local needs, after, key, before = unpack(call('HMGET', job_key(p, id), 'needs', 'after', 'unique_key', 'before'))
+      local needs, after, key, before, rank = unpack(call('HMGET', job_key(p, id), 'needs', 'after', 'unique_key', 'before', 'rank'))
       needs = tonumber(needs or nil)
-      step.dependants[id] = { id = id, record = record, needs = needs, stored = needs, after = after, key = key, before = before }
+      step.dependants[id] = {
+        id = id, record = record, needs = needs, stored = needs, after = after, key = key, before = before, rank = rank,
+      }
     end
   end
 end

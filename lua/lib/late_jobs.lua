@@ -4,6 +4,8 @@
 -- Returns how many, and the other jobs.
 local function fail_unstarted(p, set, group, ids, now, reaped)
   if set ~= 'expiring' or not ids[1] then return 0, ids end
+  local retention_s, dead_letter_to = unpack(call('HMGET', group_key(p, group), 'retention_failed', 'dead_letter_to'))
+  if dead_letter_to then return 0, ids end -- each has a copy
   local records, executions = call('HMGET', jobs_key(p), unpack(ids)), call('HMGET', executions_key(p), unpack(ids))
   local scores = call('ZMSCORE', set_key(p, group, 'delayed'), unpack(ids))
   local failed, others, ends, waiting, unsettled, histories = {}, {}, {}, { delayed = {}, queued = {} }, {}, {}
@@ -29,7 +31,7 @@ local function fail_unstarted(p, set, group, ids, now, reaped)
   call_many('HSET', executions_key(p), ends)
   for status, some in pairs(waiting) do call_many('ZREM', set_key(p, group, status), some) end
   call_many('ZREM', set_key(p, group, 'expiring'), failed)
-  move_to_finished(p, group, failed, 'failed', call('HGET', group_key(p, group), 'retention_failed'), now, timers)
+  move_to_finished(p, group, failed, 'failed', retention_s, now, timers)
   settle_later(p, unsettled, now, timers)
   count_end(reaped, group, 'failed', 0, #failed)
   return #failed, others

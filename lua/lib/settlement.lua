@@ -19,23 +19,26 @@ local function gather(lists, name, value)
   lists[name], list[#list + 1] = list, value
 end
 
--- Held jobs that wait for nothing any more come into the queue, or their own delays begin.
+-- Held jobs that wait for nothing any more come into the queue, or their own delays begin. Those that ran before have ranks.
 local function write_entered(p, group, entered, now, timers)
-  local queued, delayed, ids, first_due = {}, {}, {}, math.huge
+  local queued, delayed, ids, ranked, first_due = {}, {}, {}, {}, math.huge
   for i = 1, #entered do
     local id, due = entered[i].id, entered[i].due
     if due > now then
       delayed[#delayed + 1] = digits(due); delayed[#delayed + 1] = id
       first_due = math.min(first_due, due)
     else
-      ids[#ids + 1], queued[2 * #ids + 1], queued[2 * #ids + 2] = id, (2 - entered[i].priority) * STEP, id
+      ids[#ids + 1], ranked[id] = id, entered[i].rank
+      queued[2 * #ids - 1], queued[2 * #ids] = entered[i].rank or (2 - entered[i].priority) * STEP, id
     end
   end
   call_many('ZADD', set_key(p, group, 'delayed'), delayed)
   if delayed[1] then timers[#timers + 1] = first_due; timers[#timers + 1] = 'delayed:' .. group end
   if not ids[1] then return end
   local sequence = call('INCRBY', p .. ':sequence', #ids) - #ids
-  for i = 1, #ids do queued[2 * i - 1] = queued[2 * i - 1] + sequence + i end
+  for i = 1, #ids do
+    if not ranked[ids[i]] then queued[2 * i - 1] = queued[2 * i - 1] + sequence + i end
+  end
   call_many('ZREM', set_key(p, group, 'delayed'), ids)
   call_many('ZADD', set_key(p, group, 'queued'), queued)
   if call('EXISTS', p .. ':image_pollers') == 1 then call('PUBLISH', p .. ':notify', group) end
@@ -46,7 +49,7 @@ local function write_step(p, step)
   local timers = {}
   for id, dependant in pairs(step.dependants) do
     if not dependant.needs and dependant.stored then
-      call('HDEL', job_key(p, id), 'needs')
+      call('HDEL', job_key(p, id), 'needs', 'rank')
     elseif dependant.needs ~= dependant.stored then
       call('HSET', job_key(p, id), 'needs', dependant.needs)
     end

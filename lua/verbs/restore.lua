@@ -12,8 +12,8 @@
 -- moves   - -> delayed, - -> queued, - -> succeeded, - -> failed, - -> cancelled
 -- reply   how many groups were made, how many exist with other settings, how many jobs were made
 -- refuses INVALID
--- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique ties batches
---           batch_transfer
+-- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique ties rejoining batches
+--           batch_transfer settings_check
 local p, now, n_groups, n_batches, first = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), 4
 local groups, jobs, ids, at, batches = {}, {}, {}, first, nil
 for i = 1, n_groups do
@@ -43,14 +43,12 @@ local function restore_group(group)
   if call('ZADD', p .. ':groups', 'NX', group.created_at, group.name) == 1 then
     made = made + 1
     if #group.settings > 0 then call('HSET', key, unpack(group.settings)) end
+    if refused_dead_letters(p, group.name, call('HGET', key, 'dead_letter_to')) then call('HDEL', key, 'dead_letter_to') end
+    note_mode(p, group.name)
     touched[group.name] = true
     return
   end
-  local is_same = call('HLEN', key) == #group.settings / 2
-  for i = 1, #group.settings, 2 do
-    is_same = is_same and call('HGET', key, group.settings[i]) == group.settings[i + 1]
-  end
-  if not is_same then others = others + 1 end
+  if not has_settings(p, group.name, group.settings) then others = others + 1 end
 end
 local function note_rank(rank) sequence = math.max(sequence, math.fmod(tonumber(rank or 0), STEP)) end
 
@@ -79,7 +77,7 @@ local function restore_job(id, item)
   restore_seat(p, id, text, now)
   if RETENTION_S[item.status] then restore_undone(p, id) end
   if item.status == 'queued' then note_rank(item.score) end
-  if item.status == 'delayed' then note_rank(call('HGET', key, 'rank')) end
+  if item.status == 'delayed' then note_rank(call('HGET', key, 'rank')); rejoin_all(p, item.group, id, now) end
   local due = due_of(item)
   if due then timers[#timers + 1] = due; timers[#timers + 1] = item.status .. ':' .. item.group end
   touched[item.group] = true

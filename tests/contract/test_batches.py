@@ -7,6 +7,7 @@ from broker.diagnostics.consistency import check
 from broker.models.batches import Batch, CallbackJob, NewBatch
 from broker.models.groups import Retentions
 from broker.models.jobs import Job, NewJob
+from broker.models.retries import Retry
 from broker.models.unique import Unique
 from broker.resp.keys import partition_of
 from tests.contract.building import GROUP, configure, names, queued, reap_after, running, status_of
@@ -192,6 +193,76 @@ async def test_a_lost_worker_counts_once(store: Store) -> None:
     assert (found.state, found.counts.failed, set(found.callbacks)) == ("failed", 1, {"on_failed", "on_over"})
 
 
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"max_retries": 1, "retries_delay": 0}, "bad_exit"),
+        ({"retry": Retry(max=1, delay=0, jitter=0)}, "bad_exit"),
+        ({"start_within": 5}, "expired"),
+        ({"end_within": 5}, "timeout"),
+    ],
+    ids=lambda found: found if isinstance(found, str) else "-".join(found),
+)
+async def test_every_way_to_fail(store: Store, fields: dict[str, object], reason: str) -> None:
+    """B23 B9 on_failed is created whichever way a member fails for good, and the member is not unfinished any more."""
+    batch = await create(store, named("a", **fields), **ALL)
+    if reason == "bad_exit":
+        for _ in range(2):
+            assert not (await shown(store, batch)).callbacks
+            await end_next(store, "failed")
+            await reap_after(store, 0)
+    await reap_after(store, 5)
+    await settle(store)
+    found = await shown(store, batch)
+    assert (found.state, found.counts.failed, set(found.callbacks)) == ("failed", 1, {"on_failed", "on_over"})
+    failed, _ = await store.batches.members(GROUP, batch.id, 9, "", ["failed"])
+    assert [job.reason for job in failed] == [reason]
+    assert not await store.redis.exists(f"{store.partitions[0]}:batch:{batch.id}:unfinished")
+
+
+async def test_a_callback_that_fails(store: Store) -> None:
+    """B6 it is retried as its own fields say, and never created again: the batch has ended."""
+    batch = await create(store, on_over=callback("over", max_retries=1, retries_delay=0))
+    await settle(store)
+    before = await shown(store, batch)
+    for _ in range(2):
+        await end_next(store, "failed")
+        await settle(store)
+    assert await shown(store, batch) == before
+    assert await names(store, 9) == []
+
+
+async def test_members_of_members(store: Store) -> None:
+    """B21 a closed batch waits for members that its members add, and for those that these add."""
+    batch, found = await create(store, named("0"), **ALL), None
+    for level in range(1, 4):
+        [job] = await store.next(1)
+        await store.batches.add(GROUP, batch.id, [named(str(level))], job.id, job.lease)
+        await store.succeed(GROUP, job.id, job.lease)
+        await settle(store)
+        found = await shown(store, batch)
+        assert (found.state, found.counts.total, found.counts.over) == ("running", level + 1, level)
+    await end_next(store)
+    await settle(store)
+    assert (await shown(store, batch)).state == "succeeded"
+
+
+@pytest.mark.parametrize("backend", ["valkey"])
+async def test_bulk_actions_on_members(store: Store) -> None:
+    """A cancel of many counts each; a retry of many is one by hand; a delete waits until they have counted."""
+    batch = await create(store, *(named(str(n)) for n in range(4)), **ALL)
+    await end_next(store, "failed")
+    queued_ids = [job.id for job in (await store.batches.members(GROUP, batch.id, 9, "", ["queued"]))[0]]
+    [failed], _ = await store.batches.members(GROUP, batch.id, 9, "", ["failed"])
+    assert (await store.bulks.act("cancel", GROUP, queued_ids, "")).outcomes == [None] * len(queued_ids)
+    assert (await store.bulks.act("retry", GROUP, [failed.id], "")).outcomes == [None] * len([failed.id])
+    assert (await store.bulks.act("delete", GROUP, [failed.id], "")).outcomes == [None] * len([failed.id])
+    await settle(store)
+    found = await shown(store, batch)
+    assert (found.state, found.counts.failed, found.counts.cancelled) == ("failed", 1, 3)
+    assert set(found.callbacks) == {"on_failed", "on_over"}
+
+
 async def test_a_retry_by_hand_is_no_member(store: Store) -> None:
     """B8 a member that failed and is retried by hand has counted; the new job is of no batch."""
     batch = await create(store, named("a"), **ALL)
@@ -205,7 +276,7 @@ async def test_a_retry_by_hand_is_no_member(store: Store) -> None:
 
 
 async def test_a_cancelled_member_counts(store: Store) -> None:
-    """B17 it counts as cancelled, which is neither a success nor a failure."""
+    """B18 it counts as cancelled, which is neither a success nor a failure."""
     batch = await create(store, named("a"), named("b"), **ALL)
     [first, _], _ = await store.batches.members(GROUP, batch.id, 10)
     await store.cancel(GROUP, first.id)
@@ -216,7 +287,7 @@ async def test_a_cancelled_member_counts(store: Store) -> None:
 
 
 async def test_retention_0_loses_no_callback(store: Store) -> None:
-    """B5 members that are deleted at once are counted before."""
+    """B1 B5 members that are deleted at once are counted before: the batch does not wait for them."""
     await configure(store, retention=Retentions(succeeded=0, failed=0, cancelled=0))
     batch = await create(store, named("a"), **ALL)
     job = await end_next(store)
@@ -229,7 +300,7 @@ async def test_retention_0_loses_no_callback(store: Store) -> None:
 
 
 async def test_a_cancelled_batch_is_over(store: Store) -> None:
-    """B22 cancel ends members in every status in bounded steps, and only on_over follows."""
+    """B22 B24 cancel ends members in every status in bounded steps, and only on_over follows."""
     batch = await create(store, *(named(str(n)) for n in range(6)), named("late", delay=60), open=True, **ALL)
     await end_next(store, "failed")
     [job] = await store.next(1)
@@ -287,7 +358,7 @@ async def test_end_within_of_a_batch_that_is_over(store: Store) -> None:
 
 
 async def test_a_batch_is_kept_as_long_as_its_last_member(store: Store) -> None:
-    """It is deleted when the longest retention of its members ends, an hour after its end at the earliest."""
+    """B7 it is deleted whole when the longest retention of its members ends, an hour after its end at the earliest."""
     batch = await create(store, named("a"))
     await end_next(store)
     await settle(store)
@@ -297,6 +368,8 @@ async def test_a_batch_is_kept_as_long_as_its_last_member(store: Store) -> None:
     with pytest.raises(NotFound):
         await shown(store, batch)
     assert await store.batches.list(GROUP, 10) == ([], "")
+    left = [key.decode() async for key in store.redis.scan_iter(f"{store.partitions[0]}:*")]
+    assert not [key for key in left if batch.id in key]
     empty = await create(store)
     await settle(store)
     await reap_after(store, 3599)

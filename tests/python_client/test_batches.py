@@ -1,6 +1,5 @@
 """Batches by the Python client."""
 
-
 import pytest
 
 from titan import AsyncClient, Batch, Client, LimitReached, NewJob, NotFound, WrongState, calls

@@ -36,6 +36,7 @@ REFUSERS = {
     "load_tied_jobs": {"DUPLICATE", "INVALID", "LEASE_LOST", "LIMIT_REACHED", "NOT_FOUND", "WRONG_STATE"},
     "refused_members": {"LEASE_LOST", "LIMIT_REACHED", "NOT_FOUND", "WRONG_STATE"},
     "no_batch": {"NOT_FOUND"},
+    "refused_dead_letters": {"INVALID"},
 }
 """What the shared functions refuse."""
 

@@ -20,6 +20,7 @@ def environment_of(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
         "TITAN_GROUP": job.group_name,
         "TITAN_DELIVERY": str(job.deliveries),
         "TITAN_IMAGE": job.image,
+        **({"TITAN_LEASE": job.lease} if job.lease else {}),
         **({"TITAN_BATCH": batch} if batch else {}),
     }
 

@@ -29,7 +29,8 @@ def check_plain(call: Call, jobs: Sequence[PlainJob], path: str = JOBS) -> None:
 
 async def checked(call: Call, given: Sequence[NewJob], path: str = JOBS) -> Sequence[NewJob]:
     """The new jobs without times that are not given. Raises Invalid, and NotReady for what the layout does not have."""
-    jobs = [with_times(job, path.format(i)) for i, job in enumerate(given)]
+    now_ms = call.store.clock.own_ms
+    jobs = [with_times(job, path.format(i), now_ms) for i, job in enumerate(given)]
     if _have_policies(given, path):
         await call.store.require_layout(POLICIES, "Retry policies")
     _check_unique(given, path)
@@ -60,6 +61,11 @@ def _check_unique(jobs: Sequence[NewJob], path: str) -> None:
             continue
         if unique.until and unique.for_:
             raise Invalid("A key has until or for, not both.", fields=f"{field}.until")
+        if job.after and unique.on_conflict in {"replace", "push"}:
+            raise Invalid(
+                "A job whose unique key may replace another one cannot have after: what a job waits for never changes.",
+                fields=f"{path}[{i}].after",
+            )
         if unique.max_wait and unique.on_conflict != "push":
             raise Invalid("Only on_conflict push has max_wait.", fields=f"{field}.max_wait")
         if unique.on_conflict == "push" and not job.delay:

@@ -36,6 +36,7 @@ from titan.errors import (
 from titan.failing import Fail, Retry
 from titan.functions import job
 from titan.jobs import Input, Job, NewJob
+from titan.waiting import WaitFor
 
 if TYPE_CHECKING:
     from titan.async_client import AsyncClient
@@ -64,6 +65,7 @@ __all__ = [
     "TooLarge",
     "Unauthorized",
     "Unavailable",
+    "WaitFor",
     "WrongState",
     "job",
 ]

@@ -292,6 +292,14 @@ def release(group: str, job_id: str, lease: str = "", *, delay: Seconds = 0, rec
     return _report(group, job_id, "release", lease, fields, may_repeat=False)
 
 
+def wait_for(
+    group: str, job_id: str, lease: str, after: Sequence[str], after_on: str = "over", receipt: object = None
+) -> Call[Job]:
+    """Give a job back until these jobs, ids, have ended. With a lease it may be repeated."""
+    fields = {"after": list(after), "after_on": after_on, **({} if receipt is None else {"receipt": receipt})}
+    return _report(group, job_id, "wait", lease, fields, may_repeat=bool(lease))
+
+
 def target(path: str, query: Query) -> str:
     """The path with a query. A parameter without a value is left out."""
     given = [(name, value) for name, value in query if value != ""]

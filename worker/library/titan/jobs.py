@@ -150,6 +150,10 @@ class Job:
     """With a retry policy: how often it failed. Not in jobs that `consume` and `next` deliver."""
     dead_at: datetime | None = None
     """With a retry policy: when it failed for good."""
+    dead_letter: Mapping[str, Any] = field(default_factory=dict)
+    """Of a job that failed for good: its copy in the group for dead letters, {"group_name": "dead", "id": …}."""
+    dead_letter_of: str = ""
+    """Of such a copy: the group in which the job `retry_of` failed."""
     lease: str = field(default="", repr=False)
     """The token of the delivery, for the consumer that holds the job."""
     env_vars: Mapping[str, str] = field(default_factory=dict)

@@ -244,3 +244,21 @@ async def test_jobs_that_follow_a_call(store: Store) -> None:
     await enqueue(store, payload="plain")
     assert await names(store, 4) == ["child 0", "child 1", "child 2", "timed"]
     assert await names(store, 4) == ["timed too", "plain"]
+
+
+async def test_plain_jobs_of_a_call_with_others(store: Store) -> None:
+    """A job of defaults has no settings in its record, whatever the others of its call have."""
+    jobs = await enqueue_flow(store, named("plain"), named("timed", start_within=60), named("plain too"))
+    records = await store.redis.hmget(keys.jobs(partition(store, GROUP)), ids(jobs))
+    assert [record.startswith(f"{GROUP} ".encode()) for record in records] == [True, False, True]
+
+
+async def test_large_jobs_with_the_same_key(store: Store) -> None:
+    """Nothing is left of a staged payload whose job was not created."""
+    jobs = await enqueue_flow(
+        store, *(NewJob(image="post", payload="x" * 600_000, unique=Unique(key="k")) for _ in "ab")
+    )
+    assert jobs[0].id == jobs[1].id
+    found = [key.decode() async for key in store.redis.scan_iter("*:job:*")]
+    assert found == [keys.job(partition(store, GROUP), jobs[0].id)]
+    assert await store.redis.ttl(found[0]) == -1

@@ -1,5 +1,6 @@
 """A step of settle: what it does at once, what it leaves for the next one, and whom it tells."""
 
+import msgspec
 import pytest
 
 from broker.models.batches import NewBatch
@@ -23,8 +24,8 @@ from tests.contract.flows import enqueue_flow, named, needs, settle
 from tests.contract.listening import Heard
 from tests.stores import Store
 
-CANCELLED = 5
-"""Where the counts of a group have its cancelled jobs."""
+FAILED, CANCELLED = 3, 5
+"""Where the counts of a group have its failed and its cancelled jobs."""
 
 
 async def chain(store: Store, jobs: int, *, group: str = GROUP) -> list[Job]:
@@ -262,3 +263,51 @@ async def test_large_jobs_with_the_same_key(store: Store) -> None:
     found = [key.decode() async for key in store.redis.scan_iter("*:job:*")]
     assert found == [keys.job(partition(store, GROUP), jobs[0].id)]
     assert await store.redis.ttl(found[0]) == -1
+
+
+async def test_many_jobs_are_late_at_once(store: Store) -> None:
+    """Those of one round that were never delivered are failed together, wherever they wait; others are left alone."""
+    [parent] = await enqueue_flow(store, named("parent"), group="parents")
+    late = await enqueue_flow(
+        store,
+        named("queued", start_within=10),
+        named("delayed", start_within=10, delay=100),
+        named("held", start_within=10, after=[parent.id]),
+        named("keyed", start_within=10, unique=Unique(key="k")),
+        named("ends", end_within=10),
+        named("both", start_within=5, end_within=10),
+    )
+    [early] = await enqueue_flow(store, named("early", start_within=11, end_within=20))
+    await reap_after(store, 9)
+    assert [await status_of(store, job) for job in late[:5]] == ["queued", "delayed", "delayed", "queued", "queued"]
+    assert (await store.show(GROUP, late[5].id)).reason == "expired"
+    await reap_after(store, 1)
+    found = [await store.show(GROUP, job.id) for job in late]
+    assert [(job.status, job.reason) for job in found] == [
+        *[("failed", "expired")] * 4,
+        ("failed", "timeout"),
+        ("failed", "expired"),
+    ]
+    assert [job.deliveries for job in found] == [0] * 6
+    assert await needs(store, late[2]) == 0
+    assert await names(store, 10, (GROUP,)) == ["early"]
+    assert await status_of(store, early) == "running"
+    p = partition(store, GROUP)
+    assert [member.decode() for member in await store.redis.zrange(keys.settle(p), 0, -1)] == [late[3].id]
+    await settle(store)
+    assert await store.redis.hlen(f"{p}:group:{GROUP}:unique") == 0
+    assert store.completer._tally.of(GROUP).counts[FAILED] == 6
+
+
+async def test_a_late_job_keeps_its_own_history(store: Store) -> None:
+    """What was done to one of several late jobs is not said of the others."""
+    first, second = await enqueue_flow(
+        store, named("first", start_within=9, delay=50), named("second", start_within=10)
+    )
+    await store.jobs.promote(GROUP, first.id)
+    await reap_after(store, 10)
+    key = keys.job(partition(store, GROUP), second.id)
+    lines = (await store.redis.hget(key, "history")).decode().splitlines()
+    assert [msgspec.json.decode(line)["what"] for line in lines] == ["late"]
+    lines = (await store.redis.hget(keys.job(partition(store, GROUP), first.id), "history")).decode().splitlines()
+    assert [msgspec.json.decode(line)["what"] for line in lines] == ["promoted", "late"]

@@ -27,8 +27,8 @@ end
 -- A number from -1 to 1: always the same for this attempt of this job, and evenly spread over jobs and attempts. The last two
 -- rounds part texts that differ in their last letter.
 local function jitter_of(id, attempt)
-  local text, sum = id .. ' ' .. attempt, 1
-  for i = 1, #text do sum = (sum * FACTOR + byte(text, i)) % PRIME end
+  local bytes, sum = { byte(id .. ' ' .. attempt, 1, -1) }, 1
+  for i = 1, #bytes do sum = (sum * FACTOR + bytes[i]) % PRIME end
   for _ = 1, 2 do sum = sum * FACTOR % PRIME end
   return 2 * sum / PRIME - 1
 end
@@ -45,8 +45,8 @@ end
 
 -- When a job is tried again that fails now for the n-th time, ms; nil if it is not.
 local function next_try(policy, id, attempt, failure, now)
-  local settings = failure.settings or settings_of(policy)
-  if attempt > settings.retry_max or is_final(policy, failure.reason) then return nil end
+  local settings, has_reasons = failure.settings or settings_of(policy), string.find(policy, '":"', 1, true) -- texts
+  if attempt > settings.retry_max or has_reasons and is_final(policy, failure.reason) then return nil end
   local asked_s, created_at = tonumber(failure.retry_after), tonumber(failure.created_at)
   local at = now + (asked_s and math.min(asked_s, settings.retry_cap or RETRY_CAP_S) * 1000 or wait_after(settings, id, attempt))
   local is_late = settings.retry_max_age and at > created_at + settings.retry_max_age * 1000
@@ -56,7 +56,7 @@ end
 
 -- Counts a failure of a running job with a policy. If the policy forgives it, the job waits in `delayed`: returns until when, ms;
 -- else nil. `failure` has reason, error, is_final, retry_after, what (for the history), token, receipt (or nil), and the job's
--- created_at, end_before, deliveries and started_at; settings if these have the policy. The caller takes the job out of `running`, and writes its execution and the timer.
+-- created_at, end_before, deliveries, started_at, settings (or nil). The caller ends its run, and writes execution and timer.
 local function count_failure(p, group, id, policy, failure, now)
   local key, reason = job_key(p, id), failure.reason
   local attempts, history, receipts = unpack(call('HMGET', key, 'attempts', 'history', 'receipts'))

@@ -10,7 +10,20 @@ from broker.resp.topology import Server
 from broker.store.format.replies import Finding
 
 _KINDS = {
-    "hash": ("jobs", "executions", "job", "inputs", "worker", "session", "bulk", "total", "brokers", "departed"),
+    "hash": (
+        "jobs",
+        "executions",
+        "job",
+        "inputs",
+        "worker",
+        "session",
+        "bulk",
+        "total",
+        "brokers",
+        "departed",
+        "modes",
+        "dead_letters",
+    ),
     "string": ("sequence", "answer", "imported", "fence", "flushed", "format", "version", "partitions"),
     "stream": ("audit",),
     "zset": (

@@ -30,12 +30,13 @@ SLOW_S = 10.0
 """How long a client may take to read an event."""
 _COMMENT = b": \n\n"
 
-_VIEW = re.compile(r"(overview|workers|group|job|bulk)(?::([A-Za-z0-9_/-]*))?(?:\?(.*))?", re.ASCII | re.DOTALL)
+_VIEW = re.compile(r"(overview|workers|group|job|batch|bulk)(?::([A-Za-z0-9_/-]*))?(?:\?(.*))?", re.ASCII | re.DOTALL)
 _PATHS = {
     ("overview", 0): "/v1/overview",
     ("workers", 0): "/v1/workers",
     ("group", 1): "/v1/groups/{}",
     ("job", 2): "/v1/groups/{}/jobs/{}",
+    ("batch", 2): "/v1/groups/{}/batches/{}",
     ("bulk", 1): "/v1/bulk/{}",
 }
 """The GET of each kind of view, by its number of names."""
@@ -65,7 +66,9 @@ def view_path(view: str) -> ViewPath:
     names = found[2].split("/") if found and found[2] else []
     path = found and _PATHS.get((found[1], len(names)))
     if not found or path is None or not all(names):
-        raise Invalid("view must be overview, workers, group:NAME, job:NAME/ID or bulk:ID.", fields="view")
+        raise Invalid(
+            "view must be overview, workers, group:NAME, job:NAME/ID, batch:NAME/ID or bulk:ID.", fields="view"
+        )
     return ViewPath(path.format(*names), found[3] or "")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from broker.core.errors import LeaseLost, NotFound, TitanError, WrongState
+from broker.core.errors import Invalid, LeaseLost, NotFound, TitanError, WrongState
 from broker.core.ids import Ids
 from broker.core.timestamps import milliseconds
 from broker.models.jobs import Job
@@ -20,7 +20,7 @@ from broker.store.batcher import MOST_JOBS, Batcher
 from broker.store.clock import Clock
 from broker.store.ends import Ends, end_of
 from broker.store.format.job_json import finished
-from broker.store.format.replies import job_of
+from broker.store.format.replies import field_of, job_of
 from broker.store.format.script_args import (
     HeldWords,
     Report,
@@ -36,7 +36,7 @@ _Batches = Mapping[str, Batcher[Sequence[Any], list[Any]]]
 
 
 class Completer:
-    """Takes what consumers report of running jobs: touch, succeed, fail, finish and release.
+    """Takes what consumers report of running jobs: touch, succeed, fail, finish, release and wait.
 
     `grace_ms`: how much longer than a job's timeout a short lease may last.
     """
@@ -88,6 +88,34 @@ class Completer:
         arguments = (self._clock.now, actor, group, job_id, lease, delay, receipt_text(receipt, "released"))
         [row] = await self._partitions.run("release", self._partitions.of(group), *arguments)
         self._tally.released(group)
+        return job_of(row)
+
+    async def wait(
+        self,
+        group: str,
+        job_id: str,
+        after: Sequence[str],
+        after_on: str = "over",
+        lease: str = "",
+        receipt: Receipt | None = None,
+        actor: str = "",
+    ) -> Job:
+        """Give a running job back until other jobs have ended; the delivery is not counted.
+
+        A repeat with the same lease changes nothing. `actor` is named in its history. Raises NotFound, WrongState,
+        LeaseLost, Invalid, LimitReached.
+        """
+        names = (" ".join(dict.fromkeys(after)), after_on, receipt_text(receipt, "waited"))
+        arguments = (self._clock.now, actor, group, job_id, lease, *names)
+        try:
+            row = await self._partitions.run("wait", self._partitions.of(group), *arguments)
+        except Invalid as error:
+            if error.fields not in after:
+                raise
+            fields = f"after[{after.index(error.fields)}]"
+            raise Invalid(f"{fields}: {error.message}", fields=fields) from None
+        if field_of(row, "repeated") is None:
+            self._tally.released(group)
         return job_of(row)
 
     async def _finish_one(self, report: Finish) -> bytes:

@@ -18,9 +18,10 @@ from broker.resp.topology import Topology
 from broker.store.clock import Clock
 from broker.store.format.group_changes import SETTINGS_AT, changes_of, matches, tag_of
 from broker.store.format.replies import fields_of, group_of
-from broker.store.maintenance import SETTLED
 from broker.store.modes import Modes
 from broker.store.pagination import PIECE, cursor_of, position
+from broker.store.settlement import SETTLED, count_settled
+from broker.store.tally import Tally
 
 DELETED = 500
 """Jobs that one script deletes with their group."""
@@ -38,11 +39,12 @@ class TaggedGroup(NamedTuple):
 class Groups:
     """Configures, adjusts, shows and deletes groups."""
 
-    def __init__(self, topology: Topology, partitions: Partitions, clock: Clock, modes: Modes) -> None:
+    def __init__(self, topology: Topology, partitions: Partitions, clock: Clock, tally: Tally, modes: Modes) -> None:
         self._topology = topology
         self._modes = modes
         self._partitions = partitions
         self._clock = clock
+        self._tally = tally
 
     async def configure(self, group: str, settings: GroupSettings, by: str = "") -> Group:
         """Replace all settings of a group; a group that does not exist is created. A pause notes `by` whom.
@@ -91,7 +93,7 @@ class Groups:
         """Delete DELETED jobs at most, and the group with its last job: when, ms, and how many jobs are left."""
         now, left, unsettled = await self._run("delete_group", name, self._clock.now, name, DELETED)
         if unsettled:
-            await self._run("settle", name, self._clock.now, SETTLED)
+            count_settled(self._tally, await self._run("settle", name, self._clock.now, SETTLED))
         return now, left
 
     async def _forget_answers(self, name: str, before: int, end: float) -> None:

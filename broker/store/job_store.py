@@ -67,7 +67,7 @@ class JobStore:
         self.ends = Ends(partitions)
         self.completer = Completer(partitions, self.clock, ids, tally, grace_ms, self.ends)
         self.jobs = Jobs(partitions, self.clock, ids, tally, limits_of(settings), self.ends)
-        self.groups = Groups(topology, partitions, self.clock, self.modes)
+        self.groups = Groups(topology, partitions, self.clock, tally, self.modes)
         self.workers = Workers(partitions, self.clock, settings.stop_grace_s)
         self.looks = Looks(partitions, self.workers)
         self.why = Why(partitions, self.clock, self.workers, self.dispatcher.asked)

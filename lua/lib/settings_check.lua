@@ -27,3 +27,10 @@ local function note_mode(p, group)
   local mode = mode_of(p, group)
   if mode then call('HSET', p .. ':modes', 'group:' .. group, mode) else call('HDEL', p .. ':modes', 'group:' .. group) end
 end
+
+-- Whether a group has these settings, fields and values, and no others.
+local function has_settings(p, group, settings)
+  local is_same = call('HLEN', group_key(p, group)) == #settings / 2
+  for i = 1, #settings, 2 do is_same = is_same and call('HGET', group_key(p, group), settings[i]) == settings[i + 1] end
+  return is_same
+end

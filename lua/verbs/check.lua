@@ -116,7 +116,7 @@ local function check_group()
     add_finding('', problem, function() store_sum(p, group, sum) end)
   end
   check_settings(p, group, add_finding)
-  for _, set in ipairs({ 'delayed', 'running', 'expiring', 'ending', 'succeeded', 'failed', 'cancelled' }) do check_timer(set) end
+  for _, set in ipairs({ 'delayed', 'running', 'expiring', 'ending', 'windows', 'succeeded', 'failed', 'cancelled' }) do check_timer(set) end
 end
 
 if #ARGV < first then check_group() check_keys(p, group, add_finding) check_batches(p, now, group, add_finding) end

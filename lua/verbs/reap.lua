@@ -11,7 +11,7 @@
 --           or -1; for each group with lost leases or late jobs: group requeued failed retried late
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job lease requeue promotion unsettled settling completion unique automatic_retries rate_limit history
+-- with    record deadlines job lease requeue promotion unsettled settling completion unique windows automatic_retries rate_limit history
 --           retry_policy dead_letters lost_leases batches batch_timers
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, counts = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0, noted = 0 }
@@ -56,7 +56,7 @@ local function reap_set(set, group)
   local retention_s = RETENTION_S[set] and (call('HGET', group_key(p, group), 'retention_' .. set) or RETENTION_S[set]) or 0
   local ids = call('ZRANGEBYSCORE', set_key(p, group, set), '-inf', now - retention_s * 1000, 'LIMIT', 0, left)
   if RETENTION_S[set] then
-    ids = settled_of(p, ids)
+    ids = without_windows(p, group, set, settled_of(p, ids), retention_s, now)
     delete_jobs(p, group, ids, set, now)
     counts.expired, left = counts.expired + #ids, left - #ids
   else

@@ -69,6 +69,7 @@ async def test_watch_of_the_overview(http: Http) -> None:
 async def test_watch_of_each_kind(http: Http) -> None:
     """The data of a view is the answer of its GET."""
     [job] = await http.enqueue()
+    batch = (await http("POST", "/v1/groups/g/batches", {"batch": {"open": True}})).json["batch"]
     await http("POST", "/v1/workers", {"name": "w1", "host": "h"})
     bulk = (await http("POST", "/v1/groups/g/bulk", {"action": "promote", "dry_run": True})).json["bulk"]
     async with asyncio.timeout(20):
@@ -77,6 +78,7 @@ async def test_watch_of_each_kind(http: Http) -> None:
     for view, path in (
         ("group:g", "/v1/groups/g"),
         (f"job:g/{job['id']}", f"/v1/groups/g/jobs/{job['id']}"),
+        (f"batch:g/{batch['id']}", f"/v1/groups/g/batches/{batch['id']}"),
         ("workers", "/v1/workers"),
         (f"bulk:{bulk['id']}", f"/v1/bulk/{bulk['id']}"),
     ):

@@ -81,7 +81,7 @@ def fill(url: str, token: str = "") -> Scene:
     ids["running"] = take(url)["id"]
     [ids["delayed"]] = enqueue(url, {"delay": 3000})
     [ids["queued"], *_] = enqueue(url, *[{"payload": "plain text", "priority": 1}] * 60)
-    ids |= _flow(url)
+    ids |= _flow(url) | _batch(url)
     call(f"{url}/v1/groups/reports", {"group": {"paused": True, "env_vars": {"LEVEL": "debug"}}}, "PUT")
     enqueue(url, {"image": "render"}, group="reports")
     dry = call(f"{url}/v1/groups/mail/bulk", {"action": "promote", "status": ["delayed"], "dry_run": True})["bulk"]
@@ -95,8 +95,8 @@ def fill(url: str, token: str = "") -> Scene:
 def _flow(url: str) -> dict[str, str]:
     """Jobs of the group `docs` that wait for each other, in every status, and a unique key with a follower."""
     jobs = [
-        {"ref": "pull", "image": "pull"},
-        {"ref": "thumb", "image": "thumb", "after": ["pull"]},
+        {"ref": "pull", "image": "pull", "timeout": 3600},
+        {"ref": "thumb", "image": "thumb", "after": ["pull"], "timeout": 3600},
         {"ref": "text", "image": "text", "after": ["pull"]},
         {"ref": "index", "image": "index", "after": ["text"]},
         {"ref": "publish", "image": "publish", "after": ["thumb", "index"]},
@@ -110,6 +110,21 @@ def _flow(url: str) -> dict[str, str]:
         unique = {"key": "doc-7", "on_conflict": "follow"}
         [ids[name]] = enqueue(url, {"image": name, "unique": unique, "delay": 3000}, group="docs")
     return ids
+
+
+def _batch(url: str) -> dict[str, str]:
+    """A batch of the group `scans`: one member succeeded, one failed, one runs and one is queued."""
+    new = {
+        "name": "night",
+        "jobs": [{"image": "scan", "timeout": 3600}] * 4,
+        "on_failed": {"image": "warn", "delay": 3000},
+    }
+    batch = call(f"{url}/v1/groups/scans/batches", {"batch": new})["batch"]
+    end(url, take(url, "scans"), "success", {"result": {"pages": 3}})
+    end(url, take(url, "scans"), "error", {"reason": "bad_exit", "error": "no paper"})
+    take(url, "scans")
+    until(lambda: read(f"{url}/v1/groups/scans/batches/{batch['id']}")["batch"]["callbacks"])
+    return {"batch": batch["id"]}
 
 
 def until(holds: Any, limit_s: float = 10.0) -> None:

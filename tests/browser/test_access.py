@@ -2,6 +2,7 @@
 
 import os
 import urllib.request
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,12 @@ _CHANGE = """async () => {
   const headers = { 'Titan-CSRF': csrf, 'Content-Type': 'application/json' };
   return (await fetch('v1/groups/mail', { method: 'PUT', headers, body: '{"group":{}}' })).status;
 }"""
-_NO_JOBS = dict.fromkeys(("running", "succeeded", "cancelled", "delayed", "bulk"), "0" * 16)
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _WORDS = "(all) => all.map((one) => one.innerText.trim().replace('…', ''))"
 _ACTIONS = {
     *("Retry", "Cancel", "Delete", "Promote", "Copy", "Pause", "Resume", "Drain", "Quiet", "Enqueue", "Enqueue one"),
     *("Retry all", "Cancel all", "Delete all", "Promote all", "Settings", "Change", "Save", "Stop", "End", "Reveal"),
+    *("Add jobs", "Close batch", "Cancel batch", "Retry failed", "Free"),
 }
 """The words of all buttons and links that change something, or lead to a form that does."""
 
@@ -210,7 +211,7 @@ async def use_pages(tab: Tab, token: str) -> None:
     job = tab.page.url.rpartition("/")[2]
     for screen in SCREENS:
         if "login" not in screen.path:
-            await tab.go(screen.path.format_map(dict.fromkeys(("queued", "failed"), job) | _NO_JOBS))
+            await tab.go(screen.path.format_map(defaultdict(lambda: "0" * 16, queued=job, failed=job)))
             assert await tab.page.locator("nav.nav").count() == 1
     await tab.go("ui/groups/mail")
     await tab.page.wait_for_selector(".fresh.live")

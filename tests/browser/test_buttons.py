@@ -23,7 +23,8 @@ KNOWN = {
         ),
     },
     "test_bulk": {"New…"},
-    "test_flows": {"Free NAME"},
+    "test_batches": {"Close batch…", "Cancel batch…", "Retry failed…"},
+    "test_flows": {"Free NAME", "Zoom in", "Zoom out"},
     "test_keyboard": {"Skip to the page", "Keyboard"},
     "test_live": {"Time zone: ZONE", "Colours: Auto"},
     "test_access": {"Log in", "End NAME"},
@@ -38,6 +39,7 @@ SIGNS = """(button) => JSON.stringify([
   location.href, document.querySelectorAll('dialog[open]').length, button?.isConnected ? button.outerHTML : '',
   document.documentElement.dataset.theme ?? '', document.querySelector('#toasts').innerText,
   document.activeElement?.name ?? document.activeElement?.nodeName,
+  document.querySelector('.flow-picture')?.getAttribute('width'),
   document.querySelectorAll('main pre, main .problem, .no-wrap, main .tree').length,
 ])"""
 

@@ -66,6 +66,48 @@ async def test_flow_that_is_large(tab_of: OpenTab, scene: Scene) -> None:
     assert wide <= has
 
 
+async def test_picture_in_another_size(tab_of: OpenTab, scene: Scene) -> None:
+    """The picture becomes smaller and larger with its boxes, and the job of the page stays in sight."""
+    tab = await tab_of(scene.url, f"ui/groups/docs/jobs/{scene.ids['tidy']}", width=390)
+    picture = tab.page.locator(".flow-picture")
+    was = float(await picture.get_attribute("width") or 0)
+    await tab.page.get_by_role("button", name="Zoom out").click()
+    await tab.page.wait_for_function("(width) => document.querySelector('.flow-picture').clientWidth < width", arg=was)
+    small = await tab.page.locator(".flow-job.is-here").bounding_box()
+    for _ in range(2):
+        await tab.page.get_by_role("button", name="Zoom in").click()
+    await tab.page.wait_for_function("(width) => document.querySelector('.flow-picture').clientWidth > width", arg=was)
+    assert await tab.page.get_by_role("button", name="Zoom in").is_disabled()
+    large = await tab.page.locator(".flow-job.is-here").bounding_box()
+    assert small
+    assert large
+    assert small["width"] < 168 < large["width"]
+    assert 0 <= large["x"] < 390
+
+
+async def test_inputs_and_the_retry_of_a_flow(tab_of: OpenTab, scene: Scene) -> None:
+    """A job shows the results that it was given, and its retry repeats what was cancelled with it."""
+    jobs = [
+        {"ref": "a", "image": "one"},
+        {"ref": "b", "image": "two", "after": ["a"]},
+        {"image": "three", "after": ["b"]},
+    ]
+    _, second, third = enqueue(scene.url, *jobs, group="inputs")
+    end(scene.url, take(scene.url, "inputs"), "success", {"result": {"pages": 3}})
+    until(lambda: read(f"{scene.url}/v1/groups/inputs")["group"]["counts"]["queued"] == 1)
+    end(scene.url, take(scene.url, "inputs"), "error")
+    tab = await tab_of(scene.url, f"ui/groups/inputs/jobs/{second}")
+    inputs = tab.page.locator("section", has=tab.page.get_by_role("heading", name="Inputs", exact=True))
+    await inputs.wait_for()
+    assert "pages3" in await inputs.inner_text()
+    await tab.page.locator(".flow-job.is-cancelled", has_text="three").wait_for()
+    await tab.page.get_by_role("button", name="Retry…").click()
+    assert await tab.page.get_by_role("checkbox").is_checked()
+    await tab.confirm("Retry")
+    await tab.shows("2 new jobs made.")
+    assert read(f"{scene.url}/v1/groups/inputs/jobs/{third}")["job"]["retry_at"]
+
+
 async def test_job_alone_has_no_flow(tab_of: OpenTab, scene: Scene) -> None:
     """A job that waits for none and that none waits for has no picture."""
     tab = await tab_of(scene.url, f"ui/groups/mail/jobs/{scene.ids['queued']}")
@@ -124,9 +166,9 @@ async def test_retry_all_that_failed_for_good(tab_of: OpenTab, scene: Scene) -> 
 
 async def test_enqueue_a_job_that_waits_with_a_key(tab_of: OpenTab, scene: Scene) -> None:
     """The form takes the jobs to wait for and a key; a second job with the key is not made, and the page says so."""
-    [parent] = enqueue(scene.url, {}, group="forms")
+    [parent] = enqueue(scene.url, {}, group="tied")
     for text in ("1 job enqueued.", "A job has this unique key already: nothing was made."):
-        tab = await tab_of(scene.url, "ui/groups/forms/enqueue")
+        tab = await tab_of(scene.url, "ui/groups/tied/enqueue")
         await tab.page.get_by_label("Image").fill("post")
         await tab.page.get_by_label("After", exact=False).first.fill(parent)
         await tab.page.locator("[name=after_on]").select_option("over")
@@ -136,8 +178,8 @@ async def test_enqueue_a_job_that_waits_with_a_key(tab_of: OpenTab, scene: Scene
         await tab.page.get_by_role("button", name="Enqueue", exact=True).click()
         await tab.page.wait_for_url("**/jobs/*")
         await tab.shows(text)
-    held = read(f"{scene.url}/v1/groups/forms/unique/{quote('doc 9')}")["unique"]
-    job = read(f"{scene.url}/v1/groups/forms/jobs/{held['holder']}")["job"]
+    held = read(f"{scene.url}/v1/groups/tied/unique/{quote('doc 9')}")["unique"]
+    job = read(f"{scene.url}/v1/groups/tied/jobs/{held['holder']}")["job"]
     assert (job["after"], job["after_on"]) == ([parent], "over")
     assert job["unique"] == {"key": "doc 9", "for": 600}
-    assert read(f"{scene.url}/v1/groups/forms")["group"]["counts"]["delayed"] == 1
+    assert read(f"{scene.url}/v1/groups/tied")["group"]["counts"]["delayed"] == 1

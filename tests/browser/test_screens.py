@@ -20,6 +20,7 @@ DIALOGS = {
     "ui/groups/mail?status=failed": ("Pause…", "Retry all…", "Delete all…"),
     "ui/groups/mail?dead=1": ("Retry all…",),
     "ui/groups/docs": ("Free doc-7",),
+    "ui/groups/scans/batches/{batch}": ("Cancel batch…",),
     "ui/groups/reports": ("Resume",),
     "ui/workers": ("Drain w-1",),
 }

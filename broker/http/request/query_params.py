@@ -234,7 +234,7 @@ class LiveQuery(Query, frozen=True, kw_only=True):
         Meta(
             max_length=1000,
             description="What to watch: overview (with the parameters of its GET behind a ?), workers, group:NAME, "
-            "job:NAME/ID or bulk:ID.",
+            "job:NAME/ID, batch:NAME/ID or bulk:ID.",
         ),
     ] = ""
 

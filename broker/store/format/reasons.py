@@ -35,6 +35,7 @@ def explanation_of(facts: Facts) -> Explanation:
     reasons = list((_finished if status in FINISHED else kinds.get(status, _queued))(facts))
     ahead, eta_s, rate = _estimate(facts, reasons)
     verdict = reasons[0].text
+    reasons += _of_batch(facts)
     if eta_s is not UNSET and eta_s > 0:
         verdict += f" About {span(eta_s)} at {rate:.2g} a second."
     if job:
@@ -197,6 +198,17 @@ def _of_ties(job: Job, leader: str) -> WhyReason:
     if leader:
         text += f", among them {leader}, which has its unique key" if n > 1 else f": {leader}, which has its unique key"
     return WhyReason(code="waits_for_jobs", text=f"{text}.", n=n, ids=(job.after or [])[:10], job=leader)
+
+
+def _of_batch(facts: Facts) -> Iterator[WhyReason]:
+    """The batch of the job that was asked for. It is no reason to wait, so it comes last."""
+    batch = facts.job.batch if facts.job and not facts.is_of_group else UNSET
+    if not batch:
+        return
+    text = f"It is a member of the batch {batch.id}."
+    if batch.callback:
+        text = f"It is {batch.callback} of the batch {batch.id}, which created it."
+    yield WhyReason(code="in_batch", text=text, batch=batch.id)
 
 
 def _running(facts: Facts) -> Iterator[WhyReason]:

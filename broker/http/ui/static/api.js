@@ -14,6 +14,8 @@ export const address = (path) => new URL(path, root);
 export const groupApi = (group) => `v1/groups/${encodeURIComponent(group)}`;
 /** @param {string} group @param {string} id */
 export const jobApi = (group, id) => `${groupApi(group)}/jobs/${encodeURIComponent(id)}`;
+/** @param {string} group @param {string} id */
+export const batchApi = (group, id) => `${groupApi(group)}/batches/${encodeURIComponent(id)}`;
 
 /** How far the broker's clock is before ours, in ms. */
 let aheadMs = 0;

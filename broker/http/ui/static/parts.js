@@ -134,3 +134,5 @@ export const logo = () => [
 export const groupPage = (group) => `ui/groups/${encodeURIComponent(group)}`;
 /** @param {string} group @param {string} id */
 export const jobPage = (group, id) => `${groupPage(group)}/jobs/${encodeURIComponent(id)}`;
+/** @param {string} group @param {string} id */
+export const batchPage = (group, id) => `${groupPage(group)}/batches/${encodeURIComponent(id)}`;

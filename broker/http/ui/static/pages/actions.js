@@ -37,26 +37,40 @@ export const ACTIONS = {
 /** @param {Action} action @param {string} group @param {string} id */
 export const act = (action, group, id) => (action === 'delete' ? change('DELETE', jobApi(group, id)) : change('POST', `${jobApi(group, id)}/${action}`));
 
+/** The jobs of the picture that were cancelled since this one did not succeed. */
+const cancelledWith = (context, job) =>
+  (context.source('flow')?.data?.jobs ?? []).filter((each) => each.reason === 'dependency' && each.parents?.includes(job.id));
+
 /** One job. @param {Action} action */
 export function askOne(context, action, job) {
   const { verb, past, text, isDangerous } = ACTIONS[action];
+  const [isRetry, lost] = [action === 'retry', action === 'retry' ? cancelledWith(context, job).length : 0];
   let made = null;
   ask({
     title: `${verb} this job?`,
     verb,
     isDangerous,
     text: [h('p', h('code', job.id), ` of ${job.group_name}, ${job.status}.`), h('p', text)],
-    act: async () => {
-      made = await act(action, job.group_name, job.id);
-      return action === 'retry' ? 'A new job was made.' : `The job is ${past}.`;
+    fields: lost ? () => dependants(lost) : undefined,
+    act: async (form) => {
+      made = form.get('dependants') ? await change('POST', `${jobApi(job.group_name, job.id)}/retry?dependants=1`) : await act(action, job.group_name, job.id);
+      return isRetry ? `${counted(1 + (made.dependants?.length ?? 0), 'new job')} made.` : `The job is ${past}.`;
     },
     after: () => {
-      if (action === 'retry' && made?.job) context.go(jobPage(job.group_name, made.job.id));
+      if (isRetry && made?.job) context.go(jobPage(job.group_name, made.job.id));
       else if (action === 'delete') context.go(`ui/groups/${encodeURIComponent(job.group_name)}?status=${job.status}`);
       else context.reload();
     },
   });
 }
+
+/** @param {number} n */
+const dependants = (n) =>
+  h(
+    'label.check-line',
+    h('input', { type: 'checkbox', name: 'dependants', checked: true }),
+    ` and those that were cancelled with it: ${counted(n, 'job')} that waited for it, and what waited for these`,
+  );
 
 /** The jobs that are selected, one after the other. @param {Action} action @param {string} group @param {any[]} jobs @param {() => void} after */
 export function askSome(context, action, group, jobs, after) {

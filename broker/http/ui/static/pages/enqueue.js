@@ -4,8 +4,9 @@ import { change, groupApi, jobApi, may, newKey, root } from '../api.js';
 import { problem, toast } from '../dialog.js';
 import { h } from '../dom.js';
 import { counted, isMasked, quoted } from '../format.js';
-import { code, field, groupPage, jobPage, panel } from '../parts.js';
+import { batchPage, code, field, groupPage, jobPage, panel } from '../parts.js';
 import { description, fieldsOf } from '../spec.js';
+import { addedTo, batchFields, callOf } from './enqueue_batch.js';
 import { tieFields, tiesOf } from './enqueue_ties.js';
 import { groupHead } from './group_head.js';
 
@@ -19,6 +20,7 @@ const LABELS = {
   end_within: 'End within, s',
 };
 const NUMBERS = Object.keys(LABELS);
+const [RUNS, WHEN, RETRIES] = [['priority', 'timeout'], ['delay', 'start_within', 'end_within'], ['max_retries', 'retries_delay']];
 /** Times in the zone of the browser: the label, and the number that means the same. */
 const TIMES = { run_at: ['Run at', 'delay'], start_before: ['Start before', 'start_within'], end_before: ['End before', 'end_within'] };
 
@@ -38,10 +40,16 @@ export function enqueue(context) {
     },
     view: ({ spec, workers, group, copied }) => [
       name ? groupHead(context, name, group?.group, '/enqueue') : h('div.page-head', h('h1', 'Enqueue')),
-      spec && (!id || copied) && panel(id ? 'A copy, to edit' : 'New jobs', form(context, name, fieldsOf(spec, 'NewJob'), workers, copied?.job)),
+      spec && (!id || copied) && panel(titleOf(context, id), form(context, name, fieldsOf(spec, 'NewJob'), workers, copied?.job)),
       state.curl && panel('The same as curl', code(state.curl)),
     ],
   };
+}
+
+/** @param {string | null} id of a job that is copied */
+function titleOf(context, id) {
+  const batch = addedTo(context);
+  return id ? 'A copy, to edit' : batch ? `New jobs of the batch ${batch}` : 'New jobs';
 }
 
 /** @param {string | undefined} name */
@@ -53,7 +61,7 @@ function form(context, name, bounds, workers, copied) {
     'form',
     { onInput, onSubmit: (event) => submit(event, context, name) },
     isHidden && h('p.notice', 'The payload has masked values (••••). Write them out before you enqueue, or reveal them on the page of the job first.'),
-    fieldsOfJob(name, bounds, workers, copied),
+    fieldsOfJob(context, name, bounds, workers, copied),
     h('p.hint', { role: 'status' }, state.json ?? ''),
     state.error && problem(state.error),
     h(
@@ -65,9 +73,21 @@ function form(context, name, bounds, workers, copied) {
   );
 }
 
-/** The fields of a new job. @param {string | undefined} name */
-function fieldsOfJob(name, bounds, workers, copied) {
+function imageField(bounds, workers, copied) {
   const images = [...new Set((workers?.workers ?? []).flatMap((worker) => worker.images ?? []))].filter((image) => image && image !== '*');
+  const props = { name: 'image', value: copied?.image ?? '', list: 'images', maxlength: 255, autocomplete: 'off', placeholder: 'the group’s' };
+  return [
+    field('Image', h('input', props), description(bounds.image ?? {})),
+    h(
+      'datalist',
+      { id: 'images' },
+      images.map((image) => h('option', { value: image })),
+    ),
+  ];
+}
+
+/** The fields of a new job. @param {string | undefined} name */
+function fieldsOfJob(context, name, bounds, workers, copied) {
   const number = (key) =>
     field(
       LABELS[key],
@@ -83,24 +103,21 @@ function fieldsOfJob(name, bounds, workers, copied) {
         h('input', { name: 'group', required: true, pattern: '[A-Za-z0-9_\\-]{1,128}', autocomplete: 'off', spellcheck: 'false' }),
         'Letters, digits, _ and -. A new name makes a new group.',
       ),
-    field(
-      'Image',
-      h('input', { name: 'image', value: copied?.image ?? '', list: 'images', maxlength: 255, autocomplete: 'off', placeholder: 'the group’s' }),
-      description(bounds.image ?? {}),
-    ),
-    h(
-      'datalist',
-      { id: 'images' },
-      images.map((image) => h('option', { value: image })),
-    ),
+    imageField(bounds, workers, copied),
     field('Payload', h('textarea', { name: 'payload', rows: 6, spellcheck: 'false', value: copied?.payload ?? '' }), 'Any text; JSON is common.', 'whole'),
-    NUMBERS.map(number),
-    policyField(copied?.retry),
-    tieFields(copied),
+    RUNS.map(number),
+    field('How many', h('input', { name: 'count', type: 'number', min: 1, max: 1000, value: 1 }), 'The same job so many times, all or none.'),
+    h('h3.whole', 'When'),
+    WHEN.map(number),
     Object.entries(TIMES).map(([key, [label, other]]) =>
       field(label, h('input', { name: key, type: 'datetime-local' }), `In local time, in place of ${LABELS[other].replace(', s', '')}.`),
     ),
-    field('How many', h('input', { name: 'count', type: 'number', min: 1, max: 1000, value: 1 }), 'The same job so many times, all or none.'),
+    h('h3.whole', 'After a failure'),
+    RETRIES.map(number),
+    policyField(copied?.retry),
+    h('h3.whole', 'Other jobs'),
+    tieFields(copied),
+    batchFields(context),
   );
 }
 
@@ -120,15 +137,15 @@ export function jsonOf(text) {
   }
 }
 
-/** The body of a form. @param {FormData} form */
-export function bodyOf(form) {
+/** The jobs of a form. @param {FormData} form */
+export function jobsOf(form) {
   const job = {};
   for (const key of ['image', 'payload']) if (form.get(key)) job[key] = String(form.get(key));
   for (const key of NUMBERS) if (form.get(key)) job[key] = Number(form.get(key));
   if (String(form.get('retry') ?? '').trim()) job.retry = jsonOf(String(form.get('retry')));
   Object.assign(job, tiesOf(form));
   for (const key of Object.keys(TIMES)) if (form.get(key)) job[key] = new Date(String(form.get(key))).toISOString();
-  return { jobs: Array.from({ length: Number(form.get('count')) || 1 }, () => job) };
+  return Array.from({ length: Number(form.get('count')) || 1 }, () => job);
 }
 
 /** What a person should know of a payload. @param {string} text */
@@ -149,8 +166,8 @@ function note(context, element, name, isAsked = false) {
   state.json = jsonNote(String(form.get('payload') ?? ''));
   if (isAsked || state.curl) {
     const group = name ?? String(form.get('group') || 'GROUP');
-    const url = `${root.href}${groupApi(group)}/jobs`;
-    state.curl = `curl -s ${quoted(url)} \\\n  -H 'Content-Type: application/json' -H 'Idempotency-Key: ${state.key}' \\\n  -d ${quoted(JSON.stringify(bodyOf(form)))}`;
+    const { path, body } = callOf(group, form, jobsOf(form), addedTo(context), jsonOf);
+    state.curl = `curl -s ${quoted(root.href + path)} \\\n  -H 'Content-Type: application/json' -H 'Idempotency-Key: ${state.key}' \\\n  -d ${quoted(JSON.stringify(body))}`;
   }
   context.update();
 }
@@ -164,9 +181,12 @@ async function submit(event, context, name) {
   if (state.isBusy) return;
   state.isBusy = true;
   try {
-    const { jobs } = await change('POST', `${groupApi(group)}/jobs`, bodyOf(form), { 'Idempotency-Key': state.key });
-    toast(jobs[0].duplicate ? 'A job has this unique key already: nothing was made.' : `${counted(jobs.length, 'job')} enqueued.`);
-    context.go(jobs.length === 1 ? jobPage(group, jobs[0].id) : groupPage(group));
+    const batch = addedTo(context);
+    const { path, body } = callOf(group, form, jobsOf(form), batch, jsonOf);
+    const made = await change('POST', path, body, { 'Idempotency-Key': state.key });
+    toast(made.jobs?.[0].duplicate ? 'A job has this unique key already: nothing was made.' : `${counted(made.jobs?.length ?? made.batch.counts.total, 'job')} enqueued.`);
+    if (batch || made.batch) context.go(batchPage(group, batch || made.batch.id));
+    else context.go(made.jobs.length === 1 ? jobPage(group, made.jobs[0].id) : groupPage(group));
   } catch (error) {
     state.error = error;
     context.update();

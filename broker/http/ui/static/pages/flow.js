@@ -1,8 +1,8 @@
 /** The jobs that wait for each other: a picture of them by layers, and the same as a list. */
 
-import { find, h } from '../dom.js';
+import { find, h, hold } from '../dom.js';
 import { counted } from '../format.js';
-import { badge, icon, jobPage, panel, theirs } from '../parts.js';
+import { badge, icon, jobPage, panel, small, theirs } from '../parts.js';
 
 /** How many jobs a picture has at most. */
 export const MOST = 200;
@@ -12,6 +12,10 @@ const COLUMN = 232;
 const ROW = 58;
 const EDGE = 10;
 const MOST_WAYS = 1000;
+/** The sizes of a picture, as parts of the whole one. */
+const ZOOMS = [0.15, 0.3, 0.5, 0.75, 1, 1.5];
+const WHOLE = 4;
+const STATUSES = ['delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled', 'gone'];
 
 /** @typedef {{id: string, group_name?: string, image?: string, status?: string, reason?: string, needs?: number, parents?: string[], leader?: string, isWay?: boolean}} FlowJob */
 
@@ -69,8 +73,8 @@ function sorted(layers) {
   return layers;
 }
 
-/** The picture of jobs; the box of one job is marked. @param {FlowJob[][]} layers @param {string} here */
-function picture(layers, here) {
+/** The picture of jobs; the box of one job is marked. @param {FlowJob[][]} layers @param {string} here @param {number} zoom */
+function picture(layers, here, zoom) {
   const tallest = Math.max(...layers.map((layer) => layer.length));
   const places = new Map();
   layers.forEach((layer, x) =>
@@ -81,7 +85,7 @@ function picture(layers, here) {
   const jobs = jobsIn(layers);
   return h(
     'svg',
-    { class: 'flow-picture', width, height, viewBox: `0 0 ${width} ${height}`, 'aria-hidden': 'true' },
+    { class: 'flow-picture', width: width * zoom, height: height * zoom, viewBox: `0 0 ${width} ${height}`, 'aria-hidden': 'true' },
     jobs.map((job) => parentsOf(job).map((parent) => places.has(parent) && arrow(places, parent, job))),
     jobs.map((job) => h('foreignObject', { ...places.get(job.id), width: WIDTH, height: HEIGHT }, box(job, here))),
   );
@@ -142,12 +146,22 @@ function list(jobs, here) {
   return h('ul.flow-list', jobs.map(row));
 }
 
+/** The picture and the list, made anew only when they change: a large one takes time. @param {string} here @param {FlowJob[]} jobs */
+function drawn(state, here, jobs) {
+  const zoom = ZOOMS[state.zoom ?? WHOLE];
+  const key = `${zoom}${JSON.stringify(jobs)}`;
+  if (state.drawn?.key !== key) {
+    const layers = layersOf(jobs);
+    state.drawn = { key, boxes: picture(layers, here, zoom), rows: list(jobsIn(layers), here) };
+  }
+  return state.drawn;
+}
+
 /** The panel with the flow around a job; null for a job without one. @param {{jobs: FlowJob[], more?: number} | undefined} flow */
 export function flowPicture(context, one, flow) {
   const { state } = context;
   if (!flow?.jobs || (flow.jobs.length < 2 && !flow.more)) return null;
-  const layers = layersOf(flow.jobs);
-  const drawn = JSON.stringify(flow.jobs);
+  const { boxes, rows } = drawn(state, one.id, flow.jobs);
   if (!state.hasShownFlow) setTimeout(() => showHere(state));
   return panel(
     'Flow',
@@ -156,12 +170,36 @@ export function flowPicture(context, one, flow) {
       h(
         'div.flow-box',
         { tabindex: 0, role: 'region', 'aria-label': 'The picture of the flow; the list has the same jobs' },
-        h('div', { 'data-keep': `${one.id}${drawn}` }, picture(layers, one.id)),
+        hold(boxes),
       ),
-      h('details.numbers.flow-numbers', h('summary', 'As a list'), list(jobsIn(layers), one.id)),
+      h('details.numbers.flow-numbers', h('summary', 'As a list'), hold(rows)),
     ],
-    h('span.muted', counted(flow.jobs.length + (flow.more ?? 0), 'job')),
+    [summary(flow), ' ', zoom(context)],
   );
+}
+
+/** How many jobs there are, and how many of those that are drawn have each status. @param {{jobs: FlowJob[], more?: number}} flow */
+function summary(flow) {
+  const n = (status) => flow.jobs.filter((job) => (job.status ?? 'gone') === status).length;
+  const words = STATUSES.filter(n).map((status) => `${n(status)} ${status}`).join(', ');
+  return h('span.muted', `${counted(flow.jobs.length + (flow.more ?? 0), 'job')}: ${words}${flow.more ? ', …' : ''}`);
+}
+
+/** Two buttons for the size of the picture. */
+function zoom(context) {
+  const { state } = context;
+  const at = state.zoom ?? WHOLE;
+  const to = (sign, name, next) =>
+    small(
+      sign,
+      () => {
+        state.zoom = next;
+        state.hasShownFlow = false;
+        context.update();
+      },
+      { 'aria-label': name, title: name, disabled: !(next in ZOOMS) },
+    );
+  return h('span.zoom', to('−', 'Zoom out', at - 1), to('+', 'Zoom in', at + 1));
 }
 
 /** Once, scroll a large picture to the job. */

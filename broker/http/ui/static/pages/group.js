@@ -1,14 +1,13 @@
 /** A group: how it goes, and its jobs with filters that live in the address. */
 
-import { groupApi, may, now, query } from '../api.js';
+import { groupApi, may, query } from '../api.js';
 import { h } from '../dom.js';
-import { counted, exact, line, ms, span } from '../format.js';
-import { badge, empty, facts, field, groupPage, icon, jobPage, link, num, panel, select, small, theirs, when } from '../parts.js';
-import { table } from '../table.js';
+import { counted, exact, span } from '../format.js';
+import { empty, facts, field, groupPage, icon, link, num, panel, select, small, theirs } from '../parts.js';
 import { ACTIONS, askBulk, askSome } from './actions.js';
 import { flowPanel, windowOf } from './flow_panel.js';
 import { groupHead } from './group_head.js';
-import { far } from './job_result.js';
+import { jobRows } from './job_rows.js';
 import { pager } from './overview.js';
 import { keysPanel } from './ties.js';
 
@@ -61,7 +60,7 @@ export function group(context) {
         failedChoice(context),
         filters(context),
         selectionBar(context, name, jobs, main?.group),
-        jobs && (jobs.jobs.length ? rows(context, jobs, name) : nothing(context, jobs, name)),
+        jobs && (jobs.jobs.length ? jobRows(name, jobs.jobs, `Jobs of ${name}`, selectionOf(context, name)) : nothing(context, jobs, name)),
         jobs && pager(context, jobs),
       ),
       keysPanel(context, name, keys),
@@ -244,40 +243,9 @@ function selectionBar(context, name, jobs, group) {
   );
 }
 
-const ran = (job) => (job.started_at ? span((ms(job.completed_at ?? now()) - ms(job.started_at)) / 1000) : '–');
-
 /** @param {string} name */
-function rows(context, jobs, name) {
-  const select_ = may('produce', name) ? { chosen: context.state.chosen, onChange: context.update, label: 'job' } : undefined;
-  return table({
-    caption: `Jobs of ${name}`,
-    rows: jobs.jobs,
-    keyOf: (job) => job.id,
-    select: select_,
-    columns: [
-      { label: 'Job', isHead: true, cell: (job) => h('a.mono', { href: jobPage(name, job.id) }, job.id) },
-      { label: 'Status', cell: (job) => [badge(job.status), job.status === 'running' && [' ', far(job, true)]] },
-      { label: 'Image', kind: 'cut', cell: (job) => theirs(line(job.image ?? '', 60)) },
-      { label: 'Created', isNumber: true, cell: (job) => when(job.created_at) },
-      { label: 'Ran', isNumber: true, cell: ran },
-      {
-        label: 'Reason and error',
-        kind: 'cut grow',
-        cell: (job) => (job.reason || job.error ? [job.reason && h('code.reason', job.reason), ' ', theirs(line(job.error ?? ''))] : h('span.muted', '–')),
-      },
-      { label: 'Payload', kind: 'cut grow mono', cell: (job) => (job.payload ? theirs(line(job.payload, 256)) : h('span.muted', '–')) },
-      {
-        label: 'Retry',
-        cell: (job) => [
-          job.retry_of && h('a', { href: jobPage(job.dead_letter_of ?? name, job.retry_of), 'aria-label': `retries ${job.retry_of}`, title: `retries ${job.retry_of}` }, 'a retry'),
-          ' ',
-          job.retry_at &&
-            h('a', { href: jobPage(name, job.retry_at), 'aria-label': `retried by ${job.retry_at}`, title: `retried by ${job.retry_at}` }, 'retried'),
-        ],
-      },
-    ],
-  });
-}
+const selectionOf = (context, name) =>
+  may('produce', name) ? { chosen: context.state.chosen, onChange: context.update, label: 'job' } : undefined;
 
 /** @param {string} name */
 function nothing(context, jobs, name) {

@@ -5,15 +5,18 @@ import { h } from '../dom.js';
 import { ago, badge, button, groupPage, icon, theirs } from '../parts.js';
 import { pauseGroup } from './actions.js';
 
+/** @param {string} name */
+const tabsOf = (name) => [
+  ['', 'Jobs'],
+  ['/batches', 'Batches'],
+  ['/causes', 'Causes'],
+  ['/why', 'Why?'],
+  may('admin', name) && ['/settings', 'Settings'],
+  may('produce', name) && ['/enqueue', 'Enqueue'],
+];
+
 /** The heading of all pages of a group. @param {string} name @param {string} here */
 export function groupHead(context, name, group, here) {
-  const tabs = [
-    ['', 'Jobs'],
-    ['/causes', 'Causes'],
-    ['/why', 'Why?'],
-    may('admin', name) && ['/settings', 'Settings'],
-    may('produce', name) && ['/enqueue', 'Enqueue'],
-  ];
   return [
     h(
       'div.page-head',
@@ -42,7 +45,7 @@ export function groupHead(context, name, group, here) {
     h(
       'nav.tabs',
       { 'aria-label': 'Pages of this group' },
-      tabs.map((tab) => tab && h('a', { href: groupPage(name) + tab[0], 'aria-current': tab[0] === here ? 'page' : null }, tab[1])),
+      tabsOf(name).map((tab) => tab && h('a', { href: groupPage(name) + tab[0], 'aria-current': tab[0] === here ? 'page' : null }, tab[1])),
     ),
   ];
 }

@@ -2,6 +2,7 @@
 
 import { h } from '../dom.js';
 import { empty, link } from '../parts.js';
+import { batch, batches } from './batch.js';
 import { bulks, bulkOne } from './bulk.js';
 import { docs } from './docs.js';
 import { enqueue } from './enqueue.js';
@@ -32,6 +33,8 @@ export const pages = [
   { pattern: /^groups\/([^/]+)\/settings$/, page: groupSettings },
   { pattern: /^groups\/([^/]+)\/enqueue$/, page: enqueue },
   { pattern: /^groups\/([^/]+)\/jobs\/([^/]+)$/, page: job },
+  { pattern: /^groups\/([^/]+)\/batches$/, page: batches },
+  { pattern: /^groups\/([^/]+)\/batches\/([^/]+)$/, page: batch },
   { pattern: /^enqueue$/, page: enqueue },
   { pattern: /^workers$/, page: workers },
   { pattern: /^bulk$/, page: bulks },

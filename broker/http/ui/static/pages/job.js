@@ -10,7 +10,7 @@ import { parsed, tree } from '../tree.js';
 import { ACTIONS, askOne } from './actions.js';
 import { MOST, flowPicture } from './flow.js';
 import { reasons } from './group_more.js';
-import { far, result } from './job_result.js';
+import { far, inputs, result } from './job_result.js';
 import { ties } from './ties.js';
 
 /** @param {string} status */
@@ -31,6 +31,7 @@ export function job(context) {
       why: { url: `${path}/why`, follows: 'main', every: 5, fallback: {} },
       history: { url: `${path}/history`, follows: 'main', fallback: {} },
       flow: { url: `${path}/flow?n=${MOST}`, follows: 'main', every: 5, fallback: {} },
+      ...(may('consume', name) ? { given: { url: `${path}/inputs`, follows: 'main', fallback: {} } } : {}),
     },
     keys: { r: key('retry'), c: key('cancel'), d: key('delete'), p: key('promote') },
     missing: () => [
@@ -45,14 +46,14 @@ export function job(context) {
     say: ({ main }) => `Job ${id} is ${main.job.status}`,
     stop: () => state.log?.stop(),
     seen: (isSeen) => (isSeen ? state.log?.start() : state.log?.stop()),
-    view: ({ main, why, history, flow }) => (main ? view(context, main.job, why, history, flow) : [crumbs(name), h('div.page-head', h('h1.mono', id))]),
+    view: ({ main, ...more }) => (main ? view(context, main.job, more) : [crumbs(name), h('div.page-head', h('h1.mono', id))]),
   };
 }
 
 /** @param {string} name */
 const crumbs = (name) => h('p.crumbs', h('a', { href: 'ui/groups' }, 'Groups'), ' / ', h('a', { href: groupPage(name) }, theirs(name)));
 
-function view(context, one, why, history, flow) {
+function view(context, one, { why, history, flow, given }) {
   const { state } = context;
   if (!state.log || (state.log.isOver && !isOver(one.status))) {
     state.log = new LogView(one.group_name, one.id, isOver(one.status));
@@ -65,7 +66,7 @@ function view(context, one, why, history, flow) {
     flowPicture(context, one, flow),
     h(
       'div.split',
-      h('div.grow.stack', timeline(one, history), result(context, one, reveal), payload(context, one), h('section.panel', h('header.panel-head', h('h2', 'Log')), hold(state.log.element))),
+      h('div.grow.stack', timeline(one, history), result(context, one, reveal), inputs(given, flow), payload(context, one), h('section.panel', h('header.panel-head', h('h2', 'Log')), hold(state.log.element))),
       h('div.stack.side-stack', about(one, flow), deliveries(one), settings(one)),
     ),
   ];

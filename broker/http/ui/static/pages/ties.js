@@ -4,7 +4,7 @@ import { change, groupApi, may } from '../api.js';
 import { ask } from '../dialog.js';
 import { h } from '../dom.js';
 import { counted, span } from '../format.js';
-import { badge, jobPage, link, panel, small, theirs, when } from '../parts.js';
+import { badge, batchPage, jobPage, link, panel, small, theirs, when } from '../parts.js';
 import { table } from '../table.js';
 import { jobLink } from './flow.js';
 
@@ -20,10 +20,20 @@ function waitsFor(one, jobs) {
   return h('ul.ties', (open.length ? open : all).map((job) => h('li', { key: job.id }, jobLink(job), job.status && badge(job.status))));
 }
 
+const CALLBACKS = { on_failed: 'at its first failure', on_succeeded: 'since all its members succeeded', on_over: 'since all its members ended' };
+
+/** The batch that a job is of, or that made it. */
+function batchOf(one) {
+  const { id, callback, counts } = one.batch;
+  const to = h('a.mono', { href: batchPage(one.group_name, id) }, id);
+  if (!callback) return ['Batch', to];
+  return ['Made by batch', [to, h('span.muted', ` ${CALLBACKS[callback] ?? callback}: ${counts.over} of ${counts.total} ended, ${counts.failed} failed`)]];
+}
+
 /** The facts of a job about other jobs. @param {any} one @param {any} flow */
 export function ties(one, flow) {
   const jobs = flow?.jobs ?? [];
-  const rows = [];
+  const rows = one.batch ? [batchOf(one)] : [];
   if (one.waits_for) rows.push(['Waits for', [counted(one.waits_for.jobs, 'job'), waitsFor(one, jobs)]]);
   if (one.after_on === 'over') rows.push(['After', 'any end of these jobs']);
   if (!one.unique) return rows;

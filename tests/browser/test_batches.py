@@ -1,0 +1,67 @@
+"""Batches as a person makes, follows, repeats and cancels them."""
+
+from tests.browser.conftest import OpenTab, Tab
+from tests.browser.scene import Scene, call, end, enqueue, read, take
+
+
+async def has_state(tab: Tab, state: str) -> None:
+    """Wait for the state beside the heading."""
+    await tab.page.locator(".page-head .badge", has_text=state).wait_for()
+
+
+async def test_batch_from_the_form_to_its_end(tab_of: OpenTab, scene: Scene) -> None:
+    """A batch is made open, gets another job, is closed, ends live with its callback, and its failure is repeated."""
+    tab = await tab_of(scene.url, "ui/groups/night/batches")
+    page = tab.page
+    await page.get_by_role("link", name="Enqueue one").click()
+    await page.get_by_label("Image").fill("scan")
+    await page.locator("[name=count]").fill("2")
+    await page.locator("[name=batch]").select_option("open")
+    await page.get_by_label("Name of the batch").fill("<b>night</b>")
+    await page.get_by_label("Callbacks of the batch").fill('{"on_over": {"image": "tidy", "delay": 3000}}')
+    await page.get_by_role("button", name="Enqueue", exact=True).click()
+    await tab.shows("0 of 2 ended")
+    await has_state(tab, "open")
+    await tab.shows("<b>night</b>")
+    await page.get_by_role("link", name="Add jobs…").click()
+    await page.get_by_role("heading", name="New jobs of the batch").wait_for()
+    await page.get_by_label("Image").fill("late")
+    await page.get_by_role("button", name="Enqueue", exact=True).click()
+    await tab.shows("0 of 3 ended")
+    await page.get_by_role("button", name="Close batch…").click()
+    await tab.confirm("Close batch")
+    await has_state(tab, "running")
+    for verb in ("success", "success", "error"):
+        end(scene.url, take(scene.url, "night"), verb)
+    await tab.shows("3 of 3 ended")
+    await has_state(tab, "failed")
+    await page.locator(".choice a", has_text="failed 1").click()
+    await page.wait_for_url("**?status=failed")
+    row = page.locator("tbody tr")
+    await row.filter(has_text="late").wait_for()
+    assert await row.count() == 1
+    await page.get_by_role("button", name="Retry failed…").click()
+    await tab.confirm("Retry failed")
+    await tab.shows("Repeats")
+    await tab.shows("0 of 1 ended")
+    await page.locator(".facts a.mono").click()
+    await page.locator(".callbacks a").click()
+    await tab.shows("since all its members ended: 3 of 3 ended, 1 failed")
+
+
+async def test_cancel_a_batch(tab_of: OpenTab, scene: Scene) -> None:
+    """The unfinished members are cancelled after a question that counts them, and the page follows."""
+    made = call(f"{scene.url}/v1/groups/off/batches", {"batch": {"jobs": [{"image": "scan"}] * 3}})["batch"]
+    end(scene.url, take(scene.url, "off"), "success")
+    enqueue(scene.url, {}, group="off")
+    tab = await tab_of(scene.url, f"ui/groups/off/batches/{made['id']}")
+    await tab.shows("1 of 3 ended")
+    await tab.page.get_by_role("button", name="Cancel batch…").click()
+    assert "2 members that have not ended are cancelled" in await tab.page.get_by_role("dialog").inner_text()
+    await tab.confirm("Cancel batch")
+    await tab.shows("3 of 3 ended")
+    await has_state(tab, "cancelled")
+    await tab.shows("by hand")
+    await tab.page.get_by_role("button", name="Cancel batch…").wait_for(state="detached")
+    counts = read(f"{scene.url}/v1/groups/off")["group"]["counts"]
+    assert (counts["cancelled"], counts["queued"]) == (2, 1)

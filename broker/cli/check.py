@@ -14,7 +14,7 @@ from broker.core.words import counted
 from broker.diagnostics.consistency import Scope, steps_of
 from broker.diagnostics.consistency import check as check_store
 from broker.resp.marks import READS, WRITES
-from broker.store.format.replies import Finding
+from broker.store.format.maintenance_replies import Finding
 
 
 class CheckRow(Struct, frozen=True, kw_only=True, omit_defaults=True):

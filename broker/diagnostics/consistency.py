@@ -17,7 +17,7 @@ from broker.resp import keys
 from broker.resp.key_scan import literal, scan
 from broker.resp.replies_to_errors import translate_errors
 from broker.resp.topology import Server
-from broker.store.format.replies import Finding
+from broker.store.format.maintenance_replies import Finding
 from broker.store.job_store import JobStore
 
 STEP = 200

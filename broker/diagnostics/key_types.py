@@ -7,10 +7,23 @@ from broker.resp import keys
 from broker.resp.key_scan import literal, scan
 from broker.resp.replies_to_errors import translate_errors
 from broker.resp.topology import Server
-from broker.store.format.replies import Finding
+from broker.store.format.maintenance_replies import Finding
 
 _KINDS = {
-    "hash": ("jobs", "executions", "job", "inputs", "worker", "session", "bulk", "total", "brokers", "departed"),
+    "hash": (
+        "jobs",
+        "executions",
+        "job",
+        "inputs",
+        "worker",
+        "session",
+        "bulk",
+        "total",
+        "brokers",
+        "departed",
+        "modes",
+        "dead_letters",
+    ),
     "string": ("sequence", "answer", "imported", "fence", "flushed", "format", "version", "partitions"),
     "stream": ("audit",),
     "zset": (

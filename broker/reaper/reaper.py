@@ -13,7 +13,7 @@ from broker.logs.storage import Logs
 from broker.metrics.exposition import Family, Sample, counter, gauge
 from broker.reaper.log_cleaner import LogCleaner
 from broker.resp.notifier import Notifier
-from broker.store.format.replies import Reaped, Unsettled
+from broker.store.format.maintenance_replies import Reaped, Unsettled
 from broker.store.job_store import JobStore
 from broker.store.settlement import SETTLED
 

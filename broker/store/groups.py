@@ -17,7 +17,7 @@ from broker.resp.resp_connection import Word
 from broker.resp.topology import Topology
 from broker.store.clock import Clock
 from broker.store.format.group_changes import SETTINGS_AT, changes_of, matches, tag_of
-from broker.store.format.replies import fields_of, group_of
+from broker.store.format.group_replies import fields_of, group_of
 from broker.store.modes import Modes
 from broker.store.pagination import PIECE, cursor_of, position
 from broker.store.settlement import SETTLED, count_settled

@@ -12,7 +12,7 @@ from broker.resp.replies_to_errors import translate_errors
 from broker.resp.resp_connection import Word
 from broker.resp.topology import Topology
 from broker.store.clock import Clock
-from broker.store.format.replies import Finding, Reaped, Surveyed, Unsettled, ends_of, reaped_of
+from broker.store.format.maintenance_replies import Finding, Reaped, Surveyed, Unsettled, ends_of, reaped_of
 from broker.store.settlement import count_settled
 from broker.store.tally import Tally
 

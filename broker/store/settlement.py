@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from broker.store.format.replies import Unsettled
+from broker.store.format.maintenance_replies import Unsettled
 from broker.store.tally import Tally
 
 SETTLED = 100

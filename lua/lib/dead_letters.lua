@@ -12,7 +12,7 @@ local function settings_of_copy(settings, id, group)
   return '{' .. table.concat(words, ',') .. '}'
 end
 
--- Copies a job into the group `to`, which need not exist; max_group_jobs and max_group_bytes do not hold the copy up.
+-- Copies a job into the group `to`, which need not exist; max_group_jobs and max_group_bytes do not block the copy.
 local function copy_dead_letter(p, group, id, to, new_id, now)
   local record = with_spec(p, id, call('HGET', jobs_key(p), id))
   if not record then return end

@@ -165,7 +165,7 @@ async def test_key_and_waiting_stay_behind(store: Store) -> None:
 
 
 async def test_cancelled_jobs_are_no_dead_letters(store: Store) -> None:
-    """Who cancels a job does not want it."""
+    """A cancelled job did not fail."""
     await send_to(store)
     await store.cancel(GROUP, (await running(store)).id)
     assert await copies(store) == []
@@ -186,7 +186,7 @@ async def test_a_copy_that_fails_goes_to_the_next_group(store: Store) -> None:
 
 
 async def test_rings_are_refused(store: Store) -> None:
-    """A group cannot be reached by its own dead letters, so no job goes round and round; PATCH and PUT say so."""
+    """A group cannot be reached by its own dead letters, so no job goes round and round; PATCH and PUT refuse it."""
     await send_to(store)
     await send_to(store, "graves", DEAD)
     for group, to in (("graves", GROUP), ("graves", DEAD), ("graves", "graves"), ("new", "new")):
@@ -238,7 +238,7 @@ async def test_the_count_goes_with_the_group(store: Store) -> None:
 
 
 async def test_large_payloads(store: Store) -> None:
-    """A payload that is stored beside the record is copied too, and its bytes count where the copy is."""
+    """A payload that is stored outside the record is copied too, and its bytes count where the copy is."""
     await send_to(store)
     await fail(store, await running(store, payload="x" * 9000))
     [copy] = await store.next(1, [DEAD])

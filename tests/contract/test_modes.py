@@ -1,4 +1,4 @@
-"""Defaults that a group gives to its new jobs, and how brokers hear of them."""
+"""Defaults that a group gives to its new jobs, and how brokers learn of them."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ async def test_a_job_without_a_time_gets_that_of_its_group(store: Store) -> None
 
 
 async def test_a_job_with_a_time_keeps_it(store: Store) -> None:
-    """A time of the job stands, also beside jobs of the same call without one; end_within is none."""
+    """A time of the job stands, also in a call with jobs that have none; end_within is none."""
     await configure(store, start_within=120)
     own = {"start_within": 7}, {"start_before": clock(store, 9)}, {"end_within": 50}, {}
     jobs = (await store.enqueue(GROUP, [new(**fields) for fields in own])).jobs
@@ -69,7 +69,7 @@ async def test_members_of_a_batch(store: Store) -> None:
 
 
 async def test_retries_are_not_new_jobs(store: Store) -> None:
-    """A retry by hand has no time to start: whoever asks for it wants it to run."""
+    """A retry by hand has no time to start: it is asked for so that it runs."""
     await configure(store, start_within=5)
     job = await enqueue(store)
     await reap_after(store, 5)

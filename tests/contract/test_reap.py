@@ -8,7 +8,7 @@ import pytest
 from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
 from broker.resp import keys
-from broker.store.format.replies import Reaped
+from broker.store.format.maintenance_replies import Reaped
 from tests.contract.building import (
     DAY_S,
     GROUP,

@@ -6,7 +6,7 @@ import pytest
 
 from broker.models.groups import Retentions
 from broker.models.jobs import Job
-from broker.store.format.replies import Reaped
+from broker.store.format.maintenance_replies import Reaped
 from tests.contract.building import (
     DAY_S,
     GROUP,

@@ -12,11 +12,15 @@ from broker.http.contract import contract_of
 from broker.http.route import Route
 from broker.http.routes import ROUTES
 from broker.http.server.pending_response import PendingResponse
+from broker.models.groups import GroupSettings
 from tests.api.client import Http, Reply
 from tests.stores import Store
 
 PLAIN, OLD_JOBS, OLD_TASKS = "today", "2016", "2016 with tasks"
 OLD = [OLD_JOBS, OLD_TASKS]
+NEW_SETTINGS = "2016 with new settings"
+LATER = GroupSettings(start_within=3600, dead_letter_to="dead", rate_limit=1000, max_concurrency=1000)
+"""Settings that the seed does not know, but for `retry`, whose owner asks for failures that are no end."""
 
 
 class Side(NamedTuple):
@@ -54,9 +58,11 @@ class Side(NamedTuple):
         return job
 
 
-@pytest.fixture(params=[PLAIN, *OLD])
-def side(request: pytest.FixtureRequest, http: Http, today: Http) -> Side:
-    """Each way to use a broker."""
+@pytest.fixture(params=[PLAIN, *OLD, NEW_SETTINGS])
+async def side(request: pytest.FixtureRequest, http: Http, today: Http, store: Store) -> Side:
+    """Each way to use a broker; also an old client in a group whose owner has set everything that came later."""
+    if request.param == NEW_SETTINGS:
+        await store.configure("g", LATER)
     if request.param == PLAIN:
         return Side(today, "jobs", "succeeded", "failed")
     return Side(http, "tasks" if request.param == OLD_TASKS else "jobs", "success", "error")

@@ -106,7 +106,7 @@ class TestGroups:
             if is_in_reach:
                 access.admit(f"Bearer {tokens.by_name['all-scopes']}", route.scope, group)
                 continue
-            path = route.path.format(group_name=group, id=NO_JOB, unique_key="k")
+            path = route.path.format(group_name=group, id=NO_JOB, batch=NO_JOB, unique_key="k")
             reply = await http(route.method, path, **tokens.headers("named"))
             assert (reply.status, reply.problem.code) == (403, "forbidden"), group
 
@@ -117,6 +117,18 @@ class TestGroups:
         for group in ("a", "b-x", "other"):
             statuses[group] = (await some("POST", "/v1/groups", {"group": {"name": group}})).status
         assert statuses == {"a": 201, "b-x": 201, "other": 403}
+
+    async def test_dead_letters_to_another_group(self, http: Http, tokens: Tokens, access: Access) -> None:
+        """Jobs come into a group by its dead letters too: the token must reach the group that gets them."""
+        tokens.add("limited", "admin", groups="a,b-*")
+        access.reload()
+        headers = tokens.headers("limited")
+        for to, status in (("other", 403), ("b-dead", 200)):
+            body = {"group": {"dead_letter_to": to}}
+            for method in ("PUT", "PATCH"):
+                assert (await http(method, "/v1/groups/a", body, **headers)).status == status
+            created = await http("POST", "/v1/groups", {"group": {"name": "b-x", "dead_letter_to": to}}, **headers)
+            assert created.status == (201 if status == 200 else status)
 
     async def test_find_a_job_of_another_group(self, admin: Caller, named: Caller) -> None:
         """A job of a group that the token is not for is a 404, as one that does not exist."""

@@ -14,7 +14,7 @@ from broker.reaper import reaper as reaper_module
 from broker.reaper.reaper import LONGEST_SLEEP_S, Reaper
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Notifier
-from broker.store.format.replies import Unsettled
+from broker.store.format.maintenance_replies import Unsettled
 from tests.conftest import NOW, eventually, listening, somebody_waits, waits
 from tests.stores import Store
 

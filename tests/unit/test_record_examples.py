@@ -21,7 +21,7 @@ NUMBERS = (
     *("start_before", "end_before", "bytes", "retry_max", "retry_delay"),
 )
 """The settings that scripts read. `retry_of` is for the broker alone, `bytes` for the scripts alone."""
-TEXTS = {"retry_of", "retry_except"}
+TEXTS = {"retry_of", "retry_except", "dead_letter_of"}
 """Settings that are texts: the scripts look for those of a retry policy only when the job has failed."""
 
 PARTS = SCRIPTS["show"].plain.partition("\nlocal p, group, id = KEYS[1]")[0]

@@ -14,9 +14,10 @@ from broker.core.timestamps import rfc3339
 from broker.models.groups import Counts, Group, GroupSettings, Retentions
 from broker.models.jobs import Job, NewJob
 from broker.resp.script_source import SCRIPTS
+from broker.store.format.group_replies import fields_of, group_of
 from broker.store.format.job_json import dispatched_jobs, finished, new_jobs
 from broker.store.format.record import Settings, settings_of, settings_text
-from broker.store.format.replies import execution_fields, field_of, fields_of, group_of, job_of
+from broker.store.format.replies import execution_fields, field_of, job_of
 from broker.store.format.script_args import enqueue_words, new_batches
 from broker.store.tally import OUT, Tally
 from tests.conftest import NOW

@@ -16,8 +16,8 @@ from broker.core.errors import Invalid
 from broker.core.states import FINISHED
 from broker.models.fields import GROUP_NAME, JOB_ID
 from broker.store.format.batches import CALLBACKS, FIELDS, batch_of
+from broker.store.format.group_replies import group_of
 from broker.store.format.record import Settings, Spec, parts_of, split
-from broker.store.format.replies import group_of
 
 FORMAT = 1
 """The number of the format of the lines. An import refuses another one, and layouts whose records it cannot read."""

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from broker.models.groups import GroupChanges, GroupSettings, Retentions
-from broker.store.format.replies import fields_of
+from broker.store.format.group_replies import fields_of
 
 SETTINGS_AT = 8
 """Where the settings begin in a row of groups.lua, after the name, created_at and the counts."""

@@ -6,50 +6,21 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from broker.core.states import FINISHED, STATUSES, Status
+from broker.core.states import FINISHED, Status
 from broker.core.timestamps import rfc3339
-from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Counts, Group, GroupSettings, Retentions
 from broker.models.inputs import Input
 from broker.models.jobs import DeadLetter, Job, WaitsFor
 from broker.models.unique import Unique
 from broker.models.workers import Receipt
 from broker.store.format.batches import batch_in
-from broker.store.format.policies import policy_in, policy_of, policy_text
+from broker.store.format.policies import policy_of
 from broker.store.format.record import parts_of, settings_of, spec_of, split
 
 _TEXTS = {"reason", "error", "retry_at"}
 _TIMES = ("started_at", "completed_at", "expires_at")
 _SETTINGS = ("delay", "timeout", "priority", "max_retries", "retries_delay")
 _EXECUTION = ("lease", "deliveries", "started_at")
-_RETENTION = "retention_"
 _DEADLINES = ("start_before", "end_before")
-_REAPED = 8
-"""Words in the reply of reap.lua before those of groups."""
-
-
-class Reaped(NamedTuple):
-    """The counts of a reap, logs still to be deleted, and ms until the next timer (0: more is due; None: no timer).
-
-    `away`: partitions whose server did not answer.
-    """
-
-    queued: int = 0
-    requeued: int = 0
-    failed: int = 0
-    expired: int = 0
-    discarded: int = 0
-    unsettled: int = 0
-    """Jobs whose end must still be settled."""
-    wait_ms: int | None = None
-    late_ms: int = 0
-    away: int = 0
-
-
-class Unsettled(NamedTuple):
-    """Ends of jobs that must still be settled: how many, and for how long the first of them has waited, ms."""
-
-    n: int = 0
-    age_ms: int = 0
 
 
 class Followed(NamedTuple):
@@ -72,25 +43,6 @@ class Followed(NamedTuple):
         if since_ms < -AHEAD_MS:  # the clock went back: the time since then is unknown
             return True
         return (self.log_bytes > 0 and not self.is_growing) or since_ms > patience_ms
-
-
-class Finding(NamedTuple):
-    """A contradiction in the store. `job_id` is '' for one about the whole group."""
-
-    group: str
-    job_id: str
-    what: str
-    is_repaired: bool = False
-    """Whether this run changed the store so that it agrees now."""
-
-
-class Surveyed(NamedTuple):
-    """A step of a survey: where it continues, how many ids it read, and those that must be checked, by group."""
-
-    cursor: str
-    after: tuple[str, str]
-    read: int
-    suspects: list[tuple[str, list[str]]]
 
 
 AHEAD_MS = 60_000
@@ -238,7 +190,7 @@ def field_of(row: Sequence[Any], name: str) -> str | None:
 
 
 def values_of(row: Sequence[Any]) -> dict[str, str]:
-    """The fields of a row by name."""
+    """The fields of a row by name: field, value and so on."""
     return _pairs(row)
 
 
@@ -261,76 +213,6 @@ def execution_fields(text: str) -> dict[str, str]:
     if words[-2] in FINISHED:
         values["completed_at"] = words[-1]
     return values
-
-
-def group_of(row: Sequence[Any]) -> Group:
-    """A row of groups.lua as a group."""
-    settings = _pairs(row[8:])
-    kept = {
-        name.removeprefix(_RETENTION): int(value) for name, value in settings.items() if name.startswith(_RETENTION)
-    }
-    limit, rate = settings.get("max_concurrency"), settings.get("rate_limit")
-    return Group(
-        name=_text(row[0]),
-        created_at=rfc3339(int(row[1])),
-        counts=Counts(**dict(zip(STATUSES, map(int, row[2:8]), strict=True))),
-        image=settings.get("image", UNSET),
-        env_vars=_env_vars(settings["env_vars"]) if "env_vars" in settings else UNSET,
-        max_concurrency=int(limit) if limit else UNSET,
-        rate_limit=int(rate) if rate else UNSET,
-        paused="paused" in settings,
-        paused_at=rfc3339(int(settings["paused_at"])) if "paused_at" in settings else UNSET,
-        paused_by=settings.get("paused_by", UNSET),
-        note=settings.get("note", UNSET),
-        delivery_limit=int(settings.get("delivery_limit", DEFAULT_DELIVERY_LIMIT)),
-        require_lease="require_lease" in settings,
-        retention=Retentions(**kept),
-        retry=policy_in(settings["retry"]) or UNSET if "retry" in settings else UNSET,
-        start_within=int(settings["start_within"]) if "start_within" in settings else UNSET,
-        dead_letter_to=settings.get("dead_letter_to", UNSET),
-    )
-
-
-def reaped_of(replies: Iterable[Sequence[Any]]) -> Reaped:
-    """The replies of reap.lua in all partitions, added up."""
-    numbers = [[int(value) for value in reply[:_REAPED]] for reply in replies]
-    counts = Reaped._make([*(sum(column) for column in list(zip(*numbers, strict=True))[:6]), None, 0, 0])
-    waits = [timer - now for *_, now, timer in numbers if timer >= 0]
-    wait_ms, late_ms = max(0, min(waits)) if waits else None, max(0, -min(waits, default=0))
-    return counts._replace(wait_ms=wait_ms, late_ms=late_ms)
-
-
-def ends_of(reply: Sequence[Any]) -> list[tuple[str, int, int, int, int]]:
-    """What the reply of reap.lua says of groups with lost leases or late jobs.
-
-    Group, and how many jobs with lost leases were requeued and failed, how many of these were retried; and how many
-    waiting jobs were too late.
-    """
-    words = iter(reply[_REAPED:])
-    rows = zip(words, words, words, words, words, strict=True)
-    return [
-        (_text(group), int(requeued), int(failed), int(retried), int(late))
-        for group, requeued, failed, retried, late in rows
-    ]
-
-
-def fields_of(settings: GroupSettings) -> list[str]:
-    """The settings of a group as fields of its hash: only those that are not the default."""
-    given: dict[str, str | int | None] = {
-        "image": settings.image or None,
-        "env_vars": _encode(settings.env_vars).decode() if settings.env_vars else None,
-        "max_concurrency": settings.max_concurrency,
-        "rate_limit": settings.rate_limit,
-        "paused": "true" if settings.paused else None,
-        "delivery_limit": settings.delivery_limit,
-        "require_lease": "true" if settings.require_lease else None,
-        "retry": policy_text(settings.retry) if settings.retry else None,
-        "start_within": settings.start_within,
-        "dead_letter_to": settings.dead_letter_to or None,
-    }
-    for status, kept_s in msgspec.structs.asdict(settings.retention or Retentions()).items():
-        given[_RETENTION + status] = None if kept_s == getattr(Retentions(), status) else kept_s
-    return [text for name, value in given.items() if value is not None for text in (name, str(value))]
 
 
 def _with_execution(values: dict[str, str]) -> dict[str, str]:

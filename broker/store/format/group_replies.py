@@ -1,0 +1,64 @@
+"""Converts groups: what scripts reply of them to the struct of the API, and their settings to fields of the store."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from broker.core.states import STATUSES
+from broker.core.timestamps import rfc3339
+from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Counts, Group, GroupSettings, Retentions
+from broker.store.format.policies import policy_in, policy_text
+from broker.store.format.replies import values_of
+
+_RETENTION = "retention_"
+_encode = msgspec.json.Encoder().encode
+_env_vars = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def group_of(row: Sequence[Any]) -> Group:
+    """A row of groups.lua as a group."""
+    settings = values_of(row[8:])
+    kept = {
+        name.removeprefix(_RETENTION): int(value) for name, value in settings.items() if name.startswith(_RETENTION)
+    }
+    limit, rate = settings.get("max_concurrency"), settings.get("rate_limit")
+    return Group(
+        name=row[0].decode(),
+        created_at=rfc3339(int(row[1])),
+        counts=Counts(**dict(zip(STATUSES, map(int, row[2:8]), strict=True))),
+        image=settings.get("image", UNSET),
+        env_vars=_env_vars(settings["env_vars"]) if "env_vars" in settings else UNSET,
+        max_concurrency=int(limit) if limit else UNSET,
+        rate_limit=int(rate) if rate else UNSET,
+        paused="paused" in settings,
+        paused_at=rfc3339(int(settings["paused_at"])) if "paused_at" in settings else UNSET,
+        paused_by=settings.get("paused_by", UNSET),
+        note=settings.get("note", UNSET),
+        delivery_limit=int(settings.get("delivery_limit", DEFAULT_DELIVERY_LIMIT)),
+        require_lease="require_lease" in settings,
+        retention=Retentions(**kept),
+        retry=policy_in(settings["retry"]) or UNSET if "retry" in settings else UNSET,
+        start_within=int(settings["start_within"]) if "start_within" in settings else UNSET,
+        dead_letter_to=settings.get("dead_letter_to", UNSET),
+    )
+
+
+def fields_of(settings: GroupSettings) -> list[str]:
+    """The settings of a group as fields of its hash: only those that are not the default."""
+    given: dict[str, str | int | None] = {
+        "image": settings.image or None,
+        "env_vars": _encode(settings.env_vars).decode() if settings.env_vars else None,
+        "max_concurrency": settings.max_concurrency,
+        "rate_limit": settings.rate_limit,
+        "paused": "true" if settings.paused else None,
+        "delivery_limit": settings.delivery_limit,
+        "require_lease": "true" if settings.require_lease else None,
+        "retry": policy_text(settings.retry) if settings.retry else None,
+        "start_within": settings.start_within,
+        "dead_letter_to": settings.dead_letter_to or None,
+    }
+    for status, kept_s in msgspec.structs.asdict(settings.retention or Retentions()).items():
+        given[_RETENTION + status] = None if kept_s == getattr(Retentions(), status) else kept_s
+    return [text for name, value in given.items() if value is not None for text in (name, str(value))]

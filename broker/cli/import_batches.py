@@ -93,6 +93,8 @@ class Batches:
         if not group:
             return
         partition = self._transfer.partition_of(group)
+        if line.job is not None:
+            self._check_dependants(line.job, partition)
         batch = self._batches.setdefault(partition, _Batch())
         if batch.size_bytes + len(text) > CALL_BYTES or len(batch.jobs) + len(batch.groups) >= PAGE:
             await self._send(partition)
@@ -105,6 +107,16 @@ class Batches:
             batch.jobs.append(line.job)
         if self._held_bytes > _HELD_BYTES:
             await self.flush()
+
+    def _check_dependants(self, job: ExportedJob, partition: str) -> None:
+        """Raise Invalid for a job whose dependants would be in another partition: they would wait without end."""
+        for words in job.fields.get("dependants", "").splitlines():
+            group = words.split(" ")[0]
+            if self._transfer.partition_of(group) != partition:
+                raise Invalid(
+                    f"Jobs of the group {group} wait for the job {job.id} of {job.group}, and these groups would be in "
+                    "different partitions: import with the --partitions of the store that was exported."
+                )
 
     async def flush(self) -> None:
         """Restore all that is held."""

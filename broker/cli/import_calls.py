@@ -110,6 +110,8 @@ class ImportCalls:
         if line.batch is not None:
             self._check_callbacks(line.batch)
         partition = self._transfer.partition_of(group)
+        if line.job is not None:
+            self._check_dependants(line.job, partition)
         call = self._calls.setdefault(partition, _Call())
         if call.size_bytes + len(text) > CALL_BYTES or len(call.jobs) + len(call.batches) + len(call.groups) >= PAGE:
             await self._send(partition)
@@ -132,6 +134,16 @@ class ImportCalls:
                 raise Invalid(
                     f"{name} of the batch {batch.id} is a job of the group {group}, which is in another partition "
                     "here: let the batch end before the export, or import into as many partitions as there were."
+                )
+
+    def _check_dependants(self, job: ExportedJob, partition: str) -> None:
+        """Raise Invalid for a job whose dependants would be in another partition: they would wait without end."""
+        for words in job.fields.get("dependants", "").splitlines():
+            group = words.split(" ")[0]
+            if self._transfer.partition_of(group) != partition:
+                raise Invalid(
+                    f"Jobs of the group {group} wait for the job {job.id} of {job.group}, and these groups would be in "
+                    "different partitions: import with the --partitions of the store that was exported."
                 )
 
     async def flush(self) -> None:

@@ -13,7 +13,7 @@
 -- moves   running -> delayed, running -> queued
 -- reply   id field value field value…; repeated 1 if this delivery waits already
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST INVALID LIMIT_REACHED
--- with    record deadlines job lease requeue hooks settling dependencies inputs awaiting new_parents circles history
+-- with    record job lease requeue hooks settling dependencies inputs awaiting new_parents circles history
 local p, now, actor, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local lease, after, after_on, receipt = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
@@ -59,7 +59,6 @@ else
   call('HSET', key, 'needs', waits, 'rank', rank)
   hold(p, group, id)
 end
-if job.hooks then set_deadline(p, group, id, { end_before = job.end_before }, deliveries) end
 note_move(p, id, now, 'waited', actor, job, waits > 0 and 'delayed' or 'queued', 'receipts', receipt ~= '' and 1 or 0)
 if receipt ~= '' then call('HSET', key, 'receipts', receipts_with(job.receipts, receipt)) end
 if job.progress or job.note then call('HDEL', key, 'progress', 'note') end -- the next delivery has this number

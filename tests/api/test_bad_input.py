@@ -65,6 +65,7 @@ TIES: list[tuple[str, dict[str, Any]]] = [
     ("unique.untill", {"unique": {"key": "k", "untill": "over"}}),
     ("unique.until", {"unique": {"key": "k", "until": "over", "for": 5}}),
     ("unique.max_wait", {"unique": {"key": "k", "max_wait": 5}}),
+    ("after", {"after": ["0" * 16], "unique": {"key": "k", "on_conflict": "replace"}}),
     ("delay", {"unique": {"key": "k", "on_conflict": "push"}}),
     ("unique.max_wait", {"delay": 9, "unique": {"key": "k", "on_conflict": "push", "max_wait": 5}}),
 ]

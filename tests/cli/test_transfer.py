@@ -4,10 +4,15 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
+import msgspec
 import pytest
 from redis import Redis
 
+from broker.cli.import_batches import Batches
+from broker.core.errors import Invalid
+from broker.store.format.exported import ExportedJob, Line
 from tests.cli.live import Ran, Titan
 
 Where = tuple[str, ...]
@@ -261,3 +266,19 @@ def test_import_into_a_full_store(titan: Titan, client: Redis, new: Where, file:
     finally:
         client.config_set("maxmemory", 0)
     assert "maxmemory" in said
+
+
+class _Partitions:
+    """Each group is in a partition of its own."""
+
+    def partition_of(self, group: str) -> str:
+        """The partition of a group."""
+        return group
+
+
+async def test_import_of_a_flow_into_several_partitions() -> None:
+    """Jobs of another partition would wait without end for a job: they are refused, and the message says what to do."""
+    line = {"id": "0" * 16, "group": "a", "status": "queued", "score": 1, "created_at": 1, "spec": {"image": "x"}}
+    given = msgspec.json.encode(line | {"fields": {"dependants": "a 1 0\nb 2 0"}})
+    with pytest.raises(Invalid, match=r"Jobs of the group b wait for the job 0{16} of a, .*--partitions"):
+        await Batches(cast("Any", _Partitions())).add(b"", Line(job=msgspec.json.decode(given, type=ExportedJob)))

@@ -65,6 +65,7 @@ async def test_a_job_waits_for_its_children(store: Store) -> None:
         "over",
     )
     assert (shown.expires_at, shown.started_at) == (UNSET, UNSET)
+    assert not await store.redis.hexists(keys.executions(store.partitions[0]), parent.id)
     await end(store, first, result="1")
     assert await needs(store, parent) == 1
     await end(store, second, "failed")
@@ -92,6 +93,8 @@ async def test_a_wait_for_jobs_that_have_ended_queues_at_once(store: Store) -> N
     parent, child = await running(store), await queued(store, "others")
     await end(store, child, result='"x"')
     assert (await hold(store, parent, child)).status == "queued"
+    assert (await store.jobs.history(GROUP, parent.id)).events[-1].to == "queued"
+    assert not await store.redis.hexists(keys.executions(store.partitions[0]), parent.id)
     assert bytes((await store.jobs.inputs(GROUP, parent.id))[0].result) == b'"x"'
     assert (await take(store)).id == parent.id
 
@@ -247,6 +250,18 @@ async def test_the_walk_is_bounded(store: Store) -> None:
     with pytest.raises(WrongState, match="More than 1000 jobs wait for it"):
         await hold(store, top, other)
     assert (await hold(store, top, done)).status == "queued"
+
+
+async def test_each_dependant_is_walked_once(store: Store) -> None:
+    """Jobs that can be reached on thousands of ways are few."""
+    top, other = await running(store), await queued(store, "others")
+    rows = [
+        named("x", ref=f"{layer}.{side}", after=[f"{layer - 1}.{one}" for one in "ab"] if layer else [top.id])
+        for layer in range(11)
+        for side in "ab"
+    ]
+    await enqueue_flow(store, *rows)
+    assert (await hold(store, top, other)).status == "delayed"
 
 
 async def test_a_job_waits_more_than_once(store: Store) -> None:

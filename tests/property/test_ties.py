@@ -175,6 +175,17 @@ class TiesMachine(RuleBasedStateMachine):
             self.seen += [new_id] if new_id else []
             self.model.fail(job.id, "bad_exit", new_id, may_retry=how == "fail")
 
+    @rule(place=PLACE, parents=st.lists(PLACE, min_size=1, max_size=2, unique=True), is_any_end=st.booleans())
+    def wait(self, place: int, parents: list[int], is_any_end: bool) -> None:
+        """A running job waits for others, and its consumer sends the call twice."""
+        job, before = self.pick(place, "running"), self.seen[-12:]
+        if job is None:
+            return
+        names, after_on = [before[one % len(before)] for one in parents], "over" if is_any_end else "succeeded"
+        call = self.store.completer.wait(job.group, job.id, names, after_on, job.lease)
+        if self.agree(call, lambda: self.model.wait(job.id, names, is_any_end=is_any_end)) is not None:
+            self.run(self.store.completer.wait(job.group, job.id, names, after_on, job.lease))
+
     @rule(place=PLACE)
     def cancel(self, place: int) -> None:
         job = self.pick(place, "held", "delayed", "queued", "running")
@@ -323,6 +334,7 @@ def machine(url: str) -> type[TiesMachine]:
 MUTANTS = {
     "a dependant waits for one job less": ("admit", "needs, is_known[id] = needs + 1, true", "is_known[id] = true"),
     "any end is enough": ("settle", "status ~= 'succeeded' and not is_any_end", "false"),
+    "a job waits for itself": ("wait", "if circle then return circle end", ""),
     "a retry by hand takes any key": ("retry", "if holder_id and holder_id ~= id then", "if false then"),
 }
 

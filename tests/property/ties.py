@@ -32,7 +32,10 @@ class Given(NamedTuple):
 
 @dataclass
 class Tied:
-    """A job. `waits_for` counts the ends that it waits for; `is_hooked`: its end must be settled."""
+    """A job. `waits_for` counts the ends that it waits for; `is_hooked`: its end must be settled.
+
+    `has_waited`: some delivery of it waited for others; `is_begun`: it is held by that.
+    """
 
     id: str
     group: str
@@ -50,6 +53,8 @@ class Tied:
     start_before: int = 0
     reason: str = ""
     retry_at: str = ""
+    has_waited: bool = False
+    is_begun: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -131,7 +136,9 @@ class Ties:
     def _conflict(self, holder: Tied, on_conflict: str) -> str:
         if holder.is_over or on_conflict == "refuse":
             return "existing"
-        return "follow" if holder.status == "running" and on_conflict != "existing" else on_conflict
+        return (
+            "follow" if (holder.status == "running" or holder.has_waited) and on_conflict != "existing" else on_conflict
+        )
 
     def _replace(self, holder: Tied, new: Given) -> None:
         """The holder has what is new, but what ties it to others, and its key, stay."""
@@ -154,6 +161,9 @@ class Ties:
             self.unsettled[parent.id] = self.now
 
     def _begin(self, job: Tied) -> None:
+        if job.is_begun:
+            job.is_begun, job.status = False, "queued"
+            return
         job.due_at = self.now + job.given.delay_ms
         job.status = "delayed" if job.given.delay_ms else "queued"
 
@@ -210,6 +220,24 @@ class Ties:
         job = self.jobs[job_id]
         job.deliveries -= 1
         job.status, job.due_at = ("delayed" if delay_ms else "queued"), self.now + delay_ms
+
+    def wait(self, job_id: str, parents: Sequence[str], *, is_any_end: bool) -> None:
+        """A running job waits for others, unless one of these waits for it."""
+        found = [self.deciding(parent) for parent in parents]
+        if not all(found):
+            raise Refused("INVALID")
+        walk = [job_id]
+        for at in walk:
+            walk += [one for one in (member.split()[1] for member in self.after.get(at, ())) if one not in walk]
+        if any(parent and not parent.is_over and parent.id in walk for parent in found):
+            raise Refused("WRONG_STATE")
+        job = self.jobs[job_id]
+        known: set[str] = set()
+        for name in parents:
+            self._wait_for(job, name, known, is_any_end=is_any_end)
+        job.deliveries -= 1
+        job.start_before, job.has_waited, job.waits_for = 0, True, len(known)
+        job.is_begun, job.status = bool(known), "held" if known else "queued"
 
     def fail(self, job_id: str, reason: str, new_id: str, *, may_retry: bool = True) -> None:
         """A failure, which a policy forgives once; `new_id` is that of the automatic retry, if there is one."""

@@ -234,6 +234,14 @@ def test_books_of_flows(last: float, more: list[dict[str, Any]], broken_one: str
     assert {name for name in FLOWS if figures.get(name)} == {broken_one} - {""}
 
 
+@pytest.mark.parametrize(("again", "are_early"), [(2.0, 0), (1.9, 1)])
+def test_books_of_a_job_that_waits(again: float, are_early: int) -> None:
+    """A job that waited for its part runs again after the end of that."""
+    jobs = [ended("d.top", 3), ended("d.part", 2)]
+    runs = {"d.top": [delivery("d.top", 1, 0), delivery("d.top", 1, again)], "d.part": [delivery("d.part", 1, 1)]}
+    assert judge(jobs, [], runs, runs, ["d.top"])["flow jobs early"] == are_early
+
+
 @pytest.mark.parametrize(("second", "are_overlapping"), [(1.0, False), (0.9, True)])
 def test_books_of_unique_keys(second: float, *, are_overlapping: bool) -> None:
     """Jobs of one key run one after the other; those of another key at any time."""

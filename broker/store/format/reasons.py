@@ -197,7 +197,7 @@ def _of_ties(job: Job, leader: str) -> WhyReason:
     text = f"It waits for {counted(n, 'job')}"
     if leader:
         text += f", among them {leader}, which has its unique key" if n > 1 else f": {leader}, which has its unique key"
-    return WhyReason(code="waits_for_jobs", text=f"{text}.", n=n, ids=(job.after or [])[:10], job=leader)
+    return WhyReason(code="waits_for_jobs", text=f"{text}.", n=n, ids=(job.after or [])[-10:], job=leader)
 
 
 def _of_batch(facts: Facts) -> Iterator[WhyReason]:

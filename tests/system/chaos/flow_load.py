@@ -14,8 +14,10 @@ from tests.system.chaos.ledger import Answer, Delivery
 
 FLOWS, KEYED = "flow-0", "keyed-0"
 """The groups. They may be in different partitions."""
-PARENTS: Mapping[str, Sequence[str]] = {"top": (), "left": ("top",), "right": ("top",), "last": ("left", "right")}
+DIAMOND: Mapping[str, Sequence[str]] = {"top": (), "left": ("top",), "right": ("top",), "last": ("left", "right")}
 """The jobs of a diamond, and for which others of it each waits."""
+PARENTS = DIAMOND | {"part": ()}
+"""With the job that a top may enqueue while it runs, to wait for it."""
 KEYS = ("a", "b", "c")
 POLICIES = ("existing", "follow", "follow", "replace")
 _PAGE = 1000
@@ -35,6 +37,7 @@ class FlowLoad:
         self._is_last = False
         self._made = 0
         self._acknowledged: set[str] = set()
+        self._waited: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> asyncio.Task[None]:
@@ -45,6 +48,21 @@ class FlowLoad:
     def stop(self) -> None:
         """No more jobs."""
         self._is_last = True
+
+    def must_wait(self, job: dict[str, Any]) -> bool:
+        """Whether a job that a consumer took is held until a part of it has ended: half of the tops are, once."""
+        name, _, ref = job.get("payload", "").partition(".")
+        return job["group_name"] == FLOWS and ref == "top" and not job.get("has_inputs") and int(name[1:]) % 2 == 0
+
+    async def wait(self, job: dict[str, Any], lease: str) -> None:
+        """Enqueue the part, and have the job wait for it."""
+        name = job["payload"].partition(".")[0]
+        part = {"image": "x", "payload": f"{name}.part", "timeout": self._lease_s}
+        [part_id] = await self._enqueue(FLOWS, [part], f"{name}.part")
+        path = f"/v1/groups/{FLOWS}/jobs/{job['id']}/wait"
+        answer = await self._ask("POST", path, {"after": [part_id]}, group=FLOWS, Titan_Lease=lease)
+        if answer.status == 200:
+            self._waited.add(job["id"])
 
     async def judged(
         self, limit_s: float, deliveries: Mapping[str, Sequence[Delivery]], *, may_lose: bool
@@ -63,7 +81,7 @@ class FlowLoad:
                 while not flows or any(job["status"] not in FINISHED for job in flows + keyed):
                     flows, keyed = await self._jobs(FLOWS), await self._jobs(KEYED)
         unique = await self._ask("GET", f"/v1/groups/{KEYED}/unique", group=KEYED)
-        figures = judge(flows, keyed, self._acknowledged, deliveries)
+        figures = judge(flows, keyed, self._acknowledged, deliveries, self._waited)
         figures |= {"keys held in the end": len(unique.told["keys"])}
         return dict.fromkeys(figures, 0) if may_lose else figures
 
@@ -78,7 +96,7 @@ class FlowLoad:
     async def _diamond(self, name: str) -> None:
         jobs = [
             {"ref": ref, "image": "x", "payload": f"{name}.{ref}", "timeout": self._lease_s} | _after(parents)
-            for ref, parents in PARENTS.items()
+            for ref, parents in DIAMOND.items()
         ]
         await self._enqueue(FLOWS, self._random.sample(jobs, len(jobs)), name)
 
@@ -87,10 +105,11 @@ class FlowLoad:
         job = {"image": "x", "payload": f"{unique['key']}.{name}", "timeout": self._lease_s, "unique": unique}
         await self._enqueue(KEYED, [job], name)
 
-    async def _enqueue(self, group: str, jobs: Jobs, name: str) -> None:
+    async def _enqueue(self, group: str, jobs: Jobs, name: str) -> list[str]:
         answer = await self._ask("POST", f"/v1/groups/{group}/jobs", {"jobs": jobs}, group=group, Idempotency_Key=name)
-        if answer.status == 201:
-            self._acknowledged |= {job["id"] for job in answer.told["jobs"]}
+        ids = [job["id"] for job in answer.told["jobs"]] if answer.status == 201 else []
+        self._acknowledged |= set(ids)
+        return ids
 
     async def _jobs(self, group: str) -> Jobs:
         found: Jobs = []
@@ -104,9 +123,16 @@ class FlowLoad:
 
 
 def judge(
-    flows: Jobs, keyed: Jobs, acknowledged: Iterable[str], deliveries: Mapping[str, Sequence[Delivery]]
+    flows: Jobs,
+    keyed: Jobs,
+    acknowledged: Iterable[str],
+    deliveries: Mapping[str, Sequence[Delivery]],
+    waited: Iterable[str] = (),
 ) -> dict[str, int]:
-    """The figures that must be 0, and how many jobs there were, given all jobs in the end and what consumers saw."""
+    """The figures that must be 0, and how many jobs there were, given all jobs in the end and what consumers saw.
+
+    `waited`: the ids of jobs that waited while they ran.
+    """
     kept = {job["id"]: job for job in flows + keyed}
     names = Counter(job["payload"] for job in flows)
     whole = {name: job for job in flows for name in [job["payload"]]}
@@ -116,6 +142,7 @@ def judge(
         for parent in _parents_of(job["payload"])
         if parent not in whole or _first(deliveries.get(job["id"], ())) < _end(whole[parent])
     ]
+    early += [kept[job_id] for job_id in waited if job_id in kept and _ran_early(kept[job_id], whole, deliveries)]
     left = [job for job in flows if job["status"] != "succeeded"]
     left += [job for job in keyed if job["status"] != "succeeded" and job.get("reason") != "replaced"]
     runs: dict[str, list[tuple[int, float, str]]] = defaultdict(list)
@@ -129,6 +156,13 @@ def judge(
         "flow jobs left": len(left) + sum(job_id not in kept for job_id in acknowledged),
         "keys run twice": sum(_overlaps(found) for found in runs.values()),
     }
+
+
+def _ran_early(top: dict[str, Any], whole: Mapping[str, Any], deliveries: Mapping[str, Sequence[Delivery]]) -> bool:
+    """Whether a job that waited for its part ran again before that had ended, or never."""
+    part = whole.get(f"{top['payload'].partition('.')[0]}.part")
+    last = max((delivery.at for delivery in deliveries.get(top["id"], ())), default=0)
+    return part is None or last < _end(part)
 
 
 def _after(parents: Sequence[str]) -> dict[str, Any]:

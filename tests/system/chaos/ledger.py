@@ -38,6 +38,7 @@ class Ledger:
         self.deliveries: dict[str, list[Delivery]] = defaultdict(list)
         self.successes: dict[str, dict[str, Span | None]] = defaultdict(dict)
         self.failures: dict[str, set[str]] = defaultdict(set)
+        self.waits: dict[str, set[str]] = defaultdict(set)
         self.statuses: Counter[int] = Counter()
         self.slowest_503_s = 0.0
         self.stale_sent = self.stale_refused = 0
@@ -78,6 +79,10 @@ class Ledger:
     def failed(self, delivery: Delivery) -> None:
         """A failure is being reported, which the policy of the group forgives; it may never arrive."""
         self.failures[delivery.job_id].add(delivery.lease)
+
+    def waited(self, delivery: Delivery) -> None:
+        """A consumer has its job wait for another one; the call may never arrive."""
+        self.waits[delivery.job_id].add(delivery.lease)
 
     @property
     def backlog(self) -> int:
@@ -126,7 +131,7 @@ class Ledger:
         double = [
             self._span_of(before)
             for before, after in self._pairs()
-            if after.at < before.ends and not self._has_failed(before)
+            if after.at < before.ends and not self._has_ended(before)
         ]
         twice = [list(spans.values()) for spans in self.successes.values() if len(spans) > 1]
         is_excused = windows.covering
@@ -180,12 +185,12 @@ class Ledger:
         return (
             round((after.at - before.ends) / 1000, 3)
             for before, after in self._pairs()
-            if after.number <= before.number + 1 and not self._has_failed(before)
+            if after.number <= before.number + 1 and not self._has_ended(before)
         )
 
-    def _has_failed(self, delivery: Delivery) -> bool:
-        """Whether its consumer reported a failure, after which the job may be handed out before the lease's end."""
-        return delivery.lease in self.failures[delivery.job_id]
+    def _has_ended(self, delivery: Delivery) -> bool:
+        """Whether its consumer reported a failure or waited: the job may be handed out before the lease ends then."""
+        return delivery.lease in self.failures[delivery.job_id] | self.waits[delivery.job_id]
 
 
 def _shown(window: Window, lost: list[Span | None], double: list[Span]) -> dict[str, Any]:

@@ -188,9 +188,9 @@ class Load:
             jobs = answer.told["jobs"]
             if not jobs:
                 await asyncio.sleep(0.05)
-            await asyncio.gather(*(self._work(self._ledger.took(job)) for job in jobs))
+            await asyncio.gather(*(self._work(self._ledger.took(job), job) for job in jobs))
 
-    async def _work(self, delivery: Delivery) -> None:
+    async def _work(self, delivery: Delivery, job: dict[str, Any]) -> None:
         chance = self._random.random()
         if chance < 0.01:
             return  # it is forgotten
@@ -198,6 +198,10 @@ class Load:
             await asyncio.sleep(LEASE_S + self._random.uniform(0, 2))  # it hangs, and reports too late
         if chance > 0.9 and delivery.group in self._failing:
             await self._fail(delivery)
+            return
+        if self.flows.must_wait(job):
+            self._ledger.waited(delivery)
+            await self.flows.wait(job, delivery.lease)
             return
         path = f"/v1/groups/{delivery.group}/jobs/{delivery.job_id}/success"
         answer = await self.ask_until_told("POST", path, {}, delivery.group, Titan_Lease=delivery.lease)

@@ -174,7 +174,7 @@ export function policy(retry) {
   return words.join('; ');
 }
 
-const SIGNS = { created: 'queued', due: 'delayed', taken: 'running', lease_lost: 'warn', late: 'warn', released: 'queued', promoted: 'queued', retried: 'queued' };
+const SIGNS = { created: 'queued', due: 'delayed', taken: 'running', lease_lost: 'warn', late: 'warn', released: 'queued', waited: 'delayed', promoted: 'queued', retried: 'queued' };
 
 /** The events of a job, from its own fields where the broker keeps no history; a delayed one gets the time when it is due. */
 export function eventsOf(one, history) {

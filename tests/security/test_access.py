@@ -106,7 +106,7 @@ class TestGroups:
             if is_in_reach:
                 access.admit(f"Bearer {tokens.by_name['all-scopes']}", route.scope, group)
                 continue
-            path = route.path.format(group_name=group, id=NO_JOB, unique_key="k")
+            path = route.path.format(group_name=group, id=NO_JOB, unique_key="k", batch=NO_JOB)
             reply = await http(route.method, path, **tokens.headers("named"))
             assert (reply.status, reply.problem.code) == (403, "forbidden"), group
 

@@ -119,7 +119,10 @@ async def close(client: Client, group: str, batch_id: str, *, as_json: bool) -> 
 @wide_option
 @with_broker
 async def cancel(client: Client, group: str, batch_id: str, *, as_json: bool) -> None:
-    """Close a batch and cancel its unfinished members. Of the callbacks only on_over follows."""
+    """Close a batch and cancel its unfinished members.
+
+    Of the callbacks only on_over follows.
+    """
     _page(await client.cancel_batch(group, batch_id), as_json=as_json)
 
 

@@ -33,6 +33,7 @@ class ImportReport(Struct, frozen=True, kw_only=True):
     """What an import did. `present`: jobs that were there already. `kept`: groups that have other settings there."""
 
     groups: int
+    batches: int
     jobs: int
     present: int
     kept: int
@@ -78,7 +79,8 @@ def import_(
     if as_json:
         show_json(report)
         return
-    click.echo(f"{counted(report.groups, 'group')} and {counted(report.jobs, 'job')} imported.")
+    batches = f", {counted(report.batches, 'batch')}" if report.batches else ""
+    click.echo(f"{counted(report.groups, 'group')}{batches} and {counted(report.jobs, 'job')} imported.")
     if report.present:
         click.echo(f"{counted(report.present, 'job')} there already.")
     if report.kept:
@@ -138,6 +140,7 @@ class _Import:
         reading.finish()
         return ImportReport(
             groups=calls.groups,
+            batches=calls.batches,
             jobs=calls.jobs,
             present=calls.present,
             kept=calls.kept,

@@ -72,11 +72,16 @@ class Reading:
         numbers = (found.groups, found.batches, found.jobs)
         if numbers != (self._end.groups, self._end.batches, self._end.jobs):
             raise Invalid(
-                f"The export has {found.groups} groups, {found.batches} batches and {found.jobs} jobs, but was written "
-                f"with {self._end.groups}, {self._end.batches} and {self._end.jobs}. --incomplete imports what it has."
+                f"The export has {_contents(found)}, but was written with {_contents(self._end)}. --incomplete imports "
+                "what it has."
             )
         if found.digest != self._end.digest:
             raise Invalid("Lines were changed: their digest is another. --incomplete imports them as they are.")
+
+
+def _contents(end: End) -> str:
+    batches = f", {end.batches} batches" if end.batches else ""
+    return f"{end.groups} groups{batches} and {end.jobs} jobs"
 
 
 class _Call:
@@ -92,6 +97,7 @@ class ImportCalls:
 
     def __init__(self, transfer: Transfer) -> None:
         self.groups = 0
+        self.batches = 0
         self.kept = 0
         self.jobs = 0
         self.present = 0
@@ -158,6 +164,7 @@ class ImportCalls:
             return
         done: Restored = await self._transfer.restore(partition, call.groups, call.jobs, call.batches)
         self.groups += done.groups
+        self.batches += len(call.batches)
         self.kept += done.kept
         self.jobs += done.jobs
         self.present += len(call.jobs) - done.jobs

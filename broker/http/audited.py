@@ -16,7 +16,7 @@ async def audited(route: Route, call: Call, client_of: Callable[[], str]) -> Res
 
     `client_of` gives the client's address, which a trusted proxy may have named.
     """
-    name = call.job_id or call.worker or call.bulk
+    name = call.job_id or call.worker or call.bulk or call.batch
     call.acted_on = Act(route.act, call.grant.name, "", call.group, (name,) if name else ())
     outcome = TitanError.word.lower()
     try:

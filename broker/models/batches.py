@@ -60,7 +60,7 @@ class Batch(Struct, kw_only=True):
     """A batch."""
 
     id: Annotated[str, Meta(description="Made by the broker; sorts by creation.")]
-    group_name: str
+    group_name: Annotated[str, Meta(description="The group of its members.")]
     state: Annotated[
         BatchState,
         Meta(
@@ -71,7 +71,7 @@ class Batch(Struct, kw_only=True):
     counts: BatchCounts
     callbacks: Annotated[dict[Callback, str], Meta(description="The ids of the callback jobs that were created.")]
     created_at: Time
-    name: str | UnsetType = UNSET
+    name: Annotated[str, Meta(description="A name for people.")] | UnsetType = UNSET
     end_before: Annotated[Time, Meta(description="When its unfinished members are cancelled.")] | UnsetType = UNSET
     stopped: (
         Annotated[
@@ -93,7 +93,7 @@ class BatchWrapper(Struct):
 class BatchesWrapper(Struct):
     """Batches; `cursor` if the list continues."""
 
-    batches: list[Batch]
+    batches: Annotated[list[Batch], Meta(description="The page, by creation.")]
     cursor: str | UnsetType = UNSET
 
 

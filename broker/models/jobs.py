@@ -63,17 +63,17 @@ Callback = Literal["on_failed", "on_succeeded", "on_over"]
 class BatchCounts(Struct, frozen=True, kw_only=True):
     """How many members a batch has, and how many of them ended how."""
 
-    total: int
-    over: int
-    succeeded: int
-    failed: int
-    cancelled: int
+    total: Annotated[int, Meta(description="All members.")]
+    over: Annotated[int, Meta(description="Those that have ended.")]
+    succeeded: Annotated[int, Meta(description="Those that succeeded.")]
+    failed: Annotated[int, Meta(description="Those that failed for good.")]
+    cancelled: Annotated[int, Meta(description="Those that were cancelled.")]
 
 
 class JobBatch(Struct, frozen=True, kw_only=True):
     """The batch that a job is a member of, or whose callback it is."""
 
-    id: str
+    id: Annotated[str, Meta(description="The id of the batch.")]
     callback: (
         Annotated[Callback, Meta(description="Which callback it is; not for a member of the batch.")] | UnsetType
     ) = UNSET

@@ -2,8 +2,7 @@
 local SHORTEST_KEPT_S = 3600 -- how long a batch is kept at least once it has ended
 local batch_ends = { n_ended = 0, n_callbacks = 0 } -- batches that this call has ended, and callbacks that it has created
 
--- Creates the callback job of this name, unless there is one already or the batch has none. A callback has these words:
--- group id priority due settings spec; '-' for nothing.
+-- Creates a callback, unless it exists or the batch has none. Its words: group id priority due settings spec; '-' for nothing.
 local function make_callback(p, batch, name, now)
   local words, counts = unpack(call('HMGET', batch_key(p, batch.id), name, 'counts'))
   if not words or batch['made_' .. name] then return end
@@ -37,8 +36,9 @@ local function advance_batch(p, id, now)
   if batch.open == '1' or batch.over < batch.total then return end
   if batch.succeeded == batch.total and batch.stopped ~= 'client_request' then make_callback(p, batch, 'on_succeeded', now) end
   make_callback(p, batch, 'on_over', now)
-  batch_ends.n_ended = batch_ends.n_ended + call('HSET', batch_key(p, id), 'ended_at', digits(now))
+  call('HSET', batch_key(p, id), 'ended_at', digits(now))
   set_batch_timer(p, batch.group, id, now + kept_s(p, batch) * 1000)
+  batch_ends.n_ended = batch_ends.n_ended + 1
 end
 
 -- Counts a member that has ended, once. One that is gone counts as cancelled.

@@ -30,9 +30,11 @@ def fields(entry: dict[str, Any]) -> tuple[Any, ...]:
 
 
 async def test_audit_of_each_act(http: Http) -> None:
-    """Each act is noted: cancel, retry, delete, promote, settings of a group, its end, an order; and a refusal."""
+    """Each act is noted: cancel, retry, delete, promote, of batches, groups and workers; and a refusal."""
     first, later = await http.enqueue({}, {"delay": 60})
     await http("POST", "/v1/workers", {"name": "w1", "host": "h"})
+    made = await http("POST", "/v1/groups/g/batches", {"batch": {"open": True}})
+    batch = f"/v1/groups/g/batches/{made.json['batch']['id']}"
     calls: list[tuple[str, str, Any, tuple[Any, ...]]] = [
         ("POST", f"{JOBS}/{first['id']}/cancel", None, ("cancel", "g", [first["id"]], 1, "ok")),
         ("POST", f"{JOBS}/{first['id']}/retry", None, ("retry", "g", [first["id"]], 1, "ok")),
@@ -45,6 +47,8 @@ async def test_audit_of_each_act(http: Http) -> None:
         ("DELETE", "/v1/groups/h", None, ("delete_group", "h", None, 1, "ok")),
         ("DELETE", "/v1/groups/g", None, ("delete_group", "g", None, 1, "wrong_state")),
         ("POST", "/v1/workers/w1/order", {"order": "quiet"}, ("order", None, ["w1"], 1, "ok")),
+        ("POST", f"{batch}/cancel", None, ("cancel_batch", "g", [batch[-16:]], 1, "ok")),
+        ("POST", f"{batch}/retry", None, ("retry_batch", "g", [batch[-16:]], 1, "wrong_state")),
         ("POST", f"{JOBS}/{NO_JOB}/cancel", None, ("cancel", "g", [NO_JOB], 1, "not_found")),
     ]
     for number, (method, path, body, expected) in enumerate(calls, 1):

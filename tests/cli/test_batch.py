@@ -81,7 +81,7 @@ def test_a_job_names_its_batch(titan: Titan, group: str, file: Path, broker_thre
 
 
 def test_an_open_batch(titan: Titan, group: str, file: Path, tmp_path: Path, broker_thread: BrokerThread) -> None:
-    """Jobs are added to it until it is closed; then only as a running member; cancel ends what is left."""
+    """Jobs are added to it until it is closed; then only as a running member; cancel ends the rest."""
     batch = titan("batch", "new", group, str(file), "--open", "--json").json["batch"]["id"]
     more = tmp_path / "more.json"
     more.write_text(json.dumps({"jobs": [{"image": "thumb", "payload": "3.pdf"}]}), "utf-8")

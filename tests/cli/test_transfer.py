@@ -10,8 +10,9 @@ import msgspec
 import pytest
 from redis import Redis
 
-from broker.cli.import_batches import Batches
+from broker.cli.import_calls import ImportCalls
 from broker.core.errors import Invalid
+from broker.resp.keys import partition_of
 from broker.store.format.exported import ExportedJob, Line
 from tests.cli.live import Ran, Titan
 
@@ -77,6 +78,26 @@ def file(titan: Titan, old: Where, tmp_path: Path) -> Path:
     return path
 
 
+def batch_line(group: str, of: str, **fields: str) -> str:
+    """A batch that waits for its members, with a callback of another group."""
+    spec = f'{of} {"1" * 16} 0 - - {{"image":"x"}}'
+    more = {"open": "1", "total": "0", "on_over": spec, **fields}
+    return json.dumps({"batch": {"id": "0" * 16, "group": group, "created_at": 1000, "fields": more}})
+
+
+def test_import_of_a_callback_in_another_partition(titan: Titan, new: Where, file: Path) -> None:
+    """It is refused with the names of batch and group, unless it exists already; one in the same partition comes in."""
+    near, far = (next(n for n in map(str, range(99)) if partition_of(n, 4) == at) for at in (0, 1))
+    begin = file.read_text("utf-8").splitlines()[0]
+    command = ("import", str(file), *new, "--partitions", "4", "--incomplete")
+    file.write_text(f"{begin}\n{batch_line(near, far)}\n", "utf-8")
+    text = refused(titan(*command))
+    assert f"on_over of the batch {'0' * 16} is a job of the group {far}, which is in another partition" in text
+    file.write_text(f"{begin}\n{batch_line(near, far, made_on_over='1' * 16)}\n", "utf-8")
+    ran = titan(*command)
+    assert (ran.code, ran.out.splitlines()[0]) == (0, "0 groups, 1 batch and 0 jobs imported.")
+
+
 def test_export_and_import(titan: Titan, old: Where, new: Where, file: Path) -> None:
     """All jobs come into the other store, with more partitions; both have the digest that the commands print."""
     lines = [json.loads(line) for line in file.read_text().splitlines()]
@@ -138,7 +159,7 @@ def test_export_begins_again(titan: Titan, old: Where, file: Path, tmp_path: Pat
     ("change", "says"),
     [
         (lambda lines: lines[:-1], "has no end: it was cut off"),
-        (lambda lines: [*lines[:3], *lines[4:]], "1 groups and 6 jobs, but was written with 1 and 7"),
+        (lambda lines: [*lines[:3], *lines[4:]], "1 groups and 6 jobs, but was written with 1 groups and 7 jobs"),
         (lambda lines: [*lines[:3], lines[2], *lines[3:]], "1 groups and 8 jobs"),
         (lambda lines: [*lines[:2], lines[2].replace(b'"x"', b'"y"'), *lines[3:]], "Lines were changed"),
         (lambda lines: [*lines, lines[2]], "line 11: There are lines behind the end"),
@@ -281,4 +302,4 @@ async def test_import_of_a_flow_into_several_partitions() -> None:
     line = {"id": "0" * 16, "group": "a", "status": "queued", "score": 1, "created_at": 1, "spec": {"image": "x"}}
     given = msgspec.json.encode(line | {"fields": {"dependants": "a 1 0\nb 2 0"}})
     with pytest.raises(Invalid, match=r"Jobs of the group b wait for the job 0{16} of a, .*--partitions"):
-        await Batches(cast("Any", _Partitions())).add(b"", Line(job=msgspec.json.decode(given, type=ExportedJob)))
+        await ImportCalls(cast("Any", _Partitions())).add(b"", Line(job=msgspec.json.decode(given, type=ExportedJob)))

@@ -145,8 +145,8 @@ def tied(tie: str) -> list[NewJob]:
 
 
 def ends_of(tie: str, ends: Sequence[str]) -> Counter[str]:
-    """How the members end. One whose key another member has is that one, while it waits."""
-    if tie in {"existing", "follow"}:
+    """How the members end. With `existing` the last one is the first one, which has its key."""
+    if tie == "existing":
         return Counter(ends[:2])
     return Counter([*ends[:2], ends[2] if tie != "after" or ends[0] == "succeeded" else "cancelled"])
 

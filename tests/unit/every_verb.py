@@ -1,6 +1,7 @@
 """One call of every method of the store that runs a script, for stores with something odd about them."""
 
 from broker.core.errors import TitanError
+from broker.models.batches import NewBatch
 from broker.models.groups import GroupChanges, GroupSettings
 from broker.models.jobs import NewJob
 from broker.models.reports import Finish, Held
@@ -50,6 +51,7 @@ async def call_every_verb(store):
     await store.workers.order("w", "quiet")
     await store.workers.list(3)
     await store.unique_keys.list("maps", 3)
+    await call_batches(store, "maps")
     await store.maintenance.settle(10)
     await store.audit.note("batch", [Act("cancel", "ann")])
     await store.audit.list(3)
@@ -61,6 +63,17 @@ async def call_every_verb(store):
     await store.cancel("films", mine.id)
     await store.groups.delete_group("films")
     return await store.reap(100)
+
+
+async def call_batches(store, group):
+    """Call the verbs of batches."""
+    batch, _ = await store.batches.create(group, NewBatch(jobs=[NewJob(image="x")], open=True))
+    await store.batches.add(group, batch.id, [NewJob(image="x")])
+    await store.batches.close(group, batch.id)
+    await store.batches.members(group, batch.id, 3)
+    await store.batches.list(group, 3)
+    await refused(store.batches.retry_batch(group, batch.id))
+    await store.batches.cancel(group, batch.id)
 
 
 async def refused(call):

@@ -17,6 +17,7 @@ from broker.http.request.query_params import ListQuery
 from broker.http.responses import Response, json
 from broker.http.route import GROUP, Handler, Route
 from broker.http.server.fast_request import FastRequest
+from broker.models.batches import MembersWrapper
 from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs, RetriedWrapper
 from broker.models.tasks import Job2016Wrapper, Jobs2016Wrapper, NewTasks, TasksWrapper, TaskWrapper
 from titan.dialect import OWN_CLIENT, refusal_of_dialect
@@ -33,6 +34,7 @@ _TASK_TYPES: dict[object, type[Struct]] = {
 }
 _JOB_TYPES: dict[object, type[Struct]] = {
     JobsWrapper: Jobs2016Wrapper,
+    MembersWrapper: Jobs2016Wrapper,
     JobWrapper: Job2016Wrapper,
     RetriedWrapper: Job2016Wrapper,
 }

@@ -214,5 +214,7 @@ async def assert_known_keys(store: Store) -> None:
                 "undone",
                 "batch",
                 "bulks_extended",
+                "modes",
+                "dead_letters",
             }, key
     await store.redis.unlink(*known)  # so that the next tests' scans stay short

@@ -156,8 +156,9 @@ def _page(found: Batch, *, as_json: bool) -> None:
     counts = msgspec.structs.asdict(found.counts).items()
     rows = [("id", found.id), ("name", found.name), ("state", found.state), *((name, n) for name, n in counts)]
     callbacks = [(name, job_id) for name, job_id in found.callbacks.items()]
-    times = [(name, when(at)) for name, at in (("end before", found.end_before), ("ended", found.ended_at)) if at]
-    click.echo(page([*rows, *callbacks, *times]))
+    times = [(name, when(at)) for name, at in (("end_before", found.end_before), ("ended", found.ended_at)) if at]
+    others = (("stopped", found.stopped), ("repeats", found.retry_of), ("repeated_by", found.retry_at))
+    click.echo(page([*rows, *callbacks, *times, *((name, text) for name, text in others if text)]))
 
 
 for _command in (new, add, show, list_, close, cancel, retry):

@@ -30,6 +30,7 @@ class ExportReport(Struct, frozen=True, kw_only=True):
     """What an export has. `requeued`: jobs that ran, and are queued in it."""
 
     groups: int
+    batches: int
     jobs: int
     requeued: int
     damaged: int
@@ -135,11 +136,11 @@ class _Export:
             self._output.finish()
 
     def _take(self, piece: Exported) -> None:
-        lines = [piece.group, *piece.jobs] if piece.group else piece.jobs
+        lines = [*([piece.group] if piece.group else []), *piece.batches, *piece.jobs]
         for line in lines:
-            self.digest.add(line, is_group=line is piece.group)
+            self.digest.add(line, is_group=line is piece.group, is_batch=bool(piece.batches) and line in piece.batches)
         for group, job_id in piece.damaged:
-            click.echo(f"Job {job_id} of {group} is damaged and left out: run titan check.", err=True)
+            click.echo(f"{job_id} of {group} is damaged and left out: run titan check.", err=True)
         self._requeued += piece.requeued
         self._damaged += len(piece.damaged)
         if self._output is not None:
@@ -148,7 +149,12 @@ class _Export:
     def report(self) -> ExportReport:
         end = self.digest.end()
         return ExportReport(
-            groups=end.groups, jobs=end.jobs, requeued=self._requeued, damaged=self._damaged, digest=end.digest
+            groups=end.groups,
+            batches=end.batches,
+            jobs=end.jobs,
+            requeued=self._requeued,
+            damaged=self._damaged,
+            digest=end.digest,
         )
 
 
@@ -169,7 +175,8 @@ def _begin(store: JobStore, layout: int) -> Begin:
 
 
 def _sentences(report: ExportReport) -> list[str]:
-    sentences = [f"{counted(report.groups, 'group')}, {counted(report.jobs, 'job')}, digest {report.digest}"]
+    batches = f"{counted(report.batches, 'batch')}, " if report.batches else ""
+    sentences = [f"{counted(report.groups, 'group')}, {batches}{counted(report.jobs, 'job')}, digest {report.digest}"]
     if report.requeued:
         verb = "runs; it is" if report.requeued == 1 else "run; they are"
         sentences.append(

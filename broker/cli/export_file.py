@@ -63,11 +63,14 @@ def unfinished(path: Path) -> Unfinished | None:
                 elif line.group is not None and begin is not None:
                     groups = (str(line.group.created_at), line.group.name)
                     number = keys.partition_of(line.group.name, begin.partitions)
-                    position = Position(number, groups, ("", ""))
+                    position = Position(number, groups, ("", ""), ("", ""))
                     digest.add(read.text, is_group=True)
+                elif line.batch is not None:
+                    position = position._replace(batch=(str(line.batch.created_at), line.batch.id))
+                    digest.add(read.text, is_batch=True)
                 elif line.job is not None:
-                    position = position._replace(job=(str(line.job.created_at), line.job.id))
-                    digest.add(read.text, is_group=False)
+                    position = position._replace(job=(str(line.job.created_at), line.job.id), batch=None)
+                    digest.add(read.text)
                 size += len(read.text) + 1
         except Invalid:
             file.truncate(size)

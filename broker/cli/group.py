@@ -26,7 +26,7 @@ from broker.cli.table import Column
 from broker.core.errors import Changed, Invalid, NotFound
 from broker.core.states import STATUSES
 from broker.http.request.decoding import convert
-from broker.models.fields import MAX_JOBS, Retention
+from broker.models.fields import MAX_JOBS, Retention, StartWithin
 from broker.models.groups import Group, GroupChanges, GroupWrapper, Retentions
 from worker.client import Client
 
@@ -38,6 +38,7 @@ _COLUMNS = (
 
 CHANGEABLE = tuple(name for name in GroupChanges.__struct_fields__ if name in Group.__struct_fields__)
 """The settings that the API returns for a group."""
+_IN_WORDS: Mapping[str, Callable[[Any], str]] = {"retry": in_words, "start_within": exact}
 _TIMES = 5
 """How often a change of variables is tried while others change the group too."""
 
@@ -81,6 +82,7 @@ def _keep_option(status: str) -> Callable[[F], F]:
 @example(
     "titan group set mail --max-concurrency 4 --env SMTP=mx1",
     "titan group set mail --keep-succeeded 30d --keep-failed 90d",
+    "titan group set mail --dead-letter-to dead --start-within 2h",
     "titan group set mail --unset max_concurrency",
 )
 @click.command("set", cls=TitanCommand)
@@ -99,6 +101,8 @@ def _keep_option(status: str) -> Callable[[F], F]:
 )
 @option("--unset-env", multiple=True, type=RepeatableText(), metavar="NAME", help="Remove a variable; repeatable.")
 @option("--retry", type=RetryPolicy(), help=f"Of jobs without retries of their own. {RETRY_HELP}")
+@option("--start-within", type=duration_of(StartWithin), help="Of jobs without a time to start, such as 2m.")
+@option("--dead-letter-to", metavar="GROUP", help="The group that gets a copy of each job that failed for good.")
 @option("--note", metavar="TEXT", help="A note for people; it goes when a pause ends.")
 @option("--unset", multiple=True, type=click.Choice(CHANGEABLE), help="Reset to the default; repeatable.")
 @wide_option
@@ -177,8 +181,8 @@ def _rows(name: str, value: Any) -> list[tuple[str, object]]:
         return [(name, "\n".join(f"{variable}={text}" for variable, text in value.items()))]
     if name == "retention":
         return [(f"keep {status}", exact(getattr(value, status))) for status in value.__struct_fields__]
-    if name == "retry" and value is not UNSET:
-        return [(name, in_words(value))]
+    if name in _IN_WORDS and value is not UNSET:
+        return [(name, _IN_WORDS[name](value))]
     if name == "counts":
         return [(status, getattr(value, status)) for status in STATUSES]
     return [(name, ("yes" if value else "no") if isinstance(value, bool) else value)]

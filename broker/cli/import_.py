@@ -14,7 +14,7 @@ from broker.cli.client_options import option
 from broker.cli.commands import TitanCommand
 from broker.cli.event_loop import run
 from broker.cli.export_file import read_lines
-from broker.cli.import_batches import Batches, Reading
+from broker.cli.import_calls import ImportCalls, Reading
 from broker.cli.options import example, json_option, settings_from
 from broker.cli.output import Progress, progress, show_json
 from broker.cli.store_options import store_options
@@ -124,7 +124,7 @@ class _Import:
         reading.finish()
 
     async def _into(self, store: JobStore, file: BinaryIO) -> ImportReport:
-        reading, batches = Reading(is_incomplete=self._is_incomplete), Batches(store.transfer)
+        reading, calls = Reading(is_incomplete=self._is_incomplete), ImportCalls(store.transfer)
         is_checked = False
         with _bar(file, "Importing") as bar:
             for read in read_lines(file):
@@ -132,15 +132,15 @@ class _Import:
                 if not is_checked and reading.begin is not None:
                     await self._check_store(store.transfer, reading.begin)
                     is_checked = True
-                await batches.add(read.text, read.line)
+                await calls.add(read.text, read.line)
                 bar.update(len(read.text) + 1)
-            await batches.flush()
+            await calls.flush()
         reading.finish()
         return ImportReport(
-            groups=batches.groups,
-            jobs=batches.jobs,
-            present=batches.present,
-            kept=batches.kept,
+            groups=calls.groups,
+            jobs=calls.jobs,
+            present=calls.present,
+            kept=calls.kept,
             digest=reading.digest.end().digest,
         )
 
@@ -186,8 +186,10 @@ async def _verify(transfer: Transfer, report: ImportReport) -> None:
         async for piece in transfer.export():
             if piece.group:
                 digest.add(piece.group, is_group=True)
+            for line in piece.batches:
+                digest.add(line, is_batch=True)
             for line in piece.jobs:
-                digest.add(line, is_group=False)
+                digest.add(line)
             bar.update(len(piece.jobs))
     found = digest.end()
     if found.digest != report.digest:

@@ -17,7 +17,8 @@ from broker.core.settings_schema import TOKEN_VARIABLE, Setting, is_text, settin
 from broker.models.doctor import Source
 
 PREFIX = "TITAN"
-JOB_VARIABLES = frozenset({"TITAN_JOB_ID", "TITAN_GROUP", "TITAN_DELIVERY", "TITAN_IMAGE", "TITAN_PAYLOAD_FILE"})
+_OF_JOBS = "JOB_ID GROUP DELIVERY IMAGE LEASE PAYLOAD_FILE RESULT PROGRESS INPUTS BATCH"
+JOB_VARIABLES = frozenset(f"TITAN_{name}" for name in _OF_JOBS.split())
 """Variables that a worker sets for a job. They are not settings, but they are no typos either."""
 
 _BYTES = frozenset(

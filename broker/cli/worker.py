@@ -179,7 +179,8 @@ def worker(context: click.Context, /, **_: object) -> None:
     """Take jobs from a broker and run a command for each.
 
     The image of a job selects the command. The payload is the command's standard input. Its environment contains
-    TITAN_JOB_ID, TITAN_GROUP, TITAN_DELIVERY, TITAN_IMAGE and the group's env_vars. Its output becomes the job's log.
+    TITAN_JOB_ID, TITAN_GROUP, TITAN_DELIVERY, TITAN_IMAGE, TITAN_LEASE, TITAN_BATCH for a job of a batch, and the
+    group's env_vars. Its output becomes the job's log.
 
     \b
     Results of a command:

@@ -7,6 +7,7 @@ A script replies with the word of an error in capitals. The HTTP status of each 
 from titan.errors import (
     BY_WORD,
     ERRORS,
+    GAVE_BACK,
     Changed,
     CrossSite,
     Duplicate,
@@ -36,6 +37,7 @@ from titan.errors import (
 __all__ = [
     "BY_WORD",
     "ERRORS",
+    "GAVE_BACK",
     "Changed",
     "CrossSite",
     "Duplicate",

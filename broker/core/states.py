@@ -44,6 +44,8 @@ MOVES: tuple[Move, ...] = (
     Move("fail", "finish", "running", "delayed", "its retry policy forgives the failure"),
     Move("release", "release", "running", "queued", "no delay"),
     Move("release", "release", "running", "delayed", "delay > 0"),
+    Move("wait", "wait", "running", "delayed", "jobs that it waits for have not ended"),
+    Move("wait", "wait", "running", "queued", "all of them have ended"),
     Move("cancel", "cancel", "delayed", "cancelled"),
     Move("cancel", "cancel", "queued", "cancelled"),
     Move("cancel", "cancel", "running", "cancelled"),

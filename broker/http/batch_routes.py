@@ -83,6 +83,8 @@ BATCH_ROUTES: tuple[Route, ...] = (
         BatchWrapper,
         201,
         (NotFound, WrongState, LimitReached, StoreFull),
+        headers=(KEY,),
+        answers=(REPLAYED,),
         scope="produce",
         act="retry_batch",
     ),

@@ -27,6 +27,8 @@ class JobWaits:
     def __init__(self, store: JobStore, admission: AdmissionControl) -> None:
         self._store = store
         self._admission = admission
+        self.n_batches = 0
+        """How many requests wait for batches."""
 
     async def one(self, group: str, job_id: str, wait_s: float, known: Job | None = None) -> Job:
         """The job as soon as it is finished, or after `wait_s` as it is.
@@ -40,14 +42,13 @@ class JobWaits:
 
     async def batch(self, group: str, batch_id: str, wait_s: float) -> Batch:
         """The batch as soon as it has ended, or after `wait_s` as it is. It looks each LOOK_S. Raises NotFound."""
-        end = asyncio.get_running_loop().time() + wait_s
-        while True:
-            batch = await self._store.batches.show(group, batch_id)
-            left_s = end - asyncio.get_running_loop().time()
-            if batch.ended_at or left_s <= 0 or self._store.ends.is_stopped:
-                return batch
-            with self._admission.waiting(1):
-                await asyncio.sleep(min(left_s, LOOK_S))
+        waiter, end = Waiter(), asyncio.get_running_loop().time() + wait_s
+        self.n_batches += 1
+        try:
+            return await start_inline(self._batch(waiter, group, batch_id, end))
+        finally:
+            self.n_batches -= 1
+            waiter.leave()
 
     async def several(self, jobs: Sequence[JobKey], wait_s: float, *, is_any_enough: bool) -> list[Job | TitanError]:
         """The jobs in order, once all or any of them are finished, or after `wait_s` as they are. NotFound is an end.
@@ -62,6 +63,14 @@ class JobWaits:
                 self._several(waiter, keys, 0 if is_missing else end, is_any_enough=is_any_enough)
             )
         return [found.get(key) or NotFound() for key in jobs]
+
+    async def _batch(self, waiter: Waiter, group: str, batch_id: str, end: float) -> Batch:
+        while True:
+            batch, now = await self._store.batches.show(group, batch_id), asyncio.get_running_loop().time()
+            if batch.ended_at or now >= end or waiter.is_gone or self._store.ends.is_stopped:
+                return batch
+            with self._admission.waiting(1):
+                await waiter.until(min(end, now + LOOK_S))
 
     async def _one(self, waiter: Waiter, group: str, job_id: str, end: float, known: Job | None) -> Job:
         while True:

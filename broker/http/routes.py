@@ -27,7 +27,7 @@ from broker.models.brokers import BrokersWrapper
 from broker.models.groups import GroupPatch, GroupPost, GroupPut, GroupsWrapper, GroupWrapper
 from broker.models.inputs import InputsWrapper
 from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs, RetriedWrapper
-from broker.models.reports import Failure, Finishes, HeldJobs, Release, Start, Success, Touch
+from broker.models.reports import Failure, Finishes, HeldJobs, Release, Start, Success, Touch, WaitFor
 from broker.models.results import Outcomes
 from broker.models.unique import HeldKeysWrapper, HeldKeyWrapper
 from broker.models.waits import AwaitedJobs, AwaitedWrapper
@@ -179,6 +179,16 @@ ROUTES: tuple[Route, ...] = (
         headers=(LEASE,),
         scope="consume",
         is_quick=True,
+    ),
+    Route(
+        "POST",
+        JOB + "/wait",
+        delivery.wait,
+        WaitFor,
+        JobWrapper,
+        refuses=(*_HELD, LimitReached, StoreFull),
+        headers=(LEASE,),
+        scope="consume",
     ),
     Route(
         "POST",

@@ -81,6 +81,7 @@ class Batch(Struct, kw_only=True):
     ) = UNSET
     ended_at: Annotated[Time, Meta(description="When all its members and callbacks were settled.")] | UnsetType = UNSET
     retry_of: Annotated[str, Meta(description="The batch whose failed members it repeats.")] | UnsetType = UNSET
+    retry_at: Annotated[str, Meta(description="The batch that repeats its failed members.")] | UnsetType = UNSET
 
 
 class BatchWrapper(Struct):

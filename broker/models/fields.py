@@ -51,11 +51,14 @@ NewPayload = Annotated[
         },
     ),
 ]
-Delay = Annotated[int, Meta(ge=0, le=31_536_000, description="Wait before the job is queued, in s.")]
+MAX_DELAY_S = 31_536_000
+"""The longest delay, s: 365 days. run_at is not further away."""
+Delay = Annotated[int, Meta(ge=0, le=MAX_DELAY_S, description="Wait before the job is queued, in s.")]
 RunAt = Annotated[
     str,
     Meta(
-        description="When the job is queued, RFC 3339, in place of `delay`; a time in the past is now.",
+        description="When the job is queued, RFC 3339, in place of `delay`; a time in the past is now. "
+        "At most 365 days from now.",
         extra_json_schema={"format": "date-time"},
     ),
 ]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from broker.models.fields import EnvVars, GroupName, Image, Note, Retention, Time
+from broker.models.fields import EnvVars, GroupName, Image, Note, Retention, StartWithin, Time
 from broker.models.retries import Retry
 
 DEFAULT_DELIVERY_LIMIT = 5
@@ -33,6 +33,12 @@ RateLimit = Annotated[int, Meta(ge=1, le=1_000_000, description="The most jobs t
 DeliveryLimit = Annotated[int, Meta(ge=1, le=1000, description="Deliveries after which a lost job fails.")]
 RequireLease = Annotated[bool, Meta(description="Whether every report needs its lease token.")]
 GroupRetry = Annotated[Retry, Meta(description="The retry policy of jobs that have neither one nor max_retries.")]
+DeadLetterTo = Annotated[
+    GroupName, Meta(description="The group of the same partition that gets a copy of each job that failed for good.")
+]
+GroupStartWithin = Annotated[
+    StartWithin, Meta(description="start_within of new jobs that have neither start_within nor start_before, in s.")
+]
 
 
 class GroupSettings(Struct, frozen=True, kw_only=True):
@@ -47,6 +53,8 @@ class GroupSettings(Struct, frozen=True, kw_only=True):
     require_lease: RequireLease | None = None
     retention: Retentions | None = None
     retry: GroupRetry | None = None
+    start_within: GroupStartWithin | None = None
+    dead_letter_to: DeadLetterTo | None = None
 
 
 class GroupPut(Struct, frozen=True):
@@ -79,6 +87,8 @@ class GroupChanges(Struct, frozen=True, kw_only=True):
     require_lease: RequireLease | UnsetType | None = UNSET
     retention: RetentionChanges | UnsetType | None = UNSET
     retry: GroupRetry | UnsetType | None = UNSET
+    start_within: GroupStartWithin | UnsetType | None = UNSET
+    dead_letter_to: DeadLetterTo | UnsetType | None = UNSET
     note: Note | UnsetType | None = UNSET
 
 
@@ -116,6 +126,12 @@ class Group(Struct, frozen=True, kw_only=True):
     require_lease: bool = False
     retention: Retentions = Retentions()
     retry: GroupRetry | UnsetType = UNSET
+    start_within: int | UnsetType = UNSET
+    dead_letter_to: str | UnsetType = UNSET
+    dead_letters: (
+        Annotated[int, Meta(description="With dead_letter_to: how many copies went there so far; not in lists.")]
+        | UnsetType
+    ) = UNSET
     counts: Counts = Counts()
 
 

@@ -15,6 +15,7 @@ What = Literal[
     "lease_lost",
     "late",
     "released",
+    "waited",
     "promoted",
     "succeeded",
     "failed",

@@ -125,6 +125,13 @@ class NewJobs(Struct, frozen=True):
     jobs: Annotated[list[NewJob], Meta(min_length=1, max_length=MAX_JOBS)]
 
 
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """The copy of a job that failed for good."""
+
+    group_name: str
+    id: str
+
+
 class Job(Struct, kw_only=True):
     """A job. Times are RFC 3339 in UTC with milliseconds."""
 
@@ -173,6 +180,15 @@ class Job(Struct, kw_only=True):
         | UnsetType
     ) = UNSET
     dead_at: Annotated[Time, Meta(description="With a retry policy: when it failed for good.")] | UnsetType = UNSET
+    dead_letter: (
+        Annotated[
+            DeadLetter, Meta(description="It failed for good, and this is its copy. Not in replies to its reports.")
+        ]
+        | UnsetType
+    ) = UNSET
+    dead_letter_of: (
+        Annotated[str, Meta(description="The job is a copy of `retry_of`, which failed in this group.")] | UnsetType
+    ) = UNSET
     batch: JobBatch | UnsetType = UNSET
     env_vars: Annotated[dict[str, str], Meta(description="The group's, for the consumer.")] | UnsetType = UNSET
     receipts: (

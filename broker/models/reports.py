@@ -5,8 +5,11 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from broker.models.fields import MAX_JOBS, Delay, ErrorText, LeaseToken, Reason, Time
+from broker.models.jobs import MOST_PARENTS
 from broker.models.retries import MayRetry, RetryAfter
 from broker.models.workers import Receipt
+
+_ID = "^[0-9A-Za-z-]{1,64}$"
 
 Result = Annotated[
     Raw,
@@ -71,6 +74,29 @@ class Release(Struct, frozen=True):
     """The body of release."""
 
     delay: Delay | None = None
+    lease: LeaseToken | None = None
+    receipt: Receipt | None = None
+
+
+class WaitFor(Struct, frozen=True):
+    """The body of wait."""
+
+    after: Annotated[
+        list[Annotated[str, Meta(pattern=_ID)]],
+        Meta(
+            min_length=1, max_length=MOST_PARENTS, description="The ids of the jobs, in groups of the same partition."
+        ),
+    ]
+    after_on: (
+        Annotated[
+            Literal["succeeded", "over"],
+            Meta(
+                description="`over`, the default: any end of these jobs is enough. `succeeded`: when one of them does "
+                "not succeed, the job is cancelled, with the reason `dependency`."
+            ),
+        ]
+        | None
+    ) = None
     lease: LeaseToken | None = None
     receipt: Receipt | None = None
 

@@ -31,6 +31,7 @@ WhyCode = Literal[
     "must_start",
     "must_end",
     "finished",
+    "in_batch",
 ]
 
 
@@ -57,6 +58,7 @@ class WhyReason(Struct, frozen=True, kw_only=True, omit_defaults=True):
         str, Meta(description="The worker that holds the job, if it announced that; or the last one that left.")
     ] = ""
     job: Annotated[str, Meta(description="The job that this one retries or follows, or that retries it.")] = ""
+    batch: Annotated[str, Meta(description="The batch that it is a member or a callback of.")] = ""
     status: str = ""
     reason: Annotated[str, Meta(description="The reason of a finished job.")] = ""
 

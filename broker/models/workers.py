@@ -50,7 +50,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     worker: ReceiptWord = ""
     host: ReceiptWord = ""
     delivery: Count = 0
-    outcome: Annotated[ReceiptWord, Meta(description="succeeded, failed or released: set by the broker.")] = ""
+    outcome: Annotated[ReceiptWord, Meta(description="succeeded, failed, released or waited: set by the broker.")] = ""
     exit_code: Annotated[int, Meta(ge=-(2**31), le=2**31)] | None = None
     signal: Annotated[ReceiptWord, Meta(description="The signal that ended it, such as SIGKILL.")] = ""
     wait_ms: Annotated[Ms, Meta(description="From when the job was due until it was dispatched.")] = 0

@@ -15,7 +15,7 @@ from broker.reaper.log_cleaner import LogCleaner
 from broker.resp.notifier import Notifier
 from broker.store.format.replies import Reaped, Unsettled
 from broker.store.job_store import JobStore
-from broker.store.maintenance import SETTLED
+from broker.store.settlement import SETTLED
 
 _log = logging.getLogger(__name__)
 LONGEST_SLEEP_S = 0.5
@@ -114,6 +114,21 @@ class Reaper:
                 "titan_settle_waiting_seconds",
                 "How long ago the first of these ends was, at its last step.",
                 [Sample(self.unsettled.age_ms / 1000)],
+            ),
+            counter(
+                "titan_batches_created_total",
+                "Batches that were created at this broker.",
+                [Sample(self._store.batches.created)],
+            ),
+            counter(
+                "titan_batches_ended_total",
+                "Batches that this broker's reaper has ended.",
+                [Sample(self._store.maintenance.batches["ended"])],
+            ),
+            counter(
+                "titan_batch_callbacks_total",
+                "Callbacks of batches that this broker's reaper has created.",
+                [Sample(self._store.maintenance.batches["callbacks"])],
             ),
             counter("titan_reaped_total", "Jobs that this broker's reaper moved, by kind.", done),
         ]

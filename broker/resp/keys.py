@@ -44,6 +44,16 @@ def group(p: str, name: str) -> str:
     return f"{p}:group:{name}"
 
 
+def modes(p: str) -> str:
+    """The hash of what brokers must know to create the jobs of a group, by `group:` and its name."""
+    return f"{p}:modes"
+
+
+def dead_letters(p: str) -> str:
+    """The hash of how many dead letters came from each group."""
+    return f"{p}:dead_letters"
+
+
 def members(p: str, name: str, status: Status) -> str:
     """The sorted set of a group's jobs in one status."""
     return f"{p}:group:{name}:{status}"

@@ -25,6 +25,9 @@ DEADLINES = 2
 FLOWS = 2
 """The same for jobs that wait for others, and for unique keys."""
 
+DEAD_LETTERS = 2
+"""The same for groups that send copies of failed jobs to another group."""
+
 
 class StoreDiffers(Exception):
     """The store was set up in another way. The text is a sentence that says how, and what to do."""

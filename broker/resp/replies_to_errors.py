@@ -75,11 +75,17 @@ def refusal(text: str) -> errors.TitanError:
         verb = "created at" if status in {"delayed", "queued"} else "since"
         return error(f"The job is {status}, {verb} {rfc3339(int(since))}.{note}")
     if error is errors.LeaseLost:
-        delivery, until = detail.split(" ")
-        return error(f"Delivery {delivery} holds the job, until {rfc3339(int(until))}; the lease token is not its.")
+        return error(_lease_lost(detail))
     if error is errors.Invalid:
         fields, _, message = detail.partition(" ")
         return error(message, fields=fields)
     if error in {errors.LimitReached, errors.StoreUnavailable}:
         return error(detail, retry_after_s=1)
     return error(detail)
+
+
+def _lease_lost(detail: str) -> str:
+    if detail == "waits":
+        return errors.GAVE_BACK
+    delivery, until = detail.split(" ")
+    return f"Delivery {delivery} holds the job, until {rfc3339(int(until))}; the lease token is not its."

@@ -1,6 +1,8 @@
 """Creates jobs with fields that enqueue.lua does not know: times, jobs that they wait for, and unique keys."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -19,6 +21,8 @@ from broker.store.group_limits import GroupLimits
 from broker.store.staging import are_large, stage
 
 _encode = msgspec.json.Encoder().encode
+_PLAIN = 2
+"""The words of a job that waits for no other and has no key: its id and its spec."""
 
 
 def are_plain(jobs: Sequence[PlainJob]) -> bool:
@@ -64,7 +68,7 @@ class Ties(NamedTuple):
     max_wait_ms: int | str
 
 
-class Membership(NamedTuple):
+class BatchMembership(NamedTuple):
     """Which batch new jobs are members of. `asked`: its id, and with spaces the id and lease of a running member.
 
     `fields`: those of a batch that the call opens, and their values.
@@ -74,7 +78,7 @@ class Membership(NamedTuple):
     fields: Sequence[Word] = ()
 
 
-NO_BATCH = Membership()
+NO_BATCH = BatchMembership()
 """The membership of jobs of no batch."""
 
 
@@ -89,7 +93,7 @@ class Admission(NamedTuple):
     times: Sequence[Times]
     ties: Sequence[Ties]
     order: Sequence[int]
-    membership: Membership = NO_BATCH
+    membership: BatchMembership = NO_BATCH
 
     def created(self, created_at: int) -> list[NewBatch]:
         """Each job with all its settings, as the store has it. created_at: ms."""
@@ -131,7 +135,7 @@ class Admission(NamedTuple):
 
 
 def admission(
-    group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, membership: Membership = NO_BATCH
+    group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, membership: BatchMembership = NO_BATCH
 ) -> Admission:
     """What `admit` creates. `image`: that of the group, for jobs without one. Raises Invalid for refs."""
     given = cast("Sequence[NewJob]", jobs)
@@ -169,12 +173,20 @@ async def admit(
 
 
 def _words(asked: Admission, *, is_staged: bool) -> Iterator[Word]:
-    times, ties = iter(asked.times), iter(asked.ties)
+    """The jobs in parts of neighbours that are alike."""
+    times, ties, parts = iter(asked.times), iter(asked.ties), []
     for batch in asked.batches:
-        settings = settings_text(batch.settings)
+        same = (batch.settings.priority, settings_text(batch.settings))
         for job_id, spec in zip(batch.ids, batch.specs, strict=True):
-            yield from (job_id, "" if is_staged else spec, batch.settings.priority, settings)
-            yield from (*next(times), *next(ties))
+            own = next(ties)
+            job: tuple[Word, ...] = (job_id, "" if is_staged else spec)
+            if own.after or own.key:
+                job = (*job, own.after, own.key, own.unique)
+            how = (own.after_on, own.unique_until, own.on_conflict, own.max_wait_ms) if len(job) > _PLAIN else ("",) * 4
+            parts.append(((len(job), *same, *next(times), *how), job))
+    for kind, some in groupby(parts, key=itemgetter(0)):
+        jobs = [job for _, job in some]
+        yield from (len(jobs), *kind, *chain.from_iterable(jobs))
 
 
 def _times(job: PlainJob) -> Times:

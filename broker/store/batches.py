@@ -14,14 +14,16 @@ from broker.models.batches import Batch, CallbackJob, NewBatch
 from broker.models.jobs import Job, NewJob
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
-from broker.store.admitter import Membership, admission, admit
+from broker.store.admitter import BatchMembership, admission, admit
 from broker.store.clock import Clock
+from broker.store.format.answer_note import note_in, note_text
 from broker.store.format.batches import CALLBACKS, batch_of
-from broker.store.format.job_json import EncodedJobs, struct_of
+from broker.store.format.job_json import EncodedJobs
 from broker.store.format.record import settings_text
 from broker.store.format.replies import job_of
 from broker.store.format.script_args import new_batches
 from broker.store.group_limits import limits_of
+from broker.store.modes import Modes, with_default
 from broker.store.pagination import cursor_of, position
 from broker.store.staging import bytes_of
 from broker.store.tally import Tally
@@ -45,6 +47,7 @@ class Batches:
         settings: BrokerSettings,
         image_of: Callable[[str], Awaitable[str]],
         broker: str,
+        modes: Modes,
     ) -> None:
         self._partitions = partitions
         self._clock = clock
@@ -54,6 +57,9 @@ class Batches:
         self._limits = limits_of(settings)
         self._image_of = image_of
         self._broker = broker
+        self.created = 0
+        """How many batches were created at this broker."""
+        self._modes = modes
 
     async def create(self, group: str, new: NewBatch, key: str = "") -> tuple[Batch, bool]:
         """Open a batch with its first members, all or nothing; whether the answer is of an earlier call with the key.
@@ -73,8 +79,9 @@ class Batches:
             if job is not None:
                 fields += [name, await self._callback(group, name, job)]
         digest = hashlib.sha256(_encode(new)).hexdigest()
-        membership = Membership(batch_id, fields)
+        membership = BatchMembership(batch_id, fields)
         found, is_replayed = await self._admit(group, new.jobs, membership, key, digest, "batch.jobs")
+        self.created += not is_replayed
         return await self.show(group, found[0]), is_replayed
 
     async def add(
@@ -86,7 +93,7 @@ class Batches:
         """
         digest = hashlib.sha256(_encode((batch_id, jobs))).hexdigest()
         asked = f"{batch_id} {member} {lease}" if member else batch_id
-        (_, encoded), is_replayed = await self._admit(group, jobs, Membership(asked), key, digest, "jobs")
+        (_, encoded), is_replayed = await self._admit(group, jobs, BatchMembership(asked), key, digest, "jobs")
         return encoded, is_replayed
 
     async def show(self, group: str, batch_id: str) -> Batch:
@@ -101,17 +108,20 @@ class Batches:
         """Have the unfinished members cancelled, step by step. Raises NotFound, WrongState."""
         return await self._batch(group, batch_id, "cancel")
 
-    async def retry(self, group: str, batch_id: str, actor: str = "") -> Batch:
-        """Create a new batch that repeats the members that failed. Raises NotFound, WrongState, LimitReached."""
+    async def retry_batch(self, group: str, batch_id: str, actor: str = "", key: str = "") -> tuple[Batch, bool]:
+        """Create a new batch that repeats the members that failed; whether an earlier call with the key did so.
+
+        A call that was cut off is continued by the next one. Raises NotFound, WrongState, LimitReached.
+        """
         new_batch, *callbacks = self._ids.take(1 + len(CALLBACKS))
-        score, after = "", ""
+        words = (group, batch_id, new_batch, key, *self._limits, actor, " ".join(callbacks))
         while True:
-            words = (group, batch_id, new_batch, score, after, *self._limits, actor, " ".join(callbacks))
             reply = await self._run("batch_retry", group, self._clock.now, *words, *self._ids.take(RETRIED))
-            self._tally.enqueued(group, int(reply[2]))
-            score, after = reply[0].decode(), reply[1].decode()
-            if not after:
-                return await self.show(group, new_batch)
+            made, what, n = reply[0].decode(), reply[1].decode(), int(reply[2])
+            self._tally.enqueued(group, n)
+            if what != "more":
+                self.created += what == "last"
+                return await self.show(group, made), what == "replayed"
 
     async def members(
         self, group: str, batch_id: str, n: int, cursor: str = "", statuses: Sequence[Status] = ()
@@ -150,31 +160,33 @@ class Batches:
         return " ".join(words).encode() + b" " + made.specs[0]
 
     async def _admit(
-        self, group: str, jobs: Sequence[NewJob], membership: Membership, key: str, digest: str, field: str
+        self, group: str, jobs: Sequence[NewJob], membership: BatchMembership, key: str, digest: str, field: str
     ) -> tuple[tuple[str, EncodedJobs], bool]:
         """The id of the batch and its new members; whether they are of an earlier call."""
         missing = next((i for i, job in enumerate(jobs) if not job.image), None)
         image = "" if missing is None else await self._image_of(group)
-        ids = self._ids.take(len(jobs))
+        ids, start_within_s = self._ids.take(len(jobs)), self._modes.start_within(group)
         first: list[Word] = [self._clock.now, "", "", "", "", ""]
         batch_id = membership.asked.partition(" ")[0]
         if key:
-            note = f"{','.join([batch_id, *ids])} {image}"
+            note = note_text([batch_id, *ids], image, start_within_s)
             first[1:5] = [f"{group}:{key}", digest, self._ttl_ms, note]
         if missing is not None and not image:
             first[5] = f"{field}[{missing}].image"
-        asked = admission(group, jobs, ids, image, membership)
         try:
+            asked = admission(group, with_default(jobs, start_within_s), ids, image, membership)
             created_at, noted, *new = await admit(self._partitions, first, self._limits, "", asked)
         except LimitReached:
             self._limits.check(len(jobs), bytes_of(asked.batches))
             raise
-        words, _, note = (new[0] if new else noted).decode().partition(" ")
-        if not new:
-            first_ids, _, image = note.partition(" ")
-            batch_id, *ids = first_ids.split(",")
-            asked = admission(group, jobs, ids, image, membership._replace(asked=batch_id))
-        outcomes = words.split(",") if words else []
+        except Invalid as error:
+            raise _placed(error, field) from None
+        if new:
+            outcomes = new[0].decode().split(",") if new[0] else []
+        else:
+            (batch_id, *ids), image, start_within_s, outcomes = note_in(noted.decode())
+            own = membership._replace(asked=batch_id)
+            asked = admission(group, with_default(jobs, start_within_s), ids, image, own)
         if new:
             self._tally.enqueued(group, sum(not word.startswith("=") for word in outcomes))
         encoded = [await self._holder(group, one) for one in asked.encoded(int(created_at), outcomes)]
@@ -189,6 +201,8 @@ class Batches:
         return _encode(holder)
 
 
-def members_of(encoded: EncodedJobs) -> list[Job]:
-    """The new members as structs."""
-    return [struct_of(job) for job in encoded.jobs]
+def _placed(error: Invalid, field: str) -> Invalid:
+    """The refusal of new jobs, which names `jobs[0].after[0]`, with the path of the jobs in the body: `field`."""
+    if not error.fields.startswith("jobs["):
+        return error
+    return Invalid(error.message.replace("jobs[", f"{field}[", 1), fields=error.fields.replace("jobs", field, 1))

@@ -23,8 +23,9 @@ from broker.store.format.bulk_record import (
 )
 from broker.store.format.replies import field_of
 from broker.store.group_limits import GroupLimits
-from broker.store.maintenance import SETTLED, UNSETTLED
+from broker.store.maintenance import UNSETTLED
 from broker.store.pagination import cursor_of, position
+from broker.store.settlement import SETTLED, count_settled
 from broker.store.tally import Tally
 
 LEASE_MS = 10_000
@@ -118,7 +119,10 @@ class Bulks:
         began, *replies, ended = await self._partitions.run_in(partition, [("clock", ()), *words, ("clock", ())])
         while left := [i for i, reply in enumerate(replies) if action == "delete" and reply == UNSETTLED]:
             again = [("settle", (self._clock.now, SETTLED)), *(words[i] for i in left)]
-            for i, reply in zip(left, (await self._partitions.run_in(partition, again))[1:], strict=True):
+            settled, *repeats = await self._partitions.run_in(partition, again)
+            if not isinstance(settled, TitanError):
+                count_settled(self._tally, settled)
+            for i, reply in zip(left, repeats, strict=True):
                 replies[i] = reply
         outcomes = [reply if isinstance(reply, TitanError) else None for reply in replies]
         self._count(action, group, [reply for reply in replies if not isinstance(reply, TitanError)])

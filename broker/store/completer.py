@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from broker.core.errors import LeaseLost, NotFound, TitanError, WrongState
+from broker.core.errors import Invalid, LeaseLost, NotFound, TitanError, WrongState
 from broker.core.ids import Ids
 from broker.core.timestamps import milliseconds
 from broker.models.jobs import Job
@@ -20,7 +20,7 @@ from broker.store.batcher import MOST_JOBS, Batcher
 from broker.store.clock import Clock
 from broker.store.ends import Ends, end_of
 from broker.store.format.job_json import finished
-from broker.store.format.replies import job_of
+from broker.store.format.replies import field_of, job_of
 from broker.store.format.script_args import (
     HeldWords,
     Report,
@@ -36,7 +36,7 @@ _Batches = Mapping[str, Batcher[Sequence[Any], list[Any]]]
 
 
 class Completer:
-    """Takes what consumers report of running jobs: touch, succeed, fail, finish and release.
+    """Takes what consumers report of running jobs: touch, succeed, fail, finish, release and wait.
 
     `grace_ms`: how much longer than a job's timeout a short lease may last.
     """
@@ -90,6 +90,34 @@ class Completer:
         self._tally.released(group)
         return job_of(row)
 
+    async def wait(
+        self,
+        group: str,
+        job_id: str,
+        after: Sequence[str],
+        after_on: str = "over",
+        lease: str = "",
+        receipt: Receipt | None = None,
+        actor: str = "",
+    ) -> Job:
+        """Give a running job back until other jobs have ended; the delivery is not counted.
+
+        A repeat with the same lease changes nothing. `actor` is named in its history. Raises NotFound, WrongState,
+        LeaseLost, Invalid, LimitReached.
+        """
+        names = (" ".join(dict.fromkeys(after)), after_on, receipt_text(receipt, "waited"))
+        arguments = (self._clock.now, actor, group, job_id, lease, *names)
+        try:
+            row = await self._partitions.run("wait", self._partitions.of(group), *arguments)
+        except Invalid as error:
+            if error.fields not in after:
+                raise
+            fields = f"after[{after.index(error.fields)}]"
+            raise Invalid(f"{fields}: {error.message}", fields=fields) from None
+        if field_of(row, "repeated") is None:
+            self._tally.released(group)
+        return job_of(row)
+
     async def _finish_one(self, report: Finish) -> bytes:
         [row] = await self._spread(self._finishes_with_job, [self._report(report)])
         if isinstance(row, TitanError):
@@ -98,8 +126,10 @@ class Completer:
 
     def _report(self, item: Finish) -> Report:
         completed_at = milliseconds(item.completed_at) if item.completed_at else ""
-        may_retry = item.status == "failed" and item.retry is not False
-        return report_of(item, completed_at, self._ids.take(1)[0] if may_retry else "")
+        if item.status != "failed":
+            return report_of(item, completed_at, "")
+        [new_id] = self._ids.take(1)
+        return report_of(item, completed_at, f"!{new_id}" if item.retry is False else new_id)
 
     def _batches(self, send: Callable[[str, Sequence[Any]], Coroutine[Any, Any, Any]]) -> _Batches:
         return {name: Batcher(partial(send, name)) for name in self._partitions.names}

@@ -64,14 +64,15 @@ class Waiter:
         """Jobs of which something is to be read: it removes them itself."""
         self.ends: dict[str, JobEnd] = {}
         self._woken: asyncio.Future[None] | None = None
-        self._is_gone = False
+        self.is_gone = False
+        """Whether the client has its answer, or is gone."""
 
     async def until(self, end: float) -> bool:
         """Wait until something changed, or until `end` by the clock of the loop; whether something changed."""
         loop = asyncio.get_running_loop()
         left_s = end - loop.time()
-        if self.changed or left_s <= 0 or self._is_gone:
-            return bool(self.changed) and not self._is_gone
+        if self.changed or left_s <= 0 or self.is_gone:
+            return bool(self.changed) and not self.is_gone
         woken = self._woken = loop.create_future()
         timer = loop.call_later(left_s, self.wake)
         try:
@@ -79,11 +80,11 @@ class Waiter:
         finally:
             timer.cancel()
             self._woken = None
-        return bool(self.changed) and not self._is_gone
+        return bool(self.changed) and not self.is_gone
 
     def leave(self) -> None:
         """The client has its answer, or is gone: `until` waits no more."""
-        self._is_gone = True
+        self.is_gone = True
         self.wake()
 
     def wake(self) -> None:

@@ -17,13 +17,15 @@ from broker.resp import keys
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.resp.write_barrier import WriteBarrier
-from broker.store.admitter import admission, admit, are_plain
+from broker.store.admitter import Admission, admission, admit, are_plain
 from broker.store.batcher import Batcher
 from broker.store.clock import Clock
+from broker.store.format.answer_note import note_in, note_text
 from broker.store.format.job_json import EncodedJobs, new_jobs
 from broker.store.format.replies import job_of
 from broker.store.format.script_args import NewBatch, enqueue_words, merged, new_batches
 from broker.store.group_limits import limits_of
+from broker.store.modes import Modes, with_default
 from broker.store.staging import are_large, bytes_of, stage
 from broker.store.tally import Tally
 
@@ -47,6 +49,7 @@ class Enqueuer:
         settings: BrokerSettings,
         barriers: Callable[[str], WriteBarrier],
         broker: str,
+        modes: Modes,
     ) -> None:
         self.on_enqueue: Callable[[str | None], None] | None = None
         self._partitions = partitions
@@ -57,6 +60,7 @@ class Enqueuer:
         self._limits = limits_of(settings)
         self._barriers = barriers
         self._broker = broker
+        self._modes = modes
         self._batches: Mapping[str, Batcher[Sequence[NewBatch], int]] = {
             name: Batcher(partial(self._send, name)) for name in partitions.names
         }
@@ -68,32 +72,33 @@ class Enqueuer:
         than a group may have.
         """
         missing = next((i for i, job in enumerate(jobs) if not job.image), None)
-        plain = are_plain(jobs)
+        plain, start_within_s = are_plain(jobs), self._modes.start_within(group)
         ids = self._ids.take(len(jobs))
-        if missing is None and not key and plain:
+        if missing is None and not key and plain and start_within_s is None:
             batches = new_batches(group, jobs, ids, "")
             return EncodedJobs(new_jobs(batches, await self._batched(group, batches)), is_replayed=False)
         image = "" if missing is None else await self.image_of(group)
         first: list[Word] = [self._clock.now, "", "", "", "", ""]
         if key:
             digest = _digest(jobs, is_plain=plain)
-            first[1:5] = [f"{group}:{key}", digest, self._idempotency_ttl_ms, f"{','.join(ids)} {image}"]
+            note = note_text(ids, image, start_within_s)
+            first[1:5] = [f"{group}:{key}", digest, self._idempotency_ttl_ms, note]
         if missing is not None and not image:
             first[5] = f"jobs[{missing}].image"
-        if not plain:
-            return await self._admit(group, jobs, ids, image, first)
+        if not plain or start_within_s is not None:
+            return await self._admit(
+                group, jobs, admission(group, with_default(jobs, start_within_s), ids, image), first
+            )
         try:
             created_at, *noted = await self._enqueue_alone(group, jobs, ids, image, first)
         except LimitReached:
             self._limits.check(len(jobs), bytes_of(new_batches(group, jobs, ids, image)))
             raise
         if noted:
-            first_ids, _, image = noted[0].decode().partition(" ")
-            ids = first_ids.split(",")
-        else:
-            self._tally.enqueued(group, len(jobs))
+            return await self._replayed(group, jobs, int(created_at), noted[0])
+        self._tally.enqueued(group, len(jobs))
         batches = new_batches(group, jobs, ids, image)
-        return EncodedJobs(new_jobs(batches, int(created_at)), is_replayed=bool(noted))
+        return EncodedJobs(new_jobs(batches, int(created_at)), is_replayed=False)
 
     async def _enqueue_alone(
         self, group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, first: Sequence[Word]
@@ -105,10 +110,9 @@ class Enqueuer:
         )
 
     async def _admit(
-        self, group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, first: Sequence[Word]
+        self, group: str, jobs: Sequence[PlainJob], asked: Admission, first: Sequence[Word]
     ) -> EncodedJobs:
         broker = "" if self.on_enqueue is None else self._broker
-        asked = admission(group, jobs, ids, image)
         admitting = start_inline(admit(self._partitions, first, self._limits, broker, asked))
         if self.on_enqueue is not None:
             self.on_enqueue(group)
@@ -117,17 +121,26 @@ class Enqueuer:
         except LimitReached:
             self._limits.check(len(jobs), bytes_of(asked.batches))
             raise
-        words, _, note = (new[0] if new else noted).decode().partition(" ")
         if not new:
-            first_ids, _, image = note.partition(" ")
-            asked = admission(group, jobs, first_ids.split(","), image)
-        outcomes = words.split(",")
-        if new:
-            self._tally.enqueued(group, sum(not word.startswith("=") for word in outcomes))
-        encoded = asked.encoded(int(created_at), outcomes)
-        return EncodedJobs(
-            [await self._duplicate(group, job) if isinstance(job, str) else job for job in encoded], not new
-        )
+            return await self._replayed(group, jobs, int(created_at), noted)
+        outcomes = new[0].decode().split(",")
+        self._tally.enqueued(group, sum(not word.startswith("=") for word in outcomes))
+        return await self._encoded(asked, int(created_at), outcomes, is_replayed=False)
+
+    async def _replayed(self, group: str, jobs: Sequence[PlainJob], created_at: int, noted: bytes) -> EncodedJobs:
+        """The answer to the first call with the same Idempotency-Key, whichever script created the jobs."""
+        note = note_in(noted.decode())
+        if not note.outcomes:
+            return EncodedJobs(new_jobs(new_batches(group, jobs, note.ids, note.image), created_at), is_replayed=True)
+        asked = admission(group, with_default(jobs, note.start_within_s), note.ids, note.image)
+        return await self._encoded(asked, created_at, note.outcomes, is_replayed=True)
+
+    async def _encoded(
+        self, asked: Admission, created_at: int, outcomes: Sequence[str], *, is_replayed: bool
+    ) -> EncodedJobs:
+        encoded = asked.encoded(created_at, outcomes)
+        jobs = [await self._duplicate(asked.group, job) if isinstance(job, str) else job for job in encoded]
+        return EncodedJobs(jobs, is_replayed)
 
     async def _duplicate(self, group: str, job_id: str) -> bytes:
         """The JSON of a job that existed already and has the key of a new one. Raises Duplicate if it is gone."""

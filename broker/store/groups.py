@@ -4,7 +4,10 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
-from broker.core.errors import Changed, NotFound, StoreUnavailable
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from broker.core.errors import Changed, Invalid, NotFound, StoreUnavailable
 from broker.core.words import counted
 from broker.models.groups import Group, GroupChanges, GroupSettings
 from broker.resp import keys
@@ -15,8 +18,10 @@ from broker.resp.topology import Topology
 from broker.store.clock import Clock
 from broker.store.format.group_changes import SETTINGS_AT, changes_of, matches, tag_of
 from broker.store.format.replies import fields_of, group_of
-from broker.store.maintenance import SETTLED
+from broker.store.modes import Modes
 from broker.store.pagination import PIECE, cursor_of, position
+from broker.store.settlement import SETTLED, count_settled
+from broker.store.tally import Tally
 
 DELETED = 500
 """Jobs that one script deletes with their group."""
@@ -34,20 +39,29 @@ class TaggedGroup(NamedTuple):
 class Groups:
     """Configures, adjusts, shows and deletes groups."""
 
-    def __init__(self, topology: Topology, partitions: Partitions, clock: Clock) -> None:
+    def __init__(self, topology: Topology, partitions: Partitions, clock: Clock, tally: Tally, modes: Modes) -> None:
         self._topology = topology
+        self._modes = modes
         self._partitions = partitions
         self._clock = clock
+        self._tally = tally
 
     async def configure(self, group: str, settings: GroupSettings, by: str = "") -> Group:
-        """Replace all settings of a group; a group that does not exist is created. A pause notes `by` whom."""
-        return group_of(await self._run("configure", group, self._clock.now, group, by, *fields_of(settings)))
+        """Replace all settings of a group; a group that does not exist is created. A pause notes `by` whom.
+
+        Raises Invalid for a dead_letter_to from which copies would come back, or of another partition.
+        """
+        self._check_partition(group, settings.dead_letter_to)
+        row = await self._run("configure", group, self._clock.now, group, by, *fields_of(settings))
+        return self._noted(group_of(row))
 
     async def adjust(self, group: str, changes: GroupChanges, by: str = "", if_match: str = "") -> TaggedGroup:
         """Change some settings of a group; a group that does not exist is created. A pause notes `by` whom.
 
-        `if_match`: tags, as the header If-Match has them. Raises Changed when the group has none of them.
+        `if_match`: tags, as the header If-Match has them. Raises Changed when the group has none of them, and Invalid
+        as `configure` does.
         """
+        self._check_partition(group, changes.dead_letter_to)
         expected: list[Word] = []
         if if_match:
             row = await self._row(group)
@@ -55,7 +69,9 @@ class Groups:
                 raise Changed("The group is not as If-Match says: read it again.")
             expected = list(row[SETTINGS_AT:])
         arguments = (self._clock.now, group, by, len(expected) if if_match else "", *expected, *changes_of(changes))
-        return _tagged(await self._run("adjust", group, *arguments))
+        tagged = _tagged(await self._run("adjust", group, *arguments))
+        self._noted(tagged.group)
+        return tagged
 
     async def delete_group(self, name: str) -> None:
         """Delete a group with its finished jobs and their logs. Nothing of it stays, and its name may be used again.
@@ -70,13 +86,14 @@ class Groups:
                 jobs = counted(left, "job")
                 raise StoreUnavailable(f"The group still has {jobs}: repeat the call, and it continues.")
             deleted_at, left = await self._delete_some(name)
+        self._modes.note(name, None)
         await self._forget_answers(name, deleted_at, end)
 
     async def _delete_some(self, name: str) -> tuple[int, int]:
         """Delete DELETED jobs at most, and the group with its last job: when, ms, and how many jobs are left."""
         now, left, unsettled = await self._run("delete_group", name, self._clock.now, name, DELETED)
         if unsettled:
-            await self._run("settle", name, self._clock.now, SETTLED)
+            count_settled(self._tally, await self._run("settle", name, self._clock.now, SETTLED))
         return now, left
 
     async def _forget_answers(self, name: str, before: int, end: float) -> None:
@@ -97,7 +114,12 @@ class Groups:
         row = await self._row(name)
         if row is None:
             raise NotFound("There is no such group.")
-        return _tagged(row)
+        tagged = _tagged(row)
+        if tagged.group.dead_letter_to is UNSET:
+            return tagged
+        p = self._partitions.of(name)
+        copied = int(await self._partitions.field(p, keys.dead_letters(p), name) or 0)
+        return tagged._replace(group=msgspec.structs.replace(tagged.group, dead_letters=copied))
 
     async def show(self, name: str) -> Group:
         """A group's settings and counts. Raises NotFound."""
@@ -106,6 +128,15 @@ class Groups:
     async def _row(self, name: str) -> Sequence[Any] | None:
         rows = await self._run("groups", name, name, 1, "", "")
         return rows[0] if rows else None
+
+    def _check_partition(self, group: str, dead_letter_to: str | UnsetType | None) -> None:
+        if dead_letter_to and self._partitions.of(dead_letter_to) != self._partitions.of(group):
+            raise Invalid(f"The group {dead_letter_to} is in another partition.", fields="group.dead_letter_to")
+
+    def _noted(self, group: Group) -> Group:
+        """The group; its new jobs get at once what its settings say of them."""
+        self._modes.note(group.name, group.start_within or None)
+        return group
 
     def _run(self, verb: str, group: str, *arguments: Word) -> Coroutine[Any, Any, Any]:
         """Run a script in the partition of the group. Raises its refusal."""

@@ -32,6 +32,7 @@ from broker.store.groups import Groups
 from broker.store.jobs import Jobs
 from broker.store.looks import Looks
 from broker.store.maintenance import Maintenance
+from broker.store.modes import Modes
 from broker.store.sessions import StoredSessions
 from broker.store.statistics import Statistics
 from broker.store.tally import Tally
@@ -59,19 +60,20 @@ class JobStore:
         }
         self._partitions = partitions
         partitions.before_loading(self._before_loading)
-        self.enqueuer = Enqueuer(partitions, self.clock, ids, tally, settings, self._barrier, broker)
+        self.modes = Modes(partitions)
+        self.enqueuer = Enqueuer(partitions, self.clock, ids, tally, settings, self._barrier, broker, self.modes)
         grace_ms = round(settings.stop_grace_s * 1000)
         self.dispatcher = Dispatcher(partitions, self.clock, tally, broker, grace_ms)
         self.ends = Ends(partitions)
         self.completer = Completer(partitions, self.clock, ids, tally, grace_ms, self.ends)
         self.jobs = Jobs(partitions, self.clock, ids, tally, limits_of(settings), self.ends)
-        self.groups = Groups(topology, partitions, self.clock)
+        self.groups = Groups(topology, partitions, self.clock, tally, self.modes)
         self.workers = Workers(partitions, self.clock, settings.stop_grace_s)
         self.looks = Looks(partitions, self.workers)
         self.why = Why(partitions, self.clock, self.workers, self.dispatcher.asked)
         self.flows = Flows(partitions)
         self.unique_keys = UniqueKeys(partitions, self.clock)
-        self.batches = Batches(partitions, self.clock, ids, tally, settings, self.enqueuer.image_of, broker)
+        self.batches = Batches(partitions, self.clock, ids, tally, settings, self.enqueuer.image_of, broker, self.modes)
         self.brokers = Brokers(partitions, self.clock)
         self.audit = AuditTrail(partitions)
         self.bulks = Bulks(partitions, self.clock, ids, tally, limits_of(settings), settings.idempotency_ttl_s)

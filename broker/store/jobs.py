@@ -20,8 +20,9 @@ from broker.store.format.history import history_of
 from broker.store.format.record import parts_of, split
 from broker.store.format.replies import Followed, field_of, followed_of, inputs_of, job_of, status_of
 from broker.store.group_limits import GroupLimits
-from broker.store.maintenance import SETTLED, UNSETTLED
+from broker.store.maintenance import UNSETTLED
 from broker.store.pagination import ANSWER_BYTES, PIECE, cursor_in, cursor_of, position, set_of
+from broker.store.settlement import SETTLED, count_settled
 from broker.store.tally import Tally
 
 
@@ -127,7 +128,7 @@ class Jobs:
     async def remove(self, group: str, job_id: str) -> bool:
         """Delete a finished job; True if it has a log to delete. Raises NotFound, WrongState."""
         while (reply := await self._run("remove", group, self._clock.now, group, job_id)) == UNSETTLED:
-            await self._run("settle", group, self._clock.now, SETTLED)
+            count_settled(self._tally, await self._run("settle", group, self._clock.now, SETTLED))
         return bool(reply)
 
     async def clock(self, group: str) -> int:

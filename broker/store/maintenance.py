@@ -13,10 +13,9 @@ from broker.resp.resp_connection import Word
 from broker.resp.topology import Topology
 from broker.store.clock import Clock
 from broker.store.format.replies import Finding, Reaped, Surveyed, Unsettled, ends_of, reaped_of
+from broker.store.settlement import count_settled
 from broker.store.tally import Tally
 
-SETTLED = 100
-"""Ends of jobs, and jobs that wait for them, that one step settles at most."""
 UNSETTLED = 2
 """The reply of remove.lua for a job whose end must be settled first."""
 
@@ -30,6 +29,11 @@ class Maintenance:
         self._clock = clock
         self._ids = ids
         self._tally = tally
+
+    @property
+    def batches(self) -> dict[str, int]:
+        """How many batches this broker has `ended`, and how many `callbacks` it has created."""
+        return self._tally.batches
 
     async def reap(self, limit: int) -> Reaped:
         """Handle jobs that are due, `limit` a partition at most. `away` counts partitions that do not answer.
@@ -56,10 +60,8 @@ class Maintenance:
         answers = [reply for reply in replies if not isinstance(reply, TitanError)]
         if not answers:
             raise replies[0]
-        for _, _, *words in answers:
-            for group, number in zip(words[::2], words[1::2], strict=True):
-                self._tally.cancelled(group.decode(), number)
-        return Unsettled(sum(left for left, *_ in answers), max(age_ms for _, age_ms, *_ in answers))
+        found = [count_settled(self._tally, answer) for answer in answers]
+        return Unsettled(sum(one.n for one in found), max(one.age_ms for one in found))
 
     async def ready(self) -> list[str]:
         """Run a script that may write on every server; those that do not answer. Raises StoreUnavailable for all."""

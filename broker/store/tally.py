@@ -77,6 +77,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.groups: dict[str, GroupCounts] = {}
+        self.batches = {"ended": 0, "callbacks": 0}
+        """How many batches this broker has ended, and how many callbacks it has created; they are never flushed."""
 
     def of(self, group: str) -> GroupCounts:
         """The counts of a group; those of '' if there are too many groups."""

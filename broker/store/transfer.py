@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from broker.core.errors import Invalid
 from broker.resp import keys
 from broker.resp.partitions import Partitions
@@ -10,20 +12,34 @@ from broker.resp.replies_to_errors import translate_errors
 from broker.resp.resp_connection import Word
 from broker.resp.topology import Topology
 from broker.store.clock import Clock
-from broker.store.format.exported import ExportedGroup, ExportedJob, group_line, job_line, words_of_group, words_of_job
+from broker.store.format.exported import (
+    ExportedBatch,
+    ExportedGroup,
+    ExportedJob,
+    batch_line,
+    group_line,
+    job_line,
+    words_of_batch,
+    words_of_group,
+    words_of_job,
+)
 
 PAGE = 500
-"""Jobs that one script exports at most, and groups."""
+"""Jobs that one script exports at most, and groups, and batches."""
 CALL_BYTES = 1024 * 1024
 """A call of restore that has this many bytes takes no more jobs, so that the store serves others in between."""
 
 
 class Position(NamedTuple):
-    """Where an export is: behind this group of a partition, or behind this job of the group. Scores are created_at."""
+    """Where an export is: behind this group of a partition, or in the group behind this batch, or else this job.
+
+    Scores are created_at.
+    """
 
     partition: int = 0
     group: tuple[str, str] = ("", "")
     job: tuple[str, str] | None = None
+    batch: tuple[str, str] | None = None
 
 
 BEGINNING = Position()
@@ -37,7 +53,8 @@ class Exported(NamedTuple):
     jobs: list[bytes]
     requeued: int
     damaged: list[tuple[str, str]]
-    """Group and id of jobs that do not agree with the rest of the store."""
+    """Group and id of jobs and batches that do not agree with the rest of the store."""
+    batches: Sequence[bytes] = ()
 
 
 class Restored(NamedTuple):
@@ -61,14 +78,41 @@ class Transfer:
         for number in range(after.partition, len(self._partitions.names)):
             p, last = self._partitions.names[number], after if number == after.partition else Position(number)
             if last.job is not None:
-                async for piece in self._jobs(p, last.group[1], last.job):
+                async for piece in self._rest_of(p, last):
                     yield piece
             score, name = last.group
             while rows := await self._partitions.run("groups", p, "", PAGE, score, name):
                 for row in rows:
-                    async for piece in self._jobs(p, row[0].decode(), ("", ""), group_line(row)):
+                    whole = Position(number, ("", row[0].decode()), ("", ""), ("", ""))
+                    async for piece in self._rest_of(p, whole, group_line(row)):
                         yield piece
                 score, name = rows[-1][1].decode(), rows[-1][0].decode()
+
+    async def _rest_of(self, p: str, after: Position, line: bytes = b"") -> AsyncIterator[Exported]:
+        """The batches and jobs of a group behind a position in it; with the line of the group if there is one."""
+        group = after.group[1]
+        if after.batch is not None:
+            async for piece in self._batches(p, group, after.batch, line):
+                yield piece
+                line = b""
+        async for piece in self._jobs(p, group, after.job or ("", ""), line):
+            yield piece
+
+    async def _batches(self, p: str, group: str, after: tuple[str, str], line: bytes) -> AsyncIterator[Exported]:
+        score, batch_id = after
+        while True:
+            at, last, *rows = await self._partitions.run("export_batches", p, group, PAGE, score, batch_id)
+            lines, damaged = [], []
+            for row in rows:
+                try:
+                    lines.append(batch_line(row))
+                except (ValueError, Invalid):
+                    damaged.append((group, row[0].decode()))
+            if rows:
+                yield Exported(line, [], 0, damaged, lines)
+            score, batch_id, line = at.decode(), last.decode(), b""
+            if not batch_id:
+                return
 
     async def _jobs(self, p: str, group: str, after: tuple[str, str], line: bytes = b"") -> AsyncIterator[Exported]:
         score, job_id = after
@@ -85,14 +129,33 @@ class Transfer:
             if not job_id:
                 return
 
-    async def restore(self, partition: str, groups: Sequence[ExportedGroup], jobs: Sequence[ExportedJob]) -> Restored:
-        """Bring groups and jobs of one partition in. Raises Invalid for an id that another job has; nothing is done."""
-        words: list[Word] = [self._clock.now, len(groups)]
+    async def restore(
+        self,
+        partition: str,
+        groups: Sequence[ExportedGroup],
+        jobs: Sequence[ExportedJob],
+        batches: Sequence[ExportedBatch] = (),
+    ) -> Restored:
+        """Bring in groups, batches and jobs of one partition. Members come with their batch or after it.
+
+        Raises Invalid for an id that another job has; nothing is done.
+        """
+        words: list[Word] = [self._clock.now, len(groups), len(batches)]
         for group in groups:
-            words += words_of_group(group)
+            words += words_of_group(self._placed(group))
+        for batch in batches:
+            words += words_of_batch(batch)
         for job in jobs:
             words += words_of_job(job)
         return Restored(*await self._partitions.run("restore", partition, *words))
+
+    def _placed(self, group: ExportedGroup) -> ExportedGroup:
+        """The group without a dead_letter_to that is in another partition here."""
+        to = group.settings.get("dead_letter_to")
+        if to is None or self._partitions.of(to) == self._partitions.of(group.name):
+            return group
+        settings = {name: value for name, value in group.settings.items() if name != "dead_letter_to"}
+        return msgspec.structs.replace(group, settings=settings)
 
     def partition_of(self, group: str) -> str:
         """The partition that a group is restored into."""

@@ -1,5 +1,6 @@
 -- For settle: counts members that have ended, creates callback jobs, and ends batches.
 local SHORTEST_KEPT_S = 3600 -- how long a batch is kept at least once it has ended
+local batch_ends = { n_ended = 0, n_callbacks = 0 } -- batches that this call has ended, and callbacks that it has created
 
 -- Creates the callback job of this name, unless there is one already or the batch has none. A callback has these words:
 -- group id priority due settings spec; '-' for nothing.
@@ -7,16 +8,15 @@ local function make_callback(p, batch, name, now)
   local words, counts = unpack(call('HMGET', batch_key(p, batch.id), name, 'counts'))
   if not words or batch['made_' .. name] then return end
   local group, id, priority, due, settings, spec = string.match(words, '^(%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
-  local new = { id = id, spec = spec, priority = priority, size = #spec, key = '', after = '', start_before = '', end_before = '' }
-  new.settings, new.due = settings ~= '-' and settings or '', due ~= '-' and due or ''
-  new.batch = table.concat({ batch.id, name, batch.total, batch.succeeded, batch.failed, batch.cancelled }, ':')
-  local rank = create_job(p, group, new, 0, now, counts or nil)
-  if counts then call('ZINCRBY', p .. ':bytes', new.size, group) end
+  local new = { id = id, spec = spec, after = '', key = '' }
+  new.kind = kind_in({ priority, settings ~= '-' and settings or '', due ~= '-' and due or '' }, 1, now)
+  local ended = table.concat({ batch.id, name, batch.total, batch.succeeded, batch.failed, batch.cancelled }, ':')
+  local rank = create_jobs(p, group, { new }, now, counts or nil, ended)
   call('ZADD', p .. ':groups', 'NX', digits(now), group)
   if rank then notify_image_pollers(p, group) end
   refresh_ready(p, group)
   call('HSET', batch_key(p, batch.id), 'made_' .. name, id)
-  batch['made_' .. name] = id
+  batch['made_' .. name], batch_ends.n_callbacks = id, batch_ends.n_callbacks + 1
 end
 
 -- How long a batch is kept that has ended: as long as the last of its members.
@@ -37,7 +37,7 @@ local function advance_batch(p, id, now)
   if batch.open == '1' or batch.over < batch.total then return end
   if batch.succeeded == batch.total and batch.stopped ~= 'client_request' then make_callback(p, batch, 'on_succeeded', now) end
   make_callback(p, batch, 'on_over', now)
-  call('HSET', batch_key(p, id), 'ended_at', digits(now))
+  batch_ends.n_ended = batch_ends.n_ended + call('HSET', batch_key(p, id), 'ended_at', digits(now))
   set_batch_timer(p, batch.group, id, now + kept_s(p, batch) * 1000)
 end
 
@@ -77,3 +77,4 @@ local function settle_batch(p, id, n, now)
   end
   return math.max(1, looked), cancelled, batch and batch.group
 end
+batch_ends.count_member, batch_ends.settle_batch, batch_ends.refresh_key = count_member, settle_batch, refresh_key

@@ -4,7 +4,7 @@
 local MOST_MEMBERS = 100000
 local BATCH_FIELDS = {
   'group', 'name', 'created_at', 'open', 'total', 'succeeded', 'failed', 'cancelled', 'stopped', 'ended_at', 'end_at',
-  'made_on_failed', 'made_on_succeeded', 'made_on_over', 'retry_of',
+  'made_on_failed', 'made_on_succeeded', 'made_on_over', 'retry_of', 'retry_at',
 }
 
 local function batch_key(p, id) return p .. ':batch:' .. id end

@@ -20,7 +20,7 @@ local function move_to_finished(p, group, ids, status, retention_s, now, timers)
   timers[#timers + 1] = now + (retention_s or RETENTION_S[status]) * 1000; timers[#timers + 1] = status .. ':' .. group
 end
 
--- Finishes one job that no consumer reported on: one that is cancelled, or was too late.
+-- Finishes one job that no consumer reported on: one that is cancelled, or was too late. Returns dead_letter_to of its group.
 local function finish_without_report(p, group, id, job, status, reason, now)
   local timers = {}
   local started_at = job.started_at and digits(job.started_at) or '-'
@@ -30,8 +30,10 @@ local function finish_without_report(p, group, id, job, status, reason, now)
   if job.status == 'delayed' then call('HDEL', job_key(p, id), 'needs') end
   if job.hooks then call('ZREM', set_key(p, group, 'expiring'), id) end
   if job.hooks and job.hooks >= 2 then settle_later(p, { id }, now, {}) end
-  move_to_finished(p, group, { id }, status, call('HGET', group_key(p, group), 'retention_' .. status), now, timers)
+  local retention_s, dead_letter_to = unpack(call('HMGET', group_key(p, group), 'retention_' .. status, 'dead_letter_to'))
+  move_to_finished(p, group, { id }, status, retention_s, now, timers)
   set_timers(p, timers)
+  return dead_letter_to
 end
 
 -- Deletes finished jobs and all that belongs to them, except their logs: a broker deletes those. Returns the number of logs.

@@ -1,37 +1,72 @@
--- For settle: what the end of a job means for the jobs that wait for it. A step has `now`, ms, `left`, how many jobs it may handle
--- yet, and by group `touched`, whether jobs were made ready, and `cancelled`, how many were cancelled.
-local function cancel_dependant(p, group, id, dependant, parent_id, status, step)
-  finish_without_report(p, group, id, dependant, 'cancelled', 'dependency', step.now)
-  call('HSET', job_key(p, id), 'error', 'It waited for the job ' .. parent_id .. ', which ' .. status .. '.')
-  if status ~= 'is gone' then note_undone(p, group, id, parent_id, step.now) end
-  step.cancelled[group] = (step.cancelled[group] or 0) + 1
+-- For settle: what the end of a job (ends.lua) means for the jobs that wait for it.
+local HOW = { failed = 'failed', cancelled = 'was cancelled', gone = 'is gone' }
+
+-- Its end is settled in this step too. Others must find it cancelled, once what is gathered is written.
+local function cancel_dependant(p, group, dependant, parent, step)
+  local id, key = dependant.id, job_key(p, dependant.id)
+  call('HSET', key, 'reason', 'dependency', 'error', 'It waited for the job ' .. parent.id .. ', which ' .. HOW[parent.status] .. '.')
+  gather(step.cancelled, group, id)
+  step.executions[#step.executions + 1] = id; step.executions[#step.executions + 1] = '* 0 - cancelled ' .. step.at
+  if needs_settling(dependant.record) then
+    dependant.status, dependant.group = 'cancelled', group
+    step.ends[#step.ends + 1] = dependant
+  end
 end
 
--- A dependant that was cancelled or deleted meanwhile waits no more.
-local function settle_dependant(p, group, id, parent_id, status, is_any_end, step)
-  local dependant = find_job(p, group, id, 'needs', 'after')
-  if dependant and dependant.after then keep_input(p, id, dependant.after, parent_id, status) end
-  if not dependant or dependant.status ~= 'delayed' or not dependant.needs then return end
-  if status ~= 'succeeded' and not is_any_end then
-    local how = status == 'failed' and 'failed' or status == 'cancelled' and 'was cancelled' or 'is gone'
-    return cancel_dependant(p, group, id, dependant, parent_id, how, step)
+-- A job that waits for no other any more: its rank or its delay come from its settings. One that ran before has its rank.
+local function enter_dependant(p, group, dependant, step)
+  local settings, due, rank = settings_json(dependant.record), step.now, dependant.rank
+  if not rank and string.find(settings, '"d', 1, true) then
+    due = setting_in(settings, 'due') or step.now + (setting_in(settings, 'delay') or 0) * 1000
   end
-  if call('HINCRBY', job_key(p, id), 'needs', -1) > 0 then return end
-  enter(p, group, id, dependant, step.now)
-  step.touched[group] = true
+  gather(step.entered, group, { id = dependant.id, due = due, rank = rank, priority = setting_in(settings, 'priority') or 0 })
+end
+
+-- A dependant that was cancelled meanwhile waits no more.
+local function settle_dependant(p, group, dependant, parent, is_any_end, undone, step)
+  if dependant.after then keep_input(p, dependant.id, dependant.after, parent.id, parent.status, parent.result or '') end
+  if not dependant.needs then return end
+  if parent.status ~= 'succeeded' and not is_any_end then
+    undone[#undone + 1] = step.at; undone[#undone + 1] = group .. ' ' .. dependant.id
+    dependant.needs = nil
+    cancel_dependant(p, group, dependant, parent, step)
+  elseif dependant.needs > 1 then
+    dependant.needs = dependant.needs - 1
+  else
+    dependant.needs = nil
+    enter_dependant(p, group, dependant, step)
+  end
+end
+
+-- Notes in the job that has ended which jobs waited for it, and which of them are cancelled, so that its flow can be drawn and repeated.
+local function note_dependants(p, parent, ids, undone)
+  local fields = undone[1] and { 'undone', 1 } or {}
+  local before = before_with(parent.before or '', ids)
+  if before then fields[#fields + 1] = 'before'; fields[#fields + 1] = before end
+  call_many('HSET', job_key(p, parent.id), fields)
+  call_many('ZADD', undone_key(p, parent.id), undone)
 end
 
 -- Settles dependants of a job that has ended; whether all of them are settled.
-local function settle_dependants(p, id, status, step)
-  local key = after_key(p, id)
-  local members, ended = call('ZRANGE', key, 0, step.left - 1, 'WITHSCORES'), {}
+local function settle_dependants(p, parent, members, step)
+  local key, most, ids, groups, undone = after_key(p, parent.id), step.left, {}, {}, {}
   for i = 1, #members, 2 do
-    local group, dependant_id = string.match(members[i], '^(%S+) (%S+)$')
-    settle_dependant(p, group, dependant_id, id, status, members[i + 1] == '1', step)
-    ended[#ended + 1] = members[i]
+    local n = #ids + 1
+    groups[n], ids[n] = string.match(members[i], '^(%S+) (%S+)$')
   end
+  read_dependants(p, ids, step)
+  for i = 1, #ids do
+    local dependant = step.dependants[ids[i]]
+    if dependant then settle_dependant(p, groups[i], dependant, parent, members[2 * i] == '1', undone, step) end
+  end
+  step.left = step.left - #ids
+  if parent.status ~= 'gone' then note_dependants(p, parent, ids, undone) end
+  if #ids < most then
+    step.keys[#step.keys + 1] = key
+    return true
+  end
+  local ended = {}
+  for i = 1, #ids do ended[i] = members[2 * i - 1] end
   call_many('ZREM', key, ended)
-  step.left = step.left - #ended
-  if status ~= 'gone' then note_before(p, id, ended) end
   return call('EXISTS', key) == 0
 end

@@ -5,14 +5,11 @@ local HELD = 9007199254740992 -- 2^53
 local MOST_DEPENDANTS, MOST_BEFORE = 10000, 200
 local function after_key(p, id) return p .. ':after:' .. id end
 
--- Notes in a job's field `before` that jobs waited for it, once they wait no more: of each, `group id`, the id. It keeps the first
--- MOST_BEFORE.
-local function note_before(p, id, members)
-  local before = call('HGET', job_key(p, id), 'before') or ''
+-- The field `before` of a job with more ids: the first MOST_BEFORE of those that waited for it and wait no more. nil if it stays.
+local function before_with(before, ids)
   local _, n = string.gsub(before, '%S+', '')
-  local ids = { before ~= '' and before or nil }
-  for i = 1, math.min(#members, MOST_BEFORE - n) do ids[#ids + 1] = string.match(members[i], '%S+$') end
-  if #members > 0 and n < MOST_BEFORE then call('HSET', job_key(p, id), 'before', table.concat(ids, ' ')) end
+  if n >= MOST_BEFORE or not ids[1] then return nil end
+  return (before ~= '' and before .. ' ' or '') .. table.concat(ids, ' ', 1, math.min(#ids, MOST_BEFORE - n))
 end
 
 local function hold(p, group, id)
@@ -20,15 +17,15 @@ local function hold(p, group, id)
 end
 local function is_held(p, group, id) return tonumber(call('ZSCORE', set_key(p, group, 'delayed'), id) or 0) >= HELD end
 
--- A held job that waits for nothing any more comes into the queue, or its own delay begins.
+-- A held job that waits for nothing any more comes into the queue, or its own delay begins. One that ran before has a rank.
 local function enter(p, group, id, dependant, now)
-  local at = dependant.due or now + (dependant.delay or 0) * 1000
-  call('HDEL', job_key(p, id), 'needs')
+  local at = dependant.rank and now or dependant.due or now + (dependant.delay or 0) * 1000
+  call('HDEL', job_key(p, id), 'needs', 'rank')
   if at > now then
     call('ZADD', set_key(p, group, 'delayed'), digits(at), id)
     return set_timer(p, 'delayed', group, at)
   end
   call('ZREM', set_key(p, group, 'delayed'), id)
-  call('ZADD', set_key(p, group, 'queued'), new_rank(p, dependant.priority), id)
+  call('ZADD', set_key(p, group, 'queued'), dependant.rank or new_rank(p, dependant.priority), id)
   notify_image_pollers(p, group)
 end

@@ -5,7 +5,7 @@ local LARGEST_INPUT, LARGEST_INPUTS, MOST_RETRIES, MARK = 16384, 262144, 25, 33
 local function inputs_key(p, id) return p .. ':inputs:' .. id end
 
 -- Whether a text of ids, with spaces, has this one.
-local function has_id(ids, id) return string.find(' ' .. ids .. ' ', ' ' .. id .. ' ', 1, true) ~= nil end
+local function has_id(ids, id) return ids == id or string.find(' ' .. ids .. ' ', ' ' .. id .. ' ', 1, true) ~= nil end
 
 -- The id under which a job waits for this one: its own, or that of a job which it retries; nil if the job waits for none of these.
 local function id_in_after(p, after, id)
@@ -15,15 +15,17 @@ local function id_in_after(p, after, id)
   end
 end
 
--- Keeps for a job that waits for the jobs in `after` how one of them ended, with its result.
-local function keep_input(p, id, after, parent_id, status)
+-- Keeps for a job that waits for the jobs in `after` how one of them ended, with its result; `result` is that if it was read already.
+local function keep_input(p, id, after, parent_id, status, result)
   local name, key = id_in_after(p, after, parent_id), inputs_key(p, id)
-  if not name or not RETENTION_S[status] or call('HEXISTS', key, name) == 1 then return end
-  local result = call('HGET', job_key(p, parent_id), 'result') or ''
+  if not name or not RETENTION_S[status] then return end
+  result = result or call('HGET', job_key(p, parent_id), 'result') or ''
+  if result == '' then return call('HSETNX', key, name, status .. ' ') end
+  if call('HEXISTS', key, name) == 1 then return end
   local bytes = tonumber(call('HGET', key, 'bytes') or 0) + #result
   if #result > LARGEST_INPUT or bytes > LARGEST_INPUTS then
     result = '!' .. #result
-  elseif result ~= '' then
+  else
     call('HSET', key, 'bytes', digits(bytes))
   end
   call('HSET', key, name, status .. ' ' .. result)

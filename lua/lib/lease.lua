@@ -7,6 +7,7 @@ end
 -- nil if the token holds the job, else the refusal. '' is no token: it is accepted unless the group has require_lease.
 local function refusal(p, group, id, job, token)
   if not job then return not_found() end
+  if token ~= '' and token ~= job.lease and call('HGET', job_key(p, id), 'waited') == token then return refuse('LEASE_LOST', 'waits') end
   if job.status ~= 'running' then return wrong_state(job) end
   if token ~= '' and token ~= job.lease then return lease_lost(p, group, id, job) end
   if token == '' and call('HGET', group_key(p, group), 'require_lease') then return lease_lost(p, group, id, job) end

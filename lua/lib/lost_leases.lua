@@ -26,7 +26,8 @@ local function lose_under_policy(p, group, id, policy, job, now)
   return true
 end
 
--- Queues a running job whose lease has ended, or fails it and creates its automatic retry, or has it wait for its next try.
+-- Queues a running job whose lease has ended, or fails it and creates its automatic retry or its dead letter, or has it wait for
+-- its next try.
 -- Returns the outcome, and whether it is retried. delivery_limit does not count deliveries that ended with a failure.
 local function end_lease(p, group, id, job, attempts, new_id, now)
   local delivery_limit, default = unpack(call('HMGET', group_key(p, group), 'delivery_limit', 'retry'))
@@ -39,18 +40,22 @@ local function end_lease(p, group, id, job, attempts, new_id, now)
     requeue(p, group, id, rank_in_token(job.lease) or new_rank(p, job.priority), job.deliveries, 0, now)
     return 'requeued', false
   end
-  finish_without_report(p, group, id, job, 'failed', 'timeout', now)
-  return 'failed', not policy and retry_failed(p, group, id, job, new_id, now)
+  local dead_letter_to = finish_without_report(p, group, id, job, 'failed', 'timeout', now)
+  local is_retried = not policy and retry_failed(p, group, id, job, new_id, now)
+  if dead_letter_to and not is_retried then copy_dead_letter(p, group, id, dead_letter_to, new_id, now) end
+  return 'failed', is_retried
 end
 
 -- Fails a waiting job whose deadline has passed, and notes the next one of another job. Returns whether it failed.
-local function fail_late(p, group, id, job, now)
+local function fail_late(p, group, id, job, new_id, now)
   local at = not RETENTION_S[job.status] and deadline_of(job, job.deliveries)
   if not at or at > now then
     if at then set_deadline(p, group, id, job, job.deliveries) else call('ZREM', set_key(p, group, 'expiring'), id) end
     return false
   end
   note_move(p, id, now, 'late', '', job, 'failed')
-  finish_without_report(p, group, id, job, 'failed', is_past_end(job, now) and 'timeout' or 'expired', now)
+  local reason = is_past_end(job, now) and 'timeout' or 'expired'
+  local dead_letter_to = finish_without_report(p, group, id, job, 'failed', reason, now)
+  if dead_letter_to then copy_dead_letter(p, group, id, dead_letter_to, new_id, now) end
   return true
 end

@@ -1,17 +1,21 @@
 -- For finish: what a report says in addition to how the job ended.
 
--- Writes what a report says to P:job:<id>, and creates the automatic retry, or has the job wait for its next try. Returns the end
--- of the execution, whether the job is retried, and until when it waits, ms. `record` includes the spec; it is nil if the job is
--- gone. `run` has the execution, the token of the report, and the retry policy of the group.
+local BANG = 33 -- before the new id of a job that must not be retried
+
+-- Writes what a report says to P:job:<id>, and creates the automatic retry, or has the job wait for its next try, or copies it as
+-- a dead letter. Returns the end of the execution, whether the job is retried, and until when it waits, ms. `record` includes the
+-- spec; it is nil if the job is gone. `run` has the execution, the token of the report, and of the group the retry policy and
+-- dead_letter_to.
 local function report_details(p, now, group, id, record, status, run, reason, error_text, completed_at, new_id, receipt, after_s, result)
   local key, fields, tried_at, has_retry = job_key(p, id), {}, nil, false
+  local may_retry = new_id ~= '' and byte(new_id) ~= BANG
   local function set(field, value) fields[#fields + 1] = field; fields[#fields + 1] = value end
   if receipt == '' then receipt = nil end
   local _, created_at = parse_record(record or '')
   local settings = record and settings_of(record) or {}
   local policy = created_at and status == 'failed' and policy_for(settings, record, run.default)
   if policy then
-    local failure = { reason = reason, error = error_text, is_final = new_id == '', retry_after = after_s, what = 'failed' }
+    local failure = { reason = reason, error = error_text, is_final = not may_retry, retry_after = after_s, what = 'failed' }
     failure.token, failure.receipt, failure.created_at, failure.end_before = run.token, receipt, created_at, settings.end_before
     parse_execution(failure, run.execution)
     tried_at = count_failure(p, group, id, policy, failure, now)
@@ -21,7 +25,10 @@ local function report_details(p, now, group, id, record, status, run, reason, er
     if receipt then set('receipts', receipts_with(call('HGET', key, 'receipts'), receipt)) end
     if result and result ~= '' then set('result', result) end
     if created_at then call_many('HSET', key, fields) end
-    has_retry = status == 'failed' and new_id ~= '' and retry_failed(p, group, id, settings, new_id, now)
+    has_retry = status == 'failed' and may_retry and retry_failed(p, group, id, settings, new_id, now)
+  end
+  if run.dead_letter_to and status == 'failed' and created_at and not has_retry and not tried_at then
+    copy_dead_letter(p, group, id, run.dead_letter_to, string.match(new_id, '[^!]+'), now)
   end
   local ended_at = plausible(tonumber(completed_at), created_at or now, now)
   return ' ' .. status .. ' ' .. digits(ended_at), has_retry or tried_at, tried_at

@@ -44,6 +44,13 @@ end
 -- The batch of a job as its settings have it: the id, or of a callback the id, its name and the counts; nil for none.
 local function batch_text(record) return string.match(settings_json(record), '"batch":"([^"]*)"') end
 
+-- Gives a new job what an old one, which it repeats, has got from the jobs that it waited for.
+local function pass_inputs_on(p, id, new_id)
+  local ties, kept = call('HMGET', job_key(p, id), 'after', 'after_on'), call('HGETALL', p .. ':inputs:' .. id)
+  call('HSET', job_key(p, new_id), 'after', ties[1] or '', 'after_on', ties[2] or 'succeeded')
+  if kept[1] then call('HSET', p .. ':inputs:' .. new_id, unpack(kept)) end
+end
+
 -- Creates a new job that repeats an old one. `how` may have: `counts`, so that its bytes count though those of the old job did not;
 -- `end_before` and `hooks`, those that it keeps; `settings` and `spec` in place of those of the old job; `batch`, that of which the
 -- new job is a member: else a callback keeps its counts, but no member its batch.
@@ -67,10 +74,6 @@ local function create_retry(p, group, id, new_id, delay_s, max_retries, now, how
     call('ZADD', set_key(p, group, 'expiring'), digits(how.end_before), new_id)
     set_timer(p, 'expiring', group, how.end_before)
   end
-  if settings.inputs then -- it has waited already, and has what it got
-    local ties, kept = call('HMGET', job_key(p, id), 'after', 'after_on'), call('HGETALL', p .. ':inputs:' .. id)
-    call('HSET', job_key(p, new_id), 'after', ties[1] or '', 'after_on', ties[2] or 'succeeded')
-    if kept[1] then call('HSET', p .. ':inputs:' .. new_id, unpack(kept)) end
-  end
+  if settings.inputs then pass_inputs_on(p, id, new_id) end
   call('HSET', job_key(p, id), 'retry_at', new_id)
 end

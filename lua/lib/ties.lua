@@ -12,14 +12,16 @@ local function append_ties(p, group, id, row)
   if holder == id then row[#row + 1] = 'holds'; row[#row + 1] = (follower or '-') .. ' ' .. digits(ends) end
 end
 
--- Makes keys of these fields. A key that another job holds already stays with it.
+-- Makes keys of these fields. A key that another job holds already stays with it, and this one has none.
 local function restore_ties(p, group, id, record, status, now)
   local dependants, holds, key = unpack(call('HMGET', job_key(p, id), 'dependants', 'holds', 'unique_key'))
   call('HDEL', job_key(p, id), 'dependants', 'holds')
   for member, score in string.gmatch(dependants or '', '(%S+ %S+) ([01])') do call('ZADD', after_key(p, id), score, member) end
-  if holds and key and not stored_key(p, group, key) then
-    local follower, ends = string.match(holds, '^(%S+) (%d+)$')
+  local follower, ends = string.match(holds or '', '^(%S+) (%d+)$')
+  if ends and key and not stored_key(p, group, key) then
     write_key(p, group, key, id, follower ~= '-' and follower or nil, tonumber(ends))
+  elseif ends and key then
+    call('HDEL', job_key(p, id), unpack(UNIQUE_FIELDS))
   end
   if RETENTION_S[status] and needs_settling(record) then
     settle_later(p, { id }, now, {})

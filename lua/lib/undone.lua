@@ -2,11 +2,6 @@
 -- ms, and the job has the field `undone`. They go with the job.
 local function undone_key(p, id) return p .. ':undone:' .. id end
 
-local function note_undone(p, group, id, parent_id, now)
-  call('ZADD', undone_key(p, parent_id), digits(now), group .. ' ' .. id)
-  call('HSET', job_key(p, parent_id), 'undone', 1)
-end
-
 -- For export and restore: they are one more field there, lines of group, id and time.
 local function append_undone(p, id, row)
   local members, lines = call('ZRANGE', undone_key(p, id), 0, MOST_DEPENDANTS, 'WITHSCORES'), {}
@@ -19,25 +14,4 @@ local function restore_undone(p, id)
     call('ZADD', undone_key(p, id), at, member)
   end
   call('HDEL', job_key(p, id), 'undone_jobs')
-end
-
--- Has the new job that repeats an old one wait for what that waited for: for the new one of each of these, else for the same.
--- `new_ids` has the new ones by the ids of the old ones.
-local function rewire(p, old, new_ids, now)
-  local after, parents, key = {}, {}, job_key(p, old.new_id)
-  for name in string.gmatch(old.after or '', '%S+') do
-    local parent_id = new_ids[name] or deciding_job(p, name)
-    local new_parent = new_ids[name] or new_ids[parent_id or ''] or parent_id
-    if new_parent ~= parent_id or new_ids[name] then call('HDEL', inputs_key(p, old.new_id), name) else new_parent = nil end
-    after[#after + 1] = new_parent or name
-    if parent_id then parents[#parents + 1] = new_parent or name end
-  end
-  if not after[1] then return end
-  call('HSET', key, 'after', table.concat(after, ' '))
-  local member, is_any_end = old.group .. ' ' .. old.new_id, old.after_on == 'over'
-  local waits = wait_for(p, member, parents, is_any_end, now, {}, table.concat(after, ' '))
-  if waits == 0 then return end
-  call('HSET', key, 'needs', waits)
-  call('ZREM', set_key(p, old.group, 'queued'), old.new_id)
-  hold(p, old.group, old.new_id)
 end

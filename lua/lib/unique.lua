@@ -35,7 +35,7 @@ end
 -- hold its key any more its follower does, also before the end of the job is settled.
 local function holder_of(p, group, key, now)
   local id, follower_id, ends = stored_key(p, group, key)
-  local holder = id and find_job(p, group, id, 'unique_until')
+  local holder = id and find_job(p, group, id, 'unique_until', 'waited')
   local follower = follower_id and find_job(p, group, follower_id, 'unique_until')
   local follows = follower and not RETENTION_S[follower.status]
   if is_holding(holder, ends, now) and not (follows and RETENTION_S[holder.status]) then

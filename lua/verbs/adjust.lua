@@ -9,9 +9,9 @@
 --
 -- moves   -
 -- reply   the group: name, created_at, the six counts, then field value field value…
--- refuses CHANGED
+-- refuses CHANGED INVALID
 -- flags   allow-oom
--- with    group_reply group_changes
+-- with    group_reply settings_check group_changes
 local p, now, group, by, n_expected, first = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), 5
 
 local key = group_key(p, group)
@@ -21,6 +21,10 @@ local function has_expected()
   return is_same
 end
 if n_expected and not has_expected() then return refuse('CHANGED', 'The group was changed meanwhile: read it again.') end
+for i = first + (n_expected or 0), #ARGV, 2 do
+  local refused = ARGV[i] == 'dead_letter_to' and refused_dead_letters(p, group, ARGV[i + 1])
+  if refused then return refused end
+end
 
 local was_paused = call('HEXISTS', key, 'paused') == 1
 local has_note = false

@@ -14,67 +14,52 @@
 -- ARGV[11] staged          'staged' if the specs are staged payloads, or ''
 -- ARGV[12] batch           id of the batch that the jobs are members of, with spaces the id and lease of a running member; or ''
 -- ARGV[13] n_words         of a new batch: how many words of ARGV[14] are its fields and values; else 0
--- ARGV[14] jobs            for each NEW_FIELDS; those that it waits for come before it. settings: JSON of those that are not the
---                          default, or ''; due, start_before, end_before: ms, or + and ms from now on; after: ids, with spaces;
---                          after_on: over or succeeded; unique_until: over, started, or ms; max_wait: ms; each may be ''
+-- ARGV[14] jobs            in parts of jobs that are alike: number of jobs, words for each, KIND_WORDS; then for each job: id spec,
+--                          or these and after, key, unique. Those that a job waits for come before it. settings: JSON of those that
+--                          are not the default, or ''; due, start_before, end_before: ms, or + and ms from now on; after: ids, with
+--                          spaces; after_on: over or succeeded; unique_until: over, started, or ms; max_wait: ms; each may be ''
 --
 -- moves   - -> delayed, - -> queued, delayed -> delayed, queued -> queued, delayed -> cancelled
 -- reply   now, ms, nil, OUTCOMES; for a repeat with the same Idempotency-Key: now of the first answer, OUTCOMES with a space and
 --           note. OUTCOMES: for each job, with commas, for how many jobs it waits, or = and the id of the job that has its key
 -- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE DUPLICATE NOT_FOUND WRONG_STATE LEASE_LOST
--- with    record deadlines idempotency staged_payloads admission job requeue hooks settling completion dependencies inputs awaiting unique
---           creation conflicts group_settings group_limits notify batches lease members
+-- with    record deadlines idempotency staged_payloads admission group_settings group_limits notify kinds creation new_jobs new_keys
+--           (job requeue hooks settling completion dependencies inputs awaiting unique conflicts batches lease members new_parents
+--           drafts tied_jobs)
 local p, now, idempotency_key, digest, ttl_ms, note = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local missing, max_jobs, max_bytes, broker, group = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]
 local staged, batch, n_words, first = ARGV[11], ARGV[12], tonumber(ARGV[13]), 14
-local is_staged, counts = staged ~= '', max_bytes > 0 or nil
-local new_jobs, ids, is_new, asked_bytes, made = new_jobs_in(p, ARGV, first + n_words), {}, {}, 0, {}
-for i, new in ipairs(new_jobs) do ids[i], is_new[new.id], asked_bytes = new.id, true, asked_bytes + new.size end
-local early = answer_early(p, idempotency_key, digest, missing, is_staged and ids)
-if not early and max_jobs + max_bytes > 0 then early = over_limit(p, group, #ids, asked_bytes, max_jobs, max_bytes) end
-early = early or refused_parents(p, new_jobs, is_new) or refused_key(p, group, new_jobs, now)
-  or refused_members(p, group, batch, #ids, n_words > 0)
+
+local new_jobs, have_keys, is_tied = new_jobs_in(ARGV, first + n_words, now)
+local is_stored, counts, outcomes, first_rank = {}, max_bytes > 0 or nil, nil, nil
+staged = staged ~= '' and new_ids(new_jobs)
+
+local early = answer_early(p, idempotency_key, digest, missing, staged)
+if not early and max_jobs + max_bytes > 0 then
+  early = over_limit(p, group, #new_jobs, counts and new_bytes(p, new_jobs) or 0, max_jobs, max_bytes)
+end
+if not early then
+  if have_keys then
+    local is_any
+    is_stored, is_any = stored_keys(p, group, new_jobs)
+    is_tied = is_tied or is_any
+  end
+  if is_tied or batch ~= '' then
+    local fields = { unpack(ARGV, first, first + n_words - 1) }
+    early, outcomes, first_rank = load_tied_jobs()(p, group, new_jobs, is_stored, now, counts, batch, fields)
+  else
+    first_rank = create_jobs(p, group, new_jobs, now, counts)
+    if have_keys then hold_keys(p, group, new_jobs, now) end
+  end
+end
 if early then
-  if is_staged then delete_staged(p, ids) end
+  if staged then delete_staged(p, staged) end
   return early
 end
 
-local first_rank, outcomes, made_as, bytes, batch_id = nil, {}, {}, 0, string.match(batch, '^%S+')
-if n_words > 0 then open_batch(p, group, batch_id, { unpack(ARGV, first, first + n_words - 1) }, now) end
-
--- Creates a job, or not if another one has its key. Returns its outcome.
-local function create(new)
-  local holder, follower, ends, holder_id = nil, nil, nil, nil
-  if new.key ~= '' then holder, follower, ends, holder_id = holder_of(p, group, new.key, now) end
-  local conflict = holder and conflict_with(holder, new.on_conflict)
-  if conflict and conflict ~= 'follow' then
-    if conflict ~= 'existing' then replace_holder(p, group, holder_id, holder, new, now, counts) end
-    if is_staged then call('DEL', job_key(p, new.id)) end
-    made_as[new.id] = holder_id
-    return '=' .. holder_id
-  end
-  local parents, member, is_known = {}, group .. ' ' .. new.id, {}
-  for id in string.gmatch(new.after, '%S+') do parents[#parents + 1] = made_as[id] or id end
-  new.after = table.concat(parents, ' ')
-  local waits = wait_for(p, member, parents, new.after_on == 'over', now, is_known, new.after)
-  if conflict then
-    waits = waits + wait_for(p, member, { holder_id }, true, now, is_known)
-    follow(p, group, new, holder_id, follower, ends, now)
-  elseif new.key ~= '' then
-    write_key(p, group, new.key, new.id, nil, window_end(new.unique_until, now))
-  end
-  new.batch = batch_id
-  local rank = create_job(p, group, new, waits, now, counts)
-  if rank then first_rank = math.min(first_rank or rank, rank) end
-  bytes, made[#made + 1] = bytes + new.size, new.id
-  return digits(waits)
-end
-
-for i, new in ipairs(new_jobs) do outcomes[i] = create(new) end
-if batch_id then add_members(p, batch_id, made, now) end
-if counts and bytes > 0 then call('ZINCRBY', p .. ':bytes', bytes, group) end
-call('ZADD', p .. ':groups', 'NX', digits(now), group)
-if first_rank then notify_enqueued(p, { [group] = first_rank }, {}, digits(now), broker) end
-outcomes = table.concat(outcomes, ',')
-if idempotency_key ~= '' then store_answer(p, idempotency_key, digest, digits(now), outcomes .. ' ' .. note, ttl_ms) end
+local created_at, maybe_new = digits(now), {}
+if first_rank then notify_enqueued(p, { [group] = first_rank }, maybe_new, created_at, broker) end
+if not first_rank or maybe_new[1] then call('ZADD', p .. ':groups', 'NX', created_at, group) end
+outcomes = outcomes and table.concat(outcomes, ',') or string.rep('0,', #new_jobs - 1) .. '0'
+if idempotency_key ~= '' then store_answer(p, idempotency_key, digest, created_at, outcomes .. ' ' .. note, ttl_ms) end
 return { now, false, outcomes }

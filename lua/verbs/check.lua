@@ -10,7 +10,8 @@
 -- reply   for each finding: id or '', the problem, 1 when it is repaired now, else 0
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job requeue hooks settling dependencies inputs awaiting unique consistency promises batches batch_promises
+-- with    record deadlines job requeue hooks settling dependencies inputs awaiting unique settings_check settings_promises consistency promises
+--           batches batch_promises
 local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
 local findings = {}
 
@@ -71,20 +72,18 @@ local function check_sets(id, job)
 end
 
 local function check_index(id, job)
-  if call('ZSCORE', set_key(p, group, 'jobs'), id) ~= job.created_at then
-    add_finding(id, 'is not in jobs by its creation', function() call('ZADD', set_key(p, group, 'jobs'), job.created_at, id) end)
-  end
+  if call('ZSCORE', set_key(p, group, 'jobs'), id) == job.created_at then return end
+  add_finding(id, 'is not in jobs by its creation', function() call('ZADD', set_key(p, group, 'jobs'), job.created_at, id) end)
 end
 
 local function check_deadline(id, job)
   local deliveries = job.status == 'running' and math.max(1, job.deliveries) or job.deliveries
   local at, score = not RETENTION_S[job.status] and deadline_of(job, deliveries), call('ZSCORE', set_key(p, group, 'expiring'), id)
-  if (at and digits(at) or '') ~= (score and digits(score) or '') then
-    local problem = at and 'is not in expiring by its next deadline' or 'is in expiring without a deadline'
-    add_finding(id, problem, function()
-      if at then set_deadline(p, group, id, job, deliveries) else call('ZREM', set_key(p, group, 'expiring'), id) end
-    end)
-  end
+  if (at and digits(at) or '') == (score and digits(score) or '') then return end
+  local problem = at and 'is not in expiring by its next deadline' or 'is in expiring without a deadline'
+  add_finding(id, problem, function()
+    if at then set_deadline(p, group, id, job, deliveries) else call('ZREM', set_key(p, group, 'expiring'), id) end
+  end)
 end
 
 local function check_timer(set)
@@ -116,7 +115,8 @@ local function check_group()
     local problem = 'has a sum of ' .. (bytes or 0) .. ' bytes; its unfinished jobs have ' .. digits(sum)
     add_finding('', problem, function() store_sum(p, group, sum) end)
   end
-  for _, set in ipairs({ 'delayed', 'running', 'expiring', 'ending', 'succeeded', 'failed', 'cancelled' }) do check_timer(set) end
+  check_settings(p, group, add_finding)
+  for _, set in ipairs({ 'delayed', 'running', 'expiring', 'ending', 'windows', 'succeeded', 'failed', 'cancelled' }) do check_timer(set) end
 end
 
 if #ARGV < first then check_group() check_keys(p, group, add_finding) check_batches(p, now, group, add_finding) end

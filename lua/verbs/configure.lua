@@ -8,10 +8,15 @@
 --
 -- moves   -
 -- reply   the group: name, created_at, the six counts, then field value field value…
--- refuses -
+-- refuses INVALID
 -- flags   allow-oom
--- with    group_reply group_changes
+-- with    group_reply settings_check group_changes
 local p, now, group, by, first = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], 4
+
+local dead_letter_to = nil
+for i = first, #ARGV, 2 do dead_letter_to = ARGV[i] == 'dead_letter_to' and ARGV[i + 1] or dead_letter_to end
+local refused = refused_dead_letters(p, group, dead_letter_to)
+if refused then return refused end
 
 local key = group_key(p, group)
 local was_paused, kept = call('HEXISTS', key, 'paused') == 1, call('HMGET', key, unpack(OF_PAUSE))

@@ -11,7 +11,8 @@
 --           score in the set of that status, record with its spec, execution or '', field value…; of a damaged one: id alone
 -- refuses -
 -- flags   no-writes
--- with    record job requeue hooks dependencies inputs awaiting undone settling unique ties consistency paging
+-- with    record job requeue hooks dependencies inputs awaiting undone settling unique ties consistency paging batches
+--           batch_transfer
 local p, group, n, score, id = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local key, LARGEST = set_key(p, group, 'jobs'), 1048576
 
@@ -52,6 +53,7 @@ for i = 1, #ids do
       if fields[k] == 'undone' then append_undone(p, ids[i], row) end
     end
     if needs_settling(text) or #fields > 0 then append_ties(p, group, ids[i], row) end
+    append_seat(p, ids[i], text, row)
     if setting_in(text, 'inputs') then bytes = bytes + append_inputs(p, ids[i], row) end
     rows[#rows + 1], bytes = row, bytes + #text
   else

@@ -6,7 +6,7 @@
 -- ARGV[3] reports    in parts, of one group and one new status: group, status, number of jobs, words for each job; then for
 --                    each job: id lease, or id lease reason error completed_at new_id, or these and receipt, or these and
 --                    retry_after result; '' if not given. completed_at: ms, stored for display if plausible. new_id: id for
---                    the automatic retry; '' for no retry, also by a policy. retry_after: wait before the next try, s. result: JSON
+--                    the retry or copy of a failed job; with ! before it for no retry. retry_after: wait before it, s. result: JSON
 --
 -- moves   running -> succeeded, running -> failed, running -> delayed
 -- reply   for each: 1, 2 if it is retried, 0 for a repeat; or its refusal. A sample of 16 jobs at most has instead of 1 and 2:
@@ -14,7 +14,7 @@
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
 -- with    group_settings record job lease settling completion held_jobs reports
---           (requeue history retry_policy automatic_retries report_details)
+--           (requeue history retry_policy automatic_retries dead_letters report_details)
 local p, now, with_jobs, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local rounds = split_into_rounds(ARGV, first)
 local are_set, items, n_items, timers, unsettled, step = any_set(p, rounds.groups), {}, 0, {}, {}, math.ceil(rounds.n / 16)
@@ -22,7 +22,7 @@ local details
 local endings = { succeeded = ' succeeded ' .. digits(now), failed = ' failed ' .. digits(now) }
 
 -- Finishes the jobs of a part of a round. Returns the ids of those that ended, whether one is retried, and whether any ran.
-local function finish(round, part, is_strict, default)
+local function finish(round, part, is_strict, default, dead_letter_to)
   local group, status, at, words, finished = part.group, part.status, part.at, part.words, round.finished
   local n, is_held, ended, hooked, any_retried, any_held = #finished, remove_held(p, round, part, is_strict), {}, {}, false, false
   for i = part.first, part.last do
@@ -30,7 +30,7 @@ local function finish(round, part, is_strict, default)
     if is_held[i] then
       if words ~= 2 then
         local record = with_spec(p, id, round.records[i])
-        local run = { execution = execution, token = lease ~= '' and lease or '-', default = default }
+        local run = { execution = execution, token = lease ~= '' and lease or '-', default = default, dead_letter_to = dead_letter_to }
         details = details or load_report_details()
         ending, is_retried, due = details(p, now, group, id, record, status, run, unpack(ARGV, at + 2, at + words - 1))
       end
@@ -58,12 +58,12 @@ local function finish(round, part, is_strict, default)
 end
 
 local function finish_part(round, part)
-  local has_limit, is_strict, retention_s, default
+  local has_limit, is_strict, retention_s, default, dead_letter_to
   if are_set then
-    local fields = { 'max_concurrency', 'require_lease', 'retention_' .. part.status, 'retry' }
-    has_limit, is_strict, retention_s, default = unpack(call('HMGET', group_key(p, part.group), unpack(fields)))
+    local fields = { 'max_concurrency', 'require_lease', 'retention_' .. part.status, 'retry', 'dead_letter_to' }
+    has_limit, is_strict, retention_s, default, dead_letter_to = unpack(call('HMGET', group_key(p, part.group), unpack(fields)))
   end
-  local ended, is_retried, any_held = finish(round, part, is_strict, default)
+  local ended, is_retried, any_held = finish(round, part, is_strict, default, dead_letter_to)
   if #ended > 0 then move_to_finished(p, part.group, ended, part.status, retention_s, now, timers) end
   if has_limit and any_held or is_retried then refresh_ready(p, part.group) end
 end

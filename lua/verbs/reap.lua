@@ -3,7 +3,7 @@
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] limit      jobs to handle at most
--- ARGV[3] new_ids    as many as limit: ids for the automatic retries
+-- ARGV[3] new_ids    as many as limit: ids for automatic retries and copies
 --
 -- moves   delayed -> queued, delayed -> failed, queued -> failed, running -> queued, running -> failed, running -> delayed,
 --           succeeded -> -, failed -> -, cancelled -> -
@@ -11,11 +11,11 @@
 --           or -1; for each group with lost leases or late jobs: group requeued failed retried late
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job lease requeue promotion unsettled settling completion unique automatic_retries rate_limit history
---           retry_policy lost_leases batches batch_timers
+-- with    record deadlines job lease requeue promotion unsettled settling completion unique windows automatic_retries rate_limit history
+--           retry_policy dead_letters lost_leases batches batch_timers
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, counts = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0, noted = 0 }
-local left, n_retries, ends = limit, 0, {}
+local left, n_ids, ends = limit, 0, {}
 
 local function reap(set, group, id)
   if set == 'windows' then
@@ -26,7 +26,7 @@ local function reap(set, group, id)
     end_batch(p, group, id, now)
     return 'noted'
   end
-  local job = find_job(p, group, id, 'rank', 'attempts')
+  local job, new_id = find_job(p, group, id, 'rank', 'attempts'), ARGV[first_id + n_ids]
   if not job then
     call('ZREM', set_key(p, group, set), id)
     return 'expired'
@@ -36,12 +36,13 @@ local function reap(set, group, id)
     return 'queued'
   end
   if set == 'expiring' and not (job.status == 'running' and is_past_end(job, now)) then
-    if not fail_late(p, group, id, job, now) then return 'noted' end
+    if not fail_late(p, group, id, job, new_id, now) then return 'noted' end
+    n_ids = n_ids + 1
     count_end(ends, group, 'failed', 0, true)
     return 'failed'
   end
-  local outcome, is_retried = end_lease(p, group, id, job, job.attempts, ARGV[first_id + n_retries], now)
-  if is_retried then n_retries = n_retries + 1 end
+  local outcome, is_retried = end_lease(p, group, id, job, job.attempts, new_id, now)
+  if outcome == 'failed' then n_ids = n_ids + 1 end
   count_end(ends, group, outcome, is_retried and 1 or 0)
   return outcome
 end
@@ -55,7 +56,7 @@ local function reap_set(set, group)
   local retention_s = RETENTION_S[set] and (call('HGET', group_key(p, group), 'retention_' .. set) or RETENTION_S[set]) or 0
   local ids = call('ZRANGEBYSCORE', set_key(p, group, set), '-inf', now - retention_s * 1000, 'LIMIT', 0, left)
   if RETENTION_S[set] then
-    ids = settled_of(p, ids)
+    ids = without_windows(p, group, set, settled_of(p, ids), retention_s, now)
     delete_jobs(p, group, ids, set, now)
     counts.expired, left = counts.expired + #ids, left - #ids
   else

@@ -1,23 +1,27 @@
--- restore: bring in groups and jobs that were exported, as they were; all of them or none. Those that exist already stay.
+-- restore: bring in groups, batches and jobs that were exported, as they were; all of them or none. Those that exist already stay.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] n_groups   how many groups
--- ARGV[3] items      for each group: name created_at words, then as many words: field value… of its settings; then for each
---                      job: id group status score head spec execution words, then as many words: field value…; head is
---                      its record before the spec
+-- ARGV[3] n_batches  how many batches
+-- ARGV[4] items      for each group: name created_at words, then as many words: field value… of its settings; then for each
+--                      batch: id group due words, then as many: field value…; due: when reap must look at it, ms, or 0; then
+--                      for each job: id group status score head spec execution words, then as many: field value…; head: its
+--                      record before the spec
 --
 -- moves   - -> delayed, - -> queued, - -> succeeded, - -> failed, - -> cancelled
 -- reply   how many groups were made, how many exist with other settings, how many jobs were made
 -- refuses INVALID
--- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique ties
-local p, now, n_groups, first = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
-local groups, jobs, ids, at = {}, {}, {}, first
+-- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique ties rejoining batches
+--           batch_transfer settings_check
+local p, now, n_groups, n_batches, first = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), 4
+local groups, jobs, ids, at, batches = {}, {}, {}, first, nil
 for i = 1, n_groups do
   local name, created_at, words = unpack(ARGV, at, at + 2)
   groups[i] = { name = name, created_at = created_at, settings = { unpack(ARGV, at + 3, at + 2 + words) } }
   at = at + 3 + words
 end
+batches, at = batches_in(ARGV, at, n_batches)
 while at < #ARGV do
   local id, group, status, score, head, spec, execution, words = unpack(ARGV, at, at + 7)
   ids[#ids + 1] = id
@@ -39,16 +43,13 @@ local function restore_group(group)
   if call('ZADD', p .. ':groups', 'NX', group.created_at, group.name) == 1 then
     made = made + 1
     if #group.settings > 0 then call('HSET', key, unpack(group.settings)) end
+    if refused_dead_letters(p, group.name, call('HGET', key, 'dead_letter_to')) then call('HDEL', key, 'dead_letter_to') end
+    note_mode(p, group.name)
     touched[group.name] = true
     return
   end
-  local is_same = call('HLEN', key) == #group.settings / 2
-  for i = 1, #group.settings, 2 do
-    is_same = is_same and call('HGET', key, group.settings[i]) == group.settings[i + 1]
-  end
-  if not is_same then others = others + 1 end
+  if not has_settings(p, group.name, group.settings) then others = others + 1 end
 end
-
 local function note_rank(rank) sequence = math.max(sequence, math.fmod(tonumber(rank or 0), STEP)) end
 
 -- when the reaper must look at a job in its set; nil for a queued one
@@ -73,9 +74,10 @@ local function restore_job(id, item)
   if settings.hooks and not RETENTION_S[item.status] then set_deadline(p, item.group, id, settings, tonumber(item.execution) or 0) end
   if needs_settling(text) or item.to > item.from then restore_ties(p, item.group, id, text, item.status, now) end
   if settings.inputs then restore_inputs(p, id) end
+  restore_seat(p, id, text, now)
   if RETENTION_S[item.status] then restore_undone(p, id) end
   if item.status == 'queued' then note_rank(item.score) end
-  if item.status == 'delayed' then note_rank(call('HGET', key, 'rank')) end
+  if item.status == 'delayed' then note_rank(call('HGET', key, 'rank')); rejoin_all(p, item.group, id, now) end
   local due = due_of(item)
   if due then timers[#timers + 1] = due; timers[#timers + 1] = item.status .. ':' .. item.group end
   touched[item.group] = true
@@ -83,6 +85,7 @@ local function restore_job(id, item)
 end
 
 for i = 1, #groups do restore_group(groups[i]) end
+for i = 1, n_batches do restore_batch(p, batches[i], now) end
 for i = 1, #ids do
   if jobs[i].is_new then restore_job(ids[i], jobs[i]) end
 end
@@ -92,5 +95,4 @@ for group in pairs(touched) do
   refresh_ready(p, group)
   notify_image_pollers(p, group)
 end
-
 return { made, others, new }

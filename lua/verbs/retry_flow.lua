@@ -12,12 +12,12 @@
 -- moves   succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   the new job: id field value field value…; then for each other new job: group, id of the old one, id of the new one
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED DUPLICATE
--- with    record job requeue hooks settling dependencies inputs awaiting undone staged_payloads group_limits history unique
+-- with    record job requeue hooks settling dependencies inputs awaiting undone rewiring staged_payloads group_limits history unique
 local p, now, group, id, first = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], 7
 local max_jobs, max_bytes, actor = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local most, jobs, is_found = #ARGV - first + 1, {}, {}
 
--- Appends a job to those that are repeated, unless it exists already.
+-- Appends a job to those that are repeated, unless it is among them already.
 local function add(its_group, its_id)
   local old = not is_found[its_id] and find_job(p, its_group, its_id, 'retry_at', 'unique_key', 'after', 'after_on')
   if not old or #jobs > 0 and (old.status ~= 'cancelled' or old.retry_at) then return old end

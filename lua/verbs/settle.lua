@@ -6,48 +6,71 @@
 --
 -- moves   delayed -> queued, delayed -> delayed, delayed -> cancelled, queued -> cancelled, running -> cancelled, - -> delayed,
 --           - -> queued
--- reply   how many jobs still wait to be settled; for how long the first of them does, ms; then for each group with jobs that were
---           cancelled: group, how many
+-- reply   how many jobs still wait to be settled; for how long the first of them does, ms; how many batches ended, and how many
+--           callbacks were created; then for each group with jobs that were cancelled: group, how many
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job requeue hooks settling completion dependencies inputs awaiting undone dependants unique
---           creation batches notices_stream batch_ends
+-- with    record job hooks settling completion dependencies inputs undone settlement ends dependants
+--           (deadlines requeue unique kinds creation batches notices_stream batch_ends)
 local p, now, limit = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2])
-local settle, step = p .. ':settle', { now = now, left = limit, touched = {}, cancelled = {} }
+local settle, step, late = p .. ':settle', begin_step(now, limit), nil
 
--- Once its end is settled, a job has no `hooks`.
-local function settle_job(id)
-  local record = call('HGET', jobs_key(p), id) or nil
-  local group = record and parse_record(record)
-  if group then settle_key(p, group, id, now) end
-  local status = group and status_of(p, group, id, call('HGET', executions_key(p), id)) or 'gone'
-  if not settle_dependants(p, id, status, step) then return end
+-- What few ends need.
+local function seldom()
+  late = late or load_batch_ends()
+  return late
+end
+
+-- After the end of a job its follower holds its key, or the key is free when it has no window.
+local function settle_key(ended)
+  local stored = call('HGET', set_key(p, ended.group, 'unique'), ended.key)
+  if not stored then return end
+  if stored == ended.id .. ' - 0' then return gather(step.freed, ended.group, ended.key) end
+  write_step(p, step)
+  seldom().refresh_key(p, ended.group, ended.key, now)
+end
+
+-- Settles an end; whether that is done. Then the job has no `hooks` any more.
+local function settle_job(ended)
+  local record, members = ended.record, call('ZRANGE', after_key(p, ended.id), 0, step.left - 1, 'WITHSCORES')
+  if record and ended.is_stored then read_end(p, ended, members[1]) end
+  if ended.key then settle_key(ended) end
+  if members[1] and not settle_dependants(p, ended, members, step) then return false end
   if record and needs_settling(record) then
-    local plain = string.gsub(string.gsub(record, '^{"hooks":%d+,?', '{'), '^{} ', '')
-    call('HSET', jobs_key(p), id, plain)
+    step.records[#step.records + 1] = ended.id; step.records[#step.records + 1] = without_hooks(record)
   end
-  local batch = record and batch_of(record)
-  if batch then count_member(p, batch, id, status, now) end
-  call('ZREM', settle, id)
+  local batch = record and string.find(record, '"batch"', 1, true) and string.match(settings_json(record), '"batch":"(%w+)"')
+  if batch then seldom().count_member(p, batch, ended.id, ended.status, now) end
+  if ended.is_stored then step.settled[#step.settled + 1] = ended.id end
   step.left = step.left - 1
+  return true
 end
 
-while step.left > 0 do
-  local id = call('ZRANGE', settle, 0, 0)[1]
-  if not id then break end
-  local batch = string.match(id, '^batch:(%w+)$')
-  if not batch then
-    settle_job(id)
-  else
-    local looked, n, group = settle_batch(p, batch, step.left, now)
-    if n > 0 then step.cancelled[group], step.touched[group] = (step.cancelled[group] or 0) + n, true end
-    step.left = step.left - looked
-  end
+-- Cancels members of a batch that was stopped. What is not handled yet stays in P:settle.
+local function settle_members(id)
+  write_step(p, step)
+  local looked, n, group = seldom().settle_batch(p, id, step.left, now)
+  if n > 0 then step.n_cancelled[group], step.touched[group] = (step.n_cancelled[group] or 0) + n, true end
+  step.left = step.left - looked
 end
+
+read_ends(p, step)
+local at, rest = 1, {}
+while step.left > 0 and step.ends[at] do
+  local batch, is_settled = string.match(step.ends[at].id, '^batch:(%w+)$'), true
+  if batch then settle_members(batch) else is_settled = settle_job(step.ends[at]) end
+  if is_settled then at = at + 1 end
+end
+write_step(p, step)
+for i = at, #step.ends do
+  if not step.ends[i].is_stored then rest[#rest + 1] = step.ends[i].id end
+end
+settle_later(p, rest, now, {})
 for group in pairs(step.touched) do refresh_ready(p, group) end
 if call('EXISTS', settle) == 0 then call('ZREM', p .. ':due', 'settle:') end
 
 local first = call('ZRANGE', settle, 0, 0, 'WITHSCORES')[2]
-local reply = { call('ZCARD', settle), first and math.max(0, now - first) or 0 }
-for group, n in pairs(step.cancelled) do reply[#reply + 1] = group; reply[#reply + 1] = n end
+local reply = { call('ZCARD', settle), first and math.max(0, now - first) or 0, 0, 0 }
+if late then reply[3], reply[4] = late.n_ended, late.n_callbacks end
+for group, n in pairs(step.n_cancelled) do reply[#reply + 1] = group; reply[#reply + 1] = n end
 return reply

@@ -6,10 +6,19 @@ from typing import Any
 import pytest
 
 from broker.core.settings import BrokerSettings
+from broker.http.app import DISPATCHER
+from broker.http.job_waits import JobWaits
 from tests.api.client import Http
+from tests.conftest import eventually
 from tests.stores import Store
 
 BATCHES = "/v1/groups/g/batches"
+
+
+def waits_of(http: Http) -> JobWaits:
+    """Who waits at the broker."""
+    waits: JobWaits = http.runner.app[DISPATCHER].context.waits
+    return waits
 
 
 async def create(http: Http, **fields: Any) -> dict[str, Any]:
@@ -23,7 +32,10 @@ async def create(http: Http, **fields: Any) -> dict[str, Any]:
     ("field", "batch"),
     [
         ("batch.jobs[0].image", {"jobs": [{"image": "a\nb"}]}),
+        ("batch.on_failed.image", {"on_failed": {"image": "a\x00b"}}),
+        ("batch.on_over.payload", {"on_over": {"image": "a", "payload": "x" * (1024 * 1024 + 1)}}),
         ("batch.jobs[1].image", {"jobs": [{"image": "a"}, {}]}),
+        ("batch.jobs[0].after[0]", {"jobs": [{"image": "a", "after": ["0123456789abcdef"]}]}),
         ("batch.jobs[0].unique.until", {"jobs": [{"image": "a", "unique": {"key": "k", "until": "over", "for": 5}}]}),
         ("batch.opne", {"opne": True}),
         ("batch.end_within", {"end_within": 0}),
@@ -63,6 +75,47 @@ async def test_waiting_for_a_batch(http: Http, store: Store) -> None:
     [callback] = (await http("GET", "/v1/jobs")).json["jobs"]
     counts = {"total": 1, "over": 1, "succeeded": 1, "failed": 0, "cancelled": 0}
     assert callback["batch"] == {"id": batch["id"], "callback": "on_over", "counts": counts}
+
+
+async def test_a_client_that_is_gone(http: Http) -> None:
+    """Trap G7: a client that hangs up while it waits for a batch leaves nothing behind."""
+    batch = await create(http, jobs=[{"image": "i"}])
+    waits, server = waits_of(http), http.runner.server
+    assert server is not None
+    before = len(server.connections)
+    head = f"GET {BATCHES}/{batch['id']}?wait=30 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with http.line(head.encode()):
+        await eventually(lambda: waits.n_batches == 1)
+    await eventually(lambda: waits.n_batches == 0 and len(server.connections) == before)
+    assert "titan_requests_in_progress 0" in (await http("GET", "/metrics")).text
+
+
+async def test_a_wait_at_a_stop(http: Http) -> None:
+    """When the broker stops, those who wait for a batch are answered with it as it is."""
+    batch = await create(http, jobs=[{"image": "i"}])
+    waits = waits_of(http)
+    task = asyncio.create_task(http("GET", f"{BATCHES}/{batch['id']}?wait=30"))
+    await eventually(lambda: waits.n_batches == 1)
+    await http.runner.app.shutdown()
+    async with asyncio.timeout(5):
+        assert (await task).json["batch"]["state"] == "running"
+
+
+async def test_a_batch_is_retried_once(http: Http, store: Store) -> None:
+    """The second call is a 409 that names the new batch; with the Idempotency-Key of the first it gets that again."""
+    batch = await create(http, jobs=[{"image": "i"}])
+    path, key = f"{BATCHES}/{batch['id']}", {"Idempotency_Key": "k"}
+    [job] = (await http("GET", "/v1/jobs")).json["jobs"]
+    await http("POST", f"/v1/groups/g/jobs/{job['id']}/error")
+    await store.maintenance.settle(10)
+    assert (await http("GET", f"{path}?wait=20")).json["batch"]["state"] == "failed"
+    first = await http("POST", f"{path}/retry", **key)
+    again = await http("POST", f"{path}/retry", **key)
+    assert (first.status, again.status, again.headers["Idempotency-Replayed"]) == (201, 201, "true")
+    assert again.json == first.json
+    refused = await http("POST", f"{path}/retry")
+    assert (refused.status, refused.problem.code) == (409, "wrong_state")
+    assert first.json["batch"]["id"] in refused.problem.message
 
 
 async def test_a_closed_batch_takes_no_jobs(http: Http) -> None:

@@ -50,7 +50,7 @@ async def test_enqueue_with_a_content_encoding(http: Http, encoding: str) -> Non
     assert await _nothing_is_there(http)
 
 
-@pytest.mark.parametrize("verb", ["start", "touch", "success", "error", "release"])
+@pytest.mark.parametrize("verb", ["start", "touch", "success", "error", "release", "wait"])
 async def test_report_with_another_type(http: Http, verb: str) -> None:
     """A report's body is JSON; only that of fail may be a form."""
     [job] = await http.running()

@@ -130,6 +130,17 @@ async def test_run_at_of_a_delayed_job(http: Http) -> None:
     assert not [job for job in (later, now, past) if "run_at" in job]
 
 
+async def test_run_at_is_as_near_as_a_delay(http: Http) -> None:
+    """The delay that an answer has can be sent back: a later run_at is refused, with the field and the bound."""
+    [job] = await http.enqueue({"run_at": _at(A_YEAR_S)})
+    assert job["delay"] == A_YEAR_S
+    [again] = await http.enqueue({"delay": job["delay"]})
+    assert again["delay"] == A_YEAR_S
+    text = "jobs[1].run_at must be at most 31536000 s from now, as delay."
+    for late in (_at(A_YEAR_S + 0.001), "9999-12-31T23:59:59Z"):
+        assert await _refusal(http, {"run_at": late}) == (400, "jobs[1].run_at", text)
+
+
 async def test_bounds_of_spans(http: Http) -> None:
     """The least and the most of each span are accepted, also for a whole call."""
     most, least, *_ = await http.enqueue(

@@ -173,6 +173,11 @@ async def _release(http: Http) -> Reply:
     return await _on(http, "POST", "/release", *await http.running())
 
 
+async def _wait(http: Http) -> Reply:
+    [other], [job] = await http.enqueue(group="h"), await http.running()
+    return await _on(http, "POST", "/wait", job, {"after": [other["id"]]})
+
+
 async def _log(http: Http) -> Reply:
     [job] = await http.running()
     return await http("POST", f"/v1/groups/g/jobs/{job['id']}/log", "hello\n", Content_Type="text/plain")
@@ -331,6 +336,7 @@ EXAMPLES: dict[str, Example] = {
             _succeed,
             _fail,
             _release,
+            _wait,
         ),
         *_LOOKING,
         *(

@@ -55,6 +55,14 @@ class BrokerThread:
         """Run the reaper as if this number of seconds had passed."""
         assert asyncio.run_coroutine_threadsafe(self._reap(seconds), self._loop).result(10) is None
 
+    def settle(self) -> None:
+        """Settle the ends of jobs, and create what follows from them."""
+        assert asyncio.run_coroutine_threadsafe(self._settle(), self._loop).result(10) is None
+
+    async def _settle(self) -> None:
+        while (await self._store.maintenance.settle(100)).n:
+            pass
+
     async def _reap(self, seconds: float) -> None:
         self._store.now = str(int((time.time() + seconds) * 1000))
         await self._store.reap(1000)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.live import Titan
+from worker.client import Client
 
 FLOW = """
 [[jobs]]
@@ -57,12 +58,22 @@ def test_flow_run_and_tree(titan: Titan, group: str, flow: Path) -> None:
     ]
     for command in (("job", "tree"), ("flow", "show")):
         assert titan(*command, group, publish).out.splitlines() == wanted
-    assert {job["id"] for job in titan("job", "tree", group, publish, "--json").json["jobs"]} == {
-        pull,
-        thumb,
-        text,
-        publish,
-    }
+    first, *others = titan("job", "tree", group, publish, "--json").json["jobs"]
+    assert (first["id"], first["needs"], set(first["parents"])) == (publish, 2, {thumb, text})
+    assert {job["id"] for job in others} == {pull, thumb, text}
+
+
+def test_a_tree_of_many_jobs_is_one_call(titan: Titan, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker follows the ties; the command does not ask for each job."""
+
+    async def find(self: Client, job_id: str) -> None:
+        raise AssertionError(job_id)
+
+    monkeypatch.setattr(Client, "find", find)
+    ids = [titan("job", "enqueue", group, "--image", "a").out.split()[0] for _ in range(2)]
+    last = titan("job", "enqueue", group, "--image", "b", "--after", ids[0], "--after", ids[1]).out.split()[0]
+    lines = titan("job", "tree", group, last).out.splitlines()
+    assert lines == [f"{last} b delayed, after 2 jobs", f"  {ids[0]} a queued", f"  {ids[1]} a queued"]
 
 
 def test_flow_run_refuses(titan: Titan, group: str, tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""A consumer's verbs by hand: `titan job next`, `start`, `touch`, `succeed`, `fail`, `release`."""
+"""A consumer's verbs by hand: `titan job next`, `start`, `touch`, `succeed`, `fail`, `release`, `hold`."""
+
+import pytest
 
 from tests.cli.live import Titan
 
@@ -81,3 +83,22 @@ def test_release_later(titan: Titan, group: str) -> None:
         job = titan.taken(group)
         assert titan("job", "release", group, job["id"], "--lease", job["lease"], *delay).out.split()[1] == after
         titan("job", "cancel", group, job_id)
+
+
+def test_hold_until_others_have_ended(titan: Titan, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job waits with the lease of TITAN_LEASE, and runs again after them; a job that waits for it is refused."""
+    job_id = titan.made(group)
+    job = titan.taken(group)
+    others = [titan.made(f"{group}-others") for _ in range(2)]
+    after = titan("job", "enqueue", group, "--image", "x", "--after", job_id, "--json").json["jobs"][0]["id"]
+    monkeypatch.setenv("TITAN_LEASE", job["lease"])
+    refused = titan("job", "hold", group, job_id, "--after", after)
+    assert (refused.code, after in refused.err) == (1, True)
+    words = [word for other in others for word in ("--after", other)]
+    for _ in range(2):
+        held = titan("job", "hold", group, job_id, *words, "--json").json["job"]
+        assert (held["status"], held["waits_for"], held["after_on"]) == ("delayed", {"jobs": 2}, "over")
+    late = titan("job", "succeed", group, job_id, "--lease", job["lease"])
+    assert (late.code, "it waits for other jobs" in late.err) == (1, True)
+    for other in others:
+        titan("job", "cancel", f"{group}-others", other)

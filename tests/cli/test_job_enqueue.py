@@ -103,7 +103,7 @@ def test_enqueue_after_others(titan: Titan, group: str) -> None:
 
 
 def test_enqueue_unique(titan: Titan, group: str) -> None:
-    """--unique gives a key: a second job is the first one, as its line reports; or --on-conflict decides."""
+    """--unique gives a key: a second job is the first one, and its line has that; or --on-conflict decides."""
     words = ["job", "enqueue", group, "--image", "x", "--unique", "doc-7"]
     first = titan(*words).out.split()[0]
     assert titan(*words).out == f"{first} queued, duplicate\n"

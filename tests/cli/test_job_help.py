@@ -29,7 +29,7 @@ JOB = [
     "tree",
     "find",
 ]
-CONSUMER = ["next", "start", "touch", "succeed", "fail", "release"]
+CONSUMER = ["next", "start", "touch", "succeed", "fail", "release", "hold"]
 GROUP = ["list", "show", "set", "pause", "resume", "delete", "stats", "why", "failures"]
 WORKER = ["list", "status", "quiet", "resume", "drain"]
 

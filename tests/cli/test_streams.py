@@ -162,7 +162,7 @@ class Scene(NamedTuple):
             later = self.titan("job", "enqueue", self.group, "--image", "x", "--delay", "600", "--json")
             return str(later.json["jobs"][0]["id"])
         job_id = self.titan.made(self.group)
-        if verb in {"touch", "succeed", "fail", "release", "log", "result"}:
+        if verb in {"touch", "succeed", "fail", "release", "hold", "log", "result"}:
             job_id = str(self.titan("job", "start", self.group, job_id, "--json").json["job"]["id"])
         if verb == "log":
             self.titan("job", "log", self.group, job_id, "--send", "-", stdin="text\n")

@@ -8,11 +8,13 @@ import pytest
 from redis.asyncio import Redis
 
 from broker.core.settings import BrokerSettings
+from broker.diagnostics.consistency import check
 from broker.resp import keys
 from broker.resp.scripts import Scripts
-from tests.conftest import NOW, somebody_waits
+from tests.conftest import NOW, assert_known_keys, somebody_waits
 from tests.contract.building import Run
 from tests.contract.listening import Heard, listen
+from tests.contract.transfers import PARTITIONS
 from tests.stores import Store
 
 
@@ -39,6 +41,19 @@ def other(store: Store, redis: Redis, settings: BrokerSettings, backend: str) ->
     other = Store(redis, settings, is_plain=backend == "fake")
     other.now = store.now
     return other
+
+
+@pytest.fixture(params=PARTITIONS, ids=lambda n: f"into-{n}")
+async def target(request: pytest.FixtureRequest, store: Store, redis: Redis, backend: str) -> AsyncIterator[Store]:
+    """An empty store on the same server, with as many partitions as the test says."""
+    settings = msgspec.structs.replace(
+        store.settings, key_prefix=f"{store.settings.key_prefix}-b", partitions=request.param
+    )
+    made = Store(redis, settings, is_plain=backend == "fake")
+    made.now = store.now
+    yield made
+    assert await check(made) == []
+    await assert_known_keys(made)
 
 
 @pytest.fixture

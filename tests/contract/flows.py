@@ -3,6 +3,7 @@
 from typing import Any
 
 from broker.models.jobs import Job, NewJob
+from broker.store.format.exported import ExportedJob, read_line
 from tests.contract.building import GROUP
 from tests.stores import Store
 
@@ -27,3 +28,21 @@ async def needs(store: Store, job: Job) -> int:
     """For how many jobs a job waits."""
     waits_for = (await store.show(job.group_name, job.id)).waits_for
     return waits_for.jobs if waits_for else 0
+
+
+async def take_out(store: Store) -> dict[str, ExportedJob]:
+    """Export all jobs, and empty the store; what was exported, by id."""
+    pieces = [piece async for piece in store.transfer.export()]
+    assert not any(piece.damaged for piece in pieces)
+    await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
+    return {line.job.id: line.job for piece in pieces for line in map(read_line, piece.jobs) if line.job}
+
+
+async def bring(store: Store, exported: dict[str, ExportedJob], *jobs: Job) -> None:
+    """Restore some jobs of an export with one call."""
+    await store.transfer.restore(store.partitions[0], [], [exported[job.id] for job in jobs])
+
+
+async def move(store: Store) -> None:
+    """Export all jobs, and bring them into the empty store."""
+    await store.transfer.restore(store.partitions[0], [], list((await take_out(store)).values()))

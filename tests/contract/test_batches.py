@@ -2,11 +2,12 @@
 
 import pytest
 
-from broker.core.errors import Invalid, LeaseLost, LimitReached, NotFound, WrongState
+from broker.core.errors import Invalid, LeaseLost, LimitReached, NotFound, StoreUnavailable, WrongState
 from broker.diagnostics.consistency import check
 from broker.models.batches import Batch, CallbackJob, NewBatch
 from broker.models.groups import Retentions
 from broker.models.jobs import Job, NewJob
+from broker.models.retries import Retry
 from broker.models.unique import Unique
 from broker.resp.keys import partition_of
 from tests.contract.building import GROUP, configure, names, queued, reap_after, running, status_of
@@ -192,6 +193,76 @@ async def test_a_lost_worker_counts_once(store: Store) -> None:
     assert (found.state, found.counts.failed, set(found.callbacks)) == ("failed", 1, {"on_failed", "on_over"})
 
 
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"max_retries": 1, "retries_delay": 0}, "bad_exit"),
+        ({"retry": Retry(max=1, delay=0, jitter=0)}, "bad_exit"),
+        ({"start_within": 5}, "expired"),
+        ({"end_within": 5}, "timeout"),
+    ],
+    ids=lambda found: found if isinstance(found, str) else "-".join(found),
+)
+async def test_every_way_to_fail(store: Store, fields: dict[str, object], reason: str) -> None:
+    """B23 B9 on_failed is created whichever way a member fails for good, and the member is not unfinished any more."""
+    batch = await create(store, named("a", **fields), **ALL)
+    if reason == "bad_exit":
+        for _ in range(2):
+            assert not (await shown(store, batch)).callbacks
+            await end_next(store, "failed")
+            await reap_after(store, 0)
+    await reap_after(store, 5)
+    await settle(store)
+    found = await shown(store, batch)
+    assert (found.state, found.counts.failed, set(found.callbacks)) == ("failed", 1, {"on_failed", "on_over"})
+    failed, _ = await store.batches.members(GROUP, batch.id, 9, "", ["failed"])
+    assert [job.reason for job in failed] == [reason]
+    assert not await store.redis.exists(f"{store.partitions[0]}:batch:{batch.id}:unfinished")
+
+
+async def test_a_callback_that_fails(store: Store) -> None:
+    """B6 it is retried as its own fields say, and never created again: the batch has ended."""
+    batch = await create(store, on_over=callback("over", max_retries=1, retries_delay=0))
+    await settle(store)
+    before = await shown(store, batch)
+    for _ in range(2):
+        await end_next(store, "failed")
+        await settle(store)
+    assert await shown(store, batch) == before
+    assert await names(store, 9) == []
+
+
+async def test_members_of_members(store: Store) -> None:
+    """B21 a closed batch waits for members that its members add, and for those that these add."""
+    batch, found = await create(store, named("0"), **ALL), None
+    for level in range(1, 4):
+        [job] = await store.next(1)
+        await store.batches.add(GROUP, batch.id, [named(str(level))], job.id, job.lease)
+        await store.succeed(GROUP, job.id, job.lease)
+        await settle(store)
+        found = await shown(store, batch)
+        assert (found.state, found.counts.total, found.counts.over) == ("running", level + 1, level)
+    await end_next(store)
+    await settle(store)
+    assert (await shown(store, batch)).state == "succeeded"
+
+
+@pytest.mark.parametrize("backend", ["valkey"])
+async def test_bulk_actions_on_members(store: Store) -> None:
+    """A cancel of many counts each; a retry of many is one by hand; a delete waits until they have counted."""
+    batch = await create(store, *(named(str(n)) for n in range(4)), **ALL)
+    await end_next(store, "failed")
+    queued_ids = [job.id for job in (await store.batches.members(GROUP, batch.id, 9, "", ["queued"]))[0]]
+    [failed], _ = await store.batches.members(GROUP, batch.id, 9, "", ["failed"])
+    assert (await store.bulks.act("cancel", GROUP, queued_ids, "")).outcomes == [None] * len(queued_ids)
+    assert (await store.bulks.act("retry", GROUP, [failed.id], "")).outcomes == [None] * len([failed.id])
+    assert (await store.bulks.act("delete", GROUP, [failed.id], "")).outcomes == [None] * len([failed.id])
+    await settle(store)
+    found = await shown(store, batch)
+    assert (found.state, found.counts.failed, found.counts.cancelled) == ("failed", 1, 3)
+    assert set(found.callbacks) == {"on_failed", "on_over"}
+
+
 async def test_a_retry_by_hand_is_no_member(store: Store) -> None:
     """B8 a member that failed and is retried by hand has counted; the new job is of no batch."""
     batch = await create(store, named("a"), **ALL)
@@ -205,7 +276,7 @@ async def test_a_retry_by_hand_is_no_member(store: Store) -> None:
 
 
 async def test_a_cancelled_member_counts(store: Store) -> None:
-    """B17 it counts as cancelled, which is neither a success nor a failure."""
+    """B18 it counts as cancelled, which is neither a success nor a failure."""
     batch = await create(store, named("a"), named("b"), **ALL)
     [first, _], _ = await store.batches.members(GROUP, batch.id, 10)
     await store.cancel(GROUP, first.id)
@@ -216,7 +287,7 @@ async def test_a_cancelled_member_counts(store: Store) -> None:
 
 
 async def test_retention_0_loses_no_callback(store: Store) -> None:
-    """B5 members that are deleted at once are counted before."""
+    """B1 B5 members that are deleted at once are counted before: the batch does not wait for them."""
     await configure(store, retention=Retentions(succeeded=0, failed=0, cancelled=0))
     batch = await create(store, named("a"), **ALL)
     job = await end_next(store)
@@ -229,12 +300,12 @@ async def test_retention_0_loses_no_callback(store: Store) -> None:
 
 
 async def test_a_cancelled_batch_is_over(store: Store) -> None:
-    """B22 cancel ends members in every status in bounded steps, and only on_over follows."""
+    """B22 B24 cancel ends members in every status in bounded steps, and only on_over follows."""
     batch = await create(store, *(named(str(n)) for n in range(6)), named("late", delay=60), open=True, **ALL)
     await end_next(store, "failed")
     [job] = await store.next(1)
     assert (await store.batches.cancel(GROUP, batch.id)).stopped == "client_request"
-    assert await store.maintenance.settle(3) > 0
+    assert (await store.maintenance.settle(3)).n > 0
     assert (await shown(store, batch)).state == "running"
     await settle(store, 3)
     found = await shown(store, batch)
@@ -287,7 +358,7 @@ async def test_end_within_of_a_batch_that_is_over(store: Store) -> None:
 
 
 async def test_a_batch_is_kept_as_long_as_its_last_member(store: Store) -> None:
-    """It is deleted when the longest retention of its members ends, an hour after its end at the earliest."""
+    """B7 it is deleted whole when the longest retention of its members ends, an hour after its end at the earliest."""
     batch = await create(store, named("a"))
     await end_next(store)
     await settle(store)
@@ -297,6 +368,8 @@ async def test_a_batch_is_kept_as_long_as_its_last_member(store: Store) -> None:
     with pytest.raises(NotFound):
         await shown(store, batch)
     assert await store.batches.list(GROUP, 10) == ([], "")
+    left = [key.decode() async for key in store.redis.scan_iter(f"{store.partitions[0]}:*")]
+    assert not [key for key in left if batch.id in key]
     empty = await create(store)
     await settle(store)
     await reap_after(store, 3599)
@@ -310,13 +383,13 @@ async def test_a_retry_repeats_what_failed(store: Store) -> None:
     """A new batch has the failed members again, with callbacks of its own; the old one stays as it is."""
     batch = await create(store, named("a"), named("b"), name="n", **ALL)
     with pytest.raises(WrongState, match="not over"):
-        await store.batches.retry(GROUP, batch.id)
+        await store.batches.retry_batch(GROUP, batch.id)
     await end_next(store, "failed")
     await end_next(store)
     await settle(store)
     while await store.next(1):
         pass
-    again = await store.batches.retry(GROUP, batch.id)
+    again, _ = await store.batches.retry_batch(GROUP, batch.id)
     assert (again.state, again.counts.total, again.retry_of, again.name) == ("running", 1, batch.id, "n")
     retried = await end_next(store)
     assert (retried.payload, retried.batch.id) == ("a", again.id)
@@ -335,9 +408,63 @@ async def test_a_retry_in_several_calls(store: Store, monkeypatch: pytest.Monkey
     for _ in range(5):
         await end_next(store, "failed")
     await settle(store)
-    again = await store.batches.retry(GROUP, batch.id)
+    again, _ = await store.batches.retry_batch(GROUP, batch.id)
     assert (again.state, again.counts.total) == ("running", 5)
     assert sorted(await names(store, 10)) == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_batch_is_retried_once(store: Store) -> None:
+    """A second retry is refused and names the new batch; with the Idempotency-Key of the first it gets that again."""
+    batch = await create(store, named("a"))
+    await end_next(store, "failed")
+    await settle(store)
+    again, is_replayed = await store.batches.retry_batch(GROUP, batch.id, key="k")
+    assert not is_replayed
+    assert (await shown(store, batch)).retry_at == again.id
+    for key in ("", "other"):
+        with pytest.raises(WrongState, match=again.id):
+            await store.batches.retry_batch(GROUP, batch.id, key=key)
+    assert await store.batches.retry_batch(GROUP, batch.id, key="k") == (again, True)
+    assert await names(store, 9) == ["a"]
+
+
+async def test_a_retry_that_was_cut_off_is_continued(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B11 the broker dies after the first call: the next retry has the rest as members of the same batch, each once."""
+    monkeypatch.setattr("broker.store.batches.RETRIED", 2)
+    batch = await create(store, *(named(str(n)) for n in range(5)), **ALL)
+    for _ in range(5):
+        await end_next(store, "failed")
+    await settle(store)
+    calls, run = [], store.batches._run
+
+    async def dies(verb: str, *words: object) -> object:
+        calls.append(verb)
+        if len(calls) == 2:
+            raise StoreUnavailable
+        return await run(verb, *words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store.batches, "_run", dies)
+    with pytest.raises(StoreUnavailable):
+        await store.batches.retry_batch(GROUP, batch.id)
+    cut = (await shown(store, batch)).retry_at
+    again, _ = await store.batches.retry_batch(GROUP, batch.id)
+    assert (again.id, again.state, again.counts.total) == (cut, "running", 5)
+    assert sorted(await names(store, 20)) == sorted(["on_failed", "on_over", *map(str, range(5))])
+
+
+async def test_a_retry_that_was_cut_off_and_closed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once somebody has closed the new batch, no more members are added to it."""
+    monkeypatch.setattr("broker.store.batches.RETRIED", 1)
+    batch = await create(store, named("a"), named("b"))
+    for _ in range(2):
+        await end_next(store, "failed")
+    await settle(store)
+    words = (GROUP, batch.id, "0" * 16, "", 0, 0, "", f"{'1' * 16} {'2' * 16} {'3' * 16}", "4" * 16)
+    assert (await store.batches._run("batch_retry", GROUP, store.now, *words))[1] == b"more"
+    await store.batches.close(GROUP, "0" * 16)
+    with pytest.raises(WrongState, match="already"):
+        await store.batches.retry_batch(GROUP, batch.id)
+    assert (await store.batches.show(GROUP, "0" * 16)).counts.total == 1
 
 
 async def test_only_a_batch_with_failures_is_retried(store: Store) -> None:
@@ -346,7 +473,7 @@ async def test_only_a_batch_with_failures_is_retried(store: Store) -> None:
     await end_next(store)
     await settle(store)
     with pytest.raises(WrongState, match="failed"):
-        await store.batches.retry(GROUP, batch.id)
+        await store.batches.retry_batch(GROUP, batch.id)
 
 
 async def test_members_are_listed(store: Store) -> None:
@@ -384,7 +511,7 @@ async def test_a_repeated_call_gives_the_same_batch(store: Store) -> None:
 async def test_what_is_refused(store: Store) -> None:
     """An unknown batch, one of another group, and callbacks with fields that they may not have."""
     batch = await create(store, named("a"), open=True)
-    for call in (store.batches.show, store.batches.close, store.batches.cancel, store.batches.retry):
+    for call in (store.batches.show, store.batches.close, store.batches.cancel, store.batches.retry_batch):
         for group, batch_id in ((GROUP, "0" * 16), ("other", batch.id)):
             with pytest.raises(NotFound):
                 await call(group, batch_id)
@@ -473,7 +600,7 @@ async def test_each_effect_happens_once_with_two_brokers(store: Store, other: St
     batch = await create(store, *(named(str(n)) for n in range(4)), **ALL)
     for how in ("failed", "succeeded", "failed", "succeeded"):
         await end_next(store, how)
-    while await store.maintenance.settle(1) + await other.maintenance.settle(1):
+    while (await store.maintenance.settle(1)).n + (await other.maintenance.settle(1)).n:
         pass
     found = await shown(store, batch)
     assert (found.counts.over, set(found.callbacks)) == (4, {"on_failed", "on_over"})

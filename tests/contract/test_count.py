@@ -51,6 +51,30 @@ async def test_count_of_each_verb(store: Store) -> None:
     assert await counts(store) == {"in_": 4, "out": 3, "succeeded": 1, "failed": 1, "cancelled": 1, "back": 1}
 
 
+@pytest.mark.parametrize("how", ["remove", "bulk", "delete_group"])
+async def test_count_of_those_who_waited(store: Store, how: str) -> None:
+    """Jobs that are cancelled because a call settles the end of another job count, whichever call that is."""
+    parent = await running(store)
+    for _ in range(2):
+        await enqueue(store, "others", after=[parent.id])
+    await store.fail(GROUP, parent.id, parent.lease)
+    if how == "remove":
+        await store.remove(GROUP, parent.id)
+    elif how == "bulk":
+        await store.bulks.act("delete", GROUP, [parent.id], "ann")
+    else:
+        await store.groups.delete_group(GROUP)
+    assert await counts(store, "others") == {"in_": 2, "cancelled": 2}
+
+
+async def test_count_of_a_wait(store: Store) -> None:
+    """A job that waits came back to its queue, once also when the call is repeated."""
+    job, other = await running(store), await enqueue(store, "others")
+    for _ in range(2):
+        await store.completer.wait(GROUP, job.id, [other.id], lease=job.lease)
+    assert await counts(store) == {"in_": 1, "out": 1, "back": 1}
+
+
 async def test_count_of_repeats(store: Store) -> None:
     """What is repeated is counted once: a report, a report in bulk, a cancel, an enqueue with its key."""
     job = await running(store)

@@ -79,7 +79,7 @@ async def test_answer_of_enqueue_is_the_job_as_it_is_shown(store: Store) -> None
 
 
 async def test_deadlines_are_times_of_the_store(store: Store) -> None:
-    """A span begins with the creation of the job, by the store's clock; a time is shown in UTC."""
+    """F7: a span begins with the creation of the job, by the store's clock, whatever the producer's is."""
     spans = await enqueue(store, start_within=120, end_within=300)
     times = await enqueue(store, start_before="2126-01-31T13:00:00+01:00", end_before=clock(store, 300))
     assert (spans.start_before, spans.end_before) == (clock(store, 120), clock(store, 300))
@@ -123,7 +123,7 @@ async def test_start_within_counts_again_after_a_release(store: Store) -> None:
 
 
 async def test_start_refuses_a_job_whose_deadline_passed(store: Store) -> None:
-    """A client that starts an expired job before the reaper saw it is refused, and the reaper fails the job."""
+    """F5: a client that starts an expired job before the reaper saw it is refused; each order has one outcome."""
     for field in ("start_within", "end_within"):
         job = await queued(store, **{field: 5})
         wait(store, 5)
@@ -212,7 +212,7 @@ async def test_automatic_retry_keeps_the_end(store: Store) -> None:
 
 
 async def test_retry_by_hand_drops_the_limits(store: Store) -> None:
-    """A retry by hand has neither deadline, so that the retention of a dead letter does not kill it (rabbitmq#18)."""
+    """F4, rabbitmq#18: a retry by hand has neither deadline, so that a time that has passed does not kill it."""
     job = await enqueue(store, start_within=5, end_within=9, timeout=7)
     await reap_after(store, 5)
     retry = await store.retry(GROUP, job.id)
@@ -227,7 +227,7 @@ async def test_retry_by_hand_drops_the_limits(store: Store) -> None:
 
 
 async def test_expires_anywhere_in_the_queue(store: Store) -> None:
-    """A job expires anywhere in the queue, in a paused group, with nobody polling (rabbitmq#2007, #10718)."""
+    """F1, F2, rabbitmq#2007, #10718: a job expires anywhere in the queue, in a paused group, with nobody polling."""
     first = await queued(store)
     middle = await queued(store, start_within=5)
     last = await queued(store)
@@ -237,7 +237,7 @@ async def test_expires_anywhere_in_the_queue(store: Store) -> None:
 
 
 async def test_expired_jobs_are_not_counted(store: Store) -> None:
-    """What has expired is not counted as waiting any more (azure-storage-net#645)."""
+    """F3, azure-storage-net#645: what has expired is not counted as waiting any more."""
     await queued(store, start_within=5)
     await reap_after(store, 5)
     group = await store.groups.show(GROUP)

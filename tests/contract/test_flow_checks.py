@@ -8,9 +8,8 @@ from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
 from broker.models.unique import Unique
 from broker.resp import keys
-from broker.store.format.exported import read_line
 from tests.contract.building import GROUP, members_key, names, reap_after, running, status_of
-from tests.contract.flows import enqueue_flow, named, settle
+from tests.contract.flows import bring, enqueue_flow, move, named, settle, take_out
 from tests.stores import Store
 
 Damage = Callable[[Store, Job, Job], Awaitable[object]]
@@ -48,15 +47,6 @@ DAMAGES: dict[str, Damage] = {
     "is in no set; its status is delayed": _in_no_set,
     "has dependants, but its end would not be settled": _no_hooks,
 }
-
-
-async def move(store: Store) -> None:
-    """Export all jobs, and bring them into the empty store."""
-    pieces = [piece async for piece in store.transfer.export()]
-    assert [piece.damaged for piece in pieces] == [[]]
-    await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
-    lines = [read_line(line) for piece in pieces for line in piece.jobs]
-    await store.transfer.restore(store.partitions[0], [], [line.job for line in lines if line.job])
 
 
 @pytest.mark.parametrize("problem", DAMAGES)
@@ -190,3 +180,81 @@ async def test_freeing_a_key(store: Store) -> None:
     [third] = await enqueue_flow(store, named("c", unique=Unique(key="k")))
     assert (await store.unique_keys.show(GROUP, "k")).holder == third.id
     assert await status_of(store, second) == "delayed"
+
+
+async def test_a_live_import_in_several_calls_keeps_flows_together(store: Store) -> None:
+    """A parent may run and be settled before its dependants are restored: these learn of its end, whatever it was."""
+    first, second = await running(store), await running(store)
+    [both, last] = await enqueue_flow(
+        store, named("both", after=[first.id, second.id], ref="both"), named("last", after=["both"])
+    )
+    lines = await take_out(store)
+    await bring(store, lines, first, second)
+    for job in await store.next(2):
+        await (store.succeed if job.id == first.id else store.fail)(GROUP, job.id, job.lease)
+    await settle(store)
+    await bring(store, lines, both)
+    await settle(store)
+    assert await status_of(store, both) == "cancelled"
+    await bring(store, lines, last)
+    await settle(store)
+    shown = await store.show(GROUP, last.id)
+    assert (shown.status, shown.reason) == ("cancelled", "dependency")
+
+
+async def test_an_import_counts_no_end_twice(store: Store) -> None:
+    """What had been settled before the export is not settled again; a parent may come after its dependants."""
+    first, second = await running(store), await running(store)
+    [both] = await enqueue_flow(store, named("both", after=[first.id, second.id]))
+    await store.succeed(GROUP, first.id, first.lease)
+    await settle(store)
+    lines = await take_out(store)
+    await bring(store, lines, first, both)
+    await settle(store)
+    assert await status_of(store, both) == "delayed"
+    await bring(store, lines, second)
+    [job] = await store.next(1)
+    await store.succeed(GROUP, job.id, job.lease)
+    await settle(store)
+    assert await names(store) == ["both"]
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+async def test_a_live_import_in_several_calls_keeps_followers(store: Store, *, is_taken: bool) -> None:
+    """A holder may end before its follower is restored: that is queued then, and has the key unless another has it."""
+    key = Unique(key="k", on_conflict="follow")
+    await enqueue_flow(store, named("holder", unique=key))
+    [holder] = await store.next(1)
+    [follower] = await enqueue_flow(store, named("follower", unique=key))
+    lines = await take_out(store)
+    await bring(store, lines, holder)
+    [job] = await store.next(1)
+    await store.succeed(GROUP, job.id, job.lease)
+    await settle(store)
+    if is_taken:
+        await enqueue_flow(store, named("other", unique=key))
+    await bring(store, lines, follower)
+    await settle(store)
+    assert await status_of(store, follower) == "queued"
+    [again] = await enqueue_flow(store, named("again", unique=Unique(key="k")))
+    assert (again.id == follower.id) is not is_taken
+    assert again.duplicate
+
+
+async def test_an_import_leaves_a_key_with_its_holder(store: Store) -> None:
+    """A job whose key another job has by now is restored without the key."""
+    [old] = await enqueue_flow(store, named("old", unique=Unique(key="k")))
+    lines = await take_out(store)
+    [new] = await enqueue_flow(store, named("new", unique=Unique(key="k")))
+    await bring(store, lines, old)
+    [again] = await enqueue_flow(store, named("again", unique=Unique(key="k")))
+    assert again.id == new.id
+
+
+async def test_check_finds_a_lost_timer_of_windows(store: Store) -> None:
+    """Without it the key of a window that has ended would stay until its next use."""
+    await enqueue_flow(store, named("x", unique=Unique(key="k", for_=60)))
+    await store.redis.zrem(keys.due(store.partitions[0]), f"windows:{GROUP}")
+    assert [finding.what for finding in await check(store)] == ["has no timer, or a late one, for windows"]
+    await check(store, is_repair=True)
+    assert await check(store) == []

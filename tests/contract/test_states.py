@@ -21,6 +21,7 @@ from tests.contract.building import (
     delayed,
     delayed_with_deadline,
     dump,
+    members_key,
     queued,
     queued_with_deadline,
     reap_after,
@@ -52,6 +53,17 @@ async def _fail_under_a_policy(store: Store, job: Job) -> None:
     await store.fail(job.group_name, job.id, job.lease or "")
 
 
+async def _wait_for_another(store: Store, job: Job) -> None:
+    is_running = await store.redis.zscore(members_key(store, job.group_name, "running"), job.id) is not None
+    other = (await queued(store, "others")).id if is_running else "0" * 16  # who is refused makes no job
+    await store.completer.wait(job.group_name, job.id, [other], lease=job.lease or "")
+
+
+async def _wait_for_one_that_has_ended(store: Store, job: Job) -> None:
+    other = await cancelled(store)
+    await store.completer.wait(job.group_name, job.id, [other.id], lease=job.lease or "")
+
+
 ACTS: dict[str, Act] = {
     "next": lambda store, job: store.next(1, [job.group_name]),
     "start": lambda store, job: store.start(job.group_name, job.id, job.lease or ""),
@@ -59,6 +71,7 @@ ACTS: dict[str, Act] = {
     "succeed": lambda store, job: store.succeed(job.group_name, job.id, job.lease or ""),
     "fail": lambda store, job: store.fail(job.group_name, job.id, job.lease or ""),
     "release": lambda store, job: store.release(job.group_name, job.id, job.lease or ""),
+    "wait": _wait_for_another,
     "cancel": lambda store, job: store.cancel(job.group_name, job.id),
     "retry": lambda store, job: store.retry(job.group_name, job.id),
     "promote": lambda store, job: store.promote(job.group_name, job.id, "ann"),
@@ -71,6 +84,7 @@ ACTS: dict[str, Act] = {
 
 SECOND_ACTS: dict[Edge, Act] = {
     ("release", "running", "delayed"): lambda store, job: store.release(job.group_name, job.id, job.lease or "", 30),
+    ("wait", "running", "queued"): _wait_for_one_that_has_ended,
     ("reap", "running", "failed"): _reap_at_the_limit,
     ("reap", "running", "delayed"): _reap_under_a_policy,
     ("fail", "running", "delayed"): _fail_under_a_policy,

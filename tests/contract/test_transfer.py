@@ -1,7 +1,5 @@
 """Export and restore: what comes into another store is what was in the first, whatever its partitions."""
 
-from collections.abc import AsyncIterator
-
 import msgspec
 import pytest
 from msgspec import Raw
@@ -16,9 +14,9 @@ from broker.models.jobs import Job
 from broker.models.reports import Finish
 from broker.resp import keys
 from broker.store import transfer
-from broker.store.format.exported import Digest, Line, read_line
+from broker.store.format.exported import Digest, read_line
 from broker.store.transfer import Position
-from tests.conftest import assert_known_keys, somebody_waits
+from tests.conftest import somebody_waits
 from tests.contract.building import (
     DAY_S,
     GROUP,
@@ -45,56 +43,15 @@ from tests.contract.building import (
     wait,
 )
 from tests.contract.listening import listen
+from tests.contract.transfers import PARTITIONS, lines_of, move, restore
 from tests.stores import Store
-
-PARTITIONS = [1, 3]
-
-
-@pytest.fixture(params=PARTITIONS, ids=lambda n: f"into-{n}")
-async def target(request: pytest.FixtureRequest, store: Store, redis: Redis, backend: str) -> AsyncIterator[Store]:
-    """An empty store on the same server, with as many partitions as the test says."""
-    settings = msgspec.structs.replace(
-        store.settings, key_prefix=f"{store.settings.key_prefix}-b", partitions=request.param
-    )
-    made = Store(redis, settings, is_plain=backend == "fake")
-    made.now = store.now
-    yield made
-    assert await check(made) == []
-    await assert_known_keys(made)
-
-
-async def lines_of(store: Store, after: Position = transfer.BEGINNING) -> list[bytes]:
-    """All lines of an export."""
-    lines: list[bytes] = []
-    async for piece in store.transfer.export(after):
-        assert not piece.damaged
-        lines += ([piece.group] if piece.group else []) + piece.jobs
-    return lines
 
 
 def digest_of(lines: list[bytes]) -> str:
     digest = Digest()
     for line in lines:
-        digest.add(line, is_group=line.startswith(b'{"group"'))
+        digest.add(line, is_group=line.startswith(b'{"group"'), is_batch=line.startswith(b'{"batch"'))
     return digest.end().digest
-
-
-async def restore(store: Store, lines: list[bytes]) -> transfer.Restored:
-    """Bring lines in, one call for each partition."""
-    read: dict[str, list[Line]] = {}
-    for line in map(read_line, lines):
-        group = line.group.name if line.group else line.job.group if line.job else ""
-        read.setdefault(store.transfer.partition_of(group), []).append(line)
-    done = [
-        await store.transfer.restore(p, [one.group for one in own if one.group], [one.job for one in own if one.job])
-        for p, own in read.items()
-    ]
-    return transfer.Restored(*(sum(numbers) for numbers in zip(*done, strict=True))) if done else transfer.Restored()
-
-
-async def move(store: Store, target: Store) -> None:
-    target.now = store.now
-    await restore(target, await lines_of(store))
 
 
 async def shown(store: Store, job: Job) -> Job:
@@ -252,9 +209,11 @@ def position_behind(lines: list[bytes]) -> Position:
     position = transfer.BEGINNING
     for line in map(read_line, lines):
         if line.group:
-            position = Position(0, (str(line.group.created_at), line.group.name), ("", ""))
+            position = Position(0, (str(line.group.created_at), line.group.name), ("", ""), ("", ""))
+        elif line.batch:
+            position = position._replace(batch=(str(line.batch.created_at), line.batch.id))
         elif line.job:
-            position = position._replace(job=(str(line.job.created_at), line.job.id))
+            position = position._replace(job=(str(line.job.created_at), line.job.id), batch=None)
     return position
 
 

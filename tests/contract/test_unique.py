@@ -146,6 +146,24 @@ async def test_e7_a_window_counts_from_the_first_job(store: Store, *, ended: boo
     assert not (await enqueue(store, keyed("third", for_=60))).duplicate
 
 
+async def test_e7_a_window_outlives_the_retention(store: Store) -> None:
+    """E7 a job whose retention ends within its window stays as long, so that the key is held; then both go."""
+    await configure(store, retention=Retentions(succeeded=10, failed=10, cancelled=10))
+    first = await enqueue(store, keyed("first", for_=60))
+    plain = await enqueue(store, named("plain"))
+    for _ in range(2):
+        job = await take(store)
+        await store.succeed(GROUP, job.id, job.lease)
+    await settle(store)
+    await reap_after(store, 59.999)
+    assert (await enqueue(store, keyed("second", for_=60))).id == first.id
+    with pytest.raises(NotFound):
+        await store.show(GROUP, plain.id)
+    await reap_after(store, 0.001)
+    with pytest.raises(NotFound):
+        await store.show(GROUP, first.id)
+
+
 async def test_e5_a_window_that_ended_leaves_nothing(store: Store) -> None:
     """E5 the reaper deletes what is kept of a window after its end."""
     await enqueue(store, keyed("first", for_=60))

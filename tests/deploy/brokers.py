@@ -35,12 +35,14 @@ def serving(folder: Path, *options: str) -> Iterator[str]:
 
 
 def url_of(process: subprocess.Popen[str]) -> str:
-    """The URL of a broker that was started, once it serves."""
+    """The URL of a broker that was started, once it serves. On a busy machine it may warn of something before that."""
     assert process.stderr is not None
-    said = process.stderr.readline()
-    found = re.search(r"Titan serves on (http://\S+);", said)
-    assert found, said + process.stderr.read()
-    return found[1]
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if found := re.search(r"Titan serves on (http://\S+);", line):
+            return found[1]
+    raise AssertionError("".join(said))
 
 
 def ask(url: str, body: object = None, *, text: str | None = None) -> tuple[int, Any]:

@@ -61,12 +61,13 @@ def test_store_full(url: str, store_server: StoreServer) -> None:
 
 def test_store_with_a_broken_file(url: str, store_server: StoreServer) -> None:
     """A store whose file lost its end starts without it: the last batch is gone as a whole, all else is as it was."""
-    for _ in range(2):
-        assert ask(f"{url}/v1/groups/mail/jobs", {"jobs": JOBS["jobs"] * 3})[0] == 201
+    _, last = [ask(f"{url}/v1/groups/mail/jobs", {"jobs": JOBS["jobs"] * 3}) for _ in range(2)]
+    assert last[0] == 201
     store_server.kill()
     [file] = (store_server.folder / "appendonlydir").glob("*.incr.aof")
+    # The end of the file may be of something else: a broker notes every few seconds that it lives.
     with file.open("r+b") as written:
-        written.truncate(file.stat().st_size - 10)
+        written.truncate(written.read().index(last[1]["jobs"][0]["id"].encode()))
     store_server.start()
     assert eventually(lambda: ask(f"{url}/readyz")[0] == 200)
     assert len(ask(f"{url}/v1/groups/mail/jobs")[1]["jobs"]) == 3

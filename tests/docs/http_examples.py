@@ -1,6 +1,7 @@
 """An example of each call in curl, Python and JavaScript.
 
-`JOB_ID`, `LEASE`, `BATCH_ID`, `BULK_ID` and `ETAG` in an example are names that its reader replaces, as the test does.
+`JOB_ID`, `OTHER_ID`, `LEASE`, `BATCH_ID`, `BULK_ID` and `ETAG` in an example are names that its reader replaces, as the
+test does.
 """
 
 import json
@@ -64,6 +65,7 @@ EXAMPLES: dict[str, Example] = {
         {"reason": "no_such_host", "error": "mail.example.org is not known"}, headers=_LEASE, needs="running"
     ),
     "release": Example({"delay": 30}, headers=_LEASE, needs="running"),
+    "wait": Example({"after": ["OTHER_ID"]}, headers=_LEASE, needs="running"),
     "finish": Example(
         {"jobs": [{"group_name": "mail", "id": "JOB_ID", "status": "succeeded", "lease": "LEASE"}]}, needs="running"
     ),

@@ -10,8 +10,8 @@ from tests.docs.tables import page, table
 
 METHODS = ("get", "post", "put", "patch", "delete")
 CHAPTERS = (
-    ("Jobs", r"(?!.*/(?:start|touch|success|error|release)$)(?:/v1/groups/\{group_name\}/jobs|/v1/jobs/\{id\})"),
-    ("Delivery", r"/v1/jobs|.*/(?:start|touch|success|error|release)$"),
+    ("Jobs", r"(?!.*/(?:start|touch|success|error|release|wait)$)(?:/v1/groups/\{group_name\}/jobs|/v1/jobs/\{id\})"),
+    ("Delivery", r"/v1/jobs|.*/(?:start|touch|success|error|release|wait)$"),
     ("Groups", r"/v1/groups"),
     ("Workers", r"/v1/workers"),
     ("Operation", r"/v1/"),

@@ -89,7 +89,8 @@ def prepare_job(url: str, status: str) -> dict[str, str]:
     if status == "logged":
         request = urllib.request.Request(f"{url}{path}/log", b"hello\n", {"Content-Type": "text/plain"}, method="POST")
         urllib.request.urlopen(request, timeout=30).close()
-    return {"JOB_ID": made["id"], "LEASE": started.get("lease", "")}
+    [other] = call(url, "POST", "/v1/groups/others/jobs", {"jobs": [{"image": "send"}]})["jobs"]
+    return {"JOB_ID": made["id"], "LEASE": started.get("lease", ""), "OTHER_ID": other["id"]}
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ PAGES = {
     TUTORIAL: 25,
     "broker/docs/start.md": 15,
     "broker/docs/concepts.md": 4,
-    "broker/docs/howto.md": 22,
+    "broker/docs/howto.md": 40,
     "broker/docs/failures.md": 12,
     "broker/docs/results.md": 18,
     "broker/docs/run-a-worker.md": 35,

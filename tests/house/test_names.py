@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from broker.core.states import MOVES
+from broker.store.batches import Batches
 from broker.store.completer import Completer
 from broker.store.dispatcher import Dispatcher
 from broker.store.enqueuer import Enqueuer
@@ -51,7 +52,7 @@ def test_names_in_lua_are_of_the_house(path):
 
 def test_every_verb_is_found_by_its_name():
     """Each verb of the state machine is a method in the store, and its script is a file."""
-    parts = (Enqueuer, Dispatcher, Completer, Jobs, Groups, Maintenance, Transfer)
+    parts = (Enqueuer, Dispatcher, Completer, Jobs, Groups, Batches, Maintenance, Transfer)
     for move in MOVES:
         assert [part for part in parts if callable(getattr(part, move.verb, None))], move.verb
         assert (TOP / "lua" / "verbs" / f"{move.script}.lua").exists(), move.script

@@ -1,13 +1,17 @@
 """Batches against a count of their own: random members and ends, with settlements at any time by two brokers."""
 
 from collections import Counter
+from collections.abc import Sequence
+from itertools import product
 from random import Random
+from typing import Any
 
 import pytest
 
 from broker.core.errors import WrongState
 from broker.models.batches import Batch, CallbackJob, NewBatch
 from broker.models.jobs import Job, NewJob
+from broker.models.unique import Unique
 from tests.contract.building import GROUP, forget_all
 from tests.stores import Store
 
@@ -52,7 +56,7 @@ class World:
                 await self._end()
                 await self._perhaps_settle()
             await self.store.maintenance.settle(1)
-        while await self.store.maintenance.settle(10):
+        while (await self.store.maintenance.settle(10)).n:
             pass
         return found
 
@@ -120,3 +124,76 @@ async def test_random_batches(store: Store, other: Store, seed: int) -> None:
         if not world.is_stopped:
             assert ("on_failed" in own) == (counts.failed > 0)
     await forget_all(store)
+
+
+ENDS_OF_ALL = list(product(("succeeded", "failed", "cancelled"), repeat=3))
+TIES = ("none", "after", "after_any", "existing", "follow")
+
+
+def tied(tie: str) -> list[NewJob]:
+    """Three members: the last one waits for the first, or has its unique key."""
+    more: dict[str, dict[str, Any]] = {
+        "none": {},
+        "after": {"after": ["0"]},
+        "after_any": {"after": ["0"], "after_on": "over"},
+        "existing": {"unique": Unique(key="k")},
+        "follow": {"unique": Unique(key="k", on_conflict="follow")},
+    }
+    first: dict[str, Any] = {"unique": Unique(key="k")} if tie in {"existing", "follow"} else {}
+    fields = [first, {}, more[tie]]
+    return [NewJob(image="x", payload=str(n), ref=str(n), **own) for n, own in enumerate(fields)]
+
+
+def ends_of(tie: str, ends: Sequence[str]) -> Counter[str]:
+    """How the members end. One whose key another member has is that one, while it waits."""
+    if tie in {"existing", "follow"}:
+        return Counter(ends[:2])
+    return Counter([*ends[:2], ends[2] if tie != "after" or ends[0] == "succeeded" else "cancelled"])
+
+
+@pytest.mark.parametrize("backend", ["valkey"])
+@pytest.mark.parametrize("tie", TIES)
+async def test_every_batch_of_three_jobs(store: Store, tie: str) -> None:
+    """All ends of three members, with each tie between two of them, in any order, closed before or after their ends."""
+    random = Random(7)
+    for ends, is_open in product(ENDS_OF_ALL, (False, True)):
+        callbacks = {name: CallbackJob(image="x", payload=name, group_name=QUEUE) for name in CALLBACKS}
+        batch, _ = await store.batches.create(GROUP, NewBatch(jobs=tied(tie), open=is_open, **callbacks))
+        running: list[Job] = []
+        while True:
+            running += await store.next(random.randint(1, 3), [GROUP])
+            if random.random() < 0.4:
+                await store.maintenance.settle(random.randint(1, 3))
+            if running:
+                job = running.pop(random.randrange(len(running)))
+                await end_so(store, job, ends[int(str(job.payload))])
+            elif not (await store.maintenance.settle(1)).n and not await queued_in(store):
+                break
+        assert (await store.batches.show(GROUP, batch.id)).state == "open" or not is_open
+        await store.batches.close(GROUP, batch.id)
+        while (await store.maintenance.settle(10)).n:
+            pass
+        found, expected = await store.batches.show(GROUP, batch.id), ends_of(tie, ends)
+        counts = found.counts
+        assert (counts.succeeded, counts.failed, counts.cancelled) == tuple(
+            expected[end] for end in ("succeeded", "failed", "cancelled")
+        ), (tie, ends)
+        due = {"on_over"} | ({"on_failed"} if counts.failed else set())
+        due |= {"on_succeeded"} if counts.succeeded == counts.total else set()
+        assert set(found.callbacks) == due, (tie, ends)
+    await forget_all(store)
+
+
+async def queued_in(store: Store) -> bool:
+    """Whether a member may be taken."""
+    return bool((await store.list(GROUP, 1, statuses=["queued"]))[0])
+
+
+async def end_so(store: Store, job: Job, how: str) -> None:
+    """End a running job so."""
+    if how == "cancelled":
+        await store.cancel(GROUP, job.id)
+    elif how == "failed":
+        await store.fail(GROUP, job.id, job.lease, "bad_exit")
+    else:
+        await store.succeed(GROUP, job.id, job.lease)

@@ -54,7 +54,7 @@ NAMES = (
         "%ed%a0%80",
     ),
 )
-VERBS = ("cancel", "retry", "promote", "start", "touch", "success", "error", "release", "log")
+VERBS = ("cancel", "retry", "promote", "start", "touch", "success", "error", "release", "wait", "log")
 VALUES = (
     "-1",
     "0",

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from broker.core.timestamps import rfc3339
+from tests.system.chaos import batch_load
 from tests.system.chaos.flow_load import judge
 from tests.system.chaos.ledger import Delivery, Ledger
 from tests.system.chaos.outages import Outages
 from tests.system.chaos.overdue import Lateness
-from tests.system.chaos.promises import AT_MOST, BULK, FLOWS, ZERO, broken, summary
+from tests.system.chaos.promises import AT_MOST, BATCHES, BULK, FLOWS, ZERO, broken, summary
 from tests.system.chaos.windows import Loss, Span, Windows
 
 AT = 1_795_461_794_000
@@ -199,7 +200,9 @@ def test_outages() -> None:
 
 def test_summary_of_a_run(ledger: Ledger) -> None:
     """One line has the counts; a run that drained nothing, or was away for too long, broke a promise."""
-    figures = ledger.judge(kept("b.0"), window(1, 1)) | dict.fromkeys(("bad exits", "findings", *BULK, *FLOWS), 0)
+    figures = ledger.judge(kept("b.0"), window(1, 1)) | dict.fromkeys(
+        ("bad exits", "findings", *BULK, *FLOWS, *BATCHES), 0
+    )
     figures |= {"topology": "cluster", "seconds": 60.0, "faults": {"primary killed": 2}, "crashes": [], "drained": True}
     figures |= dict.fromkeys(AT_MOST, 1.5) | {"torn": 0}
     line = "cluster: 60 s, 2 faults, 2 acknowledged, 1 lost (0 outside windows), 0 double, longest 503s 1.5 s"
@@ -239,3 +242,38 @@ def test_books_of_unique_keys(second: float, *, are_overlapping: bool) -> None:
     figures = judge([], jobs, runs, runs)
     assert figures["keys run twice"] == are_overlapping
     assert not figures["flow jobs left"]
+
+
+def batch_in(name: str, succeeded: int, failed: int, **fields: str) -> dict[str, Any]:
+    """A batch that the store has in the end; its id is its name."""
+    counts = {"total": 2, "over": succeeded + failed, "succeeded": succeeded, "failed": failed, "cancelled": 0}
+    return {"id": name, "name": name, "counts": counts, "ended_at": "2026-11-23T19:23:20.000Z", **fields}
+
+
+def member(batch: str, status: str = "succeeded", callback: str = "", **fields: str) -> dict[str, Any]:
+    """A member, or a callback, of a batch."""
+    return {"batch": {"id": batch} | ({"callback": callback} if callback else {}), "status": status, **fields}
+
+
+OVER, FAILED, DONE = (member("b", callback=name) for name in ("on_over", "on_failed", "on_succeeded"))
+
+
+@pytest.mark.parametrize(
+    ("batches", "jobs", "broken_one"),
+    [
+        ([batch_in("b", 2, 0)], [member("b"), member("b"), OVER, DONE], ""),
+        ([batch_in("b", 1, 1)], [member("b"), member("b", "failed"), OVER, FAILED], ""),
+        ([batch_in("b", 2, 0)], [member("b"), member("b", "failed", retry_at="x"), member("b"), OVER, DONE], ""),
+        ([batch_in("b", 2, 0)], [member("b"), member("b"), OVER, OVER, DONE], "callbacks twice"),
+        ([batch_in("b", 2, 0)], [member("b"), member("b"), OVER], "callbacks wrong"),
+        ([batch_in("b", 1, 1)], [member("b"), member("b", "failed"), OVER, FAILED, DONE], "callbacks wrong"),
+        ([batch_in("b", 2, 0)], [member("b"), OVER, DONE], "batches miscounted"),
+        ([], [], "batches left"),
+        ([batch_in("b", 2, 0), batch_in("b", 2, 0, id="c")], [], "batches twice"),
+    ],
+)
+def test_books_of_batches(batches: list[dict[str, Any]], jobs: list[dict[str, Any]], broken_one: str) -> None:
+    """Each batch ends with the counts of its members, and each callback that is due exists once."""
+    figures = batch_load.judge(batches, jobs, {"b"})
+    assert ({name for name in BATCHES if figures[name]} or {""}) >= {broken_one}
+    assert bool(broken_one) or not any(figures[name] for name in BATCHES)

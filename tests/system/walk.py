@@ -29,6 +29,7 @@ _BODIES: dict[str, Any] = {
     "begin_bulk": {"action": "promote", "dry_run": True},
     "announce": {"name": "w", "host": "h"},
     "order": {"order": "drain"},
+    "wait": {"after": ["0000000000000000"]},
     "log": "hello\n",
 }
 

@@ -23,6 +23,7 @@ async def call_every_verb(store):
     await store.succeed(first.group_name, first.id, first.lease)
     await store.fail(second.group_name, second.id, second.lease, "bad_exit")
     await store.release(third.group_name, third.id, third.lease)
+    await refused(store.completer.wait(third.group_name, third.id, [first.id], lease=third.lease))
     await store.cancel(fourth.group_name, fourth.id)
     await store.log(fifth.group_name, fifth.id, 12)
     await store.finish([finished(job) for job in (fifth, *rest[:3])])

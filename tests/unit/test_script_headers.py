@@ -17,9 +17,8 @@ ALLOW_OOM = {
 }  # fmt: skip
 """What frees memory, ends work or needs none must run in a full store; enqueue and retry must not."""
 NO_WRITES = {
-    "audits", "batches", "batch_jobs", "brokers", "bulks", "clock", "flow", "inputs", "show", "list", "glance", "look", "why",
-    "sessions",
-    "follow", "groups", "workers", "notices", "survey", "export",
+    "audits", "batches", "batch_jobs", "brokers", "bulks", "clock", "flow", "inputs", "show", "list", "glance", "look",
+    "why", "sessions", "follow", "groups", "workers", "notices", "survey", "export", "export_batches",
 }  # fmt: skip
 REFUSERS = {
     "not_found": {"NOT_FOUND"},
@@ -34,8 +33,10 @@ REFUSERS = {
     "any_over_limit": {"LIMIT_REACHED"},
     "refused_parents": {"INVALID", "LIMIT_REACHED"},
     "refused_key": {"DUPLICATE"},
+    "load_tied_jobs": {"DUPLICATE", "INVALID", "LEASE_LOST", "LIMIT_REACHED", "NOT_FOUND", "WRONG_STATE"},
     "refused_members": {"LEASE_LOST", "LIMIT_REACHED", "NOT_FOUND", "WRONG_STATE"},
     "no_batch": {"NOT_FOUND"},
+    "refused_dead_letters": {"INVALID"},
 }
 """What the shared functions refuse."""
 

@@ -118,6 +118,8 @@ def test_scripts_use_only_the_keys_of_python():
         keys.notices(""),
         keys.answer("", "", "").rstrip(":"),
         keys.settle(""),
+        keys.modes(""),
+        keys.dead_letters(""),
         keys.after("", "").rstrip(":"),
         keys.inputs("", "").rstrip(":"),
         keys.undone("", "").rstrip(":"),

@@ -61,6 +61,24 @@ def _fail(payload: str) -> None:
     raise titan.Retry(after=float(payload))
 
 
+@job("waits/here")
+async def waits_here(payload: str, job: RunningJob) -> list[str]:
+    """A job that waits for the jobs that its payload names, and then counts how they ended."""
+    return _waits(payload, job)
+
+
+@job("waits/there")
+def waits_there(payload: str, job: RunningJob) -> list[str]:
+    """The same in a process of the pool."""
+    return _waits(payload, job)
+
+
+def _waits(payload: str, job: RunningJob) -> list[str]:
+    if job.inputs:
+        return [one["status"] for one in job.inputs]
+    raise titan.WaitFor([job.id if word == "itself" else word for word in payload.split()])
+
+
 @job
 async def pages(payload: str) -> dict[str, str]:
     """A result."""
@@ -144,3 +162,21 @@ def stuck(payload: str) -> None:
         print(os.getpid(), child, flush=True)
     while True:
         time.sleep(1)
+
+
+@job
+async def counts(payload: str, job: Job) -> dict[str, object]:
+    """What its batch is."""
+    return _batch_of(job)
+
+
+@job
+def counts_there(payload: str, job: Job) -> dict[str, object]:
+    """The same in a process of the pool."""
+    return _batch_of(job)
+
+
+def _batch_of(job: Job) -> dict[str, object]:
+    batch = job.batch
+    assert batch
+    return {"callback": batch.callback, "over": batch.counts.over if batch.counts else 0}

@@ -19,6 +19,7 @@ from worker.client import Client
 from worker.daemon import linux
 from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
 from worker.jobs.output import Output
+from worker.jobs.progress import Said
 from worker.runners.container import ending
 from worker.runners.container_config import HOST, WORKER, is_left_behind, own_labels
 from worker.table.entries import ContainerEntry
@@ -48,6 +49,25 @@ async def test_the_result_of_a_container(containers: Running) -> None:
     assert (containers.result, containers.note) == (b"", "no result: it had 300000 bytes")
     assert await containers.sh('echo "<$TITAN_RESULT>"') == Succeeded()
     assert await containers.text() == "<>\n"
+
+
+async def test_the_progress_of_a_container(
+    containers: Running, engine: Podman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `reports` the heartbeat gets what a container says last, also when it replaces a text of the same size."""
+    monkeypatch.setattr("worker.runners.container_progress.EVERY_S", 0.05)
+    script = """
+        trap 'echo "90 near" >$TITAN_PROGRESS' USR1
+        echo "40 half" >$TITAN_PROGRESS
+        while :; do sleep 0.1; done
+    """
+    running = asyncio.create_task(containers.sh(script, entry={"reports": True}))
+    await eventually(lambda: containers.logs and containers.logs[-1].progress.unsent() == Said(40, "half"), 60)
+    engine("kill", "--signal", "USR1", engine("ps", "--quiet").strip())
+    await eventually(lambda: containers.logs[-1].progress.unsent() == Said(90, "near"), 60)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
 
 
 async def test_no_payload_is_an_empty_stdin(containers: Running) -> None:

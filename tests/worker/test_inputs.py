@@ -45,12 +45,12 @@ async def test_a_command_reads_the_file(client: Client, work: Work, store: Store
 
 
 async def test_a_container_reads_the_file() -> None:
-    """Its volume has the file with the inputs, which its user may read, beside the empty one for the result."""
+    """Its volume has the file with the inputs, which its user may read, beside the empty ones that it writes."""
     container: Any = _Archive()
     await add_files(container, INPUTS)
     with tarfile.open(fileobj=io.BytesIO(container.content)) as files:
         members = {member.name: (member.mode, files.extractfile(member).read()) for member in files}
-    assert members == {"result": (0o666, b""), "inputs": (0o444, INPUTS)}
+    assert members == {"result": (0o666, b""), "progress": (0o666, b""), "inputs": (0o444, INPUTS)}
     job = Job(id="j", group_name="g", status="running", image="i", created_at="", has_inputs=True)
     assert "TITAN_INPUTS=/titan/inputs" in config_of(ContainerEntry(reports=True), job)["Env"]
     assert not [word for word in config_of(ContainerEntry(), job)["Env"] if word.startswith("TITAN_INPUTS")]

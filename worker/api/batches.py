@@ -60,9 +60,9 @@ class BatchCalls(HttpSession):
         """Have the unfinished members cancelled."""
         return await self._change(f"{_path(group, batch_id)}/cancel")
 
-    async def retry_batch(self, group: str, batch_id: str) -> Batch:
-        """Create a batch that repeats the members that failed; the new batch."""
-        return await self._change(f"{_path(group, batch_id)}/retry")
+    async def retry_batch(self, group: str, batch_id: str, key: str = "") -> Batch:
+        """Create a batch that repeats the members that failed, once; the new batch. A `key` gets it again."""
+        return await self._change(f"{_path(group, batch_id)}/retry", key=key)
 
     async def _change(self, path: str, body: object = None, key: str = "") -> Batch:
         return (await self.ask(Request("POST", path, body, headers=_headers(key)), BatchWrapper)).batch

@@ -75,6 +75,18 @@ class DeliveryCalls(HttpSession):
         call = calls.release(group, job_id, lease, delay=delay_s, receipt=receipt)
         return (await self.ask(call.request, JobWrapper)).job
 
+    async def wait_for(
+        self,
+        group: str,
+        job_id: str,
+        lease: str,
+        after: Sequence[str],
+        after_on: str = "over",
+        receipt: Receipt | None = None,
+    ) -> Job:
+        """Give the job back until other jobs have ended; the delivery is not counted. May be repeated with a lease."""
+        return (await self.ask(calls.wait_for(group, job_id, lease, after, after_on, receipt).request, JobWrapper)).job
+
     async def announce(
         self, worker: Announcement, wait_s: int = 0, seen: str = "", without: Collection[str] = ()
     ) -> Orders:

@@ -17,10 +17,15 @@ the worker or its engine failed    Failed("worker_error", ...)        failed
 no command for its image, or no    Released(delay_s)                  queued later; the delivery is not
   room to start a process here                                          counted
 still runs when the worker stops   Released()                         queued at its old rank
+the function raised titan.WaitFor  Waiting(ids)                       held until these jobs have
+                                                                        ended; the delivery is not
+                                                                        counted
 cancelled, or the lease was lost   Dropped()                          nothing: the broker knows already
 """
 
 from msgspec import Struct
+
+from broker.core.words import counted
 
 MAX_DELAY_S = 31_536_000
 """The longest delay of a release that the broker accepts, in s."""
@@ -72,6 +77,16 @@ class Released(Struct, frozen=True):
         return "released"
 
 
+class Waiting(Struct, frozen=True):
+    """The job is held until these jobs, ids, have ended; the delivery is not counted."""
+
+    after: tuple[str, ...]
+    after_on: str = "over"
+
+    def __str__(self) -> str:
+        return f"waits for {counted(len(self.after), 'job')}"
+
+
 class Dropped(Struct, frozen=True):
     """The job is no longer this worker's."""
 
@@ -79,4 +94,4 @@ class Dropped(Struct, frozen=True):
         return "dropped"
 
 
-Outcome = Succeeded | Failed | Released | Dropped
+Outcome = Succeeded | Failed | Released | Waiting | Dropped

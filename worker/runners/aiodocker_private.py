@@ -6,6 +6,7 @@ aiodocker may change these parts in any release. No other module of the worker u
 
 import base64
 import json
+from typing import NamedTuple
 
 from aiodocker.containers import DockerContainer
 from aiodocker.stream import Stream
@@ -25,8 +26,16 @@ def close_stdin(stream: Stream) -> None:
         response.connection.transport.write_eof()
 
 
-async def size_of(container: DockerContainer, path: str) -> int:
-    """The size of a file of a container, in bytes. aiodocker can only read a file as a whole. Raises DockerError."""
+class FileStat(NamedTuple):
+    """What an engine says of a file: its size, and when it was changed, as text."""
+
+    size_bytes: int
+    changed_at: str
+
+
+async def stat_of(container: DockerContainer, path: str) -> FileStat:
+    """What a file of a container is. aiodocker can only read a file as a whole. Raises DockerError."""
     query = container.docker._query(f"containers/{container.id}/archive", "HEAD", params={"path": path})  # noqa: SLF001
     async with query as response:
-        return int(json.loads(base64.b64decode(response.headers[_STAT]))["size"])
+        found = json.loads(base64.b64decode(response.headers[_STAT]))
+        return FileStat(int(found["size"]), str(found.get("mtime")))

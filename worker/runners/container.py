@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import aiohttp
@@ -19,6 +19,7 @@ from worker.jobs.texts import MAX_ERROR, class_name, clipped, error_text, safe_t
 from worker.runners.aiodocker_private import close_stdin, mark_closed
 from worker.runners.container_config import config_of
 from worker.runners.container_files import add_files, result_in
+from worker.runners.container_progress import following
 from worker.runners.engine import Engine
 from worker.runners.exit_status import bad_exit
 from worker.runners.results import JobResult
@@ -81,7 +82,8 @@ class ContainerRunner:
         try:
             if entry.reports:
                 await add_files(container, log.inputs)
-            async with _attached(container) as stream, _streaming(stream, job, log):
+            followed = following(container, log.progress) if entry.reports else nullcontext()
+            async with _attached(container) as stream, _streaming(stream, job, log), followed:
                 try:
                     async with limit:
                         await container.start()

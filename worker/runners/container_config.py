@@ -8,21 +8,23 @@ from broker.models.jobs import Job
 from worker.daemon import linux
 from worker.host import host_name
 from worker.runners.environment import environment_of
-from worker.runners.result_file import INPUTS, RESULT
+from worker.runners.result_file import INPUTS, PROGRESS, RESULT
 from worker.table.entries import ContainerEntry
 
 JOB, GROUP, DELIVERY = "titan.job", "titan.group", "titan.delivery"
 HOST, WORKER = "titan.host", "titan.worker"
 FOLDER = "/titan"
 """A volume for the files that a container writes for the worker: its root is read-only, and a tmpfs ends with it."""
-RESULT_PATH, INPUTS_PATH = f"{FOLDER}/result", f"{FOLDER}/inputs"
+RESULT_PATH, PROGRESS_PATH, INPUTS_PATH = f"{FOLDER}/result", f"{FOLDER}/progress", f"{FOLDER}/inputs"
 
 
 def config_of(entry: ContainerEntry, job: Job) -> dict[str, Any]:
     """The configuration in the terms of the Engine API."""
     environment = environment_of(job, entry.env)
     if entry.reports:
-        environment |= {RESULT: RESULT_PATH} | ({INPUTS: INPUTS_PATH} if job.has_inputs is True else {})
+        environment |= {RESULT: RESULT_PATH, PROGRESS: PROGRESS_PATH} | (
+            {INPUTS: INPUTS_PATH} if job.has_inputs is True else {}
+        )
     return {
         "Image": job.image,
         **({"Cmd": list(entry.command)} if entry.command else {}),

@@ -12,6 +12,7 @@ _encode = msgspec.json.Encoder().encode
 
 def environment_of(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
     """Later ones win: variables of the worker, env_vars of the group, then TITAN_JOB_ID and the like."""
+    batch = batch_text(job)
     return {
         **inherited,
         **(job.env_vars or {}),
@@ -19,8 +20,14 @@ def environment_of(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
         "TITAN_GROUP": job.group_name,
         "TITAN_DELIVERY": str(job.deliveries),
         "TITAN_IMAGE": job.image,
-        **({"TITAN_BATCH": _encode(job.batch).decode()} if job.batch else {}),
+        **({"TITAN_LEASE": job.lease} if job.lease else {}),
+        **({"TITAN_BATCH": batch} if batch else {}),
     }
+
+
+def batch_text(job: Job) -> str:
+    """The batch that a job is a member or a callback of, as JSON; '' for none."""
+    return _encode(job.batch).decode() if job.batch else ""
 
 
 def as_bytes(environment: Mapping[str, str]) -> dict[bytes, bytes]:

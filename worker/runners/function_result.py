@@ -10,14 +10,16 @@ from typing import Any
 
 import msgspec
 
+from broker.models.jobs import MOST_PARENTS
 from titan.failing import Fail
-from worker.jobs.outcome import MAX_DELAY_S, Dropped, Failed, Outcome, Released, Succeeded, Usage
+from titan.waiting import WaitFor
+from worker.jobs.outcome import MAX_DELAY_S, Dropped, Failed, Outcome, Released, Succeeded, Usage, Waiting
 from worker.jobs.texts import MAX_ERROR, MAX_REASON, class_name, clipped, encoded, error_text, safe_text
 from worker.runners.async_calls import Interrupted
 from worker.runners.results import NO_RESULT, JobResult, result_of_text, result_of_value
 
 _SUCCEEDED = Succeeded()
-_OUTCOMES = (Succeeded, Failed, Released, Dropped)
+_OUTCOMES = (Succeeded, Failed, Released, Waiting, Dropped)
 _NEVER_RUN = (Awaitable, Generator, AsyncGenerator)
 _SIGNAL = re.compile(r"[A-Za-z0-9 +-]{0,64}")
 
@@ -44,8 +46,14 @@ def outcome_of(result: object) -> tuple[Outcome, bytes]:
         return _invalid(f"what it returned, {class_name(result)}, cannot be shown: {error_text(error)}"), b""
 
 
-def exception_outcome(error: BaseException) -> Failed:
-    """The outcome for an exception of a function."""
+def exception_outcome(error: BaseException) -> tuple[Outcome, bytes]:
+    """The outcome for an exception of a function, and its traceback for the log; of WaitFor there is none."""
+    if isinstance(error, WaitFor):
+        return _waiting(error.jobs, error.after_on), b""
+    return _failure(error), traceback_of(error)
+
+
+def _failure(error: BaseException) -> Failed:
     if isinstance(error, Fail):
         return _raised(error)
     how = "; nobody cancelled it but the function itself" if isinstance(error, CancelledError) else ""
@@ -76,6 +84,8 @@ def _checked(outcome: Outcome) -> Outcome:
         return _invalid("it returned Dropped(), which only the worker may say")
     if isinstance(outcome, Released):
         return _released(outcome.delay_s)
+    if isinstance(outcome, Waiting):
+        return _waiting(outcome.after, outcome.after_on)
     if outcome.usage is not None and not _is_usage(outcome.usage):
         return _invalid(f"it returned an outcome whose usage is {class_name(outcome.usage)}, not Usage")
     return _failed(outcome) if isinstance(outcome, Failed) else _succeeded(outcome)
@@ -113,6 +123,15 @@ def _released(delay_s: object) -> Outcome:
     if isinstance(delay_s, int | float) and is_number and 0 <= delay_s <= MAX_DELAY_S:
         return Released(math.ceil(delay_s))
     return _invalid(f"it returned Released({clipped(safe_text(delay_s), 100)}): a delay is 0 to {MAX_DELAY_S} s")
+
+
+def _waiting(after: object, after_on: object) -> Outcome:
+    ids = list(after) if isinstance(after, list | tuple) else []
+    if not 0 < len(ids) <= MOST_PARENTS or not all(isinstance(one, str) for one in ids):
+        return _invalid(f"it waits for {clipped(safe_text(after), 100)}: a job waits for 1 to {MOST_PARENTS} jobs")
+    if after_on not in {"over", "succeeded"}:
+        return _invalid(f"it waits with after_on {clipped(safe_text(after_on), 100)}: say succeeded, or over")
+    return Waiting(tuple(map(str, ids)), str(after_on))
 
 
 def _why_invalid(result: object) -> str:

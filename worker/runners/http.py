@@ -12,6 +12,7 @@ from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
 from worker.jobs.output import Output
 from worker.jobs.retry_after import wait_s
 from worker.jobs.texts import MAX_ERROR, class_name, clipped, safe_text
+from worker.runners.environment import batch_text
 from worker.runners.results import MAX_RESULT_BYTES, result_of_text
 from worker.table.entries import HttpEntry
 
@@ -59,7 +60,7 @@ class HttpRunner:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
         )
         async with session.post(
-            URL(job.image), data=(job.payload or "").encode(), headers=_headers(entry, job), allow_redirects=False
+            URL(job.image), data=(job.payload or "").encode(), headers=headers_of(entry, job), allow_redirects=False
         ) as answer:
             body, is_json = bytearray(), _is_json(answer.content_type)
             async for piece in answer.content.iter_chunked(_PIECE_BYTES):
@@ -70,7 +71,9 @@ class HttpRunner:
             return Succeeded(None, *result_of_text(bytes(body))) if isinstance(outcome, Succeeded) else outcome
 
 
-def _headers(entry: HttpEntry, job: Job) -> dict[str, str]:
+def headers_of(entry: HttpEntry, job: Job) -> dict[str, str]:
+    """The headers of a request: those of the entry, and those that name the job and its batch, which win."""
+    batch = batch_text(job)
     return {
         "Content-Type": entry.content_type,
         "User-Agent": "titan-worker",
@@ -78,6 +81,7 @@ def _headers(entry: HttpEntry, job: Job) -> dict[str, str]:
         "Titan-Job-Id": job.id,
         "Titan-Group": job.group_name,
         "Titan-Delivery": str(job.deliveries),
+        **({"Titan-Batch": batch} if batch else {}),
     }
 
 

@@ -13,7 +13,7 @@ from worker.jobs.outcome import Outcome
 from worker.jobs.progress import said_of
 from worker.jobs.texts import encoded
 from worker.runners.environment import as_bytes, environment_of
-from worker.runners.function_result import exception_outcome, outcome_of, traceback_of
+from worker.runners.function_result import exception_outcome, outcome_of
 from worker.runners.pool_protocol import LENGTH, Reply, Request, decode_request, encode, length_of, reply_of
 from worker.settings import with_variables
 from worker.table import functions
@@ -49,7 +49,7 @@ def _outcome(request: Request) -> tuple[Outcome, bytes]:
         say = partial(_say, Path(request.progress_path))
         return outcome_of(functions.call(functions.find(request.handler), request.job, say, request.inputs))
     except BaseException as error:  # noqa: BLE001 -- the handler's own, whatever it is
-        return exception_outcome(error), traceback_of(error)
+        return exception_outcome(error)
 
 
 def _say(path: Path, percent: float | None = None, note: str = "") -> None:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from broker.models.jobs import Job
-from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
+from worker.jobs.outcome import Failed, Outcome, Released, Succeeded, Waiting
 from worker.runners.results import MAX_RESULT_BYTES
 
 LENGTH = struct.Struct("!I")
@@ -29,7 +29,7 @@ class Request(Struct, frozen=True):
 class Reply(Struct, frozen=True):
     """The outcome."""
 
-    kind: Literal["succeeded", "failed", "released"]
+    kind: Literal["succeeded", "failed", "released", "waiting"]
     reason: str = ""
     error: str = ""
     delay_s: int = 0
@@ -39,6 +39,8 @@ class Reply(Struct, frozen=True):
     """The job changed the state of the process: the next job needs another one."""
     result: bytes = b""
     note: str = ""
+    after: tuple[str, ...] = ()
+    after_on: str = ""
 
 
 decode_reply = msgspec.msgpack.Decoder(Reply).decode
@@ -69,6 +71,9 @@ def reply_of(outcome: Outcome, *, needs_replacement: bool) -> Reply:
         )
     if isinstance(outcome, Released):
         return Reply("released", delay_s=outcome.delay_s, needs_replacement=needs_replacement)
+    if isinstance(outcome, Waiting):
+        after, after_on = outcome.after, outcome.after_on
+        return Reply("waiting", needs_replacement=needs_replacement, after=after, after_on=after_on)
     result, note = (outcome.result, outcome.note) if isinstance(outcome, Succeeded) else (b"", "")
     return Reply("succeeded", needs_replacement=needs_replacement, result=result, note=note)
 
@@ -77,4 +82,6 @@ def outcome_of(reply: Reply) -> Outcome:
     """The outcome of a reply."""
     if reply.kind == "failed":
         return Failed(reply.reason, reply.error, retry=reply.retry, retry_after_s=reply.retry_after_s)
+    if reply.kind == "waiting":
+        return Waiting(reply.after, reply.after_on)
     return Released(reply.delay_s) if reply.kind == "released" else Succeeded(None, reply.result, reply.note)

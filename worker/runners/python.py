@@ -9,7 +9,7 @@ from worker.jobs.outcome import Failed, Outcome, Released
 from worker.jobs.output import Output
 from worker.runners.async_calls import Calls, FunctionCall, OwnedTask
 from worker.runners.deadlines import DeadlinePassed, Deadlines
-from worker.runners.function_result import exception_outcome, outcome_of, traceback_of
+from worker.runners.function_result import exception_outcome, outcome_of
 from worker.runners.pool import Pool
 from worker.table import functions
 from worker.table.entries import PythonEntry
@@ -42,8 +42,7 @@ class PythonRunner:
                 return self._interrupted(call, job)
             if isinstance(error, asyncio.CancelledError) and call.task and call.task.cancelling():
                 raise
-            log.write(traceback_of(error))
-            return exception_outcome(error)
+            outcome, text = exception_outcome(error)
         if call.is_interrupted:
             return self._interrupted(call, job)
         if text:

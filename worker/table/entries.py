@@ -33,7 +33,8 @@ class ProcessEntry(Struct, frozen=True, forbid_unknown_fields=True):
 class ContainerEntry(Struct, frozen=True, forbid_unknown_fields=True):
     """A container of the job's image. The defaults give it no network, no capability, no writable root and no root.
 
-    `reports`: it has a folder with the file that TITAN_RESULT names. To make and to read it takes the engine some time.
+    `reports`: it has a folder with the files that TITAN_RESULT and TITAN_PROGRESS name. To make and to read it takes
+    the engine some time.
     """
 
     pull: Literal["always", "missing", "never"] = "missing"

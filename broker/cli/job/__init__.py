@@ -6,7 +6,7 @@ import click
 
 from broker.cli.client_options import CommandResult, each, group_argument, id_argument, option, with_broker
 from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
-from broker.cli.job.consume import fail, next_, release, start, succeed, touch
+from broker.cli.job.consume import fail, hold, next_, release, start, succeed, touch
 from broker.cli.job.enqueue import enqueue
 from broker.cli.job.list import list_
 from broker.cli.job.log import log
@@ -117,7 +117,7 @@ def _new_id(answer: CommandResult) -> str:
 
 
 _FOR_PRODUCERS = (enqueue, show, list_, wait, result, log, cancel, retry, promote, remove)
-_FOR_CONSUMERS = (next_, start, touch, succeed, fail, release)
+_FOR_CONSUMERS = (next_, start, touch, succeed, fail, release, hold)
 _LOOKING = (why, history, tree, find)
 for _command in (*_FOR_PRODUCERS, *_LOOKING, *_FOR_CONSUMERS):
     job.add_command(_command)

@@ -21,7 +21,8 @@ class AttemptChain:
     async def text(self, job: Job) -> str:
         """Which attempt a job is, of how many: `2/3`. `2+/3+` when earlier ones are deleted or were not looked up."""
         before = await self.before(job)
-        is_whole = not (before[0] if before else job).retry_of
+        first = before[0] if before else job
+        is_whole = not first.retry_of or bool(first.dead_letter_of)
         number = len(before) + 1 + (not is_whole)
         more = "" if is_whole else "+"
         return f"{number}{more}/{number + job.max_retries}{more}"
@@ -30,7 +31,7 @@ class AttemptChain:
         """The earlier attempts that are kept, the first one first."""
         found: list[Job] = []
         first = job
-        while first.retry_of and len(found) < MAX_ATTEMPTS:
+        while first.retry_of and not first.dead_letter_of and len(found) < MAX_ATTEMPTS:
             earlier = await self._find(job.group_name, first.retry_of)
             if earlier is None:
                 break

@@ -1,6 +1,6 @@
-"""The verbs of a consumer, for use by hand: `titan job next|start|touch|succeed|fail|release`."""
+"""The verbs of a consumer, for use by hand: `titan job next|start|touch|succeed|fail|release|hold`."""
 
-from typing import Any
+from typing import Any, get_args
 
 import click
 import msgspec
@@ -11,7 +11,7 @@ from broker.cli.options import RepeatableText, example
 from broker.cli.output import listing, show_json
 from broker.cli.quantities import Duration, duration_of
 from broker.models.fields import MAX_JOBS, Delay
-from broker.models.jobs import Job, JobWrapper
+from broker.models.jobs import AfterOn, Job, JobWrapper
 from broker.models.retries import RetryAfter
 from worker.client import Client
 
@@ -138,6 +138,42 @@ async def release(client: Client, group: str, job_id: str, lease: str, delay_s: 
     The delivery is not counted.
     """
     _show(await client.release(group, job_id, lease, delay_s=delay_s), as_json=as_json)
+
+
+@example(
+    "titan job hold mail 0hYjB6dJb7Pq2Xk9 --lease TOKEN --after 0hYjB6dJb7Pq2XkA",
+    'titan job hold "$TITAN_GROUP" "$TITAN_JOB_ID" --after "$first" --after "$second"',
+)
+@click.command(cls=TitanCommand, short_help="Have a running job wait for others, and run again.")
+@group_argument
+@id_argument
+@option(
+    "--lease",
+    default="",
+    envvar="TITAN_LEASE",
+    metavar="TOKEN",
+    help="Lease token of this delivery, as printed by `next`; in a job of a worker TITAN_LEASE has it.",
+)
+@option(
+    "--after", "after", required=True, multiple=True, metavar="ID", help="A job that it waits for. Repeat it for more."
+)
+@option(
+    "--after-on",
+    default="over",
+    type=click.Choice(get_args(get_args(AfterOn)[0])),
+    show_default=True,
+    help="Which end of these jobs is enough. With succeeded the job is cancelled when one of them does not succeed.",
+)
+@with_broker
+async def hold(
+    client: Client, group: str, job_id: str, lease: str, after: tuple[str, ...], after_on: str, *, as_json: bool
+) -> None:
+    """Give a running job back until other jobs have ended. Then it is queued at its old rank, and runs again.
+
+    The delivery is not counted. What the jobs made is in the inputs of the job then. A command that a worker runs calls
+    this as its last step: the worker does not report it.
+    """
+    _show(await client.wait_for(group, job_id, lease, after, after_on), as_json=as_json)
 
 
 def _show(job: Job, *, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """A job as a page: names and values. The longest payload lines are cut."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ from msgspec import UNSET
 from broker.cli.moments import due_at, exact, seconds_between, span, when
 from broker.cli.output import page
 from broker.cli.policies import in_words
-from broker.models.jobs import Job
+from broker.models.jobs import Job, JobBatch
 from broker.models.workers import Receipt
 
 PAYLOAD_LINES = 5
@@ -38,8 +39,8 @@ def _shown(job: Job, name: str, *, is_full: bool) -> object:
     if name in {"result", "payload"}:
         text = value if name == "payload" else bytes(value).decode()
         return text if is_full else cut_payload(text)
-    if name in {"retry", "env_vars"}:
-        return in_words(value) if name == "retry" else "\n".join(f"{one}={text}" for one, text in value.items())
+    if name in _IN_WORDS:
+        return _IN_WORDS[name](value)
     if name.endswith(("_at", "_before")) and name != "retry_at":
         return _moment(job, name)
     return _span(job, name) if name in {"delay", "timeout", "retries_delay"} else value
@@ -59,6 +60,15 @@ def _span(job: Job, name: str) -> str:
         if name == "delay" and job.status == "delayed" and not job.attempts
         else text
     )
+
+
+def batch_text(batch: JobBatch) -> str:
+    """The batch of a member: its id; of a callback with its name and the counts."""
+    if not batch.callback or not batch.counts:
+        return batch.id
+    ends = {name: n for name, n in msgspec.structs.asdict(batch.counts).items() if name not in {"total", "over"} and n}
+    words = ", ".join(f"{n} {name}" for name, n in ends.items()) or "no ends"
+    return f"{batch.id}, {batch.callback} of {batch.counts.total}: {words}"
 
 
 def cut_payload(payload: str) -> str:
@@ -90,3 +100,11 @@ def receipt_line(receipt: Receipt) -> str:
     first = f"delivery {values.pop('delivery')}: {values.pop('outcome')}"
     fields = [f"{name} {value}" for name, value in values.items() if value not in ("", None)]
     return ", ".join([first, *fields])
+
+
+_IN_WORDS: dict[str, Callable[[Any], str]] = {
+    "batch": batch_text,
+    "dead_letter": lambda copy: f"{copy.id} in {copy.group_name}",
+    "retry": in_words,
+    "env_vars": lambda variables: "\n".join(f"{name}={value}" for name, value in variables.items()),
+}

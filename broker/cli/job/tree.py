@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 import click
+from msgspec import UNSET
 
 from broker.cli.client_options import group_argument, id_argument, with_broker
 from broker.cli.commands import EXIT_CODES, TitanCommand
@@ -10,13 +11,10 @@ from broker.cli.moments import wide_option
 from broker.cli.options import example
 from broker.cli.output import show_json
 from broker.cli.safe_text import line
-from broker.core.errors import NotFound
 from broker.core.words import counted
-from broker.models.jobs import Job, JobsWrapper
+from broker.models.flow import MAX_FLOW_JOBS, FlowJob
+from broker.models.jobs import Job
 from worker.client import Client
-
-MOST_JOBS = 1000
-"""Jobs that a tree has at most."""
 
 
 @example("titan job tree docs 0hYjB6dJb7Pq2Xk9")
@@ -34,37 +32,27 @@ async def tree(client: Client, group: str, job_id: str, *, as_json: bool) -> Non
 
 
 async def show_tree(client: Client, group: str, job_id: str, *, as_json: bool) -> None:
-    """Print the tree of a job, or its jobs as JSON. A job that was deleted is shown by its id."""
-    first = await client.show(group, job_id)
-    found: dict[str, Job] = {first.id: first}
-    open_ids = list(first.after or [])
-    while open_ids and len(found) < MOST_JOBS:
-        parent_id = open_ids.pop()
-        if parent_id in found:
-            continue
-        try:
-            found[parent_id] = await client.find(parent_id)
-        except NotFound:
-            continue
-        open_ids += found[parent_id].after or []
+    """Print the tree of a job, or its flow as JSON. A job that was deleted is shown by its id."""
+    flow = await client.flow(group, job_id, MAX_FLOW_JOBS)
     if as_json:
-        show_json(JobsWrapper(list(found.values())))
+        show_json(flow)
         return
-    for depth, text in _lines(first.id, found, set(), 0):
+    for depth, text in _lines(job_id, {job.id: job for job in flow.jobs}, set(), 0):
         click.echo("  " * depth + line(text))
 
 
-def _lines(job_id: str, found: Mapping[str, Job], shown: set[str], depth: int) -> Iterator[tuple[int, str]]:
+def _lines(job_id: str, found: Mapping[str, FlowJob], shown: set[str], depth: int) -> Iterator[tuple[int, str]]:
     job = found.get(job_id)
-    if job is None:
-        yield depth, f"{job_id} deleted"
+    if job is None or job.status is UNSET:
+        yield depth, f"{job_id} deleted" if job else f"{job_id} …"
         return
-    is_again = job_id in shown and bool(job.after)
-    yield depth, f"{job_id} {job.image} {state_of(job)}{' (see above)' if is_again else ''}"
+    is_again = job_id in shown and bool(job.parents)
+    state = _state(job.status, job.needs, job.reason)
+    yield depth, f"{job_id} {job.image} {state}{' (see above)' if is_again else ''}"
     if is_again:
         return
     shown.add(job_id)
-    for parent_id in job.after or []:
+    for parent_id in job.parents:
         yield from _lines(parent_id, found, shown, depth + 1)
 
 
@@ -72,6 +60,10 @@ def state_of(job: Job) -> str:
     """The status of a job, and what it waits for or why it failed."""
     if job.duplicate:
         return f"{job.status}, it existed already"
-    if job.waits_for:
-        return f"{job.status}, after {counted(job.waits_for.jobs, 'job')}"
-    return f"{job.status}, {job.reason}" if job.reason else job.status
+    return _state(job.status, job.waits_for.jobs if job.waits_for else 0, job.reason or "")
+
+
+def _state(status: str, needs: int, reason: str) -> str:
+    if needs:
+        return f"{status}, after {counted(needs, 'job')}"
+    return f"{status}, {reason}" if reason else status

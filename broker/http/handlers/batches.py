@@ -20,6 +20,7 @@ from broker.resp.marks import FLOWS
 from broker.store.format.batches import CALLBACKS
 from broker.store.format.job_json import listed
 
+_MEMBERS = "batch.jobs[{}]"
 _REPLAYED = (("Idempotency-Replayed", "true"),)
 
 
@@ -28,8 +29,8 @@ async def create_batch(call: Call) -> Response:
     key = call.idempotency_key()
     new = (await call.body(NewBatchWrapper)).batch
     await call.store.require_layout(FLOWS, "Batches")
-    check_plain(call, new.jobs, "batch.jobs")
-    new = msgspec.structs.replace(new, jobs=list(await checked(call, new.jobs, "batch.jobs")))
+    check_plain(call, new.jobs, _MEMBERS)
+    new = msgspec.structs.replace(new, jobs=list(await checked(call, new.jobs, _MEMBERS)))
     for name in CALLBACKS:
         new = await _with_callback(call, new, name)
     batch, is_replayed = await call.store.batches.create(call.group, new, key)
@@ -77,8 +78,10 @@ async def cancel_batch(call: Call) -> Response:
 
 
 async def retry_batch(call: Call) -> Response:
-    """Create a new batch that repeats the members that failed. Returns the new batch."""
-    return json(BatchWrapper(await call.store.batches.retry(call.group, call.batch, call.grant.name)), 201)
+    """Create a new batch that repeats the members that failed, once. Returns the new batch."""
+    key = call.idempotency_key()
+    batch, is_replayed = await call.store.batches.retry_batch(call.group, call.batch, call.grant.name, key)
+    return json(BatchWrapper(batch), 201, _REPLAYED if is_replayed else ())
 
 
 async def _with_callback(call: Call, new: NewBatch, name: str) -> NewBatch:

@@ -1,4 +1,4 @@
-"""The verbs of a consumer: next, start, touch, succeed, fail, release."""
+"""The verbs of a consumer: next, start, touch, succeed, fail, release, wait."""
 
 from functools import partial
 
@@ -13,7 +13,8 @@ from broker.http.request.query_params import NextQuery
 from broker.http.request.results import checked_result
 from broker.http.responses import Response, delivered, document, json, nothing
 from broker.models.jobs import JobWrapper
-from broker.models.reports import Finish, Held, Release, Start, Success, Touch
+from broker.models.reports import Finish, Held, Release, Start, Success, Touch, WaitFor
+from broker.resp.marks import FLOWS
 from broker.store.format.job_json import listed, wrapped
 
 
@@ -95,6 +96,22 @@ async def release(call: Call) -> Response:
     body = await call.body(Release)
     job = await call.store.completer.release(
         call.group, call.job_id, call.lease(body.lease), body.delay or 0, body.receipt, call.grant.name
+    )
+    return json(JobWrapper(job))
+
+
+async def wait(call: Call) -> Response:
+    """Give a running job back until other jobs have ended. It is queued again then, and has inputs of these jobs."""
+    body = await call.body(WaitFor)
+    await call.store.require_layout(FLOWS, "Running jobs that wait for others")
+    job = await call.store.completer.wait(
+        call.group,
+        call.job_id,
+        body.after,
+        body.after_on or "over",
+        call.lease(body.lease),
+        body.receipt,
+        call.grant.name,
     )
     return json(JobWrapper(job))
 

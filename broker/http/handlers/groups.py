@@ -16,7 +16,7 @@ from broker.models.groups import (
     GroupsWrapper,
     GroupWrapper,
 )
-from broker.resp.marks import POLICIES
+from broker.resp.marks import DEAD_LETTERS, DEADLINES, POLICIES
 from broker.store.groups import TaggedGroup
 
 
@@ -73,8 +73,14 @@ async def delete_group(call: Call) -> Response:
 async def _check(call: Call, given: GroupSettings | GroupChanges) -> None:
     """Raise Invalid for a mask in the place of a value: a page showed it, and would store it.
 
-    Raise StoreUnavailable for a retry policy while brokers that know none serve the store.
+    Raise StoreUnavailable for a setting that some brokers of the store do not know yet, and Forbidden for dead letters
+    to a group that the caller does not reach.
     """
+    if given.dead_letter_to:
+        call.grant.check(given.dead_letter_to)
+        await call.store.require_layout(DEAD_LETTERS, "Groups with dead_letter_to")
+    if given.start_within:
+        await call.store.require_layout(DEADLINES, "Deadlines and run_at")
     if given.retry:
         await call.store.require_layout(POLICIES, "Retry policies")
     masked = [name for name, value in (given.env_vars or {}).items() if value == MASK]

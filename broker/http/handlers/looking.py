@@ -3,7 +3,6 @@
 from msgspec import UNSET
 
 from broker.core.errors import Invalid, NotFound
-from broker.http.deadline_reasons import with_deadlines
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
 from broker.http.request.query_params import FailuresQuery, FlowQuery, ListQuery
@@ -11,7 +10,6 @@ from broker.http.responses import Response, json
 from broker.models.failures import Failures
 from broker.models.flow import FlowJob
 from broker.models.jobs import DEFAULT_LOOKS, JobsWrapper, JobWrapper
-from broker.models.why import Explanation
 from broker.store.failures import causes_of
 from broker.store.looks import Filters
 
@@ -39,12 +37,12 @@ async def flow(call: Call) -> Response:
 
 async def why(call: Call) -> Response:
     """Explain why a job does not run: all reasons, the worst first."""
-    return json(await _explained(call, call.job_id))
+    return json(await call.store.why.why(call.group, call.job_id, call.context.admission.n_waiting))
 
 
 async def why_group(call: Call) -> Response:
     """Explain why the first queued job of a group does not run: all reasons, the worst first."""
-    return json(await _explained(call, ""))
+    return json(await call.store.why.why(call.group, "", call.context.admission.n_waiting))
 
 
 async def failures(call: Call) -> Response:
@@ -83,11 +81,3 @@ async def look(call: Call, query: ListQuery) -> Response:
         is_brief=query.brief == 1,
     )
     return json(JobsWrapper(found.rows, found.cursor or UNSET, found.looked, found.of))
-
-
-async def _explained(call: Call, job_id: str) -> Explanation:
-    """The explanation of a job, or of the first queued job of the group for ''."""
-    found = await call.store.why.why(call.group, job_id, call.context.admission.n_waiting)
-    if not found.job:
-        return found
-    return with_deadlines(found, await call.store.jobs.show(call.group, found.job), is_of_group=not job_id)

@@ -16,16 +16,21 @@ _IMAGE = re.compile(NO_CONTROLS)
 _NO_DELAYS = {None, DEFAULT_RETRIES_DELAY_S}
 
 
-def check_plain(call: Call, jobs: Sequence[PlainJob], path: str = "jobs") -> None:
-    """Check the number of new jobs, their images and payloads. `path`: that of the list. Raises Invalid."""
-    _check_number(jobs, call.settings.max_batch, path)
+JOBS = "jobs[{}]"
+"""The path of each new job in a body, by its position."""
+
+
+def check_plain(call: Call, jobs: Sequence[PlainJob], path: str = JOBS) -> None:
+    """Check the number of new jobs, their images and payloads. `path`: that of each job. Raises Invalid."""
+    _check_number(jobs, call.settings.max_batch, path.removesuffix("[{}]"))
     _check_images(jobs, path)
     _check_payloads(jobs, call.settings.max_payload_bytes, path)
 
 
-async def checked(call: Call, given: Sequence[NewJob], path: str = "jobs") -> Sequence[NewJob]:
+async def checked(call: Call, given: Sequence[NewJob], path: str = JOBS) -> Sequence[NewJob]:
     """The new jobs without times that are not given. Raises Invalid, and NotReady for what the layout does not have."""
-    jobs = [with_times(job, f"{path}[{i}]") for i, job in enumerate(given)]
+    now_ms = call.store.clock.own_ms
+    jobs = [with_times(job, path.format(i), now_ms) for i, job in enumerate(given)]
     if _have_policies(given, path):
         await call.store.require_layout(POLICIES, "Retry policies")
     _check_unique(given, path)
@@ -45,21 +50,26 @@ def _check_images(jobs: Sequence[PlainJob], path: str) -> None:
     for image in {job.image for job in jobs}:
         if image and _IMAGE.fullmatch(image) is None:
             i = next(i for i, job in enumerate(jobs) if job.image == image)
-            field = f"{path}[{i}].image"
+            field = f"{path.format(i)}.image"
             raise Invalid(f"{field} must be {LINE['words']}.", fields=field)
 
 
 def _check_unique(jobs: Sequence[NewJob], path: str) -> None:
     for i, job in enumerate(jobs):
-        unique, field = job.unique, f"{path}[{i}].unique"
+        unique, field = job.unique, f"{path.format(i)}.unique"
         if unique is None:
             continue
         if unique.until and unique.for_:
             raise Invalid("A key has until or for, not both.", fields=f"{field}.until")
+        if job.after and unique.on_conflict in {"replace", "push"}:
+            raise Invalid(
+                "A job whose unique key may replace another one cannot have after: what a job waits for never changes.",
+                fields=f"{path}[{i}].after",
+            )
         if unique.max_wait and unique.on_conflict != "push":
             raise Invalid("Only on_conflict push has max_wait.", fields=f"{field}.max_wait")
         if unique.on_conflict == "push" and not job.delay:
-            raise Invalid("on_conflict push needs a delay.", fields=f"{path}[{i}].delay")
+            raise Invalid("on_conflict push needs a delay.", fields=f"{path.format(i)}.delay")
         if unique.max_wait and unique.max_wait < (job.delay or 0):
             raise Invalid("max_wait is the delay at least.", fields=f"{field}.max_wait")
 
@@ -72,7 +82,7 @@ def _have_policies(jobs: Sequence[NewJob], path: str) -> bool:
             continue
         has_policy = True
         if job.max_retries or job.retries_delay not in _NO_DELAYS:
-            field = f"{path}[{i}].{'max_retries' if job.max_retries else 'retries_delay'}"
+            field = f"{path.format(i)}.{'max_retries' if job.max_retries else 'retries_delay'}"
             raise Invalid(f"{field} must not be given together with retry.", fields=field)
     return has_policy
 
@@ -81,4 +91,4 @@ def _check_payloads(jobs: Sequence[PlainJob], limit_bytes: int, path: str) -> No
     for i, job in enumerate(jobs):
         payload = job.payload or ""
         if len(payload) * 4 > limit_bytes and len(payload.encode()) > limit_bytes:
-            raise Invalid(f"A payload may have {limit_bytes} bytes at most.", fields=f"{path}[{i}].payload")
+            raise Invalid(f"A payload may have {limit_bytes} bytes at most.", fields=f"{path.format(i)}.payload")

@@ -12,7 +12,7 @@ from broker.models.jobs import BatchCounts, Callback, JobBatch
 CALLBACKS: tuple[Callback, ...] = get_args(Callback)
 FIELDS = (
     *("id", "group", "name", "created_at", "open", "total", "succeeded", "failed", "cancelled", "stopped", "ended_at"),
-    *("end_at", *(f"made_{name}" for name in CALLBACKS), "retry_of"),
+    *("end_at", *(f"made_{name}" for name in CALLBACKS), "retry_of", "retry_at"),
 )
 """The words of a batch in a reply: its id, and BATCH_FIELDS of lua/lib/batches.lua."""
 
@@ -44,6 +44,7 @@ def batch_of(words: Sequence[Any]) -> Batch:
         stopped=stopped or UNSET,  # type: ignore[arg-type]  # the scripts write no other words
         ended_at=rfc3339(int(row["ended_at"])) if row["ended_at"] else UNSET,
         retry_of=row["retry_of"] or UNSET,
+        retry_at=row["retry_at"] or UNSET,
     )
 
 

@@ -15,6 +15,7 @@ from msgspec import Meta, Raw, Struct
 from broker.core.errors import Invalid
 from broker.core.states import FINISHED
 from broker.models.fields import GROUP_NAME, JOB_ID
+from broker.store.format.batches import CALLBACKS, FIELDS, batch_of
 from broker.store.format.record import Settings, Spec, parts_of, split
 from broker.store.format.replies import group_of
 
@@ -34,6 +35,7 @@ JobField = Literal[
     "progress",
     "note",
     "retry_at",
+    "dead_letter",
     "log_bytes",
     "log_more",
     "history",
@@ -47,14 +49,42 @@ JobField = Literal[
     "unique_key",
     "unique_until",
     "before",
+    "waited",
     "dependants",
     "holds",
     "inputs",
     "undone",
     "undone_jobs",
+    "seat",
+]
+BatchField = Literal[
+    "name",
+    "open",
+    "counts",
+    "total",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "stopped",
+    "end_within",
+    "end_at",
+    "ended_at",
+    "retry_of",
+    "retry_at",
+    "retry_key",
+    "read",
+    "on_failed",
+    "on_succeeded",
+    "on_over",
+    "made_on_failed",
+    "made_on_succeeded",
+    "made_on_over",
 ]
 _WAITS = re.compile(r"\d{0,9}")
 _FINISHED = re.compile(r"\S{1,80} \d{1,9} (\d{1,16}|-)( \d{1,9} \d{1,16}| start)?( \+\+?)? (?P<status>[a-z]+) \d{1,16}")
+_CALLBACK = re.compile(
+    rf"{GROUP_NAME} {JOB_ID} [012] (-|\+\d{{1,12}}) (?P<settings>-|\{{\S*\}}) (?P<spec>\{{.*\}})", re.DOTALL
+)
 _MODULUS = 2**256
 
 
@@ -95,10 +125,21 @@ class ExportedJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     fields: dict[JobField, str] = {}
 
 
-class End(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ExportedBatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A batch. created_at: ms. `due`: when the reaper must look at it, ms. `fields` are as the store has them."""
+
+    id: JobId
+    group: GroupName
+    created_at: Number
+    due: Number = 0
+    fields: dict[BatchField, str] = {}
+
+
+class End(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The last line: what the lines before it have."""
 
     groups: int
+    batches: int = 0
     jobs: int
     digest: str
 
@@ -108,8 +149,17 @@ class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
 
     export: Begin | None = None
     group: ExportedGroup | None = None
+    batch: ExportedBatch | None = None
     job: ExportedJob | None = None
     end: End | None = None
+
+    @property
+    def group_name(self) -> str:
+        """The group that it is about, or ''."""
+        if self.group is not None:
+            return self.group.name
+        about = self.batch or self.job
+        return about.group if about else ""
 
 
 class _JobSettings(Settings, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -123,27 +173,30 @@ _settings = msgspec.json.Decoder(_JobSettings).decode
 
 
 class Digest:
-    """Counts the lines of groups and jobs, and sums up their SHA-256: lines in another order have the same sum."""
+    """Counts lines of groups, batches and jobs, and sums up their SHA-256: lines in another order have the same sum."""
 
     def __init__(self) -> None:
         self.groups = 0
+        self.batches = 0
         self.jobs = 0
         self._sum = 0
 
-    def add(self, line: bytes, *, is_group: bool) -> None:
+    def add(self, line: bytes, *, is_group: bool = False, is_batch: bool = False) -> None:
         """Count a line, without its end."""
         self._sum = (self._sum + int.from_bytes(hashlib.sha256(line).digest(), "big")) % _MODULUS
         if is_group:
             self.groups += 1
+        elif is_batch:
+            self.batches += 1
         else:
             self.jobs += 1
 
     def end(self) -> End:
         """The last line."""
-        return End(groups=self.groups, jobs=self.jobs, digest=f"{self._sum:064x}")
+        return End(groups=self.groups, batches=self.batches, jobs=self.jobs, digest=f"{self._sum:064x}")
 
 
-def encoded(**line: Begin | ExportedGroup | ExportedJob | End) -> bytes:
+def encoded(**line: Begin | ExportedGroup | ExportedBatch | ExportedJob | End) -> bytes:
     """A line without its end."""
     return _encode(line)
 
@@ -153,6 +206,24 @@ def group_line(row: Sequence[Any]) -> bytes:
     fields = [value.decode() for value in row[8:]]
     settings = dict(sorted(zip(fields[::2], fields[1::2], strict=True)))
     return encoded(group=ExportedGroup(name=row[0].decode(), created_at=int(row[1]), settings=settings))
+
+
+def batch_line(row: Sequence[bytes]) -> bytes:
+    """The line of a batch, from its row in the reply of export_batches.lua. Raises ValueError for a damaged one."""
+    batch_id, created_at, due, *fields = [value.decode() for value in row]
+    kept = dict(sorted(zip(fields[::2], fields[1::2], strict=True)))
+    group, _ = kept.pop("group", ""), kept.pop("created_at", "")
+    line = encoded(
+        batch=ExportedBatch(
+            id=batch_id,
+            group=group,
+            created_at=int(created_at),
+            due=int(due),
+            fields=kept,  # type: ignore[arg-type]  # the next line looks at them
+        )
+    )
+    read_line(line)
+    return line
 
 
 def job_line(row: Sequence[bytes]) -> bytes:
@@ -186,13 +257,54 @@ def read_line(text: bytes) -> Line:
         line = _line(text)
         if line.group is not None:
             group_of(group_words(line.group))
+        if line.batch is not None:
+            _check_batch(line.batch)
         if line.job is not None:
             _check_job(line.job)
     except (ValueError, LookupError) as error:
         raise Invalid(str(error)) from None
-    if sum(part is not None for part in (line.export, line.group, line.job, line.end)) != 1:
-        raise Invalid("A line has one of export, group, job and end.")
+    if sum(part is not None for part in (line.export, line.group, line.batch, line.job, line.end)) != 1:
+        raise Invalid("A line has one of export, group, batch, job and end.")
     return line
+
+
+def callback_groups(batch: ExportedBatch) -> dict[str, str]:
+    """The groups of the callbacks that it has still to create, by the names of the callbacks."""
+    if "ended_at" in batch.fields:
+        return {}
+    given = {name: batch.fields.get(name) for name in CALLBACKS}
+    return {name: words.split()[0] for name, words in given.items() if words and f"made_{name}" not in batch.fields}
+
+
+def _check_batch(batch: ExportedBatch) -> None:
+    """Raise ValueError for what the store would not have."""
+    batch_of(words_in_reply(batch))
+    for name in CALLBACKS:
+        words = batch.fields.get(name)
+        found = _CALLBACK.fullmatch(words or "")
+        if words is not None and found is None:
+            raise ValueError(f"{words!r} is no callback")
+        if found:
+            _spec(found["spec"])
+            _settings("{}" if found["settings"] == "-" else found["settings"])
+
+
+def _fields(batch: ExportedBatch) -> dict[str, str]:
+    return {str(name): value for name, value in batch.fields.items()}
+
+
+def words_in_reply(batch: ExportedBatch) -> list[Any]:
+    """A batch as a row of batches.lua."""
+    whole: dict[str, Any] = {"id": batch.id, "group": batch.group, "created_at": batch.created_at} | _fields(batch)
+    return [whole.get(name, "") for name in FIELDS]
+
+
+def words_of_batch(batch: ExportedBatch) -> Iterator[str | int]:
+    """A batch as restore.lua takes it."""
+    fields = {"group": batch.group, "created_at": str(batch.created_at)} | _fields(batch)
+    yield from (batch.id, batch.group, batch.due, 2 * len(fields))
+    for pair in fields.items():
+        yield from pair
 
 
 def _check_job(job: ExportedJob) -> None:

@@ -1,7 +1,7 @@
 """The history of a job, from its row: what is kept of every job, and the lines that rare events add.
 
 Creation, due time, last delivery and end are in the record and the execution. The field `history` has a line for each
-lost lease, forgiven failure, release, cancel, retry and promotion (lua/lib/history.lua).
+lost lease, forgiven failure, release, wait for others, cancel, retry and promotion (lua/lib/history.lua).
 """
 
 from collections.abc import Iterator, Sequence
@@ -66,21 +66,19 @@ def history_of(row: Sequence[Any]) -> History:
 
 def _ends_delivery(line: HistoryLine) -> bool:
     """Whether it ended a delivery that counts."""
-    return line.started_at > 0 and line.what != "released"
+    return line.started_at > 0 and line.what not in {"released", "waited"}
 
 
 def _beginning(job: Job, lines: Sequence[HistoryLine]) -> Iterator[_Step]:
     """Creation, and the end of the delay if the job was queued by it."""
-    yield _Step(JobEvent(at=job.created_at, what="created", to=_first_status(job), job=job.retry_of or ""))
+    waited_first = bool(job.after) and all(line.what != "waited" for line in lines)
+    first_status: Status = "delayed" if job.delay or waited_first else "queued"
+    yield _Step(JobEvent(at=job.created_at, what="created", to=first_status, job=job.retry_of or ""))
     first = lines[0] if lines else None
     has_left_early = first.from_ == "delayed" if first else job.status == "delayed"
-    if job.delay and not job.after and not has_left_early:
+    if job.delay and not waited_first and not has_left_early:
         due_at = rfc3339(milliseconds(job.created_at) + job.delay * 1000)
         yield _Step(JobEvent(at=due_at, what="due", from_="delayed", to="queued"))
-
-
-def _first_status(job: Job) -> Status:
-    return "delayed" if job.delay or job.after else "queued"
 
 
 def _taken(delivery: int, at: str) -> _Step:

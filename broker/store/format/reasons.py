@@ -12,6 +12,7 @@ from broker.models.jobs import Job
 from broker.models.why import Explanation, WhyReason
 from broker.models.workers import Announcement, Departed, Worker
 from broker.store.asked import ANY
+from broker.store.format.deadline_reasons import deadline_reasons
 from broker.store.format.prose_times import clock, distance, span
 from broker.store.format.why_facts import MOST_IMAGES, NOTED_MS, Facts
 
@@ -34,8 +35,11 @@ def explanation_of(facts: Facts) -> Explanation:
     reasons = list((_finished if status in FINISHED else kinds.get(status, _queued))(facts))
     ahead, eta_s, rate = _estimate(facts, reasons)
     verdict = reasons[0].text
+    reasons += _of_batch(facts)
     if eta_s is not UNSET and eta_s > 0:
         verdict += f" About {span(eta_s)} at {rate:.2g} a second."
+    if job:
+        reasons += deadline_reasons(job, facts.now, is_of_group=facts.is_of_group)
     return Explanation(
         verdict=verdict,
         reasons=reasons,
@@ -196,6 +200,17 @@ def _of_ties(job: Job, leader: str) -> WhyReason:
     return WhyReason(code="waits_for_jobs", text=f"{text}.", n=n, ids=(job.after or [])[:10], job=leader)
 
 
+def _of_batch(facts: Facts) -> Iterator[WhyReason]:
+    """The batch of the job that was asked for. It is no reason to wait, so it comes last."""
+    batch = facts.job.batch if facts.job and not facts.is_of_group else UNSET
+    if not batch:
+        return
+    text = f"It is a member of the batch {batch.id}."
+    if batch.callback:
+        text = f"It is {batch.callback} of the batch {batch.id}, which created it."
+    yield WhyReason(code="in_batch", text=text, batch=batch.id)
+
+
 def _running(facts: Facts) -> Iterator[WhyReason]:
     job = facts.job
     if job is None or not job.expires_at:
@@ -230,6 +245,7 @@ def _finished(facts: Facts) -> Iterator[WhyReason]:
     text += f", reason {job.reason}" if job.reason else ""
     text += f", after {counted(job.attempts, 'failure')}" if job.attempts else ""
     text += f"; retried as {job.retry_at}" if job.retry_at else ""
+    text += f"; its dead letter is {job.dead_letter.id} in {job.dead_letter.group_name}" if job.dead_letter else ""
     yield WhyReason(
         code="finished",
         text=f"{text}." if kept_until is None else f"{text}; kept until {clock(kept_until, facts.now)}.",

@@ -10,7 +10,7 @@ from broker.core.states import FINISHED, STATUSES, Status
 from broker.core.timestamps import rfc3339
 from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Counts, Group, GroupSettings, Retentions
 from broker.models.inputs import Input
-from broker.models.jobs import Job, WaitsFor
+from broker.models.jobs import DeadLetter, Job, WaitsFor
 from broker.models.unique import Unique
 from broker.models.workers import Receipt
 from broker.store.format.batches import batch_in
@@ -160,7 +160,7 @@ def _set_attempts(job: Job, values: Mapping[str, str]) -> None:
 
 
 def _tie(job: Job, values: Mapping[str, str]) -> None:
-    """Set the fields about other jobs: those that it waits for, and its unique key."""
+    """Set the fields about other jobs: those that it waits for, its unique key, and its copy as a dead letter."""
     if "after" in values:
         job.after = values["after"].split(" ")
         if values["after_on"] == "over":
@@ -169,6 +169,9 @@ def _tie(job: Job, values: Mapping[str, str]) -> None:
         job.waits_for = WaitsFor(int(values["needs"]))
     if "unique" in values:
         job.unique = _unique(values["unique"])
+    if "dead_letter" in values:
+        group, copy = values["dead_letter"].split(" ")
+        job.dead_letter = DeadLetter(group_name=group, id=copy)
 
 
 def _recorded(values: Mapping[str, str]) -> Job:
@@ -189,6 +192,8 @@ def _recorded(values: Mapping[str, str]) -> Job:
         setattr(job, name, getattr(settings, name))
     if settings.retry_of:
         job.retry_of = settings.retry_of
+    if settings.dead_letter_of:
+        job.dead_letter_of = settings.dead_letter_of
     if settings.batch:
         job.batch = batch_in(settings.batch)
     for name in _DEADLINES:
@@ -281,6 +286,8 @@ def group_of(row: Sequence[Any]) -> Group:
         require_lease="require_lease" in settings,
         retention=Retentions(**kept),
         retry=policy_in(settings["retry"]) or UNSET if "retry" in settings else UNSET,
+        start_within=int(settings["start_within"]) if "start_within" in settings else UNSET,
+        dead_letter_to=settings.get("dead_letter_to", UNSET),
     )
 
 
@@ -318,6 +325,8 @@ def fields_of(settings: GroupSettings) -> list[str]:
         "delivery_limit": settings.delivery_limit,
         "require_lease": "true" if settings.require_lease else None,
         "retry": policy_text(settings.retry) if settings.retry else None,
+        "start_within": settings.start_within,
+        "dead_letter_to": settings.dead_letter_to or None,
     }
     for status, kept_s in msgspec.structs.asdict(settings.retention or Retentions()).items():
         given[_RETENTION + status] = None if kept_s == getattr(Retentions(), status) else kept_s

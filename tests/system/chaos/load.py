@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from tests.system.chaos.batch_load import BATCHES, BatchLoad
 from tests.system.chaos.bulk_load import BulkLoad
 from tests.system.chaos.flow_load import FLOWS, KEYED, FlowLoad
 from tests.system.chaos.ledger import Answer, Delivery, Ledger
@@ -39,6 +40,7 @@ class Load:
         self._groups = groups
         self._names = [name for names in groups for name in names]
         self._forgiving = {FLOWS, KEYED, *(names[-1] for names in groups)}
+        self._failing = self._forgiving | {BATCHES}
         self._ledger = ledger
         self._random = random.Random(seed)
         self._producer_count = max(2, len(groups))
@@ -49,20 +51,22 @@ class Load:
         self.outages = Outages()
         self.bulk = BulkLoad(self.ask_until_told)
         self.flows = FlowLoad(self.ask_until_told, LEASE_S, seed)
+        self.batches = BatchLoad(self.ask_until_told, LEASE_S, seed)
         self._tasks: list[asyncio.Task[None]] = []
         self._producers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20))
-        for name in (*self._names, FLOWS, KEYED):
+        for name in (*self._names, FLOWS, KEYED, BATCHES):
             settings = {"delivery_limit": 1000} | ({"retry": POLICY} if name in self._forgiving else {})
             await self.ask_until_told("PUT", f"/v1/groups/{name}", {"group": settings}, group=name)
         own = [names for names in self._groups if len(self._groups) > 1]
         everything = [self._names if len(self._groups) == 1 else []] * _CONSUMERS
         self._producers = [asyncio.create_task(self._produce(number)) for number in range(self._producer_count)]
-        consumers = [*own, *everything, [FLOWS], [KEYED]]
+        consumers = [*own, *everything, [FLOWS], [KEYED], [BATCHES]]
         self._tasks = [asyncio.create_task(self._consume(names)) for names in consumers]
-        self._tasks += [asyncio.create_task(self._count_gone()), await self.bulk.start(), self.flows.start()]
+        self._tasks += [asyncio.create_task(self._count_gone()), await self.bulk.start()]
+        self._tasks += [self.flows.start(), self.batches.start()]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -75,6 +79,7 @@ class Load:
         """No more jobs; those on their way are acknowledged or given up."""
         self._is_producing = False
         self.flows.stop()
+        self.batches.stop()
         await asyncio.gather(*self._producers)
 
     async def drained(self, limit_s: float) -> bool:
@@ -191,7 +196,7 @@ class Load:
             return  # it is forgotten
         if chance < 0.03:
             await asyncio.sleep(LEASE_S + self._random.uniform(0, 2))  # it hangs, and reports too late
-        if chance > 0.9 and delivery.group in self._forgiving:
+        if chance > 0.9 and delivery.group in self._failing:
             await self._fail(delivery)
             return
         path = f"/v1/groups/{delivery.group}/jobs/{delivery.job_id}/success"

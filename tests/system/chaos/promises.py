@@ -5,6 +5,7 @@ from typing import Any
 
 BULK = ("bulk left", "bulk twice", "bulk unended", "bulk gone", "bulk miscounted")
 FLOWS = ("flow jobs early", "flow jobs twice", "flow jobs left", "keys run twice", "keys held in the end")
+BATCHES = ("batches left", "batches twice", "batches miscounted", "callbacks twice", "callbacks wrong")
 ZERO = (
     "lost outside windows",
     "double outside windows",
@@ -20,6 +21,7 @@ ZERO = (
     "crashes",
     *BULK,
     *FLOWS,
+    *BATCHES,
 )
 """What may never be anything else. Windows are in `windows.py`; a single server and several servers have none."""
 

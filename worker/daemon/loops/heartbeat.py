@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 
-from broker.core.errors import Invalid, LeaseLost, NotFound, TitanError, WrongState
+from broker.core.errors import GAVE_BACK, Invalid, LeaseLost, NotFound, TitanError, WrongState
 from broker.models.fields import MAX_JOBS
 from broker.models.results import Problem
 from broker.models.workers import Orders
@@ -178,6 +178,9 @@ class TouchLoop:
             return  # it has ended: its report decides
         if delivery.is_late:
             return  # it is being stopped
-        _log.warning("job %s: killed, it is no longer held: %.4096r", delivery.job.id, why)
+        if why == GAVE_BACK:
+            _log.info("job %s: stopped, it gave the job back itself, and waits for others", delivery.job.id)
+        else:
+            _log.warning("job %s: killed, it is no longer held: %.4096r", delivery.job.id, why)
         delivery.stop(Dropped())
         self._on_event(Event("dropped", delivery.job))

@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 
 from msgspec import UNSET, Raw
 
-from broker.core.errors import Invalid, TitanError, TooLarge
+from broker.core.errors import GAVE_BACK, Invalid, NotFound, TitanError, TooLarge, WrongState
 from broker.core.timestamps import milliseconds
 from broker.core.words import counted
 from broker.models.fields import MAX_JOBS
@@ -20,7 +20,7 @@ from worker.daemon.backoff import Outage, is_passing, resend
 from worker.daemon.deliveries import Deliveries, Delivery, Event
 from worker.daemon.loops.upload_logs import LogUploads
 from worker.host import host_name
-from worker.jobs.outcome import Dropped, Failed, Outcome, Released, Succeeded
+from worker.jobs.outcome import Dropped, Failed, Outcome, Released, Succeeded, Waiting
 from worker.jobs.texts import MAX_ERROR, MAX_REASON, clipped, error_text, utf8_text
 
 _AGAIN_S = 1.0
@@ -79,9 +79,9 @@ class FinishLoop:
 
     async def _report(self, reports: Sequence[Report]) -> None:
         finished = [(delivery, outcome) for delivery, outcome in reports if isinstance(outcome, Succeeded | Failed)]
-        released = [(delivery, outcome) for delivery, outcome in reports if isinstance(outcome, Released)]
+        released = [(delivery, outcome) for delivery, outcome in reports if isinstance(outcome, Released | Waiting)]
         await asyncio.gather(
-            self._finish(finished), *(self._release(delivery, outcome) for delivery, outcome in released)
+            self._finish(finished), *(self._give_back(delivery, outcome) for delivery, outcome in released)
         )
         for delivery, outcome in reports:
             if isinstance(outcome, Dropped):
@@ -123,7 +123,10 @@ class FinishLoop:
             self._on_event(Event("reported", delivery.job, outcome))
             self._uploads.put(delivery)
             return
-        if delivery.is_late:  # the broker failed it first, for the same reason
+        if problem.message == GAVE_BACK:  # what ran here called wait with its lease
+            _log.info("job %s: it gave the job back itself, and waits for others", delivery.job.id)
+            self._on_event(Event("dropped", delivery.job, outcome))
+        elif delivery.is_late:  # the broker failed it first, for the same reason
             _log.info("job %s: the broker has failed it already: %.4096r", delivery.job.id, problem.message)
             self._on_event(Event("dropped", delivery.job, outcome))
         else:
@@ -131,21 +134,29 @@ class FinishLoop:
             self._on_event(Event("refused", delivery.job, outcome))
         self._uploads.put_if_last_delivery(delivery)
 
-    async def _release(self, delivery: Delivery, outcome: Released) -> None:
-        job, receipt = delivery.job, self._receipt(delivery, outcome)
-        release = partial(
-            self._client.release, job.group_name, job.id, delivery.lease, delay_s=outcome.delay_s, receipt=receipt
-        )
+    async def _give_back(self, delivery: Delivery, outcome: Released | Waiting) -> None:
         try:
-            await resend("releasing a job", release, outage=self._outage)
+            await resend("releasing a job", partial(self._release, delivery, outcome), outage=self._outage)
         except (*_REJECTIONS, *_ENCODING_ERRORS) as error:
             if self._replace(delivery, _rejection(error).message):
                 return
+        except (WrongState, NotFound) as error:  # it waits for a job that waits for it; or the broker knows no wait
+            if isinstance(outcome, Waiting) and self._replace(delivery, error.message):
+                return
+            _log.info("job %s: not released: %.4096r", delivery.job.id, error.message)
         except TitanError as error:  # after a lost answer, or at the end of the lease: it is queued already
             _log.info("job %s: not released: %.4096r", delivery.job.id, error.message)
         self._deliveries.reported(delivery)
         delivery.output.close()
         self._on_event(Event("reported", delivery.job, outcome))
+
+    async def _release(self, delivery: Delivery, outcome: Released | Waiting) -> None:
+        job, receipt = delivery.job, self._receipt(delivery, outcome)
+        held = (job.group_name, job.id, delivery.lease)
+        if isinstance(outcome, Waiting):
+            await self._client.wait_for(*held, outcome.after, outcome.after_on, receipt)
+        else:
+            await self._client.release(*held, delay_s=outcome.delay_s, receipt=receipt)
 
     def _receipt(self, delivery: Delivery, outcome: Outcome) -> Receipt | None:
         """The receipt of the run; none with an outcome that replaces a refused one."""

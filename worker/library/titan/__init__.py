@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from titan.batches import Batch
 from titan.client import Client
 from titan.consuming import Consumer, Delivery
 from titan.errors import (
@@ -35,12 +36,14 @@ from titan.errors import (
 from titan.failing import Fail, Retry
 from titan.functions import job
 from titan.jobs import Input, Job, NewJob
+from titan.waiting import WaitFor
 
 if TYPE_CHECKING:
     from titan.async_client import AsyncClient
 
 __all__ = [
     "AsyncClient",
+    "Batch",
     "BrokerUnavailable",
     "Client",
     "Conflict",
@@ -62,6 +65,7 @@ __all__ = [
     "TooLarge",
     "Unauthorized",
     "Unavailable",
+    "WaitFor",
     "WrongState",
     "job",
 ]

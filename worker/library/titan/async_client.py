@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from titan import calls
+from titan.async_batching import AsyncBatchMethods
 from titan.async_consuming import AsyncConsumer
 from titan.async_session import AsyncSession
 from titan.attempts import Attempts, LogWaiting, Waiting
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncClient(ConfiguredClient):
+class AsyncClient(AsyncBatchMethods, ConfiguredClient):
     """A client of a broker for one event loop. As an async context manager it closes itself.
 
         async with AsyncClient("http://127.0.0.1:8080", token="…") as client:

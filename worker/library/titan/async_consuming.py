@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from titan import calls
 from titan.attempts import PASSING, backoff_s
-from titan.errors import Conflict, Invalid, NotFound, TitanError, TooLarge
+from titan.errors import Conflict, Invalid, LimitReached, NotFound, TitanError, TooLarge, WrongState
 from titan.failing import Fail
+from titan.waiting import WaitFor, ids_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
 
     from titan.jobs import Job, Seconds
+    from titan.waiting import Awaited
 
 Do = Callable[[calls.Call[Any]], Awaitable[Any]]
 Send = Callable[[calls.Request], Awaitable[calls.Answer]]
@@ -30,7 +32,7 @@ class AsyncDelivery:
     """A job that this process holds: `async with delivery as job:`. Its lease is renewed until it is reported.
 
     At the end of the block the job has succeeded. An exception in the block fails the job, is logged and not raised. A
-    cancelled task releases the job. `succeed`, `fail` and `release` report it earlier. See `Delivery`.
+    cancelled task releases the job. `succeed`, `fail`, `release` and `wait_for` report it earlier. See `Delivery`.
     """
 
     def __init__(self, job: Job, do: Do, forget: Callable[[AsyncDelivery], None]) -> None:
@@ -52,6 +54,8 @@ class AsyncDelivery:
             await self.succeed()
         elif isinstance(error, Fail):
             await self._report(calls.fail(*self._held, **calls.failure_of(error)))
+        elif isinstance(error, WaitFor):
+            await self._wait_for(error)
         elif isinstance(error, Exception):
             _log.error("job %s of %s failed", self.job.id, self.job.group_name, exc_info=error)
             await self._fail_by(error)
@@ -87,6 +91,15 @@ class AsyncDelivery:
         """Return the job to its queue, after a delay if given. The delivery is not counted."""
         await self._report(calls.release(*self._held, delay=delay))
 
+    async def wait_for(self, jobs: Awaited, *, after_on: str = "over") -> None:
+        """Give the job back until these jobs, at most 100, or their ids, have ended; then it is delivered once more.
+
+        `after_on` "succeeded": when one of them does not succeed, the job is cancelled. Raises WrongState for a job
+        that waits for this one, Invalid for one that does not exist, and LimitReached: the job is still held then.
+        """
+        call = calls.wait_for(*self._held, ids_of(jobs), after_on)
+        await self._report(call, (Invalid, LimitReached, WrongState))
+
     async def progress(self, percent: int | None = None, note: str = "") -> None:
         """Say how far the job is: 0 to 100 percent, and for people what it does now. It is shown with the job.
 
@@ -104,6 +117,13 @@ class AsyncDelivery:
         """Store the log of the job in place of an earlier one."""
         await self._do(calls.write_log(self.job.group_name, self.job.id, calls.utf8(text).encode(), self.job.lease))
 
+    async def _wait_for(self, error: WaitFor) -> None:
+        try:
+            await self.wait_for(error.jobs, after_on=error.after_on)
+        except (Invalid, LimitReached, WrongState) as fault:
+            _log.error("job %s of %s cannot wait: %s", self.job.id, self.job.group_name, fault)
+            await self._fail_by(fault)
+
     async def _fail_by(self, error: Exception) -> None:
         if self.is_held:
             try:
@@ -112,19 +132,24 @@ class AsyncDelivery:
                 _log.warning("the log of job %s is not stored: %s", self.job.id, fault)
         await self.fail("exception", "".join(traceback.format_exception_only(type(error), error)).strip())
 
-    async def _report(self, call: calls.Call[Job]) -> None:
-        """Report the job once. A job that is no longer held is logged: there is nothing to report."""
+    async def _report(
+        self, call: calls.Call[Job], refusals: tuple[type[TitanError], ...] = (Invalid, TooLarge)
+    ) -> None:
+        """Report the job once. A job that is no longer held is logged: there is nothing to report.
+
+        `refusals`: errors after which nothing was done, so that the job may be reported in another way.
+        """
         if self._is_reported:
             return
         self._is_reported = True
         try:
             if not self.lost:
                 await self._do(call)
-        except (Conflict, NotFound) as error:
-            self.lost = str(error)
-        except (Invalid, TooLarge):  # nothing was done: the job may be reported in another way
+        except refusals:
             self._is_reported = False
             raise
+        except (Conflict, NotFound) as error:
+            self.lost = str(error)
         finally:
             if self._is_reported:
                 self._forget(self)

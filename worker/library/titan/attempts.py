@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from titan.calls import Call
 from titan.errors import (
@@ -23,6 +23,9 @@ from titan.errors import (
     Unavailable,
 )
 from titan.jobs import Job
+
+if TYPE_CHECKING:
+    from titan.batches import Batch
 
 NOTHING_DONE = (BrokerUnreachable, Overloaded, Stopping, LimitReached, StoreFull)
 """Errors after which any call may be sent again: it was not carried out."""
@@ -78,9 +81,11 @@ class Waiting:
     intervals, from 0.05 s up to 2 s. While the broker is away it continues, once it has answered.
     """
 
+    _what = "job"
+
     def __init__(self, job_id: str, timeout_s: float | None, *, follow_retries: bool) -> None:
         self.job_id = job_id
-        self._last: Job | None = None
+        self._last = ""
         self._follows = follow_retries
         self._timeout_s = timeout_s
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -103,7 +108,7 @@ class Waiting:
 
     def pause_after(self, job: Job) -> float | None:
         """How long to wait before the next look, s; None: this job is the result. Raises TimeoutError."""
-        self._last, self._failures = job, 0
+        self._last, self._failures = job.status, 0
         if self._follows and job.status == "failed" and job.retried_by:
             self.job_id = job.retried_by
             self._pause_s = 0.05
@@ -119,7 +124,7 @@ class Waiting:
         if self._may_wait and isinstance(error, Invalid) and error.fields == "wait":
             self._may_wait = False
             return 0.0
-        if self._last is None or not isinstance(error, PASSING):
+        if not self._last or not isinstance(error, PASSING):
             raise error
         self._failures += 1
         return self._within(backoff_s(self._failures, error))
@@ -130,9 +135,23 @@ class Waiting:
             return pause_s
         left_s = self._deadline - time.monotonic()
         if left_s <= 0:
-            status = f"; it is {self._last.status}" if self._last else ""
-            raise TimeoutError(f"The job {self.job_id} did not finish within {self._timeout_s:g} s{status}.")
+            status = f"; it is {self._last}" if self._last else ""
+            raise TimeoutError(f"The {self._what} {self.job_id} did not finish within {self._timeout_s:g} s{status}.")
         return min(pause_s, left_s)
+
+
+class BatchWaiting(Waiting):
+    """What `wait_for_batch` waits for: the end of a batch. The broker waits for it as for that of a job."""
+
+    _what = "batch"
+
+    def __init__(self, timeout_s: float | None) -> None:
+        super().__init__("", timeout_s, follow_retries=False)
+
+    def pause_after_look(self, batch: Batch) -> float | None:
+        """How long to wait before the next look, s; None: the batch has ended. Raises TimeoutError."""
+        self.job_id, self._last, self._failures = batch.id, batch.state, 0
+        return None if batch.has_ended else self._within(self._pause_s)
 
 
 class LogWaiting:

@@ -88,7 +88,7 @@ class Page(NamedTuple):
 def group_path(group: str) -> str:
     """The path of a group. Raises Invalid for a name that no path can have."""
     words = "A group's name has 1 to 128 characters of A-Z a-z 0-9 _ -."
-    return f"/groups/{_segment(group, Invalid(words, fields='group_name'))}"
+    return f"/groups/{segment(group, Invalid(words, fields='group_name'))}"
 
 
 def jobs_path(group: str) -> str:
@@ -98,7 +98,7 @@ def jobs_path(group: str) -> str:
 
 def job_path(group: str, job_id: str) -> str:
     """The path of a job. Raises NotFound for an id that no path can have."""
-    return f"{jobs_path(group)}/{_segment(job_id, NotFound())}"
+    return f"{jobs_path(group)}/{segment(job_id, NotFound())}"
 
 
 def enqueue(
@@ -109,11 +109,9 @@ def enqueue(
     `wait_s`: how long the broker waits for the end of the only job, up to 30 s. Raises Invalid for a text that is no
     Unicode text.
     """
-    fields = [(job if isinstance(job, NewJob) else NewJob(**job)).to_json() for job in jobs]
-    for number, job in enumerate(fields):
-        for name, value in job.items():
-            _check_text(f"jobs[{number}].{name}", value)
-    return enqueue_fields(group, fields, key or uuid.uuid4().hex, is_durable=is_durable, wait_s=wait_s)
+    return enqueue_fields(
+        group, job_fields(jobs, "jobs[{}]"), key or uuid.uuid4().hex, is_durable=is_durable, wait_s=wait_s
+    )
 
 
 def enqueue_fields(
@@ -123,7 +121,16 @@ def enqueue_fields(
     path = target(jobs_path(group), [("durable", 1 if is_durable else ""), ("wait", wait_s or "")])
     headers = {**JSON, **({"Idempotency-Key": key} if key else {})}
     request = Request("POST", path, {"jobs": jobs}, headers=headers, extra_s=wait_s)
-    return Call(request, _read_jobs, may_repeat=bool(key))
+    return Call(request, read_jobs, may_repeat=bool(key))
+
+
+def job_fields(jobs: Iterable[AnyNewJob], path: str) -> list[dict[str, Any]]:
+    """New jobs as the API has them; `path`: that of each in the body. Raises Invalid for what is no Unicode text."""
+    fields = [(job if isinstance(job, NewJob) else NewJob(**job)).to_json() for job in jobs]
+    for number, job in enumerate(fields):
+        for name, value in job.items():
+            _check_text(f"{path.format(number)}.{name}", value)
+    return fields
 
 
 def batches(jobs: Iterable[AnyNewJob]) -> Iterator[list[AnyNewJob]]:
@@ -140,7 +147,7 @@ def get(group: str, job_id: str, wait_s: int = 0) -> Call[Job]:
 
 def page(group: str, query: Query) -> Call[Page]:
     """A page of the jobs of a group."""
-    return Call(Request("GET", target(jobs_path(group), query)), _read_page)
+    return Call(Request("GET", target(jobs_path(group), query)), read_page)
 
 
 def list_query(
@@ -213,7 +220,7 @@ def next_jobs(
             raise Invalid(f"A name of {field} is empty. Leave it out to take jobs of every {field}.", fields=field)
     query: list[tuple[str, str | int]] = [("n", n), ("wait", wait_s), ("lease", "" if lease_s is None else lease_s)]
     query += [("group", group) for group in groups] + [("image", image) for image in images]
-    return Call(Request("GET", target("/jobs", query), extra_s=wait_s), _read_jobs, may_repeat=False)
+    return Call(Request("GET", target("/jobs", query), extra_s=wait_s), read_jobs, may_repeat=False)
 
 
 def touch(items: Sequence[object]) -> Call[list[str]]:
@@ -285,6 +292,14 @@ def release(group: str, job_id: str, lease: str = "", *, delay: Seconds = 0, rec
     return _report(group, job_id, "release", lease, fields, may_repeat=False)
 
 
+def wait_for(
+    group: str, job_id: str, lease: str, after: Sequence[str], after_on: str = "over", receipt: object = None
+) -> Call[Job]:
+    """Give a job back until these jobs, ids, have ended. With a lease it may be repeated."""
+    fields = {"after": list(after), "after_on": after_on, **({} if receipt is None else {"receipt": receipt})}
+    return _report(group, job_id, "wait", lease, fields, may_repeat=bool(lease))
+
+
 def target(path: str, query: Query) -> str:
     """The path with a query. A parameter without a value is left out."""
     given = [(name, value) for name, value in query if value != ""]
@@ -323,7 +338,7 @@ def _check_text(part: str, value: object) -> None:
         raise Invalid(f"{part} is no Unicode text: it has the character {half!a}.", fields=part) from None
 
 
-def _segment(text: str, refusal: TitanError) -> str:
+def segment(text: str, refusal: TitanError) -> str:
     """A text as a part of a path. Raises the refusal for one that would change the path, and TypeError."""
     if not isinstance(text, str):
         raise TypeError(f"A group and an id are texts, and not {type(text).__name__}: the id of a job is job.id.")
@@ -337,23 +352,25 @@ def _segment(text: str, refusal: TitanError) -> str:
 
 
 def _read_job(answer: Answer) -> Job:
-    return _read(answer, lambda body: Job.from_json(body["job"]))
+    return read(answer, lambda body: Job.from_json(body["job"]))
 
 
-def _read_jobs(answer: Answer) -> list[Job]:
-    return _read(answer, lambda body: [Job.from_json(job) for job in body["jobs"]])
+def read_jobs(answer: Answer) -> list[Job]:
+    """The jobs of an answer."""
+    return read(answer, lambda body: [Job.from_json(job) for job in body["jobs"]])
 
 
 def _read_inputs(answer: Answer) -> list[Input]:
-    return _read(answer, lambda body: [Input.from_json(one) for one in body["inputs"]])
+    return read(answer, lambda body: [Input.from_json(one) for one in body["inputs"]])
 
 
-def _read_page(answer: Answer) -> Page:
-    return _read(answer, lambda body: Page([Job.from_json(job) for job in body["jobs"]], body.get("cursor", "")))
+def read_page(answer: Answer) -> Page:
+    """The page of an answer."""
+    return read(answer, lambda body: Page([Job.from_json(job) for job in body["jobs"]], body.get("cursor", "")))
 
 
 def _read_outcomes(answer: Answer) -> list[str]:
-    return _read(answer, lambda body: [_why_lost(item) for item in body["jobs"]])
+    return read(answer, lambda body: [_why_lost(item) for item in body["jobs"]])
 
 
 def _why_lost(item: Mapping[str, Any]) -> str:
@@ -362,7 +379,8 @@ def _why_lost(item: Mapping[str, Any]) -> str:
     return str(error["message"]) if error.get("code") in _LOST else ""
 
 
-def _read(answer: Answer, convert: Callable[[dict[str, Any]], T]) -> T:
+def read(answer: Answer, convert: Callable[[dict[str, Any]], T]) -> T:
+    """What an answer means. Raises BrokerUnavailable for what is no answer of Titan."""
     body = decode_object(answer.body, answer.url)
     try:
         return convert(body)

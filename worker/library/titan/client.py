@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from titan import calls
 from titan.attempts import Attempts, LogWaiting, Waiting
+from titan.batching import BatchMethods
 from titan.configured import ConfiguredClient
 from titan.connections import Connections
 from titan.consuming import Consumer
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Client(ConfiguredClient):
+class Client(BatchMethods, ConfiguredClient):
     """A client of a broker. It may be used by several threads, and as a context manager, which closes it.
 
         with Client("http://127.0.0.1:8080", token="…") as client:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from titan import calls
 from titan.attempts import PASSING, backoff_s
-from titan.errors import Conflict, Invalid, NotFound, TitanError, TooLarge
+from titan.errors import Conflict, Invalid, LimitReached, NotFound, TitanError, TooLarge, WrongState
 from titan.failing import Fail
+from titan.waiting import WaitFor, ids_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from titan.connections import Connections
     from titan.jobs import Job, Seconds
+    from titan.waiting import Awaited
 
 T = TypeVar("T")
 Do = Callable[[calls.Call[Any]], Any]
@@ -35,8 +37,8 @@ class Delivery:
 
     At the end of the block the job has succeeded. An exception in the block fails the job with the reason `exception`
     and its traceback as the log; it is logged and not raised, so that the next job is taken. `Fail` and `Retry` say how
-    the job failed. KeyboardInterrupt and
-    SystemExit give the job back to its queue and are raised. `succeed`, `fail` and `release` report it earlier.
+    the job failed, and `WaitFor` has it wait for other jobs. KeyboardInterrupt and SystemExit give the job back to its
+    queue and are raised. `succeed`, `fail`, `release` and `wait_for` report it earlier.
     """
 
     def __init__(self, job: Job, do: Do, forget: Callable[[Delivery], None]) -> None:
@@ -58,6 +60,8 @@ class Delivery:
             self.succeed()
         elif isinstance(error, Fail):
             self._report(calls.fail(*self._held, **calls.failure_of(error)))
+        elif isinstance(error, WaitFor):
+            self._wait_for(error)
         elif isinstance(error, Exception):
             _log.error("job %s of %s failed", self.job.id, self.job.group_name, exc_info=error)
             self._fail_by(error)
@@ -91,6 +95,15 @@ class Delivery:
         """Give the job back to its queue, after a delay if given. The delivery is not counted."""
         self._report(calls.release(*self._held, delay=delay))
 
+    def wait_for(self, jobs: Awaited, *, after_on: str = "over") -> None:
+        """Give the job back until these jobs, at most 100, or their ids, have ended; then it is delivered once more.
+
+        `after_on` "succeeded": when one of them does not succeed, the job is cancelled. Raises WrongState for a job
+        that waits for this one, Invalid for one that does not exist, and LimitReached: the job is still held then.
+        """
+        call = calls.wait_for(*self._held, ids_of(jobs), after_on)
+        self._report(call, (Invalid, LimitReached, WrongState))
+
     def progress(self, percent: int | None = None, note: str = "") -> None:
         """Say how far the job is: 0 to 100 percent, and for people what it does now. It is shown with the job.
 
@@ -108,6 +121,13 @@ class Delivery:
         """Store the log of the job in place of an earlier one."""
         self._do(calls.write_log(self.job.group_name, self.job.id, calls.utf8(text).encode(), self.job.lease))
 
+    def _wait_for(self, error: WaitFor) -> None:
+        try:
+            self.wait_for(error.jobs, after_on=error.after_on)
+        except (Invalid, LimitReached, WrongState) as fault:
+            _log.error("job %s of %s cannot wait: %s", self.job.id, self.job.group_name, fault)
+            self._fail_by(fault)
+
     def _fail_by(self, error: Exception) -> None:
         if self.is_held:
             try:
@@ -116,19 +136,22 @@ class Delivery:
                 _log.warning("the log of job %s is not stored: %s", self.job.id, fault)
         self.fail("exception", "".join(traceback.format_exception_only(type(error), error)).strip())
 
-    def _report(self, call: calls.Call[Job]) -> None:
-        """Report the job once. A job that is no longer held is logged: there is nothing to report."""
+    def _report(self, call: calls.Call[Job], refusals: tuple[type[TitanError], ...] = (Invalid, TooLarge)) -> None:
+        """Report the job once. A job that is no longer held is logged: there is nothing to report.
+
+        `refusals`: errors after which nothing was done, so that the job may be reported in another way.
+        """
         if self._is_reported:
             return
         self._is_reported = True
         try:
             if not self.lost:
                 self._do(call)
-        except (Conflict, NotFound) as error:
-            self.lost = str(error)
-        except (Invalid, TooLarge):  # nothing was done: the job may be reported in another way
+        except refusals:
             self._is_reported = False
             raise
+        except (Conflict, NotFound) as error:
+            self.lost = str(error)
         finally:
             if self._is_reported:
                 self._forget(self)

@@ -106,6 +106,10 @@ class LeaseLost(Conflict):
     sentence = "Another delivery holds the job."
 
 
+GAVE_BACK = "This delivery gave the job back: it waits for other jobs."
+"""The message of a LeaseLost for a delivery that called wait, however its job is now."""
+
+
 class Changed(Conflict):
     """If-Match names another state of the group than the one that it has."""
 

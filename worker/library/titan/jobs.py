@@ -132,6 +132,8 @@ class Job:
     """While it is held: for how many jobs it still waits, {"jobs": 2}."""
     unique: Mapping[str, Any] = field(default_factory=dict)
     """Its unique key, as the API has it; empty without one."""
+    batch: Mapping[str, Any] = field(default_factory=dict)
+    """The batch that it is a member of, {"id": "…"}; of a callback also `callback`, its name, and `counts`."""
     duplicate: bool = False
     """In the answer to an enqueue: the job existed already, and has the unique key of the new one."""
     reason: str = ""
@@ -148,6 +150,10 @@ class Job:
     """With a retry policy: how often it failed. Not in jobs that `consume` and `next` deliver."""
     dead_at: datetime | None = None
     """With a retry policy: when it failed for good."""
+    dead_letter: Mapping[str, Any] = field(default_factory=dict)
+    """Of a job that failed for good: its copy in the group for dead letters, {"group_name": "dead", "id": …}."""
+    dead_letter_of: str = ""
+    """Of such a copy: the group in which the job `retry_of` failed."""
     lease: str = field(default="", repr=False)
     """The token of the delivery, for the consumer that holds the job."""
     env_vars: Mapping[str, str] = field(default_factory=dict)
@@ -167,7 +173,7 @@ class Job:
     def from_json(cls, received: Mapping[str, Any]) -> Job:
         """The job of an answer. Raises LookupError, TypeError or ValueError if it is none."""
         known = {name: received[name] for name in cls.__dataclass_fields__ if name in received}
-        known.update({name: _moment(received[name]) for name in _TIMES if received.get(name)})
+        known.update({name: moment(received[name]) for name in _TIMES if received.get(name)})
         retried_by = received.get("retried_by") or received.get("retry_at") or ""
         return cls(**{**known, "retried_by": retried_by, "received": received})
 
@@ -242,6 +248,6 @@ def time_text(time: Time, name: str) -> str:
     return time
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
     """An RFC 3339 time of the broker, in UTC."""
     return datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)

@@ -117,6 +117,8 @@ function settingsFacts(name, group, stats) {
         ['Deliveries', group ? `${group.delivery_limit} at most` : '–'],
         ['Kept', group ? `failed ${span(group.retention.failed)}, others ${span(group.retention.succeeded)}` : '–'],
         group?.image ? ['Image', theirs(group.image)] : null,
+        group?.start_within && ['Must start within', span(group.start_within)],
+        group?.dead_letter_to && ['Dead letters', h('a', { href: groupPage(group.dead_letter_to) }, theirs(group.dead_letter_to))],
         group?.note && !group.paused ? ['Note', theirs(group.note)] : null,
     ]),
     may('admin', name) && h('a', { href: `${groupPage(name)}/settings` }, 'Change'),

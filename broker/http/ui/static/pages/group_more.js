@@ -108,12 +108,14 @@ export function groupWhy(context) {
   };
 }
 
-const SIMPLE = ['image', 'max_concurrency', 'rate_limit', 'delivery_limit', 'require_lease', 'note'];
+const SIMPLE = ['image', 'max_concurrency', 'rate_limit', 'delivery_limit', 'start_within', 'dead_letter_to', 'require_lease', 'note'];
 const LABELS = {
   image: 'Image',
   max_concurrency: 'Run at once, at most',
   rate_limit: 'Started a second, at most',
   delivery_limit: 'Deliveries',
+  start_within: 'Start within, s',
+  dead_letter_to: 'Dead letters to',
   require_lease: 'Reports need the lease',
   note: 'Note',
 };
@@ -156,7 +158,7 @@ function deletion(context, name, counts) {
 }
 
 function changedMeanwhile(context, group) {
-  const own = (g) => JSON.stringify({ ...g, counts: null });
+  const own = (g) => JSON.stringify({ ...g, counts: null, dead_letters: null });
   return own(group) === own(context.state.group)
     ? null
     : h(
@@ -237,7 +239,7 @@ export function differences(form, group) {
     }
     const text = String(form.get(key) ?? '').trim();
     if (text === String(group[key] ?? '')) continue;
-    changes[key] = text === '' ? null : /^(image|note)$/.test(key) ? text : Number(text);
+    changes[key] = text === '' ? null : /^(image|note|dead_letter_to)$/.test(key) ? text : Number(text);
   }
   const kept = {};
   for (const key of ['succeeded', 'failed', 'cancelled']) {

@@ -117,7 +117,8 @@ function about(one, flow) {
         one.reason && ['Reason', [h('code.reason', one.reason), h('span.muted', meaning(one))]],
         one.attempts && ['Failed', counted(one.attempts, 'time')],
         one.dead_at && ['Failed for good', when(one.dead_at)],
-        one.retry_of && ['Retry of', h('a.mono', { href: jobPage(one.group_name, one.retry_of) }, one.retry_of)],
+        one.retry_of && [one.dead_letter_of ? 'Copy of' : 'Retry of', h('a.mono', { href: jobPage(one.dead_letter_of ?? one.group_name, one.retry_of) }, one.retry_of)],
+        one.dead_letter && ['Dead letter', h('a.mono', { href: jobPage(one.dead_letter.group_name, one.dead_letter.id) }, one.dead_letter.id)],
         one.retry_at && ['Retried by', h('a.mono', { href: jobPage(one.group_name, one.retry_at) }, one.retry_at)],
         one.traceparent
           ? [

@@ -31,7 +31,7 @@ export function jobRows(name, jobs, caption, select) {
       {
         label: 'Retry',
         cell: (job) => [
-          job.retry_of && h('a', { href: jobPage(name, job.retry_of), 'aria-label': `retries ${job.retry_of}`, title: `retries ${job.retry_of}` }, 'a retry'),
+          job.retry_of && h('a', { href: jobPage(job.dead_letter_of ?? name, job.retry_of), 'aria-label': `retries ${job.retry_of}`, title: `retries ${job.retry_of}` }, 'a retry'),
           ' ',
           job.retry_at &&
             h('a', { href: jobPage(name, job.retry_at), 'aria-label': `retried by ${job.retry_at}`, title: `retried by ${job.retry_at}` }, 'retried'),

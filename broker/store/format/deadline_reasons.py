@@ -1,25 +1,19 @@
-"""Adds to an explanation by when its job must start and end."""
+"""The reasons of an explanation that say by when a job must start and end."""
 
 from collections.abc import Iterator
-
-import msgspec
 
 from broker.core.states import FINISHED
 from broker.core.timestamps import milliseconds
 from broker.models.jobs import Job
-from broker.models.why import Explanation, WhyReason
+from broker.models.why import WhyReason
 from broker.store.format.prose_times import distance
 
 
-def with_deadlines(found: Explanation, job: Job, *, is_of_group: bool) -> Explanation:
-    """The explanation with a reason for each deadline that the job still has. `is_of_group`: it is about a group."""
-    return msgspec.structs.replace(found, reasons=[*found.reasons, *_reasons(found, job, is_of_group=is_of_group)])
-
-
-def _reasons(found: Explanation, job: Job, *, is_of_group: bool) -> Iterator[WhyReason]:
+def deadline_reasons(job: Job, now: int, *, is_of_group: bool) -> Iterator[WhyReason]:
+    """A reason for each deadline that the job still has. now: ms. `is_of_group`: the explanation is about a group."""
     if job.status in FINISHED:
         return
-    about, now = f"The next job of {job.group_name}" if is_of_group else "It", milliseconds(found.now)
+    about = f"The next job of {job.group_name}" if is_of_group else "It"
     if job.start_before and not job.deliveries:
         text = _text(about, "be taken", job.start_before, now, "expired")
         yield WhyReason(code="must_start", text=text, until=job.start_before)

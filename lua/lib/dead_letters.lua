@@ -1,0 +1,31 @@
+-- For finish and reap: dead letters. A job that failed and is not retried is copied into the group that its own group names in
+-- dead_letter_to, in the script that ends it. The copy has `retry_of` and `dead_letter_of`, the group of the job that failed, in its
+-- settings. P:dead_letters counts the copies by the group that they come from.
+
+-- The settings of the copy. Retries, deadlines, unique key and batch of the job stay behind.
+local function settings_of_copy(settings, id, group)
+  local words = {}
+  for _, name in ipairs({ 'timeout', 'priority', 'bytes', 'inputs' }) do
+    if settings[name] then words[#words + 1] = '"' .. name .. '":' .. digits(settings[name]) end
+  end
+  words[#words + 1] = '"retry_of":"' .. id .. '","dead_letter_of":"' .. group .. '"'
+  return '{' .. table.concat(words, ',') .. '}'
+end
+
+-- Copies a job into the group `to`, which need not exist; max_group_jobs and max_group_bytes do not hold the copy up.
+local function copy_dead_letter(p, group, id, to, new_id, now)
+  local record = with_spec(p, id, call('HGET', jobs_key(p), id))
+  if not record then return end
+  local settings, spec, at = settings_of(record), select(3, parse_record(record)), digits(now)
+  local head = build_record(settings_of_copy(settings, id, group), to, at, '')
+  call('HSET', jobs_key(p), new_id, head .. store_large_spec(p, new_id, spec))
+  call('ZADD', set_key(p, to, 'jobs'), at, new_id)
+  call('ZADD', set_key(p, to, 'queued'), new_rank(p, settings.priority), new_id)
+  call('ZADD', p .. ':groups', 'NX', at, to)
+  if settings.bytes then call('ZINCRBY', p .. ':bytes', #spec, to) end
+  if settings.inputs then pass_inputs_on(p, id, new_id) end
+  call('HSET', job_key(p, id), 'dead_letter', to .. ' ' .. new_id)
+  call('HINCRBY', p .. ':dead_letters', group, 1)
+  notify_image_pollers(p, to)
+  refresh_ready(p, to)
+end

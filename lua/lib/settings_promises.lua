@@ -1,0 +1,12 @@
+-- For check: what follows from the settings of a group.
+
+-- What brokers must know of the group is in P:modes, and its dead letters do not come back.
+local function check_settings(p, group, add_finding)
+  local key = group_key(p, group)
+  if (call('HGET', p .. ':modes', 'group:' .. group) or nil) ~= mode_of(p, group) then
+    add_finding('', 'has a wrong or missing entry in modes', function() note_mode(p, group) end)
+  end
+  if refused_dead_letters(p, group, call('HGET', key, 'dead_letter_to')) then
+    add_finding('', 'has dead letters that come back', function() return call('HDEL', key, 'dead_letter_to') end)
+  end
+end

@@ -45,6 +45,8 @@ async def test_batch_from_the_form_to_its_end(tab_of: OpenTab, scene: Scene) -> 
     await tab.shows("Repeats")
     await tab.shows("0 of 1 ended")
     await page.locator(".facts a.mono").click()
+    await tab.shows("Repeated by")
+    assert await page.get_by_role("button", name="Retry failed…").count() == 0
     await page.locator(".callbacks a").click()
     await tab.shows("since all its members ended: 3 of 3 ended, 1 failed")
 

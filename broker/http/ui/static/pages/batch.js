@@ -173,6 +173,7 @@ function about(one) {
       one.end_before && ['Must end', [when(one.end_before), h('span.muted', one.ended_at ? '' : rest > 0 ? ` in ${span(rest / 1000)}` : ' passed')]],
       one.ended_at && ['Ended', [when(one.ended_at), h('span.muted', ` after ${span((ms(one.ended_at) - ms(one.created_at)) / 1000)}`)]],
       one.stopped && ['Cancelled', one.stopped === 'end_within' ? 'it did not end in time' : 'by hand'],
+      one.retry_at && ['Repeated by', h('a.mono', { href: batchPage(one.group_name, one.retry_at) }, one.retry_at)],
       one.retry_of && ['Repeats', h('a.mono', { href: batchPage(one.group_name, one.retry_of) }, one.retry_of)],
     ]),
     null,

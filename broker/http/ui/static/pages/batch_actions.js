@@ -1,6 +1,6 @@
 /** What a person can do to a batch. Each asks first. */
 
-import { batchApi, change } from '../api.js';
+import { batchApi, change, newKey } from '../api.js';
 import { ask } from '../dialog.js';
 import { h } from '../dom.js';
 import { counted } from '../format.js';
@@ -29,13 +29,14 @@ export const BATCH_ACTIONS = {
     done: 'A new batch was made.',
     text: ({ counts }) =>
       `A new batch repeats the members that failed and were not retried yet, ${counts.failed === 1 ? 'one' : counts.failed} at most, with the same callbacks. This one stays as it is.`,
-    fits: (one) => Boolean(one.ended_at) && one.counts.failed > 0,
+    fits: (one) => Boolean(one.ended_at) && one.counts.failed > 0 && !one.retry_at,
   },
 };
 
 /** @param {BatchAction} action */
 export function askBatch(context, action, one) {
   const { verb, done, text, isDangerous } = BATCH_ACTIONS[action];
+  const key = newKey();
   let made = null;
   ask({
     title: action === 'retry' ? 'Retry what failed?' : `${verb}?`,
@@ -43,7 +44,7 @@ export function askBatch(context, action, one) {
     isDangerous,
     text: [h('p', h('code', one.id), ` of ${one.group_name}, ${one.state}.`), h('p', text(one))],
     act: async () => {
-      made = await change('POST', `${batchApi(one.group_name, one.id)}/${action}`);
+      made = await change('POST', `${batchApi(one.group_name, one.id)}/${action}`, undefined, action === 'retry' ? { 'Idempotency-Key': key } : undefined);
       return done;
     },
     after: () => (action === 'retry' && made?.batch ? context.go(batchPage(one.group_name, made.batch.id)) : context.reload()),

@@ -23,8 +23,10 @@ from broker.resp import keys
 from broker.resp.client import connect
 from broker.resp.multiplexer import Multiplexer
 from broker.resp.notifier import Notifier
+from tests import fake_scripts
 from tests.stores import Store
 
+fake_scripts.install()
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # programs of tests inherit it: under nohup they would outlive a terminal
 
 BACKENDS = ("fake", "valkey", "redis")

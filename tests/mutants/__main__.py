@@ -36,8 +36,8 @@ def main() -> int:
     gone = sorted(set(known) - {mutant.name for mutant in everything})
     wanted = [m for m in everything if m.name not in known and (not told.file or m.file in told.file)]
     wanted = [m for m in wanted if not told.line or any(text in m.line for text in told.line)]
-    if told.sample:
-        wanted = random.Random(told.seed).sample(wanted, min(told.sample, len(wanted)))
+    # In another order each time, so that what one run does not reach within its limit is tried by another.
+    wanted = random.Random(told.seed).sample(wanted, min(told.sample or len(wanted), len(wanted)))
     survivors: list[Mutant] = []
     count, began = 0, time.monotonic()
 

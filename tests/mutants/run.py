@@ -1,10 +1,15 @@
-"""Runs the contract tests on mutants: collected once, then a forked process for each, until a test fails."""
+"""Runs the contract tests on mutants: collected once, then a forked process for each, until a test fails.
 
+As many run at the same time as the machine has cores.
+"""
+
+import gc
+import json
 import os
 import selectors
 import signal
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +27,8 @@ QUICK_S = 0.3
 NEAR_QUICK_S = 2.0
 """The same for tests that are about the verb, or found other mutants of the file: they are tried first."""
 
+LANES = os.cpu_count() or 1
+"""Processes at the same time."""
 
 _PARTS = {name: {name, *script.parts} for name, script in script_source.SCRIPTS.items()}
 """The files that a verb's script is made of."""
@@ -40,12 +47,46 @@ class _Noting(dict[str, str]):
         return super().__getitem__(verb)
 
 
+class _Child:
+    """The process of one mutant, and what it said."""
+
+    def __init__(self, mutant: Mutant, pid: int, read: int) -> None:
+        self.mutant = mutant
+        self.read = read
+        self._pid = pid
+        self._said = ""
+        self.due = time.monotonic() + TEST_LIMIT_S
+
+    def hear(self, took_s: Mapping[str, float]) -> str | None:
+        """The test that found the mutant, '' for none; None while tests run."""
+        piece = os.read(self.read, 65_536).decode()
+        self._said = (self._said + piece)[-10_000:]
+        lines = self._said.splitlines()
+        if self._said.endswith("NOT FOUND\n"):
+            return ""
+        if self._said.endswith("FOUND\n"):
+            return lines[-2]
+        self.due = time.monotonic() + max(TEST_LIMIT_S, TEST_LIMIT_TIMES * took_s.get(self.last, 0))
+        return None if piece else f"{self.last} (the process ended)"
+
+    @property
+    def last(self) -> str:
+        """The test that runs."""
+        return (self._said.splitlines() or ["the start"])[-1]
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        os.close(self.read)
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+
 class Runner:
     """A pytest plugin that runs mutants in place of the tests. `told` hears of each and of the test that found it."""
 
     def __init__(self, mutants: Sequence[Mutant], told: Told, limit_s: float) -> None:
         self.is_whole = False
-        self._mutants = mutants
+        self._waiting = deque(mutants)
         self._told = told
         self._end = time.monotonic() + limit_s
         self._finders: dict[str, list[str]] = defaultdict(list)
@@ -57,18 +98,10 @@ class Runner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Each mutant in a process of its own, until all are done or the time is over."""
-        self._uses = self._look(session)
-        if self.fault:
-            return True
-        for mutant in self._mutants:
-            if time.monotonic() > self._end:
-                return True
-            finder = self._try(mutant, session)
-            if finder:
-                finders = self._finders[mutant.file]
-                finders[:] = [finder, *(other for other in finders if other != finder)]
-            self._told(mutant, finder)
-        self.is_whole = True
+        self._look(session)
+        if not self.fault:
+            self._run(session)
+            self.is_whole = not self._waiting
         return True
 
     @pytest.hookimpl
@@ -77,30 +110,58 @@ class Runner:
         if report.failed:
             self._failed = report.nodeid
 
-    def _look(self, session: pytest.Session) -> dict[str, set[str]]:
-        """Which verbs' scripts each test runs, found by running all of them; `fault` says when one fails as it is."""
-        uses: dict[str, set[str]] = {}
+    def _look(self, session: pytest.Session) -> None:
+        """Note which verbs' scripts each test runs, by running all; `fault` says when one fails as it is.
+
+        This process runs its share, so that the processes of mutants begin with compiled scripts.
+        """
+        reads = [self._start_looking(session.items[lane::LANES]) for lane in range(1, LANES)]
+        found = [self._looked(session.items[::LANES])]
+        for read in reads:
+            with os.fdopen(read) as file:
+                text = file.read()
+            found.append(json.loads(text) if text else ("A process ended while it ran the tests.", {}))
+            os.wait()
+        for fault, looked in found:
+            self.fault = self.fault or fault
+            for name, (took_s, uses) in looked.items():
+                self._took_s[name], self._uses[name] = took_s, set(uses)
+
+    def _start_looking(self, items: Sequence[Any]) -> int:
+        read, write = os.pipe()
+        if os.fork() == 0:
+            try:
+                looked = json.dumps(self._looked(items))
+                with os.fdopen(write, "w") as file:
+                    file.write(looked)
+            finally:
+                os._exit(0)
+        os.close(write)
+        return read
+
+    def _looked(self, items: Sequence[Any]) -> tuple[str, dict[str, tuple[float, list[str]]]]:
+        """The fault, and for each test how long it takes and which scripts it runs."""
+        found: dict[str, tuple[float, list[str]]] = {}
+        texts = Scripts.__init__
+        used: set[str] = set()
+
+        def note(scripts: Any, *args: Any, **options: Any) -> None:
+            texts(scripts, *args, **options)
+            scripts._shas = _Noting(scripts._shas, used)
+
         with pytest.MonkeyPatch.context() as patch:
-            texts = Scripts.__init__
-            used: set[str] = set()
-
-            def note(scripts: Any, *args: Any, **options: Any) -> None:
-                texts(scripts, *args, **options)
-                scripts._shas = _Noting(scripts._shas, used)
-
             patch.setattr(Scripts, "__init__", note)
-            for item in session.items:
+            for item in items:
                 used.clear()
                 began = time.monotonic()
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-                self._took_s[item.nodeid] = time.monotonic() - began
-                uses[item.nodeid] = used - (set() if "check" in item.nodeid else {"check"})
+                took_s = time.monotonic() - began
+                found[item.nodeid] = took_s, sorted(used - (set() if "check" in item.nodeid else {"check"}))
                 if self._failed and self._fails_again(item):
-                    self.fault = f"{self._failed} fails on the scripts as they are"
-                    break
+                    return f"{self._failed} fails on the scripts as they are", found
                 if self._failed:
-                    uses[item.nodeid], self._failed = set(), ""
-        return uses
+                    found[item.nodeid], self._failed = (took_s, []), ""
+        return "", found
 
     def _fails_again(self, item: Any) -> bool:
         """Whether a test that failed does so twice more; one that does not, on a busy machine, can find no mutant."""
@@ -112,23 +173,45 @@ class Runner:
                 return False
         return True
 
-    def _try(self, mutant: Mutant, session: pytest.Session) -> str:
-        """The test that found it, '' for none."""
+    def _run(self, session: pytest.Session) -> None:
+        """Run mutants until none waits or the time is over, and those that have begun to their end."""
+        running: set[_Child] = set()
+        gc.freeze()  # a collection would write to each page that a process shares with this one
+        with selectors.DefaultSelector() as selector:
+            while True:
+                while self._waiting and len(running) < LANES and time.monotonic() < self._end:
+                    child = self._start(self._waiting.popleft(), session)
+                    running.add(child)
+                    selector.register(child.read, selectors.EVENT_READ, child)
+                if not running:
+                    return
+                soon_s = max(0, min(child.due for child in running) - time.monotonic())
+                found = {key.data: key.data.hear(self._took_s) for key, _ in selector.select(soon_s)}
+                late = {child for child in running - found.keys() if child.due <= time.monotonic()}
+                for child, finder in (found | {child: f"{child.last} (no end)" for child in late}).items():
+                    if finder is not None:
+                        running.remove(child)
+                        selector.unregister(child.read)
+                        child.end()
+                        self._note(child.mutant, finder)
+
+    def _note(self, mutant: Mutant, finder: str) -> None:
+        if finder:
+            finders = self._finders[mutant.file]
+            finders[:] = [finder, *(other for other in finders if other != finder)]
+        self._told(mutant, finder)
+
+    def _start(self, mutant: Mutant, session: pytest.Session) -> _Child:
         read, write = os.pipe()
-        child = os.fork()
-        if child == 0:
+        pid = os.fork()
+        if pid == 0:
             os.close(read)
             try:
                 self._be(mutant, session, write)
             finally:
                 os._exit(0)
         os.close(write)
-        try:
-            return _hear(read, self._took_s)
-        finally:
-            os.close(read)
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+        return _Child(mutant, pid, read)
 
     def _be(self, mutant: Mutant, session: pytest.Session, write: int) -> None:
         silence = os.open(os.devnull, os.O_WRONLY)
@@ -172,7 +255,8 @@ def break_script(mutant: Mutant) -> None:
         return mutant.text if path.stem == mutant.file else read(path)
 
     script_source._read = read_or_mutant
-    script_source.SCRIPTS.update({name: script_source._script(name) for name in script_source.SCRIPTS})
+    names = [name for name, texts in _PARTS.items() if mutant.file in texts]
+    script_source.SCRIPTS.update({name: script_source._script(name) for name in names})
 
 
 def run(mutants: Sequence[Mutant], told: Told, limit_s: float) -> bool:
@@ -185,23 +269,3 @@ def run(mutants: Sequence[Mutant], told: Told, limit_s: float) -> bool:
     if runner.fault:
         raise SystemExit(runner.fault)
     return runner.is_whole
-
-
-def _hear(read: int, took_s: Mapping[str, float]) -> str:
-    said, limit_s = "", TEST_LIMIT_S
-    with selectors.DefaultSelector() as selector:
-        selector.register(read, selectors.EVENT_READ)
-        while selector.select(limit_s):
-            piece = os.read(read, 65_536).decode()
-            said = (said + piece)[-10_000:]
-            lines = said.splitlines()
-            if not piece or said.endswith("NOT FOUND\n"):
-                return "" if said.endswith("NOT FOUND\n") else f"{_last(lines)} (the process ended)"
-            if said.endswith("FOUND\n"):
-                return lines[-2]
-            limit_s = max(TEST_LIMIT_S, TEST_LIMIT_TIMES * took_s.get(_last(lines), 0))
-    return f"{_last(said.splitlines())} (no end)"
-
-
-def _last(lines: Sequence[str]) -> str:
-    return lines[-1] if lines else "the start"

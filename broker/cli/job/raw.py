@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -11,7 +11,9 @@ from broker.cli.output import page, show_json
 from broker.cli.safe_text import line
 from broker.cli.store_options import existing_store, store_options
 from broker.core.errors import StartFailed
-from broker.diagnostics.raw_job import RawJob, raw_job
+
+if TYPE_CHECKING:
+    from broker.diagnostics.raw_job import RawJob
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,6 +31,8 @@ def raw_options(command: F) -> F:
 
 async def show_raw(group: str, job_id: str, *, as_json: bool) -> None:
     """Print how the store of the command's options keeps a job. Raises Refused."""
+    from broker.diagnostics.raw_job import raw_job
+
     try:
         async with existing_store(click.get_current_context()) as store:
             found = await raw_job(store, group, job_id)
@@ -42,7 +46,7 @@ async def show_raw(group: str, job_id: str, *, as_json: bool) -> None:
         _show(found)
 
 
-def _show(job: RawJob) -> None:
+def _show(job: "RawJob") -> None:
     click.echo(page([("partition", job.partition), ("status", job.status or "none, or more than one: titan check")]))
     for value in job.values:
         click.echo(f"\n{value.label}: {line(shlex.join(value.command))}")

@@ -28,7 +28,7 @@ SETTLED = {"keyed": 16.0, "dependants": 16.0, "fan-in": 32.0, "chain": 40.0}
 RESULT, FORGIVEN, SELDOM, LATE_US, BYTES, WATCHED = 3.2, 1.9, 1.15, 38.0, {"timed": 150, "keyed": 250}, 0.03
 """A report with 1 KiB next to one without; a failure that is forgiven next to a retry; lives of jobs, one in a hundred
 with a key, next to plain ones; a job that did not start in time; bytes more than a plain job; waiting clients."""
-STEP_MS, TREE_S, CHAIN_S = {False: 4.0, True: 40.0}, 2.0, 2.0
+STEP_MS, TREE_S, CHAIN_S = {False: 5.0, True: 60.0}, 2.0, 4.0
 """A step of a chain, p50: alone, and during W3; a fan-in; a cancelled chain."""
 
 

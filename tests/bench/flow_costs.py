@@ -5,6 +5,7 @@ counts: a disturbance only adds to it. No reaper runs meanwhile.
 """
 
 import asyncio
+import statistics
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
@@ -116,7 +117,7 @@ class FlowCosts:
         return head
 
     async def admitted(self, call: int, jobs: int, rounds: int) -> dict[str, float]:
-        """What new jobs of each kind cost in calls of so many."""
+        """What new jobs of each kind cost in calls of this number."""
         costs: dict[str, list[float]] = {}
         parents = await self.put("parents", [plain(0)] * rounds)
         for turn in range(rounds):
@@ -163,15 +164,13 @@ class FlowCosts:
                 costs.setdefault(name, []).append(await self.cost_us(self.finish(taken, **how), jobs))
         return {name: min(found) for name, found in costs.items()}
 
-    async def lives(self, jobs: int, rounds: int) -> dict[str, float]:
-        """What whole lives cost: of plain jobs, and of jobs of which one in a hundred has a key."""
-        costs: dict[str, list[float]] = {}
+    async def seldom_times(self, jobs: int, rounds: int) -> float:
+        """What whole lives cost of jobs of which one in a hundred has a key, in those of plain jobs: the median."""
+        ratios = []
         for turn in range(rounds):
-            for name, kind in (("plain", plain), ("seldom", seldom_keyed)):
-                costs.setdefault(name, []).append(
-                    await self.cost_us(self._live(f"life-{name}-{turn}", kind, jobs), jobs)
-                )
-        return {name: min(found) for name, found in costs.items()}
+            seldom = await self.cost_us(self._live(f"seldom-{turn}", seldom_keyed, jobs), jobs)
+            ratios.append(seldom / await self.cost_us(self._live(f"life-{turn}", plain, jobs), jobs))
+        return statistics.median(ratios)
 
     async def _live(self, group: str, kind: Kind, jobs: int) -> None:
         await self.enqueue(group, kind, jobs, MOST)
@@ -194,7 +193,7 @@ class FlowCosts:
         return (await self.memory_bytes() - before) / jobs
 
     async def watched(self, jobs: int, seconds: float) -> float:
-        """The part of the store's main thread that clients take who wait for the ends of so many jobs."""
+        """The part of the store's main thread that clients take who wait for the ends of a number of jobs."""
         ids = await self.enqueue("watched", plain, jobs, MOST)
         with self.store.ends.waiting([("watched", job_id) for job_id in ids]):
             await asyncio.sleep(1)  # until each was looked at

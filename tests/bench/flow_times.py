@@ -1,4 +1,4 @@
-"""How long flows take with a broker that settles them: a step of a chain beside a load, a fan-in, a cancelled chain."""
+"""How long flows take with a broker that settles them: a step of a chain during a load, a fan-in, a cancelled chain."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ LIMIT_S = 60.0
 
 
 async def fan_in_s(costs: FlowCosts, jobs: int) -> float:
-    """From the end of the last of so many parents until the end of the tree is taken, s.
+    """From the end of the last of a number of parents until the end of the tree is taken, s.
 
     A job waits for each hundred of them, and one for all of these.
     """
@@ -51,7 +51,7 @@ async def cancelled_chain_s(costs: FlowCosts, jobs: int) -> float:
 async def chain_steps_ms(costs: FlowCosts, broker: Server, jobs: int, *, is_busy: bool) -> list[float]:
     """From the report of each job of a chain until the next one has reached a consumer that waits for it, ms.
 
-    is_busy: beside workload W3, 100 jobs a call on 4 connections.
+    is_busy: during workload W3, 100 jobs a call on 4 connections.
     """
     group = f"steps-{is_busy}"
     await costs.chain(group, jobs)

@@ -300,3 +300,14 @@ async def test_check_of_the_sum_of_more_jobs_than_one_step_reads(store: Store) -
     assert f"has a sum of 101 bytes; its unfinished jobs have {101 * 2002}" in whats
     await store.redis.zrem(waiting, *copies)
     await store.redis.hdel(records, *copies)
+
+
+async def test_limits_of_jobs_with_deadlines(store: Store) -> None:
+    """Jobs that another script creates count and are refused as plain ones are; all of a call or none."""
+    timed = NewJob(image="post", start_within=60)
+    await store.enqueue(GROUP, [timed, timed])
+    with pytest.raises(LimitReached, match="has 2 unfinished jobs, and may have 3"):
+        await store.enqueue(GROUP, [timed, timed])
+    await store.enqueue(GROUP, [timed])
+    with pytest.raises(LimitReached, match="has 3 unfinished jobs"):
+        await store.enqueue(GROUP, [new()])

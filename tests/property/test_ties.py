@@ -332,8 +332,8 @@ def machine(url: str) -> type[TiesMachine]:
 
 
 MUTANTS = {
-    "a dependant waits for one job less": ("admit", "needs, is_known[id] = needs + 1, true", "is_known[id] = true"),
-    "any end is enough": ("settle", "status ~= 'succeeded' and not is_any_end", "false"),
+    "a dependant waits for one job less": ("admit", "true, waits + 1\n      members", "true, waits\n      members"),
+    "any end is enough": ("settle", "parent.status ~= 'succeeded' and not is_any_end", "false"),
     "a job waits for itself": ("wait", "if circle then return circle end", ""),
     "a retry by hand takes any key": ("retry", "if holder_id and holder_id ~= id then", "if false then"),
 }

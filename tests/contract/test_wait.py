@@ -94,6 +94,9 @@ async def test_a_wait_for_jobs_that_have_ended_queues_at_once(store: Store) -> N
     await end(store, child, result='"x"')
     assert (await hold(store, parent, child)).status == "queued"
     assert (await store.jobs.history(GROUP, parent.id)).events[-1].to == "queued"
+    fields = await store.redis.hgetall(keys.job(store.partitions[0], parent.id))
+    assert b'"receipts":0' in fields[b"history"]
+    assert b"receipts" not in fields
     assert not await store.redis.hexists(keys.executions(store.partitions[0]), parent.id)
     assert bytes((await store.jobs.inputs(GROUP, parent.id))[0].result) == b'"x"'
     assert (await take(store)).id == parent.id
@@ -311,7 +314,7 @@ async def test_a_wait_is_in_the_history(store: Store) -> None:
 async def test_progress_is_that_of_its_delivery(store: Store) -> None:
     """How far the job was is not shown while it waits, nor of the next delivery."""
     parent, child = await running(store), await queued(store, "others")
-    held = Held(group_name=GROUP, id=parent.id, lease=parent.lease, progress=40, note="half")
+    held = Held(group_name=GROUP, id=parent.id, lease=parent.lease, progress=40)
     await store.completer.touch([held])
     shown = await hold(store, parent, child)
     assert (shown.progress, shown.note) == (UNSET, UNSET)

@@ -121,8 +121,9 @@ async def test_restore_of_batches_again(store: Store, target: Store) -> None:
     monkey = pytest.MonkeyPatch()
     monkey.setattr(transfer, "PAGE", 2)
     for n in range(5):
-        await create(store, named(str(n), **MEMBER), open=n == 3)
+        await create(store, *(named(str(n), **MEMBER) for _ in range(2)), open=n == 3)
     await end_next(store, "failed")
+    await settle(store)
     lines = await lines_of(store)
     for number in range(1, len(lines)):
         assert await lines_of(store, position_behind(lines[:number])) == lines[number:]
@@ -133,7 +134,7 @@ async def test_restore_of_batches_again(store: Store, target: Store) -> None:
     assert await restore(target, lines) == (0, 0, 0)
     assert await dump(target) == before
     await settle(target)
-    await end_next(target, *["succeeded"] * 4)
+    await end_next(target, *["failed"] * 9)
     await settle(target)
     ended = (await target.batches.list(GROUP, 9))[0]
     await restore(target, [line for line in lines if line.startswith(b'{"batch"')])

@@ -86,6 +86,22 @@ async def test_restore_of_a_batch_that_was_cancelled(store: Store, target: Store
     assert await callbacks_of(target, batch) == ["on_over"]
 
 
+async def test_restore_of_members_after_their_batch(store: Store, target: Store) -> None:
+    """A broker settles during an import: members that come later are counted, and cancelled with their batch."""
+    batch, stopped = await create(store, named("a", **MEMBER)), await create(store, named("b", **MEMBER))
+    await end_next(store, "succeeded")
+    await store.batches.cancel(GROUP, stopped.id)
+    lines = await lines_of(store)
+    for line in lines:
+        await restore(target, [line])
+        await settle(target)
+    assert ((await batch_in(target, batch)).state, await callbacks_of(target, batch)) == (
+        "succeeded",
+        ["on_over", "on_succeeded"],
+    )
+    assert ((await batch_in(target, stopped)).state, await callbacks_of(target, stopped)) == ("cancelled", ["on_over"])
+
+
 async def test_restore_of_the_times_of_batches(store: Store, target: Store) -> None:
     """end_within holds in the new store, and a batch that has ended is deleted there when it would have been."""
     late, ended = await create(store, named("a", **MEMBER), end_within=10), await create(store)
@@ -105,8 +121,9 @@ async def test_restore_of_batches_again(store: Store, target: Store) -> None:
     monkey = pytest.MonkeyPatch()
     monkey.setattr(transfer, "PAGE", 2)
     for n in range(5):
-        await create(store, named(str(n), **MEMBER), open=n == 3)
+        await create(store, *(named(str(n), **MEMBER) for _ in range(2)), open=n == 3)
     await end_next(store, "failed")
+    await settle(store)
     lines = await lines_of(store)
     for number in range(1, len(lines)):
         assert await lines_of(store, position_behind(lines[:number])) == lines[number:]
@@ -117,8 +134,11 @@ async def test_restore_of_batches_again(store: Store, target: Store) -> None:
     assert await restore(target, lines) == (0, 0, 0)
     assert await dump(target) == before
     await settle(target)
-    await end_next(target, *["succeeded"] * 4)
+    await end_next(target, *["failed"] * 9)
     await settle(target)
+    ended = (await target.batches.list(GROUP, 9))[0]
+    await restore(target, [line for line in lines if line.startswith(b'{"batch"')])
+    assert (await target.batches.list(GROUP, 9))[0] == ended
 
 
 @pytest.mark.parametrize("backend", ["fake"])

@@ -29,7 +29,7 @@ MUTANTS = {
     "bytes are bounded as jobs are": ("enqueue", "sum + bytes > max_bytes", "sum >= max_bytes"),
     "a finished job keeps its bytes": ("cancel", "  subtract_bytes(p, group, ids)\n", ""),
     "a bucket is never full again": ("next", "math.min(math.max(tonumber(", "math.min(math.min(tonumber("),
-    "remove forgets the log": ("remove", "'log_bytes') == 1 then", "'log_bytes') == 2 then"),
+    "remove forgets the log": ("remove", "if has[1] then logs", "if has[3] then logs"),
 }
 
 

@@ -104,7 +104,7 @@ def test_the_table_has_each_outcome_and_reason() -> None:
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in README.splitlines()
-        if re.match(r"\| .*\| (Succeeded|Failed|Released|Dropped) \|", line)
+        if re.match(r"\| .*\| (Succeeded|Failed|Released|Waiting|Dropped) \|", line)
     ]
     assert {row[1] for row in rows} == {kind.__name__ for kind in outcome.Outcome.__args__}
     by_outcome = {kind: {row[2] for row in rows if row[1] == kind} for kind in ("Succeeded", "Failed", "Released")}

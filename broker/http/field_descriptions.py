@@ -20,6 +20,7 @@ DESCRIPTIONS = {
     "created_before": "Only jobs created before this time, RFC 3339.",
     "cursor": "Where the next page begins; absent on the last page.",
     "delay": "Wait before the job is queued, in s.",
+    "dead_letter_to": "The group that gets a copy of each job that failed for good.",
     "delayed": "Of delayed jobs.",
     "delivery": "Which delivery of the job it was; the first is 1.",
     "delivery_limit": "Deliveries after which a lost job fails.",
@@ -116,4 +117,5 @@ DESCRIPTIONS = {
     "WhyReason.status": "The status that the reason is about.",
     "Worker.running": "The ids of the jobs that it runs.",
     "Announcement.running": "The ids of the jobs that it runs.",
+    "start_within": "Of new jobs that have neither start_within nor start_before, in s.",
 }

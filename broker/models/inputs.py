@@ -27,4 +27,4 @@ class Input(Struct, frozen=True, kw_only=True):
 class InputsWrapper(Struct):
     """The inputs of a job, in the order of `after`."""
 
-    inputs: list[Input]
+    inputs: Annotated[list[Input], Meta(description="One for each job that it waited for.")]

@@ -228,7 +228,9 @@ class RetriedWrapper(Struct):
     """The new job. With `dependants=1` also those that repeat the jobs which were cancelled with the old one."""
 
     job: Job
-    dependants: list[RetriedJob] | UnsetType = UNSET
+    dependants: (
+        Annotated[list[RetriedJob], Meta(description="Those that repeat the jobs cancelled with it.")] | UnsetType
+    ) = UNSET
 
 
 class JobsWrapper(Struct):

@@ -112,7 +112,7 @@ async def test_the_lease_is_renewed_by_a_task(aclient: AsyncClient, group: str) 
 
 async def test_enqueue_with_times(aclient: AsyncClient, group: str) -> None:
     """The coroutine takes the same times as the method of Client."""
-    at = datetime(2126, 1, 31, 12, tzinfo=UTC)
+    at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=100)
     job = await aclient.enqueue(group, image="send", run_at=at, start_before=at, end_before=at)
     assert (job.status, job.start_before, job.end_before) == ("delayed", at, at)
     spans = await aclient.enqueue(group, image="send", start_within=5, end_within=timedelta(minutes=1))

@@ -47,10 +47,11 @@ def test_enqueue_has_all_fields(client: Client, group: str) -> None:
 
 def test_enqueue_with_times(client: Client, group: str) -> None:
     """Times are datetimes of any zone, or texts; spans are seconds or timedeltas. A job has its deadlines in UTC."""
-    at = datetime(2126, 1, 31, 13, 0, 0, 123456, timezone(timedelta(hours=1)))
-    job = client.enqueue(group, image="send", run_at=at, start_before=at, end_before="2126-01-31T12:00:01.5Z")
-    assert (job.status, job.start_before) == ("delayed", datetime(2126, 1, 31, 12, 0, 0, 123000, UTC))
-    assert job.end_before == datetime(2126, 1, 31, 12, 0, 1, 500000, UTC)
+    at = datetime.now(timezone(timedelta(hours=1))).replace(microsecond=123456) + timedelta(days=100)
+    end = at.astimezone(UTC).replace(microsecond=500000) + timedelta(seconds=1)
+    job = client.enqueue(group, image="send", run_at=at, start_before=at, end_before=f"{end:%Y-%m-%dT%H:%M:%S}.5Z")
+    assert (job.status, job.start_before) == ("delayed", at.replace(microsecond=123000))
+    assert (job.start_before.tzinfo, job.end_before) == (UTC, end)
     assert client.get(group, job.id) == job
     local = client.enqueue(group, image="send", start_before=datetime(2126, 1, 31, 12))  # noqa: DTZ001 - the case
     assert local.start_before == datetime(2126, 1, 31, 12).astimezone(UTC)

@@ -13,8 +13,10 @@ LOCAL = {"healthz", "openapi", "metrics", "stream_check"}
 """These ask nothing of the store, or answer what they can without it."""
 READS = {"list_jobs", "show", "find", "read_log", "list_groups", "show_group", "show_overview", "show_stats"}
 READS |= {"list_workers", "show_worker", "list_brokers", "history", "why", "why_group", "failures", "show_group_stats"}
-READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor", "await_jobs"}
-NEW = {"enqueue", "retry", "create_group", "configure", "adjust", "log", "begin_bulk"}
+READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor", "await_jobs", "flow", "inputs"}
+READS |= {"list_batches", "show_batch", "list_members", "list_unique_keys", "show_unique_key"}
+NEW = {"enqueue", "retry", "create_group", "configure", "adjust", "log", "begin_bulk", "wait"}
+NEW |= {"create_batch", "add_to_batch", "retry_batch"}
 """These may make the store larger, and be refused when it is full."""
 
 _LEASE = "0" * 12
@@ -27,6 +29,8 @@ _BODIES: dict[str, Any] = {
     "configure": {"group": {}},
     "adjust": {"group": {}},
     "begin_bulk": {"action": "promote", "dry_run": True},
+    "create_batch": {"batch": {"jobs": [{"image": "x"}]}},
+    "add_to_batch": {"jobs": [{"image": "x"}]},
     "announce": {"name": "w", "host": "h"},
     "order": {"order": "drain"},
     "wait": {"after": ["0000000000000000"]},

@@ -14,7 +14,7 @@ import pytest
 
 from broker.cli.streams import safe_streams
 from tests.cli.forks import End
-from tests.cli.live import Titan
+from tests.cli.live import BrokerThread, Titan
 from tests.cli.tree import commands
 
 pytestmark = pytest.mark.slow
@@ -53,6 +53,7 @@ class Scene(NamedTuple):
     titan: Titan
     group: str
     folder: Path
+    broker: BrokerThread
 
     def words(self, command: tuple[str, ...]) -> tuple[str, ...]:
         """A command with all that it needs to print something."""
@@ -96,6 +97,7 @@ class Scene(NamedTuple):
             ("batch", "list"): lambda: (group,),
             ("batch", "retry"): lambda: (group, self._failed_batch()),
             **{("batch", name): lambda: (group, self._batch()) for name in ("show", "close", "cancel")},
+            ("job", "hold"): lambda: (group, self._job_for("hold"), "--after", self._job_for("why")),
             ("unique", "list"): lambda: (group,) if self._with_key("list") else (),
             ("unique", "show"): lambda: (group, self._with_key("show")),
             ("unique", "free"): lambda: (group, self._with_key("free")),
@@ -142,14 +144,14 @@ class Scene(NamedTuple):
 
     def _failed_batch(self) -> str:
         """A batch that has ended, and has a member that failed."""
-        batch = self._batch()
+        path = self.folder / "failed-batch.toml"
+        path.write_text('name = "failed"\n', "utf-8")
+        batch = str(self.titan("batch", "new", self.group, str(path), "--open", "--json").json["batch"]["id"])
         [job] = self.titan("batch", "add", self.group, batch, self._flow("failed"), "--json").json["jobs"]
         self.titan("job", "start", self.group, job["id"])
         self.titan("job", "fail", self.group, job["id"])
-        for found in self.titan("job", "list", self.group, "--status", "queued", "--json").json["jobs"]:
-            self.titan("job", "cancel", self.group, found["id"])
         self.titan("batch", "close", self.group, batch)
-        self.titan("batch", "show", self.group, batch, "--wait", "20")
+        self.broker.settle()
         return batch
 
     def _with_key(self, key: str) -> str:
@@ -174,7 +176,9 @@ class Scene(NamedTuple):
 
 
 @pytest.fixture
-def scene(titan: Titan, group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+def scene(
+    titan: Titan, group: str, tmp_path: Path, broker_thread: BrokerThread, monkeypatch: pytest.MonkeyPatch
+) -> Scene:
     """A group with jobs, and a folder. Lists of jobs, bulks and acts are longer here than what the command shows."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     for name in ("a", "b", "c"):
@@ -184,7 +188,7 @@ def scene(titan: Titan, group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         titan("bulk", "cancel", group, "--dry-run")
     for verb in ("pause", "resume"):
         titan("group", verb, group)
-    return Scene(titan, group, tmp_path)
+    return Scene(titan, group, tmp_path, broker_thread)
 
 
 def ended(process: subprocess.Popen[bytes]) -> int:

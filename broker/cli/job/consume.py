@@ -168,10 +168,10 @@ async def release(client: Client, group: str, job_id: str, lease: str, delay_s: 
 async def hold(
     client: Client, group: str, job_id: str, lease: str, after: tuple[str, ...], after_on: str, *, as_json: bool
 ) -> None:
-    """Give a running job back until other jobs have ended. Then it is queued at its old rank, and runs again.
+    """Give a running job back until other jobs have ended.
 
-    The delivery is not counted. What the jobs made is in the inputs of the job then. A command that a worker runs calls
-    this as its last step: the worker does not report it.
+    Then it is queued at its old rank, and runs again. The delivery is not counted. What the jobs made is in the inputs
+    of the job then. A command that a worker runs calls this as its last step: the worker does not report it.
     """
     _show(await client.wait_for(group, job_id, lease, after, after_on), as_json=as_json)
 

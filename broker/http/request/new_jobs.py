@@ -64,7 +64,7 @@ def _check_unique(jobs: Sequence[NewJob], path: str) -> None:
         if job.after and unique.on_conflict in {"replace", "push"}:
             raise Invalid(
                 "A job whose unique key may replace another one cannot have after: what a job waits for never changes.",
-                fields=f"{path}[{i}].after",
+                fields=f"{path.format(i)}.after",
             )
         if unique.max_wait and unique.on_conflict != "push":
             raise Invalid("Only on_conflict push has max_wait.", fields=f"{field}.max_wait")

@@ -11,8 +11,6 @@ not at all.
 
 from collections.abc import Iterator
 from datetime import timedelta
-from itertools import pairwise
-from typing import cast
 
 from cronsim import CronSim, CronSimError
 
@@ -64,11 +62,10 @@ class Cron:
         local = _step(self._forward, first - 1)
         return local is not None and local < end and _step(self._forward, end - 1) != end
 
-    def least_distance_s(self) -> int:
-        """The least time between two times of an ordinary day and the next."""
+    def times_of_day(self) -> set[int]:
+        """Seconds after midnight."""
         hours, minutes, seconds = self._forward.hours, self._forward.minutes, self._forward.seconds
-        day = sorted(hour * 3600 + minute * 60 + second for hour in hours for minute in minutes for second in seconds)
-        return min(later - earlier for earlier, later in pairwise([*day, day[0] + DAY_S]))
+        return {hour * 3600 + minute * 60 + second for hour in hours for minute in minutes for second in seconds}
 
     def _next_elapsed(self, after: int) -> tuple[int, bool] | None:
         while True:

@@ -7,6 +7,7 @@ it were UTC.
 import difflib
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib import resources
@@ -89,6 +90,14 @@ class Zone:
         start, _, offset = self.period(at)
         return max(at + offset, start + self.offset(start - 1) - 1)
 
+    def jumps(self, start: int, end: int) -> Iterator[int]:
+        """When clocks are put forward, from `start` on and before `end`."""
+        while start < end:
+            at, after, offset = self.period(start)
+            if at == start and offset > self.offset(at - 1):
+                yield at
+            start = after
+
     def rfc3339(self, at_ms: int) -> str:
         """1806195600000 -> '2027-03-28T03:00:00.000+02:00'."""
         return (EPOCH + timedelta(milliseconds=at_ms)).astimezone(self._info).isoformat(timespec="milliseconds")
@@ -100,7 +109,7 @@ class Zone:
         for at in range(start, end, _STEP_S):
             upper = min(at + _STEP_S, end - 1)
             while self.offset(upper) != offsets[-1]:
-                bounds.append(self._change(bounds[-1] if bounds[-1] > at else at, upper, offsets[-1]))
+                bounds.append(self._change(max(at, bounds[-1]), upper, offsets[-1]))
                 offsets.append(self.offset(bounds[-1]))
         return [*bounds, end], offsets
 
@@ -131,10 +140,10 @@ def _unknown(name: str) -> str:
 
 
 def _nearest(name: str) -> str | None:
-    known = {zone.casefold(): zone for zone in sorted(zone_names()) if "/" in zone}
+    known = {zone.casefold(): zone for zone in sorted(zone_names()) if "/" in zone or zone == "UTC"}
     cities = {zone.rpartition("/")[2]: whole for zone, whole in known.items()}
     asked = name.strip().replace(" ", "_").casefold()
-    for names in known, cities:
+    for names in (known, cities):
         if found := difflib.get_close_matches(asked, names, n=1, cutoff=0.8):
             return names[found[0]]
     return None

@@ -210,6 +210,8 @@ async def assert_known_keys(store: Store) -> None:
                 "bulks_running",
                 "settle",
                 "after",
+                "schedule",
+                "schedules",
                 "bulks_extended",
             }, key
     await store.redis.unlink(*known)  # so that the next tests' scans stay short

@@ -17,7 +17,12 @@ from broker.core.settings_schema import TOKEN_VARIABLE, Setting, is_text, settin
 from broker.models.doctor import Source
 
 PREFIX = "TITAN"
-JOB_VARIABLES = frozenset({"TITAN_JOB_ID", "TITAN_GROUP", "TITAN_DELIVERY", "TITAN_IMAGE", "TITAN_PAYLOAD_FILE"})
+JOB_VARIABLES = frozenset(
+    {
+        *("TITAN_JOB_ID", "TITAN_GROUP", "TITAN_DELIVERY", "TITAN_IMAGE", "TITAN_PAYLOAD_FILE"),
+        *("TITAN_SCHEDULE", "TITAN_SCHEDULED_FOR"),
+    }
+)
 """Variables that a worker sets for a job. They are not settings, but they are no typos either."""
 
 _BYTES = frozenset(

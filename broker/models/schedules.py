@@ -32,8 +32,8 @@ MOST_BACKFILLED = 1000
 
 Overlap = Literal["skip", "queue", "queue_all", "cancel", "allow"]
 OVERLAP = (
-    "While a job of an earlier fire, or a retry of it, has not ended: no new job (`skip`); one job that waits for its end "
-    "(`queue`); a job for each time, 100 at most, one after the other (`queue_all`); the earlier job is cancelled "
+    "While a job of an earlier fire, or a retry of it, has not ended: no new job (`skip`); one job that waits for its "
+    "end (`queue`); a job for each time, 100 at most, one after the other (`queue_all`); the earlier job is cancelled "
     "(`cancel`); or both run (`allow`)."
 )
 Cron = Annotated[
@@ -90,7 +90,7 @@ class NewSchedule(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     overlap: Annotated[Overlap, Meta(description=OVERLAP)] = "skip"
     missed: Annotated[
         Literal["one", "all", "none"],
-        Meta(description="Of times that passed while no broker or store ran, fire for the latest, for each, or for none."),
+        Meta(description="Of times that passed while no broker or store ran: fire for the latest, each, or none."),
     ] = "one"
     catch_up: Annotated[
         int, Meta(ge=0, le=31_536_000, description="Never fire for a time that passed longer ago, s.")
@@ -121,8 +121,8 @@ class Fire(Struct, kw_only=True):
         Annotated[
             Literal["overlap", "limit", "duplicate", "no_image", "paused", "gap", "missed"],
             Meta(
-                description="Why there is no job: an earlier job had not ended; the group has too many jobs, or 100 wait; "
-                "a job with the unique key exists; there is no image; the schedule was paused; the local time did not "
+                description="Why there is no job: an earlier job had not ended; the group has too many jobs, or 100 "
+                "wait; a job with the unique key exists; there is no image; the schedule was paused; the local time did not "
                 "exist; or no broker ran."
             ),
         ]
@@ -135,9 +135,9 @@ class Fire(Struct, kw_only=True):
     outcome: (
         Annotated[Literal["succeeded", "failed", "cancelled"], Meta(description="How the job ended.")] | UnsetType
     ) = UNSET
-    times: Annotated[int, Meta(description="For how many times it stands, the first of which it names.")] | UnsetType = (
-        UNSET
-    )
+    times: (
+        Annotated[int, Meta(description="For how many times it stands, of which it names the first.")] | UnsetType
+    ) = UNSET
 
 
 class FireCounts(Struct, kw_only=True):

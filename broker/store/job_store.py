@@ -30,6 +30,8 @@ from broker.store.groups import Groups
 from broker.store.jobs import Jobs
 from broker.store.looks import Looks
 from broker.store.maintenance import Maintenance
+from broker.store.schedule_fires import ScheduleFires
+from broker.store.schedules import Schedules
 from broker.store.sessions import StoredSessions
 from broker.store.statistics import Statistics
 from broker.store.tally import Tally
@@ -68,6 +70,8 @@ class JobStore:
         self.looks = Looks(partitions, self.workers)
         self.why = Why(partitions, self.clock, self.workers, self.dispatcher.asked)
         self.unique_keys = UniqueKeys(partitions, self.clock)
+        self.schedules = Schedules(partitions, self.clock)
+        self.schedule_fires = ScheduleFires(partitions, self.clock, ids, tally, settings, self.schedules)
         self.brokers = Brokers(partitions, self.clock)
         self.audit = AuditTrail(partitions)
         self.bulks = Bulks(partitions, self.clock, ids, tally, limits_of(settings), settings.idempotency_ttl_s)

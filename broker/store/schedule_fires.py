@@ -2,10 +2,10 @@
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
-
-import msgspec
 
 from broker.core.errors import Changed, Duplicate, Invalid, LimitReached, NotFound, TitanError, WrongState
 from broker.core.ids import Ids
@@ -21,6 +21,7 @@ from broker.store.group_limits import limits_of
 from broker.store.schedules import MOST_PASSED, Schedules
 from broker.store.tally import Tally
 
+_log = logging.getLogger(__name__)
 ON_TIME_MS = 60_000
 """A time that is due for longer has passed without a broker: with `missed: none` the schedule does not fire for it."""
 _TRIES = 5
@@ -103,7 +104,7 @@ class ScheduleFires:
         self._schedules = schedules
 
     async def fire_due(self, limit: int) -> list[Fired]:
-        """Fire what is due, `limit` schedules a partition at most; empty when nothing is.
+        """Fire what is due, `limit` schedules a partition at most; empty when nothing is that this broker can fire.
 
         Raises StoreUnavailable if no partition answers.
         """
@@ -117,11 +118,18 @@ class ScheduleFires:
         for first in range(0, len(due), _AT_ONCE):
             some = due[first : first + _AT_ONCE]
             fired += await asyncio.gather(*(self.fire(found, now) for found, now in some))
-        return fired
+        return [one for one in fired if one.what != "unreadable"]
 
     async def fire(self, found: StoredSchedule, now: int) -> Fired:
-        """Fire a schedule that is due, unless another broker does. now: the time of the store, ms."""
-        plan = plan_of(found, now)
+        """Fire a schedule that is due, unless another broker does. now: the time of the store, ms.
+
+        One that this broker cannot read, such as one in a zone that it does not know, is left to other brokers.
+        """
+        try:
+            plan = plan_of(found, now)
+        except (ValueError, LookupError) as error:
+            _note_unreadable(found.group, found.name, str(error))
+            return Fired("unreadable")
         try:
             fired = await self._fire(found, plan, "time", found.spec.overlap)
         except (Changed, NotFound):
@@ -138,7 +146,8 @@ class ScheduleFires:
             now, found = await self._schedules.now_and_stored(group, name)
             plan = Plan(Due(now, now, ""), None)
             try:
-                fired = await self._fire(found, plan, "run", overlap or found.spec.overlap, key=key, asked=overlap or "")
+                how = overlap or found.spec.overlap
+                fired = await self._fire(found, plan, "run", how, key=key, asked=overlap or "")
             except Changed:
                 continue
             if fired.what == "skipped":
@@ -154,7 +163,8 @@ class ScheduleFires:
         now, found = await self._schedules.now_and_stored(group, name)
         if last > now or first > last:
             fields = "to" if last > now else "from"
-            raise Invalid("A backfill is for times that have passed: from is before to, and to before now.", fields=fields)
+            text = "A backfill is for times that have passed: from is before to, and to before now."
+            raise Invalid(text, fields=fields)
         times = found.timetable.missed(first - 1, last, MOST_BACKFILLED + 1)
         if len(times) > MOST_BACKFILLED:
             raise Invalid(f"The schedule has more than {MOST_BACKFILLED} times in this time.", fields="to")
@@ -168,7 +178,7 @@ class ScheduleFires:
             made, before = made + (fired.what == "fired"), str(due.at)
         return made
 
-    async def _fire(  # noqa: PLR0913 - what fire.lua takes
+    async def _fire(
         self,
         found: StoredSchedule,
         plan: Plan,
@@ -201,6 +211,12 @@ class ScheduleFires:
         if cancelled:
             self._tally.cancelled(found.group, int(cancelled))
         return Fired(what.decode(), why.decode(), job_id.decode())
+
+
+@lru_cache(maxsize=1024)
+def _note_unreadable(group: str, name: str, why: str) -> None:
+    """Log it once."""
+    _log.warning("the schedule %s of the group %s does not fire here: %s", name, group, why)
 
 
 def _skipped(fired: Fired, most: int) -> TitanError:

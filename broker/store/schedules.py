@@ -1,6 +1,7 @@
 """Schedules of groups: puts, shows, lists, pauses, resumes and removes them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from broker.core.errors import Changed, Invalid, NotFound
@@ -41,7 +42,7 @@ class Change(NamedTuple):
 
     what: str
     due: Due | None = None
-    fields: dict[str, str] = {}
+    fields: Mapping[str, str] = MappingProxyType({})
     keeps: str = ""
     """`score`: when it fires; `nothing`: not even for which times it fired; of `move` the score that was read."""
     passed: str = ""
@@ -78,17 +79,17 @@ class Schedules:
             raise NotFound(NO_SCHEDULE)
         return now, found
 
+    async def fires(self, group: str, name: str, n: int) -> list[Fire]:
+        """The last fires, the newest first. Raises NotFound."""
+        _, *lines = await self._read(group, "fires", name, n)
+        return [fire_of(line.decode()) for line in lines]
+
     async def list(self, group: str, n: int, cursor: str = "") -> tuple[list[Schedule], str]:
         """At most n schedules of a group by name, and the cursor, '' at the end."""
         _, names, *rows = await self._read(group, "list", cursor, n)
         found = [stored_of(row) for row in rows]
         is_more = found and (names == n or len(found) < names)
         return [shown(stored) for stored in found], found[-1].name if is_more else ""
-
-    async def fires(self, group: str, name: str, n: int) -> list[Fire]:
-        """The last fires, the newest first. Raises NotFound."""
-        _, *lines = await self._read(group, "fires", name, n)
-        return [fire_of(line.decode()) for line in lines]
 
     async def put(self, group: str, name: str, spec: NewSchedule, by: str = "", if_match: str = "") -> Put:
         """Create or replace a schedule; the same one again changes nothing. Raises Invalid, Changed, LimitReached.
@@ -259,7 +260,8 @@ def _resumed(found: StoredSchedule, now: int) -> Change | None:
     if found.state != "paused":
         return None
     due = found.timetable.next(now)
-    fields = dict.fromkeys((*_OF_PAUSE, "handled"), "") | {"state": "active" if due else "done", "tzdata": tzdata_version()}
+    fields = dict.fromkeys((*_OF_PAUSE, "handled"), "")
+    fields |= {"state": "active" if due else "done", "tzdata": tzdata_version()}
     return Change("resume", due, fields, passed=_passed(found, now))
 
 

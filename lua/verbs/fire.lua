@@ -29,10 +29,9 @@
 -- refuses NOT_FOUND CHANGED IDEMPOTENCY_MISMATCH
 -- with    record deadlines idempotency staged_payloads job requeue hooks settling completion dependencies awaiting unique creation conflicts
 --           admitting group_settings group_limits notify notices_stream history schedules overlap firing
-local p, now, group, name, version, score, how = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local at, moved, next_score, next_at, passed, overlap = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
-local max_fires, before, max_jobs, max_bytes = tonumber(ARGV[13]), ARGV[14], tonumber(ARGV[15]), tonumber(ARGV[16])
-local idempotency_key, digest, ttl_ms, first = ARGV[17], ARGV[18], ARGV[19], 20
+local p, now, group, name, version, score, how, at = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local moved, next_score, next_at, passed, overlap, max_fires, before = ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13]), ARGV[14]
+local max_jobs, max_bytes, idempotency_key, digest, ttl_ms, first = tonumber(ARGV[15]), tonumber(ARGV[16]), ARGV[17], ARGV[18], ARGV[19], 20
 local key = schedule_key(p, group, name)
 local seen, stored = version_of(key), call('ZSCORE', p .. ':schedules', group .. ':' .. name)
 local repeated = idempotency_key ~= '' and stored_answer(p, idempotency_key, digest)

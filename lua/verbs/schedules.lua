@@ -2,7 +2,7 @@
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
--- ARGV[2] what       show, list, due or fires
+-- ARGV[2] what       show, list, due or fires; of a schedule that does not exist show gives none
 -- ARGV[3] group      name; '' for due
 -- ARGV[4] name       of the schedule; of list the last name of the page before, or ''
 -- ARGV[5] n          schedules, or fires, at most; fewer when they are large
@@ -39,7 +39,6 @@ if what == 'fires' then
   return { now, unpack(call('LRANGE', schedule_key(p, group, name) .. ':fires', 0, n - 1)) }
 elseif what == 'show' then
   append(group, name)
-  if not reply[2] then return refuse('NOT_FOUND', 'There is no such schedule in this group.') end
 elseif what == 'list' then
   local names = call('ZRANGEBYLEX', set_key(p, group, 'schedules'), name == '' and '-' or '(' .. name, '+', 'LIMIT', 0, n)
   for i = 1, #names do names[i] = group .. ':' .. names[i] end

@@ -8,6 +8,9 @@ from broker.models.jobs import Job
 
 def environment_of(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
     """Later ones win: variables of the worker, env_vars of the group, then TITAN_JOB_ID and the like."""
+    scheduled: dict[str, str] = {}
+    if job.schedule and job.scheduled_for:
+        scheduled = {"TITAN_SCHEDULE": job.schedule, "TITAN_SCHEDULED_FOR": job.scheduled_for}
     return {
         **inherited,
         **(job.env_vars or {}),
@@ -15,6 +18,7 @@ def environment_of(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
         "TITAN_GROUP": job.group_name,
         "TITAN_DELIVERY": str(job.deliveries),
         "TITAN_IMAGE": job.image,
+        **scheduled,
     }
 
 

@@ -78,6 +78,7 @@ def _headers(entry: HttpEntry, job: Job) -> dict[str, str]:
         "Titan-Job-Id": job.id,
         "Titan-Group": job.group_name,
         "Titan-Delivery": str(job.deliveries),
+        **({"Titan-Schedule": job.schedule, "Titan-Scheduled-For": job.scheduled_for or ""} if job.schedule else {}),
     }
 
 

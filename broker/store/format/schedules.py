@@ -67,12 +67,13 @@ def spec_text(spec: NewSchedule) -> str:
 def timetable_of(group: str, name: str, spec: NewSchedule) -> Timetable:
     """The times of a schedule. Raises TimetableError."""
     cron = (spec.cron,) if isinstance(spec.cron, str) else None if spec.cron is None else tuple(spec.cron)
-    at, starts_at, ends_at = (None if text is None else milliseconds(text) for text in (spec.at, spec.starts_at, spec.ends_at))
-    return _timetable(cron, spec.every, at, spec.zone, spec.gap, spec.offset, spec.jitter, f"{group}/{name}", starts_at, ends_at)
+    at, *window = (None if text is None else milliseconds(text) for text in (spec.at, spec.starts_at, spec.ends_at))
+    key = f"{group}/{name}"
+    return _timetable(cron, spec.every, at, spec.zone, spec.gap, spec.offset, spec.jitter, key, *window)
 
 
 @lru_cache(maxsize=4096)
-def _timetable(  # noqa: PLR0913 - the fields of a schedule
+def _timetable(
     cron: tuple[str, ...] | None,
     every: int | None,
     at: int | None,

@@ -18,7 +18,10 @@ Time = Union[datetime, str]
 FINISHED = ("succeeded", "failed", "cancelled")
 """The statuses of jobs that are finished. A finished job never changes its status."""
 
-_TIMES = ("created_at", "started_at", "completed_at", "expires_at", "start_before", "end_before", "dead_at")
+_TIMES = (
+    *("created_at", "started_at", "completed_at", "expires_at", "start_before", "end_before", "dead_at"),
+    "scheduled_for",
+)
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,10 @@ class Job:
     """With a retry policy: how often it failed. Not in jobs that `consume` and `next` deliver."""
     dead_at: datetime | None = None
     """With a retry policy: when it failed for good."""
+    schedule: str = ""
+    """The schedule of the group that made it, if one did."""
+    scheduled_for: datetime | None = None
+    """The time of the schedule that it is for."""
     lease: str = field(default="", repr=False)
     """The token of the delivery, for the consumer that holds the job."""
     env_vars: Mapping[str, str] = field(default_factory=dict)

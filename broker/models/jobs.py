@@ -144,6 +144,8 @@ class Job(Struct, kw_only=True):
         | UnsetType
     ) = UNSET
     dead_at: Annotated[Time, Meta(description="With a retry policy: when it failed for good.")] | UnsetType = UNSET
+    schedule: Annotated[str, Meta(description="The schedule of the group that made it.")] | UnsetType = UNSET
+    scheduled_for: Annotated[Time, Meta(description="The time of the schedule that it is for.")] | UnsetType = UNSET
     env_vars: Annotated[dict[str, str], Meta(description="The group's, for the consumer.")] | UnsetType = UNSET
     receipts: (
         Annotated[list[Receipt], Meta(description="Those of the last five deliveries; not in lists.")] | UnsetType

@@ -1,4 +1,4 @@
--- For admit: the words of new jobs, and how a job is created from them.
+-- For admit and fire: the words of new jobs, and how a job is created from them. The end of a job of a schedule is settled.
 local NEW_FIELDS = {
   'id', 'spec', 'priority', 'settings', 'due', 'start_before', 'end_before',
   'after', 'after_on', 'key', 'unique', 'unique_until', 'on_conflict', 'max_wait',
@@ -28,7 +28,7 @@ end
 local function full_settings(new, deadlines, is_waiting, now, counts, retry_of)
   local words, due = {}, time_in(new.due, now) or now
   local function add(name, value) if value then words[#words + 1] = '"' .. name .. '":' .. digits(value) end end
-  add('hooks', new.key ~= '' and 2 or (deadlines.start_before or deadlines.end_before) and 1)
+  add('hooks', (new.key ~= '' or new.is_scheduled) and 2 or (deadlines.start_before or deadlines.end_before) and 1)
   if new.settings ~= '' then words[#words + 1] = string.sub(new.settings, 2, -2) end
   if due > now then
     add('delay', math.ceil((due - now) / 1000))

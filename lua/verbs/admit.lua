@@ -21,7 +21,7 @@
 --           note. OUTCOMES: for each job, with commas, for how many jobs it waits, or = and the id of the job that has its key
 -- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE DUPLICATE
 -- with    record deadlines idempotency staged_payloads admission job requeue hooks settling completion dependencies awaiting unique
---           creation conflicts group_settings group_limits notify
+--           creation conflicts admitting group_settings group_limits notify
 local p, now, idempotency_key, digest, ttl_ms, note = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local missing, max_jobs, max_bytes, broker, group = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]
 local staged, first = ARGV[11], 12
@@ -39,34 +39,12 @@ end
 local first_rank, outcomes, made_as = nil, {}, {}
 bytes = 0
 
--- Creates a job, or not if another one has its key. Returns its outcome.
-local function create(new)
-  local holder, follower, ends, holder_id = nil, nil, nil, nil
-  if new.key ~= '' then holder, follower, ends, holder_id = holder_of(p, group, new.key, now) end
-  local conflict = holder and conflict_with(holder, new.on_conflict)
-  if conflict and conflict ~= 'follow' then
-    if conflict ~= 'existing' then replace_holder(p, group, holder_id, holder, new, now, counts) end
-    if is_staged then call('DEL', job_key(p, new.id)) end
-    made_as[new.id] = holder_id
-    return '=' .. holder_id
-  end
-  local parents, member, is_known = {}, group .. ' ' .. new.id, {}
-  for id in string.gmatch(new.after, '%S+') do parents[#parents + 1] = made_as[id] or id end
-  new.after = table.concat(parents, ' ')
-  local waits = wait_for(p, member, parents, new.after_on == 'over', now, is_known)
-  if conflict then
-    waits = waits + wait_for(p, member, { holder_id }, true, now, is_known)
-    follow(p, group, new, holder_id, follower, ends, now)
-  elseif new.key ~= '' then
-    write_key(p, group, new.key, new.id, nil, window_end(new.unique_until, now))
-  end
-  local rank = create_job(p, group, new, waits, now, counts)
+for i, new in ipairs(new_jobs) do
+  local outcome, rank = admit_job(p, group, new, now, counts, made_as)
   if rank then first_rank = math.min(first_rank or rank, rank) end
-  bytes = bytes + new.size
-  return digits(waits)
+  if string.sub(outcome, 1, 1) ~= '=' then bytes = bytes + new.size end
+  outcomes[i] = outcome
 end
-
-for i, new in ipairs(new_jobs) do outcomes[i] = create(new) end
 if counts and bytes > 0 then call('ZINCRBY', p .. ':bytes', bytes, group) end
 call('ZADD', p .. ':groups', 'NX', digits(now), group)
 if first_rank then notify_enqueued(p, { [group] = first_rank }, {}, digits(now), broker) end

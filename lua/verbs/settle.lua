@@ -8,7 +8,7 @@
 -- reply   how many jobs still wait to be settled; then for each group with jobs that were cancelled: group, how many
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job requeue hooks settling completion dependencies unique
+-- with    record deadlines job requeue hooks settling completion dependencies unique (schedules schedule_ends)
 local p, now, limit = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2])
 local settle, left, touched, cancelled = p .. ':settle', limit, {}, {}
 
@@ -47,8 +47,10 @@ end
 local function settle_job(id)
   local record = call('HGET', jobs_key(p), id) or nil
   local group = record and parse_record(record)
+  local status = group and status_of(p, group, id, call('HGET', executions_key(p), id)) or 'gone'
   if group then settle_key(p, group, id, now) end
-  if not settle_dependants(id, group and status_of(p, group, id, call('HGET', executions_key(p), id)) or 'gone') then return end
+  if group and setting_in(record, 'scheduled_for') then load_schedule_ends()(p, group, id, record, status, now) end
+  if not settle_dependants(id, status) then return end
   if record and needs_settling(record) then
     local plain = string.gsub(string.gsub(record, '^{"hooks":%d+,?', '{'), '^{} ', '')
     call('HSET', jobs_key(p), id, plain)

@@ -18,7 +18,7 @@ ALLOW_OOM = {
 """What frees memory, ends work or needs none must run in a full store; enqueue and retry must not."""
 NO_WRITES = {
     "audits", "brokers", "bulks", "clock", "show", "list", "glance", "look", "why", "sessions",
-    "follow", "groups", "workers", "notices", "survey", "export",
+    "follow", "groups", "workers", "notices", "survey", "export", "schedules",
 }  # fmt: skip
 REFUSERS = {
     "not_found": {"NOT_FOUND"},

@@ -119,6 +119,8 @@ def test_scripts_use_only_the_keys_of_python():
         keys.answer("", "", "").rstrip(":"),
         keys.settle(""),
         keys.after("", "").rstrip(":"),
+        keys.schedules(""),
+        keys.schedule("", "", "").rstrip(":"),
     }
     used = set()
     for path in FILES:

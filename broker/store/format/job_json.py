@@ -99,8 +99,11 @@ def tied(encoded: bytes, after: Sequence[str], after_on: str, waits: int, unique
 
 @lru_cache(maxsize=1024)
 def _retries(settings: Settings) -> bytes:
-    """The job that this one retries, and its retry policy."""
+    """The job that this one retries, the schedule that made it, and its retry policy."""
     retry_of = b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b""
+    if settings.schedule:
+        words = settings.schedule.encode(), rfc3339(settings.scheduled_for).encode()
+        retry_of += b',"schedule":"%b","scheduled_for":"%b"' % words
     return retry_of + policy_json(settings)
 
 

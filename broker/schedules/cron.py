@@ -55,9 +55,9 @@ class Cron:
             found = self.next(found[0])
 
     def is_lost_at(self, jump: int) -> bool:
-        """Whether a local time falls into the gap of a jump and none comes at its instant."""
+        """Whether a local time is left out in the gap of a jump, and none comes at its instant."""
         first, end = self._zone.period(jump - 1).offset + jump, self._zone.period(jump).offset + jump
-        if self._is_elapsed or end <= first:
+        if self._is_elapsed or self._runs_in_gap or end <= first:
             return False
         local = _step(self._forward, first - 1)
         return local is not None and local < end and _step(self._forward, end - 1) != end

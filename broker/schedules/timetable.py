@@ -107,6 +107,14 @@ class Timetable:
             until = due.at - 1
         return None
 
+    def to_come(self, after_ms: int, now_ms: int) -> Due | None:
+        """The first due time after one time that fires later than `now_ms`.
+
+        A time that has come, and whose jitter has not, is still to come: `next(now_ms)` would leave it out.
+        """
+        passed = self.latest(after_ms, now_ms)
+        return self.next(after_ms if passed is None else passed.at)
+
     def lost(self, after_ms: int, until_ms: int) -> list[int]:
         """The jumps after one time, up to another, that swallowed a local time. Only with gap `skip`, and 100 at most.
 

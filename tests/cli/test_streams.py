@@ -94,6 +94,15 @@ class Scene(NamedTuple):
             ("unique", "list"): lambda: (group,) if self._with_key("list") else (),
             ("unique", "show"): lambda: (group, self._with_key("show")),
             ("unique", "free"): lambda: (group, self._with_key("free")),
+            **{
+                ("schedule", verb): lambda: (group, self._schedule())
+                for verb in ("show", "next", "fires", "run", "pause", "resume", "remove")
+            },
+            ("schedule", "list"): lambda: (group,) if self._schedule() else (),
+            ("schedule", "set"): lambda: (group, "other", "--every", "60", "--image", "x"),
+            ("schedule", "backfill"): lambda: (
+                *(group, self._schedule(), "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:00Z"),
+            ),
             ("group", "delete"): lambda: (group, "--cancel-jobs", "--dry-run"),
             ("group", "set"): lambda: (group, "--image", "hello"),
         }
@@ -129,6 +138,11 @@ class Scene(NamedTuple):
         path = self.folder / f"flow-{key}.toml"
         path.write_text(f'[[jobs]]\nimage = "x"\nunique = {{ key = "{key}" }}\n', "utf-8")
         return str(path)
+
+    def _schedule(self) -> str:
+        """A schedule of the group."""
+        assert self.titan("schedule", "set", self.group, "s", "--every", "3600", "--image", "x").code == 0
+        return "s"
 
     def _with_key(self, key: str) -> str:
         """A key that a job of the group holds."""

@@ -270,7 +270,7 @@ def _put(put: _Put, due: Due | None, keeps: str = "") -> Change:
         "pause_after": str(put.spec.pause_after or ""),
         "tzdata": tzdata_version(),
         "ended_at": "",
-    }
+    } | ({} if keeps == "score" else {"handled": ""})
     if is_paused and not put.was_paused:
         written |= {"paused_at": str(put.now), "paused_by": put.by}
     if is_paused and due is not None:

@@ -97,9 +97,11 @@ class NewSchedule(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     ] = DEFAULT_CATCH_UP_S
     starts_at: Annotated[Time, Meta(description="It fires from then on.")] | None = None
     ends_at: Annotated[Time, Meta(description="It fires before then only.")] | None = None
-    max_fires: Annotated[int, Meta(ge=1, le=1_000_000_000, description="It is done after so many jobs.")] | None = None
+    max_fires: (
+        Annotated[int, Meta(ge=1, le=1_000_000_000, description="After this number of jobs it is done.")] | None
+    ) = None
     pause_after: Annotated[
-        int, Meta(ge=0, le=1000, description="It pauses when so many of its jobs in a row failed for good; 0: never.")
+        int, Meta(ge=0, le=1000, description="It pauses after this number of final failures in a row; 0: never.")
     ] = 0
     paused: Annotated[bool, Meta(description="If not given, a schedule that exists stays as it is.")] | None = None
     job: ScheduledJob

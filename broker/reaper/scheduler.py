@@ -1,7 +1,7 @@
-"""Fires schedules that are due, in a loop of its own, so that many of them do not hold up the reaper.
+"""Fires schedules that are due, in a loop of its own, so that a large number of them does not delay the reaper.
 
 Each broker has one; any number is safe, since fire.lua compares what the broker read with what the store has. Only the
-clock of the store decides what is due.
+clock of the store decides which ones are due.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class Scheduler:
                 await asyncio.sleep(AFTER_FAULT_S)
 
     async def fire_due(self) -> None:
-        """Fire all that is due. Raises StoreUnavailable."""
+        """Fire all schedules that are due. Raises StoreUnavailable."""
         while fired := await self._store.schedule_fires.fire_due(STEP):
             self._count(fired)
 

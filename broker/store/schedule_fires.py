@@ -1,4 +1,4 @@
-"""Fires schedules: what is due, one by hand, and times that have passed."""
+"""Fires schedules: those that are due, one by hand, and for times that have passed."""
 
 import asyncio
 import hashlib
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
 
 
 class Fired(NamedTuple):
-    """What a fire came to, as fire.lua says it. `late_ms`: how late it was."""
+    """What a fire came to, in the words of fire.lua. `late_ms`: how late it was."""
 
     what: str
     why: str = ""
@@ -104,7 +104,7 @@ class ScheduleFires:
         self._schedules = schedules
 
     async def fire_due(self, limit: int) -> list[Fired]:
-        """Fire what is due, `limit` schedules a partition at most; empty when nothing is that this broker can fire.
+        """Fire schedules that are due, `limit` schedules a partition at most; empty when nothing is that this broker can fire.
 
         Raises StoreUnavailable if no partition answers.
         """

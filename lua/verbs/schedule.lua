@@ -1,4 +1,4 @@
--- schedule: put, pause, resume or remove a schedule, or set anew when it fires, if it is still as the broker read it.
+-- schedule: put, pause, resume or remove a schedule, or set its next time again, if it is still as the broker read it.
 --
 -- KEYS[1] partition    name    every key of the partition begins with it
 -- ARGV[1] now          ms, or '' for the server's own clock

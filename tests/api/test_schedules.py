@@ -12,7 +12,7 @@ pytestmark = pytest.mark.parametrize("backend", ["fake"])
 
 
 def body(**fields: Any) -> dict[str, Any]:
-    """The body of a put; a field that is None is left out."""
+    """The body of a put; fields with None are left out."""
     return {"schedule": {name: value for name, value in (GOOD | fields).items() if value is not None}}
 
 

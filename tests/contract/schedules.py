@@ -67,5 +67,5 @@ async def end(store: Store, job: Job, how: str = "succeeded") -> None:
 
 
 def at(store: Store, seconds: float) -> str:
-    """A time so many seconds from now."""
+    """A time this number of seconds from now."""
     return rfc3339(now_ms(store) + round(seconds * 1000))

@@ -344,7 +344,7 @@ async def test_a_single_time_fires_once(store: Store) -> None:
 
 
 async def test_max_fires_and_ends_at(store: Store) -> None:
-    """After so many jobs, or at its end, it is done; a greater number lets it go on."""
+    """After a number of jobs, or at its end, it is done; with a greater number it continues."""
     await put(store, max_fires=2, overlap="allow")
     await put(store, "ends", ends_at=at(store, 100))
     for _ in range(3):
@@ -393,7 +393,7 @@ async def test_put_pauses_and_resumes(store: Store) -> None:
 
 
 async def test_pause_after_failures(store: Store) -> None:
-    """After so many final failures in a row it pauses and says why; retries are no failures, a success begins anew."""
+    """After a number of final failures in a row it pauses and has the reason; a success sets the number to 0."""
     await put(store, pause_after=2, job={"max_retries": 1, "retries_delay": 0})
     for ends in (["failed", "failed"], ["failed", "succeeded"], ["failed", "failed"], ["failed", "failed"]):
         await fire_next(store)
@@ -424,7 +424,7 @@ async def test_a_retry_policy_decides_what_is_final(store: Store) -> None:
 
 
 async def test_run_fires_now(store: Store) -> None:
-    """A fire by hand leaves the next time as it is, obeys overlap unless told otherwise, and works while paused."""
+    """A fire by hand leaves the next time as it is, obeys overlap unless the call has another one, and works while paused."""
     schedule = await put(store)
     job_id, _ = await store.schedule_fires.run(GROUP, NAME, None)
     [job] = await made(store)
@@ -498,7 +498,7 @@ async def test_a_time_fires_once_though_the_clock_goes_back(store: Store) -> Non
 
 
 async def test_limits_skip(store: Store, settings: Any) -> None:
-    """A group that is full, and a unique key that is held, skip the time and say so."""
+    """A group that is full, and a unique key that is held, skip the time, and the history has the reason."""
     await put(store, overlap="allow", job={"unique": Unique(key="k")})
     await fire_next(store)
     await fire_next(store)

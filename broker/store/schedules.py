@@ -208,7 +208,14 @@ def _replaced(found: StoredSchedule, spec: NewSchedule, times: Timetable, now: i
     is_over = spec.max_fires is not None and int(found.fields.get("fires", 0)) >= spec.max_fires
     if found.state == "active" and not is_paused:
         return _put(changes, None, keeps="" if is_over else "score")
-    return _put(changes, None if is_over else times.next(now))
+    return _put(changes, None if is_over else _still_to_come(found, now, is_paused=is_paused))
+
+
+def _still_to_come(found: StoredSchedule, now: int, *, is_paused: bool) -> Due | None:
+    """The next time of a schedule that keeps its times: after a pause one that has not come, with its jitter."""
+    if found.next_at is None:
+        return found.timetable.next(now)
+    return found.timetable.to_come(found.next_at - 1, found.next_at - 1 if is_paused else now)
 
 
 class _Put(NamedTuple):
@@ -259,7 +266,7 @@ def _paused(found: StoredSchedule, now: int, note: str, by: str) -> Change | Non
 def _resumed(found: StoredSchedule, now: int) -> Change | None:
     if found.state != "paused":
         return None
-    due = found.timetable.next(now)
+    due = _still_to_come(found, now, is_paused=False)
     fields = dict.fromkeys((*_OF_PAUSE, "handled"), "")
     fields |= {"state": "active" if due else "done", "tzdata": tzdata_version()}
     return Change("resume", due, fields, passed=_passed(found, now))

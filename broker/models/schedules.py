@@ -122,8 +122,8 @@ class Fire(Struct, kw_only=True):
             Literal["overlap", "limit", "duplicate", "no_image", "paused", "gap", "missed"],
             Meta(
                 description="Why there is no job: an earlier job had not ended; the group has too many jobs, or 100 "
-                "wait; a job with the unique key exists; there is no image; the schedule was paused; the local time did not "
-                "exist; or no broker ran."
+                "wait; a job with the unique key exists; there is no image; the schedule was paused; the local time "
+                "did not exist; or no broker ran."
             ),
         ]
         | UnsetType

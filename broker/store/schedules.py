@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from broker.core.errors import Changed, Invalid, NotFound
 from broker.core.timestamps import milliseconds
 from broker.models.schedules import MOST_IN_ALL, MOST_SCHEDULES, Fire, NewSchedule, Schedule
+from broker.resp import keys
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.schedules.errors import TimetableError
@@ -63,6 +64,17 @@ class Schedules:
     def __init__(self, partitions: Partitions, clock: Clock) -> None:
         self._partitions = partitions
         self._clock = clock
+
+    async def now(self) -> int:
+        """The time of the store, ms."""
+        partition = self._partitions.names[0]
+        [now] = await self._partitions.run("schedules", partition, self._clock.now, "due", "", "", 0)
+        return int(now)
+
+    async def image_of(self, group: str) -> str:
+        """The image of a group, for jobs that name none; or ''."""
+        p = self._partitions.of(group)
+        return (await self._partitions.field(p, keys.group(p, group), "image") or b"").decode()
 
     async def show(self, group: str, name: str) -> Schedule:
         """One schedule. Raises NotFound."""
@@ -148,9 +160,16 @@ class Schedules:
         times: list[Word] = ["", ""] if due is None else [due.fires_at, due.at]
         version = found.version if found else ""
         try:
-            await self._run(
-                *("schedule", group, name, change.what, version, *times, change.keeps, change.passed),
-                *(MOST_SCHEDULES, MOST_IN_ALL, *words),
+            given = (name, change.what, version, *times, change.keeps, change.passed)
+            await self._partitions.run(
+                "schedule",
+                self._partitions.of(group),
+                self._clock.now,
+                group,
+                *given,
+                MOST_SCHEDULES,
+                MOST_IN_ALL,
+                *words,
             )
         except Changed:
             return False
@@ -170,9 +189,6 @@ class Schedules:
         )
         return reply
 
-    async def _run(self, verb: str, group: str, *words: Word) -> Any:
-        return await self._partitions.run(verb, self._partitions.of(group), self._clock.now, group, *words)
-
 
 def _check_revision(found: StoredSchedule | None, if_match: str) -> None:
     if not if_match or (if_match == "*" and found is not None):
@@ -184,10 +200,7 @@ def _check_revision(found: StoredSchedule | None, if_match: str) -> None:
 
 
 def _new(spec: NewSchedule, times: Timetable, now: int, by: str) -> Change:
-    due = first_due(spec, times, now)
-    if due is None:
-        raise Invalid("The schedule would never fire.", fields="schedule")
-    return _put(_Put(spec, {}, now, by, is_paused=bool(spec.paused)), due)
+    return _put(_Put(spec, {}, now, by, is_paused=bool(spec.paused)), first_due(spec, times, now))
 
 
 def _replaced(found: StoredSchedule, spec: NewSchedule, times: Timetable, now: int, by: str) -> Change | None:
@@ -201,10 +214,7 @@ def _replaced(found: StoredSchedule, spec: NewSchedule, times: Timetable, now: i
     passed = _passed(found, now) if was_paused and not is_paused else ""
     changes = _Put(spec, fields, now, by, is_paused=is_paused, was_paused=was_paused, passed=passed)
     if not have_same_times(before, spec):
-        due = first_due(spec, times, now)
-        if due is None:
-            raise Invalid("The schedule would never fire.", fields="schedule")
-        return _put(changes, due, keeps="nothing")
+        return _put(changes, first_due(spec, times, now), keeps="nothing")
     is_over = spec.max_fires is not None and int(found.fields.get("fires", 0)) >= spec.max_fires
     if found.state == "active" and not is_paused:
         return _put(changes, None, keeps="" if is_over else "score")
@@ -246,12 +256,13 @@ def _put(put: _Put, due: Due | None, keeps: str = "") -> Change:
     return Change("put", due, put.fields | written, keeps, put.passed)
 
 
-def first_due(spec: NewSchedule, times: Timetable, now: int) -> Due | None:
+def first_due(spec: NewSchedule, times: Timetable, now: int) -> Due:
     """The first time of a new schedule: one that is single may have passed, within its catch_up. Raises Invalid."""
-    if spec.at is None:
-        return times.next(now)
-    due = times.next(milliseconds(spec.at) - 1)
-    if due is not None and due.fires_at < now - spec.catch_up * 1000:
+    due = times.next(now if spec.at is None else milliseconds(spec.at) - 1)
+    if due is None:
+        field = "schedule.ends_at" if spec.ends_at else "schedule"
+        raise Invalid("The schedule would never fire.", fields=field)
+    if spec.at is not None and due.fires_at < now - spec.catch_up * 1000:
         raise Invalid("schedule.at passed longer ago than catch_up, so it would never fire.", fields="schedule.at")
     return due
 

@@ -452,7 +452,7 @@ async def test_run_just_after_a_fire_skips_no_time(store: Store) -> None:
 
 
 async def test_backfill_fires_each_time_once(store: Store) -> None:
-    """Times before the schedule was put, and those that were missed, get their jobs; a second backfill makes nothing."""
+    """Times before the put, and those that were missed, get their jobs; a second backfill makes nothing."""
     await put(store, every=60, overlap="allow")
     await fire_next(store)
     start = now_ms(store)

@@ -107,10 +107,10 @@ class LeaseLost(Conflict):
 
 
 class Changed(Conflict):
-    """If-Match names another state of the group than the one that it has."""
+    """If-Match names another state of the group or schedule than the one that it has."""
 
     word = "CHANGED"
-    sentence = "The group was changed meanwhile."
+    sentence = "It was changed meanwhile."
 
 
 class TooLarge(TitanError):

@@ -124,9 +124,14 @@ def _is_same(stored: Schedule, given: NewSchedule) -> bool:
 
 
 def _plain(given: NewSchedule) -> dict[str, Any]:
-    """A schedule without defaults, and with its times in UTC."""
-    fields: dict[str, Any] = msgspec.to_builtins(given)
-    return fields | {name: rfc3339(milliseconds(fields[name])) for name in _TIMES if name in fields}
+    """A schedule as values that compare, with its times in UTC."""
+    fields = _values(given)
+    return fields | {name: rfc3339(milliseconds(fields[name])) for name in _TIMES if fields[name]}
+
+
+def _values(struct: Struct) -> dict[str, Any]:
+    found = msgspec.structs.asdict(struct)
+    return {name: _values(value) if isinstance(value, Struct) else value for name, value in found.items()}
 
 
 def _tables(given: object, where: str, faults: list[str]) -> list[tuple[str, Mapping[str, Any]]]:

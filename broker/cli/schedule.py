@@ -1,4 +1,4 @@
-"""`titan schedule`: shows schedules, their times and fires; runs, pauses, resumes, backfills and deletes them."""
+"""`titan schedule`: shows schedules, their times and fires; runs, pauses, resumes, backfills and removes them."""
 
 from functools import partial
 from typing import Any, get_args
@@ -24,7 +24,7 @@ from broker.schedules.timetable import TimetableError, explain
 from worker.client import Client
 
 _COLUMNS = (
-    Column("schedule", can_cut=True),
+    Column("name", can_cut=True),
     Column("state"),
     Column("next"),
     Column("times", drop=1, can_cut=True),
@@ -51,7 +51,7 @@ overlap_option = option(
 )
 @click.group(cls=CommandGroup, epilog=EXIT_CODES)
 def schedule() -> None:
-    """Set, show, pause and delete schedules, which make jobs at certain times."""
+    """Set, show, pause and remove schedules, which make jobs at certain times."""
 
 
 @example("titan schedule list mail")
@@ -153,7 +153,7 @@ async def backfill(
     if as_json:
         show_json(Backfilled(made))
     else:
-        click.echo(f"{counted(made, 'job')} made.")
+        click.echo(f"{counted(made, 'job')} made")
 
 
 @example("titan schedule fires mail digest")
@@ -173,19 +173,19 @@ async def fires(client: Client, group: str, name: str, n: int, *, as_json: bool)
         shown.show(found)
 
 
-@example("titan schedule delete mail digest")
+@example("titan schedule remove mail digest")
 @click.command(cls=TitanCommand)
 @group_argument
 @name_argument
 @wide_option
 @with_broker
-async def delete(client: Client, group: str, name: str, *, as_json: bool) -> None:
-    """Delete a schedule; its jobs stay."""
+async def remove(client: Client, group: str, name: str, *, as_json: bool) -> None:
+    """Remove a schedule; its jobs stay."""
     await client.remove_schedule(group, name)
     if as_json:
         show_json({"group": group, "name": name})
     else:
-        click.echo(line(f"{name} deleted"))
+        click.echo(line(f"{name} removed"))
 
 
 def _row(schedule: Schedule) -> tuple[object, ...]:
@@ -204,7 +204,7 @@ def _times(schedule: Schedule) -> str:
         return f"once, {when(schedule.at)}"
     if schedule.every:
         return f"every {exact(schedule.every)}" + (f", {exact(schedule.offset)} later" if schedule.offset else "")
-    return " or ".join(_crons(schedule))
+    return "; ".join(_crons(schedule))
 
 
 def _crons(schedule: Schedule) -> list[str]:
@@ -231,7 +231,7 @@ def _show(schedule: Schedule, *, as_json: bool) -> None:
         return
     job, counts = schedule.job, schedule.counts
     rows: list[tuple[str, object]] = [
-        ("schedule", schedule.name),
+        ("name", schedule.name),
         ("group", schedule.group_name),
         ("state", schedule.state),
         ("note", schedule.note),
@@ -267,5 +267,5 @@ def _last(schedule: Schedule) -> str:
     return " ".join(filter(None, [when(last.scheduled_for), last.job or "", last.outcome or ""]))
 
 
-for _command in (set_, list_, show, next_, run, pause, resume, backfill, fires, delete):
+for _command in (set_, list_, show, next_, run, pause, resume, backfill, fires, remove):
     schedule.add_command(_command)

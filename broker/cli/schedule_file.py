@@ -1,16 +1,18 @@
 """A file of schedules: reads it, says all that is wrong with it, and makes the broker have what it says.
 
-The file has a table for each group, and in it one for each schedule with the fields of the API:
-
-    [mail.digest]
+    [[schedules]]
+    group = "mail"
+    name = "digest"
     cron = "30 7 * * 1-5"
     zone = "Europe/Berlin"
     job.image = "digest"
+
+Group and name apart a schedule has the fields of the API.
 """
 
 import re
 import tomllib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -31,8 +33,13 @@ Schedules = dict[str, dict[str, NewSchedule]]
 """Schedules by group and name."""
 _GROUP = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NAME = re.compile(SCHEDULE)
+_PREFIX = re.compile(r"\bschedule\.(?=\w)")
 _MOST_FAULTS = 20
 _TIMES = ("at", "starts_at", "ends_at")
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    schedules: list[dict[str, Any]]
 
 
 class ScheduleClient(Protocol):
@@ -61,12 +68,20 @@ def read_schedules(file: Path) -> Schedules:
     try:
         content = file.read_bytes()
         given = msgspec.json.decode(content) if file.suffix == ".json" else tomllib.loads(content.decode())
+        tables = msgspec.convert(given, _File).schedules
     except (OSError, ValueError) as error:
         raise click.UsageError(f"{file}: {error}") from None
     faults: list[str] = []
-    found = {group: _of_group(group, tables, faults) for group, tables in _tables(given, "", faults)}
-    if not found and not faults:
-        faults.append("it has no group: a schedule is a table such as [mail.digest].")
+    found: Schedules = {}
+    for number, table in enumerate(tables):
+        group, name = (str(table.pop(word, "")) for word in ("group", "name"))
+        try:
+            schedules = found.setdefault(group, {})
+            schedules[name] = _read(group, name, table, is_known=name in schedules)
+        except (Invalid, TimetableError) as error:
+            text = error_text(error) if isinstance(error, Invalid) else str(error)
+            place = " ".join(filter(None, [f"schedules[{number}]", group, name]))
+            faults.append(f"{place}: {_PREFIX.sub('', text)}")
     if faults:
         more = f"\nand {len(faults) - _MOST_FAULTS} more" if len(faults) > _MOST_FAULTS else ""
         raise click.UsageError(f"{file}: " + "\n".join(faults[:_MOST_FAULTS]) + more)
@@ -134,35 +149,14 @@ def _values(struct: Struct) -> dict[str, Any]:
     return {name: _values(value) if isinstance(value, Struct) else value for name, value in found.items()}
 
 
-def _tables(given: object, where: str, faults: list[str]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The tables of a table; others are faults."""
-    if not isinstance(given, dict):
-        faults.append(f"{where or 'the file'} must be a table.")
-        return []
-    faults += [f"{where}{name} must be a table." for name, table in given.items() if not isinstance(table, dict)]
-    return [(name, table) for name, table in given.items() if isinstance(table, dict)]
-
-
-def _of_group(group: str, tables: Mapping[str, Any], faults: list[str]) -> dict[str, NewSchedule]:
-    if not _GROUP.fullmatch(group):
-        faults.append(f"{group!r}: a group's name has 1 to 128 characters of A-Z a-z 0-9 _ -.")
-        return {}
-    found = {}
-    for name, table in _tables(tables, f"{group}.", faults):
-        where = f"{group}.{name}"
-        try:
-            found[name] = _read(group, name, table)
-        except Invalid as error:
-            faults.append(f"{where}: {error_text(error)}".replace("schedule.", ""))
-        except TimetableError as error:
-            faults.append(f"{where}: {error}")
-    return found
-
-
-def _read(group: str, name: str, table: Mapping[str, Any]) -> NewSchedule:
+def _read(group: str, name: str, table: dict[str, Any], *, is_known: bool) -> NewSchedule:
     """One schedule. Raises Invalid and TimetableError."""
+    if not _GROUP.fullmatch(group):
+        raise Invalid("group is needed: 1 to 128 characters of A-Z a-z 0-9 _ -.", fields="group")
     if not _NAME.fullmatch(name):
-        raise Invalid("A schedule's name has 1 to 128 characters of A-Z a-z 0-9 _ . -.")
+        raise Invalid("name is needed: 1 to 128 characters of A-Z a-z 0-9 _ . -.", fields="name")
+    if is_known:
+        raise Invalid("name is that of an earlier schedule of the group.", fields="name")
     given = decode(SchedulePut, msgspec.json.encode({"schedule": table})).schedule
     for field in _TIMES:
         try:

@@ -88,7 +88,7 @@ class _Time(Moment):
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Set all schedules of this file in TOML or JSON.",
 )
-@option("--prune", is_flag=True, help="With --file: delete other schedules of the groups that the file names.")
+@option("--prune", is_flag=True, help="With --file: remove other schedules of the groups that the file names.")
 @option("--dry-run", is_flag=True, help="Change nothing; show the next times, or with --file what would change.")
 @wide_option
 @with_broker
@@ -105,11 +105,13 @@ async def set_(
 ) -> None:
     r"""Create or replace a schedule, or with --file all schedules of a file.
 
-    What is not named gets its default; a schedule that is the same already stays as it is, with its next time. A file
-    has a table for each schedule, with the fields of the API:
+    What is not named gets its default; a schedule that is the same already stays as it is, with its next time. Group
+    and name apart the schedules of a file have the fields of the API:
 
     \b
-        [mail.digest]
+        [[schedules]]
+        group = "mail"
+        name = "digest"
         cron = "30 7 * * 1-5"
         zone = "Europe/Berlin"
         job.image = "digest"
@@ -132,7 +134,7 @@ async def set_(
     if as_json:
         show_json(ScheduleWrapper(made))
     else:
-        click.echo(line(f"{made.name} {made.state}" + (f", next at {made.next_at}" if made.next_at else "")))
+        click.echo(line(f"{made.name} {made.state}" + (f", next {made.next_at}" if made.next_at else "")))
 
 
 def show_times(times: list[Upcoming], *, as_json: bool) -> None:

@@ -34,7 +34,7 @@ def test_set_and_show(titan: Titan, group: str) -> None:
     assert (shown["times"], shown["in words"]) == ("30 7 * * 1-5", "At 07:30 on Monday through Friday")
     assert (shown["jitter"], shown["overlap"], shown["missed"]) == ("2 min", "queue", "one, of the last 1 d")
     assert shown["counts"] == "0 fired, 0 skipped, 0 missed, 0 failed"
-    assert titan("schedule", "set", group, "digest", *WEEKDAYS).out.startswith("digest active, next at 20")
+    assert titan("schedule", "set", group, "digest", *WEEKDAYS).out.startswith("digest active, next 20")
     assert titan("schedule", "show", group, "digest", "--json").json["schedule"]["overlap"] == "skip"
 
 
@@ -46,9 +46,9 @@ def test_set_other_times(titan: Titan, group: str) -> None:
     assert rows(titan("schedule", "show", group, "a").out)["times"] == "every 15 min, 1 min later"
     shown = rows(titan("schedule", "show", group, "b", "--wide").out)
     assert shown["times"] == "once, 2099-01-05T07:00:00.000Z"
-    assert rows(titan("schedule", "show", group, "c").out)["times"] == "@daily or 0 12 * * *"
+    assert rows(titan("schedule", "show", group, "c").out)["times"] == "@daily; 0 12 * * *"
     head, *listed = titan("schedule", "list", group).out.splitlines()
-    assert head.split()[:3] == ["SCHEDULE", "STATE", "NEXT"]
+    assert head.split()[:3] == ["NAME", "STATE", "NEXT"]
     assert [row.split()[:2] for row in listed] == [["a", "active"], ["b", "active"], ["c", "active"]]
 
 
@@ -79,8 +79,8 @@ def test_times_before_it_is_set(titan: Titan, group: str) -> None:
     assert lines[2].split()[1] == "2027-03-29T02:30:00.000+02:00"
 
 
-def test_pause_run_and_delete(titan: Titan, group: str) -> None:
-    """A pause has its note; a run by hand is a fire; deleting leaves the job alone."""
+def test_pause_run_and_remove(titan: Titan, group: str) -> None:
+    """A pause has its note; a run by hand is a fire; a removal leaves the job alone."""
     put(titan, group)
     paused = rows(titan("schedule", "pause", group, "digest", "--note", "provider down").out)
     assert (paused["state"], paused["note"]) == ("paused", "provider down")
@@ -91,7 +91,7 @@ def test_pause_run_and_delete(titan: Titan, group: str) -> None:
     fires = titan("schedule", "fires", group, "digest").out.splitlines()
     assert "fired (run)" in fires[1]
     assert job_id in fires[-1]
-    assert titan("schedule", "remove", group, "digest").out == "digest deleted\n"
+    assert titan("schedule", "remove", group, "digest").out == "digest removed\n"
     assert titan("job", "show", group, job_id).code == 0
 
 
@@ -99,7 +99,7 @@ def test_backfill(titan: Titan, group: str) -> None:
     """Times that have passed get their jobs, each once."""
     put(titan, group, "--every", "1h", "--image", "x")
     words = ("schedule", "backfill", group, "digest", "--from", "2026-01-01T00:30:00Z", "--to", "2026-01-01T03:30:00Z")
-    assert titan(*words).out == "3 jobs made.\n"
+    assert titan(*words).out == "3 jobs made\n"
     assert titan(*words, "--json").json == {"times": 0}
 
 
@@ -107,8 +107,9 @@ def test_set_a_file(titan: Titan, group: str, tmp_path: Path) -> None:
     """A file is set as a whole, again without a change, and with --prune it is all that there is."""
     put(titan, group, name="old")
     file = tmp_path / "schedules.toml"
-    text = f'[{group}.digest]\ncron = "@daily"\nstarts_at = 2027-01-05T08:00:00+01:00\njob.image = "x"\n'
-    file.write_text(f"{text}[{group}.hourly]\nevery = 3600\njob = {{ image = 'x', retry = {{ max = 3 }} }}\n")
+    head = f'[[schedules]]\ngroup = "{group}"\n'
+    text = f'{head}name = "digest"\ncron = "@daily"\nstarts_at = 2027-01-05T08:00:00+01:00\njob.image = "x"\n'
+    file.write_text(f"{text}{head}name = 'hourly'\nevery = 3600\njob = {{ image = 'x', retry = {{ max = 3 }} }}\n")
     words = ("schedule", "set", "-f", str(file))
     assert titan(*words).out == f"{group} digest created\n{group} hourly created\n"
     for dry_run in ((), ("--dry-run",)):

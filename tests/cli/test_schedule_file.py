@@ -12,18 +12,24 @@ from broker.core.errors import NotFound
 from broker.models.schedules import FireCounts, NewSchedule, Schedule, ScheduledJob
 
 FILE = """
-[mail.digest]
+[[schedules]]
+group = "mail"
+name = "digest"
 cron = "30 7 * * 1-5"
 zone = "Europe/Berlin"
 starts_at = 2027-01-05T08:00:00+01:00
 job = { image = "digest", retry = { max = 3, except = ["bad_input"] } }
 
-[mail."v1.cleanup"]
+[[schedules]]
+group = "mail"
+name = "v1.cleanup"
 every = 3600
 offset = 60
 job.image = "cleanup"
 
-[backup.nightly]
+[[schedules]]
+group = "backup"
+name = "nightly"
 cron = ["@daily", "0 12 * * *"]
 overlap = "queue"
 job.image = "dump"
@@ -94,66 +100,51 @@ def test_a_file_has_the_fields_of_the_api(tmp_path):
     assert digest.job.retry.except_ == ("bad_input",)
     cleanup = found["mail"]["v1.cleanup"]
     assert (cleanup.every, cleanup.offset, cleanup.job.image) == (3600, 60, "cleanup")
-    text = json.dumps({"mail": {"a": {"every": 5, "job": {"image": "x"}}}})
+    text = json.dumps({"schedules": [{"group": "mail", "name": "a", "every": 5, "job": {"image": "x"}}]})
     assert read_schedules(write(tmp_path, text, "a.json"))["mail"]["a"].every == 5
 
 
 def test_all_faults_of_a_file_are_named(tmp_path):
     """Each field that is not valid is named with its schedule, and what is probably meant, before anything is sent."""
-    faults = """
-[mail.digest]
-cron = "@daily"
-zone = "Europe/Berln"
-job.image = "digest"
-[mail.twice]
-cron = ["@weekly", "0 0 30 2 *"]
-job.image = "x"
-[mail.local]
-every = 5
-starts_at = 2027-01-01T00:00:00
-job.image = "x"
-[mail.typo]
-evry = 5
-job.image = "x"
-[mail.deep]
-every = 5
-job = { image = "x", retry = { maxx = 3 } }
-[mail.none]
-every = 5
-[mail."a b"]
-every = 5
-job.image = "x"
-["x y".z]
-every = 5
-[top]
-every = 5
-"""
-    file = write(tmp_path, faults)
+    tables = [
+        'group = "mail"\nname = "digest"\ncron = "@daily"\nzone = "Europe/Berln"\njob.image = "x"',
+        'group = "mail"\nname = "twice"\ncron = ["@weekly", "0 0 30 2 *"]\njob.image = "x"',
+        'group = "mail"\nname = "local"\nevery = 5\nstarts_at = 2027-01-01T00:00:00\njob.image = "x"',
+        'group = "mail"\nname = "typo"\nevry = 5\njob.image = "x"',
+        'group = "mail"\nname = "deep"\nevery = 5\njob = { image = "x", retry = { maxx = 3 } }',
+        'group = "mail"\nname = "none"\nevery = 5',
+        'group = "mail"\nname = "a b"\nevery = 5\njob.image = "x"',
+        'name = "z"\nevery = 5\njob.image = "x"',
+        'group = "mail"\nname = "good"\nevery = 5\njob.image = "x"',
+        'group = "mail"\nname = "good"\nevery = 6\njob.image = "x"',
+    ]
+    file = write(tmp_path, "".join(f"[[schedules]]\n{table}\n" for table in tables))
     with pytest.raises(click.UsageError) as refusal:
         read_schedules(file)
     assert refusal.value.message.splitlines() == [
-        f"{file}: mail.digest: zone: 'Europe/Berln' is not a time zone. Do you mean 'Europe/Berlin'?",
-        "mail.twice: cron[1]: '0 0 30 2 *' never comes.",
-        "mail.local: starts_at must be an RFC 3339 time, such as 2026-01-31T12:00:00Z.",
-        "mail.typo: evry: There is no field evry in schedule; did you mean every?",
-        "mail.deep: job.retry.maxx: There is no field maxx in job.retry; did you mean max?",
-        "mail.none: job is missing.",
-        "mail.a b: A schedule's name has 1 to 128 characters of A-Z a-z 0-9 _ . -.",
-        "'x y': a group's name has 1 to 128 characters of A-Z a-z 0-9 _ -.",
-        "top.every must be a table.",
+        f"{file}: schedules[0] mail digest: zone: 'Europe/Berln' is not a time zone. Do you mean 'Europe/Berlin'?",
+        "schedules[1] mail twice: cron[1]: '0 0 30 2 *' never comes.",
+        "schedules[2] mail local: starts_at must be an RFC 3339 time, such as 2026-01-31T12:00:00Z.",
+        "schedules[3] mail typo: evry: There is no field evry in schedule; did you mean every?",
+        "schedules[4] mail deep: job.retry.maxx: There is no field maxx in job.retry; did you mean max?",
+        "schedules[5] mail none: job is missing.",
+        "schedules[6] mail a b: name is needed: 1 to 128 characters of A-Z a-z 0-9 _ . -.",
+        "schedules[7] z: group is needed: 1 to 128 characters of A-Z a-z 0-9 _ -.",
+        "schedules[9] mail good: name is that of an earlier schedule of the group.",
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "it has no group: a schedule is a table such as [mail.digest]."),
-        ("[mail.a]\n[mail.a]", "Cannot declare"),
-        ("a = 1", "a must be a table."),
+        ("", "missing required field `schedules`"),
+        ("[mail]\n[mail]", "Cannot declare"),
+        ("schedules = 1", "Expected `array`"),
+        ("schedules = [1]", "Expected `object`"),
     ],
 )
 def test_a_file_without_schedules(tmp_path, text, message):
-    """A file that is empty, or no TOML, or no tables, is refused."""
+    """A file that is empty, or no TOML, or has no tables, is refused."""
     with pytest.raises(click.UsageError, match=r"schedules\.toml: ") as refusal:
         read_schedules(write(tmp_path, text))
     assert message in refusal.value.message
@@ -188,8 +179,6 @@ async def test_prune_removes_what_the_file_does_not_have(tmp_path):
     await applied(broker, file, prune=True)
     assert broker.calls[-2:] == ["remove mail old", "remove mail older"]
     assert set(broker.kept["other"]) == {"one"}
-    empty = write(tmp_path, "[mail]\n", "empty.toml")
-    assert await applied(broker, empty, prune=True) == ["mail digest removed", "mail v1.cleanup removed"]
 
 
 async def test_a_pause_by_hand_stays(tmp_path):
@@ -200,5 +189,5 @@ async def test_a_pause_by_hand_stays(tmp_path):
     digest = broker.kept["mail"]["digest"]
     broker.kept["mail"]["digest"] = structs.replace(digest, state="paused")
     assert (await applied(broker, file, dry_run=True))[0] == "mail digest unchanged"
-    write(tmp_path, FILE.replace("[mail.digest]", "[mail.digest]\npaused = false"))
+    write(tmp_path, FILE.replace('name = "digest"', 'name = "digest"\npaused = false'))
     assert (await applied(broker, file, dry_run=True))[0] == "mail digest changed"

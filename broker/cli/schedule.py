@@ -34,7 +34,7 @@ _COLUMNS = (
     Column("missed", drop=2),
     Column("failed", drop=2),
 )
-_FIRE_COLUMNS = ("scheduled for", "what", "job", "outcome", "times")
+_FIRE_COLUMNS = ("scheduled for", "what", "why", "job", "outcome", "times")
 
 name_argument = click.argument("name", metavar="NAME")
 overlap_option = option(
@@ -220,9 +220,9 @@ def _in_words(schedule: Schedule) -> str:
 
 
 def _fire_row(fire: Fire) -> tuple[Any, ...]:
-    what = f"{fire.what}, {fire.why}" if fire.why and fire.why != fire.what else fire.what
-    words = " ".join(word for word in (what, f"({fire.by})" if fire.by else "", "after a gap" if fire.moved else ""))
-    return when(fire.scheduled_for), words.strip(), fire.job or "", fire.outcome or "", fire.times or 1
+    what = " ".join(filter(None, [fire.what, f"({fire.by})" if fire.by else "", "after a gap" if fire.moved else ""]))
+    why = fire.why if fire.why and fire.why != fire.what else ""
+    return when(fire.scheduled_for), what, why, fire.job or "", fire.outcome or "", fire.times or 1
 
 
 def _show(schedule: Schedule, *, as_json: bool) -> None:
@@ -234,10 +234,9 @@ def _show(schedule: Schedule, *, as_json: bool) -> None:
         ("name", schedule.name),
         ("group", schedule.group_name),
         ("state", schedule.state),
-        ("note", schedule.note),
         ("paused", _when(schedule.paused_at)),
         ("paused by", schedule.paused_by),
-        ("because", schedule.paused_because),
+        ("because", schedule.note or schedule.paused_because),
         ("times", _times(schedule)),
         ("in words", _in_words(schedule)),
         ("zone", schedule.zone),

@@ -80,7 +80,7 @@ class JobStore:
         self.counts = CountFlusher(partitions, self.clock, tally, broker, settings.stats_groups)
         self.statistics = Statistics(partitions, self.clock)
         self.glances = Glances(partitions, self.clock)
-        self.transfer = Transfer(topology, partitions, self.clock)
+        self.transfer = Transfer(topology, partitions, self.clock, self.schedules)
 
     @property
     def partitions(self) -> tuple[str, ...]:

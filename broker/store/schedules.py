@@ -1,6 +1,6 @@
 """Schedules of groups: puts, shows, lists, pauses, resumes and removes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,12 +18,14 @@ from broker.store.format.schedules import (
     fire_of,
     have_same_times,
     shown,
+    spec_of,
     spec_text,
     stored_of,
     timetable_of,
 )
 
 _TRIES = 5
+_PAGE = 100
 """How often a change is tried when others change the schedule meanwhile."""
 MOST_PASSED = 1000
 """Times that passed, as far as they are counted."""
@@ -55,6 +57,8 @@ def timetable_in(group: str, name: str, spec: NewSchedule) -> Timetable:
         return timetable_of(group, name, spec)
     except TimetableError as error:
         field = f"schedule.{error.field}"
+        if isinstance(spec.cron, str):
+            field = field.replace("cron[0]", "cron")
         raise Invalid(f"{field}: {error.message}", fields=field) from None
 
 
@@ -103,6 +107,17 @@ class Schedules:
         is_more = found and (names == n or len(found) < names)
         return [shown(stored) for stored in found], found[-1].name if is_more else ""
 
+    async def all_of(self, group: str) -> AsyncIterator[StoredSchedule]:
+        """All schedules of a group by name."""
+        cursor = ""
+        while True:
+            _, names, *rows = await self._read(group, "list", cursor, _PAGE)
+            for row in rows:
+                yield stored_of(row)
+            if not rows or (names < _PAGE and len(rows) == names):
+                return
+            cursor = rows[-1][1].decode()
+
     async def put(self, group: str, name: str, spec: NewSchedule, by: str = "", if_match: str = "") -> Put:
         """Create or replace a schedule; the same one again changes nothing. Raises Invalid, Changed, LimitReached.
 
@@ -134,6 +149,20 @@ class Schedules:
             if await self._change(group, name, found, Change("remove")):
                 return
         raise Changed("The schedule was changed meanwhile.")
+
+    async def restore(self, group: str, name: str, fields: Mapping[str, str]) -> bool:
+        """Bring in a schedule that was exported; whether it is new: one that exists already stays as it is.
+
+        Raises Invalid for a zone that this broker does not know.
+        """
+        spec, state = spec_of(fields["spec"]), fields["state"]
+        next_at = fields.get("next_at")
+        times = timetable_in(group, name, spec)
+        due = times.next(int(next_at) - 1) if state == "active" and next_at else None
+        given = {**fields, "tzdata": tzdata_version()}
+        if due is not None:
+            given.pop("next_at", None)
+        return await self._change(group, name, None, Change("put", due, given))
 
     async def refresh(self, found: StoredSchedule, now: int) -> bool:
         """Set when an active schedule fires, by the time zones that this broker knows; whether it has changed."""
@@ -248,7 +277,7 @@ def _put(put: _Put, due: Due | None, keeps: str = "") -> Change:
         "pause_after": str(put.spec.pause_after or ""),
         "tzdata": tzdata_version(),
         "ended_at": "",
-    }
+    } | ({} if keeps == "score" else {"handled": ""})
     if is_paused and not put.was_paused:
         written |= {"paused_at": str(put.now), "paused_by": put.by}
     if is_paused and due is not None:

@@ -10,7 +10,17 @@ from broker.resp.replies_to_errors import translate_errors
 from broker.resp.resp_connection import Word
 from broker.resp.topology import Topology
 from broker.store.clock import Clock
-from broker.store.format.exported import ExportedGroup, ExportedJob, group_line, job_line, words_of_group, words_of_job
+from broker.store.format.exported import (
+    ExportedGroup,
+    ExportedJob,
+    ScheduleField,
+    exported_schedule,
+    group_line,
+    job_line,
+    words_of_group,
+    words_of_job,
+)
+from broker.store.schedules import Schedules
 
 PAGE = 500
 """Jobs that one script exports at most, and groups."""
@@ -51,7 +61,8 @@ class Restored(NamedTuple):
 class Transfer:
     """Exports and restores."""
 
-    def __init__(self, topology: Topology, partitions: Partitions, clock: Clock) -> None:
+    def __init__(self, topology: Topology, partitions: Partitions, clock: Clock, schedules: Schedules) -> None:
+        self._schedules = schedules
         self._topology = topology
         self._partitions = partitions
         self._clock = clock
@@ -64,11 +75,17 @@ class Transfer:
                 async for piece in self._jobs(p, last.group[1], last.job):
                     yield piece
             score, name = last.group
+            has_schedules = await translate_errors(self._topology.of(p).redis.exists(keys.schedules(p)))
             while rows := await self._partitions.run("groups", p, "", PAGE, score, name):
                 for row in rows:
-                    async for piece in self._jobs(p, row[0].decode(), ("", ""), group_line(row)):
+                    group = row[0].decode()
+                    line = group_line(row, await self._schedules_of(group) if has_schedules else None)
+                    async for piece in self._jobs(p, group, ("", ""), line):
                         yield piece
                 score, name = rows[-1][1].decode(), rows[-1][0].decode()
+
+    async def _schedules_of(self, group: str) -> dict[str, dict[ScheduleField, str]]:
+        return {stored.name: exported_schedule(stored.fields) async for stored in self._schedules.all_of(group)}
 
     async def _jobs(self, p: str, group: str, after: tuple[str, str], line: bytes = b"") -> AsyncIterator[Exported]:
         score, job_id = after
@@ -92,7 +109,11 @@ class Transfer:
             words += words_of_group(group)
         for job in jobs:
             words += words_of_job(job)
-        return Restored(*await self._partitions.run("restore", partition, *words))
+        restored = Restored(*await self._partitions.run("restore", partition, *words))
+        for group in groups:
+            for name, fields in (group.schedules or {}).items():
+                await self._schedules.restore(group.name, name, {str(field): text for field, text in fields.items()})
+        return restored
 
     def partition_of(self, group: str) -> str:
         """The partition that a group is restored into."""

@@ -52,6 +52,8 @@ for at = first, #ARGV, 2 do
   local field, value = unpack(ARGV, at, at + 1)
   if value == '' then call('HDEL', key, field) else call('HSET', key, field, value) end
 end
+local current = not stored and string.match(call('HGET', key, 'last') or '', '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ (%w+) ')
+if current then call('RPUSH', key .. ':open', current) end -- it was exported: its last job may not have ended
 for why, from, n in string.gmatch(passed, '(%a+) (%d+) (%d+)') do
   note_fire(key, { at = from, fired_at = digits(now), what = 'skipped', why = why, times = n }, 'skipped')
 end

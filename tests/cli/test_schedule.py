@@ -83,7 +83,7 @@ def test_pause_run_and_remove(titan: Titan, group: str) -> None:
     """A pause has its note; a run by hand is a fire; a removal leaves the job alone."""
     put(titan, group)
     paused = rows(titan("schedule", "pause", group, "digest", "--note", "provider down").out)
-    assert (paused["state"], paused["note"]) == ("paused", "provider down")
+    assert (paused["state"], paused["because"]) == ("paused", "provider down")
     job_id = titan("schedule", "run", group, "digest").first
     assert titan("schedule", "run", group, "digest").code == 1
     assert titan("schedule", "run", group, "digest", "--overlap", "allow").code == 0

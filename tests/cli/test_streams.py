@@ -91,15 +91,18 @@ class Scene(NamedTuple):
             ("audit",): lambda: ("-n", "1"),
             ("flow", "run"): lambda: (group, self._flow("run")),
             ("flow", "show"): lambda: (group, self._job_for("show")),
-            ("schedule", "set"): lambda: (group, "a", "--every", "60", "--image", "hello"),
-            ("schedule", "list"): lambda: (group,) if self._schedule("list") else (),
-            ("schedule", "backfill"): lambda: (
-                *(group, self._schedule("backfill")),
-                *("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:02:00Z"),
-            ),
             ("unique", "list"): lambda: (group,) if self._with_key("list") else (),
             ("unique", "show"): lambda: (group, self._with_key("show")),
             ("unique", "free"): lambda: (group, self._with_key("free")),
+            **{
+                ("schedule", verb): lambda: (group, self._schedule())
+                for verb in ("show", "next", "fires", "run", "pause", "resume", "remove")
+            },
+            ("schedule", "list"): lambda: (group,) if self._schedule() else (),
+            ("schedule", "set"): lambda: (group, "other", "--every", "60", "--image", "x"),
+            ("schedule", "backfill"): lambda: (
+                *(group, self._schedule(), "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:00Z"),
+            ),
             ("group", "delete"): lambda: (group, "--cancel-jobs", "--dry-run"),
             ("group", "set"): lambda: (group, "--image", "hello"),
         }
@@ -109,8 +112,8 @@ class Scene(NamedTuple):
             return ()
         if command[0] == "worker":
             return () if command[1] == "list" else ("nobody",)
-        if command[0] in {"group", "schedule"}:
-            return (group, self._schedule(command[1])) if command[0] == "schedule" else (group,)
+        if command[0] == "group":
+            return (group,)
         if command[0] == "job":
             return (group, self._job_for(command[1]))
         assert command in {("config",), ("lua",), ("openapi",)}, f"{command} has no arguments here"
@@ -136,12 +139,12 @@ class Scene(NamedTuple):
         path.write_text(f'[[jobs]]\nimage = "x"\nunique = {{ key = "{key}" }}\n', "utf-8")
         return str(path)
 
-    def _schedule(self, name: str) -> str:
-        """A schedule that has fired."""
-        words = ("--every", "60", "--image", "hello", "--overlap", "allow")
-        assert self.titan("schedule", "set", self.group, name, *words).code == 0
-        assert self.titan("schedule", "run", self.group, name).code == 0
-        return name
+    def _schedule(self) -> str:
+        """A schedule of the group that has fired."""
+        words = (self.group, "s", "--every", "3600", "--image", "x", "--overlap", "allow")
+        assert self.titan("schedule", "set", *words).code == 0
+        assert self.titan("schedule", "run", self.group, "s").code == 0
+        return "s"
 
     def _with_key(self, key: str) -> str:
         """A key that a job of the group holds."""

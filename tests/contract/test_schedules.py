@@ -3,13 +3,17 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from broker.core.errors import Changed, Duplicate, Invalid, LimitReached, NotFound, WrongState
 from broker.core.timestamps import milliseconds
+from broker.diagnostics.consistency import check
 from broker.models.retries import Retry
 from broker.models.unique import Unique
 from broker.resp import keys
+from broker.store.format.exported import read_line
+from tests.conftest import NOW
 from tests.contract.building import GROUP, configure, now_ms, status_of, wait
 from tests.contract.flows import settle
 from tests.contract.schedules import NAME, at, end, fire_all, fire_next, history, made, put, shown, spec
@@ -597,3 +601,56 @@ async def test_reap_says_when_a_schedule_fires(store: Store) -> None:
     assert (await store.reap(10)).fires_in_ms == found.score - now_ms(store)
     store.now = str(found.score + 3)
     assert (await store.reap(10)).fires_in_ms == -3
+
+
+async def test_an_export_has_the_schedules(store: Store) -> None:
+    """They come back as they were, with their next time, and do not overlap with a job that still runs."""
+    await put(store, job={"payload": "x"}, pause_after=3)
+    await put(store, "paused", cron="30 7 * * *", zone="Europe/Berlin", paused=True)
+    await fire_next(store)
+    before = {name: await shown(store, name) for name in (NAME, "paused")}
+    pieces = [piece async for piece in store.transfer.export()]
+    await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
+    groups = [group for piece in pieces if (group := read_line(piece.group).group)]
+    jobs = [job for piece in pieces for line in piece.jobs if (job := read_line(line).job)]
+    for _ in range(2):
+        await store.transfer.restore(store.partitions[0], groups, jobs)
+    for name, schedule in before.items():
+        restored = await shown(store, name)
+        changed = {field: getattr(schedule, field) for field in ("revision", "updated_at")}
+        assert msgspec.structs.replace(restored, **changed) == schedule
+    await fire_next(store)
+    assert (await history(store))[-1] == "overlap"
+    again = [piece.group async for piece in store.transfer.export()]
+    assert len(again) == len([piece for piece in pieces if piece.group])
+
+
+MEMBER = f"{GROUP}:{NAME}"
+DAMAGE: dict[str, tuple[str, Any]] = {
+    "it would fire though it is paused": ("paused", lambda r, p: r.zadd(f"{p}:schedules", {MEMBER: 5})),
+    "it would never fire": ("active", lambda r, p: r.zadd(f"{p}:schedules", {MEMBER: 2**53})),
+    "it is not in the zset": ("active", lambda r, p: r.zrem(f"{p}:schedules", MEMBER)),
+    "it is not in the list": ("active", lambda r, p: r.zrem(f"{p}:group:{GROUP}:schedules", NAME)),
+    "it has no fields": ("active", lambda r, p: r.delete(f"{p}:schedule:{MEMBER}")),
+    "it would fire again": (
+        "active",
+        lambda r, p: r.hset(f"{p}:schedule:{MEMBER}", mapping={"handled": NOW + 10**6, "next_at": NOW + 10**6}),
+    ),
+    "it is a remainder": ("active", lambda r, p: r.rpush(f"{p}:schedule:{GROUP}:gone:fires", "x")),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+async def test_check_finds_and_repairs(store: Store, what: str) -> None:
+    """Fields, score and list of a schedule agree; after a repair a broker computes the next time of an active one."""
+    state, damage = DAMAGE[what]
+    schedule = await put(store, paused=state == "paused")
+    assert await check(store) == []
+    await damage(store.redis, store.partitions[0])
+    found = await check(store)
+    assert len(found) == 1, found
+    assert [finding.is_repaired for finding in await check(store, is_repair=True)] == [True]
+    assert await check(store) == []
+    await fire_all(store)
+    if what not in {"it has no fields", "it would fire though it is paused"}:
+        assert (await shown(store)).next_at == schedule.next_at

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "broker" / "docs"
 _KINDS = {"counter": "counter", "gauge": "gauge", "histogram": "histogram"}
 _EXAMPLES = {
+    "schedule_name": "<schedule>",
     "p": "P",
     "prefix": "titan",
     "scope": "titan",

@@ -1,182 +1,184 @@
-"""Schedules against a model: several brokers, stale reads, crashes, a clock that jumps both ways, pauses and ends."""
+"""Schedules under random acts of several brokers against a model: which times fire, and each of them once.
 
-from collections import Counter
+A broker reads what is due and fires it later, or never, since it died in between. The clock steps in both directions.
+The model knows only numbers: the times of a schedule are the multiples of its distance.
+"""
+
 from random import Random
 from typing import Any
 
 import pytest
 
-from broker.core.timestamps import milliseconds, rfc3339
+from broker.core.timestamps import milliseconds
+from broker.diagnostics.consistency import check
 from broker.models.schedules import NewSchedule, ScheduledJob
-from broker.schedules.timetable import Timetable
 from broker.store.format.schedules import StoredSchedule
-from tests.contract.building import GROUP, forget_all, now_ms
-from tests.contract.flows import settle
-from tests.property.schedule_model import Outcome, Policies, Reading, ScheduleModel
+from broker.store.schedule_fires import ON_TIME_MS
+from tests.conftest import NOW
+from tests.contract.building import GROUP, now_ms, wait
 from tests.stores import Store
 
-NAME = "digest"
-DAY_MS = 86_400_000
-SPRING = milliseconds("2027-03-26T12:00:00Z")
-"""Two days before the clocks of Berlin jump."""
-AUTUMN = milliseconds("2027-10-29T12:00:00Z")
-NIGHTLY = {"cron": ["30 2 * * *"], "zone": "Europe/Berlin"}
-TIMES: list[tuple[int, dict[str, Any]]] = [
-    (SPRING, {"every": 300}),
-    (SPRING, {"every": 3600, "jitter": 1800}),
-    (SPRING, NIGHTLY),
-    (SPRING, NIGHTLY | {"gap": "skip"}),
-    (AUTUMN, NIGHTLY | {"jitter": 600}),
-    (AUTUMN, {"cron": ["*/20 * * * *", "30 2 * * *"], "zone": "Europe/Berlin"}),
-    (SPRING, {"every": 600, "ends_at": SPRING + 4 * 3_600_000}),
-]
-STEPS = (0.05, 0.3, 0.5, 1, 1, 1.4, 3, 20, -0.1, -1)
-"""How far the clock steps, in distances of the times."""
-MOST_DUES = 1500
+NAME = "s"
+ACTS = 60
 
 
 class World:
-    """A schedule in a store and in the model, and what three brokers have in hand."""
+    """Brokers of one store, what each of them has read, and the model of one schedule."""
 
-    def __init__(self, store: Store, random: Random) -> None:
-        self.store = store
+    def __init__(self, brokers: list[Store], random: Random) -> None:
+        self.brokers = brokers
         self.random = random
-        start, self.times = random.choice(TIMES)
-        self.policies = Policies(
-            overlap=random.choice(("skip", "queue", "queue_all", "cancel", "allow")),
-            missed=random.choice(("one", "all", "none")),
-            catch_up=random.choice((0, 600, 86_400)),
-            max_fires=random.choice((0, 0, 4)),
+        self.every_ms = random.choice([1, 7, 60, 3600]) * 1000
+        self.missed: Any = random.choice(["one", "all", "none"])
+        self.catch_up_ms = random.choice([0, 30, 5000, 86_400]) * 1000
+        self.read: dict[int, tuple[StoredSchedule, int]] = {}
+        self.next = 0
+        self.is_paused = False
+        self.version = 0
+        """A number that changes whenever what a broker has read is no longer so."""
+        self.read_version: dict[int, int] = {}
+        self.fired: set[int] = set()
+        self.n_missed = self.n_skipped = 0
+        self.by_hand: set[str] = set()
+
+    async def begin(self) -> None:
+        """Put the schedule."""
+        await self.brokers[0].schedules.put(GROUP, NAME, self._spec("first"))
+        self.next = self._after(now_ms(self.brokers[0]))
+
+    async def act(self) -> None:
+        """Any act of a broker, of a person, or of the clock."""
+        acts = [self._read, self._fire, self._read_and_fire, self._wait] * 3
+        acts += [self._crash, self._step_back, self._sleep, self._put]
+        acts += [self._pause, self._resume, self._run, self._backfill]
+        await self.random.choice(acts)(self.random.randrange(len(self.brokers)))
+
+    async def compare(self) -> None:
+        """The jobs are those of the model: one for each time, and those that were made by hand."""
+        store = self.brokers[0]
+        jobs, _ = await store.list(GROUP, 1000)
+        by_time = [milliseconds(job.scheduled_for) for job in jobs if job.id not in self.by_hand]
+        shown = await store.schedules.show(GROUP, NAME)
+        assert sorted(by_time) == sorted(self.fired)
+        counts = (shown.counts.fired, shown.counts.missed, shown.counts.skipped)
+        assert counts == (len(self.fired) + len(self.by_hand), self.n_missed, self.n_skipped)
+        assert shown.state == ("paused" if self.is_paused else "active")
+        if not self.is_paused:
+            assert milliseconds(shown.next_at) == self.next
+        assert await check(store) == []
+
+    def _spec(self, payload: str) -> NewSchedule:
+        return NewSchedule(
+            every=self.every_ms // 1000,
+            missed=self.missed,
+            catch_up=self.catch_up_ms // 1000,
+            overlap="allow",
+            job=ScheduledJob(image="x", payload=payload),
         )
-        table = Timetable.of(**self.times, name=f"{GROUP}/{NAME}")
-        dues = table.upcoming(start, MOST_DUES)
-        self.distance_ms = dues[1].at - dues[0].at
-        self.end = start + (2 if "every" in self.times else 9) * DAY_MS
-        if len(dues) == MOST_DUES:
-            self.end = min(self.end, dues[-2].at)
-        store.now = str(start)
-        lost = table.lost(start, self.end) if self.times.get("gap") == "skip" else []
-        self.model = ScheduleModel(dues, self.policies, lost, handled=start)
-        self.hands: list[tuple[StoredSchedule, int, Reading] | None] = [None, None, None]
 
-    async def put(self, payload: str = "") -> None:
-        """Put the schedule; the payload is another with each real change."""
-        fields: dict[str, Any] = {
-            name: rfc3339(value) if name == "ends_at" else value for name, value in self.times.items()
-        }
-        policies = self.policies._asdict() | {"max_fires": self.policies.max_fires or None}
-        job = ScheduledJob(image="x", payload=payload or None)
-        await self.store.schedules.put(GROUP, NAME, NewSchedule(job=job, **fields, **policies))
+    def _after(self, at: int) -> int:
+        return (at // self.every_ms + 1) * self.every_ms
 
-    async def step(self, number: int) -> None:
-        """One thing that happens."""
-        broker = self.random.randrange(len(self.hands))
-        match self.random.choice(("look", "look", "look", "fire", "fire", "fire", "clock", "clock", "end", "other")):
-            case "look":
-                await self._look(broker)
-            case "fire":
-                await self._fire(broker)
-            case "clock":
-                now = now_ms(self.store) + int(self.random.choice(STEPS) * self.distance_ms)
-                self.store.now = str(max(min(now, self.end), self.model.handled))
-            case "end":
-                await self._end()
-            case "other":
-                await self._change(number)
-
-    async def _look(self, broker: int) -> None:
-        now = now_ms(self.store)
-        found = await self.store.schedules.stored(GROUP, NAME)
-        reading = self.model.read(now)
-        assert (found.score <= now) == (reading is not None), self.model
-        self.hands[broker] = (found, now, reading) if reading else None
+    async def _read(self, broker: int) -> None:
+        store = self.brokers[broker]
+        found = await store.schedules.stored(GROUP, NAME)
+        if found.score <= now_ms(store):
+            self.read[broker], self.read_version[broker] = (found, now_ms(store)), self.version
 
     async def _fire(self, broker: int) -> None:
-        if hand := self.hands[broker]:
-            found, now, reading = hand
-            fired = await self.store.schedule_fires.fire(found, now)
-            assert (fired.what != "changed") == self.model.fire(reading), (fired, self.model)
-            self.hands[broker] = hand if self.random.random() < 0.2 else None  # a call that is sent again
-            await settle(self.store)
+        """Fire what was read, which may be long ago."""
+        if broker not in self.read:
+            return
+        found, now = self.read.pop(broker)
+        outcome = await self.brokers[broker].schedule_fires.fire(found, now)
+        if self.read_version[broker] != self.version:
+            assert outcome.what == "changed"
+            return
+        self._model_fire(now)
 
-    async def _end(self) -> None:
-        jobs = [job for job in await self._jobs() if job.status == "queued"]
-        if jobs:
-            job = self.random.choice(jobs)
-            taken = await self.store.start(GROUP, job.id)
-            if self.random.random() < 0.5:
-                await self.store.succeed(GROUP, job.id, taken.lease)
-            else:
-                await self.store.fail(GROUP, job.id, taken.lease, "bad_exit")
-            self.model.end(milliseconds(str(job.scheduled_for)))
-            await settle(self.store)
+    def _model_fire(self, now: int) -> None:
+        due = range(self.next, now + 1, self.every_ms)
+        allowed = [at for at in due if at >= now - self.catch_up_ms]
+        chosen = (allowed[0] if self.missed == "all" else allowed[-1]) if allowed else None
+        if self.missed == "none" and chosen is not None and chosen < now - ON_TIME_MS:
+            chosen = None
+        last = due[-1] if chosen is None else chosen
+        passed = len([at for at in due if at < last]) + (chosen is None)
+        self.n_missed += min(passed, 1000)
+        if chosen is not None:
+            self.fired.add(chosen)
+        self.next = last + self.every_ms
+        self.version += 1
 
-    async def _change(self, number: int) -> None:
-        match self.random.choice(("pause", "resume", "resume", "put", "same", "crash")):
-            case "pause":
-                await self.store.schedules.pause(GROUP, NAME)
-                self.model.pause()
-            case "resume":
-                await self.store.schedules.resume(GROUP, NAME)
-                self.model.resume(now_ms(self.store))
-            case "put" if self.model.word != "done":
-                await self.put(f"change {number}")
-                self.model.put()
-            case "crash":
-                self.hands = [None, None, None]
+    async def _read_and_fire(self, broker: int) -> None:
+        await self._read(broker)
+        await self._fire(broker)
 
-    async def _jobs(self) -> list[Any]:
-        return (await self.store.list(GROUP, 1000))[0]
+    async def _crash(self, broker: int) -> None:
+        self.read.pop(broker, None)
 
-    async def check(self) -> None:
-        """The store has what the model has: the state, counts, history and jobs, for each time one."""
-        model, shown = self.model, await self.store.schedules.show(GROUP, NAME)
-        assert shown.state == model.word, self.model
-        if model.word == "active":
-            assert milliseconds(str(shown.next_at)) == model.dues[model.next].at
-        counts = shown.counts
-        skipped = model.count("paused", "gap", "overlap", "limit")
-        assert (counts.fired, counts.skipped, counts.missed) == (len(model.fired), skipped, model.count("missed"))
-        jobs = await self._jobs()
-        assert sorted(milliseconds(str(job.scheduled_for)) for job in jobs) == sorted(model.fired)
-        unended = {milliseconds(str(job.scheduled_for)): job for job in jobs if job.status in {"queued", "delayed"}}
-        assert {at: job.status == "delayed" for at, job in unended.items()} == {
-            at: bool(waits) for at, waits in model.open.items()
-        }
-        assert {at for at, job in unended.items()} | set(model.cancelled) <= set(model.fired)
-        await self._check_history()
+    async def _wait(self, _: int) -> None:
+        self._move(self.random.choice([0.5, 1, 2]) * self.every_ms / 1000)
 
-    async def _check_history(self) -> None:
-        """Each line of the history is the next outcomes of the model, the newest first."""
-        outcomes = list(reversed(self.model.outcomes))
-        for fire in await self.store.schedules.fires(GROUP, NAME, 50):
-            times = 1 if fire.times is None or not isinstance(fire.times, int) else fire.times
-            some, outcomes = outcomes[:times], outcomes[times:]
-            what = fire.why if isinstance(fire.why, str) else fire.what
-            assert {outcome.what for outcome in some} == {what}, self.model
-            assert Outcome(milliseconds(fire.scheduled_for), what) == some[-1], self.model
+    async def _sleep(self, _: int) -> None:
+        """Nobody works for a while."""
+        self._move(self.random.choice([9, 40]) * self.every_ms / 1000)
 
+    async def _step_back(self, _: int) -> None:
+        self._move(-self.random.choice([0.4, 3.1, 15]) * self.every_ms / 1000)
 
-async def play(store: Store, seed: int, steps: int) -> Counter[str]:
-    """One world; how often there was which outcome."""
-    world = World(store, Random(seed))
-    await world.put()
-    for number in range(steps):
-        await world.step(number)
-        await world.check()
-    found = world.model.outcomes
-    assert len({outcome for outcome in found if outcome.what != "gap"}) == world.model.count(
-        "fired", "missed", "paused", "overlap", "limit"
-    )
-    assert len({outcome.at for outcome in found}) == len(found)
-    await forget_all(store)
-    return Counter(outcome.what for outcome in found)
+    def _move(self, seconds: float) -> None:
+        for store in self.brokers:
+            wait(store, seconds)
+
+    async def _put(self, broker: int) -> None:
+        """The same schedule again, or with another job: its times stay."""
+        payload = self.random.choice(["first", "other"])
+        before = (await self.brokers[broker].schedules.show(GROUP, NAME)).revision
+        put = await self.brokers[broker].schedules.put(GROUP, NAME, self._spec(payload))
+        self.version += put.schedule.revision != before
+
+    async def _pause(self, broker: int) -> None:
+        await self.brokers[broker].schedules.pause(GROUP, NAME)
+        self.version += not self.is_paused
+        self.is_paused = True
+
+    async def _resume(self, broker: int) -> None:
+        store = self.brokers[broker]
+        await store.schedules.resume(GROUP, NAME)
+        if self.is_paused:
+            self.n_skipped += len(range(self.next, now_ms(store) + 1, self.every_ms))
+            self.next = max(self.next, self._after(now_ms(store)))
+            self.version += 1
+        self.is_paused = False
+
+    async def _run(self, broker: int) -> None:
+        job_id, _ = await self.brokers[broker].schedule_fires.run(GROUP, NAME, None)
+        self.by_hand.add(job_id)
+
+    async def _backfill(self, broker: int) -> None:
+        store = self.brokers[broker]
+        last = now_ms(store) - self.random.randrange(3 * self.every_ms)
+        first = last - self.random.randrange(6 * self.every_ms)
+        made = await store.schedule_fires.backfill(GROUP, NAME, first, last, "allow")
+        times = [at for at in range(self._after(first - 1), last + 1, self.every_ms) if at not in self.fired]
+        if not self.is_paused:
+            times = [at for at in times if at < self.next]
+        assert made == len(times)
+        self.fired |= set(times)
 
 
 @pytest.mark.parametrize("backend", ["valkey"])
-async def test_every_time_has_one_outcome(store: Store) -> None:
-    """Whatever brokers do and clocks show, each time is fired for once, or has a reason why not."""
-    seen: Counter[str] = Counter()
-    for seed in range(25):
-        seen += await play(store, seed, 60)
-    assert {"fired", "missed", "paused", "gap", "overlap"} <= set(seen)
+@pytest.mark.parametrize("seed", range(24))
+async def test_times_fire_once_under_the_policies(store: Store, redis: Any, settings: Any, seed: int) -> None:
+    """Whatever brokers, people and the clock do: the jobs are those that the policies say, each time once."""
+    random = Random(seed)
+    store.now = str(NOW)
+    brokers = [store, *(Store(redis, settings) for _ in range(random.randrange(3)))]
+    for broker in brokers:
+        broker.now = store.now
+    world = World(brokers, random)
+    await world.begin()
+    for _ in range(ACTS):
+        await world.act()
+    await world.compare()

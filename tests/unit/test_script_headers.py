@@ -11,6 +11,7 @@ from broker.resp.script_source import LIB, SCRIPTS, VERBS
 WORDS = ("moves", "reply", "refuses", "flags", "with")
 ALLOW_OOM = {
     "adjust", "announce", "announce_broker", "ask", "audit", "bulk_note", "bulk_stop", "bulk_take", "cancel", "check",
+    "check_schedules",
     "configure", "delete_group", "end_sessions", "finish", "forget_answers", "log", "next", "next_image",
     "open_session", "order", "promote", "reap", "release", "remove", "settle", "start", "touch", "unique_keys",
     "use_session",

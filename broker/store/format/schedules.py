@@ -12,7 +12,8 @@ from broker.models.schedules import Fire, FireCounts, NewSchedule, Schedule, Upc
 from broker.schedules.timetable import Due, Timetable
 
 _encode = msgspec.json.Encoder().encode
-_spec = msgspec.json.Decoder(NewSchedule).decode
+spec_of = msgspec.json.Decoder(NewSchedule).decode
+"""Decodes what a client gave, as it is stored."""
 _TIMES = ("cron", "every", "at", "offset", "zone", "gap", "jitter", "starts_at", "ends_at")
 """The fields that say when a schedule fires."""
 _SHOWN = (*_TIMES, "overlap", "missed", "catch_up", "max_fires", "pause_after", "job")
@@ -56,7 +57,7 @@ class StoredSchedule(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _cached_spec(text: str) -> NewSchedule:
-    return _spec(text)
+    return spec_of(text)
 
 
 def spec_text(spec: NewSchedule) -> str:

@@ -182,7 +182,7 @@ async def test_prune_removes_what_the_file_does_not_have(tmp_path):
 
 
 async def test_a_pause_by_hand_stays(tmp_path):
-    """A file that does not say `paused` leaves a paused schedule paused; one that says it is compared."""
+    """A file that does not say `paused` leaves a paused schedule paused; one that has it is compared."""
     broker = FakeBroker()
     file = write(tmp_path, FILE)
     await applied(broker, file)

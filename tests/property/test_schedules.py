@@ -1,7 +1,7 @@
 """Schedules under random acts of several brokers against a model: which times fire, and each of them once.
 
-A broker reads what is due and fires it later, or never, since it died in between. The clock steps in both directions.
-The model knows only numbers: the times of a schedule are the multiples of its distance.
+A broker reads which schedules are due and fires one later, or never, since it died in between. The clock steps in both
+directions. The model knows only numbers: the times of a schedule are the multiples of its distance.
 """
 
 from random import Random

@@ -27,6 +27,7 @@ from broker.store.format.schedules import (
 _TRIES = 5
 _PAGE = 100
 """How often a change is tried when others change the schedule meanwhile."""
+_PAGE = 100
 MOST_PASSED = 1000
 """Times that passed, as far as they are counted."""
 _OF_PAUSE = ("paused_at", "paused_by", "paused_because", "note", "failures")
@@ -163,6 +164,21 @@ class Schedules:
         if due is not None:
             given.pop("next_at", None)
         return await self._change(group, name, None, Change("put", due, given))
+
+    async def refresh_all(self, partition: str) -> int:
+        """Set the next times again that a broker with an older tz database computed; how many have changed.
+
+        Those of a newer one stay. Raises StoreUnavailable.
+        """
+        changed = seen = 0
+        while True:
+            now, *rows = await self._partitions.run("schedules", partition, self._clock.now, "all", "", seen, _PAGE)
+            if not rows:
+                return changed
+            seen += len(rows)
+            for found in map(stored_of, rows):
+                if found.fields.get("tzdata", "") < tzdata_version():
+                    changed += await self.refresh(found, int(now))
 
     async def refresh(self, found: StoredSchedule, now: int) -> bool:
         """Set when an active schedule fires, by the time zones that this broker knows; whether it has changed."""

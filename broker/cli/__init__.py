@@ -23,7 +23,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "worker": CommandEntry("broker.cli.worker", "worker", "Run a worker; list, quiet, resume and drain workers."),
     "job": CommandEntry("broker.cli.job", "job", "Enqueue, list, show, wait for, retry and cancel jobs; read logs."),
     "flow": CommandEntry("broker.cli.flow", "flow", "Run jobs that wait for each other, and show them."),
-    "schedule": CommandEntry("broker.cli.schedule", "schedule", "Set, show, pause and run schedules, which make jobs."),
+    "schedule": CommandEntry("broker.cli.schedule", "schedule", "Make jobs at certain times: cron, intervals, files."),
     "unique": CommandEntry("broker.cli.unique", "unique", "Show and free the unique keys of jobs."),
     "bulk": CommandEntry("broker.cli.bulk", "bulk", "Retry, cancel, delete or promote all jobs that match."),
     "group": CommandEntry("broker.cli.group", "group", "List, show, set, pause and resume groups."),

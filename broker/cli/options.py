@@ -124,7 +124,8 @@ def example(*lines: str) -> Callable[[C], C]:
     """Decorate a command with example command lines. Its help has them after the first paragraph."""
 
     def decorate(command: C) -> C:
-        first, _, rest = inspect.cleandoc(command.help or "").partition("\n\n")
+        text = inspect.cleandoc(command.help or "").replace("\\b\n", "\b\n")  # docstrings with it are raw
+        first, _, rest = text.partition("\n\n")
         examples = "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
         command.help = "\n\n".join(filter(None, [first, examples, rest]))
         return command

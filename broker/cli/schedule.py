@@ -1,53 +1,69 @@
-"""`titan schedule`: shows schedules and their times, pauses, resumes, runs, backfills and removes them."""
+"""`titan schedule`: shows schedules, their times and fires; runs, pauses, resumes, backfills and removes them."""
 
-from collections.abc import Iterable
+from functools import partial
+from typing import Any, get_args
 
 import click
+from msgspec import UNSET, UnsetType
 
-from broker.cli.client_options import group_argument, option, with_broker
+from broker.cli.client_options import group_argument, option, pages, with_broker
 from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
-from broker.cli.moments import when, wide_option
+from broker.cli.moments import exact, when, wide_option
 from broker.cli.options import example
 from broker.cli.output import listing, page, show_json
+from broker.cli.policies import in_words
+from broker.cli.quantities import PastMoment
 from broker.cli.safe_text import line
-from broker.cli.schedule_set import OVERLAPS, name_argument, set_
+from broker.cli.schedule_set import set_, show_times
+from broker.cli.table import Column
+from broker.core.words import counted
 from broker.models.fields import MAX_JOBS
 from broker.models.jobs import JobWrapper
-from broker.models.schedules import (
-    MOST_FIRES,
-    Backfill,
-    Backfilled,
-    Fire,
-    Schedule,
-    ScheduleWrapper,
-    TimesWrapper,
-    Upcoming,
-)
+from broker.models.schedules import MOST_FIRES, Backfilled, Fire, FiresWrapper, Overlap, Schedule, ScheduleWrapper
+from broker.schedules.timetable import TimetableError, explain
 from worker.client import Client
 
-_COLUMNS = ("name", "state", "when", "next", "image", "fired", "skipped", "failed")
-_FIRE_COLUMNS = ("scheduled for", "what", "why", "job", "outcome")
-_TIME_COLUMNS = ("at", "local", "jitter")
+_COLUMNS = (
+    Column("name", can_cut=True),
+    Column("state"),
+    Column("next"),
+    Column("times", drop=1, can_cut=True),
+    Column("zone", drop=3),
+    Column("fired", drop=2),
+    Column("skipped", drop=2),
+    Column("missed", drop=2),
+    Column("failed", drop=2),
+)
+_FIRE_COLUMNS = ("scheduled for", "what", "why", "job", "outcome", "times")
+
+name_argument = click.argument("name", metavar="NAME")
+overlap_option = option(
+    "--overlap",
+    type=click.Choice(get_args(Overlap)),
+    help="What it does while an earlier job has not ended, in place of what the schedule says.",
+)
 
 
-@example("titan schedule set mail digest --cron '30 7 * * 1-5' --image digest", "titan schedule list mail")
+@example(
+    "titan schedule set mail digest --cron '30 7 * * 1-5' --zone Europe/Berlin --image digest",
+    "titan schedule set -f schedules.toml --prune",
+    "titan schedule list mail",
+)
 @click.group(cls=CommandGroup, epilog=EXIT_CODES)
 def schedule() -> None:
-    """Set, show, pause, run and remove schedules, which make jobs at their times."""
+    """Set, show, pause and remove schedules, which make jobs at certain times."""
 
 
 @example("titan schedule list mail")
-@click.command("list", cls=TitanCommand, short_help="List the schedules of a group.")
+@click.command("list", cls=TitanCommand)
 @group_argument
-@option("-n", "--n", default=50, type=click.IntRange(1, MAX_JOBS), show_default=True, help="How many.")
-@option("--cursor", default="", help="Continue an earlier list at its end.")
 @wide_option
 @with_broker
-async def list_(client: Client, group: str, n: int, cursor: str, *, as_json: bool) -> None:
+async def list_(client: Client, group: str, *, as_json: bool) -> None:
     """List the schedules of a group by name."""
-    with listing("schedules", _COLUMNS, _row, as_json=as_json, empty=f"{group} has no schedules.") as shown:
-        found = await client.schedules(group, n, cursor)
-        shown.show(found.schedules, found.cursor or "")
+    with listing("schedules", _COLUMNS, _row, as_json=as_json, empty=f"{group} has no schedule.") as shown:
+        async for schedules in pages(partial(client.schedules, group, MAX_JOBS)):
+            shown.show(schedules)
 
 
 @example("titan schedule show mail digest")
@@ -57,52 +73,34 @@ async def list_(client: Client, group: str, n: int, cursor: str, *, as_json: boo
 @wide_option
 @with_broker
 async def show(client: Client, group: str, name: str, *, as_json: bool) -> None:
-    """Show a schedule: when it fires, its last job, and how often it did what."""
-    _page(await client.schedule(group, name), as_json=as_json)
+    """Show a schedule: its times and job, its last job, and how often it did what."""
+    _show(await client.schedule(group, name), as_json=as_json)
 
 
 @example("titan schedule next mail digest", "titan schedule next mail digest -n 3 --from 2027-03-27T00:00:00Z")
-@click.command("next", cls=TitanCommand, short_help="Show the next times of a schedule.")
+@click.command("next", cls=TitanCommand)
 @group_argument
 @name_argument
 @option("-n", "--n", default=10, type=click.IntRange(1, MAX_JOBS), show_default=True, help="How many times.")
-@option("--from", "after", default="", help="Only times after this one, RFC 3339. Now if not given.")
+@option("--from", "after", default="", type=PastMoment(), help="After this time; the default is now.")
 @wide_option
 @with_broker
 async def next_(client: Client, group: str, name: str, n: int, after: str, *, as_json: bool) -> None:
-    """Show the next times of a schedule, in UTC and in its zone."""
-    times = await client.next_times(group, name, n, after)
-    if as_json:
-        show_json(TimesWrapper(times))
-        return
-    with listing("times", _TIME_COLUMNS, _time_row, as_json=False) as shown:
-        shown.show(times)
+    """Show the next times of a schedule, also of a paused one."""
+    show_times(await client.schedule_times(group, name, n, after), as_json=as_json)
 
 
-@example("titan schedule fires mail digest")
+@example("titan schedule run mail digest")
 @click.command(cls=TitanCommand)
 @group_argument
 @name_argument
-@option("-n", "--n", default=10, type=click.IntRange(1, MOST_FIRES), show_default=True, help="How many.")
+@overlap_option
+@option("--key", default="", help="Idempotency-Key: for 24 h, a repeat of the same command makes no other job.")
 @wide_option
 @with_broker
-async def fires(client: Client, group: str, name: str, n: int, *, as_json: bool) -> None:
-    """List what the last times of a schedule came to: its job, or why there is none."""
-    empty = f"{name} has not fired yet."
-    with listing("fires", _FIRE_COLUMNS, _fire_row, as_json=as_json, empty=empty) as shown:
-        shown.show(await client.fires(group, name, n))
-
-
-@example("titan schedule run mail digest", "titan schedule run mail digest --overlap allow")
-@click.command(cls=TitanCommand)
-@group_argument
-@name_argument
-@option("--overlap", type=OVERLAPS, help="What to do while a job of it has not ended, in place of its own policy.")
-@wide_option
-@with_broker
-async def run(client: Client, group: str, name: str, overlap: str | None, *, as_json: bool) -> None:
-    """Make the job of a schedule now, in addition to its times."""
-    job = await client.run_schedule(group, name, overlap)  # type: ignore[arg-type]  # click has checked it
+async def run(client: Client, group: str, name: str, overlap: Overlap | None, key: str, *, as_json: bool) -> None:
+    """Make the job of a schedule now, in addition to its times; also of a paused one."""
+    job = await client.run_schedule(group, name, overlap, key)
     if as_json:
         show_json(JobWrapper(job))
     else:
@@ -113,12 +111,12 @@ async def run(client: Client, group: str, name: str, overlap: str | None, *, as_
 @click.command(cls=TitanCommand)
 @group_argument
 @name_argument
-@option("--note", default="", help="Why, for people.")
+@option("--note", default="", metavar="TEXT", help="A note for people; it goes when the pause ends.")
 @wide_option
 @with_broker
 async def pause(client: Client, group: str, name: str, note: str, *, as_json: bool) -> None:
-    """Pause a schedule. Its times pass without a job until it is resumed."""
-    _page(await client.pause_schedule(group, name, note), as_json=as_json)
+    """Pause a schedule: its times pass without a job."""
+    _show(await client.pause_schedule(group, name, note), as_json=as_json)
 
 
 @example("titan schedule resume mail digest")
@@ -128,29 +126,51 @@ async def pause(client: Client, group: str, name: str, note: str, *, as_json: bo
 @wide_option
 @with_broker
 async def resume(client: Client, group: str, name: str, *, as_json: bool) -> None:
-    """Resume a schedule. It does not make up for the pause."""
-    _page(await client.resume_schedule(group, name), as_json=as_json)
+    """Resume a schedule.
+
+    It does not make up for the times of the pause: `titan schedule backfill` does.
+    """
+    _show(await client.resume_schedule(group, name), as_json=as_json)
 
 
-@example("titan schedule backfill mail digest --from 2026-01-01T00:00:00Z --to 2026-01-08T00:00:00Z")
+@example("titan schedule backfill mail digest --from '2 days ago' --to now")
 @click.command(cls=TitanCommand)
 @group_argument
 @name_argument
-@option("--from", "first", required=True, help="The first time, RFC 3339.")
-@option("--to", "last", required=True, help="The last time, RFC 3339.")
-@option("--overlap", type=OVERLAPS, help="queue_all if not given: the jobs run one after the other.")
+@option("--from", "first", required=True, type=PastMoment(), help="From this time on.")
+@option("--to", "last", required=True, type=PastMoment(), help="Up to this time.")
+@overlap_option
 @wide_option
 @with_broker
 async def backfill(
-    client: Client, group: str, name: str, first: str, last: str, overlap: str | None, *, as_json: bool
+    client: Client, group: str, name: str, first: str, last: str, overlap: Overlap | None, *, as_json: bool
 ) -> None:
-    """Make the jobs of times that have passed, each time once, also if the command is repeated."""
-    span = Backfill(from_=first, to=last, overlap=overlap)  # type: ignore[arg-type]  # click has checked it
-    made = await client.backfill_schedule(group, name, span)
+    """Make the jobs of times that have passed, 1,000 at most.
+
+    Each time has one job: a repeat of the same command makes no other.
+    """
+    made = await client.backfill_schedule(group, name, first, last, overlap)
     if as_json:
         show_json(Backfilled(made))
     else:
-        click.echo(f"{made} jobs made")
+        click.echo(f"{counted(made, 'job')} made")
+
+
+@example("titan schedule fires mail digest")
+@click.command(cls=TitanCommand)
+@group_argument
+@name_argument
+@option("-n", "--n", default=MOST_FIRES, type=click.IntRange(1, MOST_FIRES), show_default=True, help="How many.")
+@wide_option
+@with_broker
+async def fires(client: Client, group: str, name: str, n: int, *, as_json: bool) -> None:
+    """List what the last times of a schedule came to, the newest first."""
+    found = await client.schedule_fires(group, name, n)
+    if as_json:
+        show_json(FiresWrapper(found))
+        return
+    with listing("fires", _FIRE_COLUMNS, _fire_row, as_json=False, empty=f"{name} has not fired yet.") as shown:
+        shown.show(found)
 
 
 @example("titan schedule remove mail digest")
@@ -160,61 +180,91 @@ async def backfill(
 @wide_option
 @with_broker
 async def remove(client: Client, group: str, name: str, *, as_json: bool) -> None:
-    """Remove a schedule. Its jobs stay."""
+    """Remove a schedule; its jobs stay."""
     await client.remove_schedule(group, name)
     if as_json:
-        show_json({"removed": name})
+        show_json({"group": group, "name": name})
     else:
         click.echo(line(f"{name} removed"))
 
 
-def times_of(shown: Schedule) -> str:
-    """When a schedule fires, in the words of its own field."""
-    if shown.cron:
-        crons: Iterable[str] = [shown.cron] if isinstance(shown.cron, str) else shown.cron
-        return f"{'; '.join(crons)}{'' if shown.zone == 'UTC' else f' {shown.zone}'}"
-    return f"every {shown.every} s" if shown.every else f"at {shown.at}"
+def _row(schedule: Schedule) -> tuple[object, ...]:
+    counts = schedule.counts
+    numbers = (counts.fired, counts.skipped, counts.missed, counts.failed)
+    return schedule.name, schedule.state, _when(schedule.next_at), _times(schedule), schedule.zone, *numbers
 
 
-def _row(shown: Schedule) -> tuple[object, ...]:
-    counts, following = shown.counts, when(shown.next_at) if shown.next_at else ""
-    image = shown.job.image or ""
-    return shown.name, shown.state, times_of(shown), following, image, counts.fired, counts.skipped, counts.failed
+def _when(at: str | UnsetType | None) -> str:
+    return when(at) if at else ""
 
 
-def _time_row(time: Upcoming) -> tuple[object, ...]:
-    return time.at, time.local, f"{time.jitter / 1000} s" if time.jitter else ""
+def _times(schedule: Schedule) -> str:
+    """When it fires, in short."""
+    if schedule.at:
+        return f"once, {when(schedule.at)}"
+    if schedule.every:
+        return f"every {exact(schedule.every)}" + (f", {exact(schedule.offset)} later" if schedule.offset else "")
+    return "; ".join(_crons(schedule))
 
 
-def _fire_row(fire: Fire) -> tuple[object, ...]:
-    what = f"{fire.what} {fire.times} times" if fire.times else fire.what
-    return fire.scheduled_for, what, fire.why or "", fire.retried_as or fire.job or "", fire.outcome or ""
+def _crons(schedule: Schedule) -> list[str]:
+    cron = schedule.cron or []
+    return [cron] if isinstance(cron, str) else cron
 
 
-def _page(shown: Schedule, *, as_json: bool) -> None:
+def _in_words(schedule: Schedule) -> str:
+    try:
+        return "\n".join(explain(cron) for cron in _crons(schedule))
+    except TimetableError:  # of a newer broker
+        return ""
+
+
+def _fire_row(fire: Fire) -> tuple[Any, ...]:
+    what = " ".join(filter(None, [fire.what, f"({fire.by})" if fire.by else "", "after a gap" if fire.moved else ""]))
+    why = fire.why if fire.why and fire.why != fire.what else ""
+    return when(fire.scheduled_for), what, why, fire.job or "", fire.outcome or "", fire.times or 1
+
+
+def _show(schedule: Schedule, *, as_json: bool) -> None:
     if as_json:
-        show_json(ScheduleWrapper(shown))
+        show_json(ScheduleWrapper(schedule))
         return
-    last = f"{when(shown.last.scheduled_for)} {shown.last.job} {shown.last.outcome or ''}" if shown.last else ""
-    counts, job = shown.counts, shown.job
+    job, counts = schedule.job, schedule.counts
     rows: list[tuple[str, object]] = [
-        ("name", shown.name),
-        ("group", shown.group_name),
-        ("state", shown.state),
-        ("when", times_of(shown)),
-        ("next", when(shown.next_at) if shown.next_at else ""),
-        ("image", job.image or ""),
-        ("payload", job.payload or ""),
-        ("overlap", shown.overlap),
-        ("missed", shown.missed),
-        ("last", last.rstrip()),
+        ("name", schedule.name),
+        ("group", schedule.group_name),
+        ("state", schedule.state),
+        ("paused", _when(schedule.paused_at)),
+        ("paused by", schedule.paused_by),
+        ("because", schedule.note or schedule.paused_because),
+        ("times", _times(schedule)),
+        ("in words", _in_words(schedule)),
+        ("zone", schedule.zone),
+        ("jitter", exact(schedule.jitter) if schedule.jitter else UNSET),
+        ("next", _when(schedule.next_at)),
+        ("overlap", schedule.overlap),
+        ("missed", f"{schedule.missed}, of the last {exact(schedule.catch_up)}"),
+        ("starts", _when(schedule.starts_at)),
+        ("ends", _when(schedule.ends_at)),
+        ("max fires", schedule.max_fires),
+        ("pause after", counted(schedule.pause_after, "failure") if schedule.pause_after else UNSET),
+        ("image", job.image),
+        ("payload", job.payload),
+        ("priority", job.priority),
+        ("timeout", None if job.timeout is None else exact(job.timeout)),
+        ("retry", in_words(job.retry) if job.retry else job.max_retries),
+        ("last", _last(schedule)),
         ("counts", f"{counts.fired} fired, {counts.skipped} skipped, {counts.missed} missed, {counts.failed} failed"),
-        ("paused", when(shown.paused_at) if shown.paused_at else ""),
-        ("because", shown.paused_because or shown.note or ""),
-        ("revision", shown.revision),
     ]
-    click.echo(page(rows))
+    click.echo(page([(name, line(str(value)) if isinstance(value, str) else value) for name, value in rows]))
 
 
-for _command in (set_, list_, show, next_, fires, run, pause, resume, backfill, remove):
+def _last(schedule: Schedule) -> str:
+    last = schedule.last
+    if not last:
+        return ""
+    return " ".join(filter(None, [when(last.scheduled_for), last.job or "", last.outcome or ""]))
+
+
+for _command in (set_, list_, show, next_, run, pause, resume, backfill, fires, remove):
     schedule.add_command(_command)

@@ -97,9 +97,7 @@ class NewSchedule(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     ] = DEFAULT_CATCH_UP_S
     starts_at: Annotated[Time, Meta(description="It fires from then on.")] | None = None
     ends_at: Annotated[Time, Meta(description="It fires before then only.")] | None = None
-    max_fires: (
-        Annotated[int, Meta(ge=1, le=1_000_000_000, description="After this number of jobs it is done.")] | None
-    ) = None
+    max_fires: Annotated[int, Meta(ge=1, le=1_000_000_000, description="After these jobs it is done.")] | None = None
     pause_after: Annotated[
         int, Meta(ge=0, le=1000, description="It pauses after this number of final failures in a row; 0: never.")
     ] = 0

@@ -6,6 +6,7 @@ clock of the store decides which ones are due.
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from broker.core.errors import TitanError
 from broker.metrics.exposition import Family, Sample, counter, gauge
@@ -16,6 +17,8 @@ _log = logging.getLogger(__name__)
 STEP = 100
 """Schedules of a partition that one step fires at most."""
 AFTER_FAULT_S = 0.5
+REFRESH_AGAIN_S = 5.0
+"""When schedules of a partition that was away are looked at again."""
 
 
 class Scheduler:
@@ -36,6 +39,25 @@ class Scheduler:
 
     async def run(self) -> None:
         """Fire until cancelled. The first of several errors in a row is logged."""
+        refreshing = asyncio.create_task(self.refresh())
+        try:
+            await self._fire_always()
+        finally:
+            refreshing.cancel()
+
+    async def refresh(self) -> None:
+        """Set the next times again that a broker with an older tz database computed. Once, when this broker starts."""
+        left = list(self._store.partitions)
+        while left:
+            for partition in tuple(left):
+                with suppress(TitanError):
+                    if n := await self._store.schedules.refresh_all(partition):
+                        _log.info("the time zones of this broker are newer: next times of schedules set again: %d", n)
+                    left.remove(partition)
+            if left:
+                await asyncio.sleep(REFRESH_AGAIN_S)
+
+    async def _fire_always(self) -> None:
         is_failing = False
         while True:
             await self._is_due.wait()

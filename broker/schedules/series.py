@@ -79,7 +79,10 @@ class Once(Series):
 
 
 class CronUnion(Series):
-    """The times of several expressions, each once. A time that one has by itself and another moved is not moved."""
+    """The times of several expressions, each once.
+
+    A time that belongs to one expression, and that another has moved out of a gap, counts as not moved.
+    """
 
     def __init__(self, crons: list[Cron]) -> None:
         self._crons = crons

@@ -62,11 +62,17 @@ def plan_of(found: StoredSchedule, now: int) -> Plan:
     due = _chosen(spec, times.next(max(before, oldest - 1)) if spec.missed == "all" else latest, oldest, now)
     handled = due or latest
     missed = _missed(found, before, handled, now, is_fired=due is not None)
-    lost = times.lost(int(found.fields.get("handled", before)), handled.at) if spec.gap == "skip" else []
+    lost = times.lost(_last_time(found, before), handled.at) if spec.gap == "skip" else []
     passed = [f"gap {lost[0]} {len(lost)}"] if lost else []
     if missed:
         passed.append(f"missed {missed[0].at} {len(missed)}")
     return Plan(due, times.next(handled.at), ",".join(passed), len(missed))
+
+
+def _last_time(found: StoredSchedule, before: int) -> int:
+    """The time of the schedule before the next one, whatever became of it; for a new schedule when it was created."""
+    last = found.timetable.latest(0, before)
+    return max(last.at if last else 0, int(found.fields["created_at"]))
 
 
 def _chosen(spec: NewSchedule, due: Due | None, oldest: int, now: int) -> Due | None:
@@ -104,7 +110,7 @@ class ScheduleFires:
         self._schedules = schedules
 
     async def fire_due(self, limit: int) -> list[Fired]:
-        """Fire schedules that are due, `limit` schedules a partition at most; empty when nothing is that this broker can fire.
+        """Fire schedules that are due, `limit` a partition at most; empty when none is that this broker can fire.
 
         Raises StoreUnavailable if no partition answers.
         """

@@ -27,6 +27,7 @@ from broker.store.format.schedules import (
 _TRIES = 5
 _PAGE = 100
 """How often a change is tried when others change the schedule meanwhile."""
+_PAGE = 100
 MOST_PASSED = 1000
 """Times that passed, as far as they are counted."""
 _OF_PAUSE = ("paused_at", "paused_by", "paused_because", "note", "failures")
@@ -164,6 +165,21 @@ class Schedules:
             given.pop("next_at", None)
         return await self._change(group, name, None, Change("put", due, given))
 
+    async def refresh_all(self, partition: str) -> int:
+        """Set the next times again that a broker with an older tz database computed; how many have changed.
+
+        Those of a newer one stay. Raises StoreUnavailable.
+        """
+        changed = seen = 0
+        while True:
+            now, *rows = await self._partitions.run("schedules", partition, self._clock.now, "all", "", seen, _PAGE)
+            if not rows:
+                return changed
+            seen += len(rows)
+            for found in map(stored_of, rows):
+                if found.fields.get("tzdata", "") < tzdata_version():
+                    changed += await self.refresh(found, int(now))
+
     async def refresh(self, found: StoredSchedule, now: int) -> bool:
         """Set when an active schedule fires, by the time zones that this broker knows; whether it has changed."""
         if found.state != "active" or found.next_at is None:
@@ -247,7 +263,14 @@ def _replaced(found: StoredSchedule, spec: NewSchedule, times: Timetable, now: i
     is_over = spec.max_fires is not None and int(found.fields.get("fires", 0)) >= spec.max_fires
     if found.state == "active" and not is_paused:
         return _put(changes, None, keeps="" if is_over else "score")
-    return _put(changes, None if is_over else times.next(now))
+    return _put(changes, None if is_over else _still_to_come(found, now, is_paused=is_paused))
+
+
+def _still_to_come(found: StoredSchedule, now: int, *, is_paused: bool) -> Due | None:
+    """The next time of a schedule that keeps its times: after a pause one that has not come, with its jitter."""
+    if found.next_at is None:
+        return found.timetable.next(now)
+    return found.timetable.to_come(found.next_at - 1, found.next_at - 1 if is_paused else now)
 
 
 class _Put(NamedTuple):
@@ -299,7 +322,7 @@ def _paused(found: StoredSchedule, now: int, note: str, by: str) -> Change | Non
 def _resumed(found: StoredSchedule, now: int) -> Change | None:
     if found.state != "paused":
         return None
-    due = found.timetable.next(now)
+    due = _still_to_come(found, now, is_paused=False)
     fields = dict.fromkeys((*_OF_PAUSE, "handled"), "")
     fields |= {"state": "active" if due else "done", "tzdata": tzdata_version()}
     return Change("resume", due, fields, passed=_passed(found, now))

@@ -1,10 +1,10 @@
--- schedules: read schedules: one, a page of those of a group, those that are due, or what the last times of one came to.
+-- schedules: read schedules: one, some of a group, of the partition or of those that are due; or what the last times of one came to.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
--- ARGV[2] what       show, list, due or fires; of a schedule that does not exist show gives none
--- ARGV[3] group      name; '' for due
--- ARGV[4] name       of the schedule; of list the last name of the page before, or ''
+-- ARGV[2] what       show, list, due, all or fires; of a schedule that does not exist show gives none
+-- ARGV[3] group      name; '' for due and all
+-- ARGV[4] name       of the schedule; of list the last name of the page before, or ''; of all how many to leave out
 -- ARGV[5] n          schedules, or fires, at most; fewer when they are large
 --
 -- moves   -
@@ -46,5 +46,7 @@ elseif what == 'list' then
   append_all(names)
 elseif what == 'due' then
   append_all(call('ZRANGEBYSCORE', p .. ':schedules', '-inf', now, 'LIMIT', 0, n))
+elseif what == 'all' then
+  append_all(call('ZRANGEBYSCORE', p .. ':schedules', '-inf', '(' .. NEVER, 'LIMIT', name, n))
 end
 return reply

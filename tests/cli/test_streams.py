@@ -140,8 +140,10 @@ class Scene(NamedTuple):
         return str(path)
 
     def _schedule(self) -> str:
-        """A schedule of the group."""
-        assert self.titan("schedule", "set", self.group, "s", "--every", "3600", "--image", "x").code == 0
+        """A schedule of the group that has fired."""
+        words = (self.group, "s", "--every", "3600", "--image", "x", "--overlap", "allow")
+        assert self.titan("schedule", "set", *words).code == 0
+        assert self.titan("schedule", "run", self.group, "s").code == 0
         return "s"
 
     def _with_key(self, key: str) -> str:

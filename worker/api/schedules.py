@@ -2,18 +2,16 @@
 
 from urllib.parse import quote
 
+import msgspec
+
 from broker.models.jobs import Job, JobWrapper
 from broker.models.schedules import (
-    Backfill,
     Backfilled,
     Fire,
     FiresWrapper,
     NewSchedule,
     Overlap,
-    PauseSchedule,
-    RunSchedule,
     Schedule,
-    SchedulePut,
     SchedulesWrapper,
     ScheduleWrapper,
     TimesWrapper,
@@ -23,52 +21,63 @@ from titan.calls import JSON, Request, group_path
 from worker.http_session import HttpSession
 
 
-def _path(group: str, name: str, verb: str = "") -> str:
-    return f"{group_path(group)}/schedules/{quote(name, safe='')}{verb}"
-
-
 class ScheduleCalls(HttpSession):
     """Calls about schedules."""
 
-    async def put_schedule(self, group: str, name: str, spec: NewSchedule, revision: int | None = None) -> Schedule:
-        """Create or replace a schedule; with a revision only that one. Raises Changed."""
-        headers = JSON if revision is None else {**JSON, "If-Match": str(revision)}
-        request = Request("PUT", _path(group, name), SchedulePut(spec), headers=headers)
-        return (await self.ask(request, ScheduleWrapper)).schedule
+    async def schedules(self, group: str, n: int = 50, cursor: str = "") -> tuple[list[Schedule], str]:
+        """A page of the schedules of a group, and the cursor of the next page; "" is the end."""
+        page = await self.get(f"{group_path(group)}/schedules", SchedulesWrapper, [("n", n), ("cursor", cursor)])
+        return page.schedules, page.cursor or ""
 
     async def schedule(self, group: str, name: str) -> Schedule:
         """One schedule."""
         return (await self.get(_path(group, name), ScheduleWrapper)).schedule
 
-    async def schedules(self, group: str, n: int = 50, cursor: str = "") -> SchedulesWrapper:
-        """A page of the schedules of a group, by name."""
-        return await self.get(f"{group_path(group)}/schedules", SchedulesWrapper, [("n", n), ("cursor", cursor)])
+    async def put_schedule(self, group: str, name: str, given: NewSchedule) -> Schedule:
+        """Create a schedule, or replace it as a whole; the same one again changes nothing."""
+        request = Request("PUT", _path(group, name), {"schedule": msgspec.to_builtins(given)})
+        return (await self.ask(request, ScheduleWrapper)).schedule
 
     async def remove_schedule(self, group: str, name: str) -> None:
-        """Remove a schedule."""
+        """Remove a schedule; its jobs stay."""
         await self.answer(Request("DELETE", _path(group, name)))
 
-    async def next_times(self, group: str, name: str, n: int = 10, after: str = "") -> list[Upcoming]:
-        """The next times, after this one or now."""
-        return (await self.get(_path(group, name, "/next"), TimesWrapper, [("n", n), ("from", after)])).times
-
-    async def fires(self, group: str, name: str, n: int = 50) -> list[Fire]:
-        """What the last times came to, the newest first."""
-        return (await self.get(_path(group, name, "/fires"), FiresWrapper, [("n", n)])).fires
-
     async def pause_schedule(self, group: str, name: str, note: str = "") -> Schedule:
-        """Pause a schedule."""
-        request = Request("POST", _path(group, name, "/pause"), PauseSchedule(note or None))
+        """Let its times pass without a job."""
+        request = Request("POST", f"{_path(group, name)}/pause", {"note": note} if note else {})
         return (await self.ask(request, ScheduleWrapper)).schedule
 
     async def resume_schedule(self, group: str, name: str) -> Schedule:
-        """Resume a schedule."""
-        return (await self.ask(Request("POST", _path(group, name, "/resume")), ScheduleWrapper)).schedule
+        """End a pause."""
+        return (await self.ask(Request("POST", f"{_path(group, name)}/resume", {}), ScheduleWrapper)).schedule
 
-    async def run_schedule(self, group: str, name: str, overlap: Overlap | None = None) -> Job:
-        """Make the job of a schedule now. Raises WrongState while another one has not ended."""
-        return (await self.ask(Request("POST", _path(group, name, "/run"), RunSchedule(overlap)), JobWrapper)).job
+    async def run_schedule(self, group: str, name: str, overlap: Overlap | None = None, key: str = "") -> Job:
+        """Make its job now. With a `key` the same call may be repeated."""
+        headers = JSON | ({"Idempotency-Key": key} if key else {})
+        body = {"overlap": overlap} if overlap else {}
+        return (await self.ask(Request("POST", f"{_path(group, name)}/run", body, headers=headers), JobWrapper)).job
 
-    async def backfill_schedule(self, group: str, name: str, span: Backfill) -> int:
-        """Make the jobs of times that have passed; how many."""
-        return (await self.ask(Request("POST", _path(group, name, "/backfill"), span), Backfilled)).times
+    async def backfill_schedule(
+        self, group: str, name: str, first: str, last: str, overlap: Overlap | None = None
+    ) -> int:
+        """Make the jobs of the times from `first` to `last`, RFC 3339; how many that made."""
+        body = {"from": first, "to": last} | ({"overlap": overlap} if overlap else {})
+        return (await self.ask(Request("POST", f"{_path(group, name)}/backfill", body), Backfilled)).times
+
+    async def schedule_times(self, group: str, name: str, n: int = 10, after: str = "") -> list[Upcoming]:
+        """Its next times after another, or after now."""
+        query: list[tuple[str, str | int]] = [("n", n), *([("from", after)] if after else [])]
+        return (await self.get(f"{_path(group, name)}/next", TimesWrapper, query)).times
+
+    async def schedule_fires(self, group: str, name: str, n: int = 50) -> list[Fire]:
+        """What its last times came to, the newest first."""
+        return (await self.get(f"{_path(group, name)}/fires", FiresWrapper, [("n", n)])).fires
+
+    async def preview_schedule(self, given: NewSchedule, n: int = 10, after: str = "") -> list[Upcoming]:
+        """The next times of a schedule that is not stored."""
+        target = f"/schedules/preview?n={n}" + (f"&from={quote(after, safe='')}" if after else "")
+        return (await self.ask(Request("POST", target, {"schedule": msgspec.to_builtins(given)}), TimesWrapper)).times
+
+
+def _path(group: str, name: str) -> str:
+    return f"{group_path(group)}/schedules/{quote(name, safe='')}"

@@ -673,3 +673,18 @@ async def test_newer_time_zones_set_the_next_times_again(store: Store, redis: An
     scores = [(await store.schedules.stored(GROUP, name)).score for name in names]
     assert scores == [right, right, right + 300_000]
     assert await store.schedules.refresh_all(partition) == 0
+
+
+async def test_a_backfill_finds_a_time_that_was_skipped_between_others(store: Store) -> None:
+    """The times before and after it fired; only the skipped one is made up for."""
+    await put(store)
+    await fire_next(store)
+    [first] = await made(store)
+    await fire_next(store)  # it overlaps
+    skipped = now_ms(store)
+    await end(store, first)
+    await fire_next(store)
+    assert await history(store) == ["fired", "overlap", "fired"]
+    start, stop = skipped - 2 * MINUTE_MS, now_ms(store)
+    assert await store.schedule_fires.backfill(GROUP, NAME, start + 1, stop, "allow") == 1
+    assert milliseconds((await made(store))[-1].scheduled_for) == skipped

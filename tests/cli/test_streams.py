@@ -95,13 +95,13 @@ class Scene(NamedTuple):
             ("unique", "show"): lambda: (group, self._with_key("show")),
             ("unique", "free"): lambda: (group, self._with_key("free")),
             **{
-                ("schedule", verb): lambda: (group, self._schedule())
+                ("schedule", verb): lambda: (group, self._schedule(command[1]))
                 for verb in ("show", "next", "fires", "run", "pause", "resume", "remove")
             },
-            ("schedule", "list"): lambda: (group,) if self._schedule() else (),
+            ("schedule", "list"): lambda: (group,) if self._schedule("list") else (),
             ("schedule", "set"): lambda: (group, "other", "--every", "60", "--image", "x"),
             ("schedule", "backfill"): lambda: (
-                *(group, self._schedule(), "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:00Z"),
+                *(group, self._schedule("backfill"), "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:00Z"),
             ),
             ("group", "delete"): lambda: (group, "--cancel-jobs", "--dry-run"),
             ("group", "set"): lambda: (group, "--image", "hello"),
@@ -139,12 +139,12 @@ class Scene(NamedTuple):
         path.write_text(f'[[jobs]]\nimage = "x"\nunique = {{ key = "{key}" }}\n', "utf-8")
         return str(path)
 
-    def _schedule(self) -> str:
-        """A schedule of the group that has fired."""
-        words = (self.group, "s", "--every", "3600", "--image", "x", "--overlap", "allow")
+    def _schedule(self, name: str) -> str:
+        """A schedule of the group that has fired, for one command: another may remove its own."""
+        words = (self.group, name, "--every", "3600", "--image", "x", "--overlap", "allow")
         assert self.titan("schedule", "set", *words).code == 0
-        assert self.titan("schedule", "run", self.group, "s").code == 0
-        return "s"
+        assert self.titan("schedule", "run", self.group, name).code == 0
+        return name
 
     def _with_key(self, key: str) -> str:
         """A key that a job of the group holds."""

@@ -13,8 +13,10 @@ LOCAL = {"healthz", "openapi", "metrics", "stream_check"}
 """These ask nothing of the store, or answer what they can without it."""
 READS = {"list_jobs", "show", "find", "read_log", "list_groups", "show_group", "show_overview", "show_stats"}
 READS |= {"list_workers", "show_worker", "list_brokers", "history", "why", "why_group", "failures", "show_group_stats"}
+READS |= {"list_schedules", "show_schedule", "next_times", "list_fires", "preview_schedule"}
 READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor", "await_jobs"}
 NEW = {"enqueue", "retry", "create_group", "configure", "adjust", "log", "begin_bulk"}
+NEW |= {"put_schedule", "resume_schedule", "run_schedule", "backfill_schedule"}
 """These may make the store larger, and be refused when it is full."""
 
 _LEASE = "0" * 12
@@ -27,6 +29,9 @@ _BODIES: dict[str, Any] = {
     "configure": {"group": {}},
     "adjust": {"group": {}},
     "begin_bulk": {"action": "promote", "dry_run": True},
+    "put_schedule": {"schedule": {"every": 3600, "job": {"image": "x"}}},
+    "preview_schedule": {"schedule": {"every": 3600, "job": {"image": "x"}}},
+    "backfill_schedule": {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"},
     "announce": {"name": "w", "host": "h"},
     "order": {"order": "drain"},
     "wait": {"after": ["0000000000000000"]},
@@ -55,7 +60,11 @@ async def _ask(session: aiohttp.ClientSession, url: str, route: Route, job_id: s
     query = "?view=group:none" if route.verb == "watch" else ""  # a view that is refused: others do not end
     path = route.path.replace("{group_name}", "g").replace("{worker}", "w")
     path = (
-        path.replace("{id}", job_id).replace("{batch}", job_id).replace("{bulk}", job_id).replace("{unique_key}", "k")
+        path.replace("{id}", job_id)
+        .replace("{batch}", job_id)
+        .replace("{bulk}", job_id)
+        .replace("{unique_key}", "k")
+        .replace("{schedule}", "s")
         + query
     )
     body = _BODIES.get(route.verb, {} if route.takes else None)

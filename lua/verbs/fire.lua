@@ -27,9 +27,9 @@
 -- reply   fired, skipped, missed, known when it had fired for the time, or repeated for a call with the same Idempotency-Key; why it was skipped, or ''; the job that was made, or
 --           was in the way, or ''; how many jobs were cancelled
 -- refuses NOT_FOUND CHANGED IDEMPOTENCY_MISMATCH
--- with    record deadlines idempotency staged_payloads job requeue hooks settling completion dependencies inputs awaiting unique conflicts
---           batches lease members new_parents kinds creation new_jobs new_keys drafts tied_jobs group_settings group_limits notify
---           notices_stream history schedules overlap firing
+-- with    record deadlines idempotency staged_payloads group_settings group_limits notify kinds creation new_jobs new_keys schedules firing
+--           (job requeue hooks settling completion dependencies inputs awaiting unique conflicts batches lease members new_parents
+--           drafts tied_jobs notices_stream history overlap scheduled_job)
 local p, now, group, name, version, score, how, at = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local moved, next_score, next_at, passed, overlap, max_fires, before = ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13]), ARGV[14]
 local max_jobs, max_bytes, idempotency_key, digest, ttl_ms, first = tonumber(ARGV[15]), tonumber(ARGV[16]), ARGV[17], ARGV[18], ARGV[19], 20
@@ -55,7 +55,7 @@ elseif at ~= '' then
   if #ARGV >= first then
     local text = 'The schedule ' .. name .. ' fired again.'
     local limits = { overlap = overlap, is_backfill = how == 'backfill', max_jobs = max_jobs, max_bytes = max_bytes, text = text }
-    why, id, n_cancelled = create_scheduled(p, group, key .. ':open', new_jobs_in(ARGV, first, now)[1], limits, now)
+    why, id, n_cancelled = load_scheduled_job()(p, group, key .. ':open', new_jobs_in(ARGV, first, now)[1], limits, now)
   end
   local fire = { at = at, fired_at = digits(now), what = why and 'skipped' or 'fired', why = why, how = how ~= 'time' and how }
   fire.moved, fire.job, fire.current = moved ~= '' and moved, id, id

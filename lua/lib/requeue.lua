@@ -28,11 +28,9 @@ local function requeue(p, group, id, rank, deliveries, delay_ms, now)
   end
 end
 
--- The settings of a retry as JSON for its record. `before`: those of the job that it repeats, whose policy it has unless it has
--- max_retries, and whose schedule.
+-- The settings of a retry, JSON. `before`: those of the job that it repeats: its schedule, and without max_retries its policy.
 local function settings_text(settings, retry_of, before)
-  local words = {}
-  local names = { 'hooks', 'delay', 'timeout', 'priority', 'max_retries', 'retries_delay', 'end_before', 'scheduled_for', 'bytes', 'inputs' }
+  local words, names = {}, { 'hooks', 'delay', 'timeout', 'priority', 'max_retries', 'retries_delay', 'end_before', 'scheduled_for', 'bytes', 'inputs' }
   for _, name in ipairs(names) do
     if settings[name] then words[#words + 1] = '"' .. name .. '":' .. digits(settings[name]) end
   end

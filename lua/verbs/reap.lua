@@ -80,7 +80,6 @@ for i = 1, #timers do
   reap_set(string.match(timers[i], '^(%a+):(.*)$'))
 end
 
-local n_logs, n_ends, timer = call('ZCARD', p .. ':discarded'), call('ZCARD', p .. ':settle'), call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
-local fires_at = call('ZRANGE', p .. ':schedules', 0, 0, 'WITHSCORES')[2]
-local next_times = { tonumber(timer or '-1'), tonumber(fires_at or '-1') }
-return { counts.queued, counts.requeued, counts.failed, counts.expired, n_logs, n_ends, now, next_times[1], next_times[2], unpack(ends) }
+local n_logs, n_ends, timer = call('ZCARD', p .. ':discarded'), call('ZCARD', p .. ':settle'), call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] or -1
+local fires_at = tonumber(call('ZRANGE', p .. ':schedules', 0, 0, 'WITHSCORES')[2] or -1)
+return { counts.queued, counts.requeued, counts.failed, counts.expired, n_logs, n_ends, now, tonumber(timer), fires_at, unpack(ends) }

@@ -2,7 +2,7 @@
 
 from broker.models.jobs import Job
 from worker.runners.environment import environment_of
-from worker.runners.http import _headers
+from worker.runners.http import headers_of
 from worker.table.entries import HttpEntry
 
 AT = "2027-03-28T01:00:00.000Z"
@@ -23,6 +23,6 @@ def test_the_environment_has_the_schedule() -> None:
 def test_http_services_get_headers() -> None:
     """The same as headers."""
     entry = HttpEntry()
-    headers = _headers(entry, job(schedule="digest", scheduled_for=AT))
+    headers = headers_of(entry, job(schedule="digest", scheduled_for=AT))
     assert (headers["Titan-Schedule"], headers["Titan-Scheduled-For"]) == ("digest", AT)
-    assert "Titan-Schedule" not in _headers(entry, job())
+    assert "Titan-Schedule" not in headers_of(entry, job())

@@ -222,6 +222,8 @@ async def assert_known_keys(store: Store) -> None:
                 "inputs",
                 "undone",
                 "batch",
+                "schedule",
+                "schedules",
                 "bulks_extended",
                 "modes",
                 "dead_letters",

@@ -10,9 +10,10 @@ from worker.api.groups import GroupCalls
 from worker.api.jobs import JobCalls
 from worker.api.logs import LogCalls
 from worker.api.operators import OperatorCalls
+from worker.api.schedules import ScheduleCalls
 
 
-class Client(JobCalls, BatchCalls, DeliveryCalls, LogCalls, GroupCalls, OperatorCalls):
+class Client(JobCalls, BatchCalls, DeliveryCalls, LogCalls, GroupCalls, ScheduleCalls, OperatorCalls):
     """The API of a broker: `async with Client(url) as client`. With several addresses, it uses the next when one fails.
 
     `timeout_s` limits each call as a whole. A long poll has `wait_s` in addition. The transfer of a log may take any

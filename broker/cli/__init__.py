@@ -24,6 +24,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "job": CommandEntry("broker.cli.job", "job", "Enqueue, list, show, wait for, retry and cancel jobs; read logs."),
     "flow": CommandEntry("broker.cli.flow", "flow", "Run jobs that wait for each other, and show them."),
     "batch": CommandEntry("broker.cli.batch", "batch", "Count the ends of jobs, and create jobs when they have ended."),
+    "schedule": CommandEntry("broker.cli.schedule", "schedule", "Make jobs at certain times: cron, intervals, files."),
     "unique": CommandEntry("broker.cli.unique", "unique", "Show and free the unique keys of jobs."),
     "bulk": CommandEntry("broker.cli.bulk", "bulk", "Retry, cancel, delete or promote all jobs that match."),
     "group": CommandEntry("broker.cli.group", "group", "List, show, set, pause and resume groups."),

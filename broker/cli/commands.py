@@ -11,7 +11,7 @@ from broker.cli.typos import nearest
 
 READ_ONLY_COMMANDS = frozenset(
     {"show", "list", "status", "log", "wait", "config", "doctor", "openapi", "lua", "check", "help", "export"}
-    | {"why", "history", "find", "failures"}
+    | {"why", "history", "find", "failures", "fires"}
 )
 """Commands that change nothing, unless an option of CHANGING_OPTIONS is given."""
 CHANGING_OPTIONS = frozenset({"--repair", "--send"})

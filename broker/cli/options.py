@@ -17,7 +17,7 @@ from broker.core.settings_schema import TOKEN_VARIABLE, Setting, is_text, settin
 from broker.models.doctor import Source
 
 PREFIX = "TITAN"
-_OF_JOBS = "JOB_ID GROUP DELIVERY IMAGE LEASE PAYLOAD_FILE RESULT PROGRESS INPUTS BATCH"
+_OF_JOBS = "JOB_ID GROUP DELIVERY IMAGE LEASE PAYLOAD_FILE RESULT PROGRESS INPUTS BATCH SCHEDULE SCHEDULED_FOR"
 JOB_VARIABLES = frozenset(f"TITAN_{name}" for name in _OF_JOBS.split())
 """Variables that a worker sets for a job. They are not settings, but they are no typos either."""
 
@@ -120,7 +120,8 @@ def example(*lines: str) -> Callable[[C], C]:
     """Decorate a command with example command lines. Its help has them after the first paragraph."""
 
     def decorate(command: C) -> C:
-        first, _, rest = inspect.cleandoc(command.help or "").partition("\n\n")
+        text = inspect.cleandoc(command.help or "").replace("\\b\n", "\b\n")  # docstrings with it are raw
+        first, _, rest = text.partition("\n\n")
         examples = "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
         command.help = "\n\n".join(filter(None, [first, examples, rest]))
         return command

@@ -63,7 +63,7 @@ async def check(
         return list(dict.fromkeys(damaged))  # servers of a cluster may share a node
     for number in numbers:
         await checker.check_records(number)
-    seen = {number: _Seen({}, []) for number in numbers}
+    seen = {number: _Seen({}, [], {}) for number in numbers}
     for server in servers:
         await checker.check_keys(server, seen)
     for number, found in seen.items():
@@ -99,6 +99,8 @@ class _Seen(NamedTuple):
 
     groups: dict[str, None]
     sets: list[tuple[str, str]]
+    schedules: dict[tuple[str, str], None]
+    """Group and name of each schedule that is named anywhere; '' for the name where a group has a list of them."""
 
 
 class _Checker:
@@ -126,8 +128,13 @@ class _Checker:
                 kind, _, rest = name.partition(":")
                 if partition in names and kind in {"job", "after", "inputs", "undone"} and not self._group:
                     job_ids.setdefault(partition, []).append(rest)
+                elif partition in names and kind == "schedule":
+                    group, _, schedule = rest.partition(":")
+                    self._note_schedule(seen[names[partition]], group, schedule.partition(":")[0])
                 elif partition in names and kind == "group":
                     group, _, set_name = rest.partition(":")
+                    if set_name == "schedules":
+                        self._note_schedule(seen[names[partition]], group, "")
                     if set_name in _KNOWN:
                         self._note(seen[names[partition]], group, set_name)
             for partition, own in job_ids.items():
@@ -137,21 +144,29 @@ class _Checker:
     async def check_rest(self, number: int, seen: _Seen) -> None:
         """Ids in sets and executions that are of no job, then what is kept of each group as a whole."""
         p = self._store.partitions[number]
-        for name in (keys.groups(p), keys.ready(p), keys.due(p)):
-            async for members in _members(self._store.topology.of(p), name):
-                for member in members:
-                    self._note(seen, member.rpartition(":")[2], "")
+        await self._note_indexes(p, seen)
         own = {group for group in seen.groups if self._is_home(group, number)}
         self._add(Finding(group, "", _FOREIGN) for group in seen.groups if group not in own)
         for some in _split([pair for pair in seen.sets if pair[0] in own], STEP):
             async for group, job_ids in self._survey_sets(p, some):
                 await self._check(number, group, job_ids)
+        await self._check_schedules(p, own, seen)
         if not self._group:
             async for _, job_ids in self._survey(number, "executions"):
                 self._add(await self._store.maintenance.check_leftovers(p, job_ids, is_repair=self._is_repair))
         for groups in _split([group for group in seen.groups if group in own], _AT_ONCE):
             for found in await asyncio.gather(*(self._check_jobs(group, ()) for group in groups)):
                 self._add(found)
+
+    async def _note_indexes(self, p: str, seen: _Seen) -> None:
+        for name in (keys.groups(p), keys.ready(p), keys.due(p)):
+            async for members in _members(self._store.topology.of(p), name):
+                for member in members:
+                    self._note(seen, member.rpartition(":")[2], "")
+        async for members in _members(self._store.topology.of(p), keys.schedules(p)):
+            for member in members:
+                group, _, schedule = member.partition(":")
+                self._note_schedule(seen, group, schedule)
 
     def _is_home(self, group: str, number: int) -> bool:
         return bool(group) and keys.partition_of(group, len(self._store.partitions)) == number
@@ -162,6 +177,22 @@ class _Checker:
         seen.groups[group] = None
         if set_name:
             seen.sets.append((group, set_name))
+
+    def _note_schedule(self, seen: _Seen, group: str, name: str) -> None:
+        self._note(seen, group, "")
+        if group in seen.groups:
+            seen.schedules[group, name] = None
+
+    async def _check_schedules(self, p: str, own: set[str], seen: _Seen) -> None:
+        """The schedules of groups that are at home; also those that only the list of their group has."""
+        by_group: dict[str, set[str]] = {}
+        for group, name in seen.schedules:
+            by_group.setdefault(group, set()).add(name)
+        for group in own & by_group.keys():
+            async for members in _members(self._store.topology.of(p), keys.schedules_of(p, group)):
+                by_group[group].update(members)
+            for names in _split(sorted(by_group[group] - {""}), STEP):
+                self._add(await self._store.maintenance.check_schedules(group, names, is_repair=self._is_repair))
 
     async def _check(self, number: int, group: str, job_ids: Sequence[str]) -> None:
         """Check jobs one by one. Where those belong that are in a foreign partition is for a person to say."""

@@ -29,9 +29,10 @@ _KINDS = {
     "zset": (
         *("groups", "ready", "due", "rates", "bytes", "discarded", "workers", "sessions", "notices", "pollers"),
         *("image_pollers", "asked", "asked_images", "counted", "bulks", "bulks_running", "bulks_extended"),
-        *("settle", "after", "undone"),
+        *("settle", "after", "undone", "schedules"),
     ),
 }
+_TYPE_OF_SCHEDULE = {"": "hash", "fires": "list", "open": "list", "times": "zset"}
 _TYPE_OF_KIND = {kind: type_ for type_, kinds in _KINDS.items() for kind in kinds}
 
 
@@ -60,7 +61,7 @@ def parts_of(name: str) -> tuple[str, str]:
 def group_of(rest: str) -> str:
     """The group of a key by what follows the partition, or ''."""
     kind, _, more = rest.partition(":")
-    return more.partition(":")[0] if kind == "group" else ""
+    return more.partition(":")[0] if kind in {"group", "schedule"} else ""
 
 
 def type_of(rest: str) -> str | None:
@@ -68,9 +69,11 @@ def type_of(rest: str) -> str | None:
     kind, _, rest = rest.partition(":")
     if kind == "batch":
         return "zset" if ":" in rest else "hash"
+    if kind == "schedule":
+        return _TYPE_OF_SCHEDULE.get(rest.partition(":")[2].partition(":")[2])
     if kind != "group":
         return _TYPE_OF_KIND.get(kind)
     set_name = rest.partition(":")[2]
-    if set_name in {"jobs", "expiring", "windows", "batches", "ending", *STATUSES}:
+    if set_name in {"jobs", "expiring", "windows", "batches", "ending", "schedules", *STATUSES}:
         return "zset"
     return "hash" if set_name in {"", "unique", *keys.STATISTICS} else None

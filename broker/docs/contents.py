@@ -8,7 +8,7 @@ FIRST = "index"
 TUTORIAL = "tutorial"
 CHAPTERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start", (FIRST, "start", TUTORIAL, "concepts")),
-    ("Use", ("howto", "failures", "results", "run-a-worker", "worker", "compare")),
+    ("Use", ("howto", "failures", "schedules", "results", "run-a-worker", "worker", "compare")),
     (
         "Operate",
         (

@@ -31,14 +31,15 @@ from broker.http.request.query_params import Query
 from broker.http.routes import LOG_TYPES, ROUTES, Route
 from broker.models.fields import GROUP_NAME, JOB_ID
 from broker.models.results import ProblemWrapper
+from broker.models.schedules import SCHEDULE_NAME
 from broker.models.unique import UNIQUE_KEY
 from broker.models.workers import WORKER_NAME
 
 _HEADERS = {
     "Titan-Lease": "The token from the answer that delivered the job; only the holder of the lease may act on it.",
     "Idempotency-Key": "A repeat with the same key and body gets the first answer again, for a day.",
-    "If-Match": "The ETag of an earlier answer: the group is changed only if it still has these settings.",
-    "ETag": "The tag of the settings and the note, for If-Match; counts do not change it.",
+    "If-Match": "The ETag of an earlier answer: the group or schedule is changed only if it is still the same.",
+    "ETag": "The tag of what it is set to, for If-Match; counts do not change it. That of a schedule is its revision.",
     "Titan-Expires-At": "When the lease ends, RFC 3339.",
     "Idempotency-Replayed": "`true` when the answer repeats the first answer to the Idempotency-Key.",
 }
@@ -52,6 +53,7 @@ _PATH = {
     "id": ("The job's id.", f"^{JOB_ID}$"),
     "batch": ("The batch's id.", f"^{JOB_ID}$"),
     "bulk": ("The bulk's id.", f"^{JOB_ID}$"),
+    "schedule": ("Name of the schedule.", f"^{SCHEDULE_NAME}$"),
     "unique_key": ("The unique key.", f"^{UNIQUE_KEY}$"),
     "worker": ("Name of the worker.", f"^{WORKER_NAME}$"),
 }
@@ -61,6 +63,7 @@ _TAGS = {
     "consume": "Take jobs, renew their leases and report them.",
     "logs": "Store and read the output of jobs.",
     "groups": "The settings and counts of groups.",
+    "schedules": "When groups get new jobs.",
     "bulk": "Do one thing to many jobs.",
     "looking": "See what happens, and why.",
     "workers": "Heartbeats of workers, and orders for them.",
@@ -77,6 +80,7 @@ _TAG_OF_MODULE = {
     "overview": "looking",
     "stats": "looking",
     "live": "looking",
+    "schedules": "schedules",
     "unique_keys": "jobs",
     "batches": "batches",
     "workers": "workers",

@@ -23,6 +23,7 @@ from broker.http.operator_routes import OPERATOR_ROUTES
 from broker.http.request import query_params
 from broker.http.request.body import FORM, JSON
 from broker.http.route import BROKERS, GROUP, GROUPS, JOB, JOBS, UNIQUE_KEY, WORKER, WORKERS, Route
+from broker.http.schedule_routes import SCHEDULE_ROUTES
 from broker.models.brokers import BrokersWrapper
 from broker.models.groups import GroupPatch, GroupPost, GroupPut, GroupsWrapper, GroupWrapper
 from broker.models.inputs import InputsWrapper
@@ -299,6 +300,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", BROKERS, brokers.list_brokers, None, BrokersWrapper, query=query_params.BrokersQuery, scope="read"),
     *BATCH_ROUTES,
+    *SCHEDULE_ROUTES,
     *LOOKING_ROUTES,
     *OPERATOR_ROUTES,
     Route("GET", "/healthz", health.healthz, None, health.Health, scope=None),

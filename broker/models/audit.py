@@ -19,8 +19,8 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
     act: Annotated[
         str,
         Meta(
-            description="cancel, retry, delete, promote, configure, delete_group, order, bulk, reveal, login, "
-            "login_failed, logout or end_session.",
+            description="cancel, retry, delete, promote, configure, delete_group, order, bulk, free_key, schedule, "
+            "reveal, login, login_failed, logout or end_session.",
         ),
     ]
     by: Annotated[str, Meta(description="The name of the token; none at a broker without tokens.")] | UnsetType = UNSET

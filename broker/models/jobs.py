@@ -190,6 +190,8 @@ class Job(Struct, kw_only=True):
         Annotated[str, Meta(description="The job is a copy of `retry_of`, which failed in this group.")] | UnsetType
     ) = UNSET
     batch: JobBatch | UnsetType = UNSET
+    schedule: Annotated[str, Meta(description="The schedule of the group that made it.")] | UnsetType = UNSET
+    scheduled_for: Annotated[Time, Meta(description="The time of the schedule that it is for.")] | UnsetType = UNSET
     env_vars: Annotated[dict[str, str], Meta(description="The group's, for the consumer.")] | UnsetType = UNSET
     receipts: (
         Annotated[list[Receipt], Meta(description="Those of the last five deliveries; not in lists.")] | UnsetType

@@ -12,6 +12,7 @@ from broker.core.errors import TitanError
 from broker.logs.storage import Logs
 from broker.metrics.exposition import Family, Sample, counter, gauge
 from broker.reaper.log_cleaner import LogCleaner
+from broker.reaper.scheduler import Scheduler
 from broker.resp.notifier import Notifier
 from broker.store.format.maintenance_replies import Reaped, Unsettled
 from broker.store.job_store import JobStore
@@ -25,7 +26,7 @@ AFTER_FAULT_S = 0.5
 
 
 class Reaper:
-    """Runs until cancelled. It runs the log cleaner as well.
+    """Runs until cancelled. It runs the log cleaner and the scheduler as well.
 
     `fault`: why it does not work now, or ''. `unsettled`: ends of jobs that the last step left to be
     settled, and how old they are. `late_ms`: how late the oldest timer was at the last step. `done`: the number of
@@ -40,12 +41,13 @@ class Reaper:
         self.done = {"queued": 0, "requeued": 0, "failed": 0, "expired": 0}
         self._store = store
         self._log_cleaner = LogCleaner(store, logs)
+        self._scheduler = Scheduler(store)
         self._wake = asyncio.Event()
         notifier.on_timer(self._wake.set)
 
     async def run(self) -> None:
         """Reap until cancelled. After an error, which is logged and kept in `fault`, it tries again."""
-        cleaning = asyncio.create_task(self._log_cleaner.run())
+        others = [asyncio.create_task(self._log_cleaner.run()), asyncio.create_task(self._scheduler.run())]
         try:
             while True:
                 try:
@@ -58,8 +60,9 @@ class Reaper:
                     wait_s = self._failed("it crashed; the broker's log has the reason")
                 await self._sleep(wait_s)
         finally:
-            cleaning.cancel()
-            await asyncio.gather(cleaning, return_exceptions=True)
+            for other in others:
+                other.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
 
     async def reap_due(self) -> float:
         """Process all timers that are due; returns the time until the next one, s."""
@@ -67,10 +70,9 @@ class Reaper:
         try:
             while True:
                 reaped = await self.reap_once()
-                if reaped.wait_ms is None:
-                    return LONGEST_SLEEP_S
-                if reaped.wait_ms > 0:
-                    return reaped.wait_ms / 1000
+                waits_ms = [ms for ms in (reaped.wait_ms, reaped.fires_in_ms) if ms is not None and ms > 0]
+                if reaped.wait_ms is None or reaped.wait_ms > 0:
+                    return min(waits_ms, default=LONGEST_SLEEP_S * 1000) / 1000
         finally:
             done = [now - then for now, then in zip(self.done.values(), before, strict=True)]
             if any(done):
@@ -93,6 +95,8 @@ class Reaper:
             self.done[what] += count
         if reaped.discarded:
             self._log_cleaner.notify()
+        if reaped.fires_in_ms is not None and reaped.fires_in_ms <= 0:
+            self._scheduler.notify()
         return reaped
 
     def families(self) -> list[Family]:
@@ -131,6 +135,7 @@ class Reaper:
                 [Sample(self._store.maintenance.batches["callbacks"])],
             ),
             counter("titan_reaped_total", "Jobs that this broker's reaper moved, by kind.", done),
+            *self._scheduler.families(),
         ]
 
     async def _sleep(self, wait_s: float) -> None:

@@ -213,6 +213,21 @@ def batch(p: str, batch_id: str) -> str:
     return f"{p}:batch:{batch_id}"
 
 
+def schedules(p: str) -> str:
+    """The sorted set of schedules, `group:name`, by when they fire next, in ms; 2^53 while they do not."""
+    return f"{p}:schedules"
+
+
+def schedule(p: str, name: str, schedule_name: str) -> str:
+    """The hash of a schedule of a group. `…:fires`, `…:open` and `…:times` are its other keys."""
+    return f"{p}:schedule:{name}:{schedule_name}"
+
+
+def schedules_of(p: str, name: str) -> str:
+    """The sorted set of the names of a group's schedules, all with the score 0."""
+    return f"{p}:group:{name}:schedules"
+
+
 def imported(p: str) -> str:
     """The id of the export that was imported last. First partition only."""
     return f"{p}:imported"

@@ -28,7 +28,7 @@ _LATE = (
 )
 
 
-class Due(NamedTuple):
+class BarrierDeadline(NamedTuple):
     """The deadline of a call by the monotonic clock, in s, and how often the server had moved when the call began."""
 
     at: float
@@ -56,9 +56,9 @@ class WriteBarrier:
         """Close the connections."""
         await self._redis.aclose()
 
-    def due(self) -> Due:
+    def due(self) -> BarrierDeadline:
         """The deadline of a call that begins now."""
-        return Due(time.monotonic() + self._limit_s, self._moves)
+        return BarrierDeadline(time.monotonic() + self._limit_s, self._moves)
 
     async def check(self) -> None:
         """Raises NotDurable for a store without WAITAOF (as Redis 7.0) or append-only file, and StoreUnavailable."""
@@ -73,7 +73,7 @@ class WriteBarrier:
         except TimeoutError as late:
             raise StoreUnavailable from late
 
-    async def wait(self, partition: str, due: Due) -> None:
+    async def wait(self, partition: str, due: BarrierDeadline) -> None:
         """Return when all writes before this call are on disk. Raises NotDurable after the deadline, and after a move.
 
         `due` is the result of `due()` from when the enqueue began.

@@ -172,6 +172,16 @@ async def admit(
     return reply
 
 
+def scheduled_words(
+    group: str, job: PlainJob, job_id: str, image: str, schedule: str, scheduled_for: int
+) -> Iterator[Word]:
+    """The words of fire.lua for the job of a schedule. `image`: that of the group. scheduled_for: ms."""
+    asked = admission(group, [job], [job_id], image)
+    [batch] = asked.batches
+    settings = msgspec.structs.replace(batch.settings, schedule=schedule, scheduled_for=scheduled_for)
+    return _words(asked._replace(batches=[batch._replace(settings=settings)]), is_staged=False)
+
+
 def _words(asked: Admission, *, is_staged: bool) -> Iterator[Word]:
     """The jobs in parts of neighbours that are alike."""
     times, ties, parts = iter(asked.times), iter(asked.ties), []

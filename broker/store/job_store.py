@@ -33,6 +33,8 @@ from broker.store.jobs import Jobs
 from broker.store.looks import Looks
 from broker.store.maintenance import Maintenance
 from broker.store.modes import Modes
+from broker.store.schedule_fires import ScheduleFires
+from broker.store.schedules import Schedules
 from broker.store.sessions import StoredSessions
 from broker.store.statistics import Statistics
 from broker.store.tally import Tally
@@ -74,6 +76,8 @@ class JobStore:
         self.flows = Flows(partitions)
         self.unique_keys = UniqueKeys(partitions, self.clock)
         self.batches = Batches(partitions, self.clock, ids, tally, settings, self.enqueuer.image_of, broker, self.modes)
+        self.schedules = Schedules(partitions, self.clock)
+        self.schedule_fires = ScheduleFires(partitions, self.clock, ids, tally, settings, self.schedules, self.modes)
         self.brokers = Brokers(partitions, self.clock)
         self.audit = AuditTrail(partitions)
         self.bulks = Bulks(partitions, self.clock, ids, tally, limits_of(settings), settings.idempotency_ttl_s)
@@ -82,7 +86,7 @@ class JobStore:
         self.counts = CountFlusher(partitions, self.clock, tally, broker, settings.stats_groups)
         self.statistics = Statistics(partitions, self.clock)
         self.glances = Glances(partitions, self.clock)
-        self.transfer = Transfer(topology, partitions, self.clock)
+        self.transfer = Transfer(topology, partitions, self.clock, self.schedules)
 
     @property
     def partitions(self) -> tuple[str, ...]:

@@ -93,6 +93,14 @@ class Maintenance:
         mode = "repair" if is_repair else ""
         return _findings("", await self._partitions.run("check", partition, self._clock.now, mode, "", *job_ids))
 
+    async def check_schedules(self, group: str, names: Sequence[str], *, is_repair: bool) -> list[Finding]:
+        """Contradictions about these schedules of a group."""
+        mode = "repair" if is_repair else ""
+        partition = self._partitions.of(group)
+        return _findings(
+            group, await self._partitions.run("check_schedules", partition, self._clock.now, mode, group, *names)
+        )
+
     async def survey(
         self, partition: str, kind: str, n: int, cursor: str, group: str, sets: Sequence[str] = ()
     ) -> Surveyed:

@@ -16,13 +16,16 @@ from broker.store.format.exported import (
     ExportedBatch,
     ExportedGroup,
     ExportedJob,
+    ScheduleField,
     batch_line,
+    exported_schedule,
     group_line,
     job_line,
     words_of_batch,
     words_of_group,
     words_of_job,
 )
+from broker.store.schedules import Schedules
 
 PAGE = 500
 """Jobs that one script exports at most, and groups, and batches."""
@@ -68,7 +71,8 @@ class Restored(NamedTuple):
 class Transfer:
     """Exports and restores."""
 
-    def __init__(self, topology: Topology, partitions: Partitions, clock: Clock) -> None:
+    def __init__(self, topology: Topology, partitions: Partitions, clock: Clock, schedules: Schedules) -> None:
+        self._schedules = schedules
         self._topology = topology
         self._partitions = partitions
         self._clock = clock
@@ -81,10 +85,13 @@ class Transfer:
                 async for piece in self._rest_of(p, last):
                     yield piece
             score, name = last.group
+            has_schedules = await translate_errors(self._topology.of(p).redis.exists(keys.schedules(p)))
             while rows := await self._partitions.run("groups", p, "", PAGE, score, name):
                 for row in rows:
-                    whole = Position(number, ("", row[0].decode()), ("", ""), ("", ""))
-                    async for piece in self._rest_of(p, whole, group_line(row)):
+                    group = row[0].decode()
+                    line = group_line(row, await self._schedules_of(group) if has_schedules else None)
+                    whole = Position(number, ("", group), ("", ""), ("", ""))
+                    async for piece in self._rest_of(p, whole, line):
                         yield piece
                 score, name = rows[-1][1].decode(), rows[-1][0].decode()
 
@@ -97,6 +104,9 @@ class Transfer:
                 line = b""
         async for piece in self._jobs(p, group, after.job or ("", ""), line):
             yield piece
+
+    async def _schedules_of(self, group: str) -> dict[str, dict[ScheduleField, str]]:
+        return {stored.name: exported_schedule(stored.fields) async for stored in self._schedules.all_of(group)}
 
     async def _batches(self, p: str, group: str, after: tuple[str, str], line: bytes) -> AsyncIterator[Exported]:
         score, batch_id = after
@@ -147,7 +157,11 @@ class Transfer:
             words += words_of_batch(batch)
         for job in jobs:
             words += words_of_job(job)
-        return Restored(*await self._partitions.run("restore", partition, *words))
+        restored = Restored(*await self._partitions.run("restore", partition, *words))
+        for group in groups:
+            for name, fields in (group.schedules or {}).items():
+                await self._schedules.restore(group.name, name, {str(field): text for field, text in fields.items()})
+        return restored
 
     def _placed(self, group: ExportedGroup) -> ExportedGroup:
         """The group without a dead_letter_to that is in another partition here."""

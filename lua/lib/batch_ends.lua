@@ -77,4 +77,4 @@ local function settle_batch(p, id, n, now)
   end
   return math.max(1, looked), cancelled, batch and batch.group
 end
-batch_ends.count_member, batch_ends.settle_batch, batch_ends.refresh_key = count_member, settle_batch, refresh_key
+batch_ends.count_member, batch_ends.settle_batch = count_member, settle_batch

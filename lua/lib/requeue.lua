@@ -28,14 +28,16 @@ local function requeue(p, group, id, rank, deliveries, delay_ms, now)
   end
 end
 
--- The settings of a retry as JSON for its record. `before`: those of the job that it repeats, whose policy it has.
+-- The settings of a retry, JSON. `before`: those of the job that it repeats: its schedule, and without max_retries its policy.
 local function settings_text(settings, retry_of, before)
-  local words = {}
-  for _, name in ipairs({ 'hooks', 'delay', 'timeout', 'priority', 'max_retries', 'retries_delay', 'end_before', 'bytes', 'inputs' }) do
+  local words, names = {}, { 'hooks', 'delay', 'timeout', 'priority', 'max_retries', 'retries_delay', 'end_before', 'scheduled_for', 'bytes', 'inputs' }
+  for _, name in ipairs(names) do
     if settings[name] then words[#words + 1] = '"' .. name .. '":' .. digits(settings[name]) end
   end
   words[#words + 1] = '"retry_of":"' .. retry_of .. '"'
   if settings.batch then words[#words + 1] = '"batch":"' .. settings.batch .. '"' end
+  if settings.scheduled_for then words[#words + 1] = string.match(before, '"schedule":"[^"]+"') end
+  if settings.max_retries then return '{' .. table.concat(words, ',') .. '}' end
   for text in string.gmatch(before, '"retry_[a-z_]+":%d+') do words[#words + 1] = text end
   for text in string.gmatch(before, '"retry_[eo][xn][cl][a-z]+":"[^"]*"') do words[#words + 1] = text end
   return '{' .. table.concat(words, ',') .. '}'
@@ -62,8 +64,7 @@ local function create_retry(p, group, id, new_id, delay_s, max_retries, now, how
   settings.hooks, settings.end_before = how.hooks or how.end_before and 1, how.end_before
   settings.bytes = (settings.bytes or how.counts) and #spec
   settings.batch = how.batch or string.match(batch_text(record) or '', '^.*:.*$')
-  local policy = settings.max_retries and '' or settings_json(record)
-  record = build_record(settings_text(settings, id, policy), group, digits(now), store_large_spec(p, new_id, spec))
+  record = build_record(settings_text(settings, id, settings_json(record)), group, digits(now), store_large_spec(p, new_id, spec))
   call('HSET', jobs_key(p), new_id, record)
   local score = delay_s > 0 and now + delay_s * 1000 or new_rank(p, settings.priority)
   call('ZADD', set_key(p, group, 'jobs'), now, new_id)

@@ -9,9 +9,9 @@
 -- reply   now, ms; how many jobs are left: with 0 the group is gone; how many of those that it read must be settled first
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
--- with    record job unsettled settling completion batches
+-- with    record job unsettled settling completion batches schedules
 local p, now, group, limit = KEYS[1], clock(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local MOST_IMAGES = 1000
+local MOST_IMAGES, MOST_SCHEDULES = 1000, 1000
 
 -- The refusal when the group has jobs that are not finished, or jobs that are in no set; nil to continue.
 local function refuse_jobs()
@@ -52,6 +52,10 @@ for _, fields in ipairs({ { 'dead_letters', group }, { 'modes', 'group:' .. grou
 for _, asked in ipairs(call('ZRANGE', p .. ':asked_images', 0, MOST_IMAGES - 1)) do
   if string.match(asked, '^%S+') == group then call('ZREM', p .. ':asked_images', asked) end
 end
-for _, kind in ipairs({ 'expiring', 'unique', 'windows', 'batches', 'ending', 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end
+for _, name in ipairs(call('ZRANGE', set_key(p, group, 'schedules'), 0, MOST_SCHEDULES - 1)) do
+  call('DEL', unpack(schedule_keys(schedule_key(p, group, name))))
+  call('ZREM', p .. ':schedules', group .. ':' .. name)
+end
+for _, kind in ipairs({ 'expiring', 'unique', 'windows', 'batches', 'ending', 'schedules', 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end
 call('DEL', group_key(p, group))
 return { now, 0, 0 }

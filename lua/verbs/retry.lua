@@ -33,7 +33,7 @@ local _, _, _, holder_id = holder_of(p, group, job.unique_key or '', now)
 if holder_id and holder_id ~= id then return refuse('DUPLICATE', 'The job ' .. holder_id .. ' holds its unique key.') end
 
 local delay_s, max_retries = set and settings.delay or 0, (settings or job).max_retries or 0
-local how = { counts = max_bytes > 0, settings = settings, spec = spec, hooks = job.unique_key and 2 }
+local how = { counts = max_bytes > 0, settings = settings, spec = spec, hooks = (job.unique_key or job.scheduled_for) and 2 }
 create_retry(p, group, id, new_id, delay_s, max_retries, now, how)
 move_key(p, group, id, new_id, now)
 note_move(p, id, now, 'retried', actor, job, job.status, 'job', new_id)

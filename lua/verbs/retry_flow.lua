@@ -53,7 +53,7 @@ end
 local new_ids, reply = {}, { '' }
 
 for _, old in ipairs(jobs) do
-  local how = { counts = max_bytes > 0, hooks = old.unique_key and 2 }
+  local how = { counts = max_bytes > 0, hooks = (old.unique_key or old.scheduled_for) and 2 }
   create_retry(p, old.group, old.id, old.new_id, 0, old.max_retries or 0, now, how)
   move_key(p, old.group, old.id, old.new_id, now)
   note_move(p, old.id, now, 'retried', actor, old, old.status, 'job', old.new_id)

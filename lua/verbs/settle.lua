@@ -1,4 +1,4 @@
--- settle: carry out what the ends of jobs mean for the jobs that wait for them, for their unique keys and their batches.
+-- settle: carry out what the ends of jobs mean for the jobs that wait for them, for their unique keys, batches and schedules.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
@@ -11,13 +11,14 @@
 -- refuses -
 -- flags   allow-oom
 -- with    record job hooks settling completion dependencies inputs undone settlement ends dependants
---           (deadlines requeue unique kinds creation batches notices_stream batch_ends)
+--           (deadlines requeue unique kinds creation batches notices_stream batch_ends
+--           schedules schedule_ends late_ends)
 local p, now, limit = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2])
 local settle, step, late = p .. ':settle', begin_step(now, limit), nil
 
 -- What few ends need.
 local function seldom()
-  late = late or load_batch_ends()
+  late = late or load_late_ends()
   return late
 end
 
@@ -40,7 +41,8 @@ local function settle_job(ended)
     step.records[#step.records + 1] = ended.id; step.records[#step.records + 1] = without_hooks(record)
   end
   local batch = record and string.find(record, '"batch"', 1, true) and string.match(settings_json(record), '"batch":"(%w+)"')
-  if batch then seldom().count_member(p, batch, ended.id, ended.status, now) end
+  if batch then seldom().batches.count_member(p, batch, ended.id, ended.status, now) end
+  if record and string.find(record, '"scheduled_for"', 1, true) then seldom().schedule_ends(p, ended.group, ended.id, record, ended.status, now) end
   if ended.is_stored then step.settled[#step.settled + 1] = ended.id end
   step.left = step.left - 1
   return true
@@ -49,7 +51,7 @@ end
 -- Cancels members of a batch that was stopped. What is not handled yet stays in P:settle.
 local function settle_members(id)
   write_step(p, step)
-  local looked, n, group = seldom().settle_batch(p, id, step.left, now)
+  local looked, n, group = seldom().batches.settle_batch(p, id, step.left, now)
   if n > 0 then step.n_cancelled[group], step.touched[group] = (step.n_cancelled[group] or 0) + n, true end
   step.left = step.left - looked
 end
@@ -71,6 +73,6 @@ if call('EXISTS', settle) == 0 then call('ZREM', p .. ':due', 'settle:') end
 
 local first = call('ZRANGE', settle, 0, 0, 'WITHSCORES')[2]
 local reply = { call('ZCARD', settle), first and math.max(0, now - first) or 0, 0, 0 }
-if late then reply[3], reply[4] = late.n_ended, late.n_callbacks end
+if late then reply[3], reply[4] = late.batches.n_ended, late.batches.n_callbacks end
 for group, n in pairs(step.n_cancelled) do reply[#reply + 1] = group; reply[#reply + 1] = n end
 return reply

@@ -66,7 +66,9 @@ def caller(http: Http, is_plain: bool) -> Caller:
 
 
 def _path(route: Route) -> str:
-    return route.path.format(group_name="g", id=NO_JOB, worker="w", batch=NO_JOB, bulk=NO_JOB, unique_key="k")
+    return route.path.format(
+        group_name="g", id=NO_JOB, worker="w", batch=NO_JOB, bulk=NO_JOB, unique_key="k", schedule="s"
+    )
 
 
 async def _settled(http: Http) -> None:

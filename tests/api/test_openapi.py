@@ -31,7 +31,7 @@ def test_document_has_every_route() -> None:
         assert {str(STATUS[error]) for error in route.refuses} <= operation["responses"].keys()
         assert ("requestBody" in operation) == (route.takes is not None)
         names = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "query"}
-        assert names == set(route.query.__struct_fields__)
+        assert names == set(route.query.__struct_encode_fields__)
     assert sum(len(path) for path in document()["paths"].values()) == len(ROUTES)
 
 

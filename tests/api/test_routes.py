@@ -90,6 +90,44 @@ async def _flow(http: Http) -> Reply:
     return await _on(http, "GET", "/flow", *await http.enqueue())
 
 
+async def _put_schedule(http: Http) -> Reply:
+    body = {"schedule": {"every": 3600, "job": {"image": "x"}}}
+    return await http("PUT", "/v1/groups/g/schedules/s", body)
+
+
+def _on_schedule(verb: str, method: str, path: str, body: Any = None) -> Callable[[Http], Awaitable[Reply]]:
+    """An example about a schedule that exists."""
+
+    async def ask(http: Http) -> Reply:
+        await _put_schedule(http)
+        return await http(method, f"/v1/groups/g/schedules{path}", body)
+
+    ask.__name__ = f"_{verb}"
+    return ask
+
+
+async def _preview_schedule(http: Http) -> Reply:
+    body = {"schedule": {"cron": "0 9 * * 1", "zone": "Europe/Berlin", "job": {"image": "x"}}}
+    return await http("POST", "/v1/schedules/preview?n=3&from=2026-01-01T00:00:00Z", body)
+
+
+SCHEDULE_EXAMPLES = (
+    _put_schedule,
+    _preview_schedule,
+    _on_schedule("list_schedules", "GET", ""),
+    _on_schedule("show_schedule", "GET", "/s"),
+    _on_schedule("remove_schedule", "DELETE", "/s"),
+    _on_schedule("next_times", "GET", "/s/next"),
+    _on_schedule("list_fires", "GET", "/s/fires"),
+    _on_schedule("pause_schedule", "POST", "/s/pause", {"note": "why"}),
+    _on_schedule("resume_schedule", "POST", "/s/resume"),
+    _on_schedule("run_schedule", "POST", "/s/run", {"overlap": "allow"}),
+    _on_schedule(
+        "backfill_schedule", "POST", "/s/backfill", {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T04:00:00Z"}
+    ),
+)
+
+
 async def _list_unique_keys(http: Http) -> Reply:
     await http.enqueue({"unique": {"key": "doc-7"}})
     return await http("GET", "/v1/groups/g/unique")
@@ -355,6 +393,7 @@ EXAMPLES: dict[str, Example] = {
             *(_add_to_batch, _close_batch, _cancel_batch, _retry_batch),
             _flow,
             *(_list_unique_keys, _show_unique_key, _free_unique_key),
+            *SCHEDULE_EXAMPLES,
             *_WORKERS,
             _list_audit,
             _doctor,
@@ -391,7 +430,9 @@ async def test_route_in_use(http: Http, route: Route, backend: str) -> None:
 @of_every_row
 async def test_route_with_a_method_it_does_not_have(http: Http, route: Route) -> None:
     """HEAD, and any other method without a row, is a 405 that says in Allow what there is."""
-    path = route.path.format(group_name="g", id=NO_JOB, worker="w", batch=NO_JOB, bulk=NO_JOB, unique_key="k")
+    path = route.path.format(
+        group_name="g", id=NO_JOB, worker="w", batch=NO_JOB, bulk=NO_JOB, unique_key="k", schedule="s"
+    )
     allowed = {row.method for row in ROUTES if row.path == route.path}
     for method in {"HEAD", "GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"} - allowed:
         reply = await http(method, path)

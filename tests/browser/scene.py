@@ -82,6 +82,8 @@ def fill(url: str, token: str = "") -> Scene:
     [ids["delayed"]] = enqueue(url, {"delay": 3000})
     [ids["queued"], *_] = enqueue(url, *[{"payload": "plain text", "priority": 1}] * 60)
     ids |= _flow(url) | _batch(url)
+    digest = {"cron": "30 7 * * 1-5", "zone": "Europe/Berlin", "job": {"image": "digest"}}
+    call(f"{url}/v1/groups/mail/schedules/digest", {"schedule": digest}, "PUT")
     call(f"{url}/v1/groups/reports", {"group": {"paused": True, "env_vars": {"LEVEL": "debug"}}}, "PUT")
     enqueue(url, {"image": "render"}, group="reports")
     dry = call(f"{url}/v1/groups/mail/bulk", {"action": "promote", "status": ["delayed"], "dry_run": True})["bulk"]

@@ -41,7 +41,7 @@ _WORDS = "(all) => all.map((one) => one.innerText.trim().replace('…', ''))"
 _ACTIONS = {
     *("Retry", "Cancel", "Delete", "Promote", "Copy", "Pause", "Resume", "Drain", "Quiet", "Enqueue", "Enqueue one"),
     *("Retry all", "Cancel all", "Delete all", "Promote all", "Settings", "Change", "Save", "Stop", "End", "Reveal"),
-    *("Add jobs", "Close batch", "Cancel batch", "Retry failed", "Free"),
+    *("Add jobs", "Close batch", "Cancel batch", "Retry failed", "Free", "Run now", "Backfill"),
 }
 """The words of all buttons and links that change something, or lead to a form that does."""
 

@@ -25,6 +25,7 @@ KNOWN = {
     "test_bulk": {"New…"},
     "test_batches": {"Close batch…", "Cancel batch…", "Retry failed…"},
     "test_flows": {"Free NAME", "Zoom in", "Zoom out"},
+    "test_schedules": {"Run now…", "Run now NAME", "Backfill…", "Delete…"},
     "test_keyboard": {"Skip to the page", "Keyboard"},
     "test_live": {"Time zone: ZONE", "Colours: Auto"},
     "test_access": {"Log in", "End NAME"},
@@ -46,7 +47,7 @@ SIGNS = """(button) => JSON.stringify([
 
 def kind_of(name: str) -> str:
     """The name of a button without what differs from screen to screen."""
-    name = re.sub(r"^(Pause|Resume|Quiet|Drain|Stop|End|Free) (?!the live)\S.*", r"\1 NAME", name)
+    name = re.sub(r"^(Pause|Resume|Run now|Quiet|Drain|Stop|End|Free) (?!the live)\S.*", r"\1 NAME", name)
     name = re.sub(r"^Time zone: .*", "Time zone: ZONE", name)
     return re.sub(r"\d[\d,]*", "N", name)
 

@@ -32,6 +32,7 @@ def test_help_fits_the_terminal(columns: int) -> None:
     shown = dict(helps(main, click.Context(main, info_name="titan", **main.context_settings), columns - 2))
     assert {"titan", "titan job", "titan job list"} <= set(shown)
     for words, text in shown.items():
+        assert "\\b" not in text, words
         below_usage = text.partition("\n\n")[2]
         examples = below_usage.partition("Example:\n")[2].partition("\n\n")[0]
         lines = below_usage.replace(examples, "").splitlines()

@@ -101,6 +101,15 @@ class Scene(NamedTuple):
             ("unique", "list"): lambda: (group,) if self._with_key("list") else (),
             ("unique", "show"): lambda: (group, self._with_key("show")),
             ("unique", "free"): lambda: (group, self._with_key("free")),
+            **{
+                ("schedule", verb): lambda: (group, self._schedule(command[1]))
+                for verb in ("show", "next", "fires", "run", "pause", "resume", "remove")
+            },
+            ("schedule", "list"): lambda: (group,) if self._schedule("list") else (),
+            ("schedule", "set"): lambda: (group, "other", "--every", "60", "--image", "x"),
+            ("schedule", "backfill"): lambda: (
+                *(group, self._schedule("backfill"), "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:00Z"),
+            ),
             ("group", "delete"): lambda: (group, "--cancel-jobs", "--dry-run"),
             ("group", "set"): lambda: (group, "--image", "hello"),
         }
@@ -153,6 +162,13 @@ class Scene(NamedTuple):
         self.titan("batch", "close", self.group, batch)
         self.broker.settle()
         return batch
+
+    def _schedule(self, name: str) -> str:
+        """A schedule of the group that has fired, for one command: another may remove its own."""
+        words = (self.group, name, "--every", "3600", "--image", "x", "--overlap", "allow")
+        assert self.titan("schedule", "set", *words).code == 0
+        assert self.titan("schedule", "run", self.group, name).code == 0
+        return name
 
     def _with_key(self, key: str) -> str:
         """A key that a job of the group holds."""

@@ -267,4 +267,4 @@ async def test_reap_says_where_leases_were_lost(store: Store, run: Run) -> None:
         await running(store, group, max_retries=max_retries)
     wait(store, 60)
     reply = await run("reap", now_ms(store), 10, *(f"{number:016}" for number in range(10)))
-    assert reply[8:] == [GROUP.encode(), 2, 0, 0, 0, b"other", 0, 3, 2, 0]
+    assert reply[9:] == [GROUP.encode(), 2, 0, 0, 0, b"other", 0, 3, 2, 0]

@@ -31,6 +31,7 @@ from tests.contract.building import (
     touch,
     wait,
 )
+from tests.contract.schedules import fire_next, made, put
 from tests.stores import Store
 
 Act = Callable[[Store, Job], Awaitable[object]]
@@ -118,7 +119,23 @@ def _callback(delay_s: int) -> Bring:
     return bring
 
 
+async def _fired(store: Store) -> Job:
+    """The job of a schedule."""
+    await put(store)
+    await fire_next(store)
+    return (await made(store))[0]
+
+
+async def _held_by_a_schedule(store: Store) -> Job:
+    """The job of a schedule that waits for the one before."""
+    await put(store, overlap="queue")
+    await fire_next(store)
+    await fire_next(store)
+    return (await made(store))[1]
+
+
 MADE: dict[Edge, Bring] = {("enqueue", None, "delayed"): delayed, ("enqueue", None, "queued"): queued}
+MADE |= {("fire", None, "queued"): _fired, ("fire", None, "delayed"): _held_by_a_schedule}
 MADE |= {("restore", None, status): _restored(WAYS_TO[status][0]) for status in STATUSES if status != "running"}
 MADE |= {("settle", None, "delayed"): _callback(30), ("settle", None, "queued"): _callback(0)}
 """The moves that begin a job's life."""
@@ -129,8 +146,11 @@ OF_JOBS = sorted(ACTS.keys() - UNADDRESSED - {"delete_group"})
 """Verbs that name a job."""
 
 SOURCES = {(move.verb, move.before) for move in MOVES}
-OF_OTHERS = {"enqueue", "settle", "retry_batch"}
-"""Verbs that move a job because of another one; test_dependencies, test_unique and test_batches have them."""
+OF_OTHERS = {"enqueue", "settle", "retry_batch", "fire"}
+"""Verbs that move a job because of another one.
+
+test_dependencies, test_unique, test_batches and test_schedules have them.
+"""
 LATE = (delayed_with_deadline, queued_with_deadline)
 MOVED = [
     (move, way)
@@ -283,6 +303,6 @@ def test_moves_are_all_taken() -> None:
     """Every row of MOVES is tried above, and so is every verb in every status that it does not take."""
     tried = {_edge(move) for move, _ in MOVED} | MADE.keys()
     assert tried == {_edge(move) for move in MOVES if move.before is None or move.verb not in OF_OTHERS}
-    assert ACTS.keys() | {"enqueue", "restore", "settle", "retry_batch"} == {move.verb for move in MOVES}
+    assert ACTS.keys() | {"enqueue", "restore", "settle", "retry_batch", "fire"} == {move.verb for move in MOVES}
     for edge in SECOND_ACTS:
         assert len([move for move in MOVES if (move.verb, move.before) == edge[:2]]) > 1

@@ -51,6 +51,29 @@ EXAMPLES: dict[str, Example] = {
     "list_unique_keys": Example(needs="unique key"),
     "show_unique_key": Example(needs="unique key"),
     "free_unique_key": Example(needs="unique key"),
+    "list_schedules": Example(needs="schedule"),
+    "put_schedule": Example(
+        {
+            "schedule": {
+                "cron": "30 7 * * 1-5",
+                "zone": "Europe/Berlin",
+                "overlap": "queue",
+                "job": {"image": "digest"},
+            }
+        }
+    ),
+    "show_schedule": Example(needs="schedule"),
+    "remove_schedule": Example(needs="schedule"),
+    "next_times": Example(query="n=3", needs="schedule"),
+    "list_fires": Example(query="n=20", needs="schedule"),
+    "pause_schedule": Example({"note": "provider down"}, needs="schedule"),
+    "resume_schedule": Example(needs="schedule"),
+    "run_schedule": Example({"overlap": "allow"}, needs="schedule"),
+    "backfill_schedule": Example({"from": "2026-01-01T00:00:00Z", "to": "2026-01-07T23:59:59Z"}, needs="schedule"),
+    "preview_schedule": Example(
+        {"schedule": {"cron": "30 2 * * *", "zone": "Europe/Berlin", "job": {"image": "backup"}}},
+        query="n=3&from=2027-03-27T00:00:00Z",
+    ),
     "find": Example(needs="queued"),
     "why": Example(needs="queued"),
     "flow": Example(needs="queued"),
@@ -114,6 +137,7 @@ def _address(path: str, query: str) -> str:
         "batch": "BATCH_ID",
         "bulk": "BULK_ID",
         "unique_key": "doc-7",
+        "schedule": "digest",
     }
     for name, value in names.items():
         path = path.replace(f"{{{name}}}", value)

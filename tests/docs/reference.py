@@ -22,6 +22,7 @@ FOLDER = ROOT / "broker" / "docs"
 _KINDS = {"counter": "counter", "gauge": "gauge", "histogram": "histogram"}
 _EXAMPLES = {
     "batch_id": "<id>",
+    "schedule_name": "<schedule>",
     "p": "P",
     "prefix": "titan",
     "scope": "titan",

@@ -22,6 +22,7 @@ PAGES = {
     "broker/docs/howto.md": 40,
     "broker/docs/failures.md": 12,
     "broker/docs/results.md": 18,
+    "broker/docs/schedules.md": 18,
     "broker/docs/run-a-worker.md": 35,
     "broker/docs/upgrade.md": 1,
     OPERATOR: 45,

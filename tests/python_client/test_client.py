@@ -253,3 +253,17 @@ def test_broker_of_other_clients(tmp_path: Path) -> None:
         client.enqueue("mail", image="send")
     assert program.stop() == 0
     program.end()
+
+
+def test_schedules(client: Client, group: str) -> None:
+    """Put, get, run and remove a schedule; what it makes knows it."""
+    put = client.put_schedule(group, "digest", cron="30 7 * * 1-5", zone="Europe/Berlin", job={"image": "digest"})
+    assert (put["state"], client.get_schedule(group, "digest")) == ("active", put)
+    job = client.run_schedule(group, "digest")
+    assert (job.schedule, job.scheduled_for is not None) == ("digest", True)
+    with pytest.raises(WrongState):
+        client.run_schedule(group, "digest")
+    assert client.run_schedule(group, "digest", overlap="allow").id != job.id
+    client.remove_schedule(group, "digest")
+    with pytest.raises(NotFound):
+        client.get_schedule(group, "digest")

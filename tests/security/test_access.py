@@ -19,7 +19,9 @@ OPEN = {"healthz", "readyz"}
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.verb)
 async def test_route_with_a_token_of_each_scope(http: Http, tokens: Tokens, route: Route, scope: Scope) -> None:
     """A row lets in its own scope and admin; any other token is a 403, and none or a wrong one a 401."""
-    path = route.path.format(group_name="g", id=NO_JOB, worker="w", batch=NO_JOB, bulk=NO_JOB, unique_key="k")
+    path = route.path.format(
+        group_name="g", id=NO_JOB, worker="w", batch=NO_JOB, bulk=NO_JOB, unique_key="k", schedule="s"
+    )
     reply = await http(route.method, path, **tokens.headers(scope))
     is_let_in = route.scope in {None, scope} or scope == "admin"
     assert (reply.status not in {401, 403}) == is_let_in, reply
@@ -106,7 +108,7 @@ class TestGroups:
             if is_in_reach:
                 access.admit(f"Bearer {tokens.by_name['all-scopes']}", route.scope, group)
                 continue
-            path = route.path.format(group_name=group, id=NO_JOB, batch=NO_JOB, unique_key="k")
+            path = route.path.format(group_name=group, id=NO_JOB, batch=NO_JOB, unique_key="k", schedule="s")
             reply = await http(route.method, path, **tokens.headers("named"))
             assert (reply.status, reply.problem.code) == (403, "forbidden"), group
 

@@ -15,8 +15,10 @@ READS = {"list_jobs", "show", "find", "read_log", "list_groups", "show_group", "
 READS |= {"list_workers", "show_worker", "list_brokers", "history", "why", "why_group", "failures", "show_group_stats"}
 READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor", "await_jobs", "flow", "inputs"}
 READS |= {"list_batches", "show_batch", "list_members", "list_unique_keys", "show_unique_key"}
+READS |= {"list_schedules", "show_schedule", "next_times", "list_fires", "preview_schedule"}
 NEW = {"enqueue", "retry", "create_group", "configure", "adjust", "log", "begin_bulk", "wait"}
 NEW |= {"create_batch", "add_to_batch", "retry_batch"}
+NEW |= {"put_schedule", "resume_schedule", "run_schedule", "backfill_schedule"}
 """These may make the store larger, and be refused when it is full."""
 
 _LEASE = "0" * 12
@@ -31,6 +33,9 @@ _BODIES: dict[str, Any] = {
     "begin_bulk": {"action": "promote", "dry_run": True},
     "create_batch": {"batch": {"jobs": [{"image": "x"}]}},
     "add_to_batch": {"jobs": [{"image": "x"}]},
+    "put_schedule": {"schedule": {"every": 3600, "job": {"image": "x"}}},
+    "preview_schedule": {"schedule": {"every": 3600, "job": {"image": "x"}}},
+    "backfill_schedule": {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"},
     "announce": {"name": "w", "host": "h"},
     "order": {"order": "drain"},
     "wait": {"after": ["0000000000000000"]},
@@ -59,7 +64,11 @@ async def _ask(session: aiohttp.ClientSession, url: str, route: Route, job_id: s
     query = "?view=group:none" if route.verb == "watch" else ""  # a view that is refused: others do not end
     path = route.path.replace("{group_name}", "g").replace("{worker}", "w")
     path = (
-        path.replace("{id}", job_id).replace("{batch}", job_id).replace("{bulk}", job_id).replace("{unique_key}", "k")
+        path.replace("{id}", job_id)
+        .replace("{batch}", job_id)
+        .replace("{bulk}", job_id)
+        .replace("{unique_key}", "k")
+        .replace("{schedule}", "s")
         + query
     )
     body = _BODIES.get(route.verb, {} if route.takes else None)

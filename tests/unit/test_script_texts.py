@@ -124,6 +124,8 @@ def test_scripts_use_only_the_keys_of_python():
         keys.inputs("", "").rstrip(":"),
         keys.undone("", "").rstrip(":"),
         keys.batch("", "").rstrip(":"),
+        keys.schedules(""),
+        keys.schedule("", "", "").rstrip(":"),
     }
     used = set()
     for path in FILES:

@@ -33,6 +33,12 @@ test('a moment names its zone', () => {
   assert.equal(format.moment('not a time', true), 'not a time');
 });
 
+test('a time of another zone has its offset', () => {
+  assert.equal(format.zoned('2027-03-28T03:00:00.000+02:00'), '2027-03-28 03:00:00 +02:00');
+  assert.equal(format.zoned('2027-03-28T01:00:00Z'), '2027-03-28 01:00:00 UTC');
+  assert.equal(format.zoned('soon'), 'soon');
+});
+
 test('a text in a shell stays one word', () => {
   assert.equal(format.quoted("it's"), "'it'\\''s'");
 });

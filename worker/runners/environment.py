@@ -13,6 +13,9 @@ _encode = msgspec.json.Encoder().encode
 def environment_of(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
     """Later ones win: variables of the worker, env_vars of the group, then TITAN_JOB_ID and the like."""
     batch = batch_text(job)
+    scheduled: dict[str, str] = {}
+    if job.schedule and job.scheduled_for:
+        scheduled = {"TITAN_SCHEDULE": job.schedule, "TITAN_SCHEDULED_FOR": job.scheduled_for}
     return {
         **inherited,
         **(job.env_vars or {}),
@@ -22,6 +25,7 @@ def environment_of(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
         "TITAN_IMAGE": job.image,
         **({"TITAN_LEASE": job.lease} if job.lease else {}),
         **({"TITAN_BATCH": batch} if batch else {}),
+        **scheduled,
     }
 
 

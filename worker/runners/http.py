@@ -82,6 +82,7 @@ def headers_of(entry: HttpEntry, job: Job) -> dict[str, str]:
         "Titan-Group": job.group_name,
         "Titan-Delivery": str(job.deliveries),
         **({"Titan-Batch": batch} if batch else {}),
+        **({"Titan-Schedule": job.schedule, "Titan-Scheduled-For": job.scheduled_for or ""} if job.schedule else {}),
     }
 
 

@@ -22,7 +22,15 @@ from broker.http.request import query_params
 from broker.http.request.body import FORM, JSON, WEIGHT, Request, Streamed, media_type, read_body
 from broker.http.request.bulk_items import Bulk, Item, Items, read_items
 from broker.http.request.decoding import decode, decode_plain, form
-from broker.http.request.path_params import batch_id, bulk_id, group_name, job_id, unique_key, worker_name
+from broker.http.request.path_params import (
+    batch_id,
+    bulk_id,
+    group_name,
+    job_id,
+    schedule_name,
+    unique_key,
+    worker_name,
+)
 from broker.http.server.admission import AdmissionControl, InProgress
 from broker.http.server.fast_request import FastRequest
 from broker.http.ui.dashboard import Dashboard
@@ -47,6 +55,7 @@ Body = TypeVar("Body", bound=Struct)
 MAX_LEASE_LENGTH = 64
 _LARGE_BYTES = 1024 * 1024
 _TAG = r'(W/)?"[!#-~]{0,64}"'
+_REVISION = re.compile(r'\*|(W/)?"?(?P<number>[0-9]{1,15})"?')
 _IF_MATCH = re.compile(rf"\*|{_TAG}([ \t]*,[ \t]*{_TAG}){{0,15}}")
 
 
@@ -110,7 +119,7 @@ class Call:
 
     __slots__ = (
         *("acted_on", "batch", "bulk", "context", "grant", "group", "job_id", "logs", "masking", "request", "settings"),
-        *("store", "unique_key", "worker"),
+        *("schedule", "store", "unique_key", "worker"),
     )
     acted_on: Act
     """What the audit notes, of an audited route: a handler may say more."""
@@ -133,6 +142,7 @@ class Call:
         self.worker = worker_name(path["worker"]) if "worker" in path else ""
         self.bulk = bulk_id(path["bulk"]) if "bulk" in path else ""
         self.batch = batch_id(path["batch"]) if "batch" in path else ""
+        self.schedule = schedule_name(path["schedule"]) if "schedule" in path else ""
         self.unique_key = unique_key(path["unique_key"]) if "unique_key" in path else ""
 
     @property
@@ -200,6 +210,16 @@ class Call:
                 fields="lease",
             )
         return token
+
+    def revision(self) -> str:
+        """The header If-Match of a schedule: its revision, also in quotes, or `*`; '' when there is none."""
+        text = self.request.headers.get("If-Match")
+        if text is None:
+            return ""
+        found = _REVISION.fullmatch(text)
+        if found is None:
+            raise Invalid("If-Match must be * or the revision of the schedule, such as 3.", fields="If-Match")
+        return found["number"] or "*"
 
     def if_match(self) -> str:
         """The header If-Match: tags with commas between, or `*`; '' when there is none."""

@@ -12,11 +12,12 @@ from broker.core.states import STATUSES, Status
 from broker.http.request.decoding import convert
 from broker.http.sentences import must_be, unknown
 from broker.models.failures import MAX_FAILURE_LOOKS
-from broker.models.fields import MAX_JOBS, CauseId, ErrorText, GroupName, Image, LeaseToken, Reason, Time, Timeout
+from broker.models.fields import END, MAX_JOBS, CauseId, ErrorText, GroupName, Image, LeaseToken, Reason, Time, Timeout
 from broker.models.flow import DEFAULT_FLOW_JOBS, MAX_FLOW_JOBS
 from broker.models.jobs import MAX_LOOKS
 from broker.models.overview import Only, Sort
 from broker.models.retries import RetryAfter
+from broker.models.schedules import MOST_FIRES, SCHEDULE_NAME
 from broker.models.stats import Window
 from broker.models.waits import MAX_WAIT_S, WaitS
 from broker.models.workers import Word
@@ -182,6 +183,28 @@ class MembersQuery(Query, frozen=True, kw_only=True):
             description="Only members in any of these statuses. A page may have fewer than n, or none, and a cursor.",
         ),
     ] = []
+
+
+class SchedulesQuery(Query, frozen=True, kw_only=True):
+    """The parameters of list_schedules."""
+
+    n: Page = 50
+    cursor: Annotated[str, Meta(pattern=rf"^({SCHEDULE_NAME})?{END}", description="The cursor of the page before.")] = (
+        ""
+    )
+
+
+class TimesQuery(Query, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """The parameters of next_times and preview_schedule."""
+
+    n: Annotated[int, Meta(ge=1, le=MAX_JOBS, description="How many times.")] = 10
+    from_: Annotated[Time, Meta(description="Only times after this one, RFC 3339. Now if not given.")] | None = None
+
+
+class FiresQuery(Query, frozen=True, kw_only=True):
+    """The parameters of list_fires."""
+
+    n: Annotated[int, Meta(ge=1, le=MOST_FIRES, description="How many fires.")] = MOST_FIRES
 
 
 class StatsQuery(Query, frozen=True, kw_only=True):
@@ -371,7 +394,7 @@ def _check_text(name: str, text: str) -> None:
 @cache
 def _types(kind: type[Query]) -> dict[str, type]:
     """The type of each parameter: int, list or str."""
-    return {name: _type_of(hint) for name, hint in get_type_hints(kind).items()}
+    return {name.rstrip("_"): _type_of(hint) for name, hint in get_type_hints(kind).items()}
 
 
 def _type_of(hint: Any) -> type:

@@ -6,15 +6,16 @@ groups and jobs depends on the prefix, on the number of partitions or on an orde
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from broker.core.errors import Invalid
 from broker.core.states import FINISHED
 from broker.models.fields import GROUP_NAME, JOB_ID
+from broker.models.schedules import NewSchedule
 from broker.store.format.batches import CALLBACKS, FIELDS, batch_of
 from broker.store.format.group_replies import group_of
 from broker.store.format.record import Settings, Spec, parts_of, split
@@ -56,6 +57,7 @@ JobField = Literal[
     "undone",
     "undone_jobs",
     "seat",
+    "counted",
 ]
 BatchField = Literal[
     "name",
@@ -79,6 +81,26 @@ BatchField = Literal[
     "made_on_failed",
     "made_on_succeeded",
     "made_on_over",
+]
+ScheduleField = Literal[
+    "spec",
+    "state",
+    "next_at",
+    "handled",
+    "created_at",
+    "pause_after",
+    "ended_at",
+    "fired",
+    "skipped",
+    "missed",
+    "failed",
+    "fires",
+    "failures",
+    "last",
+    "paused_at",
+    "paused_by",
+    "paused_because",
+    "note",
 ]
 _WAITS = re.compile(r"\d{0,9}")
 _FINISHED = re.compile(r"\S{1,80} \d{1,9} (\d{1,16}|-)( \d{1,9} \d{1,16}| start)?( \+\+?)? (?P<status>[a-z]+) \d{1,16}")
@@ -104,11 +126,15 @@ class Begin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ExportedGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A group. created_at: ms. `settings` are the fields that are not the default, as the store has them."""
+    """A group. created_at: ms. `settings` are the fields that are not the default, as the store has them.
+
+    `schedules` are those of the group by name, with their fields. Their history is not exported.
+    """
 
     name: GroupName
     created_at: Number
     settings: dict[str, str] = {}
+    schedules: dict[str, dict[ScheduleField, str]] | UnsetType = UNSET
 
 
 class ExportedJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -169,6 +195,7 @@ class _JobSettings(Settings, frozen=True, omit_defaults=True, forbid_unknown_fie
 _encode = msgspec.json.Encoder().encode
 _line = msgspec.json.Decoder(Line).decode
 _spec = msgspec.json.Decoder(Spec).decode
+_schedule = msgspec.json.Decoder(NewSchedule).decode
 _settings = msgspec.json.Decoder(_JobSettings).decode
 
 
@@ -201,11 +228,19 @@ def encoded(**line: Begin | ExportedGroup | ExportedBatch | ExportedJob | End) -
     return _encode(line)
 
 
-def group_line(row: Sequence[Any]) -> bytes:
-    """The line of a group, from its row in the reply of groups.lua."""
+def exported_schedule(fields: Mapping[str, str]) -> dict[ScheduleField, str]:
+    """What an export has of the fields of a schedule: a restore sets the others itself."""
+    return {name: fields[name] for name in get_args(ScheduleField) if fields.get(name)}
+
+
+def group_line(row: Sequence[Any], schedules: dict[str, dict[ScheduleField, str]] | None = None) -> bytes:
+    """The line of a group, from its row in the reply of groups.lua, with its schedules."""
     fields = [value.decode() for value in row[8:]]
     settings = dict(sorted(zip(fields[::2], fields[1::2], strict=True)))
-    return encoded(group=ExportedGroup(name=row[0].decode(), created_at=int(row[1]), settings=settings))
+    name, created_at = row[0].decode(), int(row[1])
+    return encoded(
+        group=ExportedGroup(name=name, created_at=created_at, settings=settings, schedules=schedules or UNSET)
+    )
 
 
 def batch_line(row: Sequence[bytes]) -> bytes:
@@ -257,6 +292,8 @@ def read_line(text: bytes) -> Line:
         line = _line(text)
         if line.group is not None:
             group_of(group_words(line.group))
+            for fields in (line.group.schedules or {}).values():
+                _schedule(fields["spec"])
         if line.batch is not None:
             _check_batch(line.batch)
         if line.job is not None:

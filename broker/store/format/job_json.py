@@ -100,10 +100,13 @@ def tied(encoded: bytes, after: Sequence[str], after_on: str, waits: int, unique
 
 @lru_cache(maxsize=1024)
 def _retries(settings: Settings) -> bytes:
-    """The job that this one repeats, the group of that if this is a dead letter, its retry policy, and its batch."""
+    """The job that this one repeats, the group of that for a dead letter, its schedule, retry policy and batch."""
     retry_of = b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b""
     if settings.dead_letter_of:
         retry_of += b',"dead_letter_of":"%b"' % settings.dead_letter_of.encode()
+    if settings.schedule:
+        words = settings.schedule.encode(), rfc3339(settings.scheduled_for).encode()
+        retry_of += b',"schedule":"%b","scheduled_for":"%b"' % words
     batch = b',"batch":' + _text(batch_in(settings.batch)) if settings.batch else b""
     return retry_of + policy_json(settings) + batch
 

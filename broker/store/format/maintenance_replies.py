@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-_REAPED = 8
+_REAPED = 9
 """Words in the reply of reap.lua before those of groups."""
 
 
@@ -23,6 +23,8 @@ class Reaped(NamedTuple):
     wait_ms: int | None = None
     late_ms: int = 0
     away: int = 0
+    fires_in_ms: int | None = None
+    """Until a schedule fires; 0 or less when it should have fired. None: no schedule."""
 
 
 class Unsettled(NamedTuple):
@@ -54,10 +56,11 @@ class Surveyed(NamedTuple):
 def reaped_of(replies: Iterable[Sequence[Any]]) -> Reaped:
     """The replies of reap.lua in all partitions, added up."""
     numbers = [[int(value) for value in reply[:_REAPED]] for reply in replies]
-    counts = Reaped._make([*(sum(column) for column in list(zip(*numbers, strict=True))[:6]), None, 0, 0])
-    waits = [timer - now for *_, now, timer in numbers if timer >= 0]
+    counts = Reaped._make([*(sum(column) for column in list(zip(*numbers, strict=True))[:6]), None, 0, 0, None])
+    waits = [timer - now for *_, now, timer, _ in numbers if timer >= 0]
     wait_ms, late_ms = max(0, min(waits)) if waits else None, max(0, -min(waits, default=0))
-    return counts._replace(wait_ms=wait_ms, late_ms=late_ms)
+    fires = [fires_at - now for *_, now, _, fires_at in numbers if fires_at >= 0]
+    return counts._replace(wait_ms=wait_ms, late_ms=late_ms, fires_in_ms=min(fires, default=None))
 
 
 def ends_of(reply: Sequence[Any]) -> list[tuple[str, int, int, int, int]]:

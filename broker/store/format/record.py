@@ -26,6 +26,7 @@ class Settings(Struct, frozen=True, omit_defaults=True):
 
     `due`, `start_before` and `end_before` are ms since 1970; 0: not given. `due` says when a delay ends that is not a
     whole number of seconds. `hooks`: 1 for a job with a deadline. `inputs`: 1 for a job that waits for others.
+    `schedule` made the job, for the time `scheduled_for`.
     Without a retry policy retry_max is -1. retry_factor is in thousandths; retry_backoff is 0 for constant, 1 for
     linear and 2 for exponential; reasons have a comma between them. `batch` is the id of the batch of a member; of a
     callback there are colons, its name, and the counts total, succeeded, failed and cancelled behind the id.
@@ -38,6 +39,8 @@ class Settings(Struct, frozen=True, omit_defaults=True):
     max_retries: int = 0
     retries_delay: int = DEFAULT_RETRIES_DELAY_S
     retry_of: str = ""
+    schedule: str = ""
+    scheduled_for: int = 0
     hooks: int = 0
     due: int = 0
     start_before: int = 0

@@ -148,6 +148,8 @@ def _recorded(values: Mapping[str, str]) -> Job:
         job.dead_letter_of = settings.dead_letter_of
     if settings.batch:
         job.batch = batch_in(settings.batch)
+    if settings.schedule:
+        job.schedule, job.scheduled_for = settings.schedule, rfc3339(settings.scheduled_for)
     for name in _DEADLINES:
         if getattr(settings, name):
             setattr(job, name, rfc3339(getattr(settings, name)))

@@ -163,6 +163,27 @@ class AsyncClient(AsyncBatchMethods, ConfiguredClient):
         """Delete a finished job and its log. Raises WrongState for another one."""
         await self._do(calls.delete(group, job_id))
 
+    async def put_schedule(self, group: str, name: str, *, job: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
+        """Create or replace a schedule; the schedule as the API has it. The same one again changes nothing.
+
+            await client.put_schedule("mail", "digest", cron="30 7 * * 1-5", job={"image": "digest"})
+
+        Raises Invalid for a time that never comes, an unknown zone and the like.
+        """
+        return await self._do(calls.put_schedule(group, name, {**fields, "job": job}))
+
+    async def get_schedule(self, group: str, name: str) -> dict[str, Any]:
+        """A schedule: its next time, its last job, and how often it did what. Raises NotFound."""
+        return await self._do(calls.get_schedule(group, name))
+
+    async def run_schedule(self, group: str, name: str, *, overlap: str = "") -> Job:
+        """Make the job of a schedule now. Raises WrongState while another one has not ended."""
+        return await self._do(calls.run_schedule(group, name, overlap))
+
+    async def remove_schedule(self, group: str, name: str) -> None:
+        """Remove a schedule. Its jobs stay. Raises NotFound."""
+        await self._do(calls.remove_schedule(group, name))
+
     async def log(self, group: str, job_id: str, *, tail: int | None = None) -> str:
         """The log of the job so far, or its last `tail` lines. Raises NotFound if there is none.
 

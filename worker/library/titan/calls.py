@@ -188,6 +188,28 @@ def delete(group: str, job_id: str) -> Call[None]:
     return Call(Request("DELETE", job_path(group, job_id)), _read_nothing, done=(NotFound,))
 
 
+def put_schedule(group: str, name: str, schedule: Mapping[str, Any]) -> Call[dict[str, Any]]:
+    """Create or replace a schedule; the same one again changes nothing."""
+    return Call(Request("PUT", _schedule_path(group, name), {"schedule": schedule}), _read_schedule)
+
+
+def get_schedule(group: str, name: str) -> Call[dict[str, Any]]:
+    """One schedule."""
+    return Call(Request("GET", _schedule_path(group, name)), _read_schedule)
+
+
+def run_schedule(group: str, name: str, overlap: str = "") -> Call[Job]:
+    """Make the job of a schedule now. It has an Idempotency-Key, so a repeat makes no other job."""
+    headers = {**JSON, "Idempotency-Key": uuid.uuid4().hex}
+    body = {"overlap": overlap} if overlap else {}
+    return Call(Request("POST", f"{_schedule_path(group, name)}/run", body, headers=headers), _read_job)
+
+
+def remove_schedule(group: str, name: str) -> Call[None]:
+    """Remove a schedule; its jobs stay."""
+    return Call(Request("DELETE", _schedule_path(group, name)), _read_nothing, done=(NotFound,))
+
+
 def log(group: str, job_id: str, tail: int | None = None, *, start: int = 0, is_followed: bool = False) -> Call[str]:
     """The log of a job: from byte `start` on, or its last lines. Bytes that are not UTF-8 are replaced.
 
@@ -338,6 +360,11 @@ def _check_text(part: str, value: object) -> None:
         raise Invalid(f"{part} is no Unicode text: it has the character {half!a}.", fields=part) from None
 
 
+def _schedule_path(group: str, name: str) -> str:
+    words = "A schedule's name has 1 to 128 characters of A-Z a-z 0-9 _ . -."
+    return f"{group_path(group)}/schedules/{segment(name, Invalid(words, fields='schedule'))}"
+
+
 def segment(text: str, refusal: TitanError) -> str:
     """A text as a part of a path. Raises the refusal for one that would change the path, and TypeError."""
     if not isinstance(text, str):
@@ -353,6 +380,10 @@ def segment(text: str, refusal: TitanError) -> str:
 
 def _read_job(answer: Answer) -> Job:
     return read(answer, lambda body: Job.from_json(body["job"]))
+
+
+def _read_schedule(answer: Answer) -> dict[str, Any]:
+    return read(answer, lambda body: dict(body["schedule"]))
 
 
 def read_jobs(answer: Answer) -> list[Job]:

@@ -168,6 +168,27 @@ class Client(BatchMethods, ConfiguredClient):
         """Delete a finished job and its log. Raises WrongState for another one."""
         self._do(calls.delete(group, job_id))
 
+    def put_schedule(self, group: str, name: str, *, job: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
+        """Create or replace a schedule; the schedule as the API has it. The same one again changes nothing.
+
+            client.put_schedule("mail", "digest", cron="30 7 * * 1-5", zone="Europe/Berlin", job={"image": "digest"})
+
+        Raises Invalid for a time that never comes, an unknown zone and the like.
+        """
+        return self._do(calls.put_schedule(group, name, {**fields, "job": job}))
+
+    def get_schedule(self, group: str, name: str) -> dict[str, Any]:
+        """A schedule: its next time, its last job, and how often it did what. Raises NotFound."""
+        return self._do(calls.get_schedule(group, name))
+
+    def run_schedule(self, group: str, name: str, *, overlap: str = "") -> Job:
+        """Make the job of a schedule now. Raises WrongState while another one has not ended."""
+        return self._do(calls.run_schedule(group, name, overlap))
+
+    def remove_schedule(self, group: str, name: str) -> None:
+        """Remove a schedule. Its jobs stay. Raises NotFound."""
+        self._do(calls.remove_schedule(group, name))
+
     def log(self, group: str, job_id: str, *, tail: int | None = None) -> str:
         """The log of the job so far, or its last `tail` lines. Raises NotFound if there is none.
 

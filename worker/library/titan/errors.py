@@ -111,10 +111,10 @@ GAVE_BACK = "This delivery gave the job back: it waits for other jobs."
 
 
 class Changed(Conflict):
-    """If-Match names another state of the group than the one that it has."""
+    """If-Match names another state of the group or schedule than the one that it has."""
 
     word = "CHANGED"
-    sentence = "The group was changed meanwhile."
+    sentence = "It was changed meanwhile."
 
 
 class TooLarge(TitanError):

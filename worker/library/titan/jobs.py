@@ -24,7 +24,10 @@ UniqueKey = Union[str, Mapping[str, Any]]
 FINISHED = ("succeeded", "failed", "cancelled")
 """The statuses of jobs that are finished. A finished job never changes its status."""
 
-_TIMES = ("created_at", "started_at", "completed_at", "expires_at", "start_before", "end_before", "dead_at")
+_TIMES = (
+    *("created_at", "started_at", "completed_at", "expires_at", "start_before", "end_before", "dead_at"),
+    "scheduled_for",
+)
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,10 @@ class Job:
     """Of a job that failed for good: its copy in the group for dead letters, {"group_name": "dead", "id": …}."""
     dead_letter_of: str = ""
     """Of such a copy: the group in which the job `retry_of` failed."""
+    schedule: str = ""
+    """The schedule of the group that made it, if one did."""
+    scheduled_for: datetime | None = None
+    """The time of the schedule that it is for."""
     lease: str = field(default="", repr=False)
     """The token of the delivery, for the consumer that holds the job."""
     env_vars: Mapping[str, str] = field(default_factory=dict)

@@ -17,6 +17,9 @@ export const jobApi = (group, id) => `${groupApi(group)}/jobs/${encodeURICompone
 /** @param {string} group @param {string} id */
 export const batchApi = (group, id) => `${groupApi(group)}/batches/${encodeURIComponent(id)}`;
 
+/** @param {string} group @param {string} name */
+export const scheduleApi = (group, name) => `${groupApi(group)}/schedules/${encodeURIComponent(name)}`;
+
 /** How far the broker's clock is before ours, in ms. */
 let aheadMs = 0;
 /** Now by the broker's clock, in ms. */

@@ -89,6 +89,9 @@ export function moment(at, isUtc) {
   return `${text} ${isUtc ? 'UTC' : offset(date)}`;
 }
 
+/** A time of another zone: "2027-03-28 03:00:00 +02:00". @param {string} local RFC 3339 */
+export const zoned = (local) => local.replace(/^(.{10})T(.{8})(?:\.\d+)?(Z|[+-]\d\d:\d\d)$/, (_, day, time, offset) => `${day} ${time} ${offset === 'Z' ? 'UTC' : offset}`);
+
 /** The time of day, with the day if it is not the day of `now`. @param {string | number} at @param {boolean} isUtc @param {number} now */
 export function clock(at, isUtc, now) {
   const text = moment(at, isUtc);

@@ -136,3 +136,5 @@ export const groupPage = (group) => `ui/groups/${encodeURIComponent(group)}`;
 export const jobPage = (group, id) => `${groupPage(group)}/jobs/${encodeURIComponent(id)}`;
 /** @param {string} group @param {string} id */
 export const batchPage = (group, id) => `${groupPage(group)}/batches/${encodeURIComponent(id)}`;
+/** @param {string} group @param {string} name */
+export const schedulePage = (group, name) => `${groupPage(group)}/schedules/${encodeURIComponent(name)}`;

@@ -9,6 +9,7 @@ import { pauseGroup } from './actions.js';
 const tabsOf = (name) => [
   ['', 'Jobs'],
   ['/batches', 'Batches'],
+  ['/schedules', 'Schedules'],
   ['/causes', 'Causes'],
   ['/why', 'Why?'],
   may('admin', name) && ['/settings', 'Settings'],

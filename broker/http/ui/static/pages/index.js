@@ -12,6 +12,7 @@ import { causes, groupSettings, groupWhy } from './group_more.js';
 import { job } from './job.js';
 import { login } from './login.js';
 import { groups, overview } from './overview.js';
+import { schedule, schedules } from './schedule.js';
 import { settings } from './settings.js';
 import { tutorial } from './tutorial.js';
 import { workers } from './workers.js';
@@ -35,6 +36,8 @@ export const pages = [
   { pattern: /^groups\/([^/]+)\/jobs\/([^/]+)$/, page: job },
   { pattern: /^groups\/([^/]+)\/batches$/, page: batches },
   { pattern: /^groups\/([^/]+)\/batches\/([^/]+)$/, page: batch },
+  { pattern: /^groups\/([^/]+)\/schedules$/, page: schedules },
+  { pattern: /^groups\/([^/]+)\/schedules\/([^/]+)$/, page: schedule },
   { pattern: /^enqueue$/, page: enqueue },
   { pattern: /^workers$/, page: workers },
   { pattern: /^bulk$/, page: bulks },

@@ -4,7 +4,7 @@ import { change, groupApi, may } from '../api.js';
 import { ask } from '../dialog.js';
 import { h } from '../dom.js';
 import { counted, span } from '../format.js';
-import { badge, batchPage, jobPage, link, panel, small, theirs, when } from '../parts.js';
+import { badge, batchPage, jobPage, link, panel, schedulePage, small, theirs, when } from '../parts.js';
 import { table } from '../table.js';
 import { jobLink } from './flow.js';
 
@@ -30,10 +30,13 @@ function batchOf(one) {
   return ['Made by batch', [to, h('span.muted', ` ${CALLBACKS[callback] ?? callback}: ${counts.over} of ${counts.total} ended, ${counts.failed} failed`)]];
 }
 
+/** The schedule that made a job, and the time for which it did. */
+const scheduleOf = (one) => ['Schedule', [h('a', { href: schedulePage(one.group_name, one.schedule) }, theirs(one.schedule)), one.scheduled_for && [h('span.muted', ' for '), when(one.scheduled_for)]]];
+
 /** The facts of a job about other jobs. @param {any} one @param {any} flow */
 export function ties(one, flow) {
   const jobs = flow?.jobs ?? [];
-  const rows = one.batch ? [batchOf(one)] : [];
+  const rows = [one.batch && batchOf(one), one.schedule && scheduleOf(one)];
   if (one.waits_for) rows.push(['Waits for', [counted(one.waits_for.jobs, 'job'), waitsFor(one, jobs)]]);
   if (one.after_on === 'over') rows.push(['After', 'any end of these jobs']);
   if (!one.unique) return rows;

@@ -1,0 +1,23 @@
+-- For fire: the job of one time of a schedule.
+
+-- Creates the job unless the policy, the limits or its key forbid it. `how` has overlap, is_backfill, max_jobs, max_bytes, and the
+-- text for jobs that it cancels. Returns why not, or nil; the job, or the one in the way; and how many jobs were cancelled.
+local function scheduled_job(p, group, key, new, how, now)
+  local counts, n_cancelled, is_stored = how.max_bytes > 0 or nil, 0, stored_keys(p, group, { new })
+  local why, holder_id, parents = judge(p, group, key, how.overlap, how.is_backfill)
+  if why then return why, holder_id, 0 end
+  new.after, new.kind.after_on, new.is_awaited = table.concat(parents, ' '), 'over', true -- so its end is settled
+  if over_limit(p, group, 1, counts and new_bytes(p, { new }) or 0, how.max_jobs, how.max_bytes) then return 'limit', nil, 0 end
+  if new.key ~= '' then holder_id = select(4, holder_of(p, group, new.key, now)) end
+  if refused_key(p, group, { new }, is_stored, now) then return 'duplicate', holder_id, 0 end
+  if how.overlap == 'cancel' then n_cancelled = cancel_open(p, group, key, how.text, now) end
+  local refused, outcomes, rank = tied_jobs(p, group, { new }, is_stored, now, counts, '', {})
+  if refused then return 'limit', nil, n_cancelled end
+  local held_by = string.match(outcomes[1], '^=(.*)')
+  if held_by and new.kind.on_conflict == 'existing' then return 'duplicate', held_by, n_cancelled end
+  if rank then notify_enqueued(p, { [group] = rank }, {}, digits(now), '') end
+  if n_cancelled > 0 then refresh_ready(p, group) end
+  call('RPUSH', key, held_by or new.id)
+  call('LTRIM', key, -MOST_OPEN, -1)
+  return nil, held_by or new.id, n_cancelled
+end

@@ -1,0 +1,82 @@
+"""Schedules as a person sees them, pauses them, and has them run and make up for what passed."""
+
+import re
+from typing import Any
+from urllib.error import HTTPError
+
+import pytest
+
+from tests.browser.conftest import OpenTab
+from tests.browser.scene import Scene, call, end, read, take, until
+
+
+def put(url: str, group: str, name: str, **schedule: Any) -> str:
+    """Make a schedule; its address in the API."""
+    path = f"{url}/v1/groups/{group}/schedules/{name}"
+    call(path, {"schedule": {"job": {"image": "digest", "payload": '{"to": "all"}'}, **schedule}}, "PUT")
+    return path
+
+
+async def test_next_times_in_the_zone_of_the_schedule(tab_of: OpenTab, scene: Scene) -> None:
+    """The page has each time in the zone of the schedule, with its offset, and in that of the browser."""
+    path = put(scene.url, "zones", "spring", cron="30 2 * 3 *", zone="Europe/Berlin")
+    tab = await tab_of(scene.url, "ui/groups/zones/schedules", timezone_id="Asia/Tokyo")
+    await tab.shows("30 2 * 3 *")
+    await tab.page.get_by_role("link", name="spring").click()
+    first = read(f"{path}/next?n=1")["times"][0]
+    row = tab.page.locator("tbody tr", has_text=re.compile(first["local"][:10])).first
+    await row.wait_for()
+    text = await row.inner_text()
+    assert f"{first['local'][:10]} 02:30:00 +01:00" in text
+    assert "10:30" in text
+
+
+async def test_pause_resume_and_run(tab_of: OpenTab, scene: Scene) -> None:
+    """A schedule is paused with a note, resumed, and run now; the job leads back to it."""
+    path = put(scene.url, "nightly", "backup", cron="@yearly")
+    tab = await tab_of(scene.url, "ui/groups/nightly/schedules/backup")
+    await tab.page.get_by_role("button", name="Pause…").click()
+    await tab.page.get_by_label("Note for others").fill("provider down")
+    await tab.confirm("Pause")
+    await tab.shows("“provider down”")
+    assert read(path)["schedule"]["state"] == "paused"
+    await tab.page.get_by_role("button", name="Resume…").click()
+    await tab.confirm("Resume")
+    await tab.page.locator(".page-head .badge", has_text="active").wait_for()
+    await tab.page.get_by_role("button", name="Run now…").click()
+    await tab.confirm("Run now")
+    await tab.page.wait_for_url("**/ui/groups/nightly/jobs/*")
+    end(scene.url, take(scene.url, "nightly"), "success")
+    await tab.page.get_by_role("link", name="backup").click()
+    row = tab.page.locator("tbody tr", has_text="by hand")
+    await row.get_by_text("succeeded").wait_for()
+
+
+async def test_why_a_time_made_no_job(tab_of: OpenTab, scene: Scene) -> None:
+    """A time that was skipped says why, with the job that was in the way; the list has the same numbers."""
+    path = put(scene.url, "busy", "tick", every=1)
+    until(lambda: read(path)["schedule"]["counts"]["skipped"])
+    call(f"{path}/pause", {})
+    first = take(scene.url, "busy")["id"]
+    tab = await tab_of(scene.url, "ui/groups/busy/schedules/tick")
+    row = tab.page.locator("tbody tr", has_text="skipped: the job before it had not ended").first
+    await row.get_by_role("link", name=first).wait_for()
+    await tab.page.get_by_text("Next times, once it is resumed").wait_for()
+
+
+async def test_backfill_and_delete(tab_of: OpenTab, scene: Scene) -> None:
+    """A backfill makes a job for each time in a span, given in local time; a schedule is deleted after a question."""
+    path = put(scene.url, "filled", "daily", cron="0 12 * * *", zone="Asia/Tokyo")
+    tab = await tab_of(scene.url, "ui/groups/filled/schedules/daily", timezone_id="Asia/Tokyo")
+    await tab.page.get_by_role("button", name="Backfill…").click()
+    await tab.page.get_by_label("From").fill("2026-06-01T12:00")
+    await tab.page.get_by_label("To", exact=False).last.fill("2026-06-03T11:59")
+    await tab.confirm("Backfill")
+    await tab.shows("2 jobs made.")
+    made = read(f"{scene.url}/v1/groups/filled/jobs")["jobs"]
+    assert {job["scheduled_for"] for job in made} == {"2026-06-01T03:00:00.000Z", "2026-06-02T03:00:00.000Z"}
+    await tab.page.get_by_role("button", name="Delete…").click()
+    await tab.confirm("Delete")
+    await tab.shows("This group has no schedules.")
+    with pytest.raises(HTTPError, match="404"):
+        read(path)

@@ -211,6 +211,7 @@ async def test_rings_are_refused(store: Store) -> None:
         with pytest.raises(Invalid) as patch:
             await store.groups.adjust(group, GroupChanges(dead_letter_to=to))
         assert (put.value.fields, patch.value.fields) == ("group.dead_letter_to",) * 2
+        assert ("its own" in put.value.message) == (group == to)
     assert (await store.groups.show(DEAD)).dead_letter_to == "graves"
     await store.groups.adjust(DEAD, GroupChanges(dead_letter_to=None))
     await send_to(store, GROUP, "graves")
@@ -251,6 +252,23 @@ async def test_the_count_goes_with_the_group(store: Store) -> None:
     await store.groups.delete_group(DEAD)
     await fail(store, await running(store))
     assert len(await copies(store)) == 1
+
+
+async def test_the_target_keeps_its_age_and_counts_the_bytes(store: Store, backend: str) -> None:
+    """A group that exists is as old as before, and the bytes of a copy count in it while bytes are limited."""
+    limited = Store(
+        store.redis, msgspec.structs.replace(store.settings, max_group_bytes=900), is_plain=backend == "fake"
+    )
+    limited.now = store.now
+    await send_to(limited)
+    await enqueue(limited, DEAD)
+    p = store.partitions[0]
+    before = await store.redis.zscore(f"{p}:groups", DEAD), await store.redis.zscore(f"{p}:bytes", DEAD)
+    job = await running(limited)
+    await reap_after(limited, 5)
+    await fail(limited, job)
+    assert await store.redis.zscore(f"{p}:groups", DEAD) == before[0]
+    assert await store.redis.zscore(f"{p}:bytes", DEAD) == 2 * before[1]
 
 
 async def test_large_payloads(store: Store) -> None:

@@ -79,7 +79,7 @@ async def _end(store: Store, job: Job, *, is_failure: bool) -> None:
 
 @pytest.mark.parametrize("by_hand", [True, False])
 async def test_nothing_is_left_of_features_when_all_jobs_are_gone(store: Store, *, by_hand: bool) -> None:
-    """Jobs that are removed, or whose retention is over, take the keys of batches, inputs, waits and copies along."""
+    """Jobs that are removed, or whose retention has ended, take the keys of batches, inputs, waits and copies along."""
     await use_every_feature(store)
     assert {"batch", "inputs", "dead_letters", "modes"} <= await kinds(store)
     for group in (GROUP, DEAD) if by_hand else ():

@@ -134,6 +134,11 @@ class Reaper:
                 "Callbacks of batches that this broker's reaper has created.",
                 [Sample(self._store.maintenance.batches["callbacks"])],
             ),
+            counter(
+                "titan_dead_letters_total",
+                "Jobs that failed for good at this broker and were copied into the group for dead letters.",
+                [Sample(self._store.maintenance.dead_letters)],
+            ),
             counter("titan_reaped_total", "Jobs that this broker's reaper moved, by kind.", done),
             *self._scheduler.families(),
         ]

@@ -35,6 +35,11 @@ class Maintenance:
         """How many batches this broker has `ended`, and how many `callbacks` it has created."""
         return self._tally.batches
 
+    @property
+    def dead_letters(self) -> int:
+        """How many copies of jobs that failed for good this broker has created."""
+        return self._tally.dead_letters
+
     async def reap(self, limit: int) -> Reaped:
         """Handle jobs that are due, `limit` a partition at most. `away` counts partitions that do not answer.
 

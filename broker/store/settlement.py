@@ -11,10 +11,10 @@ SETTLED = 100
 
 
 def count_settled(tally: Tally, reply: Sequence[Any]) -> Unsettled:
-    """Count what a step of settle.lua cancelled and ended, from its reply. Returns the ends that it left."""
-    left, age_ms, ended, callbacks, *words = reply
+    """Count what a step of settle.lua cancelled, ended and created, from its reply. Returns the ends that it left."""
+    left, age_ms, ended, *words = reply
     tally.batches["ended"] += ended
-    tally.batches["callbacks"] += callbacks
-    for group, number in zip(words[::2], words[1::2], strict=True):
-        tally.cancelled(group.decode(), number)
+    for group, cancelled, callbacks in zip(words[::3], words[1::3], words[2::3], strict=True):
+        tally.cancelled(group.decode(), cancelled)
+        tally.called_back(group.decode(), callbacks)
     return Unsettled(left, age_ms)

@@ -26,7 +26,7 @@ MOST_GROUPS = 50_000
 
 IN, OUT, SUCCEEDED, FAILED, BACK, CANCELLED, LOST, RETRIED = range(8)
 _PLAIN_ROW = 8
-"""Words of a finished job in the reply of finish.lua; a repeat has one more."""
+"""Words of a finished job in the reply of finish.lua; a repeat, and a job that was copied, have one more."""
 
 Words = Sequence[Any]
 
@@ -79,6 +79,8 @@ class Tally:
         self.groups: dict[str, GroupCounts] = {}
         self.batches = {"ended": 0, "callbacks": 0}
         """How many batches this broker has ended, and how many callbacks it has created; they are never flushed."""
+        self.dead_letters = 0
+        """How many copies of jobs that failed for good this broker has created; it is never flushed."""
 
     def of(self, group: str) -> GroupCounts:
         """The counts of a group; those of '' if there are too many groups."""
@@ -104,7 +106,7 @@ class Tally:
         """Count what finish.lua replied to these words, without the jobs in the reply.
 
         A failure that is followed by an automatic retry counts as failed and as retried, and the retry as a job that
-        came in: also if it is the same job that will be tried again.
+        came in: also if it is the same job that will be tried again. A copy comes into the group for dead letters.
         """
         step = step_of(len(reply))
         at = first = 0
@@ -114,10 +116,13 @@ class Tally:
             retried = rows.count(2)
             done = rows.count(1) + retried
             counts, timed = self.of(group), rows[-first % step :: step]
-            for row in timed:
+            for row in timed if status == "succeeded" else rows:
                 if type(row) is list:
                     done += 1
-                    retried += len(row) - 1
+                    if row[1:] == [1]:
+                        retried += 1
+                    elif row[1:]:
+                        self.copied(row[1].decode())
             every = max(1, step_of(n, counts.runs) // step)
             for row in timed[::every]:
                 if type(row) is list:
@@ -133,12 +138,14 @@ class Tally:
             counts, done, retried = self.of(group), 0, 0
             rows = reply if n == len(reply) else reply[first : first + n]
             for row in rows:
-                if type(row) is list and len(row) == _PLAIN_ROW:
+                if _has_ended(row):
                     done += 1
                     retried += row[5] is not None or row[1] == b"delayed"
+                    if len(row) > _PLAIN_ROW:
+                        self.copied(row[_PLAIN_ROW].decode())
             step = step_of(n, counts.runs)
             for row in rows[::step]:
-                if type(row) is list and len(row) == _PLAIN_ROW:
+                if _has_ended(row):
                     counts.run(row[2], step)
             _count(counts.counts, status, done, retried)
             at, first = at + 4 + n * width, first + n
@@ -151,10 +158,21 @@ class Tally:
         """Count jobs that were cancelled."""
         self.of(group).counts[CANCELLED] += jobs
 
-    def lost(self, group: str, requeued: int, failed: int, retried: int, late: int = 0) -> None:
+    def copied(self, group: str, n: int = 1) -> None:
+        """Count copies of jobs that failed for good, which came into the group for dead letters."""
+        self.of(group).counts[IN] += n
+        self.dead_letters += n
+
+    def called_back(self, group: str, n: int) -> None:
+        """Count callbacks of batches, which came into the group."""
+        self.of(group).counts[IN] += n
+        self.batches["callbacks"] += n
+
+    def lost(self, group: str, requeued: int, failed: int, retried: int, late: int = 0, copies: int = 0) -> None:
         """Count jobs whose lease ended: those that were queued again, those that failed, and the retries of these.
 
-        `late`: waiting jobs that failed because they did not start or end in time.
+        `late`: waiting jobs that failed because they did not start or end in time. `copies`: those that came into this
+        group as dead letters.
         """
         counts = self.of(group).counts
         counts[LOST] += requeued + failed
@@ -162,6 +180,13 @@ class Tally:
         counts[FAILED] += failed + late
         counts[RETRIED] += retried
         counts[IN] += retried
+        if copies:
+            self.copied(group, copies)
+
+
+def _has_ended(row: Any) -> bool:
+    """Whether a row with the job is the first report of its end: it is no refusal and no repeat."""
+    return type(row) is list and (len(row) == _PLAIN_ROW or type(row[_PLAIN_ROW]) is bytes)
 
 
 def _count(counts: list[int], status: str, done: int, retried: int) -> None:

@@ -1,6 +1,6 @@
 -- For settle: counts members that have ended, creates callback jobs, and ends batches.
 local SHORTEST_KEPT_S = 3600 -- how long a batch is kept at least once it has ended
-local batch_ends = { n_ended = 0, n_callbacks = 0 } -- batches that this call has ended, and callbacks that it has created
+local batch_ends = { n_ended = 0, created = {} } -- batches that this call has ended; callbacks that it has created, by group
 
 -- Creates a callback, unless it exists or the batch has none. Its words: group id priority due settings spec; '-' for nothing.
 local function make_callback(p, batch, name, now)
@@ -15,7 +15,7 @@ local function make_callback(p, batch, name, now)
   if rank then notify_image_pollers(p, group) end
   refresh_ready(p, group)
   call('HSET', batch_key(p, batch.id), 'made_' .. name, id)
-  batch['made_' .. name], batch_ends.n_callbacks = id, batch_ends.n_callbacks + 1
+  batch['made_' .. name], batch_ends.created[group] = id, (batch_ends.created[group] or 0) + 1
 end
 
 -- How long a batch is kept that has ended: as long as the last of its members.

@@ -1,6 +1,7 @@
 -- For finish and reap: dead letters. A job that failed and is not retried is copied into the group that its own group names in
 -- dead_letter_to, in the script that ends it. The copy has `retry_of` and `dead_letter_of`, the group of the job that failed, in its
 -- settings. P:dead_letters counts the copies by the group that they come from.
+local copied = {} -- by group, how many copies came into it in this call
 
 -- The settings of the copy. Retries, deadlines, unique key and batch of the job stay behind.
 local function settings_of_copy(settings, id, group)
@@ -12,7 +13,7 @@ local function settings_of_copy(settings, id, group)
   return '{' .. table.concat(words, ',') .. '}'
 end
 
--- Copies a job into the group `to`, which need not exist; max_group_jobs and max_group_bytes do not block the copy.
+-- Copies a job into the group `to`, which need not exist; max_group_jobs and max_group_bytes do not block the copy. Returns `to`.
 local function copy_dead_letter(p, group, id, to, new_id, now)
   local record = with_spec(p, id, call('HGET', jobs_key(p), id))
   if not record then return end
@@ -28,4 +29,6 @@ local function copy_dead_letter(p, group, id, to, new_id, now)
   call('HINCRBY', p .. ':dead_letters', group, 1)
   notify_image_pollers(p, to)
   refresh_ready(p, to)
+  copied[to] = (copied[to] or 0) + 1
+  return to
 end

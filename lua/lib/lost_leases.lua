@@ -1,14 +1,22 @@
 -- For reap: ends leases and jobs that are too late, and counts that in their groups.
 
--- Counts in a list of group requeued failed retried late. Timers come in the order of their times, so a group may come twice.
+-- Counts in a list of group requeued failed retried late copies. Timers come in the order of their times, so a group may come twice.
 local function count_end(ends, group, outcome, retries, n_late)
   local n = #ends
-  if ends[n - 4] ~= group then
-    for i, word in ipairs({ group, 0, 0, 0, 0 }) do ends[n + i] = word end
-    n = n + 5
+  if ends[n - 5] ~= group then
+    for i, word in ipairs({ group, 0, 0, 0, 0, 0 }) do ends[n + i] = word end
+    n = n + 6
   end
-  local at = n_late and n or outcome == 'failed' and n - 2 or n - 3
-  ends[at], ends[n - 1] = ends[at] + (n_late or 1), ends[n - 1] + retries
+  local at = n_late and n - 1 or outcome == 'failed' and n - 3 or n - 4
+  ends[at], ends[n - 2] = ends[at] + (n_late or 1), ends[n - 2] + retries
+end
+
+-- This list with the groups that got copies of dead letters.
+local function with_copies(ends)
+  for to, n in pairs(copied) do
+    for _, word in ipairs({ to, 0, 0, 0, 0, n }) do ends[#ends + 1] = word end
+  end
+  return ends
 end
 
 local function is_past_end(job, now) return job.end_before and job.end_before <= now end

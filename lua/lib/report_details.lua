@@ -3,15 +3,15 @@
 local BANG = 33 -- before the new id of a job that must not be retried
 
 -- Writes what a report says to P:job:<id>, and creates the automatic retry, or has the job wait for its next try, or copies it as
--- a dead letter. Returns the end of the execution, whether the job is retried, and until when it waits, ms. `record` includes the
--- spec; it is nil if the job is gone. `run` has the execution, the token of the report, and of the group the retry policy and
--- dead_letter_to.
+-- a dead letter. Returns the end of the execution, whether the job is retried, until when it waits, ms, and the group that has its
+-- copy. `record` includes the spec; it is nil if the job is gone. `run` has the execution, the token of the report, and of the group
+-- the retry policy and dead_letter_to.
 local function report_details(p, now, group, id, record, status, run, reason, error_text, completed_at, new_id, receipt, after_s, result)
   if status == 'succeeded' and record and result and reason .. error_text .. completed_at .. receipt == '' then
     if result ~= '' then call('HSET', job_key(p, id), 'result', result) end -- most reports with a result say no more
     return ' succeeded ' .. digits(now), false
   end
-  local key, fields, tried_at, has_retry = job_key(p, id), {}, nil, false
+  local key, fields, tried_at, has_retry, copied_to = job_key(p, id), {}, nil, false, nil
   local may_retry = new_id ~= '' and byte(new_id) ~= BANG
   local function set(field, value) fields[#fields + 1] = field; fields[#fields + 1] = value end
   if receipt == '' then receipt = nil end
@@ -33,8 +33,8 @@ local function report_details(p, now, group, id, record, status, run, reason, er
     has_retry = status == 'failed' and may_retry and retry_failed(p, group, id, settings, new_id, now)
   end
   if run.dead_letter_to and status == 'failed' and created_at and not has_retry and not tried_at then
-    copy_dead_letter(p, group, id, run.dead_letter_to, string.match(new_id, '[^!]+'), now)
+    copied_to = copy_dead_letter(p, group, id, run.dead_letter_to, string.match(new_id, '[^!]+'), now)
   end
   local ended_at = plausible(tonumber(completed_at), created_at or now, now)
-  return ' ' .. status .. ' ' .. digits(ended_at), has_retry or tried_at, tried_at
+  return ' ' .. status .. ' ' .. digits(ended_at), has_retry or tried_at, tried_at, copied_to
 end

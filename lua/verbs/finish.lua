@@ -9,8 +9,9 @@
 --                    the retry or copy of a failed job; with ! before it for no retry. retry_after: wait before it, s. result: JSON
 --
 -- moves   running -> succeeded, running -> failed, running -> delayed
--- reply   for each: 1, 2 if it is retried, 0 for a repeat; or its refusal. A sample of 16 jobs at most has instead of 1 and 2:
---           execution, and 1 if it is retried. with_jobs: record status execution FINISHED_FIELDS (nil if not set), and 1 for a repeat
+-- reply   for each: 1, 2 if it is retried, 0 for a repeat; or its refusal. Copied jobs, and a sample of 16 at most, have instead of
+--           1 and 2: execution; 1 if retried, or the copy's group. with_jobs: record status execution FINISHED_FIELDS (nil if
+--           not set); 1 for a repeat, or the copy's group
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
 -- with    group_settings record job lease settling completion held_jobs reports
@@ -26,13 +27,13 @@ local function finish(round, part, is_strict, default, dead_letter_to)
   local group, status, at, words, finished = part.group, part.status, part.at, part.words, round.finished
   local n, is_held, ended, hooked, any_retried, any_held = #finished, remove_held(p, round, part, is_strict), {}, {}, false, false
   for i = part.first, part.last do
-    local id, lease, execution, ending, is_retried, due = round.ids[i], ARGV[at + 1], round.executions[i], endings[status]
+    local copied_to, id, lease, execution, ending, is_retried, due = nil, round.ids[i], ARGV[at + 1], round.executions[i], endings[status]
     if is_held[i] then
       if words ~= 2 then
         local record = with_spec(p, id, round.records[i])
         local run = { execution = execution, token = lease ~= '' and lease or '-', default = default, dead_letter_to = dead_letter_to }
         details = details or load_report_details()
-        ending, is_retried, due = details(p, now, group, id, record, status, run, unpack(ARGV, at + 2, at + words - 1))
+        ending, is_retried, due, copied_to = details(p, now, group, id, record, status, run, unpack(ARGV, at + 2, at + words - 1))
       end
       execution, any_held = (lease ~= '' and execution or string.gsub(execution, '^%S+', '-')) .. ending, true
       finished[n + 1], finished[n + 2], n = id, execution, n + 2
@@ -44,9 +45,10 @@ local function finish(round, part, is_strict, default, dead_letter_to)
         if byte(run, -1) == PLUS then hooked[#hooked + 1], unsettled[#unsettled + 1] = id, byte(run, -2) == PLUS and id or nil end
       end
       if with_jobs == 'job' then
-        items[n_items + 1] = finished_row(p, id, round.records[i], due and 'delayed' or status, execution, words ~= 2)
+        items[n_items + 1] = finished_row(p, id, round.records[i], due and 'delayed' or status, execution, words ~= 2, copied_to)
       else
-        items[n_items + 1] = n_items % step == 0 and { execution, is_retried and 1 or nil } or is_retried and 2 or 1
+        local is_row = copied_to or n_items % step == 0
+        items[n_items + 1] = is_row and { execution, copied_to or is_retried and 1 or nil } or is_retried and 2 or 1
       end
     else
       items[n_items + 1] = late_report(p, group, status, id, lease, with_jobs == 'job')

@@ -7,8 +7,8 @@
 --
 -- moves   delayed -> queued, delayed -> failed, queued -> failed, running -> queued, running -> failed, running -> delayed,
 --           succeeded -> -, failed -> -, cancelled -> -
--- reply   numbers of jobs queued, requeued, failed, deleted, of logs to delete, of ends to settle; now, ms; the next timer and the
---           next fire of a schedule, ms, or -1; for each group with lost leases or late jobs: group requeued failed retried late
+-- reply   numbers of jobs queued, requeued, failed, deleted, of logs to delete, of ends to settle; now, ms; the next timer and the next
+--           fire of a schedule, ms, or -1; for each group with lost leases, late jobs or new copies: group requeued failed retried late copies
 -- refuses -
 -- flags   allow-oom
 -- with    record deadlines job lease requeue promotion unsettled settling completion unique windows automatic_retries rate_limit history
@@ -82,4 +82,4 @@ end
 
 local n_logs, n_ends, timer = call('ZCARD', p .. ':discarded'), call('ZCARD', p .. ':settle'), call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] or -1
 local fires_at = tonumber(call('ZRANGE', p .. ':schedules', 0, 0, 'WITHSCORES')[2] or -1)
-return { counts.queued, counts.requeued, counts.failed, counts.expired, n_logs, n_ends, now, tonumber(timer), fires_at, unpack(ends) }
+return { counts.queued, counts.requeued, counts.failed, counts.expired, n_logs, n_ends, now, tonumber(timer), fires_at, unpack(with_copies(ends)) }

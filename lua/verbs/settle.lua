@@ -6,13 +6,12 @@
 --
 -- moves   delayed -> queued, delayed -> delayed, delayed -> cancelled, queued -> cancelled, running -> cancelled, - -> delayed,
 --           - -> queued
--- reply   how many jobs still wait to be settled; for how long the first of them does, ms; how many batches ended, and how many
---           callbacks were created; then for each group with jobs that were cancelled: group, how many
+-- reply   how many jobs still wait to be settled; for how long the first of them does, ms; how many batches ended; then for each
+--           group with jobs that were cancelled, or with new callbacks: group, how many cancelled, how many callbacks
 -- refuses -
 -- flags   allow-oom
 -- with    record job hooks settling completion dependencies inputs undone settlement ends dependants
---           (deadlines requeue unique kinds creation batches notices_stream batch_ends
---           schedules schedule_ends late_ends)
+--           (deadlines requeue unique kinds creation batches notices_stream batch_ends schedules schedule_ends late_ends)
 local p, now, limit = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2])
 local settle, step, late = p .. ':settle', begin_step(now, limit), nil
 
@@ -72,7 +71,10 @@ for group in pairs(step.touched) do refresh_ready(p, group) end
 if call('EXISTS', settle) == 0 then call('ZREM', p .. ':due', 'settle:') end
 
 local first = call('ZRANGE', settle, 0, 0, 'WITHSCORES')[2]
-local reply = { call('ZCARD', settle), first and math.max(0, now - first) or 0, 0, 0 }
-if late then reply[3], reply[4] = late.batches.n_ended, late.batches.n_callbacks end
-for group, n in pairs(step.n_cancelled) do reply[#reply + 1] = group; reply[#reply + 1] = n end
+local created = late and late.batches.created or {}
+local reply = { call('ZCARD', settle), first and math.max(0, now - first) or 0, late and late.batches.n_ended or 0 }
+for group in pairs(created) do step.n_cancelled[group] = step.n_cancelled[group] or 0 end
+for group, n in pairs(step.n_cancelled) do
+  for _, word in ipairs({ group, n, created[group] or 0 }) do reply[#reply + 1] = word end
+end
 return reply

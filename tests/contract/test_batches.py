@@ -10,6 +10,7 @@ from broker.models.jobs import Job, NewJob
 from broker.models.retries import Retry
 from broker.models.unique import Unique
 from broker.resp.keys import partition_of
+from broker.store.tally import IN
 from tests.contract.building import GROUP, configure, names, queued, reap_after, running, status_of
 from tests.contract.flows import named, settle
 from tests.stores import Store
@@ -53,6 +54,8 @@ async def test_all_members_succeed(store: Store) -> None:
     await settle(store)
     batch = await shown(store, batch)
     assert (batch.state, batch.counts.over, set(batch.callbacks)) == ("succeeded", 2, {"on_succeeded", "on_over"})
+    created = 2 * 2  # members and callbacks
+    assert (store.completer._tally.of(GROUP).counts[IN], store.maintenance.batches["callbacks"]) == (created, 2)
     assert await names(store, 5) == ["on_succeeded", "on_over"]
 
 

@@ -15,6 +15,7 @@ from broker.models.retries import Retry
 from broker.models.unique import Unique
 from broker.resp import keys
 from broker.store.format.exported import ExportedGroup, read_line
+from broker.store.tally import FAILED, IN
 from tests.conftest import assert_known_keys
 from tests.contract.building import GROUP, enqueue, reap_after, running, running_many
 from tests.stores import Store
@@ -77,6 +78,21 @@ async def test_a_report_in_bulk(store: Store) -> None:
     assert [job.retry_of for job in await copies(store)] == [jobs[i].id for i in (0, 2, 3)]
     assert await store.finish(items) == [None] * 5
     assert len(await copies(store)) == 3
+
+
+async def test_copies_are_counted_as_jobs_that_came_in(store: Store) -> None:
+    """In the statistics a copy came into the group for dead letters, whether a report, a bulk or the reaper made it."""
+    await send_to(store, delivery_limit=1)
+    await fail(store, await running(store))
+    jobs = await running_many(store, 20)
+    await store.finish([Finish(group_name=GROUP, id=job.id, lease=job.lease, status="failed") for job in jobs])
+    for fields in ({"timeout": 5}, {"start_within": 5}, {"start_within": 5, "end_within": 6}):
+        await enqueue(store, **fields)
+    await store.next(1, [GROUP])
+    await reap_after(store, 5)
+    tally = store.completer._tally
+    assert len(await copies(store)) == tally.of(DEAD).counts[IN] == store.maintenance.dead_letters == 24
+    assert (tally.of(GROUP).counts[FAILED], tally.of(GROUP).counts[IN]) == (24, 24)
 
 
 async def test_once_for_a_repeated_report(store: Store) -> None:
@@ -195,6 +211,7 @@ async def test_rings_are_refused(store: Store) -> None:
         with pytest.raises(Invalid) as patch:
             await store.groups.adjust(group, GroupChanges(dead_letter_to=to))
         assert (put.value.fields, patch.value.fields) == ("group.dead_letter_to",) * 2
+        assert ("its own" in put.value.message) == (group == to)
     assert (await store.groups.show(DEAD)).dead_letter_to == "graves"
     await store.groups.adjust(DEAD, GroupChanges(dead_letter_to=None))
     await send_to(store, GROUP, "graves")
@@ -235,6 +252,23 @@ async def test_the_count_goes_with_the_group(store: Store) -> None:
     await store.groups.delete_group(DEAD)
     await fail(store, await running(store))
     assert len(await copies(store)) == 1
+
+
+async def test_the_target_keeps_its_age_and_counts_the_bytes(store: Store, backend: str) -> None:
+    """A group that exists is as old as before, and the bytes of a copy count in it while bytes are limited."""
+    limited = Store(
+        store.redis, msgspec.structs.replace(store.settings, max_group_bytes=900), is_plain=backend == "fake"
+    )
+    limited.now = store.now
+    await send_to(limited)
+    await enqueue(limited, DEAD)
+    p = store.partitions[0]
+    before = await store.redis.zscore(f"{p}:groups", DEAD), await store.redis.zscore(f"{p}:bytes", DEAD)
+    job = await running(limited)
+    await reap_after(limited, 5)
+    await fail(limited, job)
+    assert await store.redis.zscore(f"{p}:groups", DEAD) == before[0]
+    assert await store.redis.zscore(f"{p}:bytes", DEAD) == 2 * before[1]
 
 
 async def test_large_payloads(store: Store) -> None:

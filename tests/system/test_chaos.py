@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from broker.core.timestamps import rfc3339
-from tests.system.chaos import batch_load
+from tests.system.chaos import batch_load, dead_letter_load
 from tests.system.chaos.flow_load import judge
 from tests.system.chaos.ledger import Delivery, Ledger
 from tests.system.chaos.outages import Outages
 from tests.system.chaos.overdue import Lateness
-from tests.system.chaos.promises import AT_MOST, BATCHES, BULK, FLOWS, ZERO, broken, summary
+from tests.system.chaos.promises import AT_MOST, BATCHES, BULK, DEAD_LETTERS, FLOWS, ZERO, broken, summary
 from tests.system.chaos.windows import Loss, Span, Windows
 
 AT = 1_795_461_794_000
@@ -201,7 +201,7 @@ def test_outages() -> None:
 def test_summary_of_a_run(ledger: Ledger) -> None:
     """One line has the counts; a run that drained nothing, or was away for too long, broke a promise."""
     figures = ledger.judge(kept("b.0"), window(1, 1)) | dict.fromkeys(
-        ("bad exits", "findings", *BULK, *FLOWS, *BATCHES), 0
+        ("bad exits", "findings", *BULK, *FLOWS, *BATCHES, *DEAD_LETTERS), 0
     )
     figures |= {"topology": "cluster", "seconds": 60.0, "faults": {"primary killed": 2}, "crashes": [], "drained": True}
     figures |= dict.fromkeys(AT_MOST, 1.5) | {"torn": 0}
@@ -285,3 +285,21 @@ def test_books_of_batches(batches: list[dict[str, Any]], jobs: list[dict[str, An
     figures = batch_load.judge(batches, jobs, {"b"})
     assert ({name for name in BATCHES if figures[name]} or {""}) >= {broken_one}
     assert bool(broken_one) or not any(figures[name] for name in BATCHES)
+
+
+@pytest.mark.parametrize(
+    ("copies", "acknowledged", "broken_one"),
+    [
+        (["b"], "ab", ""),
+        ([], "ab", "dead letters lost"),
+        (["b", "b"], "ab", "dead letters twice"),
+        (["b", "a"], "ab", "dead letters wrong"),
+        (["b", "c"], "ab", "dead letters wrong"),
+        (["b"], "abd", "doomed jobs left"),
+    ],
+)
+def test_books_of_dead_letters(copies: list[str], acknowledged: str, broken_one: str) -> None:
+    """A job that failed for good has one copy; one that succeeded or was retried has none."""
+    jobs = [ended("a", 1), ended("b", 1, status="failed"), ended("c", 1, status="failed", retry_at="a")]
+    figures = dead_letter_load.judge(jobs, [{"retry_of": name} for name in copies], acknowledged)
+    assert {name for name in DEAD_LETTERS if figures[name]} == {broken_one} - {""}

@@ -37,14 +37,26 @@ def test_finished_of_a_large_call_is_sampled() -> None:
 
 
 def test_finished_with_jobs_counts_the_same() -> None:
-    """A row of seven words is a job that was finished now; a repeat has eight."""
-    row = [b"record", b"failed", ran(30, "failed"), None, None, b"new id", None]
+    """A row of eight words is a job that was finished now; a repeat has one more, and so has a job that was copied."""
+    row = [b"record", b"failed", ran(30, "failed"), None, None, b"new id", None, None]
+    copied = [b"record", b"failed", ran(30, "failed"), *[None] * 5, b"dead"]
     tally = Tally()
-    tally.finished_with_jobs(["mail", "failed", 3, 6, *range(18)], [row, [*row, 1], b"LEASE_LOST x"])
+    tally.finished_with_jobs(["mail", "failed", 4, 6, *range(24)], [row, [*row, 1], copied, b"LEASE_LOST x"])
     counts = tally.of("mail")
-    assert (counts.counts[FAILED], counts.counts[RETRIED]) == (1, 1)
+    assert (counts.counts[FAILED], counts.counts[RETRIED], tally.of("dead").counts[IN]) == (2, 1, 1)
+    assert tally.dead_letters == 1
     assert counts.runs is not None
-    assert sum(counts.runs[:TAKEN]) == 1
+    assert sum(counts.runs[:TAKEN]) == 2
+
+
+def test_copies_come_into_another_group() -> None:
+    """A job that failed for good counts once, also where it is in the sample; its copy in the group that has it."""
+    reply: list[object] = [[ran(1, "failed"), b"dead"] if i % 3 == 0 else 2 if i == 1 else 1 for i in range(32)]
+    tally = Tally()
+    tally.finished(["mail", "failed", 32, 6, *range(192)], reply)
+    counts, dead = tally.of("mail").counts, tally.of("dead").counts
+    assert (counts[FAILED], counts[RETRIED], counts[IN]) == (32, 1, 1)
+    assert (dead[IN], tally.dead_letters) == (11, 11)
 
 
 @pytest.mark.parametrize(("ages_ms", "taken"), [([900] * 40, [900]), (list(range(40)), list(range(0, 40, 3)))])

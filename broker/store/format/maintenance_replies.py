@@ -63,15 +63,15 @@ def reaped_of(replies: Iterable[Sequence[Any]]) -> Reaped:
     return counts._replace(wait_ms=wait_ms, late_ms=late_ms, fires_in_ms=min(fires, default=None))
 
 
-def ends_of(reply: Sequence[Any]) -> list[tuple[str, int, int, int, int]]:
-    """What the reply of reap.lua says of groups with lost leases or late jobs.
+def ends_of(reply: Sequence[Any]) -> list[tuple[str, int, int, int, int, int]]:
+    """What the reply of reap.lua says of groups with lost leases, late jobs or new copies.
 
     Group, and how many jobs with lost leases were requeued and failed, how many of these were retried; and how many
-    waiting jobs were too late.
+    waiting jobs were too late; and how many copies of dead letters came into the group.
     """
     words = iter(reply[_REAPED:])
-    rows = zip(words, words, words, words, words, strict=True)
+    rows = zip(words, words, words, words, words, words, strict=True)
     return [
-        (group.decode(), int(requeued), int(failed), int(retried), int(late))
-        for group, requeued, failed, retried, late in rows
+        (group.decode(), int(requeued), int(failed), int(retried), int(late), int(copies))
+        for group, requeued, failed, retried, late, copies in rows
     ]

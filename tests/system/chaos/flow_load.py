@@ -79,7 +79,7 @@ class FlowLoad:
             async with asyncio.timeout(limit_s):
                 await self._task
                 while not flows or any(job["status"] not in FINISHED for job in flows + keyed):
-                    flows, keyed = await self._jobs(FLOWS), await self._jobs(KEYED)
+                    flows, keyed = await jobs_in(self._ask, FLOWS), await jobs_in(self._ask, KEYED)
         unique = await self._ask("GET", f"/v1/groups/{KEYED}/unique", group=KEYED)
         figures = judge(flows, keyed, self._acknowledged, deliveries, self._waited)
         figures |= {"keys held in the end": len(unique.told["keys"])}
@@ -111,15 +111,18 @@ class FlowLoad:
         self._acknowledged |= set(ids)
         return ids
 
-    async def _jobs(self, group: str) -> Jobs:
-        found: Jobs = []
-        cursor, is_more = "", True
-        while is_more:
-            page = (await self._ask("GET", f"/v1/groups/{group}/jobs?n={_PAGE}&cursor={cursor}", group=group)).told
-            found += page["jobs"]
-            cursor = page.get("cursor", "")
-            is_more = bool(cursor)
-        return found
+
+async def jobs_in(ask: Ask, group: str) -> Jobs:
+    """All jobs of a group; none if there is no such group."""
+    found: Jobs = []
+    cursor, is_more = "", True
+    while is_more:
+        answer = await ask("GET", f"/v1/groups/{group}/jobs?n={_PAGE}&cursor={cursor}", group=group)
+        page = answer.told if answer.status == 200 else {"jobs": []}
+        found += page["jobs"]
+        cursor = page.get("cursor", "")
+        is_more = bool(cursor)
+    return found
 
 
 def judge(

@@ -11,6 +11,7 @@ import aiohttp
 
 from tests.system.chaos.batch_load import BATCHES, BatchLoad
 from tests.system.chaos.bulk_load import BulkLoad
+from tests.system.chaos.dead_letter_load import DOOMED, DeadLetterLoad, grave_of
 from tests.system.chaos.flow_load import FLOWS, KEYED, FlowLoad
 from tests.system.chaos.ledger import Answer, Delivery, Ledger
 from tests.system.chaos.outages import Outages
@@ -40,7 +41,7 @@ class Load:
         self._groups = groups
         self._names = [name for names in groups for name in names]
         self._forgiving = {FLOWS, KEYED, *(names[-1] for names in groups)}
-        self._failing = self._forgiving | {BATCHES}
+        self._failing = self._forgiving | {BATCHES, DOOMED}
         self._ledger = ledger
         self._random = random.Random(seed)
         self._producer_count = max(2, len(groups))
@@ -52,21 +53,26 @@ class Load:
         self.bulk = BulkLoad(self.ask_until_told)
         self.flows = FlowLoad(self.ask_until_told, LEASE_S, seed)
         self.batches = BatchLoad(self.ask_until_told, LEASE_S, seed)
+        self._grave = grave_of(ledger.partition_of)
+        self.dead_letters = DeadLetterLoad(self.ask_until_told, LEASE_S, seed, self._grave)
         self._tasks: list[asyncio.Task[None]] = []
         self._producers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20))
-        for name in (*self._names, FLOWS, KEYED, BATCHES):
-            settings = {"delivery_limit": 1000} | ({"retry": POLICY} if name in self._forgiving else {})
-            await self.ask_until_told("PUT", f"/v1/groups/{name}", {"group": settings}, group=name)
+        for name in (*self._names, FLOWS, KEYED, BATCHES, DOOMED):
+            settings: dict[str, Any] = {"delivery_limit": 1000} | ({"retry": POLICY} if name in self._forgiving else {})
+            if name == DOOMED:
+                settings["dead_letter_to"] = self._grave
+            answer = await self.ask_until_told("PUT", f"/v1/groups/{name}", {"group": settings}, group=name)
+            assert answer.status < 400, answer
         own = [names for names in self._groups if len(self._groups) > 1]
         everything = [self._names if len(self._groups) == 1 else []] * _CONSUMERS
         self._producers = [asyncio.create_task(self._produce(number)) for number in range(self._producer_count)]
-        consumers = [*own, *everything, [FLOWS], [KEYED], [BATCHES]]
+        consumers = [*own, *everything, [FLOWS], [KEYED], [BATCHES], [DOOMED]]
         self._tasks = [asyncio.create_task(self._consume(names)) for names in consumers]
         self._tasks += [asyncio.create_task(self._count_gone()), await self.bulk.start()]
-        self._tasks += [self.flows.start(), self.batches.start()]
+        self._tasks += [self.flows.start(), self.batches.start(), self.dead_letters.start()]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -80,6 +86,7 @@ class Load:
         self._is_producing = False
         self.flows.stop()
         self.batches.stop()
+        self.dead_letters.stop()
         await asyncio.gather(*self._producers)
 
     async def drained(self, limit_s: float) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 BULK = ("bulk left", "bulk twice", "bulk unended", "bulk gone", "bulk miscounted")
 FLOWS = ("flow jobs early", "flow jobs twice", "flow jobs left", "keys run twice", "keys held in the end")
 BATCHES = ("batches left", "batches twice", "batches miscounted", "callbacks twice", "callbacks wrong")
+DEAD_LETTERS = ("dead letters lost", "dead letters twice", "dead letters wrong", "doomed jobs left")
 ZERO = (
     "lost outside windows",
     "double outside windows",
@@ -22,6 +23,7 @@ ZERO = (
     *BULK,
     *FLOWS,
     *BATCHES,
+    *DEAD_LETTERS,
 )
 """What may never be anything else. Windows are in `windows.py`; a single server and several servers have none."""
 

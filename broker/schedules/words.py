@@ -1,6 +1,7 @@
 """The words of cron expressions: shorthands, what is wrong with one, and one in plain English."""
 
 import difflib
+import re
 
 from cronsim import CronSim, CronSimError
 
@@ -25,14 +26,19 @@ _FIELDS = (
     ("day of the week", "0 to 7, or SUN to SAT, 5L for the last Friday, 1#2 for the second Monday"),
 )
 
+_ONE_VALUE = re.compile(r"(?<!\w)(\w+)-(\w+)/0*[1-9]\d*(?!\w)")
+
 
 def expanded(expression: str, field: str) -> str:
-    """The fields of an expression. Raises TimetableError for an unknown shorthand, or one that is too long."""
+    """The fields of an expression. Raises TimetableError for an unknown shorthand, or one that is too long.
+
+    A range of one value with a step, as in `1-1/2`, becomes that value: cronsim takes it for all values from it on.
+    """
     text = expression.strip()
     if len(text) > LONGEST:
         raise TimetableError(field, f"must have at most {LONGEST} characters.")
     if not text.startswith("@"):
-        return text
+        return _ONE_VALUE.sub(lambda found: found[1] if _is_one(found) else found[0], text)
     if text.lower() not in SHORTHANDS:
         nearest = difflib.get_close_matches(text.lower(), SHORTHANDS, n=1)
         hint = f"Do you mean {nearest[0]}?" if nearest else f"The shorthands are {', '.join(SHORTHANDS)}."
@@ -70,3 +76,8 @@ def _is_valid(text: str) -> bool:
     except CronSimError:
         return False
     return True
+
+
+def _is_one(found: re.Match[str]) -> bool:
+    first, last = found[1].upper(), found[2].upper()
+    return first == last or (first.isdecimal() and last.isdecimal() and int(first) == int(last))

@@ -261,7 +261,7 @@ async def test_reap_forgets_the_place_of_a_promoted_job(store: Store) -> None:
 
 
 async def test_reap_says_where_leases_were_lost(store: Store, run: Run) -> None:
-    """The reply has each group once, with how many jobs went back, failed, were retried, were late and came as copies."""
+    """The reply has each group once: how many jobs went back, failed, were retried, were late and came as copies."""
     await configure(store, "other", delivery_limit=1)
     for group, max_retries in ((GROUP, 0), (GROUP, 0), ("other", 1), ("other", 0), ("other", 1)):
         await running(store, group, max_retries=max_retries)

@@ -327,3 +327,12 @@ def test_explain_knows_every_expression(expression):
 def test_tzdata_version():
     """Versions of the tz database compare as texts, so that a broker knows whether another has a newer one."""
     assert "2026a" <= tzdata_version() < "2100a"
+
+
+@pytest.mark.parametrize("span", ["5-5/2", "5-05/7", "MON-mon/3"])
+def test_a_range_of_one_value_with_a_step(span: str) -> None:
+    """It is that value, and not all from it on."""
+    value = "5" if span[0] == "5" else "1"
+    place = "{} * * * *" if span[0] == "5" else "0 0 * * {}"
+    found, expected = (Timetable.of(cron=[place.format(text)], name="g/s").upcoming(0, 20) for text in (span, value))
+    assert found == expected

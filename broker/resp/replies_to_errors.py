@@ -17,6 +17,8 @@ REPEATED_S = 1.0
 _PAUSE_S = 0.05
 _AWAY = re.compile(r"READONLY|LOADING|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|MISCONF|BUSY|UNKILLABLE|TRYAGAIN|NOAUTH|NOPERM")
 
+_OF_PIPELINE = re.compile(r"Command # \d+ \(.*?\) of pipeline caused error: (?:\(['\"])?", re.DOTALL)
+"""What redis-py puts before the error of a command in a pipeline."""
 _OF_JOB = re.compile(r"([a-z]+) (\d+)( .*|)")
 """The detail of WRONG_STATE when it is about a job: status, since when in ms, a note. Another detail is a sentence."""
 
@@ -52,7 +54,7 @@ async def repeat_refused(call: Callable[[], Awaitable[T]]) -> T:
 
 def error_of(fault: Exception) -> errors.TitanError:
     """The broker's error for one of redis-py: a refusal of a script by its word, or a fault of the store."""
-    text = str(fault)
+    text = _OF_PIPELINE.sub("", str(fault), count=1)
     if isinstance(fault, exceptions.OutOfMemoryError) or text.startswith("OOM"):
         return errors.StoreFull(retry_after_s=5)
     if text.startswith("WRONGTYPE"):

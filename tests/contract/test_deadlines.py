@@ -356,7 +356,7 @@ async def test_late_jobs_are_counted_and_noted(store: Store, run: Run) -> None:
     late, ran = await enqueue(store, delay=60, start_within=5), await running(store, "other", timeout=60, end_within=5)
     wait(store, 5)
     reply = await run("reap", now_ms(store), 10, *(f"{number:016}" for number in range(10)))
-    assert sorted([reply[8:14], reply[14:]]) == [[GROUP.encode(), 0, 0, 0, 1, 0], [b"other", 0, 1, 0, 0, 0]]
+    assert sorted([reply[9:15], reply[15:]]) == [[GROUP.encode(), 0, 0, 0, 1, 0], [b"other", 0, 1, 0, 0, 0]]
     [note] = [msgspec.json.decode(line) for line in (await _field(store, late, "history")).splitlines()]
     assert note == {"at": now_ms(store), "what": "late", "from": "delayed", "to": "failed"}
     assert b'"lease_lost"' in await _field(store, ran, "history")

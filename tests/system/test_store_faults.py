@@ -180,6 +180,9 @@ async def job_of(url: str) -> str:
     async with aiohttp.ClientSession() as session:
         async with session.post(f"{url}/v1/groups/g/jobs", json={"jobs": [{"image": "x"}] * 5}) as made:
             assert made.status == 201
+        schedule = {"schedule": {"every": 7200, "job": {"image": "x"}}}
+        async with session.put(f"{url}/v1/groups/g/schedules/s", json=schedule) as made:
+            assert made.status == 201
         async with session.get(f"{url}/v1/jobs") as taken:
             return str((await taken.json())["jobs"][0]["id"])
 

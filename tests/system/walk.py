@@ -15,10 +15,10 @@ READS = {"list_jobs", "show", "find", "read_log", "list_groups", "show_group", "
 READS |= {"list_workers", "show_worker", "list_brokers", "history", "why", "why_group", "failures", "show_group_stats"}
 READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor", "await_jobs", "flow", "inputs"}
 READS |= {"list_batches", "show_batch", "list_members", "list_unique_keys", "show_unique_key"}
-READS |= {"list_schedules", "show_schedule", "next_times", "list_fires", "preview_schedule"}
+READS |= {"list_schedules", "show_schedule", "next_times", "list_fires", "preview_schedule", "resume_schedule"}
 NEW = {"enqueue", "retry", "create_group", "configure", "adjust", "log", "begin_bulk", "wait"}
 NEW |= {"create_batch", "add_to_batch", "retry_batch"}
-NEW |= {"put_schedule", "resume_schedule", "run_schedule", "backfill_schedule"}
+NEW |= {"put_schedule", "run_schedule", "backfill_schedule"}
 """These may make the store larger, and be refused when it is full."""
 
 _LEASE = "0" * 12

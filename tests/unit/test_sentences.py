@@ -19,6 +19,7 @@ from broker.models.batches import NewBatchWrapper, NewMembers
 from broker.models.groups import GroupPut
 from broker.models.jobs import NewJobs
 from broker.models.reports import Failure, Finishes, HeldJobs, Success
+from broker.models.schedules import SchedulePut
 from broker.models.workers import Announcement
 
 BODIES = sorted(
@@ -45,6 +46,7 @@ IMAGES = {
     NewJobs: {"jobs[0].image"},
     NewMembers: {"jobs[0].image"},
     NewBatchWrapper: {f"batch.{job}.image" for job in ("jobs[0]", "on_failed", "on_succeeded", "on_over")},
+    SchedulePut: {"schedule.job.image"},
 }
 """Where bodies have images of new jobs. Their handlers look for control characters, once for each image."""
 NUMBERS = ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "maxProperties")

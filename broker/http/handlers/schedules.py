@@ -129,6 +129,9 @@ async def preview_schedule(call: Call) -> Response:
 def _checked(spec: NewSchedule, limit_bytes: int) -> NewSchedule:
     """The schedule with its times in the form of the API: so the same time is the same text. Raises Invalid."""
     at = {name: moment(getattr(spec, name), f"schedule.{name}") for name in _TIMES}
+    for name, ms in at.items():
+        if ms is not None and ms < 0:
+            raise Invalid(f"schedule.{name} must be a time from 1970 to 9998.", fields=f"schedule.{name}")
     _check_job(spec.job, limit_bytes)
     texts = {name: None if ms is None else rfc3339(ms) for name, ms in at.items()}
     return msgspec.structs.replace(spec, **texts)

@@ -16,7 +16,7 @@ READS |= {"list_workers", "show_worker", "list_brokers", "history", "why", "why_
 READS |= {"list_schedules", "show_schedule", "next_times", "list_fires", "preview_schedule"}
 READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor", "await_jobs"}
 NEW = {"enqueue", "retry", "create_group", "configure", "adjust", "log", "begin_bulk"}
-NEW |= {"put_schedule", "resume_schedule", "run_schedule", "backfill_schedule"}
+NEW |= {"run_schedule", "backfill_schedule"}
 """These may make the store larger, and be refused when it is full."""
 
 _LEASE = "0" * 12

@@ -18,6 +18,7 @@
 -- moves   -
 -- reply   now, ms; the number of the change, 1 for a new one, 0 for one that was removed
 -- refuses NOT_FOUND CHANGED LIMIT_REACHED
+-- flags   allow-oom
 -- with    schedules
 local p, now, group, name, what, version, score = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local next_at, keeps, passed, most, most_in_all, first = ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11]), 12

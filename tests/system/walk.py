@@ -18,7 +18,7 @@ READS |= {"list_batches", "show_batch", "list_members", "list_unique_keys", "sho
 READS |= {"list_schedules", "show_schedule", "next_times", "list_fires", "preview_schedule", "resume_schedule"}
 NEW = {"enqueue", "retry", "create_group", "configure", "adjust", "log", "begin_bulk", "wait"}
 NEW |= {"create_batch", "add_to_batch", "retry_batch"}
-NEW |= {"put_schedule", "run_schedule", "backfill_schedule"}
+NEW |= {"run_schedule", "backfill_schedule"}
 """These may make the store larger, and be refused when it is full."""
 
 _LEASE = "0" * 12

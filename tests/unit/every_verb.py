@@ -5,6 +5,7 @@ from broker.models.batches import NewBatch
 from broker.models.groups import GroupChanges, GroupSettings
 from broker.models.jobs import NewJob
 from broker.models.reports import Finish, Held
+from broker.models.schedules import NewSchedule, ScheduledJob
 from broker.models.workers import Announcement
 from broker.store.audit import Act
 from broker.store.looks import Filters
@@ -51,6 +52,13 @@ async def call_every_verb(store):
     await store.workers.order("w", "quiet")
     await store.workers.list(3)
     await store.unique_keys.list("maps", 3)
+    for schedule in ("a", "b"):
+        await store.schedules.put("maps", schedule, NewSchedule(every=60, job=ScheduledJob(image="x")))
+    await store.schedules.list("maps", 3)
+    await store.schedule_fires.run("maps", "a", None)
+    await store.schedules.pause("maps", "a")
+    await store.schedules.remove("maps", "b")
+    await store.maintenance.check_schedules("maps", ["a", "b"], is_repair=False)
     await call_batches(store, "maps")
     await store.maintenance.settle(10)
     await store.audit.note("batch", [Act("cancel", "ann")])

@@ -9,9 +9,11 @@ import pytest
 from broker.core.errors import StoreUnavailable
 from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import NewJob
+from broker.models.schedules import NewSchedule, ScheduledJob
 from broker.reaper import log_cleaner
 from broker.reaper import reaper as reaper_module
 from broker.reaper.reaper import LONGEST_SLEEP_S, Reaper
+from broker.resp import keys
 from broker.resp.client import connect_listener
 from broker.resp.notifier import Notifier
 from broker.store.format.maintenance_replies import Unsettled
@@ -279,3 +281,17 @@ async def test_reaper_settles(reaper, store):
     reaper.unsettled = Unsettled(3, 7500)
     shown = {family.name: family.samples[0].value for family in reaper.families()}
     assert (shown["titan_settle_waiting"], shown["titan_settle_waiting_seconds"]) == (3, 7.5)
+
+
+async def test_schedules_fire_without_the_one_that_is_damaged(reaper, store):
+    """The reaper's own call says that schedules are due; one that cannot be read does not stop the others."""
+    for name in ("damaged", "sound"):
+        await store.schedules.put("maps", name, NewSchedule(every=1, overlap="allow", job=ScheduledJob(image=name)))
+    p = store.partitions[0]
+    await store.redis.hset(keys.schedule(p, "maps", "damaged"), "spec", "nonsense")
+    async with running(reaper):
+        await eventually(lambda: reaper._scheduler.done["fired"] > 1)
+    jobs, _ = await store.list("maps", 10)
+    assert {job.image for job in jobs} == {"sound"}
+    [fires] = [family for family in reaper.families() if family.name == "titan_schedule_fires_total"]
+    assert {sample.labels["what"] for sample in fires.samples} == {"fired", "skipped", "missed"}

@@ -30,7 +30,8 @@ local function refused_parents(p, new_jobs, is_new, unfinished)
       if not is_new[id] and not parent then
         parent_id, _, parent = deciding_job(p, id)
         if not parent_id then
-          return refuse('INVALID', id .. ' There is no such job in the partition of the group, and no such ref in this call.')
+          local text = ' There is no such job in the partition of the group, and no such ref in this call.'
+          return refuse('INVALID', id .. text)
         end
       end
       if parent and not RETENTION_S[parent.status] then

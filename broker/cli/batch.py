@@ -1,14 +1,13 @@
 """`titan batch`: jobs of a group whose ends are counted, and the jobs that follow."""
 
-import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 import msgspec
 
 from broker.cli.client_options import group_argument, option, with_broker
 from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
+from broker.cli.job_file import read_job_file
 from broker.cli.moments import when, wide_option
 from broker.cli.options import example
 from broker.cli.output import listing, page, show_json
@@ -21,7 +20,6 @@ from worker.client import Client
 
 _COLUMNS = ("id", "state", "total", "over", "failed", "name")
 _ID = "0hYjB6dJb7Pq2Xk9"
-_BATCHED = TypeVar("_BATCHED")
 batch_argument = click.argument("batch_id", metavar="BATCH")
 file_argument = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 
@@ -50,7 +48,7 @@ async def new(client: Client, group: str, file: Path, *, is_open: bool, as_json:
         [on_over]
         image = "publish"
     """
-    given = _read(file, NewBatch)
+    given = read_job_file(file, NewBatch)
     if is_open:
         given = msgspec.structs.replace(given, open=True)
     _page(await client.create_batch(group, given), as_json=as_json)
@@ -67,7 +65,7 @@ async def new(client: Client, group: str, file: Path, *, is_open: bool, as_json:
 @with_broker
 async def add(client: Client, group: str, batch_id: str, file: Path, *, member: str, lease: str, as_json: bool) -> None:
     """Add the jobs of a file in TOML or JSON to a batch, all or none."""
-    made = await client.add_to_batch(group, batch_id, _read(file, NewJobs).jobs, member=member, lease=lease)
+    made = await client.add_to_batch(group, batch_id, read_job_file(file, NewJobs).jobs, member=member, lease=lease)
     if as_json:
         show_json(JobsWrapper(made))
         return
@@ -135,16 +133,6 @@ async def cancel(client: Client, group: str, batch_id: str, *, as_json: bool) ->
 async def retry(client: Client, group: str, batch_id: str, *, as_json: bool) -> None:
     """Create a new batch that repeats the members that failed, and show it."""
     _page(await client.retry_batch(group, batch_id), as_json=as_json)
-
-
-def _read(file: Path, kind: type[_BATCHED]) -> _BATCHED:
-    """What a file has. Raises UsageError for one that is not valid."""
-    try:
-        content = file.read_bytes()
-        given: Any = msgspec.json.decode(content) if file.suffix == ".json" else tomllib.loads(content.decode())
-        return msgspec.convert(given, kind)
-    except (OSError, ValueError) as error:
-        raise click.UsageError(f"{file}: {error}") from None
 
 
 def _row(found: Batch) -> tuple[object, ...]:

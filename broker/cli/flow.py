@@ -1,14 +1,13 @@
 """`titan flow`: enqueues the jobs of a file, which wait for each other, and shows them as a tree."""
 
-import tomllib
 from pathlib import Path
 
 import click
-import msgspec
 
 from broker.cli.client_options import group_argument, id_argument, with_broker
 from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
 from broker.cli.job.tree import show_tree, state_of
+from broker.cli.job_file import read_job_file
 from broker.cli.moments import wide_option
 from broker.cli.options import example
 from broker.cli.output import show_json
@@ -44,7 +43,7 @@ async def run(client: Client, group: str, file: Path, *, as_json: bool) -> None:
         image = "publish"
         after = ["pull"]
     """
-    jobs = _read(file).jobs
+    jobs = read_job_file(file, NewJobs).jobs
     made = await client.enqueue(group, jobs)
     if as_json:
         show_json(JobsWrapper(made))
@@ -83,16 +82,6 @@ async def retry(client: Client, group: str, job_id: str, *, as_json: bool) -> No
     click.echo(line(f"{made.job.id} repeats {job_id}"))
     for other in made.dependants or []:
         click.echo(line(f"{other.id} repeats {other.retry_of}"))
-
-
-def _read(file: Path) -> NewJobs:
-    """The jobs of a file. Raises UsageError for one that is not valid."""
-    try:
-        content = file.read_bytes()
-        given = msgspec.json.decode(content) if file.suffix == ".json" else tomllib.loads(content.decode())
-        return msgspec.convert(given, NewJobs)
-    except (OSError, ValueError) as error:
-        raise click.UsageError(f"{file}: {error}") from None
 
 
 for _command in (run, show, retry):

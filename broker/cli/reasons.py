@@ -17,4 +17,5 @@ def show_explanation(explanation: Explanation, *, as_json: bool) -> None:
         click.echo(f"- {line(reason.text)}")
     for reason in explanation.reasons:
         if reason.ids:
-            click.echo(f"  running: {line(', '.join(reason.ids))}")
+            label = "after" if reason.code == "waits_for_jobs" else "running"
+            click.echo(f"  {label}: {line(', '.join(reason.ids))}")

@@ -29,7 +29,10 @@ local function refused_parents(p, new_jobs, is_new, unfinished)
       local parent_id, parent, _ = id, unfinished[id], nil
       if not is_new[id] and not parent then
         parent_id, _, parent = deciding_job(p, id)
-        if not parent_id then return refuse('INVALID', id .. ' There is no such job in the partition of the group.') end
+        if not parent_id then
+          local text = ' There is no such job in the partition of the group, and no such ref in this call.'
+          return refuse('INVALID', id .. text)
+        end
       end
       if parent and not RETENTION_S[parent.status] then
         counts[parent_id] = (counts[parent_id] or call('ZCARD', after_key(p, parent_id))) + 1

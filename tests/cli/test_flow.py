@@ -63,6 +63,40 @@ def test_flow_run_and_tree(titan: Titan, group: str, flow: Path) -> None:
     assert {job["id"] for job in others} == {pull, thumb, text}
 
 
+@pytest.mark.parametrize(
+    ("command", "text", "fault"),
+    [
+        (
+            "flow run",
+            '[[jobs]]\nimage = "pull"\nafer = ["thumb"]',
+            "There is no field afer in jobs[0]; did you mean after?",
+        ),
+        ("flow run", '[[jobs]]\nimage = "pull"\nafter = "thumb"', "jobs[0].after must be a list of at most 100 items."),
+        ("batch new", '[on_end]\nimage = "pull"', "There is no field on_end; known are "),
+        ("batch new", '[[jobs]]\nimge = "pull"', "There is no field imge in jobs[0]; did you mean image?"),
+    ],
+)
+def test_a_file_with_a_typing_error(titan: Titan, group: str, flow: Path, command: str, text: str, fault: str) -> None:
+    """A misspelt `after` would be a job that waits for nothing, so a name that is no field is refused."""
+    flow.write_text(text, "utf-8")
+    ran = titan(*command.split(), group, str(flow))
+    assert ran.code == 2
+    assert f"flow.toml: {fault}" in ran.err.replace("\n", " ")
+
+
+def test_the_page_of_a_job_that_waits(titan: Titan, group: str, flow: Path) -> None:
+    """The page and why say in words for whom it waits, and a job that waits for others has no time yet."""
+    pull, thumb, text, publish = [
+        job_id for job_id, *_ in map(str.split, titan("flow", "run", group, str(flow)).out.splitlines())
+    ]
+    shown = titan("job", "show", group, publish).out
+    assert ("after", thumb) in {tuple(row.split()) for row in shown.splitlines()}
+    rows = {words[0]: words[1:] for words in map(str.split, shown.splitlines()) if len(words) > 1}
+    assert (rows["waits_for"], rows["unique"], rows["delay"]) == (["2", "jobs"], ["doc-7"], ["0", "s"])
+    assert f"after: {thumb}, {text}" in titan("job", "why", group, publish).out
+    assert pull not in shown
+
+
 def test_a_tree_of_many_jobs_is_one_call(titan: Titan, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker follows the ties; the command does not ask for each job."""
 

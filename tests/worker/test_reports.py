@@ -190,6 +190,24 @@ async def test_a_release_that_the_broker_will_never_take(client: Client, monkeyp
     assert shown.error == "the broker refused its outcome: Too long."
 
 
+async def test_the_log_of_an_earlier_run_replaces_no_later_one(client: Client) -> None:
+    """A run that was released, or that waited, is not counted: the next one has the same number, and its log stays."""
+    await enqueue(client, "hello")
+    (first,) = (second,) = await client.next(1, lease_s=30)
+    while second.started_at == first.started_at:
+        await client.release("g", second.id, second.lease)
+        (second,) = await client.next(1, lease_s=30)
+    assert second.deliveries == first.deliveries
+    await client.succeed("g", second.id, second.lease)
+    uploads = LogUploads(client, lambda _: None)
+    for taken, text in ((second, b"later"), (first, b"earlier")):
+        output = Output(100)
+        output.write(text)
+        uploads.put_if_last_delivery(Delivery(taken, output, 30))
+        await uploads.wait_until_sent()
+    assert await read_log(client, second) == b"later"
+
+
 async def test_a_touch_that_fails_is_tried_again_soon(
     client: Client, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:

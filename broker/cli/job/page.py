@@ -9,7 +9,9 @@ from msgspec import UNSET
 from broker.cli.moments import due_at, exact, seconds_between, span, when
 from broker.cli.output import page
 from broker.cli.policies import in_words
+from broker.core.words import counted
 from broker.models.jobs import Job, JobBatch
+from broker.models.unique import Unique
 from broker.models.workers import Receipt
 
 PAYLOAD_LINES = 5
@@ -57,7 +59,7 @@ def _span(job: Job, name: str) -> str:
     text = exact(getattr(job, name))
     return (
         f"{text}, until {when(due_at(job))}"
-        if name == "delay" and job.status == "delayed" and not job.attempts
+        if name == "delay" and job.status == "delayed" and not (job.attempts or job.waits_for)
         else text
     )
 
@@ -69,6 +71,12 @@ def batch_text(batch: JobBatch) -> str:
     ends = {name: n for name, n in msgspec.structs.asdict(batch.counts).items() if name not in {"total", "over"} and n}
     words = ", ".join(f"{n} {name}" for name, n in ends.items()) or "no ends"
     return f"{batch.id}, {batch.callback} of {batch.counts.total}: {words}"
+
+
+def unique_text(unique: Unique) -> str:
+    """The unique key of a job, and what else it says: `doc-7, on_conflict follow`."""
+    more = msgspec.to_builtins(unique)
+    return ", ".join([more.pop("key"), *(f"{name} {value}" for name, value in more.items())])
 
 
 def cut_payload(payload: str) -> str:
@@ -106,5 +114,8 @@ _IN_WORDS: dict[str, Callable[[Any], str]] = {
     "batch": batch_text,
     "dead_letter": lambda copy: f"{copy.id} in {copy.group_name}",
     "retry": in_words,
+    "after": "\n".join,
+    "waits_for": lambda waits_for: counted(waits_for.jobs, "job"),
+    "unique": unique_text,
     "env_vars": lambda variables: "\n".join(f"{name}={value}" for name, value in variables.items()),
 }

@@ -137,5 +137,7 @@ class LogUploads:
             job = await self._client.show(delivery.job.group_name, delivery.job.id)
         except TitanError:
             return
-        if job.status in FINISHED and job.deliveries == delivery.job.deliveries:
+        # A job that was released, or that waited, has the same number in its next delivery, which began later.
+        is_last = (job.deliveries, job.started_at) == (delivery.job.deliveries, delivery.job.started_at)
+        if job.status in FINISHED and is_last:
             await self._send(delivery)

@@ -28,10 +28,13 @@ local function drop_ended(p, group, key, pop)
   end
 end
 
--- The ids of open jobs, the oldest first.
+-- The ids of open jobs, the oldest first, each once: a job that other fires replaced is listed for each of them.
 local function open_ids(p, group, key, n)
-  local ids = {}
-  for _, listed_id in ipairs(call('LRANGE', key, -n, -1)) do ids[#ids + 1] = open_job(p, group, listed_id) end
+  local ids, is_found = {}, {}
+  for _, listed_id in ipairs(call('LRANGE', key, -n, -1)) do
+    local id = open_job(p, group, listed_id)
+    if id and not is_found[id] then ids[#ids + 1], is_found[id] = id, true end
+  end
   return ids
 end
 

@@ -14,6 +14,7 @@ from broker.models.unique import Unique
 from broker.reaper.scheduler import Scheduler
 from broker.resp import keys
 from broker.store.format.exported import read_line
+from broker.store.tally import CANCELLED
 from tests.conftest import NOW
 from tests.contract.building import GROUP, configure, now_ms, status_of, wait
 from tests.contract.flows import settle
@@ -496,6 +497,16 @@ async def test_a_time_fires_once_though_the_clock_goes_back(store: Store) -> Non
         await fire_next(store)
     times = [job.scheduled_for for job in await made(store)]
     assert len(times) == len(set(times)) == 7
+
+
+async def test_overlap_cancel_ends_a_replaced_job_once(store: Store) -> None:
+    """A job that other fires replaced stands for several of them, but is cancelled and counted once."""
+    await put(store, overlap="cancel", job={"unique": Unique(key="k", on_conflict="replace")})
+    made_ids = {(await store.schedule_fires.run(GROUP, NAME, "allow"))[0] for _ in range(2)}
+    [job_id] = made_ids
+    await fire_next(store)
+    assert [event.what for event in (await store.jobs.history(GROUP, job_id)).events] == ["created", "cancelled"]
+    assert store.completer._tally.of(GROUP).counts[CANCELLED] == 1
 
 
 async def test_limits_skip(store: Store, settings: Any) -> None:

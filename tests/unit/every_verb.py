@@ -52,13 +52,7 @@ async def call_every_verb(store):
     await store.workers.order("w", "quiet")
     await store.workers.list(3)
     await store.unique_keys.list("maps", 3)
-    for schedule in ("a", "b"):
-        await store.schedules.put("maps", schedule, NewSchedule(every=60, job=ScheduledJob(image="x")))
-    await store.schedules.list("maps", 3)
-    await store.schedule_fires.run("maps", "a", None)
-    await store.schedules.pause("maps", "a")
-    await store.schedules.remove("maps", "b")
-    await store.maintenance.check_schedules("maps", ["a", "b"], is_repair=False)
+    await call_schedules(store, "maps")
     await call_batches(store, "maps")
     await store.maintenance.settle(10)
     await store.audit.note("batch", [Act("cancel", "ann")])
@@ -82,6 +76,17 @@ async def call_batches(store, group):
     await store.batches.list(group, 3)
     await refused(store.batches.retry_batch(group, batch.id))
     await store.batches.cancel(group, batch.id)
+
+
+async def call_schedules(store, group):
+    """Call the verbs of schedules."""
+    for schedule in ("a", "b"):
+        await store.schedules.put(group, schedule, NewSchedule(every=60, job=ScheduledJob(image="x")))
+    await store.schedules.list(group, 3)
+    await store.schedule_fires.run(group, "a", None)
+    await store.schedules.pause(group, "a")
+    await store.schedules.remove(group, "b")
+    await store.maintenance.check_schedules(group, ["a", "b"], is_repair=False)
 
 
 async def refused(call):

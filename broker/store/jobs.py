@@ -25,6 +25,9 @@ from broker.store.pagination import ANSWER_BYTES, PIECE, cursor_in, cursor_of, p
 from broker.store.settlement import SETTLED, count_settled
 from broker.store.tally import Tally
 
+_SETTLED_FIRST = 200
+"""Steps of settle, of 100 ends each, before a retry of a flow at most: ends of other jobs may be settled first."""
+
 
 class Jobs:
     """Shows, cancels, retries, promotes, removes and lists jobs, and notes their logs."""
@@ -111,6 +114,9 @@ class Jobs:
 
         The new job, and which job repeats which of the others. Raises NotFound, WrongState, LimitReached, Duplicate.
         """
+        for _ in range(_SETTLED_FIRST):  # else jobs would be cancelled after the retry, and not be repeated
+            if not count_settled(self._tally, await self._run("settle", group, self._clock.now, SETTLED)).n:
+                break
         new_ids = self._ids.take(1 + MOST_DEPENDANTS)
         row, *words = await self._run(
             "retry_flow", group, self._clock.now, group, job_id, *self._limits, actor, *new_ids

@@ -131,3 +131,17 @@ async def test_what_was_undone_is_exported_and_deleted(store: Store) -> None:
     assert len(others) == 2
     await store.remove(GROUP, a.id)
     assert not await store.redis.exists(keys.undone(store.partitions[0], a.id))
+
+
+async def test_what_is_not_settled_yet_is_repeated_too(store: Store) -> None:
+    """A retry between the failure of a job and its settlement finds all that is cancelled because of the failure."""
+    first = await running(store, payload="first")
+    [second, third] = await enqueue_flow(store, named("b", ref="b", after=[first.id]), named("c", after=["b"]))
+    await store.fail(GROUP, first.id, first.lease, "bad_exit")
+
+    new, others = await store.jobs.retry_flow(GROUP, first.id)
+
+    assert {other.retry_of for other in others} == {second.id, third.id}
+    assert await run_all(store) == ["first", "b", "c"]
+    assert (await store.show(GROUP, new.id)).status == "succeeded"
+    assert await check(store) == []

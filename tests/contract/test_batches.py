@@ -11,7 +11,7 @@ from broker.models.retries import Retry
 from broker.models.unique import Unique
 from broker.resp.keys import partition_of
 from broker.store.tally import IN
-from tests.contract.building import GROUP, configure, names, queued, reap_after, running, status_of
+from tests.contract.building import GROUP, Run, configure, names, queued, reap_after, running, status_of
 from tests.contract.flows import named, settle
 from tests.stores import Store
 
@@ -574,6 +574,15 @@ async def test_a_deleted_group_has_no_batches(store: Store) -> None:
         await shown(store, batch)
     left = [key.decode() async for key in store.redis.scan_iter(f"{store.partitions[0]}:*")]
     assert not [key for key in left if "batch" in key or GROUP in key]
+
+
+async def test_batches_of_a_deleted_group_go_step_by_step(store: Store, run: Run) -> None:
+    """A call deletes as many as it may and says how many there still are; with the last one the group is gone."""
+    for _ in range(3):
+        await create(store)
+    await settle(store)
+    steps = [(await run("delete_group", store.now, GROUP, limit))[1] for limit in (0, 1, 1, 1)]
+    assert steps == [3, 2, 1, 0]
 
 
 async def test_members_wait_for_others(store: Store) -> None:

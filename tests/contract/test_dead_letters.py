@@ -153,6 +153,7 @@ async def test_deadlines_do_not_go_along(store: Store) -> None:
     late = await enqueue(store, start_within=5, end_within=9)
     await reap_after(store, 5)
     assert (await store.show(GROUP, late.id)).reason == "expired"
+    assert [event.what for event in (await store.jobs.history(GROUP, late.id)).events] == ["created", "late", "failed"]
     job = await running(store, end_within=9)
     await fail(store, job)
     await reap_after(store, 3600)
@@ -206,12 +207,13 @@ async def test_rings_are_refused(store: Store) -> None:
     await send_to(store)
     await send_to(store, "graves", DEAD)
     for group, to in (("graves", GROUP), ("graves", DEAD), ("graves", "graves"), ("new", "new")):
-        with pytest.raises(Invalid) as put:
-            await send_to(store, to, group)
-        with pytest.raises(Invalid) as patch:
-            await store.groups.adjust(group, GroupChanges(dead_letter_to=to))
-        assert (put.value.fields, patch.value.fields) == ("group.dead_letter_to",) * 2
-        assert ("its own" in put.value.message) == (group == to)
+        for more in ({}, {"image": "x"}):
+            with pytest.raises(Invalid) as put:
+                await send_to(store, to, group, **more)
+            with pytest.raises(Invalid) as patch:
+                await store.groups.adjust(group, GroupChanges(dead_letter_to=to, **more))
+            assert (put.value.fields, patch.value.fields) == ("group.dead_letter_to",) * 2
+            assert ("its own" in put.value.message) == (group == to)
     assert (await store.groups.show(DEAD)).dead_letter_to == "graves"
     await store.groups.adjust(DEAD, GroupChanges(dead_letter_to=None))
     await send_to(store, GROUP, "graves")

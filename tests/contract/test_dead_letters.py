@@ -17,7 +17,7 @@ from broker.resp import keys
 from broker.store.format.exported import ExportedGroup, read_line
 from broker.store.tally import FAILED, IN
 from tests.conftest import assert_known_keys
-from tests.contract.building import GROUP, enqueue, reap_after, running, running_many
+from tests.contract.building import GROUP, Run, enqueue, now_ms, reap_after, running, running_many, wait
 from tests.stores import Store
 
 DEAD = "dead"
@@ -324,3 +324,13 @@ async def test_copies_are_exported(store: Store, backend: str) -> None:
     assert into.modes.start_within(GROUP) == 60
     assert not await check(into)
     await assert_known_keys(into)
+
+
+async def test_reap_says_where_copies_came(store: Store, run: Run) -> None:
+    """Its reply has the group that got copies, and how many, beside those whose jobs were late."""
+    await send_to(store)
+    await enqueue(store, start_within=5)
+    await enqueue(store, start_within=5)
+    wait(store, 5)
+    reply = await run("reap", now_ms(store), 10, *(f"{number:016}" for number in range(10)))
+    assert sorted([reply[9:15], reply[15:]]) == [[DEAD.encode(), 0, 0, 0, 0, 2], [GROUP.encode(), 0, 0, 0, 2, 0]]

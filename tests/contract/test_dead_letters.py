@@ -327,7 +327,7 @@ async def test_copies_are_exported(store: Store, backend: str) -> None:
 
 
 async def test_reap_says_where_copies_came(store: Store, run: Run) -> None:
-    """Its reply has the group that got copies, and how many, beside those whose jobs were late."""
+    """Its reply has the group that got copies, and how many, and those whose jobs were late."""
     await send_to(store)
     await enqueue(store, start_within=5)
     await enqueue(store, start_within=5)

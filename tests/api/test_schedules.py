@@ -46,6 +46,7 @@ async def test_put_answers_with_all_of_it(http: Http) -> None:
         ("schedule.overlap", {"overlap": "wait"}),
         ("schedule.overlapp", {"overlapp": "skip"}),
         ("schedule.ends_at", {"ends_at": "2020-01-01T00:00:00Z"}),
+        ("schedule.ends_at", {"ends_at": "0003-01-03T00:10:00Z"}),
         ("schedule.job", {"job": None}),
         ("schedule.job.image", {"job": {}}),
         ("schedule.job.image", {"job": {"image": "a\nb"}}),

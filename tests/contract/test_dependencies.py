@@ -97,7 +97,7 @@ async def test_a_fan_in_waits_for_each(store: Store) -> None:
 
 @pytest.mark.parametrize("how", ["failed", "cancelled"])
 async def test_a_parent_that_does_not_succeed_cancels_its_dependants(store: Store, how: str) -> None:
-    """B1 a parent that failed leaves nobody waiting: reason `dependency`, and the error names the parent."""
+    """B1 B3 a parent that failed leaves nobody waiting: reason `dependency`, and the error names the parent."""
     parent = await running(store)
     child, grandchild = await enqueue_flow(
         store, named("child", ref="child", after=[parent.id]), named("grandchild", after=["child"])
@@ -185,7 +185,7 @@ async def test_a_dependant_of_a_job_that_was_retried_waits_for_the_retry(store: 
 
 
 async def test_a_parent_that_is_over_counts_at_once(store: Store) -> None:
-    """B21 a job whose parent has succeeded already is queued at once."""
+    """B20 a job whose parent has succeeded already, during the call at the latest, is queued at once."""
     parent = await succeeded(store)
     [job] = await enqueue_flow(store, named("child", after=[parent.id]))
     assert (job.status, shown(job, "waits_for")) == ("queued", [])
@@ -246,6 +246,20 @@ async def test_a_parent_whose_consumers_all_die_cancels(store: Store) -> None:
     await reap_after(store, 5)
     await settle(store)
     assert (await store.show(GROUP, job.id)).reason == "dependency"
+
+
+async def test_a_dependant_that_was_deleted_stays_so(store: Store) -> None:
+    """B2 one that was deleted does not come back when its parent fails, is tried again, and succeeds."""
+    parent = await running(store, max_retries=1, retries_delay=0)
+    [job] = await enqueue_flow(store, named("child", after=[parent.id]))
+    await store.cancel(GROUP, job.id)
+    await store.remove(GROUP, job.id)
+    await end(store, parent, "failed")
+    await settle(store)
+    [again] = await store.next(2)
+    await end(store, again, "succeeded")
+    await settle(store)
+    assert (again.retry_of, await store.next(1)) == (parent.id, [])
 
 
 async def test_a_dependant_that_was_cancelled_stays_so(store: Store) -> None:

@@ -1,57 +1,36 @@
 """A part of the load: batches, some of them open for a while, whose members may fail; each callback must exist once."""
 
 import asyncio
-import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
-from contextlib import suppress
+from collections.abc import Collection
 from typing import Any
 
-from tests.system.chaos.ledger import Answer
+from tests.system.chaos.part_load import Ask, Found, PartLoad, all_of
 
 BATCHES = "batch-0"
 """The group of the batches and of their callbacks."""
 MEMBERS = 4
 CALLBACKS = ("on_failed", "on_succeeded", "on_over")
-_PAGE = 1000
 _PAUSE_S = 0.5
 
-Ask = Callable[..., Awaitable[Answer]]
-Found = list[dict[str, Any]]
 
-
-class BatchLoad:
+class BatchLoad(PartLoad):
     """Makes batches until `judged`; others take and end their members. `lease_s`: of each job."""
 
     def __init__(self, ask_until_told: Ask, lease_s: int, seed: int) -> None:
-        self._ask = ask_until_told
-        self._lease_s = lease_s
-        self._random = random.Random(seed)
-        self._is_last = False
+        super().__init__(ask_until_told, lease_s, seed)
         self._made = 0
-        self._acknowledged: set[str] = set()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> asyncio.Task[None]:
-        """Begin to produce."""
-        self._task = asyncio.create_task(self._produce())
-        return self._task
-
-    def stop(self) -> None:
-        """No more batches."""
-        self._is_last = True
 
     async def judged(self, limit_s: float, *, may_lose: bool) -> dict[str, int]:
         """The figures, when all batches have ended or the time has. `may_lose`: the store may have lost some."""
-        assert self._task is not None
-        self._is_last = True
         batches: Found = []
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit_s):
-                await self._task
-                while not batches or any("ended_at" not in batch for batch in batches):
-                    batches = await self._all("batches")
-        figures = judge(batches, await self._all("jobs"), self._acknowledged)
+
+        async def have_ended() -> bool:
+            batches[:] = await all_of(self._ask, BATCHES, "batches")
+            return bool(batches) and all("ended_at" in batch for batch in batches)
+
+        await self._until(limit_s, have_ended)
+        figures = judge(batches, await all_of(self._ask, BATCHES, "jobs"), self._acknowledged)
         return dict.fromkeys(figures, 0) if may_lose else figures
 
     async def _produce(self) -> None:
@@ -82,17 +61,6 @@ class BatchLoad:
         keys = {"Idempotency_Key": key} if key else {}
         answer = await self._ask("POST", f"/v1/groups/{BATCHES}/batches{path}", body, group=BATCHES, **keys)
         return answer.told if answer.status < 300 else None
-
-    async def _all(self, what: str) -> Found:
-        found: Found = []
-        cursor, is_more = "", True
-        while is_more:
-            path = f"/v1/groups/{BATCHES}/{what}?n={_PAGE}&cursor={cursor}"
-            page = (await self._ask("GET", path, group=BATCHES)).told
-            found += page[what]
-            cursor = page.get("cursor", "")
-            is_more = bool(cursor)
-        return found
 
 
 def judge(batches: Found, jobs: Found, acknowledged: Collection[str]) -> dict[str, int]:

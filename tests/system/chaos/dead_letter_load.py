@@ -1,14 +1,12 @@
 """A part of the load: jobs that fail for good, each of which has one copy in the group for dead letters."""
 
 import asyncio
-import random
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any
 
 from broker.core.states import FINISHED
-from tests.system.chaos.flow_load import Ask, Jobs, jobs_in
+from tests.system.chaos.part_load import Ask, Found, PartLoad, all_of
 
 DOOMED = "doomed-0"
 """The group whose jobs fail, many of them for good. Its copies go to a group of the same partition."""
@@ -20,38 +18,23 @@ def grave_of(partition_of: Callable[[str], int]) -> str:
     return next(name for name in (f"grave-{n}" for n in range(1000)) if partition_of(name) == partition_of(DOOMED))
 
 
-class DeadLetterLoad:
+class DeadLetterLoad(PartLoad):
     """Makes jobs until `judged`; consumers fail many of them, and nobody takes the copies. `lease_s`: of each job."""
 
     def __init__(self, ask_until_told: Ask, lease_s: int, seed: int, grave: str) -> None:
-        self._ask = ask_until_told
-        self._lease_s = lease_s
-        self._random = random.Random(seed)
+        super().__init__(ask_until_told, lease_s, seed)
         self._grave = grave
-        self._is_last = False
-        self._acknowledged: set[str] = set()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> asyncio.Task[None]:
-        """Begin to produce."""
-        self._task = asyncio.create_task(self._produce())
-        return self._task
-
-    def stop(self) -> None:
-        """No more jobs."""
-        self._is_last = True
 
     async def judged(self, limit_s: float, *, may_lose: bool) -> dict[str, int]:
         """The figures, when all jobs have ended or the time has. `may_lose`: nothing is promised."""
-        assert self._task is not None
-        self._is_last = True
-        jobs: Jobs = []
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit_s):
-                await self._task
-                while not jobs or any(job["status"] not in FINISHED for job in jobs):
-                    jobs = await jobs_in(self._ask, DOOMED)
-        figures = judge(jobs, await jobs_in(self._ask, self._grave), self._acknowledged)
+        jobs: Found = []
+
+        async def have_ended() -> bool:
+            jobs[:] = await all_of(self._ask, DOOMED, "jobs")
+            return bool(jobs) and all(job["status"] in FINISHED for job in jobs)
+
+        await self._until(limit_s, have_ended)
+        figures = judge(jobs, await all_of(self._ask, self._grave, "jobs"), self._acknowledged)
         return dict.fromkeys(figures, 0) if may_lose else figures
 
     async def _produce(self) -> None:
@@ -67,7 +50,7 @@ class DeadLetterLoad:
             await asyncio.sleep(self._random.uniform(0, 2) * _PAUSE_S)
 
 
-def judge(jobs: Jobs, copies: Jobs, acknowledged: Iterable[str]) -> dict[str, int]:
+def judge(jobs: Found, copies: Found, acknowledged: Iterable[str]) -> dict[str, int]:
     """The figures that must be 0, and how many jobs failed for good, given all jobs and copies in the end."""
     kept = {job["id"]: job for job in jobs}
     dead = {job["id"] for job in jobs if job["status"] == "failed" and not job.get("retry_at")}

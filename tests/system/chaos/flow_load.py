@@ -1,16 +1,15 @@
 """A part of the load: diamonds of jobs that wait for each other, and jobs with a few unique keys; each is counted."""
 
 import asyncio
-import random
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from broker.core.states import FINISHED
 from broker.core.timestamps import milliseconds
-from tests.system.chaos.ledger import Answer, Delivery
+from tests.system.chaos.ledger import Delivery
+from tests.system.chaos.part_load import Ask, Found, PartLoad, all_of
 
 FLOWS, KEYED = "flow-0", "keyed-0"
 """The groups. They may be in different partitions."""
@@ -20,34 +19,16 @@ PARENTS = DIAMOND | {"part": ()}
 """With the job that a top may enqueue while it runs, to wait for it."""
 KEYS = ("a", "b", "c")
 POLICIES = ("existing", "follow", "follow", "replace")
-_PAGE = 1000
 _PAUSE_S = 0.4
 
-Ask = Callable[..., Awaitable[Answer]]
-Jobs = list[dict[str, Any]]
 
-
-class FlowLoad:
+class FlowLoad(PartLoad):
     """Makes diamonds and jobs with keys until `judged`; others take and finish them. `lease_s`: of each job."""
 
     def __init__(self, ask_until_told: Ask, lease_s: int, seed: int) -> None:
-        self._ask = ask_until_told
-        self._lease_s = lease_s
-        self._random = random.Random(seed)
-        self._is_last = False
+        super().__init__(ask_until_told, lease_s, seed)
         self._made = 0
-        self._acknowledged: set[str] = set()
         self._waited: set[str] = set()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> asyncio.Task[None]:
-        """Begin to produce."""
-        self._task = asyncio.create_task(self._produce())
-        return self._task
-
-    def stop(self) -> None:
-        """No more jobs."""
-        self._is_last = True
 
     def must_wait(self, job: dict[str, Any]) -> bool:
         """Whether a job that a consumer took is held until a part of it has ended: half of the tops are, once."""
@@ -71,15 +52,14 @@ class FlowLoad:
 
         `may_lose`: the store may have lost what was acknowledged, so that nothing is promised.
         """
-        assert self._task is not None
-        self._is_last = True
-        flows: Jobs = []
-        keyed: Jobs = []
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit_s):
-                await self._task
-                while not flows or any(job["status"] not in FINISHED for job in flows + keyed):
-                    flows, keyed = await jobs_in(self._ask, FLOWS), await jobs_in(self._ask, KEYED)
+        flows: Found = []
+        keyed: Found = []
+
+        async def have_ended() -> bool:
+            flows[:], keyed[:] = [await all_of(self._ask, group, "jobs") for group in (FLOWS, KEYED)]
+            return bool(flows) and all(job["status"] in FINISHED for job in flows + keyed)
+
+        await self._until(limit_s, have_ended)
         unique = await self._ask("GET", f"/v1/groups/{KEYED}/unique", group=KEYED)
         figures = judge(flows, keyed, self._acknowledged, deliveries, self._waited)
         figures |= {"keys held in the end": len(unique.told["keys"])}
@@ -105,29 +85,16 @@ class FlowLoad:
         job = {"image": "x", "payload": f"{unique['key']}.{name}", "timeout": self._lease_s, "unique": unique}
         await self._enqueue(KEYED, [job], name)
 
-    async def _enqueue(self, group: str, jobs: Jobs, name: str) -> list[str]:
+    async def _enqueue(self, group: str, jobs: Found, name: str) -> list[str]:
         answer = await self._ask("POST", f"/v1/groups/{group}/jobs", {"jobs": jobs}, group=group, Idempotency_Key=name)
         ids = [job["id"] for job in answer.told["jobs"]] if answer.status == 201 else []
         self._acknowledged |= set(ids)
         return ids
 
 
-async def jobs_in(ask: Ask, group: str) -> Jobs:
-    """All jobs of a group; none if there is no such group."""
-    found: Jobs = []
-    cursor, is_more = "", True
-    while is_more:
-        answer = await ask("GET", f"/v1/groups/{group}/jobs?n={_PAGE}&cursor={cursor}", group=group)
-        page = answer.told if answer.status == 200 else {"jobs": []}
-        found += page["jobs"]
-        cursor = page.get("cursor", "")
-        is_more = bool(cursor)
-    return found
-
-
 def judge(
-    flows: Jobs,
-    keyed: Jobs,
+    flows: Found,
+    keyed: Found,
     acknowledged: Iterable[str],
     deliveries: Mapping[str, Sequence[Delivery]],
     waited: Iterable[str] = (),

@@ -1,6 +1,6 @@
 -- For settle: counts members that have ended, creates callback jobs, and ends batches.
 local SHORTEST_KEPT_S = 3600 -- how long a batch is kept at least once it has ended
-local batch_ends = { n_ended = 0, n_callbacks = 0 } -- batches that this call has ended, and callbacks that it has created
+local batch_ends = { n_ended = 0, n_callbacks = 0, lanes = lane_turns } -- batches that this call has ended, and callbacks that it has created
 
 -- Creates a callback, unless it exists or the batch has none. Its words: group id priority due settings spec; '-' for nothing.
 local function make_callback(p, batch, name, now)

@@ -52,6 +52,6 @@ for _, fields in ipairs({ { 'dead_letters', group }, { 'modes', 'group:' .. grou
 for _, asked in ipairs(call('ZRANGE', p .. ':asked_images', 0, MOST_IMAGES - 1)) do
   if string.match(asked, '^%S+') == group then call('ZREM', p .. ':asked_images', asked) end
 end
-for _, kind in ipairs({ 'expiring', 'unique', 'windows', 'batches', 'ending', 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end
+for _, kind in ipairs({ 'expiring', 'unique', 'windows', 'batches', 'ending', 'keys', 'lanes', 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end
 call('DEL', group_key(p, group))
 return { now, 0, 0 }

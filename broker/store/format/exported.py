@@ -44,6 +44,8 @@ JobField = Literal[
     "after",
     "after_on",
     "needs",
+    "key",
+    "place",
     "leader",
     "unique",
     "unique_key",
@@ -80,7 +82,7 @@ BatchField = Literal[
     "made_on_succeeded",
     "made_on_over",
 ]
-_WAITS = re.compile(r"\d{0,9}")
+_WAITS = re.compile(r"\d{0,9}|key")
 _FINISHED = re.compile(r"\S{1,80} \d{1,9} (\d{1,16}|-)( \d{1,9} \d{1,16}| start)?( \+\+?)? (?P<status>[a-z]+) \d{1,16}")
 _CALLBACK = re.compile(
     rf"{GROUP_NAME} {JOB_ID} [012] (-|\+\d{{1,12}}) (?P<settings>-|\{{\S*\}}) (?P<spec>\{{.*\}})", re.DOTALL

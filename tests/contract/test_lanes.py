@@ -162,7 +162,7 @@ async def test_a_job_that_waits_for_its_retry(store: Store, how: str, *, is_stri
     await enqueue(store, of("acme", "first", timeout=5, **own), of("acme", "second"))
     [first] = await take(store)
     if how == "release":
-        await store.release(GROUP, first.id, 10, first.lease)
+        await store.release(GROUP, first.id, first.lease, 10)
     elif how == "lost":
         await reap_after(store, 5)
     else:
@@ -187,7 +187,7 @@ async def test_a_retry_at_once_keeps_the_place(store: Store, *, is_strict: bool)
     await store.fail(GROUP, first.id, first.lease, "bad_exit")
     await settle(store)
     [again] = await take(store)
-    assert (again.retry_of, again.key) == (first.id, "acme")
+    assert (again.retry_of, (await store.show(GROUP, again.id)).key) == (first.id, "acme")
     await succeed(store, again)
     assert await names(store, 9) == ["second"]
 
@@ -215,10 +215,10 @@ async def test_limits_change(store: Store) -> None:
     assert await take(store) == []
     await succeed(store, running[2])
     assert [job.payload for job in await take(store)] == ["3"]
-    await store.adjust(GROUP, GroupChanges(key_concurrency=4))
+    await store.groups.adjust(GROUP, GroupChanges(key_concurrency=4))
     await settle(store, limit=1)
     assert [job.payload for job in await take(store)] == ["4", "5", "6"]
-    await store.adjust(GROUP, GroupChanges(key_concurrency=None))
+    await store.groups.adjust(GROUP, GroupChanges(key_concurrency=None))
     await settle(store)
     assert await statuses(store, *made[7:]) == ["queued", "queued"]
 
@@ -237,7 +237,7 @@ async def test_no_place_is_kept_when_strictness_ends(store: Store) -> None:
     await configure(store, key_concurrency=1, key_strict=True)
     await enqueue(store, of("acme", "first"), of("acme", "second"))
     [first] = await take(store)
-    await store.release(GROUP, first.id, 60, first.lease)
+    await store.release(GROUP, first.id, first.lease, 60)
     await settle(store)
     assert await take(store) == []
     await configure(store, key_concurrency=1)
@@ -252,7 +252,7 @@ async def test_a_job_that_waits_for_others_gives_its_place_on(store: Store, *, i
     await enqueue(store, of("acme", "first"), of("acme", "second"))
     [first] = await take(store)
     [child] = await enqueue(store, named("child"))
-    await store.wait(GROUP, first.id, [child.id], "over", first.lease)
+    await store.completer.wait(GROUP, first.id, [child.id], "over", first.lease)
     await settle(store)
     taken = await take(store)
     assert [job.payload for job in taken] == (["child"] if is_strict else ["second", "child"])
@@ -272,10 +272,10 @@ async def test_a_job_is_held_for_others_and_then_for_its_key(store: Store) -> No
     [parent] = await enqueue(store, named("parent"))
     child, other = await enqueue(store, of("acme", "child", after=[parent.id]), of("acme", "other"))
     assert (child.waits_for, other.status) == (WaitsFor(jobs=1), "queued")
-    ended, _other = await take(store)
+    ended, busy = await take(store)
     await succeed(store, ended)
     assert (await store.show(GROUP, child.id)).waits_for == WaitsFor(key="acme")
-    await succeed(store, _other)
+    await succeed(store, busy)
     assert await names(store, 9) == ["child"]
 
 
@@ -342,7 +342,7 @@ async def test_why_names_the_jobs_with_the_places(store: Store) -> None:
     """The reason says how many have places, and which ones."""
     await configure(store, key_concurrency=2)
     a, b, held = await enqueue(store, of("acme"), of("acme"), of("acme"))
-    found = await store.why.explain(GROUP, held.id)
+    found = await store.why.why(GROUP, held.id)
     assert found.verdict == "It waits for a place of its key acme: 2 jobs of 2 are queued or run."
     [reason] = found.reasons
     assert (reason.code, reason.n, reason.limit, sorted(reason.ids)) == ("waits_for_key", 2, 2, [a.id, b.id])
@@ -354,14 +354,14 @@ async def test_an_export_has_places_and_waiters(store: Store, *, is_strict: bool
     await configure(store, key_concurrency=1, key_strict=is_strict)
     await enqueue(store, of("acme", "first"), of("acme", "second"), of("acme", "third"))
     [first] = await take(store)
-    await store.release(GROUP, first.id, 60, first.lease)
+    await store.release(GROUP, first.id, first.lease, 30)
     await settle(store)
     await move(store)
     await configure(store, key_concurrency=1, key_strict=is_strict)
     await settle(store)
     assert await check(store) == []
     assert await names(store, 9) == ([] if is_strict else ["second"])
-    await reap_after(store, 60)
+    await reap_after(store, 30)
     assert await names(store, 9) == (["first"] if is_strict else [])
 
 

@@ -71,6 +71,15 @@ def type_of(rest: str) -> str | None:
     if kind != "group":
         return _TYPE_OF_KIND.get(kind)
     set_name = rest.partition(":")[2]
-    if set_name in {"jobs", "expiring", "windows", "batches", "ending", "keys", "lanes", *STATUSES} or set_name.startswith("lane:"):
+    if set_name in {
+        "jobs",
+        "expiring",
+        "windows",
+        "batches",
+        "ending",
+        "keys",
+        "lanes",
+        *STATUSES,
+    } or set_name.startswith("lane:"):
         return "zset"
     return "hash" if set_name in {"", "unique", *keys.STATISTICS} else None

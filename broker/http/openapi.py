@@ -78,6 +78,7 @@ _TAG_OF_MODULE = {
     "stats": "looking",
     "live": "looking",
     "unique_keys": "jobs",
+    "lanes": "groups",
     "batches": "batches",
     "workers": "workers",
     "brokers": "broker",

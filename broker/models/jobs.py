@@ -56,9 +56,9 @@ class WaitsFor(Struct):
     """What a held job waits for."""
 
     jobs: Annotated[int, Meta(description="The number of jobs.")] | UnsetType = UNSET
-    key: Annotated[str, Meta(description="Its key: as many jobs of the key as may be are queued or run.")] | UnsetType = (
-        UNSET
-    )
+    key: (
+        Annotated[str, Meta(description="Its key: as many jobs of the key as may be are queued or run.")] | UnsetType
+    ) = UNSET
 
 
 Callback = Literal["on_failed", "on_succeeded", "on_over"]
@@ -160,10 +160,10 @@ class Job(Struct, kw_only=True):
     after: Annotated[list[str], Meta(description="The ids of the jobs that it waited for.")] | UnsetType = UNSET
     after_on: AfterOn | UnsetType = UNSET
     waits_for: (
-        Annotated[WaitsFor, Meta(description="While it is held: for how many jobs it still waits, or for which key.")] | UnsetType
+        Annotated[WaitsFor, Meta(description="While it is held: for how many jobs, or for which key.")] | UnsetType
     ) = UNSET
     unique: Unique | UnsetType = UNSET
-    key: Annotated[str, Meta(description="Its key, which others of the group may have too.")] | UnsetType = UNSET
+    key: Annotated[str, Meta(description="What it belongs to. Not in replies to next and start.")] | UnsetType = UNSET
     duplicate: (
         Annotated[bool, Meta(description="The job existed already and has the key of the new one.")] | UnsetType
     ) = UNSET

@@ -30,9 +30,7 @@ class KeyJobs(Struct, kw_only=True):
     queued: Annotated[int, Meta(description="How many of its jobs are queued.")]
     running: Annotated[int, Meta(description="How many of its jobs run.")]
     held: Annotated[int, Meta(description="How many of its jobs wait for a place.")]
-    oldest_at: (
-        Annotated[Time, Meta(description="When the oldest of these jobs was enqueued.")] | UnsetType
-    ) = UNSET
+    oldest_at: Annotated[Time, Meta(description="When the oldest of these jobs was enqueued.")] | UnsetType = UNSET
 
 
 class KeyJobsWrapper(Struct):

@@ -15,8 +15,8 @@ from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.store.format.job_json import new_jobs, tied
 from broker.store.format.record import Settings, settings_text
-from broker.store.format.replies import KEY
 from broker.store.format.references import in_order, resolved
+from broker.store.format.replies import KEY
 from broker.store.format.script_args import NewBatch, new_batches
 from broker.store.group_limits import GroupLimits
 from broker.store.staging import are_large, stage

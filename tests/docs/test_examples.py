@@ -55,6 +55,8 @@ def prepare(url: str, needs: str) -> dict[str, str]:
         return {"BATCH_ID": prepare_batch(url, is_failed=needs == "failed batch")}
     if needs == "unique key":
         call(url, "POST", "/v1/groups/mail/jobs", {"jobs": [{"image": "send", "unique": {"key": "doc-7"}}]})
+    if needs == "key":
+        call(url, "POST", "/v1/groups/mail/jobs", {"jobs": [{"image": "send", "key": "acme"}]})
     if needs == "worker":
         call(url, "POST", "/v1/workers", {"name": "w-1", "host": "host-a"})
     if needs == "finished group":

@@ -83,9 +83,7 @@ def _deadlines(settings: Settings) -> bytes:
     return b"".join(b',"%b":"%b"' % (name.encode(), rfc3339(ms).encode()) for name, ms in times if ms)
 
 
-def tied(
-    encoded: bytes, after: Sequence[str], after_on: str, waits: int | None, unique: bytes, key: str = ""
-) -> bytes:
+def tied(encoded: bytes, after: Sequence[str], after_on: str, waits: int | None, unique: bytes, key: str = "") -> bytes:
     """The JSON of a new job with the ids of the jobs that it waits for, how many these are now, and its keys.
 
     waits None: it waits for a place of its `key`.

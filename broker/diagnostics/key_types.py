@@ -32,6 +32,7 @@ _KINDS = {
         *("settle", "after", "undone"),
     ),
 }
+_SETS = {*STATUSES, "jobs", "expiring", "windows", "batches", "ending", "keys", "lanes"}
 _TYPE_OF_KIND = {kind: type_ for type_, kinds in _KINDS.items() for kind in kinds}
 
 
@@ -71,15 +72,6 @@ def type_of(rest: str) -> str | None:
     if kind != "group":
         return _TYPE_OF_KIND.get(kind)
     set_name = rest.partition(":")[2]
-    if set_name in {
-        "jobs",
-        "expiring",
-        "windows",
-        "batches",
-        "ending",
-        "keys",
-        "lanes",
-        *STATUSES,
-    } or set_name.startswith("lane:"):
+    if set_name in _SETS or set_name.startswith("lane:"):
         return "zset"
     return "hash" if set_name in {"", "unique", *keys.STATISTICS} else None

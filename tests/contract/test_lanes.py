@@ -118,6 +118,18 @@ async def test_who_came_first_has_the_place_first(store: Store) -> None:
     assert await names(store) == ["3"]
 
 
+async def test_a_place_that_is_free_is_for_those_who_wait(store: Store) -> None:
+    """A job that is delayed leaves its place at once. Nobody takes it before settle gives it to the first who waits."""
+    await configure(store, key_concurrency=1)
+    await enqueue(store, of("acme", "first"), of("acme", "second"))
+    [first] = await take(store)
+    await store.release(GROUP, first.id, first.lease, 60)
+    [third] = await enqueue(store, of("acme", "third"))
+    assert third.waits_for == WaitsFor(key="acme")
+    await settle(store)
+    assert await names(store, 9) == ["second"]
+
+
 async def test_a_higher_priority_waits_less(store: Store) -> None:
     """Of those that wait the highest priority is first, and it keeps its place in the queue."""
     await configure(store, key_concurrency=1)
@@ -144,7 +156,7 @@ async def test_every_end_gives_the_place_on(store: Store, end: str) -> None:
         await store.cancel(GROUP, first.id)
     else:
         await reap_after(store, 61)
-    await settle(store)
+    await settle(store, limit=1)  # the first one's end before that of the second one, which has no turn any more
     assert await statuses(store, second, third) == ["cancelled", "queued"]
     await take(store)
     assert await store.lanes.list(GROUP, 9) == [

@@ -90,8 +90,8 @@ class Client(BatchMethods, ConfiguredClient):
         `key` of the job.
         """
         times = (run_at, start_within, start_before, end_within, end_before)
-        ties = (retry, None, after, after_on, unique, job_key)
-        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay, *times, *ties)
+        ties = (retry, None, after, after_on, unique)
+        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay, *times, *ties, key=job_key)
         return self._do(calls.enqueue(group, [job], key, is_durable=is_durable))[0]
 
     def enqueue_many(

@@ -17,4 +17,5 @@ def show_explanation(explanation: Explanation, *, as_json: bool) -> None:
         click.echo(f"- {line(reason.text)}")
     for reason in explanation.reasons:
         if reason.ids:
-            click.echo(f"  running: {line(', '.join(reason.ids))}")
+            word = "jobs" if reason.code == "waits_for_key" else "running"
+            click.echo(f"  {word}: {line(', '.join(reason.ids))}")

@@ -138,7 +138,7 @@ class Group(Struct, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     key_concurrency: int | UnsetType = UNSET
-    key_strict: bool = False
+    key_strict: bool | UnsetType = UNSET
     counts: Counts = Counts()
 
 

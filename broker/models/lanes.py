@@ -11,7 +11,7 @@ Key = Annotated[
     Meta(
         pattern=f"^[^\\x00-\\x1f\\x7f]{{1,128}}{END}",
         description="What it belongs to, such as a tenant, a customer or a resource; other jobs may have the same "
-        "one. With key_concurrency of the group only so many jobs of a key are queued or run at once. 1 to 128 "
+        "one. With key_concurrency of the group at most that number of jobs of a key is queued or runs. 1 to 128 "
         "characters, no control characters.",
     ),
 ]

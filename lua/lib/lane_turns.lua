@@ -5,11 +5,11 @@ local MOST_LOOKS, lane_turns = 1000, {}
 local function note_lane(step, group, key, is_woken)
   local name = group .. ' ' .. key
   local noted = step.lanes[name] or { group = group, key = key }
-  step.lanes[name], noted.is_woken = noted, noted.is_woken or is_woken
+  step.lanes[name], noted.is_woken, step.are_noted = noted, noted.is_woken or is_woken, true
 end
 
 -- Notes lanes of a group at which settle must look. What is not handled yet stays in P:settle.
-function lane_turns.pop(p, group, step)
+local function pop_lanes(p, group, step)
   local lanes = set_key(p, group, 'lanes')
   local found = call('ZPOPMAX', lanes, step.left)
   for i = 1, #found, 2 do note_lane(step, group, found[i], true) end
@@ -51,7 +51,7 @@ end
 
 -- Carries out what a step means for lanes: jobs that have ended leave them, jobs that waited for others enter them, and held jobs get
 -- places. The step has `left_lanes` and `entering`, each of group, id and key in turn, and `lanes`.
-function lane_turns.settle(p, step, most)
+local function settle_lanes(p, step, most)
   local left, entering = step.left_lanes, step.entering
   for i = 1, #left, 3 do
     call('ZREM', lane_key(p, left[i], left[i + 2]), left[i + 1])
@@ -67,3 +67,4 @@ function lane_turns.settle(p, step, most)
     end
   end
 end
+lane_turns.pop, lane_turns.settle = pop_lanes, settle_lanes

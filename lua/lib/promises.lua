@@ -76,6 +76,5 @@ local function check_promises(p, now, group, id, found, add_finding)
   check_waiting(p, now, group, id, found, add_finding)
   check_end(p, now, id, add_finding)
   check_dependants(p, id, add_finding)
-  check_key(p, now, group, id, found, add_finding)
-  check_place(p, now, group, id, found, add_finding)
+  check_key(p, now, group, id, found, add_finding) check_place(p, now, group, id, found, add_finding)
 end

@@ -13,7 +13,7 @@
 local p, group, n = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local reply = {}
 
--- When the first of these jobs was enqueued, ms; nil if none is there.
+-- When the first of these jobs was enqueued, ms; nil if none exists.
 local function oldest(ids)
   local first = nil
   for i = 1, #ids do

@@ -64,7 +64,7 @@ while step.left > 0 and step.ends[at] do
   if is_settled then at = at + 1 end
 end
 write_step(p, step)
-if step.left_lanes[1] or step.entering[1] or next(step.lanes) then seldom().lanes.settle(p, step, limit) end
+if step.left_lanes[1] or step.entering[1] or step.are_noted then seldom().lanes.settle(p, step, limit) end
 for i = at, #step.ends do
   if not step.ends[i].is_stored then rest[#rest + 1] = step.ends[i].id end
 end

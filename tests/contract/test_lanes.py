@@ -60,7 +60,7 @@ async def test_a_key_has_so_many_jobs(store: Store) -> None:
 
 
 async def test_each_key_has_its_own_places(store: Store) -> None:
-    """bullmq#1322 had one limit for all keys, bullmq#745 mixed those of two queues up: keys and groups are apart."""
+    """One limit was for all keys (bullmq#1322), and those of two queues were mixed up (bullmq#745)."""
     await configure(store, key_concurrency=1)
     await configure(store, "notes", key_concurrency=1)
     await enqueue(store, of("acme"), of("blue"), of("acme"), named("plain"), named("plain"))
@@ -70,7 +70,7 @@ async def test_each_key_has_its_own_places(store: Store) -> None:
 
 
 async def test_a_place_is_of_a_job_and_not_of_its_worker(store: Store) -> None:
-    """hatchet#4494 leaked slots of dropped tasks: a lease that is lost keeps the place, and its last loss frees it."""
+    """Slots of dropped tasks leaked (hatchet#4494): a lost lease keeps the place, and the last loss frees it."""
     await configure(store, key_concurrency=1, delivery_limit=2)
     first, second = await enqueue(store, of("acme", "first", timeout=5), of("acme", "second"))
     for _ in range(2):
@@ -83,7 +83,7 @@ async def test_a_place_is_of_a_job_and_not_of_its_worker(store: Store) -> None:
 
 @pytest.mark.parametrize("order", ["call", "calls"])
 async def test_no_order_of_calls_admits_too_many(store: Store, order: str) -> None:
-    """hatchet#4778 admitted too many by the order of commits: the places are counted where the job is made."""
+    """The order of commits admitted too many (hatchet#4778): the places are counted where the job is made."""
     await configure(store, key_concurrency=3)
     jobs = [of("acme", str(i)) for i in range(10)]
     await (enqueue_flow(store, *jobs) if order == "call" else enqueue(store, *jobs))
@@ -95,7 +95,7 @@ async def test_no_order_of_calls_admits_too_many(store: Store, order: str) -> No
 
 
 async def test_a_freed_place_wakes_one_waiter(store: Store) -> None:
-    """bullmq#909 woke nobody, or all of them: one place is one job."""
+    """Nobody was woken, or all of them (bullmq#909): one place is one job."""
     await configure(store, key_concurrency=1)
     made = await enqueue(store, *(of("acme", str(i)) for i in range(5)))
     [first] = await take(store)
@@ -104,7 +104,7 @@ async def test_a_freed_place_wakes_one_waiter(store: Store) -> None:
 
 
 async def test_who_came_first_has_the_place_first(store: Store) -> None:
-    """sidekiq#5315: the same waiter lost each time. A job that comes while a place is free overtakes nobody."""
+    """The same waiter lost each time (sidekiq#5315): a job that comes while a place is free overtakes nobody."""
     await configure(store, key_concurrency=1)
     await enqueue(store, *(of("acme", str(i)) for i in range(3)))
     got = []
@@ -290,7 +290,7 @@ async def test_a_job_is_held_for_others_and_then_for_its_key(store: Store) -> No
 
 
 async def test_a_delayed_job_takes_a_place_when_it_is_due(store: Store) -> None:
-    """bullmq#3325: a delayed job counts nowhere before. Promote queues it early, if a place is free."""
+    """Delayed jobs slowed others (bullmq#3325): before, it counts nowhere. Promote queues it if a place is free."""
     await configure(store, key_concurrency=1)
     later, sooner, now = await enqueue(
         store, of("acme", "later", delay=9), of("acme", "sooner", delay=9), of("acme", "now")
@@ -392,7 +392,7 @@ async def _asleep(store: Store, lane: str, running: Job, held: Job) -> None:
 
 
 async def _forgotten(store: Store, lane: str, running: Job, held: Job) -> None:
-    await store.redis.zadd(lane.replace("lane:acme", "lanes"), {"acme": 0})
+    await store.redis.zadd(keys.lanes(store.partitions[0], GROUP), {"acme": 0})
 
 
 DAMAGES = {
@@ -410,7 +410,7 @@ async def test_check_repairs_a_lane(store: Store, problem: str) -> None:
     await configure(store, key_concurrency=1)
     _, held = await enqueue(store, of("acme", "first"), of("acme", "second"))
     [running] = await take(store)
-    await DAMAGES[problem](store, f"{keys.group(store.partitions[0], GROUP)}:lane:acme", running, held)
+    await DAMAGES[problem](store, keys.lane(store.partitions[0], GROUP, "acme"), running, held)
     assert problem in [finding.what for finding in await check(store)]
     await check(store, is_repair=True)
     await settle(store)
@@ -425,5 +425,5 @@ async def test_nothing_is_kept_of_a_key_without_jobs(store: Store) -> None:
     await enqueue(store, of("acme"), of("acme"))
     await succeed(store, *await take(store))
     await succeed(store, *await take(store))
-    group = keys.group(store.partitions[0], GROUP)
-    assert await store.redis.exists(f"{group}:lane:acme", f"{group}:keys", f"{group}:lanes") == 0
+    p = store.partitions[0]
+    assert await store.redis.exists(keys.lane(p, GROUP, "acme"), keys.keys_of(p, GROUP), keys.lanes(p, GROUP)) == 0

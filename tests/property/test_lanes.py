@@ -147,7 +147,7 @@ class Tenants:
         self.held.clear()
         unfinished = await self._unfinished()
         for key in {job.key for job in unfinished if job.waits_for and job.waits_for.key}:
-            lane = f"{keys.group(self.store.partitions[0], GROUP)}:lane:{key}"
+            lane = keys.lane(self.store.partitions[0], GROUP, key)
             assert await self.store.redis.zcount(lane, 0, 0) >= (self.limit or 10**6), (key, unfinished)
         for job in unfinished:
             await self.store.cancel(GROUP, job.id)

@@ -39,7 +39,7 @@ def group_of(row: Sequence[Any]) -> Group:
         delivery_limit=int(settings.get("delivery_limit", DEFAULT_DELIVERY_LIMIT)),
         require_lease="require_lease" in settings,
         key_concurrency=int(settings["key_concurrency"]) if "key_concurrency" in settings else UNSET,
-        key_strict="key_strict" in settings,
+        key_strict=True if "key_strict" in settings else UNSET,
         retention=Retentions(**kept),
         retry=policy_in(settings["retry"]) or UNSET if "retry" in settings else UNSET,
         start_within=int(settings["start_within"]) if "start_within" in settings else UNSET,

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from tests.api.client import Http
+from tests.contract.flows import settle
+from tests.stores import Store
 
 GROUP = "/v1/groups/g"
 
@@ -59,7 +61,7 @@ async def test_a_callback_has_no_key(http: Http) -> None:
     assert (refused.status, refused.problem.fields) == (400, "batch.on_over.key")
 
 
-async def test_members_have_keys(http: Http) -> None:
+async def test_members_have_keys(http: Http, store: Store) -> None:
     """A batch ends though its members run one after another; members that are retried have their keys."""
     await http("PUT", GROUP, {"group": {"key_concurrency": 1}})
     jobs = [{"image": "i", "key": "acme"}, {"image": "i", "key": "acme"}]
@@ -67,8 +69,9 @@ async def test_members_have_keys(http: Http) -> None:
     members = (await http("GET", f"{GROUP}/batches/{batch}/jobs")).json["jobs"]
     assert [member["status"] for member in members] == ["queued", "delayed"]
     for _ in members:
-        [taken] = (await http("GET", "/v1/jobs?group=g&wait=5")).json["jobs"]
+        [taken] = (await http("GET", "/v1/jobs?group=g")).json["jobs"]
         await http("POST", f"{GROUP}/jobs/{taken['id']}/error", {"reason": "r"})
+        await settle(store)
     assert (await http("GET", f"{GROUP}/batches/{batch}?wait=5")).json["batch"]["state"] == "failed"
     again = (await http("POST", f"{GROUP}/batches/{batch}/retry")).json["batch"]["id"]
     repeated = (await http("GET", f"{GROUP}/batches/{again}/jobs")).json["jobs"]

@@ -14,6 +14,7 @@ from broker.models.unique import Unique
 from broker.resp import keys
 from tests.contract.building import GROUP, clock, configure, names, reap_after, status_of, wait
 from tests.contract.flows import enqueue_flow, move, named, settle
+from tests.contract.listening import Heard
 from tests.stores import Store
 
 
@@ -335,9 +336,10 @@ async def test_members_and_their_retries_have_keys(store: Store) -> None:
 async def test_keys_of_a_group(store: Store) -> None:
     """The keys with the most jobs are first; what is delayed is no part of them."""
     await configure(store, key_concurrency=2)
-    first, *_ = await enqueue(store, of("acme"), of("blue"), of("acme"), of("acme"), of("acme"), of("late", delay=9))
+    first, *_ = await enqueue(store, of("acme"), of("blue"), of("acme"))
     at = clock(store)
     wait(store, 1)
+    await enqueue(store, of("acme"), of("acme"), of("late", delay=9))
     await store.next(1, [GROUP])
     assert await store.lanes.list(GROUP, 50) == [
         KeyJobs(key="acme", queued=1, running=1, held=2, oldest_at=at),
@@ -346,6 +348,34 @@ async def test_keys_of_a_group(store: Store) -> None:
     assert [found.key for found in await store.lanes.list(GROUP, 1)] == ["acme"]
     assert first.created_at == at
     assert await store.lanes.list("none", 9) == []
+
+
+async def test_the_oldest_job_of_a_key_may_be_one_that_waits(store: Store) -> None:
+    """A job with a higher priority got the place that an older job waits for."""
+    await configure(store, key_concurrency=1)
+    [first] = await enqueue(store, of("acme"))
+    await take(store)
+    at = clock(store)
+    await enqueue(store, of("acme", "old"))
+    wait(store, 1)
+    await enqueue(store, of("acme", "urgent", priority=2))
+    await store.cancel(GROUP, first.id)
+    await settle(store)
+    [found] = await store.lanes.list(GROUP, 9)
+    assert (found.queued, found.held, found.oldest_at) == (1, 1, at)
+
+
+async def test_a_job_that_gets_a_place_wakes_who_asks_for_its_image(store: Store, woken: Heard) -> None:
+    """Long polls learn of it, also those for an image in a group that is ready already."""
+    await store.redis.zadd(keys.image_pollers(store.partitions[0]), {"another broker": 10**13})
+    await configure(store, key_concurrency=1)
+    await enqueue(store, of("acme"), of("acme"), named("plain"), named("plain"))
+    [first] = await store.next(1, [GROUP])
+    await woken()
+    await store.succeed(GROUP, first.id, first.lease)
+    await settle(store)
+    assert await woken() == [GROUP]
+    await store.redis.delete(keys.image_pollers(store.partitions[0]))
 
 
 async def test_why_names_the_jobs_with_the_places(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Jobs of a few keys under random acts: how many of a key are queued or run, who is held, and what `titan check` finds."""
+"""Jobs of a few keys under random acts: how many are queued or run, who is held, and what `titan check` finds."""
 
 from collections import Counter
 from random import Random
@@ -142,7 +142,7 @@ class Tenants:
         assert await check(self.store) == []
 
     async def check_rest(self) -> None:
-        """Once all is settled nobody waits while a place is free; and at the end of all jobs nothing is kept of keys."""
+        """Once all is settled nobody waits while a place is free; and without jobs nothing is kept of keys."""
         await settle(self.store)
         self.held.clear()
         unfinished = await self._unfinished()

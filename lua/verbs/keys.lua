@@ -27,10 +27,9 @@ local keys = call('ZREVRANGE', set_key(p, group, 'keys'), 0, n - 1)
 for i = 1, #keys do
   local lane = lane_key(p, group, keys[i])
   local running = call('ZINTERCARD', 2, lane, set_key(p, group, 'running'))
-  local delayed = call('ZINTERCARD', 2, lane, set_key(p, group, 'delayed'))
   local queued = call('ZINTERCARD', 2, lane, set_key(p, group, 'queued'))
   -- ids sort by creation, so the first one with a place is the oldest of these
   local firsts = { call('ZRANGE', lane, 0, 0)[1], call('ZRANGEBYSCORE', lane, '(0', '+inf', 'LIMIT', 0, 1)[1] }
-  reply[#reply + 1] = { keys[i], queued, running, math.min(delayed, call('ZCOUNT', lane, '(0', '+inf')), oldest(firsts) or '' }
+  reply[#reply + 1] = { keys[i], queued, running, call('ZCOUNT', lane, '(0', '+inf'), oldest(firsts) or '' }
 end
 return reply

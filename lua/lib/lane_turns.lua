@@ -1,5 +1,5 @@
 -- For settle: held jobs get the places in the lanes of their keys (lanes.lua) that others gave on.
-local MOST_LOOKS, lane_turns = 1000, {}
+local MOST_LOOKS, MOST_LANES, lane_turns = 1000, 10, {}
 
 -- Notes that a lane may have free places. `is_woken`: jobs that are delayed may have places, from when the group had key_strict.
 local function note_lane(step, group, key, is_woken)
@@ -11,7 +11,7 @@ end
 -- Notes lanes of a group at which settle must look. What is not handled yet stays in P:settle.
 local function pop_lanes(p, group, step)
   local lanes = set_key(p, group, 'lanes')
-  local found = call('ZPOPMAX', lanes, step.left)
+  local found = call('ZPOPMAX', lanes, math.min(step.left, MOST_LANES))
   for i = 1, #found, 2 do note_lane(step, group, found[i], true) end
   step.left = step.left - math.max(1, #found / 2)
   if call('EXISTS', lanes) == 0 then step.settled[#step.settled + 1] = 'lanes:' .. group end

@@ -236,6 +236,19 @@ async def test_limits_change(store: Store) -> None:
     assert await statuses(store, *made[7:]) == ["queued", "queued"]
 
 
+async def test_a_limit_of_many_keys_changes(store: Store) -> None:
+    """Settle looks at a few keys a step, those with the most jobs first, until it has looked at all."""
+    await configure(store, key_concurrency=1)
+    await enqueue_flow(store, *(of(f"key-{i}") for i in range(25) for _ in range(2)), of("key-7"))
+    await configure(store)
+    assert (await store.maintenance.settle(100)).n == 1
+    found = await store.lanes.list(GROUP, 100)
+    assert [one.held for one in found].count(0) == 10
+    assert (found[0].key, found[0].held) == ("key-7", 0)
+    await settle(store)
+    assert all(one.held == 0 for one in await store.lanes.list(GROUP, 100))
+
+
 async def test_a_limit_counts_the_jobs_that_were_there_before_it(store: Store) -> None:
     """Places are counted without a limit too."""
     await enqueue(store, of("acme"), of("acme"))

@@ -113,7 +113,7 @@ def test_enqueue_unique(titan: Titan, group: str) -> None:
 
 
 def test_enqueue_job_key(titan: Titan, group: str) -> None:
-    """--job-key says what a job belongs to. A job that is held for it says so in its line of a list, and in why."""
+    """--job-key says what a job belongs to. Lists and why name the key that a held job waits for."""
     titan("group", "set", group, "--key-concurrency", "1", "--key-strict")
     words = ["job", "enqueue", group, "--image", "x", "--job-key", "acme"]
     first = titan(*words).out.split()[0]

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from broker.cli.client_options import error_text, from_options, group_argument, option, pages, with_broker
 from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
 from broker.cli.group_delete import delete
-from broker.cli.group_looking import failures, why_group
+from broker.cli.group_looking import failures, keys, why_group
 from broker.cli.group_stats import stats
 from broker.cli.moments import exact, when, wide_option
 from broker.cli.options import RepeatableText, example
@@ -83,6 +83,7 @@ def _keep_option(status: str) -> Callable[[F], F]:
     "titan group set mail --max-concurrency 4 --env SMTP=mx1",
     "titan group set mail --keep-succeeded 30d --keep-failed 90d",
     "titan group set mail --dead-letter-to dead --start-within 2h",
+    "titan group set render --key-concurrency 2",
     "titan group set mail --unset max_concurrency",
 )
 @click.command("set", cls=TitanCommand)
@@ -103,6 +104,12 @@ def _keep_option(status: str) -> Callable[[F], F]:
 @option("--retry", type=RetryPolicy(), help=f"Of jobs without retries of their own. {RETRY_HELP}")
 @option("--start-within", type=duration_of(StartWithin), help="Of jobs without a time to start, such as 2m.")
 @option("--dead-letter-to", metavar="GROUP", help="The group that gets a copy of each job that failed for good.")
+@option("--key-concurrency", type=int, metavar="N", help="Maximum number of jobs of one key that are queued or run.")
+@option(
+    "--key-strict/--no-key-strict",
+    default=None,
+    help="Keep the place of a job that waits for its next try, or give it to the next job of its key.",
+)
 @option("--note", metavar="TEXT", help="A note for people; it goes when a pause ends.")
 @option("--unset", multiple=True, type=click.Choice(CHANGEABLE), help="Reset to the default; repeatable.")
 @wide_option
@@ -251,5 +258,5 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-for _command in (list_, show, set_, pause, resume, delete, stats, why_group, failures):
+for _command in (list_, show, set_, pause, resume, delete, stats, why_group, failures, keys):
     group.add_command(_command)

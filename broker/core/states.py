@@ -24,7 +24,7 @@ class Move(NamedTuple):
 MOVES: tuple[Move, ...] = (
     Move("enqueue", "enqueue", None, "delayed", "delay > 0"),
     Move("enqueue", "enqueue", None, "queued", "no delay"),
-    Move("enqueue", "admit", None, "delayed", "with a time; delay > 0, run_at later, or it waits for jobs"),
+    Move("enqueue", "admit", None, "delayed", "delay > 0, run_at later, or it waits for jobs or a place of its key"),
     Move("enqueue", "admit", None, "queued", "with a time, no delay; or the jobs in after have ended"),
     Move("enqueue", "admit", "delayed", "delayed", "a new job with its unique key replaces what it is"),
     Move("enqueue", "admit", "queued", "queued", "a new job with its unique key replaces what it is"),

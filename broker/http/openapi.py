@@ -82,6 +82,7 @@ _TAG_OF_MODULE = {
     "live": "looking",
     "schedules": "schedules",
     "unique_keys": "jobs",
+    "lanes": "groups",
     "batches": "batches",
     "workers": "workers",
     "brokers": "broker",

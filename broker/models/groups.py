@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from broker.models.fields import EnvVars, GroupName, Image, Note, Retention, StartWithin, Time
+from broker.models.lanes import KeyConcurrency, KeyStrict
 from broker.models.retries import Retry
 
 DEFAULT_DELIVERY_LIMIT = 5
@@ -55,6 +56,8 @@ class GroupSettings(Struct, frozen=True, kw_only=True):
     retry: GroupRetry | None = None
     start_within: GroupStartWithin | None = None
     dead_letter_to: DeadLetterTo | None = None
+    key_concurrency: KeyConcurrency | None = None
+    key_strict: KeyStrict | None = None
 
 
 class GroupPut(Struct, frozen=True):
@@ -89,6 +92,8 @@ class GroupChanges(Struct, frozen=True, kw_only=True):
     retry: GroupRetry | UnsetType | None = UNSET
     start_within: GroupStartWithin | UnsetType | None = UNSET
     dead_letter_to: DeadLetterTo | UnsetType | None = UNSET
+    key_concurrency: KeyConcurrency | UnsetType | None = UNSET
+    key_strict: KeyStrict | UnsetType | None = UNSET
     note: Note | UnsetType | None = UNSET
 
 
@@ -132,6 +137,8 @@ class Group(Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(description="With dead_letter_to: how many copies went there so far; not in lists.")]
         | UnsetType
     ) = UNSET
+    key_concurrency: int | UnsetType = UNSET
+    key_strict: bool | UnsetType = UNSET
     counts: Counts = Counts()
 
 

@@ -188,6 +188,21 @@ def windows(p: str, name: str) -> str:
     return f"{p}:group:{name}:windows"
 
 
+def lane(p: str, name: str, key: str) -> str:
+    """The sorted set of the jobs of a key: 0 for those that have a place, else the rank of a job that is held."""
+    return f"{p}:group:{name}:lane:{key}"
+
+
+def keys_of(p: str, name: str) -> str:
+    """The sorted set of the keys of a group's jobs, by how many jobs their lanes have."""
+    return f"{p}:group:{name}:keys"
+
+
+def lanes(p: str, name: str) -> str:
+    """The sorted set of the keys of a group at whose lanes settle must look."""
+    return f"{p}:group:{name}:lanes"
+
+
 def settle(p: str) -> str:
     """The sorted set of jobs whose end must still be settled, by when they ended, in ms."""
     return f"{p}:settle"

@@ -30,7 +30,18 @@ from broker.store.tally import Tally
 
 RETRIED = 500
 """Members that one call of batch_retry.lua reads."""
-NO_FIELDS = ("after", "after_on", "ref", "unique", "run_at", "start_within", "start_before", "end_within", "end_before")
+NO_FIELDS = (
+    "after",
+    "after_on",
+    "ref",
+    "unique",
+    "key",
+    "run_at",
+    "start_within",
+    "start_before",
+    "end_within",
+    "end_before",
+)
 """Fields that a callback may not have."""
 _encode = msgspec.json.Encoder().encode
 

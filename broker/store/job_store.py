@@ -30,6 +30,7 @@ from broker.store.glances import Glances
 from broker.store.group_limits import limits_of
 from broker.store.groups import Groups
 from broker.store.jobs import Jobs
+from broker.store.lanes import Lanes
 from broker.store.looks import Looks
 from broker.store.maintenance import Maintenance
 from broker.store.modes import Modes
@@ -75,6 +76,7 @@ class JobStore:
         self.why = Why(partitions, self.clock, self.workers, self.dispatcher.asked)
         self.flows = Flows(partitions)
         self.unique_keys = UniqueKeys(partitions, self.clock)
+        self.lanes = Lanes(partitions)
         self.batches = Batches(partitions, self.clock, ids, tally, settings, self.enqueuer.image_of, broker, self.modes)
         self.schedules = Schedules(partitions, self.clock)
         self.schedule_fires = ScheduleFires(partitions, self.clock, ids, tally, settings, self.schedules, self.modes)

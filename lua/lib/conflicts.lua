@@ -49,6 +49,7 @@ local function replace_holder(p, group, id, holder, new, now, counts)
     call('ZADD', set_key(p, group, 'queued'), new_rank(p, tonumber(kind.priority)), id)
     refresh_ready(p, group)
   end
+  change_key(p, group, id, new.lane, now)
   if kind.on_conflict == 'push' then push(p, group, id, holder, new, now) end
 end
 

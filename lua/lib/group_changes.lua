@@ -26,5 +26,9 @@ local function apply_settings(p, group, now)
   for status in pairs(RETENTION_S) do
     if call('EXISTS', set_key(p, group, status)) == 1 then set_timer(p, status, group, now) end
   end
+  if call('EXISTS', set_key(p, group, 'keys')) == 1 then -- the places of keys may be more than they were
+    call('ZUNIONSTORE', set_key(p, group, 'lanes'), 1, set_key(p, group, 'keys'))
+    settle_later(p, { 'lanes:' .. group }, now, {})
+  end
   refresh_ready(p, group)
 end

@@ -29,6 +29,7 @@ local function lose_under_policy(p, group, id, policy, job, now)
   local at = count_failure(p, group, id, policy, failure, now)
   if not at then return false end
   call('ZREM', set_key(p, group, 'running'), id)
+  if job.hooks and job.hooks >= 2 then give_place_on(p, group, id, now) end
   call('HSET', executions_key(p), id, job.deliveries)
   set_timer(p, 'delayed', group, at)
   return true

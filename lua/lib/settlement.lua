@@ -2,14 +2,15 @@
 --
 -- A step has `now`, ms, and `left`, how many jobs it may handle yet; by group `cancelled`, ids, `entered`, jobs that come into the
 -- queue, and `freed`, unique keys; by id `dependants`, with `needs` as it will be and `stored` as it is; `records`, `executions` and `settled` as words; `keys` to delete; `ends`, what is to be settled in this step;
--- over all of it by group `n_cancelled`, and `touched`, whether jobs may have been made ready.
+-- over all of it by group `n_cancelled`, and `touched`, whether jobs may have been made ready; and of lanes `left_lanes`, `entering`, `lanes` and `are_noted`
+-- (lane_turns.lua).
 local function clear_step(step)
   step.cancelled, step.entered, step.freed, step.dependants = {}, {}, {}, {}
   step.records, step.executions, step.settled, step.keys = {}, {}, {}, {}
 end
 local function begin_step(now, left)
   local step = { now = now, at = digits(now), left = left, ends = {}, n_cancelled = {}, touched = {} }
-  clear_step(step)
+  step.left_lanes, step.entering, step.lanes = {}, {}, {} clear_step(step)
   return step
 end
 
@@ -17,6 +18,11 @@ end
 local function gather(lists, name, value)
   local list = lists[name] or {}
   lists[name], list[#list + 1] = list, value
+end
+
+local function append(list, group, id, lane)
+  local n = #list
+  list[n + 1], list[n + 2], list[n + 3] = group, id, lane
 end
 
 -- Held jobs that wait for nothing any more come into the queue, or their own delays begin. Those that ran before have ranks.

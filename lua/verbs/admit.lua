@@ -15,17 +15,18 @@
 -- ARGV[12] batch           id of the batch that the jobs are members of, with spaces the id and lease of a running member; or ''
 -- ARGV[13] n_words         of a new batch: how many words of ARGV[14] are its fields and values; else 0
 -- ARGV[14] jobs            in parts of jobs that are alike: number of jobs, words for each, KIND_WORDS; then for each job: id spec,
---                          or these and after, key, unique. Those that a job waits for come before it. settings: JSON of those that
+--                          or these and after, key, unique, or these and lane: its `key`. Those that a job waits for come before it. settings: JSON of those that
 --                          are not the default, or ''; due, start_before, end_before: ms, or + and ms from now on; after: ids, with
 --                          spaces; after_on: over or succeeded; unique_until: over, started, or ms; max_wait: ms; each may be ''
 --
 -- moves   - -> delayed, - -> queued, delayed -> delayed, queued -> queued, delayed -> cancelled
 -- reply   now, ms, nil, OUTCOMES; for a repeat with the same Idempotency-Key: now of the first answer, OUTCOMES with a space and
---           note. OUTCOMES: for each job, with commas, for how many jobs it waits, or = and the id of the job that has its key
+--           note. OUTCOMES: for each job, with commas, for how many jobs it waits, or `key`, or = and the id of the job that
+--           has its unique key
 -- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE DUPLICATE NOT_FOUND WRONG_STATE LEASE_LOST
 -- with    record deadlines idempotency staged_payloads admission group_settings group_limits notify kinds creation new_jobs new_keys
---           (job requeue hooks settling completion dependencies inputs awaiting unique conflicts batches lease members new_parents
---           drafts tied_jobs)
+--           (job requeue hooks settling completion dependencies inputs awaiting unique lanes places conflicts batches lease members
+--           new_parents drafts tied_jobs)
 local p, now, idempotency_key, digest, ttl_ms, note = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local missing, max_jobs, max_bytes, broker, group = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]
 local staged, batch, n_words, first = ARGV[11], ARGV[12], tonumber(ARGV[13]), 14

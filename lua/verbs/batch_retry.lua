@@ -15,7 +15,7 @@
 -- moves   failed -> failed
 -- reply   id of the new batch; last, more, or replayed; how many jobs were created
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED
--- with    record job requeue staged_payloads group_settings group_limits history settling batches members lease paging
+-- with    record job requeue staged_payloads group_settings group_limits history settling dependencies lanes places batches members lease paging
 local p, now, group, batch_id, new_batch, idempotency_key = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local max_jobs, max_bytes, actor, callbacks, first = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9], 10
 local n, NAMES = #ARGV - first + 1, { 'on_failed', 'on_succeeded', 'on_over' }
@@ -66,6 +66,7 @@ for i = 1, #old do
   new_ids[i] = ARGV[first + i - 1]
   local how = { counts = max_bytes > 0, hooks = 2, batch = new_batch }
   create_retry(p, group, old[i].id, new_ids[i], 0, failed.max_retries or 0, now, how)
+  pass_key_on(p, group, old[i].id, new_ids[i])
   note_move(p, old[i].id, now, 'retried', actor, failed, 'failed', 'job', new_ids[i])
 end
 add_members(p, new_batch, new_ids, now)

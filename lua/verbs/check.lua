@@ -10,8 +10,8 @@
 -- reply   for each finding: id or '', the problem, 1 when it is repaired now, else 0
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job requeue hooks settling dependencies inputs awaiting unique settings_check settings_promises consistency promises
---           batches batch_promises
+-- with    record deadlines job requeue hooks settling dependencies inputs awaiting unique settings_check settings_promises consistency lanes
+--           lane_promises promises batches batch_promises
 local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
 local findings = {}
 
@@ -119,7 +119,7 @@ local function check_group()
   for _, set in ipairs({ 'delayed', 'running', 'expiring', 'ending', 'windows', 'succeeded', 'failed', 'cancelled' }) do check_timer(set) end
 end
 
-if #ARGV < first then check_group() check_keys(p, group, add_finding) check_batches(p, now, group, add_finding) end
+if #ARGV < first then check_group() check_keys(p, group, add_finding) check_lanes(p, now, group, add_finding) check_batches(p, now, group, add_finding) end
 for at = first, #ARGV do
   local id = ARGV[at]
   local job, before = find_job(p, group, id, 'rank', 'attempts', 'needs'), #findings

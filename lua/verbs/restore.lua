@@ -12,7 +12,7 @@
 -- moves   - -> delayed, - -> queued, - -> succeeded, - -> failed, - -> cancelled
 -- reply   how many groups were made, how many exist with other settings, how many jobs were made
 -- refuses INVALID
--- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique ties rejoining batches
+-- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique lanes ties rejoining batches
 --           batch_transfer settings_check
 local p, now, n_groups, n_batches, first = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), 4
 local groups, jobs, ids, at, batches = {}, {}, {}, first, nil

@@ -133,6 +133,11 @@ async def _list_unique_keys(http: Http) -> Reply:
     return await http("GET", "/v1/groups/g/unique")
 
 
+async def _list_keys(http: Http) -> Reply:
+    await http.enqueue({"key": "acme"})
+    return await http("GET", "/v1/groups/g/keys")
+
+
 async def _show_unique_key(http: Http) -> Reply:
     await http.enqueue({"unique": {"key": "doc/7"}})
     return await http("GET", "/v1/groups/g/unique/doc%2F7")
@@ -392,7 +397,7 @@ EXAMPLES: dict[str, Example] = {
             *(_create_batch, _list_batches, _show_batch, _list_members),
             *(_add_to_batch, _close_batch, _cancel_batch, _retry_batch),
             _flow,
-            *(_list_unique_keys, _show_unique_key, _free_unique_key),
+            *(_list_unique_keys, _show_unique_key, _free_unique_key, _list_keys),
             *SCHEDULE_EXAMPLES,
             *_WORKERS,
             _list_audit,

@@ -48,6 +48,7 @@ EXAMPLES: dict[str, Example] = {
     "close_batch": Example(needs="batch"),
     "cancel_batch": Example(needs="batch"),
     "retry_batch": Example(needs="failed batch"),
+    "list_keys": Example(needs="key"),
     "list_unique_keys": Example(needs="unique key"),
     "show_unique_key": Example(needs="unique key"),
     "free_unique_key": Example(needs="unique key"),

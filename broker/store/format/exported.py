@@ -45,6 +45,8 @@ JobField = Literal[
     "after",
     "after_on",
     "needs",
+    "key",
+    "place",
     "leader",
     "unique",
     "unique_key",
@@ -102,7 +104,7 @@ ScheduleField = Literal[
     "paused_because",
     "note",
 ]
-_WAITS = re.compile(r"\d{0,9}")
+_WAITS = re.compile(r"\d{0,9}|key")
 _FINISHED = re.compile(r"\S{1,80} \d{1,9} (\d{1,16}|-)( \d{1,9} \d{1,16}| start)?( \+\+?)? (?P<status>[a-z]+) \d{1,16}")
 _CALLBACK = re.compile(
     rf"{GROUP_NAME} {JOB_ID} [012] (-|\+\d{{1,12}}) (?P<settings>-|\{{\S*\}}) (?P<spec>\{{.*\}})", re.DOTALL

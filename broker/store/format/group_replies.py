@@ -38,6 +38,8 @@ def group_of(row: Sequence[Any]) -> Group:
         note=settings.get("note", UNSET),
         delivery_limit=int(settings.get("delivery_limit", DEFAULT_DELIVERY_LIMIT)),
         require_lease="require_lease" in settings,
+        key_concurrency=int(settings["key_concurrency"]) if "key_concurrency" in settings else UNSET,
+        key_strict=True if "key_strict" in settings else UNSET,
         retention=Retentions(**kept),
         retry=policy_in(settings["retry"]) or UNSET if "retry" in settings else UNSET,
         start_within=int(settings["start_within"]) if "start_within" in settings else UNSET,
@@ -58,6 +60,8 @@ def fields_of(settings: GroupSettings) -> list[str]:
         "retry": policy_text(settings.retry) if settings.retry else None,
         "start_within": settings.start_within,
         "dead_letter_to": settings.dead_letter_to or None,
+        "key_concurrency": settings.key_concurrency,
+        "key_strict": "true" if settings.key_strict else None,
     }
     for status, kept_s in msgspec.structs.asdict(settings.retention or Retentions()).items():
         given[_RETENTION + status] = None if kept_s == getattr(Retentions(), status) else kept_s

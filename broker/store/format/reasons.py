@@ -163,7 +163,7 @@ def _delayed(facts: Facts) -> Iterator[WhyReason]:
     if job is None or due_at is None:
         return
     if job.waits_for:
-        yield _of_ties(job, facts.leader)
+        yield _of_key(facts, job.waits_for.key) if job.waits_for.key else _of_ties(job, facts.leader)
         return
     late_ms = facts.now - due_at
     if late_ms > LATE_MS:
@@ -193,11 +193,19 @@ def _delayed(facts: Facts) -> Iterator[WhyReason]:
 
 def _of_ties(job: Job, leader: str) -> WhyReason:
     """For which jobs a held job waits; `leader` holds its unique key."""
-    n = job.waits_for.jobs if job.waits_for else 0
+    n = (job.waits_for.jobs or 0) if job.waits_for else 0
     text = f"It waits for {counted(n, 'job')}"
     if leader:
         text += f", among them {leader}, which has its unique key" if n > 1 else f": {leader}, which has its unique key"
     return WhyReason(code="waits_for_jobs", text=f"{text}.", n=n, ids=(job.after or [])[-10:], job=leader)
+
+
+def _of_key(facts: Facts, key: str) -> WhyReason:
+    """Which jobs have the places of the key for which a held job waits."""
+    n, limit, ids = facts.places, facts.most_places, list(facts.place_holders)
+    most = "any number" if limit is None else f"{limit:,}"
+    text = f"It waits for a place of its key {key}: {counted(n, 'job')} of {most} are queued or run."
+    return WhyReason(code="waits_for_key", text=text, n=n, limit=UNSET if limit is None else limit, ids=ids)
 
 
 def _of_batch(facts: Facts) -> Iterator[WhyReason]:

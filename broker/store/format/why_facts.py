@@ -33,7 +33,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     `is_of_group`: the job is the first queued one of the group, None without one. `place` is how many jobs of the group
     are before it. `leader`: the job that it follows. `has_rank`: the group is in the ready index, after `groups_ahead`
     others. `asked` has for each group
-    or ALL, and image or ANY, when somebody asked for it last.
+    or ALL, and image or ANY, when somebody asked for it last. `places`: how many jobs of its key have places, of
+    `most_places`; `place_holders` are some of them.
     """
 
     group: str
@@ -55,6 +56,9 @@ class Facts(Struct, frozen=True, kw_only=True):
     asked_at: int | None
     asked: Mapping[Pair, int]
     out_per_s: float | None
+    places: int = 0
+    most_places: int | None = None
+    place_holders: Sequence[str] = ()
     workers: Sequence[Worker] = ()
     departed: Sequence[Departed] = ()
     waiting_requests: int = 0
@@ -104,7 +108,7 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 def facts_of(group: str, reply: Sequence[Any], pending: Iterable[Pair], *, is_of_group: bool) -> Facts:
     """The reply of why.lua. `pending`: what this broker was asked for and has not noted in the store yet."""
-    now, row, settings, due_at, counts, holders, place, asked, images, minutes = reply
+    now, row, settings, due_at, counts, holders, place, asked, images, minutes, lane = reply
     at = int(now)
     rate_until, rank, groups_ahead, own_place = place
     names = (*_SETTINGS, *_RETENTIONS)
@@ -134,6 +138,9 @@ def facts_of(group: str, reply: Sequence[Any], pending: Iterable[Pair], *, is_of
         asked_at=max(asked_at, default=None),
         asked=pairs,
         out_per_s=_out_per_s(at, minutes),
+        places=int(lane[0]) if lane else 0,
+        most_places=_number(lane[1]) if lane else None,
+        place_holders=[job_id.decode() for job_id in lane[2]] if lane else (),
     )
 
 

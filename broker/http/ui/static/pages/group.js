@@ -118,6 +118,7 @@ function settingsFacts(name, group, stats) {
         ['Kept', group ? `failed ${span(group.retention.failed)}, others ${span(group.retention.succeeded)}` : '–'],
         group?.image ? ['Image', theirs(group.image)] : null,
         group?.start_within && ['Must start within', span(group.start_within)],
+        group?.key_concurrency && ['Of one key, at most', `${group.key_concurrency}${group.key_strict ? ', strict' : ''}`],
         group?.dead_letter_to && ['Dead letters', h('a', { href: groupPage(group.dead_letter_to) }, theirs(group.dead_letter_to))],
         group?.note && !group.paused ? ['Note', theirs(group.note)] : null,
     ]),

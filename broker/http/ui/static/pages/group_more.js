@@ -71,7 +71,7 @@ function signOf({ code, status }) {
 
 /** The jobs that a job waits for, which `why` names. @param {string} [group] */
 function awaited(reason, group) {
-  if (!group || reason.code !== 'waits_for_jobs') return null;
+  if (!group || !/^waits_for/.test(reason.code)) return null;
   const ids = [...new Set([...(reason.ids ?? []), reason.job])].filter(Boolean);
   return ids.map((id) => [' ', h('a.mono', { href: jobPage(group, id) }, id)]);
 }
@@ -108,7 +108,8 @@ export function groupWhy(context) {
   };
 }
 
-const SIMPLE = ['image', 'max_concurrency', 'rate_limit', 'delivery_limit', 'start_within', 'dead_letter_to', 'require_lease', 'note'];
+const SIMPLE = ['image', 'max_concurrency', 'rate_limit', 'delivery_limit', 'key_concurrency', 'start_within', 'dead_letter_to', 'key_strict', 'require_lease', 'note'];
+const SWITCHES = ['require_lease', 'key_strict'];
 const LABELS = {
   image: 'Image',
   max_concurrency: 'Run at once, at most',
@@ -116,6 +117,8 @@ const LABELS = {
   delivery_limit: 'Deliveries',
   start_within: 'Start within, s',
   dead_letter_to: 'Dead letters to',
+  key_concurrency: 'Of one key, at most',
+  key_strict: 'A job keeps the place of its key until its next try',
   require_lease: 'Reports need the lease',
   note: 'Note',
 };
@@ -233,7 +236,7 @@ function control(key, bound, value) {
 export function differences(form, group) {
   const changes = {};
   for (const key of SIMPLE) {
-    if (key === 'require_lease') {
+    if (SWITCHES.includes(key)) {
       if (form.has(key) !== Boolean(group[key])) changes[key] = form.has(key);
       continue;
     }

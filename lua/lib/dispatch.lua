@@ -74,7 +74,7 @@ local function write_running(p, batch, groups)
       call_many('ZADD', set_key(p, name, 'running'), running)
       timers[n + 1], timers[n + 2], n = first_end, 'running:' .. name, n + 2
     end
-    if rate then spend(p, name, rate, running and #running / 2 or 0, batch.now) end
+    if rate then groups[i].is_held = spend(p, name, rate, running and #running / 2 or 0, batch.now) end
   end
   set_timers(p, timers)
 end

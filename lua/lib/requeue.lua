@@ -1,8 +1,11 @@
 -- For scripts that requeue or retry jobs: the moves that several verbs share. Nothing here refuses.
 
--- The next rank at the end of a priority.
-local function new_rank(p, priority)
-  return (2 - (priority or 0)) * STEP + call('INCR', p .. ':sequence')
+-- The next rank at the end of a priority, or that of a sequence number. In a group with the priority_boost n, a priority is a lead of
+-- n numbers: so ranks are those of priority 0, less priority * n.
+local function new_rank(p, group, priority, sequence)
+  local boost = (priority or 0) > 0 and call('HGET', group_key(p, group), 'priority_boost')
+  local first = boost and 2 * STEP - priority * boost or (2 - (priority or 0)) * STEP
+  return first + (sequence or call('INCR', p .. ':sequence'))
 end
 
 -- A group that was in `ready` already is not published by refresh_ready, but its new job may be of an image that a client
@@ -65,7 +68,7 @@ local function create_retry(p, group, id, new_id, delay_s, max_retries, now, how
   local policy = settings.max_retries and '' or settings_json(record)
   record = build_record(settings_text(settings, id, policy), group, digits(now), store_large_spec(p, new_id, spec))
   call('HSET', jobs_key(p), new_id, record)
-  local score = delay_s > 0 and now + delay_s * 1000 or new_rank(p, settings.priority)
+  local score = delay_s > 0 and now + delay_s * 1000 or new_rank(p, group, settings.priority)
   call('ZADD', set_key(p, group, 'jobs'), now, new_id)
   call('ZADD', set_key(p, group, status), score, new_id)
   if settings.bytes then call('ZINCRBY', p .. ':bytes', settings.bytes, group) end

@@ -15,6 +15,7 @@
 -- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique ties rejoining batches
 --           batch_transfer settings_check
 local p, now, n_groups, n_batches, first = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), 4
+local MOST_LEAD = 2000000 -- priority 2 with the highest priority_boost: such ranks may be below 2 * STEP
 local groups, jobs, ids, at, batches = {}, {}, {}, first, nil
 for i = 1, n_groups do
   local name, created_at, words = unpack(ARGV, at, at + 2)
@@ -50,7 +51,7 @@ local function restore_group(group)
   end
   if not has_settings(p, group.name, group.settings) then others = others + 1 end
 end
-local function note_rank(rank) sequence = math.max(sequence, math.fmod(tonumber(rank or 0), STEP)) end
+local function note_rank(rank) sequence = math.max(sequence, math.fmod(tonumber(rank or 0) + MOST_LEAD, STEP) - MOST_LEAD) end
 
 -- when the reaper must look at a job in its set; nil for a queued one
 local function due_of(item)

@@ -22,6 +22,7 @@ local is_queued = job and job.status == 'queued' and lease == ''
 local free, _, rate
 if is_queued then
   free, _, rate = room(p, group)
+  if rate then free = math.min(free, allowance(p, group, rate, now)) end
   local deadline = deadline_of(job, job.deliveries)
   if deadline and deadline <= now then return wrong_state(job, 'Its deadline has passed.') end
   if free == 0 then return refuse('LIMIT_REACHED', 'The group is paused, or at its max_concurrency or rate_limit.') end

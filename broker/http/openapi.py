@@ -41,7 +41,7 @@ _HEADERS = {
     "ETag": "The tag of the settings and the note, for If-Match; counts do not change it.",
     "Titan-Expires-At": "When the lease ends, RFC 3339.",
     "Idempotency-Replayed": "`true` when the answer repeats the first answer to the Idempotency-Key.",
-    "Titan-Group-Full": "How full the group is with the new jobs, by its limits of jobs and bytes: `0.83`. From 0.8 on.",
+    "Titan-Group-Full": "From 0.8 on: how full the group is with the new jobs, by its limits of jobs and bytes.",
 }
 _BEARER = {
     "type": "http",

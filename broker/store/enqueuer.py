@@ -22,8 +22,8 @@ from broker.store.batcher import Batcher
 from broker.store.clock import Clock
 from broker.store.format.answer_note import note_in, note_text
 from broker.store.format.job_json import EncodedJobs, new_jobs
-from broker.store.format.replies import job_of
 from broker.store.format.ranks import NO_BOOSTS
+from broker.store.format.replies import job_of
 from broker.store.format.script_args import NewBatch, enqueue_words, merged, new_batches
 from broker.store.group_limits import GroupLimits, limits_of
 from broker.store.modes import NO_MODE, Mode, Modes, boosts_of, with_default

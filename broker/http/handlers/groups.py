@@ -16,7 +16,6 @@ from broker.models.groups import (
     GroupsWrapper,
     GroupWrapper,
     JobRate,
-
 )
 from broker.resp.marks import DEAD_LETTERS, DEADLINES, GROUP_BUDGETS, POLICIES
 from broker.store.format.rates import rate_text

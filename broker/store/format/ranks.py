@@ -14,9 +14,9 @@ NO_BOOSTS: Mapping[str, int] = MappingProxyType({})
 """The priority_boost of groups, when none has one."""
 
 
-def rank_priority(priority: int, boost: int) -> float:
-    """The priority from which scripts compute the rank of a new job: with it the formula gives the lead."""
-    return priority * boost / RANKS
+def rank_priority(priority: int, boost: int) -> str:
+    """The priority from which scripts compute the rank of a new job: with it the formula gives the lead, exactly."""
+    return repr(priority * boost / RANKS)
 
 
 def rank_in_words(rank: int) -> str:

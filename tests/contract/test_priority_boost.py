@@ -1,4 +1,4 @@
-"""A group with priority_boost: a priority is a lead of so many jobs, so a low one has its turn. Trap: job-collection#205."""
+"""A group with priority_boost: a priority is a lead of so many jobs, so a low one has its turn."""
 
 import random
 
@@ -25,7 +25,7 @@ async def put(store: Store, *jobs: tuple[str, int], **fields: int) -> None:
 
 
 async def test_a_low_priority_has_its_turn(store: Store) -> None:
-    """job-collection#205: at most as many later jobs overtake as the priority is worth, then the earlier one goes."""
+    """Trap job-collection#205: as many later jobs overtake as the priority is worth, and no more."""
     await configure(store, priority_boost=3)
     await put(store, ("low", 0), *((f"high{n}", 1) for n in range(5)))
     assert await names(store, 10) == ["high0", "high1", "low", "high2", "high3", "high4"]
@@ -44,7 +44,7 @@ async def test_two_priorities_are_twice_the_lead(store: Store) -> None:
 @ONE_STORE
 @pytest.mark.parametrize("seed", range(4))
 async def test_no_job_is_overtaken_by_more_than_its_bound(store: Store, seed: int) -> None:
-    """Whatever is enqueued, and taken meanwhile, a job is overtaken by (difference of priorities) * n later jobs at most."""
+    """However jobs come and go, one is overtaken by (difference of priorities) * n later ones at most."""
     rng = random.Random(seed)
     boost = rng.choice([1, 4, 9])
     await configure(store, priority_boost=boost)
@@ -73,7 +73,7 @@ async def test_places_among_other_groups(store: Store) -> None:
     await put(store, ("a", 2), ("b", 2), ("c", 2), ("d", 2), ("e", 2))
     await queued(store, "plain", payload="plain1")
     await queued(store, "plain", payload="urgent", priority=1)
-    assert await names(store, 10) == ["urgent", "a", "b", "c", "plain0", "d", "e", "plain1"]
+    assert await names(store, 10) == ["urgent", "a", "b", "c", "d", "plain0", "e", "plain1"]
 
 
 @ONE_STORE
@@ -102,7 +102,7 @@ async def test_a_broker_that_does_not_know_it_yet(store: Store, other: Store) ->
 
 @ONE_STORE
 async def test_places_of_jobs_that_come_by_other_ways(store: Store) -> None:
-    """Delayed jobs, retries, fields of admit, dependants and callbacks have the same lead, a released job its old rank."""
+    """Delayed jobs, retries, jobs with deadlines, dependants and callbacks have the same lead."""
     await configure(store, priority_boost=2)
     dead = await failed(store, priority=2, payload="retried")
     parent = await queued(store, payload="parent", priority=2)
@@ -144,21 +144,21 @@ async def test_a_released_job_and_a_lost_one_keep_their_rank(store: Store) -> No
 @ONE_STORE
 async def test_a_unique_job_that_is_replaced(store: Store) -> None:
     """Another priority is another place, with the lead; the same one keeps its place."""
-    await configure(store, priority_boost=2)
+    await configure(store, priority_boost=1)
     unique = Unique(key="k", on_conflict="replace")
     await queued(store, payload="first", priority=1, unique=unique)
     await put(store, ("a", 0), ("b", 0), ("c", 0))
     await queued(store, payload="same", priority=1, unique=unique)
     p = store.partitions[0]
     [(_, score)] = await store.redis.zrange(keys.members(p, GROUP, "queued"), 0, 0, withscores=True)
-    assert score == 2 * RANKS + 1 - 2
+    assert score == 2 * RANKS + 1 - 1
     await queued(store, payload="higher", priority=2, unique=unique)
     assert await names(store, 9) == ["a", "higher", "b", "c"]
 
 
 @ONE_STORE
 async def test_an_import_does_not_move_the_sequence(store: Store, target: Store) -> None:
-    """A lead may make a rank that looks like the end of the next priority; new jobs come behind imported ones all the same."""
+    """A rank below that of priority 0 is no large sequence number: new jobs come behind imported ones."""
     await configure(store, priority_boost=1_000_000)
     await put(store, ("a", 2), ("b", 0))
     await move(store, target)

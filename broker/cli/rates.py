@@ -8,7 +8,7 @@ import click
 from broker.cli.quantities import Duration
 
 RATE_HELP = "10 is 10 a second; 5000/h:50 is 5,000 an hour, 50 at once; also 20/m and 3/10s."
-_RATE = re.compile(r"(\d{1,9})(?:/([^:]*)(?::(\d{1,9}))?)?", re.ASCII)
+_RATE = re.compile(r"(\d{1,9})(?:/([^:]+)(?::(\d{1,9}))?)?", re.ASCII)
 _LONGEST_S = 86_400
 
 

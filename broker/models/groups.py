@@ -58,9 +58,10 @@ class JobRate(Struct, frozen=True, forbid_unknown_fields=True):
 
     jobs: Annotated[int, Meta(ge=1, le=1_000_000, description="The most jobs that are dispatched in `per` seconds.")]
     per: Annotated[int, Meta(ge=1, le=86_400, description="The time in which `jobs` may be dispatched, in s.")] = 1
-    burst: Annotated[
-        int | None, Meta(ge=1, le=1_000_000, description="How many may be dispatched at once; null is `jobs`.")
-    ] = None
+    burst: (
+        Annotated[int, Meta(ge=1, le=1_000_000, description="How many may be dispatched at once; null is `jobs`.")]
+        | None
+    ) = None
 
 
 RateLimit = Annotated[

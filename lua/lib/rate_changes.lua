@@ -5,7 +5,7 @@
 local function apply_rate(p, group, now)
   local rate = call('HGET', group_key(p, group), 'rate_limit')
   call('ZREM', p .. ':due', 'rate:' .. group)
-  if rate then spend(p, group, rate, 0, now) else call('ZREM', p .. ':rates', group) end
+  if rate then spend(p, group, 0, now, allowance(p, group, rate, now)) else call('ZREM', p .. ':rates', group) end
 end
 
 -- After the clock went back, some buckets were empty only in the future. This corrects them and makes their timers due. It

@@ -1,11 +1,9 @@
 -- For scripts that requeue or retry jobs: the moves that several verbs share. Nothing here refuses.
 
--- The next rank at the end of a priority, or that of a sequence number. In a group with the priority_boost n, a priority is a lead of
--- n numbers: so ranks are those of priority 0, less priority * n.
+-- The next rank at the end of a priority, or that of a sequence number; with the priority_boost n a priority is a lead of n numbers.
 local function new_rank(p, group, priority, sequence)
   local boost = (priority or 0) > 0 and call('HGET', group_key(p, group), 'priority_boost')
-  local first = boost and 2 * STEP - priority * boost or (2 - (priority or 0)) * STEP
-  return first + (sequence or call('INCR', p .. ':sequence'))
+  return (boost and 2 * STEP - priority * boost or (2 - (priority or 0)) * STEP) + (sequence or call('INCR', p .. ':sequence'))
 end
 
 -- A group that was in `ready` already is not published by refresh_ready, but its new job may be of an image that a client

@@ -17,8 +17,7 @@
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED
 -- with    record job requeue staged_payloads group_settings group_limits own_limits history settling batches members lease paging
 local p, now, group, batch_id, new_batch, idempotency_key = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local max_jobs, max_bytes = limits_of(p, group, ARGV[6], ARGV[7])
-local actor, callbacks, first = ARGV[8], ARGV[9], 10
+local max_jobs, max_bytes, actor, callbacks, first = ARGV[6], ARGV[7], ARGV[8], ARGV[9], 10
 local n, NAMES = #ARGV - first + 1, { 'on_failed', 'on_succeeded', 'on_over' }
 
 local batch = find_batch(p, group, batch_id)
@@ -55,6 +54,7 @@ end
 
 local page, old, bytes, new_ids = call('ZRANGE', key, from, from + n - 1, 'WITHSCORES'), {}, 0, {}
 for i = 1, #page, 2 do bytes = bytes + note_failed(old, page[i]) end
+max_jobs, max_bytes = limits_of(p, group, max_jobs, max_bytes)
 local refused = max_jobs + max_bytes > 0 and over_limit(p, group, #old, bytes, max_jobs, max_bytes)
 if refused then return refused end
 

@@ -17,10 +17,10 @@
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED DUPLICATE
 -- with    record job requeue staged_payloads group_limits own_limits history retry_changes unique
 local p, now, group, id, new_id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
-local actor = ARGV[7]
-local max_jobs, max_bytes = limits_of(p, group, ARGV[5], ARGV[6])
+local max_jobs, max_bytes, actor = ARGV[5], ARGV[6], ARGV[7]
 local set, image, payload = ARGV[8], ARGV[9], ARGV[10]
 
+max_jobs, max_bytes = limits_of(p, group, max_jobs, max_bytes)
 local job = find_job(p, group, id, 'retry_at', 'unique_key')
 if not job then return not_found() end
 if not RETENTION_S[job.status] then return wrong_state(job) end

@@ -15,7 +15,7 @@
 -- with    record job requeue hooks settling dependencies inputs awaiting undone rewiring staged_payloads group_limits own_limits history
 --           unique
 local p, now, group, id, first = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], 7
-local actor = ARGV[6]
+local max_jobs, max_bytes, actor = ARGV[4], ARGV[5], ARGV[6]
 local most, jobs, is_found = #ARGV - first + 1, {}, {}
 
 -- Appends a job to those that are repeated, unless it is among them already.
@@ -47,10 +47,10 @@ for _, old in ipairs(jobs) do
   sums[old.group] = { jobs = sum.jobs + 1, bytes = sum.bytes + old.size }
 end
 for name, sum in pairs(sums) do
-  local max_jobs, max_bytes = limits_of(p, name, ARGV[4], ARGV[5])
-  local refused = max_jobs + max_bytes > 0 and over_limit(p, name, sum.jobs, sum.bytes, max_jobs, max_bytes)
+  local most_jobs, most_bytes = limits_of(p, name, max_jobs, max_bytes)
+  local refused = most_jobs + most_bytes > 0 and over_limit(p, name, sum.jobs, sum.bytes, most_jobs, most_bytes)
   if refused then return refused end
-  sum.counts = max_bytes > 0
+  sum.counts = most_bytes > 0
 end
 
 local new_ids, reply = {}, { '' }

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.api.client import Http
+from tests.api.test_audit import entries
 
 GROUP = "/v1/groups/g"
 JOBS = f"{GROUP}/jobs"
@@ -33,12 +34,11 @@ async def test_patch_keeps_what_is_not_given(http: Http) -> None:
     assert (shown["max_jobs"], shown.get("max_bytes"), shown["priority_boost"]) == (10, None, 5)
     [listed] = (await http("GET", "/v1/groups")).json["groups"]
     assert listed == shown
-    [act] = (await http("GET", "/v1/audit?n=1")).json["events"]
-    assert "rate_limit 8/60/8" in act["detail"]
+    assert "rate_limit 8/60/8" in (await entries(http, 2))[-1]["detail"]
 
 
 @pytest.mark.parametrize(
-    ("settings", "fields"),
+    ("given", "fields"),
     [
         ({"rate_limit": {"per": 60}}, "group.rate_limit"),
         ({"rate_limit": {"jobs": 0}}, "group.rate_limit.jobs"),
@@ -52,10 +52,10 @@ async def test_patch_keeps_what_is_not_given(http: Http) -> None:
         ({"priority_boost": 1_000_001}, "group.priority_boost"),
     ],
 )
-async def test_out_of_bounds(http: Http, settings: dict[str, object], fields: str) -> None:
+async def test_out_of_bounds(http: Http, given: dict[str, object], fields: str) -> None:
     """A value out of bounds, and a name that no rate has, is a 400 that says where."""
     for method in ("PUT", "PATCH"):
-        refused = await http(method, GROUP, {"group": settings})
+        refused = await http(method, GROUP, {"group": given})
         assert (refused.status, refused.problem.code) == (400, "invalid")
         assert str(refused.problem.fields).startswith(fields)
 

@@ -168,11 +168,11 @@ class Group(Struct, frozen=True, kw_only=True):
     require_lease: bool = False
     retention: Retentions = Retentions()
     retry: GroupRetry | UnsetType = UNSET
-    start_within: int | UnsetType = UNSET
-    dead_letter_to: str | UnsetType = UNSET
-    max_jobs: int | UnsetType = UNSET
-    max_bytes: int | UnsetType = UNSET
-    priority_boost: int | UnsetType = UNSET
+    start_within: GroupStartWithin | UnsetType = UNSET
+    dead_letter_to: DeadLetterTo | UnsetType = UNSET
+    max_jobs: MaxGroupJobs | UnsetType = UNSET
+    max_bytes: MaxGroupBytes | UnsetType = UNSET
+    priority_boost: PriorityBoost | UnsetType = UNSET
     dead_letters: (
         Annotated[int, Meta(description="With dead_letter_to: how many copies went there so far; not in lists.")]
         | UnsetType

@@ -164,9 +164,9 @@ async def test_an_import_does_not_move_the_sequence(store: Store, target: Store)
     await move(store, target)
     assert (await target.groups.show(GROUP)).priority_boost == 1_000_000
     await target.modes.read()
-    await queued(target, payload="c", priority=0)
-    assert await names(target, 9) == ["a", "b", "c"]
-    assert max([int(await target.redis.get(f"{p}:sequence") or 0) for p in target.partitions]) <= 3
+    await put(target, ("c", 0), ("d", 2))
+    assert await names(target, 9) == ["a", "d", "b", "c"]
+    assert max([int(await target.redis.get(f"{p}:sequence") or 0) for p in target.partitions]) < RANKS / 2
 
 
 def test_a_rank_in_words() -> None:

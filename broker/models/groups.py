@@ -46,7 +46,7 @@ PriorityBoost = Annotated[
     Meta(
         ge=1,
         le=1_000_000,
-        description="A priority is worth a lead of so many jobs; without it a higher priority always goes first.",
+        description="How many jobs a priority is ahead; without it a higher priority always goes first.",
     ),
 ]
 DeliveryLimit = Annotated[int, Meta(ge=1, le=1000, description="Deliveries after which a lost job fails.")]
@@ -54,7 +54,7 @@ RequireLease = Annotated[bool, Meta(description="Whether every report needs its 
 
 
 class JobRate(Struct, frozen=True, forbid_unknown_fields=True):
-    """So many jobs in so many seconds, and so many at once. A job takes a place when it is dispatched."""
+    """A number of jobs in a number of seconds, and how many at once. A job takes a place when it is dispatched."""
 
     jobs: Annotated[int, Meta(ge=1, le=1_000_000, description="The most jobs that are dispatched in `per` seconds.")]
     per: Annotated[int, Meta(ge=1, le=86_400, description="The time in which `jobs` may be dispatched, in s.")] = 1

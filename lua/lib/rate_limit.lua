@@ -1,5 +1,5 @@
--- For scripts that dispatch jobs: the token bucket of a group with a rate_limit, `jobs`, or `jobs/per/burst`: per s that many
--- jobs, and `burst` at once; without per and burst the jobs of one second. P:rates has the time when the bucket was empty, and a
+-- For scripts that dispatch jobs: the token bucket of a group with a rate_limit, `jobs`, or `jobs/per/burst`: `jobs` in `per` s,
+-- and `burst` at once; without these two the jobs of one second. P:rates has the time when the bucket was empty, and a
 -- second. If it is empty, the timer `rate:<group>` keeps the group out of `ready`; reap.lua removes the timer when the jobs of a
 -- tenth of a second, and at least one, are available.
 

@@ -61,7 +61,7 @@ async def test_out_of_bounds(http: Http, given: dict[str, object], fields: str) 
 
 
 async def test_a_group_that_becomes_full(http: Http) -> None:
-    """From 0.8 on each enqueue says how full the group is; a full one is a 429 with Retry-After, and says so in why."""
+    """From 0.8 on each enqueue says how full the group is; a full one is a 429, and a reason of why."""
     await http("PUT", GROUP, {"group": {"max_jobs": 6}})
     found = [await http("POST", JOBS, {"jobs": [{"image": "i"}] * n}) for n in (4, 1, 1, 1)]
     assert [reply.status for reply in found] == [201, 201, 201, 429]

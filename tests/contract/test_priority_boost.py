@@ -1,4 +1,4 @@
-"""A group with priority_boost: a priority is a lead of so many jobs, so a low one has its turn."""
+"""A group with priority_boost: a priority is a lead of n jobs, so a low one has its turn."""
 
 import random
 

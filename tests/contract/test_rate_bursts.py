@@ -39,7 +39,7 @@ async def test_without_a_burst_all_jobs_of_the_time_go_at_once(store: Store) -> 
 @ONE_STORE
 @pytest.mark.parametrize("seed", range(6))
 async def test_no_window_has_more_than_the_burst_and_the_rate(store: Store, seed: int) -> None:
-    """Whoever asks when, over any window the hand-outs are at most burst + rate * window, also with starts and `n`."""
+    """Over any window the deliveries are at most burst + rate * window, also with starts and `n`."""
     rng = random.Random(seed)
     rate = JobRate(rng.choice([1, 7, 100, 5000]), rng.choice([1, 10, 3600]), rng.choice([1, 3, 50]))
     await configure(store, rate_limit=rate)
@@ -111,7 +111,7 @@ async def test_the_limits_of_two_groups_are_apart(store: Store) -> None:
 
 @ONE_STORE
 async def test_delayed_jobs_do_not_slow_the_rate(store: Store) -> None:
-    """Trap bullmq#3325: a delayed job, and the one that becomes due, take nothing until they are handed out."""
+    """Trap bullmq#3325: a delayed job, and the one that becomes due, take nothing until they are delivered."""
     await configure(store, rate_limit=JobRate(60, 60, 2))
     for _ in range(3):
         await delayed(store)
@@ -157,7 +157,7 @@ async def test_a_lower_rate_takes_hold_at_once(store: Store) -> None:
 
 @ONE_STORE
 async def test_a_refused_start_of_a_lowered_rate(store: Store) -> None:
-    """A client that starts a job by itself is held to the bucket, not only to its timer."""
+    """A start is refused when the bucket is empty, not only while its timer waits."""
     await configure(store, rate_limit=JobRate(2, 3600, 2))
     first, second, third = [await queued(store) for _ in range(3)]
     await store.start(GROUP, first.id)

@@ -1,6 +1,6 @@
 """Ranks in queues, as lua/ has them: rank = (2 - priority) * RANKS + sequence.
 
-In a group with a priority_boost all ranks are those of priority 0, and a priority is a lead of so many numbers.
+In a group with a priority_boost all ranks are those of priority 0, and a priority is a lead of that number.
 """
 
 from collections.abc import Mapping

@@ -68,7 +68,7 @@ DESCRIPTIONS = {
     "priority": "Higher first; first in, first out inside one priority.",
     "queued": "Of queued jobs.",
     "rate": "How many jobs a second the bulk is done to at most.",
-    "rate_limit": "The most jobs that are dispatched a second.",
+    "rate_limit": "The most jobs that are dispatched a second; or in some seconds, and how many at once.",
     "reason": "Why the job is in this status, for programs.",
     "receipt": "What the delivery used, and how it ended.",
     "require_lease": "Whether every report needs its lease token.",

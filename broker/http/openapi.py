@@ -42,6 +42,7 @@ _HEADERS = {
     "ETag": "The tag of what it is set to, for If-Match; counts do not change it. That of a schedule is its revision.",
     "Titan-Expires-At": "When the lease ends, RFC 3339.",
     "Idempotency-Replayed": "`true` when the answer repeats the first answer to the Idempotency-Key.",
+    "Titan-Group-Full": "From 0.8 on: how full the group is with the new jobs, by its limits of jobs and bytes.",
 }
 _BEARER = {
     "type": "http",

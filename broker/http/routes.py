@@ -55,7 +55,7 @@ ROUTES: tuple[Route, ...] = (
         (IdempotencyMismatch, LimitReached, Duplicate, StoreFull, NotDurable),
         query_params.EnqueueQuery,
         headers=(KEY,),
-        answers=("Idempotency-Replayed",),
+        answers=("Idempotency-Replayed", "Titan-Group-Full"),
         scope="produce",
         is_quick=True,
         or_status=200,

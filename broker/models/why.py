@@ -10,6 +10,7 @@ WhyCode = Literal[
     "group_paused",
     "at_max_concurrency",
     "rate_limited",
+    "group_full",
     "no_worker_asks",
     "no_worker_for_image",
     "out_of_sight",

@@ -114,7 +114,7 @@ def flushed(p: str, broker: str) -> str:
 
 
 def rates(p: str) -> str:
-    """The sorted set of groups with a rate_limit, by when their token bucket is full again."""
+    """The sorted set of groups with a rate_limit, by when their token bucket was empty, and a second."""
     return f"{p}:rates"
 
 

@@ -29,6 +29,8 @@ SCHEDULES = 2
 
 DEAD_LETTERS = 2
 """The same for groups that send copies of failed jobs to another group."""
+GROUP_BUDGETS = 2
+"""The same for rates with a time and a burst, and for max_jobs, max_bytes and priority_boost of groups."""
 
 
 class StoreDiffers(Exception):

@@ -14,6 +14,7 @@ from broker.models.unique import MAX_WAIT_DELAYS
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.store.format.job_json import new_jobs, tied
+from broker.store.format.ranks import rank_priority
 from broker.store.format.record import Settings, settings_text
 from broker.store.format.references import in_order, resolved
 from broker.store.format.replies import KEY
@@ -160,9 +161,12 @@ def admission(
 
 
 async def admit(
-    partitions: Partitions, first: Sequence[Word], limits: GroupLimits, broker: str, asked: Admission
+    partitions: Partitions, first: Sequence[Word], limits: GroupLimits, broker: str, asked: Admission, boost: int = 0
 ) -> Sequence[Any]:
-    """The reply of admit.lua; `first`: its arguments before the limits. Raises its refusal."""
+    """The reply of admit.lua; `first`: its arguments before the limits. Raises its refusal.
+
+    `boost`: the priority_boost of the group, or 0.
+    """
     partition = partitions.of(asked.group)
     is_staged = are_large(asked.batches)
     if is_staged:
@@ -171,7 +175,7 @@ async def admit(
     batch = (asked.membership.asked, len(asked.membership.fields), *asked.membership.fields)
     try:
         reply: Sequence[Any] = await partitions.run(
-            "admit", partition, *first, *words, *batch, *_words(asked, is_staged=is_staged)
+            "admit", partition, *first, *words, *batch, *_words(asked, boost, is_staged=is_staged)
         )
     except Invalid as error:
         raise asked.located(error) from None
@@ -179,20 +183,21 @@ async def admit(
 
 
 def scheduled_words(
-    group: str, job: PlainJob, job_id: str, image: str, schedule: str, scheduled_for: int
+    group: str, job: PlainJob, job_id: str, image: str, schedule: str, scheduled_for: int, boost: int
 ) -> Iterator[Word]:
-    """The words of fire.lua for the job of a schedule. `image`: that of the group. scheduled_for: ms."""
+    """The words of fire.lua for the job of a schedule. `image`, `boost`: those of the group. scheduled_for: ms."""
     asked = admission(group, [job], [job_id], image)
     [batch] = asked.batches
     settings = msgspec.structs.replace(batch.settings, schedule=schedule, scheduled_for=scheduled_for)
-    return _words(asked._replace(batches=[batch._replace(settings=settings)]), is_staged=False)
+    return _words(asked._replace(batches=[batch._replace(settings=settings)]), boost, is_staged=False)
 
 
-def _words(asked: Admission, *, is_staged: bool) -> Iterator[Word]:
+def _words(asked: Admission, boost: int, *, is_staged: bool) -> Iterator[Word]:
     """The jobs in parts of neighbours that are alike."""
     times, ties, parts = iter(asked.times), iter(asked.ties), []
     for batch in asked.batches:
-        same = (batch.settings.priority, settings_text(batch.settings))
+        priority = batch.settings.priority
+        same = (rank_priority(priority, boost) if boost else priority, settings_text(batch.settings))
         for job_id, spec in zip(batch.ids, batch.specs, strict=True):
             own = next(ties)
             job: tuple[Word, ...] = (job_id, "" if is_staged else spec)

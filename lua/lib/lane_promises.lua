@@ -16,7 +16,7 @@ local function check_place(p, now, group, id, found, add_finding)
   if found.status ~= 'delayed' and score ~= 0 then
     add_finding(id, 'has no place in the lane of its key', function() put(0) end)
   elseif is_waiting and not (score and score > 0) then
-    add_finding(id, 'is held for its key, but does not wait in its lane', function() put(rank or new_rank(p, found.priority)) end)
+    add_finding(id, 'is held for its key, but does not wait in its lane', function() put(rank or new_rank(p, group, found.priority)) end)
   end
 end
 

@@ -35,11 +35,12 @@ local function call_many(command, key, values)
 end
 
 -- How many jobs the group may dispatch now by its settings (rate_limit.lua limits the speed); its env_vars and its rate_limit.
-local function room(p, group)
+-- A group in `ready` has no timer of its rate.
+local function room(p, group, is_ready)
   local settings = call('HMGET', group_key(p, group), 'paused', 'max_concurrency', 'env_vars', 'rate_limit')
-  if settings[1] or (settings[4] and call('ZSCORE', p .. ':due', 'rate:' .. group)) then return 0 end
+  if settings[1] or (settings[4] and not is_ready and call('ZSCORE', p .. ':due', 'rate:' .. group)) then return 0 end
   local most = settings[2] and math.max(0, settings[2] - call('ZCARD', set_key(p, group, 'running'))) or math.huge
-  return most, settings[3], tonumber(settings[4] or nil)
+  return most, settings[3], settings[4] or nil
 end
 
 -- `ready` has a group exactly while it may dispatch a job. A group that comes in is published to brokers with long polls.

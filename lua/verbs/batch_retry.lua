@@ -6,7 +6,7 @@
 -- ARGV[3] batch_id    of the batch
 -- ARGV[4] new_batch   id of the new batch: the first call opens it, the last one closes it; others continue where it is
 -- ARGV[5] idempotency_key  or '' for none; a repeat with it gets the new batch again
--- ARGV[6] max_jobs    how many unfinished jobs the group may have, or 0
+-- ARGV[6] max_jobs    how many unfinished jobs a group without a limit of its own may have, or 0
 -- ARGV[7] max_bytes   how many bytes these may have, or 0
 -- ARGV[8] actor       who does it, for the history; or ''
 -- ARGV[9] callbacks   ids for the jobs of on_failed, on_succeeded and on_over, with spaces
@@ -15,10 +15,10 @@
 -- moves   failed -> failed
 -- reply   id of the new batch; last, more, or replayed; how many jobs were created
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED
--- with    record job requeue staged_payloads group_settings group_limits history settling dependencies lanes places batches members lease paging
+-- with    record job requeue staged_payloads group_settings group_limits own_limits history settling dependencies lanes places batches members lease paging
 local p, now, group, batch_id, new_batch, idempotency_key = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local max_jobs, max_bytes, actor, callbacks, first = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9], 10
-local n, NAMES = #ARGV - first + 1, { 'on_failed', 'on_succeeded', 'on_over' }
+local max_jobs, max_bytes = limits_of(p, group, ARGV[6], ARGV[7])
+local actor, callbacks, first, n, NAMES = ARGV[8], ARGV[9], 10, #ARGV - 9, { 'on_failed', 'on_succeeded', 'on_over' }
 
 local batch = find_batch(p, group, batch_id)
 if not batch then return no_batch() end

@@ -32,7 +32,7 @@ end
 -- Adds a job to the set of its status; a running one is queued, because the end of its lease is unknown.
 local function restore(id, job, status)
   if status == 'running' or status == 'queued' then
-    local rank = rank_in_token(job.lease) or new_rank(p, job.priority)
+    local rank = rank_in_token(job.lease) or new_rank(p, group, job.priority)
     return requeue(p, group, id, rank, job.deliveries, 0, now)
   end
   if job.needs and status == 'delayed' then return hold(p, group, id) end
@@ -43,7 +43,7 @@ end
 local function repair_execution(id, job, status)
   local words = { job.lease or '*', job.deliveries, job.started_at and digits(job.started_at) or '-', status, digits(now) }
   if status == 'running' then
-    words = { (job.lease or '') .. '-' .. digits(new_rank(p, job.priority)), math.max(1, job.deliveries), digits(now) }
+    words = { (job.lease or '') .. '-' .. digits(new_rank(p, group, job.priority)), math.max(1, job.deliveries), digits(now) }
   elseif status == 'queued' or status == 'delayed' then
     words = { job.deliveries }
   end

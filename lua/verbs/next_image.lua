@@ -64,9 +64,9 @@ for i = 1, math.min(n, #found) do
 end
 write_running(p, batch, groups)
 for i = 1, #groups do
-  local name, taken, rate = groups[i].name, groups[i].taken, groups[i].rate
+  local name, taken = groups[i].name, groups[i].taken
   call_many('ZREM', set_key(p, name, 'queued'), taken)
-  if #taken > 0 or rate then refresh_ready(p, name) end
+  if #taken > 0 or groups[i].is_held then refresh_ready(p, name) end
 end
 if #found == 0 and broker ~= '' then
   add_poller(p, 'pollers', broker, now)

@@ -5,7 +5,7 @@
 -- ARGV[2] group      name
 -- ARGV[3] id         of the finished job
 -- ARGV[4] new_id     of the new job
--- ARGV[5] max_jobs   how many unfinished jobs the group may have, or 0
+-- ARGV[5] max_jobs   how many unfinished jobs a group without a limit of its own may have, or 0
 -- ARGV[6] max_bytes  how many bytes these may have, or 0
 -- ARGV[7] actor      who does it, for the history; or ''
 -- ARGV[8] set        settings of the new job, JSON: a number, or null for the default; or nothing for those of the old one
@@ -15,11 +15,12 @@
 -- moves   succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   the new job: id field value field value…
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED DUPLICATE
--- with    record job requeue staged_payloads group_limits history retry_changes unique settling dependencies lanes places
+-- with    record job requeue staged_payloads group_limits own_limits history retry_changes unique settling dependencies lanes places
 local p, now, group, id, new_id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
-local max_jobs, max_bytes, actor = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local max_jobs, max_bytes, actor = ARGV[5], ARGV[6], ARGV[7]
 local set, image, payload = ARGV[8], ARGV[9], ARGV[10]
 
+max_jobs, max_bytes = limits_of(p, group, max_jobs, max_bytes)
 local job = find_job(p, group, id, 'retry_at', 'unique_key', 'key')
 if not job then return not_found() end
 if not RETENTION_S[job.status] then return wrong_state(job) end

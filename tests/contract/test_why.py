@@ -134,7 +134,7 @@ async def test_why_rate_limited(store: Store) -> None:
     assert await reasons(store, job) == {
         "rate_limited": WhyReason(
             code="rate_limited",
-            text=f"{GROUP} has used up its 2 a second; it continues in 0.5 s ({time_in(store, 0.5)}).",
+            text=f"{GROUP} has used up its 2 a second; the next job goes in 0.5 s ({time_in(store, 0.5)}).",
             limit=2,
             until=clock(store, 0.5),
         )

@@ -44,10 +44,14 @@ class EncodedDelivery(Struct, frozen=True, gc=False):
 
 
 class EncodedJobs(NamedTuple):
-    """The JSON of each new job. `is_replayed`: they are from an earlier call with the same Idempotency-Key."""
+    """The JSON of each new job. `is_replayed`: they are from an earlier call with the same Idempotency-Key.
+
+    `full`: how full the group is with them by its limits, in percent; 0 below 80.
+    """
 
     jobs: list[bytes]
     is_replayed: bool
+    full: int = 0
 
 
 def new_jobs(batches: Iterable[NewBatch], created_at: int) -> list[bytes]:

@@ -22,6 +22,7 @@ MOST_IMAGES = 1000
 """The store keeps no more. When it has as many, an image that is not among them may have been asked for."""
 RATE_MINUTES = 5
 _SETTINGS = ("paused", "paused_at", "paused_by", "note", "max_concurrency", "rate_limit", "delivery_limit", "retry")
+_BUDGET = ("max_jobs", "max_bytes")
 _RETENTIONS = tuple(f"retention_{name}" for name in Retentions.__struct_fields__)
 _OUT = 2
 """Where the counts of a minute have the jobs that were taken; the first number is the minute."""
@@ -48,6 +49,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     delayed: int
     queued: int
     running: int
+    unfinished_bytes: int
     holders: list[str]
     rate_until: int | None
     has_rank: bool
@@ -111,7 +113,7 @@ def facts_of(group: str, reply: Sequence[Any], pending: Iterable[Pair], *, is_of
     now, row, settings, due_at, counts, holders, place, asked, images, minutes, lane = reply
     at = int(now)
     rate_until, rank, groups_ahead, own_place = place
-    names = (*_SETTINGS, *_RETENTIONS)
+    names = (*_SETTINGS, *_BUDGET, *_RETENTIONS)
     asked_at = [int(score) for score in asked if score is not None]
     pairs = dict(_asked(images))
     for pair in pending:
@@ -130,6 +132,7 @@ def facts_of(group: str, reply: Sequence[Any], pending: Iterable[Pair], *, is_of
         delayed=counts[0],
         queued=counts[1],
         running=counts[2],
+        unfinished_bytes=_number(counts[3]) or 0,
         holders=[job_id.decode() for job_id in holders],
         rate_until=_number(rate_until),
         has_rank=rank is not None,

@@ -41,6 +41,11 @@ GroupStartWithin = Annotated[
 ]
 
 
+Weight = Annotated[
+    int, Meta(ge=1, le=100, description="In fair order: how many jobs the group gives in one turn.")
+]
+
+
 class GroupSettings(Struct, frozen=True, kw_only=True):
     """The settings of a group. PUT replaces all of them; a setting that is not given gets its default."""
 
@@ -55,6 +60,7 @@ class GroupSettings(Struct, frozen=True, kw_only=True):
     retry: GroupRetry | None = None
     start_within: GroupStartWithin | None = None
     dead_letter_to: DeadLetterTo | None = None
+    weight: Weight | None = None
 
 
 class GroupPut(Struct, frozen=True):
@@ -89,6 +95,7 @@ class GroupChanges(Struct, frozen=True, kw_only=True):
     retry: GroupRetry | UnsetType | None = UNSET
     start_within: GroupStartWithin | UnsetType | None = UNSET
     dead_letter_to: DeadLetterTo | UnsetType | None = UNSET
+    weight: Weight | UnsetType | None = UNSET
     note: Note | UnsetType | None = UNSET
 
 
@@ -128,6 +135,7 @@ class Group(Struct, frozen=True, kw_only=True):
     retry: GroupRetry | UnsetType = UNSET
     start_within: int | UnsetType = UNSET
     dead_letter_to: str | UnsetType = UNSET
+    weight: int | UnsetType = UNSET
     dead_letters: (
         Annotated[int, Meta(description="With dead_letter_to: how many copies went there so far; not in lists.")]
         | UnsetType

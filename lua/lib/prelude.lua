@@ -42,12 +42,25 @@ local function room(p, group)
   return most, settings[3], tonumber(settings[4] or nil)
 end
 
--- `ready` has a group exactly while it may dispatch a job. A group that comes in is published to brokers with long polls.
+-- `ready` has a group exactly while it may dispatch a job. A group that comes in is published to brokers with long polls. Its score
+-- is the rank of its first job; in fair order the number of its turn (turns.lua), which it keeps while it is there.
 local function refresh_ready(p, group)
-  local head = call('ZRANGE', set_key(p, group, 'queued'), 0, 0, 'WITHSCORES')
+  local head, ready = call('ZRANGE', set_key(p, group, 'queued'), 0, 0, 'WITHSCORES'), p .. ':ready'
   if not head[1] or room(p, group) == 0 then
-    call('ZREM', p .. ':ready', group)
-  elseif call('ZADD', p .. ':ready', head[2], group) == 1 and call('EXISTS', p .. ':pollers') == 1 then
+    if call('ZREM', ready, group) == 1 then call('HDEL', p .. ':turns', group) end
+    return
+  end
+  local score, band = head[2], math.floor(head[2] / STEP)
+  if call('HEXISTS', p .. ':modes', 'order') == 1 then
+    local turn = tonumber(call('ZSCORE', ready, group) or nil)
+    if turn and math.floor(turn / STEP) == band then return end
+    local is_lower = turn and band * STEP > turn -- its jobs of a higher priority are gone
+    score = band * STEP + (is_lower and turn % STEP or call('INCR', p .. ':sequence'))
+    for at in string.gmatch(is_lower and call('HGET', p .. ':turns', group) or '', '(%d+) %d+') do
+      if math.floor(at / STEP) == band then score = at end
+    end
+  end
+  if call('ZADD', ready, score, group) == 1 and call('EXISTS', p .. ':pollers') == 1 then
     call('PUBLISH', p .. ':notify', group)
   end
 end

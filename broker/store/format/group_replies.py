@@ -42,6 +42,7 @@ def group_of(row: Sequence[Any]) -> Group:
         retry=policy_in(settings["retry"]) or UNSET if "retry" in settings else UNSET,
         start_within=int(settings["start_within"]) if "start_within" in settings else UNSET,
         dead_letter_to=settings.get("dead_letter_to", UNSET),
+        weight=int(settings["weight"]) if "weight" in settings else UNSET,
     )
 
 
@@ -58,6 +59,7 @@ def fields_of(settings: GroupSettings) -> list[str]:
         "retry": policy_text(settings.retry) if settings.retry else None,
         "start_within": settings.start_within,
         "dead_letter_to": settings.dead_letter_to or None,
+        "weight": None if settings.weight == 1 else settings.weight,
     }
     for status, kept_s in msgspec.structs.asdict(settings.retention or Retentions()).items():
         given[_RETENTION + status] = None if kept_s == getattr(Retentions(), status) else kept_s

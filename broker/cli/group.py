@@ -103,6 +103,7 @@ def _keep_option(status: str) -> Callable[[F], F]:
 @option("--retry", type=RetryPolicy(), help=f"Of jobs without retries of their own. {RETRY_HELP}")
 @option("--start-within", type=duration_of(StartWithin), help="Of jobs without a time to start, such as 2m.")
 @option("--dead-letter-to", metavar="GROUP", help="The group that gets a copy of each job that failed for good.")
+@option("--weight", type=int, metavar="N", help="In fair order: jobs in one turn, 1 to 100; see titan order.")
 @option("--note", metavar="TEXT", help="A note for people; it goes when a pause ends.")
 @option("--unset", multiple=True, type=click.Choice(CHANGEABLE), help="Reset to the default; repeatable.")
 @wide_option

@@ -41,9 +41,7 @@ GroupStartWithin = Annotated[
 ]
 
 
-Weight = Annotated[
-    int, Meta(ge=1, le=100, description="In fair order: how many jobs the group gives in one turn.")
-]
+Weight = Annotated[int, Meta(ge=1, le=100, description="In fair order: how many jobs the group gives in one turn.")]
 
 
 class GroupSettings(Struct, frozen=True, kw_only=True):

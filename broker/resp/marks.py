@@ -24,9 +24,10 @@ DEADLINES = 2
 """The same for deadlines, and for jobs that are queued at a time."""
 FLOWS = 2
 """The same for jobs that wait for others, and for unique keys."""
-
 DEAD_LETTERS = 2
 """The same for groups that send copies of failed jobs to another group."""
+FAIR = 2
+"""The same for groups that take turns."""
 
 
 class StoreDiffers(Exception):

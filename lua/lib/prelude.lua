@@ -56,9 +56,10 @@ local function refresh_ready(p, group)
     if turn and math.floor(turn / STEP) == band then return end
     local is_lower = turn and band * STEP > turn -- its jobs of a higher priority are gone
     score = band * STEP + (is_lower and turn % STEP or call('INCR', p .. ':sequence'))
-    for at in string.gmatch(is_lower and call('HGET', p .. ':turns', group) or '', '(%d+) %d+') do
-      if math.floor(at / STEP) == band then score = at end
-    end
+    local noted, before = is_lower and call('HGET', p .. ':turns', group) or '', nil
+    for at in string.gmatch(noted, '(%d+) %d+') do before = math.floor(at / STEP) == band and at or before end
+    if is_lower and not before then call('HSET', p .. ':turns', group, noted .. ' ' .. digits(score) .. ' 0') end
+    score = before or score
   end
   if call('ZADD', ready, score, group) == 1 and call('EXISTS', p .. ':pollers') == 1 then
     call('PUBLISH', p .. ':notify', group)

@@ -13,7 +13,7 @@ LOCAL = {"healthz", "openapi", "metrics", "stream_check"}
 """These ask nothing of the store, or answer what they can without it."""
 READS = {"list_jobs", "show", "find", "read_log", "list_groups", "show_group", "show_overview", "show_stats"}
 READS |= {"list_workers", "show_worker", "list_brokers", "history", "why", "why_group", "failures", "show_group_stats"}
-READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor", "await_jobs"}
+READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor", "await_jobs", "show_settings"}
 NEW = {"enqueue", "retry", "create_group", "configure", "adjust", "log", "begin_bulk"}
 """These may make the store larger, and be refused when it is full."""
 
@@ -29,6 +29,7 @@ _BODIES: dict[str, Any] = {
     "begin_bulk": {"action": "promote", "dry_run": True},
     "announce": {"name": "w", "host": "h"},
     "order": {"order": "drain"},
+    "set_settings": {"settings": {}},
     "wait": {"after": ["0000000000000000"]},
     "log": "hello\n",
 }

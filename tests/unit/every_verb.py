@@ -62,6 +62,9 @@ async def call_every_verb(store):
     [mine, *_] = (await store.enqueue("films", [NewJob(image="x")], "key")).jobs
     await store.cancel("films", mine.id)
     await store.groups.delete_group("films")
+    await store.order.set("fair")
+    await store.next(2)
+    await store.order.set("fifo")
     return await store.reap(100)
 
 

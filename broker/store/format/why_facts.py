@@ -33,7 +33,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     `is_of_group`: the job is the first queued one of the group, None without one. `place` is how many jobs of the group
     are before it. `leader`: the job that it follows. `has_rank`: the group is in the ready index, after `groups_ahead`
     others. `asked` has for each group
-    or ALL, and image or ANY, when somebody asked for it last.
+    or ALL, and image or ANY, when somebody asked for it last. `is_fair`: groups take turns.
     """
 
     group: str
@@ -55,6 +55,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     asked_at: int | None
     asked: Mapping[Pair, int]
     out_per_s: float | None
+    is_fair: bool = False
+    weight: int = 1
     workers: Sequence[Worker] = ()
     departed: Sequence[Departed] = ()
     waiting_requests: int = 0
@@ -104,7 +106,7 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 def facts_of(group: str, reply: Sequence[Any], pending: Iterable[Pair], *, is_of_group: bool) -> Facts:
     """The reply of why.lua. `pending`: what this broker was asked for and has not noted in the store yet."""
-    now, row, settings, due_at, counts, holders, place, asked, images, minutes = reply
+    now, row, settings, due_at, counts, holders, place, asked, images, minutes, turns = reply
     at = int(now)
     rate_until, rank, groups_ahead, own_place = place
     names = (*_SETTINGS, *_RETENTIONS)
@@ -134,6 +136,8 @@ def facts_of(group: str, reply: Sequence[Any], pending: Iterable[Pair], *, is_of
         asked_at=max(asked_at, default=None),
         asked=pairs,
         out_per_s=_out_per_s(at, minutes),
+        is_fair=turns[0] is not None,
+        weight=int(turns[1] or 1),
     )
 
 

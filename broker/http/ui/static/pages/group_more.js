@@ -108,7 +108,7 @@ export function groupWhy(context) {
   };
 }
 
-const SIMPLE = ['image', 'max_concurrency', 'rate_limit', 'delivery_limit', 'start_within', 'dead_letter_to', 'require_lease', 'note'];
+const SIMPLE = ['image', 'max_concurrency', 'rate_limit', 'delivery_limit', 'start_within', 'dead_letter_to', 'weight', 'require_lease', 'note'];
 const LABELS = {
   image: 'Image',
   max_concurrency: 'Run at once, at most',
@@ -116,6 +116,7 @@ const LABELS = {
   delivery_limit: 'Deliveries',
   start_within: 'Start within, s',
   dead_letter_to: 'Dead letters to',
+  weight: 'Jobs in a turn',
   require_lease: 'Reports need the lease',
   note: 'Note',
 };

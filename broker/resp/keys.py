@@ -50,7 +50,7 @@ def modes(p: str) -> str:
 
 
 def turns(p: str) -> str:
-    """The hash of where a group stands in fair order, and how many jobs of this turn it gave, by group."""
+    """The hash of the turns of groups in fair order, by group: their scores, and how many jobs they gave in them."""
     return f"{p}:turns"
 
 

@@ -17,7 +17,7 @@ class Order:
         self._modes = modes
 
     async def show(self) -> OrderName:
-        """The order. A change that did not reach all partitions counts as none."""
+        """The order. It is fair when all partitions have that."""
         found = [await self._partitions.field(p, keys.modes(p), ORDER) for p in self._partitions.names]
         return "fair" if all(found) else "fifo"
 

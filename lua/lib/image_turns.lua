@@ -3,34 +3,34 @@
 -- The jobs of each group in the order of their ranks, and the groups that have some.
 local function groups_of(found)
   local groups = {}
-  for _, job in ipairs(found) do
-    local group = job.group
+  for _, one in ipairs(found) do
+    local group = one.group
     if not group.found then group.found, group.at, groups[#groups + 1] = {}, 1, group end
-    group.found[#group.found + 1] = job
+    group.found[#group.found + 1] = one
   end
   return groups
 end
 
 -- The rank of a group in the merge: its turn for the next job that was found.
 local function set_rank(group)
-  local job = group.found[group.at]
-  group.rank = job and turn_at(group, job.score).score
+  local one = group.found[group.at]
+  group.rank = one and turn_at(group, one.score).score
 end
 
--- The next jobs of a group until its turn is over.
+-- The next jobs of a group until its turn has ended.
 local function take_found(ring, group, chosen, n)
-  local job = group.found[group.at]
-  local turn, band, given = turn_at(group, job.score), band_of(job.score), 0
+  local one = group.found[group.at]
+  local turn, band, given = turn_at(group, one.score), band_of(one.score), 0
   local most = math.min(n - #chosen, math.max(1, group.weight - turn.given))
-  while job and given < most and band_of(job.score) == band do
-    chosen[#chosen + 1], given, group.at = job, given + 1, group.at + 1
-    job = group.found[group.at]
+  while one and given < most and band_of(one.score) == band do
+    chosen[#chosen + 1], given, group.at = one, given + 1, group.at + 1
+    one = group.found[group.at]
   end
   count_given(ring, group, turn, given)
 end
 
 -- nil if the order is not fair. `score` of each group is that in `ready`.
-local function image_turns(p, n, all, found)
+local function image_turns(p, n, found)
   local ring, names, chosen, heap, scores = new_ring(p), {}, { is_in_turns = true }, {}, {}
   if not ring.is_fair then return nil end
   local groups = groups_of(found)

@@ -43,7 +43,7 @@ local function room(p, group)
 end
 
 -- `ready` has a group exactly while it may dispatch a job. A group that comes in is published to brokers with long polls. Its score
--- is the rank of its first job; in fair order the number of its turn (turns.lua), which it keeps while it is there.
+-- is the rank of its first job; in fair order the number of its turn (turns.lua), which it keeps as long as it is in `ready`.
 local function refresh_ready(p, group)
   local head, ready = call('ZRANGE', set_key(p, group, 'queued'), 0, 0, 'WITHSCORES'), p .. ':ready'
   if not head[1] or room(p, group) == 0 then

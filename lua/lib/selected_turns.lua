@@ -1,6 +1,6 @@
--- For next_fair: selects the jobs of one turn, and takes back what did not come to be dispatched.
+-- For next_fair: selects the jobs of one turn, and restores the turns of jobs that are not dispatched.
 
--- Selects jobs of one group until its turn is over, and notes in `spans` how it was before. Then `rank` of the group is its score
+-- Selects jobs of one group until its turn has ended, and notes in `spans` how it was before. Then `rank` of the group is its score
 -- for the next turn.
 local function take_turn(p, ring, selected, n, group, spans)
   local turn, first = group.turns[group.band], #selected.ids
@@ -14,7 +14,7 @@ local function take_turn(p, ring, selected, n, group, spans)
   group.band, group.rank = band_of(group.rank), next_turn.score
 end
 
--- Jobs from selected.stop on are not dispatched, since the reply is large: their groups stand where they stood before them.
+-- Jobs from selected.stop on are not dispatched, since the reply is large: their groups get the turns that they had before them.
 local function undo_turns(selected, spans)
   for i = #spans, 1, -1 do
     local span, last = spans[i], spans[i + 1] and spans[i + 1].first or #selected.ids

@@ -55,7 +55,7 @@ for i = 1, math.min(#ready, 2 * GROUPS), 2 do
   read_settings(p, group, now)
   search_queue(group)
 end
-found = order == 'fair' and load_image_turns()(p, n, groups, found) or found
+found = order == 'fair' and load_image_turns()(p, n, found) or found
 if not found.is_in_turns then table.sort(found, function(a, b) return a.score < b.score end) end
 
 local reply, batch = { now }, new_batch(p, now, lease, lease_s, grace_ms)

@@ -16,7 +16,7 @@ from tests.bench.server import server
 from tests.bench.verdicts import Verdicts
 
 GROUPS, ROUNDS, WEIGHTED = 1000, 12, 100
-"""So many groups have jobs; of these the last ones have settings, a weight of 3."""
+"""How many groups have jobs; the number of rounds; how many of these groups have a weight of 3."""
 ORDERS: tuple[OrderName, ...] = ("fifo", "fair")
 BOUNDS = {("next", 100): 1.5, ("next", 1): 1.5, ("next by image", 100): 1.5}
 """The most that the order fair may cost, in costs of fifo."""

@@ -24,7 +24,7 @@ async def backlog(store: Store, count: int, *groups: str, **fields: int | str) -
 
 
 async def served(store: Store, n: int, each: int = 1, **how: object) -> str:
-    """The groups of the next n jobs in the order of hand-out, from calls for `each` jobs."""
+    """The groups of the next n jobs in the order of their dispatch, from calls for `each` jobs."""
     found: list[Job] = []
     while len(found) < n and (jobs := await store.next(min(each, n - len(found)), **how)):
         found += jobs
@@ -121,7 +121,7 @@ async def test_a_group_at_its_limit_waits_no_longer_than_others(fair: Store) -> 
 
 
 async def test_a_rate_limit_lets_others_pass(fair: Store) -> None:
-    """The rate is spent at hand-out, a token a job; jobs that are delayed elsewhere do not slow it (bullmq#3325)."""
+    """The rate is spent by dispatch, a token a job; jobs that are delayed elsewhere do not slow it (bullmq#3325)."""
     await configure(fair, "a", rate_limit=2)
     await enqueue(fair, "b", delay=1000)
     await backlog(fair, 20, "a", "c")
@@ -166,7 +166,7 @@ async def test_named_groups_are_served_in_turns(fair: Store) -> None:
 
 
 async def test_images_share_the_turns(fair: Store) -> None:
-    """A group gives jobs of the image that is asked for, and stands behind for all images then."""
+    """A group gives jobs of the image that is asked for, and is behind the others for all images then."""
     for group in "ab":
         await fair.enqueue(group, [new(image="x"), new(image="y")] * 2)
     assert await served(fair, 3, images=("y",)) == "aba"
@@ -246,7 +246,7 @@ async def test_jobs_without_records_are_passed_over(fair: Store) -> None:
 
 
 async def test_check_finds_who_stands_wrong_in_the_ring(fair: Store) -> None:
-    """It compares who stands in the ring, and in which priority; not the turn."""
+    """It compares which groups the ring has, and in which priority; not the turn."""
     await backlog(fair, 3, "a", "b", "c", "d")
     assert await served(fair, 2) == "ab"
     assert await check(fair) == []
@@ -262,7 +262,7 @@ async def test_check_finds_who_stands_wrong_in_the_ring(fair: Store) -> None:
 
 
 async def test_a_cancelled_urgent_job_gives_the_place_back(fair: Store) -> None:
-    """When the job of a higher priority is gone, its group stands where it stood in the lower one."""
+    """When the job of a higher priority is gone, its group returns to its turn in the lower one."""
     await backlog(fair, 5, "a", "b", "c")
     await enqueue(fair, "c", priority=2)
     assert await served(fair, 2) == "ca"

@@ -1,4 +1,4 @@
-"""Fair order as a property: for any arrivals, limits and calls, every group that can hand out has its turn in time."""
+"""Fair order as a property: for any arrivals, limits and calls, every group with a job has its turn in time."""
 
 import asyncio
 import secrets
@@ -37,10 +37,10 @@ ACT = st.one_of(
 
 
 class Turns:
-    """What is known without looking at the store: jobs, settings, and since how many hand-outs each group waits.
+    """What is known without looking at the store: jobs, settings, and for how many deliveries each group waits.
 
-    A group waits in a priority for hand-outs of that priority. Its own jobs of a higher one may come between: then it
-    may lose its place once, and stands where it stood from then on, until it has nothing to hand out.
+    A group waits in a priority for deliveries of that priority. Its own jobs of a higher one may come between: then it
+    may lose its place once, and stands where it stood from then on, until it has nothing to dispatch.
     """
 
     def __init__(self) -> None:
@@ -57,14 +57,14 @@ class Turns:
         self.heads = {name: self.head(name) for name in GROUPS}
 
     def head(self, name: str) -> int | None:
-        """The priority of the first job that the group can hand out."""
+        """The priority of the first job that the group can dispatch."""
         given, count = self.settings[name], sum(job.group_name == name for job in self.running)
         if given.paused or not self.queued[name] or (given.max_concurrency or 999) <= count:
             return None
         return self.queued[name][0].priority or 0
 
     def look(self) -> None:
-        """Note which groups can hand out now, and of which priority."""
+        """Note which groups can dispatch now, and of which priority."""
         for name in GROUPS:
             before, now = self.heads[name], self.head(name)
             if now is None:
@@ -84,7 +84,7 @@ class Turns:
         self.look()
 
     def take(self, job: Job) -> None:
-        """A hand-out: the first job of its group, of the highest priority, and nobody has waited for too long."""
+        """A delivery: the first job of its group, of the highest priority, and nobody has waited for too long."""
         name, priority = job.group_name, job.priority or 0
         assert priority == max(head for head in self.heads.values() if head is not None)
         assert self.queued[name].pop(0).id == job.id
@@ -144,7 +144,7 @@ class World:
         self.turns.restart()
 
     async def finish(self) -> None:
-        """Everything that can be handed out is, and nothing is wrong in the store."""
+        """Everything that can be dispatched is, and nothing is wrong in the store."""
         assert await check(self.store) == []
         await self.next(500, False)
         assert [name for name in GROUPS if self.turns.head(name) is not None] == []
@@ -172,7 +172,7 @@ def explore(redis: Redis, acts: list[tuple[Any, ...]], *, is_plain: bool) -> Non
 
 
 def test_every_group_has_its_turn_in_time_on_a_real_store(valkey_url: str) -> None:
-    """No group waits for more hand-outs of its priority than the other groups may give in one turn each."""
+    """No group waits for more deliveries of its priority than the other groups may give in one turn each."""
 
     @settings(SEARCH, max_examples=60)
     @given(st.lists(ACT, min_size=5, max_size=60))

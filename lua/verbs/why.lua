@@ -9,13 +9,13 @@
 -- reply   now, ms; the job: id field value field value…, or nothing; SETTINGS; when it is due, ms, or nil; counts of delayed,
 --           queued and running jobs; ids of running jobs; the end of the rate limit, rank in `ready` and the number of groups
 --           before it, place in the queue, each or nil; when somebody asked for the group, and for all, ms or nil; which images
---           were asked for: group and image, ms…; counts of the last MINUTES minutes, each or nil; order and weight, each or nil
+--           were asked for: group and image, ms…; counts of the last MINUTES minutes, each or nil; 1 in fair order, else 0
 -- refuses NOT_FOUND
 -- flags   no-writes
 -- with    record job
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 local HOLDERS, IMAGES, MINUTES, is_of_group = 10, 1000, 5, id == ''
-local SETTINGS = { 'paused', 'paused_at', 'paused_by', 'note', 'max_concurrency', 'rate_limit', 'delivery_limit', 'retry' }
+local SETTINGS = { 'paused', 'paused_at', 'paused_by', 'note', 'max_concurrency', 'rate_limit', 'delivery_limit', 'retry', 'weight' }
 for _, status in ipairs({ 'succeeded', 'failed', 'cancelled' }) do SETTINGS[#SETTINGS + 1] = 'retention_' .. status end
 local function key(set) return set_key(p, group, set) end
 
@@ -26,7 +26,6 @@ end
 local job = id and find_job(p, group, id) or false
 if not job and not is_of_group then return not_found() end
 
-local order, weight = call('HGET', p .. ':modes', 'order'), call('HGET', group_key(p, group), 'weight')
 local counts, place, minutes = {}, { call('ZSCORE', p .. ':due', 'rate:' .. group), call('ZSCORE', p .. ':ready', group) }, {}
 for i, status in ipairs({ 'delayed', 'queued', 'running' }) do counts[i] = call('ZCARD', key(status)) end
 place[3] = place[2] and call('ZCOUNT', p .. ':ready', '-inf', '(' .. place[2])
@@ -44,5 +43,5 @@ return {
   call('ZMSCORE', p .. ':asked', group, '*'),
   call('ZREVRANGE', p .. ':asked_images', 0, IMAGES - 1, 'WITHSCORES'),
   call('HMGET', key('minutes'), unpack(minutes)),
-  { order, weight },
+  call('HEXISTS', p .. ':modes', 'order'),
 }

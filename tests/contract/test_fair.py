@@ -1,4 +1,4 @@
-"""Fair order: groups take turns inside a priority, of `weight` jobs each, whoever asks and however many jobs a call."""
+"""Fair order: groups take turns inside a priority, of `weight` jobs each, however consumers ask for jobs."""
 
 import pytest
 

@@ -16,9 +16,9 @@ async def set_settings(call: Call) -> Response:
 
     With the order fair, groups take turns: see [Fairness](concepts.md#fairness). Other brokers follow within 5 s.
     """
+    call.grant.check_all()
     settings = (await call.body(SettingsWrapper)).settings
     call.acted_on = call.acted_on._replace(detail=f"order {settings.order}")
-    call.grant.check_all()
     if settings.order == "fair":
         await call.store.require_layout(FAIR, "Turns of groups")
     await call.store.order.set(settings.order)

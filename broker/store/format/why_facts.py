@@ -21,7 +21,7 @@ NOTED_MS = 11_000
 MOST_IMAGES = 1000
 """The store keeps no more. When it has as many, an image that is not among them may have been asked for."""
 RATE_MINUTES = 5
-_SETTINGS = ("paused", "paused_at", "paused_by", "note", "max_concurrency", "rate_limit", "delivery_limit", "retry")
+_SETTINGS = ("paused", "paused_at", "paused_by", "note", "max_concurrency", "rate_limit", "delivery_limit", "retry", "weight")
 _RETENTIONS = tuple(f"retention_{name}" for name in Retentions.__struct_fields__)
 _OUT = 2
 """Where the counts of a minute have the jobs that were taken; the first number is the minute."""
@@ -56,7 +56,6 @@ class Facts(Struct, frozen=True, kw_only=True):
     asked: Mapping[Pair, int]
     out_per_s: float | None
     is_fair: bool = False
-    weight: int = 1
     workers: Sequence[Worker] = ()
     departed: Sequence[Departed] = ()
     waiting_requests: int = 0
@@ -64,6 +63,11 @@ class Facts(Struct, frozen=True, kw_only=True):
     def number(self, setting: str) -> int | None:
         """A setting of the group as a number."""
         return int(self.settings[setting]) if setting in self.settings else None
+
+    @property
+    def weight(self) -> int:
+        """How many jobs the group gives in a turn."""
+        return self.number("weight") or 1
 
     @property
     def delivery_limit(self) -> int:
@@ -106,7 +110,7 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 def facts_of(group: str, reply: Sequence[Any], pending: Iterable[Pair], *, is_of_group: bool) -> Facts:
     """The reply of why.lua. `pending`: what this broker was asked for and has not noted in the store yet."""
-    now, row, settings, due_at, counts, holders, place, asked, images, minutes, turns = reply
+    now, row, settings, due_at, counts, holders, place, asked, images, minutes, is_fair = reply
     at = int(now)
     rate_until, rank, groups_ahead, own_place = place
     names = (*_SETTINGS, *_RETENTIONS)
@@ -136,8 +140,7 @@ def facts_of(group: str, reply: Sequence[Any], pending: Iterable[Pair], *, is_of
         asked_at=max(asked_at, default=None),
         asked=pairs,
         out_per_s=_out_per_s(at, minutes),
-        is_fair=turns[0] is not None,
-        weight=int(turns[1] or 1),
+        is_fair=bool(is_fair),
     )
 
 

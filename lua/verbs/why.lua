@@ -15,7 +15,8 @@
 -- with    record job
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 local HOLDERS, IMAGES, MINUTES, is_of_group = 10, 1000, 5, id == ''
-local SETTINGS = { 'paused', 'paused_at', 'paused_by', 'note', 'max_concurrency', 'rate_limit', 'delivery_limit', 'retry', 'weight' }
+local SETTINGS = { 'paused', 'paused_at', 'paused_by', 'note', 'max_concurrency', 'rate_limit', 'delivery_limit', 'retry' }
+SETTINGS[#SETTINGS + 1] = 'weight'
 for _, status in ipairs({ 'succeeded', 'failed', 'cancelled' }) do SETTINGS[#SETTINGS + 1] = 'retention_' .. status end
 local function key(set) return set_key(p, group, set) end
 

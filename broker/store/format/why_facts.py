@@ -21,7 +21,17 @@ NOTED_MS = 11_000
 MOST_IMAGES = 1000
 """The store keeps no more. When it has as many, an image that is not among them may have been asked for."""
 RATE_MINUTES = 5
-_SETTINGS = ("paused", "paused_at", "paused_by", "note", "max_concurrency", "rate_limit", "delivery_limit", "retry", "weight")
+_SETTINGS = (
+    "paused",
+    "paused_at",
+    "paused_by",
+    "note",
+    "max_concurrency",
+    "rate_limit",
+    "delivery_limit",
+    "retry",
+    "weight",
+)
 _RETENTIONS = tuple(f"retention_{name}" for name in Retentions.__struct_fields__)
 _OUT = 2
 """Where the counts of a minute have the jobs that were taken; the first number is the minute."""

@@ -68,7 +68,7 @@ async def test_newcomers_join_behind(fair: Store) -> None:
 
 @pytest.mark.parametrize("images", [(), ("post",)])
 async def test_priorities_stay_strict(fair: Store, images: tuple[str, ...]) -> None:
-    """Turns are inside a priority: a job of a higher one goes first, whoever had the last turn."""
+    """Turns are inside a priority: a job of a higher one goes first, of any group."""
     await backlog(fair, 3, "a", "b")
     await backlog(fair, 2, "b", "c", priority=2)
     await backlog(fair, 1, "a", priority=1)

@@ -291,3 +291,38 @@ async def test_plain_stores_have_no_turns(store: Store) -> None:
     await backlog(store, 3, "a", "b")
     assert await served(store, 6) == "aaabbb"
     assert not await store.redis.exists(keys.turns(store.partitions[0]), keys.modes(store.partitions[0]))
+
+
+@pytest.mark.parametrize("images", [(), ("post",)])
+async def test_one_call_takes_several_turns(fair: Store, images: tuple[str, ...]) -> None:
+    """A call gets as many jobs as it asks for, though each group has one turn after the other."""
+    await configure(fair, "a", weight=2)
+    await backlog(fair, 3, "a", "b")
+    assert [job.group_name for job in await fair.next(6, images=images)] == list("aababb")
+
+
+async def test_a_call_in_vain_notes_that_a_broker_waits(fair: Store) -> None:
+    """Then the broker is notified of new jobs, as in the other order."""
+    await fair.next(1)
+    assert not await fair.redis.exists(f"{fair.partitions[0]}:pollers")
+    await fair.next(1, waits=True)
+    assert await fair.redis.zcard(f"{fair.partitions[0]}:pollers") == 1
+
+
+async def test_fifo_forgets_turns_that_have_begun(fair: Store) -> None:
+    """A turn that had begun before the order was fifo does not count in a later one."""
+    await configure(fair, "a", weight=2)
+    await backlog(fair, 5, "a", "b")
+    assert await served(fair, 1) == "a"
+    assert await fair.redis.hkeys(keys.turns(fair.partitions[0])) == [b"a"]
+    await fair.order.set("fifo")
+    assert not await fair.redis.exists(keys.turns(fair.partitions[0]))
+
+
+async def test_a_lower_weight_ends_a_turn(fair: Store) -> None:
+    """A group whose weight is lowered in its turn gives one more job at most, and turns continue."""
+    await configure(fair, "a", weight=5)
+    await backlog(fair, 6, "a", "b")
+    assert await served(fair, 3) == "aaa"
+    await configure(fair, "a", weight=1)
+    assert await served(fair, 4) == "abab"

@@ -6,7 +6,7 @@ from broker.diagnostics.consistency import check
 from broker.models.groups import GroupChanges
 from broker.models.jobs import Job
 from broker.resp import keys
-from tests.contract.building import configure, enqueue, lose, new, partition, reap_after
+from tests.contract.building import configure, enqueue, forget_all, lose, new, partition, reap_after
 from tests.stores import Store
 
 
@@ -326,3 +326,13 @@ async def test_a_lower_weight_ends_a_turn(fair: Store) -> None:
     assert await served(fair, 3) == "aaa"
     await configure(fair, "a", weight=1)
     assert await served(fair, 4) == "abab"
+
+
+async def test_many_groups_in_one_call(fair: Store) -> None:
+    """A call opens 100 queues at most, and none of the other groups is passed over."""
+    groups = [f"g{number:03}" for number in range(130)]
+    for group in groups:
+        await enqueue(fair, group)
+    assert [job.group_name for job in await fair.next(1000)] == groups[:100]
+    assert [job.group_name for job in await fair.next(1000)] == groups[100:]
+    await forget_all(fair)

@@ -307,6 +307,7 @@ async def test_a_call_in_vain_notes_that_a_broker_waits(fair: Store) -> None:
     assert not await fair.redis.exists(f"{fair.partitions[0]}:pollers")
     await fair.next(1, waits=True)
     assert await fair.redis.zcard(f"{fair.partitions[0]}:pollers") == 1
+    assert await fair.next(1, images=("post",)) == []
 
 
 async def test_fifo_forgets_turns_that_have_begun(fair: Store) -> None:

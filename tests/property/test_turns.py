@@ -161,6 +161,8 @@ def explore(redis: Redis, acts: list[tuple[Any, ...]], *, is_plain: bool) -> Non
         await store.open()
         await store.order.set("fair")
         world = World(store)
+        for group in GROUPS[:3]:  # so that somebody waits from the beginning
+            await world.enqueue(group, 20, 0)
         for act in acts:
             await world.act(*act)
         await world.finish()

@@ -116,6 +116,7 @@ def _keep_option(status: str) -> Callable[[F], F]:
     default=None,
     help="Keep the place of a job that waits for its next try, or give it to the next job of its key.",
 )
+@option("--weight", type=int, metavar="N", help="In fair order: jobs in one turn, 1 to 100; see titan order.")
 @option("--note", metavar="TEXT", help="A note for people; it goes when a pause ends.")
 @option("--unset", multiple=True, type=click.Choice(CHANGEABLE), help="Reset to the default; repeatable.")
 @wide_option

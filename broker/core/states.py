@@ -48,6 +48,7 @@ MOVES: tuple[Move, ...] = (
     Move("restore", "restore", None, "failed", "it was exported so"),
     Move("restore", "restore", None, "cancelled", "it was exported so"),
     Move("next", "next", "queued", "running"),
+    Move("next", "next_fair", "queued", "running", "in fair order"),
     Move("next", "next_image", "queued", "running", "of the images asked for"),
     Move("start", "start", "queued", "running"),
     Move("start", "start", "running", "running", "by its holder"),

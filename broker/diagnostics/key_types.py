@@ -22,6 +22,7 @@ _KINDS = {
         "brokers",
         "departed",
         "modes",
+        "turns",
         "dead_letters",
     ),
     "string": ("sequence", "answer", "imported", "fence", "flushed", "format", "version", "partitions"),

@@ -89,6 +89,7 @@ _TAG_OF_MODULE = {
     "brokers": "broker",
     "health": "broker",
     "operators": "broker",
+    "settings": "groups",
 }
 """The tag of the operations in each module of handlers."""
 _DESCRIPTION = """A job broker that any language can use over HTTP.

@@ -78,6 +78,9 @@ GroupStartWithin = Annotated[
 ]
 
 
+Weight = Annotated[int, Meta(ge=1, le=100, description="In fair order: how many jobs the group gives in one turn.")]
+
+
 class GroupSettings(Struct, frozen=True, kw_only=True):
     """The settings of a group. PUT replaces all of them; a setting that is not given gets its default."""
 
@@ -97,6 +100,7 @@ class GroupSettings(Struct, frozen=True, kw_only=True):
     max_jobs: MaxGroupJobs | None = None
     max_bytes: MaxGroupBytes | None = None
     priority_boost: PriorityBoost | None = None
+    weight: Weight | None = None
 
 
 class GroupPut(Struct, frozen=True):
@@ -136,6 +140,7 @@ class GroupChanges(Struct, frozen=True, kw_only=True):
     max_jobs: MaxGroupJobs | UnsetType | None = UNSET
     max_bytes: MaxGroupBytes | UnsetType | None = UNSET
     priority_boost: PriorityBoost | UnsetType | None = UNSET
+    weight: Weight | UnsetType | None = UNSET
     note: Note | UnsetType | None = UNSET
 
 
@@ -178,6 +183,7 @@ class Group(Struct, frozen=True, kw_only=True):
     max_jobs: MaxGroupJobs | UnsetType = UNSET
     max_bytes: MaxGroupBytes | UnsetType = UNSET
     priority_boost: PriorityBoost | UnsetType = UNSET
+    weight: int | UnsetType = UNSET
     dead_letters: (
         Annotated[int, Meta(description="With dead_letter_to: how many copies went there so far; not in lists.")]
         | UnsetType

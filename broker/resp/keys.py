@@ -45,8 +45,13 @@ def group(p: str, name: str) -> str:
 
 
 def modes(p: str) -> str:
-    """The hash of what brokers must know to create the jobs of a group, by `group:` and its name."""
+    """The hash of what brokers must know: of the jobs of a group by `group:` and its name; `order` of all groups."""
     return f"{p}:modes"
+
+
+def turns(p: str) -> str:
+    """The hash of the turns of groups in fair order, by group: their scores, and how many jobs they gave in them."""
+    return f"{p}:turns"
 
 
 def dead_letters(p: str) -> str:

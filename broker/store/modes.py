@@ -1,7 +1,6 @@
-"""What a broker must know of a group before it creates jobs there: P:modes of each partition, read every 5 s.
+"""What a broker must know of groups before it creates or dispatches jobs: P:modes of each partition, read every 5 s.
 
-A broker that does not know a new setting yet creates jobs as before it: later, never wrong. Its own changes of groups
-hold at once.
+A broker that does not know a new setting yet acts as before it: later, never wrong. Its own changes hold at once.
 """
 
 import asyncio
@@ -22,6 +21,8 @@ from broker.store.group_limits import GroupLimits
 
 EVERY_S = 5.0
 """The time between two looks, in s."""
+ORDER = "order"
+"""The field that a partition has while its groups take turns."""
 _PREFIX = "group:"
 _log = logging.getLogger(__name__)
 
@@ -45,11 +46,12 @@ _mode = msgspec.json.Decoder(Mode).decode
 
 
 class Modes:
-    """What groups say of their new jobs; most groups say nothing."""
+    """What groups say of their new jobs, most of them nothing; and the partitions whose groups take turns."""
 
     def __init__(self, partitions: Partitions) -> None:
         self._partitions = partitions
         self._modes: dict[str, Mode] = {}
+        self._fair: set[str] = set()
 
     def note(self, group: str, mode: Mode) -> None:
         """Take what a group says now."""
@@ -70,11 +72,24 @@ class Modes:
         """The default of a group for its new jobs, in s."""
         return self.of(group).start_within
 
+    def note_order(self, partition: str, *, is_fair: bool) -> None:
+        """Take the order of a partition as it is now."""
+        if is_fair:
+            self._fair.add(partition)
+        else:
+            self._fair.discard(partition)
+
+    def is_fair(self, partition: str) -> bool:
+        """Whether the groups of a partition take turns."""
+        return partition in self._fair
+
     async def read(self) -> None:
         """Read what the store has of all groups. Raises StoreUnavailable, and then keeps what it has of the others."""
         for p in self._partitions.names:
             [found] = await self._partitions.read(p, [("HGETALL", keys.modes(p))])
-            read = dict(_groups(found))
+            fields = _fields(found)
+            self.note_order(p, is_fair=ORDER in fields)
+            read = dict(_groups(fields))
             kept = {name: mode for name, mode in self._modes.items() if self._partitions.of(name) != p}
             self._modes = kept | read
 
@@ -111,7 +126,10 @@ def _with_default(job: PlainJob, start_within_s: int) -> NewJob:
     return msgspec.structs.replace(job, start_within=start_within_s)
 
 
-def _groups(found: Any) -> list[tuple[str, Mode]]:
+def _fields(found: Any) -> dict[str, bytes]:
     pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
-    read = ((name.decode(), text) for name, text in pairs)
-    return [(name.removeprefix(_PREFIX), _mode(text)) for name, text in read if name.startswith(_PREFIX)]
+    return {name.decode(): text for name, text in pairs}
+
+
+def _groups(fields: Mapping[str, bytes]) -> list[tuple[str, Mode]]:
+    return [(name.removeprefix(_PREFIX), _mode(text)) for name, text in fields.items() if name.startswith(_PREFIX)]

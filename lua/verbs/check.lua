@@ -101,7 +101,7 @@ local function check_group()
   local head = call('ZRANGE', set_key(p, group, 'queued'), 0, 0, 'WITHSCORES')[2]
   local score = call('ZSCORE', p .. ':ready', group) or nil
   local expected = head and room(p, group) > 0 and head or nil
-  if score ~= expected then
+  if score ~= expected and not is_in_turn(p, score, expected) then
     add_finding('', 'has a wrong or missing entry in ready', function() refresh_ready(p, group) end)
   end
   if not call('ZSCORE', p .. ':groups', group) then

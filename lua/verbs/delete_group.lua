@@ -48,7 +48,7 @@ for _, set in ipairs({ 'delayed', 'running', 'expiring', 'succeeded', 'failed', 
   call('ZREM', p .. ':due', set .. ':' .. group)
 end
 for _, index in ipairs({ 'ready', 'rates', 'bytes', 'counted', 'asked', 'groups' }) do call('ZREM', p .. ':' .. index, group) end
-for _, fields in ipairs({ { 'dead_letters', group }, { 'modes', 'group:' .. group } }) do call('HDEL', p .. ':' .. fields[1], fields[2]) end
+for _, fields in ipairs({ { 'dead_letters', group }, { 'turns', group }, { 'modes', 'group:' .. group } }) do call('HDEL', p .. ':' .. fields[1], fields[2]) end
 for _, asked in ipairs(call('ZRANGE', p .. ':asked_images', 0, MOST_IMAGES - 1)) do
   if string.match(asked, '^%S+') == group then call('ZREM', p .. ':asked_images', asked) end
 end

@@ -9,15 +9,15 @@
 -- reply   now, ms; the job: id field value field value…, or nothing; SETTINGS; when it is due, ms, or nil; counts of delayed,
 --           queued and running jobs, and their bytes or nil; ids of running jobs; the end of the rate limit, rank in `ready` and the number of groups
 --           before it, place in the queue, each or nil; when somebody asked for the group, and for all, ms or nil; which images
---           were asked for: group and image, ms…; counts of the last MINUTES minutes, each or nil; of the lane of its key: how many
---           jobs have places, how many there may be, or nil, and ids of HOLDERS of them
+--           were asked for: group and image, ms…; counts of the last MINUTES minutes, each or nil; 1 in fair order, else 0; of the lane
+--           of its key: how many jobs have places, how many there may be, or nil, and ids of HOLDERS of them
 -- refuses NOT_FOUND
 -- flags   no-writes
 -- with    record job settling lanes
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 local HOLDERS, IMAGES, MINUTES, is_of_group = 10, 1000, 5, id == ''
 local SETTINGS = { 'paused', 'paused_at', 'paused_by', 'note', 'max_concurrency', 'rate_limit', 'delivery_limit', 'retry', 'max_jobs' }
-SETTINGS[#SETTINGS + 1] = 'max_bytes'
+SETTINGS[#SETTINGS + 1] = 'max_bytes'; SETTINGS[#SETTINGS + 1] = 'weight'
 for _, status in ipairs({ 'succeeded', 'failed', 'cancelled' }) do SETTINGS[#SETTINGS + 1] = 'retention_' .. status end
 local function key(set) return set_key(p, group, set) end
 
@@ -47,5 +47,6 @@ return {
   call('ZMSCORE', p .. ':asked', group, '*'),
   call('ZREVRANGE', p .. ':asked_images', 0, IMAGES - 1, 'WITHSCORES'),
   call('HMGET', key('minutes'), unpack(minutes)),
+  call('HEXISTS', p .. ':modes', 'order'),
   lane and { call('ZCOUNT', lane, 0, 0), limit ~= math.huge and limit, call('ZRANGEBYSCORE', lane, 0, 0, 'LIMIT', 0, HOLDERS) } or {},
 }

@@ -338,6 +338,14 @@ async def _list_audit(http: Http) -> Reply:
     return await http("GET", "/v1/audit")
 
 
+async def _show_settings(http: Http) -> Reply:
+    return await http("GET", "/v1/settings")
+
+
+async def _set_settings(http: Http) -> Reply:
+    return await http("PUT", "/v1/settings", {"settings": {"order": "fair"}})
+
+
 async def _healthz(http: Http) -> Reply:
     return await http("GET", "/healthz")
 
@@ -402,6 +410,7 @@ EXAMPLES: dict[str, Example] = {
             *_WORKERS,
             _list_audit,
             _doctor,
+            *(_show_settings, _set_settings),
             *(_begin_bulk, _list_bulks, _show_bulk, _stop_bulk),
             _healthz,
             _readyz,

@@ -6,7 +6,7 @@ import pytest
 from msgspec import UNSET
 
 from broker.core.errors import NotFound
-from broker.models.groups import Retentions
+from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import Job, NewJob
 from broker.models.unique import Unique
 from broker.models.why import Explanation, WhyReason
@@ -313,6 +313,22 @@ async def test_why_behind_others(store: Store) -> None:
     assert [(reason.code, reason.n) for reason in told.reasons] == [("behind_in_group", 412), ("behind_groups", 2)]
     assert told.ahead == 412
     assert told.verdict.startswith("412 jobs of ")
+
+
+async def test_why_in_fair_order(store: Store) -> None:
+    """It says which turn of its group the job has, and how many groups are before its group."""
+    await store.order.set("fair")
+    await store.configure(GROUP, GroupSettings(weight=3))
+    await queued(store, "first")
+    await store.enqueue(GROUP, [new()] * 8)
+    job = await queued(store)
+    await ask(store)
+    told = await why(store, job)
+    assert [(reason.code, reason.n) for reason in told.reasons] == [("behind_in_group", 8), ("behind_groups", 1)]
+    assert told.reasons[1].text == f"Groups take turns: it has its group's 3rd turn, and 1 group is before {GROUP}."
+    await store.next(1)
+    assert (await why(store, job)).reasons[1].text == "Groups take turns: it has its group's 3rd turn."
+    assert (await store.why.why(GROUP)).reasons[0].code == "next_up"
 
 
 async def test_why_not_in_ready(store: Store) -> None:

@@ -113,6 +113,7 @@ EXAMPLES: dict[str, Example] = {
     "show_overview": Example(query="sort=oldest&n=20"),
     "show_stats": Example(query="window=24h"),
     "list_audit": Example(query="n=20"),
+    "set_settings": Example({"settings": {"order": "fair"}}),
     "watch": Example(query="view=overview", is_endless=True),
 }
 """The examples by operation. A call that needs nothing is not in it."""

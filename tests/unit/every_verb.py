@@ -64,7 +64,15 @@ async def call_every_verb(store):
     [mine, *_] = (await store.enqueue("films", [NewJob(image="x")], "key")).jobs
     await store.cancel("films", mine.id)
     await store.groups.delete_group("films")
+    await call_in_turns(store)
     return await store.reap(100)
+
+
+async def call_in_turns(store):
+    """Call what dispatches jobs while groups take turns."""
+    await store.order.set("fair")
+    await store.next(2)
+    await store.order.set("fifo")
 
 
 async def call_batches(store, group):

@@ -16,6 +16,7 @@ from broker.core.errors import Invalid
 from broker.core.states import FINISHED
 from broker.models.fields import GROUP_NAME, JOB_ID
 from broker.models.schedules import NewSchedule
+from broker.models.settings import OrderName
 from broker.store.format.batches import CALLBACKS, FIELDS, batch_of
 from broker.store.format.group_replies import group_of
 from broker.store.format.record import Settings, Spec, parts_of, split
@@ -115,7 +116,7 @@ _MODULUS = 2**256
 class Begin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The first line. `id` is of this export only, so that an import that was cut off knows its file again.
 
-    `version` of Titan wrote it, from a store of this layout.
+    `version` of Titan wrote it, from a store of this layout. `order`: of all groups, unless it is fifo.
     """
 
     format: int
@@ -125,6 +126,7 @@ class Begin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     created_at: str
     key_prefix: str
     partitions: Annotated[int, Meta(ge=1, le=1024)]
+    order: OrderName | UnsetType = UNSET
 
 
 class ExportedGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

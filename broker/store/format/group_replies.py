@@ -46,6 +46,7 @@ def group_of(row: Sequence[Any]) -> Group:
         retention=Retentions(**kept),
         retry=policy_in(settings["retry"]) or UNSET if "retry" in settings else UNSET,
         dead_letter_to=settings.get("dead_letter_to", UNSET),
+        weight=int(settings["weight"]) if "weight" in settings else UNSET,
         **numbers,
     )
 
@@ -68,6 +69,7 @@ def fields_of(settings: GroupSettings) -> list[str]:
         "max_jobs": settings.max_jobs,
         "max_bytes": settings.max_bytes,
         "priority_boost": settings.priority_boost,
+        "weight": None if settings.weight == 1 else settings.weight,
     }
     for status, kept_s in msgspec.structs.asdict(settings.retention or Retentions()).items():
         given[_RETENTION + status] = None if kept_s == getattr(Retentions(), status) else kept_s

@@ -167,7 +167,9 @@ def _of_place(facts: Facts) -> Iterator[WhyReason]:
     if place:
         text = f"{counted(place, 'job')} of {facts.group} {'is' if place == 1 else 'are'} before it."
         yield WhyReason(code="behind_in_group", text=text, n=place)
-    if facts.groups_ahead and facts.job:
+    if facts.is_fair and facts.has_rank and facts.job and (facts.groups_ahead or place >= facts.weight):
+        yield _of_turns(facts, place)
+    elif facts.groups_ahead and facts.job:
         text = f"{counted(facts.groups_ahead, 'group')} {'has' if facts.groups_ahead == 1 else 'have'} a job before it."
         yield WhyReason(code="behind_groups", text=text, n=facts.groups_ahead)
     if facts.waiting_requests:
@@ -178,6 +180,20 @@ def _of_place(facts: Facts) -> Iterator[WhyReason]:
     if facts.job and has_room and not facts.has_rank:
         text = f"{facts.group} may run it, but is not in the ready index: run titan check --repair."
         yield WhyReason(code="not_in_ready", text=text)
+
+
+def _of_turns(facts: Facts, place: int) -> WhyReason:
+    """Which turn of its group the job has to wait for, and who is served before that."""
+    turn, ahead = place // facts.weight + 1, facts.groups_ahead
+    text = f"Groups take turns: it has its group's {_ordinal(turn)} turn"
+    if ahead:
+        text += f", and {counted(ahead, 'group')} {'is' if ahead == 1 else 'are'} before {facts.group}"
+    return WhyReason(code="behind_groups", text=f"{text}.", n=ahead)
+
+
+def _ordinal(n: int) -> str:
+    ending = "th" if n % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n:,}{ending}"
 
 
 def _delayed(facts: Facts) -> Iterator[WhyReason]:

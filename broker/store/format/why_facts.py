@@ -35,7 +35,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     are before it. `leader`: the job that it follows. `has_rank`: the group is in the ready index, after `groups_ahead`
     others. `asked` has for each group
     or ALL, and image or ANY, when somebody asked for it last. `places`: how many jobs of its key have places, of
-    `most_places`; `place_holders` are some of them.
+    `most_places`; `place_holders` are some of them. `is_fair`: groups take turns.
     """
 
     group: str
@@ -61,6 +61,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     places: int = 0
     most_places: int | None = None
     place_holders: Sequence[str] = ()
+    is_fair: bool = False
     workers: Sequence[Worker] = ()
     departed: Sequence[Departed] = ()
     waiting_requests: int = 0
@@ -68,6 +69,11 @@ class Facts(Struct, frozen=True, kw_only=True):
     def number(self, setting: str) -> int | None:
         """A setting of the group as a number."""
         return int(self.settings[setting]) if setting in self.settings else None
+
+    @property
+    def weight(self) -> int:
+        """How many jobs the group gives in a turn."""
+        return self.number("weight") or 1
 
     @property
     def delivery_limit(self) -> int:
@@ -110,10 +116,10 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 def facts_of(group: str, reply: Sequence[Any], pending: Iterable[Pair], *, is_of_group: bool) -> Facts:
     """The reply of why.lua. `pending`: what this broker was asked for and has not noted in the store yet."""
-    now, row, settings, due_at, counts, holders, place, asked, images, minutes, lane = reply
+    now, row, settings, due_at, counts, holders, place, asked, images, minutes, is_fair, lane = reply
     at = int(now)
     rate_until, rank, groups_ahead, own_place = place
-    names = (*_SETTINGS, *_BUDGET, *_RETENTIONS)
+    names = (*_SETTINGS, *_BUDGET, "weight", *_RETENTIONS)
     asked_at = [int(score) for score in asked if score is not None]
     pairs = dict(_asked(images))
     for pair in pending:
@@ -144,6 +150,7 @@ def facts_of(group: str, reply: Sequence[Any], pending: Iterable[Pair], *, is_of
         places=int(lane[0]) if lane else 0,
         most_places=_number(lane[1]) if lane else None,
         place_holders=[job_id.decode() for job_id in lane[2]] if lane else (),
+        is_fair=bool(is_fair),
     )
 
 

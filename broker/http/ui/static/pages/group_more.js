@@ -109,8 +109,8 @@ export function groupWhy(context) {
 }
 
 const SIMPLE = [
-  'image', 'max_concurrency', 'rate_limit', 'max_jobs', 'max_bytes', 'priority_boost', 'delivery_limit', 'key_concurrency', 'start_within', 'dead_letter_to', 'key_strict',
-  'require_lease', 'note',
+  'image', 'max_concurrency', 'rate_limit', 'max_jobs', 'max_bytes', 'priority_boost', 'delivery_limit', 'key_concurrency', 'start_within', 'dead_letter_to', 'weight',
+  'key_strict', 'require_lease', 'note',
 ];
 const SWITCHES = ['require_lease', 'key_strict'];
 const LABELS = {
@@ -125,6 +125,7 @@ const LABELS = {
   dead_letter_to: 'Dead letters to',
   key_concurrency: 'Of one key, at most',
   key_strict: 'A job keeps the place of its key until its next try',
+  weight: 'Jobs in a turn',
   require_lease: 'Reports need the lease',
   note: 'Note',
 };

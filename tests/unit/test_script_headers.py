@@ -18,7 +18,8 @@ ALLOW_OOM = {
 """What frees memory, ends work or needs none must run in a full store; enqueue and retry must not."""
 NO_WRITES = {
     "audits", "batches", "batch_jobs", "brokers", "bulks", "clock", "flow", "inputs", "keys", "show", "list", "glance",
-    "look", "why", "sessions", "follow", "groups", "workers", "notices", "survey", "export", "export_batches", "schedules",
+    "look", "why", "sessions", "follow", "groups", "workers", "notices", "survey", "export", "export_batches",
+    "schedules",
 }  # fmt: skip
 REFUSERS = {
     "not_found": {"NOT_FOUND"},

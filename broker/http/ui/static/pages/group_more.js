@@ -108,10 +108,7 @@ export function groupWhy(context) {
   };
 }
 
-const SIMPLE = [
-  'image', 'max_concurrency', 'rate_limit', 'max_jobs', 'max_bytes', 'priority_boost', 'delivery_limit', 'key_concurrency', 'start_within', 'dead_letter_to', 'weight',
-  'key_strict', 'require_lease', 'note',
-];
+const SIMPLE = ['image', 'max_concurrency', 'rate_limit', 'max_jobs', 'max_bytes', 'priority_boost', 'delivery_limit', 'key_concurrency', 'start_within', 'dead_letter_to', 'weight', 'key_strict', 'require_lease', 'note'];
 const SWITCHES = ['require_lease', 'key_strict'];
 const LABELS = {
   image: 'Image',

@@ -17,14 +17,13 @@
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED
 -- with    record job requeue staged_payloads group_settings group_limits own_limits history settling dependencies lanes places batches members lease paging
 local p, now, group, batch_id, new_batch, idempotency_key = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local max_jobs, max_bytes = limits_of(p, group, ARGV[6], ARGV[7])
-local actor, callbacks, first, n, NAMES = ARGV[8], ARGV[9], 10, #ARGV - 9, { 'on_failed', 'on_succeeded', 'on_over' }
+local max_jobs, max_bytes, actor, callbacks, first = ARGV[6], ARGV[7], ARGV[8], ARGV[9], 10
+local n, NAMES = #ARGV - first + 1, { 'on_failed', 'on_succeeded', 'on_over' }
 
-local batch = find_batch(p, group, batch_id)
+local batch, key, from = find_batch(p, group, batch_id), members_key(p, batch_id), 0
 if not batch then return no_batch() end
 if not batch.ended_at then return refuse('WRONG_STATE', 'The batch is not over.') end
 if batch.failed == 0 then return refuse('WRONG_STATE', 'No member of the batch failed.') end
-local key, from = members_key(p, batch_id), 0
 if batch.retry_at then -- while it is unfinished and open the new batch has `read`: score and id of the last member that was read
   local read, known, open = unpack(call('HMGET', batch_key(p, batch.retry_at), 'read', 'retry_key', 'open'))
   read = open == '1' and read
@@ -54,6 +53,7 @@ end
 
 local page, old, bytes, new_ids = call('ZRANGE', key, from, from + n - 1, 'WITHSCORES'), {}, 0, {}
 for i = 1, #page, 2 do bytes = bytes + note_failed(old, page[i]) end
+max_jobs, max_bytes = limits_of(p, group, max_jobs, max_bytes)
 local refused = max_jobs + max_bytes > 0 and over_limit(p, group, #old, bytes, max_jobs, max_bytes)
 if refused then return refused end
 

@@ -226,6 +226,7 @@ async def assert_known_keys(store: Store) -> None:
                 "schedules",
                 "bulks_extended",
                 "modes",
+                "turns",
                 "dead_letters",
             }, key
     await store.redis.unlink(*known)  # so that the next tests' scans stay short

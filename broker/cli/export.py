@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import click
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from broker.cli.client_options import option
 from broker.cli.commands import TitanCommand
@@ -18,6 +18,7 @@ from broker.core.errors import StartFailed
 from broker.core.timestamps import rfc3339
 from broker.core.version import own_version
 from broker.core.words import counted
+from broker.models.settings import OrderName
 from broker.resp.marks import WRITES
 from broker.store.format.exported import FORMAT, Begin, Digest, encoded
 from broker.store.job_store import JobStore
@@ -85,7 +86,7 @@ async def _export(context: click.Context, output: ExportFile | None, *, is_fresh
             click.echo(_LIVE, err=True)
         export_ = _Export(store.transfer, output)
         try:
-            begin = _begin(store, await store.layout() or WRITES[-1])
+            begin = _begin(store, await store.layout() or WRITES[-1], await store.order.show())
             if output is not None and export_.begin(begin, is_fresh=is_fresh):
                 click.echo(f"Continuing {output.part}, which has {counted(export_.digest.jobs, 'job')}.", err=True)
             with progress(await store.transfer.jobs(), "Exporting", is_wanted=True) as bar:
@@ -162,7 +163,7 @@ def _store_in(begin: Begin) -> tuple[str, int, int]:
     return begin.key_prefix, begin.partitions, begin.layout
 
 
-def _begin(store: JobStore, layout: int) -> Begin:
+def _begin(store: JobStore, layout: int, order: OrderName) -> Begin:
     return Begin(
         format=FORMAT,
         layout=layout,
@@ -171,6 +172,7 @@ def _begin(store: JobStore, layout: int) -> Begin:
         created_at=rfc3339(time.time_ns() // 1_000_000),
         key_prefix=store.settings.key_prefix,
         partitions=len(store.partitions),
+        order=UNSET if order == "fifo" else order,
     )
 
 

@@ -15,19 +15,21 @@ from msgspec import UNSET
 from broker.cli.client_options import error_text, from_options, group_argument, option, pages, with_broker
 from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
 from broker.cli.group_delete import delete
-from broker.cli.group_looking import failures, why_group
+from broker.cli.group_looking import failures, keys, why_group
 from broker.cli.group_stats import stats
 from broker.cli.moments import exact, when, wide_option
 from broker.cli.options import RepeatableText, example
 from broker.cli.output import listing, page, show_json
 from broker.cli.policies import RETRY_HELP, RetryPolicy, in_words
-from broker.cli.quantities import duration_of
+from broker.cli.quantities import ByteSize, duration_of
+from broker.cli.rates import RATE_HELP, RateText
 from broker.cli.table import Column
 from broker.core.errors import Changed, Invalid, NotFound
 from broker.core.states import STATUSES
 from broker.http.request.decoding import convert
 from broker.models.fields import MAX_JOBS, Retention, StartWithin
 from broker.models.groups import Group, GroupChanges, GroupWrapper, Retentions
+from broker.store.format.rates import rate_in_words
 from worker.client import Client
 
 _COLUMNS = (
@@ -38,7 +40,7 @@ _COLUMNS = (
 
 CHANGEABLE = tuple(name for name in GroupChanges.__struct_fields__ if name in Group.__struct_fields__)
 """The settings that the API returns for a group."""
-_IN_WORDS: Mapping[str, Callable[[Any], str]] = {"retry": in_words, "start_within": exact}
+_IN_WORDS: Mapping[str, Callable[[Any], str]] = {"retry": in_words, "start_within": exact, "rate_limit": rate_in_words}
 _TIMES = 5
 """How often a change of variables is tried while others change the group too."""
 
@@ -83,13 +85,18 @@ def _keep_option(status: str) -> Callable[[F], F]:
     "titan group set mail --max-concurrency 4 --env SMTP=mx1",
     "titan group set mail --keep-succeeded 30d --keep-failed 90d",
     "titan group set mail --dead-letter-to dead --start-within 2h",
+    "titan group set render --key-concurrency 2",
+    "titan group set mail --rate 5000/h:50 --max-jobs 100000 --boost 500",
     "titan group set mail --unset max_concurrency",
 )
 @click.command("set", cls=TitanCommand)
 @group_argument
 @option("--image", help="Image of jobs that have none.")
 @option("--max-concurrency", type=int, metavar="N", help="Maximum number of running jobs.")
-@option("--rate-limit", type=int, metavar="N", help="Maximum number of deliveries per second.")
+@option("--rate-limit", "--rate", type=RateText(), help=f"Maximum number of deliveries. {RATE_HELP}")
+@option("--max-jobs", type=int, metavar="N", help="Maximum number of unfinished jobs; then an enqueue is refused.")
+@option("--max-bytes", type=ByteSize(), help="Maximum size of images and payloads of unfinished jobs, such as 64MiB.")
+@option("--priority-boost", "--boost", type=int, metavar="N", help="A priority is worth a lead of N jobs.")
 @option("--paused/--no-paused", default=None, help="Stop or allow the delivery of jobs.")
 @option("--delivery-limit", type=int, metavar="N", help="Deliveries after which a job whose lease ends fails.")
 @option("--require-lease/--no-require-lease", default=None, help="Accept only reports with the lease token, or all.")
@@ -103,6 +110,13 @@ def _keep_option(status: str) -> Callable[[F], F]:
 @option("--retry", type=RetryPolicy(), help=f"Of jobs without retries of their own. {RETRY_HELP}")
 @option("--start-within", type=duration_of(StartWithin), help="Of jobs without a time to start, such as 2m.")
 @option("--dead-letter-to", metavar="GROUP", help="The group that gets a copy of each job that failed for good.")
+@option("--key-concurrency", type=int, metavar="N", help="Maximum number of jobs of one key that are queued or run.")
+@option(
+    "--key-strict/--no-key-strict",
+    default=None,
+    help="Keep the place of a job that waits for its next try, or give it to the next job of its key.",
+)
+@option("--weight", type=int, metavar="N", help="In fair order: jobs in one turn, 1 to 100; see titan order.")
 @option("--note", metavar="TEXT", help="A note for people; it goes when a pause ends.")
 @option("--unset", multiple=True, type=click.Choice(CHANGEABLE), help="Reset to the default; repeatable.")
 @wide_option
@@ -251,5 +265,5 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-for _command in (list_, show, set_, pause, resume, delete, stats, why_group, failures):
+for _command in (list_, show, set_, pause, resume, delete, stats, why_group, failures, keys):
     group.add_command(_command)

@@ -1,4 +1,4 @@
-"""`titan group why` and `titan group failures`."""
+"""`titan group why`, `titan group failures` and `titan group keys`."""
 
 import click
 
@@ -9,9 +9,12 @@ from broker.cli.options import example
 from broker.cli.output import listing, show_json
 from broker.cli.reasons import show_explanation
 from broker.models.failures import MAX_FAILURE_LOOKS, Cause
+from broker.models.fields import MAX_JOBS
+from broker.models.lanes import KeyJobs
 from worker.client import Client
 
 _COLUMNS = ("cause", "jobs", "reason", "error", "first", "last", "newest")
+_KEYS = ("key", "queued", "running", "held", "oldest")
 
 
 @example("titan group why mail")
@@ -57,3 +60,30 @@ async def failures(client: Client, group: str, looks: int, *, as_json: bool) -> 
 def _row(cause: Cause) -> tuple[object, ...]:
     first, last = (at if is_wide() else f"{age(at)} ago" for at in (cause.first, cause.last))
     return cause.cause, cause.n, cause.reason, cause.signature, first, last, cause.ids[0]
+
+
+@example("titan group keys render")
+@click.command(cls=TitanCommand, short_help="List the keys of a group's jobs.")
+@group_argument
+@option("-n", "--n", default=50, type=click.IntRange(1, MAX_JOBS), show_default=True, help="Maximum number of keys.")
+@wide_option
+@with_broker
+async def keys(client: Client, group: str, n: int, *, as_json: bool) -> None:
+    """List the keys of a group's jobs, those with the most jobs first.
+
+    A job that is held waits until fewer jobs of its key are queued or run.
+    """
+    empty = f"No job of {group} with a key is queued or runs."
+    with listing("keys", _KEYS, _key_row, as_json=as_json, empty=empty) as shown:
+        shown.show(await client.keys(group, n))
+
+
+def _key_row(found: KeyJobs) -> tuple[object, ...]:
+    oldest = found.oldest_at or ""
+    return (
+        found.key,
+        found.queued,
+        found.running,
+        found.held,
+        oldest if is_wide() or not oldest else f"{age(oldest)} ago",
+    )

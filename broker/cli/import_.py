@@ -133,6 +133,8 @@ class _Import:
                 reading.take(read)
                 if not is_checked and reading.begin is not None:
                     await self._check_store(store.transfer, reading.begin)
+                    if reading.begin.order and not self._is_merge:
+                        await store.order.set(reading.begin.order)
                     is_checked = True
                 await calls.add(read.text, read.line)
                 bar.update(len(read.text) + 1)

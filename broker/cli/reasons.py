@@ -17,5 +17,5 @@ def show_explanation(explanation: Explanation, *, as_json: bool) -> None:
         click.echo(f"- {line(reason.text)}")
     for reason in explanation.reasons:
         if reason.ids:
-            label = "after" if reason.code == "waits_for_jobs" else "running"
+            label = {"waits_for_jobs": "after", "waits_for_key": "jobs"}.get(reason.code, "running")
             click.echo(f"  {label}: {line(', '.join(reason.ids))}")

@@ -24,7 +24,7 @@ class Move(NamedTuple):
 MOVES: tuple[Move, ...] = (
     Move("enqueue", "enqueue", None, "delayed", "delay > 0"),
     Move("enqueue", "enqueue", None, "queued", "no delay"),
-    Move("enqueue", "admit", None, "delayed", "with a time; delay > 0, run_at later, or it waits for jobs"),
+    Move("enqueue", "admit", None, "delayed", "delay > 0, run_at later, or it waits for jobs or a place of its key"),
     Move("enqueue", "admit", None, "queued", "with a time, no delay; or the jobs in after have ended"),
     Move("enqueue", "admit", "delayed", "delayed", "a new job with its unique key replaces what it is"),
     Move("enqueue", "admit", "queued", "queued", "a new job with its unique key replaces what it is"),
@@ -48,6 +48,7 @@ MOVES: tuple[Move, ...] = (
     Move("restore", "restore", None, "failed", "it was exported so"),
     Move("restore", "restore", None, "cancelled", "it was exported so"),
     Move("next", "next", "queued", "running"),
+    Move("next", "next_fair", "queued", "running", "in fair order"),
     Move("next", "next_image", "queued", "running", "of the images asked for"),
     Move("start", "start", "queued", "running"),
     Move("start", "start", "running", "running", "by its holder"),

@@ -38,8 +38,13 @@ class JobCounts:
         return [
             self._up(overdue),
             gauge("titan_overdue_seconds", "How late the oldest timer is. Above 1 no reaper works.", late),
+            gauge("titan_order_fair", "Whether groups take turns, as this broker knows it.", self._fair()),
             *(_counted(snapshot) if snapshot is not None else ()),
         ]
+
+    def _fair(self) -> list[Sample]:
+        names = self._store.partitions
+        return [Sample(int(self._store.modes.is_fair(name)), _partition(n)) for n, name in enumerate(names)]
 
     async def _overdue(self) -> dict[int, float]:
         """How late the partitions are, in ms, without those that do not answer in time. Calls end in the background."""

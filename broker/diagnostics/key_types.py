@@ -22,6 +22,7 @@ _KINDS = {
         "brokers",
         "departed",
         "modes",
+        "turns",
         "dead_letters",
     ),
     "string": ("sequence", "answer", "imported", "fence", "flushed", "format", "version", "partitions"),
@@ -33,6 +34,7 @@ _KINDS = {
     ),
 }
 _TYPE_OF_SCHEDULE = {"": "hash", "fires": "list", "open": "list", "times": "zset"}
+_SETS = {*STATUSES, "jobs", "expiring", "windows", "batches", "ending", "schedules", "keys", "lanes"}
 _TYPE_OF_KIND = {kind: type_ for type_, kinds in _KINDS.items() for kind in kinds}
 
 
@@ -74,6 +76,6 @@ def type_of(rest: str) -> str | None:
     if kind != "group":
         return _TYPE_OF_KIND.get(kind)
     set_name = rest.partition(":")[2]
-    if set_name in {"jobs", "expiring", "windows", "batches", "ending", "schedules", *STATUSES}:
+    if set_name in _SETS or set_name.startswith("lane:"):
         return "zset"
     return "hash" if set_name in {"", "unique", *keys.STATISTICS} else None

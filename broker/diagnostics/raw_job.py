@@ -14,12 +14,10 @@ from broker.core.states import FINISHED, STATUSES
 from broker.core.timestamps import rfc3339
 from broker.resp import keys
 from broker.resp.replies_to_errors import translate_errors
+from broker.store.format.ranks import rank_in_words
 from broker.store.format.record import parts_of, spec_of, split
 from broker.store.format.replies import execution_fields
 from broker.store.job_store import JobStore
-
-RANKS = 2**51
-"""The distance between the ranks of two priorities, as in lua/: rank = (2 - priority) * RANKS + sequence."""
 
 _TIMES = {"created_at", "started_at", "completed_at", "deadline"}
 
@@ -140,7 +138,7 @@ def _score(label: str, score: int) -> dict[str, str]:
 
 
 def _rank(rank: int) -> dict[str, str]:
-    return {"rank": f"priority {2 - rank // RANKS}, sequence {rank % RANKS}"}
+    return {"rank": rank_in_words(rank)}
 
 
 def _timed(meaning: Mapping[str, str]) -> dict[str, str]:

@@ -61,7 +61,7 @@ BATCH_ROUTES: tuple[Route, ...] = (
         201,
         (NotFound, WrongState, LeaseLost, IdempotencyMismatch, LimitReached, Duplicate, StoreFull),
         headers=(KEY,),
-        answers=(REPLAYED,),
+        answers=(REPLAYED, "Titan-Group-Full"),
         scope="produce",
     ),
     Route("POST", BATCH + "/close", batches.close_batch, None, BatchWrapper, refuses=(NotFound,), scope="produce"),

@@ -42,6 +42,7 @@ _HEADERS = {
     "ETag": "The tag of what it is set to, for If-Match; counts do not change it. That of a schedule is its revision.",
     "Titan-Expires-At": "When the lease ends, RFC 3339.",
     "Idempotency-Replayed": "`true` when the answer repeats the first answer to the Idempotency-Key.",
+    "Titan-Group-Full": "From 0.8 on: how full the group is with the new jobs, by its limits of jobs and bytes.",
 }
 _BEARER = {
     "type": "http",
@@ -82,11 +83,13 @@ _TAG_OF_MODULE = {
     "live": "looking",
     "schedules": "schedules",
     "unique_keys": "jobs",
+    "lanes": "groups",
     "batches": "batches",
     "workers": "workers",
     "brokers": "broker",
     "health": "broker",
     "operators": "broker",
+    "settings": "groups",
 }
 """The tag of the operations in each module of handlers."""
 _DESCRIPTION = """A job broker that any language can use over HTTP.

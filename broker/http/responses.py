@@ -59,6 +59,11 @@ def nothing(headers: Headers = ()) -> Response:
     return Response(204, b"", (NO_SNIFF, *headers))
 
 
+def fullness(percent: int) -> Headers:
+    """The header that says how full a group is by its limits; none if `percent` is 0."""
+    return (("Titan-Group-Full", f"{percent / 100:.2f}"),) if percent else ()
+
+
 def encoded(response: Response, *, is_last: bool) -> bytes:
     """Head and body as bytes. `is_last`: the connection closes after this response."""
     head = _head(response.status, response.headers, is_last, int(time()))

@@ -17,7 +17,7 @@ from broker.core.errors import (
     WrongState,
 )
 from broker.http.batch_routes import BATCH_ROUTES
-from broker.http.handlers import brokers, bulk, delivery, groups, health, jobs, logs, unique_keys, workers
+from broker.http.handlers import brokers, bulk, delivery, groups, health, jobs, lanes, logs, unique_keys, workers
 from broker.http.looking_routes import LOOKING_ROUTES
 from broker.http.operator_routes import OPERATOR_ROUTES
 from broker.http.request import query_params
@@ -28,6 +28,7 @@ from broker.models.brokers import BrokersWrapper
 from broker.models.groups import GroupPatch, GroupPost, GroupPut, GroupsWrapper, GroupWrapper
 from broker.models.inputs import InputsWrapper
 from broker.models.jobs import JobsWrapper, JobWrapper, NewJobs, RetriedWrapper
+from broker.models.lanes import KeyJobsWrapper
 from broker.models.reports import Failure, Finishes, HeldJobs, Release, Start, Success, Touch, WaitFor
 from broker.models.results import Outcomes
 from broker.models.unique import HeldKeysWrapper, HeldKeyWrapper
@@ -54,7 +55,7 @@ ROUTES: tuple[Route, ...] = (
         (IdempotencyMismatch, LimitReached, Duplicate, StoreFull, NotDurable),
         query_params.EnqueueQuery,
         headers=(KEY,),
-        answers=("Idempotency-Replayed",),
+        answers=("Idempotency-Replayed", "Titan-Group-Full"),
         scope="produce",
         is_quick=True,
         or_status=200,
@@ -263,6 +264,15 @@ ROUTES: tuple[Route, ...] = (
         act="configure",
     ),
     Route("DELETE", GROUP, groups.delete_group, None, None, 204, (NotFound, WrongState), act="delete_group"),
+    Route(
+        "GET",
+        GROUP + "/keys",
+        lanes.list_keys,
+        None,
+        KeyJobsWrapper,
+        query=query_params.KeysQuery,
+        scope="read",
+    ),
     Route(
         "GET",
         GROUP + "/unique",

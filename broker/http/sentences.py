@@ -88,21 +88,31 @@ def _sentence(kind: Any, path: str, *, of_key: bool = False) -> str:
 @cache
 def _fields_at(kind: Any, path: str) -> tuple[str, ...]:
     found = _at(inspect.type_info(kind), path)
-    found = found.type if isinstance(found, inspect.Metadata) else found
+    found = _with_fields(found)
     return tuple(field.encode_name for field in found.fields) if isinstance(found, inspect.StructType) else ()
 
 
 def _at(found: Any, path: str) -> Any:
     """The type at a path inside a type, without null."""
-    found = _not_null(found)
     for name in _STEP.findall(path):
-        inner: Any = found.type if isinstance(found, inspect.Metadata) else found
+        inner = _with_fields(found)
         if isinstance(inner, inspect.StructType):
             inner = next(field.type for field in inner.fields if field.encode_name == name)
         else:
             inner = inner.value_type if isinstance(inner, inspect.DictType) else inner.item_type
-        found = _not_null(inner)
+        found = inner
+    found = _not_null(found)
     return found.type if isinstance(found, inspect.Metadata) and isinstance(found.type, inspect.DictType) else found
+
+
+def _with_fields(found: Any) -> Any:
+    """The type of a value that has parts: of a number or an object, the object."""
+    while isinstance(found, inspect.Metadata | inspect.UnionType):
+        if isinstance(found, inspect.Metadata):
+            found = found.type
+        else:
+            found = next((kind for kind in found.types if isinstance(kind, inspect.StructType)), _not_null(found))
+    return found
 
 
 def _not_null(found: Any) -> Any:
@@ -114,6 +124,8 @@ def _not_null(found: Any) -> Any:
 
 def _rule(found: Any) -> str:
     """The rule for a value of the type, with its bounds."""
+    if isinstance(found, inspect.Metadata) and isinstance(found.type, inspect.UnionType):
+        return ", or ".join(_rule(kind) for kind in found.type.types if not isinstance(kind, inspect.NoneType))
     inner: Any = found
     schema: dict[str, Any] = {}
     words = ""

@@ -23,6 +23,7 @@ from broker.models.fields import (
     Time,
     Timeout,
 )
+from broker.models.lanes import Key
 from broker.models.retries import RETRY, Retry
 from broker.models.unique import Unique
 from broker.models.workers import Receipt
@@ -54,7 +55,10 @@ AfterOn = Annotated[
 class WaitsFor(Struct):
     """What a held job waits for."""
 
-    jobs: Annotated[int, Meta(description="The number of jobs.")]
+    jobs: Annotated[int, Meta(description="The number of jobs.")] | UnsetType = UNSET
+    key: (
+        Annotated[str, Meta(description="Its key: as many jobs of the key as may be are queued or run.")] | UnsetType
+    ) = UNSET
 
 
 Callback = Literal["on_failed", "on_succeeded", "on_over"]
@@ -111,6 +115,7 @@ class NewJob(PlainJob, frozen=True, kw_only=True):
     after: After | None = None
     after_on: AfterOn | None = None
     unique: Unique | None = None
+    key: Key | None = None
 
 
 class PlainJobs(Struct, frozen=True):
@@ -155,9 +160,10 @@ class Job(Struct, kw_only=True):
     after: Annotated[list[str], Meta(description="The ids of the jobs that it waited for.")] | UnsetType = UNSET
     after_on: AfterOn | UnsetType = UNSET
     waits_for: (
-        Annotated[WaitsFor, Meta(description="While it is held: for how many jobs it still waits.")] | UnsetType
+        Annotated[WaitsFor, Meta(description="While it is held: for how many jobs, or for which key.")] | UnsetType
     ) = UNSET
     unique: Unique | UnsetType = UNSET
+    key: Annotated[str, Meta(description="What it belongs to. Not in replies to next and start.")] | UnsetType = UNSET
     duplicate: (
         Annotated[bool, Meta(description="The job existed already and has the key of the new one.")] | UnsetType
     ) = UNSET

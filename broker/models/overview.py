@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from broker.models.groups import Counts
+from broker.models.groups import Counts, JobRate, JobsPerSecond
 from broker.models.stats import Away
 
 Sort = Literal["name", "oldest", "queued", "delayed", "running", "failed", "in", "out"]
@@ -21,7 +21,7 @@ class DispatchLimits(Struct, frozen=True, kw_only=True):
 
     paused: bool = False
     max_concurrency: int | UnsetType = UNSET
-    rate_limit: int | UnsetType = UNSET
+    rate_limit: JobsPerSecond | JobRate | UnsetType = UNSET
     paused_at: str | UnsetType = UNSET
     paused_by: str | UnsetType = UNSET
     note: str | UnsetType = UNSET

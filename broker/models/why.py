@@ -10,6 +10,7 @@ WhyCode = Literal[
     "group_paused",
     "at_max_concurrency",
     "rate_limited",
+    "group_full",
     "no_worker_asks",
     "no_worker_for_image",
     "out_of_sight",
@@ -22,6 +23,7 @@ WhyCode = Literal[
     "next_up",
     "nothing_queued",
     "waits_for_jobs",
+    "waits_for_key",
     "reaper_late",
     "delayed_until",
     "retry_delay",
@@ -52,7 +54,10 @@ class WhyReason(Struct, frozen=True, kw_only=True, omit_defaults=True):
         ),
     ] = UNSET
     limit: Annotated[int | UnsetType, Meta(description="How many there may be: of n, or a second.")] = UNSET
-    ids: Annotated[list[str], Meta(description="Up to 10 of the running jobs, or of those that it waits for.")] = []
+    ids: Annotated[
+        list[str],
+        Meta(description="Up to 10 of the running jobs, those that it waits for, or those with places of its key."),
+    ] = []
     images: Annotated[list[str], Meta(description="Up to 10 images that are asked for.")] = []
     worker: Annotated[
         str, Meta(description="The worker that holds the job, if it announced that; or the last one that left.")

@@ -45,8 +45,13 @@ def group(p: str, name: str) -> str:
 
 
 def modes(p: str) -> str:
-    """The hash of what brokers must know to create the jobs of a group, by `group:` and its name."""
+    """The hash of what brokers must know: of the jobs of a group by `group:` and its name; `order` of all groups."""
     return f"{p}:modes"
+
+
+def turns(p: str) -> str:
+    """The hash of the turns of groups in fair order, by group: their scores, and how many jobs they gave in them."""
+    return f"{p}:turns"
 
 
 def dead_letters(p: str) -> str:
@@ -114,7 +119,7 @@ def flushed(p: str, broker: str) -> str:
 
 
 def rates(p: str) -> str:
-    """The sorted set of groups with a rate_limit, by when their token bucket is full again."""
+    """The sorted set of groups with a rate_limit, by when their token bucket was empty, and a second."""
     return f"{p}:rates"
 
 
@@ -186,6 +191,21 @@ def unique(p: str, name: str) -> str:
 def windows(p: str, name: str) -> str:
     """The sorted set of a group's unique keys with a window, by when that ends, in ms."""
     return f"{p}:group:{name}:windows"
+
+
+def lane(p: str, name: str, key: str) -> str:
+    """The sorted set of the jobs of a key: 0 for those that have a place, else the rank of a job that is held."""
+    return f"{p}:group:{name}:lane:{key}"
+
+
+def keys_of(p: str, name: str) -> str:
+    """The sorted set of the keys of a group's jobs, by how many jobs their lanes have."""
+    return f"{p}:group:{name}:keys"
+
+
+def lanes(p: str, name: str) -> str:
+    """The sorted set of the keys of a group at whose lanes settle must look."""
+    return f"{p}:group:{name}:lanes"
 
 
 def settle(p: str) -> str:

@@ -26,9 +26,12 @@ FLOWS = 2
 """The same for jobs that wait for others, and for unique keys."""
 SCHEDULES = 2
 """The same for schedules."""
-
 DEAD_LETTERS = 2
 """The same for groups that send copies of failed jobs to another group."""
+GROUP_BUDGETS = 2
+"""The same for rates with a time and a burst, and for max_jobs, max_bytes and priority_boost of groups."""
+FAIR = 2
+"""The same for groups that take turns."""
 
 
 class StoreDiffers(Exception):

@@ -1,4 +1,4 @@
-"""Creates jobs with fields that enqueue.lua does not know: times, jobs that they wait for, and unique keys."""
+"""Creates jobs with fields that enqueue.lua does not know: times, jobs that they wait for, and keys."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
@@ -14,8 +14,10 @@ from broker.models.unique import MAX_WAIT_DELAYS
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.store.format.job_json import new_jobs, tied
+from broker.store.format.ranks import rank_priority
 from broker.store.format.record import Settings, settings_text
 from broker.store.format.references import in_order, resolved
+from broker.store.format.replies import KEY
 from broker.store.format.script_args import NewBatch, new_batches
 from broker.store.group_limits import GroupLimits
 from broker.store.staging import are_large, stage
@@ -41,6 +43,7 @@ def is_plain(job: PlainJob) -> bool:
         and not job.after
         and job.ref is None
         and job.unique is None
+        and job.key is None
     )
 
 
@@ -57,7 +60,7 @@ class Times(NamedTuple):
 
 
 class Ties(NamedTuple):
-    """What ties a new job to others, as admit.lua takes it: ids that it waits for, and its key."""
+    """What ties a new job to others, as admit.lua takes it: ids that it waits for, its unique key, and its `key`."""
 
     after: str
     after_on: str
@@ -66,6 +69,7 @@ class Ties(NamedTuple):
     unique_until: str | int
     on_conflict: str
     max_wait_ms: int | str
+    lane: str
 
 
 class BatchMembership(NamedTuple):
@@ -120,8 +124,11 @@ class Admission(NamedTuple):
         jobs: dict[int, bytes | str] = {}
         for at, encoded, ties, word in zip(self.order, new_jobs(batches, created_at), self.ties, outcomes, strict=True):
             after = [holders.get(job_id, job_id) for job_id in ties.after.split()]
-            waits = 0 if word.startswith("=") else int(word)
-            jobs[at] = word[1:] if word.startswith("=") else tied(encoded, after, ties.after_on, waits, ties.unique)
+            if word.startswith("="):
+                jobs[at] = word[1:]
+            else:
+                waits = None if word == KEY else int(word)
+                jobs[at] = tied(encoded, after, ties.after_on, waits, ties.unique, ties.lane)
         return [jobs[at] for at in range(len(jobs))]
 
     def located(self, error: Invalid) -> Invalid:
@@ -154,9 +161,12 @@ def admission(
 
 
 async def admit(
-    partitions: Partitions, first: Sequence[Word], limits: GroupLimits, broker: str, asked: Admission
+    partitions: Partitions, first: Sequence[Word], limits: GroupLimits, broker: str, asked: Admission, boost: int = 0
 ) -> Sequence[Any]:
-    """The reply of admit.lua; `first`: its arguments before the limits. Raises its refusal."""
+    """The reply of admit.lua; `first`: its arguments before the limits. Raises its refusal.
+
+    `boost`: the priority_boost of the group, or 0.
+    """
     partition = partitions.of(asked.group)
     is_staged = are_large(asked.batches)
     if is_staged:
@@ -165,7 +175,7 @@ async def admit(
     batch = (asked.membership.asked, len(asked.membership.fields), *asked.membership.fields)
     try:
         reply: Sequence[Any] = await partitions.run(
-            "admit", partition, *first, *words, *batch, *_words(asked, is_staged=is_staged)
+            "admit", partition, *first, *words, *batch, *_words(asked, boost, is_staged=is_staged)
         )
     except Invalid as error:
         raise asked.located(error) from None
@@ -173,25 +183,28 @@ async def admit(
 
 
 def scheduled_words(
-    group: str, job: PlainJob, job_id: str, image: str, schedule: str, scheduled_for: int
+    group: str, job: PlainJob, job_id: str, image: str, schedule: str, scheduled_for: int, boost: int
 ) -> Iterator[Word]:
-    """The words of fire.lua for the job of a schedule. `image`: that of the group. scheduled_for: ms."""
+    """The words of fire.lua for the job of a schedule. `image`, `boost`: those of the group. scheduled_for: ms."""
     asked = admission(group, [job], [job_id], image)
     [batch] = asked.batches
     settings = msgspec.structs.replace(batch.settings, schedule=schedule, scheduled_for=scheduled_for)
-    return _words(asked._replace(batches=[batch._replace(settings=settings)]), is_staged=False)
+    return _words(asked._replace(batches=[batch._replace(settings=settings)]), boost, is_staged=False)
 
 
-def _words(asked: Admission, *, is_staged: bool) -> Iterator[Word]:
+def _words(asked: Admission, boost: int, *, is_staged: bool) -> Iterator[Word]:
     """The jobs in parts of neighbours that are alike."""
     times, ties, parts = iter(asked.times), iter(asked.ties), []
     for batch in asked.batches:
-        same = (batch.settings.priority, settings_text(batch.settings))
+        priority = batch.settings.priority
+        same = (rank_priority(priority, boost) if boost else priority, settings_text(batch.settings))
         for job_id, spec in zip(batch.ids, batch.specs, strict=True):
             own = next(ties)
             job: tuple[Word, ...] = (job_id, "" if is_staged else spec)
-            if own.after or own.key:
+            if own.after or own.key or own.lane:
                 job = (*job, own.after, own.key, own.unique)
+            if own.lane:
+                job = (*job, own.lane)
             how = (own.after_on, own.unique_until, own.on_conflict, own.max_wait_ms) if len(job) > _PLAIN else ("",) * 4
             parts.append(((len(job), *same, *next(times), *how), job))
     for kind, some in groupby(parts, key=itemgetter(0)):
@@ -210,13 +223,13 @@ def _times(job: PlainJob) -> Times:
 
 
 def _ties(job: NewJob, after: Sequence[str]) -> Ties:
-    unique, after_on = job.unique, job.after_on or "succeeded"
+    unique, after_on, lane = job.unique, job.after_on or "succeeded", job.key or ""
     if unique is None:
-        return Ties(" ".join(after), after_on, "", b"", "", "", "")
+        return Ties(" ".join(after), after_on, "", b"", "", "", "", lane)
     until = unique.for_ * 1000 if unique.for_ else unique.until or "over"
     max_wait_s = unique.max_wait or MAX_WAIT_DELAYS * (job.delay or 0)
     conflict = unique.on_conflict or "existing"
-    return Ties(" ".join(after), after_on, unique.key, _encode(unique), until, conflict, max_wait_s * 1000)
+    return Ties(" ".join(after), after_on, unique.key, _encode(unique), until, conflict, max_wait_s * 1000, lane)
 
 
 def _time(within_s: int | None, at: str | None) -> str:

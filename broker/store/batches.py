@@ -30,7 +30,18 @@ from broker.store.tally import Tally
 
 RETRIED = 500
 """Members that one call of batch_retry.lua reads."""
-NO_FIELDS = ("after", "after_on", "ref", "unique", "run_at", "start_within", "start_before", "end_within", "end_before")
+NO_FIELDS = (
+    "after",
+    "after_on",
+    "ref",
+    "unique",
+    "key",
+    "run_at",
+    "start_within",
+    "start_before",
+    "end_within",
+    "end_before",
+)
 """Fields that a callback may not have."""
 _encode = msgspec.json.Encoder().encode
 
@@ -72,7 +83,7 @@ class Batches:
             fields += ["name", new.name]
         if new.end_within:
             fields += ["end_within", new.end_within]
-        if self._limits.bytes:
+        if self._modes.of(group).limits(self._limits).bytes:
             fields += ["counts", 1]
         for name in CALLBACKS:
             job = getattr(new, name)
@@ -165,7 +176,8 @@ class Batches:
         """The id of the batch and its new members; whether they are of an earlier call."""
         missing = next((i for i, job in enumerate(jobs) if not job.image), None)
         image = "" if missing is None else await self._image_of(group)
-        ids, start_within_s = self._ids.take(len(jobs)), self._modes.start_within(group)
+        ids, mode = self._ids.take(len(jobs)), self._modes.of(group)
+        start_within_s, limits = mode.start_within, mode.limits(self._limits)
         first: list[Word] = [self._clock.now, "", "", "", "", ""]
         batch_id = membership.asked.partition(" ")[0]
         if key:
@@ -175,9 +187,9 @@ class Batches:
             first[5] = f"{field}[{missing}].image"
         try:
             asked = admission(group, with_default(jobs, start_within_s), ids, image, membership)
-            created_at, noted, *new = await admit(self._partitions, first, self._limits, "", asked)
+            created_at, noted, *new = await admit(self._partitions, first, limits, "", asked, mode.priority_boost or 0)
         except LimitReached:
-            self._limits.check(len(jobs), bytes_of(asked.batches))
+            limits.check(len(jobs), bytes_of(asked.batches))
             raise
         except Invalid as error:
             raise _placed(error, field) from None
@@ -190,7 +202,7 @@ class Batches:
         if new:
             self._tally.enqueued(group, sum(not word.startswith("=") for word in outcomes))
         encoded = [await self._holder(group, one) for one in asked.encoded(int(created_at), outcomes)]
-        return (batch_id, EncodedJobs(encoded, is_replayed=not new)), not new
+        return (batch_id, EncodedJobs(encoded, is_replayed=not new, full=new[1] if new[1:] else 0)), not new
 
     async def _holder(self, group: str, job: bytes | str) -> bytes:
         """The JSON of a new job; of the one that has its unique key, if it was not created. Raises NotFound."""

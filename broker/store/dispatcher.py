@@ -22,6 +22,7 @@ from broker.store.clock import Clock
 from broker.store.format.job_json import EncodedDelivery, dispatched_jobs
 from broker.store.format.replies import field_of, job_of
 from broker.store.image_dispatcher import ImageDispatcher
+from broker.store.modes import Modes
 from broker.store.pagination import ANSWER_BYTES
 from broker.store.partition_order import PartitionOrder
 from broker.store.tally import Tally
@@ -45,19 +46,22 @@ class Dispatcher:
     """Dequeues jobs, and requeues those that reached nobody.
 
     `broker`: our name, by which the store notifies us. `grace_ms`: how much longer than a job's timeout a short lease
-    may last, ms.
+    may last, ms. `modes` knows in which partitions groups take turns.
     """
 
-    def __init__(self, partitions: Partitions, clock: Clock, tally: Tally, broker: str, grace_ms: int) -> None:
+    def __init__(
+        self, partitions: Partitions, clock: Clock, tally: Tally, modes: Modes, broker: str, grace_ms: int
+    ) -> None:
         self.asked = Asked(partitions, clock)
         self._partitions = partitions
         self._clock = clock
         self._tally = tally
+        self._modes = modes
         self._broker = broker
         self._grace_ms = grace_ms
         self._undelivered = UndeliveredJobs(partitions, clock, tally)
         give_back = self._undelivered.begin
-        self._by_image = ImageDispatcher(partitions, clock, tally, give_back, broker, grace_ms)
+        self._by_image = ImageDispatcher(partitions, clock, tally, modes, give_back, broker, grace_ms)
         self._turn = 0
         self._order = PartitionOrder(partitions.names)
         self._batches: dict[DequeueKey, Batcher[int, list[EncodedDelivery]]] = {}
@@ -231,7 +235,8 @@ class Dispatcher:
         lease, length = lease_token(), "" if key.lease_s is None else key.lease_s
         broker = self._broker if key.waits else ""
         words = (self._clock.now, n, lease, length, self._grace_ms, broker, *key.groups)
-        reply = await self._partitions.run("next", key.partition, *words)
+        verb = "next_fair" if self._modes.is_fair(key.partition) else "next"
+        reply = await self._partitions.run(verb, key.partition, *words)
         return dispatched_jobs(reply, lease, key.lease_s, self._grace_ms, self._tally)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,15 +22,23 @@ from broker.store.batcher import Batcher
 from broker.store.clock import Clock
 from broker.store.format.answer_note import note_in, note_text
 from broker.store.format.job_json import EncodedJobs, new_jobs
+from broker.store.format.ranks import NO_BOOSTS
 from broker.store.format.replies import job_of
 from broker.store.format.script_args import NewBatch, enqueue_words, merged, new_batches
-from broker.store.group_limits import limits_of
-from broker.store.modes import Modes, with_default
+from broker.store.group_limits import GroupLimits, limits_of
+from broker.store.modes import NO_MODE, Mode, Modes, boosts_of, with_default
 from broker.store.staging import are_large, bytes_of, stage
 from broker.store.tally import Tally
 
 _PLAIN = ("image", "payload", "delay", "timeout", "priority", "max_retries", "retries_delay")
 _encode = msgspec.json.Encoder().encode
+
+
+class _Created(NamedTuple):
+    """When jobs were created, ms, and how full their group is with them in percent; 0 below 80."""
+
+    at: int
+    full: int
 
 
 class Enqueuer:
@@ -61,7 +69,7 @@ class Enqueuer:
         self._barriers = barriers
         self._broker = broker
         self._modes = modes
-        self._batches: Mapping[str, Batcher[Sequence[NewBatch], int]] = {
+        self._batches: Mapping[str, Batcher[Sequence[NewBatch], _Created]] = {
             name: Batcher(partial(self._send, name)) for name in partitions.names
         }
 
@@ -72,11 +80,13 @@ class Enqueuer:
         than a group may have.
         """
         missing = next((i for i, job in enumerate(jobs) if not job.image), None)
-        plain, start_within_s = are_plain(jobs), self._modes.start_within(group)
+        plain, mode = are_plain(jobs), self._modes.of(group)
+        start_within_s = mode.start_within
         ids = self._ids.take(len(jobs))
         if missing is None and not key and plain and start_within_s is None:
             batches = new_batches(group, jobs, ids, "")
-            return EncodedJobs(new_jobs(batches, await self._batched(group, batches)), is_replayed=False)
+            created_at, full = await self._batched(group, batches, mode)
+            return EncodedJobs(new_jobs(batches, created_at), is_replayed=False, full=full)
         image = "" if missing is None else await self.image_of(group)
         first: list[Word] = [self._clock.now, "", "", "", "", ""]
         if key:
@@ -86,46 +96,42 @@ class Enqueuer:
         if missing is not None and not image:
             first[5] = f"jobs[{missing}].image"
         if not plain or start_within_s is not None:
-            return await self._admit(
-                group, jobs, admission(group, with_default(jobs, start_within_s), ids, image), first
-            )
+            asked = admission(group, with_default(jobs, start_within_s), ids, image)
+            return await self._admit(group, jobs, asked, first, mode)
+        batches = new_batches(group, jobs, ids, image)
+        limits = mode.limits(self._limits)
+        words = (*first, sum(1 for job in jobs if not job.delay), *limits)
         try:
-            created_at, *noted = await self._enqueue_alone(group, jobs, ids, image, first)
+            created_at, *more = await run_enqueue(
+                self._partitions, self._partitions.of(group), words, batches, boosts=boosts_of({group: mode})
+            )
         except LimitReached:
-            self._limits.check(len(jobs), bytes_of(new_batches(group, jobs, ids, image)))
+            limits.check(len(jobs), bytes_of(batches))
             raise
-        if noted:
-            return await self._replayed(group, jobs, int(created_at), noted[0])
+        if more and more[0] is not None:
+            return await self._replayed(group, jobs, int(created_at), more[0])
         self._tally.enqueued(group, len(jobs))
-        batches = new_batches(group, jobs, ids, image)
-        return EncodedJobs(new_jobs(batches, int(created_at)), is_replayed=False)
-
-    async def _enqueue_alone(
-        self, group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, first: Sequence[Word]
-    ) -> Any:
-        n_queued = sum(1 for job in jobs if not job.delay)
-        batches = new_batches(group, jobs, ids, image)
-        return await run_enqueue(
-            self._partitions, self._partitions.of(group), (*first, n_queued, *self._limits), batches
-        )
+        full = _full_groups(more).get(group, 0)
+        return EncodedJobs(new_jobs(batches, int(created_at)), is_replayed=False, full=full)
 
     async def _admit(
-        self, group: str, jobs: Sequence[PlainJob], asked: Admission, first: Sequence[Word]
+        self, group: str, jobs: Sequence[PlainJob], asked: Admission, first: Sequence[Word], mode: Mode
     ) -> EncodedJobs:
-        broker = "" if self.on_enqueue is None else self._broker
-        admitting = start_inline(admit(self._partitions, first, self._limits, broker, asked))
+        broker, limits = "" if self.on_enqueue is None else self._broker, mode.limits(self._limits)
+        admitting = start_inline(admit(self._partitions, first, limits, broker, asked, mode.priority_boost or 0))
         if self.on_enqueue is not None:
             self.on_enqueue(group)
         try:
             created_at, noted, *new = await admitting
         except LimitReached:
-            self._limits.check(len(jobs), bytes_of(asked.batches))
+            limits.check(len(jobs), bytes_of(asked.batches))
             raise
         if not new:
             return await self._replayed(group, jobs, int(created_at), noted)
         outcomes = new[0].decode().split(",")
         self._tally.enqueued(group, sum(not word.startswith("=") for word in outcomes))
-        return await self._encoded(asked, int(created_at), outcomes, is_replayed=False)
+        encoded = await self._encoded(asked, int(created_at), outcomes, is_replayed=False)
+        return encoded._replace(full=new[1]) if new[1:] else encoded
 
     async def _replayed(self, group: str, jobs: Sequence[PlainJob], created_at: int, noted: bytes) -> EncodedJobs:
         """The answer to the first call with the same Idempotency-Key, whichever script created the jobs."""
@@ -174,17 +180,24 @@ class Enqueuer:
         image = await self._partitions.field(p, keys.group(p, group), "image")
         return (image or b"").decode()
 
-    def _batched(self, group: str, batches: Sequence[NewBatch]) -> asyncio.Future[int]:
-        """The creation time of the jobs, ms. Raises Invalid, TooLarge, LimitReached."""
+    def _batched(self, group: str, batches: Sequence[NewBatch], mode: Mode) -> asyncio.Future[_Created]:
+        """When the jobs were created. Raises Invalid, TooLarge, LimitReached."""
         jobs = sum([len(batch.ids) for batch in batches])
         size_bytes = bytes_of(batches)
-        self._limits.check(jobs, size_bytes)
+        limits = self._limits if mode is NO_MODE else mode.limits(self._limits)
+        limits.check(jobs, size_bytes)
         return self._batches[self._partitions.of(group)].call(batches, jobs, size_bytes)
 
     async def _send(self, partition: str, parts: Sequence[Sequence[NewBatch]]) -> list[Any]:
-        """The creation time of each part, ms, or its refusal. A group at its limit does not block the others."""
+        """When each part was created, or its refusal. A group at its limit does not block the others."""
+        modes = self._modes.any_of(part[0].group for part in parts)
+        by_limits: dict[GroupLimits, list[int]] = {}
+        for i, part in enumerate(parts if modes else ()):
+            by_limits.setdefault(modes.get(part[0].group, NO_MODE).limits(self._limits), []).append(i)
+        if len(by_limits) > 1:
+            return await self._send_shares(partition, parts, list(by_limits.values()))
         try:
-            return await self._send_all(partition, parts)
+            return await self._send_all(partition, parts, next(iter(by_limits), self._limits), boosts_of(modes))
         except LimitReached:
             if len(parts) == 1:
                 raise
@@ -192,6 +205,12 @@ class Enqueuer:
         for i, part in enumerate(parts):
             groups.setdefault(part[0].group, []).append(i)
         shares = list(groups.values()) if len(groups) > 1 else [[i] for i in range(len(parts))]
+        return await self._send_shares(partition, parts, shares)
+
+    async def _send_shares(
+        self, partition: str, parts: Sequence[Sequence[NewBatch]], shares: Sequence[Sequence[int]]
+    ) -> list[Any]:
+        """Send some parts apart from the others; `shares` has their positions."""
         calls = (self._send(partition, [parts[i] for i in share]) for share in shares)
         outcomes: list[Any] = [None] * len(parts)
         for share, outcome in zip(shares, await asyncio.gather(*calls, return_exceptions=True), strict=True):
@@ -199,32 +218,51 @@ class Enqueuer:
                 outcomes[i] = outcome if isinstance(outcome, BaseException) else outcome[at]
         return outcomes
 
-    async def _send_all(self, partition: str, parts: Sequence[Sequence[NewBatch]]) -> list[int]:
+    async def _send_all(
+        self,
+        partition: str,
+        parts: Sequence[Sequence[NewBatch]],
+        limits: GroupLimits,
+        boosts: Mapping[str, int],
+    ) -> list[_Created]:
         batches = merged(batch for part in parts for batch in part)
         immediate = sum(len(batch.ids) for batch in batches if not batch.settings.delay)
-        first = (self._clock.now, "", "", "", "", "", immediate, *self._limits)
+        first = (self._clock.now, "", "", "", "", "", immediate, *limits)
         broker = "" if self.on_enqueue is None else self._broker
-        enqueueing = start_inline(run_enqueue(self._partitions, partition, first, batches, broker))
+        enqueueing = start_inline(run_enqueue(self._partitions, partition, first, batches, broker, boosts))
         if self.on_enqueue is not None and immediate:
             for group in {batch.group for batch in batches}:
                 self.on_enqueue(group)
-        [created_at] = await enqueueing
+        created_at, *more = await enqueueing
         for batch in batches:
             self._tally.enqueued(batch.group, len(batch.ids))
-        return [int(created_at)] * len(parts)
+        if not more:
+            return [_Created(int(created_at), 0)] * len(parts)
+        full = _full_groups(more)
+        return [_Created(int(created_at), full.get(part[0].group, 0)) for part in parts]
 
 
 async def run_enqueue(
-    partitions: Partitions, partition: str, first: Sequence[Word], batches: Sequence[NewBatch], broker: str = ""
+    partitions: Partitions,
+    partition: str,
+    first: Sequence[Word],
+    batches: Sequence[NewBatch],
+    broker: str = "",
+    boosts: Mapping[str, int] = NO_BOOSTS,
 ) -> Any:
     """The reply of enqueue.lua to these batches; `first`: its arguments before `broker`. Raises its refusal.
 
     Commands that this broker sends after this call batch after it, unless the specs are staged.
     """
     if not are_large(batches):
-        return await partitions.run("enqueue", partition, *first, broker, *enqueue_words(batches))
+        return await partitions.run("enqueue", partition, *first, broker, *enqueue_words(batches, boosts))
     await stage(partitions, partition, batches)
-    return await partitions.run("enqueue", partition, *first, "", *enqueue_words(batches, is_staged=True))
+    return await partitions.run("enqueue", partition, *first, "", *enqueue_words(batches, boosts, is_staged=True))
+
+
+def _full_groups(more: Sequence[Any]) -> dict[str, int]:
+    """How full groups are in percent, in the reply of enqueue.lua after the time and nil."""
+    return {name.decode(): percent for name, percent in zip(more[1::2], more[2::2], strict=True)}
 
 
 def _digest(jobs: Sequence[PlainJob], *, is_plain: bool) -> str:

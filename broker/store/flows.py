@@ -60,7 +60,7 @@ def _job_of(row: Sequence[bytes]) -> FlowJob:
         image=_image_in(spec),
         status=cast("Status", status),
         reason=reason,
-        needs=int(needs or 0),
+        needs=int(needs) if needs.isdigit() else 0,
         parents=after.split(" ") if after else [],
         leader=leader,
     )

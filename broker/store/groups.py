@@ -18,7 +18,7 @@ from broker.resp.topology import Topology
 from broker.store.clock import Clock
 from broker.store.format.group_changes import SETTINGS_AT, changes_of, matches, tag_of
 from broker.store.format.group_replies import fields_of, group_of
-from broker.store.modes import Modes
+from broker.store.modes import NO_MODE, Modes, mode_of
 from broker.store.pagination import PIECE, cursor_of, position
 from broker.store.settlement import SETTLED, count_settled
 from broker.store.tally import Tally
@@ -86,7 +86,7 @@ class Groups:
                 jobs = counted(left, "job")
                 raise StoreUnavailable(f"The group still has {jobs}: repeat the call, and it continues.")
             deleted_at, left = await self._delete_some(name)
-        self._modes.note(name, None)
+        self._modes.note(name, NO_MODE)
         await self._forget_answers(name, deleted_at, end)
 
     async def _delete_some(self, name: str) -> tuple[int, int]:
@@ -135,7 +135,7 @@ class Groups:
 
     def _noted(self, group: Group) -> Group:
         """The group; its new jobs get at once what its settings say of them."""
-        self._modes.note(group.name, group.start_within or None)
+        self._modes.note(group.name, mode_of(group))
         return group
 
     def _run(self, verb: str, group: str, *arguments: Word) -> Coroutine[Any, Any, Any]:

@@ -10,6 +10,7 @@ from broker.core.ids import lease_token
 from broker.resp.partitions import Partitions
 from broker.store.clock import Clock
 from broker.store.format.job_json import EncodedDelivery, dispatched_jobs
+from broker.store.modes import Modes
 from broker.store.tally import Tally
 
 _encode = msgspec.json.Encoder().encode
@@ -23,6 +24,7 @@ class ImageDispatcher:
         partitions: Partitions,
         clock: Clock,
         tally: Tally,
+        modes: Modes,
         give_back: Callable[[Sequence[EncodedDelivery]], None],
         broker: str,
         grace_ms: int,
@@ -30,6 +32,7 @@ class ImageDispatcher:
         self._partitions = partitions
         self._clock = clock
         self._tally = tally
+        self._modes = modes
         self._give_back = give_back
         self._broker = broker
         self._grace_ms = grace_ms
@@ -59,7 +62,9 @@ class ImageDispatcher:
         has_answer = False
         for name, here in self._partitions.round(self._partitions.rotated(turn), groups):
             lease, length = lease_token(), "" if lease_s is None else lease_s
-            words = (self._clock.now, n - len(jobs), lease, length, self._grace_ms, broker, len(here), *here, *images)
+            order = "fair" if self._modes.is_fair(name) else ""
+            common = (self._clock.now, n - len(jobs), lease, length, self._grace_ms, broker)
+            words = (*common, order, len(here), *here, *images)
             try:
                 reply = await self._partitions.run("next_image", name, *words)
             except StoreUnavailable as error:

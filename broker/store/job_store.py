@@ -30,9 +30,11 @@ from broker.store.glances import Glances
 from broker.store.group_limits import limits_of
 from broker.store.groups import Groups
 from broker.store.jobs import Jobs
+from broker.store.lanes import Lanes
 from broker.store.looks import Looks
 from broker.store.maintenance import Maintenance
 from broker.store.modes import Modes
+from broker.store.order import Order
 from broker.store.schedule_fires import ScheduleFires
 from broker.store.schedules import Schedules
 from broker.store.sessions import StoredSessions
@@ -65,16 +67,18 @@ class JobStore:
         self.modes = Modes(partitions)
         self.enqueuer = Enqueuer(partitions, self.clock, ids, tally, settings, self._barrier, broker, self.modes)
         grace_ms = round(settings.stop_grace_s * 1000)
-        self.dispatcher = Dispatcher(partitions, self.clock, tally, broker, grace_ms)
+        self.dispatcher = Dispatcher(partitions, self.clock, tally, self.modes, broker, grace_ms)
         self.ends = Ends(partitions)
         self.completer = Completer(partitions, self.clock, ids, tally, grace_ms, self.ends)
         self.jobs = Jobs(partitions, self.clock, ids, tally, limits_of(settings), self.ends)
+        self.order = Order(partitions, self.modes)
         self.groups = Groups(topology, partitions, self.clock, tally, self.modes)
         self.workers = Workers(partitions, self.clock, settings.stop_grace_s)
         self.looks = Looks(partitions, self.workers)
         self.why = Why(partitions, self.clock, self.workers, self.dispatcher.asked)
         self.flows = Flows(partitions)
         self.unique_keys = UniqueKeys(partitions, self.clock)
+        self.lanes = Lanes(partitions)
         self.batches = Batches(partitions, self.clock, ids, tally, settings, self.enqueuer.image_of, broker, self.modes)
         self.schedules = Schedules(partitions, self.clock)
         self.schedule_fires = ScheduleFires(partitions, self.clock, ids, tally, settings, self.schedules, self.modes)

@@ -160,7 +160,7 @@ class ScheduleFires:
             except Changed:
                 continue
             if fired.what == "skipped":
-                raise _skipped(fired, self._limits.jobs)
+                raise _skipped(fired, self._modes.of(found.group).limits(self._limits).jobs)
             return fired.job_id, fired.what == "repeated"
         raise Changed("The schedule was changed meanwhile.")
 
@@ -183,7 +183,7 @@ class ScheduleFires:
                 break  # it is due just now
             fired = await self._fire(found, Plan(due, None), "backfill", overlap or "queue_all", before=before)
             if fired.what == "skipped" and fired.why == "limit":
-                raise _skipped(fired, self._limits.jobs)
+                raise _skipped(fired, self._modes.of(found.group).limits(self._limits).jobs)
             made, before = made + (fired.what == "fired"), str(due.at)
         return made
 
@@ -199,18 +199,21 @@ class ScheduleFires:
         asked: str = "",
     ) -> Fired:
         due, following, job = plan.due, plan.following, found.spec.job
+        mode = self._modes.of(found.group)
         digest = hashlib.sha256(f"{found.name} {asked}".encode()).hexdigest() if key else ""
         words: list[Word] = [
             *(found.name, found.version, found.score if how == "time" else "", how),
             *("" if due is None else due.at, "" if due is None or due.moved is None else due.moved),
             *(("", "") if following is None else (following.fires_at, following.at)),
-            *(plan.passed, overlap, found.spec.max_fires or 0, before, *self._limits),
+            *(plan.passed, overlap, found.spec.max_fires or 0, before, *mode.limits(self._limits)),
             *(f"{found.group}:{key}" if key else "", digest, self._ttl_ms),
         ]
         if due is not None and (job.image or found.image):
             [job_id] = self._ids.take(1)
-            [new] = with_default([job.as_new_job()], self._modes.start_within(found.group))
-            words += scheduled_words(found.group, new, job_id, found.image, found.name, due.at)
+            [new] = with_default([job.as_new_job()], mode.start_within)
+            words += scheduled_words(
+                found.group, new, job_id, found.image, found.name, due.at, mode.priority_boost or 0
+            )
         reply: Sequence[Any] = await self._partitions.run(
             "fire", self._partitions.of(found.group), self._clock.now, found.group, *words
         )

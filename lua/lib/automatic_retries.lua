@@ -1,10 +1,11 @@
 -- For finish and reap.
 
--- The automatic retry of a job whose end must be settled takes the jobs that wait for it, its seat in a batch, and its unique key
--- with its follower; but not a key that it held until its delivery. It has the functions of unique.lua and batches.lua in one, since
+-- The automatic retry of a job whose end must be settled takes the jobs that wait for it, its seat in a batch, its `key`, and its
+-- unique key with its follower; but not one that it held until its delivery. It has the functions of unique.lua and batches.lua in one, since
 -- finish has no functions to spare.
 local function take_ties(p, group, id, new_id, batch)
   local dependants, keys, names = p .. ':after:' .. id, set_key(p, group, 'unique'), { 'unique', 'unique_key', 'unique_until' }
+  move_place(p, group, id, new_id)
   if call('EXISTS', dependants) == 1 then call('RENAME', dependants, p .. ':after:' .. new_id) end
   for _, set in ipairs(batch and { ':jobs', ':unfinished' } or {}) do
     local key = p .. ':batch:' .. batch .. set

@@ -7,10 +7,10 @@ local function make_callback(p, batch, name, now)
   local words, counts = unpack(call('HMGET', batch_key(p, batch.id), name, 'counts'))
   if not words or batch['made_' .. name] then return end
   local group, id, priority, due, settings, spec = string.match(words, '^(%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
-  local new = { id = id, spec = spec, after = '', key = '' }
-  new.kind = kind_in({ priority, settings ~= '-' and settings or '', due ~= '-' and due or '' }, 1, now)
+  local kind = kind_in({ priority, settings ~= '-' and settings or '', due ~= '-' and due or '' }, 1, now)
+  kind.first_rank = new_rank(p, group, tonumber(priority), 0)
   local ended = table.concat({ batch.id, name, batch.total, batch.succeeded, batch.failed, batch.cancelled }, ':')
-  local rank = create_jobs(p, group, { new }, now, counts or nil, ended)
+  local rank = create_jobs(p, group, { { id = id, spec = spec, after = '', key = '', kind = kind } }, now, counts or nil, ended)
   call('ZADD', p .. ':groups', 'NX', digits(now), group)
   if rank then notify_image_pollers(p, group) end
   refresh_ready(p, group)

@@ -45,10 +45,11 @@ local function replace_holder(p, group, id, holder, new, now, counts)
   set_deadline(p, group, id, kind, holder.deliveries)
   local change = (bytes or 0) - (setting_in(holder.record, 'bytes') or 0)
   if change ~= 0 and tonumber(call('ZINCRBY', p .. ':bytes', change, group)) <= 0 then call('ZREM', p .. ':bytes', group) end
-  if holder.status == 'queued' and (holder.priority or 0) ~= tonumber(kind.priority) then
-    call('ZADD', set_key(p, group, 'queued'), new_rank(p, tonumber(kind.priority)), id)
+  if holder.status == 'queued' and (holder.priority or 0) ~= (setting_in(settings, 'priority') or 0) then
+    call('ZADD', set_key(p, group, 'queued'), kind.first_rank + call('INCR', p .. ':sequence'), id)
     refresh_ready(p, group)
   end
+  change_key(p, group, id, new.lane, now)
   if kind.on_conflict == 'push' then push(p, group, id, holder, new, now) end
 end
 

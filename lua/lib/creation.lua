@@ -4,7 +4,7 @@
 -- The record of a new job without its spec. Jobs of a kind mostly have the same, so it is built once, unless the bytes count.
 local function head_of(new, group, now, bytes, batch)
   local kind, hooks, inputs = new.kind, new.kind.deadline and 1 or nil, new.after ~= '' and 1 or nil
-  if new.is_awaited or new.key ~= '' or batch and not string.find(batch, ':') then hooks = 2 end -- its end must be settled
+  if new.is_awaited or new.key ~= '' or new.lane or batch and not string.find(batch, ':') then hooks = 2 end -- its end must be settled
   local name = (hooks or 0) + (new.waits and 4 or 0) + (inputs and 8 or 0)
   local head = not bytes and kind.heads[name]
   if not head then
@@ -17,6 +17,7 @@ end
 -- The fields of P:job:<id> that tie a new job to others.
 local function write_ties(p, new)
   local key, kind = job_key(p, new.id), new.kind
+  if new.lane then call('HSET', key, 'key', new.lane) end
   if new.key ~= '' then call('HSET', key, 'unique', new.unique, 'unique_key', new.key, 'unique_until', kind.unique_until) end
   if new.after ~= '' and new.waits then
     call('HSET', key, 'after', new.after, 'after_on', kind.after_on, 'needs', new.waits)
@@ -32,7 +33,7 @@ local function queue_new(p, group, new_jobs)
   local scores, first_rank, rank, sequence = { 0, 0 }, math.huge, nil, call('INCRBY', p .. ':sequence', #new_jobs) - #new_jobs
   for i = 1, #new_jobs do
     rank = new_jobs[i].kind.first_rank + sequence + i
-    scores[2 * i - 1], scores[2 * i] = rank, new_jobs[i].id
+    scores[2 * i - 1], scores[2 * i], new_jobs[i].rank = rank, new_jobs[i].id, rank
     if rank < first_rank then first_rank = rank end
   end
   call_many('ZADD', set_key(p, group, 'queued'), scores)
@@ -56,7 +57,7 @@ local function create_jobs(p, group, new_jobs, now, counts, batch)
     records[2 * i - 1], records[2 * i] = id, head_of(new, group, now, size, batch) .. store_large_spec(p, id, spec)
     index[2 * i - 1], index[2 * i] = created_at, id
     if kind.deadline then expiring[n_expiring + 1], expiring[n_expiring + 2], n_expiring = kind.expires_at, id, n_expiring + 2 end
-    if new.waits or new.after ~= '' or new.key ~= '' then write_ties(p, new) end
+    if new.waits or new.after ~= '' or new.key ~= '' or new.lane then write_ties(p, new) end
     if not new.waits and kind.due <= now then
       n_queued = n_queued + 1
       queued[n_queued] = new

@@ -20,6 +20,7 @@ local function enter_dependant(p, group, dependant, step)
   if not rank and string.find(settings, '"d', 1, true) then
     due = setting_in(settings, 'due') or step.now + (setting_in(settings, 'delay') or 0) * 1000
   end
+  if dependant.lane then append(step.entering, group, dependant.id, dependant.lane) end
   gather(step.entered, group, { id = dependant.id, due = due, rank = rank, priority = setting_in(settings, 'priority') or 0 })
 end
 

@@ -26,6 +26,6 @@ local function enter(p, group, id, dependant, now)
     return set_timer(p, 'delayed', group, at)
   end
   call('ZREM', set_key(p, group, 'delayed'), id)
-  call('ZADD', set_key(p, group, 'queued'), dependant.rank or new_rank(p, dependant.priority), id)
+  call('ZADD', set_key(p, group, 'queued'), dependant.rank or new_rank(p, group, dependant.priority), id)
   notify_image_pollers(p, group)
 end

@@ -1,9 +1,10 @@
 -- For next and next_image: makes queued jobs running, and builds the reply.
 
--- Reads what limits a group: `room` is how many jobs it may dispatch now, `rate` its rate_limit; and its env_vars.
+-- Reads what limits a group: `room` is how many jobs it may dispatch now, `bucket` its token bucket; and its env_vars.
 local function read_settings(p, group, now)
-  group.room, group.env_vars, group.rate = room(p, group.name)
-  if group.rate then group.room = math.min(group.room, allowance(p, group.name, group.rate, now)) end
+  group.room, group.env_vars, group.rate = room(p, group.name, true)
+  if group.rate then group.bucket = { allowance(p, group.name, group.rate, now) } end
+  if group.rate then group.room = math.min(group.room, group.bucket[1]) end
 end
 
 -- What all jobs share that one call dispatches: time, first part of their tokens, length of short leases (s, or ''), how much
@@ -59,13 +60,12 @@ local function dispatch(batch, reply, group, id, rank, record, before)
   append_to_reply(reply, group, id, rank, record, deliveries)
 end
 
--- Writes executions, running sets and timers of dispatched jobs. `running` of each group: lease end, id, lease end, id…
--- A second round of next writes the executions of its first round again, unchanged.
+-- Writes executions, running sets and timers; a second round writes those of the first one again. `running`: lease end, id…
 local function write_running(p, batch, groups)
   local timers, n = {}, 0
   call_many('HSET', executions_key(p), batch.executions)
   for i = 1, #groups do
-    local name, running, rate = groups[i].name, groups[i].running, groups[i].rate
+    local name, running, bucket = groups[i].name, groups[i].running, groups[i].bucket
     if running then
       local first_end = running[1]
       for at = 3, #running, 2 do
@@ -74,7 +74,7 @@ local function write_running(p, batch, groups)
       call_many('ZADD', set_key(p, name, 'running'), running)
       timers[n + 1], timers[n + 2], n = first_end, 'running:' .. name, n + 2
     end
-    if rate then spend(p, name, rate, running and #running / 2 or 0, batch.now) end
+    if bucket then groups[i].is_held = spend(p, name, running and #running / 2 or 0, batch.now, unpack(bucket)) end
   end
   set_timers(p, timers)
 end

@@ -1,5 +1,5 @@
 -- For settle: the ends of jobs. An end has `id`, `record` or nil, `group`, `status` or `gone`; `is_stored` if it is in P:settle, not
--- of this step; `key`, a unique key, `before` and `result`: fields of the job, or nothing.
+-- of this step; `key`, a unique key, `lane`, its `key`, `before` and `result`: fields of the job, or nothing.
 
 -- Begins a step with the first ends in P:settle.
 local function read_ends(p, step)
@@ -18,9 +18,9 @@ end
 local function read_end(p, ended, has_dependants)
   local key = job_key(p, ended.id)
   if not has_dependants then
-    ended.key = call('HGET', key, 'unique_key')
+    ended.key, ended.lane = unpack(call('HMGET', key, 'unique_key', 'key'))
   else
-    ended.key, ended.before, ended.result = unpack(call('HMGET', key, 'unique_key', 'before', 'result'))
+    ended.key, ended.lane, ended.before, ended.result = unpack(call('HMGET', key, 'unique_key', 'key', 'before', 'result'))
   end
 end
 
@@ -36,10 +36,11 @@ local function read_dependants(p, ids, step)
   for i = 1, #missing do
     local id, record = missing[i], records[i]
     if record then
-      local needs, after, key, before, rank = unpack(call('HMGET', job_key(p, id), 'needs', 'after', 'unique_key', 'before', 'rank'))
+      local names = { 'needs', 'after', 'unique_key', 'before', 'rank', 'key' }
+      local needs, after, key, before, rank, lane = unpack(call('HMGET', job_key(p, id), unpack(names)))
       needs = tonumber(needs or nil)
       step.dependants[id] = {
-        id = id, record = record, needs = needs, stored = needs, after = after, key = key, before = before, rank = rank,
+        id = id, record = record, needs = needs, stored = needs, after = after, key = key, before = before, rank = rank, lane = lane,
       }
     end
   end

@@ -15,16 +15,16 @@ local function note_pause(key, was_paused, now, by)
   return is_paused
 end
 
--- Removes the token bucket of a group without a rate_limit, has the reaper look at its retention, and updates the ready index and
--- what brokers must know.
+-- Applies the rate_limit, has the reaper look at the retention, and updates the ready index and what brokers must know.
 local function apply_settings(p, group, now)
   note_mode(p, group)
-  if call('HEXISTS', group_key(p, group), 'rate_limit') == 0 then
-    call('ZREM', p .. ':rates', group)
-    call('ZREM', p .. ':due', 'rate:' .. group)
-  end
+  apply_rate(p, group, now)
   for status in pairs(RETENTION_S) do
     if call('EXISTS', set_key(p, group, status)) == 1 then set_timer(p, status, group, now) end
+  end
+  if call('EXISTS', set_key(p, group, 'keys')) == 1 then -- the places of keys may be more than they were
+    call('ZUNIONSTORE', set_key(p, group, 'lanes'), 1, set_key(p, group, 'keys'))
+    settle_later(p, { 'lanes:' .. group }, now, {})
   end
   refresh_ready(p, group)
 end

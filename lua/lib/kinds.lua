@@ -1,9 +1,10 @@
 -- For admit and settle: kinds of new jobs, with fields that enqueue does not know.
 --
 -- A kind is what jobs have in common that are alike: its words, with `due`, `start_before` and `end_before` as ms; `deadline`, the first of
--- these, ms, as text `expires_at`; and `first_rank`, the beginning of its priority. A new job has `id`,
--- `spec`, `kind`, `after` and `key`, both '' for none, and `unique`; once it is known also `waits`, for how many jobs it waits, and
--- `is_awaited`, whether others wait for it.
+-- these, ms, as text `expires_at`; and `first_rank`, the beginning of its priority
+-- (n * priority / 2^51 in a group with the priority_boost n). A new job has `id`,
+-- `spec`, `kind`, `after` and `key`, both '' for none, and `unique`; `lane`, its `key`, or nil; once it is known also `waits`, for how
+-- many jobs it waits, `is_awaited`, whether others wait for it, and `rank` if it is queued.
 local KIND_WORDS = { 'priority', 'settings', 'due', 'start_before', 'end_before', 'after_on', 'unique_until', 'on_conflict', 'max_wait' }
 
 -- A time in ms; one with + counts from now on. nil for ''.

@@ -29,6 +29,7 @@ local function lose_under_policy(p, group, id, policy, job, now)
   local at = count_failure(p, group, id, policy, failure, now)
   if not at then return false end
   call('ZREM', set_key(p, group, 'running'), id)
+  if job.hooks and job.hooks >= 2 then give_place_on(p, group, id, now) end
   call('HSET', executions_key(p), id, job.deliveries)
   set_timer(p, 'delayed', group, at)
   return true
@@ -45,7 +46,7 @@ local function end_lease(p, group, id, job, attempts, new_id, now)
   if is_over and policy and not is_late and lose_under_policy(p, group, id, policy, job, now) then return 'failed', true end
   note_move(p, id, now, 'lease_lost', '', job, is_over and 'failed' or 'queued')
   if not is_over then
-    requeue(p, group, id, rank_in_token(job.lease) or new_rank(p, job.priority), job.deliveries, 0, now)
+    requeue(p, group, id, rank_in_token(job.lease) or new_rank(p, group, job.priority), job.deliveries, 0, now)
     return 'requeued', false
   end
   local dead_letter_to = finish_without_report(p, group, id, job, 'failed', 'timeout', now)

@@ -1,8 +1,8 @@
 -- For admit: the new jobs in its words.
 
--- The new jobs, and whether any of them has a key, and waits for others.
+-- The new jobs, and whether any of them has a unique key, and whether any waits for others or has a `lane`.
 local function new_jobs_in(words, at, now)
-  local new_jobs, n, last, have_keys, is_waiting = {}, 0, #words, false, false
+  local new_jobs, n, last, have_keys, is_tied = {}, 0, #words, false, false
   while at < last do
     local n_alike, width, kind = tonumber(words[at]), tonumber(words[at + 1]), kind_in(words, at + 2, now)
     at = at + 2 + #KIND_WORDS
@@ -13,12 +13,13 @@ local function new_jobs_in(words, at, now)
       else
         local after, key = words[i + 2], words[i + 3]
         new_jobs[n] = { id = words[i], spec = words[i + 1], kind = kind, after = after, key = key, unique = words[i + 4] }
-        have_keys, is_waiting = have_keys or key ~= '', is_waiting or after ~= ''
+        if width > 5 then new_jobs[n].lane = words[i + 5] end
+        have_keys, is_tied = have_keys or key ~= '', is_tied or after ~= '' or width > 5
       end
     end
     at = at + n_alike * width
   end
-  return new_jobs, have_keys, is_waiting
+  return new_jobs, have_keys, is_tied
 end
 
 -- Their ids.

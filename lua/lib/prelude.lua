@@ -1,6 +1,7 @@
 -- For every script: keys, clock, refusals, the ready index and the timers. p is KEYS[1], the partition.
 local call = redis.call
 local STEP = 2251799813685248 -- 2^51: the distance between the ranks of two priorities
+local MOST_LEAD = 2000000 -- that of priority 2 with the highest priority_boost: such ranks are below those of priority 0
 local TIMEOUT_S, RETRIES_DELAY_S, DELIVERY_LIMIT = 60, 60, 5
 local RETENTION_S = { succeeded = 86400, failed = 604800, cancelled = 86400 }
 
@@ -35,19 +36,34 @@ local function call_many(command, key, values)
 end
 
 -- How many jobs the group may dispatch now by its settings (rate_limit.lua limits the speed); its env_vars and its rate_limit.
-local function room(p, group)
+-- A group in `ready` has no timer of its rate.
+local function room(p, group, is_ready)
   local settings = call('HMGET', group_key(p, group), 'paused', 'max_concurrency', 'env_vars', 'rate_limit')
-  if settings[1] or (settings[4] and call('ZSCORE', p .. ':due', 'rate:' .. group)) then return 0 end
+  if settings[1] or (settings[4] and not is_ready and call('ZSCORE', p .. ':due', 'rate:' .. group)) then return 0 end
   local most = settings[2] and math.max(0, settings[2] - call('ZCARD', set_key(p, group, 'running'))) or math.huge
-  return most, settings[3], tonumber(settings[4] or nil)
+  return most, settings[3], settings[4] or nil
 end
 
--- `ready` has a group exactly while it may dispatch a job. A group that comes in is published to brokers with long polls.
+-- `ready` has a group exactly while it may dispatch a job. A group that comes in is published to brokers with long polls. Its score
+-- is the rank of its first job; in fair order the number of its turn (turns.lua), which it keeps as long as it is in `ready`.
 local function refresh_ready(p, group)
-  local head = call('ZRANGE', set_key(p, group, 'queued'), 0, 0, 'WITHSCORES')
+  local head, ready = call('ZRANGE', set_key(p, group, 'queued'), 0, 0, 'WITHSCORES'), p .. ':ready'
   if not head[1] or room(p, group) == 0 then
-    call('ZREM', p .. ':ready', group)
-  elseif call('ZADD', p .. ':ready', head[2], group) == 1 and call('EXISTS', p .. ':pollers') == 1 then
+    if call('ZREM', ready, group) == 1 then call('HDEL', p .. ':turns', group) end
+    return
+  end
+  local score, band = head[2], math.floor((head[2] + MOST_LEAD) / STEP)
+  if call('HEXISTS', p .. ':modes', 'order') == 1 then
+    local turn = tonumber(call('ZSCORE', ready, group) or nil)
+    if turn and math.floor((turn + MOST_LEAD) / STEP) == band then return end
+    local is_lower = turn and band * STEP > turn -- its jobs of a higher priority are gone
+    score = band * STEP + (is_lower and turn % STEP or call('INCR', p .. ':sequence'))
+    local noted, before = is_lower and call('HGET', p .. ':turns', group) or '', nil
+    for at in string.gmatch(noted, '(%d+) %d+') do before = math.floor(at / STEP) == band and at or before end
+    if is_lower and not before then call('HSET', p .. ':turns', group, noted .. ' ' .. digits(score) .. ' 0') end
+    score = before or score
+  end
+  if call('ZADD', ready, score, group) == 1 and call('EXISTS', p .. ':pollers') == 1 then
     call('PUBLISH', p .. ':notify', group)
   end
 end

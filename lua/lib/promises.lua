@@ -15,6 +15,7 @@ local function check_waiting(p, now, group, id, found, add_finding)
   local key, waits = job_key(p, id), found.status == 'delayed' and is_held(p, group, id)
   local needs, after, leader = unpack(call('HMGET', key, 'needs', 'after', 'leader'))
   if not needs and not waits then return end
+  if needs == 'key' and waits then return end -- lane_promises.lua
   local counted = count_needs(p, group .. ' ' .. id, (after or '') .. ' ' .. (leader or ''))
   if found.status ~= 'delayed' then
     add_finding(id, 'is ' .. found.status .. ', but waits for other jobs', function() return call('HDEL', key, 'needs') end)
@@ -75,5 +76,5 @@ local function check_promises(p, now, group, id, found, add_finding)
   check_waiting(p, now, group, id, found, add_finding)
   check_end(p, now, id, add_finding)
   check_dependants(p, id, add_finding)
-  check_key(p, now, group, id, found, add_finding)
+  check_key(p, now, group, id, found, add_finding) check_place(p, now, group, id, found, add_finding)
 end

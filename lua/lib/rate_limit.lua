@@ -1,33 +1,28 @@
--- For scripts that dispatch jobs: the token bucket of a group with a rate_limit. The bucket has room for the jobs of one second;
--- P:rates has the time when it is full again. If it is empty, the timer `rate:<group>` keeps the group out of `ready`;
--- reap.lua removes the timer when a tenth of the bucket, and at least one job, is available.
+-- For scripts that dispatch jobs: the token bucket of a group with a rate_limit, `jobs`, or `jobs/per/burst`: `jobs` in `per` s,
+-- and `burst` at once; without these two the jobs of one second. P:rates has the time when the bucket was empty, and a
+-- second. If it is empty, the timer `rate:<group>` keeps the group out of `ready`; reap.lua removes the timer when the jobs of a
+-- tenth of a second, and at least one, are available.
 
--- When the bucket is full again, ms. If the clock went back, no group waits for more than a second.
-local function full_at(p, group, now)
-  return math.min(math.max(tonumber(call('ZSCORE', p .. ':rates', group) or now), now), now + 1000)
-end
-
--- How many jobs the bucket allows now.
+-- How many jobs the bucket allows now; and the bucket: how many ms a job takes, how many jobs it has room for, and when it was
+-- empty, as if nothing was taken since. If the clock went back, it is empty now.
 local function allowance(p, group, rate, now)
-  return math.floor(rate * (now + 1000 - full_at(p, group, now)) / 1000 + 0.001)
+  local jobs, per, burst = string.match(rate, '^(%d+)/?(%d*)/?(%d*)$')
+  local each_ms = 1000 * (tonumber(per) or 1) / jobs
+  burst = tonumber(burst) or tonumber(jobs)
+  local empty_at = (tonumber(call('ZSCORE', p .. ':rates', group) or nil) or 0) - 1000
+  empty_at = math.max(math.min(empty_at, now), now - burst * each_ms)
+  return math.floor((now - empty_at) / each_ms + 0.001), each_ms, burst, empty_at
 end
 
--- Takes n jobs from the bucket; n may be 0 if it was empty.
-local function spend(p, group, rate, n, now)
-  local each_ms = 1000 / rate
-  local full = full_at(p, group, now) + n * each_ms
-  call('ZADD', p .. ':rates', string.format('%.3f', full), group)
-  if allowance(p, group, rate, now) < 1 then
-    set_timer(p, 'rate', group, math.ceil(full - 1000 + math.max(1, math.floor(rate / 10)) * each_ms))
+-- Takes n jobs of those that the bucket allows. Returns whether the timer holds the group now.
+local function spend(p, group, n, now, allowed, each_ms, burst, empty_at)
+  if n > 0 then
+    local text = string.format('%.3f', empty_at + n * each_ms + 1000)
+    call('ZADD', p .. ':rates', text, group)
+    empty_at = text - 1000 -- as it was rounded
   end
-end
-
--- After the clock went back, some buckets are full only in more than a second. This corrects them and makes their timers due. It
--- leaves half a second, because the reaper runs every half second and so much has passed already.
-local function correct_future_buckets(p, now)
-  local groups = call('ZRANGEBYSCORE', p .. ':rates', '(' .. digits(now + 1001), '+inf', 'LIMIT', 0, 1000)
-  for i = 1, #groups do
-    call('ZADD', p .. ':rates', now + 500, groups[i])
-    call('ZADD', p .. ':due', 'XX', now, 'rate:' .. groups[i])
-  end
+  if n < allowed and (now - empty_at) / each_ms >= 0.999 then return false end
+  local n_next = math.max(1, math.min(burst, math.floor(100 / each_ms + 0.001)))
+  set_timer(p, 'rate', group, math.ceil(empty_at + n_next * each_ms))
+  return true
 end

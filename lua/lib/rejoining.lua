@@ -25,7 +25,7 @@ end
 
 local function rejoin_all(p, group, id, now)
   local after, after_on, leader, needs = unpack(call('HMGET', job_key(p, id), 'after', 'after_on', 'leader', 'needs'))
-  if not needs then return end
+  if not needs or needs == 'key' then return end
   for name in string.gmatch(after or '', '%S+') do rejoin(p, group, id, after, name, after_on == 'over' and 1 or 0, now) end
   if leader then
     rejoin(p, group, id, '', leader, 1, now)

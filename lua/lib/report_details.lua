@@ -24,6 +24,7 @@ local function report_details(p, now, group, id, record, status, run, reason, er
     failure.settings = settings.retry_max and settings
     parse_execution(failure, run.execution)
     tried_at = count_failure(p, group, id, policy, failure, now)
+    if tried_at and (settings.hooks or 0) >= 2 then give_place_on(p, group, id, now) end
   else
     if reason ~= '' then set('reason', reason) end
     if error_text ~= '' then set('error', error_text) end

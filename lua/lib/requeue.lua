@@ -1,8 +1,9 @@
 -- For scripts that requeue or retry jobs: the moves that several verbs share. Nothing here refuses.
 
--- The next rank at the end of a priority.
-local function new_rank(p, priority)
-  return (2 - (priority or 0)) * STEP + call('INCR', p .. ':sequence')
+-- The next rank at the end of a priority, or that of a sequence number; with the priority_boost n a priority is a lead of n numbers.
+local function new_rank(p, group, priority, sequence)
+  local boost = (priority or 0) > 0 and call('HGET', group_key(p, group), 'priority_boost')
+  return (boost and 2 * STEP - priority * boost or (2 - (priority or 0)) * STEP) + (sequence or call('INCR', p .. ':sequence'))
 end
 
 -- A group that was in `ready` already is not published by refresh_ready, but its new job may be of an image that a client
@@ -59,16 +60,15 @@ end
 local function create_retry(p, group, id, new_id, delay_s, max_retries, now, how)
   local record = with_spec(p, id, call('HGET', jobs_key(p), id))
   local settings, spec = how.settings or settings_of(record), how.spec or select(3, parse_record(record))
-  local status = delay_s > 0 and 'delayed' or 'queued'
   settings.delay, settings.max_retries = delay_s > 0 and delay_s, max_retries > 0 and max_retries
   settings.hooks, settings.end_before = how.hooks or how.end_before and 1, how.end_before
   settings.bytes = (settings.bytes or how.counts) and #spec
   settings.batch = how.batch or string.match(batch_text(record) or '', '^.*:.*$')
   record = build_record(settings_text(settings, id, settings_json(record)), group, digits(now), store_large_spec(p, new_id, spec))
   call('HSET', jobs_key(p), new_id, record)
-  local score = delay_s > 0 and now + delay_s * 1000 or new_rank(p, settings.priority)
+  local score = delay_s > 0 and now + delay_s * 1000 or new_rank(p, group, settings.priority)
   call('ZADD', set_key(p, group, 'jobs'), now, new_id)
-  call('ZADD', set_key(p, group, status), score, new_id)
+  call('ZADD', set_key(p, group, delay_s > 0 and 'delayed' or 'queued'), score, new_id)
   if settings.bytes then call('ZINCRBY', p .. ':bytes', settings.bytes, group) end
   if delay_s > 0 then set_timer(p, 'delayed', group, score) else notify_image_pollers(p, group) end
   if how.end_before then

@@ -34,6 +34,7 @@ end
 
 -- Leaves the jobs from this one on in their queues.
 local function unselect(selected, first)
+  selected.stop = first
   for i = #selected.ids, first, -1 do
     local group = selected.groups[i]
     group.n_selected, group.rank = group.n_selected - 1, tonumber(selected.ranks[i])

@@ -1,5 +1,6 @@
 -- For scripts that change the settings of groups: which settings they must not have, and what brokers must know of them.
 local MOST_STEPS = 10
+local OF_NEW_JOBS = { 'start_within', 'max_jobs', 'max_bytes', 'priority_boost' } -- numbers
 
 -- The refusal of a group for dead letters from which copies would come back; nil if it is not refused, or '' or nil. Such settings
 -- never form a ring, so each copy of a copy comes to an end.
@@ -18,8 +19,11 @@ end
 
 -- What brokers must know to create the jobs of a group, JSON; nil if it is nothing.
 local function mode_of(p, group)
-  local start_within = call('HGET', group_key(p, group), 'start_within')
-  return start_within and '{"start_within":' .. start_within .. '}' or nil
+  local words, values = {}, call('HMGET', group_key(p, group), unpack(OF_NEW_JOBS))
+  for i = 1, #OF_NEW_JOBS do
+    if values[i] then words[#words + 1] = '"' .. OF_NEW_JOBS[i] .. '":' .. values[i] end
+  end
+  return words[1] and '{' .. table.concat(words, ',') .. '}' or nil
 end
 
 -- Brings P:modes up to date.

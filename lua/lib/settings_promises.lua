@@ -1,4 +1,4 @@
--- For check: what follows from the settings of a group.
+-- For check: what follows from the settings of a group, and of all.
 
 -- What brokers must know of the group is in P:modes, and its dead letters do not come back.
 local function check_settings(p, group, add_finding)
@@ -9,4 +9,9 @@ local function check_settings(p, group, add_finding)
   if refused_dead_letters(p, group, call('HGET', key, 'dead_letter_to')) then
     add_finding('', 'has dead letters that come back', function() return call('HDEL', key, 'dead_letter_to') end)
   end
+end
+
+-- In fair order the score of a group in `ready` is its turn, of the same priority as its first job.
+local function is_in_turn(p, score, rank)
+  return score and rank and call('HEXISTS', p .. ':modes', 'order') == 1 and math.floor((score + MOST_LEAD) / STEP) == math.floor((rank + MOST_LEAD) / STEP)
 end

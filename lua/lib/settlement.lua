@@ -2,14 +2,14 @@
 --
 -- A step has `now`, ms, and `left`, how many jobs it may handle yet; by group `cancelled`, ids, `entered`, jobs that come into the
 -- queue, and `freed`, unique keys; by id `dependants`, with `needs` as it will be and `stored` as it is; `records`, `executions` and `settled` as words; `keys` to delete; `ends`, what is to be settled in this step;
--- over all of it by group `n_cancelled`, and `touched`, whether jobs may have been made ready.
+-- over all of it by group `n_cancelled`, and `touched`, whether jobs may have been made ready; and of lanes `left_lanes`, `entering`, `lanes` and `are_noted` (lane_turns.lua).
 local function clear_step(step)
   step.cancelled, step.entered, step.freed, step.dependants = {}, {}, {}, {}
   step.records, step.executions, step.settled, step.keys = {}, {}, {}, {}
 end
 local function begin_step(now, left)
   local step = { now = now, at = digits(now), left = left, ends = {}, n_cancelled = {}, touched = {} }
-  clear_step(step)
+  step.left_lanes, step.entering, step.lanes = {}, {}, {} clear_step(step)
   return step
 end
 
@@ -19,17 +19,23 @@ local function gather(lists, name, value)
   lists[name], list[#list + 1] = list, value
 end
 
+local function append(list, group, id, lane)
+  local n = #list
+  list[n + 1], list[n + 2], list[n + 3] = group, id, lane
+end
+
 -- Held jobs that wait for nothing any more come into the queue, or their own delays begin. Those that ran before have ranks.
 local function write_entered(p, group, entered, now, timers)
-  local queued, delayed, ids, ranked, first_due = {}, {}, {}, {}, math.huge
+  local queued, delayed, ids, ranked, first_due, boost = {}, {}, {}, {}, math.huge, nil
   for i = 1, #entered do
-    local id, due = entered[i].id, entered[i].due
+    local id, due, priority = entered[i].id, entered[i].due, entered[i].priority
+    if boost == nil and priority > 0 then boost = call('HGET', group_key(p, group), 'priority_boost') end
     if due > now then
       delayed[#delayed + 1] = digits(due); delayed[#delayed + 1] = id
       first_due = math.min(first_due, due)
     else
       ids[#ids + 1], ranked[id] = id, entered[i].rank
-      queued[2 * #ids - 1], queued[2 * #ids] = entered[i].rank or (2 - entered[i].priority) * STEP, id
+      queued[2 * #ids - 1], queued[2 * #ids] = entered[i].rank or boost and 2 * STEP - priority * boost or (2 - priority) * STEP, id
     end
   end
   call_many('ZADD', set_key(p, group, 'delayed'), delayed)

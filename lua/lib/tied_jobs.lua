@@ -1,4 +1,4 @@
--- For admit: jobs that wait for others, have unique keys or are members of a batch.
+-- For admit: jobs that wait for others, have unique keys or a `key`, or are members of a batch.
 
 -- Creates these jobs, all of them or none. `is_stored`: which of their keys are; `batch`: as in admit; `fields`: those of a new batch.
 -- Returns a refusal, or nil, the
@@ -51,6 +51,7 @@ local function tied_jobs(p, group, new_jobs, is_stored, now, counts, batch, fiel
 
   for i = 1, #new_jobs do outcomes[i] = create(new_jobs[i]) end
   write()
+  for i = 1, #new_jobs do outcomes[i] = new_jobs[i].needs_place and 'key' or outcomes[i] end
   if batch_id then add_members(p, batch_id, made, now) end
   return nil, outcomes, first_rank
 end

@@ -11,7 +11,7 @@
 -- reply   the group: name, created_at, the six counts, then field value field value…
 -- refuses CHANGED INVALID
 -- flags   allow-oom
--- with    group_reply settings_check group_changes
+-- with    group_reply settings_check settling rate_limit rate_changes group_changes
 local p, now, group, by, n_expected, first = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), 5
 
 local key = group_key(p, group)

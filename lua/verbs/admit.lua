@@ -15,28 +15,29 @@
 -- ARGV[12] batch           id of the batch that the jobs are members of, with spaces the id and lease of a running member; or ''
 -- ARGV[13] n_words         of a new batch: how many words of ARGV[14] are its fields and values; else 0
 -- ARGV[14] jobs            in parts of jobs that are alike: number of jobs, words for each, KIND_WORDS; then for each job: id spec,
---                          or these and after, key, unique. Those that a job waits for come before it. settings: JSON of those that
+--                          or these and after, key, unique, or these and lane: its `key`. Those that a job waits for come before it. settings: JSON of those that
 --                          are not the default, or ''; due, start_before, end_before: ms, or + and ms from now on; after: ids, with
 --                          spaces; after_on: over or succeeded; unique_until: over, started, or ms; max_wait: ms; each may be ''
 --
 -- moves   - -> delayed, - -> queued, delayed -> delayed, queued -> queued, delayed -> cancelled
--- reply   now, ms, nil, OUTCOMES; for a repeat with the same Idempotency-Key: now of the first answer, OUTCOMES with a space and
---           note. OUTCOMES: for each job, with commas, for how many jobs it waits, or = and the id of the job that has its key
+-- reply   now, ms, nil, OUTCOMES, how full the group is in percent, from 80 on; for a repeat with the same Idempotency-Key: now of the
+--           first answer, OUTCOMES with a space and note. OUTCOMES: for each job, with commas, for how many jobs it waits, or
+--           `key`, or = and the id of the job that has its unique key
 -- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE DUPLICATE NOT_FOUND WRONG_STATE LEASE_LOST
 -- with    record deadlines idempotency staged_payloads admission group_settings group_limits notify kinds creation new_jobs new_keys
---           (job requeue hooks settling completion dependencies inputs awaiting unique conflicts batches lease members new_parents
---           drafts tied_jobs)
+--           (job requeue hooks settling completion dependencies inputs awaiting unique lanes places conflicts batches lease members
+--           new_parents drafts tied_jobs)
 local p, now, idempotency_key, digest, ttl_ms, note = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local missing, max_jobs, max_bytes, broker, group = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]
 local staged, batch, n_words, first = ARGV[11], ARGV[12], tonumber(ARGV[13]), 14
 
 local new_jobs, have_keys, is_tied = new_jobs_in(ARGV, first + n_words, now)
-local is_stored, counts, outcomes, first_rank = {}, max_bytes > 0 or nil, nil, nil
+local is_stored, counts, outcomes, first_rank, full = {}, max_bytes > 0 or nil, nil, nil, nil
 staged = staged ~= '' and new_ids(new_jobs)
 
 local early = answer_early(p, idempotency_key, digest, missing, staged)
 if not early and max_jobs + max_bytes > 0 then
-  early = over_limit(p, group, #new_jobs, counts and new_bytes(p, new_jobs) or 0, max_jobs, max_bytes)
+  early, full = over_limit(p, group, #new_jobs, counts and new_bytes(p, new_jobs) or 0, max_jobs, max_bytes)
 end
 if not early then
   if have_keys then
@@ -62,4 +63,4 @@ if first_rank then notify_enqueued(p, { [group] = first_rank }, maybe_new, creat
 if not first_rank or maybe_new[1] then call('ZADD', p .. ':groups', 'NX', created_at, group) end
 outcomes = outcomes and table.concat(outcomes, ',') or string.rep('0,', #new_jobs - 1) .. '0'
 if idempotency_key ~= '' then store_answer(p, idempotency_key, digest, created_at, outcomes .. ' ' .. note, ttl_ms) end
-return { now, false, outcomes }
+return { now, false, outcomes, full }

@@ -6,7 +6,7 @@
 -- ARGV[3] batch_id    of the batch
 -- ARGV[4] new_batch   id of the new batch: the first call opens it, the last one closes it; others continue where it is
 -- ARGV[5] idempotency_key  or '' for none; a repeat with it gets the new batch again
--- ARGV[6] max_jobs    how many unfinished jobs the group may have, or 0
+-- ARGV[6] max_jobs    how many unfinished jobs a group without a limit of its own may have, or 0
 -- ARGV[7] max_bytes   how many bytes these may have, or 0
 -- ARGV[8] actor       who does it, for the history; or ''
 -- ARGV[9] callbacks   ids for the jobs of on_failed, on_succeeded and on_over, with spaces
@@ -15,16 +15,15 @@
 -- moves   failed -> failed
 -- reply   id of the new batch; last, more, or replayed; how many jobs were created
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED
--- with    record job requeue staged_payloads group_settings group_limits history settling batches members lease paging
+-- with    record job requeue staged_payloads group_settings group_limits own_limits history settling dependencies lanes places batches members lease paging
 local p, now, group, batch_id, new_batch, idempotency_key = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local max_jobs, max_bytes, actor, callbacks, first = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9], 10
+local max_jobs, max_bytes, actor, callbacks, first = ARGV[6], ARGV[7], ARGV[8], ARGV[9], 10
 local n, NAMES = #ARGV - first + 1, { 'on_failed', 'on_succeeded', 'on_over' }
 
-local batch = find_batch(p, group, batch_id)
+local batch, key, from = find_batch(p, group, batch_id), members_key(p, batch_id), 0
 if not batch then return no_batch() end
 if not batch.ended_at then return refuse('WRONG_STATE', 'The batch is not over.') end
 if batch.failed == 0 then return refuse('WRONG_STATE', 'No member of the batch failed.') end
-local key, from = members_key(p, batch_id), 0
 if batch.retry_at then -- while it is unfinished and open the new batch has `read`: score and id of the last member that was read
   local read, known, open = unpack(call('HMGET', batch_key(p, batch.retry_at), 'read', 'retry_key', 'open'))
   read = open == '1' and read
@@ -54,6 +53,7 @@ end
 
 local page, old, bytes, new_ids = call('ZRANGE', key, from, from + n - 1, 'WITHSCORES'), {}, 0, {}
 for i = 1, #page, 2 do bytes = bytes + note_failed(old, page[i]) end
+max_jobs, max_bytes = limits_of(p, group, max_jobs, max_bytes)
 local refused = max_jobs + max_bytes > 0 and over_limit(p, group, #old, bytes, max_jobs, max_bytes)
 if refused then return refused end
 
@@ -66,6 +66,7 @@ for i = 1, #old do
   new_ids[i] = ARGV[first + i - 1]
   local how = { counts = max_bytes > 0, hooks = 2, batch = new_batch }
   create_retry(p, group, old[i].id, new_ids[i], 0, failed.max_retries or 0, now, how)
+  pass_key_on(p, group, old[i].id, new_ids[i])
   note_move(p, old[i].id, now, 'retried', actor, failed, 'failed', 'job', new_ids[i])
 end
 add_members(p, new_batch, new_ids, now)

@@ -10,8 +10,8 @@
 -- reply   for each finding: id or '', the problem, 1 when it is repaired now, else 0
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job requeue hooks settling dependencies inputs awaiting unique settings_check settings_promises consistency promises
---           batches batch_promises
+-- with    record deadlines job requeue hooks settling dependencies inputs awaiting unique settings_check settings_promises consistency lanes
+--           lane_promises promises batches batch_promises
 local p, now, repair, group, first = KEYS[1], clock(ARGV[1]), ARGV[2] == 'repair', ARGV[3], 4
 local findings = {}
 
@@ -32,7 +32,7 @@ end
 -- Adds a job to the set of its status; a running one is queued, because the end of its lease is unknown.
 local function restore(id, job, status)
   if status == 'running' or status == 'queued' then
-    local rank = rank_in_token(job.lease) or new_rank(p, job.priority)
+    local rank = rank_in_token(job.lease) or new_rank(p, group, job.priority)
     return requeue(p, group, id, rank, job.deliveries, 0, now)
   end
   if job.needs and status == 'delayed' then return hold(p, group, id) end
@@ -43,7 +43,7 @@ end
 local function repair_execution(id, job, status)
   local words = { job.lease or '*', job.deliveries, job.started_at and digits(job.started_at) or '-', status, digits(now) }
   if status == 'running' then
-    words = { (job.lease or '') .. '-' .. digits(new_rank(p, job.priority)), math.max(1, job.deliveries), digits(now) }
+    words = { (job.lease or '') .. '-' .. digits(new_rank(p, group, job.priority)), math.max(1, job.deliveries), digits(now) }
   elseif status == 'queued' or status == 'delayed' then
     words = { job.deliveries }
   end
@@ -101,7 +101,7 @@ local function check_group()
   local head = call('ZRANGE', set_key(p, group, 'queued'), 0, 0, 'WITHSCORES')[2]
   local score = call('ZSCORE', p .. ':ready', group) or nil
   local expected = head and room(p, group) > 0 and head or nil
-  if score ~= expected then
+  if score ~= expected and not is_in_turn(p, score, expected) then
     add_finding('', 'has a wrong or missing entry in ready', function() refresh_ready(p, group) end)
   end
   if not call('ZSCORE', p .. ':groups', group) then
@@ -119,7 +119,7 @@ local function check_group()
   for _, set in ipairs({ 'delayed', 'running', 'expiring', 'ending', 'windows', 'succeeded', 'failed', 'cancelled' }) do check_timer(set) end
 end
 
-if #ARGV < first then check_group() check_keys(p, group, add_finding) check_batches(p, now, group, add_finding) end
+if #ARGV < first then check_group() check_keys(p, group, add_finding) check_lanes(p, now, group, add_finding) check_batches(p, now, group, add_finding) end
 for at = first, #ARGV do
   local id = ARGV[at]
   local job, before = find_job(p, group, id, 'rank', 'attempts', 'needs'), #findings

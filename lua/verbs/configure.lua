@@ -10,7 +10,7 @@
 -- reply   the group: name, created_at, the six counts, then field value field value…
 -- refuses INVALID
 -- flags   allow-oom
--- with    group_reply settings_check group_changes
+-- with    group_reply settings_check settling rate_limit rate_changes group_changes
 local p, now, group, by, first = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], 4
 
 local dead_letter_to = nil

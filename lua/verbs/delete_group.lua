@@ -48,7 +48,7 @@ for _, set in ipairs({ 'delayed', 'running', 'expiring', 'succeeded', 'failed', 
   call('ZREM', p .. ':due', set .. ':' .. group)
 end
 for _, index in ipairs({ 'ready', 'rates', 'bytes', 'counted', 'asked', 'groups' }) do call('ZREM', p .. ':' .. index, group) end
-for _, fields in ipairs({ { 'dead_letters', group }, { 'modes', 'group:' .. group } }) do call('HDEL', p .. ':' .. fields[1], fields[2]) end
+for _, fields in ipairs({ { 'dead_letters', group }, { 'turns', group }, { 'modes', 'group:' .. group } }) do call('HDEL', p .. ':' .. fields[1], fields[2]) end
 for _, asked in ipairs(call('ZRANGE', p .. ':asked_images', 0, MOST_IMAGES - 1)) do
   if string.match(asked, '^%S+') == group then call('ZREM', p .. ':asked_images', asked) end
 end
@@ -56,6 +56,6 @@ for _, name in ipairs(call('ZRANGE', set_key(p, group, 'schedules'), 0, MOST_SCH
   call('DEL', unpack(schedule_keys(schedule_key(p, group, name))))
   call('ZREM', p .. ':schedules', group .. ':' .. name)
 end
-for _, kind in ipairs({ 'expiring', 'unique', 'windows', 'batches', 'ending', 'schedules', 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end
+for _, kind in ipairs({ 'expiring', 'unique', 'windows', 'batches', 'ending', 'schedules', 'keys', 'lanes', 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end
 call('DEL', group_key(p, group))
 return { now, 0, 0 }

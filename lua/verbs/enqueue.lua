@@ -11,19 +11,21 @@
 -- ARGV[8] max_jobs         how many unfinished jobs a group may have, or 0
 -- ARGV[9] max_bytes        how many bytes these may have, or 0
 -- ARGV[10] broker          the sender, if it calls next after this and needs no notification; or ''
--- ARGV[11] batches         of jobs that are alike: group, number of jobs, priority, delay in s, settings (JSON of those that are
---                          not the default, or ''); then for each job: id spec, or id '' if the specs are staged payloads
+-- ARGV[11] batches         of jobs that are alike: group, number of jobs, priority (n * priority / 2^51 if the group has the
+--                          priority_boost n), delay in s, settings (JSON of those that are not the default, or ''); then for
+--                          each job: id spec, or id '' if the specs are staged payloads
 --
 -- moves   - -> delayed, - -> queued
--- reply   now, ms; for a repeat with the same Idempotency-Key: now and note of the first answer
+-- reply   now, ms; then if groups are almost full: nil, and for each group its name and percent. For a repeat with the same
+--           Idempotency-Key: now and note of the first answer
 -- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE
 -- with    record idempotency staged_payloads admission group_settings group_limits notify
 local p, now, idempotency_key, digest, ttl_ms, note = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local missing, n_queued, max_jobs, max_bytes, broker, first = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], 11
-local staged, bytes = are_staged(ARGV) and ids_in(ARGV, first), nil
+local staged, bytes, almost_full = are_staged(ARGV) and ids_in(ARGV, first), nil, nil
 
 local early = answer_early(p, idempotency_key, digest, missing, staged)
-if not early and max_jobs + max_bytes > 0 then early, bytes = any_over_limit(p, ARGV, first, max_jobs, max_bytes) end
+if not early and max_jobs + max_bytes > 0 then early, bytes, almost_full = any_over_limit(p, ARGV, first, max_jobs, max_bytes) end
 if early then
   if staged then delete_staged(p, staged) end
   return early
@@ -66,4 +68,4 @@ if #maybe_new > 0 then call('ZADD', p .. ':groups', 'NX', unpack(maybe_new)) end
 set_timers(p, timers)
 if idempotency_key ~= '' then store_answer(p, idempotency_key, digest, created_at, note, ttl_ms) end
 
-return { now }
+return almost_full and almost_full[1] and { now, false, unpack(almost_full) } or { now }

@@ -11,7 +11,7 @@
 --           score in the set of that status, record with its spec, execution or '', field value…; of a damaged one: id alone
 -- refuses -
 -- flags   no-writes
--- with    record job requeue hooks dependencies inputs awaiting undone settling unique ties consistency paging batches
+-- with    record job requeue hooks dependencies inputs awaiting undone settling unique lanes ties consistency paging batches
 --           batch_transfer
 local p, group, n, score, id = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local key, LARGEST = set_key(p, group, 'jobs'), 1048576

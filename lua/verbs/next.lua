@@ -26,9 +26,9 @@ local function write_queues(groups)
   for i = 1, #groups do
     local group = groups[i]
     if group.n_selected > 0 then call('ZREMRANGEBYRANK', set_key(p, group.name, 'queued'), 0, group.n_selected - 1) end
-    if group.rate or group.has_missing_job then
+    if group.has_missing_job then
       refresh_ready(p, group.name)
-    elseif group.rank then
+    elseif group.rank and not group.is_held then
       still_ready[#still_ready + 1] = group.rank; still_ready[#still_ready + 1] = group.name
     else
       not_ready[#not_ready + 1] = group.name

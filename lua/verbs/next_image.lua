@@ -7,16 +7,17 @@
 -- ARGV[4] lease_s    length of the leases, or '' for each job's timeout
 -- ARGV[5] grace_ms   how much longer than a job's timeout a lease of lease_s may last, ms
 -- ARGV[6] broker     the sender, if clients wait: it is notified of new jobs if there are none now; or ''
--- ARGV[7] n_groups   the number of group names that follow; 0 to select from all
--- ARGV[8] names      of groups; then of images, each as a JSON string
+-- ARGV[7] order      'fair' if groups take turns, or ''
+-- ARGV[8] n_groups   the number of group names that follow; 0 to select from all
+-- ARGV[9] names      of groups; then of images, each as a JSON string
 --
 -- moves   queued -> running
 -- reply   now, ms; for each sequence of jobs of one group: name, env_vars or nil, and for each job: id rank record deliveries
 -- refuses -
 -- flags   allow-oom
--- with    record rate_limit lease_limit dispatch long_pollers queue_merge
+-- with    record rate_limit lease_limit dispatch long_pollers queue_merge (turns image_turns)
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local grace_ms, broker, n_groups, first = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), 8
+local grace_ms, broker, order, n_groups, first = tonumber(ARGV[5]), ARGV[6], ARGV[7], tonumber(ARGV[8]), 9
 -- Limits of one call: groups, jobs read from one queue, jobs read in all, bytes of records read in all.
 local GROUPS, QUEUE_READS, CALL_READS, READ_BYTES = 100, math.max(n, 200), n + 1000, 4194304
 local images, n_read, bytes, found = {}, 0, 0, {}
@@ -49,12 +50,13 @@ end
 local ready, groups = ready_groups(p, { unpack(ARGV, first, first + n_groups - 1) }, GROUPS), {}
 for i = 1, math.min(#ready, 2 * GROUPS), 2 do
   if n_read >= CALL_READS or bytes >= READ_BYTES then break end
-  local group = { name = ready[i], taken = {} }
+  local group = { name = ready[i], taken = {}, score = tonumber(ready[i + 1]) }
   groups[#groups + 1] = group
   read_settings(p, group, now)
   search_queue(group)
 end
-table.sort(found, function(a, b) return a.score < b.score end)
+found = order == 'fair' and load_image_turns()(p, n, found) or found
+if not found.is_in_turns then table.sort(found, function(a, b) return a.score < b.score end) end
 
 local reply, batch = { now }, new_batch(p, now, lease, lease_s, grace_ms)
 for i = 1, math.min(n, #found) do
@@ -64,9 +66,9 @@ for i = 1, math.min(n, #found) do
 end
 write_running(p, batch, groups)
 for i = 1, #groups do
-  local name, taken, rate = groups[i].name, groups[i].taken, groups[i].rate
+  local name, taken = groups[i].name, groups[i].taken
   call_many('ZREM', set_key(p, name, 'queued'), taken)
-  if #taken > 0 or rate then refresh_ready(p, name) end
+  if #taken > 0 or groups[i].is_held then refresh_ready(p, name) end
 end
 if #found == 0 and broker ~= '' then
   add_poller(p, 'pollers', broker, now)

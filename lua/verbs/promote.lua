@@ -10,16 +10,18 @@
 -- reply   id field value field value…
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
--- with    record job requeue dependencies promotion history
+-- with    record job requeue settling dependencies lanes places promotion history
 local p, now, group, id, actor = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 
-local job = find_job(p, group, id, 'rank')
+local job = find_job(p, group, id, 'rank', 'key', 'needs')
 if not job then return not_found() end
 if job.status ~= 'delayed' then return wrong_state(job) end
-if is_held(p, group, id) then return wrong_state(job, 'It waits for other jobs.') end
+if is_held(p, group, id) then
+  return wrong_state(job, job.needs == 'key' and 'It waits for a place of its key.' or 'It waits for other jobs.')
+end
 
 note_move(p, id, now, 'promoted', actor, job, 'queued')
-queue_delayed(p, group, id, job.rank, job.priority)
+queue_delayed(p, group, id, job.rank, job.priority, job.key)
 refresh_ready(p, group)
 
 return read_row(p, group, id)

@@ -11,8 +11,8 @@
 --           fire of a schedule, ms, or -1; for each group with lost leases, late jobs or new copies: group requeued failed retried late copies
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job lease requeue promotion unsettled settling completion unique windows automatic_retries rate_limit history
---           retry_policy dead_letters lost_leases late_jobs batches batch_timers
+-- with    record deadlines job lease requeue settling dependencies lanes places promotion unsettled completion unique windows automatic_retries
+--           rate_limit rate_changes history retry_policy dead_letters lost_leases late_jobs batches batch_timers
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, counts = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0, noted = 0 }
 local left, n_ids, ends = limit, 0, {}
@@ -23,13 +23,13 @@ local function reap(set, group, id)
     settle_end(p, group, id, now)
     return 'noted'
   end
-  local job, new_id = find_job(p, group, id, 'rank', 'attempts'), ARGV[first_id + n_ids]
+  local job, new_id = find_job(p, group, id, 'rank', 'attempts', 'key'), ARGV[first_id + n_ids]
   if not job then
     call('ZREM', set_key(p, group, set), id)
     return 'expired'
   end
   if set == 'delayed' then
-    queue_delayed(p, group, id, job.rank, job.priority)
+    queue_delayed(p, group, id, job.rank, job.priority, job.key)
     return 'queued'
   end
   if set == 'expiring' and not (job.status == 'running' and is_past_end(job, now)) then

@@ -9,7 +9,7 @@
 -- reply   for each job: id field value field value…; or its refusal
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    record deadlines job lease requeue history
+-- with    record deadlines job lease requeue settling lanes history
 local p, now, actor, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local changed = {}
 
@@ -21,6 +21,7 @@ local function release(group, id, lease, delay, receipt)
   requeue(p, group, id, rank_in_token(job.lease), job.deliveries - 1, delay * 1000, now)
   if job.hooks then set_deadline(p, group, id, job, job.deliveries - 1) end
   local to = tonumber(delay) > 0 and 'delayed' or 'queued'
+  if to == 'delayed' and job.hooks and job.hooks >= 2 then give_place_on(p, group, id, now) end
   note_move(p, id, now, 'released', actor, job, to, 'receipts', receipt ~= '' and 1 or 0)
   if receipt ~= '' then call('HSET', job_key(p, id), 'receipts', receipts_with(job.receipts, receipt)) end
   if job.progress or job.note then call('HDEL', job_key(p, id), 'progress', 'note') end -- the next delivery has this number

@@ -12,9 +12,10 @@
 -- moves   - -> delayed, - -> queued, - -> succeeded, - -> failed, - -> cancelled
 -- reply   how many groups were made, how many exist with other settings, how many jobs were made
 -- refuses INVALID
--- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique ties rejoining batches
+-- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique lanes ties rejoining batches
 --           batch_transfer settings_check
 local p, now, n_groups, n_batches, first = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), 4
+local MOST_BOOST = 1000000 -- a rank with a lead is of a later job than it looks, by so much for each priority at most
 local groups, jobs, ids, at, batches = {}, {}, {}, first, nil
 for i = 1, n_groups do
   local name, created_at, words = unpack(ARGV, at, at + 2)
@@ -50,7 +51,7 @@ local function restore_group(group)
   end
   if not has_settings(p, group.name, group.settings) then others = others + 1 end
 end
-local function note_rank(rank) sequence = math.max(sequence, math.fmod(tonumber(rank or 0), STEP)) end
+local function note_rank(rank, lead) sequence = math.max(sequence, math.fmod(rank + (rank < 2 * STEP - lead and 0 or lead), STEP)) end
 
 -- when the reaper must look at a job in its set; nil for a queued one
 local function due_of(item)
@@ -76,8 +77,9 @@ local function restore_job(id, item)
   if settings.inputs then restore_inputs(p, id) end
   restore_seat(p, id, text, now)
   if RETENTION_S[item.status] then restore_undone(p, id) end
-  if item.status == 'queued' then note_rank(item.score) end
-  if item.status == 'delayed' then note_rank(call('HGET', key, 'rank')); rejoin_all(p, item.group, id, now) end
+  local lead = (settings.priority or 0) * MOST_BOOST
+  if item.status == 'queued' then note_rank(tonumber(item.score), lead) end
+  if item.status == 'delayed' then note_rank(tonumber(call('HGET', key, 'rank') or 0), lead); rejoin_all(p, item.group, id, now) end
   local due = due_of(item)
   if due then timers[#timers + 1] = due; timers[#timers + 1] = item.status .. ':' .. item.group end
   touched[item.group] = true

@@ -5,7 +5,7 @@
 -- ARGV[2] group      name
 -- ARGV[3] id         of the finished job
 -- ARGV[4] new_id     of the new job
--- ARGV[5] max_jobs   how many unfinished jobs the group may have, or 0
+-- ARGV[5] max_jobs   how many unfinished jobs a group without a limit of its own may have, or 0
 -- ARGV[6] max_bytes  how many bytes these may have, or 0
 -- ARGV[7] actor      who does it, for the history; or ''
 -- ARGV[8] set        settings of the new job, JSON: a number, or null for the default; or nothing for those of the old one
@@ -15,12 +15,13 @@
 -- moves   succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   the new job: id field value field value…
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED DUPLICATE
--- with    record job requeue staged_payloads group_limits history retry_changes unique
+-- with    record job requeue staged_payloads group_limits own_limits history retry_changes unique settling dependencies lanes places
 local p, now, group, id, new_id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
-local max_jobs, max_bytes, actor = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local max_jobs, max_bytes, actor = ARGV[5], ARGV[6], ARGV[7]
 local set, image, payload = ARGV[8], ARGV[9], ARGV[10]
 
-local job = find_job(p, group, id, 'retry_at', 'unique_key')
+max_jobs, max_bytes = limits_of(p, group, max_jobs, max_bytes)
+local job = find_job(p, group, id, 'retry_at', 'unique_key', 'key')
 if not job then return not_found() end
 if not RETENTION_S[job.status] then return wrong_state(job) end
 if job.retry_at then return wrong_state(job, 'It was retried already, as ' .. job.retry_at .. '.') end
@@ -33,9 +34,10 @@ local _, _, _, holder_id = holder_of(p, group, job.unique_key or '', now)
 if holder_id and holder_id ~= id then return refuse('DUPLICATE', 'The job ' .. holder_id .. ' holds its unique key.') end
 
 local delay_s, max_retries = set and settings.delay or 0, (settings or job).max_retries or 0
-local how = { counts = max_bytes > 0, settings = settings, spec = spec, hooks = (job.unique_key or job.scheduled_for) and 2 }
+local how = { counts = max_bytes > 0, settings = settings, spec = spec, hooks = (job.unique_key or job.scheduled_for or job.key) and 2 }
 create_retry(p, group, id, new_id, delay_s, max_retries, now, how)
 move_key(p, group, id, new_id, now)
+pass_key_on(p, group, id, new_id)
 note_move(p, id, now, 'retried', actor, job, job.status, 'job', new_id)
 refresh_ready(p, group)
 

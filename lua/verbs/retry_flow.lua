@@ -4,7 +4,7 @@
 -- ARGV[1] now        ms, or '' for the server's own clock
 -- ARGV[2] group      name
 -- ARGV[3] id         of the finished job
--- ARGV[4] max_jobs   how many unfinished jobs a group may have, or 0
+-- ARGV[4] max_jobs   how many unfinished jobs a group without a limit of its own may have, or 0
 -- ARGV[5] max_bytes  how many bytes these may have, or 0
 -- ARGV[6] actor      who does it, for the history; or ''
 -- ARGV[7] new_ids    of the new jobs, as many as it may create at most
@@ -12,14 +12,14 @@
 -- moves   succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   the new job: id field value field value…; then for each other new job: group, id of the old one, id of the new one
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED DUPLICATE
--- with    record job requeue hooks settling dependencies inputs awaiting undone rewiring staged_payloads group_limits history unique
+-- with    record job requeue hooks settling dependencies inputs awaiting undone rewiring staged_payloads group_limits own_limits history unique lanes places
 local p, now, group, id, first = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], 7
-local max_jobs, max_bytes, actor = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local max_jobs, max_bytes, actor = ARGV[4], ARGV[5], ARGV[6]
 local most, jobs, is_found = #ARGV - first + 1, {}, {}
 
 -- Appends a job to those that are repeated, unless it is among them already.
 local function add(its_group, its_id)
-  local old = not is_found[its_id] and find_job(p, its_group, its_id, 'retry_at', 'unique_key', 'after', 'after_on')
+  local old = not is_found[its_id] and find_job(p, its_group, its_id, 'retry_at', 'unique_key', 'key', 'after', 'after_on')
   if not old or #jobs > 0 and (old.status ~= 'cancelled' or old.retry_at) then return old end
   is_found[its_id], jobs[#jobs + 1] = true, old
   old.group, old.id, old.new_id = its_group, its_id, ARGV[first + #jobs - 1]
@@ -45,15 +45,17 @@ for _, old in ipairs(jobs) do
   if key then is_taken[key] = true end
   sums[old.group] = { jobs = sum.jobs + 1, bytes = sum.bytes + old.size }
 end
-for name, sum in pairs(max_jobs + max_bytes > 0 and sums or {}) do
-  local refused = over_limit(p, name, sum.jobs, sum.bytes, max_jobs, max_bytes)
+for name, sum in pairs(sums) do
+  local most_jobs, most_bytes = limits_of(p, name, max_jobs, max_bytes)
+  local refused = most_jobs + most_bytes > 0 and over_limit(p, name, sum.jobs, sum.bytes, most_jobs, most_bytes)
   if refused then return refused end
+  sum.counts = most_bytes > 0
 end
 
 local new_ids, reply = {}, { '' }
 
 for _, old in ipairs(jobs) do
-  local how = { counts = max_bytes > 0, hooks = (old.unique_key or old.scheduled_for) and 2 }
+  local how = { counts = sums[old.group].counts, hooks = (old.unique_key or old.scheduled_for or old.key) and 2 }
   create_retry(p, old.group, old.id, old.new_id, 0, old.max_retries or 0, now, how)
   move_key(p, old.group, old.id, old.new_id, now)
   note_move(p, old.id, now, 'retried', actor, old, old.status, 'job', old.new_id)
@@ -63,6 +65,7 @@ for i = 2, #jobs do
   rewire(p, jobs[i], new_ids, now)
   reply[#reply + 1] = jobs[i].group; reply[#reply + 1] = jobs[i].id; reply[#reply + 1] = jobs[i].new_id
 end
+for _, old in ipairs(jobs) do pass_key_on(p, old.group, old.id, old.new_id) end
 for name in pairs(sums) do refresh_ready(p, name) end
 reply[1] = read_row(p, group, root.new_id)
 return reply

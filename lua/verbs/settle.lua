@@ -1,4 +1,4 @@
--- settle: carry out what the ends of jobs mean for the jobs that wait for them, for their unique keys, batches and schedules.
+-- settle: carry out what the ends of jobs mean for the jobs that wait for them, for their keys, batches and schedules.
 --
 -- KEYS[1] partition  name    every key of the partition begins with it
 -- ARGV[1] now        ms, or '' for the server's own clock
@@ -11,15 +11,12 @@
 -- refuses -
 -- flags   allow-oom
 -- with    record job hooks settling completion dependencies inputs undone settlement ends dependants
---           (deadlines requeue unique kinds creation batches notices_stream batch_ends schedules schedule_ends late_ends)
+--           (deadlines requeue unique kinds creation batches notices_stream batch_ends schedules schedule_ends lanes places lane_turns late_ends)
 local p, now, limit = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2])
 local settle, step, late = p .. ':settle', begin_step(now, limit), nil
 
 -- What few ends need.
-local function seldom()
-  late = late or load_late_ends()
-  return late
-end
+local function seldom() late = late or load_late_ends() return late end
 
 -- After the end of a job its follower holds its key, or the key is free when it has no window.
 local function settle_key(ended)
@@ -35,6 +32,7 @@ local function settle_job(ended)
   local record, members = ended.record, call('ZRANGE', after_key(p, ended.id), 0, step.left - 1, 'WITHSCORES')
   if record and ended.is_stored then read_end(p, ended, members[1]) end
   if ended.key then settle_key(ended) end
+  if ended.lane then append(step.left_lanes, ended.group, ended.id, ended.lane) end
   if members[1] and not settle_dependants(p, ended, members, step) then return false end
   if record and needs_settling(record) then
     step.records[#step.records + 1] = ended.id; step.records[#step.records + 1] = without_hooks(record)
@@ -58,11 +56,13 @@ end
 read_ends(p, step)
 local at, rest = 1, {}
 while step.left > 0 and step.ends[at] do
-  local batch, is_settled = string.match(step.ends[at].id, '^batch:(%w+)$'), true
-  if batch then settle_members(batch) else is_settled = settle_job(step.ends[at]) end
+  local ended, is_settled = step.ends[at], true
+  local what, name = string.match(ended.id, '^(%a+):(.+)$')
+  if what == 'batch' then settle_members(name) elseif what then seldom().lanes.pop(p, name, step) else is_settled = settle_job(ended) end
   if is_settled then at = at + 1 end
 end
 write_step(p, step)
+if step.left_lanes[1] or step.entering[1] or step.are_noted then seldom().lanes.settle(p, step, limit) end
 for i = at, #step.ends do
   if not step.ends[i].is_stored then rest[#rest + 1] = step.ends[i].id end
 end

@@ -19,9 +19,11 @@ local lease, new_lease, started_at, grace_ms = ARGV[4], ARGV[5], tonumber(ARGV[6
 
 local job = find_job(p, group, id)
 local is_queued = job and job.status == 'queued' and lease == ''
-local free, _, rate
+local free, _, rate, bucket
 if is_queued then
   free, _, rate = room(p, group)
+  bucket = rate and { allowance(p, group, rate, now) }
+  if bucket then free = math.min(free, bucket[1]) end
   local deadline = deadline_of(job, job.deliveries)
   if deadline and deadline <= now then return wrong_state(job, 'Its deadline has passed.') end
   if free == 0 then return refuse('LIMIT_REACHED', 'The group is paused, or at its max_concurrency or rate_limit.') end
@@ -49,7 +51,7 @@ end
 call('HSET', executions_key(p), id, table.concat(words, ' '))
 call('ZADD', set_key(p, group, 'running'), lease_end, id)
 set_timer(p, 'running', group, lease_end)
-if rate then spend(p, group, rate, 1, now) end
+if bucket then spend(p, group, 1, now, unpack(bucket)) end
 refresh_ready(p, group)
 
 local reply = read_row(p, group, id)

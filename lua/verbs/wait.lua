@@ -13,7 +13,7 @@
 -- moves   running -> delayed, running -> queued
 -- reply   id field value field value…; repeated 1 if this delivery waits already
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST INVALID LIMIT_REACHED
--- with    record job lease requeue hooks settling dependencies inputs awaiting new_parents circles history
+-- with    record job lease requeue hooks settling dependencies lanes inputs awaiting new_parents circles history
 local p, now, actor, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local lease, after, after_on, receipt = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
@@ -58,6 +58,7 @@ else
   if deliveries > 0 then call('HSET', executions_key(p), id, deliveries) else call('HDEL', executions_key(p), id) end
   call('HSET', key, 'needs', waits, 'rank', rank)
   hold(p, group, id)
+  if job.hooks and job.hooks >= 2 then give_place_on(p, group, id, now) end
 end
 note_move(p, id, now, 'waited', actor, job, waits > 0 and 'delayed' or 'queued', 'receipts', receipt ~= '' and 1 or 0)
 if receipt ~= '' then call('HSET', key, 'receipts', receipts_with(job.receipts, receipt)) end

@@ -46,6 +46,7 @@ async def test_audit_of_each_act(http: Http) -> None:
         ("PATCH", "/v1/groups/g", {"group": {"paused": True}}, ("configure", "g", None, 1, "ok")),
         ("DELETE", "/v1/groups/h", None, ("delete_group", "h", None, 1, "ok")),
         ("DELETE", "/v1/groups/g", None, ("delete_group", "g", None, 1, "wrong_state")),
+        ("PUT", "/v1/settings", {"settings": {"order": "fair"}}, ("settings", None, None, 1, "ok")),
         ("POST", "/v1/workers/w1/order", {"order": "quiet"}, ("order", None, ["w1"], 1, "ok")),
         ("POST", f"{batch}/cancel", None, ("cancel_batch", "g", [batch[-16:]], 1, "ok")),
         ("POST", f"{batch}/retry", None, ("retry_batch", "g", [batch[-16:]], 1, "wrong_state")),

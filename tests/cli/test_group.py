@@ -3,8 +3,10 @@
 import re
 from typing import Any
 
+import click
 import pytest
 
+from broker.cli.rates import RateText
 from broker.models.groups import Group, GroupChanges
 from tests.cli.live import Titan
 from worker.client import Client
@@ -181,3 +183,40 @@ def test_pause_unknown(titan: Titan, group: str) -> None:
     """A wrong name makes no group."""
     assert titan("group", "pause", group).code == 1
     assert titan("group", "show", group).code == 1
+
+
+def test_set_rates_and_budgets(titan: Titan, group: str) -> None:
+    """A rate is written as jobs, time and burst, and shown in words; sizes have units."""
+    titan("group", "set", group, "--rate", "5000/h:50", "--max-jobs", "9", "--max-bytes", "2MiB", "--boost", "500")
+    shown = {name: settings(titan, group)[name] for name in ("rate_limit", "max_jobs", "max_bytes", "priority_boost")}
+    assert shown == {
+        "rate_limit": {"jobs": 5000, "per": 3600, "burst": 50},
+        "max_jobs": 9,
+        "max_bytes": 2 * 1024 * 1024,
+        "priority_boost": 500,
+    }
+    assert "5,000 in 1 h, 50 at once" in titan("group", "show", group).out
+    titan("group", "set", group, "--rate-limit", "10", "--unset", "max_jobs")
+    assert settings(titan, group)["rate_limit"] == 10
+    assert "10 a second" in titan("group", "show", group).out
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("10", 10),
+        ("20/m", {"jobs": 20, "per": 60}),
+        ("3/10s:1", {"jobs": 3, "per": 10, "burst": 1}),
+        ("7/1h30m", {"jobs": 7, "per": 5400}),
+    ],
+)
+def test_rates_as_texts(text: str, rate: object) -> None:
+    """A unit alone is one of it; any duration of whole seconds may follow the slash."""
+    assert RateText().convert(text, None, None) == rate
+
+
+@pytest.mark.parametrize("text", ["", "h", "5/", "5/0s", "5/25h", "5/h:", "5/h:x", "-5", "5/0.5s", "5:3"])
+def test_texts_that_are_no_rates(text: str) -> None:
+    """Anything else is refused on the command line."""
+    with pytest.raises(click.BadParameter):
+        RateText().convert(text, None, None)

@@ -112,6 +112,22 @@ def test_enqueue_unique(titan: Titan, group: str) -> None:
     assert (followed["unique"], followed["waits_for"]) == ({"key": "doc-7", "on_conflict": "follow"}, {"jobs": 1})
 
 
+def test_enqueue_job_key(titan: Titan, group: str) -> None:
+    """--job-key says what a job belongs to. Lists and why name the key that a held job waits for."""
+    titan("group", "set", group, "--key-concurrency", "1", "--key-strict")
+    words = ["job", "enqueue", group, "--image", "x", "--job-key", "acme"]
+    first = titan(*words).out.split()[0]
+    held = titan(*words, "--json").json["jobs"][0]
+    assert (held["key"], held["waits_for"]) == ("acme", {"key": "acme"})
+    assert "for a place of acme" in titan("job", "list", group).out
+    shown = titan("job", "why", group, held["id"]).out
+    assert shown.startswith("It waits for a place of its key acme: 1 job of 1 are queued or run.")
+    assert first in shown
+    [line] = titan("group", "keys", group).out.splitlines()[1:]
+    assert line.split()[:4] == ["acme", "1", "0", "1"]
+    assert titan("group", "keys", group, "--json").json["keys"][0]["held"] == 1
+
+
 def test_enqueue_ties_for_nothing(titan: Titan, group: str) -> None:
     """What belongs to an option that is missing is wrong usage."""
     for words in (["--on-conflict", "refuse"], ["--after-on", "over"]):

@@ -90,6 +90,7 @@ class Scene(NamedTuple):
             ("job", "find"): lambda: (self._job_for("find"),),
             **{("bulk", name): lambda: (group, "--dry-run") for name in ("retry", "cancel", "delete", "promote")},
             ("audit",): lambda: ("-n", "1"),
+            ("order",): tuple,
             ("flow", "run"): lambda: (group, self._flow("run")),
             **{("flow", name): lambda name=name: (group, self._job_for(name)) for name in ("show", "retry")},
             ("batch", "new"): lambda: (group, self._flow("batch")),

@@ -303,3 +303,16 @@ async def test_import_of_a_flow_into_several_partitions() -> None:
     given = msgspec.json.encode(line | {"fields": {"dependants": "a 1 0\nb 2 0"}})
     with pytest.raises(Invalid, match=r"Jobs of the group b wait for the job 0{16} of a, .*--partitions"):
         await ImportCalls(cast("Any", _Partitions())).add(b"", Line(job=msgspec.json.decode(given, type=ExportedJob)))
+
+
+def test_the_order_of_all_groups_comes_along(titan: Titan, client: Redis, group: str, old: Where, new: Where) -> None:
+    """An import into an empty store has the order of the export; with --merge it leaves that of the store."""
+    client.hset(f"{group}:{{0}}:modes", "order", "fair")
+    lines = titan("export", *old).out
+    assert json.loads(lines.splitlines()[0])["export"]["order"] == "fair"
+    assert titan("import", "-", *new, "--merge", stdin=lines).code == 0
+    assert client.hgetall(f"to-{group}:{{0}}:modes") == {}
+    assert titan("import", "-", *new, stdin=lines).code == 0
+    assert client.hgetall(f"to-{group}:{{0}}:modes") == {"order": "fair"}
+    client.hdel(f"{group}:{{0}}:modes", "order")
+    assert "order" not in json.loads(titan("export", *old).out.splitlines()[0])["export"]

@@ -53,7 +53,7 @@ async def test_many_at_once(store: Store, run: Run) -> None:
 async def test_next_image_tells_each_group_once(store: Store, run: Run) -> None:
     """Jobs of one group that follow each other are in one entry that begins with its name."""
     jobs = [await enqueue(store) for _ in range(2)]
-    _, (group, _, *handed) = await run("next_image", NOW, 5, "token", "", 0, "", 0, '"post"')
+    _, (group, _, *handed) = await run("next_image", NOW, 5, "token", "", 0, "", "", 0, '"post"')
     assert (group.decode(), [job_id.decode() for job_id in handed[::4]]) == (GROUP, [job.id for job in jobs])
 
 

@@ -101,7 +101,7 @@ async def test_next_behind_groups_of_dangling_ids(store: Store, n: int) -> None:
 async def test_next_of_groups_named_twice(store: Store, run: Run) -> None:
     """A group that is named twice is one group."""
     jobs = [await queued(store) for _ in range(3)]
-    for verb, groups in (("next", (GROUP, GROUP)), ("next_image", (2, GROUP, GROUP, '"post"'))):
+    for verb, groups in (("next", (GROUP, GROUP)), ("next_image", ("", 2, GROUP, GROUP, '"post"'))):
         arguments = (now_ms(store), 1, "token", "", 0, "", *groups)
         [_, (_, _, job_id, *_)] = await run(verb, *arguments)
         assert job_id.decode() == jobs.pop(0).id

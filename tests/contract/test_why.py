@@ -6,7 +6,7 @@ import pytest
 from msgspec import UNSET
 
 from broker.core.errors import NotFound
-from broker.models.groups import Retentions
+from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import Job, NewJob
 from broker.models.unique import Unique
 from broker.models.why import Explanation, WhyReason
@@ -134,7 +134,7 @@ async def test_why_rate_limited(store: Store) -> None:
     assert await reasons(store, job) == {
         "rate_limited": WhyReason(
             code="rate_limited",
-            text=f"{GROUP} has used up its 2 a second; it continues in 0.5 s ({time_in(store, 0.5)}).",
+            text=f"{GROUP} has used up its 2 a second; the next job goes in 0.5 s ({time_in(store, 0.5)}).",
             limit=2,
             until=clock(store, 0.5),
         )
@@ -315,6 +315,22 @@ async def test_why_behind_others(store: Store) -> None:
     assert told.verdict.startswith("412 jobs of ")
 
 
+async def test_why_in_fair_order(store: Store) -> None:
+    """It says which turn of its group the job has, and how many groups are before its group."""
+    await store.order.set("fair")
+    await store.configure(GROUP, GroupSettings(weight=3))
+    await queued(store, "first")
+    await store.enqueue(GROUP, [new()] * 8)
+    job = await queued(store)
+    await ask(store)
+    told = await why(store, job)
+    assert [(reason.code, reason.n) for reason in told.reasons] == [("behind_in_group", 8), ("behind_groups", 1)]
+    assert told.reasons[1].text == f"Groups take turns: it has its group's 3rd turn, and 1 group is before {GROUP}."
+    await store.next(1)
+    assert (await why(store, job)).reasons[1].text == "Groups take turns: it has its group's 3rd turn."
+    assert (await store.why.why(GROUP)).reasons[0].code == "next_up"
+
+
 async def test_why_not_in_ready(store: Store) -> None:
     """A group that may dispatch and is not in the ready index needs a repair."""
     job = await queued(store)
@@ -371,7 +387,7 @@ async def test_why_reads_five_minutes(store: Store, run: Run) -> None:
     job = await queued(store)
     await store.redis.hset(minutes_key(store), mapping={str(number): str(number) for number in range(60)})
     hour_ms = now_ms(store) // 3_600_000 * 3_600_000
-    assert (await run("why", hour_ms, GROUP, job.id))[-1] == [b"59", b"58", b"57", b"56", b"55"]
+    assert (await run("why", hour_ms, GROUP, job.id))[9] == [b"59", b"58", b"57", b"56", b"55"]
     await store.redis.delete(minutes_key(store))
 
 

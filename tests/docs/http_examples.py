@@ -48,6 +48,7 @@ EXAMPLES: dict[str, Example] = {
     "close_batch": Example(needs="batch"),
     "cancel_batch": Example(needs="batch"),
     "retry_batch": Example(needs="failed batch"),
+    "list_keys": Example(needs="key"),
     "list_unique_keys": Example(needs="unique key"),
     "show_unique_key": Example(needs="unique key"),
     "free_unique_key": Example(needs="unique key"),
@@ -112,6 +113,7 @@ EXAMPLES: dict[str, Example] = {
     "show_overview": Example(query="sort=oldest&n=20"),
     "show_stats": Example(query="window=24h"),
     "list_audit": Example(query="n=20"),
+    "set_settings": Example({"settings": {"order": "fair"}}),
     "watch": Example(query="view=overview", is_endless=True),
 }
 """The examples by operation. A call that needs nothing is not in it."""

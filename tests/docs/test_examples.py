@@ -57,6 +57,8 @@ def prepare(url: str, needs: str) -> dict[str, str]:
         call(url, "POST", "/v1/groups/mail/jobs", {"jobs": [{"image": "send", "unique": {"key": "doc-7"}}]})
     if needs == "schedule":
         call(url, "PUT", "/v1/groups/mail/schedules/digest", {"schedule": {"every": 86400, "job": {"image": "x"}}})
+    if needs == "key":
+        call(url, "POST", "/v1/groups/mail/jobs", {"jobs": [{"image": "send", "key": "acme"}]})
     if needs == "worker":
         call(url, "POST", "/v1/workers", {"name": "w-1", "host": "host-a"})
     if needs == "finished group":

@@ -18,7 +18,7 @@ from broker.core.states import FINISHED, STATUSES, Status
 from broker.core.timestamps import milliseconds, rfc3339
 from broker.diagnostics.consistency import check
 from broker.models.bulk import Action
-from broker.models.groups import Group, GroupChanges, GroupSettings, RetentionChanges, Retentions
+from broker.models.groups import Group, GroupChanges, GroupSettings, JobRate, RetentionChanges, Retentions
 from broker.models.jobs import Job, NewJob
 from broker.models.reports import Finish, Held
 from broker.models.retries import Retry
@@ -63,7 +63,7 @@ SETTINGS = st.builds(
     GroupSettings,
     paused=st.sampled_from((None, None, None, True)),
     max_concurrency=st.sampled_from((None, 1, 2)),
-    rate_limit=st.sampled_from((None, None, None, None, 1, 4)),
+    rate_limit=st.sampled_from((None, None, None, None, 1, 4, JobRate(1, 2), JobRate(4, 2, 1))),
     delivery_limit=st.sampled_from((None, 1, 2)),
     require_lease=st.sampled_from((None, True)),
     retry=st.sampled_from((None, None, None, None, *POLICIES)),
@@ -74,7 +74,7 @@ CHANGES = st.fixed_dictionaries(
     optional={
         "paused": st.sampled_from((None, False, False, True)),
         "max_concurrency": st.sampled_from((None, 1, 2)),
-        "rate_limit": st.sampled_from((None, None, 4)),
+        "rate_limit": st.sampled_from((None, None, 4, JobRate(1, 2), JobRate(4, 2, 1))),
         "delivery_limit": st.sampled_from((None, 2)),
         "require_lease": st.sampled_from((None, True)),
         "retry": st.sampled_from((None, *POLICIES)),

@@ -111,7 +111,7 @@ class Model:
     sequence: int = 0
     limits: GroupLimits = NO_LIMITS
     grace_ms: int = 0
-    full_at: dict[str, float] = field(default_factory=dict)
+    empty_at: dict[str, float] = field(default_factory=dict)
     held_until: dict[str, int] = field(default_factory=dict)
     paused: dict[str, Pause] = field(default_factory=dict)
 
@@ -148,7 +148,7 @@ class Model:
         if job and job.group == group and job.status == "queued" and not lease:
             if job.deadline_at <= self.now:
                 raise Refused("WRONG_STATE")
-            if not self.room(group):
+            if not self.room(group) or (self.of(group).rate_limit and self._allowance(group) < 1):
                 raise Refused("LIMIT_REACHED")
             self._hand_out(job, None, "start")
             self._spend(group, 1)
@@ -235,9 +235,11 @@ class Model:
             self.paused.setdefault(group, (self.now, by))
         else:
             self.paused.pop(group, None)
-        if not settings.rate_limit:
-            self.full_at.pop(group, None)
-            self.held_until.pop(group, None)
+        self.held_until.pop(group, None)
+        if settings.rate_limit:
+            self._spend(group, 0)
+        else:
+            self.empty_at.pop(group, None)
 
     def adjust(self, group: str, changes: Mapping[str, Any], by: str) -> None:
         """Change some settings; None is the default."""
@@ -286,9 +288,9 @@ class Model:
 
         The model says nothing of the order in which groups are served; the delayed jobs of one go by their times.
         """
-        for group, full_at in self.full_at.items():
-            if full_at > self.now + 1001:  # the clock fell back
-                self.full_at[group] = self.now + 500
+        for group, empty_at in self.empty_at.items():
+            if empty_at > self.now + 1:  # the clock fell back
+                self.empty_at[group] = self.now - 500
                 self.held_until.pop(group, None)
         self._fail_late()
         delayed = self._due("delayed", "due_at")
@@ -317,7 +319,7 @@ class Model:
             if job.status == "running":
                 self._forget_run(job)
                 job.status = "queued"
-        self.full_at.clear()
+        self.empty_at.clear()
         self.held_until.clear()
         self.discarded.clear()
 
@@ -380,21 +382,26 @@ class Model:
             job.bytes = job.size
         return job
 
-    def _full_at(self, group: str) -> float:
-        """When the bucket is full again; after the clock went back no group waits longer than that."""
-        return min(max(self.full_at.get(group, self.now), self.now), self.now + 1000)
+    def _bucket(self, group: str) -> tuple[float, int, float]:
+        """How long a job takes, ms, how many go at once, and when the bucket was empty: now if the clock went back."""
+        rate = self.of(group).rate_limit or 1
+        jobs, per, burst = (rate, 1, rate) if isinstance(rate, int) else (rate.jobs, rate.per, rate.burst or rate.jobs)
+        each_ms = 1000 * per / jobs
+        return each_ms, burst, max(min(self.empty_at.get(group, 0), self.now), self.now - burst * each_ms)
 
     def _allowance(self, group: str) -> int:
-        rate = self.of(group).rate_limit or 0
-        return int(rate * (self.now + 1000 - self._full_at(group)) / 1000 + 0.001)
+        each_ms, _, empty_at = self._bucket(group)
+        return int((self.now - empty_at) / each_ms + 0.001)
 
     def _spend(self, group: str, n: int) -> None:
-        rate = self.of(group).rate_limit
-        if rate is None:
+        if not self.of(group).rate_limit:
             return
-        full = self.full_at[group] = self._full_at(group) + n * 1000 / rate
+        each_ms, burst, empty_at = self._bucket(group)
+        empty_at += n * each_ms
+        if n:
+            self.empty_at[group] = empty_at
         if self._allowance(group) < 1:
-            until = int(full - 1000 + max(1, rate // 10) * 1000 / rate)
+            until = math.ceil(empty_at + max(1, min(burst, int(100 / each_ms + 0.001))) * each_ms - 0.001)
             self.held_until[group] = min(until, self.held_until.get(group, until))
 
     def _find(self, group: str, job_id: str, *statuses: Status) -> ModelJob:

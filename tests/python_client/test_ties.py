@@ -43,10 +43,18 @@ def test_a_unique_key(client: Client, group: str) -> None:
         client.enqueue(group, image="x", unique={"key": "doc-7", "on_conflict": "refuse"})
 
 
+def test_a_job_key(client: Client, group: str) -> None:
+    """`job_key` of enqueue, and `key` of a NewJob, say what the job belongs to."""
+    first = client.enqueue(group, image="x", job_key="acme")
+    [second] = client.enqueue_many(group, [NewJob("x", key="acme")])
+    assert (first.key, second.key, second.waits_for, client.enqueue(group, image="x").key) == ("acme", "acme", {}, "")
+
+
 async def test_the_same_with_asyncio(broker: str, group: str) -> None:
     """`AsyncClient` does the same."""
     async with AsyncClient(broker) as other:
-        first = await other.enqueue(group, image="x", unique="doc-7")
+        first = await other.enqueue(group, image="x", unique="doc-7", job_key="acme")
+        assert first.key == "acme"
         behind = await other.enqueue(group, image="x", after=[first], after_on="over")
         assert (behind.after, behind.after_on) == ([first.id], "over")
         with pytest.raises(Duplicate):

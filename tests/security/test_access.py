@@ -171,12 +171,18 @@ class TestGroups:
         assert other["status"] == "running"
 
     @pytest.mark.parametrize(
-        ("method", "path"), [("GET", "/v1/workers"), ("GET", "/v1/workers/w"), ("POST", "/v1/workers/w/order")]
+        ("method", "path"),
+        [
+            ("GET", "/v1/workers"),
+            ("GET", "/v1/workers/w"),
+            ("POST", "/v1/workers/w/order"),
+            ("PUT", "/v1/settings"),
+        ],
     )
     async def test_what_is_of_no_group(
         self, http: Http, access: Access, tokens: Tokens, method: str, path: str
     ) -> None:
-        """Workers are of no group: they are seen, and told what to do, by tokens for all groups only."""
+        """Workers and the order are of no group: they are seen, and told what to do, by tokens for all groups only."""
         tokens.add("limited", "admin", groups="a,b-*")
         access.reload()
         reply = await http(method, path, **tokens.headers("limited"))

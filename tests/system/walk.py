@@ -13,7 +13,7 @@ LOCAL = {"healthz", "openapi", "metrics", "stream_check"}
 """These ask nothing of the store, or answer what they can without it."""
 READS = {"list_jobs", "show", "find", "read_log", "list_groups", "show_group", "show_overview", "show_stats"}
 READS |= {"list_workers", "show_worker", "list_brokers", "history", "why", "why_group", "failures", "show_group_stats"}
-READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor", "await_jobs", "flow", "inputs"}
+READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor", "await_jobs", "flow", "inputs", "show_settings"}
 READS |= {"list_batches", "show_batch", "list_members", "list_unique_keys", "show_unique_key"}
 READS |= {"list_schedules", "show_schedule", "next_times", "list_fires", "preview_schedule", "resume_schedule"}
 NEW = {"enqueue", "retry", "create_group", "configure", "adjust", "log", "begin_bulk", "wait"}
@@ -38,6 +38,7 @@ _BODIES: dict[str, Any] = {
     "backfill_schedule": {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"},
     "announce": {"name": "w", "host": "h"},
     "order": {"order": "drain"},
+    "set_settings": {"settings": {}},
     "wait": {"after": ["0000000000000000"]},
     "log": "hello\n",
 }

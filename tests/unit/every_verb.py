@@ -57,14 +57,27 @@ async def call_every_verb(store):
     await store.maintenance.settle(10)
     await store.audit.note("batch", [Act("cancel", "ann")])
     await store.audit.list(3)
+    await call_sessions(store)
+    [mine, *_] = (await store.enqueue("films", [NewJob(image="x")], "key")).jobs
+    await store.cancel("films", mine.id)
+    await store.groups.delete_group("films")
+    await call_in_turns(store)
+    return await store.reap(100)
+
+
+async def call_sessions(store):
+    """Call the verbs of sessions."""
     await store.sessions.open("5e55", b"token", "csrf")
     await store.sessions.use("5e55")
     await store.sessions.list()
     await store.sessions.end("5e55")
-    [mine, *_] = (await store.enqueue("films", [NewJob(image="x")], "key")).jobs
-    await store.cancel("films", mine.id)
-    await store.groups.delete_group("films")
-    return await store.reap(100)
+
+
+async def call_in_turns(store):
+    """Call what dispatches jobs while groups take turns."""
+    await store.order.set("fair")
+    await store.next(2)
+    await store.order.set("fifo")
 
 
 async def call_batches(store, group):

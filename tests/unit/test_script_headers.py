@@ -12,14 +12,13 @@ WORDS = ("moves", "reply", "refuses", "flags", "with")
 ALLOW_OOM = {
     "adjust", "announce", "announce_broker", "ask", "audit", "batch", "bulk_note", "bulk_stop", "bulk_take",
     "cancel", "check", "check_schedules", "configure", "delete_group", "end_sessions", "finish", "forget_answers",
-    "log", "next", "next_image", "open_session", "order", "promote", "reap", "release", "remove", "schedule", "settle",
-    "start",
-    "touch", "unique_keys", "use_session",
+    "log", "next", "next_fair", "next_image", "open_session", "order", "promote", "reap", "release", "remove",
+    "schedule", "set_order", "settle", "start", "touch", "unique_keys", "use_session",
 }  # fmt: skip
 """What frees memory, ends work or needs none must run in a full store; enqueue and retry must not."""
 NO_WRITES = {
-    "audits", "batches", "batch_jobs", "brokers", "bulks", "clock", "flow", "inputs", "show", "list", "glance", "look",
-    "why", "sessions", "follow", "groups", "workers", "notices", "survey", "export", "export_batches",
+    "audits", "batches", "batch_jobs", "brokers", "bulks", "clock", "flow", "inputs", "keys", "show", "list", "glance",
+    "look", "why", "sessions", "follow", "groups", "workers", "notices", "survey", "export", "export_batches",
     "schedules",
 }  # fmt: skip
 REFUSERS = {

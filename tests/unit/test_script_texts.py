@@ -119,6 +119,7 @@ def test_scripts_use_only_the_keys_of_python():
         keys.answer("", "", "").rstrip(":"),
         keys.settle(""),
         keys.modes(""),
+        keys.turns(""),
         keys.dead_letters(""),
         keys.after("", "").rstrip(":"),
         keys.inputs("", "").rstrip(":"),

@@ -27,6 +27,12 @@ test('sizes and shares', () => {
   assert.deepEqual([[0, 5], [1, 3000], [1, 250], [1, 2]].map(([a, b]) => format.percent(a, b)), ['0 %', '<0.1 %', '0.4 %', '50 %']);
 });
 
+test('rates are written as on the command line', () => {
+  const hour = { jobs: 5000, per: 3600, burst: 50 };
+  assert.deepEqual([6, hour, { jobs: 4, per: 90, burst: 4 }, undefined].map(format.rateText), ['6', '5000/h:50', '4/90s', '']);
+  assert.deepEqual(['6', '5000/h:50', '4/90s', '5000 an hour'].map(format.rateOf), [6, hour, { jobs: 4, per: 90 }, '5000 an hour']);
+});
+
 test('a moment names its zone', () => {
   assert.equal(format.moment('2026-07-01T14:02:11.123Z', true), '2026-07-01 14:02:11.123 UTC');
   assert.match(format.moment('2026-07-01T14:02:11.123Z', false), /^2026-07-0[12] \d\d:\d\d:11\.123 [+−]\d\d:\d\d$/);

@@ -9,6 +9,7 @@ from broker.models.groups import (
     GroupsWrapper,
     GroupWrapper,
 )
+from broker.models.lanes import KeyJobs, KeyJobsWrapper
 from broker.models.stats import Stats, Window
 from titan.calls import JSON, Request, group_path
 from worker.api.fields import set_fields
@@ -36,6 +37,10 @@ class GroupCalls(HttpSession):
     async def failures(self, group: str, looks: int = MAX_FAILURE_LOOKS) -> Failures:
         """The causes of the group's last failures."""
         return await self.get(f"{group_path(group)}/failures", Failures, [("looks", looks)])
+
+    async def keys(self, group: str, n: int = 50) -> list[KeyJobs]:
+        """The keys of the group with the most jobs that are queued, run or are held, most first."""
+        return (await self.get(f"{group_path(group)}/keys", KeyJobsWrapper, [("n", n)])).keys
 
     async def configure(self, name: str, settings: GroupSettings) -> Group:
         """Replace the group's settings; what is not given gets its default."""

@@ -1,10 +1,11 @@
-"""Calls of an operator: workers, brokers, bulks, the audit."""
+"""Calls of an operator: workers, brokers, bulks, the audit, settings of all groups."""
 
 from urllib.parse import quote
 
 from broker.models.audit import AuditWrapper
 from broker.models.brokers import BrokersWrapper
 from broker.models.bulk import Bulk, BulksWrapper, BulkWrapper, NewBulk
+from broker.models.settings import Settings, SettingsWrapper
 from broker.models.workers import Order, Worker, WorkersWrapper, WorkerWrapper
 from titan.calls import JSON, Request, group_path
 from worker.api.fields import set_fields
@@ -12,7 +13,7 @@ from worker.http_session import HttpSession
 
 
 class OperatorCalls(HttpSession):
-    """Calls of an operator: workers, brokers, bulks, the audit."""
+    """Calls of an operator: workers, brokers, bulks, the audit, settings of all groups."""
 
     async def workers(self, n: int = 50, cursor: str = "") -> tuple[list[Worker], str]:
         """A page of the workers, and the cursor of the next page; "" is the end."""
@@ -53,3 +54,12 @@ class OperatorCalls(HttpSession):
     async def audit(self, n: int = 50, cursor: str = "") -> AuditWrapper:
         """A page of the audit, the newest act first."""
         return await self.get("/audit", AuditWrapper, [("n", n), ("cursor", cursor)])
+
+    async def settings(self) -> Settings:
+        """The settings of all groups."""
+        return (await self.get("/settings", SettingsWrapper)).settings
+
+    async def set_settings(self, settings: Settings) -> Settings:
+        """Replace the settings of all groups."""
+        request = Request("PUT", "/settings", {"settings": {"order": settings.order}})
+        return (await self.ask(request, SettingsWrapper)).settings

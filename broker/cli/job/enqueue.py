@@ -45,6 +45,7 @@ class _EnqueueCommand(TitanCommand):
     "titan job enqueue sync --image fetch --retry max=8,delay=5s,cap=15m,except=bad_input+auth_*",
     "titan job enqueue docs --image publish --after 0hYjB6dJb7Pq2Xk9 --after 0hYjB6dJb7Pq2XkA --after-on over",
     "titan job enqueue search --image index --payload 'doc 7' --unique doc-7 --on-conflict follow",
+    "titan job enqueue render --image clip --job-key acme",
     "titan job enqueue mail --ndjson jobs.ndjson --key import-7 --quiet",
 )
 @click.command(cls=_EnqueueCommand, short_help="Enqueue one job, or many with --ndjson.")
@@ -99,6 +100,7 @@ class _EnqueueCommand(TitanCommand):
     type=click.Choice(get_args(OnConflict)),
     help="With --unique: what the job does if another one has the key; the default is existing.",
 )
+@option("--job-key", help="What the job belongs to, such as a tenant: the group limits how many of a key run at once.")
 @option(
     "--ndjson",
     type=click.File("rb"),
@@ -200,6 +202,7 @@ def _new_job(payload_file: BinaryIO | None, **options: Any) -> NewJob:
         options["unique"] = {"key": unique} | ({"on_conflict": on_conflict} if on_conflict else {})
     elif on_conflict:
         raise click.UsageError("--on-conflict is for a job with --unique.")
+    options["key"] = options.pop("job_key")
     options["after"] = list(options["after"]) or None
     if options["after_on"] and not options["after"]:
         raise click.UsageError("--after-on is for a job with --after.")

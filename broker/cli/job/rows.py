@@ -129,7 +129,8 @@ def deadline(job: Job) -> str:
 def _moment(job: Job) -> str:
     """When a delayed job is due, or since when another exists. A list does not say when a job is tried again."""
     if job.waits_for:
-        return f"after {counted(job.waits_for.jobs, 'job')}"
+        waits = job.waits_for
+        return f"after {counted(waits.jobs, 'job')}" if waits.jobs else f"for a place of {waits.key}"
     is_delayed = job.status == "delayed" and not job.attempts
     at = due_at(job) if is_delayed else job.created_at
     if is_wide():

@@ -60,7 +60,7 @@ def state_of(job: Job) -> str:
     """The status of a job, and what it waits for or why it failed."""
     if job.duplicate:
         return f"{job.status}, it existed already"
-    return _state(job.status, job.waits_for.jobs if job.waits_for else 0, job.reason or "")
+    return _state(job.status, job.waits_for.jobs if job.waits_for and job.waits_for.jobs else 0, job.reason or "")
 
 
 def _state(status: str, needs: int, reason: str) -> str:

@@ -6,7 +6,7 @@ from msgspec import UNSET
 from broker.http.request.context import Call
 from broker.http.request.new_jobs import check_plain, checked
 from broker.http.request.query_params import BatchesQuery, MembersQuery, ShowQuery
-from broker.http.responses import Response, document, json
+from broker.http.responses import Response, document, fullness, json
 from broker.models.batches import (
     BatchesWrapper,
     BatchWrapper,
@@ -64,7 +64,7 @@ async def add_to_batch(call: Call) -> Response:
     check_plain(call, body.jobs)
     jobs = await checked(call, body.jobs)
     added, is_replayed = await call.store.batches.add(call.group, call.batch, jobs, body.member, body.lease, key)
-    return document(listed(added.jobs), 201, _REPLAYED if is_replayed else ())
+    return document(listed(added.jobs), 201, _REPLAYED if is_replayed else fullness(added.full))
 
 
 async def close_batch(call: Call) -> Response:

@@ -15,8 +15,10 @@ from broker.models.groups import (
     GroupSettings,
     GroupsWrapper,
     GroupWrapper,
+    JobRate,
 )
-from broker.resp.marks import DEAD_LETTERS, DEADLINES, POLICIES
+from broker.resp.marks import DEAD_LETTERS, DEADLINES, GROUP_BUDGETS, POLICIES
+from broker.store.format.rates import rate_text
 from broker.store.groups import TaggedGroup
 
 
@@ -81,6 +83,8 @@ async def _check(call: Call, given: GroupSettings | GroupChanges) -> None:
         await call.store.require_layout(DEAD_LETTERS, "Groups with dead_letter_to")
     if given.start_within:
         await call.store.require_layout(DEADLINES, "Deadlines and run_at")
+    if isinstance(given.rate_limit, JobRate) or given.max_jobs or given.max_bytes or given.priority_boost:
+        await call.store.require_layout(GROUP_BUDGETS, "Rates with a time, max_jobs, max_bytes and priority_boost")
     if given.retry:
         await call.store.require_layout(POLICIES, "Retry policies")
     masked = [name for name, value in (given.env_vars or {}).items() if value == MASK]
@@ -95,6 +99,7 @@ def _detail(given: GroupSettings | GroupChanges) -> str:
         if name == "name":
             continue  # the audit has the group itself
         value = getattr(given, name)
+        value = rate_text(value) if isinstance(value, JobRate) else value
         if value is UNSET or (value is None and isinstance(given, GroupSettings)):
             continue
         is_shown = value is None or isinstance(value, str | int)

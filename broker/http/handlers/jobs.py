@@ -13,7 +13,7 @@ from broker.http.request.context import Call
 from broker.http.request.decoding import moment
 from broker.http.request.new_jobs import check_plain, checked
 from broker.http.request.query_params import EnqueueQuery, ListQuery, RetryQuery, ShowQuery
-from broker.http.responses import Response, document, json, nothing
+from broker.http.responses import Response, document, fullness, json, nothing
 from broker.models.inputs import InputsWrapper
 from broker.models.jobs import Job, JobsWrapper, JobWrapper, NewJobs, PlainJob, RetriedWrapper
 from broker.models.waits import Awaited, AwaitedJobs, AwaitedWrapper
@@ -35,7 +35,7 @@ async def enqueue(call: Call) -> Response:
         jobs = await checked(call, body.jobs)
     enqueue_ = call.store.enqueuer.enqueue_durably if query.durable else call.store.enqueuer.enqueue
     enqueued = await enqueue_(call.group, jobs, key)
-    headers = _REPLAYED if enqueued.is_replayed else ()
+    headers = _REPLAYED if enqueued.is_replayed else fullness(enqueued.full)
     if query.wait:
         made = struct_of(enqueued.jobs[0])
         job = await call.context.waits.one(call.group, made.id, query.wait, made)

@@ -34,8 +34,8 @@ async def checked(call: Call, given: Sequence[NewJob], path: str = JOBS) -> Sequ
     if _have_policies(given, path):
         await call.store.require_layout(POLICIES, "Retry policies")
     _check_unique(given, path)
-    if any(job.after or job.ref or job.unique for job in given):
-        await call.store.require_layout(FLOWS, "Jobs with after or unique")
+    if any(job.after or job.ref or job.unique or job.key for job in given):
+        await call.store.require_layout(FLOWS, "Jobs with after, unique or key")
     if jobs and not are_plain(jobs):
         await call.store.require_layout(DEADLINES, "Deadlines and run_at")
     return jobs

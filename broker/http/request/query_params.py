@@ -163,6 +163,12 @@ class UniqueKeysQuery(Query, frozen=True, kw_only=True):
     cursor: Annotated[str, Meta(pattern=r"^\d{0,20}$", description="The cursor of the page before.")] = ""
 
 
+class KeysQuery(Query, frozen=True, kw_only=True):
+    """The parameters of list_keys."""
+
+    n: Page = 50
+
+
 class BatchesQuery(Query, frozen=True, kw_only=True):
     """The parameters of list_batches."""
 

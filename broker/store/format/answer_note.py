@@ -6,6 +6,8 @@ enqueue.lua keeps the note as it is; admit.lua puts the outcomes of the jobs bef
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from broker.store.format.replies import KEY
+
 
 class AnswerNote(NamedTuple):
     """`outcomes`: those of admit.lua; none for jobs that enqueue.lua created. `start_within_s`: the group's then."""
@@ -26,7 +28,7 @@ def note_in(text: str) -> AnswerNote:
     """What a record has."""
     words, _, rest = text.partition(" ")
     outcomes = words.split(",") if words else []
-    if all(word.startswith("=") or (word.isdigit() and len(word) <= len("100")) for word in outcomes):
+    if all(word.startswith("=") or word == KEY or (word.isdigit() and len(word) <= len("100")) for word in outcomes):
         words, _, rest = rest.partition(" ")
     else:
         outcomes = []

@@ -16,6 +16,7 @@ from broker.core.errors import Invalid
 from broker.core.states import FINISHED
 from broker.models.fields import GROUP_NAME, JOB_ID
 from broker.models.schedules import NewSchedule
+from broker.models.settings import OrderName
 from broker.store.format.batches import CALLBACKS, FIELDS, batch_of
 from broker.store.format.group_replies import group_of
 from broker.store.format.record import Settings, Spec, parts_of, split
@@ -45,6 +46,8 @@ JobField = Literal[
     "after",
     "after_on",
     "needs",
+    "key",
+    "place",
     "leader",
     "unique",
     "unique_key",
@@ -102,7 +105,7 @@ ScheduleField = Literal[
     "paused_because",
     "note",
 ]
-_WAITS = re.compile(r"\d{0,9}")
+_WAITS = re.compile(r"\d{0,9}|key")
 _FINISHED = re.compile(r"\S{1,80} \d{1,9} (\d{1,16}|-)( \d{1,9} \d{1,16}| start)?( \+\+?)? (?P<status>[a-z]+) \d{1,16}")
 _CALLBACK = re.compile(
     rf"{GROUP_NAME} {JOB_ID} [012] (-|\+\d{{1,12}}) (?P<settings>-|\{{\S*\}}) (?P<spec>\{{.*\}})", re.DOTALL
@@ -113,7 +116,7 @@ _MODULUS = 2**256
 class Begin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The first line. `id` is of this export only, so that an import that was cut off knows its file again.
 
-    `version` of Titan wrote it, from a store of this layout.
+    `version` of Titan wrote it, from a store of this layout. `order`: of all groups, unless it is fifo.
     """
 
     format: int
@@ -123,6 +126,7 @@ class Begin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     created_at: str
     key_prefix: str
     partitions: Annotated[int, Meta(ge=1, le=1024)]
+    order: OrderName | UnsetType = UNSET
 
 
 class ExportedGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

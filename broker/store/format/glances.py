@@ -7,6 +7,7 @@ from msgspec import UNSET, Struct, UnsetType, structs
 
 from broker.core.timestamps import rfc3339
 from broker.models.overview import DispatchLimits
+from broker.store.format.rates import rate_in
 from broker.store.statistics import numbers_in
 
 NUMBERS = 8
@@ -134,7 +135,7 @@ def _limits(settings: Sequence[bytes | None]) -> DispatchLimits:
     return DispatchLimits(
         paused=paused is not None,
         max_concurrency=int(max_concurrency) if max_concurrency else UNSET,
-        rate_limit=int(rate_limit) if rate_limit else UNSET,
+        rate_limit=rate_in(rate_limit.decode()) if rate_limit else UNSET,
         paused_at=rfc3339(int(paused_at)) if paused_at else UNSET,
         paused_by=_text(paused_by),
         note=_text(note),

@@ -44,10 +44,14 @@ class EncodedDelivery(Struct, frozen=True, gc=False):
 
 
 class EncodedJobs(NamedTuple):
-    """The JSON of each new job. `is_replayed`: they are from an earlier call with the same Idempotency-Key."""
+    """The JSON of each new job. `is_replayed`: they are from an earlier call with the same Idempotency-Key.
+
+    `full`: how full the group is with them by its limits, in percent; 0 below 80.
+    """
 
     jobs: list[bytes]
     is_replayed: bool
+    full: int = 0
 
 
 def new_jobs(batches: Iterable[NewBatch], created_at: int) -> list[bytes]:
@@ -83,18 +87,25 @@ def _deadlines(settings: Settings) -> bytes:
     return b"".join(b',"%b":"%b"' % (name.encode(), rfc3339(ms).encode()) for name, ms in times if ms)
 
 
-def tied(encoded: bytes, after: Sequence[str], after_on: str, waits: int, unique: bytes) -> bytes:
-    """The JSON of a new job with the ids of the jobs that it waits for, how many these are now, and its unique key."""
+def tied(encoded: bytes, after: Sequence[str], after_on: str, waits: int | None, unique: bytes, key: str = "") -> bytes:
+    """The JSON of a new job with the ids of the jobs that it waits for, how many these are now, and its keys.
+
+    waits None: it waits for a place of its `key`.
+    """
     parts = [encoded[:-1]]
-    if waits:
+    if waits != 0:
         parts[0] = parts[0].replace(b'"status":"queued"', b'"status":"delayed"', 1)
     if after:
         parts.append(b',"after":' + _text(after))
         parts.append(b',"after_on":"over"' if after_on == "over" else b"")
     if waits:
         parts.append(b',"waits_for":{"jobs":%d}' % waits)
+    if waits is None:
+        parts.append(b',"waits_for":{"key":' + _text(key) + b"}")
     if unique:
         parts.append(b',"unique":' + unique)
+    if key:
+        parts.append(b',"key":' + _text(key))
     return b"".join(parts) + b"}"
 
 

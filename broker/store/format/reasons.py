@@ -14,12 +14,15 @@ from broker.models.workers import Announcement, Departed, Worker
 from broker.store.asked import ANY
 from broker.store.format.deadline_reasons import deadline_reasons
 from broker.store.format.prose_times import clock, distance, span
+from broker.store.format.rates import rate_in, rate_in_words
 from broker.store.format.why_facts import MOST_IMAGES, NOTED_MS, Facts
 
 SIGHT = 200
 """How many jobs at the front of a queue `next` with images reads."""
 LATE_MS = 1000
 """A reaper that is later than this is late, ms."""
+ALMOST_FULL = 0.8
+"""From this share of a limit on a group says how full it is, as the header Titan-Group-Full does."""
 _SHOWN_IMAGES = 10
 _STOPPERS = {
     *("group_paused", "no_worker_asks", "no_worker_for_image", "out_of_sight", "workers_quiet", "not_in_ready")
@@ -35,6 +38,7 @@ def explanation_of(facts: Facts) -> Explanation:
     reasons = list((_finished if status in FINISHED else kinds.get(status, _queued))(facts))
     ahead, eta_s, rate = _estimate(facts, reasons)
     verdict = reasons[0].text
+    reasons += _of_budget(facts)
     reasons += _of_batch(facts)
     if eta_s is not UNSET and eta_s > 0:
         verdict += f" About {span(eta_s)} at {rate:.2g} a second."
@@ -73,7 +77,7 @@ def _queued(facts: Facts) -> Iterator[WhyReason]:
 
 def _of_group(facts: Facts) -> Iterator[WhyReason]:
     """What the settings of the group forbid."""
-    settings, limit, rate = facts.settings, facts.number("max_concurrency"), facts.number("rate_limit")
+    settings, limit, rate = facts.settings, facts.number("max_concurrency"), facts.settings.get("rate_limit")
     if "paused" in settings:
         since, by, note = facts.number("paused_at"), settings.get("paused_by", ""), settings.get("note", "")
         text = f"{facts.group} is paused{f' by {by}' if by else ''}{_ago(facts, since)}{f': {note}' if note else ''}."
@@ -82,8 +86,26 @@ def _of_group(facts: Facts) -> Iterator[WhyReason]:
         text = f"{facts.group} runs {counted(facts.running, 'job')}, and may run {limit:,}."
         yield WhyReason(code="at_max_concurrency", text=text, n=facts.running, limit=limit, ids=facts.holders)
     if rate is not None and facts.rate_until is not None and facts.job:
-        text = f"{facts.group} has used up its {rate:,} a second; it continues {distance(facts.rate_until, facts.now)}."
-        yield WhyReason(code="rate_limited", text=text, limit=rate, until=_time(facts.rate_until))
+        own = rate_in(rate)
+        text = f"{facts.group} has used up its {rate_in_words(own)}; the next job goes "
+        text += f"{distance(facts.rate_until, facts.now)}."
+        jobs = own if isinstance(own, int) else own.jobs
+        yield WhyReason(code="rate_limited", text=text, limit=jobs, until=_time(facts.rate_until))
+
+
+def _of_budget(facts: Facts) -> Iterator[WhyReason]:
+    """Whether the group is almost full by its own limits. That is no reason to wait: new jobs are refused."""
+    if not facts.is_of_group:
+        return
+    unfinished = facts.delayed + facts.queued + facts.running
+    for what, n, limit in (
+        ("unfinished jobs", unfinished, facts.number("max_jobs")),
+        ("bytes of unfinished jobs", facts.unfinished_bytes, facts.number("max_bytes")),
+    ):
+        if limit and n >= ALMOST_FULL * limit:
+            text = f"{facts.group} has {n:,} of the {limit:,} {what} that it may have"
+            more = "; more are refused (429)." if n >= limit else "."
+            yield WhyReason(code="group_full", text=text + more, n=n, limit=limit)
 
 
 def _of_workers(facts: Facts) -> Iterator[WhyReason]:
@@ -145,7 +167,9 @@ def _of_place(facts: Facts) -> Iterator[WhyReason]:
     if place:
         text = f"{counted(place, 'job')} of {facts.group} {'is' if place == 1 else 'are'} before it."
         yield WhyReason(code="behind_in_group", text=text, n=place)
-    if facts.groups_ahead and facts.job:
+    if facts.is_fair and facts.has_rank and facts.job and (facts.groups_ahead or place >= facts.weight):
+        yield _of_turns(facts, place)
+    elif facts.groups_ahead and facts.job:
         text = f"{counted(facts.groups_ahead, 'group')} {'has' if facts.groups_ahead == 1 else 'have'} a job before it."
         yield WhyReason(code="behind_groups", text=text, n=facts.groups_ahead)
     if facts.waiting_requests:
@@ -158,12 +182,26 @@ def _of_place(facts: Facts) -> Iterator[WhyReason]:
         yield WhyReason(code="not_in_ready", text=text)
 
 
+def _of_turns(facts: Facts, place: int) -> WhyReason:
+    """Which turn of its group the job has to wait for, and who is served before that."""
+    turn, ahead = place // facts.weight + 1, facts.groups_ahead
+    text = f"Groups take turns: it has its group's {_ordinal(turn)} turn"
+    if ahead:
+        text += f", and {counted(ahead, 'group')} {'is' if ahead == 1 else 'are'} before {facts.group}"
+    return WhyReason(code="behind_groups", text=f"{text}.", n=ahead)
+
+
+def _ordinal(n: int) -> str:
+    ending = "th" if n % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n:,}{ending}"
+
+
 def _delayed(facts: Facts) -> Iterator[WhyReason]:
     job, due_at = facts.job, facts.due_at
     if job is None or due_at is None:
         return
     if job.waits_for:
-        yield _of_ties(job, facts.leader)
+        yield _of_key(facts, job.waits_for.key) if job.waits_for.key else _of_ties(job, facts.leader)
         return
     late_ms = facts.now - due_at
     if late_ms > LATE_MS:
@@ -193,11 +231,19 @@ def _delayed(facts: Facts) -> Iterator[WhyReason]:
 
 def _of_ties(job: Job, leader: str) -> WhyReason:
     """For which jobs a held job waits; `leader` holds its unique key."""
-    n = job.waits_for.jobs if job.waits_for else 0
+    n = (job.waits_for.jobs or 0) if job.waits_for else 0
     text = f"It waits for {counted(n, 'job')}"
     if leader:
         text += f", among them {leader}, which has its unique key" if n > 1 else f": {leader}, which has its unique key"
     return WhyReason(code="waits_for_jobs", text=f"{text}.", n=n, ids=(job.after or [])[-10:], job=leader)
+
+
+def _of_key(facts: Facts, key: str) -> WhyReason:
+    """Which jobs have the places of the key for which a held job waits."""
+    n, limit, ids = facts.places, facts.most_places, list(facts.place_holders)
+    most = "any number" if limit is None else f"{limit:,}"
+    text = f"It waits for a place of its key {key}: {counted(n, 'job')} of {most} are queued or run."
+    return WhyReason(code="waits_for_key", text=text, n=n, limit=UNSET if limit is None else limit, ids=ids)
 
 
 def _of_batch(facts: Facts) -> Iterator[WhyReason]:

@@ -51,6 +51,8 @@ AHEAD_MS = 60_000
 _encode = msgspec.json.Encoder().encode
 _receipt = msgspec.json.Decoder(Receipt).decode
 _unique = msgspec.json.Decoder(Unique).decode
+KEY = "key"
+"""What the store has for how many jobs a job waits, if it waits for a place of its key."""
 _env_vars = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -112,13 +114,16 @@ def _set_attempts(job: Job, values: Mapping[str, str]) -> None:
 
 
 def _tie(job: Job, values: Mapping[str, str]) -> None:
-    """Set the fields about other jobs: those that it waits for, its unique key, and its copy as a dead letter."""
+    """Set the fields about other jobs: those that it waits for, its keys, and its copy as a dead letter."""
     if "after" in values:
         job.after = values["after"].split(" ")
         if values["after_on"] == "over":
             job.after_on = "over"
     if "needs" in values:
-        job.waits_for = WaitsFor(int(values["needs"]))
+        needs = values["needs"]
+        job.waits_for = WaitsFor(key=values["key"]) if needs == KEY else WaitsFor(jobs=int(needs))
+    if "key" in values:
+        job.key = values["key"]
     if "unique" in values:
         job.unique = _unique(values["unique"])
     if "dead_letter" in values:

@@ -1,6 +1,6 @@
 """Builds the arguments of scripts for many jobs: batches of jobs that share group and settings, which are sent once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, groupby, repeat
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from broker.models.reports import Finish, Held
 from broker.models.retries import Retry
 from broker.models.workers import Receipt
 from broker.store.format.policies import members_of
+from broker.store.format.ranks import NO_BOOSTS, rank_priority
 from broker.store.format.record import Settings, Spec, settings_text
 
 Word = str | int | bytes
@@ -78,11 +79,18 @@ def merged(batches: Iterable[NewBatch]) -> list[NewBatch]:
     return whole
 
 
-def enqueue_words(batches: Iterable[NewBatch], *, is_staged: bool = False) -> Words:
-    """The words of enqueue.lua for these batches. Default settings are left out, and a staged spec is ''."""
+def enqueue_words(
+    batches: Iterable[NewBatch], boosts: Mapping[str, int] = NO_BOOSTS, *, is_staged: bool = False
+) -> Words:
+    """The words of enqueue.lua for these batches. Default settings are left out, and a staged spec is ''.
+
+    `boosts`: the priority_boost of each group that has one.
+    """
     words: Words = []
     for batch in batches:
         words += (batch.group, len(batch.ids), *_batch_words(batch.settings))
+        if batch.group in boosts:
+            words[-3] = rank_priority(batch.settings.priority, boosts[batch.group])
         for job_id, spec in zip(batch.ids, batch.specs, strict=True):
             words += (job_id, "" if is_staged else spec)
     return words

@@ -22,6 +22,7 @@ MOST_IMAGES = 1000
 """The store keeps no more. When it has as many, an image that is not among them may have been asked for."""
 RATE_MINUTES = 5
 _SETTINGS = ("paused", "paused_at", "paused_by", "note", "max_concurrency", "rate_limit", "delivery_limit", "retry")
+_BUDGET = ("max_jobs", "max_bytes")
 _RETENTIONS = tuple(f"retention_{name}" for name in Retentions.__struct_fields__)
 _OUT = 2
 """Where the counts of a minute have the jobs that were taken; the first number is the minute."""
@@ -33,7 +34,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     `is_of_group`: the job is the first queued one of the group, None without one. `place` is how many jobs of the group
     are before it. `leader`: the job that it follows. `has_rank`: the group is in the ready index, after `groups_ahead`
     others. `asked` has for each group
-    or ALL, and image or ANY, when somebody asked for it last.
+    or ALL, and image or ANY, when somebody asked for it last. `places`: how many jobs of its key have places, of
+    `most_places`; `place_holders` are some of them. `is_fair`: groups take turns.
     """
 
     group: str
@@ -47,6 +49,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     delayed: int
     queued: int
     running: int
+    unfinished_bytes: int
     holders: list[str]
     rate_until: int | None
     has_rank: bool
@@ -55,6 +58,10 @@ class Facts(Struct, frozen=True, kw_only=True):
     asked_at: int | None
     asked: Mapping[Pair, int]
     out_per_s: float | None
+    places: int = 0
+    most_places: int | None = None
+    place_holders: Sequence[str] = ()
+    is_fair: bool = False
     workers: Sequence[Worker] = ()
     departed: Sequence[Departed] = ()
     waiting_requests: int = 0
@@ -62,6 +69,11 @@ class Facts(Struct, frozen=True, kw_only=True):
     def number(self, setting: str) -> int | None:
         """A setting of the group as a number."""
         return int(self.settings[setting]) if setting in self.settings else None
+
+    @property
+    def weight(self) -> int:
+        """How many jobs the group gives in a turn."""
+        return self.number("weight") or 1
 
     @property
     def delivery_limit(self) -> int:
@@ -104,10 +116,10 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 def facts_of(group: str, reply: Sequence[Any], pending: Iterable[Pair], *, is_of_group: bool) -> Facts:
     """The reply of why.lua. `pending`: what this broker was asked for and has not noted in the store yet."""
-    now, row, settings, due_at, counts, holders, place, asked, images, minutes = reply
+    now, row, settings, due_at, counts, holders, place, asked, images, minutes, is_fair, lane = reply
     at = int(now)
     rate_until, rank, groups_ahead, own_place = place
-    names = (*_SETTINGS, *_RETENTIONS)
+    names = (*_SETTINGS, *_BUDGET, "weight", *_RETENTIONS)
     asked_at = [int(score) for score in asked if score is not None]
     pairs = dict(_asked(images))
     for pair in pending:
@@ -126,6 +138,7 @@ def facts_of(group: str, reply: Sequence[Any], pending: Iterable[Pair], *, is_of
         delayed=counts[0],
         queued=counts[1],
         running=counts[2],
+        unfinished_bytes=_number(counts[3]) or 0,
         holders=[job_id.decode() for job_id in holders],
         rate_until=_number(rate_until),
         has_rank=rank is not None,
@@ -134,6 +147,10 @@ def facts_of(group: str, reply: Sequence[Any], pending: Iterable[Pair], *, is_of
         asked_at=max(asked_at, default=None),
         asked=pairs,
         out_per_s=_out_per_s(at, minutes),
+        places=int(lane[0]) if lane else 0,
+        most_places=_number(lane[1]) if lane else None,
+        place_holders=[job_id.decode() for job_id in lane[2]] if lane else (),
+        is_fair=bool(is_fair),
     )
 
 

@@ -71,6 +71,7 @@ class AsyncClient(AsyncBatchMethods, ConfiguredClient):
         after: Parents | None = None,
         after_on: str | None = None,
         unique: UniqueKey | None = None,
+        job_key: str | None = None,
         key: str = "",
         is_durable: bool = False,
     ) -> Job:
@@ -78,11 +79,12 @@ class AsyncClient(AsyncBatchMethods, ConfiguredClient):
 
         A payload that is no str is sent as JSON text. `key`: an Idempotency-Key; calls with the same key and the same
         job enqueue one job within 24 h. `is_durable`: wait until the job is on the disk of the store. With `unique`,
-        `duplicate` of the job says that it existed already. Raises Duplicate if the conflict is refused.
+        `duplicate` of the job says that it existed already. Raises Duplicate if the conflict is refused. `job_key`: the
+        `key` of the job.
         """
         times = (run_at, start_within, start_before, end_within, end_before)
         ties = (retry, None, after, after_on, unique)
-        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay, *times, *ties)
+        job = NewJob(image, payload, delay, timeout, priority, max_retries, retries_delay, *times, *ties, key=job_key)
         return (await self._do(calls.enqueue(group, [job], key, is_durable=is_durable)))[0]
 
     async def enqueue_many(

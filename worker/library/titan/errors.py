@@ -139,7 +139,7 @@ class IdempotencyMismatch(TitanError):
 
 
 class LimitReached(TitanError):
-    """A limit is reached: the group is paused, is at its max_concurrency or rate_limit, or has too many jobs."""
+    """A limit is reached: the group is paused, is at its max_concurrency or rate_limit, or is full of jobs or bytes."""
 
     word = "LIMIT_REACHED"
     sentence = "A limit is reached; try again later."

@@ -75,6 +75,8 @@ class NewJob:
     """Whether these must succeed, "succeeded", or only end, "over". Default: succeeded."""
     unique: UniqueKey | None = None
     """The key that no other job of the group may have at the same time."""
+    key: str | None = None
+    """What it belongs to, such as a tenant: 1 to 128 characters. A group may limit the jobs of a key."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields that are set, as the API has them."""
@@ -88,6 +90,7 @@ class NewJob:
             "after": None if self.after is None else parent_names(self.after),
             "after_on": self.after_on,
             "unique": {"key": self.unique} if isinstance(self.unique, str) else self.unique,
+            "key": self.key,
         }
         for name in ("delay", "timeout", "retries_delay", "start_within", "end_within"):
             duration = getattr(self, name)
@@ -132,9 +135,11 @@ class Job:
     has_inputs: bool = False
     """Of a delivered job: whether it waited for others, so that `client.inputs` has what they made."""
     waits_for: Mapping[str, Any] = field(default_factory=dict)
-    """While it is held: for how many jobs it still waits, {"jobs": 2}."""
+    """While it is held: for how many jobs it still waits, {"jobs": 2}, or for a place of its key, {"key": "acme"}."""
     unique: Mapping[str, Any] = field(default_factory=dict)
     """Its unique key, as the API has it; empty without one."""
+    key: str = ""
+    """What it belongs to; not in jobs that `consume` and `next` deliver."""
     batch: Mapping[str, Any] = field(default_factory=dict)
     """The batch that it is a member of, {"id": "…"}; of a callback also `callback`, its name, and `counts`."""
     duplicate: bool = False

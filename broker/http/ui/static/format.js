@@ -115,3 +115,22 @@ export function line(text, most = 160) {
 
 /** Whether a text holds a value that the broker masked. @param {string} text */
 export const isMasked = (text) => text.includes('••••');
+
+const PER = { d: 86400, h: 3600, m: 60, s: 1 };
+
+/** A rate_limit as people write it: `6`, or `5000/h:50`, which is 5,000 an hour, 50 at once. */
+export function rateText(rate) {
+  if (!rate?.per) return String(rate ?? '');
+  const unit = Object.keys(PER).find((key) => rate.per % PER[key] === 0) ?? 's';
+  const n = rate.per / PER[unit];
+  return `${rate.jobs}/${n === 1 ? '' : n}${unit}${rate.burst === rate.jobs ? '' : `:${rate.burst}`}`;
+}
+
+/** The rate_limit in such a text; another text stays, and is refused. @param {string} text */
+export function rateOf(text) {
+  const found = /^(\d+)(?:\/(\d*)([smhd])(?::(\d+))?)?$/.exec(text);
+  if (!found) return text;
+  const [, jobs, n, unit, burst] = found;
+  if (!unit) return Number(jobs);
+  return { jobs: Number(jobs), per: Number(n || 1) * PER[unit], ...(burst && { burst: Number(burst) }) };
+}

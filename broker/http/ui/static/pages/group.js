@@ -2,7 +2,7 @@
 
 import { groupApi, may, query } from '../api.js';
 import { h } from '../dom.js';
-import { counted, exact, span } from '../format.js';
+import { counted, exact, rateText, span } from '../format.js';
 import { empty, facts, field, groupPage, icon, link, num, panel, select, small, theirs } from '../parts.js';
 import { ACTIONS, askBulk, askSome } from './actions.js';
 import { flowPanel, windowOf } from './flow_panel.js';
@@ -113,11 +113,15 @@ function settingsFacts(name, group, stats) {
         ['Wait p50 · p95 · p99', times(stats?.wait)],
         ['Run p50 · p95 · p99', times(stats?.run)],
         ['At once', group?.max_concurrency ? `${exact(group.counts.running)} of ${exact(group.max_concurrency)}` : 'no limit'],
-        ['A second', group?.rate_limit ? `${exact(group.rate_limit)} at most` : 'no limit'],
+        ['Rate', group?.rate_limit ? rateText(group.rate_limit) + (group.rate_limit.per ? '' : ' a second') : 'no limit'],
+        group?.max_jobs && ['Unfinished', `${exact(group.max_jobs)} at most`],
+        group?.max_bytes && ['Unfinished bytes', `${exact(group.max_bytes)} at most`],
+        group?.priority_boost && ['A priority', `leads by ${exact(group.priority_boost)} jobs`],
         ['Deliveries', group ? `${group.delivery_limit} at most` : '–'],
         ['Kept', group ? `failed ${span(group.retention.failed)}, others ${span(group.retention.succeeded)}` : '–'],
         group?.image ? ['Image', theirs(group.image)] : null,
         group?.start_within && ['Must start within', span(group.start_within)],
+        group?.key_concurrency && ['Of one key, at most', `${group.key_concurrency}${group.key_strict ? ', strict' : ''}`],
         group?.dead_letter_to && ['Dead letters', h('a', { href: groupPage(group.dead_letter_to) }, theirs(group.dead_letter_to))],
         group?.note && !group.paused ? ['Note', theirs(group.note)] : null,
     ]),

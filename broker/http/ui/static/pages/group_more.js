@@ -3,7 +3,7 @@
 import { Refusal, change, get, groupApi, may } from '../api.js';
 import { problem, toast } from '../dialog.js';
 import { h } from '../dom.js';
-import { counted, exact, line, span } from '../format.js';
+import { counted, exact, line, rateOf, rateText, span } from '../format.js';
 import { ago, button, empty, field, icon, jobPage, link, panel, small, theirs } from '../parts.js';
 import { description, fieldsOf } from '../spec.js';
 import { ACTIONS, askBulk, askDeleteGroup, listHref } from './actions.js';
@@ -71,7 +71,7 @@ function signOf({ code, status }) {
 
 /** The jobs that a job waits for, which `why` names. @param {string} [group] */
 function awaited(reason, group) {
-  if (!group || reason.code !== 'waits_for_jobs') return null;
+  if (!group || !/^waits_for/.test(reason.code)) return null;
   const ids = [...new Set([...(reason.ids ?? []), reason.job])].filter(Boolean);
   return ids.map((id) => [' ', h('a.mono', { href: jobPage(group, id) }, id)]);
 }
@@ -108,14 +108,21 @@ export function groupWhy(context) {
   };
 }
 
-const SIMPLE = ['image', 'max_concurrency', 'rate_limit', 'delivery_limit', 'start_within', 'dead_letter_to', 'require_lease', 'note'];
+const SIMPLE = ['image', 'max_concurrency', 'rate_limit', 'max_jobs', 'max_bytes', 'priority_boost', 'delivery_limit', 'key_concurrency', 'start_within', 'dead_letter_to', 'weight', 'key_strict', 'require_lease', 'note'];
+const SWITCHES = ['require_lease', 'key_strict'];
 const LABELS = {
   image: 'Image',
   max_concurrency: 'Run at once, at most',
-  rate_limit: 'Started a second, at most',
+  rate_limit: 'Started a second, at most; or 5000/h:50',
+  max_jobs: 'Unfinished jobs, at most',
+  max_bytes: 'Their bytes, at most',
+  priority_boost: 'A priority leads by, jobs',
   delivery_limit: 'Deliveries',
   start_within: 'Start within, s',
   dead_letter_to: 'Dead letters to',
+  key_concurrency: 'Of one key, at most',
+  key_strict: 'A job keeps the place of its key until its next try',
+  weight: 'Jobs in a turn',
   require_lease: 'Reports need the lease',
   note: 'Note',
 };
@@ -226,20 +233,21 @@ function control(key, bound, value) {
     );
   const isNumber = bound.type === 'integer';
   const props = isNumber ? { type: 'number', min: bound.minimum, max: bound.maximum } : { maxlength: bound.maxLength };
-  return field(LABELS[key], h('input', { name: key, value: value ?? '', placeholder: key === 'note' ? '' : 'default', ...props }), description(bound));
+  return field(LABELS[key], h('input', { name: key, value: key === 'rate_limit' ? rateText(value) : (value ?? ''), placeholder: key === 'note' ? '' : 'default', ...props }), description(bound));
 }
 
 /** Only what differs, since PATCH keeps the rest. @param {FormData} form */
 export function differences(form, group) {
   const changes = {};
   for (const key of SIMPLE) {
-    if (key === 'require_lease') {
+    if (SWITCHES.includes(key)) {
       if (form.has(key) !== Boolean(group[key])) changes[key] = form.has(key);
       continue;
     }
     const text = String(form.get(key) ?? '').trim();
-    if (text === String(group[key] ?? '')) continue;
-    changes[key] = text === '' ? null : /^(image|note|dead_letter_to)$/.test(key) ? text : Number(text);
+    const isRate = key === 'rate_limit';
+    if (text === (isRate ? rateText(group[key]) : String(group[key] ?? ''))) continue;
+    changes[key] = text === '' ? null : isRate ? rateOf(text) : /^(image|note|dead_letter_to)$/.test(key) ? text : Number(text);
   }
   const kept = {};
   for (const key of ['succeeded', 'failed', 'cancelled']) {

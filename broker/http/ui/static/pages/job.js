@@ -77,6 +77,7 @@ function doing(one, why) {
   const held = one.expires_at ? `, lease ${span((ms(one.expires_at) - now()) / 1000)}` : '';
   if (one.status === 'running') return `${span((now() - ms(one.started_at ?? one.created_at)) / 1000)}${held}, delivery ${one.deliveries}`;
   if (isOver(one.status) && one.started_at) return `ran ${span((ms(one.completed_at) - ms(one.started_at)) / 1000)}`;
+  if (one.waits_for?.key) return 'waits for a place of its key';
   if (one.waits_for) return `waits for ${counted(one.waits_for.jobs, 'job')}`;
   if (one.status === 'delayed' && (one.attempts || one.after)) {
     const next = why?.reasons?.find((reason) => /^(retry_delay|delayed_until)$/.test(reason.code))?.until;

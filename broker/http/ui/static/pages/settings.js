@@ -18,12 +18,14 @@ export function settings(context) {
       ? {
           main: { url: 'v1/doctor', every: 30 },
           audit: { url: `v1/audit${query({ n: 50, cursor })}`, every: cursor ? 0 : 10, fallback: { entries: [] } },
+          order: { url: 'v1/settings', every: 30, fallback: {} },
           ...(session.csrf ? { sessions: { url: 'ui/sessions', every: 30, fallback: {} } } : {}),
         }
       : {},
-    view: ({ main, audit, sessions }) => [
+    view: ({ main, audit, sessions, order }) => [
       h('div.page-head', h('h1', 'Settings')),
       main && panel('Doctor', doctor(main)),
+      order?.settings && panel('Order of groups', orderOfGroups(context, order.settings.order)),
       sessions?.sessions && panel('Sessions', sessionRows(context, sessions.sessions)),
       main?.access?.length > 0 && panel('Tokens', tokenRows(main.access)),
       audit &&
@@ -51,6 +53,25 @@ function doctor(main) {
       ),
     ),
   );
+}
+
+function orderOfGroups(context, order) {
+  const [other, means, verb] =
+    order === 'fair'
+      ? ['fifo', 'Groups take turns, of as many jobs as their weight says.', 'Serve the oldest job first']
+      : ['fair', 'The oldest job of a priority is served first, whichever group it is of.', 'Let groups take turns'];
+  const set = () =>
+    ask({
+      title: `${verb}?`,
+      verb,
+      text: h('p', 'Jobs stay where they are. Brokers follow within 5 s.'),
+      act: async () => {
+        await change('PUT', 'v1/settings', { settings: { order: other } });
+        return `The order is ${other}.`;
+      },
+      after: () => context.reload('order'),
+    });
+  return h('p', h('b', order), `: ${means} `, may('admin') && small(`${verb}…`, set));
 }
 
 function config(config) {

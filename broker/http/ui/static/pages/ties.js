@@ -37,7 +37,9 @@ const scheduleOf = (one) => ['Schedule', [h('a', { href: schedulePage(one.group_
 export function ties(one, flow) {
   const jobs = flow?.jobs ?? [];
   const rows = [one.batch && batchOf(one), one.schedule && scheduleOf(one)];
-  if (one.waits_for) rows.push(['Waits for', [counted(one.waits_for.jobs, 'job'), waitsFor(one, jobs)]]);
+  if (one.key) rows.push(['Key', h('code', theirs(one.key))]);
+  if (one.waits_for?.key) rows.push(['Waits for', 'a place of its key']);
+  else if (one.waits_for) rows.push(['Waits for', [counted(one.waits_for.jobs, 'job'), waitsFor(one, jobs)]]);
   if (one.after_on === 'over') rows.push(['After', 'any end of these jobs']);
   if (!one.unique) return rows;
   const { until, on_conflict: conflict } = one.unique;

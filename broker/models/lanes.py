@@ -1,0 +1,39 @@
+"""Keys of jobs, such as a tenant or a resource: how many jobs of one key are queued or run at once."""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from broker.models.fields import END, Time
+
+Key = Annotated[
+    str,
+    Meta(
+        pattern=f"^[^\\x00-\\x1f\\x7f]{{1,128}}{END}",
+        description="What it belongs to, such as a tenant, a customer or a resource; other jobs may have the same "
+        "one. With key_concurrency of the group at most that number of jobs of a key is queued or runs. 1 to 128 "
+        "characters, no control characters.",
+    ),
+]
+KeyConcurrency = Annotated[
+    int, Meta(ge=1, le=1000, description="The most jobs of one key that are queued or run at once; others are held.")
+]
+KeyStrict = Annotated[
+    bool, Meta(description="Whether a job that waits for its next try keeps its place among the jobs of its key.")
+]
+
+
+class KeyJobs(Struct, kw_only=True):
+    """The jobs of a key that are queued or run, or want to be."""
+
+    key: Annotated[str, Meta(description="The key.")]
+    queued: Annotated[int, Meta(description="How many of its jobs are queued.")]
+    running: Annotated[int, Meta(description="How many of its jobs run.")]
+    held: Annotated[int, Meta(description="How many of its jobs wait for a place.")]
+    oldest_at: Annotated[Time, Meta(description="When the oldest of these jobs was enqueued.")] | UnsetType = UNSET
+
+
+class KeyJobsWrapper(Struct):
+    """The keys of a group with the most jobs, most first."""
+
+    keys: list[KeyJobs]

@@ -80,7 +80,7 @@ def refusal(text: str) -> errors.TitanError:
         return error(f"The job is {status}, {verb} {rfc3339(int(since))}.{note}")
     if error is errors.LeaseLost:
         return error(_lease_lost(detail))
-    if error is errors.Invalid or error is errors.Duplicate and _OF_NEW_JOB.fullmatch(detail):
+    if error is errors.Invalid or (error is errors.Duplicate and _OF_NEW_JOB.fullmatch(detail)):
         fields, _, message = detail.partition(" ")
         return error(message, fields=fields)
     if error in {errors.LimitReached, errors.StoreUnavailable}:

@@ -16,7 +16,7 @@ _OPTIONS = (
     option(
         "--unique-until",
         type=click.Choice(["over", "started"]),
-        help="With --unique: the job holds the key until it is over or started; the default is over.",
+        help="With --unique: the job holds the key until it has ended (over, the default) or was delivered (started).",
     ),
     option(
         "--unique-for",

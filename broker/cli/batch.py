@@ -119,7 +119,7 @@ async def close(client: Client, group: str, batch_id: str, *, as_json: bool) -> 
 async def cancel(client: Client, group: str, batch_id: str, *, as_json: bool) -> None:
     """Close a batch and cancel its unfinished members.
 
-    Of the callbacks only on_over follows.
+    Of the callbacks only on_over follows. It may be repeated; a batch that has ended otherwise is refused.
     """
     _page(await client.cancel_batch(group, batch_id), as_json=as_json)
 

@@ -73,7 +73,7 @@ async def retry(client: Client, group: str, job_id: str, *, as_json: bool) -> No
     """Repeat a job that failed, with the jobs that were cancelled because of that.
 
     The new jobs wait for each other as the old ones did, and have the results of those that had succeeded. Prints the
-    id of each new job, and which job it repeats.
+    id of each new job, and which job it repeats. A job that succeeded is run again too, alone.
     """
     made = await client.retry_flow(group, job_id)
     if as_json:

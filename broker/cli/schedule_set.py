@@ -14,8 +14,9 @@ from broker.cli.policies import RETRY_HELP, RetryPolicy
 from broker.cli.quantities import Duration, FutureMoment, Moment, duration_of
 from broker.cli.safe_text import line
 from broker.cli.schedule_file import apply_schedules, read_schedules
+from broker.cli.unique_options import unique_options, with_unique
 from broker.core import timestamps
-from broker.models.fields import RetriesDelay, Timeout
+from broker.models.fields import EndWithin, RetriesDelay, StartWithin, Timeout
 from broker.models.schedules import (
     DEFAULT_CATCH_UP_S,
     NewSchedule,
@@ -79,9 +80,20 @@ class _Time(Moment):
 @option("--payload", help="Input of its jobs: any text.")
 @option("--priority", type=int, help="0, 1 or 2 of its jobs.")
 @option("--timeout", type=duration_of(Timeout), help="How long a consumer may hold a job.")
+@option(
+    "--start-within",
+    type=duration_of(StartWithin),
+    help="Fail a job, reason expired, if no consumer takes it in this time from its creation on.",
+)
+@option(
+    "--end-within",
+    type=duration_of(EndWithin),
+    help="Fail a job, reason timeout, if it is not finished in this time from its creation on.",
+)
 @option("--max-retries", type=int, help="Maximum number of automatic retries after failures.")
 @option("--retries-delay", type=duration_of(RetriesDelay), help="Delay before an automatic retry.")
 @option("--retry", type=RetryPolicy(), help=RETRY_HELP)
+@unique_options
 @option(
     "-f",
     "--file",
@@ -152,6 +164,7 @@ def _time_row(time: Upcoming) -> tuple[object, ...]:
 
 
 def _given(options: dict[str, Any]) -> NewSchedule:
+    options = with_unique(options)
     job = {field: options.pop(field) for field in _JOB_FIELDS if field in options}
     if "cron" in options:
         crons = options["cron"]

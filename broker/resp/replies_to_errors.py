@@ -21,6 +21,8 @@ _OF_PIPELINE = re.compile(r"Command # \d+ \(.*?\) of pipeline caused error: (?:\
 """What redis-py puts before the error of a command in a pipeline."""
 _OF_JOB = re.compile(r"([a-z]+) (\d+)( .*|)")
 """The detail of WRONG_STATE when it is about a job: status, since when in ms, a note. Another detail is a sentence."""
+_OF_NEW_JOB = re.compile(r"([0-9A-Za-z]{16}) (.*)")
+"""The detail of DUPLICATE when it is about one of the new jobs of a call: its id, a sentence."""
 
 
 async def translate_errors(work: Awaitable[T]) -> T:
@@ -78,7 +80,7 @@ def refusal(text: str) -> errors.TitanError:
         return error(f"The job is {status}, {verb} {rfc3339(int(since))}.{note}")
     if error is errors.LeaseLost:
         return error(_lease_lost(detail))
-    if error is errors.Invalid:
+    if error is errors.Invalid or (error is errors.Duplicate and _OF_NEW_JOB.fullmatch(detail)):
         fields, _, message = detail.partition(" ")
         return error(message, fields=fields)
     if error in {errors.LimitReached, errors.StoreUnavailable}:

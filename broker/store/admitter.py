@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from broker.core.errors import Invalid
+from broker.core.errors import Duplicate, Invalid
 from broker.core.timestamps import NOT_GIVEN, milliseconds
 from broker.models.jobs import NewJob, PlainJob
 from broker.models.unique import MAX_WAIT_DELAYS
@@ -131,8 +131,11 @@ class Admission(NamedTuple):
                 jobs[at] = tied(encoded, after, ties.after_on, waits, ties.unique, ties.lane)
         return [jobs[at] for at in range(len(jobs))]
 
-    def located(self, error: Invalid) -> Invalid:
-        """The refusal with the field that names the job which does not exist."""
+    def located(self, error: Invalid | Duplicate) -> Invalid | Duplicate:
+        """The refusal with the field that names the job which does not exist, or the key that another job holds."""
+        if isinstance(error, Duplicate):
+            ids = list(chain.from_iterable(batch.ids for batch in self.batches))
+            return Duplicate(error.message, fields=f"jobs[{self.order[ids.index(error.fields)]}].unique.key")
         for at, ties in zip(self.order, self.ties, strict=True):
             names = ties.after.split()
             if error.fields in names:
@@ -177,7 +180,7 @@ async def admit(
         reply: Sequence[Any] = await partitions.run(
             "admit", partition, *first, *words, *batch, *_words(asked, boost, is_staged=is_staged)
         )
-    except Invalid as error:
+    except (Invalid, Duplicate) as error:
         raise asked.located(error) from None
     return reply
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from broker.core.errors import Invalid, LimitReached
+from broker.core.errors import Duplicate, Invalid, LimitReached
 from broker.core.ids import Ids
 from broker.core.settings import BrokerSettings
 from broker.core.states import Status
@@ -191,7 +191,7 @@ class Batches:
         except LimitReached:
             limits.check(len(jobs), bytes_of(asked.batches))
             raise
-        except Invalid as error:
+        except (Invalid, Duplicate) as error:
             raise _placed(error, field) from None
         if new:
             outcomes = new[0].decode().split(",") if new[0] else []
@@ -213,8 +213,8 @@ class Batches:
         return _encode(holder)
 
 
-def _placed(error: Invalid, field: str) -> Invalid:
+def _placed(error: Invalid | Duplicate, field: str) -> Invalid | Duplicate:
     """The refusal of new jobs, which names `jobs[0].after[0]`, with the path of the jobs in the body: `field`."""
     if not error.fields.startswith("jobs["):
         return error
-    return Invalid(error.message.replace("jobs[", f"{field}[", 1), fields=error.fields.replace("jobs", field, 1))
+    return type(error)(error.message.replace("jobs[", f"{field}[", 1), fields=error.fields.replace("jobs", field, 1))

@@ -1,6 +1,6 @@
 -- For admit: what becomes of a new job whose key another job holds.
 
--- The refusal of a job that must not have the key of another one; nil if none is refused.
+-- The refusal of a job that must not have the key of another one, with the id of the new job first; nil if none is refused.
 local function refused_key(p, group, new_jobs, is_stored, now)
   local is_taken = {}
   for i = 1, #new_jobs do
@@ -8,8 +8,9 @@ local function refused_key(p, group, new_jobs, is_stored, now)
     if key ~= '' and new_jobs[i].kind.on_conflict == 'refuse' then
       local holder, holder_id, _ = nil, nil, nil
       if is_stored[key] then holder, _, _, holder_id = holder_of(p, group, key, now) end
-      if holder and not RETENTION_S[holder.status] then return refuse('DUPLICATE', 'The job ' .. holder_id .. ' holds the key.') end
-      if is_taken[key] then return refuse('DUPLICATE', 'Two jobs of the call have the same key.') end
+      local is_held = holder and not RETENTION_S[holder.status]
+      if is_held then return refuse('DUPLICATE', new_jobs[i].id .. ' The job ' .. holder_id .. ' holds the key ' .. key .. '.') end
+      if is_taken[key] then return refuse('DUPLICATE', new_jobs[i].id .. ' Two jobs of the call have the key ' .. key .. '.') end
     end
     is_taken[key] = key ~= ''
   end
@@ -30,14 +31,23 @@ local function push(p, group, id, holder, new, now)
   set_timer(p, 'delayed', group, at)
 end
 
--- A job that does not run gets what the new one has, but for its id, its creation and its key.
+-- The settings that say which fire of a schedule made a job, or of which group it is a dead letter; nil for another job, and when
+-- a schedule made the new one too.
+local function origin_in(record, new)
+  if string.find(new.kind.settings, '"schedule"', 1, true) then return nil end
+  local settings = settings_json(record)
+  local fire = string.match(settings, '"schedule":"[^"]+","scheduled_for":%d+')
+  return fire or string.match(settings, '"dead_letter_of":"[^"]+"')
+end
+
+-- A job that does not run gets what the new one has, but for its id, its creation, its key and where it comes from.
 local function replace_holder(p, group, id, holder, new, now, counts)
   local key, kind, spec, bytes = job_key(p, id), new.kind, new.spec, counts and spec_bytes(p, new.id, new.spec)
   if spec == '' then
     spec = call('HGET', job_key(p, new.id), 'spec')
     call('DEL', job_key(p, new.id))
   end
-  local more = { bytes = bytes, batch = batch_text(holder.record) }
+  local more = { bytes = bytes, batch = batch_text(holder.record), origin = origin_in(holder.record, new) }
   more.retry_of = string.match(holder.record, '^%S*"retry_of":"(%w+)"')
   local settings = full_settings(kind, 2, true, holder.inputs, now, more)
   call('HDEL', key, 'spec')

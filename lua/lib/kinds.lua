@@ -23,7 +23,7 @@ local function kind_in(words, at, now)
 end
 
 -- The settings of a job with its times. A delay is in s, rounded up; `due` has the ms if it is no number of s from now, or if the
--- job is held. `more` may have the settings `bytes`, `retry_of` and `batch`.
+-- job is held. `more` may have the settings `bytes`, `retry_of`, `batch`, and `origin`: JSON of others.
 local function full_settings(kind, hooks, is_waiting, inputs, now, more)
   local words, due = {}, kind.due
   local function add(name, value) if value then words[#words + 1] = '"' .. name .. '":' .. digits(value) end end
@@ -39,5 +39,6 @@ local function full_settings(kind, hooks, is_waiting, inputs, now, more)
   add('inputs', inputs)
   if more.retry_of then words[#words + 1] = '"retry_of":"' .. more.retry_of .. '"' end
   if more.batch then words[#words + 1] = '"batch":"' .. more.batch .. '"' end
+  if more.origin then words[#words + 1] = more.origin end
   return #words > 0 and '{' .. table.concat(words, ',') .. '}' or ''
 end

@@ -1,6 +1,6 @@
 -- For scripts that delete jobs.
 
--- Those of finished jobs that may be deleted: their end is settled.
+-- Those of finished jobs, or of batches as `batch:<id>`, that may be deleted: their end is settled.
 local function settled_of(p, ids)
   if #ids == 0 or call('EXISTS', p .. ':settle') == 0 then return ids end
   local settled = {}

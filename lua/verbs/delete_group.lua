@@ -40,7 +40,11 @@ for status in pairs(RETENTION_S) do
   unsettled = unsettled + #ids - #settled
   limit, left = limit - #ids, left + call('ZCARD', set_key(p, group, status))
 end
-for _, id in ipairs(limit > 0 and call('ZRANGE', set_key(p, group, 'batches'), 0, limit - 1) or {}) do delete_batch(p, group, id) end
+local ends = limit > 0 and call('ZRANGE', set_key(p, group, 'batches'), 0, limit - 1) or {}
+for i, id in ipairs(ends) do ends[i] = 'batch:' .. id end -- as P:settle has those whose callbacks may not exist yet
+local settled = settled_of(p, ends)
+for _, name in ipairs(settled) do delete_batch(p, group, string.sub(name, #'batch:' + 1)) end
+unsettled = unsettled + #ends - #settled
 left = left + call('ZCARD', set_key(p, group, 'batches'))
 if left > 0 then return { now, left, unsettled } end
 

@@ -51,6 +51,7 @@ NEW_JOB: list[tuple[str, Any]] = [
     ("after", "x"),
     ("after", ["x"] * 101),
     ("after_on", "failed"),
+    ("after_on", "over"),
 ]
 
 TIES: list[tuple[str, dict[str, Any]]] = [

@@ -118,7 +118,7 @@ def test_flow_run_refuses(titan: Titan, group: str, tmp_path: Path) -> None:
     file.write_text('{"jobs": [{"ref": "a", "image": "x", "after": ["a"]}]}', "utf-8")
     refused = titan("flow", "run", group, str(file))
     assert refused.code == 1
-    assert "goes round by a" in refused.err
+    assert "a waits for a" in refused.err
 
 
 def test_flow_retry(titan: Titan, group: str, flow: Path) -> None:

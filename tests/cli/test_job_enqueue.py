@@ -128,9 +128,20 @@ def test_enqueue_job_key(titan: Titan, group: str) -> None:
     assert titan("group", "keys", group, "--json").json["keys"][0]["held"] == 1
 
 
+def test_enqueue_unique_for_a_time(titan: Titan, group: str) -> None:
+    """How long the job holds its key, and how long it may be put off, are options too."""
+    words = ["job", "enqueue", group, "--image", "x", "--delay", "5", "--json"]
+    pushed = titan(*words, "--unique", "a", "--on-conflict", "push", "--max-wait", "1m").json["jobs"][0]
+    assert pushed["unique"] == {"key": "a", "on_conflict": "push", "max_wait": 60}
+    held = titan(*words, "--unique", "b", "--unique-for", "1h").json["jobs"][0]
+    assert held["unique"] == {"key": "b", "for": 3600}
+    until = titan(*words, "--unique", "c", "--unique-until", "started").json["jobs"][0]
+    assert until["unique"] == {"key": "c", "until": "started"}
+
+
 def test_enqueue_ties_for_nothing(titan: Titan, group: str) -> None:
     """What belongs to an option that is missing is wrong usage."""
-    for words in (["--on-conflict", "refuse"], ["--after-on", "over"]):
+    for words in (["--on-conflict", "refuse"], ["--unique-for", "1h"], ["--after-on", "over"]):
         assert titan("job", "enqueue", group, "--image", "x", *words).code == 2
 
 

@@ -38,6 +38,16 @@ def test_set_and_show(titan: Titan, group: str) -> None:
     assert titan("schedule", "show", group, "digest", "--json").json["schedule"]["overlap"] == "skip"
 
 
+def test_set_a_job_with_deadlines_and_a_key(titan: Titan, group: str) -> None:
+    """The jobs of a schedule have the deadlines and the unique key of its options."""
+    words = ("--start-within", "5m", "--end-within", "1h", "--unique", "digest", "--on-conflict", "replace", "--json")
+    made = titan("schedule", "set", group, "digest", *WEEKDAYS, *words).json["schedule"]["job"]
+    assert (made["start_within"], made["end_within"]) == (300, 3600)
+    assert made["unique"] == {"key": "digest", "on_conflict": "replace"}
+    refused = titan("schedule", "set", group, "digest", *WEEKDAYS, "--max-wait", "1m")
+    assert (refused.code, "--max-wait is for a job with --unique" in refused.err) == (2, True)
+
+
 def test_set_other_times(titan: Titan, group: str) -> None:
     """Intervals, single times and several expressions."""
     put(titan, group, "--every", "15m", "--offset", "1m", "--image", "x", name="a")

@@ -325,10 +325,10 @@ async def test_enqueue_refuses_an_unknown_parent(store: Store) -> None:
 
 async def test_enqueue_refuses_a_ring(store: Store) -> None:
     """Refs that wait for each other are refused, and named."""
-    with pytest.raises(Invalid, match="goes round by a, b") as refused:
+    with pytest.raises(Invalid, match=r"(a waits for b, b waits for a|b waits for a, a waits for b)$") as refused:
         await enqueue_flow(store, named("a", ref="a", after=["b"]), named("b", ref="b", after=["a"]))
     assert refused.value.fields in {"jobs[0].after", "jobs[1].after"}
-    with pytest.raises(Invalid, match="goes round by a"):
+    with pytest.raises(Invalid, match=r"a waits for a$"):
         await enqueue_flow(store, named("a", ref="a", after=["a"]))
 
 

@@ -9,6 +9,7 @@ import pytest
 from broker.core.errors import Changed, Duplicate, Invalid, LimitReached, NotFound, WrongState
 from broker.core.timestamps import milliseconds
 from broker.diagnostics.consistency import check
+from broker.models.jobs import NewJob
 from broker.models.retries import Retry
 from broker.models.unique import Unique
 from broker.reaper.scheduler import Scheduler
@@ -699,3 +700,17 @@ async def test_a_backfill_finds_a_time_that_was_skipped_between_others(store: St
     start, stop = skipped - 2 * MINUTE_MS, now_ms(store)
     assert await store.schedule_fires.backfill(GROUP, NAME, start + 1, stop, "allow") == 1
     assert milliseconds((await made(store))[-1].scheduled_for) == skipped
+
+
+async def test_a_replaced_job_stays_that_of_its_fire(store: Store) -> None:
+    """A producer may replace what the job of a schedule does; the fire still has the outcome of the job."""
+    schedule = await put(store, job={"unique": Unique(key="k")})
+    await fire_next(store)
+    given = NewJob(image="post", payload="newer", unique=Unique(key="k", on_conflict="replace"))
+    await store.enqueue(GROUP, [given])
+    [job] = await made(store)
+    assert (job.payload, job.schedule, job.scheduled_for) == ("newer", NAME, schedule.next_at)
+    await end(store, job)
+    await settle(store)
+    [fire] = await store.schedules.fires(GROUP, NAME, 5)
+    assert (fire.job, fire.outcome) == (job.id, "succeeded")

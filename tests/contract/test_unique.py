@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from broker.core.errors import Duplicate, NotFound
 from broker.core.settings import BrokerSettings
 from broker.diagnostics.consistency import check
+from broker.models.batches import NewBatch
 from broker.models.groups import Retentions
 from broker.models.jobs import Job, NewJob
 from broker.models.retries import Retry
@@ -66,12 +67,16 @@ async def test_a_call_with_a_duplicate_makes_its_other_jobs(store: Store) -> Non
 
 
 async def test_refuse_makes_nothing(store: Store) -> None:
-    """409 duplicate names the holder, and nothing of the call is made."""
+    """409 duplicate names the key, the holder and the place in the call, and nothing of the call is made."""
     first = await enqueue(store, keyed("first"))
-    with pytest.raises(Duplicate, match=first.id):
-        await store.enqueue(GROUP, [named("x"), keyed("second", "refuse")])
-    with pytest.raises(Duplicate, match="Two jobs"):
+    with pytest.raises(Duplicate, match=rf"^The job {first.id} holds the key doc-7\.$") as held:
+        await store.enqueue(GROUP, [named("z", after=["x"]), named("x", ref="x"), keyed("second", "refuse")])
+    with pytest.raises(Duplicate, match=r"^Two jobs of the call have the key new\.$") as taken:
         await store.enqueue(GROUP, [keyed("a", "refuse", key="new"), keyed("b", "refuse", key="new")])
+    with pytest.raises(Duplicate) as in_batch:
+        await store.batches.create(GROUP, NewBatch(jobs=[keyed("second", "refuse")]))
+    fields = [refused.value.fields for refused in (held, taken, in_batch)]
+    assert fields == ["jobs[2].unique.key", "jobs[1].unique.key", "batch.jobs[0].unique.key"]
     assert await names(store, 10) == ["first"]
 
 

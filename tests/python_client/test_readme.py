@@ -44,7 +44,7 @@ def test_the_examples_do_what_the_page_says(up: str, tmp_path: Path) -> None:
     patterns = {
         enqueue: r'\w{16} delayed {"to":"ann"}\n2 to: bob\n',
         times: r"0:05:00\ndelayed True\n",
-        ties: r"delayed 2\nTrue True\nThe job \w{16} holds the key\.\n",
+        ties: r"delayed 2\nTrue True\nThe job \w{16} holds the key \S+\.\n",
         batch: r"running 4\ncancelled \['on_over'\]\n",
         wait: r"succeeded [\s\S]*Ann[\s\S]*",
         asynchronous: r"sending {'to': 'ann'}\nsucceeded\n",

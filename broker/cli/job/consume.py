@@ -171,7 +171,8 @@ async def hold(
     """Give a running job back until other jobs have ended.
 
     Then it is queued at its old rank, and runs again. The delivery is not counted. What the jobs made is in the inputs
-    of the job then. A command that a worker runs calls this as its last step: the worker does not report it.
+    of the job then. A command that a worker runs calls this as its last step, and nothing may follow the call: the
+    next run may start while this one still runs.
     """
     _show(await client.wait_for(group, job_id, lease, after, after_on), as_json=as_json)
 

@@ -12,12 +12,12 @@ from broker.cli.options import example
 from broker.cli.output import Listing, is_terminal, listing, progress
 from broker.cli.policies import RETRY_HELP, RetryPolicy
 from broker.cli.quantities import Duration, FutureMoment, duration_of
+from broker.cli.unique_options import unique_options, with_unique
 from broker.core.errors import Invalid, TitanError
 from broker.core.words import counted
 from broker.http.request.job_times import PAIRS
 from broker.models.fields import Delay, EndWithin, RetriesDelay, StartWithin, Timeout
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, AfterOn, Job, NewJob
-from broker.models.unique import OnConflict
 from titan.errors import BrokerUnavailable
 from worker.client import Client
 
@@ -46,6 +46,7 @@ class _EnqueueCommand(TitanCommand):
     "titan job enqueue docs --image publish --after 0hYjB6dJb7Pq2Xk9 --after 0hYjB6dJb7Pq2XkA --after-on over",
     "titan job enqueue search --image index --payload 'doc 7' --unique doc-7 --on-conflict follow",
     "titan job enqueue render --image clip --job-key acme",
+    "titan job enqueue search --image index --delay 5 --unique doc-7 --on-conflict push --max-wait 1m",
     "titan job enqueue mail --ndjson jobs.ndjson --key import-7 --quiet",
 )
 @click.command(cls=_EnqueueCommand, short_help="Enqueue one job, or many with --ndjson.")
@@ -94,12 +95,7 @@ class _EnqueueCommand(TitanCommand):
     type=click.Choice(get_args(get_args(AfterOn)[0])),
     help="Which end of these jobs is enough; the default is succeeded.",
 )
-@option("--unique", help="Unique key: no other unfinished job of the group has it.")
-@option(
-    "--on-conflict",
-    type=click.Choice(get_args(OnConflict)),
-    help="With --unique: what the job does if another one has the key; the default is existing.",
-)
+@unique_options
 @option("--job-key", help="What the job belongs to, such as a tenant: the group limits how many of a key run at once.")
 @option(
     "--ndjson",
@@ -197,11 +193,7 @@ def _new_job(payload_file: BinaryIO | None, **options: Any) -> NewJob:
         if all(options[name] is not None for name in names):
             words = " and ".join(f"--{name.replace('_', '-')}" for name in reversed(names))
             raise click.UsageError(f"{words} do not go together.")
-    unique, on_conflict = options.pop("unique"), options.pop("on_conflict")
-    if unique is not None:
-        options["unique"] = {"key": unique} | ({"on_conflict": on_conflict} if on_conflict else {})
-    elif on_conflict:
-        raise click.UsageError("--on-conflict is for a job with --unique.")
+    options = with_unique(options)
     options["key"] = options.pop("job_key")
     options["after"] = list(options["after"]) or None
     if options["after_on"] and not options["after"]:

@@ -33,7 +33,7 @@ async def checked(call: Call, given: Sequence[NewJob], path: str = JOBS) -> Sequ
     jobs = [with_times(job, path.format(i), now_ms) for i, job in enumerate(given)]
     if _have_policies(given, path):
         await call.store.require_layout(POLICIES, "Retry policies")
-    _check_unique(given, path)
+    _check_ties(given, path)
     if any(job.after or job.ref or job.unique or job.key for job in given):
         await call.store.require_layout(FLOWS, "Jobs with after, unique or key")
     if jobs and not are_plain(jobs):
@@ -54,8 +54,10 @@ def _check_images(jobs: Sequence[PlainJob], path: str) -> None:
             raise Invalid(f"{field} must be {LINE['words']}.", fields=field)
 
 
-def _check_unique(jobs: Sequence[NewJob], path: str) -> None:
+def _check_ties(jobs: Sequence[NewJob], path: str) -> None:
     for i, job in enumerate(jobs):
+        if job.after_on and not job.after:
+            raise Invalid("after_on is for a job with after.", fields=f"{path.format(i)}.after_on")
         unique, field = job.unique, f"{path.format(i)}.unique"
         if unique is None:
             continue

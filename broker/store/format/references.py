@@ -23,8 +23,9 @@ def in_order(jobs: Sequence[NewJob]) -> list[int]:
         # each of the ring waits for the one before it, and the first is also the last
         _, *ring = error.args[1]
         i = ring[-1]
-        names = ", ".join(sorted({str(jobs[k].ref) for k in ring}))
-        raise Invalid(f"jobs[{i}].after: goes round by {names}", fields=f"jobs[{i}].after") from None
+        names = [str(jobs[k].ref) for k in reversed(ring)]
+        waits = ", ".join(f"{one} waits for {other}" for one, other in zip(names, names[1:] + names[:1], strict=True))
+        raise Invalid(f"jobs[{i}].after: {waits}", fields=f"jobs[{i}].after") from None
 
 
 def positions(jobs: Sequence[NewJob]) -> dict[str, int]:

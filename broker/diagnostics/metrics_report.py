@@ -1,4 +1,4 @@
-"""All metrics of a broker in one text."""
+"""All metrics of a broker in one answer."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 from broker.diagnostics.job_counts import JobCounts
 from broker.diagnostics.peer_metrics import PeerMetrics
 from broker.diagnostics.snapshot import Snapshots
-from broker.metrics.exposition import Family, labelled, text
-from broker.metrics.process import usage
+from broker.metrics.exposition import Family
+from broker.metrics.process import build_info, usage
+from broker.metrics.prometheus import exposition
+from broker.metrics.summed import summed
 
 if TYPE_CHECKING:
     from broker.store.job_store import JobStore
@@ -19,7 +21,7 @@ class MetricsReport:
     """Metrics of the sources that were added, and of the store. Of several brokers on one port each answers for all."""
 
     def __init__(self, store: "JobStore", siblings: PeerMetrics | None = None) -> None:
-        self._sources: list[Source] = [usage]
+        self._sources: list[Source] = [build_info, usage]
         self.snapshots = Snapshots(store)
         self._jobs = JobCounts(store, self.snapshots)
         self._siblings = siblings
@@ -32,14 +34,14 @@ class MetricsReport:
         """The metrics of this process."""
         return [family for source in self._sources for family in source()]
 
-    async def text(self) -> str:
-        """All metrics in the text format of Prometheus."""
+    async def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """All metrics, and the type of their format, which the header Accept of the request chooses."""
         families = await self._jobs.families()
         if self._siblings is None:
-            return text([*families, *self.own()])
-        for number, own in (await self._siblings.all(self.own)).items():
-            families += labelled(own, process=str(number))
-        return text(families)
+            families += self.own()
+        else:
+            families += summed(await self._siblings.all(self.own))
+        return exposition(families, accept)
 
     async def close(self) -> None:
         """Stop the sweep over the groups."""

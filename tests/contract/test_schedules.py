@@ -15,7 +15,7 @@ from broker.models.unique import Unique
 from broker.reaper.scheduler import Scheduler
 from broker.resp import keys
 from broker.store.format.exported import read_line
-from broker.store.tally import CANCELLED
+from broker.store.group_counts import CANCELLED
 from tests.conftest import NOW
 from tests.contract.building import GROUP, configure, now_ms, status_of, wait
 from tests.contract.flows import settle

@@ -29,7 +29,7 @@ class Families(Collector):
         for family in self._families:
             metric = metrics.get(family.name)
             if metric is None:
-                metric = metrics[family.name] = Metric(family.name, family.means, family.kind)
+                metric = metrics[family.name] = Metric(family.name.removesuffix("_total"), family.means, family.kind)
             for sample in family.samples:
                 metric.add_sample(family.name + sample.suffix, sample.labels, sample.value)
         yield from metrics.values()

@@ -15,10 +15,6 @@ from worker.http_session import HttpSession
 class OperatorCalls(HttpSession):
     """Calls of an operator: workers, brokers, bulks, the audit, settings of all groups."""
 
-    async def health(self) -> None:
-        """Ask whether a broker answers. Raises BrokerUnavailable."""
-        await self.get("/healthz", dict)
-
     async def workers(self, n: int = 50, cursor: str = "") -> tuple[list[Worker], str]:
         """A page of the workers, and the cursor of the next page; "" is the end."""
         page = await self.get("/workers", WorkersWrapper, [("n", n), ("cursor", cursor)])

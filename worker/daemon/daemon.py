@@ -30,7 +30,7 @@ from worker.daemon.loops.heartbeat import TouchLoop
 from worker.daemon.loops.report import FinishLoop
 from worker.daemon.loops.stuck import StuckLoop
 from worker.daemon.loops.upload_logs import LogUploads
-from worker.daemon.port import PortTaken, WorkerPort, named
+from worker.daemon.port import PortTaken, WorkerPort
 from worker.daemon.signals import until_signalled
 from worker.daemon.start_report import report_start, warn_of_missing_programs
 from worker.daemon.thread_loop import run_in_thread
@@ -103,7 +103,7 @@ class Worker:
         self._counts = WorkerCounts()
         self._on_event = on_event = partial(_both, self._counts.observe, on_event)
         self._notifier = ServiceNotifier(notify_socket())
-        self._name = settings.name or own_name()
+        self.name = settings.name or own_name()
         self._stop = asyncio.Event()
         self._loops: asyncio.TaskGroup | None = None
         self._dispatcher: asyncio.Task[None] | None = None
@@ -111,9 +111,9 @@ class Worker:
         self._outage = Outage()
         self._uploads = LogUploads(client, on_event, self._outage)
         self._next = NextLoop(client, self._deliveries, self._uploads, settings, tables, self._start, self._outage)
-        self._finish = FinishLoop(client, self._deliveries, self._uploads, on_event, self._name, self._outage)
+        self._finish = FinishLoop(client, self._deliveries, self._uploads, on_event, self.name, self._outage)
         self._stuck = StuckLoop(self._deliveries, settings.kill_after_s, self._abandon)
-        self.port = WorkerPort(client, self._outage, self._stop_is_set, self._metrics)
+        self.port = WorkerPort(client, self._outage, self)
         self._has_closed = False
         self._since = rfc3339(int(time.time() * 1000))
         self._finished = self._failed = 0
@@ -129,7 +129,7 @@ class Worker:
                 streams = self._uploads.stream(self._deliveries, self._settings.stream_s)
                 more = (self._notifier.watchdog(), streams, self._stuck.run())
                 others = [loops.create_task(work) for work in (*works, *more)]
-                report_start(self._settings, self._name, self._tables.current)
+                report_start(self._settings, self.name, self._tables.current)
                 self.resume()
                 self._notifier.notify("READY=1")
                 await stop.wait()
@@ -206,7 +206,7 @@ class Worker:
         running = [delivery.job.id for delivery in self._deliveries.running]
         state: State = "draining" if self._stop.is_set() else "working" if self._dispatcher else "quiet"
         return Announcement(
-            name=self._name,
+            name=self.name,
             host=host_name(),
             version=own_version(),
             runner=self._tables.current.kinds,
@@ -221,12 +221,20 @@ class Worker:
             failed=self._failed,
         )
 
-    def _stop_is_set(self) -> bool:
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it takes no jobs any more."""
         return self._stop.is_set()
 
-    def _metrics(self) -> list[Family]:
+    @property
+    def has_asked(self) -> bool:
+        """Whether a broker has answered a call for jobs."""
+        return self._next.polls["jobs"] + self._next.polls["empty"] > 0
+
+    def metrics(self) -> list[Family]:
+        """What it has done."""
         polls, failures = self._next.polls, self._outage.failures
-        return named(self._counts.families(self._settings.concurrency, self._deliveries, polls, failures), self._name)
+        return self._counts.families(self._settings.concurrency, self._deliveries, polls, failures)
 
     def _start(self, job: Job) -> None:
         delivery = Delivery(job, Output(self._settings.keep_log_bytes), self._settings.lease_s)

@@ -5,12 +5,13 @@ It answers in the event loop of the jobs, so an answer that comes late says that
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from aiohttp import web
 
-from broker.core.errors import TitanError
+from broker.core.errors import Forbidden, NotFound, TitanError
 from broker.core.words import counted
 from broker.metrics.exposition import Family, labelled
 from broker.metrics.process import build_info, usage
@@ -28,16 +29,30 @@ class PortTaken(Exception):
     """The port cannot be listened on; the text says why."""
 
 
-class WorkerPort:
-    """What the port answers. `families`: the metrics of the worker, by `name`."""
+class Watched(Protocol):
+    """The worker that the port tells of."""
 
-    def __init__(
-        self, client: Client, outage: Outage, is_stopping: Callable[[], bool], families: Callable[[], list[Family]]
-    ) -> None:
+    name: str
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it takes no jobs any more."""
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether a broker has answered a call for jobs."""
+
+    def metrics(self) -> list[Family]:
+        """What it has done."""
+
+
+class WorkerPort:
+    """What the port answers."""
+
+    def __init__(self, client: Client, outage: Outage, worker: Watched) -> None:
         self._client = client
         self._outage = outage
-        self._is_stopping = is_stopping
-        self._families = families
+        self._worker = worker
 
     @asynccontextmanager
     async def listening(self, settings: WorkerSettings) -> AsyncIterator[None]:
@@ -66,30 +81,32 @@ class WorkerPort:
         return web.json_response({"status": "ok"})
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        if self._is_stopping():
+        if self._worker.is_stopping:
             return _not_ready("stopping", "The worker stops.")
-        if self._outage.n_failing:
-            return _not_ready("away", f"The broker does not answer: {counted(self._outage.n_failing, 'loop')} wait.")
+        if n := self._outage.n_failing:
+            return _not_ready("away", f"The broker does not answer; {counted(n, 'loop')} of the worker waiting.")
+        fault = None if self._worker.has_asked else await self._fault()
+        return _not_ready("away", fault) if fault else web.json_response({"status": "ok"})
+
+    async def _fault(self) -> str | None:
+        """Why the broker cannot be reached, before it has answered anything. It may not know this worker yet."""
         try:
             async with asyncio.timeout(_ASK_S):
-                await self._client.health()
+                await self._client.worker(self._worker.name)
         except TimeoutError:
-            return _not_ready("away", f"The broker has not answered for {_ASK_S:g} s.")
+            return f"The broker has not answered for {_ASK_S:g} s."
+        except (NotFound, Forbidden):
+            return None
         except TitanError as error:
-            return _not_ready("away", error.message)
-        return web.json_response({"status": "ok"})
+            return error.message
+        return None
 
     async def _metrics(self, request: web.Request) -> web.Response:
         from broker.metrics.prometheus import exposition  # noqa: PLC0415 - only a worker with a port needs it
 
-        families = [*self._families(), *build_info(), *usage()]
+        families = [*labelled(self._worker.metrics(), worker=self._worker.name), *build_info(), *usage()]
         body, kind = exposition(families, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": kind, "Cache-Control": "no-store"})
-
-
-def named(families: list[Family], name: str) -> list[Family]:
-    """The metrics of one worker: with its name, so that they are not those that a broker has of all workers."""
-    return labelled(families, worker=name)
 
 
 def _not_ready(status: str, message: str) -> web.Response:

@@ -171,7 +171,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
         ),
     ] = 10_000
     metrics_groups: Annotated[
-        tuple[str, ...],
+        tuple[Annotated[str, Meta(pattern="^[A-Za-z0-9_*-]{1,128}$")], ...],
         Meta(
             max_length=100,
             description="A group, or a pattern of groups with * in it, that is a label of metrics; "

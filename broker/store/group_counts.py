@@ -40,7 +40,7 @@ class GroupCounts:
         self.waits[TAKEN] += 1
         self.waits[SUM_MS] += ms * weight
 
-    def run(self, execution: bytes, weight: int, *, is_failed: bool = False) -> None:
+    def run(self, execution: bytes, weight: int) -> None:
         """Count the time that a finished job ran, for `weight` jobs. `execution`: the text in the store."""
         words = execution.split(b" ")
         if words[2] == b"-":  # it never ran
@@ -48,16 +48,16 @@ class GroupCounts:
         if self.runs is None:
             self.runs = [0] * _SIZE
         ms = int(words[-1]) - int(words[2])
-        bucket = bisect_left(BOUNDS_MS, ms)
-        self.runs[bucket] += weight
+        self.runs[bisect_left(BOUNDS_MS, ms)] += weight
         self.runs[TAKEN] += 1
         self.runs[SUM_MS] += ms * weight
-        if is_failed:
-            if self.failed_runs is None:
-                self.failed_runs = [0] * _SIZE
-            self.failed_runs[bucket] += weight
-            self.failed_runs[TAKEN] += 1
-            self.failed_runs[SUM_MS] += ms * weight
+
+    def failed_run(self, execution: bytes, weight: int) -> None:
+        """Count the same of a job that failed."""
+        before, self.runs = self.runs, self.failed_runs
+        self.run(execution, weight)
+        self.failed_runs, self.runs = self.runs, before
+        self.run(execution, weight)
 
     def add(self, other: "GroupCounts") -> None:
         """Add the counts of another group."""

@@ -96,10 +96,10 @@ class Tally:
                     elif row[1:]:
                         self.copied(row[1].decode())
             every = max(1, step_of(n, counts.runs) // step)
-            is_failed = status == "failed"
+            run = counts.failed_run if status == "failed" else counts.run
             for row in timed[::every]:
                 if type(row) is list:
-                    counts.run(row[0], step * every, is_failed=is_failed)
+                    run(row[0], step * every)
             _count(counts.counts, status, done, retried)
             at, first = at + 4 + n * width, first + n
 
@@ -117,9 +117,10 @@ class Tally:
                     if len(row) > _PLAIN_ROW:
                         self.copied(row[_PLAIN_ROW].decode())
             step = step_of(n, counts.runs)
+            run = counts.failed_run if status == "failed" else counts.run
             for row in rows[::step]:
                 if _has_ended(row):
-                    counts.run(row[2], step, is_failed=status == "failed")
+                    run(row[2], step)
             _count(counts.counts, status, done, retried)
             at, first = at + 4 + n * width, first + n
 

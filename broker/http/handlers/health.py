@@ -59,9 +59,11 @@ async def readyz(call: Call) -> Response:
 async def metrics(call: Call) -> Response:
     """Return the metrics of this broker and of those that share its port.
 
-    They are in the text format of Prometheus, or in that of OpenMetrics if the header Accept prefers it.
+    They are in the text format of Prometheus, or in that of OpenMetrics if the header Accept prefers it. A token for
+    some groups sees the samples of these groups, and those that belong to no group.
     """
-    body, kind = await call.context.metrics.exposition(call.request.headers.get("Accept") or "")
+    reaches = call.grant.reaches if call.grant.is_limited else None
+    body, kind = await call.context.metrics.exposition(call.request.headers.get("Accept") or "", reaches)
     return Response(200, body, (("Content-Type", kind), NO_SNIFF, ("Cache-Control", "no-store")))
 
 

@@ -20,6 +20,8 @@ KNOWN = {
             "Stop NAME",
             "Pause the live view",
             "Resume the live view",
+            "Let groups take turns…",
+            "Serve the oldest job first…",
         ),
     },
     "test_bulk": {"New…"},

@@ -39,9 +39,9 @@ class Outage:
         self._since = 0.0
 
     @property
-    def n_failing(self) -> int:
-        """How many loops wait for the broker."""
-        return len(self._failing)
+    def is_present(self) -> bool:
+        """Whether a loop waits for the broker."""
+        return bool(self._failing)
 
     def begin(self, loop: "Backoff", verb: str, error: TitanError) -> None:
         """Note that a call of this loop failed because the broker or its store is away."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 
+from broker.core.errors import StartFailed
 from broker.core.service_notifier import ServiceNotifier
 from broker.core.settings_schema import notify_socket
 from broker.core.timestamps import rfc3339
@@ -30,7 +31,7 @@ from worker.daemon.loops.heartbeat import TouchLoop
 from worker.daemon.loops.report import FinishLoop
 from worker.daemon.loops.stuck import StuckLoop
 from worker.daemon.loops.upload_logs import LogUploads
-from worker.daemon.port import PortTaken, WorkerPort
+from worker.daemon.own_port import own_port
 from worker.daemon.signals import until_signalled
 from worker.daemon.start_report import report_start, warn_of_missing_programs
 from worker.daemon.thread_loop import run_in_thread
@@ -75,13 +76,13 @@ async def run_worker(
         await runner.open()
         worker = Worker(settings, client, runner, tables, on_event or _ignore)
         try:
-            async with worker.port.listening(settings):
+            async with own_port(settings, client, worker.outage, worker):
                 if stop is not None:
                     return await worker.serve(stop)
                 longest_s = settings.grace_s + LAST_REPORTS_S + 2 * _CLOSING_S
                 return await until_signalled(worker.serve, worker.signals, is_hung_up, longest_s)
-        except PortTaken as taken:
-            _log.error("%s", taken)
+        except StartFailed as fault:
+            _log.error("%s", fault)
             return _CANNOT_START
 
 
@@ -108,12 +109,11 @@ class Worker:
         self._loops: asyncio.TaskGroup | None = None
         self._dispatcher: asyncio.Task[None] | None = None
         self._deliveries = Deliveries(settings.concurrency)
-        self._outage = Outage()
-        self._uploads = LogUploads(client, on_event, self._outage)
-        self._next = NextLoop(client, self._deliveries, self._uploads, settings, tables, self._start, self._outage)
-        self._finish = FinishLoop(client, self._deliveries, self._uploads, on_event, self.name, self._outage)
+        self.outage = Outage()
+        self._uploads = LogUploads(client, on_event, self.outage)
+        self._next = NextLoop(client, self._deliveries, self._uploads, settings, tables, self._start, self.outage)
+        self._finish = FinishLoop(client, self._deliveries, self._uploads, on_event, self.name, self.outage)
         self._stuck = StuckLoop(self._deliveries, settings.kill_after_s, self._abandon)
-        self.port = WorkerPort(client, self._outage, self)
         self._has_closed = False
         self._since = rfc3339(int(time.time() * 1000))
         self._finished = self._failed = 0
@@ -189,7 +189,7 @@ class Worker:
                 self._on_event,
                 job_loop,
                 self._settings.kill_after_s,
-                self._outage,
+                self.outage,
                 self._counts.drops,
             )
             loops.create_task(touch.run())
@@ -198,7 +198,7 @@ class Worker:
                 self._current_announcement,
                 lambda order: job_loop.call_soon_threadsafe(orders[order]),
                 touch.handle_orders,
-                self._outage,
+                self.outage,
             )
             loops.create_task(announce.run())
 
@@ -233,7 +233,7 @@ class Worker:
 
     def metrics(self) -> list[Family]:
         """What it has done."""
-        polls, failures = self._next.polls, self._outage.failures
+        polls, failures = self._next.polls, self.outage.failures
         return self._counts.families(self._settings.concurrency, self._deliveries, polls, failures)
 
     def _start(self, job: Job) -> None:
@@ -249,7 +249,7 @@ class Worker:
         self._on_event(Event("started", job))
 
     async def _run_with_inputs(self, job: Job, output: Output) -> Outcome:
-        output.inputs = await inputs_of(self._client, job, self._outage)
+        output.inputs = await inputs_of(self._client, job, self.outage)
         return await self._runner.run(job, output)
 
     def _ended(self, delivery: Delivery, task: asyncio.Task[Outcome]) -> None:

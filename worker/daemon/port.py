@@ -11,10 +11,10 @@ from typing import Protocol
 
 from aiohttp import web
 
-from broker.core.errors import Forbidden, NotFound, TitanError
-from broker.core.words import counted
+from broker.core.errors import Forbidden, NotFound, StartFailed, TitanError
 from broker.metrics.exposition import Family, labelled
 from broker.metrics.process import build_info, usage
+from broker.metrics.prometheus import exposition
 from worker.client import Client
 from worker.daemon.backoff import Outage
 from worker.settings import WorkerSettings
@@ -23,10 +23,6 @@ _ASK_S = 2.0
 """How long the broker may take to answer for /readyz, s."""
 _LAST_S = 0.5
 _BACKLOG = 64
-
-
-class PortTaken(Exception):
-    """The port cannot be listened on; the text says why."""
 
 
 class Watched(Protocol):
@@ -56,10 +52,7 @@ class WorkerPort:
 
     @asynccontextmanager
     async def listening(self, settings: WorkerSettings) -> AsyncIterator[None]:
-        """Answer inside the block, if the settings have a port. Raises PortTaken."""
-        if not settings.metrics_port:
-            yield
-            return
+        """Answer inside the block. Raises StartFailed if the port is taken."""
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -72,7 +65,7 @@ class WorkerPort:
             except OSError as error:
                 reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
                 where = f"{settings.metrics_host}:{settings.metrics_port}"
-                raise PortTaken(f"Cannot listen on {where}, the --metrics-port: {reason}.") from error
+                raise StartFailed(f"Cannot listen on {where}, the --metrics-port: {reason}.") from error
             yield
         finally:
             await runner.cleanup()
@@ -83,8 +76,8 @@ class WorkerPort:
     async def _readyz(self, _: web.Request) -> web.Response:
         if self._worker.is_stopping:
             return _not_ready("stopping", "The worker stops.")
-        if n := self._outage.n_failing:
-            return _not_ready("away", f"The broker does not answer; {counted(n, 'loop')} of the worker waiting.")
+        if self._outage.is_present:
+            return _not_ready("away", "The broker does not answer.")
         fault = None if self._worker.has_asked else await self._fault()
         return _not_ready("away", fault) if fault else web.json_response({"status": "ok"})
 
@@ -102,8 +95,6 @@ class WorkerPort:
         return None
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        from broker.metrics.prometheus import exposition  # noqa: PLC0415 - only a worker with a port needs it
-
         families = [*labelled(self._worker.metrics(), worker=self._worker.name), *build_info(), *usage()]
         body, kind = exposition(families, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": kind, "Cache-Control": "no-store"})

@@ -11,7 +11,7 @@ from broker.diagnostics.peer_metrics import PeerMetrics
 from broker.diagnostics.snapshot import Reaches, Snapshots
 from broker.metrics.exposition import Family
 from broker.metrics.group_labels import OTHER
-from broker.metrics.process import build_info, usage
+from broker.metrics.process import own_build, usage
 from broker.metrics.prometheus import exposition
 from broker.metrics.summed import summed
 
@@ -25,7 +25,7 @@ class MetricsReport:
     """Metrics of the sources that were added, and of the store. Of several brokers on one port each answers for all."""
 
     def __init__(self, store: "JobStore", siblings: PeerMetrics | None = None) -> None:
-        self._sources: list[Source] = [build_info, usage]
+        self._sources: list[Source] = [own_build, usage]
         self.snapshots = Snapshots(store)
         self._jobs = JobCounts(store, self.snapshots)
         self._siblings = siblings

@@ -2,7 +2,7 @@
 
 Each listens on a Unix socket in the folder of the parent, sends its metrics as JSON to every client, and disconnects.
 
-What rises must never seem to fall, or Prometheus counts it again. So each broker keeps in a file what it has told. One
+What rises must never seem to fall, or Prometheus counts it again. So each broker keeps in a file what it has reported. One
 that starts in the place of a broker that died continues from there, and while one does not answer its file counts.
 """
 
@@ -28,7 +28,7 @@ class PeerMetrics:
     def __init__(self, folder: str, number: int) -> None:
         self._folder = Path(folder)
         self._number = number
-        self._before = self._told(number)
+        self._before = self._reported(number)
         self.labels = self._folder / "groups"
         """The file of the groups that are labels of metrics."""
 
@@ -37,7 +37,7 @@ class PeerMetrics:
         """Send the metrics of `own` to the others, inside the block."""
 
         async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(msgspec.json.encode(self._tell(own)))
+            writer.write(msgspec.json.encode(self._report(own)))
             writer.close()
 
         path = self._folder / f"{self._number}.sock"
@@ -50,28 +50,28 @@ class PeerMetrics:
             path.unlink(missing_ok=True)
 
     async def all(self, own: Callable[[], list[Family]]) -> dict[int, list[Family]]:
-        """The metrics of each broker by number; of one that does not answer within a second, what it told last."""
+        """The metrics of each broker by number; of one that does not answer within a second, what it reported last."""
         known = {int(path.stem) for end in ("sock", "json") for path in self._folder.glob(f"*.{end}")}
         others = sorted(known - {self._number})
         answers = await asyncio.gather(*(self._ask(number) for number in others))
-        rows = {self._number: self._tell(own)} | dict(zip(others, answers, strict=True))
+        rows = {self._number: self._report(own)} | dict(zip(others, answers, strict=True))
         return dict(sorted(rows.items()))
 
-    def _tell(self, own: Callable[[], list[Family]]) -> list[Family]:
+    def _report(self, own: Callable[[], list[Family]]) -> list[Family]:
         """The metrics of this broker, with what those that it replaces had counted. What rises is kept in its file."""
         families = own()
-        told = summed({0: self._before, 1: rising(families)})
+        reported = summed({0: self._before, 1: rising(families)})
         path = self._folder / f"{self._number}.json"
         new = path.with_suffix(".new")
         try:
-            new.write_bytes(msgspec.json.encode(told))
+            new.write_bytes(msgspec.json.encode(reported))
             new.replace(path)
         except OSError as fault:
             _log.warning("the metrics of broker %d cannot be kept: %s", self._number, fault)
-        return [one for one in families if not is_rising(one)] + told
+        return [one for one in families if not is_rising(one)] + reported
 
-    def _told(self, number: int) -> list[Family]:
-        """What a broker has told of what rises, when it was last asked."""
+    def _reported(self, number: int) -> list[Family]:
+        """What a broker has reported of what rises, when it was last asked."""
         try:
             return msgspec.json.decode((self._folder / f"{number}.json").read_bytes(), type=list[Family])
         except (OSError, msgspec.MsgspecError):
@@ -87,4 +87,4 @@ class PeerMetrics:
                     writer.close()
         except (OSError, TimeoutError, msgspec.MsgspecError) as fault:
             _log.warning("broker %d does not send its metrics: %r", number, fault)
-            return self._told(number)
+            return self._reported(number)

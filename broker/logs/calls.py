@@ -21,7 +21,7 @@ class LogStoreUnavailable(StoreUnavailable):
     """The log store does not answer, or refuses a request. Requests that need no log still work."""
 
 
-class LogCalls:
+class LogStoreCalls:
     """The calls of one log store. `stored_bytes`: the size of all logs that it took."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ from obstore.store import LocalStore, from_url
 
 from broker.core.errors import NotFound, TooLarge
 from broker.core.ids import is_id
-from broker.logs.calls import LogCalls, LogStoreUnavailable, first_line
+from broker.logs.calls import LogStoreCalls, LogStoreUnavailable, first_line
 from broker.metrics.exposition import Family
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Logs:
     def __init__(self, store: "ObjectStore", max_bytes: int) -> None:
         self._store = store
         self._max_bytes = max_bytes
-        self._calls = LogCalls()
+        self._calls = LogStoreCalls()
 
     async def write(self, job_id: str, pieces: AsyncIterator[bytes]) -> int:
         """Store a log, which replaces an earlier one; its size in bytes.

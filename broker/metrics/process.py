@@ -56,7 +56,7 @@ class LoopLag:
         ]
 
 
-def build_info() -> list[Family]:
+def own_build() -> list[Family]:
     """Which version runs, as a label."""
     return [gauge("titan_build_info", "1, with the version as label.", [Sample(1, {"version": own_version()})], "max")]
 

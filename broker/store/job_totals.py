@@ -1,7 +1,7 @@
 """What happened to jobs since this broker started, by the label of their group: the metrics of jobs.
 
 The tally counts each job; here its counts are added up at each flush, and with those since the last flush when /metrics
-is read. No call of a job passes here, except the rare ones that the tally does not tell apart.
+is read. No call of a job passes here, except the rare ones that the tally does not distinguish.
 """
 
 from collections import Counter

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from broker.core.errors import Forbidden, NotFound, StartFailed, TitanError
 from broker.metrics.exposition import Family, labelled
-from broker.metrics.process import build_info, usage
+from broker.metrics.process import own_build, usage
 from broker.metrics.prometheus import exposition
 from worker.client import Client
 from worker.daemon.backoff import Outage
@@ -26,7 +26,7 @@ _BACKLOG = 64
 
 
 class Watched(Protocol):
-    """The worker that the port tells of."""
+    """The worker that the port reports on."""
 
     name: str
 
@@ -95,7 +95,7 @@ class WorkerPort:
         return None
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        families = [*labelled(self._worker.metrics(), worker=self._worker.name), *build_info(), *usage()]
+        families = [*labelled(self._worker.metrics(), worker=self._worker.name), *own_build(), *usage()]
         body, kind = exposition(families, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": kind, "Cache-Control": "no-store"})
 

@@ -2,8 +2,8 @@
 
 Each listens on a Unix socket in the folder of the parent, sends its metrics as JSON to every client, and disconnects.
 
-What rises must never seem to fall, or Prometheus counts it again. So each broker keeps in a file what it has reported. One
-that starts in the place of a broker that died continues from there, and while one does not answer its file counts.
+What rises must never seem to fall, or Prometheus counts it again. So each broker keeps in a file what it has reported.
+One that starts in the place of a broker that died continues from there, and while one does not answer its file counts.
 """
 
 import asyncio

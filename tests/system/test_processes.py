@@ -1,6 +1,5 @@
 """Several brokers on one port: they serve together, one that dies comes back, and they end together."""
 
-import http.client
 import json
 import os
 import re
@@ -138,30 +137,16 @@ def test_hang_up_reaches_every_process(broker: Start) -> None:
 
 
 def test_metrics_of_several(broker: Start) -> None:
-    """A scrape, whichever process answers it, has the sums of all; no sum falls when a process is killed."""
+    """A scrape, whichever process answers it, has the sums of all, and the numbers of the store once."""
     program, url = broker("--processes", "2")
     for _ in range(20):
         ask(f"{url}/healthz")
-    for turn in range(6):
-        if turn == 3:
-            os.kill(children(program)[0], signal.SIGKILL)
-        told = _metrics(url)
-        while turn > 2 and told.count("titan_loop_lag_max_seconds{") < 2:  # until the other is back
-            assert sum(map(int, re.findall(r'titan_requests_total\{.*verb="healthz".*\} (\d+)\.0', told))) == 20
-            told = _metrics(url)
+    for _ in range(4):
+        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+            told = answer.read().decode()
         assert re.findall(r'^titan_loop_lag_max_seconds\{process="(\d)"\}', told, re.MULTILINE) == ["0", "1"]
-        assert sum(map(int, re.findall(r'titan_requests_total\{.*verb="healthz".*\} (\d+)\.0', told))) == 20
+        assert re.findall(r'titan_requests_total\{.*verb="healthz".*\} (\d+)\.0', told) == ["20"]
         assert len(re.findall(r'^titan_store_up\{server="unix://.*"\} 1.0$', told, re.MULTILINE)) == 1
         assert told.count("# TYPE titan_requests_total ") == 1
-        assert re.search(r'^titan_store_call_seconds_count\{server="unix://.*"\} \d', told, re.MULTILINE)
+        assert len(re.findall(r'^titan_store_call_seconds_count\{server="unix://.*"\} \d', told, re.MULTILINE)) == 1
     assert program.stop() == 0
-
-
-def _metrics(url: str) -> str:
-    """The metrics, also while a process that was killed still has connections."""
-    while True:
-        try:
-            with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
-                return str(answer.read().decode())
-        except (ConnectionError, urllib.error.URLError, http.client.HTTPException):
-            time.sleep(0.05)

@@ -1,7 +1,4 @@
-"""Runs the contract tests on mutants: collected once, then a forked process for each, until a test fails.
-
-As many run at the same time as the machine has cores.
-"""
+"""Runs the contract tests on mutants: collected once, then a forked process for each, until a test fails."""
 
 import gc
 import json
@@ -17,7 +14,7 @@ from typing import Any
 import pytest
 
 from broker.resp import script_source
-from broker.resp.scripts import Scripts
+from tests.mutants.lines import Lines, Watch, tests_of_line
 from tests.mutants.lua import Mutant
 
 TEST_LIMIT_S, TEST_LIMIT_TIMES = 5.0, 20
@@ -27,24 +24,9 @@ QUICK_S = 0.3
 NEAR_QUICK_S = 2.0
 """The same for tests that are about the verb, or found other mutants of the file: they are tried first."""
 
-LANES = os.cpu_count() or 1
-"""Processes at the same time."""
-
 _PARTS = {name: {name, *script.parts} for name, script in script_source.SCRIPTS.items()}
 """The files that a verb's script is made of."""
 Told = Callable[[Mutant, str], None]
-
-
-class _Noting(dict[str, str]):
-    """The SHAs of the scripts; which ones are asked for is noted."""
-
-    def __init__(self, shas: dict[str, str], used: set[str]) -> None:
-        super().__init__(shas)
-        self._used = used
-
-    def __getitem__(self, verb: str) -> str:
-        self._used.add(verb)
-        return super().__getitem__(verb)
 
 
 class _Child:
@@ -84,15 +66,16 @@ class _Child:
 class Runner:
     """A pytest plugin that runs mutants in place of the tests. `told` hears of each and of the test that found it."""
 
-    def __init__(self, mutants: Sequence[Mutant], told: Told, limit_s: float) -> None:
+    def __init__(self, mutants: Sequence[Mutant], told: Told, limit_s: float, processes: int) -> None:
         self.is_whole = False
+        self._processes = processes
         self._waiting = deque(mutants)
         self._told = told
         self._end = time.monotonic() + limit_s
         self._finders: dict[str, list[str]] = defaultdict(list)
         self.fault = ""
         self._failed = ""
-        self._uses: dict[str, set[str]] = {}
+        self._lines: dict[str, Lines] = {}
         self._took_s: dict[str, float] = {}
 
     @pytest.hookimpl(tryfirst=True)
@@ -111,12 +94,12 @@ class Runner:
             self._failed = report.nodeid
 
     def _look(self, session: pytest.Session) -> None:
-        """Note which verbs' scripts each test runs, by running all; `fault` says when one fails as it is.
+        """Note which lines of scripts each test runs, by running all; `fault` says when one fails as it is.
 
         This process runs its share, so that the processes of mutants begin with compiled scripts.
         """
-        reads = [self._start_looking(session.items[lane::LANES]) for lane in range(1, LANES)]
-        found = [self._looked(session.items[::LANES])]
+        reads = [self._start_looking(session.items[n :: self._processes]) for n in range(1, self._processes)]
+        found = [self._looked(session.items[:: self._processes])]
         for read in reads:
             with os.fdopen(read) as file:
                 text = file.read()
@@ -124,8 +107,9 @@ class Runner:
             os.wait()
         for fault, looked in found:
             self.fault = self.fault or fault
-            for name, (took_s, uses) in looked.items():
-                self._took_s[name], self._uses[name] = took_s, set(uses)
+            for name, (took_s, bits) in looked.items():
+                self._took_s[name] = took_s
+                self._lines[name] = {verb: int(text, 16) for verb, text in bits.items()}
 
     def _start_looking(self, items: Sequence[Any]) -> int:
         read, write = os.pipe()
@@ -139,28 +123,21 @@ class Runner:
         os.close(write)
         return read
 
-    def _looked(self, items: Sequence[Any]) -> tuple[str, dict[str, tuple[float, list[str]]]]:
-        """The fault, and for each test how long it takes and which scripts it runs."""
-        found: dict[str, tuple[float, list[str]]] = {}
-        texts = Scripts.__init__
-        used: set[str] = set()
-
-        def note(scripts: Any, *args: Any, **options: Any) -> None:
-            texts(scripts, *args, **options)
-            scripts._shas = _Noting(scripts._shas, used)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Scripts, "__init__", note)
-            for item in items:
-                used.clear()
-                began = time.monotonic()
-                item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-                took_s = time.monotonic() - began
-                found[item.nodeid] = took_s, sorted(used - (set() if "check" in item.nodeid else {"check"}))
-                if self._failed and self._fails_again(item):
-                    return f"{self._failed} fails on the scripts as they are", found
-                if self._failed:
-                    found[item.nodeid], self._failed = (took_s, []), ""
+    def _looked(self, items: Sequence[Any]) -> tuple[str, dict[str, tuple[float, dict[str, str]]]]:
+        """The fault, and for each test how long it takes and which lines it runs, in hexadecimal."""
+        found: dict[str, tuple[float, dict[str, str]]] = {}
+        watch = Watch()
+        for item in items:
+            watch.ignored = frozenset() if "check" in item.nodeid else frozenset({"check"})
+            began = time.monotonic()
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            took_s, lines = time.monotonic() - began, watch.take()
+            found[item.nodeid] = took_s, {verb: f"{bits:x}" for verb, bits in lines.items()}
+            if self._failed and self._fails_again(item):
+                return f"{self._failed} fails on the scripts as they are", found
+            if self._failed:
+                found[item.nodeid], self._failed = (took_s, {}), ""
+        watch.end()
         return "", found
 
     def _fails_again(self, item: Any) -> bool:
@@ -179,7 +156,7 @@ class Runner:
         gc.freeze()  # a collection would write to each page that a process shares with this one
         with selectors.DefaultSelector() as selector:
             while True:
-                while self._waiting and len(running) < LANES and time.monotonic() < self._end:
+                while self._waiting and len(running) < self._processes and time.monotonic() < self._end:
                     child = self._start(self._waiting.popleft(), session)
                     running.add(child)
                     selector.register(child.read, selectors.EVENT_READ, child)
@@ -219,7 +196,7 @@ class Runner:
         os.dup2(silence, 2)
         session.config.option.tbstyle = "native"  # nobody reads the traceback, and others take longer
         break_script(mutant)
-        for item in self._in_order(session.items, mutant.file):
+        for item in self._in_order(session.items, mutant):
             os.write(write, f"{item.nodeid}\n".encode())
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
             if self._failed:
@@ -227,14 +204,14 @@ class Runner:
                 return
         os.write(write, b"NOT FOUND\n")
 
-    def _in_order(self, items: Sequence[Any], file: str) -> list[Any]:
-        """Those that run the file: what found others of it, what is about its verb, the rest, the slow; by time."""
-        finders = self._finders[file]
-        verbs = {name for name, text in _PARTS.items() if file in text}
+    def _in_order(self, items: Sequence[Any], mutant: Mutant) -> list[Any]:
+        """Those that run the line: which found others of the file, are about its verb, the rest, the slow; by time."""
+        file, finders = mutant.file, self._finders[mutant.file]
+        tests = tests_of_line(mutant.path, mutant.number, self._lines)
 
         def is_tried(item: Any) -> bool:
             is_near = file not in script_source.SCRIPTS or file in item.nodeid or self._took_s[item.nodeid] <= QUICK_S
-            return is_near and bool(self._uses[item.nodeid] & verbs)
+            return is_near and item.nodeid in tests
 
         def rank(item: Any) -> tuple[int, float]:
             took_s, is_finder, is_near = self._took_s[item.nodeid], item.nodeid in finders, file in item.nodeid
@@ -252,20 +229,23 @@ def break_script(mutant: Mutant) -> None:
     read = script_source._read
 
     def read_or_mutant(path: Path) -> str:
-        return mutant.text if path.stem == mutant.file else read(path)
+        return mutant.text if path == mutant.path else read(path)
 
     script_source._read = read_or_mutant
     names = [name for name, texts in _PARTS.items() if mutant.file in texts]
     script_source.SCRIPTS.update({name: script_source._script(name) for name in names})
 
 
-def run(mutants: Sequence[Mutant], told: Told, limit_s: float) -> bool:
-    """Run the contract tests on each mutant; whether all were reached in `limit_s`. Raises SystemExit."""
+def run(mutants: Sequence[Mutant], told: Told, limit_s: float, processes: int, tests: Sequence[str] = ("",)) -> bool:
+    """Run the contract tests on each mutant, in so many processes; whether all were reached in `limit_s`.
+
+    `tests`: paths in tests/contract. Raises SystemExit when a test fails on the scripts as they are.
+    """
     contract = Path(__file__).parents[1] / "contract"
-    runner = Runner(mutants, told, limit_s)
+    runner = Runner(mutants, told, limit_s, processes)
     words = [word for name in ("randomly", "cacheprovider", "xdist", "terminal") for word in ("-p", f"no:{name}")]
     words += ["-o", "addopts=--strict-markers"]
-    pytest.main([*words, "-m", "not slow and not service", str(contract)], plugins=[runner])
+    pytest.main([*words, "-m", "not slow and not service", *(str(contract / name) for name in tests)], plugins=[runner])
     if runner.fault:
         raise SystemExit(runner.fault)
     return runner.is_whole

@@ -118,6 +118,19 @@ async def test_e2_a_failure_that_is_retried_keeps_the_key(store: Store) -> None:
     assert not (await enqueue(store, keyed("third"))).duplicate
 
 
+async def test_a_retry_that_is_replaced_stays_one(store: Store) -> None:
+    """It says which job it retries, and its end frees the key."""
+    await enqueue(store, keyed("first", max_retries=1, retries_delay=0))
+    first = await take(store)
+    await store.fail(GROUP, first.id, first.lease)
+    await enqueue(store, keyed("second", "replace", timeout=7))
+    retry = await take(store)
+    assert (retry.payload, retry.retry_of, retry.timeout) == ("second", first.id, 7)
+    await store.succeed(GROUP, retry.id, retry.lease)
+    await settle(store)
+    assert not await store.redis.exists(keys.unique(store.partitions[0], GROUP))
+
+
 async def test_e3_the_settlement_of_an_old_job_leaves_the_key_of_a_new_one(store: Store) -> None:
     """E3 what an old job leaves behind never frees the key of its successor."""
     await enqueue(store, keyed("first"))

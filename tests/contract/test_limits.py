@@ -315,10 +315,10 @@ async def test_limits_of_jobs_with_deadlines(store: Store) -> None:
 
 async def test_bytes_of_jobs_with_deadlines(store: Store) -> None:
     """Jobs that another script creates count with their bytes, each of a call with its own."""
-    await configure(store, max_bytes=150, max_jobs=1000)
+    await configure(store, max_bytes=128, max_jobs=1000)
     timed = [NewJob(image="post", payload="x" * n, start_within=60) for n in (1, 20)]  # 30 and 49 bytes
     await store.enqueue(GROUP, timed)
-    with pytest.raises(LimitReached, match="have 79 bytes, and may have 150"):
+    with pytest.raises(LimitReached, match="have 79 bytes, and may have 128"):
         await store.enqueue(GROUP, timed)
     await store.enqueue(GROUP, timed[1:])
     assert await store.redis.zscore(f"{store.partitions[0]}:bytes", GROUP) == 128

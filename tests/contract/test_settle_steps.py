@@ -89,6 +89,7 @@ async def test_the_place_of_a_dependant_in_the_queue(store: Store) -> None:
     await enqueue(store, payload="third")
     await store.succeed(GROUP, parent.id, taken.lease)
     await settle(store)
+    assert await store.redis.zscore(keys.due(store.partitions[0]), f"delayed:{GROUP}") is None  # none has a delay
     assert await names(store, 9, (GROUP,)) == ["first", "second", "boosted", "third", "plain"]
 
 

@@ -228,6 +228,18 @@ async def test_replace_gives_the_holder_what_is_new(store: Store) -> None:
     assert ids(await store.next(2)) == [first.id, other.id]
 
 
+async def test_a_job_of_the_call_may_wait_for_the_one_that_it_replaces(store: Store) -> None:
+    """Also when another one waits for that already: what is new stays."""
+    first = await enqueue(store, keyed("first"))
+    jobs = [named("a", after=[first.id]), keyed("second", "replace"), named("b", after=[first.id])]
+    assert [job.id == first.id for job in (await store.enqueue(GROUP, jobs)).jobs] == [False, True, False]
+    job = await take(store)
+    assert job.payload == "second"
+    await store.succeed(GROUP, job.id, job.lease)
+    await settle(store)
+    assert sorted(await names(store, 9)) == ["a", "b"]
+
+
 @pytest.mark.parametrize("policy", ["replace", "push", "follow"])
 async def test_a_running_holder_is_followed(store: Store, policy: str) -> None:
     """A running job cannot be replaced: the new one waits for its end, whatever it is."""

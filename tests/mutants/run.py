@@ -195,8 +195,9 @@ class Runner:
         os.dup2(silence, 1)
         os.dup2(silence, 2)
         session.config.option.tbstyle = "native"  # nobody reads the traceback, and others take longer
+        items = self._in_order(session.items, mutant)
         break_script(mutant)
-        for item in self._in_order(session.items, mutant):
+        for item in items:
             os.write(write, f"{item.nodeid}\n".encode())
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
             if self._failed:

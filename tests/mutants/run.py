@@ -17,8 +17,10 @@ from broker.resp import script_source
 from tests.mutants.lines import Lines, Watch, tests_of_line
 from tests.mutants.lua import Mutant
 
-TEST_LIMIT_S, TEST_LIMIT_TIMES = 5.0, 20
-"""A mutant goes round for ever, and is found, when a test takes longer than this and so many times as long as usual."""
+TEST_LIMIT_S, TEST_LIMIT_TIMES = 2.0, 20
+"""A mutant has no end, and is found, when a test takes more CPU than this and so many times as much time as usual."""
+STUCK_TIMES = 30
+"""The same when it takes so many times that limit by the clock: other programs may have the CPU."""
 QUICK_S = 0.3
 """Tests that usually take longer are tried last, and only on what is about their own verb, or is part of many."""
 NEAR_QUICK_S = 2.0
@@ -29,6 +31,10 @@ _PARTS = {name: {name, *script.parts} for name, script in script_source.SCRIPTS.
 Told = Callable[[Mutant, str], None]
 
 
+def _limit_s(took_s: float) -> float:
+    return max(TEST_LIMIT_S, TEST_LIMIT_TIMES * took_s)
+
+
 class _Child:
     """The process of one mutant, and what it said."""
 
@@ -37,7 +43,7 @@ class _Child:
         self.read = read
         self._pid = pid
         self._said = ""
-        self.due = time.monotonic() + TEST_LIMIT_S
+        self.due = time.monotonic() + STUCK_TIMES * TEST_LIMIT_S
 
     def hear(self, took_s: Mapping[str, float]) -> str | None:
         """The test that found the mutant, '' for none; None while tests run."""
@@ -48,7 +54,7 @@ class _Child:
             return ""
         if self._said.endswith("FOUND\n"):
             return lines[-2]
-        self.due = time.monotonic() + max(TEST_LIMIT_S, TEST_LIMIT_TIMES * took_s.get(self.last, 0))
+        self.due = time.monotonic() + STUCK_TIMES * _limit_s(took_s.get(self.last, 0))
         return None if piece else f"{self.last} (the process ended)"
 
     @property
@@ -75,6 +81,7 @@ class Runner:
         self._finders: dict[str, list[str]] = defaultdict(list)
         self.fault = ""
         self._failed = ""
+        self._said_to: int | None = None
         self._lines: dict[str, Lines] = {}
         self._took_s: dict[str, float] = {}
 
@@ -89,9 +96,12 @@ class Runner:
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a failure of the test, or of the invariants after it."""
+        """Note a failure of the test, or of the invariants after it. It ends the process of a mutant."""
         if report.failed:
             self._failed = report.nodeid
+            if self._said_to is not None:
+                os.write(self._said_to, b"FOUND\n")
+                os._exit(0)
 
     def _look(self, session: pytest.Session) -> None:
         """Note which lines of scripts each test runs, by running all; `fault` says when one fails as it is.
@@ -197,12 +207,12 @@ class Runner:
         session.config.option.tbstyle = "native"  # nobody reads the traceback, and others take longer
         items = self._in_order(session.items, mutant)
         break_script(mutant)
+        self._said_to = write
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
         for item in items:
             os.write(write, f"{item.nodeid}\n".encode())
+            signal.setitimer(signal.ITIMER_PROF, _limit_s(self._took_s[item.nodeid]))  # SIGPROF ends the process
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-            if self._failed:
-                os.write(write, b"FOUND\n")
-                return
         os.write(write, b"NOT FOUND\n")
 
     def _in_order(self, items: Sequence[Any], mutant: Mutant) -> list[Any]:

@@ -322,7 +322,8 @@ async def test_bytes_of_jobs_with_deadlines(store: Store) -> None:
         await store.enqueue(GROUP, timed)
     await store.enqueue(GROUP, timed[1:])
     assert await store.redis.zscore(f"{store.partitions[0]}:bytes", GROUP) == 128
-    assert len([key async for key in store.redis.scan_iter("*:job:*")]) in {0, 3}  # none of those that were refused
+    found = [key async for key in store.redis.scan_iter(f"{store.settings.key_prefix}:*:job:*")]
+    assert len(found) in {0, 3}  # none of those that were refused
 
 
 async def test_a_group_of_one_job(store: Store) -> None:

@@ -11,7 +11,7 @@ OVER = CallbackJob(image="post", payload="over")
 
 
 async def test_a_step_says_what_it_did(store: Store, run: Run) -> None:
-    """What is left and since when, how many batches ended; by group how many jobs it cancelled, and its callbacks."""
+    """How many ends remain and for how long, how many batches ended; by group the cancelled jobs and its callbacks."""
     stopped, _ = await store.batches.create("stopped", NewBatch(jobs=[named("a")], on_over=OVER))
     await store.batches.cancel("stopped", stopped.id)
     assert await run("settle", now_ms(store), 100) == [
@@ -116,7 +116,7 @@ async def test_a_cancelled_dependant_has_no_deadline(store: Store) -> None:
 
 
 async def test_the_end_of_a_job_without_a_record(store: Store) -> None:
-    """A job that is gone has not succeeded, though its execution says so."""
+    """A job that is gone has not succeeded, though it has an execution with that status."""
     [parent] = await enqueue_flow(store, named("parent"))
     [child] = await enqueue_flow(store, named("child", after=[parent.id]))
     [taken] = await store.next(1)

@@ -51,7 +51,7 @@ class Broker:
         store.schedule_fires.fire = self.fire  # type: ignore[method-assign]
 
     async def work(self) -> None:
-        """Fire what it had in hand, and then what is due, until it finds no more or dies."""
+        """Fire what it had in hand, and then all due schedules, until it finds none or dies."""
         self.is_dead = False
         hands, self.late = self.late, []
         for found, now in hands:

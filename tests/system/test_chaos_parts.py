@@ -72,7 +72,7 @@ RETRY = fired("one", 1, 2.5, 3.5, id="again", retry_of=ONE[0]["id"])
 def test_books_of_schedules(
     name: str, schedule: dict[str, Any], jobs: list[dict[str, Any]], fires: list[dict[str, Any]], broken: str
 ) -> None:
-    """Each time has one job or a reason in the counts, and jobs do not overlap where the policy says so."""
+    """Each time has one job or a reason in the counts, and jobs do not overlap where the policy forbids it."""
     own = [job | {"schedule": name} for job in jobs]
     figures = schedule_load.judge({name: schedule}, own, {name: fires})
     assert ({figure for figure in SCHEDULES if figures[figure]} or {""}) >= {broken}
@@ -122,7 +122,7 @@ def test_books_of_lanes(
     failures: dict[str, list[str]],
     broken: str,
 ) -> None:
-    """Of a key at most so many run at once; where that is strict, one after another, also while one waits."""
+    """At most the limit of a key runs at once; where that is strict, one after another, also while one waits."""
     found = {STRICT: [], LOOSE: []} | {group: jobs}
     figures = lane_load.judge(found, {"1"} if group == STRICT else set(), deliveries, failures)
     wrong = {name for name in LANES if figures.get(name)}

@@ -120,7 +120,7 @@ def _judge(name: str, schedule: dict[str, Any], jobs: Found, fires: Found) -> di
 
 
 def _misremembered(fires: Found, jobs: Found) -> int:
-    """Lines of a history, the newest first, that have no job though they say so, or are not in order."""
+    """Lines of a history, the newest first, whose job does not exist, or that are not in order."""
     times = {job["id"]: job["scheduled_for"] for job in jobs}
     wrong = [fire for fire in fires if fire["what"] == "fired" and times.get(fire["job"]) != fire["scheduled_for"]]
     order = [milliseconds(fire["scheduled_for"]) for fire in fires]

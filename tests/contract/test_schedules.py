@@ -306,7 +306,7 @@ async def test_missed_times(store: Store, missed: Any, expected: list[str]) -> N
 
 
 async def test_a_short_outage_drops_nothing(store: Store) -> None:
-    """A23: with `none` a time that is less than a minute late is fired."""
+    """A22: with `none` a time that is less than a minute late is fired."""
     await put(store, every=3600, missed="none")
     await fire_next(store, late_s=59)
     assert await history(store) == ["fired"]

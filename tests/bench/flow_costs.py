@@ -70,6 +70,10 @@ class FlowCosts:
         """What the store uses."""
         return int((await self._redis.info("memory"))["used_memory"])
 
+    async def rename(self, key: str, to: str) -> None:
+        """Have a key under another name."""
+        await self._redis.rename(key, to)
+
     async def put(self, group: str, jobs: Sequence[NewJob]) -> list[str]:
         """The ids of these jobs, enqueued in one call."""
         return [struct_of(encoded).id for encoded in (await self.store.enqueuer.enqueue(group, jobs)).jobs]

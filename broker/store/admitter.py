@@ -147,7 +147,7 @@ class Admission(NamedTuple):
 def admission(
     group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, membership: BatchMembership = NO_BATCH
 ) -> Admission:
-    """What `admit` creates. `image`: that of the group, for jobs without one. Raises Invalid for refs and too many in `after`."""
+    """What `admit` creates. `image`: that of the group, for jobs without one. Raises Invalid for a wrong `after`."""
     given = cast("Sequence[NewJob]", jobs)
     if not given:
         return Admission(group, [], [], [], [], membership)

@@ -112,7 +112,8 @@ class Jobs:
     async def retry_flow(self, group: str, job_id: str, actor: str = "") -> tuple[Job, list[RetriedJob]]:
         """Repeat a finished job, and the jobs that were cancelled since it did not succeed; they are wired as before.
 
-        The new job, and which job repeats which of the others. Raises NotFound, WrongState, Invalid, LimitReached, Duplicate.
+        The new job, and which job repeats which of the others. Raises NotFound, WrongState, Invalid, LimitReached,
+        Duplicate.
         """
         for _ in range(_SETTLED_FIRST):  # else jobs would be cancelled after the retry, and not be repeated
             if not count_settled(self._tally, await self._run("settle", group, self._clock.now, SETTLED)).n:

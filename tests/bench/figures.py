@@ -1,4 +1,4 @@
-"""Figures of a bench, each with its bar, and whether it is met: printed as lines while it runs, or as JSON at its end."""
+"""Figures of a bench, each with its bar and whether it is met: lines while it runs, or JSON at its end."""
 
 import argparse
 import sys

@@ -368,7 +368,7 @@ async def test_a_job_may_have_ten_thousand_dependants(store: Store) -> None:
 
 
 async def test_the_jobs_of_a_call_have_a_limited_number_of_parents(store: Store) -> None:
-    """10,000 entries in `after` of all jobs of a call are the most: more occupy the store too long, and nothing is made."""
+    """10,000 entries in `after` of all jobs of a call are the most, since more occupy the store; nothing is made."""
     parents = [job.id for job in await enqueue_flow(store, *[named("parent")] * 100)]
     with pytest.raises(Invalid) as refused:
         await enqueue_flow(store, *[named("child", after=parents)] * 100, named("one too many", after=parents[:1]))

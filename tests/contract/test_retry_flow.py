@@ -105,7 +105,7 @@ async def test_a_job_without_dependants(store: Store) -> None:
 
 
 async def test_nothing_is_made_when_one_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When another job holds the unique key of one of them, the group has no room, or too many wait, nothing is made."""
+    """When another job holds the unique key of one of them, or there is no room, or too many wait, nothing is made."""
     parent = await running(store)
     await enqueue_flow(store, named("child", after=[parent.id], unique=Unique(key="k")))
     await store.fail(GROUP, parent.id, parent.lease, "bad_exit")

@@ -8,7 +8,7 @@ from broker.models.jobs import MOST_EDGES, NewJob
 
 
 def check_edges(jobs: Sequence[NewJob]) -> None:
-    """Raise Invalid if the jobs of one call have too many entries in `after`. It names the first job with one too many."""
+    """Raise Invalid for too many entries in `after` of one call. It names the first job with one too many."""
     edges = 0
     for i, job in enumerate(jobs):
         edges += len(job.after or ())

@@ -26,7 +26,7 @@ UNUSED, FLAT, TURN = 1.03, 1.3, 1.0
 `key` beside a long backlog next to one beside none; hand-outs of each other group before that to a quiet one."""
 Section = Callable[[FlowCosts, Figures, Namespace], Awaitable[None]]
 NOISY, KEYS, QUIET = 10, 10_000, 200
-"""Groups that share the backlog, keys of its jobs, and how often a quiet tenant comes."""
+"""Groups that share the backlog, keys of its jobs, and how often a quiet tenant comes at most."""
 LIMITS = {
     "a rate": GroupSettings(rate_limit=1_000_000),
     "a rate with a burst": GroupSettings(rate_limit=JobRate(jobs=50_000_000, per=60, burst=1_000_000)),
@@ -85,7 +85,7 @@ async def measured_quiet(costs: FlowCosts, figures: Figures, backlog: int) -> No
         await costs.enqueue(f"noisy{number}", plain, backlog // NOISY, MOST)
     await store.order.set("fair")
     before, waits_ms = [], []
-    for turn in range(QUIET):
+    for turn in range(min(QUIET, backlog // 50)):  # so that the others always have jobs
         await store.dispatcher.next(1 + turn % 7)
         began = time.perf_counter()
         [quiet] = await costs.put("quiet", [plain(0)])
@@ -111,7 +111,7 @@ async def _quiet(costs: FlowCosts, figures: Figures, given: Namespace) -> None:
 
 
 async def _turns(costs: FlowCosts, figures: Figures, given: Namespace) -> None:
-    await turns.measured(costs, figures, given.groups, min(given.rounds, turns.ROUNDS))
+    await turns.measured(costs, figures, given.groups, min(given.rounds, turns.ROUNDS), min(2 * given.jobs, turns.JOBS))
 
 
 async def _run(redis_url: str, section: Section, figures: Figures, given: Namespace) -> None:

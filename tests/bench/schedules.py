@@ -26,8 +26,8 @@ from tests.bench.server import Server, server
 FIRES_S, IDLE_TIMES, LATE_S = 2000.0, 1.05, 1.0
 """Bars: fires a second of a broker's core, and of the store's; a call of `reap` with idle schedules next to one
 without; p99 of how late jobs are."""
-A_GROUP, AT_ONCE, ROUNDS, CALLS = 1000, 64, 9, 300
-"""Schedules of a group; puts at the same time; rounds of each measurement; calls of `reap` in a round."""
+A_GROUP, AT_ONCE, CALLS = 1000, 64, 300
+"""Schedules of a group; puts at the same time; calls of `reap` in a round."""
 DAILY = NewSchedule(cron="30 7 * * 1-5", zone="Europe/Berlin", job=ScheduledJob(image="x"))
 EACH_MINUTE = NewSchedule(cron="* * * * *", overlap="allow", job=ScheduledJob(image="x", payload="p" * 100))
 EACH_SECOND = NewSchedule(every=1, overlap="allow", job=ScheduledJob(image="x", payload="p" * 100))
@@ -40,12 +40,12 @@ async def put_all(costs: FlowCosts, group: str, spec: NewSchedule, n: int) -> No
         await asyncio.gather(*(costs.store.schedules.put(f"{group}{i // A_GROUP}", f"s{i}", spec) for i in some))
 
 
-async def measured_fires(costs: FlowCosts, figures: Figures, schedules: int) -> None:
+async def measured_fires(costs: FlowCosts, figures: Figures, schedules: int, rounds: int) -> None:
     """What a fire costs when many schedules are due at the same time: a minute passes in each round."""
     await put_all(costs, "minutely", EACH_MINUTE, schedules)
     own_us, store_us, rates = [], [], []
     now = int(time.time() * 1000)
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         costs.store.clock.now = str(now + (turn + 1) * 60_000)
         before, cpu, began = await costs.scripts_us(), time.process_time(), time.perf_counter()
         fired = 0
@@ -63,14 +63,14 @@ async def measured_fires(costs: FlowCosts, figures: Figures, schedules: int) -> 
     figures.speed("fires a second of the store's scripts", 1e6 / min(store_us), FIRES_S, "a second")
 
 
-async def measured_idle(costs: FlowCosts, figures: Figures, schedules: int) -> None:
+async def measured_idle(costs: FlowCosts, figures: Figures, schedules: int, rounds: int) -> None:
     """What schedules cost whose time has not come: calls of `reap` with them and without them take turns."""
     before_bytes = await costs.memory_bytes()
     await put_all(costs, "daily", DAILY, schedules)
     figures.note(f"an idle schedule takes {(await costs.memory_bytes() - before_bytes) / schedules:,.0f} bytes")
     ratios, with_us, without_us = [], [], []
     name = keys.schedules(costs.store.partitions[0])
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         with_us.append(await costs.cost_us(_reap(costs), CALLS))
         await costs.rename(name, f"{name}:away")
         without_us.append(await costs.cost_us(_reap(costs), CALLS))
@@ -118,8 +118,8 @@ async def measured(started: Server, figures: Figures, given: Namespace, *, has_r
         if has_reaper:
             await measured_lateness(costs, started, figures, given.each_second, given.seconds)
         else:
-            await measured_idle(costs, figures, given.idle)
-            await measured_fires(costs, figures, given.schedules)
+            await measured_idle(costs, figures, given.idle, given.rounds)
+            await measured_fires(costs, figures, given.schedules, given.rounds)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,6 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--idle", type=int, default=90_000, help="schedules whose time has not come (90000)")
     parser.add_argument("--each-second", type=int, default=100, help="schedules that fire each second (100)")
     parser.add_argument("--seconds", type=int, default=15, help="for how long, s, alone and during W3 (15)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of the other measurements (9)")
     given = parser.parse_args(arguments)
     figures = Figures.of_this_machine(is_json=given.json)
     for has_reaper, options in ((False, ("--no-reaper",)), (True, ())):

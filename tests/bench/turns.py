@@ -15,26 +15,30 @@ from tests.bench.figures import Figures, parser_of
 from tests.bench.flow_costs import FlowCosts, plain
 from tests.bench.server import server
 
-GROUPS, ROUNDS, WEIGHTED, JOBS = 1000, 12, 10, 8000
-"""How many groups have jobs; the number of rounds; one group of how many has a weight of 3; new jobs of a round."""
+GROUPS, ROUNDS, WEIGHTED, JOBS = 1000, 12, 10, 1000
+"""How many groups have jobs; the number of rounds; one group of how many has a weight of 3; jobs that large calls
+of one kind take in a round."""
 ORDERS: tuple[OrderName, ...] = ("fifo", "fair")
 BARS = {("next", 100): 1.5, ("next", 1): 1.5, ("next by image", 100): 1.5}
 """The most that the order fair may cost, in costs of fifo."""
 
 
-async def measured(costs: FlowCosts, figures: Figures, groups: int = GROUPS, rounds: int = ROUNDS) -> None:
+async def measured(
+    costs: FlowCosts, figures: Figures, groups: int = GROUPS, rounds: int = ROUNDS, jobs: int = JOBS
+) -> None:
     """Measure each kind of call in both orders."""
     store = costs.store
     for number in range(groups - groups // WEIGHTED, groups):
         await store.groups.configure(f"g{number}", GroupSettings(weight=3))
     least: dict[tuple[str, int, OrderName], float] = {}
     for _ in range(rounds):
-        for _ in range(-(-JOBS // groups)):
+        for _ in range(-(-8 * jobs // groups)):
             await asyncio.gather(*(costs.enqueue(f"g{number}", plain, 1) for number in range(groups)))
         for what, n in BARS:
             for order in ORDERS:
                 await store.order.set(order)
-                cost = await costs.cost_us(_take(costs, n, 1000 if n > 1 else 200, what), 1000 if n > 1 else 200)
+                taken = jobs if n > 1 else jobs // 5
+                cost = await costs.cost_us(_take(costs, n, taken, what), taken)
                 least[what, n, order] = min(cost, least.get((what, n, order), cost))
     await store.order.set("fifo")
     for (what, n), bar in BARS.items():

@@ -2,11 +2,12 @@
 
 import importlib
 import json
+import subprocess
 import sys
+from typing import Any
 
 import pytest
 
-from tests.bench import fairness, schedules
 from tests.bench.figures import Figures
 
 
@@ -28,6 +29,14 @@ def test_a_figure_meets_its_bar_or_not(capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
+def measured(name: str, options: str) -> Any:
+    """What a bench prints as JSON."""
+    argv = [sys.executable, "-m", f"tests.bench.{name}", "--json", *options.split()]
+    done = subprocess.run(argv, capture_output=True, check=False)
+    assert done.returncode in {0, 1}, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
 @pytest.mark.parametrize("name", ["flows", "turns", "batches", "schedules", "fairness"])
 def test_each_says_how_it_is_called(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -42,13 +51,12 @@ def test_each_says_how_it_is_called(
     assert name == "batches" or "example: python -m" in text
 
 
-def test_small_forms(capsys: pytest.CaptureFixture[str]) -> None:
+def test_small_forms() -> None:
     """A few schedules and tenants: each figure has a value. Bars depend on other work of the machine."""
-    schedules.main(
-        ["--json", "--schedules", "20", "--idle", "20", "--each-second", "2", "--seconds", "2", "--rounds", "1"]
-    )
-    fairness.main(["--json", "--jobs", "100", "--rounds", "1", "--groups", "20", "--backlog", "1000"])
-    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found = [
+        measured("schedules", "--schedules 20 --idle 20 --each-second 2 --seconds 2 --rounds 1"),
+        measured("fairness", "--jobs 100 --rounds 1 --groups 20 --backlog 1000"),
+    ]
     names = [figure["name"] for one in found for figure in one["figures"]]
     assert [len(one["figures"]) for one in found] == [5, 17]
     assert len(set(names)) == len(names)

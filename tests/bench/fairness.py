@@ -1,7 +1,7 @@
 """`python -m tests.bench.fairness`: what turns, rates, limits and keys cost, and how long a quiet tenant waits.
 
-A cost is the time that the store spends in scripts, µs a job. Kinds take turns, and the least of all rounds counts: a
-disturbance only adds to it. No reaper runs. Exit code 1 when a bar is missed.
+A cost is the CPU of the store's main thread, µs a job; that of turns is the time of scripts. Kinds take turns, and the
+least of all rounds counts: a disturbance only adds to it. No reaper runs. Exit code 1 when a bar is missed.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ async def measured_limits(costs: FlowCosts, figures: Figures, jobs: int, rounds:
         least: dict[str, float] = {}
         for _ in range(rounds):
             for group in ("plain", *(f"limit{at}" for at in range(len(LIMITS)))):
-                cost_us = await costs.cost_us(_lives(costs, group, jobs, n), jobs)
+                cost_us = await costs.cpu_us(_lives(costs, group, jobs, n), jobs)
                 least[group] = min(cost_us, least.get(group, cost_us))
         figures.note(f"a life of a plain job, {n} a call: {least['plain']:.2f} µs")
         for at, what in enumerate(LIMITS):
@@ -72,8 +72,8 @@ async def measured_keys(costs: FlowCosts, figures: Figures, backlog: int, jobs: 
     await costs.enqueue("long", with_key, backlog, MOST)
     short_us = long_us = math.inf
     for turn in range(rounds):
-        short_us = min(short_us, await costs.cost_us(costs.enqueue(f"short{turn}", with_key, jobs), jobs))
-        long_us = min(long_us, await costs.cost_us(costs.enqueue("long", with_key, jobs), jobs))
+        short_us = min(short_us, await costs.cpu_us(costs.enqueue(f"short{turn}", with_key, jobs), jobs))
+        long_us = min(long_us, await costs.cpu_us(costs.enqueue("long", with_key, jobs), jobs))
     what = f"a new job with a key, beside {backlog:,} of {min(KEYS, backlog):,} keys"
     figures.ratio(what, long_us, short_us, FLAT)
 

@@ -32,17 +32,27 @@ local function hook(p, id, record, execution, is_running)
   if is_running then call('HSET', executions_key(p), id, string.gsub(execution, ' %+$', '') .. ' ++') end
 end
 
+-- Notes in a job that has ended one more that waited for it. What it has already is read once.
+local function note_before(p, parent, dependant_id)
+  local before = parent.before or call('HGET', job_key(p, parent.id), 'before') or ''
+  local n = parent.n_before or select(2, string.gsub(before, '%S+', ''))
+  if n < MOST_BEFORE then
+    before, n = (before ~= '' and before .. ' ' or '') .. dependant_id, n + 1
+    call('HSET', job_key(p, parent.id), 'before', before)
+  end
+  parent.before, parent.n_before = before, n
+end
+
 -- Has a job, `group id`, wait for these jobs, unless it waits for them already; for how many more. One that failed already has its
 -- end settled once more. `is_known` has the jobs that it waits for; `after` their ids, if it keeps their results; `read`: as above.
 local function wait_for(p, member, parents, is_any_end, now, is_known, after, read)
-  local needs = 0
+  local needs, dependant_id = 0, string.match(member, '%S+$')
   for i = 1, #parents do
     local id, _, parent = deciding_job(p, parents[i], read)
     local is_over = RETENTION_S[parent.status]
-    if after and is_over then keep_input(p, string.match(member, '%S+$'), after, id, parent.status) end
+    if after and is_over then keep_input(p, dependant_id, after, id, parent.status) end
     if is_over and (is_any_end or parent.status == 'succeeded') then
-      local before = before_with(call('HGET', job_key(p, id), 'before') or '', { string.match(member, '%S+$') })
-      if before then call('HSET', job_key(p, id), 'before', before) end
+      note_before(p, parent, dependant_id)
     elseif not is_known[id] then
       needs, is_known[id] = needs + 1, true
       call('ZADD', after_key(p, id), is_any_end and 1 or 0, member)

@@ -196,7 +196,7 @@ async def test_jobs_of_a_call_share_a_parent_that_was_retried(store: Store, *, i
     [retry] = taken or await store.next(1)
     await end(store, retry, "succeeded")
     await settle(store)
-    assert await names(store) == ["child 0", "child 1", "child 2"]
+    assert await names(store, 3) == ["child 0", "child 1", "child 2"]
 
 
 async def test_a_parent_that_is_over_counts_at_once(store: Store) -> None:

@@ -23,7 +23,7 @@ from tests.bench.server import server
 
 UNUSED, FLAT, TURN = 1.03, 1.3, 1.0
 """Bars: a life of jobs in a group with a limit that is never reached next to one in a group without; a new job with a
-`key` beside a long backlog next to one beside none; hand-outs of each other group before that to a quiet one."""
+`key` in a group with a long backlog next to one without; jobs of each other group before that of a quiet one."""
 Section = Callable[[FlowCosts, Figures, Namespace], Awaitable[None]]
 NOISY, KEYS, QUIET = 10, 10_000, 200
 """Groups that share the backlog, keys of its jobs, and how often a quiet tenant comes at most."""
@@ -74,12 +74,12 @@ async def measured_keys(costs: FlowCosts, figures: Figures, backlog: int, jobs: 
     for turn in range(rounds):
         short_us = min(short_us, await costs.cpu_us(costs.enqueue(f"short{turn}", with_key, jobs), jobs))
         long_us = min(long_us, await costs.cpu_us(costs.enqueue("long", with_key, jobs), jobs))
-    what = f"a new job with a key, beside {backlog:,} of {min(KEYS, backlog):,} keys"
+    what = f"a new job with a key, with {backlog:,} of {min(KEYS, backlog):,} keys"
     figures.ratio(what, long_us, short_us, FLAT)
 
 
 async def measured_quiet(costs: FlowCosts, figures: Figures, backlog: int) -> None:
-    """How many jobs of others are handed out before that of a quiet group, in fair order; and how long it waits."""
+    """How many jobs of others are dispatched before that of a quiet group, in fair order; and how long it waits."""
     store = costs.store
     for number in range(NOISY):
         await costs.enqueue(f"noisy{number}", plain, backlog // NOISY, MOST)
@@ -95,10 +95,10 @@ async def measured_quiet(costs: FlowCosts, figures: Figures, backlog: int) -> No
         waits_ms.append((time.perf_counter() - began) * 1000)
         before.append(others)
     await store.order.set("fifo")
-    what = f"a quiet tenant beside {backlog:,} jobs of {NOISY} groups"
+    what = f"a quiet tenant with {backlog:,} jobs of {NOISY} groups"
     p99_ms = statistics.quantiles(waits_ms, n=100)[-1]
-    figures.note(f"{what}: p50 {statistics.median(waits_ms):.2f} ms, p99 {p99_ms:.2f} ms until its job is handed out")
-    figures.fixed(f"{what}: hand-outs before", max(before), NOISY * TURN, "jobs")
+    figures.note(f"{what}: p50 {statistics.median(waits_ms):.2f} ms, p99 {p99_ms:.2f} ms until its job is dispatched")
+    figures.fixed(f"{what}: others before it", max(before), NOISY * TURN, "jobs")
 
 
 async def _limits_and_keys(costs: FlowCosts, figures: Figures, given: Namespace) -> None:

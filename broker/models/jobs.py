@@ -39,11 +39,14 @@ DEFAULT_LOOKS = 1000
 
 
 MOST_PARENTS = 100
+MOST_EDGES = 10_000
+"""How many entries the jobs of one call may have in `after` together: the store reads and writes for each."""
 After = Annotated[
     list[Annotated[str, Meta(min_length=1, max_length=64)]],
     Meta(
         max_length=MOST_PARENTS,
-        description="The jobs that it waits for: ids of jobs in groups of the same partition, or `ref`s of the call.",
+        description="The jobs that it waits for: ids of jobs in groups of the same partition, or `ref`s of the call. "
+        "The jobs of a call may have 10,000 of them together.",
     ),
 ]
 AfterOn = Annotated[

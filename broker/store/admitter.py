@@ -16,7 +16,7 @@ from broker.resp.resp_connection import Word
 from broker.store.format.job_json import new_jobs, tied
 from broker.store.format.ranks import rank_priority
 from broker.store.format.record import Settings, settings_text
-from broker.store.format.references import in_order, resolved
+from broker.store.format.references import check_edges, in_order, resolved
 from broker.store.format.replies import KEY
 from broker.store.format.script_args import NewBatch, new_batches
 from broker.store.group_limits import GroupLimits
@@ -147,10 +147,11 @@ class Admission(NamedTuple):
 def admission(
     group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, membership: BatchMembership = NO_BATCH
 ) -> Admission:
-    """What `admit` creates. `image`: that of the group, for jobs without one. Raises Invalid for refs."""
+    """What `admit` creates. `image`: that of the group, for jobs without one. Raises Invalid for a wrong `after`."""
     given = cast("Sequence[NewJob]", jobs)
     if not given:
         return Admission(group, [], [], [], [], membership)
+    check_edges(given)
     order, after = in_order(given), resolved(given, ids)
     own = [msgspec.structs.replace(given[at], delay=None) for at in order]
     return Admission(

@@ -10,7 +10,7 @@ from broker.core.ids import Ids
 from broker.core.states import Status
 from broker.models.history import History
 from broker.models.inputs import Input
-from broker.models.jobs import MOST_DEPENDANTS, Job, RetriedJob
+from broker.models.jobs import MOST_DEPENDANTS, MOST_EDGES, Job, RetriedJob
 from broker.resp import keys
 from broker.resp.partitions import ROUND_S, Partitions
 from broker.resp.resp_connection import Word
@@ -112,14 +112,15 @@ class Jobs:
     async def retry_flow(self, group: str, job_id: str, actor: str = "") -> tuple[Job, list[RetriedJob]]:
         """Repeat a finished job, and the jobs that were cancelled since it did not succeed; they are wired as before.
 
-        The new job, and which job repeats which of the others. Raises NotFound, WrongState, LimitReached, Duplicate.
+        The new job, and which job repeats which of the others. Raises NotFound, WrongState, Invalid, LimitReached,
+        Duplicate.
         """
         for _ in range(_SETTLED_FIRST):  # else jobs would be cancelled after the retry, and not be repeated
             if not count_settled(self._tally, await self._run("settle", group, self._clock.now, SETTLED)).n:
                 break
         new_ids = self._ids.take(1 + MOST_DEPENDANTS)
         row, *words = await self._run(
-            "retry_flow", group, self._clock.now, group, job_id, *self._limits, actor, *new_ids
+            "retry_flow", group, self._clock.now, group, job_id, *self._limits, actor, MOST_EDGES, *new_ids
         )
         texts = [word.decode() for word in words]
         others = [RetriedJob(*three) for three in zip(*[iter(texts)] * 3, strict=True)]

@@ -7,7 +7,7 @@ local function subtract_bytes(p, group, ids)
   if is_counting == 0 or not call('ZSCORE', p .. ':bytes', group) then return end
   local sum = 0
   local records = call('HMGET', jobs_key(p), unpack(ids))
-  for i = 1, #ids do sum = sum + (records[i] and setting_in(records[i], 'bytes') or 0) end
+  for i = 1, #ids do sum = sum + (records[i] and byte(records[i]) == BRACE and string.match(records[i], '^%S+"bytes":(%d+)') or 0) end
   if tonumber(call('ZINCRBY', p .. ':bytes', -sum, group)) <= 0 then call('ZREM', p .. ':bytes', group) end
 end
 

@@ -1,6 +1,6 @@
 -- For admit: a draft has new jobs that are not written yet, so that few commands write many: `jobs`, in `by_id` too; `dependants`,
--- scores and members of P:after:<id> by that id.
-local function new_draft() return { jobs = {}, by_id = {}, dependants = {} } end
+-- scores and members of P:after:<id> by that id; `read`, jobs that were there before and decide for those that are waited for.
+local function new_draft() return { jobs = {}, by_id = {}, dependants = {}, read = {} } end
 
 local function add_job(draft, new)
   draft.jobs[#draft.jobs + 1], draft.by_id[new.id] = new, new
@@ -13,7 +13,7 @@ local function wait_for_parents(p, group, draft, new, unfinished, is_known, now)
   for id in string.gmatch(new.after, '%S+') do
     local sibling, parent = draft.by_id[id], unfinished[id]
     if not sibling and not parent then
-      waits = waits + wait_for(p, member, { id }, is_any_end, now, is_known, new.after)
+      waits = waits + wait_for(p, member, { id }, is_any_end, now, is_known, new.after, draft.read)
     elseif not is_known[id] then
       local members = draft.dependants[id] or {}
       draft.dependants[id], is_known[id], waits = members, true, waits + 1

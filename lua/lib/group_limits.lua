@@ -6,8 +6,8 @@
 -- The refusal if the group has no room for a number of new jobs with these bytes in all; else nil, and how full it is with them,
 -- in percent, from 80 on.
 local function over_limit(p, group, jobs, bytes, max_jobs, max_bytes)
-  local has = 0
-  for _, set in ipairs({ 'delayed', 'queued', 'running' }) do has = has + call('ZCARD', set_key(p, group, set)) end
+  local has = call('ZCARD', set_key(p, group, 'queued')) + call('ZCARD', set_key(p, group, 'running'))
+  has = has + call('ZCARD', set_key(p, group, 'delayed'))
   if max_jobs > 0 and has + jobs > max_jobs then
     local limits = ' unfinished job' .. (has == 1 and '' or 's') .. ', and may have ' .. digits(max_jobs) .. '.'
     return refuse('LIMIT_REACHED', 'The group has ' .. has .. limits)
@@ -30,9 +30,15 @@ end
 -- are almost full: name, percent…
 local function any_over_limit(p, batches, at, max_jobs, max_bytes)
   local jobs, bytes, almost_full = {}, {}, {}
-  each_new_job(batches, at, function(group, id, spec)
-    jobs[group], bytes[group] = (jobs[group] or 0) + 1, (bytes[group] or 0) + spec_bytes(p, id, spec)
-  end)
+  while at < #batches do
+    local group, first, sum = batches[at], at + 5, 0
+    at = first + 2 * batches[at + 1]
+    jobs[group] = (jobs[group] or 0) + (at - first) / 2
+    if max_bytes > 0 then -- else nothing asks for them
+      for i = first, at - 1, 2 do sum = sum + spec_bytes(p, batches[i], batches[i + 1]) end
+    end
+    bytes[group] = (bytes[group] or 0) + sum
+  end
   for group, n in pairs(jobs) do
     local refused, full = over_limit(p, group, n, bytes[group], max_jobs, max_bytes)
     if refused then return refused end

@@ -21,14 +21,14 @@ local function unfinished_parents(p, new_jobs, is_new)
   return found
 end
 
--- The refusal of a job that does not exist, or that has too many dependants; nil if none is refused.
-local function refused_parents(p, new_jobs, is_new, unfinished)
+-- The refusal of a job that does not exist, or that has too many dependants; nil if none is refused. `read`: see deciding_job.
+local function refused_parents(p, new_jobs, is_new, unfinished, read)
   local counts = {}
   for i = 1, #new_jobs do
     for id in string.gmatch(new_jobs[i].after, '%S+') do
       local parent_id, parent, _ = id, unfinished[id], nil
       if not is_new[id] and not parent then
-        parent_id, _, parent = deciding_job(p, id)
+        parent_id, _, parent = deciding_job(p, id, read)
         if not parent_id then
           local text = ' There is no such job in the partition of the group, and no such ref in this call.'
           return refuse('INVALID', id .. text)

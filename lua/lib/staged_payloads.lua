@@ -3,19 +3,14 @@
 
 local function are_staged(batches) return batches[#batches] == '' end
 
--- Calls visit(group, id, spec) for each job in the batches of enqueue.
-local function each_new_job(batches, at, visit)
-  while at < #batches do
-    local group, job = batches[at], at + 5
-    at = job + 2 * batches[at + 1]
-    for i = job, at - 1, 2 do visit(group, batches[i], batches[i + 1]) end
-  end
-end
-
 -- The ids of the jobs in the batches of enqueue.
 local function ids_in(batches, at)
   local ids = {}
-  each_new_job(batches, at, function(_, id) ids[#ids + 1] = id end)
+  while at < #batches do
+    local first = at + 5
+    at = first + 2 * batches[at + 1]
+    for i = first, at - 1, 2 do ids[#ids + 1] = batches[i] end
+  end
   return ids
 end
 

@@ -7,7 +7,7 @@ local function tied_jobs(p, group, new_jobs, is_stored, now, counts, batch, fiel
   local is_new, made, made_as, outcomes, first_rank, draft = {}, {}, {}, {}, nil, new_draft()
   for i = 1, #new_jobs do is_new[new_jobs[i].id] = true end
   local unfinished = unfinished_parents(p, new_jobs, is_new)
-  local refused = refused_parents(p, new_jobs, is_new, unfinished) or refused_key(p, group, new_jobs, is_stored, now)
+  local refused = refused_parents(p, new_jobs, is_new, unfinished, draft.read) or refused_key(p, group, new_jobs, is_stored, now)
     or refused_members(p, group, batch, #new_jobs, #fields > 0)
   if refused then return refused end
   local batch_id = string.match(batch, '^%S+')

@@ -38,13 +38,15 @@ while at < #ARGV do
   local group, n, priority, delay_s, settings = unpack(ARGV, at, at + 4)
   local status, score, step = 'queued', (2 - priority) * STEP + (sequence or 0), 1
   if delay_s ~= '0' then status, score, step = 'delayed', now + delay_s * 1000, 0 end
-  local begin = build_record(settings, group, created_at, '')
+  local begin, counted = build_record(settings, group, created_at, ''), nil
   local index, scores = { 0, 0 }, { 0, 0 } -- preallocated for one job, the usual case with many groups
   at = at + 5
   for i = 1, 2 * n, 2 do
     local id, spec = ARGV[at], ARGV[at + 1]
     at, score = at + 2, score + step
-    if max_bytes > 0 then begin = build_record(with_bytes(settings, spec_bytes(p, id, spec)), group, created_at, '') end
+    if max_bytes > 0 and (#spec ~= counted or counted == 0) then -- most specs are as long as the one before
+      begin, counted = build_record(with_bytes(settings, spec_bytes(p, id, spec)), group, created_at, ''), #spec
+    end
     if staged then call('PERSIST', job_key(p, id)) end
     records[n_records + 1], records[n_records + 2], n_records = id, begin .. store_large_spec(p, id, spec), n_records + 2
     index[i], index[i + 1], scores[i], scores[i + 1] = created_at, id, score, id

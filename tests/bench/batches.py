@@ -13,7 +13,8 @@ from broker.core.settings import BrokerSettings
 from broker.models.batches import CallbackJob, NewBatch
 from broker.models.jobs import NewJob
 from broker.store.connect import opened
-from tests.bench.flows import CALL, LIMIT_S, Flows
+from tests.bench.flow_costs import CALL, FlowCosts, plain
+from tests.bench.flow_times import LIMIT_S
 from tests.bench.server import server
 from tests.bench.verdicts import Verdicts
 
@@ -24,7 +25,7 @@ END_S, ROUNDS = 2.0, 21
 """How long after the last of its members the callback of the large batch may be taken, s."""
 
 
-class Batches(Flows):
+class Batches(FlowCosts):
     """A store, and batches in it."""
 
     async def open(self, group: str, jobs: int) -> str:
@@ -36,6 +37,10 @@ class Batches(Flows):
             await self.store.batches.add(group, batch.id, [NewJob(image="x", payload="p" * 100)] * min(CALL, jobs))
         await self.store.batches.close(group, batch.id)
         return batch.id
+
+    async def end(self, group: str, jobs: int) -> None:
+        """Take this many jobs, and report them."""
+        await self.finish(await self.take(group, jobs))
 
     async def callback_s(self, group: str) -> float:
         """How long after now the callback may be taken, s; it is taken and finished."""
@@ -50,17 +55,17 @@ async def measured(redis_url: str, jobs: int) -> int:
     """Measure and print; the exit code."""
     verdicts = Verdicts()
     async with opened(BrokerSettings(redis_url=redis_url, store_timeout_s=30)) as found:
-        batches = Batches(found.store, found.store.topology.of(found.store.partitions[0]).redis, jobs)
-        plain = await batches.cost_us(batches.enqueue("plain"), jobs)
-        plain += await batches.cost_us(batches.finish("plain", jobs), jobs)
-        print(f"plain jobs          {plain:.1f} µs of the store a job, enqueued, taken and finished")
+        batches = Batches(found.store, found.store.topology.of(found.store.partitions[0]).redis)
+        plain_us = await batches.cost_us(batches.enqueue("plain", plain, jobs), jobs)
+        plain_us += await batches.cost_us(batches.end("plain", jobs), jobs)
+        print(f"plain jobs          {plain_us:.1f} µs of the store a job, enqueued, taken and finished")
 
         made = await batches.cost_us(batches.open("large", jobs), jobs)
         began = time.monotonic()
-        ended = await batches.cost_us(batches.finish("large", jobs), jobs)
+        ended = await batches.cost_us(batches.end("large", jobs), jobs)
         finished_s = time.monotonic() - began
         wait_s = await batches.callback_s("large")
-        ratio = (made + ended) / plain
+        ratio = (made + ended) / plain_us
         words = (
             verdicts.at_most("members", ratio, MEMBERS, "plain jobs"),
             verdicts.at_most("the last callback", wait_s, END_S, "s"),
@@ -71,7 +76,7 @@ async def measured(redis_url: str, jobs: int) -> int:
         waits = []
         for n in range(ROUNDS):
             await batches.open(f"small-{n}", 1)
-            await batches.finish(f"small-{n}", 1)
+            await batches.end(f"small-{n}", 1)
             waits.append(await batches.callback_s(f"small-{n}"))
         middle = sorted(waits)[ROUNDS // 2]
         word = verdicts.at_most("a callback", middle, CALLBACK_S, "s")

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 
@@ -55,9 +57,8 @@ async def chain_steps_ms(costs: FlowCosts, broker: Server, jobs: int, *, is_busy
     """
     group = f"steps-{is_busy}"
     await costs.chain(group, jobs)
-    load = asyncio.create_task(_load(broker)) if is_busy else None
     steps: list[float] = []
-    async with aiohttp.ClientSession() as session:
+    async with during_load(broker, is_busy=is_busy), aiohttp.ClientSession() as session:
         url = f"{broker.url}/v1"
         job = await _next(session, url, group)
         for _ in range(jobs - 1):
@@ -68,10 +69,19 @@ async def chain_steps_ms(costs: FlowCosts, broker: Server, jobs: int, *, is_busy
                 answer.raise_for_status()
             job = await waiting
             steps.append((time.perf_counter() - began) * 1000)
-    if load is not None:
-        load.cancel()
-        await asyncio.wait([load])
     return steps
+
+
+@asynccontextmanager
+async def during_load(broker: Server, *, is_busy: bool) -> AsyncIterator[None]:
+    """Inside the block workload W3 runs if is_busy: 100 jobs a call on 4 connections."""
+    load = asyncio.create_task(_load(broker)) if is_busy else None
+    try:
+        yield
+    finally:
+        if load is not None:
+            load.cancel()
+            await asyncio.wait([load])
 
 
 async def _next(session: aiohttp.ClientSession, url: str, group: str) -> str:

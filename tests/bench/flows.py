@@ -5,18 +5,17 @@ plain jobs, so they hold on any machine; those in µs and ms are multiplied by h
 of tests.bench. It takes three minutes.
 """
 
-import argparse
 import asyncio
 import sys
+from argparse import Namespace
 
 from broker.core.settings import BrokerSettings
 from broker.store.connect import opened
-from tests.bench import budget
+from tests.bench.figures import Figures, parser_of
 from tests.bench.flow_costs import FlowCosts, keyed, plain, timed
 from tests.bench.flow_times import cancelled_chain_s, chain_steps_ms, fan_in_s
 from tests.bench.server import Server, server
-from tests.bench.verdicts import Verdicts, p50_p95
-from tests.bench.yardstick import yardstick_us
+from tests.bench.verdicts import p50_p95
 
 ADMIT = {1: (20, 60), 100: (200, 40), 1000: (1000, 15)}
 """By jobs of a call: how many are enqueued in a round, and how many rounds there are."""
@@ -32,27 +31,6 @@ STEP_MS, TREE_S, CHAIN_S = {False: 5.0, True: 60.0}, 2.0, 4.0
 """A step of a chain, p50: alone, and during W3; a fan-in; a cancelled chain."""
 
 
-class Figures:
-    """Prints figures, each with its bound."""
-
-    def __init__(self, slowness: float) -> None:
-        self.verdicts, self.slowness = Verdicts(), slowness
-
-    def ratio(self, what: str, cost_us: float, to_us: float, bound: float) -> None:
-        """A cost and its ratio to another one."""
-        word = self.verdicts.at_most(what, cost_us / to_us, bound, "times")
-        print(f"{what:44} {cost_us:7.2f} µs, {cost_us / to_us:5.2f} times; {word}", flush=True)
-
-    def value(self, what: str, value: float, bound: float, unit: str) -> None:
-        """A figure that depends on the speed of the machine."""
-        word = self.verdicts.at_most(what, value, bound * self.slowness, unit)
-        print(f"{what:44} {value:7.2f} {unit}; {word}", flush=True)
-
-    def fixed(self, what: str, value: float, bound: float, unit: str) -> None:
-        """A figure that does not."""
-        print(f"{what:44} {value:7.2f} {unit}; {self.verdicts.at_most(what, value, bound, unit)}", flush=True)
-
-
 async def measured_costs(costs: FlowCosts, figures: Figures, jobs: int, late: int) -> None:
     """What the store spends. No reaper runs."""
     await costs.enqueue("memory", plain, 4 * jobs)  # so that its tables need not grow meanwhile
@@ -62,10 +40,10 @@ async def measured_costs(costs: FlowCosts, figures: Figures, jobs: int, late: in
         figures.fixed(f"bytes more than a plain job: {name}", more, BYTES[name], "B")
     for call, (some, rounds) in ADMIT.items():
         found = await costs.admitted(call, some, rounds)
-        print(f"enqueue, {call:,} a call {'':22} {found['plain']:7.2f} µs")
-        figures.ratio(f"  with a deadline, {call:,} a call", found["timed"], found["plain"], TIMED)
-        figures.ratio(f"  with a key, next to a deadline, {call:,} a call", found["keyed"], found["timed"], KEYED[call])
-        figures.ratio(f"  waiting for another, {call:,} a call", found["waiting"], found["plain"], WAITING[call])
+        figures.note(f"enqueue, {call:,} a call: {found['plain']:.2f} µs")
+        figures.ratio(f"with a deadline, {call:,} a call", found["timed"], found["plain"], TIMED)
+        figures.ratio(f"with a key, next to a deadline, {call:,} a call", found["keyed"], found["timed"], KEYED[call])
+        figures.ratio(f"waiting for another, {call:,} a call", found["waiting"], found["plain"], WAITING[call])
     for name, cost in (await costs.settled(jobs // 10, 7)).items():
         figures.value(f"settle: {name}", cost, SETTLED[name], "µs")
     found = await costs.finished(jobs // 10, 7)
@@ -81,13 +59,14 @@ async def measured_times(costs: FlowCosts, broker: Server, figures: Figures, job
     """What takes how long, with a reaper."""
     for is_busy in (False, True):
         p50_ms, p95_ms = p50_p95(await chain_steps_ms(costs, broker, 200, is_busy=is_busy))
-        print(f"{'a step of a chain' + (', during W3' if is_busy else ''):44} p95 {p95_ms:.2f} ms")
-        figures.value("  p50", p50_ms, STEP_MS[is_busy], "ms")
+        what = f"a step of a chain{', during W3' if is_busy else ''}"
+        figures.note(f"{what}: p95 {p95_ms:.2f} ms")
+        figures.value(f"{what}, p50", p50_ms, STEP_MS[is_busy], "ms")
     figures.value(f"fan-in of {jobs:,}", await fan_in_s(costs, jobs), TREE_S, "s")
     figures.value(f"a cancelled chain of {jobs:,}", await cancelled_chain_s(costs, jobs), CHAIN_S, "s")
 
 
-async def _with_store(started: Server, figures: Figures, given: argparse.Namespace, *, are_costs: bool) -> None:
+async def _with_store(started: Server, figures: Figures, given: Namespace, *, are_costs: bool) -> None:
     async with opened(BrokerSettings(redis_url=started.redis_url, store_timeout_s=30)) as found:
         costs = FlowCosts(found.store, found.store.topology.of(found.store.partitions[0]).redis)
         if are_costs:
@@ -98,17 +77,15 @@ async def _with_store(started: Server, figures: Figures, given: argparse.Namespa
 
 def main() -> int:
     """Read the arguments, run, print."""
-    parser = argparse.ArgumentParser("python -m tests.bench.flows", description=__doc__)
+    parser = parser_of("flows", __doc__ or "", "--jobs 1000 --late 1000")
     parser.add_argument("--jobs", type=int, default=10_000, help="jobs of most kinds, in thousands (10000)")
     parser.add_argument("--late", type=int, default=100_000, help="jobs that start too late, in thousands (100000)")
     given = parser.parse_args()
-    slowness = budget.read().slowness(yardstick_us())
-    print(f"This machine is now {slowness:.2f} times as slow as the machine of the budget.")
-    figures = Figures(max(1.0, slowness))
+    figures = Figures.of_this_machine(is_json=given.json)
     for are_costs, options in ((True, ("--no-reaper",)), (False, ())):
         with server(*options) as started:
             asyncio.run(_with_store(started, figures, given, are_costs=are_costs))
-    return figures.verdicts.close()
+    return figures.close()
 
 
 if __name__ == "__main__":

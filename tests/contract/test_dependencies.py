@@ -7,6 +7,7 @@ from broker.models.groups import Retentions
 from broker.models.jobs import Job
 from broker.models.retries import Retry
 from broker.resp import keys
+from broker.store.format.references import check_edges
 from tests.contract.building import (
     GROUP,
     configure,
@@ -185,6 +186,20 @@ async def test_a_dependant_of_a_job_that_was_retried_waits_for_the_retry(store: 
     assert await needs(store, job) == 0
 
 
+@pytest.mark.parametrize("is_running", [False, True])
+async def test_jobs_of_a_call_share_a_parent_that_was_retried(store: Store, *, is_running: bool) -> None:
+    """Its retry decides for each of them, whether it runs or is queued; the call reads it once."""
+    parent = await running(store, max_retries=1, retries_delay=0)
+    await end(store, parent, "failed")
+    taken = await store.next(1) if is_running else []
+    jobs = await enqueue_flow(store, *[named(f"child {n}", after=[parent.id]) for n in range(3)])
+    assert [await needs(store, job) for job in jobs] == [1, 1, 1]
+    [retry] = taken or await store.next(1)
+    await end(store, retry, "succeeded")
+    await settle(store)
+    assert await names(store, 3) == ["child 0", "child 1", "child 2"]
+
+
 async def test_a_parent_that_is_over_counts_at_once(store: Store) -> None:
     """B20 a job whose parent has succeeded already, during the call at the latest, is queued at once."""
     parent = await succeeded(store)
@@ -361,6 +376,17 @@ async def test_a_job_may_have_ten_thousand_dependants(store: Store) -> None:
     await end(store, parent, "succeeded")
     await settle(store)
     assert await status_of(store, job) == "queued"
+
+
+async def test_the_jobs_of_a_call_have_a_limited_number_of_parents(store: Store) -> None:
+    """10,000 entries in `after` of all jobs of a call are the most, since more occupy the store; nothing is made."""
+    parents = [job.id for job in await enqueue_flow(store, *[named("parent")] * 100)]
+    with pytest.raises(Invalid) as refused:
+        await enqueue_flow(store, *[named("child", after=parents)] * 100, named("one too many", after=parents[:1]))
+    assert refused.value.fields == "jobs[100].after"
+    assert "10,000" in refused.value.message
+    assert (await store.groups.show(GROUP)).counts.delayed == 0
+    check_edges([named("child", after=parents)] * 100)
 
 
 @pytest.mark.parametrize("partitions", [3])

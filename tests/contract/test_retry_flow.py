@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.core.errors import Duplicate, LimitReached, WrongState
+from broker.core.errors import Duplicate, Invalid, LimitReached, WrongState
 from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
 from broker.models.unique import Unique
@@ -105,7 +105,7 @@ async def test_a_job_without_dependants(store: Store) -> None:
 
 
 async def test_nothing_is_made_when_one_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When another job holds the unique key of one of them, or the group has no room, nothing is made."""
+    """When another job holds the unique key of one of them, or there is no room, or too many wait, nothing is made."""
     parent = await running(store)
     await enqueue_flow(store, named("child", after=[parent.id], unique=Unique(key="k")))
     await store.fail(GROUP, parent.id, parent.lease, "bad_exit")
@@ -116,6 +116,11 @@ async def test_nothing_is_made_when_one_is_refused(store: Store, monkeypatch: py
     monkeypatch.setattr("broker.store.jobs.MOST_DEPENDANTS", 0)
     with pytest.raises(LimitReached):
         await store.jobs.retry_flow(GROUP, parent.id)
+    monkeypatch.undo()
+    monkeypatch.setattr("broker.store.jobs.MOST_EDGES", 0)
+    with pytest.raises(Invalid, match="more than 0 entries in `after`") as refused:
+        await store.jobs.retry_flow(GROUP, parent.id)
+    assert refused.value.fields == "dependants"
     assert not (await store.show(GROUP, parent.id)).retry_at
 
 

@@ -4,7 +4,19 @@ from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from broker.core.errors import Invalid
-from broker.models.jobs import NewJob
+from broker.models.jobs import MOST_EDGES, NewJob
+
+
+def check_edges(jobs: Sequence[NewJob]) -> None:
+    """Raise Invalid for too many entries in `after` of one call. It names the first job with one too many."""
+    edges = 0
+    for i, job in enumerate(jobs):
+        edges += len(job.after or ())
+        if edges > MOST_EDGES:
+            fields = f"jobs[{i}].after"
+            raise Invalid(
+                f"{fields}: the jobs of a call may have {MOST_EDGES:,} entries in `after` together.", fields=fields
+            )
 
 
 def in_order(jobs: Sequence[NewJob]) -> list[int]:

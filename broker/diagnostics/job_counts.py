@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from broker.diagnostics.overdue import reaper_lag_ms
 from broker.diagnostics.snapshot import Snapshot, Snapshots
 from broker.metrics.exposition import Family, Sample, gauge
+from broker.store.format.glances import EMPTY
 
 if TYPE_CHECKING:
     from broker.store.job_store import JobStore
@@ -65,8 +66,14 @@ class JobCounts:
 def _counted(snapshot: Snapshot) -> list[Family]:
     jobs = [Sample(n, _partition(number) | {"status": status}) for (number, status), n in snapshot.jobs.items()]
     groups = [Sample(n, _partition(number)) for number, n in snapshot.groups.items()]
+    waits = [
+        Sample(snapshot.waits[number, why], _partition(number) | {"for": why})
+        for number in snapshot.groups
+        for why in EMPTY.waits
+    ]
     return [
         gauge("titan_jobs", "Jobs by partition and status.", jobs),
+        gauge("titan_jobs_waiting", "Jobs that may not be delivered yet, by what they wait for.", waits),
         gauge("titan_groups", "Groups by partition.", groups),
         gauge("titan_jobs_age_seconds", "How old these counts are.", [Sample(snapshot.age_s)]),
     ]

@@ -26,7 +26,7 @@ def group_of(row: Sequence[Any]) -> Group:
         name.removeprefix(_RETENTION): int(value) for name, value in settings.items() if name.startswith(_RETENTION)
     }
     limit, rate = settings.get("max_concurrency"), settings.get("rate_limit")
-    numbers = {name: int(settings[name]) for name in _NUMBERS if name in settings}
+    numbers: dict[str, Any] = {name: int(settings[name]) for name in _NUMBERS if name in settings}
     return Group(
         name=row[0].decode(),
         created_at=rfc3339(int(row[1])),

@@ -13,10 +13,10 @@ export function jobKeysPanel(name, group, found) {
   const placed = (one) => one.queued + one.running;
   const columns = [
     { label: 'Key', isHead: true, kind: 'grow', cell: (one) => theirs(one.key, 'mono') },
-    { label: 'Queued', kind: 'number', cell: (one) => num(one.queued) },
-    { label: 'Running', kind: 'number', cell: (one) => num(one.running) },
-    { label: 'Held', kind: 'number', cell: (one) => (one.held ? h('span.late', num(one.held)) : num(0)) },
-    { label: 'Places', kind: 'number', cell: (one) => (limit ? `${exact(placed(one))} of ${exact(limit)}` : 'no limit') },
+    { label: 'Queued', isNumber: true, cell: (one) => num(one.queued) },
+    { label: 'Running', isNumber: true, cell: (one) => num(one.running) },
+    { label: 'Held', isNumber: true, cell: (one) => (one.held ? h('span.late', num(one.held)) : num(0)) },
+    { label: 'Places', isNumber: true, cell: (one) => (limit ? `${exact(placed(one))} of ${exact(limit)}` : 'no limit') },
     { label: 'Oldest', cell: (one) => (one.oldest_at ? ago(one.oldest_at) : h('span.muted', '–')) },
   ];
   const turns = group?.fair_keys && (group.asleep ? '; they take turns once groups do' : '; they take turns');

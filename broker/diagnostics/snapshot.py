@@ -68,8 +68,8 @@ class Share(NamedTuple):
 class Snapshot:
     """What a sweep found. `taken_at`: when, by the monotonic clock, s; `as_of`: the same by the store's clock, ms.
 
-    `jobs` and `groups` count by partition, `waits` by partition and what jobs wait for. `store_s`: how long the store took. `away`: partitions that did not answer;
-    their groups are missing.
+    `jobs` and `groups` count by partition, `waits` by partition and what jobs wait for. `store_s`: how long the store
+    took. `away`: partitions that did not answer; their groups are missing.
     """
 
     def __init__(self, partitions: int) -> None:

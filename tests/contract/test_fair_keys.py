@@ -1,4 +1,4 @@
-"""Groups with fair_keys: keys take turns, so a quiet one waits for one job of each other key, however many these have."""
+"""Groups with fair_keys: keys take turns, so a quiet one waits for one job of each other key."""
 
 from typing import Any
 
@@ -117,7 +117,7 @@ async def test_nothing_is_kept_without_the_setting(fair: Store) -> None:
 
 
 async def test_a_group_keeps_its_turn_among_groups(fair: Store) -> None:
-    """The places of keys lag behind the numbers of turns: a group must not go before others for that, nor for a boost."""
+    """The places of keys lag behind the numbers of turns: a group does not go before others for that."""
     await configure(fair, "boosted", priority_boost=1000)
     await fair.enqueue("others", of("x", 9))
     await put(fair, "a", 9)

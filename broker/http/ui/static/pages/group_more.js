@@ -232,7 +232,7 @@ function control(key, bound, value) {
       ` ${LABELS[key]}`,
       h('span.hint', bound.description),
     );
-  const isNumber = bound.type === 'integer';
+  const isNumber = bound.type === 'integer' && key !== 'rate_limit'; // a rate may have a time and a burst
   const props = isNumber ? { type: 'number', min: bound.minimum, max: bound.maximum } : { maxlength: bound.maxLength };
   return field(LABELS[key], h('input', { name: key, value: key === 'rate_limit' ? rateText(value) : (value ?? ''), placeholder: key === 'note' ? '' : 'default', ...props }), description(bound));
 }

@@ -40,7 +40,12 @@ _COLUMNS = (
 
 CHANGEABLE = tuple(name for name in GroupChanges.__struct_fields__ if name in Group.__struct_fields__)
 """The settings that the API returns for a group."""
-_IN_WORDS: Mapping[str, Callable[[Any], str]] = {"retry": in_words, "start_within": exact, "rate_limit": rate_in_words}
+_IN_WORDS: Mapping[str, Callable[[Any], str]] = {
+    "retry": in_words,
+    "start_within": exact,
+    "rate_limit": rate_in_words,
+    "asleep": ", ".join,
+}
 _TIMES = 5
 """How often a change of variables is tried while others change the group too."""
 

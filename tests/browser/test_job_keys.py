@@ -9,9 +9,14 @@ from tests.browser.scene import Scene, call, enqueue, read, take
 async def test_keys_of_a_group(tab_of: OpenTab, scene: Scene) -> None:
     """A panel has each key with its jobs and places; the page of a held job says for what it waits, and why."""
     call(f"{scene.url}/v1/groups/clips", {"group": {"key_concurrency": 2}}, "PUT")
-    ids = enqueue(scene.url, *[{"key": "<b>acme</b>"}] * 4, {"key": "blue"}, group="clips")
+    ids = enqueue(scene.url, *[{"key": "<b>acme</b>"}] * 4, group="clips")
     take(scene.url, "clips")
-    tab = await tab_of(scene.url, "ui/groups/clips", bypass_csp=True)
+    tab = await tab_of(scene.url, "ui/groups/clips/enqueue", bypass_csp=True)
+    await tab.page.get_by_label("Image").fill("clip")
+    await tab.page.locator("[name=job_key]").fill("blue")
+    await tab.page.get_by_role("button", name="Enqueue", exact=True).click()
+    await tab.shows("blue")
+    await tab.go("ui/groups/clips")
     rows = tab.page.locator("section", has_text="Keys").locator("tbody tr")
     acme = rows.filter(has_text="<b>acme</b>").first
     await acme.wait_for()

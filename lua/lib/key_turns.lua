@@ -7,7 +7,7 @@
 local MOST_AT_ONCE, MOST_DROPPED = 1000, 1000
 local function band_from(rank) return math.floor((rank + MOST_LEAD) / STEP) end
 
--- The first place of a priority; `own` if no other job is there. It never goes back, though jobs return to their old ranks.
+-- The first place of a priority; `own` if it has no other job. It never goes back, though jobs return to their old ranks.
 local function first_place(p, group, band, stored, own)
   local low, high = band * STEP - MOST_LEAD, (band + 1) * STEP - MOST_LEAD - 1
   local head = call('ZRANGEBYSCORE', set_key(p, group, 'queued'), low, high, 'WITHSCORES', 'LIMIT', 0, 1)[2]
@@ -54,7 +54,7 @@ local function give_some(p, group, entered)
   drop_passed(p, group, firsts)
 end
 
--- Gives jobs that came into `queued` at the end their places. Jobs that are not there, since they are held, get none.
+-- Gives jobs that came into `queued` at the end their places. Held jobs get none.
 local function give_turns(p, group, entered)
   for first = 1, #entered, MOST_AT_ONCE do give_some(p, group, { unpack(entered, first, math.min(first + MOST_AT_ONCE - 1, #entered)) }) end
 end

@@ -132,7 +132,7 @@ async def test_a_group_keeps_its_turn_among_groups(fair: Store) -> None:
 
 
 async def test_a_lead_is_of_turns(fair: Store) -> None:
-    """With priority_boost a job is ahead by so many turns; leads of several keys do not add up."""
+    """With priority_boost a job is ahead by that number of turns; leads of several keys do not add up."""
     await fair.groups.adjust(GROUP, GroupChanges(priority_boost=2))
     await put(fair, "a", 8)
     assert await served(fair, 4) == "aaaa"

@@ -68,7 +68,7 @@ async def test_no_key_waits_for_more_than_its_turn(store: Store, seed: int) -> N
 
 @pytest.mark.parametrize("backend", ["valkey"])
 async def test_a_quiet_key_beside_a_huge_backlog(store: Store) -> None:
-    """With 5,000 queued jobs of another key, the next job of a quiet one is the second that is handed out."""
+    """With 5,000 queued jobs of another key, the next job of a quiet one is the second that is delivered."""
     await store.order.set("fair")
     await store.configure(GROUP, GroupSettings(fair_keys=True))
     for _ in range(5):

@@ -86,6 +86,11 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     stream_s: Annotated[
         float, Meta(ge=0, le=3600, description="How often a running job's log is sent, in seconds; 0: only at its end.")
     ] = 2.0
+    metrics_host: Annotated[str, Meta(description="Address of --metrics-port.")] = "127.0.0.1"
+    metrics_port: Annotated[
+        int,
+        Meta(ge=0, le=65_535, description="Port on which the worker answers /healthz, /readyz and /metrics; 0: none."),
+    ] = 0
     log_level: Annotated[
         str, Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
     ] = "info"

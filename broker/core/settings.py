@@ -170,6 +170,14 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
             "further ones count in the totals only.",
         ),
     ] = 10_000
+    metrics_groups: Annotated[
+        tuple[Annotated[str, Meta(pattern="^[A-Za-z0-9_*-]{1,128}$")], ...],
+        Meta(
+            max_length=100,
+            description="A group, or a pattern of groups with * in it, that is a label of metrics; "
+            "all others count as _other. Repeatable; none: the first 100 groups that are active.",
+        ),
+    ] = ()
     max_listeners: Annotated[int, Meta(ge=0, description="Most clients that watch live views at this broker.")] = 200
     max_idempotency_key_length: Annotated[
         int, Meta(ge=1, le=1000, description="Characters of an Idempotency-Key at most.")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from broker.core.words import counted
 from broker.models.overview import Alert
 from broker.store.format.glances import GroupRow
-from broker.store.tally import FAILED, LOST, OUT, SUCCEEDED
+from broker.store.group_counts import FAILED, LOST, OUT, SUCCEEDED
 
 MOST_ALERTS = 5
 OLD_S = 120.0

@@ -16,7 +16,7 @@ from broker.diagnostics.snapshot import Reaches, Share, Snapshots
 from broker.models.groups import Counts
 from broker.models.overview import Alert, GroupGlance, Only, Overview, Rates, Sort, Totals
 from broker.store.format.glances import RECENT, GroupRow
-from broker.store.tally import FAILED, IN, OUT, SUCCEEDED
+from broker.store.group_counts import FAILED, IN, OUT, SUCCEEDED
 
 if TYPE_CHECKING:
     from broker.store.job_store import JobStore

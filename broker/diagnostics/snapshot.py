@@ -68,8 +68,8 @@ class Share(NamedTuple):
 class Snapshot:
     """What a sweep found. `taken_at`: when, by the monotonic clock, s; `as_of`: the same by the store's clock, ms.
 
-    `jobs` and `groups` count by partition, `waits` by partition and what jobs wait for. `store_s`: how long the store
-    took. `away`: partitions that did not answer; their groups are missing.
+    `jobs` and `groups` count by partition, `waits` by partition and what jobs wait for, `states` the workers by state.
+    `store_s`: how long the store took. `away`: partitions that did not answer; their groups are missing.
     """
 
     def __init__(self, partitions: int) -> None:
@@ -82,6 +82,7 @@ class Snapshot:
         self.waits: Counter[tuple[int, str]] = Counter()
         self.total = EMPTY
         self.workers = WorkerTotals()
+        self.states: Counter[str] = Counter()
         self.away: set[int] = set()
         self._rows: dict[int, list[GroupRow]] = {number: [] for number in range(partitions)}
         self._totals = dict.fromkeys(range(partitions), EMPTY)
@@ -225,12 +226,11 @@ class Snapshots:
                     after[number] = (page.rows[-1].created_at, page.rows[-1].name)
             await asyncio.sleep(0)
         snapshot.end(away)
-        if time.monotonic() - self._asked_at < ASKED_S:
-            snapshot.workers = await self._workers()
+        snapshot.workers, snapshot.states = await self._workers()
         return snapshot
 
-    async def _workers(self) -> WorkerTotals:
-        """The sums over all workers; the last ones if their partition does not answer."""
+    async def _workers(self) -> tuple[WorkerTotals, Counter[str]]:
+        """The sums over all workers, and how many have each state; the last ones if their partition does not answer."""
         workers, after = [], ""
         try:
             while True:
@@ -239,10 +239,11 @@ class Snapshots:
                 if not after:
                     break
         except TitanError:
-            return self.last.workers if self.last is not None else WorkerTotals()
-        return WorkerTotals(
+            return (self.last.workers, self.last.states) if self.last is not None else (WorkerTotals(), Counter())
+        totals = WorkerTotals(
             n=len(workers),
             slots=sum(worker.slots for worker in workers),
             busy=sum(worker.busy for worker in workers),
             quiet=sum(worker.state in ("quiet", "draining") for worker in workers),
         )
+        return totals, Counter(worker.state for worker in workers)

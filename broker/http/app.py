@@ -13,7 +13,7 @@ from broker.core.errors import StoreUnavailable, TitanError, TooSlow
 from broker.core.inline_task import in_task, run_inline
 from broker.http.audited import audited
 from broker.http.contract import Contract, contract_of
-from broker.http.error_responses import STATUS, response_to, without_doc
+from broker.http.error_responses import STATUS, code_of, response_to, without_doc
 from broker.http.request.body import WEIGHT, Request, Streamed, header_values
 from broker.http.request.context import AppContext, Broker, Call
 from broker.http.request.query_params import Query, parse
@@ -26,6 +26,7 @@ from broker.http.server.pending_response import PendingResponse
 from broker.http.ui.in_session import answer_in_session
 from broker.http.view_answers import ViewAnswers
 from broker.metrics.http_requests import GONE, NO_ROUTE, RequestCounts
+from broker.metrics.refusals import RefusalCounts
 
 Sender = PendingResponse | Streamed
 """Knows the address that sent a request."""
@@ -48,7 +49,7 @@ class RequestDispatcher:
         self.head_s = context.broker.settings.head_timeout_s
         self.routes = contract.routes
         self._has_pages = contract.has_pages
-        self.refusal = contract.refusal
+        self._refusal = contract.refusal
         self._find = contract.find
         self._answer = partial(_marked, self._respond, contract.headers) if contract.headers else self._respond
         self._marks = contract.headers
@@ -59,6 +60,8 @@ class RequestDispatcher:
         self._admission = context.admission
         context.metrics.add(context.admission.families)
         context.metrics.add(self._requests.families)
+        self._refusals = RefusalCounts()
+        context.metrics.add(self._refusals.families)
         views = ViewAnswers(context)
         context.live.answer, context.live.check = views.answer, views.check
 
@@ -66,6 +69,11 @@ class RequestDispatcher:
     def is_stopping(self) -> bool:
         """Whether each connection closes after its next response."""
         return self._in_progress.is_stopping
+
+    def refusal(self, error: TitanError) -> Response:
+        """The response to input that is no request, or that nobody reads."""
+        self._refusals.observe(error.code)
+        return self._refusal(error)
 
     def start(self, request: FastRequest, pending: PendingResponse) -> bool:
         """Start to answer a fast request, or queue it. Returns False for a request that aiohttp must answer."""
@@ -165,6 +173,7 @@ class RequestDispatcher:
 
     def _refusal_of(self, fault: Exception, method: str, path: str, client_of: Callable[[], str]) -> Response:
         """The response to a request that raised this; it names a page only if this broker has pages."""
+        self._refusals.observe(code_of(fault))
         response = response_to(fault, method, path, client_of)
         return response if self._has_pages else without_doc(response)
 

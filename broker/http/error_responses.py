@@ -121,6 +121,15 @@ def refusal(error: TitanError) -> Response:
     return Response(STATUS[kind], _ENCODER.encode(ProblemWrapper(problem)), tuple(headers.items()))
 
 
+def code_of(fault: Exception) -> str:
+    """The code of the error that a client gets for this fault."""
+    if isinstance(fault, TitanError):
+        return fault.code
+    if isinstance(fault, web.HTTPException):
+        return _framework_error(fault).code
+    return TitanError().code
+
+
 def without_doc(response: Response) -> Response:
     """The response of a broker without pages: `doc` would lead nowhere."""
     problem = msgspec.json.decode(response.body, type=ProblemWrapper).error
@@ -130,7 +139,11 @@ def without_doc(response: Response) -> Response:
 
 def refusal_of_framework(error: web.HTTPException) -> Response:
     """The response in place of one of aiohttp, with the same Allow."""
-    response = refusal(_OF_FRAMEWORK.get(error.status) or (Invalid() if error.status < 500 else TitanError()))
+    response = refusal(_framework_error(error))
     if "Allow" in error.headers:
         return msgspec.structs.replace(response, headers=(*response.headers, ("Allow", error.headers["Allow"])))
     return response
+
+
+def _framework_error(error: web.HTTPException) -> TitanError:
+    return _OF_FRAMEWORK.get(error.status) or (Invalid() if error.status < 500 else TitanError())

@@ -11,8 +11,8 @@ unfinished multipart upload, which a lifecycle rule of the bucket should remove.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,8 +21,10 @@ import obstore
 from obstore.exceptions import BaseError, PreconditionError
 from obstore.store import LocalStore, from_url
 
-from broker.core.errors import NotFound, StoreUnavailable, TooLarge
+from broker.core.errors import NotFound, TooLarge
 from broker.core.ids import is_id
+from broker.logs.calls import LogStoreCalls, LogStoreUnavailable, first_line
+from broker.metrics.exposition import Family
 
 if TYPE_CHECKING:
     from obstore import AsyncWritableFile, GetOptions
@@ -56,11 +58,7 @@ def open_logs(place: str, max_bytes: int) -> "Logs":
     try:
         return Logs(from_url(place, retry_config=_RETRIES), max_bytes)
     except BaseError as error:
-        raise ValueError(_first_line(error)) from error
-
-
-class LogStoreUnavailable(StoreUnavailable):
-    """The log store does not answer, or refuses a request. Requests that need no log still work."""
+        raise ValueError(first_line(error)) from error
 
 
 class Logs:
@@ -72,6 +70,7 @@ class Logs:
     def __init__(self, store: "ObjectStore", max_bytes: int) -> None:
         self._store = store
         self._max_bytes = max_bytes
+        self._calls = LogStoreCalls()
 
     async def write(self, job_id: str, pieces: AsyncIterator[bytes]) -> int:
         """Store a log, which replaces an earlier one; its size in bytes.
@@ -88,14 +87,19 @@ class Logs:
                 size_bytes += len(block)
                 if size_bytes > self._max_bytes:
                     raise TooLarge(f"A log may have {self._max_bytes} bytes at most.")
-                with _faults("took no log"):
+                with self._calls.of("write"):
                     await _to_its_end(upload.write(block))
         except BaseException as error:
             await _abort(upload, error)
             raise
-        with _faults("took no log"):
+        with self._calls.of("write"):
             await _to_its_end(upload.close())
+        self._calls.stored_bytes += size_bytes
         return size_bytes
+
+    def families(self) -> list[Family]:
+        """The calls of the log store, and the bytes that it took, as metrics."""
+        return self._calls.families()
 
     async def read(self, job_id: str, start: int = 0) -> tuple[int, AsyncIterator[bytes]]:
         """The size of a log and its pieces from position `start` on, in bytes. Raises NotFound.
@@ -120,7 +124,7 @@ class Logs:
         names = [_name(job_id) for job_id in job_ids]
         for first in range(0, len(names), _DELETES):
             batch = names[first : first + _DELETES]
-            with _faults("deleted no log"):
+            with self._calls.of("delete"):
                 try:
                     await obstore.delete_async(self._store, batch)
                 except FileNotFoundError:
@@ -128,7 +132,7 @@ class Logs:
 
     async def _find(self, job_id: str) -> "_Found":
         name = _name(job_id)
-        with _faults("found no log"):
+        with self._calls.of("find"):
             try:
                 meta = await obstore.head_async(self._store, name)
             except FileNotFoundError:
@@ -158,7 +162,7 @@ class Logs:
         options: GetOptions = {"range": (begin, end)}
         if found.e_tag is not None:
             options["if_match"] = found.e_tag
-        with _faults("gave no log"):
+        with self._calls.of("read"):
             try:
                 result = await obstore.get_async(self._store, found.name, options=options)
                 return (await result.bytes_async()).to_bytes()
@@ -222,23 +226,9 @@ async def _abort(upload: "AsyncWritableFile", error: BaseException) -> None:
         await _to_its_end(upload.__aexit__(type(error), error, error.__traceback__))
 
 
-@contextmanager
-def _faults(what: str) -> Iterator[None]:
-    """Convert errors of obstore inside the block to LogStoreUnavailable; the cause is only logged."""
-    try:
-        yield
-    except (BaseError, OSError, ValueError) as fault:
-        _log.warning("the log store %s: %s", what, _first_line(fault))
-        raise LogStoreUnavailable(f"The log store is not available: it {what}.") from fault
-
-
 def _after_last(lines: int, block: bytes) -> int:
     """The position after the newline before the last lines."""
     at = len(block)
     for _ in range(lines):
         at = block.rfind(b"\n", 0, at)
     return at + 1
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

@@ -1,17 +1,17 @@
-"""Metric families, and the Prometheus text format (0.0.4)."""
+"""Metric families as plain values. `broker/metrics/prometheus.py` makes the text that Prometheus reads of them."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """The upper bounds of a histogram's buckets, in s. One more bucket has no bound."""
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+Over = Literal["sum", "max", "min", "each"]
+"""How the numbers of several processes of one broker become one number; `each`: they stay apart, with a label."""
 
 
 class Sample(Struct, frozen=True):
@@ -29,6 +29,7 @@ class Family(Struct, frozen=True):
     kind: Literal["counter", "gauge", "histogram"]
     means: str
     samples: list[Sample]
+    over: Over = "sum"
 
 
 class Histogram:
@@ -47,49 +48,43 @@ class Histogram:
 
     def samples(self, labels: Mapping[str, str]) -> Iterator[Sample]:
         """The count of times up to each bound, the count of all, and their sum."""
-        sums = list(accumulate(self.counts))
-        for bound, count in zip((*map(str, BOUNDS_S), "+Inf"), sums, strict=True):
-            yield Sample(count, {**labels, "le": bound}, "_bucket")
-        yield Sample(sums[-1], dict(labels), "_count")
-        yield Sample(self.total_s, dict(labels), "_sum")
+        yield from bucket_samples(BOUNDS_S, self.counts, self.total_s, labels)
 
 
-def counter(name: str, means: str, samples: Iterable[Sample]) -> Family:
+def bucket_samples(
+    bounds_s: Sequence[float], counts: Sequence[int], total_s: float, labels: Mapping[str, str]
+) -> Iterator[Sample]:
+    """The samples of one histogram. `counts`: by bucket, one more than bounds. `total_s`: the sum of all times."""
+    sums = list(accumulate(counts))
+    for bound, count in zip((*map(str, bounds_s), "+Inf"), sums, strict=True):
+        yield Sample(count, {**labels, "le": bound}, "_bucket")
+    yield Sample(sums[-1], dict(labels), "_count")
+    yield Sample(total_s, dict(labels), "_sum")
+
+
+def counter(name: str, means: str, samples: Iterable[Sample], over: Over = "sum") -> Family:
     """A family of numbers that only rise."""
-    return Family(name, "counter", means, list(samples))
+    return Family(name, "counter", means, list(samples), over)
 
 
-def gauge(name: str, means: str, samples: Iterable[Sample]) -> Family:
+def gauge(name: str, means: str, samples: Iterable[Sample], over: Over = "sum") -> Family:
     """A family of numbers that rise and fall."""
-    return Family(name, "gauge", means, list(samples))
+    return Family(name, "gauge", means, list(samples), over)
 
 
 def histogram(name: str, means: str, rows: Iterable[tuple[Mapping[str, str], Histogram]]) -> Family:
     """A family of histograms with their labels."""
-    return Family(name, "histogram", means, [sample for labels, row in rows for sample in row.samples(labels)])
+    return histogram_of(name, means, [sample for labels, row in rows for sample in row.samples(labels)])
 
 
-def text(families: Iterable[Family]) -> str:
-    """The families in the text format. Families of the same name are merged."""
-    merged: dict[str, list[Family]] = {}
-    for one in families:
-        merged.setdefault(one.name, []).append(one)
-    lines: list[str] = []
-    for name, same in merged.items():
-        lines += [f"# HELP {name} {same[0].means}", f"# TYPE {name} {same[0].kind}"]
-        lines += [_line(name, sample) for one in same for sample in one.samples]
-    return "\n".join([*lines, ""])
+def histogram_of(name: str, means: str, samples: Iterable[Sample]) -> Family:
+    """A family of histograms, from the samples of `bucket_samples`."""
+    return Family(name, "histogram", means, list(samples))
 
 
 def labelled(families: Iterable[Family], **labels: str) -> list[Family]:
     """The families with more labels on each sample."""
     return [
-        Family(one.name, one.kind, one.means, [Sample(s.value, {**labels, **s.labels}, s.suffix) for s in one.samples])
+        structs.replace(one, samples=[Sample(s.value, {**labels, **s.labels}, s.suffix) for s in one.samples])
         for one in families
     ]
-
-
-def _line(name: str, sample: Sample) -> str:
-    labels = ",".join(f'{label}="{value.translate(_ESCAPED)}"' for label, value in sample.labels.items())
-    value = f"{sample.value:.9g}" if sample.value % 1 else f"{sample.value:.0f}"
-    return f"{name}{sample.suffix}{'{' + labels + '}' if labels else ''} {value}"

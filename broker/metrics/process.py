@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from broker.core.version import own_version
 from broker.metrics.exposition import Family, Histogram, Sample, counter, gauge, histogram
 
 STEP_S = 0.02
@@ -48,23 +49,30 @@ class LoopLag:
 
     def families(self) -> list[Family]:
         """The lag as measured 50 times a second, and the longest of the last minute."""
+        longest = [Sample(self.longest_s)]
         return [
             histogram("titan_loop_lag_seconds", "How late the event loop was, 50 looks a second.", [({}, self._times)]),
-            gauge("titan_loop_lag_max_seconds", "The longest lag of the last minute.", [Sample(self.longest_s)]),
+            gauge("titan_loop_lag_max_seconds", "The longest lag of the last minute.", longest, "each"),
         ]
+
+
+def own_build() -> list[Family]:
+    """Which version runs, as a label."""
+    return [gauge("titan_build_info", "1, with the version as label.", [Sample(1, {"version": own_version()})], "max")]
 
 
 def usage() -> list[Family]:
     """CPU time, memory, open files and start time, under the names that Prometheus clients use."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     rows = [
-        counter("process_cpu_seconds_total", "CPU time, in s.", [Sample(used.ru_utime + used.ru_stime)]),
-        gauge("process_start_time_seconds", "When it started, in s since 1970.", [Sample(_STARTED_AT)]),
-        gauge("titan_resident_max_bytes", "Peak memory.", [Sample(used.ru_maxrss * _RSS_BYTES)]),
+        counter("process_cpu_seconds_total", "CPU time, in s.", [Sample(used.ru_utime + used.ru_stime)], "each"),
+        gauge("process_start_time_seconds", "When it started, in s since 1970.", [Sample(_STARTED_AT)], "each"),
+        gauge("titan_resident_max_bytes", "Peak memory.", [Sample(used.ru_maxrss * _RSS_BYTES)], "each"),
     ]
     fds = Path("/proc/self/fd")
     if fds.is_dir():
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-        rows.append(gauge("process_open_fds", "Open files and connections.", [Sample(len(os.listdir(fds)))]))  # noqa: PTH208 - a tenth of the cost
-        rows.append(gauge("process_resident_memory_bytes", "Memory in use.", [Sample(resident)]))
+        n_files = len(os.listdir(fds))  # noqa: PTH208 - a tenth of the cost
+        rows.append(gauge("process_open_fds", "Open files and connections.", [Sample(n_files)], "each"))
+        rows.append(gauge("process_resident_memory_bytes", "Memory in use.", [Sample(resident)], "each"))
     return rows

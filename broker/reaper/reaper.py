@@ -103,21 +103,24 @@ class Reaper:
         """The metrics of this reaper."""
         done = [Sample(count, {"what": what}) for what, count in self.done.items()]
         return [
-            gauge("titan_reaper_up", "Whether this broker's reaper works.", [Sample(0 if self.fault else 1)]),
+            gauge("titan_reaper_up", "Whether this broker's reaper works.", [Sample(0 if self.fault else 1)], "min"),
             gauge(
                 "titan_reaper_late_seconds",
                 "How late the oldest timer was at its last step.",
                 [Sample(self.late_ms / 1000)],
+                "max",
             ),
             gauge(
                 "titan_settle_waiting",
                 "Ends of jobs that were left to be settled at its last step.",
                 [Sample(self.unsettled.n)],
+                "max",
             ),
             gauge(
                 "titan_settle_waiting_seconds",
                 "How long ago the first of these ends was, at its last step.",
                 [Sample(self.unsettled.age_ms / 1000)],
+                "max",
             ),
             counter(
                 "titan_batches_created_total",

@@ -86,6 +86,7 @@ class Scheduler:
                 "titan_schedule_late_seconds",
                 "How late the latest fire of a schedule was, in the last step that fired any.",
                 [Sample(self.late_ms / 1000)],
+                "max",
             ),
         ]
 

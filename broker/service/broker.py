@@ -129,10 +129,12 @@ async def running(
     async with AsyncExitStack() as stack:
         store, _, redis_cli = await stack.enter_async_context(opened(settings))
         await stack.enter_async_context(_task(store.topology.watch()))
+        store.counts.label_groups(settings.metrics_groups, siblings.labels if siblings else None)
         metrics, lag = MetricsReport(store, siblings), LoopLag()
         metrics.add(lag.families)
         metrics.add(store.topology.families)
         logs = _open_logs(settings)
+        metrics.add(logs.families)
         notifier = await stack.enter_async_context(_notifier(store))
         await stack.enter_async_context(_task(store.counts.run()))
         await stack.enter_async_context(_task(store.modes.run()))

@@ -148,7 +148,9 @@ class Bulks:
     def _count(self, action: Action, group: str, rows: Sequence[Any]) -> None:
         """Count what was done, as `Jobs` does; a job that was cancelled before is not counted again."""
         if action == "retry":
-            self._tally.enqueued(group, len(rows))
+            self._tally.repeated(group, "bulk", len(rows))
+        elif action == "promote":
+            self._tally.promoted(group, len(rows))
         elif action == "cancel":
             for row in rows:
                 if field_of(row, "repeated") is None:

@@ -11,15 +11,18 @@ import random
 import time
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from broker.core.errors import TitanError
 from broker.core.words import counted
 from broker.metrics.exposition import Family, Sample, gauge
+from broker.metrics.group_labels import GroupLabels
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.store.clock import Clock
-from broker.store.tally import GroupCounts, Tally
+from broker.store.group_counts import TAKEN, GroupCounts
+from broker.store.tally import Tally
 
 EVERY_S, LONGEST_S, JITTER_S = 10.0, 60.0, 1.0
 """The time between two flushes, the longest one, and how much it varies, so that brokers do not flush together."""
@@ -55,8 +58,18 @@ class CountFlusher:
         self._most = most
         self._number = 0
         self._took_s = 0.0
+        self._flushed_at = time.monotonic()
         self._pieces: dict[str, deque[_Piece]] = {name: deque() for name in partitions.names}
         self._turn = asyncio.Lock()
+
+    def label_groups(self, patterns: Sequence[str], shared: Path | None) -> None:
+        """Choose which groups are labels of metrics, before the first job; see broker/metrics/group_labels.py."""
+        self._tally.totals.labels = GroupLabels(patterns, shared)
+
+    @property
+    def labels(self) -> GroupLabels:
+        """The labels of groups."""
+        return self._tally.totals.labels
 
     async def run(self) -> None:
         """Flush until cancelled, and once more then."""
@@ -84,11 +97,22 @@ class CountFlusher:
                 self.every_s = min(2 * self.every_s, LONGEST_S)
             elif self._took_s < MOST_STORE_S / 4:
                 self.every_s = max(self.every_s / 2, EVERY_S)
-            return not any(self._pieces.values())
+            is_whole = not any(self._pieces.values())
+            if is_whole:
+                self._flushed_at = time.monotonic()
+            return is_whole
 
     def families(self) -> list[Family]:
-        """How long the last flush took, as a metric."""
-        return [gauge("titan_count_flush_seconds", "How long the last flush of counts took.", [Sample(self._took_s)])]
+        """What happened to jobs since the start, and how long the last flush took, as metrics."""
+        took = [Sample(self._took_s)]
+        return [
+            gauge("titan_count_flush_seconds", "How long the last flush of counts took.", took, "max"),
+            gauge("titan_count_flush_age_seconds", "How old the last flush that succeeded is.", self._age(), "max"),
+            *self._tally.totals.families(self._tally.groups),
+        ]
+
+    def _age(self) -> list[Sample]:
+        return [Sample(time.monotonic() - self._flushed_at)]
 
     async def _send(self, names: Sequence[str]) -> set[str]:
         """Send the next piece of each of these partitions; those that did not take it."""
@@ -120,6 +144,7 @@ class CountFlusher:
                 kept[group] = counts
             else:
                 rows.setdefault(name, []).append((group, counts))
+                self._tally.totals.add(group, counts)
         self._tally.groups = kept
         for name, own in rows.items():
             for at in range(0, len(own), PIECE):
@@ -140,4 +165,4 @@ def _row(group: str, counts: GroupCounts) -> tuple[Word, ...]:
 
 
 def _buckets(histogram: Sequence[int] | None) -> str:
-    return " ".join(f"{bucket}:{n}" for bucket, n in enumerate(histogram or ()) if n)
+    return " ".join(f"{bucket}:{n}" for bucket, n in enumerate((histogram or ())[: TAKEN + 1]) if n)

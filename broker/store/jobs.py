@@ -106,7 +106,7 @@ class Jobs:
         """
         [new_id] = self._ids.take(1)
         row = await self._run("retry", group, self._clock.now, group, job_id, new_id, *self._limits, actor)
-        self._tally.enqueued(group, 1)
+        self._tally.repeated(group, "manual")
         return job_of(row)
 
     async def retry_flow(self, group: str, job_id: str, actor: str = "") -> tuple[Job, list[RetriedJob]]:
@@ -124,12 +124,14 @@ class Jobs:
         texts = [word.decode() for word in words]
         others = [RetriedJob(*three) for three in zip(*[iter(texts)] * 3, strict=True)]
         for name in (group, *(other.group_name for other in others)):
-            self._tally.enqueued(name, 1)
+            self._tally.repeated(name, "manual")
         return job_of(row), others
 
     async def promote(self, group: str, job_id: str, actor: str = "") -> Job:
         """Queue a delayed job now. `actor` is named in its history. Raises NotFound, WrongState."""
-        return job_of(await self._run("promote", group, self._clock.now, group, job_id, actor))
+        row = await self._run("promote", group, self._clock.now, group, job_id, actor)
+        self._tally.promoted(group)
+        return job_of(row)
 
     async def remove(self, group: str, job_id: str) -> bool:
         """Delete a finished job; True if it has a log to delete. Raises NotFound, WrongState."""

@@ -14,7 +14,7 @@ from broker.resp import keys
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.store.clock import Clock
-from broker.store.tally import BOUNDS_MS, TAKEN
+from broker.store.group_counts import BOUNDS_MS, TAKEN
 
 MINUTE_MS, TEN_MS, HALF_MS, HOUR_MS = 60_000, 600_000, 1_800_000, 3_600_000
 _COUNTS = Slot.__struct_fields__[1:]

@@ -4,18 +4,23 @@ The verbs count here after a script has answered; the store gets no command for 
 brings the counts to the store every 10 s.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-BOUNDS_MS = (
-    *(5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 300_000, 600_000),
-    *(1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000),
+from broker.store.group_counts import (
+    BACK,
+    CANCELLED,
+    FAILED,
+    IN,
+    LOST,
+    OUT,
+    RETRIED,
+    SUCCEEDED,
+    TAKEN,
+    GroupCounts,
 )
-"""The upper bounds of the buckets of a histogram, ms. One more bucket has no bound."""
-TAKEN = len(BOUNDS_MS) + 1
-"""The place of a histogram that has the number of times that were taken. Each stands for as many jobs as the buckets
-count."""
+from broker.store.job_totals import JobTotals
+
 SAMPLE = 16
 """The most jobs of one call whose times are taken. lua/verbs/finish.lua has the same number."""
 MANY, THIN, FEW = 1000, 8, 4
@@ -24,7 +29,6 @@ four: to take a time costs a 30th of what the broker does for a job."""
 MOST_GROUPS = 50_000
 """The most groups that have counts of their own between two flushes. Further ones are in the totals only."""
 
-IN, OUT, SUCCEEDED, FAILED, BACK, CANCELLED, LOST, RETRIED = range(8)
 _PLAIN_ROW = 8
 """Words of a finished job in the reply of finish.lua; a repeat, and a job that was copied, have one more."""
 
@@ -38,45 +42,13 @@ def step_of(n: int, before: Sequence[int] | None = None) -> int:
     return (n + SAMPLE - 1) // SAMPLE
 
 
-class GroupCounts:
-    """The counts of one group since the last flush, and its histograms: one number a bucket, and TAKEN."""
-
-    __slots__ = ("counts", "runs", "waits")
-
-    def __init__(self) -> None:
-        self.counts = [0] * 8
-        self.waits: list[int] | None = None
-        self.runs: list[int] | None = None
-
-    def wait(self, ms: int, weight: int) -> None:
-        """Count the time that a job waited, for `weight` jobs."""
-        if self.waits is None:
-            self.waits = [0] * (TAKEN + 1)
-        self.waits[bisect_left(BOUNDS_MS, ms)] += weight
-        self.waits[TAKEN] += 1
-
-    def run(self, execution: bytes, weight: int) -> None:
-        """Count the time that a finished job ran, for `weight` jobs. `execution`: the text in the store."""
-        words = execution.split(b" ")
-        if words[2] == b"-":  # it never ran
-            return
-        if self.runs is None:
-            self.runs = [0] * (TAKEN + 1)
-        self.runs[bisect_left(BOUNDS_MS, int(words[-1]) - int(words[2]))] += weight
-        self.runs[TAKEN] += 1
-
-    def add(self, other: "GroupCounts") -> None:
-        """Add the counts of another group."""
-        self.counts = _sums(self.counts, other.counts)
-        self.waits = _sums(self.waits, other.waits) if self.waits and other.waits else self.waits or other.waits
-        self.runs = _sums(self.runs, other.runs) if self.runs and other.runs else self.runs or other.runs
-
-
 class Tally:
     """The counts of all groups since the last flush, at this broker."""
 
     def __init__(self) -> None:
         self.groups: dict[str, GroupCounts] = {}
+        self.totals = JobTotals()
+        """The sums of what was flushed, for /metrics."""
         self.batches = {"ended": 0, "callbacks": 0}
         """How many batches this broker has ended, and how many callbacks it has created; they are never flushed."""
         self.dead_letters = 0
@@ -124,9 +96,10 @@ class Tally:
                     elif row[1:]:
                         self.copied(row[1].decode())
             every = max(1, step_of(n, counts.runs) // step)
+            run = counts.failed_run if status == "failed" else counts.run
             for row in timed[::every]:
                 if type(row) is list:
-                    counts.run(row[0], step * every)
+                    run(row[0], step * every)
             _count(counts.counts, status, done, retried)
             at, first = at + 4 + n * width, first + n
 
@@ -144,9 +117,10 @@ class Tally:
                     if len(row) > _PLAIN_ROW:
                         self.copied(row[_PLAIN_ROW].decode())
             step = step_of(n, counts.runs)
+            run = counts.failed_run if status == "failed" else counts.run
             for row in rows[::step]:
                 if _has_ended(row):
-                    counts.run(row[2], step)
+                    run(row[2], step)
             _count(counts.counts, status, done, retried)
             at, first = at + 4 + n * width, first + n
 
@@ -157,6 +131,15 @@ class Tally:
     def cancelled(self, group: str, jobs: int = 1) -> None:
         """Count jobs that were cancelled."""
         self.of(group).counts[CANCELLED] += jobs
+
+    def repeated(self, group: str, how: str, n: int = 1) -> None:
+        """Count jobs that repeat finished ones, `manual` for a person or in `bulk`; they came into the group."""
+        self.of(group).counts[IN] += n
+        self.totals.rarely(how, group, n)
+
+    def promoted(self, group: str, n: int = 1) -> None:
+        """Count delayed jobs that a person queued."""
+        self.totals.rarely("promoted", group, n)
 
     def copied(self, group: str, n: int = 1) -> None:
         """Count copies of jobs that failed for good, which came into the group for dead letters."""
@@ -176,6 +159,8 @@ class Tally:
         """
         counts = self.of(group).counts
         counts[LOST] += requeued + failed
+        if failed:
+            self.totals.rarely("lost", group, failed)
         counts[BACK] += requeued
         counts[FAILED] += failed + late
         counts[RETRIED] += retried
@@ -194,7 +179,3 @@ def _count(counts: list[int], status: str, done: int, retried: int) -> None:
     if retried:
         counts[RETRIED] += retried
         counts[IN] += retried
-
-
-def _sums(one: Sequence[int], other: Sequence[int]) -> list[int]:
-    return [a + b for a, b in zip(one, other, strict=True)]

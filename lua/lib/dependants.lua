@@ -17,8 +17,8 @@ end
 -- A job that waits for no other any more: its rank or its delay come from its settings. One that ran before has its rank.
 local function enter_dependant(p, group, dependant, step)
   local settings, due, rank = settings_json(dependant.record), step.now, dependant.rank
-  if not rank and string.find(settings, '"d', 1, true) then
-    due = setting_in(settings, 'due') or step.now + (setting_in(settings, 'delay') or 0) * 1000
+  if not rank and string.find(settings, '"delay":', 1, true) then
+    due = setting_in(settings, 'due') or step.now + setting_in(settings, 'delay') * 1000
   end
   if dependant.lane then append(step.entering, group, dependant.id, dependant.lane) end
   if not rank and due <= step.now and keys_take_turns(p, group) then append(step.turning, group, dependant.id, dependant.lane or '') end

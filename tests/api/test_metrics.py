@@ -8,6 +8,7 @@ import pytest
 
 from broker.core.errors import StoreUnavailable
 from broker.diagnostics.metrics_report import MetricsReport
+from broker.metrics.prometheus import text
 from broker.models.groups import GroupSettings
 from broker.models.jobs import NewJob
 from tests.api.client import NO_JOB, Http
@@ -34,12 +35,12 @@ async def test_metrics_count_requests_by_verb_and_status(http: Http) -> None:
     await http("GET", "/nowhere")
     await http("PATCH", "/healthz")
     found = await samples(http)
-    assert found['titan_requests_total{verb="enqueue",status="201"}'] == 1
-    assert found['titan_requests_total{verb="show",status="404"}'] == 2
-    assert found['titan_requests_total{verb="none",status="404"}'] == 1
-    assert found['titan_requests_total{verb="none",status="405"}'] == 1
+    assert found['titan_requests_total{status="201",verb="enqueue"}'] == 1
+    assert found['titan_requests_total{status="404",verb="show"}'] == 2
+    assert found['titan_requests_total{status="404",verb="none"}'] == 1
+    assert found['titan_requests_total{status="405",verb="none"}'] == 1
     assert found['titan_request_seconds_count{verb="show"}'] == 2
-    assert found['titan_request_seconds_bucket{verb="show",le="+Inf"}'] == 2
+    assert found['titan_request_seconds_bucket{le="+Inf",verb="show"}'] == 2
     assert 0 < found['titan_request_seconds_sum{verb="show"}'] < 10
 
 
@@ -48,7 +49,7 @@ async def test_metrics_count_a_client_that_hangs_up(http: Http) -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(http("GET", "/v1/jobs?wait=30"), 0.1)
     deadline = time.monotonic() + 10
-    while 'titan_requests_total{verb="next",status="499"}' not in await samples(http):
+    while 'titan_requests_total{status="499",verb="next"}' not in await samples(http):
         assert time.monotonic() < deadline
 
 
@@ -111,10 +112,52 @@ async def test_counting_rests(store: Store) -> None:
     """Jobs are not counted again for every scrape: what was counted is told until it is old."""
     metrics = MetricsReport(store)
     await store.enqueue("g", [NewJob(image="x")])
-    first = await metrics.text()
+    first, _ = await metrics.exposition()
     await store.enqueue("g", [NewJob(image="x")])
-    second = await metrics.text()
-    line = 'titan_jobs{partition="0",status="queued"} 1\n'
-    assert line in first
-    assert line in second
+    second, _ = await metrics.exposition()
+    line = 'titan_jobs{partition="0",status="queued"} 1.0\n'
+    assert line.encode() in first
+    assert line.encode() in second
     await metrics.close()
+
+
+async def test_metrics_count_jobs_once(http: Http, store: Store) -> None:
+    """A job that was counted stays so when the counts are flushed to the store, and does not count again."""
+    for n in (1, 2):
+        await http.enqueue()
+        told = text(store.counts.families())
+        assert f'titan_jobs_enqueued_total{{group="g"}} {n}.0\n' in told
+        assert await store.counts.flush()
+        assert f'titan_jobs_enqueued_total{{group="g"}} {n}.0\n' in text(store.counts.families())
+
+
+async def test_metrics_count_refusals(http: Http) -> None:
+    """Each error that a client gets is counted by its word, also for a path that does not exist."""
+    await http("GET", f"/v1/groups/g/jobs/{NO_JOB}")
+    await http("GET", "/nowhere")
+    await http("POST", "/v1/groups/g/jobs", {"jobs": 1})
+    found = await samples(http)
+    assert found['titan_refusals_total{word="not_found"}'] == 2
+    assert found['titan_refusals_total{word="invalid"}'] == 1
+
+
+async def test_metrics_in_the_format_that_is_accepted(http: Http) -> None:
+    """Prometheus gets OpenMetrics when it asks for it, with the end that marks a whole answer."""
+    reply = await http("GET", "/metrics", Accept="application/openmetrics-text;version=1.0.0,*/*;q=0.1")
+    assert reply.headers["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert reply.text.endswith("# EOF\n")
+    assert (await http("GET", "/metrics")).headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def test_metrics_of_workers(http: Http) -> None:
+    """Workers are counted by state, with the sums of their slots."""
+    body = {"host": "h", "version": "1", "runner": "process", "slots": 4, "busy": 1, "running": []}
+    for name, state in (("w1", "working"), ("w2", "quiet")):
+        reply = await http("POST", "/v1/workers", {**body, "name": name, "state": state})
+        assert reply.status == 200, reply.text
+    await http.enqueue()
+    found = await samples(http)
+    assert [found[f'titan_workers{{state="{state}"}}'] for state in ("working", "quiet", "draining")] == [1, 1, 0]
+    assert (found["titan_worker_slots"], found["titan_worker_busy"]) == (8, 2)
+    assert found['titan_group_jobs{group="g",status="queued"}'] == 1
+    assert found["titan_oldest_waiting_seconds"] >= 0

@@ -26,8 +26,8 @@ from broker.models.workers import Announcement
 from broker.resp import keys
 from broker.resp.topology import Server, Topology
 from broker.store.format.glances import EMPTY, GroupRow
+from broker.store.group_counts import FAILED, LOST, OUT, SUCCEEDED
 from broker.store.job_store import JobStore
-from broker.store.tally import FAILED, LOST, OUT, SUCCEEDED
 from tests.api.client import Http
 from tests.stores import OneByOne, Store
 

@@ -57,7 +57,7 @@ async def test_put_answers_with_all_of_it(http: Http) -> None:
     ],
 )
 async def test_an_invalid_schedule_names_the_field(http: Http, field: str, fields: dict[str, Any]) -> None:
-    """A12: an expression that never comes is refused as well. Nothing is stored."""
+    """A23: an expression that never comes is refused as well. Nothing is stored."""
     reply = await http("PUT", PATH, body(**fields))
     assert (reply.status, reply.problem.fields.partition("[")[0]) == (400, field), reply.text
     assert (await http("GET", PATH)).status == 404

@@ -45,11 +45,11 @@ JOB = {"jobs": [{"image": "x"}]}
 async def test_requests_wait_their_turn(http: Http, slow: asyncio.Event) -> None:
     """Requests over the limit wait, and are answered as soon as there is room."""
     enqueues = [asyncio.create_task(http("POST", "/v1/groups/g/jobs", JOB)) for _ in range(5)]
-    while "titan_requests_waiting 4\n" not in (await http("GET", "/metrics")).text:
+    while "titan_requests_waiting 4.0\n" not in (await http("GET", "/metrics")).text:
         await asyncio.sleep(0.001)
     slow.set()
     assert [(await enqueue).status for enqueue in enqueues] == [201] * 5
-    assert "titan_requests_in_progress 0\n" in (await http("GET", "/metrics")).text
+    assert "titan_requests_in_progress 0.0\n" in (await http("GET", "/metrics")).text
 
 
 async def test_requests_are_refused_in_the_end(
@@ -58,7 +58,7 @@ async def test_requests_are_refused_in_the_end(
     """Who waited too long gets a 503 that says when to try again; health, and what ends work, go on meanwhile."""
     monkeypatch.setattr(sheds, "PATIENCE_S", 0.05)
     first = asyncio.create_task(http("POST", "/v1/groups/g/jobs", JOB))
-    while "titan_requests_in_progress 1\n" not in (await http("GET", "/metrics")).text:
+    while "titan_requests_in_progress 1.0\n" not in (await http("GET", "/metrics")).text:
         await asyncio.sleep(0.001)
     refused = await http("POST", "/v1/groups/g/jobs", JOB)
     assert (refused.status, refused.problem.code, refused.headers["Retry-After"]) == (503, "overloaded", "1")
@@ -68,8 +68,8 @@ async def test_requests_are_refused_in_the_end(
     slow.set()
     assert (await first).status == 201
     told = (await http("GET", "/metrics")).text
-    assert 'titan_requests_total{verb="enqueue",status="503"} 1\n' in told
-    assert "titan_requests_shed_total 2\n" in told
+    assert 'titan_requests_total{status="503",verb="enqueue"} 1.0\n' in told
+    assert "titan_requests_shed_total 2.0\n" in told
 
 
 class TestEveryRoute:
@@ -125,7 +125,7 @@ async def test_requests_in_line_hear_of_a_store_that_is_away(
 
     monkeypatch.setattr(store.enqueuer, "enqueue", away)
     enqueues = [asyncio.create_task(http("POST", "/v1/groups/g/jobs", JOB)) for _ in range(5)]
-    while "titan_requests_waiting 4\n" not in (await http("GET", "/metrics")).text:
+    while "titan_requests_waiting 4.0\n" not in (await http("GET", "/metrics")).text:
         await asyncio.sleep(0.001)
     fail.set()
     told = [await enqueue for enqueue in enqueues]

@@ -166,7 +166,7 @@ async def _measured(large: Large, started: Server, scale: float) -> bool:
 
 def _lags_above(metrics: str, bound_s: float) -> int:
     """The number of lags above the bound."""
-    counts = dict(re.findall(r'^titan_loop_lag_seconds_bucket\{le="(\S+)"\} (\d+)$', metrics, re.MULTILINE))
+    counts = dict(re.findall(r'^titan_loop_lag_seconds_bucket\{le="(\S+)"\} (\d+)\.0$', metrics, re.MULTILINE))
     return int(counts["+Inf"]) - int(counts[str(bound_s)])
 
 

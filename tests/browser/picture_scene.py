@@ -15,7 +15,7 @@ from redis import Redis
 
 from broker.resp.script_source import SCRIPTS
 from broker.store.failures import cause_of
-from broker.store.tally import TAKEN
+from broker.store.group_counts import TAKEN
 from tests.browser.scene import call, enqueue
 from tests.deploy.brokers import ask, eventually, serving
 

@@ -131,7 +131,7 @@ async def test_tab_of_another_site(tab_of: OpenTab, scene: Scene, browser: Any) 
         await context.close()
     counts = urlopen(f"{url}/metrics")
     for verb in ("cancel", "next"):
-        assert f'titan_requests_total{{verb="{verb}",status="403"}} 1\n' in counts
+        assert f'titan_requests_total{{status="403",verb="{verb}"}} 1.0\n' in counts
     assert read(f"{url}/v1/groups/quiet/jobs/{job}")["job"]["status"] == "queued"
 
 

@@ -10,7 +10,7 @@ from broker.models.jobs import Job, NewJob
 from broker.models.retries import Retry
 from broker.models.unique import Unique
 from broker.resp.keys import partition_of
-from broker.store.tally import IN
+from broker.store.group_counts import IN
 from tests.contract.building import GROUP, Run, configure, names, queued, reap_after, running, status_of
 from tests.contract.flows import named, settle
 from tests.stores import Store

@@ -15,7 +15,7 @@ from broker.models.retries import Retry
 from broker.models.unique import Unique
 from broker.resp import keys
 from broker.store.format.exported import ExportedGroup, read_line
-from broker.store.tally import FAILED, IN
+from broker.store.group_counts import FAILED, IN
 from tests.conftest import assert_known_keys
 from tests.contract.building import GROUP, Run, enqueue, now_ms, reap_after, running, running_many, wait
 from tests.stores import Store

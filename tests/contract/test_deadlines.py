@@ -327,14 +327,15 @@ async def test_entries_that_nobody_should_have_are_dropped(store: Store) -> None
     ran, plain, ended = await running(store), await queued(store), await queued(store, end_within=900)
     await store.cancel(GROUP, ended.id)
     limited, past = await queued(store, end_within=900), now_ms(store) - 1
+    started = await queued(store, start_within=900)
     await store.redis.zadd(
         keys.expiring(store.partitions[0], GROUP),
-        dict.fromkeys((plain.id, ended.id, ran.id, limited.id, "0" * 16), past),
+        dict.fromkeys((plain.id, ended.id, ran.id, limited.id, started.id, "0" * 16), past),
     )
     await store.redis.zadd(keys.due(store.partitions[0]), {f"expiring:{GROUP}": past})
     reaped = await store.reap(100)
     assert (reaped.failed, reaped.queued, reaped.requeued) == (0, 0, 0)
-    assert await expiring(store) == {limited.id: 900}
+    assert await expiring(store) == {limited.id: 900, started.id: 900}
     assert [await status_of(store, job) for job in (ran, plain, ended)] == ["running", "queued", "cancelled"]
 
 

@@ -11,6 +11,7 @@ from tests.contract.building import (
     GROUP,
     configure,
     enqueue,
+    forget_all,
     ids,
     members_key,
     names,
@@ -323,6 +324,15 @@ async def test_enqueue_refuses_an_unknown_parent(store: Store) -> None:
     assert ids((await store.list(GROUP, 10))[0]) == [parent.id]
 
 
+async def test_enqueue_refuses_a_parent_without_its_payload(store: Store) -> None:
+    """A job whose large payload was lost is no job, and will never end."""
+    parent = await queued(store, payload="x" * 5000)
+    await store.redis.hdel(keys.job(store.partitions[0], parent.id), "spec")
+    with pytest.raises(Invalid, match="no such job"):
+        await enqueue_flow(store, named("child", after=[parent.id]))
+    await forget_all(store)
+
+
 async def test_enqueue_refuses_a_ring(store: Store) -> None:
     """Refs that wait for each other are refused, and named."""
     with pytest.raises(Invalid, match=r"(a waits for b, b waits for a|b waits for a, a waits for b)$") as refused:
@@ -344,7 +354,8 @@ async def test_a_job_may_have_ten_thousand_dependants(store: Store) -> None:
     parent = await running(store)
     [job] = await enqueue_flow(store, named("first", after=[parent.id]))
     key = keys.after(store.partitions[0], parent.id)
-    await store.redis.zadd(key, {f"{GROUP} none{n}": 0 for n in range(9_999)})
+    await store.redis.zadd(key, {f"{GROUP} none{n}": 0 for n in range(9_998)})
+    await enqueue_flow(store, named("last", after=[parent.id]))
     with pytest.raises(LimitReached, match="10000 jobs wait already"):
         await enqueue_flow(store, named("second", after=[parent.id]))
     await end(store, parent, "succeeded")

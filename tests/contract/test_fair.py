@@ -100,7 +100,7 @@ async def test_a_turn_survives_urgent_jobs_of_its_group(fair: Store) -> None:
 
 
 async def test_limits_of_two_groups_are_their_own(fair: Store) -> None:
-    """A limit of one group is not one for all, nor is it another group's (bullmq#1322, bullmq#745)."""
+    """C1 C2 a limit of one group is not one for all, nor is it another group's (bullmq#1322, bullmq#745)."""
     await configure(fair, "a", max_concurrency=1)
     await configure(fair, "b", max_concurrency=2)
     await backlog(fair, 5, "a", "b", "c")
@@ -121,7 +121,7 @@ async def test_a_group_at_its_limit_waits_no_longer_than_others(fair: Store) -> 
 
 
 async def test_a_rate_limit_lets_others_pass(fair: Store) -> None:
-    """The rate is spent by dispatch, a token a job; jobs that are delayed elsewhere do not slow it (bullmq#3325)."""
+    """C3 the rate is spent by dispatch, a token a job; jobs delayed elsewhere do not slow it (bullmq#3325)."""
     await configure(fair, "a", rate_limit=2)
     await enqueue(fair, "b", delay=1000)
     await backlog(fair, 20, "a", "c")

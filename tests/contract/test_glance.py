@@ -5,7 +5,7 @@ from msgspec import UNSET, structs
 
 from broker.resp import keys
 from broker.store.format.glances import GroupRow
-from broker.store.tally import FAILED, IN, OUT
+from broker.store.group_counts import FAILED, IN, OUT
 from tests.contract.building import (
     GROUP,
     Run,

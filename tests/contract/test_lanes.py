@@ -6,7 +6,7 @@ import pytest
 
 from broker.core.errors import WrongState
 from broker.diagnostics.consistency import check
-from broker.models.groups import GroupChanges
+from broker.models.groups import GroupChanges, JobRate
 from broker.models.jobs import Job, NewJob, WaitsFor
 from broker.models.lanes import KeyJobs
 from broker.models.retries import Retry
@@ -61,7 +61,7 @@ async def test_a_key_has_so_many_jobs(store: Store) -> None:
 
 
 async def test_each_key_has_its_own_places(store: Store) -> None:
-    """One limit was for all keys (bullmq#1322), and those of two queues were mixed up (bullmq#745)."""
+    """C1 C2 one limit was for all keys (bullmq#1322), and those of two queues were mixed up (bullmq#745)."""
     await configure(store, key_concurrency=1)
     await configure(store, "notes", key_concurrency=1)
     await enqueue(store, of("acme"), of("blue"), of("acme"), named("plain"), named("plain"))
@@ -71,7 +71,7 @@ async def test_each_key_has_its_own_places(store: Store) -> None:
 
 
 async def test_a_place_is_of_a_job_and_not_of_its_worker(store: Store) -> None:
-    """Slots of dropped tasks leaked (hatchet#4494): a lost lease keeps the place, and the last loss frees it."""
+    """C6 slots of dropped tasks leaked (hatchet#4494): a lost lease keeps the place, and the last loss frees it."""
     await configure(store, key_concurrency=1, delivery_limit=2)
     first, second = await enqueue(store, of("acme", "first", timeout=5), of("acme", "second"))
     for _ in range(2):
@@ -84,7 +84,7 @@ async def test_a_place_is_of_a_job_and_not_of_its_worker(store: Store) -> None:
 
 @pytest.mark.parametrize("order", ["call", "calls"])
 async def test_no_order_of_calls_admits_too_many(store: Store, order: str) -> None:
-    """The order of commits admitted too many (hatchet#4778): the places are counted where the job is made."""
+    """C8 the order of commits admitted too many (hatchet#4778): the places are counted where the job is made."""
     await configure(store, key_concurrency=3)
     jobs = [of("acme", str(i)) for i in range(10)]
     await (enqueue_flow(store, *jobs) if order == "call" else enqueue(store, *jobs))
@@ -96,7 +96,7 @@ async def test_no_order_of_calls_admits_too_many(store: Store, order: str) -> No
 
 
 async def test_a_freed_place_wakes_one_waiter(store: Store) -> None:
-    """Nobody was woken, or all of them (bullmq#909): one place is one job."""
+    """C11 nobody was woken, or all of them (bullmq#909): one place is one job."""
     await configure(store, key_concurrency=1)
     made = await enqueue(store, *(of("acme", str(i)) for i in range(5)))
     [first] = await take(store)
@@ -105,7 +105,7 @@ async def test_a_freed_place_wakes_one_waiter(store: Store) -> None:
 
 
 async def test_who_came_first_has_the_place_first(store: Store) -> None:
-    """The same waiter lost each time (sidekiq#5315): a job that comes while a place is free overtakes nobody."""
+    """C5 the same waiter lost each time (sidekiq#5315): a job that comes while a place is free overtakes nobody."""
     await configure(store, key_concurrency=1)
     await enqueue(store, *(of("acme", str(i)) for i in range(3)))
     got = []
@@ -129,6 +129,36 @@ async def test_a_place_that_is_free_is_for_those_who_wait(store: Store) -> None:
     assert third.waits_for == WaitsFor(key="acme")
     await settle(store)
     assert await names(store, 9) == ["second"]
+
+
+async def test_jobs_of_one_millisecond_keep_their_order(store: Store) -> None:
+    """C9 a place went to the wrong key, and jobs of one moment lost their order (hatchet PR#1164).
+
+    Here the first waiter of its own key gets it, and no other key waits longer or less for that.
+    """
+    await configure(store, key_concurrency=2)
+    both = [of(key, f"{key}{n}") for n in range(6) for key in ("acme", "blue")]
+    await enqueue_flow(store, *both)  # all of one moment
+    first, *others = await take(store)
+    assert [job.payload for job in (first, *others)] == ["acme0", "blue0", "acme1", "blue1"]
+    for n in range(2, 6):
+        await succeed(store, first)
+        [first] = await take(store)
+        assert first.payload == f"acme{n}"
+    await succeed(store, *(job for job in others if job.payload.startswith("blue")))
+    assert [job.payload for job in await take(store)] == ["blue2", "blue3"]
+
+
+async def test_several_limits_add_no_wait(store: Store) -> None:
+    """C10 with several limits jobs waited for seconds though none was reached (hatchet#2866). Here they do not."""
+    await configure(store, key_concurrency=1, max_concurrency=2, rate_limit=JobRate(100, 1, 100))
+    await enqueue(store, *(of(key, f"{key}{n}") for n in range(9) for key in ("acme", "blue")))
+    got = []
+    for _ in range(9):  # the clock stands still
+        running = await take(store)
+        got += [job.payload for job in running]
+        await succeed(store, *running)
+    assert got == [f"{key}{n}" for n in range(9) for key in ("acme", "blue")]
 
 
 async def test_a_higher_priority_waits_less(store: Store) -> None:
@@ -304,7 +334,7 @@ async def test_a_job_is_held_for_others_and_then_for_its_key(store: Store) -> No
 
 
 async def test_a_delayed_job_takes_a_place_when_it_is_due(store: Store) -> None:
-    """Delayed jobs slowed others (bullmq#3325): before, it counts nowhere. Promote queues it if a place is free."""
+    """C3 delayed jobs slowed others (bullmq#3325): before, it counts nowhere. Promote queues it if a place is free."""
     await configure(store, key_concurrency=1)
     later, sooner, now = await enqueue(
         store, of("acme", "later", delay=9), of("acme", "sooner", delay=9), of("acme", "now")

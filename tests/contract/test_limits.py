@@ -311,3 +311,25 @@ async def test_limits_of_jobs_with_deadlines(store: Store) -> None:
     await store.enqueue(GROUP, [timed])
     with pytest.raises(LimitReached, match="has 3 unfinished jobs"):
         await store.enqueue(GROUP, [new()])
+
+
+async def test_bytes_of_jobs_with_deadlines(store: Store) -> None:
+    """Jobs that another script creates count with their bytes, each of a call with its own."""
+    await configure(store, max_bytes=128, max_jobs=1000)
+    timed = [NewJob(image="post", payload="x" * n, start_within=60) for n in (1, 20)]  # 30 and 49 bytes
+    await store.enqueue(GROUP, timed)
+    with pytest.raises(LimitReached, match="have 79 bytes, and may have 128"):
+        await store.enqueue(GROUP, timed)
+    await store.enqueue(GROUP, timed[1:])
+    assert await store.redis.zscore(f"{store.partitions[0]}:bytes", GROUP) == 128
+    found = [key async for key in store.redis.scan_iter(f"{store.settings.key_prefix}:*:job:*")]
+    assert len(found) in {0, 3}  # none of those that were refused
+
+
+async def test_a_group_of_one_job(store: Store) -> None:
+    """The least limit holds for jobs that another script creates, too."""
+    await configure(store, max_jobs=1)
+    timed = NewJob(image="post", start_within=60)
+    await store.enqueue(GROUP, [timed])
+    with pytest.raises(LimitReached):
+        await store.enqueue(GROUP, [timed])

@@ -25,7 +25,7 @@ async def put(store: Store, *jobs: tuple[str, int], **fields: int) -> None:
 
 
 async def test_a_low_priority_has_its_turn(store: Store) -> None:
-    """Trap job-collection#205: as many later jobs overtake as the priority is worth, and no more."""
+    """C12 job-collection#205: as many later jobs overtake as the priority is worth, and no more."""
     await configure(store, priority_boost=3)
     await put(store, ("low", 0), *((f"high{n}", 1) for n in range(5)))
     assert await names(store, 10) == ["high0", "high1", "low", "high2", "high3", "high4"]

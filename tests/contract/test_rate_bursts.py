@@ -77,7 +77,7 @@ def over_rate(out: Sequence[int], burst: int, each_ms: float) -> list[tuple[int,
 
 @ONE_STORE
 async def test_a_limiter_does_not_become_slower_by_the_hour(store: Store) -> None:
-    """Trap sidekiq-rate-limiter#10: after hours it still gives its full rate, though a job takes no whole ms."""
+    """C4 sidekiq-rate-limiter#10: after hours it still gives its full rate, though a job takes no whole ms."""
     await configure(store, rate_limit=JobRate(7, 1800, 3))
     await many(store, 70)
     steps = [await handed_out(store, ms) for ms in range(0, 4 * HOUR_MS + 1, 300_000)]
@@ -98,7 +98,7 @@ async def test_an_empty_look_spends_nothing(store: Store) -> None:
 
 @ONE_STORE
 async def test_the_limits_of_two_groups_are_apart(store: Store) -> None:
-    """Trap bullmq#745: the rate of one queue holds no other queue, in one call of all groups."""
+    """C2 bullmq#745: the rate of one queue holds no other queue, in one call of all groups."""
     await configure(store, rate_limit=JobRate(1, 3600, 1))
     await configure(store, "other", rate_limit=JobRate(3, 3600, 3))
     await many(store, 4)
@@ -111,7 +111,7 @@ async def test_the_limits_of_two_groups_are_apart(store: Store) -> None:
 
 @ONE_STORE
 async def test_delayed_jobs_do_not_slow_the_rate(store: Store) -> None:
-    """Trap bullmq#3325: a delayed job, and the one that becomes due, take nothing until they are delivered."""
+    """C3 bullmq#3325: a delayed job, and the one that becomes due, take nothing until they are delivered."""
     await configure(store, rate_limit=JobRate(60, 60, 2))
     for _ in range(3):
         await delayed(store)
@@ -122,7 +122,7 @@ async def test_delayed_jobs_do_not_slow_the_rate(store: Store) -> None:
 
 @ONE_STORE
 async def test_a_job_without_a_slot_spends_nothing(store: Store) -> None:
-    """Trap hatchet PR#4804: a group at max_concurrency does not spend its rate, and one without rate takes no slot."""
+    """C7 hatchet PR#4804: a group at max_concurrency does not spend its rate, and one without rate takes no slot."""
     await configure(store, rate_limit=JobRate(2, 3600, 2), max_concurrency=1)
     await many(store, 4)
     [first] = await store.next(10)

@@ -15,7 +15,7 @@ from broker.models.unique import Unique
 from broker.reaper.scheduler import Scheduler
 from broker.resp import keys
 from broker.store.format.exported import read_line
-from broker.store.tally import CANCELLED
+from broker.store.group_counts import CANCELLED
 from tests.conftest import NOW
 from tests.contract.building import GROUP, configure, now_ms, status_of, wait
 from tests.contract.flows import settle
@@ -306,7 +306,7 @@ async def test_missed_times(store: Store, missed: Any, expected: list[str]) -> N
 
 
 async def test_a_short_outage_drops_nothing(store: Store) -> None:
-    """A23: with `none` a time that is less than a minute late is fired."""
+    """A22: with `none` a time that is less than a minute late is fired."""
     await put(store, every=3600, missed="none")
     await fire_next(store, late_s=59)
     assert await history(store) == ["fired"]

@@ -1,5 +1,7 @@
 """A step of settle: what it does at once, what it leaves for the next one, and whom it tells."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -9,6 +11,7 @@ from broker.models.unique import Unique
 from broker.resp import keys
 from tests.contract.building import (
     GROUP,
+    configure,
     enqueue,
     ids,
     members_key,
@@ -300,14 +303,25 @@ async def test_many_jobs_are_late_at_once(store: Store) -> None:
 
 
 async def test_a_late_job_keeps_its_own_history(store: Store) -> None:
-    """What was done to one of several late jobs is not said of the others."""
-    first, second = await enqueue_flow(
-        store, named("first", start_within=9, delay=50), named("second", start_within=10)
+    """What was done to some of several late jobs is not said of the others, whichever comes first."""
+    jobs = await enqueue_flow(
+        store, *(named(str(s), start_within=s, delay=0 if s == 10 else 50) for s in (9, 10, 11)), named("other")
     )
-    await store.jobs.promote(GROUP, first.id)
-    await reap_after(store, 10)
-    key = keys.job(partition(store, GROUP), second.id)
-    lines = (await store.redis.hget(key, "history")).decode().splitlines()
-    assert [msgspec.json.decode(line)["what"] for line in lines] == ["late"]
-    lines = (await store.redis.hget(keys.job(partition(store, GROUP), first.id), "history")).decode().splitlines()
-    assert [msgspec.json.decode(line)["what"] for line in lines] == ["promoted", "late"]
+    await store.jobs.promote(GROUP, jobs[0].id)
+    await store.jobs.promote(GROUP, jobs[2].id)
+    await reap_after(store, 11)
+    p = partition(store, GROUP)
+    texts = await asyncio.gather(*(store.redis.hget(keys.job(p, job.id), "history") for job in jobs[:3]))
+    whats = [[msgspec.json.decode(line)["what"] for line in text.decode().splitlines()] for text in texts]
+    assert whats == [["promoted", "late"], ["late"], ["promoted", "late"]]
+
+
+async def test_late_jobs_are_counted_once(store: Store) -> None:
+    """A step counts those that it failed, and not those that it only looked at; with dead letters too."""
+    await configure(store, "dead-ends", dead_letter_to="dead")
+    await enqueue(store, "dead-ends", start_within=5)
+    await enqueue(store, delay=5)
+    await enqueue(store, "timed", start_within=5)
+    wait(store, 5)
+    reaped = await store.reap(3)
+    assert (reaped.failed, reaped.queued) == (2, 1)

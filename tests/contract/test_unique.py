@@ -118,6 +118,19 @@ async def test_e2_a_failure_that_is_retried_keeps_the_key(store: Store) -> None:
     assert not (await enqueue(store, keyed("third"))).duplicate
 
 
+async def test_a_retry_that_is_replaced_stays_one(store: Store) -> None:
+    """It says which job it retries, and its end frees the key."""
+    await enqueue(store, keyed("first", max_retries=1, retries_delay=0))
+    first = await take(store)
+    await store.fail(GROUP, first.id, first.lease)
+    await enqueue(store, keyed("second", "replace", timeout=7))
+    retry = await take(store)
+    assert (retry.payload, retry.retry_of, retry.timeout) == ("second", first.id, 7)
+    await store.succeed(GROUP, retry.id, retry.lease)
+    await settle(store)
+    assert not await store.redis.exists(keys.unique(store.partitions[0], GROUP))
+
+
 async def test_e3_the_settlement_of_an_old_job_leaves_the_key_of_a_new_one(store: Store) -> None:
     """E3 what an old job leaves behind never frees the key of its successor."""
     await enqueue(store, keyed("first"))
@@ -213,6 +226,18 @@ async def test_replace_gives_the_holder_what_is_new(store: Store) -> None:
     assert (second.id, second.payload, second.priority, second.timeout) == (first.id, "second", 2, 7)
     assert (second.created_at, second.duplicate) == (first.created_at, True)
     assert ids(await store.next(2)) == [first.id, other.id]
+
+
+async def test_a_job_of_the_call_may_wait_for_the_one_that_it_replaces(store: Store) -> None:
+    """Also when another one waits for that already: what is new stays."""
+    first = await enqueue(store, keyed("first"))
+    jobs = [named("a", after=[first.id]), keyed("second", "replace"), named("b", after=[first.id])]
+    assert [job.id == first.id for job in (await store.enqueue(GROUP, jobs)).jobs] == [False, True, False]
+    job = await take(store)
+    assert job.payload == "second"
+    await store.succeed(GROUP, job.id, job.lease)
+    await settle(store)
+    assert sorted(await names(store, 9)) == ["a", "b"]
 
 
 @pytest.mark.parametrize("policy", ["replace", "push", "follow"])

@@ -193,7 +193,7 @@ async def _polled(store: Store) -> None:
 
 async def _hang_ups(brokers: TwoBrokers) -> int:
     """How many clients of `next` hung up, by the brokers' own counts."""
-    name, count = 'titan_requests_total{verb="next",status="499"} ', 0.0
+    name, count = 'titan_requests_total{status="499",verb="next"} ', 0.0
     async with aiohttp.ClientSession() as session:
         for port in brokers.ports:
             async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:

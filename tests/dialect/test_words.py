@@ -205,5 +205,5 @@ async def test_metrics_count_a_verb_once(http: Http) -> None:
     """Requests of one verb under both paths are one sample, as the format of Prometheus demands."""
     for path in ("/v1/jobs", "/v1/tasks", "/v1/tasks"):
         await http("GET", path)
-    lines = [line for line in (await http("GET", "/metrics")).text.splitlines() if 'requests_total{verb="next"' in line]
-    assert lines == ['titan_requests_total{verb="next",status="200"} 3']
+    lines = [line for line in (await http("GET", "/metrics")).text.splitlines() if 'status="200",verb="next"' in line]
+    assert lines == ['titan_requests_total{status="200",verb="next"} 3.0']

@@ -11,15 +11,17 @@ from broker.core.settings import BrokerSettings
 from broker.core.settings_schema import Setting, settings_of
 from broker.metrics.exposition import BOUNDS_S
 from broker.resp import keys
+from broker.store.group_counts import BOUNDS_MS
 from tests.docs.cli_page import cli_page
 from tests.docs.errors_page import errors_page
 from tests.docs.http_page import http_page
 from tests.docs.tables import page, table
+from worker.daemon.counts import BOUNDS_S as RUN_BOUNDS_S
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "broker" / "docs"
-_KINDS = {"counter": "counter", "gauge": "gauge", "histogram": "histogram"}
+_KINDS = {"counter": "counter", "gauge": "gauge", "histogram": "histogram", "histogram_of": "histogram"}
 _EXAMPLES = {
     "batch_id": "<id>",
     "schedule_name": "<schedule>",
@@ -47,8 +49,14 @@ def settings_page() -> str:
 
 def metrics_page() -> str:
     """The metrics, as the code names them."""
-    rows = table(("metric", "type", "means"), sorted(_families()))
-    return page("metrics", rows=rows, bounds=", ".join(map(str, BOUNDS_S)))
+    head = ("metric", "type", "means")
+    bounds = {"bounds": BOUNDS_S, "job_bounds": [ms / 1000 for ms in BOUNDS_MS], "run_bounds": RUN_BOUNDS_S}
+    return page(
+        "metrics",
+        broker=table(head, sorted(_families("broker"))),
+        worker=table(head, sorted(_families("worker"))),
+        **{name: ", ".join(f"{bound:g}" for bound in values) for name, values in bounds.items()},
+    )
 
 
 def keys_page() -> str:
@@ -71,9 +79,9 @@ def _default(setting: Setting) -> str:
     return f"`{text}`" if text else ""
 
 
-def _families() -> Iterator[tuple[str, str, str]]:
+def _families(folder: str) -> Iterator[tuple[str, str, str]]:
     """Each call that makes a family of samples: its name, its kind, what it means."""
-    for path in sorted((ROOT / "broker").rglob("*.py")):
+    for path in sorted((ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _KINDS:
                 texts = [each.value for each in node.args[:2] if isinstance(each, ast.Constant)]

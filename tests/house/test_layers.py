@@ -16,7 +16,7 @@ LIBRARIES = {
     "library": ("aiohttp",),
     "core": (),
     "models": (),
-    "metrics": (),
+    "metrics": ("prometheus_client",),
     "schedules": ("cronsim", "tzdata"),
     "resp": ("redis", "hiredis"),
     "auth": (),
@@ -33,8 +33,8 @@ LIBRARIES = {
     "cli": ("click", "uvloop", "dateparser", "rich"),
 }
 """Libraries that a room may import in addition to the standard library and msgspec."""
-WORKER_KNOWS = {"library", "core", "models"}
-"""The worker is a normal client: it imports the client library, and errors and API bodies of the broker."""
+WORKER_KNOWS = {"library", "core", "models", "metrics"}
+"""The worker is a normal client: it imports the client library, errors and API bodies of the broker, and metrics."""
 READ_ENVIRONMENT = (
     "broker/core/settings_schema.py",
     "broker/embedded/server.py",

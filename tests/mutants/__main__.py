@@ -4,6 +4,7 @@ Exit code 1 when a mutant survives that equivalent.toml does not name, or when a
 """
 
 import argparse
+import os
 import random
 import sys
 import time
@@ -20,7 +21,7 @@ EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 def all_mutants() -> list[Mutant]:
     """Those of every Lua file."""
     paths = sorted([*script_source.VERBS.glob("*.lua"), *script_source.LIB.glob("*.lua")])
-    return [mutant for path in paths for mutant in mutants(path.stem, path.read_text("utf-8"))]
+    return [mutant for path in paths for mutant in mutants(path)]
 
 
 def equivalents() -> dict[tuple[str, str, str], str]:
@@ -50,7 +51,7 @@ def main() -> int:
         elif told.verbose:
             print(f"{count}/{len(wanted)}", *mutant.name, finder, sep=" | ", flush=True)
 
-    is_whole = run(wanted, hear, told.limit_s)
+    is_whole = run(wanted, hear, told.limit_s, told.processes, told.tests or ("",))
     for name in gone:
         print("equivalent.toml names what is not there:", *name, sep="\n    ")
     print(
@@ -68,6 +69,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=0, help="try this many, chosen by the seed; 0 for all")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--limit-s", type=float, default=7200, help="stop after this many seconds")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="at the same time; one a core")
+    parser.add_argument("--tests", action="append", help="use only this file of tests/contract; may be given again")
     parser.add_argument("--verbose", action="store_true", help="print each mutant and the test that found it")
     return parser.parse_args()
 

@@ -7,6 +7,7 @@ when lines move.
 import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 _TOKEN = re.compile(r"--[^\n]*|'(?:\\.|[^'\\])*'|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|\d+|[=~<>]=|\.\.|\S|\s+")
@@ -37,12 +38,18 @@ _KEYWORDS = ("local ", "if ", "for ", "return", "end", "else", "elseif ", "while
 
 
 class Mutant(NamedTuple):
-    """One change. `line` is the text of the line, without its indentation; `text` the whole file with the change."""
+    """One change. `line` is the text of line `number`, without indentation; `text` the whole file with the change."""
 
-    file: str
+    path: Path
+    number: int
     line: str
     change: str
     text: str
+
+    @property
+    def file(self) -> str:
+        """The name of the file, without .lua. A verb and a part may have the same."""
+        return self.path.stem
 
     @property
     def name(self) -> tuple[str, str, str]:
@@ -50,9 +57,9 @@ class Mutant(NamedTuple):
         return self.file, self.line, self.change
 
 
-def mutants(file: str, text: str) -> list[Mutant]:
+def mutants(path: Path) -> list[Mutant]:
     """All mutants of a file, in its order."""
-    lines, found = text.splitlines(keepends=True), []
+    lines, found = path.read_text("utf-8").splitlines(keepends=True), []
     times: Counter[tuple[str, str]] = Counter()
     for number, line in enumerate(lines):
         if line.startswith("--") or not line.strip():
@@ -61,7 +68,9 @@ def mutants(file: str, text: str) -> list[Mutant]:
             times[line.strip(), change] += 1
             count = times[line.strip(), change]
             whole = "".join([*lines[:number], changed + "\n", *lines[number + 1 :]])
-            found.append(Mutant(file, line.strip(), change + (f", time {count}" if count > 1 else ""), whole))
+            found.append(
+                Mutant(path, number + 1, line.strip(), change + (f", time {count}" if count > 1 else ""), whole)
+            )
     return found
 
 

@@ -1,7 +1,4 @@
-"""Runs the contract tests on mutants: collected once, then a forked process for each, until a test fails.
-
-As many run at the same time as the machine has cores.
-"""
+"""Runs the contract tests on mutants: collected once, then a forked process for each, until a test fails."""
 
 import gc
 import json
@@ -17,34 +14,25 @@ from typing import Any
 import pytest
 
 from broker.resp import script_source
-from broker.resp.scripts import Scripts
+from tests.mutants.lines import Lines, Watch, tests_of_line
 from tests.mutants.lua import Mutant
 
-TEST_LIMIT_S, TEST_LIMIT_TIMES = 5.0, 20
-"""A mutant goes round for ever, and is found, when a test takes longer than this and so many times as long as usual."""
+TEST_LIMIT_S, TEST_LIMIT_TIMES = 2.0, 20
+"""A mutant has no end, and is found, when a test takes more CPU than this and so many times as much as usual."""
+STUCK_TIMES = 30
+"""The same when it takes so many times that limit by the clock: other programs may have the CPU."""
 QUICK_S = 0.3
-"""Tests that usually take longer are tried last, and only on what is about their own verb, or is part of many."""
+"""Tests that usually take more CPU are tried last, and only on what is about their own verb, or is part of many."""
 NEAR_QUICK_S = 2.0
 """The same for tests that are about the verb, or found other mutants of the file: they are tried first."""
-
-LANES = os.cpu_count() or 1
-"""Processes at the same time."""
 
 _PARTS = {name: {name, *script.parts} for name, script in script_source.SCRIPTS.items()}
 """The files that a verb's script is made of."""
 Told = Callable[[Mutant, str], None]
 
 
-class _Noting(dict[str, str]):
-    """The SHAs of the scripts; which ones are asked for is noted."""
-
-    def __init__(self, shas: dict[str, str], used: set[str]) -> None:
-        super().__init__(shas)
-        self._used = used
-
-    def __getitem__(self, verb: str) -> str:
-        self._used.add(verb)
-        return super().__getitem__(verb)
+def _limit_s(took_s: float) -> float:
+    return max(TEST_LIMIT_S, TEST_LIMIT_TIMES * took_s)
 
 
 class _Child:
@@ -55,7 +43,7 @@ class _Child:
         self.read = read
         self._pid = pid
         self._said = ""
-        self.due = time.monotonic() + TEST_LIMIT_S
+        self.due = time.monotonic() + STUCK_TIMES * TEST_LIMIT_S
 
     def hear(self, took_s: Mapping[str, float]) -> str | None:
         """The test that found the mutant, '' for none; None while tests run."""
@@ -66,7 +54,7 @@ class _Child:
             return ""
         if self._said.endswith("FOUND\n"):
             return lines[-2]
-        self.due = time.monotonic() + max(TEST_LIMIT_S, TEST_LIMIT_TIMES * took_s.get(self.last, 0))
+        self.due = time.monotonic() + STUCK_TIMES * _limit_s(took_s.get(self.last, 0))
         return None if piece else f"{self.last} (the process ended)"
 
     @property
@@ -84,15 +72,17 @@ class _Child:
 class Runner:
     """A pytest plugin that runs mutants in place of the tests. `told` hears of each and of the test that found it."""
 
-    def __init__(self, mutants: Sequence[Mutant], told: Told, limit_s: float) -> None:
+    def __init__(self, mutants: Sequence[Mutant], told: Told, limit_s: float, processes: int) -> None:
         self.is_whole = False
+        self._processes = processes
         self._waiting = deque(mutants)
         self._told = told
         self._end = time.monotonic() + limit_s
         self._finders: dict[str, list[str]] = defaultdict(list)
         self.fault = ""
         self._failed = ""
-        self._uses: dict[str, set[str]] = {}
+        self._said_to: int | None = None
+        self._lines: dict[str, Lines] = {}
         self._took_s: dict[str, float] = {}
 
     @pytest.hookimpl(tryfirst=True)
@@ -106,17 +96,20 @@ class Runner:
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a failure of the test, or of the invariants after it."""
+        """Note a failure of the test, or of the invariants after it. It ends the process of a mutant."""
         if report.failed:
             self._failed = report.nodeid
+            if self._said_to is not None:
+                os.write(self._said_to, b"FOUND\n")
+                os._exit(0)
 
     def _look(self, session: pytest.Session) -> None:
-        """Note which verbs' scripts each test runs, by running all; `fault` says when one fails as it is.
+        """Note which lines of scripts each test runs, by running all; `fault` says when one fails as it is.
 
         This process runs its share, so that the processes of mutants begin with compiled scripts.
         """
-        reads = [self._start_looking(session.items[lane::LANES]) for lane in range(1, LANES)]
-        found = [self._looked(session.items[::LANES])]
+        reads = [self._start_looking(session.items[n :: self._processes]) for n in range(1, self._processes)]
+        found = [self._looked(session.items[:: self._processes])]
         for read in reads:
             with os.fdopen(read) as file:
                 text = file.read()
@@ -124,8 +117,9 @@ class Runner:
             os.wait()
         for fault, looked in found:
             self.fault = self.fault or fault
-            for name, (took_s, uses) in looked.items():
-                self._took_s[name], self._uses[name] = took_s, set(uses)
+            for name, (took_s, bits) in looked.items():
+                self._took_s[name] = took_s
+                self._lines[name] = {verb: int(text, 16) for verb, text in bits.items()}
 
     def _start_looking(self, items: Sequence[Any]) -> int:
         read, write = os.pipe()
@@ -139,28 +133,21 @@ class Runner:
         os.close(write)
         return read
 
-    def _looked(self, items: Sequence[Any]) -> tuple[str, dict[str, tuple[float, list[str]]]]:
-        """The fault, and for each test how long it takes and which scripts it runs."""
-        found: dict[str, tuple[float, list[str]]] = {}
-        texts = Scripts.__init__
-        used: set[str] = set()
-
-        def note(scripts: Any, *args: Any, **options: Any) -> None:
-            texts(scripts, *args, **options)
-            scripts._shas = _Noting(scripts._shas, used)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Scripts, "__init__", note)
-            for item in items:
-                used.clear()
-                began = time.monotonic()
-                item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-                took_s = time.monotonic() - began
-                found[item.nodeid] = took_s, sorted(used - (set() if "check" in item.nodeid else {"check"}))
-                if self._failed and self._fails_again(item):
-                    return f"{self._failed} fails on the scripts as they are", found
-                if self._failed:
-                    found[item.nodeid], self._failed = (took_s, []), ""
+    def _looked(self, items: Sequence[Any]) -> tuple[str, dict[str, tuple[float, dict[str, str]]]]:
+        """The fault, and for each test how long it takes and which lines it runs, in hexadecimal."""
+        found: dict[str, tuple[float, dict[str, str]]] = {}
+        watch = Watch()
+        for item in items:
+            watch.ignored = frozenset() if "check" in item.nodeid else frozenset({"check"})
+            began = time.process_time()  # of a busy machine the clock would say that all tests are slow
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            took_s, lines = time.process_time() - began, watch.take()
+            found[item.nodeid] = took_s, {verb: f"{bits:x}" for verb, bits in lines.items()}
+            if self._failed and self._fails_again(item):
+                return f"{self._failed} fails on the scripts as they are", found
+            if self._failed:
+                found[item.nodeid], self._failed = (took_s, {}), ""
+        watch.end()
         return "", found
 
     def _fails_again(self, item: Any) -> bool:
@@ -179,7 +166,7 @@ class Runner:
         gc.freeze()  # a collection would write to each page that a process shares with this one
         with selectors.DefaultSelector() as selector:
             while True:
-                while self._waiting and len(running) < LANES and time.monotonic() < self._end:
+                while self._waiting and len(running) < self._processes and time.monotonic() < self._end:
                     child = self._start(self._waiting.popleft(), session)
                     running.add(child)
                     selector.register(child.read, selectors.EVENT_READ, child)
@@ -218,23 +205,24 @@ class Runner:
         os.dup2(silence, 1)
         os.dup2(silence, 2)
         session.config.option.tbstyle = "native"  # nobody reads the traceback, and others take longer
+        items = self._in_order(session.items, mutant)
         break_script(mutant)
-        for item in self._in_order(session.items, mutant.file):
+        self._said_to = write
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        for item in items:
             os.write(write, f"{item.nodeid}\n".encode())
+            signal.setitimer(signal.ITIMER_PROF, _limit_s(self._took_s[item.nodeid]))  # SIGPROF ends the process
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-            if self._failed:
-                os.write(write, b"FOUND\n")
-                return
         os.write(write, b"NOT FOUND\n")
 
-    def _in_order(self, items: Sequence[Any], file: str) -> list[Any]:
-        """Those that run the file: what found others of it, what is about its verb, the rest, the slow; by time."""
-        finders = self._finders[file]
-        verbs = {name for name, text in _PARTS.items() if file in text}
+    def _in_order(self, items: Sequence[Any], mutant: Mutant) -> list[Any]:
+        """Those that run the line: which found others of the file, are about its verb, the rest, the slow; by time."""
+        file, finders = mutant.file, self._finders[mutant.file]
+        tests = tests_of_line(mutant.path, mutant.number, self._lines)
 
         def is_tried(item: Any) -> bool:
             is_near = file not in script_source.SCRIPTS or file in item.nodeid or self._took_s[item.nodeid] <= QUICK_S
-            return is_near and bool(self._uses[item.nodeid] & verbs)
+            return is_near and item.nodeid in tests
 
         def rank(item: Any) -> tuple[int, float]:
             took_s, is_finder, is_near = self._took_s[item.nodeid], item.nodeid in finders, file in item.nodeid
@@ -252,20 +240,23 @@ def break_script(mutant: Mutant) -> None:
     read = script_source._read
 
     def read_or_mutant(path: Path) -> str:
-        return mutant.text if path.stem == mutant.file else read(path)
+        return mutant.text if path == mutant.path else read(path)
 
     script_source._read = read_or_mutant
     names = [name for name, texts in _PARTS.items() if mutant.file in texts]
     script_source.SCRIPTS.update({name: script_source._script(name) for name in names})
 
 
-def run(mutants: Sequence[Mutant], told: Told, limit_s: float) -> bool:
-    """Run the contract tests on each mutant; whether all were reached in `limit_s`. Raises SystemExit."""
+def run(mutants: Sequence[Mutant], told: Told, limit_s: float, processes: int, tests: Sequence[str] = ("",)) -> bool:
+    """Run the contract tests on each mutant, in so many processes; whether all were reached in `limit_s`.
+
+    `tests`: paths in tests/contract. Raises SystemExit when a test fails on the scripts as they are.
+    """
     contract = Path(__file__).parents[1] / "contract"
-    runner = Runner(mutants, told, limit_s)
+    runner = Runner(mutants, told, limit_s, processes)
     words = [word for name in ("randomly", "cacheprovider", "xdist", "terminal") for word in ("-p", f"no:{name}")]
     words += ["-o", "addopts=--strict-markers"]
-    pytest.main([*words, "-m", "not slow and not service", str(contract)], plugins=[runner])
+    pytest.main([*words, "-m", "not slow and not service", *(str(contract / name) for name in tests)], plugins=[runner])
     if runner.fault:
         raise SystemExit(runner.fault)
     return runner.is_whole

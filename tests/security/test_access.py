@@ -1,6 +1,7 @@
 """Tokens at the door: every route with every scope, and the groups of a token wherever a group is named."""
 
 import hmac
+import re
 
 import pytest
 
@@ -119,6 +120,17 @@ class TestGroups:
         for group in ("a", "b-x", "other"):
             statuses[group] = (await some("POST", "/v1/groups", {"group": {"name": group}})).status
         assert statuses == {"a": 201, "b-x": 201, "other": 403}
+
+    async def test_metrics_of_other_groups(self, http: Http, tokens: Tokens, admin: Caller) -> None:
+        """A scrape with a token for some groups has no sample of another group, nor their sum."""
+        for group in ("a", "b-x", "secret"):
+            await admin("POST", f"/v1/groups/{group}/jobs", {"jobs": [{"image": "x"}]})
+        seen = {}
+        for name in ("named", "pattern", "admin"):
+            told = (await http("GET", "/metrics", **tokens.headers(name))).text
+            seen[name] = set(re.findall(r'titan_group_jobs\{group="([^"]+)"', told))
+            assert "titan_requests_total{" in told
+        assert seen == {"named": {"a"}, "pattern": {"b-x"}, "admin": {"a", "b-x", "secret"}}
 
     async def test_dead_letters_to_another_group(self, http: Http, tokens: Tokens, access: Access) -> None:
         """Jobs come into a group by its dead letters too: the token must reach the group that gets them."""

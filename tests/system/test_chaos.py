@@ -10,7 +10,18 @@ from tests.system.chaos.flow_load import judge
 from tests.system.chaos.ledger import Delivery, Ledger
 from tests.system.chaos.outages import Outages
 from tests.system.chaos.overdue import Lateness
-from tests.system.chaos.promises import AT_MOST, BATCHES, BULK, DEAD_LETTERS, FLOWS, ZERO, broken, summary
+from tests.system.chaos.promises import (
+    AT_MOST,
+    BATCHES,
+    BULK,
+    DEAD_LETTERS,
+    FLOWS,
+    LANES,
+    SCHEDULES,
+    ZERO,
+    broken,
+    summary,
+)
 from tests.system.chaos.windows import Loss, Span, Windows
 
 AT = 1_795_461_794_000
@@ -201,7 +212,7 @@ def test_outages() -> None:
 def test_summary_of_a_run(ledger: Ledger) -> None:
     """One line has the counts; a run that drained nothing, or was away for too long, broke a promise."""
     figures = ledger.judge(kept("b.0"), window(1, 1)) | dict.fromkeys(
-        ("bad exits", "findings", *BULK, *FLOWS, *BATCHES, *DEAD_LETTERS), 0
+        ("bad exits", "findings", *BULK, *FLOWS, *BATCHES, *DEAD_LETTERS, *SCHEDULES, *LANES), 0
     )
     figures |= {"topology": "cluster", "seconds": 60.0, "faults": {"primary killed": 2}, "crashes": [], "drained": True}
     figures |= dict.fromkeys(AT_MOST, 1.5) | {"torn": 0}

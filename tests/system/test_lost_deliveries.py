@@ -81,8 +81,8 @@ async def test_clients_that_hang_up_in_line_take_no_room(
     async with Client(url) as client, asyncio.timeout(10):
         assert len(await client.enqueue("g", [NewJob(image="i")])) == 1
     told = await asyncio.to_thread(said, f"{url}/metrics")
-    assert "titan_requests_in_progress 0\n" in told
-    assert "titan_requests_waiting 0\n" in told
+    assert "titan_requests_in_progress 0.0\n" in told
+    assert "titan_requests_waiting 0.0\n" in told
 
 
 def said(url: str) -> str:

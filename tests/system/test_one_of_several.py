@@ -159,7 +159,7 @@ def test_metrics_name_the_server_that_is_away(scene: Scene) -> None:
     scene.signal(signal.SIGSTOP)
     with urllib.request.urlopen(f"{scene.url}/metrics", timeout=10) as answer:
         found = re.findall(
-            r'^titan_store_up\{server="redis://127.0.0.1:(\d+)/0"\} ([01])$', answer.read().decode(), re.MULTILINE
+            r'^titan_store_up\{server="redis://127.0.0.1:(\d+)/0"\} ([01])\.0$', answer.read().decode(), re.MULTILINE
         )
     assert {int(port) for port, up in found if up == "0"} == {scene.port}
     assert len(found) == 3

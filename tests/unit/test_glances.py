@@ -3,7 +3,7 @@
 import pytest
 
 from broker.store.format.glances import glanced
-from broker.store.tally import IN
+from broker.store.group_counts import IN
 
 HALF_MS = 1_800_000
 HALF = 990_000

@@ -19,7 +19,8 @@ from broker.store.format.job_json import dispatched_jobs, finished, new_jobs
 from broker.store.format.record import Settings, settings_of, settings_text
 from broker.store.format.replies import execution_fields, field_of, job_of
 from broker.store.format.script_args import enqueue_words, new_batches
-from broker.store.tally import OUT, Tally
+from broker.store.group_counts import OUT
+from broker.store.tally import Tally
 from tests.conftest import NOW
 from tests.unit.jobs import NEW_JOBS, SETTINGS
 

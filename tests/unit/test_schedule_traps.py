@@ -1,4 +1,4 @@
-"""What schedulers got wrong about times, each by the name of the report: ours must not."""
+"""What schedulers got wrong about times, each trap by its number and the name of the report: ours must not."""
 
 from datetime import datetime, timedelta
 
@@ -28,14 +28,14 @@ def fired(table, now, last):
 
 @pytest.mark.parametrize("cron", ["30 2 * * *", "0 30 2 * * *", "30 2-2 * * SUN"])
 def test_twice_at_the_end_of_daylight_saving_time(cron):
-    """A time in the repeated hour comes once, at its first pass (node-cron#563, aiocron#28, agent-os#2472)."""
+    """A1: a time in the repeated hour comes once, at its first pass (node-cron#563, aiocron#28, agent-os#2472)."""
     dues = berlin(cron).missed(AUTUMN - DAY_MS // 2, AUTUMN + DAY_MS // 2, 10)
     assert [due.local for due in dues] == ["2027-10-31T02:30:00.000+02:00"]
 
 
 @pytest.mark.parametrize("cron", ["30 2 * * *", "0 30 2 * * *", "*/10 2 * * *", "* * 2 * * *"])
 def test_not_at_all_at_the_begin_of_daylight_saving_time(cron):
-    """Times in the gap make one run, at the instant of the jump, however many they are (node-cron#563)."""
+    """A2: times in the gap make one run, at the instant of the jump, however many they are (node-cron#563)."""
     [due] = berlin(cron).missed(SPRING - HOUR_MS, SPRING + HOUR_MS, 10)
     assert (due.at, due.local, due.moved) == (SPRING, "2027-03-28T03:00:00.000+02:00", "gap")
     assert berlin(cron, gap="skip").missed(SPRING - HOUR_MS, SPRING + HOUR_MS, 10) == []
@@ -54,7 +54,7 @@ def test_a_time_at_the_jump_and_one_in_the_gap():
 
 @pytest.mark.parametrize("jump", [SPRING, AUTUMN])
 def test_every_15_seconds_stops_for_the_repeated_hour(jump):
-    """A star in the hour means elapsed time: nothing stops and nothing doubles (node-red-contrib-cron-plus#108)."""
+    """A3: a star in the hour means elapsed time, without a stop or a double (node-red-contrib-cron-plus#108)."""
     start = jump - 2 * HOUR_MS
     dues = berlin("*/15 * * * * *").missed(start, jump + 2 * HOUR_MS, 2000)
     assert [due.at for due in dues] == list(range(start + 15_000, jump + 2 * HOUR_MS + 1, 15_000))
@@ -62,14 +62,14 @@ def test_every_15_seconds_stops_for_the_repeated_hour(jump):
 
 @pytest.mark.parametrize("cron", ["* 2 * * *", "30 2 * * *", "15 * * * *"])
 def test_fires_without_end_for_an_hour(cron):
-    """In the repeated hour the next time is later than the last one, never in the past (meteor-synced-cron#152)."""
+    """A4: in the repeated hour the next time is later than the last one, never in the past (meteor-synced-cron#152)."""
     times = fired(berlin(cron), AUTUMN - DAY_MS // 2, AUTUMN - DAY_MS // 2)
     assert len(times) == {"* 2 * * *": 60, "30 2 * * *": 1, "15 * * * *": 24}[cron]
 
 
 @pytest.mark.parametrize("jump", [SPRING, AUTUMN])
 def test_an_hour_off_from_then_on(jump):
-    """After a transition the local time is that of the expression (action-scheduler#885, croniter#25)."""
+    """A5: after a transition the local time is that of the expression (action-scheduler#885, croniter#25)."""
     dues = berlin("30 7 * * *").upcoming(jump - 3 * DAY_MS, 7)
     assert [due.local[11:16] for due in dues] == ["07:30"] * 7
 
@@ -77,7 +77,7 @@ def test_an_hour_off_from_then_on(jump):
 @pytest.mark.parametrize("clock", ["00:00", "00:30", "02:30", "23:30"])
 @pytest.mark.parametrize("jump", [SPRING, AUTUMN])
 def test_a_day_is_left_out_by_adding_86400_seconds(clock, jump):
-    """Days of 23 and of 25 hours have one run each (cronie#218, cronie#217)."""
+    """A6: days of 23 and of 25 hours have one run each (cronie#218, cronie#217)."""
     hour, minute = clock.split(":")
     dues = berlin(f"{minute} {hour} * * *").upcoming(jump - 3 * DAY_MS - HOUR_MS, 6)
     days = [datetime.fromisoformat(due.local).date() for due in dues]
@@ -85,13 +85,13 @@ def test_a_day_is_left_out_by_adding_86400_seconds(clock, jump):
 
 
 def test_the_first_of_march_is_lost():
-    """`*/10` in the day field begins with the first of each month, after a short February too (croniter#1)."""
+    """A7: `*/10` in the day field begins with the first of each month, after a short February too (croniter#1)."""
     dues = Timetable.of(cron=["0 0 */10 * *"]).upcoming(ms("2027-02-20T12:00Z"), 4)
     assert [due.local[:10] for due in dues] == ["2027-02-21", "2027-03-01", "2027-03-11", "2027-03-21"]
 
 
 def test_a_timer_is_eight_seconds_early():
-    """Nothing is due early, and after a fire the next time counts from it, not from a clock (node-cron#180)."""
+    """A8: nothing is due early, and after a fire the next time counts from it, not from a clock (node-cron#180)."""
     table = berlin("0 4 * * *")
     due = table.next(SPRING)
     assert table.latest(SPRING, due.at - 8000) is None
@@ -100,7 +100,7 @@ def test_a_timer_is_eight_seconds_early():
 
 
 def test_due_again_and_again():
-    """The time after a due time is later, so no time is due 32,000 times (celery#4041)."""
+    """A10: the time after a due time is later, so no time is due 32,000 times (celery#4041)."""
     table = Timetable.of(cron=["0 0 1 1 *", "0 0 29 2 *"], zone="America/Sao_Paulo")
     times = [due.at for due in table.upcoming(0, 100)]
     assert times == sorted(set(times))
@@ -109,7 +109,7 @@ def test_due_again_and_again():
 
 @pytest.mark.parametrize("minutes", [0, 1, 29, 30, 31, 59])
 def test_a_start_inside_the_second_pass(minutes):
-    """From inside the repeated hour's second pass the answer is the next day, not a time before (cronsim's fold)."""
+    """A12: from inside the second pass the answer is the next day, not a time before (cronsim's fold)."""
     start = AUTUMN + minutes * 60_000
     due = berlin("30 2 * * *").next(start)
     assert due.local == "2027-11-01T02:30:00.000+01:00"
@@ -118,21 +118,21 @@ def test_a_start_inside_the_second_pass(minutes):
 
 
 def test_a_weekly_schedule_under_daily_restarts():
-    """The next time is the same whenever it is computed, so a restart does not put it off (river#791)."""
+    """A14: the next time is the same whenever it is computed, so a restart does not put it off (river#791)."""
     for table in (Timetable.of(every=7 * 86_400), berlin("@weekly")):
         due = table.next(SPRING)
         assert {table.next(at) for at in range(SPRING, due.at, DAY_MS // 3)} == {due}
 
 
 def test_more_than_100_missed_times():
-    """After thousands of missed times the latest is known at once (kubernetes#42649, kubernetes#36311)."""
+    """A15: after thousands of missed times the latest is known at once (kubernetes#42649, kubernetes#36311)."""
     table = berlin("* * * * *")
     assert table.latest(SPRING, SPRING + 90 * DAY_MS).at == SPRING + 90 * DAY_MS
     assert len(table.missed(SPRING, SPRING + 90 * DAY_MS, 100)) == 100
 
 
 def test_two_weeks_off_then_a_flood():
-    """All that is missed is read in steps, each from the last time of the one before (river#1035)."""
+    """A16: all that is missed is read in steps, each from the last time of the one before (river#1035)."""
     table, last, steps = Timetable.of(every=3600), SPRING, []
     while step := table.missed(last, SPRING + 14 * DAY_MS, 100):
         steps.append(len(step))
@@ -141,7 +141,7 @@ def test_two_weeks_off_then_a_flood():
 
 
 def test_the_same_body_loses_the_jittered_run():
-    """A schedule that is put again has the same moment, even while a time waits for its jitter (temporal#4866)."""
+    """A17: a schedule that is put again has the same moment, also while a time waits for its jitter (temporal#4866)."""
     fields = {"every": 3600, "jitter": 3000, "name": "mail/digest"}
     due = Timetable.of(**fields).next(SPRING)
     waiting = (due.at + due.fires_at) // 2
@@ -151,7 +151,7 @@ def test_the_same_body_loses_the_jittered_run():
 
 @pytest.mark.parametrize("cron", ["0 0 30 2 *", "0 0 31 2,4,6,9,11 *"])
 def test_an_expression_that_never_comes(cron):
-    """It is refused, and the search for a time ends."""
+    """A23: it is refused, and the search for a time ends."""
     with pytest.raises(TimetableError, match=r"^cron\[0\]: .* never comes\.$"):
         Timetable.of(cron=[cron])
 

@@ -3,8 +3,9 @@
 import pytest
 
 from broker.store.format.job_json import dispatched_jobs
+from broker.store.group_counts import BOUNDS_MS, FAILED, IN, OUT, RETRIED, SUCCEEDED, TAKEN, GroupCounts
 from broker.store.statistics import percentile
-from broker.store.tally import BOUNDS_MS, FAILED, IN, MOST_GROUPS, OUT, RETRIED, SUCCEEDED, TAKEN, GroupCounts, Tally
+from broker.store.tally import MOST_GROUPS, Tally
 
 NOW = 1_795_461_794_165
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -31,9 +32,16 @@ class Outage:
     """
 
     def __init__(self) -> None:
+        self.failures: Counter[str] = Counter()
+        """How many calls have failed since the start, by what the loop says that it does."""
         self._lock = threading.Lock()
         self._failing: set[Backoff] = set()
         self._since = 0.0
+
+    @property
+    def is_present(self) -> bool:
+        """Whether a loop waits for the broker."""
+        return bool(self._failing)
 
     def begin(self, loop: "Backoff", verb: str, error: TitanError) -> None:
         """Note that a call of this loop failed because the broker or its store is away."""
@@ -91,6 +99,7 @@ class Backoff:
             _log.error("%s: the broker refuses it: %.4096s; trying again until it works", self._verb, refusal)
             self._refusal = error.message
         self._failures += 1
+        self._outage.failures[self._verb] += 1
         return attempts.backoff_s(self._failures, error, _FIRST_S, self._max_s)
 
     def succeeded(self) -> None:

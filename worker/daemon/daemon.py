@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 
+from broker.core.errors import StartFailed
 from broker.core.service_notifier import ServiceNotifier
 from broker.core.settings_schema import notify_socket
 from broker.core.timestamps import rfc3339
 from broker.core.version import own_version
 from broker.core.words import counted
+from broker.metrics.exposition import Family
 from broker.models.jobs import Job
 from broker.models.workers import MAX_ASKED, MAX_RUNNING, Announcement, State
 from titan.errors import SpeaksDialect
@@ -20,6 +22,7 @@ from worker.client import Client
 from worker.credentials import credentials_of
 from worker.daemon import parent_watch
 from worker.daemon.backoff import Outage
+from worker.daemon.counts import WorkerCounts
 from worker.daemon.deliveries import Deliveries, Delivery, Event
 from worker.daemon.inputs import inputs_of
 from worker.daemon.loops.announce import AnnounceLoop
@@ -28,6 +31,7 @@ from worker.daemon.loops.heartbeat import TouchLoop
 from worker.daemon.loops.report import FinishLoop
 from worker.daemon.loops.stuck import StuckLoop
 from worker.daemon.loops.upload_logs import LogUploads
+from worker.daemon.own_port import own_port
 from worker.daemon.signals import until_signalled
 from worker.daemon.start_report import report_start, warn_of_missing_programs
 from worker.daemon.thread_loop import run_in_thread
@@ -46,8 +50,8 @@ _LAST_ENDS_S = 1.5
 """The part of that time for jobs that are killed, s."""
 _CLOSING_S = 2.0
 """How long a stop waits in addition, for jobs that do not end, s."""
-_WRONG_BROKER = 2
-"""The exit code of a worker whose first broker speaks a dialect."""
+_CANNOT_START = 2
+"""The exit code of a worker whose first broker speaks a dialect, or whose port is taken."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,19 +66,24 @@ async def run_worker(
     """Run a worker until `stop` is set, or without one until SIGTERM or SIGINT; the exit code.
 
     0: every job is reported or released. 1: some job is not; it is requeued when its lease ends. 2: the first broker
-    that answered speaks a dialect. `is_hung_up` says at a SIGHUP whether the terminal is closed, which also stops the
-    worker; else its table is read again. A cancellation kills the jobs at once. Raises ValueError for an unreadable
-    table, token or certificate.
+    that answered speaks a dialect, or the port of the worker is taken. `is_hung_up` says at a SIGHUP whether the
+    terminal is closed, which also stops the worker; else its table is read again. A cancellation kills the jobs at
+    once. Raises ValueError for an unreadable table, token or certificate.
     """
     tables = Tables(settings)
     runner = make_runner(settings, tables)
     async with aclosing(runner), Client(settings.broker_url, **credentials_of(settings)) as client:
         await runner.open()
         worker = Worker(settings, client, runner, tables, on_event or _ignore)
-        if stop is not None:
-            return await worker.serve(stop)
-        longest_s = settings.grace_s + LAST_REPORTS_S + 2 * _CLOSING_S
-        return await until_signalled(worker.serve, worker.signals, is_hung_up, longest_s)
+        try:
+            async with own_port(settings, client, worker.outage, worker):
+                if stop is not None:
+                    return await worker.serve(stop)
+                longest_s = settings.grace_s + LAST_REPORTS_S + 2 * _CLOSING_S
+                return await until_signalled(worker.serve, worker.signals, is_hung_up, longest_s)
+        except StartFailed as fault:
+            _log.error("%s", fault)
+            return _CANNOT_START
 
 
 class Worker:
@@ -92,17 +101,18 @@ class Worker:
         self._client = client
         self._runner = runner
         self._tables = tables
-        self._on_event = on_event
+        self._counts = WorkerCounts()
+        self._on_event = on_event = partial(_both, self._counts.observe, on_event)
         self._notifier = ServiceNotifier(notify_socket())
-        self._name = settings.name or own_name()
+        self.name = settings.name or own_name()
         self._stop = asyncio.Event()
         self._loops: asyncio.TaskGroup | None = None
         self._dispatcher: asyncio.Task[None] | None = None
         self._deliveries = Deliveries(settings.concurrency)
-        self._outage = Outage()
-        self._uploads = LogUploads(client, on_event, self._outage)
-        self._next = NextLoop(client, self._deliveries, self._uploads, settings, tables, self._start, self._outage)
-        self._finish = FinishLoop(client, self._deliveries, self._uploads, on_event, self._name, self._outage)
+        self.outage = Outage()
+        self._uploads = LogUploads(client, on_event, self.outage)
+        self._next = NextLoop(client, self._deliveries, self._uploads, settings, tables, self._start, self.outage)
+        self._finish = FinishLoop(client, self._deliveries, self._uploads, on_event, self.name, self.outage)
         self._stuck = StuckLoop(self._deliveries, settings.kill_after_s, self._abandon)
         self._has_closed = False
         self._since = rfc3339(int(time.time() * 1000))
@@ -111,7 +121,7 @@ class Worker:
     async def serve(self, stop: asyncio.Event) -> int:
         """Work until `stop` is set, then drain; the exit code. An error in a loop ends the worker."""
         self._stop = stop
-        code = _WRONG_BROKER
+        code = _CANNOT_START
         try:
             async with asyncio.TaskGroup() as loops:
                 self._loops = loops
@@ -119,7 +129,7 @@ class Worker:
                 streams = self._uploads.stream(self._deliveries, self._settings.stream_s)
                 more = (self._notifier.watchdog(), streams, self._stuck.run())
                 others = [loops.create_task(work) for work in (*works, *more)]
-                report_start(self._settings, self._name, self._tables.current)
+                report_start(self._settings, self.name, self._tables.current)
                 self.resume()
                 self._notifier.notify("READY=1")
                 await stop.wait()
@@ -173,7 +183,14 @@ class Worker:
             asyncio.TaskGroup() as loops,
         ):
             touch = TouchLoop(
-                client, self._deliveries, lease_s, self._on_event, job_loop, self._settings.kill_after_s, self._outage
+                client,
+                self._deliveries,
+                lease_s,
+                self._on_event,
+                job_loop,
+                self._settings.kill_after_s,
+                self.outage,
+                self._counts.drops,
             )
             loops.create_task(touch.run())
             announce = AnnounceLoop(
@@ -181,7 +198,7 @@ class Worker:
                 self._current_announcement,
                 lambda order: job_loop.call_soon_threadsafe(orders[order]),
                 touch.handle_orders,
-                self._outage,
+                self.outage,
             )
             loops.create_task(announce.run())
 
@@ -189,7 +206,7 @@ class Worker:
         running = [delivery.job.id for delivery in self._deliveries.running]
         state: State = "draining" if self._stop.is_set() else "working" if self._dispatcher else "quiet"
         return Announcement(
-            name=self._name,
+            name=self.name,
             host=host_name(),
             version=own_version(),
             runner=self._tables.current.kinds,
@@ -204,6 +221,21 @@ class Worker:
             failed=self._failed,
         )
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it takes no jobs any more."""
+        return self._stop.is_set()
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether a broker has answered a call for jobs."""
+        return self._next.polls["jobs"] + self._next.polls["empty"] > 0
+
+    def metrics(self) -> list[Family]:
+        """What it has done."""
+        polls, failures = self._next.polls, self.outage.failures
+        return self._counts.families(self._settings.concurrency, self._deliveries, polls, failures)
+
     def _start(self, job: Job) -> None:
         delivery = Delivery(job, Output(self._settings.keep_log_bytes), self._settings.lease_s)
         _log.info("job %s: started, image %.255r", job.id, job.image)
@@ -217,7 +249,7 @@ class Worker:
         self._on_event(Event("started", job))
 
     async def _run_with_inputs(self, job: Job, output: Output) -> Outcome:
-        output.inputs = await inputs_of(self._client, job, self._outage)
+        output.inputs = await inputs_of(self._client, job, self.outage)
         return await self._runner.run(job, output)
 
     def _ended(self, delivery: Delivery, task: asyncio.Task[Outcome]) -> None:
@@ -227,6 +259,7 @@ class Worker:
 
     def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         self._deliveries.ended(delivery)
+        self._counts.ended(delivery, outcome)
         if self._has_closed or parent_watch.is_parent_gone():  # the job is requeued when its lease ends
             return
         _log.info("job %s: %s", delivery.job.id, outcome)
@@ -300,6 +333,11 @@ class Worker:
 def _listed(names: Sequence[str]) -> list[str]:
     """The names for an announcement; none if there are too many."""
     return list(names) if len(names) <= MAX_ASKED else []
+
+
+def _both(first: Callable[[Event], None], second: Callable[[Event], None], event: Event) -> None:
+    first(event)
+    second(event)
 
 
 def _ignore(_event: Event) -> None:

@@ -10,8 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from broker.core.errors import Stopping, StoreUnavailable
 from broker.http.request.context import Call
-from broker.http.responses import Response, document, json, plain, stream
-from broker.metrics.exposition import CONTENT_TYPE
+from broker.http.responses import NO_SNIFF, Response, document, json, stream
 
 STREAM_CHECK_LINES, STREAM_CHECK_S = 3, 1.0
 """The lines of stream_check, and the time from the first to the last one, in s."""
@@ -58,8 +57,14 @@ async def readyz(call: Call) -> Response:
 
 
 async def metrics(call: Call) -> Response:
-    """Return the metrics of this broker and of those that share its port, in the Prometheus format."""
-    return plain(await call.context.metrics.text(), CONTENT_TYPE)
+    """Return the metrics of this broker and of those that share its port.
+
+    They are in the text format of Prometheus, or in that of OpenMetrics if the header Accept prefers it. A token for
+    some groups sees the samples of these groups, and those that belong to no group.
+    """
+    reaches = call.grant.reaches if call.grant.is_limited else None
+    body, kind = await call.context.metrics.exposition(call.request.headers.get("Accept") or "", reaches)
+    return Response(200, body, (("Content-Type", kind), NO_SNIFF, ("Cache-Control", "no-store")))
 
 
 async def stream_check(call: Call) -> web.StreamResponse:

@@ -13,8 +13,11 @@ from tests.system.chaos.batch_load import BATCHES, BatchLoad
 from tests.system.chaos.bulk_load import BulkLoad
 from tests.system.chaos.dead_letter_load import DOOMED, DeadLetterLoad, grave_of
 from tests.system.chaos.flow_load import FLOWS, KEYED, FlowLoad
+from tests.system.chaos.lane_load import SETTINGS as LANES
+from tests.system.chaos.lane_load import LaneLoad
 from tests.system.chaos.ledger import Answer, Delivery, Ledger
 from tests.system.chaos.outages import Outages
+from tests.system.chaos.schedule_load import SCHEDULED, ScheduleLoad
 from tests.system.chaos.windows import Span
 
 LEASE_S = 2
@@ -40,8 +43,8 @@ class Load:
         self._urls = urls
         self._groups = groups
         self._names = [name for names in groups for name in names]
-        self._forgiving = {FLOWS, KEYED, *(names[-1] for names in groups)}
-        self._failing = self._forgiving | {BATCHES, DOOMED}
+        self._forgiving = {FLOWS, KEYED, *LANES, *(names[-1] for names in groups)}
+        self._failing = self._forgiving | {BATCHES, DOOMED, SCHEDULED}
         self._ledger = ledger
         self._random = random.Random(seed)
         self._producer_count = max(2, len(groups))
@@ -55,13 +58,17 @@ class Load:
         self.batches = BatchLoad(self.ask_until_told, LEASE_S, seed)
         self._grave = grave_of(ledger.partition_of)
         self.dead_letters = DeadLetterLoad(self.ask_until_told, LEASE_S, seed, self._grave)
+        self.schedules = ScheduleLoad(self.ask_until_told, LEASE_S, seed)
+        self.lanes = LaneLoad(self.ask_until_told, LEASE_S, seed)
+        self._parts = (self.flows, self.batches, self.dead_letters, self.schedules, self.lanes)
         self._tasks: list[asyncio.Task[None]] = []
         self._producers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20))
-        for name in (*self._names, FLOWS, KEYED, BATCHES, DOOMED):
+        for name in (*self._names, FLOWS, KEYED, BATCHES, DOOMED, SCHEDULED, *LANES):
             settings: dict[str, Any] = {"delivery_limit": 1000} | ({"retry": POLICY} if name in self._forgiving else {})
+            settings |= LANES.get(name, {})
             if name == DOOMED:
                 settings["dead_letter_to"] = self._grave
             answer = await self.ask_until_told("PUT", f"/v1/groups/{name}", {"group": settings}, group=name)
@@ -69,10 +76,10 @@ class Load:
         own = [names for names in self._groups if len(self._groups) > 1]
         everything = [self._names if len(self._groups) == 1 else []] * _CONSUMERS
         self._producers = [asyncio.create_task(self._produce(number)) for number in range(self._producer_count)]
-        consumers = [*own, *everything, [FLOWS], [KEYED], [BATCHES], [DOOMED]]
+        consumers = [*own, *everything, *([name] for name in (FLOWS, KEYED, BATCHES, DOOMED, SCHEDULED, *LANES))]
         self._tasks = [asyncio.create_task(self._consume(names)) for names in consumers]
         self._tasks += [asyncio.create_task(self._count_gone()), await self.bulk.start()]
-        self._tasks += [self.flows.start(), self.batches.start(), self.dead_letters.start()]
+        self._tasks += [part.start() for part in self._parts]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -84,9 +91,8 @@ class Load:
     async def stop_producing(self) -> None:
         """No more jobs; those on their way are acknowledged or given up."""
         self._is_producing = False
-        self.flows.stop()
-        self.batches.stop()
-        self.dead_letters.stop()
+        for part in self._parts:
+            part.stop()
         await asyncio.gather(*self._producers)
 
     async def drained(self, limit_s: float) -> bool:

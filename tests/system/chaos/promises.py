@@ -7,6 +7,11 @@ BULK = ("bulk left", "bulk twice", "bulk unended", "bulk gone", "bulk miscounted
 FLOWS = ("flow jobs early", "flow jobs twice", "flow jobs left", "keys run twice", "keys held in the end")
 BATCHES = ("batches left", "batches twice", "batches miscounted", "callbacks twice", "callbacks wrong")
 DEAD_LETTERS = ("dead letters lost", "dead letters twice", "dead letters wrong", "doomed jobs left")
+SCHEDULES = (
+    *("fires twice", "fires lost", "fires at other times", "fires miscounted", "fires misremembered"),
+    *("fires overlapping", "schedules behind", "scheduled jobs left"),
+)
+LANES = ("keys over their limit", "keys out of order", "rate exceeded", "lane jobs left", "lanes left")
 ZERO = (
     "lost outside windows",
     "double outside windows",
@@ -24,6 +29,8 @@ ZERO = (
     *FLOWS,
     *BATCHES,
     *DEAD_LETTERS,
+    *SCHEDULES,
+    *LANES,
 )
 """What may never be anything else. Windows are in `windows.py`; a single server and several servers have none."""
 

@@ -61,6 +61,8 @@ async def _run(scene: Scene, plan: Plan, say: Callable[[str], None]) -> dict[str
         flows = await load.flows.judged(DRAIN_S, ledger.deliveries, may_lose=may_lose)
         batches = await load.batches.judged(DRAIN_S, may_lose=may_lose)
         dead_letters = await load.dead_letters.judged(DRAIN_S, may_lose=may_lose)
+        schedules = await load.schedules.judged(DRAIN_S)
+        lanes = await load.lanes.judged(DRAIN_S, ledger.deliveries, ledger.failures, may_lose=may_lose)
         kept, crashes = await load.kept(), load.crashes()
     figures = {"topology": plan.topology, "server": plan.server, "partitions": scene.partitions}
     figures |= {"seconds": plan.seconds, "seed": plan.seed} | ledger.judge(kept, faults.windows)
@@ -72,7 +74,7 @@ async def _run(scene: Scene, plan: Plan, say: Callable[[str], None]) -> dict[str
     figures["bad exits"] = len(scene.bad_exits)
     figures["findings"] = await _findings(scene)
     figures["crashes"] = crashes
-    figures |= bulk | flows | batches | dead_letters | scene.figures()
+    figures |= bulk | flows | batches | dead_letters | schedules | lanes | scene.figures()
     figures["faults"] = dict(faults.counts)
     return figures
 

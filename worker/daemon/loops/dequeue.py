@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from broker.core.errors import TitanError
@@ -45,6 +46,8 @@ class NextLoop:
         self._max_jobs = min(MAX_JOBS, slots if slots < _MANY_SLOTS else slots // 2)
         self._backoff = Backoff("asking for jobs", outage)
         self._has_answered = False
+        self.polls: Counter[str] = Counter(jobs=0, empty=0, failed=0)
+        """Calls by answer."""
 
     async def run(self) -> None:
         """Run until cancelled. Raises SpeaksDialect if the first broker that answers speaks a dialect.
@@ -68,15 +71,18 @@ class NextLoop:
                 min(n, self._max_jobs), settings.group, self._images, wait_s=wait_s, lease_s=settings.lease_s
             )
         except SpeaksDialect as error:
+            self.polls["failed"] += 1
             if not self._has_answered:
                 raise
             await asyncio.sleep(self._backoff.failed(error))
             return 0
         except TitanError as error:
+            self.polls["failed"] += 1
             await asyncio.sleep(self._backoff.failed(error))
             return 0
         self._has_answered = True
         self._backoff.succeeded()
+        self.polls["jobs" if jobs else "empty"] += 1
         for job in jobs:
             self._start(job)
         if not jobs and time.monotonic() < asked_at + _EMPTY_S:

@@ -6,6 +6,7 @@ The loop runs in a separate thread; it stops jobs through the event loop of the 
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -22,6 +23,7 @@ from worker.jobs.progress import NOTHING, Said
 
 _LOST = frozenset(error.word.lower() for error in (NotFound, WrongState, LeaseLost))
 
+_CANCELLED = "it was cancelled"
 _CHECK_S = 0.5
 _REPORT_S = 1.5
 """How long before the broker fails a job the worker kills it, in s."""
@@ -32,7 +34,8 @@ _log = logging.getLogger(__name__)
 class TouchLoop:
     """One call each third of a lease, and one when cancels may have been missed.
 
-    `job_loop`: the event loop of the jobs; `kill_after_s`: how long they may take to stop at their timeouts.
+    `job_loop`: the event loop of the jobs; `kill_after_s`: how long they may take to stop at their timeouts. `drops`:
+    where runs are counted that were killed since their job was no longer held, `lost` or `cancelled`.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class TouchLoop:
         job_loop: asyncio.AbstractEventLoop,
         kill_after_s: float = 0.0,
         outage: Outage | None = None,
+        drops: Counter[str] | None = None,
     ) -> None:
         self._client = client
         self._deliveries = deliveries
@@ -52,6 +56,7 @@ class TouchLoop:
         self._on_event = on_event
         self._job_loop = job_loop
         self._kill_after_s = kill_after_s
+        self._drops = Counter[str]() if drops is None else drops
         self._stop_grace_s = Orders().stop_grace_s
         self._is_grace_known = False
         self._is_due = asyncio.Event()
@@ -82,7 +87,7 @@ class TouchLoop:
         cancelled = frozenset(orders.cancelled or ())
         for delivery in self._deliveries.unreported:
             if delivery.job.id in cancelled:
-                self._job_loop.call_soon_threadsafe(self._drop, delivery, "it was cancelled")
+                self._job_loop.call_soon_threadsafe(self._drop, delivery, _CANCELLED)
         if orders.has_gap and self._deliveries.unreported:
             self._is_due.set()
         if not self._is_grace_known or orders.stop_grace_s != self._stop_grace_s:
@@ -182,5 +187,6 @@ class TouchLoop:
             _log.info("job %s: stopped, it gave the job back itself, and waits for others", delivery.job.id)
         else:
             _log.warning("job %s: killed, it is no longer held: %.4096r", delivery.job.id, why)
+            self._drops["cancelled" if why == _CANCELLED or why.startswith("The job is cancelled") else "lost"] += 1
         delivery.stop(Dropped())
         self._on_event(Event("dropped", delivery.job))

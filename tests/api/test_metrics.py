@@ -80,10 +80,10 @@ async def test_metrics_count_what_jobs_wait_for(http: Http, store: Store) -> Non
         await store.enqueue(name, [NewJob(image="x")] * 4)
         await store.next(1, [name])
     found = await samples(http)
-    waits = {why: found[f'titan_jobs_waiting{{partition="0",for="{why}"}}'] for why in ("jobs", "key", "rate")}
+    waits = {why: found[f'titan_jobs_waiting{{for="{why}",partition="0"}}'] for why in ("jobs", "key", "rate")}
     assert waits == {"jobs": 1, "key": 3, "rate": 3}
-    assert found['titan_jobs_waiting{partition="0",for="concurrency"}'] == 3
-    assert found['titan_jobs_waiting{partition="0",for="pause"}'] == 4
+    assert found['titan_jobs_waiting{for="concurrency",partition="0"}'] == 3
+    assert found['titan_jobs_waiting{for="pause",partition="0"}'] == 4
 
 
 async def test_metrics_tell_what_is_overdue(http: Http, store: Store) -> None:

@@ -40,7 +40,12 @@ _COLUMNS = (
 
 CHANGEABLE = tuple(name for name in GroupChanges.__struct_fields__ if name in Group.__struct_fields__)
 """The settings that the API returns for a group."""
-_IN_WORDS: Mapping[str, Callable[[Any], str]] = {"retry": in_words, "start_within": exact, "rate_limit": rate_in_words}
+_IN_WORDS: Mapping[str, Callable[[Any], str]] = {
+    "retry": in_words,
+    "start_within": exact,
+    "rate_limit": rate_in_words,
+    "asleep": ", ".join,
+}
 _TIMES = 5
 """How often a change of variables is tried while others change the group too."""
 
@@ -85,7 +90,7 @@ def _keep_option(status: str) -> Callable[[F], F]:
     "titan group set mail --max-concurrency 4 --env SMTP=mx1",
     "titan group set mail --keep-succeeded 30d --keep-failed 90d",
     "titan group set mail --dead-letter-to dead --start-within 2h",
-    "titan group set render --key-concurrency 2",
+    "titan group set render --key-concurrency 2 --fair-keys",
     "titan group set mail --rate 5000/h:50 --max-jobs 100000 --boost 500",
     "titan group set mail --unset max_concurrency",
 )
@@ -116,6 +121,7 @@ def _keep_option(status: str) -> Callable[[F], F]:
     default=None,
     help="Keep the place of a job that waits for its next try, or give it to the next job of its key.",
 )
+@option("--fair-keys/--no-fair-keys", default=None, help="In fair order: let the keys of its jobs take turns, or not.")
 @option("--weight", type=int, metavar="N", help="In fair order: jobs in one turn, 1 to 100; see titan order.")
 @option("--note", metavar="TEXT", help="A note for people; it goes when a pause ends.")
 @option("--unset", multiple=True, type=click.Choice(CHANGEABLE), help="Reset to the default; repeatable.")

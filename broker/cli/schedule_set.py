@@ -94,6 +94,7 @@ class _Time(Moment):
 @option("--retries-delay", type=duration_of(RetriesDelay), help="Delay before an automatic retry.")
 @option("--retry", type=RetryPolicy(), help=RETRY_HELP)
 @unique_options
+@option("--job-key", help="What its jobs belong to, such as a tenant: the group limits how many of a key run at once.")
 @option(
     "-f",
     "--file",
@@ -165,6 +166,8 @@ def _time_row(time: Upcoming) -> tuple[object, ...]:
 
 def _given(options: dict[str, Any]) -> NewSchedule:
     options = with_unique(options)
+    if "job_key" in options:
+        options["key"] = options.pop("job_key")
     job = {field: options.pop(field) for field in _JOB_FIELDS if field in options}
     if "cron" in options:
         crons = options["cron"]

@@ -13,6 +13,7 @@ from broker.diagnostics.snapshot import Snapshot, Snapshots
 from broker.diagnostics.store_memory import memory_families, memory_of
 from broker.metrics.exposition import Family, Sample, gauge
 from broker.metrics.group_labels import GroupLabels
+from broker.store.format.glances import EMPTY
 
 if TYPE_CHECKING:
     from broker.store.job_store import JobStore
@@ -91,8 +92,14 @@ def _counted(snapshot: Snapshot, labels: GroupLabels) -> list[Family]:
     jobs = [Sample(n, _partition(number) | {"status": status}) for (number, status), n in snapshot.jobs.items()]
     age = Sample(snapshot.age_s)
     groups = [Sample(n, _partition(number)) for number, n in snapshot.groups.items()]
+    waits = [
+        Sample(snapshot.waits[number, why], _partition(number) | {"for": why})
+        for number in snapshot.groups
+        for why in EMPTY.waits
+    ]
     return [
         gauge("titan_jobs", "Jobs by partition and status.", jobs),
+        gauge("titan_jobs_waiting", "Jobs that may not be delivered yet, by what they wait for.", waits),
         gauge("titan_groups", "Groups by partition.", groups),
         gauge("titan_jobs_age_seconds", "How old these counts are.", [age]),
         gauge("titan_snapshot_age_seconds", "How old the counts of jobs, groups and workers are.", [age]),

@@ -34,7 +34,7 @@ _KINDS = {
     ),
 }
 _TYPE_OF_SCHEDULE = {"": "hash", "fires": "list", "open": "list", "times": "zset"}
-_SETS = {*STATUSES, "jobs", "expiring", "windows", "batches", "ending", "schedules", "keys", "lanes"}
+_SETS = {*STATUSES, "jobs", "expiring", "windows", "batches", "ending", "schedules", "keys", "lanes", "virtual_time"}
 _TYPE_OF_KIND = {kind: type_ for type_, kinds in _KINDS.items() for kind in kinds}
 
 

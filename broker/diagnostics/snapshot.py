@@ -68,8 +68,8 @@ class Share(NamedTuple):
 class Snapshot:
     """What a sweep found. `taken_at`: when, by the monotonic clock, s; `as_of`: the same by the store's clock, ms.
 
-    `jobs` and `groups` count by partition, `states` the workers by state. `store_s`: how long the store took. `away`:
-    partitions that did not answer; their groups are missing.
+    `jobs` and `groups` count by partition, `waits` by partition and what jobs wait for, `states` the workers by state.
+    `store_s`: how long the store took. `away`: partitions that did not answer; their groups are missing.
     """
 
     def __init__(self, partitions: int) -> None:
@@ -79,6 +79,7 @@ class Snapshot:
         self.rows: list[GroupRow] = []
         self.jobs: Counter[tuple[int, str]] = Counter()
         self.groups: Counter[int] = Counter()
+        self.waits: Counter[tuple[int, str]] = Counter()
         self.total = EMPTY
         self.workers = WorkerTotals()
         self.states: Counter[str] = Counter()
@@ -102,6 +103,9 @@ class Snapshot:
         self._rows[number] += rows[: max(0, MOST_ROWS - sum(map(len, self._rows.values())))]
         self.groups[number] += len(rows)
         self._totals[number] = total_of((self._totals[number], *rows))
+        for row in rows:
+            if row.queued or any(row.waiting):
+                self.waits.update({(number, why): n for why, n in row.waits.items()})
 
     def share_of(self, reaches: Reaches | None) -> Share:
         """What a caller may see; None: all. It is computed once for each caller."""
@@ -121,6 +125,7 @@ class Snapshot:
         here = [number for number in self._rows if number not in away]
         self.rows = [row for number in here for row in self._rows[number]]
         self.groups = Counter({number: self.groups[number] for number in here})
+        self.waits = Counter({key: n for key, n in self.waits.items() if key[0] not in away})
         self.total = total_of(self._totals[number] for number in here)
         for number in here:
             for status, n in zip(STATUSES, self._totals[number].counts, strict=True):

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from broker.models.fields import EnvVars, GroupName, Image, Note, Retention, StartWithin, Time
-from broker.models.lanes import KeyConcurrency, KeyStrict
+from broker.models.lanes import FairKeys, KeyConcurrency, KeyStrict
 from broker.models.retries import Retry
 
 DEFAULT_DELIVERY_LIMIT = 5
@@ -97,6 +97,7 @@ class GroupSettings(Struct, frozen=True, kw_only=True):
     dead_letter_to: DeadLetterTo | None = None
     key_concurrency: KeyConcurrency | None = None
     key_strict: KeyStrict | None = None
+    fair_keys: FairKeys | None = None
     max_jobs: MaxGroupJobs | None = None
     max_bytes: MaxGroupBytes | None = None
     priority_boost: PriorityBoost | None = None
@@ -137,6 +138,7 @@ class GroupChanges(Struct, frozen=True, kw_only=True):
     dead_letter_to: DeadLetterTo | UnsetType | None = UNSET
     key_concurrency: KeyConcurrency | UnsetType | None = UNSET
     key_strict: KeyStrict | UnsetType | None = UNSET
+    fair_keys: FairKeys | UnsetType | None = UNSET
     max_jobs: MaxGroupJobs | UnsetType | None = UNSET
     max_bytes: MaxGroupBytes | UnsetType | None = UNSET
     priority_boost: PriorityBoost | UnsetType | None = UNSET
@@ -190,6 +192,11 @@ class Group(Struct, frozen=True, kw_only=True):
     ) = UNSET
     key_concurrency: KeyConcurrency | UnsetType = UNSET
     key_strict: KeyStrict | UnsetType = UNSET
+    fair_keys: FairKeys | UnsetType = UNSET
+    asleep: (
+        Annotated[list[str], Meta(description="Settings that have no effect now: fair_keys while the order is fifo.")]
+        | UnsetType
+    ) = UNSET
     counts: Counts = Counts()
 
 

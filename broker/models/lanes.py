@@ -22,6 +22,10 @@ KeyStrict = Annotated[
     bool, Meta(description="Whether a job that waits for its next try keeps its place among the jobs of its key.")
 ]
 
+FairKeys = Annotated[
+    bool, Meta(description="Whether the keys of its jobs take turns. It needs the order fair, and is asleep without.")
+]
+
 
 class KeyJobs(Struct, kw_only=True):
     """The jobs of a key that are queued or run, or want to be."""

@@ -19,6 +19,7 @@ from broker.models.fields import (
     Timeout,
 )
 from broker.models.jobs import NewJob
+from broker.models.lanes import Key
 from broker.models.retries import RETRY, Retry
 from broker.models.unique import Unique
 
@@ -61,6 +62,7 @@ class ScheduledJob(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     end_within: EndWithin | None = None
     retry: Annotated[Retry, Meta(description=RETRY)] | None = None
     unique: Unique | None = None
+    key: Key | None = None
 
     def as_new_job(self) -> NewJob:
         """The job as enqueue has it."""

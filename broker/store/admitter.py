@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,7 @@ from broker.store.format.references import check_edges, in_order, resolved
 from broker.store.format.replies import KEY
 from broker.store.format.script_args import NewBatch, new_batches
 from broker.store.group_limits import GroupLimits
+from broker.store.modes import NO_MODE, Mode
 from broker.store.staging import are_large, stage
 
 _encode = msgspec.json.Encoder().encode
@@ -148,7 +149,7 @@ def admission(
     group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str, membership: BatchMembership = NO_BATCH
 ) -> Admission:
     """What `admit` creates. `image`: that of the group, for jobs without one. Raises Invalid for a wrong `after`."""
-    given = cast("Sequence[NewJob]", jobs)
+    given = [job if isinstance(job, NewJob) else NewJob(**msgspec.structs.asdict(job)) for job in jobs]
     if not given:
         return Admission(group, [], [], [], [], membership)
     check_edges(given)
@@ -165,12 +166,14 @@ def admission(
 
 
 async def admit(
-    partitions: Partitions, first: Sequence[Word], limits: GroupLimits, broker: str, asked: Admission, boost: int = 0
+    partitions: Partitions,
+    first: Sequence[Word],
+    limits: GroupLimits,
+    broker: str,
+    asked: Admission,
+    mode: Mode = NO_MODE,
 ) -> Sequence[Any]:
-    """The reply of admit.lua; `first`: its arguments before the limits. Raises its refusal.
-
-    `boost`: the priority_boost of the group, or 0.
-    """
+    """The reply of admit.lua; `first`: its arguments before the limits. Raises its refusal. `mode`: of the group."""
     partition = partitions.of(asked.group)
     is_staged = are_large(asked.batches)
     if is_staged:
@@ -179,7 +182,7 @@ async def admit(
     batch = (asked.membership.asked, len(asked.membership.fields), *asked.membership.fields)
     try:
         reply: Sequence[Any] = await partitions.run(
-            "admit", partition, *first, *words, *batch, *_words(asked, boost, is_staged=is_staged)
+            "admit", partition, *first, *words, *batch, *_words(asked, mode, is_staged=is_staged)
         )
     except (Invalid, Duplicate) as error:
         raise asked.located(error) from None
@@ -187,27 +190,27 @@ async def admit(
 
 
 def scheduled_words(
-    group: str, job: PlainJob, job_id: str, image: str, schedule: str, scheduled_for: int, boost: int
+    group: str, job: PlainJob, job_id: str, image: str, schedule: str, scheduled_for: int, mode: Mode
 ) -> Iterator[Word]:
-    """The words of fire.lua for the job of a schedule. `image`, `boost`: those of the group. scheduled_for: ms."""
+    """The words of fire.lua for the job of a schedule. `image`, `mode`: those of the group. scheduled_for: ms."""
     asked = admission(group, [job], [job_id], image)
     [batch] = asked.batches
     settings = msgspec.structs.replace(batch.settings, schedule=schedule, scheduled_for=scheduled_for)
-    return _words(asked._replace(batches=[batch._replace(settings=settings)]), boost, is_staged=False)
+    return _words(asked._replace(batches=[batch._replace(settings=settings)]), mode, is_staged=False)
 
 
-def _words(asked: Admission, boost: int, *, is_staged: bool) -> Iterator[Word]:
-    """The jobs in parts of neighbours that are alike."""
-    times, ties, parts = iter(asked.times), iter(asked.ties), []
+def _words(asked: Admission, mode: Mode, *, is_staged: bool) -> Iterator[Word]:
+    """The jobs in parts of neighbours that are alike. With fair_keys those without a key take turns as well."""
+    times, ties, parts, boost = iter(asked.times), iter(asked.ties), [], mode.priority_boost or 0
     for batch in asked.batches:
         priority = batch.settings.priority
         same = (rank_priority(priority, boost) if boost else priority, settings_text(batch.settings))
         for job_id, spec in zip(batch.ids, batch.specs, strict=True):
             own = next(ties)
             job: tuple[Word, ...] = (job_id, "" if is_staged else spec)
-            if own.after or own.key or own.lane:
+            if own.after or own.key or own.lane or mode.fair_keys:
                 job = (*job, own.after, own.key, own.unique)
-            if own.lane:
+            if own.lane or mode.fair_keys:
                 job = (*job, own.lane)
             how = (own.after_on, own.unique_until, own.on_conflict, own.max_wait_ms) if len(job) > _PLAIN else ("",) * 4
             parts.append(((len(job), *same, *next(times), *how), job))

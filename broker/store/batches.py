@@ -187,7 +187,7 @@ class Batches:
             first[5] = f"{field}[{missing}].image"
         try:
             asked = admission(group, with_default(jobs, start_within_s), ids, image, membership)
-            created_at, noted, *new = await admit(self._partitions, first, limits, "", asked, mode.priority_boost or 0)
+            created_at, noted, *new = await admit(self._partitions, first, limits, "", asked, mode)
         except LimitReached:
             limits.check(len(jobs), bytes_of(asked.batches))
             raise

@@ -82,8 +82,9 @@ class Enqueuer:
         missing = next((i for i, job in enumerate(jobs) if not job.image), None)
         plain, mode = are_plain(jobs), self._modes.of(group)
         start_within_s = mode.start_within
+        is_admitted = not plain or start_within_s is not None or mode.fair_keys
         ids = self._ids.take(len(jobs))
-        if missing is None and not key and plain and start_within_s is None:
+        if missing is None and not key and not is_admitted:
             batches = new_batches(group, jobs, ids, "")
             created_at, full = await self._batched(group, batches, mode)
             return EncodedJobs(new_jobs(batches, created_at), is_replayed=False, full=full)
@@ -95,7 +96,7 @@ class Enqueuer:
             first[1:5] = [f"{group}:{key}", digest, self._idempotency_ttl_ms, note]
         if missing is not None and not image:
             first[5] = f"jobs[{missing}].image"
-        if not plain or start_within_s is not None:
+        if is_admitted:
             asked = admission(group, with_default(jobs, start_within_s), ids, image)
             return await self._admit(group, jobs, asked, first, mode)
         batches = new_batches(group, jobs, ids, image)
@@ -118,7 +119,7 @@ class Enqueuer:
         self, group: str, jobs: Sequence[PlainJob], asked: Admission, first: Sequence[Word], mode: Mode
     ) -> EncodedJobs:
         broker, limits = "" if self.on_enqueue is None else self._broker, mode.limits(self._limits)
-        admitting = start_inline(admit(self._partitions, first, limits, broker, asked, mode.priority_boost or 0))
+        admitting = start_inline(admit(self._partitions, first, limits, broker, asked, mode))
         if self.on_enqueue is not None:
             self.on_enqueue(group)
         try:

@@ -53,7 +53,7 @@ class Groups:
         """
         self._check_partition(group, settings.dead_letter_to)
         row = await self._run("configure", group, self._clock.now, group, by, *fields_of(settings))
-        return self._noted(group_of(row))
+        return self._noted(self._group_of(row))
 
     async def adjust(self, group: str, changes: GroupChanges, by: str = "", if_match: str = "") -> TaggedGroup:
         """Change some settings of a group; a group that does not exist is created. A pause notes `by` whom.
@@ -69,7 +69,7 @@ class Groups:
                 raise Changed("The group is not as If-Match says: read it again.")
             expected = list(row[SETTINGS_AT:])
         arguments = (self._clock.now, group, by, len(expected) if if_match else "", *expected, *changes_of(changes))
-        tagged = _tagged(await self._run("adjust", group, *arguments))
+        tagged = self._tagged(await self._run("adjust", group, *arguments))
         self._noted(tagged.group)
         return tagged
 
@@ -114,7 +114,7 @@ class Groups:
         row = await self._row(name)
         if row is None:
             raise NotFound("There is no such group.")
-        tagged = _tagged(row)
+        tagged = self._tagged(row)
         if tagged.group.dead_letter_to is UNSET:
             return tagged
         p = self._partitions.of(name)
@@ -138,6 +138,15 @@ class Groups:
         self._modes.note(group.name, mode_of(group))
         return group
 
+    def _tagged(self, row: Sequence[Any]) -> TaggedGroup:
+        return TaggedGroup(self._group_of(row), tag_of(row))
+
+    def _group_of(self, row: Sequence[Any]) -> Group:
+        """A group, with the settings that have no effect in the order of its partition."""
+        group = group_of(row)
+        is_asleep = group.fair_keys is True and not self._modes.is_fair(self._partitions.of(group.name))
+        return msgspec.structs.replace(group, asleep=["fair_keys"]) if is_asleep else group
+
     def _run(self, verb: str, group: str, *arguments: Word) -> Coroutine[Any, Any, Any]:
         """Run a script in the partition of the group. Raises its refusal."""
         return self._partitions.run(verb, self._partitions.of(group), *arguments)
@@ -147,7 +156,7 @@ class Groups:
         pages = await self._partitions.run_each("groups", [("", n + 1, *after)] * len(self._partitions.names))
         rows = sorted((row for page in pages for row in page), key=lambda row: (int(row[1]), row[0]))
         end = cursor_of(rows[n - 1][1], rows[n - 1][0]) if len(rows) > n else ""
-        return [group_of(row) for row in rows[:n]], end
+        return [self._group_of(row) for row in rows[:n]], end
 
     async def list(  # the last method: after it `list` would no longer be the type
         self, n: int, cursor: str = ""
@@ -162,7 +171,3 @@ class Groups:
             more, cursor = await self._piece(min(n - len(found), PIECE), cursor)
             found += more
         return found, cursor
-
-
-def _tagged(row: Sequence[Any]) -> TaggedGroup:
-    return TaggedGroup(group_of(row), tag_of(row))

@@ -34,6 +34,7 @@ class Mode(Struct, frozen=True, omit_defaults=True):
     max_jobs: int | None = None
     max_bytes: int | None = None
     priority_boost: int | None = None
+    fair_keys: bool | None = None
 
     def limits(self, of_broker: GroupLimits) -> GroupLimits:
         """The limits of the group, in place of those of the broker."""

@@ -211,9 +211,7 @@ class ScheduleFires:
         if due is not None and (job.image or found.image):
             [job_id] = self._ids.take(1)
             [new] = with_default([job.as_new_job()], mode.start_within)
-            words += scheduled_words(
-                found.group, new, job_id, found.image, found.name, due.at, mode.priority_boost or 0
-            )
+            words += scheduled_words(found.group, new, job_id, found.image, found.name, due.at, mode)
         reply: Sequence[Any] = await self._partitions.run(
             "fire", self._partitions.of(found.group), self._clock.now, found.group, *words
         )

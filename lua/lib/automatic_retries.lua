@@ -30,5 +30,6 @@ local function retry_failed(p, group, id, settings, new_id, now)
   local how = { end_before = end_before, hooks = settings.hooks, batch = batch }
   create_retry(p, group, id, new_id, delay_s, settings.max_retries - 1, now, how)
   if is_hooked then take_ties(p, group, id, new_id, batch) end
+  if delay_s == 0 then enter_turn(p, group, new_id, is_hooked and call('HGET', job_key(p, new_id), 'key')) end
   return true
 end

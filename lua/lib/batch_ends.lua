@@ -12,7 +12,7 @@ local function make_callback(p, batch, name, now)
   local ended = table.concat({ batch.id, name, batch.total, batch.succeeded, batch.failed, batch.cancelled }, ':')
   local rank = create_jobs(p, group, { { id = id, spec = spec, after = '', key = '', kind = kind } }, now, counts or nil, ended)
   call('ZADD', p .. ':groups', 'NX', digits(now), group)
-  if rank then notify_image_pollers(p, group) end
+  if rank then enter_turn(p, group, id); notify_image_pollers(p, group) end
   refresh_ready(p, group)
   call('HSET', batch_key(p, batch.id), 'made_' .. name, id)
   batch['made_' .. name], batch_ends.created[group] = id, (batch_ends.created[group] or 0) + 1

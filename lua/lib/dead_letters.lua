@@ -22,6 +22,7 @@ local function copy_dead_letter(p, group, id, to, new_id, now)
   call('HSET', jobs_key(p), new_id, head .. store_large_spec(p, new_id, spec))
   call('ZADD', set_key(p, to, 'jobs'), at, new_id)
   call('ZADD', set_key(p, to, 'queued'), new_rank(p, to, settings.priority), new_id)
+  enter_turn(p, to, new_id)
   call('ZADD', p .. ':groups', 'NX', at, to)
   if settings.bytes then call('ZINCRBY', p .. ':bytes', #spec, to) end
   if settings.inputs then pass_inputs_on(p, id, new_id) end

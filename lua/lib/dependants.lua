@@ -21,6 +21,7 @@ local function enter_dependant(p, group, dependant, step)
     due = setting_in(settings, 'due') or step.now + setting_in(settings, 'delay') * 1000
   end
   if dependant.lane then append(step.entering, group, dependant.id, dependant.lane) end
+  if not rank and due <= step.now and keys_take_turns(p, group) then append(step.turning, group, dependant.id, dependant.lane or '') end
   gather(step.entered, group, { id = dependant.id, due = due, rank = rank, priority = setting_in(settings, 'priority') or 0 })
 end
 

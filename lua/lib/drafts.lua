@@ -34,5 +34,5 @@ local function write_draft(p, group, draft, now, counts, batch)
   local rank = create_jobs(p, group, draft.jobs, now, counts, batch)
   for id, members in pairs(draft.dependants) do call_many('ZADD', after_key(p, id), members) end
   hold_keys(p, group, draft.jobs, now)
-  return enter_lanes(p, group, draft.jobs, rank)
+  return enter_turns(p, group, draft.jobs, enter_lanes(p, group, draft.jobs, rank))
 end

@@ -26,5 +26,6 @@ local function apply_settings(p, group, now)
     call('ZUNIONSTORE', set_key(p, group, 'lanes'), 1, set_key(p, group, 'keys'))
     settle_later(p, { 'lanes:' .. group }, now, {})
   end
+  if call('HEXISTS', group_key(p, group), 'fair_keys') == 0 then call('UNLINK', set_key(p, group, 'virtual_time')) end
   refresh_ready(p, group)
 end

@@ -3,7 +3,7 @@
 -- A kind is what jobs have in common that are alike: its words, with `due`, `start_before` and `end_before` as ms; `deadline`, the first of
 -- these, ms, as text `expires_at`; and `first_rank`, the beginning of its priority
 -- (n * priority / 2^51 in a group with the priority_boost n). A new job has `id`,
--- `spec`, `kind`, `after` and `key`, both '' for none, and `unique`; `lane`, its `key`, or nil; once it is known also `waits`, for how
+-- `spec`, `kind`, `after` and `key`, both '' for none, and `unique`; `lane`, its `key`, or nil; in groups with `fair_keys` also `turn`, its `key` or ''; once it is known also `waits`, for how
 -- many jobs it waits, `is_awaited`, whether others wait for it, and `rank` if it is queued.
 local KIND_WORDS = { 'priority', 'settings', 'due', 'start_before', 'end_before', 'after_on', 'unique_until', 'on_conflict', 'max_wait' }
 

@@ -39,6 +39,7 @@ local function advance_lane(p, group, key, most, now)
       call('ZREM', set_key(p, group, 'delayed'), id)
       call('ZADD', set_key(p, group, 'queued'), waiting[i + 1], id)
       call('HDEL', job_key(p, id), 'needs')
+      enter_turn(p, group, id, key)
       is_any = true
     else
       call('ZREM', lane, id)
@@ -50,14 +51,15 @@ local function advance_lane(p, group, key, most, now)
 end
 
 -- Carries out what a step means for lanes: jobs that have ended leave them, jobs that waited for others enter them, and held jobs get
--- places. The step has `left_lanes` and `entering`, each of group, id and key in turn, and `lanes`.
+-- places. The step has `left_lanes`, `entering` and `turning`, each of group, id and key in turn, and `lanes`.
 local function settle_lanes(p, step, most)
-  local left, entering = step.left_lanes, step.entering
+  local left, entering, turning = step.left_lanes, step.entering, step.turning
   for i = 1, #left, 3 do
     call('ZREM', lane_key(p, left[i], left[i + 2]), left[i + 1])
     note_lane(step, left[i], left[i + 2], false)
   end
   for i = 1, #entering, 3 do enter_lane(p, entering[i], entering[i + 1], entering[i + 2]) end
+  for i = 1, #turning, 3 do enter_turn(p, turning[i], turning[i + 1], turning[i + 2]) end
   for _, noted in pairs(step.lanes) do
     local group = noted.group
     if noted.is_woken and not is_strict(p, group) then clear_delayed(p, group, noted.key) end

@@ -13,7 +13,7 @@ local function new_jobs_in(words, at, now)
       else
         local after, key = words[i + 2], words[i + 3]
         new_jobs[n] = { id = words[i], spec = words[i + 1], kind = kind, after = after, key = key, unique = words[i + 4] }
-        if width > 5 then new_jobs[n].lane = words[i + 5] end
+        if width > 5 then new_jobs[n].lane, new_jobs[n].turn = words[i + 5] ~= '' and words[i + 5] or nil, words[i + 5] end
         have_keys, is_tied = have_keys or key ~= '', is_tied or after ~= '' or width > 5
       end
     end

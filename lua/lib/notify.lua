@@ -10,7 +10,7 @@ end
 -- any group has settings, refresh_ready decides for each group, since its settings may keep it out. Groups that were not in
 -- `ready` may be new: created_at and name of each are appended to maybe_new. `broker` is not notified.
 local function notify_enqueued(p, first_ranks, maybe_new, created_at, broker)
-  local names, added, ready, notified = {}, {}, {}, {}
+  local names, added, ready, notified, is_ahead = {}, {}, {}, {}, false
   for group in pairs(first_ranks) do names[#names + 1] = group end
   local ranks = call('ZMSCORE', p .. ':ready', unpack(names))
   for i = 1, #names do
@@ -19,9 +19,13 @@ local function notify_enqueued(p, first_ranks, maybe_new, created_at, broker)
       added[#added + 1] = group
       maybe_new[#maybe_new + 1] = created_at; maybe_new[#maybe_new + 1] = group
     end
-    if not ranks[i] or tonumber(ranks[i]) > rank then ready[#ready + 1] = rank; ready[#ready + 1] = group end
+    if not ranks[i] or tonumber(ranks[i]) > rank then
+      ready[#ready + 1] = rank; ready[#ready + 1] = group
+      -- only a priority_boost or fair_keys puts a job before others of its priority; the turn of its group stays where it is
+      is_ahead = is_ahead or ranks[i] and math.floor((ranks[i] + MOST_LEAD) / STEP) == math.floor((rank + MOST_LEAD) / STEP)
+    end
   end
-  if any_set(p, added) then
+  if is_ahead or any_set(p, added) then
     for i = 1, #ready, 2 do refresh_ready(p, ready[i + 1]) end
   elseif #ready > 0 then
     call('ZADD', p .. ':ready', unpack(ready))

@@ -52,9 +52,8 @@ end
 -- A retry by hand has the key of the job that it repeats.
 local function pass_key_on(p, group, id, new_id)
   local key = call('HGET', job_key(p, id), 'key')
-  if not key then return end
-  call('HSET', job_key(p, new_id), 'key', key)
-  enter_lane(p, group, new_id, key)
+  if key then call('HSET', job_key(p, new_id), 'key', key) enter_lane(p, group, new_id, key) end
+  enter_turn(p, group, new_id, key)
 end
 
 -- Gives a job that does not run another key, or nil for none.
@@ -75,5 +74,6 @@ local function change_key(p, group, id, key, now)
     call('HSET', fields, 'key', key)
     enter_lane(p, group, id, key)
   end
+  enter_turn(p, group, id, key)
   refresh_ready(p, group)
 end

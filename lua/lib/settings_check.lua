@@ -1,6 +1,6 @@
 -- For scripts that change the settings of groups: which settings they must not have, and what brokers must know of them.
 local MOST_STEPS = 10
-local OF_NEW_JOBS = { 'start_within', 'max_jobs', 'max_bytes', 'priority_boost' } -- numbers
+local OF_NEW_JOBS = { 'start_within', 'max_jobs', 'max_bytes', 'priority_boost', 'fair_keys' } -- numbers, and true
 
 -- The refusal of a group for dead letters from which copies would come back; nil if it is not refused, or '' or nil. Such settings
 -- never form a ring, so each copy of a copy comes to an end.

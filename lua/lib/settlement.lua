@@ -2,14 +2,14 @@
 --
 -- A step has `now`, ms, and `left`, how many jobs it may handle yet; by group `cancelled`, ids, `entered`, jobs that come into the
 -- queue, and `freed`, unique keys; by id `dependants`, with `needs` as it will be and `stored` as it is; `records`, `executions` and `settled` as words; `keys` to delete; `ends`, what is to be settled in this step;
--- over all of it by group `n_cancelled`, and `touched`, whether jobs may have been made ready; and of lanes `left_lanes`, `entering`, `lanes` and `are_noted` (lane_turns.lua).
+-- over all of it by group `n_cancelled`, and `touched`, whether jobs may have been made ready; and of lanes `left_lanes`, `entering`, `turning`, `lanes` and `are_noted` (lane_turns.lua).
 local function clear_step(step)
   step.cancelled, step.entered, step.freed, step.dependants = {}, {}, {}, {}
   step.records, step.executions, step.settled, step.keys = {}, {}, {}, {}
 end
 local function begin_step(now, left)
   local step = { now = now, at = digits(now), left = left, ends = {}, n_cancelled = {}, touched = {} }
-  step.left_lanes, step.entering, step.lanes = {}, {}, {} clear_step(step)
+  step.left_lanes, step.entering, step.turning, step.lanes = {}, {}, {}, {} clear_step(step)
   return step
 end
 

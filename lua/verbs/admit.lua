@@ -25,7 +25,7 @@
 --           `key`, or = and the id of the job that has its unique key
 -- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE DUPLICATE NOT_FOUND WRONG_STATE LEASE_LOST
 -- with    record deadlines idempotency staged_payloads admission group_settings group_limits notify kinds creation new_jobs new_keys
---           (job requeue hooks settling completion dependencies inputs awaiting unique lanes places conflicts batches lease members
+--           (job requeue hooks settling completion dependencies inputs awaiting unique lanes fair_keys key_turns new_turns places conflicts batches lease members
 --           new_parents drafts tied_jobs)
 local p, now, idempotency_key, digest, ttl_ms, note = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local missing, max_jobs, max_bytes, broker, group = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]

@@ -119,7 +119,7 @@ local function check_group()
   for _, set in ipairs({ 'delayed', 'running', 'expiring', 'ending', 'windows', 'succeeded', 'failed', 'cancelled' }) do check_timer(set) end
 end
 
-if #ARGV < first then check_group() check_keys(p, group, add_finding) check_lanes(p, now, group, add_finding) check_batches(p, now, group, add_finding) end
+if #ARGV < first then check_group() check_keys(p, group, add_finding) check_turns(p, group, add_finding) check_lanes(p, now, group, add_finding) check_batches(p, now, group, add_finding) end
 for at = first, #ARGV do
   local id = ARGV[at]
   local job, before = find_job(p, group, id, 'rank', 'attempts', 'needs'), #findings

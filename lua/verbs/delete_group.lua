@@ -60,6 +60,6 @@ for _, name in ipairs(call('ZRANGE', set_key(p, group, 'schedules'), 0, MOST_SCH
   call('DEL', unpack(schedule_keys(schedule_key(p, group, name))))
   call('ZREM', p .. ':schedules', group .. ':' .. name)
 end
-for _, kind in ipairs({ 'expiring', 'unique', 'windows', 'batches', 'ending', 'schedules', 'keys', 'lanes', 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end
+for _, kind in ipairs({ 'expiring', 'unique', 'windows', 'batches', 'ending', 'schedules', 'keys', 'lanes', 'virtual_time', 'minutes', 'halves', 'times' }) do call('DEL', set_key(p, group, kind)) end
 call('DEL', group_key(p, group))
 return { now, 0, 0 }

@@ -15,7 +15,7 @@
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
 -- with    group_settings record job lease settling completion held_jobs reports
---           (requeue history retry_policy lanes automatic_retries dead_letters report_details)
+--           (requeue history retry_policy lanes fair_keys key_turns automatic_retries dead_letters report_details)
 local p, now, with_jobs, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local rounds = split_into_rounds(ARGV, first)
 local are_set, items, n_items, timers, unsettled, step = any_set(p, rounds.groups), {}, 0, {}, {}, math.ceil(rounds.n / 16)

@@ -11,12 +11,12 @@
 -- reply   now, ms; when consumers last asked for jobs of all groups, ms, or nil; 1 if it is known for which groups they asked, or 0;
 --           then for each group: name, created_at; for one that has any of the following: when consumers last asked for its jobs, ms,
 --           or nil; the values of SETTINGS, or nil; the six counts, and if a job is queued since when the oldest is due, ms, or nil
---           for no jobs; if it has statistics, slots of the last five minutes (or all fields), and of this half hour and the two before
+--           for no jobs, and how many wait for jobs, for a key, for the rate limit; if it has statistics, slots of the last five minutes (or all fields), and of this half hour and the two before
 -- refuses -
 -- flags   no-writes
--- with    record paging existing queue_age
+-- with    record paging existing queue_age waiting_counts
 local p, now, n, score, after, first = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], 5
-local SETTINGS = { 'paused', 'max_concurrency', 'rate_limit', 'paused_at', 'paused_by', 'note' }
+local SETTINGS = { 'paused', 'max_concurrency', 'rate_limit', 'paused_at', 'paused_by', 'note', 'key_concurrency' }
 local STATUSES = { 'delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled' }
 local minute, half, asked, is_whole = math.floor(now / 60000), math.floor(now / 1800000), p .. ':asked', #ARGV >= first
 
@@ -26,10 +26,12 @@ local function last_fields(stamp, number, size)
   return unpack(fields)
 end
 
-local function jobs_of(name)
+local function jobs_of(name, settings)
   local jobs = {}
   for i = 1, #STATUSES do jobs[i] = call('ZCARD', set_key(p, name, STATUSES[i])) end
-  if jobs[2] > 0 then jobs[#jobs + 1] = oldest_due(p, name) end
+  local waiting = waiting_counts(p, name, jobs[1], jobs[2], settings and settings[3], settings and settings[7])
+  if jobs[2] > 0 or waiting then jobs[7] = jobs[2] > 0 and oldest_due(p, name) or false end
+  for i = 1, waiting and #waiting or 0 do jobs[7 + i] = waiting[i] end
   return jobs
 end
 
@@ -51,7 +53,7 @@ local function rows_of(names, created_at)
     if asked_at[i] or are_set[i] or have_jobs[i] or counted[i] then
       rows[i][3] = asked_at[i]
       rows[i][4] = are_set[i] and call('HMGET', groups[i], unpack(SETTINGS)) or false
-      rows[i][5] = have_jobs[i] and jobs_of(names[i]) or false
+      rows[i][5] = have_jobs[i] and jobs_of(names[i], rows[i][4]) or false
       if counted[i] then add_slots(rows[i], names[i]) end
     end
   end

@@ -10,7 +10,7 @@
 -- reply   id field value field value…
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
--- with    record job requeue settling dependencies lanes places promotion history
+-- with    record job requeue settling dependencies lanes fair_keys key_turns places promotion history
 local p, now, group, id, actor = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 
 local job = find_job(p, group, id, 'rank', 'key', 'needs')

@@ -11,7 +11,7 @@
 --           fire of a schedule, ms, or -1; for each group with lost leases, late jobs or new copies: group requeued failed retried late copies
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job lease requeue settling dependencies lanes places promotion unsettled completion unique windows automatic_retries
+-- with    record deadlines job lease requeue settling dependencies lanes fair_keys key_turns places promotion unsettled completion unique windows automatic_retries
 --           rate_limit rate_changes history retry_policy dead_letters lost_leases late_jobs batches batch_timers
 local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
 local due, counts = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0, noted = 0 }

@@ -12,7 +12,7 @@
 -- moves   - -> delayed, - -> queued, - -> succeeded, - -> failed, - -> cancelled
 -- reply   how many groups were made, how many exist with other settings, how many jobs were made
 -- refuses INVALID
--- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique lanes ties rejoining batches
+-- with    record deadlines job requeue hooks settling dependencies inputs awaiting undone unique lanes key_places ties rejoining batches
 --           batch_transfer settings_check
 local p, now, n_groups, n_batches, first = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), 4
 local MOST_BOOST = 1000000 -- a rank with a lead is of a later job than it looks, by so much for each priority at most
@@ -78,7 +78,7 @@ local function restore_job(id, item)
   restore_seat(p, id, text, now)
   if RETENTION_S[item.status] then restore_undone(p, id) end
   local lead = (settings.priority or 0) * MOST_BOOST
-  if item.status == 'queued' then note_rank(tonumber(item.score), lead) end
+  if item.status == 'queued' then note_rank(tonumber(item.score), lead) note_place(p, item.group, id, item.score, settings.priority or 0) end
   if item.status == 'delayed' then note_rank(tonumber(call('HGET', key, 'rank') or 0), lead); rejoin_all(p, item.group, id, now) end
   local due = due_of(item)
   if due then timers[#timers + 1] = due; timers[#timers + 1] = item.status .. ':' .. item.group end

@@ -10,8 +10,8 @@
 --           group with jobs that were cancelled, or with new callbacks: group, how many cancelled, how many callbacks
 -- refuses -
 -- flags   allow-oom
--- with    record job hooks settling completion dependencies inputs undone settlement ends dependants
---           (deadlines requeue unique kinds creation batches notices_stream batch_ends schedules schedule_ends lanes places lane_turns late_ends)
+-- with    record job hooks settling completion dependencies inputs undone fair_keys settlement ends dependants
+--           (deadlines requeue unique kinds creation batches notices_stream key_turns batch_ends schedules schedule_ends lanes places lane_turns late_ends)
 local p, now, limit = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2])
 local settle, step, late = p .. ':settle', begin_step(now, limit), nil
 
@@ -62,7 +62,7 @@ while step.left > 0 and step.ends[at] do
   if is_settled then at = at + 1 end
 end
 write_step(p, step)
-if step.left_lanes[1] or step.entering[1] or step.are_noted then seldom().lanes.settle(p, step, limit) end
+if step.left_lanes[1] or step.entering[1] or step.turning[1] or step.are_noted then seldom().lanes.settle(p, step, limit) end
 for i = at, #step.ends do
   if not step.ends[i].is_stored then rest[#rest + 1] = step.ends[i].id end
 end

@@ -17,7 +17,7 @@
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 local HOLDERS, IMAGES, MINUTES, is_of_group = 10, 1000, 5, id == ''
 local SETTINGS = { 'paused', 'paused_at', 'paused_by', 'note', 'max_concurrency', 'rate_limit', 'delivery_limit', 'retry', 'max_jobs' }
-SETTINGS[#SETTINGS + 1] = 'max_bytes'; SETTINGS[#SETTINGS + 1] = 'weight'
+SETTINGS[#SETTINGS + 1] = 'max_bytes'; SETTINGS[#SETTINGS + 1] = 'weight'; SETTINGS[#SETTINGS + 1] = 'fair_keys'
 for _, status in ipairs({ 'succeeded', 'failed', 'cancelled' }) do SETTINGS[#SETTINGS + 1] = 'retention_' .. status end
 local function key(set) return set_key(p, group, set) end
 

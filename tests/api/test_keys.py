@@ -21,9 +21,33 @@ async def test_settings_of_a_group(http: Http) -> None:
     assert (posted.json["group"]["key_concurrency"], posted.json["group"].get("key_strict")) == (1000, None)
 
 
+async def test_fair_keys_of_a_group(http: Http) -> None:
+    """PUT and PATCH take it, and GET says that it is asleep while the order of groups is fifo."""
+    put = (await http("PUT", GROUP, {"group": {"fair_keys": True}})).json["group"]
+    assert (put["fair_keys"], put["asleep"]) == (True, ["fair_keys"])
+    await http("PUT", "/v1/settings", {"settings": {"order": "fair"}})
+    assert "asleep" not in (await http("GET", GROUP)).json["group"]
+    await http("POST", f"{GROUP}/jobs", {"jobs": [{"image": "i", "key": "loud", "payload": "loud"}] * 3})
+    made = await http("POST", f"{GROUP}/jobs", {"jobs": [{"image": "i", "payload": "none"}]}, Idempotency_Key="k")
+    assert (
+        await http("POST", f"{GROUP}/jobs", {"jobs": [{"image": "i", "payload": "none"}]}, Idempotency_Key="k")
+    ).json == made.json
+    taken = (await http("GET", "/v1/jobs?group=g&n=2")).json["jobs"]
+    assert [job["payload"] for job in taken] == ["loud", "none"]
+    why = (await http("GET", f"{GROUP}/jobs/{(await http('GET', f'{GROUP}/jobs?n=9')).json['jobs'][2]['id']}/why")).json
+    assert "its keys take turns" in str(why)
+    patched = (await http("PATCH", GROUP, {"group": {"fair_keys": None}})).json["group"]
+    assert "fair_keys" not in patched
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
-    [*(("key_concurrency", value) for value in (0, -1, 1001, "2", 1.5)), ("key_strict", 1), ("key_strict", "yes")],
+    [
+        *(("fair_keys", value) for value in (1, "yes")),
+        *(("key_concurrency", value) for value in (0, -1, 1001, "2", 1.5)),
+        ("key_strict", 1),
+        ("key_strict", "yes"),
+    ],
 )
 async def test_settings_out_of_bounds(http: Http, field: str, value: Any) -> None:
     """The refusal names the field."""

@@ -9,6 +9,7 @@ import pytest
 from broker.core.errors import StoreUnavailable
 from broker.diagnostics.metrics_report import MetricsReport
 from broker.metrics.prometheus import text
+from broker.models.groups import GroupSettings
 from broker.models.jobs import NewJob
 from tests.api.client import NO_JOB, Http
 from tests.conftest import NOW
@@ -63,6 +64,26 @@ async def test_metrics_count_jobs(http: Http, store: Store) -> None:
     assert found['titan_groups{partition="0"}'] == 2
     assert found["titan_jobs_age_seconds"] < 5
     assert [value for name, value in found.items() if name.startswith("titan_store_up{server=")] == [1]
+
+
+async def test_metrics_count_what_jobs_wait_for(http: Http, store: Store) -> None:
+    """Jobs that may not be delivered yet are counted by what they wait for."""
+    await store.configure("g", GroupSettings(key_concurrency=1))
+    [first, *_] = (await store.enqueue("g", [NewJob(image="x", key=key) for key in "aaabb"])).jobs
+    await store.enqueue("g", [NewJob(image="x", after=[first.id])])
+    for name, settings in {
+        "paused": GroupSettings(paused=True),
+        "slow": GroupSettings(rate_limit=1),
+        "full": GroupSettings(max_concurrency=1),
+    }.items():
+        await store.configure(name, settings)
+        await store.enqueue(name, [NewJob(image="x")] * 4)
+        await store.next(1, [name])
+    found = await samples(http)
+    waits = {why: found[f'titan_jobs_waiting{{for="{why}",partition="0"}}'] for why in ("jobs", "key", "rate")}
+    assert waits == {"jobs": 1, "key": 3, "rate": 3}
+    assert found['titan_jobs_waiting{for="concurrency",partition="0"}'] == 3
+    assert found['titan_jobs_waiting{for="pause",partition="0"}'] == 4
 
 
 async def test_metrics_tell_what_is_overdue(http: Http, store: Store) -> None:

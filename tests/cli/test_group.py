@@ -201,6 +201,15 @@ def test_set_rates_and_budgets(titan: Titan, group: str) -> None:
     assert "10 a second" in titan("group", "show", group).out
 
 
+def test_set_fair_keys(titan: Titan, group: str) -> None:
+    """The setting has an option, and a page says that it is asleep in the order fifo."""
+    titan("group", "set", group, "--fair-keys")
+    assert settings(titan, group)["fair_keys"] is True
+    assert "asleep" in titan("group", "show", group).out
+    titan("group", "set", group, "--no-fair-keys")
+    assert "fair_keys" not in settings(titan, group)
+
+
 @pytest.mark.parametrize(
     ("text", "rate"),
     [

@@ -52,6 +52,7 @@ async def call_every_verb(store):
     await store.workers.order("w", "quiet")
     await store.workers.list(3)
     await store.unique_keys.list("maps", 3)
+    await store.lanes.list("maps", 3)
     await call_schedules(store, "maps")
     await call_batches(store, "maps")
     await store.maintenance.settle(10)

@@ -17,7 +17,7 @@ from broker.models.groups import (
     GroupWrapper,
     JobRate,
 )
-from broker.resp.marks import DEAD_LETTERS, DEADLINES, GROUP_BUDGETS, POLICIES
+from broker.resp.marks import DEAD_LETTERS, DEADLINES, FAIR, GROUP_BUDGETS, POLICIES
 from broker.store.format.rates import rate_text
 from broker.store.groups import TaggedGroup
 
@@ -85,6 +85,8 @@ async def _check(call: Call, given: GroupSettings | GroupChanges) -> None:
         await call.store.require_layout(DEADLINES, "Deadlines and run_at")
     if isinstance(given.rate_limit, JobRate) or given.max_jobs or given.max_bytes or given.priority_boost:
         await call.store.require_layout(GROUP_BUDGETS, "Rates with a time, max_jobs, max_bytes and priority_boost")
+    if given.fair_keys:
+        await call.store.require_layout(FAIR, "Groups with fair_keys")
     if given.retry:
         await call.store.require_layout(POLICIES, "Retry policies")
     masked = [name for name, value in (given.env_vars or {}).items() if value == MASK]

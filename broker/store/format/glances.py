@@ -24,7 +24,8 @@ class GroupRow(Struct, frozen=True, gc=False):
 
     `recent` are the counts of the last five minutes. `hour` are those of the last hour: exactly if all minutes were
     read, and then `spark` has the jobs that were taken in each of them. Else it has this half hour, the one before, and
-    as much of the third as belongs to the hour, as if its jobs had come evenly.
+    as much of the third as belongs to the hour, as if its jobs had come evenly. `waiting`: how many jobs wait for other
+    jobs, for a place of their key, and for the rate limit.
     """
 
     name: str
@@ -36,6 +37,16 @@ class GroupRow(Struct, frozen=True, gc=False):
     recent: tuple[int, ...]
     hour: tuple[int, ...]
     spark: tuple[int, ...] | UnsetType = UNSET
+    waiting: tuple[int, ...] = (0, 0, 0)
+
+    @property
+    def waits(self) -> dict[str, int]:
+        """How many jobs wait, by what for: other jobs, a place of their key, or what stops the whole group."""
+        jobs, key, rate = self.waiting
+        limits = self.limits
+        most = limits.max_concurrency
+        full = self.queued if most is not UNSET and self.running >= most else 0
+        return {"jobs": jobs, "key": key, "rate": rate, "concurrency": full, "pause": self.queued * limits.paused}
 
     @property
     def queued(self) -> int:
@@ -86,7 +97,7 @@ def _row(now: int, row: Sequence[Any], any_asked: int | None, *, is_whole: bool)
     if not rest and not is_whole:  # as most of many groups
         return structs.replace(EMPTY, name=name.decode(), created_at=created_at.decode(), asked_at=any_asked)
     asked, settings, jobs, *slots = rest or (None, None, None)
-    counts, oldest = (jobs[: len(EMPTY.counts)], jobs[len(EMPTY.counts) :]) if jobs else (EMPTY.counts, ())
+    counts, more = (jobs[: len(EMPTY.counts)], jobs[len(EMPTY.counts) :]) if jobs else (EMPTY.counts, ())
     minutes, halves = slots or ((), ())
     minute = now // _MINUTE_MS
     by_minute = _slots(minutes)
@@ -103,12 +114,13 @@ def _row(now: int, row: Sequence[Any], any_asked: int | None, *, is_whole: bool)
         name.decode(),
         created_at.decode(),
         tuple(counts),
-        int(oldest[0]) if oldest and oldest[0] else None,
+        int(more[0]) if more and more[0] else None,
         max(int(asked or 0), any_asked or 0) if any_asked is not None else None,
         _limits(settings) if settings else _NO_LIMITS,
         recent,
         hour,
         spark,
+        tuple(more[1:]) or EMPTY.waiting,
     )
 
 
@@ -131,7 +143,7 @@ def _sums(rows: Sequence[Sequence[int]]) -> tuple[int, ...]:
 
 
 def _limits(settings: Sequence[bytes | None]) -> DispatchLimits:
-    paused, max_concurrency, rate_limit, paused_at, paused_by, note = settings
+    paused, max_concurrency, rate_limit, paused_at, paused_by, note, _ = settings
     return DispatchLimits(
         paused=paused is not None,
         max_concurrency=int(max_concurrency) if max_concurrency else UNSET,

@@ -26,7 +26,7 @@ def group_of(row: Sequence[Any]) -> Group:
         name.removeprefix(_RETENTION): int(value) for name, value in settings.items() if name.startswith(_RETENTION)
     }
     limit, rate = settings.get("max_concurrency"), settings.get("rate_limit")
-    numbers = {name: int(settings[name]) for name in _NUMBERS if name in settings}
+    numbers: dict[str, Any] = {name: int(settings[name]) for name in _NUMBERS if name in settings}
     return Group(
         name=row[0].decode(),
         created_at=rfc3339(int(row[1])),
@@ -43,6 +43,7 @@ def group_of(row: Sequence[Any]) -> Group:
         require_lease="require_lease" in settings,
         key_concurrency=int(settings["key_concurrency"]) if "key_concurrency" in settings else UNSET,
         key_strict=True if "key_strict" in settings else UNSET,
+        fair_keys=True if "fair_keys" in settings else UNSET,
         retention=Retentions(**kept),
         retry=policy_in(settings["retry"]) or UNSET if "retry" in settings else UNSET,
         dead_letter_to=settings.get("dead_letter_to", UNSET),
@@ -66,6 +67,7 @@ def fields_of(settings: GroupSettings) -> list[str]:
         "dead_letter_to": settings.dead_letter_to or None,
         "key_concurrency": settings.key_concurrency,
         "key_strict": "true" if settings.key_strict else None,
+        "fair_keys": "true" if settings.fair_keys else None,
         "max_jobs": settings.max_jobs,
         "max_bytes": settings.max_bytes,
         "priority_boost": settings.priority_boost,

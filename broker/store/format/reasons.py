@@ -167,7 +167,8 @@ def _of_place(facts: Facts) -> Iterator[WhyReason]:
     """Who is served before the job, and whether the indexes have it."""
     place, limit = facts.place or 0, facts.number("max_concurrency")
     if place:
-        text = f"{counted(place, 'job')} of {facts.group} {'is' if place == 1 else 'are'} before it."
+        text = f"{counted(place, 'job')} of {facts.group} {'is' if place == 1 else 'are'} before it"
+        text += ": its keys take turns." if facts.are_keys_fair else "."
         yield WhyReason(code="behind_in_group", text=text, n=place)
     if facts.is_fair and facts.has_rank and facts.job and (facts.groups_ahead or place >= facts.weight):
         yield _of_turns(facts, place)

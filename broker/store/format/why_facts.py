@@ -76,6 +76,11 @@ class Facts(Struct, frozen=True, kw_only=True):
         return self.number("weight") or 1
 
     @property
+    def are_keys_fair(self) -> bool:
+        """Whether the keys of the group take turns."""
+        return self.is_fair and "fair_keys" in self.settings
+
+    @property
     def delivery_limit(self) -> int:
         """How often a job of the group is delivered at most."""
         return self.number("delivery_limit") or DEFAULT_DELIVERY_LIMIT
@@ -119,7 +124,7 @@ def facts_of(group: str, reply: Sequence[Any], pending: Iterable[Pair], *, is_of
     now, row, settings, due_at, counts, holders, place, asked, images, minutes, is_fair, lane = reply
     at = int(now)
     rate_until, rank, groups_ahead, own_place = place
-    names = (*_SETTINGS, *_BUDGET, "weight", *_RETENTIONS)
+    names = (*_SETTINGS, *_BUDGET, "weight", "fair_keys", *_RETENTIONS)
     asked_at = [int(score) for score in asked if score is not None]
     pairs = dict(_asked(images))
     for pair in pending:

@@ -25,9 +25,13 @@ export function tieFields(copied) {
   return [
     field('After', input('after', copied?.after?.join(' '), PLAIN), 'Ids of jobs that it waits for, with spaces: up to 100, of the same partition.', 'whole'),
     field('It waits for', select('after_on', AFTER_ON, copied?.after_on === 'over' ? 'over' : '')),
+    keyField(copied?.key),
     uniqueFields(copied?.unique),
   ];
 }
+
+/** The field of a key, such as a tenant. @param {string} [key] */
+export const keyField = (key) => field('Key', input('job_key', key, { maxlength: 128, ...PLAIN }), 'What it belongs to, such as a tenant.');
 
 /** The fields of a unique key. @param {any} [unique] */
 export function uniqueFields(unique) {
@@ -49,12 +53,13 @@ export function tiesOf(form) {
   const after = text(form, 'after').split(/[\s,]+/).filter(Boolean);
   if (after.length) ties.after = after;
   if (after.length && text(form, 'after_on')) ties.after_on = text(form, 'after_on');
-  return { ...ties, ...uniqueOf(form) };
+  return { ...ties, ...keysOf(form) };
 }
 
-/** The unique key of a form, if it has one. @param {FormData} form @returns {{unique?: Record<string, any>}} */
-export function uniqueOf(form) {
-  if (!text(form, 'unique_key')) return {};
+/** The key and the unique key of a form, if it has them. @param {FormData} form @returns {{key?: string, unique?: Record<string, any>}} */
+export function keysOf(form) {
+  const own = text(form, 'job_key') ? { key: text(form, 'job_key') } : {};
+  if (!text(form, 'unique_key')) return own;
   /** @type {Record<string, any>} */
   const unique = { key: text(form, 'unique_key') };
   const until = text(form, 'unique_until');
@@ -62,5 +67,5 @@ export function uniqueOf(form) {
   else if (until) unique.until = until;
   if (text(form, 'on_conflict')) unique.on_conflict = text(form, 'on_conflict');
   if (text(form, 'max_wait')) unique.max_wait = Number(text(form, 'max_wait'));
-  return { unique };
+  return { ...own, unique };
 }

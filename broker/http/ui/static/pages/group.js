@@ -9,6 +9,7 @@ import { flowPanel, windowOf } from './flow_panel.js';
 import { groupHead } from './group_head.js';
 import { jobRows } from './job_rows.js';
 import { pager } from './overview.js';
+import { jobKeysPanel } from './job_keys.js';
 import { keysPanel } from './ties.js';
 
 export const STATUSES = ['delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled'];
@@ -47,11 +48,12 @@ export function group(context) {
       jobs: { url: list, every: q.get('cursor') ? 0 : 5, follows: 'main' },
       stats: { url: `${groupApi(name)}/stats?window=${window}`, every: 20, fallback: {} },
       keys: { url: `${groupApi(name)}/unique${query({ n: 20, cursor: q.get('keys') ?? '' })}`, every: 5, follows: 'main', fallback: {} },
+      jobKeys: { url: `${groupApi(name)}/keys${query({ n: 20 })}`, every: 5, follows: 'main', fallback: {} },
     },
     keys: { r: key('retry'), c: key('cancel'), d: key('delete') },
     missing: () => missing(context, name),
     say: ({ main }) => `${name}: ${counted(main.group.counts.queued, 'job')} queued, ${main.group.counts.running} running, ${main.group.counts.failed} failed`,
-    view: ({ main, jobs, stats, keys }) => [
+    view: ({ main, jobs, stats, keys, jobKeys }) => [
       groupHead(context, name, main?.group, ''),
       statusTabs(context, main?.group),
       h('div.split', flowPanel(context, stats, 'No counts in this time.'), settingsFacts(name, main?.group, stats)),
@@ -63,6 +65,7 @@ export function group(context) {
         jobs && (jobs.jobs.length ? jobRows(name, jobs.jobs, `Jobs of ${name}`, selectionOf(context, name)) : nothing(context, jobs, name)),
         jobs && pager(context, jobs),
       ),
+      jobKeysPanel(name, main?.group, jobKeys),
       keysPanel(context, name, keys),
     ],
   };
@@ -122,6 +125,8 @@ function settingsFacts(name, group, stats) {
         group?.image ? ['Image', theirs(group.image)] : null,
         group?.start_within && ['Must start within', span(group.start_within)],
         group?.key_concurrency && ['Of one key, at most', `${group.key_concurrency}${group.key_strict ? ', strict' : ''}`],
+        group?.fair_keys && ['Its keys', group.asleep ? 'take turns once groups do' : 'take turns'],
+        group?.weight > 1 && ['In fair order', `${group.weight} jobs a turn`],
         group?.dead_letter_to && ['Dead letters', h('a', { href: groupPage(group.dead_letter_to) }, theirs(group.dead_letter_to))],
         group?.note && !group.paused ? ['Note', theirs(group.note)] : null,
     ]),

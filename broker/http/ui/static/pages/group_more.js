@@ -108,8 +108,8 @@ export function groupWhy(context) {
   };
 }
 
-const SIMPLE = ['image', 'max_concurrency', 'rate_limit', 'max_jobs', 'max_bytes', 'priority_boost', 'delivery_limit', 'key_concurrency', 'start_within', 'dead_letter_to', 'weight', 'key_strict', 'require_lease', 'note'];
-const SWITCHES = ['require_lease', 'key_strict'];
+const SIMPLE = ['image', 'max_concurrency', 'rate_limit', 'max_jobs', 'max_bytes', 'priority_boost', 'delivery_limit', 'key_concurrency', 'start_within', 'dead_letter_to', 'weight', 'key_strict', 'fair_keys', 'require_lease', 'note'];
+const SWITCHES = ['require_lease', 'key_strict', 'fair_keys'];
 const LABELS = {
   image: 'Image',
   max_concurrency: 'Run at once, at most',
@@ -122,6 +122,7 @@ const LABELS = {
   dead_letter_to: 'Dead letters to',
   key_concurrency: 'Of one key, at most',
   key_strict: 'A job keeps the place of its key until its next try',
+  fair_keys: 'Keys take turns, in the order fair',
   weight: 'Jobs in a turn',
   require_lease: 'Reports need the lease',
   note: 'Note',
@@ -165,7 +166,7 @@ function deletion(context, name, counts) {
 }
 
 function changedMeanwhile(context, group) {
-  const own = (g) => JSON.stringify({ ...g, counts: null, dead_letters: null });
+  const own = (g) => JSON.stringify({ ...g, counts: null, dead_letters: null, asleep: null });
   return own(group) === own(context.state.group)
     ? null
     : h(
@@ -231,7 +232,7 @@ function control(key, bound, value) {
       ` ${LABELS[key]}`,
       h('span.hint', bound.description),
     );
-  const isNumber = bound.type === 'integer';
+  const isNumber = bound.type === 'integer' && key !== 'rate_limit'; // a rate may have a time and a burst
   const props = isNumber ? { type: 'number', min: bound.minimum, max: bound.maximum } : { maxlength: bound.maxLength };
   return field(LABELS[key], h('input', { name: key, value: key === 'rate_limit' ? rateText(value) : (value ?? ''), placeholder: key === 'note' ? '' : 'default', ...props }), description(bound));
 }

@@ -8,7 +8,7 @@ import { field, groupPage, link, panel, schedulePage, select, theirs, when } fro
 import { description, fieldsOf } from '../spec.js';
 import { table } from '../table.js';
 import { imageField, jsonNote, jsonOf, numberField, policyField } from './enqueue.js';
-import { uniqueFields, uniqueOf } from './enqueue_ties.js';
+import { keyField, keysOf, uniqueFields } from './enqueue_ties.js';
 import { groupHead } from './group_head.js';
 import { MISSED, OVERLAPS, until } from './schedule_words.js';
 
@@ -63,6 +63,7 @@ function form(context, spec, workers, old) {
       field('Payload', h('textarea', { name: 'payload', rows: 4, spellcheck: 'false', value: job.payload ?? '' }), 'Any text; JSON is common.', 'whole'),
       JOB_NUMBERS.map((key) => numberField(key, jobs[key], job[key])),
       policyField(job.retry),
+      keyField(job.key),
       uniqueFields(job.unique),
     ),
     h('p.hint', { role: 'status' }, context.state.json ?? ''),
@@ -115,12 +116,12 @@ export function scheduleOf(form, old) {
   if (schedule.cron) schedule.cron = schedule.cron.split('\n').map((line) => line.trim()).filter(Boolean);
   else delete schedule.zone;
   const job = { ...old?.job };
-  for (const key of ['image', ...JOB_NUMBERS, 'retry', 'unique']) delete job[key];
+  for (const key of ['image', ...JOB_NUMBERS, 'retry', 'key', 'unique']) delete job[key];
   if (text('image')) job.image = text('image');
   job.payload = String(form.get('payload') ?? '') || undefined;
   for (const key of JOB_NUMBERS) if (text(key)) job[key] = Number(text(key));
   if (text('retry')) job.retry = jsonOf(text('retry'));
-  return { ...schedule, job: { ...job, ...uniqueOf(form) } };
+  return { ...schedule, job: { ...job, ...keysOf(form) } };
 }
 
 /** A local time as the API has it; the seconds of the old one stay if its minute is the same. @param {string} local @param {string} [old] */

@@ -1,0 +1,24 @@
+/** The keys of a group's jobs, such as tenants: how many of each wait, run, and are held. */
+
+import { h } from '../dom.js';
+import { counted, exact } from '../format.js';
+import { ago, num, panel, theirs } from '../parts.js';
+import { table } from '../table.js';
+
+/** Those with the most jobs; null if no unfinished job has a key. @param {string} name @param {any} group @param {any} found */
+export function jobKeysPanel(name, group, found) {
+  const rows = found?.keys ?? [];
+  if (!rows.length) return null;
+  const limit = group?.key_concurrency;
+  const placed = (one) => one.queued + one.running;
+  const columns = [
+    { label: 'Key', isHead: true, kind: 'grow', cell: (one) => theirs(one.key, 'mono') },
+    { label: 'Queued', isNumber: true, cell: (one) => num(one.queued) },
+    { label: 'Running', isNumber: true, cell: (one) => num(one.running) },
+    { label: 'Held', isNumber: true, cell: (one) => (one.held ? h('span.late', num(one.held)) : num(0)) },
+    { label: 'Places', isNumber: true, cell: (one) => (limit ? `${exact(placed(one))} of ${exact(limit)}` : 'no limit') },
+    { label: 'Oldest', cell: (one) => (one.oldest_at ? ago(one.oldest_at) : h('span.muted', '–')) },
+  ];
+  const turns = group?.fair_keys && (group.asleep ? '; they take turns once groups do' : '; they take turns');
+  return panel('Keys', table({ caption: `Keys of ${name}`, rows, keyOf: (one) => one.key, columns }), h('span.muted', counted(rows.length, 'key'), turns));
+}

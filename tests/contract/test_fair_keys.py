@@ -1,0 +1,224 @@
+"""Groups with fair_keys: keys take turns, so a quiet one waits for one job of each other key."""
+
+from typing import Any
+
+import pytest
+
+from broker.diagnostics.consistency import check
+from broker.models.batches import CallbackJob, NewBatch
+from broker.models.groups import GroupChanges
+from broker.models.jobs import Job, NewJob
+from broker.resp import keys
+from tests.contract.building import GROUP, configure, names, reap_after
+from tests.contract.flows import enqueue_flow, named, settle
+from tests.contract.transfers import lines_of, restore
+from tests.stores import Store
+
+
+@pytest.fixture
+async def fair(store: Store) -> Store:
+    """A store whose groups take turns, with one group whose keys do."""
+    await store.order.set("fair")
+    await configure(store, fair_keys=True)
+    return store
+
+
+def of(key: str | None, n: int = 1, **fields: Any) -> list[NewJob]:
+    """Jobs of a key, known by its name."""
+    return [named(key or "-", key=key, **fields) for _ in range(n)]
+
+
+async def put(store: Store, key: str | None, n: int = 1, **fields: Any) -> list[Job]:
+    """Enqueue jobs of a key in one call."""
+    return await enqueue_flow(store, *of(key, n, **fields))
+
+
+async def served(store: Store, n: int = 1000, each: int = 1, images: tuple[str, ...] = ()) -> str:
+    """The keys of the next n jobs in the order of their dispatch, from calls for `each` jobs."""
+    found: list[Job] = []
+    while len(found) < n and (jobs := await store.next(min(each, n - len(found)), [GROUP], images=images)):
+        found += jobs
+    return "".join(job.payload or "" for job in found)
+
+
+@pytest.mark.parametrize("images", [(), ("post",)])
+@pytest.mark.parametrize("each", [1, 3, 100])
+async def test_a_quiet_key_passes_a_backlog(fair: Store, each: int, images: tuple[str, ...]) -> None:
+    """A tenant with many jobs lets each other one pass, in calls of any size, for workers that ask by image too."""
+    await put(fair, "a", 10)
+    await put(fair, "b", 2)
+    assert await served(fair, 3, each, images) == "aba"
+    await put(fair, "c", 3)
+    await put(fair, "b")
+    assert await served(fair, 100, each, images) == "bc" + "acb" + "ac" + "a" * 6
+    assert await check(fair) == []
+
+
+async def test_a_key_waits_for_one_job_of_each_other(fair: Store) -> None:
+    """However long the backlogs are, and whenever it comes: the first job of a key is behind one of each other key."""
+    for key in "abcd":
+        await put(fair, key, 30)
+    for _ in range(5):
+        await put(fair, "q")
+        assert "q" in await served(fair, 5)
+    assert await check(fair) == []
+
+
+async def test_jobs_of_a_key_stay_in_their_order(fair: Store) -> None:
+    """Turns are between keys: inside a key the first that came is the first that goes."""
+    for n in range(4):
+        await enqueue_flow(fair, *(named(f"{key}{n}{i}", key=key) for i, key in enumerate("aab")))
+    taken = await names(fair, 100)
+    assert len(taken) == 12
+    for key in "ab":
+        own = [name for name in taken if name[0] == key]
+        assert own == sorted(own)
+
+
+async def test_jobs_without_a_key_are_those_of_one_more(fair: Store) -> None:
+    """Otherwise they would be at the end of the queue, which is behind all turns of keys."""
+    await put(fair, "a", 6)
+    await put(fair, None, 3)
+    assert await served(fair) == "a-a-a-aaa"
+
+
+async def test_priorities_stay_strict(fair: Store) -> None:
+    """Keys take turns inside a priority; in each of them a key has its own turns."""
+    await put(fair, "a", 3)
+    await put(fair, "b", 2)
+    await put(fair, "a", 2, priority=2)
+    await put(fair, "b", 1, priority=2)
+    assert await served(fair) == "aba" + "ababa"
+    assert await check(fair) == []
+
+
+async def test_asleep_while_the_order_is_fifo(store: Store) -> None:
+    """Places lag behind the sequence, so in fifo order such a group would go before others: it has none then."""
+    await configure(store, fair_keys=True)
+    assert (await store.groups.show(GROUP)).asleep == ["fair_keys"]
+    await put(store, "a", 3)
+    await put(store, "b", 1)
+    assert not await store.redis.exists(keys.members(store.partitions[0], GROUP, "virtual_time"))
+    await store.order.set("fair")
+    assert not (await store.groups.show(GROUP)).asleep
+    await put(store, "b", 1)
+    assert await served(store) == "abaab"
+
+
+async def test_nothing_is_kept_without_the_setting(fair: Store) -> None:
+    """The places of keys go with the setting, and with the group."""
+    times = keys.members(fair.partitions[0], GROUP, "virtual_time")
+    await put(fair, "a", 2)
+    assert await fair.redis.exists(times)
+    await fair.groups.adjust(GROUP, GroupChanges(fair_keys=None))
+    assert not await fair.redis.exists(times)
+    await put(fair, "a", 2)
+    assert not await fair.redis.exists(times)
+
+
+async def test_a_group_keeps_its_turn_among_groups(fair: Store) -> None:
+    """The places of keys lag behind the numbers of turns: a group does not go before others for that."""
+    await configure(fair, "boosted", priority_boost=1000)
+    await fair.enqueue("others", of("x", 9))
+    await put(fair, "a", 9)
+    await fair.enqueue("boosted", of("z", 3))
+    await fair.next(3)
+    for _ in range(3):
+        await put(fair, "b")
+        await fair.enqueue("boosted", of("z", priority=2))
+        jobs = [job.group_name for job in await fair.next(3)]
+        assert jobs == ["others", GROUP, "boosted"]
+    assert await check(fair) == []
+
+
+async def test_a_lead_is_of_turns(fair: Store) -> None:
+    """With priority_boost a job is ahead by that number of turns; leads of several keys do not add up."""
+    await fair.groups.adjust(GROUP, GroupChanges(priority_boost=2))
+    await put(fair, "a", 8)
+    assert await served(fair, 4) == "aaaa"
+    for key in "bcd":
+        await put(fair, key, 1, priority=1)
+    await put(fair, "e", 1)
+    await put(fair, "a", 1, priority=2)
+    assert await served(fair) == "bcd" + "aeaa" + "aa"
+    assert await check(fair) == []
+
+
+async def test_jobs_that_come_later_take_turns_too(fair: Store) -> None:
+    """Delayed, promoted, retried and held jobs, and callbacks, are behind one job of each other key when they come."""
+    await put(fair, "d", delay=5)
+    [promoted] = await put(fair, "p", delay=50)
+    [ended] = await put(fair, "r")
+    [job] = await fair.next(1, [GROUP])
+    await fair.fail(GROUP, job.id, job.lease, "bad_exit")
+    [first] = await put(fair, "w")
+    [running] = await fair.next(1, [GROUP])
+    await enqueue_flow(fair, named("f", key="f", after=[first.id]))
+    await fair.batches.create(GROUP, NewBatch(jobs=of("m"), on_over=CallbackJob(image="post", payload="k")))
+    await settle(fair)
+    [member] = await fair.next(1, [GROUP])
+    await put(fair, "a", 20)
+    await reap_after(fair, 6)
+    await fair.promote(GROUP, promoted.id)
+    await fair.retry(GROUP, ended.id)
+    await fair.succeed(GROUP, running.id, running.lease)
+    await fair.succeed(GROUP, member.id, member.lease)
+    await settle(fair)
+    order = await served(fair)
+    assert sorted(order[:7]) == sorted("adprfk" + "a")
+    assert await check(fair) == []
+
+
+async def test_a_released_job_does_not_turn_the_time_back(fair: Store) -> None:
+    """A job at its old place is the first again, but no new key gets a place as early."""
+    await put(fair, "a", 10)
+    [first] = await fair.next(1, [GROUP])
+    assert await served(fair, 5) == "aaaaa"
+    await put(fair, "b")
+    await fair.release_all([first])
+    await put(fair, "c", 4)
+    assert await served(fair) == "a" + "abc" + "acacac"
+    assert await check(fair) == []
+
+
+async def test_lanes_and_turns(fair: Store) -> None:
+    """A held job has its turn from when it gets a place: a key that was at its limit has no places in the past."""
+    await fair.groups.adjust(GROUP, GroupChanges(key_concurrency=2))
+    await put(fair, "a", 6)
+    running = await fair.next(2, [GROUP])
+    for key in "bcde":
+        await put(fair, key, 2)
+    assert await served(fair, 4) == "bcde"
+    for job in running:
+        await fair.succeed(GROUP, job.id, job.lease)
+    await settle(fair)
+    assert await served(fair) == "abcdea"
+    assert await check(fair) == []
+
+
+async def test_an_export_has_the_places_of_keys(fair: Store) -> None:
+    """In another store new jobs of a key are behind its old ones."""
+    await put(fair, "a", 3)
+    await put(fair, "b", 1)
+    lines = await lines_of(fair)
+    await fair.redis.delete(*[key async for key in fair.redis.scan_iter(f"{fair.partitions[0]}:*", 1000)])
+    await restore(fair, lines)
+    await fair.order.set("fair")
+    await put(fair, "a")
+    await put(fair, "b")
+    assert await served(fair) == "abab" + "aa"
+    assert await check(fair) == []
+
+
+async def test_check_finds_wrong_places(fair: Store) -> None:
+    """A place behind the end of the queue would make a key wait; places without the setting are of no use."""
+    times = keys.members(fair.partitions[0], GROUP, "virtual_time")
+    await put(fair, "a", 2)
+    await fair.redis.zadd(times, {"2 a": 2**52 + 10**6})
+    [found] = await check(fair, is_repair=True)
+    assert "places behind the end" in found.what
+    assert await check(fair) == []
+    await fair.redis.hdel(keys.group(fair.partitions[0], GROUP), "fair_keys")
+    findings = [found.what for found in await check(fair, is_repair=True)]
+    assert any("without fair_keys" in found for found in findings)
+    assert await check(fair) == []

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from broker.cli.client_options import pages, with_broker
 from broker.cli.commands import CommandGroup, TitanCommand
-from broker.cli.event_loop import log_to_stderr, loop_factory
+from broker.cli.event_loop import loop_factory
 from broker.cli.moments import age as ago
 from broker.cli.moments import when, wide_option
 from broker.cli.options import example, settings_from, settings_options
@@ -208,7 +208,9 @@ def worker(context: click.Context, /, **_: object) -> None:
     terminal = prepare_to_serve()
     settings = settings_from(context, WorkerSettings)
     _check(settings)
-    log_to_stderr(settings.log_level)
+    from broker.cli.log_setup import log_to_stderr
+
+    log_to_stderr(settings.log_level, settings.log_format)
     gc.set_threshold(*_GC_THRESHOLDS)
 
     def work() -> int:

@@ -16,8 +16,10 @@ from aiohttp import web
 from broker.auth.grants import Access, access_of
 from broker.auth.tls import Tls, tls_from
 from broker.core.errors import StartFailed, TitanError
+from broker.core.events import event
 from broker.core.service_notifier import SILENT, ServiceNotifier
 from broker.core.settings import BrokerSettings
+from broker.core.version import own_version
 from broker.core.words import counted
 from broker.diagnostics.durability import DurabilityMonitor
 from broker.diagnostics.metrics_report import MetricsReport
@@ -90,15 +92,17 @@ async def serve(
     SIGHUP reads its files again, or sets `stop` when `is_hung_up` returns that the terminal is closed. `notifier`
     reports to the service manager; one of several brokers has none. Raises StartFailed.
     """
+    _log.info("Titan %s starts", own_version(), extra=event("broker.started", version=own_version()))
     async with running(settings, siblings, sources) as serving:
         _at_hangup(serving.read_again, stop, is_hung_up)
         on_ready(serving)
         _collect_rarely()
+        _log.info("ready on %s", serving.url, extra=event("broker.ready", address=serving.url))
         async with notifier.serving(serving.url):
             await serving.until(stop)
-        _log.info("stopping")
+        _log.info("stopping", extra=event("broker.stopping"))
         notifier.stopping()
-    _log.info("stopped")
+    _log.info("stopped", extra=event("broker.stopped"))
     serving.check()
 
 
@@ -178,10 +182,11 @@ def _guards(settings: BrokerSettings) -> tuple[Access, Tls | None]:
 
 def _read_again(access: Access, tls: Tls | None) -> None:
     try:
-        _log.info("read again: %s", counted(access.reload(), "token"))
+        n = access.reload()
+        _log.info("read again: %s", counted(n, "token"), extra=event("tokens.reloaded", tokens=n))
         if tls is not None:
             tls.reload()
-            _log.info("read again: the certificate")
+            _log.info("read again: the certificate", extra=event("tls.reloaded"))
     except ValueError as error:
         _log.error("%s What was read before stays in force.", error)
 

@@ -30,7 +30,7 @@ LIBRARIES = {
     "service": ("aiohttp",),
     "bench": (),
     "worker": ("aiohttp", "aiodocker"),
-    "cli": ("click", "uvloop", "dateparser", "rich"),
+    "cli": ("click", "uvloop", "dateparser", "rich", "structlog"),
 }
 """Libraries that a room may import in addition to the standard library and msgspec."""
 WORKER_KNOWS = {"library", "core", "models"}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 
+from broker.core.events import event
 from broker.core.service_notifier import ServiceNotifier
 from broker.core.settings_schema import notify_socket
 from broker.core.timestamps import rfc3339
@@ -206,7 +207,8 @@ class Worker:
 
     def _start(self, job: Job) -> None:
         delivery = Delivery(job, Output(self._settings.keep_log_bytes), self._settings.lease_s)
-        _log.info("job %s: started, image %.255r", job.id, job.image)
+        started = event("job.started", job=job.id, group=job.group_name, worker=self._name)
+        _log.info("job %s: started, image %.255r", job.id, job.image, extra=started)
         delivery.task = asyncio.create_task(
             self._run_with_inputs(job, delivery.output)
             if job.has_inputs is True
@@ -229,7 +231,8 @@ class Worker:
         self._deliveries.ended(delivery)
         if self._has_closed or parent_watch.is_parent_gone():  # the job is requeued when its lease ends
             return
-        _log.info("job %s: %s", delivery.job.id, outcome)
+        ended = event("job.ended", job=delivery.job.id, group=delivery.job.group_name, worker=self._name)
+        _log.info("job %s: %s", delivery.job.id, outcome, extra=ended)
         self._finished += isinstance(outcome, Succeeded | Failed)
         self._failed += isinstance(outcome, Failed)
         self._on_event(Event("ended", delivery.job, outcome))
@@ -257,7 +260,9 @@ class Worker:
         deadline = time.monotonic() + self._settings.grace_s
         running = len(self._deliveries.running)
         limit = f", with {self._settings.grace_s:g} s to end" if running else ""
-        _log.info("stopping: %s running%s", counted(running, "job"), limit)
+        _log.info(
+            "stopping: %s running%s", counted(running, "job"), limit, extra=event("worker.stopping", worker=self._name)
+        )
         try:
             async with asyncio.timeout(self._settings.grace_s):
                 await self._deliveries.wait_until_idle()
@@ -280,7 +285,7 @@ class Worker:
         if missing:
             _log.warning("stopped with %s not reported: queued again when the lease ends", counted(missing, "job"))
         else:
-            _log.info("stopped: every job is reported or released")
+            _log.info("stopped: every job is reported or released", extra=event("worker.stopped", worker=self._name))
         return not missing
 
     async def _end(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import structlog
+from structlog.processors import EventRenamer
 from structlog.stdlib import ExtraAdder, ProcessorFormatter
 from structlog.typing import EventDict
 
@@ -28,7 +29,7 @@ _SECRETS = re.compile(
 )
 """What is written as dots: the user and password of an address, and the values of headers and fields with secrets."""
 _DOTS = "••••"
-_OWN = {"logger", "event", "message", "exception", "stack", "positional_args"}
+_SECRET_KEYS = {"token", "password", "secret", "authorization", "cookie", "lease", "payload"}
 _ESCAPED = {number: rf"\x{number:02x}" for number in (*range(32), 127)} | {10: r"\n", 13: r"\r", 9: r"\t"}
 
 
@@ -37,13 +38,9 @@ def log_to_stderr(level: str, form: str = "text", process: int | None = None) ->
 
     `process`: the number of this broker among several, which each line has.
     """
-    shared = [structlog.stdlib.add_logger_name, structlog.stdlib.PositionalArgumentsFormatter()]
     formatter = ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.add_logger_name, ExtraAdder()],
-        processors=[
-            structlog.processors.format_exc_info,
-            Line(form, process),
-        ],
+        foreign_pre_chain=[EventRenamer("message"), ExtraAdder()],
+        processors=[structlog.processors.format_exc_info, Line(form, process)],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
@@ -53,10 +50,11 @@ def log_to_stderr(level: str, form: str = "text", process: int | None = None) ->
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.stdlib.filter_by_level,
-            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
             ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
 
@@ -71,33 +69,38 @@ class Line:
     def __call__(self, _: Any, __: str, entry: EventDict) -> str:
         """The line, without its end."""
         record: logging.LogRecord = entry.pop("_record")
-        is_own = entry.pop("_from_structlog", False)
-        logger = entry.pop("logger", record.name)
         # A logger of the library has a sentence and perhaps the name of an event; one of structlog has the name alone.
-        name, message = (
-            (entry.pop("event"), "") if is_own else (record.__dict__.get("event", "log"), record.getMessage())
-        )
-        entry.pop("event", None)
-        exception = entry.pop("exception", "")
-        ts = rfc3339(int(record.created * 1000))
-        if not self._is_json and logger != ACCESS:
-            mark = "" if self._process is None else f" [{self._process}]"
-            words = [f"{key}={value}" for key, value in entry.items() if is_own or key == "request"]
-            text = " ".join([message or str(name), *words]).translate(_ESCAPED)
-            line = f"{ts}{mark} {record.levelname} {logger}: {text}"
-            return without_secrets(f"{line}\n{exception}" if exception else line)
-        fields: dict[str, object] = {"ts": ts, "level": record.levelname.lower(), "event": name}
+        is_own = entry.pop("_from_structlog", False)
+        name, message = str(entry.pop("event", "log")), "" if is_own else str(entry.pop("message"))
+        for key in _SECRET_KEYS & entry.keys():
+            entry[key] = _DOTS
+        if self._is_json or record.name == ACCESS:
+            line = self._object(record, name, "" if record.name == ACCESS else message, entry)
+        else:
+            line = self._sentence(record, message or name, entry, is_own=is_own)
+        return without_secrets(line)
+
+    def _object(self, record: logging.LogRecord, name: str, message: str, entry: EventDict) -> str:
+        fields: dict[str, object] = {"ts": _time(record), "level": record.levelname.lower(), "event": name}
         fields |= {key: entry.pop(key) for key in KEYS if key in entry}
-        if message and logger != ACCESS:
-            fields["message"] = message
+        last = {"exception": entry.pop("exception")} if "exception" in entry else {}
+        fields |= {"message": message} if message else {}
         fields |= entry
-        if logger != ACCESS:
-            fields["logger"] = logger
-        if self._process is not None:
-            fields["process"] = self._process
-        if exception:
-            fields["exception"] = exception
-        return without_secrets(msgspec.json.encode(fields, enc_hook=repr).decode())
+        fields |= {"logger": record.name} if message else {}
+        fields |= {} if self._process is None else {"process": self._process}
+        return msgspec.json.encode(fields | last, enc_hook=repr).decode()
+
+    def _sentence(self, record: logging.LogRecord, message: str, entry: EventDict, *, is_own: bool) -> str:
+        """The line for people. Of a sentence it adds the request alone, since the sentence says the rest."""
+        mark = "" if self._process is None else f" [{self._process}]"
+        exception = f"\n{entry.pop('exception')}" if "exception" in entry else ""
+        keys = entry.keys() if is_own else ("request",) if "request" in entry else ()
+        text = " ".join([message, *(f"{key}={entry[key]}" for key in keys)]).translate(_ESCAPED)
+        return f"{_time(record)}{mark} {record.levelname} {record.name}: {text}{exception}"
+
+
+def _time(record: logging.LogRecord) -> str:
+    return rfc3339(int(record.created * 1000))
 
 
 def without_secrets(text: str) -> str:

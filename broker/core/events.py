@@ -30,9 +30,13 @@ OF_ACTS = {
     "order": "worker.ordered",
     "login": "session.opened",
     "logout": "session.ended",
+    "end_session": "session.ended",
     "bulk": "bulk.started",
 }
 """The event of each act of the audit that has one; the others have the event `audit`."""
+
+REFUSED = {"login_failed": "session.refused"}
+"""The event of an act that was refused."""
 
 
 def event(name: str, **keys: object) -> dict[str, object]:

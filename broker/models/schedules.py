@@ -17,6 +17,8 @@ from broker.models.fields import (
     StartWithin,
     Time,
     Timeout,
+    TraceParent,
+    TraceState,
 )
 from broker.models.jobs import NewJob
 from broker.models.retries import RETRY, Retry
@@ -61,6 +63,8 @@ class ScheduledJob(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     end_within: EndWithin | None = None
     retry: Annotated[Retry, Meta(description=RETRY)] | None = None
     unique: Unique | None = None
+    traceparent: TraceParent | None = None
+    tracestate: TraceState | None = None
 
     def as_new_job(self) -> NewJob:
         """The job as enqueue has it."""

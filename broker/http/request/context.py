@@ -42,6 +42,7 @@ from broker.models.jobs import NewJobs, PlainJobs
 from broker.models.reports import Failure
 from broker.reaper.bulk_runner import BulkRunner
 from broker.store.audit import Act
+from titan.tracing import NO_TRACE, Trace, trace_of
 
 if TYPE_CHECKING:
     from broker.diagnostics.readiness import ReadinessCheck
@@ -229,6 +230,11 @@ class Call:
         if _IF_MATCH.fullmatch(tags) is None:
             raise Invalid('If-Match must be * or tags as ETag has them, such as "0a1b2c".', fields="If-Match")
         return tags
+
+    def trace(self) -> Trace:
+        """The trace context of the headers; none if they have no valid one."""
+        parent = self.request.headers.get("Traceparent")
+        return NO_TRACE if parent is None else trace_of(parent, self.request.headers.get("Tracestate"))
 
     def idempotency_key(self) -> str:
         """The header Idempotency-Key; '' when there is none."""

@@ -1,7 +1,7 @@
 """Trace contexts of W3C: which texts are valid, and the context of this thread if OpenTelemetry is installed.
 
 A trace context is a traceparent, such as 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01, and a tracestate,
-which belongs to it and may be empty. An invalid traceparent is ignored with its tracestate; an invalid tracestate alone.
+which belongs to it and may be empty. An invalid traceparent is ignored with its tracestate.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def current_trace() -> Mapping[str, str]:
     propagate = sys.modules.get("opentelemetry.propagate")
     if propagate is None and "opentelemetry.trace" in sys.modules:
         try:
-            from opentelemetry import propagate  # type: ignore[no-redef]  # noqa: PLC0415
+            from opentelemetry import propagate  # noqa: PLC0415
         except ImportError:
             return {}
     if propagate is None:

@@ -26,6 +26,7 @@ from broker.http.server.fast_request import MAX_BODY_BYTES, FastRequest
 from broker.http.server.fast_router import FastRoute
 from broker.http.server.pending_response import PendingResponse
 from broker.http.server.request_id import HEADER, request_id
+from broker.http.spanned import OPERATIONS, spanned
 from broker.http.ui.in_session import answer_in_session
 from broker.http.view_answers import ViewAnswers
 from broker.metrics.http_requests import GONE, NO_ROUTE, RequestCounts
@@ -222,6 +223,8 @@ class RequestDispatcher:
         if route.query is Query and request.query_string and route.is_strict:
             parse(Query, request.query_string)  # no handler of these routes reads the query
         call = Call(context, request, path, grant)
+        if context.spans is not None and route.verb in OPERATIONS:
+            return await spanned(context.spans, route.verb, call, partial(route.handler, call))
         if route.act:
             return await audited(route, call, partial(self._client_of, request, sender), sender.request)
         return await route.handler(call)

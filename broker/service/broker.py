@@ -19,6 +19,7 @@ from broker.core.errors import StartFailed, TitanError
 from broker.core.events import event
 from broker.core.service_notifier import SILENT, ServiceNotifier
 from broker.core.settings import BrokerSettings
+from broker.core.spans import spans_of
 from broker.core.version import own_version
 from broker.core.words import counted
 from broker.diagnostics.durability import DurabilityMonitor
@@ -131,6 +132,9 @@ async def running(
     """
     access, tls = _guards(settings)
     async with AsyncExitStack() as stack:
+        spans = spans_of("titan-broker", is_on=settings.otel)
+        if spans is not None:
+            stack.push_async_callback(spans.close)
         store, _, redis_cli = await stack.enter_async_context(opened(settings))
         await stack.enter_async_context(_task(store.topology.watch()))
         metrics, lag = MetricsReport(store, siblings), LoopLag()
@@ -153,7 +157,8 @@ async def running(
         condition = ReadinessCheck(await _durability(store, settings))
         bulks = BulkRunner(store)
         metrics.add(bulks.families)
-        app = make_app(Broker(store, logs, notifier, settings, reaper, access, metrics, condition, bulks, sources))
+        parts = (store, logs, notifier, settings, reaper, access, metrics, condition, bulks, sources)
+        app = make_app(Broker(*parts, spans))
         await stack.enter_async_context(_task(bulks.run()))
         url = await stack.enter_async_context(_listening(app, settings, condition, tls))
         # Late, so that its messages come after those of the start.

@@ -14,7 +14,7 @@ ORDER = (
 """A room imports rooms to its left. Inside a room every import is allowed except a cycle."""
 LIBRARIES = {
     "library": ("aiohttp",),
-    "core": (),
+    "core": ("opentelemetry",),
     "models": (),
     "metrics": (),
     "schedules": ("cronsim", "tzdata"),

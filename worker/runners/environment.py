@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import msgspec
 
 from broker.models.jobs import Job
-from titan.tracing import trace_of
+from titan.tracing import Trace, trace_of
 
 _encode = msgspec.json.Encoder().encode
 
@@ -34,9 +34,14 @@ def environment_of(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def trace_of_job(job: Job) -> Trace:
+    """The trace context of a job."""
+    return trace_of(job.traceparent or "", job.tracestate or "")
+
+
 def trace_fields(job: Job) -> dict[str, str]:
     """The trace context of a job by the names of W3C's headers; empty without one."""
-    return trace_of(job.traceparent or "", job.tracestate or "").fields()
+    return trace_of_job(job).fields()
 
 
 def batch_text(job: Job) -> str:

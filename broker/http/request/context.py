@@ -45,6 +45,7 @@ from broker.store.audit import Act
 from titan.tracing import NO_TRACE, Trace, trace_of
 
 if TYPE_CHECKING:
+    from broker.core.spans import Spans
     from broker.diagnostics.readiness import ReadinessCheck
     from broker.logs.storage import Logs
     from broker.reaper.reaper import Reaper
@@ -63,7 +64,7 @@ _IF_MATCH = re.compile(rf"\*|{_TAG}([ \t]*,[ \t]*{_TAG}){{0,15}}")
 class Broker(NamedTuple):
     """The parts of a broker that the front end uses. `reaper` is None where another broker runs it.
 
-    `sources`: where the value of each setting comes from.
+    `sources`: where the value of each setting comes from. `spans`: None without the setting otel.
     """
 
     store: "JobStore"
@@ -76,6 +77,7 @@ class Broker(NamedTuple):
     condition: "ReadinessCheck | None" = None
     bulks: BulkRunner | None = None
     sources: Mapping[str, Source] = {}
+    spans: "Spans | None" = None
 
 
 class AppContext:
@@ -96,6 +98,7 @@ class AppContext:
         self.bulks = broker.bulks or BulkRunner(broker.store)
         self.bulks.on_end = self._bulk_ended
         self.dashboard = Dashboard(broker.settings, broker.access, self.proxies, broker.store.sessions)
+        self.spans = broker.spans
         self.metrics = broker.metrics or MetricsReport(broker.store)
         self.live = LiveViews(broker.settings.max_listeners)
         self.metrics.add(self.live.families)
@@ -120,7 +123,7 @@ class Call:
 
     __slots__ = (
         *("acted_on", "batch", "bulk", "context", "grant", "group", "job_id", "logs", "masking", "request", "settings"),
-        *("schedule", "store", "unique_key", "worker"),
+        *("own_trace", "schedule", "store", "unique_key", "worker"),
     )
     acted_on: Act
     """What the audit notes, of an audited route: a handler may say more."""
@@ -136,6 +139,7 @@ class Call:
         self.context = context
         self.request = request
         self.grant = grant
+        self.own_trace = NO_TRACE
         self.masking = masking  # of what is streamed to a session
         self.store, self.logs, self.settings = context.broker.store, context.broker.logs, context.broker.settings
         self.group = group_name(path["group_name"]) if "group_name" in path else ""
@@ -232,7 +236,9 @@ class Call:
         return tags
 
     def trace(self) -> Trace:
-        """The trace context of the headers; none if they have no valid one."""
+        """The trace context of new jobs: that of the span of the call, or of the headers; none without a valid one."""
+        if self.own_trace:
+            return self.own_trace
         parent = self.request.headers.get("Traceparent")
         return NO_TRACE if parent is None else trace_of(parent, self.request.headers.get("Tracestate"))
 

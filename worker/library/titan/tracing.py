@@ -6,9 +6,11 @@ which belongs to it and may be empty. An invalid traceparent is ignored with its
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 MAX_TRACESTATE = 512
@@ -44,18 +46,33 @@ def trace_of(parent: str | None, state: str | None = None) -> Trace:
 
 
 def current_trace() -> Mapping[str, str]:
-    """The headers of the current context, if the program uses OpenTelemetry; nothing else is imported for it."""
-    propagate = sys.modules.get("opentelemetry.propagate")
-    if propagate is None and "opentelemetry.trace" in sys.modules:
-        try:
-            from opentelemetry import propagate  # noqa: PLC0415
-        except ImportError:
-            return {}
-    if propagate is None:
+    """The headers of the current trace context, if the program uses OpenTelemetry. Nothing is imported otherwise."""
+    if "opentelemetry.trace" not in sys.modules:
         return {}
     carrier: dict[str, str] = {}
-    propagate.inject(carrier)
+    importlib.import_module("opentelemetry.propagate").inject(carrier)
     return trace_of(carrier.get("traceparent"), carrier.get("tracestate")).fields()
+
+
+@contextmanager
+def attached(trace: Trace) -> Iterator[None]:
+    """Make a trace context the current one inside the block, if the program uses OpenTelemetry.
+
+    A current span of the same id stays: it is the one that the context names.
+    """
+    if not trace or "opentelemetry.trace" not in sys.modules:
+        yield
+        return
+    tracing = importlib.import_module("opentelemetry.trace")
+    if f"{tracing.get_current_span().get_span_context().span_id:016x}" == trace.parent.split("-")[2]:
+        yield
+        return
+    context = importlib.import_module("opentelemetry.context")
+    token = context.attach(importlib.import_module("opentelemetry.propagate").extract(trace.fields()))
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 def _valid_state(state: str) -> str:

@@ -40,7 +40,7 @@ def log_to_stderr(level: str, form: str = "text", process: int | None = None) ->
     """
     formatter = ProcessorFormatter(
         foreign_pre_chain=[EventRenamer("message"), ExtraAdder()],
-        processors=[structlog.processors.format_exc_info, Line(form, process)],
+        processors=[structlog.processors.format_exc_info, LogLine(form, process)],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
@@ -59,7 +59,7 @@ def log_to_stderr(level: str, form: str = "text", process: int | None = None) ->
     )
 
 
-class Line:
+class LogLine:
     """The last step of structlog: a line of what was logged."""
 
     def __init__(self, form: str, process: int | None) -> None:

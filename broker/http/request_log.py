@@ -7,7 +7,7 @@ from aiohttp import web
 
 from broker.http.request.body import Request, Streamed
 from broker.http.route import Route
-from broker.http.server.access_log import Access, AccessLog
+from broker.http.server.access_log import AccessLine, AccessLog
 from broker.http.server.pending_response import PendingResponse
 from broker.metrics.http_requests import NO_ROUTE
 
@@ -31,7 +31,7 @@ class RequestLog:
         may_wait = route is None or route.is_streamed or "wait" in request.query_string or route.path.endswith("/wait")
         client_of = partial(self._client_of, request, sender)
         path = "" if route is None else route.path
-        self._log.note(Access(sender.request, method, path, status, seconds, n_bytes, sender.by, client_of, may_wait))
+        self._log.note(AccessLine(sender.request, method, path, status, seconds, n_bytes, sender.by, client_of, may_wait))
 
     async def close(self, _: web.Application) -> None:
         """Write the lines for the requests that were only counted."""

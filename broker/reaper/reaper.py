@@ -152,7 +152,7 @@ class Reaper:
 
     def _works(self) -> None:
         if self.fault:
-            _log.warning("the reaper works again", extra=event("reaper.recovered"))
+            _log.info("the reaper works again", extra=event("reaper.recovered"))
         self.fault = ""
 
     def _failed(self, message: str) -> float:

@@ -9,8 +9,7 @@ import pytest
 
 from broker.auth.grants import Access, access_of
 from broker.core.settings import BrokerSettings
-from broker.http.server.access_log import Access as Logged
-from broker.http.server.access_log import AccessLog
+from broker.http.server.access_log import AccessLine, AccessLog
 from tests.api.client import Http
 
 JOBS = "/v1/groups/g/jobs"
@@ -131,7 +130,7 @@ def test_rate_of_lines(caplog: pytest.LogCaptureFixture) -> None:
     log._answered.flush = lambda own=log._answered: _flush_without_timer(own)  # type: ignore[method-assign]
     for i in range(1000):
         now[0] = i / 500
-        log.note(Logged("id", "GET", "/x", 200, 0.001, 0, "", lambda: "::1", may_wait=False))
+        log.note(AccessLine("id", "GET", "/x", 200, 0.001, 0, "", lambda: "::1", may_wait=False))
     numbers = [line["n"] for line in lines(caplog)]
     assert numbers[:10] == [1] * 10
     assert 28 <= len(numbers) <= 31
@@ -160,7 +159,7 @@ def test_events_of_lines(
 ) -> None:
     """A request that is slow without waiting for something has an event of its own, and so have refusals."""
     caplog.set_level(logging.INFO, "broker.access")
-    AccessLog(10).note(Logged("id", "GET", "/x", status, seconds, 0, "ann", lambda: "::1", may_wait))
+    AccessLog(10).note(AccessLine("id", "GET", "/x", status, seconds, 0, "ann", lambda: "::1", may_wait))
     assert [(line["event"], line["by"]) for line in lines(caplog)] == [(name, "ann")]
 
 

@@ -20,7 +20,7 @@ _GONE = 499
 _log = logging.getLogger("broker.access")
 
 
-class Access(NamedTuple):
+class AccessLine(NamedTuple):
     """One request. `client_of` is called for the requests alone that get a line."""
 
     id: str
@@ -41,7 +41,7 @@ class AccessLog:
         self._answered = _Sampler(rate, clock)
         self._refused = _Sampler(rate, clock)
 
-    def note(self, access: Access) -> None:
+    def note(self, access: AccessLine) -> None:
         """Write the line of a request, or count it."""
         is_refused = access.status >= 400 and access.status != _GONE
         (self._refused if is_refused else self._answered).note(access)
@@ -59,11 +59,11 @@ class _Sampler:
         self._rate = rate
         self._clock = clock
         self._room, self._at = float(rate), clock()
-        self._last: Access | None = None
+        self._last: AccessLine | None = None
         self._n = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def note(self, access: Access) -> None:
+    def note(self, access: AccessLine) -> None:
         now = self._clock()
         self._room, self._at = min(self._rate, self._room + (now - self._at) * self._rate), now
         self._last = access
@@ -84,7 +84,7 @@ class _Sampler:
         self._last, self._n = None, 0
 
 
-def _write(access: Access, n: int) -> None:
+def _write(access: AccessLine, n: int) -> None:
     keys = event(
         _name(access),
         request=access.id,
@@ -100,7 +100,7 @@ def _write(access: Access, n: int) -> None:
     _log.info("%s %s %d", access.method, access.route, access.status, extra=keys)
 
 
-def _name(access: Access) -> str:
+def _name(access: AccessLine) -> str:
     if access.status >= 500:
         return "request.failed"
     if access.status >= 400 and access.status != _GONE:

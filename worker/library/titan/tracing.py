@@ -39,7 +39,7 @@ NO_TRACE = Trace()
 
 
 def trace_of(parent: str | None, state: str | None = None) -> Trace:
-    """The trace context of two texts. One that is not valid, or that a later version of W3C has, counts as none."""
+    """The trace context of two texts. None for one that is not valid."""
     if not parent or _PARENT.fullmatch(parent) is None:
         return NO_TRACE
     return Trace(parent, _valid_state(state or ""))

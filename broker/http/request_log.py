@@ -30,8 +30,8 @@ class RequestLog:
         route = None if number == NO_ROUTE else self._routes[number]
         may_wait = route is None or route.is_streamed or "wait" in request.query_string or route.path.endswith("/wait")
         client_of = partial(self._client_of, request, sender)
-        path = "" if route is None else route.path
-        self._log.note(AccessLine(sender.request, method, path, status, seconds, n_bytes, sender.by, client_of, may_wait))
+        path, by = "" if route is None else route.path, sender.by
+        self._log.note(AccessLine(sender.request, method, path, status, seconds, n_bytes, by, client_of, may_wait))
 
     async def close(self, _: web.Application) -> None:
         """Write the lines for the requests that were only counted."""

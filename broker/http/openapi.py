@@ -41,6 +41,7 @@ _HEADERS = {
     "traceparent": "The trace of the new jobs, as W3C has it: consumers get it. An invalid one is ignored.",
     "tracestate": "What belongs to the traceparent; 512 characters at most.",
     "If-Match": "The ETag of an earlier answer: the group or schedule is changed only if it is still the same.",
+    "If-None-Match": "`*`: the schedule is created, and refused if there is one with this name.",
     "ETag": "The tag of what it is set to, for If-Match; counts do not change it. That of a schedule is its revision.",
     "Titan-Expires-At": "When the lease ends, RFC 3339.",
     "Idempotency-Replayed": "`true` when the answer repeats the first answer to the Idempotency-Key.",

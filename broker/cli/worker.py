@@ -18,7 +18,8 @@ from broker.cli.output import listing, page, show_json
 from broker.cli.process_setup import prepare_to_serve
 from broker.cli.table import GOOD, WAITS, Column
 from broker.core import timestamps
-from broker.core.errors import TitanError
+from broker.core.errors import StartFailed, TitanError
+from broker.core.spans import check_otel
 from broker.models.fields import MAX_JOBS
 from broker.models.jobs import Job
 from broker.models.workers import Order, Worker, WorkerWrapper
@@ -228,6 +229,9 @@ def _check(settings: WorkerSettings) -> None:
             broker_address(url, OPTIONS)
         table = read_table(settings)
         credentials_of(settings)
+        check_otel(is_on=settings.otel)
+    except StartFailed as error:
+        raise click.ClickException(str(error)) from None
     except ValueError as error:
         raise click.UsageError(f"{str(error).rstrip('.')}.") from None
     if not table:

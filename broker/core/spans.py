@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from broker.core.errors import StartFailed
@@ -129,12 +130,22 @@ def spans_of(service: str, *, is_on: bool) -> Spans | None:
     """The spans of a broker or worker, sent by OTLP over HTTP; None if they are off. Raises StartFailed."""
     if not is_on:
         return None
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError as error:
-        raise StartFailed(f"--otel needs the extra otel: pip install 'titan-broker[otel]'. {error}") from error
+    check_otel(is_on=is_on)
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     return Spans(service, BatchSpanProcessor(OTLPSpanExporter()))
+
+
+def check_otel(*, is_on: bool) -> None:
+    """Raise StartFailed if spans are on, and OpenTelemetry is not installed."""
+    names = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
+    try:
+        missing = [name for name in names if is_on and find_spec(name) is None]
+    except ModuleNotFoundError as error:
+        missing = [error.name or names[0]]
+    if missing:
+        raise StartFailed("--otel needs the extra otel: pip install 'titan-broker[otel]'.")
 
 
 def now_ns() -> int:

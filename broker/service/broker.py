@@ -93,8 +93,9 @@ async def serve(
     SIGHUP reads its files again, or sets `stop` when `is_hung_up` returns that the terminal is closed. `notifier`
     reports to the service manager; one of several brokers has none. Raises StartFailed.
     """
-    _log.info("Titan %s starts", own_version(), extra=event("broker.started", version=own_version()))
     async with running(settings, siblings, sources) as serving:
+        # Late, so that a start that fails says why and nothing else.
+        _log.info("Titan %s has started", own_version(), extra=event("broker.started", version=own_version()))
         _at_hangup(serving.read_again, stop, is_hung_up)
         on_ready(serving)
         _collect_rarely()

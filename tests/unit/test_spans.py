@@ -1,4 +1,4 @@
-"""Spans without OpenTelemetry: a program that is told to send them says what is missing."""
+"""Spans without OpenTelemetry: a program that should send them says what is missing."""
 
 import sys
 

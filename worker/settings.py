@@ -94,6 +94,20 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         str, Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
     ] = "info"
+    log_format: Annotated[
+        str,
+        Meta(
+            pattern="^(text|json)$",
+            description="Lines of the log for people, text, or one JSON object a line for programs, json.",
+        ),
+    ] = "text"
+    otel: Annotated[
+        bool,
+        Meta(
+            description="Whether it sends spans of OpenTelemetry; needs the extra otel. "
+            "The OTEL_ variables say where to."
+        ),
+    ] = False
 
 
 def job_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -7,7 +7,7 @@ import click
 
 from broker.cli.client_options import with_broker
 from broker.cli.commands import CommandGroup, TitanCommand
-from broker.cli.event_loop import log_to_stderr, run
+from broker.cli.event_loop import run
 from broker.cli.moments import age, when, wide_option
 from broker.cli.options import example, settings_from, settings_options, sources
 from broker.cli.output import listing
@@ -71,7 +71,9 @@ def broker(context: click.Context, /, **_: object) -> None:
         return
     terminal = prepare_to_serve()
     settings = settings_from(context, BrokerSettings)
-    log_to_stderr(settings.log_level)
+    from broker.cli.log_setup import log_to_stderr
+
+    log_to_stderr(settings.log_level, settings.log_format)
     if settings.processes == 1:
         run(_serve(settings, terminal, sources(context, BrokerSettings)), terminal)
     else:

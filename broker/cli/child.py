@@ -13,7 +13,8 @@ import click
 import msgspec
 
 from broker.cli.commands import TitanCommand
-from broker.cli.event_loop import log_to_stderr, run
+from broker.cli.event_loop import run
+from broker.cli.log_setup import log_to_stderr
 from broker.cli.process_setup import prepare_to_serve
 from broker.diagnostics.peer_metrics import PeerMetrics
 from broker.service.broker import Serving, serve, stop_signals
@@ -25,7 +26,7 @@ def child() -> None:
     """Run one broker of several."""
     prepare_to_serve()
     start = msgspec.json.decode(sys.stdin.buffer.readline(), type=ChildArguments)
-    log_to_stderr(start.settings.log_level, f" [{start.number}]")
+    log_to_stderr(start.settings.log_level, start.settings.log_format, start.number)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # `serve` installs a handler later, when files can be reloaded
     run(_serve(start))
 

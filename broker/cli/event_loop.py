@@ -1,8 +1,6 @@
-"""Runs the coroutine of a command: chooses the event loop, sets up the log, reports a failed start."""
+"""Runs the coroutine of a command: chooses the event loop, reports a failed start."""
 
 import asyncio
-import logging
-import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -32,13 +30,3 @@ def loop_factory() -> Any:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def log_to_stderr(level: str, mark: str = "") -> None:
-    """Write log messages of this level or above to stderr, with UTC times. `mark`: names the process in each line."""
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(
-        level=level.upper(),
-        format=f"%(asctime)s.%(msecs)03dZ{mark} %(levelname)s %(name)s: %(message)s",
-        datefmt="%FT%T",
-    )

@@ -15,7 +15,7 @@ import msgspec
 
 from broker.cli import demo as samples
 from broker.cli.commands import TitanCommand
-from broker.cli.event_loop import log_to_stderr, run
+from broker.cli.event_loop import run
 from broker.cli.options import example, settings_from, settings_options, sources
 from broker.cli.process_setup import Terminal, prepare_to_serve
 from broker.cli.streams import READER_GONE
@@ -33,7 +33,9 @@ T = TypeVar("T")
 @example("titan up --open", "titan up --port 9000 --run thumb='convert - -resize 64x64 /tmp/out.png'")
 @click.command(cls=TitanCommand)
 @settings_options(BrokerSettings, without=("processes", "tokens", "tls_cert", "tls_key", "tls_client_ca", "dialect"))
-@settings_options(WorkerSettings, without=("broker_url", "token_file", "ca_file", "cert_file", "log_level"))
+@settings_options(
+    WorkerSettings, without=("broker_url", "token_file", "ca_file", "cert_file", "log_level", "log_format", "otel")
+)
 @click.option("--sample/--no-sample", default=True, show_default=True, help="Whether to run sample jobs.")
 @click.option("--open", "is_opened", is_flag=True, help="Open the dashboard in a browser.")
 @click.pass_context
@@ -44,12 +46,14 @@ def up(context: click.Context, /, *, sample: bool, is_opened: bool, **_: object)
     --app add others. The worker takes jobs of the group sample only, unless one of these or --group is given. The first
     Ctrl-C waits for running jobs, a second one kills them. Closing the terminal works like the first Ctrl-C.
     """
+    from broker.cli.log_setup import log_to_stderr
     from worker.daemon.signals import until_signalled
 
     terminal = prepare_to_serve()
     settings = settings_from(context, BrokerSettings)
-    worker_settings = _worker_settings(context)
-    log_to_stderr("warning" if sources(context, BrokerSettings)["log_level"] == "default" else settings.log_level)
+    worker_settings = msgspec.structs.replace(_worker_settings(context), otel=settings.otel)
+    level = "warning" if sources(context, BrokerSettings)["log_level"] == "default" else settings.log_level
+    log_to_stderr(level, settings.log_format)
     others = {signal.SIGHUP: _ignore_hangup} if terminal.is_ignored else {}
     found = sources(context, BrokerSettings)
     is_sample = sample and worker_settings.runner in {"", "process"}

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from broker.cli.client_options import pages, with_broker
 from broker.cli.commands import CommandGroup, TitanCommand
-from broker.cli.event_loop import log_to_stderr, loop_factory
+from broker.cli.event_loop import loop_factory
 from broker.cli.moments import age as ago
 from broker.cli.moments import when, wide_option
 from broker.cli.options import example, settings_from, settings_options
@@ -18,7 +18,8 @@ from broker.cli.output import listing, page, show_json
 from broker.cli.process_setup import prepare_to_serve
 from broker.cli.table import GOOD, WAITS, Column
 from broker.core import timestamps
-from broker.core.errors import TitanError
+from broker.core.errors import StartFailed, TitanError
+from broker.core.spans import check_otel
 from broker.models.fields import MAX_JOBS
 from broker.models.jobs import Job
 from broker.models.workers import Order, Worker, WorkerWrapper
@@ -208,7 +209,9 @@ def worker(context: click.Context, /, **_: object) -> None:
     terminal = prepare_to_serve()
     settings = settings_from(context, WorkerSettings)
     _check(settings)
-    log_to_stderr(settings.log_level)
+    from broker.cli.log_setup import log_to_stderr
+
+    log_to_stderr(settings.log_level, settings.log_format)
     gc.set_threshold(*_GC_THRESHOLDS)
 
     def work() -> int:
@@ -226,6 +229,9 @@ def _check(settings: WorkerSettings) -> None:
             broker_address(url, OPTIONS)
         table = read_table(settings)
         credentials_of(settings)
+        check_otel(is_on=settings.otel)
+    except StartFailed as error:
+        raise click.ClickException(str(error)) from None
     except ValueError as error:
         raise click.UsageError(f"{str(error).rstrip('.')}.") from None
     if not table:

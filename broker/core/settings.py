@@ -218,3 +218,28 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         str, Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
     ] = "info"
+    log_format: Annotated[
+        str,
+        Meta(
+            pattern="^(text|json)$",
+            description="Lines of the log for people, text, or one JSON object a line for programs, json.",
+        ),
+    ] = "text"
+    otel: Annotated[
+        bool,
+        Meta(
+            description="Whether it sends spans of OpenTelemetry; needs the extra otel. "
+            "The OTEL_ variables say where to."
+        ),
+    ] = False
+    access_log: Annotated[
+        bool, Meta(description="Whether each request is a line of JSON in the log, sampled above --access-log-rate.")
+    ] = False
+    access_log_rate: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Lines of the access log a second at most, and as many for refused and failed requests.",
+        ),
+    ] = 100

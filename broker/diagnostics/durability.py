@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 from broker.core.errors import TitanError
+from broker.core.events import event
 from broker.diagnostics.doctor import eviction, persistence, version
 from broker.resp.replies_to_errors import translate_errors
 from broker.resp.topology import Server
@@ -88,7 +89,7 @@ class DurabilityMonitor:
             _log.info("the store: %s", self.seen.settings)
         for warning in self.seen.warnings:
             if warning not in before.warnings:
-                _log.warning("the store: %s", warning)
+                _log.warning("the store: %s", warning, extra=event("store.warned"))
 
     async def run(self) -> None:
         """Log the settings and read them again each minute until cancelled; an unavailable store is tried again."""

@@ -14,22 +14,24 @@ from broker.core.inline_task import in_task, run_inline
 from broker.http.audited import audited
 from broker.http.contract import Contract, contract_of
 from broker.http.error_responses import STATUS, code_of, response_to, without_doc
-from broker.http.request.body import WEIGHT, Request, Streamed, header_values
+from broker.http.request.body import REQUEST_ID, WEIGHT, Request, Streamed, header_values
 from broker.http.request.context import AppContext, Broker, Call
 from broker.http.request.query_params import Query, parse
+from broker.http.request_log import RequestLog, Sender
 from broker.http.responses import Headers, Response
 from broker.http.route import ANY_JOB, Route
+from broker.http.server.access_log import AccessLog
 from broker.http.server.admission import SHED_FIRST, priority_of
 from broker.http.server.fast_request import MAX_BODY_BYTES, FastRequest
 from broker.http.server.fast_router import FastRoute
 from broker.http.server.pending_response import PendingResponse
+from broker.http.server.request_id import HEADER, request_id
+from broker.http.spanned import OPERATIONS, spanned
 from broker.http.ui.in_session import answer_in_session
 from broker.http.view_answers import ViewAnswers
 from broker.metrics.http_requests import GONE, NO_ROUTE, RequestCounts
 from broker.metrics.refusals import RefusalCounts
 
-Sender = PendingResponse | Streamed
-"""Knows the address that sent a request."""
 Hook = Callable[[web.Application], Awaitable[None]]
 OnPrepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 Found = tuple[FastRoute, FastRequest, Mapping[str, str], PendingResponse]
@@ -62,6 +64,9 @@ class RequestDispatcher:
         context.metrics.add(self._requests.families)
         self._refusals = RefusalCounts()
         context.metrics.add(self._refusals.families)
+        settings = context.broker.settings
+        log = AccessLog(settings.access_log_rate) if settings.access_log else None
+        self.access_log = None if log is None else RequestLog(log, self.routes, self._client_of)
         views = ViewAnswers(context)
         context.live.answer, context.live.check = views.answer, views.check
 
@@ -82,6 +87,9 @@ class RequestDispatcher:
             return False
         route, path = found
         pending.route = route.number
+        pending.request = request_id(request.headers.get(HEADER))
+        if self.access_log is not None:
+            pending.access = request
         self._in_progress.count += 1
         priority = self._priorities[route.number]
         weight = self._admission.weigh(priority, len(request.body))
@@ -96,7 +104,13 @@ class RequestDispatcher:
         """Count and time a fast request."""
         self._in_progress.ended()
         self._admission.leave(pending.weight)
-        self._requests.observe(pending.route, status, perf_counter() - pending.started)
+        seconds = perf_counter() - pending.started
+        self._requests.observe(pending.route, status, seconds)
+        if pending.access is not None and self.access_log is not None:
+            body = b"" if pending.response is None else pending.response.body
+            self.access_log.note(
+                pending.access, pending.access.method, pending, pending.route, status, seconds, len(body)
+            )
 
     def handler(self, number: int, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """The handler of a route for aiohttp's router."""
@@ -123,6 +137,7 @@ class RequestDispatcher:
         priority = self._priorities[number] if number != NO_ROUTE else SHED_FIRST
         weight = self._admission.weigh(priority, request.content_length or 0)
         request[WEIGHT], is_begun = 0, False
+        request[REQUEST_ID] = request_id(request.headers.get(HEADER))
         try:
             if not self._admission.admit(priority, weight):
                 await self._admission.wait(priority, weight)
@@ -131,22 +146,32 @@ class RequestDispatcher:
                 self.context.browsers.check_host(Streamed(request))
             response = await handler(request)
         except (asyncio.CancelledError, ConnectionError):
-            self._requests.observe(number, GONE, perf_counter() - started)
+            self._observe(request, number, GONE, started, 0)
             raise
         except Exception as fault:  # a client gets nothing but the error body
             if is_begun:
                 self._note(fault)
             streamed = Streamed(request)
             client_of = partial(self._client_of, streamed, streamed)
-            response = response_of(self._refusal_of(fault, request.method, request.path, client_of))
+            response = response_of(self._refusal_of(fault, request.method, request.path, streamed.request, client_of))
             if request.writer.output_size > 0:
                 if request.transport is not None:
                     request.transport.abort()
                 raise ConnectionResetError from fault
         finally:
             self._admission.leave(request[WEIGHT])
-        self._requests.observe(number, response.status, perf_counter() - started)
+        body = response.body if isinstance(response, web.Response) else None
+        n_bytes = len(body) if isinstance(body, bytes) else response.body_length
+        self._observe(request, number, response.status, started, n_bytes)
         return response
+
+    def _observe(self, request: web.Request, number: int, status: int, started: float, n_bytes: int) -> None:
+        """Count a request of aiohttp."""
+        seconds = perf_counter() - started
+        self._requests.observe(number, status, seconds)
+        if self.access_log is not None:
+            streamed = Streamed(request)
+            self.access_log.note(streamed, request.method, streamed, number, status, seconds, n_bytes)
 
     def _start(
         self, route: FastRoute, request: FastRequest, path: Mapping[str, str], pending: PendingResponse, weight: int
@@ -162,19 +187,22 @@ class RequestDispatcher:
             response = await self._handle(route.route, request, path, pending)
         except Exception as fault:  # noqa: BLE001 - a client gets nothing but the error body
             self._note(fault)
-            return self._refusal_of(fault, request.method, request.path, partial(self._client_of, request, pending))
+            client_of = partial(self._client_of, request, pending)
+            return self._refusal_of(fault, request.method, request.path, pending.request, client_of)
         if not isinstance(response, Response):
             raise TypeError(f"{route.route.verb} is streamed")
         return response
 
     def _refuse(self, request: FastRequest, pending: PendingResponse, fault: TitanError) -> None:
-        response = self._refusal_of(fault, request.method, request.path, lambda: pending.peer)
+        response = self._refusal_of(fault, request.method, request.path, pending.request, lambda: pending.peer)
         pending.fill(_with_headers(response, self._marks), None)
 
-    def _refusal_of(self, fault: Exception, method: str, path: str, client_of: Callable[[], str]) -> Response:
+    def _refusal_of(
+        self, fault: Exception, method: str, path: str, request: str, client_of: Callable[[], str]
+    ) -> Response:
         """The response to a request that raised this; it names a page only if this broker has pages."""
         self._refusals.observe(code_of(fault))
-        response = response_to(fault, method, path, client_of)
+        response = response_to(fault, method, path, client_of, request)
         return response if self._has_pages else without_doc(response)
 
     def _note(self, fault: Exception) -> None:
@@ -196,14 +224,18 @@ class RequestDispatcher:
         if route.scope and "Cookie" in request.headers:
             session = await context.dashboard.session_of(request)
             if session is not None:
+                sender.by = session.grant.name
                 client_of = partial(self._client_of, request, sender)
-                return await answer_in_session(context, route, request, path, session, client_of)
+                return await answer_in_session(context, route, request, path, session, client_of, sender.request)
         grant = context.access.admit(request.headers.get("Authorization"), route.scope, path.get("group_name", ""))
+        sender.by = grant.name
         if route.query is Query and request.query_string and route.is_strict:
             parse(Query, request.query_string)  # no handler of these routes reads the query
         call = Call(context, request, path, grant)
+        if context.spans is not None and route.verb in OPERATIONS:
+            return await spanned(context.spans, route.verb, call, partial(route.handler, call))
         if route.act:
-            return await audited(route, call, partial(self._client_of, request, sender))
+            return await audited(route, call, partial(self._client_of, request, sender), sender.request)
         return await route.handler(call)
 
 
@@ -226,10 +258,11 @@ def make_app(broker: Broker) -> web.Application:
         handler = dispatcher.handler(number, route)
         for path in _paths(route, context.dashboard.base_path):
             app.router.add_route(route.method, path, handler, expect_handler=_expect_later)
-    if contract.headers:
-        app.on_response_prepare.append(_mark(contract.headers))
+    app.on_response_prepare.append(_mark(contract.headers))
     app.on_shutdown.append(_stop_waiting(context))
     app.on_cleanup.append(_settle(context))
+    if dispatcher.access_log is not None:
+        app.on_cleanup.append(dispatcher.access_log.close)
     return app
 
 
@@ -259,8 +292,9 @@ def _with_headers(response: Response, headers: Headers) -> Response:
 
 
 def _mark(headers: Headers) -> OnPrepare:
-    async def mark(_: web.Request, response: web.StreamResponse) -> None:
+    async def mark(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(headers)
+        response.headers[HEADER] = request.get(REQUEST_ID) or request_id(request.headers.get(HEADER))
 
     return mark
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from broker.core.errors import TitanError
+from broker.core.events import OF_ACTS, REFUSED, event
 from broker.core.ids import lease_token
 from broker.core.words import counted
 from broker.models.audit import MAX_IDS
@@ -34,15 +35,17 @@ class Audit:
     def __init__(self, trail: "AuditTrail") -> None:
         self._trail = trail
         self._acts: list[Act] = []
+        self._requests: dict[Act, set[str]] = {}
         self._waiting: list[Act] = []
         self._batch: tuple[str, list[Act]] = ("", [])
         self._repeats = 0
         self._timer: asyncio.TimerHandle | None = None
         self._sending: asyncio.Task[None] | None = None
 
-    def note(self, act: Act) -> None:
-        """Note an act. It is in the store about a tenth of a second later."""
+    def note(self, act: Act, request: str = "") -> None:
+        """Note an act of a request. It is in the store about a tenth of a second later."""
         self._acts.append(act)
+        self._requests.setdefault(_kind(act), set()).add(request)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(EVERY_S, self._send)
 
@@ -63,8 +66,9 @@ class Audit:
     async def _flush(self) -> None:
         """Send the acts so far; those of the time until the store answers are sent after that."""
         acts, self._acts = merged(self._acts), []
+        requests, self._requests = self._requests, {}
         for act in acts:
-            _log.info("%s", line_of(act))
+            _log.info("%s", line_of(act), extra=_event(act, requests.get(_kind(act), set())))
         self._waiting += acts
         if (n := len(self._waiting) - MOST_WAITING) > 0:
             del self._waiting[:n]
@@ -94,10 +98,24 @@ def merged(acts: Sequence[Act]) -> list[Act]:
     ids: dict[Act, list[str]] = {}
     numbers: dict[Act, int] = {}
     for act in acts:
-        kind = act._replace(ids=(), n=0)
+        kind = _kind(act)
         ids.setdefault(kind, []).extend(act.ids)
         numbers[kind] = numbers.get(kind, 0) + act.n
     return [kind._replace(ids=tuple(ids[kind][:MAX_IDS]), n=numbers[kind]) for kind in ids]
+
+
+def _kind(act: Act) -> Act:
+    """What acts have in common that become one entry."""
+    return act._replace(ids=(), n=0)
+
+
+def _event(act: Act, requests: set[str]) -> dict[str, object]:
+    """The keys of the line of an act. It names the request if there was one only, and the job if there was one."""
+    request = next(iter(requests)) if len(requests) == 1 else ""
+    name = OF_ACTS.get(act.act, "audit") if act.outcome in {"ok", "running"} else REFUSED.get(act.act, "audit")
+    job = act.ids[0] if len(act.ids) == 1 and name.startswith("job.") else ""
+    keys = {"address": act.address, "act": act.act, "n": act.n, "outcome": act.outcome, "detail": act.detail}
+    return event(name, job=job, group=act.group, request=request, by=act.by, **keys)
 
 
 def line_of(act: Act) -> str:

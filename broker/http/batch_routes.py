@@ -16,6 +16,7 @@ from broker.models.batches import BatchesWrapper, BatchWrapper, MembersWrapper, 
 from broker.models.jobs import JobsWrapper
 
 KEY = "Idempotency-Key"
+TRACE = "traceparent", "tracestate"
 REPLAYED = "Idempotency-Replayed"
 
 BATCH_ROUTES: tuple[Route, ...] = (
@@ -27,7 +28,7 @@ BATCH_ROUTES: tuple[Route, ...] = (
         BatchWrapper,
         201,
         (IdempotencyMismatch, LimitReached, Duplicate, StoreFull),
-        headers=(KEY,),
+        headers=(KEY, *TRACE),
         answers=(REPLAYED,),
         scope="produce",
     ),
@@ -60,7 +61,7 @@ BATCH_ROUTES: tuple[Route, ...] = (
         JobsWrapper,
         201,
         (NotFound, WrongState, LeaseLost, IdempotencyMismatch, LimitReached, Duplicate, StoreFull),
-        headers=(KEY,),
+        headers=(KEY, *TRACE),
         answers=(REPLAYED, "Titan-Group-Full"),
         scope="produce",
     ),

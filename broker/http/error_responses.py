@@ -33,6 +33,7 @@ from broker.core.errors import (
     UnsupportedType,
     WrongState,
 )
+from broker.core.events import event
 from broker.http.responses import NO_SNIFF, Response
 from broker.models.results import Problem, ProblemWrapper
 
@@ -88,13 +89,14 @@ _OF_FRAMEWORK: dict[int, TitanError] = {
 }
 
 
-def response_to(fault: Exception, method: str, path: str, client_of: Callable[[], str]) -> Response:
+def response_to(fault: Exception, method: str, path: str, client_of: Callable[[], str], request: str = "") -> Response:
     """The response to a request that raised this. An unexpected error is a 500: it is logged and not shown.
 
-    `client_of` returns the address of the client.
+    `client_of` returns the address of the client; `request` is the id of the request.
     """
     if type(fault) is TitanError or not isinstance(fault, (TitanError, web.HTTPException, ConnectionError)):
-        _log.error("%s %r of %s failed", method, path, client_of() or "a client that left", exc_info=fault)
+        failed, client = event("request.failed", request=request), client_of() or "a client that left"
+        _log.error("%s %r of %s failed", method, path, client, exc_info=fault, extra=failed)
     if isinstance(fault, TitanError):
         return refusal(fault)
     if isinstance(fault, web.HTTPException):

@@ -38,6 +38,8 @@ from broker.models.workers import WORKER_NAME
 _HEADERS = {
     "Titan-Lease": "The token from the answer that delivered the job; only the holder of the lease may act on it.",
     "Idempotency-Key": "A repeat with the same key and body gets the first answer again, for a day.",
+    "traceparent": "The trace of the new jobs, as W3C has it: consumers get it. An invalid one is ignored.",
+    "tracestate": "What belongs to the traceparent; 512 characters at most.",
     "If-Match": "The ETag of an earlier answer: the group or schedule is changed only if it is still the same.",
     "If-None-Match": "`*`: the schedule is created, and refused if there is one with this name.",
     "ETag": "The tag of what it is set to, for If-Match; counts do not change it. That of a schedule is its revision.",

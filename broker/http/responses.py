@@ -10,6 +10,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from broker.http.request.decoding import encode
+from broker.http.server.request_id import request_id
 
 Headers = tuple[tuple[str, str], ...]
 NO_SNIFF = ("X-Content-Type-Options", "nosniff")
@@ -64,22 +65,23 @@ def fullness(percent: int) -> Headers:
     return (("Titan-Group-Full", f"{percent / 100:.2f}"),) if percent else ()
 
 
-def encoded(response: Response, *, is_last: bool) -> bytes:
-    """Head and body as bytes. `is_last`: the connection closes after this response."""
+def encoded(response: Response, *, is_last: bool, request: str = "") -> bytes:
+    """Head and body as bytes. `is_last`: the connection closes after it. `request`: the id of its request."""
     head = _head(response.status, response.headers, is_last, int(time()))
+    id_ = (request or request_id()).encode()
     if response.status == _NO_CONTENT:
-        return head
-    return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(response.body), response.body)
+        return b"%bX-Request-Id: %b\r\n\r\n" % (head, id_)
+    return b"%bX-Request-Id: %b\r\nContent-Length: %d\r\n\r\n%b" % (head, id_, len(response.body), response.body)
 
 
 @lru_cache(maxsize=256)
 def _head(status: int, headers: Headers, is_last: bool, second: int) -> bytes:
-    """The head without Content-Length. Most responses of one second share it."""
+    """The head without its last headers, which differ. Most responses of one second share it."""
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers]
     lines += [f"Date: {formatdate(second, usegmt=True)}"]
     lines += ["Connection: close"] if is_last else []
-    lines += [""] if status != _NO_CONTENT else ["", ""]
+    lines += [""]
     return "\r\n".join(lines).encode("latin-1")
 
 

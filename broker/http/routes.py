@@ -40,6 +40,7 @@ __all__ = ["LOG_TYPES", "ROUTES", "Route"]
 LOG_TYPES = ("multipart/form-data", "text/plain")
 LEASE = "Titan-Lease"
 KEY = "Idempotency-Key"
+TRACE = "traceparent", "tracestate"
 
 
 _HELD = (NotFound, WrongState, LeaseLost)
@@ -54,7 +55,7 @@ ROUTES: tuple[Route, ...] = (
         201,
         (IdempotencyMismatch, LimitReached, Duplicate, StoreFull, NotDurable),
         query_params.EnqueueQuery,
-        headers=(KEY,),
+        headers=(KEY, *TRACE),
         answers=("Idempotency-Replayed", "Titan-Group-Full"),
         scope="produce",
         is_quick=True,

@@ -127,3 +127,14 @@ EnvValue = Annotated[
     ),
 ]
 EnvVars = Annotated[dict[EnvName, EnvValue], Meta(max_length=100, description="Environment of the group's jobs.")]
+
+TraceParent = Annotated[
+    str,
+    Meta(
+        description="The trace of the job, as W3C's header traceparent has it. An invalid one is ignored.",
+        examples=["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"],
+    ),
+]
+TraceState = Annotated[
+    str, Meta(description="What belongs to traceparent, as W3C's header tracestate has it; 512 characters at most.")
+]

@@ -22,6 +22,8 @@ from broker.models.fields import (
     StartWithin,
     Time,
     Timeout,
+    TraceParent,
+    TraceState,
 )
 from broker.models.lanes import Key
 from broker.models.retries import RETRY, Retry
@@ -119,6 +121,8 @@ class NewJob(PlainJob, frozen=True, kw_only=True):
     after_on: AfterOn | None = None
     unique: Unique | None = None
     key: Key | None = None
+    traceparent: TraceParent | UnsetType | None = UNSET
+    tracestate: TraceState | UnsetType | None = UNSET
 
 
 class PlainJobs(Struct, frozen=True):
@@ -201,6 +205,8 @@ class Job(Struct, kw_only=True):
     batch: JobBatch | UnsetType = UNSET
     schedule: Annotated[str, Meta(description="The schedule of the group that made it.")] | UnsetType = UNSET
     scheduled_for: Annotated[Time, Meta(description="The time of the schedule that it is for.")] | UnsetType = UNSET
+    traceparent: TraceParent | UnsetType = UNSET
+    tracestate: TraceState | UnsetType = UNSET
     env_vars: Annotated[dict[str, str], Meta(description="The group's, for the consumer.")] | UnsetType = UNSET
     receipts: (
         Annotated[list[Receipt], Meta(description="Those of the last five deliveries; not in lists.")] | UnsetType

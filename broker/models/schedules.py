@@ -17,6 +17,8 @@ from broker.models.fields import (
     StartWithin,
     Time,
     Timeout,
+    TraceParent,
+    TraceState,
 )
 from broker.models.jobs import NewJob
 from broker.models.lanes import Key
@@ -63,6 +65,8 @@ class ScheduledJob(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     retry: Annotated[Retry, Meta(description=RETRY)] | None = None
     unique: Unique | None = None
     key: Key | None = None
+    traceparent: TraceParent | None = None
+    tracestate: TraceState | None = None
 
     def as_new_job(self) -> NewJob:
         """The job as enqueue has it."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from broker.core.errors import LeaseLost, NotFound, TitanError
+from broker.core.events import event
 from broker.core.ids import lease_token
 from broker.metrics.exposition import Family, Sample, gauge
 from broker.models.bulk import Bulk
@@ -54,7 +55,8 @@ class BulkRunner:
         while (kept := await self._store.bulks.take(self.owner)) is not None:
             if kept.id in self._running:
                 self._running[kept.id][1].cancel()  # it was silent for too long; what it knows is too old
-            _log.info("bulk %s of group %s continues here", kept.id, kept.spec.group)
+            resumed = event("bulk.resumed", group=kept.spec.group, bulk=kept.id)
+            _log.info("bulk %s of group %s continues here", kept.id, kept.spec.group, extra=resumed)
             self.start(kept)
 
     async def close(self) -> None:
@@ -78,12 +80,17 @@ class BulkRunner:
         try:
             await work.run()
             ended = shown_bulk(work.kept)
-            _log.info("bulk %s %s: %d matched, %d done", bulk_id, ended.state, ended.matched, ended.done)
+            has_ended = event("bulk.ended", group=ended.group, bulk=bulk_id, state=ended.state, done=ended.done)
+            _log.info(
+                "bulk %s %s: %d matched, %d done", bulk_id, ended.state, ended.matched, ended.done, extra=has_ended
+            )
             self.on_end(ended)
         except (LeaseLost, NotFound):
             _log.warning("bulk %s is no longer carried out here: this broker was silent for too long", bulk_id)
         except Exception:  # noqa: BLE001 - it is logged, and a broker takes the bulk again
-            _log.exception("bulk %s failed; it continues in a moment", bulk_id)
+            _log.exception(
+                "bulk %s failed; it continues in a moment", bulk_id, extra=event("bulk.failed", bulk=bulk_id)
+            )
         finally:
             if self._running.get(bulk_id, (None,))[0] is work:
                 del self._running[bulk_id]

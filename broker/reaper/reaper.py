@@ -9,6 +9,7 @@ import contextlib
 import logging
 
 from broker.core.errors import TitanError
+from broker.core.events import event
 from broker.logs.storage import Logs
 from broker.metrics.exposition import Family, Sample, counter, gauge
 from broker.reaper.log_cleaner import LogCleaner
@@ -52,11 +53,11 @@ class Reaper:
             while True:
                 try:
                     wait_s = await self.reap_due()
-                    self.fault = ""
+                    self._works()
                 except TitanError as fault:
                     wait_s = self._failed(fault.message)
                 except Exception:  # noqa: BLE001 - it is logged, and the loop continues
-                    _log.exception("the reaper crashed and starts again")
+                    _log.exception("the reaper crashed and starts again", extra=event("reaper.failed"))
                     wait_s = self._failed("it crashed; the broker's log has the reason")
                 await self._sleep(wait_s)
         finally:
@@ -76,7 +77,8 @@ class Reaper:
         finally:
             done = [now - then for now, then in zip(self.done.values(), before, strict=True)]
             if any(done):
-                _log.info("reaped: %s queued, %s requeued, %s failed, %s expired", *done)
+                moved = event("reaper.moved", **dict(zip(self.done, done, strict=True)))
+                _log.info("reaped: %s queued, %s requeued, %s failed, %s expired", *done, extra=moved)
 
     async def reap_once(self) -> Reaped:
         """Process a limited number of jobs whose timers are due."""
@@ -151,8 +153,13 @@ class Reaper:
             async with asyncio.timeout(min(wait_s, LONGEST_SLEEP_S)):
                 await self._wake.wait()
 
+    def _works(self) -> None:
+        if self.fault:
+            _log.info("the reaper works again", extra=event("reaper.recovered"))
+        self.fault = ""
+
     def _failed(self, message: str) -> float:
         if not self.fault:
-            _log.warning("the reaper does not work: %s", message)
+            _log.warning("the reaper does not work: %s", message, extra=event("reaper.failed"))
         self.fault = message
         return AFTER_FAULT_S

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from redis import exceptions
 from redis.asyncio.connection import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
 
+from broker.core.events import event
 from broker.metrics.exposition import Family, Histogram, Sample, counter, gauge, histogram
 from broker.resp.resp_connection import ConnectionLimits, OnError, RespConnection, Word
 
@@ -169,7 +170,7 @@ class Multiplexer:
             await self._open(connection)
             if connection.opened_at is not None and not connection.is_lost:
                 self._connection, self._probe = connection, None
-                _log.info("%s answers again", self._name)
+                _log.info("%s answers again", self._name, extra=event("store.found", server=self._name))
                 return
             await asyncio.sleep(pause_s * random.uniform(0.8, 1))  # noqa: S311 - only spreads attempts over time
             pause_s = min(2 * pause_s, _LAST_PROBE_S)
@@ -190,7 +191,8 @@ class Multiplexer:
         now = time.monotonic()
         if connection.opened_at is not None and not self._is_closed:
             self._losses += 1
-            _log.warning("the connection to %s is lost: %s", self._name, reason)
+            lost = event("store.lost", server=self._name, reason=reason)
+            _log.warning("the connection to %s is lost: %s", self._name, reason, extra=lost)
         if self._fails_fast and not self._is_closed and (connection.is_silent or connection.opened_at is None):
             self._probe = self._loop.create_task(self._probe_until_open())
         elif connection.opened_at is not None and now - connection.opened_at > self._limits.timeout_s:

@@ -16,8 +16,11 @@ from aiohttp import web
 from broker.auth.grants import Access, access_of
 from broker.auth.tls import Tls, tls_from
 from broker.core.errors import StartFailed, TitanError
+from broker.core.events import event
 from broker.core.service_notifier import SILENT, ServiceNotifier
 from broker.core.settings import BrokerSettings
+from broker.core.spans import spans_of
+from broker.core.version import own_version
 from broker.core.words import counted
 from broker.diagnostics.durability import DurabilityMonitor
 from broker.diagnostics.metrics_report import MetricsReport
@@ -91,14 +94,17 @@ async def serve(
     reports to the service manager; one of several brokers has none. Raises StartFailed.
     """
     async with running(settings, siblings, sources) as serving:
+        # Late, so that a start that fails says why and nothing else.
+        _log.info("Titan %s has started", own_version(), extra=event("broker.started", version=own_version()))
         _at_hangup(serving.read_again, stop, is_hung_up)
         on_ready(serving)
         _collect_rarely()
+        _log.info("ready on %s", serving.url, extra=event("broker.ready", address=serving.url))
         async with notifier.serving(serving.url):
             await serving.until(stop)
-        _log.info("stopping")
+        _log.info("stopping", extra=event("broker.stopping"))
         notifier.stopping()
-    _log.info("stopped")
+    _log.info("stopped", extra=event("broker.stopped"))
     serving.check()
 
 
@@ -127,6 +133,9 @@ async def running(
     """
     access, tls = _guards(settings)
     async with AsyncExitStack() as stack:
+        spans = spans_of("titan-broker", is_on=settings.otel)
+        if spans is not None:
+            stack.push_async_callback(spans.close)
         store, _, redis_cli = await stack.enter_async_context(opened(settings))
         await stack.enter_async_context(_task(store.topology.watch()))
         store.counts.label_groups(settings.metrics_groups, siblings.labels if siblings else None)
@@ -151,7 +160,8 @@ async def running(
         condition = ReadinessCheck(await _durability(store, settings))
         bulks = BulkRunner(store)
         metrics.add(bulks.families)
-        app = make_app(Broker(store, logs, notifier, settings, reaper, access, metrics, condition, bulks, sources))
+        parts = (store, logs, notifier, settings, reaper, access, metrics, condition, bulks, sources)
+        app = make_app(Broker(*parts, spans))
         await stack.enter_async_context(_task(bulks.run()))
         url = await stack.enter_async_context(_listening(app, settings, condition, tls))
         # Late, so that its messages come after those of the start.
@@ -180,10 +190,11 @@ def _guards(settings: BrokerSettings) -> tuple[Access, Tls | None]:
 
 def _read_again(access: Access, tls: Tls | None) -> None:
     try:
-        _log.info("read again: %s", counted(access.reload(), "token"))
+        n = access.reload()
+        _log.info("read again: %s", counted(n, "token"), extra=event("tokens.reloaded", tokens=n))
         if tls is not None:
             tls.reload()
-            _log.info("read again: the certificate")
+            _log.info("read again: the certificate", extra=event("tls.reloaded"))
     except ValueError as error:
         _log.error("%s What was read before stays in force.", error)
 

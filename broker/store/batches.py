@@ -11,7 +11,7 @@ from broker.core.ids import Ids
 from broker.core.settings import BrokerSettings
 from broker.core.states import Status
 from broker.models.batches import Batch, CallbackJob, NewBatch
-from broker.models.jobs import Job, NewJob
+from broker.models.jobs import Job, NewJob, PlainJob
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.store.admitter import BatchMembership, admission, admit
@@ -22,11 +22,13 @@ from broker.store.format.job_json import EncodedJobs
 from broker.store.format.record import settings_text
 from broker.store.format.replies import job_of
 from broker.store.format.script_args import new_batches
+from broker.store.format.traces import traced, traced_job
 from broker.store.group_limits import limits_of
 from broker.store.modes import Modes, with_default
 from broker.store.pagination import cursor_of, position
 from broker.store.staging import bytes_of
 from broker.store.tally import Tally
+from titan.tracing import NO_TRACE, Trace
 
 RETRIED = 500
 """Members that one call of batch_retry.lua reads."""
@@ -72,10 +74,11 @@ class Batches:
         """How many batches were created at this broker."""
         self._modes = modes
 
-    async def create(self, group: str, new: NewBatch, key: str = "") -> tuple[Batch, bool]:
+    async def create(self, group: str, new: NewBatch, key: str = "", trace: Trace = NO_TRACE) -> tuple[Batch, bool]:
         """Open a batch with its first members, all or nothing; whether the answer is of an earlier call with the key.
 
-        Raises Invalid, IdempotencyMismatch, LimitReached, Duplicate.
+        `trace`: that of members and callbacks without one of their own. Raises Invalid, IdempotencyMismatch,
+        LimitReached, Duplicate.
         """
         [batch_id] = self._ids.take(1)
         fields: list[Word] = ["open", int(new.open)]
@@ -88,15 +91,22 @@ class Batches:
         for name in CALLBACKS:
             job = getattr(new, name)
             if job is not None:
-                fields += [name, await self._callback(group, name, job)]
+                fields += [name, await self._callback(group, name, traced_job(job, trace))]
         digest = hashlib.sha256(_encode(new)).hexdigest()
         membership = BatchMembership(batch_id, fields)
-        found, is_replayed = await self._admit(group, new.jobs, membership, key, digest, "batch.jobs")
+        found, is_replayed = await self._admit(group, traced(new.jobs, trace), membership, key, digest, "batch.jobs")
         self.created += not is_replayed
         return await self.show(group, found[0]), is_replayed
 
     async def add(
-        self, group: str, batch_id: str, jobs: Sequence[NewJob], member: str = "", lease: str = "", key: str = ""
+        self,
+        group: str,
+        batch_id: str,
+        jobs: Sequence[NewJob],
+        member: str = "",
+        lease: str = "",
+        key: str = "",
+        trace: Trace = NO_TRACE,
     ) -> tuple[EncodedJobs, bool]:
         """Add members to an open batch, or with the lease of a running member to any unfinished one.
 
@@ -104,7 +114,9 @@ class Batches:
         """
         digest = hashlib.sha256(_encode((batch_id, jobs))).hexdigest()
         asked = f"{batch_id} {member} {lease}" if member else batch_id
-        (_, encoded), is_replayed = await self._admit(group, jobs, BatchMembership(asked), key, digest, "jobs")
+        (_, encoded), is_replayed = await self._admit(
+            group, traced(jobs, trace), BatchMembership(asked), key, digest, "jobs"
+        )
         return encoded, is_replayed
 
     async def show(self, group: str, batch_id: str) -> Batch:
@@ -171,7 +183,7 @@ class Batches:
         return " ".join(words).encode() + b" " + made.specs[0]
 
     async def _admit(
-        self, group: str, jobs: Sequence[NewJob], membership: BatchMembership, key: str, digest: str, field: str
+        self, group: str, jobs: Sequence[PlainJob], membership: BatchMembership, key: str, digest: str, field: str
     ) -> tuple[tuple[str, EncodedJobs], bool]:
         """The id of the batch and its new members; whether they are of an earlier call."""
         missing = next((i for i, job in enumerate(jobs) if not job.image), None)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from broker.core.errors import TitanError
+from broker.core.events import event
 from broker.core.words import counted
 from broker.metrics.exposition import Family, Sample, gauge
 from broker.metrics.group_labels import GroupLabels
@@ -84,7 +85,8 @@ class CountFlusher:
             except TimeoutError:
                 pass
             if lost := len(self._tally.groups) + sum(map(len, self._pieces.values())):
-                _log.warning("counts.dropped: the counts of %s or more did not reach the store", counted(lost, "group"))
+                words = "counts.dropped: the counts of %s or more did not reach the store"
+                _log.warning(words, counted(lost, "group"), extra=event("counts.dropped", groups=lost))
 
     async def flush(self) -> bool:
         """Send what was counted; whether all of it is in the store. What is not is sent by the next flush."""

@@ -25,10 +25,12 @@ from broker.store.format.job_json import EncodedJobs, new_jobs
 from broker.store.format.ranks import NO_BOOSTS
 from broker.store.format.replies import job_of
 from broker.store.format.script_args import NewBatch, enqueue_words, merged, new_batches
+from broker.store.format.traces import traced
 from broker.store.group_limits import GroupLimits, limits_of
 from broker.store.modes import NO_MODE, Mode, Modes, boosts_of, with_default
 from broker.store.staging import are_large, bytes_of, stage
 from broker.store.tally import Tally
+from titan.tracing import NO_TRACE, Trace
 
 _PLAIN = ("image", "payload", "delay", "timeout", "priority", "max_retries", "retries_delay")
 _encode = msgspec.json.Encoder().encode
@@ -73,8 +75,12 @@ class Enqueuer:
             name: Batcher(partial(self._send, name)) for name in partitions.names
         }
 
-    async def enqueue(self, group: str, jobs: Sequence[PlainJob], key: str = "") -> EncodedJobs:
+    async def enqueue(
+        self, group: str, jobs: Sequence[PlainJob], key: str = "", trace: Trace = NO_TRACE
+    ) -> EncodedJobs:
         """Add new jobs to a group, all or none; the jobs as the JSON of the answer. `key`: an Idempotency-Key.
+
+        `trace`: that of jobs without one of their own. An Idempotency-Key goes with any trace.
 
         Raises Invalid (no image, no such job), IdempotencyMismatch, LimitReached, Duplicate; Invalid, TooLarge for more
         than a group may have.
@@ -84,6 +90,7 @@ class Enqueuer:
         start_within_s = mode.start_within
         is_admitted = not plain or start_within_s is not None or mode.fair_keys
         ids = self._ids.take(len(jobs))
+        given, jobs = jobs, traced(jobs, trace)
         if missing is None and not key and not is_admitted:
             batches = new_batches(group, jobs, ids, "")
             created_at, full = await self._batched(group, batches, mode)
@@ -91,7 +98,7 @@ class Enqueuer:
         image = "" if missing is None else await self.image_of(group)
         first: list[Word] = [self._clock.now, "", "", "", "", ""]
         if key:
-            digest = _digest(jobs, is_plain=plain)
+            digest = _digest(given, is_plain=plain)
             note = note_text(ids, image, start_within_s)
             first[1:5] = [f"{group}:{key}", digest, self._idempotency_ttl_ms, note]
         if missing is not None and not image:
@@ -158,20 +165,22 @@ class Enqueuer:
         job.duplicate = True
         return _encode(job)
 
-    async def enqueue_durably(self, group: str, jobs: Sequence[PlainJob], key: str = "") -> EncodedJobs:
+    async def enqueue_durably(
+        self, group: str, jobs: Sequence[PlainJob], key: str = "", trace: Trace = NO_TRACE
+    ) -> EncodedJobs:
         """Enqueue, and return once the jobs are on the store's disk. Raises NotDurable as well.
 
         If the disk was too slow, the jobs are enqueued nevertheless; if the store cannot confirm writes, none is.
         """
         # A task, since the barrier uses asyncio.timeout, which an inline task cannot.
-        return await asyncio.get_running_loop().create_task(self._enqueue_durably(group, jobs, key))
+        return await asyncio.get_running_loop().create_task(self._enqueue_durably(group, jobs, key, trace))
 
-    async def _enqueue_durably(self, group: str, jobs: Sequence[PlainJob], key: str) -> EncodedJobs:
+    async def _enqueue_durably(self, group: str, jobs: Sequence[PlainJob], key: str, trace: Trace) -> EncodedJobs:
         p = self._partitions.of(group)
         barrier = self._barriers(p)
         due = barrier.due()
         await barrier.check()
-        enqueued = await self.enqueue(group, jobs, key)
+        enqueued = await self.enqueue(group, jobs, key, trace)
         await barrier.wait(p, due)
         return enqueued
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from broker.core.errors import StoreUnavailable
+from broker.core.events import event
 from broker.core.ids import Ids, lease_token
 from broker.core.settings import BrokerSettings
 from broker.resp.bootstrap import raise_layout, set_up, set_up_again, verify
@@ -113,7 +114,7 @@ class JobStore:
         """
         for server in await set_up(self.topology, self.settings.key_prefix):
             why = f"{server.shown} has not answered since this broker started"
-            _log.warning("%s; its groups get 503 until it does", why)
+            _log.warning("%s; its groups get 503 until it does", why, extra=event("store.lost", server=server.shown))
             self.topology.hold(server, f"{why}.")
 
     async def verify(self, layouts: Iterable[int] = READS) -> None:

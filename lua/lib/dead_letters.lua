@@ -3,13 +3,14 @@
 -- settings. P:dead_letters counts the copies by the group that they come from.
 local copied = {} -- by group, how many copies came into it in this call
 
--- The settings of the copy. Retries, deadlines, unique key and batch of the job stay behind.
-local function settings_of_copy(settings, id, group)
+-- The settings of the copy. `before`: those of the job, of which retries, deadlines, unique key and batch stay behind.
+local function settings_of_copy(settings, id, group, before)
   local words = {}
   for _, name in ipairs({ 'timeout', 'priority', 'bytes', 'inputs' }) do
     if settings[name] then words[#words + 1] = '"' .. name .. '":' .. digits(settings[name]) end
   end
   words[#words + 1] = '"retry_of":"' .. id .. '","dead_letter_of":"' .. group .. '"'
+  for text in string.gmatch(before, '"trace[a-z]+":"[^"]+"') do words[#words + 1] = text end
   return '{' .. table.concat(words, ',') .. '}'
 end
 
@@ -18,7 +19,7 @@ local function copy_dead_letter(p, group, id, to, new_id, now)
   local record = with_spec(p, id, call('HGET', jobs_key(p), id))
   if not record then return end
   local settings, spec, at = settings_of(record), select(3, parse_record(record)), digits(now)
-  local head = build_record(settings_of_copy(settings, id, group), to, at, '')
+  local head = build_record(settings_of_copy(settings, id, group, settings_json(record)), to, at, '')
   call('HSET', jobs_key(p), new_id, head .. store_large_spec(p, new_id, spec))
   call('ZADD', set_key(p, to, 'jobs'), at, new_id)
   call('ZADD', set_key(p, to, 'queued'), new_rank(p, to, settings.priority), new_id)

@@ -29,15 +29,14 @@ local function requeue(p, group, id, rank, deliveries, delay_ms, now)
   end
 end
 
--- The settings of a retry, JSON. `before`: those of the job that it repeats: its schedule, and without max_retries its policy.
+-- The settings of a retry, JSON. `before`: those of the job that it repeats: its schedule, its trace, and without max_retries its policy.
 local function settings_text(settings, retry_of, before)
   local words, names = {}, { 'hooks', 'delay', 'timeout', 'priority', 'max_retries', 'retries_delay', 'end_before', 'scheduled_for', 'bytes', 'inputs' }
-  for _, name in ipairs(names) do
-    if settings[name] then words[#words + 1] = '"' .. name .. '":' .. digits(settings[name]) end
-  end
+  for _, name in ipairs(names) do words[#words + 1] = settings[name] and '"' .. name .. '":' .. digits(settings[name]) or nil end
   words[#words + 1] = '"retry_of":"' .. retry_of .. '"'
   if settings.batch then words[#words + 1] = '"batch":"' .. settings.batch .. '"' end
   if settings.scheduled_for then words[#words + 1] = string.match(before, '"schedule":"[^"]+"') end
+  for text in string.gmatch(before, '"trace[a-z]+":"[^"]+"') do words[#words + 1] = text end
   if settings.max_retries then return '{' .. table.concat(words, ',') .. '}' end
   for text in string.gmatch(before, '"retry_[a-z_]+":%d+') do words[#words + 1] = text end
   for text in string.gmatch(before, '"retry_[eo][xn][cl][a-z]+":"[^"]*"') do words[#words + 1] = text end

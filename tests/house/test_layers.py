@@ -14,7 +14,7 @@ ORDER = (
 """A room imports rooms to its left. Inside a room every import is allowed except a cycle."""
 LIBRARIES = {
     "library": ("aiohttp",),
-    "core": (),
+    "core": ("opentelemetry",),
     "models": (),
     "metrics": ("prometheus_client",),
     "schedules": ("cronsim", "tzdata"),
@@ -30,7 +30,7 @@ LIBRARIES = {
     "service": ("aiohttp",),
     "bench": (),
     "worker": ("aiohttp", "aiodocker"),
-    "cli": ("click", "uvloop", "dateparser", "rich"),
+    "cli": ("click", "uvloop", "dateparser", "rich", "structlog"),
 }
 """Libraries that a room may import in addition to the standard library and msgspec."""
 WORKER_KNOWS = {"library", "core", "models", "metrics"}

@@ -210,7 +210,7 @@ def test_body_that_is_no_json(kind: type[Struct], body: bytes) -> None:
             (
                 "There is no field depends_on in jobs[0]; known are image, payload, delay, timeout, priority, "
                 "max_retries, retries_delay, run_at, start_within, start_before, end_within, end_before, retry, ref, "
-                "after, after_on, unique, key."
+                "after, after_on, unique, key, traceparent, tracestate."
             ),
         ),
         (Finishes, {"jobs": [{"id": "x"}]}, "jobs[0].group_name is missing."),

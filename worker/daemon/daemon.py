@@ -5,12 +5,17 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from functools import partial
 
+import msgspec
+from msgspec import UNSET
+
 from broker.core.errors import StartFailed
+from broker.core.events import event
 from broker.core.service_notifier import ServiceNotifier
 from broker.core.settings_schema import notify_socket
+from broker.core.spans import Spans, spans_of
 from broker.core.timestamps import rfc3339
 from broker.core.version import own_version
 from broker.core.words import counted
@@ -40,6 +45,7 @@ from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
 from worker.jobs.output import Output
 from worker.jobs.texts import MAX_ERROR, clipped, error_text
 from worker.runners import Runner
+from worker.runners.environment import trace_of_job
 from worker.runners.factory import make_runner
 from worker.settings import WorkerSettings
 from worker.table.table import Tables
@@ -72,9 +78,16 @@ async def run_worker(
     """
     tables = Tables(settings)
     runner = make_runner(settings, tables)
-    async with aclosing(runner), Client(settings.broker_url, **credentials_of(settings)) as client:
+    spans = spans_of("titan-worker", is_on=settings.otel)
+    async with (
+        aclosing(runner),
+        AsyncExitStack() as closing,
+        Client(settings.broker_url, **credentials_of(settings)) as client,
+    ):
         await runner.open()
-        worker = Worker(settings, client, runner, tables, on_event or _ignore)
+        if spans is not None:
+            closing.push_async_callback(spans.close)
+        worker = Worker(settings, client, runner, tables, on_event or _ignore, spans)
         try:
             async with own_port(settings, client, worker.outage, worker):
                 if stop is not None:
@@ -96,10 +109,12 @@ class Worker:
         runner: Runner,
         tables: Tables,
         on_event: Callable[[Event], None],
+        spans: Spans | None = None,
     ) -> None:
         self._settings = settings
         self._client = client
         self._runner = runner
+        self._spans = spans
         self._tables = tables
         self._counts = WorkerCounts()
         self._on_event = on_event = partial(_both, self._counts.observe, on_event)
@@ -238,11 +253,10 @@ class Worker:
 
     def _start(self, job: Job) -> None:
         delivery = Delivery(job, Output(self._settings.keep_log_bytes), self._settings.lease_s)
-        _log.info("job %s: started, image %.255r", job.id, job.image)
+        started = event("job.started", job=job.id, group=job.group_name, worker=self.name)
+        _log.info("job %s: started, image %.255r", job.id, job.image, extra=started)
         delivery.task = asyncio.create_task(
-            self._run_with_inputs(job, delivery.output)
-            if job.has_inputs is True
-            else self._runner.run(job, delivery.output)
+            self._run_with_inputs(job, delivery.output) if job.has_inputs is True else self._run(job, delivery.output)
         )
         delivery.task.add_done_callback(partial(self._ended, delivery))
         self._deliveries.started(delivery)
@@ -250,7 +264,25 @@ class Worker:
 
     async def _run_with_inputs(self, job: Job, output: Output) -> Outcome:
         output.inputs = await inputs_of(self._client, job, self.outage)
-        return await self._runner.run(job, output)
+        return await self._run(job, output)
+
+    async def _run(self, job: Job, output: Output) -> Outcome:
+        """Run a job, within its span if there are spans: the job then gets that span as its parent."""
+        if self._spans is None:
+            return await self._runner.run(job, output)
+        span = self._spans.begin("process", "process", job.group_name, trace_of_job(job), job=job.id)
+        own = msgspec.structs.replace(job, traceparent=span.trace.parent, tracestate=span.trace.state or UNSET)
+        try:
+            with span.current():
+                outcome = await self._runner.run(own, output)
+            if isinstance(outcome, Failed):
+                span.failed(outcome.reason)
+        except BaseException as error:
+            span.failed(type(error).__name__)
+            raise
+        finally:
+            span.end()
+        return outcome
 
     def _ended(self, delivery: Delivery, task: asyncio.Task[Outcome]) -> None:
         outcome = self._outcome(delivery, task)
@@ -262,7 +294,8 @@ class Worker:
         self._counts.ended(delivery, outcome)
         if self._has_closed or parent_watch.is_parent_gone():  # the job is requeued when its lease ends
             return
-        _log.info("job %s: %s", delivery.job.id, outcome)
+        ended = event("job.ended", job=delivery.job.id, group=delivery.job.group_name, worker=self.name)
+        _log.info("job %s: %s", delivery.job.id, outcome, extra=ended)
         self._finished += isinstance(outcome, Succeeded | Failed)
         self._failed += isinstance(outcome, Failed)
         self._on_event(Event("ended", delivery.job, outcome))
@@ -290,7 +323,9 @@ class Worker:
         deadline = time.monotonic() + self._settings.grace_s
         running = len(self._deliveries.running)
         limit = f", with {self._settings.grace_s:g} s to end" if running else ""
-        _log.info("stopping: %s running%s", counted(running, "job"), limit)
+        _log.info(
+            "stopping: %s running%s", counted(running, "job"), limit, extra=event("worker.stopping", worker=self.name)
+        )
         try:
             async with asyncio.timeout(self._settings.grace_s):
                 await self._deliveries.wait_until_idle()
@@ -313,7 +348,7 @@ class Worker:
         if missing:
             _log.warning("stopped with %s not reported: queued again when the lease ends", counted(missing, "job"))
         else:
-            _log.info("stopped: every job is reported or released")
+            _log.info("stopped: every job is reported or released", extra=event("worker.stopped", worker=self.name))
         return not missing
 
     async def _end(self) -> None:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from broker.core.events import event
 from broker.core.version import own_version
 from broker.core.words import counted
 from worker.host import host_name
@@ -23,7 +24,8 @@ _log = logging.getLogger(__name__)
 def report_start(settings: WorkerSettings, name: str, table: Table) -> None:
     """Log the worker, its broker, its groups, images and slots, and warn of programs that do not exist."""
     urls = ", ".join(re.sub(r"//[^/@]*@", "//", url) for url in settings.broker_url)
-    _log.info("worker %s of Titan %s on %s, broker %s", name, own_version(), host_name(), urls)
+    started = event("worker.started", worker=name, version=own_version())
+    _log.info("worker %s of Titan %s on %s, broker %s", name, own_version(), host_name(), urls, extra=started)
     groups = _some(settings.group) if settings.group else "all"
     slots = counted(settings.concurrency, "slot")
     _log.info("groups: %s; images: %s; %s", groups, _some(_images(table)), slots)

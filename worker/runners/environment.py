@@ -6,12 +6,16 @@ from collections.abc import Mapping
 import msgspec
 
 from broker.models.jobs import Job
+from titan.tracing import Trace, trace_of
 
 _encode = msgspec.json.Encoder().encode
 
 
 def environment_of(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Later ones win: variables of the worker, env_vars of the group, then TITAN_JOB_ID and the like."""
+    """Later ones win: variables of the worker, env_vars of the group, then TITAN_JOB_ID and the like.
+
+    TRACEPARENT and TRACESTATE are the carriers of OpenTelemetry.
+    """
     batch = batch_text(job)
     scheduled: dict[str, str] = {}
     if job.schedule and job.scheduled_for:
@@ -26,7 +30,18 @@ def environment_of(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
         **({"TITAN_LEASE": job.lease} if job.lease else {}),
         **({"TITAN_BATCH": batch} if batch else {}),
         **scheduled,
+        **{name.upper(): text for name, text in trace_fields(job).items()},
     }
+
+
+def trace_of_job(job: Job) -> Trace:
+    """The trace context of a job."""
+    return trace_of(job.traceparent or "", job.tracestate or "")
+
+
+def trace_fields(job: Job) -> dict[str, str]:
+    """The trace context of a job by the names of W3C's headers; empty without one."""
+    return trace_of_job(job).fields()
 
 
 def batch_text(job: Job) -> str:

@@ -12,7 +12,7 @@ from worker.jobs.outcome import Failed, Outcome, Released, Succeeded
 from worker.jobs.output import Output
 from worker.jobs.retry_after import wait_s
 from worker.jobs.texts import MAX_ERROR, class_name, clipped, safe_text
-from worker.runners.environment import batch_text
+from worker.runners.environment import batch_text, trace_fields
 from worker.runners.results import MAX_RESULT_BYTES, result_of_text
 from worker.table.entries import HttpEntry
 
@@ -81,6 +81,7 @@ def headers_of(entry: HttpEntry, job: Job) -> dict[str, str]:
         "Titan-Job-Id": job.id,
         "Titan-Group": job.group_name,
         "Titan-Delivery": str(job.deliveries),
+        **trace_fields(job),
         **({"Titan-Batch": batch} if batch else {}),
         **({"Titan-Schedule": job.schedule, "Titan-Scheduled-For": job.scheduled_for or ""} if job.schedule else {}),
     }

@@ -9,10 +9,11 @@ from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
+from titan.tracing import attached
 from worker.jobs.outcome import Outcome
 from worker.jobs.progress import said_of
 from worker.jobs.texts import encoded
-from worker.runners.environment import as_bytes, environment_of
+from worker.runners.environment import as_bytes, environment_of, trace_of_job
 from worker.runners.function_result import exception_outcome, outcome_of
 from worker.runners.pool_protocol import LENGTH, Reply, Request, decode_request, encode, length_of, reply_of
 from worker.settings import with_variables
@@ -47,7 +48,8 @@ def _outcome(request: Request) -> tuple[Outcome, bytes]:
     """The outcome of the function, and the text that is added to its output."""
     try:
         say = partial(_say, Path(request.progress_path))
-        return outcome_of(functions.call(functions.find(request.handler), request.job, say, request.inputs))
+        with attached(trace_of_job(request.job)):
+            return outcome_of(functions.call(functions.find(request.handler), request.job, say, request.inputs))
     except BaseException as error:  # noqa: BLE001 -- the handler's own, whatever it is
         return exception_outcome(error)
 

@@ -5,10 +5,12 @@ import time
 from typing import Any
 
 from broker.models.jobs import Job
+from titan.tracing import attached
 from worker.jobs.outcome import Failed, Outcome, Released
 from worker.jobs.output import Output
 from worker.runners.async_calls import Calls, FunctionCall, OwnedTask
 from worker.runners.deadlines import DeadlinePassed, Deadlines
+from worker.runners.environment import trace_of_job
 from worker.runners.function_result import exception_outcome, outcome_of
 from worker.runners.pool import Pool
 from worker.table import functions
@@ -32,7 +34,11 @@ class PythonRunner:
         if not handler.is_async:
             return await self._pool.run(entry.handler, job, log)
         try:
-            with self._deadlines.within(job.timeout), self._calls.call(job.timeout) as call:
+            with (
+                attached(trace_of_job(job)),
+                self._deadlines.within(job.timeout),
+                self._calls.call(job.timeout) as call,
+            ):
                 _set_owner(call)
                 outcome, text = outcome_of(await functions.call(handler, job, log.progress.say, log.inputs))
         except DeadlinePassed:

@@ -33,7 +33,7 @@ async def create_batch(call: Call) -> Response:
     new = msgspec.structs.replace(new, jobs=list(await checked(call, new.jobs, _MEMBERS)))
     for name in CALLBACKS:
         new = await _with_callback(call, new, name)
-    batch, is_replayed = await call.store.batches.create(call.group, new, key)
+    batch, is_replayed = await call.store.batches.create(call.group, new, key, call.trace())
     return json(BatchWrapper(batch), 201, _REPLAYED if is_replayed else ())
 
 
@@ -63,7 +63,8 @@ async def add_to_batch(call: Call) -> Response:
     body = await call.body(NewMembers)
     check_plain(call, body.jobs)
     jobs = await checked(call, body.jobs)
-    added, is_replayed = await call.store.batches.add(call.group, call.batch, jobs, body.member, body.lease, key)
+    adding = call.store.batches.add(call.group, call.batch, jobs, body.member, body.lease, key, call.trace())
+    added, is_replayed = await adding
     return document(listed(added.jobs), 201, _REPLAYED if is_replayed else fullness(added.full))
 
 

@@ -34,7 +34,7 @@ async def enqueue(call: Call) -> Response:
     if isinstance(body, NewJobs):
         jobs = await checked(call, body.jobs)
     enqueue_ = call.store.enqueuer.enqueue_durably if query.durable else call.store.enqueuer.enqueue
-    enqueued = await enqueue_(call.group, jobs, key)
+    enqueued = await enqueue_(call.group, jobs, key, call.trace())
     headers = _REPLAYED if enqueued.is_replayed else fullness(enqueued.full)
     if query.wait:
         made = struct_of(enqueued.jobs[0])

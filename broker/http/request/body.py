@@ -15,6 +15,10 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 WEIGHT = web.RequestKey("WEIGHT", int)
 """The key under which a request of aiohttp has its weight in admission control."""
+REQUEST_ID = web.RequestKey("REQUEST_ID", str)
+"""The key under which it has its id."""
+BY = web.RequestKey("BY", str)
+"""The key under which it has the name of its token, for the access log."""
 
 
 class Streamed:
@@ -32,6 +36,20 @@ class Streamed:
     def peer(self) -> str:
         """The address that sent the request; '' when it is gone."""
         return self.web.remote or ""
+
+    @property
+    def request(self) -> str:
+        """The id of the request."""
+        return str(self.web.get(REQUEST_ID, ""))
+
+    @property
+    def by(self) -> str:
+        """The name of its token."""
+        return str(self.web.get(BY, ""))
+
+    @by.setter
+    def by(self, name: str) -> None:
+        self.web[BY] = name
 
 
 Request = FastRequest | Streamed

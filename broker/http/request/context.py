@@ -42,8 +42,10 @@ from broker.models.jobs import NewJobs, PlainJobs
 from broker.models.reports import Failure
 from broker.reaper.bulk_runner import BulkRunner
 from broker.store.audit import Act
+from titan.tracing import NO_TRACE, Trace, trace_of
 
 if TYPE_CHECKING:
+    from broker.core.spans import Spans
     from broker.diagnostics.readiness import ReadinessCheck
     from broker.logs.storage import Logs
     from broker.reaper.reaper import Reaper
@@ -63,7 +65,7 @@ _IF_MATCH = re.compile(rf"\*|{_TAG}([ \t]*,[ \t]*{_TAG}){{0,15}}")
 class Broker(NamedTuple):
     """The parts of a broker that the front end uses. `reaper` is None where another broker runs it.
 
-    `sources`: where the value of each setting comes from.
+    `sources`: where the value of each setting comes from. `spans`: None without the setting otel.
     """
 
     store: "JobStore"
@@ -76,6 +78,7 @@ class Broker(NamedTuple):
     condition: "ReadinessCheck | None" = None
     bulks: BulkRunner | None = None
     sources: Mapping[str, Source] = {}
+    spans: "Spans | None" = None
 
 
 class AppContext:
@@ -96,6 +99,7 @@ class AppContext:
         self.bulks = broker.bulks or BulkRunner(broker.store)
         self.bulks.on_end = self._bulk_ended
         self.dashboard = Dashboard(broker.settings, broker.access, self.proxies, broker.store.sessions)
+        self.spans = broker.spans
         self.metrics = broker.metrics or MetricsReport(broker.store)
         self.live = LiveViews(broker.settings.max_listeners)
         self.metrics.add(self.live.families)
@@ -120,7 +124,7 @@ class Call:
 
     __slots__ = (
         *("acted_on", "batch", "bulk", "context", "grant", "group", "job_id", "logs", "masking", "request", "settings"),
-        *("schedule", "store", "unique_key", "worker"),
+        *("own_trace", "schedule", "store", "unique_key", "worker"),
     )
     acted_on: Act
     """What the audit notes, of an audited route: a handler may say more."""
@@ -136,6 +140,7 @@ class Call:
         self.context = context
         self.request = request
         self.grant = grant
+        self.own_trace = NO_TRACE
         self.masking = masking  # of what is streamed to a session
         self.store, self.logs, self.settings = context.broker.store, context.broker.logs, context.broker.settings
         self.group = group_name(path["group_name"]) if "group_name" in path else ""
@@ -237,6 +242,13 @@ class Call:
         if _IF_MATCH.fullmatch(tags) is None:
             raise Invalid('If-Match must be * or tags as ETag has them, such as "0a1b2c".', fields="If-Match")
         return tags
+
+    def trace(self) -> Trace:
+        """The trace context of new jobs: that of the span of the call, or of the headers; none without a valid one."""
+        if self.own_trace:
+            return self.own_trace
+        parent = self.request.headers.get("Traceparent")
+        return NO_TRACE if parent is None else trace_of(parent, self.request.headers.get("Tracestate"))
 
     def idempotency_key(self) -> str:
         """The header Idempotency-Key; '' when there is none."""

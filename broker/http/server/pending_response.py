@@ -48,9 +48,12 @@ class WritesResponses(Protocol):
 
 
 class PendingResponse:
-    """One response in the order of a connection, which writes it when it is filled."""
+    """One response in the order of a connection, which writes it when it is filled.
 
-    __slots__ = ("_connection", "_work", "is_gone", "response", "route", "started", "weight")
+    `request`: the id of its request. `by`: the name of its token. `access`: the request, if the access log has it.
+    """
+
+    __slots__ = ("_connection", "_work", "access", "by", "is_gone", "request", "response", "route", "started", "weight")
 
     def __init__(self, connection: WritesResponses) -> None:
         self._connection = connection
@@ -60,6 +63,9 @@ class PendingResponse:
         self.weight = 0
         self.response: Response | None = None
         self.is_gone = False
+        self.request = ""
+        self.by = ""
+        self.access: FastRequest | None = None
 
     @property
     def peer(self) -> str:

@@ -233,7 +233,7 @@ class HttpConnection(Connection):
                 self._dispatcher.ended(written, GONE)
                 continue
             is_last = self._dispatcher.is_stopping or response.status == 408
-            pieces.append(encoded(response, is_last=is_last))
+            pieces.append(encoded(response, is_last=is_last, request=written.request))
             if not pending or response.unsent is not None or len(response.body) > _JOINED_BYTES:
                 transport.write(b"".join(pieces))
                 pieces.clear()

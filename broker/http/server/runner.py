@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from broker.core.errors import Invalid, TitanError, TooSlow
+from broker.core.events import event
 from broker.core.settings import BrokerSettings
 from broker.http.app import DISPATCHER, response_of
 from broker.http.error_responses import STATUS, refusal_of_framework
@@ -15,6 +16,7 @@ from broker.http.forwarded import TrustedProxies
 from broker.http.server.aiohttp_private import ConnectionRunner
 from broker.http.server.connection_guard import ConnectionGuard
 from broker.http.server.protocol import HttpConnection
+from broker.http.server.request_id import HEADER, request_id
 
 _log = logging.getLogger(__name__)
 
@@ -72,12 +74,14 @@ class _GuardedConnection(HttpConnection):
         if request.writer.output_size > 0:
             raise ConnectionResetError from exc
         client = self._proxies.client_of(lambda name: request.headers.getall(name, []), request.remote or "")
+        own_id = request_id(request.headers.get(HEADER))
         if status >= 500:
-            _log.error("a request from %s failed", client, exc_info=exc)
+            _log.error("a request from %s failed", client, exc_info=exc, extra=event("request.failed", request=own_id))
         else:
             _log.debug("not HTTP, from %s: %r %r", client, message, exc)
         error = TitanError() if status >= 500 else Invalid("The request is not valid HTTP.")
         response = response_of(self._dispatcher.refusal(error))
+        response.headers[HEADER] = own_id
         response.force_close()
         return response
 

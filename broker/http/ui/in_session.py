@@ -26,6 +26,7 @@ async def answer_in_session(
     path: Mapping[str, str],
     session: Session,
     client_of: Callable[[], str],
+    request_id: str = "",
 ) -> Response | web.StreamResponse:
     """Answer for a session, whose secrets are masked unless `reveal=1` is given by an admin.
 
@@ -41,12 +42,12 @@ async def answer_in_session(
     if is_revealed:
         _check_reveal(route, session)
         ids = (path["id"],) if "id" in path else ()
-        context.audit.note(Act("reveal", session.grant.name, client_of(), group, ids))
+        context.audit.note(Act("reveal", session.grant.name, client_of(), group, ids), request_id)
     if route.query is Query and request.query_string and route.is_strict:
         parse(Query, request.query_string)  # no handler of these routes reads the query
     masking = None if is_revealed or route.verb in _UNMASKED else context.dashboard.masking
     call = Call(context, request, path, session.grant, masking)
-    response = await (audited(route, call, client_of) if route.act else route.handler(call))
+    response = await (audited(route, call, client_of, request_id) if route.act else route.handler(call))
     if masking is None or not isinstance(response, Response):
         return response
     return await context.dashboard.masked(response)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from broker.auth.grants import Access, Grant
 from broker.core.errors import CrossSite, TitanError
+from broker.core.events import event
 from broker.core.words import counted
 from broker.store.sessions import KeptSession, StoredSessions
 
@@ -112,7 +113,7 @@ class Sessions:
         except TitanError as fault:  # this broker refuses them in any case, and others after their own SIGHUP
             _log.warning("sessions of removed tokens are still in the store: %s", fault.message)
         if ended:
-            _log.info("%s of removed tokens ended", counted(ended, "session"))
+            _log.info("%s of removed tokens ended", counted(ended, "session"), extra=event("session.ended", n=ended))
 
 
 def _id_of(cookie: str) -> str:

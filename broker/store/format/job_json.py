@@ -17,6 +17,7 @@ from broker.store.format.batches import batch_in
 from broker.store.format.policies import policy_json
 from broker.store.format.record import Settings, parts_of, settings_of, split
 from broker.store.format.script_args import NewBatch
+from broker.store.format.traces import trace_in
 from broker.store.tally import Tally, step_of
 
 _DISPATCHED = b'{"id":"%b%b%b%b%b"}'
@@ -111,7 +112,7 @@ def tied(encoded: bytes, after: Sequence[str], after_on: str, waits: int | None,
 
 @lru_cache(maxsize=1024)
 def _retries(settings: Settings) -> bytes:
-    """The job that this one repeats, the group of that for a dead letter, its schedule, retry policy and batch."""
+    """The job that this one repeats, the group of that for a dead letter, schedule, policy, batch and trace."""
     retry_of = b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b""
     if settings.dead_letter_of:
         retry_of += b',"dead_letter_of":"%b"' % settings.dead_letter_of.encode()
@@ -119,7 +120,8 @@ def _retries(settings: Settings) -> bytes:
         words = settings.schedule.encode(), rfc3339(settings.scheduled_for).encode()
         retry_of += b',"schedule":"%b","scheduled_for":"%b"' % words
     batch = b',"batch":' + _text(batch_in(settings.batch)) if settings.batch else b""
-    return retry_of + policy_json(settings) + batch
+    trace = b"," + _text(trace_in(settings).fields())[1:-1] if settings.traceparent else b""
+    return retry_of + policy_json(settings) + batch + trace
 
 
 def dispatched_jobs(

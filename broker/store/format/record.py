@@ -30,7 +30,8 @@ class Settings(Struct, frozen=True, omit_defaults=True):
     Without a retry policy retry_max is -1. retry_factor is in thousandths; retry_backoff is 0 for constant, 1 for
     linear and 2 for exponential; reasons have a comma between them. `batch` is the id of the batch of a member; of a
     callback there are colons, its name, and the counts total, succeeded, failed and cancelled behind the id.
-    `dead_letter_of` is the group of the job that failed, of which this one is a copy.
+    `dead_letter_of` is the group of the job that failed, of which this one is a copy. `tracestate` is escaped as
+    traces.py says.
     """
 
     delay: int = 0
@@ -57,6 +58,8 @@ class Settings(Struct, frozen=True, omit_defaults=True):
     retry_only: str = ""
     batch: str = ""
     dead_letter_of: str = ""
+    traceparent: str = ""
+    tracestate: str = ""
 
 
 class Parts(NamedTuple):

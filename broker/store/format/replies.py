@@ -14,7 +14,8 @@ from broker.models.unique import Unique
 from broker.models.workers import Receipt
 from broker.store.format.batches import batch_in
 from broker.store.format.policies import policy_of
-from broker.store.format.record import parts_of, settings_of, spec_of, split
+from broker.store.format.record import Settings, parts_of, settings_of, spec_of, split
+from broker.store.format.traces import trace_in
 
 _TEXTS = {"reason", "error", "retry_at"}
 _TIMES = ("started_at", "completed_at", "expires_at")
@@ -155,12 +156,18 @@ def _recorded(values: Mapping[str, str]) -> Job:
         job.batch = batch_in(settings.batch)
     if settings.schedule:
         job.schedule, job.scheduled_for = settings.schedule, rfc3339(settings.scheduled_for)
-    for name in _DEADLINES:
-        if getattr(settings, name):
-            setattr(job, name, rfc3339(getattr(settings, name)))
+    for name, text in trace_in(settings).fields().items():
+        setattr(job, name, text)
+    _set_deadlines(job, settings)
     if (policy := policy_of(settings)) is not None:
         job.retry = policy
     return job
+
+
+def _set_deadlines(job: Job, settings: Settings) -> None:
+    for name in _DEADLINES:
+        if getattr(settings, name):
+            setattr(job, name, rfc3339(getattr(settings, name)))
 
 
 def _set_progress(job: Job, values: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ from broker.models.workers import Receipt
 from broker.store.format.policies import members_of
 from broker.store.format.ranks import NO_BOOSTS, rank_priority
 from broker.store.format.record import Settings, Spec, settings_text
+from broker.store.format.traces import with_trace
 
 Word = str | int | bytes
 Words = list[Word]
@@ -52,6 +53,8 @@ def new_batches(group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image:
         _settings(job.priority, job.delay, job.timeout, job.max_retries, job.retries_delay, policy)
         for job, policy in zip(jobs, policies, strict=False)
     ]
+    if have_policies:
+        settings = [with_trace(own, job) for own, job in zip(settings, jobs, strict=True)]
     specs = [_encode(Spec(job.image or image, job.payload or "")) for job in jobs]
     if len(jobs) == 1:
         return [NewBatch(group, settings[0], ids, specs)]

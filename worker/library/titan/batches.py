@@ -12,6 +12,7 @@ from titan import calls
 from titan.calls import AnyNewJob, Call, Page, Request
 from titan.errors import NotFound
 from titan.jobs import Job, NewJob, Seconds, moment, whole_seconds
+from titan.tracing import current_trace
 
 BatchOrId = Union["Batch", str]
 
@@ -79,7 +80,7 @@ def create(
     for callback, job in callbacks.items():
         if job is not None:
             fields[callback] = _callback(callback, job)
-    headers = {**calls.JSON, "Idempotency-Key": key or uuid.uuid4().hex}
+    headers = {**calls.JSON, **current_trace(), "Idempotency-Key": key or uuid.uuid4().hex}
     return Call(Request("POST", _path(group), {"batch": fields}, headers=headers), _read_batch)
 
 
@@ -88,7 +89,7 @@ def add(group: str, batch: BatchOrId, jobs: Sequence[AnyNewJob], member: Job | N
     body: dict[str, Any] = {"jobs": calls.job_fields(jobs, "jobs[{}]")}
     if member is not None:
         body.update(member=member.id, lease=member.lease)
-    headers = {**calls.JSON, "Idempotency-Key": key or uuid.uuid4().hex}
+    headers = {**calls.JSON, **current_trace(), "Idempotency-Key": key or uuid.uuid4().hex}
     return Call(Request("POST", f"{_path(group, batch)}/jobs", body, headers=headers), calls.read_jobs)
 
 

@@ -19,6 +19,7 @@ from titan.answers import Headers, decode_object, not_titan
 from titan.errors import Invalid, NotFound, TitanError
 from titan.failing import Fail
 from titan.jobs import Input, Job, NewJob, Seconds, whole_seconds
+from titan.tracing import current_trace
 
 T = TypeVar("T")
 Query = Iterable["tuple[str, str | int]"]
@@ -119,7 +120,7 @@ def enqueue_fields(
 ) -> Call[list[Job]]:
     """The same for jobs as the API has them. Without a key it may not be repeated."""
     path = target(jobs_path(group), [("durable", 1 if is_durable else ""), ("wait", wait_s or "")])
-    headers = {**JSON, **({"Idempotency-Key": key} if key else {})}
+    headers = {**JSON, **current_trace(), **({"Idempotency-Key": key} if key else {})}
     request = Request("POST", path, {"jobs": jobs}, headers=headers, extra_s=wait_s)
     return Call(request, read_jobs, may_repeat=bool(key))
 

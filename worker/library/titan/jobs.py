@@ -77,6 +77,10 @@ class NewJob:
     """The key that no other job of the group may have at the same time."""
     key: str | None = None
     """What it belongs to, such as a tenant: 1 to 128 characters. A group may limit the jobs of a key."""
+    traceparent: str | None = None
+    """The trace of the job, as W3C's header has it. Default: that of OpenTelemetry, if it is used."""
+    tracestate: str | None = None
+    """What belongs to `traceparent`: up to 512 characters."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields that are set, as the API has them."""
@@ -91,6 +95,8 @@ class NewJob:
             "after_on": self.after_on,
             "unique": {"key": self.unique} if isinstance(self.unique, str) else self.unique,
             "key": self.key,
+            "traceparent": self.traceparent,
+            "tracestate": self.tracestate,
         }
         for name in ("delay", "timeout", "retries_delay", "start_within", "end_within"):
             duration = getattr(self, name)
@@ -166,6 +172,10 @@ class Job:
     """The schedule of the group that made it, if one did."""
     scheduled_for: datetime | None = None
     """The time of the schedule that it is for."""
+    traceparent: str = ""
+    """The trace of the job, as W3C's header has it; "" without one."""
+    tracestate: str = ""
+    """What belongs to it."""
     lease: str = field(default="", repr=False)
     """The token of the delivery, for the consumer that holds the job."""
     env_vars: Mapping[str, str] = field(default_factory=dict)

@@ -28,6 +28,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "unique": CommandEntry("broker.cli.unique", "unique", "Show and free the unique keys of jobs."),
     "bulk": CommandEntry("broker.cli.bulk", "bulk", "Retry, cancel, delete or promote all jobs that match."),
     "group": CommandEntry("broker.cli.group", "group", "List, show, set, pause and resume groups."),
+    "scale": CommandEntry("broker.cli.scale", "scale", "Say how many workers groups need, for autoscalers."),
     "order": CommandEntry("broker.cli.order", "order", "Serve groups by their oldest jobs, or in turns."),
     "audit": CommandEntry("broker.cli.audit", "audit", "List who did what: cancels, retries, settings, logins."),
     "token": CommandEntry("broker.cli.token", "token", "Make, list and revoke tokens of clients and workers."),

@@ -61,6 +61,7 @@ class RequestDispatcher:
         context.metrics.add(self._requests.families)
         views = ViewAnswers(context)
         context.live.answer, context.live.check = views.answer, views.check
+        context.events.check = views.check
 
     @property
     def is_stopping(self) -> bool:
@@ -281,6 +282,7 @@ def _stop_waiting(context: AppContext) -> Hook:
         context.broker.store.ends.stop()
         context.followers.stop()
         context.live.stop()
+        context.events.stop()
         context.broker.store.workers.notices.stop()
 
     return stop

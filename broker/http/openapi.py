@@ -37,6 +37,7 @@ from broker.models.workers import WORKER_NAME
 
 _HEADERS = {
     "Titan-Lease": "The token from the answer that delivered the job; only the holder of the lease may act on it.",
+    "Last-Event-ID": "The id of the last event that the client has: the events after it follow.",
     "Idempotency-Key": "A repeat with the same key and body gets the first answer again, for a day.",
     "If-Match": "The ETag of an earlier answer: the group or schedule is changed only if it is still the same.",
     "ETag": "The tag of what it is set to, for If-Match; counts do not change it. That of a schedule is its revision.",
@@ -80,6 +81,8 @@ _TAG_OF_MODULE = {
     "looking": "looking",
     "overview": "looking",
     "stats": "looking",
+    "scale": "looking",
+    "events": "looking",
     "live": "looking",
     "schedules": "schedules",
     "unique_keys": "jobs",

@@ -1,0 +1,96 @@
+"""The verb of events: listen."""
+
+import asyncio
+
+from aiohttp import web
+
+from broker.core.errors import Invalid, StoreUnavailable, TitanError
+from broker.core.timestamps import milliseconds
+from broker.http.events import COMMENT, READY, Client, Wanted
+from broker.http.live import SLOW_S
+from broker.http.request.context import Call
+from broker.http.request.query_params import EventsQuery
+from broker.store.event_feed import OLD, Position, position_of
+
+_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Accel-Buffering": "no",
+}
+
+
+async def listen(call: Call) -> web.StreamResponse:
+    """Send what happens as server-sent events, at most a second after it happened. For eyes and hooks, not a queue.
+
+    Brokers write events only while somebody listens. The header `Last-Event-ID` continues after that event, at any
+    broker. Where events are missing there is `event: gap`, with the reason; while the store is away `event: problem`.
+    The comment `: ready` comes after the events that were kept.
+    """
+    query = call.query(EventsQuery)
+    for group in query.group:
+        call.grant.check(group)
+    wanted = Wanted(call.grant, frozenset(query.group), frozenset(query.kind), query.format == "cloudevents")
+    after = _after(call.request.headers.get("Last-Event-ID"), query.since)
+    feed = call.store.events
+    with call.context.events.one(wanted) as client:
+        try:
+            until = await feed.join(client)
+            response = web.StreamResponse(headers=_HEADERS)
+            await response.prepare(call.web)
+            if after is not None:
+                await _send_kept(call, response, client, after, until)
+            await _write(call.web, response, READY)
+            await _follow(call, response, client)
+        finally:
+            feed.leave(client)
+    await response.write_eof()
+    return response
+
+
+async def _send_kept(
+    call: Call, response: web.StreamResponse, client: Client, after: Position, until: Position
+) -> None:
+    """Send the events after a position. What comes in the meantime waits in the client."""
+    if after[:2] > until[:2]:
+        await _write(call.web, response, client.gap(OLD))
+        return
+    client.after = after
+    async for entry in call.store.events.kept(after, until):
+        is_old = not entry.position.ms
+        pieces = [client.gap(entry.gap)] if is_old else list(client.pieces_of(entry))
+        if pieces:
+            await _write(call.web, response, b"".join(pieces))
+
+
+async def _follow(call: Call, response: web.StreamResponse, client: Client) -> None:
+    while (piece := await client.next()) is not None:
+        try:
+            await call.context.events.check(call.request)
+        except StoreUnavailable:
+            pass  # a session cannot be read now; the client is told of the store
+        except TitanError as fault:
+            client.problem(fault)
+            await _write(call.web, response, await client.next() or COMMENT)
+            return
+        await _write(call.web, response, piece)
+
+
+def _after(last_id: str | None, since: str | None) -> Position | None:
+    if last_id:
+        found = position_of(last_id)
+        if found is None:
+            raise Invalid("Last-Event-ID must be that of an event, such as 1764130000000-0.3.", fields="Last-Event-ID")
+        return found
+    return Position(max(0, milliseconds(since) - 1)) if since else None
+
+
+async def _write(request: web.Request, response: web.StreamResponse, piece: bytes) -> None:
+    """Send a piece. A client that reads nothing is dropped."""
+    try:
+        async with asyncio.timeout(SLOW_S):
+            await response.write(piece)
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError from None

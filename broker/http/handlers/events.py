@@ -5,10 +5,10 @@ import asyncio
 from aiohttp import web
 
 from broker.core.errors import Invalid, StoreUnavailable, TitanError
-from broker.core.timestamps import milliseconds
 from broker.http.events import COMMENT, READY, Client, Wanted
 from broker.http.live import SLOW_S
 from broker.http.request.context import Call
+from broker.http.request.decoding import moment
 from broker.http.request.query_params import EventsQuery
 from broker.store.event_feed import OLD, Position, position_of
 
@@ -82,7 +82,8 @@ def _after(last_id: str | None, since: str | None) -> Position | None:
         if found is None:
             raise Invalid("Last-Event-ID must be that of an event, such as 1764130000000-0.3.", fields="Last-Event-ID")
         return found
-    return Position(max(0, milliseconds(since) - 1)) if since else None
+    at = moment(since, "since")
+    return None if at is None else Position(max(0, at - 1))
 
 
 async def _write(request: web.Request, response: web.StreamResponse, piece: bytes) -> None:

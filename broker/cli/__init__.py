@@ -31,6 +31,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "scale": CommandEntry("broker.cli.scale", "scale", "Say how many workers groups need, for autoscalers."),
     "order": CommandEntry("broker.cli.order", "order", "Serve groups by their oldest jobs, or in turns."),
     "audit": CommandEntry("broker.cli.audit", "audit", "List who did what: cancels, retries, settings, logins."),
+    "top": CommandEntry("broker.cli.top", "top", "Show all groups on a screen that follows what happens."),
     "events": CommandEntry("broker.cli.events", "events", "Follow what happens to jobs, groups and workers."),
     "token": CommandEntry("broker.cli.token", "token", "Make, list and revoke tokens of clients and workers."),
     "context": CommandEntry("broker.cli.context", "context", "Name brokers, and choose the one that commands call."),

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 from click.core import ParameterSource
 from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.cli.contexts import BrokerContext, current_context
 from broker.cli.options import RepeatableText, refuse_non_text
@@ -39,7 +40,16 @@ S = TypeVar("S", bound=Struct)
 T = TypeVar("T")
 
 option = functools.partial(click.option, show_envvar=True)
-group_argument = click.argument("group", metavar="GROUP")
+
+
+def complete_groups(context: click.Context, _: click.Parameter, part: str) -> list[str]:
+    """The groups whose names begin with `part`, for a shell."""
+    from broker.cli.completing import groups
+
+    return groups(context, part)
+
+
+group_argument = click.argument("group", metavar="GROUP", shell_complete=complete_groups)
 
 
 class _IdArgument(click.Argument):
@@ -108,6 +118,12 @@ def credentials_options(command: Callable[..., None]) -> Callable[..., None]:
         command(token=token, tls=tls, **arguments)
 
     return run
+
+
+def default_context() -> BrokerContext:
+    """The context of `titan context use`, with the default address if it has none."""
+    found = current_context()
+    return found if found.broker_url else replace(found, broker_url=[DEFAULT_BROKER_URL])
 
 
 def _context_in_use(broker_url: object) -> BrokerContext | None:

@@ -2,7 +2,7 @@
 
 import click
 
-from broker.cli.client_options import option, with_broker
+from broker.cli.client_options import complete_groups, option, with_broker
 from broker.cli.commands import TitanCommand
 from broker.cli.options import example
 from broker.cli.output import page, show_json
@@ -14,7 +14,7 @@ _DAY_S = 86_400
 
 @example("titan scale mail", "titan scale mail post --per-worker 4 --max 20")
 @click.command(cls=TitanCommand, short_help="Say how many workers groups need.")
-@click.argument("groups", metavar="GROUP...", nargs=-1, required=True)
+@click.argument("groups", metavar="GROUP...", nargs=-1, required=True, shell_complete=complete_groups)
 @option(
     "--target",
     "target_s",

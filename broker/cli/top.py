@@ -2,36 +2,22 @@
 
 import importlib.util
 import os
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import click
-from msgspec import UNSET
 
 from broker.cli.client_options import option, with_broker
 from broker.cli.commands import TitanCommand
-from broker.cli.moments import compact
 from broker.cli.options import example
 from broker.cli.output import is_terminal, show_json
-from broker.cli.table import BAD, Column, FittedTable, table_for, terminal
+from broker.cli.table import FittedTable, table_for, terminal
+from broker.cli.top_rows import COLUMNS, SORTS, row_of, summary_of
 from broker.cli.watch import watched
-from broker.models.overview import GroupGlance, Overview, Sort
+from broker.models.overview import Overview, Sort
 from worker.client import Client
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-COLUMNS = (
-    Column("group", can_cut=True),
-    Column("queued"),
-    Column("running"),
-    Column("delayed", drop=1),
-    Column("failed 1h"),
-    Column("in/s", drop=2),
-    Column("out/s", drop=2),
-    Column("oldest"),
-    Column("state", styles={"paused": BAD}),
-)
-SORTS: tuple[Sort, ...] = get_args(Sort)
 
 
 @example("titan top", "titan top --plain", "titan top --watch --sort queued")
@@ -58,32 +44,6 @@ async def top(client: Client, *, sort: Sort, n: int, plain: bool, watch: bool, a
         from broker.cli.top_screen import TopScreen
 
         await TopScreen(client, sort, n).run_async()
-
-
-def row_of(group: GroupGlance) -> tuple[object, ...]:
-    """The cells of a group, in the order of COLUMNS."""
-    counts = group.counts
-    return (
-        group.name,
-        counts.queued,
-        counts.running,
-        counts.delayed,
-        group.rates.failed_1h,
-        f"{group.rates.in_:.3g}",
-        f"{group.rates.out:.3g}",
-        "" if group.oldest_s is UNSET or group.oldest_s is None else compact(group.oldest_s),
-        "paused" if group.settings.paused else "",
-    )
-
-
-def summary_of(found: Overview) -> str:
-    """One line about all groups and workers."""
-    totals = found.totals
-    parts = [f"{totals.groups:,} groups", f"{totals.queued:,} queued", f"{totals.running:,} running"]
-    parts.append(f"{found.rates.in_:.3g}/s in, {found.rates.out:.3g}/s out")
-    if found.workers is not UNSET:
-        parts.append(f"{found.workers.n:,} workers, {found.workers.busy:,} of {found.workers.slots:,} slots busy")
-    return " · ".join(parts)
 
 
 def _print(found: Overview) -> None:

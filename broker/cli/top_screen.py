@@ -11,7 +11,7 @@ from textual.widgets import DataTable, Footer, Input, RichLog, Static
 from broker.cli.moments import age
 from broker.cli.safe_text import TerminalText, line
 from broker.cli.table import STATUS_STYLES
-from broker.cli.top import COLUMNS, SORTS, row_of, summary_of
+from broker.cli.top_rows import COLUMNS, SORTS, row_of, summary_of
 from broker.core.errors import NotFound, TitanError
 from broker.models.groups import GroupChanges
 from broker.models.jobs import Job

@@ -29,12 +29,17 @@ def test_every_column_has_a_cell() -> None:
     assert len(top.COLUMNS) == 9
 
 
+@pytest.fixture
+def queued(titan: Titan, group: str) -> str:
+    """A job of the group."""
+    return titan.made(group)
+
+
 async def test_top_on_a_screen(
-    titan: Titan, group: str, broker_thread: BrokerThread, monkeypatch: pytest.MonkeyPatch
+    group: str, queued: str, broker_thread: BrokerThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keys: filter, pause, open a group, cancel a job, its log, and back again; sort; quit."""
     monkeypatch.setattr("broker.diagnostics.snapshot.EVERY_S", 0)
-    job_id = titan.made(group)
     async with Client(broker_thread.url) as client:
         screen = TopScreen(client, "oldest", 200)
         async with screen.run_test(size=(140, 40)) as pilot:
@@ -53,10 +58,10 @@ async def test_top_on_a_screen(
             assert not (await client.group(group)).paused
             await pilot.press("enter")
             await pilot.pause()
-            assert str(table.get_row_at(0)[0]) == job_id
+            assert str(table.get_row_at(0)[0]) == queued
             await pilot.press("c")
             await pilot.pause()
-            assert (await client.show(group, job_id)).status == "cancelled"
+            assert (await client.show(group, queued)).status == "cancelled"
             assert str(table.get_row_at(0)[1]) == "cancelled"
             await pilot.press("enter")
             await pilot.pause()

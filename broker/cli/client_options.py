@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import click
 from click.core import ParameterSource
 from msgspec import Struct
-from msgspec.structs import replace
 
 from broker.cli.contexts import BrokerContext, current_context
 from broker.cli.options import RepeatableText, refuse_non_text
@@ -118,12 +117,6 @@ def credentials_options(command: Callable[..., None]) -> Callable[..., None]:
         command(token=token, tls=tls, **arguments)
 
     return run
-
-
-def default_context() -> BrokerContext:
-    """The context of `titan context use`, with the default address if it has none."""
-    found = current_context()
-    return found if found.broker_url else replace(found, broker_url=[DEFAULT_BROKER_URL])
 
 
 def _context_in_use(broker_url: object) -> BrokerContext | None:

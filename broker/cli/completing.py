@@ -44,17 +44,18 @@ def _asked(context: click.Context, part: str, names: Callable[..., Awaitable[lis
 
 
 async def _ask(context: click.Context, names: Callable[..., Awaitable[list[str]]]) -> list[str]:
-    from broker.cli.client_options import addresses, default_context
+    from broker.cli.contexts import current_context
     from broker.core.settings_schema import token_from
     from titan.addresses import tls_of
     from worker.client import Client
 
     given = {name: context.params.get(name) or "" for name in ("broker_url", "token_file", "ca_file", "cert_file")}
     if context.get_parameter_source("broker_url") in (None, ParameterSource.DEFAULT):
-        known = default_context()
-        given["broker_url"] = ";".join(known.broker_url)
+        known = current_context()
+        given["broker_url"] = ";".join(known.broker_url) or given["broker_url"]
         given |= {name: given[name] or getattr(known, name) for name in ("token_file", "ca_file", "cert_file")}
+    urls = [url for url in given["broker_url"].split(";") if url]
     tls = tls_of(given["ca_file"], given["cert_file"])
     async with asyncio.timeout(LIMIT_S):
-        async with Client(addresses(given["broker_url"]), token=token_from(given["token_file"]), tls=tls) as client:
+        async with Client(urls, token=token_from(given["token_file"]), tls=tls) as client:
             return await names(client)

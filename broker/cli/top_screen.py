@@ -25,7 +25,7 @@ _JOB_COLUMNS = ("id", "status", "image", "age", "runs", "reason")
 
 
 class TopScreen(App[None]):
-    """All groups; Enter goes on to jobs and a log, and Escape back."""
+    """All groups; Enter opens its jobs and then a log, Escape closes them."""
 
     CSS = "#filter { display: none } #filter.open { display: block } DataTable, RichLog { height: 1fr }"
     ENABLE_COMMAND_PALETTE = False

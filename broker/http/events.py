@@ -21,7 +21,7 @@ from broker.http.request.body import Request
 from broker.metrics.exposition import Family, Sample, counter, gauge
 from broker.models.events import CloudEvent, Event
 from broker.store.event_buffer import Row
-from broker.store.event_feed import Entry, Position
+from broker.store.event_feed import EventEntry, EventPosition
 
 PING_S = 15.0
 """While nothing happens a comment is sent this often; and the token of each client is checked again."""
@@ -53,11 +53,11 @@ class Wanted(NamedTuple):
         return self.grant.reaches(group) if group else not self.grant.is_limited
 
 
-class Client:
+class EventClient:
     """One client: a listener of the feed. `pieces` waits for what to send next."""
 
     def __init__(self, wanted: Wanted, on_gap: Callable[[], None]) -> None:
-        self.after = Position(0, 0, -1)
+        self.after = EventPosition(0, 0, -1)
         """Events up to this position are left out."""
         self._wanted = wanted
         self._on_gap = on_gap
@@ -65,8 +65,8 @@ class Client:
         self._something = asyncio.Event()
         self._is_stopped = False
 
-    def take(self, entry: Entry) -> None:
-        """Have the events of an entry sent that the client wants."""
+    def take(self, entry: EventEntry) -> None:
+        """Have the events of an entry sent that the client asked for."""
         if len(self._waiting) >= MOST_WAITING:
             self._waiting.clear()
             self._put(self.gap(SLOW))
@@ -83,7 +83,7 @@ class Client:
         self._is_stopped = True
         self._something.set()
 
-    def pieces_of(self, entry: Entry) -> Iterator[bytes]:
+    def pieces_of(self, entry: EventEntry) -> Iterator[bytes]:
         """An entry as server-sent events."""
         if entry.gap and entry.position._replace(number=-1) > self.after:
             yield self.gap(entry.gap)
@@ -124,16 +124,16 @@ class EventClients:
     def __init__(self, most: int) -> None:
         self.check: Callable[[Request], Awaitable[None]] = _admit
         self._most = most
-        self._clients: set[Client] = set()
+        self._clients: set[EventClient] = set()
         self._gaps = 0
         self._is_stopped = False
 
     @contextmanager
-    def one(self, wanted: Wanted) -> Iterator[Client]:
+    def one(self, wanted: Wanted) -> Iterator[EventClient]:
         """A client inside the block. Raises LimitReached."""
         if len(self._clients) >= self._most:
             raise LimitReached(f"This broker has {counted(self._most, 'listener')} to events already.")
-        client = Client(wanted, self._count_gap)
+        client = EventClient(wanted, self._count_gap)
         self._clients.add(client)
         if self._is_stopped:
             client.stop()
@@ -152,7 +152,7 @@ class EventClients:
         """The number of clients and of gaps, as metrics."""
         return [
             gauge("titan_event_listeners", "Clients that listen to events.", [Sample(len(self._clients))]),
-            counter("titan_event_gaps_total", "Gaps that clients were told of.", [Sample(self._gaps)]),
+            counter("titan_event_gaps_total", "Gaps that were sent to clients.", [Sample(self._gaps)]),
         ]
 
     def _count_gap(self) -> None:
@@ -163,7 +163,7 @@ async def _admit(_: Request) -> None:
     """Admit every client."""
 
 
-def _event(position: Position, row: Row, *, is_cloud: bool) -> bytes:
+def _event(position: EventPosition, row: Row, *, is_cloud: bool) -> bytes:
     kind, group, n, ids, by = row
     at = rfc3339(position.ms)
     event = Event(group=group, kind=kind, n=n, ids=ids, more=n - len(ids) if n > len(ids) else UNSET, at=at, by=by)

@@ -48,7 +48,7 @@ _decode = msgspec.json.Decoder(list[Row]).decode
 _log = logging.getLogger(__name__)
 
 
-class Position(NamedTuple):
+class EventPosition(NamedTuple):
     """A place in the stream: the id of an entry in two parts, and the number of an event in it."""
 
     ms: int = 0
@@ -61,18 +61,18 @@ class Position(NamedTuple):
         return f"{self.ms}-{self.sequence}"
 
 
-class Entry(NamedTuple):
+class EventEntry(NamedTuple):
     """An entry of the stream. `gap`: why events are missing before it, or ''."""
 
-    position: Position
+    position: EventPosition
     rows: Sequence[Row] = ()
     gap: str = ""
 
 
-class Listener(Protocol):
+class EventListener(Protocol):
     """Gets the entries as they come. It may not wait."""
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: EventEntry) -> None:
         """An entry."""
 
     def problem(self, fault: TitanError) -> None:
@@ -88,8 +88,8 @@ class EventFeed:
         self._clock = clock
         self._tally = tally
         self._broker = broker
-        self._listeners: set[Listener] = set()
-        self._position = Position()
+        self._listeners: set[EventListener] = set()
+        self._position = EventPosition()
         self._looked_at = -LOOK_S
         self._gap = ""
         self._is_away = False
@@ -121,7 +121,7 @@ class EventFeed:
                         listener.problem(fault)
                 self._is_away = True
 
-    async def join(self, listener: Listener) -> Position:
+    async def join(self, listener: EventListener) -> EventPosition:
         """Feed a listener from now on; the position from which. Raises StoreUnavailable."""
         async with self._turn:
             is_first = not self._listeners
@@ -138,11 +138,11 @@ class EventFeed:
         self._wake.set()
         return self._position
 
-    def leave(self, listener: Listener) -> None:
+    def leave(self, listener: EventListener) -> None:
         """Feed it no longer."""
         self._listeners.discard(listener)
 
-    async def kept(self, after: Position, until: Position) -> AsyncIterator[Entry]:
+    async def kept(self, after: EventPosition, until: EventPosition) -> AsyncIterator[EventEntry]:
         """The entries that are kept between two positions; the one `after` is the first again, for its other events.
 
         The first entry is a gap without events if entries after that position are gone.
@@ -150,7 +150,7 @@ class EventFeed:
         [first] = await self._partitions.read(self._p, [self._range("-", "+", 1)])
         oldest = _entries(first)
         if not oldest or oldest[0].position[:2] > after[:2] or after[:2] > until[:2]:
-            yield Entry(Position(), gap=OLD)
+            yield EventEntry(EventPosition(), gap=OLD)
             after = min(after, until)
         start = after.entry
         while True:
@@ -175,12 +175,12 @@ class EventFeed:
             commands: list[Sequence[Word]] = [("ZADD", key, ends, self._broker), ("PEXPIRE", key, 10 * LISTENING_MS)]
             commands.append(("ZREMRANGEBYSCORE", key, "-inf", now))
             if not is_heard:
-                commands += self._added([Entry(Position(), gap=BEGAN)])
+                commands += self._added([EventEntry(EventPosition(), gap=BEGAN)])
             await self._partitions.send(self._p, commands)
             newest = _entries(last)
             if is_heard and self._position[:2] > (newest[0].position[:2] if newest else (0, 0)):
-                self._position = newest[0].position if newest else Position()
-                self._give(Entry(self._position, gap=LOST))
+                self._position = newest[0].position if newest else EventPosition()
+                self._give(EventEntry(self._position, gap=LOST))
         self._looked_at = time.monotonic()
         if is_heard or self._listeners:
             self._tally.events = self._tally.events or EventBuffer()
@@ -199,11 +199,12 @@ class EventFeed:
         pieces = [rows[at : at + PIECE] for at in range(0, len(rows), PIECE)] or [[]]
         gap, self._gap = self._gap, UNWRITTEN
         await self._partitions.send(
-            self._p, self._added([Entry(Position(), piece, "" if at else gap) for at, piece in enumerate(pieces)])
+            self._p,
+            self._added([EventEntry(EventPosition(), piece, "" if at else gap) for at, piece in enumerate(pieces)]),
         )
         self._gap = ""
 
-    async def _read(self, but: Listener | None = None) -> None:
+    async def _read(self, but: EventListener | None = None) -> None:
         """Give the new entries to the listeners."""
         while self._listeners:
             start = f"({self._position.entry}"
@@ -215,20 +216,20 @@ class EventFeed:
             if len(entries) < PAGE:
                 return
 
-    def _give(self, entry: Entry, but: Listener | None = None) -> None:
+    def _give(self, entry: EventEntry, but: EventListener | None = None) -> None:
         for listener in self._listeners:
             if listener is not but:
                 listener.take(entry)
 
-    async def _last(self) -> Position:
+    async def _last(self) -> EventPosition:
         [newest] = await self._partitions.read(self._p, [_newest(keys.events(self._p))])
         entries = _entries(newest)
-        return entries[0].position if entries else Position()
+        return entries[0].position if entries else EventPosition()
 
     def _range(self, first: str, last: str, n: int) -> Sequence[Word]:
         return "XRANGE", keys.events(self._p), first, last, "COUNT", n
 
-    def _added(self, entries: Iterable[Entry]) -> list[Sequence[Word]]:
+    def _added(self, entries: Iterable[EventEntry]) -> list[Sequence[Word]]:
         key = keys.events(self._p)
         adds: list[Sequence[Word]] = [
             ("XADD", key, "MAXLEN", "~", KEPT, "*", "events", _encode(entry.rows), "gap", entry.gap)
@@ -237,20 +238,20 @@ class EventFeed:
         return [*adds, ("PEXPIRE", key, KEPT_MS)]
 
 
-def position_of(text: str) -> Position | None:
+def position_of(text: str) -> EventPosition | None:
     """The position that an event had as its id; None for any other text."""
     entry, _, number = text.partition(".")
     found = _ID.fullmatch(entry)
     if found is None or not (number.isascii() and number.isdigit() and len(number) <= 6):
         return None
-    return Position(int(found[1]), int(found[2]), int(number))
+    return EventPosition(int(found[1]), int(found[2]), int(number))
 
 
 def _newest(stream: str) -> Sequence[Word]:
     return "XREVRANGE", stream, "+", "-", "COUNT", 1
 
 
-def _entries(reply: Sequence[Any]) -> list[Entry]:
+def _entries(reply: Sequence[Any]) -> list[EventEntry]:
     """The entries of XRANGE. Those that somebody else wrote are left out."""
     found = []
     for name, fields in reply or ():
@@ -261,7 +262,7 @@ def _entries(reply: Sequence[Any]) -> list[Entry]:
             rows = _decode(values.get(b"events", b"[]"))
         except msgspec.MsgspecError:
             rows = []
-        found.append(Entry(Position(int(ms), int(sequence)), rows, values.get(b"gap", b"").decode()))
+        found.append(EventEntry(EventPosition(int(ms), int(sequence)), rows, values.get(b"gap", b"").decode()))
     return found
 
 

@@ -15,8 +15,8 @@ from broker.auth.token_file import digest
 from broker.core.settings import BrokerSettings
 from broker.http import events
 from broker.http.app import DISPATCHER
-from broker.http.events import MOST_WAITING, SLOW, Client, Wanted
-from broker.store.event_feed import OLD, Entry, Position
+from broker.http.events import MOST_WAITING, SLOW, EventClient, Wanted
+from broker.store.event_feed import OLD, EventEntry, EventPosition
 from tests.api.client import Http
 from tests.stores import Store
 
@@ -135,9 +135,9 @@ async def test_a_quiet_stream_and_its_end(http: Http, monkeypatch: pytest.Monkey
 def test_a_slow_client() -> None:
     """A client that is 1,000 events behind gets a gap in their place, and what is new."""
     gaps: list[int] = []
-    client = Client(Wanted(EVERYTHING, (), (), is_cloud=False), lambda: gaps.append(1))
+    client = EventClient(Wanted(EVERYTHING, (), (), is_cloud=False), lambda: gaps.append(1))
     for at in range(1, MOST_WAITING + 2):
-        client.take(Entry(Position(at, 0), [("failed", "g", 1, [], "")]))
+        client.take(EventEntry(EventPosition(at, 0), [("failed", "g", 1, [], "")]))
     waiting = list(client._waiting)
     assert len(waiting) == 2
     assert SLOW.encode() in waiting[0]

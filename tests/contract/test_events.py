@@ -9,7 +9,7 @@ from broker.models.jobs import NewJob
 from broker.models.workers import Announcement
 from broker.resp import keys
 from broker.store import event_feed
-from broker.store.event_feed import BEGAN, LOST, OLD, UNWRITTEN, Entry, Position, position_of
+from broker.store.event_feed import BEGAN, LOST, OLD, UNWRITTEN, EventEntry, EventPosition, position_of
 from tests.contract.building import failed, running, succeeded
 from tests.stores import Store
 
@@ -18,10 +18,10 @@ class Heard:
     """A listener that keeps what it gets."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[EventEntry] = []
         self.faults: list[TitanError] = []
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: EventEntry) -> None:
         self.entries.append(entry)
 
     def problem(self, fault: TitanError) -> None:
@@ -48,7 +48,7 @@ def enqueued(store: Store, n: int = 1, group: str = "g") -> object:
     return store.enqueue(group, [NewJob(image="i")] * n)
 
 
-async def kept(store: Store, after: Position, until: Position) -> Heard:
+async def kept(store: Store, after: EventPosition, until: EventPosition) -> Heard:
     heard = Heard()
     async for entry in store.events.kept(after, until):
         heard.take(entry)
@@ -138,11 +138,11 @@ async def test_an_id_that_is_too_old(store: Store, redis: Redis) -> None:
     until = await store.events.join(heard)
     await enqueued(store)
     await store.events.step()
-    found = await kept(store, Position(5, 0), heard.entries[-1].position)
-    assert found.entries[0] == Entry(Position(), gap=OLD)
+    found = await kept(store, EventPosition(5, 0), heard.entries[-1].position)
+    assert found.entries[0] == EventEntry(EventPosition(), gap=OLD)
     assert ("enqueued", "g", 1) in found.told
     await redis.delete(keys.events(store.partitions[0]))
-    assert (await kept(store, Position(5, 0), until)).gaps == [OLD]
+    assert (await kept(store, EventPosition(5, 0), until)).gaps == [OLD]
     store.events.leave(heard)
 
 
@@ -208,6 +208,6 @@ async def test_the_stream_is_bounded(store: Store, redis: Redis, monkeypatch: py
 
 def test_positions() -> None:
     """The id of an event is that of its entry and its number; other texts are none."""
-    assert position_of("1764-2.17") == Position(1764, 2, 17)
+    assert position_of("1764-2.17") == EventPosition(1764, 2, 17)
     for text in ("", "1764-2", "1764.1", "a-b.c", "1-2.-3", "1-2.٣", "1-2.3.4"):
         assert position_of(text) is None

@@ -5,12 +5,12 @@ import asyncio
 from aiohttp import web
 
 from broker.core.errors import Invalid, StoreUnavailable, TitanError
-from broker.http.events import COMMENT, READY, Client, Wanted
+from broker.http.events import COMMENT, READY, EventClient, Wanted
 from broker.http.live import SLOW_S
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
 from broker.http.request.query_params import EventsQuery
-from broker.store.event_feed import OLD, Position, position_of
+from broker.store.event_feed import OLD, EventPosition, position_of
 
 _HEADERS = {
     "Content-Type": "text/event-stream",
@@ -49,7 +49,7 @@ async def listen(call: Call) -> web.StreamResponse:
 
 
 async def _send_kept(
-    call: Call, response: web.StreamResponse, client: Client, after: Position, until: Position
+    call: Call, response: web.StreamResponse, client: EventClient, after: EventPosition, until: EventPosition
 ) -> None:
     """Send the events after a position. What comes in the meantime waits in the client."""
     if after[:2] > until[:2]:
@@ -63,12 +63,12 @@ async def _send_kept(
             await _write(call.web, response, b"".join(pieces))
 
 
-async def _follow(call: Call, response: web.StreamResponse, client: Client) -> None:
+async def _follow(call: Call, response: web.StreamResponse, client: EventClient) -> None:
     while (piece := await client.next()) is not None:
         try:
             await call.context.events.check(call.request)
         except StoreUnavailable:
-            pass  # a session cannot be read now; the client is told of the store
+            pass  # a session cannot be read now; the feed reports the store
         except TitanError as fault:
             client.problem(fault)
             await _write(call.web, response, await client.next() or COMMENT)
@@ -76,14 +76,14 @@ async def _follow(call: Call, response: web.StreamResponse, client: Client) -> N
         await _write(call.web, response, piece)
 
 
-def _after(last_id: str | None, since: str | None) -> Position | None:
+def _after(last_id: str | None, since: str | None) -> EventPosition | None:
     if last_id:
         found = position_of(last_id)
         if found is None:
             raise Invalid("Last-Event-ID must be that of an event, such as 1764130000000-0.3.", fields="Last-Event-ID")
         return found
     at = moment(since, "since")
-    return None if at is None else Position(max(0, at - 1))
+    return None if at is None else EventPosition(max(0, at - 1))
 
 
 async def _write(request: web.Request, response: web.StreamResponse, piece: bytes) -> None:

@@ -1,8 +1,8 @@
 """Events of all brokers: a stream in the first partition, which brokers write only while somebody listens.
 
 Brokers with listeners keep themselves in a set, and each broker looks once a second whether the set has any. While it
-has, a broker writes what it did ten times a second, and one read a broker feeds all its listeners. Whoever listens
-from an older position learns of every time in which nothing was written: there the stream has the reason for a gap.
+has, a broker writes what it did ten times a second, and one read a broker feeds all its listeners. A
+listener that begins at an older position learns of every time in which nothing was written: there the stream has a gap.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ EVERY_S = 0.1
 LOOK_S = 1.0
 """How often a broker looks whether somebody listens, in s."""
 LISTENING_MS = 5000
-"""How long a broker counts as one with listeners after it last said so."""
+"""How long a broker counts as one with listeners after its last report."""
 KEPT = 2000
 """Entries of the stream, more or less; each has up to PIECE events."""
 PIECE = 200

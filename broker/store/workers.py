@@ -44,7 +44,7 @@ class Workers:
         return Orders(number=number, order=order, stop_grace_s=self._grace_s)
 
     def _note(self, worker: Announcement) -> None:
-        """Note an event when this broker hears of a worker first, and when the worker stops."""
+        """Note an event at the first heartbeat of a worker at this broker, and when the worker stops."""
         if worker.state == ENDING:
             self._known.discard(worker.name)
             self._tally.noted("worker_gone", "", (worker.name,))

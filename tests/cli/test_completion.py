@@ -32,7 +32,7 @@ def test_groups_and_workers_complete(
 def test_nothing_completes_without_a_broker(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No broker, no token or a bad address: no words, no message, and soon."""
+    """No broker, no token or a bad address: nothing is completed or printed, and soon."""
     began = time.monotonic()
     for url in ("http://127.0.0.1:9", "nonsense", "http://192.0.2.1:8080"):
         monkeypatch.setenv("TITAN_BROKER_URL", url)

@@ -71,7 +71,7 @@ async def stub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Stub, str
 
 
 async def test_a_stream_that_breaks_off_continues(stub: tuple[Stub, str]) -> None:
-    """Each new connection continues after the last event; a broker that is not there from the start is an error."""
+    """Each new connection continues after the last event; a broker that never answers is an error."""
     async with Client(stub[1]) as client:
         found = followed(client, Listening((), (), None, ""), follow=True)
         assert [(await anext(found)).id for _ in range(3)] == ["7-0.1", "7-0.2", "7-0.3"]

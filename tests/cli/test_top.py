@@ -14,7 +14,7 @@ from worker.client import Client
 
 
 def test_top_as_a_table(titan: Titan, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a terminal, and with --plain, it is printed once and ends with 0; a paused group says so."""
+    """Without a terminal, and with --plain, it is printed once and ends with 0; a paused group is marked."""
     monkeypatch.setattr("broker.diagnostics.snapshot.EVERY_S", 0)
     titan.made(group)
     titan("group", "pause", group)

@@ -1,4 +1,4 @@
-"""Events in the store: who writes when, what a listener gets at any broker, and which gaps it learns of."""
+"""Events in the store: when brokers write, what a listener gets at any broker, and which gaps it learns of."""
 
 import pytest
 from redis.asyncio import Redis
@@ -94,7 +94,7 @@ async def test_events_of_two_brokers(store: Store, other: Store) -> None:
 
 
 async def test_resume_at_the_other_broker(store: Store, other: Store) -> None:
-    """The events after an id are kept for whoever comes with it to any broker; the first of the two is not repeated."""
+    """The events after an id are kept for a client of any broker; the first of the two is not repeated."""
     heard = Heard()
     await store.events.join(heard)
     for group in ("a", "b", "c"):
@@ -114,7 +114,7 @@ async def test_resume_at_the_other_broker(store: Store, other: Store) -> None:
 
 
 async def test_a_time_without_listeners_is_a_gap(store: Store, other: Store, redis: Redis) -> None:
-    """Who comes back after nobody listened for a while gets a gap; who listens first gets none."""
+    """A client that comes back after nobody listened for a while gets a gap; the first listener gets none."""
     heard = Heard()
     await store.events.join(heard)
     await enqueued(store)
@@ -162,7 +162,7 @@ async def test_a_store_that_lost_events(store: Store, redis: Redis) -> None:
 
 
 async def test_a_store_that_is_away(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Listeners hear of it once. When it is back they get a gap for what could not be written, and what is new."""
+    """Listeners get one report. When it is back they get a gap for what could not be written, and what is new."""
     heard = Heard()
     await store.events.join(heard)
     sent = store.events._partitions.send

@@ -16,7 +16,7 @@ _EXACT = 1e-6
 
 
 class Goal(NamedTuple):
-    """What the caller wants: the backlog is over after `target_s`, and a worker runs `per_worker` jobs at a time."""
+    """What the caller asks for: the backlog is done after `target_s`, and a worker runs `per_worker` jobs at a time."""
 
     target_s: int = 60
     per_worker: int = 8

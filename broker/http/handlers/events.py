@@ -56,10 +56,13 @@ async def _send_kept(
         await _write(call.web, response, client.gap(OLD))
         return
     client.after = after
+    has_gap = False  # the last thing that was sent is one; another one behind it says nothing new
     async for entry in call.store.events.kept(after, until):
-        is_old = not entry.position.ms
-        pieces = [client.gap(entry.gap)] if is_old else list(client.pieces_of(entry))
+        found = entry._replace(gap="") if has_gap else entry
+        is_old = not found.position.ms
+        pieces = [client.gap(found.gap)] if is_old else list(client.pieces_of(found))
         if pieces:
+            has_gap = bool(found.gap) and len(pieces) == 1
             await _write(call.web, response, b"".join(pieces))
 
 

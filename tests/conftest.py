@@ -215,6 +215,8 @@ async def assert_known_keys(store: Store) -> None:
                 "notices",
                 "imported",
                 "audit",
+                "events",
+                "listening",
                 "bulks",
                 "bulks_running",
                 "settle",

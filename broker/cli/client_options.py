@@ -39,7 +39,16 @@ S = TypeVar("S", bound=Struct)
 T = TypeVar("T")
 
 option = functools.partial(click.option, show_envvar=True)
-group_argument = click.argument("group", metavar="GROUP")
+
+
+def complete_groups(context: click.Context, _: click.Parameter, part: str) -> list[str]:
+    """The groups whose names begin with `part`, for a shell."""
+    from broker.cli.completing import groups
+
+    return groups(context, part)
+
+
+group_argument = click.argument("group", metavar="GROUP", shell_complete=complete_groups)
 
 
 class _IdArgument(click.Argument):

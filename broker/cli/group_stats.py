@@ -6,7 +6,7 @@ from typing import Any, get_args
 import click
 from msgspec import UNSET, UnsetType
 
-from broker.cli.client_options import option, with_broker
+from broker.cli.client_options import complete_groups, option, with_broker
 from broker.cli.commands import TitanCommand
 from broker.cli.options import example
 from broker.cli.output import page, show_json
@@ -22,7 +22,7 @@ _SPANS: dict[Window, str] = {"1h": "the last hour", "24h": "the last 24 hours"}
 
 @example("titan group stats mail", "titan group stats mail --window 24h")
 @click.command(cls=TitanCommand, short_help="Show a group's jobs and times over a period.")
-@click.argument("group", metavar="[GROUP]", default="")
+@click.argument("group", metavar="[GROUP]", default="", shell_complete=complete_groups)
 @option(
     "--window",
     type=click.Choice(get_args(Window)),

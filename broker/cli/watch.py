@@ -12,12 +12,12 @@ from broker.cli.table import terminal
 from worker.daemon.backoff import PASSING
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 INTERVAL_S = 2.0
 
 
-async def watched(make: Callable[[], Awaitable["Table"]]) -> None:
+async def watched(make: Callable[[], Awaitable["RenderableType"]]) -> None:
     """Show what `make` makes every two seconds, on a screen of its own. A broker that is away is said there.
 
     Raises UsageError without a terminal.

@@ -52,7 +52,15 @@ _JOBS = (
     Column("image", drop=1, can_cut=True),
     Column("age"),
 )
-_name_argument = click.argument("name", metavar="NAME")
+
+
+def _complete_workers(context: click.Context, _: click.Parameter, part: str) -> list[str]:
+    from broker.cli.completing import workers
+
+    return workers(context, part)
+
+
+_name_argument = click.argument("name", metavar="NAME", shell_complete=_complete_workers)
 
 
 @example("titan worker list")

@@ -178,7 +178,13 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
             "all others count as _other. Repeatable; none: the first 100 groups that are active.",
         ),
     ] = ()
-    max_listeners: Annotated[int, Meta(ge=0, description="Most clients that watch live views at this broker.")] = 200
+    max_listeners: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Most clients that watch live views at this broker, and most that listen to events.",
+        ),
+    ] = 200
     max_idempotency_key_length: Annotated[
         int, Meta(ge=1, le=1000, description="Characters of an Idempotency-Key at most.")
     ] = 255

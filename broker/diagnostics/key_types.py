@@ -26,10 +26,11 @@ _KINDS = {
         "dead_letters",
     ),
     "string": ("sequence", "answer", "imported", "fence", "flushed", "format", "version", "partitions"),
-    "stream": ("audit",),
+    "stream": ("audit", "events"),
     "zset": (
         *("groups", "ready", "due", "rates", "bytes", "discarded", "workers", "sessions", "notices", "pollers"),
         *("image_pollers", "asked", "asked_images", "counted", "bulks", "bulks_running", "bulks_extended"),
+        *("listening",),
         *("settle", "after", "undone", "schedules"),
     ),
 }

@@ -69,6 +69,7 @@ class RequestDispatcher:
         self.access_log = None if log is None else RequestLog(log, self.routes, self._client_of)
         views = ViewAnswers(context)
         context.live.answer, context.live.check = views.answer, views.check
+        context.events.check = views.check
 
     @property
     def is_stopping(self) -> bool:
@@ -324,6 +325,7 @@ def _stop_waiting(context: AppContext) -> Hook:
         context.broker.store.ends.stop()
         context.followers.stop()
         context.live.stop()
+        context.events.stop()
         context.broker.store.workers.notices.stop()
 
     return stop

@@ -1,7 +1,7 @@
 """Routes for people who look: at a job's past and what it waits for, at statistics, at all groups, live."""
 
 from broker.core.errors import LimitReached, NotFound, TooLarge
-from broker.http.handlers import live, looking, overview, stats
+from broker.http.handlers import events, live, looking, overview, scale, stats
 from broker.http.request import query_params
 from broker.http.route import ANY_JOB, GROUP, JOB, Route
 from broker.models.failures import Failures
@@ -9,6 +9,7 @@ from broker.models.flow import Flow
 from broker.models.history import History
 from broker.models.jobs import JobWrapper
 from broker.models.overview import Overview
+from broker.models.scale import Scale
 from broker.models.stats import Stats
 from broker.models.why import Explanation
 
@@ -56,5 +57,20 @@ LOOKING_ROUTES: tuple[Route, ...] = (
         is_streamed=True,
         text_type="text/event-stream",
     ),
+    Route(
+        "GET",
+        "/v1/events",
+        events.listen,
+        None,
+        str,
+        refuses=(LimitReached,),
+        query=query_params.EventsQuery,
+        headers=("Last-Event-ID",),
+        scope="read",
+        is_streamed=True,
+        text_type="text/event-stream",
+    ),
+    Route("GET", GROUP + "/scale", scale.show_group_scale, None, Scale, query=query_params.ScaleQuery, scope="read"),
+    Route("GET", "/v1/scale", scale.show_scale, None, Scale, query=query_params.GroupsScaleQuery, scope="read"),
     Route("GET", "/v1/stats", stats.show_stats, None, Stats, query=query_params.GroupsStatsQuery, scope="read"),
 )

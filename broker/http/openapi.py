@@ -37,6 +37,7 @@ from broker.models.workers import WORKER_NAME
 
 _HEADERS = {
     "Titan-Lease": "The token from the answer that delivered the job; only the holder of the lease may act on it.",
+    "Last-Event-ID": "The id of the last event that the client has: the events after it follow.",
     "Idempotency-Key": "A repeat with the same key and body gets the first answer again, for a day.",
     "traceparent": "The trace of the new jobs, as W3C has it: consumers get it. An invalid one is ignored.",
     "tracestate": "What belongs to the traceparent; 512 characters at most.",
@@ -83,6 +84,8 @@ _TAG_OF_MODULE = {
     "looking": "looking",
     "overview": "looking",
     "stats": "looking",
+    "scale": "looking",
+    "events": "looking",
     "live": "looking",
     "schedules": "schedules",
     "unique_keys": "jobs",

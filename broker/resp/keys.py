@@ -293,6 +293,16 @@ def audit(p: str) -> str:
     return f"{p}:audit"
 
 
+def events(p: str) -> str:
+    """The stream of events, which exists only while somebody listens; expires. First partition only."""
+    return f"{p}:events"
+
+
+def listening(p: str) -> str:
+    """The sorted set of brokers with listeners to events, by when that ends, ms; expires. First partition only."""
+    return f"{p}:listening"
+
+
 def server(prefix: str) -> str:
     """Outside the partitions, in a store of several servers: the position of this one, as '1 of 2'."""
     return f"{prefix}:server"

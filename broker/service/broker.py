@@ -147,6 +147,7 @@ async def running(
         notifier = await stack.enter_async_context(_notifier(store))
         await stack.enter_async_context(_task(store.counts.run()))
         await stack.enter_async_context(_task(store.modes.run()))
+        await stack.enter_async_context(_task(store.events.run()))
         metrics.add(store.counts.families)
         store.wake_at_enqueue(notifier.wake)
         reaper = Reaper(store, logs, notifier) if settings.reaper else None

@@ -141,7 +141,7 @@ class Batches:
         while True:
             reply = await self._run("batch_retry", group, self._clock.now, *words, *self._ids.take(RETRIED))
             made, what, n = reply[0].decode(), reply[1].decode(), int(reply[2])
-            self._tally.repeated(group, "bulk", n)
+            self._tally.repeated(group, "bulk", n=n)
             if what != "more":
                 self.created += what == "last"
                 return await self.show(group, made), what == "replayed"

@@ -70,6 +70,8 @@ class Bulks:
         lasting = (MOST_RUNNING, KEPT_S * 1000, named, digest, self._key_ttl_s * 1000, level_of(spec.given))
         arguments = (self._clock.now, bulk_id, spec_text(spec), owner, LEASE_MS, *lasting)
         is_replayed, row = await self._partitions.run("bulk", self._partition, *arguments)
+        if not is_replayed:
+            self._tally.noted("bulk", spec.group, (bulk_id,), spec.by)
         return Begun(kept_bulk(row), bool(is_replayed))
 
     async def note(self, bulk_id: str, owner: str, progress: BulkProgress, ended: str = "") -> KeptBulk:
@@ -125,7 +127,8 @@ class Bulks:
             for i, reply in zip(left, repeats, strict=True):
                 replies[i] = reply
         outcomes = [reply if isinstance(reply, TitanError) else None for reply in replies]
-        self._count(action, group, [reply for reply in replies if not isinstance(reply, TitanError)])
+        done = [(job_id, row) for job_id, row in zip(job_ids, replies, strict=True) if not isinstance(row, TitanError)]
+        self._count(action, group, done, actor)
         return Acted(outcomes, max(0, int(ended) - int(began)) / 1e6)
 
     async def cpu_s(self, group: str) -> float | None:
@@ -145,16 +148,16 @@ class Bulks:
                 continue
         return None
 
-    def _count(self, action: Action, group: str, rows: Sequence[Any]) -> None:
+    def _count(self, action: Action, group: str, done: Sequence[tuple[str, Any]], by: str) -> None:
         """Count what was done, as `Jobs` does; a job that was cancelled before is not counted again."""
         if action == "retry":
-            self._tally.repeated(group, "bulk", len(rows))
+            self._tally.repeated(group, "bulk", old=[job_id for job_id, _ in done], by=by, n=len(done))
         elif action == "promote":
-            self._tally.promoted(group, len(rows))
+            self._tally.promoted(group, [job_id for job_id, _ in done], by, len(done))
         elif action == "cancel":
-            for row in rows:
+            for job_id, row in done:
                 if field_of(row, "repeated") is None:
-                    self._tally.cancelled(group)
+                    self._tally.cancelled(group, 1, (job_id,), by)
 
     def _more(self, new_id: Sequence[str]) -> tuple[Word, ...]:
         """The words of retry.lua before the actor."""

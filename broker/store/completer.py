@@ -87,7 +87,7 @@ class Completer:
         """
         arguments = (self._clock.now, actor, group, job_id, lease, delay, receipt_text(receipt, "released"))
         [row] = await self._partitions.run("release", self._partitions.of(group), *arguments)
-        self._tally.released(group)
+        self._tally.released(group, job_id, actor)
         return job_of(row)
 
     async def wait(
@@ -115,7 +115,7 @@ class Completer:
             fields = f"after[{after.index(error.fields)}]"
             raise Invalid(f"{fields}: {error.message}", fields=fields) from None
         if field_of(row, "repeated") is None:
-            self._tally.released(group)
+            self._tally.released(group, job_id, actor)
         return job_of(row)
 
     async def _finish_one(self, report: Finish) -> bytes:

@@ -95,7 +95,7 @@ class Dispatcher:
         row = await self._partitions.run("start", self._partitions.of(group), *arguments)
         is_dispatched = (field_of(row, "lease") or "").startswith(new_lease)
         if is_dispatched:
-            self._tally.taken(group, 1)
+            self._tally.taken(group, 1, ids=(job_id,))
         return job_of(row, is_dispatched=is_dispatched)
 
     def give_back(self, jobs: Sequence[EncodedDelivery]) -> None:

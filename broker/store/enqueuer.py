@@ -118,7 +118,7 @@ class Enqueuer:
             raise
         if more and more[0] is not None:
             return await self._replayed(group, jobs, int(created_at), more[0])
-        self._tally.enqueued(group, len(jobs))
+        self._tally.enqueued(group, len(jobs), ids)
         full = _full_groups(more).get(group, 0)
         return EncodedJobs(new_jobs(batches, int(created_at)), is_replayed=False, full=full)
 
@@ -245,7 +245,7 @@ class Enqueuer:
                 self.on_enqueue(group)
         created_at, *more = await enqueueing
         for batch in batches:
-            self._tally.enqueued(batch.group, len(batch.ids))
+            self._tally.enqueued(batch.group, len(batch.ids), batch.ids)
         if not more:
             return [_Created(int(created_at), 0)] * len(parts)
         full = _full_groups(more)

@@ -53,7 +53,10 @@ class Groups:
         """
         self._check_partition(group, settings.dead_letter_to)
         row = await self._run("configure", group, self._clock.now, group, by, *fields_of(settings))
-        return self._noted(self._group_of(row))
+        group_now = self._noted(self._group_of(row))
+        if settings.paused:
+            self._tally.noted("paused", group, by=by)
+        return group_now
 
     async def adjust(self, group: str, changes: GroupChanges, by: str = "", if_match: str = "") -> TaggedGroup:
         """Change some settings of a group; a group that does not exist is created. A pause notes `by` whom.
@@ -71,6 +74,8 @@ class Groups:
         arguments = (self._clock.now, group, by, len(expected) if if_match else "", *expected, *changes_of(changes))
         tagged = self._tagged(await self._run("adjust", group, *arguments))
         self._noted(tagged.group)
+        if changes.paused is not UNSET:
+            self._tally.noted("paused" if changes.paused else "resumed", group, by=by)
         return tagged
 
     async def delete_group(self, name: str) -> None:

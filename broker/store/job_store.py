@@ -26,6 +26,7 @@ from broker.store.count_flusher import CountFlusher
 from broker.store.dispatcher import Dispatcher
 from broker.store.ends import Ends
 from broker.store.enqueuer import Enqueuer
+from broker.store.event_feed import EventFeed
 from broker.store.flows import Flows
 from broker.store.glances import Glances
 from broker.store.group_limits import limits_of
@@ -36,6 +37,7 @@ from broker.store.looks import Looks
 from broker.store.maintenance import Maintenance
 from broker.store.modes import Modes
 from broker.store.order import Order
+from broker.store.scaling import Scaling
 from broker.store.schedule_fires import ScheduleFires
 from broker.store.schedules import Schedules
 from broker.store.sessions import StoredSessions
@@ -74,7 +76,7 @@ class JobStore:
         self.jobs = Jobs(partitions, self.clock, ids, tally, limits_of(settings), self.ends)
         self.order = Order(partitions, self.modes)
         self.groups = Groups(topology, partitions, self.clock, tally, self.modes)
-        self.workers = Workers(partitions, self.clock, settings.stop_grace_s)
+        self.workers = Workers(partitions, self.clock, tally, settings.stop_grace_s)
         self.looks = Looks(partitions, self.workers)
         self.why = Why(partitions, self.clock, self.workers, self.dispatcher.asked)
         self.flows = Flows(partitions)
@@ -89,8 +91,10 @@ class JobStore:
         self.sessions = StoredSessions(partitions, self.clock)
         self.maintenance = Maintenance(topology, partitions, self.clock, ids, tally)
         self.counts = CountFlusher(partitions, self.clock, tally, broker, settings.stats_groups)
+        self.events = EventFeed(partitions, self.clock, tally, broker)
         self.statistics = Statistics(partitions, self.clock)
         self.glances = Glances(partitions, self.clock)
+        self.scaling = Scaling(partitions, self.clock)
         self.transfer = Transfer(topology, partitions, self.clock, self.schedules)
 
     @property

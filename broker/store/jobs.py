@@ -93,7 +93,7 @@ class Jobs:
         row = await self._run("cancel", group, self._clock.now, group, job_id, actor)
         job = job_of(row)
         if field_of(row, "repeated") is None:
-            self._tally.cancelled(group)
+            self._tally.cancelled(group, 1, (job_id,), actor)
             self._ends.ended(group, job_id, JobEnd("cancelled", reason=job.reason or ""))
         elif not may_repeat:
             raise WrongState(f"The job is cancelled, since {job.completed_at}.")
@@ -106,7 +106,7 @@ class Jobs:
         """
         [new_id] = self._ids.take(1)
         row = await self._run("retry", group, self._clock.now, group, job_id, new_id, *self._limits, actor)
-        self._tally.repeated(group, "manual")
+        self._tally.repeated(group, "manual", (new_id,), (job_id,), actor)
         return job_of(row)
 
     async def retry_flow(self, group: str, job_id: str, actor: str = "") -> tuple[Job, list[RetriedJob]]:
@@ -126,13 +126,14 @@ class Jobs:
         others = [RetriedJob(*three) for three in zip(*[iter(texts)] * 3, strict=True)]
         for name in (group, *(other.group_name for other in others)):
             self._tally.repeated(name, "manual")
+        self._tally.noted("retried", group, (job_id,), actor)
         return job_of(row), others
 
     async def promote(self, group: str, job_id: str, actor: str = "") -> Job:
         """Queue a delayed job now. `actor` is named in its history. Raises NotFound, WrongState."""
-        row = await self._run("promote", group, self._clock.now, group, job_id, actor)
-        self._tally.promoted(group)
-        return job_of(row)
+        job = job_of(await self._run("promote", group, self._clock.now, group, job_id, actor))
+        self._tally.promoted(group, (job_id,), actor)
+        return job
 
     async def remove(self, group: str, job_id: str) -> bool:
         """Delete a finished job; True if it has a log to delete. Raises NotFound, WrongState."""

@@ -117,6 +117,28 @@ def percentile(histogram: Sequence[int], part: float) -> float:
     return low / 1000  # in the bucket without a bound
 
 
+def histogram(fields: Fields, name: str, last: int, number: int, kept: int) -> list[int]:
+    """The sum of the last `number` histograms of the `kept` ones, up to that with the number `last` since 1970."""
+    total = [0] * (TAKEN + 1)
+    for part in range(last - number + 1, last + 1):
+        stamp, *buckets = fields.get(f"{name}{part % kept}", "0").split()
+        if int(stamp) == part:
+            for bucket in buckets:
+                place, _, n = bucket.partition(":")
+                total[int(place)] += int(n)
+    return total
+
+
+def mean_s(buckets: Sequence[int]) -> float:
+    """The mean of a histogram without TAKEN, in s; it has one job at least.
+
+    It is as if each job took two thirds of its bucket: better a worker too many than one too few.
+    """
+    highs = (*BOUNDS_MS, BOUNDS_MS[-1])
+    times = ((low + 2 * high) / 3 for low, high in zip((0, *BOUNDS_MS), highs, strict=True))
+    return sum(time * n for time, n in zip(times, buckets, strict=True)) / sum(buckets) / 1000
+
+
 def numbers_in(text: str) -> tuple[int, list[int]]:
     """The number of a slot since 1970, and its counts."""
     stamp, *counts = map(int, text.split())
@@ -144,20 +166,8 @@ def _counts(replies: Iterable[Any], joined: int = 1) -> Counts:
 def _found(now: int, counts: Counts, times: Any, window: Window) -> _Kept:
     letter, length_ms, number = _PARTS[window]
     fields, last = fields_of_hash(times), now // length_ms
-    waits, runs = (_histogram(fields, kind + letter, last, number) for kind in "wr")
+    waits, runs = (histogram(fields, kind + letter, last, number, number) for kind in "wr")
     return _Kept(now, counts, waits, runs)
-
-
-def _histogram(fields: Fields, name: str, last: int, number: int) -> list[int]:
-    """The sum of the last histograms, up to that with the number `last` since 1970."""
-    total = [0] * (TAKEN + 1)
-    for part in range(last - number + 1, last + 1):
-        stamp, *buckets = fields.get(f"{name}{part % number}", "0").split()
-        if int(stamp) == part:
-            for bucket in buckets:
-                place, _, n = bucket.partition(":")
-                total[int(place)] += int(n)
-    return total
 
 
 def _stats(found: Sequence[_Kept], window: Window) -> Stats:

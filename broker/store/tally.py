@@ -7,6 +7,8 @@ brings the counts to the store every 10 s.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from broker.models.events import EventKind
+from broker.store.event_buffer import EventBuffer
 from broker.store.group_counts import (
     BACK,
     CANCELLED,
@@ -51,6 +53,8 @@ class Tally:
         """The sums of what was flushed, for /metrics."""
         self.batches = {"ended": 0, "callbacks": 0}
         """How many batches this broker has ended, and how many callbacks it has created; they are never flushed."""
+        self.events: EventBuffer | None = None
+        """What happens is noted here too, while somebody listens to events."""
         self.dead_letters = 0
         """How many copies of jobs that failed for good this broker has created; it is never flushed."""
 
@@ -63,14 +67,25 @@ class Tally:
             found = self.groups.setdefault(group, GroupCounts())
         return found
 
-    def enqueued(self, group: str, n: int) -> None:
+    def noted(self, kind: EventKind, group: str, ids: Iterable[str | bytes] = (), by: str = "", n: int = 1) -> None:
+        """Note an event that is not counted."""
+        if self.events is not None:
+            self.events.note(kind, group, n, ids, by)
+
+    def enqueued(self, group: str, n: int, ids: Iterable[str | bytes] = ()) -> None:
         """Count n new jobs."""
         self.of(group).counts[IN] += n
+        if self.events is not None:
+            self.events.note("enqueued", group, n, ids)
 
-    def taken(self, group: str, n: int, waits_ms: Iterable[int] = (), weight: int = 1) -> None:
+    def taken(
+        self, group: str, n: int, waits_ms: Iterable[int] = (), weight: int = 1, ids: Iterable[str | bytes] = ()
+    ) -> None:
         """Count n jobs that were dispatched. `waits_ms`: how long some waited, each of which stands for `weight`."""
         counts = self.of(group)
         counts.counts[OUT] += n
+        if self.events is not None:
+            self.events.note("taken", group, n, ids)
         for ms in waits_ms:
             counts.wait(ms, weight)
 
@@ -80,6 +95,8 @@ class Tally:
         A failure that is followed by an automatic retry counts as failed and as retried, and the retry as a job that
         came in: also if it is the same job that will be tried again. A copy comes into the group for dead letters.
         """
+        if self.events is not None:
+            note_ends(self.events, words, reply)
         step = step_of(len(reply))
         at = first = 0
         while at < len(words):
@@ -105,6 +122,8 @@ class Tally:
 
     def finished_with_jobs(self, words: Words, reply: Words) -> None:
         """Count what finish.lua replied to these words, with the jobs in the reply."""
+        if self.events is not None:
+            note_ends(self.events, words, reply)
         at = first = 0
         while at < len(words):
             group, status, n, width = words[at : at + 4]
@@ -124,31 +143,49 @@ class Tally:
             _count(counts.counts, status, done, retried)
             at, first = at + 4 + n * width, first + n
 
-    def released(self, group: str) -> None:
+    def released(self, group: str, job_id: str | bytes, by: str = "") -> None:
         """Count a running job that was released."""
         self.of(group).counts[BACK] += 1
+        if self.events is not None:
+            self.events.note("released", group, 1, (job_id,), by)
 
-    def cancelled(self, group: str, jobs: int = 1) -> None:
+    def cancelled(self, group: str, jobs: int = 1, ids: Iterable[str | bytes] = (), by: str = "") -> None:
         """Count jobs that were cancelled."""
         self.of(group).counts[CANCELLED] += jobs
+        if self.events is not None:
+            self.events.note("cancelled", group, jobs, ids, by)
 
-    def repeated(self, group: str, how: str, n: int = 1) -> None:
-        """Count jobs that repeat finished ones, `manual` for a person or in `bulk`; they came into the group."""
-        self.of(group).counts[IN] += n
+    def repeated(
+        self,
+        group: str,
+        how: str,
+        new: Iterable[str | bytes] = (),
+        old: Iterable[str | bytes] | None = None,
+        by: str = "",
+        n: int = 1,
+    ) -> None:
+        """Count jobs that repeat finished ones, `manual` for a person or in `bulk`; they came into the group.
+
+        `new`, `old`: ids of these and of those, for events; without `old` there is no event of the retry.
+        """
+        self.enqueued(group, n, new)
         self.totals.rarely(how, group, n)
+        if old is not None:
+            self.noted("retried", group, old, by, n)
 
-    def promoted(self, group: str, n: int = 1) -> None:
+    def promoted(self, group: str, ids: Iterable[str | bytes] = (), by: str = "", n: int = 1) -> None:
         """Count delayed jobs that a person queued."""
         self.totals.rarely("promoted", group, n)
+        self.noted("promoted", group, ids, by, n)
 
     def copied(self, group: str, n: int = 1) -> None:
         """Count copies of jobs that failed for good, which came into the group for dead letters."""
-        self.of(group).counts[IN] += n
+        self.enqueued(group, n)
         self.dead_letters += n
 
     def called_back(self, group: str, n: int) -> None:
         """Count callbacks of batches, which came into the group."""
-        self.of(group).counts[IN] += n
+        self.enqueued(group, n)
         self.batches["callbacks"] += n
 
     def lost(self, group: str, requeued: int, failed: int, retried: int, late: int = 0, copies: int = 0) -> None:
@@ -167,6 +204,39 @@ class Tally:
         counts[IN] += retried
         if copies:
             self.copied(group, copies)
+        if self.events is not None:
+            self.events.note("requeued", group, requeued)
+            self.events.note("failed", group, failed)
+            self.events.note("expired", group, late)
+            self.events.note("retried", group, retried)
+
+
+def note_ends(events: EventBuffer, words: Words, reply: Words) -> None:
+    """Note the ends of jobs, from what finish.lua replied to these words, with the jobs in the reply or without.
+
+    A failure after which the same job is tried again, or another one, is noted as failed and as retried.
+    """
+    at = first = 0
+    while at < len(words):
+        group, status, n, width = words[at : at + 4]
+        names = words[at + 4 : at + 4 + n * width : width]
+        rows = list(zip(names, reply[first : first + n], strict=True))
+        ended = [name for name, row in rows if row in (1, 2) or (type(row) is list and _is_first(row))]
+        retried = [name for name, row in rows if row == 2 or (type(row) is list and _is_retried(row))]
+        events.note("succeeded" if status == "succeeded" else "failed", group, len(ended), ended)
+        events.note("retried", group, len(retried), retried)
+        at, first = at + 4 + n * width, first + n
+
+
+def _is_first(row: list[Any]) -> bool:
+    """Whether a row, with the job or without, is the first report of its end."""
+    return len(row) < _PLAIN_ROW or _has_ended(row)
+
+
+def _is_retried(row: list[Any]) -> bool:
+    if len(row) < _PLAIN_ROW:
+        return row[1:] == [1]
+    return _has_ended(row) and (row[5] is not None or row[1] == b"delayed")
 
 
 def _has_ended(row: Any) -> bool:

@@ -38,7 +38,7 @@ class UndeliveredJobs:
         rows = await self._partitions.run_items("release", (self._clock.now, ""), held)
         for job, row in zip(jobs, rows, strict=True):
             if not isinstance(row, TitanError):
-                self._tally.released(job.group_name)
+                self._tally.released(job.group_name, job.id)
 
     async def _release(self, jobs: Sequence[EncodedDelivery]) -> None:
         try:

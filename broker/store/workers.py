@@ -13,6 +13,7 @@ from broker.resp import keys
 from broker.resp.partitions import Partitions
 from broker.store.clock import Clock
 from broker.store.notices import Notices
+from broker.store.tally import Tally
 
 _encode = msgspec.json.Encoder().encode
 _said = msgspec.json.Decoder(Announcement).decode
@@ -24,9 +25,11 @@ class Workers:
     `grace_s`: how long after its timeout a job with a short lease may still be touched, s.
     """
 
-    def __init__(self, partitions: Partitions, clock: Clock, grace_s: float) -> None:
+    def __init__(self, partitions: Partitions, clock: Clock, tally: Tally, grace_s: float) -> None:
         self.notices = Notices(partitions)
         self._clock = clock
+        self._tally = tally
+        self._known: set[str] = set()
         self._grace_s = grace_s
         self._partitions = partitions
         self._partition = partitions.names[0]
@@ -36,8 +39,20 @@ class Workers:
         said = "" if worker.state == ENDING else _encode(worker).decode()
         arguments = (worker.name, said, worker.done, KEPT_S * 1000, MAX_WORKERS)
         reply = await self._partitions.run("announce", self._partition, self._clock.now, *arguments)
+        self._note(worker)
         number, order = (int(reply[0]), reply[1].decode()) if reply else (0, UNSET)
         return Orders(number=number, order=order, stop_grace_s=self._grace_s)
+
+    def _note(self, worker: Announcement) -> None:
+        """Note an event at the first heartbeat of a worker at this broker, and when the worker stops."""
+        if worker.state == ENDING:
+            self._known.discard(worker.name)
+            self._tally.noted("worker_gone", "", (worker.name,))
+        elif worker.name not in self._known:
+            if len(self._known) >= MAX_WORKERS:
+                self._known.clear()
+            self._known.add(worker.name)
+            self._tally.noted("worker_seen", "", (worker.name,))
 
     async def hear(self, name: str, seen: str, reaches: Callable[[str], bool], wait_s: float) -> Orders:
         """Wait for an order to the worker, or for a running job of a group that it `reaches` to be cancelled."""

@@ -302,6 +302,19 @@ async def _show_group_stats(http: Http) -> Reply:
     return await http("GET", "/v1/groups/g/stats")
 
 
+async def _listen(http: Http) -> Reply:
+    async with http.session.get(f"http://{http.address[0]}:{http.address[1]}/v1/events?kind=failed") as answer:
+        return Reply(answer.status, answer.headers, (await answer.content.readuntil(b"\n\n")).decode())
+
+
+async def _show_scale(http: Http) -> Reply:
+    return await http("GET", "/v1/scale?group=g&per_worker=4")
+
+
+async def _show_group_scale(http: Http) -> Reply:
+    return await http("GET", "/v1/groups/g/scale")
+
+
 async def _show_overview(http: Http) -> Reply:
     await http.enqueue()
     return await http("GET", "/v1/overview?sort=queued&only=busy&only=failing")
@@ -399,6 +412,7 @@ EXAMPLES: dict[str, Example] = {
             _show_group,
             _create_group,
             _configure,
+            *(_listen, _show_scale, _show_group_scale),
             *(_show_stats, _show_group_stats, _show_overview, _watch),
             _adjust,
             _delete_group,

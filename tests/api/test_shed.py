@@ -14,7 +14,7 @@ from tests.stores import Store
 from tests.system.walk import walk
 
 ROOM = 2 * len(ROUTES)
-ALWAYS = {"log", "read_log", "watch", "healthz", "readyz", "metrics", "openapi", "stream_check"}
+ALWAYS = {"log", "read_log", "watch", "listen", "healthz", "readyz", "metrics", "openapi", "stream_check"}
 ENDING = {"start", "touch", "succeed", "fail", "release", "finish", "touch_many", "announce"}
 """The verbs that are never refused as too many, and those that are at twice the bound only."""
 

@@ -93,7 +93,9 @@ class BrokerThread:
             await store.open()
             async with Notifier(listener, store.partitions) as notifier:
                 logs = open_logs(str(self._folder), settings.max_log_bytes)
+                events = asyncio.create_task(store.events.run())
                 yield make_app(Broker(store, logs, notifier, settings))
+                events.cancel()
 
     def _client(self) -> fakeredis.FakeAsyncRedis:
         return fakeredis.FakeAsyncRedis(server=self._server, version=(7,))

@@ -1,7 +1,9 @@
 """kubernetes.yaml: its form by the schemas of Kubernetes, and what must hold of its pods."""
 
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
@@ -9,6 +11,8 @@ import yaml
 
 from broker.core.settings import BrokerSettings
 from broker.core.settings_schema import settings_of
+from broker.http.request.query_params import ScaleQuery, parse
+from broker.models.scale import Scale
 from worker.settings import WorkerSettings
 from worker.table.table import read_table
 
@@ -99,6 +103,28 @@ def test_kubernetes_worker_has_a_table_that_it_can_read(objects: list[dict[str, 
     file = tmp_path / "worker.toml"
     file.write_text(_named(objects, "ConfigMap", "titan-worker")["data"]["worker.toml"])
     assert read_table(WorkerSettings(config=str(file))).names == ["hello"]
+
+
+def test_keda_scales_the_worker_by_what_the_broker_says(deploy: Path, objects: list[dict[str, Any]]) -> None:
+    """keda.yaml: its trigger asks the Service for a number that the route gives, and holds pods while that is a 503."""
+    secret, scaled = yaml.safe_load_all((deploy / "keda.yaml").read_text())
+    spec, [trigger] = scaled["spec"], scaled["spec"]["triggers"]
+    assert {item["kind"] for item in (secret, scaled)} == {"TriggerAuthentication", "ScaledObject"}
+    assert spec["scaleTargetRef"]["name"] == _named(objects, "Deployment", "titan-worker")["metadata"]["name"]
+    assert (spec["minReplicaCount"], spec["fallback"]["replicas"]) == (0, 2)
+    assert (trigger["type"], trigger["metricType"]) == ("metrics-api", "AverageValue")  # fallback takes no other
+    metadata = trigger["metadata"]
+    url = urlsplit(metadata["url"])
+    service = _named(objects, "Service", "titan-broker")
+    assert url.netloc == f"{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
+    group = re.fullmatch("/v1/groups/([a-z]+)/scale", url.path)
+    assert group is not None
+    query = parse(ScaleQuery, url.query)
+    assert (query.per_worker, query.max) == (WorkerSettings().concurrency, spec["maxReplicaCount"])
+    assert metadata["valueLocation"] in Scale.__struct_fields__
+    assert (metadata["targetValue"], metadata["authMode"]) == ("1", "bearer")
+    assert trigger["authenticationRef"]["name"] == secret["metadata"]["name"]
+    assert secret["spec"]["secretTargetRef"][0]["parameter"] == "token"
 
 
 def _named(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:

@@ -104,6 +104,8 @@ EXAMPLES: dict[str, Example] = {
     "failures": Example(needs="failed"),
     "why_group": Example(needs="queued"),
     "show_group_stats": Example(query="window=1h", needs="queued"),
+    "show_group_scale": Example(query="per_worker=8", needs="queued"),
+    "show_scale": Example(query="group=mail&group=post"),
     "begin_bulk": Example({"action": "retry", **_FILTER}, needs="failed"),
     "show_bulk": Example(needs="bulk"),
     "stop_bulk": Example(needs="bulk"),
@@ -114,6 +116,7 @@ EXAMPLES: dict[str, Example] = {
     "show_stats": Example(query="window=24h"),
     "list_audit": Example(query="n=20"),
     "set_settings": Example({"settings": {"order": "fair"}}),
+    "listen": Example(query="group=mail&kind=failed", is_endless=True),
     "watch": Example(query="view=overview", is_endless=True),
 }
 """The examples by operation. A call that needs nothing is not in it."""

@@ -40,13 +40,14 @@ def start(example: str, url: str, folder: Path) -> subprocess.Popen[str]:
 @pytest.mark.slow
 def test_the_examples_do_what_the_page_says(up: str, tmp_path: Path) -> None:
     """Each example ends well and prints what it should; the consumer prints its job and ends at SIGTERM."""
-    enqueue, times, ties, batch, wait, consume, asynchronous, function, refused = EXAMPLES
+    enqueue, times, ties, batch, wait, listen, consume, asynchronous, function, refused = EXAMPLES
     patterns = {
         enqueue: r'\w{16} delayed {"to":"ann"}\n2 to: bob\n',
         times: r"0:05:00\ndelayed True\n",
         ties: r"delayed 2\nTrue True\nThe job \w{16} holds the key \S+\.\n",
         batch: r"running 4\ncancelled \['on_over'\]\n",
         wait: r"succeeded [\s\S]*Ann[\s\S]*",
+        listen: r"gap .*\n",
         asynchronous: r"sending {'to': 'ann'}\nsucceeded\n",
         function: "",
         refused: r"jobs\[0\]\.priority - jobs\[0\]\.priority must be .*\nThere is no such job in this group\.\n",

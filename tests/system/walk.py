@@ -16,6 +16,7 @@ READS |= {"list_workers", "show_worker", "list_brokers", "history", "why", "why_
 READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor", "await_jobs", "flow", "inputs", "show_settings"}
 READS |= {"list_batches", "show_batch", "list_members", "list_unique_keys", "show_unique_key", "list_keys"}
 READS |= {"list_schedules", "show_schedule", "next_times", "list_fires", "preview_schedule", "resume_schedule"}
+READS |= {"listen", "show_scale", "show_group_scale"}
 NEW = {"enqueue", "retry", "create_group", "configure", "adjust", "log", "begin_bulk", "wait"}
 NEW |= {"create_batch", "add_to_batch", "retry_batch"}
 NEW |= {"run_schedule", "backfill_schedule"}
@@ -62,7 +63,8 @@ async def walk(url: str, job_id: str, *, without: set[str] = frozenset()) -> lis
 
 
 async def _ask(session: aiohttp.ClientSession, url: str, route: Route, job_id: str) -> Answer:
-    query = "?view=group:none" if route.verb == "watch" else ""  # a view that is refused: others do not end
+    queries = {"watch": "?view=group:none", "listen": "?kind=none"}  # these are refused: others do not end
+    query = queries.get(route.verb, "")
     path = route.path.replace("{group_name}", "g").replace("{worker}", "w")
     path = (
         path.replace("{id}", job_id)

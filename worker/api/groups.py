@@ -1,5 +1,7 @@
 """Calls about groups: settings, counts, statistics, causes of failures."""
 
+from collections.abc import Mapping, Sequence
+
 from broker.models.failures import MAX_FAILURE_LOOKS, Failures
 from broker.models.groups import (
     Group,
@@ -10,6 +12,7 @@ from broker.models.groups import (
     GroupWrapper,
 )
 from broker.models.lanes import KeyJobs, KeyJobsWrapper
+from broker.models.scale import Scale
 from broker.models.stats import Stats, Window
 from titan.calls import JSON, Request, group_path
 from worker.api.fields import set_fields
@@ -33,6 +36,12 @@ class GroupCalls(HttpSession):
         """What happened to the jobs of a group, or of all groups, in the last hour or day."""
         path = f"{group_path(group)}/stats" if group else "/stats"
         return await self.get(path, Stats, [("window", window)])
+
+    async def scale(self, groups: Sequence[str], goal: Mapping[str, int]) -> Scale:
+        """How many workers some groups need. `goal`: the parameters of the call, such as per_worker."""
+        pairs: list[tuple[str, str | int]] = [("group", group) for group in groups]
+        pairs += goal.items()
+        return await self.get("/scale", Scale, pairs)
 
     async def failures(self, group: str, looks: int = MAX_FAILURE_LOOKS) -> Failures:
         """The causes of the group's last failures."""

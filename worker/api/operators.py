@@ -5,6 +5,7 @@ from urllib.parse import quote
 from broker.models.audit import AuditWrapper
 from broker.models.brokers import BrokersWrapper
 from broker.models.bulk import Bulk, BulksWrapper, BulkWrapper, NewBulk
+from broker.models.overview import Overview, Sort
 from broker.models.settings import Settings, SettingsWrapper
 from broker.models.workers import Order, Worker, WorkersWrapper, WorkerWrapper
 from titan.calls import JSON, Request, group_path
@@ -19,6 +20,10 @@ class OperatorCalls(HttpSession):
         """A page of the workers, and the cursor of the next page; "" is the end."""
         page = await self.get("/workers", WorkersWrapper, [("n", n), ("cursor", cursor)])
         return page.workers, page.cursor or ""
+
+    async def overview(self, sort: Sort = "oldest", n: int = 50, part: str = "") -> Overview:
+        """All groups at a glance, and the first `n` of those with this part in their name."""
+        return await self.get("/overview", Overview, [("sort", sort), ("n", n), ("q", part)])
 
     async def worker(self, name: str) -> Worker:
         """One worker as it last announced itself."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from broker.cli.client_options import option, with_broker
+from broker.cli.client_options import complete_groups, option, with_broker
 from broker.cli.commands import EXIT_CODES, TitanCommand
 from broker.cli.job.all_groups import AllGroups
 from broker.cli.job.page import job_json
@@ -70,7 +70,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "titan job list --watch",
 )
 @click.command("list", epilog=EXIT_CODES, cls=TitanCommand, short_help="List the jobs of a group, or of all groups.")
-@click.argument("group", metavar="[GROUP]", required=False)
+@click.argument("group", metavar="[GROUP]", required=False, shell_complete=complete_groups)
 @option(
     "--status", "statuses", multiple=True, type=click.Choice(STATUSES), help="Only jobs in this status; repeatable."
 )

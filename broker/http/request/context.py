@@ -14,6 +14,7 @@ from broker.core.settings import BrokerSettings
 from broker.diagnostics.metrics_report import MetricsReport
 from broker.http.audit import Audit
 from broker.http.browser_guard import Browsers
+from broker.http.events import EventClients
 from broker.http.forwarded import TrustedProxies
 from broker.http.job_waits import JobWaits
 from broker.http.live import LiveViews
@@ -103,6 +104,8 @@ class AppContext:
         self.metrics = broker.metrics or MetricsReport(broker.store)
         self.live = LiveViews(broker.settings.max_listeners)
         self.metrics.add(self.live.families)
+        self.events = EventClients(broker.settings.max_listeners)
+        self.metrics.add(self.events.families)
 
     def _bulk_ended(self, bulk: EndedBulk) -> None:
         """Note in the audit how a bulk ended, and how many jobs it was done to."""

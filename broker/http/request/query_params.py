@@ -11,12 +11,14 @@ from broker.core.errors import Invalid
 from broker.core.states import STATUSES, Status
 from broker.http.request.decoding import convert
 from broker.http.sentences import must_be, unknown
+from broker.models.events import KINDS, EventKind
 from broker.models.failures import MAX_FAILURE_LOOKS
 from broker.models.fields import END, MAX_JOBS, CauseId, ErrorText, GroupName, Image, LeaseToken, Reason, Time, Timeout
 from broker.models.flow import DEFAULT_FLOW_JOBS, MAX_FLOW_JOBS
 from broker.models.jobs import MAX_LOOKS
 from broker.models.overview import Only, Sort
 from broker.models.retries import RetryAfter
+from broker.models.scale import MOST_WORKERS
 from broker.models.schedules import MOST_FIRES, SCHEDULE_NAME
 from broker.models.stats import Window
 from broker.models.waits import MAX_WAIT_S, WaitS
@@ -226,6 +228,46 @@ class GroupsStatsQuery(StatsQuery, frozen=True, kw_only=True):
         list[GroupName],
         Meta(max_length=100, description="Only these groups. A token for a pattern of groups must name them."),
     ] = []
+
+
+class ScaleQuery(Query, frozen=True, kw_only=True):
+    """The parameters of scale."""
+
+    target_s: Annotated[
+        int, Meta(ge=1, le=86_400, description="Within how many seconds the jobs that wait should be finished.")
+    ] = 60
+    per_worker: Annotated[int, Meta(ge=1, le=10_000, description="How many jobs a worker runs at a time.")] = 8
+    min: Annotated[int, Meta(ge=0, le=MOST_WORKERS, description="The fewest workers to ask for.")] = 0
+    max: Annotated[int, Meta(ge=0, le=MOST_WORKERS, description="The most workers to ask for.")] = 1000
+    ahead_s: Annotated[
+        int, Meta(ge=0, le=86_400, description="Delayed jobs count that are due within this many seconds.")
+    ] = 30
+
+
+class GroupsScaleQuery(ScaleQuery, frozen=True, kw_only=True):
+    """The parameters of scale for several groups."""
+
+    group: Annotated[
+        list[GroupName],
+        Meta(max_length=100, description="The groups that the workers serve, one at least."),
+    ] = []
+
+
+class EventsQuery(Query, frozen=True, kw_only=True):
+    """The parameters of listen."""
+
+    group: Annotated[list[GroupName], Meta(max_length=100, description="Only events of these groups.")] = []
+    kind: Annotated[list[EventKind], Meta(max_length=len(KINDS), description="Only events of these kinds.")] = []
+    since: (
+        Annotated[
+            Time,
+            Meta(description="Begin with the events since then that are kept. The header Last-Event-ID has priority."),
+        ]
+        | None
+    ) = None
+    format: Annotated[
+        Literal["titan", "cloudevents"], Meta(description="cloudevents: each event as CloudEvents 1.0 in JSON.")
+    ] = "titan"
 
 
 class OverviewQuery(Query, frozen=True, kw_only=True):

@@ -34,7 +34,7 @@ CHECK_S = 0.1
 REFUSED = 0.1
 """Refusals for each request that was admitted."""
 
-_UNCOUNTED = ("healthz", "readyz", "metrics", "openapi", "log", "read_log", "stream_check", "watch")
+_UNCOUNTED = ("healthz", "readyz", "metrics", "openapi", "log", "read_log", "stream_check", "watch", "listen")
 _PRIORITIES = dict.fromkeys(_UNCOUNTED, SHED_NEVER) | dict.fromkeys(
     ("start", "touch", "succeed", "fail", "release", "finish", "touch_many", "announce"), SHED_LAST
 )

@@ -139,7 +139,8 @@ def dispatched_jobs(
             token = first + rank
             encoded = _DISPATCHED % (job_id, begin, spec_body, ends[header, deliveries], token)
             jobs.append(EncodedDelivery(group, job_id, token, encoded))
-        tally.taken(group, len(words) // _WORDS, *ends.waits_ms(words, tally.of(group).waits))
+        waits_ms, weight = ends.waits_ms(words, tally.of(group).waits)
+        tally.taken(group, len(words) // _WORDS, waits_ms, weight, () if tally.events is None else words[::_WORDS])
     return jobs
 
 

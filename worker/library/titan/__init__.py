@@ -36,6 +36,7 @@ from titan.errors import (
 from titan.failing import Fail, Retry
 from titan.functions import job
 from titan.jobs import Input, Job, NewJob
+from titan.listening import Event
 from titan.waiting import WaitFor
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ __all__ = [
     "Consumer",
     "Delivery",
     "Duplicate",
+    "Event",
     "Fail",
     "Forbidden",
     "IdempotencyMismatch",

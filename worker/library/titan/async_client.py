@@ -9,10 +9,11 @@ from titan import calls
 from titan.async_batching import AsyncBatchMethods
 from titan.async_consuming import AsyncConsumer
 from titan.async_session import AsyncSession
-from titan.attempts import Attempts, LogWaiting, Waiting
+from titan.attempts import PASSING, Attempts, LogWaiting, Waiting
 from titan.configured import ConfiguredClient
-from titan.errors import NotFound, TitanError
+from titan.errors import BrokerSilent, NotFound, TitanError
 from titan.jobs import NewJob
+from titan.listening import PAUSE_S, Listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from titan.jobs import Input, Job, Parents, Seconds, Time, UniqueKey
+    from titan.listening import Event
 
 T = TypeVar("T")
 
@@ -210,6 +212,30 @@ class AsyncClient(AsyncBatchMethods, ConfiguredClient):
         call = calls.next_jobs(groups, images, n, wait_s, lease_s)
         return AsyncConsumer(self._do, self._send, call, lease_s)
 
+    async def events(
+        self, *groups: str, kinds: str | Sequence[str] = (), since: Time | None = None, last_id: str = ""
+    ) -> AsyncIterator[Event]:
+        """What happens to jobs of these groups, or of all, as it happens, without an end; of these kinds, or of all.
+
+        `since`, or `last_id` of an event: begin with what happened since then, as far as it is kept. A lost connection
+        is made again, at the next broker, and continues where it was. It is for eyes and hooks, and not a queue: where
+        events are missing there is one of the kind `gap`.
+        """
+        listening = Listening(groups, kinds, since, last_id)
+        while True:
+            try:
+                session = await self._opened()
+                limits = session.pause_limit(PAUSE_S)
+                async with session.send(listening.request, limits, may_pause=True) as answer:
+                    async for line in answer.content:
+                        event = listening.feed(line)
+                        if event is not None:
+                            yield event
+            except (BrokerSilent, *PASSING):
+                if not listening.has_begun:
+                    raise
+            await asyncio.sleep(listening.pause_s())
+
     async def list(  # the last method: after it `list` would no longer be the type
         self,
         group: str,
@@ -249,6 +275,9 @@ class AsyncClient(AsyncBatchMethods, ConfiguredClient):
 
     async def _send(self, request: calls.Request) -> calls.Answer:
         """Send a request once. The first one opens the session."""
+        return await (await self._opened()).answer(request)
+
+    async def _opened(self) -> AsyncSession:
         if self._session is None:
             self._session = await AsyncSession(self._settings).__aenter__()
-        return await self._session.answer(request)
+        return self._session

@@ -6,13 +6,14 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from titan import calls
-from titan.attempts import Attempts, LogWaiting, Waiting
+from titan.attempts import PASSING, Attempts, LogWaiting, Waiting
 from titan.batching import BatchMethods
 from titan.configured import ConfiguredClient
 from titan.connections import Connections
 from titan.consuming import Consumer
 from titan.errors import NotFound, TitanError
 from titan.jobs import NewJob
+from titan.listening import PAUSE_S, Listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from titan.jobs import Input, Job, Parents, Seconds, Time, UniqueKey
+    from titan.listening import Event
 
 T = TypeVar("T")
 
@@ -214,6 +216,27 @@ class Client(BatchMethods, ConfiguredClient):
         """
         call = calls.next_jobs(groups, images, n, wait_s, lease_s)
         return Consumer(self._do, Connections(self._settings), call, lease_s)
+
+    def events(
+        self, *groups: str, kinds: str | Sequence[str] = (), since: Time | None = None, last_id: str = ""
+    ) -> Iterator[Event]:
+        """What happens to jobs of these groups, or of all, as it happens, without an end; of these kinds, or of all.
+
+        `since`, or `last_id` of an event: begin with what happened since then, as far as it is kept. A lost connection
+        is made again, at the next broker, and continues where it was. It is for eyes and hooks, and not a queue: where
+        events are missing there is one of the kind `gap`.
+        """
+        listening = Listening(groups, kinds, since, last_id)
+        while True:
+            try:
+                for line in self._connections.lines(listening.request, PAUSE_S):
+                    event = listening.feed(line)
+                    if event is not None:
+                        yield event
+            except PASSING:
+                if not listening.has_begun:
+                    raise
+            time.sleep(listening.pause_s())
 
     def list(  # the last method: after it `list` would no longer be the type
         self,

@@ -19,6 +19,7 @@ from titan.errors import BrokerUnavailable, BrokerUnreachable, Stopping, StoreUn
 from titan.settings import CONNECT_S, ClientSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from http.client import HTTPConnection
 
 _IDLE = 16
@@ -42,6 +43,41 @@ class Connections:
         current = self._current
         try:
             return self._send_to(current, request)
+        except (BrokerUnavailable, StoreUnavailable, Stopping):
+            self._use_next(current)
+            raise
+
+    def lines(self, request: Request, pause_s: float) -> Iterator[bytes]:
+        """The lines of an answer that has no end, over a connection of its own. It may not pause for `pause_s`.
+
+        Raises the refusal of the broker, or BrokerUnavailable.
+        """
+        current = self._current
+        base_url = self._settings.urls[current]
+        try:
+            connection = self._connect(current)
+            try:
+                self._check_not_aborted()
+                with self._lock:
+                    self._busy.add(connection)
+                if connection.sock is not None:
+                    connection.sock.settimeout(pause_s)
+                path = urlsplit(base_url).path
+                connection.request(
+                    request.method, f"{path}/v1{request.target}", None, {**self._settings.headers, **request.headers}
+                )
+                answer = connection.getresponse()
+                check_dialect(answer.headers, base_url)
+                if answer.status >= 300:
+                    raise refusal(answer.status, answer.headers, answer.read(), base_url)
+                self._answered.add(current)
+                yield from answer
+            except (OSError, http.client.HTTPException) as error:
+                raise self._explained(error, current, request) from error
+            finally:
+                with self._lock:
+                    self._busy.discard(connection)
+                connection.close()
         except (BrokerUnavailable, StoreUnavailable, Stopping):
             self._use_next(current)
             raise

@@ -1,0 +1,213 @@
+"""Events in the store: when brokers write, what a listener gets at any broker, and which gaps it learns of."""
+
+import pytest
+from redis.asyncio import Redis
+
+from broker.core.errors import StoreUnavailable, TitanError
+from broker.models.groups import GroupChanges
+from broker.models.jobs import NewJob
+from broker.models.workers import Announcement
+from broker.resp import keys
+from broker.store import event_feed
+from broker.store.event_feed import BEGAN, LOST, OLD, UNWRITTEN, EventEntry, EventPosition, position_of
+from tests.contract.building import failed, running, succeeded
+from tests.stores import Store
+
+
+class Heard:
+    """A listener that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.entries: list[EventEntry] = []
+        self.faults: list[TitanError] = []
+
+    def take(self, entry: EventEntry) -> None:
+        self.entries.append(entry)
+
+    def problem(self, fault: TitanError) -> None:
+        self.faults.append(fault)
+
+    @property
+    def told(self) -> list[tuple[str, str, int]]:
+        """Kind, group and number of all events."""
+        return [(kind, group, n) for entry in self.entries for kind, group, n, *_ in entry.rows]
+
+    @property
+    def gaps(self) -> list[str]:
+        """The reasons of the gaps."""
+        return [entry.gap for entry in self.entries if entry.gap]
+
+
+@pytest.fixture(autouse=True)
+def looks_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step looks whether somebody listens."""
+    monkeypatch.setattr(event_feed, "LOOK_S", 0)
+
+
+def enqueued(store: Store, n: int = 1, group: str = "g") -> object:
+    return store.enqueue(group, [NewJob(image="i")] * n)
+
+
+async def kept(store: Store, after: EventPosition, until: EventPosition) -> Heard:
+    heard = Heard()
+    async for entry in store.events.kept(after, until):
+        heard.take(entry)
+    return heard
+
+
+async def test_nobody_listens(store: Store, redis: Redis) -> None:
+    """Without a listener brokers write nothing, and have nowhere to note what they do."""
+    await store.events.step()
+    await enqueued(store)
+    await store.events.step()
+    p = store.partitions[0]
+    assert store.counts._tally.events is None
+    assert not await redis.exists(keys.events(p), keys.listening(p))
+
+
+async def test_events_of_two_brokers(store: Store, other: Store) -> None:
+    """What one broker does reaches the listeners of another: by group and kind, with 20 ids at most and who did it."""
+    heard = Heard()
+    await store.events.join(heard)
+    await other.events.step()  # it looks once a second
+    await enqueued(other, 25)
+    job = await running(other, "g")
+    await other.cancel("g", job.id, "ann")
+    await succeeded(store)
+    await failed(store)
+    await other.groups.adjust("g", GroupChanges(paused=True), "bob")
+    await other.groups.adjust("g", GroupChanges(paused=False), "bob")
+    await other.workers.announce(Announcement(name="w", host="h"))
+    await other.workers.announce(Announcement(name="w", host="h"))
+    await other.workers.announce(Announcement(name="w", host="h", state="stopping"))
+    await other.events.step()
+    await store.events.step()
+    rows = {(kind, group, by): (n, len(ids)) for entry in heard.entries for kind, group, n, ids, by in entry.rows}
+    assert rows["enqueued", "g", ""][1] == 20
+    assert rows["enqueued", "g", ""][0] >= 25
+    assert rows["cancelled", "g", "ann"] == (1, 1)
+    assert {key[0] for key in rows} >= {"taken", "succeeded", "failed", "paused", "resumed", "worker_seen"}
+    assert rows["paused", "g", "bob"] == (1, 0)
+    assert rows["worker_seen", "", ""] == (1, 1)
+    assert heard.gaps == []
+    store.events.leave(heard)
+
+
+async def test_resume_at_the_other_broker(store: Store, other: Store) -> None:
+    """The events after an id are kept for a client of any broker; the first of the two is not repeated."""
+    heard = Heard()
+    await store.events.join(heard)
+    for group in ("a", "b", "c"):
+        await enqueued(store, 1, group)
+        await store.events.step()
+    first = heard.entries[0].position._replace(number=0)
+    store.events.leave(heard)
+    late = Heard()
+    until = await other.events.join(late)
+    found = await kept(other, first, until)
+    assert [row for row in found.told if row[1] != "a"] == [("enqueued", "b", 1), ("enqueued", "c", 1)]
+    assert found.gaps == []
+    await enqueued(other, 1, "d")
+    await other.events.step()
+    assert late.told == [("enqueued", "d", 1)]
+    other.events.leave(late)
+
+
+async def test_a_time_without_listeners_is_a_gap(store: Store, other: Store, redis: Redis) -> None:
+    """A client that comes back after nobody listened for a while gets a gap; the first listener gets none."""
+    heard = Heard()
+    await store.events.join(heard)
+    await enqueued(store)
+    await store.events.step()
+    assert heard.gaps == []
+    store.events.leave(heard)
+    await redis.delete(keys.listening(store.partitions[0]))  # it ended
+    await store.events.step()
+    await enqueued(store)  # nobody sees it
+    await store.events.step()
+    again = Heard()
+    until = await other.events.join(again)
+    found = await kept(other, heard.entries[0].position, until)
+    assert found.gaps == [BEGAN]
+    other.events.leave(again)
+
+
+async def test_an_id_that_is_too_old(store: Store, redis: Redis) -> None:
+    """An id before the oldest entry, and any id once the stream is gone, is answered by a gap first."""
+    heard = Heard()
+    until = await store.events.join(heard)
+    await enqueued(store)
+    await store.events.step()
+    found = await kept(store, EventPosition(5, 0), heard.entries[-1].position)
+    assert found.entries[0] == EventEntry(EventPosition(), gap=OLD)
+    assert ("enqueued", "g", 1) in found.told
+    await redis.delete(keys.events(store.partitions[0]))
+    assert (await kept(store, EventPosition(5, 0), until)).gaps == [OLD]
+    store.events.leave(heard)
+
+
+async def test_a_store_that_lost_events(store: Store, redis: Redis) -> None:
+    """After a failover that lost entries, or a store that was emptied, listeners get a gap and then what is new."""
+    heard = Heard()
+    await store.events.join(heard)
+    await enqueued(store)
+    await store.events.step()
+    await redis.delete(keys.events(store.partitions[0]))
+    await store.events.step()
+    assert heard.gaps == [LOST]
+    await enqueued(store)
+    await store.events.step()
+    assert heard.told == [("enqueued", "g", 1)] * 2
+    store.events.leave(heard)
+
+
+async def test_a_store_that_is_away(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listeners get one report. When it is back they get a gap for what could not be written, and what is new."""
+    heard = Heard()
+    await store.events.join(heard)
+    sent = store.events._partitions.send
+
+    async def away(partition: str, commands: list[list[str]]) -> None:
+        if commands[0][0] == "XADD":
+            raise StoreUnavailable("It is away.")
+        await sent(partition, commands)
+
+    await enqueued(store)
+    monkeypatch.setattr(store.events._partitions, "send", away)
+    await store.events.step()
+    await store.events.step()
+    assert [fault.message for fault in heard.faults] == ["It is away."]
+    monkeypatch.setattr(store.events._partitions, "send", sent)
+    await enqueued(store, 2)
+    for _ in range(2):
+        await store.events.step()
+    assert heard.gaps == [UNWRITTEN]
+    assert heard.told == [("enqueued", "g", 2)]
+    store.events.leave(heard)
+
+
+async def test_the_stream_is_bounded(store: Store, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry has PIECE events at most, the stream about KEPT entries, and both keys expire."""
+    monkeypatch.setattr(event_feed, "KEPT", 5)
+    monkeypatch.setattr(event_feed, "PIECE", 2)
+    heard = Heard()
+    await store.events.join(heard)
+    p = store.partitions[0]
+    for at in range(5):
+        await enqueued(store, 1, f"g{at}")
+    await store.events.step()
+    assert [len(entry.rows) for entry in heard.entries] == [2, 2, 1]
+    for _ in range(150):
+        store.counts._tally.noted("paused", "g")
+        await store.events._write()
+    assert await redis.xlen(keys.events(p)) <= 110
+    assert 0 < await redis.pttl(keys.events(p)) <= event_feed.KEPT_MS
+    assert await redis.pttl(keys.listening(p)) > 0
+    store.events.leave(heard)
+
+
+def test_positions() -> None:
+    """The id of an event is that of its entry and its number; other texts are none."""
+    assert position_of("1764-2.17") == EventPosition(1764, 2, 17)
+    for text in ("", "1764-2", "1764.1", "a-b.c", "1-2.-3", "1-2.٣", "1-2.3.4"):
+        assert position_of(text) is None

@@ -1,4 +1,4 @@
-"""What deploy/kubernetes and deploy/helm make: kustomize is that of kubectl, Helm its own library; neither needs a cluster."""
+"""What deploy/kubernetes and deploy/helm make, without a cluster: by kubectl kustomize, and by Helm as a library."""
 
 import subprocess
 from functools import cache

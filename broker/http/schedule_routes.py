@@ -36,7 +36,7 @@ SCHEDULE_ROUTES: tuple[Route, ...] = (
         ScheduleWrapper,
         201,
         (Changed, LimitReached),
-        headers=("If-Match",),
+        headers=("If-Match", "If-None-Match"),
         answers=("ETag",),
         scope="produce",
         act="schedule",

@@ -183,13 +183,13 @@ class Group(Struct, frozen=True, kw_only=True):
     max_jobs: MaxGroupJobs | UnsetType = UNSET
     max_bytes: MaxGroupBytes | UnsetType = UNSET
     priority_boost: PriorityBoost | UnsetType = UNSET
-    weight: int | UnsetType = UNSET
+    weight: Weight | UnsetType = UNSET
     dead_letters: (
         Annotated[int, Meta(description="With dead_letter_to: how many copies went there so far; not in lists.")]
         | UnsetType
     ) = UNSET
-    key_concurrency: int | UnsetType = UNSET
-    key_strict: bool | UnsetType = UNSET
+    key_concurrency: KeyConcurrency | UnsetType = UNSET
+    key_strict: KeyStrict | UnsetType = UNSET
     counts: Counts = Counts()
 
 

@@ -33,6 +33,7 @@ WhyCode = Literal[
     "must_start",
     "must_end",
     "finished",
+    "not_retried",
     "in_batch",
 ]
 

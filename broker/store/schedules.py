@@ -24,6 +24,7 @@ from broker.store.format.schedules import (
     timetable_of,
 )
 
+_NO_REVISION = "0"
 _TRIES = 5
 _PAGE = 100
 """How often a change is tried when others change the schedule meanwhile."""
@@ -122,7 +123,7 @@ class Schedules:
     async def put(self, group: str, name: str, spec: NewSchedule, by: str = "", if_match: str = "") -> Put:
         """Create or replace a schedule; the same one again changes nothing. Raises Invalid, Changed, LimitReached.
 
-        `if_match`: the revision that it must have, '*' for any; '' for none.
+        `if_match`: the revision that it must have, '*' for any, '0' if it must not exist; '' for all of these.
         """
         times = timetable_in(group, name, spec)
         for _ in range(_TRIES):
@@ -239,7 +240,11 @@ def _check_revision(found: StoredSchedule | None, if_match: str) -> None:
     if not if_match or (if_match == "*" and found is not None):
         return
     if found is None:
+        if if_match == _NO_REVISION:
+            return
         raise Changed("There is no such schedule; If-Match names a revision of it.")
+    if if_match == _NO_REVISION:
+        raise Changed(f"There is a schedule with this name already, of revision {found.fields['revision']}.")
     if found.fields["revision"] != if_match:
         raise Changed(f"The schedule has revision {found.fields['revision']}, not {if_match}.")
 

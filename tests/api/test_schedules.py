@@ -72,6 +72,18 @@ async def test_if_match(http: Http) -> None:
     assert (await http("PUT", PATH, body(), If_Match="new")).problem.fields == "If-Match"
 
 
+async def test_if_none_match(http: Http) -> None:
+    """`*` creates a schedule, and is refused if there is one; nothing else may be given."""
+    assert (await http("PUT", PATH, body(), If_None_Match="*")).status == 201
+    again = await http("PUT", PATH, body(overlap="allow"), If_None_Match="*")
+    assert (again.status, again.problem.code) == (412, "changed")
+    assert "with this name already" in again.problem.message
+    assert (await http("GET", PATH)).json["schedule"]["overlap"] == "skip"
+    for headers in ({"If_None_Match": '"1"'}, {"If_None_Match": "*", "If_Match": "1"}):
+        refused = await http("PUT", PATH, body(), **headers)
+        assert (refused.status, refused.problem.fields) == (400, "If-None-Match")
+
+
 async def test_times(http: Http) -> None:
     """The next times of one that is stored and of one that is not are the same, strictly after `from`."""
     await http("PUT", PATH, body())

@@ -35,6 +35,8 @@ SCREENS = [
     Screen("ui/groups/scans/batches/{batch}", "At the first failure"),
     Screen("ui/groups/scans/batches/0000000000000000", "There is no such batch in this group."),
     Screen("ui/groups/mail/schedules", "30 7 * * 1-5"),
+    Screen("ui/groups/mail/new-schedule", "exactly one of cron"),
+    Screen("ui/groups/mail/schedules/digest/edit", "Show its times"),
     Screen("ui/groups/mail/schedules/digest", "Europe/Berlin"),
     Screen("ui/groups/nothing", "There is no such group yet."),
     Screen("ui/groups/mail/causes", "no such user #"),

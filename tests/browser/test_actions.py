@@ -323,3 +323,13 @@ async def test_live_view_is_paused(tab_of: OpenTab, scene: Scene) -> None:
     assert await queued.inner_text() == "1"
     await press(tab, "Resume the live view")
     await queued.get_by_text("0").wait_for()
+
+
+async def test_set_the_order_of_groups(tab_of: OpenTab, scene: Scene) -> None:
+    """Groups take turns after a question, and the oldest job is first again after another one; the page follows."""
+    tab = await tab_of(scene.url, "ui/settings")
+    for verb, order in (("Let groups take turns", "fair"), ("Serve the oldest job first", "fifo")):
+        await press(tab, f"{verb}…")
+        await tab.confirm(verb)
+        await tab.shows(f"The order is {order}.")
+        assert read(f"{scene.url}/v1/settings")["settings"]["order"] == order

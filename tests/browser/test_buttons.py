@@ -20,12 +20,14 @@ KNOWN = {
             "Stop NAME",
             "Pause the live view",
             "Resume the live view",
+            "Let groups take turns…",
+            "Serve the oldest job first…",
         ),
     },
     "test_bulk": {"New…"},
     "test_batches": {"Close batch…", "Cancel batch…", "Retry failed…"},
     "test_flows": {"Free NAME", "Zoom in", "Zoom out"},
-    "test_schedules": {"Run now…", "Run now NAME", "Backfill…", "Delete…"},
+    "test_schedules": {"Run now…", "Show its times", "Run now NAME", "Backfill…", "Delete…"},
     "test_keyboard": {"Skip to the page", "Keyboard"},
     "test_live": {"Time zone: ZONE", "Colours: Auto"},
     "test_access": {"Log in", "End NAME"},
@@ -41,7 +43,7 @@ SIGNS = """(button) => JSON.stringify([
   document.documentElement.dataset.theme ?? '', document.querySelector('#toasts').innerText,
   document.activeElement?.name ?? document.activeElement?.nodeName,
   document.querySelector('.flow-picture')?.getAttribute('width'),
-  document.querySelectorAll('main pre, main .problem, .no-wrap, main .tree').length,
+  document.querySelectorAll('main pre, main .problem, .no-wrap, main .tree, main tbody').length,
 ])"""
 
 

@@ -9,6 +9,9 @@ import pytest
 from tests.browser.conftest import OpenTab
 from tests.browser.scene import Scene, call, end, read, take, until
 
+FORMED = {"cron": ["30 2 * 3 *", "0 12 * * 1"], "zone": "Europe/Berlin", "job": {"image": "digest"}}
+"""What the test of the form types."""
+
 
 def put(url: str, group: str, name: str, **schedule: Any) -> str:
     """Make a schedule; its address in the API."""
@@ -80,3 +83,46 @@ async def test_backfill_and_delete(tab_of: OpenTab, scene: Scene) -> None:
     await tab.shows("This group has no schedules.")
     with pytest.raises(HTTPError, match="404"):
         read(path)
+
+
+async def test_make_and_change_a_schedule(tab_of: OpenTab, scene: Scene) -> None:
+    """The form shows the times before it saves, refuses a name that is taken, and keeps what it has no field for."""
+    path = put(scene.url, "formed", "other", every=60)
+    tab = await tab_of(scene.url, "ui/groups/formed/schedules", timezone_id="Asia/Tokyo")
+    page = tab.page
+    await page.get_by_role("link", name="New schedule…").click()
+    await page.locator("[name=name]").fill("other")
+    await page.locator("[name=cron]").fill("30 2 * 3 *\n0 12 * * 1")
+    await page.locator("[name=zone]").fill("Europe/Berlin")
+    await page.locator("[name=image]").fill("digest")
+    await page.locator("[name=payload]").fill("<b>all</b>")
+    await page.get_by_role("button", name="Show its times").click()
+    times = page.locator("section.panel", has_text="It would have these times").locator("tbody tr")
+    await times.first.wait_for()
+    expected = call(f"{scene.url}/v1/schedules/preview?n=5", {"schedule": FORMED})["times"]
+    assert [text[:10] for text in await times.locator("th").all_inner_texts()] == [
+        one["local"][:10] for one in expected
+    ]
+    await page.get_by_role("button", name="Save").click()
+    await tab.shows("There is a schedule with this name already")
+    await page.locator("[name=name]").fill("digest")
+    await page.get_by_role("button", name="Save").click()
+    await page.wait_for_url("**/schedules/digest")
+    own = read(path.replace("other", "digest"))["schedule"]
+    assert (own["cron"], own["zone"], own["job"]) == (
+        ["30 2 * 3 *", "0 12 * * 1"],
+        "Europe/Berlin",
+        {"image": "digest", "payload": "<b>all</b>"},
+    )
+    await page.get_by_role("link", name="Change…").click()
+    await page.get_by_label("While an earlier job has not ended").select_option("allow")
+    await page.locator("[name=retry]").fill('{"max": 2}')
+    await page.get_by_role("button", name="Save").click()
+    await tab.shows("allow: both run")
+    changed = read(path.replace("other", "digest"))["schedule"]
+    assert (changed["overlap"], changed["job"]["retry"]["max"], changed["revision"]) == (
+        "allow",
+        2,
+        own["revision"] + 1,
+    )
+    assert (changed["cron"], changed["job"]["payload"]) == (own["cron"], "<b>all</b>")

@@ -30,7 +30,7 @@ JOB = [
     "find",
 ]
 CONSUMER = ["next", "start", "touch", "succeed", "fail", "release", "hold"]
-GROUP = ["list", "show", "set", "pause", "resume", "delete", "stats", "why", "failures"]
+GROUP = ["list", "show", "set", "pause", "resume", "delete", "stats", "why", "failures", "keys"]
 WORKER = ["list", "status", "quiet", "resume", "drain"]
 
 

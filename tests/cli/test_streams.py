@@ -111,6 +111,7 @@ class Scene(NamedTuple):
             ("schedule", "backfill"): lambda: (
                 *(group, self._schedule("backfill"), "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:00Z"),
             ),
+            ("group", "keys"): lambda: (group,) if self._in_lane() else (),
             ("group", "delete"): lambda: (group, "--cancel-jobs", "--dry-run"),
             ("group", "set"): lambda: (group, "--image", "hello"),
         }
@@ -141,6 +142,10 @@ class Scene(NamedTuple):
 
     def _bulk(self) -> str:
         return str(self.titan("bulk", "cancel", self.group, "--dry-run", "--json").json["bulk"]["id"])
+
+    def _in_lane(self) -> str:
+        """A queued job with a key."""
+        return self.titan("job", "enqueue", self.group, "--image", "x", "--job-key", "acme").out
 
     def _flow(self, key: str) -> str:
         path = self.folder / f"flow-{key}.toml"

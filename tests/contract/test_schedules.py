@@ -140,6 +140,9 @@ async def test_if_match_refuses_a_stale_change(store: Store) -> None:
     assert (await shown(store)).every == 7
     await store.schedules.put(GROUP, NAME, spec(every=8), if_match="2")
     assert (await store.schedules.put(GROUP, NAME, spec(every=9), if_match="*")).schedule.revision == 4
+    with pytest.raises(Changed, match="already, of revision 4"):
+        await store.schedules.put(GROUP, NAME, spec(every=10), if_match="0")
+    assert (await store.schedules.put(GROUP, "new", spec(every=10), if_match="0")).is_new
 
 
 async def test_overlap_skip(store: Store) -> None:

@@ -260,7 +260,7 @@ async def test_large_jobs_with_the_same_key(store: Store) -> None:
         store, *(NewJob(image="post", payload="x" * 600_000, unique=Unique(key="k")) for _ in "ab")
     )
     assert jobs[0].id == jobs[1].id
-    found = [key.decode() async for key in store.redis.scan_iter("*:job:*")]
+    found = [key.decode() async for key in store.redis.scan_iter(f"{store.settings.key_prefix}:*:job:*")]
     assert found == [keys.job(partition(store, GROUP), jobs[0].id)]
     assert await store.redis.ttl(found[0]) == -1
 

@@ -1,6 +1,7 @@
 """Why a job does not run: each reason with its true numbers, and which ones go together."""
 
 import re
+from typing import Any
 
 import pytest
 from msgspec import UNSET
@@ -8,6 +9,7 @@ from msgspec import UNSET
 from broker.core.errors import NotFound
 from broker.models.groups import GroupSettings, Retentions
 from broker.models.jobs import Job, NewJob
+from broker.models.retries import Retry
 from broker.models.unique import Unique
 from broker.models.why import Explanation, WhyReason
 from broker.models.workers import Announcement
@@ -544,3 +546,52 @@ async def test_why_waits_for_jobs(store: Store) -> None:
     assert [(reason.code, reason.ids) for reason in told.reasons] == [("waits_for_jobs", [job.id for job in parents])]
     told = await store.why.why(GROUP, follower.id)
     assert told.verdict == f"It waits for 1 job: {holder.id}, which has its unique key."
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "it failed 2 times, and its policy forgives 1 failure"),
+        ({"except_": ("other", "bad_*")}, "its policy excepts the reason bad_exit"),
+        ({"only": ("timeout", "net_*")}, "its policy is only for timeout, net_*"),
+        ({"max": 3}, "its report forbade it"),
+        ({"max": 3, "max_age": 3600}, "its report forbade it, or the next try would have been later than its max_age"),
+    ],
+    ids=["used up", "excepted", "not among the only", "forbidden", "forbidden or too old"],
+)
+async def test_why_not_retried(store: Store, fields: dict[str, Any], words: str) -> None:
+    """A failed job with a policy says why it was not tried again: which rule of the policy forbade that."""
+    policy = Retry(**{"max": 1, "delay": 1, "jitter": 0} | fields)
+    job = await running(store, retry=policy)
+    if not fields:
+        await store.fail(GROUP, job.id, job.lease, "bad_exit")
+        await reap_after(store, 1)
+        [job] = await store.next(1)
+    await store.fail(GROUP, job.id, job.lease, "bad_exit", retry="max" not in fields)
+    found = (await reasons(store, job))["not_retried"]
+    assert f"It was not tried again: {words}" in found.text
+    assert (found.n, found.limit, found.reason) == (1 if fields else 2, policy.max, "bad_exit")
+
+
+async def test_why_not_retried_by_the_policy_of_the_group(store: Store) -> None:
+    """It may be the policy of the group; leases that ended without a report are no failures of the job."""
+    await configure(store, retry=Retry(max=5, only=("net_*",)), delivery_limit=1)
+    job = await failed(store)
+    assert "its policy is only for net_*" in (await reasons(store, job))["not_retried"].text
+    await configure(store, retry=Retry(max=0), delivery_limit=1)
+    job = await running(store, timeout=1)
+    await reap_after(store, 1)
+    assert "not tried again: it failed 1 time" in (await reasons(store, job))["not_retried"].text
+
+
+async def test_why_not_retried_is_for_jobs_that_could_be(store: Store) -> None:
+    """A job without a policy, one that succeeded, and one with a retry have no such reason."""
+    assert await codes(store, await failed(store)) == ["finished"]
+    again = await failed(store, max_retries=1)
+    await configure(store, retry=Retry(max=0))
+    assert await codes(store, again) == ["finished"]
+    assert await codes(store, await succeeded(store)) == ["finished"]
+    late = await failed(store)
+    assert await codes(store, late) == ["finished", "not_retried"]
+    await store.retry(GROUP, late.id)
+    assert await codes(store, late) == ["finished"]

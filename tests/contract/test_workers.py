@@ -44,7 +44,7 @@ async def test_announce_says_what_a_worker_asks_for(store: Store) -> None:
 async def test_announce_keeps_a_worker_for_a_minute(store: Store) -> None:
     """Its keys expire a minute after its last heartbeat; then the worker is not found."""
     await store.workers.announce(says())
-    keys = [key async for key in store.redis.scan_iter("*worker*")]
+    keys = [key async for key in store.redis.scan_iter(f"{store.settings.key_prefix}:*worker*")]
     assert len(keys) == 2
     for key in keys:
         assert 0 < await store.redis.pttl(key) <= KEPT_S * 1000

@@ -28,7 +28,7 @@ MUTANTS = {
     "a running job takes no room": ("enqueue", "{ 'delayed', 'queued', 'running' }", "{ 'delayed', 'queued' }"),
     "bytes are bounded as jobs are": ("enqueue", "sum + bytes > max_bytes", "sum >= max_bytes"),
     "a finished job keeps its bytes": ("cancel", "  subtract_bytes(p, group, ids)\n", ""),
-    "a bucket is never full again": ("next", "math.min(math.max(tonumber(", "math.min(math.min(tonumber("),
+    "a bucket is never full again": ("next", "math.max(math.min(empty_at, now)", "math.min(math.min(empty_at, now)"),
     "remove forgets the log": ("remove", "if has[1] then logs", "if has[3] then logs"),
 }
 

@@ -55,6 +55,7 @@ Body = TypeVar("Body", bound=Struct)
 MAX_LEASE_LENGTH = 64
 _LARGE_BYTES = 1024 * 1024
 _TAG = r'(W/)?"[!#-~]{0,64}"'
+_NO_REVISION = "0"
 _REVISION = re.compile(r'\*|(W/)?"?(?P<number>[0-9]{1,15})"?')
 _IF_MATCH = re.compile(rf"\*|{_TAG}([ \t]*,[ \t]*{_TAG}){{0,15}}")
 
@@ -212,8 +213,15 @@ class Call:
         return token
 
     def revision(self) -> str:
-        """The header If-Match of a schedule: its revision, also in quotes, or `*`; '' when there is none."""
-        text = self.request.headers.get("If-Match")
+        """The header If-Match of a schedule: its revision, also in quotes, or `*`; '' when there is none.
+
+        `0` for If-None-Match `*`: it must not exist yet.
+        """
+        text, new = self.request.headers.get("If-Match"), self.request.headers.get("If-None-Match")
+        if new is not None:
+            if new != "*" or text is not None:
+                raise Invalid("If-None-Match must be *, without If-Match.", fields="If-None-Match")
+            return _NO_REVISION
         if text is None:
             return ""
         found = _REVISION.fullmatch(text)

@@ -13,8 +13,10 @@ from broker.models.why import Explanation, WhyReason
 from broker.models.workers import Announcement, Departed, Worker
 from broker.store.asked import ANY
 from broker.store.format.deadline_reasons import deadline_reasons
+from broker.store.format.policies import policy_in
 from broker.store.format.prose_times import clock, distance, span
 from broker.store.format.rates import rate_in, rate_in_words
+from broker.store.format.retry_reasons import not_retried
 from broker.store.format.why_facts import MOST_IMAGES, NOTED_MS, Facts
 
 SIGHT = 200
@@ -301,6 +303,7 @@ def _finished(facts: Facts) -> Iterator[WhyReason]:
         status=job.status,
         reason=job.reason or "",
     )
+    yield from not_retried(job, policy_in(facts.settings.get("retry", "")))
 
 
 def _serves(worker: Worker | Announcement, job: Job) -> bool:

@@ -5,11 +5,11 @@ These are the faults of every topology: of brokers, consumers, scripts and conne
 """
 
 import asyncio
+import json
 import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from itertools import zip_longest
 from typing import ClassVar, Generic, TypeVar
 
@@ -84,7 +84,7 @@ class Faults(Generic[SceneT]):
     async def recover(self) -> None:
         """The store is as it should be: wait until the brokers are ready, and note how long that took."""
         began = time.monotonic()
-        await asyncio.gather(*(self._is_ready(url) for url in self.scene.urls))
+        await asyncio.gather(*(self._is_ready(number) for number in range(2)))
         self.recoveries.append(time.monotonic() - began)
 
     def _in_turn(self) -> list[str]:
@@ -109,7 +109,7 @@ class Faults(Generic[SceneT]):
         number = self.random.randrange(2)
         self.scene.kill_broker(number)
         self.scene.start_broker(number)
-        await self._is_ready(self.scene.urls[number])
+        await self._is_ready(number)
 
     async def _stop_broker(self) -> None:
         await self._restart(self.random.randrange(2))
@@ -121,15 +121,21 @@ class Faults(Generic[SceneT]):
     async def _restart(self, number: int) -> None:
         await self.scene.stop_broker(number)
         self.scene.start_broker(number)
-        await self._is_ready(self.scene.urls[number])
+        await self._is_ready(number)
 
-    async def _is_ready(self, url: str) -> None:
+    async def _is_ready(self, number: int) -> None:
+        url, said = self.scene.urls[number], "nothing"
         end = time.monotonic() + LIMIT_S
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
-            while time.monotonic() < end:
-                with suppress(aiohttp.ClientError, TimeoutError):
+            while time.monotonic() < end and self.scene.runs(number):
+                try:
                     async with session.get(f"{url}/readyz") as answer:
-                        if answer.status == 200 and (await answer.json())["status"] == "ok":
+                        said = await answer.text()
+                        if answer.status == 200 and json.loads(said)["status"] == "ok":
                             return
+                except (aiohttp.ClientError, TimeoutError) as fault:
+                    said = repr(fault)
                 await asyncio.sleep(0.02)
-        raise SceneStuck(f"waited {LIMIT_S:g} s in vain: the broker at {url} is ready")
+        state = "runs" if self.scene.runs(number) else "has ended"
+        log = self.scene.log_of(number)
+        raise SceneStuck(f"the broker at {url} is not ready and {state}. It answered {said}. Its log ends with:\n{log}")

@@ -87,6 +87,15 @@ class Scene(ABC):
         words = broker_words(port, self.store_url, PREFIX, self.partitions, self.folder)
         self._brokers[number] = run_program(words, self.folder, f"broker-{number}")
 
+    def runs(self, number: int) -> bool:
+        """True while the broker's process is there."""
+        program = self._brokers[number]
+        return program is not None and program.poll() is None
+
+    def log_of(self, number: int) -> str:
+        """The last lines of a broker's log."""
+        return "".join((self.folder / f"broker-{number}.log").read_text().splitlines(keepends=True)[-20:])
+
     def kill_broker(self, number: int) -> None:
         """Kill -9."""
         program = self._brokers[number]

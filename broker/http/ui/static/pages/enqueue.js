@@ -73,7 +73,13 @@ function form(context, name, bounds, workers, copied) {
   );
 }
 
-function imageField(bounds, workers, copied) {
+/** A field for a number with its bounds. @param {string} key @param {any} bounds @param {number} [value] */
+export function numberField(key, bounds, value, label = LABELS[key]) {
+  const placeholder = /within$|^(every|offset|max_fires)$/.test(key) ? 'none' : 'default';
+  return field(label, h('input', { name: key, type: 'number', min: bounds?.minimum, max: bounds?.maximum, value: value ?? '', placeholder }), description(bounds ?? {}));
+}
+
+export function imageField(bounds, workers, copied) {
   const images = [...new Set((workers?.workers ?? []).flatMap((worker) => worker.images ?? []))].filter((image) => image && image !== '*');
   const props = { name: 'image', value: copied?.image ?? '', list: 'images', maxlength: 255, autocomplete: 'off', placeholder: 'the group’s' };
   return [
@@ -88,12 +94,7 @@ function imageField(bounds, workers, copied) {
 
 /** The fields of a new job. @param {string | undefined} name */
 function fieldsOfJob(context, name, bounds, workers, copied) {
-  const number = (key) =>
-    field(
-      LABELS[key],
-      h('input', { name: key, type: 'number', min: bounds[key]?.minimum, max: bounds[key]?.maximum, value: copied?.[key] ?? '', placeholder: key.endsWith('within') ? 'none' : 'default' }),
-      description(bounds[key] ?? {}),
-    );
+  const number = (key) => numberField(key, bounds[key], copied?.[key]);
   return h(
     'div',
     { 'data-keep': 'enqueue', class: 'form-grid' },

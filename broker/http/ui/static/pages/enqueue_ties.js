@@ -16,17 +16,25 @@ const CONFLICTS = [
   ['follow', 'follow: the second one waits for the end of the first'],
 ];
 
+const PLAIN = { spellcheck: 'false' };
+const input = (name, value, props = {}) => h('input', { name, value: value ?? '', autocomplete: 'off', ...props });
+const text = (form, name) => String(form.get(name) ?? '').trim();
+
 /** @param {any} [copied] the job that is copied */
 export function tieFields(copied) {
-  const unique = copied?.unique;
+  return [
+    field('After', input('after', copied?.after?.join(' '), PLAIN), 'Ids of jobs that it waits for, with spaces: up to 100, of the same partition.', 'whole'),
+    field('It waits for', select('after_on', AFTER_ON, copied?.after_on === 'over' ? 'over' : '')),
+    uniqueFields(copied?.unique),
+  ];
+}
+
+/** The fields of a unique key. @param {any} [unique] */
+export function uniqueFields(unique) {
   const until = unique?.for ? 'for' : unique?.until === 'started' ? 'started' : '';
-  const input = (name, value, props = {}) => h('input', { name, value: value ?? '', autocomplete: 'off', ...props });
-  const plain = { spellcheck: 'false' };
   const seconds = (max) => ({ type: 'number', min: 1, max, placeholder: 'none' });
   return [
-    field('After', input('after', copied?.after?.join(' '), plain), 'Ids of jobs that it waits for, with spaces: up to 100, of the same partition.', 'whole'),
-    field('It waits for', select('after_on', AFTER_ON, copied?.after_on === 'over' ? 'over' : '')),
-    field('Unique key', input('unique_key', unique?.key, { maxlength: 255, ...plain }), 'Only one job of the group has a key at a time.'),
+    field('Unique key', input('unique_key', unique?.key, { maxlength: 255, ...PLAIN }), 'Only one job of the group has a key at a time.'),
     field('It holds the key', select('unique_until', UNTIL, until)),
     field('For, s', input('unique_for', unique?.for, seconds(31536000)), 'From its creation on, with “for a time”.'),
     field('Another job with the key', select('on_conflict', CONFLICTS, unique?.on_conflict === 'existing' ? '' : (unique?.on_conflict ?? ''))),
@@ -36,18 +44,23 @@ export function tieFields(copied) {
 
 /** These fields as the API takes them. @param {FormData} form */
 export function tiesOf(form) {
-  const text = (name) => String(form.get(name) ?? '').trim();
   /** @type {Record<string, any>} */
   const ties = {};
-  const after = text('after').split(/[\s,]+/).filter(Boolean);
+  const after = text(form, 'after').split(/[\s,]+/).filter(Boolean);
   if (after.length) ties.after = after;
-  if (after.length && text('after_on')) ties.after_on = text('after_on');
-  if (!text('unique_key')) return ties;
-  ties.unique = { key: text('unique_key') };
-  const until = text('unique_until');
-  if (until === 'for') ties.unique.for = Number(text('unique_for'));
-  else if (until) ties.unique.until = until;
-  if (text('on_conflict')) ties.unique.on_conflict = text('on_conflict');
-  if (text('max_wait')) ties.unique.max_wait = Number(text('max_wait'));
-  return ties;
+  if (after.length && text(form, 'after_on')) ties.after_on = text(form, 'after_on');
+  return { ...ties, ...uniqueOf(form) };
+}
+
+/** The unique key of a form, if it has one. @param {FormData} form @returns {{unique?: Record<string, any>}} */
+export function uniqueOf(form) {
+  if (!text(form, 'unique_key')) return {};
+  /** @type {Record<string, any>} */
+  const unique = { key: text(form, 'unique_key') };
+  const until = text(form, 'unique_until');
+  if (until === 'for') unique.for = Number(text(form, 'unique_for'));
+  else if (until) unique.until = until;
+  if (text(form, 'on_conflict')) unique.on_conflict = text(form, 'on_conflict');
+  if (text(form, 'max_wait')) unique.max_wait = Number(text(form, 'max_wait'));
+  return { unique };
 }

@@ -13,6 +13,7 @@ import { job } from './job.js';
 import { login } from './login.js';
 import { groups, overview } from './overview.js';
 import { schedule, schedules } from './schedule.js';
+import { scheduleForm } from './schedule_form.js';
 import { settings } from './settings.js';
 import { tutorial } from './tutorial.js';
 import { workers } from './workers.js';
@@ -36,6 +37,8 @@ export const pages = [
   { pattern: /^groups\/([^/]+)\/jobs\/([^/]+)$/, page: job },
   { pattern: /^groups\/([^/]+)\/batches$/, page: batches },
   { pattern: /^groups\/([^/]+)\/batches\/([^/]+)$/, page: batch },
+  { pattern: /^groups\/([^/]+)\/new-schedule$/, page: scheduleForm },
+  { pattern: /^groups\/([^/]+)\/schedules\/([^/]+)\/edit$/, page: scheduleForm },
   { pattern: /^groups\/([^/]+)\/schedules$/, page: schedules },
   { pattern: /^groups\/([^/]+)\/schedules\/([^/]+)$/, page: schedule },
   { pattern: /^enqueue$/, page: enqueue },

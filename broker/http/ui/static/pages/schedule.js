@@ -9,7 +9,7 @@ import { parsed, tree } from '../tree.js';
 import { groupHead } from './group_head.js';
 import { pager } from './overview.js';
 import { SCHEDULE_ACTIONS, askSchedule } from './schedule_actions.js';
-import { OVERLAPS, due, stateBadge, until, what } from './schedule_words.js';
+import { MISSED, OVERLAPS, due, stateBadge, until, what } from './schedule_words.js';
 
 /** The schedules of a group, by name. */
 export function schedules(context) {
@@ -23,10 +23,13 @@ export function schedules(context) {
     },
     view: ({ main, group }) => [
       groupHead(context, name, group?.group, '/schedules'),
-      main && h('section.panel', main.schedules.length ? rows(context, name, main.schedules) : none(name), pager(context, main)),
+      main && h('section.panel', main.schedules.length ? [makeOne(name), rows(context, name, main.schedules)] : none(name), pager(context, main)),
     ],
   };
 }
+
+/** @param {string} name */
+const makeOne = (name) => may('produce', name) && h('p', link('New schedule…', `${groupPage(name)}/new-schedule`));
 
 /** @param {string} name */
 const none = (name) =>
@@ -34,6 +37,7 @@ const none = (name) =>
     'This group has no schedules.',
     h('p', 'A schedule makes a job at each of its times. One for each workday:'),
     h('code', `titan schedule set ${name} digest --cron '30 7 * * 1-5' --zone Europe/Berlin --image digest`),
+    makeOne(name),
   );
 
 /** Its next time, and how long until then. */
@@ -103,7 +107,7 @@ function actions(context, one) {
   const raw = h('a.button', { href: address(scheduleApi(one.group_name, one.name)).href, target: '_blank', rel: 'noopener' }, 'Raw JSON');
   if (!may('produce', one.group_name)) return h('div.actions', raw);
   const fit = Object.entries(SCHEDULE_ACTIONS).filter(([, { fits }]) => fits(one));
-  return h('div.actions', fit.map(([action, { verb }]) => button(`${verb}…`, () => askSchedule(context, action, one))), raw);
+  return h('div.actions', fit.map(([action, { verb }]) => button(`${verb}…`, () => askSchedule(context, action, one))), link('Change…', `${schedulePage(one.group_name, one.name)}/edit`), raw);
 }
 
 function pausedNotice(one) {
@@ -131,8 +135,6 @@ function nextPanel(one, times) {
     : h('p.calm.muted', times ? (one.state === 'done' ? 'It is done: it never fires again.' : 'It has no next time.') : '');
   return panel(one.state === 'paused' ? 'Next times, once it is resumed' : 'Next times', body, null, { class: 'grow' });
 }
-
-const MISSED = { one: 'the latest alone', all: 'each of them', none: 'none' };
 
 function about(one) {
   const { counts } = one;

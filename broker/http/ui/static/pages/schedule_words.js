@@ -24,6 +24,8 @@ export const OVERLAPS = {
   allow: 'allow: both run',
 };
 
+export const MISSED = { one: 'the latest alone', all: 'each of them', none: 'none' };
+
 /** The state of a schedule. */
 export const stateBadge = (one) => badge({ active: 'working', paused: 'paused', done: 'done' }[one.state] ?? one.state, one.state);
 

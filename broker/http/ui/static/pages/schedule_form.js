@@ -1,0 +1,181 @@
+/** A schedule to make or to change: a form with the bounds of the API, and the times that it would have. */
+
+import { Refusal, change, groupApi, may, now, scheduleApi } from '../api.js';
+import { problem, toast } from '../dialog.js';
+import { h } from '../dom.js';
+import { zoned } from '../format.js';
+import { field, groupPage, link, panel, schedulePage, select, theirs, when } from '../parts.js';
+import { description, fieldsOf } from '../spec.js';
+import { table } from '../table.js';
+import { imageField, jsonNote, jsonOf, numberField, policyField } from './enqueue.js';
+import { uniqueFields, uniqueOf } from './enqueue_ties.js';
+import { groupHead } from './group_head.js';
+import { MISSED, OVERLAPS, until } from './schedule_words.js';
+
+const JOB_NUMBERS = ['priority', 'timeout', 'max_retries', 'retries_delay', 'start_within', 'end_within'];
+const NUMBERS = { offset: 'Each time later by, s', jitter: 'Jitter, s at most', catch_up: 'Missed times of the last, s', max_fires: 'Jobs in all, at most', pause_after: 'Pauses after failures in a row' };
+const TIMES = { starts_at: 'From', ends_at: 'Until' };
+/** @type {[string, string][]} */
+const GAPS = [['run', 'run: right after the jump'], ['skip', 'skip: not at all']];
+const SPEC = ['cron', 'every', 'at', 'zone', 'gap', 'overlap', 'missed', ...Object.keys(NUMBERS), ...Object.keys(TIMES)];
+const OWN_ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+/** A new schedule of a group, or one that is changed. */
+export function scheduleForm(context) {
+  const [name, own] = context.args;
+  return {
+    title: own ? `Change ${own}` : `New schedule · ${name}`,
+    needs: 'produce',
+    sources: {
+      spec: { url: 'v1/openapi.json' },
+      workers: { url: 'v1/workers?n=200', fallback: { workers: [] } },
+      group: { url: groupApi(name), every: 10, fallback: { group: null } },
+      ...(own ? { main: { url: scheduleApi(name, own) } } : {}),
+    },
+    view: ({ spec, workers, group, main }) => [
+      groupHead(context, name, group?.group, '/schedules'),
+      spec && (!own || main) && panel(own ? `Change ${own}` : 'New schedule', form(context, spec, workers, main?.schedule)),
+      context.state.times && panel('It would have these times', preview(context.state.times)),
+    ],
+  };
+}
+
+/** @param {any} [old] the schedule that is changed */
+function form(context, spec, workers, old) {
+  const [name] = context.args;
+  const bounds = fieldsOf(spec, 'NewSchedule');
+  const jobs = fieldsOf(spec, 'ScheduledJob');
+  const job = old?.job ?? {};
+  return h(
+    'form',
+    { onChange: (event) => look(context, event.currentTarget, old), onInput: (event) => note(context, event.currentTarget), onSubmit: (event) => save(event, context, old) },
+    h(
+      'div',
+      { 'data-keep': `schedule${old?.revision ?? ''}`, class: 'form-grid' },
+      !old && field('Name', h('input', { name: 'name', required: true, maxlength: 128, autocomplete: 'off', spellcheck: 'false' }), 'Letters, digits, _, - and dots.'),
+      timeFields(bounds, old),
+      h('h3.whole', 'When it cannot keep a time'),
+      choices(old),
+      Object.entries(NUMBERS).map(([key, label]) => numberField(key, bounds[key], old?.[key], label)),
+      Object.entries(TIMES).map(([key, label]) => field(label, timeInput(key, old?.[key]), 'In local time.')),
+      h('h3.whole', 'Its job'),
+      imageField(jobs, workers, job),
+      field('Payload', h('textarea', { name: 'payload', rows: 4, spellcheck: 'false', value: job.payload ?? '' }), 'Any text; JSON is common.', 'whole'),
+      JOB_NUMBERS.map((key) => numberField(key, jobs[key], job[key])),
+      policyField(job.retry),
+      uniqueFields(job.unique),
+    ),
+    h('p.hint', { role: 'status' }, context.state.json ?? ''),
+    context.state.error && problem(context.state.error),
+    h(
+      'div.dialog-buttons',
+      link('Cancel', old ? schedulePage(name, old.name) : `${groupPage(name)}/schedules`),
+      h('button.button', { onClick: (event) => look(context, event.currentTarget.form, old, true) }, 'Show its times'),
+      may('produce', name) && h('button', { type: 'submit', class: 'button primary' }, 'Save'),
+    ),
+  );
+}
+
+/** When it is due. @param {Record<string, any>} bounds @param {any} [old] */
+function timeFields(bounds, old) {
+  const zones = 'supportedValuesOf' in Intl ? Intl.supportedValuesOf('timeZone') : [];
+  const cron = [old?.cron ?? []].flat().join('\n');
+  return [
+    h('h3.whole', 'When: exactly one of cron, a distance and one time'),
+    field('Cron', h('textarea', { name: 'cron', rows: 2, spellcheck: 'false', value: cron, placeholder: '30 7 * * 1-5' }), 'One expression a line; several count together.', 'whole'),
+    field('Time zone', h('input', { name: 'zone', value: old?.zone ?? OWN_ZONE, list: 'zones', autocomplete: 'off', spellcheck: 'false' }), 'Of cron, such as Europe/Berlin.'),
+    h('datalist', { id: 'zones' }, zones.map((value) => h('option', { value }))),
+    field('A local time that does not exist', select('gap', GAPS, old?.gap ?? 'run')),
+    numberField('every', bounds.every, old?.every, 'A distance, s'),
+    field('One time', timeInput('at', old?.at), 'In local time.'),
+  ];
+}
+
+function choices(old) {
+  /** @type {[string, string][]} */
+  const [overlaps, missed] = [Object.entries(OVERLAPS), Object.entries(MISSED)];
+  return [
+    field('While an earlier job has not ended', select('overlap', overlaps, old?.overlap ?? 'skip')),
+    field('Of missed times it makes up for', select('missed', missed, old?.missed ?? 'one')),
+  ];
+}
+
+/** @param {string} name @param {string} [at] */
+function timeInput(name, at) {
+  const local = at ? new Date(new Date(at).getTime() - new Date(at).getTimezoneOffset() * 60_000).toISOString().slice(0, 16) : '';
+  return h('input', { name, type: 'datetime-local', value: local });
+}
+
+/** The schedule of a form. What the form has no field for stays as it was. @param {FormData} form @param {any} [old] */
+export function scheduleOf(form, old) {
+  const text = (key) => String(form.get(key) ?? '').trim();
+  const schedule = Object.fromEntries(SPEC.filter((key) => text(key)).map((key) => [key, text(key)]));
+  for (const key of ['every', ...Object.keys(NUMBERS)]) if (schedule[key]) schedule[key] = Number(schedule[key]);
+  for (const key of ['at', ...Object.keys(TIMES)]) if (schedule[key]) schedule[key] = timeIn(schedule[key], old?.[key]);
+  if (schedule.cron) schedule.cron = schedule.cron.split('\n').map((line) => line.trim()).filter(Boolean);
+  else delete schedule.zone;
+  const job = { ...old?.job };
+  for (const key of ['image', ...JOB_NUMBERS, 'retry', 'unique']) delete job[key];
+  if (text('image')) job.image = text('image');
+  job.payload = String(form.get('payload') ?? '') || undefined;
+  for (const key of JOB_NUMBERS) if (text(key)) job[key] = Number(text(key));
+  if (text('retry')) job.retry = jsonOf(text('retry'));
+  return { ...schedule, job: { ...job, ...uniqueOf(form) } };
+}
+
+/** A local time as the API has it; the seconds of the old one stay if its minute is the same. @param {string} local @param {string} [old] */
+function timeIn(local, old) {
+  const at = new Date(local);
+  return old && Math.floor(new Date(old).getTime() / 60_000) === at.getTime() / 60_000 ? old : at.toISOString();
+}
+
+function note(context, element) {
+  context.state.json = jsonNote(String(new FormData(element).get('payload') ?? ''));
+  context.update();
+}
+
+/** Ask which times it would have. Nothing is said of a form that is not complete, unless the person asked. */
+async function look(context, element, old, isAsked = false) {
+  const { state } = context;
+  const turn = (state.turn = (state.turn ?? 0) + 1);
+  try {
+    const found = await change('POST', 'v1/schedules/preview?n=5', { schedule: scheduleOf(new FormData(element), old) });
+    if (turn !== state.turn) return;
+    Object.assign(state, { times: found.times, error: null });
+  } catch (error) {
+    if (turn !== state.turn) return;
+    Object.assign(state, { times: null, error: isAsked || !(error instanceof Refusal) ? error : null });
+  }
+  context.update();
+}
+
+function preview(times) {
+  if (!times.length) return h('p.calm.muted', 'It has no next time.');
+  const columns = [
+    { label: 'In its zone', isHead: true, cell: (time) => h('span.mono', zoned(time.local)) },
+    { label: 'Here', cell: (time) => when(time.at) },
+    { label: 'In', isNumber: true, cell: (time) => theirs(until(time.at, now()).replace('in ', '')) },
+  ];
+  return table({ caption: 'The times that it would have', rows: times, keyOf: (time) => time.at, columns });
+}
+
+/** @param {any} [old] */
+async function save(event, context, old) {
+  event.preventDefault();
+  const { state } = context;
+  const form = new FormData(event.currentTarget);
+  const [group] = context.args;
+  const name = old?.name ?? String(form.get('name'));
+  if (state.isBusy) return;
+  state.isBusy = true;
+  try {
+    await change('PUT', scheduleApi(group, name), { schedule: scheduleOf(form, old) }, old ? { 'If-Match': `"${old.revision}"` } : { 'If-None-Match': '*' });
+    toast(`The schedule ${name} is saved.`);
+    context.go(schedulePage(group, name));
+  } catch (error) {
+    state.error = error;
+    context.update();
+  } finally {
+    state.isBusy = false;
+  }
+}

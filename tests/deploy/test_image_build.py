@@ -21,7 +21,7 @@ from tests.deploy.conftest import missing
 from tests.worker import podman as engines
 from tests.worker.podman import Podman, podman
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("podman"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("podman"), pytest.mark.timeout(600)]
 
 BASE = "localhost/python:3.12-slim-bookworm"
 LOCKS = ("requirements.lock", "build.lock", "sbom.lock")
@@ -51,7 +51,7 @@ def image(top: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podma
         command += ["--layers=false", "--volume", f"{folder}/wheels:/wheelhouse:ro"]
         command += ["--volume", f"{folder}/pip.conf:/etc/pip.conf:ro", "--tag", "titan"]
         command += ["--build-arg", f"BASE={BASE}", "--build-arg", "REVISION=0123abc", "."]
-        options: dict[str, Any] = {"env": engine.environment, "cwd": top, "timeout": 240}
+        options: dict[str, Any] = {"env": engine.environment, "cwd": top, "timeout": 480}
         done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         yield engine
@@ -104,12 +104,16 @@ def test_image_runs_a_broker_and_a_worker(image: Podman) -> None:
 
 
 def _download(deploy: Path, folder: Path) -> None:
-    """The wheels of the lock files for the root's Python, which is Debian's."""
+    """The wheels of the lock files for the root's Python, which is Debian's. Most of the time goes into waiting."""
     subprocess.run([str(image_root.PYTHON), "-m", "venv", str(folder / "venv")], check=True, timeout=60)
+    running = []
     for lock in LOCKS:
         command = [str(folder / "venv/bin/pip"), "download", "--quiet", "--no-deps", "--only-binary=:all:"]
         command += ["--require-hashes", "--requirement", str(deploy / lock), "--dest", str(folder / "wheels")]
-        subprocess.run(command, check=True, timeout=200, capture_output=True)
+        running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
+    for process in running:
+        _, said = process.communicate(timeout=400)
+        assert process.returncode == 0, said[-2000:]
 
 
 def _until(image: Podman, command: tuple[str, ...]) -> None:

@@ -91,8 +91,8 @@ def test_image_runs_a_broker_and_a_worker(image: Podman) -> None:
     _until(image, ready)
     image("healthcheck", "run", "broker")
     image(*start, "--name", "worker", "--network", "container:broker", "titan", "worker", "--run", "hello=cat")
-    enqueue = "titan job enqueue mail --image hello --payload ahoy --quiet"
-    job = image("exec", "broker", *enqueue.split()).split()[0]
+    enqueue = "titan job enqueue mail --image hello --payload ahoy --json"
+    job = json.loads(image("exec", "broker", *enqueue.split()))["jobs"][0]["id"]
     image("exec", "broker", "titan", "job", "wait", "mail", job, "--timeout", "30s")
     assert image("exec", "broker", "titan", "job", "log", "mail", job).strip() == "ahoy"
     with pytest.raises(subprocess.CalledProcessError):

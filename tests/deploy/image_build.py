@@ -1,5 +1,6 @@
 """The image, built by podman without a network and run with a read-only root: broker, worker, health check and SBOM.
 
+Run by hand before a release, because it takes longer than a test may: `pytest -n 0 tests/deploy/image_build.py`.
 Its base is `image_root`, of the Debian that the tests run on. TEST_IMAGE_ROOT names another root, such as one of
 `debootstrap --variant=minbase --include=python3-venv bookworm FOLDER`.
 """

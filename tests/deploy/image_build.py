@@ -60,12 +60,12 @@ def image(top: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podma
 
 def test_image_has_the_version_of_the_package(image: Podman) -> None:
     """Its labels say version, source and base; it is not root, and docker asks a broker whether it is well."""
-    config = json.loads(image("image", "inspect", "--format", "{{json .}}", "titan"))
+    [config] = json.loads(image("image", "inspect", "titan"))
     labels = {key.removeprefix("org.opencontainers.image."): text for key, text in config["Labels"].items()}
     assert (labels["version"], labels["revision"]) == (version("titan-broker"), "0123abc")
     assert (labels["licenses"], labels["base.name"]) == ("MIT", BASE)
     assert config["Config"]["User"] == "10001:10001"
-    assert config["Config"]["Healthcheck"]["Test"][-1] == "/healthz"
+    assert config["Healthcheck"]["Test"][-1] == "/healthz"
 
 
 def test_image_lists_its_packages(image: Podman, deploy: Path) -> None:

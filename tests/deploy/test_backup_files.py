@@ -60,7 +60,7 @@ def test_backup_job_names_the_store_of_the_brokers(deploy: Path, cron: dict[str,
     pod = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     [broker] = [
         item["spec"]["template"]["spec"]["containers"][0]
-        for item in _objects(deploy / "kubernetes.yaml")
+        for item in _objects(deploy / "kubernetes/base/broker.yaml")
         if (item["kind"], item["metadata"]["name"]) == ("Deployment", "titan-broker")
     ]
     [backup] = pod["containers"]

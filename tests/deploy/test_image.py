@@ -11,6 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from broker.core.settings import BrokerSettings
@@ -40,11 +41,23 @@ def test_dockerfile_has_the_start_and_the_check_of_a_broker(deploy: Path) -> Non
 
 
 def test_dockerfile_names_a_version_of_its_base(deploy: Path) -> None:
-    """Both stages stand on one named version of Python."""
+    """Both stages stand on one named version of Python, or on the base of the build argument."""
     text = (deploy / "Dockerfile").read_text()
     assert re.search(r"^ARG PYTHON=3\.\d+-slim-\w+$", text, re.MULTILINE)
+    assert "\nARG BASE=python:${PYTHON}\n" in text
     stages = [words[1] for words in _instructions(deploy) if words[0] == "FROM"]
-    assert stages == ["python:${PYTHON}", "python:${PYTHON}", "titan", "titan"]
+    assert stages == ["${BASE}", "${BASE}", "titan", "titan"]
+
+
+def test_deploy_names_the_version_of_the_package(top: Path, deploy: Path) -> None:
+    """The build's argument, the chart and the objects of Kubernetes name it, so that a release changes all of them."""
+    version = tomllib.loads((top / "pyproject.toml").read_text())["project"]["version"]
+    assert re.findall(r"^ARG VERSION=(.*)$", (deploy / "Dockerfile").read_text(), re.MULTILINE) == [version] * 2
+    chart = yaml.safe_load((deploy / "helm/titan/Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+    for name in ("broker", "worker"):
+        found = re.findall(r"image: titan:(\S+)", (deploy / f"kubernetes/base/{name}.yaml").read_text())
+        assert found == [version]
 
 
 def test_dockerfile_has_a_target_for_a_worker(deploy: Path) -> None:
@@ -74,7 +87,7 @@ def test_dockerignore_lets_through_what_is_copied_and_little_else(top: Path, dep
     assert any(fnmatch("broker/api/__pycache__", line.replace("**/", "*/")) for line in lines)
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "build.lock"])
+@pytest.mark.parametrize("lock", ["requirements.lock", "build.lock", "sbom.lock"])
 def test_lock_names_a_version_and_hashes_of_each_package(deploy: Path, lock: str) -> None:
     """Nothing that was not looked at when the lock was made can get into the image."""
     text = (deploy / lock).read_text().replace("\\\n", " ")

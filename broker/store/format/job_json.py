@@ -59,12 +59,9 @@ def new_jobs(batches: Iterable[NewBatch], created_at: int) -> list[bytes]:
     at = rfc3339(created_at).encode()
     jobs: list[bytes] = []
     for batch in batches:
-        begin = b'","group_name":"%b","status":"%b",' % (
-            batch.group.encode(),
-            b"delayed" if batch.settings.delay else b"queued",
-        )
-        after = _deadlines(batch.settings) + _retries(batch.settings)
-        end = b'%b0,"created_at":"%b"%b}' % (_settings_json(batch.settings), at, after)
+        status, settings, more = _new_words(batch.settings)
+        begin = b'","group_name":"%b","status":"%b",' % (batch.group.encode(), status)
+        end = b'%b0,"created_at":"%b"%b}' % (settings, at, more)
         jobs += [
             b'{"id":"' + job_id.encode() + begin + spec[1:-1] + end
             for job_id, spec in zip(batch.ids, batch.specs, strict=True)
@@ -120,6 +117,13 @@ def _retries(settings: Settings) -> bytes:
         retry_of += b',"schedule":"%b","scheduled_for":"%b"' % words
     batch = b',"batch":' + _text(batch_in(settings.batch)) if settings.batch else b""
     return retry_of + policy_json(settings) + batch
+
+
+@lru_cache(maxsize=1024)
+def _new_words(settings: Settings) -> tuple[bytes, bytes, bytes]:
+    """What new jobs with these settings have in common: their status, the settings, and what few jobs have."""
+    status = b"delayed" if settings.delay else b"queued"
+    return status, _settings_json(settings), _deadlines(settings) + _retries(settings)
 
 
 def dispatched_jobs(

@@ -221,6 +221,17 @@ async def test_a_job_that_waits_for_its_retry(store: Store, how: str, *, is_stri
     assert await names(store, 9) == (["second"] if is_strict else ["first"])
 
 
+async def test_a_job_that_is_released_at_once_keeps_the_place(store: Store) -> None:
+    """It is queued again, so nobody gets its place."""
+    await configure(store, key_concurrency=1)
+    first, second = await enqueue(store, of("acme", "first"), of("acme", "second"))
+    [taken] = await take(store)
+    await store.release(GROUP, first.id, taken.lease)
+    assert await check(store) == []
+    await settle(store)
+    assert await statuses(store, first, second) == ["queued", "delayed"]
+
+
 @pytest.mark.parametrize("is_strict", [False, True])
 async def test_a_retry_at_once_keeps_the_place(store: Store, *, is_strict: bool) -> None:
     """An automatic retry without a delay is queued, so it has the place of the job that it repeats."""

@@ -8,6 +8,7 @@ from broker.diagnostics.consistency import check
 from broker.models.batches import CallbackJob, NewBatch
 from broker.models.groups import GroupChanges
 from broker.models.jobs import Job, NewJob
+from broker.models.unique import Unique
 from broker.resp import keys
 from tests.contract.building import GROUP, configure, names, reap_after
 from tests.contract.flows import enqueue_flow, named, settle
@@ -264,6 +265,31 @@ async def test_an_export_has_the_places_of_keys(fair: Store) -> None:
     await put(fair, "b")
     assert await served(fair) == "abab" + "aa"
     assert await check(fair) == []
+
+
+async def test_an_export_has_the_last_place_of_each_key(fair: Store) -> None:
+    """With the lead of each job: the places are those of before."""
+    await fair.groups.adjust(GROUP, GroupChanges(priority_boost=2))
+    await put(fair, "a", 3)
+    await put(fair, "b", 1, priority=1)
+    await put(fair, None)
+    times = keys.members(fair.partitions[0], GROUP, "virtual_time")
+    before = dict(await fair.redis.zrangebyscore(times, 0, "inf", withscores=True))
+    assert before.pop(b"2")  # the first place of all
+    lines = await lines_of(fair)
+    await fair.redis.delete(*[key async for key in fair.redis.scan_iter(f"{fair.partitions[0]}:*", 1000)])
+    await restore(fair, lines)
+    assert dict(await fair.redis.zrangebyscore(times, 0, "inf", withscores=True)) == before
+    assert before.keys() == {b"2 a", b"2 b", b"2 "}
+
+
+async def test_a_replaced_job_has_the_turn_of_its_new_key(fair: Store) -> None:
+    """A holder of a unique key that gets another key is behind one job of each other key, not where it was."""
+    unique = Unique(key="doc", on_conflict="replace")
+    await put(fair, "a", 3)
+    await put(fair, "a", unique=unique)
+    await put(fair, "b", unique=unique)
+    assert await served(fair) == "abaa"
 
 
 async def test_check_finds_wrong_places(fair: Store) -> None:

@@ -152,8 +152,9 @@ async def test_the_bytes_of_the_only_job(store: Store) -> None:
 @pytest.mark.parametrize("limits", [(0, 1)])
 async def test_enqueue_at_a_limit_of_one_byte(store: Store) -> None:
     """The lowest limit holds as well: no job is as small."""
-    with pytest.raises(TooLarge):
-        await queued(store)
+    for key in ("", "key"):
+        with pytest.raises(TooLarge):
+            await store.enqueue(GROUP, [new()], key)
     assert await counted(store) is None
 
 

@@ -172,7 +172,7 @@ async def test_start_counts_and_is_refused(store: Store) -> None:
     assert (await store.start(GROUP, second.id)).status == "running"
 
 
-async def test_start_when_the_clock_went_back_a_little(store: Store) -> None:
+async def test_start_from_a_bucket_that_is_empty_once_more(store: Store) -> None:
     """After the reaper has let the group continue, a clock that goes back makes its bucket empty again."""
     await configure(store, rate_limit=1)
     first, second = [await queued(store) for _ in range(2)]

@@ -135,8 +135,8 @@ class Admission(NamedTuple):
     def duplicates(self, outcomes: Sequence[str]) -> Iterator[OnConflict]:
         """What each job asks for whose unique key another one holds. `outcomes`: as in `encoded`.
 
-        One that follows the holder waits for one job more than it names in `after`. If some of those had ended already,
-        it cannot be told from others, and is not among these.
+        One that follows the holder waits for one job more than it names in `after`. If one of those had ended already,
+        or is the holder, it looks like other jobs, and is not among these.
         """
         for ties, word in zip(self.ties, outcomes, strict=True):
             if ties.on_conflict and (word.startswith("=") or (word != KEY and int(word) > len(ties.after.split()))):

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -34,6 +35,7 @@ from titan.tracing import NO_TRACE, Trace
 
 _PLAIN = ("image", "payload", "delay", "timeout", "priority", "max_retries", "retries_delay")
 _encode = msgspec.json.Encoder().encode
+_image_of = attrgetter("image")
 
 
 class _Created(NamedTuple):
@@ -85,16 +87,15 @@ class Enqueuer:
         Raises Invalid (no image, no such job), IdempotencyMismatch, LimitReached, Duplicate; Invalid, TooLarge for more
         than a group may have.
         """
-        missing = next((i for i, job in enumerate(jobs) if not job.image), None)
         plain, mode = are_plain(jobs), self._modes.of(group)
-        start_within_s = mode.start_within
+        ids, start_within_s = self._ids.take(len(jobs)), mode.start_within
         is_admitted = not plain or start_within_s is not None or mode.fair_keys
-        ids = self._ids.take(len(jobs))
         given, jobs = jobs, traced(jobs, trace)
-        if missing is None and not key and not is_admitted:
+        if not key and not is_admitted and all(map(_image_of, jobs)):
             batches = new_batches(group, jobs, ids, "")
-            created_at, full = await self._batched(group, batches, mode)
+            created_at, full = await self._batched(group, batches, len(ids), mode)
             return EncodedJobs(new_jobs(batches, created_at), is_replayed=False, full=full)
+        missing = next((i for i, job in enumerate(jobs) if not job.image), None)
         image = "" if missing is None else await self.image_of(group)
         first: list[Word] = [self._clock.now, "", "", "", "", ""]
         if key:
@@ -194,9 +195,8 @@ class Enqueuer:
         image = await self._partitions.field(p, keys.group(p, group), "image")
         return (image or b"").decode()
 
-    def _batched(self, group: str, batches: Sequence[NewBatch], mode: Mode) -> asyncio.Future[_Created]:
-        """When the jobs were created. Raises Invalid, TooLarge, LimitReached."""
-        jobs = sum([len(batch.ids) for batch in batches])
+    def _batched(self, group: str, batches: Sequence[NewBatch], jobs: int, mode: Mode) -> asyncio.Future[_Created]:
+        """When the jobs were created; `jobs`: how many. Raises Invalid, TooLarge, LimitReached."""
         size_bytes = bytes_of(batches)
         limits = self._limits if mode is NO_MODE else mode.limits(self._limits)
         limits.check(jobs, size_bytes)
@@ -204,14 +204,16 @@ class Enqueuer:
 
     async def _send(self, partition: str, parts: Sequence[Sequence[NewBatch]]) -> list[Any]:
         """When each part was created, or its refusal. A group at its limit does not block the others."""
-        modes = self._modes.any_of(part[0].group for part in parts)
-        by_limits: dict[GroupLimits, list[int]] = {}
-        for i, part in enumerate(parts if modes else ()):
-            by_limits.setdefault(modes.get(part[0].group, NO_MODE).limits(self._limits), []).append(i)
-        if len(by_limits) > 1:
-            return await self._send_shares(partition, parts, list(by_limits.values()))
+        limits, boosts = self._limits, NO_BOOSTS
+        if not self._modes.are_none and (modes := self._modes.any_of(part[0].group for part in parts)):
+            by_limits: dict[GroupLimits, list[int]] = {}
+            for i, part in enumerate(parts):
+                by_limits.setdefault(modes.get(part[0].group, NO_MODE).limits(self._limits), []).append(i)
+            if len(by_limits) > 1:
+                return await self._send_shares(partition, parts, list(by_limits.values()))
+            [limits], boosts = by_limits, boosts_of(modes)
         try:
-            return await self._send_all(partition, parts, next(iter(by_limits), self._limits), boosts_of(modes))
+            return await self._send_all(partition, parts, limits, boosts)
         except LimitReached:
             if len(parts) == 1:
                 raise
@@ -239,7 +241,7 @@ class Enqueuer:
         limits: GroupLimits,
         boosts: Mapping[str, int],
     ) -> list[_Created]:
-        batches = merged(batch for part in parts for batch in part)
+        batches = merged(batch for part in parts for batch in part) if len(parts) > 1 else parts[0]
         immediate = sum(len(batch.ids) for batch in batches if not batch.settings.delay)
         first = (self._clock.now, "", "", "", "", "", immediate, *limits)
         broker = "" if self.on_enqueue is None else self._broker

@@ -65,9 +65,14 @@ class Modes:
         """What the group says of its new jobs."""
         return self._modes.get(group, NO_MODE)
 
+    @property
+    def are_none(self) -> bool:
+        """Whether no group says anything."""
+        return not self._modes
+
     def any_of(self, groups: Iterable[str]) -> Mapping[str, Mode]:
         """What those of these groups say that say anything, by name."""
-        return {name: self._modes[name] for name in groups if name in self._modes} if self._modes else {}
+        return {name: self._modes[name] for name in groups if name in self._modes}
 
     def start_within(self, group: str) -> int | None:
         """The default of a group for its new jobs, in s."""

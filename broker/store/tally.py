@@ -116,9 +116,11 @@ class Tally:
             for row in timed if status == "succeeded" else rows:
                 if type(row) is list:
                     done += 1
-                    if row[1:] == [1]:
+                    if len(row) == 1:
+                        continue
+                    if row[1] == 1:
                         retried += 1
-                    elif row[1:]:
+                    else:
                         self.copied(row[1].decode())
             every = max(1, step_of(n, counts.runs) // step)
             run = counts.failed_run if status == "failed" else counts.run
@@ -135,20 +137,19 @@ class Tally:
         at = first = 0
         while at < len(words):
             group, status, n, width = words[at : at + 4]
-            counts, done, retried = self.of(group), 0, 0
+            counts, retried = self.of(group), 0
             rows = reply if n == len(reply) else reply[first : first + n]
-            for row in rows:
-                if _has_ended(row):
-                    done += 1
+            ended = [row for row in rows if _has_ended(row)]
+            if status != "succeeded":
+                for row in ended:
                     retried += row[5] is not None or row[1] == b"delayed"
                     if len(row) > _PLAIN_ROW:
                         self.copied(row[_PLAIN_ROW].decode())
             step = step_of(n, counts.runs)
             run = counts.failed_run if status == "failed" else counts.run
-            for row in rows[::step]:
-                if _has_ended(row):
-                    run(row[2], step)
-            _count(counts.counts, status, done, retried)
+            for row in ended[::step]:
+                run(row[2], step)
+            _count(counts.counts, status, len(ended), retried)
             at, first = at + 4 + n * width, first + n
 
     def released(self, group: str, job_id: str | bytes, by: str = "") -> None:

@@ -1,4 +1,4 @@
--- For scripts that finish jobs or delete finished ones.
+-- For scripts that finish jobs.
 
 -- Finished jobs no longer count in the bytes of their group (see group_limits.lua).
 local is_counting -- 1 if any group has a sum of bytes; read once per call
@@ -34,28 +34,4 @@ local function finish_without_report(p, group, id, job, status, reason, now)
   move_to_finished(p, group, { id }, status, retention_s, now, timers)
   set_timers(p, timers)
   return dead_letter_to
-end
-
--- Deletes finished jobs and all that belongs to them, except their logs: a broker deletes those. Returns the number of logs.
-local function delete_jobs(p, group, ids, status, now)
-  local logs = {}
-  for first = 1, #ids, 1000 do
-    local keys = {}
-    for i = first, math.min(first + 999, #ids) do keys[#keys + 1] = job_key(p, ids[i]) end
-    if call('EXISTS', unpack(keys)) > 0 then
-      for i = 1, #keys do
-        local id, has = ids[first + i - 1], call('HMGET', keys[i], 'log_bytes', 'after', 'undone')
-        if has[1] then logs[#logs + 1] = digits(now); logs[#logs + 1] = id end
-        if has[2] then keys[#keys + 1] = p .. ':inputs:' .. id end
-        if has[3] then keys[#keys + 1] = p .. ':undone:' .. id end
-      end
-      call('DEL', unpack(keys))
-    end
-  end
-  call_many('ZREM', set_key(p, group, status), ids)
-  call_many('ZREM', set_key(p, group, 'jobs'), ids)
-  call_many('HDEL', executions_key(p), ids)
-  call_many('HDEL', jobs_key(p), ids)
-  call_many('ZADD', p .. ':discarded', logs)
-  return #logs / 2
 end

@@ -7,13 +7,3 @@ local function apply_rate(p, group, now)
   call('ZREM', p .. ':due', 'rate:' .. group)
   if rate then spend(p, group, 0, now, allowance(p, group, rate, now)) else call('ZREM', p .. ':rates', group) end
 end
-
--- After the clock went back, some buckets were empty only in the future. This corrects them and makes their timers due. It
--- leaves half a second, because the reaper runs every half second and so much has passed already.
-local function correct_future_buckets(p, now)
-  local groups = call('ZRANGEBYSCORE', p .. ':rates', '(' .. digits(now + 1001), '+inf', 'LIMIT', 0, 1000)
-  for i = 1, #groups do
-    call('ZADD', p .. ':rates', now + 500, groups[i])
-    call('ZADD', p .. ':due', 'XX', now, 'rate:' .. groups[i])
-  end
-end

@@ -1,7 +1,5 @@
--- For enqueue, admit and retry: staged payloads, large specs that the broker sends before its enqueue. Each is a P:job:<id> that
--- has only the field `spec` and expires. In the words of a script the spec of such a job is ''; all jobs are staged, or none.
-
-local function are_staged(batches) return batches[#batches] == '' end
+-- For enqueue and admit: staged payloads, large specs that the broker sends before its enqueue. Each is a P:job:<id> that has
+-- only the field `spec` and expires. In the words of a script the spec of such a job is ''; all jobs are staged, or none.
 
 -- The ids of the jobs in the batches of enqueue.
 local function ids_in(batches, at)
@@ -27,3 +25,5 @@ local function lost_staged(p, ids)
 end
 
 local function delete_staged(p, ids) call('DEL', unpack(staged_keys(p, ids))) end
+
+local staged_payloads = { ids_in = ids_in, lost = lost_staged, delete = delete_staged } -- for enqueue, which loads it late

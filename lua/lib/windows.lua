@@ -2,7 +2,6 @@
 
 -- Those of finished jobs that hold no key whose window is open. The others stay until then: their scores make them due at its end.
 local function without_windows(p, group, set, ids, retention_s, now)
-  if #ids == 0 or call('EXISTS', set_key(p, group, 'windows')) == 0 then return ids end
   local free = {}
   for i = 1, #ids do
     local key = call('HGET', job_key(p, ids[i]), 'unique_key')

@@ -35,7 +35,7 @@ local new_jobs, have_keys, is_tied = new_jobs_in(ARGV, first + n_words, now)
 local is_stored, counts, outcomes, first_rank, full = {}, max_bytes > 0 or nil, nil, nil, nil
 staged = staged ~= '' and new_ids(new_jobs)
 
-local early = answer_early(p, idempotency_key, digest, missing, staged)
+local early = answer_early(p, idempotency_key, digest, missing) or staged and lost_staged(p, staged)
 if not early and max_jobs + max_bytes > 0 then
   early, full = over_limit(p, group, #new_jobs, counts and new_bytes(p, new_jobs) or 0, max_jobs, max_bytes)
 end

@@ -15,7 +15,7 @@
 -- moves   failed -> failed
 -- reply   id of the new batch; last, more, or replayed; how many jobs were created
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED
--- with    record job requeue staged_payloads group_settings group_limits own_limits history settling dependencies lanes fair_keys key_turns places batches members lease paging
+-- with    record job requeue group_settings group_limits own_limits history settling dependencies lanes fair_keys key_turns places batches members lease paging
 local p, now, group, batch_id, new_batch, idempotency_key = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local max_jobs, max_bytes, actor, callbacks, first = ARGV[6], ARGV[7], ARGV[8], ARGV[9], 10
 local n, NAMES = #ARGV - first + 1, { 'on_failed', 'on_succeeded', 'on_over' }

@@ -9,7 +9,7 @@
 -- reply   now, ms; how many jobs are left: with 0 the group is gone; how many of those that it read must be settled first
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
--- with    record job unsettled settling completion batches schedules
+-- with    record job deletion settling batches schedules
 local p, now, group, limit = KEYS[1], clock(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local MOST_IMAGES, MOST_SCHEDULES = 1000, 1000
 

@@ -19,15 +19,17 @@
 -- reply   now, ms; then if groups are almost full: nil, and for each group its name and percent. For a repeat with the same
 --           Idempotency-Key: now and note of the first answer
 -- refuses IDEMPOTENCY_MISMATCH INVALID LIMIT_REACHED STORE_UNAVAILABLE
--- with    record idempotency staged_payloads admission group_settings group_limits notify
+-- with    record idempotency admission group_settings group_limits notify (staged_payloads)
 local p, now, idempotency_key, digest, ttl_ms, note = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local missing, n_queued, max_jobs, max_bytes, broker, first = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], 11
-local staged, bytes, almost_full = are_staged(ARGV) and ids_in(ARGV, first), nil, nil
+local payloads, bytes, almost_full = nil, nil, nil
+if ARGV[#ARGV] == '' then payloads = load_staged_payloads() end
+local staged = payloads and payloads.ids_in(ARGV, first)
 
-local early = answer_early(p, idempotency_key, digest, missing, staged)
+local early = answer_early(p, idempotency_key, digest, missing) or staged and payloads.lost(p, staged)
 if not early and max_jobs + max_bytes > 0 then early, bytes, almost_full = any_over_limit(p, ARGV, first, max_jobs, max_bytes) end
 if early then
-  if staged then delete_staged(p, staged) end
+  if staged then payloads.delete(p, staged) end
   return early
 end
 

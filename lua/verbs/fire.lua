@@ -27,7 +27,7 @@
 -- reply   fired, skipped, missed, known when it had fired for the time, or repeated for a call with the same Idempotency-Key; why it was skipped, or ''; the job that was made, or
 --           was in the way, or ''; how many jobs were cancelled
 -- refuses NOT_FOUND CHANGED IDEMPOTENCY_MISMATCH
--- with    record deadlines idempotency staged_payloads group_settings group_limits notify kinds creation new_jobs new_keys schedules firing
+-- with    record deadlines idempotency group_settings group_limits notify kinds creation new_jobs new_keys schedules firing
 --           (job requeue hooks settling completion dependencies inputs awaiting unique lanes fair_keys key_turns new_turns places conflicts batches lease members new_parents
 --           drafts tied_jobs notices_stream history overlap scheduled_job)
 local p, now, group, name, version, score, how, at = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]

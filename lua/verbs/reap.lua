@@ -11,38 +11,13 @@
 --           fire of a schedule, ms, or -1; for each group with lost leases, late jobs or new copies: group requeued failed retried late copies
 -- refuses -
 -- flags   allow-oom
--- with    record deadlines job lease requeue settling dependencies lanes fair_keys key_turns places promotion unsettled completion unique windows automatic_retries
---           rate_limit rate_changes history retry_policy dead_letters lost_leases late_jobs batches batch_timers
-local p, now, limit, first_id = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), 3
-local due, counts = KEYS[1] .. ':due', { queued = 0, requeued = 0, failed = 0, expired = 0, noted = 0 }
-local left, n_ids, ends = limit, 0, {}
+-- with    deletion (record deadlines job lease requeue settling dependencies lanes fair_keys key_turns places promotion completion unique windows
+--           automatic_retries history retry_policy dead_letters lost_leases late_jobs batches batch_timers due_jobs)
+local p, now, limit = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2])
+local due, left, late = KEYS[1] .. ':due', limit, nil
+local step = { now = now, next_id = 3, counts = { queued = 0, requeued = 0, failed = 0, expired = 0, noted = 0 }, ends = {} }
 
-local function reap(set, group, id)
-  if set == 'windows' or set == 'ending' then
-    local settle_end = set == 'windows' and refresh_key or end_batch
-    settle_end(p, group, id, now)
-    return 'noted'
-  end
-  local job, new_id = find_job(p, group, id, 'rank', 'attempts', 'key'), ARGV[first_id + n_ids]
-  if not job then
-    call('ZREM', set_key(p, group, set), id)
-    return 'expired'
-  end
-  if set == 'delayed' then
-    queue_delayed(p, group, id, job.rank, job.priority, job.key)
-    return 'queued'
-  end
-  if set == 'expiring' and not (job.status == 'running' and is_past_end(job, now)) then
-    if not fail_late(p, group, id, job, new_id, now) then return 'noted' end
-    n_ids = n_ids + 1
-    count_end(ends, group, 'failed', 0, 1)
-    return 'failed'
-  end
-  local outcome, is_retried = end_lease(p, group, id, job, job.attempts, new_id, now)
-  if outcome == 'failed' then n_ids = n_ids + 1 end
-  count_end(ends, group, outcome, is_retried and 1 or 0)
-  return outcome
-end
+local function seldom() late = late or load_due_jobs() return late end
 
 -- Handles one timer. A lease or delay that ends at `now` has ended. Finished jobs are deleted when their retention ends.
 local function reap_set(set, group)
@@ -53,27 +28,31 @@ local function reap_set(set, group)
   local retention_s = RETENTION_S[set] and (call('HGET', group_key(p, group), 'retention_' .. set) or RETENTION_S[set]) or 0
   local ids = call('ZRANGEBYSCORE', set_key(p, group, set), '-inf', now - retention_s * 1000, 'LIMIT', 0, left)
   if RETENTION_S[set] then
-    ids = without_windows(p, group, set, settled_of(p, ids), retention_s, now)
-    delete_jobs(p, group, ids, set, now)
-    counts.expired, left = counts.expired + #ids, left - #ids
-  else
-    local n_late, others = fail_unstarted(p, set, group, ids, now, ends)
-    counts.failed, left = counts.failed + n_late, left - n_late
-    for i = 1, #others do
-      local outcome = reap(set, group, others[i])
-      counts[outcome], left = counts[outcome] + 1, left - 1
+    ids = settled_of(p, ids)
+    if ids[1] and call('EXISTS', set_key(p, group, 'windows')) == 1 then
+      ids = seldom().without_windows(p, group, set, ids, retention_s, now)
     end
+    delete_jobs(p, group, ids, set, now)
+    step.counts.expired = step.counts.expired + #ids
+  elseif ids[1] then
+    seldom().handle(p, set, group, ids, step)
   end
+  left = left - #ids
   local head = call('ZRANGE', set_key(p, group, set), 0, 0, 'WITHSCORES')
   if head[2] then
     call('ZADD', due, head[2] + retention_s * 1000, set .. ':' .. group)
   else
     call('ZREM', due, set .. ':' .. group)
   end
-  if not RETENTION_S[set] and #ids > 0 then refresh_ready(p, group) end
 end
 
-correct_future_buckets(p, now)
+-- After the clock went back, some token buckets were empty only in the future. This corrects them and makes their timers due. It
+-- leaves half a second, because the reaper runs every half second and so much has passed already.
+local ahead = call('ZRANGEBYSCORE', p .. ':rates', '(' .. digits(now + 1001), '+inf', 'LIMIT', 0, 1000)
+for i = 1, #ahead do
+  call('ZADD', p .. ':rates', now + 500, ahead[i])
+  call('ZADD', due, 'XX', now, 'rate:' .. ahead[i])
+end
 local timers = call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit)
 for i = 1, #timers do
   if left == 0 then break end
@@ -82,4 +61,5 @@ end
 
 local n_logs, n_ends, timer = call('ZCARD', p .. ':discarded'), call('ZCARD', p .. ':settle'), call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] or -1
 local fires_at = tonumber(call('ZRANGE', p .. ':schedules', 0, 0, 'WITHSCORES')[2] or -1)
-return { counts.queued, counts.requeued, counts.failed, counts.expired, n_logs, n_ends, now, tonumber(timer), fires_at, unpack(with_copies(ends)) }
+local counts, ends = step.counts, late and late.with_copies(step.ends) or step.ends
+return { counts.queued, counts.requeued, counts.failed, counts.expired, n_logs, n_ends, now, tonumber(timer), fires_at, unpack(ends) }

@@ -9,7 +9,7 @@
 -- reply   1 if the job has a log, which the broker must delete; else 0; 2 if its end must be settled first
 -- refuses NOT_FOUND WRONG_STATE
 -- flags   allow-oom
--- with    record job unsettled settling completion
+-- with    record job deletion
 local p, now, group, id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3]
 
 local job = find_job(p, group, id)

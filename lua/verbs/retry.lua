@@ -15,7 +15,7 @@
 -- moves   succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   the new job: id field value field value…
 -- refuses NOT_FOUND WRONG_STATE LIMIT_REACHED DUPLICATE
--- with    record job requeue staged_payloads group_limits own_limits history retry_changes unique settling dependencies lanes fair_keys key_turns places
+-- with    record job requeue group_limits own_limits history retry_changes unique settling dependencies lanes fair_keys key_turns places
 local p, now, group, id, new_id = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local max_jobs, max_bytes, actor = ARGV[5], ARGV[6], ARGV[7]
 local set, image, payload = ARGV[8], ARGV[9], ARGV[10]

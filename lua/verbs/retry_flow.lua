@@ -13,7 +13,7 @@
 -- moves   succeeded -> succeeded, failed -> failed, cancelled -> cancelled
 -- reply   the new job: id field value field value…; then for each other new job: group, id of the old one, id of the new one
 -- refuses NOT_FOUND WRONG_STATE INVALID LIMIT_REACHED DUPLICATE
--- with    record job requeue hooks settling dependencies inputs awaiting undone rewiring staged_payloads group_limits own_limits history unique lanes fair_keys key_turns places
+-- with    record job requeue hooks settling dependencies inputs awaiting undone rewiring group_limits own_limits history unique lanes fair_keys key_turns places
 local p, now, group, id, first = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], 8
 local max_jobs, max_bytes, actor, most_edges = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 local most, jobs, is_found, n_edges = #ARGV - first + 1, {}, {}, 0

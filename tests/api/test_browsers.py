@@ -66,9 +66,11 @@ def caller(http: Http, is_plain: bool) -> Caller:
 
 
 def _path(route: Route) -> str:
-    return route.path.format(
+    query = "?kind=none" if route.verb == "listen" else ""  # this is refused: others do not end
+    path = route.path.format(
         group_name="g", id=NO_JOB, worker="w", batch=NO_JOB, bulk=NO_JOB, unique_key="k", schedule="s"
     )
+    return path + query
 
 
 async def _settled(http: Http) -> None:

@@ -8,6 +8,7 @@ from broker.diagnostics.consistency import check
 from broker.models.batches import CallbackJob, NewBatch
 from broker.models.groups import GroupChanges
 from broker.models.jobs import Job, NewJob
+from broker.models.unique import Unique
 from broker.resp import keys
 from tests.contract.building import GROUP, configure, names, reap_after
 from tests.contract.flows import enqueue_flow, named, settle
@@ -116,6 +117,15 @@ async def test_nothing_is_kept_without_the_setting(fair: Store) -> None:
     assert not await fair.redis.exists(times)
 
 
+async def test_other_settings_change_no_place(fair: Store) -> None:
+    """After a change of another setting, a new job of a key is still behind its old ones."""
+    for n in range(3):
+        await enqueue_flow(fair, named(f"a{n}", key="a"))
+    await fair.groups.adjust(GROUP, GroupChanges(delivery_limit=3))
+    await enqueue_flow(fair, named("a3", key="a"))
+    assert await names(fair, 9) == ["a0", "a1", "a2", "a3"]
+
+
 async def test_a_group_keeps_its_turn_among_groups(fair: Store) -> None:
     """The places of keys lag behind the numbers of turns: a group does not go before others for that."""
     await configure(fair, "boosted", priority_boost=1000)
@@ -181,6 +191,53 @@ async def test_a_released_job_does_not_turn_the_time_back(fair: Store) -> None:
     assert await check(fair) == []
 
 
+async def test_a_job_that_comes_back_later_has_its_old_place(fair: Store) -> None:
+    """A job that was released for some time is the first again, by itself or promoted."""
+    await enqueue_flow(fair, *(named(f"a{n}", key="a") for n in range(4)))
+    first, second = await fair.next(2, [GROUP])
+    await fair.release(GROUP, first.id, first.lease, 60)
+    await fair.release(GROUP, second.id, second.lease, 5)
+    await fair.promote(GROUP, first.id)
+    assert await names(fair, 2) == ["a0", "a2"]
+    await reap_after(fair, 6)
+    assert await names(fair, 9) == ["a1", "a3"]
+
+
+@pytest.mark.parametrize("boost", [0, 2])
+async def test_a_delayed_job_has_the_lead_of_its_priority(fair: Store, boost: int) -> None:
+    """When it comes it is at the first place, but one of the priority 0 is before nobody who was there."""
+    if boost:
+        await fair.groups.adjust(GROUP, GroupChanges(priority_boost=boost))
+    await put(fair, "a", 3)
+    await put(fair, "d", delay=5)
+    await put(fair, "e", delay=5, priority=1)
+    await reap_after(fair, 6)
+    assert await served(fair) == "eadaa"
+    assert await check(fair) == []
+
+
+async def test_a_priority_takes_no_place_of_the_next_one(fair: Store) -> None:
+    """The first job of a priority is at its own place, though all others have lower ones."""
+    await put(fair, "a", 3)
+    for priority in (1, 2):
+        await put(fair, "a", 2, priority=priority)
+        await put(fair, "b", 1, priority=priority)
+    assert await served(fair) == "aba" * 2 + "aaa"
+    assert await check(fair) == []
+
+
+async def test_keys_that_are_as_new_are_dropped(fair: Store) -> None:
+    """The places of keys whose jobs are long gone need no room in the store."""
+    times = keys.members(fair.partitions[0], GROUP, "virtual_time")
+    for key in "abc":
+        await put(fair, key)
+        await put(fair, key, priority=2)
+    await served(fair)
+    await put(fair, "d", 2)
+    left = {member.decode() for member in await fair.redis.zrange(times, 0, -1)}
+    assert left == {"2", "2 d", "0", "0 a", "0 b", "0 c"}
+
+
 async def test_lanes_and_turns(fair: Store) -> None:
     """A held job has its turn from when it gets a place: a key that was at its limit has no places in the past."""
     await fair.groups.adjust(GROUP, GroupChanges(key_concurrency=2))
@@ -208,6 +265,31 @@ async def test_an_export_has_the_places_of_keys(fair: Store) -> None:
     await put(fair, "b")
     assert await served(fair) == "abab" + "aa"
     assert await check(fair) == []
+
+
+async def test_an_export_has_the_last_place_of_each_key(fair: Store) -> None:
+    """With the lead of each job: the places are those of before."""
+    await fair.groups.adjust(GROUP, GroupChanges(priority_boost=2))
+    await put(fair, "a", 3)
+    await put(fair, "b", 1, priority=1)
+    await put(fair, None)
+    times = keys.members(fair.partitions[0], GROUP, "virtual_time")
+    before = dict(await fair.redis.zrangebyscore(times, 0, "inf", withscores=True))
+    assert before.pop(b"2")  # the first place of all
+    lines = await lines_of(fair)
+    await fair.redis.delete(*[key async for key in fair.redis.scan_iter(f"{fair.partitions[0]}:*", 1000)])
+    await restore(fair, lines)
+    assert dict(await fair.redis.zrangebyscore(times, 0, "inf", withscores=True)) == before
+    assert before.keys() == {b"2 a", b"2 b", b"2 "}
+
+
+async def test_a_replaced_job_has_the_turn_of_its_new_key(fair: Store) -> None:
+    """A holder of a unique key that gets another key is behind one job of each other key, not where it was."""
+    unique = Unique(key="doc", on_conflict="replace")
+    await put(fair, "a", 3)
+    await put(fair, "a", unique=unique)
+    await put(fair, "b", unique=unique)
+    assert await served(fair) == "abaa"
 
 
 async def test_check_finds_wrong_places(fair: Store) -> None:

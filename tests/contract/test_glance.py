@@ -21,6 +21,7 @@ from tests.contract.building import (
     succeeded,
     wait,
 )
+from tests.contract.flows import named
 from tests.stores import Store
 
 
@@ -69,6 +70,23 @@ async def test_glance_finds_the_oldest(store: Store, priority: int) -> None:
     wait(store, 7)
     await store.reap(10)
     assert (await glance(store, "later")).oldest_at == due
+
+
+async def test_glance_counts_what_jobs_wait_for(store: Store) -> None:
+    """Held jobs wait for others or for a place of their key, queued ones for the rate limit; the other counts stay."""
+    await configure(store, key_concurrency=1)
+    parent = await enqueue(store)
+    await store.enqueue(GROUP, [named("child", after=[parent.id])])
+    for _ in range(3):
+        await enqueue(store, key="acme")
+    row = await glance(store)
+    assert (row.counts, row.waiting, row.oldest_at) == ((3, 2, 0, 0, 0, 0), (1, 2, 0), now_ms(store))
+    await configure(store, "limited", rate_limit=1)
+    for _ in range(3):
+        await enqueue(store, "limited")
+    await store.next(1, ["limited"])
+    row = await glance(store, "limited")
+    assert (row.counts, row.waiting, row.oldest_at) == ((0, 2, 1, 0, 0, 0), (0, 0, 2), now_ms(store))
 
 
 async def test_glance_without_jobs(store: Store) -> None:

@@ -221,6 +221,17 @@ async def test_a_job_that_waits_for_its_retry(store: Store, how: str, *, is_stri
     assert await names(store, 9) == (["second"] if is_strict else ["first"])
 
 
+async def test_a_job_that_is_released_at_once_keeps_the_place(store: Store) -> None:
+    """It is queued again, so nobody gets its place."""
+    await configure(store, key_concurrency=1)
+    first, second = await enqueue(store, of("acme", "first"), of("acme", "second"))
+    [taken] = await take(store)
+    await store.release(GROUP, first.id, taken.lease)
+    assert await check(store) == []
+    await settle(store)
+    assert await statuses(store, first, second) == ["queued", "delayed"]
+
+
 @pytest.mark.parametrize("is_strict", [False, True])
 async def test_a_retry_at_once_keeps_the_place(store: Store, *, is_strict: bool) -> None:
     """An automatic retry without a delay is queued, so it has the place of the job that it repeats."""
@@ -228,6 +239,7 @@ async def test_a_retry_at_once_keeps_the_place(store: Store, *, is_strict: bool)
     await enqueue(store, of("acme", "first", max_retries=1, retries_delay=0), of("acme", "second"))
     [first] = await take(store)
     await store.fail(GROUP, first.id, first.lease, "bad_exit")
+    assert await check(store) == []
     await settle(store)
     [again] = await take(store)
     assert (again.retry_of, (await store.show(GROUP, again.id)).key) == (first.id, "acme")
@@ -277,6 +289,19 @@ async def test_a_limit_of_many_keys_changes(store: Store) -> None:
     assert (found[0].key, found[0].held) == ("key-7", 0)
     await settle(store)
     assert all(one.held == 0 for one in await store.lanes.list(GROUP, 100))
+
+
+async def test_a_step_looks_at_lanes_of_several_groups(store: Store) -> None:
+    """Each lane that it looks at counts for its limit."""
+    groups = (GROUP, "notes")
+    for group in groups:
+        await configure(store, group, key_concurrency=1)
+        await enqueue_flow(store, *(of(f"key-{i}") for i in range(6) for _ in range(2)), group=group)
+        await configure(store, group)
+    await store.maintenance.settle(4)
+    assert [sum(one.held == 0 for one in await store.lanes.list(group, 9)) for group in groups] in ([4, 0], [0, 4])
+    await settle(store)
+    assert [sum(one.held == 0 for one in await store.lanes.list(group, 9)) for group in groups] == [6, 6]
 
 
 async def test_a_limit_counts_the_jobs_that_were_there_before_it(store: Store) -> None:
@@ -364,6 +389,30 @@ async def test_a_job_with_another_key_replaces_a_holder(store: Store) -> None:
     first, _blue, _plain = await take(store)
     await succeed(store, first)
     assert await names(store, 9) == ["waits"]
+
+
+async def test_a_job_with_the_same_key_keeps_the_place_of_the_holder(store: Store) -> None:
+    """Nothing changes for its lane, though others wait there."""
+    await configure(store, key_concurrency=1)
+    unique = Unique(key="doc", on_conflict="replace")
+    _, waiting = await enqueue(store, of("acme", "old", unique=unique), of("acme", "waits"))
+    [replaced] = await enqueue(store, of("acme", "new", unique=unique))
+    assert (replaced.status, bool(replaced.waits_for)) == ("queued", False)
+    await settle(store)
+    assert [await status_of(store, waiting), await names(store, 9)] == ["delayed", ["new"]]
+
+
+async def test_a_held_holder_without_its_key_is_queued(store: Store) -> None:
+    """It is dispatched though no other job of its group is queued, and waits for nothing."""
+    await configure(store, key_concurrency=1)
+    unique = Unique(key="doc", on_conflict="replace")
+    await enqueue(store, of("acme", "first"))
+    await take(store)
+    await enqueue(store, of("acme", "old", unique=unique))
+    assert await take(store) == []
+    [replaced] = await enqueue(store, named("plain", unique=unique))
+    assert (replaced.status, bool(replaced.waits_for)) == ("queued", False)
+    assert await names(store, 9) == ["plain"]
 
 
 async def test_members_and_their_retries_have_keys(store: Store) -> None:

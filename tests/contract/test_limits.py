@@ -138,6 +138,27 @@ async def test_enqueue_at_the_limit_of_bytes(store: Store) -> None:
 
 
 @pytest.mark.parametrize("limits", [(0, 303)])
+async def test_the_bytes_of_the_only_job(store: Store) -> None:
+    """A single unfinished job counts as well, and the group is as full as its bytes say."""
+    full = []
+    for size in (101, 101):
+        job = new(payload="x" * (size - len(ONE) + 70))
+        full.append((await store.enqueuer.enqueue(GROUP, [job])).full)
+        with pytest.raises(LimitReached):
+            await put(store, 203)
+    assert full == [0, 0]
+
+
+@pytest.mark.parametrize("limits", [(0, 1)])
+async def test_enqueue_at_a_limit_of_one_byte(store: Store) -> None:
+    """The lowest limit holds as well: no job is as small."""
+    for key in ("", "key"):
+        with pytest.raises(TooLarge):
+            await store.enqueue(GROUP, [new()], key)
+    assert await counted(store) is None
+
+
+@pytest.mark.parametrize("limits", [(0, 303)])
 async def test_bytes_are_free_when_a_job_is_over(store: Store) -> None:
     """Whatever ends a job frees its bytes, once."""
     await put(store, 100, 101, 102)

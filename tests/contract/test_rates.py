@@ -172,6 +172,20 @@ async def test_start_counts_and_is_refused(store: Store) -> None:
     assert (await store.start(GROUP, second.id)).status == "running"
 
 
+async def test_start_from_a_bucket_that_is_empty_once_more(store: Store) -> None:
+    """After the reaper has let the group continue, a clock that goes back makes its bucket empty again."""
+    await configure(store, rate_limit=1)
+    first, second = [await queued(store) for _ in range(2)]
+    await store.start(GROUP, first.id)
+    at(store, 1000)
+    await store.reap(100)
+    at(store, 300)
+    with pytest.raises(LimitReached, match="rate_limit"):
+        await store.start(GROUP, second.id)
+    at(store, 1000)
+    assert (await store.start(GROUP, second.id)).status == "running"
+
+
 async def test_start_again_does_not_count(store: Store) -> None:
     """A job that runs already may be started at any rate."""
     await configure(store, rate_limit=1)

@@ -12,7 +12,7 @@ from broker.models.fields import MAX_JOBS
 from broker.models.workers import MAX_WORKERS
 from tests.deploy.recipes import DOCS
 
-LIMITS = re.compile(r"max_\w+|\w+_(timeout|ttl|limit|grace)_s|store_connections")
+LIMITS = re.compile(r"max_\w+|\w+_(timeout|ttl|limit|grace)_s|store_connections|access_log_rate")
 """How a setting is named that bounds what clients, or the store, may take."""
 FIXED = (
     f"{MAX_JOBS:,} items",

@@ -9,8 +9,8 @@ import aiohttp
 
 from broker.http.routes import ROUTES, Route
 
-LOCAL = {"healthz", "openapi", "metrics", "stream_check"}
-"""These ask nothing of the store, or answer what they can without it."""
+LOCAL = {"healthz", "openapi", "metrics", "stream_check", "listen"}
+"""These ask nothing of the store, or answer what they can without it. What is wrong with `listen` is said first."""
 READS = {"list_jobs", "show", "find", "read_log", "list_groups", "show_group", "show_overview", "show_stats"}
 READS |= {"list_workers", "show_worker", "list_brokers", "history", "why", "why_group", "failures", "show_group_stats"}
 READS |= {"watch", "list_audit", "list_bulks", "show_bulk", "doctor", "await_jobs", "flow", "inputs", "show_settings"}
@@ -64,6 +64,7 @@ async def walk(url: str, job_id: str, *, without: set[str] = frozenset()) -> lis
 
 async def _ask(session: aiohttp.ClientSession, url: str, route: Route, job_id: str) -> Answer:
     queries = {"watch": "?view=group:none", "listen": "?kind=none"}  # these are refused: others do not end
+    queries["show_scale"] = "?group=g"
     query = queries.get(route.verb, "")
     path = route.path.replace("{group_name}", "g").replace("{worker}", "w")
     path = (

@@ -35,7 +35,7 @@ async def enqueue(call: Call) -> Response:
         jobs = await checked(call, body.jobs)
     enqueue_ = call.store.enqueuer.enqueue_durably if query.durable else call.store.enqueuer.enqueue
     enqueued = await enqueue_(call.group, jobs, key, call.trace())
-    headers = _REPLAYED if enqueued.is_replayed else fullness(enqueued.full)
+    headers = _REPLAYED if enqueued.is_replayed else fullness(enqueued.full) if enqueued.full else ()
     if query.wait:
         made = struct_of(enqueued.jobs[0])
         job = await call.context.waits.one(call.group, made.id, query.wait, made)

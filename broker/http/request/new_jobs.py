@@ -22,7 +22,7 @@ JOBS = "jobs[{}]"
 
 def check_plain(call: Call, jobs: Sequence[PlainJob], path: str = JOBS) -> None:
     """Check the number of new jobs, their images and payloads. `path`: that of each job. Raises Invalid."""
-    _check_number(jobs, call.settings.max_batch, path.removesuffix("[{}]"))
+    _check_number(jobs, call.settings.max_batch, path)
     _check_images(jobs, path)
     _check_payloads(jobs, call.settings.max_payload_bytes, path)
 
@@ -43,7 +43,7 @@ async def checked(call: Call, given: Sequence[NewJob], path: str = JOBS) -> Sequ
 
 def _check_number(jobs: Sequence[PlainJob], limit: int, path: str) -> None:
     if len(jobs) > limit:
-        raise Invalid(f"One call may have {counted(limit, 'job')} at most.", fields=path)
+        raise Invalid(f"One call may have {counted(limit, 'job')} at most.", fields=path.removesuffix("[{}]"))
 
 
 def _check_images(jobs: Sequence[PlainJob], path: str) -> None:

@@ -21,7 +21,6 @@ from broker.store.format.traces import trace_in
 from broker.store.tally import Tally, step_of
 
 _DISPATCHED = b'{"id":"%b%b%b%b%b"}'
-_TIMES = b',"created_at":"%b","started_at":"%b","expires_at":"%b"'
 _SETTINGS = b',"delay":%d,"timeout":%d,"priority":%d,"max_retries":%d,"retries_delay":%d,"deliveries":'
 
 _WORDS = 4
@@ -60,12 +59,12 @@ def new_jobs(batches: Iterable[NewBatch], created_at: int) -> list[bytes]:
     at = rfc3339(created_at).encode()
     jobs: list[bytes] = []
     for batch in batches:
+        settings, deadlines, more = _words_of(batch.settings)
         begin = b'","group_name":"%b","status":"%b",' % (
             batch.group.encode(),
             b"delayed" if batch.settings.delay else b"queued",
         )
-        after = _deadlines(batch.settings) + _retries(batch.settings)
-        end = b'%b0,"created_at":"%b"%b}' % (_settings_json(batch.settings), at, after)
+        end = b'%b0,"created_at":"%b"%b%b}' % (settings, at, deadlines, more)
         jobs += [
             b'{"id":"' + job_id.encode() + begin + spec[1:-1] + end
             for job_id, spec in zip(batch.ids, batch.specs, strict=True)
@@ -74,8 +73,15 @@ def new_jobs(batches: Iterable[NewBatch], created_at: int) -> list[bytes]:
 
 
 @lru_cache(maxsize=1024)
+def _words_of(settings: Settings) -> tuple[bytes, bytes, bytes]:
+    """The settings as parts of a job's JSON: those between its spec and its deliveries, deadlines, and the others.
+
+    Cached, since most jobs have the same settings.
+    """
+    return _settings_json(settings), _deadlines(settings), _retries(settings)
+
+
 def _settings_json(settings: Settings) -> bytes:
-    """The part of a job between its spec and its deliveries. Cached, since most jobs have the same settings."""
     words = (settings.delay, settings.timeout, settings.priority, settings.max_retries, settings.retries_delay)
     return _SETTINGS % words
 
@@ -110,7 +116,6 @@ def tied(encoded: bytes, after: Sequence[str], after_on: str, waits: int | None,
     return b"".join(parts) + b"}"
 
 
-@lru_cache(maxsize=1024)
 def _retries(settings: Settings) -> bytes:
     """The job that this one repeats, the group of that for a dead letter, schedule, policy, batch and trace."""
     retry_of = b',"retry_of":"%b"' % settings.retry_of.encode() if settings.retry_of else b""
@@ -152,23 +157,23 @@ def finished(job_id: str, row: Sequence[Any]) -> bytes:
     record, status, execution, reason, error, retry_at, large, attempts, *_ = row
     header, spec_body = split(record)
     given, group, created_at = parts_of(header)
-    settings = settings_of(given)
+    settings, deadlines, more = _words_of(settings_of(given))
     deliveries, times, dead_at = _times(status, execution.split(b" "))
     return _FINISHED % (
         job_id.encode(),
         group,
         status,
         large[1:-1] if large else spec_body,
-        _settings_json(settings),
+        settings,
         deliveries,
         rfc3339(int(created_at)).encode(),
         b"".join(
             [
                 times,
-                _deadlines(settings),
+                deadlines,
                 b',"reason":' + _text(reason.decode()) if reason else b"",
                 b',"error":' + _text(error.decode()) if error else b"",
-                _retries(settings),
+                more,
                 b',"retry_at":"%b"' % retry_at if retry_at else b"",
                 b',"attempts":%b' % attempts if attempts else b"",
                 b',"dead_at":"%b"' % dead_at if attempts and status == b"failed" else b"",
@@ -239,14 +244,17 @@ class _Ends(dict[tuple[bytes, int], bytes]):
         held_ms = settings.timeout * 1000
         if self._lease_s is not None:
             held_ms = min(held_ms + self._grace_ms, self._lease_s * 1000)
-        expires_at = min(self._now + held_ms, settings.end_before or self._now + held_ms)
-        times = (int(created_at), self._now, expires_at)
+        expires_at = self._now + held_ms
+        if settings.end_before:
+            expires_at = min(expires_at, settings.end_before)
+        times = (rfc3339(int(created_at)), rfc3339(self._now), rfc3339(expires_at))
+        before, deadlines, more = _words_of(settings)
         return b'%b%d%b%b%b%b%b,"lease":"' % (
-            _settings_json(settings),
+            before,
             deliveries,
-            _TIMES % tuple(rfc3339(ms).encode() for ms in times),
-            _deadlines(settings),
-            _retries(settings),
+            b',"created_at":"%b","started_at":"%b","expires_at":"%b"' % tuple(map(str.encode, times)),
+            deadlines,
+            more,
             b',"has_inputs":true' if settings.inputs else b"",
             self._env_vars,
         )

@@ -21,7 +21,7 @@ class Spec(Struct, frozen=True, omit_defaults=True):
     payload: str = ""
 
 
-class Settings(Struct, frozen=True, omit_defaults=True):
+class Settings(Struct, frozen=True, omit_defaults=True, cache_hash=True):
     """The other settings of a job, times in s; and the job that this one retries.
 
     `due`, `start_before` and `end_before` are ms since 1970; 0: not given. `due` says when a delay ends that is not a

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain, groupby, repeat
+from itertools import chain, groupby
 from typing import NamedTuple
 
 import msgspec
@@ -47,24 +47,28 @@ Report = tuple[str, str, tuple[Word, ...]]
 
 def new_batches(group: str, jobs: Sequence[PlainJob], ids: Sequence[str], image: str) -> list[NewBatch]:
     """New jobs in order. `image`: that of the group, for jobs without one."""
-    have_policies = isinstance(jobs[0], NewJob)
-    policies = [getattr(job, "retry", None) or None for job in jobs] if have_policies else repeat(None)
-    settings = [
-        _settings(job.priority, job.delay, job.timeout, job.max_retries, job.retries_delay, policy)
-        for job, policy in zip(jobs, policies, strict=False)
-    ]
-    if have_policies:
-        settings = [with_trace(own, job) for own, job in zip(settings, jobs, strict=True)]
     specs = [_encode(Spec(job.image or image, job.payload or "")) for job in jobs]
     if len(jobs) == 1:
-        return [NewBatch(group, settings[0], ids, specs)]
+        return [NewBatch(group, _settings_of(jobs[0]), ids, specs)]
     batches = []
     first = 0
+    if isinstance(jobs[0], NewJob):
+        settings = [_settings_of(job) for job in jobs]
+    else:  # without a function for each
+        settings = [_settings(job.priority, job.delay, job.timeout, job.max_retries, job.retries_delay) for job in jobs]
     for alike, some in groupby(settings):
         end = first + sum(1 for _ in some)
         batches.append(NewBatch(group, alike, ids[first:end], specs[first:end]))
         first = end
     return batches
+
+
+def _settings_of(job: PlainJob) -> Settings:
+    if isinstance(job, NewJob):
+        policy = job.retry or None
+        own = _settings(job.priority, job.delay, job.timeout, job.max_retries, job.retries_delay, policy)
+        return with_trace(own, job) if job.traceparent else own
+    return _settings(job.priority, job.delay, job.timeout, job.max_retries, job.retries_delay)
 
 
 def merged(batches: Iterable[NewBatch]) -> list[NewBatch]:
@@ -187,7 +191,7 @@ def _settings(
     timeout: int | None,
     max_retries: int | None,
     retries_delay: int | None,
-    retry: Retry | None,
+    retry: Retry | None = None,
 ) -> Settings:
     """The settings that a producer gave, with the defaults. Cached, since most jobs have the same settings."""
     return Settings(

@@ -70,7 +70,7 @@ function form(context, spec, workers, old) {
     context.state.error && problem(context.state.error),
     h(
       'div.dialog-buttons',
-      link('Cancel', old ? schedulePage(name, old.name) : `${groupPage(name)}/schedules`),
+      link('Back', old ? schedulePage(name, old.name) : `${groupPage(name)}/schedules`),
       h('button.button', { onClick: (event) => look(context, event.currentTarget.form, old, true) }, 'Show its times'),
       may('produce', name) && h('button', { type: 'submit', class: 'button primary' }, 'Save'),
     ),

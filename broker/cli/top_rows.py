@@ -6,6 +6,7 @@ from msgspec import UNSET
 
 from broker.cli.moments import compact
 from broker.cli.table import BAD, Column
+from broker.core.words import counted
 from broker.models.overview import GroupGlance, Overview, Sort
 
 COLUMNS = (
@@ -41,8 +42,9 @@ def row_of(group: GroupGlance) -> tuple[object, ...]:
 def summary_of(found: Overview) -> str:
     """One line about all groups and workers."""
     totals = found.totals
-    parts = [f"{totals.groups:,} groups", f"{totals.queued:,} queued", f"{totals.running:,} running"]
+    parts = [counted(totals.groups, "group"), f"{totals.queued:,} queued", f"{totals.running:,} running"]
     parts.append(f"{found.rates.in_:.3g}/s in, {found.rates.out:.3g}/s out")
     if found.workers is not UNSET:
-        parts.append(f"{found.workers.n:,} workers, {found.workers.busy:,} of {found.workers.slots:,} slots busy")
+        workers = found.workers
+        parts.append(f"{counted(workers.n, 'worker')}, {workers.busy:,} of {workers.slots:,} slots busy")
     return " · ".join(parts)

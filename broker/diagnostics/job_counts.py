@@ -97,9 +97,11 @@ def _counted(snapshot: Snapshot, labels: GroupLabels) -> list[Family]:
         for number in snapshot.groups
         for why in EMPTY.waits
     ]
+    lanes = [Sample(snapshot.full_lanes[number], _partition(number)) for number in snapshot.groups]
     return [
         gauge("titan_jobs", "Jobs by partition and status.", jobs),
         gauge("titan_jobs_waiting", "Jobs that may not be delivered yet, by what they wait for.", waits),
+        gauge("titan_lanes_full", "Keys of which jobs wait for a place; of a group 1,000 at most.", lanes),
         gauge("titan_groups", "Groups by partition.", groups),
         gauge("titan_jobs_age_seconds", "How old these counts are.", [age]),
         gauge("titan_snapshot_age_seconds", "How old the counts of jobs, groups and workers are.", [age]),

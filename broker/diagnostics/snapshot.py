@@ -68,7 +68,8 @@ class Share(NamedTuple):
 class Snapshot:
     """What a sweep found. `taken_at`: when, by the monotonic clock, s; `as_of`: the same by the store's clock, ms.
 
-    `jobs` and `groups` count by partition, `waits` by partition and what jobs wait for, `states` the workers by state.
+    `jobs` and `groups` count by partition, `waits` by partition and what jobs wait for, `full_lanes` the
+    keys of which jobs wait for a place, `states` the workers by state.
     `store_s`: how long the store took. `away`: partitions that did not answer; their groups are missing.
     """
 
@@ -80,6 +81,7 @@ class Snapshot:
         self.jobs: Counter[tuple[int, str]] = Counter()
         self.groups: Counter[int] = Counter()
         self.waits: Counter[tuple[int, str]] = Counter()
+        self.full_lanes: Counter[int] = Counter()
         self.total = EMPTY
         self.workers = WorkerTotals()
         self.states: Counter[str] = Counter()
@@ -106,6 +108,7 @@ class Snapshot:
         for row in rows:
             if row.queued or any(row.waiting):
                 self.waits.update({(number, why): n for why, n in row.waits.items()})
+                self.full_lanes[number] += row.full_lanes
 
     def share_of(self, reaches: Reaches | None) -> Share:
         """What a caller may see; None: all. It is computed once for each caller."""

@@ -1,6 +1,6 @@
 """Unique keys: of the jobs with the same key in a group, one holds it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -12,6 +12,7 @@ UniqueKey = Annotated[
     str, Meta(pattern=f"^{UNIQUE_KEY}{END}", description="1 to 255 characters, no control characters.")
 ]
 OnConflict = Literal["existing", "refuse", "replace", "push", "follow"]
+ON_CONFLICT: tuple[OnConflict, ...] = get_args(OnConflict)
 MAX_WAIT_DELAYS = 10
 """How many delays `push` may put a job off, unless there is a max_wait."""
 

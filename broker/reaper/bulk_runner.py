@@ -6,15 +6,16 @@ so another one continues 12 s after the last note of one that died.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
 from broker.core.errors import LeaseLost, NotFound, TitanError
 from broker.core.events import event
 from broker.core.ids import lease_token
-from broker.metrics.exposition import Family, Sample, gauge
-from broker.models.bulk import Bulk
-from broker.reaper.bulk_work import BulkWork
+from broker.metrics.exposition import Family, Sample, counter, gauge
+from broker.models.bulk import ACTIONS, Bulk
+from broker.reaper.bulk_work import CAME, Act, BulkWork
 from broker.store.format.bulk_record import KeptBulk, shown_bulk
 from broker.store.job_store import JobStore
 
@@ -32,11 +33,12 @@ class BulkRunner:
         self.owner = lease_token()
         self.on_end: Callable[[Bulk], None] = lambda _: None
         self._store = store
+        self._acts: Counter[Act] = Counter()
         self._running: dict[str, tuple[BulkWork, asyncio.Task[None]]] = {}
 
     def start(self, kept: KeptBulk) -> None:
         """Carry out a bulk that this broker owns."""
-        work = BulkWork(self._store, self.owner, kept)
+        work = BulkWork(self._store, self.owner, kept, self._acts)
         self._running[kept.id] = work, asyncio.create_task(self._run(work))
 
     async def run(self) -> None:
@@ -72,8 +74,16 @@ class BulkRunner:
                         await self._store.bulks.release(work.kept.id, self.owner, work.progress)
 
     def families(self) -> list[Family]:
-        """The number of bulks that run here, as a metric."""
-        return [gauge("titan_bulk_running", "Bulks that this broker carries out.", [Sample(len(self._running))])]
+        """The number of bulks that run here, how many of these have to wait, and what they did, as metrics."""
+        halted = sum(bool(work.progress.why or work.progress.paused_because) for work, _ in self._running.values())
+        acts = [
+            Sample(self._acts[action, came], {"action": action, "outcome": came}) for action in ACTIONS for came in CAME
+        ]
+        return [
+            gauge("titan_bulk_running", "Bulks that this broker carries out.", [Sample(len(self._running))]),
+            gauge("titan_bulk_waiting", "Of these, those that wait for the store, or for room.", [Sample(halted)]),
+            counter("titan_bulk_jobs_total", "Jobs that bulks had at this broker, by what became of them.", acts),
+        ]
 
     async def _run(self, work: BulkWork) -> None:
         bulk_id = work.kept.id

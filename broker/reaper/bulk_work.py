@@ -9,12 +9,13 @@ job of this page that is retried or deleted already counts as done. The scripts 
 import asyncio
 import logging
 import time
+from collections import Counter
 from functools import partial
-from typing import TypeGuard
+from typing import Literal, TypeGuard, get_args
 
 from broker.core.errors import LeaseLost, LimitReached, NotFound, StoreFull, StoreUnavailable, TitanError, WrongState
 from broker.core.states import Status
-from broker.models.bulk import DEFAULTS, TAKES, NewBulk
+from broker.models.bulk import DEFAULTS, TAKES, Action, NewBulk
 from broker.reaper.bulk_pace import BulkPace
 from broker.store.bulk_look import look
 from broker.store.format.bulk_record import KeptBulk, shown_bulk
@@ -30,18 +31,23 @@ PAUSE_S = 1.0
 _NO_ROOM_EVER = " have 0 bytes,"
 """In the refusal of a job that is larger than all unfinished jobs of a group may be."""
 TOO_MANY, ASKED = "too_many", "asked"
+Came = Literal["done", "skipped", "refused"]
+CAME: tuple[Came, ...] = get_args(Came)
+"""What became of a job of a bulk."""
+Act = tuple[Action, Came]
 
 _log = logging.getLogger("broker.bulk")
 
 
 class BulkWork:
-    """One bulk at its owner. `kept` is its last note."""
+    """One bulk at its owner. `kept` is its last note. It counts in `acts` what it does to jobs."""
 
-    def __init__(self, store: JobStore, owner: str, kept: KeptBulk) -> None:
+    def __init__(self, store: JobStore, owner: str, kept: KeptBulk, acts: Counter[Act]) -> None:
         self.kept = kept
         self.progress = kept.progress
         self._store = store
         self._owner = owner
+        self._acts = acts
         self._bulk = shown_bulk(kept)
         self._statuses = statuses_of(self._bulk)
         self._repeated = set(self.progress.slice)
@@ -135,10 +141,13 @@ class BulkWork:
             is_done = is_repeated and (word == "already_retried" or action == "promote")
         if is_done:
             progress.done += 1
+            self._acts[action, "done"] += 1
         elif word:
             progress.skipped[word] = progress.skipped.get(word, 0) + 1
+            self._acts[action, "skipped"] += 1
         elif outcome is not None:
             progress.refused[outcome.code] = progress.refused.get(outcome.code, 0) + 1
+            self._acts[action, "refused"] += 1
 
     async def _wait(self, fault: TitanError) -> None:
         """Say why it waits, as far as the store can be reached, and wait for a moment."""

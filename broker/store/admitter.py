@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from broker.core.errors import Duplicate, Invalid
 from broker.core.timestamps import NOT_GIVEN, milliseconds
 from broker.models.jobs import NewJob, PlainJob
-from broker.models.unique import MAX_WAIT_DELAYS
+from broker.models.unique import MAX_WAIT_DELAYS, OnConflict
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.store.format.job_json import new_jobs, tied
@@ -68,7 +68,7 @@ class Ties(NamedTuple):
     key: str
     unique: bytes
     unique_until: str | int
-    on_conflict: str
+    on_conflict: OnConflict | Literal[""]
     max_wait_ms: int | str
     lane: str
 
@@ -131,6 +131,16 @@ class Admission(NamedTuple):
                 waits = None if word == KEY else int(word)
                 jobs[at] = tied(encoded, after, ties.after_on, waits, ties.unique, ties.lane)
         return [jobs[at] for at in range(len(jobs))]
+
+    def duplicates(self, outcomes: Sequence[str]) -> Iterator[OnConflict]:
+        """What each job asks for whose unique key another one holds. `outcomes`: as in `encoded`.
+
+        One that follows the holder waits for one job more than it names in `after`. If one of those had ended already,
+        or is the holder, it looks like other jobs, and is not among these.
+        """
+        for ties, word in zip(self.ties, outcomes, strict=True):
+            if ties.on_conflict and (word.startswith("=") or (word != KEY and int(word) > len(ties.after.split()))):
+                yield ties.on_conflict
 
     def located(self, error: Invalid | Duplicate) -> Invalid | Duplicate:
         """The refusal with the field that names the job which does not exist, or the key that another job holds."""

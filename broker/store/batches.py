@@ -204,6 +204,8 @@ class Batches:
             limits.check(len(jobs), bytes_of(asked.batches))
             raise
         except (Invalid, Duplicate) as error:
+            if isinstance(error, Duplicate):
+                self._tally.duplicate(["refuse"])
             raise _placed(error, field) from None
         if new:
             outcomes = new[0].decode().split(",") if new[0] else []
@@ -213,6 +215,7 @@ class Batches:
             asked = admission(group, with_default(jobs, start_within_s), ids, image, own)
         if new:
             self._tally.enqueued(group, sum(not word.startswith("=") for word in outcomes))
+            self._tally.duplicate(asked.duplicates(outcomes))
         encoded = [await self._holder(group, one) for one in asked.encoded(int(created_at), outcomes)]
         return (batch_id, EncodedJobs(encoded, is_replayed=not new, full=new[1] if new[1:] else 0)), not new
 

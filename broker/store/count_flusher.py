@@ -17,7 +17,7 @@ from typing import NamedTuple
 from broker.core.errors import TitanError
 from broker.core.events import event
 from broker.core.words import counted
-from broker.metrics.exposition import Family, Sample, gauge
+from broker.metrics.exposition import Family, Sample, counter, gauge
 from broker.metrics.group_labels import GroupLabels
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
@@ -107,9 +107,11 @@ class CountFlusher:
     def families(self) -> list[Family]:
         """What happened to jobs since the start, and how long the last flush took, as metrics."""
         took = [Sample(self._took_s)]
+        duplicates = [Sample(n, {"policy": policy}) for policy, n in self._tally.duplicates.items()]
         return [
             gauge("titan_count_flush_seconds", "How long the last flush of counts took.", took, "max"),
             gauge("titan_count_flush_age_seconds", "How old the last flush that succeeded is.", self._age(), "max"),
+            counter("titan_duplicates_total", "New jobs whose unique key a job held, by on_conflict.", duplicates),
             *self._tally.totals.families(self._tally.groups),
         ]
 

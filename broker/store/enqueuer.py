@@ -135,10 +135,14 @@ class Enqueuer:
         except LimitReached:
             limits.check(len(jobs), bytes_of(asked.batches))
             raise
+        except Duplicate:
+            self._tally.duplicate(["refuse"])
+            raise
         if not new:
             return await self._replayed(group, jobs, int(created_at), noted)
         outcomes = new[0].decode().split(",")
         self._tally.enqueued(group, sum(not word.startswith("=") for word in outcomes))
+        self._tally.duplicate(asked.duplicates(outcomes))
         encoded = await self._encoded(asked, int(created_at), outcomes, is_replayed=False)
         return encoded._replace(full=new[1]) if new[1:] else encoded
 

@@ -52,11 +52,8 @@ class Groups:
         Raises Invalid for a dead_letter_to from which copies would come back, or of another partition.
         """
         self._check_partition(group, settings.dead_letter_to)
-        row = await self._run("configure", group, self._clock.now, group, by, *fields_of(settings))
-        group_now = self._noted(self._group_of(row))
-        if settings.paused:
-            self._tally.noted("paused", group, by=by)
-        return group_now
+        was_paused, row = await self._run("configure", group, self._clock.now, group, by, *fields_of(settings))
+        return self._noted(self._group_of(row), by, was_paused=was_paused == 1)
 
     async def adjust(self, group: str, changes: GroupChanges, by: str = "", if_match: str = "") -> TaggedGroup:
         """Change some settings of a group; a group that does not exist is created. A pause notes `by` whom.
@@ -72,10 +69,9 @@ class Groups:
                 raise Changed("The group is not as If-Match says: read it again.")
             expected = list(row[SETTINGS_AT:])
         arguments = (self._clock.now, group, by, len(expected) if if_match else "", *expected, *changes_of(changes))
-        tagged = self._tagged(await self._run("adjust", group, *arguments))
-        self._noted(tagged.group)
-        if changes.paused is not UNSET:
-            self._tally.noted("paused" if changes.paused else "resumed", group, by=by)
+        was_paused, row = await self._run("adjust", group, *arguments)
+        tagged = self._tagged(row)
+        self._noted(tagged.group, by, was_paused=was_paused == 1)
         return tagged
 
     async def delete_group(self, name: str) -> None:
@@ -138,9 +134,11 @@ class Groups:
         if dead_letter_to and self._partitions.of(dead_letter_to) != self._partitions.of(group):
             raise Invalid(f"The group {dead_letter_to} is in another partition.", fields="group.dead_letter_to")
 
-    def _noted(self, group: Group) -> Group:
-        """The group; its new jobs get at once what its settings say of them."""
+    def _noted(self, group: Group, by: str, *, was_paused: bool) -> Group:
+        """The group; its new jobs get at once what its settings say. The begin and the end of a pause are events."""
         self._modes.note(group.name, mode_of(group))
+        if group.paused != was_paused:
+            self._tally.noted("paused" if group.paused else "resumed", group.name, by=by)
         return group
 
     def _tagged(self, row: Sequence[Any]) -> TaggedGroup:

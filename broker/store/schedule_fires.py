@@ -218,6 +218,8 @@ class ScheduleFires:
         what, why, job_id, cancelled = reply
         if what == b"fired":
             self._tally.enqueued(found.group, 1)
+        if why == b"duplicate" and job.unique:
+            self._tally.duplicate([job.unique.on_conflict or "existing"])
         if cancelled:
             self._tally.cancelled(found.group, int(cancelled))
         return Fired(what.decode(), why.decode(), job_id.decode())

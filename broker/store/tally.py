@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from broker.models.events import EventKind
+from broker.models.unique import ON_CONFLICT, OnConflict
 from broker.store.event_buffer import EventBuffer
 from broker.store.group_counts import (
     BACK,
@@ -55,6 +56,8 @@ class Tally:
         """How many batches this broker has ended, and how many callbacks it has created; they are never flushed."""
         self.events: EventBuffer | None = None
         """What happens is noted here too, while somebody listens to events."""
+        self.duplicates = dict.fromkeys(ON_CONFLICT, 0)
+        """How many new jobs had a unique key that another job holds, by what they ask for then; never flushed."""
         self.dead_letters = 0
         """How many copies of jobs that failed for good this broker has created; it is never flushed."""
 
@@ -77,6 +80,11 @@ class Tally:
         self.of(group).counts[IN] += n
         if self.events is not None:
             self.events.note("enqueued", group, n, ids)
+
+    def duplicate(self, on_conflict: Iterable[OnConflict]) -> None:
+        """Count jobs with a unique key that another job holds, by what each asks for."""
+        for policy in on_conflict:
+            self.duplicates[policy] += 1
 
     def taken(
         self, group: str, n: int, waits_ms: Iterable[int] = (), weight: int = 1, ids: Iterable[str | bytes] = ()

@@ -8,7 +8,7 @@
 -- ARGV[5] words       field value… of the settings that it must have; then field value… of the changes, '' for the default
 --
 -- moves   -
--- reply   the group: name, created_at, the six counts, then field value field value…
+-- reply   1 if it was paused before, or 0; the group: name, created_at, the six counts, then field value field value…
 -- refuses CHANGED INVALID
 -- flags   allow-oom
 -- with    group_reply settings_check settling rate_limit rate_changes group_changes
@@ -37,4 +37,4 @@ local is_paused = note_pause(key, was_paused, now, by)
 if was_paused and not is_paused and not has_note then call('HDEL', key, 'note') end
 apply_settings(p, group, now)
 
-return group_row(p, group, call('ZSCORE', p .. ':groups', group))
+return { was_paused and 1 or 0, group_row(p, group, call('ZSCORE', p .. ':groups', group)) }

@@ -7,7 +7,7 @@
 -- ARGV[4] settings   field value field value…
 --
 -- moves   -
--- reply   the group: name, created_at, the six counts, then field value field value…
+-- reply   1 if it was paused before, or 0; the group: name, created_at, the six counts, then field value field value…
 -- refuses INVALID
 -- flags   allow-oom
 -- with    group_reply settings_check settling rate_limit rate_changes group_changes
@@ -31,4 +31,4 @@ end
 note_pause(key, was_paused, now, by)
 apply_settings(p, group, now)
 
-return group_row(p, group, call('ZSCORE', p .. ':groups', group))
+return { was_paused and 1 or 0, group_row(p, group, call('ZSCORE', p .. ':groups', group)) }

@@ -11,7 +11,7 @@
 -- reply   now, ms; when consumers last asked for jobs of all groups, ms, or nil; 1 if it is known for which groups they asked, or 0;
 --           then for each group: name, created_at; for one that has any of the following: when consumers last asked for its jobs, ms,
 --           or nil; the values of SETTINGS, or nil; the six counts, and if a job is queued since when the oldest is due, ms, or nil
---           for no jobs, and how many wait for jobs, for a key, for the rate limit; if it has statistics, slots of the last five minutes (or all fields), and of this half hour and the two before
+--           for no jobs, and how many wait for jobs, for a key, for the rate limit, and of how many keys jobs wait; if it has statistics, slots of the last five minutes (or all fields), and of this half hour and the two before
 -- refuses -
 -- flags   no-writes
 -- with    record paging existing queue_age waiting_counts

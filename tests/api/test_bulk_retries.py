@@ -7,6 +7,7 @@ import pytest
 
 from broker.core.errors import StoreDamaged
 from broker.core.timestamps import milliseconds, rfc3339
+from broker.http.app import DISPATCHER
 from broker.reaper import bulk_work
 from broker.store import bulk_look
 from broker.store.bulk_look import Looked
@@ -20,6 +21,14 @@ from tests.stores import Store
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A paused bulk looks often whether there is room."""
     monkeypatch.setattr(bulk_work, "PAUSE_S", 0.02)
+
+
+def figures(http: Http) -> dict[str, float]:
+    """What the metrics say of bulks, without what did not happen: by name, or by action and outcome."""
+    found = [
+        (one.name, sample) for one in http.runner.app[DISPATCHER].context.bulks.families() for sample in one.samples
+    ]
+    return {" ".join(sample.labels.values()) or name: sample.value for name, sample in found if sample.value}
 
 
 def shifted(time: str, ms: int) -> str:
@@ -155,12 +164,14 @@ async def test_bulk_of_a_full_group(http: Http, monkeypatch: pytest.MonkeyPatch,
     assert (paused["done"], paused["refused"], "why" in paused) == (4, {}, False)
     assert paused["paused_because"] == "The group has 4 unfinished jobs, and may have 4."
     assert (await http("GET", "/v1/bulk")).json["bulks"][0]["state"] == "paused"
+    assert figures(http) == {"titan_bulk_running": 1, "titan_bulk_waiting": 1, "retry done": 4}
     while paused["state"] == "paused":
         for job in await jobs_of(http, "queued"):
             await http("POST", f"{JOBS}/{job['id']}/cancel")
         paused = await until(http, reply, "paused", "done")
     assert (paused["state"], paused["matched"], paused["done"], paused["skipped"]) == ("done", 9, 9, {})
     assert "paused_because" not in paused
+    assert figures(http)["retry done"] == 9
     assert sorted(job["retry_of"] for job in await jobs_of(http, "queued", "cancelled")) == sorted(
         job["id"] for job in jobs
     )

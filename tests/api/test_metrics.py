@@ -3,14 +3,17 @@
 import asyncio
 import re
 import time
+from typing import Any
 
 import pytest
 
-from broker.core.errors import StoreUnavailable
+from broker.core.errors import Duplicate, StoreUnavailable
 from broker.diagnostics.metrics_report import MetricsReport
 from broker.metrics.prometheus import text
+from broker.models.batches import NewBatch
 from broker.models.groups import GroupSettings
-from broker.models.jobs import NewJob
+from broker.models.jobs import Job, NewJob
+from broker.models.unique import ON_CONFLICT, OnConflict, Unique
 from tests.api.client import NO_JOB, Http
 from tests.conftest import NOW
 from tests.stores import Store
@@ -82,6 +85,7 @@ async def test_metrics_count_what_jobs_wait_for(http: Http, store: Store) -> Non
     found = await samples(http)
     waits = {why: found[f'titan_jobs_waiting{{for="{why}",partition="0"}}'] for why in ("jobs", "key", "rate")}
     assert waits == {"jobs": 1, "key": 3, "rate": 3}
+    assert found['titan_lanes_full{partition="0"}'] == 2
     assert found['titan_jobs_waiting{for="concurrency",partition="0"}'] == 3
     assert found['titan_jobs_waiting{for="pause",partition="0"}'] == 4
 
@@ -129,6 +133,38 @@ async def test_metrics_count_jobs_once(http: Http, store: Store) -> None:
         assert f'titan_jobs_enqueued_total{{group="g"}} {n}.0\n' in told
         assert await store.counts.flush()
         assert f'titan_jobs_enqueued_total{{group="g"}} {n}.0\n' in text(store.counts.families())
+
+
+async def test_metrics_count_duplicates(store: Store) -> None:
+    """New jobs with a key that another job holds are counted by their policy: found, refused, changed, or behind it."""
+
+    async def counts() -> list[float]:
+        [found] = [one for one in store.counts.families() if one.name == "titan_duplicates_total"]
+        assert [sample.labels["policy"] for sample in found.samples] == list(ON_CONFLICT)
+        return [sample.value for sample in found.samples]
+
+    def keyed(policy: OnConflict | None, **fields: Any) -> NewJob:
+        return NewJob(image="x", unique=Unique(key="k", on_conflict=policy), **fields)
+
+    async def enqueue(policy: OnConflict | None, **fields: Any) -> Job:
+        return (await store.enqueue("g", [keyed(policy, **fields)])).jobs[0]
+
+    first = await enqueue(None)
+    assert await counts() == [0, 0, 0, 0, 0]
+    for policy in (None, "existing", "replace", "push"):
+        await enqueue(policy, delay=5 if policy == "push" else 0)
+    with pytest.raises(Duplicate):
+        await enqueue("refuse")
+    assert await counts() == [2, 1, 1, 1, 0]
+    await store.promote("g", first.id)
+    [taken] = await store.next(1)
+    assert taken.id == first.id
+    other = (await store.enqueue("g", [NewJob(image="x", after=[first.id])])).jobs[0]
+    await enqueue("follow", after=[other.id])
+    assert await counts() == [2, 1, 1, 1, 1]
+    with pytest.raises(Duplicate):
+        await store.batches.create("g", NewBatch(jobs=[keyed("refuse")]))
+    assert await counts() == [2, 2, 1, 1, 1]
 
 
 async def test_metrics_count_refusals(http: Http) -> None:

@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from broker.core.errors import StoreUnavailable, TitanError
-from broker.models.groups import GroupChanges
+from broker.models.groups import GroupChanges, GroupSettings
 from broker.models.jobs import NewJob
 from broker.models.workers import Announcement
 from broker.resp import keys
@@ -90,6 +90,21 @@ async def test_events_of_two_brokers(store: Store, other: Store) -> None:
     assert rows["paused", "g", "bob"] == (1, 0)
     assert rows["worker_seen", "", ""] == (1, 1)
     assert heard.gaps == []
+    store.events.leave(heard)
+
+
+async def test_a_pause_by_a_put_begins_and_ends(store: Store) -> None:
+    """New settings with and without a pause are events of it, also by a change; what changes no pause is none."""
+    heard = Heard()
+    await store.events.join(heard)
+    await store.events.step()
+    for paused in (False, True, True, False, False):
+        await store.groups.configure("g", GroupSettings(paused=paused), "ann")
+    for paused in (True, True, False, False):
+        await store.groups.adjust("g", GroupChanges(paused=paused), "bob")
+    await store.events.step()
+    rows = [(kind, n, by) for entry in heard.entries for kind, _, n, _, by in entry.rows]
+    assert sorted(rows) == [(kind, 1, by) for kind in ("paused", "resumed") for by in ("ann", "bob")]
     store.events.leave(heard)
 
 

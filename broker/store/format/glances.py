@@ -25,7 +25,8 @@ class GroupRow(Struct, frozen=True, gc=False):
     `recent` are the counts of the last five minutes. `hour` are those of the last hour: exactly if all minutes were
     read, and then `spark` has the jobs that were taken in each of them. Else it has this half hour, the one before, and
     as much of the third as belongs to the hour, as if its jobs had come evenly. `waiting`: how many jobs wait for other
-    jobs, for a place of their key, and for the rate limit.
+    jobs, for a place of their key, and for the rate limit. `full_lanes`: of how many keys jobs wait for a place, as far
+    as the script looks.
     """
 
     name: str
@@ -38,6 +39,7 @@ class GroupRow(Struct, frozen=True, gc=False):
     hour: tuple[int, ...]
     spark: tuple[int, ...] | UnsetType = UNSET
     waiting: tuple[int, ...] = (0, 0, 0)
+    full_lanes: int = 0
 
     @property
     def waits(self) -> dict[str, int]:
@@ -110,6 +112,7 @@ def _row(now: int, row: Sequence[Any], any_asked: int | None, *, is_whole: bool)
         hour, spark = _sums(last), tuple([counts[1] for counts in last])
     else:
         hour = _last_hour(now, _slots(halves))
+    full_lanes = int(more[-1]) if len(more) > 1 else 0
     return GroupRow(
         name.decode(),
         created_at.decode(),
@@ -120,7 +123,8 @@ def _row(now: int, row: Sequence[Any], any_asked: int | None, *, is_whole: bool)
         recent,
         hour,
         spark,
-        tuple(more[1:]) or EMPTY.waiting,
+        tuple(more[1:4]) or EMPTY.waiting,
+        full_lanes,
     )
 
 

@@ -50,9 +50,9 @@ def token() -> None:
     multiple=True,
     required=True,
     type=click.Choice(SCOPES),
-    help="What the token allows; repeatable. produce: enqueue, cancel, retry, promote, delete; bulks. consume: take "
-    "and finish jobs, send logs. read: show, list and explain jobs and groups, read logs and metrics. admin: all of "
-    "these, configure groups, send orders to workers, read the audit and the doctor.",
+    help="What the token allows; repeatable. produce: enqueue, cancel, retry, promote, delete; batches, schedules, "
+    "bulks. consume: take and finish jobs, send logs. read: show, list and explain jobs and groups, read logs and "
+    "metrics. admin: all of these, configure groups, send orders to workers, read the audit and the doctor.",
 )
 @option(
     "--groups",

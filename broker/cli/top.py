@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-@example("titan top", "titan top --plain", "titan top --watch --sort queued")
+@example("titan top", "titan top --plain --filter mail", "titan top --watch --sort queued")
 @click.command(cls=TitanCommand, short_help="Show all groups on a screen that follows what happens.")
 @option("--sort", type=click.Choice(SORTS), default="oldest", show_default=True, help="By what groups are sorted.")
 @option("-n", "--n", default=50, type=click.IntRange(1, 200), show_default=True, help="Maximum number of groups.")
+@option("--filter", "part", default="", help="Only groups with this in their names; on the screen / changes it.")
 @option("--plain", is_flag=True, help="Print the table once, without a screen.")
 @option("--watch", is_flag=True, help="Print the table every two seconds, until Ctrl-C.")
 @with_broker
-async def top(client: Client, *, sort: Sort, n: int, plain: bool, watch: bool, as_json: bool) -> None:
+async def top(client: Client, *, sort: Sort, n: int, part: str, plain: bool, watch: bool, as_json: bool) -> None:
     """Show all groups: what waits, runs and fails, and how fast.
 
     With pip install 'titan-broker[top]' it is a screen with keys: s sorts, / filters, Enter opens a group's jobs and
@@ -35,15 +36,15 @@ async def top(client: Client, *, sort: Sort, n: int, plain: bool, watch: bool, a
     it is the table of --plain.
     """
     if as_json:
-        show_json(await client.overview(sort, n))
+        show_json(await client.overview(sort, n, part))
     elif watch and not plain:
-        await watched(lambda: _table(client, sort, n))
+        await watched(lambda: _table(client, sort, n, part))
     elif plain or not (is_terminal() and os.isatty(0)) or importlib.util.find_spec("textual") is None:
-        _print(await client.overview(sort, n))
+        _print(await client.overview(sort, n, part))
     else:
         from broker.cli.top_screen import TopScreen
 
-        await TopScreen(client, sort, n).run_async()
+        await TopScreen(client, sort, n, part).run_async()
 
 
 def _print(found: Overview) -> None:
@@ -56,10 +57,10 @@ def _print(found: Overview) -> None:
         click.echo("There is no group.", err=True)
 
 
-async def _table(client: Client, sort: Sort, n: int) -> "RenderableType":
+async def _table(client: Client, sort: Sort, n: int, part: str) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    found = await client.overview(sort, n)
+    found = await client.overview(sort, n, part)
     lines = [Text(text) for text in (summary_of(found), *(f"! {alert.text}" for alert in found.alerts))]
     return Group(*lines, FittedTable(COLUMNS, row_of).fitted(found.groups, terminal().width))

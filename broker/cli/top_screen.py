@@ -38,12 +38,12 @@ class TopScreen(App[None]):
         ("q", "quit", "Quit"),
     ]
 
-    def __init__(self, client: Client, sort: Sort, n: int) -> None:
+    def __init__(self, client: Client, sort: Sort, n: int, part: str = "") -> None:
         super().__init__()
         self._client = client
         self._sort = sort
         self._n = n
-        self._word = ""
+        self._word = part
         self._group = ""
         self._job = ""
         self._paused: set[str] = set()
@@ -116,7 +116,7 @@ class TopScreen(App[None]):
             found.value = ""
             found.remove_class("open")
             self._table.focus()
-            self._word = ""
+            self._word = part
         elif self._job:
             self._job = ""
         else:

@@ -34,6 +34,9 @@ def test_help_of_new_token(titan: Titan) -> None:
     """The example makes brokers read the file as the page on security does, and promote is among the rights."""
     shown = " ".join(titan("token", "new", "--help").out.split())
     secure = (Path(__file__).parents[2] / "broker" / "docs" / "secure.md").read_text("utf-8")
-    for words in ("systemctl reload 'titan-broker@*'", "enqueue, cancel, retry, promote, delete; bulks"):
+    for words in (
+        "systemctl reload 'titan-broker@*'",
+        "enqueue, cancel, retry, promote, delete; batches, schedules, bulks",
+    ):
         assert words in secure
         assert words in shown

@@ -19,7 +19,7 @@ def test_top_as_a_table(titan: Titan, group: str, monkeypatch: pytest.MonkeyPatc
     titan.made(group)
     titan("group", "pause", group)
     for options in ((), ("--plain",), ("--plain", "--watch")):
-        ran = titan("top", "-n", "200", *options)
+        ran = titan("top", "--filter", group, *options)
         assert ran.code == 0
         assert "GROUP" in ran.out
         [row] = [line.split() for line in ran.out.splitlines() if line.startswith(group)]

@@ -25,7 +25,7 @@ MUTANTS = {
         "now - retention_s * 1000 - 1, 'LIMIT'",
     ),
     "a timer is never set": ("enqueue", "'delayed:' .. group\n  end", "'queued:' .. group\n  end"),
-    "a running job takes no room": ("enqueue", "{ 'delayed', 'queued', 'running' }", "{ 'delayed', 'queued' }"),
+    "a running job takes no room": ("enqueue", " + call('ZCARD', set_key(p, group, 'running'))", ""),
     "bytes are bounded as jobs are": ("enqueue", "sum + bytes > max_bytes", "sum >= max_bytes"),
     "a finished job keeps its bytes": ("cancel", "  subtract_bytes(p, group, ids)\n", ""),
     "a bucket is never full again": ("next", "math.max(math.min(empty_at, now)", "math.min(math.min(empty_at, now)"),

@@ -99,7 +99,8 @@ def _row(now: int, row: Sequence[Any], any_asked: int | None, *, is_whole: bool)
     if not rest and not is_whole:  # as most of many groups
         return structs.replace(EMPTY, name=name.decode(), created_at=created_at.decode(), asked_at=any_asked)
     asked, settings, jobs, *slots = rest or (None, None, None)
-    counts, more = (jobs[: len(EMPTY.counts)], jobs[len(EMPTY.counts) :]) if jobs else (EMPTY.counts, ())
+    counts = jobs[: len(EMPTY.counts)] if jobs else EMPTY.counts
+    more: Sequence[Any] = jobs[len(EMPTY.counts) :] if jobs else ()
     minutes, halves = slots or ((), ())
     minute = now // _MINUTE_MS
     by_minute = _slots(minutes)

@@ -116,7 +116,7 @@ class TopScreen(App[None]):
             found.value = ""
             found.remove_class("open")
             self._table.focus()
-            self._word = part
+            self._word = ""
         elif self._job:
             self._job = ""
         else:

@@ -30,6 +30,8 @@ fake_scripts.install()
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # programs of tests inherit it: under nohup they would outlive a terminal
 
 BACKENDS = ("fake", "valkey", "redis")
+STORE_TIMEOUT_S = 5.0
+"""How long the store may take for a call. tests.mutants gives it longer."""
 NOW = 1_795_461_794_165
 """A time for tests that pass their own: 2026-11-23T19:23:14.165Z."""
 
@@ -130,7 +132,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def settings() -> BrokerSettings:
     """A broker's settings with a prefix of their own."""
-    return BrokerSettings(key_prefix=f"test-{secrets.token_hex(6)}", store_timeout_s=5)
+    return BrokerSettings(key_prefix=f"test-{secrets.token_hex(6)}", store_timeout_s=STORE_TIMEOUT_S)
 
 
 @pytest.fixture

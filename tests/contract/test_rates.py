@@ -146,6 +146,21 @@ async def test_start_when_the_clock_went_back(store: Store) -> None:
     assert (await store.start(GROUP, second.id)).status == "running"
 
 
+async def test_a_bucket_when_the_clock_went_back(store: Store) -> None:
+    """Half a second of it has passed, and its timer is due: of a group that nothing holds no timer is made."""
+    p = store.partitions[0]
+    for group in (GROUP, "held"):
+        await configure(store, group, rate_limit=2)
+        await store.enqueue(group, [new()] * 3)
+    await store.next(1, [GROUP])
+    await store.next(2, ["held"])
+    await store.redis.zadd(keys.rates(p), {GROUP: NOW + 1000})
+    at(store, -60_000)
+    await store.reap(100)
+    assert set(dict(await store.redis.zrange(keys.rates(p), 0, -1, withscores=True)).values()) == {NOW - 59_500}
+    assert await store.redis.zscore(keys.due(p), f"rate:{GROUP}") is None
+
+
 async def test_reap_of_many_held_groups_when_the_clock_went_back(store: Store) -> None:
     """All of them continue, however few the reaper handles at a time."""
     groups = [f"group-{number}" for number in range(7)]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from broker.resp import script_source
+from tests import conftest
 from tests.mutants.lines import Lines, Watch, tests_of_line
 from tests.mutants.lua import Mutant
 
@@ -25,6 +26,9 @@ QUICK_S = 0.3
 """Tests that usually take more CPU are tried last, and only on what is about their own verb, or is part of many."""
 NEAR_QUICK_S = 2.0
 """The same for tests that are about the verb, or found other mutants of the file: they are tried first."""
+
+STORE_TIMEOUT_S = 60.0
+"""How long the store may take for a call: on a busy machine a test fails with less, and that does not find a mutant."""
 
 _PARTS = {name: {name, *script.parts} for name, script in script_source.SCRIPTS.items()}
 """The files that a verb's script is made of."""
@@ -88,6 +92,7 @@ class Runner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Each mutant in a process of its own, until all are done or the time is over."""
+        conftest.STORE_TIMEOUT_S = STORE_TIMEOUT_S
         self._look(session)
         if not self.fault:
             self._run(session)

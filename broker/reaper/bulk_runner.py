@@ -81,7 +81,7 @@ class BulkRunner:
         ]
         return [
             gauge("titan_bulk_running", "Bulks that this broker carries out.", [Sample(len(self._running))]),
-            gauge("titan_bulk_waiting", "Of these, those that wait for the store, or for room.", [Sample(halted)]),
+            gauge("titan_bulk_waiting", "Bulks of this broker that wait for the store, or for room.", [Sample(halted)]),
             counter("titan_bulk_jobs_total", "Jobs that bulks had at this broker, by what became of them.", acts),
         ]
 

@@ -113,7 +113,7 @@ def _row(now: int, row: Sequence[Any], any_asked: int | None, *, is_whole: bool)
         hour, spark = _sums(last), tuple([counts[1] for counts in last])
     else:
         hour = _last_hour(now, _slots(halves))
-    full_lanes = int(more[-1]) if len(more) > 1 else 0
+    full_lanes = int(jobs[-1]) if jobs and len(more) > 1 else 0
     return GroupRow(
         name.decode(),
         created_at.decode(),

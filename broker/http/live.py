@@ -26,8 +26,6 @@ PING_S = 15.0
 """While nothing changes a comment is sent this often; and the token of each client is checked again."""
 MOST_BYTES = 64 * 1024
 """The longest answer that is sent. A client reads a longer one with GET."""
-SLOW_S = 10.0
-"""How long a client may take to read an event."""
 _COMMENT = b": \n\n"
 
 _VIEW = re.compile(r"(overview|workers|group|job|batch|bulk)(?::([A-Za-z0-9_/-]*))?(?:\?(.*))?", re.ASCII | re.DOTALL)

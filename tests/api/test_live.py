@@ -162,7 +162,7 @@ async def test_watch_of_a_large_answer(http: Http) -> None:
 
 async def test_watch_drops_a_client_that_does_not_read(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever reads nothing is cut off, and its place is free again."""
-    monkeypatch.setattr("broker.http.handlers.live.SLOW_S", 0.2)
+    monkeypatch.setattr("broker.http.event_stream.SLOW_S", 0.2)
     live = http.runner.app[DISPATCHER].context.live
     number = 0
 

@@ -15,7 +15,7 @@ from broker.models.why import Explanation, WhyReason
 from broker.models.workers import Announcement
 from broker.resp import keys
 from broker.store.format.prose_times import clock as prose_clock
-from broker.store.format.reasons import SIGHT
+from broker.store.format.worker_reasons import SIGHT
 from tests.contract.building import (
     DAY_S,
     GROUP,

@@ -1,23 +1,14 @@
 """The verb of events: listen."""
 
-import asyncio
-
 from aiohttp import web
 
 from broker.core.errors import Invalid, StoreUnavailable, TitanError
+from broker.http.event_stream import begin, send
 from broker.http.events import COMMENT, READY, EventClient, Wanted
-from broker.http.live import SLOW_S
 from broker.http.request.context import Call
 from broker.http.request.decoding import moment
 from broker.http.request.query_params import EventsQuery
 from broker.store.event_feed import OLD, EventPosition, position_of
-
-_HEADERS = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "X-Accel-Buffering": "no",
-}
 
 
 async def listen(call: Call) -> web.StreamResponse:
@@ -36,11 +27,10 @@ async def listen(call: Call) -> web.StreamResponse:
     with call.context.events.one(wanted) as client:
         try:
             until = await feed.join(client)
-            response = web.StreamResponse(headers=_HEADERS)
-            await response.prepare(call.web)
+            response = await begin(call.web)
             if after is not None:
                 await _send_kept(call, response, client, after, until)
-            await _write(call.web, response, READY)
+            await send(call.web, response, READY)
             await _follow(call, response, client)
         finally:
             feed.leave(client)
@@ -53,7 +43,7 @@ async def _send_kept(
 ) -> None:
     """Send the events after a position. What comes in the meantime waits in the client."""
     if after[:2] > until[:2]:
-        await _write(call.web, response, client.gap(OLD))
+        await send(call.web, response, client.gap(OLD))
         return
     client.after = after
     has_gap = False  # the last thing that was sent is one; another one behind it says nothing new
@@ -63,7 +53,7 @@ async def _send_kept(
         pieces = [client.gap(found.gap)] if is_old else list(client.pieces_of(found))
         if pieces:
             has_gap = bool(found.gap) and len(pieces) == 1
-            await _write(call.web, response, b"".join(pieces))
+            await send(call.web, response, b"".join(pieces))
 
 
 async def _follow(call: Call, response: web.StreamResponse, client: EventClient) -> None:
@@ -74,9 +64,9 @@ async def _follow(call: Call, response: web.StreamResponse, client: EventClient)
             pass  # a session cannot be read now; the feed reports the store
         except TitanError as fault:
             client.problem(fault)
-            await _write(call.web, response, await client.next() or COMMENT)
+            await send(call.web, response, await client.next() or COMMENT)
             return
-        await _write(call.web, response, piece)
+        await send(call.web, response, piece)
 
 
 def _after(last_id: str | None, since: str | None) -> EventPosition | None:
@@ -87,14 +77,3 @@ def _after(last_id: str | None, since: str | None) -> EventPosition | None:
         return found
     at = moment(since, "since")
     return None if at is None else EventPosition(max(0, at - 1))
-
-
-async def _write(request: web.Request, response: web.StreamResponse, piece: bytes) -> None:
-    """Send a piece. A client that reads nothing is dropped."""
-    try:
-        async with asyncio.timeout(SLOW_S):
-            await response.write(piece)
-    except TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError from None

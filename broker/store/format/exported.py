@@ -18,6 +18,7 @@ from broker.models.fields import GROUP_NAME, JOB_ID
 from broker.models.schedules import NewSchedule
 from broker.models.settings import OrderName
 from broker.store.format.batches import CALLBACKS, FIELDS, batch_of
+from broker.store.format.exported_fields import BatchField, JobField, ScheduleField
 from broker.store.format.group_replies import group_of
 from broker.store.format.record import Settings, Spec, parts_of, split
 
@@ -28,83 +29,6 @@ GroupName = Annotated[str, Meta(pattern=f"^{GROUP_NAME}$")]
 JobId = Annotated[str, Meta(pattern=f"^{JOB_ID}$")]
 Number = Annotated[int, Meta(ge=0, le=2**53)]
 Status = Literal["delayed", "queued", "succeeded", "failed", "cancelled"]
-JobField = Literal[
-    "rank",
-    "reason",
-    "error",
-    "receipts",
-    "result",
-    "progress",
-    "note",
-    "retry_at",
-    "dead_letter",
-    "log_bytes",
-    "log_more",
-    "history",
-    "attempts",
-    "reported",
-    "after",
-    "after_on",
-    "needs",
-    "key",
-    "place",
-    "leader",
-    "unique",
-    "unique_key",
-    "unique_until",
-    "before",
-    "waited",
-    "dependants",
-    "holds",
-    "inputs",
-    "undone",
-    "undone_jobs",
-    "seat",
-    "counted",
-]
-BatchField = Literal[
-    "name",
-    "open",
-    "counts",
-    "total",
-    "succeeded",
-    "failed",
-    "cancelled",
-    "stopped",
-    "end_within",
-    "end_at",
-    "ended_at",
-    "retry_of",
-    "retry_at",
-    "retry_key",
-    "read",
-    "on_failed",
-    "on_succeeded",
-    "on_over",
-    "made_on_failed",
-    "made_on_succeeded",
-    "made_on_over",
-]
-ScheduleField = Literal[
-    "spec",
-    "state",
-    "next_at",
-    "handled",
-    "created_at",
-    "pause_after",
-    "ended_at",
-    "fired",
-    "skipped",
-    "missed",
-    "failed",
-    "fires",
-    "failures",
-    "last",
-    "paused_at",
-    "paused_by",
-    "paused_because",
-    "note",
-]
 _WAITS = re.compile(r"\d{0,9}|key")
 _FINISHED = re.compile(r"\S{1,80} \d{1,9} (\d{1,16}|-)( \d{1,9} \d{1,16}| start)?( \+\+?)? (?P<status>[a-z]+) \d{1,16}")
 _CALLBACK = re.compile(

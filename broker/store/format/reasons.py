@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from broker.core.states import FINISHED
@@ -10,22 +9,18 @@ from broker.core.timestamps import milliseconds, rfc3339
 from broker.core.words import counted
 from broker.models.jobs import Job
 from broker.models.why import Explanation, WhyReason
-from broker.models.workers import Announcement, Departed, Worker
-from broker.store.asked import ANY
 from broker.store.format.deadline_reasons import deadline_reasons
 from broker.store.format.policies import policy_in
 from broker.store.format.prose_times import clock, distance, span
 from broker.store.format.rates import rate_in, rate_in_words
 from broker.store.format.retry_reasons import not_retried
-from broker.store.format.why_facts import MOST_IMAGES, NOTED_MS, Facts
+from broker.store.format.why_facts import Facts, time_or_unset
+from broker.store.format.worker_reasons import worker_reasons
 
-SIGHT = 200
-"""How many jobs at the front of a queue `next` with images reads."""
 LATE_MS = 1000
 """A reaper that is later than this is late, ms."""
 ALMOST_FULL = 0.8
 """From this share of a limit on a group says how full it is, as the header Titan-Group-Full does."""
-_SHOWN_IMAGES = 10
 _STOPPERS = {
     *("group_paused", "no_worker_asks", "no_worker_for_image", "out_of_sight", "workers_quiet", "not_in_ready")
 }
@@ -67,7 +62,7 @@ def _estimate(facts: Facts, reasons: list[WhyReason]) -> tuple[int | UnsetType, 
 
 
 def _queued(facts: Facts) -> Iterator[WhyReason]:
-    found = [*_of_group(facts), *_of_workers(facts), *_of_place(facts)]
+    found = [*_of_group(facts), *worker_reasons(facts), *_of_place(facts)]
     if facts.job is None:
         text = f"No job of {facts.group} is queued: {facts.delayed:,} delayed, {facts.running:,} running."
         found.append(WhyReason(code="nothing_queued", text=text))
@@ -83,7 +78,7 @@ def _of_group(facts: Facts) -> Iterator[WhyReason]:
     if "paused" in settings:
         since, by, note = facts.number("paused_at"), settings.get("paused_by", ""), settings.get("note", "")
         text = f"{facts.group} is paused{f' by {by}' if by else ''}{_ago(facts, since)}{f': {note}' if note else ''}."
-        yield WhyReason(code="group_paused", text=text, since=_time(since), by=by, note=note)
+        yield WhyReason(code="group_paused", text=text, since=time_or_unset(since), by=by, note=note)
     if limit is not None and facts.running >= limit and facts.job:
         text = f"{facts.group} runs {counted(facts.running, 'job')}, and may run {limit:,}."
         yield WhyReason(code="at_max_concurrency", text=text, n=facts.running, limit=limit, ids=facts.holders)
@@ -92,7 +87,7 @@ def _of_group(facts: Facts) -> Iterator[WhyReason]:
         text = f"{facts.group} has used up its {rate_in_words(own)}; the next job goes "
         text += f"{distance(facts.rate_until, facts.now)}."
         jobs = own if isinstance(own, int) else own.jobs
-        yield WhyReason(code="rate_limited", text=text, limit=jobs, until=_time(facts.rate_until))
+        yield WhyReason(code="rate_limited", text=text, limit=jobs, until=time_or_unset(facts.rate_until))
 
 
 def _of_budget(facts: Facts) -> Iterator[WhyReason]:
@@ -108,59 +103,6 @@ def _of_budget(facts: Facts) -> Iterator[WhyReason]:
             text = f"{facts.group} has {n:,} of the {limit:,} {what} that it may have"
             more = "; more are refused (429)." if n >= limit else "."
             yield WhyReason(code="group_full", text=text + more, n=n, limit=limit)
-
-
-def _of_workers(facts: Facts) -> Iterator[WhyReason]:
-    """Who asks for the job, and which workers would run it."""
-    job = facts.job
-    if job is None:
-        return
-    own = [worker for worker in facts.workers if _serves(worker, job)]
-    working = [worker for worker in own if worker.state == "working"]
-    quiet = [worker for worker in own if worker.state in {"quiet", "draining"}]
-    has_free = any(worker.busy < worker.slots for worker in working)
-    gone = None if own else _last_gone(facts, job)
-    if gone is not None:
-        text = f"No worker takes jobs of {facts.group} with the image {job.image} now: "
-        text += f"the last one, {gone.worker.name}, left {distance(gone.at, facts.now)}."
-        yield WhyReason(code="no_worker_for_image", text=text, since=_time(gone.at), worker=gone.worker.name)
-    elif not own or has_free:
-        yield from _of_asking(facts, job)
-    if working and not has_free:
-        busy, slots = sum(worker.busy for worker in working), sum(worker.slots for worker in working)
-        text = f"All workers for it are full: {busy:,} of {slots:,} slots of {counted(len(working), 'worker')}."
-        yield WhyReason(code="workers_full", text=text, n=busy, limit=slots)
-    if quiet and not has_free:
-        text = f"Workers for it take no jobs: {len(quiet):,} quiet or draining."
-        yield WhyReason(code="workers_quiet", text=text, n=len(quiet))
-
-
-def _last_gone(facts: Facts, job: Job) -> Departed | None:
-    """The last worker for the job that has stopped, if nobody else has surely asked since."""
-    image = msgspec.json.encode(job.image).decode()
-    asked_at = facts.image_asked_at(ANY, image)
-    own = [one for one in facts.departed if _serves(one.worker, job) and facts.is_recent(one.at)]
-    last = max(own, key=lambda one: one.at, default=None)
-    return None if last is None or (asked_at is not None and asked_at > last.at + NOTED_MS) else last
-
-
-def _of_asking(facts: Facts, job: Job) -> Iterator[WhyReason]:
-    """Whether somebody asks for the group and the image of the job."""
-    if not facts.is_recent(facts.asked_at):
-        n_s = UNSET if facts.asked_at is None else max(0, facts.now - facts.asked_at) // 1000
-        when = "in the last hour" if n_s is UNSET else f"for {span(n_s)}"
-        text = f"Nobody has asked for jobs of {facts.group} {when}."
-        yield WhyReason(code="no_worker_asks", text=text, since=_time(facts.asked_at), n=n_s)
-        return
-    image = msgspec.json.encode(job.image).decode()
-    is_complete = len(facts.asked) < MOST_IMAGES
-    if not facts.is_recent(facts.image_asked_at(ANY, image)) and is_complete:
-        images = facts.images_asked[:_SHOWN_IMAGES]
-        text = f"Nobody asks for jobs of the image {job.image}; asked for: {', '.join(images) or 'none'}."
-        yield WhyReason(code="no_worker_for_image", text=text, images=images)
-    elif not facts.is_recent(facts.image_asked_at(ANY)) and is_complete and (facts.place or 0) >= SIGHT:
-        text = f"It is behind the first {SIGHT} jobs, and workers that ask by image look no further."
-        yield WhyReason(code="out_of_sight", text=text, n=facts.place or 0, limit=SIGHT)
 
 
 def _of_place(facts: Facts) -> Iterator[WhyReason]:
@@ -209,10 +151,12 @@ def _delayed(facts: Facts) -> Iterator[WhyReason]:
     late_ms = facts.now - due_at
     if late_ms > LATE_MS:
         text = f"Its delay ended {span(late_ms / 1000)} ago, but no broker has queued it: is a reaper running?"
-        yield WhyReason(code="reaper_late", text=text, since=_time(due_at), n=late_ms // 1000)
+        yield WhyReason(code="reaper_late", text=text, since=time_or_unset(due_at), n=late_ms // 1000)
     due = f"{'is' if late_ms < 0 else 'was'} due {distance(due_at, facts.now)}"
     if facts.is_released:
-        yield WhyReason(code="released_until", text=f"It was released with a delay, and {due}.", until=_time(due_at))
+        yield WhyReason(
+            code="released_until", text=f"It was released with a delay, and {due}.", until=time_or_unset(due_at)
+        )
     elif job.attempts:
         text = f"It failed {counted(job.attempts, 'time')}{f', last with {job.reason}' if job.reason else ''}, and "
         text += f"is tried again {distance(due_at, facts.now)}." if late_ms < 0 else f"{due}."
@@ -220,16 +164,16 @@ def _delayed(facts: Facts) -> Iterator[WhyReason]:
         yield WhyReason(
             code="retry_delay",
             text=text,
-            until=_time(due_at),
+            until=time_or_unset(due_at),
             n=job.attempts,
             limit=UNSET if limit is None else limit,
             reason=job.reason or "",
         )
     elif job.retry_of:
         text = f"It retries {job.retry_of}, and {due}."
-        yield WhyReason(code="retry_delay", text=text, until=_time(due_at), job=job.retry_of)
+        yield WhyReason(code="retry_delay", text=text, until=time_or_unset(due_at), job=job.retry_of)
     else:
-        yield WhyReason(code="delayed_until", text=f"It is delayed, and {due}.", until=_time(due_at))
+        yield WhyReason(code="delayed_until", text=f"It is delayed, and {due}.", until=time_or_unset(due_at))
 
 
 def _of_ties(job: Job, leader: str) -> WhyReason:
@@ -299,22 +243,12 @@ def _finished(facts: Facts) -> Iterator[WhyReason]:
         code="finished",
         text=f"{text}." if kept_until is None else f"{text}; kept until {clock(kept_until, facts.now)}.",
         since=job.completed_at,
-        until=_time(kept_until),
+        until=time_or_unset(kept_until),
         job=job.retry_at or "",
         status=job.status,
         reason=job.reason or "",
     )
     yield from not_retried(job, policy_in(facts.settings.get("retry", "")))
-
-
-def _serves(worker: Worker | Announcement, job: Job) -> bool:
-    """Whether the worker takes jobs of this group and image. Older workers do not say: then it may."""
-    is_of_group = not worker.groups or job.group_name in worker.groups
-    return is_of_group and (not worker.images or job.image in worker.images)
-
-
-def _time(ms: int | None) -> str | UnsetType:
-    return UNSET if ms is None else rfc3339(ms)
 
 
 def _ago(facts: Facts, since: int | None) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from broker.core.timestamps import milliseconds
+from broker.core.timestamps import milliseconds, rfc3339
 from broker.models.groups import DEFAULT_DELIVERY_LIMIT, Retentions
 from broker.models.jobs import Job
 from broker.models.workers import Departed, Worker
@@ -175,3 +175,8 @@ def _out_per_s(now: int, minutes: Sequence[bytes | None]) -> float | None:
 
 def _number(value: Any) -> int | None:
     return None if value is None else int(float(value))
+
+
+def time_or_unset(ms: int | None) -> str | UnsetType:
+    """A time as reasons have it, RFC 3339, from ms."""
+    return UNSET if ms is None else rfc3339(ms)

@@ -52,6 +52,11 @@ class Grant:
         if group:
             self.check(group)
 
+    def check_same(self, before: "Grant") -> None:
+        """Raise Forbidden if the rights are not those that the client of a stream had before."""
+        if (self.scopes, frozenset(self.groups)) != (before.scopes, frozenset(before.groups)):
+            raise Forbidden("The rights of the token have changed; connect again.")
+
     def check_all(self) -> None:
         """Raise Forbidden unless the token is for every group. For requests that concern no single group."""
         if self.is_limited:

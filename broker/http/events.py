@@ -122,7 +122,7 @@ class EventClients:
     """
 
     def __init__(self, most: int) -> None:
-        self.check: Callable[[Request], Awaitable[None]] = _admit
+        self.check: Callable[[Request, Grant], Awaitable[None]] = _admit
         self._most = most
         self._clients: set[EventClient] = set()
         self._gaps = 0
@@ -159,7 +159,7 @@ class EventClients:
         self._gaps += 1
 
 
-async def _admit(_: Request) -> None:
+async def _admit(_: Request, __: Grant) -> None:
     """Admit every client."""
 
 

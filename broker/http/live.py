@@ -54,7 +54,7 @@ class Answer(Protocol):
         """The body."""
 
 
-async def _admit(_: Request) -> None:
+async def _admit(_: Request, __: Grant) -> None:
     """Admit every client."""
 
 
@@ -78,7 +78,7 @@ class LiveViews:
 
     def __init__(self, most: int) -> None:
         self.answer: Answer | None = None
-        self.check: Callable[[Request], Awaitable[None]] = _admit
+        self.check: Callable[[Request, Grant], Awaitable[None]] = _admit
         self._most = most
         self._watchers = 0
         self._views: dict[tuple[ViewPath, Grant, bool], _View] = {}
@@ -111,7 +111,7 @@ class LiveViews:
                 yield seen
                 while await self._wait(changed):
                     try:
-                        await self.check(request)
+                        await self.check(request, grant)
                     except StoreUnavailable:
                         pass  # a session cannot be read now; the view has the same problem
                     except TitanError as fault:

@@ -39,11 +39,15 @@ class ViewAnswers:
             raise TypeError(f"{route.verb} is streamed")
         return (await self._context.dashboard.masked(response)).body if is_masked else response.body
 
-    async def check(self, request: Request) -> None:
-        """Raise Unauthorized or Forbidden for a client whose token or session has ended since it began to watch."""
+    async def check(self, request: Request, grant: Grant) -> None:
+        """Raise Unauthorized or Forbidden for a client whose token or session has ended since it began to watch.
+
+        Also if its rights are no longer those of `grant`, with which it began.
+        """
         context, scope = self._context, _SCOPES["watch"]
         session = await context.dashboard.session_of(request) if "Cookie" in request.headers else None
         if session is None:
-            context.access.admit(request.headers.get("Authorization"), scope, "")
+            context.access.admit(request.headers.get("Authorization"), scope, "").check_same(grant)
         else:
             session.grant.check_scope(scope or "admin")
+            session.grant.check_same(grant)

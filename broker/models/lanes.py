@@ -13,6 +13,7 @@ Key = Annotated[
         description="What it belongs to, such as a tenant, a customer or a resource; other jobs may have the same "
         "one. With key_concurrency of the group at most that number of jobs of a key is queued or runs. 1 to 128 "
         "characters, no control characters.",
+        extra={"words": "a text of 1 to 128 characters, none of them a control character"},
     ),
 ]
 KeyConcurrency = Annotated[

@@ -9,7 +9,12 @@ from broker.models.fields import END, Time
 
 UNIQUE_KEY = r"[^\x00-\x1f\x7f]{1,255}"
 UniqueKey = Annotated[
-    str, Meta(pattern=f"^{UNIQUE_KEY}{END}", description="1 to 255 characters, no control characters.")
+    str,
+    Meta(
+        pattern=f"^{UNIQUE_KEY}{END}",
+        description="1 to 255 characters, no control characters.",
+        extra={"words": "a text of 1 to 255 characters, none of them a control character"},
+    ),
 ]
 OnConflict = Literal["existing", "refuse", "replace", "push", "follow"]
 ON_CONFLICT: tuple[OnConflict, ...] = get_args(OnConflict)

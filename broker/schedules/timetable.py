@@ -125,6 +125,8 @@ class Timetable:
         return list(islice((jump * 1000 for jump in jumps if self._series.lost(jump * 1000)), 100))
 
     def _times(self, after_ms: int, until_ms: int = _END) -> Iterator[Due]:
+        if after_ms >= _END:
+            return  # zones and expressions know no later times
         for at, moved in self._series.times(max(after_ms, self._starts_at - 1)):
             if at >= self._ends_at or at > until_ms:
                 return

@@ -22,6 +22,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_S = 86_400
 _BLOCK_S = 1 << 23
 """Offsets are looked up for 97 days at once."""
+_LAST_S = 253_402_128_000
+"""The last day but one of the year 9999. Later there is no datetime in each zone: offsets stay as they are then."""
 _STEP_S = 2 * DAY_S
 """No zone changes its offset twice in this time: a test looks."""
 _RULE = "A time zone is a name such as 'Europe/Berlin', or 'UTC'."
@@ -64,7 +66,7 @@ class Zone:
 
     def offset(self, at: int) -> int:
         """How far local time is ahead of UTC, in seconds."""
-        return _seconds((EPOCH + timedelta(seconds=at)).astimezone(self._info).utcoffset())
+        return _seconds((EPOCH + timedelta(seconds=min(at, _LAST_S))).astimezone(self._info).utcoffset())
 
     def period(self, at: int) -> Period:
         """The period that a time is in."""
@@ -77,7 +79,7 @@ class Zone:
 
         A local time in a gap never comes: the answer is the instant of the jump.
         """
-        wall = (EPOCH + timedelta(seconds=local)).replace(tzinfo=self._info)
+        wall = (EPOCH + timedelta(seconds=min(local, _LAST_S))).replace(tzinfo=self._info)
         offset = _seconds(wall.utcoffset())
         period = self.period(local - offset)
         return (local - offset, False) if period.offset == offset else (period.start, True)

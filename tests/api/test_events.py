@@ -167,3 +167,15 @@ class TestWithTokens:
             for group in ("x", "post"):
                 await http("POST", f"/v1/groups/{group}/jobs", {"jobs": [{"image": "i"}]}, **ops)
             assert (await stream.event())[2]["group"] == "post"
+
+    async def test_events_of_a_token_that_is_narrowed(self, http: Http, access: Access, tmp_path: Path) -> None:
+        """Its stream ends before it gets an event of a group that the token is no longer for."""
+        ops = {"Authorization": "Bearer ops"}
+        async with listening(http, "", {"Authorization": "Bearer mail"}) as stream:
+            assert await stream.piece() == ": ready"
+            text = f"{digest('ops').hex()} admin *\n{digest('mail').hex()} read mail\n"
+            await asyncio.to_thread((tmp_path / "tokens").write_text, text)
+            access.reload()
+            await http("POST", "/v1/groups/post/jobs", {"jobs": [{"image": "i"}]}, **ops)
+            _, kind, data = await stream.event()
+            assert (kind, data["error"]["code"]) == ("problem", "forbidden")

@@ -60,6 +60,7 @@ async def test_what_is_no_key(http: Http, key: Any) -> None:
     """1 to 128 characters, none of them a control character."""
     refused = await http("POST", f"{GROUP}/jobs", {"jobs": [{"image": "i"}, {"image": "i", "key": key}]})
     assert (refused.status, refused.problem.fields) == (400, "jobs[1].key")
+    assert "must be a text of 1 to 128 characters, none of them a control character." in refused.problem.message
 
 
 @pytest.mark.parametrize("key", ["x" * 128, "Ä" * 128, "a b:c}{0}", '"\\', "lane:x"])

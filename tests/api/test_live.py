@@ -250,3 +250,18 @@ class TestWithTokens:
             access.reload()
             assert (await until(answer, "problem"))["error"]["code"] == "unauthorized"
             assert await answer.content.read() == b""
+
+    async def test_watch_with_a_token_that_is_narrowed(
+        self, http: Http, access: Access, tokens: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A stream ends as soon as its token is for other groups; a file that is read again alone ends none."""
+        monkeypatch.setattr("broker.http.live.PING_S", 0.1)
+        await http("POST", "/v1/groups/g/jobs", {"jobs": [{"image": "i"}]}, Authorization="Bearer ops")
+        async with watching(http, "group:g", Authorization="Bearer ops") as answer:
+            await event(answer)
+            access.reload()
+            assert await answer.content.readuntil(b"\n\n") == b": \n\n"
+            await asyncio.to_thread(tokens.write_text, f"{digest('ops').hex()} admin other\n")
+            access.reload()
+            assert (await until(answer, "problem"))["error"]["code"] == "forbidden"
+            assert await answer.content.read() == b""

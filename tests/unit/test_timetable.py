@@ -285,6 +285,20 @@ def test_refusals(fields, field, message):
     assert str(refusal.value) == f"{field}: {refusal.value.message}"
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_end_of_time(zone):
+    """There are no times from 9999 on, whatever the zone; and a schedule that only they could have is refused."""
+    last = 253_370_764_800_000  # 9999-01-01
+    for given in ({"cron": ["@daily"]}, {"cron": ["*/5 * * * *"]}, {"every": YEAR_S}):
+        table = Timetable.of(zone=zone, **given)
+        assert all(due.at < last for due in table.upcoming(last - 86_400_000, 9))
+        for after in (last, last + 31_536_000_000 - 1, 10**17):
+            assert table.upcoming(after, 1) == []
+    for cron in ("0 0 30 12 *", "0 0 29 2 *"):
+        with pytest.raises(TimetableError, match="no time is from starts_at on"):
+            Timetable.of(zone=zone, cron=[cron], starts_at=last - 43_200_000)
+
+
 @pytest.mark.parametrize(
     ("zone", "message"),
     [

@@ -59,7 +59,7 @@ async def _send_kept(
 async def _follow(call: Call, response: web.StreamResponse, client: EventClient) -> None:
     while (piece := await client.next()) is not None:
         try:
-            await call.context.events.check(call.request)
+            await call.context.events.check(call.request, call.grant)
         except StoreUnavailable:
             pass  # a session cannot be read now; the feed reports the store
         except TitanError as fault:

@@ -16,7 +16,6 @@ from broker.store.format.exported import (
     ExportedBatch,
     ExportedGroup,
     ExportedJob,
-    ScheduleField,
     batch_line,
     exported_schedule,
     group_line,
@@ -25,6 +24,7 @@ from broker.store.format.exported import (
     words_of_group,
     words_of_job,
 )
+from broker.store.format.exported_fields import ScheduleField
 from broker.store.schedules import Schedules
 
 PAGE = 500

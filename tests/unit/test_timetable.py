@@ -289,8 +289,8 @@ def test_refusals(fields, field, message):
 def test_end_of_time(zone):
     """There are no times from 9999 on, whatever the zone; and a schedule that only they could have is refused."""
     last = 253_370_764_800_000  # 9999-01-01
-    for given in ({"cron": ["@daily"]}, {"cron": ["*/5 * * * *"]}, {"every": YEAR_S}):
-        table = Timetable.of(zone=zone, **given)
+    for spec in ({"cron": ["@daily"]}, {"cron": ["*/5 * * * *"]}, {"every": YEAR_S}):
+        table = Timetable.of(zone=zone, **spec)
         assert all(due.at < last for due in table.upcoming(last - 86_400_000, 9))
         for after in (last, last + 31_536_000_000 - 1, 10**17):
             assert table.upcoming(after, 1) == []

@@ -30,7 +30,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("tls_handshake_timeout_s", "head_timeout_s", "body_timeout_s", "json_timeout_s", "log_timeout_s"),
         *("drain_delay_s", "shutdown_grace_s"),
     ),
-    "Logs": ("log_store", "log_level", "keep_log_bytes", "stream_s"),
+    "Logs": (*("log_store", "log_level", "log_format", "access_log", "access_log_rate", "keep_log_bytes", "stream_s"),),
+    "Metrics and traces": ("metrics_groups", "metrics_host", "metrics_port", "otel"),
 }
 """The sections of the settings of a broker and of a worker."""
 _MOST_LETTERS = 50

@@ -1,6 +1,6 @@
 -- For reap: what it does with timers other than those of finished jobs. It is loaded when one of them is due.
 
--- Handles one job of a set, or a unique key, or a batch. Returns what came of it. `step` has now, the ids for new jobs from
+-- Handles one job of a set, or a unique key, or a batch. Returns the outcome. `step` has now, the ids for new jobs from
 -- ARGV[step.next_id] on, and the counts of groups (lost_leases.lua).
 local function handle_due(p, set, group, id, step)
   local now = step.now
@@ -30,7 +30,7 @@ local function handle_due(p, set, group, id, step)
   return outcome
 end
 
--- Handles jobs of a set whose timers are due: counts what came of them in step.counts.
+-- Handles jobs of a set whose timers are due: counts the outcomes in step.counts.
 local function handle_all(p, set, group, ids, step)
   local counts = step.counts
   local n_late, others = fail_unstarted(p, set, group, ids, step.now, step.ends)

@@ -192,7 +192,7 @@ async def test_a_released_job_does_not_turn_the_time_back(fair: Store) -> None:
 
 
 async def test_a_job_that_comes_back_later_has_its_old_place(fair: Store) -> None:
-    """A job that was released for some time is the first again, by itself or promoted."""
+    """A job that was released for some time is the first again, also when it is promoted."""
     await enqueue_flow(fair, *(named(f"a{n}", key="a") for n in range(4)))
     first, second = await fair.next(2, [GROUP])
     await fair.release(GROUP, first.id, first.lease, 60)
@@ -205,7 +205,7 @@ async def test_a_job_that_comes_back_later_has_its_old_place(fair: Store) -> Non
 
 @pytest.mark.parametrize("boost", [0, 2])
 async def test_a_delayed_job_has_the_lead_of_its_priority(fair: Store, boost: int) -> None:
-    """When it comes it is at the first place, but one of the priority 0 is before nobody who was there."""
+    """When it comes it is at the first place, but one of the priority 0 is before no other job."""
     if boost:
         await fair.groups.adjust(GROUP, GroupChanges(priority_boost=boost))
     await put(fair, "a", 3)

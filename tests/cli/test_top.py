@@ -1,6 +1,7 @@
 """`titan top`: the table, and the screen by textual's own pilot."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,9 @@ def test_top_as_a_table(titan: Titan, group: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("broker.diagnostics.snapshot.EVERY_S", 0)
     titan.made(group)
     titan("group", "pause", group)
+    end = time.monotonic() + 20  # the snapshot is swept in the background
+    while not titan("top", "--json", "--filter", group).json["groups"]:
+        assert time.monotonic() < end
     for options in ((), ("--plain",), ("--plain", "--watch")):
         ran = titan("top", "--filter", group, *options)
         assert ran.code == 0

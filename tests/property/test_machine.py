@@ -1,12 +1,15 @@
 """The state machine against its model, on the fake store and on a real one."""
 
 import fakeredis
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from redis.asyncio import Redis
 
 from broker.resp.client import connect
 from tests.property.machine import TitanMachine
+
+pytestmark = pytest.mark.timeout(400)
 
 SEARCH = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 

@@ -101,6 +101,8 @@ class TestEveryRoute:
 
     async def test_with_room(self, http: Http, job_id: str) -> None:
         """With some room left for each nothing is refused."""
+        while (await http("GET", "/v1/overview")).status != 200:
+            pass  # the first sweep of the groups has not ended
         assert await self.let_in(http, job_id, 0) == {route.verb for route in ROUTES}
 
     async def test_at_the_bound(self, http: Http, job_id: str) -> None:

@@ -48,7 +48,7 @@ def test_jobs_are_counted_before_and_after_a_flush(patterns: tuple[str, ...]):
         tally.taken("mail", 5, [7, 3000])
         tally.finished(["mail", "failed", 1, 0], [[b"t 1 1000 failed 3000"]])
         tally.lost("mail", 2, 1, 0)
-        tally.released("mail")
+        tally.released("mail", "id")
         tally.cancelled("mail", 1)
         tally.repeated("mail", "manual")
         tally.promoted("mail")

@@ -156,7 +156,6 @@ async def test_metrics_count_duplicates(store: Store) -> None:
     with pytest.raises(Duplicate):
         await enqueue("refuse")
     assert await counts() == [2, 1, 1, 1, 0]
-    await store.promote("g", first.id)
     [taken] = await store.next(1)
     assert taken.id == first.id
     other = (await store.enqueue("g", [NewJob(image="x", after=[first.id])])).jobs[0]

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import pytest
 import yaml
 
-from broker.models.groups import Group, GroupWrapper
 from tests.deploy.brokers import serving
 from tests.deploy.conftest import Need
 from tests.deploy.recipes import DOCS, Recipe, recipes
@@ -80,15 +78,3 @@ def test_page_says_how_prometheus_shows_its_token() -> None:
     [job] = yaml.safe_load(block)["scrape_configs"]
     assert job["authorization"] == {"credentials_file": command.rpartition(" > ")[2]}
     assert len(job["static_configs"][0]["targets"]) == 2
-
-
-def test_page_says_how_workers_are_scaled() -> None:
-    """KEDA's trigger names a path of the answer that shows a group, and a token with the page's Secret."""
-    [block] = re.findall(r"```yaml\n(.*?)```", (DOCS / "operate.md").read_text("utf-8"), re.DOTALL)
-    access, scaled = yaml.safe_load_all(block)
-    [trigger] = scaled["spec"]["triggers"]
-    assert trigger["authenticationRef"]["name"] == access["metadata"]["name"]
-    answer = msgspec.to_builtins(GroupWrapper(Group(name="mail", created_at="2026-01-01T00:00:00.000Z")))
-    for key in trigger["metadata"]["valueLocation"].split("."):
-        answer = answer[key]
-    assert answer == 0

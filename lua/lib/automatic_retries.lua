@@ -27,7 +27,7 @@ local function retry_failed(p, group, id, settings, new_id, now)
   if not settings.max_retries or end_before and now + delay_s * 1000 >= end_before then return false end
   local is_hooked = (settings.hooks or 0) >= 2
   local batch = is_hooked and string.match(call('HGET', jobs_key(p), id), '^%S*"batch":"(%w+)"') or nil
-  local how = { end_before = end_before, hooks = settings.hooks, batch = batch }
+  local how = { end_before = end_before, hooks = is_hooked and settings.hooks or nil, batch = batch }
   create_retry(p, group, id, new_id, delay_s, settings.max_retries - 1, now, how)
   if is_hooked then take_ties(p, group, id, new_id, batch) end
   if delay_s == 0 then enter_turn(p, group, new_id, is_hooked and call('HGET', job_key(p, new_id), 'key')) end

@@ -39,7 +39,8 @@ async def test_clients_that_hang_up_hold_no_job(broker: Callable[..., tuple[Prog
         for _ in range(30):
             hang_up(url, "/v1/jobs?n=1", is_rude=is_rude).close()
         program.started.send_signal(signal.SIGCONT)
-        assert await _free(client) == [job.id for job in made]
+        await asyncio.to_thread(said, f"{url}/healthz")  # what came before it is read by now
+        assert await _free(client, url) == [job.id for job in made]
         jobs = await client.next(30)
         assert [job.id for job in jobs] == [job.id for job in made]
         assert {job.deliveries for job in jobs} == {1}
@@ -60,7 +61,7 @@ async def test_a_client_that_hung_up_in_a_long_poll_gets_no_job(
         for poll in polls[5:]:
             poll.close()
         ids = [job.id for job in await made]
-        assert await _free(client) == ids
+        assert await _free(client, url) == ids
         assert {job.deliveries for job in await client.next(20)} == {1}
 
 
@@ -91,9 +92,11 @@ def said(url: str) -> str:
         return str(answer.read().decode())
 
 
-async def _free(client: Client) -> list[str]:
-    """The queued jobs, once none is running; within 1 s and some slack."""
+async def _free(client: Client, url: str) -> list[str]:
+    """The queued jobs, once nobody is served any more and none is running; within 1 s and some slack."""
     async with asyncio.timeout(3):
+        while "titan_requests_in_progress 0.0\n" not in await asyncio.to_thread(said, f"{url}/metrics"):
+            await asyncio.sleep(0.02)
         while (await client.group("g")).counts.running:
             await asyncio.sleep(0.02)
     jobs, _ = await client.list("g", 100, statuses=["queued"])

@@ -32,6 +32,9 @@ from tests.stores import Enqueued, Store
 
 Which: TypeAlias = tuple[str, int]
 GROUPS = ("maps", "mail")
+GRAVE = "dead"
+"""A group that nobody enqueues to; it is for dead letters, as each of the others may be."""
+ALL_GROUPS = (*GROUPS, GRAVE)
 GRACE_MS = 700
 """How much longer than a job's timeout a short lease may last."""
 FEW_S = st.sampled_from((0, 2, 86_400))
@@ -59,28 +62,36 @@ LIMITED_JOBS = st.builds(
 TIMES = [rfc3339(NOW + ms) for ms in (-5, 700, 86_400_500)]
 TIMED_JOBS = st.builds(NewJob, run_at=st.sampled_from(TIMES), **FIELDS)
 NEW_JOBS = PLAIN_JOBS | PLAIN_JOBS | LIMITED_JOBS | TIMED_JOBS
+OLD_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "paused": st.sampled_from((None, None, None, True)),
+    "max_concurrency": st.sampled_from((None, 1, 2)),
+    "rate_limit": st.sampled_from((None, None, None, None, 1, 4, JobRate(1, 2), JobRate(4, 2, 1))),
+    "delivery_limit": st.sampled_from((None, 1, 2)),
+    "require_lease": st.sampled_from((None, True)),
+    "retry": st.sampled_from((None, None, None, None, *POLICIES)),
+    "retention": st.none() | st.none() | st.builds(Retentions, succeeded=FEW_S, failed=FEW_S, cancelled=FEW_S),
+}
+OLD_SETTINGS = st.builds(GroupSettings, **OLD_FIELDS)
+"""Settings that hold no dead letters and no deadline of new jobs."""
 SETTINGS = st.builds(
     GroupSettings,
-    paused=st.sampled_from((None, None, None, True)),
-    max_concurrency=st.sampled_from((None, 1, 2)),
-    rate_limit=st.sampled_from((None, None, None, None, 1, 4, JobRate(1, 2), JobRate(4, 2, 1))),
-    delivery_limit=st.sampled_from((None, 1, 2)),
-    require_lease=st.sampled_from((None, True)),
-    retry=st.sampled_from((None, None, None, None, *POLICIES)),
-    retention=st.none() | st.none() | st.builds(Retentions, succeeded=FEW_S, failed=FEW_S, cancelled=FEW_S),
+    start_within=st.sampled_from((None, None, None, 1, 3)),
+    dead_letter_to=st.sampled_from((None, GRAVE, *GROUPS)),
+    **OLD_FIELDS,
 )
-CHANGES = st.fixed_dictionaries(
-    {},
-    optional={
-        "paused": st.sampled_from((None, False, False, True)),
-        "max_concurrency": st.sampled_from((None, 1, 2)),
-        "rate_limit": st.sampled_from((None, None, 4, JobRate(1, 2), JobRate(4, 2, 1))),
-        "delivery_limit": st.sampled_from((None, 2)),
-        "require_lease": st.sampled_from((None, True)),
-        "retry": st.sampled_from((None, *POLICIES)),
-        "retention": st.none() | st.builds(RetentionChanges, failed=FEW_S | st.none()),
-    },
-)
+OLD_CHANGES: dict[str, st.SearchStrategy[Any]] = {
+    "paused": st.sampled_from((None, False, False, True)),
+    "max_concurrency": st.sampled_from((None, 1, 2)),
+    "rate_limit": st.sampled_from((None, None, 4, JobRate(1, 2), JobRate(4, 2, 1))),
+    "delivery_limit": st.sampled_from((None, 2)),
+    "require_lease": st.sampled_from((None, True)),
+    "retry": st.sampled_from((None, *POLICIES)),
+    "retention": st.none() | st.builds(RetentionChanges, failed=FEW_S | st.none()),
+}
+CHANGES = OLD_CHANGES | {
+    "start_within": st.sampled_from((None, 2)),
+    "dead_letter_to": st.sampled_from((None, GRAVE, *GROUPS)),
+}
 GROUP = st.sampled_from(GROUPS)
 LIMITS = st.sampled_from(
     (
@@ -173,14 +184,19 @@ class TitanMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.is_plain)  # without a wire only the fake takes refused calls again in their order
     @rule(group=GROUP, calls=st.lists(st.lists(PLAIN_JOBS, min_size=1, max_size=3), min_size=2, max_size=3))
     def enqueue_at_once(self, group: str, calls: list[list[NewJob]]) -> None:
-        """Calls that share a run of the script: it is as if they had come one after the other."""
+        """Calls that share a run of the script: it is as if they had come one after the other.
 
-        async def put() -> list[Any]:
-            return await asyncio.gather(*(self.store.enqueue(group, jobs) for jobs in calls), return_exceptions=True)
+        Where jobs must start in time each call has a run of its own, and nothing says which is first: so one at a time.
+        """
 
-        for jobs, outcome in zip(calls, self.run(put()), strict=True):
-            assert _word(outcome) == _word(_or_refusal(self.would_enqueue(group, jobs)))
-            self.enqueued(group, jobs, None if isinstance(outcome, TitanError) else outcome)
+        async def put(some: list[list[NewJob]]) -> list[Any]:
+            return await asyncio.gather(*(self.store.enqueue(group, jobs) for jobs in some), return_exceptions=True)
+
+        together = [[jobs] for jobs in calls] if group in self.model.start_within else [calls]
+        for some in together:
+            for jobs, outcome in zip(some, self.run(put(some)), strict=True):
+                assert _word(outcome) == _word(_or_refusal(self.would_enqueue(group, jobs)))
+                self.enqueued(group, jobs, None if isinstance(outcome, TitanError) else outcome)
 
     @rule(n=st.sampled_from((1, 2, 4)), groups=WANTED, lease_s=st.sampled_from((None, None, 1, 3)))
     def next(self, n: int, groups: list[str], lease_s: int | None) -> None:
@@ -199,8 +215,15 @@ class TitanMachine(RuleBasedStateMachine):
         """Between any two calls another broker, with other limits, takes over: nothing is lost with the old one."""
         self.settings = msgspec.structs.replace(self.settings, max_group_jobs=limits.jobs, max_group_bytes=limits.bytes)
         self.model.limits = limits
+        self.model.new_broker()
         self.store = Store(self.redis, self.settings, is_plain=self.is_plain)
         self.store.now = str(self.model.now)
+
+    @rule()
+    def read_modes(self) -> None:
+        """A broker reads what groups say of their new jobs, as it does every 5 s."""
+        self.run(self.store.modes.read())
+        self.model.read_modes()
 
     @rule()
     def move(self) -> None:
@@ -243,7 +266,7 @@ class TitanMachine(RuleBasedStateMachine):
         call = self.store.fail(group, job_id, lease, reason, **retries)
         more = {"may_retry": may_retry, "retry_after": retry_after}
         job = self.agree(call, lambda: self.model.finish(group, job_id, lease, "failed", reason, **more))
-        self.note_retry(job_id, job)
+        self.note_failure(job_id, job)
 
     @rule(verbs=st.sampled_from(("cancel", "retry", "remove", "promote", "log", "log remove")), which=KEPT)
     def by_hand(self, verbs: str, which: Which) -> None:
@@ -275,29 +298,34 @@ class TitanMachine(RuleBasedStateMachine):
         picked = [(*self.pick(which, token), status) for which, token, status in items]
         told = [Finish(group_name=g, id=i, lease=lease, status=status) for g, i, lease, status in picked]
         outcomes = self.run(self.store.finish(told))
-        new_ids = self.new_ids()
         for (group, job_id, lease, status), outcome in zip(picked, outcomes, strict=True):
             expected = _or_refusal(self.model.finish, group, job_id, lease, status, "")
             assert _word(outcome) == _word(expected)
-            if job_id in new_ids and outcome is None:
-                self.model.retried(self.model.jobs[job_id], new_ids.pop(job_id))
+        self.note_new()
 
     @precondition(lambda self: self.configured < 4)
     @rule(group=GROUP, settings=SETTINGS)
     def configure(self, group: str, settings: GroupSettings) -> None:
-        self.groups.add(group)
         self.configured += 1  # not often: a group that is paused or full hides much
-        shown = self.run(self.store.groups.configure(group, settings, "ann"))
+        call = self.store.groups.configure(group, settings, "ann")
+        shown = self.agree(call, lambda: self.check_dead_letters(group, settings.dead_letter_to))
+        if shown is None:
+            return
+        self.groups.add(group)
         self.model.configure(group, settings, "ann")
         assert self.pause_of(shown) == self.model.paused.get(group, NOT_PAUSED)
 
     @precondition(lambda self: self.configured < 8)
-    @rule(group=GROUP, changes=CHANGES)
+    @rule(group=GROUP, changes=st.fixed_dictionaries({}, optional=CHANGES))
     def adjust(self, group: str, changes: dict[str, Any]) -> None:
         """Some settings change, the others stay; a pause has who began it and when."""
-        self.groups.add(group)
         self.configured += 1
-        shown = self.run(self.store.groups.adjust(group, GroupChanges(**changes), "bob")).group
+        call = self.store.groups.adjust(group, GroupChanges(**changes), "bob")
+        tagged = self.agree(call, lambda: self.check_dead_letters(group, changes.get("dead_letter_to")))
+        if tagged is None:
+            return
+        shown = tagged.group
+        self.groups.add(group)
         self.model.adjust(group, changes, "bob")
         assert self.pause_of(shown) == self.model.paused.get(group, NOT_PAUSED)
         assert shown.max_concurrency == (self.model.of(group).max_concurrency or UNSET)
@@ -331,6 +359,7 @@ class TitanMachine(RuleBasedStateMachine):
                 break
         assert wait_ms != 0, "the reaper comes to no end"
         self.model.reap(self.new_ids(), self.score)
+        self.groups |= {job.group for job in self.model.jobs.values()}
         wait = float("inf") if wait_ms is None else wait_ms
         assert wait <= self.model.next_due() - self.model.now, "the reaper would sleep past the next timer"
 
@@ -345,8 +374,21 @@ class TitanMachine(RuleBasedStateMachine):
         self.store.now = str(self.model.now)
 
     @invariant()
+    def counts_dead_letters(self) -> None:
+        """The store counts dead letters by the groups that they come from."""
+
+        async def look() -> dict[str, int]:
+            found = [await self.redis.hgetall(keys.dead_letters(p)) for p in self.store.partitions]
+            return {group.decode(): int(n) for some in found for group, n in some.items()}
+
+        assert self.run(look()) == self.model.copies
+
+    @invariant()
     def agrees(self) -> None:
-        """Jobs, the order of every queue, and the groups that may dispatch are the model's."""
+        """Jobs, the order of every queue, and the groups that may dispatch are the model's.
+
+        So a job that failed for good has exactly one copy, and one that was cancelled has none.
+        """
 
         async def look() -> tuple[list[dict[str, str]], list[list[str]], list[Any], dict[str, int]]:
             pipeline = self.redis.pipeline(transaction=False)
@@ -354,23 +396,24 @@ class TitanMachine(RuleBasedStateMachine):
                 pipeline.hget(keys.jobs(self.home(job_id)), job_id)
                 pipeline.hgetall(keys.job(self.home(job_id), job_id))
                 pipeline.hget(keys.executions(self.home(job_id)), job_id)
-            for group in GROUPS:
+            for group in ALL_GROUPS:
                 pipeline.zrange(keys.members(self.of(group), group, "queued"), 0, -1)
-            for group in GROUPS:
+            for group in ALL_GROUPS:
                 pipeline.zrange(keys.members(self.of(group), group, "running"), 0, -1, withscores=True)
             for p in self.store.partitions:
                 pipeline.zrange(keys.ready(p), 0, -1)
-            for group in GROUPS:
+            heads = len(ALL_GROUPS)
+            for group in ALL_GROUPS:
                 pipeline.zscore(self.of(group) + ":bytes", group)
-            *replies, first, second = await pipeline.execute()
+            replies = await pipeline.execute()
+            replies, sizes = replies[:-heads], replies[-heads:]
             jobs, replies = replies[: 3 * len(self.seen)], replies[3 * len(self.seen) :]
             facts = [facts_of(text or b"", own) for text, own in zip(jobs[::3], jobs[1::3], strict=True)]
             runs = [told_of_run((run or b"").decode()) for run in jobs[2::3]]
-            sums = {group: int(size) for group, size in zip(GROUPS, (first, second), strict=True) if size is not None}
-            assert sums == self.model.sums(GROUPS)
-            heads = len(GROUPS)
-            ends = {job_id.decode(): int(at) for reply in replies[heads : heads + 2] for job_id, at in reply}
-            texts = [[value.decode() for value in reply] for reply in (*replies[:heads], *replies[heads + 2 :])]
+            sums = {group: int(size) for group, size in zip(ALL_GROUPS, sizes, strict=True) if size is not None}
+            assert sums == self.model.sums(ALL_GROUPS)
+            ends = {job_id.decode(): int(at) for reply in replies[heads : 2 * heads] for job_id, at in reply}
+            texts = [[value.decode() for value in reply] for reply in (*replies[:heads], *replies[2 * heads :])]
             return facts, runs, texts, ends
 
         facts, runs, replies, ends = self.run(look())
@@ -380,7 +423,7 @@ class TitanMachine(RuleBasedStateMachine):
             job = self.model.jobs.get(job_id)
             assert run == (job.run() if job else [])
             assert fact == (job.facts() if job else {})
-        for group, queue in zip(GROUPS, queues, strict=True):
+        for group, queue in zip(ALL_GROUPS, queues, strict=True):
             assert queue == [job.id for job in self.model.queue(group)]
         for p, groups in zip(self.store.partitions, ready, strict=True):
             assert groups == [group for group in self.model.ready() if self.of(group) == p]
@@ -432,14 +475,28 @@ class TitanMachine(RuleBasedStateMachine):
     def fail(self, group: str, job_id: str, lease: str) -> None:
         call = self.store.fail(group, job_id, lease, "bad_exit")
         job = self.agree(call, lambda: self.model.finish(group, job_id, lease, "failed", "bad_exit"))
-        self.note_retry(job_id, job)
+        self.note_failure(job_id, job)
 
-    def note_retry(self, job_id: str, job: Job | None) -> None:
-        """Note the new job that an automatic retry made; and that the answer says how often the job failed."""
+    def note_failure(self, job_id: str, job: Job | None) -> None:
+        """Note what a failure made; the answer says that but for its copy, and how often the job failed."""
         assert job is None or (job.attempts or 0) == self.model.jobs[job_id].attempts
-        if job is not None and job.retry_at and job.retry_at not in self.seen:
-            self.seen.append(job.retry_at)
-            self.model.retried(self.model.jobs[job_id], job.retry_at)
+        self.note_new()
+        if job is not None:
+            assert (job.retry_at or None) == self.model.jobs[job_id].retry_at
+
+    def note_new(self) -> None:
+        """Note retries and dead letters that reports made: those that the model owes, in the order of their ranks."""
+        owed, self.model.owed = self.model.owed, {}
+        if not owed:
+            return
+        new_ids = self.new_ids()
+        groups = {job_id: self.model.of(self.model.jobs[job_id].group).dead_letter_to or "" for job_id in owed}
+        for job_id, what in owed.items():
+            if what == "retry":
+                groups[job_id] = self.model.jobs[job_id].group
+        for job_id in sorted(owed, key=lambda old: self.score(new_ids[old], groups[old])):
+            made = {"retry": self.model.retried, "copy": self.model.buried}[owed[job_id]]
+            self.groups.add(made(self.model.jobs[job_id], new_ids[job_id]).group)
 
     def release(self, group: str, job_id: str, lease: str) -> None:
         delay = len(self.seen) % 2
@@ -500,14 +557,21 @@ class TitanMachine(RuleBasedStateMachine):
 
     def new_ids(self) -> dict[str, str]:
         """By old id, the jobs of the store that are new to us."""
-        pages: Sequence[Any] = [self.run(self.store.list(group, 1000))[0] for group in GROUPS]
+        pages: Sequence[Any] = [self.run(self.store.list(group, 1000))[0] for group in ALL_GROUPS]
         new = [job for page in pages for job in page if job.id not in self.seen]
         self.seen += [job.id for job in new]
         return {job.retry_of: job.id for job in new}
 
-    def score(self, job_id: str) -> float:
-        group = self.model.jobs[job_id].group
-        return float(self.run(self.store.redis.zscore(keys.members(self.of(group), group, "queued"), job_id)))
+    def score(self, job_id: str, group: str = "") -> float:
+        """The rank of a queued job; 0 for one that is delayed."""
+        group = group or self.model.jobs[job_id].group
+        return float(self.run(self.store.redis.zscore(keys.members(self.of(group), group, "queued"), job_id)) or 0)
+
+    def check_dead_letters(self, group: str, to: str | None) -> None:
+        """Whether the group may have its dead letters there: also not in another partition."""
+        if to and self.of(to) != self.of(group):
+            raise Refused("INVALID")
+        self.model.check_dead_letters(group, to)
 
 
 def _or_refusal(verb: Callable[..., Any], *arguments: Any) -> Any:

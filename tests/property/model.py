@@ -5,6 +5,7 @@ Times are ms. The model makes no ids and no lease tokens: it is given those that
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -21,7 +22,7 @@ from broker.store.group_limits import GroupLimits
 
 FACTS = (
     *("bytes", "created_at", "reason", "retry_of", "retry_at", "attempts", "reported"),
-    *("start_before", "end_before"),
+    *("start_before", "end_before", "dead_letter", "dead_letter_of"),
 )
 
 Pause: TypeAlias = tuple[int, str]
@@ -61,6 +62,8 @@ class ModelJob:
     bytes: int | None = None
     start_before: int = 0
     end_before: int = 0
+    dead_letter: str | None = None
+    dead_letter_of: str | None = None
 
     @property
     def size(self) -> int:
@@ -102,7 +105,11 @@ class ModelJob:
 
 @dataclass
 class Model:
-    """All jobs that are kept, and the settings of the groups."""
+    """All jobs that are kept, and the settings of the groups.
+
+    `start_within` is what the broker knows of the groups' defaults, s. `owed` are the jobs whose end made another one
+    that the model was not given yet, with what it is: `retry` or `copy`. `copies` counts dead letters by their groups.
+    """
 
     now: int
     jobs: dict[str, ModelJob] = field(default_factory=dict)
@@ -114,11 +121,15 @@ class Model:
     empty_at: dict[str, float] = field(default_factory=dict)
     held_until: dict[str, int] = field(default_factory=dict)
     paused: dict[str, Pause] = field(default_factory=dict)
+    start_within: dict[str, int] = field(default_factory=dict)
+    owed: dict[str, str] = field(default_factory=dict)
+    copies: Counter[str] = field(default_factory=Counter)
 
     def enqueue(self, group: str, given: Sequence[NewJob], ids: Sequence[str]) -> None:
         for new, job_id in zip(given, ids, strict=True):
             job = self._counting(ModelJob(job_id, group, new, self.now))
-            job.start_before = self.now + new.start_within * 1000 if new.start_within else 0
+            start_within = new.start_within or self.start_within.get(group, 0)
+            job.start_before = self.now + start_within * 1000 if start_within else 0
             job.end_before = self.now + new.end_within * 1000 if new.end_within else 0
             self._add(job, milliseconds(new.run_at) if new.run_at else self.now + (new.delay or 0) * 1000)
 
@@ -194,6 +205,8 @@ class Model:
                 return job
         self._end(job, status, reason or None)
         job.lease = lease or "-"
+        if owed := self._follow_up(job, may_retry=may_retry):
+            self.owed[job.id] = owed
         return job
 
     def release(self, group: str, job_id: str, lease: str, delay: int) -> ModelJob:
@@ -229,8 +242,26 @@ class Model:
     def log(self, group: str, job_id: str) -> None:
         self._find(group, job_id, "running", *FINISHED).has_log = True
 
+    def check_dead_letters(self, group: str, to: str | None) -> None:
+        """Whether the group may have its dead letters there: they never come back."""
+        while to:
+            if to == group:
+                raise Refused("INVALID")
+            to = self.of(to).dead_letter_to
+
+    def read_modes(self) -> None:
+        """The broker reads what groups say of their new jobs."""
+        self.start_within = {name: s.start_within for name, s in self.settings.items() if s.start_within}
+
+    def new_broker(self) -> None:
+        """Another broker, which has read nothing yet."""
+        self.start_within = {}
+
     def configure(self, group: str, settings: GroupSettings, by: str) -> None:
         self.settings[group] = settings
+        self.start_within.pop(group, None)
+        if settings.start_within:
+            self.start_within[group] = settings.start_within
         if settings.paused:
             self.paused.setdefault(group, (self.now, by))
         else:
@@ -261,6 +292,7 @@ class Model:
             self._discard(job)
         self.configure(group, GroupSettings(), "")
         del self.settings[group]
+        del self.copies[group]
 
     def retried(self, old: ModelJob, new_id: str, *, by_hand: bool = False) -> ModelJob:
         """The new job that does the work of a finished one again."""
@@ -283,8 +315,18 @@ class Model:
         assert by_hand or old.will_retry(self.now)
         return self._add(self._counting(new) if by_hand else new, self.now + delay * 1000)
 
+    def buried(self, old: ModelJob, new_id: str) -> ModelJob:
+        """The copy of a job that failed for good, in the group for the dead letters of its group."""
+        to = self.of(old.group).dead_letter_to
+        assert to
+        given = NewJob(image="x", payload=old.given.payload, timeout=old.given.timeout, priority=old.given.priority)
+        old.dead_letter = f"{to} {new_id}"
+        self.copies[old.group] += 1
+        copy = ModelJob(new_id, to, given, self.now, retry_of=old.id, bytes=old.bytes, dead_letter_of=old.group)
+        return self._add(copy, self.now)
+
     def reap(self, new_ids: Mapping[str, str], score: Callable[[str], float]) -> None:
-        """All that is due. `new_ids` has, by old id, the jobs that retry others; `score` the places that jobs came to.
+        """All that is due. `new_ids` has, by old id, retries and dead letters; `score` the places that jobs came to.
 
         The model says nothing of the order in which groups are served; the delayed jobs of one go by their times.
         """
@@ -292,7 +334,7 @@ class Model:
             if empty_at > self.now + 1:  # the clock fell back
                 self.empty_at[group] = self.now - 500
                 self.held_until.pop(group, None)
-        self._fail_late()
+        copies = self._fail_late(new_ids)
         delayed = self._due("delayed", "due_at")
         for job in delayed:
             job.status = "queued"
@@ -304,6 +346,7 @@ class Model:
             new = self._take_back(job, new_ids)
             if new is not None and new.status == "queued":
                 fresh.append(new)
+        fresh += copies
         for job in self._due("delayed", "due_at"):  # those that a policy lets try again at once
             job.status = "queued"
             fresh.append(job)
@@ -322,6 +365,8 @@ class Model:
         self.empty_at.clear()
         self.held_until.clear()
         self.discarded.clear()
+        self.copies.clear()
+        self.new_broker()
 
     def next_due(self) -> float:
         """When the reaper has something to do next, ms; infinity for never."""
@@ -460,7 +505,7 @@ class Model:
                 self._wait(job, waits_ms, "timeout")
                 return None
         self._end(job, "failed", "timeout")
-        return self.retried(job, new_ids[job.id]) if policy is None and job.will_retry(self.now) else None
+        return self._followed_up(job, new_ids)
 
     def policy(self, job: ModelJob) -> Retry | None:
         """The retry policy that holds for a job now: its own, or that of its group if it has no retries at all."""
@@ -486,10 +531,26 @@ class Model:
         self._forget_run(job)
         job.status, job.due_at, job.reason, job.place = "delayed", self.now + waits_ms, reason, None
 
-    def _fail_late(self) -> None:
-        for job in [job for job in self.jobs.values() if job.status in {"delayed", "queued"}]:
-            if job.deadline_at <= self.now:
-                self._end(job, "failed", "timeout" if 0 < job.end_before <= self.now else "expired")
+    def _follow_up(self, job: ModelJob, *, may_retry: bool = True) -> str:
+        """What the end of a job makes: its `retry`, its `copy` in the group for dead letters, or nothing."""
+        if job.status != "failed":
+            return ""
+        if may_retry and self.policy(job) is None and job.will_retry(self.now):
+            return "retry"
+        return "copy" if self.of(job.group).dead_letter_to else ""
+
+    def _followed_up(self, job: ModelJob, new_ids: Mapping[str, str], *, may_retry: bool = True) -> ModelJob | None:
+        made = {"retry": self.retried, "copy": self.buried}.get(self._follow_up(job, may_retry=may_retry))
+        return made(job, new_ids[job.id]) if made else None
+
+    def _fail_late(self, new_ids: Mapping[str, str]) -> list[ModelJob]:
+        """Fail what is too late and waits; the copies of those jobs."""
+        late = [job for job in self.jobs.values() if job.status in {"delayed", "queued"}]
+        late = [job for job in late if job.deadline_at <= self.now]
+        for job in late:
+            self._end(job, "failed", "timeout" if 0 < job.end_before <= self.now else "expired")
+        copies = [self._followed_up(job, new_ids, may_retry=False) for job in late]
+        return [copy for copy in copies if copy]
 
     def _end(self, job: ModelJob, status: Status, reason: str | None) -> None:
         self._forget_run(job)

@@ -8,7 +8,7 @@ store knows of a consumer, so the holder of one stands for each consumer; a cras
 import asyncio
 import copy
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -28,13 +28,13 @@ from tests.conftest import NOW
 from tests.property.kept import kept_of
 from tests.stores import Store
 
-GROUP, P = "g", "t:{0}"
+GROUP, GRAVE, P = "g", "dead", "t:{0}"
 GRACE_MS = 1000
 """How much longer than a job's timeout a short lease may last."""
 STEPS_MS = (999, 1)
 """How far the clock goes at once: to just before a second, and on to it."""
 
-_TIMES = ("deadline",)
+_TIMES = ("deadline", "start_before")
 
 
 class Token(NamedTuple):
@@ -62,7 +62,7 @@ Act = Callable[[], Awaitable[None]]
 class World:
     """`settings` of the group, the jobs that it begins with, and the length of short leases.
 
-    `explore` visits all states up to a depth.
+    `explore` visits all states up to a depth. Nobody takes the dead letters.
     """
 
     def __init__(self, settings: GroupSettings, jobs: list[NewJob], lease_s: int | None = None) -> None:
@@ -135,7 +135,8 @@ class World:
         self._store.now = str(self._now)
 
     async def _next(self) -> None:
-        for job in await self._store.next(1, lease_s=self._lease_s):
+        groups = [GROUP] if self._settings.dead_letter_to else []
+        for job in await self._store.next(1, groups, lease_s=self._lease_s):
             await self._handed_out(job.id, str(job.lease))
 
     async def _start(self, job_id: str) -> None:
@@ -215,8 +216,10 @@ class World:
     def _check_step(self, before: Place) -> None:
         """Finished jobs stay so; each job is in one set, and is not delivered more often than it may be."""
         memory, old = self._memory(), before.memory
-        self._ids += sorted(_job_ids(memory) - set(self._ids))
-        for job_id in _job_ids(memory):
+        copies = _copies(memory)
+        self._ids += sorted(_job_ids(memory) - set(self._ids) - copies.keys())
+        self._check_copies(old, memory)
+        for job_id in _job_ids(memory) - copies.keys():
             sets = [status for status in STATUSES if _score(memory, keys.members(P, GROUP, status), job_id) is not None]
             assert len(sets) == 1, f"{job_id} is in {sets}"
             status = _run(old, job_id).get("status")
@@ -224,6 +227,16 @@ class World:
             limit = self._settings.delivery_limit or 5
             lost = int(_run(memory, job_id).get("deliveries", 0)) - int(_facts(memory, job_id).get("attempts", 0))
             assert lost <= limit, "delivered too often"
+
+    def _check_copies(self, old: Any, memory: Any) -> None:
+        """A job that has failed for good has one copy from then on; one that was retried, or ended well, has none."""
+        before, now = (Counter(_copies(which).values()) for which in (old, memory))
+        failed = keys.members(P, GROUP, "failed")
+        for job_id in self._ids:
+            has_failed = _score(memory, failed, job_id) is not None and _score(old, failed, job_id) is None
+            is_dead = self._settings.dead_letter_to and not _facts(memory, job_id).get("retry_at")
+            expected = int(bool(is_dead)) if has_failed else before[job_id]
+            assert now[job_id] == expected, f"{job_id} has {now[job_id]} copies"
 
     def _memory(self) -> Any:
         return self._server.dbs[0]._dict
@@ -243,6 +256,7 @@ class World:
         memory = self._memory()
         names = {job_id: f"job {number}" for number, job_id in enumerate(self._ids)}
         names |= {token: f"token {number}" for number, token in enumerate(self._tokens)}
+        names |= {copy_id: f"copy of {names[job_id]}" for copy_id, job_id in _copies(memory).items()}
         jobs = []
         for job_id in self._ids:
             known = [(max(0, token.ends - self._now), token.is_given_back) for _, token in self._known(job_id)]
@@ -252,6 +266,7 @@ class World:
             last = next((token.lease for _, token in self._known(job_id)), "")
             fields["lease"] = "last" if fields.get("lease") == names.get(last) else fields.get("lease", "")
             fields.pop("rank", None)
+            fields.pop("dead_letter", None)  # the copies are among the sets
             jobs.append([names[job_id], sorted(fields.items()), known, self._ended.get(job_id, "") == last])
         sets = []
         for key in sorted(memory):
@@ -284,6 +299,13 @@ def _fields(memory: Any, key: str) -> dict[str, bytes]:
 
 def _job_ids(memory: Any) -> set[str]:
     return set(_fields(memory, keys.jobs(P)))
+
+
+def _copies(memory: Any) -> dict[str, str]:
+    """The dead letters, each with the job of which it is a copy."""
+    jobs = _fields(memory, keys.jobs(P))
+    found = {copy_id: kept_of(text) for copy_id, text in jobs.items() if b'"dead_letter_of"' in text}
+    return {copy_id: settings["retry_of"] for copy_id, settings in found.items()}
 
 
 def _facts(memory: Any, job_id: str) -> dict[str, str]:
@@ -339,6 +361,11 @@ WORLDS: dict[str, tuple[GroupSettings, list[NewJob], int | None]] = {
     "a retry policy, and a job without one": (
         GroupSettings(delivery_limit=1),
         [NewJob(image="x", timeout=1, retry=Retry(max=1, delay=1, jitter=0)), NewJob(image="x", timeout=1)],
+        None,
+    ),
+    "dead letters, and a job that must start in time": (
+        GroupSettings(delivery_limit=1, dead_letter_to=GRAVE, start_within=1),
+        [NewJob(image="x", timeout=1, max_retries=1, retries_delay=0)],
         None,
     ),
 }

@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
 from broker.core.errors import TitanError
 from broker.resp.script_source import SCRIPTS
-from tests.property.machine import GROUP, OLD_JOBS
+from tests.property.machine import GROUP, LIMITS, OLD_CHANGES, OLD_JOBS, OLD_SETTINGS
 from tests.property.test_machine import SEARCH, FakeMachine
 
 MUTANTS = {
@@ -36,15 +36,32 @@ MUTANTS = {
 class Quick(FakeMachine):
     """Leaves out `titan check` after each call: what is broken differs from the model, and is found much sooner.
 
-    So are policies and deadlines of jobs: the contract tests break the scripts of those.
+    So are policies and deadlines of jobs, and dead letters: the contract tests break the scripts of those.
     """
 
-    fail_as_said = None
+    fail_as_said = read_modes = None
+
+    @initialize(limits=LIMITS, settings=OLD_SETTINGS)
+    def open(self, limits, settings):
+        """A group, with settings as they always were."""
+        super().open(limits, settings)
 
     @rule(group=GROUP, jobs=st.lists(OLD_JOBS, min_size=1, max_size=4))
     def enqueue(self, group, jobs):
         """New jobs as they always were."""
         super().enqueue(group, jobs)
+
+    @precondition(lambda self: self.configured < 4)
+    @rule(group=GROUP, settings=OLD_SETTINGS)
+    def configure(self, group, settings):
+        """Settings as they always were."""
+        super().configure(group, settings)
+
+    @precondition(lambda self: self.configured < 8)
+    @rule(group=GROUP, changes=st.fixed_dictionaries({}, optional=OLD_CHANGES))
+    def adjust(self, group, changes):
+        """Some of them change."""
+        super().adjust(group, changes)
 
     def is_sound(self):
         """Not looked at."""

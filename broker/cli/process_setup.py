@@ -16,6 +16,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TextIO
 
 _TERMINAL = "/dev/tty"
@@ -111,7 +112,8 @@ def _reset_signals() -> None:
         elif number == signal.SIGINT:
             signal.signal(number, signal.default_int_handler)
         else:
-            signal.signal(number, _ignore)  # exec resets a handler, but not SIG_IGN
+            with suppress(OSError):  # valgrind keeps a signal for itself
+                signal.signal(number, _ignore)  # exec resets a handler, but not SIG_IGN
 
 
 def _ignore(_number: int, _frame: object) -> None:

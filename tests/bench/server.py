@@ -41,7 +41,7 @@ def server(*options: str) -> Iterator[Server]:
             ) as broker,
         ):
             try:
-                yield Server(_url(broker, output), broker.pid, f"unix://{folder}/data/valkey.sock")
+                yield Server(broker_url(broker, output, _START_S), broker.pid, f"unix://{folder}/data/valkey.sock")
             finally:
                 broker.terminate()
                 try:
@@ -50,8 +50,9 @@ def server(*options: str) -> Iterator[Server]:
                     broker.kill()
 
 
-def _url(broker: subprocess.Popen[bytes], output: Path) -> str:
-    deadline = time.monotonic() + _START_S
+def broker_url(broker: subprocess.Popen[bytes], output: Path, limit_s: float) -> str:
+    """The URL that a broker prints to `output` as soon as it serves. Raises SystemExit when it does not start."""
+    deadline = time.monotonic() + limit_s
     while broker.poll() is None and time.monotonic() < deadline:
         if found := re.search(r"serves on (http://\S+);", output.read_text()):
             return found[1]

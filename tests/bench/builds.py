@@ -1,4 +1,4 @@
-"""`python -m tests.bench.instructions --other CHECKOUT`: instructions a job of this build, next to another build's.
+"""`python -m tests.bench.builds --other CHECKOUT`: instructions a job of this build, next to another build's.
 
 Time on a shared machine differs from run to run by more than a few per cent; the number of instructions does not.
 Broker and store run under callgrind (Debian: valgrind), some fifty times as slow as else. What both do when idle is
@@ -177,7 +177,7 @@ def _control(command: str, process: "subprocess.Popen[bytes]", folder: Path) -> 
 
 def main() -> int:
     """Count both builds in turns, step by step, and print the ratios; 1 if one is above the bar."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.instructions", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.builds", description=__doc__)
     parser.add_argument("--other", type=Path, required=True, help="a checkout of another build, with its environment")
     parser.add_argument("--rounds", type=int, default=3, help="the median of so many counts; each takes two minutes")
     options = parser.parse_args()

@@ -48,7 +48,7 @@ class Figures:
 
     def counts(self, name: str, n: float, of: float, bar: float) -> None:
         """A number of instructions a job, next to another one."""
-        self.fixed(f"{name}: {n:,.0f} instructions", n / of, bar, "times")
+        self.fixed(name, n / of, bar, f"times, {n:,.0f} instructions")
 
     def value(self, name: str, value: float, bar: float, unit: str) -> None:
         """A figure that depends on the speed of the machine, and so does its bar."""

@@ -28,8 +28,8 @@ from tests.bench.flow_costs import FlowCosts, plain
 from tests.bench.turns import BARS, ORDERS, WEIGHTED, take
 
 ROUNDS, JOBS = 3, 200
-"""Rounds in which kinds of lives take turns, since the garbage of some is collected while others are measured; jobs that
-calls for one job take at least."""
+"""Rounds in which kinds of lives take turns, since the garbage of some is collected while others are measured; jobs
+that calls for one job take at least."""
 _START_S = 60.0
 
 
@@ -64,7 +64,7 @@ def counted_store() -> Iterator[Counter]:
     """Run the embedded store's server under valgrind inside the block."""
     with tempfile.TemporaryDirectory(prefix="titan-bench-") as name:
         folder = Path(name)
-        options = OPTIONS | {"hz": "1"}  # so that its own timers hardly count
+        options = OPTIONS | {"hz": "1"}  # so that what it does by itself hardly counts
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         tool = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={folder}/counts"]
         with subprocess.Popen([*tool, str(valkey_program()), *words], cwd=folder, env={**os.environ}) as process:

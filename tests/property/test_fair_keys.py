@@ -95,7 +95,7 @@ async def test_keys_that_always_have_jobs_get_the_same(store: Store, seed: int) 
     lowest, highest = dict(since), dict(since)
     active: list[str | None] = []
     for turn in range(ACTS):
-        if not turn or turn % 30 == 0 and len(active) < len(KEYS):  # new keys come, whatever the others have had
+        if not turn or (turn % 30 == 0 and len(active) < len(KEYS)):  # new keys come, whatever the others have had
             active += KEYS[:2] if not turn else KEYS[len(active) : len(active) + 1]
         for key in rng.sample(active, len(active)):
             if queued[key] < 10:

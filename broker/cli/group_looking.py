@@ -14,7 +14,7 @@ from broker.models.lanes import KeyJobs
 from worker.client import Client
 
 _COLUMNS = ("cause", "jobs", "reason", "error", "first", "last", "newest")
-_KEYS = ("key", "queued", "running", "held", "oldest")
+_KEYS = ("key", "queued", "running", "held", "turn", "oldest")
 
 
 @example("titan group why mail")
@@ -85,5 +85,6 @@ def _key_row(found: KeyJobs) -> tuple[object, ...]:
         found.queued,
         found.running,
         found.held,
+        found.turn or "",
         oldest if is_wide() or not oldest else f"{age(oldest)} ago",
     )

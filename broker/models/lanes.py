@@ -36,6 +36,16 @@ class KeyJobs(Struct, kw_only=True):
     running: Annotated[int, Meta(description="How many of its jobs run.")]
     held: Annotated[int, Meta(description="How many of its jobs wait for a place.")]
     oldest_at: Annotated[Time, Meta(description="When the oldest of these jobs was enqueued.")] | UnsetType = UNSET
+    turn: (
+        Annotated[
+            int,
+            Meta(
+                description="Only while the keys take turns: its place among the keys, 1 for the one whose job is the "
+                "next; jobs without a key are one key. Missing when none of the first 1,000 queued jobs is of the key."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class KeyJobsWrapper(Struct):

@@ -139,7 +139,11 @@ class Fire(Struct, kw_only=True):
     job: Annotated[str, Meta(description="The id of the job, or of the one that was in the way.")] | UnsetType = UNSET
     retried_as: Annotated[str, Meta(description="The id of the last retry of the job.")] | UnsetType = UNSET
     outcome: (
-        Annotated[Literal["succeeded", "failed", "cancelled"], Meta(description="How the job ended.")] | UnsetType
+        Annotated[
+            Literal["succeeded", "failed", "cancelled", "replaced"],
+            Meta(description="How the job ended; or that another schedule with the same unique key replaced it."),
+        ]
+        | UnsetType
     ) = UNSET
     times: (
         Annotated[int, Meta(description="For how many times it stands, of which it names the first.")] | UnsetType

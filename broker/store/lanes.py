@@ -15,9 +15,11 @@ class Lanes:
         """The n keys of a group with the most jobs that are queued, run or are held, most first."""
         rows = await self._partitions.run("keys", self._partitions.of(group), group, n)
         found = []
-        for key, queued, running, held, oldest_at in rows:
+        for key, queued, running, held, oldest_at, turn in rows:
             jobs = KeyJobs(key=key.decode(), queued=queued, running=running, held=held)
             if oldest_at:
                 jobs.oldest_at = rfc3339(int(oldest_at))
+            if turn:
+                jobs.turn = int(turn)
             found.append(jobs)
         return found

@@ -4,11 +4,11 @@
 local is_counting -- 1 if any group has a sum of bytes; read once per call
 local function subtract_bytes(p, group, ids)
   is_counting = is_counting or call('EXISTS', p .. ':bytes')
-  if is_counting == 0 or not call('ZSCORE', p .. ':bytes', group) then return end
-  local sum = 0
+  local before, sum = is_counting == 1 and call('ZSCORE', p .. ':bytes', group), 0
+  if not before then return end
   local records = call('HMGET', jobs_key(p), unpack(ids))
   for i = 1, #ids do sum = sum + (records[i] and byte(records[i]) == BRACE and string.match(records[i], '^%S+"bytes":(%d+)') or 0) end
-  if tonumber(call('ZINCRBY', p .. ':bytes', -sum, group)) <= 0 then call('ZREM', p .. ':bytes', group) end
+  if before - sum > 0 then call('ZINCRBY', p .. ':bytes', -sum, group) else call('ZREM', p .. ':bytes', group) end
 end
 
 -- Adds jobs to the set of their finished status, for retention_s or the default, and appends their timer to `timers`.

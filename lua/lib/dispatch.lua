@@ -1,8 +1,11 @@
 -- For next and next_image: makes queued jobs running, and builds the reply.
 
 -- Reads what limits a group: `room` is how many jobs it may dispatch now, `bucket` its token bucket; and its env_vars.
-local function read_settings(p, group, now)
-  group.room, group.env_vars, group.rate = room(p, group.name, true)
+-- `is_fair`: its weight too.
+local function read_settings(p, group, now, is_fair)
+  local settings = is_fair and call('HMGET', group_key(p, group.name), 'paused', 'max_concurrency', 'rate_limit', 'env_vars', 'weight')
+  group.room, group.rate, group.env_vars = room(p, group.name, true, settings)
+  if settings then group.weight = tonumber(settings[5] or 1) end
   if group.rate then group.bucket = { allowance(p, group.name, group.rate, now) } end
   if group.rate then group.room = math.min(group.room, group.bucket[1]) end
 end

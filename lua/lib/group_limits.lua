@@ -6,13 +6,16 @@
 -- The refusal if the group has no room for a number of new jobs with these bytes in all; else nil, and how full it is with them,
 -- in percent, from 80 on.
 local function over_limit(p, group, jobs, bytes, max_jobs, max_bytes)
-  local has = call('ZCARD', set_key(p, group, 'queued')) + call('ZCARD', set_key(p, group, 'running'))
-  has = has + call('ZCARD', set_key(p, group, 'delayed'))
+  local has, sum = nil, max_bytes > 0 and tonumber(call('ZSCORE', p .. ':bytes', group) or nil) or 0
+  if max_jobs > 0 or sum + bytes >= 0.8 * max_bytes then
+    has = call('ZCARD', set_key(p, group, 'queued')) + call('ZCARD', set_key(p, group, 'running'))
+    has = has + call('ZCARD', set_key(p, group, 'delayed'))
+    if has == 0 then sum = 0 end -- an empty group has 0, even if its sum is wrong
+  end
   if max_jobs > 0 and has + jobs > max_jobs then
     local limits = ' unfinished job' .. (has == 1 and '' or 's') .. ', and may have ' .. digits(max_jobs) .. '.'
     return refuse('LIMIT_REACHED', 'The group has ' .. has .. limits)
   end
-  local sum = max_bytes > 0 and has > 0 and call('ZSCORE', p .. ':bytes', group) or 0 -- an empty group has 0, even if its sum is wrong
   if max_bytes > 0 and sum + bytes > max_bytes then
     local limits = digits(sum) .. ' bytes, and may have ' .. digits(max_bytes) .. '.'
     return refuse('LIMIT_REACHED', 'The unfinished jobs of the group have ' .. limits)

@@ -16,7 +16,7 @@ local function remove_held(p, round, part, is_strict)
   end
   if n == 0 or call('ZREM', set_key(p, part.group, 'running'), unpack(held)) == n then return is_held end
   for i = part.first, part.last do -- some had ended already, or are of another group
-    is_held[i] = is_held[i] and status_in(round.executions[i]) == 'running'
+    is_held[i] = is_held[i] and string.find(round.executions[i], ' ', 1, true) and not string.find(round.executions[i], ' %a+ %d+$')
       and parse_record(call('HGET', jobs_key(p), round.ids[i]) or '') == part.group
   end
   return is_held

@@ -37,7 +37,7 @@ local function image_turns(p, n, found)
   for i = 1, #groups do names[i] = groups[i].name end
   local noted = noted_turns(p, names)
   for i = 1, #groups do
-    read_turns(p, groups[i], groups[i].score, noted[i], true)
+    read_turns(groups[i], groups[i].score, noted[i])
     set_rank(groups[i])
     heap_push(heap, groups[i])
   end

@@ -72,7 +72,6 @@ local function row_of(p, group, id, job)
 end
 local function read_row(p, group, id) return row_of(p, group, id, find_job(p, group, id)) end
 
-local function not_found() return refuse('NOT_FOUND', 'There is no such job in this group.') end
 local function wrong_state(job, note)
   local at = job.completed_at or job.started_at and digits(job.started_at) or job.created_at
   return refuse('WRONG_STATE', job.status .. ' ' .. at .. (note and ' ' .. note or ''))

@@ -35,25 +35,27 @@ local function call_many(command, key, values)
   for i = 1, n, 4000 do call(command, key, unpack(values, i, math.min(i + 3999, n))) end
 end
 
--- How many jobs the group may dispatch now by its settings (rate_limit.lua limits the speed); its env_vars and its rate_limit.
--- A group in `ready` has no timer of its rate.
-local function room(p, group, is_ready)
-  local settings = call('HMGET', group_key(p, group), 'paused', 'max_concurrency', 'env_vars', 'rate_limit')
-  if settings[1] or (settings[4] and not is_ready and call('ZSCORE', p .. ':due', 'rate:' .. group)) then return 0 end
+-- How many jobs the group may dispatch now by its settings (rate_limit.lua limits the speed); its rate_limit and its env_vars.
+-- A group in `ready` has no timer of its rate. `settings`: the values of these fields if the caller read them.
+local function room(p, group, is_ready, settings)
+  settings = settings or call('HMGET', group_key(p, group), 'paused', 'max_concurrency', 'rate_limit', 'env_vars')
+  if settings[1] or (settings[3] and not is_ready and call('ZSCORE', p .. ':due', 'rate:' .. group)) then return 0 end
   local most = settings[2] and math.max(0, settings[2] - call('ZCARD', set_key(p, group, 'running'))) or math.huge
-  return most, settings[3], settings[4] or nil
+  return most, settings[3] or nil, settings[4]
 end
 
 -- `ready` has a group exactly while it may dispatch a job. A group that comes in is published to brokers with long polls. Its score
--- is the rank of its first job; in fair order the number of its turn (turns.lua), which it keeps as long as it is in `ready`.
-local function refresh_ready(p, group)
+-- is the rank of its first job; in fair order the number of its turn (turns.lua), which it keeps as long as it is in `ready`. `is_free`: it has no settings.
+local in_turns -- 1 in fair order; read once per call
+local function refresh_ready(p, group, is_free)
   local head, ready = call('ZRANGE', set_key(p, group, 'queued'), 0, 0, 'WITHSCORES'), p .. ':ready'
-  if not head[1] or room(p, group) == 0 then
+  if not head[1] or not is_free and room(p, group) == 0 then
     if call('ZREM', ready, group) == 1 then call('HDEL', p .. ':turns', group) end
     return
   end
   local score, band = head[2], math.floor((head[2] + MOST_LEAD) / STEP)
-  if call('HEXISTS', p .. ':modes', 'order') == 1 then
+  in_turns = in_turns or call('HEXISTS', p .. ':modes', 'order')
+  if in_turns == 1 then
     local turn = tonumber(call('ZSCORE', ready, group) or nil)
     if turn and math.floor((turn + MOST_LEAD) / STEP) == band then return end
     local is_lower = turn and band * STEP > turn -- its jobs of a higher priority are gone
@@ -63,9 +65,7 @@ local function refresh_ready(p, group)
     if is_lower and not before then call('HSET', p .. ':turns', group, noted .. ' ' .. digits(score) .. ' 0') end
     score = before or score
   end
-  if call('ZADD', ready, score, group) == 1 and call('EXISTS', p .. ':pollers') == 1 then
-    call('PUBLISH', p .. ':notify', group)
-  end
+  if call('ZADD', ready, score, group) == 1 and call('EXISTS', p .. ':pollers') == 1 then call('PUBLISH', p .. ':notify', group) end
 end
 
 -- Sets timers: ms, set:group, ms, set:group… A timer may be early, never late. A new first timer is published to the reapers.

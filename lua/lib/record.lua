@@ -14,7 +14,7 @@ end
 local function settings_json(record) return byte(record) == BRACE and string.match(record, '^%S+') or '' end
 -- One numeric setting; nil if it is the default.
 local function setting_in(record, name) return tonumber(string.match(settings_json(record), '"' .. name .. '":(%d+)')) end
-local function timeout_s(record) return byte(record) == BRACE and setting_in(record, 'timeout') or TIMEOUT_S end
+local function timeout_s(record) return byte(record) == BRACE and tonumber(string.match(record, '^%S-"timeout":(%d+)')) or TIMEOUT_S end
 
 -- group_name, created_at and spec; nil if it is no record.
 local function parse_record(record)
@@ -38,3 +38,5 @@ local function with_spec(p, id, record)
   local spec = call('HGET', job_key(p, id), 'spec')
   return spec and record .. spec or nil
 end
+
+local function not_found() return refuse('NOT_FOUND', 'There is no such job in this group.') end

@@ -1,4 +1,4 @@
--- For finish: what a report says in addition to how the job ended.
+-- For finish: what few calls need: what a report says in addition to how the job ended, and late reports.
 
 local BANG = 33 -- before the new id of a job that must not be retried
 
@@ -6,7 +6,7 @@ local BANG = 33 -- before the new id of a job that must not be retried
 -- a dead letter. Returns the end of the execution, whether the job is retried, until when it waits, ms, and the group that has its
 -- copy. `record` includes the spec; it is nil if the job is gone. `run` has the execution, the token of the report, and of the group
 -- the retry policy and dead_letter_to.
-local function report_details(p, now, group, id, record, status, run, reason, error_text, completed_at, new_id, receipt, after_s, result)
+local function apply_details(p, now, group, id, record, status, run, reason, error_text, completed_at, new_id, receipt, after_s, result)
   if status == 'succeeded' and record and result and reason .. error_text .. completed_at .. receipt == '' then
     if result ~= '' then call('HSET', job_key(p, id), 'result', result) end -- most reports with a result say no more
     return ' succeeded ' .. digits(now), false
@@ -39,3 +39,13 @@ local function report_details(p, now, group, id, record, status, run, reason, er
   local ended_at = plausible(tonumber(completed_at), created_at or now, now)
   return ' ' .. status .. ' ' .. digits(ended_at), has_retry or tried_at, tried_at, copied_to
 end
+
+-- The item of a job that this token does not hold: as for the first report if this one repeats it, else the refusal.
+local function late_report(p, group, status, id, lease, with_job)
+  local job, token = find_job(p, group, id, 'reported'), lease ~= '' and lease or '-'
+  local is_repeat = job and (job.status == status and job.lease == token or status == 'failed' and job.reported == token)
+  if not is_repeat or lease == '*' then return refusal(p, group, id, job, lease) end
+  return with_job and finished_row(p, id, job.record, job.status, job.execution or '0', true, 1) or 0
+end
+
+local report_details = { apply = apply_details, late_report = late_report }

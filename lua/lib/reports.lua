@@ -47,11 +47,3 @@ local function finished_row(p, id, record, status, execution, has_details, repea
   fields[#FINISHED_FIELDS + 1] = repeated
   return { record, status, execution, unpack(fields) }
 end
-
--- The item of a job that this token does not hold: as for the first report if this one repeats it, else the refusal.
-local function late_report(p, group, status, id, lease, with_job)
-  local job, token = find_job(p, group, id, 'reported'), lease ~= '' and lease or '-'
-  local is_repeat = job and (job.status == status and job.lease == token or status == 'failed' and job.reported == token)
-  if not is_repeat or lease == '*' then return refusal(p, group, id, job, lease) end
-  return with_job and finished_row(p, id, job.record, job.status, job.execution or '0', true, 1) or 0
-end

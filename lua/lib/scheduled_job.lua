@@ -1,5 +1,13 @@
 -- For fire: the job of one time of a schedule.
 
+-- The job that a fire replaced may be of another schedule, which does not learn of its end then: its history says so.
+local function note_replaced(p, group, id, before, after)
+  local pattern = '"schedule":"([^"]+)"'
+  local name = string.match(settings_json(before or ''), pattern)
+  local key = schedule_key(p, group, name or '')
+  if name and name ~= string.match(settings_json(after), pattern) and call('EXISTS', key) == 1 then note_outcome(key, id, nil, 'replaced') end
+end
+
 -- Creates the job unless the policy, the limits or its key forbid it. `how` has overlap, is_backfill, max_jobs, max_bytes, and the
 -- text for jobs that it cancels. Returns why not, or nil; the job, or the one in the way; and how many jobs were cancelled.
 local function scheduled_job(p, group, key, new, how, now)
@@ -9,12 +17,16 @@ local function scheduled_job(p, group, key, new, how, now)
   new.after, new.kind.after_on, new.is_awaited = table.concat(parents, ' '), 'over', true -- so its end is settled
   if over_limit(p, group, 1, counts and new_bytes(p, { new }) or 0, how.max_jobs, how.max_bytes) then return 'limit', nil, 0 end
   if new.key ~= '' then holder_id = select(4, holder_of(p, group, new.key, now)) end
+  local before = holder_id and call('HGET', jobs_key(p), holder_id)
   if refused_key(p, group, { new }, is_stored, now) then return 'duplicate', holder_id, 0 end
   if how.overlap == 'cancel' then n_cancelled = cancel_open(p, group, key, how.text, now) end
   local refused, outcomes, rank = tied_jobs(p, group, { new }, is_stored, now, counts, '', {})
   if refused then return 'limit', nil, n_cancelled end
   local held_by = string.match(outcomes[1], '^=(.*)')
-  if held_by and new.kind.on_conflict == 'existing' then return 'duplicate', held_by, n_cancelled end
+  local found = held_by and find_job(p, group, held_by)
+  -- a job that has ended is not replaced: it holds its key until its window ends
+  if found and (new.kind.on_conflict == 'existing' or RETENTION_S[found.status]) then return 'duplicate', held_by, n_cancelled end
+  if found then note_replaced(p, group, held_by, before, found.record) end
   if rank then notify_enqueued(p, { [group] = rank }, {}, digits(now), '') end
   if n_cancelled > 0 then refresh_ready(p, group) end
   call('RPUSH', key, held_by or new.id)

@@ -18,15 +18,16 @@ local function noted_turns(p, names)
   return #names > 0 and call('EXISTS', p .. ':turns') == 1 and call('HMGET', p .. ':turns', unpack(names)) or {}
 end
 
--- Sets the weight of a group, and its turns by priority. `score` is that in `ready`; a turn with another one is of an earlier time.
-local function read_turns(p, group, score, noted, is_set)
+-- Sets the turns of a group by priority. `score` is that in `ready`; a turn with another one is of an earlier time. A group without
+-- settings has no weight yet.
+local function read_turns(group, score, noted)
   local turns, band = {}, band_of(score)
   for at, given in string.gmatch(noted or '', '(%d+) (%d+)') do
     turns[band_of(at)] = { score = tonumber(at), given = tonumber(given) }
   end
   if not turns[band] or turns[band].score ~= score then turns[band] = { score = score, given = 0 } end
   group.turns, group.band, group.was_noted, group.is_noted = turns, band, noted, noted
-  group.weight = tonumber(is_set and call('HGET', group_key(p, group.name), 'weight') or 1)
+  group.weight = group.weight or 1
 end
 
 -- The turn of a group for a job of this rank. A group that comes down from a higher priority is behind those that were there before.

@@ -14,12 +14,13 @@
 --           not set); 1 for a repeat, or the copy's group
 -- refuses NOT_FOUND WRONG_STATE LEASE_LOST
 -- flags   allow-oom
--- with    group_settings record job lease settling completion held_jobs reports
---           (requeue history retry_policy lanes fair_keys key_turns automatic_retries dead_letters report_details)
+-- with    group_settings record settling completion held_jobs reports
+--           (job lease requeue history retry_policy lanes fair_keys key_turns automatic_retries dead_letters report_details)
 local p, now, with_jobs, first = KEYS[1], clock(ARGV[1]), ARGV[2], 3
 local rounds = split_into_rounds(ARGV, first)
 local are_set, items, n_items, timers, unsettled, step = any_set(p, rounds.groups), {}, 0, {}, {}, math.ceil(rounds.n / 16)
-local details
+local rare = nil -- what few calls need: made once
+local function rarely() rare = rare or load_report_details() return rare end
 local endings = { succeeded = ' succeeded ' .. digits(now), failed = ' failed ' .. digits(now) }
 
 -- Finishes the jobs of a part of a round. Returns the ids of those that ended, whether one is retried, and whether any ran.
@@ -32,8 +33,7 @@ local function finish(round, part, is_strict, default, dead_letter_to)
       if words ~= 2 then
         local record = with_spec(p, id, round.records[i])
         local run = { execution = execution, token = lease ~= '' and lease or '-', default = default, dead_letter_to = dead_letter_to }
-        details = details or load_report_details()
-        ending, is_retried, due, copied_to = details(p, now, group, id, record, status, run, unpack(ARGV, at + 2, at + words - 1))
+        ending, is_retried, due, copied_to = rarely().apply(p, now, group, id, record, status, run, unpack(ARGV, at + 2, at + words - 1))
       end
       execution, any_held = (lease ~= '' and execution or string.gsub(execution, '^%S+', '-')) .. ending, true
       finished[n + 1], finished[n + 2], n = id, execution, n + 2
@@ -51,7 +51,7 @@ local function finish(round, part, is_strict, default, dead_letter_to)
         items[n_items + 1] = is_row and { execution, copied_to or is_retried and 1 or nil } or is_retried and 2 or 1
       end
     else
-      items[n_items + 1] = late_report(p, group, status, id, lease, with_jobs == 'job')
+      items[n_items + 1] = rarely().late_report(p, group, status, id, lease, with_jobs == 'job')
     end
     at, n_items = at + words, n_items + 1
   end

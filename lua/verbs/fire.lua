@@ -29,7 +29,8 @@
 -- refuses NOT_FOUND CHANGED IDEMPOTENCY_MISMATCH
 -- with    record deadlines idempotency group_settings group_limits notify kinds creation new_jobs new_keys schedules firing
 --           (job requeue hooks settling completion dependencies inputs awaiting unique lanes fair_keys key_turns new_turns places conflicts batches lease members new_parents
---           drafts tied_jobs notices_stream history overlap scheduled_job)
+--           drafts tied_jobs notices_stream history overlap schedule_ends
+--           scheduled_job)
 local p, now, group, name, version, score, how, at = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local moved, next_score, next_at, passed, overlap, max_fires, before = ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13]), ARGV[14]
 local max_jobs, max_bytes, idempotency_key, digest, ttl_ms, first = tonumber(ARGV[15]), tonumber(ARGV[16]), ARGV[17], ARGV[18], ARGV[19], 20

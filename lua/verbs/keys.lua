@@ -5,13 +5,14 @@
 -- ARGV[2] n          keys at most
 --
 -- moves   -
--- reply   for each key: the key, how many of its jobs are queued, how many run, how many are held, and when the oldest one was
---           enqueued, ms, or ''
+-- reply   for each key: the key, how many of its jobs are queued, how many run, how many are held, when the oldest one was
+--           enqueued, ms, or '', and its turn: 1 for the key whose job is the next one, or '' if the keys take no turns, or
+--           none of the first 1,000 queued jobs is of the key
 -- refuses -
 -- flags   no-writes
--- with    record settling lanes
+-- with    record settling lanes fair_keys
 local p, group, n = KEYS[1], ARGV[1], tonumber(ARGV[2])
-local reply = {}
+local reply, MOST_LOOKS = {}, 1000
 
 -- When the first of these jobs was enqueued, ms; nil if none exists.
 local function oldest(ids)
@@ -23,6 +24,17 @@ local function oldest(ids)
   return first
 end
 
+-- The turns of keys: the number of the first queued job of each, counting only the first ones. Jobs without a key are those of ''.
+local function turns_of_keys()
+  local turns, n_turns = {}, 0
+  for _, id in ipairs(call('ZRANGE', set_key(p, group, 'queued'), 0, MOST_LOOKS - 1)) do
+    local key = call('HGET', job_key(p, id), 'key') or ''
+    if not turns[key] then n_turns = n_turns + 1; turns[key] = n_turns end
+  end
+  return turns
+end
+
+local turns = keys_take_turns(p, group) and turns_of_keys() or {}
 local keys = call('ZREVRANGE', set_key(p, group, 'keys'), 0, n - 1)
 for i = 1, #keys do
   local lane = lane_key(p, group, keys[i])
@@ -30,6 +42,6 @@ for i = 1, #keys do
   local queued = call('ZINTERCARD', 2, lane, set_key(p, group, 'queued'))
   -- ids sort by creation, so the first one with a place is the oldest of these
   local firsts = { call('ZRANGE', lane, 0, 0)[1], call('ZRANGEBYSCORE', lane, '(0', '+inf', 'LIMIT', 0, 1)[1] }
-  reply[#reply + 1] = { keys[i], queued, running, call('ZCOUNT', lane, '(0', '+inf'), oldest(firsts) or '' }
+  reply[#reply + 1] = { keys[i], queued, running, call('ZCOUNT', lane, '(0', '+inf'), oldest(firsts) or '', turns[keys[i]] or '' }
 end
 return reply

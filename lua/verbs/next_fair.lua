@@ -49,8 +49,8 @@ repeat
       local score = merge.rank
       group = open_next_queue(merge, ready[3] and 2 or n + 1)
       groups[#groups + 1] = group
-      read_turns(p, group, score, noted[#groups], are_set)
-      if are_set then read_settings(p, group, now) end
+      if are_set then read_settings(p, group, now, true) end
+      read_turns(group, score, noted[#groups])
     else
       break
     end

@@ -15,7 +15,7 @@
 -- reply   now, ms; for each sequence of jobs of one group: name, env_vars or nil, and for each job: id rank record deliveries
 -- refuses -
 -- flags   allow-oom
--- with    record rate_limit lease_limit dispatch long_pollers queue_merge (turns image_turns)
+-- with    record group_settings rate_limit lease_limit dispatch long_pollers queue_merge (turns image_turns)
 local p, now, n, lease, lease_s = KEYS[1], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local grace_ms, broker, order, n_groups, first = tonumber(ARGV[5]), ARGV[6], ARGV[7], tonumber(ARGV[8]), 9
 -- Limits of one call: groups, jobs read from one queue, jobs read in all, bytes of records read in all.
@@ -48,27 +48,29 @@ local function search_queue(group)
 end
 
 local ready, groups = ready_groups(p, { unpack(ARGV, first, first + n_groups - 1) }, GROUPS), {}
+local are_set = any_set(p, names_of({ unpack(ready, 1, 2 * GROUPS) }))
 for i = 1, math.min(#ready, 2 * GROUPS), 2 do
   if n_read >= CALL_READS or bytes >= READ_BYTES then break end
-  local group = { name = ready[i], taken = {}, score = tonumber(ready[i + 1]) }
+  local group = { name = ready[i], taken = {}, score = tonumber(ready[i + 1]), room = math.huge }
   groups[#groups + 1] = group
-  read_settings(p, group, now)
+  if are_set then read_settings(p, group, now, order == 'fair') end
   search_queue(group)
 end
 found = order == 'fair' and load_image_turns()(p, n, found) or found
 if not found.is_in_turns then table.sort(found, function(a, b) return a.score < b.score end) end
-
-local reply, batch = { now }, new_batch(p, now, lease, lease_s, grace_ms)
-for i = 1, math.min(n, #found) do
-  local group, id = found[i].group, found[i].id
-  group.taken[#group.taken + 1] = id
-  dispatch(batch, reply, group, id, found[i].rank, found[i].record, call('HGET', executions_key(p), id))
+local reply, batch, ids = { now }, new_batch(p, now, lease, lease_s, grace_ms), {}
+for i = 1, math.min(n, #found) do ids[i] = found[i].id end
+local before = ids[1] and call('HMGET', executions_key(p), unpack(ids))
+for i = 1, #ids do
+  local group = found[i].group
+  group.taken[#group.taken + 1] = ids[i]
+  dispatch(batch, reply, group, ids[i], found[i].rank, found[i].record, before[i])
 end
 write_running(p, batch, groups)
 for i = 1, #groups do
   local name, taken = groups[i].name, groups[i].taken
   call_many('ZREM', set_key(p, name, 'queued'), taken)
-  if #taken > 0 or groups[i].is_held then refresh_ready(p, name) end
+  if #taken > 0 or groups[i].is_held then refresh_ready(p, name, not are_set) end
 end
 if #found == 0 and broker ~= '' then
   add_poller(p, 'pollers', broker, now)

@@ -19,9 +19,9 @@ local lease, new_lease, started_at, grace_ms = ARGV[4], ARGV[5], tonumber(ARGV[6
 
 local job = find_job(p, group, id)
 local is_queued = job and job.status == 'queued' and lease == ''
-local free, _, rate, bucket
+local free, rate, bucket
 if is_queued then
-  free, _, rate = room(p, group)
+  free, rate = room(p, group)
   bucket = rate and { allowance(p, group, rate, now) }
   if bucket then free = math.min(free, bucket[1]) end
   local deadline = deadline_of(job, job.deliveries)

@@ -46,6 +46,10 @@ class Figures:
         """A cost, µs, next to another one."""
         self._add(Figure(name, cost_us / to_us, "times", bar, "most", cost_us / to_us <= bar, cost_us))
 
+    def counts(self, name: str, n: float, of: float, bar: float) -> None:
+        """A number of instructions a job, next to another one."""
+        self.fixed(name, n / of, bar, f"times, {n:,.0f} instructions")
+
     def value(self, name: str, value: float, bar: float, unit: str) -> None:
         """A figure that depends on the speed of the machine, and so does its bar."""
         self.fixed(name, value, bar * self.slowness, unit)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.bench import instructions
 from tests.bench.figures import Figures
 
 
@@ -37,7 +38,7 @@ def measured(name: str, options: str) -> Any:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("name", ["flows", "turns", "batches", "schedules", "fairness"])
+@pytest.mark.parametrize("name", ["flows", "turns", "batches", "schedules", "fairness", "instructions"])
 def test_each_says_how_it_is_called(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,6 +50,13 @@ def test_each_says_how_it_is_called(
     text = capsys.readouterr().out
     assert f"python -m tests.bench.{name}" in text
     assert name == "batches" or "example: python -m" in text
+
+
+def test_instructions_need_valgrind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it the bench says what to install."""
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(SystemExit, match="apt-get install valgrind"):
+        instructions.main([])
 
 
 def test_small_forms() -> None:

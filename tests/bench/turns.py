@@ -38,7 +38,7 @@ async def measured(
             for order in ORDERS:
                 await store.order.set(order)
                 taken = jobs if n > 1 else jobs // 5
-                cost = await costs.cost_us(_take(costs, n, taken, what), taken)
+                cost = await costs.cost_us(take(costs, n, taken, what), taken)
                 least[what, n, order] = min(cost, least.get((what, n, order), cost))
     await store.order.set("fifo")
     for (what, n), bar in BARS.items():
@@ -47,7 +47,8 @@ async def measured(
         figures.ratio(f"{what} of {groups:,} groups in turns, {n} a call", fair_us, fifo_us, bar)
 
 
-async def _take(costs: FlowCosts, n: int, jobs: int, what: str) -> None:
+async def take(costs: FlowCosts, n: int, jobs: int, what: str) -> None:
+    """Take jobs with `next`, n a call; by their image if `what` ends with that word."""
     images = ("x",) if what.endswith("image") else ()
     for _ in range(0, jobs, n):
         found = await costs.store.dispatcher.next(n, images=images)

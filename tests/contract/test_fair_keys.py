@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from broker.diagnostics.consistency import check
 from broker.models.batches import CallbackJob, NewBatch
@@ -307,3 +308,33 @@ async def test_check_finds_wrong_places(fair: Store) -> None:
     findings = [found.what for found in await check(fair, is_repair=True)]
     assert any("without fair_keys" in found for found in findings)
     assert await check(fair) == []
+
+
+async def test_the_turns_of_keys_are_told(fair: Store) -> None:
+    """1 is the key whose job is the next; jobs without a key count as one; no turn without a queued job, or in fifo."""
+
+    async def turns() -> dict[str, Any]:
+        return {found.key: found.turn for found in await fair.lanes.list(GROUP, 9)}
+
+    await put(fair, "a", 3)
+    await put(fair, None)
+    await put(fair, "b")
+    await put(fair, "c")
+    assert await turns() == {"a": 1, "b": 3, "c": 4}
+    assert await served(fair, 3) == "a-b"
+    assert await turns() == {"a": 2, "b": UNSET, "c": 1}
+    await put(fair, "b", priority=2)
+    assert await turns() == {"a": 3, "b": 1, "c": 2}
+    await fair.order.set("fifo")
+    assert await turns() == dict.fromkeys("abc", UNSET)
+
+
+async def test_turns_are_told_of_the_first_jobs_only(fair: Store) -> None:
+    """A key whose first job is behind 1,000 others has no turn yet."""
+    await put(fair, "a", 1000)
+    await fair.order.set("fifo")
+    await put(fair, "b")
+    await fair.order.set("fair")
+    assert {found.key: found.turn for found in await fair.lanes.list(GROUP, 9)} == {"a": 1, "b": UNSET}
+    await fair.next(1, [GROUP])
+    assert {found.key: found.turn for found in await fair.lanes.list(GROUP, 9)} == {"a": 1, "b": 2}

@@ -717,3 +717,39 @@ async def test_a_replaced_job_stays_that_of_its_fire(store: Store) -> None:
     await settle(store)
     [fire] = await store.schedules.fires(GROUP, NAME, 5)
     assert (fire.job, fire.outcome) == (job.id, "succeeded")
+
+
+async def test_a_schedule_says_that_another_one_replaced_its_job(store: Store) -> None:
+    """Two schedules with one unique key have one job: that of the last fire. Only its schedule gets the outcome."""
+    given = {"unique": Unique(key="k", on_conflict="replace")}
+    await put(store, job=given)
+    await fire_next(store)
+    await put(store, name="other", job=given)
+    [mine] = await made(store)
+    await store.schedule_fires.run(GROUP, "other", None)
+    [fire] = await store.schedules.fires(GROUP, NAME, 5)
+    assert (fire.what, fire.job, fire.outcome) == ("fired", mine.id, "replaced")
+    [job] = await made(store)
+    assert (job.id, job.schedule) == (mine.id, "other")
+    await end(store, job)
+    await settle(store)
+    [fire] = await store.schedules.fires(GROUP, NAME, 5)
+    [other] = await store.schedules.fires(GROUP, "other", 5)
+    assert (fire.outcome, other.outcome) == ("replaced", "succeeded")
+    found = await store.schedules.show(GROUP, NAME)
+    assert (found.last.outcome, await check(store)) == ("replaced", [])  # type: ignore[union-attr]
+
+
+async def test_a_fire_does_not_replace_a_job_that_has_ended(store: Store) -> None:
+    """Within its window the job of another schedule holds the key, so the time is skipped, and the history says why."""
+    given = {"unique": Unique(key="k", for_=3600, on_conflict="replace")}
+    await put(store, job=given)
+    await fire_next(store)
+    await put(store, name="other", overlap="allow", job=given)
+    [job] = await made(store)
+    await end(store, job)
+    await settle(store)
+    await fire_next(store, "other")
+    assert ((await history(store))[0], await history(store, "other")) == ("fired", ["duplicate"])
+    [fire] = await store.schedules.fires(GROUP, "other", 5)
+    assert fire.job == job.id

@@ -76,3 +76,42 @@ async def test_a_quiet_key_beside_a_huge_backlog(store: Store) -> None:
     for _ in range(3):
         await store.enqueue(GROUP, [NewJob(image="x", key="quiet", payload="quiet")])
         assert [job.payload for job in await store.next(2)] == ["loud", "quiet"]
+
+
+@pytest.mark.parametrize("backend", ["valkey"])
+@pytest.mark.parametrize("seed", range(8))
+async def test_keys_that_always_have_jobs_get_the_same(store: Store, seed: int) -> None:
+    """Deliveries of keys that are there from the beginning differ by one at most at any time; over any window by two.
+
+    Two over a window, and for a key that comes in the middle of a turn: it may begin behind the first key of a turn and
+    end before the last one of another. Every key has one job in each turn.
+    """
+    store.now = str(NOW)
+    rng = Random(seed)
+    await store.order.set("fair")
+    await store.configure(GROUP, GroupSettings(fair_keys=True))
+    queued: Counter[str | None] = Counter()
+    since = {(one, other): 0 for one in KEYS for other in KEYS}
+    lowest, highest = dict(since), dict(since)
+    active: list[str | None] = []
+    for turn in range(ACTS):
+        if not turn or (turn % 30 == 0 and len(active) < len(KEYS)):  # new keys come, whatever the others have had
+            active += KEYS[:2] if not turn else KEYS[len(active) : len(active) + 1]
+        for key in rng.sample(active, len(active)):
+            if queued[key] < 10:
+                n = rng.choice([10, 11, 30])
+                await store.enqueue(GROUP, [NewJob(image="x", key=key, payload=key or "")] * n)
+                queued[key] += n
+        for job in await store.next(rng.choice([1, 2, 7]), images=rng.choice([(), ("x",)])):
+            taken = job.payload or None
+            queued[taken] -= 1
+            for other in active:
+                if other != taken:
+                    since[taken, other] += 1
+                    since[other, taken] -= 1
+                    for pair in ((taken, other), (other, taken)):
+                        lowest[pair] = min(lowest[pair], since[pair])
+                        highest[pair] = max(highest[pair], since[pair])
+    assert max(abs(lowest["a", "b"]), highest["a", "b"]) == 1
+    assert max(highest[pair] - lowest[pair] for pair in since) == 2
+    assert await check(store) == []

@@ -11,8 +11,11 @@ export function jobKeysPanel(name, group, found) {
   if (!rows.length) return null;
   const limit = group?.key_concurrency;
   const placed = (one) => one.queued + one.running;
+  const takeTurns = group?.fair_keys && !group.asleep;
+  const turn = { label: 'Turn', isNumber: true, cell: (one) => (one.turn ? num(one.turn) : h('span.muted', '–')) };
   const columns = [
     { label: 'Key', isHead: true, kind: 'grow', cell: (one) => theirs(one.key, 'mono') },
+    ...(takeTurns ? [turn] : []),
     { label: 'Queued', isNumber: true, cell: (one) => num(one.queued) },
     { label: 'Running', isNumber: true, cell: (one) => num(one.running) },
     { label: 'Held', isNumber: true, cell: (one) => (one.held ? h('span.late', num(one.held)) : num(0)) },

@@ -1,0 +1,139 @@
+"""Batches: what one call of a script reads, writes and leaves alone."""
+
+import pytest
+
+from broker.core.errors import LimitReached
+from broker.diagnostics.consistency import check
+from broker.models.batches import Batch, CallbackJob, NewBatch
+from broker.models.jobs import Job, NewJob
+from tests.contract.building import GROUP, configure, wait
+from tests.contract.flows import named, settle
+from tests.contract.transfers import lines_of
+from tests.stores import Store
+
+LARGE = "x" * 400_000
+"""Three of these payloads are more than one reply has room for."""
+OVER = CallbackJob(image="post", payload="over")
+
+
+async def create(store: Store, *jobs: NewJob, **fields: object) -> Batch:
+    """A batch with these members."""
+    batch, _ = await store.batches.create(GROUP, NewBatch(jobs=list(jobs), **fields))
+    return batch
+
+
+async def shown(store: Store, batch: Batch) -> Batch:
+    """The batch now."""
+    return await store.batches.show(GROUP, batch.id)
+
+
+async def end_next(store: Store, how: str = "succeeded") -> Job:
+    """End the first queued job."""
+    [job] = await store.next(1)
+    if how == "succeeded":
+        return await store.succeed(GROUP, job.id, job.lease)
+    return await store.fail(GROUP, job.id, job.lease, "bad_exit")
+
+
+async def test_a_page_of_large_members(store: Store) -> None:
+    """It ends with a mebibyte of jobs, and the next one begins behind it; one that ends with the batch has no cursor."""
+    batch = await create(store, open=True)
+    for _ in range(4):
+        wait(store, 1)
+        await store.batches.add(GROUP, batch.id, [named(LARGE)])
+    page, cursor = await store.batches.members(GROUP, batch.id, 10)
+    rest, end = await store.batches.members(GROUP, batch.id, 10, cursor)
+    assert (len(page), len(rest), end) == (3, 1, "")
+    assert len({job.id for job in page + rest}) == 4
+    whole = await create(store, *[named(LARGE)] * 3)
+    page, cursor = await store.batches.members(GROUP, whole.id, 10)
+    assert (len(page), cursor) == (3, "")
+
+
+async def test_a_retry_that_just_fits(store: Store) -> None:
+    """The failed members count with their bytes: as many as the group may have are repeated, and not one more."""
+    batch = await create(store, named("a"), named("b"), named("fine"))
+    for how in ("failed", "failed", "succeeded"):
+        await end_next(store, how)
+    await settle(store)
+    for most in ({"max_bytes": 59}, {"max_jobs": 1}):
+        await configure(store, **most)
+        with pytest.raises(LimitReached):
+            await store.batches.retry_batch(GROUP, batch.id)
+        assert not (await shown(store, batch)).retry_at
+    await configure(store, max_bytes=60, max_jobs=2)
+    again, _ = await store.batches.retry_batch(GROUP, batch.id)
+    assert again.counts.total == 2
+    assert await store.redis.zscore(f"{store.partitions[0]}:bytes", GROUP) == 60
+
+
+async def test_a_retry_of_members_that_had_no_retries(store: Store) -> None:
+    """Nor have the new jobs: they are queued at once, count no bytes where none are limited, and fail for good."""
+    batch = await create(store, named("a"))
+    job = await end_next(store, "failed")
+    await settle(store)
+    again, _ = await store.batches.retry_batch(GROUP, batch.id, "ann")
+    assert not await store.redis.exists(f"{store.partitions[0]}:bytes")
+    last = (await store.jobs.history(GROUP, job.id)).events[-1]
+    assert (last.what, last.by) == ("retried", "ann")
+    await end_next(store, "failed")
+    await settle(store)
+    assert ((await shown(store, again)).state, (await shown(store, again)).counts.failed) == ("failed", 1)
+
+
+async def test_a_list_leaves_out_a_batch_that_is_gone(store: Store) -> None:
+    """Only its entry in the list of the group is there."""
+    gone, left = await create(store, open=True), await create(store, open=True)
+    await store.redis.unlink(f"{store.partitions[0]}:batch:{gone.id}")
+    batches, _ = await store.batches.list(GROUP, 9)
+    assert [batch.id for batch in batches] == [left.id]
+    lines = [line for line in await lines_of(store) if line.startswith(b'{"batch"')]
+    assert [left.id.encode() in line for line in lines] == [True]
+    await check(store, is_repair=True)
+
+
+async def test_a_batch_whose_total_was_wrong_ends_after_a_repair(store: Store) -> None:
+    """All its members had ended before, so nothing else would have it end."""
+    batch = await create(store, named("a"), on_over=OVER)
+    await store.redis.hset(f"{store.partitions[0]}:batch:{batch.id}", "total", 3)
+    await end_next(store)
+    await settle(store)
+    assert (await shown(store, batch)).state == "running"
+    await check(store, is_repair=True)
+    await settle(store)
+    found = await shown(store, batch)
+    assert (found.state, set(found.callbacks)) == ("succeeded", {"on_over"})
+
+
+async def test_check_finds_a_member_that_its_batch_forgot(store: Store) -> None:
+    """Its end was settled, but not counted: after the repair it counts."""
+    batch = await create(store, named("a"), named("b"), on_over=OVER)
+    job = await end_next(store)
+    await settle(store)
+    key = f"{store.partitions[0]}:batch:{batch.id}"
+    await store.redis.zadd(f"{key}:unfinished", {job.id: 1})
+    await store.redis.hincrby(key, "succeeded", -1)
+    [found] = await check(store, is_repair=True)
+    assert (found.job_id, found.what) == (job.id, "has ended, but its batch does not count it")
+    await settle(store)
+    assert await check(store) == []
+    assert (await shown(store, batch)).counts.succeeded == 1
+    await end_next(store)
+    await settle(store)
+    assert (await shown(store, batch)).state == "succeeded"
+
+
+async def test_check_finds_a_member_that_is_gone(store: Store) -> None:
+    """It counts as cancelled after the repair, and the batch ends."""
+    batch = await create(store, named("a"), on_over=OVER)
+    [job], _ = await store.batches.members(GROUP, batch.id, 9)
+    p = store.partitions[0]
+    await store.redis.hdel(f"{p}:jobs", job.id)
+    await store.redis.zrem(f"{p}:group:{GROUP}:jobs", job.id)
+    await store.redis.zrem(f"{p}:group:{GROUP}:queued", job.id)
+    found = [one.what for one in await check(store, is_repair=True)]
+    assert "is a member of a batch, but is no job" in found
+    await settle(store)
+    assert await check(store) == []
+    ended = await shown(store, batch)
+    assert (ended.state, ended.counts.cancelled, set(ended.callbacks)) == ("cancelled", 1, {"on_over"})

@@ -2,11 +2,11 @@
 
 import pytest
 
-from broker.core.errors import LimitReached
+from broker.core.errors import LimitReached, NotFound
 from broker.diagnostics.consistency import check
 from broker.models.batches import Batch, CallbackJob, NewBatch
 from broker.models.jobs import Job, NewJob
-from tests.contract.building import GROUP, configure, wait
+from tests.contract.building import GROUP, configure, now_ms, reap_after, wait
 from tests.contract.flows import named, settle
 from tests.contract.transfers import lines_of
 from tests.stores import Store
@@ -36,7 +36,7 @@ async def end_next(store: Store, how: str = "succeeded") -> Job:
 
 
 async def test_a_page_of_large_members(store: Store) -> None:
-    """It ends with a mebibyte of jobs, and the next one begins behind it; one that ends with the batch has no cursor."""
+    """It ends with a mebibyte of jobs, and the next one begins there; one that ends with the batch has no cursor."""
     batch = await create(store, open=True)
     for _ in range(4):
         wait(store, 1)
@@ -73,6 +73,8 @@ async def test_a_retry_of_members_that_had_no_retries(store: Store) -> None:
     job = await end_next(store, "failed")
     await settle(store)
     again, _ = await store.batches.retry_batch(GROUP, batch.id, "ann")
+    [member], _ = await store.batches.members(GROUP, again.id, 9)
+    assert b'"hooks":2,' in await store.redis.hget(f"{store.partitions[0]}:jobs", member.id)
     assert not await store.redis.exists(f"{store.partitions[0]}:bytes")
     last = (await store.jobs.history(GROUP, job.id)).events[-1]
     assert (last.what, last.by) == ("retried", "ann")
@@ -137,3 +139,78 @@ async def test_check_finds_a_member_that_is_gone(store: Store) -> None:
     assert await check(store) == []
     ended = await shown(store, batch)
     assert (ended.state, ended.counts.cancelled, set(ended.callbacks)) == ("cancelled", 1, {"on_over"})
+
+
+@pytest.mark.parametrize("boost", [0, 2])
+async def test_the_place_of_a_callback_in_the_queue(store: Store, boost: int) -> None:
+    """It comes to the end of its priority; with a priority_boost it is as far before that end of all as that says."""
+    if boost:
+        await configure(store, priority_boost=boost)
+    over = CallbackJob(image="post", payload="over", priority=1)
+    batch = await create(store, on_over=over)
+    await settle(store)
+    p, made = store.partitions[0], (await shown(store, batch)).callbacks["on_over"]
+    last = int(await store.redis.get(f"{p}:sequence"))
+    expected = 2 * 2**51 - boost + last if boost else 2**51 + last
+    assert await store.redis.zscore(f"{p}:group:{GROUP}:queued", made) == expected
+
+
+async def test_check_of_an_end_that_is_to_be_settled(store: Store) -> None:
+    """A member that has just ended is no finding: the next settlement counts it."""
+    await create(store, named("a"), on_over=OVER)
+    await end_next(store)
+    assert await check(store) == []
+
+
+async def test_check_finds_a_batch_that_would_be_kept(store: Store) -> None:
+    """One that has ended without a time for its deletion is kept for a day from the repair on."""
+    batch = await create(store)
+    await settle(store)
+    await store.redis.zrem(f"{store.partitions[0]}:group:{GROUP}:ending", batch.id)
+    [found] = await check(store, is_repair=True)
+    assert found.what == f"has a batch that would be kept too long: {batch.id}"
+    assert await check(store) == []
+    await reap_after(store, 86_399)
+    assert await shown(store, batch)
+    await reap_after(store, 1)
+    with pytest.raises(NotFound):
+        await shown(store, batch)
+
+
+async def test_a_batch_that_is_late_is_stopped_once(store: Store) -> None:
+    """The reaper looks at it again when it is to be deleted, and not before."""
+    batch = await create(store, named("a"), end_within=10)
+    ending = f"{store.partitions[0]}:group:{GROUP}:ending"
+    await reap_after(store, 10)
+    assert ((await shown(store, batch)).stopped, await store.redis.exists(ending)) == ("end_within", 0)
+    await settle(store)
+    assert await store.redis.zscore(ending, batch.id) == now_ms(store) + 86_400_000
+    cancelled = await create(store, named("b"))
+    await store.batches.cancel(GROUP, cancelled.id)
+    await settle(store)
+    for one, why in ((batch, "which was not over in time."), (cancelled, "which was cancelled.")):
+        [job], _ = await store.batches.members(GROUP, one.id, 9)
+        assert job.error == f"It was a member of the batch {one.id}, {why}"
+
+
+async def test_bytes_of_a_callback(store: Store) -> None:
+    """Where bytes are limited a callback counts for its own."""
+    await configure(store, max_bytes=1000)
+    await store.modes.read()
+    await create(store, on_over=OVER)
+    await settle(store)
+    assert await store.redis.zscore(f"{store.partitions[0]}:bytes", GROUP) == len('{"image":"post","payload":"over"}')
+
+
+async def test_a_callback_leaves_its_group_as_old_as_it_is(store: Store) -> None:
+    """A group that the callback makes is as old as the callback."""
+    other = CallbackJob(image="post", payload="over", group_name="other")
+    batch = await create(store, open=True, on_over=OVER)
+    apart = await create(store, open=True, on_over=other)
+    at = now_ms(store)
+    wait(store, 60)
+    for one in (batch, apart):
+        await store.batches.close(GROUP, one.id)
+    await settle(store)
+    ages = await store.redis.zrange(f"{store.partitions[0]}:groups", 0, -1, withscores=True)
+    assert ages == [(GROUP.encode(), at), (b"other", at + 60_000)]

@@ -58,6 +58,10 @@ async def test_restore_of_a_batch_that_runs(store: Store, target: Store) -> None
     assert await batch_in(target, batch) == before
     moved, _ = await target.batches.members(GROUP, batch.id, 9)
     assert [(job.id, job.batch) for job in moved] == [(job.id, job.batch) for job in members]
+    p = target.partitions[partition_of(GROUP, len(target.partitions))]
+    assert not any(
+        [await target.redis.hexists(f"{p}:job:{job.id}", "seat") for job in moved]
+    )  # it has its use behind it
     await end_next(target, "failed", "succeeded", "succeeded")
     await settle(target)
     counts = (await batch_in(target, batch)).counts

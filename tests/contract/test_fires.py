@@ -2,7 +2,10 @@
 
 import pytest
 
-from broker.core.errors import Changed, LimitReached, NotFound
+from broker.core.errors import Changed, Duplicate, LimitReached, NotFound
+from broker.diagnostics.consistency import check
+from broker.models.unique import OnConflict, Unique
+from broker.resp import keys
 from broker.store.group_counts import CANCELLED
 from tests.contract.building import GROUP, Run, new, now_ms, wait
 from tests.contract.flows import settle
@@ -34,8 +37,8 @@ async def test_a_put_keeps_when_the_schedule_was_created(store: Store) -> None:
 
 async def test_a_schedule_that_is_gone(store: Store, run: Run) -> None:
     """Nothing fires, and nothing is wrong with it."""
+    words = (NAME, "1-1", "", "run", store.now, *[""] * 4, "skip", 0, "", 0, 0, "", "", 0)
     with pytest.raises(NotFound):
-        words = (NAME, "1-1", "", "run", store.now, *[""] * 4, "skip", 0, "", 0, 0, "", "", 0)
         await run("fire", store.now, GROUP, *words)
     assert await run("check_schedules", store.now, "repair", GROUP, NAME) == []
 
@@ -58,6 +61,15 @@ async def test_times_that_follow_each_other_are_one_stretch(store: Store) -> Non
     assert await store.schedule_fires.backfill(GROUP, NAME, start, times[0] - 1, "allow") == 3
     [earliest, *_] = await store.redis.zrange(key_of(store, ":times"), 0, -1, withscores=True)
     assert earliest == (str(start).encode(), times[0] - MINUTE_MS)
+
+
+async def test_a_time_that_fired_is_known(store: Store, run: Run) -> None:
+    """A call for it says so, and makes nothing."""
+    await put(store, overlap="allow")
+    await fire_next(store)
+    found = await store.schedules.stored(GROUP, NAME)
+    words = (NAME, found.version, "", "backfill", store.now, *[""] * 4, "allow", 0, "", 0, 0, "", "", 0)
+    assert await run("fire", store.now, GROUP, *words) == [b"known", b"", b"", 0]
 
 
 async def test_the_stretches_are_bounded(store: Store) -> None:
@@ -207,3 +219,54 @@ async def test_a_change_of_an_old_revision_is_refused(store: Store, run: Run) ->
     with pytest.raises(Changed):
         await run("schedule", store.now, GROUP, NAME, "pause", old.version, *[""] * 4, 9, 9, "state", "paused")
     assert (await shown(store)).state == "active"
+
+
+async def test_nothing_is_left_of_a_removed_schedule(store: Store) -> None:
+    """Nor does the end of its last job make a part of it again."""
+    await put(store)
+    await fire_next(store)
+    [job] = await made(store)
+    await store.schedules.remove(GROUP, NAME)
+    await end(store, job, "failed")
+    await settle(store)
+    assert [key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*schedule*", 1000)] == []
+
+
+async def test_a_job_for_which_ten_thousand_wait(store: Store) -> None:
+    """Nothing more can wait for it, so the time is skipped, and the history says: limit."""
+    await put(store, overlap="queue")
+    await fire_next(store)
+    [job] = await made(store)
+    waiting = keys.after(store.partitions[0], job.id)
+    await store.redis.zadd(waiting, {f"other {number}": 0 for number in range(10_000)})
+    await fire_next(store)
+    assert (await history(store), len(await made(store))) == (["fired", "limit"], 1)
+    await store.redis.delete(waiting)
+
+
+@pytest.mark.parametrize("on_conflict", ["existing", "refuse"])
+async def test_the_holder_of_a_unique_key_is_named(store: Store, on_conflict: OnConflict) -> None:
+    """The line of a time that was skipped for it has the job that is in the way, and so has the refusal of a run."""
+    await put(store, overlap="allow", job={"unique": Unique(key="k", on_conflict=on_conflict)})
+    [holder] = (await store.enqueue(GROUP, [new(unique=Unique(key="k"))])).jobs
+    [fired] = await fire_next(store)
+    assert (fired.what, fired.why, fired.job_id) == ("skipped", "duplicate", holder.id)
+    [fire] = await store.schedules.fires(GROUP, NAME, 9)
+    assert (fire.why, fire.job) == ("duplicate", holder.id)
+    with pytest.raises(Duplicate, match=holder.id):
+        await store.schedule_fires.run(GROUP, NAME, None)
+    assert store.completer._tally.of(GROUP).counts[CANCELLED] == 0
+
+
+@pytest.mark.parametrize("state", ["paused", "in no state"])
+async def test_check_of_a_schedule_that_must_not_fire(store: Store, state: str) -> None:
+    """It says why; after the repair it does not fire, and its next time is as it was."""
+    await put(store, paused=True)
+    before = await store.schedules.stored(GROUP, NAME)
+    if state != "paused":
+        await store.redis.hdel(key_of(store), "state")
+    await store.redis.zadd(keys.schedules(store.partitions[0]), {f"{GROUP}:{NAME}": now_ms(store)})
+    [found] = await check(store, is_repair=True)
+    assert found.what == f"the schedule {NAME} is {state}, but would fire"
+    assert await fire_all(store) == []
+    assert (await store.schedules.stored(GROUP, NAME)).next_at == before.next_at

@@ -6,7 +6,7 @@ from broker.core.errors import LimitReached, NotFound
 from broker.diagnostics.consistency import check
 from broker.models.batches import Batch, CallbackJob, NewBatch
 from broker.models.jobs import Job, NewJob
-from tests.contract.building import GROUP, configure, now_ms, reap_after, wait
+from tests.contract.building import GROUP, Run, configure, now_ms, reap_after, wait
 from tests.contract.flows import named, settle
 from tests.contract.transfers import lines_of
 from tests.stores import Store
@@ -46,8 +46,9 @@ async def test_a_page_of_large_members(store: Store) -> None:
     assert (len(page), len(rest), end) == (3, 1, "")
     assert len({job.id for job in page + rest}) == 4
     whole = await create(store, *[named(LARGE)] * 3)
-    page, cursor = await store.batches.members(GROUP, whole.id, 10)
-    assert (len(page), cursor) == (3, "")
+    for n in (3, 10):
+        page, cursor = await store.batches.members(GROUP, whole.id, n)
+        assert (len(page), cursor) == (3, "")
 
 
 async def test_a_retry_that_just_fits(store: Store) -> None:
@@ -214,3 +215,51 @@ async def test_a_callback_leaves_its_group_as_old_as_it_is(store: Store) -> None
     await settle(store)
     ages = await store.redis.zrange(f"{store.partitions[0]}:groups", 0, -1, withscores=True)
     assert ages == [(GROUP.encode(), at), (b"other", at + 60_000)]
+
+
+async def test_a_step_counts_batches_without_members(store: Store) -> None:
+    """Each that it ends counts as one job, so a step is bounded however many were closed."""
+    for _ in range(3):
+        await create(store)
+    assert [(await store.maintenance.settle(2)).n for _ in range(2)] == [1, 0]
+
+
+async def test_pages_end_with_the_last_batch(store: Store) -> None:
+    """A list that has all batches of a group has no cursor."""
+    for _ in range(2):
+        await create(store, open=True)
+    assert [len((await store.batches.list(GROUP, n))[0]) for n in (1, 2, 3)] == [1, 2, 2]
+    assert [bool((await store.batches.list(GROUP, n))[1]) for n in (1, 2, 3)] == [True, False, False]
+
+
+async def test_a_step_cancels_as_many_members_as_it_may(store: Store) -> None:
+    """The others are cancelled by further steps."""
+    batch = await create(store, *(named(str(n)) for n in range(5)))
+    await store.batches.cancel(GROUP, batch.id)
+    await store.maintenance.settle(2)
+    assert (await shown(store, batch)).counts.cancelled == 2
+    await settle(store)
+    assert (await shown(store, batch)).counts.cancelled == 5
+
+
+async def test_a_retry_has_the_keys_of_its_members(store: Store) -> None:
+    """A new member takes a place of the key that the failed one had, or waits for one."""
+    await configure(store, key_concurrency=1)
+    batch = await create(store, named("a", key="acme"))
+    await end_next(store, "failed")
+    await settle(store)
+    await store.enqueue(GROUP, [named("b", key="acme")])
+    again, _ = await store.batches.retry_batch(GROUP, batch.id)
+    [member], _ = await store.batches.members(GROUP, again.id, 9)
+    assert (member.key, member.status) == ("acme", "delayed")
+    assert [(found.queued, found.held) for found in await store.lanes.list(GROUP, 9)] == [(1, 1)]
+
+
+async def test_the_reply_of_a_repeated_retry(store: Store, run: Run) -> None:
+    """It says that the call created no job."""
+    batch = await create(store, named("a"))
+    await end_next(store, "failed")
+    await settle(store)
+    again, _ = await store.batches.retry_batch(GROUP, batch.id, key="k")
+    reply = await run("batch_retry", store.now, GROUP, batch.id, "0" * 16, "k", 0, 0, "", "", "1" * 16)
+    assert reply == [again.id.encode(), b"replayed", 0]

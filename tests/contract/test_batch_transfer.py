@@ -159,6 +159,17 @@ async def test_restore_of_members_without_their_batch(store: Store, target: Stor
     assert not [key async for key in target.redis.scan_iter(f"{p}*:batch:{batch.id}*", 1000)]
 
 
+async def test_restore_of_a_seat_that_no_export_has(store: Store, target: Store) -> None:
+    """A job with nonsense for its seat, or with one of no batch, is a job, and no member."""
+    batch, seat = await create(store, named("a", **MEMBER), open=True), b'"seat":"'
+    lines = [line.replace(seat, seat + b"x") for line in await lines_of(store)]
+    await restore(target, lines)
+    assert (await target.batches.members(GROUP, batch.id, 9)) == ([], "")
+    assert [job.payload for job in await target.next(9)] == ["a"]
+    p = target.partitions[partition_of(GROUP, len(target.partitions))]
+    await target.redis.hset(f"{p}:batch:{batch.id}", "total", 0)  # so that it is right again
+
+
 async def test_restore_of_batches_again(store: Store, target: Store) -> None:
     """A second restore changes nothing, the digest is the same everywhere, and an export continues behind any line."""
     monkey = pytest.MonkeyPatch()

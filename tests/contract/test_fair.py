@@ -212,6 +212,15 @@ async def test_switching_leaves_no_group_out(store: Store, other: Store) -> None
     assert len({job.id for job in found + left}) == len(found + left) == 7 * 12
 
 
+async def test_by_image_from_a_broker_that_has_not_read_the_order(fair: Store, other: Store) -> None:
+    """A broker that takes the order for fair still serves a store that is fifo by rank."""
+    await other.modes.read()
+    await fair.order.set("fifo")
+    await backlog(fair, 3, "a", "b")
+    assert await served(other, 4, 4, images=("post",)) == "aaab"
+    assert await check(fair) == []
+
+
 async def test_many_groups_are_switched_in_pieces(fair: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Back in fifo order, the index has each group by its first job, however many groups there are."""
     monkeypatch.setattr("broker.store.order.PIECE", 2)

@@ -33,6 +33,9 @@ async def test_a_put_keeps_when_the_schedule_was_created(store: Store) -> None:
     first = await put(store)
     wait(store, 5)
     assert (await put(store, every=7)).created_at == first.created_at
+    await put(store, "other")  # the group is as old as its first schedule
+    [(_, made_at)] = await store.redis.zrange(f"{store.partitions[0]}:groups", 0, -1, withscores=True)
+    assert made_at == now_ms(store) - 5000
 
 
 async def test_a_schedule_that_is_gone(store: Store, run: Run) -> None:
@@ -40,6 +43,8 @@ async def test_a_schedule_that_is_gone(store: Store, run: Run) -> None:
     words = (NAME, "1-1", "", "run", store.now, *[""] * 4, "skip", 0, "", 0, 0, "", "", 0)
     with pytest.raises(NotFound):
         await run("fire", store.now, GROUP, *words)
+    with pytest.raises(NotFound):
+        await run("schedule", store.now, GROUP, NAME, "pause", "1-1", *[""] * 4, 9, 9, "state", "paused")
     assert await run("check_schedules", store.now, "repair", GROUP, NAME) == []
 
 
@@ -219,6 +224,8 @@ async def test_a_change_of_an_old_revision_is_refused(store: Store, run: Run) ->
     with pytest.raises(Changed):
         await run("schedule", store.now, GROUP, NAME, "pause", old.version, *[""] * 4, 9, 9, "state", "paused")
     assert (await shown(store)).state == "active"
+    version = (await store.schedules.stored(GROUP, NAME)).version
+    assert await run("schedule", store.now, GROUP, NAME, "remove", version, *[""] * 4, 9, 9) == [now_ms(store), 0]
 
 
 async def test_nothing_is_left_of_a_removed_schedule(store: Store) -> None:
@@ -270,3 +277,16 @@ async def test_check_of_a_schedule_that_must_not_fire(store: Store, state: str) 
     assert found.what == f"the schedule {NAME} is {state}, but would fire"
     assert await fire_all(store) == []
     assert (await store.schedules.stored(GROUP, NAME)).next_at == before.next_at
+
+
+async def test_a_repaired_list_is_by_name(store: Store) -> None:
+    """A schedule that the list had lost is where it was, for pages too."""
+    for name in "abc":
+        await put(store, name)
+    await store.redis.zrem(f"{store.partitions[0]}:group:{GROUP}:schedules", "a")
+    assert len(await check(store, is_repair=True)) == 1
+    names, cursor = "", ""
+    for _ in range(3):
+        [schedule], cursor = await store.schedules.list(GROUP, 1, cursor)
+        names += schedule.name
+    assert names == "abc"

@@ -54,7 +54,7 @@ end
 local page, old, bytes, new_ids = call('ZRANGE', key, from, from + n - 1, 'WITHSCORES'), {}, 0, {}
 for i = 1, #page, 2 do bytes = bytes + note_failed(old, page[i]) end
 max_jobs, max_bytes = limits_of(p, group, max_jobs, max_bytes)
-local refused = max_jobs + max_bytes > 0 and over_limit(p, group, #old, bytes, max_jobs, max_bytes)
+local refused = over_limit(p, group, #old, bytes, max_jobs, max_bytes)
 if refused then return refused end
 
 if not batch.retry_at then

@@ -18,19 +18,19 @@ local reply, bytes, LARGEST = { now }, 0, 1048576
 
 local function append(its_group, its_name)
   local fields = call('HGETALL', schedule_key(p, its_group, its_name))
-  if #fields == 0 then return false end
+  if #fields == 0 then return end
   local score = call('ZSCORE', p .. ':schedules', its_group .. ':' .. its_name) or digits(NEVER)
   local row = { its_group, its_name, score, call('HGET', group_key(p, its_group), 'image') or '' }
   for i = 1, #fields do row[#row + 1], bytes = fields[i], bytes + #fields[i] end
   reply[#reply + 1] = row
-  return bytes < LARGEST
 end
 
 -- Appends schedules, `group:name`, until they are too large for one reply.
 local function append_all(members)
   for i = 1, #members do
     local its_group, its_name = string.match(members[i], '^([^:]+):(.+)$')
-    if not append(its_group, its_name) and bytes >= LARGEST then return end
+    append(its_group, its_name)
+    if bytes >= LARGEST then return end
   end
 end
 
@@ -46,7 +46,7 @@ elseif what == 'list' then
   append_all(names)
 elseif what == 'due' then
   append_all(call('ZRANGEBYSCORE', p .. ':schedules', '-inf', now, 'LIMIT', 0, n))
-elseif what == 'all' then
+else
   append_all(call('ZRANGEBYSCORE', p .. ':schedules', '-inf', '(' .. NEVER, 'LIMIT', name, n))
 end
 return reply

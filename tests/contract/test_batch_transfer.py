@@ -6,10 +6,12 @@ import pytest
 
 from broker.core.errors import Invalid, NotFound
 from broker.models.batches import Batch, CallbackJob, NewBatch
+from broker.models.groups import GroupSettings
 from broker.models.jobs import NewJob
+from broker.resp.keys import partition_of
 from broker.store import transfer
 from broker.store.format.exported import callback_groups, read_line
-from tests.contract.building import GROUP, dump, reap_after
+from tests.contract.building import GROUP, dump, reap_after, wait
 from tests.contract.flows import named, settle
 from tests.contract.test_transfer import digest_of, position_behind
 from tests.contract.transfers import lines_of, move, restore
@@ -56,6 +58,10 @@ async def test_restore_of_a_batch_that_runs(store: Store, target: Store) -> None
     assert await batch_in(target, batch) == before
     moved, _ = await target.batches.members(GROUP, batch.id, 9)
     assert [(job.id, job.batch) for job in moved] == [(job.id, job.batch) for job in members]
+    p = target.partitions[partition_of(GROUP, len(target.partitions))]
+    assert not any(
+        [await target.redis.hexists(f"{p}:job:{job.id}", "seat") for job in moved]
+    )  # it has its use behind it
     await end_next(target, "failed", "succeeded", "succeeded")
     await settle(target)
     counts = (await batch_in(target, batch)).counts
@@ -114,6 +120,54 @@ async def test_restore_of_the_times_of_batches(store: Store, target: Store) -> N
     await reap_after(target, 3590)
     with pytest.raises(NotFound):
         await batch_in(target, ended)
+
+
+async def test_restore_of_a_batch_without_a_deadline(store: Store, target: Store) -> None:
+    """It is as unlimited in the new store: the reaper leaves it alone."""
+    batch = await create(store, named("a", **MEMBER), open=True)
+    await move(store, target)
+    await reap_after(target, 86_400)
+    await settle(target)
+    found = await batch_in(target, batch)
+    assert (found.state, found.stopped or "") == ("open", "")
+
+
+async def test_restore_of_a_batch_leaves_its_group(store: Store, target: Store) -> None:
+    """A group is as old as it was, though its batch is younger."""
+    await store.configure(GROUP, GroupSettings(weight=2))
+    wait(store, 60)
+    await create(store, open=True)
+    at = [await store.redis.zrange(f"{store.partitions[0]}:groups", 0, -1, withscores=True)]
+    await move(store, target)
+    p = target.partitions[partition_of(GROUP, len(target.partitions))]
+    assert [await target.redis.zrange(f"{p}:groups", 0, -1, withscores=True)] == at
+
+
+async def test_restore_of_a_batch_makes_its_group(store: Store, target: Store) -> None:
+    """A group that has nothing but a batch exists."""
+    await create(store, open=True)
+    await restore(target, [line for line in await lines_of(store) if line.startswith(b'{"batch"')])
+    assert [group.name for group in (await target.groups.list(9))[0]] == [GROUP]
+
+
+async def test_restore_of_members_without_their_batch(store: Store, target: Store) -> None:
+    """Where the batch is not, nobody is a member of it: nothing is kept that no batch would ever delete."""
+    batch = await create(store, named("a", **MEMBER))
+    await restore(target, [line for line in await lines_of(store) if not line.startswith(b'{"batch"')])
+    assert [job.payload for job in await target.next(9)] == ["a"]
+    p = target.settings.key_prefix
+    assert not [key async for key in target.redis.scan_iter(f"{p}*:batch:{batch.id}*", 1000)]
+
+
+async def test_restore_of_a_seat_that_no_export_has(store: Store, target: Store) -> None:
+    """A job with nonsense for its seat, or with one of no batch, is a job, and no member."""
+    batch, seat = await create(store, named("a", **MEMBER), open=True), b'"seat":"'
+    lines = [line.replace(seat, seat + b"x") for line in await lines_of(store)]
+    await restore(target, lines)
+    assert (await target.batches.members(GROUP, batch.id, 9)) == ([], "")
+    assert [job.payload for job in await target.next(9)] == ["a"]
+    p = target.partitions[partition_of(GROUP, len(target.partitions))]
+    await target.redis.hset(f"{p}:batch:{batch.id}", "total", 0)  # so that it is right again
 
 
 async def test_restore_of_batches_again(store: Store, target: Store) -> None:

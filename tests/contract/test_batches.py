@@ -413,6 +413,7 @@ async def test_a_retry_in_several_calls(store: Store, monkeypatch: pytest.Monkey
     await settle(store)
     again, _ = await store.batches.retry_batch(GROUP, batch.id)
     assert (again.state, again.counts.total) == ("running", 5)
+    assert not await store.redis.hexists(f"{store.partitions[0]}:batch:{again.id}", "read")
     assert sorted(await names(store, 10)) == ["0", "1", "2", "3", "4"]
 
 

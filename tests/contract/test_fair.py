@@ -67,12 +67,13 @@ async def test_newcomers_join_behind(fair: Store) -> None:
 
 
 @pytest.mark.parametrize("images", [(), ("post",)])
-async def test_priorities_stay_strict(fair: Store, images: tuple[str, ...]) -> None:
-    """Turns are inside a priority: a job of a higher one goes first, of any group."""
+@pytest.mark.parametrize("each", [1, 3, 100])
+async def test_priorities_stay_strict(fair: Store, each: int, images: tuple[str, ...]) -> None:
+    """Turns are inside a priority: a job of a higher one goes first, of any group, in calls of any size."""
     await backlog(fair, 3, "a", "b")
     await backlog(fair, 2, "b", "c", priority=2)
     await backlog(fair, 1, "a", priority=1)
-    assert await served(fair, 11, images=images) == "bcbc" + "a" + "bababa"
+    assert await served(fair, 11, each, images=images) == "bcbc" + "a" + "bababa"
 
 
 @pytest.mark.parametrize("images", [(), ("post",)])
@@ -211,6 +212,15 @@ async def test_switching_leaves_no_group_out(store: Store, other: Store) -> None
     assert len({job.id for job in found + left}) == len(found + left) == 7 * 12
 
 
+async def test_by_image_from_a_broker_that_has_not_read_the_order(fair: Store, other: Store) -> None:
+    """A broker that takes the order for fair still serves a store that is fifo by rank."""
+    await other.modes.read()
+    await fair.order.set("fifo")
+    await backlog(fair, 3, "a", "b")
+    assert await served(other, 4, 4, images=("post",)) == "aaab"
+    assert await check(fair) == []
+
+
 async def test_many_groups_are_switched_in_pieces(fair: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Back in fifo order, the index has each group by its first job, however many groups there are."""
     monkeypatch.setattr("broker.store.order.PIECE", 2)
@@ -337,3 +347,10 @@ async def test_many_groups_in_one_call(fair: Store) -> None:
     assert [job.group_name for job in await fair.next(1000)] == groups[:100]
     assert [job.group_name for job in await fair.next(1000)] == groups[100:]
     await forget_all(fair)
+
+
+async def test_turns_that_are_whole_are_not_noted(fair: Store) -> None:
+    """Between its turns a group with jobs of one priority needs no room but its place in the ring."""
+    await backlog(fair, 3, "a", "b")
+    assert await served(fair, 3) == "aba"
+    assert not await fair.redis.exists(keys.turns(fair.partitions[0]))

@@ -180,6 +180,15 @@ async def test_jobs_that_come_later_take_turns_too(fair: Store) -> None:
     assert await check(fair) == []
 
 
+async def test_the_first_job_keeps_its_rank(fair: Store) -> None:
+    """In an empty queue a job is where it would be without turns, with the lead of its priority."""
+    await fair.groups.adjust(GROUP, GroupChanges(priority_boost=2))
+    [job] = await put(fair, "a", priority=1)
+    p = fair.partitions[0]
+    assert await fair.redis.zscore(keys.members(p, GROUP, "queued"), job.id) == 2 * 2**51 - 2 + 1
+    assert await fair.redis.zscore(keys.members(p, GROUP, "virtual_time"), "2 a") == 2 * 2**51 + 1
+
+
 async def test_a_released_job_does_not_turn_the_time_back(fair: Store) -> None:
     """A job at its old place is the first again, but no new key gets a place as early."""
     await put(fair, "a", 10)

@@ -304,6 +304,12 @@ async def test_a_step_looks_at_lanes_of_several_groups(store: Store) -> None:
     assert [sum(one.held == 0 for one in await store.lanes.list(group, 9)) for group in groups] == [6, 6]
 
 
+async def test_a_step_counts_groups_without_lanes(store: Store) -> None:
+    """A group whose lanes another step has handled counts as one lane, so a step is bounded whatever is noted."""
+    await store.redis.zadd(keys.settle(store.partitions[0]), {f"lanes:{number}": 0 for number in range(3)})
+    assert [(await store.maintenance.settle(2)).n for _ in range(2)] == [1, 0]
+
+
 async def test_a_limit_counts_the_jobs_that_were_there_before_it(store: Store) -> None:
     """Places are counted without a limit too."""
     await enqueue(store, of("acme"), of("acme"))
@@ -389,6 +395,17 @@ async def test_a_job_with_another_key_replaces_a_holder(store: Store) -> None:
     first, _blue, _plain = await take(store)
     await succeed(store, first)
     assert await names(store, 9) == ["waits"]
+
+
+async def test_a_job_without_a_key_gets_one(store: Store) -> None:
+    """A holder of a unique key that had no key takes a place, or waits for one."""
+    await configure(store, key_concurrency=1)
+    unique = Unique(key="doc", on_conflict="replace")
+    await enqueue(store, of("acme", "first"), named("old", unique=unique))
+    [replaced] = await enqueue(store, of("acme", "new", unique=unique))
+    assert (replaced.key, replaced.waits_for, replaced.payload) == ("acme", WaitsFor(key="acme"), "new")
+    await succeed(store, *await take(store))
+    assert await names(store, 9) == ["new"]
 
 
 async def test_a_job_with_the_same_key_keeps_the_place_of_the_holder(store: Store) -> None:

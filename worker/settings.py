@@ -39,7 +39,10 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     ] = ""
     run: Annotated[
         tuple[str, ...],
-        Meta(description="NAME='command arguments': jobs of this image run that command, without a shell. Repeatable."),
+        Meta(
+            description="NAME='command arguments': jobs of this image run that command, without a shell: | and > are "
+            "words of it. Repeatable."
+        ),
     ] = ()
     config: Annotated[
         str,

@@ -43,7 +43,8 @@ async def events(
     """Show what happens: one line for what one broker did to jobs of one group in a tenth of a second.
 
     Brokers write events only while somebody listens, and keep the last ones for an hour. A line that begins with gap
-    says that events are missing there. With -f it waits for a broker that is away. With --json each event is one JSON object in a line.
+    says that events are missing there. With -f it waits for a broker that is away. With --json each event is one JSON
+    object in a line.
     """
     is_all_kept = not follow and not since
     listening = Listening(groups, kinds, "1970-01-01T00:00:00Z" if is_all_kept else since or None, "")

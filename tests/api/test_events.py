@@ -13,12 +13,14 @@ import pytest
 from broker.auth.grants import EVERYTHING, Access
 from broker.auth.token_file import digest
 from broker.core.settings import BrokerSettings
+from broker.core.timestamps import rfc3339
 from broker.http import events
 from broker.http.app import DISPATCHER
 from broker.http.events import MOST_WAITING, SLOW, EventClient, Wanted
-from broker.store.event_entries import EventEntry, EventPosition
+from broker.store.event_entries import EventEntry, EventPosition, position_of
 from broker.store.event_feed import OLD
 from tests.api.client import Http
+from tests.conftest import eventually
 from tests.stores import Store
 
 
@@ -141,6 +143,73 @@ async def test_a_quiet_stream_and_its_end(http: Http, monkeypatch: pytest.Monkey
         http.runner.app[DISPATCHER].context.events.stop()
         while await stream.piece():
             pass  # what was on its way; the timeout fails the test if the stream does not end
+
+
+async def test_a_listener_that_got_nothing_continues_where_it_was(http: Http) -> None:
+    """The id that comes with `: ready` is a place: who comes back with it gets all that happened since."""
+    async with listening(http, "?group=g") as stream:
+        place = await stream.ready()
+    await http.enqueue(group="other")
+    await http.enqueue()
+    async with listening(http, "?group=g", {"Last-Event-ID": place}) as stream:
+        name, kind, _ = await stream.event()
+        assert kind == "enqueued"
+        assert name > place
+
+
+async def test_since_a_time_after_the_last_event(http: Http) -> None:
+    """Nothing has happened since then, so nothing is missing: what happens later comes, from that time on."""
+    async with listening(http) as one:
+        await one.ready()
+        await http.enqueue()
+        name, *_ = await one.event()
+        last = position_of(name)
+        assert last is not None
+        async with listening(http, f"?since={rfc3339(last.ms + 1)}") as stream:
+            assert await stream.ready()
+            await http.enqueue(group="later")
+            assert (await stream.event())[2]["group"] == "later"
+
+
+async def test_since_a_time_to_come(http: Http) -> None:
+    """That is no gap either."""
+    async with listening(http, "?since=2999-01-01T00:00:00Z") as stream:
+        assert await stream.ready()
+
+
+async def test_a_reader_that_pauses(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not dropped, and gets a gap in place of what was too much; one that never reads is dropped in the end."""
+    monkeypatch.setattr("broker.http.event_stream.SLOW_S", 0.01)
+    monkeypatch.setattr(events, "MOST_WAITING", 5)
+    clients = http.runner.app[DISPATCHER].context.events
+    reader, writer = await asyncio.open_connection(*http.address, limit=1024)
+    writer.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await reader.readuntil(b": ready\n")
+    [client] = clients._clients
+    number = 0
+
+    async def grow() -> None:
+        nonlocal number
+        number += 1
+        client.take(EventEntry(EventPosition(4_000_000_000_000, number), [("failed", "g", 1, ["x" * 20_000] * 20, "")]))
+        await asyncio.sleep(0)
+
+    while not clients._gaps:
+        await grow()
+    await asyncio.sleep(0.1)  # ten times as long as a reader of a live view may pause
+    while SLOW.encode() not in (read := await reader.read(2**20)):
+        assert read
+    writer.close()
+    monkeypatch.setattr("broker.http.handlers.events.SLOW_S", 0.1)
+    reader, writer = await asyncio.open_connection(*http.address, limit=1024)
+    writer.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await reader.readuntil(b": ready\n")
+    await eventually(lambda: len(clients._clients) == 1)
+    [client] = clients._clients
+    async with asyncio.timeout(10):
+        while clients._clients:
+            await grow()
+    writer.close()
 
 
 def test_a_slow_client() -> None:

@@ -171,7 +171,7 @@ def test_a_broker_that_is_killed_or_stopped(broker: Start, watch: Callable[..., 
         until(lambda: metric(urls[2], "titan_event_listeners") == 1)
         until(lambda: watching.gaps[gaps:] == [DIED])
         load.grows(20)
-        watching.has_all_since(load, killed_at + 0.5)
+    watching.has_all_since(load, killed_at + 0.1)
     lost = load.since(at) - set(watching.ids)
     assert all(killed_at - 1 < load.made[job_id] for job_id in lost), lost
     assert len(watching.ids) == len(set(watching.ids))
@@ -200,7 +200,7 @@ def test_a_store_that_is_killed(broker: Start, watch: Callable[..., Watch], node
             until(lambda: len(watching.gaps) > gaps)
         back_at = time.monotonic()
         load.grows(20)
-        watching.has_all_since(load, back_at + 1.5)
+    watching.has_all_since(load, back_at + 1.5)
     assert not [gap for gap in watching.gaps[gaps:] if gap.startswith("Nobody listened")]
     lost = load.since(at) - set(watching.ids)
     assert not lost or len(watching.gaps) > gaps
@@ -232,7 +232,7 @@ def test_one_of_several_stores_is_killed(broker: Start, watch: Callable[..., Wat
             until(lambda: load.since(at) <= set(watching.ids) or watching.gaps)
             back_at = time.monotonic()
             load.grows(20)
-            watching.has_all_since(load, back_at)
+        watching.has_all_since(load, back_at)
         assert len(watching.ids) == len(set(watching.ids))
         assert program.stop() == 0
     finally:
@@ -254,7 +254,7 @@ def test_a_cluster_whose_slot_moves(
             load.grows()
             move_slot(fleet, cluster, SLOT)
         load.grows()
-        watching.has_all_since(load, at)
+    watching.has_all_since(load, at)
     assert len(watching.gaps) == gaps
     assert len(watching.ids) == len(set(watching.ids))
     for program, _ in brokers:
@@ -282,7 +282,7 @@ def test_a_cluster_whose_node_dies(
         until(lambda: load.since(at) <= set(watching.ids) or len(watching.gaps) > gaps)
         back_at = time.monotonic()
         load.grows(20)
-        watching.has_all_since(load, back_at + 1.5)
+    watching.has_all_since(load, back_at + 1.5)
     for program, _ in brokers:
         assert program.stop() == 0
 
@@ -295,5 +295,5 @@ def test_a_broker_that_comes_later(titan: Callable[..., Program], broker: Start)
     _, url = broker("--port", str(port))
     until(lambda: metric(url, "titan_event_listeners") == 1)
     made = ask(f"{url}/v1/groups/g/jobs", b'{"jobs":[{"image":"x"}]}')["jobs"][0]["id"]
-    program.says(rf"enqueued  g  1  {made}")
+    program.says(rf"enqueued g 1 {made}")
     assert program.stop(signal.SIGINT) == 130

@@ -72,7 +72,8 @@ def test_spans_and_lines_of_one_job(
         "messaging.destination.name": "g",
         "messaging.message.id": job_id,
     }
-    lines = [json.loads(line) for line in program.output.splitlines() if not line.startswith("Titan serves on")]
+    lines = [json.loads(line) for line in program.output.splitlines()]
+    assert [line["url"] for line in lines if line["event"] == "broker.serving"] == [url]
     lines += [json.loads(line) for line in worker.output.splitlines()]
     assert all({"ts", "level", "event"} <= line.keys() for line in lines)
     assert {"broker.started", "broker.ready", "broker.stopped", "request.done", "worker.started"} <= {

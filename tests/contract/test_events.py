@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from broker.core.errors import StoreUnavailable, TitanError
 from broker.models.groups import GroupChanges, GroupSettings
 from broker.models.jobs import NewJob
-from broker.models.workers import Announcement
+from broker.models.workers import ENDING, Announcement
 from broker.resp import keys
 from broker.store import event_entries, event_feed
 from broker.store.event_entries import EventEntry, EventPosition, position_of
@@ -105,8 +105,24 @@ async def test_events_of_two_brokers(store: Store, other: Store) -> None:
     store.events.leave(heard)
 
 
-async def test_a_pause_by_a_put_begins_and_ends(store: Store) -> None:
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The names of the lines of the log that have one."""
+    return [record.event for record in caplog.records if hasattr(record, "event")]
+
+
+async def test_workers_in_the_log(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """The first heartbeat of a worker at this broker and the last one are a line each; those between are none."""
+    caplog.set_level("INFO")
+    for state in ("working", "working", "stopping"):
+        await store.workers.announce(Announcement(name="w", host="h", state=state))
+    await store.workers.announce(Announcement(name="w", host="h", state=ENDING))
+    assert logged(caplog) == ["worker.seen", "worker.gone"]
+    assert {record.worker for record in caplog.records if hasattr(record, "event")} == {"w"}
+
+
+async def test_a_pause_by_a_put_begins_and_ends(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     """New settings with and without a pause are events of it, also by a change; what changes no pause is none."""
+    caplog.set_level("INFO")
     heard = Heard()
     await store.events.join(heard)
     await store.events.step()
@@ -117,6 +133,7 @@ async def test_a_pause_by_a_put_begins_and_ends(store: Store) -> None:
     await store.events.step()
     rows = [(kind, n, by) for entry in heard.entries for kind, _, n, _, by in entry.rows]
     assert sorted(rows) == [(kind, 1, by) for kind in ("paused", "resumed") for by in ("ann", "bob")]
+    assert logged(caplog) == ["group.paused", "group.resumed"] * 2
     store.events.leave(heard)
 
 

@@ -101,7 +101,7 @@ class _EnqueueCommand(TitanCommand):
     "--traceparent",
     envvar="TRACEPARENT",
     allow_from_autoenv=False,
-    help="The trace that the job belongs to, as in W3C's header. A worker sets this variable for commands of jobs.",
+    help="The trace that it belongs to, as in W3C's header; the default is TRACEPARENT, which a command of a job has.",
 )
 @option("--tracestate", envvar="TRACESTATE", allow_from_autoenv=False, help="What belongs to it.")
 @option(

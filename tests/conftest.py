@@ -219,6 +219,7 @@ async def assert_known_keys(store: Store) -> None:
                 "audit",
                 "events",
                 "listening",
+                "writing",
                 "bulks",
                 "bulks_running",
                 "settle",

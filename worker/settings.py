@@ -39,7 +39,10 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     ] = ""
     run: Annotated[
         tuple[str, ...],
-        Meta(description="NAME='command arguments': jobs of this image run that command, without a shell. Repeatable."),
+        Meta(
+            description="NAME='command arguments': jobs of this image run that command, without a shell: | and > are "
+            "words of it. Repeatable."
+        ),
     ] = ()
     config: Annotated[
         str,
@@ -104,7 +107,7 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     otel: Annotated[
         bool,
         Meta(
-            description="Whether it sends spans of OpenTelemetry; needs the extra otel. "
+            description="Whether it sends spans and metrics by OpenTelemetry; needs the extra otel. "
             "The OTEL_ variables say where to."
         ),
     ] = False

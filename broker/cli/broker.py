@@ -1,6 +1,8 @@
 """`titan broker`: runs a broker until a signal stops it; `list` shows the brokers of a store."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +14,7 @@ from broker.cli.moments import age, when, wide_option
 from broker.cli.options import example, settings_from, settings_options, sources
 from broker.cli.output import listing
 from broker.cli.process_setup import prepare_to_serve
+from broker.core.events import event
 from broker.core.service_notifier import ServiceNotifier
 from broker.core.settings import BrokerSettings
 from broker.core.settings_schema import notify_socket
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from broker.service.supervisor import Ready
 
 
+_log = logging.getLogger("broker.address")
 _COLUMNS = ("name", "version", "address", "dialect", "since", "reads", "writes", "seen")
 
 
@@ -81,7 +85,12 @@ def broker(context: click.Context, /, **_: object) -> None:
 
         notifier = ServiceNotifier(notify_socket())
         found = sources(context, BrokerSettings)
-        context.exit(run(serve_many(settings, _print_address, terminal.is_closed, notifier, found), terminal))
+        context.exit(
+            run(
+                serve_many(settings, _printer(settings), terminal.is_closed, notifier, found),
+                terminal,
+            )
+        )
 
 
 async def _serve(settings: BrokerSettings, terminal: "Terminal", found: Mapping[str, Source]) -> None:
@@ -89,11 +98,27 @@ async def _serve(settings: BrokerSettings, terminal: "Terminal", found: Mapping[
 
     notifier = ServiceNotifier(notify_socket())
     stop, is_hung_up = stop_signals(), terminal.is_closed
-    await serve(settings, _print_address, stop, is_hung_up=is_hung_up, notifier=notifier, sources=found)
+    await serve(
+        settings,
+        _printer(settings),
+        stop,
+        is_hung_up=is_hung_up,
+        notifier=notifier,
+        sources=found,
+    )
 
 
-def _print_address(serving: "Serving | Ready") -> None:
-    click.echo(f"Titan serves on {serving.url}; look into its store with: {serving.redis_cli}", err=True)
+def _printer(settings: BrokerSettings) -> "Callable[[Serving | Ready], None]":
+    return partial(_print_address, settings.log_format)
+
+
+def _print_address(log_format: str, serving: "Serving | Ready") -> None:
+    """Say where it serves: a line for people, or an object among those of the log."""
+    words = f"Titan serves on {serving.url}; look into its store with: {serving.redis_cli}"
+    if log_format == "json":
+        _log.info("%s", words, extra=event("broker.serving", url=serving.url))
+    else:
+        click.echo(words, err=True)
 
 
 for _command in COMMANDS:

@@ -43,7 +43,8 @@ async def events(
     """Show what happens: one line for what one broker did to jobs of one group in a tenth of a second.
 
     Brokers write events only while somebody listens, and keep the last ones for an hour. A line that begins with gap
-    says that events are missing there. With --json each event is one JSON object in a line.
+    says that events are missing there. With -f it waits for a broker that is away. With --json each event is one JSON
+    object in a line.
     """
     is_all_kept = not follow and not since
     listening = Listening(groups, kinds, "1970-01-01T00:00:00Z" if is_all_kept else since or None, "")
@@ -53,7 +54,10 @@ async def events(
 
 
 async def followed(client: Client, listening: Listening, *, follow: bool) -> AsyncGenerator[Event, None]:
-    """The events, over as many connections as needed; without `follow` those that are kept."""
+    """The events, over as many connections as needed; without `follow` those that are kept.
+
+    With `follow` a broker that is away is waited for, from the start on, and a warning says so.
+    """
     backoff = Backoff("events")
     while True:
         try:
@@ -69,7 +73,7 @@ async def followed(client: Client, listening: Listening, *, follow: bool) -> Asy
         except BrokerSilent:
             await asyncio.sleep(listening.pause_s())
         except PASSING as error:
-            if not listening.has_begun:
+            if not (follow or listening.has_begun):
                 raise
             await asyncio.sleep(backoff.failed(error))
 

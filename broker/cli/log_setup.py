@@ -19,6 +19,8 @@ from broker.core.timestamps import rfc3339
 
 ACCESS = "broker.access"
 """The logger of the access log, whose lines are JSON in both forms, and are written at every level."""
+ADDRESS = "broker.address"
+"""The logger of the line that says where a broker serves, which is written at every level."""
 KEYS = ("job", "group", "worker", "request", "by", "ms")
 """The keys that lines have in this order, after ts, level and event."""
 
@@ -45,7 +47,8 @@ def log_to_stderr(level: str, form: str = "text", process: int | None = None) ->
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    logging.getLogger(ACCESS).setLevel(logging.INFO)
+    for name in (ACCESS, ADDRESS):
+        logging.getLogger(name).setLevel(logging.INFO)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -5,13 +5,13 @@ A line without a name has the event `log`. Keys of a line must not be the names 
 
 EVENTS = frozenset(
     {
-        *("broker.started", "broker.ready", "broker.stopping", "broker.stopped"),
+        *("broker.started", "broker.serving", "broker.ready", "broker.stopping", "broker.stopped"),
         *("store.lost", "store.found", "store.warned"),
         *("reaper.moved", "reaper.failed", "reaper.recovered"),
         *("job.cancelled", "job.retried", "job.deleted", "job.promoted", "job.revealed", "job.started", "job.ended"),
-        *("group.configured", "group.deleted"),
-        *("worker.started", "worker.stopping", "worker.stopped", "worker.ordered"),
-        *("bulk.started", "bulk.ended", "bulk.resumed", "bulk.failed"),
+        *("group.configured", "group.paused", "group.resumed", "group.deleted"),
+        *("worker.started", "worker.stopping", "worker.stopped", "worker.seen", "worker.gone", "worker.ordered"),
+        *("bulk.started", "bulk.progress", "bulk.done", "bulk.stopped", "bulk.resumed", "bulk.failed"),
         *("session.opened", "session.refused", "session.ended"),
         *("request.done", "request.slow", "request.refused", "request.failed"),
         *("tokens.reloaded", "tls.reloaded", "counts.dropped", "audit"),

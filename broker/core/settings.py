@@ -234,7 +234,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     otel: Annotated[
         bool,
         Meta(
-            description="Whether it sends spans of OpenTelemetry; needs the extra otel. "
+            description="Whether it sends spans and metrics by OpenTelemetry; needs the extra otel. "
             "The OTEL_ variables say where to."
         ),
     ] = False

@@ -1,23 +1,27 @@
-"""Spans of OpenTelemetry, with the conventions for messaging. Without the setting `otel` nothing is imported for them.
+"""Spans and metrics of OpenTelemetry, with the conventions for messaging. Without `otel` nothing is imported for them.
 
-The conventions are in development, so names may change with a release. Where spans are sent to, and how many, the OTEL_
-variables of OpenTelemetry say.
+The conventions are in development, so names may change with a release. Where these are sent to, and how many spans, the
+OTEL_ variables of OpenTelemetry say.
 """
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from uuid import uuid4
 
 from broker.core.errors import StartFailed
+from broker.core.measures import Measures
 from broker.core.version import own_version
 from titan.tracing import NO_TRACE, Trace
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
+    from opentelemetry.sdk.metrics.export import MetricReader
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.trace import Span, Tracer
 
@@ -28,20 +32,25 @@ _CLOSE_S = 2.0
 
 
 class Spans:
-    """Makes spans, and sends them until `close`. `processor`: gets the spans that ended."""
+    """Makes spans, and sends them until `close`.
 
-    def __init__(self, service: str, processor: "SpanProcessor") -> None:
-        from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+    `processor` gets the spans that ended, and `reader` what they measure.
+    """
+
+    def __init__(self, service: str, processor: "SpanProcessor", reader: "MetricReader | None" = None) -> None:
+        from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION, Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.trace import SpanKind
 
-        own = {SERVICE_VERSION: own_version()}
-        resource = Resource.create(own)
+        # Numbers of several processes must not be taken for those of one. The variables of OpenTelemetry have priority.
+        own = Resource({SERVICE_VERSION: own_version(), SERVICE_INSTANCE_ID: str(uuid4())})
+        resource = own.merge(Resource.create())
         if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: service}))
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         provider.add_span_processor(processor)
         self._processor = processor
+        self._measures = None if reader is None else Measures(resource, reader)
         self._tracer: Tracer = provider.get_tracer("titan", own_version())
         self._kinds = {
             "send": SpanKind.PRODUCER,
@@ -79,21 +88,38 @@ class Spans:
             [Link(_span_context(link)) for link in links if link],
             began_ns,
         )
-        return OpenSpan(span, parent)
+        return OpenSpan(span, parent, _Operation(operation, kind, group, began_ns or now_ns(), self._measures))
 
     async def close(self) -> None:
-        """Send the last spans. A receiver that does not answer delays this by 2 s at most."""
-        closing = threading.Thread(target=self._processor.shutdown, daemon=True)
-        closing.start()
-        await asyncio.to_thread(closing.join, _CLOSE_S)
+        """Send the last spans and numbers. A receiver that does not answer delays this by 2 s at most."""
+        ends = [self._processor.shutdown, *([self._measures.shutdown] if self._measures else [])]
+        closing = [threading.Thread(target=end, daemon=True) for end in ends]
+        for thread in closing:
+            thread.start()
+        due = time.monotonic() + _CLOSE_S
+        for thread in closing:
+            await asyncio.to_thread(thread.join, max(0, due - time.monotonic()))
+
+
+class _Operation(NamedTuple):
+    """What is measured when it ends, and where."""
+
+    name: str
+    kind: Kind
+    group: str
+    began_ns: int
+    measures: Measures | None
 
 
 class OpenSpan:
     """A span that has begun."""
 
-    def __init__(self, span: "Span", parent: Trace) -> None:
+    def __init__(self, span: "Span", parent: Trace, operation: _Operation) -> None:
         self._span = span
         self._parent = parent
+        self._operation = operation
+        self._n = 0
+        self._error = ""
 
     @property
     def trace(self) -> Trace:
@@ -103,6 +129,7 @@ class OpenSpan:
 
     def note(self, **attributes: Any) -> None:
         """Set attributes; `message_id` is messaging.message.id, and so on."""
+        self._n = attributes.get("count", self._n or int("message_id" in attributes))
         names = {"message_id": "messaging.message.id", "count": "messaging.batch.message_count"}
         self._span.set_attributes({names.get(name, name): value for name, value in attributes.items()})
 
@@ -110,12 +137,17 @@ class OpenSpan:
         """The operation failed; `error` is the code of the refusal, or the reason of a job."""
         from opentelemetry.trace import StatusCode
 
+        self._error = error
         self._span.set_attribute("error.type", error)
         self._span.set_status(StatusCode.ERROR)
 
     def end(self) -> None:
         """End it now."""
         self._span.end()
+        name, kind, group, began_ns, measures = self._operation
+        if measures is not None:
+            n = 0 if self._error else self._n
+            measures.record(name, kind, group, n, (now_ns() - began_ns) / 1e9, self._error)
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -134,7 +166,17 @@ def spans_of(service: str, *, is_on: bool) -> Spans | None:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    return Spans(service, BatchSpanProcessor(OTLPSpanExporter()))
+    return Spans(service, BatchSpanProcessor(OTLPSpanExporter()), _reader())
+
+
+def _reader() -> "MetricReader | None":
+    """What sends the numbers by OTLP; None if the variable of OpenTelemetry says that nobody wants them."""
+    if os.environ.get("OTEL_METRICS_EXPORTER") == "none":
+        return None
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+    return PeriodicExportingMetricReader(OTLPMetricExporter())
 
 
 def check_otel(*, is_on: bool) -> None:

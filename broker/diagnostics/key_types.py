@@ -30,7 +30,7 @@ _KINDS = {
     "zset": (
         *("groups", "ready", "due", "rates", "bytes", "discarded", "workers", "sessions", "notices", "pollers"),
         *("image_pollers", "asked", "asked_images", "counted", "bulks", "bulks_running", "bulks_extended"),
-        *("listening",),
+        *("listening", "writing"),
         *("settle", "after", "undone", "schedules"),
     ),
 }

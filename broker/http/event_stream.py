@@ -21,10 +21,10 @@ async def begin(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def send(request: web.Request, response: web.StreamResponse, events: bytes) -> None:
+async def send(request: web.Request, response: web.StreamResponse, events: bytes, limit_s: float | None = None) -> None:
     """Send one or more events. Raises ConnectionResetError, with the connection cut, if the client does not read."""
     try:
-        async with asyncio.timeout(SLOW_S):
+        async with asyncio.timeout(limit_s or SLOW_S):
             await response.write(events)
     except TimeoutError:
         if request.transport is not None:

@@ -1,12 +1,15 @@
 """Events as server-sent events: what one client gets of the stream of all brokers, filtered and bounded.
 
 A client that reads too slowly loses what is more than MOST_WAITING events behind, and gets `event: gap` in its place.
+Each of them learns the id of its place in the stream, also while it gets no events: so it can continue anywhere.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import NamedTuple
 
 import msgspec
@@ -21,15 +24,16 @@ from broker.http.request.body import Request
 from broker.metrics.exposition import Family, Sample, counter, gauge
 from broker.models.events import CloudEvent, Event
 from broker.store.event_buffer import Row
-from broker.store.event_feed import EventEntry, EventPosition
+from broker.store.event_entries import EventEntry, EventPosition
 
 PING_S = 15.0
 """While nothing happens a comment is sent this often; and the token of each client is checked again."""
 MOST_WAITING = 1000
 """Events that wait for one client at most."""
-COMMENT = b": \n\n"
-READY = b": ready\n\n"
-"""Sent after the events that were kept: those that follow happen now."""
+SLOW_S = 60.0
+"""A client that has read nothing for so long is dropped, in s. One that only pauses gets a gap before that."""
+ONE_GAP_S = 5.0
+"""Gaps without events between them are one within this time, in s: several brokers may say the same."""
 SLOW = "The client read too slowly."
 
 _encode = msgspec.json.Encoder().encode
@@ -59,6 +63,9 @@ class EventClient:
     def __init__(self, wanted: Wanted, on_gap: Callable[[], None]) -> None:
         self.after = EventPosition(0, 0, -1)
         """Events up to this position are left out."""
+        self.at = self.after
+        """The last entry that came, for this client or not."""
+        self._gap_at = -inf
         self._wanted = wanted
         self._on_gap = on_gap
         self._waiting: deque[bytes] = deque()
@@ -70,13 +77,21 @@ class EventClient:
         if len(self._waiting) >= MOST_WAITING:
             self._waiting.clear()
             self._put(self.gap(SLOW))
-        for piece in self.pieces_of(entry):
+        if not entry.position.ms:
+            self.after = EventPosition(0, 0, -1)  # the stream may have begun again
+        if entry.gap and time.monotonic() - self._gap_at < ONE_GAP_S:
+            entry = entry._replace(gap="")
+        pieces = list(self.pieces_of(entry))
+        for piece in pieces:
             self._put(piece)
+        if pieces:
+            self._gap_at = time.monotonic() if entry.gap and len(pieces) == 1 else -inf
+        if entry.position.ms:
+            self.at = entry.position
 
     def problem(self, fault: TitanError) -> None:
         """Say that the store cannot be read."""
-        body = response_to(fault, "GET", "/v1/events", lambda: "a listener").body
-        self._put(b"event: problem\ndata: %b\n\n" % body)
+        self._put(problem_of(fault))
 
     def stop(self) -> None:
         """End the stream."""
@@ -85,7 +100,7 @@ class EventClient:
 
     def pieces_of(self, entry: EventEntry) -> Iterator[bytes]:
         """An entry as server-sent events."""
-        if entry.gap and entry.position._replace(number=-1) > self.after:
+        if entry.gap and not (entry.position.ms and entry.position._replace(number=-1) <= self.after):
             yield self.gap(entry.gap)
         for number, row in enumerate(entry.rows):
             position = entry.position._replace(number=number)
@@ -98,17 +113,17 @@ class EventClient:
         return b"event: gap\ndata: %b\n\n" % _encode({"reason": reason})
 
     async def next(self) -> bytes | None:
-        """All that waits, or a comment if nothing comes; None when the broker stops."""
+        """All that waits, or the place in the stream if nothing comes; None when the broker stops."""
         if not self._waiting and not self._is_stopped:
             try:
                 await asyncio.wait_for(self._something.wait(), PING_S)
             except TimeoutError:
-                return COMMENT
+                return place("", self.at)
         if self._is_stopped:
             return None
         self._something.clear()
         waiting, self._waiting = self._waiting, deque()
-        return b"".join(waiting) or COMMENT
+        return b"".join(waiting) or place("", self.at)
 
     def _put(self, piece: bytes) -> None:
         self._waiting.append(piece)
@@ -159,6 +174,17 @@ class EventClients:
         self._gaps += 1
 
 
+def problem_of(fault: TitanError) -> bytes:
+    """An error as server-sent event."""
+    body = response_to(fault, "GET", "/v1/events", lambda: "a listener").body
+    return b"event: problem\ndata: %b\n\n" % body
+
+
+def place(comment: str, at: EventPosition) -> bytes:
+    """A comment, with the id of a place in the stream if there is one: a client that comes back continues there."""
+    return b": %b\n" % comment.encode() + (b"id: %b\n\n" % at.name.encode() if at.ms else b"\n")
+
+
 async def _admit(_: Request, __: Grant) -> None:
     """Admit every client."""
 
@@ -167,7 +193,7 @@ def _event(position: EventPosition, row: Row, *, is_cloud: bool) -> bytes:
     kind, group, n, ids, by = row
     at = rfc3339(position.ms)
     event = Event(group=group, kind=kind, n=n, ids=ids, more=n - len(ids) if n > len(ids) else UNSET, at=at, by=by)
-    name = f"{position.entry}.{position.number}"
+    name = position.name
     data = _encode(_cloud(name, event) if is_cloud else event)
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (name.encode(), kind.encode(), data)
 

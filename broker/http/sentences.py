@@ -20,6 +20,9 @@ _PATH = re.compile(r" - at (`key` in )?`\$\.?((?:\.?\w+|\[[0-9.]+\])*)`$", re.AS
 _NAMED = re.compile(r"Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL)
 _STEP = re.compile(r"(\w+)|\[[0-9.]+\]", re.ASCII)
 _MALFORMED_AT = re.compile(r"\(byte ([0-9]+)\)$")
+_HALF_PAIR_LAST = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u)")
+_TAIL_BYTES = 16
+"""The decoder takes an end that follows half a surrogate pair for one that comes too early."""
 _KINDS: dict[Any, tuple[str, str]] = {
     inspect.StrType: ("a text", " characters"),
     inspect.ListType: ("a list", " items"),
@@ -66,13 +69,16 @@ def must_be(kind: type[Struct], name: str) -> str:
     return _sentence(kind, name)
 
 
-def broken(error: Exception) -> Invalid:
-    """The refusal of a body that is not valid JSON."""
+def broken(error: Exception, body: bytes = b"") -> Invalid:
+    """The refusal of a body that is not valid JSON. `body`: it, if the end of it may say more than the error."""
     if isinstance(error, UnicodeDecodeError):
         return Invalid("The body is not valid JSON: it is not UTF-8.")
     if isinstance(error, RecursionError):
         return Invalid("The body is not valid JSON: it is nested too deeply.")
     at = _MALFORMED_AT.search(str(error))
+    if "surrogate" in str(error) or (at is None and _HALF_PAIR_LAST.search(body[-_TAIL_BYTES:])):
+        place = f": see byte {at[1]}" if at else ", near its end"
+        return Invalid(f"The body is not valid JSON: it has half of a surrogate pair{place}.")
     return Invalid(f"The body is not valid JSON: {f'see byte {at[1]}' if at else 'it ends too early'}.")
 
 

@@ -90,10 +90,14 @@ class BulkRunner:
         try:
             await work.run()
             ended = shown_bulk(work.kept)
-            has_ended = event("bulk.ended", group=ended.group, bulk=bulk_id, state=ended.state, done=ended.done)
-            _log.info(
-                "bulk %s %s: %d matched, %d done", bulk_id, ended.state, ended.matched, ended.done, extra=has_ended
-            )
+            keys = {"group": ended.group, "bulk": bulk_id, "state": ended.state, "done": ended.done}
+            names = {
+                "done": event("bulk.done", **keys),
+                "stopped": event("bulk.stopped", **keys),
+                "failed": event("bulk.failed", **keys),
+            }
+            words = "bulk %s %s: %d matched, %d done"
+            _log.info(words, bulk_id, ended.state, ended.matched, ended.done, extra=names[ended.state])
             self.on_end(ended)
         except (LeaseLost, NotFound):
             _log.warning("bulk %s is no longer carried out here: this broker was silent for too long", bulk_id)

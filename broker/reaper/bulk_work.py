@@ -14,6 +14,7 @@ from functools import partial
 from typing import Literal, TypeGuard, get_args
 
 from broker.core.errors import LeaseLost, LimitReached, NotFound, StoreFull, StoreUnavailable, TitanError, WrongState
+from broker.core.events import event
 from broker.core.states import Status
 from broker.models.bulk import DEFAULTS, TAKES, Action, NewBulk
 from broker.reaper.bulk_pace import BulkPace
@@ -25,6 +26,8 @@ from broker.store.staging import LARGE_BYTES
 
 NOTE_S, GUARD_S = 1.0, 8.0
 """How often progress is noted, and after how long without a note nothing is done until there is one, s."""
+SAY_S = 30.0
+"""How often the log says how far a bulk is, s."""
 AWAY_S = 1.0
 PAUSE_S = 1.0
 """How often a bulk looks whether the group has room again, s."""
@@ -52,7 +55,7 @@ class BulkWork:
         self._statuses = statuses_of(self._bulk)
         self._repeated = set(self.progress.slice)
         self._of_group = self._asked = store.partition_of(self._bulk.group)
-        self._noted_at = time.monotonic()
+        self._noted_at = self._said_at = time.monotonic()
         self._pace = BulkPace(self._bulk.rate, partial(store.bulks.cpu_s, self._bulk.group))
         self._changes = change_words(self._bulk.set, kept.spec.image) if self._bulk.set else ()
         self._most = max(1, LARGE_BYTES // (1 + sum(map(len, self._changes))))
@@ -171,8 +174,13 @@ class BulkWork:
     async def _note(self) -> None:
         self._asked = self._store.partitions[0]
         self.kept = await self._store.bulks.note(self.kept.id, self._owner, self.progress)
-        self._noted_at = time.monotonic()
+        now = self._noted_at = time.monotonic()
         self._asked = self._of_group
+        if now - self._said_at >= SAY_S:
+            self._said_at = now
+            done, of = self.progress.done, self.progress.matched
+            keys = event("bulk.progress", group=self._bulk.group, bulk=self.kept.id, done=done, matched=of)
+            _log.info("bulk %s has done %d of the %d that matched so far", self.kept.id, done, of, extra=keys)
 
     async def _rest(self) -> None:
         """Rest as the pace says; keep the lease meanwhile, and end early when asked to stop."""

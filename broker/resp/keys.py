@@ -303,6 +303,11 @@ def listening(p: str) -> str:
     return f"{p}:listening"
 
 
+def writing(p: str) -> str:
+    """The sorted set of brokers that write events, by when that ends, ms; expires. First partition only."""
+    return f"{p}:writing"
+
+
 def server(prefix: str) -> str:
     """Outside the partitions, in a store of several servers: the position of this one, as '1 of 2'."""
     return f"{prefix}:server"

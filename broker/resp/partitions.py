@@ -63,9 +63,9 @@ class Partitions:
         """Run a script in one partition. Raises its refusal."""
         return await self._scripts.run(verb, partition, *arguments)
 
-    async def send(self, partition: str, commands: Sequence[Sequence[Word]]) -> None:
-        """Send plain commands in one partition. Raises the first error of any of them."""
-        await self._scripts.send(partition, commands)
+    async def send(self, partition: str, commands: Sequence[Sequence[Word]]) -> list[Any]:
+        """The replies to plain commands in one partition. Raises the first error of any of them."""
+        return await self._scripts.send(partition, commands)
 
     async def read(self, partition: str, commands: Sequence[Sequence[Word]]) -> list[Any]:
         """The replies to up to 32 plain commands that only read, in one partition. Raises StoreUnavailable."""

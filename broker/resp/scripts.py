@@ -61,12 +61,13 @@ class Scripts:
             raise reply
         return reply
 
-    async def send(self, partition: str, commands: Sequence[Sequence[Word]]) -> None:
-        """Send plain commands in order and drop their replies. Raises StoreFull, StoreUnavailable."""
-        call = self._topology.call
+    async def send(self, partition: str, commands: Sequence[Sequence[Word]]) -> list[Any]:
+        """The replies to plain commands, in order. Raises StoreFull, StoreUnavailable."""
+        call, replies = self._topology.call, []
         for at in range(0, len(commands), _MAX_COMMANDS):
             some = commands[at : at + _MAX_COMMANDS]
-            await translate_errors(asyncio.gather(*[call(partition, *words) for words in some]))
+            replies += await translate_errors(asyncio.gather(*[call(partition, *words) for words in some]))
+        return replies
 
     async def read(self, partition: str, commands: Sequence[Sequence[Word]]) -> list[Any]:
         """The replies to plain commands that only read, _MAX_COMMANDS at most. Raises StoreUnavailable."""

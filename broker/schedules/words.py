@@ -5,6 +5,7 @@ import re
 
 from cronsim import CronSim, CronSimError
 
+from broker.core.words import counted
 from broker.schedules.errors import TimetableError
 from broker.schedules.zones import EPOCH
 
@@ -51,8 +52,8 @@ def what_is_wrong(text: str) -> str:
     parts = text.split()
     if len(parts) not in {5, 6}:
         return (
-            f"{text!r} has {len(parts)} fields. An expression has 5: minute, hour, day of the month, month and day of"
-            " the week; or 6, with the second first."
+            f"{text!r} has {counted(len(parts), 'field')}. An expression has 5: minute, hour, day of the month, month"
+            " and day of the week; or 6, with the second first."
         )
     for place, (name, allowed) in enumerate(_FIELDS[-len(parts) :]):
         part = parts[place]

@@ -149,6 +149,8 @@ class CountFlusher:
             else:
                 rows.setdefault(name, []).append((group, counts))
                 self._tally.totals.add(group, counts)
+        if groups:
+            self._tally.acted_at = time.monotonic()
         self._tally.groups = kept
         for name, own in rows.items():
             for at in range(0, len(own), PIECE):

@@ -1,72 +1,62 @@
 """Events of all brokers: a stream in the first partition, which brokers write only while somebody listens.
 
 Brokers with listeners keep themselves in a set, and each broker looks once a second whether the set has any. While it
-has, a broker writes what it did ten times a second, and one read a broker feeds all its listeners. A
-listener that begins at an older position learns of every time in which nothing was written: there the stream has a gap.
+has, a broker writes what it did ten times a second, and one read a broker feeds all its listeners.
+
+Wherever events may be missing the stream has a gap, or a listener is told of one: where nobody listened, where a broker
+learned late that somebody does, where the store was away or lost entries, and where a broker died with events that it
+had not written. For the last of these a broker that writes keeps itself in a set too, and takes its name out when it
+stops.
 """
 
 import asyncio
 import logging
-import re
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
-
-import msgspec
+from typing import Any, Protocol
 
 from broker.core.errors import TitanError
 from broker.resp import keys
 from broker.resp.partitions import Partitions
 from broker.resp.resp_connection import Word
 from broker.store.clock import Clock
-from broker.store.event_buffer import EventBuffer, Row
+from broker.store.event_buffer import EventBuffer
+from broker.store.event_entries import (
+    EventEntry,
+    EventPosition,
+    added,
+    entries_of,
+    gap_here,
+    keep,
+    newest,
+    oldest,
+    pieces,
+    position_in,
+    some,
+)
 from broker.store.tally import Tally
 
 EVERY_S = 0.1
 """How often a broker writes and reads events while somebody listens, in s."""
 LOOK_S = 1.0
 """How often a broker looks whether somebody listens, in s."""
+LAST_S = 1.0
+"""How long the last write at a stop may take, in s."""
 LISTENING_MS = 5000
-"""How long a broker counts as one with listeners after its last report."""
-KEPT = 2000
-"""Entries of the stream, more or less; each has up to PIECE events."""
-PIECE = 200
-KEPT_MS = 3_600_000
-"""How long the stream is kept after the last entry."""
+"""How long a broker counts as one with listeners, or as one that writes, after its last report."""
 PAGE = 50
 """Entries in one read."""
 BEGAN = "Nobody listened before this, so that nothing was written."
+LATE = "A broker learned only now that somebody listens. What it did shortly before may be missing."
+AWAY = "This broker could not reach the store for a while, in which others may have written nothing."
+DIED = "A broker died, or hangs. What it did last may be missing."
 FULL = "A broker did more than it could write."
 UNWRITTEN = "A broker could not write for a while."
 LOST = "The store has lost events, as a failover does."
 OLD = "What happened between then and now is no longer kept."
 
-_ID = re.compile(r"(\d{1,16})-(\d{1,16})", re.ASCII)
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(list[Row]).decode
 _log = logging.getLogger(__name__)
-
-
-class EventPosition(NamedTuple):
-    """A place in the stream: the id of an entry in two parts, and the number of an event in it."""
-
-    ms: int = 0
-    sequence: int = 0
-    number: int = 1_000_000
-
-    @property
-    def entry(self) -> str:
-        """The id of the entry."""
-        return f"{self.ms}-{self.sequence}"
-
-
-class EventEntry(NamedTuple):
-    """An entry of the stream. `gap`: why events are missing before it, or ''."""
-
-    position: EventPosition
-    rows: Sequence[Row] = ()
-    gap: str = ""
 
 
 class EventListener(Protocol):
@@ -85,31 +75,47 @@ class EventFeed:
     def __init__(self, partitions: Partitions, clock: Clock, tally: Tally, broker: str) -> None:
         self._partitions = partitions
         self._p = partitions.names[0]
+        self._stream, self._listening, self._writing = (
+            of(self._p) for of in (keys.events, keys.listening, keys.writing)
+        )
         self._clock = clock
         self._tally = tally
         self._broker = broker
         self._listeners: set[EventListener] = set()
         self._position = EventPosition()
-        self._looked_at = -LOOK_S
+        """What the listeners have."""
+        self._written = EventPosition()
+        """The last entry that this broker wrote."""
+        self._looked_at = self._stepped_at = -LOOK_S
         self._gap = ""
-        self._is_away = False
+        self._is_away = self._is_marked = False
+        self._stepping: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
-        """Write and read until cancelled."""
-        while True:
-            await self.step()
-            is_busy = self._listeners or self._tally.events is not None
-            self._wake.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), EVERY_S if is_busy else LOOK_S)
+        """Write and read until cancelled; write the rest then."""
+        try:
+            while True:
+                self._stepping = asyncio.create_task(self.step())
+                await asyncio.shield(self._stepping)  # a write that is cut off would be a gap
+                is_busy = self._listeners or self._tally.events is not None
+                self._wake.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), EVERY_S if is_busy else LOOK_S)
+        finally:
+            with suppress(TitanError, TimeoutError):
+                async with asyncio.timeout(LAST_S), self._turn:
+                    await self._end()
 
     async def step(self) -> None:
         """Look whether somebody listens if it is time for that, write what this broker did, and read."""
         async with self._turn:
+            now = time.monotonic()
             try:
-                if time.monotonic() - self._looked_at >= LOOK_S:
+                if self._is_away or now - self._stepped_at > LOOK_S + EVERY_S:
+                    await self._find_losses()
+                if now - self._looked_at >= LOOK_S:
                     await self._look()
                 await self._write()
                 await self._read()
@@ -120,6 +126,7 @@ class EventFeed:
                     for listener in self._listeners:
                         listener.problem(fault)
                 self._is_away = True
+            self._stepped_at = time.monotonic()
 
     async def join(self, listener: EventListener) -> EventPosition:
         """Feed a listener from now on; the position from which. Raises StoreUnavailable."""
@@ -128,6 +135,7 @@ class EventFeed:
             self._listeners.add(listener)
             try:
                 if is_first:
+                    self._is_marked = False
                     await self._look()
                     self._position = await self._last()
                 else:
@@ -145,47 +153,81 @@ class EventFeed:
     async def kept(self, after: EventPosition, until: EventPosition) -> AsyncIterator[EventEntry]:
         """The entries that are kept between two positions; the one `after` is the first again, for its other events.
 
-        The first entry is a gap without events if entries after that position are gone.
+        A gap that is not in the stream is where entries are gone, also those that go while this reads.
         """
-        [first] = await self._partitions.read(self._p, [self._range("-", "+", 1)])
-        oldest = _entries(first)
-        if not oldest or oldest[0].position[:2] > after[:2] or after[:2] > until[:2]:
-            yield EventEntry(EventPosition(), gap=OLD)
-            after = min(after, until)
-        start = after.entry
+        start, before = after.entry, after
         while True:
-            [page] = await self._partitions.read(self._p, [self._range(start, until.entry, PAGE)])
-            entries = _entries(page)
+            # In this order: an entry that goes in between makes a gap too many, and not one too few.
+            page, first = await self._partitions.read(
+                self._p, [some(self._stream, start, until.entry, PAGE), oldest(self._stream)]
+            )
+            left = entries_of(first)
+            if before[:2] > until[:2] or not left or left[0].position[:2] > before[:2]:
+                yield gap_here(OLD)
+            entries = entries_of(page)
             for entry in entries:
                 yield entry
             if len(entries) < PAGE:
                 return
-            start = f"({entries[-1].position.entry}"
+            before = entries[-1].position
+            start = f"({before.entry}"
 
     async def _look(self) -> None:
-        """Say that this broker has listeners, and find out whether any has."""
-        key, stream = keys.listening(self._p), keys.events(self._p)
-        clock, latest, last = await self._partitions.read(
-            self._p, [("TIME",), ("ZREVRANGE", key, 0, 0, "WITHSCORES"), _newest(stream)]
+        """Say that this broker has listeners or writes, and find out whether others do."""
+        clock, listening, writing, last = await self._partitions.read(
+            self._p, [("TIME",), _all(self._listening), _all(self._writing), newest(self._stream)]
         )
         now = int(self._clock.now or int(clock[0]) * 1000 + int(clock[1]) // 1000)
-        is_heard = bool(latest) and _score(latest) > now
+        heard = [name for name, until in _scores(listening) if until > now]
+        dead = [name for name, until in _scores(writing) if until <= now and name != self._broker]
+        if not self._listeners and not heard:
+            if self._tally.events is not None:
+                await self._partitions.send(self._p, [("ZREM", self._writing, self._broker)])
+            self._tally.events, self._is_marked = None, False
+            self._looked_at = time.monotonic()
+            return
+        gaps, ends = [], now + LISTENING_MS
+        commands: list[Sequence[Word]] = list(_mark(self._writing, ends, self._broker))
         if self._listeners:
-            ends = now + LISTENING_MS
-            commands: list[Sequence[Word]] = [("ZADD", key, ends, self._broker), ("PEXPIRE", key, 10 * LISTENING_MS)]
-            commands.append(("ZREMRANGEBYSCORE", key, "-inf", now))
-            if not is_heard:
-                commands += self._added([EventEntry(EventPosition(), gap=BEGAN)])
-            await self._partitions.send(self._p, commands)
-            newest = _entries(last)
-            if is_heard and self._position[:2] > (newest[0].position[:2] if newest else (0, 0)):
-                self._position = newest[0].position if newest else EventPosition()
-                self._give(EventEntry(self._position, gap=LOST))
+            commands += [*_mark(self._listening, ends, self._broker), keep(self._stream)]
+            commands.append(("ZREMRANGEBYSCORE", self._listening, "-inf", now))
+            if not heard:
+                gaps.append(AWAY if self._is_marked or self._is_away else BEGAN)
+            elif dead and self._broker == min({*heard, self._broker}):  # one of them says it
+                gaps.append(DIED)
+            if gaps:
+                commands.append(("ZREMRANGEBYSCORE", self._writing, "-inf", now))
+        if heard and self._tally.events is None and self._tally.has_acted(2 * LOOK_S):
+            gaps.append(LATE)
+        await self._partitions.send(self._p, [*added(self._stream, map(gap_here, gaps)), *commands])
+        self._is_marked = bool(self._listeners)
+        found = entries_of(last)
+        if self._listeners and heard and self._position[:2] > (found[0].position[:2] if found else (0, 0)):
+            self._give(gap_here(LOST))
+            self._position = found[0].position if found else EventPosition()
         self._looked_at = time.monotonic()
-        if is_heard or self._listeners:
-            self._tally.events = self._tally.events or EventBuffer()
-        else:
-            self._tally.events = None
+        self._tally.events = self._tally.events or EventBuffer()
+
+    async def _find_losses(self) -> None:
+        """After the store or this broker was away: whether the store still has what was written and what was read."""
+        known = [("written", self._written), ("read", self._position if self._listeners else EventPosition())]
+        asked = [(what, position) for what, position in known if position.ms]
+        if not asked:
+            return
+        first, *found = await self._partitions.read(
+            self._p, [oldest(self._stream), *(some(self._stream, at.entry, at.entry, 1) for _, at in asked)]
+        )
+        left = entries_of(first)
+        for (what, position), reply in zip(asked, found, strict=True):
+            if entries_of(reply):
+                continue
+            is_old = bool(left) and left[0].position[:2] > position[:2]
+            if what == "read":
+                self._give(gap_here(OLD if is_old else LOST))
+                self._position = EventPosition() if is_old else min(position, await self._last())
+            elif not is_old:
+                self._gap = self._gap or LOST
+                self._written = EventPosition()
 
     async def _write(self) -> None:
         """Write what happened. What could not be written is a gap for all who listen."""
@@ -196,25 +238,26 @@ class EventFeed:
             self._gap = FULL
         if not rows and not self._gap:
             return
-        pieces = [rows[at : at + PIECE] for at in range(0, len(rows), PIECE)] or [[]]
         gap, self._gap = self._gap, UNWRITTEN
-        await self._partitions.send(
-            self._p,
-            self._added([EventEntry(EventPosition(), piece, "" if at else gap) for at, piece in enumerate(pieces)]),
-        )
-        self._gap = ""
+        replies = await self._partitions.send(self._p, [*added(self._stream, pieces(rows, gap)), keep(self._stream)])
+        self._written, self._gap = position_in(replies[-2]), ""
 
     async def _read(self, but: EventListener | None = None) -> None:
         """Give the new entries to the listeners."""
         while self._listeners:
-            start = f"({self._position.entry}"
-            [page] = await self._partitions.read(self._p, [self._range(start, "+", PAGE)])
-            entries = _entries(page)
+            [page] = await self._partitions.read(self._p, [some(self._stream, f"({self._position.entry}", "+", PAGE)])
+            entries = entries_of(page)
             for entry in entries:
                 self._position = entry.position
                 self._give(entry, but)
             if len(entries) < PAGE:
                 return
+
+    async def _end(self) -> None:
+        """Write the rest, and say that no more comes."""
+        if self._tally.events is not None:
+            await self._write()
+            await self._partitions.send(self._p, [("ZREM", self._writing, self._broker)])
 
     def _give(self, entry: EventEntry, but: EventListener | None = None) -> None:
         for listener in self._listeners:
@@ -222,50 +265,20 @@ class EventFeed:
                 listener.take(entry)
 
     async def _last(self) -> EventPosition:
-        [newest] = await self._partitions.read(self._p, [_newest(keys.events(self._p))])
-        entries = _entries(newest)
+        [last] = await self._partitions.read(self._p, [newest(self._stream)])
+        entries = entries_of(last)
         return entries[0].position if entries else EventPosition()
 
-    def _range(self, first: str, last: str, n: int) -> Sequence[Word]:
-        return "XRANGE", keys.events(self._p), first, last, "COUNT", n
 
-    def _added(self, entries: Iterable[EventEntry]) -> list[Sequence[Word]]:
-        key = keys.events(self._p)
-        adds: list[Sequence[Word]] = [
-            ("XADD", key, "MAXLEN", "~", KEPT, "*", "events", _encode(entry.rows), "gap", entry.gap)
-            for entry in entries
-        ]
-        return [*adds, ("PEXPIRE", key, KEPT_MS)]
+def _all(key: str) -> Sequence[Word]:
+    return "ZRANGE", key, 0, -1, "WITHSCORES"
 
 
-def position_of(text: str) -> EventPosition | None:
-    """The position that an event had as its id; None for any other text."""
-    entry, _, number = text.partition(".")
-    found = _ID.fullmatch(entry)
-    if found is None or not (number.isascii() and number.isdigit() and len(number) <= 6):
-        return None
-    return EventPosition(int(found[1]), int(found[2]), int(number))
+def _mark(key: str, ends: int, broker: str) -> Sequence[Sequence[Word]]:
+    return ("ZADD", key, ends, broker), ("PEXPIRE", key, 10 * LISTENING_MS)
 
 
-def _newest(stream: str) -> Sequence[Word]:
-    return "XREVRANGE", stream, "+", "-", "COUNT", 1
-
-
-def _entries(reply: Sequence[Any]) -> list[EventEntry]:
-    """The entries of XRANGE. Those that somebody else wrote are left out."""
-    found = []
-    for name, fields in reply or ():
-        ms, _, sequence = name.decode().partition("-")
-        flat = [word for pair in fields.items() for word in pair] if isinstance(fields, dict) else fields
-        values = dict(zip(flat[::2], flat[1::2], strict=True))
-        try:
-            rows = _decode(values.get(b"events", b"[]"))
-        except msgspec.MsgspecError:
-            rows = []
-        found.append(EventEntry(EventPosition(int(ms), int(sequence)), rows, values.get(b"gap", b"").decode()))
-    return found
-
-
-def _score(reply: Sequence[Any]) -> float:
-    """The score of the first member. redis-py replies with pairs, the multiplexer with a flat list."""
-    return float(reply[0][1] if isinstance(reply[0], list | tuple) else reply[1])
+def _scores(reply: Sequence[Any]) -> list[tuple[str, float]]:
+    """Members with their scores. redis-py replies with pairs, the multiplexer with a flat list."""
+    flat = [word for one in reply for word in (one if isinstance(one, list | tuple) else (one,))]
+    return [(name.decode(), float(score)) for name, score in zip(flat[::2], flat[1::2], strict=True)]

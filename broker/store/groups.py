@@ -1,5 +1,6 @@
 """Groups: their settings, their counts, the list of them, and their end."""
 
+import logging
 import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from broker.core.errors import Changed, Invalid, NotFound, StoreUnavailable
+from broker.core.events import event
 from broker.core.words import counted
 from broker.models.groups import Group, GroupChanges, GroupSettings
 from broker.resp import keys
@@ -27,6 +29,9 @@ DELETED = 500
 """Jobs that one script deletes with their group."""
 DELETE_S = 5.0
 """How long one call deletes jobs of a group, s; a repeat continues. Clients wait for an answer for 10 s."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class TaggedGroup(NamedTuple):
@@ -139,6 +144,11 @@ class Groups:
         self._modes.note(group.name, mode_of(group))
         if group.paused != was_paused:
             self._tally.noted("paused" if group.paused else "resumed", group.name, by=by)
+            keys = {"group": group.name, "by": by}
+            if group.paused:
+                _log.info("the group %s is paused", group.name, extra=event("group.paused", **keys))
+            else:
+                _log.info("the group %s is resumed", group.name, extra=event("group.resumed", **keys))
         return group
 
     def _tagged(self, row: Sequence[Any]) -> TaggedGroup:

@@ -4,7 +4,9 @@ The verbs count here after a script has answered; the store gets no command for 
 brings the counts to the store every 10 s.
 """
 
+import time
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Any
 
 from broker.models.events import EventKind
@@ -56,6 +58,8 @@ class Tally:
         """How many batches this broker has ended, and how many callbacks it has created; they are never flushed."""
         self.events: EventBuffer | None = None
         """What happens is noted here too, while somebody listens to events."""
+        self.acted_at = -inf
+        """When counts were taken last, or something was noted that is not counted, by the monotonic clock in s."""
         self.duplicates = dict.fromkeys(ON_CONFLICT, 0)
         """How many new jobs had a unique key that another job holds, by what they ask for then; never flushed."""
         self.dead_letters = 0
@@ -72,8 +76,13 @@ class Tally:
 
     def noted(self, kind: EventKind, group: str, ids: Iterable[str | bytes] = (), by: str = "", n: int = 1) -> None:
         """Note an event that is not counted."""
+        self.acted_at = time.monotonic()
         if self.events is not None:
             self.events.note(kind, group, n, ids, by)
+
+    def has_acted(self, within_s: float) -> bool:
+        """Whether something happened at this broker so lately, or since the last flush."""
+        return bool(self.groups) or time.monotonic() - self.acted_at <= within_s
 
     def enqueued(self, group: str, n: int, ids: Iterable[str | bytes] = ()) -> None:
         """Count n new jobs."""

@@ -1,5 +1,6 @@
 """The workers of a store: kept in its first partition, each for a minute after its last heartbeat."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from broker.core.errors import NotFound
+from broker.core.events import event
 from broker.core.timestamps import rfc3339
 from broker.models.workers import ENDING, KEPT_S, MAX_WORKERS, Announcement, Departed, Order, Orders, Worker
 from broker.resp import keys
@@ -15,6 +17,7 @@ from broker.store.clock import Clock
 from broker.store.notices import Notices
 from broker.store.tally import Tally
 
+_log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 _said = msgspec.json.Decoder(Announcement).decode
 
@@ -48,11 +51,13 @@ class Workers:
         if worker.state == ENDING:
             self._known.discard(worker.name)
             self._tally.noted("worker_gone", "", (worker.name,))
+            _log.info("the worker %s stops", worker.name, extra=event("worker.gone", worker=worker.name))
         elif worker.name not in self._known:
             if len(self._known) >= MAX_WORKERS:
                 self._known.clear()
             self._known.add(worker.name)
             self._tally.noted("worker_seen", "", (worker.name,))
+            _log.info("the worker %s is here", worker.name, extra=event("worker.seen", worker=worker.name))
 
     async def hear(self, name: str, seen: str, reaches: Callable[[str], bool], wait_s: float) -> Orders:
         """Wait for an order to the worker, or for a running job of a group that it `reaches` to be cancelled."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from broker.reaper import bulk_pace
+from broker.reaper import bulk_pace, bulk_work
 from broker.store import bulk_look
 from tests.api.bulk_client import BULK, JOBS, bulk, ended, failed, jobs_of, payloads
 from tests.api.client import NO_JOB, Http
@@ -24,6 +24,18 @@ async def test_bulk_retries_what_failed(http: Http) -> None:
     assert payloads(queued) == ["0", "1", "2", "3", "4", "5", "6", "other"]
     assert {job.get("retry_of") for job in queued} == {None, *(job["id"] for job in jobs)}
     assert (await bulk(http, "retry"))["done"] == 0
+
+
+async def test_bulk_in_the_log(http: Http, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How far it is, and its end, are lines of their own."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr(bulk_work, "SAY_S", 0)
+    await http.enqueue({}, {})
+    assert (await bulk(http, "cancel"))["state"] == "done"
+    names = [record.event for record in caplog.records if hasattr(record, "bulk")]
+    assert set(names) == {"bulk.progress", "bulk.done"}
+    [last] = [record for record in caplog.records if getattr(record, "event", "") == "bulk.done"]
+    assert (last.group, last.done) == ("g", 2)
 
 
 async def test_bulk_cancels(http: Http) -> None:

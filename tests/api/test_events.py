@@ -13,11 +13,14 @@ import pytest
 from broker.auth.grants import EVERYTHING, Access
 from broker.auth.token_file import digest
 from broker.core.settings import BrokerSettings
+from broker.core.timestamps import rfc3339
 from broker.http import events
 from broker.http.app import DISPATCHER
 from broker.http.events import MOST_WAITING, SLOW, EventClient, Wanted
-from broker.store.event_feed import OLD, EventEntry, EventPosition
+from broker.store.event_entries import EventEntry, EventPosition, position_of
+from broker.store.event_feed import OLD
 from tests.api.client import Http
+from tests.conftest import eventually
 from tests.stores import Store
 
 
@@ -48,6 +51,12 @@ class Stream:
         """The next event or comment, without its empty line."""
         return (await self._content.readuntil(b"\n\n")).decode().strip("\n")
 
+    async def ready(self) -> str:
+        """Wait until all events that were kept have come; the id of that place."""
+        comment, _, place = (await self.piece()).partition("\nid: ")
+        assert comment == ": ready"
+        return place
+
     async def event(self) -> tuple[str, str, Any]:
         """The id, the kind and the data of the next event."""
         while (piece := await self.piece()).startswith(":"):
@@ -68,7 +77,7 @@ async def test_events_of_a_job(http: Http) -> None:
     """The life of a job as events: each has an id, a kind as its type, and the group, number, ids and time."""
     async with listening(http) as stream:
         assert stream.headers["Content-Type"] == "text/event-stream"
-        assert await stream.piece() == ": ready"
+        assert await stream.ready()
         [job] = await http.running({})
         await http("POST", f"/v1/groups/g/jobs/{job['id']}/success")
         seen = {}
@@ -89,7 +98,7 @@ async def test_events_of_a_job(http: Http) -> None:
 async def test_events_that_are_wanted(http: Http) -> None:
     """Filters for groups and kinds; a client with `since` gets what is kept, after a gap if more is gone."""
     async with listening(http, "?group=a&group=b&kind=enqueued") as stream:
-        assert await stream.piece() == ": ready"
+        assert await stream.ready()
         await http.running({}, group="c")
         await http.running({}, group="b")
         assert (await stream.event())[2]["group"] == "b"
@@ -118,18 +127,89 @@ async def test_listeners_that_are_refused(http: Http) -> None:
         assert reply.status == 400
         assert reply.problem.fields.startswith(field), query
     async with listening(http) as one, listening(http) as two:
-        assert (await one.piece(), await two.piece()) == (": ready", ": ready")
+        assert await one.ready() == await two.ready()
         assert (await http("GET", "/v1/events")).status == 429
 
 
 async def test_a_quiet_stream_and_its_end(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While nothing happens comments come; a broker that stops ends the stream."""
+    """While nothing comes for a client it learns the place in the stream; a broker that stops ends the stream."""
     monkeypatch.setattr(events, "PING_S", 0.01)
-    async with listening(http) as stream:
-        assert [(await stream.piece()).strip() for _ in range(3)] == [": ready", ":", ":"]
+    async with listening(http, "?group=g") as stream:
+        place = await stream.ready()
+        await http.enqueue(group="other")
+        while (ids := (await stream.piece()).removeprefix(": \nid: ")) == place:
+            pass
+        assert ids > place
         http.runner.app[DISPATCHER].context.events.stop()
         while await stream.piece():
             pass  # what was on its way; the timeout fails the test if the stream does not end
+
+
+async def test_a_listener_that_got_nothing_continues_where_it_was(http: Http) -> None:
+    """The id that comes with `: ready` is a place: who comes back with it gets all that happened since."""
+    async with listening(http, "?group=g") as stream:
+        place = await stream.ready()
+    await http.enqueue(group="other")
+    await http.enqueue()
+    async with listening(http, "?group=g", {"Last-Event-ID": place}) as stream:
+        name, kind, _ = await stream.event()
+        assert kind == "enqueued"
+        assert name > place
+
+
+async def test_since_a_time_after_the_last_event(http: Http) -> None:
+    """Nothing has happened since then, so nothing is missing: what happens later comes, from that time on."""
+    async with listening(http) as one:
+        await one.ready()
+        await http.enqueue()
+        name, *_ = await one.event()
+        last = position_of(name)
+        assert last is not None
+        async with listening(http, f"?since={rfc3339(last.ms + 1)}") as stream:
+            assert await stream.ready()
+            await http.enqueue(group="later")
+            assert (await stream.event())[2]["group"] == "later"
+
+
+async def test_since_a_time_to_come(http: Http) -> None:
+    """That is no gap either."""
+    async with listening(http, "?since=2999-01-01T00:00:00Z") as stream:
+        assert await stream.ready()
+
+
+async def test_a_reader_that_pauses(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not dropped, and gets a gap in place of what was too much; one that never reads is dropped in the end."""
+    monkeypatch.setattr("broker.http.event_stream.SLOW_S", 0.01)
+    monkeypatch.setattr(events, "MOST_WAITING", 5)
+    clients = http.runner.app[DISPATCHER].context.events
+    reader, writer = await asyncio.open_connection(*http.address, limit=1024)
+    writer.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await reader.readuntil(b": ready\n")
+    [client] = clients._clients
+    number = 0
+
+    async def grow() -> None:
+        nonlocal number
+        number += 1
+        client.take(EventEntry(EventPosition(4_000_000_000_000, number), [("failed", "g", 1, ["x" * 20_000] * 20, "")]))
+        await asyncio.sleep(0)
+
+    while not clients._gaps:
+        await grow()
+    await asyncio.sleep(0.1)  # ten times as long as a reader of a live view may pause
+    while SLOW.encode() not in (read := await reader.read(2**20)):
+        assert read
+    writer.close()
+    monkeypatch.setattr("broker.http.handlers.events.SLOW_S", 0.1)
+    reader, writer = await asyncio.open_connection(*http.address, limit=1024)
+    writer.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await reader.readuntil(b": ready\n")
+    await eventually(lambda: len(clients._clients) == 1)
+    [client] = clients._clients
+    async with asyncio.timeout(10):
+        while clients._clients:
+            await grow()
+    writer.close()
 
 
 def test_a_slow_client() -> None:
@@ -162,7 +242,7 @@ class TestWithTokens:
         assert (await http("GET", "/v1/events?group=x", **own)).status == 403
         assert (await http("GET", "/v1/events")).status == 401
         async with listening(http, "", own) as stream:
-            assert await stream.piece() == ": ready"
+            assert await stream.ready()
             await http("POST", "/v1/workers", {"name": "w", "host": "h"}, **ops)
             for group in ("x", "post"):
                 await http("POST", f"/v1/groups/{group}/jobs", {"jobs": [{"image": "i"}]}, **ops)
@@ -172,7 +252,7 @@ class TestWithTokens:
         """Its stream ends before it gets an event of a group that the token is no longer for."""
         ops = {"Authorization": "Bearer ops"}
         async with listening(http, "", {"Authorization": "Bearer mail"}) as stream:
-            assert await stream.piece() == ": ready"
+            assert await stream.ready()
             text = f"{digest('ops').hex()} admin *\n{digest('mail').hex()} read mail\n"
             await asyncio.to_thread((tmp_path / "tokens").write_text, text)
             access.reload()

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 import pytest
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from broker.core import measures
 from broker.core.spans import Spans
 from broker.http.app import DISPATCHER
 from tests.api.client import Http
@@ -17,17 +19,60 @@ PARENT = f"00-{TRACE:032x}-{SPAN:016x}-01"
 
 
 @pytest.fixture
-def exporter(http: Http) -> Iterator[InMemorySpanExporter]:
+def exporter(http: Http, reader: InMemoryMetricReader) -> Iterator[InMemorySpanExporter]:
     """The broker sends its spans here."""
     exporter = InMemorySpanExporter()
-    http.runner.app[DISPATCHER].context.spans = Spans("titan-broker", SimpleSpanProcessor(exporter))
+    http.runner.app[DISPATCHER].context.spans = Spans("titan-broker", SimpleSpanProcessor(exporter), reader)
     yield exporter
     exporter.shutdown()
+
+
+@pytest.fixture
+def reader() -> InMemoryMetricReader:
+    """What the broker measures is here."""
+    return InMemoryMetricReader()
+
+
+def measured(reader: InMemoryMetricReader) -> dict[tuple[str, str, str, str], float]:
+    """The numbers of jobs, and of the times that were taken, by metric, operation, group and error."""
+    found: dict[tuple[str, str, str, str], float] = {}
+    data = reader.get_metrics_data()
+    for metric in (one for of in data.resource_metrics for scope in of.scope_metrics for one in scope.metrics):
+        for point in metric.data.data_points:
+            names = ("messaging.operation.name", "messaging.destination.name", "error.type")
+            labels = (str((point.attributes or {}).get(name, "")) for name in names)
+            found[metric.name.removeprefix("messaging.client."), *labels] = getattr(point, "count", 0) or point.value
+    return found
 
 
 def shown(spans: Sequence[ReadableSpan]) -> list[tuple[str, str, str | None]]:
     """The name, kind and error of each span."""
     return [(span.name, span.kind.name, str((span.attributes or {}).get("error.type", "")) or None) for span in spans]
+
+
+async def test_numbers_and_times(
+    http: Http, exporter: InMemorySpanExporter, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs that were sent and consumed are counted and calls timed; refusals apart, and more groups than 100 as one."""
+    monkeypatch.setattr(measures, "MOST_GROUPS", 1)
+    await http("POST", JOBS, {"jobs": [{"image": "i"}, {"image": "i"}]})
+    await http("POST", "/v1/groups/h/jobs", {"jobs": [{"image": "i"}]})
+    await http("POST", JOBS, {"jobs": []})
+    taken = (await http("GET", "/v1/jobs?n=3")).json["jobs"]
+    assert (await http("GET", "/v1/jobs")).json == {"jobs": []}
+    path = f"/v1/groups/{taken[0]['group_name']}/jobs/{taken[0]['id']}/success"
+    await http("POST", path, {"lease": taken[0]["lease"]})
+    assert measured(reader) == {
+        ("sent.messages", "enqueue", "g", ""): 2,
+        ("sent.messages", "enqueue", "_other", ""): 1,
+        ("consumed.messages", "next", "", ""): 3,
+        ("operation.duration", "enqueue", "g", ""): 1,
+        ("operation.duration", "enqueue", "_other", ""): 1,
+        ("operation.duration", "enqueue", "g", "invalid"): 1,
+        ("operation.duration", "next", "", ""): 1,
+        ("operation.duration", "finish", "g", ""): 1,
+    }
+    assert len(exporter.get_finished_spans()) == 5
 
 
 async def test_life_of_a_job(http: Http, exporter: InMemorySpanExporter) -> None:

@@ -112,6 +112,17 @@ def test_enqueue_unique(titan: Titan, group: str) -> None:
     assert (followed["unique"], followed["waits_for"]) == ({"key": "doc-7", "on_conflict": "follow"}, {"jobs": 1})
 
 
+def test_enqueue_with_a_trace(titan: Titan, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--traceparent, or the variable that a command of a job has, says which trace the job belongs to."""
+    first, second = (f"00-{digit * 32}-{digit * 16}-01" for digit in "ab")
+    words = ["job", "enqueue", group, "--image", "x", "--json"]
+    made = titan(*words, "--traceparent", first, "--tracestate", "a=1").json
+    monkeypatch.setenv("TRACEPARENT", second)
+    also = titan(*words).json
+    jobs = [titan("job", "show", group, job["jobs"][0]["id"], "--json").json for job in (made, also)]
+    assert [job["job"]["traceparent"] for job in jobs] == [first, second]
+
+
 def test_enqueue_job_key(titan: Titan, group: str) -> None:
     """--job-key says what a job belongs to. Lists and why name the key that a held job waits for."""
     titan("group", "set", group, "--key-concurrency", "1", "--key-strict")

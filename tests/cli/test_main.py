@@ -1,6 +1,7 @@
 """`titan` itself, and what holds for all of its commands."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,25 @@ def test_variable_version_changes_nothing(titan: Titan) -> None:
     for value in ("0.1.0", "1"):
         assert titan("group", "list", TITAN_VERSION=value) == titan("group", "list")
     assert "TITAN_VERSION" not in titan("config", "--all").out
+
+
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_interrupt_while_it_starts(*, is_ignored: bool) -> None:
+    """Ctrl-C during the imports ends it by the signal and without a traceback; where it is ignored it stays ignored."""
+    text = (
+        "import os, signal, sys\n"
+        "class Interrupt:\n"
+        "  def find_spec(self, name, *_):\n"
+        "    if name == 'broker.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        f"signal.signal(signal.SIGINT, signal.SIG_IGN) if {is_ignored} else None\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "sys.argv = ['titan', '--version']\n"
+        "from broker.__main__ import main\n"
+        "main()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
+    assert ran.stderr == ""
+    assert (ran.returncode, ran.stdout.startswith("titan")) == ((0, True) if is_ignored else (-signal.SIGINT, False))
 
 
 def test_module_is_titan() -> None:

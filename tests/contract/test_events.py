@@ -1,17 +1,29 @@
 """Events in the store: when brokers write, what a listener gets at any broker, and which gaps it learns of."""
 
+import asyncio
+from math import inf
+
 import pytest
 from redis.asyncio import Redis
 
 from broker.core.errors import StoreUnavailable, TitanError
 from broker.models.groups import GroupChanges, GroupSettings
 from broker.models.jobs import NewJob
-from broker.models.workers import Announcement
+from broker.models.workers import ENDING, Announcement
 from broker.resp import keys
-from broker.store import event_feed
-from broker.store.event_feed import BEGAN, LOST, OLD, UNWRITTEN, EventEntry, EventPosition, position_of
+from broker.store import event_entries, event_feed
+from broker.store.event_entries import EventEntry, EventPosition, position_of
+from broker.store.event_feed import AWAY, BEGAN, DIED, LATE, LOST, OLD, UNWRITTEN
 from tests.contract.building import failed, running, succeeded
 from tests.stores import Store
+
+
+@pytest.fixture
+def third(store: Store, redis: Redis, backend: str) -> Store:
+    """The same store as a third broker has it."""
+    third = Store(redis, store.settings, is_plain=backend == "fake")
+    third.now = store.now
+    return third
 
 
 class Heard:
@@ -93,8 +105,24 @@ async def test_events_of_two_brokers(store: Store, other: Store) -> None:
     store.events.leave(heard)
 
 
-async def test_a_pause_by_a_put_begins_and_ends(store: Store) -> None:
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The names of the lines of the log that have one."""
+    return [record.event for record in caplog.records if hasattr(record, "event")]
+
+
+async def test_workers_in_the_log(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """The first heartbeat of a worker at this broker and the last one are a line each; those between are none."""
+    caplog.set_level("INFO")
+    for state in ("working", "working", "stopping"):
+        await store.workers.announce(Announcement(name="w", host="h", state=state))
+    await store.workers.announce(Announcement(name="w", host="h", state=ENDING))
+    assert logged(caplog) == ["worker.seen", "worker.gone"]
+    assert {record.worker for record in caplog.records if hasattr(record, "event")} == {"w"}
+
+
+async def test_a_pause_by_a_put_begins_and_ends(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     """New settings with and without a pause are events of it, also by a change; what changes no pause is none."""
+    caplog.set_level("INFO")
     heard = Heard()
     await store.events.join(heard)
     await store.events.step()
@@ -105,6 +133,7 @@ async def test_a_pause_by_a_put_begins_and_ends(store: Store) -> None:
     await store.events.step()
     rows = [(kind, n, by) for entry in heard.entries for kind, _, n, _, by in entry.rows]
     assert sorted(rows) == [(kind, 1, by) for kind in ("paused", "resumed") for by in ("ann", "bob")]
+    assert logged(caplog) == ["group.paused", "group.resumed"] * 2
     store.events.leave(heard)
 
 
@@ -182,10 +211,10 @@ async def test_a_store_that_is_away(store: Store, monkeypatch: pytest.MonkeyPatc
     await store.events.join(heard)
     sent = store.events._partitions.send
 
-    async def away(partition: str, commands: list[list[str]]) -> None:
+    async def away(partition: str, commands: list[list[str]]) -> list[object]:
         if commands[0][0] == "XADD":
             raise StoreUnavailable("It is away.")
-        await sent(partition, commands)
+        return await sent(partition, commands)
 
     await enqueued(store)
     monkeypatch.setattr(store.events._partitions, "send", away)
@@ -203,8 +232,8 @@ async def test_a_store_that_is_away(store: Store, monkeypatch: pytest.MonkeyPatc
 
 async def test_the_stream_is_bounded(store: Store, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry has PIECE events at most, the stream about KEPT entries, and both keys expire."""
-    monkeypatch.setattr(event_feed, "KEPT", 5)
-    monkeypatch.setattr(event_feed, "PIECE", 2)
+    monkeypatch.setattr(event_entries, "KEPT", 5)
+    monkeypatch.setattr(event_entries, "PIECE", 2)
     heard = Heard()
     await store.events.join(heard)
     p = store.partitions[0]
@@ -216,8 +245,132 @@ async def test_the_stream_is_bounded(store: Store, redis: Redis, monkeypatch: py
         store.counts._tally.noted("paused", "g")
         await store.events._write()
     assert await redis.xlen(keys.events(p)) <= 110
-    assert 0 < await redis.pttl(keys.events(p)) <= event_feed.KEPT_MS
+    assert 0 < await redis.pttl(keys.events(p)) <= event_entries.KEPT_MS
     assert await redis.pttl(keys.listening(p)) > 0
+    store.events.leave(heard)
+
+
+async def test_a_store_that_was_away_for_long(store: Store, other: Store, redis: Redis) -> None:
+    """When reports were late, listeners who were there all the time are not told that nobody listened."""
+    heard = Heard()
+    await store.events.join(heard)
+    await enqueued(store)
+    await store.events.step()
+    await redis.delete(keys.listening(store.partitions[0]))  # its report is too old
+    await other.events.step()
+    await store.events.step()
+    assert heard.gaps == [AWAY]
+    await enqueued(store)
+    await store.events.step()
+    assert heard.told == [("enqueued", "g", 1)] * 2
+    store.events.leave(heard)
+
+
+async def test_a_broker_that_learns_late(store: Store, other: Store) -> None:
+    """What a broker did before it looked is a gap; a broker that did nothing makes none."""
+    heard = Heard()
+    await store.events.join(heard)
+    await other.events.step()
+    await store.events.step()
+    assert heard.gaps == []
+    store.events.leave(heard)
+    await store.redis.delete(keys.listening(store.partitions[0]))
+    await other.events.step()
+    assert other.counts._tally.events is None
+    await store.events.join(heard)
+    await enqueued(other)  # nobody sees it
+    await other.events.step()
+    await store.events.step()
+    assert heard.gaps == [LATE]
+    store.events.leave(heard)
+
+
+async def test_a_broker_that_dies(store: Store, other: Store, third: Store, redis: Redis) -> None:
+    """One broker tells all listeners of a broker that died; one that stops writes the rest and is no gap."""
+    heard, also = Heard(), Heard()
+    await store.events.join(heard)
+    await third.events.join(also)
+    p = store.partitions[0]
+    stopping = asyncio.create_task(other.events.run())
+    while other.counts._tally.events is None:
+        await asyncio.sleep(0)
+    await enqueued(other)
+    stopping.cancel()
+    await asyncio.gather(stopping, return_exceptions=True)
+    for each in (store, third):
+        await each.events.step()
+    assert heard.told == [("enqueued", "g", 1)]
+    await redis.zadd(keys.writing(p), {"dead": int(store.now) - 1})
+    for each in (store, third, store, third):
+        await each.events.step()
+    assert heard.gaps == also.gaps == [DIED]
+    assert {name.decode() for name in await redis.zrange(keys.writing(p), 0, -1)} == {
+        store.events._broker,
+        third.events._broker,
+    }
+    store.events.leave(heard)
+    third.events.leave(also)
+
+
+async def test_a_quiet_stream_is_kept(store: Store, redis: Redis) -> None:
+    """While somebody listens the stream does not expire, so a quiet hour is no loss."""
+    heard = Heard()
+    await store.events.join(heard)
+    await redis.pexpire(keys.events(store.partitions[0]), 5000)
+    await store.events.step()
+    assert await redis.pttl(keys.events(store.partitions[0])) > event_entries.KEPT_MS - 5000
+    store.events.leave(heard)
+
+
+@pytest.mark.parametrize("is_trimmed", [False, True])
+async def test_a_broker_that_stood_still(
+    store: Store, other: Store, redis: Redis, monkeypatch: pytest.MonkeyPatch, *, is_trimmed: bool
+) -> None:
+    """A broker that did not read for a while looks whether what it has is still there; its listeners get a gap if not.
+
+    What the store has lost, although it had taken it, is a gap by the broker that wrote it.
+    """
+    heard = Heard()
+    await store.events.join(heard)
+    await enqueued(store)
+    await store.events.step()
+    await other.events.step()
+    key = keys.events(store.partitions[0])
+    if is_trimmed:
+        await enqueued(other, 2)
+        await other.events.step()
+        await enqueued(other, 3)
+        await other.events.step()
+        await redis.xtrim(key, maxlen=1, approximate=False)
+    else:
+        await enqueued(other)
+        await other.events.step()
+        [(last, _)] = await redis.xrevrange(key, count=1)
+        await redis.xdel(key, last)
+        monkeypatch.setattr(other.events, "_stepped_at", -inf)
+        await enqueued(other, 3)
+        await other.events.step()
+    monkeypatch.setattr(store.events, "_stepped_at", -inf)
+    await store.events.step()
+    assert heard.gaps == [OLD if is_trimmed else LOST]
+    assert heard.told == [("enqueued", "g", 1), ("enqueued", "g", 3)]
+    store.events.leave(heard)
+
+
+async def test_entries_that_go_while_they_are_read(store: Store, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that reads the past slowly gets a gap where entries are gone meanwhile."""
+    monkeypatch.setattr(event_feed, "PAGE", 1)
+    heard = Heard()
+    first = await store.events.join(heard)
+    for n in (1, 2, 3, 4):
+        await enqueued(store, n)
+        await store.events.step()
+    found = []
+    async for entry in store.events.kept(first, heard.entries[-1].position):
+        found.append(entry.gap or sum(row[2] for row in entry.rows))
+        if found[-1] == 1:
+            await redis.xtrim(keys.events(store.partitions[0]), maxlen=2, approximate=False)
+    assert found == [BEGAN, 1, OLD, 3, 4]
     store.events.leave(heard)
 
 

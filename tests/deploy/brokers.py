@@ -40,7 +40,11 @@ def url_of(process: subprocess.Popen[str]) -> str:
     said = []
     for line in process.stderr:
         said.append(line)
-        if found := re.search(r"Titan serves on (http://\S+);", line):
+        if line.startswith("{"):
+            said_as_object = json.loads(line)
+            if said_as_object["event"] == "broker.serving":
+                return str(said_as_object["url"])
+        elif found := re.search(r"Titan serves on (http://\S+);", line):
             return found[1]
     raise AssertionError("".join(said))
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -29,6 +30,8 @@ class Receiver:
 
     def __init__(self) -> None:
         self.spans: list[ReceivedSpan] = []
+        self.metrics: set[str] = set()
+        """The names of the metrics."""
         self.paths: set[str] = set()
         self.url = ""
 
@@ -39,6 +42,10 @@ class Receiver:
     def add(self, path: str, body: bytes) -> None:
         """Decode one export."""
         self.paths.add(path)
+        if path == "/v1/metrics":
+            for sent in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+                self.metrics |= {metric.name for scope in sent.scope_metrics for metric in scope.metrics}
+            return
         for of in ExportTraceServiceRequest.FromString(body).resource_spans:
             service = {one.key: one.value.string_value for one in of.resource.attributes}["service.name"]
             self.spans += [_span(service, span) for scope in of.scope_spans for span in scope.spans]

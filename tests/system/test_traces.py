@@ -58,7 +58,13 @@ def test_spans_and_lines_of_one_job(
         assert worker.stop() == 0
         own = re.search(rf"^TRACEPARENT=00-{TRACE}-([0-9a-f]{{16}})-01$", log_of(url, job_id), re.MULTILINE)
         assert program.stop() == 0
-    assert receiver.paths == {"/v1/traces"}
+    assert receiver.paths == {"/v1/traces", "/v1/metrics"}
+    assert receiver.metrics == {
+        "messaging.client.sent.messages",
+        "messaging.client.consumed.messages",
+        "messaging.client.operation.duration",
+        "messaging.process.duration",
+    }
     [sent], [processed], [taken] = (receiver.named(f"{name} g") for name in ("enqueue", "process", "next"))
     assert (sent.service, sent.trace, sent.parent) == ("titan-broker", TRACE, SPAN)
     assert (processed.service, processed.trace, processed.parent) == ("titan-worker", TRACE, sent.id)
@@ -72,7 +78,8 @@ def test_spans_and_lines_of_one_job(
         "messaging.destination.name": "g",
         "messaging.message.id": job_id,
     }
-    lines = [json.loads(line) for line in program.output.splitlines() if not line.startswith("Titan serves on")]
+    lines = [json.loads(line) for line in program.output.splitlines()]
+    assert [line["url"] for line in lines if line["event"] == "broker.serving"] == [url]
     lines += [json.loads(line) for line in worker.output.splitlines()]
     assert all({"ts", "level", "event"} <= line.keys() for line in lines)
     assert {"broker.started", "broker.ready", "broker.stopped", "request.done", "worker.started"} <= {

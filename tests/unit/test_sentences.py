@@ -191,6 +191,20 @@ def test_body_that_is_no_json(kind: type[Struct], body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b'{"jobs":[{"payload":"\\ud800 and more text"}]}', ": see byte 27"),
+        (b'{"jobs":[{"payload":"\\ud800"}]}', ", near its end"),
+        (b'{"jobs":[{"payload":"\\udc00"}]}', ": see byte 27"),
+    ],
+)
+def test_half_of_a_surrogate_pair(body: bytes, place: str) -> None:
+    """Python and JavaScript write such a text as JSON; the refusal says what it is, wherever it is."""
+    assert refusal(NewJobs, body).message == f"The body is not valid JSON: it has half of a surrogate pair{place}."
+    assert refusal(NewJobs, b'{"jobs":[{"payload":"\\ud83d\\ude00').message.endswith("it ends too early.")
+
+
+@pytest.mark.parametrize(
     ("kind", "body", "message"),
     [
         (NewJobs, {"jobs": [{}, {"priority": 3}]}, "jobs[1].priority must be a whole number from 0 to 2."),

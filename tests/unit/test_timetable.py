@@ -251,6 +251,7 @@ FIVE = "An expression has 5: minute, hour, day of the month, month and day of th
         ({"cron": []}, "cron", "must have 1 to 10 expressions."),
         ({"cron": ["@daily"] * 11}, "cron", "must have 1 to 10 expressions."),
         ({"cron": ["@daily", "1 2 3"]}, "cron[1]", f"'1 2 3' has 3 fields. {FIVE}"),
+        ({"cron": ["abc"]}, "cron[0]", f"'abc' has 1 field. {FIVE}"),
         ({"cron": ["* * * * * * *"]}, "cron[0]", f"'* * * * * * *' has 7 fields. {FIVE}"),
         ({"cron": ["* 25 * * *"]}, "cron[0]", "the hour '25' is not valid. It is 0 to 23,"),
         ({"cron": ["*/0 * * * *"]}, "cron[0]", "the minute '*/0' is not valid."),

@@ -98,6 +98,13 @@ class _EnqueueCommand(TitanCommand):
 @unique_options
 @option("--job-key", help="What the job belongs to, such as a tenant: the group limits how many of a key run at once.")
 @option(
+    "--traceparent",
+    envvar="TRACEPARENT",
+    allow_from_autoenv=False,
+    help="The trace that it belongs to, as in W3C's header; the default is TRACEPARENT, which a command of a job has.",
+)
+@option("--tracestate", envvar="TRACESTATE", allow_from_autoenv=False, help="What belongs to it.")
+@option(
     "--ndjson",
     type=click.File("rb"),
     help="Enqueue many jobs: a file (- is stdin) with one JSON object per line, with the fields of the API.",

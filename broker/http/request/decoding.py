@@ -31,12 +31,12 @@ def decode(kind: type[Model], body: bytes) -> Model:
         return cast("Model", _decoder(kind, strict).decode(given))  # type: ignore[arg-type]  # a class has a hash
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if not str(error).startswith("Object contains unknown field"):
-            raise _refusal(kind, error) from None
+            raise _refusal(kind, error, given) from None
     try:
         _decoder(kind, forgiving).decode(given)  # type: ignore[arg-type]
         return cast("Model", _decoder(kind, _unchanged).decode(given))  # type: ignore[arg-type]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise _refusal(kind, error) from None
+        raise _refusal(kind, error, given) from None
 
 
 def decode_plain(kind: type[Model], body: bytes) -> Model | None:
@@ -98,5 +98,5 @@ def _unchanged(kind: Any) -> Any:
     return kind
 
 
-def _refusal(kind: Any, error: Exception) -> Invalid:
-    return invalid(kind, error) if isinstance(error, msgspec.ValidationError) else broken(error)
+def _refusal(kind: Any, error: Exception, body: bytes) -> Invalid:
+    return invalid(kind, error) if isinstance(error, msgspec.ValidationError) else broken(error, body)

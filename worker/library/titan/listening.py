@@ -79,9 +79,9 @@ class Listening:
             self.is_ready = self.is_ready or text == ": ready"
             return None
         fields, self._fields = self._fields, {}
+        self._last_id = fields.get("id", self._last_id)
         if "data" not in fields:
             return None
-        self._last_id = fields.get("id", self._last_id)
         return _event(fields.get("id", ""), fields.get("event", ""), json.loads(fields["data"]))
 
 

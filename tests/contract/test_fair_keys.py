@@ -179,6 +179,19 @@ async def test_jobs_that_come_later_take_turns_too(fair: Store) -> None:
     assert await check(fair) == []
 
 
+@pytest.mark.parametrize("key", [None, "r"])
+@pytest.mark.parametrize("delay_s", [0, 1])
+async def test_an_automatic_retry_takes_its_turn(fair: Store, key: str | None, delay_s: int) -> None:
+    """It is behind one job of each other key, at once or when its delay is over, and not behind their backlogs."""
+    [job] = await put(fair, key, max_retries=1, retries_delay=delay_s)
+    [taken] = await fair.next(1, [GROUP])
+    await put(fair, "a", 9)
+    await fair.fail(GROUP, job.id, taken.lease, "bad_exit")
+    await reap_after(fair, delay_s)
+    assert await served(fair, 2) == f"a{key or '-'}"
+    assert await check(fair) == []
+
+
 async def test_a_released_job_does_not_turn_the_time_back(fair: Store) -> None:
     """A job at its old place is the first again, but no new key gets a place as early."""
     await put(fair, "a", 10)

@@ -74,6 +74,32 @@ async def test_check_releases_a_job_that_waits_for_nobody(store: Store) -> None:
     assert await names(store) == ["child"]
 
 
+async def test_check_releases_a_job_with_a_delay(store: Store) -> None:
+    """Its delay begins when it is released, as after the last end that it waits for."""
+    parent = await running(store)
+    [child] = await enqueue_flow(store, named("child", after=[parent.id], delay=5))
+    await store.redis.delete(keys.after(store.partitions[0], parent.id))
+    await check(store, is_repair=True)
+    assert await check(store) == []
+    await reap_after(store, 4.999)
+    assert await status_of(store, child) == "delayed"
+    await reap_after(store, 0.001)
+    assert await names(store) == ["child"]
+
+
+async def test_check_releases_a_job_that_ran_to_its_old_place(store: Store) -> None:
+    """A job that waits in the middle of its work is the first again, whatever was its delay."""
+    [waiting] = await enqueue_flow(store, named("waiting", delay=60))
+    await reap_after(store, 60)
+    [taken] = await store.next(1)
+    [child, _] = await enqueue_flow(store, named("child"), named("other"))
+    await store.completer.wait(GROUP, waiting.id, [child.id], "over", taken.lease)
+    await store.redis.delete(keys.after(store.partitions[0], child.id))
+    await check(store, is_repair=True)
+    assert await check(store) == []
+    assert await names(store, 9) == ["waiting", "child", "other"]
+
+
 @pytest.mark.parametrize("is_gone", [False, True])
 async def test_check_settles_an_end_that_was_forgotten(store: Store, *, is_gone: bool) -> None:
     """An end that an older broker did not note is settled; of a parent that is gone the dependants are cancelled."""
@@ -142,6 +168,15 @@ async def test_an_export_has_flows_and_keys(store: Store) -> None:
     await store.succeed(GROUP, parent.id, again.lease)
     await settle(store)
     assert sorted(await names(store, 10)) == ["after over", "after parent", "holder", "window"]
+
+
+async def test_an_export_has_no_field_of_a_job_that_nobody_waits_for(store: Store) -> None:
+    """Only what ties it to others is there."""
+    parent = await running(store)
+    [child] = await enqueue_flow(store, named("child", after=[parent.id]))
+    lines = await take_out(store)
+    assert lines[parent.id].fields == {"dependants": f"{GROUP} {child.id} 0"}
+    assert lines[child.id].fields == {"after": parent.id, "after_on": "succeeded", "needs": "1"}
 
 
 async def test_an_export_has_windows_of_jobs_that_have_ended(store: Store) -> None:

@@ -184,3 +184,12 @@ async def test_an_export_has_inputs(store: Store) -> None:
     assert await inputs(store, child) == before
     assert await store.redis.hgetall(key) == kept
     assert await status_of(store, child) == "delayed"
+
+
+async def test_an_export_ends_a_page_where_inputs_have_many_bytes(store: Store) -> None:
+    """What a job got from others counts as its payload does: a page has about a megabyte."""
+    each = MAX_INPUTS_BYTES // MAX_INPUT_BYTES
+    parents = [(await made(store, "1" * MAX_INPUT_BYTES)).id for _ in range(each)]
+    await enqueue_flow(store, *(named("child", after=parents) for _ in range(6)))
+    pages = [len(piece.jobs) async for piece in store.transfer.export()]
+    assert pages == [each + 4, 2]

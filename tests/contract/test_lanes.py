@@ -497,6 +497,16 @@ async def test_an_export_has_places_and_waiters(store: Store, *, is_strict: bool
     assert await names(store, 9) == (["first"] if is_strict else [])
 
 
+async def test_an_export_has_the_numbers_of_jobs_of_keys(store: Store) -> None:
+    """Also of a key at which settle need not look, since nobody waits for a place."""
+    await configure(store, key_concurrency=2)
+    await enqueue(store, of("acme"), of("acme"), of("blue"))
+    before = await store.lanes.list(GROUP, 9)
+    await move(store)
+    assert await check(store) == []
+    assert await store.lanes.list(GROUP, 9) == before
+
+
 async def _no_place(store: Store, lane: str, running: Job, held: Job) -> None:
     await store.redis.zrem(lane, running.id)
 

@@ -236,6 +236,9 @@ async def test_a_try_at_the_last_moment_of_max_age(store: Store) -> None:
     """A try that begins exactly at that time is made."""
     assert (await fail(store, await run_with(store, policy(max_age=10)))).status == "delayed"
     assert (await fail(store, await run_with(store, policy(max_age=9)))).status == "failed"
+    job = await run_with(store, policy(max_age=10))
+    wait(store, 0.001)
+    assert (await fail(store, job)).status == "failed"
 
 
 async def test_d5_a_release_burns_no_attempt(store: Store) -> None:

@@ -71,7 +71,7 @@ async def test_replace_of_a_delayed_job_with_a_higher_priority(store: Store) -> 
 async def test_replace_changes_the_bytes_of_the_group(
     store: Store, redis: Redis, settings: BrokerSettings, backend: str, payload: str
 ) -> None:
-    """The sum is that of what is there now, whether the new payload is shorter, as long, or longer."""
+    """The sum is that of the jobs as they are now, whether the new payload is shorter, as long, or longer."""
     limited = Store(redis, msgspec.structs.replace(settings, max_group_bytes=1000), is_plain=backend == "fake")
     limited.now = store.now
     await put(limited, named("other"))

@@ -182,7 +182,7 @@ async def test_jobs_that_come_later_take_turns_too(fair: Store) -> None:
 @pytest.mark.parametrize("key", [None, "r"])
 @pytest.mark.parametrize("delay_s", [0, 1])
 async def test_an_automatic_retry_takes_its_turn(fair: Store, key: str | None, delay_s: int) -> None:
-    """It is behind one job of each other key, at once or when its delay is over, and not behind their backlogs."""
+    """It is behind one job of each other key, at once or after its delay, and not behind their backlogs."""
     [job] = await put(fair, key, max_retries=1, retries_delay=delay_s)
     [taken] = await fair.next(1, [GROUP])
     await put(fair, "a", 9)

@@ -194,7 +194,7 @@ async def test_an_export_leaves_nothing_in_the_fields_of_a_job(store: Store) -> 
 
 
 async def test_an_export_has_no_field_of_a_job_that_nobody_waits_for(store: Store) -> None:
-    """Only what ties it to others is there."""
+    """It has those fields only that tie it to others."""
     parent = await running(store)
     [child] = await enqueue_flow(store, named("child", after=[parent.id]))
     lines = await take_out(store)
@@ -298,6 +298,36 @@ async def test_a_live_import_in_several_calls_keeps_followers(store: Store, how:
     [again] = await enqueue_flow(store, named("again", unique=Unique(key="k")))
     assert (again.id == follower.id) is not is_taken
     assert again.duplicate
+
+
+async def test_an_import_takes_any_end_of_a_parent(store: Store) -> None:
+    """A job that waits for the end of another, whatever it is, is queued after one that failed before the job came."""
+    parent = await running(store)
+    [child] = await enqueue_flow(store, named("child", after=[parent.id], after_on="over"))
+    lines = await take_out(store)
+    await bring(store, lines, parent)
+    [taken] = await store.next(1)
+    await store.fail(GROUP, parent.id, taken.lease, "bad_exit")
+    await settle(store)
+    await bring(store, lines, child)
+    await settle(store)
+    assert await names(store, 9) == ["child"]
+
+
+async def test_an_import_of_a_delayed_job_that_followed(store: Store) -> None:
+    """It waits for its own delay, no more for the job that had its key before."""
+    key = Unique(key="k", on_conflict="follow")
+    await enqueue_flow(store, named("holder", unique=key))
+    [holder] = await store.next(1)
+    [follower] = await enqueue_flow(store, named("follower", unique=key, delay=5))
+    await store.succeed(GROUP, holder.id, holder.lease)
+    await settle(store)
+    await move(store)
+    assert not await store.redis.exists(keys.after(store.partitions[0], holder.id))
+    assert await check(store) == []
+    assert await status_of(store, follower) == "delayed"
+    await reap_after(store, 5)
+    assert await names(store, 9) == ["follower"]
 
 
 @pytest.mark.parametrize("is_running", [False, True])

@@ -60,7 +60,7 @@ async def test_the_window_of_a_follower_begins_when_it_has_the_key(store: Store)
 
 
 async def test_a_retry_by_hand_has_the_window_of_its_job(store: Store) -> None:
-    """A window that is open goes on, and ends when it would have."""
+    """A window that is open ends when it would have."""
     await put(store, keyed("first", for_=60))
     ended, end = await run(store), clock(store, 60)
     wait(store, 30)

@@ -70,10 +70,10 @@ async def test_any_end_is_an_input(store: Store) -> None:
 
 
 async def test_a_retry_of_a_parent_is_its_input(store: Store) -> None:
-    """The result of an automatic retry stands under the id in `after`."""
-    parent = await running(store, max_retries=2, retries_delay=0)
+    """The result of an automatic retry stands under the id in `after`, also that of the last one there may be."""
+    parent = await running(store, max_retries=25, retries_delay=0)
     [child] = await enqueue_flow(store, named("child", after=[parent.id]))
-    for _ in range(2):
+    for _ in range(25):
         await store.fail(GROUP, parent.id, parent.lease, "bad_exit")
         [parent] = await store.next(1, [GROUP])
     await end_with(store, parent, "7")
@@ -192,7 +192,11 @@ async def test_an_export_has_inputs(store: Store) -> None:
     pieces = [piece async for piece in store.transfer.export()]
     await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
     lines = [read_line(line) for piece in pieces for line in piece.jobs]
-    await store.transfer.restore(store.partitions[0], [], [line.job for line in lines if line.job])
+    exported = {line.job.id: line.job for line in lines if line.job}
+    assert sorted(exported[child.id].fields["inputs"].split("\n")) == sorted(
+        f"{one.id} succeeded {'1' if one == parents[0] else f'!{MAX_INPUT_BYTES + 1}'}" for one in parents
+    )
+    await store.transfer.restore(store.partitions[0], [], list(exported.values()))
     assert await inputs(store, child) == before
     assert await store.redis.hgetall(key) == kept
     assert await store.redis.hgetall(keys.job(store.partitions[0], child.id)) == fields

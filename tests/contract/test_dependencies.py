@@ -527,3 +527,5 @@ async def test_a_job_names_two_hundred_that_waited_for_it(store: Store, *, is_ov
     before = (await store.redis.hget(keys.job(store.partitions[0], parent.id), "before")).decode()
     assert len(set(before.split(" "))) == 200
     assert set(before.split(" ")) <= {child.id for child in children}
+    if is_over:
+        assert before.split(" ") == [child.id for child in children[:200]]

@@ -192,6 +192,16 @@ async def test_an_automatic_retry_takes_its_turn(fair: Store, key: str | None, d
     assert await check(fair) == []
 
 
+async def test_a_dead_letter_takes_its_turn(fair: Store) -> None:
+    """A copy is one of the jobs without a key in its new group, so it does not wait for the backlog of another key."""
+    await configure(fair, "notes", dead_letter_to=GROUP)
+    await enqueue_flow(fair, named("-"), group="notes")
+    [job] = await fair.next(1, ["notes"])
+    await put(fair, "a", 9)
+    await fair.fail("notes", job.id, job.lease, "bad_exit")
+    assert await served(fair, 2) == "a-"
+
+
 async def test_a_released_job_does_not_turn_the_time_back(fair: Store) -> None:
     """A job at its old place is the first again, but no new key gets a place as early."""
     await put(fair, "a", 10)

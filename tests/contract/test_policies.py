@@ -123,6 +123,15 @@ async def test_the_last_failure(store: Store) -> None:
     assert await check(store) == []
 
 
+async def test_a_failure_without_a_reason(store: Store) -> None:
+    """Neither the reason nor the error of an earlier failure is shown as that of a later one, and an empty one is none."""
+    job = await run_with(store, policy(max=3))
+    await fail(store, job, "busy", error="text")
+    for reason, error, kept in (("", "", [None, None]), ("busy", "", [b"busy", None]), ("", "text", [None, b"text"])):
+        await fail(store, await take_again(store, job), reason, error=error)
+        assert await store.redis.hmget(keys.job(store.partitions[0], job.id), "reason", "error") == kept
+
+
 async def test_max_0(store: Store) -> None:
     """With `max` 0 no failure is forgiven."""
     assert (await fail(store, await run_with(store, policy(max=0)))).status == "failed"

@@ -43,10 +43,7 @@ end
 -- A job that does not run gets what the new one has, but for its id, its creation, its key and where it comes from.
 local function replace_holder(p, group, id, holder, new, now, counts)
   local key, kind, spec, bytes = job_key(p, id), new.kind, new.spec, counts and spec_bytes(p, new.id, new.spec)
-  if spec == '' then
-    spec = call('HGET', job_key(p, new.id), 'spec')
-    call('DEL', job_key(p, new.id))
-  end
+  if spec == '' then spec = call('HGET', job_key(p, new.id), 'spec') end -- staged: the caller deletes it there
   local more = { bytes = bytes, batch = batch_text(holder.record), origin = origin_in(holder.record, new) }
   more.retry_of = string.match(holder.record, '^%S*"retry_of":"(%w+)"')
   local settings = full_settings(kind, 2, true, holder.inputs, now, more)

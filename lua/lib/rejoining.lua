@@ -13,11 +13,10 @@ local function rejoin(p, group, id, after, name, score, now)
   hook(p, parent_id, parent.record, parent.execution, parent.status == 'running')
 end
 
--- A follower whose leader has ended holds the key, unless another job has it by now.
+-- A follower whose leader has the key no more holds it, unless another job has it by now.
 local function take_over(p, group, id, leader, now)
-  local _, _, found = deciding_job(p, leader)
   local key, unique_until = unpack(call('HMGET', job_key(p, id), 'unique_key', 'unique_until'))
-  if not found or not RETENTION_S[found.status] or not key then return end
+  if not key or not deciding_job(p, leader) then return end
   local holder, follower = stored_key(p, group, key)
   if not holder then return write_key(p, group, key, id, nil, window_end(unique_until, now)) end
   if holder ~= id and follower ~= id then call('HDEL', job_key(p, id), unpack(UNIQUE_FIELDS)) end

@@ -50,12 +50,6 @@ local function refresh_key(p, group, key, now)
   if id then write_key(p, group, key, id, follower, ends) else free_key(p, group, key) end
 end
 
--- After the end of a job with a key: its follower holds the key, or the key is free when it has no window.
-local function settle_key(p, group, id, now)
-  local key = call('HGET', job_key(p, id), 'unique_key')
-  if key then refresh_key(p, group, key, now) end
-end
-
 -- A retry by hand has the key of the job that it repeats; the key was free, or that job held it.
 local function move_key(p, group, id, new_id, now)
   local fields = call('HMGET', job_key(p, id), unpack(UNIQUE_FIELDS))

@@ -5,7 +5,8 @@
 -- ARGV[2] id         of the job
 --
 -- moves   -
--- reply   the ids that it waits for, with spaces; then for each that has ended: id, how it ended, a space and its result
+-- reply   the ids that it waits for, with spaces; then for each that has ended: id, how it ended, a space and its result; and
+--           `bytes` with those of the results
 -- refuses NOT_FOUND
 -- flags   no-writes
 -- with    record job inputs
@@ -14,9 +15,4 @@ local p, group, id = KEYS[1], ARGV[1], ARGV[2]
 local job = find_job(p, group, id, 'after')
 if not job then return not_found() end
 
-local reply = { job.after or '' }
-local kept = job.inputs and call('HGETALL', inputs_key(p, id)) or {}
-for i = 1, #kept, 2 do
-  if kept[i] ~= 'bytes' then reply[#reply + 1] = kept[i]; reply[#reply + 1] = kept[i + 1] end
-end
-return reply
+return { job.after or '', unpack(job.inputs and call('HGETALL', inputs_key(p, id)) or {}) }

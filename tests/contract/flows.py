@@ -3,6 +3,7 @@
 from typing import Any
 
 from broker.models.jobs import Job, NewJob
+from broker.models.unique import Unique
 from broker.store.format.exported import ExportedJob, read_line
 from tests.contract.building import GROUP
 from tests.stores import Store
@@ -16,6 +17,12 @@ async def enqueue_flow(store: Store, *jobs: NewJob, group: str = GROUP) -> list[
 def named(payload: str, **fields: Any) -> NewJob:
     """A job that tests know by its payload."""
     return NewJob(image="post", payload=payload, **fields)
+
+
+def keyed(payload: str, on_conflict: Any = None, *, key: str = "doc-7", **fields: Any) -> NewJob:
+    """A job with a key. `until`, `for_` and `max_wait` are of the key, other fields of the job."""
+    own = {name: fields.pop(name) for name in ("until", "for_", "max_wait") if name in fields}
+    return named(payload, unique=Unique(key=key, on_conflict=on_conflict, **own), **fields)
 
 
 async def settle(store: Store, limit: int = 100) -> None:

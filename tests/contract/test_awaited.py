@@ -4,8 +4,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
+from broker.resp import keys
 from tests.contract.building import GROUP, cancelled, delayed, enqueue, queued, reap_after, running
+from tests.contract.flows import enqueue_flow, named
 from tests.contract.listening import Heard
 from tests.stores import Store
 
@@ -25,6 +28,13 @@ async def _release_later(store: Store, job: Job) -> None:
     await store.release(GROUP, job.id, job.lease or "", delay=1)
 
 
+async def _held_for_nobody(store: Store) -> Job:
+    parent = await running(store)
+    [child] = await enqueue_flow(store, named("child", after=[parent.id]))
+    await store.redis.delete(keys.after(store.partitions[0], parent.id))
+    return child
+
+
 WAYS: dict[str, tuple[Bring, Act, int]] = {
     "enqueued": (queued, lambda store, _: queued(store), 1),
     "released": (running, lambda store, job: store.release(GROUP, job.id, job.lease or ""), 1),
@@ -32,6 +42,7 @@ WAYS: dict[str, tuple[Bring, Act, int]] = {
     "due": (delayed, lambda store, _: reap_after(store, 30), 1),
     "retried by hand": (cancelled, lambda store, job: store.retry(GROUP, job.id), 1),
     "failed": (_retried_at_once, lambda store, job: store.fail(GROUP, job.id, job.lease or ""), 1),
+    "repaired": (_held_for_nobody, lambda store, _: check(store, is_repair=True), 1),
     "failed, to be retried later": (_retried_later, lambda store, job: store.fail(GROUP, job.id, job.lease or ""), 0),
     "released for later": (running, _release_later, 0),
     "enqueued for later": (queued, lambda store, _: delayed(store), 0),

@@ -484,3 +484,48 @@ async def test_a_retry_policy_decides_when_a_parent_has_failed(store: Store) -> 
     await end(store, taken, "failed")
     await settle(store)
     assert (await store.show(GROUP, job.id)).reason == "dependency"
+
+
+async def test_a_parent_that_failed_and_was_retried_by_hand_cancels(store: Store) -> None:
+    """A retry by hand is a job of its own: only automatic retries decide for a parent."""
+    parent = await end(store, await running(store), "failed")
+    retry = await store.retry(GROUP, parent.id)
+    [child, other] = await enqueue_flow(store, named("child", after=[parent.id]), named("other", after=[retry.id]))
+    await settle(store)
+    assert (await store.show(GROUP, child.id)).reason == "dependency"
+    assert await needs(store, other) == 1
+
+
+async def test_a_parent_with_deadlines_is_awaited(store: Store) -> None:
+    """Its record says once what is to be done at its end, and nothing of that when it is settled."""
+    [parent] = await enqueue_flow(store, named("parent", end_within=60))
+    [child] = await enqueue_flow(store, named("child", after=[parent.id]))
+    records = keys.jobs(store.partitions[0])
+    assert (await store.redis.hget(records, parent.id)).count(b'"hooks"') == 1
+    [taken] = await store.next(1)
+    await store.succeed(GROUP, parent.id, taken.lease)
+    await settle(store)
+    assert b'"hooks"' not in await store.redis.hget(records, parent.id)
+    assert await status_of(store, child) == "queued"
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_a_job_names_two_hundred_that_waited_for_it(store: Store, *, is_over: bool) -> None:
+    """Whether they came before or after its end: more would make it large."""
+    parent = await running(store)
+    if is_over:
+        await store.succeed(GROUP, parent.id, parent.lease)
+        await settle(store)
+    children = [
+        child
+        for n in (50, 200)
+        for child in await enqueue_flow(store, *(named(str(i), after=[parent.id]) for i in range(n)))
+    ]
+    if not is_over:
+        await store.succeed(GROUP, parent.id, parent.lease)
+        await settle(store)
+    before = (await store.redis.hget(keys.job(store.partitions[0], parent.id), "before")).decode()
+    assert len(set(before.split(" "))) == 200
+    assert set(before.split(" ")) <= {child.id for child in children}
+    if is_over:
+        assert before.split(" ") == [child.id for child in children[:200]]

@@ -189,6 +189,29 @@ async def test_the_first_job_keeps_its_rank(fair: Store) -> None:
     assert await fair.redis.zscore(keys.members(p, GROUP, "virtual_time"), "2 a") == 2 * 2**51 + 1
 
 
+@pytest.mark.parametrize("key", [None, "r"])
+@pytest.mark.parametrize("delay_s", [0, 1])
+async def test_an_automatic_retry_takes_its_turn(fair: Store, key: str | None, delay_s: int) -> None:
+    """It is behind one job of each other key, at once or after its delay, and not behind their backlogs."""
+    [job] = await put(fair, key, max_retries=1, retries_delay=delay_s)
+    [taken] = await fair.next(1, [GROUP])
+    await put(fair, "a", 9)
+    await fair.fail(GROUP, job.id, taken.lease, "bad_exit")
+    await reap_after(fair, delay_s)
+    assert await served(fair, 2) == f"a{key or '-'}"
+    assert await check(fair) == []
+
+
+async def test_a_dead_letter_takes_its_turn(fair: Store) -> None:
+    """A copy is one of the jobs without a key in its new group, so it does not wait for the backlog of another key."""
+    await configure(fair, "notes", dead_letter_to=GROUP)
+    await enqueue_flow(fair, named("-"), group="notes")
+    [job] = await fair.next(1, ["notes"])
+    await put(fair, "a", 9)
+    await fair.fail("notes", job.id, job.lease, "bad_exit")
+    assert await served(fair, 2) == "a-"
+
+
 async def test_a_released_job_does_not_turn_the_time_back(fair: Store) -> None:
     """A job at its old place is the first again, but no new key gets a place as early."""
     await put(fair, "a", 10)

@@ -8,6 +8,7 @@ from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
 from broker.models.unique import Unique
 from broker.resp import keys
+from broker.store.format.exported import read_line
 from tests.contract.building import GROUP, members_key, names, reap_after, running, status_of
 from tests.contract.flows import bring, enqueue_flow, move, named, settle, take_out
 from tests.stores import Store
@@ -72,6 +73,32 @@ async def test_check_releases_a_job_that_waits_for_nobody(store: Store) -> None:
     assert [finding.what for finding in await check(store)] == ["is held, but waits for no job"]
     await check(store, is_repair=True)
     assert await names(store) == ["child"]
+
+
+async def test_check_releases_a_job_with_a_delay(store: Store) -> None:
+    """Its delay begins when it is released, as after the last end that it waits for."""
+    parent = await running(store)
+    [child] = await enqueue_flow(store, named("child", after=[parent.id], delay=5))
+    await store.redis.delete(keys.after(store.partitions[0], parent.id))
+    await check(store, is_repair=True)
+    assert await check(store) == []
+    await reap_after(store, 4.999)
+    assert await status_of(store, child) == "delayed"
+    await reap_after(store, 0.001)
+    assert await names(store) == ["child"]
+
+
+async def test_check_releases_a_job_that_ran_to_its_old_place(store: Store) -> None:
+    """A job that waits in the middle of its work is the first again, whatever was its delay."""
+    [waiting] = await enqueue_flow(store, named("waiting", delay=60))
+    await reap_after(store, 60)
+    [taken] = await store.next(1)
+    [child, _] = await enqueue_flow(store, named("child"), named("other"))
+    await store.completer.wait(GROUP, waiting.id, [child.id], "over", taken.lease)
+    await store.redis.delete(keys.after(store.partitions[0], child.id))
+    await check(store, is_repair=True)
+    assert await check(store) == []
+    assert await names(store, 9) == ["waiting", "child", "other"]
 
 
 @pytest.mark.parametrize("is_gone", [False, True])
@@ -142,6 +169,37 @@ async def test_an_export_has_flows_and_keys(store: Store) -> None:
     await store.succeed(GROUP, parent.id, again.lease)
     await settle(store)
     assert sorted(await names(store, 10)) == ["after over", "after parent", "holder", "window"]
+
+
+async def test_an_export_leaves_nothing_in_the_fields_of_a_job(store: Store) -> None:
+    """What ties a job to others has keys of its own again: its fields are as they were, and so are those keys."""
+    p, key = store.partitions[0], Unique(key="k", on_conflict="follow")
+    [parent, failed] = await enqueue_flow(store, named("parent"), named("failed", priority=2))
+    await enqueue_flow(store, *(named(str(n), after=[parent.id], key="lane") for n in range(3)))
+    jobs = [parent, *await enqueue_flow(store, named("holder", unique=key), named("queued", key="lane"))]
+    jobs += await enqueue_flow(store, named("follower", unique=key))
+    await enqueue_flow(store, *(named(f"cancelled {n}", after=[failed.id]) for n in range(3)))
+    [taken] = await store.next(1)
+    await store.fail(GROUP, failed.id, taken.lease, "bad_exit")
+    await settle(store)
+    names_of = [*(keys.job(p, job.id) for job in [*jobs, failed])]
+    before = [await store.redis.hgetall(name) for name in names_of]
+    tied = [keys.after(p, parent.id), keys.undone(p, failed.id)]
+    members = [await store.redis.zrange(name, 0, -1, withscores=True) for name in tied]
+    assert [len(found) for found in members] == [3, 3]
+    await move(store)
+    assert [await store.redis.hgetall(name) for name in names_of] == before
+    assert [await store.redis.zrange(name, 0, -1, withscores=True) for name in tied] == members
+    assert await check(store) == []
+
+
+async def test_an_export_has_no_field_of_a_job_that_nobody_waits_for(store: Store) -> None:
+    """It has those fields only that tie it to others."""
+    parent = await running(store)
+    [child] = await enqueue_flow(store, named("child", after=[parent.id]))
+    lines = await take_out(store)
+    assert lines[parent.id].fields == {"dependants": f"{GROUP} {child.id} 0"}
+    assert lines[child.id].fields == {"after": parent.id, "after_on": "succeeded", "needs": "1"}
 
 
 async def test_an_export_has_windows_of_jobs_that_have_ended(store: Store) -> None:
@@ -219,9 +277,10 @@ async def test_an_import_counts_no_end_twice(store: Store) -> None:
     assert await names(store) == ["both"]
 
 
+@pytest.mark.parametrize("how", ["succeeded", "failed"])
 @pytest.mark.parametrize("is_taken", [False, True])
-async def test_a_live_import_in_several_calls_keeps_followers(store: Store, *, is_taken: bool) -> None:
-    """A holder may end before its follower is restored: that is queued then, and has the key unless another has it."""
+async def test_a_live_import_in_several_calls_keeps_followers(store: Store, how: str, *, is_taken: bool) -> None:
+    """However a holder ended before its follower is restored: that is queued, and has the key unless another has it."""
     key = Unique(key="k", on_conflict="follow")
     await enqueue_flow(store, named("holder", unique=key))
     [holder] = await store.next(1)
@@ -229,7 +288,7 @@ async def test_a_live_import_in_several_calls_keeps_followers(store: Store, *, i
     lines = await take_out(store)
     await bring(store, lines, holder)
     [job] = await store.next(1)
-    await store.succeed(GROUP, job.id, job.lease)
+    await (store.succeed if how == "succeeded" else store.fail)(GROUP, job.id, job.lease)
     await settle(store)
     if is_taken:
         await enqueue_flow(store, named("other", unique=key))
@@ -241,6 +300,73 @@ async def test_a_live_import_in_several_calls_keeps_followers(store: Store, *, i
     assert again.duplicate
 
 
+async def test_an_import_takes_any_end_of_a_parent(store: Store) -> None:
+    """A job that waits for the end of another, whatever it is, is queued after one that failed before the job came."""
+    parent = await running(store)
+    [child] = await enqueue_flow(store, named("child", after=[parent.id], after_on="over"))
+    lines = await take_out(store)
+    await bring(store, lines, parent)
+    [taken] = await store.next(1)
+    await store.fail(GROUP, parent.id, taken.lease, "bad_exit")
+    await settle(store)
+    await bring(store, lines, child)
+    await settle(store)
+    assert await names(store, 9) == ["child"]
+
+
+async def test_an_import_of_a_delayed_job_that_followed(store: Store) -> None:
+    """It waits for its own delay, no more for the job that had its key before."""
+    key = Unique(key="k", on_conflict="follow")
+    await enqueue_flow(store, named("holder", unique=key))
+    [holder] = await store.next(1)
+    [follower] = await enqueue_flow(store, named("follower", unique=key, delay=5))
+    await store.succeed(GROUP, holder.id, holder.lease)
+    await settle(store)
+    await move(store)
+    assert not await store.redis.exists(keys.after(store.partitions[0], holder.id))
+    assert await check(store) == []
+    assert await status_of(store, follower) == "delayed"
+    await reap_after(store, 5)
+    assert await names(store, 9) == ["follower"]
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+async def test_a_dependant_may_be_imported_after_its_parent_was(store: Store, *, is_running: bool) -> None:
+    """A parent that an earlier export had, before anything waited for it, is settled for the dependant."""
+    [parent] = await enqueue_flow(store, named("parent"))
+    earlier = [piece async for piece in store.transfer.export()]
+    [child] = await enqueue_flow(store, named("child", after=[parent.id]))
+    later = await take_out(store)
+    await store.transfer.restore(store.partitions[0], [], [read_line(earlier[0].jobs[0]).job])
+    taken = (await store.next(1)) if is_running else []
+    await bring(store, later, child)
+    await settle(store)
+    assert await status_of(store, child) == "delayed"
+    assert await check(store) == []
+    [job] = taken or await store.next(1)
+    await store.succeed(GROUP, job.id, job.lease)
+    await settle(store)
+    assert await names(store, 9) == ["child"]
+
+
+async def test_a_follower_may_be_imported_before_its_holder(store: Store) -> None:
+    """It waits for the holder, which has the key when it comes."""
+    key = Unique(key="k", on_conflict="follow")
+    [holder] = await enqueue_flow(store, named("holder", unique=key))
+    [_] = await store.next(1)
+    [follower] = await enqueue_flow(store, named("follower", unique=key))
+    lines = await take_out(store)
+    await bring(store, lines, follower)
+    await bring(store, lines, holder)
+    await settle(store)
+    held = await store.unique_keys.show(GROUP, "k")
+    assert (held.holder, held.follower) == (holder.id, follower.id)
+    [job] = await store.next(1)
+    await store.succeed(GROUP, job.id, job.lease)
+    await settle(store)
+    assert await names(store, 9) == ["follower"]
+
+
 async def test_an_import_leaves_a_key_with_its_holder(store: Store) -> None:
     """A job whose key another job has by now is restored without the key."""
     [old] = await enqueue_flow(store, named("old", unique=Unique(key="k")))
@@ -249,6 +375,23 @@ async def test_an_import_leaves_a_key_with_its_holder(store: Store) -> None:
     await bring(store, lines, old)
     [again] = await enqueue_flow(store, named("again", unique=Unique(key="k")))
     assert again.id == new.id
+
+
+async def test_an_import_leaves_a_key_that_a_follower_waited_for(store: Store) -> None:
+    """Neither the old holder, which has not ended, nor its follower has the key, and both run."""
+    key = Unique(key="k", on_conflict="follow")
+    [old] = await enqueue_flow(store, named("old", unique=key))
+    [follower] = await enqueue_flow(store, named("follower", unique=key))
+    lines = await take_out(store)
+    [new] = await enqueue_flow(store, named("new", unique=key))
+    await bring(store, lines, old, follower)
+    assert await check(store) == []
+    for job in await store.next(9):
+        await store.succeed(GROUP, job.id, job.lease)
+    await settle(store)
+    assert await names(store, 9) == ["follower"]
+    assert [await status_of(store, job) for job in (old, new)] == ["succeeded"] * 2
+    assert await check(store) == []
 
 
 async def test_check_finds_a_lost_timer_of_windows(store: Store) -> None:

@@ -12,7 +12,7 @@ from broker.models.unique import Unique
 from broker.resp import keys
 from broker.store.format.exported import read_line
 from tests.contract.building import GROUP, running, status_of
-from tests.contract.flows import enqueue_flow, named, settle
+from tests.contract.flows import enqueue_flow, move, named, settle
 from tests.stores import Store
 
 
@@ -70,10 +70,10 @@ async def test_any_end_is_an_input(store: Store) -> None:
 
 
 async def test_a_retry_of_a_parent_is_its_input(store: Store) -> None:
-    """The result of an automatic retry stands under the id in `after`."""
-    parent = await running(store, max_retries=2, retries_delay=0)
+    """The result of an automatic retry stands under the id in `after`, also that of the last one there may be."""
+    parent = await running(store, max_retries=25, retries_delay=0)
     [child] = await enqueue_flow(store, named("child", after=[parent.id]))
-    for _ in range(2):
+    for _ in range(25):
         await store.fail(GROUP, parent.id, parent.lease, "bad_exit")
         [parent] = await store.next(1, [GROUP])
     await end_with(store, parent, "7")
@@ -112,6 +112,17 @@ async def test_a_result_counts_once(store: Store) -> None:
     await enqueue_flow(store, named("late", after=[parent.id]))
     await settle(store)
     assert await inputs(store, child) == before
+
+
+async def test_a_result_counts_once_for_a_job_that_waits_again(store: Store) -> None:
+    """A job that waits for an ended one twice has its result once, and the bytes of it."""
+    done, open_ = await made(store, "123"), await running(store)
+    job = await running(store)
+    await store.completer.wait(GROUP, job.id, [done.id], "over", job.lease)
+    [job] = await store.next(1, [GROUP])
+    await store.completer.wait(GROUP, job.id, [done.id, open_.id], "over", job.lease)
+    assert await seen(store, job) == [("succeeded", b"123", 0), ("", b"", 0)]
+    assert await store.redis.hget(keys.inputs(store.partitions[0], job.id), "bytes") == b"3"
 
 
 @pytest.mark.parametrize("by_hand", [False, True])
@@ -177,10 +188,35 @@ async def test_an_export_has_inputs(store: Store) -> None:
     before = await inputs(store, child)
     key = keys.inputs(store.partitions[0], child.id)
     kept = await store.redis.hgetall(key)
+    fields = await store.redis.hgetall(keys.job(store.partitions[0], child.id))
     pieces = [piece async for piece in store.transfer.export()]
     await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
     lines = [read_line(line) for piece in pieces for line in piece.jobs]
-    await store.transfer.restore(store.partitions[0], [], [line.job for line in lines if line.job])
+    exported = {line.job.id: line.job for line in lines if line.job}
+    assert sorted(exported[child.id].fields["inputs"].split("\n")) == sorted(
+        f"{one.id} succeeded {'1' if one == parents[0] else f'!{MAX_INPUT_BYTES + 1}'}" for one in parents
+    )
+    await store.transfer.restore(store.partitions[0], [], list(exported.values()))
     assert await inputs(store, child) == before
     assert await store.redis.hgetall(key) == kept
+    assert await store.redis.hgetall(keys.job(store.partitions[0], child.id)) == fields
     assert await status_of(store, child) == "delayed"
+
+
+async def test_an_export_ends_a_page_where_inputs_have_many_bytes(store: Store) -> None:
+    """What a job got from others counts as its payload does: a page has about a megabyte."""
+    each = MAX_INPUTS_BYTES // MAX_INPUT_BYTES
+    parents = [(await made(store, "1" * MAX_INPUT_BYTES)).id for _ in range(each)]
+    await enqueue_flow(store, *(named("child", after=parents) for _ in range(6)))
+    pages = [len(piece.jobs) async for piece in store.transfer.export()]
+    assert pages == [each + 4, 2]
+
+
+async def test_an_export_has_inputs_without_results(store: Store) -> None:
+    """A job whose parents made nothing has their ends, and no bytes."""
+    parent = await made(store)
+    [child] = await enqueue_flow(store, named("child", after=[parent.id]))
+    key = keys.inputs(store.partitions[0], child.id)
+    kept = await store.redis.hgetall(key)
+    await move(store)
+    assert await store.redis.hgetall(key) == kept == {parent.id.encode(): b"succeeded "}

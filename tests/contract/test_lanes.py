@@ -12,6 +12,7 @@ from broker.models.lanes import KeyJobs
 from broker.models.retries import Retry
 from broker.models.unique import Unique
 from broker.resp import keys
+from broker.store.format.exported import read_line
 from tests.contract.building import GROUP, clock, configure, names, reap_after, status_of, wait
 from tests.contract.flows import enqueue_flow, move, named, settle
 from tests.contract.listening import Heard
@@ -512,6 +513,30 @@ async def test_an_export_has_places_and_waiters(store: Store, *, is_strict: bool
     assert await names(store, 9) == ([] if is_strict else ["second"])
     await reap_after(store, 30)
     assert await names(store, 9) == (["first"] if is_strict else [])
+
+
+async def test_an_export_has_places_that_were_freed_and_not_yet_given(store: Store) -> None:
+    """The job that waits for one gets it after the import, though nothing happens to its key there."""
+    await configure(store, key_concurrency=1)
+    await enqueue(store, of("acme", "first"), of("acme", "second"))
+    [first] = await take(store)
+    await store.release(GROUP, first.id, first.lease, 30)
+    [piece] = [piece async for piece in store.transfer.export()]
+    await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
+    jobs = [read_line(line).job for line in piece.jobs]
+    await store.transfer.restore(store.partitions[0], [read_line(piece.group).group], jobs)
+    await settle(store)
+    assert await names(store, 9) == ["second"]
+
+
+async def test_an_export_has_the_numbers_of_jobs_of_keys(store: Store) -> None:
+    """Also of a key at which settle need not look, since nobody waits for a place."""
+    await configure(store, key_concurrency=2)
+    await enqueue(store, of("acme"), of("acme"), of("blue"))
+    before = await store.lanes.list(GROUP, 9)
+    await move(store)
+    assert await check(store) == []
+    assert await store.lanes.list(GROUP, 9) == before
 
 
 async def _no_place(store: Store, lane: str, running: Job, held: Job) -> None:

@@ -123,6 +123,15 @@ async def test_the_last_failure(store: Store) -> None:
     assert await check(store) == []
 
 
+async def test_a_failure_without_a_reason(store: Store) -> None:
+    """A later failure shows neither the reason nor the error of an earlier one, and an empty one is none."""
+    job = await run_with(store, policy(max=3))
+    await fail(store, job, "busy", error="text")
+    for reason, error, kept in (("", "", [None, None]), ("busy", "", [b"busy", None]), ("", "text", [None, b"text"])):
+        await fail(store, await take_again(store, job), reason, error=error)
+        assert await store.redis.hmget(keys.job(store.partitions[0], job.id), "reason", "error") == kept
+
+
 async def test_max_0(store: Store) -> None:
     """With `max` 0 no failure is forgiven."""
     assert (await fail(store, await run_with(store, policy(max=0)))).status == "failed"
@@ -236,6 +245,9 @@ async def test_a_try_at_the_last_moment_of_max_age(store: Store) -> None:
     """A try that begins exactly at that time is made."""
     assert (await fail(store, await run_with(store, policy(max_age=10)))).status == "delayed"
     assert (await fail(store, await run_with(store, policy(max_age=9)))).status == "failed"
+    job = await run_with(store, policy(max_age=10))
+    wait(store, 0.001)
+    assert (await fail(store, job)).status == "failed"
 
 
 async def test_d5_a_release_burns_no_attempt(store: Store) -> None:

@@ -752,3 +752,16 @@ async def test_a_fire_does_not_replace_a_job_that_has_ended(store: Store) -> Non
     assert ((await history(store))[0], await history(store, "other")) == ("fired", ["duplicate"])
     [fire] = await store.schedules.fires(GROUP, "other", 5)
     assert fire.job == job.id
+
+
+async def test_a_job_that_another_fire_replaced_is_of_that_fire(store: Store) -> None:
+    """A schedule made both: the job has the time of the newest fire, once."""
+    await put(store, overlap="allow", job={"unique": Unique(key="k", on_conflict="replace")})
+    await fire_next(store)
+    [first] = await made(store)
+    await fire_next(store)
+    [job] = await made(store)
+    assert (job.id, job.schedule) == (first.id, NAME)
+    assert milliseconds(job.scheduled_for) == milliseconds(first.scheduled_for) + MINUTE_MS
+    record = await store.redis.hget(keys.jobs(store.partitions[0]), job.id)
+    assert record.count(b'"scheduled_for"') == 1

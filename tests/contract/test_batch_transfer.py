@@ -179,6 +179,7 @@ async def test_restore_of_batches_again(store: Store, target: Store) -> None:
     await end_next(store, "failed")
     await settle(store)
     lines = await lines_of(store)
+    assert sum(line.startswith(b'{"batch"') for line in lines) == 5
     for number in range(1, len(lines)):
         assert await lines_of(store, position_behind(lines[:number])) == lines[number:]
     monkey.undo()

@@ -330,13 +330,14 @@ async def test_fifo_forgets_turns_that_have_begun(fair: Store) -> None:
     assert not await fair.redis.exists(keys.turns(fair.partitions[0]))
 
 
-async def test_a_lower_weight_ends_a_turn(fair: Store) -> None:
+@pytest.mark.parametrize("images", [(), ("post",)])
+async def test_a_lower_weight_ends_a_turn(fair: Store, images: tuple[str, ...]) -> None:
     """A group whose weight is lowered in its turn gives one more job at most, and turns continue."""
     await configure(fair, "a", weight=5)
     await backlog(fair, 6, "a", "b")
-    assert await served(fair, 3) == "aaa"
+    assert await served(fair, 3, images=images) == "aaa"
     await configure(fair, "a", weight=1)
-    assert await served(fair, 4) == "abab"
+    assert await served(fair, 4, images=images) == "abab"
 
 
 async def test_many_groups_in_one_call(fair: Store) -> None:

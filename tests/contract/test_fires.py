@@ -23,7 +23,7 @@ def key_of(store: Store, part: str = "") -> str:
 
 
 async def open_jobs(store: Store, n: int) -> None:
-    """A schedule of whose jobs so many may not have ended."""
+    """A schedule of whose jobs this number may not have ended."""
     [job] = (await store.enqueue(GROUP, [new()])).jobs
     await store.redis.rpush(key_of(store, ":open"), *[job.id] * n)
 
@@ -69,7 +69,7 @@ async def test_times_that_follow_each_other_are_one_stretch(store: Store) -> Non
 
 
 async def test_a_time_that_fired_is_known(store: Store, run: Run) -> None:
-    """A call for it says so, and makes nothing."""
+    """A call for it replies that it is known, and makes nothing."""
     await put(store, overlap="allow")
     await fire_next(store)
     found = await store.schedules.stored(GROUP, NAME)
@@ -180,7 +180,7 @@ async def test_a_pause_after_one_failure_says_so(store: Store) -> None:
 
 
 async def test_other_times_forget_those_that_fired(store: Store) -> None:
-    """A put with another expression begins anew; one that changes only the job does not."""
+    """A put with another expression forgets them; one that changes only the job does not."""
     await put(store, overlap="allow")
     await fire_next(store)
     await put(store, overlap="skip")

@@ -124,7 +124,7 @@ async def test_the_last_failure(store: Store) -> None:
 
 
 async def test_a_failure_without_a_reason(store: Store) -> None:
-    """Neither the reason nor the error of an earlier failure is shown as that of a later one, and an empty one is none."""
+    """Neither reason nor error of an earlier failure is shown as that of a later one; an empty one is none."""
     job = await run_with(store, policy(max=3))
     await fail(store, job, "busy", error="text")
     for reason, error, kept in (("", "", [None, None]), ("busy", "", [b"busy", None]), ("", "text", [None, b"text"])):
@@ -248,6 +248,13 @@ async def test_a_try_at_the_last_moment_of_max_age(store: Store) -> None:
     job = await run_with(store, policy(max_age=10))
     wait(store, 0.001)
     assert (await fail(store, job)).status == "failed"
+
+
+@pytest.mark.parametrize(("delay", "status"), [(9, "delayed"), (10, "failed")])
+async def test_no_try_begins_at_the_end_of_a_job(store: Store, delay: int, status: str) -> None:
+    """A try that would begin when `end_within` has passed is not made."""
+    job = await run_with(store, policy(delay=delay), end_within=10)
+    assert (await fail(store, job)).status == status
 
 
 async def test_d5_a_release_burns_no_attempt(store: Store) -> None:

@@ -42,7 +42,7 @@ WAYS: dict[str, tuple[Bring, Act, int]] = {
     "due": (delayed, lambda store, _: reap_after(store, 30), 1),
     "retried by hand": (cancelled, lambda store, job: store.retry(GROUP, job.id), 1),
     "failed": (_retried_at_once, lambda store, job: store.fail(GROUP, job.id, job.lease or ""), 1),
-    "repaired": (_held_for_nobody, lambda store, _: check(store, is_repair=True), 1),
+    "repaired by check": (_held_for_nobody, lambda store, _: check(store, is_repair=True), 1),
     "failed, to be retried later": (_retried_later, lambda store, job: store.fail(GROUP, job.id, job.lease or ""), 0),
     "released for later": (running, _release_later, 0),
     "enqueued for later": (queued, lambda store, _: delayed(store), 0),

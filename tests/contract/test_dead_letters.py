@@ -50,6 +50,7 @@ async def test_a_job_that_failed_is_copied(store: Store) -> None:
     assert (old.dead_letter.group_name, old.dead_letter.id, old.retry_at) == (DEAD, copy.id, UNSET)
     [taken] = await store.next(1, [DEAD])
     assert (taken.id, taken.retry_of, taken.dead_letter_of) == (copy.id, job.id, GROUP)
+    assert not await store.redis.exists(keys.job(store.partitions[0], copy.id))
     assert (await store.groups.show(GROUP)).dead_letters == 1
     assert not await check(store)
 

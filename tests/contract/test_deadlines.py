@@ -211,6 +211,15 @@ async def test_automatic_retry_keeps_the_end(store: Store) -> None:
     assert not await expiring(store)
 
 
+@pytest.mark.parametrize(("after_s", "is_retried"), [(0.999, True), (1, False)])
+async def test_no_automatic_retry_begins_at_the_end(store: Store, after_s: float, *, is_retried: bool) -> None:
+    """A retry that would begin at that time or later is not made; one that begins a millisecond earlier is."""
+    job = await running(store, max_retries=1, retries_delay=10, end_within=11)
+    wait(store, after_s)
+    failed = await store.fail(GROUP, job.id, job.lease, "bad_exit")
+    assert bool(failed.retry_at) is is_retried
+
+
 async def test_retry_by_hand_drops_the_limits(store: Store) -> None:
     """F4, rabbitmq#18: a retry by hand has neither deadline, so that a time that has passed does not kill it."""
     job = await enqueue(store, start_within=5, end_within=9, timeout=7)

@@ -82,6 +82,7 @@ async def test_check_releases_a_job_with_a_delay(store: Store) -> None:
     await store.redis.delete(keys.after(store.partitions[0], parent.id))
     await check(store, is_repair=True)
     assert await check(store) == []
+    assert not (await store.show(GROUP, child.id)).waits_for
     await reap_after(store, 4.999)
     assert await status_of(store, child) == "delayed"
     await reap_after(store, 0.001)
@@ -98,6 +99,7 @@ async def test_check_releases_a_job_that_ran_to_its_old_place(store: Store) -> N
     await store.redis.delete(keys.after(store.partitions[0], child.id))
     await check(store, is_repair=True)
     assert await check(store) == []
+    assert await store.redis.hmget(keys.job(store.partitions[0], waiting.id), "needs", "rank") == [None, None]
     assert await names(store, 9) == ["waiting", "child", "other"]
 
 
@@ -196,10 +198,13 @@ async def test_an_export_leaves_nothing_in_the_fields_of_a_job(store: Store) -> 
 async def test_an_export_has_no_field_of_a_job_that_nobody_waits_for(store: Store) -> None:
     """It has those fields only that tie it to others."""
     parent = await running(store)
-    [child] = await enqueue_flow(store, named("child", after=[parent.id]))
+    children = await enqueue_flow(store, *(named("child", after=[parent.id]) for _ in range(3)))
     lines = await take_out(store)
-    assert lines[parent.id].fields == {"dependants": f"{GROUP} {child.id} 0"}
-    assert lines[child.id].fields == {"after": parent.id, "after_on": "succeeded", "needs": "1"}
+    assert lines[parent.id].fields.keys() == {"dependants"}
+    dependants = lines[parent.id].fields["dependants"].split("\n")
+    assert sorted(dependants) == sorted(f"{GROUP} {child.id} 0" for child in children)
+    for child in children:
+        assert lines[child.id].fields == {"after": parent.id, "after_on": "succeeded", "needs": "1"}
 
 
 async def test_an_export_has_windows_of_jobs_that_have_ended(store: Store) -> None:

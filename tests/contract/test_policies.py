@@ -132,6 +132,18 @@ async def test_a_failure_without_a_reason(store: Store) -> None:
         assert await store.redis.hmget(keys.job(store.partitions[0], job.id), "reason", "error") == kept
 
 
+async def test_the_defaults_of_a_policy_need_no_room(store: Store) -> None:
+    """Also where the request names them: the scripts know them."""
+    given = msgspec.json.decode(
+        b'{"max":3,"backoff":"exponential","factor":2,"delay":10,"cap":3600,"jitter":20,"max_age":null}', type=Retry
+    )
+    for retry in (Retry(max=3), given):
+        job = await run_with(store, retry)
+        record = await store.redis.hget(keys.jobs(store.partitions[0]), job.id)
+        assert record.startswith(b'{"retry_max":3} ')
+        assert (await store.show(GROUP, job.id)).retry == msgspec.structs.replace(given, max_age=UNSET)
+
+
 async def test_max_0(store: Store) -> None:
     """With `max` 0 no failure is forgiven."""
     assert (await fail(store, await run_with(store, policy(max=0)))).status == "failed"
@@ -165,6 +177,7 @@ async def test_the_policy_is_shown_with_its_defaults(store: Store) -> None:
         (policy(cap=35), [10, 20, 35, 35]),
         (policy(cap=5), [5, 5]),
         (policy(delay=0), [0, 0]),
+        (policy(delay=3599, backoff="linear"), [3599, 3600]),
     ],
 )
 async def test_backoff(store: Store, retry: Retry, waits: list[float]) -> None:
@@ -248,6 +261,13 @@ async def test_a_try_at_the_last_moment_of_max_age(store: Store) -> None:
     job = await run_with(store, policy(max_age=10))
     wait(store, 0.001)
     assert (await fail(store, job)).status == "failed"
+
+
+@pytest.mark.parametrize(("delay", "status"), [(9, "delayed"), (10, "failed")])
+async def test_no_try_begins_at_the_end_of_a_job(store: Store, delay: int, status: str) -> None:
+    """A try that would begin when `end_within` has passed is not made."""
+    job = await run_with(store, policy(delay=delay), end_within=10)
+    assert (await fail(store, job)).status == status
 
 
 async def test_d5_a_release_burns_no_attempt(store: Store) -> None:

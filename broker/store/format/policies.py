@@ -15,14 +15,15 @@ from broker.store.format.record import Settings, settings_of, settings_text
 _BACKOFFS = get_args(Backoff)
 _STEPS = 1000
 _DEFAULT = Retry()
+_PLAIN = Settings()
 _encode = msgspec.json.Encoder().encode
 
 
 def members_of(retry: Retry) -> dict[str, Any]:
-    """The members of a policy by their names in the settings."""
+    """The members of a policy that are not the defaults, by their names in the settings."""
     given = {name: value for name in Retry.__struct_fields__ if (value := getattr(retry, name)) is not None}
     whole = msgspec.structs.replace(_DEFAULT, **given)
-    return {
+    members = {
         "retry_max": whole.max,
         "retry_backoff": _BACKOFFS.index(whole.backoff),
         "retry_factor": round((whole.factor or 0) * _STEPS),
@@ -33,6 +34,8 @@ def members_of(retry: Retry) -> dict[str, Any]:
         "retry_only": ",".join(whole.only or ()),
         "retry_max_age": whole.max_age or 0,
     }
+    # Settings leave a default out only where it is the same object, which a number that was computed or read is not.
+    return {name: value for name, value in members.items() if value != getattr(_PLAIN, name)}
 
 
 def policy_of(settings: Settings) -> Retry | None:

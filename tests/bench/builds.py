@@ -139,7 +139,7 @@ def main() -> int:
     """Count both builds in turns, step by step, and print the ratios; 1 if one is above the bar."""
     parser = parser_of("builds", __doc__ or "", "--other ../titan-before --rounds 1")
     parser.add_argument("--other", type=Path, required=True, help="a checkout of another build, with its environment")
-    parser.add_argument("--rounds", type=int, default=3, help="medians are of so many counts, two minutes each (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds, of which medians are taken; minutes each (3)")
     given = parser.parse_args()
     figures = Figures(1.0, is_json=given.json)
     counts: dict[str, list[tuple[Counts, Counts]]] = {step.name: [] for step in STEPS}

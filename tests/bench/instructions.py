@@ -65,7 +65,7 @@ def counted_store() -> Iterator[Counter]:
     """Run the embedded store's server under valgrind inside the block."""
     with tempfile.TemporaryDirectory(prefix="titan-bench-") as name:
         folder = Path(name)
-        options = OPTIONS | {"hz": "1"}  # so that what it does by itself hardly counts
+        options = OPTIONS | {"hz": "1"}  # so that what it does between calls hardly counts
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         tool = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={folder}/counts"]
         with subprocess.Popen([*tool, str(valkey_program()), *words], cwd=folder, env={**os.environ}) as process:

@@ -1,6 +1,6 @@
 -- For fire: the job of one time of a schedule.
 
--- The job that a fire replaced may be of another schedule, which does not learn of its end then: its history says so.
+-- The job that a fire replaced may be of another schedule, which does not learn of its end then: its history reports it.
 local function note_replaced(p, group, id, before, after)
   local pattern = '"schedule":"([^"]+)"'
   local name = string.match(settings_json(before or ''), pattern)

@@ -49,7 +49,7 @@ class Counter:
 def counted_store() -> Iterator[Counter]:
     """Run the embedded store's server under callgrind inside the block."""
     with tempfile.TemporaryDirectory(prefix="titan-bench-") as name:
-        folder, options = Path(name), OPTIONS | {"hz": "1"}  # so that what it does by itself hardly counts
+        folder, options = Path(name), OPTIONS | {"hz": "1"}  # so that what it does without calls hardly counts
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         with counted([str(valkey_program()), *words], folder, "store") as store:
             end = time.monotonic() + _START_S

@@ -81,7 +81,7 @@ async def test_a_quiet_key_beside_a_huge_backlog(store: Store) -> None:
 @pytest.mark.parametrize("backend", ["valkey"])
 @pytest.mark.parametrize("seed", range(8))
 async def test_keys_that_always_have_jobs_get_the_same(store: Store, seed: int) -> None:
-    """Deliveries of keys that are there from the beginning differ by one at most at any time; over any window by two.
+    """Deliveries of keys that have jobs from the beginning differ by one at most at any time; over any window by two.
 
     Two over a window, and for a key that comes in the middle of a turn: it may begin behind the first key of a turn and
     end before the last one of another. Every key has one job in each turn.

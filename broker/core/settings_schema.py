@@ -82,6 +82,11 @@ class NotifySocket(NamedTuple):
     watchdog_s: float
 
 
+def wants_otel_metrics() -> bool:
+    """Whether OpenTelemetry's variable for metrics does not say that nobody takes them."""
+    return os.environ.get("OTEL_METRICS_EXPORTER") != "none"
+
+
 def notify_socket(environ: Mapping[str, str] | None = None) -> NotifySocket | None:
     """The service manager that started this process; None if it expects no notifications."""
     present = os.environ if environ is None else environ

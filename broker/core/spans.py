@@ -5,7 +5,6 @@ OTEL_ variables of OpenTelemetry say.
 """
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from uuid import uuid4
 
 from broker.core.errors import StartFailed
 from broker.core.measures import Measures
+from broker.core.settings_schema import wants_otel_metrics
 from broker.core.version import own_version
 from titan.tracing import NO_TRACE, Trace
 
@@ -171,7 +171,7 @@ def spans_of(service: str, *, is_on: bool) -> Spans | None:
 
 def _reader() -> "MetricReader | None":
     """What sends the numbers by OTLP; None if the variable of OpenTelemetry says that nobody wants them."""
-    if os.environ.get("OTEL_METRICS_EXPORTER") == "none":
+    if not wants_otel_metrics():
         return None
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from broker.core.errors import StartFailed
+from broker.core.settings_schema import wants_otel_metrics
 from broker.core.spans import check_otel, spans_of
 
 
@@ -17,3 +18,11 @@ def test_otel_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert spans_of("titan-broker", is_on=False) is None
     with pytest.raises(StartFailed, match=r"titan-broker\[otel\]"):
         spans_of("titan-broker", is_on=True)
+
+
+def test_variable_for_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`none` turns metrics off; without the variable they are sent."""
+    monkeypatch.delenv("OTEL_METRICS_EXPORTER", raising=False)
+    assert wants_otel_metrics()
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
+    assert not wants_otel_metrics()

@@ -212,6 +212,15 @@ async def test_a_dead_letter_takes_its_turn(fair: Store) -> None:
     assert await served(fair, 2) == "a-"
 
 
+async def test_a_group_has_the_turn_of_its_first_new_job(fair: Store) -> None:
+    """When jobs of a higher priority come, the place of the group among others is that of the first of them."""
+    await put(fair, "a")
+    first, *_ = await put(fair, "b", 3, priority=2)
+    p = fair.partitions[0]
+    rank = await fair.redis.zscore(keys.members(p, GROUP, "queued"), first.id)
+    assert await fair.redis.zscore(keys.ready(p), GROUP) == rank
+
+
 async def test_a_released_job_does_not_turn_the_time_back(fair: Store) -> None:
     """A job at its old place is the first again, but no new key gets a place as early."""
     await put(fair, "a", 10)
@@ -298,6 +307,17 @@ async def test_an_export_has_the_places_of_keys(fair: Store) -> None:
     await put(fair, "b")
     assert await served(fair) == "abab" + "aa"
     assert await check(fair) == []
+
+
+async def test_an_export_without_the_setting_has_no_places(store: Store) -> None:
+    """Its jobs with keys are queued, and nothing is kept of turns."""
+    await configure(store, key_concurrency=3)
+    await put(store, "a", 2)
+    lines = await lines_of(store)
+    await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
+    await restore(store, lines)
+    assert not await store.redis.exists(keys.members(store.partitions[0], GROUP, "virtual_time"))
+    assert await served(store) == "aa"
 
 
 @pytest.mark.parametrize("boost", [0, 2])

@@ -170,7 +170,7 @@ def spans_of(service: str, *, is_on: bool) -> Spans | None:
 
 
 def _reader() -> "MetricReader | None":
-    """What sends the numbers by OTLP; None if the variable of OpenTelemetry says that nobody wants them."""
+    """What sends the numbers by OTLP; None if the variable of OpenTelemetry says that nobody needs them."""
     if not wants_otel_metrics():
         return None
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter

@@ -38,7 +38,7 @@ end
 
 -- Dispatches one job. `before` is the execution of its last delivery, or false. write_running stores it.
 local function dispatch(batch, reply, group, id, rank, record, before)
-  local now, running, executions = batch.now, group.running, batch.executions
+  local now, running, executions = batch.now, group.running or {}, batch.executions
   local lease_end, deliveries, started, how = now + timeout_s(record) * 1000, 1, batch.first_start, ''
   if batch.lease_s ~= '' then
     how = ' ' .. batch.lease_s .. ' ' .. digits(lease_end)
@@ -51,13 +51,8 @@ local function dispatch(batch, reply, group, id, rank, record, before)
   if byte(record, 3) == H and byte(record) == BRACE then
     lease_end, how = limit_lease(batch.p, group.name, id, record, lease_end, how)
   end
-  local n = #executions
-  if running then
-    local k = #running
-    running[k + 1], running[k + 2] = lease_end, id
-  else
-    group.running = { lease_end, id }
-  end
+  local n, k = #executions, #running
+  running[k + 1], running[k + 2], group.running = lease_end, id, running
   executions[n + 1], executions[n + 2] = id, batch.lease .. rank .. started .. how
   batch.bytes = batch.bytes + #record
   append_to_reply(reply, group, id, rank, record, deliveries)

@@ -56,7 +56,7 @@ async def events(
 async def followed(client: Client, listening: Listening, *, follow: bool) -> AsyncGenerator[Event, None]:
     """The events, over as many connections as needed; without `follow` those that are kept.
 
-    With `follow` a broker that is away is waited for, from the start on, and a warning names it.
+    With `follow` a broker that is away is waited for, from the start on, with a warning.
     """
     backoff = Backoff("events")
     while True:

@@ -82,7 +82,7 @@ class NotifySocket(NamedTuple):
     watchdog_s: float
 
 
-def wants_otel_metrics() -> bool:
+def has_otel_metrics() -> bool:
     """Whether OpenTelemetry's variable for metrics does not say that nobody takes them."""
     return os.environ.get("OTEL_METRICS_EXPORTER") != "none"
 

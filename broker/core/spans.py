@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from broker.core.errors import StartFailed
 from broker.core.measures import Measures
-from broker.core.settings_schema import wants_otel_metrics
+from broker.core.settings_schema import has_otel_metrics
 from broker.core.version import own_version
 from titan.tracing import NO_TRACE, Trace
 
@@ -170,8 +170,8 @@ def spans_of(service: str, *, is_on: bool) -> Spans | None:
 
 
 def _reader() -> "MetricReader | None":
-    """What sends the numbers by OTLP; None if the variable of OpenTelemetry says that nobody needs them."""
-    if not wants_otel_metrics():
+    """What sends the numbers by OTLP; None if the variable of OpenTelemetry says `none`."""
+    if not has_otel_metrics():
         return None
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader

@@ -3,7 +3,7 @@
 Brokers with listeners keep themselves in a set, and each broker looks once a second whether the set has any. While it
 has, a broker writes what it did ten times a second, and one read a broker feeds all its listeners.
 
-Wherever events may be missing the stream has a gap, or a listener is sent one: where nobody listened, where a broker
+Wherever events may be missing the stream has a gap, or a listener gets one: where nobody listened, where a broker
 learned late that somebody does, where the store was away or lost entries, and where a broker died with events that it
 had not written. For the last of these a broker that writes keeps itself in a set too, and takes its name out when it
 stops.
@@ -193,7 +193,7 @@ class EventFeed:
             commands.append(("ZREMRANGEBYSCORE", self._listening, "-inf", now))
             if not heard:
                 gaps.append(AWAY if self._is_marked or self._is_away else BEGAN)
-            elif dead and self._broker == min({*heard, self._broker}):  # one of them is enough
+            elif dead and self._broker == min({*heard, self._broker}):  # one of them writes it
                 gaps.append(DIED)
             if gaps:
                 commands.append(("ZREMRANGEBYSCORE", self._writing, "-inf", now))

@@ -251,7 +251,7 @@ async def test_the_stream_is_bounded(store: Store, redis: Redis, monkeypatch: py
 
 
 async def test_a_store_that_was_away_for_long(store: Store, other: Store, redis: Redis) -> None:
-    """When reports were late, listeners who were there all the time learn of no time without listeners."""
+    """When reports were late, listeners who were there all the time learn that, and not that nobody listened."""
     heard = Heard()
     await store.events.join(heard)
     await enqueued(store)

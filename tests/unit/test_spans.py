@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from broker.core.errors import StartFailed
-from broker.core.settings_schema import wants_otel_metrics
+from broker.core.settings_schema import has_otel_metrics
 from broker.core.spans import check_otel, spans_of
 
 
@@ -23,6 +23,6 @@ def test_otel_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_variable_for_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     """`none` turns metrics off; without the variable they are sent."""
     monkeypatch.delenv("OTEL_METRICS_EXPORTER", raising=False)
-    assert wants_otel_metrics()
+    assert has_otel_metrics()
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
-    assert not wants_otel_metrics()
+    assert not has_otel_metrics()

@@ -20,7 +20,7 @@ default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 """
 STORAGE = """
 [storage]
-driver = "vfs"
+driver = "{driver}"
 graphroot = "{folder}/graph"
 runroot = "{folder}/run"
 """
@@ -60,7 +60,7 @@ def podman() -> Iterator[Podman]:
     with tempfile.TemporaryDirectory(prefix="titan-podman-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / "containers.conf").write_text(CONF)
-        (folder / "storage.conf").write_text(STORAGE.format(folder=folder))
+        (folder / "storage.conf").write_text(STORAGE.format(folder=folder, driver=_driver(folder)))
         (folder / "registries.conf").write_text(REGISTRIES)
         environment = {
             "PATH": os.environ["PATH"],
@@ -82,6 +82,21 @@ def podman() -> Iterator[Podman]:
                 engine("rm", "--all", "--force", "--time", "0")
             finally:
                 service.terminate()
+                # The overlay driver mounts its folder on itself, which would keep the folder from being deleted.
+                subprocess.run(["umount", f"{folder}/graph/overlay"], check=False, capture_output=True, timeout=60)
+
+
+def _driver(folder: Path) -> str:
+    """The storage driver: overlay where the kernel mounts one in the folder, else vfs, which copies every layer."""
+    parts = {name: folder / name for name in ("lowerdir", "upperdir", "workdir", "merged")}
+    for part in parts.values():
+        part.mkdir()
+    options = ",".join(f"{name}={part}" for name, part in parts.items() if name != "merged")
+    mount = ["mount", "-t", "overlay", "-o", options, "overlay", str(parts["merged"])]
+    if subprocess.run(mount, check=False, capture_output=True, timeout=60).returncode != 0:
+        return "vfs"
+    subprocess.run(["umount", str(parts["merged"])], check=True, timeout=60)
+    return "overlay"
 
 
 def _import(folder: Path, environment: dict[str, str]) -> None:

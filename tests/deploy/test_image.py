@@ -106,6 +106,7 @@ def test_lock_has_each_dependency_at_a_version_that_fits(top: Path, deploy: Path
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_locks_have_wheels_for_each_machine(deploy: Path, tmp_path: Path, machine: str) -> None:
     """The default base's Python gets every package as a wheel on either architecture: the image has no compiler."""

@@ -40,7 +40,7 @@ def image(top: Path, deploy: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     for program in started:
         image_root.finish(program)
     (folder / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /wheelhouse\n")
-    with podman() as engine:
+    with podman(is_large=True) as engine:
         root = ["podman", "import", "--quiet", "--change", "ENV PATH=/usr/bin:/bin", f"{folder}/root.tar", BASE]
         subprocess.run(root, env=engine.environment, check=True, timeout=120)
         command = ["podman", "build", "--file", "deploy/Dockerfile", "--format", "docker", "--network", "none"]

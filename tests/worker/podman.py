@@ -55,12 +55,17 @@ def missing() -> str:
 
 
 @contextmanager
-def podman() -> Iterator[Podman]:
-    """An engine inside the block."""
+def podman(*, is_large: bool = False) -> Iterator[Podman]:
+    """An engine inside the block. With `is_large` it does not copy an image for each container, where it can.
+
+    Root of a container without capabilities may write to `/` only where it is a copy.
+    """
     with tempfile.TemporaryDirectory(prefix="titan-podman-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / "containers.conf").write_text(CONF)
-        (folder / "storage.conf").write_text(STORAGE.format(folder=folder, driver=_driver(folder)))
+        (folder / "storage.conf").write_text(
+            STORAGE.format(folder=folder, driver=_driver(folder) if is_large else "vfs")
+        )
         (folder / "registries.conf").write_text(REGISTRIES)
         environment = {
             "PATH": os.environ["PATH"],

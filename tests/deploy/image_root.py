@@ -1,54 +1,68 @@
-"""A root for an image: Debian's own Python of this machine, and busybox. The Dockerfile needs no more of its base."""
+"""What an image is built from in tests: a root of Debian 12 with its Python, and the wheels of a lock file."""
 
+import os
+import platform
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
-PYTHON = Path("/usr/bin/python3.11")
-FOLDERS = ("/usr/lib/python3.11", "/usr/lib/python3", "/usr/share/python-wheels", "/usr/share/zoneinfo")
-PROGRAMS = ("sh", "cat", "chown", "mkdir", "test")
+SUITE = "bookworm"
+PYTHON = "3.11"
+"""The Python of the suite."""
+MIRROR = "http://deb.debian.org/debian"
+UNUSED = ("doc", "info", "locale", "man")
 
-COMMON = ("libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libgcc_s.so.1", "libstdc++.so.6")
+Program = subprocess.Popen[str]
+"""A program that runs, to be awaited with `finish`."""
+
+MEMORY = Path("/dev/shm")
+NEEDED_BYTES = 1 << 30
+"""More than the root as a folder takes."""
+MINORS = range(17, 37)
+"""The versions of glibc that wheels may ask for: from 2.17 to that of the suite."""
 
 
 def missing() -> str:
     """Why there can be no such root here; "" when there can."""
-    if not PYTHON.exists() or not (PYTHON.parents[1] / "lib/python3.11/ensurepip").is_dir():
-        return "apt-get install python3-venv (of Debian 12)"
-    return "" if shutil.which("busybox") else "apt-get install busybox-static"
+    return "" if shutil.which("mmdebstrap") else "apt-get install mmdebstrap"
 
 
-def make_root(tree: Path) -> None:
-    """Fill an empty folder with the root."""
-    for part in ("bin", "etc", "proc", "sys", "dev", "usr/bin", "var/lib"):
-        (tree / part).mkdir(parents=True)
-    (tree / "tmp").mkdir(mode=0o1777)
-    shutil.copy(shutil.which("busybox") or "", tree / "bin/busybox")
-    for program in PROGRAMS:
-        (tree / "bin" / program).symlink_to("busybox")
-    (tree / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\n")
-    shutil.copy(PYTHON, tree / "usr/bin/python3.11")
-    (tree / "usr/bin/python3").symlink_to("python3.11")
-    unused = shutil.ignore_patterns("__pycache__", "test", "idlelib", "lib2to3", "pydoc_data", "dist-packages")
-    for folder in FOLDERS:
-        if Path(folder).is_dir():
-            shutil.copytree(folder, tree / folder[1:], symlinks=True, ignore=unused)
-    extensions = Path("/usr/lib/python3.11/lib-dynload").glob("*.so")
-    for library in _libraries(PYTHON, *extensions) | _common():
-        target = tree / library[1:]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(library, target)
+def start_root(archive: Path) -> Program:
+    """Start to make a tar file of the root.
+
+    dpkg waits for the disk after every file, which is most of the time where the disk is slow. In memory it does not.
+    """
+    command = ["mmdebstrap", "--quiet", "--variant=essential", "--include=python3-venv"]
+    command += [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in UNUSED]
+    command += [SUITE, str(archive), MIRROR]
+    has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > NEEDED_BYTES
+    return _start(command, TMPDIR=str(MEMORY if has_room else archive.parent))
 
 
-def _common() -> set[str]:
-    """What wheels of manylinux may load without bringing it, where this machine has it."""
-    done = subprocess.run(["/sbin/ldconfig", "-p"], check=True, capture_output=True, text=True, timeout=60)
-    known = dict(re.findall(r"^\s(\S+) \([^)]*\) => (/\S+)", done.stdout, re.MULTILINE))
-    return {known[name] for name in COMMON if name in known}
+def start_download(lock: Path, wheels: Path, python: str = PYTHON, machine: str = "") -> Program:
+    """Start to download the wheels of a lock file for a version of Python and a machine; "" is this machine.
+
+    pip would read the lock's markers for the Python that it runs on. Without them it downloads all packages.
+    """
+    machine = machine or platform.machine()
+    wheels.mkdir(parents=True, exist_ok=True)
+    bare = wheels.with_name(f"{wheels.name}-{lock.name}")
+    bare.write_text(re.sub(r" ;[^\\\n]*", "", lock.read_text()))
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--python-version", python, "--implementation", "cp", "--require-hashes", "--requirement", str(bare)]
+    for minor in MINORS:
+        command += ["--platform", f"manylinux_2_{minor}_{machine}"]
+    return _start([*command, "--platform", f"manylinux2014_{machine}", "--dest", str(wheels)])
 
 
-def _libraries(*files: Path) -> set[str]:
-    """The shared libraries that these files load, and the program that loads them."""
-    done = subprocess.run(["ldd", *map(str, files)], check=True, capture_output=True, text=True, timeout=60)
-    return set(re.findall(r"(?:=> |^\s)(/\S+) \(0x", done.stdout, re.MULTILINE))
+def finish(program: Program) -> None:
+    """Wait until it has ended well. Raises AssertionError with what it said."""
+    _, said = program.communicate(timeout=400)
+    assert program.returncode == 0, said[-2000:]
+
+
+def _start(command: list[str], **variables: str) -> Program:
+    environment = os.environ | variables
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -1,6 +1,10 @@
-"""What deploy/kubernetes and deploy/helm make, without a cluster: by kubectl kustomize, and by Helm as a library."""
+"""What deploy/kubernetes and deploy/helm make, without a cluster: by kubectl kustomize, and by Helm as a library.
+
+`python -m tests.deploy.rendering FOLDER` writes it into a folder, a file for each kustomization and each set of values.
+"""
 
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,3 +57,15 @@ def pods(objects: list[Object]) -> dict[str, Object]:
         for item in objects
         if item["kind"] in {"Deployment", "StatefulSet"}
     }
+
+
+def main(folder: Path) -> None:
+    """Write everything that is made, for a program that looks at files."""
+    kubectl = str(Path(sys.executable).with_name("kubectl"))
+    for name in FOLDERS:
+        for way, objects in (("kustomize", kustomized(kubectl, name)), ("helm", charted(values_of(name)))):
+            (folder / f"{way}-{name}.yaml").write_text(yaml.safe_dump_all(objects))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

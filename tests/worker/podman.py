@@ -20,7 +20,7 @@ default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 """
 STORAGE = """
 [storage]
-driver = "vfs"
+driver = "{driver}"
 graphroot = "{folder}/graph"
 runroot = "{folder}/run"
 """
@@ -55,12 +55,17 @@ def missing() -> str:
 
 
 @contextmanager
-def podman() -> Iterator[Podman]:
-    """An engine inside the block."""
+def podman(*, is_large: bool = False) -> Iterator[Podman]:
+    """An engine inside the block. With `is_large` it does not copy an image for each container, where it can.
+
+    Root of a container without capabilities may write to `/` only where it is a copy.
+    """
     with tempfile.TemporaryDirectory(prefix="titan-podman-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / "containers.conf").write_text(CONF)
-        (folder / "storage.conf").write_text(STORAGE.format(folder=folder))
+        (folder / "storage.conf").write_text(
+            STORAGE.format(folder=folder, driver=_driver(folder) if is_large else "vfs")
+        )
         (folder / "registries.conf").write_text(REGISTRIES)
         environment = {
             "PATH": os.environ["PATH"],
@@ -82,6 +87,21 @@ def podman() -> Iterator[Podman]:
                 engine("rm", "--all", "--force", "--time", "0")
             finally:
                 service.terminate()
+                # The overlay driver mounts its folder on itself, which would keep the folder from being deleted.
+                subprocess.run(["umount", f"{folder}/graph/overlay"], check=False, capture_output=True, timeout=60)
+
+
+def _driver(folder: Path) -> str:
+    """The storage driver: overlay where the kernel mounts one in the folder, else vfs, which copies every layer."""
+    parts = {name: folder / name for name in ("lowerdir", "upperdir", "workdir", "merged")}
+    for part in parts.values():
+        part.mkdir()
+    options = ",".join(f"{name}={part}" for name, part in parts.items() if name != "merged")
+    mount = ["mount", "-t", "overlay", "-o", options, "overlay", str(parts["merged"])]
+    if subprocess.run(mount, check=False, capture_output=True, timeout=60).returncode != 0:
+        return "vfs"
+    subprocess.run(["umount", str(parts["merged"])], check=True, timeout=60)
+    return "overlay"
 
 
 def _import(folder: Path, environment: dict[str, str]) -> None:

@@ -78,6 +78,27 @@ async def test_enqueue_at_the_limit_of_jobs(store: Store) -> None:
     assert (await store.enqueue(GROUP, [new()], "key")).is_replayed
 
 
+@pytest.mark.parametrize("most", [1, 2])
+async def test_a_repeat_of_jobs_with_deadlines_needs_no_room(store: Store, backend: str, most: int) -> None:
+    """It makes nothing, whether its group is full by now or not."""
+    limited = another(store, backend, max_group_jobs=most)
+    limited.now = store.now
+    first = await limited.enqueue(GROUP, [new(start_within=60)], "key")
+    again = await limited.enqueue(GROUP, [new(start_within=60)], "key")
+    assert (again.is_replayed, again.jobs) == (True, first.jobs)
+    assert len((await store.list(GROUP, 9))[0]) == 1
+
+
+@pytest.mark.parametrize(("most_jobs", "most_bytes"), [(1, 0), (0, 120), (1, 120)])
+async def test_jobs_with_deadlines_are_limited(store: Store, backend: str, most_jobs: int, most_bytes: int) -> None:
+    """By the number of jobs and by their bytes, with either limit alone and with both."""
+    limited = another(store, backend, most_jobs, most_bytes)
+    limited.now = store.now
+    await limited.enqueue(GROUP, [new(payload="x" * 60, start_within=60)])
+    with pytest.raises(LimitReached):
+        await limited.enqueue(GROUP, [new(payload="x" * 60, start_within=60)])
+
+
 async def test_enqueue_beside_one_unfinished_job(store: Store) -> None:
     """A single unfinished job is said in the singular."""
     await store.enqueue(GROUP, [new()])

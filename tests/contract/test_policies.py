@@ -410,6 +410,15 @@ async def test_the_reason_of_the_last_failure(store: Store) -> None:
     assert shown(failed, "reason", "error") == []
 
 
+async def test_a_failure_without_a_receipt_has_none_in_the_history(store: Store) -> None:
+    """The receipt of an earlier failure stays with that one."""
+    job = await run_with(store, policy(max=3))
+    await fail(store, job, receipt=Receipt(worker="w"))
+    await fail(store, await take_again(store, job))
+    events = (await store.jobs.history(GROUP, job.id)).events
+    assert [one.receipt.worker if one.receipt else "" for one in events if one.what == "failed"] == ["w", ""]
+
+
 async def test_receipts_and_history(store: Store) -> None:
     """Each forgiven failure has its receipt, and a line in the history with its reason."""
     job = await run_with(store)

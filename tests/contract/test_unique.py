@@ -423,6 +423,7 @@ async def test_a_staged_payload_replaces_the_old_one(store: Store, way: str) -> 
     """Also where the specs of a call are sent before the script, and nothing of them stays."""
     large = "x" * 5000
     first = await enqueue(store, keyed(large))
+    assert await store.redis.ttl(keys.job(store.partitions[0], first.id)) == -1  # what is staged would expire
     second = await enqueue(store, keyed("y" * 6000, "replace"))
     assert (second.id, second.payload) == (first.id, "y" * 6000)
     assert (await enqueue(store, keyed("short", "replace"))).payload == "short"

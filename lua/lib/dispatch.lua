@@ -1,7 +1,6 @@
 -- For next and next_image: makes queued jobs running, and builds the reply.
 
--- Reads what limits a group: `room` is how many jobs it may dispatch now, `bucket` its token bucket; and its env_vars.
--- `is_fair`: its weight too.
+-- Reads what limits a group: `room` is how many jobs it may dispatch now, `bucket` its token bucket; its env_vars; with is_fair its weight.
 local function read_settings(p, group, now, is_fair)
   local settings = is_fair and call('HMGET', group_key(p, group.name), 'paused', 'max_concurrency', 'rate_limit', 'env_vars', 'weight')
   group.room, group.rate, group.env_vars = room(p, group.name, true, settings)
@@ -13,10 +12,8 @@ end
 -- What all jobs share that one call dispatches: time, first part of their tokens, length of short leases (s, or ''), how much
 -- longer than the job's timeout these may last (ms), text of a first start. It also collects what write_running writes.
 local function new_batch(p, now, lease, lease_s, grace_ms)
-  local first_start = ' 1 ' .. digits(now)
-  local batch = { p = p, now = now, lease = lease .. '-', lease_s = lease_s, grace_ms = grace_ms, first_start = first_start }
-  batch.bytes, batch.executions = 0, {}
-  return batch
+  local batch = { p = p, now = now, lease = lease .. '-', lease_s = lease_s, grace_ms = grace_ms, first_start = ' 1 ' .. digits(now) }
+  batch.bytes, batch.executions = 0, {}; return batch
 end
 
 -- The number of deliveries in an execution.

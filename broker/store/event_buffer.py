@@ -36,6 +36,11 @@ class EventBuffer:
             kept += [each.decode() if isinstance(each, bytes) else each for each in islice(ids, room)]
         self._found[key] = (count + n, kept)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing happened."""
+        return not self._found
+
     def take(self) -> tuple[list[Row], bool]:
         """The events so far, and whether some are missing."""
         found, is_full = self._found, self._is_full

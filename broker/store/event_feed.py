@@ -86,7 +86,7 @@ class EventFeed:
         """What the listeners have."""
         self._written = EventPosition()
         """The last entry that this broker wrote."""
-        self._looked_at = self._stepped_at = -LOOK_S
+        self._looked_at = -LOOK_S
         self._gap = ""
         self._is_away = self._is_marked = False
         self._stepping: asyncio.Task[None] | None = None
@@ -113,9 +113,10 @@ class EventFeed:
         async with self._turn:
             now = time.monotonic()
             try:
-                if self._is_away or now - self._stepped_at > LOOK_S + EVERY_S:
+                is_due = now - self._looked_at >= LOOK_S
+                if is_due or self._is_away or not (self._tally.events is None or self._tally.events.is_empty):
                     await self._find_losses()
-                if now - self._looked_at >= LOOK_S:
+                if is_due:
                     await self._look()
                 await self._write()
                 await self._read()
@@ -126,7 +127,6 @@ class EventFeed:
                     for listener in self._listeners:
                         listener.problem(fault)
                 self._is_away = True
-            self._stepped_at = time.monotonic()
 
     async def join(self, listener: EventListener) -> EventPosition:
         """Feed a listener from now on; the position from which. Raises StoreUnavailable."""
@@ -183,7 +183,7 @@ class EventFeed:
         if not self._listeners and not heard:
             if self._tally.events is not None:
                 await self._partitions.send(self._p, [("ZREM", self._writing, self._broker)])
-            self._tally.events, self._is_marked = None, False
+            self._tally.events, self._is_marked, self._written = None, False, EventPosition()
             self._looked_at = time.monotonic()
             return
         gaps, ends = [], now + LISTENING_MS
@@ -209,7 +209,10 @@ class EventFeed:
         self._tally.events = self._tally.events or EventBuffer()
 
     async def _find_losses(self) -> None:
-        """After the store or this broker was away: whether the store still has what was written and what was read."""
+        """Whether the store still has what was written and what was read.
+
+        A store that was killed may have lost what it answered shortly before, and be back before this broker notices.
+        """
         known = [("written", self._written), ("read", self._position if self._listeners else EventPosition())]
         asked = [(what, position) for what, position in known if position.ms]
         if not asked:

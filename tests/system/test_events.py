@@ -205,11 +205,10 @@ def test_a_store_that_is_killed(broker: Start, watch: Callable[..., Watch], node
         if is_long:
             until(lambda: len(watching.gaps) > gaps)
         back_at = time.monotonic()
-        load.grows(20)
+        until(lambda: load.since(back_at + 1.5))
     watching.has_all_since(load, back_at + 1.5)
     assert not [gap for gap in watching.gaps[gaps:] if gap.startswith("Nobody listened")]
-    lost = watching.lost(load, at)
-    assert not lost or len(watching.gaps) > gaps
+    until(lambda: not watching.lost(load, at) or len(watching.gaps) > gaps)
     assert len(watching.ids) == len(set(watching.ids))
     for program, _ in brokers:
         assert program.stop() == 0

@@ -68,7 +68,7 @@ class Working:
 
     async def until(self, kind: Kind, *jobs: Job) -> list[Event]:
         """Wait until this has happened to all of these jobs; the events, in the order of the jobs."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not all(self._of(kind, job) for job in jobs):
                 await self._happened.wait()
                 self._happened.clear()

@@ -40,7 +40,6 @@ local function notify_enqueued(p, first_ranks, maybe_new, created_at, broker)
     if may == nil then refresh_ready(p, group) end
   end
   if #ready > 0 then call('ZADD', p .. ':ready', unpack(ready)) end
-  if call('EXISTS', p .. ':pollers', p .. ':image_pollers') == 0 then return end
   if #entered > 0 and has_other_pollers(p, 'pollers', broker) then notified = entered end
   -- A group that was in `ready` already also counts here: its new job may be of an image that a client waits for.
   if has_other_pollers(p, 'image_pollers', broker) then notified = names end

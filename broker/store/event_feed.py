@@ -183,7 +183,8 @@ class EventFeed:
         if not self._listeners and not heard:
             if self._tally.events is not None:
                 await self._partitions.send(self._p, [("ZREM", self._writing, self._broker)])
-            self._tally.events, self._is_marked, self._written = None, False, EventPosition()
+            self._tally.events, self._is_marked = None, False
+            self._written, self._gap = EventPosition(), ""  # nobody who listens later misses it
             self._looked_at = time.monotonic()
             return
         gaps, ends = [], now + LISTENING_MS

@@ -27,7 +27,7 @@ end
 local function push(p, group, id, holder, new, now)
   if holder.status ~= 'delayed' or holder.deliveries > 0 or is_held(p, group, id) then return end
   local at = math.max(now, math.min(new.kind.due, holder.created_at + new.kind.max_wait))
-  call('ZADD', set_key(p, group, 'delayed'), digits(at), id)
+  call('ZADD', set_key(p, group, 'delayed'), 'XX', digits(at), id)
   set_timer(p, 'delayed', group, at)
 end
 
@@ -55,6 +55,10 @@ local function replace_holder(p, group, id, holder, new, now, counts)
   if holder.status == 'queued' and (holder.priority or 0) ~= (setting_in(settings, 'priority') or 0) then
     call('ZADD', set_key(p, group, 'queued'), kind.first_rank + call('INCR', p .. ':sequence'), id)
     refresh_ready(p, group)
+  elseif holder.status == 'delayed' and (holder.priority or 0) ~= (setting_in(settings, 'priority') or 0) then
+    local rank, lane = kind.first_rank + call('INCR', p .. ':sequence'), call('HGET', key, 'key')
+    if call('HEXISTS', key, 'rank') == 1 then call('HSET', key, 'rank', digits(rank)) end
+    if lane and call('HGET', key, 'needs') == 'key' then call('ZADD', lane_key(p, group, lane), 'XX', digits(rank), id) end
   end
   change_key(p, group, id, new.lane, now)
   if kind.on_conflict == 'push' then push(p, group, id, holder, new, now) end

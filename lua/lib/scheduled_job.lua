@@ -20,6 +20,7 @@ local function scheduled_job(p, group, key, new, how, now)
   local before = holder_id and call('HGET', jobs_key(p), holder_id)
   if refused_key(p, group, { new }, is_stored, now) then return 'duplicate', holder_id, 0 end
   if how.overlap == 'cancel' then n_cancelled = cancel_open(p, group, key, how.text, now) end
+  if n_cancelled > 0 then refresh_ready(p, group) end
   local refused, outcomes, rank = tied_jobs(p, group, { new }, is_stored, now, counts, '', {})
   if refused then return 'limit', nil, n_cancelled end
   local held_by = string.match(outcomes[1], '^=(.*)')
@@ -28,7 +29,6 @@ local function scheduled_job(p, group, key, new, how, now)
   if found and (new.kind.on_conflict == 'existing' or RETENTION_S[found.status]) then return 'duplicate', held_by, n_cancelled end
   if found then note_replaced(p, group, held_by, before, found.record) end
   if rank then notify_enqueued(p, { [group] = rank }, {}, digits(now), '') end
-  if n_cancelled > 0 then refresh_ready(p, group) end
   call('RPUSH', key, held_by or new.id)
   call('LTRIM', key, -MOST_OPEN, -1)
   return nil, held_by or new.id, n_cancelled

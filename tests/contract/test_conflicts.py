@@ -121,3 +121,15 @@ async def test_only_the_last_follower_waits_for_the_holder(store: Store) -> None
     await settle(store)
     assert [await status_of(store, job) for job in followers] == ["cancelled"] * 3 + ["delayed"]
     assert await check(store) == []
+
+
+async def test_replace_of_a_released_job_with_a_higher_priority(store: Store) -> None:
+    """When its delay has ended it is at the end of its new priority, not at its old place."""
+    await put(store, keyed("first"))
+    [job] = await store.next(1)
+    await store.release(GROUP, job.id, job.lease, 5)
+    await put(store, keyed("urgent", "replace", priority=2))
+    await put(store, named("other", priority=1))
+    assert await check(store) == []
+    await reap_after(store, 5)
+    assert await names(store, 9) == ["urgent", "other"]

@@ -381,3 +381,29 @@ def test_positions() -> None:
     assert position_of("1764-2.17") == EventPosition(1764, 2, 17)
     for text in ("", "1764-2", "1764.1", "a-b.c", "1-2.-3", "1-2.٣", "1-2.3.4"):
         assert position_of(text) is None
+
+
+async def test_gaps_are_of_the_time_in_which_somebody_listens(
+    store: Store, other: Store, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a broker wrote for listeners that are gone, and the store has dropped since, is no gap for later ones."""
+    heard = Heard()
+    await store.events.join(heard)
+    await other.events.step()
+    await enqueued(other)
+    await other.events.step()
+    store.events.leave(heard)
+    p = store.partitions[0]
+    await redis.delete(keys.listening(p), keys.writing(p), keys.events(p))
+    monkeypatch.setattr(other.events, "_looked_at", -inf)
+    await other.events.step()
+    later = Heard()
+    await store.events.join(later)
+    monkeypatch.setattr(other.events, "_looked_at", -inf)
+    await other.events.step()
+    await enqueued(other)
+    await other.events.step()
+    await store.events.step()
+    assert LOST not in later.gaps
+    assert later.told == [("enqueued", "g", 1)]
+    store.events.leave(later)

@@ -591,3 +591,27 @@ async def test_nothing_is_kept_of_a_key_without_jobs(store: Store) -> None:
     await succeed(store, *await take(store))
     p = store.partitions[0]
     assert await store.redis.exists(keys.lane(p, GROUP, "acme"), keys.keys_of(p, GROUP), keys.lanes(p, GROUP)) == 0
+
+
+async def test_push_of_a_held_job_onto_no_key(store: Store) -> None:
+    """It is queued, as a job without a key, and is in no other set: its delay does not begin."""
+    await configure(store, key_concurrency=1)
+    await enqueue(store, of("x", "first"), of("x", "held", unique=Unique(key="u")))
+    assert await names(store, 9) == ["first"]
+    await enqueue(store, named("pushed", delay=2, unique=Unique(key="u", on_conflict="push")))
+    assert await check(store) == []
+    assert await names(store, 9) == ["pushed"]
+    await reap_after(store, 3)
+    assert await names(store, 9) == []
+
+
+async def test_replace_of_a_held_job_with_a_higher_priority(store: Store) -> None:
+    """When its key has a place it is in the queue with its new priority."""
+    await configure(store, key_concurrency=1)
+    await enqueue(store, of("x", "first"), of("x", "held", unique=Unique(key="u")), of("x", "last"))
+    [first] = await take(store)
+    await enqueue(store, of("x", "urgent", priority=2, unique=Unique(key="u", on_conflict="replace")))
+    await enqueue(store, named("other", priority=1))
+    await succeed(store, first)
+    assert await check(store) == []
+    assert await names(store, 9) == ["urgent", "other"]

@@ -765,3 +765,15 @@ async def test_a_job_that_another_fire_replaced_is_of_that_fire(store: Store) ->
     assert milliseconds(job.scheduled_for) == milliseconds(first.scheduled_for) + MINUTE_MS
     record = await store.redis.hget(keys.jobs(store.partitions[0]), job.id)
     assert record.count(b'"scheduled_for"') == 1
+
+
+async def test_a_fire_that_cancels_leaves_its_room_to_others(store: Store) -> None:
+    """The key of the job that it cancels is not free yet, so it makes none; but another job of the group may run."""
+    await configure(store, max_concurrency=1)
+    await put(store, overlap="cancel", job={"unique": Unique(key="k", for_=7200)})
+    await fire_next(store)
+    assert len(await store.next(5)) == 1
+    [other] = (await store.enqueue(GROUP, [NewJob(image="other")])).jobs
+    await fire_next(store)
+    assert await check(store) == []
+    assert [job.id for job in await store.next(5)] == [other.id]

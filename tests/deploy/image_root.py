@@ -11,7 +11,6 @@ from pathlib import Path
 SUITE = "bookworm"
 PYTHON = "3.11"
 """The Python of the suite."""
-MIRROR = "http://deb.debian.org/debian"
 UNUSED = ("doc", "info", "locale", "man")
 
 Program = subprocess.Popen[str]
@@ -36,7 +35,7 @@ def start_root(archive: Path) -> Program:
     """
     command = ["mmdebstrap", "--quiet", "--variant=essential", "--include=python3-venv"]
     command += [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in UNUSED]
-    command += [SUITE, str(archive), MIRROR]
+    command += [SUITE, str(archive)]  # from the mirror of Debian that it knows
     has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > NEEDED_BYTES
     return _start(command, TMPDIR=str(MEMORY if has_room else archive.parent))
 

@@ -115,7 +115,7 @@ _IN_WORDS: dict[str, Callable[[Any], str]] = {
     "dead_letter": lambda copy: f"{copy.id} in {copy.group_name}",
     "retry": in_words,
     "after": "\n".join,
-    "waits_for": lambda waits_for: counted(waits_for.jobs, "job"),
+    "waits_for": lambda waits: counted(waits.jobs, "job") if waits.jobs else f"a place of {waits.key}",
     "unique": unique_text,
     "env_vars": lambda variables: "\n".join(f"{name}={value}" for name, value in variables.items()),
 }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from broker.cli.client_options import group_argument, id_argument, with_broker
+from broker.cli.client_options import Refused, group_argument, id_argument, with_broker
 from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
 from broker.cli.job.tree import show_tree, state_of
 from broker.cli.job_file import read_job_file
@@ -73,8 +73,15 @@ async def retry(client: Client, group: str, job_id: str, *, as_json: bool) -> No
     """Repeat a job that failed, with the jobs that were cancelled because of that.
 
     The new jobs wait for each other as the old ones did, and have the results of those that had succeeded. Prints the
-    id of each new job, and which job it repeats. A job that succeeded is run again too, alone.
+    id of each new job, and which job it repeats. A job that succeeded is run again too, alone. One that was cancelled
+    because of another is refused: what it waited for would be missing.
     """
+    job = await client.show(group, job_id)
+    if (job.status, job.reason) == ("cancelled", "dependency"):
+        shown = f"titan flow show {group} {job_id}"
+        raise Refused(
+            f"The job {job_id} only waited for one that did not succeed. Repeat that one: {shown} has its id."
+        )
     made = await client.retry_flow(group, job_id)
     if as_json:
         show_json(made)

@@ -61,7 +61,7 @@ class _Time(Moment):
 @option(
     "--gap", type=click.Choice(["run", "skip"]), help="Of a local time that does not exist: run right after, or skip."
 )
-@option("--jitter", type=Duration(0, 3600), help="How much later it may fire: always as much.")
+@option("--jitter", type=Duration(0, 3600), help="It fires later by a part of this; name and time decide which.")
 @option("--overlap", type=click.Choice(get_args(Overlap)), help="While an earlier job has not ended; default skip.")
 @option(
     "--missed", type=click.Choice(["one", "all", "none"]), help="Of times that passed without a broker; default one."

@@ -39,8 +39,11 @@ async def top(client: Client, *, sort: Sort, n: int, part: str, plain: bool, wat
         show_json(await client.overview(sort, n, part))
     elif watch and not plain:
         await watched(lambda: _table(client, sort, n, part))
-    elif plain or not (is_terminal() and os.isatty(0)) or importlib.util.find_spec("textual") is None:
+    elif plain or not (is_terminal() and os.isatty(0)):
         _print(await client.overview(sort, n, part))
+    elif importlib.util.find_spec("textual") is None:
+        _print(await client.overview(sort, n, part))
+        click.echo("The screen with keys needs the extra top: pip install 'titan-broker[top]'. Or: --watch.", err=True)
     else:
         from broker.cli.top_screen import TopScreen
 

@@ -92,7 +92,9 @@ class NewSchedule(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
         Literal["run", "skip"],
         Meta(description="A local time that does not exist: fire right after the jump of the clock, or not at all."),
     ] = "run"
-    jitter: Annotated[int, Meta(ge=0, le=3600, description="How much later it may fire, s: always as much.")] = 0
+    jitter: Annotated[
+        int, Meta(ge=0, le=3600, description="It fires later by a part of this, s; name and time decide.")
+    ] = 0
     overlap: Annotated[Overlap, Meta(description=OVERLAP)] = "skip"
     missed: Annotated[
         Literal["one", "all", "none"],

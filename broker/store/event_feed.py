@@ -184,7 +184,7 @@ class EventFeed:
             if self._tally.events is not None:
                 await self._partitions.send(self._p, [("ZREM", self._writing, self._broker)])
             self._tally.events, self._is_marked = None, False
-            self._written, self._gap = EventPosition(), ""  # nobody who listens later misses it
+            self._written, self._gap = EventPosition(), ""  # later listeners need not know
             self._looked_at = time.monotonic()
             return
         gaps, ends = [], now + LISTENING_MS
@@ -212,7 +212,7 @@ class EventFeed:
     async def _find_losses(self) -> None:
         """Whether the store still has what was written and what was read.
 
-        A store that was killed may have lost what it answered shortly before, and be back before this broker notices.
+        A store that was killed may have lost what it had answered, and be back before this broker notices.
         """
         known = [("written", self._written), ("read", self._position if self._listeners else EventPosition())]
         asked = [(what, position) for what, position in known if position.ms]

@@ -122,12 +122,14 @@ def test_flow_run_refuses(titan: Titan, group: str, tmp_path: Path) -> None:
 
 
 def test_flow_retry(titan: Titan, group: str, flow: Path) -> None:
-    """A line for each new job, with the one that it repeats; a job that is not finished is refused."""
-    pull, *_ = [line.split()[0] for line in titan("flow", "run", group, str(flow)).out.splitlines()]
+    """A line for each new job, with the one that it repeats. One that is not finished, or only waited, is refused."""
+    pull, *_, last = [line.split()[0] for line in titan("flow", "run", group, str(flow)).out.splitlines()]
     refused = titan("flow", "retry", group, pull)
     assert (refused.code, "queued" in refused.err) == (1, True)
     titan("job", "cancel", group, pull)
     assert titan("flow", "retry", group, pull).out.splitlines()[0].endswith(f" repeats {pull}")
+    refused = titan("flow", "retry", group, last)
+    assert (refused.code, f"titan flow show {group} {last}" in refused.err) == (1, True)
 
 
 def test_unique(titan: Titan, group: str, flow: Path) -> None:

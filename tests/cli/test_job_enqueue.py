@@ -130,6 +130,7 @@ def test_enqueue_job_key(titan: Titan, group: str) -> None:
     first = titan(*words).out.split()[0]
     held = titan(*words, "--json").json["jobs"][0]
     assert (held["key"], held["waits_for"]) == ("acme", {"key": "acme"})
+    assert "a place of acme" in titan("job", "show", group, held["id"]).out
     assert "for a place of acme" in titan("job", "list", group).out
     shown = titan("job", "why", group, held["id"]).out
     assert shown.startswith("It waits for a place of its key acme: 1 job of 1 are queued or run.")

@@ -32,6 +32,15 @@ def test_top_as_a_table(titan: Titan, group: str, monkeypatch: pytest.MonkeyPatc
     assert titan("top", "--watch").code == 2  # it needs a terminal
 
 
+def test_top_without_its_extra(titan: Titan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal it prints the table, and what the screen needs."""
+    monkeypatch.setattr("broker.cli.top.is_terminal", lambda: True)
+    monkeypatch.setattr("os.isatty", lambda _: True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    ran = titan("top")
+    assert (ran.code, "titan-broker[top]" in ran.err) == (0, True)
+
+
 @pytest.fixture
 def queued(titan: Titan, group: str) -> str:
     """A job of the group."""

@@ -4,7 +4,10 @@ import logging
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError
+from redis.exceptions import TimeoutError as RedisTimeout
 
+from broker.core.errors import StoreUnavailable
 from broker.diagnostics.durability import Durability, DurabilityMonitor, durability
 from tests.stores import Store
 
@@ -74,3 +77,25 @@ async def test_watch_without_the_right_to_see(store, own_server):
     async with Redis.from_url(url, username="poor", password="word") as poor:
         seen = await DurabilityMonitor(Store(poor, store.settings)).look()
     assert (seen.weaknesses, len(seen.doubts)) == ((), 1)
+
+
+@pytest.mark.parametrize(("fault", "is_told"), [(NoPermissionError("NOPERM"), True), (RedisTimeout("late"), False)])
+async def test_a_store_that_refuses_config(
+    store: Store, monkeypatch: pytest.MonkeyPatch, fault: Exception, is_told: bool
+) -> None:
+    """Only a refusal means that CONFIG is not allowed; a store that is late is tried again."""
+    [server] = store.topology.all
+
+    async def info(*_: str) -> dict[str, object]:
+        return GOOD
+
+    async def config_get(*_: str) -> None:
+        raise fault
+
+    monkeypatch.setattr(server.redis, "info", info)
+    monkeypatch.setattr(server.redis, "config_get", config_get)
+    if is_told:
+        assert "appendfsync unknown" in (await DurabilityMonitor(store).look()).settings
+    else:
+        with pytest.raises(StoreUnavailable):
+            await DurabilityMonitor(store).look()

@@ -123,6 +123,28 @@ async def test_only_the_last_follower_waits_for_the_holder(store: Store) -> None
     assert await check(store) == []
 
 
+@pytest.mark.parametrize(("priority", "order"), [(0, ["again", "later"]), (2, ["later", "again"])])
+async def test_replace_of_a_released_job(store: Store, priority: int, order: list[str]) -> None:
+    """With the same priority it keeps its place while it waits; with another one it comes to the end of that."""
+    await put(store, keyed("first"))
+    [job] = await store.next(1)
+    await store.release(GROUP, job.id, job.lease, 5)
+    await put(store, named("later", priority=priority))
+    await put(store, keyed("again", "replace", priority=priority))
+    assert await check(store) == []
+    await reap_after(store, 5)
+    assert await names(store, 9) == order
+
+
+async def test_replace_of_a_delayed_job_keeps_when_it_is_due(store: Store) -> None:
+    """Only a push begins the delay again; and a job that was never queued gets no rank."""
+    job = await put(store, keyed("first", delay=30))
+    await put(store, keyed("second", "replace", priority=2))
+    assert await store.redis.hget(keys.job(store.partitions[0], job.id), "rank") is None
+    await reap_after(store, 1)
+    assert await status_of(store, job) == "delayed"
+
+
 async def test_replace_of_a_released_job_with_a_higher_priority(store: Store) -> None:
     """When its delay has ended it is at the end of its new priority, not at its old place."""
     await put(store, keyed("first"))

@@ -605,6 +605,16 @@ async def test_push_of_a_held_job_onto_no_key(store: Store) -> None:
     assert await names(store, 9) == []
 
 
+async def test_replace_of_a_held_job_keeps_its_place(store: Store) -> None:
+    """With the same priority it is before a job of its key that came later."""
+    await configure(store, key_concurrency=1)
+    await enqueue(store, of("x", "first"), of("x", "held", unique=Unique(key="u")), of("x", "last"))
+    [first] = await take(store)
+    await enqueue(store, of("x", "again", unique=Unique(key="u", on_conflict="replace")))
+    await succeed(store, first)
+    assert await names(store, 9) == ["again"]
+
+
 async def test_replace_of_a_held_job_with_a_higher_priority(store: Store) -> None:
     """When its key has a place it is in the queue with its new priority."""
     await configure(store, key_concurrency=1)

@@ -52,14 +52,6 @@ async def test_how_full_a_group_is(store: Store) -> None:
     assert [await put(store, n, "timed", start_within=60) for n in (3, 1)] == [0, 100]
 
 
-async def test_an_empty_group_is_as_full_as_its_new_jobs(store: Store) -> None:
-    """A sum that is wrong since somebody changed it does not count, also where it only just matters."""
-    await configure(store, max_bytes=150)
-    await store.redis.zadd(store.partitions[0] + ":bytes", {GROUP: 110})  # and 16 are 84 %
-    assert await put(store, 1) == 0
-    await check(store, is_repair=True)
-
-
 async def test_one_call_that_alone_is_too_much(store: Store) -> None:
     """A client must not repeat it: 400 for jobs, 413 for bytes, by the limits of the group."""
     await configure(store, max_jobs=2, max_bytes=100)

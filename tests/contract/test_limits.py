@@ -300,6 +300,14 @@ async def test_check_of_a_wrong_sum(store: Store, sum_: int | None) -> None:
 
 
 @pytest.mark.parametrize("limits", [(0, 3000)])
+async def test_an_empty_group_is_as_full_as_its_new_jobs(store: Store) -> None:
+    """A sum that is wrong since somebody changed it does not count, also where it only just matters."""
+    await store.redis.zadd(partition(store, GROUP) + ":bytes", {GROUP: 2400})
+    assert (await store.enqueuer.enqueue(GROUP, [NewJob(image="i", payload="x" * 100)])).full == 0  # else 83 %
+    await check(store, is_repair=True)
+
+
+@pytest.mark.parametrize("limits", [(0, 3000)])
 async def test_check_of_a_sum_that_no_job_has(store: Store) -> None:
     """A sum whose jobs are gone goes."""
     await store.redis.zadd(partition(store, GROUP) + ":bytes", {GROUP: 5})

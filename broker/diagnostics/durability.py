@@ -5,12 +5,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
-from redis.exceptions import ResponseError
-
 from broker.core.errors import TitanError
 from broker.core.events import event
 from broker.diagnostics.doctor import eviction, persistence, version
-from broker.resp.replies_to_errors import translate_errors
+from broker.resp.replies_to_errors import translate_errors, unless_refused
 from broker.resp.topology import Server
 from broker.store.job_store import JobStore
 
@@ -52,16 +50,9 @@ async def read(store: JobStore) -> Durability:
 
 async def _read(server: Server) -> Durability:
     info = cast("dict[str, Any]", await translate_errors(server.redis.info("all")))
-    kept = await translate_errors(_fsync(server))
+    kept = await unless_refused(server.redis.config_get("appendfsync")) or {}  # a late store is another matter
     values = [value.decode() if isinstance(value, bytes) else str(value) for value in kept.values()]
     return durability(info, values[0] if values else None)
-
-
-async def _fsync(server: Server) -> dict[Any, Any]:
-    try:
-        return cast("dict[Any, Any]", await server.redis.config_get("appendfsync"))
-    except ResponseError:  # it is not allowed; a store that does not answer in time is another matter
-        return {}
 
 
 def durability(info: Mapping[str, Any], fsync: str | None) -> Durability:

@@ -39,6 +39,18 @@ async def translate_errors(work: Awaitable[T]) -> T:
         raise errors.StoreUnavailable(retry_after_s=1) from fault
 
 
+async def unless_refused(work: Awaitable[T]) -> T | None:
+    """Await a call of the store; None if the store does not allow it. Its other errors are raised as TitanError."""
+
+    async def answer() -> T | None:
+        try:
+            return await work
+        except exceptions.ResponseError:
+            return None
+
+    return await translate_errors(answer())
+
+
 async def repeat_refused(call: Callable[[], Awaitable[T]]) -> T:
     """Make a call of redis-py, and again for REPEATED_S while a node of a cluster refuses it because its slot moves.
 

@@ -407,3 +407,13 @@ async def test_gaps_are_of_the_time_in_which_somebody_listens(
     assert LOST not in later.gaps
     assert later.told == [("enqueued", "g", 1)]
     store.events.leave(later)
+
+
+async def test_events_name_jobs_with_deadlines(store: Store) -> None:
+    """These are created by another script than plain ones."""
+    heard = Heard()
+    await store.events.join(heard)
+    job = (await store.enqueue("g", [NewJob(image="x", start_within=60)])).jobs[0]
+    await store.events.step()
+    assert [row for entry in heard.entries for row in entry.rows] == [("enqueued", "g", 1, [job.id], "")]
+    store.events.leave(heard)

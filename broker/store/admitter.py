@@ -132,6 +132,11 @@ class Admission(NamedTuple):
                 jobs[at] = tied(encoded, after, ties.after_on, waits, ties.unique, ties.lane)
         return [jobs[at] for at in range(len(jobs))]
 
+    def made(self, outcomes: Sequence[str]) -> list[str]:
+        """The ids of the jobs that are new. `outcomes`: as in `encoded`."""
+        ids = (job_id for batch in self.batches for job_id in batch.ids)
+        return [job_id for job_id, word in zip(ids, outcomes, strict=True) if not word.startswith("=")]
+
     def duplicates(self, outcomes: Sequence[str]) -> Iterator[OnConflict]:
         """What each job asks for whose unique key another one holds. `outcomes`: as in `encoded`.
 

@@ -214,7 +214,8 @@ class Batches:
             own = membership._replace(asked=batch_id)
             asked = admission(group, with_default(jobs, start_within_s), ids, image, own)
         if new:
-            self._tally.enqueued(group, sum(not word.startswith("=") for word in outcomes))
+            made = asked.made(outcomes)
+            self._tally.enqueued(group, len(made), made)
             self._tally.duplicate(asked.duplicates(outcomes))
         encoded = [await self._holder(group, one) for one in asked.encoded(int(created_at), outcomes)]
         return (batch_id, EncodedJobs(encoded, is_replayed=not new, full=new[1] if new[1:] else 0)), not new

@@ -141,8 +141,7 @@ class Enqueuer:
         if not new:
             return await self._replayed(group, jobs, int(created_at), noted)
         outcomes = new[0].decode().split(",")
-        ids = (job_id for batch in asked.batches for job_id in batch.ids)
-        made = [job_id for job_id, word in zip(ids, outcomes, strict=True) if not word.startswith("=")]
+        made = asked.made(outcomes)
         self._tally.enqueued(group, len(made), made)
         self._tally.duplicate(asked.duplicates(outcomes))
         encoded = await self._encoded(asked, int(created_at), outcomes, is_replayed=False)

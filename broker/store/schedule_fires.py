@@ -217,7 +217,7 @@ class ScheduleFires:
         )
         what, why, job_id, cancelled = reply
         if what == b"fired":
-            self._tally.enqueued(found.group, 1)
+            self._tally.enqueued(found.group, 1, [job_id])
         if why == b"duplicate" and job.unique:
             self._tally.duplicate([job.unique.on_conflict or "existing"])
         if cancelled:

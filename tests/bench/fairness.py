@@ -47,14 +47,15 @@ async def measured_limits(costs: FlowCosts, figures: Figures, jobs: int, rounds:
         least: dict[str, float] = {}
         for _ in range(rounds):
             for group in ("plain", *(f"limit{at}" for at in range(len(LIMITS)))):
-                cost_us = await costs.cpu_us(_lives(costs, group, jobs, n), jobs)
+                cost_us = await costs.cpu_us(lives(costs, group, jobs, n), jobs)
                 least[group] = min(cost_us, least.get(group, cost_us))
         figures.note(f"a life of a plain job, {n} a call: {least['plain']:.2f} µs")
         for at, what in enumerate(LIMITS):
             figures.ratio(f"with {what}, {n} a call", least[f"limit{at}"], least["plain"], UNUSED)
 
 
-async def _lives(costs: FlowCosts, group: str, jobs: int, n: int) -> None:
+async def lives(costs: FlowCosts, group: str, jobs: int, n: int) -> None:
+    """Enqueue, take and finish jobs, n a call."""
     for _ in range(0, jobs, n):
         await costs.enqueue(group, plain, n, n)
         await costs.finish(await costs.take(group, n))

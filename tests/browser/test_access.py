@@ -212,7 +212,7 @@ async def use_pages(tab: Tab, token: str) -> None:
     for screen in SCREENS:
         if "login" not in screen.path:
             await tab.go(screen.path.format_map(defaultdict(lambda: "0" * 16, queued=job, failed=job)))
-            assert await tab.page.locator("nav.nav").count() == 1
+            await tab.has(1, tab.page.locator("nav.nav"))
     await tab.go("ui/groups/mail")
     await tab.page.wait_for_selector(".fresh.live")
     assert await tab.page.evaluate(_CHANGE) == 200

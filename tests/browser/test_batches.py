@@ -39,14 +39,14 @@ async def test_batch_from_the_form_to_its_end(tab_of: OpenTab, scene: Scene) -> 
     await page.wait_for_url("**?status=failed")
     row = page.locator("tbody tr")
     await row.filter(has_text="late").wait_for()
-    assert await row.count() == 1
+    await tab.has(1, row)
     await page.get_by_role("button", name="Retry failed…").click()
     await tab.confirm("Retry failed")
     await tab.shows("Repeats")
     await tab.shows("0 of 1 ended")
     await page.locator(".facts a.mono").click()
     await tab.shows("Repeated by")
-    assert await page.get_by_role("button", name="Retry failed…").count() == 0
+    await tab.has(0, page.get_by_role("button", name="Retry failed…"))
     await page.locator(".callbacks a").click()
     await tab.shows("since all its members ended: 3 of 3 ended, 1 failed")
 

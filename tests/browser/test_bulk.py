@@ -60,7 +60,7 @@ async def test_bulk_action_that_is_paused(tab_of: OpenTab, running: Running) -> 
     tab = await tab_of(url, f"ui/bulk/{bulk['id']}")
     await tab.page.locator(".page-head .badge", has_text="paused").wait_for()
     await tab.shows("The group has 2 unfinished jobs, and may have 2.")
-    assert await tab.page.get_by_role("button", name=re.compile("^Stop")).count() == 1
+    await tab.has(1, tab.page.get_by_role("button", name=re.compile("^Stop")))
     for job in read(f"{url}/v1/groups/full/jobs?status=queued")["jobs"]:
         call(f"{url}/v1/groups/full/jobs/{job['id']}/cancel", {})
     await tab.page.locator(".page-head .badge", has_text="done").wait_for()

@@ -18,9 +18,9 @@ async def test_flow_as_a_picture(tab_of: OpenTab, scene: Scene) -> None:
     script = "(boxes) => boxes.map((box) => [box.innerText.split('\\n')[0], box.getBoundingClientRect().x])"
     left = dict(await boxes.evaluate_all(script))
     assert left["pull"] < left["thumb"] == left["text"] < left["index"] < left["publish"] < left["tidy"]
-    assert await tab.page.locator(".flow-arrow").count() == 7
+    await tab.has(7, tab.page.locator(".flow-arrow"))
     assert await tab.page.locator(".flow-job.is-here").inner_text() == texts["publish"]
-    assert await tab.page.locator(".flow-picture .icon.is-running").count() == 1
+    await tab.has(1, tab.page.locator(".flow-picture .icon.is-running"))
     await boxes.filter(has_text="thumb").click()
     await tab.page.wait_for_url(f"**/jobs/{scene.ids['thumb']}")
 
@@ -31,13 +31,13 @@ async def test_flow_as_a_list(tab_of: OpenTab, scene: Scene) -> None:
     await tab.page.get_by_text("As a list").focus()
     await tab.page.keyboard.press("Enter")
     rows = tab.page.locator(".flow-list > li")
-    assert await rows.count() == 6
+    await tab.has(6, rows)
     publish = rows.filter(has_text="publish")
     assert scene.ids["thumb"] in await publish.inner_text()
     assert await publish.get_attribute("aria-current") == "true"
     await tab.page.keyboard.press("Tab")
     assert await tab.page.evaluate("document.activeElement.closest('.flow-list') !== null")
-    assert await tab.page.locator(".flow-picture a:not([tabindex='-1'])").count() == 0
+    await tab.has(0, tab.page.locator(".flow-picture a:not([tabindex='-1'])"))
 
 
 async def test_flow_changes_while_it_is_seen(tab_of: OpenTab, scene: Scene) -> None:
@@ -46,11 +46,11 @@ async def test_flow_changes_while_it_is_seen(tab_of: OpenTab, scene: Scene) -> N
     tab = await tab_of(scene.url, f"ui/groups/chain/jobs/{second}")
     await tab.page.locator(".verdict a", has_text=first).wait_for()
     await tab.page.locator(".ties a", has_text=first).wait_for()
-    assert await tab.page.get_by_role("button", name="Promote…").count() == 0
+    await tab.has(0, tab.page.get_by_role("button", name="Promote…"))
     end(scene.url, take(scene.url, "chain"), "success")
     await tab.page.locator(".flow-job.is-succeeded", has_text="one").wait_for()
     await tab.page.locator(".flow-job.is-queued", has_text="two").wait_for()
-    assert await tab.page.locator(".verdict a").count() == 0
+    await tab.has(0, tab.page.locator(".verdict a"))
     await tab.go(f"ui/groups/chain/jobs/{first}")
     await tab.page.locator(".flow-job", has_text="two").wait_for()
 
@@ -61,7 +61,7 @@ async def test_flow_that_is_large(tab_of: OpenTab, scene: Scene) -> None:
     [first, *_] = enqueue(scene.url, *jobs, group="large")
     tab = await tab_of(scene.url, f"ui/groups/large/jobs/{first}", width=390)
     await tab.shows("The nearest 200 jobs are drawn; 31 further jobs belong to it.")
-    assert await tab.page.locator(".flow-picture .flow-job").count() == 200
+    await tab.has(200, tab.page.locator(".flow-picture .flow-job"))
     wide, has = await tab.width()
     assert wide <= has
 
@@ -112,7 +112,7 @@ async def test_job_alone_has_no_flow(tab_of: OpenTab, scene: Scene) -> None:
     """A job that waits for none and that none waits for has no picture."""
     tab = await tab_of(scene.url, f"ui/groups/mail/jobs/{scene.ids['queued']}")
     await tab.page.get_by_role("heading", name="Timeline").wait_for()
-    assert await tab.page.locator(".flow-box").count() == 0
+    await tab.has(0, tab.page.locator(".flow-box"))
 
 
 async def test_unique_key_and_its_follower(tab_of: OpenTab, scene: Scene) -> None:
@@ -124,7 +124,7 @@ async def test_unique_key_and_its_follower(tab_of: OpenTab, scene: Scene) -> Non
     assert scene.ids["follower"] in await facts.inner_text()
     await tab.go(f"ui/groups/docs/jobs/{scene.ids['follower']}")
     await tab.page.locator(".facts > div", has_text="Held by").get_by_role("link", name=scene.ids["holder"]).wait_for()
-    assert await tab.page.locator(".flow-arrow.is-key").count() == 1
+    await tab.has(1, tab.page.locator(".flow-arrow.is-key"))
 
 
 async def test_free_a_unique_key(tab_of: OpenTab, scene: Scene) -> None:
@@ -153,8 +153,8 @@ async def test_retry_all_that_failed_for_good(tab_of: OpenTab, scene: Scene) -> 
     await tab.page.get_by_role("link", name="failed for good").click()
     await tab.page.wait_for_url("**?dead=1")
     await tab.page.get_by_role("link", name=first).wait_for(state="detached")
-    assert await tab.page.locator("tr[data-row]").count() == 2
-    assert await tab.page.get_by_role("button", name="Cancel all…").count() == 0
+    await tab.has(2, tab.page.locator("tr[data-row]"))
+    await tab.has(0, tab.page.get_by_role("button", name="Cancel all…"))
     await tab.page.get_by_role("button", name="Retry all…").click()
     await tab.page.get_by_text("2 jobs match now.").wait_for()
     assert "not retried yet" in await tab.page.get_by_role("dialog").inner_text()

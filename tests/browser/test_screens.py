@@ -31,9 +31,9 @@ async def test_open_a_screen(tab_of: OpenTab, scene: Scene, screen: Screen) -> N
     """A screen opens by its address, shows what it is for under one heading, and fits into every window."""
     tab = await tab_of(scene.url, screen.of(scene))
     await tab.shows(screen.shows)
-    assert await tab.page.locator("h1").count() == 1
+    await tab.has(1, tab.page.locator("h1"))
     if screen.is_whole:
-        assert await tab.page.locator(".banner").count() == 0, await tab.text()
+        await tab.has(0, tab.page.locator(".banner"))
     for width in WIDTHS:
         await tab.page.set_viewport_size({"width": width, "height": 800})
         wide, has = await tab.width()

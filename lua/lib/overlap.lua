@@ -51,9 +51,8 @@ local function judge(p, group, key, overlap, is_backfill)
   return nil, nil, newest.needs and { newest_id } or open_ids(p, group, key, MOST_PARENTS)
 end
 
--- Cancels the open jobs of a schedule. Returns how many there were.
-local function cancel_open(p, group, key, text, now)
-  local ids = open_ids(p, group, key, MOST_OPEN)
+-- Cancels the open jobs of a schedule, given their ids. Returns how many there were.
+local function cancel_open(p, group, key, ids, text, now)
   for _, id in ipairs(ids) do
     local found = find_job(p, group, id)
     finish_without_report(p, group, id, found, 'cancelled', 'client_request', now)

@@ -767,13 +767,49 @@ async def test_a_job_that_another_fire_replaced_is_of_that_fire(store: Store) ->
     assert record.count(b'"scheduled_for"') == 1
 
 
-async def test_a_fire_that_cancels_leaves_its_room_to_others(store: Store) -> None:
-    """The key of the job that it cancels is not free yet, so it makes none; but another job of the group may run."""
-    await configure(store, max_concurrency=1)
-    await put(store, overlap="cancel", job={"unique": Unique(key="k", for_=7200)})
+async def test_a_fire_cancels_nothing_for_nothing(store: Store) -> None:
+    """The window of its key outlasts the job that it would cancel, so it leaves that alone and makes none."""
+    await put(store, overlap="cancel", job={"unique": Unique(key="k", for_=7200, on_conflict="replace")})
     await fire_next(store)
-    assert len(await store.next(5)) == 1
+    await fire_next(store)
+    assert await history(store) == ["fired", "duplicate"]
+    [fire, _] = await store.schedules.fires(GROUP, NAME, 5)
+    [job] = await made(store)
+    assert (fire.job, job.status) == (job.id, "queued")
+    assert store.completer._tally.of(GROUP).counts[CANCELLED] == 0
+    await end(store, job)
+    await settle(store)
+    await fire_next(store)
+    assert await history(store) == ["fired", "duplicate", "duplicate"]
+
+
+@pytest.mark.parametrize(
+    ("on_conflict", "n_of_fire", "why"),
+    [("existing", 0, "duplicate"), ("replace", 1, "fired"), ("refuse", 0, "duplicate")],
+)
+async def test_a_fire_that_cancels_meets_the_job_of_somebody_else(
+    store: Store, on_conflict: Any, n_of_fire: int, why: str
+) -> None:
+    """It cancels the job of the fire before only when it makes one in its place."""
+    await put(store, overlap="cancel")
+    await fire_next(store)
+    [mine] = await made(store)
+    await store.enqueue(GROUP, [NewJob(image="other", unique=Unique(key="k"))])
+    await put(store, overlap="cancel", job={"unique": Unique(key="k", on_conflict=on_conflict)})
+    await fire_next(store)
+    found = await store.show(GROUP, mine.id)
+    assert (found.status == "cancelled", (await history(store))[-1]) == (n_of_fire == 1, why)
+
+
+async def test_a_fire_that_cancels_leaves_its_room_to_others(store: Store) -> None:
+    """The new job waits for the job of somebody else that has its key, so another job of the group may run."""
+    await configure(store, max_concurrency=2)
+    await put(store, overlap="cancel")
+    await fire_next(store)
+    await store.enqueue(GROUP, [NewJob(image="holder", unique=Unique(key="k"), priority=-1)])
+    assert len(await store.next(5)) == 2
     [other] = (await store.enqueue(GROUP, [NewJob(image="other")])).jobs
+    await put(store, overlap="cancel", job={"unique": Unique(key="k", on_conflict="replace")})
     await fire_next(store)
     assert await check(store) == []
     assert [job.id for job in await store.next(5)] == [other.id]

@@ -4,7 +4,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 
@@ -19,6 +19,20 @@ SENTINEL_CONF = (
     "sentinel monitor main 127.0.0.1 {port} 2\nsentinel down-after-milliseconds main 1500\n"
     "sentinel failover-timeout main 3000\nsentinel announce-ip 127.0.0.1\n"
 )
+
+
+@contextmanager
+def threads_of(run: Callable[[], None], stop: threading.Event, n: int = 1) -> Iterator[None]:
+    """Threads that run beside the block, until `stop` is set at its end."""
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(n)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
 
 
 class Load:
@@ -38,15 +52,8 @@ class Load:
     @contextmanager
     def running(self) -> Iterator["Load"]:
         """Enqueues inside the block."""
-        threads = [threading.Thread(target=self._run, daemon=True) for _ in range(self._threads)]
-        for thread in threads:
-            thread.start()
-        try:
+        with threads_of(self._run, self._stop, self._threads):
             yield self
-        finally:
-            self._stop.set()
-            for thread in threads:
-                thread.join(20)
 
     def ids(self, since: float = 0) -> set[str]:
         """The jobs that were acknowledged at this time or later."""
@@ -86,13 +93,8 @@ class Calls:
     @contextmanager
     def counted(self) -> Iterator["Calls"]:
         """Looks inside the block."""
-        thread = threading.Thread(target=self._run, daemon=True)
-        thread.start()
-        try:
+        with threads_of(self._run, self._stop):
             yield self
-        finally:
-            self._stop.set()
-            thread.join(10)
 
     def _run(self) -> None:
         before = ""

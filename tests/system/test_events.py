@@ -17,7 +17,7 @@ from broker.store.event_feed import DIED
 from tests.conftest import server_program
 from tests.system.chaos.node import KEPT, Node
 from tests.system.conftest import Program
-from tests.system.failovers import metric
+from tests.system.failovers import metric, threads_of
 from tests.system.test_cluster_failover import SLOT, join, owner_of, words
 from tests.system.test_processes import children
 from tests.system.test_serve import ask
@@ -41,13 +41,8 @@ class Load:
     @contextmanager
     def running(self) -> Iterator["Load"]:
         """Enqueues inside the block."""
-        thread = threading.Thread(target=self._run, daemon=True)
-        thread.start()
-        try:
+        with threads_of(self._run, self._stop):
             yield self
-        finally:
-            self._stop.set()
-            thread.join(20)
 
     def since(self, at: float) -> set[str]:
         """The jobs that were sent then or later, and are acknowledged."""

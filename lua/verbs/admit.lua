@@ -60,7 +60,8 @@ end
 
 local created_at, maybe_new = digits(now), {}
 if first_rank then notify_enqueued(p, { [group] = first_rank }, maybe_new, created_at, broker) end
-if not first_rank or maybe_new[1] then call('ZADD', p .. ':groups', 'NX', created_at, group) end
+-- a job that changes another one of the call may have brought a new group into `ready`
+if not first_rank or maybe_new[1] or have_keys and outcomes then call('ZADD', p .. ':groups', 'NX', created_at, group) end
 outcomes = outcomes and table.concat(outcomes, ',') or string.rep('0,', #new_jobs - 1) .. '0'
 if idempotency_key ~= '' then store_answer(p, idempotency_key, digest, created_at, outcomes .. ' ' .. note, ttl_ms) end
 return { now, false, outcomes, full }

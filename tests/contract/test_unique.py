@@ -233,6 +233,12 @@ async def test_a_job_of_the_call_may_wait_for_the_one_that_it_replaces(store: St
     assert sorted(await names(store, 9)) == ["a", "b"]
 
 
+async def test_a_new_group_whose_first_call_replaces_a_job_is_known(store: Store) -> None:
+    """Also when that one has a key of a lane, which brings the group among those with queued jobs before the end of the call."""
+    await store.enqueue(GROUP, [named("a"), keyed("first", key="lane", delay=2), keyed("second", "replace", delay=2)])
+    assert (await store.groups.show(GROUP)).counts.queued == 1
+
+
 @pytest.mark.parametrize("policy", ["replace", "push", "follow"])
 async def test_a_running_holder_is_followed(store: Store, policy: str) -> None:
     """A running job cannot be replaced: the new one waits for its end, whatever it is."""

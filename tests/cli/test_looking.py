@@ -66,6 +66,14 @@ def test_history_for_people(titan: Titan, group: str) -> None:
     assert found["is_whole"] is True
 
 
+def test_history_of_a_held_job(titan: Titan, group: str) -> None:
+    """It says that the job is delayed, and what it waits for."""
+    titan("group", "set", group, "--key-concurrency", "1")
+    first, held = (titan("job", "enqueue", group, "--image", "a", "--job-key", "acme").first for _ in range(2))
+    assert titan("job", "history", group, first).out.splitlines()[1].endswith("-> queued")
+    assert titan("job", "history", group, held).out.splitlines()[1].endswith("-> delayed, waits for a place of acme")
+
+
 def test_history_that_is_not_whole(titan: Titan, group: str) -> None:
     """Of a job that was released very often the oldest releases are missing, which is said on stderr."""
     job_id = titan.made(group)

@@ -44,6 +44,8 @@ _FIRE_COLUMNS = (
     Column("times", drop=1),
 )
 
+_TO_COME = "'next', or 'set' with '--dry-run' for a schedule that is not set yet"
+
 name_argument = click.argument("name", metavar="NAME")
 overlap_option = option(
     "--overlap",
@@ -57,7 +59,7 @@ overlap_option = option(
     "titan schedule set -f schedules.toml --prune",
     "titan schedule list mail",
 )
-@click.group(cls=CommandGroup, epilog=EXIT_CODES)
+@click.group(cls=CommandGroup, epilog=EXIT_CODES, meant=dict.fromkeys(("preview", "times", "upcoming"), _TO_COME))
 def schedule() -> None:
     """Set, show, pause and remove schedules, which make jobs at certain times."""
 

@@ -163,7 +163,7 @@ def when_of(schedule: Schedule, at: str | UnsetType | None) -> str:
     if not at:
         return ""
     try:
-        return when(at, Zone.of(schedule.zone).info if schedule.cron else None)
+        return when(at, Zone.of(schedule.zone).as_tzinfo if schedule.cron else None)
     except TimetableError:
         return when(at)
 

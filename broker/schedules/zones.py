@@ -65,7 +65,7 @@ class Zone:
         return _loaded(name)
 
     @property
-    def info(self) -> tzinfo:
+    def as_tzinfo(self) -> tzinfo:
         """The zone for datetimes."""
         return self._info
 

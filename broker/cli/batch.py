@@ -11,6 +11,7 @@ from broker.cli.job_file import read_job_file
 from broker.cli.moments import when, wide_option
 from broker.cli.options import example
 from broker.cli.output import listing, page, show_json
+from broker.cli.quantities import Duration
 from broker.cli.safe_text import line
 from broker.models.batches import Batch, BatchWrapper, NewBatch
 from broker.models.fields import MAX_JOBS
@@ -73,11 +74,11 @@ async def add(client: Client, group: str, batch_id: str, file: Path, *, member: 
         click.echo(line(f"{job.id} {job.image} {job.status}"))
 
 
-@example(f"titan batch show docs {_ID}", f"titan batch show docs {_ID} --wait 20")
+@example(f"titan batch show docs {_ID}", f"titan batch show docs {_ID} --wait 20s")
 @click.command(cls=TitanCommand)
 @group_argument
 @batch_argument
-@option("--wait", default=0, type=click.IntRange(0, MAX_WAIT_S), help="Wait this long for its end, s.")
+@option("--wait", default=0, type=Duration(0, MAX_WAIT_S), help="Time to wait for its end: up to 30s.")
 @wide_option
 @with_broker
 async def show(client: Client, group: str, batch_id: str, *, wait: int, as_json: bool) -> None:

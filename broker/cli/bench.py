@@ -19,6 +19,7 @@ from broker.cli.commands import EXIT_CODES, TitanCommand
 from broker.cli.event_loop import run
 from broker.cli.options import example, json_option, refuse_non_text
 from broker.cli.output import progress, show_json
+from broker.cli.quantities import Duration
 from broker.cli.safe_text import line
 from broker.cli.table import TextTable
 from broker.core.errors import StoreUnavailable
@@ -33,8 +34,8 @@ from broker.core.errors import StoreUnavailable
     "--seconds",
     default=2.0,
     show_default=True,
-    type=click.FloatRange(0.1, 60),
-    help="Duration of a step at most, in seconds.",
+    type=Duration(0.1, 60, is_whole=False),
+    help="Duration of a step at most, such as 500ms or 5s.",
 )
 @option(
     "--jobs",

@@ -1,6 +1,7 @@
 """The base class of command groups: safe standard streams, and suggestions for mistyped commands and options."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -45,9 +46,16 @@ class TitanCommand(click.Command):
 
 
 class CommandGroup(click.Group):
-    """A group of commands, or `titan` itself."""
+    """A group of commands, or `titan` itself.
+
+    `meant`: for words that are no command of the group what to suggest, where that is more than one command's name.
+    """
 
     command_class = TitanCommand
+
+    def __init__(self, *args: Any, meant: Mapping[str, str] = MappingProxyType({}), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._meant = meant
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name, or of which this is another spelling."""
@@ -97,6 +105,8 @@ class CommandGroup(click.Group):
         raise click.UsageError(f"No such command {name!r}.{self._suggestion(ctx, name)}", ctx=ctx)
 
     def _suggestion(self, ctx: click.Context, name: str) -> str:
+        if name in self._meant:
+            return f" Did you mean {self._meant[name]}?"
         names = self.list_commands(ctx)
         near = nearest(name, names, read_only=READ_ONLY_COMMANDS.intersection(names))
         if near:

@@ -59,7 +59,11 @@ async def run(client: Client, group: str, file: Path, *, as_json: bool) -> None:
 @wide_option
 @with_broker
 async def show(client: Client, group: str, job_id: str, *, as_json: bool) -> None:
-    """Show a job and the jobs that it waits for, as a tree with their states."""
+    """Show a job and the jobs that it waits for, as a tree with their states.
+
+    The line of a job that was retried names its retry, and that of a retry the job that it repeats. A `ref` is a name
+    in the file alone: the broker does not keep it.
+    """
     await show_tree(client, group, job_id, as_json=as_json)
 
 

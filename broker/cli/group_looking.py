@@ -8,6 +8,7 @@ from broker.cli.moments import age, is_wide, wide_option
 from broker.cli.options import example
 from broker.cli.output import listing, show_json
 from broker.cli.reasons import show_explanation
+from broker.core.errors import TitanError
 from broker.models.failures import MAX_FAILURE_LOOKS, Cause
 from broker.models.fields import MAX_JOBS
 from broker.models.lanes import KeyJobs
@@ -71,11 +72,23 @@ def _row(cause: Cause) -> tuple[object, ...]:
 async def keys(client: Client, group: str, n: int, *, as_json: bool) -> None:
     """List the keys of a group's jobs, those with the most jobs first.
 
-    A job that is held waits until fewer jobs of its key are queued or run.
+    A job that is held waits until fewer jobs of its key are queued or run. `turn` is the place of a key while keys take
+    turns, which needs fair_keys of the group and the order fair; stderr says when the order keeps fair_keys asleep.
     """
     empty = f"No job of {group} with a key is queued or runs."
     with listing("keys", _KEYS, _key_row, as_json=as_json, empty=empty) as shown:
         shown.show(await client.keys(group, n))
+    await _tell_asleep(client, group)
+
+
+async def _tell_asleep(client: Client, group: str) -> None:
+    """Say on stderr if the order of the broker keeps fair_keys from its work: the list alone does not show that."""
+    try:
+        asleep = (await client.group(group)).asleep
+    except TitanError:  # there is no group of this name yet; the list stands
+        return
+    if asleep and "fair_keys" in asleep:
+        click.echo("fair_keys has no effect while the order is fifo: keys take no turns. See titan order.", err=True)
 
 
 def _key_row(found: KeyJobs) -> tuple[object, ...]:

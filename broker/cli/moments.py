@@ -1,10 +1,10 @@
-"""Times for readers: how long ago, how long until, and the time of day in the zone of this machine.
+"""Times for readers: how long ago, how long until, and the time of day in the zone of this machine or of a schedule.
 
 With --wide, and in JSON, times are RFC 3339 in UTC, as the API has them.
 """
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import pairwise
 from typing import Any
 
@@ -65,13 +65,13 @@ def exact(seconds: int) -> str:
     return " ".join(parts) or "0 s"
 
 
-def when(at: str) -> str:
-    """An RFC 3339 time: '2 min ago (today 09:00:03 CET)'; unchanged with --wide."""
+def when(at: str, zone: tzinfo | None = None) -> str:
+    """An RFC 3339 time: '2 min ago (today 09:00:03 CET)'; unchanged with --wide. `zone` as in `clock`."""
     if is_wide():
         return at
     seconds = seconds_since(at)
     words = f"{span(int(seconds))} ago" if seconds >= 0 else f"in {distance(-seconds)}"
-    return f"{words} ({clock(at)})"
+    return f"{words} ({clock(at, zone)})"
 
 
 def due_text(at: str) -> str:
@@ -79,10 +79,10 @@ def due_text(at: str) -> str:
     return f"due {when(at)}"
 
 
-def clock(at: str) -> str:
-    """The day and time of an RFC 3339 time, in the zone of this machine, which is named."""
-    moment = datetime.fromtimestamp(timestamps.milliseconds(at) / 1000, UTC).astimezone()
-    days = (moment.date() - datetime.now().astimezone().date()).days
+def clock(at: str, zone: tzinfo | None = None) -> str:
+    """The day and time of an RFC 3339 time in a zone, which is named; None: in that of this machine."""
+    moment = datetime.fromtimestamp(timestamps.milliseconds(at) / 1000, UTC).astimezone(zone)
+    days = (moment.date() - datetime.now(UTC).astimezone(zone).date()).days
     day = _DAYS.get(days) or format(moment, "%a %d %b" if abs(days) <= _WEEK_DAYS else "%Y-%m-%d")
     return f"{day} {moment:%H:%M:%S} {moment.tzname()}"
 

@@ -50,7 +50,7 @@ class Duration(click.ParamType[float]):
             self.fail(f"{value!r} is no duration, such as 90s, 10m, 2h or 30d.", param, ctx)
         if self._is_whole and seconds != int(seconds):
             self.fail(f"{value!r} is not a whole number of seconds.", param, ctx)
-        if not self._least <= seconds <= self._most:
+        if not self._least <= float(seconds) <= self._most:
             self.fail(f"{value!r} is out of bounds: it must be {self._bounds()}.", param, ctx)
         return int(seconds) if self._is_whole else float(seconds)
 

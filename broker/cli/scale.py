@@ -6,6 +6,7 @@ from broker.cli.client_options import complete_groups, option, with_broker
 from broker.cli.commands import TitanCommand
 from broker.cli.options import example
 from broker.cli.output import page, show_json
+from broker.cli.quantities import Duration
 from broker.models.scale import MOST_WORKERS, Scale
 from worker.client import Client
 
@@ -19,9 +20,9 @@ _DAY_S = 86_400
     "--target",
     "target_s",
     default=60,
-    type=click.IntRange(1, _DAY_S),
+    type=Duration(1, _DAY_S),
     show_default=True,
-    help="Within how many seconds the jobs that wait should be finished.",
+    help="In which time the jobs that wait should be finished, such as 90s or 5m.",
 )
 @option(
     "--per-worker",
@@ -36,9 +37,9 @@ _DAY_S = 86_400
     "--ahead",
     "ahead_s",
     default=30,
-    type=click.IntRange(0, _DAY_S),
+    type=Duration(0, _DAY_S),
     show_default=True,
-    help="Delayed jobs count that are due within this many seconds.",
+    help="Delayed jobs count that are due within this time, such as 90s or 5m.",
 )
 @with_broker
 async def scale(

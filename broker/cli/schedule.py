@@ -4,17 +4,17 @@ from functools import partial
 from typing import Any, get_args
 
 import click
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from broker.cli.client_options import group_argument, option, pages, with_broker
 from broker.cli.commands import EXIT_CODES, CommandGroup, TitanCommand
-from broker.cli.moments import exact, when, wide_option
+from broker.cli.moments import exact, is_wide, seconds_between, span, wide_option
 from broker.cli.options import example
 from broker.cli.output import listing, page, show_json
 from broker.cli.policies import in_words
 from broker.cli.quantities import PastMoment
 from broker.cli.safe_text import line
-from broker.cli.schedule_set import set_, show_times
+from broker.cli.schedule_set import set_, show_times, when_of
 from broker.cli.table import Column
 from broker.core.words import counted
 from broker.models.fields import MAX_JOBS
@@ -34,7 +34,17 @@ _COLUMNS = (
     Column("missed", drop=2),
     Column("failed", drop=2),
 )
-_FIRE_COLUMNS = ("scheduled for", "what", "why", "job", "outcome", "times")
+_FIRE_COLUMNS = (
+    Column("scheduled for"),
+    Column("decided", drop=2),
+    Column("what"),
+    Column("why"),
+    Column("job"),
+    Column("outcome"),
+    Column("times", drop=1),
+)
+
+_TO_COME = "'next', or 'set' with '--dry-run' for a schedule that is not set yet"
 
 name_argument = click.argument("name", metavar="NAME")
 overlap_option = option(
@@ -49,7 +59,7 @@ overlap_option = option(
     "titan schedule set -f schedules.toml --prune",
     "titan schedule list mail",
 )
-@click.group(cls=CommandGroup, epilog=EXIT_CODES)
+@click.group(cls=CommandGroup, epilog=EXIT_CODES, meant=dict.fromkeys(("preview", "times", "upcoming"), _TO_COME))
 def schedule() -> None:
     """Set, show, pause and remove schedules, which make jobs at certain times."""
 
@@ -164,12 +174,17 @@ async def backfill(
 @wide_option
 @with_broker
 async def fires(client: Client, group: str, name: str, n: int, *, as_json: bool) -> None:
-    """List what the last times of a schedule came to, the newest first."""
+    """List what the last times of a schedule came to, the newest first.
+
+    `decided` is how much later than its time a broker decided what to do: it is more with jitter, after a time without
+    brokers, and for a backfill.
+    """
     found = await client.schedule_fires(group, name, n)
     if as_json:
         show_json(FiresWrapper(found))
         return
-    with listing("fires", _FIRE_COLUMNS, _fire_row, as_json=False, empty=f"{name} has not fired yet.") as shown:
+    row = partial(_fire_row, await client.schedule(group, name))
+    with listing("fires", _FIRE_COLUMNS, row, as_json=False, empty=f"{name} has not fired yet.") as shown:
         shown.show(found)
 
 
@@ -191,17 +206,14 @@ async def remove(client: Client, group: str, name: str, *, as_json: bool) -> Non
 def _row(schedule: Schedule) -> tuple[object, ...]:
     counts = schedule.counts
     numbers = (counts.fired, counts.skipped, counts.missed, counts.failed)
-    return schedule.name, schedule.state, _when(schedule.next_at), _times(schedule), schedule.zone, *numbers
-
-
-def _when(at: str | UnsetType | None) -> str:
-    return when(at) if at else ""
+    next_at = when_of(schedule, schedule.next_at)
+    return schedule.name, schedule.state, next_at, _times(schedule), schedule.zone, *numbers
 
 
 def _times(schedule: Schedule) -> str:
     """When it fires, in short."""
     if schedule.at:
-        return f"once, {when(schedule.at)}"
+        return f"once, {when_of(schedule, schedule.at)}"
     if schedule.every:
         return f"every {exact(schedule.every)}" + (f", {exact(schedule.offset)} later" if schedule.offset else "")
     return "; ".join(_crons(schedule))
@@ -219,10 +231,12 @@ def _in_words(schedule: Schedule) -> str:
         return ""
 
 
-def _fire_row(fire: Fire) -> tuple[Any, ...]:
+def _fire_row(schedule: Schedule, fire: Fire) -> tuple[Any, ...]:
     what = " ".join(filter(None, [fire.what, f"({fire.by})" if fire.by else "", "after a gap" if fire.moved else ""]))
     why = fire.why if fire.why and fire.why != fire.what else ""
-    return when(fire.scheduled_for), what, why, fire.job or "", fire.outcome or "", fire.times or 1
+    at = when_of(schedule, fire.scheduled_for)
+    decided = fire.fired_at if is_wide() else f"{span(seconds_between(fire.scheduled_for, fire.fired_at))} later"
+    return at, decided, what, why, fire.job or "", fire.outcome or "", fire.times or 1
 
 
 def _show(schedule: Schedule, *, as_json: bool) -> None:
@@ -234,18 +248,18 @@ def _show(schedule: Schedule, *, as_json: bool) -> None:
         ("name", schedule.name),
         ("group", schedule.group_name),
         ("state", schedule.state),
-        ("paused", _when(schedule.paused_at)),
+        ("paused", when_of(schedule, schedule.paused_at)),
         ("paused by", schedule.paused_by),
         ("because", schedule.note or schedule.paused_because),
         ("times", _times(schedule)),
         ("in words", _in_words(schedule)),
         ("zone", schedule.zone),
         ("jitter", exact(schedule.jitter) if schedule.jitter else UNSET),
-        ("next", _when(schedule.next_at)),
+        ("next", when_of(schedule, schedule.next_at)),
         ("overlap", schedule.overlap),
         ("missed", f"{schedule.missed}, of the last {exact(schedule.catch_up)}"),
-        ("starts", _when(schedule.starts_at)),
-        ("ends", _when(schedule.ends_at)),
+        ("starts", when_of(schedule, schedule.starts_at)),
+        ("ends", when_of(schedule, schedule.ends_at)),
         ("max fires", schedule.max_fires),
         ("pause after", counted(schedule.pause_after, "failure") if schedule.pause_after else UNSET),
         ("image", job.image),
@@ -263,7 +277,7 @@ def _last(schedule: Schedule) -> str:
     last = schedule.last
     if not last:
         return ""
-    return " ".join(filter(None, [when(last.scheduled_for), last.job or "", last.outcome or ""]))
+    return " ".join(filter(None, [when_of(schedule, last.scheduled_for), last.job or "", last.outcome or ""]))
 
 
 for _command in (set_, list_, show, next_, run, pause, resume, backfill, fires, remove):

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+from msgspec import UnsetType
 
 from broker.cli.client_options import from_options, option, with_broker
 from broker.cli.commands import TitanCommand
-from broker.cli.moments import wide_option
+from broker.cli.moments import when, wide_option
 from broker.cli.options import example
 from broker.cli.output import JsonList, listing, show_json
 from broker.cli.policies import RETRY_HELP, RetryPolicy
@@ -21,11 +22,14 @@ from broker.models.schedules import (
     DEFAULT_CATCH_UP_S,
     NewSchedule,
     Overlap,
+    Schedule,
     ScheduledJob,
     ScheduleWrapper,
     TimesWrapper,
     Upcoming,
 )
+from broker.schedules.errors import TimetableError
+from broker.schedules.zones import Zone
 from worker.client import Client
 
 _YEAR_S = 31_536_000
@@ -147,7 +151,21 @@ async def set_(
     if as_json:
         show_json(ScheduleWrapper(made))
     else:
-        click.echo(line(f"{made.name} {made.state}" + (f", next {made.next_at}" if made.next_at else "")))
+        following = when_of(made, made.next_at)
+        click.echo(line(f"{made.name} {made.state}" + (f", next {following}" if following else "")))
+
+
+def when_of(schedule: Schedule, at: str | UnsetType | None) -> str:
+    """A time of a schedule in the zone of its cron: 'in 2 h (today 07:30:00 CET)'; '' for none.
+
+    Without cron, or if only a newer broker knows that zone, it is in the zone of this machine.
+    """
+    if not at:
+        return ""
+    try:
+        return when(at, Zone.of(schedule.zone).as_tzinfo if schedule.cron else None)
+    except TimetableError:
+        return when(at)
 
 
 def show_times(times: list[Upcoming], *, as_json: bool) -> None:

@@ -24,6 +24,8 @@ READING_WORDS = {
     "search": ("list",),
     "count": ("list",),
     "logs": ("log",),
+    "history": ("fires",),
+    "runs": ("fires", "history"),
     "tail": ("log",),
     "cat": ("log",),
     "output": ("log",),

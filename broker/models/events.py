@@ -33,7 +33,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     group: Annotated[str, Meta(description="Left out of events about workers.")] = ""
     kind: EventKind
-    n: Annotated[int, Meta(description="How many jobs, or how many times.")] = 1
+    n: Annotated[int, Meta(description="How many jobs, or how many times; left out if it is 1.")] = 1
     ids: Annotated[list[str], Meta(description="Of up to 20 of the jobs; of the bulk, or the names of workers.")] = []
     more: Annotated[
         int | UnsetType, Meta(description="How many more there are, whose ids are not here; left out if all are.")

@@ -27,6 +27,8 @@ class FlowJob(Struct, kw_only=True, omit_defaults=True):
         ),
     ] = []
     leader: Annotated[str, Meta(description="The job that had its unique key when it was enqueued.")] = ""
+    retry_of: Annotated[str, Meta(description="The job that it repeats.")] = ""
+    retry_at: Annotated[str, Meta(description="The job that repeats it: an id, no time.")] = ""
 
 
 class Flow(Struct, kw_only=True):

@@ -6,6 +6,7 @@ from msgspec import Meta, Struct, field
 
 from broker.core.states import Status
 from broker.models.fields import Time
+from broker.models.jobs import WaitsFor
 from broker.models.workers import Receipt
 
 What = Literal[
@@ -35,6 +36,9 @@ class JobEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     to: Status | None = None
     reason: Annotated[str, Meta(description="Of an end, or a failure that was forgiven: why.")] = ""
     job: Annotated[str, Meta(description="The job that this one retries, or the one that retries it.")] = ""
+    waits_for: (
+        Annotated[WaitsFor, Meta(description="Of the last event of a job that is held: what it waits for now.")] | None
+    ) = None
     receipt: Annotated[Receipt, Meta(description="What the worker reported of the delivery that ended.")] | None = None
 
 

@@ -155,7 +155,8 @@ class Reaper:
 
     def _works(self) -> None:
         if self.fault:
-            _log.info("the reaper works again", extra=event("reaper.recovered"))
+            # As severe as the fault, so that who is told of one is told of its end.
+            _log.warning("the reaper works again", extra=event("reaper.recovered"))
         self.fault = ""
 
     def _failed(self, message: str) -> float:

@@ -8,7 +8,7 @@ import difflib
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from importlib import resources
 from typing import NamedTuple
@@ -63,6 +63,11 @@ class Zone:
         if name != "UTC" and _ABBREVIATION.fullmatch(name):
             raise TimetableError("zone", f"{name!r} is an abbreviation. {_RULE}")
         return _loaded(name)
+
+    @property
+    def as_tzinfo(self) -> tzinfo:
+        """The zone for datetimes."""
+        return self._info
 
     def offset(self, at: int) -> int:
         """How far local time is ahead of UTC, in seconds."""

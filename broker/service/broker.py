@@ -145,12 +145,17 @@ async def running(
         logs = _open_logs(settings)
         metrics.add(logs.families)
         notifier = await stack.enter_async_context(_notifier(store))
+        reaper = Reaper(store, logs, notifier) if settings.reaper else None
+        condition = ReadinessCheck(await _durability(store, settings))
+        bulks = BulkRunner(store)
+        parts = (store, logs, notifier, settings, reaper, access, metrics, condition, bulks, sources)
+        # Before the tasks: it holds the event loop, and meanwhile their calls to the store would become overdue.
+        app = make_app(Broker(*parts, spans))
         await stack.enter_async_context(_task(store.counts.run()))
         await stack.enter_async_context(_task(store.modes.run()))
         await stack.enter_async_context(_task(store.events.run()))
         metrics.add(store.counts.families)
         store.wake_at_enqueue(notifier.wake)
-        reaper = Reaper(store, logs, notifier) if settings.reaper else None
         if reaper is not None:
             await stack.enter_async_context(_task(reaper.run()))
             metrics.add(reaper.families)
@@ -158,11 +163,7 @@ async def running(
         if siblings is not None:
             await stack.enter_async_context(siblings.heard(metrics.own))
         await stack.enter_async_context(_task(store.dispatcher.asked.run()))
-        condition = ReadinessCheck(await _durability(store, settings))
-        bulks = BulkRunner(store)
         metrics.add(bulks.families)
-        parts = (store, logs, notifier, settings, reaper, access, metrics, condition, bulks, sources)
-        app = make_app(Broker(*parts, spans))
         await stack.enter_async_context(_task(bulks.run()))
         url = await stack.enter_async_context(_listening(app, settings, condition, tls))
         # Late, so that its messages come after those of the start.

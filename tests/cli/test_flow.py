@@ -122,12 +122,20 @@ def test_flow_run_refuses(titan: Titan, group: str, tmp_path: Path) -> None:
 
 
 def test_flow_retry(titan: Titan, group: str, flow: Path) -> None:
-    """A line for each new job, with the one that it repeats. One that is not finished, or only waited, is refused."""
+    """The new jobs, and which ones they repeat, also in the tree. What is not finished, or only waited, is refused."""
     pull, *_, last = [line.split()[0] for line in titan("flow", "run", group, str(flow)).out.splitlines()]
     refused = titan("flow", "retry", group, pull)
     assert (refused.code, "queued" in refused.err) == (1, True)
     titan("job", "cancel", group, pull)
-    assert titan("flow", "retry", group, pull).out.splitlines()[0].endswith(f" repeats {pull}")
+    again = titan("flow", "retry", group, pull)
+    assert again.out.splitlines()[0].endswith(f" repeats {pull}")
+    new = again.first
+    assert titan("flow", "show", group, pull).out.splitlines() == [
+        f"{pull} pull cancelled, client_request, retried as {new}"
+    ]
+    assert titan("flow", "show", group, new).out.splitlines() == [f"{new} pull queued, repeats {pull}"]
+    old_job, new_job = (titan("flow", "show", group, each, "--json").json["jobs"][0] for each in (pull, new))
+    assert (old_job["retried_by"], old_job["retry_at"], new_job["retry_of"]) == (new, new, pull)
     refused = titan("flow", "retry", group, last)
     assert (refused.code, f"titan flow show {group} {last}" in refused.err) == (1, True)
 

@@ -123,6 +123,18 @@ def test_enqueue_with_a_trace(titan: Titan, group: str, monkeypatch: pytest.Monk
     assert [job["job"]["traceparent"] for job in jobs] == [first, second]
 
 
+@pytest.mark.parametrize("parent", ["garbage", f"00-{'A' * 32}-{'b' * 16}-01", f"00-{'0' * 32}-{'b' * 16}-01"])
+def test_enqueue_with_an_invalid_trace(titan: Titan, group: str, parent: str) -> None:
+    """What was typed is refused with the form of a traceparent; what the environment has is ignored."""
+    words = ("job", "enqueue", group, "--image", "x")
+    refused = titan(*words, "--traceparent", parent)
+    assert (refused.code, refused.out) == (2, "")
+    assert "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" in refused.err
+    made = titan(*words, TRACEPARENT=parent)
+    assert made.code == 0
+    assert "traceparent" not in titan("job", "show", group, made.first, "--json").json["job"]
+
+
 def test_enqueue_job_key(titan: Titan, group: str) -> None:
     """--job-key says what a job belongs to. Lists and why name the key that a held job waits for."""
     titan("group", "set", group, "--key-concurrency", "1", "--key-strict")

@@ -66,6 +66,14 @@ def test_history_for_people(titan: Titan, group: str) -> None:
     assert found["is_whole"] is True
 
 
+def test_history_of_a_held_job(titan: Titan, group: str) -> None:
+    """It says that the job is delayed, and what it waits for."""
+    titan("group", "set", group, "--key-concurrency", "1")
+    first, held = (titan("job", "enqueue", group, "--image", "a", "--job-key", "acme").first for _ in range(2))
+    assert titan("job", "history", group, first).out.splitlines()[1].endswith("-> queued")
+    assert titan("job", "history", group, held).out.splitlines()[1].endswith("-> delayed, waits for a place of acme")
+
+
 def test_history_that_is_not_whole(titan: Titan, group: str) -> None:
     """Of a job that was released very often the oldest releases are missing, which is said on stderr."""
     job_id = titan.made(group)
@@ -146,3 +154,16 @@ def test_an_id_without_its_group(titan: Titan, command: str) -> None:
     assert refused.err.endswith("The group comes before it; titan job find ID finds a job in whichever group.\n")
     for other in ("why", "find", "history"):
         assert "mail is no id of a job" in titan("job", other, "mail").err
+
+
+def test_keys_of_a_group_whose_turns_are_asleep(titan: Titan, group: str) -> None:
+    """While the order is fifo the list of keys says on stderr that fair_keys has no effect; stdout is as ever."""
+    titan("group", "set", group, "--key-concurrency", "2")
+    titan("job", "enqueue", group, "--image", "a", "--job-key", "acme")
+    before = titan("group", "keys", group, "--json")
+    assert before.err == ""
+    titan("group", "set", group, "--fair-keys")
+    for words in ((), ("--json",)):
+        assert "fair_keys has no effect while the order is fifo" in titan("group", "keys", group, *words).err
+    assert titan("group", "keys", group, "--json").json == before.json
+    assert titan("group", "keys", f"{group}x").code == 0

@@ -1,5 +1,6 @@
 """Durations, sizes and times as people write them."""
 
+import re
 from datetime import UTC, datetime, time, timedelta
 
 import click
@@ -7,6 +8,7 @@ import pytest
 
 from broker.cli.quantities import ByteSize, Duration, Moment, PastMoment, nearest
 from tests.cli.live import Titan
+from tests.cli.tree import commands
 
 
 @pytest.mark.parametrize(
@@ -224,3 +226,31 @@ def test_settings_with_durations_and_sizes(titan: Titan) -> None:
     rows = {row["setting"]: row["value"] for row in titan(*words, TITAN_IDEMPOTENCY_TTL_S="2d").json["settings"]}
     assert rows["max_log_bytes"] == 2**30
     assert rows["idempotency_ttl_s"] == 172_800
+
+
+@pytest.mark.parametrize("words", ["batch show g 0hYjB6dJb7Pq2Xk9 --wait", "scale g --target", "scale g --ahead"])
+def test_times_of_options_have_units(titan: Titan, words: str) -> None:
+    """A time of an option may be a number of seconds or have a unit: the command gets as far as the broker."""
+    for time_text in ("20", "20s"):
+        ran = titan(*words.split(), time_text)
+        assert (ran.code, "Usage" in ran.err) == (0 if "scale" in words else 1, False), ran.err
+    assert "is out of bounds: it must be" in titan(*words.split(), "2d").err
+
+
+def test_no_option_takes_seconds_as_a_bare_number() -> None:
+    """Each option whose help speaks of seconds, or whose value is in s, takes units as well."""
+    plain = (click.IntRange, click.FloatRange, type(click.INT), type(click.FLOAT))
+    found = [
+        f"{' '.join(words)} --{parameter.name}"
+        for words, command in commands()
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and isinstance(parameter.type, plain)
+        if f"{parameter.name}".endswith("_s") or re.search(r"\bin seconds|\bmany seconds|, s\.$", parameter.help or "")
+    ]
+    assert found == []
+
+
+def test_a_bound_is_itself_within_the_bounds() -> None:
+    """A bound of a tenth of a second is the decimal number that was typed, not the binary one next to it."""
+    assert Duration(0.1, 0.3, is_whole=False).convert("0.1", None, None) == 0.1
+    assert Duration(0.1, 0.3, is_whole=False).convert("300ms", None, None) == 0.3

@@ -34,7 +34,7 @@ def test_set_and_show(titan: Titan, group: str) -> None:
     assert (shown["times"], shown["in words"]) == ("30 7 * * 1-5", "At 07:30 on Monday through Friday")
     assert (shown["jitter"], shown["overlap"], shown["missed"]) == ("2 min", "queue", "one, of the last 1 d")
     assert shown["counts"] == "0 fired, 0 skipped, 0 missed, 0 failed"
-    assert titan("schedule", "set", group, "digest", *WEEKDAYS).out.startswith("digest active, next 20")
+    assert titan("schedule", "set", group, "digest", *WEEKDAYS).out.startswith("digest active, next in ")
     assert titan("schedule", "show", group, "digest", "--json").json["schedule"]["overlap"] == "skip"
 
 
@@ -60,6 +60,33 @@ def test_set_other_times(titan: Titan, group: str) -> None:
     head, *listed = titan("schedule", "list", group).out.splitlines()
     assert head.split()[:3] == ["NAME", "STATE", "NEXT"]
     assert [row.split()[:2] for row in listed] == [["a", "active"], ["b", "active"], ["c", "active"]]
+
+
+def test_times_are_in_the_zone_of_the_schedule(titan: Titan, group: str) -> None:
+    """Each command shows times as the clocks of the zone show them, and names it; with --wide they are in UTC."""
+    words = ("--cron", "30 7 * * *", "--zone", "Asia/Kolkata", "--image", "x")
+    for shown in (
+        titan("schedule", "set", group, "digest", *words),
+        titan("schedule", "list", group),
+        titan("schedule", "show", group, "digest"),
+    ):
+        assert " 07:30:00 IST)" in shown.out
+    titan("schedule", "backfill", group, "digest", "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-02T00:00:00Z")
+    assert "(2026-01-01 07:30:00 IST)" in titan("schedule", "fires", group, "digest").out
+    for command in ("list", "show"):
+        assert "T02:00:00.000Z" in titan("schedule", command, group, *["digest"] * (command == "show"), "--wide").out
+    assert "T02:00:00.000Z" in titan("schedule", "set", group, "digest", *words, "--wide").out
+
+
+def test_fires_say_when_they_were_decided(titan: Titan, group: str) -> None:
+    """For people how much later than its time, with --wide the time itself."""
+    put(titan, group, "--every", "1h", "--image", "x")
+    titan("schedule", "backfill", group, "digest", "--from", "2026-01-01T00:30:00Z", "--to", "2026-01-01T01:30:00Z")
+    [fire] = titan("schedule", "fires", group, "digest", "--json").json["fires"]
+    head, row = titan("schedule", "fires", group, "digest").out.splitlines()
+    assert "DECIDED" in head
+    assert re.search(r"\d+ d later +fired \(backfill\)", row)
+    assert fire["fired_at"] in titan("schedule", "fires", group, "digest", "--wide").out
 
 
 def test_refusals(titan: Titan, group: str) -> None:

@@ -25,6 +25,9 @@ NAMES = {above: {words[-1] for words in EVERY if words[:-1] == above} for above 
         ("group stat", "show"),
         ("worker stauts", "status"),
         ("worker stop", "drain"),
+        ("schedule history", "fires"),
+        ("schedule histroy", "fires"),
+        ("job runs", "history"),
         ("jobs", "job"),
         ("docter", "doctor"),
         ("job list --statu failed", "--status"),
@@ -38,6 +41,14 @@ def test_a_typo_is_answered(titan: Titan, words: str, meant: str) -> None:
     refused = titan(*words.split())
     assert (refused.code, refused.out) == (2, "")
     assert refused.err.splitlines()[-1].endswith(f"Did you mean {meant!r}?")
+
+
+@pytest.mark.parametrize("word", ["preview", "times"])
+def test_who_looks_for_times_to_come_is_answered(titan: Titan, word: str) -> None:
+    """Two commands show times to come; one of them is an option of the command that sets a schedule."""
+    refused = titan("schedule", word, "mail", "digest")
+    wanted = "Did you mean 'next', or 'set' with '--dry-run' for a schedule that is not set yet?"
+    assert (refused.code, refused.err.splitlines()[-1]) == (2, f"Error: No such command {word!r}. {wanted}")
 
 
 @pytest.mark.parametrize("words", ["job foo", "foo", "worker start", "job log --sen x", "check --repai"])

@@ -78,6 +78,9 @@ async def test_flow_of_a_retry(store: Store) -> None:
             assert parents[first.id] == ([], "bad_exit")
         assert parents[last.id][0] == [failed.retry_at]
         assert found.jobs[0].id == job_id
+    found = await store.flows.around(GROUP, str(failed.retry_at), 10)
+    ties = {job.id: (job.retry_of, job.retry_at) for job in found.jobs}
+    assert ties == {first.id: ("", failed.retry_at), failed.retry_at: (first.id, ""), last.id: ("", "")}
 
 
 async def test_flow_with_a_job_that_is_gone(store: Store) -> None:

@@ -6,7 +6,8 @@ import pytest
 from broker.core.errors import NotFound
 from broker.core.timestamps import milliseconds
 from broker.models.history import History, JobEvent
-from broker.models.jobs import Job
+from broker.models.jobs import Job, WaitsFor
+from broker.models.unique import Unique
 from broker.models.workers import Receipt
 from broker.resp import keys
 from broker.store.format.exported import read_line
@@ -24,6 +25,7 @@ from tests.contract.building import (
     succeeded,
     wait,
 )
+from tests.contract.flows import enqueue_flow, named, settle
 from tests.stores import Store
 
 
@@ -268,3 +270,36 @@ async def test_history_of_no_job(store: Store) -> None:
     """A job that does not exist has none."""
     with pytest.raises(NotFound):
         await store.jobs.history(GROUP, "0" * 16)
+
+
+async def last_move(store: Store, job: Job) -> tuple[str, str | None, WaitsFor | None]:
+    """The last event of a job: what, the status that it led to, and what the job waits for."""
+    event = (await history(store, job)).events[-1]
+    return event.what, event.to, event.waits_for
+
+
+async def test_history_of_a_job_that_is_held_for_its_key(store: Store) -> None:
+    """While it is held its creation says so, and which key; the job that has the place was queued."""
+    await configure(store, key_concurrency=1)
+    first, held = await enqueue_flow(store, named("first", key="acme"), named("held", key="acme"))
+    assert await last_move(store, first) == ("created", "queued", None)
+    assert await last_move(store, held) == ("created", "delayed", WaitsFor(key="acme"))
+    [taken] = await store.next(1)
+    await store.succeed(GROUP, first.id, taken.lease)
+    await settle(store)
+    assert await last_move(store, held) == ("created", "queued", None)
+
+
+async def test_history_of_a_job_that_is_held_for_others(store: Store) -> None:
+    """It says for how many jobs it waits; that of a follower of a unique key that it was delayed first, also later."""
+    key = Unique(key="k", on_conflict="follow")
+    [holder] = await enqueue_flow(store, named("holder", unique=key))
+    [follower] = await enqueue_flow(store, named("follower", unique=key))
+    [child] = await enqueue_flow(store, named("child", after=[holder.id, follower.id]))
+    assert await last_move(store, child) == ("created", "delayed", WaitsFor(jobs=2))
+    assert await last_move(store, follower) == ("created", "delayed", WaitsFor(jobs=1))
+    [taken] = await store.next(1)
+    await store.succeed(GROUP, holder.id, taken.lease)
+    await settle(store)
+    assert await last_move(store, child) == ("created", "delayed", WaitsFor(jobs=1))
+    assert await last_move(store, follower) == ("created", "delayed", None)

@@ -7,7 +7,7 @@ import pytest
 from msgspec import UNSET
 
 from broker.core.errors import NotFound
-from broker.models.groups import GroupSettings, Retentions
+from broker.models.groups import GroupSettings, JobRate, Retentions
 from broker.models.jobs import Job, NewJob
 from broker.models.retries import Retry
 from broker.models.unique import Unique
@@ -136,13 +136,24 @@ async def test_why_rate_limited(store: Store) -> None:
     assert await reasons(store, job) == {
         "rate_limited": WhyReason(
             code="rate_limited",
-            text=f"{GROUP} has used up its 2 a second; the next job goes in 0.5 s ({time_in(store, 0.5)}).",
+            text=f"{GROUP} has reached its rate limit, 2 a second; the next job goes in 0.5 s ({time_in(store, 0.5)}).",
             limit=2,
             until=clock(store, 0.5),
         )
     }
     await reap_after(store, 0.5)
     assert await codes(store, job) == ["next_up"]
+
+
+async def test_why_rate_limited_after_a_burst(store: Store) -> None:
+    """A group that gave more jobs at once than in the time of its rate is not said to have given only those."""
+    await configure(store, rate_limit=JobRate(jobs=2, per=3600, burst=3))
+    await store.enqueue(GROUP, [new()] * 4)
+    assert len(await store.next(4)) == 3
+    [job], _ = await store.list(GROUP, 1, statuses=["queued"])
+    await ask(store)
+    text = f"{GROUP} has reached its rate limit, 2 in 1 h, 3 at once; the next job goes in 30 min "
+    assert (await reasons(store, job))["rate_limited"].text.startswith(text)
 
 
 async def test_why_nobody_asks(store: Store) -> None:

@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
+from broker.models.events import Event
 from tests.docs.reference import FOLDER
 from worker.settings import WorkerSettings
 from worker.table.table import read_table
@@ -50,3 +52,12 @@ def test_every_block_has_a_language_that_is_tested() -> None:
         if not word.startswith(RUN) and page.stem != "worker"
     }
     assert used - {"toml"} <= OPERATED
+
+
+def test_events_are_as_the_broker_sends_them() -> None:
+    """The example of events has each field as it is written, and none that is left out."""
+    lines = (FOLDER / "observe.md").read_text("utf-8").splitlines()
+    shown = [text.removeprefix("data: ") for text in lines if text.startswith('data: {"group":')]
+    events = [msgspec.json.decode(text, type=Event) for text in shown]
+    assert [event.n for event in events] == [1, 2]
+    assert [msgspec.json.encode(event).decode() for event in events] == shown

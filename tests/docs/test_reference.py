@@ -60,3 +60,10 @@ async def test_page_of_metrics_has_what_a_broker_shows(http: Http) -> None:
     page = (FOLDER / "metrics.md").read_text("utf-8")
     assert len(shown) > 10
     assert [row for row in shown if f"| `{row[0]}` | {row[1]} |" not in page] == []
+
+
+def test_the_page_of_keys_says_which_keys() -> None:
+    """Jobs have keys too, so the title says whose keys these are, and the first lines lead to the others."""
+    title, first, *_ = (FOLDER / "keys.md").read_text("utf-8").split("\n\n")
+    assert title == "# Keys of the store"
+    assert re.findall(r"\(howto\.md#([a-z-]+)\)", first) == ["a-limit-for-each-tenant", "one-job-for-a-key"]

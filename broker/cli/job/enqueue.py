@@ -3,6 +3,7 @@
 from typing import Any, BinaryIO, get_args
 
 import click
+from click.core import ParameterSource
 
 from broker.cli.client_options import Refused, Unreachable, from_options, group_argument, option, with_broker
 from broker.cli.commands import TitanCommand
@@ -19,7 +20,20 @@ from broker.http.request.job_times import PAIRS
 from broker.models.fields import Delay, EndWithin, RetriesDelay, StartWithin, Timeout
 from broker.models.jobs import DEFAULT_RETRIES_DELAY_S, DEFAULT_TIMEOUT_S, AfterOn, Job, NewJob
 from titan.errors import BrokerUnavailable
+from titan.tracing import trace_of
 from worker.client import Client
+
+
+def _trace_parent(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Raise BadParameter for an invalid traceparent that was typed. That of the environment is ignored, as W3C says."""
+    if not value or trace_of(value):
+        return value
+    if context.get_parameter_source(str(parameter.name)) is ParameterSource.ENVIRONMENT:
+        return None
+    raise click.BadParameter(
+        f"{value!r} is no traceparent: version, trace, span and flags in hexadecimal lower case letters, such as "
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01."
+    )
 
 
 class _EnqueueCommand(TitanCommand):
@@ -101,6 +115,7 @@ class _EnqueueCommand(TitanCommand):
     "--traceparent",
     envvar="TRACEPARENT",
     allow_from_autoenv=False,
+    callback=_trace_parent,
     help="The trace that it belongs to, as in W3C's header; the default is TRACEPARENT, which a command of a job has.",
 )
 @option("--tracestate", envvar="TRACESTATE", allow_from_autoenv=False, help="What belongs to it.")

@@ -6,7 +6,7 @@ import click
 
 from broker.cli.client_options import id_argument, option, with_broker
 from broker.cli.commands import EXIT_CODES, TitanCommand
-from broker.cli.job.page import job_json, receipt_line
+from broker.cli.job.page import job_json, receipt_line, wait_text
 from broker.cli.job.story import tell_story
 from broker.cli.moments import wide_option
 from broker.cli.options import example
@@ -41,6 +41,7 @@ async def history(client: Client, names: tuple[str, ...], *, as_json: bool) -> N
     """Show what happened to a job, in order.
 
     Each delivery has its worker and receipt, if they are kept; a release, cancel or retry has the name of the token.
+    The last event of a job that is held says what the job waits for.
     """
     found = await client.history(*await _found(client, names))
     if as_json:
@@ -86,5 +87,7 @@ async def _found(client: Client, names: tuple[str, ...]) -> tuple[str, str]:
 
 def _row(event: JobEvent) -> tuple[object, ...]:
     move = f"{event.from_ or ''} -> {event.to}" if event.to and event.from_ != event.to else ""
-    details = [move.removeprefix(" "), event.reason, event.job, receipt_line(event.receipt) if event.receipt else ""]
-    return event.at, event.what, event.delivery or "", event.by, ", ".join(filter(None, details))
+    waits = f"waits for {wait_text(event.waits_for)}" if event.waits_for else ""
+    receipt = receipt_line(event.receipt) if event.receipt else ""
+    details = ", ".join(filter(None, [move.removeprefix(" "), waits, event.reason, event.job, receipt]))
+    return event.at, event.what, event.delivery or "", event.by, details

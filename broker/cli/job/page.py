@@ -10,7 +10,7 @@ from broker.cli.moments import due_at, exact, seconds_between, span, when
 from broker.cli.output import page
 from broker.cli.policies import in_words
 from broker.core.words import counted
-from broker.models.jobs import Job, JobBatch
+from broker.models.jobs import Job, JobBatch, WaitsFor
 from broker.models.unique import Unique
 from broker.models.workers import Receipt
 
@@ -73,6 +73,11 @@ def batch_text(batch: JobBatch) -> str:
     return f"{batch.id}, {batch.callback} of {batch.counts.total}: {words}"
 
 
+def wait_text(waits: WaitsFor) -> str:
+    """What a held job waits for: `2 jobs`, `a place of acme`."""
+    return counted(waits.jobs, "job") if waits.jobs else f"a place of {waits.key}"
+
+
 def unique_text(unique: Unique) -> str:
     """The unique key of a job, and what else it says: `doc-7, on_conflict follow`."""
     more = msgspec.to_builtins(unique)
@@ -115,7 +120,7 @@ _IN_WORDS: dict[str, Callable[[Any], str]] = {
     "dead_letter": lambda copy: f"{copy.id} in {copy.group_name}",
     "retry": in_words,
     "after": "\n".join,
-    "waits_for": lambda waits: counted(waits.jobs, "job") if waits.jobs else f"a place of {waits.key}",
+    "waits_for": wait_text,
     "unique": unique_text,
     "env_vars": lambda variables: "\n".join(f"{name}={value}" for name, value in variables.items()),
 }

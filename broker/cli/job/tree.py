@@ -1,8 +1,10 @@
 """`titan job tree`: a job and the jobs that it waits for, as a tree with their states."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import click
+import msgspec
 from msgspec import UNSET
 
 from broker.cli.client_options import group_argument, id_argument, with_broker
@@ -26,7 +28,8 @@ from worker.client import Client
 async def tree(client: Client, group: str, job_id: str, *, as_json: bool) -> None:
     """Show a job and the jobs that it waits for, as a tree with their states.
 
-    A job that several others wait for has its own tree once.
+    A job that several others wait for has its own tree once. The line of a job that was retried names its retry, and
+    that of a retry the job that it repeats.
     """
     await show_tree(client, group, job_id, as_json=as_json)
 
@@ -35,7 +38,7 @@ async def show_tree(client: Client, group: str, job_id: str, *, as_json: bool) -
     """Print the tree of a job, or its flow as JSON. A job that was deleted is shown by its id."""
     flow = await client.flow(group, job_id, MAX_FLOW_JOBS)
     if as_json:
-        show_json(flow)
+        show_json({"jobs": [_job_json(job) for job in flow.jobs], "more": flow.more})
         return
     for depth, text in _lines(job_id, {job.id: job for job in flow.jobs}, set(), 0):
         click.echo("  " * depth + line(text))
@@ -47,13 +50,26 @@ def _lines(job_id: str, found: Mapping[str, FlowJob], shown: set[str], depth: in
         yield depth, f"{job_id} deleted" if job else f"{job_id} …"
         return
     is_again = job_id in shown and bool(job.parents)
-    state = _state(job.status, job.needs, job.reason)
+    state = ", ".join([_state(job.status, job.needs, job.reason), *_retries(job)])
     yield depth, f"{job_id} {job.image} {state}{' (see above)' if is_again else ''}"
     if is_again:
         return
     shown.add(job_id)
     for parent_id in job.parents:
         yield from _lines(parent_id, found, shown, depth + 1)
+
+
+def _job_json(job: FlowJob) -> dict[str, Any]:
+    """The API's fields, and `retried_by` with the id of its retry, as `job show --json` has it."""
+    fields: dict[str, Any] = msgspec.to_builtins(job)
+    return fields | ({"retried_by": job.retry_at} if job.retry_at else {})
+
+
+def _retries(job: FlowJob) -> Iterator[str]:
+    if job.retry_of:
+        yield f"repeats {job.retry_of}"
+    if job.retry_at:
+        yield f"retried as {job.retry_at}"
 
 
 def state_of(job: Job) -> str:

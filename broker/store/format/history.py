@@ -55,13 +55,13 @@ def history_of(row: Sequence[Any]) -> History:
     last: Start | None = (job.deliveries, job.started_at) if job.started_at else None
     has_open = last is not None and last not in counted
     steps = [
-        *_beginning(job, lines),
+        *_beginning(job, lines, is_follower="leader" in values),
         *(step for line in lines if line.what != "retried" for step in _of_line(line, job)),
         *([_taken(*last)] if last is not None and has_open else []),
         *_end(job, lines),
     ]
     is_whole = len(counted) + has_open == job.deliveries and _is_whole(job, lines)
-    return History(_with_receipts(steps, job.receipts or []), is_whole)
+    return History(_with_wait(_with_receipts(steps, job.receipts or []), job), is_whole)
 
 
 def _ends_delivery(line: HistoryLine) -> bool:
@@ -69,9 +69,9 @@ def _ends_delivery(line: HistoryLine) -> bool:
     return line.started_at > 0 and line.what not in {"released", "waited"}
 
 
-def _beginning(job: Job, lines: Sequence[HistoryLine]) -> Iterator[_Step]:
-    """Creation, and the end of the delay if the job was queued by it."""
-    waited_first = bool(job.after) and all(line.what != "waited" for line in lines)
+def _beginning(job: Job, lines: Sequence[HistoryLine], *, is_follower: bool) -> Iterator[_Step]:
+    """Creation, and the end of the delay if the job was queued by it. `is_follower`: it waited for a unique key."""
+    waited_first = is_follower or (bool(job.after) and all(line.what != "waited" for line in lines))
     first_status: Status = "delayed" if job.delay or waited_first else "queued"
     yield _Step(JobEvent(at=job.created_at, what="created", to=first_status, job=job.retry_of or ""))
     first = lines[0] if lines else None
@@ -130,6 +130,17 @@ def _is_whole(job: Job, lines: Sequence[HistoryLine]) -> bool:
     is_retry_known = not job.retry_at or is_automatic or "retried" in kinds
     is_cancel_known = job.status != "cancelled" or "cancelled" in kinds
     return is_retry_known and is_cancel_known and (not lines or lines[0].n == 1)
+
+
+def _with_wait(events: Sequence[JobEvent], job: Job) -> list[JobEvent]:
+    """The events. The last one of a held job left it delayed, and says what it waits for.
+
+    No event is kept of the end of such a wait. So a job that was held for its key shows that only while it is.
+    """
+    if not job.waits_for:
+        return list(events)
+    *before, last = events
+    return [*before, msgspec.structs.replace(last, to="delayed", waits_for=job.waits_for)]
 
 
 def _with_receipts(steps: Sequence[_Step], receipts: Sequence[Receipt]) -> list[JobEvent]:

@@ -84,7 +84,7 @@ def _of_group(facts: Facts) -> Iterator[WhyReason]:
         yield WhyReason(code="at_max_concurrency", text=text, n=facts.running, limit=limit, ids=facts.holders)
     if rate is not None and facts.rate_until is not None and facts.job:
         own = rate_in(rate)
-        text = f"{facts.group} has used up its {rate_in_words(own)}; the next job goes "
+        text = f"{facts.group} has reached its rate limit, {rate_in_words(own)}; the next job goes "
         text += f"{distance(facts.rate_until, facts.now)}."
         jobs = own if isinstance(own, int) else own.jobs
         yield WhyReason(code="rate_limited", text=text, limit=jobs, until=time_or_unset(facts.rate_until))

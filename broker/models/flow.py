@@ -27,6 +27,10 @@ class FlowJob(Struct, kw_only=True, omit_defaults=True):
         ),
     ] = []
     leader: Annotated[str, Meta(description="The job that had its unique key when it was enqueued.")] = ""
+    retried_by: Annotated[
+        str,
+        Meta(description="The job that retries it, in the same group; it may be no part of the flow."),
+    ] = ""
 
 
 class Flow(Struct, kw_only=True):

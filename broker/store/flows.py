@@ -53,7 +53,7 @@ def _job_of(row: Sequence[bytes]) -> FlowJob:
     job_id, *words = (word.decode(errors="replace") for word in row)
     if not words:
         return FlowJob(id=job_id)
-    group, status, spec, reason, needs, after, leader, *_ = words
+    group, status, spec, reason, needs, after, leader, _, _, retried_by = words
     return FlowJob(
         id=job_id,
         group_name=group,
@@ -63,6 +63,7 @@ def _job_of(row: Sequence[bytes]) -> FlowJob:
         needs=int(needs) if needs.isdigit() else 0,
         parents=after.split(" ") if after else [],
         leader=leader,
+        retried_by=retried_by,
     )
 
 

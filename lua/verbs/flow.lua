@@ -9,7 +9,7 @@
 -- moves   -
 -- reply   ids that are still to be read, with spaces; then for each job that was read: its id, and unless it is gone: group, status,
 --           the beginning of its spec, reason, needs, ids in `after`, leader, its automatic retry, how many more
---           dependants it has; each of the last six or ''
+--           dependants it has, its last retry; each of the last seven or ''
 -- refuses -
 -- flags   no-writes
 -- with    record job
@@ -42,7 +42,7 @@ local function read(id)
   local more = add_dependants(id, job.before)
   return {
     id, group, job.status, string.sub(job.spec or spec, 1, BEGINNING), job.reason or '', job.needs or '', job.after or '',
-    job.leader or '', retry_id, digits(more),
+    job.leader or '', retry_id, digits(more), job.retry_at or '',
   }
 end
 

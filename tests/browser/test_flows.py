@@ -108,6 +108,22 @@ async def test_inputs_and_the_retry_of_a_flow(tab_of: OpenTab, scene: Scene) -> 
     assert read(f"{scene.url}/v1/groups/inputs/jobs/{third}")["job"]["retry_at"]
 
 
+async def test_flow_says_what_was_retried(tab_of: OpenTab, scene: Scene) -> None:
+    """The box of a job that was retried by a new one, and its row in the list, link to the new one."""
+    [first, second] = enqueue(scene.url, {"ref": "a", "image": "one"}, {"image": "two", "after": ["a"]}, group="again")
+    end(scene.url, take(scene.url, "again"), "error")
+    made = call(f"{scene.url}/v1/groups/again/jobs/{first}/retry", {})["job"]["id"]
+    tab = await tab_of(scene.url, f"ui/groups/again/jobs/{second}")
+    boxes = tab.page.locator(".flow-picture foreignObject")
+    await tab.has(2, boxes)
+    await tab.has(1, boxes.filter(has_text=f"retried as …{made[-6:]}"))
+    await tab.page.get_by_text("As a list").click()
+    retries = tab.page.locator(".flow-list > li", has_text="retried as").get_by_role("link", name=made)
+    await tab.has(1, retries)
+    await boxes.get_by_text(f"…{made[-6:]}").click()
+    await tab.page.wait_for_url(f"**/jobs/{made}")
+
+
 async def test_job_alone_has_no_flow(tab_of: OpenTab, scene: Scene) -> None:
     """A job that waits for none and that none waits for has no picture."""
     tab = await tab_of(scene.url, f"ui/groups/mail/jobs/{scene.ids['queued']}")

@@ -190,7 +190,7 @@ async def test_enqueue_a_job_that_waits_with_a_key(tab_of: OpenTab, scene: Scene
         await tab.page.locator("[name=after_on]").select_option("over")
         await tab.page.get_by_label("Unique key").fill("doc 9")
         await tab.page.locator("[name=unique_until]").select_option("for")
-        await tab.page.locator("[name=unique_for]").fill("600")
+        await tab.page.locator("[name=unique_for]").fill("10m")
         await tab.page.get_by_role("button", name="Enqueue", exact=True).click()
         await tab.page.wait_for_url("**/jobs/*")
         await tab.shows(text)

@@ -180,6 +180,21 @@ async def test_retry_all_that_failed_for_good(tab_of: OpenTab, scene: Scene) -> 
     assert read(f"{scene.url}/v1/groups/dead")["group"]["counts"]["queued"] == 3
 
 
+async def test_where_dead_letters_are(tab_of: OpenTab, scene: Scene) -> None:
+    """Of jobs that failed for good the list has the group of the copy, which leads to it; without copies no column."""
+    fail(scene.url, "letters", "a")
+    tab = await tab_of(scene.url, "ui/groups/letters?dead=1")
+    column = tab.page.get_by_role("columnheader", name="Dead letter")
+    await tab.has(1, tab.page.locator("tr[data-row]"))
+    await tab.has(0, column)
+    call(f"{scene.url}/v1/groups/letters", {"group": {"dead_letter_to": "morgue"}}, "PUT")
+    [failed] = fail(scene.url, "letters", "b")
+    copy = read(f"{scene.url}/v1/groups/letters/jobs/{failed}")["job"]["dead_letter"]["id"]
+    await tab.has(1, column)
+    await tab.page.locator("tr[data-row]", has_text=failed).get_by_role("link", name="morgue").click()
+    await tab.page.wait_for_url(f"**/ui/groups/morgue/jobs/{copy}")
+
+
 async def test_enqueue_a_job_that_waits_with_a_key(tab_of: OpenTab, scene: Scene) -> None:
     """The form takes the jobs to wait for and a key; a second job with the key is not made, and the page says so."""
     [parent] = enqueue(scene.url, {}, group="tied")

@@ -49,7 +49,7 @@ async def test_a_job_that_failed_is_copied(store: Store) -> None:
     old = await store.show(GROUP, job.id)
     assert old.dead_letter is not UNSET
     assert (old.dead_letter.group_name, old.dead_letter.id, old.retry_at) == (DEAD, copy.id, UNSET)
-    [listed] = (await store.looks.jobs(GROUP, 9, Filters(), looks=9)).jobs
+    [listed] = (await store.looks.jobs(GROUP, 9, Filters(), looks=9)).rows
     assert listed.dead_letter == old.dead_letter
     [taken] = await store.next(1, [DEAD])
     assert (taken.id, taken.retry_of, taken.dead_letter_of) == (copy.id, job.id, GROUP)

@@ -48,7 +48,19 @@ class KeyJobs(Struct, kw_only=True):
     ) = UNSET
 
 
+class NoKeyJobs(Struct, kw_only=True):
+    """The jobs without a key that are queued or run. They have no limit of places, and take turns as one key."""
+
+    queued: Annotated[int, Meta(description="How many are queued.")]
+    running: Annotated[int, Meta(description="How many run.")]
+    turn: Annotated[int, Meta(description="As that of a key.")] | UnsetType = UNSET
+
+
 class KeyJobsWrapper(Struct):
     """The keys of a group with the most jobs, most first."""
 
     keys: list[KeyJobs]
+    no_key: (
+        Annotated[NoKeyJobs, Meta(description="The jobs without a key; missing when the group has more than n keys.")]
+        | UnsetType
+    ) = UNSET

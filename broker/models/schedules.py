@@ -220,6 +220,9 @@ class TimesWrapper(Struct):
     """The next times of a schedule."""
 
     times: list[Upcoming]
+    words: (
+        Annotated[list[str], Meta(description="Its cron expressions in words, in the order of `cron`.")] | UnsetType
+    ) = UNSET
 
 
 class FiresWrapper(Struct):

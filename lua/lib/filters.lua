@@ -1,5 +1,5 @@
 -- For look: which jobs pass its filters, and a job as its reply.
-local FIELDS = { 'reason', 'error', 'retry_at', 'attempts', 'progress', 'note', 'needs', 'key', 'receipts' } -- a reply has all but the last
+local FIELDS = { 'reason', 'error', 'retry_at', 'attempts', 'progress', 'note', 'needs', 'key', 'dead_letter', 'receipts' } -- all but the last in a reply
 local BEFORE_IMAGE, BEFORE_PAYLOAD = '{"image":', '","payload":"' -- in every spec with a payload
 
 -- Whether a job with this record is of the group, and was created between two times (ms, or nil); and its spec, '' if large.

@@ -5,14 +5,15 @@
 -- ARGV[2] n          keys at most
 --
 -- moves   -
--- reply   for each key: the key, how many of its jobs are queued, how many run, how many are held, when the oldest one was
+-- reply   of jobs without a key: how many are queued and how many run, and their turn; nothing if the group has more than n
+--           keys; then for each key: the key, how many of its jobs are queued, how many run, how many are held, when the oldest one was
 --           enqueued, ms, or '', and its turn: 1 for the key whose job is the next one, or '' if the keys take no turns, or
 --           none of the first 1,000 queued jobs is of the key
 -- refuses -
 -- flags   no-writes
 -- with    record settling lanes fair_keys
 local p, group, n = KEYS[1], ARGV[1], tonumber(ARGV[2])
-local reply, MOST_LOOKS = {}, 1000
+local reply, MOST_LOOKS = { {} }, 1000
 
 -- When the first of these jobs was enqueued, ms; nil if none exists.
 local function oldest(ids)
@@ -36,12 +37,15 @@ end
 
 local turns = keys_take_turns(p, group) and turns_of_keys() or {}
 local keys = call('ZREVRANGE', set_key(p, group, 'keys'), 0, n - 1)
+local no_key_queued, no_key_running = call('ZCARD', set_key(p, group, 'queued')), call('ZCARD', set_key(p, group, 'running'))
 for i = 1, #keys do
   local lane = lane_key(p, group, keys[i])
   local running = call('ZINTERCARD', 2, lane, set_key(p, group, 'running'))
   local queued = call('ZINTERCARD', 2, lane, set_key(p, group, 'queued'))
+  no_key_queued, no_key_running = no_key_queued - queued, no_key_running - running
   -- ids sort by creation, so the first one with a place is the oldest of these
   local firsts = { call('ZRANGE', lane, 0, 0)[1], call('ZRANGEBYSCORE', lane, '(0', '+inf', 'LIMIT', 0, 1)[1] }
   reply[#reply + 1] = { keys[i], queued, running, call('ZCOUNT', lane, '(0', '+inf'), oldest(firsts) or '', turns[keys[i]] or '' }
 end
+if #keys == call('ZCARD', set_key(p, group, 'keys')) then reply[1] = { no_key_queued, no_key_running, turns[''] or '' } end
 return reply

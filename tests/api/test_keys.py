@@ -79,6 +79,16 @@ async def test_any_text_is_a_key(http: Http, key: str) -> None:
     assert found == {"key": key, "queued": 1, "running": 0, "held": 1, "oldest_at": first["created_at"]}
 
 
+async def test_jobs_without_a_key(http: Http) -> None:
+    """They are beside the keys, with their turn while keys take turns: these jobs are one key then."""
+    await http("PUT", GROUP, {"group": {"fair_keys": True}})
+    await http("POST", f"{GROUP}/jobs", {"jobs": [{"image": "i", "key": "acme"}, {"image": "i"}, {"image": "i"}]})
+    assert (await http("GET", f"{GROUP}/keys")).json["no_key"] == {"queued": 2, "running": 0}
+    await http("PUT", "/v1/settings", {"settings": {"order": "fair"}})
+    listed = (await http("GET", f"{GROUP}/keys")).json
+    assert (listed["keys"][0]["turn"], listed["no_key"]) == (1, {"queued": 2, "running": 0, "turn": 2})
+
+
 async def test_a_callback_has_no_key(http: Http) -> None:
     """A callback of a batch is refused with the field."""
     batch = {"jobs": [{"image": "i", "key": "acme"}], "on_over": {"image": "i", "key": "acme"}}

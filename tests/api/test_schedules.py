@@ -96,6 +96,22 @@ async def test_times(http: Http) -> None:
     assert len((await http("POST", "/v1/schedules/preview", body())).json["times"]) == 10
 
 
+@pytest.mark.parametrize(
+    ("when", "words"),
+    [
+        ({"cron": "0 3 * * *"}, ["At 03:00 every day"]),
+        ({"cron": ["30 7 * * 1-5", "@weekly"]}, ["At 07:30 on Monday through Friday", "At 00:00 on Sunday"]),
+        ({"every": 60}, None),
+    ],
+)
+async def test_times_in_words(http: Http, when: dict[str, Any], words: list[str] | None) -> None:
+    """The times of one that is stored and of one that is not have its cron expressions in words."""
+    given = {"schedule": {**when, "job": {"image": "i"}}}
+    await http("PUT", PATH, given)
+    assert (await http("GET", f"{PATH}/next")).json.get("words") == words
+    assert (await http("POST", "/v1/schedules/preview", given)).json.get("words") == words
+
+
 async def test_pause_resume_and_remove(http: Http) -> None:
     """The answers have the schedule as it is then."""
     await http("PUT", PATH, body())

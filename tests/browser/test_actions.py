@@ -55,7 +55,7 @@ async def test_enqueue_with_deadlines(tab_of: OpenTab, scene: Scene) -> None:
     """Spans and times of the form are those of the job, whose page counts them down; a copy has no deadlines."""
     tab = await tab_of(scene.url, "ui/groups/times/enqueue", timezone_id="Asia/Tokyo")
     await tab.page.get_by_label("Image").fill("otp")
-    await tab.page.get_by_label("Start within, s").fill("120")
+    await tab.page.locator("[name=start_within]").fill("2m")
     at = (datetime.now(UTC) + timedelta(days=2)).replace(second=0, microsecond=0)
     await tab.page.get_by_label("Run at").fill(f"{at + timedelta(hours=9):%Y-%m-%dT%H:%M}")
     await tab.page.get_by_label("End before").fill("2126-01-31T22:00")
@@ -76,9 +76,9 @@ async def test_enqueue_with_deadlines(tab_of: OpenTab, scene: Scene) -> None:
     assert (job["status"], job["end_before"]) == ("delayed", "2126-01-31T13:00:00.000Z")
     await tab.page.get_by_role("link", name="Copy…").click()
     await tab.shows("A copy, to edit")
-    for label in ("Start within, s", "Start before", "End within, s", "End before"):
-        assert await tab.page.get_by_label(label).input_value() == ""
-    await tab.page.get_by_label("End within, s").fill("60")
+    for name in ("start_within", "start_before", "end_within", "end_before"):
+        assert await tab.page.locator(f"[name={name}]").input_value() == ""
+    await tab.page.locator("[name=end_within]").fill("60")
     await tab.page.get_by_label("End before").fill("2126-01-31T22:00")
     await press(tab, "Enqueue")
     await tab.page.locator(".problem").get_by_text("end_within and end_before").first.wait_for()

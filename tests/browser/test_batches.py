@@ -51,6 +51,23 @@ async def test_batch_from_the_form_to_its_end(tab_of: OpenTab, scene: Scene) -> 
     await tab.shows("since all its members ended: 3 of 3 ended, 1 failed")
 
 
+async def test_name_and_callbacks_of_a_batch(tab_of: OpenTab, scene: Scene) -> None:
+    """The name is the heading, with the id below; a callback has its image and its state, which the page follows."""
+    tab = await tab_of(scene.url, "ui/groups/named/batches")
+    new = {"name": "<b>month</b>", "jobs": [{"image": "scan"}], "on_over": {"image": "<i>tidy</i>"}}
+    made = call(f"{scene.url}/v1/groups/named/batches", {"batch": new})["batch"]["id"]
+    end(scene.url, take(scene.url, "named"), "success")
+    await tab.go(f"ui/groups/named/batches/{made}")
+    await tab.has(1, tab.page.get_by_role("heading", level=1, name="<b>month</b>", exact=True))
+    await tab.has(1, tab.page.locator(".facts > div", has_text="Id").get_by_text(made))
+    callback = tab.page.locator(".callback", has_text="<i>tidy</i>")
+    await tab.has(1, callback.filter(has_text="queued"))
+    job = take(scene.url, "named")
+    await tab.has(1, callback.filter(has_text="running"))
+    await callback.get_by_role("link", name=job["id"]).click()
+    await tab.page.wait_for_url(f"**/ui/groups/named/jobs/{job['id']}")
+
+
 async def test_cancel_a_batch(tab_of: OpenTab, scene: Scene) -> None:
     """The unfinished members are cancelled after a question that counts them, and the page follows."""
     made = call(f"{scene.url}/v1/groups/off/batches", {"batch": {"jobs": [{"image": "scan"}] * 3}})["batch"]

@@ -108,6 +108,22 @@ async def test_inputs_and_the_retry_of_a_flow(tab_of: OpenTab, scene: Scene) -> 
     assert read(f"{scene.url}/v1/groups/inputs/jobs/{third}")["job"]["retry_at"]
 
 
+async def test_flow_says_what_was_retried(tab_of: OpenTab, scene: Scene) -> None:
+    """The box of a job that was retried by a new one, and its row in the list, link to the new one."""
+    [first, second] = enqueue(scene.url, {"ref": "a", "image": "one"}, {"image": "two", "after": ["a"]}, group="again")
+    end(scene.url, take(scene.url, "again"), "error")
+    made = call(f"{scene.url}/v1/groups/again/jobs/{first}/retry", {})["job"]["id"]
+    tab = await tab_of(scene.url, f"ui/groups/again/jobs/{second}")
+    boxes = tab.page.locator(".flow-picture foreignObject")
+    await tab.has(2, boxes)
+    await tab.has(1, boxes.filter(has_text=f"retried as …{made[-6:]}"))
+    await tab.page.get_by_text("As a list").click()
+    retries = tab.page.locator(".flow-list > li", has_text="retried as").get_by_role("link", name=made)
+    await tab.has(1, retries)
+    await boxes.get_by_text(f"…{made[-6:]}").click()
+    await tab.page.wait_for_url(f"**/jobs/{made}")
+
+
 async def test_job_alone_has_no_flow(tab_of: OpenTab, scene: Scene) -> None:
     """A job that waits for none and that none waits for has no picture."""
     tab = await tab_of(scene.url, f"ui/groups/mail/jobs/{scene.ids['queued']}")
@@ -164,6 +180,21 @@ async def test_retry_all_that_failed_for_good(tab_of: OpenTab, scene: Scene) -> 
     assert read(f"{scene.url}/v1/groups/dead")["group"]["counts"]["queued"] == 3
 
 
+async def test_where_dead_letters_are(tab_of: OpenTab, scene: Scene) -> None:
+    """Of jobs that failed for good the list has the group of the copy, which leads to it; without copies no column."""
+    fail(scene.url, "letters", "a")
+    tab = await tab_of(scene.url, "ui/groups/letters?dead=1")
+    column = tab.page.get_by_role("columnheader", name="Dead letter")
+    await tab.has(1, tab.page.locator("tr[data-row]"))
+    await tab.has(0, column)
+    call(f"{scene.url}/v1/groups/letters", {"group": {"dead_letter_to": "morgue"}}, "PUT")
+    [failed] = fail(scene.url, "letters", "b")
+    copy = read(f"{scene.url}/v1/groups/letters/jobs/{failed}")["job"]["dead_letter"]["id"]
+    await tab.has(1, column)
+    await tab.page.locator("tr[data-row]", has_text=failed).get_by_role("link", name="morgue").click()
+    await tab.page.wait_for_url(f"**/ui/groups/morgue/jobs/{copy}")
+
+
 async def test_enqueue_a_job_that_waits_with_a_key(tab_of: OpenTab, scene: Scene) -> None:
     """The form takes the jobs to wait for and a key; a second job with the key is not made, and the page says so."""
     [parent] = enqueue(scene.url, {}, group="tied")
@@ -174,7 +205,7 @@ async def test_enqueue_a_job_that_waits_with_a_key(tab_of: OpenTab, scene: Scene
         await tab.page.locator("[name=after_on]").select_option("over")
         await tab.page.get_by_label("Unique key").fill("doc 9")
         await tab.page.locator("[name=unique_until]").select_option("for")
-        await tab.page.locator("[name=unique_for]").fill("600")
+        await tab.page.locator("[name=unique_for]").fill("10m")
         await tab.page.get_by_role("button", name="Enqueue", exact=True).click()
         await tab.page.wait_for_url("**/jobs/*")
         await tab.shows(text)

@@ -34,6 +34,21 @@ async def test_keys_of_a_group(tab_of: OpenTab, scene: Scene) -> None:
     await tab.shows("2 jobs of 2 are queued or run")
 
 
+async def test_keys_in_the_list_of_jobs(tab_of: OpenTab, scene: Scene) -> None:
+    """The list has a column of keys once a job has one; the jobs without a key have a row of their own in the panel."""
+    enqueue(scene.url, {}, {}, {}, group="mixed")
+    tab = await tab_of(scene.url, "ui/groups/mixed")
+    header = tab.page.get_by_role("columnheader", name="Key", exact=True)
+    await tab.has(3, tab.page.locator("tr[data-row]"))
+    await tab.has(0, header)
+    [job] = enqueue(scene.url, {"key": "<b>acme</b>"}, group="mixed")
+    await tab.has(2, header)
+    await tab.has(1, tab.page.locator("tr[data-row]", has_text="<b>acme</b>").get_by_role("link", name=job))
+    without = tab.page.get_by_role("table", name="Keys of mixed").get_by_role("row", name="no key")
+    await tab.has(1, without.get_by_role("cell", name="3", exact=True))
+    await tab.has(1, without.get_by_role("cell", name="no limit"))
+
+
 async def test_settings_of_keys_and_budgets(tab_of: OpenTab, scene: Scene) -> None:
     """The form has all settings of fairness and limits; a group whose turns are asleep says so."""
     call(f"{scene.url}/v1/groups/tenants", {"group": {}}, "PUT")

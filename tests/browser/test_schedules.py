@@ -85,6 +85,39 @@ async def test_backfill_and_delete(tab_of: OpenTab, scene: Scene) -> None:
         read(path)
 
 
+async def test_schedule_in_words(tab_of: OpenTab, scene: Scene) -> None:
+    """The page has each cron expression in words with its zone; the zone of the other times is named."""
+    put(scene.url, "worded", "daily", cron=["0 3 * * *", "@weekly"], zone="Europe/Berlin")
+    tab = await tab_of(scene.url, "ui/groups/worded/schedules/daily", timezone_id="Asia/Tokyo")
+    await tab.shows("At 03:00 every day, Europe/Berlin")
+    await tab.shows("At 00:00 on Sunday, Europe/Berlin")
+    await tab.has(1, tab.page.get_by_role("columnheader", name="Here, Asia/Tokyo"))
+
+
+async def test_spans_of_a_schedule(tab_of: OpenTab, scene: Scene) -> None:
+    """The form shows and takes spans as 1h30m, and names the zone of its times; what is no span is not sent."""
+    path = put(scene.url, "spans", "tick", every=5400, catch_up=3600)
+    tab = await tab_of(scene.url, "ui/groups/spans/schedules/tick/edit", timezone_id="Asia/Tokyo")
+    page = tab.page
+    every = page.locator("[name=every]")
+    await page.get_by_role("button", name="Save").wait_for()
+    assert (await every.input_value(), await page.locator("[name=catch_up]").input_value()) == ("1h30m", "1h")
+    await tab.shows("In Asia/Tokyo, the zone of this browser")
+    await tab.shows("Never fire for a time that passed longer ago. Default: 1 d. 0 s to 365 d.")
+    await every.fill("soon")
+    await page.get_by_role("button", name="Save").click()
+    await tab.has(1, page.locator("[name=every]:invalid:focus"))
+    for name, text in (("every", "2h 15m"), ("jitter", "5m"), ("timeout", "90"), ("unique_key", "k"), ("max_wait", "")):
+        await page.locator(f"[name={name}]").fill(text)
+    await page.locator("[name=unique_until]").select_option("for")
+    await page.locator("[name=unique_for]").fill("1d")
+    await page.get_by_role("button", name="Save").click()
+    await page.wait_for_url("**/schedules/tick")
+    kept = read(path)["schedule"]
+    assert (kept["every"], kept["jitter"], kept["catch_up"], kept["job"]["timeout"]) == (8100, 300, 3600, 90)
+    assert kept["job"]["unique"] == {"key": "k", "for": 86400}
+
+
 async def test_make_and_change_a_schedule(tab_of: OpenTab, scene: Scene) -> None:
     """The form shows the times before it saves, refuses a name that is taken, and keeps what it has no field for."""
     path = put(scene.url, "formed", "other", every=60)
@@ -97,6 +130,7 @@ async def test_make_and_change_a_schedule(tab_of: OpenTab, scene: Scene) -> None
     await page.locator("[name=image]").fill("digest")
     await page.locator("[name=payload]").fill("<b>all</b>")
     await page.get_by_role("button", name="Show its times").click()
+    await tab.shows("At 12:00 on Monday")
     times = page.locator("section.panel", has_text="It would have these times").locator("tbody tr")
     await times.first.wait_for()
     expected = call(f"{scene.url}/v1/schedules/preview?n=5", {"schedule": FORMED})["times"]

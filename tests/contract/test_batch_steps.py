@@ -254,7 +254,7 @@ async def test_a_retry_has_the_keys_of_its_members(store: Store) -> None:
     again, _ = await store.batches.retry_batch(GROUP, batch.id)
     [member], _ = await store.batches.members(GROUP, again.id, 9)
     assert (member.key, member.status) == ("acme", "delayed")
-    assert [(found.queued, found.held) for found in await store.lanes.list(GROUP, 9)] == [(1, 1)]
+    assert [(found.queued, found.held) for found in (await store.lanes.list(GROUP, 9)).keys] == [(1, 1)]
 
 
 async def test_the_reply_of_a_repeated_retry(store: Store, run: Run) -> None:

@@ -16,6 +16,7 @@ from broker.models.unique import Unique
 from broker.resp import keys
 from broker.store.format.exported import ExportedGroup, read_line
 from broker.store.group_counts import FAILED, IN
+from broker.store.looks import Filters
 from tests.conftest import assert_known_keys
 from tests.contract.building import GROUP, Run, enqueue, now_ms, reap_after, running, running_many, wait
 from tests.stores import Store
@@ -48,6 +49,8 @@ async def test_a_job_that_failed_is_copied(store: Store) -> None:
     old = await store.show(GROUP, job.id)
     assert old.dead_letter is not UNSET
     assert (old.dead_letter.group_name, old.dead_letter.id, old.retry_at) == (DEAD, copy.id, UNSET)
+    [listed] = (await store.looks.jobs(GROUP, 9, Filters(), looks=9)).rows
+    assert listed.dead_letter == old.dead_letter
     [taken] = await store.next(1, [DEAD])
     assert (taken.id, taken.retry_of, taken.dead_letter_of) == (copy.id, job.id, GROUP)
     assert not await store.redis.exists(keys.job(store.partitions[0], copy.id))

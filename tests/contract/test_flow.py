@@ -83,6 +83,23 @@ async def test_flow_of_a_retry(store: Store) -> None:
     assert ties == {first.id: ("", failed.retry_at), failed.retry_at: (first.id, ""), last.id: ("", "")}
 
 
+async def test_flow_names_retries(store: Store) -> None:
+    """A job that was retried names its last retry: an automatic one, and one by hand, which is no part of the flow."""
+    [first] = await enqueue_flow(store, named("first", max_retries=1, retries_delay=1))
+    [last] = await enqueue_flow(store, named("last", after=[first.id]))
+    [taken] = await store.next(1)
+    failed = await store.fail(GROUP, taken.id, taken.lease, "bad_exit")
+    await store.cancel(GROUP, last.id)
+    await settle(store)
+    again = await store.retry(GROUP, last.id)
+    found = await store.flows.around(GROUP, first.id, 10)
+    assert {job.id: job.retry_at for job in found.jobs} == {
+        first.id: failed.retry_at,
+        last.id: again.id,
+        failed.retry_at: "",
+    }
+
+
 async def test_flow_with_a_job_that_is_gone(store: Store) -> None:
     """A deleted job has its id only, and one that nobody waits for is left out."""
     parent = await succeeded(store)

@@ -3,12 +3,13 @@
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from broker.core.errors import WrongState
 from broker.diagnostics.consistency import check
 from broker.models.groups import GroupChanges, JobRate
 from broker.models.jobs import Job, NewJob, WaitsFor
-from broker.models.lanes import KeyJobs
+from broker.models.lanes import KeyJobs, NoKeyJobs
 from broker.models.retries import Retry
 from broker.models.unique import Unique
 from broker.resp import keys
@@ -191,7 +192,7 @@ async def test_every_end_gives_the_place_on(store: Store, end: str) -> None:
     await settle(store, limit=1)  # the first one's end before that of the second one, which has no turn any more
     assert await statuses(store, second, third) == ["cancelled", "queued"]
     await take(store)
-    assert await store.lanes.list(GROUP, 9) == [
+    assert (await store.lanes.list(GROUP, 9)).keys == [
         KeyJobs(key="acme", queued=0, running=1, held=0, oldest_at=third.created_at)
     ]
 
@@ -285,11 +286,11 @@ async def test_a_limit_of_many_keys_changes(store: Store) -> None:
     await enqueue_flow(store, *(of(f"key-{i}") for i in range(25) for _ in range(2)), of("key-7"))
     await configure(store)
     assert (await store.maintenance.settle(100)).n == 1
-    found = await store.lanes.list(GROUP, 100)
+    found = (await store.lanes.list(GROUP, 100)).keys
     assert [one.held for one in found].count(0) == 10
     assert (found[0].key, found[0].held) == ("key-7", 0)
     await settle(store)
-    assert all(one.held == 0 for one in await store.lanes.list(GROUP, 100))
+    assert all(one.held == 0 for one in (await store.lanes.list(GROUP, 100)).keys)
 
 
 async def test_a_step_looks_at_lanes_of_several_groups(store: Store) -> None:
@@ -300,9 +301,12 @@ async def test_a_step_looks_at_lanes_of_several_groups(store: Store) -> None:
         await enqueue_flow(store, *(of(f"key-{i}") for i in range(6) for _ in range(2)), group=group)
         await configure(store, group)
     await store.maintenance.settle(4)
-    assert [sum(one.held == 0 for one in await store.lanes.list(group, 9)) for group in groups] in ([4, 0], [0, 4])
+    assert [sum(one.held == 0 for one in (await store.lanes.list(group, 9)).keys) for group in groups] in (
+        [4, 0],
+        [0, 4],
+    )
     await settle(store)
-    assert [sum(one.held == 0 for one in await store.lanes.list(group, 9)) for group in groups] == [6, 6]
+    assert [sum(one.held == 0 for one in (await store.lanes.list(group, 9)).keys) for group in groups] == [6, 6]
 
 
 async def test_a_step_counts_groups_without_lanes(store: Store) -> None:
@@ -317,7 +321,7 @@ async def test_a_limit_counts_the_jobs_that_were_there_before_it(store: Store) -
     await configure(store, key_concurrency=2)
     [third] = await enqueue(store, of("acme"))
     assert third.status == "delayed"
-    assert [(found.queued, found.held) for found in await store.lanes.list(GROUP, 9)] == [(2, 1)]
+    assert [(found.queued, found.held) for found in (await store.lanes.list(GROUP, 9)).keys] == [(2, 1)]
 
 
 async def test_no_place_is_kept_when_strictness_ends(store: Store) -> None:
@@ -443,6 +447,14 @@ async def test_members_and_their_retries_have_keys(store: Store) -> None:
     assert [job.id for job in await take(store)] == [made[0].id]
 
 
+async def test_jobs_without_a_key(store: Store) -> None:
+    """They are counted beside the keys; not if there are more keys than are wanted, whose jobs would be counted too."""
+    await enqueue(store, of("acme"), of("blue"), *[named("alone")] * 3, of("acme"), named("later", delay=9))
+    await store.next(3, [GROUP])
+    assert (await store.lanes.list(GROUP, 2)).no_key == NoKeyJobs(queued=2, running=1)
+    assert (await store.lanes.list(GROUP, 1)).no_key is UNSET
+
+
 async def test_keys_of_a_group(store: Store) -> None:
     """The keys with the most jobs are first; what is delayed is no part of them."""
     await configure(store, key_concurrency=2)
@@ -451,13 +463,14 @@ async def test_keys_of_a_group(store: Store) -> None:
     wait(store, 1)
     await enqueue(store, of("acme"), of("acme"), of("late", delay=9))
     await store.next(1, [GROUP])
-    assert await store.lanes.list(GROUP, 50) == [
+    assert (await store.lanes.list(GROUP, 50)).keys == [
         KeyJobs(key="acme", queued=1, running=1, held=2, oldest_at=at),
         KeyJobs(key="blue", queued=1, running=0, held=0, oldest_at=at),
     ]
-    assert [found.key for found in await store.lanes.list(GROUP, 1)] == ["acme"]
+    assert [found.key for found in (await store.lanes.list(GROUP, 1)).keys] == ["acme"]
+    assert (await store.lanes.list(GROUP, 2)).no_key == NoKeyJobs(queued=0, running=0)
     assert first.created_at == at
-    assert await store.lanes.list("none", 9) == []
+    assert (await store.lanes.list("none", 9)).keys == []
 
 
 async def test_the_oldest_job_of_a_key_may_be_one_that_waits(store: Store) -> None:
@@ -471,7 +484,7 @@ async def test_the_oldest_job_of_a_key_may_be_one_that_waits(store: Store) -> No
     await enqueue(store, of("acme", "urgent", priority=2))
     await store.cancel(GROUP, first.id)
     await settle(store)
-    [found] = await store.lanes.list(GROUP, 9)
+    [found] = (await store.lanes.list(GROUP, 9)).keys
     assert (found.queued, found.held, found.oldest_at) == (1, 1, at)
 
 
@@ -533,10 +546,10 @@ async def test_an_export_has_the_numbers_of_jobs_of_keys(store: Store) -> None:
     """Also of a key at which settle need not look, since nobody waits for a place."""
     await configure(store, key_concurrency=2)
     await enqueue(store, of("acme"), of("acme"), of("blue"))
-    before = await store.lanes.list(GROUP, 9)
+    before = (await store.lanes.list(GROUP, 9)).keys
     await move(store)
     assert await check(store) == []
-    assert await store.lanes.list(GROUP, 9) == before
+    assert (await store.lanes.list(GROUP, 9)).keys == before
 
 
 async def _no_place(store: Store, lane: str, running: Job, held: Job) -> None:

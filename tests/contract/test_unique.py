@@ -234,7 +234,7 @@ async def test_a_job_of_the_call_may_wait_for_the_one_that_it_replaces(store: St
 
 
 async def test_a_new_group_whose_first_call_replaces_a_job_is_known(store: Store) -> None:
-    """Also when that one has a key of a lane, which brings the group among those with queued jobs before the end of the call."""
+    """Also when that one has the key of a lane, which makes the group ready before the end of the call."""
     await store.enqueue(GROUP, [named("a"), keyed("first", key="lane", delay=2), keyed("second", "replace", delay=2)])
     assert (await store.groups.show(GROUP)).counts.queued == 1
 

@@ -196,13 +196,14 @@ class MixedMachine(RuleBasedStateMachine):
         if not self.taken:
             return
         job = self.taken[place % len(self.taken)]
+        lease = job.lease or ""
         if how == "wait":
             names = [one.id for one in map(self.pick, parents) if one and one.group_name == job.group_name]
-            self.attempt(self.store.completer.wait(job.group_name, job.id, names, "over", job.lease))
+            self.attempt(self.store.completer.wait(job.group_name, job.id, names, "over", lease))
         elif how == "release":
-            self.attempt(self.store.release(job.group_name, job.id, job.lease, place % 3))
+            self.attempt(self.store.release(job.group_name, job.id, lease, place % 3))
         else:
-            self.attempt(self.store.fail(job.group_name, job.id, job.lease, "bad_exit", retry=False))
+            self.attempt(self.store.fail(job.group_name, job.id, lease, "bad_exit", retry=False))
 
     @rule(place=PLACE, verb=st.sampled_from(("cancel", "promote", "retry", "retry_flow", "remove")))
     def act(self, place: int, verb: str) -> None:

@@ -33,6 +33,12 @@ test('rates are written as on the command line', () => {
   assert.deepEqual(['6', '5000/h:50', '4/90s', '5000 an hour'].map(format.rateOf), [6, hour, { jobs: 4, per: 90 }, '5000 an hour']);
 });
 
+test('spans are written as on the command line', () => {
+  assert.deepEqual([5400, 300, 90, 172861, 0, undefined].map(format.spanText), ['1h30m', '5m', '1m30s', '2d1m1s', '0', '']);
+  assert.deepEqual(['1h30m', ' 1 H 30 min ', '90', '90s', '2w', '0'].map(format.secondsOf), [5400, 5400, 90, 90, 1209600, 0]);
+  assert.deepEqual(['soon', '5x', '1h30', '1.5h', ''].map(format.secondsOf), ['soon', '5x', '1h30', '1.5h', '']);
+});
+
 test('a moment names its zone', () => {
   assert.equal(format.moment('2026-07-01T14:02:11.123Z', true), '2026-07-01 14:02:11.123 UTC');
   assert.match(format.moment('2026-07-01T14:02:11.123Z', false), /^2026-07-0[12] \d\d:\d\d:11\.123 [+−]\d\d:\d\d$/);

@@ -3,10 +3,9 @@
 from broker.http.request.context import Call
 from broker.http.request.query_params import KeysQuery
 from broker.http.responses import Response, json
-from broker.models.lanes import KeyJobsWrapper
 
 
 async def list_keys(call: Call) -> Response:
-    """List the keys of a group with the most jobs that are queued, run or wait for a place."""
+    """List the keys of a group with the most jobs that are queued, run or wait for a place, and count those without."""
     query = call.query(KeysQuery)
-    return json(KeyJobsWrapper(await call.store.lanes.list(call.group, query.n)))
+    return json(await call.store.lanes.list(call.group, query.n))

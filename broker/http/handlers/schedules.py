@@ -28,7 +28,7 @@ from broker.models.schedules import (
     TimesWrapper,
 )
 from broker.resp.marks import SCHEDULES
-from broker.schedules.timetable import Due
+from broker.schedules.timetable import Due, explain
 from broker.store.format.schedules import upcoming_of
 from broker.store.schedules import timetable_in
 
@@ -72,11 +72,11 @@ async def remove_schedule(call: Call) -> Response:
 
 
 async def next_times(call: Call) -> Response:
-    """Show the next times of a schedule, also of a paused one."""
+    """Show the next times of a schedule, also of a paused one, and its cron expressions in words."""
     query = call.query(TimesQuery)
     now, found = await call.store.schedules.now_and_stored(call.group, call.schedule)
     after = moment(query.from_, "from")
-    return _times(found.timetable.upcoming(now if after is None else after, query.n))
+    return _times(found.spec, found.timetable.upcoming(now if after is None else after, query.n))
 
 
 async def list_fires(call: Call) -> Response:
@@ -123,7 +123,7 @@ async def preview_schedule(call: Call) -> Response:
     spec = _checked((await call.body(SchedulePut)).schedule, call.settings.max_payload_bytes)
     after = moment(query.from_, "from")
     times = timetable_in("", "", spec)
-    return _times(times.upcoming(await call.store.schedules.now() if after is None else after, query.n))
+    return _times(spec, times.upcoming(await call.store.schedules.now() if after is None else after, query.n))
 
 
 def _checked(spec: NewSchedule, limit_bytes: int) -> NewSchedule:
@@ -154,8 +154,10 @@ def _check_job(job: ScheduledJob, limit_bytes: int) -> None:
         )
 
 
-def _times(times: list[Due]) -> Response:
-    return json(TimesWrapper([upcoming_of(due) for due in times]))
+def _times(spec: NewSchedule, times: list[Due]) -> Response:
+    """The times of a schedule that was checked, and its cron expressions in words."""
+    crons = [spec.cron] if isinstance(spec.cron, str) else (spec.cron or [])
+    return json(TimesWrapper([upcoming_of(due) for due in times], [explain(cron) for cron in crons] or UNSET))
 
 
 def _tagged(schedule: Schedule, status: int = 200) -> Response:

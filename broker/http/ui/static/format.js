@@ -134,3 +134,24 @@ export function rateOf(text) {
   if (!unit) return Number(jobs);
   return { jobs: Number(jobs), per: Number(n || 1) * PER[unit], ...(burst && { burst: Number(burst) }) };
 }
+
+/** Seconds as people write them: 5400 → "1h30m". @param {number | undefined} s */
+export function spanText(s) {
+  if (!s) return String(s ?? '');
+  let rest = s;
+  const parts = ['d', 'h', 'm', 's'].map((unit) => {
+    const n = Math.floor(rest / PER[unit]);
+    rest -= n * PER[unit];
+    return n ? `${n}${unit}` : '';
+  });
+  return parts.join('');
+}
+
+/** The seconds in such a text, as on the command line; another text stays, and is refused. @param {string} text */
+export function secondsOf(text) {
+  const given = text.trim().toLowerCase();
+  if (/^\d+$/.test(given)) return Number(given);
+  const parts = [...given.matchAll(/(\d+)\s*(w|d|h|m(?:in)?|s(?:ec)?)\s*/g)];
+  if (!given || parts.map(([whole]) => whole).join('') !== given) return text;
+  return parts.reduce((sum, [, n, unit]) => sum + Number(n) * { ...PER, w: 604800 }[unit[0]], 0);
+}

@@ -94,6 +94,9 @@ export function facts(rows) {
   );
 }
 
+/** The zone of the browser, in which its fields for times are. */
+export const zoneName = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
 /** A bar of how much is done. @param {number} done @param {number} of @param {string} label */
 export function progress(done, of, label) {
   return h('progress', { max: Math.max(1, of), value: Math.min(done, Math.max(1, of)), 'aria-label': label });

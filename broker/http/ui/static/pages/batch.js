@@ -2,10 +2,11 @@
 
 import { address, batchApi, groupApi, may, now, query } from '../api.js';
 import { h } from '../dom.js';
-import { counted, exact, ms, percent, span } from '../format.js';
-import { ago, badge, batchPage, button, empty, facts, groupPage, link, panel, theirs, when } from '../parts.js';
+import { counted, exact, line, ms, percent, span } from '../format.js';
+import { ago, badge, batchPage, button, empty, facts, groupPage, jobPage, link, panel, theirs, when } from '../parts.js';
 import { table } from '../table.js';
 import { BATCH_ACTIONS, askBatch } from './batch_actions.js';
+import { there } from './finding.js';
 import { groupHead } from './group_head.js';
 import { jobRows } from './job_rows.js';
 import { pager } from './overview.js';
@@ -111,8 +112,8 @@ export function batch(context) {
     ],
     view: ({ main, members }) => [
       crumbs(name),
-      h('div.page-head', h('h1.mono', id), main && sign(main.batch), main && actions(context, main.batch)),
-      main && h('div.split', progressPanel(main.batch), about(main.batch)),
+      h('div.page-head', main?.batch.name ? h('h1', theirs(main.batch.name)) : h('h1.mono', id), main && sign(main.batch), main && actions(context, main.batch)),
+      main && h('div.split', progressPanel(context, main.batch), about(main.batch)),
       main && membersPanel(context, main.batch, members),
     ],
   };
@@ -142,7 +143,35 @@ function doing(one) {
   return one.ended_at ? '' : 'All members have ended. What follows is under way.';
 }
 
-function progressPanel(one) {
+/** How old the states of callbacks may be, ms. */
+const LOOK_MS = 5000;
+
+/** The jobs of the callbacks by id, read again until they have ended; one may be of a group that this person may not read. */
+function callbackJobs(context, one) {
+  const { state } = context;
+  const jobs = (state.callbackJobs ??= {});
+  const open = Object.values(one.callbacks).filter((id) => !(id in jobs) || UNFINISHED.includes(jobs[id]?.status));
+  const isNew = open.some((id) => !(id in jobs));
+  if (open.length && !state.isLooking && (isNew || now() - state.lookedAt > LOOK_MS)) {
+    Object.assign(state, { isLooking: true, lookedAt: now() });
+    Promise.all(open.map(async (id) => (jobs[id] = (await there(`v1/jobs/${id}`))?.job)))
+      .catch(() => open.forEach((id) => (jobs[id] ??= undefined))) // the store is away: their ids are shown
+      .finally(() => {
+        state.isLooking = false;
+        context.update();
+      });
+  }
+  return jobs;
+}
+
+/** A callback: its state and image, and the link to it. @param {string} id @param {any} [job] */
+const callbackLink = (id, job) =>
+  job
+    ? h('span.callback', badge(job.status), theirs(line(job.image ?? '', 60)), h('a.mono', { href: jobPage(job.group_name, id) }, id))
+    : h('a.mono', { href: `ui/find?q=${id}` }, id);
+
+function progressPanel(context, one) {
+  const jobs = callbackJobs(context, one);
   const created = Object.entries(one.callbacks);
   return panel(
     'How far it is',
@@ -153,7 +182,7 @@ function progressPanel(one) {
         'div.callbacks',
         h('h3', 'Callbacks'),
         created.length
-          ? facts(created.map(([callback, id]) => [CALLBACKS[callback] ?? callback, h('a.mono', { href: `ui/find?q=${id}` }, id)]))
+          ? facts(created.map(([callback, id]) => [CALLBACKS[callback] ?? callback, callbackLink(id, jobs[id])]))
           : h('p.muted', 'None was created yet, or it has none.'),
       ),
     ],
@@ -168,7 +197,7 @@ function about(one) {
     'About',
     facts([
       ['Group', h('a', { href: groupPage(one.group_name) }, theirs(one.group_name))],
-      one.name && ['Name', theirs(one.name)],
+      one.name && ['Id', h('span.mono', one.id)],
       ['Created', [when(one.created_at), !one.ended_at && [h('span.muted', ' · '), ago(one.created_at)]]],
       one.end_before && ['Must end', [when(one.end_before), h('span.muted', one.ended_at ? '' : rest > 0 ? ` in ${span(rest / 1000)}` : ' passed')]],
       one.ended_at && ['Ended', [when(one.ended_at), h('span.muted', ` after ${span((ms(one.ended_at) - ms(one.created_at)) / 1000)}`)]],

@@ -4,20 +4,21 @@ import { change, groupApi, jobApi, may, newKey, root } from '../api.js';
 import { problem, toast } from '../dialog.js';
 import { h } from '../dom.js';
 import { counted, isMasked, quoted } from '../format.js';
-import { batchPage, code, field, groupPage, jobPage, panel } from '../parts.js';
+import { batchPage, code, field, groupPage, jobPage, panel, zoneName } from '../parts.js';
 import { description, fieldsOf } from '../spec.js';
 import { addedTo, batchFields, callOf } from './enqueue_batch.js';
 import { tieFields, tiesOf } from './enqueue_ties.js';
 import { groupHead } from './group_head.js';
+import { numberField, numberOf, spanNote } from './spans.js';
 
-const LABELS = {
-  delay: 'Delay, s',
+export const LABELS = {
+  delay: 'Delay',
   priority: 'Priority',
-  timeout: 'Timeout, s',
+  timeout: 'Timeout',
   max_retries: 'Retries',
-  retries_delay: 'Before a retry, s',
-  start_within: 'Start within, s',
-  end_within: 'End within, s',
+  retries_delay: 'Before a retry',
+  start_within: 'Start within',
+  end_within: 'End within',
 };
 const NUMBERS = Object.keys(LABELS);
 const [RUNS, WHEN, RETRIES] = [['priority', 'timeout'], ['delay', 'start_within', 'end_within'], ['max_retries', 'retries_delay']];
@@ -73,12 +74,6 @@ function form(context, name, bounds, workers, copied) {
   );
 }
 
-/** A field for a number with its bounds. @param {string} key @param {any} bounds @param {number} [value] */
-export function numberField(key, bounds, value, label = LABELS[key]) {
-  const placeholder = /within$|^(every|offset|max_fires)$/.test(key) ? 'none' : 'default';
-  return field(label, h('input', { name: key, type: 'number', min: bounds?.minimum, max: bounds?.maximum, value: value ?? '', placeholder }), description(bounds ?? {}));
-}
-
 export function imageField(bounds, workers, copied) {
   const images = [...new Set((workers?.workers ?? []).flatMap((worker) => worker.images ?? []))].filter((image) => image && image !== '*');
   const props = { name: 'image', value: copied?.image ?? '', list: 'images', maxlength: 255, autocomplete: 'off', placeholder: 'the group’s' };
@@ -94,7 +89,7 @@ export function imageField(bounds, workers, copied) {
 
 /** The fields of a new job. @param {string | undefined} name */
 function fieldsOfJob(context, name, bounds, workers, copied) {
-  const number = (key) => numberField(key, bounds[key], copied?.[key]);
+  const number = (key) => numberField(key, LABELS[key], bounds[key], copied?.[key]);
   return h(
     'div',
     { 'data-keep': 'enqueue', class: 'form-grid' },
@@ -109,9 +104,10 @@ function fieldsOfJob(context, name, bounds, workers, copied) {
     RUNS.map(number),
     field('How many', h('input', { name: 'count', type: 'number', min: 1, max: 1000, value: 1 }), 'The same job so many times, all or none.'),
     h('h3.whole', 'When'),
+    spanNote(),
     WHEN.map(number),
     Object.entries(TIMES).map(([key, [label, other]]) =>
-      field(label, h('input', { name: key, type: 'datetime-local' }), `In local time, in place of ${LABELS[other].replace(', s', '')}.`),
+      field(label, h('input', { name: key, type: 'datetime-local' }), `In ${zoneName}, the zone of this browser; in place of ${LABELS[other]}.`),
     ),
     h('h3.whole', 'After a failure'),
     RETRIES.map(number),
@@ -142,7 +138,7 @@ export function jsonOf(text) {
 export function jobsOf(form) {
   const job = {};
   for (const key of ['image', 'payload']) if (form.get(key)) job[key] = String(form.get(key));
-  for (const key of NUMBERS) if (form.get(key)) job[key] = Number(form.get(key));
+  for (const key of NUMBERS) if (form.get(key)) job[key] = numberOf(key, String(form.get(key)));
   if (String(form.get('retry') ?? '').trim()) job.retry = jsonOf(String(form.get('retry')));
   Object.assign(job, tiesOf(form));
   for (const key of Object.keys(TIMES)) if (form.get(key)) job[key] = new Date(String(form.get(key))).toISOString();

@@ -1,7 +1,9 @@
 /** The fields of a new job about other jobs: those that it waits for, and its unique key. */
 
 import { h } from '../dom.js';
+import { secondsOf } from '../format.js';
 import { field, select } from '../parts.js';
+import { spanField } from './spans.js';
 
 /** @type {[string, string][]} */
 const AFTER_ON = [['', 'their success'], ['over', 'any end of them']];
@@ -36,13 +38,12 @@ export const keyField = (key) => field('Key', input('job_key', key, { maxlength:
 /** The fields of a unique key. @param {any} [unique] */
 export function uniqueFields(unique) {
   const until = unique?.for ? 'for' : unique?.until === 'started' ? 'started' : '';
-  const seconds = (max) => ({ type: 'number', min: 1, max, placeholder: 'none' });
   return [
     field('Unique key', input('unique_key', unique?.key, { maxlength: 255, ...PLAIN }), 'Only one job of the group has a key at a time.'),
     field('It holds the key', select('unique_until', UNTIL, until)),
-    field('For, s', input('unique_for', unique?.for, seconds(31536000)), 'From its creation on, with “for a time”.'),
+    spanField('For', 'unique_for', unique?.for, 'From its creation on, with “for a time”: such as 10m or 1d.'),
     field('Another job with the key', select('on_conflict', CONFLICTS, unique?.on_conflict === 'existing' ? '' : (unique?.on_conflict ?? ''))),
-    field('Put off, s at most', input('max_wait', unique?.max_wait, seconds(315360000)), 'With push, from its creation on.'),
+    spanField('Put off at most', 'max_wait', unique?.max_wait, 'With push, from its creation on.'),
   ];
 }
 
@@ -63,9 +64,9 @@ export function keysOf(form) {
   /** @type {Record<string, any>} */
   const unique = { key: text(form, 'unique_key') };
   const until = text(form, 'unique_until');
-  if (until === 'for') unique.for = Number(text(form, 'unique_for'));
+  if (until === 'for') unique.for = secondsOf(text(form, 'unique_for'));
   else if (until) unique.until = until;
   if (text(form, 'on_conflict')) unique.on_conflict = text(form, 'on_conflict');
-  if (text(form, 'max_wait')) unique.max_wait = Number(text(form, 'max_wait'));
+  if (text(form, 'max_wait')) unique.max_wait = secondsOf(text(form, 'max_wait'));
   return { ...own, unique };
 }

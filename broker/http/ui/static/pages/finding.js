@@ -25,8 +25,8 @@ export function finding(context) {
   };
 }
 
-/** @param {string} path */
-async function there(path) {
+/** What a path has; null if there is nothing for this person. @param {string} path */
+export async function there(path) {
   try {
     return (await get(path)).data;
   } catch (error) {

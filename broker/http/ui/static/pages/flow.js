@@ -8,8 +8,10 @@ import { badge, icon, jobPage, panel, small, theirs } from '../parts.js';
 export const MOST = 200;
 const WIDTH = 168;
 const HEIGHT = 46;
+/** What the line with the retry adds to a box. */
+const RETRIED = 16;
 const COLUMN = 232;
-const ROW = 58;
+const GAP = 12;
 const EDGE = 10;
 const MOST_WAYS = 1000;
 /** The sizes of a picture, as parts of the whole one. */
@@ -17,7 +19,7 @@ const ZOOMS = [0.15, 0.3, 0.5, 0.75, 1, 1.5];
 const WHOLE = 4;
 const STATUSES = ['delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled', 'gone'];
 
-/** @typedef {{id: string, group_name?: string, image?: string, status?: string, reason?: string, needs?: number, parents?: string[], leader?: string, isWay?: boolean}} FlowJob */
+/** @typedef {{id: string, group_name?: string, image?: string, status?: string, reason?: string, needs?: number, parents?: string[], leader?: string, retry_at?: string, isWay?: boolean}} FlowJob */
 
 /** The jobs that a job waits for, with the one whose unique key it wants. @param {FlowJob} job */
 const parentsOf = (job) => [...(job.parents ?? []), ...(job.leader ? [job.leader] : [])];
@@ -76,18 +78,20 @@ function sorted(layers) {
 /** The picture of jobs; the box of one job is marked. @param {FlowJob[][]} layers @param {string} here @param {number} zoom */
 function picture(layers, here, zoom) {
   const tallest = Math.max(...layers.map((layer) => layer.length));
+  const jobs = jobsIn(layers);
+  const more = jobs.some((job) => job.retry_at) ? RETRIED : 0;
+  const row = HEIGHT + more + GAP;
   const places = new Map();
   layers.forEach((layer, x) =>
-    layer.forEach((job, y) => places.set(job.id, { x: EDGE + x * COLUMN, y: EDGE + (y + (tallest - layer.length) / 2) * ROW })),
+    layer.forEach((job, y) => places.set(job.id, { x: EDGE + x * COLUMN, y: EDGE + (y + (tallest - layer.length) / 2) * row })),
   );
   const width = 2 * EDGE + (layers.length - 1) * COLUMN + WIDTH;
-  const height = 2 * EDGE + (tallest - 1) * ROW + HEIGHT;
-  const jobs = jobsIn(layers);
+  const height = 2 * EDGE + (tallest - 1) * row + HEIGHT + more;
   return h(
     'svg',
     { class: 'flow-picture', width: width * zoom, height: height * zoom, viewBox: `0 0 ${width} ${height}`, 'aria-hidden': 'true' },
     jobs.map((job) => parentsOf(job).map((parent) => places.has(parent) && arrow(places, parent, job))),
-    jobs.map((job) => h('foreignObject', { ...places.get(job.id), width: WIDTH, height: HEIGHT }, box(job, here))),
+    jobs.map((job) => h('foreignObject', { ...places.get(job.id), width: WIDTH, height: HEIGHT + (job.retry_at ? RETRIED : 0) }, box(job, here))),
   );
 }
 
@@ -123,8 +127,12 @@ function box(job, here) {
   const kind = `flow-job is-${job.status ?? 'gone'} ${job.id === here ? 'is-here' : ''}`;
   if (!job.group_name) return h('span', { class: kind }, words);
   const title = `${job.image}\n${job.id} of ${job.group_name}, ${job.status}${job.reason ? `, ${job.reason}` : ''}`;
-  return h('a', { class: kind, href: jobPage(job.group_name, job.id), tabindex: -1, title }, words);
+  const own = h('a', { class: kind, href: jobPage(job.group_name, job.id), tabindex: -1, title }, words);
+  return job.retry_at ? h('div.flow-retried', own, retry(job, h('span.mono', `…${job.retry_at.slice(-6)}`), { tabindex: -1 })) : own;
 }
+
+/** The link to the job that retries another. @param {FlowJob} job @param {Record<string, any>} [props] */
+const retry = (job, id, props) => h('span.muted', 'retried as ', h('a.mono', { href: jobPage(job.group_name, job.retry_at), ...props }, id));
 
 /** A link to a job, or its id if it is gone. @param {FlowJob} job */
 export const jobLink = (job) => (job.group_name ? h('a.mono', { href: jobPage(job.group_name, job.id) }, job.id) : h('span.mono', job.id));
@@ -142,6 +150,7 @@ function list(jobs, here) {
       job.reason && h('code.reason', job.reason),
       parentsOf(job).length > 0 &&
         h('span.muted', 'after ', parentsOf(job).map((id, at) => [at ? ', ' : '', jobLink(known.get(id) ?? { id })]), job.leader ? ', for its unique key' : ''),
+      job.retry_at && retry(job, job.retry_at),
     );
   return h('ul.flow-list', jobs.map(row));
 }

@@ -9,8 +9,13 @@ import { far } from './job_result.js';
 
 const ran = (job) => (job.started_at ? span((ms(job.completed_at ?? now()) - ms(job.started_at)) / 1000) : '–');
 
+/** The group that has the copy of a job that failed for good, with a link to the copy. @param {{group_name: string, id: string}} copy */
+const letterLink = (copy) => h('a', { href: jobPage(copy.group_name, copy.id), title: copy.id }, theirs(copy.group_name));
+
 /** @param {string} name @param {any[]} jobs @param {string} caption @param {import('../table.js').Selection} [select] */
 export function jobRows(name, jobs, caption, select) {
+  const key = { label: 'Key', kind: 'cut', cell: (job) => (job.key ? theirs(line(job.key, 60)) : h('span.muted', '–')) };
+  const letter = { label: 'Dead letter', kind: 'cut', cell: (job) => (job.dead_letter ? letterLink(job.dead_letter) : h('span.muted', '–')) };
   return table({
     caption,
     rows: jobs,
@@ -20,6 +25,7 @@ export function jobRows(name, jobs, caption, select) {
       { label: 'Job', isHead: true, cell: (job) => h('a.mono', { href: jobPage(name, job.id) }, job.id) },
       { label: 'Status', cell: (job) => [badge(job.status), job.status === 'running' && [' ', far(job, true)]] },
       { label: 'Image', kind: 'cut', cell: (job) => theirs(line(job.image ?? '', 60)) },
+      ...(jobs.some((job) => job.key) ? [key] : []),
       { label: 'Created', isNumber: true, cell: (job) => when(job.created_at) },
       { label: 'Ran', isNumber: true, cell: ran },
       {
@@ -28,6 +34,7 @@ export function jobRows(name, jobs, caption, select) {
         cell: (job) => (job.reason || job.error ? [job.reason && h('code.reason', job.reason), ' ', theirs(line(job.error ?? ''))] : h('span.muted', '–')),
       },
       { label: 'Payload', kind: 'cut grow mono', cell: (job) => (job.payload ? theirs(line(job.payload, 256)) : h('span.muted', '–')) },
+      ...(jobs.some((job) => job.dead_letter) ? [letter] : []),
       {
         label: 'Retry',
         cell: (job) => [

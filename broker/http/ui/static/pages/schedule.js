@@ -9,7 +9,7 @@ import { parsed, tree } from '../tree.js';
 import { groupHead } from './group_head.js';
 import { pager } from './overview.js';
 import { SCHEDULE_ACTIONS, askSchedule } from './schedule_actions.js';
-import { MISSED, OVERLAPS, due, stateBadge, until, what } from './schedule_words.js';
+import { MISSED, OVERLAPS, due, here, stateBadge, until, what, wordsOf } from './schedule_words.js';
 
 /** The schedules of a group, by name. */
 export function schedules(context) {
@@ -89,7 +89,7 @@ export function schedule(context) {
       crumbs(name),
       h('div.page-head', h('h1', theirs(own)), main && stateBadge(main.schedule), main && actions(context, main.schedule)),
       main && pausedNotice(main.schedule),
-      main && h('div.split', nextPanel(main.schedule, times), about(main.schedule)),
+      main && h('div.split', nextPanel(main.schedule, times), about(main.schedule, times?.words)),
       fires && firesPanel(name, own, fires.fires),
       main && panel('Its job', h('div', { 'data-keep': `job${main.schedule.revision}` }, jobTree(main.schedule.job))),
     ],
@@ -125,7 +125,7 @@ function nextPanel(one, times) {
   const all = times?.times ?? [];
   const columns = [
     { label: one.zone, isHead: true, cell: (time) => h('span.mono', zoned(time.local)) },
-    { label: 'Here', cell: (time) => when(time.at) },
+    { label: here(), cell: (time) => when(time.at) },
     { label: 'In', isNumber: true, cell: (time) => until(time.at, now()).replace('in ', '') },
     all.some((time) => time.jitter) && { label: 'Jitter', isNumber: true, cell: (time) => (time.jitter ? `+${span(time.jitter / 1000)}` : '–') },
     all.some((time) => time.moved) && { label: 'Note', cell: (time) => (time.moved ? 'after a jump of the clock' : h('span.muted', '–')) },
@@ -136,13 +136,15 @@ function nextPanel(one, times) {
   return panel(one.state === 'paused' ? 'Next times, once it is resumed' : 'Next times', body, null, { class: 'grow' });
 }
 
-function about(one) {
+/** @param {string[]} [words] those of its cron expressions */
+function about(one, words) {
   const { counts } = one;
   const limits = [one.starts_at && ['From', when(one.starts_at)], one.ends_at && ['Until', when(one.ends_at)], one.max_fires && ['At most', counted(one.max_fires, 'job')]];
   return panel(
     'About',
     facts([
       ['Due', due(one)],
+      words && ['In words', wordsOf(words, one.zone)],
       one.cron && ['Gap of the clock', one.gap === 'skip' ? 'it does not fire' : 'it fires right after it'],
       one.jitter ? ['Jitter', `up to ${span(one.jitter)}`] : null,
       ['While one runs', OVERLAPS[one.overlap] ?? one.overlap],

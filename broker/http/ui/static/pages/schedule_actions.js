@@ -4,7 +4,7 @@ import { change, newKey, scheduleApi } from '../api.js';
 import { ask } from '../dialog.js';
 import { h } from '../dom.js';
 import { counted } from '../format.js';
-import { field, groupPage, jobPage, select } from '../parts.js';
+import { field, groupPage, jobPage, select, zoneName } from '../parts.js';
 import { OVERLAPS } from './schedule_words.js';
 
 /** @typedef {'pause' | 'resume' | 'run' | 'backfill' | 'delete'} ScheduleAction */
@@ -33,8 +33,8 @@ export const SCHEDULE_ACTIONS = {
     fits: () => true,
     text: 'A job is made for each time between these two, both included: 1,000 at most. A time that was backfilled before makes none.',
     fields: () => [
-      field('From', h('input', { name: 'from', type: 'datetime-local', required: true }), 'In local time.'),
-      field('To', h('input', { name: 'to', type: 'datetime-local', required: true }), 'In local time.'),
+      field('From', h('input', { name: 'from', type: 'datetime-local', required: true }), `In ${zoneName}, the zone of this browser.`),
+      field('To', h('input', { name: 'to', type: 'datetime-local', required: true }), `In ${zoneName}, the zone of this browser.`),
       overlapField('queue_all: one after the other'),
     ],
   },

@@ -4,21 +4,22 @@ import { Refusal, change, groupApi, may, now, scheduleApi } from '../api.js';
 import { problem, toast } from '../dialog.js';
 import { h } from '../dom.js';
 import { zoned } from '../format.js';
-import { field, groupPage, link, panel, schedulePage, select, theirs, when } from '../parts.js';
-import { description, fieldsOf } from '../spec.js';
+import { field, groupPage, link, panel, schedulePage, select, theirs, when, zoneName } from '../parts.js';
+import { fieldsOf } from '../spec.js';
 import { table } from '../table.js';
-import { imageField, jsonNote, jsonOf, numberField, policyField } from './enqueue.js';
+import { LABELS, imageField, jsonNote, jsonOf, policyField } from './enqueue.js';
 import { keyField, keysOf, uniqueFields } from './enqueue_ties.js';
 import { groupHead } from './group_head.js';
-import { MISSED, OVERLAPS, until } from './schedule_words.js';
+import { MISSED, OVERLAPS, here, until, wordsOf } from './schedule_words.js';
+import { numberField, numberOf, spanNote } from './spans.js';
 
 const JOB_NUMBERS = ['priority', 'timeout', 'max_retries', 'retries_delay', 'start_within', 'end_within'];
-const NUMBERS = { offset: 'Each time later by, s', jitter: 'Jitter, s at most', catch_up: 'Missed times of the last, s', max_fires: 'Jobs in all, at most', pause_after: 'Pauses after failures in a row' };
+const NUMBERS = { every: 'Every', offset: 'Each time later by', jitter: 'Jitter, at most', catch_up: 'Missed times of the last', max_fires: 'Jobs in all, at most', pause_after: 'Pauses after failures in a row' };
 const TIMES = { starts_at: 'From', ends_at: 'Until' };
 /** @type {[string, string][]} */
 const GAPS = [['run', 'run: right after the jump'], ['skip', 'skip: not at all']];
-const SPEC = ['cron', 'every', 'at', 'zone', 'gap', 'overlap', 'missed', ...Object.keys(NUMBERS), ...Object.keys(TIMES)];
-const OWN_ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const OWN_ZONE = `In ${zoneName}, the zone of this browser; the time zone above is that of cron alone.`;
+const SPEC = ['cron', 'at', 'zone', 'gap', 'overlap', 'missed', ...Object.keys(NUMBERS), ...Object.keys(TIMES)];
 
 /** A new schedule of a group, or one that is changed. */
 export function scheduleForm(context) {
@@ -35,7 +36,7 @@ export function scheduleForm(context) {
     view: ({ spec, workers, group, main }) => [
       groupHead(context, name, group?.group, '/schedules'),
       spec && (!own || main) && panel(own ? `Change ${own}` : 'New schedule', form(context, spec, workers, main?.schedule)),
-      context.state.times && panel('It would have these times', preview(context.state.times)),
+      context.state.times && panel('It would have these times', [inWords(context.state.words), preview(context.state.times)]),
     ],
   };
 }
@@ -46,6 +47,7 @@ function form(context, spec, workers, old) {
   const bounds = fieldsOf(spec, 'NewSchedule');
   const jobs = fieldsOf(spec, 'ScheduledJob');
   const job = old?.job ?? {};
+  const number = (key) => numberField(key, NUMBERS[key], bounds[key], old?.[key]);
   return h(
     'form',
     { onChange: (event) => look(context, event.currentTarget, old), onInput: (event) => note(context, event.currentTarget), onSubmit: (event) => save(event, context, old) },
@@ -53,15 +55,17 @@ function form(context, spec, workers, old) {
       'div',
       { 'data-keep': `schedule${old?.revision ?? ''}`, class: 'form-grid' },
       !old && field('Name', h('input', { name: 'name', required: true, maxlength: 128, autocomplete: 'off', spellcheck: 'false' }), 'Letters, digits, _, - and dots.'),
-      timeFields(bounds, old),
-      h('h3.whole', 'When it cannot keep a time'),
+      timeFields(number, old),
+      h('h3.whole', 'When a job before it still runs, or a time was missed'),
       choices(old),
-      Object.entries(NUMBERS).map(([key, label]) => numberField(key, bounds[key], old?.[key], label)),
-      Object.entries(TIMES).map(([key, label]) => field(label, timeInput(key, old?.[key]), 'In local time.')),
+      number('catch_up'),
+      h('h3.whole', 'From when on, and how long'),
+      Object.entries(TIMES).map(([key, label]) => field(label, timeInput(key, old?.[key]), OWN_ZONE)),
+      ['max_fires', 'pause_after'].map(number),
       h('h3.whole', 'Its job'),
       imageField(jobs, workers, job),
       field('Payload', h('textarea', { name: 'payload', rows: 4, spellcheck: 'false', value: job.payload ?? '' }), 'Any text; JSON is common.', 'whole'),
-      JOB_NUMBERS.map((key) => numberField(key, jobs[key], job[key])),
+      JOB_NUMBERS.map((key) => numberField(key, LABELS[key], jobs[key], job[key])),
       policyField(job.retry),
       keyField(job.key),
       uniqueFields(job.unique),
@@ -77,18 +81,21 @@ function form(context, spec, workers, old) {
   );
 }
 
-/** When it is due. @param {Record<string, any>} bounds @param {any} [old] */
-function timeFields(bounds, old) {
+/** When it is due. @param {(key: string) => any} number @param {any} [old] */
+function timeFields(number, old) {
   const zones = 'supportedValuesOf' in Intl ? Intl.supportedValuesOf('timeZone') : [];
   const cron = [old?.cron ?? []].flat().join('\n');
   return [
-    h('h3.whole', 'When: exactly one of cron, a distance and one time'),
+    h('h3.whole', 'When: exactly one of cron, every and one time'),
+    spanNote(),
     field('Cron', h('textarea', { name: 'cron', rows: 2, spellcheck: 'false', value: cron, placeholder: '30 7 * * 1-5' }), 'One expression a line; several count together.', 'whole'),
-    field('Time zone', h('input', { name: 'zone', value: old?.zone ?? OWN_ZONE, list: 'zones', autocomplete: 'off', spellcheck: 'false' }), 'Of cron, such as Europe/Berlin.'),
+    field('Time zone', h('input', { name: 'zone', value: old?.zone ?? zoneName, list: 'zones', autocomplete: 'off', spellcheck: 'false' }), 'Of cron, such as Europe/Berlin.'),
     h('datalist', { id: 'zones' }, zones.map((value) => h('option', { value }))),
-    field('A local time that does not exist', select('gap', GAPS, old?.gap ?? 'run')),
-    numberField('every', bounds.every, old?.every, 'A distance, s'),
-    field('One time', timeInput('at', old?.at), 'In local time.'),
+    field('A local time of that zone that does not exist', select('gap', GAPS, old?.gap ?? 'run')),
+    number('every'),
+    number('offset'),
+    field('One time', timeInput('at', old?.at), OWN_ZONE),
+    number('jitter'),
   ];
 }
 
@@ -111,7 +118,7 @@ function timeInput(name, at) {
 export function scheduleOf(form, old) {
   const text = (key) => String(form.get(key) ?? '').trim();
   const schedule = Object.fromEntries(SPEC.filter((key) => text(key)).map((key) => [key, text(key)]));
-  for (const key of ['every', ...Object.keys(NUMBERS)]) if (schedule[key]) schedule[key] = Number(schedule[key]);
+  for (const key of Object.keys(NUMBERS)) if (schedule[key]) schedule[key] = numberOf(key, schedule[key]);
   for (const key of ['at', ...Object.keys(TIMES)]) if (schedule[key]) schedule[key] = timeIn(schedule[key], old?.[key]);
   if (schedule.cron) schedule.cron = schedule.cron.split('\n').map((line) => line.trim()).filter(Boolean);
   else delete schedule.zone;
@@ -119,7 +126,7 @@ export function scheduleOf(form, old) {
   for (const key of ['image', ...JOB_NUMBERS, 'retry', 'key', 'unique']) delete job[key];
   if (text('image')) job.image = text('image');
   job.payload = String(form.get('payload') ?? '') || undefined;
-  for (const key of JOB_NUMBERS) if (text(key)) job[key] = Number(text(key));
+  for (const key of JOB_NUMBERS) if (text(key)) job[key] = numberOf(key, text(key));
   if (text('retry')) job.retry = jsonOf(text('retry'));
   return { ...schedule, job: { ...job, ...keysOf(form) } };
 }
@@ -142,7 +149,7 @@ async function look(context, element, old, isAsked = false) {
   try {
     const found = await change('POST', 'v1/schedules/preview?n=5', { schedule: scheduleOf(new FormData(element), old) });
     if (turn !== state.turn) return;
-    Object.assign(state, { times: found.times, error: null });
+    Object.assign(state, { times: found.times, words: found.words, error: null });
   } catch (error) {
     if (turn !== state.turn) return;
     Object.assign(state, { times: null, error: isAsked || !(error instanceof Refusal) ? error : null });
@@ -150,11 +157,14 @@ async function look(context, element, old, isAsked = false) {
   context.update();
 }
 
+/** @param {string[]} [words] those of cron */
+const inWords = (words) => words && h('p.calm', wordsOf(words));
+
 function preview(times) {
   if (!times.length) return h('p.calm.muted', 'It has no next time.');
   const columns = [
     { label: 'In its zone', isHead: true, cell: (time) => h('span.mono', zoned(time.local)) },
-    { label: 'Here', cell: (time) => when(time.at) },
+    { label: here(), cell: (time) => when(time.at) },
     { label: 'In', isNumber: true, cell: (time) => theirs(until(time.at, now()).replace('in ', '')) },
   ];
   return table({ caption: 'The times that it would have', rows: times, keyOf: (time) => time.at, columns });

@@ -2,7 +2,8 @@
 
 import { h } from '../dom.js';
 import { ms, span } from '../format.js';
-import { badge, theirs } from '../parts.js';
+import { badge, theirs, zoneName } from '../parts.js';
+import { choices } from '../state.js';
 
 /** @type {Record<string, string>} */
 const WHY = {
@@ -39,6 +40,12 @@ export function due(one) {
     h('span.muted', theirs(one.zone)),
   );
 }
+
+/** The heading of times as the page shows them. */
+export const here = () => `Here, ${choices.isUtc ? 'UTC' : zoneName}`;
+
+/** The words of cron expressions, with the zone. @param {string[]} words @param {string} [zone] */
+export const wordsOf = (words, zone) => words.map((each) => h('div', each, zone && [', ', theirs(zone)]));
 
 /** What became of a time, and why there is no job. */
 export function what(fire) {

@@ -170,12 +170,13 @@ async def test_max_fires_counts_jobs(store: Store) -> None:
 
 
 async def test_a_pause_after_one_failure_says_so(store: Store) -> None:
-    """Its reason is in the singular."""
+    """Its reason is in the singular. The pause is a change, so it has a revision of its own."""
     await put(store, pause_after=1)
     await fire_next(store)
     await end(store, (await made(store))[0], "failed")
     await settle(store)
-    assert (await shown(store)).paused_because == "The last job failed."
+    paused = await shown(store)
+    assert (paused.paused_because, paused.revision) == ("The last job failed.", 2)
     assert await fire_all(store) == []
 
 

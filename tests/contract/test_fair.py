@@ -353,8 +353,10 @@ async def test_next_fair_of_many_groups(fair: Store) -> None:
 async def test_turns_that_are_whole_are_not_noted(fair: Store) -> None:
     """Between its turns a group with jobs of one priority needs no room but its place in the ring."""
     await backlog(fair, 3, "a", "b")
+    before = int(await fair.redis.get(f"{fair.partitions[0]}:sequence"))
     assert await served(fair, 3) == "aba"
     assert not await fair.redis.exists(keys.turns(fair.partitions[0]))
+    assert int(await fair.redis.get(f"{fair.partitions[0]}:sequence")) == before + 3  # a number for each turn
 
 
 async def test_a_call_in_vain_writes_nothing(fair: Store) -> None:
@@ -405,3 +407,11 @@ async def test_a_turn_ends_with_its_priority(fair: Store) -> None:
     await configure(fair, "a", weight=2)
     await backlog(fair, 1, "a", "b", priority=1)
     assert await served(fair, 3, 3) == "aba"
+
+
+async def test_a_group_with_a_boost_comes_into_the_ring_behind(fair: Store) -> None:
+    """A boost is among its own jobs: it gives the group no earlier turn."""
+    await configure(fair, "b", priority_boost=1000)
+    await backlog(fair, 2, "a")
+    await backlog(fair, 2, "b", priority=2)
+    assert await served(fair, 4) == "abab"

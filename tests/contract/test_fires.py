@@ -2,12 +2,12 @@
 
 import pytest
 
-from broker.core.errors import Changed, Duplicate, LimitReached, NotFound
+from broker.core.errors import Changed, Duplicate, LimitReached, NotFound, WrongState
 from broker.diagnostics.consistency import check
 from broker.models.unique import OnConflict, Unique
 from broker.resp import keys
 from broker.store.group_counts import CANCELLED
-from tests.contract.building import GROUP, Run, new, now_ms, wait
+from tests.contract.building import GROUP, Run, lose, new, now_ms, wait
 from tests.contract.flows import settle
 from tests.contract.schedules import NAME, end, fire_all, fire_next, history, made, put, shown
 from tests.stores import Store
@@ -148,6 +148,7 @@ async def test_bytes_of_a_fire(store: Store) -> None:
     for _ in range(3):
         await fire_next(store)
     assert await history(store) == ["fired", "fired", "fired", "limit"]
+    assert store.completer._tally.of(GROUP).counts[CANCELLED] == 0
 
 
 async def test_a_reply_has_a_mebibyte_of_schedules(store: Store, run: Run) -> None:
@@ -291,3 +292,27 @@ async def test_a_repaired_list_is_by_name(store: Store) -> None:
         [schedule], cursor = await store.schedules.list(GROUP, 1, cursor)
         names += schedule.name
     assert names == "abc"
+
+
+async def test_a_job_that_is_gone_is_in_nobodys_way(store: Store) -> None:
+    """A schedule whose last job was deleted fires again."""
+    await put(store)
+    await fire_next(store)
+    await lose(store, *await made(store))
+    await fire_next(store)
+    assert await history(store) == ["fired", "fired"]
+    await check(store, is_repair=True)
+
+
+async def test_a_run_that_was_refused_is_not_repeated(store: Store) -> None:
+    """With the same Idempotency-Key it makes its job later; without a key nothing is stored of it."""
+    await put(store)
+    await store.schedule_fires.run(GROUP, NAME, None)
+    with pytest.raises(WrongState):
+        await store.schedule_fires.run(GROUP, NAME, None, "key")
+    assert [key async for key in store.redis.scan_iter(f"{store.partitions[0]}:answer:*")] == []
+    [job] = await made(store)
+    await end(store, job)
+    await settle(store)
+    await store.schedule_fires.run(GROUP, NAME, None, "key")
+    assert len(await made(store)) == 2

@@ -69,6 +69,9 @@ async def test_a_group_whose_new_jobs_are_all_held(store: Store) -> None:
     assert await names(store, 1) == ["runs"]
     await enqueue_flow(store, of("acme", "held"), of("acme", "held too"))
     assert await store.redis.zscore(keys.ready(store.partitions[0]), GROUP) is None
+    await enqueue_flow(store, of("blue"), of("green"))
+    [(_, first)] = await store.redis.zrange(keys.members(store.partitions[0], GROUP, "queued"), 0, 0, withscores=True)
+    assert await store.redis.zscore(keys.ready(store.partitions[0]), GROUP) == first
 
 
 async def test_each_key_has_its_own_places(store: Store) -> None:

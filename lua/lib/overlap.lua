@@ -51,8 +51,8 @@ local function judge(p, group, key, overlap, is_backfill)
   return nil, nil, newest.needs and { newest_id } or open_ids(p, group, key, MOST_PARENTS)
 end
 
--- Cancels the open jobs of a schedule, given their ids. Returns how many there were.
-local function cancel_open(p, group, key, ids, text, now)
+-- Cancels the open jobs of a schedule, given their ids. Returns how many there were. They stay in the list, since they may be retried.
+local function cancel_open(p, group, ids, text, now)
   for _, id in ipairs(ids) do
     local found = find_job(p, group, id)
     finish_without_report(p, group, id, found, 'cancelled', 'client_request', now)
@@ -60,6 +60,5 @@ local function cancel_open(p, group, key, ids, text, now)
     note_move(p, id, now, 'cancelled', '', found, 'cancelled')
     if found.status == 'running' then add_notice(p, 'cancelled ' .. group .. ' ' .. id) end
   end
-  call('DEL', key)
   return #ids
 end

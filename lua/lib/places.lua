@@ -41,12 +41,12 @@ local function enter_lanes(p, group, new_jobs, first_rank)
   for _, key in ipairs(order) do
     for id in pairs(take_places(p, group, key, ids[key], ranks[key])) do is_held_now[id] = true end
   end
-  local first = math.huge
+  local first = nil
   for _, new in ipairs(new_jobs) do
     new.needs_place = is_held_now[new.id]
-    if new.rank and not new.needs_place then first = math.min(first, new.rank) end
+    if new.rank and not new.needs_place then first = math.min(first or new.rank, new.rank) end
   end
-  return first < math.huge and first or nil
+  return first
 end
 
 -- A retry by hand has the key of the job that it repeats.

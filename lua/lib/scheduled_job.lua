@@ -31,7 +31,7 @@ local function scheduled_job(p, group, key, new, how, now)
   if refused_key(p, group, { new }, is_stored, now) then return 'duplicate', holder_id, 0 end
   if how.overlap == 'cancel' then
     if holder and stays_in_the_way(new, holder_id, holder, ends, open, now) then return 'duplicate', holder_id, 0 end
-    n_cancelled = cancel_open(p, group, key, open, how.text, now)
+    n_cancelled = cancel_open(p, group, open, how.text, now)
   end
   if n_cancelled > 0 then refresh_ready(p, group) end
   local refused, outcomes, rank = tied_jobs(p, group, { new }, is_stored, now, counts, '', {})

@@ -7,7 +7,7 @@ local function take_turn(p, ring, selected, n, group, spans)
   local span = { group = group, first = first, band = group.band, turn = turn, score = turn.score, given = turn.given }
   spans[#spans + 1] = span
   select_jobs(p, selected, math.min(n, first + math.max(1, group.weight - turn.given)), group, (group.band + 1) * STEP - MOST_LEAD - 1)
-  if #selected.ids > first then count_given(ring, group, turn, #selected.ids - first) end
+  count_given(ring, group, turn, #selected.ids - first)
   if not group.rank then return end
   local next_turn = turn_at(group, group.rank)
   if next_turn ~= turn then group.turns[group.band] = nil end -- it has no more jobs of this priority

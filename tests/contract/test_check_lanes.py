@@ -63,6 +63,19 @@ async def _held_with_a_place(store: Store, held_id: str) -> None:
     await store.redis.zadd(lane_of(store), {held_id: 0})
 
 
+async def _ended(store: Store, held_id: str) -> None:
+    [third] = await put(store, "third")
+    await store.cancel(GROUP, third.id)
+    await settle(store)
+    await store.redis.zadd(lane_of(store), {third.id: 0})
+    await store.redis.zadd(keys.keys_of(store.partitions[0], GROUP), {"acme": 3})
+
+
+async def _of_no_key(store: Store, held_id: str) -> None:
+    await store.redis.zadd(lane_of(store, "gone"), {held_id: 0})
+    await store.redis.zadd(keys.keys_of(store.partitions[0], GROUP), {"gone": 1})
+
+
 async def _held_without_a_rank(store: Store, held_id: str) -> None:
     await store.redis.zrem(lane_of(store), held_id)
     await store.redis.zadd(keys.keys_of(store.partitions[0], GROUP), {"acme": 1})
@@ -71,6 +84,8 @@ async def _held_without_a_rank(store: Store, held_id: str) -> None:
 DAMAGES: dict[str, tuple[Damage, list[str]]] = {
     "the number of jobs is wrong": (_count, ["says that a key has 5 jobs; it has 2: acme"]),
     "a job of another key": (_other_key, ["is in the lane of a key without a reason"]),
+    "a job that has ended": (_ended, ["is in the lane of a key without a reason"]),
+    "a key that no job has": (_of_no_key, ["is in the lane of a key without a reason"]),
     "a queued job waits": (
         _queued_but_waiting,
         [
@@ -104,3 +119,17 @@ async def test_check_repairs_places(store: Store, what: str) -> None:
     await store.succeed(GROUP, taken.id, taken.lease)
     await settle(store)
     assert await names(store, 9) == ["second"]
+
+
+async def test_a_repair_gives_a_free_place(store: Store) -> None:
+    """A held job that no lane had is queued, though there is no other job whose end would give it a place."""
+    await configure(store, key_concurrency=1)
+    first, held = await put(store, "first", "second")
+    await _held_without_a_rank(store, held.id)
+    taken = await store.start(GROUP, first.id)
+    await store.succeed(GROUP, first.id, taken.lease)
+    await settle(store)
+    [found] = await check(store, is_repair=True)
+    assert found.what == "is held for its key, but does not wait in its lane"
+    await settle(store)
+    assert await status_of(store, held) == "queued"

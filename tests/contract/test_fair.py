@@ -340,7 +340,7 @@ async def test_a_lower_weight_ends_a_turn(fair: Store, images: tuple[str, ...]) 
     assert await served(fair, 4, images=images) == "abab"
 
 
-async def test_many_groups_in_one_call(fair: Store) -> None:
+async def test_next_fair_of_many_groups(fair: Store) -> None:
     """A call opens 100 queues at most, and none of the other groups is passed over."""
     groups = [f"g{number:03}" for number in range(130)]
     for group in groups:
@@ -353,5 +353,65 @@ async def test_many_groups_in_one_call(fair: Store) -> None:
 async def test_turns_that_are_whole_are_not_noted(fair: Store) -> None:
     """Between its turns a group with jobs of one priority needs no room but its place in the ring."""
     await backlog(fair, 3, "a", "b")
+    before = int(await fair.redis.get(f"{fair.partitions[0]}:sequence"))
     assert await served(fair, 3) == "aba"
     assert not await fair.redis.exists(keys.turns(fair.partitions[0]))
+    assert int(await fair.redis.get(f"{fair.partitions[0]}:sequence")) == before + 3  # a number for each turn
+
+
+async def test_a_call_in_vain_writes_nothing(fair: Store) -> None:
+    """Brokers that ask again and again cost a store without jobs no write."""
+    await fair.next(1)
+    assert await fair.redis.get(f"{fair.partitions[0]}:sequence") is None
+
+
+@pytest.mark.parametrize("images", [(), ("post",)])
+async def test_a_turn_of_a_lower_priority_is_whole(fair: Store, images: tuple[str, ...]) -> None:
+    """A group that has no more urgent jobs has all of its weight for the others."""
+    await configure(fair, "a", weight=2)
+    await enqueue(fair, "a", priority=1)
+    await backlog(fair, 3, "a", "b")
+    assert await served(fair, 7, 7, images=images) == "aaabab" + "b"
+
+
+async def test_a_turn_that_has_no_more_jobs_is_forgotten(fair: Store) -> None:
+    """A group that has jobs of that priority again is behind those that waited meanwhile."""
+    await enqueue(fair, "a", priority=1)
+    await enqueue(fair, "a")
+    assert await served(fair, 1) == "a"
+    await enqueue(fair, "b", priority=1)
+    await enqueue(fair, "a", priority=2)
+    await enqueue(fair, "a", priority=1)
+    assert await served(fair, 4) == "abaa"
+
+
+async def test_groups_that_have_no_job_cost_nobody_a_turn(fair: Store) -> None:
+    """The ring of a damaged store has some of them: a call passes them over, and keeps the order of the others."""
+    await fair.redis.zadd(keys.ready(fair.partitions[0]), {"x": 1, "y": 2})
+    await backlog(fair, 2, "a", "b")
+    assert await served(fair, 4, 2) == "abab"
+
+
+async def test_a_turn_that_a_full_reply_cuts_goes_on(fair: Store) -> None:
+    """Three of these jobs fill a reply. The group in the middle of its turn has the rest of it first, and no more."""
+    await configure(fair, "a", weight=2)
+    await configure(fair, "b", weight=3)
+    await backlog(fair, 4, "a", "b", payload="x" * 400_000)
+    assert await served(fair, 8, 8) == "aabbbaab"
+
+
+async def test_a_turn_ends_with_its_priority(fair: Store) -> None:
+    """The very first job with the highest boost is none of those with a higher priority."""
+    await configure(fair, "a", weight=2, priority_boost=1_000_000)
+    await enqueue(fair, "a", priority=2)
+    await configure(fair, "a", weight=2)
+    await backlog(fair, 1, "a", "b", priority=1)
+    assert await served(fair, 3, 3) == "aba"
+
+
+async def test_a_group_with_a_boost_comes_into_the_ring_behind(fair: Store) -> None:
+    """A boost is among its own jobs: it gives the group no earlier turn."""
+    await configure(fair, "b", priority_boost=1000)
+    await backlog(fair, 2, "a")
+    await backlog(fair, 2, "b", priority=2)
+    assert await served(fair, 4) == "abab"

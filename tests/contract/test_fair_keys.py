@@ -11,10 +11,13 @@ from broker.models.groups import GroupChanges
 from broker.models.jobs import Job, NewJob
 from broker.models.unique import Unique
 from broker.resp import keys
-from tests.contract.building import GROUP, configure, names, reap_after
+from tests.contract.building import GROUP, configure, forget_all, names, reap_after
 from tests.contract.flows import enqueue_flow, named, settle
 from tests.contract.transfers import lines_of, restore
 from tests.stores import Store
+
+STEP = 2**51
+"""The distance between the ranks of two priorities, see lua/lib/prelude.lua."""
 
 
 @pytest.fixture
@@ -390,3 +393,33 @@ async def test_turns_are_told_of_the_first_jobs_only(fair: Store) -> None:
     assert {found.key: found.turn for found in (await fair.lanes.list(GROUP, 9)).keys} == {"a": 1, "b": UNSET}
     await fair.next(1, [GROUP])
     assert {found.key: found.turn for found in (await fair.lanes.list(GROUP, 9)).keys} == {"a": 1, "b": 2}
+
+
+async def test_the_places_of_a_priority_end_where_the_next_one_begins(fair: Store) -> None:
+    """The very first job with the highest boost is no neighbour of those with a higher priority."""
+    await configure(fair, fair_keys=True, priority_boost=1_000_000)
+    await put(fair, "a", priority=2)
+    await configure(fair, fair_keys=True)
+    await put(fair, "b", priority=1)
+    queued = keys.members(fair.partitions[0], GROUP, "queued")
+    [(_, first), (_, other)] = await fair.redis.zrange(queued, 0, -1, withscores=True)
+    assert first < other == 2 * STEP - 2_000_000 + 1
+
+
+async def test_jobs_that_waited_have_the_turns_of_their_keys(fair: Store) -> None:
+    """Those that enter the queue together are in turns, each as one of its own key."""
+    [parent] = await put(fair, None)
+    await enqueue_flow(fair, *(job for key in "aaba" for job in of(key, after=[parent.id])))
+    [taken] = await fair.next(1, [GROUP])
+    await fair.succeed(GROUP, taken.id, taken.lease)
+    await settle(fair)
+    assert await served(fair) == "abaa"
+    assert await check(fair) == []
+
+
+async def test_many_jobs_of_a_key_in_one_call(fair: Store) -> None:
+    """Their places are given in pieces, and follow each other."""
+    await put(fair, "a", 1001)
+    queued = await fair.redis.zrange(keys.members(fair.partitions[0], GROUP, "queued"), 0, -1, withscores=True)
+    assert [score for _, score in queued] == [queued[0][1] + number for number in range(1001)]
+    await forget_all(fair)

@@ -2,12 +2,12 @@
 
 import pytest
 
-from broker.core.errors import Changed, Duplicate, LimitReached, NotFound
+from broker.core.errors import Changed, Duplicate, LimitReached, NotFound, WrongState
 from broker.diagnostics.consistency import check
 from broker.models.unique import OnConflict, Unique
 from broker.resp import keys
 from broker.store.group_counts import CANCELLED
-from tests.contract.building import GROUP, Run, new, now_ms, wait
+from tests.contract.building import GROUP, Run, lose, new, now_ms, wait
 from tests.contract.flows import settle
 from tests.contract.schedules import NAME, end, fire_all, fire_next, history, made, put, shown
 from tests.stores import Store
@@ -148,6 +148,7 @@ async def test_bytes_of_a_fire(store: Store) -> None:
     for _ in range(3):
         await fire_next(store)
     assert await history(store) == ["fired", "fired", "fired", "limit"]
+    assert store.completer._tally.of(GROUP).counts[CANCELLED] == 0
 
 
 async def test_a_reply_has_a_mebibyte_of_schedules(store: Store, run: Run) -> None:
@@ -170,12 +171,13 @@ async def test_max_fires_counts_jobs(store: Store) -> None:
 
 
 async def test_a_pause_after_one_failure_says_so(store: Store) -> None:
-    """Its reason is in the singular."""
+    """Its reason is in the singular. The pause is a change, so it has a revision of its own."""
     await put(store, pause_after=1)
     await fire_next(store)
     await end(store, (await made(store))[0], "failed")
     await settle(store)
-    assert (await shown(store)).paused_because == "The last job failed."
+    paused = await shown(store)
+    assert (paused.paused_because, paused.revision) == ("The last job failed.", 2)
     assert await fire_all(store) == []
 
 
@@ -290,3 +292,27 @@ async def test_a_repaired_list_is_by_name(store: Store) -> None:
         [schedule], cursor = await store.schedules.list(GROUP, 1, cursor)
         names += schedule.name
     assert names == "abc"
+
+
+async def test_a_job_that_is_gone_is_in_nobodys_way(store: Store) -> None:
+    """A schedule whose last job was deleted fires again."""
+    await put(store)
+    await fire_next(store)
+    await lose(store, *await made(store))
+    await fire_next(store)
+    assert await history(store) == ["fired", "fired"]
+    await check(store, is_repair=True)
+
+
+async def test_a_run_that_was_refused_is_not_repeated(store: Store) -> None:
+    """With the same Idempotency-Key it makes its job later; without a key nothing is stored of it."""
+    await put(store)
+    await store.schedule_fires.run(GROUP, NAME, None)
+    with pytest.raises(WrongState):
+        await store.schedule_fires.run(GROUP, NAME, None, "key")
+    assert [key async for key in store.redis.scan_iter(f"{store.partitions[0]}:answer:*")] == []
+    [job] = await made(store)
+    await end(store, job)
+    await settle(store)
+    await store.schedule_fires.run(GROUP, NAME, None, "key")
+    assert len(await made(store)) == 2

@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from broker.core.errors import WrongState
 from broker.diagnostics.consistency import check
+from broker.models.batches import NewBatch
 from broker.models.groups import GroupChanges, JobRate
 from broker.models.jobs import Job, NewJob, WaitsFor
 from broker.models.lanes import KeyJobs, NoKeyJobs
@@ -60,6 +61,18 @@ async def test_a_key_has_so_many_jobs(store: Store) -> None:
     assert c.payload == "c"
     await succeed(store, a)
     assert await names(store, 9) == ["d"]
+
+
+async def test_a_group_whose_new_jobs_are_all_held(store: Store) -> None:
+    """It has nothing to dispatch, so nobody looks for its jobs."""
+    await configure(store, key_concurrency=1)
+    await enqueue_flow(store, of("acme", "runs"))
+    assert await names(store, 1) == ["runs"]
+    await enqueue_flow(store, of("acme", "held"), of("acme", "held too"))
+    assert await store.redis.zscore(keys.ready(store.partitions[0]), GROUP) is None
+    await enqueue_flow(store, of("blue"), of("green"))
+    [(_, first)] = await store.redis.zrange(keys.members(store.partitions[0], GROUP, "queued"), 0, 0, withscores=True)
+    assert await store.redis.zscore(keys.ready(store.partitions[0]), GROUP) == first
 
 
 async def test_each_key_has_its_own_places(store: Store) -> None:
@@ -313,6 +326,11 @@ async def test_a_step_counts_groups_without_lanes(store: Store) -> None:
     """A group whose lanes another step has handled counts as one lane, so a step is bounded whatever is noted."""
     await store.redis.zadd(keys.settle(store.partitions[0]), {f"lanes:{number}": 0 for number in range(3)})
     assert [(await store.maintenance.settle(2)).n for _ in range(2)] == [1, 0]
+    batch, _ = await store.batches.create(GROUP, NewBatch(jobs=[of("acme"), of("acme")]))
+    await store.batches.cancel(GROUP, batch.id)
+    await store.redis.zadd(keys.settle(store.partitions[0]), {"lanes:0": 0})
+    await store.maintenance.settle(2)
+    assert (await store.batches.show(GROUP, batch.id)).counts.cancelled == 1
 
 
 async def test_a_limit_counts_the_jobs_that_were_there_before_it(store: Store) -> None:

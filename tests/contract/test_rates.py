@@ -4,6 +4,7 @@ import pytest
 
 from broker.core.errors import LimitReached
 from broker.diagnostics.consistency import check
+from broker.models.groups import JobRate
 from broker.resp import keys
 from tests.conftest import NOW
 from tests.contract.building import GROUP, configure, names, new, queued
@@ -43,7 +44,7 @@ async def test_next_of_a_high_rate(store: Store) -> None:
     assert [len(await store.next(1000)) for _ in range(2)] == [1000, 0]
 
 
-@pytest.mark.parametrize("rate", [10, 20, 100])
+@pytest.mark.parametrize("rate", [10, 20, 100, 110])
 async def test_next_after_a_tenth_of_a_second(store: Store, rate: int) -> None:
     """A group whose bucket is empty continues when a tenth of the bucket is available."""
     await configure(store, rate_limit=rate)
@@ -72,6 +73,18 @@ async def test_next_holds_back_what_rounding_left_no_job_for(store: Store) -> No
     assert len(await store.next(3)) == 3
     assert await store.redis.zscore(keys.due(p), f"rate:{GROUP}") is not None
     assert await store.redis.zscore(keys.ready(p), GROUP) is None
+
+
+async def test_next_hands_out_as_many_in_two_calls_as_in_one(store: Store) -> None:
+    """A job that is available but for a thousandth of it, which rounding may take, is available to each call."""
+    await configure(store, rate_limit=JobRate(1, 1, 3))
+    await many(store, 9)
+    assert [await handed_out(store, ms) for ms in (0, 1000)] == [3, 1]
+    assert await handed_out(store, 2999) == 2
+    assert await handed_out(store, 4000) == 1
+    at(store, 5999)
+    await store.reap(100)
+    assert [len(await store.next(1)) for _ in range(3)] == [1, 1, 0]
 
 
 async def test_next_is_told_when_the_rate_lets_jobs_go(store: Store) -> None:

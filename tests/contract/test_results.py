@@ -147,3 +147,11 @@ async def test_a_store_without_results_has_no_new_fields(store: Store) -> None:
     """Jobs whose reports have no result have no hash of their own, or only the fields that they had before."""
     done, bad, waits, runs = await succeeded(store), await failed(store), await queued(store), await running(store)
     assert [await fields_in(store, job) for job in (done, bad, waits, runs)] == [set(), {b"reason"}, set(), set()]
+
+
+async def test_finish_many_with_a_failure_that_says_nothing(store: Store) -> None:
+    """A failure without a reason fails the job, also next to a success with a result."""
+    jobs = await running_many(store, 2)
+    items = [report(jobs[0]), report(jobs[1], None, status="failed")]
+    assert await store.completer.finish(items) == [None, None]
+    assert [await status_of(store, job) for job in jobs] == ["succeeded", "failed"]

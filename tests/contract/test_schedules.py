@@ -162,6 +162,7 @@ async def test_overlap_skip(store: Store) -> None:
     fires = await store.schedules.fires(GROUP, NAME, 50)
     assert [fire.job for fire in fires[1:3]] == [retry.id, first.id]
     assert (fires[3].job, fires[3].retried_as, fires[3].outcome) == (first.id, retry.id, "succeeded")
+    assert not any(fire.outcome for fire in fires[:3])  # of a time that was skipped the job is another one's
     assert (await shown(store)).counts.skipped == 2
 
 
@@ -262,6 +263,23 @@ async def test_overlap_cancel(store: Store, *, is_running: bool) -> None:
     await settle(store)
     fires = await store.schedules.fires(GROUP, NAME, 2)
     assert [fire.outcome for fire in fires if fire.outcome] == ["cancelled"]
+    told = await store.jobs.history(GROUP, first.id)
+    assert [event.what for event in told.events] == ["created", *["taken"] * is_running, "cancelled"]
+    assert told.is_whole
+
+
+async def test_overlap_cancel_follows_a_retry_by_hand(store: Store) -> None:
+    """A job that a fire cancelled may be retried: then it is cancelled by the next fire, as every other retry."""
+    await put(store, overlap="cancel")
+    await fire_next(store)
+    await fire_next(store)
+    first, second = await made(store)
+    retry = await store.retry(GROUP, first.id)
+    await fire_next(store)
+    assert [await status_of(store, job) for job in (retry, second)] == ["cancelled"] * 2
+    for _ in range(3):
+        await fire_next(store)
+    assert await store.redis.llen(f"{store.partitions[0]}:schedule:{GROUP}:{NAME}:open") <= 3
 
 
 async def notices(store: Store) -> list[tuple[float, str]]:
@@ -765,6 +783,11 @@ async def test_a_job_that_another_fire_replaced_is_of_that_fire(store: Store) ->
     assert milliseconds(job.scheduled_for) == milliseconds(first.scheduled_for) + MINUTE_MS
     record = await store.redis.hget(keys.jobs(store.partitions[0]), job.id)
     assert record.count(b'"scheduled_for"') == 1
+    fires = await store.schedules.fires(GROUP, NAME, 5)
+    assert [(fire.job, fire.outcome or "") for fire in fires] == [(job.id, "")] * 2
+    await end(store, job)
+    await settle(store)
+    assert [fire.outcome for fire in await store.schedules.fires(GROUP, NAME, 5)] == ["succeeded"] * 2
 
 
 async def test_a_fire_cancels_nothing_for_nothing(store: Store) -> None:

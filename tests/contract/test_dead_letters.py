@@ -17,7 +17,7 @@ from broker.resp import keys
 from broker.store.format.exported import ExportedGroup, read_line
 from broker.store.group_counts import FAILED, IN
 from tests.conftest import assert_known_keys
-from tests.contract.building import GROUP, Run, enqueue, now_ms, reap_after, running, running_many, wait
+from tests.contract.building import GROUP, Run, enqueue, ids, now_ms, reap_after, running, running_many, wait
 from tests.stores import Store
 
 DEAD = "dead"
@@ -333,5 +333,7 @@ async def test_reap_says_where_copies_came(store: Store, run: Run) -> None:
     await enqueue(store, start_within=5)
     await enqueue(store, start_within=5)
     wait(store, 5)
-    reply = await run("reap", now_ms(store), 10, *(f"{number:016}" for number in range(10)))
+    new_ids = [f"{number:016}" for number in range(10)]
+    reply = await run("reap", now_ms(store), 10, *new_ids)
     assert sorted([reply[9:15], reply[15:]]) == [[DEAD.encode(), 0, 0, 0, 0, 2], [GROUP.encode(), 0, 0, 0, 2, 0]]
+    assert ids(await copies(store)) == new_ids[:2]

@@ -65,13 +65,27 @@ async def test_check_repairs_a_job_that_waits(store: Store, problem: str) -> Non
     assert await status_of(store, child) == "queued"
 
 
+async def test_check_of_a_queued_job_that_says_it_waits(store: Store) -> None:
+    """It stays where it is, and says so no more."""
+    first, _ = await enqueue_flow(store, named("first", unique=Unique(key="k")), named("second"))
+    key = keys.job(store.partitions[0], first.id)
+    await store.redis.hset(key, "needs", 1)
+    for is_repair in (False, True):
+        findings = await check(store, is_repair=is_repair)
+        assert [finding.what for finding in findings] == ["is queued, but waits for other jobs"]
+    assert await check(store) == []
+    assert not await store.redis.hexists(key, "needs")
+    assert await names(store, 2) == ["first", "second"]
+
+
 async def test_check_releases_a_job_that_waits_for_nobody(store: Store) -> None:
     """A held job that no job has as a dependant would never run: it is queued."""
     parent = await running(store)
     await enqueue_flow(store, named("child", after=[parent.id]))
     await store.redis.delete(keys.after(store.partitions[0], parent.id))
-    assert [finding.what for finding in await check(store)] == ["is held, but waits for no job"]
-    await check(store, is_repair=True)
+    for is_repair in (False, True):
+        findings = await check(store, is_repair=is_repair)
+        assert [finding.what for finding in findings] == ["is held, but waits for no job"]
     assert await names(store) == ["child"]
 
 

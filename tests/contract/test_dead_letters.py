@@ -18,6 +18,7 @@ from broker.store.format.exported import ExportedGroup, read_line
 from broker.store.group_counts import FAILED, IN
 from tests.conftest import assert_known_keys
 from tests.contract.building import GROUP, Run, enqueue, ids, now_ms, reap_after, running, running_many, wait
+from tests.contract.listening import Heard
 from tests.stores import Store
 
 DEAD = "dead"
@@ -94,6 +95,17 @@ async def test_copies_are_counted_as_jobs_that_came_in(store: Store) -> None:
     tally = store.completer._tally
     assert len(await copies(store)) == tally.of(DEAD).counts[IN] == store.maintenance.dead_letters == 24
     assert (tally.of(GROUP).counts[FAILED], tally.of(GROUP).counts[IN]) == (24, 24)
+
+
+async def test_a_copy_wakes_those_who_wait_for_its_image(store: Store, woken: Heard) -> None:
+    """Also when its group has jobs of other images."""
+    await send_to(store)
+    await enqueue(store, DEAD, image="other")
+    job = await running(store)
+    assert await store.next(1, [DEAD], images=["post"], waits=True) == []
+    await woken()
+    await fail(store, job)
+    assert await woken() == [DEAD]
 
 
 async def test_once_for_a_repeated_report(store: Store) -> None:

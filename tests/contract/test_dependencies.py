@@ -3,6 +3,7 @@
 import pytest
 
 from broker.core.errors import Invalid, LimitReached, WrongState
+from broker.diagnostics.consistency import check
 from broker.models.groups import Retentions
 from broker.models.jobs import Job
 from broker.models.retries import Retry
@@ -156,6 +157,7 @@ async def test_an_automatic_retry_takes_the_dependants(store: Store) -> None:
     await end(store, parent, "failed")
     await settle(store)
     assert (await status_of(store, job), await needs(store, job)) == ("delayed", 1)
+    assert await check(store) == []
     [retry] = await store.next(1)
     assert retry.retry_of == parent.id
     await end(store, retry, "succeeded")
@@ -385,6 +387,7 @@ async def test_a_job_may_have_ten_thousand_dependants(store: Store) -> None:
     with pytest.raises(LimitReached, match="10000 jobs wait already"):
         await enqueue_flow(store, named("second", after=[parent.id]))
     await end(store, parent, "succeeded")
+    await enqueue_flow(store, named("after the end", after=[parent.id]))
     await settle(store)
     assert await status_of(store, job) == "queued"
 

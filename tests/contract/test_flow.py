@@ -104,6 +104,8 @@ async def test_flow_of_a_key(store: Store) -> None:
     [follower] = await enqueue_flow(store, named("follower", unique=key))
     found = await store.flows.around(GROUP, holder.id, 10)
     assert [(job.id, job.leader) for job in found.jobs] == [(holder.id, ""), (follower.id, holder.id)]
+    found = await store.flows.around(GROUP, follower.id, 10)
+    assert [(job.id, job.leader) for job in found.jobs] == [(follower.id, holder.id), (holder.id, "")]
 
 
 async def test_flow_of_many_jobs(store: Store) -> None:

@@ -104,7 +104,8 @@ async def test_a_job_without_dependants(store: Store) -> None:
         await store.jobs.retry_flow(GROUP, job.id)
     await store.fail(GROUP, job.id, job.lease, "bad_exit")
     new, others = await store.jobs.retry_flow(GROUP, job.id)
-    assert (new.retry_of, others) == (job.id, [])
+    assert (new.retry_of, new.max_retries, others) == (job.id, job.max_retries, [])
+    assert [event.what for event in (await store.jobs.history(GROUP, job.id)).events][-1] == "retried"
     with pytest.raises(WrongState):
         await store.jobs.retry_flow(GROUP, job.id)
 
@@ -149,7 +150,7 @@ async def test_as_many_as_may_be(store: Store, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_what_was_retried_already_is_not_made_again(store: Store) -> None:
-    """A dependant that somebody retried by itself has its retry."""
+    """A dependant that somebody retried alone has its retry."""
     first, child = await failed_pair(store)
     again = await store.retry(GROUP, child.id)
     _, others = await store.jobs.retry_flow(GROUP, first.id)
@@ -182,6 +183,16 @@ async def test_the_new_job_holds_the_unique_key(store: Store) -> None:
     assert (duplicate.id, duplicate.retry_of) == (new.id, child.id)
     assert await run_all(store) == ["first", "child"]
     assert not await store.redis.exists(keys.unique(store.partitions[0], GROUP))
+
+
+async def test_two_with_the_same_key(store: Store) -> None:
+    """Two jobs that had a unique key one after the other cannot both have it: nothing is made."""
+    first, _ = await failed_pair(store, unique=Unique(key="k"))
+    await enqueue_flow(store, named("child too", after=[first.id], unique=Unique(key="k")))
+    await settle(store)
+    with pytest.raises(Duplicate, match="Two of the jobs"):
+        await store.jobs.retry_flow(GROUP, first.id)
+    assert not (await store.show(GROUP, first.id)).retry_at
 
 
 async def test_the_new_job_has_a_place_of_its_key(store: Store) -> None:

@@ -130,6 +130,7 @@ async def test_e3_the_settlement_of_an_old_job_leaves_the_key_of_a_new_one(store
     first = await take(store)
     await store.succeed(GROUP, first.id, first.lease)
     second = await enqueue(store, keyed("second"))
+    assert await check(store) == []
     await settle(store)
     await store.remove(GROUP, first.id)
     assert (await enqueue(store, keyed("third"))).id == second.id

@@ -155,7 +155,7 @@ class Reaper:
 
     def _works(self) -> None:
         if self.fault:
-            # As severe as the fault, so that who is told of one is told of its end.
+            # As severe as the fault, so that a log which shows the one shows the other.
             _log.warning("the reaper works again", extra=event("reaper.recovered"))
         self.fault = ""
 

@@ -14,10 +14,9 @@ local function settings_of_copy(settings, id, group, before)
   return '{' .. table.concat(words, ',') .. '}'
 end
 
--- Copies a job into the group `to`, which need not exist; max_group_jobs and max_group_bytes do not block the copy. Returns `to`.
+-- Copies a job, which is whole, into the group `to`, which need not exist; max_group_jobs and max_group_bytes do not block the copy. Returns `to`.
 local function copy_dead_letter(p, group, id, to, new_id, now)
   local record = with_spec(p, id, call('HGET', jobs_key(p), id))
-  if not record then return end
   local settings, spec, at = settings_of(record), select(3, parse_record(record)), digits(now)
   local head = build_record(settings_of_copy(settings, id, group, settings_json(record)), to, at, '')
   call('HSET', jobs_key(p), new_id, head .. store_large_spec(p, new_id, spec))

@@ -10,6 +10,7 @@ local function handle_due(p, set, group, id, step)
     return 'noted'
   end
   local job, new_id = find_job(p, group, id, 'rank', 'attempts', 'key'), ARGV[step.next_id]
+  step.next_id = step.next_id + 1
   if not job then
     call('ZREM', set_key(p, group, set), id)
     return 'expired'
@@ -20,12 +21,10 @@ local function handle_due(p, set, group, id, step)
   end
   if set == 'expiring' and not (job.status == 'running' and is_past_end(job, now)) then
     if not fail_late(p, group, id, job, new_id, now) then return 'noted' end
-    step.next_id = step.next_id + 1
     count_end(step.ends, group, 'failed', 0, 1)
     return 'failed'
   end
   local outcome, is_retried = end_lease(p, group, id, job, job.attempts, new_id, now)
-  if outcome == 'failed' then step.next_id = step.next_id + 1 end
   count_end(step.ends, group, outcome, is_retried and 1 or 0)
   return outcome
 end

@@ -3,7 +3,7 @@
 -- Fails those jobs of a set that were never delivered and whose deadlines have passed, and counts them in `reaped` (lost_leases.lua).
 -- Returns how many, and the other jobs.
 local function fail_unstarted(p, set, group, ids, now, reaped)
-  if set ~= 'expiring' or not ids[1] then return 0, ids end
+  if set ~= 'expiring' then return 0, ids end
   local retention_s, dead_letter_to = unpack(call('HMGET', group_key(p, group), 'retention_failed', 'dead_letter_to'))
   if dead_letter_to then return 0, ids end -- each has a copy
   local records, executions = call('HMGET', jobs_key(p), unpack(ids)), call('HMGET', executions_key(p), unpack(ids))

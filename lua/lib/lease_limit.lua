@@ -1,7 +1,7 @@
 -- For next and next_image: the lease of a job with hooks.
 
--- A job with deadlines has started now, so only end_before still counts. Returns the end of its lease,
--- and how its execution ends: `how` with the word for its hooks.
+-- A job with deadlines has started now, so only end_before still counts; the timer for `expiring` is as early already. Returns the
+-- end of its lease, and how its execution ends: `how` with the word for its hooks.
 local function limit_lease(p, group, id, record, lease_end, how)
   local end_before = setting_in(record, 'end_before')
   how = how .. (setting_in(record, 'hooks') >= 2 and ' ++' or ' +')
@@ -10,6 +10,5 @@ local function limit_lease(p, group, id, record, lease_end, how)
     return lease_end, how
   end
   call('ZADD', set_key(p, group, 'expiring'), digits(end_before), id)
-  set_timer(p, 'expiring', group, end_before)
   return math.min(lease_end, end_before), how
 end

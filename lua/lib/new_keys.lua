@@ -10,11 +10,9 @@ local function stored_keys(p, group, new_jobs)
       is_taken[key] = true
     end
   end
-  for first = 1, #keys, 1000 do
-    local last = math.min(first + 999, #keys)
-    local found = call('HMGET', set_key(p, group, 'unique'), unpack(keys, first, last))
-    for i = first, last do is_stored[keys[i]], is_any = found[i - first + 1], is_any or found[i - first + 1] end
-  end
+  if not keys[1] then return is_stored, is_any end
+  local found = call('HMGET', set_key(p, group, 'unique'), unpack(keys)) -- a call has 1,000 jobs at most
+  for i = 1, #keys do is_stored[keys[i]], is_any = found[i], is_any or found[i] end
   return is_stored, is_any
 end
 

@@ -14,16 +14,16 @@
 -- reply   the new job: id field value field value…; then for each other new job: group, id of the old one, id of the new one
 -- refuses NOT_FOUND WRONG_STATE INVALID LIMIT_REACHED DUPLICATE
 -- with    record job requeue hooks settling dependencies inputs awaiting undone rewiring group_limits own_limits history unique lanes fair_keys key_turns places
-local p, now, group, id, first = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], 8
+local p, now, group, id, n_words = KEYS[1], clock(ARGV[1]), ARGV[2], ARGV[3], 7
 local max_jobs, max_bytes, actor, most_edges = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
-local most, jobs, is_found, n_edges = #ARGV - first + 1, {}, {}, 0
+local most, jobs, is_found, n_edges = #ARGV - n_words, {}, {}, 0
 
 -- Appends a job to those that are repeated, unless it is among them already.
 local function add(its_group, its_id)
   local old = not is_found[its_id] and find_job(p, its_group, its_id, 'retry_at', 'unique_key', 'key', 'after', 'after_on')
   if not old or #jobs > 0 and (old.status ~= 'cancelled' or old.retry_at) then return old end
   is_found[its_id], jobs[#jobs + 1] = true, old
-  old.group, old.id, old.new_id = its_group, its_id, ARGV[first + #jobs - 1]
+  old.group, old.id, old.new_id = its_group, its_id, ARGV[n_words + #jobs]
   n_edges = n_edges + select(2, string.gsub(old.after or '', '%S+', ''))
   return old
 end

@@ -185,6 +185,17 @@ async def test_an_automatic_retry_takes_the_seat(store: Store) -> None:
     assert ((await shown(store, batch)).state, (await shown(store, batch)).counts.succeeded) == ("succeeded", 1)
 
 
+async def test_a_member_whose_batch_is_gone_is_retried(store: Store) -> None:
+    """Its automatic retry takes no seat where there is none, and runs."""
+    batch = await create(store, named("a", max_retries=1, retries_delay=0))
+    p = store.partitions[0]
+    await store.redis.delete(f"{p}:batch:{batch.id}", f"{p}:batch:{batch.id}:jobs", f"{p}:batch:{batch.id}:unfinished")
+    await store.redis.zrem(f"{p}:group:{GROUP}:batches", batch.id)
+    await end_next(store, "failed")
+    await settle(store)
+    assert await names(store, 10) == ["a"]
+
+
 async def test_a_lost_worker_counts_once(store: Store) -> None:
     """B11 a member whose lease is lost for the last time has failed, like one that was reported."""
     batch = await create(store, named("a", timeout=1), **ALL)

@@ -18,7 +18,8 @@ from broker.store.format.exported import ExportedGroup, read_line
 from broker.store.group_counts import FAILED, IN
 from broker.store.looks import Filters
 from tests.conftest import assert_known_keys
-from tests.contract.building import GROUP, Run, enqueue, now_ms, reap_after, running, running_many, wait
+from tests.contract.building import GROUP, Run, enqueue, ids, now_ms, reap_after, running, running_many, wait
+from tests.contract.listening import Heard
 from tests.stores import Store
 
 DEAD = "dead"
@@ -97,6 +98,17 @@ async def test_copies_are_counted_as_jobs_that_came_in(store: Store) -> None:
     tally = store.completer._tally
     assert len(await copies(store)) == tally.of(DEAD).counts[IN] == store.maintenance.dead_letters == 24
     assert (tally.of(GROUP).counts[FAILED], tally.of(GROUP).counts[IN]) == (24, 24)
+
+
+async def test_a_copy_wakes_those_who_wait_for_its_image(store: Store, woken: Heard) -> None:
+    """Also when its group has jobs of other images."""
+    await send_to(store)
+    await enqueue(store, DEAD, image="other")
+    job = await running(store)
+    assert await store.next(1, [DEAD], images=["post"], waits=True) == []
+    await woken()
+    await fail(store, job)
+    assert await woken() == [DEAD]
 
 
 async def test_once_for_a_repeated_report(store: Store) -> None:
@@ -336,5 +348,7 @@ async def test_reap_says_where_copies_came(store: Store, run: Run) -> None:
     await enqueue(store, start_within=5)
     await enqueue(store, start_within=5)
     wait(store, 5)
-    reply = await run("reap", now_ms(store), 10, *(f"{number:016}" for number in range(10)))
+    new_ids = [f"{number:016}" for number in range(10)]
+    reply = await run("reap", now_ms(store), 10, *new_ids)
     assert sorted([reply[9:15], reply[15:]]) == [[DEAD.encode(), 0, 0, 0, 0, 2], [GROUP.encode(), 0, 0, 0, 2, 0]]
+    assert ids(await copies(store)) == new_ids[:2]

@@ -372,5 +372,23 @@ async def test_late_jobs_are_counted_and_noted(store: Store, run: Run) -> None:
     assert b'"lease_lost"' in await _field(store, ran, "history")
 
 
+async def test_the_end_of_a_job_whose_bytes_count(store: Store) -> None:
+    """A round in which no job was late to start fails those that run, in a group with a limit of bytes too."""
+    await configure(store, max_bytes=10_000)
+    job = await running(store, end_within=5)
+    await reap_after(store, 5)
+    assert await status_of(store, job) == "failed"
+    assert not await store.redis.exists(f"{store.partitions[0]}:bytes")
+
+
+async def test_a_delay_that_ends_before_the_deadline(store: Store) -> None:
+    """A reaper that comes late does what was due first: the job was queued when its deadline passed."""
+    late = await enqueue(store, delay=5, start_within=6)
+    wait(store, 10)
+    reaped = await store.reap(10)
+    assert (reaped.queued, reaped.failed) == (1, 1)
+    assert msgspec.json.decode(await _field(store, late, "history"))["from"] == "queued"
+
+
 async def _field(store: Store, job: Job, name: str) -> bytes:
     return await store.redis.hget(keys.job(store.partitions[0], job.id), name)

@@ -3,6 +3,7 @@
 import pytest
 
 from broker.core.errors import Invalid, LimitReached, WrongState
+from broker.diagnostics.consistency import check
 from broker.models.groups import Retentions
 from broker.models.jobs import Job
 from broker.models.retries import Retry
@@ -156,6 +157,7 @@ async def test_an_automatic_retry_takes_the_dependants(store: Store) -> None:
     await end(store, parent, "failed")
     await settle(store)
     assert (await status_of(store, job), await needs(store, job)) == ("delayed", 1)
+    assert await check(store) == []
     [retry] = await store.next(1)
     assert retry.retry_of == parent.id
     await end(store, retry, "succeeded")
@@ -198,6 +200,16 @@ async def test_jobs_of_a_call_share_a_parent_that_was_retried(store: Store, *, i
     await end(store, retry, "succeeded")
     await settle(store)
     assert await names(store, 3) == ["child 0", "child 1", "child 2"]
+
+
+async def test_each_parent_of_a_call_stays_as_it_is(store: Store) -> None:
+    """What is noted of several parents, one of which runs, mixes up neither their payloads nor their runs."""
+    runs = await running(store, payload="a")
+    parents = await enqueue_flow(store, named("b"), named("c"), named("d"))
+    [child] = await enqueue_flow(store, named("child", after=[runs.id, *(job.id for job in parents)]))
+    assert await needs(store, child) == 4
+    assert await names(store, 10) == ["b", "c", "d"]
+    assert (await store.succeed(GROUP, runs.id, runs.lease)).payload == "a"
 
 
 async def test_a_parent_that_is_over_counts_at_once(store: Store) -> None:
@@ -291,13 +303,14 @@ async def test_a_dependant_that_was_cancelled_stays_so(store: Store) -> None:
 
 @pytest.mark.parametrize("how", ["succeeded", "failed"])
 async def test_retention_waits_for_the_settlement(store: Store, how: str) -> None:
-    """B5 with a retention of 0 too, a parent is deleted only when its dependants know how it ended."""
+    """B5 with a retention of 0 too, a parent goes only when its dependants know how it ended; others go at once."""
     await configure(store, retention=Retentions(succeeded=0, failed=0, cancelled=0))
-    parent = await running(store)
+    plain, parent = await running(store), await running(store)
+    await end(store, plain, how)
     [job] = await enqueue_flow(store, named("child", after=[parent.id]))
     await end(store, parent, how)
     await reap_after(store, 1)
-    assert await status_of(store, parent) == how
+    assert [await status_of(store, job) for job in (plain, parent)] == [None, how]
     await settle(store)
     assert await status_of(store, job) == ("queued" if how == "succeeded" else "cancelled")
     await reap_after(store, 1)
@@ -374,6 +387,7 @@ async def test_a_job_may_have_ten_thousand_dependants(store: Store) -> None:
     with pytest.raises(LimitReached, match="10000 jobs wait already"):
         await enqueue_flow(store, named("second", after=[parent.id]))
     await end(store, parent, "succeeded")
+    await enqueue_flow(store, named("after the end", after=[parent.id]))
     await settle(store)
     assert await status_of(store, job) == "queued"
 

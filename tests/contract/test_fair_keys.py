@@ -351,11 +351,12 @@ async def test_a_replaced_job_has_the_turn_of_its_new_key(fair: Store) -> None:
     assert await served(fair) == "abaa"
 
 
-async def test_check_finds_wrong_places(fair: Store) -> None:
+@pytest.mark.parametrize("band", [0, 1, 2])
+async def test_check_finds_wrong_places(fair: Store, band: int) -> None:
     """A place behind the end of the queue would make a key wait; places without the setting are of no use."""
     times = keys.members(fair.partitions[0], GROUP, "virtual_time")
     await put(fair, "a", 2)
-    await fair.redis.zadd(times, {"2 a": 2**52 + 10**6})
+    await fair.redis.zadd(times, {f"{band} a": band * 2**51 + 10**6})
     [found] = await check(fair, is_repair=True)
     assert "places behind the end" in found.what
     assert await check(fair) == []

@@ -6,7 +6,7 @@ from broker.core.errors import NotFound
 from broker.models.flow import Flow
 from broker.models.jobs import NewJob
 from broker.models.unique import Unique
-from tests.contract.building import GROUP, enqueue, succeeded
+from tests.contract.building import GROUP, Run, enqueue, succeeded
 from tests.contract.flows import enqueue_flow, named, settle
 from tests.stores import Store
 
@@ -124,6 +124,8 @@ async def test_flow_of_a_key(store: Store) -> None:
     [follower] = await enqueue_flow(store, named("follower", unique=key))
     found = await store.flows.around(GROUP, holder.id, 10)
     assert [(job.id, job.leader) for job in found.jobs] == [(holder.id, ""), (follower.id, holder.id)]
+    found = await store.flows.around(GROUP, follower.id, 10)
+    assert [(job.id, job.leader) for job in found.jobs] == [(follower.id, holder.id), (holder.id, "")]
 
 
 async def test_flow_of_many_jobs(store: Store) -> None:
@@ -135,6 +137,14 @@ async def test_flow_of_many_jobs(store: Store) -> None:
     whole = await store.flows.around(GROUP, children[7].id, 1000)
     assert (len(whole.jobs), whole.more) == (131, 0)
     assert [job.id for job in whole.jobs[:2]] == [children[7].id, parent.id]
+
+
+async def test_a_step_reads_few_large_jobs(store: Store, run: Run) -> None:
+    """A script call ends once it has read half a megabyte, and says what it left."""
+    jobs = await enqueue_flow(store, *(named(name * 300_000) for name in "abc"))
+    left, *rows = await run("flow", 50, 50, "", " ".join(job.id for job in jobs))
+    assert [row[0].decode() for row in rows] == [job.id for job in jobs[:2]]
+    assert left.decode() == jobs[2].id
 
 
 async def test_flow_keeps_the_first_200_dependants(store: Store) -> None:

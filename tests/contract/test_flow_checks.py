@@ -65,13 +65,27 @@ async def test_check_repairs_a_job_that_waits(store: Store, problem: str) -> Non
     assert await status_of(store, child) == "queued"
 
 
+async def test_check_of_a_queued_job_that_says_it_waits(store: Store) -> None:
+    """It stays where it is, and waits for nobody then."""
+    first, _ = await enqueue_flow(store, named("first", unique=Unique(key="k")), named("second"))
+    key = keys.job(store.partitions[0], first.id)
+    await store.redis.hset(key, "needs", 1)
+    for is_repair in (False, True):
+        findings = await check(store, is_repair=is_repair)
+        assert [finding.what for finding in findings] == ["is queued, but waits for other jobs"]
+    assert await check(store) == []
+    assert not await store.redis.hexists(key, "needs")
+    assert await names(store, 2) == ["first", "second"]
+
+
 async def test_check_releases_a_job_that_waits_for_nobody(store: Store) -> None:
     """A held job that no job has as a dependant would never run: it is queued."""
     parent = await running(store)
     await enqueue_flow(store, named("child", after=[parent.id]))
     await store.redis.delete(keys.after(store.partitions[0], parent.id))
-    assert [finding.what for finding in await check(store)] == ["is held, but waits for no job"]
-    await check(store, is_repair=True)
+    for is_repair in (False, True):
+        findings = await check(store, is_repair=is_repair)
+        assert [finding.what for finding in findings] == ["is held, but waits for no job"]
     assert await names(store) == ["child"]
 
 
@@ -118,6 +132,29 @@ async def test_check_settles_an_end_that_was_forgotten(store: Store, *, is_gone:
     await check(store, is_repair=True)
     await settle(store)
     assert await status_of(store, child) == ("cancelled" if is_gone else "queued")
+
+
+async def test_check_settles_the_end_of_a_holder(store: Store) -> None:
+    """An end that was forgotten is found though nobody waits for it: it must free the unique key."""
+    await enqueue_flow(store, named("x", unique=Unique(key="k")))
+    [job] = await store.next(1)
+    await store.succeed(GROUP, job.id, job.lease)
+    await store.redis.delete(keys.settle(store.partitions[0]))
+    assert "has ended, but its end is not settled" in [finding.what for finding in await check(store)]
+    await check(store, is_repair=True)
+    await settle(store)
+    assert not await store.redis.exists(keys.unique(store.partitions[0], GROUP))
+
+
+async def test_check_leaves_a_key_to_its_holder(store: Store) -> None:
+    """A job that seems to have the key of another one has none."""
+    holder, other = await enqueue_flow(store, named("x", unique=Unique(key="k")), named("y", unique=Unique(key="l")))
+    p = store.partitions[0]
+    await store.redis.hset(keys.job(p, other.id), "unique_key", "k")
+    await store.redis.hdel(keys.unique(p, GROUP), "l")
+    assert [finding.what for finding in await check(store, is_repair=True)] == ["does not hold its unique key"]
+    assert (await store.unique_keys.show(GROUP, "k")).holder == holder.id
+    assert await check(store) == []
 
 
 async def test_check_finds_keys_of_no_job(store: Store) -> None:

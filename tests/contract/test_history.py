@@ -279,7 +279,7 @@ async def last_move(store: Store, job: Job) -> tuple[str, str | None, WaitsFor |
 
 
 async def test_history_of_a_job_that_is_held_for_its_key(store: Store) -> None:
-    """While it is held its creation says so, and which key; the job that has the place was queued."""
+    """While it is held its creation names the key that it waits for; the job that has the place was queued."""
     await configure(store, key_concurrency=1)
     first, held = await enqueue_flow(store, named("first", key="acme"), named("held", key="acme"))
     assert await last_move(store, first) == ("created", "queued", None)

@@ -127,7 +127,7 @@ async def test_a_failure_without_a_reason(store: Store) -> None:
     """A later failure shows neither the reason nor the error of an earlier one, and an empty one is none."""
     job = await run_with(store, policy(max=3))
     await fail(store, job, "busy", error="text")
-    for reason, error, kept in (("", "", [None, None]), ("busy", "", [b"busy", None]), ("", "text", [None, b"text"])):
+    for reason, error, kept in (("busy", "", [b"busy", None]), ("", "text", [None, b"text"]), ("", "", [None, None])):
         await fail(store, await take_again(store, job), reason, error=error)
         assert await store.redis.hmget(keys.job(store.partitions[0], job.id), "reason", "error") == kept
 
@@ -420,9 +420,11 @@ async def test_a_failure_without_a_receipt_has_none_in_the_history(store: Store)
 
 
 async def test_receipts_and_history(store: Store) -> None:
-    """Each forgiven failure has its receipt, and a line in the history with its reason."""
-    job = await run_with(store)
+    """Each forgiven failure has its receipt, and a line in the history with its reason, and when the run began."""
+    job, taken_at = await run_with(store), []
     for number in (1, 2):
+        taken_at.append(clock(store))
+        wait(store, 1)
         await fail(store, job, f"reason_{number}", receipt=Receipt(worker=f"worker-{number}"))
         job = await take_again(store, job)
     await store.fail(GROUP, job.id, job.lease or "", "last", retry=False, receipt=Receipt(worker="worker-3"))
@@ -438,6 +440,7 @@ async def test_receipts_and_history(store: Store) -> None:
         ("failed", 3, "last", "worker-3"),
     ]
     assert [one.to for one in history.events if one.what == "failed"] == ["delayed", "delayed", "failed"]
+    assert [one.at for one in history.events if one.what == "taken"][:2] == taken_at
     assert history.is_whole
 
 

@@ -1,15 +1,18 @@
 """A job that failed, and all that was cancelled because of that, are made again and wait for each other as before."""
 
+from typing import Any
+
 import pytest
 
-from broker.core.errors import Duplicate, Invalid, LimitReached, WrongState
+from broker.core.errors import Duplicate, Invalid, LimitReached, NotFound, WrongState
 from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
 from broker.models.unique import Unique
 from broker.resp import keys
 from broker.store.format.exported import read_line
-from tests.contract.building import GROUP, running
-from tests.contract.flows import enqueue_flow, named, settle
+from tests.contract.building import GROUP, configure, running, status_of
+from tests.contract.flows import enqueue_flow, keyed, named, settle
+from tests.contract.schedules import end, fire_next, made, put, shown
 from tests.contract.test_inputs import end_with
 from tests.stores import Store
 
@@ -93,13 +96,16 @@ async def test_two_that_failed(store: Store) -> None:
 
 
 async def test_a_job_without_dependants(store: Store) -> None:
-    """Then it is a retry as any other; a second one is refused, and so is one of a job that is not finished."""
+    """Then it is a retry as any other; refused are a second one, and one of a job that is not finished or not there."""
+    with pytest.raises(NotFound):
+        await store.jobs.retry_flow(GROUP, "0" * 16)
     job = await running(store)
     with pytest.raises(WrongState):
         await store.jobs.retry_flow(GROUP, job.id)
     await store.fail(GROUP, job.id, job.lease, "bad_exit")
     new, others = await store.jobs.retry_flow(GROUP, job.id)
-    assert (new.retry_of, others) == (job.id, [])
+    assert (new.retry_of, new.max_retries, others) == (job.id, job.max_retries, [])
+    assert [event.what for event in (await store.jobs.history(GROUP, job.id)).events][-1] == "retried"
     with pytest.raises(WrongState):
         await store.jobs.retry_flow(GROUP, job.id)
 
@@ -122,6 +128,98 @@ async def test_nothing_is_made_when_one_is_refused(store: Store, monkeypatch: py
         await store.jobs.retry_flow(GROUP, parent.id)
     assert refused.value.fields == "dependants"
     assert not (await store.show(GROUP, parent.id)).retry_at
+
+
+async def failed_pair(store: Store, **fields: Any) -> tuple[Job, Job]:
+    """A job that failed, and one with these fields that was cancelled because of that."""
+    first = await running(store, payload="first")
+    [child] = await enqueue_flow(store, named("child", after=[first.id], **fields))
+    await store.fail(GROUP, first.id, first.lease, "bad_exit")
+    await settle(store)
+    return first, child
+
+
+async def test_as_many_as_may_be(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flow of exactly as many jobs as may be, with as many entries in `after`, is made again."""
+    first, child = await failed_pair(store)
+    monkeypatch.setattr("broker.store.jobs.MOST_DEPENDANTS", 1)
+    monkeypatch.setattr("broker.store.jobs.MOST_EDGES", 1)
+    _, [other] = await store.jobs.retry_flow(GROUP, first.id)
+    assert other.retry_of == child.id
+    assert await run_all(store) == ["first", "child"]
+
+
+async def test_what_was_retried_already_is_not_made_again(store: Store) -> None:
+    """A dependant that somebody retried alone has its retry."""
+    first, child = await failed_pair(store)
+    again = await store.retry(GROUP, child.id)
+    _, others = await store.jobs.retry_flow(GROUP, first.id)
+    assert others == []
+    assert (await store.show(GROUP, child.id)).retry_at == again.id
+
+
+async def test_all_jobs_of_a_group_need_room(store: Store) -> None:
+    """A limit counts them together, and their bytes too; those of a group without a limit of bytes are not counted."""
+    first, child = await failed_pair(store)
+    [other] = await enqueue_flow(store, named("other", after=[child.id]), group="other")
+    await settle(store)
+    size_bytes = sum(len(b'{"image":"post","payload":"%b"}' % name) for name in (b"first", b"child"))
+    for limit in ({"max_jobs": 1}, {"max_bytes": size_bytes - 1}):
+        await configure(store, **limit)
+        with pytest.raises(LimitReached):
+            await store.jobs.retry_flow(GROUP, first.id)
+    await configure(store, max_jobs=2, max_bytes=size_bytes)
+    _, others = await store.jobs.retry_flow(GROUP, first.id)
+    assert {one.retry_of for one in others} == {child.id, other.id}
+    sums = await store.redis.zrange(f"{store.partitions[0]}:bytes", 0, -1, withscores=True)
+    assert sums == [(GROUP.encode(), size_bytes)]
+
+
+async def test_the_new_job_holds_the_unique_key(store: Store) -> None:
+    """Its end frees the key, as that of every holder does."""
+    first, child = await failed_pair(store, unique=Unique(key="k"))
+    _, [new] = await store.jobs.retry_flow(GROUP, first.id)
+    [duplicate] = await enqueue_flow(store, keyed("more", key="k"))
+    assert (duplicate.id, duplicate.retry_of) == (new.id, child.id)
+    assert await run_all(store) == ["first", "child"]
+    assert not await store.redis.exists(keys.unique(store.partitions[0], GROUP))
+
+
+async def test_two_with_the_same_key(store: Store) -> None:
+    """Two jobs that had a unique key one after the other cannot both have it: nothing is made."""
+    first, _ = await failed_pair(store, unique=Unique(key="k"))
+    await enqueue_flow(store, named("child too", after=[first.id], unique=Unique(key="k")))
+    await settle(store)
+    with pytest.raises(Duplicate, match="Two of the jobs"):
+        await store.jobs.retry_flow(GROUP, first.id)
+    assert not (await store.show(GROUP, first.id)).retry_at
+
+
+async def test_the_new_job_has_a_place_of_its_key(store: Store) -> None:
+    """Its end gives the place on."""
+    await configure(store, key_concurrency=1)
+    job = await running(store, key="k")
+    await store.fail(GROUP, job.id, job.lease, "bad_exit")
+    await settle(store)
+    new, _ = await store.jobs.retry_flow(GROUP, job.id)
+    [held] = await enqueue_flow(store, named("held", key="k"))
+    assert await status_of(store, held) == "delayed"
+    await end(store, new)
+    await settle(store)
+    assert await status_of(store, held) == "queued"
+
+
+async def test_the_new_job_is_of_the_same_fire(store: Store) -> None:
+    """Its end is the outcome of its schedule."""
+    await put(store)
+    await fire_next(store)
+    [job] = await made(store)
+    await end(store, job, "failed")
+    await settle(store)
+    new, _ = await store.jobs.retry_flow(GROUP, job.id)
+    await end(store, new)
+    await settle(store)
+    assert (await shown(store)).last.outcome == "succeeded"
 
 
 async def test_what_was_undone_is_exported_and_deleted(store: Store) -> None:

@@ -245,11 +245,14 @@ async def test_restore_counts_the_bytes_of_a_group(store: Store, target: Store, 
 
 
 async def test_restore_of_a_group_that_exists(store: Store, target: Store) -> None:
-    """A group keeps the settings that it has there; a paused one that is new hands nothing out."""
+    """A group keeps its settings, and is counted if they differ; a paused one that is new hands nothing out."""
     await configure(store, GROUP, paused=True)
     await configure(store, "other", max_concurrency=3)
     await queued(store)
     await configure(target, "other", max_concurrency=4)
+    for both in (store, target):
+        for group in ("same", "alike"):
+            await configure(both, group, max_concurrency=3, delivery_limit=7)
     assert await restore(target, await lines_of(store)) == (1, 1, 1)
     assert (await target.groups.show("other")).max_concurrency == 4
     assert await target.next(1) == []

@@ -15,7 +15,7 @@ from broker.models.jobs import Job, NewJob
 from broker.models.retries import Retry
 from broker.models.unique import Unique
 from broker.resp import keys
-from tests.contract.building import GROUP, configure, ids, names, reap_after, status_of, wait
+from tests.contract.building import GROUP, configure, ids, names, now_ms, reap_after, status_of, wait
 from tests.contract.flows import keyed, named, settle
 from tests.stores import Store
 
@@ -130,6 +130,7 @@ async def test_e3_the_settlement_of_an_old_job_leaves_the_key_of_a_new_one(store
     first = await take(store)
     await store.succeed(GROUP, first.id, first.lease)
     second = await enqueue(store, keyed("second"))
+    assert await check(store) == []
     await settle(store)
     await store.remove(GROUP, first.id)
     assert (await enqueue(store, keyed("third"))).id == second.id
@@ -160,6 +161,7 @@ async def test_e7_a_window_counts_from_the_first_job(store: Store, *, ended: boo
 async def test_e7_a_window_outlives_the_retention(store: Store) -> None:
     """E7 a job whose retention ends within its window stays as long, so that the key is held; then both go."""
     await configure(store, retention=Retentions(succeeded=10, failed=10, cancelled=10))
+    ends, due = now_ms(store) + 60_000, keys.due(store.partitions[0])
     first = await enqueue(store, keyed("first", for_=60))
     plain = await enqueue(store, named("plain"))
     for _ in range(2):
@@ -170,6 +172,7 @@ async def test_e7_a_window_outlives_the_retention(store: Store) -> None:
     assert (await enqueue(store, keyed("second", for_=60))).id == first.id
     with pytest.raises(NotFound):
         await store.show(GROUP, plain.id)
+    assert await store.redis.zscore(due, f"succeeded:{GROUP}") == ends  # until then nobody looks at it again
     await reap_after(store, 0.001)
     with pytest.raises(NotFound):
         await store.show(GROUP, first.id)
@@ -269,6 +272,16 @@ async def test_follow_keeps_the_last(store: Store) -> None:
     await store.succeed(GROUP, third.id)
     await settle(store)
     assert await names(store, 10) == ["4"]
+
+
+async def test_a_job_of_the_call_may_wait_for_the_follower_that_it_replaces(store: Store) -> None:
+    """That follower has ended then, so what waits for any end of it is queued at once."""
+    await enqueue(store, keyed("1", "follow"))
+    await take(store)
+    second = await enqueue(store, keyed("2", "follow"))
+    new = [keyed("3", "follow"), named("behind", after=[second.id], after_on="over")]
+    assert [job.status for job in (await store.enqueue(GROUP, new)).jobs] == ["delayed", "queued"]
+    assert await names(store, 10) == ["behind"]
 
 
 async def test_a_follower_that_is_cancelled_leaves_the_key_to_the_holder(store: Store) -> None:

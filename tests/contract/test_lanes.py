@@ -466,7 +466,7 @@ async def test_members_and_their_retries_have_keys(store: Store) -> None:
 
 
 async def test_jobs_without_a_key(store: Store) -> None:
-    """They are counted next to the keys; not if there are more keys than are wanted, whose jobs would be counted too."""
+    """They are counted next to the keys; not when there are more keys than asked for, whose jobs would count too."""
     await enqueue(store, of("acme"), of("blue"), *[named("alone")] * 3, of("acme"), named("later", delay=9))
     await store.next(3, [GROUP])
     assert (await store.lanes.list(GROUP, 2)).no_key == NoKeyJobs(queued=2, running=1)

@@ -4,7 +4,7 @@
 -- Returns a refusal, or nil, the
 -- outcome of each, and the first rank of those that are queued, if any is.
 local function tied_jobs(p, group, new_jobs, is_stored, now, counts, batch, fields)
-  local is_new, made, made_as, outcomes, first_rank, draft = {}, {}, {}, {}, nil, new_draft()
+  local is_new, made, made_as, outcomes, first_rank, is_moved, draft = {}, {}, {}, {}, nil, false, new_draft()
   for i = 1, #new_jobs do is_new[new_jobs[i].id] = true end
   local unfinished = unfinished_parents(p, new_jobs, is_new)
   local refused = refused_parents(p, new_jobs, is_new, unfinished, draft.read) or refused_key(p, group, new_jobs, is_stored, now)
@@ -30,7 +30,7 @@ local function tied_jobs(p, group, new_jobs, is_stored, now, counts, batch, fiel
     if conflict and conflict ~= 'follow' then
       if conflict ~= 'existing' then replace_holder(p, group, holder_id, holder, new, now, counts) end
       if new.spec == '' then call('DEL', job_key(p, new.id)) end -- a staged payload
-      made_as[new.id] = holder_id
+      made_as[new.id], is_moved = holder_id, is_moved or is_new[holder_id]
       return '=' .. holder_id
     end
     local is_known, waits = {}, 0
@@ -53,5 +53,7 @@ local function tied_jobs(p, group, new_jobs, is_stored, now, counts, batch, fiel
   write()
   for i = 1, #new_jobs do outcomes[i] = new_jobs[i].needs_place and 'key' or outcomes[i] end
   if batch_id then add_members(p, batch_id, made, now) end
+  -- a job of the call that another one of it replaced may be at another place than it was made for
+  if first_rank and is_moved then first_rank = tonumber(call('ZRANGE', set_key(p, group, 'queued'), 0, 0, 'WITHSCORES')[2]) end
   return nil, outcomes, first_rank
 end

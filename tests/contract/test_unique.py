@@ -242,6 +242,14 @@ async def test_a_new_group_whose_first_call_replaces_a_job_is_known(store: Store
     assert (await store.groups.show(GROUP)).counts.queued == 1
 
 
+async def test_a_job_that_is_replaced_in_its_own_call_has_the_place_of_the_new_priority(store: Store) -> None:
+    """Its group too, which goes behind a group whose job came before."""
+    [other] = (await store.enqueue("other", [named("other")])).jobs
+    [first, _] = (await store.enqueue(GROUP, [keyed("first", priority=2), keyed("second", "replace")])).jobs
+    assert await check(store) == []
+    assert ids(await store.next(2)) == [other.id, first.id]
+
+
 @pytest.mark.parametrize("policy", ["replace", "push", "follow"])
 async def test_a_running_holder_is_followed(store: Store, policy: str) -> None:
     """A running job cannot be replaced: the new one waits for its end, whatever it is."""

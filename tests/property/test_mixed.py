@@ -233,7 +233,7 @@ class MixedMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from((0, 0.5, 1, 3)))
     def advance(self, seconds: float) -> None:
-        """Time passes, and the timers that are over then are handled."""
+        """Time passes, and the reaper handles the timers whose time has come."""
         self.store.now = str(int(self.store.now) + round(seconds * 1000))
         while self.run(self.store.reap(100)).wait_ms == 0:
             pass

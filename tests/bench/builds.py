@@ -27,6 +27,7 @@ from tests.bench.server import broker_url
 _ROOT = Path(__file__).parents[2]
 BAR = 1.03
 """How many times the instructions of the other build a job may take."""
+GROUP = "bench"
 _START_S = 1800.0
 _IDLE_S = 30.0
 _JOB = {"image": "bench", "payload": "x" * 100}
@@ -56,7 +57,7 @@ class Build:
     def start(self) -> None:
         """Wait until the broker serves."""
         url = broker_url(self._broker.process, self._folder / "broker.log", _START_S)
-        self._address = BenchAddress.read(url)
+        self.address = BenchAddress.read(url)
 
     def rest(self) -> None:
         """Count what is done in a second in which nobody asks for anything."""
@@ -70,7 +71,7 @@ class Build:
         """Instructions for each job, less those of an idle time as long."""
         self._counts()
         began = time.monotonic()
-        jobs = asyncio.run(step.run(self._address))
+        jobs = asyncio.run(step.run(self.address))
         counts, took_s = self._counts(), time.monotonic() - began
         return Counts(*((count - idle * took_s) / jobs for count, idle in zip(counts, self.idle, strict=True)))
 
@@ -101,22 +102,22 @@ class Step(NamedTuple):
         return self.connections * self.calls * self.jobs
 
 
-async def enqueue(caller: Caller, address: BenchAddress, n: int) -> None:
+async def enqueue(caller: Caller, address: BenchAddress, n: int, group: str = GROUP) -> None:
     """Enqueue n jobs in one call."""
-    _accepted(await caller.call(address.request("POST", "/groups/bench/jobs", {"jobs": [_JOB] * n})))
+    accepted(await caller.call(address.request("POST", f"/groups/{group}/jobs", {"jobs": [_JOB] * n})))
 
 
-async def consume(caller: Caller, address: BenchAddress, n: int) -> None:
+async def consume(caller: Caller, address: BenchAddress, n: int, group: str = GROUP) -> None:
     """Take n jobs, and report that they succeeded: of one by its own call, of more by one for all."""
-    answer = _accepted(await caller.call(address.request("GET", f"/jobs?n={n}&group=bench")))
+    answer = accepted(await caller.call(address.request("GET", f"/jobs?n={n}&group={group}")))
     jobs = msgspec.json.decode(answer)["jobs"]
     assert len(jobs) == n, f"{len(jobs)} jobs of {n}"
     if n == 1:
-        path = f"/groups/bench/jobs/{jobs[0]['id']}/success"
-        _accepted(await caller.call(address.request("POST", path, headers=f"Titan-Lease: {jobs[0]['lease']}\r\n")))
+        path = f"/groups/{group}/jobs/{jobs[0]['id']}/success"
+        accepted(await caller.call(address.request("POST", path, headers=f"Titan-Lease: {jobs[0]['lease']}\r\n")))
         return
-    told = [{"group_name": "bench", "id": job["id"], "lease": job["lease"], "status": "succeeded"} for job in jobs]
-    _accepted(await caller.call(address.request("POST", "/jobs/finish", {"jobs": told})))
+    told = [{"group_name": group, "id": job["id"], "lease": job["lease"], "status": "succeeded"} for job in jobs]
+    accepted(await caller.call(address.request("POST", "/jobs/finish", {"jobs": told})))
 
 
 STEPS = (
@@ -129,7 +130,8 @@ STEPS = (
 )
 
 
-def _accepted(answer: BenchResponse) -> bytes:
+def accepted(answer: BenchResponse) -> bytes:
+    """The body of an answer. Raises BenchFailed when the broker refused."""
     if answer.is_refusal:
         raise BenchFailed(str(answer))
     return answer.body

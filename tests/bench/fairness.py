@@ -29,7 +29,7 @@ NOISY, KEYS, QUIET = 10, 10_000, 200
 """Groups that share the backlog, keys of its jobs, and how often a quiet tenant comes at most."""
 LIMITS = {
     "a rate": GroupSettings(rate_limit=1_000_000),
-    "a rate with a burst": GroupSettings(rate_limit=JobRate(jobs=50_000_000, per=60, burst=1_000_000)),
+    "a rate with a burst": GroupSettings(rate_limit=JobRate(jobs=1_000_000, per=2, burst=1_000_000)),
     "max_concurrency": GroupSettings(max_concurrency=1_000_000),
     "max_jobs": GroupSettings(max_jobs=10_000_000),
     "max_bytes": GroupSettings(max_bytes=10**12),

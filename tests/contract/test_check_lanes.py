@@ -133,3 +133,19 @@ async def test_a_repair_gives_a_free_place(store: Store) -> None:
     assert found.what == "is held for its key, but does not wait in its lane"
     await settle(store)
     assert await status_of(store, held) == "queued"
+
+
+async def test_a_repair_gives_the_place_of_a_stranger(store: Store) -> None:
+    """A job of another key had the only place: the one that waited behind it is queued."""
+    await configure(store, key_concurrency=1)
+    [first, held] = await put(store, "first", "second")
+    [blue] = await put(store, "blue", key="blue")
+    await store.redis.zadd(lane_of(store), {blue.id: 0})
+    taken = await store.start(GROUP, first.id)
+    await store.succeed(GROUP, first.id, taken.lease)
+    await settle(store)
+    assert await status_of(store, held) == "delayed"
+    assert "is in the lane of a key without a reason" in {one.what for one in await check(store, is_repair=True)}
+    await settle(store)
+    assert await status_of(store, held) == "queued"
+    assert await check(store) == []

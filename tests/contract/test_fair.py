@@ -290,7 +290,7 @@ async def test_a_group_whose_only_place_had_a_lost_job_gets_another(fair: Store)
 
 
 async def test_a_group_that_stands_in_a_priority_without_jobs_keeps_its_number(fair: Store) -> None:
-    """The ring of a damaged store has it too early: in the priority that it has jobs of, its turn comes by its number."""
+    """The ring of a damaged store has it too early: its turn comes by its number, in the priority of its jobs."""
     await backlog(fair, 2, "a", "b", "c")
     await fair.redis.zadd(keys.ready(fair.partitions[0]), {"c": 0})
     assert await served(fair, 4) == "cabc"

@@ -250,6 +250,8 @@ async def test_the_very_first_job_waits_like_any_other(store: Store) -> None:
     assert await check(store) == []
     [found] = (await store.lanes.list(GROUP, 9)).keys
     assert (found.running, found.held) == (1, 1)
+    [reason] = (await store.why.why(GROUP, first.id)).reasons
+    assert (reason.code, reason.n, reason.ids) == ("waits_for_key", 1, [second.id])
     await succeed(store, running)
     assert await statuses(store, first, second) == ["queued", "succeeded"]
 
@@ -588,6 +590,24 @@ async def test_an_export_has_places_that_were_freed_and_not_yet_given(store: Sto
     await store.transfer.restore(store.partitions[0], [read_line(piece.group).group], jobs)
     await settle(store)
     assert await names(store, 9) == ["second"]
+
+
+async def test_an_export_has_a_place_for_the_very_first_job(store: Store) -> None:
+    """It waits with the rank 1, and gets the place that was freed before the export."""
+    await configure(store, key_concurrency=1)
+    await enqueue(store, of("acme", "first", priority=2), of("acme", "second", priority=2))
+    [first] = await take(store)
+    await store.release(GROUP, first.id, first.lease, 5)
+    await settle(store)
+    [second] = await take(store)
+    await reap_after(store, 5)
+    await store.release(GROUP, second.id, second.lease, 30)
+    [piece] = [piece async for piece in store.transfer.export()]
+    await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
+    jobs = [read_line(line).job for line in piece.jobs]
+    await store.transfer.restore(store.partitions[0], [read_line(piece.group).group], jobs)
+    await settle(store)
+    assert await names(store, 9) == ["first"]
 
 
 async def test_an_export_has_the_numbers_of_jobs_of_keys(store: Store) -> None:

@@ -693,7 +693,7 @@ async def test_a_step_counts_batches_without_members(store: Store) -> None:
 
 
 async def test_check_ends_a_batch_that_waited_for_too_many_members(store: Store) -> None:
-    """All of its members are over: it ends with the settlement after the repair."""
+    """All of its members have ended: it ends with the settlement after the repair."""
     batch = await create(store, named("a"), **ALL)
     await store.redis.hset(f"{store.partitions[0]}:batch:{batch.id}", "total", 3)
     await end_next(store)

@@ -175,7 +175,7 @@ async def test_named_groups_are_served_in_turns(fair: Store) -> None:
 
 @pytest.mark.parametrize("images", [(), ("post",)])
 async def test_a_call_for_groups_without_jobs_ends_no_turn(fair: Store, images: tuple[str, ...]) -> None:
-    """It gets nothing, while another group is in the middle of its turn, and that one goes on."""
+    """It gets nothing, while another group is in the middle of its turn, and that one continues."""
     await configure(fair, "a", weight=2)
     await backlog(fair, 3, "a", "b")
     assert await served(fair, 1) == "a"

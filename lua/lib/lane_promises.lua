@@ -42,7 +42,6 @@ local function check_lanes(p, now, group, add_finding)
         add_finding(members[j], 'is in the lane of a key without a reason', function()
           call('ZREM', lane, members[j])
           count_lane(p, group, key)
-          wake_lane(p, group, key, now)
         end)
       end
     end
@@ -50,7 +49,7 @@ local function check_lanes(p, now, group, add_finding)
     if n ~= counted then -- not as the page had it: a repair above may have counted again
       add_finding('', 'says that a key has ' .. counted .. ' jobs; it has ' .. n .. ': ' .. key, function() count_lane(p, group, key) end)
     end
-    if n > places and places < limit and not are_noted then
+    if n > places and places < limit and not are_noted then -- also where a repair above made a place free
       add_finding('', 'has a key whose jobs wait although places are free: ' .. key, function() wake_lane(p, group, key, now) end)
     end
   end

@@ -45,8 +45,8 @@ local function advance_lane(p, group, key, most, now)
       call('ZREM', lane, id)
     end
   end
-  local n = count_lane(p, group, key)
-  if free > most and n > 0 and #waiting == 2 * most then wake_lane(p, group, key, now) end
+  count_lane(p, group, key)
+  if free > most and #waiting == 2 * most then wake_lane(p, group, key, now) end
   return is_any
 end
 

@@ -9,6 +9,7 @@ from broker.models.groups import Retentions
 from broker.models.jobs import Job, NewJob
 from broker.models.retries import Retry
 from broker.models.unique import Unique
+from broker.resp import keys
 from broker.resp.keys import partition_of
 from broker.store.group_counts import IN
 from tests.contract.building import GROUP, Run, configure, names, queued, reap_after, running, status_of
@@ -679,6 +680,26 @@ async def test_check_counts_members_again(store: Store) -> None:
     assert "counts 3 members and has 1" in problem
     await end_next(store)
     await settle(store)
+    assert (await shown(store, batch)).state == "succeeded"
+
+
+async def test_a_step_counts_batches_without_members(store: Store) -> None:
+    """One that is gone counts as one member, so a step is bounded whatever is noted."""
+    batch = await create(store, named("a"), named("b"))
+    await store.batches.cancel(GROUP, batch.id)
+    await store.redis.zadd(keys.settle(store.partitions[0]), {"batch:none": 0})
+    await store.maintenance.settle(2)
+    assert (await shown(store, batch)).counts.cancelled == 1
+
+
+async def test_check_ends_a_batch_that_waited_for_too_many_members(store: Store) -> None:
+    """All of its members have ended: it ends with the settlement after the repair."""
+    batch = await create(store, named("a"), **ALL)
+    await store.redis.hset(f"{store.partitions[0]}:batch:{batch.id}", "total", 3)
+    await end_next(store)
+    await settle(store)
+    assert (await shown(store, batch)).state == "running"
+    assert len(await broken(store)) == 1
     assert (await shown(store, batch)).state == "succeeded"
 
 

@@ -7,7 +7,7 @@ import pytest
 from broker.diagnostics.consistency import check
 from broker.models.jobs import Job
 from broker.resp import keys
-from tests.contract.building import GROUP, configure, names, status_of
+from tests.contract.building import GROUP, configure, names, reap_after, status_of
 from tests.contract.flows import enqueue_flow, named, settle
 from tests.stores import Store
 
@@ -41,6 +41,19 @@ async def test_check_of_jobs_with_the_right_places(store: Store, *, is_strict: b
     await store.succeed(GROUP, ended.id, ended.lease)
     assert await check(store) == []  # nor at this end
     await settle(store)
+    assert await check(store) == []
+
+
+async def test_check_of_the_very_first_job(store: Store) -> None:
+    """It has the rank 1, and may wait for a place with that: nothing is wrong."""
+    await configure(store, key_concurrency=1)
+    first, _ = await put(store, "first", "second", priority=2)
+    taken = await store.start(GROUP, first.id)
+    await store.release(GROUP, first.id, taken.lease, 5)
+    await settle(store)
+    await reap_after(store, 5)
+    assert await status_of(store, first) == "delayed"
+    assert await store.redis.zscore(lane_of(store), first.id) == 1
     assert await check(store) == []
 
 
@@ -133,3 +146,19 @@ async def test_a_repair_gives_a_free_place(store: Store) -> None:
     assert found.what == "is held for its key, but does not wait in its lane"
     await settle(store)
     assert await status_of(store, held) == "queued"
+
+
+async def test_a_repair_gives_the_place_of_a_stranger(store: Store) -> None:
+    """A job of another key had the only place: the one that waited behind it is queued."""
+    await configure(store, key_concurrency=1)
+    [first, held] = await put(store, "first", "second")
+    [blue] = await put(store, "blue", key="blue")
+    await store.redis.zadd(lane_of(store), {blue.id: 0})
+    taken = await store.start(GROUP, first.id)
+    await store.succeed(GROUP, first.id, taken.lease)
+    await settle(store)
+    assert await status_of(store, held) == "delayed"
+    assert "is in the lane of a key without a reason" in {one.what for one in await check(store, is_repair=True)}
+    await settle(store)
+    assert await status_of(store, held) == "queued"
+    assert await check(store) == []

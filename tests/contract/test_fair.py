@@ -58,6 +58,13 @@ async def test_a_turn_of_weight_jobs_spans_calls(fair: Store, each: int, images:
     assert not await fair.redis.exists(keys.turns(fair.partitions[0]))
 
 
+async def test_a_turn_of_urgent_jobs_spans_calls(fair: Store) -> None:
+    """Weights hold in the highest priority too, for consumers that take one job at a time."""
+    await configure(fair, "a", weight=2)
+    await backlog(fair, 4, "a", "b", priority=2)
+    assert await served(fair, 6) == "aabaab"
+
+
 async def test_newcomers_join_behind(fair: Store) -> None:
     """A group that had no job comes after those that wait already, and once; then as often as they."""
     await backlog(fair, 5, "a", "b")
@@ -166,6 +173,16 @@ async def test_named_groups_are_served_in_turns(fair: Store) -> None:
     assert await served(fair, 4) == "acbd"
 
 
+@pytest.mark.parametrize("images", [(), ("post",)])
+async def test_a_call_for_groups_without_jobs_ends_no_turn(fair: Store, images: tuple[str, ...]) -> None:
+    """It gets nothing, while another group is in the middle of its turn, and that one continues."""
+    await configure(fair, "a", weight=2)
+    await backlog(fair, 3, "a", "b")
+    assert await served(fair, 1) == "a"
+    assert await fair.next(1, ["none"], images=images) == []
+    assert await served(fair, 2) == "ab"
+
+
 async def test_images_share_the_turns(fair: Store) -> None:
     """A group gives jobs of the image that is asked for, and is behind the others for all images then."""
     for group in "ab":
@@ -173,6 +190,14 @@ async def test_images_share_the_turns(fair: Store) -> None:
     assert await served(fair, 3, images=("y",)) == "aba"
     assert await served(fair, 3) == "bab"
     assert await check(fair) == []
+
+
+async def test_a_group_that_is_alone_with_an_image_ends_its_turn(fair: Store) -> None:
+    """What it gave while no other group had the image is its turn for all images."""
+    await fair.enqueue("a", [new(image="x"), new(image="y")])
+    await enqueue(fair, "b", image="y")
+    assert await served(fair, 1, images=("x",)) == "a"
+    assert await served(fair, 2) == "ba"
 
 
 async def test_next_of_another_priority_by_image(fair: Store) -> None:
@@ -253,6 +278,22 @@ async def test_jobs_without_records_are_passed_over(fair: Store) -> None:
     await lose(fair, lost)
     assert sorted(await served(fair, 4)) == ["a", "a", "b", "b"]
     await check(fair, is_repair=True)
+
+
+async def test_a_group_whose_only_place_had_a_lost_job_gets_another(fair: Store) -> None:
+    """A job without a record takes no place of max_concurrency: the same call gets the one behind it."""
+    await configure(fair, "a", max_concurrency=1)
+    lost, job = [await enqueue(fair, "a") for _ in range(2)]
+    await lose(fair, lost)
+    assert [one.id for one in await fair.next(5)] == [job.id]
+    await check(fair, is_repair=True)
+
+
+async def test_a_group_that_stands_in_a_priority_without_jobs_keeps_its_number(fair: Store) -> None:
+    """The ring of a damaged store has it too early: its turn comes by its number, in the priority of its jobs."""
+    await backlog(fair, 2, "a", "b", "c")
+    await fair.redis.zadd(keys.ready(fair.partitions[0]), {"c": 0})
+    assert await served(fair, 4) == "cabc"
 
 
 async def test_check_finds_who_stands_wrong_in_the_ring(fair: Store) -> None:

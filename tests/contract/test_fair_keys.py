@@ -11,7 +11,7 @@ from broker.models.groups import GroupChanges
 from broker.models.jobs import Job, NewJob
 from broker.models.unique import Unique
 from broker.resp import keys
-from tests.contract.building import GROUP, configure, forget_all, names, reap_after
+from tests.contract.building import GROUP, configure, forget_all, names, reap_after, status_of
 from tests.contract.flows import enqueue_flow, named, settle
 from tests.contract.transfers import lines_of, restore
 from tests.stores import Store
@@ -295,6 +295,22 @@ async def test_lanes_and_turns(fair: Store) -> None:
         await fair.succeed(GROUP, job.id, job.lease)
     await settle(fair)
     assert await served(fair) == "abcdea"
+    assert await check(fair) == []
+
+
+async def test_a_retry_by_hand_that_is_held_has_no_turn_yet(fair: Store) -> None:
+    """It has its turn from when it gets a place, like any other job."""
+    await fair.groups.adjust(GROUP, GroupChanges(key_concurrency=1))
+    await put(fair, "a", 2)
+    [first] = await fair.next(1, [GROUP])
+    await fair.fail(GROUP, first.id, first.lease, "bad_exit")
+    await settle(fair)
+    retry = await fair.retry(GROUP, first.id)
+    assert await status_of(fair, retry) == "delayed"
+    [second] = await fair.next(9, [GROUP])
+    await fair.succeed(GROUP, second.id, second.lease)
+    await settle(fair)
+    assert [job.id for job in await fair.next(9, [GROUP])] == [retry.id]
     assert await check(fair) == []
 
 

@@ -151,6 +151,14 @@ async def test_bytes_of_a_fire(store: Store) -> None:
     assert store.completer._tally.of(GROUP).counts[CANCELLED] == 0
 
 
+async def test_the_lowest_limit_of_bytes_holds_for_fires(store: Store) -> None:
+    """One byte is a limit too: no job is as small."""
+    await put(store)
+    store.schedule_fires._limits = store.schedule_fires._limits._replace(bytes=1)
+    await fire_next(store)
+    assert await history(store) == ["limit"]
+
+
 async def test_a_reply_has_a_mebibyte_of_schedules(store: Store, run: Run) -> None:
     """More of them come with the next call."""
     for name in "abcd":

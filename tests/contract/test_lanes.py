@@ -236,6 +236,38 @@ async def test_a_job_that_waits_for_its_retry(store: Store, how: str, *, is_stri
     assert await names(store, 9) == (["second"] if is_strict else ["first"])
 
 
+async def test_the_very_first_job_waits_like_any_other(store: Store) -> None:
+    """Of all jobs it has the lowest rank: 1. It gives its place on while it is delayed, and waits for it then."""
+    await configure(store, key_concurrency=1)
+    first, second = await enqueue(store, of("acme", priority=2), of("acme", priority=2))
+    [taken] = await take(store)
+    await store.release(GROUP, taken.id, taken.lease, 5)
+    await settle(store)
+    [running] = await take(store)
+    await reap_after(store, 5)
+    assert (await store.show(GROUP, first.id)).waits_for == WaitsFor(key="acme")
+    assert await store.redis.zscore(keys.lane(store.partitions[0], GROUP, "acme"), first.id) == 1
+    assert await check(store) == []
+    [found] = (await store.lanes.list(GROUP, 9)).keys
+    assert (found.running, found.held) == (1, 1)
+    [reason] = (await store.why.why(GROUP, first.id)).reasons
+    assert (reason.code, reason.n, reason.ids) == ("waits_for_key", 1, [second.id])
+    await succeed(store, running)
+    assert await statuses(store, first, second) == ["queued", "succeeded"]
+
+
+async def test_a_held_job_that_was_cancelled_leaves_the_lane_with_the_end_before_it(store: Store) -> None:
+    """It is not counted for its key any more, though its own end is not settled yet."""
+    await configure(store, key_concurrency=1)
+    _, held = await enqueue(store, of("acme", "first"), of("acme", "second"))
+    [first] = await take(store)
+    await store.succeed(GROUP, first.id, first.lease)
+    wait(store, 1)
+    await store.cancel(GROUP, held.id)
+    assert (await store.maintenance.settle(1)).n == 1
+    assert (await store.lanes.list(GROUP, 9)).keys == []
+
+
 async def test_a_job_that_is_released_at_once_keeps_the_place(store: Store) -> None:
     """It is queued again, so nobody gets its place."""
     await configure(store, key_concurrency=1)
@@ -558,6 +590,24 @@ async def test_an_export_has_places_that_were_freed_and_not_yet_given(store: Sto
     await store.transfer.restore(store.partitions[0], [read_line(piece.group).group], jobs)
     await settle(store)
     assert await names(store, 9) == ["second"]
+
+
+async def test_an_export_has_a_place_for_the_very_first_job(store: Store) -> None:
+    """It waits with the rank 1, and gets the place that was freed before the export."""
+    await configure(store, key_concurrency=1)
+    await enqueue(store, of("acme", "first", priority=2), of("acme", "second", priority=2))
+    [first] = await take(store)
+    await store.release(GROUP, first.id, first.lease, 5)
+    await settle(store)
+    [second] = await take(store)
+    await reap_after(store, 5)
+    await store.release(GROUP, second.id, second.lease, 30)
+    [piece] = [piece async for piece in store.transfer.export()]
+    await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
+    jobs = [read_line(line).job for line in piece.jobs]
+    await store.transfer.restore(store.partitions[0], [read_line(piece.group).group], jobs)
+    await settle(store)
+    assert await names(store, 9) == ["first"]
 
 
 async def test_an_export_has_the_numbers_of_jobs_of_keys(store: Store) -> None:

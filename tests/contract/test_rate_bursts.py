@@ -96,6 +96,35 @@ async def test_an_empty_look_spends_nothing(store: Store) -> None:
     assert [len(await store.next(1, images=["other"])), len(await store.next(10))] == [0, 2]
 
 
+async def test_a_look_with_a_clock_that_is_ahead_spends_nothing(store: Store) -> None:
+    """A group that gave no job has its whole burst once the clock is right again."""
+    await configure(store, rate_limit=JobRate(2, 3600, 2))
+    await many(store, 3)
+    at(store, 366 * 24 * HOUR_MS)
+    assert await store.next(10, images=["other"]) == []
+    at(store, 0)
+    assert len(await store.next(10)) == 2
+
+
+async def test_the_largest_burst_is_whole_at_first(store: Store) -> None:
+    """A group that gave no job yet has all of its burst, though the rate would have needed 2,700 years for it."""
+    await configure(store, rate_limit=JobRate(1, 86_400, 1_000_000))
+    await many(store, 1)
+    assert await handed_out(store, 0) == 1
+    [p] = store.partitions
+    left_ms = NOW - (await store.redis.zscore(keys.rates(p), GROUP) - 1000)
+    assert left_ms == 999_999 * 24 * HOUR_MS
+
+
+async def test_a_held_group_waits_for_the_jobs_of_a_tenth_of_a_second(store: Store) -> None:
+    """Not for more: a second job is available after 101 ms, so the first one goes out when it is available."""
+    await configure(store, rate_limit=JobRate(2000, 101, 10))
+    await many(store, 20)
+    assert await handed_out(store, 0) == 10
+    assert (await store.reap(100)).wait_ms == 51
+    assert [await handed_out(store, ms) for ms in (50, 51)] == [0, 1]
+
+
 @ONE_STORE
 async def test_the_limits_of_two_groups_are_apart(store: Store) -> None:
     """C2 bullmq#745: the rate of one queue holds no other queue, in one call of all groups."""

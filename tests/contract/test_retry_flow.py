@@ -111,7 +111,7 @@ async def test_a_job_without_dependants(store: Store) -> None:
 
 
 async def test_the_history_says_who_repeated_it(store: Store) -> None:
-    """The old job and each that was cancelled because of it name the actor, the statuses, and the job that repeats it."""
+    """The old job and each that was cancelled because of it name the actor, the status, and the job that repeats it."""
     first, child = await failed_pair(store)
     new, [other] = await store.jobs.retry_flow(GROUP, first.id, "ann")
     for job, status, new_id in ((first, "failed", new.id), (child, "cancelled", other.id)):

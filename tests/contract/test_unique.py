@@ -211,10 +211,6 @@ async def test_replace_of_a_retry(store: Store) -> None:
     replaced = await enqueue(store, keyed("second", "replace", timeout=7, priority=2))
     assert (replaced.id, replaced.retry_of) == (retry.id, first.id)
     assert (replaced.payload, replaced.timeout, replaced.priority) == ("second", 7, 2)
-    again = await take(store)
-    await store.succeed(GROUP, again.id, again.lease)
-    await settle(store)
-    assert (await store.unique_keys.list(GROUP, 9))[0] == []  # its end is settled, as that of every holder
 
 
 async def test_a_call_that_waits_for_a_follower_that_it_replaces(store: Store) -> None:

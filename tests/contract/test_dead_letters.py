@@ -59,6 +59,17 @@ async def test_a_job_that_failed_is_copied(store: Store) -> None:
     assert not await check(store)
 
 
+async def test_the_copy_is_of_the_same_trace(store: Store) -> None:
+    """Both words of the trace go along, and none of them takes the place of another setting."""
+    await send_to(store)
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=1"}
+    job = await running(store, timeout=9, **trace)
+    await fail(store, job)
+    [copy] = await copies(store)
+    assert (copy.traceparent, copy.tracestate) == tuple(trace.values())
+    assert (copy.timeout, copy.retry_of, copy.dead_letter_of) == (9, job.id, GROUP)
+
+
 async def test_a_group_without_the_setting_has_none_of_its_keys(store: Store) -> None:
     """Other groups have no copies, no count and no field."""
     await send_to(store, group="other")

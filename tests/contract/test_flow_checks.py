@@ -9,7 +9,7 @@ from broker.models.jobs import Job
 from broker.models.unique import Unique
 from broker.resp import keys
 from broker.store.format.exported import read_line
-from tests.contract.building import GROUP, members_key, names, reap_after, running, status_of
+from tests.contract.building import GROUP, Run, lose, members_key, names, now_ms, reap_after, running, status_of
 from tests.contract.flows import bring, enqueue_flow, move, named, settle, take_out
 from tests.stores import Store
 
@@ -132,6 +132,78 @@ async def test_check_settles_an_end_that_was_forgotten(store: Store, *, is_gone:
     await check(store, is_repair=True)
     await settle(store)
     assert await status_of(store, child) == ("cancelled" if is_gone else "queued")
+
+
+async def problems(store: Store, run: Run, *job_ids: str, repair: str = "") -> list[str]:
+    """What the script finds about these jobs, or about the group when none is given, and about nothing else."""
+    return [row[1].decode() for row in await run("check", now_ms(store), repair, GROUP, *job_ids)]
+
+
+async def test_a_repair_of_a_held_job_offers_it_at_once(store: Store, run: Run) -> None:
+    """Its group can dispatch it, whatever else is looked at."""
+    parent = await running(store)
+    [child] = await enqueue_flow(store, named("child", after=[parent.id]))
+    await store.redis.delete(keys.after(store.partitions[0], parent.id))
+    assert await problems(store, run, child.id, repair="repair") == ["is held, but waits for no job"]
+    assert await names(store) == ["child"]
+
+
+async def test_check_counts_a_parent_that_was_retried(store: Store, run: Run) -> None:
+    """A job waits for the last automatic retry of its parent; it may name the first one."""
+    parent = await running(store, max_retries=2, retries_delay=0)
+    [child] = await enqueue_flow(store, named("child", after=[parent.id]))
+    for _ in range(2):
+        await store.fail(GROUP, parent.id, parent.lease, "bad_exit")
+        [parent] = await store.next(1)
+    assert await problems(store, run, child.id) == []
+    await _wrong_number(store, parent, child)
+    assert await problems(store, run, child.id, repair="repair") == ["says that it waits for 7 jobs; it waits for 1"]
+
+
+async def test_check_of_one_job_finds_an_end_that_was_forgotten(store: Store, run: Run) -> None:
+    """Also of a job that nobody waits for."""
+    [job] = await enqueue_flow(store, named("x", unique=Unique(key="k")))
+    [taken] = await store.next(1)
+    await store.succeed(GROUP, job.id, taken.lease)
+    await store.redis.delete(keys.settle(store.partitions[0]))
+    assert await problems(store, run, job.id, repair="repair") == ["has ended, but its end is not settled"]
+    await settle(store)
+    assert not await store.redis.exists(keys.unique(store.partitions[0], GROUP))
+
+
+async def test_check_of_a_job_that_had_a_key(store: Store, run: Run) -> None:
+    """Once it has ended the key is free, or another job has it: it need not hold it."""
+    [job] = await enqueue_flow(store, named("x", unique=Unique(key="k")))
+    [taken] = await store.next(1)
+    await store.succeed(GROUP, job.id, taken.lease)
+    await settle(store)
+    assert await problems(store, run, job.id) == []
+
+
+async def test_check_leaves_a_key_to_the_follower_of_a_job_that_is_gone(store: Store, run: Run) -> None:
+    """The key of a lost holder is not free: a follower that has not ended has it; the key of one that has is."""
+    [holder] = await enqueue_flow(store, named("holder", unique=Unique(key="k")))
+    await store.next(1)
+    [follower] = await enqueue_flow(store, named("follower", unique=Unique(key="k", on_conflict="follow")))
+    await lose(store, holder)
+    assert await problems(store, run) == []
+    await store.cancel(GROUP, follower.id)
+    assert await problems(store, run, repair="repair") == ["has a unique key that no job holds: k"]
+    await settle(store)
+    await check(store, is_repair=True)
+    assert (await store.unique_keys.list(GROUP, 9))[0] == []
+
+
+async def test_check_leaves_an_entry_of_a_window_to_the_reaper(store: Store, run: Run) -> None:
+    """A key without a window that has one listed is held as it says: the reaper deletes the entry."""
+    p = store.partitions[0]
+    await enqueue_flow(store, named("x", unique=Unique(key="k")))
+    await store.redis.zadd(keys.windows(p, GROUP), {"k": now_ms(store) + 5000})
+    await store.redis.zadd(keys.due(p), {f"windows:{GROUP}": now_ms(store) + 5000})
+    assert await problems(store, run) == []
+    await reap_after(store, 5)
+    assert not await store.redis.exists(keys.windows(p, GROUP))
+    assert (await store.unique_keys.list(GROUP, 10))[0]
 
 
 async def test_check_settles_the_end_of_a_holder(store: Store) -> None:

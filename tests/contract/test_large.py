@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from broker.core.errors import StoreUnavailable
-from tests.contract.building import GROUP, Run, enqueue, ids, new, now_ms
+from broker.models.reports import Finish
+from broker.resp import keys
+from tests.contract.building import GROUP, Run, enqueue, ids, members_key, new, now_ms, wait
 from tests.stores import Store
 
 MIB = 1024 * 1024
@@ -97,6 +99,17 @@ async def test_next_of_large_jobs_when_the_store_fails(store: Store, monkeypatch
     assert ids(await store.next(JOBS)) == made[:6]
     with pytest.raises(StoreUnavailable):
         await store.next(JOBS)
+
+
+async def test_a_reap_of_more_jobs_than_one_command_reads(store: Store) -> None:
+    """Each is deleted and counted once, while the end of another one must be settled yet."""
+    await store.enqueue(GROUP, [new()] * 1002)
+    while jobs := await store.next(1000, [GROUP]):
+        await store.finish([Finish(group_name=GROUP, id=job.id, lease=job.lease, status="succeeded") for job in jobs])
+    await store.redis.zadd(keys.settle(store.partitions[0]), {"batch:elsewhere": now_ms(store)})
+    wait(store, 86_400)
+    assert (await store.reap(2000)).expired == 1002
+    assert await store.redis.exists(members_key(store, GROUP, "succeeded"), keys.executions(store.partitions[0])) == 0
 
 
 @pytest.mark.parametrize(("size", "number"), [(8 * MIB - 1, 2), (8 * MIB, 1)])

@@ -83,9 +83,13 @@ async def waits_of(store: Store, retry: Retry, failures: int, **more: Any) -> li
 
 async def test_a_forgiven_failure(store: Store) -> None:
     """The job is delayed, under its own id, and says how often it failed, and why."""
-    job = await run_with(store)
+    job, started = await run_with(store), now_ms(store)
     wait(store, 3)
     failed = await fail(store, job, "no_such_host", error="line 1\nline 2")
+    assert (
+        f'"started_at":{started},'
+        in (await store.redis.hget(keys.job(store.partitions[0], job.id), "history")).decode()
+    )
     assert failed == await store.show(GROUP, job.id)
     assert (failed.id, failed.status, failed.attempts, failed.deliveries) == (job.id, "delayed", 1, 1)
     assert (failed.reason, failed.error) == ("no_such_host", "line 1\nline 2")
@@ -330,7 +334,7 @@ async def test_retry_after(store: Store) -> None:
     """The report says how long to wait, without jitter; the cap holds, and so does max_age."""
     wanted = {"delay": 500, "jitter": 50, "cap": 60}
     job = await run_with(store, Retry(**wanted))
-    await fail(store, job, retry_after=7)
+    await fail(store, job, "", retry_after=7)
     assert await wait_ms(store, job) == 7000
     job = await take_again(store, job)
     await fail(store, job, retry_after=61)

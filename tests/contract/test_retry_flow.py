@@ -110,6 +110,15 @@ async def test_a_job_without_dependants(store: Store) -> None:
         await store.jobs.retry_flow(GROUP, job.id)
 
 
+async def test_the_history_says_who_repeated_it(store: Store) -> None:
+    """The old job and each that was cancelled because of it name the actor, the status, and the job that repeats it."""
+    first, child = await failed_pair(store)
+    new, [other] = await store.jobs.retry_flow(GROUP, first.id, "ann")
+    for job, status, new_id in ((first, "failed", new.id), (child, "cancelled", other.id)):
+        event = (await store.jobs.history(GROUP, job.id)).events[-1]
+        assert (event.what, event.by, event.from_, event.to, event.job) == ("retried", "ann", status, status, new_id)
+
+
 async def test_nothing_is_made_when_one_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """When another job holds the unique key of one of them, or there is no room, or too many wait, nothing is made."""
     parent = await running(store)

@@ -184,6 +184,18 @@ async def test_overlap_follows_a_retry_by_hand(store: Store) -> None:
     assert await history(store) == ["fired", "overlap", "fired"]
 
 
+async def test_overlap_with_a_job_that_is_gone(store: Store) -> None:
+    """A job that was removed is not open: the next fire makes one."""
+    await put(store)
+    await fire_next(store)
+    [job] = await made(store)
+    await end(store, job)
+    await settle(store)
+    await store.remove(GROUP, job.id)
+    await fire_next(store)
+    assert await history(store) == ["fired", "fired"]
+
+
 async def test_overlap_queue(store: Store) -> None:
     """One job waits for the end of the last one, whatever that end is; for further times there is none."""
     await put(store, overlap="queue")
@@ -260,11 +272,14 @@ async def test_overlap_cancel(store: Store, *, is_running: bool) -> None:
     if is_running:
         [[_, notice]] = [list(pair) for pair in await notices(store)]
         assert notice == f"cancelled {GROUP} {first.id}"
+    else:
+        assert await notices(store) == []  # no worker has it
     await settle(store)
     fires = await store.schedules.fires(GROUP, NAME, 2)
     assert [fire.outcome for fire in fires if fire.outcome] == ["cancelled"]
     told = await store.jobs.history(GROUP, first.id)
     assert [event.what for event in told.events] == ["created", *["taken"] * is_running, "cancelled"]
+    assert (told.events[-1].from_, told.events[-1].to) == ("running" if is_running else "queued", "cancelled")
     assert told.is_whole
 
 

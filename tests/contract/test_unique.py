@@ -201,6 +201,31 @@ async def test_every_policy_answers_with_a_holder_that_has_ended_in_its_window(s
     assert (second.id, second.status, second.duplicate) == (first.id, "succeeded", True)
 
 
+async def test_replace_of_a_retry(store: Store) -> None:
+    """The holder repeats the same job as before, and has the settings of the new one."""
+    first = await enqueue(store, keyed("first"))
+    job = await take(store)
+    await store.fail(GROUP, job.id, job.lease, "bad_exit")
+    await settle(store)
+    retry = await store.retry(GROUP, first.id)
+    replaced = await enqueue(store, keyed("second", "replace", timeout=7, priority=2))
+    assert (replaced.id, replaced.retry_of) == (retry.id, first.id)
+    assert (replaced.payload, replaced.timeout, replaced.priority) == ("second", 7, 2)
+
+
+async def test_a_call_that_waits_for_a_follower_that_it_replaces(store: Store) -> None:
+    """The follower has ended when the next job of the call is made: that job, which waits for its end, is queued."""
+    await enqueue(store, keyed("holder"))
+    await take(store)
+    follower = await enqueue(store, keyed("follower", "follow"))
+    other = keyed("second", "follow")
+    child = named("child", after=[follower.id], after_on="over")
+    made = (await store.enqueue(GROUP, [other, child])).jobs
+    assert await status_of(store, follower) == "cancelled"
+    assert [job.status for job in made] == ["delayed", "queued"]
+    assert await names(store) == ["child"]
+
+
 async def test_until_started_frees_the_key_with_the_delivery(store: Store) -> None:
     """A running job does not hold such a key; a second job waits in the queue then."""
     first = await enqueue(store, keyed("first", until="started"))

@@ -153,6 +153,7 @@ async def running(
         app = make_app(Broker(*parts, spans))
         await stack.enter_async_context(_task(store.counts.run()))
         await stack.enter_async_context(_task(store.modes.run()))
+        await store.events.step()  # it knows of listeners before it serves, so they miss nothing that it does
         await stack.enter_async_context(_task(store.events.run()))
         metrics.add(store.counts.families)
         store.wake_at_enqueue(notifier.wake)

@@ -578,16 +578,21 @@ async def test_an_export_has_places_and_waiters(store: Store, *, is_strict: bool
     assert await names(store, 9) == (["first"] if is_strict else [])
 
 
+async def move_group(store: Store) -> None:
+    """Export the group with its settings and jobs, and bring it into the empty store."""
+    [piece] = [piece async for piece in store.transfer.export()]
+    await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
+    jobs = [read_line(line).job for line in piece.jobs]
+    await store.transfer.restore(store.partitions[0], [read_line(piece.group).group], jobs)
+
+
 async def test_an_export_has_places_that_were_freed_and_not_yet_given(store: Store) -> None:
     """The job that waits for one gets it after the import, though nothing happens to its key there."""
     await configure(store, key_concurrency=1)
     await enqueue(store, of("acme", "first"), of("acme", "second"))
     [first] = await take(store)
     await store.release(GROUP, first.id, first.lease, 30)
-    [piece] = [piece async for piece in store.transfer.export()]
-    await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
-    jobs = [read_line(line).job for line in piece.jobs]
-    await store.transfer.restore(store.partitions[0], [read_line(piece.group).group], jobs)
+    await move_group(store)
     await settle(store)
     assert await names(store, 9) == ["second"]
 
@@ -602,10 +607,7 @@ async def test_an_export_has_a_place_for_the_very_first_job(store: Store) -> Non
     [second] = await take(store)
     await reap_after(store, 5)
     await store.release(GROUP, second.id, second.lease, 30)
-    [piece] = [piece async for piece in store.transfer.export()]
-    await store.redis.delete(*[key async for key in store.redis.scan_iter(f"{store.partitions[0]}:*", 1000)])
-    jobs = [read_line(line).job for line in piece.jobs]
-    await store.transfer.restore(store.partitions[0], [read_line(piece.group).group], jobs)
+    await move_group(store)
     await settle(store)
     assert await names(store, 9) == ["first"]
 

@@ -3,19 +3,16 @@
 The other machines compare a part with its model. This one has no model: it looks for what two parts do to each other.
 """
 
-import asyncio
-import secrets
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 from redis.asyncio import Redis
 
 from broker.core.errors import NotFound, StoreDamaged, StoreUnavailable, TitanError
-from broker.core.settings import BrokerSettings
 from broker.core.states import FINISHED, Status
 from broker.diagnostics.consistency import check
 from broker.models.batches import CallbackJob, NewBatch
@@ -27,8 +24,8 @@ from broker.models.schedules import NewSchedule, ScheduledJob
 from broker.models.unique import Unique
 from broker.resp.client import connect
 from tests.conftest import NOW, assert_known_keys
+from tests.property.store_machine import StoreMachine
 from tests.property.test_machine import SEARCH
-from tests.stores import Store
 
 pytestmark = pytest.mark.timeout(400)
 GROUPS = ("a", "b", "c")
@@ -91,26 +88,17 @@ LIMITS = st.builds(
 )
 
 
-class MixedMachine(RuleBasedStateMachine):
-    """Subclasses say which store: `connect` gives a client."""
+class MixedMachine(StoreMachine):
+    """All verbs; refusals are answers too."""
 
-    def connect(self) -> Redis:
-        raise NotImplementedError
+    store_timeout_s = 30.0
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
-        self.redis = self.connect()
-        prefix = f"test-{secrets.token_hex(6)}"
-        self.store = Store(self.redis, BrokerSettings(key_prefix=prefix, store_timeout_s=30, partitions=1))
-        self.store.now = str(NOW)
-        self.run(self.store.open())
+        self.store = self.opened(NOW)
         self.taken: list[Job] = []
         self.batches: list[tuple[str, str]] = []
         self.ends: dict[str, Status] = {}
-
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return self.runner.run(work)
 
     def attempt(self, work: Coroutine[Any, Any, Any]) -> Any:
         """The answer, or None where the store refuses; a fault of the store is one of the test."""
@@ -120,13 +108,6 @@ class MixedMachine(RuleBasedStateMachine):
             raise
         except TitanError:
             return None
-
-    def teardown(self) -> None:
-        try:
-            self.drain()
-        finally:
-            self.run(self.redis.aclose())
-            self.runner.close()
 
     def drain(self) -> None:
         """Without limits, schedules and open batches, all jobs end when they are taken, and no batch is left open."""

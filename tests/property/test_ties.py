@@ -1,18 +1,15 @@
 """Jobs that wait for others and unique keys in any order of calls, with settlements at any time, against a model."""
 
-import asyncio
-import secrets
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 from redis.asyncio import Redis
 
 from broker.core.errors import NotFound, TitanError
-from broker.core.settings import BrokerSettings
 from broker.diagnostics.consistency import check
 from broker.models.groups import GroupSettings
 from broker.models.jobs import Job, NewJob
@@ -24,9 +21,9 @@ from broker.resp.script_source import SCRIPTS
 from broker.store.format.exported import read_line
 from tests.conftest import NOW, assert_known_keys
 from tests.property.model import Refused
+from tests.property.store_machine import StoreMachine
 from tests.property.test_machine import SEARCH
 from tests.property.ties import DELIVERIES, POLICY_MAX, TIMEOUT_MS, Given, Ties
-from tests.stores import Store
 
 GROUPS = ("maps", "mail")
 KEYS = ("a", "b")
@@ -50,43 +47,20 @@ NEW = st.tuples(LOOSE | LOOSE | WINDOWS | FORGIVEN, PARENTS, st.booleans(), st.b
 """A job without its parents; these, counted among the jobs of the call and those before; whether any end is enough."""
 
 
-class TiesMachine(RuleBasedStateMachine):
-    """Subclasses say which store: `connect` gives a client."""
-
-    def connect(self) -> Redis:
-        raise NotImplementedError
+class TiesMachine(StoreMachine):
+    """Each call, next to what the model says of it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
-        self.redis = self.connect()
         self.model = Ties(NOW)
         self.seen: list[str] = []
         self.latest = NOW
-        self.store = self.opened()
-
-    def opened(self) -> Store:
-        """A store under a prefix of its own."""
-        prefix = f"test-{secrets.token_hex(6)}"
-        store = Store(self.redis, BrokerSettings(key_prefix=prefix, store_timeout_s=5, partitions=1))
-        store.now = str(self.model.now)
-        self.run(store.open())
-        return store
-
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return self.runner.run(work)
+        self.store = self.opened(NOW)
 
     @initialize()
     def configure(self) -> None:
         for group in GROUPS:
             self.run(self.store.configure(group, GroupSettings(delivery_limit=DELIVERIES), "ann"))
-
-    def teardown(self) -> None:
-        try:
-            self.drain()
-        finally:
-            self.run(self.redis.aclose())
-            self.runner.close()
 
     def drain(self) -> None:
         """Whatever was done before: once all jobs that may run have run, none is left that waits."""
@@ -245,7 +219,7 @@ class TiesMachine(RuleBasedStateMachine):
     @rule()
     def move(self) -> None:
         """All jobs are exported, and restored in another store."""
-        old, self.store = self.store, self.opened()
+        old, self.store = self.store, self.opened(self.model.now)
 
         async def move() -> None:
             for piece in [piece async for piece in old.transfer.export()]:

@@ -13,7 +13,7 @@ from tests.stores import Store
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Subclasses say which store: `connect` gives a client. `drain` looks at what is left in the end."""
+    """Subclasses say which store: `connect` gives a client. `drain` ends all work before the store is left."""
 
     store_timeout_s = 5.0
 

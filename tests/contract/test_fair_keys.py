@@ -423,6 +423,21 @@ async def test_the_places_of_a_priority_end_where_the_next_one_begins(fair: Stor
     assert first < other == 2 * STEP - 2_000_000 + 1
 
 
+async def test_a_job_that_waited_in_its_work_keeps_its_turn(fair: Store) -> None:
+    """It had one when it began; jobs of its key that came meanwhile are behind it."""
+    await put(fair, "a")
+    [begun] = await fair.next(1, [GROUP])
+    [parent] = await put(fair, "p")
+    await fair.completer.wait(GROUP, begun.id, [parent.id], lease=begun.lease)
+    [taken] = await fair.next(1, [GROUP])
+    await put(fair, "b", 2)
+    await put(fair, "a", 3)
+    await fair.succeed(GROUP, taken.id, taken.lease)
+    await settle(fair)
+    assert [job.id for job in await fair.next(1, [GROUP])] == [begun.id]
+    assert await check(fair) == []
+
+
 async def test_jobs_that_waited_have_the_turns_of_their_keys(fair: Store) -> None:
     """Those that enter the queue together are in turns, each as one of its own key."""
     [parent] = await put(fair, None)

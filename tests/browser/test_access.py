@@ -227,11 +227,22 @@ async def use_pages(tab: Tab, token: str) -> None:
 
 
 async def test_pages_that_only_read(tab_of: OpenTab, running: Running) -> None:
-    """With --ui read no page has an action, and a call by hand is a 403."""
-    reading = fill(running.serve("--ui", "read"))
-    tab = await tab_of(reading.url)
+    """With --ui read no page has an action, also before the first job, and a call by hand is a 403."""
+    url = running.serve("--ui", "read")
+    tab = await tab_of(url)
+    await tab.shows("This broker has no group yet.")
+    assert await tab.page.locator("main a[href='ui/enqueue']").count() == 0
+    reading = fill(url)
+    await tab.shows("mail")
     await sees_no_action(tab, [screen.of(reading) for screen in SCREENS])
     assert await tab.fetch("POST", f"v1/groups/mail/jobs/{reading.ids['queued']}/cancel") == 403
+
+
+async def test_first_job_by_hand(tab_of: OpenTab, running: Running) -> None:
+    """Before the first job the overview leads who may enqueue to the form."""
+    tab = await tab_of(running.serve())
+    await tab.page.get_by_role("link", name="enqueue it here").click()
+    await tab.page.wait_for_url("**/ui/enqueue")
 
 
 async def test_reader_sees_no_action(tab_of: OpenTab, locked: Locked) -> None:
@@ -239,7 +250,7 @@ async def test_reader_sees_no_action(tab_of: OpenTab, locked: Locked) -> None:
     scene = fill(locked.first, locked.tokens.by_name["admin"])
     tab = await tab_of(locked.first, "ui/login")
     await tab.log_in(locked.tokens.by_name["read"])
-    await tab.shows("Workers")
+    await tab.shows("mail")
     await sees_no_action(tab, [screen.of(scene) for screen in SCREENS if screen.path != "ui/login"])
     assert await tab.fetch("POST", "v1/groups/mail/jobs") == 403
 

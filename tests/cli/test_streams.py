@@ -254,17 +254,17 @@ def test_every_help_ends_quietly_when_nobody_reads(titan: Titan) -> None:
     assert {name: end for name, end in found.items() if end != (READER_GONE, "")} == {}
 
 
-def test_every_command_goes_on_when_nobody_reads_its_remarks(scene: Scene) -> None:
+@pytest.mark.parametrize("stderr", ["gone", "full"])
+def test_every_command_goes_on_when_nobody_reads_its_remarks(scene: Scene, stderr: str) -> None:
     """With nobody to read stderr, or with a full disk there, a command does what it does."""
-    for stderr in ("gone", "full"):
-        words = [scene.words(command) for command in ALL if command not in {("up",), ("bench",), ("test",)}]
-        found = ends(scene.titan, words, "file", stderr)
-        wrong = {
-            name: end
-            for name, end in found.items()
-            if end.code not in FAILING.get(" ".join(name.split()[:2]), FAILING.get(name.split()[0], {0}))
-        }
-        assert wrong == {}
+    words = [scene.words(command) for command in ALL if command not in {("up",), ("bench",), ("test",)}]
+    found = ends(scene.titan, words, "file", stderr)
+    wrong = {
+        name: end
+        for name, end in found.items()
+        if end.code not in FAILING.get(" ".join(name.split()[:2]), FAILING.get(name.split()[0], {0}))
+    }
+    assert wrong == {}
 
 
 def test_every_command_names_a_full_disk(scene: Scene) -> None:

@@ -251,10 +251,9 @@ function firstJob() {
       commands.map((command, n) => h('div.step', h('span.step-n', { 'aria-hidden': 'true' }, n + 1), code(command))),
       h(
         'p.muted',
-        'It shows up here within three seconds. Or ',
-        h('a', { href: 'ui/enqueue' }, 'enqueue it here'),
-        '; ',
-        h('a', { href: 'ui/tutorial' }, 'the tutorial'),
+        'It shows up here within three seconds. ',
+        may('produce') && ['Or ', h('a', { href: 'ui/enqueue' }, 'enqueue it here'), '. '],
+        h('a', { href: 'ui/tutorial' }, 'The tutorial'),
         ' goes on from there, and ',
         h('a', { href: 'ui/docs' }, 'the reference'),
         ' has every call.',

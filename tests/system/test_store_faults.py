@@ -238,7 +238,7 @@ def assert_refused(answers: list[Answer], but: set[str] = frozenset()) -> None: 
 
 
 async def walk_served(url: str, job_id: str, without: set[str] = frozenset()) -> list[Answer]:  # type: ignore[assignment]
-    """The answers of all routes by a store that serves; asked again once where it was late, as `walk_in_trouble` does."""
+    """The answers of all routes while the store serves; asked again once where it was late, as in `walk_in_trouble`."""
     answers = await walk(url, job_id, without=without)
     if slow := [answer.verb for answer in answers if answer.status == 503 and "TimeoutError" in str(answer.body)]:
         print(f"the store was late: {slow}; asked again")

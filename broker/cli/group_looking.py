@@ -11,7 +11,7 @@ from broker.cli.reasons import show_explanation
 from broker.core.errors import TitanError
 from broker.models.failures import MAX_FAILURE_LOOKS, Cause
 from broker.models.fields import MAX_JOBS
-from broker.models.lanes import KeyJobs
+from broker.models.lanes import KeyJobs, NoKeyJobs
 from worker.client import Client
 
 _COLUMNS = ("cause", "jobs", "reason", "error", "first", "last", "newest")
@@ -74,10 +74,16 @@ async def keys(client: Client, group: str, n: int, *, as_json: bool) -> None:
 
     A job that is held waits until fewer jobs of its key are queued or run. `turn` is the place of a key while keys take
     turns, which needs fair_keys of the group and the order fair; stderr says when the order keeps fair_keys asleep.
+    Jobs without a key come last: they take turns as one key.
     """
-    empty = f"No job of {group} with a key is queued or runs."
-    with listing("keys", _KEYS, _key_row, as_json=as_json, empty=empty) as shown:
-        shown.show(await client.keys(group, n))
+    found = await client.keys(group, n)
+    if as_json:
+        show_json(found)
+    else:
+        with listing("keys", _KEYS, _key_row, as_json=False, empty=f"No job of {group} is queued or runs.") as shown:
+            shown.show(found.keys)
+            if found.no_key and found.no_key.queued + found.no_key.running:
+                shown.show([found.no_key])
     await _tell_asleep(client, group)
 
 
@@ -91,7 +97,9 @@ async def _tell_asleep(client: Client, group: str) -> None:
         click.echo("fair_keys has no effect while the order is fifo: keys take no turns. See titan order.", err=True)
 
 
-def _key_row(found: KeyJobs) -> tuple[object, ...]:
+def _key_row(found: KeyJobs | NoKeyJobs) -> tuple[object, ...]:
+    if isinstance(found, NoKeyJobs):
+        return "(no key)", found.queued, found.running, "", found.turn or "", ""
     oldest = found.oldest_at or ""
     return (
         found.key,

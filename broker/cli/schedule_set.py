@@ -168,13 +168,13 @@ def when_of(schedule: Schedule, at: str | UnsetType | None) -> str:
         return when(at)
 
 
-def show_times(times: list[Upcoming], *, as_json: bool) -> None:
+def show_times(found: TimesWrapper, *, as_json: bool) -> None:
     """Print times of a schedule."""
     if as_json:
-        show_json(TimesWrapper(times))
+        show_json(found)
         return
     with listing("times", _TIME_COLUMNS, _time_row, as_json=False, empty="It never fires again.") as shown:
-        shown.show(times)
+        shown.show(found.times)
 
 
 def _time_row(time: Upcoming) -> tuple[object, ...]:

@@ -265,9 +265,14 @@ async def test_change_settings_that_another_changed(tab_of: OpenTab, scene: Scen
     await press(tab, "Save")
     await tab.shows("Nothing was changed.")
     await tab.page.get_by_label("A second").fill("20")
+    await tab.page.get_by_label("Start within").fill("1h30m")
+    await tab.page.get_by_label("Keep failed").fill("2d")
     await press(tab, "Save")
     await tab.shows("Saved.")
-    assert {**read(path)["group"], "counts": {}}.items() >= {"rate_limit": 20, "max_concurrency": 5}.items()
+    saved = read(path)["group"]
+    assert saved.items() >= {"rate_limit": 20, "max_concurrency": 5, "start_within": 5400}.items()
+    assert saved["retention"]["failed"] == 172_800
+    await tab.page.wait_for_function("""() => document.querySelector('[name="retention.failed"]').value === '2d'""")
     await tab.settled()
     call(path, {"group": {"max_concurrency": 7}}, "PATCH")
     await tab.page.get_by_label("A second").fill("30")

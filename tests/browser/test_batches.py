@@ -1,5 +1,7 @@
 """Batches as a person makes, follows, repeats and cancels them."""
 
+from datetime import datetime, timedelta
+
 from tests.browser.conftest import OpenTab, Tab
 from tests.browser.scene import Scene, call, end, enqueue, read, take
 
@@ -18,11 +20,15 @@ async def test_batch_from_the_form_to_its_end(tab_of: OpenTab, scene: Scene) -> 
     await page.locator("[name=count]").fill("2")
     await page.locator("[name=batch]").select_option("open")
     await page.get_by_label("Name of the batch").fill("<b>night</b>")
+    await page.get_by_label("Batch ends within").fill("1h30m")
     await page.get_by_label("Callbacks of the batch").fill('{"on_over": {"image": "tidy", "delay": 3000}}')
     await page.get_by_role("button", name="Enqueue", exact=True).click()
     await tab.shows("0 of 2 ended")
     await has_state(tab, "open")
     await tab.shows("<b>night</b>")
+    [made] = read(f"{scene.url}/v1/groups/night/batches")["batches"]
+    within = datetime.fromisoformat(made["end_before"]) - datetime.fromisoformat(made["created_at"])
+    assert within == timedelta(hours=1, minutes=30)
     await page.get_by_role("link", name="Add jobs…").click()
     await page.get_by_role("heading", name="New jobs of the batch").wait_for()
     await page.get_by_label("Image").fill("late")
@@ -59,6 +65,7 @@ async def test_name_and_callbacks_of_a_batch(tab_of: OpenTab, scene: Scene) -> N
     end(scene.url, take(scene.url, "named"), "success")
     await tab.go(f"ui/groups/named/batches/{made}")
     await tab.has(1, tab.page.get_by_role("heading", level=1, name="<b>month</b>", exact=True))
+    assert await tab.page.title() == "Batch <b>month</b> · Titan"
     await tab.has(1, tab.page.locator(".facts > div", has_text="Id").get_by_text(made))
     callback = tab.page.locator(".callback", has_text="<i>tidy</i>")
     await tab.has(1, callback.filter(has_text="queued"))

@@ -20,7 +20,7 @@ async def test_begin_a_bulk_action_on_its_page(tab_of: OpenTab, scene: Scene) ->
     dialog = tab.page.get_by_role("dialog")
     assert "completed after" in await dialog.inner_text()
     await dialog.get_by_text("Change the new jobs").click()
-    await dialog.get_by_label("Timeout, s").fill("120")
+    await dialog.get_by_label("Timeout").fill("2m")
     await dialog.get_by_label("Priority").select_option("2")
     await dialog.get_by_label("Payload").fill("fixed")
     await tab.confirm("Retry 2 jobs")

@@ -156,6 +156,17 @@ def test_an_id_without_its_group(titan: Titan, command: str) -> None:
         assert "mail is no id of a job" in titan("job", other, "mail").err
 
 
+def test_jobs_without_a_key_are_listed_too(titan: Titan, group: str) -> None:
+    """Below the keys; a group without any job has no row."""
+    assert titan("group", "keys", group).err == f"No job of {group} is queued or runs.\n"
+    titan("job", "enqueue", group, "--image", "a", "--job-key", "acme")
+    for _ in range(2):
+        titan("job", "enqueue", group, "--image", "a")
+    first, last = titan("group", "keys", group).out.splitlines()[1:]
+    assert (first.split()[:3], last.split()) == (["acme", "1", "0"], ["(no", "key)", "2", "0"])
+    assert titan("group", "keys", group, "--json").json["no_key"] == {"queued": 2, "running": 0}
+
+
 def test_keys_of_a_group_whose_turns_are_asleep(titan: Titan, group: str) -> None:
     """While the order is fifo the list of keys says on stderr that fair_keys has no effect; stdout is as ever."""
     titan("group", "set", group, "--key-concurrency", "2")

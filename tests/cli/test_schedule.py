@@ -107,13 +107,14 @@ def test_refusals(titan: Titan, group: str) -> None:
 def test_times_before_it_is_set(titan: Titan, group: str) -> None:
     """A dry run shows the next times and keeps nothing; `next` shows those of a schedule, moved ones too."""
     ran = titan("schedule", "set", group, "digest", *WEEKDAYS, "--dry-run", "--json")
-    assert len(ran.json["times"]) == 5
+    assert (len(ran.json["times"]), len(ran.json["words"])) == (5, 1)
     assert titan("schedule", "show", group, "digest").code == 1
     put(titan, group, "--cron", "30 2 * * *", "--zone", "Europe/Berlin", "--jitter", "1m", "--image", "x")
     lines = titan("schedule", "next", group, "digest", "-n", "2", "--from", "2027-03-27T12:00:00Z").out.splitlines()
     assert lines[1].split()[:2] == ["2027-03-28T01:00:00.000Z", "2027-03-28T03:00:00.000+02:00"]
     assert lines[1].endswith("moved out of a gap")
     assert lines[2].split()[1] == "2027-03-29T02:30:00.000+02:00"
+    assert titan("schedule", "next", group, "digest", "--json").json["words"] == ["At 02:30 every day"]
 
 
 def test_pause_run_and_remove(titan: Titan, group: str) -> None:

@@ -11,7 +11,7 @@ from broker.models.groups import (
     GroupsWrapper,
     GroupWrapper,
 )
-from broker.models.lanes import KeyJobs, KeyJobsWrapper
+from broker.models.lanes import KeyJobsWrapper
 from broker.models.scale import Scale
 from broker.models.stats import Stats, Window
 from titan.calls import JSON, Request, group_path
@@ -47,9 +47,9 @@ class GroupCalls(HttpSession):
         """The causes of the group's last failures."""
         return await self.get(f"{group_path(group)}/failures", Failures, [("looks", looks)])
 
-    async def keys(self, group: str, n: int = 50) -> list[KeyJobs]:
-        """The keys of the group with the most jobs that are queued, run or are held, most first."""
-        return (await self.get(f"{group_path(group)}/keys", KeyJobsWrapper, [("n", n)])).keys
+    async def keys(self, group: str, n: int = 50) -> KeyJobsWrapper:
+        """The keys of the group with the most jobs that are queued, run or are held, most first; and the other jobs."""
+        return await self.get(f"{group_path(group)}/keys", KeyJobsWrapper, [("n", n)])
 
     async def configure(self, name: str, settings: GroupSettings) -> Group:
         """Replace the group's settings; what is not given gets its default."""

@@ -15,7 +15,6 @@ from broker.models.schedules import (
     SchedulesWrapper,
     ScheduleWrapper,
     TimesWrapper,
-    Upcoming,
 )
 from titan.calls import JSON, Request, group_path
 from worker.http_session import HttpSession
@@ -64,19 +63,19 @@ class ScheduleCalls(HttpSession):
         body = {"from": first, "to": last} | ({"overlap": overlap} if overlap else {})
         return (await self.ask(Request("POST", f"{_path(group, name)}/backfill", body), Backfilled)).times
 
-    async def schedule_times(self, group: str, name: str, n: int = 10, after: str = "") -> list[Upcoming]:
-        """Its next times after another, or after now."""
+    async def schedule_times(self, group: str, name: str, n: int = 10, after: str = "") -> TimesWrapper:
+        """Its next times after another, or after now, and its cron expressions in words."""
         query: list[tuple[str, str | int]] = [("n", n), *([("from", after)] if after else [])]
-        return (await self.get(f"{_path(group, name)}/next", TimesWrapper, query)).times
+        return await self.get(f"{_path(group, name)}/next", TimesWrapper, query)
 
     async def schedule_fires(self, group: str, name: str, n: int = 50) -> list[Fire]:
         """What its last times came to, the newest first."""
         return (await self.get(f"{_path(group, name)}/fires", FiresWrapper, [("n", n)])).fires
 
-    async def preview_schedule(self, given: NewSchedule, n: int = 10, after: str = "") -> list[Upcoming]:
-        """The next times of a schedule that is not stored."""
+    async def preview_schedule(self, given: NewSchedule, n: int = 10, after: str = "") -> TimesWrapper:
+        """The next times of a schedule that is not stored, and its cron expressions in words."""
         target = f"/schedules/preview?n={n}" + (f"&from={quote(after, safe='')}" if after else "")
-        return (await self.ask(Request("POST", target, {"schedule": msgspec.to_builtins(given)}), TimesWrapper)).times
+        return await self.ask(Request("POST", target, {"schedule": msgspec.to_builtins(given)}), TimesWrapper)
 
 
 def _path(group: str, name: str) -> str:

@@ -1,6 +1,6 @@
 /** The small parts that all pages are made of. */
 
-import { now } from './api.js';
+import { address, now } from './api.js';
 import { h } from './dom.js';
 import { clock, exact, moment, ms, short, span } from './format.js';
 import { choices } from './state.js';
@@ -60,6 +60,10 @@ export const small = (label, onClick, props) => button(label, onClick, { class: 
 
 /** @param {string} label @param {string} href @param {Record<string, any>} [props] */
 export const link = (label, href, props = {}) => h('a.button', { href, ...props }, label);
+
+/** The statuses of finished jobs. */
+export const ENDS = ['succeeded', 'failed', 'cancelled'];
+export const STATUSES = ['delayed', 'queued', 'running', ...ENDS];
 
 /** A part of a page with a heading. @param {string} title @param {Record<string, any>} [props] */
 export function panel(title, body, side, props = {}) {
@@ -141,3 +145,16 @@ export const jobPage = (group, id) => `${groupPage(group)}/jobs/${encodeURICompo
 export const batchPage = (group, id) => `${groupPage(group)}/batches/${encodeURIComponent(id)}`;
 /** @param {string} group @param {string} name */
 export const schedulePage = (group, name) => `${groupPage(group)}/schedules/${encodeURIComponent(name)}`;
+
+/** Where a page of a group is. `part`: the list of the group in which it stands, such as Batches. @param {string} group @param {string} [part] */
+export const crumbs = (group, part) =>
+  h(
+    'p.crumbs',
+    h('a', { href: 'ui/groups' }, 'Groups'),
+    ' / ',
+    h('a', { href: groupPage(group) }, theirs(group)),
+    part && [' / ', h('a', { href: `${groupPage(group)}/${part.toLowerCase()}` }, part)],
+  );
+
+/** A link to what the API has of it. @param {string} path */
+export const rawJson = (path) => h('a.button', { href: address(path).href, target: '_blank', rel: 'noopener' }, 'Raw JSON');

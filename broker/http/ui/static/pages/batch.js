@@ -1,9 +1,9 @@
 /** Batches: those of a group, and one with its counts, its callbacks and its members. */
 
-import { address, batchApi, groupApi, may, now, query } from '../api.js';
+import { batchApi, groupApi, may, now, query } from '../api.js';
 import { h } from '../dom.js';
 import { counted, exact, line, ms, percent, span } from '../format.js';
-import { ago, badge, batchPage, button, empty, facts, groupPage, jobPage, link, panel, theirs, when } from '../parts.js';
+import { ENDS, ago, badge, batchPage, button, crumbs, empty, facts, groupPage, jobPage, link, panel, rawJson, theirs, when } from '../parts.js';
 import { table } from '../table.js';
 import { BATCH_ACTIONS, askBatch } from './batch_actions.js';
 import { there } from './finding.js';
@@ -11,7 +11,6 @@ import { groupHead } from './group_head.js';
 import { jobRows } from './job_rows.js';
 import { pager } from './overview.js';
 
-const ENDS = ['succeeded', 'failed', 'cancelled'];
 const UNFINISHED = ['delayed', 'queued', 'running'];
 const CALLBACKS = { on_failed: 'At the first failure', on_succeeded: 'All succeeded', on_over: 'All ended' };
 /** How many members are read for a page: more where only some of them are wanted. */
@@ -20,7 +19,7 @@ const [PAGE, SEARCHED] = [50, 200];
 const sign = (batch) => badge(batch.state === 'open' ? 'queued' : batch.state, batch.state);
 
 /** How many ended how. @param {Record<string, number>} counts */
-const endsOf = (counts, ends = ENDS) =>
+const endsOf = (counts, ends) =>
   ends.filter((end) => counts[end]).map((end) => h('span', { class: end === 'failed' ? 'bad' : 'muted' }, `${exact(counts[end])} ${end}`));
 
 /** A bar with how the members ended; its words are beside it. @param {Record<string, number>} counts */
@@ -100,9 +99,10 @@ export function batch(context) {
       main: { url: path, live: `batch:${name}/${id}` },
       members: { url: `${path}/jobs${query({ n: status ? SEARCHED : PAGE, status: wanted, cursor })}`, every: cursor ? 0 : 5, follows: 'main' },
     },
+    named: ({ main }) => `Batch ${main.batch.name || id}`,
     say: ({ main }) => `${exact(main.batch.counts.over)} of ${exact(main.batch.counts.total)} ended`,
     missing: () => [
-      crumbs(name),
+      crumbs(name, 'Batches'),
       h('h1.mono', id),
       empty(
         'There is no such batch in this group.',
@@ -111,7 +111,7 @@ export function batch(context) {
       ),
     ],
     view: ({ main, members }) => [
-      crumbs(name),
+      crumbs(name, 'Batches'),
       h('div.page-head', main?.batch.name ? h('h1', theirs(main.batch.name)) : h('h1.mono', id), main && sign(main.batch), main && actions(context, main.batch)),
       main && h('div.split', progressPanel(context, main.batch), about(main.batch)),
       main && membersPanel(context, main.batch, members),
@@ -119,12 +119,8 @@ export function batch(context) {
   };
 }
 
-/** @param {string} name */
-const crumbs = (name) =>
-  h('p.crumbs', h('a', { href: 'ui/groups' }, 'Groups'), ' / ', h('a', { href: groupPage(name) }, theirs(name)), ' / ', h('a', { href: `${groupPage(name)}/batches` }, 'Batches'));
-
 function actions(context, one) {
-  const raw = h('a.button', { href: address(batchApi(one.group_name, one.id)).href, target: '_blank', rel: 'noopener' }, 'Raw JSON');
+  const raw = rawJson(batchApi(one.group_name, one.id));
   if (!may('produce', one.group_name)) return h('div.actions', raw);
   const fit = Object.entries(BATCH_ACTIONS).filter(([, { fits }]) => fits(one));
   return h(

@@ -2,16 +2,9 @@
 
 import { h } from '../dom.js';
 import { field, select } from '../parts.js';
+import { numberOf, spanField } from './spans.js';
 
-const YEAR = 31536000;
-
-/** Name, label, and the bounds of the API. @type {[string, string, number, number][]} */
-const NUMBERS = [
-  ['timeout', 'Timeout, s', 1, 604800],
-  ['max_retries', 'Retries', 0, 25],
-  ['retries_delay', 'Before a retry, s', 0, YEAR],
-  ['delay', 'Delay, s', 0, YEAR],
-];
+const SPANS = { timeout: 'Timeout', retries_delay: 'Before a retry', delay: 'Delay' };
 const AS_BEFORE = 'as before';
 
 /** Fields that change something in each new job; an empty one changes nothing. */
@@ -22,7 +15,8 @@ export function changeFields() {
     h('summary', 'Change the new jobs'),
     h(
       'div.form-grid',
-      NUMBERS.map(([name, label, min, max]) => field(label, h('input', { name: `set.${name}`, type: 'number', min, max, placeholder: name === 'delay' ? 'none' : AS_BEFORE }))),
+      Object.entries(SPANS).map(([name, label]) => spanField(label, `set.${name}`, undefined, undefined, name === 'delay' ? 'none' : AS_BEFORE)),
+      field('Retries', h('input', { name: 'set.max_retries', type: 'number', min: 0, max: 25, placeholder: AS_BEFORE })),
       field('Priority', select('set.priority', [['', AS_BEFORE], ['0', '0'], ['1', '1'], ['2', '2']], '')),
       field('Image', h('input', { name: 'set.image', maxlength: 255, autocomplete: 'off', placeholder: AS_BEFORE })),
       field('Payload', h('textarea', { name: 'set.payload', rows: 3, spellcheck: 'false', placeholder: AS_BEFORE }), undefined, 'whole'),
@@ -36,7 +30,7 @@ export function changesOf(form) {
   const changes = {};
   const text = (name) => String(form.get(`set.${name}`) ?? '');
   for (const name of ['image', 'payload']) if (text(name)) changes[name] = text(name);
-  for (const name of [...NUMBERS.map(([each]) => each), 'priority']) if (text(name)) changes[name] = Number(text(name));
+  for (const name of [...Object.keys(SPANS), 'max_retries', 'priority']) if (text(name)) changes[name] = numberOf(name, text(name));
   return Object.keys(changes).length ? changes : undefined;
 }
 

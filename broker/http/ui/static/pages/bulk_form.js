@@ -2,10 +2,9 @@
 
 import { openDialog } from '../dialog.js';
 import { h } from '../dom.js';
-import { field, select } from '../parts.js';
+import { STATUSES, field, select } from '../parts.js';
 import { ACTIONS, askBulk } from './actions.js';
 
-const STATUSES = ['delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled'];
 const TIMES = { created_after: 'Created after', created_before: 'Created before', completed_after: 'Ended after', completed_before: 'Ended before' };
 
 /** The filters of a form, as the API takes them. Ids are all there is then. @param {FormData} form */

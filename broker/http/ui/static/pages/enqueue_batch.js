@@ -2,7 +2,9 @@
 
 import { batchApi, groupApi } from '../api.js';
 import { h } from '../dom.js';
+import { secondsOf } from '../format.js';
 import { field, select } from '../parts.js';
+import { spanField } from './spans.js';
 
 /** @type {[string, string][]} */
 const KINDS = [['', 'no'], ['closed', 'yes, of these jobs'], ['open', 'yes, and others follow']];
@@ -18,7 +20,7 @@ export function batchFields(context) {
     h('h3.whole', 'Batch'),
     field('As a batch', select('batch', KINDS, context.query.get('batch') === 'new' ? 'closed' : ''), 'It counts how its jobs end.'),
     field('Name of the batch', input('batch_name', { maxlength: 255 }), 'For people.'),
-    field('Batch ends within, s', input('batch_within', { type: 'number', min: 1, max: 31536000, placeholder: 'none' }), 'Then its unfinished jobs are cancelled.'),
+    spanField('Batch ends within', 'batch_within', undefined, 'Then its unfinished jobs are cancelled.'),
     field('Callbacks of the batch', input('callbacks', { spellcheck: 'false', placeholder: '{"on_over": {"image": "report"}}' }), hint, 'whole'),
   ];
 }
@@ -37,7 +39,7 @@ export function callOf(group, form, jobs, batch, jsonOf) {
   const made = { jobs };
   if (text('batch_name')) made.name = text('batch_name');
   if (kind === 'open') made.open = true;
-  if (text('batch_within')) made.end_within = Number(text('batch_within'));
+  if (text('batch_within')) made.end_within = secondsOf(text('batch_within'));
   const callbacks = text('callbacks') && jsonOf(text('callbacks'));
   if (callbacks) Object.assign(made, typeof callbacks === 'object' ? callbacks : { callbacks });
   return { path: `${groupApi(group)}/batches`, body: { batch: made } };

@@ -2,7 +2,7 @@
 
 import { find, h, hold } from '../dom.js';
 import { counted } from '../format.js';
-import { badge, icon, jobPage, panel, small, theirs } from '../parts.js';
+import { STATUSES, badge, icon, jobPage, panel, small, theirs } from '../parts.js';
 
 /** How many jobs a picture has at most. */
 export const MOST = 200;
@@ -17,7 +17,6 @@ const MOST_WAYS = 1000;
 /** The sizes of a picture, as parts of the whole one. */
 const ZOOMS = [0.15, 0.3, 0.5, 0.75, 1, 1.5];
 const WHOLE = 4;
-const STATUSES = ['delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled', 'gone'];
 
 /** @typedef {{id: string, group_name?: string, image?: string, status?: string, reason?: string, needs?: number, parents?: string[], leader?: string, retry_at?: string, isWay?: boolean}} FlowJob */
 
@@ -190,7 +189,7 @@ export function flowPicture(context, one, flow) {
 /** How many jobs there are, and how many of those that are drawn have each status. @param {{jobs: FlowJob[], more?: number}} flow */
 function summary(flow) {
   const n = (status) => flow.jobs.filter((job) => (job.status ?? 'gone') === status).length;
-  const words = STATUSES.filter(n).map((status) => `${n(status)} ${status}`).join(', ');
+  const words = [...STATUSES, 'gone'].filter(n).map((status) => `${n(status)} ${status}`).join(', ');
   return h('span.muted', `${counted(flow.jobs.length + (flow.more ?? 0), 'job')}: ${words}${flow.more ? ', …' : ''}`);
 }
 

@@ -3,7 +3,7 @@
 import { groupApi, may, query } from '../api.js';
 import { h } from '../dom.js';
 import { counted, exact, rateText, span } from '../format.js';
-import { empty, facts, field, groupPage, icon, link, num, panel, select, small, theirs } from '../parts.js';
+import { STATUSES, empty, facts, field, groupPage, icon, link, num, panel, select, small, theirs } from '../parts.js';
 import { ACTIONS, askBulk, askSome } from './actions.js';
 import { flowPanel, windowOf } from './flow_panel.js';
 import { groupHead } from './group_head.js';
@@ -12,7 +12,6 @@ import { pager } from './overview.js';
 import { jobKeysPanel } from './job_keys.js';
 import { keysPanel } from './ties.js';
 
-export const STATUSES = ['delayed', 'queued', 'running', 'succeeded', 'failed', 'cancelled'];
 const FILTERS = ['image', 'reason', 'cause', 'worker', 'text', 'created_after', 'created_before', 'completed_after', 'completed_before'];
 
 /** Whether only jobs are wanted that failed for good: they were not retried, neither by a policy nor by hand. @param {URLSearchParams} q */

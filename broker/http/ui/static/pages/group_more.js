@@ -3,12 +3,13 @@
 import { Refusal, change, get, groupApi, may } from '../api.js';
 import { problem, toast } from '../dialog.js';
 import { h } from '../dom.js';
-import { counted, exact, line, rateOf, rateText, span } from '../format.js';
-import { ago, button, empty, field, icon, jobPage, link, panel, small, theirs } from '../parts.js';
+import { counted, exact, line, rateOf, rateText, secondsOf, span, spanText } from '../format.js';
+import { ENDS, ago, button, empty, field, icon, jobPage, link, panel, small, theirs } from '../parts.js';
 import { description, fieldsOf } from '../spec.js';
 import { ACTIONS, askBulk, askDeleteGroup, listHref } from './actions.js';
 import { jsonOf, policyField } from './enqueue.js';
 import { groupHead } from './group_head.js';
+import { numberField, numberOf, spanField } from './spans.js';
 
 export function causes(context) {
   const [name] = context.args;
@@ -118,7 +119,7 @@ const LABELS = {
   max_bytes: 'Their bytes, at most',
   priority_boost: 'A priority leads by, jobs',
   delivery_limit: 'Deliveries',
-  start_within: 'Start within, s',
+  start_within: 'Start within',
   dead_letter_to: 'Dead letters to',
   key_concurrency: 'Of one key, at most',
   key_strict: 'A job keeps the place of its key until its next try',
@@ -200,12 +201,8 @@ function settingsForm(context, name, spec) {
       'div',
       { 'data-keep': `settings${state.round ?? 0}`, class: 'form-grid' },
       SIMPLE.filter((key) => bounds[key]).map((key) => control(key, bounds[key], state.group[key])),
-      ['succeeded', 'failed', 'cancelled'].map((key) =>
-        field(
-          `Keep ${key}, s`,
-          h('input', { name: `retention.${key}`, type: 'number', min: 0, value: state.group.retention?.[key] ?? '' }),
-          span(state.group.retention?.[key]),
-        ),
+      ENDS.map((key) =>
+        spanField(`Keep ${key}`, `retention.${key}`, state.group.retention?.[key], undefined, 'default'),
       ),
       policyField(state.group.retry),
       environment(Object.entries(state.group.env_vars ?? {})),
@@ -232,6 +229,7 @@ function control(key, bound, value) {
       ` ${LABELS[key]}`,
       h('span.hint', bound.description),
     );
+  if (key === 'start_within') return numberField(key, LABELS[key], bound, value);
   const isNumber = bound.type === 'integer' && key !== 'rate_limit'; // a rate may have a time and a burst
   const props = isNumber ? { type: 'number', min: bound.minimum, max: bound.maximum } : { maxlength: bound.maxLength };
   return field(LABELS[key], h('input', { name: key, value: key === 'rate_limit' ? rateText(value) : (value ?? ''), placeholder: key === 'note' ? '' : 'default', ...props }), description(bound));
@@ -240,27 +238,29 @@ function control(key, bound, value) {
 /** Only what differs, since PATCH keeps the rest. @param {FormData} form */
 export function differences(form, group) {
   const changes = {};
+  const textOf = (name) => String(form.get(name) ?? '').trim();
   for (const key of SIMPLE) {
     if (SWITCHES.includes(key)) {
       if (form.has(key) !== Boolean(group[key])) changes[key] = form.has(key);
       continue;
     }
-    const text = String(form.get(key) ?? '').trim();
+    const text = textOf(key);
     const isRate = key === 'rate_limit';
-    if (text === (isRate ? rateText(group[key]) : String(group[key] ?? ''))) continue;
-    changes[key] = text === '' ? null : isRate ? rateOf(text) : /^(image|note|dead_letter_to)$/.test(key) ? text : Number(text);
+    const before = isRate ? rateText(group[key]) : key === 'start_within' ? spanText(group[key]) : String(group[key] ?? '');
+    if (text === before) continue;
+    changes[key] = text === '' ? null : isRate ? rateOf(text) : /^(image|note|dead_letter_to)$/.test(key) ? text : numberOf(key, text);
   }
   const kept = {};
-  for (const key of ['succeeded', 'failed', 'cancelled']) {
-    const text = String(form.get(`retention.${key}`) ?? '');
-    if (text !== String(group.retention?.[key] ?? '')) kept[key] = text === '' ? null : Number(text);
+  for (const key of ENDS) {
+    const text = textOf(`retention.${key}`);
+    if (text !== spanText(group.retention?.[key])) kept[key] = text === '' ? null : secondsOf(text);
   }
   if (Object.keys(kept).length) changes.retention = kept;
-  const policy = String(form.get('retry') ?? '').trim();
+  const policy = textOf('retry');
   if (policy !== (group.retry ? JSON.stringify(group.retry) : '')) changes.retry = policy === '' ? null : jsonOf(policy);
   const before = group.env_vars ?? {};
   const env = Object.fromEntries(
-    String(form.get('env_vars') ?? '')
+    textOf('env_vars')
       .split('\n')
       .filter((row) => row.includes('='))
       .map((row) => [row.slice(0, row.indexOf('=')).trim(), row.slice(row.indexOf('=') + 1).replace(/\r$/, '')]),

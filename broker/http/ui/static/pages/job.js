@@ -1,11 +1,11 @@
 /** A job: what it is, why, what happened to it, what it works on, and what it prints. */
 
-import { address, get, jobApi, may, now, session } from '../api.js';
+import { get, jobApi, may, now, session } from '../api.js';
 import { ask } from '../dialog.js';
 import { h, hold } from '../dom.js';
 import { bytes, counted, isMasked, ms, span } from '../format.js';
 import { LogView } from '../log.js';
-import { badge, button, copy, empty, facts, groupPage, icon, jobPage, link, panel, small, theirs, when } from '../parts.js';
+import { ENDS, badge, button, copy, crumbs, empty, facts, groupPage, icon, jobPage, link, panel, rawJson, small, theirs, when } from '../parts.js';
 import { parsed, tree } from '../tree.js';
 import { ACTIONS, askOne } from './actions.js';
 import { MOST, flowPicture } from './flow.js';
@@ -14,7 +14,7 @@ import { far, inputs, result } from './job_result.js';
 import { ties } from './ties.js';
 
 /** @param {string} status */
-const isOver = (status) => ['succeeded', 'failed', 'cancelled'].includes(status);
+const isOver = (status) => ENDS.includes(status);
 
 export function job(context) {
   const [name, id] = context.args;
@@ -49,9 +49,6 @@ export function job(context) {
     view: ({ main, ...more }) => (main ? view(context, main.job, more) : [crumbs(name), h('div.page-head', h('h1.mono', id))]),
   };
 }
-
-/** @param {string} name */
-const crumbs = (name) => h('p.crumbs', h('a', { href: 'ui/groups' }, 'Groups'), ' / ', h('a', { href: groupPage(name) }, theirs(name)));
 
 function view(context, one, { why, history, flow, given }) {
   const { state } = context;
@@ -89,7 +86,7 @@ function doing(one, why) {
 }
 
 function actions(context, one) {
-  const raw = h('a.button', { href: address(jobApi(one.group_name, one.id)).href, target: '_blank', rel: 'noopener' }, 'Raw JSON');
+  const raw = rawJson(jobApi(one.group_name, one.id));
   if (!may('produce', one.group_name)) return h('div.actions', raw);
   const fit = Object.entries(ACTIONS).filter(([action, { from }]) => from.includes(one.status) && !(action === 'promote' && one.waits_for));
   return h(

@@ -251,7 +251,7 @@ function firstJob() {
       commands.map((command, n) => h('div.step', h('span.step-n', { 'aria-hidden': 'true' }, n + 1), code(command))),
       h(
         'p.muted',
-        'It shows up here within three seconds. ',
+        'It shows up here within 3 s. ',
         may('produce') && ['Or ', h('a', { href: 'ui/enqueue' }, 'enqueue it here'), '. '],
         h('a', { href: 'ui/tutorial' }, 'The tutorial'),
         ' goes on from there, and ',

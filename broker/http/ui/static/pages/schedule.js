@@ -1,9 +1,9 @@
 /** Schedules: those of a group, and one with its next times and what became of the last ones. */
 
-import { address, groupApi, may, now, query, scheduleApi } from '../api.js';
+import { groupApi, may, now, query, scheduleApi } from '../api.js';
 import { h } from '../dom.js';
 import { counted, exact, span, zoned } from '../format.js';
-import { badge, button, empty, facts, groupPage, icon, jobPage, link, panel, schedulePage, small, theirs, when } from '../parts.js';
+import { badge, button, crumbs, empty, facts, groupPage, icon, jobPage, link, panel, rawJson, schedulePage, small, theirs, when } from '../parts.js';
 import { table } from '../table.js';
 import { parsed, tree } from '../tree.js';
 import { groupHead } from './group_head.js';
@@ -84,9 +84,9 @@ export function schedule(context) {
       fires: { url: `${path}/fires?n=50`, every: 5, fallback: { fires: [] } },
     },
     say: ({ main }) => `${own} is ${main.schedule.state}`,
-    missing: () => [crumbs(name), h('h1', theirs(own)), empty('There is no such schedule.', link(`Schedules of ${name}`, `${groupPage(name)}/schedules`))],
+    missing: () => [crumbs(name, 'Schedules'), h('h1', theirs(own)), empty('There is no such schedule.', link(`Schedules of ${name}`, `${groupPage(name)}/schedules`))],
     view: ({ main, next: times, fires }) => [
-      crumbs(name),
+      crumbs(name, 'Schedules'),
       h('div.page-head', h('h1', theirs(own)), main && stateBadge(main.schedule), main && actions(context, main.schedule)),
       main && pausedNotice(main.schedule),
       main && h('div.split', nextPanel(main.schedule, times), about(main.schedule, times?.words)),
@@ -99,12 +99,8 @@ export function schedule(context) {
 /** The job of a schedule; a payload of JSON is shown with its branches. */
 const jobTree = (job) => tree({ ...job, ...(job.payload ? { payload: parsed(job.payload) ?? job.payload } : {}) });
 
-/** @param {string} name */
-const crumbs = (name) =>
-  h('p.crumbs', h('a', { href: 'ui/groups' }, 'Groups'), ' / ', h('a', { href: groupPage(name) }, theirs(name)), ' / ', h('a', { href: `${groupPage(name)}/schedules` }, 'Schedules'));
-
 function actions(context, one) {
-  const raw = h('a.button', { href: address(scheduleApi(one.group_name, one.name)).href, target: '_blank', rel: 'noopener' }, 'Raw JSON');
+  const raw = rawJson(scheduleApi(one.group_name, one.name));
   if (!may('produce', one.group_name)) return h('div.actions', raw);
   const fit = Object.entries(SCHEDULE_ACTIONS).filter(([, { fits }]) => fits(one));
   return h('div.actions', fit.map(([action, { verb }]) => button(`${verb}…`, () => askSchedule(context, action, one))), link('Change…', `${schedulePage(one.group_name, one.name)}/edit`), raw);

@@ -4,11 +4,10 @@ import { change, groupApi, may } from '../api.js';
 import { ask } from '../dialog.js';
 import { h } from '../dom.js';
 import { counted, span } from '../format.js';
-import { badge, batchPage, jobPage, link, panel, schedulePage, small, theirs, when } from '../parts.js';
+import { ENDS, badge, batchPage, jobPage, link, panel, schedulePage, small, theirs, when } from '../parts.js';
 import { table } from '../table.js';
 import { jobLink } from './flow.js';
 
-const OVER = ['succeeded', 'failed', 'cancelled'];
 const CONFLICTS = { existing: 'a second one is not made', refuse: 'a second one is refused', replace: 'a second one replaces it', push: 'a second one puts it off', follow: 'a second one follows it' };
 
 /** What a job still waits for, as links. */
@@ -16,7 +15,7 @@ function waitsFor(one, jobs) {
   const known = new Map(jobs.map((job) => [job.id, job]));
   const own = known.get(one.id);
   const all = [...(own?.parents ?? one.after ?? []), ...(own?.leader ? [own.leader] : [])].map((id) => known.get(id) ?? { id, group_name: one.group_name });
-  const open = all.filter((job) => !job.status || !OVER.includes(job.status));
+  const open = all.filter((job) => !job.status || !ENDS.includes(job.status));
   return h('ul.ties', (open.length ? open : all).map((job) => h('li', { key: job.id }, jobLink(job), job.status && badge(job.status))));
 }
 
@@ -46,8 +45,8 @@ export function ties(one, flow) {
   const hold = one.unique.for ? `for ${span(one.unique.for)} from its creation` : until === 'started' ? 'until it is delivered' : 'until it has ended';
   rows.push(['Unique key', [h('code', theirs(one.unique.key)), h('span.muted', ` ${hold}; ${CONFLICTS[conflict ?? 'existing']}`)]]);
   const own = jobs.find((job) => job.id === one.id);
-  const leader = one.waits_for && jobs.find((job) => job.id === own?.leader && !OVER.includes(job.status));
-  const follower = jobs.find((job) => job.leader === one.id && !OVER.includes(job.status));
+  const leader = one.waits_for && jobs.find((job) => job.id === own?.leader && !ENDS.includes(job.status));
+  const follower = jobs.find((job) => job.leader === one.id && !ENDS.includes(job.status));
   if (leader) rows.push(['Held by', [jobLink(leader), ' ', badge(leader.status)]]);
   if (follower) rows.push(['Followed by', [jobLink(follower), ' ', badge(follower.status)]]);
   return rows;

@@ -27,7 +27,7 @@ from tests.system.conftest import Program
 
 playwright_api = pytest.importorskip("playwright.async_api", reason="playwright is missing: pip install -e '.[test]'")
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = ("chromium-headless-shell", "chromium", "/usr/bin/chromium")
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run",
@@ -140,10 +140,13 @@ OpenTab = Callable[..., Awaitable[Tab]]
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Debian's Chromium. Where it is missing the tests are skipped, and fail in CI."""
-    path = shutil.which("chromium") or CHROMIUM
-    if not Path(path).exists():
-        missing = "chromium is missing: apt-get install chromium fonts-dejavu-core"
+    """Debian's Chromium. Where it is missing the tests are skipped, and fail in CI.
+
+    The one without windows draws the same pages with about half the CPU time.
+    """
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if path is None:
+        missing = "chromium is missing: apt-get install chromium-headless-shell fonts-dejavu-core"
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)

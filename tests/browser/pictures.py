@@ -61,7 +61,7 @@ async def take(page: Any, url: str, picture: Picture) -> bytes:
 async def make(scene: PictureScene, folder: Path) -> None:
     """Make all pictures in a folder. Raises ValueError if one is too large."""
     async with async_playwright() as playwright:
-        path = shutil.which("chromium") or CHROMIUM
+        path = next(filter(None, map(shutil.which, CHROMIUM)))
         browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         page = await browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
         for picture in pictures(scene):

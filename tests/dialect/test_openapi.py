@@ -10,7 +10,7 @@ from broker.http.contract import contract_of
 from broker.http.routes import ROUTES
 from tests.api.client import Http
 
-DOCUMENT: dict[str, Any] = json.loads(contract_of(BrokerSettings(dialect="2016")).document)
+DOCUMENT: dict[str, Any] = json.loads(contract_of(BrokerSettings(dialect="2016")).document())
 
 
 async def test_document_is_served(http: Http, today: Http) -> None:

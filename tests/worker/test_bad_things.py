@@ -99,9 +99,11 @@ async def test_a_flood_of_short_jobs(client: Client, start: Start) -> None:
     assert memory_kib(worker) - memory < FLOOD  # not even one KiB a job
     program.signal(signal.SIGTERM)
     assert await program.end() == 0
-    first, cursor = await client.list("g", 1000)
-    second, _ = await client.list("g", 1000, cursor=cursor)
-    assert Counter((job.status, job.deliveries) for job in first + second) == {("succeeded", 1): 2 * FLOOD}
+    jobs, cursor = await client.list("g", 1000)
+    while cursor:  # a page has fewer where the store is slow
+        page, cursor = await client.list("g", 1000, cursor=cursor)
+        jobs += page
+    assert Counter((job.status, job.deliveries) for job in jobs) == {("succeeded", 1): 2 * FLOOD}
 
 
 async def test_a_clock_that_jumps(client: Client, start: Start, tmp_path: Path) -> None:

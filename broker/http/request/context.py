@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from aiohttp import web
@@ -85,7 +85,7 @@ class Broker(NamedTuple):
 class AppContext:
     """The state that all requests of one front end share."""
 
-    def __init__(self, broker: Broker, document: bytes) -> None:
+    def __init__(self, broker: Broker, document: Callable[[], bytes]) -> None:
         self.broker = broker
         self.document = document
         self.access = broker.access

@@ -59,10 +59,14 @@ local function give_turns(p, group, entered)
   for first = 1, #entered, MOST_AT_ONCE do give_some(p, group, { unpack(entered, first, math.min(first + MOST_AT_ONCE - 1, #entered)) }) end
 end
 
--- By how much the priority of a job lowers its rank.
+-- By how much the priority of a job lowers its rank. Its rank may be older than the priority_boost; its place is not behind the end of the
+-- queue for that.
 local function lead_of(p, group, id)
   local boost = call('HGET', group_key(p, group), 'priority_boost')
-  return boost and (setting_in(call('HGET', jobs_key(p), id) or '', 'priority') or 0) * boost or 0
+  local lead = boost and (setting_in(call('HGET', jobs_key(p), id) or '', 'priority') or 0) * boost or 0
+  local rank = lead > 0 and tonumber(call('ZSCORE', set_key(p, group, 'queued'), id) or nil)
+  if not rank or band_from(rank) < 2 then return 0 end
+  return math.min(lead, 2 * STEP + call('GET', p .. ':sequence') - rank)
 end
 
 -- The same for one job, if the keys of its group take turns. `key` is nil or '' for none.

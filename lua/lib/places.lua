@@ -74,6 +74,7 @@ local function change_key(p, group, id, key, now)
     call('HSET', fields, 'key', key)
     enter_lane(p, group, id, key)
   end
+  if keys_take_turns(p, group) then call('INCR', p .. ':sequence') end -- each place needs a number, or places get behind the end of the queue
   enter_turn(p, group, id, key)
   refresh_ready(p, group)
 end

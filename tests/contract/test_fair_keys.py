@@ -69,6 +69,34 @@ async def test_a_key_waits_for_one_job_of_each_other(fair: Store) -> None:
     assert await check(fair) == []
 
 
+async def test_a_job_whose_key_changes_again_and_again(fair: Store) -> None:
+    """Each time it is the last one of its key, but never behind the end of the queue, where a new job would pass it."""
+    unique = Unique(key="doc", on_conflict="replace")
+    for key in "ababab":
+        await enqueue_flow(fair, named(key, key=key, unique=unique))
+        assert await check(fair) == []
+    await put(fair, "c")
+    assert await served(fair) == "bc"
+
+
+async def test_a_job_that_is_older_than_the_boost(fair: Store) -> None:
+    """A job that was held, or gets another key, after priority_boost was set or raised has no place behind the end."""
+    unique = Unique(key="doc", on_conflict="replace")
+    for boost in (None, 5, 100):
+        settings: dict[str, Any] = {"fair_keys": True, "key_concurrency": 1}
+        await configure(fair, **settings, **({"priority_boost": boost} if boost else {}))
+        await put(fair, "a", 2, priority=1)
+        await enqueue_flow(fair, named("b", key="b", unique=unique, priority=1))
+        await configure(fair, **settings, priority_boost=2 * (boost or 1))
+        await enqueue_flow(fair, named("c", key="c", unique=unique, priority=1))
+        assert await check(fair) == []
+        for _ in range(3):
+            [job] = await fair.next(1, [GROUP])
+            await fair.succeed(GROUP, job.id, job.lease)
+            await settle(fair)
+            assert await check(fair) == []
+
+
 async def test_jobs_of_a_key_stay_in_their_order(fair: Store) -> None:
     """Turns are between keys: inside a key the first that came is the first that goes."""
     for n in range(4):

@@ -14,6 +14,7 @@ from pathlib import Path
 import fakeredis
 import pytest
 import redis
+from aiohttp import web_app
 from redis.asyncio import Redis
 
 from broker.core.settings import BrokerSettings
@@ -49,6 +50,14 @@ def pytest_xdist_auto_num_workers() -> int | None:
     """Three processes for two cores, since many tests wait for a program, a lease or a failover."""
     cores = os.cpu_count() or 1
     return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores + (cores + 1) // 2
+
+
+def pytest_runtest_logfinish() -> None:
+    """Have aiohttp forget the applications of a test.
+
+    It keeps a thousand, with all that their tests had: gigabytes, and seconds to collect garbage among them.
+    """
+    web_app._cached_build_middleware.cache_clear()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

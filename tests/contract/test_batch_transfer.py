@@ -45,6 +45,19 @@ async def callbacks_of(store: Store, batch: Batch) -> list[str]:
     return sorted(str(job.payload) for job in jobs if job.batch and job.batch.id == batch.id and job.batch.callback)
 
 
+async def test_export_reads_batches_page_by_page(store: Store) -> None:
+    """Each batch is on one page; a page ends where the next one begins, and one that is not full is the last."""
+    made = [(await create(store, named("a"))).id for _ in range(5)]
+    found, at, last = [], "", ""
+    for size, is_last in ((2, False), (2, False), (1, True)):
+        score, batch_id, *rows = await store._partitions.run("export_batches", store.partitions[0], GROUP, 2, at, last)
+        found += [row[0].decode() for row in rows]
+        assert len(rows) == size
+        at, last = score.decode(), batch_id.decode()
+        assert (last, bool(at)) == (("", False) if is_last else (found[-1], True))
+    assert sorted(found) == sorted(made)
+
+
 async def test_restore_of_a_batch_that_runs(store: Store, target: Store) -> None:
     """Its counts, its members and the callbacks are as they were; the rest happens in the new store, once."""
     jobs = [named(str(n), max_retries=int(n == 1), retries_delay=0, **MEMBER) for n in range(4)]

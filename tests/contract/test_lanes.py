@@ -236,6 +236,20 @@ async def test_a_job_that_waits_for_its_retry(store: Store, how: str, *, is_stri
     assert await names(store, 9) == (["second"] if is_strict else ["first"])
 
 
+async def test_the_last_failure_keeps_its_place_until_it_is_settled(store: Store) -> None:
+    """A job with a policy that fails for good has its place as long as one without: until its end is settled."""
+    await configure(store, key_concurrency=1)
+    own = {"retry": Retry(max=3), "unique": Unique(key="doc"), "end_within": 60}
+    await enqueue(store, of("acme", **own), of("acme", "second"))
+    [first] = await take(store)
+    lane = keys.lane(store.partitions[0], GROUP, "acme")
+    await store.fail(GROUP, first.id, first.lease, "bad_exit", retry=False)
+    assert await store.redis.zscore(lane, first.id) == 0
+    await settle(store)
+    assert await store.redis.zscore(lane, first.id) is None
+    assert await names(store, 9) == ["second"]
+
+
 async def test_the_very_first_job_waits_like_any_other(store: Store) -> None:
     """Of all jobs it has the lowest rank: 1. It gives its place on while it is delayed, and waits for it then."""
     await configure(store, key_concurrency=1)

@@ -72,6 +72,15 @@ async def test_finish_many_with_results(store: Store) -> None:
     assert [await status_of(store, job) for job in jobs] == ["succeeded"] * 3 + ["failed"]
 
 
+async def test_a_result_that_is_not_given(store: Store) -> None:
+    """A script that says nothing in the place of the result, as redis-cli may, stores none."""
+    job = await running(store)
+    words = (job.id, job.lease, "", "", "", "", "", "", "")
+    assert await store._partitions.run("finish", partition(store, GROUP), "", "", GROUP, "succeeded", 1, 9, *words)
+    assert await status_of(store, job) == "succeeded"
+    assert b"result" not in await fields_in(store, job)
+
+
 async def test_a_late_report_keeps_nothing(store: Store) -> None:
     """Trap G6: the result of a report that is refused, since another delivery holds the job, is not kept."""
     job = await running(store, timeout=5)

@@ -97,6 +97,18 @@ async def test_a_job_that_is_older_than_the_boost(fair: Store) -> None:
             assert await check(fair) == []
 
 
+async def test_a_boost_is_for_jobs_with_a_priority(fair: Store) -> None:
+    """A held job without a priority gets the turn of its key, and no lead."""
+    await configure(fair, fair_keys=True, key_concurrency=1, priority_boost=5)
+    await put(fair, "a", 2)
+    for key in "bcd":
+        await put(fair, key)
+    [job] = await fair.next(1, [GROUP])
+    await fair.succeed(GROUP, job.id, job.lease)
+    await settle(fair)
+    assert await served(fair) == "bcda"
+
+
 async def test_jobs_of_a_key_stay_in_their_order(fair: Store) -> None:
     """Turns are between keys: inside a key the first that came is the first that goes."""
     for n in range(4):

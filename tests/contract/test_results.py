@@ -4,13 +4,14 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from broker.core.errors import LeaseLost, WrongState
 from broker.diagnostics.consistency import check
 from broker.models.groups import Retentions
 from broker.models.jobs import Job
 from broker.models.reports import Finish
+from broker.models.retries import Retry
 from broker.models.workers import Receipt
 from broker.resp import keys
 from tests.contract.building import (
@@ -79,6 +80,15 @@ async def test_a_result_that_is_not_given(store: Store) -> None:
     assert await store._partitions.run("finish", partition(store, GROUP), "", "", GROUP, "succeeded", 1, 9, *words)
     assert await status_of(store, job) == "succeeded"
     assert b"result" not in await fields_in(store, job)
+
+
+@pytest.mark.parametrize("retry", [UNSET, Retry(max=3)])
+async def test_a_receipt_that_is_not_given(store: Store, retry: Retry | UnsetType) -> None:
+    """A failure that names a time for its retry and has no receipt keeps none, with a policy and without."""
+    job = await running(store, retry=retry)
+    assert await store.finish([report(job, None, status="failed", retry_after=5)]) == [None]
+    assert b"receipts" not in await fields_in(store, job)
+    assert (await store.show(GROUP, job.id)).receipts is UNSET
 
 
 async def test_a_late_report_keeps_nothing(store: Store) -> None:

@@ -108,7 +108,7 @@ async def test_e2_a_failure_that_is_retried_keeps_the_key(store: Store) -> None:
     await reap_after(store, 5)
     retry = await take(store)
     await store.fail(GROUP, retry.id, retry.lease)
-    assert not (await enqueue(store, keyed("third"))).duplicate
+    assert (await store.unique_keys.list(GROUP, 9))[0] == []
 
 
 async def test_a_retry_that_is_replaced_stays_one(store: Store) -> None:
@@ -202,7 +202,7 @@ async def test_every_policy_answers_with_a_holder_that_has_ended_in_its_window(s
 
 
 async def test_replace_of_a_retry(store: Store) -> None:
-    """The holder repeats the same job as before, and has the settings of the new one."""
+    """The holder repeats the same job as before, has the settings of the new one, and frees the key at its end."""
     first = await enqueue(store, keyed("first"))
     job = await take(store)
     await store.fail(GROUP, job.id, job.lease, "bad_exit")
@@ -211,6 +211,10 @@ async def test_replace_of_a_retry(store: Store) -> None:
     replaced = await enqueue(store, keyed("second", "replace", timeout=7, priority=2))
     assert (replaced.id, replaced.retry_of) == (retry.id, first.id)
     assert (replaced.payload, replaced.timeout, replaced.priority) == ("second", 7, 2)
+    job = await take(store)
+    await store.succeed(GROUP, job.id, job.lease)
+    await settle(store)
+    assert (await store.unique_keys.list(GROUP, 9))[0] == []
 
 
 async def test_a_call_that_waits_for_a_follower_that_it_replaces(store: Store) -> None:
@@ -495,7 +499,7 @@ async def test_e2_a_failure_that_a_policy_forgives_keeps_the_key(store: Store) -
     job = await take(store)
     assert (job.id, job.payload) == (first.id, "second")
     await store.fail(GROUP, job.id, job.lease)
-    assert not (await enqueue(store, keyed("third"))).duplicate
+    assert (await store.unique_keys.list(GROUP, 9))[0] == []
 
 
 async def test_e6_a_window_that_ended_holds_no_key_though_its_job_waits(store: Store) -> None:

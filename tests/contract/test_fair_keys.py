@@ -109,6 +109,18 @@ async def test_a_boost_is_for_jobs_with_a_priority(fair: Store) -> None:
     assert await served(fair) == "bcda"
 
 
+async def test_a_boost_of_one_is_a_lead(fair: Store) -> None:
+    """A held job with a priority is one place before the turn of its key."""
+    await configure(fair, fair_keys=True, key_concurrency=1, priority_boost=1)
+    await put(fair, "a", 2, priority=1)
+    for key in "bcd":
+        await put(fair, key)
+    [job] = await fair.next(1, [GROUP])
+    await fair.succeed(GROUP, job.id, job.lease)
+    await settle(fair)
+    assert await served(fair) == "abcd"
+
+
 async def test_jobs_of_a_key_stay_in_their_order(fair: Store) -> None:
     """Turns are between keys: inside a key the first that came is the first that goes."""
     for n in range(4):

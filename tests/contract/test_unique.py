@@ -201,6 +201,19 @@ async def test_every_policy_answers_with_a_holder_that_has_ended_in_its_window(s
     assert (second.id, second.status, second.duplicate) == (first.id, "succeeded", True)
 
 
+@pytest.mark.parametrize("priorities", [(0, 2), (2, 0)])
+async def test_jobs_on_both_sides_of_a_duplicate_are_served_by_priority(
+    store: Store, priorities: tuple[int, int]
+) -> None:
+    """The group has the place of the more urgent one, also when no other group is before it."""
+    await enqueue(store, keyed("first"))
+    await take(store)
+    first, last = (named(str(priority), priority=priority) for priority in priorities)
+    await store.enqueue(GROUP, [first, keyed("duplicate"), last])
+    await store.enqueue("others", [named("between", priority=1)])
+    assert await names(store, 3) == ["2", "between", "0"]
+
+
 async def test_replace_of_a_retry(store: Store) -> None:
     """The holder repeats the same job as before, has the settings of the new one, and frees the key at its end."""
     first = await enqueue(store, keyed("first"))

@@ -311,6 +311,20 @@ async def test_a_wait_is_in_the_history(store: Store) -> None:
     assert history.is_whole
 
 
+async def test_a_wait_without_a_receipt_is_in_the_history(store: Store) -> None:
+    """It has none; that of the wait before it stays where it is."""
+    parent = await running(store)
+    for receipt in (Receipt(worker="w", delivery=1), None):
+        child = await queued(store, "others")
+        await store.completer.wait(GROUP, parent.id, [child.id], "over", parent.lease or "", receipt)
+        await store.cancel("others", child.id)
+        await settle(store)
+        [parent] = await store.next(1, [GROUP])
+    history = await store.jobs.history(GROUP, parent.id)
+    waits = [event.receipt for event in history.events if event.what == "waited"]
+    assert [receipt.worker if receipt else None for receipt in waits] == ["w", None]
+
+
 async def test_progress_is_that_of_its_delivery(store: Store) -> None:
     """How far the job was is not shown while it waits, nor of the next delivery."""
     parent, child = await running(store), await queued(store, "others")

@@ -162,3 +162,20 @@ async def test_a_repair_gives_the_place_of_a_stranger(store: Store) -> None:
     await settle(store)
     assert await status_of(store, held) == "queued"
     assert await check(store) == []
+
+
+async def test_check_sees_the_very_first_job_wait(store: Store) -> None:
+    """Its rank is 1, which is no place: it waits although a place is free."""
+    await configure(store, key_concurrency=1)
+    await put(store, "first", "second", priority=2)
+    [first] = await store.next(1)
+    await store.release(GROUP, first.id, first.lease, 5)
+    await settle(store)
+    [second] = await store.next(1)
+    await reap_after(store, 5)
+    assert await store.redis.zscore(lane_of(store), first.id) == 1
+    await store.redis.zrem(lane_of(store), second.id)
+    found = {finding.what for finding in await check(store)}
+    assert "has a key whose jobs wait although places are free: acme" in found
+    await check(store, is_repair=True)
+    assert await check(store) == []

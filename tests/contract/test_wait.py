@@ -321,8 +321,9 @@ async def test_a_wait_without_a_receipt_is_in_the_history(store: Store) -> None:
         await settle(store)
         [parent] = await store.next(1, [GROUP])
     history = await store.jobs.history(GROUP, parent.id)
-    waits = [event.receipt for event in history.events if event.what == "waited"]
-    assert [receipt.worker if receipt else None for receipt in waits] == ["w", None]
+    waits = [event for event in history.events if event.what == "waited"]
+    assert [event.receipt.worker if event.receipt else None for event in waits] == ["w", None]
+    assert [event.to for event in waits] == ["delayed", "delayed"]
 
 
 async def test_progress_is_that_of_its_delivery(store: Store) -> None:

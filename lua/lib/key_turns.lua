@@ -59,8 +59,8 @@ local function give_turns(p, group, entered)
   for first = 1, #entered, MOST_AT_ONCE do give_some(p, group, { unpack(entered, first, math.min(first + MOST_AT_ONCE - 1, #entered)) }) end
 end
 
--- By how much the priority of a job lowers its rank. Its rank may be older than the priority_boost; its place is not behind the end of the
--- queue for that.
+-- By how much the priority of a job lowers its rank. A job may have its rank from before the group got this priority_boost: the lead is
+-- then so small that its place is not behind the end of the queue.
 local function lead_of(p, group, id)
   local boost = call('HGET', group_key(p, group), 'priority_boost')
   local lead = boost and (setting_in(call('HGET', jobs_key(p), id) or '', 'priority') or 0) * boost or 0

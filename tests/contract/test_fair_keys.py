@@ -97,28 +97,17 @@ async def test_a_job_that_is_older_than_the_boost(fair: Store) -> None:
             assert await check(fair) == []
 
 
-async def test_a_boost_is_for_jobs_with_a_priority(fair: Store) -> None:
-    """A held job without a priority gets the turn of its key, and no lead."""
-    await configure(fair, fair_keys=True, key_concurrency=1, priority_boost=5)
-    await put(fair, "a", 2)
+@pytest.mark.parametrize(("priority", "boost", "order"), [(0, 5, "bcda"), (1, 1, "abcd")])
+async def test_a_boost_leads_jobs_with_a_priority(fair: Store, priority: int, boost: int, order: str) -> None:
+    """A held job gets the turn of its key, and only one with a priority is before that turn."""
+    await configure(fair, fair_keys=True, key_concurrency=1, priority_boost=boost)
+    await put(fair, "a", 2, priority=priority)
     for key in "bcd":
         await put(fair, key)
     [job] = await fair.next(1, [GROUP])
     await fair.succeed(GROUP, job.id, job.lease)
     await settle(fair)
-    assert await served(fair) == "bcda"
-
-
-async def test_a_boost_of_one_is_a_lead(fair: Store) -> None:
-    """A held job with a priority is one place before the turn of its key."""
-    await configure(fair, fair_keys=True, key_concurrency=1, priority_boost=1)
-    await put(fair, "a", 2, priority=1)
-    for key in "bcd":
-        await put(fair, key)
-    [job] = await fair.next(1, [GROUP])
-    await fair.succeed(GROUP, job.id, job.lease)
-    await settle(fair)
-    assert await served(fair) == "abcd"
+    assert await served(fair) == order
 
 
 async def test_jobs_of_a_key_stay_in_their_order(fair: Store) -> None:

@@ -13,7 +13,7 @@ import { pages } from './pages/index.js';
  * @typedef {{path: string, args: string[], query: URLSearchParams, state: Record<string, any>, update: () => void,
  *   go: (path: string, replaces?: boolean) => void, href: (changes: Record<string, any>) => string, reload: (name?: string) => void, source: (name: string) => Source | undefined}} Context
  * @typedef {{title: string, needs?: string, sources?: Record<string, any>, view: (data: Record<string, any>) => any, say?: (data: Record<string, any>) => string,
- *   named?: (data: Record<string, any>) => string,   keys?: Record<string, () => void>, missing?: () => any, stop?: () => void, seen?: (isSeen: boolean) => void}} Page
+ *   named?: (data: Record<string, any>) => string, keys?: Record<string, () => void>, missing?: () => any, stop?: () => void, seen?: (isSeen: boolean) => void}} Page
  */
 
 const app = {

@@ -63,6 +63,7 @@ export const link = (label, href, props = {}) => h('a.button', { href, ...props 
 
 /** The statuses of finished jobs. */
 export const ENDS = ['succeeded', 'failed', 'cancelled'];
+/** All statuses of jobs, in the order in which they are shown. */
 export const STATUSES = ['delayed', 'queued', 'running', ...ENDS];
 
 /** A part of a page with a heading. @param {string} title @param {Record<string, any>} [props] */
